@@ -1,0 +1,118 @@
+"""From a network's raw outputs to boxes, scores and probabilities. numpy only; vectorised over anchors.
+
+The anchor grid and the box code are those of RetinaNet in tf-models-official (``official.vision``): levels of
+stride 2**level, ``scales_per_octave`` sizes an octave, box deltas (ty, tx, th, tw) weighted by [10, 10, 5, 5]
+(Lin et al. 2017, arXiv:1708.02002; Liu et al. 2016, arXiv:1512.02325).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def anchor_grid(
+    width: int,
+    height: int,
+    min_level: int,
+    max_level: int,
+    anchor_size: float,
+    scales_per_octave: int,
+    aspect_ratios: Sequence[float],
+) -> np.ndarray:
+    """Lay out the anchors of an SSD / RetinaNet head.
+
+    Args:
+        width, height: network input in pixels, multiples of ``2**max_level`` or rounded up as convolutions with
+            'same' padding do.
+        min_level, max_level: pyramid levels; level L has stride ``2**L``.
+        anchor_size: side of the smallest anchor of a level, in strides.
+        scales_per_octave: sizes a level, at ``2**(i / n)``.
+        aspect_ratios: width over height.
+
+    Returns:
+        (N, 4) float32 centre y, centre x, height, width in input pixels, ordered as the head's outputs: level, row,
+        column, scale, aspect.
+    """
+    levels = []
+    for level in range(min_level, max_level + 1):
+        stride = 2**level
+        shapes = [
+            (anchor_size * stride * 2 ** (scale / scales_per_octave) / np.sqrt(aspect),
+             anchor_size * stride * 2 ** (scale / scales_per_octave) * np.sqrt(aspect))
+            for scale in range(scales_per_octave)
+            for aspect in aspect_ratios
+        ]
+        centres_y = (np.arange(-(-height // stride)) + 0.5) * stride
+        centres_x = (np.arange(-(-width // stride)) + 0.5) * stride
+        grid_y, grid_x = np.meshgrid(centres_y, centres_x, indexing="ij")
+        centres = np.stack([grid_y, grid_x], axis=-1)[:, :, None, :]
+        sizes = np.broadcast_to(np.asarray(shapes), (*grid_y.shape, len(shapes), 2))
+        centres = np.broadcast_to(centres, sizes.shape)
+        levels.append(np.concatenate([centres, sizes], axis=-1).reshape(-1, 4))
+    return np.concatenate(levels).astype(np.float32)
+
+
+def decode_boxes(deltas: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Turn box deltas into boxes.
+
+    Args:
+        deltas: (N, 4) float32 ty, tx, th, tw, with the weights [10, 10, 5, 5].
+        anchors: (N, 4) float32 from `anchor_grid`.
+
+    Returns:
+        (N, 4) float32 x0, y0, x1, y1 in input pixels, not clipped.
+    """
+    centre = deltas[:, :2] / 10.0 * anchors[:, 2:] + anchors[:, :2]
+    # The bound keeps a wild delta from overflowing exp; it is the one official.vision decodes with.
+    half = np.exp(np.minimum(deltas[:, 2:] / 5.0, np.log(1000.0 / 16.0))) * anchors[:, 2:] / 2.0
+    return np.concatenate([(centre - half)[:, ::-1], (centre + half)[:, ::-1]], axis=1).astype(np.float32)
+
+
+def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Compute the intersection over union of every pair: (N, 4) and (M, 4) boxes -> (N, M) in 0..1."""
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    overlap = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    area_first = np.prod(np.clip(first[:, 2:] - first[:, :2], 0, None), axis=1)
+    area_second = np.prod(np.clip(second[:, 2:] - second[:, :2], 0, None), axis=1)
+    union = area_first[:, None] + area_second[None, :] - overlap
+    return np.where(union > 0, overlap / np.maximum(union, 1e-12), 0.0)
+
+
+def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, iou: float, limit: int) -> np.ndarray:
+    """Keep the best of overlapping boxes, greedily.
+
+    Args:
+        boxes: (N, 4) float32.
+        scores: (N,) float32.
+        iou: a box is dropped when it overlaps a better one by more than this.
+        limit: at most so many are kept.
+
+    Returns:
+        Indices of the kept boxes, best first. Equal scores keep their order, so the result is deterministic.
+    """
+    order = np.argsort(-scores, kind="stable")
+    overlaps = iou_matrix(boxes[order], boxes[order]) > iou
+    alive = np.ones(len(order), bool)
+    kept = []
+    for rank in range(len(order)):
+        if alive[rank]:
+            kept.append(order[rank])
+            if len(kept) == limit:
+                break
+            alive[rank + 1 :] &= ~overlaps[rank, rank + 1 :]
+    return np.asarray(kept, dtype=np.intp)
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Map logits to scores in 0..1, without overflow."""
+    return (0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float32)))).astype(np.float32)
+
+
+def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+    """Map (N, C) logits to probabilities that add up to 1; `temperature` is the calibration found on validation."""
+    scaled = logits.astype(np.float32) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)

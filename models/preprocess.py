@@ -1,0 +1,84 @@
+"""From a picture to what a network is fed. The only resize, letterbox and crop in the project.
+
+Training, export and runtime call these same functions. Only OpenCV operations whose results are identical to the
+bit on x86-64 and arm64 are used (INTER_LINEAR_EXACT and exact 2x INTER_AREA), so that a golden vector made on a
+workstation holds on a Raspberry Pi.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+FloatBoxes = np.ndarray
+"""(N, 4) float32, x0, y0, x1, y1 in pixels of the picture; x1 and y1 are exclusive edges."""
+
+
+def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Resize a uint8 picture without aliasing, to the same bits on every machine.
+
+    The picture is halved by exact 2x2 averages while it is at least twice too large, then interpolated linearly.
+
+    Args:
+        image: (H, W, 3) or (H, W) uint8.
+        width, height: wanted size in pixels, at least 1.
+    """
+    while image.shape[1] >= 2 * width and image.shape[0] >= 2 * height:
+        rows, columns = image.shape[0] // 2, image.shape[1] // 2
+        image = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+    if image.shape[1] == width and image.shape[0] == height:
+        return np.ascontiguousarray(image)
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+
+
+def letterbox(image: np.ndarray, width: int, height: int, fill: int = 0) -> tuple[np.ndarray, tuple[float, float]]:
+    """Fit a picture into a network's input, keeping its aspect; the rest, right and below, is `fill`.
+
+    Args:
+        image: (H, W, 3) uint8.
+        width, height: size of the network's input in pixels.
+        fill: level of the padding, 0..255; black, as the sky is.
+
+    Returns:
+        (height, width, 3) uint8 and the scales (x, y): input pixel = picture pixel * scale.
+    """
+    scale = min(width / image.shape[1], height / image.shape[0])
+    inner_w = max(1, min(width, round(image.shape[1] * scale)))
+    inner_h = max(1, min(height, round(image.shape[0] * scale)))
+    canvas = np.full((height, width, 3), fill, np.uint8)
+    canvas[:inner_h, :inner_w] = resize(image, inner_w, inner_h)
+    return canvas, (inner_w / image.shape[1], inner_h / image.shape[0])
+
+
+def crop(image: np.ndarray, box: np.ndarray, margin: float, size: int) -> np.ndarray:
+    """Cut the square that a classifier sees around a box.
+
+    The square is centred on the box; its side is the longer side of the box times (1 + margin). What lies outside
+    the picture is filled with the nearest pixel.
+
+    Args:
+        image: (H, W, 3) uint8.
+        box: (4,) x0, y0, x1, y1 in pixels.
+        margin: share of the longer side added in all, e.g. 0.2.
+        size: side of the result in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    height, width = image.shape[:2]
+    x0, y0, x1, y1 = (float(value) for value in box)
+    side = max(2, round(max(x1 - x0, y1 - y0) * (1.0 + margin)))
+    left = round((x0 + x1) / 2 - side / 2)
+    top = round((y0 + y1) / 2 - side / 2)
+    inside = image[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    if inside.size == 0:
+        raise ValueError(f"the box {[x0, y0, x1, y1]} lies outside the picture of {width}x{height} pixels")
+    pad = (
+        max(0, -top),
+        max(0, top + side - height),
+        max(0, -left),
+        max(0, left + side - width),
+    )
+    if any(pad):
+        inside = cv2.copyMakeBorder(inside, *pad, borderType=cv2.BORDER_REPLICATE)
+    return resize(inside, size, size)

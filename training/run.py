@@ -1,0 +1,116 @@
+"""The run folder: what a training writes, and what `galaxy-edge export` reads.
+
+::
+
+    RUN/run.json          task, settings, seed, data hashes, model description, metrics, versions
+    RUN/log.jsonl         one line an epoch
+    RUN/checkpoint/       everything needed to go on after a stop
+    RUN/saved_model/      the network: raw uint8 RGB of batch 1 in, named outputs
+    RUN/calibration.npz   images (n, H, W, 3) uint8: network inputs drawn from the training share
+    RUN/evaluation.npz    network inputs and labels of the validation share, never trained on
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+class RunError(Exception):
+    """A run folder that cannot be used; the message says why and what to do."""
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON beside its place, then rename it there, so that a stop leaves the old file or the new one."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(beside, path)
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Read ``run.json`` of a run folder.
+
+    Raises:
+        RunError: the folder is none, or the record is missing or damaged.
+    """
+    try:
+        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{folder} is not a run folder: it has no run.json") from None
+    except ValueError as problem:
+        raise RunError(f"{folder / 'run.json'} is damaged: {problem}") from None
+    if not isinstance(record, dict) or "task" not in record:
+        raise RunError(f"{folder / 'run.json'} is not the record of a run")
+    return record
+
+
+class Run:
+    """An open run folder.
+
+    Args:
+        folder: where it is, or will be.
+        task: ``classify`` or ``detect``.
+        settings: plain values only; a resumed run must have the same, apart from ``epochs`` and ``threads``.
+        data: what it is trained on: hashes, counts, split.
+        resume: go on with what is there; without it, an existing run is an error, so that none is overwritten.
+    """
+
+    def __init__(self, folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool) -> None:
+        self.folder = folder
+        existing = (folder / "run.json").exists()
+        if existing and not resume:
+            raise RunError(f"{folder} already holds a run: add --resume to go on with it, or name another --out")
+        if existing:
+            before = read_record(folder)
+            for name, value in {"task": task, **settings}.items():
+                old = before["task"] if name == "task" else before["settings"].get(name)
+                if old != value and name not in ("epochs", "threads"):
+                    raise RunError(f"{folder} was begun with {name}={old}, not {value}: resume it with the same")
+            if before["data"]["hash"] != data["hash"]:
+                raise RunError(f"{folder} was begun on other data: its hash is {before['data']['hash'][:12]}")
+        folder.mkdir(parents=True, exist_ok=True)
+        self.record: dict[str, Any] = {
+            "task": task,
+            "started": before["started"] if existing else _now(),
+            "settings": settings,
+            "data": data,
+            "versions": _versions(),
+        }
+        write_json(folder / "run.json", self.record)
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder for checkpoints, made when asked for."""
+        path = self.folder / "checkpoint"
+        path.mkdir(exist_ok=True)
+        return path
+
+    def log(self, **values: Any) -> None:
+        """Append a line to the log."""
+        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"time": _now(), **values}) + "\n")
+
+    def finish(self, model: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
+        """Complete the record with the model's description (for the bundle) and its metrics; return it."""
+        self.record |= {"finished": _now(), "model": model, "metrics": metrics}
+        write_json(self.folder / "run.json", self.record)
+        return self.record
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _versions() -> dict[str, str]:
+    names = ("galaxy-edge", "tensorflow", "keras", "tf-models-official", "numpy", "opencv-python-headless")
+    found = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
