@@ -1,0 +1,234 @@
+"""The bundle: a trained model as a folder that says what it is and proves that nothing in it was changed.
+
+::
+
+    galaxy-detector/
+        bundle.toml     the manifest: task, input, preprocessing, decoding, classes, metrics, SHA-256 of every file
+        int8.tflite     a variant: what a device runs
+        fp32.tflite     the same network in float
+        golden.npz      inputs and the exact outputs expected
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = 1
+TASKS = ("classify", "detect")
+MANIFEST = "bundle.toml"
+GOLDEN = "golden.npz"
+
+_OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
+_SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
+    "": {
+        "format": int, "name": str, "task": str, "version": str, "created": str, "licence": str, "classes": list,
+        "input": dict, "preprocess": dict, "decode": dict, "network": dict, "variants": dict, "metrics": dict,
+        "data": dict, "files": dict,
+    },
+    "input": {"width": int, "height": int, "dtype": str, "colour": str},
+    "network": {"parameters": int, "macs": int},
+    "data": {"hash": str, "sets": dict, "split": dict, "sources": list},
+    "preprocess.letterbox": {"kind": str, "fill": int},
+    "preprocess.crop": {"kind": str, "margin": float},
+    "decode.classify": {"temperature": float},
+    "decode.detect": {
+        "min_level": int, "max_level": int, "anchor_size": float, "scales_per_octave": int, "aspect_ratios": list,
+        "box_weights": list, "score_threshold": float, "nms_iou": float, "max_detections": int,
+    },
+    "variant": {"file": str, "runtime": str, "outputs": list},
+}
+_PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
+
+
+class BundleError(Exception):
+    """A bundle that must not be used; the message says what is wrong with it and where."""
+
+
+@dataclass(frozen=True)
+class OutputSpec:
+    """One output of a variant: its name in the manifest, its tensor in the file, shape and dtype."""
+
+    name: str
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One form of the network: the file, what runs it (``tflite``), and its outputs in the order of the manifest."""
+
+    name: str
+    file: str
+    runtime: str
+    outputs: tuple[OutputSpec, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: the folder.
+        manifest: the whole manifest, as read.
+        hash: SHA-256 (hex) of the manifest, which itself holds the hash of every file: it names the bundle.
+    """
+
+    path: Path
+    manifest: dict[str, Any]
+    hash: str
+
+    @property
+    def task(self) -> str:
+        """``classify`` or ``detect``."""
+        return self.manifest["task"]
+
+    @property
+    def name(self) -> str:
+        """The bundle's name, e.g. ``galaxy-detector``."""
+        return self.manifest["name"]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the outputs."""
+        return tuple(self.manifest["classes"])
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Width and height of the network's input in pixels."""
+        return self.manifest["input"]["width"], self.manifest["input"]["height"]
+
+    @property
+    def variants(self) -> dict[str, Variant]:
+        """The forms of the network that the bundle holds, by name (``int8``, ``fp32``)."""
+        return {
+            name: Variant(
+                name, table["file"], table["runtime"],
+                tuple(OutputSpec(o["name"], o["tensor"], tuple(o["shape"]), o["dtype"]) for o in table["outputs"]),
+            )
+            for name, table in self.manifest["variants"].items()
+        }
+
+    def variant(self, name: str) -> Variant:
+        """Pick a variant by name, or say which there are."""
+        try:
+            return self.variants[name]
+        except KeyError:
+            known = ", ".join(self.variants)
+            raise BundleError(f"{self.path} has no variant '{name}'; it has {known}") from None
+
+    def read(self, file: str) -> bytes:
+        """Read a file of the bundle and check its hash again, so that what was checked is what is used."""
+        return _read_verified(self.path, file, self.manifest["files"][file])
+
+    def golden(self) -> dict[str, np.ndarray]:
+        """Read the golden vectors: ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs."""
+        import io
+
+        with np.load(io.BytesIO(self.read(GOLDEN)), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    @classmethod
+    def load(cls, path: Path, task: str | None = None) -> Bundle:
+        """Load a bundle: check the manifest, then the hash of every file, before any of it is used.
+
+        Args:
+            path: the bundle's folder.
+            task: the task it must be for, if that matters.
+
+        Raises:
+            BundleError: anything is missing, unknown, changed or for another task.
+        """
+        if not path.is_dir():
+            raise BundleError(f"{path} is not a folder, so it holds no model bundle")
+        try:
+            raw = (path / MANIFEST).read_bytes()
+        except FileNotFoundError:
+            raise BundleError(f"{path} has no {MANIFEST}, so it is not a model bundle") from None
+        except OSError as problem:
+            raise BundleError(f"{path / MANIFEST} cannot be read: {problem.strerror}") from None
+        try:
+            text = raw.decode("utf-8")
+            manifest = tomllib.loads(text)
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+            raise BundleError(f"{path / MANIFEST} is not valid TOML: {problem}") from None
+        _check_manifest(path / MANIFEST, text, manifest)
+        if task is not None and manifest["task"] != task:
+            raise BundleError(f"{path} is a model for the task '{manifest['task']}', where '{task}' is wanted")
+        for file, digest in manifest["files"].items():
+            _read_verified(path, file, digest)
+        return cls(path, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def shipped(name: str) -> Path:
+    """Find a bundle that comes with the package: ``galaxy-detector`` or ``galaxy-classifier``."""
+    return Path(str(resources.files(__package__))) / "shipped" / name
+
+
+def _read_verified(folder: Path, file: str, digest: str) -> bytes:
+    try:
+        content = (folder / file).read_bytes()
+    except FileNotFoundError:
+        raise BundleError(f"{folder} lacks the file {file}, which its manifest lists") from None
+    except OSError as problem:
+        raise BundleError(f"{folder / file} cannot be read: {problem.strerror}") from None
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise BundleError(f"{folder / file} was changed: its SHA-256 is not the one in {MANIFEST}")
+    return content
+
+
+def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
+    """Check every key and type of a manifest; the first fault is raised with the line it is on."""
+
+    def fail(message: str, key: str = "") -> None:
+        lines = [n for n, line in enumerate(text.splitlines(), 1) if key and key in line.split("=")[0]]
+        raise BundleError(f"{path}{f', line {lines[0]}' if lines else ''}: {message}")
+
+    def check(table: dict[str, Any], schema: dict[str, Any], where: str) -> None:
+        for key in table:
+            if key not in schema:
+                fail(f"unknown key '{key}' in {where}; known: {', '.join(schema)}", key)
+        for key, kind in schema.items():
+            if key not in table:
+                fail(f"{where} lacks the key '{key}'")
+            kinds = (int, float) if kind is float else kind
+            if not isinstance(table[key], kinds) or isinstance(table[key], bool):
+                fail(f"'{key}' in {where} must be of type {kind.__name__}, not {type(table[key]).__name__}", key)
+
+    if manifest.get("format") != FORMAT:
+        fail(f"format {manifest.get('format')!r} is not known; this version reads format {FORMAT}", "format")
+    check(manifest, _SECTIONS[""], "the manifest")
+    task = manifest["task"]
+    if task not in TASKS:
+        fail(f"unknown task '{task}'; known: {', '.join(TASKS)}", "task")
+    check(manifest["input"], _SECTIONS["input"], "[input]")
+    check(manifest["network"], _SECTIONS["network"], "[network]")
+    check(manifest["data"], _SECTIONS["data"], "[data]")
+    kind = _PREPROCESS_OF[task]
+    if manifest["preprocess"].get("kind") != kind:
+        fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
+    check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]")
+    check(manifest["decode"], _SECTIONS[f"decode.{task}"], "[decode]")
+    if not manifest["variants"]:
+        fail("there is no variant in it")
+    for name, table in manifest["variants"].items():
+        check(table, _SECTIONS["variant"], f"[variants.{name}]")
+        for output in table["outputs"]:
+            check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")
+        if table["file"] not in manifest["files"]:
+            fail(f"[variants.{name}] names the file '{table['file']}', which has no hash in [files]", "file")
+    if GOLDEN not in manifest["files"]:
+        fail(f"[files] lacks {GOLDEN}")
+    for file, digest in manifest["files"].items():
+        # A name with a folder in it could lead out of the bundle.
+        if Path(file).name != file or file in ("", ".", "..", MANIFEST):
+            fail(f"'{file}' in [files] is not a plain file name", file)
+        if not isinstance(digest, str) or len(digest) != 64:
+            fail(f"the hash of '{file}' in [files] is not a SHA-256", file)

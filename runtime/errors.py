@@ -1,0 +1,20 @@
+"""What can go wrong at run time, as one clear line for the person at the telescope."""
+
+from __future__ import annotations
+
+
+class UsageError(Exception):
+    """The command asks for something that is not there: a source, a folder, an extra. Exit code 2."""
+
+
+class RunFailure(Exception):
+    """The run began and could not go on, or nothing in it could be used. Exit code 1."""
+
+
+class BadPicture(Exception):
+    """One picture that cannot be read; in a folder it is reported, counted and skipped."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason

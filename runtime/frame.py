@@ -1,0 +1,78 @@
+"""The two things that travel through the loop: a frame, and what was found in it."""
+
+from __future__ import annotations
+
+import datetime
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture from a source.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        time: UTC; of the exposure where the source tells it, otherwise of reading.
+        source: the picture's file name, the device, or ``demo``.
+        number: counts from 0 within a run.
+        stretch: how more than 8 bits were brought to 8: ``{"kind", "black", "white", "softening"}``; None if not.
+        header: FITS keywords, where the source has them.
+    """
+
+    pixels: np.ndarray
+    time: datetime.datetime
+    source: str
+    number: int
+    stretch: dict[str, Any] | None = None
+    header: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.pixels.shape[1]
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.pixels.shape[0]
+
+
+@dataclass(frozen=True)
+class Detections:
+    """What was found in a frame, best first, as parallel arrays; checked when made.
+
+    Attributes:
+        boxes: (N, 4) float32 x0, y0, x1, y1 in frame pixels.
+        scores: (N,) float32 in 0..1.
+        probabilities: (N, C) float32, once classified; None before.
+    """
+
+    boxes: np.ndarray
+    scores: np.ndarray
+    probabilities: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        count = len(self.scores)
+        if self.boxes.shape != (count, 4) or self.scores.shape != (count,):
+            raise ValueError(f"boxes {self.boxes.shape} and scores {self.scores.shape} do not belong together")
+        if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
+            raise ValueError("boxes and scores must be finite")
+        if count and not (self.boxes[:, 2:] > self.boxes[:, :2]).all():
+            raise ValueError("every box needs x1 > x0 and y1 > y0")
+        if self.probabilities is not None and self.probabilities.shape[:1] != (count,):
+            raise ValueError(f"{self.probabilities.shape[0]} rows of probabilities for {count} boxes")
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def named(self, probabilities: np.ndarray) -> Detections:
+        """Return the same detections with class probabilities (N, C)."""
+        return replace(self, probabilities=probabilities)
+
+
+def nothing() -> Detections:
+    """Return detections of length zero."""
+    return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
