@@ -1,0 +1,131 @@
+"""What this computer is, read from the system's files: no special rights, no import of an engine, no waiting."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+import re
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .profile import Profile, all_profiles, load_profile
+
+ENGINE_PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime", "onnxruntime": "onnxruntime"}
+"""Engine -> the distribution that brings it."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A computer, as found.
+
+    Attributes:
+        machine: processor architecture as ``platform.machine()`` names it, e.g. ``aarch64``.
+        model: the board's model string, or "" where there is none, as on a PC.
+        cores: processor cores that this process may use.
+        memory: memory in MiB, or None.
+        temperature: of the processor in degrees Celsius, or None.
+        python: version of Python.
+        engines: engine -> version installed, of those in `ENGINE_PACKAGES`.
+        cameras: video devices, e.g. ``/dev/video0``. On a Raspberry Pi some of them are decoders, not cameras.
+    """
+
+    machine: str
+    model: str
+    cores: int
+    memory: int | None
+    temperature: float | None
+    python: str
+    engines: dict[str, str]
+    cameras: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Turn into a dictionary that can be written as JSON."""
+        return {**dataclasses.asdict(self), "cameras": list(self.cameras)}
+
+
+def probe(root: Path = Path("/")) -> Machine:
+    """Look at this computer.
+
+    Args:
+        root: where ``proc``, ``sys`` and ``dev`` are. Architecture, cores, Python and engines are always those of
+            the running process.
+
+    Returns:
+        What was found; whatever cannot be read is empty or None, never an error.
+    """
+    return Machine(
+        machine=platform.machine(),
+        model=_read(root / "proc/device-tree/model").rstrip("\0").strip(),
+        cores=_cores(),
+        memory=_memory(_read(root / "proc/meminfo")),
+        temperature=_temperature(_read(root / "sys/class/thermal/thermal_zone0/temp")),
+        python=platform.python_version(),
+        engines=_engines(),
+        cameras=_cameras(root / "dev"),
+    )
+
+
+def choose(machine: Machine) -> Profile:
+    """Choose the profile that fits a machine.
+
+    Among the profiles of its architecture whose `model_contains` is part of its model string, the one that says most
+    about the model. An unknown 64-bit ARM board gets ``raspberry-pi-4``, the weakest machine with a profile: its
+    settings run on any of them. Anything else gets ``desktop-x86``.
+
+    Returns:
+        The profile, with no more threads than the machine has cores for this process: more would only wait for
+        each other.
+    """
+    fitting = [p for p in all_profiles() if machine.machine in p.machine and p.model_contains in machine.model]
+    if fitting:
+        best = max(fitting, key=lambda profile: len(profile.model_contains))
+    else:
+        best = load_profile("raspberry-pi-4" if machine.machine in ("aarch64", "arm64") else "desktop-x86")
+    return dataclasses.replace(best, threads=max(1, min(best.threads, machine.cores)))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _cores() -> int:
+    # Fewer than os.cpu_count() in a container or under taskset. Not there on macOS.
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _memory(meminfo: str) -> int | None:
+    found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
+    return int(found[1]) // 1024 if found else None
+
+
+def _temperature(millidegrees: str) -> float | None:
+    try:
+        return int(millidegrees) / 1000.0
+    except ValueError:
+        return None
+
+
+def _engines() -> dict[str, str]:
+    found = {}
+    for engine, package in ENGINE_PACKAGES.items():
+        try:
+            found[engine] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _cameras(dev: Path) -> tuple[str, ...]:
+    try:
+        numbers = sorted(int(path.name[5:]) for path in dev.glob("video*") if path.name[5:].isdecimal())
+    except OSError:
+        return ()
+    return tuple(f"/dev/video{number}" for number in numbers)

@@ -1,0 +1,298 @@
+"""How good a model is: accuracy and calibration of names, precision and recall of boxes.
+
+Training, export gates and benchmarks measure with these functions only, so that their numbers can be compared.
+Every number is a plain Python float, or None where it is not defined, so that a report can be written as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from .decode import iou_matrix
+from .labels import coarse_of
+
+ECE_BINS = 15
+MATCH_IOU = 0.5
+"""A detection is right when it overlaps a true box by at least this, and ignored when at least this share of it
+lies in an ignore box."""
+
+RIGHT, WRONG, NEITHER = 1, 0, -1
+
+
+def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Measure a classifier.
+
+    Args:
+        probabilities: (N, C) 0..1, rows adding up to 1.
+        labels: (N,) integers 0..C-1, the true classes.
+        classes: C class names, in output order, each known to `labels.coarse_of`.
+
+    Returns:
+        ``accuracy``, ``macro_f1`` (mean over the classes that occur in the truth), ``coarse_accuracy`` (of the coarse
+        group of the class named), ``recall`` (class -> 0..1, None for a class without images), ``confusion`` (C x C
+        counts, rows are the truth), ``ece`` (expected calibration error, 15 equal bins; Guo et al. 2017,
+        arXiv:1706.04599) and ``images``. Without images, all but counts are None.
+
+    Raises:
+        ValueError: shapes do not agree, a label is out of range, or a class has no coarse group.
+    """
+    probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+    count = len(classes)
+    if probabilities.ndim != 2 or probabilities.shape[1] != count or labels.shape != probabilities.shape[:1]:
+        raise ValueError(
+            f"probabilities {probabilities.shape} and labels {labels.shape} do not fit {count} classes: "
+            f"(N, {count}) and (N,) are needed"
+        )
+    labels = labels.astype(np.intp)
+    if labels.size and not (labels.min() >= 0 and labels.max() < count):
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{count - 1}")
+    groups = np.asarray([coarse_of(name) for name in classes])
+
+    named = probabilities.argmax(axis=1)
+    confusion = np.zeros((count, count), np.int64)
+    np.add.at(confusion, (labels, named), 1)
+    right, true, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = true > 0
+    f1 = 2 * right[present] / (true[present] + said[present])
+    return {
+        "accuracy": _mean(named == labels),
+        "macro_f1": _mean(f1),
+        "coarse_accuracy": _mean(groups[named] == groups[labels]),
+        "recall": {name: float(right[i] / true[i]) if true[i] else None for i, name in enumerate(classes)},
+        "confusion": confusion.tolist(),
+        "ece": _calibration_error(probabilities.max(axis=1), named == labels) if labels.size else None,
+        "images": int(labels.size),
+    }
+
+
+def _mean(values: np.ndarray) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    # Bins are closed above, as in the paper; the first also takes 0.
+    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
+    gaps = np.bincount(bins, right.astype(float) - confidence, ECE_BINS)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
+@dataclass(frozen=True)
+class DetectionTruth:
+    """What is in a frame.
+
+    Attributes:
+        boxes: (N, 4) x0, y0, x1, y1 of the galaxies to be found, in pixels.
+        ignore: (M, 4) regions that count neither for nor against.
+        complete: whether every visible galaxy is in `boxes` or `ignore`.
+        negative: whether the frame is known to hold no galaxy.
+    """
+
+    boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    ignore: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    complete: bool = True
+    negative: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("boxes", "ignore"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64).reshape(-1, 4))
+        if self.negative and len(self.boxes):
+            raise ValueError(f"a frame without galaxies cannot have {len(self.boxes)} boxes")
+
+
+JudgedFrame = tuple[DetectionTruth, np.ndarray, np.ndarray]
+"""The truth, the boxes found (N, 4) in the same pixels, and their scores (N,)."""
+
+
+def detection_metrics(frames: Sequence[JudgedFrame], threshold: float) -> dict[str, Any]:
+    """Measure a detector.
+
+    Ignore boxes are COCO's crowds: they need not be found, and a detection of which at least half lies in one is
+    neither right nor wrong. In a frame that is not `complete`, a detection whose centre lies outside every box and
+    every ignore box may be an unboxed galaxy, so it is dropped before anything is counted. (No such detection could
+    have been right: with its centre outside a box it overlaps it by less than 0.5.)
+
+    Args:
+        frames: for each frame, the truth, the boxes found (N, 4) and their scores (N,) 0..1. Give the detections
+            below the threshold too, or average precision is cut short.
+        threshold: the score from which on the model reports a detection.
+
+    Returns:
+        ``map50``, ``map`` (average precision at IoU 0.5, and over IoU 0.5:0.05:0.95), ``ar1``, ``ar10`` (average
+        recall of the best 1 and 10 detections a frame, those in ignore boxes taking their places too), all by pycocotools
+        over all scores, at most 100 detections a frame; ``precision`` and ``recall`` at the threshold and IoU 0.5; ``fp_per_frame``, the mean number of
+        detections at the threshold in frames without galaxies; ``frames`` and ``boxes``, how many were judged.
+        None for what is not defined: without true boxes, detections, or frames without galaxies.
+
+    Raises:
+        ValueError: boxes and scores of a frame do not agree, or are not finite.
+        ModuleNotFoundError: pycocotools is not installed.
+    """
+    judged = [_drop_undecidable(frame) for frame in frames]
+    scores, verdicts, in_negative = _verdicts(judged)
+    kept = scores >= threshold
+    right = int(np.sum(verdicts[kept] == RIGHT))
+    wrong = int(np.sum(verdicts[kept] == WRONG))
+    false_alarms = int(np.sum(kept & in_negative & (verdicts == WRONG)))
+    negatives = sum(truth.negative for truth, _, _ in judged)
+    boxes = sum(len(truth.boxes) for truth, _, _ in judged)
+    return {
+        **_coco(judged),
+        "precision": right / (right + wrong) if right + wrong else None,
+        "recall": right / boxes if boxes else None,
+        "fp_per_frame": false_alarms / negatives if negatives else None,
+        "frames": len(judged),
+        "boxes": boxes,
+    }
+
+
+def operating_threshold(
+    frames: Sequence[JudgedFrame], minimum_precision: float = 0.9, max_fp_per_frame: float = 0.05
+) -> float:
+    """Choose the score from which on a detection is reported; on validation data, never on test data.
+
+    Args:
+        frames: as for `detection_metrics`.
+        minimum_precision: precision to be reached at IoU 0.5, 0..1.
+        max_fp_per_frame: mean number of detections allowed in a frame without galaxies; not asked for when there is
+            no such frame.
+
+    Returns:
+        Among the scores that meet both limits, the one with the best F1. When none does, the one with the best F1
+        of all: a detector that falls short is still used at its best, and its metrics show by how much it does. The
+        higher of equals. 0.5 when no detection is right, since there is nothing to choose by.
+    """
+    judged = [_drop_undecidable(frame) for frame in frames]
+    scores, verdicts, in_negative = _verdicts(judged)
+    if not np.any(verdicts == RIGHT):
+        return 0.5
+    order = np.argsort(-scores, kind="stable")
+    scores, verdicts, in_negative = scores[order], verdicts[order], in_negative[order]
+    # Equal scores are reported together: only the last of each run is a threshold.
+    last = np.append(scores[1:] != scores[:-1], True)
+    right = np.cumsum(verdicts == RIGHT)[last]
+    wrong = np.cumsum(verdicts == WRONG)[last]
+    false_alarms = np.cumsum(in_negative & (verdicts == WRONG))[last]
+    boxes = sum(len(truth.boxes) for truth, _, _ in judged)
+    negatives = sum(truth.negative for truth, _, _ in judged)
+
+    f1 = 2 * right / (right + wrong + boxes)
+    meets = right >= minimum_precision * (right + wrong)
+    meets &= false_alarms <= max_fp_per_frame * negatives
+    # A threshold that reports nothing right meets the limits without being of any use.
+    meets &= right > 0
+    if meets.any():
+        f1 = np.where(meets, f1, -1.0)
+    return float(scores[last][int(np.argmax(f1))])
+
+
+def _drop_undecidable(frame: JudgedFrame) -> JudgedFrame:
+    """Check a frame, and drop the detections that an incomplete truth cannot judge."""
+    truth = frame[0]
+    boxes, scores = np.array(frame[1], np.float64).reshape(-1, 4), np.asarray(frame[2], np.float64)
+    if scores.shape != (len(boxes),):
+        raise ValueError(f"{len(boxes)} boxes do not fit scores of shape {scores.shape}")
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise ValueError("a box or a score is not finite: has the training diverged?")
+    # An inside-out box is an empty one; pycocotools would take its negative area for real.
+    boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2])
+    if truth.complete or truth.negative:
+        return truth, boxes, scores
+    known = np.concatenate([truth.boxes, truth.ignore])
+    centres = ((boxes[:, :2] + boxes[:, 2:]) / 2)[:, None, :]
+    inside = np.all((centres >= known[None, :, :2]) & (centres <= known[None, :, 2:]), axis=2).any(axis=1)
+    return truth, boxes[inside], scores[inside]
+
+
+def _verdicts(frames: Sequence[JudgedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Judge every detection: scores, RIGHT / WRONG / NEITHER, and whether it is in a frame without galaxies.
+
+    A verdict depends on better detections only, so it is the same at every threshold.
+    """
+    verdicts = [_match(*frame) for frame in frames]
+    negative = [np.full(len(scores), truth.negative) for truth, _, scores in frames]
+    return (
+        np.concatenate([np.zeros(0), *(scores for _, _, scores in frames)]),
+        np.concatenate([np.zeros(0, int), *verdicts]),
+        np.concatenate([np.zeros(0, bool), *negative]),
+    )
+
+
+def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Match greedily, best score first, each to the true box it overlaps most among those still free."""
+    verdicts = np.full(len(boxes), WRONG)
+    verdicts[_share_inside(boxes, truth.ignore) >= MATCH_IOU] = NEITHER
+    if not len(truth.boxes):
+        return verdicts
+    overlaps = iou_matrix(boxes, truth.boxes)
+    for index in np.argsort(-scores, kind="stable"):
+        best = int(np.argmax(overlaps[index]))
+        if overlaps[index, best] >= MATCH_IOU:
+            verdicts[index] = RIGHT
+            overlaps[:, best] = -1.0
+    return verdicts
+
+
+def _share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Share of each box (N, 4) that lies in the region (M, 4) covering most of it: (N,) 0..1."""
+    if not len(regions):
+        return np.zeros(len(boxes))
+    low = np.maximum(boxes[:, None, :2], regions[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
+    area = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
+    covered = np.prod(np.clip(high - low, 0, None), axis=2).max(axis=1)
+    return np.where(area > 0, covered / np.maximum(area, 1e-12), 0.0)
+
+
+def _coco(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
+    """Average precision and recall by COCOeval (Lin et al. 2014, arXiv:1405.0312), for one category."""
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ModuleNotFoundError as missing:
+        raise ModuleNotFoundError(
+            "average precision is measured by pycocotools: pip install 'galaxy-edge[bench]'", name=missing.name
+        ) from missing
+
+    def annotation(frame: int, box: np.ndarray, **more: Any) -> dict[str, Any]:
+        x, y, width, height = (float(v) for v in (box[0], box[1], box[2] - box[0], box[3] - box[1]))
+        area = width * height
+        return {"image_id": frame, "category_id": 1, "bbox": [x, y, width, height], "area": area, "iscrowd": 0, **more}
+
+    true, found = [], []
+    for number, (truth, boxes, scores) in enumerate(frames):
+        true += [annotation(number, box) for box in truth.boxes]
+        true += [annotation(number, box, iscrowd=1) for box in truth.ignore]
+        found += [annotation(number, box, score=float(score)) for box, score in zip(boxes, scores, strict=True)]
+    if not any(len(truth.boxes) for truth, _, _ in frames):
+        return {"map50": None, "map": None, "ar1": None, "ar10": None}
+
+    def index(annotations: list[dict[str, Any]]) -> Any:
+        coco = COCO()
+        coco.dataset = {
+            "images": [{"id": number} for number in range(len(frames))],
+            "categories": [{"id": 1, "name": "galaxy"}],
+            # COCOeval takes the id 0 for "not matched", so they start at 1.
+            "annotations": [{**entry, "id": number} for number, entry in enumerate(annotations, 1)],
+        }
+        coco.createIndex()
+        return coco
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(index(true), index(found), "bbox")
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.evaluate()
+        evaluation.accumulate()
+    precision = evaluation.eval["precision"][:, :, 0, 0, -1]  # IoU, recall point
+    recall = evaluation.eval["recall"][:, 0, 0]  # IoU, detections a frame: 1, 10, 100
+    return {
+        "map50": float(precision[0].mean()),
+        "map": float(precision.mean()),
+        "ar1": float(recall[:, 0].mean()),
+        "ar10": float(recall[:, 1].mean()),
+    }

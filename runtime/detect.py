@@ -1,0 +1,83 @@
+"""Find galaxies in a frame: letterbox, run the detector, decode, suppress doubles."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..models.bundle import Bundle
+from ..models.decode import anchor_grid, decode_boxes, non_maximum_suppression, sigmoid
+from ..models.preprocess import letterbox
+from .engine import Engine, Output, load
+from .frame import Detections, nothing
+
+CANDIDATES = 300
+
+
+class Fitted(NamedTuple):
+    """A picture fitted into the network's input: (1, H, W, 3) uint8, the scales (x, y), the picture's size."""
+
+    batch: np.ndarray
+    scale: tuple[float, float]
+    width: int
+    height: int
+
+
+class Detector:
+    """A galaxy detector: a bundle in an engine.
+
+    Args:
+        bundle: a bundle for the task ``detect``.
+        min_score: detections below it are dropped, 0..1; None takes the operating threshold of the bundle.
+    """
+
+    def __init__(
+        self, bundle: Bundle, variant: str = "int8", engine: str = "litert", threads: int = 1, min_score: float | None = None
+    ) -> None:
+        settings = bundle.manifest["decode"]
+        self.bundle = bundle
+        self.engine: Engine = load(bundle, variant, engine, threads)
+        self.min_score = settings["score_threshold"] if min_score is None else min_score
+        self._fill = bundle.manifest["preprocess"]["fill"]
+        self._nms_iou = settings["nms_iou"]
+        self._limit = settings["max_detections"]
+        self._anchors = anchor_grid(
+            *bundle.input_size, settings["min_level"], settings["max_level"], settings["anchor_size"],
+            settings["scales_per_octave"], settings["aspect_ratios"],
+        )
+
+    def preprocess(self, pixels: np.ndarray) -> Fitted:
+        """Fit (H, W, 3) uint8 RGB into the network's input."""
+        canvas, scale = letterbox(pixels, *self.bundle.input_size, fill=self._fill)
+        return Fitted(canvas[None], scale, pixels.shape[1], pixels.shape[0])
+
+    def infer(self, fitted: Fitted) -> dict[str, Output]:
+        """Run the network; return its raw outputs ``boxes`` and ``scores``."""
+        return self.engine(fitted.batch)
+
+    def decode(self, raw: dict[str, Output], fitted: Fitted) -> Detections:
+        """Turn raw outputs into detections in pixels of the frame, clipped to it, best first."""
+        scores = raw["scores"]
+        values = scores.values.reshape(-1)
+        # Scores are compared as the network gave them, so that only the few candidates are ever dequantised.
+        floor = min(max(self.min_score, 1e-6), 1.0 - 1e-6)
+        chosen = np.flatnonzero(values >= scores.floor(float(np.log(floor / (1.0 - floor)))))
+        if len(chosen) == 0:
+            return nothing()
+        if len(chosen) > CANDIDATES:
+            chosen = chosen[np.argsort(-values[chosen].astype(np.float32), kind="stable")[:CANDIDATES]]
+        score = sigmoid(Output(values, scores.scale, scores.zero_point).real(chosen))
+        boxes = decode_boxes(raw["boxes"].real(chosen), self._anchors[chosen])
+        boxes /= np.asarray([*fitted.scale, *fitted.scale], np.float32)
+        boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, fitted.width)
+        boxes[:, 1::2] = np.clip(boxes[:, 1::2], 0, fitted.height)
+        inside = (boxes[:, 2] - boxes[:, 0] >= 1) & (boxes[:, 3] - boxes[:, 1] >= 1)
+        boxes, score = boxes[inside], score[inside]
+        kept = non_maximum_suppression(boxes, score, self._nms_iou, self._limit)
+        return Detections(boxes[kept], score[kept])
+
+    def __call__(self, pixels: np.ndarray) -> Detections:
+        """Find galaxies in (H, W, 3) uint8 RGB pixels."""
+        fitted = self.preprocess(pixels)
+        return self.decode(self.infer(fitted), fitted)

@@ -1,0 +1,85 @@
+"""Draw what was found: boxes with names on a frame, and sheets of several frames."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from .frame import Detections
+
+COLOURS = {
+    "disk_no_spiral": (120, 200, 255),
+    "smooth": (255, 190, 90),
+    "edge_on": (150, 255, 150),
+    "spiral": (255, 130, 200),
+}
+"""RGB by coarse group."""
+
+
+def annotate(pixels: np.ndarray, named: Detections, classes: tuple[str, ...]) -> np.ndarray:
+    """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels."""
+    picture = pixels.copy()
+    if named.probabilities is None:
+        return picture
+    unit = max(1.0, min(picture.shape[:2]) / 480)
+    scale, thick = 0.42 * unit, max(1, round(unit))
+    for box, probabilities in zip(named.boxes, named.probabilities, strict=True):
+        best = int(np.argmax(probabilities))
+        name = classes[best]
+        colour = next((c for group, c in COLOURS.items() if name.startswith(group)), (255, 255, 255))
+        x0, y0, x1, y1 = (round(float(value)) for value in box)
+        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
+        text = f"{name} {probabilities[best]:.0%}"
+        (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+        left = max(0, min(x0, picture.shape[1] - width - 2))
+        base = y0 - 4 if y0 - 4 - height > 0 else min(picture.shape[0] - 3, y1 + height + 5)
+        cv2.putText(picture, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
+        cv2.putText(picture, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+    return picture
+
+
+def fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Fit a picture into width x height, centred on black."""
+    scale = min(width / picture.shape[1], height / picture.shape[0])
+    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    inner = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    canvas = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - size[1]) // 2, (width - size[0]) // 2
+    canvas[top : top + size[1], left : left + size[0]] = inner
+    return canvas
+
+
+class Sheet:
+    """A sample of frames, evenly spread over a run of unknown length, for one contact sheet."""
+
+    def __init__(self, limit: int = 12) -> None:
+        self._limit = limit
+        self._stride = 1
+        self._offered = 0
+        self._kept: list[np.ndarray] = []
+
+    def wants(self) -> bool:
+        """Tell whether the next frame would be kept; call once a frame, then `add` if so."""
+        self._offered += 1
+        return (self._offered - 1) % self._stride == 0
+
+    def add(self, picture: np.ndarray) -> None:
+        """Keep an annotated frame (H, W, 3); when the sheet is full, every second one goes and the stride doubles."""
+        limit = 1920 if not self._kept else 960
+        scale = min(1.0, limit / max(picture.shape[:2]))
+        if scale < 1.0:
+            size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+            picture = cv2.resize(picture, (max(1, size[0]), max(1, size[1])), interpolation=cv2.INTER_AREA)
+        self._kept.append(picture)
+        if len(self._kept) > self._limit:
+            self._kept = self._kept[::2]
+            self._stride *= 2
+
+    def picture(self) -> np.ndarray | None:
+        """Compose the sheet; a single frame is shown at its own size. None if there was no frame."""
+        if len(self._kept) <= 1:
+            return self._kept[0] if self._kept else None
+        columns = 2 if len(self._kept) <= 4 else 3
+        tiles = [fit(picture, 640, 480) for picture in self._kept]
+        tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+        return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])

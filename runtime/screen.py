@@ -1,0 +1,95 @@
+"""What a person sees while a run goes on, and at its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from .frame import Detections, Frame
+from .pipeline import Summary
+
+ROWS = 10
+PLAIN_SECONDS = 5.0
+
+
+class Screen:
+    """A live table on a terminal; a line now and then where there is none.
+
+    Args:
+        length: frames to come, if known.
+        console: where to print.
+    """
+
+    def __init__(self, length: int | None, console: Console) -> None:
+        self._console = console
+        self._recent: deque[tuple[str, ...]] = deque(maxlen=ROWS)
+        columns = [TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+        self._progress = Progress(*columns, console=console)
+        self._task = self._progress.add_task("frames", total=length)
+        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._spoken = time.monotonic()
+
+    def __enter__(self) -> Screen:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._live:
+            self._live.stop()
+
+    def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
+        """Show a frame."""
+        self._progress.update(self._task, completed=summary.frames)
+        for found in record["detections"]:
+            x0, y0, x1, y1 = found["box"]
+            self._recent.append((
+                str(frame.number), frame.source, found["class"], f"{found['probability']:.2f}", f"{found['score']:.2f}",
+                f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
+            ))
+        if self._live:
+            self._live.update(Group(self._table(), self._progress))
+        elif time.monotonic() - self._spoken > PLAIN_SECONDS:
+            self._spoken = time.monotonic()
+            rate = summary.frames / summary.seconds if summary.seconds else 0.0
+            self._console.print(f"{summary.frames} frames, {summary.events} galaxies, {rate:.1f} frames/s")
+
+    def _table(self) -> Table:
+        table = Table(title="galaxies seen last", expand=False)
+        for heading in ("frame", "source", "class", "probability", "score", "size and place (px)"):
+            table.add_column(heading)
+        for row in self._recent:
+            table.add_row(*row)
+        return table
+
+
+def print_summary(console: Console, summary: Summary, places: dict[str, Path]) -> None:
+    """Print what was found, where the time went and where everything is."""
+    table = Table(title="where the time went")
+    for heading in ("stage", "count", "median ms", "p95 ms"):
+        table.add_column(heading, justify="left" if heading == "stage" else "right")
+    for stage, row in summary.stages.items():
+        table.add_row(stage, str(row["count"]), f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}")
+    console.print(table)
+    rate = summary.frames / summary.seconds if summary.seconds else 0.0
+    console.print(f"{rate:.1f} frames a second, peak memory {summary.peak_memory_mib:.0f} MiB")
+    if summary.bad_pictures:
+        console.print(f"{summary.bad_pictures} pictures could not be read and were skipped")
+    counts = ", ".join(f"{count} {name}" for name, count in summary.classes.most_common())
+    galaxies = "galaxy" if summary.events == 1 else "galaxies"
+    console.print(f"[bold]{summary.frames} frames, {summary.events} {galaxies}[/bold]" + (f": {counts}" if counts else ""))
+    for name, path in places.items():
+        console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
+
+
+def stderr_console() -> Console:
+    """A console that leaves standard output to JSON."""
+    return Console(file=sys.stderr)
