@@ -1,0 +1,1 @@
+"""Latency, accuracy on labelled sets, and the comparison of machines."""

@@ -12,12 +12,16 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-ENGINES = ("litert", "tflite-runtime", "onnxruntime")
-"""What can run a model."""
+from ..errors import UserError
+
+ENGINES = ("litert", "tflite-runtime")
+"""What a profile can name: the engines of `runtime.engine`."""
 
 
-class ProfileError(ValueError):
+class ProfileError(UserError):
     """A profile that does not exist or cannot be used; the message names the file, the line and the key."""
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,17 @@ pixels go in as they are, and every tensor inside is integer.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..errors import UserError
+from ..runtime.native import quiet_native
 
-class ExportError(Exception):
+
+class ExportError(UserError):
     """An export that cannot go on; the message says why and what to do."""
 
 
@@ -32,34 +36,39 @@ def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
         import tensorflow as tf
     except ImportError:
         raise ExportError("export needs TensorFlow: pip install 'galaxy-edge[export]'") from None
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-    if calibration is not None:
-        dtype = next(iter(_signature(tf, saved_model).values())).dtype.as_numpy_dtype
-        # The two flat pictures pin the input range to 0..255 exactly, so that its scale is 1 and pixels need no arithmetic.
-        flat = [np.full(calibration.shape[1:], level, np.uint8) for level in (0, 255)]
+    from tensorflow.lite.python.convert_phase import ConverterError
 
-        def pictures() -> Any:
-            for picture in [*calibration, *flat]:
-                yield [picture[None].astype(dtype)]
-
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = pictures
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.uint8
-        converter.inference_output_type = tf.int8
     try:
-        return converter.convert()
-    except Exception as problem:  # noqa: BLE001 - the converter raises whatever its C++ side throws
-        lines = [line for line in str(problem).splitlines() if line.strip()]
-        raise ExportError(f"{saved_model} cannot be converted to TFLite: {lines[0] if lines else problem!r}") from problem
+        with quiet_native():
+            converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+            if calibration is not None:
+                _ask_for_int8(tf, converter, calibration, _input_dtype(tf, saved_model))
+            return converter.convert()
+    except (ConverterError, OSError, KeyError, ValueError, RuntimeError) as problem:
+        reason = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))
+        raise ExportError(f"{saved_model} cannot be converted to TFLite: {reason}") from problem
 
 
-def _signature(tf: Any, saved_model: Path) -> dict[str, Any]:
-    try:
-        loaded = tf.saved_model.load(str(saved_model))
-        return loaded.signatures["serving_default"].structured_input_signature[1]
-    except (OSError, KeyError) as problem:
-        raise ExportError(f"{saved_model} is no SavedModel with the signature serving_default: {problem}") from None
+def _ask_for_int8(tf: Any, converter: Any, calibration: np.ndarray, dtype: Any) -> None:
+    """Set a converter up for full int8, calibrated on (n, H, W, 3) uint8 pictures."""
+    # Two flat pictures pin the input range to 0..255, so that its scale is 1 and pixels need no arithmetic.
+    flat = [np.full(calibration.shape[1:], level, np.uint8) for level in (0, 255)]
+
+    def pictures() -> Iterator[list[np.ndarray]]:
+        for picture in [*calibration, *flat]:
+            yield [picture[None].astype(dtype)]
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = pictures
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.int8
+
+
+def _input_dtype(tf: Any, saved_model: Path) -> Any:
+    loaded = tf.saved_model.load(str(saved_model))
+    (tensor,) = loaded.signatures["serving_default"].structured_input_signature[1].values()
+    return tensor.dtype.as_numpy_dtype
 
 
 def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
@@ -70,7 +79,8 @@ def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=content)
+    with quiet_native():
+        interpreter = Interpreter(model_content=content)
     details = interpreter.get_signature_runner().get_output_details()
     missing = [name for name in names if name not in details]
     if missing:

@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import UserError
+
 FORMAT = 1
 TASKS = ("classify", "detect")
 MANIFEST = "bundle.toml"
@@ -47,7 +49,7 @@ _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
 
 
-class BundleError(Exception):
+class BundleError(UserError):
     """A bundle that must not be used; the message says what is wrong with it and where."""
 
 

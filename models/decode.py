@@ -24,8 +24,8 @@ def anchor_grid(
     """Lay out the anchors of an SSD / RetinaNet head.
 
     Args:
-        width, height: network input in pixels, multiples of ``2**max_level`` or rounded up as convolutions with
-            'same' padding do.
+        width, height: network input in pixels. Where it is no multiple of ``2**L``, the cells of level L are as many
+            as convolutions with 'same' padding give, evenly spread.
         min_level, max_level: pyramid levels; level L has stride ``2**L``.
         anchor_size: side of the smallest anchor of a level, in strides.
         scales_per_octave: sizes a level, at ``2**(i / n)``.
@@ -37,15 +37,16 @@ def anchor_grid(
     """
     levels = []
     for level in range(min_level, max_level + 1):
-        stride = 2**level
+        rows, columns = -(-height // 2**level), -(-width // 2**level)
+        stride_y, stride_x = height / rows, width / columns
         shapes = [
-            (anchor_size * stride * 2 ** (scale / scales_per_octave) / np.sqrt(aspect),
-             anchor_size * stride * 2 ** (scale / scales_per_octave) * np.sqrt(aspect))
+            (anchor_size * stride_y * 2 ** (scale / scales_per_octave) / np.sqrt(aspect),
+             anchor_size * stride_x * 2 ** (scale / scales_per_octave) * np.sqrt(aspect))
             for scale in range(scales_per_octave)
             for aspect in aspect_ratios
         ]
-        centres_y = (np.arange(-(-height // stride)) + 0.5) * stride
-        centres_x = (np.arange(-(-width // stride)) + 0.5) * stride
+        centres_y = (np.arange(rows) + 0.5) * stride_y
+        centres_x = (np.arange(columns) + 0.5) * stride_x
         grid_y, grid_x = np.meshgrid(centres_y, centres_x, indexing="ij")
         centres = np.stack([grid_y, grid_x], axis=-1)[:, :, None, :]
         sizes = np.broadcast_to(np.asarray(shapes), (*grid_y.shape, len(shapes), 2))
@@ -85,7 +86,7 @@ def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, iou: float, l
     """Keep the best of overlapping boxes, greedily.
 
     Args:
-        boxes: (N, 4) float32.
+        boxes: (N, 4) float32; a few hundred at most, since every pair is compared.
         scores: (N,) float32.
         iou: a box is dropped when it overlaps a better one by more than this.
         limit: at most so many are kept.

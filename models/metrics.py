@@ -19,8 +19,7 @@ from .labels import coarse_of
 
 ECE_BINS = 15
 MATCH_IOU = 0.5
-"""A detection is right when it overlaps a true box by at least this, and ignored when at least this share of it
-lies in an ignore box."""
+"""Overlap with a true box from which on a detection is right; share in an ignore box from which on it is ignored."""
 
 RIGHT, WRONG, NEITHER = 1, 0, -1
 
@@ -124,9 +123,10 @@ def detection_metrics(frames: Sequence[JudgedFrame], threshold: float) -> dict[s
 
     Returns:
         ``map50``, ``map`` (average precision at IoU 0.5, and over IoU 0.5:0.05:0.95), ``ar1``, ``ar10`` (average
-        recall of the best 1 and 10 detections a frame, those in ignore boxes taking their places too), all by pycocotools
-        over all scores, at most 100 detections a frame; ``precision`` and ``recall`` at the threshold and IoU 0.5; ``fp_per_frame``, the mean number of
-        detections at the threshold in frames without galaxies; ``frames`` and ``boxes``, how many were judged.
+        recall of the best 1 and 10 detections a frame, those in ignore boxes taking their places too), all by
+        pycocotools over all scores, at most 100 detections a frame; ``precision`` and ``recall`` at the threshold and
+        IoU 0.5; ``fp_per_frame``, the mean number of detections at the threshold in frames without galaxies;
+        ``frames`` and ``boxes``, how many were judged.
         None for what is not defined: without true boxes, detections, or frames without galaxies.
 
     Raises:
@@ -165,7 +165,8 @@ def operating_threshold(
     Returns:
         Among the scores that meet both limits, the one with the best F1. When none does, the one with the best F1
         of all: a detector that falls short is still used at its best, and its metrics show by how much it does. The
-        higher of equals. 0.5 when no detection is right, since there is nothing to choose by.
+        higher of equals. It is returned as the middle between the lowest score reported and the next one (or 0), so
+        that rounding it never moves a level of an int8 model across. 0.5 when no detection is right.
     """
     judged = [_drop_undecidable(frame) for frame in frames]
     scores, verdicts, in_negative = _verdicts(judged)
@@ -182,13 +183,14 @@ def operating_threshold(
     negatives = sum(truth.negative for truth, _, _ in judged)
 
     f1 = 2 * right / (right + wrong + boxes)
-    meets = right >= minimum_precision * (right + wrong)
-    meets &= false_alarms <= max_fp_per_frame * negatives
-    # A threshold that reports nothing right meets the limits without being of any use.
-    meets &= right > 0
+    # A threshold that reports nothing right is of no use, whatever limits it meets.
+    meets = (right > 0) & (right / np.maximum(right + wrong, 1) >= minimum_precision)
+    meets &= false_alarms / max(negatives, 1) <= max_fp_per_frame
     if meets.any():
         f1 = np.where(meets, f1, -1.0)
-    return float(scores[last][int(np.argmax(f1))])
+    levels = np.append(scores[last], 0.0)
+    best = int(np.argmax(f1))
+    return float(levels[best] + levels[best + 1]) / 2
 
 
 def _drop_undecidable(frame: JudgedFrame) -> JudgedFrame:

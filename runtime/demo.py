@@ -1,6 +1,6 @@
 """The demo camera: slow pans and zooms over a real sky that comes with the package.
 
-The sky is the Hubble eXtreme Deep Field (NASA/ESA, public domain). The path is fixed, so the demo is the same each time.
+The sky is the Hubble eXtreme Deep Field (NASA/ESA, public domain). The path is fixed: every demo is the same.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from .pictures import decode_picture
 SIZE = (640, 480)
 SKY = "hubble_xdf.jpg"
 # Stops of the tour: centre x, centre y and width of the window in pixels of the sky picture.
-STOPS = ((470, 400, 900), (150, 420, 320), (330, 160, 360), (450, 130, 300), (480, 410, 340), (740, 500, 360), (470, 700, 340), (760, 660, 420))
+STOPS = (
+    (470, 400, 900), (150, 420, 320), (330, 160, 360), (450, 130, 300), (480, 410, 340), (740, 500, 360),
+    (470, 700, 340), (760, 660, 420),
+)
 FRAMES_A_LEG = 16
 
 
@@ -38,11 +42,12 @@ class DemoSky:
         """Yield 640x480 frames along the tour."""
         stops = np.asarray(STOPS, np.float64)
         number = 0
-        for start, end in zip(stops[:-1], stops[1:], strict=True):
+        for start, end in pairwise(stops):
             for step in range(FRAMES_A_LEG):
                 part = step / FRAMES_A_LEG
                 ease = part * part * (3 - 2 * part)
-                yield Frame(self._window(start + (end - start) * ease), datetime.datetime.now(datetime.UTC), "demo", number)
+                pixels = self._window(start + (end - start) * ease)
+                yield Frame(pixels, datetime.datetime.now(datetime.UTC), "demo", number)
                 number += 1
 
     def _window(self, view: np.ndarray) -> np.ndarray:

@@ -33,7 +33,8 @@ class Detector:
     """
 
     def __init__(
-        self, bundle: Bundle, variant: str = "int8", engine: str = "litert", threads: int = 1, min_score: float | None = None
+        self, bundle: Bundle, variant: str = "int8", engine: str = "litert", threads: int = 1,
+        min_score: float | None = None,
     ) -> None:
         settings = bundle.manifest["decode"]
         self.bundle = bundle

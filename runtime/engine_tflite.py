@@ -11,6 +11,7 @@ import numpy as np
 from ..models.bundle import Bundle, BundleError, Variant
 from .engine import Output
 from .errors import UsageError
+from .native import quiet_native
 
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 _PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "'galaxy-edge[tflite-runtime]' (Python 3.11)"}
@@ -66,8 +67,9 @@ def _interpreter(engine: str, content: bytes, threads: int, where: str) -> Any:
         reason = f" ({problem})" if available(engine) else ""
         raise UsageError(f"the engine {engine} cannot be loaded{reason}: pip install {_PACKAGES[engine]}") from None
     try:
-        interpreter = module.Interpreter(model_content=content, num_threads=threads)
-        interpreter.allocate_tensors()
+        with quiet_native():
+            interpreter = module.Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as problem:
         raise BundleError(f"{where} is no network that {engine} can run: {problem}") from None
     except SystemError:

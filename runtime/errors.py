@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-
-class UsageError(Exception):
-    """The command asks for something that is not there: a source, a folder, an extra. Exit code 2."""
+from ..errors import UserError
 
 
-class RunFailure(Exception):
-    """The run began and could not go on, or nothing in it could be used. Exit code 1."""
+class UsageError(UserError):
+    """The command asks for something that is not there: a source, a folder, an extra."""
+
+    exit_code = 2
 
 
-class BadPicture(Exception):
+class RunFailure(UserError):
+    """The run began and could not go on, or nothing in it could be used."""
+
+
+class BadPicture(UserError):
     """One picture that cannot be read; in a folder it is reported, counted and skipped."""
+
+    exit_code = 2
 
     def __init__(self, name: str, reason: str) -> None:
         super().__init__(f"{name}: {reason}")

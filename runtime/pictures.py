@@ -113,9 +113,8 @@ def _check_size(width: int, height: int, name: str) -> None:
     if min(width, height) < MIN_SIDE:
         raise BadPicture(name, f"{width}x{height} pixels is too small; the least is {MIN_SIDE} a side")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        raise BadPicture(
-            name, f"{width}x{height} pixels is too large; the most is {MAX_SIDE} a side and {MAX_PIXELS // 10**6} million"
-        )
+        most = f"{MAX_SIDE} a side and {MAX_PIXELS // 10**6} million"
+        raise BadPicture(name, f"{width}x{height} pixels is too large; the most is {most}")
 
 
 def _header_size(content: bytes, name: str) -> tuple[int, int] | None:
@@ -186,7 +185,7 @@ def _decode_fits(content: bytes, name: str) -> Picture:
         with warnings.catch_warnings(), fits.open(io.BytesIO(content), memmap=False) as units:
             warnings.simplefilter("ignore")
             for unit in units:
-                axes = unit.shape if unit.is_image else ()
+                axes: tuple[int, ...] = unit.shape if unit.is_image else ()
                 if len(axes) == 2 or (len(axes) == 3 and 3 in (axes[0], axes[2])) or (len(axes) == 3 and axes[0] == 1):
                     break
             else:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,27 @@ def print_summary(console: Console, summary: Summary, places: dict[str, Path]) -
         console.print(f"{summary.bad_pictures} pictures could not be read and were skipped")
     counts = ", ".join(f"{count} {name}" for name, count in summary.classes.most_common())
     galaxies = "galaxy" if summary.events == 1 else "galaxies"
-    console.print(f"[bold]{summary.frames} frames, {summary.events} {galaxies}[/bold]" + (f": {counts}" if counts else ""))
+    found = f"[bold]{summary.frames} frames, {summary.events} {galaxies}[/bold]"
+    console.print(f"{found}: {counts}" if counts else found)
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
 
 
-def stderr_console() -> Console:
-    """A console that leaves standard output to JSON."""
-    return Console(file=sys.stderr)
+class ProgressBar:
+    """A progress bar on stderr for a loop that tells how many of how many are done.
+
+    >>> with ProgressBar("pictures") as progress:
+    ...     progress(1, 10)
+    """
+
+    def __init__(self, name: str) -> None:
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(name, total=None)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._progress.start()
+        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()

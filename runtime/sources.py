@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-import cv2
-
 from .errors import BadPicture, RunFailure, UsageError
 from .frame import Frame
 from .pictures import SUFFIXES, decode_picture
@@ -67,7 +65,8 @@ def open_source(camera: str, on_bad: Callable[[BadPicture], None]) -> Source:
         if path.is_dir():
             return Pictures(camera, _folder_entries(path), on_bad)
         if not path.is_file():
-            raise UsageError(f"the source '{camera}' does not exist: give a picture, folder, zip, video, camera or demo")
+            known = "a picture, folder, zip, video, camera or demo"
+            raise UsageError(f"the source '{camera}' does not exist: give {known}")
         if zipfile.is_zipfile(path):
             return Pictures(camera, _zip_entries(path, ""), on_bad)
         if path.suffix.lower() in VIDEO_SUFFIXES:
@@ -162,8 +161,3 @@ def _zip_entries(path: Path, prefix: str) -> list[Entry]:
 
     members.sort(key=lambda member: member.filename)
     return [(prefix + member.filename, lambda member=member: read(member)) for member in members]  # type: ignore[misc]
-
-
-def quiet_decoders() -> None:
-    """Keep OpenCV from printing its own complaints beside ours."""
-    cv2.setLogLevel(0)

@@ -84,9 +84,8 @@ class EventStore:
 
     def close(self, ended: str, frames: int, bad_pictures: int) -> None:
         """Note the end of the run and close the file."""
-        self._do(
-            "UPDATE run SET ended = ?, frames = ?, bad_pictures = ? WHERE id = ?", (ended, frames, bad_pictures, self.run)
-        )
+        values = (ended, frames, bad_pictures, self.run)
+        self._do("UPDATE run SET ended = ?, frames = ?, bad_pictures = ? WHERE id = ?", values)
         self.commit()
         self._base.close()
 

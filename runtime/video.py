@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from .errors import RunFailure, UsageError
 from .frame import Frame
@@ -57,14 +58,12 @@ class Camera:
         self.bad = 0
         if not Path(self.name).exists():
             there = sorted(str(path) for path in Path("/dev").glob("video*"))
-            raise UsageError(
-                f"there is no camera {self.name}; " + (f"there are {', '.join(there)}" if there else "no camera is attached")
-            )
+            attached = f"there are {', '.join(there)}" if there else "no camera is attached"
+            raise UsageError(f"there is no camera {self.name}; {attached}")
         self._capture = cv2.VideoCapture(index, cv2.CAP_V4L2)
         if not self._capture.isOpened():
-            raise UsageError(
-                f"{self.name} cannot be opened as a camera: another program may hold it, or you may not be in the group video"
-            )
+            why = "another program may hold it, or you may not be in the group video"
+            raise UsageError(f"{self.name} cannot be opened as a camera: {why}")
 
     def __iter__(self) -> Iterator[Frame]:
         """Read until the camera stops delivering, which ends the run with an error."""
@@ -80,6 +79,7 @@ class Camera:
             self._capture.release()
 
 
-def _frame(image, source: str, number: int) -> Frame:  # type: ignore[no-untyped-def]
-    pixels, stretch = to_rgb8(image)
-    return Frame(pixels[..., ::-1].copy(), datetime.datetime.now(datetime.UTC), source, number, stretch)
+def _frame(image: np.ndarray, source: str, number: int) -> Frame:
+    """Make a frame of what OpenCV delivers: BGR, or one channel, of any depth."""
+    pixels, stretch = to_rgb8(cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image)
+    return Frame(pixels, datetime.datetime.now(datetime.UTC), source, number, stretch)

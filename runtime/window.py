@@ -1,4 +1,4 @@
-"""``--show``: the annotated frames in a window, where there is a display. Tk, since the headless OpenCV has no window."""
+"""``--show``: the annotated frames in a window, where there is a display. Tk: the headless OpenCV has no window."""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..errors import UserError
 from ..models.labels import class_of_g10
 
 BOX_COLUMNS = ("uxmin", "uymin", "uxmax", "uymax")
@@ -28,8 +29,10 @@ RESERVED = frozenset({"n6027.jpg", "n6751.jpg", "ic418.jpg"})
 """Deep-sky frames that are shipped to show and test the models, and so are never trained on."""
 
 
-class DataError(Exception):
+class DataError(UserError):
     """A data set that is missing, incomplete or not in a known layout; the message says which and where."""
+
+    exit_code = 2
 
 
 def _no_boxes() -> np.ndarray:
@@ -106,7 +109,8 @@ def _box(row: dict[str, str], columns: Iterable[str]) -> list[float] | None:
 
 def _split_boxes(rows: Iterable[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
     """Sort table rows into boxes to find and boxes to ignore."""
-    wanted, ignored = [], []
+    wanted: list[list[float]] = []
+    ignored: list[list[float]] = []
     for row in rows:
         unified = _box(row, BOX_COLUMNS)
         if row.get("difficult", "0") != "1" and row["ubox_flag"] in ("ok", "edge") and unified:

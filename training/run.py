@@ -19,9 +19,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 
-class RunError(Exception):
+
+class RunError(UserError):
     """A run folder that cannot be used; the message says why and what to do."""
+
+    exit_code = 2
 
 
 def write_json(path: Path, content: Any) -> None:

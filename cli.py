@@ -1,0 +1,353 @@
+"""The command line: one thin command a verb. No logic lives here, and nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import __version__
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .models.bundle import Bundle
+    from .runtime.pipeline import Summary
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+THREADS = click.IntRange(1, 64)
+ENGINES = click.Choice(["litert", "tflite-runtime"])
+DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
+
+
+@click.group(context_settings={
+    "help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "GALAXY_EDGE",
+})
+@click.version_option(__version__, prog_name="galaxy-edge")
+def cli() -> None:
+    """Find and name galaxies on small computers at telescopes.
+
+    Every option can also be set by an environment variable: GALAXY_EDGE_RUN_THREADS=2 is run --threads 2.
+    """
+
+
+@cli.command()
+@click.option("--camera", required=True, metavar="SOURCE",
+              help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N.")
+@click.option("--models", type=FOLDER, help="Folder with the bundles galaxy-detector and galaxy-classifier.")
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Least detector score; default: the bundle's own.")
+@click.option("--out", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder.")
+@click.option("--max-frames", type=click.IntRange(min=1), help="End after so many frames.")
+@click.option("--show", is_flag=True, help="Show the frames in a window.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; everything else goes to stderr.")
+@click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
+@click.option("--engine", type=ENGINES, help="Default: the device profile's.")
+@click.option("--profile", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
+        as_json: bool, threads: int | None, engine: str | None, profile: str | None) -> None:
+    """Detect, crop and classify galaxies in what SOURCE delivers."""
+    from rich.console import Console
+
+    from .runtime.classify import Classifier
+    from .runtime.detect import Detector
+    from .runtime.errors import BadPicture
+    from .runtime.output import Output, utc_now
+    from .runtime.pipeline import run as run_loop
+    from .runtime.screen import Screen, print_summary
+    from .runtime.sources import open_source
+    from .runtime.video import VideoFile
+
+    console = Console(stderr=as_json)
+    engine, threads = _engine(engine, threads, profile)
+
+    def on_bad(problem: BadPicture) -> None:
+        click.echo(f"galaxy-edge: skipped {problem}", err=True)
+
+    source = open_source(camera, on_bad)
+    detector = Detector(_bundle(models, DETECTOR), engine=engine, threads=threads, min_score=min_score)
+    classifier = Classifier(_bundle(models, CLASSIFIER), engine=engine, threads=threads)
+    window = None
+    if show:
+        from .runtime.window import Window
+
+        window = Window(classifier.classes)
+    about = {
+        "started": utc_now(), "source": source.name, "version": __version__, "engine": engine,
+        "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
+    }
+    video = isinstance(source, VideoFile) or camera == "demo"
+    output = Output(out, about, classifier.classes, video)
+    stop = _stop_on_signal()
+    with Screen(source.length if max_frames is None else max_frames, console) as screen:
+
+        def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:
+            if as_json:
+                sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+                sys.stdout.flush()
+            screen.update(frame, named, record, summary)
+            if window:
+                window.show(frame, named)
+
+        summary = run_loop(
+            source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames
+        )
+    if summary.stopped:
+        console.print("ended on request; everything is written")
+    print_summary(console, summary, output.places())
+
+
+@cli.group()
+def train() -> None:
+    """Train a network on a workstation."""
+
+
+def _training_options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--threads", type=THREADS, default=os.cpu_count() or 1, show_default=True, help="Threads to use."),
+        click.option("--resume", is_flag=True, help="Go on with the run that is in --out."),
+        click.option("--epochs", type=click.IntRange(min=1), help="Epochs; default: the recipe's."),
+        click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
+        click.option("--out", type=FOLDER, required=True, help="Run folder."),
+        click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
+                     help="Folder of data sets."),
+    ):
+        command = option(command)
+    return command
+
+
+@train.command("classifier")
+@_training_options
+def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int) -> None:
+    """Train the small CNN that names a galaxy's morphology."""
+    _need("tensorflow", "train")
+    from .training.classifier import ClassifierSettings, train
+    from .training.progress import show_training
+
+    given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    settings = ClassifierSettings(seed=seed, threads=threads, **given)
+    show_training(lambda report: train(data, out, settings, resume, report), out)
+
+
+@train.command("detector")
+@_training_options
+@click.option("--weights", type=FILE, help="Pretrained MobileNetV2 weights (.npz) for the backbone; default: random.")
+def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
+                   weights: Path | None) -> None:
+    """Train the SSD MobileNetV2 that finds galaxies."""
+    _need("official", "detector")
+    from .training.detector import DetectorSettings, train
+    from .training.progress import show_training
+
+    given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
+    settings = DetectorSettings(seed=seed, threads=threads, weights=str(weights) if weights else None, **given)
+    show_training(lambda report: train(data, out, settings, resume, report), out)
+
+
+@cli.command()
+@click.option("--int8", is_flag=True, required=True, help="Quantise to full int8 (beside float32).")
+@click.option("--out", type=FOLDER, help="The bundle's folder; default: inside the run folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print gates and metrics as JSON.")
+@click.argument("run_dir", type=FOLDER)
+def export(int8: bool, run_dir: Path, out: Path | None, as_json: bool) -> None:
+    """Make a bundle of the run in RUN_DIR, or refuse to."""
+    _need("tensorflow", "export")
+    from rich.console import Console
+    from rich.table import Table
+
+    from .export.bundle import export as make_bundle
+
+    console = Console(stderr=as_json)
+    target, gates, metrics = make_bundle(run_dir, out, lambda message: console.print(message, highlight=False))
+    passed = all(gate.passed for gate in gates)
+    if as_json:
+        rows = [{"gate": gate.name, "measured": gate.measured, "passed": gate.passed} for gate in gates]
+        click.echo(json.dumps({"bundle": str(target) if passed else None, "gates": rows, "metrics": metrics}))
+    table = Table("gate", "measured", "result")
+    for gate in gates:
+        table.add_row(gate.name, gate.measured, "[green]passed[/green]" if gate.passed else "[red]failed[/red]")
+    console.print(table)
+    if not passed:
+        _fail("a gate failed: no bundle was written", 1)
+    console.print(f"bundle: {target}", soft_wrap=True, highlight=False)
+
+
+@cli.command("eval")
+@click.argument("what", type=click.Choice(["detector", "classifier"]))
+@click.option("--bundle", "path", type=FOLDER, help="Bundle; default: the shipped one.")
+@click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
+              help="A data-set folder, or a folder of them.")
+@click.option("--variant", default="int8", show_default=True, help="Which form of the network.")
+@click.option("--engine", type=ENGINES, help="Default: the device profile's.")
+@click.option("--threads", type=THREADS, help="Default: the device profile's.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(what: str, path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None,
+             as_json: bool) -> None:
+    """Measure a bundle on labelled pictures."""
+    from rich.console import Console
+
+    from .benchmarks.evaluate import evaluate_classifier, evaluate_detector
+    from .models.bundle import Bundle, shipped
+    from .runtime.screen import ProgressBar
+
+    name, task, measure = (
+        (DETECTOR, "detect", evaluate_detector) if what == "detector" else (CLASSIFIER, "classify", evaluate_classifier)
+    )
+    engine, threads = _engine(engine, threads, None)
+    bundle = Bundle.load(path or shipped(name), task)
+    with ProgressBar("pictures") as progress:
+        metrics = measure(bundle, data, variant, engine, threads, progress)
+    if as_json:
+        click.echo(json.dumps(metrics))
+    else:
+        Console().print_json(json.dumps(metrics))
+
+
+@cli.group(invoke_without_command=True)
+@click.option("--models", type=FOLDER, help="Folder with the two bundles; default: the shipped ones.")
+@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each kind.")
+@click.option("--out", type=FILE, default=Path("bench.json"), show_default=True, help="JSON file to write.")
+@click.option("--json", "as_json", is_flag=True, help="Print the JSON as well.")
+@click.pass_context
+def bench(context: click.Context, models: Path | None, rounds: int, out: Path, as_json: bool) -> None:
+    """Measure latency: both bundles, every installed engine, one and two threads."""
+    if context.invoked_subcommand:
+        return
+    from rich.console import Console
+
+    from .benchmarks.latency import bench as measure
+    from .benchmarks.report import bench_table
+    from .devices.probe import probe
+    from .runtime.engine import installed
+    from .runtime.screen import ProgressBar
+
+    bundles = [_bundle(models, name) for name in (DETECTOR, CLASSIFIER)]
+    try:
+        out.touch()
+    except OSError as problem:
+        _fail(f"{out} cannot be written: {problem.strerror}", 2)
+    with ProgressBar("rounds") as progress:
+        result = measure(bundles, installed(), (1, 2), rounds, probe(), progress)
+    out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    if as_json:
+        click.echo(json.dumps(result))
+    console = Console(stderr=as_json)
+    console.print(bench_table(result))
+    console.print(f"written to {out}", highlight=False, soft_wrap=True)
+
+
+@bench.command("compare")
+@click.argument("first", type=FILE)
+@click.argument("second", type=FILE)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
+def bench_compare(first: Path, second: Path, as_json: bool) -> None:
+    """Compare two benchmark files: the ratios SECOND / FIRST, e.g. device / desktop."""
+    from rich.console import Console
+
+    from .benchmarks.compare import compare, read_bench
+    from .benchmarks.report import compare_table
+
+    one, other = read_bench(first), read_bench(second)
+    rows = compare(one, other)
+    if as_json:
+        click.echo(json.dumps(rows))
+    else:
+        Console().print(compare_table(one, other, rows))
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def devices(as_json: bool) -> None:
+    """Show this machine, the cameras on it, and the device profiles."""
+    from rich.console import Console
+
+    from .benchmarks.report import devices_table, machine_lines
+    from .devices.probe import choose, probe
+    from .devices.profile import all_profiles
+
+    machine = probe()
+    fitting = choose(machine)
+    if as_json:
+        profiles = [profile.as_dict() for profile in all_profiles()]
+        click.echo(json.dumps({"machine": machine.as_dict(), "profile": fitting.as_dict(), "profiles": profiles}))
+        return
+    console = Console()
+    for line in machine_lines(machine):
+        console.print(line, highlight=False)
+    console.print(devices_table(all_profiles(), fitting.name))
+
+
+def _bundle(models: Path | None, name: str) -> Bundle:
+    from .models.bundle import Bundle, shipped
+
+    return Bundle.load(models / name if models else shipped(name), "detect" if name == DETECTOR else "classify")
+
+
+def _engine(engine: str | None, threads: int | None, profile: str | None) -> tuple[str, int]:
+    """Settle engine and threads: what was asked for, else what the device's profile says."""
+    from .devices.probe import choose, probe
+    from .devices.profile import load_profile
+    from .runtime.engine import installed
+
+    fitting = load_profile(profile) if profile else choose(probe())
+    there = installed()
+    if engine is None:
+        engine = fitting.engine if fitting.engine in there or not there else there[0]
+    return engine, threads or fitting.threads
+
+
+def _stop_on_signal() -> Callable[[], bool]:
+    """Turn the first Ctrl-C or SIGTERM into a wish to end, which the loop honours; a second Ctrl-C interrupts."""
+    wishes: list[int] = []
+
+    def wish(number: int, _: Any) -> None:
+        wishes.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGINT, wish)
+    signal.signal(signal.SIGTERM, wish)
+    return lambda: bool(wishes)
+
+
+def _need(module: str, extra: str) -> None:
+    """See that an extra is installed before anything begins."""
+    import importlib.util
+
+    if importlib.util.find_spec(module) is None:
+        _fail(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'", 2)
+
+
+def _fail(message: str, code: int) -> None:
+    click.echo(f"galaxy-edge: {message}", err=True)
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
+    # OpenCV reads these when it is imported; its complaints would stand beside our own clear line.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    try:
+        cli.main(prog_name="galaxy-edge", standalone_mode=False)
+    except click.ClickException as problem:
+        problem.show()
+        raise SystemExit(problem.exit_code) from None
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("galaxy-edge: interrupted", err=True)
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        # Whoever read our output has had enough, as in `| head`; keep Python from flushing into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
+    except UserError as problem:
+        _fail(str(problem), problem.exit_code)
+    except Exception as problem:  # the last line of defence: no traceback reaches a user
+        if os.environ.get("GALAXY_EDGE_DEBUG"):
+            raise
+        hint = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
+        _fail(f"unexpected {type(problem).__name__}: {problem} ({hint})", 1)

@@ -1,0 +1,78 @@
+"""What tests share: the labelled sets where they are, pictures rendered here, and small runs that stand for trained ones."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of labelled sets; a test that needs it says so when it is skipped."""
+    named = os.environ.get("GALAXY_EDGE_DATA")
+    if not named or not Path(named).is_dir():
+        pytest.skip("needs the labelled picture sets: set GALAXY_EDGE_DATA to their folder")
+    return Path(named)
+
+
+@pytest.fixture
+def galaxy() -> np.ndarray:
+    """A rendered sky, (120, 160, 3) uint8 RGB: one bright blob at x 60, y 40, of about 20 pixels."""
+    return render([(60, 40, 10)], 160, 120)
+
+
+def render(blobs, width, height, level=200.0):
+    """Render Gaussian blobs (x, y, sigma) on a dark sky."""
+    rows, columns = np.mgrid[:height, :width]
+    sky = np.full((height, width), 8.0)
+    for x, y, sigma in blobs:
+        sky += level * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+    return np.repeat(np.clip(sky, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+def encode(image, suffix=".png") -> bytes:
+    """Encode an RGB (or grey, or RGBA) array as a picture file."""
+    if image.ndim == 3:
+        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
+    done, content = cv2.imencode(suffix, image)
+    assert done
+    return content.tobytes()
+
+
+def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
+    """Run the command line in a process of its own, as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "galaxy_edge", *map(str, arguments)],
+        capture_output=True, text=True, timeout=timeout, cwd=cwd, env={**os.environ, **(env or {})},
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_runs(tmp_path_factory) -> Path:
+    """A folder with finished runs ``detector`` and ``classifier``: real networks, small enough to check by hand.
+
+    The detector scores each 8x8 cell of a 64x64 input by its brightness; the classifier looks at mean levels only.
+    """
+    pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to make small networks")
+    folder = tmp_path_factory.mktemp("runs")
+    subprocess.run([sys.executable, str(HERE / "make_tiny_runs.py"), str(folder)], check=True, timeout=300)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny_runs, tmp_path_factory) -> Path:
+    """A models folder with the bundles of `tiny_runs`."""
+    from galaxy_edge.export.bundle import export
+
+    models = tmp_path_factory.mktemp("models")
+    for run, name in (("detector", "galaxy-detector"), ("classifier", "galaxy-classifier")):
+        _, gates, _ = export(tiny_runs / run, models / name, lambda _: None)
+        assert all(gate.passed for gate in gates), json.dumps([gate.__dict__ for gate in gates])
+    return models
