@@ -10,6 +10,7 @@ import datetime
 import io
 import struct
 import warnings
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,9 +183,10 @@ def _decode_fits(content: bytes, name: str) -> Picture:
     except ImportError:
         raise UsageError(f"{name} is FITS, which needs astropy: pip install 'galaxy-edge[fits]'") from None
     try:
-        with warnings.catch_warnings(), fits.open(io.BytesIO(content), memmap=False) as units:
-            warnings.simplefilter("ignore")
-            for unit in units:
+        with ExitStack() as stack:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.simplefilter("ignore")  # what astropy only warns of either does no harm or fails below
+            for unit in stack.enter_context(fits.open(io.BytesIO(content), memmap=False)):
                 axes: tuple[int, ...] = unit.shape if unit.is_image else ()
                 if len(axes) == 2 or (len(axes) == 3 and 3 in (axes[0], axes[2])) or (len(axes) == 3 and axes[0] == 1):
                     break
