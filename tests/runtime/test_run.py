@@ -1,0 +1,200 @@
+"""`galaxy-edge run`, as a process: what it writes, what it prints, how it ends."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+from conftest import encode, render
+from conftest import galaxy_edge as command_line
+
+import galaxy_edge.runtime
+
+SCHEMA = json.loads((Path(galaxy_edge.runtime.__file__).parent / "frame.schema.json").read_text())
+
+
+@pytest.fixture
+def night(tmp_path):
+    """Three pictures: one blob, none, and two."""
+    folder = tmp_path / "night"
+    folder.mkdir()
+    (folder / "a.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
+    (folder / "b.png").write_bytes(encode(render([], 160, 120)))
+    (folder / "c.png").write_bytes(encode(render([(30, 30, 10), (120, 80, 10)], 160, 120)))
+    return folder
+
+
+def run(camera, models, out, *more, **how):
+    return command_line("run", "--camera", camera, "--models", models, "--out", out, *more, **how)
+
+
+def rows(out, query):
+    with sqlite3.connect(out / "events.sqlite") as base:
+        return base.execute(query).fetchall()
+
+
+def test_json_lines_keep_the_contract(night, tiny_models, tmp_path):
+    done = run(night, tiny_models, tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for line in lines:
+        jsonschema.validate(line, SCHEMA)
+        assert all(x1 <= line["width"] and y1 <= line["height"] for _, _, x1, y1 in (d["box"] for d in line["detections"]))
+        for found in line["detections"]:
+            assert found["probability"] == max(found["probabilities"].values())
+            assert found["probabilities"][found["class"]] == found["probability"]
+            assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+        assert [d["score"] for d in line["detections"]] == sorted((d["score"] for d in line["detections"]), reverse=True)
+    assert [(line["frame"], line["source"]) for line in lines] == [(0, "a.png"), (1, "b.png"), (2, "c.png")]
+    assert [bool(line["detections"]) for line in lines] == [True, False, True]
+    x0, y0, x1, y1 = lines[0]["detections"][0]["box"]
+    assert x0 < 60 < x1 and y0 < 40 < y1
+    assert (tmp_path / "out" / "frames-0001.jsonl").read_text() == done.stdout
+
+
+def test_everything_is_left_behind(night, tiny_models, tmp_path):
+    out = tmp_path / "out"
+    done = run(night, tiny_models, out)
+    assert done.returncode == 0, done.stderr
+    events = rows(out, "SELECT source, class, probability, x0, x1, crop, first_frame FROM event ORDER BY number")
+    assert [event[0] for event in events].count("c.png") >= 2
+    for source, name, probability, x0, x1, crop, frame in events:
+        assert x1 > x0 and 0 <= probability <= 1 and name and frame == "abc".index(source[0])
+        assert cv2.imread(str(out / crop)) is not None
+    ((frames, bad, ended, detector),) = rows(out, "SELECT frames, bad_pictures, ended, detector FROM run")
+    assert (frames, bad) == (3, 0) and ended and len(detector) == 64
+    assert rows(out, "PRAGMA journal_mode") == [("wal",)] and rows(out, "PRAGMA integrity_check") == [("ok",)]
+    assert cv2.imread(str(out / "sheet-0001.jpg")).shape[0] >= 480
+    for stage in ("read", "preprocess", "detect", "decode", "classify", "write"):
+        assert stage in done.stdout
+    assert "frames a second" in done.stdout and "peak memory" in done.stdout
+    assert str(out / "events.sqlite") in done.stdout.replace("\n", "")
+
+
+def test_a_second_run_overwrites_nothing(night, tiny_models, tmp_path):
+    out = tmp_path / "out"
+    run(night, tiny_models, out)
+    first = (out / "frames-0001.jsonl").read_text()
+    assert run(night / "a.png", tiny_models, out).returncode == 0
+    assert (out / "frames-0001.jsonl").read_text() == first
+    assert len((out / "frames-0002.jsonl").read_text().splitlines()) == 1
+    assert rows(out, "SELECT id, frames FROM run") == [(1, 3), (2, 1)]
+
+
+def test_a_bad_picture_is_reported_counted_and_skipped(night, tiny_models, tmp_path):
+    (night / "aa.jpg").write_bytes(encode(render([], 64, 64), ".jpg")[:-50])
+    done = run(night, tiny_models, tmp_path / "out", "--json")
+    assert done.returncode == 0
+    assert "skipped aa.jpg: the JPEG is truncated" in done.stderr
+    assert len(done.stdout.splitlines()) == 3
+    assert rows(tmp_path / "out", "SELECT bad_pictures FROM run") == [(1,)]
+
+
+def test_min_score_and_max_frames(night, tiny_models, tmp_path):
+    strict = run(night, tiny_models, tmp_path / "out", "--json", "--min-score", "1", "--max-frames", "2", "--threads", "2")
+    lines = [json.loads(line) for line in strict.stdout.splitlines()]
+    assert len(lines) == 2 and not any(line["detections"] for line in lines)
+
+
+def test_16_bit_pictures_carry_their_stretch(tmp_path, tiny_models):
+    (tmp_path / "deep.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)[..., 0].astype(np.uint16) * 200))
+    line = json.loads(run(tmp_path / "deep.png", tiny_models, tmp_path / "out", "--json").stdout)
+    jsonschema.validate(line, SCHEMA)
+    assert line["stretch"]["kind"] == "asinh" and line["detections"]
+
+
+def test_video_gives_an_annotated_video_and_one_event_an_object(tmp_path, tiny_models):
+    path = tmp_path / "night.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (160, 120))
+    for x in range(50, 80, 2):
+        writer.write(render([(x, 60, 12)], 160, 120))
+    writer.release()
+    out = tmp_path / "out"
+    assert run(path, tiny_models, out, "--min-score", "0.9").returncode == 0
+    capture = cv2.VideoCapture(str(out / "annotated-0001.mp4"))
+    assert capture.get(cv2.CAP_PROP_FRAME_COUNT) == 15
+    longest = max(frames for (frames,) in rows(out, "SELECT frames FROM event"))
+    assert longest >= 3  # the blob is followed, not counted anew in every frame
+
+
+def test_ctrl_c_ends_cleanly_with_everything_written(tiny_models, tmp_path):
+    folder = tmp_path / "long"
+    folder.mkdir()
+    for number in range(3000):
+        (folder / f"{number:04d}.png").write_bytes(encode(render([(30, 30, 8)], 64, 64)) if number == 0 else b"")
+        if number:
+            (folder / f"{number:04d}.png").unlink()
+            os.link(folder / "0000.png", folder / f"{number:04d}.png")
+    out = tmp_path / "out"
+    command = ["run", "--camera", folder, "--models", tiny_models, "--out", out, "--json"]
+    process = subprocess.Popen([sys.executable, "-m", "galaxy_edge", *map(str, command)], stdout=subprocess.PIPE, text=True,
+                               stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    for _ in range(20):
+        assert process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert "ended on request" in errors and "Traceback" not in errors
+    done = 20 + len(rest.splitlines())
+    assert done < 3000
+    assert rows(out, "SELECT frames FROM run WHERE ended IS NOT NULL") == [(done,)]
+    assert len((out / "frames-0001.jsonl").read_text().splitlines()) == done
+    assert (out / "sheet-0001.jpg").exists() and rows(out, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
+    command = f"{sys.executable} -m galaxy_edge run --camera demo --models {tiny_models} --out {tmp_path}/out --json | head -1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=120)
+    assert len(done.stdout.splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--camera", "nothing"], 2, "'nothing' does not exist"),
+        (["--camera", "97"], 2, "there is no camera /dev/video97"),
+        (["--camera", "demo", "--min-score", "2"], 2, "--min-score"),
+        (["--camera", "demo", "--threads", "0"], 2, "--threads"),
+        (["--camera", "demo", "--colour"], 2, "No such option"),
+        (["--camera", "demo", "--profile", "raspberry-pi-6"], 2, "raspberry-pi-6"),
+        (["--camera", "demo", "--out", "/proc/nowhere"], 2, "output folder '/proc/nowhere' cannot be"),
+        (["--camera", "demo", "--models", "/nowhere"], 1, "galaxy-detector is not a folder"),
+        ([], 2, "--camera"),
+    ],
+)
+def test_wrong_use_gets_one_clear_line(tiny_models, tmp_path, arguments, code, message):
+    more = [] if "--models" in arguments else ["--models", tiny_models]
+    more += [] if "--out" in arguments else ["--out", tmp_path / "out"]
+    done = command_line("run", *arguments, *more, cwd=tmp_path)
+    assert done.returncode == code
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out" / "frames-0001.jsonl").exists()
+
+
+def test_an_output_folder_in_the_place_of_a_file(night, tiny_models, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    done = run(night, tiny_models, tmp_path / "out")
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+
+
+def test_an_event_file_that_is_none_is_left_alone(night, tiny_models, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "events.sqlite").write_bytes(b"my diary, not a database" * 100)
+    done = run(night, tiny_models, tmp_path / "out")
+    assert done.returncode == 2 and "cannot be used as an event file" in done.stderr
+    assert (tmp_path / "out" / "events.sqlite").read_bytes().startswith(b"my diary")
+
+
+def test_show_without_a_display_says_so(night, tiny_models, tmp_path):
+    done = run(night, tiny_models, tmp_path / "out", "--show", env={"DISPLAY": "", "WAYLAND_DISPLAY": ""})
+    assert done.returncode == 2 and "needs a display" in done.stderr
+
+

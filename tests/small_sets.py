@@ -1,0 +1,83 @@
+"""Small rendered picture sets in the layouts that `galaxy_edge.training.data` reads, for tests of training."""
+
+import csv
+import zipfile
+
+import cv2
+import numpy as np
+
+
+def galaxy_frame(rng, side, neighbour=None):
+    """Render an inclined exponential disc on a noisy sky: (side, side, 3) uint8 and its box (4,)."""
+    rows, columns = np.mgrid[:side, :side].astype(float)
+    centre, radius = side / 2 + rng.uniform(-3, 3, 2), side * rng.uniform(0.1, 0.16)
+    angle, axis = rng.uniform(0, np.pi), rng.uniform(0.4, 0.9)
+    along = (columns - centre[0]) * np.cos(angle) + (rows - centre[1]) * np.sin(angle)
+    across = (rows - centre[1]) * np.cos(angle) - (columns - centre[0]) * np.sin(angle)
+    light = 180 * np.exp(-2 * np.hypot(along, across / axis) / radius)
+    if neighbour:
+        light += 150 * np.exp(-((columns - neighbour[0]) ** 2 + (rows - neighbour[1]) ** 2) / 50)
+    image = 8 + light[..., None] * rng.uniform(0.8, 1.2, 3) + rng.normal(0, 1.5, (side, side, 3))
+    half = 1.6 * radius * np.sqrt([np.cos(angle) ** 2 + (axis * np.sin(angle)) ** 2,
+                                   np.sin(angle) ** 2 + (axis * np.cos(angle)) ** 2])
+    return np.clip(image, 0, 255).astype(np.uint8), np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def _sky(rng, side):
+    image = 8 + rng.normal(0, 1.5, (side, side, 3))
+    for x, y in rng.integers(4, side - 4, (12, 2)):
+        image[y - 1 : y + 2, x - 1 : x + 2] += rng.uniform(40, 240)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _pack(path, pictures):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, image in pictures.items():
+            archive.writestr(name, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
+
+
+def _table(path, rows):
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def make_sets(folder, survey=40, deepsky=20, fields=20):
+    """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields`` of rendered pictures; return the folder."""
+    rng = np.random.default_rng(7)
+
+    def columns(box):
+        names = ("xmin", "ymin", "xmax", "ymax")
+        return {f"{prefix}{name}": round(float(v), 1) for prefix in ("", "u") for name, v in zip(names, box, strict=True)}
+
+    place = folder / "gz_frames"
+    place.mkdir()
+    pictures, rows = {}, []
+    for number in range(survey):
+        image, box = galaxy_frame(rng, 160)
+        pictures[f"{number}.png"] = image
+        rows.append({"file": f"rendered/{number}.png", "g10": -1, "g10_p": "", "coarse": "", "box_flag": "ok",
+                     "ubox_flag": "ok", **columns(box)})
+    _pack(place / "rendered.zip", pictures)
+    _table(place / "index.csv", rows)
+
+    place = folder / "deepsky_frames"
+    place.mkdir()
+    pictures, boxes, frames = {}, [], []
+    for number in range(deepsky):
+        name, kind = f"n{number}.png", "galaxy" if number % 2 else "negative"
+        if kind == "galaxy":
+            pictures[name], box = galaxy_frame(rng, 200)
+            boxes.append({"file": name, "difficult": 0, "ubox_flag": "ok", **columns(box)})
+        else:
+            pictures[name] = _sky(rng, 200)
+        frames.append({"file": name, "kind": kind, "credit": "rendered"})
+    _pack(place / "images.zip", pictures)
+    _table(place / "boxes.csv", boxes)
+    _table(place / "frames.csv", frames)
+
+    place = folder / "sdss_starfields"
+    place.mkdir()
+    _pack(place / "images.zip", {f"{number}.png": _sky(rng, 100) for number in range(fields)})
+    return folder

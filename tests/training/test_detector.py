@@ -1,0 +1,162 @@
+"""Training of the detector: settings, anchors as the official ones, pretrained weights, a small run and its resuming."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from galaxy_edge.models.decode import anchor_grid
+from galaxy_edge.training.data import read_set
+from galaxy_edge.training.detector import DetectorSettings, train
+from galaxy_edge.training.detector_data import Batches, split
+from galaxy_edge.training.run import RunError
+from galaxy_edge.training.scenes import SceneMaker
+from small_sets import make_sets
+
+SMALL = DetectorSettings(
+    size=64, width=0.25, fpn_filters=16, head_convs=1, max_level=5, batch=4, epochs=2, images_per_epoch=12, threads=1
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 250}, "multiple of 128"),
+        ({"batch": 0}, "batch must be at least 1"),
+        ({"min_level": 6, "max_level": 5}, "min_level <= max_level"),
+        ({"images_per_epoch": 3}, "at least one batch"),
+        ({"width": 0.0}, "width"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+        ({"ema": 1.0}, "ema"),
+        ({"aspect_ratios": ()}, "aspect_ratios"),
+    ],
+)
+def test_settings_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        DetectorSettings(**change)
+
+
+def test_settings_are_recorded_without_paths(tmp_path):
+    values = DetectorSettings(weights=tmp_path / "start.npz").plain()
+    assert json.loads(json.dumps(values)) == values
+    assert values["weights"] == "start.npz"
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    return make_sets(tmp_path_factory.mktemp("sets"))
+
+
+def test_split_is_by_content_and_keeps_shares_apart(sets):
+    samples = read_set(sets)
+    train_share, held, record = split(samples, 1)
+    keys = [{(sample.set, sample.file) for sample in share} for share in (train_share, held)]
+    assert not keys[0] & keys[1] and keys[0] and keys[1]
+    assert record["split"]["train"] + record["split"]["validation"] == sum(record["sets"].values())
+    assert record["hash"] == split(list(reversed(samples)), 1)[2]["hash"]
+    assert "rendered" in record["sources"]
+
+
+def test_batches_are_named_by_their_number(sets):
+    # So a resumed run sees what it would have seen.
+    grid = anchor_grid(64, 64, **SMALL.grid)
+    batches = Batches(SceneMaker(read_set(sets), 64), grid, 4, 1)
+    first = [images for images, _, _ in batches.run(0, 4)]
+    again = [images for images, _, _ in batches.run(2, 4)]
+    np.testing.assert_array_equal(first[2], again[0])
+    np.testing.assert_array_equal(first[3], again[1])
+    assert not np.array_equal(first[0], first[1])
+
+
+def test_anchor_grid_is_the_official_one():
+    anchor = pytest.importorskip("official.vision.ops.anchor", reason="needs tf-models-official (the detector extra)")
+    official = anchor.Anchor(
+        min_level=3, max_level=7, num_scales=2, aspect_ratios=[1.0, 2.0, 0.5], anchor_size=2.0, image_size=(256, 256)
+    ).multilevel_boxes
+    corners = np.concatenate([np.reshape(official[level], (-1, 4)) for level in sorted(official, key=int)])
+    ours = anchor_grid(256, 256, 3, 7, 2.0, 2, (1.0, 2.0, 0.5))
+    np.testing.assert_allclose(ours[:, :2], (corners[:, :2] + corners[:, 2:]) / 2, atol=1e-3)
+    np.testing.assert_allclose(ours[:, 2:], corners[:, 2:] - corners[:, :2], atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def network():
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    from galaxy_edge.training import ssd
+
+    return ssd.build_network(64, 0.5, 16, 1, 3, 5, 2.0, 2, (1.0, 2.0, 0.5))
+
+
+@pytest.mark.slow
+def test_folded_weights_give_the_folded_network(network, tmp_path):
+    from galaxy_edge.training.pretrained import WeightsError, load_backbone
+
+    rng = np.random.default_rng(0)
+    tensors = {}
+
+    def put(name, kind, kernel):
+        shape = tuple(kernel.shape)
+        fan = np.prod(shape[:2]) * (1 if kind == "depthwise" else shape[2])
+        values = rng.normal(0, np.sqrt(2 / fan), shape).astype(np.float32)
+        count = shape[2] if kind == "depthwise" else shape[3]
+        bias = rng.normal(0, 0.1, count).astype(np.float32)
+        tensors[f"{name}/depthwise_Fold" if kind == "depthwise" else f"{name}/Conv2D_Fold"] = values.transpose(3, 0, 1, 2)
+        tensors[f"{name}/add_fold" if kind == "project" else f"{name}/BatchNorm_Fold/bias"] = bias
+        return values, bias
+
+    blocks = [block for block in network.backbone.layers if type(block).__name__ == "InvertedBottleneckBlock"]
+    stem = next(block for block in network.backbone.layers if type(block).__name__ == "Conv2DBNBlock")
+    kernel, bias = put("MobilenetV2/Conv", "conv", stem._conv0.weights[0])
+    for number, block in enumerate(blocks):
+        name = "MobilenetV2/expanded_conv" + (f"_{number}" if number else "")
+        if number:
+            put(f"{name}/expand", "expand", block._conv0.weights[0])
+        put(f"{name}/depthwise", "depthwise", block._conv1.weights[0])
+        put(f"{name}/project", "project", block._conv2.weights[0])
+    np.savez(tmp_path / "weights.npz", **tensors)
+    images = rng.integers(0, 256, (4, 64, 64, 3), dtype=np.uint8)
+    assert load_backbone(network.backbone, tmp_path / "weights.npz", images) == 51
+
+    import tensorflow as tf
+
+    x = tf.constant(images / 127.5 - 1, tf.float32)
+    expected = tf.nn.relu6(tf.nn.conv2d(x, kernel, 2, "SAME") + bias)
+    np.testing.assert_allclose(stem(x, training=False), expected, atol=1e-3)
+    still, moving = network.backbone(x, training=False), network.backbone(x, training=True)
+    for level in ("3", "4", "5"):
+        assert np.corrcoef(np.ravel(still[level]), np.ravel(moving[level]))[0, 1] > 0.99
+
+    del tensors["MobilenetV2/expanded_conv_7/project/add_fold"]
+    np.savez(tmp_path / "torn.npz", **tensors)
+    with pytest.raises(WeightsError, match="expanded_conv_7"):
+        load_backbone(network.backbone, tmp_path / "torn.npz", images)
+    with pytest.raises(WeightsError, match="no such"):
+        load_backbone(network.backbone, tmp_path / "none.npz", images)
+
+
+@pytest.mark.slow
+def test_a_run_is_whole_and_resumes(sets, tmp_path):
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    seen = []
+    first = train(sets, tmp_path / "run", dataclasses.replace(SMALL, epochs=1), report=seen.append)
+    assert len(seen) == 3 and seen[-1]["step"] == seen[-1]["steps"] == 3 and np.isfinite(seen[-1]["loss"])
+    with pytest.raises(RunError, match="resume"):
+        train(sets, tmp_path / "run", SMALL)
+    record = train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append)
+    assert seen[3]["epoch"] == 2 and len(seen) == 6, "the first epoch is not trained again"
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert first["model"] == record["model"] and record["model"]["parameters"] > 0 and record["model"]["macs"] > 0
+
+    evaluation = np.load(tmp_path / "run" / "evaluation.npz")
+    count = len(evaluation["images"])
+    assert all(len(evaluation[name]) == count for name in ("complete", "set", "negative"))
+    assert len(evaluation["boxes"]) == len(evaluation["box_frame"]) and evaluation["box_frame"].max() < count
+    assert np.load(tmp_path / "run" / "calibration.npz")["images"].shape == (200, 64, 64, 3)
+
+    import tensorflow as tf
+
+    predict = tf.saved_model.load(str(tmp_path / "run" / "saved_model")).signatures["serving_default"]
+    answer = predict(image=tf.constant(evaluation["images"][:1], tf.float32))
+    anchors = len(anchor_grid(64, 64, **SMALL.grid))
+    assert answer["boxes"].shape == (1, anchors, 4) and answer["scores"].shape == (1, anchors)
