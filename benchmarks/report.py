@@ -18,7 +18,7 @@ def bench_table(result: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for row in result["results"]:
         table.add_row(
-            row["bundle"], row["variant"], row["engine"], str(row["threads"]), f"{row['min_ms']:.2f}",
+            _short(row["bundle"]), row["variant"], row["engine"], str(row["threads"]), f"{row['min_ms']:.2f}",
             f"{row['median_ms']:.2f}", f"{row['bytes'] / 1024:.0f}",
         )
     return table
@@ -31,7 +31,7 @@ def compare_table(first: dict[str, Any], second: dict[str, Any], rows: Iterable[
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
-            row["bundle"] + ("" if row["same_model"] else " (models differ)"), row["variant"], row["engine"],
+            _short(row["bundle"]) + ("" if row["same_model"] else " (models differ)"), row["variant"], row["engine"],
             str(row["threads"]), f"{row['first_min_ms']:.2f}", f"{row['second_min_ms']:.2f}",
             f"{row['min_ratio']:.2f}", f"{row['median_ratio']:.2f}",
         )
@@ -60,6 +60,10 @@ def machine_lines(machine: Machine) -> list[str]:
         f"engines: {engines}",
         f"cameras: {', '.join(machine.cameras) or 'none'}",
     ]
+
+
+def _short(bundle: str) -> str:
+    return bundle.removeprefix("galaxy-")
 
 
 def _title(result: dict[str, Any]) -> str:

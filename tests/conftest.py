@@ -1,4 +1,4 @@
-"""What tests share: the labelled sets where they are, pictures rendered here, and small runs that stand for trained ones."""
+"""What tests share: the labelled sets where they are, pictures rendered here, small runs that stand for trained ones."""
 
 import json
 import os
@@ -56,9 +56,10 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
 
 @pytest.fixture(scope="session")
 def tiny_runs(tmp_path_factory) -> Path:
-    """A folder with finished runs ``detector`` and ``classifier``: real networks, small enough to check by hand.
+    """A folder with finished runs ``detector``, ``classifier`` and ``fragile``: networks small enough to check by hand.
 
-    The detector scores each 8x8 cell of a 64x64 input by its brightness; the classifier looks at mean levels only.
+    The detector scores each 8x8 cell of a 64x64 input by its brightness; the classifier looks at mean levels only;
+    the fragile one does so through a layer that int8 cannot hold.
     """
     pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to make small networks")
     folder = tmp_path_factory.mktemp("runs")

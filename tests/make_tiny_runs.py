@@ -7,7 +7,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
-
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.run import Run
 
@@ -36,6 +35,18 @@ class LevelClassifier(tf.Module):
         centre = np.arange(9, dtype=np.float32) / 9
         weights = np.repeat((20 * centre / 3)[None], 3, axis=0)
         return {"logits": tf.matmul(mean, tf.constant(weights)) - tf.constant(10 * centre**2)}
+
+
+class FragileClassifier(LevelClassifier):
+    """The same in float; but a hidden unit 10,000 times as large as the others takes the whole range of int8."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32, name="image")])
+    def __call__(self, image):
+        mean = tf.reduce_mean(image, axis=(1, 2)) / 255.0
+        hidden = tf.nn.relu(tf.matmul(mean, tf.constant(np.hstack([np.eye(3), np.full((3, 1), 1e4)]).astype(np.float32))))
+        centre = np.arange(9, dtype=np.float32) / 9
+        weights = np.vstack([np.repeat((20 * centre / 3)[None], 3, axis=0), np.zeros((1, 9))]).astype(np.float32)
+        return {"logits": tf.matmul(hidden, tf.constant(weights)) - tf.constant(10 * centre**2)}
 
 
 def scenes(rng, count):
@@ -67,8 +78,12 @@ def main(folder):
                 "decode": decode, "outputs": ["boxes", "scores"], "classes": ["galaxy"], "parameters": 193,
                 "macs": 12288}, {})
 
-    run = Run(folder / "classifier", "classify", {"seed": 1}, DATA, resume=False)
-    network = LevelClassifier()
+    write_classifier(folder / "classifier", LevelClassifier(), rng)
+    write_classifier(folder / "fragile", FragileClassifier(), rng)
+
+
+def write_classifier(folder, network, rng):
+    run = Run(folder, "classify", {"seed": 1}, DATA, resume=False)
     tf.saved_model.save(network, str(run.folder / "saved_model"), signatures=network.__call__)
     levels = rng.integers(0, 9, 90)
     images = np.stack([np.full((16, 16, 3), 28 * level + 3, np.uint8) for level in levels])

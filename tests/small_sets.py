@@ -48,8 +48,8 @@ def make_sets(folder, survey=40, deepsky=20, fields=20):
     rng = np.random.default_rng(7)
 
     def columns(box):
-        names = ("xmin", "ymin", "xmax", "ymax")
-        return {f"{prefix}{name}": round(float(v), 1) for prefix in ("", "u") for name, v in zip(names, box, strict=True)}
+        values = dict(zip(("xmin", "ymin", "xmax", "ymax"), (round(float(v), 1) for v in box), strict=True))
+        return values | {f"u{name}": value for name, value in values.items()}
 
     place = folder / "gz_frames"
     place.mkdir()

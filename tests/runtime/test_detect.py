@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from conftest import render
-
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.runtime.classify import Classifier
 from galaxy_edge.runtime.detect import Detector

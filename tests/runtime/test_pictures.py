@@ -6,7 +6,6 @@ import zlib
 import numpy as np
 import pytest
 from conftest import encode, render
-
 from galaxy_edge.runtime.errors import BadPicture
 from galaxy_edge.runtime.pictures import decode_picture, to_rgb8
 

@@ -9,13 +9,12 @@ import sys
 from pathlib import Path
 
 import cv2
+import galaxy_edge.runtime
 import jsonschema
 import numpy as np
 import pytest
 from conftest import encode, render
 from conftest import galaxy_edge as command_line
-
-import galaxy_edge.runtime
 
 SCHEMA = json.loads((Path(galaxy_edge.runtime.__file__).parent / "frame.schema.json").read_text())
 

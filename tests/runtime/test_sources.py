@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 from conftest import encode, render
-
 from galaxy_edge.runtime.errors import BadPicture, RunFailure, UsageError
 from galaxy_edge.runtime.sources import open_source
 

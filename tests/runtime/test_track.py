@@ -4,7 +4,6 @@ import datetime
 
 import numpy as np
 import pytest
-
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.track import Tracker
 

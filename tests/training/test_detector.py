@@ -1,4 +1,4 @@
-"""Training of the detector: settings, anchors as the official ones, pretrained weights, a small run and its resuming."""
+"""Training of the detector: settings, anchors as the official ones, pretrained weights, a small run, its resuming."""
 
 import dataclasses
 import json
@@ -100,7 +100,8 @@ def test_folded_weights_give_the_folded_network(network, tmp_path):
         values = rng.normal(0, np.sqrt(2 / fan), shape).astype(np.float32)
         count = shape[2] if kind == "depthwise" else shape[3]
         bias = rng.normal(0, 0.1, count).astype(np.float32)
-        tensors[f"{name}/depthwise_Fold" if kind == "depthwise" else f"{name}/Conv2D_Fold"] = values.transpose(3, 0, 1, 2)
+        kernel_name = "depthwise_Fold" if kind == "depthwise" else "Conv2D_Fold"
+        tensors[f"{name}/{kernel_name}"] = values.transpose(3, 0, 1, 2)
         tensors[f"{name}/add_fold" if kind == "project" else f"{name}/BatchNorm_Fold/bias"] = bias
         return values, bias
 

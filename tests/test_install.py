@@ -1,0 +1,130 @@
+"""The package as a user installs it: the wheel, the device install, and the second engine, each in a fresh environment."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("benchmarks", "devices", "export", "models", "runtime", "training")
+
+
+def run(*command, **how):
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=900, **how)
+    assert done.returncode == 0, f"{command}: {done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def environment(folder, *what):
+    """Make a fresh virtual environment with `what` installed; return its Python."""
+    run(sys.executable, "-m", "venv", folder)
+    run(folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *what)
+    return folder / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"  # built from a copy: setuptools leaves its build folder beside the sources
+    tracked = run("git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in tracked:
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, copy)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def device(wheel, tmp_path_factory):
+    """Python of an environment with the device install only."""
+    return environment(tmp_path_factory.mktemp("device") / "env", wheel)
+
+
+def test_the_wheel_holds_every_room_and_every_model(wheel):
+    packed = {name.removeprefix("galaxy_edge/") for name in zipfile.ZipFile(wheel).namelist()}
+    expected = {path.name for path in ROOT.glob("*.py")}
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts and path.name != "RESULTS.md":
+                expected.add(path.relative_to(ROOT).as_posix())
+    missing = {name for name in expected if name not in packed}
+    assert not missing
+    surplus = {name for name in packed if ".dist-info/" not in name} - expected
+    assert not surplus, "tests or stray files are in the wheel"
+
+
+def test_the_device_install_runs_without_tensorflow(device, tmp_path):
+    listed = {row["name"].lower() for row in json.loads(run(device.parent / "pip", "list", "--format", "json"))}
+    assert not listed & {"tensorflow", "keras", "tf-keras", "tf-models-official", "onnx", "matplotlib", "scipy"}
+    script = """
+import importlib, json, pkgutil, sys, time
+begin = time.perf_counter()
+import galaxy_edge.runtime.pipeline
+took = time.perf_counter() - begin
+import galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices
+names = [m.name for room in (galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices)
+         for m in pkgutil.iter_modules(room.__path__, room.__name__ + ".")]
+for name in names:
+    importlib.import_module(name)
+print(json.dumps({"modules": names, "seconds": took, "foreign": sorted(
+    m for m in sys.modules if m.split(".")[0] in ("tensorflow", "keras", "official", "onnx", "astropy", "matplotlib"))}))
+"""
+    told = json.loads(run(device, "-c", script, cwd=tmp_path))
+    assert told["foreign"] == []
+    assert "galaxy_edge.runtime.pipeline" in told["modules"] and len(told["modules"]) > 20
+    size = sum(path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink())
+    print(f"\ndevice install: {size / 1e6:.0f} MB with pip; import of the loop: {told['seconds']:.2f} s")
+
+
+def test_the_device_install_finds_galaxies_in_the_demo(device, tmp_path):
+    command = device.parent / "galaxy-edge"
+    lines = run(command, "run", "--camera", "demo", "--json", "--out", "out", cwd=tmp_path).splitlines()
+    frames = [json.loads(line) for line in lines]
+    assert len(frames) > 50
+    assert sum(bool(frame["detections"]) for frame in frames) > len(frames) / 2
+    assert (tmp_path / "out" / "sheet-0001.jpg").stat().st_size > 10_000
+
+
+def test_the_device_install_says_which_extra_is_missing(device, tmp_path):
+    command = device.parent / "galaxy-edge"
+    (tmp_path / "data").mkdir()
+    for arguments, extra in (
+        (["train", "classifier", "--data", "data", "--out", "x"], "[train]"),
+        (["train", "detector", "--data", "data", "--out", "x"], "[detector]"),
+        (["export", "--int8", "x"], "[export]"),
+    ):
+        done = subprocess.run([command, *arguments], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 2 and extra in done.stderr and "Traceback" not in done.stderr
+    (tmp_path / "m31.fits").write_bytes(b"SIMPLE  =                    T")
+    done = subprocess.run([command, "run", "--camera", "m31.fits"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2 and "galaxy-edge[fits]" in done.stderr
+
+
+@pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="tflite-runtime has wheels up to Python 3.11 only")
+def test_tflite_runtime_is_a_second_engine(wheel, tmp_path):
+    python = environment(tmp_path / "env", f"{wheel}[tflite-runtime]")
+    command = python.parent / "galaxy-edge"
+    told = run(command, "run", "--camera", "demo", "--engine", "tflite-runtime", "--out", "out", "--json", "--max-frames",
+               "40", cwd=tmp_path)
+    assert any(json.loads(line)["detections"] for line in told.splitlines())
+    result = json.loads(run(command, "bench", "--rounds", "2", "--json", cwd=tmp_path))
+    assert {row["engine"] for row in result["results"]} == {"litert", "tflite-runtime"}
+    assert {row["threads"] for row in result["results"]} == {1, 2}
+    assert {row["bundle"] for row in result["results"]} == {"galaxy-detector", "galaxy-classifier"}
+
+
+def test_make_demo_in_a_fresh_clone(tmp_path):
+    clone = tmp_path / "clone"
+    run("git", "clone", "--quiet", ROOT, clone)
+    environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL")}
+    told = run("make", "demo", cwd=clone, env=environ)
+    out = clone / "galaxy-edge-out"
+    for name in ("events.sqlite", "frames-0001.jsonl", "sheet-0001.jpg", "annotated-0001.mp4"):
+        assert (out / name).stat().st_size > 0 and name in told
+    assert list((out / "crops" / "0001").glob("*.png"))
+    assert "galaxies" in told
