@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -129,32 +129,34 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
     from .training.classifier import ClassifierSettings, train
     from .training.progress import show_training
 
-    given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    settings = ClassifierSettings(seed=seed, threads=threads, **given)
+    settings = _settings(ClassifierSettings, seed=seed, threads=threads, epochs=epochs)
     show_training(lambda report: train(data, out, settings, resume, report), out)
 
 
 @train.command("detector")
 @_training_options
+@click.option("--images", type=click.IntRange(min=1), help="Scenes an epoch; default: the recipe's.")
 @click.option("--weights", type=FILE, help="Pretrained MobileNetV2 weights (.npz) for the backbone; default: random.")
 def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
-                   weights: Path | None) -> None:
+                   images: int | None, weights: Path | None) -> None:
     """Train the SSD MobileNetV2 that finds galaxies."""
     _need("official", "detector")
     from .training.detector import DetectorSettings, train
     from .training.progress import show_training
 
-    given: dict[str, Any] = {} if epochs is None else {"epochs": epochs}
-    settings = DetectorSettings(seed=seed, threads=threads, weights=str(weights) if weights else None, **given)
+    settings = _settings(
+        DetectorSettings, seed=seed, threads=threads, epochs=epochs, images_per_epoch=images, weights=weights
+    )
     show_training(lambda report: train(data, out, settings, resume, report), out)
 
 
 @cli.command()
 @click.option("--int8", is_flag=True, required=True, help="Quantise to full int8 (beside float32).")
 @click.option("--out", type=FOLDER, help="The bundle's folder; default: inside the run folder.")
+@click.option("--force", is_flag=True, help="Write the bundle even where a gate failed; its manifest says which.")
 @click.option("--json", "as_json", is_flag=True, help="Print gates and metrics as JSON.")
 @click.argument("run_dir", type=FOLDER)
-def export(int8: bool, run_dir: Path, out: Path | None, as_json: bool) -> None:
+def export(int8: bool, run_dir: Path, out: Path | None, force: bool, as_json: bool) -> None:
     """Make a bundle of the run in RUN_DIR, or refuse to."""
     _need("tensorflow", "export")
     from rich.console import Console
@@ -163,16 +165,16 @@ def export(int8: bool, run_dir: Path, out: Path | None, as_json: bool) -> None:
     from .export.bundle import export as make_bundle
 
     console = Console(stderr=as_json)
-    target, gates, metrics = make_bundle(run_dir, out, lambda message: console.print(message, highlight=False))
+    target, gates, metrics = make_bundle(run_dir, out, lambda message: console.print(message, highlight=False), force)
     passed = all(gate.passed for gate in gates)
     if as_json:
         rows = [{"gate": gate.name, "measured": gate.measured, "passed": gate.passed} for gate in gates]
-        click.echo(json.dumps({"bundle": str(target) if passed else None, "gates": rows, "metrics": metrics}))
+        click.echo(json.dumps({"bundle": str(target) if passed or force else None, "gates": rows, "metrics": metrics}))
     table = Table("gate", "measured", "result")
     for gate in gates:
         table.add_row(gate.name, gate.measured, "[green]passed[/green]" if gate.passed else "[red]failed[/red]")
     console.print(table)
-    if not passed:
+    if not passed and not force:
         _fail("a gate failed: no bundle was written", 1)
     console.print(f"bundle: {target}", soft_wrap=True, highlight=False)
 
@@ -314,6 +316,14 @@ def _stop_on_signal() -> Callable[[], bool]:
     return lambda: bool(wishes)
 
 
+def _settings(kind: type, **given: Any) -> Any:
+    """Make a training's settings of the options that were given; the others are the recipe's."""
+    try:
+        return kind(**{name: value for name, value in given.items() if value is not None})
+    except ValueError as problem:
+        _fail(str(problem), 2)
+
+
 def _need(module: str, extra: str) -> None:
     """See that an extra is installed before anything begins."""
     import importlib.util
@@ -322,7 +332,7 @@ def _need(module: str, extra: str) -> None:
         _fail(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'", 2)
 
 
-def _fail(message: str, code: int) -> None:
+def _fail(message: str, code: int) -> NoReturn:
     click.echo(f"galaxy-edge: {message}", err=True)
     raise SystemExit(code)
 

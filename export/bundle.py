@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -24,17 +25,20 @@ NMS_IOU = 0.5
 MAX_DETECTIONS = 100
 
 
-def export(run: Path, out: Path | None, say: Callable[[str], None]) -> tuple[Path, list[Gate], dict[str, Any]]:
+def export(
+    run: Path, out: Path | None, say: Callable[[str], None], force: bool = False
+) -> tuple[Path, list[Gate], dict[str, Any]]:
     """Make a bundle of a finished run.
 
     Args:
         run: a run folder.
         out: the bundle's folder; by default ``RUN/galaxy-detector`` or ``RUN/galaxy-classifier``.
         say: told what is going on.
+        force: write the bundle even where a gate failed; its manifest says which.
 
     Returns:
-        The bundle's folder, the gates and the metrics by variant. Where a gate failed, no bundle was written and one
-        that was there before is untouched.
+        The bundle's folder, the gates and the metrics by variant. Where a gate failed (and not `force`), no bundle
+        was written and one that was there before is untouched.
 
     Raises:
         RunError, ExportError: the run is incomplete or cannot be converted.
@@ -70,10 +74,11 @@ def export(run: Path, out: Path | None, say: Callable[[str], None]) -> tuple[Pat
         gates.append(accuracy_kept(record["task"], metrics))
         if threshold is not None:
             manifest["decode"]["score_threshold"] = round(float(threshold), 4)
+        manifest["gates"] = [dataclasses.asdict(gate) for gate in gates]
         manifest["metrics"] = {variant: _without_none(values) for variant, values in metrics.items()}
         _write(beside, manifest, files)
         Bundle.load(beside, record["task"])
-        if all(gate.passed for gate in gates):
+        if force or all(gate.passed for gate in gates):
             _replace(beside, target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
@@ -115,6 +120,7 @@ def _manifest(record: dict[str, Any], name: str, files: dict[str, bytes]) -> dic
         "decode": decode,
         "network": {"parameters": int(model["parameters"]), "macs": int(model["macs"])},
         "data": {key: record["data"][key] for key in ("hash", "sets", "split", "sources")},
+        "gates": [],
         "metrics": {},
         "variants": {
             file.split(".")[0]: {

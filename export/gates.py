@@ -13,6 +13,7 @@ from ..models.metrics import DetectionTruth, JudgedFrame, detection_metrics, ope
 from ..runtime.classify import Classifier
 from ..runtime.detect import Detector
 from ..runtime.judge import LOWEST_SCORE, classifier_metrics, detections_of
+from .baselines import centre_box, extended_sources
 from .convert import ExportError, float_tensors, input_is_raw
 
 MAX_ACCURACY_DROP = 0.01
@@ -52,21 +53,35 @@ def measure(bundle: Bundle, evaluation: Path) -> tuple[dict[str, dict[str, Any]]
     if bundle.task == "classify":
         pictures = [(image, None, int(label)) for image, label in zip(data["images"], data["labels"], strict=True)]
         return {name: classifier_metrics(Classifier(bundle, name), pictures)[0] for name in bundle.variants}, None
+    return _measure_detector(bundle, data)
+
+
+def _measure_detector(bundle: Bundle, data: dict[str, np.ndarray]) -> tuple[dict[str, dict[str, Any]], float]:
+    truths = _truths(data)
     judged: dict[str, list[JudgedFrame]] = {
-        name: detections_of(
-            Detector(bundle, name, min_score=LOWEST_SCORE), zip(data["images"], _truths(data), strict=True)
-        )
+        name: detections_of(Detector(bundle, name, min_score=LOWEST_SCORE), zip(data["images"], truths, strict=True))
         for name in bundle.variants
     }
     # The threshold is chosen on every second picture and what it does is measured on the others; mAP needs none.
     threshold = operating_threshold(judged["int8"][::2])
+    baselines = {"centre_box": centre_box(data["images"], data["boxes"]), "sep": extended_sources(data["images"])}
+    for name, found in baselines.items():
+        judged[name] = [(truth, *one) for truth, one in zip(truths, found, strict=True)]
     metrics = {}
     for name, frames in judged.items():
+        metrics[name] = detection_metrics(frames, threshold)
         unseen = detection_metrics(frames[1::2], threshold)
-        metrics[name] = detection_metrics(frames, threshold) | {
-            key: unseen[key] for key in ("precision", "recall", "fp_per_frame")
-        }
+        for key in ("precision", "recall", "fp_per_frame"):
+            metrics[name][key] = None if name in baselines else unseen[key]
+        metrics[name]["sets"] = {}
+        for part in sorted(set(data["set"].tolist())):
+            of_part = [frame for frame, of in zip(frames, data["set"], strict=True) if of == part]
+            metrics[name]["sets"][part] = _brief(detection_metrics(of_part, threshold))
     return metrics, threshold
+
+
+def _brief(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {key: metrics[key] for key in ("map50", "map", "fp_per_frame", "frames", "boxes")}
 
 
 def _truths(data: dict[str, np.ndarray]) -> list[DetectionTruth]:

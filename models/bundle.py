@@ -31,8 +31,8 @@ _OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
 _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "": {
         "format": int, "name": str, "task": str, "version": str, "created": str, "licence": str, "classes": list,
-        "input": dict, "preprocess": dict, "decode": dict, "network": dict, "variants": dict, "metrics": dict,
-        "data": dict, "files": dict,
+        "input": dict, "preprocess": dict, "decode": dict, "network": dict, "gates": list, "variants": dict,
+        "metrics": dict, "data": dict, "files": dict,
     },
     "input": {"width": int, "height": int, "dtype": str, "colour": str},
     "network": {"parameters": int, "macs": int},
@@ -45,6 +45,7 @@ _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "box_weights": list, "score_threshold": float, "nms_iou": float, "max_detections": int,
     },
     "variant": {"file": str, "runtime": str, "outputs": list},
+    "gate": {"name": str, "measured": str, "passed": bool},
 }
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
 
@@ -201,7 +202,7 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
             if key not in table:
                 fail(f"{where} lacks the key '{key}'")
             kinds = (int, float) if kind is float else kind
-            if not isinstance(table[key], kinds) or isinstance(table[key], bool):
+            if not isinstance(table[key], kinds) or (isinstance(table[key], bool) and kind is not bool):
                 fail(f"'{key}' in {where} must be of type {kind.__name__}, not {type(table[key]).__name__}", key)
 
     if manifest.get("format") != FORMAT:
@@ -226,6 +227,8 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
             check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")
         if table["file"] not in manifest["files"]:
             fail(f"[variants.{name}] names the file '{table['file']}', which has no hash in [files]", "file")
+    for gate in manifest["gates"]:
+        check(gate, _SECTIONS["gate"], "an entry of [[gates]]")
     if GOLDEN not in manifest["files"]:
         fail(f"[files] lacks {GOLDEN}")
     for file, digest in manifest["files"].items():

@@ -71,6 +71,7 @@ def main(folder):
     np.savez_compressed(
         run.folder / "evaluation.npz", images=images, boxes=boxes, box_frame=np.arange(20), complete=np.ones(20, bool),
         ignore=np.zeros((0, 4), np.float32), ignore_frame=np.zeros(0, int), negative=np.zeros(20, bool),
+        set=np.array(["left", "right"] * 10),
     )
     decode = {"min_level": 3, "max_level": 3, "anchor_size": 2.0, "scales_per_octave": 1, "aspect_ratios": [1.0],
               "box_weights": [10.0, 10.0, 5.0, 5.0]}

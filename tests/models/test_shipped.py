@@ -1,0 +1,86 @@
+"""The bundles that are shipped: what they say of themselves holds, to the bit, and they see galaxies in real pictures."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.runtime.classify import Classifier
+from galaxy_edge.runtime.demo import DemoSky
+from galaxy_edge.runtime.detect import Detector
+from galaxy_edge.runtime.engine import load
+
+TASKS = {"galaxy-detector": "detect", "galaxy-classifier": "classify"}
+DATA = Path(__file__).parent.parent / "data"
+
+
+@pytest.fixture(scope="module", params=TASKS)
+def bundle(request):
+    return Bundle.load(shipped(request.param), TASKS[request.param])
+
+
+def picture(name):
+    return cv2.cvtColor(cv2.imread(str(DATA / name)), cv2.COLOR_BGR2RGB)
+
+
+def test_golden_int8_outputs_hold_to_the_bit(bundle):
+    golden = bundle.golden()
+    engine = load(bundle, "int8")
+    assert len(golden["inputs"]) >= 8
+    for number, image in enumerate(golden["inputs"]):
+        for name, output in engine(image[None]).items():
+            assert np.array_equal(output.values, golden[f"int8.{name}"][number])
+
+
+def test_golden_float_outputs_hold_nearly(bundle):
+    # Float sums depend on the machine's vector width, so only nearly.
+    golden = bundle.golden()
+    engine = load(bundle, "fp32")
+    for number, image in enumerate(golden["inputs"]):
+        for name, output in engine(image[None]).items():
+            assert output.values == pytest.approx(golden[f"fp32.{name}"][number], abs=2e-2)
+
+
+def test_every_gate_was_passed(bundle):
+    assert bundle.manifest["gates"] and all(gate["passed"] for gate in bundle.manifest["gates"])
+    assert bundle.manifest["licence"] == "Apache-2.0" and bundle.manifest["data"]["sources"]
+    assert "lco_messier" not in bundle.manifest["data"]["sets"]
+
+
+def test_the_classes_are_the_nine():
+    assert Bundle.load(shipped("galaxy-classifier")).classes == CLASSES
+
+
+def test_galaxies_of_a_real_group_are_found():
+    # Seyfert's Sextet: four galaxies stand apart well enough to be told from each other.
+    found = Detector(Bundle.load(shipped("galaxy-detector")))(picture("n6027.jpg"))
+    centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
+    group = (centres[:, 0] > 40) & (centres[:, 0] < 190) & (centres[:, 1] > 50) & (centres[:, 1] < 230)
+    assert group.any()
+
+
+def test_the_demo_boxes_galaxies_and_not_the_two_bright_stars():
+    # The stars with spikes of the deep field are at (254, 166) and (753, 577) of the sky picture.
+    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    sky = DemoSky()._sky
+    found, on_stars = 0, 0
+    for x, y in ((254, 166), (753, 577)):
+        window = cv2.resize(sky[y - 90 : y + 90, x - 120 : x + 120], (640, 480), interpolation=cv2.INTER_LINEAR_EXACT)
+        boxes = detector(window).boxes
+        found += len(boxes)
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2 - [320, 240]
+        on_stars += int((np.hypot(*middle.T) < 20).sum())
+    assert found >= 2 and on_stars == 0
+
+
+def test_the_classifier_tells_an_edge_on_disk_from_a_round_blob():
+    classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
+    rows, columns = np.mgrid[:88, :88] - 43.5
+    def galaxy(a, b):
+        light = 8 + 230 * np.exp(-np.sqrt((columns / a) ** 2 + (rows / b) ** 2))
+        return np.clip(light, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+    thin, round_one = (classifier.probabilities(classifier.crop(galaxy(*axes), None)[None])[0] for axes in ((16, 2), (9, 9)))
+    edge_on = [name.startswith("edge_on") or name == "smooth_cigar" for name in CLASSES]
+    assert thin[edge_on].sum() > 0.5 > round_one[edge_on].sum()
