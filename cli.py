@@ -100,6 +100,8 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     if summary.stopped:
         console.print("ended on request; everything is written")
     print_summary(console, summary, output.places())
+    if summary.failure:
+        raise summary.failure
 
 
 @cli.group()

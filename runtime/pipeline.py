@@ -11,6 +11,7 @@ import numpy as np
 
 from .classify import Classifier
 from .detect import Detector
+from .errors import RunFailure
 from .frame import Detections, Frame
 from .output import Output
 from .report import frame_record
@@ -30,6 +31,7 @@ class Summary:
         stages: see `timing.StageClock.table`.
         peak_memory_mib: of the process.
         stopped: whether it was ended from outside before the source was.
+        failure: what ended it, if it could not go on; None otherwise.
     """
 
     frames: int = 0
@@ -41,6 +43,7 @@ class Summary:
     stages: dict[str, dict[str, float]] = field(default_factory=dict)
     peak_memory_mib: float = 0.0
     stopped: bool = False
+    failure: RunFailure | None = None
 
 
 Watcher = Callable[[Frame, Detections, dict[str, Any], Summary], None]
@@ -57,7 +60,7 @@ def run(
 ) -> Summary:
     """Run the loop until the source ends, `stop` says so, or `max_frames` were done.
 
-    Everything is written and closed however it ends; an error of the source is raised after that.
+    Everything is written and closed however it ends; what made it fail is in the summary.
 
     Args:
         watch: told of every frame: the frame, its named detections, its record, the summary so far.
@@ -96,6 +99,8 @@ def run(
             _count_classes(changed, classifier.classes, summary)
             summary.seconds = clock.seconds()
             watch(frame, named, record, summary)
+    except RunFailure as problem:
+        summary.failure = problem
     finally:
         close = getattr(frames, "close", None)
         if close is not None:

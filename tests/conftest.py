@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from small_sets import make_labelled, make_sets
 
 HERE = Path(__file__).parent
 
@@ -52,6 +53,12 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
         [sys.executable, "-m", "galaxy_edge", *map(str, arguments)],
         capture_output=True, text=True, timeout=timeout, cwd=cwd, env={**os.environ, **(env or {})},
     )
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory) -> Path:
+    """A folder of small rendered data sets, enough to train both networks for a moment."""
+    return make_labelled(make_sets(tmp_path_factory.mktemp("data")))
 
 
 @pytest.fixture(scope="session")

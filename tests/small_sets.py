@@ -43,6 +43,24 @@ def _table(path, rows):
         writer.writerows(rows)
 
 
+def make_labelled(folder, copies=6):
+    """Write a set of rendered galaxies in the layout ``efigi``: `copies` of each of nine shapes; return the folder."""
+    rng = np.random.default_rng(8)
+    pictures, rows = {}, []
+    for number in range(copies):
+        for label in (0, 1, 2, 3, 4, 6, 7, 8, 9):
+            image, _ = galaxy_frame(rng, 88)
+            image = cv2.resize(image, (88, max(20, 88 - 8 * label)))  # flatter with every class
+            name = f"{label}_{number}.png"
+            pictures[name] = cv2.copyMakeBorder(image, 0, 88 - len(image), 0, 0, cv2.BORDER_REPLICATE)
+            rows.append({"file": name, "g10": label, "coarse": ""})
+    place = folder / "efigi"
+    place.mkdir()
+    _pack(place / "images.zip", pictures)
+    _table(place / "labels.csv", rows)
+    return folder
+
+
 def make_sets(folder, survey=40, deepsky=20, fields=20):
     """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields`` of rendered pictures; return the folder."""
     rng = np.random.default_rng(7)

@@ -31,6 +31,7 @@ def test_the_commands_that_matter_are_in_it():
             "galaxy-edge bench", "galaxy-edge devices"} <= verbs
 
 
+@pytest.mark.slow
 def test_every_command_works(small_data, tmp_path):
     pytest.importorskip("official", reason="needs the detector extra")
     (tmp_path / "galaxy-data").symlink_to(small_data)
