@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import cv2
@@ -176,6 +179,83 @@ def test_wrong_use_gets_one_clear_line(tiny_models, tmp_path, arguments, code, m
     assert done.returncode == code
     assert message in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "out" / "frames-0001.jsonl").exists()
+
+
+def spoil_file(detector):
+    (detector / "int8.tflite").unlink()
+
+
+def spoil_byte(detector):
+    content = bytearray((detector / "int8.tflite").read_bytes())
+    content[100] ^= 1
+    (detector / "int8.tflite").write_bytes(content)
+
+
+def spoil_key(detector):
+    manifest = detector / "bundle.toml"
+    manifest.write_text(manifest.read_text().replace("fill = 0", "fill = 0\nfilling = 1"))
+
+
+def spoil_task(detector):
+    shutil.rmtree(detector)
+    shutil.copytree(detector.parent / "galaxy-classifier", detector)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_file, "lacks the file int8.tflite"),
+        (spoil_byte, "int8.tflite was changed"),
+        (spoil_key, "unknown key 'filling'"),
+        (spoil_task, "task 'classify', where 'detect' is wanted"),
+    ],
+)
+def test_wrong_models_get_one_clear_line(night, tiny_models, tmp_path, spoil, message):
+    models = shutil.copytree(tiny_models, tmp_path / "models")
+    spoil(models / "galaxy-detector")
+    done = run(night, models, tmp_path / "out")
+    assert done.returncode == 1 and message in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and str(models / "galaxy-detector") in done.stderr
+
+
+@pytest.mark.parametrize("size", [(1, 1), (40000, 40000)])
+def test_absurd_sizes_get_one_clear_line(tiny_models, tmp_path, size):
+    body = b"IHDR" + struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    (tmp_path / "x.png").write_bytes(content + b"\0\0\0\0IEND\xaeB`\x82")
+    done = run(tmp_path / "x.png", tiny_models, tmp_path / "out")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    assert f"x.png: {size[0]}x{size[1]} pixels is too" in done.stderr
+
+
+def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, tmp_path):
+    from galaxy_edge.models.bundle import Bundle
+    from galaxy_edge.runtime.classify import Classifier
+    from galaxy_edge.runtime.detect import Detector
+    from galaxy_edge.runtime.errors import RunFailure
+    from galaxy_edge.runtime.output import Output
+    from galaxy_edge.runtime.pipeline import run as run_loop
+    from galaxy_edge.runtime.sources import open_source
+
+    (tmp_path / "a.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
+
+    class Failing:
+        """A camera that delivers two frames and then none."""
+
+        name, continuous, length, bad = "/dev/video0", True, None, 0
+
+        def __iter__(self):
+            yield from open_source(str(tmp_path / "a.png"), lambda _: None)
+            raise RunFailure("/dev/video0 stopped delivering after 1 frames")
+
+    detector = Detector(Bundle.load(tiny_models / "galaxy-detector"))
+    classifier = Classifier(Bundle.load(tiny_models / "galaxy-classifier"))
+    about = dict.fromkeys(("started", "source", "version", "engine", "detector", "classifier"), "x")
+    output = Output(tmp_path / "out", about, classifier.classes, video=False)
+    summary = run_loop(Failing(), detector, classifier, output, lambda *_: None, lambda: False)
+    assert "stopped delivering" in str(summary.failure) and summary.frames == 1
+    assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(1,)]
+    assert rows(tmp_path / "out", "SELECT count(*) FROM event")[0][0] >= 1
 
 
 def test_an_output_folder_in_the_place_of_a_file(night, tiny_models, tmp_path):

@@ -1,0 +1,130 @@
+"""What cameras, skies and optics do to a picture, drawn at random. numpy and OpenCV only."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+Rng = np.random.Generator
+
+
+def turn(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Turn a picture by a random multiple of 90 degrees, mirror it or not, and its boxes with it.
+
+    Args:
+        image: (H, W, 3); box_sets: (N, 4) each.
+
+    Returns:
+        the picture and the boxes, in new arrays.
+    """
+    boxes = [box.copy() for box in box_sets]
+    if rng.random() < 0.5:
+        image = image[:, ::-1]
+        width = image.shape[1]
+        boxes = [np.stack([width - b[:, 2], b[:, 1], width - b[:, 0], b[:, 3]], axis=1) for b in boxes]
+    for _ in range(int(rng.integers(4))):
+        width = image.shape[1]
+        image = np.rot90(image)  # counter-clockwise: (x, y) -> (y, width - x)
+        boxes = [np.stack([b[:, 1], width - b[:, 2], b[:, 3], width - b[:, 0]], axis=1) for b in boxes]
+    return np.ascontiguousarray(image), *boxes
+
+
+def saturated_star(rng: Rng, canvas: np.ndarray, reach: float) -> None:
+    """Add an overexposed star with a halo and diffraction spikes, in place.
+
+    Args:
+        canvas: (H, W, 3) float32 levels.
+        reach: length of the spikes in pixels.
+    """
+    height, width = canvas.shape[:2]
+    x0, y0 = rng.uniform(0, width), rng.uniform(0, height)
+    core = max(0.8, reach * rng.uniform(0.04, 0.22))
+    left, right = int(max(0, x0 - 1.3 * reach)), int(min(width, x0 + 1.3 * reach + 1))
+    top, bottom = int(max(0, y0 - 1.3 * reach)), int(min(height, y0 + 1.3 * reach + 1))
+    if right <= left or bottom <= top:
+        return
+    x = np.arange(left, right, dtype=np.float32)[None, :] - x0
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] - y0
+    radius2 = x**2 + y**2
+    profile = rng.uniform(250, 900) / (1 + radius2 / core**2) ** rng.uniform(1.6, 3.0)
+    if rng.random() < 0.4:  # reflection ring of a refractor or corrector
+        profile += rng.uniform(5, 30) * (radius2 < (reach * rng.uniform(0.3, 0.8)) ** 2)
+    spikes = int(rng.choice([0, 4, 4, 4, 6]))
+    angle, thick = rng.uniform(0, np.pi), max(0.6, 0.12 * core)
+    for spike in range(spikes // 2):
+        turned = angle + spike * 2 * np.pi / max(spikes, 1)
+        along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
+        profile += rng.uniform(120, 350) * np.exp(-np.abs(along) / (0.4 * reach) - (across / thick) ** 2 / 2)
+    edge = np.clip(1.3 - np.sqrt(radius2) / reach, 0, 0.3) / 0.3  # fades before the patch ends
+    colour = 1 + rng.uniform(-0.25, 0.25) * np.array([1.0, 0.0, -1.0], np.float32)
+    canvas[top:bottom, left:right] += (profile * edge)[..., None] * colour
+
+
+def small_stars(rng: Rng, canvas: np.ndarray, count: int) -> None:
+    """Add point sources of one seeing, in place: (H, W, 3) float32 levels."""
+    height, width = canvas.shape[:2]
+    seeing = rng.uniform(0.6, 1.8)
+    reach = int(4 * seeing) + 2
+    grid = np.arange(-reach, reach + 1, dtype=np.float32)
+    for _ in range(count):
+        x0, y0 = rng.uniform(reach + 1, width - reach - 1), rng.uniform(reach + 1, height - reach - 1)
+        column, row = int(x0), int(y0)
+        across = np.exp(-((grid - x0 + column) ** 2) / (2 * seeing**2))
+        down = np.exp(-((grid - y0 + row) ** 2) / (2 * seeing**2))
+        spread = down[:, None] * across
+        level = min(400.0, 12 * rng.pareto(0.9) + 10)
+        tint = 1 + rng.uniform(-0.35, 0.35) * np.array([1.0, 0.0, -1.0], np.float32)
+        canvas[row - reach : row + reach + 1, column - reach : column + reach + 1] += level * spread[..., None] * tint
+
+
+_NOISE: list[np.ndarray] = []
+
+
+def _noise(rng: Rng, height: int, width: int) -> np.ndarray:
+    if not _NOISE:
+        _NOISE.append(np.random.default_rng(0).standard_normal((1024, 1024, 3)).astype(np.float32))
+    y, x = int(rng.integers(1024 - height + 1)), int(rng.integers(1024 - width + 1))
+    return _NOISE[0][y : y + height, x : x + width]
+
+
+def camera(rng: Rng, image: np.ndarray) -> np.ndarray:
+    """Change gain, gamma, colours, sky level, seeing and noise; now and then a trail, hot pixels, a grey camera.
+
+    Args:
+        image: (H, W, 3) uint8 or float32 levels, at most 1024 on a side.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    x = np.clip(image, 0, 255).astype(np.float32)
+    height, width = x.shape[:2]
+    if rng.random() < 0.25:
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 1.4))
+    if rng.random() < 0.15:
+        x = np.repeat((x @ np.array([0.3, 0.5, 0.2], np.float32))[..., None], 3, axis=2)
+    elif rng.random() < 0.1:
+        x = x[..., ::-1]
+    if rng.random() < 0.5:
+        x = 255 * (np.maximum(x, 0) / 255) ** np.float32(np.exp(rng.normal(0, 0.22)))
+    x = x * np.float32(np.exp(rng.normal(0, 0.2))) * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
+    if rng.random() < 0.5:
+        x += np.float32(rng.uniform(-8, 25)) + rng.normal(0, 2, 3).astype(np.float32)
+    if rng.random() < 0.2:
+        slope = rng.normal(0, 12, 2).astype(np.float32)
+        x += (slope[0] * np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
+              + slope[1] * np.linspace(-1, 1, height, dtype=np.float32)[:, None, None])
+    if rng.random() < 0.05:
+        x0, y0, x1, y1 = (int(end) for end in rng.uniform(-0.2, 1.2, 4) * [width, height, width, height])
+        trail = np.zeros((height, width), np.float32)
+        cv2.line(trail, (x0, y0), (x1, y1), rng.uniform(30, 160), 1, cv2.LINE_AA)
+        x += cv2.GaussianBlur(trail, (0, 0), rng.uniform(0.5, 1.2))[..., None]
+    if rng.random() < 0.5:
+        x += np.float32(rng.gamma(1.5, 2.5)) * _noise(rng, height, width)
+    if rng.random() < 0.05:
+        count = int(rng.integers(1, 12))
+        x[rng.integers(0, height, count), rng.integers(0, width, count)] = rng.uniform(150, 255)
+    result = np.clip(x, 0, 255).astype(np.uint8)
+    if rng.random() < 0.1:
+        _, packed = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 95))])
+        result = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+    return result

@@ -1,0 +1,87 @@
+"""What the detector is trained on: which pictures, on which side of the split, and the batches made of them."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from .data import RESERVED, Sample, data_hash, in_share
+from .matching import match
+from .scenes import SceneMaker
+
+SETS = ("gz_frames", "deepsky_frames", "sdss_starfields")
+"""What it is trained on. `lco_messier` is left out: its licence forbids it, and it makes a clean test."""
+
+CREDITS = {
+    "gz_frames": "Sloan Digital Sky Survey (www.sdss.org); Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016)",
+    "sdss_starfields": "Sloan Digital Sky Survey (www.sdss.org)",
+}
+VALIDATION_SHARE = 0.1
+
+
+def split(samples: list[Sample], seed: int) -> tuple[list[Sample], list[Sample], dict[str, Any]]:
+    """Sort samples into a training and a validation share, by content, and describe them.
+
+    Returns:
+        training samples, validation samples, and the record of the data for the run folder.
+    """
+    digests: list[str] = []
+    shares: tuple[list[Sample], list[Sample]] = ([], [])
+    for sample in samples:
+        galaxy_without_box = sample.kind == "galaxy" and not len(sample.boxes)
+        small = len(sample.boxes) and not sample.complete and sample.boxes[0][2:].max() < 40  # thumbnails
+        if sample.set not in SETS or sample.file in RESERVED or galaxy_without_box or small:
+            continue
+        digests.append(sample.digest())
+        shares[in_share(digests[-1], VALIDATION_SHARE, seed)].append(sample)
+    train, held = shares
+    record = {
+        "hash": data_hash(digests),
+        "sets": dict(Counter(sample.set for sample in train + held)),
+        "split": {"seed": seed, "validation_share": VALIDATION_SHARE, "train": len(train), "validation": len(held)},
+        "sources": _credits(train + held),
+    }
+    return train, held, record
+
+
+def _credits(samples: list[Sample]) -> list[str]:
+    lines = {CREDITS[sample.set] for sample in samples if sample.set in CREDITS}
+    for table in {sample.archive.parent / "frames.csv" for sample in samples}:
+        used = {sample.file for sample in samples if sample.archive.parent == table.parent}
+        if table.is_file():
+            with table.open(newline="", encoding="utf-8") as stream:
+                lines |= {row["credit"] for row in csv.DictReader(stream) if row["file"] in used and row.get("credit")}
+    return sorted(lines)
+
+
+class Batches:
+    """Training batches by number, made ahead in background threads; batch n is the same however it is reached."""
+
+    def __init__(self, maker: SceneMaker, anchors: np.ndarray, batch: int, seed: int) -> None:
+        self.maker, self.anchors, self.batch, self.seed = maker, anchors, batch, seed
+
+    def make(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Make batch `step`: images (B, size, size, 3) uint8, targets (B, N) int8 and deltas (B, N, 4) of `match`."""
+        scenes = [self.maker.draw(np.random.default_rng([self.seed, step, place])) for place in range(self.batch)]
+        matched = [match(self.anchors, scene.boxes, scene.ignore) for scene in scenes]
+        targets, deltas = zip(*matched, strict=True)
+        return np.stack([scene.image for scene in scenes]), np.stack(targets), np.stack(deltas)
+
+    def run(self, begin: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield the batches from `begin` to before `end`."""
+        with ThreadPoolExecutor(2) as pool:
+            ahead = {step: pool.submit(self.make, step) for step in range(begin, min(begin + 4, end))}
+            try:
+                for step in range(begin, end):
+                    batch = ahead.pop(step).result()
+                    if step + 4 < end:
+                        ahead[step + 4] = pool.submit(self.make, step + 4)
+                    yield batch
+            finally:
+                for waiting in ahead.values():
+                    waiting.cancel()

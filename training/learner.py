@@ -1,0 +1,102 @@
+"""The detector while it learns: network, loss, optimiser and averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from . import ssd
+
+FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
+
+
+class Learner:
+    """A network, its optimiser and its averaged weights, which are checkpointed together.
+
+    Args:
+        model: from `ssd.build_network`.
+        weight_decay: of kernels only (AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101).
+    """
+
+    def __init__(self, model: Any, weight_decay: float) -> None:
+        import tensorflow as tf
+        import tf_keras
+
+        self.model = model
+        self.optimizer = tf_keras.optimizers.AdamW(1e-3, weight_decay=weight_decay, global_clipnorm=10.0)
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.optimizer.build(self.model.trainable_variables)
+        self.averages = [tf.Variable(value, trainable=False) for value in self.model.variables]
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.step = tf.function(self._step)
+        self.predict = tf.function(lambda images: ssd.raw_outputs(self.model, images, training=False))
+        self.state = tf.train.Checkpoint(
+            model=self.model, optimizer=self.optimizer, averages=self.averages, epoch=self.epoch
+        )
+
+    def begin_averages(self) -> None:
+        """Set the averaged weights to the present ones."""
+        for average, value in zip(self.averages, self.model.variables, strict=True):
+            average.assign(value)
+
+    def _step(self, images: Any, target: Any, deltas: Any, rate: Any, decay: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        positive = tf.cast(target == 1, tf.float32)
+        counted = tf.cast(target >= 0, tf.float32)
+        with tf.GradientTape() as tape:
+            boxes, logits = ssd.raw_outputs(self.model, tf.cast(images, tf.float32), training=True)
+            # Focal loss (Lin et al. 2017, arXiv:1708.02002).
+            cross = tf.nn.sigmoid_cross_entropy_with_logits(positive, logits)
+            chance = tf.sigmoid(logits)
+            wrong = positive * (1 - chance) + (1 - positive) * chance
+            alpha = positive * FOCAL_ALPHA + (1 - positive) * (1 - FOCAL_ALPHA)
+            number = tf.maximum(tf.reduce_sum(positive), 1.0)
+            class_loss = tf.reduce_sum(counted * alpha * wrong**FOCAL_GAMMA * cross) / number
+            error = tf.abs(boxes - deltas)
+            huber = tf.where(error < 1, 0.5 * error**2, error - 0.5)
+            box_loss = tf.reduce_sum(tf.reduce_mean(huber, axis=2) * positive) / number
+            loss = class_loss + BOX_WEIGHT * box_loss
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.learning_rate.assign(rate)
+        # The backbone's last layer feeds no level, so it has no gradient.
+        used = [(slope, value) for slope, value in zip(gradients, variables, strict=True) if slope is not None]
+        self.optimizer.apply_gradients(used)
+        for average, value in zip(self.averages, self.model.variables, strict=True):
+            average.assign_sub((1 - decay) * (average - value))
+        return loss, class_loss
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights inside the block."""
+        kept = [value.numpy() for value in self.model.variables]
+        for average, value in zip(self.averages, self.model.variables, strict=True):
+            value.assign(average)
+        try:
+            yield
+        finally:
+            for value, old in zip(self.model.variables, kept, strict=True):
+                value.assign(old)
+
+    def outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Run pictures (n, size, size, 3) uint8 through the network: deltas (n, N, 4) and logits (n, N)."""
+        import tensorflow as tf
+
+        parts = [self.predict(tf.constant(images[at : at + 25], tf.float32)) for at in range(0, len(images), 25)]
+        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+    def estimate_statistics(self, batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        """Replace the moving statistics, which lag behind averaged weights, by the mean over some batches."""
+        import tensorflow as tf
+
+        norms = ssd.batch_norms(self.model)
+        for index, (images, _, _) in enumerate(batches):
+            for norm in norms:
+                norm.momentum = index / (index + 1)
+            ssd.raw_outputs(self.model, tf.constant(images, tf.float32), training=True)
+        for norm in norms:
+            norm.momentum = 0.9

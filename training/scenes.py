@@ -1,0 +1,277 @@
+"""The scenes a detector is trained on: real frames moved about, galaxies composed onto star fields, and hard negatives.
+
+Every scene is drawn from one generator, so that a seed and a number name it. numpy, OpenCV and SEP only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ..models.preprocess import letterbox, resize
+from .augment import Rng, camera, saturated_star, small_stars, turn
+from .cutouts import Cutout, cut_out, neighbours, paste, segment
+from .data import DataError, Sample
+
+MIXTURE = {
+    "survey": 0.20, "deepsky": 0.27, "composed": 0.15, "deep_field": 0.08, "mosaic": 0.05,
+    "negative": 0.14, "stars": 0.11,
+}
+"""Share of each kind of scene."""
+
+SMALLEST, UNSEEN = 7.0, 4.0
+"""Galaxies under the first, in input pixels, are ignored; under the second not even boxed."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A network input: `image` (size, size, 3) uint8, `boxes` (N, 4) to find, `ignore` (M, 4) to count neither way."""
+
+    image: np.ndarray
+    boxes: np.ndarray
+    ignore: np.ndarray
+    kind: str
+
+
+def clip_boxes(boxes: np.ndarray, width: float, height: float, visible: float) -> tuple[np.ndarray, np.ndarray]:
+    """Clip boxes to a picture.
+
+    Args:
+        boxes: (N, 4); visible: share of the area (0..1) that must lie inside.
+
+    Returns:
+        boxes seen well enough and those cut off too much, (A, 4) and (B, 4) float32, clipped.
+    """
+    boxes = np.asarray(boxes, np.float32).reshape(-1, 4)
+    clipped = np.clip(boxes, 0, np.array([width, height, width, height], np.float32))
+    area = np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6), axis=1)
+    inside = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
+    well = inside >= visible * area
+    return clipped[well], clipped[~well & (inside > 0)]
+
+
+class SceneMaker:
+    """Draws scenes from samples.
+
+    Args:
+        samples: galaxies and negatives of one share; frames without a box to find serve only if they are negatives.
+        size: side of the scenes in pixels.
+
+    Raises:
+        DataError: there is nothing to draw from.
+    """
+
+    def __init__(self, samples: Sequence[Sample], size: int) -> None:
+        self.size = size
+        found = [sample for sample in samples if len(sample.boxes)]
+        self.survey = [sample for sample in found if not sample.complete]
+        self.deepsky = [sample for sample in found if sample.complete]
+        bare = [sample for sample in samples if sample.kind == "negative"]
+        self.fields = [sample for sample in bare if sample.set == "sdss_starfields"]
+        self.negatives = [sample for sample in bare if sample.set != "sdss_starfields"]
+        has = {
+            "survey": self.survey, "deepsky": self.deepsky, "composed": self.survey, "deep_field": self.survey,
+            "mosaic": found, "negative": self.negatives, "stars": self.fields,
+        }
+        self.kinds = [kind for kind in MIXTURE if has[kind]]
+        if not found:
+            raise DataError("no frame with a usable box to train a detector on")
+        weights = np.array([MIXTURE[kind] for kind in self.kinds])
+        self.weights = weights / weights.sum()
+        self._frame = lru_cache(maxsize=1500)(lambda sample_key: self._by_key[sample_key].load())
+        self._by_key = {(sample.set, sample.file): sample for sample in samples}
+        self._cutouts: dict[tuple[str, str], Cutout | None] = {}
+        self._ignored: dict[tuple[str, str], np.ndarray] = {}
+
+    def draw(self, rng: Rng, kind: str | None = None, plain: bool = False) -> Scene:
+        """Draw a scene, of a given kind or of any; `plain` leaves out the camera's changes."""
+        kind = kind or str(rng.choice(self.kinds, p=self.weights))
+        image, boxes, ignore = getattr(self, f"_{kind}")(rng)
+        image, boxes, ignore = turn(rng, image, boxes, ignore)
+        sides = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0)
+        ignore = np.concatenate([ignore, boxes[(sides < SMALLEST) & (sides >= UNSEEN)]])
+        image = np.clip(image, 0, 255).astype(np.uint8) if plain else camera(rng, image)
+        return Scene(image, boxes[sides >= SMALLEST], ignore, kind)
+
+    def whole(self, sample: Sample) -> Scene:
+        """Fit a whole frame into the input, as it is."""
+        image = self._load(sample)
+        picture, boxes, ignore = self._window(sample, image, (0, 0), image.shape[1::-1], self.size)
+        return Scene(picture, boxes, ignore, sample.set)
+
+    def _load(self, sample: Sample) -> np.ndarray:
+        # Survey frames are many and decode quickly; the others are few, large, and used again and again.
+        return sample.load() if sample.set == "gz_frames" else self._frame((sample.set, sample.file))
+
+    def _known(self, sample: Sample, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return a frame's boxes, and what is to be ignored in it: of a survey frame, the unboxed neighbours too."""
+        key = (sample.set, sample.file)
+        if key not in self._ignored:
+            extra = np.zeros((0, 4), np.float32) if sample.complete else neighbours(segment(image), sample.boxes)
+            self._ignored[key] = np.concatenate([sample.ignore, extra])
+        return sample.boxes, self._ignored[key]
+
+    def _window(
+        self, sample: Sample, image: np.ndarray, corner: Sequence[float], side: Sequence[float], size: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cut a window (x, y; width, height in frame pixels) and fit it into a square of `size`."""
+        x0, y0 = (max(0, int(value)) for value in corner)
+        part = image[y0 : y0 + max(8, int(side[1])), x0 : x0 + max(8, int(side[0]))]
+        boxes, ignore = self._known(sample, image)
+        shift = np.array([x0, y0, x0, y0], np.float32)
+        seen, cut = clip_boxes(boxes - shift, part.shape[1], part.shape[0], 0.4)
+        shade, more = clip_boxes(ignore - shift, part.shape[1], part.shape[0], 0.0)
+        canvas, scale = letterbox(part, size, size)
+        factors = np.array([*scale, *scale], np.float32)
+        return canvas, seen * factors, np.concatenate([cut, shade, more]) * factors
+
+    def _off_centre(self, rng: Rng, sample: Sample, size: int, sides: tuple[float, float]) -> tuple[np.ndarray, ...]:
+        """Cut a window in which one of the frame's galaxies has a side drawn from `sides` (input pixels), anywhere."""
+        image = self._load(sample)
+        height, width = image.shape[:2]
+        box = sample.boxes[rng.integers(len(sample.boxes))]
+        wanted = np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1])))
+        # At most twice enlarged: more would only show interpolation.
+        side = np.clip(max(box[2:] - box[:2]) * size / wanted, size / 2, max(height, width))
+        side = np.minimum(side * np.exp(rng.uniform(-0.12, 0.12, 2)), (width, height))
+        low = np.clip(box[2:] - side, 0, (width, height) - side)  # windows that hold the whole box
+        high = np.clip(box[:2], 0, (width, height) - side)
+        return self._window(sample, image, low + rng.random(2) * (high - low), side, size)
+
+    def _pick(self, rng: Rng, samples: Sequence[Sample]) -> Sample:
+        return samples[int(rng.integers(len(samples)))]
+
+    def _survey(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        return self._off_centre(rng, self._pick(rng, self.survey), self.size, (0.12 * self.size, 0.8 * self.size))
+
+    def _deepsky(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        sample = self._pick(rng, self.deepsky)
+        draw = rng.random()
+        if draw < 0.55:
+            return self._off_centre(rng, sample, self.size, (0.06 * self.size, 0.85 * self.size))
+        image = self._load(sample)
+        if draw < 0.8:
+            return self._window(sample, image, (0, 0), image.shape[1::-1], self.size)
+        # The frame smaller than the input, somewhere on a black ground, as textures fade to black.
+        inner = int(self.size * rng.uniform(0.4, 0.95))
+        small, boxes, ignore = self._window(sample, image, (0, 0), image.shape[1::-1], inner)
+        x, y = (int(value) for value in rng.integers(0, self.size - inner + 1, 2))
+        canvas = np.zeros((self.size, self.size, 3), np.uint8)
+        canvas[y : y + inner, x : x + inner] = small
+        shift = np.array([x, y, x, y], np.float32)
+        return canvas, boxes + shift, ignore + shift
+
+    def _mosaic(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        count = int(rng.integers(2, 4))
+        step = self.size // count
+        canvas = np.zeros((self.size, self.size, 3), np.uint8)
+        boxes, ignore = [np.zeros((0, 4), np.float32)], [np.zeros((0, 4), np.float32)]
+        sets = [part for part in (self.survey, self.deepsky) if part]
+        for cell in range(count * count):
+            x, y = cell % count * step, cell // count * step
+            if self.fields and rng.random() < 0.25:
+                canvas[y : y + step, x : x + step] = resize(self._load(self._pick(rng, self.fields)), step, step)
+                continue
+            sample = self._pick(rng, sets[int(rng.integers(len(sets)))])
+            tile, *found = self._off_centre(rng, sample, step, (0.1 * step, 0.7 * step))
+            canvas[y : y + step, x : x + step] = tile
+            for known, more in zip((boxes, ignore), found, strict=True):
+                known.append(more + np.array([x, y, x, y], np.float32))
+        return canvas, np.concatenate(boxes), np.concatenate(ignore)
+
+    def _negative(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        none = np.zeros((0, 4), np.float32)
+        image = self._load(self._pick(rng, self.negatives))
+        share = 1.0 if rng.random() < 0.4 else rng.uniform(0.3, 1.0)
+        side = np.array(image.shape[1::-1]) * share
+        x, y = (rng.random(2) * (np.array(image.shape[1::-1]) - side)).astype(int)
+        part = image[y : y + max(8, int(side[1])), x : x + max(8, int(side[0]))]
+        inner = self.size if rng.random() < 0.7 else int(self.size * rng.uniform(0.4, 1.0))
+        canvas = np.zeros((self.size, self.size, 3), np.uint8)
+        at_x, at_y = (int(value) for value in rng.integers(0, self.size - inner + 1, 2))
+        canvas[at_y : at_y + inner, at_x : at_x + inner] = letterbox(part, inner, inner)[0]
+        return canvas, none, none
+
+    def _ground(self, rng: Rng) -> np.ndarray:
+        """Draw a sky without galaxies: (size, size, 3) float32."""
+        draw = rng.random()
+        if self.fields and draw < 0.4:
+            return resize(self._load(self._pick(rng, self.fields)), self.size, self.size).astype(np.float32)
+        if self.fields and draw < 0.65:
+            half = self.size // 2
+            tiles = [resize(self._load(self._pick(rng, self.fields)), half, half) for _ in range(4)]
+            whole = np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+            return resize(whole, self.size, self.size).astype(np.float32)
+        if self.negatives and draw < 0.8:
+            return self._negative(rng)[0].astype(np.float32) * np.float32(rng.uniform(0.5, 1.0))
+        canvas = np.full((self.size, self.size, 3), rng.uniform(2, 30), np.float32)
+        small_stars(rng, canvas, int(rng.integers(0, 60)))
+        return canvas + rng.normal(0, rng.uniform(1, 5), canvas.shape).astype(np.float32)
+
+    def _distract(self, rng: Rng, canvas: np.ndarray, count: int) -> None:
+        """Add what is taken for galaxies: saturated stars, and clusters and nebulae cut out and added as they are."""
+        for _ in range(count):
+            if not self.negatives or rng.random() < 0.5:
+                saturated_star(rng, canvas, np.exp(rng.uniform(np.log(4), np.log(0.35 * self.size))))
+                continue
+            image = self._load(self._pick(rng, self.negatives))
+            side = int(np.exp(rng.uniform(np.log(0.05 * self.size), np.log(0.6 * self.size))))
+            small = letterbox(image, side, side)[0].astype(np.float32)
+            small = np.maximum(small - np.percentile(small, 30), 0)
+            axis = np.linspace(-1, 1, side, dtype=np.float32)
+            small *= np.clip(2.2 - 2.2 * np.hypot(axis[None], axis[:, None]), 0, 1)[..., None]
+            x, y = (int(value) for value in rng.integers(0, self.size - side + 1, 2))
+            canvas[y : y + side, x : x + side] += small * np.float32(rng.uniform(0.5, 1.1))
+
+    def _stars(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        none = np.zeros((0, 4), np.float32)
+        canvas = self._ground(rng)
+        if rng.random() < 0.7:
+            self._distract(rng, canvas, int(rng.integers(1, 6)))
+        return canvas, none, none
+
+    def _cutout(self, rng: Rng) -> Cutout | None:
+        for _ in range(5):
+            sample = self._pick(rng, self.survey)
+            key = (sample.set, sample.file)
+            if key not in self._cutouts:
+                image = sample.load()
+                parts = segment(image)
+                self._cutouts[key] = cut_out(image, sample.boxes[0], parts)
+                self._ignored.setdefault(key, np.concatenate([sample.ignore, neighbours(parts, sample.boxes)]))
+            if self._cutouts[key] is not None:
+                return self._cutouts[key]
+        return None
+
+    def _compose(self, rng: Rng, count: int, sides: tuple[float, float]) -> tuple[np.ndarray, ...]:
+        canvas = self._ground(rng)
+        if rng.random() < 0.5:
+            self._distract(rng, canvas, int(rng.integers(1, 4)))
+        boxes = np.zeros((0, 4), np.float32)
+        for _ in range(count):
+            cutout = self._cutout(rng)
+            if cutout is None:
+                continue
+            wanted = np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1])))
+            scale = min(1.4, wanted / max(cutout.box[2:] - cutout.box[:2]))
+            angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
+            stretch = np.diag(np.exp(rng.uniform(-0.08, 0.08, 2))) * scale
+            matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ stretch
+            matrix = matrix @ np.diag([mirror, 1.0])
+            centre = tuple(rng.uniform(0.02, 0.98, 2) * self.size)
+            low, high = np.array(centre) - 0.35 * wanted, np.array(centre) + 0.35 * wanted
+            if np.any(((boxes[:, :2] < high) & (boxes[:, 2:] > low)).all(axis=1)):
+                continue  # galaxies on top of one another have no separate boxes
+            gain = 1.0 if cutout.light.max() < 90 else np.exp(rng.uniform(np.log(0.45), np.log(1.2)))
+            boxes = np.concatenate([boxes, paste(canvas, cutout, centre, matrix, gain)[None]])
+        seen, cut = clip_boxes(boxes, self.size, self.size, 0.4)
+        return canvas, seen, cut
+
+    def _composed(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        return self._compose(rng, int(rng.integers(1, 7)), (0.04 * self.size, 0.8 * self.size))
+
+    def _deep_field(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        return self._compose(rng, int(rng.integers(8, 40)), (0.018 * self.size, 0.16 * self.size))

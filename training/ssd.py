@@ -1,0 +1,134 @@
+"""The detector's network: SSD MobileNetV2 FPNLite, built from tf-models-official (``official.vision``).
+
+MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), a feature pyramid of separable convolutions (Lin et al. 2017,
+arXiv:1612.03144) and a separable head shared by its levels, one class, one logit an anchor.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+INPUT_SCALE, INPUT_OFFSET = 1.0 / 127.5, -1.0
+"""What turns levels 0..255 into the -1..1 that the pretrained backbone expects."""
+
+
+def _tensorflow() -> Any:
+    try:
+        import tensorflow as tf
+        import tf_keras  # noqa: F401
+        from official.vision.modeling import factory  # noqa: F401
+    except ImportError as missing:
+        raise ImportError(f"training a detector needs {missing.name}: pip install 'galaxy-edge[detector]'") from missing
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    return tf
+
+
+def build_network(
+    size: int, width: float, fpn_filters: int, head_convs: int, min_level: int, max_level: int,
+    anchor_size: float, scales_per_octave: int, aspect_ratios: Sequence[float],
+) -> Any:
+    """Build the network with random weights.
+
+    Args:
+        size: side of the square input in pixels, a multiple of ``2**max_level``.
+        width: share of MobileNetV2's channels (alpha).
+        fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
+        min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
+
+    Returns:
+        the official RetinaNet model; call it through `raw_outputs`.
+    """
+    tf = _tensorflow()
+    import tf_keras
+    from official.vision.configs import backbones, common, decoders, retinanet
+    from official.vision.modeling import factory
+    from official.vision.modeling.backbones.mobilenet import MobileNet
+
+    config = retinanet.RetinaNet(
+        num_classes=1, input_size=[size, size, 3], min_level=min_level, max_level=max_level,
+        anchor=retinanet.Anchor(
+            num_scales=scales_per_octave, aspect_ratios=list(aspect_ratios), anchor_size=anchor_size
+        ),
+        backbone=backbones.Backbone(type="mobilenet"),
+        decoder=decoders.Decoder(
+            type="fpn", fpn=decoders.FPN(num_filters=fpn_filters, use_separable_conv=True, use_keras_layer=True)
+        ),
+        head=retinanet.RetinaNetHead(
+            num_convs=head_convs, num_filters=fpn_filters, use_separable_conv=True, share_level_convs=True
+        ),
+        # Short runs need quickly moving statistics: at the usual 0.99 they lag behind the weights.
+        norm_activation=common.NormActivation(activation="relu6", use_sync_bn=False, norm_momentum=0.9),
+    )
+    specs = tf_keras.layers.InputSpec(shape=[None, size, size, 3])
+    # Multiples of 4 as in the published MobileNetV2 0.5 of slim, whose weights are loaded; the default is 8.
+    backbone = MobileNet("MobileNetV2", width, specs, norm_momentum=0.9, divisible_by=4)
+    model = factory.build_retinanet(specs, config, backbone=backbone)
+    raw_outputs(model, tf.zeros([1, size, size, 3]), training=False)
+    return model
+
+
+def raw_outputs(model: Any, images: Any, training: bool) -> tuple[Any, Any]:
+    """Run the network.
+
+    Args:
+        images: (B, size, size, 3) float32 levels 0..255, RGB.
+
+    Returns:
+        box deltas (B, N, 4) and logits (B, N), float32, in the order of `models.decode.anchor_grid`.
+    """
+    import tensorflow as tf
+
+    batch = images.shape[0] if images.shape[0] is not None else tf.shape(images)[0]
+    features = model.backbone(images * INPUT_SCALE + INPUT_OFFSET, training=training)
+    scores, boxes, _ = model.head(model.decoder(features, training=training), training=training)
+    levels = sorted(boxes, key=int)
+    return (
+        tf.concat([tf.reshape(boxes[level], [batch, -1, 4]) for level in levels], axis=1),
+        tf.concat([tf.reshape(scores[level], [batch, -1]) for level in levels], axis=1),
+    )
+
+
+def batch_norms(model: Any) -> list[Any]:
+    """List the batch normalisations of a network, each once."""
+    import tf_keras
+
+    return [part for part in model.submodules if isinstance(part, tf_keras.layers.BatchNormalization)]
+
+
+def save_network(model: Any, size: int, folder: Path) -> tuple[int, int]:
+    """Write the network for export: ``image`` (1, size, size, 3) raw RGB in, ``boxes`` and ``scores`` (logits) out.
+
+    Returns:
+        multiply-accumulates an image, and the number of parameters in use.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    class Predictor(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
+        def predict(self, image):
+            boxes, scores = raw_outputs(self.model, image, training=False)
+            return {"boxes": boxes, "scores": scores}
+
+    predictor = Predictor()
+    function = predictor.predict.get_concrete_function()
+    tf.saved_model.save(predictor, str(folder), signatures={"serving_default": function})
+    frozen = convert_variables_to_constants_v2(function).graph.as_graph_def()
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(frozen, name="")
+        options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+        options["output"] = "none"
+        flops = tf.compat.v1.profiler.profile(graph=graph, cmd="op", options=options).total_float_ops
+    # The parameters of kernels and normalisations that the frozen graph still holds: unused layers are gone from it.
+    constants = (tf.make_ndarray(node.attr["value"].tensor) for node in frozen.node if node.op == "Const")
+    return int(flops) // 2, sum(value.size for value in constants if value.dtype == "float32" and value.ndim)
