@@ -24,11 +24,13 @@ tests: $(TEST)/ready
 
 # The device install: what a telescope's computer needs, and no more.
 $(DEMO)/ready: pyproject.toml
+	@echo "making the device environment in $(DEMO) (about 300 MB, a minute) ..."
 	$(PYTHON) -m venv --clear $(DEMO)
 	$(DEMO)/bin/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
 $(TEST)/ready: pyproject.toml constraints/workstation.txt
+	@echo "making the workstation environment in $(TEST) (about 4 GB, some minutes) ..."
 	$(PYTHON) -m venv --clear $(TEST)
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints/workstation.txt --editable '.[$(EXTRAS)]'
 	touch $@
