@@ -37,16 +37,11 @@ def anchor_grid(
     """
     levels = []
     for level in range(min_level, max_level + 1):
+        sides = [anchor_size * 2**level * 2 ** (scale / scales_per_octave) for scale in range(scales_per_octave)]
+        shapes = [(side / np.sqrt(aspect), side * np.sqrt(aspect)) for side in sides for aspect in aspect_ratios]
         rows, columns = -(-height // 2**level), -(-width // 2**level)
-        stride_y, stride_x = height / rows, width / columns
-        shapes = [
-            (anchor_size * stride_y * 2 ** (scale / scales_per_octave) / np.sqrt(aspect),
-             anchor_size * stride_x * 2 ** (scale / scales_per_octave) * np.sqrt(aspect))
-            for scale in range(scales_per_octave)
-            for aspect in aspect_ratios
-        ]
-        centres_y = (np.arange(rows) + 0.5) * stride_y
-        centres_x = (np.arange(columns) + 0.5) * stride_x
+        centres_y = (np.arange(rows) + 0.5) * height / rows
+        centres_x = (np.arange(columns) + 0.5) * width / columns
         grid_y, grid_x = np.meshgrid(centres_y, centres_x, indexing="ij")
         centres = np.stack([grid_y, grid_x], axis=-1)[:, :, None, :]
         sizes = np.broadcast_to(np.asarray(shapes), (*grid_y.shape, len(shapes), 2))
