@@ -166,7 +166,8 @@ def train(
 
     with learner.averaged():
         last = settings.epochs * steps
-        learner.estimate_statistics(batches.run(last, last + max(8, 1000 // settings.batch)))
+        # A thousand fresh scenes settle the statistics; a run that was a try is not worth more than it trained on.
+        learner.estimate_statistics(batches.run(last, last + min(last, max(8, 1000 // settings.batch))))
         metrics = score(learner.outputs, evaluation, anchors)
         inputs = calibration_set(batches.maker, train_samples, settings.seed)
         np.savez_compressed(out / "calibration.npz", images=inputs)
