@@ -119,6 +119,7 @@ def _manifest(record: dict[str, Any], name: str, files: dict[str, bytes]) -> dic
         "preprocess": model["preprocess"],
         "decode": decode,
         "network": {"parameters": int(model["parameters"]), "macs": int(model["macs"])},
+        "training": _without_none(record["settings"]),
         "data": {key: record["data"][key] for key in ("hash", "sets", "split", "sources")},
         "gates": [],
         "metrics": {},

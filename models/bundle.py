@@ -31,8 +31,8 @@ _OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
 _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "": {
         "format": int, "name": str, "task": str, "version": str, "created": str, "licence": str, "classes": list,
-        "input": dict, "preprocess": dict, "decode": dict, "network": dict, "gates": list, "variants": dict,
-        "metrics": dict, "data": dict, "files": dict,
+        "input": dict, "preprocess": dict, "decode": dict, "network": dict, "training": dict, "gates": list,
+        "variants": dict, "metrics": dict, "data": dict, "files": dict,
     },
     "input": {"width": int, "height": int, "dtype": str, "colour": str},
     "network": {"parameters": int, "macs": int},

@@ -32,7 +32,7 @@ def test_int8_is_int8_and_float_is_not(tiny_models):
 def test_a_bundle_carries_what_the_run_knew(tiny_models):
     manifest = Bundle.load(tiny_models / "galaxy-classifier", "classify").manifest
     assert manifest["preprocess"] == {"kind": "crop", "margin": 0.25}
-    assert manifest["data"]["sources"] == ["rendered"]
+    assert manifest["data"]["sources"] == ["rendered"] and manifest["training"] == {"seed": 1}
     assert manifest["metrics"]["int8"]["accuracy"] == 1.0 and manifest["metrics"]["int8"]["images"] == 90
     golden = Bundle.load(tiny_models / "galaxy-classifier").golden()
     assert golden["inputs"].shape == (8, 16, 16, 3) and golden["int8.logits"].dtype == np.int8
