@@ -1,0 +1,91 @@
+"""A small virtual machine with a real V4L2 camera (the kernel's test driver vivid), for tests.
+
+It boots a Debian kernel in software emulation, with this machine's files mounted read-only as its root, in about ten
+seconds, runs one shell script, and powers off. Nothing in it can change anything outside.
+"""
+
+import base64
+import gzip
+import shutil
+import subprocess
+from pathlib import Path
+
+NEEDED = ("qemu-system-x86_64", "mmdebstrap", "busybox", "cpio", "xz", "depmod", "modprobe")
+MODULES = ("9p", "9pnet_virtio", "vivid")
+INIT = """#!/bin/busybox sh
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sys /sys
+/bin/busybox mount -t devtmpfs dev /dev
+for module in /modules/*; do
+  case $module in
+    *vivid.ko) /bin/busybox insmod $module n_devs=1 node_types=0x1 num_inputs=1 input_types=0x0;;
+    *) /bin/busybox insmod $module;;
+  esac
+done
+/bin/busybox mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /mnt
+for kind in proc sysfs:sys devtmpfs:dev tmpfs:run; do
+  /bin/busybox mount -t ${kind%:*} none /mnt/${kind#*:}
+done
+/bin/busybox base64 -d /script > /mnt/run/script
+echo "=== begin"
+/bin/busybox chroot /mnt /bin/sh -c 'export HOME=/run PATH=/usr/bin:/bin:/usr/sbin; cd /run; . ./script'
+echo "=== end"
+/bin/busybox poweroff -f
+"""
+
+
+def missing() -> list[str]:
+    """Name what is not installed here."""
+    return [name for name in NEEDED if shutil.which(name) is None]
+
+
+def kernel(folder: Path) -> Path:
+    """Fetch a kernel with its modules as a Debian package, unpacked; return the folder that holds /boot and modules."""
+    root = folder / "root"
+    subprocess.run(
+        ["mmdebstrap", "--variant=extract", "--mode=root", "--include=linux-image-amd64", "trixie", root],
+        check=True, capture_output=True, timeout=300,
+    )
+    (version,) = (path.name for path in (root / "usr/lib/modules").iterdir())
+    (root / "lib").unlink(missing_ok=True)
+    (root / "lib").symlink_to("usr/lib")
+    subprocess.run(["depmod", "-b", root, version], check=True)
+    return root
+
+
+def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
+    """Boot, run a shell script as root with a camera at /dev/video0, and return what it printed.
+
+    Only /run can be written to; everything else is this machine's file system, read-only.
+    """
+    version = next((root / "usr/lib/modules").iterdir()).name
+    tree = folder / "initramfs"
+    for name in ("bin", "modules", "mnt", "proc", "sys", "dev"):
+        (tree / name).mkdir(parents=True)
+    shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
+    paths = []
+    for module in MODULES:
+        told = subprocess.run(
+            ["modprobe", "-d", root, "-S", version, "--show-depends", module], check=True, capture_output=True, text=True
+        ).stdout
+        paths += [line.split()[1] for line in told.splitlines() if line.startswith("insmod")]
+    for number, path in enumerate(dict.fromkeys(paths), 10):
+        content = subprocess.run(["xz", "-dc", path], check=True, capture_output=True).stdout
+        (tree / "modules" / f"{number}-{Path(path).name.removesuffix('.xz')}").write_bytes(content)
+    (tree / "script").write_bytes(base64.b64encode(script.encode()))
+    (tree / "init").write_text(INIT)
+    (tree / "init").chmod(0o755)
+    names = "\n".join(str(path.relative_to(tree)) for path in sorted(tree.rglob("*")))
+    archive = subprocess.run(
+        ["cpio", "-o", "-H", "newc", "--quiet"], input=names.encode(), cwd=tree, check=True, capture_output=True
+    ).stdout
+    (folder / "initrd.gz").write_bytes(gzip.compress(archive, 1))
+    done = subprocess.run(
+        ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1500", "-nographic", "-no-reboot", "-nic", "none",
+         "-kernel", root / f"boot/vmlinuz-{version}", "-initrd", folder / "initrd.gz",
+         "-append", "console=ttyS0 quiet panic=1",
+         "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"],
+        stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
+    )
+    told = done.stdout.decode(errors="replace").replace("\r\n", "\n")
+    return told.split("=== begin\n", 1)[1].split("=== end", 1)[0]
