@@ -84,3 +84,19 @@ def tiny_models(tiny_runs, tmp_path_factory) -> Path:
         _, gates, _ = export(tiny_runs / run, models / name, lambda _: None)
         assert all(gate.passed for gate in gates), json.dumps([gate.__dict__ for gate in gates])
     return models
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The package, built as it would be published."""
+    folder = tmp_path_factory.mktemp("wheel")
+    copy = folder / "source"  # built from a copy: setuptools leaves its build folder beside the sources
+    listing = ["git", "-C", HERE.parent, "ls-files", "--cached", "--others", "--exclude-standard"]
+    tracked = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
+    for name in tracked:
+        if (HERE.parent / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((HERE.parent / name).read_bytes())
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, copy]
+    subprocess.run(build, capture_output=True, check=True, timeout=300)
+    return next(folder.glob("*.whl"))

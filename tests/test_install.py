@@ -27,19 +27,6 @@ def environment(folder, *what):
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "source"  # built from a copy: setuptools leaves its build folder beside the sources
-    tracked = run("git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in tracked:
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, copy)
-    return next(folder.glob("*.whl"))
-
-
-@pytest.fixture(scope="module")
 def device(wheel, tmp_path_factory):
     """Python of an environment with the device install only."""
     return environment(tmp_path_factory.mktemp("device") / "env", wheel)
