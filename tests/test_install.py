@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -19,9 +20,9 @@ def run(*command, **how):
     return done.stdout
 
 
-def environment(folder, *what):
+def environment(folder, *what, base=sys.executable):
     """Make a fresh virtual environment with `what` installed; return its Python."""
-    run(sys.executable, "-m", "venv", folder)
+    run(base, "-m", "venv", folder)
     run(folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *what)
     return folder / "bin" / "python"
 
@@ -90,6 +91,26 @@ def test_the_device_install_says_which_extra_is_missing(device, tmp_path):
     (tmp_path / "m31.fits").write_bytes(b"SIMPLE  =                    T")
     done = subprocess.run([command, "run", "--camera", "m31.fits"], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2 and "galaxy-edge[fits]" in done.stderr
+
+
+def interpreter(version):
+    """Find a Python of a version: on PATH, or among those of pyenv; None if there is none that runs."""
+    places = [shutil.which(f"python{version}"), *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))]
+    for place in filter(None, places):
+        if subprocess.run([place, "--version"], capture_output=True).returncode == 0:
+            return place
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_the_device_install_runs_on_later_pythons(wheel, tmp_path, version):
+    base = interpreter(version)
+    if base is None or sys.version_info[:2] != (3, 11):
+        pytest.skip(f"needs Python {version} beside the 3.11 that runs this")
+    command = environment(tmp_path / "env", wheel, base=base).parent / "galaxy-edge"
+    lines = run(command, "run", "--camera", "demo", "--json", "--max-frames", "40", cwd=tmp_path).splitlines()
+    assert any(json.loads(line)["detections"] for line in lines)
 
 
 @pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="tflite-runtime has wheels up to Python 3.11 only")
