@@ -139,7 +139,7 @@ class Bundle:
             return {name: arrays[name] for name in arrays.files}
 
     @classmethod
-    def load(cls, path: Path, task: str | None = None) -> Bundle:
+    def load(cls, path: str | Path, task: str | None = None) -> Bundle:
         """Load a bundle: check the manifest, then the hash of every file, before any of it is used.
 
         Args:
@@ -149,6 +149,7 @@ class Bundle:
         Raises:
             BundleError: anything is missing, unknown, changed or for another task.
         """
+        path = Path(path)
         if not path.is_dir():
             raise BundleError(f"{path} is not a folder, so it holds no model bundle")
         try:
