@@ -2,7 +2,7 @@
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
-EXTRAS := train,detector,export,bench,dev
+EXTRAS := train,study,detector,export,bench,dev
 
 .PHONY: demo test lint types tests clean
 

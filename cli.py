@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
+from .cli_study import explain, study
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -125,14 +126,30 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @train.command("classifier")
 @_training_options
-def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int) -> None:
-    """Train the small CNN that names a galaxy's morphology."""
+@click.option("--recipe", default="small", show_default=True, help="How to train: a network of the report, or ours.")
+@click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split.")
+@click.option("--teacher", type=FOLDER, multiple=True, help="Run folder of a network to learn from; may be repeated.")
+@click.option("--weights", help="Weights of a VGG-16 base: imagenet, a file, or none.")
+@click.option("--network", type=FILE, help="picked.json of a search: the small network to train.")
+def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int, recipe: str,
+                     split_seed: int, teacher: tuple[Path, ...], weights: str | None, network: Path | None) -> None:
+    """Train a network that names a galaxy's morphology; by default the small one that is shipped."""
     _need("tensorflow", "train")
-    from .training.classifier import ClassifierSettings, train
-    from .training.progress import show_training
+    from dataclasses import replace
 
-    settings = _settings(ClassifierSettings, seed=seed, threads=threads, epochs=epochs)
-    show_training(lambda report: train(data, out, settings, resume, report), out)
+    from .cli_study import weights_of
+    from .training.progress import show_training
+    from .training.recipe import find_recipe, with_network
+    from .training.study import train
+
+    chosen = find_recipe(recipe)
+    if network:
+        chosen = with_network(chosen, network)
+    if epochs:
+        chosen = replace(chosen, epochs=epochs)
+    show_training(lambda report: train(
+        data, out, chosen, seed=seed, split_seed=split_seed, resume=resume, threads=threads, teacher=teacher,
+        weights=weights_of(weights), report=report), out)
 
 
 @train.command("detector")
@@ -150,6 +167,10 @@ def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume:
         DetectorSettings, seed=seed, threads=threads, epochs=epochs, images_per_epoch=images, weights=weights
     )
     show_training(lambda report: train(data, out, settings, resume, report), out)
+
+
+cli.add_command(study)
+cli.add_command(explain)
 
 
 @cli.command()

@@ -47,6 +47,7 @@ _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "variant": {"file": str, "runtime": str, "outputs": list},
     "gate": {"name": str, "measured": str, "passed": bool},
 }
+_OPTIONAL: dict[str, dict[str, type]] = {"decode.classify": {"abstain": float}}
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
 
 
@@ -195,13 +196,18 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
         lines = [n for n, line in enumerate(text.splitlines(), 1) if key and key in line.split("=")[0]]
         raise BundleError(f"{path}{f', line {lines[0]}' if lines else ''}: {message}")
 
-    def check(table: dict[str, Any], schema: dict[str, Any], where: str) -> None:
+    def check(
+        table: dict[str, Any], schema: dict[str, Any], where: str, optional: dict[str, Any] | None = None
+    ) -> None:
+        known = schema | (optional or {})
         for key in table:
-            if key not in schema:
-                fail(f"unknown key '{key}' in {where}; known: {', '.join(schema)}", key)
-        for key, kind in schema.items():
+            if key not in known:
+                fail(f"unknown key '{key}' in {where}; known: {', '.join(known)}", key)
+        for key, kind in known.items():
             if key not in table:
-                fail(f"{where} lacks the key '{key}'")
+                if key in schema:
+                    fail(f"{where} lacks the key '{key}'")
+                continue
             kinds = (int, float) if kind is float else kind
             if not isinstance(table[key], kinds) or (isinstance(table[key], bool) and kind is not bool):
                 fail(f"'{key}' in {where} must be of type {kind.__name__}, not {type(table[key]).__name__}", key)
@@ -219,7 +225,7 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     if manifest["preprocess"].get("kind") != kind:
         fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
     check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]")
-    check(manifest["decode"], _SECTIONS[f"decode.{task}"], "[decode]")
+    check(manifest["decode"], _SECTIONS[f"decode.{task}"], "[decode]", _OPTIONAL.get(f"decode.{task}"))
     if not manifest["variants"]:
         fail("there is no variant in it")
     for name, table in manifest["variants"].items():

@@ -35,7 +35,12 @@ def class_of_g10(g10: int) -> int:
 
 def coarse_of(name: str) -> str:
     """Name the coarse group of a class name, e.g. ``spiral_tight`` -> ``spiral``."""
-    for group in COARSE:
-        if name.startswith(group):
-            return group
-    raise ValueError(f"'{name}' is not a Galaxy10 class; known: {', '.join(GALAXY10)}")
+    group = group_of(name)
+    if group not in COARSE:
+        raise ValueError(f"'{name}' is not a Galaxy10 class; known: {', '.join(GALAXY10)}")
+    return group
+
+
+def group_of(name: str) -> str:
+    """Name the coarse group of a class; one of another set of classes that fits none is a group of its own."""
+    return next((group for group in COARSE if name.startswith(group)), name)

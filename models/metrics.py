@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .decode import iou_matrix
-from .labels import coarse_of
+from .labels import group_of
 
 ECE_BINS = 15
 MATCH_IOU = 0.5
@@ -30,7 +30,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
     Args:
         probabilities: (N, C) 0..1, rows adding up to 1.
         labels: (N,) integers 0..C-1, the true classes.
-        classes: C class names, in output order, each known to `labels.coarse_of`.
+        classes: C class names, in output order; their coarse groups are those of `labels.group_of`.
 
     Returns:
         ``accuracy``, ``macro_f1`` (mean over the classes that occur in the truth), ``coarse_accuracy`` (of the coarse
@@ -39,7 +39,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
         arXiv:1706.04599) and ``images``. Without images, all but counts are None.
 
     Raises:
-        ValueError: shapes do not agree, a label is out of range, or a class has no coarse group.
+        ValueError: shapes do not agree, or a label is out of range.
     """
     probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
     count = len(classes)
@@ -51,7 +51,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
     labels = labels.astype(np.intp)
     if labels.size and not (labels.min() >= 0 and labels.max() < count):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{count - 1}")
-    groups = np.asarray([coarse_of(name) for name in classes])
+    groups = np.asarray([group_of(name) for name in classes])
 
     named = probabilities.argmax(axis=1)
     confusion = np.zeros((count, count), np.int64)

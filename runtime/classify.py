@@ -12,7 +12,11 @@ from .frame import Detections
 
 
 class Classifier:
-    """A morphology classifier: a bundle for the task ``classify`` in an engine."""
+    """A morphology classifier: a bundle for the task ``classify`` in an engine.
+
+    Attributes:
+        abstain: the probability, 0..1, below which a name is a guess; None where the bundle says nothing of it.
+    """
 
     def __init__(self, bundle: Bundle, variant: str = "int8", engine: str = "litert", threads: int = 1) -> None:
         self.bundle = bundle
@@ -20,6 +24,7 @@ class Classifier:
         self._margin = bundle.manifest["preprocess"]["margin"]
         self._temperature = bundle.manifest["decode"]["temperature"]
         self._size = bundle.input_size[0]
+        self.abstain: float | None = bundle.manifest["decode"].get("abstain")
 
     @property
     def classes(self) -> tuple[str, ...]:

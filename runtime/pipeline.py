@@ -88,7 +88,7 @@ def run(
                 named = classifier(frame.pixels, found)
             with clock.stage("track"):
                 changed = tracker.update(frame, named)
-            record = frame_record(frame, named, classifier.classes, clock.frame_ms)
+            record = frame_record(frame, named, classifier.classes, clock.frame_ms, classifier.abstain)
             with clock.stage("write"):
                 output.frame(frame, named, record)
                 output.events(changed)

@@ -10,13 +10,16 @@ from .frame import Detections, Frame
 from .track import iso_time
 
 
-def frame_record(frame: Frame, named: Detections, classes: tuple[str, ...], ms: dict[str, float]) -> dict[str, Any]:
+def frame_record(
+    frame: Frame, named: Detections, classes: tuple[str, ...], ms: dict[str, float], abstain: float | None = None
+) -> dict[str, Any]:
     """Describe a frame and what was found in it.
 
     Args:
         named: detections with class probabilities.
         classes: names in the order of the probabilities.
         ms: milliseconds by stage.
+        abstain: probability below which a name is a guess, if the classifier has such a threshold.
 
     Returns:
         Plain values for JSON: frame, source, time (UTC), width, height, detections, ms; ``stretch`` where a picture of
@@ -28,7 +31,7 @@ def frame_record(frame: Frame, named: Detections, classes: tuple[str, ...], ms: 
         "time": iso_time(frame),
         "width": frame.width,
         "height": frame.height,
-        "detections": [_detection(named, index, classes) for index in range(len(named))],
+        "detections": [_detection(named, index, classes, abstain) for index in range(len(named))],
         "ms": ms,
     }
     if frame.stretch is not None:
@@ -36,14 +39,16 @@ def frame_record(frame: Frame, named: Detections, classes: tuple[str, ...], ms: 
     return record
 
 
-def _detection(named: Detections, index: int, classes: tuple[str, ...]) -> dict[str, Any]:
+def _detection(named: Detections, index: int, classes: tuple[str, ...], abstain: float | None) -> dict[str, Any]:
     assert named.probabilities is not None
     probabilities = named.probabilities[index]
     best = int(np.argmax(probabilities))
+    sure = {} if abstain is None else {"sure": bool(probabilities[best] >= abstain)}
     return {
         "box": [round(float(value), 2) for value in named.boxes[index]],
         "score": round(float(named.scores[index]), 4),
         "class": classes[best],
         "probability": round(float(probabilities[best]), 4),
+        **sure,
         "probabilities": {name: round(float(value), 4) for name, value in zip(classes, probabilities, strict=True)},
     }

@@ -14,6 +14,12 @@ from small_sets import make_labelled, make_sets
 HERE = Path(__file__).parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep what tests cache out of the user's own cache."""
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of labelled sets; a test that needs it says so when it is skipped."""

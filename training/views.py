@@ -29,16 +29,21 @@ class Canvas:
         pixels: (H, W, 3) uint8 RGB, with the galaxy's field in the middle.
         side: side of that field in pixels of the canvas.
         sky: (3,) float32 median level of the field's rim, 0..255.
+        peak: level over the sky that all but 0.5 % of the field stay below, 0..255.
     """
 
     pixels: np.ndarray
     side: float
     sky: np.ndarray
+    peak: float
 
 
 @dataclass(frozen=True)
 class Variation:
     """How far views of one galaxy may differ.
+
+    The shipped detector's boxes are off their galaxy by less than 0.045 of the longer side in 95 % of Galaxy Zoo frames
+    and of 0.84 to 1.15 of its size in 90 %, of 0.72 to 1.22 in 98 %: the frame moves and grows a little more than that.
 
     Attributes:
         shift: largest offset of the frame, as a share of its side, each axis.
@@ -48,11 +53,12 @@ class Variation:
         gamma: smallest and largest exponent of the levels.
         offset: largest level added as sky, 0..255, in half of the views.
         colourless, blurred: share of views in grey, and unsharp.
+        levelled: share of views without sky and over the full range of levels, as a camera's own stretch leaves them.
         noise: largest sigma of the noise added to half of the views, in levels.
     """
 
     shift: float = 0.06
-    scale: tuple[float, float] = (0.85, 1.2)
+    scale: tuple[float, float] = (0.8, 1.2)
     anisotropy: float = 0.06
     gain: float = 0.2
     channel_gain: float = 0.08
@@ -60,6 +66,7 @@ class Variation:
     offset: float = 30.0
     colourless: float = 0.1
     blurred: float = 0.2
+    levelled: float = 0.15
     noise: float = 5.0
 
 
@@ -78,8 +85,24 @@ def prepare(image: np.ndarray, box: np.ndarray | None, margin: float) -> Canvas:
         pixels = crop(image, box, (1.0 + margin) * REACH - 1.0, round(FIELD * REACH))
         edge = (pixels.shape[0] - FIELD) // 2
         field = pixels[edge : edge + FIELD, edge : edge + FIELD]
+    sky, peak = sky_and_peak(field)
+    return Canvas(pixels, float(FIELD), sky, peak)
+
+
+def sky_and_peak(field: np.ndarray) -> tuple[np.ndarray, float]:
+    """Measure a picture (H, W, 3) uint8: the (3,) median of its rim, and what 99.5 % of it stay below over that."""
     rim = np.concatenate([field[:2], field[-2:], field[:, :2].swapaxes(0, 1), field[:, -2:].swapaxes(0, 1)])
-    return Canvas(pixels, float(FIELD), np.median(rim, axis=(0, 1)).astype(np.float32))
+    sky = np.median(rim, axis=(0, 1)).astype(np.float32)
+    return sky, max(1.0, float(np.percentile((field - sky).max(axis=2), 99.5)))
+
+
+def levelled(image: np.ndarray, top: float = 230.0) -> np.ndarray:
+    """Take the sky away from a picture (H, W, 3) uint8 and scale what is left to the full range.
+
+    A network that tells surveys apart by their sky or stretch, not galaxies by their shape, fails on such pictures.
+    """
+    sky, peak = sky_and_peak(image)
+    return np.clip(np.round((image - sky) * (top / peak)), 0, 255).astype(np.uint8)
 
 
 def view_matrix(canvas: Canvas, size: int, rng: np.random.Generator, variation: Variation) -> np.ndarray:
@@ -95,9 +118,13 @@ def view_matrix(canvas: Canvas, size: int, rng: np.random.Generator, variation: 
     return np.column_stack([linear, middle - linear @ np.full(2, (size - 1) / 2)])
 
 
-def level_table(sky: np.ndarray, rng: np.random.Generator, variation: Variation) -> np.ndarray:
+def level_table(canvas: Canvas, rng: np.random.Generator, variation: Variation) -> np.ndarray:
     """Draw the (256, 3) uint8 table from levels of the canvas to levels of the view."""
-    levels = np.arange(256, dtype=np.float32)[:, None] - rng.uniform(0, 1) * sky
+    levels = np.arange(256, dtype=np.float32)[:, None]
+    if rng.random() < variation.levelled:
+        bent = (levels - canvas.sky) * (rng.uniform(150, 255) / canvas.peak)
+        return np.clip(np.round(bent), 0, 255).astype(np.uint8)
+    levels = (levels - rng.uniform(0, 1) * canvas.sky).astype(np.float32)
     gain = np.exp(rng.normal(0, variation.gain) + rng.normal(0, variation.channel_gain, 3))
     bent = 255.0 * (np.clip(levels, 0, 255) / 255.0) ** rng.uniform(*variation.gamma) * gain
     if rng.random() < 0.5:
@@ -115,7 +142,7 @@ def draw_view(canvas: Canvas, size: int, rng: np.random.Generator, variation: Va
     # Past the rim the sky is mirrored: a flat or black corner would betray a turned picture.
     view = cv2.warpAffine(canvas.pixels, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
                           borderMode=cv2.BORDER_REFLECT_101)
-    view = cv2.LUT(view, level_table(canvas.sky, rng, variation)[:, None, :])
+    view = cv2.LUT(view, level_table(canvas, rng, variation)[:, None, :])
     if rng.random() < variation.blurred:
         view = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.4, 1.0))
     if rng.random() < variation.colourless:

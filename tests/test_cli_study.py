@@ -1,0 +1,136 @@
+"""The study's commands, from pictures to a page of results, as a researcher would give them."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from galaxy_edge.cli import cli
+
+pytest.importorskip("tensorflow", reason="needs the train extra")
+
+NAMES = ("edge_on_no_bulge", "smooth_round", "spiral_loose")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Forty rendered galaxies of each of three classes, each among stars of its own."""
+    root = tmp_path_factory.mktemp("galaxies")
+    for kind, name in enumerate(NAMES):
+        (root / name).mkdir()
+        for number in range(40):
+            rng = np.random.default_rng([kind, number])
+            image = rng.integers(4, 16, (64, 64, 3)).astype(np.uint8)
+            turn = int(rng.integers(0, 180))
+            cv2.ellipse(image, (32, 32), (16, (4, 14, 9)[kind]), turn, 0, 360, (160, 120 + 40 * kind, 150), -1)
+            for x, y in rng.integers(2, 61, (14, 2)):
+                image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
+            cv2.imwrite(str(root / name / f"{number}.png"), image)
+    return root
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    return tmp_path_factory.mktemp("study")
+
+
+def call(*words):
+    done = CliRunner().invoke(cli, [str(word) for word in words])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def compared(data, out):
+    text = call("study", "compare", "simple", "scratch", "--data", data, "--out", out / "two", "--epochs", 2, "--threads", 1)
+    return out / "two", text
+
+
+def test_compare_trains_each_and_writes_a_table(compared):
+    place, text = compared
+    assert "| simple |" in text and "| scratch |" in text
+    assert (place / "table.md").read_text().strip() == text.strip()
+    for name in ("simple", "scratch"):
+        run = place / name / "seed1"
+        for file in ("run.json", "log.jsonl", "model.keras", "learning.png", "confusion.png", "reliability.png"):
+            assert (run / file).stat().st_size > 0, file
+        assert list((run / "tensorboard").glob("events*"))
+
+
+def test_the_same_command_again_trains_nothing(compared, data):
+    place, text = compared
+    before = {path: path.stat().st_mtime_ns for path in place.glob("*/*/model.keras")}
+    again = call("study", "compare", "simple", "scratch", "--data", data, "--out", place, "--epochs", 2, "--threads", 1)
+    assert again == text
+    assert {path: path.stat().st_mtime_ns for path in place.glob("*/*/model.keras")} == before
+
+
+def test_an_ensemble_is_weighed_judged_and_tabled(compared, data, out):
+    place, _ = compared
+    runs = [place / name / "seed1" for name in ("simple", "scratch")]
+    found = json.loads(call("study", "ensemble", *runs, "--out", out / "both"))
+    assert sum(found["weights"]) == pytest.approx(1) and found["chosen_on"] == "validation"
+    results = out / "results"
+    verdict = json.loads(call("study", "judge", "ensemble", *runs, "--ensemble", out / "both" / "ensemble.json",
+                              "--data", data, "--results", results))
+    assert verdict["weights"] == found["weights"] and verdict["images"] > 0
+    call("study", "judge", "scratch", runs[1], "--data", data, "--results", results)
+    call("study", "results", "--results", results, "--out", out / "RESULTS.md")
+    page = (out / "RESULTS.md").read_text()
+    assert "report: CNN from scratch" in page and "report: ensemble" in page
+    assert f"{verdict['float']['accuracy']:.3f}" in page
+
+
+def test_a_run_of_another_split_is_not_judged(compared, data, out):
+    from galaxy_edge.training.run import RunError
+
+    with pytest.raises(RunError, match="another split"):
+        call("study", "judge", "x", compared[0] / "simple" / "seed1", "--data", data, "--split-seed", 2, "--results", out)
+
+
+def test_explain_writes_three_sheets(compared, data, out):
+    text = call("explain", compared[0] / "simple" / "seed1", data / NAMES[2], "--out", out / "sheets")
+    for name in ("heat.png", "activations.png", "filters.png"):
+        assert cv2.imread(str(out / "sheets" / name)) is not None and name in text
+
+
+def test_search_picks_a_network_and_it_is_trained(data, out):
+    pytest.importorskip("optuna", reason="needs the study extra")
+    folder = out / "search"
+    text = call("study", "search", "--data", data, "--out", folder, "--trials", 2, "--trial-epochs", 1, "--threads", 1,
+                "--max-macs", 3_000_000, "--max-kib", 80)
+    assert "picked: trial" in text and (folder / "front.png").stat().st_size > 0
+    picked = json.loads((folder / "picked.json").read_text())
+    assert picked["macs"] <= 3_000_000 and picked["int8_bytes"] <= 80 * 1024
+    assert "picked: trial" in call("study", "pick", folder, "--max-macs", 3_000_000)
+    run = out / "picked"
+    call("train", "classifier", "--network", folder / "picked.json", "--data", data, "--out", run, "--epochs", 1,
+         "--threads", 1)
+    record = json.loads((run / "run.json").read_text())
+    assert record["model"]["macs"] == picked["macs"] and record["model"]["parameters"] == picked["parameters"]
+
+
+def test_folds_are_compared_with_an_honest_reading(data, out):
+    found = json.loads(call("study", "folds", "simple", "bigger", "--folds", 2, "--epochs", 1, "--data", data,
+                            "--out", out / "folds", "--threads", 1))
+    assert found["recipes"] == ["simple", "bigger"] and found["folds"] == 2
+    assert "fold" in json.dumps(found)
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["compare", "nothing"], "there is no recipe 'nothing'; known: small, simple"),
+    (["views", "--recipe", "nothing"], "there is no recipe"),
+])
+def test_an_unknown_recipe_is_named(words, message, data, out):
+    from galaxy_edge.training.recipe import RecipeError
+
+    with pytest.raises(RecipeError, match=message):
+        call("study", *words, "--data", data, "--out", out / "none")
+
+
+def test_seeds_are_numbers():
+    done = CliRunner().invoke(cli, ["study", "compare", "simple", "--seeds", "1,b", "--data", ".", "--out", "x"])
+    assert done.exit_code == 2 and "whole numbers with commas" in done.output

@@ -1,0 +1,135 @@
+"""Calibration: the temperature a brute search finds, and thresholds that promise no more than pictures can prove."""
+
+import numpy as np
+import pytest
+from galaxy_edge.models.decode import softmax
+from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.models.metrics import classification_metrics
+from galaxy_edge.training.calibration import (
+    LEAST_KEPT,
+    abstain_threshold,
+    accuracy_coverage,
+    expected_calibration_error,
+    fit_temperature,
+    wilson_bound,
+)
+from galaxy_edge.training.data import DataError
+
+
+def honest(seed, count=4000, classes=9, temperature=1.0):
+    """Logits whose softmax at `temperature` is the true chance of each label."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 2, (count, classes))
+    chances = np.cumsum(softmax(logits, temperature), axis=1)
+    labels = np.minimum((rng.random((count, 1)) > chances).sum(axis=1), classes - 1)
+    return logits, labels
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
+def test_temperature_is_found_again(temperature):
+    logits, labels = honest(0, temperature=temperature)
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.06)
+
+
+def test_no_temperature_of_a_fine_grid_is_better():
+    logits, labels = honest(1, 300, temperature=0.7)
+
+    def loss(temperature):
+        return -np.log(softmax(logits.astype(np.float64), temperature)[np.arange(300), labels]).mean()
+
+    found = fit_temperature(logits, labels)
+    grid = np.exp(np.linspace(np.log(0.2), np.log(5), 4001))
+    assert found == pytest.approx(grid[np.argmin([loss(value) for value in grid])], rel=1e-3)
+
+
+def test_temperature_stays_within_its_range():
+    labels = np.arange(9)
+    assert fit_temperature(4 * np.eye(9), labels) == pytest.approx(0.2, rel=1e-3)  # never wrong: as sharp as allowed
+    assert fit_temperature(4 * np.eye(9)[::-1][:4], labels[:4]) == pytest.approx(5, rel=1e-3)  # wrong and sure: as flat
+    with pytest.raises(DataError, match="no validation picture"):
+        fit_temperature(np.zeros((0, 9)), np.zeros(0, int))
+
+
+def test_fitting_lowers_the_calibration_error():
+    logits, labels = honest(2, temperature=2.0)
+    fitted = expected_calibration_error(softmax(logits, fit_temperature(logits, labels)), labels)
+    assert fitted < 0.03 < expected_calibration_error(softmax(logits), labels)
+
+
+def test_calibration_error_is_that_of_every_other_report():
+    logits, labels = honest(3, 500)
+    probabilities = softmax(logits)
+    expected = classification_metrics(probabilities, labels, CLASSES)["ece"]
+    assert expected_calibration_error(probabilities, labels) == expected
+    # It must serve other numbers of classes too.
+    narrow = probabilities[:, :3] / probabilities[:, :3].sum(axis=1, keepdims=True)
+    assert 0 <= expected_calibration_error(narrow, np.minimum(labels, 2)) <= 1
+
+
+def test_coverage_and_accuracy_as_counted_one_by_one():
+    logits, labels = honest(4, 200)
+    probabilities = np.round(softmax(logits), 2)  # so that confidences tie
+    thresholds, coverage, accuracy = accuracy_coverage(probabilities, labels)
+    assert np.array_equal(thresholds, np.unique(probabilities.max(axis=1)))
+    for threshold, share, right in zip(thresholds, coverage, accuracy, strict=True):
+        kept = probabilities.max(axis=1) >= threshold
+        assert share == pytest.approx(kept.mean())
+        assert right == pytest.approx((probabilities.argmax(axis=1) == labels)[kept].mean())
+    assert coverage[0] == 1
+
+
+def test_wilson_bound_is_that_of_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for right, kept in ((0, 30), (27, 30), (30, 30), (450, 500)):
+        expected = stats.binomtest(right, kept, alternative="greater").proportion_ci(0.95, method="wilson").low
+        assert wilson_bound(np.array(right), np.array(kept)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_threshold_keeps_its_promise_on_new_pictures():
+    logits, labels = honest(5)
+    threshold = abstain_threshold(softmax(logits), labels, 0.85)
+    logits, labels = honest(6, 40_000)
+    probabilities = softmax(logits)
+    kept = probabilities.max(axis=1) >= threshold
+    assert (probabilities.argmax(axis=1) == labels)[kept].mean() >= 0.85
+    assert 0.05 < kept.mean() < 1  # and it still names a good part
+
+
+def test_threshold_is_the_lowest_that_the_rule_allows():
+    logits, labels = honest(7, 400)
+    probabilities = softmax(logits)
+    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
+
+    def allowed(threshold):
+        kept = confidence >= threshold
+        return kept.sum() >= LEAST_KEPT and wilson_bound(right[kept].sum(), kept.sum()) >= 0.8
+
+    lowest = min(value for value in confidence if allowed(value))
+    threshold = abstain_threshold(probabilities, labels, 0.8)
+    assert np.array_equal(confidence >= threshold, confidence >= lowest)
+    assert not np.isclose(confidence, threshold, atol=1e-9).any()  # between two, so that rounding moves none
+
+
+def test_few_lucky_pictures_prove_nothing():
+    # The 29 surest are all right; of the others every second is. The raw accuracy reaches 1, the rule does not see it.
+    confidence = np.concatenate([np.full(29, 0.99), np.linspace(0.55, 0.9, 171)])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.concatenate([np.zeros(29, int), np.arange(171) % 2])
+    assert accuracy_coverage(probabilities, labels)[2][-1] == 1
+    with pytest.raises(DataError, match=r"accuracy of 0.95 that 200 validation"):
+        abstain_threshold(probabilities, labels, 0.95)
+    with pytest.raises(DataError, match="29 validation pictures are too few"):
+        abstain_threshold(probabilities[:29], labels[:29], 0.5)
+
+
+def test_nothing_is_withheld_where_everything_may_be_named():
+    logits, labels = honest(8, 500, temperature=0.2)
+    probabilities = softmax(logits, 0.2)
+    assert abstain_threshold(probabilities, labels, 0.3) == 0
+
+
+def test_what_does_not_fit_is_refused():
+    with pytest.raises(ValueError, match=r"0\.\.1"):
+        abstain_threshold(np.full((40, 2), 0.5), np.zeros(40, int), 90)
+    with pytest.raises(ValueError, match="do not fit"):
+        accuracy_coverage(np.full((40, 2), 0.5), np.zeros(39, int))

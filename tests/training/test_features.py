@@ -1,0 +1,49 @@
+"""Kept features: made once, made again for other weights, and nothing half-written is believed."""
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from galaxy_edge.training.features import CacheError, cache_folder, kept, key_of  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def network(seed):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)])
+
+
+def test_features_are_made_once():
+    calls = []
+
+    def make():
+        calls.append(1)
+        return np.arange(6, dtype=np.float16).reshape(2, 3)
+
+    first, second = kept("a" * 64, make), kept("a" * 64, make)
+    assert len(calls) == 1 and np.array_equal(first, second) and second.dtype == np.float16
+
+
+def test_other_weights_or_pictures_are_another_key():
+    assert key_of(network(1), ("x",)) == key_of(network(1), ("x",))
+    assert key_of(network(1), ("x",)) != key_of(network(2), ("x",))
+    assert key_of(network(1), ("x",)) != key_of(network(1), ("y",))
+
+
+def test_a_damaged_file_is_made_again():
+    kept("b" * 64, lambda: np.ones(3))
+    (path,) = cache_folder().glob("*.npy")
+    path.write_bytes(path.read_bytes()[:40])
+    assert np.array_equal(kept("b" * 64, lambda: np.full(3, 2.0)), [2, 2, 2])
+
+
+def test_a_place_without_room_is_named(tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(CacheError, match="set XDG_CACHE_HOME"):
+        kept("c" * 64, lambda: np.ones(3))
+    assert not list(tmp_path.glob("**/*.part"))

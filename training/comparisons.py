@@ -1,0 +1,147 @@
+"""Recipes over folds (report section 2.7), and over sources of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..models.metrics import classification_metrics
+from .fit import fit
+from .folds import compare, macro_scores
+from .pictures import load_pictures
+from .recipe import Recipe, find_recipe
+from .run import write_json
+from .split import folds as draw_folds
+from .split import near_duplicates, split
+from .study import LOOK, Parts, finished, fit_parts, part, probabilities_of
+
+
+def compare_folds(
+    first: str,
+    second: str,
+    data: Path,
+    out: Path,
+    *,
+    k: int = 5,
+    repeats: int = 1,
+    seed: int = 1,
+    threads: int = 1,
+    epochs: int | None = None,
+    weights: Any = None,
+    say: Callable[[str], None] = print,
+) -> dict[str, Any]:
+    """Compare two recipes by k-fold cross-validation, on the same folds, and test the difference (section 2.7).
+
+    Within each training part an eighth is kept for the recipe's own choices (rate, stopping), never the fold judged.
+    """
+    scores: dict[str, dict[str, list[float]]] = {first: {}, second: {}}
+    for name in (first, second):
+        recipe = find_recipe(name) if epochs is None else replace(find_recipe(name), epochs=epochs)
+        pictures = load_pictures(data, recipe.margin)
+        ids, groups = list(pictures.ids), near_duplicates(pictures.images(LOOK))
+        for repeat in range(repeats):
+            for number, (learn, judged) in enumerate(draw_folds(ids, groups, pictures.labels, k, seed, repeat)):
+                place = out / name / f"repeat{repeat}_fold{number}"
+                if not finished(place):
+                    say(f"{name}, repeat {repeat + 1}, fold {number + 1} of {k}")
+                    inner = split(
+                        [ids[index] for index in learn], groups[learn], pictures.labels[learn], (0.12, 0.0), seed
+                    )
+                    fit(
+                        recipe,
+                        pictures.take(learn[inner.train]),
+                        pictures.take(learn[inner.validation]),
+                        place,
+                        seed=seed,
+                        resume=(place / "run.json").exists(),
+                        threads=threads,
+                        weights=weights,
+                    )
+                probabilities = probabilities_of(place, pictures.take(judged))
+                for key, value in macro_scores(probabilities, pictures.labels[judged], len(pictures.classes)).items():
+                    scores[name].setdefault(key, []).append(value)
+    keys = ("accuracy", "precision", "recall", "f1")
+    result = {
+        "recipes": [first, second],
+        "folds": k,
+        "repeats": repeats,
+        **compare(
+            {key: np.array(scores[first][key]) for key in keys},
+            {key: np.array(scores[second][key]) for key in keys},
+            repeats,
+        ),
+    }
+    write_json(out / "comparison.json", result)
+    return result
+
+
+def cross_sources(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    seed: int = 1,
+    split_seed: int = 1,
+    threads: int = 1,
+    weights: Any = None,
+    say: Callable[[str], None] = print,
+    report: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Train on each source alone and measure on the validation part of every source.
+
+    The sources share few classes, so what counts is the coarse group, and only where both have pictures of it.
+
+    Returns:
+        ``coarse_accuracy[trained][measured]``, over the groups that both sources have in the training part.
+    """
+    parts = part(load_pictures(data, recipe.margin, coarse=True), split_seed)
+    names = sorted(set(parts.train.sources))
+    enough = 20
+    groups = {
+        name: {
+            group
+            for group in set(parts.train.groups)
+            if sum(
+                one == group and source == name
+                for one, source in zip(parts.train.groups, parts.train.sources, strict=True)
+            )
+            >= enough
+        }
+        for name in names
+    }
+    result: dict[str, Any] = {"groups": {name: sorted(found) for name, found in groups.items()}, "coarse_accuracy": {}}
+    for trained in names:
+        own = [np.flatnonzero(np.array(some.sources) == trained) for some in (parts.train, parts.validation)]
+        narrow = Parts(parts.train.take(own[0]), parts.validation.take(own[1]), parts.test, parts.record)
+        place = out / trained
+        if not finished(place):
+            say(f"trained on {trained}")
+            fit_parts(
+                recipe,
+                narrow,
+                place,
+                seed=seed,
+                resume=(place / "run.json").exists(),
+                threads=threads,
+                weights=weights,
+                report=report,
+            )
+        found = result["coarse_accuracy"][trained] = {}
+        for measured in names:
+            shared = groups[trained] & groups[measured]
+            chosen = [
+                index
+                for index, (source, group) in enumerate(
+                    zip(parts.validation.sources, parts.validation.groups, strict=True)
+                )
+                if source == measured and group in shared
+            ]
+            pictures = parts.validation.take(chosen)
+            metrics = classification_metrics(probabilities_of(place, pictures), pictures.labels, pictures.classes)
+            found[measured] = metrics["coarse_accuracy"]
+    write_json(out / "cross.json", result)
+    return result
