@@ -150,7 +150,7 @@ RECIPES: dict[str, Recipe] = {
     },
     "scratch": replace(REPORT, network="scratch"),
     "optimised": replace(REPORT, network="optimised"),
-    "vgg_features": replace(REPORT, network="vgg_features", cached=3),
+    "vgg_features": replace(REPORT, network="vgg_features", cached=3, rates=(2e-4,)),
     "vgg_block5": replace(REPORT, network="vgg_block5", cached=3, rates=(1e-4,)),
 }
 """All recipes, by name."""
