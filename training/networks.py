@@ -1,9 +1,4 @@
-"""The small convolutional network that names galaxies, and what is done to it besides training.
-
-Convolution, batch normalisation, ReLU throughout, in that order, so that normalisation folds into the convolutions
-and int8 costs little. Plain 3x3 convolutions where the picture is large, depthwise-separable ones where channels
-are many (Howard et al. 2017, arXiv:1704.04861), residual additions (He et al. 2016, arXiv:1512.03385).
-"""
+"""What is done to a classifier's network besides training: its cost, its statistics, how it is written down."""
 
 from __future__ import annotations
 
@@ -14,51 +9,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
-
-BASE_CHANNELS = (12, 24, 48, 96)
-"""Channels of the four stages at width 1."""
-
-
-def classifier_network(size: int, width: float, classes: int, dropout: float = 0.2) -> keras.Model:
-    """Build the network.
-
-    Args:
-        size: side of the input in pixels.
-        width: multiplier of the channels; 1 gives 43 k parameters, 1.33 gives 73 k.
-        classes: number of outputs.
-        dropout: share of the last features dropped in training.
-
-    Returns:
-        A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
-    """
-    stem, low, middle, high = (max(4, round(channels * width / 4) * 4) for channels in BASE_CHANNELS)
-    picture = keras.Input((size, size, 3))
-    x = layers.Rescaling(1.0 / 255.0)(picture)
-    x = _convolve(x, stem, 5, 2)
-    x = _convolve(x, low, 3, 2)
-    x = layers.Add()([x, _convolve(x, low, 3, 1)])
-    x = _convolve(x, middle, 3, 2)
-    for _ in range(2):
-        x = layers.Add()([x, _separable(x, middle, 1)])
-    x = _separable(x, high, 2)
-    x = layers.Add()([x, _separable(x, high, 1)])
-    x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dropout(dropout)(x)
-    return keras.Model(picture, layers.Dense(classes, name="logits")(x))
-
-
-def _normalise(x: keras.KerasTensor) -> keras.KerasTensor:
-    # At the default momentum 0.99 and 50 steps an epoch the moving averages lag so far that nothing seems learnt.
-    return layers.ReLU()(layers.BatchNormalization(momentum=0.95)(x))
-
-
-def _convolve(x: keras.KerasTensor, channels: int, kernel: int, stride: int) -> keras.KerasTensor:
-    return _normalise(layers.Conv2D(channels, kernel, stride, padding="same", use_bias=False)(x))
-
-
-def _separable(x: keras.KerasTensor, channels: int, stride: int) -> keras.KerasTensor:
-    x = _normalise(layers.DepthwiseConv2D(3, stride, padding="same", use_bias=False)(x))
-    return _convolve(x, channels, 1, 1)
 
 
 def multiply_adds(model: keras.Model) -> int:

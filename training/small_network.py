@@ -2,7 +2,7 @@
 
 Convolution, batch normalisation, ReLU, in that order, so that normalisation folds; a stem, then stages that each halve
 the picture and add residual blocks (He et al. 2016, arXiv:1512.03385), plain or depthwise-separable (Howard et al.
-2017, arXiv:1704.04861). `networks.classifier_network` is one of them.
+2017, arXiv:1704.04861). The network that was shipped first is one of them.
 
 A description becomes a list of steps; the cost is arithmetic on it and the network is built from it, so that the two
 cannot disagree, and thousands of candidates can be priced without TensorFlow.
@@ -50,7 +50,7 @@ SPACE: dict[str, Sequence[Any]] = {
     "dense": range(0, 97, 32),
     "dropout_percent": range(0, 51, 10),
 }
-"""What the search may choose: a range is ordered, a tuple is not. `networks.classifier_network` is in it."""
+"""What the search may choose: a range is ordered, a tuple is not."""
 
 
 def from_choice(choice: Mapping[str, Any]) -> SmallNetwork:

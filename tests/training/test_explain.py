@@ -10,7 +10,7 @@ from scipy.signal import correlate2d
 keras = pytest.importorskip("keras")
 
 from galaxy_edge.training.explain import ExplainError, activations, filter_patterns, grad_cam  # noqa: E402
-from galaxy_edge.training.networks import classifier_network, multiply_adds  # noqa: E402
+from galaxy_edge.training.networks import multiply_adds  # noqa: E402
 from galaxy_edge.training.sheets import (  # noqa: E402
     activation_sheet,
     explain_model,
@@ -18,6 +18,7 @@ from galaxy_edge.training.sheets import (  # noqa: E402
     heat_sheet,
     load_model,
 )
+from written_network import classifier_network  # noqa: E402
 
 layers = keras.layers
 SIZE = 16

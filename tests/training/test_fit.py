@@ -19,12 +19,13 @@ from galaxy_edge.training.classifier_learner import TAUGHT, Learner  # noqa: E40
 from galaxy_edge.training.data import DataError  # noqa: E402
 from galaxy_edge.training.feed import Batch  # noqa: E402
 from galaxy_edge.training.fit import fit  # noqa: E402
-from galaxy_edge.training.networks import classifier_network, multiply_adds, refresh_normalisation  # noqa: E402
+from galaxy_edge.training.networks import multiply_adds, refresh_normalisation  # noqa: E402
 from galaxy_edge.training.pictures import PictureSet  # noqa: E402
 from galaxy_edge.training.recipe import RECIPES, build  # noqa: E402
 from galaxy_edge.training.report_networks import L1, L2  # noqa: E402
 from galaxy_edge.training.run import RunError, read_record, write_json  # noqa: E402
 from galaxy_edge.training.schedule import Cycles, Plateau  # noqa: E402
+from written_network import classifier_network  # noqa: E402
 
 SPEC = {
     "stem_channels": 4, "stem_kernel": 3, "stem_stride": 2, "pooling": "average", "dense": 0, "dropout": 0.3,

@@ -10,7 +10,7 @@ keras = pytest.importorskip("keras")
 
 from galaxy_edge.export.convert import float_tensors, to_tflite  # noqa: E402
 from galaxy_edge.models.labels import CLASSES  # noqa: E402
-from galaxy_edge.training.networks import classifier_network, multiply_adds, save_network  # noqa: E402
+from galaxy_edge.training.networks import multiply_adds, save_network  # noqa: E402
 from galaxy_edge.training.small_network import (  # noqa: E402
     KINDS,
     POOLINGS,
@@ -22,6 +22,7 @@ from galaxy_edge.training.small_network import (  # noqa: E402
     cost,
     from_choice,
 )
+from written_network import classifier_network  # noqa: E402
 
 PLAIN = Stage(32, 1, 3, "plain")
 PRESENT = SmallNetwork(69, 16, 5, 2, (PLAIN, Stage(64, 2, 3, "mixed"), Stage(128, 1, 3, "separable")), "average", 0, 0.2)
