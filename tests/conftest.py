@@ -63,8 +63,11 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory) -> Path:
-    """A folder of small rendered data sets, enough to train both networks for a moment."""
-    return make_labelled(make_sets(tmp_path_factory.mktemp("data")))
+    """A folder of small rendered data sets, enough to train both networks for a moment.
+
+    Of each class there are so many that a split by content leaves no part without one.
+    """
+    return make_labelled(make_sets(tmp_path_factory.mktemp("data")), copies=60)
 
 
 @pytest.fixture(scope="session")
