@@ -16,8 +16,8 @@ from .pictures import load_pictures
 from .recipe import Recipe, find_recipe
 from .run import write_json
 from .split import folds as draw_folds
-from .split import near_duplicates, split
-from .study import LOOK, Parts, finished, fit_parts, part, probabilities_of
+from .split import split
+from .study import Parts, finished, fit_parts, groups_of, part, probabilities_of
 
 
 def compare_folds(
@@ -42,7 +42,7 @@ def compare_folds(
     for name in (first, second):
         recipe = find_recipe(name) if epochs is None else replace(find_recipe(name), epochs=epochs)
         pictures = load_pictures(data, recipe.margin)
-        ids, groups = list(pictures.ids), near_duplicates(pictures.images(LOOK))
+        ids, groups = list(pictures.ids), groups_of(pictures)
         for repeat in range(repeats):
             for number, (learn, judged) in enumerate(draw_folds(ids, groups, pictures.labels, k, seed, repeat)):
                 place = out / name / f"repeat{repeat}_fold{number}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .features import kept, key_of
+from .cache import kept, key_of
 from .galaxies import draw_weights
 from .imbalance import class_weights
 from .imbalance import draw as draw_balanced
@@ -82,13 +82,13 @@ class Feed:
         """
         assert self._frozen is not None
         recipe, pictures = self._recipe, self._pictures
-        key = key_of(self._frozen, pictures.ids, pictures.margin, recipe.size, recipe.views)
+        key = key_of(pictures.ids, pictures.margin, recipe.size, recipe.views, network=self._frozen)
 
         def make(number: int) -> np.ndarray:
             rng = np.random.default_rng([4, number])
             return self.through(np.stack([self._view(canvas, recipe.size, rng) for canvas in self._canvases]))
 
-        return [kept(f"{number}-{key}", partial(make, number)) for number in range(recipe.cached)]
+        return [kept(f"features{number}", key, partial(make, number)) for number in range(recipe.cached)]
 
     def twin(self, build: Callable[[], keras.Model]) -> keras.Model:
         """Give the network that holds the average of the weights; the network itself where none is kept."""

@@ -14,13 +14,23 @@ from typing import Any
 import numpy as np
 
 from ..models.decode import softmax
+from .cache import kept, key_of
 from .fit import fit
 from .folds import macro_scores
 from .pictures import PictureSet, load_pictures
 from .plots import compare_bars
 from .recipe import Recipe
 from .run import RunError, read_record, write_json
-from .split import near_duplicates, split, split_hash
+from .split import (
+    ALIGNED,
+    CANDIDATE,
+    NEIGHBOURS,
+    SAME,
+    SAME_ASYMMETRY,
+    near_duplicates,
+    split,
+    split_hash,
+)
 
 VALIDATION, TEST = 0.12, 0.12
 """Shares of the pictures to choose by, and to judge by at the end."""
@@ -51,14 +61,19 @@ class Parts:
     record: dict[str, Any]
 
 
+def groups_of(pictures: PictureSet) -> np.ndarray:
+    """Group pictures of the same galaxy, (N,) int; what was found is kept, for it takes long."""
+    key = key_of(pictures.ids, pictures.margin, LOOK, CANDIDATE, NEIGHBOURS, ALIGNED, SAME, SAME_ASYMMETRY)
+    return np.asarray(kept("duplicates", key, lambda: near_duplicates(pictures.images(LOOK))))
+
+
 def part(pictures: PictureSet, seed: int = 1) -> Parts:
     """Part pictures by content into training, validation and test, duplicates together.
 
     Raises:
         DataError: a class has too few pictures.
     """
-    groups = near_duplicates(pictures.images(LOOK))
-    ids = list(pictures.ids)
+    groups, ids = groups_of(pictures), list(pictures.ids)
     found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed)
 
     def with_class(indices: np.ndarray) -> PictureSet:

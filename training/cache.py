@@ -1,4 +1,4 @@
-"""Features of a frozen network, computed once and kept: minutes saved for every further seed and every resume."""
+"""What takes minutes to compute and is needed again: features of a frozen network, groups of duplicates."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ if TYPE_CHECKING:
 
 
 class CacheError(UserError):
-    """Features that cannot be kept; the message says where and why."""
+    """Something that cannot be kept; the message says where and why."""
 
 
 def cache_folder() -> Path:
-    """Tell where features are kept: ``$XDG_CACHE_HOME/galaxy-edge``, by default ``~/.cache/galaxy-edge``."""
+    """Tell where it is kept: ``$XDG_CACHE_HOME/galaxy-edge``, by default ``~/.cache/galaxy-edge``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galaxy-edge"
 
 
-def key_of(network: keras.Model, *more: object) -> str:
-    """Hash a network's weights and whatever else its features depend on (SHA-256, hex)."""
-    digest = hashlib.sha256(repr(more).encode())
-    for weights in network.weights:
+def key_of(*things: object, network: keras.Model | None = None) -> str:
+    """Hash what a result depends on, a network by its weights (SHA-256, hex)."""
+    digest = hashlib.sha256(repr(things).encode())
+    for weights in network.weights if network is not None else ():
         digest.update(np.ascontiguousarray(np.asarray(weights)).tobytes())
     return digest.hexdigest()
 
 
-def kept(key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Read the features that are kept under a key, or make and keep them.
+def kept(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+    """Read the array that is kept under a name and a key, or make and keep it.
 
     Raises:
-        CacheError: they cannot be written.
+        CacheError: it cannot be written.
     """
-    path = cache_folder() / f"features-{key[:32]}.npy"
+    path = cache_folder() / f"{name}-{key[:32]}.npy"
     try:
         return np.load(path, mmap_mode="r")
     except (FileNotFoundError, NotADirectoryError):
         pass  # none kept yet
     except (ValueError, EOFError):
         path.unlink()  # a file that a stop left half written by other means than ours
-    features = make()
+    array = make()
     beside = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside.open("wb") as stream:
-            np.save(stream, features)
+            np.save(stream, array)
         os.replace(beside, path)
     except OSError as problem:
         if beside.exists():
             beside.unlink()
         raise CacheError(
-            f"features cannot be kept in {path.parent}: {problem.strerror}; set XDG_CACHE_HOME to a place with room"
+            f"{name} cannot be kept in {path.parent}: {problem.strerror}; set XDG_CACHE_HOME to a place with room"
         ) from None
-    return features
+    return array
