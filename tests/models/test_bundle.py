@@ -107,3 +107,15 @@ def test_a_manifest_that_disagrees_with_the_network_is_refused(bundle):
     edit(bundle, "width = 64", "width = 96")
     with pytest.raises(BundleError, match=r"not one input of \(1, 64, 96, 3\)"):
         load(Bundle.load(bundle))
+
+
+def test_the_probability_to_be_sure_is_optional(tiny_models, tmp_path):
+    from galaxy_edge.runtime.classify import Classifier
+
+    copy = shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / "galaxy-classifier")
+    assert Classifier(Bundle.load(copy)).abstain is None
+    edit(copy, "temperature = 1.0", "temperature = 1.0\nabstain = 0.6")
+    assert Classifier(Bundle.load(copy)).abstain == 0.6
+    edit(copy, "abstain = 0.6", 'abstain = "high"')
+    with pytest.raises(BundleError, match=r"'abstain' in \[decode\] must be of type float"):
+        Bundle.load(copy)
