@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
-from .cli_study import explain, study
+from .cli_study import explain, need, study
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int, recipe: str,
                      split_seed: int, teacher: tuple[Path, ...], weights: str | None, network: Path | None) -> None:
     """Train a network that names a galaxy's morphology; by default the small one that is shipped."""
-    _need("tensorflow", "train")
+    need("tensorflow", "train")
     from dataclasses import replace
 
     from .cli_study import weights_of
@@ -159,7 +159,7 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
                    images: int | None, weights: Path | None) -> None:
     """Train the SSD MobileNetV2 that finds galaxies."""
-    _need("official", "detector")
+    need("official", "detector")
     from .training.detector import DetectorSettings, train
     from .training.progress import show_training
 
@@ -181,7 +181,7 @@ cli.add_command(explain)
 @click.argument("run_dir", type=FOLDER)
 def export(int8: bool, run_dir: Path, out: Path | None, force: bool, as_json: bool) -> None:
     """Make a bundle of the run in RUN_DIR, or refuse to."""
-    _need("tensorflow", "export")
+    need("tensorflow", "export")
     from rich.console import Console
     from rich.table import Table
 
@@ -345,14 +345,6 @@ def _settings(kind: type, **given: Any) -> Any:
         return kind(**{name: value for name, value in given.items() if value is not None})
     except ValueError as problem:
         _fail(str(problem), 2)
-
-
-def _need(module: str, extra: str) -> None:
-    """See that an extra is installed before anything begins."""
-    import importlib.util
-
-    if importlib.util.find_spec(module) is None:
-        _fail(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'", 2)
 
 
 def _fail(message: str, code: int) -> NoReturn:

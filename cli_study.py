@@ -102,8 +102,7 @@ def compare(recipes: Sequence[str], **given: Any) -> None:
 @options("data", "out", "seeds", "split", "epochs", "threads", "weights")
 def scratch(**given: Any) -> None:
     """Section 2.5: simple and bigger CNN, and the seven combinations of dropout, L1L2 and batch normalisation."""
-    from .training.recipe import RECIPES
-    from .training.study import SCRATCH
+    from .training.recipe import RECIPES, SCRATCH
 
     _many({name: RECIPES[name] for name in SCRATCH}, **given)
 

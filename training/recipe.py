@@ -132,22 +132,22 @@ REPORT = Recipe(
 )
 """What the recipes of the report share."""
 
+SCRATCH = (
+    "simple",
+    "bigger",
+    "dropout",
+    "l1l2",
+    "batch_norm",
+    "dropout+l1l2",
+    "dropout+batch_norm",
+    "l1l2+batch_norm",
+    "dropout+l1l2+batch_norm",
+)
+"""The table of section 2.5: two plain networks and the seven combinations of regularisation."""
+
 RECIPES: dict[str, Recipe] = {
     "small": Recipe(),
-    "simple": replace(REPORT, network="simple"),
-    "bigger": replace(REPORT, network="bigger"),
-    **{
-        name: replace(REPORT, network=name)
-        for name in (
-            "dropout",
-            "l1l2",
-            "batch_norm",
-            "dropout+l1l2",
-            "dropout+batch_norm",
-            "l1l2+batch_norm",
-            "dropout+l1l2+batch_norm",
-        )
-    },
+    **{name: replace(REPORT, network=name) for name in SCRATCH},
     "scratch": replace(REPORT, network="scratch"),
     "optimised": replace(REPORT, network="optimised"),
     "vgg_features": replace(REPORT, network="vgg_features", cached=3, rates=(2e-4,)),

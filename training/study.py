@@ -37,19 +37,6 @@ VALIDATION, TEST = 0.12, 0.12
 LOOK = 69
 """Side in pixels at which pictures are compared to find duplicates."""
 
-SCRATCH = (
-    "simple",
-    "bigger",
-    "dropout",
-    "l1l2",
-    "batch_norm",
-    "dropout+l1l2",
-    "dropout+batch_norm",
-    "l1l2+batch_norm",
-    "dropout+l1l2+batch_norm",
-)
-"""The table of section 2.5: two plain networks and the seven combinations of regularisation."""
-
 
 @dataclass(frozen=True)
 class Parts:
