@@ -129,7 +129,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--recipe", default="small", show_default=True, help="How to train: a network of the report, or ours.")
 @click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split.")
 @click.option("--teacher", type=FOLDER, multiple=True, help="Run folder of a network to learn from; may be repeated.")
-@click.option("--weights", help="Weights of a VGG-16 base: imagenet, a file, or none.")
+@click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none.")
 @click.option("--network", type=FILE, help="picked.json of a search: the small network to train.")
 def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int, recipe: str,
                      split_seed: int, teacher: tuple[Path, ...], weights: str | None, network: Path | None) -> None:

@@ -60,7 +60,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             show_default=True,
             help="Threads to use.",
         ),
-        "weights": click.option("--weights", help="Weights of the VGG-16 base: imagenet, a file, or none."),
+        "weights": click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none."),
     }
 
     def add(command: Callable[..., None]) -> Callable[..., None]:

@@ -52,7 +52,7 @@ def set_threads(threads: int) -> None:
 
 def _name(recipe: Recipe, weights: Any) -> str | None:
     """Name the pretrained weights of a recipe that takes any."""
-    return str(getattr(weights, "name", weights)) if recipe.cached and weights is not None else None
+    return str(getattr(weights, "name", weights)) if recipe.pretrained and weights is not None else None
 
 
 Forward = Callable[[np.ndarray], np.ndarray]

@@ -28,6 +28,8 @@ def refresh_normalisation(model: keras.Model, batches: Iterable[np.ndarray]) -> 
     Averaged weights were never run in training, so the averages that training kept do not belong to them.
     """
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
+    if not norms:
+        return
     kept = [layer.momentum for layer in norms]
     for seen, batch in enumerate(batches):
         for layer in norms:

@@ -112,6 +112,11 @@ class Recipe:
         if not self.rates or not all(0 < rate <= 1 for rate in self.rates):
             raise RecipeError(f"rates is {self.rates}; it must hold learning rates in 0..1, one a cycle")
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network begins with weights of another task."""
+        return self.network.startswith(("vgg_", "mobilenet"))
+
     def plain(self) -> dict[str, Any]:
         """The recipe as plain values, for a record."""
         return asdict(self) | {"rates": list(self.rates)}
@@ -152,6 +157,7 @@ RECIPES: dict[str, Recipe] = {
     "optimised": replace(REPORT, network="optimised"),
     "vgg_features": replace(REPORT, network="vgg_features", cached=3, rates=(2e-4,)),
     "vgg_block5": replace(REPORT, network="vgg_block5", cached=3, rates=(1e-4,)),
+    "mobilenet": Recipe(network="mobilenet", spec={}, size=96, epochs=40, rates=(5e-4,), average=0.99),
 }
 """All recipes, by name."""
 
@@ -186,12 +192,16 @@ def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
     """Build a recipe's network: (N, size, size, 3) levels 0..255 to (N, classes) logits.
 
     Args:
-        weights: of the VGG-16 base: see `vgg.vgg16`.
+        weights: of a pretrained base: see `vgg.vgg16` and `mobilenet.mobilenet`.
     """
     if recipe.network.startswith("vgg_"):
         from .vgg import vgg16
 
         return vgg16(recipe.size, classes, weights, {"vgg_features": "none", "vgg_block5": "block5"}[recipe.network])
+    if recipe.network == "mobilenet":
+        from .mobilenet import mobilenet
+
+        return mobilenet(recipe.size, classes, weights)
     if recipe.network == "small":
         from .small_network import SmallNetwork
         from .small_network import build as build_small

@@ -1,0 +1,111 @@
+"""MobileNetV2 without normalisation: its size, its pretrained weights, and files that hold others."""
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.training.pretrained import WeightsError, folded_mobilenet
+
+keras = pytest.importorskip("keras", reason="needs the train extra")
+
+from galaxy_edge.training.mobilenet import mobilenet  # noqa: E402
+from galaxy_edge.training.networks import multiply_adds  # noqa: E402
+
+STYLES = {
+    "keras": ("MobileNetV2/Conv2d_0_0", "MobileNetV2/expanded_conv_{}", "MobileNetV2/Conv2d_18_1", 1),
+    "slim": ("MobilenetV2/Conv", "MobilenetV2/expanded_conv_{}", "MobilenetV2/Conv_1", 0),
+    "detection": ("FeatureExtractor/MobilenetV2/Conv", "FeatureExtractor/MobilenetV2/expanded_conv_{}",
+                  "FeatureExtractor/MobilenetV2/Conv_1", 0),
+}  # fmt: skip
+
+
+def folded(network, style, rng):
+    """Name random weights for a network's convolutions as a style does: tensors, and (kernel, bias) by layer."""
+    stem, block, top, first = STYLES[style]
+    convolutions = [layer for layer in network.layers if "conv2d" in layer.name]
+    names, number = [stem], first
+    for layer in convolutions[1:-1]:
+        part = "depthwise" if "depthwise" in layer.name else "expand" if layer.filters > layer.kernel.shape[2] else ""
+        if (part == "expand" and names[-1].endswith("depthwise")) or not part:
+            part = "project"
+        names.append(f"{block.format(number).removesuffix('_0')}/{part}")
+        number += part == "project"
+    tensors, weights = {}, []
+    for name, layer in zip([*names, top], convolutions, strict=True):
+        kernel = rng.normal(0, 0.1, layer.kernel.shape).astype(np.float16)
+        bias = rng.normal(0, 0.1, layer.bias.shape).astype(np.float32)
+        tensors[f"{name}/kernel"] = kernel.transpose(3, 0, 1, 2)
+        tensors[f"{name}/bias"] = bias
+        weights.append((layer.name, kernel, bias))
+    return tensors, weights
+
+
+@pytest.fixture(scope="module")
+def network():
+    return mobilenet(32, 9, None)
+
+
+def test_is_mobilenet_v2(network):
+    # 2,257,984 parameters of keras.applications' MobileNetV2 without its top; its normalisations hold 4 numbers a
+    # channel where a bias is 1.
+    theirs = keras.applications.MobileNetV2((32, 32, 3), include_top=False, weights=None)
+    channels = sum(layer.gamma.shape[0] for layer in theirs.layers if hasattr(layer, "gamma"))
+    assert network.count_params() == theirs.count_params() - 3 * channels + 1280 * 9 + 9
+    assert multiply_adds(network) == multiply_adds(theirs) + 1280 * 9
+    assert [layer.output.shape for layer in network.layers if "depthwise" in layer.name] == [
+        layer.output.shape for layer in theirs.layers if layer.name.endswith("depthwise")
+    ]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_weights_go_where_their_names_say(network, style, tmp_path):
+    tensors, weights = folded(network, style, np.random.default_rng(1))
+    others = {"Logits/Conv2d_1c_1x1/bias": np.zeros(1001), "BoxPredictor_0/kernel": np.zeros((1, 1, 1, 1))}
+    shuffled = dict(sorted({**tensors, **others}.items(), key=lambda item: hash(item[0])))
+    np.savez(tmp_path / "weights.npz", **shuffled)
+    loaded = mobilenet(32, 9, tmp_path / "weights.npz")
+    layers = [layer for layer in loaded.layers if "conv2d" in layer.name]
+    for layer, (_, kernel, bias) in zip(layers, weights, strict=True):
+        np.testing.assert_array_equal(layer.kernel, kernel.astype(np.float32))
+        np.testing.assert_array_equal(layer.bias, bias)
+
+
+def test_other_weights_are_refused(network, tmp_path):
+    tensors, _ = folded(network, "keras", np.random.default_rng(1))
+    path = tmp_path / "weights.npz"
+
+    def refused(changed, match):
+        np.savez(path, **changed)
+        with pytest.raises(WeightsError, match=match) as caught:
+            mobilenet(32, 9, path)
+        assert "\n" not in str(caught.value)
+
+    bias = "MobileNetV2/expanded_conv_7/project/bias"
+    refused({name: value for name, value in tensors.items() if name != bias}, "expanded_conv_7/project' lacks its bias")
+    refused({name: value for name, value in tensors.items() if "conv_17" not in name}, "49 convolutions .* not 52")
+    refused({**tensors, bias.replace("bias", "kernel"): np.zeros((8, 1, 1, 192))}, "conv_7/project' has shape")
+    refused({"something": np.zeros(3)}, "holds no MobileNetV2")
+    path.write_bytes(b"PK no archive")
+    with pytest.raises(WeightsError, match="cannot be read"):
+        folded_mobilenet(path)
+    with pytest.raises(WeightsError, match="no such"):
+        folded_mobilenet(tmp_path / "none.npz")
+    with pytest.raises(WeightsError, match="--weights FILE"):
+        mobilenet(32, 9, "imagenet")
+
+
+def test_pretrained_weights_know_imagenet(shared_data):
+    # With the classifier of the stored file on top, the network names a photograph that everybody has: the admiral's
+    # uniform in matplotlib's samples. Weights in wrong places would not.
+    cbook = pytest.importorskip("matplotlib.cbook")
+    weights = shared_data / "weights"
+    path = weights / "tf2_mobilenet_v2_1.0_224_ptq.dequant.npz"
+    network = mobilenet(224, 1001, path)
+    with np.load(path) as stored:
+        kernel = stored["MobileNetV2/top/Conv2d_1x1_output/Conv2D"].astype(np.float32)
+        bias = stored["MobileNetV2/top/Conv2d_1x1_output/BiasAdd"]
+    network.get_layer("logits").set_weights([kernel[:, 0, 0].T, bias])
+    with cbook.get_sample_data("grace_hopper.jpg") as file:
+        photograph = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    logits = network(cv2.resize(photograph, (224, 224))[None].astype(np.float32))
+    labels = (weights / "imagenet_labels_1001.txt").read_text(encoding="utf-8").splitlines()
+    assert labels[int(np.argmax(logits[0]))] == "military uniform"
