@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
-from .cli_study import explain, need, study
+from .cli_options import FILE, FOLDER, need
+from .cli_study import explain, study
 from .errors import UserError
 
 if TYPE_CHECKING:
     from .models.bundle import Bundle
     from .runtime.pipeline import Summary
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
 THREADS = click.IntRange(1, 64)
 ENGINES = click.Choice(["litert", "tflite-runtime"])
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
@@ -137,7 +136,7 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
     need("tensorflow", "train")
     from dataclasses import replace
 
-    from .cli_study import weights_of
+    from .cli_options import weights_of
     from .training.progress import show_training
     from .training.recipe import find_recipe, with_network
     from .training.study import train

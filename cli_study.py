@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
+from .cli_options import FILE, FOLDER, PATH, need, options, weights_of
+from .cli_search import pick, report_search, search
 from .errors import UserError
-
-FOLDER = click.Path(path_type=Path, file_okay=False)
-FILE = click.Path(path_type=Path, dir_okay=False)
-PATH = click.Path(path_type=Path)
-
-
-class MissingExtra(UserError):
-    """An extra that is not installed."""
-
-    exit_code = 2
 
 
 class EmptySource(UserError):
@@ -29,63 +20,13 @@ class EmptySource(UserError):
     exit_code = 1
 
 
-def need(module: str, extra: str) -> None:
-    """See that an extra is installed before anything begins."""
-    import importlib.util
-
-    if importlib.util.find_spec(module) is None:
-        raise MissingExtra(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'")
-
-
-def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add options that several commands share."""
-    known = {
-        "data": click.option(
-            "--data",
-            type=PATH,
-            envvar="GALAXY_EDGE_DATA",
-            required=True,
-            show_envvar=True,
-            help="Galaxy10 HDF5 file, folder of class folders, or folder of labelled sets.",
-        ),
-        "out": click.option("--out", type=FOLDER, required=True, help="Folder for the runs and tables."),
-        "seed": click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
-        "split": click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split."),
-        "seeds": click.option("--seeds", default="1", show_default=True, callback=_numbers, help="Seeds, e.g. 1,2,3."),
-        "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Most epochs; default: the recipe's."),
-        "threads": click.option(
-            "--threads",
-            type=click.IntRange(1, 64),
-            default=os.cpu_count() or 1,
-            show_default=True,
-            help="Threads to use.",
-        ),
-        "weights": click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none."),
-    }
-
-    def add(command: Callable[..., None]) -> Callable[..., None]:
-        for name in reversed(names):
-            command = known[name](command)
-        return command
-
-    return add
-
-
-def _numbers(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise click.BadParameter("must be whole numbers with commas between, e.g. 1,2,3") from None
-
-
-def weights_of(text: str | None) -> Any:
-    """Turn --weights into what `vgg.vgg16` takes: "imagenet", a path, or None for random ones."""
-    return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
-
-
 @click.group()
 def study() -> None:
     """Compare ways of naming galaxies: the report's, and our own."""
+
+
+for command in (search, pick, report_search):
+    study.add_command(command)
 
 
 @study.command("compare")
@@ -284,13 +225,32 @@ def judge(
     need("tensorflow", "train")
     from .benchmarks.judge import RESULTS
     from .benchmarks.judge import judge as pass_judgement
-    from .training.ensembles import ensemble_weights
+    from .training.ensembles import read_ensemble
 
-    weights = ensemble_weights(blend, runs)
+    weights, temperature = read_ensemble(blend, runs)
     verdict = pass_judgement(
-        name, runs, weights, data, bundle=bundle, split_seed=split_seed, results=results or RESULTS
+        name,
+        runs,
+        weights,
+        data,
+        temperature=temperature,
+        bundle=bundle,
+        split_seed=split_seed,
+        results=results or RESULTS,
     )
     click.echo(json.dumps(verdict, indent=1))
+
+
+@study.command("keep")
+@click.argument("name")
+@click.argument("folder", type=FOLDER)
+@click.option("--results", type=FOLDER, help="Folder of verdicts; default: that of the package.")
+def keep(name: str, folder: Path, results: Path | None) -> None:
+    """Keep the table that `study NAME` wrote into FOLDER for the page of results."""
+    from .benchmarks.judge import RESULTS
+    from .benchmarks.kept_tables import keep as keep_table
+
+    click.echo(f"written to {keep_table(name, folder, results or RESULTS)}")
 
 
 @study.command("results")
@@ -304,88 +264,6 @@ def results(results: Path | None, out: Path | None) -> None:
     place = out or PAGE
     place.write_text(page(results or RESULTS), encoding="utf-8")
     click.echo(f"written to {place}")
-
-
-@study.command("search")
-@click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Trials in all.")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
-@click.option("--trial-epochs", type=click.IntRange(min=1), default=24, show_default=True, help="Epochs of a trial.")
-@click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of a network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
-@options("data", "out", "seed", "split", "threads")
-def search(trials: int, workers: int, trial_epochs: int, max_macs: int | None, max_kib: float | None, data: Path,
-           out: Path, seed: int, split_seed: int, threads: int) -> None:
-    """Section 2.9.2, our space: search small networks for macro F1 and cost together.
-
-    The same command in a second process, or on another machine with the same --out, works on the same search; after a
-    stop it goes on.
-    """
-    need("optuna", "study")
-    from .training.front import write_front
-    from .training.pictures import load_pictures
-    from .training.search import search as run_search
-    from .training.search_store import Limits
-    from .training.trial import Trial
-
-    pictures = load_pictures(data)
-    about = {"data": pictures.hash, "split_seed": split_seed, "epochs": trial_epochs}
-    trial = Trial(data, trial_epochs, split_seed, seed, threads)
-    run_search(trial, out, trials, seed, Limits(max_macs, max_kib), workers,
-               classes=len(pictures.classes), about=about, say=_say)
-    _tell_front(out, write_front(out, max_macs, max_kib))
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
-
-
-@study.command("pick")
-@click.argument("folder", type=FOLDER)
-@click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of the network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
-def pick(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
-    """Pick from the search in FOLDER the best network that a budget allows."""
-    need("optuna", "study")
-    from .training.front import write_front
-
-    _tell_front(folder, write_front(folder, max_macs, max_kib))
-
-
-def _tell_front(folder: Path, chosen: dict[str, Any]) -> None:
-    click.echo((folder / "front.md").read_text(encoding="utf-8"))
-    click.echo(f"picked: trial {chosen['number']}, {chosen['macs'] / 1e6:.2f} M multiply-adds, "
-               f"{chosen['int8_bytes'] / 1024:.0f} KiB, macro F1 {chosen['macro_f1']:.3f} on validation")
-    click.echo(f"next: galaxy-edge train classifier --network {folder / 'picked.json'} --out RUN_DIR")
-
-
-@study.command("report-search")
-@click.option("--trials", type=click.IntRange(min=1), default=10, show_default=True, help="Trials in all.")
-@click.option("--trial-epochs", type=click.IntRange(min=1), default=10, show_default=True, help="Epochs of a trial.")
-@click.option("--resume", is_flag=True, help="Go on with the search that is in --out.")
-@options("data", "out", "seed", "split", "threads")
-def report_search(trials: int, trial_epochs: int, resume: bool, data: Path, out: Path, seed: int, split_seed: int,
-                  threads: int) -> None:
-    """Section 2.9.2, the report's space: two convolutions, by KerasTuner's BayesianOptimization.
-
-    With KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set, the same command in several processes
-    is the chief and the workers of one search.
-    """
-    need("keras_tuner", "study")
-    from .training.fit import set_threads
-    from .training.pictures import load_pictures
-    from .training.recipe import RECIPES
-    from .training.search_report import search_report
-    from .training.study import part
-
-    set_threads(threads)
-    recipe = RECIPES["optimised"]
-    parts = part(load_pictures(data, recipe.margin, coarse=True), split_seed)
-    learn = parts.train.take(parts.train.labelled)
-    rows = search_report(
-        (learn.images(recipe.size), learn.labels), (parts.validation.images(recipe.size), parts.validation.labels), out,
-        trials, trial_epochs, seed, resume, learn.classes, say=_say)
-    for row in rows:
-        click.echo(json.dumps(row))
 
 
 @click.command()

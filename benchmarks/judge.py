@@ -16,6 +16,7 @@ import numpy as np
 from ..models.bundle import Bundle
 from ..models.metrics import classification_metrics
 from ..runtime.classify import Classifier
+from ..training.ensembles import calibrated
 from ..training.pictures import PictureSet, load_pictures
 from ..training.run import RunError, read_record, write_json
 from ..training.study import Parts, part, probabilities_of
@@ -64,6 +65,7 @@ def judge(
     weights: Sequence[float],
     data: Path,
     *,
+    temperature: float = 1.0,
     bundle: Path | None = None,
     split_seed: int = 1,
     results: Path = RESULTS,
@@ -71,6 +73,7 @@ def judge(
     """Judge a run, or the weighted average of several, on the test part, as it is and levelled, and keep the verdict.
 
     Args:
+        weights: of the runs, adding up to 1; temperature: of their average, see `ensembles.read_ensemble`.
         bundle: of the run: its int8 variant is judged too, through the runtime.
     """
     test = test_part(runs[0], data, split_seed).test
@@ -81,6 +84,7 @@ def judge(
         "split": records[0]["data"]["split"]["hash"],
         "images": len(test),
         "weights": list(weights),
+        "temperature": temperature,
         "parameters": sum(record["model"]["parameters"] for record in records),
         "macs": sum(record["model"]["macs"] for record in records),
     }
@@ -88,7 +92,7 @@ def judge(
         total = np.zeros((len(test), len(test.classes)))
         for weight, run in zip(weights, runs, strict=True):
             total += weight * probabilities_of(run, test, change)
-        verdict[kind] = scores(total, test)
+        verdict[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test)
     if bundle:
         classifier = Classifier(Bundle.load(bundle, "classify"), "int8")
         images = test.images(records[0]["model"]["input"]["width"])

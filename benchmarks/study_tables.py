@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .judge import RESULTS, verdicts
+from .kept_tables import kept_tables
 
 TITLES = {
     "scratch": "report: CNN from scratch (16-32-64-128)",
@@ -35,8 +36,9 @@ def page(results: Path = RESULTS) -> str:
         for kind in ("float", "int8")
         if all(kind in one for one in found[name])
     ]
+    tables = kept_tables(results)
     if not rows:
-        return HEAD + "\nNothing has been judged yet.\n"
+        return "\n".join([HEAD, "Nothing has been judged yet.", *tables]) + "\n"
     images = {one["images"] for _, _, group in rows for one in group}
     parts = [
         HEAD,
@@ -49,6 +51,7 @@ def page(results: Path = RESULTS) -> str:
         "Each source by itself, and all pictures with their sky taken away and their levels scaled to one range: a "
         "network that knows surveys instead of galaxies falls there.\n",
         *_shortcuts(rows),
+        *tables,
     ]
     return "\n".join(parts) + "\n"
 

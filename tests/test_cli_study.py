@@ -77,11 +77,14 @@ def test_an_ensemble_is_weighed_judged_and_tabled(compared, data, out):
     verdict = json.loads(call("study", "judge", "ensemble", *runs, "--ensemble", out / "both" / "ensemble.json",
                               "--data", data, "--results", results))
     assert verdict["weights"] == found["weights"] and verdict["images"] > 0
+    assert verdict["temperature"] == found["temperature"] != 1
+    assert "table-views.json" in call("study", "keep", "views", place, "--results", results)
     call("study", "judge", "scratch", runs[1], "--data", data, "--results", results)
     call("study", "results", "--results", results, "--out", out / "RESULTS.md")
     page = (out / "RESULTS.md").read_text()
     assert "report: CNN from scratch" in page and "report: ensemble" in page
     assert f"{verdict['float']['accuracy']:.3f}" in page
+    assert "## Augmentation" in page and "At most 2 epochs each, seed 1" in page
 
 
 def test_a_run_of_another_split_is_not_judged(compared, data, out):
@@ -106,6 +109,7 @@ def test_search_picks_a_network_and_it_is_trained(data, out):
     picked = json.loads((folder / "picked.json").read_text())
     assert picked["macs"] <= 3_000_000 and picked["int8_bytes"] <= 80 * 1024
     assert "picked: trial" in call("study", "pick", folder, "--max-macs", 3_000_000)
+    assert "table-search.json" in call("study", "keep", "search", folder, "--results", out / "kept")
     run = out / "picked"
     call("train", "classifier", "--network", folder / "picked.json", "--data", data, "--out", run, "--epochs", 1,
          "--threads", 1)
@@ -117,7 +121,10 @@ def test_folds_are_compared_with_an_honest_reading(data, out):
     found = json.loads(call("study", "folds", "simple", "bigger", "--folds", 2, "--epochs", 1, "--data", data,
                             "--out", out / "folds", "--threads", 1))
     assert found["recipes"] == ["simple", "bigger"] and found["folds"] == 2
-    assert "fold" in json.dumps(found)
+    assert "fold" in found["reading"]
+    assert "table-folds.json" in call("study", "keep", "folds", out / "folds", "--results", out / "kept")
+    call("study", "results", "--results", out / "kept", "--out", out / "kept.md")
+    assert found["reading"] in (out / "kept.md").read_text()
 
 
 @pytest.mark.parametrize(("words", "message"), [

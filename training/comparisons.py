@@ -69,6 +69,7 @@ def compare_folds(
         "recipes": [first, second],
         "folds": k,
         "repeats": repeats,
+        "epochs": epochs,
         **compare(
             {key: np.array(scores[first][key]) for key in keys},
             {key: np.array(scores[second][key]) for key in keys},

@@ -15,6 +15,9 @@ from .calibration import fit_temperature
 from .ensemble import blend, find_weights
 from .run import RunError, read_record, write_json
 
+TINY = 1e-9
+"""Added to a probability before its logarithm is taken."""
+
 
 def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     """Weigh finished runs of one split, by their macro F1 together on the validation part, and write ``ensemble.json``.
@@ -42,15 +45,13 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     each = [softmax(one["logits"], record["model"]["decode"]["temperature"]) for record, one in kept]
     weights = find_weights(each, labels)
     together = blend(each, weights)
-    # An average of opinions is less sure than each of them: its logarithms are calibrated anew.
-    logits = np.log(together + 1e-9)
-    temperature = fit_temperature(logits, labels)
+    temperature = fit_temperature(np.log(together + TINY), labels)
     result = {
         "runs": [str(run) for run in runs],
         "weights": [float(weight) for weight in weights],
         "temperature": temperature,
         "alone": [classification_metrics(one, labels, classes) for one in each],
-        "together": classification_metrics(softmax(logits, temperature), labels, classes),
+        "together": classification_metrics(calibrated(together, temperature), labels, classes),
         "ece_before": classification_metrics(together, labels, classes)["ece"],
         "chosen_on": "validation",
     }
@@ -59,14 +60,24 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     return result
 
 
-def ensemble_weights(chosen: Path | None, runs: Sequence[Path]) -> list[float]:
-    """Read the weights of runs from an ``ensemble.json``; equal ones without it."""
+def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Bring averaged probabilities (N, C) to a temperature: an average of opinions is less sure than each of them."""
+    return softmax(np.log(probabilities + TINY), temperature)
+
+
+def read_ensemble(chosen: Path | None, runs: Sequence[Path]) -> tuple[list[float], float]:
+    """Read the weights of runs and their temperature together from an ``ensemble.json``; without it equal ones and 1.
+
+    Raises:
+        RunError: the file is none, or weighs another number of runs.
+    """
     if chosen is None:
-        return [1 / len(runs)] * len(runs)
+        return [1 / len(runs)] * len(runs), 1.0
     try:
-        weights = json.loads(chosen.read_text(encoding="utf-8"))["weights"]
-    except (OSError, ValueError, KeyError) as problem:
+        stored = json.loads(chosen.read_text(encoding="utf-8"))
+        weights, temperature = [float(weight) for weight in stored["weights"]], float(stored["temperature"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
         raise RunError(f"{chosen} is no ensemble.json: {problem}") from None
     if len(weights) != len(runs):
         raise RunError(f"{chosen} weighs {len(weights)} runs, not {len(runs)}")
-    return weights
+    return weights, temperature

@@ -124,6 +124,7 @@ def row_of(run: Path) -> dict[str, Any]:
     metrics, model = record["metrics"], record["model"]
     return {
         "seed": record["settings"]["seed"],
+        "epochs": record["settings"]["epochs"],
         **scores,
         "coarse_accuracy": metrics["coarse_accuracy"],
         "ece": metrics["ece"],
@@ -195,7 +196,7 @@ def summary(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         values = [row[key] for row in rows]
         result[key] = float(np.mean(values))
         result[f"{key}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return result | {key: rows[0][key] for key in ("parameters", "macs")}
+    return result | {key: rows[0][key] for key in ("epochs", "parameters", "macs")}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -4,7 +4,6 @@ import json
 import math
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,7 +16,7 @@ optuna = pytest.importorskip("optuna")
 
 from galaxy_edge.training import search as module  # noqa: E402
 from galaxy_edge.training import search_store as store  # noqa: E402
-from galaxy_edge.training.front import pareto, pick, points, table  # noqa: E402
+from galaxy_edge.training.front import points  # noqa: E402
 from galaxy_edge.training.search import ATTEMPTS, falls_behind, run_worker, search  # noqa: E402
 from galaxy_edge.training.search_store import Limits, SearchError, open_study  # noqa: E402
 from galaxy_edge.training.small_network import SPACE, SmallNetwork, cost, from_choice  # noqa: E402
@@ -287,37 +286,6 @@ def test_falls_behind_against_a_slow_twin():
     assert verdicts == {True, False}
 
 
-def test_front_against_a_slow_twin(tmp_path):
-    study = search(formula, tmp_path / "study", 25)
-    found = points(study)
-
-    def beaten(one):
-        return any((other["macro_f1"], -other["macs"]) != (one["macro_f1"], -one["macs"])
-                   and other["macro_f1"] >= one["macro_f1"] and other["macs"] <= one["macs"] for other in found)
-
-    expected = sorted((one for one in found if not beaten(one)), key=lambda one: one["macs"])
-    assert pareto(study) == expected and 1 < len(expected) < 25
-    record = json.loads((tmp_path / "study/trials.json").read_text())
-    assert record["front"] == [one["number"] for one in expected]
-    assert record["agreed"]["seed"] == 1
-    assert table(found).count("\n") == 2 + 25 and f"| {found[3]['macs'] / 1e6:.2f} M |" in table(found)
-
-
-def made_up(score, macs, kib):
-    return {"macro_f1": score, "macs": macs, "int8_bytes": kib * 1024}
-
-
-def test_pick():
-    found = [made_up(0.7, 5, 70), made_up(0.8, 50, 60), made_up(0.8, 40, 90), made_up(None, 1, 1)]
-    assert pick(found) is found[2]  # the cheaper of two as good
-    assert pick(found, max_kib=60) is found[1]  # at its very limit
-    assert pick(found, max_macs=39) is found[0]
-    with pytest.raises(SearchError, match=r"none of 3 networks is within 4 MACs.*cheapest takes 5 MACs and 70 KiB"):
-        pick(found, max_macs=4)
-    with pytest.raises(SearchError, match="no trial has finished"):
-        pick(found[3:])
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -397,134 +365,3 @@ def test_real_training(tmp_path):
 
     search(objective, tmp_path, 1, limits=Limits(max_macs=3_000_000), classes=2)
     assert losses[-1] < losses[0]
-
-
-NAMES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
-
-REPORT_SCRIPT = """
-import pathlib, sys
-import numpy as np
-from galaxy_edge.training.search_report import search_report
-
-rng = np.random.default_rng(0)
-pictures, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
-search_report((pictures[:40], labels[:40]), (pictures[40:], labels[40:]), pathlib.Path(sys.argv[1]), 3, 1)
-"""
-
-
-@pytest.fixture(scope="module")
-def few():
-    """Forty pictures of noise to train on and twenty to validate with."""
-    pytest.importorskip("keras_tuner")
-    rng = np.random.default_rng(0)
-    pictures, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
-    return (pictures[:40], labels[:40]), (pictures[40:], labels[40:])
-
-
-def test_report_search_alone_and_in_three_processes(tmp_path, few):
-    # Interrupted and resumed, or divided among machines: the same seed must try the same networks.
-    from galaxy_edge.training.networks import multiply_adds
-    from galaxy_edge.training.search_report import report_hypermodel, search_report
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (tmp_path / "script.py").write_text(REPORT_SCRIPT)
-    processes = [
-        subprocess.Popen([sys.executable, str(tmp_path / "script.py"), str(tmp_path / "three")],
-                         env={**os.environ, **dict(zip(NAMES, (name, "127.0.0.1", str(port)), strict=True))})
-        for name in ("chief", "left", "right")
-    ]
-    try:
-        lines = []
-
-        def interrupt(line):
-            lines.append(line)
-            if len(lines) == 2:
-                raise KeyboardInterrupt
-
-        with pytest.raises(KeyboardInterrupt):
-            search_report(*few, tmp_path / "alone", 2, 1, say=interrupt)
-        rows = search_report(*few, tmp_path / "alone", 2, 1, resume=True, say=lines.append)
-        assert [line.split(":")[0] for line in lines] == ["trial 0", "trial 1", "trial 1"]
-        assert [process.wait(timeout=400) for process in processes] == [0, 0, 0]
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
-    assert json.loads((tmp_path / "alone/trials.json").read_text())["trials"] == rows
-    three = json.loads((tmp_path / "three/trials.json").read_text())["trials"]
-    by_number = [{row["trial"]: json.dumps(row["values"], sort_keys=True) for row in found} for found in (rows, three)]
-    assert by_number[0].items() < by_number[1].items() and len(three) == 3
-    assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
-
-    import keras_tuner
-
-    for row in rows:
-        choice = keras_tuner.HyperParameters()
-        choice.values = dict(row["values"])
-        model = report_hypermodel(choice, 24, 9)
-        assert (row["macs"], row["parameters"]) == (multiply_adds(model), model.count_params())
-
-
-def test_report_space_is_that_of_the_report():
-    # Both ends of every choice must be reachable, and no other choice.
-    keras_tuner = pytest.importorskip("keras_tuner")
-    from galaxy_edge.training.search_report import report_hypermodel
-
-    choice = keras_tuner.HyperParameters()
-    model = report_hypermodel(choice, 69, 9)
-    space = {one.name: one for one in choice.space}
-    ends = {name: (one.min_value, one.max_value) for name, one in space.items() if hasattr(one, "min_value")}
-    assert ends == {"filters1": (32, 128), "filters2": (32, 64), "dense": (32, 128), "dropout": (0.0, 0.5)}
-    assert {space[name].step for name in ("filters1", "filters2", "dense")} == {16}
-    assert {name: one.values for name, one in space.items() if name not in ends} == {
-        "kernel1": [3, 5], "kernel2": [3, 5], "learning_rate": [1e-2, 1e-3]}
-    kinds = [type(layer).__name__ for layer in model.layers]
-    assert kinds[2:8] == ["Conv2D", "BatchNormalization", "MaxPooling2D"] * 2
-    assert model.layers[2].activation.__name__ == "relu"
-    # The widest network by hand: 5x5x3x128 at 69 pixels, 5x5x128x64 at 34, then 17 x 17 x 64 into 128.
-    choice.values.update(filters1=128, filters2=64, dense=128, kernel1=5, kernel2=5)
-    from galaxy_edge.training.networks import multiply_adds
-
-    assert multiply_adds(report_hypermodel(choice, 69, 9)) == (
-        69**2 * 25 * 3 * 128 + 34**2 * 25 * 128 * 64 + 17 * 17 * 64 * 128 + 128 * 9)
-
-
-def test_report_search_refuses(tmp_path, few, monkeypatch):
-    from galaxy_edge.training import search_report as report
-    from galaxy_edge.training.search_report import TunerError, search_report
-
-    train, validation = few
-
-    def broken(line):
-        if line.startswith("trial 1"):
-            raise OSError("disk full")
-
-    # A trial that fails must stop the search and not count as a bad network.
-    with pytest.raises(OSError, match="disk full"):
-        search_report(train, validation, tmp_path, 3, 1, say=broken)
-    with pytest.raises(TunerError, match="already holds a search"):
-        search_report(train, validation, tmp_path, 1, 1)
-    with pytest.raises(TunerError, match="begun with epochs=1, not 2"):
-        search_report(train, validation, tmp_path, 1, 2, resume=True)
-    with pytest.raises(TunerError, match="other data"):
-        search_report((train[0][::-1], train[1]), validation, tmp_path, 1, 1, resume=True)
-    with pytest.raises(TunerError, match="labels run from 1 to 9"):
-        search_report((train[0], train[1] + 1), validation, tmp_path / "new", 1, 1)
-    with pytest.raises(TunerError, match=r"float32; .* uint8 is needed"):
-        search_report((train[0].astype(np.float32), train[1]), validation, tmp_path / "new", 1, 1)
-    (tmp_path / "tuner/oracle.json").write_text("{")
-    with pytest.raises(TunerError, match="tuner is damaged"):
-        search_report(train, validation, tmp_path, 1, 1, resume=True)
-    monkeypatch.setenv(NAMES[0], "left")
-    with pytest.raises(TunerError, match="needs KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set too"):
-        search_report(train, validation, tmp_path, 1, 1)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and does not listen: a chief that is not there
-        monkeypatch.setenv(NAMES[1], "127.0.0.1")
-        monkeypatch.setenv(NAMES[2], str(taken.getsockname()[1]))
-        monkeypatch.setattr(report, "CHIEF_SECONDS", 0.5)
-        with pytest.raises(TunerError, match=r"no chief answers at 127\.0\.0\.1"):
-            search_report(train, validation, tmp_path, 1, 1)
-    assert not (tmp_path / "new").exists()

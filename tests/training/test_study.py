@@ -17,7 +17,7 @@ from galaxy_edge.models.decode import softmax  # noqa: E402
 from galaxy_edge.models.labels import CLASSES, coarse_of  # noqa: E402
 from galaxy_edge.training.comparisons import compare_folds, cross_sources  # noqa: E402
 from galaxy_edge.training.data import DataError  # noqa: E402
-from galaxy_edge.training.ensembles import ensemble_weights, find_ensemble  # noqa: E402
+from galaxy_edge.training.ensembles import calibrated, find_ensemble, read_ensemble  # noqa: E402
 from galaxy_edge.training.pictures import load_pictures  # noqa: E402
 from galaxy_edge.training.recipe import RECIPES  # noqa: E402
 from galaxy_edge.training.run import RunError, read_record, write_json  # noqa: E402
@@ -222,7 +222,14 @@ def test_an_ensemble_is_weighed_on_validation(runs, tmp_path):
     # No weight of a grid of tenths is better, so neither member alone is.
     assert f1(weights[0]) >= max(f1(share) for share in np.linspace(0, 1, 11)) - 1e-9
     assert [one["macro_f1"] for one in result["alone"]] == pytest.approx([f1(1.0), f1(0.0)], abs=1e-6)
-    assert ensemble_weights(tmp_path / "ensemble.json", members) == result["weights"]
+    assert read_ensemble(tmp_path / "ensemble.json", members) == (result["weights"], result["temperature"])
+    # What validation reported is what anybody gets who blends by that file.
+    together = calibrated(weights[0] * each[0] + weights[1] * each[1], result["temperature"])
+    loss = -np.log(together[np.arange(len(labels)), labels]).mean()
+    assert together.sum(axis=1) == pytest.approx(1) and result["together"]["accuracy"] == pytest.approx(
+        metrics.accuracy_score(labels, together.argmax(axis=1))
+    )
+    assert loss <= metrics.log_loss(labels, weights[0] * each[0] + weights[1] * each[1], labels=range(len(NAMES))) + 1e-6
 
 
 def test_ensembles_that_cannot_be_are_refused(runs, tmp_path):
@@ -249,14 +256,14 @@ def test_ensembles_that_cannot_be_are_refused(runs, tmp_path):
 
 
 def test_weights_of_other_runs_are_refused(tmp_path):
-    assert ensemble_weights(None, ["a", "b", "c", "d"]) == [0.25] * 4
+    assert read_ensemble(None, ["a", "b", "c", "d"]) == ([0.25] * 4, 1.0)
     path = tmp_path / "ensemble.json"
-    write_json(path, {"weights": [0.4, 0.6]})
+    write_json(path, {"weights": [0.4, 0.6], "temperature": 0.8})
     with pytest.raises(RunError, match="weighs 2 runs, not 3"):
-        ensemble_weights(path, ["a", "b", "c"])
+        read_ensemble(path, ["a", "b", "c"])
     path.write_text("{}")
     with pytest.raises(RunError, match=r"no ensemble\.json"):
-        ensemble_weights(path, ["a", "b"])
+        read_ensemble(path, ["a", "b"])
 
 
 def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_path, monkeypatch):

@@ -1,0 +1,76 @@
+"""What the commands of the study share: their options, and the check that an extra is installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .errors import UserError
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+FILE = click.Path(path_type=Path, dir_okay=False)
+PATH = click.Path(path_type=Path)
+
+
+class MissingExtra(UserError):
+    """An extra that is not installed."""
+
+    exit_code = 2
+
+
+def need(module: str, extra: str) -> None:
+    """See that an extra is installed before anything begins."""
+    import importlib.util
+
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'")
+
+
+def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add options that several commands share."""
+    known = {
+        "data": click.option(
+            "--data",
+            type=PATH,
+            envvar="GALAXY_EDGE_DATA",
+            required=True,
+            show_envvar=True,
+            help="Galaxy10 HDF5 file, folder of class folders, or folder of labelled sets.",
+        ),
+        "out": click.option("--out", type=FOLDER, required=True, help="Folder for the runs and tables."),
+        "seed": click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
+        "split": click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split."),
+        "seeds": click.option("--seeds", default="1", show_default=True, callback=_numbers, help="Seeds, e.g. 1,2,3."),
+        "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Most epochs; default: the recipe's."),
+        "threads": click.option(
+            "--threads",
+            type=click.IntRange(1, 64),
+            default=os.cpu_count() or 1,
+            show_default=True,
+            help="Threads to use.",
+        ),
+        "weights": click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none."),
+    }
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for name in reversed(names):
+            command = known[name](command)
+        return command
+
+    return add
+
+
+def _numbers(context: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter("must be whole numbers with commas between, e.g. 1,2,3") from None
+
+
+def weights_of(text: str | None) -> Any:
+    """Turn --weights into what `vgg.vgg16` takes: "imagenet", a path, or None for random ones."""
+    return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"

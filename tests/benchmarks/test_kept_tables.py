@@ -1,0 +1,80 @@
+"""Tables of the study that are kept: each says what its command found, and nothing else is taken for one."""
+
+import json
+
+import pytest
+
+pytest.importorskip("tensorflow")  # tables are kept where networks are trained
+
+from galaxy_edge.benchmarks.kept_tables import TITLES, keep, kept_tables
+from galaxy_edge.training.run import RunError
+
+NETWORK = {
+    "size": 60, "stem_channels": 16, "stem_kernel": 3, "stem_stride": 2, "pooling": "average", "dense": 0, "dropout": 0.2,
+    "stages": [{"width": 24, "depth": 1, "kernel": 3, "kind": "plain"}],
+}  # fmt: skip
+
+
+def point(number, score, macs):
+    return {"number": number, "state": "complete" if score else "pruned", "macro_f1": score, "macs": macs,
+            "parameters": 1000, "int8_bytes": 20_480, "curve": [[1, 0.3]], "network": NETWORK}
+
+
+def row(name, f1):
+    scores = {key: f1 for key in ("accuracy", "precision", "recall", "f1", "auc", "coarse_accuracy", "ece")}
+    return {"name": name, "seeds": [1], **scores, **{f"{key}_sd": None for key in scores}, "epochs": 15,
+            "parameters": 1000, "macs": 2_000_000}
+
+
+FOUND = {
+    "views": ("table.json", [row("none", 0.5), row("sky", 0.625)], ["| sky | 0.625 |", "At most 15 epochs each, seed 1"]),
+    "folds": ("comparison.json", {
+        "recipes": ["scratch", "small"], "folds": 5, "repeats": 1, "epochs": 12, "pairs": 5, "reading": "Read it so.",
+        "metrics": {"f1": {"a": {"mean": 0.5, "std": 0.01}, "b": {"mean": 0.6, "std": 0.02}, "difference": 0.1,
+                           "pairs_used": 5, "p": 0.0625, "smallest_p": 0.0625}},
+    }, ["| f1 | 0.500 ± 0.010 | 0.600 ± 0.020 | +0.100 | 0.0625 |", "Read it so.", "5 folds, 1 time, at most 12"]),
+    "search": ("trials.json", {
+        "agreed": {}, "front": [3, 1],
+        "trials": [point(1, 0.7, 5_000_000), point(2, None, 9_000_000), point(3, 0.6, 2_500_000)],
+    }, ["2 of 3 trials (1 of them given up early)", "| 3 | 0.600 | 2.50 M |", "| 1 | 0.700 | 5.00 M |"]),
+    "report-search": ("trials.json", {"trials": [
+        {"trial": 0, "values": {"dense": 64, "dropout": 0.2}, "accuracy": 0.625, "macro_f1": 0.5, "macs": 30_000_000,
+         "parameters": 400_000},
+    ]}, ["| 0.625 | 0.500 | 30.0 | 400,000 | 64 | 0.2 |"]),
+    "cross": ("cross.json", {
+        "groups": {}, "coarse_accuracy": {"efigi": {"efigi": 0.9, "gz": 0.75}, "gz": {"efigi": 0.5, "gz": 0.875}},
+    }, ["| efigi | 0.900 | 0.750 |", "| gz | 0.500 | 0.875 |"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_a_kept_table_says_what_was_found(name, tmp_path):
+    file, content, lines = FOUND[name]
+    (tmp_path / file).write_text(json.dumps(content))
+    assert keep(name, tmp_path, tmp_path / "results").name == f"table-{name}.json"
+    page = "\n".join(kept_tables(tmp_path / "results"))
+    assert TITLES[name] in page
+    for line in lines:
+        assert line in page
+    assert not any(other in page for key, other in TITLES.items() if key != name)
+
+
+def test_curves_of_trials_are_not_kept(tmp_path):
+    (tmp_path / "trials.json").write_text(json.dumps(FOUND["search"][1]))
+    assert "curve" not in keep("search", tmp_path, tmp_path).read_text()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", "[3]", '{"trials": []}', '{"coarse_accuracy": 3}'])
+@pytest.mark.parametrize("name", FOUND)
+def test_what_is_no_table_is_not_kept(name, content, tmp_path):
+    (tmp_path / FOUND[name][0]).write_text(content)
+    with pytest.raises(RunError, match=f"is no table of 'galaxy-edge study {name}'"):
+        keep(name, tmp_path, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_other_names_are_not_kept(tmp_path):
+    with pytest.raises(RunError, match=r"no table 'other'; known: views"):
+        keep("other", tmp_path, tmp_path)
+    with pytest.raises(RunError, match="is no table"):
+        keep("scratch", tmp_path, tmp_path)

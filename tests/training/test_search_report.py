@@ -1,0 +1,140 @@
+"""The report's search by KerasTuner: alone, in three processes, interrupted; and what it refuses."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+NAMES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+
+REPORT_SCRIPT = """
+import pathlib, sys
+import numpy as np
+from galaxy_edge.training.search_report import search_report
+
+rng = np.random.default_rng(0)
+pictures, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
+search_report((pictures[:40], labels[:40]), (pictures[40:], labels[40:]), pathlib.Path(sys.argv[1]), 3, 1)
+"""
+
+
+@pytest.fixture(scope="module")
+def few():
+    """Forty pictures of noise to train on and twenty to validate with."""
+    pytest.importorskip("keras_tuner")
+    rng = np.random.default_rng(0)
+    pictures, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
+    return (pictures[:40], labels[:40]), (pictures[40:], labels[40:])
+
+
+def test_report_search_alone_and_in_three_processes(tmp_path, few):
+    # Interrupted and resumed, or divided among machines: the same seed must try the same networks.
+    from galaxy_edge.training.networks import multiply_adds
+    from galaxy_edge.training.search_report import report_hypermodel, search_report
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (tmp_path / "script.py").write_text(REPORT_SCRIPT)
+    processes = [
+        subprocess.Popen([sys.executable, str(tmp_path / "script.py"), str(tmp_path / "three")],
+                         env={**os.environ, **dict(zip(NAMES, (name, "127.0.0.1", str(port)), strict=True))})
+        for name in ("chief", "left", "right")
+    ]
+    try:
+        lines = []
+
+        def interrupt(line):
+            lines.append(line)
+            if len(lines) == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            search_report(*few, tmp_path / "alone", 2, 1, say=interrupt)
+        rows = search_report(*few, tmp_path / "alone", 2, 1, resume=True, say=lines.append)
+        assert [line.split(":")[0] for line in lines] == ["trial 0", "trial 1", "trial 1"]
+        assert [process.wait(timeout=400) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert json.loads((tmp_path / "alone/trials.json").read_text())["trials"] == rows
+    three = json.loads((tmp_path / "three/trials.json").read_text())["trials"]
+    by_number = [{row["trial"]: json.dumps(row["values"], sort_keys=True) for row in found} for found in (rows, three)]
+    assert by_number[0].items() < by_number[1].items() and len(three) == 3
+    assert [row["accuracy"] for row in rows] == sorted((row["accuracy"] for row in rows), reverse=True)
+
+    import keras_tuner
+
+    for row in rows:
+        choice = keras_tuner.HyperParameters()
+        choice.values = dict(row["values"])
+        model = report_hypermodel(choice, 24, 9)
+        assert (row["macs"], row["parameters"]) == (multiply_adds(model), model.count_params())
+
+
+def test_report_space_is_that_of_the_report():
+    # Both ends of every choice must be reachable, and no other choice.
+    keras_tuner = pytest.importorskip("keras_tuner")
+    from galaxy_edge.training.search_report import report_hypermodel
+
+    choice = keras_tuner.HyperParameters()
+    model = report_hypermodel(choice, 69, 9)
+    space = {one.name: one for one in choice.space}
+    ends = {name: (one.min_value, one.max_value) for name, one in space.items() if hasattr(one, "min_value")}
+    assert ends == {"filters1": (32, 128), "filters2": (32, 64), "dense": (32, 128), "dropout": (0.0, 0.5)}
+    assert {space[name].step for name in ("filters1", "filters2", "dense")} == {16}
+    assert {name: one.values for name, one in space.items() if name not in ends} == {
+        "kernel1": [3, 5], "kernel2": [3, 5], "learning_rate": [1e-2, 1e-3]}
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds[2:8] == ["Conv2D", "BatchNormalization", "MaxPooling2D"] * 2
+    assert model.layers[2].activation.__name__ == "relu"
+    # The widest network by hand: 5x5x3x128 at 69 pixels, 5x5x128x64 at 34, then 17 x 17 x 64 into 128.
+    choice.values.update(filters1=128, filters2=64, dense=128, kernel1=5, kernel2=5)
+    from galaxy_edge.training.networks import multiply_adds
+
+    assert multiply_adds(report_hypermodel(choice, 69, 9)) == (
+        69**2 * 25 * 3 * 128 + 34**2 * 25 * 128 * 64 + 17 * 17 * 64 * 128 + 128 * 9)
+
+
+def test_report_search_refuses(tmp_path, few, monkeypatch):
+    from galaxy_edge.training import search_report as report
+    from galaxy_edge.training.search_report import TunerError, search_report
+
+    train, validation = few
+
+    def broken(line):
+        if line.startswith("trial 1"):
+            raise OSError("disk full")
+
+    # A trial that fails must stop the search and not count as a bad network.
+    with pytest.raises(OSError, match="disk full"):
+        search_report(train, validation, tmp_path, 3, 1, say=broken)
+    with pytest.raises(TunerError, match="already holds a search"):
+        search_report(train, validation, tmp_path, 1, 1)
+    with pytest.raises(TunerError, match="begun with epochs=1, not 2"):
+        search_report(train, validation, tmp_path, 1, 2, resume=True)
+    with pytest.raises(TunerError, match="other data"):
+        search_report((train[0][::-1], train[1]), validation, tmp_path, 1, 1, resume=True)
+    with pytest.raises(TunerError, match="labels run from 1 to 9"):
+        search_report((train[0], train[1] + 1), validation, tmp_path / "new", 1, 1)
+    with pytest.raises(TunerError, match=r"float32; .* uint8 is needed"):
+        search_report((train[0].astype(np.float32), train[1]), validation, tmp_path / "new", 1, 1)
+    (tmp_path / "tuner/oracle.json").write_text("{")
+    with pytest.raises(TunerError, match="tuner is damaged"):
+        search_report(train, validation, tmp_path, 1, 1, resume=True)
+    monkeypatch.setenv(NAMES[0], "left")
+    with pytest.raises(TunerError, match="needs KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set too"):
+        search_report(train, validation, tmp_path, 1, 1)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen: a chief that is not there
+        monkeypatch.setenv(NAMES[1], "127.0.0.1")
+        monkeypatch.setenv(NAMES[2], str(taken.getsockname()[1]))
+        monkeypatch.setattr(report, "CHIEF_SECONDS", 0.5)
+        with pytest.raises(TunerError, match=r"no chief answers at 127\.0\.0\.1"):
+            search_report(train, validation, tmp_path, 1, 1)
+    assert not (tmp_path / "new").exists()
