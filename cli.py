@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
-from .cli_options import FILE, FOLDER, need
+from .cli_eval import evaluate
+from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, need, settle_engine
 from .cli_study import explain, study
 from .errors import UserError
 
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from .models.bundle import Bundle
     from .runtime.pipeline import Summary
 
-THREADS = click.IntRange(1, 64)
-ENGINES = click.Choice(["litert", "tflite-runtime"])
-DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 
 
 @click.group(context_settings={
@@ -64,7 +62,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.video import VideoFile
 
     console = Console(stderr=as_json)
-    engine, threads = _engine(engine, threads, profile)
+    engine, threads = settle_engine(engine, threads, profile)
 
     def on_bad(problem: BadPicture) -> None:
         click.echo(f"galaxy-edge: skipped {problem}", err=True)
@@ -170,6 +168,7 @@ def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume:
 
 cli.add_command(study)
 cli.add_command(explain)
+cli.add_command(evaluate)
 
 
 @cli.command()
@@ -199,37 +198,6 @@ def export(int8: bool, run_dir: Path, out: Path | None, force: bool, as_json: bo
     if not passed and not force:
         _fail("a gate failed: no bundle was written", 1)
     console.print(f"bundle: {target}", soft_wrap=True, highlight=False)
-
-
-@cli.command("eval")
-@click.argument("what", type=click.Choice(["detector", "classifier"]))
-@click.option("--bundle", "path", type=FOLDER, help="Bundle; default: the shipped one.")
-@click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
-              help="A data-set folder, or a folder of them.")
-@click.option("--variant", default="int8", show_default=True, help="Which form of the network.")
-@click.option("--engine", type=ENGINES, help="Default: the device profile's.")
-@click.option("--threads", type=THREADS, help="Default: the device profile's.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def evaluate(what: str, path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None,
-             as_json: bool) -> None:
-    """Measure a bundle on labelled pictures."""
-    from rich.console import Console
-
-    from .benchmarks.evaluate import evaluate_classifier, evaluate_detector
-    from .models.bundle import Bundle, shipped
-    from .runtime.screen import ProgressBar
-
-    name, task, measure = (
-        (DETECTOR, "detect", evaluate_detector) if what == "detector" else (CLASSIFIER, "classify", evaluate_classifier)
-    )
-    engine, threads = _engine(engine, threads, None)
-    bundle = Bundle.load(path or shipped(name), task)
-    with ProgressBar("pictures") as progress:
-        metrics = measure(bundle, data, variant, engine, threads, progress)
-    if as_json:
-        click.echo(json.dumps(metrics))
-    else:
-        Console().print_json(json.dumps(metrics))
 
 
 @cli.group(invoke_without_command=True)
@@ -310,19 +278,6 @@ def _bundle(models: Path | None, name: str) -> Bundle:
     from .models.bundle import Bundle, shipped
 
     return Bundle.load(models / name if models else shipped(name), "detect" if name == DETECTOR else "classify")
-
-
-def _engine(engine: str | None, threads: int | None, profile: str | None) -> tuple[str, int]:
-    """Settle engine and threads: what was asked for, else what the device's profile says."""
-    from .devices.probe import choose, probe
-    from .devices.profile import load_profile
-    from .runtime.engine import installed
-
-    fitting = load_profile(profile) if profile else choose(probe())
-    there = installed()
-    if engine is None:
-        engine = fitting.engine if fitting.engine in there or not there else there[0]
-    return engine, threads or fitting.threads
 
 
 def _stop_on_signal() -> Callable[[], bool]:

@@ -14,6 +14,9 @@ from .errors import UserError
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 PATH = click.Path(path_type=Path)
+THREADS = click.IntRange(1, 64)
+ENGINES = click.Choice(["litert", "tflite-runtime"])
+DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 
 
 class MissingExtra(UserError):
@@ -74,3 +77,16 @@ def _numbers(context: click.Context, option: click.Parameter, text: str) -> tupl
 def weights_of(text: str | None) -> Any:
     """Turn --weights into what `vgg.vgg16` takes: "imagenet", a path, or None for random ones."""
     return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
+
+
+def settle_engine(engine: str | None, threads: int | None, profile: str | None = None) -> tuple[str, int]:
+    """Settle engine and threads: what was asked for, else what the device's profile says."""
+    from .devices.probe import choose, probe
+    from .devices.profile import load_profile
+    from .runtime.engine import installed
+
+    fitting = load_profile(profile) if profile else choose(probe())
+    there = installed()
+    if engine is None:
+        engine = fitting.engine if fitting.engine in there or not there else there[0]
+    return engine, threads or fitting.threads

@@ -1,50 +1,116 @@
-"""`galaxy-edge eval`: a bundle on labelled sets, one table or one JSON object."""
+"""`galaxy-edge eval`: a bundle on labelled pictures, situation by situation, beside what means nothing to beat."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..export.baselines import Found, centre_box, extended_sources
 from ..models.bundle import Bundle
 from ..models.labels import CLASSES
-from ..models.metrics import DetectionTruth, detection_metrics
+from ..models.metrics import JudgedFrame, detection_metrics, precision_by_size
 from ..runtime.classify import Classifier
 from ..runtime.detect import Detector
-from ..runtime.judge import LOWEST_SCORE, classifier_metrics, detections_of
-from ..training.data import DataError, Sample, read_set
+from ..runtime.judge import LOWEST_SCORE, classifier_metrics
+from ..training.data import DataError, Sample, in_share, read_set
+from ..training.situations import COMPOSED, OFF_CENTRE, Situations, View
+from .curves import curves
 
 Progress = Callable[[int, int], None]
 
+MADE = (OFF_CENTRE, COMPOSED)
+"""Situations that are made from real frames; they do not count among all of them."""
+
+
+def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle]) -> list[Sample]:
+    """Keep the pictures that no bundle was trained on: those of sets it did not use, and of its own held-out share.
+
+    Raises:
+        DataError: a bundle does not say how its data were split, or nothing is left.
+    """
+    kept = list(samples)
+    for bundle in bundles:
+        data = bundle.manifest["data"]
+        split = data.get("split", {})
+        share = split.get("test_share", split.get("validation_share"))
+        if share is None or "seed" not in split:
+            raise DataError(f"the bundle {bundle.name} does not say which pictures it was not trained on")
+        kept = [sample for sample in kept
+                if sample.set not in data["sets"] or in_share(sample.digest(), share, split["seed"])]
+    if not kept:
+        raise DataError("every picture there may have been trained on")
+    return kept
+
 
 def evaluate_detector(
-    bundle: Bundle, data: Path, variant: str, engine: str, threads: int, progress: Progress
+    bundle: Bundle, data: Path, variant: str, engine: str, threads: int, progress: Progress, *,
+    only_unseen: bool = False, seed: int = 1,
 ) -> dict[str, Any]:
-    """Measure a detector on every frame of a set that has boxes or is known to hold no galaxy.
+    """Measure a detector in every situation that the frames of a data set allow, see `training.situations`.
 
     Boxes are the unified ones; difficult ones are ignored. In frames where only some galaxies are boxed (Galaxy Zoo:
-    the central one), what is found with its centre outside every box counts neither way.
+    the central one), neighbours are ignored, and so is what is found with its centre outside every box.
+
+    Args:
+        only_unseen: leave out what the bundle was trained on.
+        seed: of the frames that are composed or cut off centre.
 
     Returns:
-        map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating threshold), frames, boxes.
+        Of all real frames together: map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating
+        threshold), frames, boxes. ``situations``: the same of each, with ``sizes`` (`models.metrics.SIZES`, in pixels
+        of the input), ``centre_box`` and ``sep`` (map50, map, ar1, fp_per_frame of these baselines). ``curves``: see
+        `curves.curves`, of all real frames. ``threshold``.
     """
-    samples = [
-        sample for sample in read_set(data) if sample.kind == "negative" or len(sample.boxes) or
-        (sample.complete and len(sample.ignore))
-    ]
-    if not samples:
-        raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
+    samples = read_set(data)
+    if only_unseen:
+        samples = unseen(samples, [bundle])
     detector = Detector(bundle, variant, engine, threads, min_score=LOWEST_SCORE)
+    threshold = bundle.manifest["decode"]["score_threshold"]
+    views: dict[str, list[Judged]] = {}
+    everything = Situations(samples, bundle.input_size[0], seed)
+    for done, view in enumerate(everything):
+        progress(done, len(everything))
+        views.setdefault(view.situation, []).append(_judge(detector, view))
+    if not views:
+        raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
+    real = [one.frame for name, group in views.items() if name not in MADE for one in group]
+    return {
+        **detection_metrics(real, threshold),
+        "threshold": threshold,
+        "situations": {name: _situation(group, threshold) for name, group in views.items()},
+        "curves": curves(real),
+    }
 
-    def pictures() -> Iterator[tuple[np.ndarray, DetectionTruth]]:
-        for done, sample in enumerate(samples):
-            progress(done, len(samples))
-            yield sample.load(), _truth(sample)
 
-    frames = detections_of(detector, pictures())
-    return detection_metrics(frames, bundle.manifest["decode"]["score_threshold"])
+class Judged(NamedTuple):
+    """What a detector and SEP found in a view of so many pixels a side; the picture itself is let go."""
+
+    frame: JudgedFrame
+    sep: Found
+    side: int
+
+
+def _judge(detector: Detector, view: View) -> Judged:
+    found = detector(view.scene.image)
+    (sources,) = extended_sources(view.scene.image[None])
+    return Judged((view.truth, found.boxes, found.scores), sources, view.scene.image.shape[0])
+
+
+def _situation(group: list[Judged], threshold: float) -> dict[str, Any]:
+    frames = [one.frame for one in group]
+    truths = [truth for truth, _, _ in frames]
+    boxes = np.concatenate([truth.boxes for truth in truths])
+    constant = centre_box(np.zeros((len(group), group[0].side, group[0].side, 3), np.uint8), boxes)
+    baselines = {"centre_box": constant, "sep": [one.sep for one in group]}
+    result: dict[str, Any] = detection_metrics(frames, threshold) | {"sizes": precision_by_size(frames)}
+    for name, found in baselines.items():
+        # Their scores are no probabilities: all that they find is a detection.
+        of = detection_metrics([(truth, *one) for truth, one in zip(truths, found, strict=True)], 0.0)
+        result[name] = {key: of[key] for key in ("map50", "map", "ar1", "fp_per_frame")}
+    return result
 
 
 def evaluate_classifier(
@@ -70,7 +136,3 @@ def evaluate_classifier(
             yield sample.load(), box, place[CLASSES[sample.label]]
 
     return classifier_metrics(classifier, pictures())[0]
-
-
-def _truth(sample: Sample) -> DetectionTruth:
-    return DetectionTruth(sample.boxes, sample.ignore, sample.complete, sample.kind == "negative")

@@ -21,6 +21,9 @@ ECE_BINS = 15
 MATCH_IOU = 0.5
 """Overlap with a true box from which on a detection is right; share in an ignore box from which on it is ignored."""
 
+SIZES = {"under 16 px": (0, 16), "16 to 32 px": (16, 32), "32 to 96 px": (32, 96), "over 96 px": (96, 10**5)}
+"""Sides of boxes (square root of the area) by which average precision is told apart; 32 and 96 are COCO's."""
+
 RIGHT, WRONG, NEITHER = 1, 0, -1
 
 
@@ -151,6 +154,33 @@ def detection_metrics(frames: Sequence[JudgedFrame], threshold: float) -> dict[s
     }
 
 
+def precision_by_size(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
+    """Measure average precision at IoU 0.5 of small and large galaxies, by pycocotools: name in `SIZES` -> 0..1.
+
+    Sizes are in the pixels of the boxes given; None where no true box is of a size.
+    """
+    judged = [_drop_undecidable(frame) for frame in frames]
+    evaluation = _evaluate(judged, [[float(low) ** 2, float(high) ** 2] for low, high in SIZES.values()])
+    if evaluation is None:
+        return dict.fromkeys(SIZES)
+    precision = evaluation.eval["precision"][0, :, 0, :, -1]  # recall point, size; -1 where there is no true box
+    return {name: float(found.mean()) if (found >= 0).all() else None
+            for name, found in zip(SIZES, precision.T, strict=True)}
+
+
+def verdicts(frames: Sequence[JudgedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Judge every detection by itself, for curves over the score.
+
+    Args:
+        frames: as for `detection_metrics`.
+
+    Returns:
+        scores (N,), verdicts (N,) `RIGHT`, `WRONG` or `NEITHER` at IoU 0.5, and (N,) whether each is in a frame without
+        galaxies; frame by frame.
+    """
+    return _verdicts([_drop_undecidable(frame) for frame in frames])
+
+
 def operating_threshold(
     frames: Sequence[JudgedFrame], minimum_precision: float = 0.9, max_fp_per_frame: float = 0.05
 ) -> float:
@@ -253,6 +283,21 @@ def _share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
 
 def _coco(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
     """Average precision and recall by COCOeval (Lin et al. 2014, arXiv:1405.0312), for one category."""
+    evaluation = _evaluate(frames, [[0, 1e10]])
+    if evaluation is None:
+        return {"map50": None, "map": None, "ar1": None, "ar10": None}
+    precision = evaluation.eval["precision"][:, :, 0, 0, -1]  # IoU, recall point
+    recall = evaluation.eval["recall"][:, 0, 0]  # IoU, detections a frame: 1, 10, 100
+    return {
+        "map50": float(precision[0].mean()),
+        "map": float(precision.mean()),
+        "ar1": float(recall[:, 0].mean()),
+        "ar10": float(recall[:, 1].mean()),
+    }
+
+
+def _evaluate(frames: Sequence[JudgedFrame], areas: list[list[float]]) -> Any:
+    """Run COCOeval over frames for ranges of area; None without true boxes."""
     try:
         from pycocotools.coco import COCO
         from pycocotools.cocoeval import COCOeval
@@ -272,7 +317,7 @@ def _coco(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
         true += [annotation(number, box, iscrowd=1) for box in truth.ignore]
         found += [annotation(number, box, score=float(score)) for box, score in zip(boxes, scores, strict=True)]
     if not any(len(truth.boxes) for truth, _, _ in frames):
-        return {"map50": None, "map": None, "ar1": None, "ar10": None}
+        return None
 
     def index(annotations: list[dict[str, Any]]) -> Any:
         coco = COCO()
@@ -287,14 +332,7 @@ def _coco(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
 
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = COCOeval(index(true), index(found), "bbox")
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
+        evaluation.params.areaRng, evaluation.params.areaRngLbl = areas, [str(area) for area in areas]
         evaluation.evaluate()
         evaluation.accumulate()
-    precision = evaluation.eval["precision"][:, :, 0, 0, -1]  # IoU, recall point
-    recall = evaluation.eval["recall"][:, 0, 0]  # IoU, detections a frame: 1, 10, 100
-    return {
-        "map50": float(precision[0].mean()),
-        "map": float(precision.mean()),
-        "ar1": float(recall[:, 0].mean()),
-        "ar10": float(recall[:, 1].mean()),
-    }
+    return evaluation

@@ -120,6 +120,8 @@ def train(
     train_samples, held, record = split(read_set(data), settings.seed)
     if not train_samples or not held:
         raise DataError(f"{data} holds too few pictures to train a detector on: {record['sets'] or 'none'}")
+    if not any(len(sample.boxes) for sample in train_samples):
+        raise DataError(f"{data} holds no frame with a usable box to train a detector on")
     run = Run(out, "detect", settings.plain(), record, resume)
     _set_threads(settings.threads)
     import tensorflow as tf
@@ -127,7 +129,7 @@ def train(
 
     anchors = anchor_grid(settings.size, settings.size, **settings.grid)
     batches = Batches(SceneMaker(train_samples, settings.size), anchors, settings.batch, settings.seed)
-    evaluation = evaluation_set(SceneMaker(held, settings.size), held, settings.seed)
+    evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)
     model = ssd.build_network(

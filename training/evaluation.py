@@ -8,52 +8,42 @@ from typing import Any
 import numpy as np
 
 from ..models.metrics import DetectionTruth, detection_metrics
+from . import situations
 from .data import Sample
 from .matching import detections
-from .scenes import Scene, SceneMaker
+from .scenes import SceneMaker
 
-FRAMES, OFF_CENTRE, STARS, COMPOSED = 150, 100, 80, 100
-"""At most so many survey frames, off-centre cuts, star fields, and composed scenes."""
+MOST = {"gz_frames": 150, situations.OFF_CENTRE: 100, "sdss_starfields": 80, situations.COMPOSED: 100}
+"""At most so many survey frames, off-centre cuts, star fields and composed scenes."""
 CALIBRATION = 200
 THRESHOLD = 0.5
 """Score from which false detections are counted while training; the export chooses the operating threshold."""
 
 
-def evaluation_set(maker: SceneMaker, samples: Sequence[Sample], seed: int) -> dict[str, np.ndarray]:
-    """Gather the frames to measure on.
+def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str, np.ndarray]:
+    """Gather what to measure on.
 
     Args:
-        maker: makes scenes of the validation share only; samples: that share.
-        seed: of the draw.
+        samples: of the validation share; size: side of the input in pixels; seed: of the draws.
 
     Returns:
         images (n, size, size, 3) uint8 letterboxed; boxes (M, 4) float32 in input pixels and box_frame (M,) int;
         ignore (K, 4) and ignore_frame (K,); complete (n,) bool; set (n,) str; negative (n,) bool.
     """
-    rng = np.random.default_rng([seed, 1])
-    groups: list[tuple[str, bool, list[Scene]]] = []
-    for name, most in (("gz_frames", FRAMES), ("deepsky_frames", None), ("sdss_starfields", STARS)):
-        chosen = [sample for sample in samples if sample.set == name]
-        chosen = [chosen[place] for place in rng.permutation(len(chosen))[:most]]
-        groups.append((name, name != "gz_frames", [maker.whole(sample) for sample in chosen]))
-    if maker.survey:
-        for name, kind, number in (("gz_off_centre", "survey", OFF_CENTRE), ("composed", "composed", COMPOSED)):
-            scenes = [maker.draw(np.random.default_rng([seed, 2, place]), kind, plain=True) for place in range(number)]
-            groups.append((name, kind == "composed", scenes))
-    scenes = [scene for _, _, group in groups for scene in group]
+    views = list(situations.Situations(samples, size, seed, MOST))
 
     def gather(boxes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         frames = np.repeat(np.arange(len(boxes)), [len(part) for part in boxes])
         return np.concatenate(boxes).astype(np.float32).reshape(-1, 4), frames
 
-    boxes, box_frame = gather([scene.boxes for scene in scenes])
-    ignore, ignore_frame = gather([scene.ignore for scene in scenes])
+    boxes, box_frame = gather([view.scene.boxes for view in views])
+    ignore, ignore_frame = gather([view.scene.ignore for view in views])
     return {
-        "images": np.stack([scene.image for scene in scenes]),
+        "images": np.stack([view.scene.image for view in views]),
         "boxes": boxes, "box_frame": box_frame, "ignore": ignore, "ignore_frame": ignore_frame,
-        "complete": np.array([whole for _, whole, group in groups for _ in group]),
-        "set": np.array([name for name, _, group in groups for _ in group]),
-        "negative": np.array([not len(scene.boxes) and not len(scene.ignore) for scene in scenes]),
+        "complete": np.array([view.complete for view in views]),
+        "set": np.array([view.situation for view in views]),
+        "negative": np.array([view.truth.negative for view in views]),
     }
 
 

@@ -43,17 +43,17 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                                 [name for name in series if name not in LOSSES]) if part]
     if not panels:
         raise PlotError(f"{path.name}: the log has no epoch with a loss or a score yet: train first")
-    figure = _figure(5.2 * len(panels), 3.8)
+    figure = new_figure(5.2 * len(panels), 3.8)
     for place, names in enumerate(panels, 1):
         axes = figure.add_subplot(1, len(panels), place)
         for (colour, style), name in zip(LINES * 9, names, strict=False):
             # A single epoch is a point, which a line would not show.
             axes.plot(epochs, series[name], style, color=colour, label=name.replace("_", " ").replace("f1", "F1"),
                       marker="o" if len(epochs) < 8 else "", markersize=4)
-        _label(axes, "epoch", "loss" if names[0] in LOSSES else "score")
+        label_axes(axes, "epoch", "loss" if names[0] in LOSSES else "score")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path) -> None:
@@ -69,7 +69,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path) -> 
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     side = 2.6 + 0.62 * len(classes)
-    figure = _figure(side + 1.6, side)
+    figure = new_figure(side + 1.6, side)
     axes = figure.add_subplot()
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
@@ -82,7 +82,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path) -> 
     axes.set_xlabel("named")
     axes.set_ylabel("truth (pictures)")
     figure.colorbar(picture, ax=axes, shrink=0.8, label="share of the true class")
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def reliability_bins(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ def reliability(probabilities_before: np.ndarray, probabilities_after: np.ndarra
     """
     if not len(labels):
         raise PlotError(f"{path.name}: no predictions to draw")
-    figure = _figure(5.4, 6.2)
+    figure = new_figure(5.4, 6.2)
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect")
     both = ((probabilities_before, "before", ORANGE, "--", "s"), (probabilities_after, "after", BLUE, "-", "o"))
@@ -124,12 +124,12 @@ def reliability(probabilities_before: np.ndarray, probabilities_after: np.ndarra
         upper.plot(confidence[kept], right[kept], style, color=colour, marker=marker, markersize=5, clip_on=False,
                    label=f"{name} (ECE {error:.3f})")
         lower.stairs(count, np.linspace(0, 1, ECE_BINS + 1), color=colour, linestyle=style, linewidth=1.6)
-    _label(upper, "", "share right")
+    label_axes(upper, "", "share right")
     upper.set(xlim=(0, 1), ylim=(0, 1))
     upper.legend(frameon=False, loc="upper left")
-    _label(lower, "confidence", "pictures")
+    label_axes(lower, "confidence", "pictures")
     lower.set_ylim(bottom=0)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def accuracy_coverage(coverage: np.ndarray, accuracy: np.ndarray, threshold: float | None, path: Path,
@@ -146,7 +146,7 @@ def accuracy_coverage(coverage: np.ndarray, accuracy: np.ndarray, threshold: flo
     if coverage.shape != accuracy.shape or not np.isfinite(coverage + accuracy).any():
         raise PlotError(f"{path.name}: coverage {coverage.shape} and accuracy {accuracy.shape} give no curve")
     known = np.isfinite(coverage + accuracy)
-    figure = _figure(5.6, 4.0)
+    figure = new_figure(5.6, 4.0)
     axes = figure.add_subplot()
     order = np.argsort(coverage[known], kind="stable")
     axes.plot(coverage[known][order], accuracy[known][order], color=BLUE, label="accuracy of what is named")
@@ -156,11 +156,11 @@ def accuracy_coverage(coverage: np.ndarray, accuracy: np.ndarray, threshold: flo
                   label=f"threshold {threshold:.2f}: {coverage[chosen]:.0%} named, {accuracy[chosen]:.1%} right")
     elif threshold is not None:
         axes.plot([], [], linestyle="none", label=f"threshold {threshold:.2f}")
-    _label(axes, "share of pictures named", "accuracy")
+    label_axes(axes, "share of pictures named", "accuracy")
     low = float(accuracy[known].min())
     axes.set(xlim=(0, 1.01), ylim=(math.floor(low * 20 - 1e-9) / 20, 1.005))
     axes.legend(frameon=False, loc="lower left")
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def pareto(points: Sequence[Mapping[str, Any]], path: Path, cost_label: str) -> None:
@@ -172,7 +172,7 @@ def pareto(points: Sequence[Mapping[str, Any]], path: Path, cost_label: str) -> 
     """
     if not points:
         raise PlotError(f"{path.name}: no finished trial to draw")
-    figure = _figure(6.4, 4.2)
+    figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
     places = {name: np.array([(one["cost"], one["score"]) for one in points if keep(one)]).reshape(-1, 2)
               for name, keep in (("rest", lambda one: not one.get("front")), ("front", lambda one: one.get("front")),
@@ -186,9 +186,9 @@ def pareto(points: Sequence[Mapping[str, Any]], path: Path, cost_label: str) -> 
         axes.plot(*places["chosen"].T, "*", color=RED, markersize=17, markeredgecolor="white", label="chosen")
     axes.set_xscale("log")
     _plain_log(axes)
-    _label(axes, cost_label, "score")
+    label_axes(axes, cost_label, "score")
     axes.legend(frameon=False, loc="lower right")
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def compare_bars(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> None:
@@ -200,7 +200,7 @@ def compare_bars(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> N
     """
     if not rows:
         raise PlotError(f"{path.name}: nothing to compare")
-    figure = _figure(7.0, 1.3 + 0.42 * len(rows))
+    figure = new_figure(7.0, 1.3 + 0.42 * len(rows))
     axes = figure.add_subplot()
     spreads = [row.get("spread") or 0.0 for row in rows]
     for place, (row, spread) in enumerate(zip(rows, spreads, strict=True)):
@@ -213,16 +213,16 @@ def compare_bars(rows: Sequence[Mapping[str, Any]], path: Path, label: str) -> N
     axes.invert_yaxis()
     widest = max(row["mean"] + spread for row, spread in zip(rows, spreads, strict=True))
     axes.set_xlim(0, 1.3 * widest or 1.0)
-    _label(axes, label, "")
+    label_axes(axes, label, "")
     axes.grid(axis="y", visible=False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def _number(value: Any) -> float:
     return float(value) if isinstance(value, int | float) else math.nan
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
     """Make a figure of width x height inches, outside pyplot, so that nothing global is opened or left open."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -234,7 +234,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _label(axes: Any, x: str, y: str) -> None:
+def label_axes(axes: Any, x: str, y: str) -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.grid(alpha=0.25)
@@ -252,7 +252,7 @@ def _plain_log(axes: Any) -> None:
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path) -> None:
     beside = path.with_name("." + path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,6 +25,12 @@ MIXTURE = {
 SMALLEST, UNSEEN = 7.0, 4.0
 """Galaxies under the first, in input pixels, are ignored; under the second not even boxed."""
 
+SEEN = 0.4
+"""Share of a box that must lie inside a picture for its galaxy to be looked for there."""
+
+COMPOSED, DEEP_FIELD = (0.04, 0.8), (0.018, 0.16)
+"""Smallest and largest side of composed galaxies, as shares of the input's."""
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -61,7 +67,7 @@ class SceneMaker:
         size: side of the scenes in pixels.
 
     Raises:
-        DataError: there is nothing to draw from.
+        DataError: there is nothing to draw from, neither a box nor a frame without galaxies.
     """
 
     def __init__(self, samples: Sequence[Sample], size: int) -> None:
@@ -77,8 +83,8 @@ class SceneMaker:
             "mosaic": found, "negative": self.negatives, "stars": self.fields,
         }
         self.kinds = [kind for kind in MIXTURE if has[kind]]
-        if not found:
-            raise DataError("no frame with a usable box to train a detector on")
+        if not found and not bare:
+            raise DataError("no frame with a usable box, and none that is known to be without galaxies")
         weights = np.array([MIXTURE[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
         self._frame = lru_cache(maxsize=1500)(lambda sample_key: self._by_key[sample_key].load())
@@ -102,6 +108,19 @@ class SceneMaker:
         picture, boxes, ignore = self._window(sample, image, (0, 0), image.shape[1::-1], self.size)
         return Scene(picture, boxes, ignore, sample.set)
 
+    def off_centre(self, rng: Rng, sample: Sample) -> Scene:
+        """Show one of a frame's galaxies anywhere in the input, whole, at 0.12 to 0.8 of its side."""
+        image, boxes, ignore = self._off_centre(rng, sample, self.size, (0.12 * self.size, 0.8 * self.size))
+        return Scene(image, boxes, ignore, "off_centre")
+
+    def composed(self, rng: Rng) -> tuple[Scene, list[Sample]]:
+        """Compose galaxies of 0.04 to 0.8 of the input onto a sky, and tell of which frame each was."""
+        canvas, boxes, samples = self._compose(rng, int(rng.integers(1, 7)), COMPOSED)
+        seen = [bool(len(clip_boxes(box, self.size, self.size, SEEN)[0])) for box in boxes]
+        image = np.clip(canvas, 0, 255).astype(np.uint8)
+        scene = Scene(image, *clip_boxes(boxes, self.size, self.size, SEEN), "composed")
+        return scene, [sample for sample, whole in zip(samples, seen, strict=True) if whole]
+
     def _load(self, sample: Sample) -> np.ndarray:
         # Survey frames are many and decode quickly; the others are few, large, and used again and again.
         return sample.load() if sample.set == "gz_frames" else self._frame((sample.set, sample.file))
@@ -122,7 +141,7 @@ class SceneMaker:
         part = image[y0 : y0 + max(8, int(side[1])), x0 : x0 + max(8, int(side[0]))]
         boxes, ignore = self._known(sample, image)
         shift = np.array([x0, y0, x0, y0], np.float32)
-        seen, cut = clip_boxes(boxes - shift, part.shape[1], part.shape[0], 0.4)
+        seen, cut = clip_boxes(boxes - shift, part.shape[1], part.shape[0], SEEN)
         shade, more = clip_boxes(ignore - shift, part.shape[1], part.shape[0], 0.0)
         canvas, scale = letterbox(part, size, size)
         factors = np.array([*scale, *scale], np.float32)
@@ -233,7 +252,7 @@ class SceneMaker:
             self._distract(rng, canvas, int(rng.integers(1, 6)))
         return canvas, none, none
 
-    def _cutout(self, rng: Rng) -> Cutout | None:
+    def _cutout(self, rng: Rng) -> tuple[Cutout, Sample] | None:
         for _ in range(5):
             sample = self._pick(rng, self.survey)
             key = (sample.set, sample.file)
@@ -242,20 +261,25 @@ class SceneMaker:
                 parts = segment(image)
                 self._cutouts[key] = cut_out(image, sample.boxes[0], parts)
                 self._ignored.setdefault(key, np.concatenate([sample.ignore, neighbours(parts, sample.boxes)]))
-            if self._cutouts[key] is not None:
-                return self._cutouts[key]
+            if (cutout := self._cutouts[key]) is not None:
+                return cutout, sample
         return None
 
-    def _compose(self, rng: Rng, count: int, sides: tuple[float, float]) -> tuple[np.ndarray, ...]:
+    def _compose(
+        self, rng: Rng, count: int, sides: tuple[float, float]
+    ) -> tuple[np.ndarray, np.ndarray, list[Sample]]:
+        """Compose galaxies with sides as shares of the input: canvas, boxes (N, 4) not clipped, frames they are of."""
         canvas = self._ground(rng)
         if rng.random() < 0.5:
             self._distract(rng, canvas, int(rng.integers(1, 4)))
         boxes = np.zeros((0, 4), np.float32)
+        samples: list[Sample] = []
         for _ in range(count):
-            cutout = self._cutout(rng)
-            if cutout is None:
+            drawn = self._cutout(rng)
+            if drawn is None:
                 continue
-            wanted = np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1])))
+            cutout, sample = drawn
+            wanted = self.size * np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1])))
             scale = min(1.4, wanted / max(cutout.box[2:] - cutout.box[:2]))
             angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
             stretch = np.diag(np.exp(rng.uniform(-0.08, 0.08, 2))) * scale
@@ -267,11 +291,13 @@ class SceneMaker:
                 continue  # galaxies on top of one another have no separate boxes
             gain = 1.0 if cutout.light.max() < 90 else np.exp(rng.uniform(np.log(0.45), np.log(1.2)))
             boxes = np.concatenate([boxes, paste(canvas, cutout, centre, matrix, gain)[None]])
-        seen, cut = clip_boxes(boxes, self.size, self.size, 0.4)
-        return canvas, seen, cut
+            samples.append(sample)
+        return canvas, boxes, samples
 
     def _composed(self, rng: Rng) -> tuple[np.ndarray, ...]:
-        return self._compose(rng, int(rng.integers(1, 7)), (0.04 * self.size, 0.8 * self.size))
+        canvas, boxes, _ = self._compose(rng, int(rng.integers(1, 7)), COMPOSED)
+        return canvas, *clip_boxes(boxes, self.size, self.size, SEEN)
 
     def _deep_field(self, rng: Rng) -> tuple[np.ndarray, ...]:
-        return self._compose(rng, int(rng.integers(8, 40)), (0.018 * self.size, 0.16 * self.size))
+        canvas, boxes, _ = self._compose(rng, int(rng.integers(8, 40)), DEEP_FIELD)
+        return canvas, *clip_boxes(boxes, self.size, self.size, SEEN)

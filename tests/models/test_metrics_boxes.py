@@ -5,7 +5,14 @@ import sys
 
 import numpy as np
 import pytest
-from galaxy_edge.models.metrics import DetectionTruth, detection_metrics, operating_threshold
+from galaxy_edge.models.metrics import (
+    SIZES,
+    DetectionTruth,
+    detection_metrics,
+    operating_threshold,
+    precision_by_size,
+    verdicts,
+)
 
 NO_BOXES, NO_SCORES = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
@@ -311,3 +318,37 @@ def test_threshold_is_the_best_of_all(seed):
     best = max(map(judged, candidates))
     meets, f1 = judged(operating_threshold(frames, **limits))
     assert meets == best[0] and f1 == pytest.approx(best[1])
+
+
+def test_precision_by_size_is_that_of_frames_with_such_galaxies_only():
+    # A size's score may hang on its own galaxies only: galaxies and detections of other sizes are ignored.
+    rng = np.random.default_rng(3)
+    sides = {"under 16 px": 10, "16 to 32 px": 24, "32 to 96 px": 60, "over 96 px": 150}
+    assert sides.keys() == SIZES.keys()
+    mixed, alone = [], {name: [] for name in SIZES}
+    for name, side in sides.items():
+        for _ in range(6):
+            corner = rng.uniform(0, 400, 2)
+            true = np.array([[*corner, *(corner + side)]])
+            found = true + rng.uniform(-0.3, 0.3, 4) * side * rng.integers(0, 2)
+            frame = (DetectionTruth(true), found, rng.random(1))
+            mixed.append(frame)
+            alone[name].append(frame)
+    by_size = precision_by_size(mixed)
+    for name, frames in alone.items():
+        if all(low**2 <= np.prod(found[0, 2:] - found[0, :2]) <= high**2
+               for _, found, _ in frames for low, high in [SIZES[name]]):
+            assert by_size[name] == pytest.approx(naive_average_precision(frames, 0.5), abs=1e-9)
+    assert precision_by_size(alone["over 96 px"])["under 16 px"] is None
+    assert precision_by_size([(DetectionTruth(negative=True), NO_BOXES, NO_SCORES)]) == dict.fromkeys(SIZES)
+
+
+def test_verdicts_are_those_that_precision_is_counted_from():
+    frames = [
+        (DetectionTruth(boxes([0, 0, 10, 10]), boxes([50, 50, 90, 90])),
+         boxes([1, 0, 10, 10], [0, 1, 10, 10], [55, 55, 60, 60]), scores(0.9, 0.8, 0.7)),
+        (DetectionTruth(negative=True), boxes([0, 0, 5, 5]), scores(0.6)),
+    ]
+    found, judged, in_negative = verdicts(frames)
+    assert found.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
+    assert judged.tolist() == [1, 0, -1, 0] and in_negative.tolist() == [False, False, False, True]

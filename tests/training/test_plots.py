@@ -27,8 +27,8 @@ from galaxy_edge.training.plots import (
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
     """Draw with a function; check the file, and return the figure's axes. A warning is an error."""
-    figures, write = [], plots._write
-    monkeypatch.setattr(plots, "_write", lambda figure, path: (figures.append(figure), write(figure, path)))
+    figures, write = [], plots.write_figure
+    monkeypatch.setattr(plots, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
 
     def draw(function, *arguments, **named):
         path = tmp_path / "new" / "figure.png"

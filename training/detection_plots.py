@@ -1,0 +1,61 @@
+"""Figures of a detector, as PNG: what its score means. Style and writing are those of `plots`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .plots import BLUE, GREEN, GREY, ORANGE, RED, PlotError, label_axes, new_figure, write_figure
+
+
+def score_curves(levels: Sequence[Mapping[str, Any]], threshold: float, path: Path) -> None:
+    """Draw precision against recall, and beside it precision, recall and false alarms over the score.
+
+    Args:
+        levels: score, precision, recall and fp_per_frame (0 and up), each of the last three None where not defined.
+        threshold: the operating threshold, marked.
+    """
+    figure = new_figure(10.4, 3.8)
+    left, right = figure.subplots(1, 2)
+    both = [row for row in levels if row["precision"] is not None and row["recall"] is not None]
+    left.plot([row["recall"] for row in both], [row["precision"] for row in both], color=BLUE, marker="o", markersize=3)
+    if both:
+        chosen = min(both, key=lambda row: abs(row["score"] - threshold))
+        left.plot(chosen["recall"], chosen["precision"], "D", color=RED, markersize=8, linestyle="none",
+                  label=f"at score {chosen['score']:.2f}")
+        left.legend(frameon=False, loc="lower left")
+    label_axes(left, "recall", "precision")
+    left.set(xlim=(0, 1.01), ylim=(0, 1.01))
+    lines = (("precision", BLUE, "-"), ("recall", GREEN, "-."), ("fp_per_frame", ORANGE, "--"))
+    for key, colour, style in lines:
+        known = [row for row in levels if row[key] is not None]
+        name = "false detections a frame without galaxies" if key == "fp_per_frame" else key
+        right.plot([row["score"] for row in known], [row[key] for row in known], style, color=colour, label=name)
+    right.axvline(threshold, color=GREY, linewidth=1, linestyle=":", label=f"threshold {threshold:.2f}")
+    label_axes(right, "score", "")
+    right.set(xlim=(0, 1), ylim=(0, 1.01))
+    right.legend(frameon=False, fontsize=8)
+    write_figure(figure, path)
+
+
+def score_calibration(bins: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Draw the share of detections that are right against their score.
+
+    Args:
+        bins: score (mean), right (0..1) and detections (count) of each bin.
+    """
+    if not bins:
+        raise PlotError(f"{path.name}: nothing was detected")
+    figure = new_figure(5.4, 6.2)
+    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect")
+    scores = [row["score"] for row in bins]
+    upper.plot(scores, [row["right"] for row in bins], color=BLUE, marker="o", clip_on=False, label="detections")
+    label_axes(upper, "", "share right")
+    upper.set(xlim=(0, 1), ylim=(0, 1))
+    upper.legend(frameon=False, loc="upper left")
+    lower.bar(scores, [row["detections"] for row in bins], width=0.06, color=BLUE)
+    label_axes(lower, "score", "detections")
+    lower.set_yscale("log")
+    write_figure(figure, path)
