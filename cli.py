@@ -153,15 +153,25 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 @_training_options
 @click.option("--images", type=click.IntRange(min=1), help="Scenes an epoch; default: the recipe's.")
 @click.option("--weights", type=FILE, help="Pretrained MobileNetV2 weights (.npz) for the backbone; default: random.")
+@click.option("--preset", type=click.Choice(["small", "stock", "efficientdet"]), default="small", show_default=True,
+              help="Ours, SSD MobileNetV2 FPNLite 320, or EfficientDet-Lite0; options below change it.")
+@click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
+@click.option("--width", type=float, help="Share of MobileNetV2's channels, e.g. 0.1 to 1.0.")
+@click.option("--fpn-filters", type=click.IntRange(min=1), help="Channels of pyramid and head.")
+@click.option("--head-convs", type=click.IntRange(min=1), help="Convolutions of the head before its last.")
+@click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid: its stride is 2 to that.")
+@click.option("--max-level", type=click.IntRange(2, 7), help="Last level of the pyramid.")
 def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
-                   images: int | None, weights: Path | None) -> None:
-    """Train the SSD MobileNetV2 that finds galaxies."""
+                   images: int | None, preset: str, **options: Any) -> None:
+    """Train a network that finds galaxies; by default the SSD MobileNetV2 that is shipped."""
     need("official", "detector")
-    from .training.detector import DetectorSettings, train
+    from .training.detector import train
+    from .training.detector_settings import PRESETS, DetectorSettings
     from .training.progress import show_training
 
+    given = {name: value for name, value in options.items() if value is not None}
     settings = _settings(
-        DetectorSettings, seed=seed, threads=threads, epochs=epochs, images_per_epoch=images, weights=weights
+        DetectorSettings, seed=seed, threads=threads, epochs=epochs, images_per_epoch=images, **PRESETS[preset] | given
     )
     show_training(lambda report: train(data, out, settings, resume, report), out)
 

@@ -1,12 +1,10 @@
-"""Train the galaxy detector, SSD MobileNetV2 FPNLite, and write its run folder."""
+"""Train a galaxy detector and write its run folder."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,77 +15,11 @@ from ..models.decode import anchor_grid
 from . import ssd
 from .data import DataError, read_set
 from .detector_data import Batches, split
+from .detector_settings import DetectorSettings
 from .evaluation import calibration_set, evaluation_set, score
 from .learner import Learner
 from .run import Run
 from .scenes import SceneMaker
-
-
-@dataclass(frozen=True)
-class DetectorSettings:
-    """How a detector is built and trained.
-
-    Attributes:
-        seed: of weights, split and scenes.
-        size: side of the input in pixels, a multiple of ``2**max_level``; width: share of MobileNetV2's channels.
-        fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
-        min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
-        batch, epochs, images_per_epoch: scenes a step, epochs, scenes an epoch.
-        learning_rate: its peak, after a warm-up and before a cosine to 0; weight_decay: of kernels only (AdamW).
-        ema: decay of the averaged weights, a step.
-        threads: of the arithmetic; it may change when a run is resumed, as `epochs` may.
-        weights: npz of a folded MobileNetV2 of this width to begin with, or None for random weights.
-    """
-
-    seed: int = 1
-    size: int = 256
-    width: float = 0.5
-    fpn_filters: int = 64
-    head_convs: int = 2
-    min_level: int = 3
-    max_level: int = 7
-    anchor_size: float = 2.0
-    scales_per_octave: int = 2
-    aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
-    batch: int = 16
-    epochs: int = 30
-    images_per_epoch: int = 1600
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    ema: float = 0.998
-    threads: int = 2
-    weights: Path | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("size", "fpn_filters", "head_convs", "scales_per_octave", "batch", "epochs", "threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 2 <= self.min_level <= self.max_level:
-            raise ValueError(f"levels must be 2 <= min_level <= max_level, not {self.min_level} and {self.max_level}")
-        if self.size % 2**self.max_level:
-            raise ValueError(f"size must be a multiple of {2**self.max_level} (2**max_level), not {self.size}")
-        if self.images_per_epoch < self.batch:
-            raise ValueError(f"images_per_epoch ({self.images_per_epoch}) must be at least one batch ({self.batch})")
-        if not 0 < self.width <= 2:
-            raise ValueError(f"width must be over 0 and at most 2, not {self.width}")
-        if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.anchor_size > 0):
-            raise ValueError("learning_rate and anchor_size must be over 0, weight_decay at least 0")
-        if not 0 <= self.ema < 1:
-            raise ValueError(f"ema must be in 0..1, not {self.ema}")
-        if not self.aspect_ratios or min(self.aspect_ratios) <= 0:
-            raise ValueError(f"aspect_ratios must be over 0, not {self.aspect_ratios}")
-
-    @property
-    def grid(self) -> dict[str, Any]:
-        """The keyword arguments of the anchor grid, without the input's size."""
-        names = ("min_level", "max_level", "anchor_size", "scales_per_octave")
-        return {name: getattr(self, name) for name in names} | {"aspect_ratios": list(self.aspect_ratios)}
-
-    def plain(self) -> dict[str, Any]:
-        """The settings as plain values; of the weights only the file's name."""
-        values = dataclasses.asdict(self)
-        weights = self.weights.name if self.weights else None
-        return values | {"aspect_ratios": list(self.aspect_ratios), "weights": weights}
 
 
 def _set_threads(threads: int) -> None:
@@ -132,9 +64,7 @@ def train(
     evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)
-    model = ssd.build_network(
-        settings.size, settings.width, settings.fpn_filters, settings.head_convs, **settings.grid
-    )
+    model = ssd.build_network(settings)
     learner = Learner(model, settings.weight_decay)
     checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoints), max_to_keep=2)
     if checkpoints.latest_checkpoint:

@@ -1,16 +1,19 @@
-"""The detector's network: SSD MobileNetV2 FPNLite, built from tf-models-official (``official.vision``).
+"""The detector's networks, built from tf-models-official (``official.vision``).
 
-MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381), a feature pyramid of separable convolutions (Lin et al. 2017,
-arXiv:1612.03144) and a separable head shared by its levels, one class, one logit an anchor.
+SSD: MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) and a feature pyramid of separable convolutions (Lin et al.
+2017, arXiv:1612.03144). EfficientDet: EfficientNet (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excite, and
+`bifpn`. Both: a separable head shared by the levels, one class, one logit an anchor.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from .bifpn import bifpn
+from .detector_settings import DetectorSettings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -29,46 +32,44 @@ def _tensorflow() -> Any:
     return tf
 
 
-def build_network(
-    size: int, width: float, fpn_filters: int, head_convs: int, min_level: int, max_level: int,
-    anchor_size: float, scales_per_octave: int, aspect_ratios: Sequence[float],
-) -> Any:
+def build_network(settings: DetectorSettings) -> Any:
     """Build the network with random weights.
-
-    Args:
-        size: side of the square input in pixels, a multiple of ``2**max_level``.
-        width: share of MobileNetV2's channels (alpha).
-        fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
-        min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
 
     Returns:
         the official RetinaNet model; call it through `raw_outputs`.
     """
     tf = _tensorflow()
     import tf_keras
-    from official.vision.configs import backbones, common, decoders, retinanet
+    from official.vision.configs import common, decoders, retinanet
     from official.vision.modeling import factory
+    from official.vision.modeling.backbones.efficientnet import EfficientNet
     from official.vision.modeling.backbones.mobilenet import MobileNet
 
+    size, filters = settings.size, settings.fpn_filters
     config = retinanet.RetinaNet(
-        num_classes=1, input_size=[size, size, 3], min_level=min_level, max_level=max_level,
+        num_classes=1, input_size=[size, size, 3], min_level=settings.min_level, max_level=settings.max_level,
         anchor=retinanet.Anchor(
-            num_scales=scales_per_octave, aspect_ratios=list(aspect_ratios), anchor_size=anchor_size
+            num_scales=settings.scales_per_octave, aspect_ratios=list(settings.aspect_ratios),
+            anchor_size=settings.anchor_size,
         ),
-        backbone=backbones.Backbone(type="mobilenet"),
         decoder=decoders.Decoder(
-            type="fpn", fpn=decoders.FPN(num_filters=fpn_filters, use_separable_conv=True, use_keras_layer=True)
+            type="fpn", fpn=decoders.FPN(num_filters=filters, use_separable_conv=True, use_keras_layer=True)
         ),
         head=retinanet.RetinaNetHead(
-            num_convs=head_convs, num_filters=fpn_filters, use_separable_conv=True, share_level_convs=True
+            num_convs=settings.head_convs, num_filters=filters, use_separable_conv=True, share_level_convs=True
         ),
         # Short runs need quickly moving statistics: at the usual 0.99 they lag behind the weights.
         norm_activation=common.NormActivation(activation="relu6", use_sync_bn=False, norm_momentum=0.9),
     )
-    specs = tf_keras.layers.InputSpec(shape=[None, size, size, 3])
-    # Multiples of 4 as in the published MobileNetV2 0.5 of slim, whose weights are loaded; the default is 8.
-    backbone = MobileNet("MobileNetV2", width, specs, norm_momentum=0.9, divisible_by=4)
-    model = factory.build_retinanet(specs, config, backbone=backbone)
+    specs, pyramid = tf_keras.layers.InputSpec(shape=[None, size, size, 3]), None
+    if settings.architecture == "ssd":
+        # Multiples of 4 as in the published MobileNetV2 0.5 of slim, whose weights are loaded; the default is 8.
+        backbone = MobileNet("MobileNetV2", settings.width, specs, norm_momentum=0.9, divisible_by=4)
+    else:
+        backbone = EfficientNet("b0", specs, se_ratio=0.0, activation="relu6", norm_momentum=0.9)
+        shapes = {level: tuple(backbone.output_specs[level][1:]) for level in map(str, range(settings.min_level, 6))}
+        pyramid = bifpn(shapes, settings.max_level, filters, settings.repeats)
+    model = factory.build_retinanet(specs, config, backbone=backbone, decoder=pyramid)
     raw_outputs(model, tf.zeros([1, size, size, 3]), training=False)
     return model
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid
 from galaxy_edge.training.data import read_set
-from galaxy_edge.training.detector import DetectorSettings, train
+from galaxy_edge.training.detector import train
 from galaxy_edge.training.detector_data import Batches, split
+from galaxy_edge.training.detector_settings import PRESETS, DetectorSettings
 from galaxy_edge.training.run import RunError
 from galaxy_edge.training.scenes import SceneMaker
 from small_sets import make_sets
@@ -21,7 +22,9 @@ SMALL = DetectorSettings(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"size": 250}, "multiple of 128"),
+        ({"size": 250}, "multiple of 32"),
+        ({"architecture": "yolo"}, "ssd or efficientdet"),
+        ({"repeats": 0}, "repeats"),
         ({"batch": 0}, "batch must be at least 1"),
         ({"min_level": 6, "max_level": 5}, "min_level <= max_level"),
         ({"images_per_epoch": 3}, "at least one batch"),
@@ -40,6 +43,11 @@ def test_settings_are_recorded_without_paths(tmp_path):
     values = DetectorSettings(weights=tmp_path / "start.npz").plain()
     assert json.loads(json.dumps(values)) == values
     assert values["weights"] == "start.npz"
+
+
+def test_presets_are_settings():
+    for name, preset in PRESETS.items():
+        assert DetectorSettings(**preset).plain().items() >= preset.items(), name
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +92,7 @@ def network():
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from galaxy_edge.training import ssd
 
-    return ssd.build_network(64, 0.5, 16, 1, 3, 5, 2.0, 2, (1.0, 2.0, 0.5))
+    return ssd.build_network(DetectorSettings(size=64, width=0.5, fpn_filters=16, head_convs=1, max_level=5))
 
 
 @pytest.mark.slow
@@ -161,3 +169,21 @@ def test_a_run_is_whole_and_resumes(sets, tmp_path):
     answer = predict(image=tf.constant(evaluation["images"][:1], tf.float32))
     anchors = len(anchor_grid(64, 64, **SMALL.grid))
     assert answer["boxes"].shape == (1, anchors, 4) and answer["scores"].shape == (1, anchors)
+
+
+@pytest.mark.slow
+def test_an_efficientdet_gives_an_answer_an_anchor_where_sides_are_rounded_up():
+    # 96 pixels are 3 cells at level 5 and 2 at level 6, of which one is half outside.
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    from galaxy_edge.training import ssd
+
+    settings = DetectorSettings(
+        architecture="efficientdet", size=96, fpn_filters=16, head_convs=1, repeats=2, max_level=6, scales_per_octave=1
+    )
+    model = ssd.build_network(settings)
+    images = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 3)).astype(np.float32)
+    deltas, logits = ssd.raw_outputs(model, images, training=False)
+    anchors = len(anchor_grid(96, 96, **settings.grid))
+    assert anchors == 3 * (12 * 12 + 6 * 6 + 3 * 3 + 2 * 2)
+    assert deltas.shape == (2, anchors, 4) and logits.shape == (2, anchors)
+    assert not any("se" in part.name.split("_") for part in model.submodules if hasattr(part, "name"))

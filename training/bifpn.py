@@ -1,0 +1,57 @@
+"""The feature pyramid of EfficientDet-Lite: BiFPN with plain sums (Tan et al. 2020, arXiv:1911.09070).
+
+The Lite networks leave out what an integer accelerator lacks: squeeze-and-excite, swish, learnt weights of the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def bifpn(shapes: Mapping[str, tuple[int, int, int]], max_level: int, filters: int, repeats: int) -> Any:
+    """Build the pyramid.
+
+    Args:
+        shapes: level -> (height, width, channels) of the backbone's features, without gaps.
+        max_level: last level put out; levels past the backbone's last come from it by pooling.
+        filters: channels of every level put out.
+        repeats: how often the features go down the pyramid and up again.
+
+    Returns:
+        tf_keras model from the backbone's features, a dict by level, to a dict with every level to `max_level`.
+    """
+    import tf_keras
+    from tf_keras import layers
+
+    def normalise(x: Any) -> Any:
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-3)(x)
+
+    def merge(*features: Any) -> Any:
+        x = layers.ReLU(6.0)(layers.Add()(list(features)))
+        return normalise(layers.SeparableConv2D(filters, 3, padding="same")(x))
+
+    def enlarge(x: Any, like: Any) -> Any:
+        # The larger level may have an odd side, which the smaller one was rounded up from.
+        x = layers.UpSampling2D(2)(x)
+        excess = tuple((0, x.shape[axis] - like.shape[axis]) for axis in (1, 2))
+        return layers.Cropping2D(excess)(x) if any(more for _, more in excess) else x
+
+    def shrink(x: Any) -> Any:
+        return layers.MaxPooling2D(3, 2, padding="same")(x)
+
+    inputs = {level: tf_keras.Input(shape) for level, shape in shapes.items()}
+    order = sorted(inputs, key=int)
+    levels = [normalise(layers.Conv2D(filters, 1)(inputs[level])) for level in order]
+    while int(order[0]) + len(levels) <= max_level:
+        levels.append(shrink(levels[-1]))
+    for _ in range(repeats):
+        down = [levels[-1]]
+        for level in levels[-2::-1]:
+            down.insert(0, merge(level, enlarge(down[0], level)))
+        up = [down[0]]
+        for number in range(1, len(levels)):
+            whole = (levels[number], down[number]) if number < len(levels) - 1 else (levels[number],)
+            up.append(merge(*whole, shrink(up[-1])))
+        levels = up
+    return tf_keras.Model(inputs, {str(int(order[0]) + number): level for number, level in enumerate(levels)})
