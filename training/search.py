@@ -29,7 +29,7 @@ from ..errors import UserError
 from ..models.labels import CLASSES
 from .front import curve_of, points, write_trials
 from .search_store import Limits, Presence, SearchError, distributions, locked, open_study, sampler
-from .small_network import SPACE, SmallNetwork, cost, from_choice
+from .small_network import SPACE, START, SmallNetwork, cost, from_choice
 
 if TYPE_CHECKING:
     import optuna
@@ -94,6 +94,9 @@ def run_worker(objective: Objective, storage: Path, trials: int, seed: int = 1, 
         return limits.allow(price.macs, price.int8_bytes)
 
     study = open_study(storage, agreed)
+    with locked(storage / "turn"):
+        if trials and not study.get_trials(deepcopy=False) and fits(START):
+            study.enqueue_trial(START)
     done = 0
     with Presence(storage) as presence:
         while True:

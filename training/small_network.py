@@ -53,6 +53,16 @@ SPACE: dict[str, Sequence[Any]] = {
 """What the search may choose: a range is ordered, a tuple is not."""
 
 
+START: dict[str, Any] = {
+    "size": 69, "stem_channels": 16, "stem_kernel": 5, "stem_stride": 2,
+    "stage1_width": 24, "stage1_depth": 1, "stage1_kernel": 3, "stage1_kind": "plain",
+    "stage2_width": 64, "stage2_depth": 2, "stage2_kernel": 3, "stage2_kind": "mixed",
+    "stage3_width": 128, "stage3_depth": 1, "stage3_kernel": 3, "stage3_kind": "separable",
+    "pooling": "average", "dense": 0, "dropout_percent": 20,
+}
+"""Where a search begins: a design found by hand, the nearest of the space to the network that was shipped first."""
+
+
 def from_choice(choice: Mapping[str, Any]) -> SmallNetwork:
     """Make a network of one value for every name in `SPACE`."""
     stages = (Stage(*(choice[f"stage{number}_{name}"] for name in ("width", "depth", "kernel", "kind")))
