@@ -87,8 +87,24 @@ def _noise(rng: Rng, height: int, width: int) -> np.ndarray:
     return _NOISE[0][y : y + height, x : x + width]
 
 
+def _restretch(rng: Rng, x: np.ndarray) -> np.ndarray:
+    """Undo a picture's stretch and give it another one, or nearly none as a raw frame has: levels (H, W, 3) float32."""
+    light = np.sinh(4.0 * x / 255) / np.sinh(4.0)  # as if the picture had been stretched by an arcsinh
+    softening = np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
+    stretched = np.arcsinh(light / softening) / np.arcsinh(1 / softening)  # Lupton et al. 2004, PASP 116, 133
+    return (255 * stretched).astype(np.float32)
+
+
+def _vignette(rng: Rng, height: int, width: int) -> np.ndarray:
+    """Draw the fall of light towards the corners: (H, W, 1) float32, 1 in the middle, at least 0.4."""
+    x = (np.arange(width, dtype=np.float32) - rng.uniform(0.4, 0.6) * width) / width
+    y = (np.arange(height, dtype=np.float32) - rng.uniform(0.4, 0.6) * height) / height
+    depth = rng.uniform(0.1, 1.0)
+    return (1 - depth * np.minimum(x[None, :] ** 2 + y[:, None] ** 2, 0.6))[..., None].astype(np.float32)
+
+
 def camera(rng: Rng, image: np.ndarray) -> np.ndarray:
-    """Change gain, gamma, colours, sky level, seeing and noise; now and then a trail, hot pixels, a grey camera.
+    """Change gain, stretch, colours, sky level, seeing and noise; now and then a trail, hot pixels, a grey camera.
 
     Args:
         image: (H, W, 3) uint8 or float32 levels, at most 1024 on a side.
@@ -104,9 +120,14 @@ def camera(rng: Rng, image: np.ndarray) -> np.ndarray:
         x = np.repeat((x @ np.array([0.3, 0.5, 0.2], np.float32))[..., None], 3, axis=2)
     elif rng.random() < 0.1:
         x = x[..., ::-1]
-    if rng.random() < 0.5:
-        x = 255 * (np.maximum(x, 0) / 255) ** np.float32(np.exp(rng.normal(0, 0.22)))
+    draw = rng.random()
+    if draw < 0.5:
+        x = 255 * (x / 255) ** np.float32(np.exp(rng.normal(0, 0.22)))
+    elif draw < 0.6:
+        x = _restretch(rng, x)
     x = x * np.float32(np.exp(rng.normal(0, 0.2))) * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
+    if rng.random() < 0.15:
+        x = x * _vignette(rng, height, width)
     if rng.random() < 0.5:
         x += np.float32(rng.uniform(-8, 25)) + rng.normal(0, 2, 3).astype(np.float32)
     if rng.random() < 0.2:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid, decode_boxes
+from galaxy_edge.training import augment
 from galaxy_edge.training.augment import camera, saturated_star, small_stars, turn
 from galaxy_edge.training.cutouts import Cutout, cut_out, neighbours, paste, segment
 from galaxy_edge.training.data import DataError, read_set
@@ -127,6 +128,24 @@ def test_camera_and_stars_keep_shape_and_range():
         result = camera(rng, canvas)
         assert result.shape == (96, 96, 3) and result.dtype == np.uint8
         assert np.isfinite(canvas).all() and canvas.max() > 12
+
+
+def test_stretches_keep_the_order_of_levels_and_both_ends():
+    # What was brighter stays brighter: a stretch shows more or less of the faint light, it does not invent any.
+    levels = np.linspace(0, 255, 50, dtype=np.float32)
+    middles = []
+    for seed in range(30):
+        stretched = augment._restretch(np.random.default_rng(seed), levels)
+        assert (np.diff(stretched) > 0).all() and stretched[[0, -1]] == pytest.approx([0, 255], abs=1e-3)
+        middles.append(stretched[12])
+    assert min(middles) < levels[12] < max(middles)
+
+
+def test_vignettes_darken_towards_the_corners():
+    for seed in range(30):
+        fall = augment._vignette(np.random.default_rng(seed), 60, 80)[..., 0]
+        corners = fall[[0, 0, -1, -1], [0, -1, 0, -1]]
+        assert fall.max() <= 1 and fall.min() >= 0.4 and corners.max() < fall[30, 40]
 
 
 ANCHORS = anchor_grid(128, 128, 3, 7, 2.0, 2, (1.0, 2.0, 0.5))
