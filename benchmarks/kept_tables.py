@@ -86,8 +86,8 @@ def _folds(found: dict[str, Any]) -> str:
 
 
 def _search(found: dict[str, Any]) -> str:
-    about = (f"The front: {len(found['front'])} of {found['trials']} trials ({found['pruned']} of them given up early) "
-             "that no other beats in both macro F1 on validation and cost.")
+    about = (f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs "
+             f"({found['pruned']} of them given up early) that no other beats in both macro F1 on validation and cost.")
     return f"{about}\n\n{front.table(found['front'])}"
 
 
@@ -96,6 +96,7 @@ def _cut_search(whole: dict[str, Any]) -> dict[str, Any]:
     chosen = sorted((one for one in trials if one["number"] in numbers), key=lambda one: int(one["macs"]))
     return {
         "trials": len(trials),
+        "epochs": whole["agreed"]["about"]["epochs"],
         "pruned": sum(one["state"] == "pruned" for one in trials),
         "front": [{key: value for key, value in one.items() if key != "curve"} for one in chosen],
     }

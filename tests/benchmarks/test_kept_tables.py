@@ -34,9 +34,9 @@ FOUND = {
                            "pairs_used": 5, "p": 0.0625, "smallest_p": 0.0625}},
     }, ["| f1 | 0.500 ± 0.010 | 0.600 ± 0.020 | +0.100 | 0.0625 |", "Read it so.", "5 folds, 1 time, at most 12"]),
     "search": ("trials.json", {
-        "agreed": {}, "front": [3, 1],
+        "agreed": {"about": {"epochs": 12}}, "front": [3, 1],
         "trials": [point(1, 0.7, 5_000_000), point(2, None, 9_000_000), point(3, 0.6, 2_500_000)],
-    }, ["2 of 3 trials (1 of them given up early)", "| 3 | 0.600 | 2.50 M |", "| 1 | 0.700 | 5.00 M |"]),
+    }, ["2 of 3 trials of 12 epochs (1 of them given up early)", "| 3 | 0.600 | 2.50 M |", "| 1 | 0.700 | 5.00 M |"]),
     "report-search": ("trials.json", {"trials": [
         {"trial": 0, "values": {"dense": 64, "dropout": 0.2}, "accuracy": 0.625, "macro_f1": 0.5, "macs": 30_000_000,
          "parameters": 400_000},
