@@ -1,4 +1,4 @@
-"""What takes minutes to compute and is needed again: features of a frozen network, groups of duplicates."""
+"""What takes minutes to compute and is needed again: frozen features, groups of duplicates, opinions of teachers."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..models.decode import softmax
+from .cache import kept, key_of
 from .fit import forward
 from .pictures import PictureSet
 from .run import RunError, read_record
@@ -28,6 +29,14 @@ def opinion(run: Path, images: np.ndarray, softening: float = 1.0) -> np.ndarray
     """Average a run's probabilities (N, C) over the eight orientations of pictures (N, S, S, 3) uint8 of its size."""
     look, temperature = forward(load_model(run)), read_record(run)["model"]["decode"]["temperature"]
     return np.mean([softmax(look(some), temperature * softening) for some in turned(images)], axis=0)
+
+
+def _kept_opinion(run: Path, pictures: PictureSet) -> np.ndarray:
+    """Give a run's softened opinion; it is kept, for a large teacher takes minutes and has several pupils."""
+    model = read_record(run)["model"]
+    side, temperature = model["input"]["width"], model["decode"]["temperature"]
+    key = key_of(pictures.ids, pictures.margin, side, temperature, SOFTENING, network=load_model(run))
+    return kept("opinion", key, lambda: opinion(run, pictures.images(side), SOFTENING))
 
 
 def opinions(runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any]) -> np.ndarray:
@@ -52,7 +61,7 @@ def opinions(runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any]) 
             raise RunError(f"{run} was trained on another split: it may have seen the pictures its pupil is judged on")
         if tuple(record["model"]["classes"]) != pictures.classes:
             raise RunError(f"{run} names other classes")
-        total += opinion(run, pictures.images(record["model"]["input"]["width"]), SOFTENING)
+        total += _kept_opinion(run, pictures)
     allowed = (total + 1e-9) * pictures.targets()
     coarse = pictures.labels < 0
     total[coarse] = allowed[coarse]

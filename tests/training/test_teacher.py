@@ -127,3 +127,16 @@ def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
     with pytest.raises(RunError, match="another split"):
         fit_parts(recipe, replace(parts, record={"hash": "c" * 64}), tmp_path / "other", teacher=[tmp_path / "teacher"])
     assert not (tmp_path / "other").exists()
+
+
+def test_an_opinion_is_asked_for_once(tmp_path, monkeypatch):
+    pictures = some_pictures([0, 1, 2, 3])
+    write_teacher(tmp_path / "one", 1)
+    write_teacher(tmp_path / "two", 2)
+    first = opinions([tmp_path / "one"], pictures, SPLIT)
+    other = opinions([tmp_path / "two"], pictures, SPLIT)
+    assert np.abs(first - other).max() > 0.01
+    monkeypatch.setattr("galaxy_edge.training.teacher.opinion", None)  # nobody is asked again
+    np.testing.assert_array_equal(opinions([tmp_path / "one"], pictures, SPLIT), first)
+    with pytest.raises(TypeError):
+        opinions([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT)
