@@ -20,18 +20,18 @@ types: $(TEST)/ready
 	MYPYPATH=$(TEST)/types $(TEST)/bin/mypy --package galaxy_edge
 
 tests: $(TEST)/ready
-	$(TEST)/bin/python -m pytest
+	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile
 
 # The device install: what a telescope's computer needs, and no more.
 $(DEMO)/ready: pyproject.toml
 	@echo "making the device environment in $(DEMO) (about 300 MB, a minute) ..."
-	$(PYTHON) -m venv --clear $(DEMO)
+	$(PYTHON) -m venv $(DEMO)
 	$(DEMO)/bin/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
 $(TEST)/ready: pyproject.toml constraints/workstation.txt
 	@echo "making the workstation environment in $(TEST) (about 4 GB, some minutes) ..."
-	$(PYTHON) -m venv --clear $(TEST)
+	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints/workstation.txt --editable '.[$(EXTRAS)]'
 	touch $@
 

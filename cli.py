@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
+from .cli_data import data
 from .cli_eval import evaluate
 from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, need, settle_engine
 from .cli_study import explain, study
@@ -161,23 +162,29 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 @click.option("--head-convs", type=click.IntRange(min=1), help="Convolutions of the head before its last.")
 @click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid: its stride is 2 to that.")
 @click.option("--max-level", type=click.IntRange(2, 7), help="Last level of the pyramid.")
+@click.option("--workers", help="host:port of every process that trains, with commas between; the same everywhere.")
+@click.option("--worker-index", type=click.IntRange(min=0), default=0, show_default=True,
+              help="Which of them this one is; 0 is the chief.")
 def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
-                   images: int | None, preset: str, **options: Any) -> None:
+                   images: int | None, preset: str, workers: str | None, worker_index: int, **options: Any) -> None:
     """Train a network that finds galaxies; by default the SSD MobileNetV2 that is shipped."""
     need("official", "detector")
     from .training.detector import train
     from .training.detector_settings import PRESETS, DetectorSettings
     from .training.progress import show_training
+    from .training.workers import Workers
 
     given = {name: value for name, value in options.items() if value is not None}
     settings = _settings(
         DetectorSettings, seed=seed, threads=threads, epochs=epochs, images_per_epoch=images, **PRESETS[preset] | given
     )
-    show_training(lambda report: train(data, out, settings, resume, report), out)
+    together = Workers(tuple(workers.split(",")) if workers else (), worker_index)
+    show_training(lambda report: train(data, out, settings, resume, report, together), together.folder(out))
 
 
 cli.add_command(study)
 cli.add_command(explain)
+cli.add_command(data)
 cli.add_command(evaluate)
 
 

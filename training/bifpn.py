@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def bifpn(shapes: Mapping[str, tuple[int, int, int]], max_level: int, filters: int, repeats: int) -> Any:
+def bifpn(
+    shapes: Mapping[str, tuple[int, int, int]], max_level: int, filters: int, repeats: int, together: bool = False
+) -> Any:
     """Build the pyramid.
 
     Args:
@@ -17,6 +19,7 @@ def bifpn(shapes: Mapping[str, tuple[int, int, int]], max_level: int, filters: i
         max_level: last level put out; levels past the backbone's last come from it by pooling.
         filters: channels of every level put out.
         repeats: how often the features go down the pyramid and up again.
+        together: normalise by the whole batch where it is divided among workers.
 
     Returns:
         tf_keras model from the backbone's features, a dict by level, to a dict with every level to `max_level`.
@@ -25,7 +28,7 @@ def bifpn(shapes: Mapping[str, tuple[int, int, int]], max_level: int, filters: i
     from tf_keras import layers
 
     def normalise(x: Any) -> Any:
-        return layers.BatchNormalization(momentum=0.9, epsilon=1e-3)(x)
+        return layers.BatchNormalization(momentum=0.9, epsilon=1e-3, synchronized=together)(x)
 
     def merge(*features: Any) -> Any:
         x = layers.ReLU(6.0)(layers.Add()(list(features)))

@@ -9,7 +9,8 @@ from __future__ import annotations
 import csv
 import hashlib
 import zipfile
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,10 +19,15 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
-from ..models.labels import class_of_g10
+from ..models.labels import COARSE, GALAXY10, class_of_g10
 
 BOX_COLUMNS = ("uxmin", "uymin", "uxmax", "uymax")
 OLD_BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
+LABELLED = "labelled"
+"""Set name of pictures that a user labelled; as a layout, frames.csv and boxes.csv as `formats` writes them."""
+GALAXIES = frozenset({"galaxy", "galaxies", "elliptical", "irregular", "lenticular", *COARSE, *GALAXY10})
+PARTS = "split.json"
+"""File that says of a folder that what is in it are the parts of a split."""
 SETS = ("efigi", "gz_frames", "deepsky_frames", "lco_messier", "sdss_starfields")
 
 
@@ -52,6 +58,7 @@ class Sample:
         boxes: (N, 4) float32 galaxies in pixels, by the unified rule (90 % of the displayed light).
         ignore: (M, 4) float32 galaxies that count neither for nor against: difficult, or boxed by another rule.
         complete: whether every visible galaxy is boxed; if not, what is found elsewhere in the frame is no error.
+        row, box_rows: what its tables say of the frame and of each box, column by column.
     """
 
     set: str
@@ -64,13 +71,12 @@ class Sample:
     boxes: np.ndarray = field(default_factory=_no_boxes)
     ignore: np.ndarray = field(default_factory=_no_boxes)
     complete: bool = True
+    row: Mapping[str, str] = field(default_factory=dict)
+    box_rows: tuple[Mapping[str, str], ...] = ()
 
     def read_bytes(self) -> bytes:
         """Read the encoded picture."""
-        try:
-            return _open_archive(self.archive).read(self.member)
-        except KeyError:
-            raise DataError(f"{self.archive} has no picture '{self.member}', which its table names") from None
+        return read_member(self.archive, self.member)
 
     def load(self) -> np.ndarray:
         """Decode the picture to (H, W, 3) uint8 RGB."""
@@ -82,6 +88,30 @@ class Sample:
     def digest(self) -> str:
         """Hash the picture's bytes (SHA-256, hex)."""
         return hashlib.sha256(self.read_bytes()).hexdigest()
+
+
+def read_member(archive: Path, member: str) -> bytes:
+    """Read a picture's bytes.
+
+    Args:
+        archive: a zip, a folder, or a TFRecord file.
+        member: its name in there; in a TFRecord file ``@`` and the byte where its record begins.
+
+    Raises:
+        DataError: it is not there, or cannot be read.
+    """
+    try:
+        if archive.is_dir():
+            return (archive / member).read_bytes()
+        if member.startswith("@") and not zipfile.is_zipfile(archive):
+            from .formats.tfrecord import read_picture
+
+            return read_picture(archive, int(member[1:]))
+        return _open_archive(archive).read(member)
+    except (KeyError, FileNotFoundError):
+        raise DataError(f"{archive} has no picture '{member}', which its label names") from None
+    except (OSError, zipfile.BadZipFile, zlib.error) as problem:
+        raise DataError(f"the picture '{member}' in {archive} cannot be read: {problem}") from None
 
 
 @lru_cache(maxsize=32)
@@ -96,10 +126,19 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
 
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+        table = csv.DictReader(stream)
+        try:
+            rows = list(table)
+        except csv.Error as problem:
+            raise DataError(f"{path}, line {table.line_num}: {problem}") from None
+    for row in rows:
+        if None in row or None in row.values():
+            raise DataError(f"{path}: the row of '{next(iter(row.values()))}' has not the columns of its head; is the "
+                            "file cut short?")
+    return rows
 
 
-def _box(row: dict[str, str], columns: Iterable[str]) -> list[float] | None:
+def _box(row: Mapping[str, str], columns: Iterable[str]) -> list[float] | None:
     try:
         box = [float(row[column]) for column in columns]
     except ValueError:
@@ -107,37 +146,52 @@ def _box(row: dict[str, str], columns: Iterable[str]) -> list[float] | None:
     return box if box[2] > box[0] and box[3] > box[1] else None
 
 
-def _split_boxes(rows: Iterable[dict[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+def is_difficult(row: Mapping[str, str]) -> bool:
+    """Tell whether a box's row marks it as one that counts neither for nor against."""
+    return row.get("difficult", "0") == "1" or row["ubox_flag"] not in ("ok", "edge")
+
+
+def split_boxes(rows: Iterable[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarray]:
     """Sort table rows into boxes to find and boxes to ignore."""
     wanted: list[list[float]] = []
     ignored: list[list[float]] = []
     for row in rows:
         unified = _box(row, BOX_COLUMNS)
-        if row.get("difficult", "0") != "1" and row["ubox_flag"] in ("ok", "edge") and unified:
+        if unified and not is_difficult(row):
             wanted.append(unified)
         else:
             ignored.extend(box for box in (unified, _box(row, OLD_BOX_COLUMNS)) if box)
     return np.asarray(wanted, np.float32).reshape(-1, 4), np.asarray(ignored, np.float32).reshape(-1, 4)
 
 
+def class_of(g10: str, share: str = "") -> int:
+    """Give the class, an index into `CLASSES`, of a ``g10`` column; -1 without one, or where few voted for it."""
+    sure = not share or float(share) >= 0.5
+    return class_of_g10(int(g10)) if g10 and sure else -1
+
+
+def is_galaxy(name: str) -> bool:
+    """Tell whether boxes of a class are galaxies to the detector; all others are what it must not take for one."""
+    return name.lower() in GALAXIES
+
+
 def _read_efigi(folder: Path) -> Iterator[Sample]:
     for row in _rows(folder / "labels.csv"):
         yield Sample(
             "efigi", row["file"], folder / "images.zip", row["file"],
-            label=class_of_g10(int(row["g10"])), coarse=row["coarse"], complete=False,
+            label=class_of_g10(int(row["g10"])), coarse=row["coarse"], complete=False, row=row,
         )
 
 
 def _read_gz(folder: Path) -> Iterator[Sample]:
     for row in _rows(folder / "index.csv"):
         tag, member = row["file"].split("/", 1)
-        sure = not row["g10_p"] or float(row["g10_p"]) >= 0.5
         row = dict(row, difficult="0" if row["box_flag"] == "ok" else "1")
-        boxes, ignore = _split_boxes([row])
+        boxes, ignore = split_boxes([row])
         yield Sample(
-            "gz_frames", row["file"], folder / f"{tag}.zip", member,
-            label=class_of_g10(int(row["g10"])) if sure else -1, coarse=row["coarse"],
-            boxes=boxes, ignore=ignore, complete=False,
+            "gz_frames", row["file"], folder / f"{tag}.zip", member, coarse=row["coarse"],
+            label=class_of(row["g10"], row["g10_p"]), boxes=boxes, ignore=ignore, complete=False, row=row,
+            box_rows=(row,),
         )
 
 
@@ -148,10 +202,12 @@ def _read_frames(folder: Path, name: str) -> Iterator[Sample]:
     for row in _rows(folder / "frames.csv"):
         if row["kind"] not in ("galaxy", "negative"):
             continue  # galaxy_unboxed and ambiguous frames can neither be learnt from nor judged
-        boxes, ignore = _split_boxes(boxes_of.get(row["file"], []))
+        rows = boxes_of.get(row["file"], [])
+        boxes, ignore = split_boxes(one for one in rows if is_galaxy(one.get("class", "galaxy")))
         yield Sample(
-            name, row["file"], folder / "images.zip", row["file"], kind=row["kind"],
-            boxes=boxes, ignore=ignore, complete=row.get("boxes_complete", "1") == "1",
+            row.get("set", name), row["file"], folder / "images.zip", row["file"], kind=row["kind"],
+            label=class_of(row.get("g10", ""), row.get("g10_p", "")), coarse=row.get("coarse", ""),
+            boxes=boxes, ignore=ignore, complete=row.get("boxes_complete", "1") == "1", row=row, box_rows=tuple(rows),
         )
 
 
@@ -170,40 +226,66 @@ def set_name(folder: Path) -> str | None:
         return "gz_frames"
     if (folder / "frames.csv").is_file() and (folder / "boxes.csv").is_file():
         with (folder / "frames.csv").open(encoding="utf-8") as stream:
-            return "lco_messier" if "boxes_complete" in stream.readline() else "deepsky_frames"
+            columns = stream.readline().strip().split(",")
+        return LABELLED if "set" in columns else "lco_messier" if "boxes_complete" in columns else "deepsky_frames"
     if (folder / "images.zip").is_file() and not list(folder.glob("*.csv")):
         return "sdss_starfields"
     return None
 
 
 def read_set(folder: Path) -> list[Sample]:
-    """Read a data set's table.
+    """Read a data set.
 
     Args:
-        folder: a data-set folder, or a folder of such folders, whose samples are then read together.
+        folder: a data-set folder in one of the layouts above or in a label format of `formats`, or a folder of such
+            folders, whose samples are then read together.
 
     Raises:
         DataError: the folder does not exist, or holds no set in a known layout, or a table lacks a column.
     """
+    from .formats.samples import format_of, read_samples
+
+    places = set_folders(folder)
+    samples = [sample for place in places for sample in read_table(place)]
+    if places != [folder]:
+        others = [path for path in sorted(folder.iterdir()) if path.is_dir() and path not in places]
+        for place in filter(format_of, others if places else [folder]):
+            samples.extend(read_samples(place))
+    if not samples:
+        raise DataError(f"{folder} holds no data set in a known layout ({', '.join(SETS)}) or label format")
+    return samples
+
+
+def set_folders(folder: Path) -> list[Path]:
+    """Find the folders in a known layout: the folder itself, or those in it.
+
+    Raises:
+        DataError: it is none, or holds the parts of a split, which must not be read together.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder")
+    if (folder / PARTS).is_file():
+        raise DataError(f"{folder} is a split, whose parts are not to be mixed: name one of them, e.g. {folder}/train")
+    if set_name(folder):
+        return [folder]
+    return sorted(path for path in folder.iterdir() if path.is_dir() and set_name(path))
+
+
+def read_table(place: Path) -> list[Sample]:
+    """Read the tables of one data-set folder.
+
+    Raises:
+        DataError: a table lacks a column or cannot be read.
+    """
     readers = {"efigi": _read_efigi, "gz_frames": _read_gz, "sdss_starfields": _read_starfields}
-    samples: list[Sample] = []
-    for place in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        name = set_name(place)
-        if name is None:
-            continue
-        try:
-            samples.extend(readers[name](place) if name in readers else _read_frames(place, name))
-        except KeyError as missing:
-            raise DataError(f"a table in {place} has no column {missing}, which the layout {name} needs") from None
-        except ValueError as problem:
-            raise DataError(f"a table in {place} cannot be read: {problem}") from None
-        if place == folder:
-            break
-    if not samples:
-        raise DataError(f"{folder} holds no data set in a known layout ({', '.join(SETS)})")
-    return samples
+    name = set_name(place)
+    assert name is not None
+    try:
+        return list(readers[name](place) if name in readers else _read_frames(place, name))
+    except KeyError as missing:
+        raise DataError(f"a table in {place} has no column {missing}, which the layout {name} needs") from None
+    except ValueError as problem:
+        raise DataError(f"a table in {place} cannot be read: {problem}") from None
 
 
 def in_share(digest: str, share: float, seed: int) -> bool:

@@ -20,6 +20,9 @@ from .evaluation import calibration_set, evaluation_set, score
 from .learner import Learner
 from .run import Run
 from .scenes import SceneMaker
+from .workers import Workers
+
+ALONE = Workers()
 
 
 def _set_threads(threads: int) -> None:
@@ -33,7 +36,7 @@ def _set_threads(threads: int) -> None:
 
 def train(
     data: Path, out: Path, settings: DetectorSettings, resume: bool = False,
-    report: Callable[[dict[str, Any]], None] | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None, workers: Workers = ALONE,
 ) -> dict[str, Any]:
     """Train a detector.
 
@@ -42,6 +45,8 @@ def train(
         out: the run folder, see `run`.
         resume: go on after the last whole epoch of the run in `out`; the result is as if it had not stopped.
         report: called after every step with epoch, epochs, step, steps and loss.
+        workers: the processes that train together; each calls this with the same arguments but its own index, and
+            each writes a run folder, see `Workers.folder`.
 
     Returns:
         the run's record, as in ``run.json``.
@@ -54,18 +59,20 @@ def train(
         raise DataError(f"{data} holds too few pictures to train a detector on: {record['sets'] or 'none'}")
     if not any(len(sample.boxes) for sample in train_samples):
         raise DataError(f"{data} holds no frame with a usable box to train a detector on")
+    out, part = workers.folder(out), workers.part(settings.batch)
     run = Run(out, "detect", settings.plain(), record, resume)
     _set_threads(settings.threads)
+    strategy = workers.strategy()
     import tensorflow as tf
     import tf_keras
 
     anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-    batches = Batches(SceneMaker(train_samples, settings.size), anchors, settings.batch, settings.seed)
+    batches = Batches(SceneMaker(train_samples, settings.size), anchors, part, settings.seed)
     evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)
-    model = ssd.build_network(settings)
-    learner = Learner(model, settings.weight_decay)
+    with strategy.scope():
+        learner = Learner(ssd.build_network(settings, workers.count > 1), settings.weight_decay)
     checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoints), max_to_keep=2)
     if checkpoints.latest_checkpoint:
         learner.state.restore(checkpoints.latest_checkpoint).expect_partial()
@@ -73,7 +80,7 @@ def train(
         if settings.weights:
             from .pretrained import load_backbone
 
-            some = np.concatenate([batches.make(step)[0] for step in range(-(-48 // settings.batch))])
+            some = np.concatenate([batches.make(step)[0] for step in range(-(-48 // len(part)))])
             load_backbone(learner.model.backbone, settings.weights, some)
         learner.begin_averages()
 
@@ -99,11 +106,12 @@ def train(
     with learner.averaged():
         last = settings.epochs * steps
         # A thousand fresh scenes settle the statistics; a run that was a try is not worth more than it trained on.
-        learner.estimate_statistics(batches.run(last, last + min(last, max(8, 1000 // settings.batch))))
+        learner.estimate_statistics(batches.run(last, last + min(last, max(8, 1000 // len(part)))))
         metrics = score(learner.outputs, evaluation, anchors)
         inputs = calibration_set(batches.maker, train_samples, settings.seed)
         np.savez_compressed(out / "calibration.npz", images=inputs)
-        macs, parameters = ssd.save_network(learner.model, settings.size, out / "saved_model")
+        network = _plain(learner.model, settings, workers)
+        macs, parameters = ssd.save_network(network, settings.size, out / "saved_model")
     description = {
         "input": {"width": settings.size, "height": settings.size},
         "preprocess": {"kind": "letterbox", "fill": 0},
@@ -114,6 +122,16 @@ def train(
         "macs": macs,
     }
     return run.finish(description, metrics)
+
+
+def _plain(model: Any, settings: DetectorSettings, workers: Workers) -> Any:
+    """Give a network whose variables are of this process alone, as the writing of a graph needs them."""
+    if workers.count == 1:
+        return model
+    alone = ssd.build_network(settings)
+    for value, shared in zip(alone.variables, model.variables, strict=True):
+        value.assign(shared.numpy())
+    return alone
 
 
 def _schedule(settings: DetectorSettings, step: int, total: int) -> tuple[np.float32, np.float32]:

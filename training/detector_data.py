@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from .data import RESERVED, Sample, data_hash, in_share
+from .data import LABELLED, RESERVED, Sample, data_hash, in_share
 from .matching import match
 from .scenes import SceneMaker
 
-SETS = ("gz_frames", "deepsky_frames", "sdss_starfields")
-"""What it is trained on. `lco_messier` is left out: its licence forbids it, and it makes a clean test."""
+SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", LABELLED)
+"""What it is trained on; the last is what a user labelled. `lco_messier` is left out: its licence forbids it, and it
+makes a clean test."""
 
 CREDITS = {
     "gz_frames": "Sloan Digital Sky Survey (www.sdss.org); Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016)",
@@ -51,23 +51,21 @@ def split(samples: list[Sample], seed: int) -> tuple[list[Sample], list[Sample],
 
 def _credits(samples: list[Sample]) -> list[str]:
     lines = {CREDITS[sample.set] for sample in samples if sample.set in CREDITS}
-    for table in {sample.archive.parent / "frames.csv" for sample in samples}:
-        used = {sample.file for sample in samples if sample.archive.parent == table.parent}
-        if table.is_file():
-            with table.open(newline="", encoding="utf-8") as stream:
-                lines |= {row["credit"] for row in csv.DictReader(stream) if row["file"] in used and row.get("credit")}
-    return sorted(lines)
+    return sorted(lines | {sample.row["credit"] for sample in samples if sample.row.get("credit")})
 
 
 class Batches:
-    """Training batches by number, made ahead in background threads; batch n is the same however it is reached."""
+    """Training batches by number, made ahead in background threads; batch n is the same however it is reached.
 
-    def __init__(self, maker: SceneMaker, anchors: np.ndarray, batch: int, seed: int) -> None:
-        self.maker, self.anchors, self.batch, self.seed = maker, anchors, batch, seed
+    Of every batch only the scenes at `places` are made: all of them, or a worker's part.
+    """
+
+    def __init__(self, maker: SceneMaker, anchors: np.ndarray, places: range, seed: int) -> None:
+        self.maker, self.anchors, self.places, self.seed = maker, anchors, places, seed
 
     def make(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Make batch `step`: images (B, size, size, 3) uint8, targets (B, N) int8 and deltas (B, N, 4) of `match`."""
-        scenes = [self.maker.draw(np.random.default_rng([self.seed, step, place])) for place in range(self.batch)]
+        scenes = [self.maker.draw(np.random.default_rng([self.seed, step, place])) for place in self.places]
         matched = [match(self.anchors, scene.boxes, scene.ignore) for scene in scenes]
         targets, deltas = zip(*matched, strict=True)
         return np.stack([scene.image for scene in scenes]), np.stack(targets), np.stack(deltas)

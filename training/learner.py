@@ -16,6 +16,9 @@ FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
 class Learner:
     """A network, its optimiser and its averaged weights, which are checkpointed together.
 
+    Made within the scope of a `tf.distribute` strategy it learns in several processes: each takes its part of every
+    batch, and the sums over all parts are those that one process would have.
+
     Args:
         model: from `ssd.build_network`.
         weight_decay: of kernels only (AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101).
@@ -29,10 +32,14 @@ class Learner:
         self.optimizer = tf_keras.optimizers.AdamW(1e-3, weight_decay=weight_decay, global_clipnorm=10.0)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.optimizer.build(self.model.trainable_variables)
-        self.averages = [tf.Variable(value, trainable=False) for value in self.model.variables]
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA  # they are the same everywhere
+        self.averages = [tf.Variable(value, trainable=False, aggregation=first) for value in self.model.variables]
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.step = tf.function(self._step)
-        self.predict = tf.function(lambda images: ssd.raw_outputs(self.model, images, training=False))
+        self.strategy = tf.distribute.get_strategy()
+        self.step = tf.function(self._step_everywhere)
+        self.predict = tf.function(
+            lambda images: self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=False), (images,))
+        )
         self.state = tf.train.Checkpoint(
             model=self.model, optimizer=self.optimizer, averages=self.averages, epoch=self.epoch
         )
@@ -40,7 +47,13 @@ class Learner:
     def begin_averages(self) -> None:
         """Set the averaged weights to the present ones."""
         for average, value in zip(self.averages, self.model.variables, strict=True):
-            average.assign(value)
+            average.assign(value.numpy())
+
+    def _step_everywhere(self, *batch: Any) -> list[Any]:
+        import tensorflow as tf
+
+        losses = self.strategy.run(self._step, batch)
+        return [self.strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None) for loss in losses]
 
     def _step(self, images: Any, target: Any, deltas: Any, rate: Any, decay: Any) -> tuple[Any, Any]:
         import tensorflow as tf
@@ -54,7 +67,8 @@ class Learner:
             chance = tf.sigmoid(logits)
             wrong = positive * (1 - chance) + (1 - positive) * chance
             alpha = positive * FOCAL_ALPHA + (1 - positive) * (1 - FOCAL_ALPHA)
-            number = tf.maximum(tf.reduce_sum(positive), 1.0)
+            everywhere = tf.distribute.get_replica_context().all_reduce("SUM", tf.reduce_sum(positive))
+            number = tf.maximum(everywhere, 1.0)
             class_loss = tf.reduce_sum(counted * alpha * wrong**FOCAL_GAMMA * cross) / number
             error = tf.abs(boxes - deltas)
             huber = tf.where(error < 1, 0.5 * error**2, error - 0.5)
@@ -75,7 +89,7 @@ class Learner:
         """Use the averaged weights inside the block."""
         kept = [value.numpy() for value in self.model.variables]
         for average, value in zip(self.averages, self.model.variables, strict=True):
-            value.assign(average)
+            value.assign(average.numpy())
         try:
             yield
         finally:
@@ -86,8 +100,10 @@ class Learner:
         """Run pictures (n, size, size, 3) uint8 through the network: deltas (n, N, 4) and logits (n, N)."""
         import tensorflow as tf
 
+        own = self.strategy.experimental_local_results
         parts = [self.predict(tf.constant(images[at : at + 25], tf.float32)) for at in range(0, len(images), 25)]
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        deltas, logits = ([own(part[place])[0] for part in parts] for place in (0, 1))
+        return np.concatenate(deltas), np.concatenate(logits)
 
     def estimate_statistics(self, batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
         """Replace the moving statistics, which lag behind averaged weights, by the mean over some batches."""
@@ -97,6 +113,7 @@ class Learner:
         for index, (images, _, _) in enumerate(batches):
             for norm in norms:
                 norm.momentum = index / (index + 1)
-            ssd.raw_outputs(self.model, tf.constant(images, tf.float32), training=True)
+            inputs = tf.constant(images, tf.float32)
+            self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=True), (inputs,))
         for norm in norms:
             norm.momentum = 0.9

@@ -32,8 +32,11 @@ def _tensorflow() -> Any:
     return tf
 
 
-def build_network(settings: DetectorSettings) -> Any:
+def build_network(settings: DetectorSettings, together: bool = False) -> Any:
     """Build the network with random weights.
+
+    Args:
+        together: normalise by the whole batch where it is divided among workers.
 
     Returns:
         the official RetinaNet model; call it through `raw_outputs`.
@@ -59,16 +62,17 @@ def build_network(settings: DetectorSettings) -> Any:
             num_convs=settings.head_convs, num_filters=filters, use_separable_conv=True, share_level_convs=True
         ),
         # Short runs need quickly moving statistics: at the usual 0.99 they lag behind the weights.
-        norm_activation=common.NormActivation(activation="relu6", use_sync_bn=False, norm_momentum=0.9),
+        norm_activation=common.NormActivation(activation="relu6", use_sync_bn=together, norm_momentum=0.9),
     )
+    norm = {"norm_momentum": 0.9, "use_sync_bn": together}
     specs, pyramid = tf_keras.layers.InputSpec(shape=[None, size, size, 3]), None
     if settings.architecture == "ssd":
         # Multiples of 4 as in the published MobileNetV2 0.5 of slim, whose weights are loaded; the default is 8.
-        backbone = MobileNet("MobileNetV2", settings.width, specs, norm_momentum=0.9, divisible_by=4)
+        backbone = MobileNet("MobileNetV2", settings.width, specs, divisible_by=4, **norm)
     else:
-        backbone = EfficientNet("b0", specs, se_ratio=0.0, activation="relu6", norm_momentum=0.9)
+        backbone = EfficientNet("b0", specs, se_ratio=0.0, activation="relu6", **norm)
         shapes = {level: tuple(backbone.output_specs[level][1:]) for level in map(str, range(settings.min_level, 6))}
-        pyramid = bifpn(shapes, settings.max_level, filters, settings.repeats)
+        pyramid = bifpn(shapes, settings.max_level, filters, settings.repeats, together)
     model = factory.build_retinanet(specs, config, backbone=backbone, decoder=pyramid)
     raw_outputs(model, tf.zeros([1, size, size, 3]), training=False)
     return model

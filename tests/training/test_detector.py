@@ -68,7 +68,7 @@ def test_split_is_by_content_and_keeps_shares_apart(sets):
 def test_batches_are_named_by_their_number(sets):
     # So a resumed run sees what it would have seen.
     grid = anchor_grid(64, 64, **SMALL.grid)
-    batches = Batches(SceneMaker(read_set(sets), 64), grid, 4, 1)
+    batches = Batches(SceneMaker(read_set(sets), 64), grid, range(4), 1)
     first = [images for images, _, _ in batches.run(0, 4)]
     again = [images for images, _, _ in batches.run(2, 4)]
     np.testing.assert_array_equal(first[2], again[0])

@@ -1,0 +1,148 @@
+"""Every fault is found, named and told once; a clean set is clean."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import encode, render
+from galaxy_edge.training.data import DataError
+from galaxy_edge.training.formats.check import KINDS, check, remarks
+from galaxy_edge.training.formats.convert import write_labels
+from galaxy_edge.training.formats.labelled import Labelled, gather, refuse
+from small_labels import one_picture
+
+
+def sky(number, width=80, height=60):
+    """A field of stars of its own, without noise that encoding would change."""
+    rng = np.random.default_rng([number, 9])
+    return render([(*rng.uniform(5, (width - 5, height - 5)), rng.uniform(1, 2.5)) for _ in range(14)], width, height)
+
+
+def clean(folder, count=6):
+    """Write pictures of different fields, a box in each, and give the set."""
+    found = []
+    for number in range(count):
+        name = f"{number}.png"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(encode(sky(number)))
+        found.append(Labelled(name, 80, 60, [[10, 10, 30 + number, 40]], ("galaxy",), [False], archive=folder, member=name))
+    return gather("test", found, refuse)
+
+
+def kinds(path, kind=None):
+    return [(one.kind, one.file) for one in check(path, kind)[1]]
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
+def test_a_clean_set_is_clean(tmp_path, kind):
+    write_labels(clean(tmp_path / "p"), tmp_path / "out", kind)
+    labels, found = check(tmp_path / "out")
+    assert found == [] and len(labels.pictures) == 6 and remarks(labels) == []
+
+
+def spoiled(folder, text=lambda text: text, name="2.xml"):
+    path = folder / name
+    path.write_text(text(path.read_text()))
+
+
+@pytest.mark.parametrize("spoil, wanted", [
+    (lambda out: spoiled(out, lambda text: text[:200]), [("unreadable label", "2.xml")]),
+    (lambda out: (out / "2.png").unlink(), [("missing picture", "2.png")]),
+    (lambda out: (out / "2.png").write_bytes(b""), [("broken picture", "2.png")]),
+    (lambda out: (out / "2.png").write_bytes((out / "2.png").read_bytes()[:900]), [("broken picture", "2.png")]),
+    (lambda out: (out / "2.png").write_bytes(encode(sky(50, 81, 60))), [("size differs", "2.png")]),
+    (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>80.5")), [("box outside", "2.png")]),
+    (lambda out: spoiled(out, lambda text: text.replace("<ymin>10", "<ymin>-0.5")), [("box outside", "2.png")]),
+    (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>10")), [("box without area", "2.png")]),
+    (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>-4")), [("box without area", "2.png")]),
+    (lambda out: spoiled(out, lambda text: text.replace("<name>galaxy", "<name>glaxy")), [("unknown class", "2.png")]),
+    (lambda out: (out / "copy.xml").write_text((out / "2.xml").read_text()), [("file name twice", "2.png")]),
+    (lambda out: (out / "4.png").write_bytes((out / "2.png").read_bytes()), [("same picture twice", "4.png")]),
+    (lambda out: (out / "4.png").write_bytes(encode(np.clip(sky(2)[::-1] * 1.1, 0, 255).astype(np.uint8))),
+     [("near duplicate", "4.png")]),
+])
+def test_every_fault_is_found_and_nothing_else(tmp_path, spoil, wanted):
+    write_labels(clean(tmp_path / "p"), tmp_path / "out", "voc")
+    spoil(tmp_path / "out")
+    assert kinds(tmp_path / "out") == wanted
+
+
+def test_a_jpeg_that_is_cut_short_is_broken(tmp_path):
+    # Some decoders return it with a grey bottom.
+    labels = one_picture(tmp_path / "p", [[1, 2, 30, 40]], name="m31.jpg")
+    write_labels(labels, tmp_path / "out", "voc")
+    path = tmp_path / "out" / "m31.jpg"
+    path.write_bytes(path.read_bytes()[:-40])
+    assert kinds(tmp_path / "out") == [("broken picture", "m31.jpg")]
+
+
+def test_all_faults_at_once_in_a_fixed_order(tmp_path):
+    write_labels(clean(tmp_path / "p"), tmp_path / "out", "voc")
+    out = tmp_path / "out"
+    (out / "1.png").unlink()
+    spoiled(out, lambda text: text[:200], "0.xml")
+    spoiled(out, lambda text: text.replace("<xmax>33", "<xmax>99"), "3.xml")
+    found = kinds(out)
+    assert found == [("unreadable label", "0.xml"), ("missing picture", "1.png"), ("box outside", "3.png")]
+    assert [KINDS.index(kind) for kind, _ in found] == sorted(KINDS.index(kind) for kind, _ in found)
+
+
+@pytest.mark.parametrize("second, twice", [
+    ([10.2, 10, 30, 40], True), ([10, 10, 30, 40], True), ([12, 10, 30, 40], False), ([30, 10, 50, 40], False),
+])
+def test_a_box_drawn_twice(tmp_path, second, twice):
+    # 0.95: a fifth of a pixel at a side of twenty is the same box, two pixels are not.
+    write_labels(one_picture(tmp_path / "p", [[10, 10, 30, 40], second], ["galaxy", "star"]), tmp_path / "out", "coco")
+    assert kinds(tmp_path / "out") == [("box twice", "m31.png")] * twice
+
+
+def test_six_decimals_do_not_push_a_box_outside(tmp_path):
+    write_labels(one_picture(tmp_path / "p", [[0, 0, 64, 48]]), tmp_path / "out", "yolo")
+    (tmp_path / "out" / "labels" / "m31.txt").write_text("0 0.500000 0.500001 1.000000 1.000000\n")
+    assert kinds(tmp_path / "out") == []
+
+
+def test_broken_files_of_every_format_are_findings(tmp_path):
+    put = {"yolo": "labels/m31.txt", "coco": "annotations.json"}
+    for kind, name in put.items():
+        write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / kind, kind)
+        (tmp_path / kind / name).write_text("0 0.5 nan" if kind == "yolo" else '{"images": [], "annotations": [{')
+        assert kinds(tmp_path / kind) == [("unreadable label", name)]
+
+
+def test_a_cut_tfrecord_is_a_finding(tmp_path):
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    write_labels(clean(tmp_path / "p"), tmp_path / "out", "tfrecord")
+    path = tmp_path / "out" / "pictures.tfrecord"
+    path.write_bytes(path.read_bytes()[:-10])
+    labels, found = check(tmp_path / "out")
+    assert [one.kind for one in found] == ["unreadable label"] and len(labels.pictures) == 5
+
+
+def test_coco_faults_are_all_told(tmp_path):
+    write_labels(clean(tmp_path / "p"), tmp_path / "out", "coco")
+    path = tmp_path / "out" / "annotations.json"
+    content = json.loads(path.read_text())
+    content["annotations"][0]["category_id"] = 9
+    content["annotations"][1]["image_id"] = 99
+    content["images"].append(content["images"][2] | {"id": 50})
+    path.write_text(json.dumps(content))
+    assert kinds(tmp_path / "out") == [
+        ("unreadable label", "0.png"), ("unreadable label", "annotations.json"), ("file name twice", "2.png")]
+
+
+def test_classes_that_are_no_galaxies_are_told_not_found_fault_with(tmp_path):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "star"]), tmp_path / "out", "yolo")
+    labels, found = check(tmp_path / "out")
+    assert found == [] and remarks(labels) == ["not galaxies to the detector: star (1)"]
+
+
+def test_nothing_to_check_is_an_error(tmp_path):
+    with pytest.raises(DataError, match="no labels in a known format"):
+        check(tmp_path)
+
+
+def test_real_frames_have_few_faults(shared_data):
+    # Four planetary nebulae on black look alike to the comparison of galaxies; a split keeps them together, no harm.
+    _, found = check(shared_data / "deepsky_frames")
+    assert {one.kind for one in found} <= {"near duplicate"} and len(found) < 10

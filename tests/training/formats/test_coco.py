@@ -1,0 +1,173 @@
+"""COCO JSON, read and judged by pycocotools; files of others; and what is no whole COCO file."""
+
+import json
+
+import numpy as np
+import pytest
+from galaxy_edge.training.formats.convert import read_labels, write_labels
+from galaxy_edge.training.formats.labelled import LabelError
+from small_labels import awkward_set, one_picture, picture, plain, put_pictures
+
+FOREIGN = {
+    "info": {"year": 2017}, "licenses": [{"id": 3, "name": "CC BY"}],
+    "images": [{"id": 139, "file_name": "m31.png", "width": 64, "height": 48, "license": 3, "coco_url": "http://x/1"},
+               {"id": 7, "file_name": "sky.png", "width": 64, "height": 48}],
+    "annotations": [
+        {"id": 90, "image_id": 139, "category_id": 18, "bbox": [10.1, 5.2, 20.2, 30.3], "area": 400.5, "iscrowd": 0,
+         "segmentation": [[1, 2, 3, 4, 5, 6]]},
+        {"id": 12, "image_id": 139, "category_id": 3, "bbox": [1, 2, 3, 4], "area": 12, "iscrowd": 1},
+        {"id": 13, "image_id": 139, "category_id": 3, "bbox": [2, 2, 3, 4], "iscrowd": 0, "ignore": 1},
+    ],
+    "categories": [{"id": 18, "name": "galaxy"}, {"id": 3, "name": "star", "supercategory": "thing"}],
+}
+
+
+def put(folder, content=FOREIGN, name="instances.json"):
+    put_pictures(folder, ["m31.png", "sky.png"])
+    (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder
+
+
+def change(**changes):
+    """The foreign file with its first image, annotation or category changed."""
+    content = json.loads(json.dumps(FOREIGN))
+    for key, values in changes.items():
+        content[key][0] = {k: v for k, v in (content[key][0] | values).items() if v is not ...}
+    return content
+
+
+def coco(path):
+    tool = pytest.importorskip("pycocotools.coco", reason="needs the bench extra")
+    return tool.COCO(str(path))
+
+
+def test_pycocotools_reads_what_we_write(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "coco")
+    read = coco(tmp_path / "out" / "annotations.json")
+    assert len(read.getAnnIds()) == len(set(read.getAnnIds())) == sum(len(one.boxes) for one in source.pictures)
+    by_name = {image["file_name"]: image for image in read.loadImgs(read.getImgIds())}
+    for one in source.pictures:
+        image = by_name[one.file]
+        assert (image["width"], image["height"]) == (one.width, one.height)
+        found = read.loadAnns(read.getAnnIds(imgIds=[image["id"]]))
+        corners = np.array([ann["bbox"] for ann in found]).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        assert np.allclose(corners, one.boxes, atol=1e-12)
+        assert tuple(read.cats[ann["category_id"]]["name"] for ann in found) == one.classes
+        flags = [bool(ann["iscrowd"]) for ann in found if "coco" not in ann]
+        assert flags == [bool(flag) for flag in one.difficult]
+
+
+def test_a_difficult_box_counts_neither_way_in_cocos_own_evaluation(tmp_path):
+    # Found is only the difficult one: were it plain, precision would fall; were it left out, it would be a false alarm.
+    evaluation = pytest.importorskip("pycocotools.cocoeval", reason="needs the bench extra")
+    source = one_picture(tmp_path / "p", [[2, 2, 20, 20], [30, 10, 60, 40]], difficult=[False, True])
+    write_labels(source, tmp_path / "out", "coco")
+    truth = coco(tmp_path / "out" / "annotations.json")
+    found = truth.loadRes([{"image_id": 1, "category_id": 1, "bbox": [2, 2, 18, 18], "score": 0.5},
+                           {"image_id": 1, "category_id": 1, "bbox": [30, 10, 30, 30], "score": 0.9}])
+    judged = evaluation.COCOeval(truth, found, "bbox")
+    judged.evaluate()
+    judged.accumulate()
+    judged.summarize()
+    assert judged.stats[1] == pytest.approx(1.0)
+
+
+def test_a_file_of_others(tmp_path):
+    labels = read_labels(put(tmp_path))
+    one, sky = labels.pictures
+    assert one.boxes.tolist() == [[10.1, 5.2, 30.3, 35.5], [1, 2, 4, 6], [2, 2, 5, 6]]  # not 30.299999999999997
+    assert one.classes == ("galaxy", "star", "star") and labels.classes == ("galaxy", "star")
+    assert one.difficult.tolist() == [False, True, True]
+    assert (sky.file, len(sky.boxes)) == ("sky.png", 0)
+    assert one.read_bytes() == picture(0)
+    assert labels.notes == ("left out of the file: 'info'", "left out of the file: 'licenses'")
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo", "csv"])
+def test_what_others_said_comes_back_through_other_formats(tmp_path, kind):
+    labels = read_labels(put(tmp_path / "one"))
+    write_labels(labels, tmp_path / "two", kind)
+    write_labels(read_labels(tmp_path / "two"), tmp_path / "three", "coco")
+    content = json.loads((tmp_path / "three" / "annotations.json").read_text())
+    images = {image["id"]: image for image in content["images"]}
+    for image in FOREIGN["images"]:
+        assert image.items() <= images[image["id"]].items()
+    names = {one["id"]: one["name"] for one in FOREIGN["categories"]}
+    new_names = {one["id"]: one["name"] for one in content["categories"]}
+    for old, new in zip(FOREIGN["annotations"], content["annotations"], strict=True):
+        for key in ("image_id", "bbox", "iscrowd"):
+            assert new[key] == old[key]
+        assert new["area"] == old.get("area", 12) and new["segmentation"] == old.get("segmentation", [])
+        assert new_names[new["category_id"]] == names[old["category_id"]]
+
+
+@pytest.mark.parametrize("place", ["m31.png", "images/m31.png", "instances_images/m31.png"])
+def test_pictures_are_found_near_the_file(tmp_path, place):
+    (tmp_path / "instances.json").write_text(json.dumps(FOREIGN))
+    put_pictures(tmp_path, [place])
+    assert read_labels(tmp_path / "instances.json").pictures[0].read_bytes() == picture(0)
+
+
+@pytest.mark.parametrize("place", ["train2017/m31.png", "images/train2017/m31.png", "images/m31.png"])
+def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
+    put_pictures(tmp_path, [place])
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(FOREIGN))
+    assert read_labels(tmp_path).pictures[0].read_bytes() == picture(0)
+
+
+@pytest.mark.parametrize("content, message", [
+    (json.dumps(FOREIGN)[:300], "no whole COCO file"),
+    ("", "no whole COCO file"),
+    ("[]", "no list 'images'"),
+    ("[" * 100_000, "no whole COCO file"),
+    (json.dumps(FOREIGN).replace("10.1", "NaN"), "NaN, which JSON does not know"),
+    (json.dumps(FOREIGN).replace("10.1", "1e999"), "not a finite number"),
+    (change(annotations={"bbox": [1, 2, 3]}), "m31.png: annotation 90: it has no bbox of four numbers"),
+    (change(annotations={"bbox": ...}), "annotation 90: it has no bbox"),
+    (change(annotations={"bbox": ["a", 2, 3, 4]}), "annotation 90: 'a' is not a number"),
+    (change(annotations={"bbox": [True, 2, 3, 4]}), "annotation 90: True is not a number"),
+    (change(annotations={"image_id": 4}), "annotation 90 is of image 4, which is not listed"),
+    (change(annotations={"image_id": ...}), "annotation 90 is of image None, which is not listed"),
+    (change(annotations={"category_id": 4}), "annotation 90: category 4 is not listed"),
+    (change(annotations={"attributes": 5}), "m31.png"),
+    (change(images={"id": ...}), "lacks its id or name"),
+    (change(images={"id": [1]}), "lacks its id or name"),
+    (json.dumps(FOREIGN).replace("139", "7"), "id 7 is another image's too"),
+    (change(images={"file_name": "../../m31.png"}), "leads out of the data set"),
+    (change(images={"file_name": "/etc/passwd"}), "leads out of the data set"),
+    (change(images={"file_name": ...}), "is empty"),
+    (change(images={"file_name": "sky.png"}), r"sky\.png: two labels"),
+    (change(images={"width": "wide"}), "'wide' is not a number"),
+    (change(images={"width": 0, "file_name": "gone.png"}), r"gone\.png: its size is 0 x 48"),
+    (change(categories={"name": ...}), "lacks its id or name"),
+])
+def test_broken_files_say_what_is_wrong_and_where(tmp_path, content, message):
+    put(tmp_path, content)
+    with pytest.raises(LabelError, match=message) as problem:
+        read_labels(tmp_path / "instances.json", "coco")
+    assert "\n" not in str(problem.value)
+
+
+def test_edges_stand_beside_a_box_only_where_arithmetic_loses_them(tmp_path):
+    source = one_picture(tmp_path / "p", [[10.1, 0.2, 30.3, 40.4], [1 / 3, 1e-9, 20.1, 0.1 + 0.2], [1, 2, 3, 4]])
+    write_labels(source, tmp_path / "out", "coco")
+    content = json.loads((tmp_path / "out" / "annotations.json").read_text())
+    assert ["edges" in one for one in content["annotations"]] == [False, True, False]
+    assert content["annotations"][0]["bbox"] == [10.1, 0.2, 20.2, 40.2]
+    content["annotations"][1]["bbox"] = [1, 2, 3, 4]  # whoever edits it wins
+    (tmp_path / "out" / "annotations.json").write_text(json.dumps(content))
+    assert read_labels(tmp_path / "out").pictures[0].boxes[1].tolist() == [1, 2, 4, 6]
+
+
+def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
+    from dataclasses import replace
+
+    labels = read_labels(put(tmp_path / "one"))
+    twice = replace(labels, pictures=(*labels.pictures, *(replace(one, file=f"x/{one.file}") for one in labels.pictures)))
+    write_labels(twice, tmp_path / "two", "coco")
+    read = coco(tmp_path / "two" / "annotations.json")
+    assert sorted(read.getImgIds()) == [1, 2, 3, 4]
+    assert plain(read_labels(tmp_path / "two")).keys() == plain(twice).keys()

@@ -1,0 +1,204 @@
+"""TFRecord as TensorFlow's own tools read it, records of others, and records that are cut short."""
+
+import json
+
+import numpy as np
+import pytest
+
+tf = pytest.importorskip("tensorflow", reason="needs the train extra")
+
+from galaxy_edge.training.data import DataError, read_set  # noqa: E402
+from galaxy_edge.training.formats.convert import read_labels, write_labels  # noqa: E402
+from galaxy_edge.training.formats.labelled import LabelError  # noqa: E402
+from galaxy_edge.training.formats.tfrecord import FILE, OWN, read_picture  # noqa: E402
+from small_labels import awkward_set, one_picture, picture, plain  # noqa: E402
+
+
+def records(path):
+    return list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+
+
+def example(**changes):
+    """A record as another program writes it: no name, no text of classes, nothing of ours."""
+    def feature(value):
+        value = value if isinstance(value, list) else [value]
+        if value and isinstance(value[0], bytes):
+            return tf.train.Feature(bytes_list=tf.train.BytesList(value=value))
+        if value and isinstance(value[0], float):
+            return tf.train.Feature(float_list=tf.train.FloatList(value=value))
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=value))
+
+    features = {
+        "image/encoded": picture(0), "image/format": b"png", "image/source_id": b"17", "image/width": 64,
+        "image/height": 48, "image/object/bbox/xmin": [10 / 64, 0.1], "image/object/bbox/xmax": [31 / 64, 0.5],
+        "image/object/bbox/ymin": [7 / 48, 0.2], "image/object/bbox/ymax": [41 / 48, 0.3],
+        "image/object/class/label": [1, 2], "image/object/is_crowd": [0, 1],
+    } | changes
+    return tf.train.Example(features=tf.train.Features(
+        feature={key: feature(value) for key, value in features.items() if value is not None})).SerializeToString()
+
+
+def put(folder, *content, name="data.tfrecord-00000-of-00001"):
+    folder.mkdir(exist_ok=True)
+    with tf.io.TFRecordWriter(str(folder / name)) as writer:
+        for one in content:
+            writer.write(one)
+    return folder
+
+
+def test_tensorflow_parses_what_we_write(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "tfrecord")
+    many, text = tf.io.VarLenFeature(tf.float32), tf.io.FixedLenFeature((), tf.string)
+    spec = {f"image/object/bbox/{side}": many for side in ("xmin", "ymin", "xmax", "ymax")} | {
+        "image/object/area": many, "image/object/class/text": tf.io.VarLenFeature(tf.string),
+        "image/encoded": text, "image/filename": text, "image/format": text, "image/source_id": text,
+        "image/height": tf.io.FixedLenFeature((), tf.int64), "image/width": tf.io.FixedLenFeature((), tf.int64),
+        **{f"image/object/{key}": tf.io.VarLenFeature(tf.int64) for key in ("class/label", "difficult", "is_crowd")},
+    }
+    read = [tf.io.parse_single_example(record, spec) for record in records(tmp_path / "out" / FILE)]
+    assert [one["image/filename"].numpy().decode() for one in read] == [one.file for one in source.pictures]
+    for parsed, one in zip(read, source.pictures, strict=True):
+        column = {key: tf.sparse.to_dense(value).numpy() for key, value in parsed.items() if key.startswith("image/object")}
+        assert parsed["image/encoded"].numpy() == one.read_bytes()
+        assert parsed["image/format"].numpy().decode() == {"png": "png", "jpg": "jpeg"}[one.file.rsplit(".")[-1]]
+        assert (parsed["image/width"].numpy(), parsed["image/height"].numpy()) == (one.width, one.height)
+        assert int(parsed["image/source_id"].numpy()) > 0  # what official.vision turns into a number
+        for place, (side, length) in enumerate(zip(("xmin", "ymin", "xmax", "ymax"), (64, 48, 64, 48), strict=True)):
+            assert np.array_equal(column[f"image/object/bbox/{side}"], (one.boxes[:, place] / length).astype(np.float32))
+        assert tuple(text.decode() for text in column["image/object/class/text"]) == one.classes
+        assert [source.classes[label - 1] for label in column["image/object/class/label"]] == list(one.classes)
+        assert column["image/object/difficult"].tolist() == one.difficult.astype(int).tolist()
+        area = (one.boxes[:, 2] - one.boxes[:, 0]) * (one.boxes[:, 3] - one.boxes[:, 1])
+        assert np.allclose(column["image/object/area"], area, rtol=1e-6)
+
+
+def test_the_decoder_of_official_vision_reads_what_we_write(tmp_path):
+    decoder = pytest.importorskip("official.vision.dataloaders.tf_example_decoder", reason="needs the detector extra")
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "tfrecord")
+    decode = decoder.TfExampleDecoder().decode
+    for record, one in zip(records(tmp_path / "out" / FILE), source.pictures, strict=True):
+        told = decode(record)
+        assert told["image"].shape == (one.height, one.width, 3)
+        boxes = told["groundtruth_boxes"].numpy()[:, [1, 0, 3, 2]] * np.array([64, 48, 64, 48], np.float32)
+        assert np.allclose(boxes, one.boxes, atol=1e-4)
+        assert [source.classes[label - 1] for label in told["groundtruth_classes"].numpy()] == list(one.classes)
+        flags = [bool(extra["coco"].get("iscrowd", flag)) if "coco" in extra else flag
+                 for extra, flag in zip(one.extras, one.difficult.tolist(), strict=True)]
+        assert told["groundtruth_is_crowd"].numpy().tolist() == flags
+
+
+def test_a_record_of_others(tmp_path):
+    labels = read_labels(put(tmp_path / "out", example()))
+    (one,) = labels.pictures
+    assert (one.file, one.width, one.height) == ("17.png", 64, 48)
+    # float32 shares of 64 pixels: the whole pixels that were meant, and 6.4 and 32 for 0.1 and 0.5.
+    assert one.boxes.tolist() == [[10, 7, 31, 41], [6.4, 9.6, 32, 14.4]]
+    assert one.classes == ("class 1", "class 2") and one.difficult.tolist() == [False, True]
+    assert one.read_bytes() == picture(0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whole_pixels_come_back_from_float32_shares(tmp_path, seed):
+    rng = np.random.default_rng(seed)
+    width, height = rng.integers(200, 8000, 2).tolist()
+    boxes = rng.integers(0, [width, height, width, height], (40, 4))
+    content = example(**{
+        "image/width": width, "image/height": height, "image/object/class/label": [1] * 40, "image/object/is_crowd": None,
+        **{f"image/object/bbox/{side}": (boxes[:, place] / length).tolist() for place, (side, length) in enumerate(
+            zip(("xmin", "ymin", "xmax", "ymax"), (width, height) * 2, strict=True))}})
+    (one,) = read_labels(put(tmp_path / "out", content)).pictures
+    assert one.boxes.tolist() == boxes.tolist()
+
+
+def test_a_label_map_names_classes_and_their_order(tmp_path):
+    put(tmp_path / "out", example())
+    (tmp_path / "out" / "map.pbtxt").write_text(
+        "# classes\nitem {\n  name: 'star'\n  id: 2\n}\nitem {id: 1 name: \"galaxy, {any}\" display_name: \"x\"}\n")
+    labels = read_labels(tmp_path / "out")
+    assert labels.classes == ("galaxy, {any}", "star") == labels.pictures[0].classes
+
+
+def test_shards_are_one_set(tmp_path):
+    for shard in range(3):
+        put(tmp_path / "out", example(**{"image/filename": f"{shard}.png".encode()}), name=f"d.tfrecord-0000{shard}-of-00003")
+    assert [one.file for one in read_labels(tmp_path / "out").pictures] == ["0.png", "1.png", "2.png"]
+
+
+def test_whoever_edits_a_record_wins(tmp_path):
+    source = one_picture(tmp_path / "p", [[1 / 3, 2, 30, 20.1], [5, 6, 50, 40]], difficult=[True, False])
+    write_labels(source, tmp_path / "out", "tfrecord")
+    read = tf.train.Example.FromString(records(tmp_path / "out" / FILE)[0])
+    read.features.feature["image/object/bbox/xmin"].float_list.value[1] = 0.25
+    read.features.feature["image/object/difficult"].int64_list.value[0] = 0
+    read.features.feature["image/object/is_crowd"].int64_list.value[0] = 0
+    (one,) = read_labels(put(tmp_path / "new", read.SerializeToString())).pictures
+    assert one.boxes[1].tolist() == [16, 6, 50, 40]
+    assert one.difficult.tolist() == [False, False]
+    assert np.abs(one.boxes[0] - source.pictures[0].boxes[0]).max() < 1e-5  # no longer known to the last bit
+
+
+@pytest.mark.parametrize("changes, message", [
+    ({"image/object/class/label": [1]}, "differing numbers"),
+    ({"image/object/bbox/xmin": [0.1]}, "differing numbers"),
+    ({"image/object/bbox/xmin": [float("nan"), 0.1]}, "no place in a picture"),
+    ({"image/filename": b"../../x.png"}, "leads out of the data set"),
+    ({"image/filename": b"\xff.png"}, "byte 0"),
+    ({"image/encoded": b"no picture", "image/width": None}, "no picture that can be decoded"),
+    ({"image/encoded": None, "image/width": None}, "empty"),
+    ({OWN: b"{"}, "record 'galaxy_edge/label' of 17.png is damaged"),
+    ({OWN: json.dumps({"file": "x"}).encode()}, "damaged"),
+])
+def test_broken_records_say_what_is_wrong_and_where(tmp_path, changes, message):
+    with pytest.raises(LabelError, match=message) as problem:
+        read_labels(put(tmp_path / "out", example(**changes)))
+    assert "\n" not in str(problem.value)
+
+
+def test_bytes_that_are_no_example(tmp_path):
+    with pytest.raises(LabelError, match=r"data\.tfrecord.*byte 0: is no Example"):
+        read_labels(put(tmp_path / "out", b"\xff" * 40))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.999])
+def test_a_file_that_is_cut_short(tmp_path, share):
+    write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "tfrecord")
+    file = tmp_path / "out" / FILE
+    file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    with pytest.raises(LabelError, match=r"cut short or damaged after byte \d+ \(DataLossError\)"):
+        read_labels(tmp_path / "out")
+
+
+def test_a_changed_byte_is_noticed(tmp_path):
+    write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "tfrecord")
+    file = tmp_path / "out" / FILE
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(LabelError, match="cut short or damaged"):
+        read_labels(tmp_path / "out")
+
+
+def test_samples_read_their_picture_out_of_the_record(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "tfrecord")
+    for sample, one in zip(read_set(tmp_path / "out"), source.pictures, strict=True):
+        assert sample.read_bytes() == one.read_bytes()
+    with pytest.raises(OSError, match="cut short"):
+        read_picture(tmp_path / "out" / FILE, 5)
+
+
+def test_pictures_cannot_be_left_out(tmp_path):
+    with pytest.raises(DataError, match="--images copy"):
+        write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "tfrecord", images="none")
+    assert not (tmp_path / "out").exists()
+
+
+def test_read_and_written_again_it_is_the_same(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "tfrecord")
+    write_labels(read_labels(tmp_path / "out"), tmp_path / "again", "tfrecord")
+    assert plain(read_labels(tmp_path / "again")) == plain(source)
+    assert records(tmp_path / "again" / FILE)[0] and (tmp_path / "again" / "pictures.pbtxt").read_bytes() == (
+        tmp_path / "out" / "pictures.pbtxt").read_bytes()

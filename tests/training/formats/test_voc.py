@@ -1,0 +1,201 @@
+"""Pascal VOC as labelImg 1.8 writes and reads it, and what is not to be taken for it."""
+
+import re
+
+import numpy as np
+import pytest
+from galaxy_edge.training.formats.convert import format_of, read_labels, write_labels
+from galaxy_edge.training.formats.labelled import LabelError
+from galaxy_edge.training.formats.voc import to_xml
+from small_labels import awkward_set, one_picture, picture, put_pictures
+
+# As labelImg 1.8.6 saves it, letter by letter: no declaration, tabs, the path of the machine it was drawn on. The first
+# box was drawn from outside the upper left corner (labelImg writes at least 1), so that it counts as truncated.
+LABELIMG = """<annotation verified="yes">
+	<folder>night 1</folder>
+	<filename>m31.png</filename>
+	<path>/home/somebody/night 1/m31.png</path>
+	<source>
+		<database>Unknown</database>
+	</source>
+	<size>
+		<width>64</width>
+		<height>48</height>
+		<depth>3</depth>
+	</size>
+	<segmented>0</segmented>
+	<object>
+		<name>galaxy</name>
+		<pose>Unspecified</pose>
+		<truncated>1</truncated>
+		<difficult>0</difficult>
+		<bndbox>
+			<xmin>1</xmin>
+			<ymin>1</ymin>
+			<xmax>31</xmax>
+			<ymax>24</ymax>
+		</bndbox>
+	</object>
+	<object>
+		<name>star</name>
+		<pose>Unspecified</pose>
+		<truncated>0</truncated>
+		<difficult>1</difficult>
+		<bndbox>
+			<xmin>40</xmin>
+			<ymin>10</ymin>
+			<xmax>52</xmax>
+			<ymax>22</ymax>
+		</bndbox>
+	</object>
+</annotation>
+"""
+
+
+def label(folder, text=LABELIMG, name="m31.xml", pictures=("m31.png",)):
+    put_pictures(folder, pictures)
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+def test_labelimgs_own_file(tmp_path):
+    (one,) = read_labels(label(tmp_path / "night 1")).pictures
+    assert (one.file, one.width, one.height) == ("m31.png", 64, 48)
+    assert one.boxes.tolist() == [[1, 1, 31, 24], [40, 10, 52, 22]]  # as they stand: 0-based edges, whole pixels
+    assert one.classes == ("galaxy", "star") and one.difficult.tolist() == [False, True]
+    assert one.about == {"verified": True} and one.extras == ({}, {})
+    assert one.read_bytes() == picture(0)
+
+
+def test_written_again_it_is_the_same_but_for_the_path(tmp_path):
+    (one,) = read_labels(label(tmp_path / "night 1")).pictures
+    assert to_xml(one, "night 1") == LABELIMG.replace("/home/somebody/night 1/m31.png", "m31.png")
+
+
+def test_labelimg_reads_what_we_write(tmp_path):
+    # labelImg's reader: lxml, the file's name first, then int(float()) of each side and int() of the flag.
+    etree = pytest.importorskip("lxml.etree")
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "voc")
+    for one in source.pictures:
+        root = etree.parse((tmp_path / "out" / one.file).with_suffix(".xml"), etree.XMLParser(encoding="utf-8")).getroot()
+        assert root.find("filename").text == one.file.split("/")[-1]
+        read = [(thing.find("name").text, bool(int(thing.find("difficult").text)),
+                 *(int(float(thing.find("bndbox").find(side).text)) for side in ("xmin", "ymin", "xmax", "ymax")))
+                for thing in root.findall("object")]
+        assert read == [(name, flag, *map(int, box)) for name, flag, box in zip(
+            one.classes, one.difficult.tolist(), one.boxes.tolist(), strict=True)]
+
+
+def test_truncated_is_told_as_labelimg_does(tmp_path):
+    boxes = [[1, 5, 9, 9], [5, 1, 9, 9], [5, 5, 64, 9], [5, 5, 9, 48], [5, 5, 9, 9], [0, 0, 9, 9]]
+    xml = to_xml(one_picture(tmp_path, boxes).pictures[0])
+    assert re.findall(r"<truncated>(\d)", xml) == ["1", "1", "1", "1", "0", "0"]
+
+
+@pytest.mark.parametrize("xml, image", [
+    ("Annotations/m31.xml", "JPEGImages/m31.png"), ("annotations/m31.xml", "images/m31.png"),
+    ("labels/m31.xml", "m31.png"), ("labels/m31.xml", "night 1/m31.png"), ("a/b/m31.xml", "a/b/m31.png"),
+])
+def test_the_picture_is_found_where_people_put_it(tmp_path, xml, image):
+    (one,) = read_labels(label(tmp_path, name=xml, pictures=[image])).pictures
+    assert one.file == image
+    assert one.read_bytes() == picture(0)
+
+
+@pytest.mark.parametrize("named", ["old name.png", "m31"])
+def test_a_renamed_picture_is_found_by_its_label(tmp_path, named):
+    # labelImg goes by the name of the XML; very old versions wrote the file's name without its ending.
+    text = LABELIMG.replace("<filename>m31.png", f"<filename>{named}")
+    assert read_labels(label(tmp_path, text)).pictures[0].file == "m31.png"
+
+
+def test_a_picture_without_xml_is_not_yet_labelled(tmp_path):
+    labels = read_labels(label(tmp_path, pictures=["m31.png", "new.png"]))
+    assert [one.file for one in labels.pictures] == ["m31.png"]
+    assert "without an XML, left out: 1" in labels.notes[0] and "new.png" in labels.notes[0]
+
+
+def test_an_xml_without_object_is_a_picture_without_galaxy(tmp_path):
+    text = re.sub(r"\t<object>.*</object>\n", "", LABELIMG, flags=re.S)
+    (one,) = read_labels(label(tmp_path, text)).pictures
+    assert one.boxes.shape == (0, 4) and one.classes == ()
+
+
+def test_a_size_of_nothing_is_looked_up(tmp_path):
+    # What scripts write that did not open the picture.
+    text = LABELIMG.replace("<width>64", "<width>0").replace("<height>48", "<height>0")
+    (one,) = read_labels(label(tmp_path, text)).pictures
+    assert (one.width, one.height) == (64, 48)
+
+
+def test_what_no_picture_is_left_out_of_is_said(tmp_path):
+    text = LABELIMG.replace("<name>star", "<part><name>arm</name></part><name>star")
+    labels = read_labels(label(tmp_path, text))
+    assert labels.notes == ("<part> left out: 1",)
+
+
+def test_other_xml_is_passed_over(tmp_path):
+    label(tmp_path)
+    (tmp_path / "project.xml").write_text("<project><annotation/></project>")
+    labels = read_labels(tmp_path)
+    assert len(labels.pictures) == 1 and labels.notes[0] == "no label, for its root is <project>: project.xml"
+
+
+BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
+<!ENTITY c "&b;&b;&b;&b;&b;&b;&b;&b;&b;&b;">]><annotation><filename>&c;</filename></annotation>"""
+FILE = """<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>"""
+
+
+@pytest.mark.parametrize("text, message", [
+    (LABELIMG[:400], "no whole XML"),
+    ("", "no whole XML"),
+    (BOMB, "document type"),
+    (BOMB.replace("utf-8", "utf-16").encode("utf-16"), "document type"),
+    (FILE, "document type"),
+    ("<?xml version='1.0' encoding='nonsense'?><annotation/>", "no (whole )?XML"),
+    (LABELIMG.encode() + b"\xff\xfe", "no whole XML"),
+    (LABELIMG.replace("<xmin>40", "<xmin>nan"), "object 2: 'nan' is not a finite number"),
+    (LABELIMG.replace("<xmin>40", "<xmin>1e400"), "object 2: .*not a finite"),
+    (LABELIMG.replace("<xmin>40", "<xmin>1e12"), "no place in a picture"),
+    (LABELIMG.replace("<xmin>40", "<xmin>left"), "object 2: 'left' is not a number"),
+    (LABELIMG.replace("<xmin>40</xmin>", ""), "object 2: <bndbox> has no <xmin>"),
+    (LABELIMG.replace("bndbox", "robndbox"), "object 1: it has no <bndbox>"),
+    (LABELIMG.replace("<difficult>1", "<difficult>maybe"), "<difficult> is 'maybe'"),
+    (LABELIMG.replace("<name>star", "<name>"), "name '' in it is empty"),
+    (LABELIMG.replace("<filename>m31.png", "<filename>../../m31.png"), "leads out of the data set"),
+    (LABELIMG.replace("<filename>m31.png", "<filename>/etc/passwd"), "leads out of the data set"),
+    (LABELIMG.replace("<filename>m31.png", "<filename>..\\m31.png"), "backslash"),
+    (LABELIMG.replace("<filename>m31.png</filename>", ""), "has no <filename>"),
+    (LABELIMG.replace("<filename>m31.png", "<filename>"), "<filename> is empty"),
+])
+def test_broken_labels_say_what_is_wrong_and_where(tmp_path, text, message):
+    label(tmp_path, text)
+    with pytest.raises(LabelError, match=message) as problem:
+        read_labels(tmp_path, "voc")
+    assert "m31" in str(problem.value) and "\n" not in str(problem.value)
+
+
+def test_the_folder_a_label_names_leads_nowhere_else(tmp_path):
+    secret = tmp_path / "secret"
+    put_pictures(secret, ["m31.png"])
+    text = LABELIMG.replace("<folder>night 1", "<folder>../../secret")
+    (one,) = read_labels(label(tmp_path / "set" / "deep", text, pictures=[])).pictures
+    assert one.archive is None
+
+
+def test_two_labels_for_one_picture(tmp_path):
+    label(tmp_path)
+    label(tmp_path, name="copy.xml")
+    with pytest.raises(LabelError, match=r"m31\.png: two labels"):
+        read_labels(tmp_path)
+
+
+def test_a_cut_label_is_still_known_as_voc(tmp_path):
+    assert format_of(label(tmp_path, LABELIMG[:100])) == "voc"
+
+
+def test_numbers_with_decimals_are_written_whole_where_they_are(tmp_path):
+    xml = to_xml(one_picture(tmp_path, [[1, 0.1, 30.5, np.nextafter(40, 0)]]).pictures[0])
+    assert re.findall(r"<[xy]m\w+>([^<]*)", xml) == ["1", "0.1", "30.5", "39.99999999999999"]

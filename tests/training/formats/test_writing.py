@@ -1,0 +1,184 @@
+"""Written whole or not at all: full disks, stops, kills, and what is there already."""
+
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import galaxy_edge
+from galaxy_edge.training.data import DataError
+from galaxy_edge.training.formats.convert import read_labels, write_labels
+from galaxy_edge.training.formats.writing import WriteError, json_text, staged, write_text
+from small_labels import FORMATS, awkward_set, one_picture, plain
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_nothing_is_seen_before_all_is_written(tmp_path):
+    with staged(tmp_path / "a" / "out") as place:
+        write_text(place / "x" / "y.txt", "text")
+        assert not (tmp_path / "a" / "out").exists()
+    assert (tmp_path / "a" / "out" / "x" / "y.txt").read_text() == "text"
+    assert left(tmp_path / "a") == ["out"]
+
+
+@pytest.mark.parametrize("problem", [ValueError("x"), KeyboardInterrupt()])
+def test_an_error_or_ctrl_c_leaves_nothing(tmp_path, problem):
+    with pytest.raises(type(problem)), staged(tmp_path / "out") as place:
+        write_text(place / "y.txt", "text")
+        raise problem
+    assert left(tmp_path) == []
+
+
+def test_what_is_there_is_not_overwritten(tmp_path):
+    (tmp_path / "out").mkdir()
+    with staged(tmp_path / "out") as place:  # an empty folder may be there
+        write_text(place / "y.txt", "text")
+    for _ in range(2):
+        with pytest.raises(WriteError, match="exists already"), staged(tmp_path / "out") as place:
+            raise AssertionError("never reached")
+    assert (tmp_path / "out" / "y.txt").read_text() == "text"
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(WriteError, match="exists already"), staged(tmp_path / "link"):
+        pass
+
+
+def test_files_beside_the_target_are_not_overwritten_either(tmp_path):
+    (tmp_path / "x_images").mkdir()
+    (tmp_path / "x_images" / "mine.txt").write_text("mine")
+    with pytest.raises(WriteError, match="x_images exists already"):
+        write_labels(one_picture(tmp_path / "p", [[1, 2, 3, 4]]), tmp_path / "x.json", "coco")
+    assert left(tmp_path) == ["p", "x_images"]
+    assert (tmp_path / "x_images" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_missing_picture_leaves_nothing(tmp_path, kind):
+    if kind == "tfrecord":
+        pytest.importorskip("tensorflow", reason="needs the train extra")
+    source = awkward_set(tmp_path / "p")
+    (tmp_path / "p" / "plain.png").unlink()
+    with pytest.raises(DataError, match=r"plain\.png"):
+        write_labels(source, tmp_path / "out", kind)
+    assert left(tmp_path) == ["p"]
+
+
+@contextmanager
+def full_disk(after=4000):
+    """A limit on the size of files stands for the full disk: the same calls fail, in the same places."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (after, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_disk_that_is_full_leaves_nothing(tmp_path, kind):
+    if kind == "tfrecord":
+        pytest.importorskip("tensorflow", reason="needs the train extra")
+    source = awkward_set(tmp_path / "p")
+    message = "out cannot be written: .*; nothing of it was kept"
+    with full_disk(), pytest.raises(WriteError, match=message):
+        write_labels(source, tmp_path / "out", kind)
+    assert left(tmp_path) == ["p"]
+
+
+def test_a_full_disk_is_one_line_on_the_screen(tmp_path):
+    write_labels(awkward_set(tmp_path / "p"), tmp_path / "in", "voc")
+    with full_disk():
+        done = galaxy_edge("data", "convert", "in", "out", "--to", "yolo", cwd=tmp_path)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.strip() == f"galaxy-edge: {tmp_path}/out cannot be written: File too large; nothing of it was kept"
+    assert left(tmp_path) == ["in", "p"]
+
+
+def test_a_killed_process_leaves_no_half_result_and_the_next_one_cleans_up(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "in", "voc")
+    script = """
+import sys, time
+from pathlib import Path
+from galaxy_edge.training.formats import writing
+from galaxy_edge.training.formats.convert import read_labels, write_labels
+def slowly(done, total):
+    print(done, flush=True)
+    time.sleep(0.05)
+write_labels(read_labels(Path("in")), Path("out"), "yolo", progress=slowly)
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE)
+    while process.stdout.readline().strip() != b"4":
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert not (tmp_path / "out").exists()
+    assert left(tmp_path) == [".out.part", "in", "p"]
+    write_labels(read_labels(tmp_path / "in"), tmp_path / "out", "yolo")
+    assert plain(read_labels(tmp_path / "out")) == plain(source)
+    assert left(tmp_path) == ["in", "out", "p"]
+
+
+def test_a_folder_that_may_not_be_written_to(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WriteError, match="cannot be written: "), staged(tmp_path / "file" / "out"):
+        pass
+
+
+def test_an_interrupt_ends_with_130_and_nothing_left(tmp_path):
+    write_labels(awkward_set(tmp_path / "p"), tmp_path / "in", "voc")
+    script = """
+import time
+from galaxy_edge.training.formats import voc
+from galaxy_edge import cli
+put = voc.put_pictures
+def slowly(*given):
+    put(*given)
+    print("now", flush=True)
+    time.sleep(30)
+voc.put_pictures = slowly
+import sys
+sys.argv = ["galaxy-edge", "data", "convert", "in", "out", "--to", "voc"]
+cli.main()
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    assert process.stdout.readline().strip() == b"now"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and b"interrupted" in said
+    assert left(tmp_path) == ["in", "p"]
+
+
+def test_json_has_one_item_a_line():
+    import json
+
+    content = {"a": 1, "b": [{"x": [1, 2]}, {"y": "ü"}], "c": []}
+    text = json_text(content)
+    assert json.loads(text) == content and '\n{"y": "ü"}\n' in text
+
+
+def test_the_result_of_an_older_run_is_kept_when_a_new_one_fails(tmp_path):
+    out = tmp_path / "sheet.png"
+    out.write_bytes(b"old")
+    with pytest.raises(ValueError), staged(out, replace=True) as place:
+        Path(place).write_bytes(b"half")
+        raise ValueError
+    assert out.read_bytes() == b"old"
+    with staged(out, replace=True) as place:
+        Path(place).write_bytes(b"new")
+    assert out.read_bytes() == b"new" and left(tmp_path) == ["sheet.png"]
+
+
+def test_convert_in_a_process_of_its_own(tmp_path):
+    write_labels(awkward_set(tmp_path / "p"), tmp_path / "in", "voc")
+    done = galaxy_edge("data", "convert", "in", "in", "--to", "yolo", cwd=tmp_path)
+    assert done.returncode == 1 and "in exists already" in done.stderr

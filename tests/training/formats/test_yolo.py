@@ -1,0 +1,208 @@
+"""YOLO txt: the lines of Darknet, Ultralytics and labelImg, their folders, and the record of what lines cannot hold."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from galaxy_edge.training.formats.convert import read_labels, write_labels
+from galaxy_edge.training.formats.labelled import LabelError
+from galaxy_edge.training.formats.yolo import label_of
+from small_labels import awkward_set, one_picture, plain, put_pictures
+
+
+def labelled(folder, lines, classes="galaxy\nstar\n", label="m31.txt", image="m31.png", listed="classes.txt",
+             size=(64, 48)):
+    put_pictures(folder, [image], size)
+    for name, text in ((label, lines), (listed, classes)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_a_line_is_class_centre_and_size_in_shares(tmp_path):
+    # Counted by hand: centre at 0.5 * 64 = 32 and 0.25 * 48 = 12, sides of 16 and 12 pixels.
+    (one,) = read_labels(labelled(tmp_path, "1 0.5 0.25 0.25 0.25\n")).pictures
+    assert one.classes == ("star",) and one.boxes.tolist() == [[24, 6, 40, 18]]
+    assert (one.width, one.height) == (64, 48)
+
+
+def test_we_write_what_darknet_reads(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "yolo")
+    names = (tmp_path / "out" / "labels" / "classes.txt").read_text().split("\n")
+    for one in source.pictures:
+        text = (tmp_path / "out" / label_of(f"images/{one.file}")).read_text()
+        for line, box, name in zip(text.split("\n"), one.boxes, one.classes, strict=False):
+            number, x, y, w, h = line.split(" ")
+            assert names[int(number)] == name
+            left, top = (float(x) - float(w) / 2) * 64, (float(y) - float(h) / 2) * 48  # as Darknet turns them into pixels
+            assert np.allclose([left, top, left + float(w) * 64, top + float(h) * 48], box, atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_labelimg_rounded_to_six_decimals_comes_back_as_it_was_drawn(tmp_path, seed):
+    # labelImg draws whole pixels and prints six decimals.
+    rng = np.random.default_rng(seed)
+    width, height = rng.integers(300, 5000, 2).tolist()
+    x, y = np.sort(rng.integers(0, width + 1, (50, 2))), np.sort(rng.integers(0, height + 1, (50, 2)))
+    boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1)
+    lines = "".join(f"0 {(a + c) / 2 / width:.6f} {(b + d) / 2 / height:.6f} {(c - a) / width:.6f} {(d - b) / height:.6f}\n"
+                    for a, b, c, d in boxes.tolist())
+    (one,) = read_labels(labelled(tmp_path, lines, size=(width, height))).pictures
+    assert one.boxes.tolist() == boxes.tolist()
+
+
+def test_short_numbers_are_not_taken_for_rounded_ones(tmp_path):
+    # 0.5 of 65 pixels is 32.5 and nothing else.
+    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.2 0.2\n", size=(65, 45))).pictures
+    assert one.boxes.tolist() == [[26, 18, 39, 27]]
+    (tmp_path / "m31.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    assert read_labels(tmp_path).pictures[0].boxes.tolist() == [[16.25, 11.25, 48.75, 33.75]]
+
+
+@pytest.mark.parametrize("label, image, listed, classes, name", [
+    ("m31.txt", "m31.png", "classes.txt", "galaxy\n", "m31.png"),  # labelImg
+    ("labels/m31.txt", "images/m31.png", "labels/classes.txt", "galaxy\n", "m31.png"),  # ours
+    ("labels/train/m31.txt", "images/train/m31.png", "data.yaml", "names: ['galaxy']\n", "train/m31.png"),  # Ultralytics
+    ("train/labels/m31.txt", "train/images/m31.png", "data.yaml", "nc: 1\nnames:\n- galaxy\n", "train/images/m31.png"),
+    ("data/obj/m31.txt", "data/obj/m31.png", "obj.names", "galaxy\n", "data/obj/m31.png"),  # Darknet
+])
+def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes, name):
+    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", classes, label, image, listed)).pictures
+    assert (one.file, one.classes) == (name, ("galaxy",))
+    assert one.read_bytes()
+
+
+@pytest.mark.parametrize("picture, label", [
+    ("images/a.jpg", "labels/a.txt"), ("x/images/y/images/a.b.png", "x/images/y/labels/a.b.txt"), ("a.jpg", "a.txt"),
+    ("images.v2/a.jpg", "images.v2/a.txt"),
+])
+def test_labels_are_where_ultralytics_looks(picture, label):
+    assert label_of(picture) == label
+
+
+def test_a_picture_without_label_is_empty_as_ultralytics_has_it(tmp_path):
+    labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
+    put_pictures(tmp_path, ["m31.png", "sky.png"])
+    labels = read_labels(tmp_path)
+    assert [len(one.boxes) for one in labels.pictures] == [1, 0]
+    assert "without a label file, taken for empty as Ultralytics does: 1" in labels.notes[0]
+
+
+@pytest.mark.parametrize("line, message", [
+    ("0 0.5 0.5 0.25", "line 2 has 4 numbers, not the 5 of a box"),
+    ("0 0.5 0.5 0.25 0.25 0.9", "line 2 has 6 numbers.*scores are no boxes"),
+    ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "line 2 has 9 numbers.*outlines"),
+    ("0 nan 0.5 0.25 0.25", "line 2 'nan' is not a finite number"),
+    ("0 inf 0.5 0.25 0.25", "line 2 'inf' is not a finite number"),
+    ("2 0.5 0.5 0.25 0.25", "line 2 names class 2, and there are classes 0 to 1"),
+    ("-1 0.5 0.5 0.25 0.25", "line 2 names class -1"),
+    ("0.5 0.5 0.5 0.25 0.25", "line 2 names class 0.5"),
+    ("galaxy 0.5 0.5 0.25 0.25", "line 2 'galaxy' is not a number"),
+])
+def test_broken_lines_say_what_is_wrong_and_where(tmp_path, line, message):
+    labelled(tmp_path, f"0 0.5 0.5 0.25 0.25\n{line}\n")
+    with pytest.raises(LabelError, match=message) as problem:
+        read_labels(tmp_path)
+    assert str(problem.value).startswith("m31.txt: ")
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", label="labels/m31.txt", image="images/m31.png")
+    (tmp_path / "labels" / "m31.txt").write_bytes(b"\xff\xfe\x00\x80")
+    with pytest.raises(LabelError, match=r"labels/m31\.txt"):
+        read_labels(tmp_path)
+
+
+def test_a_label_without_picture_is_missed(tmp_path):
+    labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", label="labels/m31.txt", image="images/m31.png")
+    (tmp_path / "labels" / "gone.txt").write_text("0 0.5 0.5 0.25 0.25\n")
+    with pytest.raises(LabelError, match=r"labels/gone\.txt: there is no picture") as problem:
+        read_labels(tmp_path)
+    assert problem.value.kind == "missing picture"
+
+
+def test_other_text_files_are_no_labels(tmp_path):
+    tmp_path = tmp_path / "labels" / "of mine"  # a folder of this name above the set means nothing
+    labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
+    (tmp_path / "catalogue.txt").write_text("31 10.68 41.27 3.44 190.0\n")
+    (tmp_path / "train.txt").write_text("images/m31.png\n")
+    (tmp_path / "README.txt").write_text("five words about these pictures\n")
+    assert len(read_labels(tmp_path).pictures) == 1
+
+
+def test_without_a_list_of_classes_it_says_what_to_do(tmp_path):
+    labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
+    (tmp_path / "classes.txt").unlink()
+    with pytest.raises(LabelError, match=r"into classes\.txt"):
+        read_labels(tmp_path)
+
+
+def test_whoever_edits_a_line_wins_over_the_record(tmp_path):
+    # The record keeps flags and exact pixels of boxes that are where it left them; the others are what the lines say.
+    boxes = [[1 / 3, 2, 30, 20.1], [5, 6, 50, 40], [10, 10, 20, 20]]
+    source = one_picture(tmp_path / "p", boxes, difficult=[True, True, True])
+    write_labels(source, tmp_path / "out", "yolo")
+    label = tmp_path / "out" / "labels" / "m31.txt"
+    lines = label.read_text().split("\n")
+    lines[1] = "0 0.5 0.5 0.25 0.25"
+    label.write_text("\n".join([lines[1], lines[0]]) + "\n")  # one changed, one deleted, another order
+    (one,) = read_labels(tmp_path / "out").pictures
+    assert one.boxes.tolist() == [[24, 18, 40, 30], boxes[0]]
+    assert one.difficult.tolist() == [False, True]
+
+
+def test_flags_survive_a_program_that_rounds_the_lines(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "yolo")
+    for path in (tmp_path / "out" / "labels").rglob("*.txt"):
+        if path.name != "classes.txt":
+            rows = [line.split() for line in path.read_text().split("\n") if line]
+            path.write_text("".join(" ".join([row[0], *(f"{float(n):.6f}" for n in row[1:])]) + "\n" for row in rows))
+    assert plain(read_labels(tmp_path / "out")) == plain(source)
+
+
+def test_a_picture_deleted_with_its_label_is_gone(tmp_path):
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "yolo")
+    (tmp_path / "out" / "images" / "a" / "same.png").unlink()
+    (tmp_path / "out" / "labels" / "a" / "same.txt").unlink()
+    assert set(plain(source)) - set(plain(read_labels(tmp_path / "out"))) == {"a/same.png"}
+
+
+def test_pictures_with_other_endings_come_back(tmp_path):
+    source = one_picture(tmp_path / "p", [[1, 2, 3, 4]])
+    (tmp_path / "p" / "m31.png").rename(tmp_path / "p" / "m31.webp")
+    one = replace(source.pictures[0], file="m31.webp", member="m31.webp")
+    write_labels(replace(source, pictures=(one,)), tmp_path / "out", "yolo")
+    (back,) = read_labels(tmp_path / "out").pictures
+    assert back.plain() == one.plain() and back.read_bytes() == one.read_bytes()
+
+
+def test_a_damaged_record_is_not_passed_over(tmp_path):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 3, 4]], difficult=[True]), tmp_path / "out", "yolo")
+    record = tmp_path / "out" / "galaxy-edge.json"
+    whole = record.read_text()
+    for text in (whole[: len(whole) // 2], "[]", whole.replace('"box"', '"bax"'), whole.replace("[1.0", "[Infinity"),
+                 whole.replace("m31.png", "../m31.png")):
+        record.write_text(text)
+        with pytest.raises(LabelError, match=r"galaxy-edge\.json: is damaged.*difficult flags are lost"):
+            read_labels(tmp_path / "out")
+
+
+def test_ultralytics_finds_pictures_labels_and_names(tmp_path):
+    yaml = pytest.importorskip("yaml", reason="comes with the train extra")
+    source = awkward_set(tmp_path / "p")
+    write_labels(source, tmp_path / "out", "yolo")
+    told = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
+    assert tuple(told["names"].values()) == source.classes and list(told["names"]) == list(range(len(source.classes)))
+    assert (tmp_path / "out" / told["path"] / told["train"]).is_dir()
+
+
+def test_the_record_is_one_picture_a_line(tmp_path):
+    # So that two versions of it can be compared line by line.
+    write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "yolo")
+    text = (tmp_path / "out" / "galaxy-edge.json").read_text()
+    lines = [line for line in text.split("\n") if line.startswith('{"file"')]
+    assert len(lines) == len(json.loads(text)["pictures"]) == 8

@@ -1,0 +1,212 @@
+"""COCO JSON: one file for all pictures, ``bbox`` as x, y, width, height in pixels.
+
+A difficult box is written with ``iscrowd`` 1, the only flag that COCO's evaluation heeds: what is found there counts
+neither way. Read, ``iscrowd``, ``ignore`` and ``difficult`` all say so. Where x + width is not to the last bit the edge
+that was meant, the edges stand in the annotation too. What else we know stands in ``attributes``, as CVAT has it, and
+unknown keys of others are kept under ``coco``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .exact import simplest
+from .images import fault_of, files_in, size_of
+from .labelled import Complain, LabelError, Labelled, LabelledSet, Progress, finite, foreign, gather, safe_name
+from .writing import json_text, put_pictures, write_text
+
+FILE, IMAGES = "annotations.json", "images"
+SUM_ERROR = 1e-9
+"""Pixels by which adding and subtracting may be off."""
+OF_PICTURE = {"id", "file_name", "width", "height", "attributes"}
+OF_BOX = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "difficult", "attributes", "edges"}
+KEPT = {"area", "iscrowd"}
+"""What others may have said of a box otherwise than we would: the area of its outline, and that it is no crowd."""
+OF_SET = {"images", "annotations", "categories"}
+
+
+def find(path: Path) -> list[Path]:
+    """List the COCO files of a folder, by what is in them; a file is its own list."""
+    if path.is_file():
+        return [path]
+    return [one for one in files_in(path) if looks_right(one)]
+
+
+def looks_right(path: Path) -> bool:
+    """Tell whether a file looks like COCO: an object with two at least of its three lists."""
+    if path.suffix.lower() != ".json":
+        return False
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(1 << 16)
+            stream.seek(max(0, path.stat().st_size - (1 << 16)))
+            ends = head + stream.read()
+    except OSError:
+        return False
+    # The three lists may come in any order and be long, so that all need not show.
+    return head.lstrip()[:1] == b"{" and sum(f'"{key}"'.encode() in ends for key in sorted(OF_SET)) >= 2
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"it has the number {name}, which JSON does not know")
+
+
+def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
+    """Read a COCO file, or the one in a folder; pictures are beside it, in ``images``, or in a folder of its name."""
+    files = find(path)
+    if len(files) != 1:
+        raise LabelError("unreadable label", str(path), f"holds {len(files)} COCO files: name one of them")
+    file = files[0]
+    try:
+        content = json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_constant)
+        images, categories = _list(content, "images"), _list(content, "categories")
+        annotations = _list(content, "annotations")
+        names = {one["id"]: str(one["name"]).strip() for one in categories}
+        boxes_of: dict[Any, list[dict[str, Any]]] = {one["id"]: [] for one in images}
+        strays = [one for one in annotations if one.get("image_id") not in boxes_of]
+    except (ValueError, RecursionError, OSError) as problem:
+        raise LabelError("unreadable label", file.name, f"it is no whole COCO file ({problem})") from None
+    except (KeyError, TypeError) as problem:
+        reason = f"an image or category lacks its id or name ({problem})"
+        raise LabelError("unreadable label", file.name, reason) from None
+    for one in strays:
+        complain(LabelError("unreadable label", file.name, f"annotation {one.get('id')!r} is of image "
+                            f"{one.get('image_id')!r}, which is not listed"))
+    for one in annotations:
+        boxes_of.get(one.get("image_id"), []).append(one)
+    found, ids = [], set()
+    for place, image in enumerate(images, 1):
+        progress(place, len(images))
+        name = str(image.get("file_name", ""))
+        try:
+            if image["id"] in ids:
+                raise ValueError(f"its id {image['id']!r} is another image's too")
+            ids.add(image["id"])
+            found.append(_read_one(image, boxes_of[image["id"]], names, place, file))
+        except (LabelError, ValueError, TypeError, OSError) as problem:
+            complain(fault_of(problem, name or file.name))
+    notes = [f"left out of the file: '{key}'" for key in content if key not in OF_SET and content[key]]
+    return gather("coco", found, complain, names.values(), notes)
+
+
+def _list(content: Any, key: str) -> list[dict[str, Any]]:
+    found = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise ValueError(f"it has no list '{key}' of objects")
+    return found
+
+
+def _read_one(image: dict[str, Any], annotations: list[dict[str, Any]], names: Mapping[Any, str], place: int,
+              file: Path) -> Labelled:
+    name = safe_name(str(image.get("file_name", "")))
+    folder = _folder_of(name, file)
+    width, height = (int(finite(image.get(side) or 0)) for side in ("width", "height"))
+    if (width < 1 or height < 1) and folder:
+        width, height = size_of((folder / name).read_bytes())
+    boxes, classes, difficult, extras = [], [], [], []
+    for number, one in enumerate(annotations, 1):
+        try:
+            boxes.append(_box(one))
+            if one.get("category_id") not in names:
+                raise ValueError(f"category {one.get('category_id')!r} is not listed")
+        except ValueError as fault:
+            raise ValueError(f"annotation {one.get('id', number)}: {fault}") from None
+        classes.append(names[one["category_id"]])
+        crowd = bool(one.get("iscrowd", 0))
+        difficult.append(crowd or bool(one.get("ignore", 0)) or bool(one.get("difficult", False)))
+        others = {key: one[key] for key in one if key not in OF_BOX and one[key] not in ([], None)}
+        if crowd != difficult[-1]:
+            others["iscrowd"] = int(crowd)
+        if "area" in one and one["area"] != finite(one["bbox"][2]) * finite(one["bbox"][3]):
+            others["area"] = one["area"]
+        extras.append(dict(one.get("attributes", {})) | ({"coco": others} if others else {}))
+    others = {key: image[key] for key in image if key not in OF_PICTURE and image[key] not in ("", None)}
+    if image["id"] != place:
+        others["id"] = image["id"]
+    about = dict(image.get("attributes", {})) | ({"coco": others} if others else {})
+    return Labelled(name, width, height, np.array(boxes, np.float64).reshape(-1, 4), tuple(classes),
+                    np.array(difficult, bool), tuple(extras), about, folder, name if folder else "")
+
+
+def _box(annotation: Mapping[str, Any]) -> list[float]:
+    numbers = annotation.get("bbox")
+    if not isinstance(numbers, list) or len(numbers) != 4:
+        raise ValueError("it has no bbox of four numbers")
+    bbox = [finite(value) for value in numbers]
+    edges = annotation.get("edges")
+    if isinstance(edges, list) and len(edges) == 4:
+        kept = [finite(value) for value in edges]
+        if bbox_of(kept) == bbox:
+            return kept
+    return _edges(bbox)
+
+
+def _edges(bbox: list[float]) -> list[float]:
+    """Add sizes to corners. 10.1 + 20.2 is 30.3 here, as was meant, where floating point has 30.299999999999997."""
+    start, sums = np.array(bbox[:2]), np.array(bbox[:2]) + np.array(bbox[2:])
+    return [*bbox[:2], *simplest(sums, lambda tried: np.abs(tried - start - np.array(bbox[2:])) < SUM_ERROR).tolist()]
+
+
+def bbox_of(box: list[float]) -> list[float]:
+    """Turn a box into x, y, width and height: the roundest that `_edges` would turn back, if there are such."""
+    sizes = np.array(box[2:]) - np.array(box[:2])
+
+    def agrees(tried: np.ndarray) -> np.ndarray:
+        return np.array(_edges([*box[:2], *tried.tolist()])[2:]) == box[2:]
+
+    return [*box[:2], *simplest(sizes, agrees).tolist()]
+
+
+def _folder_of(name: str, file: Path) -> Path | None:
+    """Find the folder that a picture's name begins in."""
+    here, up = file.parent, file.parent.parent
+    stem = file.stem.removeprefix("instances_")
+    places = [here / IMAGES, here, here / f"{file.stem}_{IMAGES}", up / IMAGES, up / stem, up / IMAGES / stem, up]
+    return next((place for place in places if (place / name).is_file()), None)
+
+
+def write(labels: LabelledSet, target: Path, images: str, progress: Progress) -> None:
+    """Write a folder with ``annotations.json`` and ``images/``; to a file, the pictures go beside it."""
+    single = target.suffix.lower() == ".json"
+    file = target if single else target / FILE
+    put_pictures(labels.pictures, file.with_name(f"{file.stem}_{IMAGES}" if single else IMAGES), images, progress)
+    write_text(file, to_json(labels))
+
+
+def to_json(labels: LabelledSet) -> str:
+    """Give a set as COCO JSON."""
+    number = {name: index for index, name in enumerate(labels.classes, 1)}
+    others = [foreign(one.about, "coco") for one in labels.pictures]
+    ids = [other.pop("id", place) for place, other in enumerate(others, 1)]
+    if len(set(map(repr, ids))) < len(ids):  # as when sets were put together
+        ids = list(range(1, len(ids) + 1))
+    pictures, annotations = [], list[dict[str, Any]]()
+    for one, key, other in zip(labels.pictures, ids, others, strict=True):
+        about = _rest(one.about)
+        size = {"id": key, "file_name": one.file, "width": one.width, "height": one.height}
+        pictures.append({**other, **size, **({"attributes": about} if about else {})})
+        rows = zip(one.boxes.tolist(), one.classes, one.difficult.tolist(), one.extras, strict=True)
+        for box, name, flag, extra in rows:
+            bbox = [int(value) if value.is_integer() else value for value in bbox_of(box)]
+            plain = {"id": len(annotations) + 1, "image_id": key, "category_id": number[name], "bbox": bbox,
+                     "area": bbox[2] * bbox[3], "iscrowd": int(flag), "segmentation": []}
+            if flag:
+                plain["ignore"] = 1
+            plain |= {name: value for name, value in foreign(extra, "coco").items() if name not in OF_BOX - KEPT}
+            if rest := _rest(extra):
+                plain["attributes"] = rest
+            if _edges(bbox) != box:
+                plain["edges"] = box
+            annotations.append(plain)
+    categories = [{"id": index, "name": name, "supercategory": ""} for name, index in number.items()]
+    return json_text({"info": {}, "licenses": [], "images": pictures, "annotations": annotations,
+                      "categories": categories})
+
+
+def _rest(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key != "coco" or not isinstance(value, dict)}

@@ -1,0 +1,77 @@
+"""Where a label's picture is, and how large."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ..pictures import SUFFIXES
+from .labelled import LabelError, Labelled
+
+
+class BrokenPicture(ValueError):
+    """Bytes that are no whole picture; the message says what is wrong with them."""
+
+
+def fault_of(problem: Exception, file: str) -> LabelError:
+    """Make of what went wrong with a file the label error that names it."""
+    if isinstance(problem, LabelError):
+        return problem
+    kind = "broken picture" if isinstance(problem, BrokenPicture) else "unreadable label"
+    if isinstance(problem, OSError):
+        return LabelError(kind, file, f"cannot be read: {problem.strerror}")
+    return LabelError(kind, file, str(problem))
+
+
+def decode(content: bytes) -> np.ndarray:
+    """Decode a picture to (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+
+    Raises:
+        BrokenPicture: it is none, or is cut short.
+    """
+    # Older OpenCV returns a JPEG that is cut short with a grey bottom. Its end mark comes after its last scan; one
+    # before that is of the small preview inside.
+    if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+        raise BrokenPicture("the JPEG is cut short")
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error:
+        image = None  # empty, or larger than OpenCV reads
+    if image is None:
+        raise BrokenPicture("it is no picture that can be decoded, or is cut short" if content else "the file is empty")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    """Tell a picture's width and height in pixels.
+
+    Raises:
+        BrokenPicture: see `decode`.
+    """
+    height, width = decode(content).shape[:2]
+    return width, height
+
+
+def load(one: Labelled) -> np.ndarray:
+    """Decode a labelled picture to (H, W, 3) uint8 RGB.
+
+    Raises:
+        BrokenPicture: see `decode`. DataError: it is not there.
+    """
+    return decode(one.read_bytes())
+
+
+def is_picture(path: Path) -> bool:
+    """Tell a picture file by its ending."""
+    return path.suffix.lower() in SUFFIXES
+
+
+def files_in(folder: Path) -> Iterator[Path]:
+    """List the files in a folder and its folders, sorted; what is hidden is passed over."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))

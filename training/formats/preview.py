@@ -1,0 +1,99 @@
+"""A contact sheet of a labelled set: some of its pictures, with their boxes drawn."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from ...models.preprocess import letterbox
+from ..data import DataError
+from .images import BrokenPicture, load
+from .labelled import Labelled, LabelledSet, Progress, silent
+from .writing import staged, write_bytes
+
+SIDE, CAPTION, GAP, HEAD = 300, 20, 6, 30
+GROUND, INK, FAINT = (24, 24, 24), (235, 235, 235), (165, 165, 165)
+COLOURS = ((120, 200, 255), (255, 190, 90), (255, 130, 200), (150, 255, 150), (220, 200, 120), (190, 160, 255))
+"""RGB of the classes, in their order; with more classes they come again."""
+DASH = 4
+
+
+def choose(labels: LabelledSet, count: int, seed: int) -> list[Labelled]:
+    """Draw some pictures of a set, in the order of their names."""
+    drawn = np.random.default_rng(seed).permutation(len(labels.pictures))[:count]
+    return [labels.pictures[place] for place in sorted(drawn.tolist())]
+
+
+def sheet(pictures: Sequence[Labelled], classes: Sequence[str], progress: Progress = silent) -> np.ndarray:
+    """Compose pictures in a grid: a box's colour is its class, a dashed box is difficult.
+
+    In the place of a picture that is missing or broken stands what is wrong with it.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    columns = max(1, int(np.ceil(np.sqrt(len(pictures)))))
+    tiles = []
+    for done, one in enumerate(pictures):
+        progress(done, len(pictures))
+        tiles.append(_tile(one, classes))
+    tiles += [np.full_like(tiles[0], GROUND)] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    whole = np.vstack([_head(rows[0].shape[1], classes), *rows])
+    return np.pad(whole, ((0, GAP), (0, GAP), (0, 0)), constant_values=GROUND[0])
+
+
+def _tile(one: Labelled, classes: Sequence[str]) -> np.ndarray:
+    try:
+        picture, scale = letterbox(load(one), SIDE, SIDE, GROUND[0])
+    except (BrokenPicture, DataError) as problem:
+        picture, scale = letterbox(np.zeros((one.height, one.width, 3), np.uint8), SIDE, SIDE, GROUND[0])
+        for line, text in enumerate(textwrap.wrap(str(problem), 40)[:6]):
+            _write(picture, text, GAP, 20 + 18 * line, INK, 0.38)
+    for box, name, difficult in zip(one.boxes, one.classes, one.difficult.tolist(), strict=True):
+        x0, y0, x1, y1 = (box * np.array([*scale, *scale])).clip(-SIDE, 2 * SIDE).round().astype(int).tolist()
+        _rectangle(picture, x0, y0, x1, y1, COLOURS[classes.index(name) % len(COLOURS)], difficult)
+    caption = np.full((CAPTION, SIDE, 3), GROUND, np.uint8)
+    count = "empty" if not len(one.boxes) else f"{len(one.boxes)} box" + "es" * (len(one.boxes) > 1)
+    _write(caption, f"{count}  {one.file}", 0, 14, FAINT, 0.38)
+    return np.pad(np.vstack([picture, caption]), ((0, GAP), (GAP, 0), (0, 0)), constant_values=GROUND[0])
+
+
+def _rectangle(picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, colour: tuple[int, int, int],
+               dashed: bool) -> None:
+    drawn = picture.copy()
+    cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, 1)
+    rows, columns = np.arange(picture.shape[0])[:, None], np.arange(picture.shape[1])
+    kept = (rows + columns) // DASH % 2 == 0 if dashed else np.ones(picture.shape[:2], bool)
+    picture[kept] = drawn[kept]
+
+
+def _head(width: int, classes: Sequence[str]) -> np.ndarray:
+    head = np.full((HEAD, width, 3), GROUND, np.uint8)
+    at = GAP
+    for place, name in enumerate(classes):
+        at = _write(head, name, at, 20, COLOURS[place % len(COLOURS)], 0.45) + 16
+    _write(head, "dashed: difficult", at, 20, FAINT, 0.45)
+    return head
+
+
+def _write(picture: np.ndarray, text: str, x: int, y: int, ink: tuple[int, int, int], scale: float) -> int:
+    """Write a line, with ``?`` for letters that OpenCV does not have; tell where it ends."""
+    plain = text.encode("ascii", "replace").decode()
+    cv2.putText(picture, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, ink, 1, cv2.LINE_AA)
+    return x + int(cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0])
+
+
+def write_sheet(path: Path, picture: np.ndarray) -> None:
+    """Write a sheet as PNG; an older one in its place goes when the new one is whole.
+
+    Raises:
+        WriteError: the disk refuses.
+    """
+    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    with staged(path, replace=True) as place:
+        write_bytes(place, content.tobytes())

@@ -1,0 +1,55 @@
+"""What a user labelled, as the samples that networks are trained and measured on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ...models.labels import GALAXY10
+from ..data import LABELLED, DataError, Sample, class_of, is_galaxy, split_boxes
+from .convert import format_of, read_labels
+from .labelled import Labelled
+from .tables import box_row
+
+__all__ = ["format_of", "read_samples", "sample_of"]
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Read a data set in any label format as samples.
+
+    Raises:
+        DataError: there is none, a label cannot be taken, a picture is missing, or no class in it is a galaxy.
+    """
+    labels = read_labels(path)
+    if labels.counts and not any(map(is_galaxy, labels.counts)):
+        raise DataError(f"{path} has no class that is a galaxy, only {', '.join(labels.counts)}: name galaxies "
+                        "'galaxy', or by their Galaxy10 class")
+    return [sample_of(one) for one in labels.pictures]
+
+
+def sample_of(one: Labelled) -> Sample:
+    """Make a sample: boxes of galaxies, clipped to the picture, to find or, where difficult, to ignore.
+
+    Boxes of other classes are sky that is no galaxy. Frames are complete unless their set said otherwise. A picture of
+    one galaxy whose class is of Galaxy10 has a label too.
+    """
+    if one.archive is None:
+        raise DataError(f"{one.file}: the picture is not there; galaxy-edge data check lists all that are missing")
+    rows = [box_row(one, place) for place, name in enumerate(one.classes) if is_galaxy(name)]
+    boxes, ignore = (_clipped(some, one) for some in split_boxes(rows))
+    about = {key: value for key, value in one.about.items() if isinstance(value, str)}
+    label = class_of(about.get("g10", ""), about.get("g10_p", ""))
+    sure = [name.lower() for name, flag in zip(one.classes, one.difficult, strict=True) if is_galaxy(name) and not flag]
+    if label < 0 and len(sure) == 1 and sure[0] in GALAXY10:
+        label = class_of(str(GALAXY10.index(sure[0])))
+    return Sample(
+        about.get("set", LABELLED), one.file, one.archive, one.member,
+        kind="galaxy" if rows else about.get("kind", "negative"), label=label, coarse=about.get("coarse", ""),
+        boxes=boxes, ignore=ignore, complete=about.get("boxes_complete", "1") == "1", row=about, box_rows=tuple(rows),
+    )
+
+
+def _clipped(boxes: np.ndarray, one: Labelled) -> np.ndarray:
+    clipped = np.clip(boxes, 0, np.array([one.width, one.height] * 2, np.float32))
+    return clipped[(clipped[:, 2:] > clipped[:, :2]).all(axis=1)]
