@@ -19,6 +19,7 @@ from .detector_settings import DetectorSettings
 from .evaluation import calibration_set, evaluation_set, score
 from .learner import Learner
 from .run import Run
+from .scene_sheet import write_scene_sheet
 from .scenes import SceneMaker
 from .workers import Workers
 
@@ -68,6 +69,7 @@ def train(
 
     anchors = anchor_grid(settings.size, settings.size, **settings.grid)
     batches = Batches(SceneMaker(train_samples, settings.size), anchors, part, settings.seed)
+    write_scene_sheet(batches.maker, settings.seed, out / "scenes.png")
     evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)

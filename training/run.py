@@ -8,6 +8,7 @@
     RUN/saved_model/      the network: raw uint8 RGB of batch 1 in, named outputs
     RUN/calibration.npz   images (n, H, W, 3) uint8: network inputs drawn from the training share
     RUN/evaluation.npz    network inputs and labels of the validation share, never trained on
+    RUN/scenes.png        of a detector: what it is fed
 """
 
 from __future__ import annotations

@@ -9,15 +9,21 @@ from typing import Any
 import numpy as np
 
 from ..models.decode import softmax
+from ..models.preprocess import resize
 from .cache import kept, key_of
+from .feed import numbered_view
 from .fit import forward
 from .pictures import PictureSet
+from .recipe import Recipe
 from .run import RunError, read_record
 from .sheets import load_model
 
 SOFTENING = 1.5
 """Divides the logits on top of a teacher's own temperature (Hinton et al. 2015, arXiv:1503.02531): what it finds likely
 besides its first choice is what there is to learn."""
+
+VIEWS_TAUGHT = 24
+"""Views of each picture that a teacher is asked about, and that its pupils see."""
 
 
 def turned(images: np.ndarray) -> list[np.ndarray]:
@@ -31,28 +37,52 @@ def opinion(run: Path, images: np.ndarray, softening: float = 1.0) -> np.ndarray
     return np.mean([softmax(look(some), temperature * softening) for some in turned(images)], axis=0)
 
 
-def _kept_opinion(run: Path, pictures: PictureSet) -> np.ndarray:
-    """Give a run's softened opinion; it is kept, for a large teacher takes minutes and has several pupils."""
+def opinion_on_views(run: Path, pictures: PictureSet, recipe: Recipe, views: int) -> np.ndarray:
+    """Give a run's softened probabilities (V, N, C) for the numbered views that a recipe shows, one by one.
+
+    A pupil of another size shows its own views; they are brought to the run's size.
+    """
+    model = read_record(run)["model"]
+    look, side = forward(load_model(run)), model["input"]["width"]
+    temperature, canvases = model["decode"]["temperature"] * SOFTENING, pictures.canvases()
+
+    def one(number: int) -> np.ndarray:
+        shown = [numbered_view(recipe, canvas, number, index) for index, canvas in enumerate(canvases)]
+        return softmax(look(np.stack([resize(view, side, side) for view in shown])), temperature)
+
+    return np.stack([one(number) for number in range(views)]).astype(np.float32)
+
+
+def _kept_opinions(run: Path, pictures: PictureSet, recipe: Recipe) -> np.ndarray:
+    """Give a run's opinion on pictures and on views of them; it is kept, for a large teacher takes long over it."""
     model = read_record(run)["model"]
     side, temperature = model["input"]["width"], model["decode"]["temperature"]
-    key = key_of(pictures.ids, pictures.margin, side, temperature, SOFTENING, network=load_model(run))
-    return kept("opinion", key, lambda: opinion(run, pictures.images(side), SOFTENING))
+    network = load_model(run)
+    asked = (pictures.ids, pictures.margin, side, temperature, SOFTENING)
+    whole = kept("opinion", key_of(*asked, network=network),
+                 lambda: opinion(run, pictures.images(side), SOFTENING).astype(np.float32))
+    shown = kept("opinions", key_of(*asked, recipe.size, recipe.views, VIEWS_TAUGHT, network=network),
+                 lambda: opinion_on_views(run, pictures, recipe, VIEWS_TAUGHT))
+    return (whole + shown) / 2
 
 
-def opinions(runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any]) -> np.ndarray:
-    """Average the opinions of several runs on pictures: (N, C) float32, rows adding up to 1.
+def opinions(runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any], recipe: Recipe) -> np.ndarray:
+    """Average the opinions of several runs on numbered views of pictures: (V, N, C) float32, rows adding up to 1.
 
+    Half of each is the opinion on the view itself, half that on the whole picture, averaged over its orientations: the
+    one is consistent with what the pupil sees (Beyer et al. 2022, arXiv:2106.05237), the other is the better judgement.
     Where only the coarse group of a picture is known, classes of other groups get none.
 
     Args:
         runs: finished run folders.
         pictures: the training part of the split.
         split: its record; a teacher that was trained on another split has seen what its pupil is judged on.
+        recipe: of the pupil, whose views they are.
 
     Raises:
         RunError: a run is not finished, or is of another split or other classes.
     """
-    total = np.zeros((len(pictures), len(pictures.classes)))
+    total: np.ndarray | None = None
     for run in runs:
         record = read_record(run)
         if "model" not in record:
@@ -61,8 +91,9 @@ def opinions(runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any]) 
             raise RunError(f"{run} was trained on another split: it may have seen the pictures its pupil is judged on")
         if tuple(record["model"]["classes"]) != pictures.classes:
             raise RunError(f"{run} names other classes")
-        total += _kept_opinion(run, pictures)
-    allowed = (total + 1e-9) * pictures.targets()
+        told = _kept_opinions(run, pictures, recipe)
+        total = told if total is None else total + told
+    assert total is not None
     coarse = pictures.labels < 0
-    total[coarse] = allowed[coarse]
-    return (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
+    total[:, coarse] = (total[:, coarse] + 1e-9) * pictures.targets()[coarse]
+    return (total / total.sum(axis=2, keepdims=True)).astype(np.float32)

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid
@@ -149,6 +150,7 @@ def test_a_run_is_whole_and_resumes(sets, tmp_path):
     seen = []
     first = train(sets, tmp_path / "run", dataclasses.replace(SMALL, epochs=1), report=seen.append)
     assert len(seen) == 3 and seen[-1]["step"] == seen[-1]["steps"] == 3 and np.isfinite(seen[-1]["loss"])
+    assert cv2.imread(str(tmp_path / "run" / "scenes.png")).shape[1] > 1500  # what it was fed, to be looked at
     with pytest.raises(RunError, match="resume"):
         train(sets, tmp_path / "run", SMALL)
     record = train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append)

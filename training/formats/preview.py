@@ -36,31 +36,50 @@ def sheet(pictures: Sequence[Labelled], classes: Sequence[str], progress: Progre
     Returns:
         (H, W, 3) uint8 RGB.
     """
-    columns = max(1, int(np.ceil(np.sqrt(len(pictures)))))
     tiles = []
     for done, one in enumerate(pictures):
         progress(done, len(pictures))
         tiles.append(_tile(one, classes))
-    tiles += [np.full_like(tiles[0], GROUND)] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return grid(tiles, classes)
+
+
+def grid(tiles: Sequence[np.ndarray], classes: Sequence[str]) -> np.ndarray:
+    """Set tiles of one size side by side, under a line with the classes in their colours: (H, W, 3) uint8 RGB."""
+    columns = max(1, int(np.ceil(np.sqrt(len(tiles)))))
+    filled = [*tiles, *[np.full_like(tiles[0], GROUND)] * (-len(tiles) % columns)]
+    rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
     whole = np.vstack([_head(rows[0].shape[1], classes), *rows])
     return np.pad(whole, ((0, GAP), (0, GAP), (0, 0)), constant_values=GROUND[0])
 
 
-def _tile(one: Labelled, classes: Sequence[str]) -> np.ndarray:
-    try:
-        picture, scale = letterbox(load(one), SIDE, SIDE, GROUND[0])
-    except (BrokenPicture, DataError) as problem:
-        picture, scale = letterbox(np.zeros((one.height, one.width, 3), np.uint8), SIDE, SIDE, GROUND[0])
-        for line, text in enumerate(textwrap.wrap(str(problem), 40)[:6]):
-            _write(picture, text, GAP, 20 + 18 * line, INK, 0.38)
-    for box, name, difficult in zip(one.boxes, one.classes, one.difficult.tolist(), strict=True):
+def tile(picture: np.ndarray, boxes: np.ndarray, colours: Sequence[int], dashed: Sequence[bool],
+         text: str) -> np.ndarray:
+    """Draw boxes on a picture and write a line below it.
+
+    Args:
+        picture: (H, W, 3) uint8 RGB of any size; boxes: (N, 4) in its pixels.
+        colours, dashed: (N) place of each box's class, and whether it counts neither for nor against.
+    """
+    fitted, scale = letterbox(picture, SIDE, SIDE, GROUND[0])
+    for box, colour, broken in zip(boxes, colours, dashed, strict=True):
         x0, y0, x1, y1 = (box * np.array([*scale, *scale])).clip(-SIDE, 2 * SIDE).round().astype(int).tolist()
-        _rectangle(picture, x0, y0, x1, y1, COLOURS[classes.index(name) % len(COLOURS)], difficult)
+        _rectangle(fitted, x0, y0, x1, y1, COLOURS[colour % len(COLOURS)], broken)
     caption = np.full((CAPTION, SIDE, 3), GROUND, np.uint8)
+    _write(caption, text, 0, 14, FAINT, 0.38)
+    return np.pad(np.vstack([fitted, caption]), ((0, GAP), (GAP, 0), (0, 0)), constant_values=GROUND[0])
+
+
+def _tile(one: Labelled, classes: Sequence[str]) -> np.ndarray:
     count = "empty" if not len(one.boxes) else f"{len(one.boxes)} box" + "es" * (len(one.boxes) > 1)
-    _write(caption, f"{count}  {one.file}", 0, 14, FAINT, 0.38)
-    return np.pad(np.vstack([picture, caption]), ((0, GAP), (GAP, 0), (0, 0)), constant_values=GROUND[0])
+    try:
+        picture, wrong = load(one), ""
+    except (BrokenPicture, DataError) as problem:
+        picture, wrong = np.zeros((one.height, one.width, 3), np.uint8), str(problem)
+    drawn = tile(picture, one.boxes, [classes.index(name) for name in one.classes], one.difficult.tolist(),
+                 f"{count}  {one.file}")
+    for line, text in enumerate(textwrap.wrap(wrong, 40)[:6]):
+        _write(drawn, text, 2 * GAP, 20 + 18 * line, INK, 0.38)
+    return drawn
 
 
 def _rectangle(picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, colour: tuple[int, int, int],
