@@ -12,13 +12,14 @@ from functools import lru_cache
 import numpy as np
 
 from ..models.preprocess import letterbox, resize
+from . import nebulae
 from .augment import Rng, camera, saturated_star, small_stars, turn
 from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
 MIXTURE = {
-    "survey": 0.20, "deepsky": 0.27, "composed": 0.15, "deep_field": 0.08, "mosaic": 0.05,
-    "negative": 0.14, "stars": 0.11,
+    "survey": 0.17, "deepsky": 0.25, "composed": 0.15, "deep_field": 0.07, "mosaic": 0.05,
+    "negative": 0.16, "stars": 0.15,
 }
 """Share of each kind of scene."""
 
@@ -231,10 +232,15 @@ class SceneMaker:
         return canvas + rng.normal(0, rng.uniform(1, 5), canvas.shape).astype(np.float32)
 
     def _distract(self, rng: Rng, canvas: np.ndarray, count: int) -> None:
-        """Add what is taken for galaxies: saturated stars, and clusters and nebulae cut out and added as they are."""
+        """Add what is taken for galaxies: saturated stars, drawn nebulae, and real ones cut out and added as they are.
+        """
         for _ in range(count):
-            if not self.negatives or rng.random() < 0.5:
+            draw = rng.random()
+            if draw < 0.35:
                 saturated_star(rng, canvas, np.exp(rng.uniform(np.log(4), np.log(0.35 * self.size))))
+                continue
+            if draw < 0.7 or not self.negatives:
+                self._add_nebula(rng, canvas)
                 continue
             image = self._load(self._pick(rng, self.negatives))
             side = int(np.exp(rng.uniform(np.log(0.05 * self.size), np.log(0.6 * self.size))))
@@ -244,6 +250,15 @@ class SceneMaker:
             small *= np.clip(2.2 - 2.2 * np.hypot(axis[None], axis[:, None]), 0, 1)[..., None]
             x, y = (int(value) for value in rng.integers(0, self.size - side + 1, 2))
             canvas[y : y + side, x : x + side] += small * np.float32(rng.uniform(0.5, 1.1))
+
+    def _add_nebula(self, rng: Rng, canvas: np.ndarray) -> None:
+        """Add a drawn nebula, cluster or group of stars, up to one that fills the picture."""
+        light = nebulae.draw(rng, int(np.exp(rng.uniform(np.log(0.08), np.log(1.3))) * self.size))
+        side = light.shape[0]
+        x, y = (int(value) for value in rng.integers(-side // 4, self.size - 3 * side // 4 + 1, 2))
+        left, top = max(0, x), max(0, y)
+        part = light[top - y : self.size - y, left - x : self.size - x]
+        canvas[top : top + part.shape[0], left : left + part.shape[1]] += part
 
     def _stars(self, rng: Rng) -> tuple[np.ndarray, ...]:
         none = np.zeros((0, 4), np.float32)
