@@ -17,6 +17,7 @@ from .cli_data import data
 from .cli_eval import evaluate
 from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, need, settle_engine
 from .cli_study import explain, study
+from .cli_train import train
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -103,85 +104,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         raise summary.failure
 
 
-@cli.group()
-def train() -> None:
-    """Train a network on a workstation."""
-
-
-def _training_options(command: Callable[..., None]) -> Callable[..., None]:
-    for option in (
-        click.option("--threads", type=THREADS, default=os.cpu_count() or 1, show_default=True, help="Threads to use."),
-        click.option("--resume", is_flag=True, help="Go on with the run that is in --out."),
-        click.option("--epochs", type=click.IntRange(min=1), help="Epochs; default: the recipe's."),
-        click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
-        click.option("--out", type=FOLDER, required=True, help="Run folder."),
-        click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
-                     help="Folder of data sets."),
-    ):
-        command = option(command)
-    return command
-
-
-@train.command("classifier")
-@_training_options
-@click.option("--recipe", default="small", show_default=True, help="How to train: a network of the report, or ours.")
-@click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split.")
-@click.option("--teacher", type=FOLDER, multiple=True, help="Run folder of a network to learn from; may be repeated.")
-@click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none.")
-@click.option("--network", type=FILE, help="picked.json of a search: the small network to train.")
-def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int, recipe: str,
-                     split_seed: int, teacher: tuple[Path, ...], weights: str | None, network: Path | None) -> None:
-    """Train a network that names a galaxy's morphology; by default the small one that is shipped."""
-    need("tensorflow", "train")
-    from dataclasses import replace
-
-    from .cli_options import weights_of
-    from .training.progress import show_training
-    from .training.recipe import find_recipe, with_network
-    from .training.study import train
-
-    chosen = find_recipe(recipe)
-    if network:
-        chosen = with_network(chosen, network)
-    if epochs:
-        chosen = replace(chosen, epochs=epochs)
-    show_training(lambda report: train(
-        data, out, chosen, seed=seed, split_seed=split_seed, resume=resume, threads=threads, teacher=teacher,
-        weights=weights_of(weights), report=report), out)
-
-
-@train.command("detector")
-@_training_options
-@click.option("--images", type=click.IntRange(min=1), help="Scenes an epoch; default: the recipe's.")
-@click.option("--weights", type=FILE, help="Pretrained MobileNetV2 weights (.npz) for the backbone; default: random.")
-@click.option("--preset", type=click.Choice(["small", "stock", "efficientdet"]), default="small", show_default=True,
-              help="Ours, SSD MobileNetV2 FPNLite 320, or EfficientDet-Lite0; options below change it.")
-@click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
-@click.option("--width", type=float, help="Share of MobileNetV2's channels, e.g. 0.1 to 1.0.")
-@click.option("--fpn-filters", type=click.IntRange(min=1), help="Channels of pyramid and head.")
-@click.option("--head-convs", type=click.IntRange(min=1), help="Convolutions of the head before its last.")
-@click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid: its stride is 2 to that.")
-@click.option("--max-level", type=click.IntRange(2, 7), help="Last level of the pyramid.")
-@click.option("--workers", help="host:port of every process that trains, with commas between; the same everywhere.")
-@click.option("--worker-index", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Which of them this one is; 0 is the chief.")
-def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
-                   images: int | None, preset: str, workers: str | None, worker_index: int, **options: Any) -> None:
-    """Train a network that finds galaxies; by default the SSD MobileNetV2 that is shipped."""
-    need("official", "detector")
-    from .training.detector import train
-    from .training.detector_settings import PRESETS, DetectorSettings
-    from .training.progress import show_training
-    from .training.workers import Workers
-
-    given = {name: value for name, value in options.items() if value is not None}
-    settings = _settings(
-        DetectorSettings, seed=seed, threads=threads, epochs=epochs, images_per_epoch=images, **PRESETS[preset] | given
-    )
-    together = Workers(tuple(workers.split(",")) if workers else (), worker_index)
-    show_training(lambda report: train(data, out, settings, resume, report, together), together.folder(out))
-
-
+cli.add_command(train)
 cli.add_command(study)
 cli.add_command(explain)
 cli.add_command(data)
@@ -308,14 +231,6 @@ def _stop_on_signal() -> Callable[[], bool]:
     signal.signal(signal.SIGINT, wish)
     signal.signal(signal.SIGTERM, wish)
     return lambda: bool(wishes)
-
-
-def _settings(kind: type, **given: Any) -> Any:
-    """Make a training's settings of the options that were given; the others are the recipe's."""
-    try:
-        return kind(**{name: value for name, value in given.items() if value is not None})
-    except ValueError as problem:
-        _fail(str(problem), 2)
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -1,10 +1,9 @@
-"""The commands that search for a network: our space, and the report's."""
+"""The commands that search for a network: small classifiers, small detectors, and the report's space."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -26,7 +25,6 @@ def search(trials: int, workers: int, trial_epochs: int, max_macs: int | None, m
     stop it goes on.
     """
     need("optuna", "study")
-    from .training.front import write_front
     from .training.pictures import load_pictures
     from .training.search import search as run_search
     from .training.search_store import Limits
@@ -37,7 +35,7 @@ def search(trials: int, workers: int, trial_epochs: int, max_macs: int | None, m
     trial = Trial(data, trial_epochs, split_seed, seed, threads)
     run_search(trial, out, trials, seed, Limits(max_macs, max_kib), workers,
                classes=len(pictures.classes), about=about, say=_say)
-    _tell_front(out, write_front(out, max_macs, max_kib))
+    _tell_front(out, max_macs, max_kib)
 
 
 def _say(line: str) -> None:
@@ -51,16 +49,44 @@ def _say(line: str) -> None:
 def pick(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
     """Pick from the search in FOLDER the best network that a budget allows."""
     need("optuna", "study")
+    _tell_front(folder, max_macs, max_kib)
+
+
+def _tell_front(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
     from .training.front import write_front
 
-    _tell_front(folder, write_front(folder, max_macs, max_kib))
-
-
-def _tell_front(folder: Path, chosen: dict[str, Any]) -> None:
+    chosen, space = write_front(folder, max_macs, max_kib)
+    key, title = space.score
     click.echo((folder / "front.md").read_text(encoding="utf-8"))
     click.echo(f"picked: trial {chosen['number']}, {chosen['macs'] / 1e6:.2f} M multiply-adds, "
-               f"{chosen['int8_bytes'] / 1024:.0f} KiB, macro F1 {chosen['macro_f1']:.3f} on validation")
-    click.echo(f"next: galaxy-edge train classifier --network {folder / 'picked.json'} --out RUN_DIR")
+               f"{chosen['int8_bytes'] / 1024:.0f} KiB, {title} {chosen[key]:.3f} on validation")
+    click.echo("next: " + space.use.format(picked=folder / "picked.json"))
+
+
+@click.command("search-detector")
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Trials in all.")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
+@click.option("--trial-epochs", type=click.IntRange(min=1), default=6, show_default=True, help="Epochs of a trial.")
+@click.option("--images", type=click.IntRange(min=16), default=800, show_default=True, help="Scenes an epoch.")
+@click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of a network.")
+@click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
+@options("data", "out", "seed", "threads")
+def search_detector(trials: int, workers: int, trial_epochs: int, images: int, max_macs: int | None,
+                    max_kib: float | None, data: Path, out: Path, seed: int, threads: int) -> None:
+    """Search small detectors for mAP@0.5 and cost together, as 'study search' does classifiers."""
+    need("optuna", "study")
+    need("official", "detector")
+    from .training.data import data_hash, read_set
+    from .training.detector_space import DETECTORS
+    from .training.detector_trial import DetectorTrial
+    from .training.search import search as run_search
+    from .training.search_store import Limits
+
+    about = {"data": data_hash(sample.digest() for sample in read_set(data)), "epochs": trial_epochs, "images": images}
+    trial = DetectorTrial(data, trial_epochs, images, seed, threads)
+    run_search(trial, out, trials, seed, Limits(max_macs, max_kib), workers, classes=1, space=DETECTORS, warmup=2,
+               about=about, say=_say)
+    _tell_front(out, max_macs, max_kib)
 
 
 @click.command("report-search")

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from .cli_options import FILE, FOLDER, PATH, need, options, weights_of
-from .cli_search import pick, report_search, search
+from .cli_search import pick, report_search, search, search_detector
 from .errors import UserError
 
 
@@ -25,7 +25,7 @@ def study() -> None:
     """Compare ways of naming galaxies: the report's, and our own."""
 
 
-for command in (search, pick, report_search):
+for command in (search, search_detector, pick, report_search):
     study.add_command(command)
 
 

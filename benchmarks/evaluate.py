@@ -15,7 +15,7 @@ from ..models.metrics import JudgedFrame, detection_metrics, precision_by_size
 from ..runtime.classify import Classifier
 from ..runtime.detect import Detector
 from ..runtime.judge import LOWEST_SCORE, classifier_metrics
-from ..training.data import DataError, Sample, in_share, read_set
+from ..training.data import DataError, Sample, held_out, read_set
 from ..training.situations import COMPOSED, OFF_CENTRE, Situations, View
 from .curves import curves
 
@@ -35,11 +35,9 @@ def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle]) -> list[Sample]
     for bundle in bundles:
         data = bundle.manifest["data"]
         split = data.get("split", {})
-        share = split.get("test_share", split.get("validation_share"))
-        if share is None or "seed" not in split:
+        if "seed" not in split or not split.keys() & {"folds", "test_share", "validation_share"}:
             raise DataError(f"the bundle {bundle.name} does not say which pictures it was not trained on")
-        kept = [sample for sample in kept
-                if sample.set not in data["sets"] or in_share(sample.digest(), share, split["seed"])]
+        kept = [sample for sample in kept if sample.set not in data["sets"] or held_out(split, sample.digest())]
     if not kept:
         raise DataError("every picture there may have been trained on")
     return kept

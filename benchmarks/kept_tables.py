@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ..training import front, study
+from ..training.detector_space import DETECTORS
 from ..training.run import RunError, write_json
+from ..training.small_network import CLASSIFIERS
+from ..training.space import Space
 from .judge import RESULTS
 
 TITLES = {
@@ -23,6 +27,7 @@ TITLES = {
     "report-search": "The report's search: two convolutions (section 2.9.2)",
     "search": "Our search: macro F1 and cost together (section 2.9.2)",
     "cross": "Trained on one source, measured on the other",
+    "search-detector": "The search for detectors: mAP@0.5 and cost together",
 }
 """The tables, in the order of the page."""
 
@@ -85,10 +90,12 @@ def _folds(found: dict[str, Any]) -> str:
     return about + found["reading"] + "\n\n" + "\n".join(lines)
 
 
-def _search(found: dict[str, Any]) -> str:
-    about = (f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs "
-             f"({found['pruned']} of them given up early) that no other beats in both macro F1 on validation and cost.")
-    return f"{about}\n\n{front.table(found['front'])}"
+def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
+    scenes = f" on {found['images']} scenes each" if "images" in found else ""
+    about = (f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs{scenes} "
+             f"({found['pruned']} of them given up early) that no other beats in both {space.score[1]} on validation "
+             "and cost.")
+    return f"{about}\n\n{front.table(found['front'], space)}"
 
 
 def _cut_search(whole: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +103,7 @@ def _cut_search(whole: dict[str, Any]) -> dict[str, Any]:
     chosen = sorted((one for one in trials if one["number"] in numbers), key=lambda one: int(one["macs"]))
     return {
         "trials": len(trials),
-        "epochs": whole["agreed"]["about"]["epochs"],
+        **{key: value for key, value in whole["agreed"]["about"].items() if key in ("epochs", "images")},
         "pruned": sum(one["state"] == "pruned" for one in trials),
         "front": [{key: value for key, value in one.items() if key != "curve"} for one in chosen],
     }
@@ -122,8 +129,10 @@ def _cross(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_FILES = {"folds": "comparison.json", "search": "trials.json", "report-search": "trials.json", "cross": "cross.json"}
-_CUT: dict[str, Callable[[Any], Any]] = {"search": _cut_search}
+_FILES = {"folds": "comparison.json", "search": "trials.json", "report-search": "trials.json", "cross": "cross.json",
+          "search-detector": "trials.json"}
+_CUT: dict[str, Callable[[Any], Any]] = {"search": _cut_search, "search-detector": _cut_search}
 _RENDER: dict[str, Callable[[Any], str]] = {
-    "folds": _folds, "search": _search, "report-search": _report_search, "cross": _cross
+    "folds": _folds, "search": _search, "report-search": _report_search, "cross": _cross,
+    "search-detector": partial(_search, space=DETECTORS),
 }

@@ -10,10 +10,11 @@ import csv
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -233,12 +234,13 @@ def set_name(folder: Path) -> str | None:
     return None
 
 
-def read_set(folder: Path) -> list[Sample]:
+def read_set(folder: Path, skipped: Callable[[str], None] | None = None) -> list[Sample]:
     """Read a data set.
 
     Args:
         folder: a data-set folder in one of the layouts above or in a label format of `formats`, or a folder of such
             folders, whose samples are then read together.
+        skipped: told which faulty labels of such a format are left out; without it, they end the work.
 
     Raises:
         DataError: the folder does not exist, or holds no set in a known layout, or a table lacks a column.
@@ -250,7 +252,7 @@ def read_set(folder: Path) -> list[Sample]:
     if places != [folder]:
         others = [path for path in sorted(folder.iterdir()) if path.is_dir() and path not in places]
         for place in filter(format_of, others if places else [folder]):
-            samples.extend(read_samples(place))
+            samples.extend(read_samples(place, skipped))
     if not samples:
         raise DataError(f"{folder} holds no data set in a known layout ({', '.join(SETS)}) or label format")
     return samples
@@ -291,6 +293,14 @@ def read_table(place: Path) -> list[Sample]:
 def in_share(digest: str, share: float, seed: int) -> bool:
     """Draw a picture into a share (0..1) by its content, so that the same picture always falls on the same side."""
     return int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:8], 16) / 2**32 < share
+
+
+def held_out(split: Mapping[str, Any], digest: str) -> bool:
+    """Tell whether a picture was held out, by the record of a split (in a run's record, in a bundle's manifest)."""
+    seed = split["seed"]
+    if "folds" in split:
+        return int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:8], 16) % split["folds"] == split["fold"]
+    return in_share(digest, split["test_share"] if "test_share" in split else split["validation_share"], seed)
 
 
 def data_hash(digests: Iterable[str]) -> str:

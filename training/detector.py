@@ -18,7 +18,7 @@ from .detector_data import Batches, split
 from .detector_settings import DetectorSettings
 from .evaluation import calibration_set, evaluation_set, score
 from .learner import Learner
-from .run import Run
+from .run import Run, RunError
 from .scene_sheet import write_scene_sheet
 from .scenes import SceneMaker
 from .workers import Workers
@@ -26,7 +26,8 @@ from .workers import Workers
 ALONE = Workers()
 
 
-def _set_threads(threads: int) -> None:
+def set_threads(threads: int) -> None:
+    """Have TensorFlow use so many threads, and leave the making of scenes to threads of our own."""
     import tensorflow as tf
 
     cv2.setNumThreads(1)
@@ -38,6 +39,7 @@ def _set_threads(threads: int) -> None:
 def train(
     data: Path, out: Path, settings: DetectorSettings, resume: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None, workers: Workers = ALONE,
+    skipped: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train a detector.
 
@@ -48,6 +50,7 @@ def train(
         report: called after every step with epoch, epochs, step, steps and loss.
         workers: the processes that train together; each calls this with the same arguments but its own index, and
             each writes a run folder, see `Workers.folder`.
+        skipped: told which faulty labels are left out; without it, they end the work.
 
     Returns:
         the run's record, as in ``run.json``.
@@ -55,14 +58,16 @@ def train(
     Raises:
         DataError: there are no usable data. RunError: `out` holds a run and `resume` is not set, or another's.
     """
-    train_samples, held, record = split(read_set(data), settings.seed)
+    train_samples, held, record = split(read_set(data, skipped), settings.seed, settings.folds, settings.fold)
     if not train_samples or not held:
         raise DataError(f"{data} holds too few pictures to train a detector on: {record['sets'] or 'none'}")
     if not any(len(sample.boxes) for sample in train_samples):
         raise DataError(f"{data} holds no frame with a usable box to train a detector on")
+    if settings.patience and workers.count > 1:
+        raise RunError("several processes cannot agree on when to stop early: leave --patience out, or train in one")
     out, part = workers.folder(out), workers.part(settings.batch)
     run = Run(out, "detect", settings.plain(), record, resume)
-    _set_threads(settings.threads)
+    set_threads(settings.threads)
     strategy = workers.strategy()
     import tensorflow as tf
     import tf_keras
@@ -86,11 +91,14 @@ def train(
             load_backbone(learner.model.backbone, settings.weights, some)
         learner.begin_averages()
 
+    best = run.checkpoints / "best"
     steps = settings.images_per_epoch // settings.batch
     for epoch in range(int(learner.epoch.numpy()), settings.epochs):
+        if settings.patience and epoch - int(learner.best_epoch) >= settings.patience:
+            break
         begun, losses = time.monotonic(), []
         for place, batch in enumerate(batches.run(epoch * steps, (epoch + 1) * steps)):
-            rate, decay = _schedule(settings, epoch * steps + place, settings.epochs * steps)
+            rate, decay = schedule(settings, epoch * steps + place, settings.epochs * steps)
             loss, class_loss = learner.step(*batch, tf.constant(rate), tf.constant(decay))
             losses.append((float(loss), float(class_loss)))
             if report:
@@ -99,14 +107,18 @@ def train(
         speed = steps * settings.batch / (time.monotonic() - begun)
         mean = np.mean(losses, axis=0)
         learner.epoch.assign(epoch + 1)
-        checkpoints.save()
         with learner.averaged():
-            metrics = score(learner.outputs, evaluation, anchors, every=1 if epoch + 1 == settings.epochs else 2)
+            metrics = score(learner.outputs, evaluation, anchors, every=2)
+        if settings.patience:
+            learner.keep_if_best(metrics.get("map50", 0.0), best)
+        checkpoints.save()
         run.log(epoch=epoch + 1, loss=round(float(mean[0]), 4), class_loss=round(float(mean[1]), 4),
                 rate=float(rate), images_per_second=round(speed, 2), **metrics)
 
+    if settings.patience:
+        learner.take_best(best)
     with learner.averaged():
-        last = settings.epochs * steps
+        last = int(learner.epoch) * steps
         # A thousand fresh scenes settle the statistics; a run that was a try is not worth more than it trained on.
         learner.estimate_statistics(batches.run(last, last + min(last, max(8, 1000 // len(part)))))
         metrics = score(learner.outputs, evaluation, anchors)
@@ -136,7 +148,7 @@ def _plain(model: Any, settings: DetectorSettings, workers: Workers) -> Any:
     return alone
 
 
-def _schedule(settings: DetectorSettings, step: int, total: int) -> tuple[np.float32, np.float32]:
+def schedule(settings: DetectorSettings, step: int, total: int) -> tuple[np.float32, np.float32]:
     """Return the learning rate and the decay of the averaged weights at a step."""
     warm = min(200, total // 10 + 1)
     rate = settings.learning_rate * min(1.0, (step + 1) / warm) * 0.5 * (1 + np.cos(np.pi * step / total))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .data import LABELLED, RESERVED, Sample, data_hash, in_share
+from .data import LABELLED, RESERVED, Sample, data_hash, held_out
 from .matching import match
 from .scenes import SceneMaker
 
@@ -24,13 +24,20 @@ CREDITS = {
 VALIDATION_SHARE = 0.1
 
 
-def split(samples: list[Sample], seed: int) -> tuple[list[Sample], list[Sample], dict[str, Any]]:
+def split(
+    samples: list[Sample], seed: int, folds: int = 0, fold: int = 0
+) -> tuple[list[Sample], list[Sample], dict[str, Any]]:
     """Sort samples into a training and a validation share, by content, and describe them.
+
+    Args:
+        folds, fold: of so many folds, the one to hold out, from 0; 0 folds: hold out `VALIDATION_SHARE`.
 
     Returns:
         training samples, validation samples, and the record of the data for the run folder.
     """
     digests: list[str] = []
+    drawn: dict[str, Any] = {"seed": seed}
+    drawn |= {"folds": folds, "fold": fold} if folds else {"validation_share": VALIDATION_SHARE}
     shares: tuple[list[Sample], list[Sample]] = ([], [])
     for sample in samples:
         galaxy_without_box = sample.kind == "galaxy" and not len(sample.boxes)
@@ -38,12 +45,12 @@ def split(samples: list[Sample], seed: int) -> tuple[list[Sample], list[Sample],
         if sample.set not in SETS or sample.file in RESERVED or galaxy_without_box or small:
             continue
         digests.append(sample.digest())
-        shares[in_share(digests[-1], VALIDATION_SHARE, seed)].append(sample)
+        shares[held_out(drawn, digests[-1])].append(sample)
     train, held = shares
     record = {
         "hash": data_hash(digests),
         "sets": dict(Counter(sample.set for sample in train + held)),
-        "split": {"seed": seed, "validation_share": VALIDATION_SHARE, "train": len(train), "validation": len(held)},
+        "split": drawn | {"train": len(train), "validation": len(held)},
         "sources": _credits(train + held),
     }
     return train, held, record

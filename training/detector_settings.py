@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from .run import RunError
 
 ARCHITECTURES = ("ssd", "efficientdet")
 
@@ -26,7 +29,11 @@ class DetectorSettings:
         learning_rate: its peak, after a warm-up and before a cosine to 0; weight_decay: of kernels only (AdamW).
         ema: decay of the averaged weights, a step.
         threads: of the arithmetic; it may change when a run is resumed, as `epochs` may.
-        weights: npz of a folded MobileNetV2 of this width to begin with, or None for random weights.
+        weights: what the backbone begins with: the npz of a folded MobileNetV2 of this width, or the run folder of a
+            classifier by the recipe ``mobilenet``; None for random weights.
+        patience: epochs without a better mAP@0.5 on the validation share after which training ends; whether it does
+            or not, the best weights are then kept. 0: train to the end, and keep the last.
+        folds, fold: divide the pictures into so many folds and hold out this one, from 0; 0 folds: hold out a tenth.
     """
 
     architecture: str = "ssd"
@@ -49,6 +56,9 @@ class DetectorSettings:
     ema: float = 0.998
     threads: int = 2
     weights: Path | None = None
+    patience: int = 0
+    folds: int = 0
+    fold: int = 0
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
@@ -68,6 +78,10 @@ class DetectorSettings:
             raise ValueError("learning_rate and anchor_size must be over 0, weight_decay at least 0")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in 0..1, not {self.ema}")
+        if self.patience < 0:
+            raise ValueError(f"patience must be at least 0, not {self.patience}")
+        if (self.folds and not 0 <= self.fold < self.folds) or self.folds == 1 or self.folds < 0:
+            raise ValueError(f"folds must be 0, or at least 2 with 0 <= fold < folds, not {self.folds} and {self.fold}")
         if not self.aspect_ratios or min(self.aspect_ratios) <= 0:
             raise ValueError(f"aspect_ratios must be over 0, not {self.aspect_ratios}")
 
@@ -93,3 +107,19 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 """What differs from `DetectorSettings`: ours; SSD MobileNetV2 FPNLite 320 and EfficientDet-Lite0 as published."""
+
+
+def picked(path: Path) -> dict[str, Any]:
+    """Read what a search for detectors picked.
+
+    Raises:
+        RunError: the file is none of one.
+    """
+    names = {field.name for field in dataclasses.fields(DetectorSettings)}
+    try:
+        values = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
+        if not values or not values.keys() <= names:
+            raise ValueError("its network is no detector")
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise RunError(f"{path} is no picked.json of 'galaxy-edge study search-detector': {problem}") from None
+    return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,16 @@ class Learner:
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA  # they are the same everywhere
         self.averages = [tf.Variable(value, trainable=False, aggregation=first) for value in self.model.variables]
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_score = tf.Variable(-1.0, trainable=False)
         self.strategy = tf.distribute.get_strategy()
         self.step = tf.function(self._step_everywhere)
         self.predict = tf.function(
             lambda images: self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=False), (images,))
         )
         self.state = tf.train.Checkpoint(
-            model=self.model, optimizer=self.optimizer, averages=self.averages, epoch=self.epoch
+            model=self.model, optimizer=self.optimizer, averages=self.averages, epoch=self.epoch,
+            best_epoch=self.best_epoch, best_score=self.best_score,
         )
 
     def begin_averages(self) -> None:
@@ -95,6 +99,21 @@ class Learner:
         finally:
             for value, old in zip(self.model.variables, kept, strict=True):
                 value.assign(old)
+
+    def keep_if_best(self, score: float, file: Path) -> None:
+        """Write the averaged weights of this epoch to a file if their score is the best so far."""
+        import tensorflow as tf
+
+        if score > float(self.best_score):
+            tf.train.Checkpoint(averages=self.averages).write(str(file))
+            self.best_score.assign(score)
+            self.best_epoch.assign(self.epoch)
+
+    def take_best(self, file: Path) -> None:
+        """Set the averaged weights to those of the best epoch."""
+        import tensorflow as tf
+
+        tf.train.Checkpoint(averages=self.averages).read(str(file)).assert_consumed()
 
     def outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Run pictures (n, size, size, 3) uint8 through the network: deltas (n, N, 4) and logits (n, N)."""

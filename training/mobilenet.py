@@ -11,22 +11,34 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from .pretrained import WeightsError, folded_mobilenet, set_folded
+from .pretrained import Folded, WeightsError, folded_mobilenet, set_folded
+from .run import read_record
 from .ssd import INPUT_OFFSET, INPUT_SCALE
 
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, blocks and first stride of every stage."""
 
 DROPOUT = 0.3
+CHANNELS_OF = 4
+"""Channels are a multiple of this at every width, as in the published networks and in the detector's backbone."""
 
 
-def mobilenet(size: int, classes: int, weights: str | Path | None) -> keras.Model:
-    """Build MobileNetV2 at width 1.0, without normalisation, with a linear head.
+def scaled(channels: int, width: float) -> int:
+    """Give a share of some channels as a multiple of `CHANNELS_OF`, at most a tenth below it."""
+    wanted = channels * width
+    rounded = max(CHANNELS_OF, int(wanted + CHANNELS_OF / 2) // CHANNELS_OF * CHANNELS_OF)
+    return rounded if rounded >= 0.9 * wanted else rounded + CHANNELS_OF
+
+
+def mobilenet(size: int, classes: int, weights: str | Path | None, width: float = 1.0) -> keras.Model:
+    """Build MobileNetV2 without normalisation, with a linear head.
 
     Args:
         size: side of the input in pixels, at least 32.
         classes: number of outputs.
-        weights: a file that `pretrained.folded_mobilenet` reads, or None for random ones.
+        weights: a file that `pretrained.folded_mobilenet` reads, or None for random ones. It may lack the last
+            convolution, which some tasks do without.
+        width: share of the published channels; the last convolution keeps its 1280 where it is below 1.
 
     Returns:
         A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
@@ -47,8 +59,9 @@ def mobilenet(size: int, classes: int, weights: str | Path | None) -> keras.Mode
 
     picture = keras.Input((size, size, 3))
     x = layers.Rescaling(INPUT_SCALE, INPUT_OFFSET)(picture)
-    x = convolve(layers.Conv2D(32, 3, 2, padding="same"), x)
-    for expansion, channels, blocks, first in BLOCKS:
+    x = convolve(layers.Conv2D(scaled(32, width), 3, 2, padding="same"), x)
+    for expansion, full, blocks, first in BLOCKS:
+        channels = scaled(full, width)
         for number in range(blocks):
             whole, stride = x, first if number == 0 else 1
             if expansion > 1:
@@ -57,13 +70,27 @@ def mobilenet(size: int, classes: int, weights: str | Path | None) -> keras.Mode
             x = convolve(layers.Conv2D(channels, 1), x, bent=False)
             if stride == 1 and whole.shape[-1] == channels:
                 x = layers.Add()([whole, x])
-    x = convolve(layers.Conv2D(1280, 1), x)
+    x = convolve(layers.Conv2D(scaled(1280, max(1.0, width)), 1), x)
     x = layers.Dropout(DROPOUT)(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(picture, layers.Dense(classes, name="logits")(x), name="mobilenet")
     if weights is not None:
         read = folded_mobilenet(Path(weights))
-        if len(read) != len(convolutions):
+        if len(read) not in (len(convolutions), len(convolutions) - 1):
             raise WeightsError(f"{weights} holds {len(read)} convolutions of a MobileNetV2, not {len(convolutions)}")
-        for folded, layer in zip(read, convolutions, strict=True):
+        for folded, layer in zip(read, convolutions, strict=False):
             set_folded(Path(weights), folded, layer, normalised=False)
     return model
+
+
+def folded_of_run(folder: Path) -> list[Folded]:
+    """Read the convolutions of a classifier that was trained by this recipe, in the order of the network.
+
+    Raises:
+        RunError: the folder is no run. WeightsError: it is of another network, or not finished.
+    """
+    record = read_record(folder)
+    if record["settings"].get("network") != "mobilenet" or not (folder / "model.keras").is_file():
+        raise WeightsError(f"{folder} is no finished run of train classifier --recipe mobilenet")
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    read = [layer for layer in model.layers if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)]
+    return [Folded(layer.name, *layer.get_weights()) for layer in read]

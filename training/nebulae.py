@@ -22,7 +22,7 @@ def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _clouds(rng: Rng, side: int, steepness: float) -> np.ndarray:
-    """Draw turbulence (side, side) float32 in 0..1: noise of every scale, weaker by `steepness` from octave to octave."""
+    """Draw turbulence (side, side) float32 in 0..1: octaves of noise, each `steepness` times the last."""
     field = np.zeros((side, side), np.float32)
     weight, cells = 1.0, 2
     while cells < side:
@@ -45,9 +45,9 @@ def _faded(light: np.ndarray) -> np.ndarray:
     return light * np.clip(4 - 4 * np.hypot(x, y), 0, 1)[..., None]
 
 
-def _add_star(light: np.ndarray, x0: float, y0: float, width: float, colour: np.ndarray) -> None:
-    """Add a star at (x0, y0) pixels, a Moffat profile `width` pixels wide (Moffat 1969, A&A 3, 455)."""
-    side = light.shape[0]
+def _add_star(light: np.ndarray, at: np.ndarray, width: float, colour: np.ndarray) -> None:
+    """Add a star at (x, y) pixels, a Moffat profile `width` pixels wide (Moffat 1969, A&A 3, 455)."""
+    side, (x0, y0) = light.shape[0], at
     reach = int(8 * width) + 3
     left, right = max(0, int(x0) - reach), min(side, int(x0) + reach + 1)
     top, bottom = max(0, int(y0) - reach), min(side, int(y0) + reach + 1)
@@ -80,7 +80,7 @@ def planetary(rng: Rng, side: int) -> np.ndarray:
     light *= np.float32(np.exp(rng.uniform(np.log(40), np.log(300))))
     if rng.random() < 0.6:
         middle = side / 2 + rng.uniform(-1, 1, 2)
-        _add_star(light, *middle, max(0.7, side * rng.uniform(0.01, 0.03)), rng.uniform(60, 300) * _hue(rng, BLUE))
+        _add_star(light, middle, max(0.7, side * rng.uniform(0.01, 0.03)), rng.uniform(60, 300) * _hue(rng, BLUE))
     return _faded(light).astype(np.float32)
 
 
@@ -98,7 +98,7 @@ def nebula(rng: Rng, side: int) -> np.ndarray:
     light *= np.float32(np.exp(rng.uniform(np.log(40), np.log(350))))
     for _ in range(int(rng.integers(0, 6))):
         at = side / 2 * (1 + np.array([dx, dy])) + rng.normal(0, 0.15 * side, 2)
-        _add_star(light, *at, max(0.7, side * rng.uniform(0.005, 0.02)), rng.uniform(100, 600) * _hue(rng, BLUE))
+        _add_star(light, at, max(0.7, side * rng.uniform(0.005, 0.02)), rng.uniform(100, 600) * _hue(rng, BLUE))
     return _faded(light).astype(np.float32)
 
 
@@ -114,7 +114,7 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
         colour = _hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
         glow = np.exp(-radius2 / wide**2) if rng.random() < 0.5 else 0.6 / (1 + radius2 / (0.4 * wide) ** 2)
         light += (level * rng.uniform(0.05, 0.45) * glow)[..., None] * colour
-        _add_star(light, side / 2 * (1 + dx), side / 2 * (1 + dy), max(0.8, narrow), level * colour)
+        _add_star(light, side / 2 * (1 + np.array([dx, dy])), max(0.8, narrow), level * colour)
         if rng.random() < 0.5:  # cross of the secondary mirror's vanes
             thin, long = rng.uniform(0.008, 0.02), rng.uniform(0.1, 0.5)
             for one, other in ((x - dx, y - dy), (y - dy, x - dx)):
@@ -134,7 +134,7 @@ def cluster(rng: Rng, side: int) -> np.ndarray:
     levels = np.minimum(faintest * (rng.pareto(1.2, count) + 1), 500)
     for place in range(count):
         at = side / 2 + radius[place] * np.array([np.cos(angle[place]), np.sin(angle[place])])
-        _add_star(light, *at, seeing, levels[place] * _hue(rng, BLUE, (1.0, 0.8, 0.6)))
+        _add_star(light, at, seeing, levels[place] * _hue(rng, BLUE, (1.0, 0.8, 0.6)))
     if count > 150:  # the many that are too faint to be seen one by one
         x, y = _axes(side)
         glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -2

@@ -87,7 +87,7 @@ def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
 
     Args:
         backbone: its ``backbone``; every block is loaded but the last 1x1 convolution, which no level uses.
-        path: see `folded_mobilenet`.
+        path: see `folded_mobilenet`; or the run folder of a classifier, see `mobilenet.folded_of_run`.
         images: (B, size, size, 3) uint8, some tens of training inputs, for the statistics.
 
     Returns:
@@ -98,7 +98,12 @@ def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
     """
     import tensorflow as tf
 
-    read = folded_mobilenet(path)
+    if path.is_dir():
+        from .mobilenet import folded_of_run
+
+        read = folded_of_run(path)
+    else:
+        read = folded_mobilenet(path)
     left = iter(read)
     loaded = 0
 

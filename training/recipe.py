@@ -157,7 +157,7 @@ RECIPES: dict[str, Recipe] = {
     "optimised": replace(REPORT, network="optimised"),
     "vgg_features": replace(REPORT, network="vgg_features", cached=3, rates=(2e-4,)),
     "vgg_block5": replace(REPORT, network="vgg_block5", cached=3, rates=(1e-4,)),
-    "mobilenet": Recipe(network="mobilenet", spec={}, size=96, epochs=40, rates=(5e-4,), average=0.99),
+    "mobilenet": Recipe(network="mobilenet", spec={"width": 1.0}, size=96, epochs=40, rates=(5e-4,), average=0.99),
 }
 """All recipes, by name."""
 
@@ -188,6 +188,19 @@ def with_network(recipe: Recipe, path: Path) -> Recipe:
     return replace(recipe, size=spec.pop("size", recipe.size), spec=spec)
 
 
+def with_width(recipe: Recipe, width: float) -> Recipe:
+    """Give a recipe another share of its network's channels.
+
+    Raises:
+        RecipeError: the recipe's network has no such share, or it is out of bounds.
+    """
+    if "width" not in recipe.spec:
+        raise RecipeError(f"the network of this recipe, {recipe.network}, has no width to choose; mobilenet has")
+    if not 0.05 <= width <= 2:
+        raise RecipeError(f"width is {width}; it must lie in 0.05..2")
+    return replace(recipe, spec=recipe.spec | {"width": width})
+
+
 def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
     """Build a recipe's network: (N, size, size, 3) levels 0..255 to (N, classes) logits.
 
@@ -201,7 +214,7 @@ def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
     if recipe.network == "mobilenet":
         from .mobilenet import mobilenet
 
-        return mobilenet(recipe.size, classes, weights)
+        return mobilenet(recipe.size, classes, weights, **recipe.spec)
     if recipe.network == "small":
         from .small_network import SmallNetwork
         from .small_network import build as build_small

@@ -29,7 +29,8 @@ from ..errors import UserError
 from ..models.labels import CLASSES
 from .front import curve_of, points, write_trials
 from .search_store import Limits, Presence, SearchError, distributions, locked, open_study, sampler
-from .small_network import SPACE, START, SmallNetwork, cost, from_choice
+from .small_network import CLASSIFIERS
+from .space import Space
 
 if TYPE_CHECKING:
     import optuna
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 Report = Callable[[int, float], None]
 """Told the epoch (from 1) and the validation score after it; raises `optuna.TrialPruned` when it is not worth more."""
 
-Objective = Callable[[SmallNetwork, Report], float]
-"""Trains a network and gives its macro F1 on validation pictures, 0..1."""
+Objective = Callable[[Any, Report], float]
+"""Trains a network of the space and gives its score on validation pictures, 0..1."""
 
 ANY = Limits()
 
@@ -64,7 +65,7 @@ def falls_behind(best: float, others: Sequence[Mapping[int, float]], epoch: int,
 
 def run_worker(objective: Objective, storage: Path, trials: int, seed: int = 1, limits: Limits = ANY, *,
                classes: int = len(CLASSES), warmup: int = 5, peers: int = 5, about: dict[str, Any] | None = None,
-               say: Callable[[str], None] = lambda line: None) -> int:
+               space: Space = CLASSIFIERS, say: Callable[[str], None] = lambda line: None) -> int:
     """Work on a study until it has enough trials; any number of workers may do so at once.
 
     Args:
@@ -77,6 +78,7 @@ def run_worker(objective: Objective, storage: Path, trials: int, seed: int = 1, 
         classes: number of outputs.
         warmup: the first epoch after which a trial may be pruned.
         peers: trials of no more cost that must have come as far before one is pruned.
+        space: what is searched.
         about: plain values that the objective depends on (data hash, epochs ...); a study keeps to them.
         say: called with a line after every trial.
 
@@ -90,27 +92,27 @@ def run_worker(objective: Objective, storage: Path, trials: int, seed: int = 1, 
               "about": about or {}}
 
     def fits(choice: Mapping[str, Any]) -> bool:
-        price = cost(from_choice(choice), classes)
+        price = space.cost(space.network(choice), classes)
         return limits.allow(price.macs, price.int8_bytes)
 
-    study = open_study(storage, agreed)
+    study = open_study(storage, agreed, space)
     with locked(storage / "turn"):
-        if trials and not study.get_trials(deepcopy=False) and fits(START):
-            study.enqueue_trial(START)
+        if trials and not study.get_trials(deepcopy=False) and fits(space.start):
+            study.enqueue_trial(dict(space.start))
     done = 0
     with Presence(storage) as presence:
         while True:
             with locked(storage / "turn"):
-                trial = _claim(study, presence, trials, seed, fits)
+                trial = _claim(study, space, presence, trials, seed, fits)
             if isinstance(trial, bool):
                 if trial:
                     return done
                 time.sleep(POLL_SECONDS)  # others are at the last trials: stay, in case one of them dies
                 continue
-            done += _run(study, trial, objective, storage, agreed, say)
+            done += _run(study, space, trial, objective, storage, agreed, say)
 
 
-def _claim(study: optuna.Study, presence: Presence, trials: int, seed: int,
+def _claim(study: optuna.Study, space: Space, presence: Presence, trials: int, seed: int,
            fits: Callable[[Mapping[str, Any]], bool]) -> optuna.Trial | bool:
     """Take the next trial, alone among all workers; True if all are done, False if others are at the last ones."""
     from optuna.trial import TrialState
@@ -118,19 +120,19 @@ def _claim(study: optuna.Study, presence: Presence, trials: int, seed: int,
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         # Without an owner, it was left by a worker that was killed in this very place.
         if not presence.sees(trial.user_attrs.get("owner", "nobody")):
-            _give_back(study, trial.number)
+            _give_back(study, space, trial.number)
     known = study.get_trials(deepcopy=False)
     finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in known)
     if finished + sum(trial.state == TrialState.RUNNING for trial in known) >= trials:
         return finished >= trials
     drawn = sum("copy_of" not in trial.user_attrs for trial in known)
-    study.sampler = sampler([seed, drawn], fits)
-    claimed = study.ask(distributions())
+    study.sampler = sampler(space, [seed, drawn], fits)
+    claimed = study.ask(distributions(space))
     claimed.set_user_attr("owner", presence.name)
     return claimed
 
 
-def _give_back(study: optuna.Study, number: int) -> None:
+def _give_back(study: optuna.Study, space: Space, number: int) -> None:
     """Fail a trial whose worker is gone, and line its network up to be tried again."""
     from optuna.trial import TrialState
 
@@ -142,19 +144,19 @@ def _give_back(study: optuna.Study, number: int) -> None:
     attempt = trial.user_attrs.get("attempt", 1)
     copied = any(other.user_attrs.get("copy_of") == number for other in known)
     # The copy comes first: whoever dies between the two leaves nothing undone.
-    if choice.keys() == SPACE.keys() and attempt < ATTEMPTS and not copied:
+    if choice.keys() == space.choices.keys() and attempt < ATTEMPTS and not copied:
         study.enqueue_trial(choice, user_attrs={"copy_of": number, "attempt": attempt + 1, "choice": choice})
     study.tell(number, state=TrialState.FAIL)
 
 
-def _run(study: optuna.Study, trial: optuna.Trial, objective: Objective, storage: Path, agreed: dict[str, Any],
-         say: Callable[[str], None]) -> int:
+def _run(study: optuna.Study, space: Space, trial: optuna.Trial, objective: Objective, storage: Path,
+         agreed: dict[str, Any], say: Callable[[str], None]) -> int:
     """Train a trial's network and record what comes out; give 1, or 0 where another worker has taken it over."""
     import optuna
     from optuna.trial import TrialState
 
-    spec = from_choice(trial.params)
-    price = cost(spec, agreed["classes"])
+    spec = space.network(trial.params)
+    price = space.cost(spec, agreed["classes"])
     curve: dict[int, float] = {}
 
     def report(epoch: int, score: float) -> None:
@@ -183,12 +185,12 @@ def _run(study: optuna.Study, trial: optuna.Trial, objective: Objective, storage
             # In decades, so that halving the cost counts as much at either end of the front.
             values = [score, math.log10(price.macs)]
             told = study.tell(trial, values, skip_if_finished=True)
-            outcome = f"macro F1 {score:.4f}"
+            outcome = f"{space.score[1]} {score:.4f}"
     except optuna.exceptions.UpdateFinishedTrialError:
         return 0  # silent for so long (a machine that slept) that another worker took the trial over
     except BaseException:
         with locked(storage / "turn"):
-            _give_back(study, trial.number)
+            _give_back(study, space, trial.number)
         raise
     if told.state == TrialState.FAIL:
         return 0  # taken over likewise

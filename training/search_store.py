@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import socket
@@ -18,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import UserError
-from .small_network import SPACE
+from .detector_space import DETECTORS
+from .small_network import CLASSIFIERS
+from .space import Space
 
 if TYPE_CHECKING:
     import optuna
@@ -59,9 +60,20 @@ class Limits:
         return " and ".join(given + ([f"{self.max_kib:g} KiB"] if self.max_kib is not None else [])) or "no limits"
 
 
-def space_hash() -> str:
-    """Hash the space (SHA-256, hex), so that a study is not continued in another one."""
-    return hashlib.sha256(json.dumps({name: list(values) for name, values in SPACE.items()}).encode()).hexdigest()
+SPACES = (CLASSIFIERS, DETECTORS)
+
+
+def space_of(study: optuna.Study) -> Space:
+    """Give the space that a study searches.
+
+    Raises:
+        SearchError: it is none of today's.
+    """
+    agreed = study.user_attrs.get("agreed", {}).get("space")
+    found = next((space for space in SPACES if space.hash == agreed), None)
+    if found is None:
+        raise SearchError("the search was begun on another space of networks, that of another version of galaxy-edge")
+    return found
 
 
 @contextmanager
@@ -77,13 +89,14 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def open_study(storage: Path, agreed: dict[str, Any] | None = None) -> optuna.Study:
+def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space = CLASSIFIERS) -> optuna.Study:
     """Open the study in a folder.
 
     Args:
         storage: the folder.
         agreed: plain values that all its workers must share; the first worker begins the study with them. None opens
             a study that is there, only to be read.
+        space: that it searches; of a study that is only read, its own.
 
     Raises:
         SearchError: there is none, its journal is damaged, or it was begun with other values.
@@ -108,7 +121,7 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None) -> optuna.St
             raise SearchError(f"{path} is not the journal of a search: {problem!r}; name another folder") from None
         if agreed is None:
             return study
-        agreed = json.loads(json.dumps({"space": space_hash(), **agreed}))
+        agreed = json.loads(json.dumps({"space": space.hash, **agreed}))
         before = study.user_attrs.get("agreed")
         if before is None:
             study.set_user_attr("agreed", agreed)
@@ -136,14 +149,14 @@ def _check_journal(path: Path) -> None:
                                   "and lose what came after")
 
 
-def distributions() -> dict[str, BaseDistribution]:
+def distributions(space: Space) -> dict[str, BaseDistribution]:
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     return {name: IntDistribution(values[0], values[-1], step=values.step) if isinstance(values, range)
-            else CategoricalDistribution(tuple(values)) for name, values in SPACE.items()}
+            else CategoricalDistribution(tuple(values)) for name, values in space.choices.items()}
 
 
-def sampler(seed: list[int], fits: Callable[[Mapping[str, Any]], bool]) -> optuna.samplers.TPESampler:
+def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], bool]) -> optuna.samplers.TPESampler:
     from optuna.samplers import TPESampler
 
     rng = np.random.default_rng(seed)
@@ -152,7 +165,7 @@ def sampler(seed: list[int], fits: Callable[[Mapping[str, Any]], bool]) -> optun
         """TPE over the whole space at once, which proposes until a proposal fits."""
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
-            return distributions()
+            return distributions(space)
 
         def sample_relative(self, study: Any, trial: Any, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
             for _ in range(PROPOSALS):
@@ -162,7 +175,7 @@ def sampler(seed: list[int], fits: Callable[[Mapping[str, Any]], bool]) -> optun
                 if fits(proposed):
                     return proposed
             for _ in range(DRAWS):
-                drawn = {name: values[int(rng.integers(len(values)))] for name, values in SPACE.items()}
+                drawn = {name: values[int(rng.integers(len(values)))] for name, values in space.choices.items()}
                 if fits(drawn):
                     return drawn
             raise SearchError(f"none of {DRAWS:,} networks drawn at random is within the limits: allow more")

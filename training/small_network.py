@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import UserError
+from .space import Cost, Space
 
 if TYPE_CHECKING:
     import keras
@@ -156,14 +157,6 @@ class SmallNetwork:
         return cls(**{**values, "stages": tuple(Stage(**stage) for stage in values["stages"])})
 
 
-class Cost(NamedTuple):
-    """What a network costs: multiply-adds for one picture, float parameters, and bytes of its int8 TFLite file."""
-
-    macs: int
-    parameters: int
-    int8_bytes: int
-
-
 class Step(NamedTuple):
     """One step of a network: ``keep`` and ``add`` open and close a residual block; `side` is that of its output."""
 
@@ -292,3 +285,17 @@ def _check_keys(what: str, kind: type, values: Any) -> None:
         raise NetworkError(f"{what} has unknown keys: {names}; known are {', '.join(sorted(known))}")
     if missing := sorted(known - values.keys()):
         raise NetworkError(f"{what} lacks {', '.join(missing)}")
+
+
+def _describe(values: dict[str, Any]) -> tuple[str, ...]:
+    net = SmallNetwork.from_dict(values)
+    stages = ", ".join(f"{one.width}x{1 + one.depth} {one.kind} {one.kernel}x{one.kernel}" for one in net.stages)
+    head = f"{net.pooling}{f', dense {net.dense}' if net.dense else ''}, dropout {net.dropout:g}"
+    return str(net.size), f"{net.stem_channels} {net.stem_kernel}x{net.stem_kernel}/{net.stem_stride}", stages, head
+
+
+CLASSIFIERS = Space(
+    SPACE, START, from_choice, cost, ("macro_f1", "macro F1"), ("input", "stem", "stages", "head"), _describe,
+    "galaxy-edge train classifier --network {picked} --out RUN_DIR",
+)
+"""The space of small classifiers."""

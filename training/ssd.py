@@ -128,12 +128,27 @@ def save_network(model: Any, size: int, folder: Path) -> tuple[int, int]:
     predictor = Predictor()
     function = predictor.predict.get_concrete_function()
     tf.saved_model.save(predictor, str(folder), signatures={"serving_default": function})
-    frozen = convert_variables_to_constants_v2(function).graph.as_graph_def()
+    frozen = _reachable(convert_variables_to_constants_v2(function))
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(frozen, name="")
         options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
         options["output"] = "none"
         flops = tf.compat.v1.profiler.profile(graph=graph, cmd="op", options=options).total_float_ops
-    # The parameters of kernels and normalisations that the frozen graph still holds: unused layers are gone from it.
     constants = (tf.make_ndarray(node.attr["value"].tensor) for node in frozen.node if node.op == "Const")
     return int(flops) // 2, sum(value.size for value in constants if value.dtype == "float32" and value.ndim)
+
+
+def _reachable(function: Any) -> Any:
+    """Give the part of a frozen function's graph that its outputs are computed from.
+
+    The backbone's last convolution feeds no level: no converter keeps it, and so it does not count.
+    """
+    import tensorflow as tf
+
+    frozen = function.graph.as_graph_def()
+    for node in frozen.node:
+        kept = [name for name in node.input if not name.startswith("^")]  # orders side effects, of which there are none
+        del node.input[:]
+        node.input.extend(kept)
+    outputs = [tensor.op.name for tensor in function.outputs]
+    return tf.compat.v1.graph_util.extract_sub_graph(frozen, outputs)

@@ -7,12 +7,13 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid
-from galaxy_edge.training.data import read_set
+from galaxy_edge.training.data import held_out, read_set
 from galaxy_edge.training.detector import train
 from galaxy_edge.training.detector_data import Batches, split
 from galaxy_edge.training.detector_settings import PRESETS, DetectorSettings
 from galaxy_edge.training.run import RunError
 from galaxy_edge.training.scenes import SceneMaker
+from galaxy_edge.training.workers import Workers
 from small_sets import make_sets
 
 SMALL = DetectorSettings(
@@ -33,6 +34,9 @@ SMALL = DetectorSettings(
         ({"learning_rate": -1.0}, "learning_rate"),
         ({"ema": 1.0}, "ema"),
         ({"aspect_ratios": ()}, "aspect_ratios"),
+        ({"patience": -1}, "patience"),
+        ({"folds": 1}, "folds"),
+        ({"folds": 3, "fold": 3}, "fold < folds"),
     ],
 )
 def test_settings_are_checked(change, message):
@@ -64,6 +68,16 @@ def test_split_is_by_content_and_keeps_shares_apart(sets):
     assert record["split"]["train"] + record["split"]["validation"] == sum(record["sets"].values())
     assert record["hash"] == split(list(reversed(samples)), 1)[2]["hash"]
     assert "rendered" in record["sources"]
+
+
+def test_every_picture_is_held_out_in_one_fold(sets):
+    samples = read_set(sets)
+    folds = [split(samples, 1, 3, fold) for fold in range(3)]
+    held = [(one.set, one.file) for _, some, _ in folds for one in some]
+    assert len(held) == len(set(held)) == sum(folds[0][2]["sets"].values())
+    for train_share, some, record in folds:
+        assert all(held_out(record["split"], one.digest()) for one in some)
+        assert not any(held_out(record["split"], one.digest()) for one in train_share)
 
 
 def test_batches_are_named_by_their_number(sets):
@@ -171,6 +185,56 @@ def test_a_run_is_whole_and_resumes(sets, tmp_path):
     answer = predict(image=tf.constant(evaluation["images"][:1], tf.float32))
     anchors = len(anchor_grid(64, 64, **SMALL.grid))
     assert answer["boxes"].shape == (1, anchors, 4) and answer["scores"].shape == (1, anchors)
+
+
+def test_the_best_weights_are_kept(network, tmp_path):
+    import tensorflow as tf
+    from galaxy_edge.training.learner import Learner
+
+    learner = Learner(network, 0.01)
+    file, good = tmp_path / "best", [value.numpy() for value in learner.averages]
+    learner.epoch.assign(3)
+    learner.keep_if_best(0.5, file)
+    for average in learner.averages:
+        average.assign(tf.ones_like(average))
+    learner.epoch.assign(4)
+    learner.keep_if_best(0.5, file)  # no better
+    assert (int(learner.best_epoch), float(learner.best_score)) == (3, 0.5)
+    learner.take_best(file)
+    for average, value in zip(learner.averages, good, strict=True):
+        np.testing.assert_array_equal(average, value)
+    learner.keep_if_best(0.6, file)
+    assert int(learner.best_epoch) == 4
+
+
+@pytest.mark.slow
+def test_folds_are_trained_until_they_get_no_better(sets, tmp_path):
+    """Whether and when a training stops is told by its own log; a fold that is finished is not trained again."""
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    from galaxy_edge.training.detector_folds import train_folds
+
+    settings, out = dataclasses.replace(SMALL, epochs=2, patience=1), tmp_path / "run"
+    result = train_folds(sets, out, settings, 2)
+    for fold in (1, 2):
+        lines = [json.loads(line) for line in (out / f"fold{fold}" / "log.jsonl").read_text().splitlines()]
+        scores = [line["map50"] for line in lines]
+        better = [score > max([-1.0, *scores[:place]]) for place, score in enumerate(scores)]
+        assert all(better[:-1]) and (not better[-1] or len(lines) == settings.epochs)
+        record = json.loads((out / f"fold{fold}" / "run.json").read_text())
+        assert record["data"]["split"]["fold"] == fold - 1
+        assert result["metrics"]["map50"]["values"][fold - 1] == record["metrics"]["map50"]
+    values = result["metrics"]["map50"]["values"]
+    assert result["metrics"]["map50"]["mean"] == pytest.approx(sum(values) / 2)
+    assert "| map50 |" in (out / "folds.md").read_text()
+    seen = []
+    assert train_folds(sets, out, settings, 2, resume=True, report=seen.append) == result and not seen
+
+
+def test_workers_cannot_stop_early(sets, tmp_path):
+    settings = dataclasses.replace(SMALL, patience=2)
+    with pytest.raises(RunError, match="--patience"):
+        train(sets, tmp_path / "run", settings, workers=Workers(("127.0.0.1:1", "127.0.0.1:2")))
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

@@ -109,3 +109,40 @@ def test_pretrained_weights_know_imagenet(shared_data):
     logits = network(cv2.resize(photograph, (224, 224))[None].astype(np.float32))
     labels = (weights / "imagenet_labels_1001.txt").read_text(encoding="utf-8").splitlines()
     assert labels[int(np.argmax(logits[0]))] == "military uniform"
+
+
+@pytest.mark.slow
+def test_a_detector_begins_with_what_a_classifier_learnt(tmp_path):
+    """The backbone of a detector gives what the classifier's layer before the last gives, channel by channel."""
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    import json
+
+    from galaxy_edge.training import ssd
+    from galaxy_edge.training.detector_settings import DetectorSettings
+    from galaxy_edge.training.pretrained import load_backbone
+
+    keras.utils.set_random_seed(3)
+    classifier = mobilenet(64, 9, None, 0.35)
+    images = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
+    run = tmp_path / "run"
+    run.mkdir()
+    classifier.save(run / "model.keras")
+    (run / "run.json").write_text(json.dumps({"task": "classify", "settings": {"network": "mobilenet"}}))
+    detector = ssd.build_network(DetectorSettings(size=64, width=0.35, fpn_filters=16, head_convs=1, max_level=5))
+    assert load_backbone(detector.backbone, run, images) == 51
+
+    expansions = [layer for layer in classifier.layers if layer.name.startswith("re_lu")]
+    deep = keras.Model(classifier.input, expansions[-2].input)(images.astype(np.float32))
+    blocks = [block for block in detector.backbone.layers if type(block).__name__ == "InvertedBottleneckBlock"]
+    x = images.astype(np.float32) * ssd.INPUT_SCALE + ssd.INPUT_OFFSET
+    x = next(block for block in detector.backbone.layers if type(block).__name__ == "Conv2DBNBlock")(x)
+    for block in blocks[:-1]:
+        x = block(x, training=False)
+    last = blocks[-1]
+    x = last._activation_layer(last._norm0(last._conv0(x), training=False))
+    x = last._norm1(last._conv1(x), training=False)
+    np.testing.assert_allclose(x, deep, rtol=1e-2, atol=1e-3 * float(np.abs(deep).max()))
+
+    with pytest.raises(WeightsError, match="--recipe mobilenet"):
+        (run / "run.json").write_text(json.dumps({"task": "classify", "settings": {"network": "small"}}))
+        load_backbone(detector.backbone, run, images)

@@ -19,7 +19,7 @@ from galaxy_edge.training import search_store as store  # noqa: E402
 from galaxy_edge.training.front import points  # noqa: E402
 from galaxy_edge.training.search import ATTEMPTS, falls_behind, run_worker, search  # noqa: E402
 from galaxy_edge.training.search_store import Limits, SearchError, open_study  # noqa: E402
-from galaxy_edge.training.small_network import SPACE, START, SmallNetwork, cost, from_choice  # noqa: E402
+from galaxy_edge.training.small_network import CLASSIFIERS, SPACE, START, SmallNetwork, cost, from_choice  # noqa: E402
 
 
 def formula(spec, report):
@@ -204,7 +204,7 @@ def test_trial_taken_over_while_asleep(tmp_path, when):
         calls.append(spec)
         if len(calls) == 2:
             study = open_study(folder)
-            module._give_back(study, running(study)[0].number)
+            module._give_back(study, CLASSIFIERS, running(study)[0].number)
             if when == "report":
                 report(1, 0.3)
         return 0.5

@@ -108,6 +108,15 @@ def check(path: Path, kind: str | None = None, progress: Progress = silent,
     return labels, sorted(found, key=lambda one: (KINDS.index(one.kind), one.file))
 
 
+def unfit(labels: LabelledSet) -> list[Finding]:
+    """Find what forbids to train on a set as it is: pictures that are not as labelled, boxes that cannot be."""
+    found: list[Finding] = []
+    look(labels, found.append)
+    for one in labels.pictures:
+        found.extend(fault for fault in _boxes_of(one) if fault.kind != "box twice")
+    return found
+
+
 def _boxes_of(one: Labelled) -> Iterator[Finding]:
     sides = one.boxes[:, 2:] - one.boxes[:, :2]
     slack = SLACK * np.array([one.width, one.height])

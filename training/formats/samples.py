@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from ...models.labels import GALAXY10
 from ..data import LABELLED, DataError, Sample, class_of, is_galaxy, split_boxes
+from .check import Finding, unfit
 from .convert import format_of, read_labels
-from .labelled import Labelled
+from .labelled import LabelError, Labelled
 from .tables import box_row
 
 __all__ = ["format_of", "read_samples", "sample_of"]
 
 
-def read_samples(path: Path) -> list[Sample]:
+def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> list[Sample]:
     """Read a data set in any label format as samples.
 
+    Args:
+        skipped: told what is left out, by kind of fault and number; without it, a fault ends the work.
+
     Raises:
-        DataError: there is none, a label cannot be taken, a picture is missing, or no class in it is a galaxy.
+        DataError: there is none, a label or picture is not as it must be, or no class in it is a galaxy.
     """
-    labels = read_labels(path)
+    faults: list[Finding] = []
+
+    def complain(problem: LabelError) -> None:
+        faults.append(Finding(problem.kind, problem.file, problem.fault))
+
+    labels = read_labels(path, complain=complain)
+    faults += unfit(labels)
+    bad = {fault.file for fault in faults}
+    pictures = [one for one in labels.pictures if one.file not in bad]
+    if faults and (skipped is None or not pictures):
+        first = faults[0]
+        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        raise DataError(f"{path}: {first.file}: {first.detail}{more}. 'galaxy-edge data check {path}' lists all; mend "
+                        "them, or have 'galaxy-edge train detector --skip-bad' leave them out")
+    if faults and skipped:
+        kinds = Counter(fault.kind for fault in faults)
+        skipped(f"{path}: left out {len(bad)} of {len(pictures) + len(bad)} labels and pictures: "
+                + ", ".join(f"{kind} ({count})" for kind, count in kinds.items()))
+    if not pictures:
+        raise DataError(f"{path} holds no labelled picture")
     if labels.counts and not any(map(is_galaxy, labels.counts)):
         raise DataError(f"{path} has no class that is a galaxy, only {', '.join(labels.counts)}: name galaxies "
                         "'galaxy', or by their Galaxy10 class")
-    return [sample_of(one) for one in labels.pictures]
+    return [sample_of(one) for one in pictures]
 
 
 def sample_of(one: Labelled) -> Sample:

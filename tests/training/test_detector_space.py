@@ -1,0 +1,74 @@
+"""The space of detectors: what is priced is what is built, and a search in it trains."""
+
+import json
+
+import numpy as np
+import pytest
+from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.training.detector_settings import DetectorSettings, picked
+from galaxy_edge.training.detector_space import DETECTORS, SPACE, START, cost, design_of
+from galaxy_edge.training.run import RunError
+from small_sets import make_sets
+
+LEAST = {name: values[0] for name, values in SPACE.items()}
+
+
+def test_every_choice_is_a_detector():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        choice = {name: values[int(rng.integers(len(values)))] for name, values in SPACE.items()}
+        design = design_of(choice)
+        DetectorSettings(**design.to_dict())
+        assert len(DETECTORS.describe(design.to_dict())) == len(DETECTORS.columns)
+        price = cost(design)
+        assert 1e6 < price.macs < 2e9 and price.parameters > 1e4 and price.int8_bytes > price.parameters / 2
+
+
+def test_the_start_is_what_is_shipped_and_costs_what_was_measured():
+    """Its multiply-adds were counted in its graph, and its file is there to be weighed."""
+    bundle = Bundle.load(shipped("galaxy-detector"))
+    price = cost(design_of(START))
+    assert bundle.input_size == (START["size"], START["size"])
+    assert price.macs == pytest.approx(bundle.manifest["network"]["macs"], rel=0.01)
+    assert price.int8_bytes == pytest.approx(len(bundle.read("int8.tflite")), rel=0.03)
+
+
+@pytest.mark.slow
+def test_another_costs_what_its_graph_holds(tmp_path):
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    from galaxy_edge.training import ssd
+
+    design = design_of({**LEAST, "width_percent": 35, "scales_per_octave": 3, "min_level": 4})
+    settings = DetectorSettings(**design.to_dict())
+    macs, parameters = ssd.save_network(ssd.build_network(settings), settings.size, tmp_path / "saved")
+    price = cost(design)
+    assert price.macs == pytest.approx(macs, rel=0.01)
+    assert price.parameters == pytest.approx(parameters, rel=0.01)
+
+
+@pytest.mark.slow
+def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
+    """Two trials of next to nothing: the front is written, and its pick is a detector of the space."""
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    pytest.importorskip("optuna", reason="needs the study extra")
+    from click.testing import CliRunner
+    from galaxy_edge.cli import cli
+
+    sets, out = make_sets(tmp_path), tmp_path / "search"
+    limit = cost(design_of({**LEAST, "width_percent": 30, "fpn_filters": 32})).macs
+    command = ["study", "search-detector", "--data", sets, "--out", out, "--trials", 2, "--trial-epochs", 1,
+               "--images", 16, "--max-macs", limit, "--threads", 2]
+    done = CliRunner().invoke(cli, list(map(str, command)), catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "mAP@0.5" in done.stdout and "train detector --network" in done.stdout
+    record = json.loads((out / "trials.json").read_text())
+    assert [trial["state"] for trial in record["trials"]] == ["complete"] * 2
+    assert all(trial["macs"] <= limit and 0 <= trial["map50"] <= 1 for trial in record["trials"])
+    DetectorSettings(**picked(out / "picked.json"))
+
+
+def test_what_no_search_for_detectors_picked_is_refused(tmp_path):
+    for content in ("no json", "{}", '{"network": {"stem_channels": 16}}', '{"network": {}}'):
+        (tmp_path / "picked.json").write_text(content)
+        with pytest.raises(RunError, match="no picked"):
+            picked(tmp_path / "picked.json")
