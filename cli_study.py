@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from .cli_options import FILE, FOLDER, PATH, need, options, weights_of
+from .cli_options import FOLDER, PATH, need, options, weights_of
+from .cli_results import judge, judge_detectors, keep, results
 from .cli_search import pick, report_search, search, search_detector
 from .errors import UserError
 
@@ -25,7 +26,7 @@ def study() -> None:
     """Compare ways of naming galaxies: the report's, and our own."""
 
 
-for command in (search, search_detector, pick, report_search):
+for command in (search, search_detector, pick, report_search, judge, judge_detectors, keep, results):
     study.add_command(command)
 
 
@@ -203,67 +204,6 @@ def cross(
             report=shown.report,
         )
     click.echo(json.dumps(result, indent=1))
-
-
-@study.command("judge")
-@click.argument("name")
-@click.argument("runs", nargs=-1, required=True, type=FOLDER)
-@click.option("--bundle", type=FOLDER, help="The bundle exported from the run: its int8 network is judged too.")
-@click.option("--ensemble", "blend", type=FILE, help="ensemble.json of the RUNS, with their weights.")
-@click.option("--results", type=FOLDER, help="Folder for the verdict; default: that of the package.")
-@options("data", "split")
-def judge(
-    name: str,
-    runs: Sequence[Path],
-    bundle: Path | None,
-    blend: Path | None,
-    results: Path | None,
-    data: Path,
-    split_seed: int,
-) -> None:
-    """Judge finished RUNS (several: their average) on the test part, and keep the verdict as NAME."""
-    need("tensorflow", "train")
-    from .benchmarks.judge import RESULTS
-    from .benchmarks.judge import judge as pass_judgement
-    from .training.ensembles import read_ensemble
-
-    weights, temperature = read_ensemble(blend, runs)
-    verdict = pass_judgement(
-        name,
-        runs,
-        weights,
-        data,
-        temperature=temperature,
-        bundle=bundle,
-        split_seed=split_seed,
-        results=results or RESULTS,
-    )
-    click.echo(json.dumps(verdict, indent=1))
-
-
-@study.command("keep")
-@click.argument("name")
-@click.argument("folder", type=FOLDER)
-@click.option("--results", type=FOLDER, help="Folder of verdicts; default: that of the package.")
-def keep(name: str, folder: Path, results: Path | None) -> None:
-    """Keep the table that `study NAME` wrote into FOLDER for the page of results."""
-    from .benchmarks.judge import RESULTS
-    from .benchmarks.kept_tables import keep as keep_table
-
-    click.echo(f"written to {keep_table(name, folder, results or RESULTS)}")
-
-
-@study.command("results")
-@click.option("--results", type=FOLDER, help="Folder of verdicts; default: that of the package.")
-@click.option("--out", type=FILE, help="Page to write; default: training/RESULTS.md of the package.")
-def results(results: Path | None, out: Path | None) -> None:
-    """Write the tables of the study from the verdicts that are kept."""
-    from .benchmarks.judge import PAGE, RESULTS
-    from .benchmarks.study_tables import page
-
-    place = out or PAGE
-    place.write_text(page(results or RESULTS), encoding="utf-8")
-    click.echo(f"written to {place}")
 
 
 @click.command()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from .judge import RESULTS, verdicts
+from .judge_detectors import detector_page
 from .kept_tables import kept_tables
 
 TITLES = {
@@ -36,7 +37,7 @@ def page(results: Path = RESULTS) -> str:
         for kind in ("float", "int8")
         if all(kind in one for one in found[name])
     ]
-    tables = kept_tables(results)
+    tables = [*kept_tables(results), *detector_page(results)]
     if not rows:
         return "\n".join([HEAD, "Nothing has been judged yet.", *tables]) + "\n"
     images = {one["images"] for _, _, group in rows for one in group}

@@ -11,7 +11,8 @@ from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.run import Run
 
 SIZE = 64
-DATA = {"hash": "0" * 64, "sets": {"rendered": 40}, "split": {"seed": 1, "validation": 20}, "sources": ["rendered"]}
+DATA = {"hash": "0" * 64, "sets": {"rendered": 40}, "sources": ["rendered"],
+        "split": {"seed": 1, "validation_share": 0.5, "validation": 20}}
 
 
 class BlobDetector(tf.Module):

@@ -96,7 +96,7 @@ def train(
     for epoch in range(int(learner.epoch.numpy()), settings.epochs):
         if settings.patience and epoch - int(learner.best_epoch) >= settings.patience:
             break
-        begun, losses = time.monotonic(), []
+        begun, busy, losses = time.monotonic(), time.process_time(), []
         for place, batch in enumerate(batches.run(epoch * steps, (epoch + 1) * steps)):
             rate, decay = schedule(settings, epoch * steps + place, settings.epochs * steps)
             loss, class_loss = learner.step(*batch, tf.constant(rate), tf.constant(decay))
@@ -113,7 +113,8 @@ def train(
             learner.keep_if_best(metrics.get("map50", 0.0), best)
         checkpoints.save()
         run.log(epoch=epoch + 1, loss=round(float(mean[0]), 4), class_loss=round(float(mean[1]), 4),
-                rate=float(rate), images_per_second=round(speed, 2), **metrics)
+                rate=float(rate), images_per_second=round(speed, 2),
+                core_seconds=round(time.process_time() - busy, 1), **metrics)
 
     if settings.patience:
         learner.take_best(best)
@@ -135,7 +136,8 @@ def train(
         "parameters": parameters,
         "macs": macs,
     }
-    return run.finish(description, metrics)
+    spent = sum(line.get("core_seconds", 0.0) for line in run.logged())
+    return run.finish(description, metrics, core_hours=round(spent / 3600, 3))
 
 
 def _plain(model: Any, settings: DetectorSettings, workers: Workers) -> Any:

@@ -99,9 +99,14 @@ class Run:
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as stream:
             stream.write(json.dumps({"time": _now(), **values}) + "\n")
 
-    def finish(self, model: dict[str, Any], metrics: dict[str, Any]) -> dict[str, Any]:
-        """Complete the record with the model's description (for the bundle) and its metrics; return it."""
-        self.record |= {"finished": _now(), "model": model, "metrics": metrics}
+    def logged(self) -> list[dict[str, Any]]:
+        """Read the lines of the log."""
+        path = self.folder / "log.jsonl"
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+    def finish(self, model: dict[str, Any], metrics: dict[str, Any], **more: Any) -> dict[str, Any]:
+        """Complete the record with the model's description (for the bundle), its metrics and more; return it."""
+        self.record |= {"finished": _now(), "model": model, "metrics": metrics, **more}
         write_json(self.folder / "run.json", self.record)
         return self.record
 
