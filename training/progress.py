@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Report = Callable[[dict[str, Any]], None]
-"""Told of progress: ``epoch`` (from 1), ``epochs``, ``step`` and ``steps`` within the epoch, and any float to show."""
+"""Told of progress: ``epoch`` (from 1), ``epochs``, ``step`` and ``steps`` within the epoch, and any float to show;
+``label`` where it is no training that goes on."""
 
 
 class Training:
@@ -42,7 +43,7 @@ class Training:
         steps = state.get("steps", 1)
         done = (state["epoch"] - 1) * steps + state.get("step", steps)
         numbers = "  ".join(f"{key} {value:.4f}" for key, value in state.items() if isinstance(value, float))
-        label = f"epoch {state['epoch']}/{state['epochs']}  {numbers}"
+        label = state.get("label") or f"epoch {state['epoch']}/{state['epochs']}  {numbers}"
         self._progress.update(self._task, total=state["epochs"] * steps, completed=done, description=label)
 
 

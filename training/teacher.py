@@ -14,6 +14,7 @@ from .cache import kept, key_of
 from .feed import numbered_view
 from .fit import forward
 from .pictures import PictureSet
+from .progress import Report
 from .recipe import Recipe
 from .run import RunError, read_record
 from .sheets import load_model
@@ -31,42 +32,61 @@ def turned(images: np.ndarray) -> list[np.ndarray]:
     return [np.rot90(some, quarter, axes=(1, 2)) for some in (images, images[:, :, ::-1]) for quarter in range(4)]
 
 
-def opinion(run: Path, images: np.ndarray, softening: float = 1.0) -> np.ndarray:
-    """Average a run's probabilities (N, C) over the eight orientations of pictures (N, S, S, 3) uint8 of its size."""
-    look, temperature = forward(load_model(run)), read_record(run)["model"]["decode"]["temperature"]
-    return np.mean([softmax(look(some), temperature * softening) for some in turned(images)], axis=0)
+class Teacher:
+    """A finished run that is asked what it thinks of pictures.
 
+    Attributes:
+        name: of the run.
+        side: of its input in pixels.
 
-def opinion_on_views(run: Path, pictures: PictureSet, recipe: Recipe, views: int) -> np.ndarray:
-    """Give a run's softened probabilities (V, N, C) for the numbered views that a recipe shows, one by one.
-
-    A pupil of another size shows its own views; they are brought to the run's size.
+    Raises:
+        RunError: the run is not finished.
     """
-    model = read_record(run)["model"]
-    look, side = forward(load_model(run)), model["input"]["width"]
-    temperature, canvases = model["decode"]["temperature"] * SOFTENING, pictures.canvases()
 
-    def one(number: int) -> np.ndarray:
-        shown = [numbered_view(recipe, canvas, number, index) for index, canvas in enumerate(canvases)]
-        return softmax(look(np.stack([resize(view, side, side) for view in shown])), temperature)
+    def __init__(self, run: Path) -> None:
+        record = read_record(run)
+        if "model" not in record:
+            raise RunError(f"{run} is not finished: it cannot teach")
+        model = record["model"]
+        self.name, self.record, self.side = run.name, record, model["input"]["width"]
+        self.temperature = model["decode"]["temperature"]
+        self.network = load_model(run)
+        self._look = forward(self.network)
 
-    return np.stack([one(number) for number in range(views)]).astype(np.float32)
+    def opinion(self, images: np.ndarray, softening: float = 1.0) -> np.ndarray:
+        """Average its probabilities (N, C) over the eight orientations of pictures (N, S, S, 3) uint8 of its size."""
+        heat = self.temperature * softening
+        return np.mean([softmax(self._look(some), heat) for some in turned(images)], axis=0)
+
+    def opinion_on_views(
+        self, pictures: PictureSet, recipe: Recipe, views: int, report: Report | None = None
+    ) -> np.ndarray:
+        """Give its softened probabilities (V, N, C) for the numbered views that a recipe shows, one by one.
+
+        A pupil of another size shows its own views; they are brought to this one's size.
+        """
+        canvases, found = pictures.canvases(), []
+        for number in range(views):
+            shown = [numbered_view(recipe, canvas, number, index) for index, canvas in enumerate(canvases)]
+            looked = self._look(np.stack([resize(view, self.side, self.side) for view in shown]))
+            found.append(softmax(looked, self.temperature * SOFTENING))
+            if report:
+                report({"label": f"asking {self.name}", "epoch": number + 1, "epochs": views})
+        return np.stack(found).astype(np.float32)
+
+    def told(self, pictures: PictureSet, recipe: Recipe, report: Report | None = None) -> np.ndarray:
+        """Give its opinion on pictures and on views of them, (V, N, C); it is kept, for a large network takes long."""
+        asked = (pictures.ids, pictures.margin, self.side, self.temperature, SOFTENING)
+        whole = kept("opinion", key_of(*asked, network=self.network),
+                     lambda: self.opinion(pictures.images(self.side), SOFTENING).astype(np.float32))
+        shown = kept("opinions", key_of(*asked, recipe.size, recipe.views, VIEWS_TAUGHT, network=self.network),
+                     lambda: self.opinion_on_views(pictures, recipe, VIEWS_TAUGHT, report))
+        return (whole + shown) / 2
 
 
-def _kept_opinions(run: Path, pictures: PictureSet, recipe: Recipe) -> np.ndarray:
-    """Give a run's opinion on pictures and on views of them; it is kept, for a large teacher takes long over it."""
-    model = read_record(run)["model"]
-    side, temperature = model["input"]["width"], model["decode"]["temperature"]
-    network = load_model(run)
-    asked = (pictures.ids, pictures.margin, side, temperature, SOFTENING)
-    whole = kept("opinion", key_of(*asked, network=network),
-                 lambda: opinion(run, pictures.images(side), SOFTENING).astype(np.float32))
-    shown = kept("opinions", key_of(*asked, recipe.size, recipe.views, VIEWS_TAUGHT, network=network),
-                 lambda: opinion_on_views(run, pictures, recipe, VIEWS_TAUGHT))
-    return (whole + shown) / 2
-
-
-def opinions(runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any], recipe: Recipe) -> np.ndarray:
+def opinions(
+    runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any], recipe: Recipe, report: Report | None = None
+) -> np.ndarray:
     """Average the opinions of several runs on numbered views of pictures: (V, N, C) float32, rows adding up to 1.
 
     Half of each is the opinion on the view itself, half that on the whole picture, averaged over its orientations: the
@@ -78,22 +98,18 @@ def opinions(runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any], 
         pictures: the training part of the split.
         split: its record; a teacher that was trained on another split has seen what its pupil is judged on.
         recipe: of the pupil, whose views they are.
+        report: told how far it is, see `progress.Report`; asking takes minutes.
 
     Raises:
         RunError: a run is not finished, or is of another split or other classes.
     """
-    total: np.ndarray | None = None
-    for run in runs:
-        record = read_record(run)
-        if "model" not in record:
-            raise RunError(f"{run} is not finished: it cannot teach")
-        if record["data"]["split"].get("hash") != split["hash"]:
+    teachers = [Teacher(run) for run in runs]
+    for run, one in zip(runs, teachers, strict=True):
+        if one.record["data"]["split"].get("hash") != split["hash"]:
             raise RunError(f"{run} was trained on another split: it may have seen the pictures its pupil is judged on")
-        if tuple(record["model"]["classes"]) != pictures.classes:
+        if tuple(one.record["model"]["classes"]) != pictures.classes:
             raise RunError(f"{run} names other classes")
-        told = _kept_opinions(run, pictures, recipe)
-        total = told if total is None else total + told
-    assert total is not None
+    total = np.sum([one.told(pictures, recipe, report) for one in teachers], axis=0)
     coarse = pictures.labels < 0
     total[:, coarse] = (total[:, coarse] + 1e-9) * pictures.targets()[coarse]
     return (total / total.sum(axis=2, keepdims=True)).astype(np.float32)

@@ -14,7 +14,7 @@ from galaxy_edge.training.pictures import PictureSet  # noqa: E402
 from galaxy_edge.training.recipe import RECIPES, Recipe  # noqa: E402
 from galaxy_edge.training.run import Run, RunError  # noqa: E402
 from galaxy_edge.training.study import Parts, fit_parts  # noqa: E402
-from galaxy_edge.training.teacher import SOFTENING, opinion, opinion_on_views, opinions, turned  # noqa: E402
+from galaxy_edge.training.teacher import SOFTENING, Teacher, opinions, turned  # noqa: E402
 
 SPLIT = {"seed": 1, "hash": "a" * 64}
 
@@ -84,9 +84,10 @@ def test_opinion_is_the_mean_over_orientations(tmp_path):
     pictures = some_pictures(range(9))
     matrix = write_teacher(tmp_path / "run", 1)
     images = pictures.images(32)
-    assert opinion(tmp_path / "run", images) == pytest.approx(by_hand(images, matrix, 1.3), abs=1e-5)
+    opinion = Teacher(tmp_path / "run").opinion
+    assert opinion(images) == pytest.approx(by_hand(images, matrix, 1.3), abs=1e-5)
     # Turning the pictures changes nothing.
-    assert opinion(tmp_path / "run", turned(images)[5]) == pytest.approx(opinion(tmp_path / "run", images), abs=1e-6)
+    assert opinion(turned(images)[5]) == pytest.approx(opinion(images), abs=1e-6)
 
 
 def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
@@ -113,7 +114,9 @@ def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
 def test_a_teacher_of_another_size_sees_the_views_of_its_pupil(tmp_path):
     matrix = write_teacher(tmp_path / "run", 1, size=64)
     pictures = some_pictures([0, 1])
-    found = opinion_on_views(tmp_path / "run", pictures, RECIPE, 2)
+    said: list[dict] = []
+    found = Teacher(tmp_path / "run").opinion_on_views(pictures, RECIPE, 2, said.append)
+    assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [(1, 2, "asking run"), (2, 2, "asking run")]
     views = [numbered_view(RECIPE, canvas, 1, index) for index, canvas in enumerate(pictures.canvases())]
     shown = np.stack([resize(view, 64, 64) for view in views])
     assert found.shape == (2, 2, 9) and found[1] == pytest.approx(chances(shown, matrix, 1.3 * SOFTENING), abs=1e-5)
@@ -167,7 +170,7 @@ def test_an_opinion_is_asked_for_once(tmp_path, monkeypatch):
     other = opinions([tmp_path / "two"], pictures, SPLIT, RECIPE)
     assert np.abs(first - other).max() > 0.01
     for asked in ("opinion", "opinion_on_views"):
-        monkeypatch.setattr(f"galaxy_edge.training.teacher.{asked}", None)  # nobody is asked again
+        monkeypatch.setattr(Teacher, asked, None)  # nobody is asked again
     np.testing.assert_array_equal(opinions([tmp_path / "one"], pictures, SPLIT, RECIPE), first)
     with pytest.raises(TypeError):
         opinions([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT, RECIPE)
