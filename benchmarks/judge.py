@@ -16,6 +16,7 @@ import numpy as np
 from ..models.bundle import Bundle
 from ..models.metrics import classification_metrics
 from ..runtime.classify import Classifier
+from ..training.calibration import calibration_error_by_chance
 from ..training.ensembles import calibrated
 from ..training.pictures import PictureSet, load_pictures
 from ..training.run import RunError, read_record, write_json
@@ -31,7 +32,10 @@ def _levelled(images: np.ndarray) -> np.ndarray:
 
 
 def scores(probabilities: np.ndarray, pictures: PictureSet) -> dict[str, Any]:
-    """Measure probabilities (N, C) of labelled pictures, all and, in ``sets``, of each source; without the matrix."""
+    """Measure probabilities (N, C) of labelled pictures: all, and each source in ``sets``; without the matrix.
+
+    Beside ``ece`` stands ``ece_by_chance``, what perfect probabilities would show on as many pictures.
+    """
     origin = np.array(pictures.sources)
 
     def measure(chosen: np.ndarray) -> dict[str, Any]:
@@ -40,6 +44,7 @@ def scores(probabilities: np.ndarray, pictures: PictureSet) -> dict[str, Any]:
         return metrics
 
     found = measure(np.arange(len(pictures)))
+    found["ece_by_chance"] = calibration_error_by_chance(probabilities)
     return found | {"sets": {name: measure(np.flatnonzero(origin == name)) for name in sorted(set(pictures.sources))}}
 
 

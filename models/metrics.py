@@ -68,7 +68,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
         "coarse_accuracy": _mean(groups[named] == groups[labels]),
         "recall": {name: float(right[i] / true[i]) if true[i] else None for i, name in enumerate(classes)},
         "confusion": confusion.tolist(),
-        "ece": _calibration_error(probabilities.max(axis=1), named == labels) if labels.size else None,
+        "ece": calibration_error(probabilities.max(axis=1), named == labels) if labels.size else None,
         "images": int(labels.size),
     }
 
@@ -77,7 +77,8 @@ def _mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def _calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Measure how far confidences (N,) 0..1 and how often they are right (N,) bool differ, 0..1, in 15 equal bins."""
     # Bins are closed above, as in the paper; the first also takes 0.
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
     gaps = np.bincount(bins, right.astype(float) - confidence, ECE_BINS)

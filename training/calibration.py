@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..models.labels import CLASSES
-from ..models.metrics import classification_metrics
+from ..models.metrics import calibration_error
 from .data import DataError
 
 TEMPERATURES = (0.2, 5.0)
@@ -49,11 +48,18 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float | None:
-    """Measure how far confidence and accuracy differ, 0..1, as `models.metrics` does; None without pictures."""
-    # The names of the classes play no part in this measure.
-    names = [CLASSES[0]] * np.shape(probabilities)[1]
-    return classification_metrics(probabilities, labels, names)["ece"]
+def calibration_error_by_chance(probabilities: np.ndarray, draws: int = 200, seed: int = 0) -> float:
+    """Tell which calibration error perfect probabilities would show on so few pictures, on average.
+
+    The measure is never 0: of thirty pictures in a bin, chance alone makes some more right than their confidence says
+    (Roelofs et al. 2022, arXiv:2012.08668). So an error that is no larger says nothing against a network.
+
+    Args:
+        probabilities: (N, C) 0..1; draws: how often outcomes are drawn as these probabilities say, with `seed`.
+    """
+    confidence, rng = np.asarray(probabilities).max(axis=1), np.random.default_rng(seed)
+    drawn = (calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(draws))
+    return float(np.mean(list(drawn)))
 
 
 def accuracy_coverage(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

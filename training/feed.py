@@ -15,16 +15,10 @@ from .imbalance import class_weights
 from .imbalance import draw as draw_balanced
 from .pictures import PictureSet
 from .recipe import Recipe
-from .views import Canvas
 from .warps import VIEWS
 
 if TYPE_CHECKING:
     import keras
-
-
-def numbered_view(recipe: Recipe, canvas: Canvas, number: int, index: int) -> np.ndarray:
-    """Draw the view of that number of the picture at that place, (size, size, 3) uint8: the same at any time."""
-    return VIEWS[recipe.views](canvas, recipe.size, np.random.default_rng([6, number, index]))
 
 
 @dataclass(frozen=True)
@@ -51,8 +45,7 @@ class Feed:
 
     Args:
         network: the whole network; of one with a frozen part (recipe.cached), views are put through that part once.
-        soft: (V, N, C) probabilities given by a teacher to the first V numbered views, which alone are drawn then, or
-            None.
+        soft: (N, C) probabilities given by a teacher, or None.
 
     Attributes:
         trainable: the network, or what of it is not frozen.
@@ -66,8 +59,7 @@ class Feed:
         self._view = VIEWS[recipe.views]
         self._canvases = pictures.canvases()
         self._targets = pictures.targets()
-        self._taught = soft is not None
-        self._soft = np.zeros_like(self._targets)[None] if soft is None else soft.astype(np.float32)
+        self._soft = np.zeros_like(self._targets) if soft is None else soft.astype(np.float32)
         self._labelled = pictures.labelled
         self._balance = None if recipe.balance == "root" else recipe.balance
         self._weights = np.ones(len(pictures.classes), np.float32)
@@ -132,19 +124,15 @@ class Feed:
             share = rng.beta(mixup, mixup, size) if mixup > 0 and not plain else np.ones(size)
             labels = self._pictures.labels[drawn]
             weights = np.where(labels >= 0, self._weights[labels], 1.0)
-            numbers = rng.integers(0, len(self._soft), size)
             yield Batch(
-                self._inputs(drawn, numbers, rng),
+                self._inputs(drawn, rng),
                 self._targets[drawn],
-                self._soft[numbers, drawn],
+                self._soft[drawn],
                 weights.astype(np.float32),
                 share.astype(np.float32),
             )
 
-    def _inputs(self, drawn: np.ndarray, numbers: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if self._taught:
-            views = zip(drawn, numbers, strict=True)
-            return np.stack([numbered_view(self._recipe, self._canvases[at], number, at) for at, number in views])
+    def _inputs(self, drawn: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if self._cache is not None:
             return np.stack(
                 [

@@ -111,7 +111,7 @@ def fit(
         report: called after every epoch with epoch, epochs, loss, macro_f1.
         weights: pretrained weights of the network, see `recipe.build`.
         split: how the parts were made, for the record.
-        soft: (V, N, C) probabilities that a teacher gives numbered views of the training pictures, or None.
+        soft: (N, C) probabilities that a teacher gives the training pictures, or None.
 
     Returns:
         The run's record. What is kept of a network on a plateau schedule is its best on validation, otherwise its last.

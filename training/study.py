@@ -110,7 +110,7 @@ def fit_parts(
     if teacher:
         from .teacher import opinions
 
-        soft = opinions(teacher, learn, parts.record, recipe, options.get("report"))
+        soft = opinions(teacher, learn, parts.record, options.get("report"))
     return fit(recipe, learn, parts.validation, out, split=parts.record, soft=soft, **options)
 
 

@@ -9,7 +9,7 @@ from galaxy_edge.training.calibration import (
     LEAST_KEPT,
     abstain_threshold,
     accuracy_coverage,
-    expected_calibration_error,
+    calibration_error_by_chance,
     fit_temperature,
     wilson_bound,
 )
@@ -52,18 +52,21 @@ def test_temperature_stays_within_its_range():
 
 def test_fitting_lowers_the_calibration_error():
     logits, labels = honest(2, temperature=2.0)
-    fitted = expected_calibration_error(softmax(logits, fit_temperature(logits, labels)), labels)
-    assert fitted < 0.03 < expected_calibration_error(softmax(logits), labels)
+    fitted, raw = (classification_metrics(softmax(logits, t), labels, CLASSES)["ece"]
+                   for t in (fit_temperature(logits, labels), 1.0))
+    assert fitted < 0.03 < raw
 
 
-def test_calibration_error_is_that_of_every_other_report():
-    logits, labels = honest(3, 500)
-    probabilities = softmax(logits)
-    expected = classification_metrics(probabilities, labels, CLASSES)["ece"]
-    assert expected_calibration_error(probabilities, labels) == expected
-    # It must serve other numbers of classes too.
-    narrow = probabilities[:, :3] / probabilities[:, :3].sum(axis=1, keepdims=True)
-    assert 0 <= expected_calibration_error(narrow, np.minimum(labels, 2)) <= 1
+def test_perfect_probabilities_show_the_error_that_chance_says():
+    """Or a network would be blamed for what is only few pictures: the error of honest draws scatters around it."""
+    seen, said = [], []
+    for seed in range(40):
+        logits, labels = honest(seed, 300)
+        seen.append(classification_metrics(softmax(logits), labels, CLASSES)["ece"])
+        said.append(calibration_error_by_chance(softmax(logits), draws=50, seed=seed))
+    assert np.mean(said) == pytest.approx(np.mean(seen), rel=0.1)
+    many = calibration_error_by_chance(softmax(honest(3, 30_000)[0]))
+    assert many < np.mean(said) / 5
 
 
 def test_coverage_and_accuracy_as_counted_one_by_one():

@@ -30,7 +30,7 @@ def test_the_start_is_what_is_shipped_and_costs_what_was_measured():
     price = cost(design_of(START))
     assert bundle.input_size == (START["size"], START["size"])
     assert price.macs == pytest.approx(bundle.manifest["network"]["macs"], rel=0.01)
-    assert price.int8_bytes == pytest.approx(len(bundle.read("int8.tflite")), rel=0.03)
+    assert price.int8_bytes == pytest.approx(len(bundle.read("int8.tflite")), rel=0.1)
 
 
 @pytest.mark.slow

@@ -194,7 +194,7 @@ def same_training(one, other):
     ({"recipe": replace(RECIPES["simple"], size=48)}, "network=small, not simple"),
     ({"seed": 4}, "seed=3, not 4"),
     ({"train": LEARN.take(np.arange(30))}, "other data"),
-    ({"soft": np.full((1, 42, 9), 1 / 9)}, "taught=False, not True"),
+    ({"soft": np.full((42, 9), 1 / 9)}, "taught=False, not True"),
 ])  # fmt: skip
 def test_a_folder_of_another_run_is_refused(run, change, message):
     before = (run[0] / "run.json").read_text()

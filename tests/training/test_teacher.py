@@ -8,10 +8,8 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES, coarse_of  # noqa: E402
-from galaxy_edge.models.preprocess import resize  # noqa: E402
-from galaxy_edge.training.feed import numbered_view  # noqa: E402
 from galaxy_edge.training.pictures import PictureSet  # noqa: E402
-from galaxy_edge.training.recipe import RECIPES, Recipe  # noqa: E402
+from galaxy_edge.training.recipe import RECIPES  # noqa: E402
 from galaxy_edge.training.run import Run, RunError  # noqa: E402
 from galaxy_edge.training.study import Parts, fit_parts  # noqa: E402
 from galaxy_edge.training.teacher import SOFTENING, Teacher, opinions, turned  # noqa: E402
@@ -41,16 +39,6 @@ def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, f
         run.finish({"input": {"width": size, "height": size}, "decode": {"temperature": temperature},
                     "classes": list(classes)}, {})  # fmt: skip
     return matrix
-
-
-RECIPE = Recipe(views="sky", size=32)
-VIEWS_TAUGHT = 2
-
-
-@pytest.fixture(autouse=True)
-def few_views(monkeypatch):
-    """Ask teachers about two views instead of dozens: the sums are the same."""
-    monkeypatch.setattr("galaxy_edge.training.teacher.VIEWS_TAUGHT", VIEWS_TAUGHT)
 
 
 def chances(images, matrix, temperature):
@@ -93,42 +81,35 @@ def test_opinion_is_the_mean_over_orientations(tmp_path):
 def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
     pictures = some_pictures([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral"])
     matrices = [write_teacher(tmp_path / str(seed), seed, seed + 0.5) for seed in (1, 2)]
-    found = opinions([tmp_path / "1", tmp_path / "2"], pictures, SPLIT, RECIPE)
-    assert found.shape == (VIEWS_TAUGHT, 6, 9) and found.dtype == np.float32
-    assert found.sum(axis=2) == pytest.approx(np.ones(found.shape[:2]), abs=1e-5)
-    images, canvases = pictures.images(32), pictures.canvases()
-    for number in (0, VIEWS_TAUGHT - 1):
-        views = np.stack([numbered_view(RECIPE, canvas, number, index) for index, canvas in enumerate(canvases)])
-        mean = np.mean([
-            (by_hand(images, matrix, SOFTENING * t) + chances(views, matrix, SOFTENING * t)) / 2
-            for matrix, t in zip(matrices, (1.5, 2.5), strict=True)
-        ], axis=0)  # fmt: skip
-        # Where the class is known, a teacher may still doubt it: that is what there is to learn.
-        assert found[number, :3] == pytest.approx(mean[:3], abs=1e-5)
-        for row, group in ((3, "spiral"), (4, "edge_on"), (5, "disk_no_spiral")):
-            allowed = np.array([coarse_of(name) == group for name in CLASSES])
-            assert (found[number, row][~allowed] == 0).all()
-            assert found[number, row][allowed] == pytest.approx(mean[row][allowed] / mean[row][allowed].sum(), abs=1e-5)
+    found = opinions([tmp_path / "1", tmp_path / "2"], pictures, SPLIT)
+    assert found.shape == (6, 9) and found.dtype == np.float32
+    assert found.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    images = pictures.images(32)
+    mean = np.mean([by_hand(images, matrix, SOFTENING * t) for matrix, t in zip(matrices, (1.5, 2.5), strict=True)],
+                   axis=0)  # fmt: skip
+    # Where the class is known, a teacher may still doubt it: that is what there is to learn.
+    assert found[:3] == pytest.approx(mean[:3], abs=1e-5)
+    for row, group in ((3, "spiral"), (4, "edge_on"), (5, "disk_no_spiral")):
+        allowed = np.array([coarse_of(name) == group for name in CLASSES])
+        assert (found[row][~allowed] == 0).all()
+        assert found[row][allowed] == pytest.approx(mean[row][allowed] / mean[row][allowed].sum(), abs=1e-5)
 
 
-def test_a_teacher_of_another_size_sees_the_views_of_its_pupil(tmp_path):
-    matrix = write_teacher(tmp_path / "run", 1, size=64)
-    pictures = some_pictures([0, 1])
+def test_progress_tells_who_is_asked(tmp_path):
+    for name in ("one", "two"):
+        write_teacher(tmp_path / name, 1)
     said: list[dict] = []
-    found = Teacher(tmp_path / "run").opinion_on_views(pictures, RECIPE, 2, said.append)
-    assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [(1, 2, "asking run"), (2, 2, "asking run")]
-    views = [numbered_view(RECIPE, canvas, 1, index) for index, canvas in enumerate(pictures.canvases())]
-    shown = np.stack([resize(view, 64, 64) for view in views])
-    assert found.shape == (2, 2, 9) and found[1] == pytest.approx(chances(shown, matrix, 1.3 * SOFTENING), abs=1e-5)
+    opinions([tmp_path / "one", tmp_path / "two"], some_pictures([0, 1]), SPLIT, said.append)
+    assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [(1, 2, "asking one"), (2, 2, "asking two")]
 
 
 def test_a_teacher_sure_of_another_group_leaves_the_group_open(tmp_path):
     # All of its probability may lie elsewhere: nothing divided by nothing must not come out.
     matrix = write_teacher(tmp_path / "run", 1, temperature=1e-4)
     pictures = some_pictures([], ["spiral", "edge_on", "smooth"])
-    found = opinions([tmp_path / "run"], pictures, SPLIT, RECIPE)
-    assert np.isfinite(found).all() and found.sum(axis=2) == pytest.approx(np.ones((VIEWS_TAUGHT, 3)), abs=1e-5)
-    assert (found[:, pictures.targets() == 0] == 0).all()
+    found = opinions([tmp_path / "run"], pictures, SPLIT)
+    assert np.isfinite(found).all() and found.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert (found[pictures.targets() == 0] == 0).all()
     assert matrix.any()
 
 
@@ -142,9 +123,9 @@ def test_who_may_not_teach(tmp_path, changes, message):
     write_teacher(tmp_path / "good", 1)
     write_teacher(tmp_path / "bad", 2, **changes)
     with pytest.raises(RunError, match=message):
-        opinions([tmp_path / "good", tmp_path / "bad"], some_pictures([0, 1]), SPLIT, RECIPE)
+        opinions([tmp_path / "good", tmp_path / "bad"], some_pictures([0, 1]), SPLIT)
     with pytest.raises(RunError, match="not a run folder"):
-        opinions([tmp_path / "nothing"], some_pictures([0, 1]), SPLIT, RECIPE)
+        opinions([tmp_path / "nothing"], some_pictures([0, 1]), SPLIT)
 
 
 def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
@@ -166,11 +147,10 @@ def test_an_opinion_is_asked_for_once(tmp_path, monkeypatch):
     pictures = some_pictures([0, 1, 2, 3])
     write_teacher(tmp_path / "one", 1)
     write_teacher(tmp_path / "two", 2)
-    first = opinions([tmp_path / "one"], pictures, SPLIT, RECIPE)
-    other = opinions([tmp_path / "two"], pictures, SPLIT, RECIPE)
+    first = opinions([tmp_path / "one"], pictures, SPLIT)
+    other = opinions([tmp_path / "two"], pictures, SPLIT)
     assert np.abs(first - other).max() > 0.01
-    for asked in ("opinion", "opinion_on_views"):
-        monkeypatch.setattr(Teacher, asked, None)  # nobody is asked again
-    np.testing.assert_array_equal(opinions([tmp_path / "one"], pictures, SPLIT, RECIPE), first)
+    monkeypatch.setattr(Teacher, "opinion", None)  # nobody is asked again
+    np.testing.assert_array_equal(opinions([tmp_path / "one"], pictures, SPLIT), first)
     with pytest.raises(TypeError):
-        opinions([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT, RECIPE)
+        opinions([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT)
