@@ -30,7 +30,7 @@ CHANNELS_OF, ENDS, TOP_LEVEL = 4, {2: 24, 3: 32, 4: 96, 5: 320}, 5
 """Channels are a multiple of the first; a level of the pyramid takes the last block of these channels."""
 
 INT8_BYTES_A_CHANNEL, INT8_BYTES_AN_OPERATION, INT8_BYTES_A_FILE = 16, 420, 46_000
-"""Bytes of an int8 TFLite file beside its weights, fitted to conversions; a test holds the sum against what is shipped."""
+"""Bytes of an int8 TFLite file beside its weights, fitted to conversions; a test weighs what is shipped."""
 
 
 @dataclass(frozen=True)
