@@ -19,16 +19,29 @@ TAUGHT = 0.7
 """Share of the loss that a teacher's soft targets take where there are any."""
 
 
+def _misfit(logits: tf.Tensor, attributes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Give the mean cross-entropy of attributes (B, A) that are known, pictures weighted by (B,)."""
+    known = tf.math.is_finite(attributes)
+    target = tf.where(known, attributes, 0.5)
+    cross = tf.nn.sigmoid_cross_entropy_with_logits(target, logits)
+    # Less that of the attribute itself, which nothing can take away: 0 is a perfect fit.
+    least = -tf.math.xlogy(target, target) - tf.math.xlogy(1.0 - target, 1.0 - target)
+    counted = tf.cast(known, tf.float32)
+    return tf.reduce_sum(weights[:, None] * counted * (cross - least)) / tf.maximum(tf.reduce_sum(counted), 1.0)
+
+
 class Learner:
     """Trains a network.
 
     Args:
         network: what is trained; average: a network like it that follows its weights, or the network itself.
         recipe: decay, average and so on.
+        attributes: whether both tell attributes too (`attributes.with_attributes`).
     """
 
-    def __init__(self, network: keras.Model, average: keras.Model, recipe: Recipe) -> None:
+    def __init__(self, network: keras.Model, average: keras.Model, recipe: Recipe, attributes: bool = False) -> None:
         self.network, self.average, self._average_decay = network, average, recipe.average
+        self._attributes = recipe.attributes if attributes else 0.0
         if average is not network:
             average.set_weights(network.get_weights())
         self.optimizer = keras.optimizers.AdamW(1e-3, weight_decay=recipe.decay, global_clipnorm=2.0)
@@ -44,6 +57,7 @@ class Learner:
                 batch.inputs,
                 batch.targets,
                 batch.soft,
+                batch.attributes,
                 batch.weights,
                 batch.share,
                 np.float32(smoothing),
@@ -57,6 +71,7 @@ class Learner:
         inputs: tf.Tensor,
         targets: tf.Tensor,
         soft: tf.Tensor,
+        attributes: tf.Tensor,
         weights: tf.Tensor,
         share: tf.Tensor,
         smoothing: tf.Tensor,
@@ -65,7 +80,8 @@ class Learner:
         inputs = tf.cast(inputs, tf.float32)
         part = tf.reshape(share, [-1] + [1] * (len(inputs.shape) - 1))
         with tf.GradientTape() as tape:
-            logits = self.network(inputs * part + inputs[::-1] * (1.0 - part), training=True)
+            told = self.network(inputs * part + inputs[::-1] * (1.0 - part), training=True)
+            logits = told[0] if self._attributes else told
             logs = tf.nn.log_softmax(logits)
 
             def fit(targets: tf.Tensor, soft: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -76,6 +92,9 @@ class Learner:
 
             fits = share * fit(targets, soft, weights) + (1.0 - share) * fit(targets[::-1], soft[::-1], weights[::-1])
             loss = -tf.reduce_mean((1.0 - smoothing) * fits + smoothing * tf.reduce_mean(logs, axis=1))
+            if self._attributes:
+                both = _misfit(told[1], attributes, share) + _misfit(told[1], attributes[::-1], 1.0 - share)
+                loss += self._attributes * both
             if self.network.losses:
                 loss += tf.add_n(self.network.losses)
         variables = self.network.trainable_variables

@@ -29,6 +29,7 @@ class Batch:
         inputs: (B, size, size, 3) uint8, or what a frozen part makes of them, float32.
         targets: (B, C) float32, 1 for every class that the label allows.
         soft: (B, C) float32 probabilities given by a teacher; all 0 without one.
+        attributes: (B, A) float32 in 0..1, NaN where nothing was said; A is 0 where none teach.
         weights: (B,) float32 weight of each picture in the loss.
         share: (B,) float32, how much of each is left when it is mixed with its mirror image in the batch's order.
     """
@@ -36,6 +37,7 @@ class Batch:
     inputs: np.ndarray
     targets: np.ndarray
     soft: np.ndarray
+    attributes: np.ndarray
     weights: np.ndarray
     share: np.ndarray
 
@@ -60,6 +62,8 @@ class Feed:
         self._canvases = pictures.canvases()
         self._targets = pictures.targets()
         self._soft = np.zeros_like(self._targets) if soft is None else soft.astype(np.float32)
+        taught = recipe.attributes and pictures.attributes is not None
+        self._attributes = pictures.attributes if taught else np.zeros((len(pictures), 0), np.float32)
         self._labelled = pictures.labelled
         self._balance = None if recipe.balance == "root" else recipe.balance
         self._weights = np.ones(len(pictures.classes), np.float32)
@@ -89,6 +93,11 @@ class Feed:
             return self.through(np.stack([self._view(canvas, recipe.size, rng) for canvas in self._canvases]))
 
         return [kept(f"features{number}", key, partial(make, number)) for number in range(recipe.cached)]
+
+    @property
+    def attributes(self) -> bool:
+        """Whether attributes teach."""
+        return self._attributes.shape[1] > 0
 
     def twin(self, build: Callable[[], keras.Model]) -> keras.Model:
         """Give the network that holds the average of the weights; the network itself where none is kept."""
@@ -128,6 +137,7 @@ class Feed:
                 self._inputs(drawn, rng),
                 self._targets[drawn],
                 self._soft[drawn],
+                self._attributes[drawn],
                 weights.astype(np.float32),
                 share.astype(np.float32),
             )

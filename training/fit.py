@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from ..models.decode import softmax
 from ..models.metrics import classification_metrics
+from .attributes import with_attributes
 from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
 from .classifier_learner import Learner
 from .data import DataError
@@ -137,7 +138,9 @@ def fit(
     network = build(recipe, len(classes), weights)
     feed = Feed(recipe, train, network, seed, soft)
     np.savez(out / "calibration.npz", images=feed.calibration(CALIBRATION_IMAGES))
-    learner = Learner(feed.trainable, feed.twin(lambda: build(recipe, len(classes), weights)), recipe)
+    average = feed.twin(lambda: build(recipe, len(classes), weights))
+    pair = (with_attributes(feed.trainable), with_attributes(average)) if feed.attributes else (feed.trainable, average)
+    learner = Learner(*pair, recipe, feed.attributes)
     schedule: Cycles | Plateau = (
         Cycles(recipe.rates, feed.steps, recipe.epochs)
         if recipe.schedule == "cycles"
@@ -146,7 +149,7 @@ def fit(
     checkpoint = run.checkpoints / "state.npz"
     first = learner.load(checkpoint, schedule) if resume else 0
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
-    shown, look = feed.through(images), forward(learner.average)
+    shown, look = feed.through(images), forward(average)
 
     for epoch in range(first, recipe.epochs):
         if schedule.over:
@@ -178,8 +181,8 @@ def fit(
     if recipe.schedule == "plateau":
         learner.restore_best()
     elif recipe.average:
-        refresh_normalisation(learner.average, feed.settling(min(SETTLING, 2 * feed.steps)))
-    kept = feed.whole(learner.average)
+        refresh_normalisation(average, feed.settling(min(SETTLING, 2 * feed.steps)))
+    kept = feed.whole(average)
     logits = predict(kept, images)
     temperature = fit_temperature(logits, validation.labels)
     metrics = measures(logits, validation, temperature)

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from ..models.labels import CLASSES, DROPPED, GALAXY10, coarse_of, group_of
+from .attributes import attributes_of
 from .data import DataError, Sample, data_hash, read_set, set_name
 from .galaxies import CREDITS, network_input
 from .views import Canvas, prepare
@@ -59,6 +60,7 @@ class PictureSet:
         readers: N functions that give the picture, (H, W, 3) uint8 RGB, and its galaxy's box (4,) or None.
         margin: share of a box's longer side added in all, as in `models.preprocess.crop`.
         credits: whom to name.
+        attributes: (N, A) float32 in 0..1, NaN where nothing was said, see `attributes`; None where nothing is known.
     """
 
     classes: tuple[str, ...]
@@ -69,6 +71,7 @@ class PictureSet:
     readers: tuple[Reader, ...]
     margin: float
     credits: tuple[str, ...] = ()
+    attributes: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,8 +82,10 @@ class PictureSet:
         groups, ids, sources, readers = (
             tuple(values[index] for index in indices) for values in (self.groups, self.ids, self.sources, self.readers)
         )
+        attributes = None if self.attributes is None else self.attributes[indices]
         return replace(
-            self, labels=self.labels[indices], groups=groups, ids=ids, sources=sources, readers=readers  # type: ignore[arg-type]
+            self, labels=self.labels[indices], groups=groups, ids=ids, sources=sources, readers=readers,  # type: ignore[arg-type]
+            attributes=attributes,
         )
 
     @property
@@ -250,6 +255,7 @@ def _read_sets(path: Path, margin: float, coarse: bool) -> PictureSet:
         tuple(_of_sample(sample) for sample in used),
         margin,
         (*(CREDITS[name] for name in sorted(set(sets)) if name in CREDITS), "images: Sloan Digital Sky Survey"),
+        np.stack([attributes_of(sample.row) for sample in used]),
     )
 
 

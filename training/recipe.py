@@ -53,6 +53,7 @@ class Recipe:
         size: side of its input in pixels.
         views: how galaxies are shown: a name in `warps.VIEWS`.
         balance: how classes are balanced: a name in `imbalance.STRATEGIES`.
+        attributes: weight in the loss of what experts said of a galaxy beside its class, see `attributes`; 0 for none.
         coarse: whether pictures teach too of which only the coarse group is known.
         epochs, batch: most passes over as many pictures as have a class; pictures a step.
         schedule: ``cycles`` of cosine form, or ``plateau``: the rate falls to `factor` of itself after `patience`
@@ -72,6 +73,7 @@ class Recipe:
     size: int = 69
     views: str = "sky"
     balance: str = "root"
+    attributes: float = 1.0
     coarse: bool = True
     epochs: int = 180
     batch: int = 64
@@ -100,6 +102,7 @@ class Recipe:
             "mixup": (0, 10),
             "smoothing": (0, 0.5),
             "cached": (0, 64),
+            "attributes": (0, 100),
             "margin": (0, 3),
         }
         for name, (low, high) in bounds.items():
@@ -125,6 +128,7 @@ class Recipe:
 REPORT = Recipe(
     views="report",
     balance="weights",
+    attributes=0.0,
     coarse=False,
     epochs=60,
     batch=64,

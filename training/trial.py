@@ -12,6 +12,7 @@ import numpy as np
 
 from ..models.decode import softmax
 from ..models.metrics import classification_metrics
+from .attributes import with_attributes
 from .classifier_learner import Learner
 from .feed import Feed
 from .fit import SETTLING, forward, set_threads
@@ -53,11 +54,13 @@ class Trial:
         keras.utils.set_random_seed(self.seed)
         model = build(network, len(classes))
         feed = Feed(recipe, parts.train, model, self.seed)
-        learner = Learner(model, build(network, len(classes)), recipe)
-        schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), forward(learner.average)
+        average = build(network, len(classes))
+        learner = Learner(with_attributes(model), with_attributes(average), recipe, True) if feed.attributes else (
+            Learner(model, average, recipe))
+        schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), forward(average)
 
         def score() -> float:
-            refresh_normalisation(learner.average, feed.settling(min(SETTLING, 2 * feed.steps)))
+            refresh_normalisation(average, feed.settling(min(SETTLING, 2 * feed.steps)))
             return classification_metrics(softmax(look(images)), labels, classes)["macro_f1"]
 
         for epoch in range(self.epochs):

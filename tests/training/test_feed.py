@@ -48,7 +48,7 @@ def same(one, other):
     return all(
         np.array_equal(getattr(a, name), getattr(b, name))
         for a, b in zip(one, other, strict=True)
-        for name in ("inputs", "targets", "soft", "weights", "share")
+        for name in ("inputs", "targets", "soft", "attributes", "weights", "share")
     )
 
 

@@ -15,6 +15,7 @@ tf = pytest.importorskip("tensorflow")
 from galaxy_edge.export.convert import float_tensors, input_is_raw, to_tflite  # noqa: E402
 from galaxy_edge.models.decode import softmax  # noqa: E402
 from galaxy_edge.models.labels import CLASSES, coarse_of  # noqa: E402
+from galaxy_edge.training.attributes import ATTRIBUTES, with_attributes  # noqa: E402
 from galaxy_edge.training.classifier_learner import TAUGHT, Learner  # noqa: E402
 from galaxy_edge.training.data import DataError  # noqa: E402
 from galaxy_edge.training.feed import Batch  # noqa: E402
@@ -63,6 +64,12 @@ LEARN = picture_set([(label, 88, seed, False) for seed in range(4) for label in 
                     + [(4 if seed < 2 else -1, 120, 100 + seed, True) for seed in range(6)])  # fmt: skip
 JUDGED = picture_set([(label, 88, seed, False) for seed in (4, 5) for label in range(9)]
                      + [(4, 120, 106 + seed, True) for seed in range(2)])  # fmt: skip
+
+
+# What experts said of those that are like EFIGI's; here and there they said nothing.
+SAID = np.random.default_rng(9).choice([0, 0.25, 0.5, 0.75, 1, np.nan], (len(LEARN), len(ATTRIBUTES))).astype(np.float32)
+SAID[36:] = np.nan
+LEARN = replace(LEARN, attributes=SAID)
 
 
 def log_of(folder):
@@ -243,6 +250,7 @@ def batch_of(seed, size, count=8, **changes):
         "inputs": rng.integers(0, 256, (count, size, size, 3)).astype(np.uint8),
         "targets": np.eye(9, dtype=np.float32)[rng.integers(0, 9, count)],
         "soft": np.zeros((count, 9), np.float32),
+        "attributes": np.zeros((count, 0), np.float32),
         "weights": np.ones(count, np.float32),
         "share": np.ones(count, np.float32),
     }
@@ -283,6 +291,38 @@ def slow_loss(network, batch, smoothing):
 def judged_learner():
     network = build(SIMPLE, 9)
     return Learner(network, network, SIMPLE), network.get_weights()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_loss_of_attributes_is_that_of_a_slow_twin(share):
+    """Beside the loss of the names stands, of every attribute that is known, how far what is told is from it."""
+    recipe = replace(SIMPLE, attributes=0.7)
+    plain = build(recipe, 9)
+    both = with_attributes(plain)
+    start = both.get_weights()
+    batch = batch_of(1, 32, attributes=SAID[30:38], share=np.full(8, share, np.float32))
+    inputs, total, known = batch.inputs.astype(np.float32), 0.0, np.isfinite(batch.attributes)
+    for index in range(8):
+        mixed = inputs[index] * np.float32(share) + inputs[7 - index] * np.float32(1 - share)
+        told = 1 / (1 + np.exp(-np.asarray(both(mixed[None], training=False)[1], np.float64)[0]))
+        for one, part in ((index, share), (7 - index, 1 - share)):
+            for at in np.flatnonzero(known[one]):
+                said = float(batch.attributes[one, at])
+                for value, chance in ((said, told[at]), (1 - said, 1 - told[at])):
+                    total += part * (value * np.log(value / chance) if value else 0.0)
+    named = slow_loss(plain, batch, 0.0)
+    loss = Learner(both, both, recipe, attributes=True).step(batch, 0.0, 0)
+    assert loss == pytest.approx(named + 0.7 * total / known.sum(), rel=1e-4)
+    assert any(not np.array_equal(old, new) for old, new in zip(start[-2:], both.get_weights()[-2:], strict=True))
+
+
+def test_attributes_share_all_but_their_own_layer():
+    plain = build(SIMPLE, 9)
+    both = with_attributes(plain)
+    images = np.random.default_rng(0).uniform(0, 255, (3, 32, 32, 3)).astype(np.float32)
+    assert np.array_equal(both(images)[0], plain(images)) and both(images)[1].shape == (3, len(ATTRIBUTES))
+    features = plain.get_layer("logits").input.shape[-1]
+    assert both.count_params() == plain.count_params() + (features + 1) * len(ATTRIBUTES)
 
 
 @pytest.mark.parametrize("name", LOSSES)
