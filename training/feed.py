@@ -62,8 +62,8 @@ class Feed:
         self._canvases = pictures.canvases()
         self._targets = pictures.targets()
         self._soft = np.zeros_like(self._targets) if soft is None else soft.astype(np.float32)
-        taught = recipe.attributes and pictures.attributes is not None
-        self._attributes = pictures.attributes if taught else np.zeros((len(pictures), 0), np.float32)
+        said = pictures.attributes if recipe.attributes else None
+        self._attributes = np.zeros((len(pictures), 0), np.float32) if said is None else said
         self._labelled = pictures.labelled
         self._balance = None if recipe.balance == "root" else recipe.balance
         self._weights = np.ones(len(pictures.classes), np.float32)
