@@ -85,6 +85,21 @@ class Looks:
     stack: int = 1
 
 
+@dataclass
+class Controls:
+    """What a person may change while a run goes on; set from any thread, heeded from the next frame on.
+
+    Attributes:
+        paused: frames are shown and told of, but not searched.
+        min_score: least score of a detection, 0..1; None for what the detector was made with.
+        stack: frames in a stack; None for what the run began with.
+    """
+
+    paused: bool = False
+    min_score: float | None = None
+    stack: int | None = None
+
+
 class Loop:
     """What is done to every frame before it is told of: prepare, search, name.
 
@@ -92,17 +107,22 @@ class Loop:
         continuous: whether frames follow from each other; if not, there is nothing to stack either.
 
     Attributes:
-        stack: where frames are stacked, the stack.
+        stack: the stack, where frames are stacked.
     """
 
-    def __init__(self, detector: Detector, classifier: Classifier, continuous: bool, looks: Looks) -> None:
+    def __init__(
+        self, detector: Detector, classifier: Classifier, continuous: bool, looks: Looks,
+        controls: Controls | None = None,
+    ) -> None:
         self.detector = detector
         self.classifier = classifier
         self._tiles = Tiles(looks.tiles, min(detector.bundle.input_size))
         self._motion = SkyMotion() if continuous else None
-        self.stack = Stack(looks.stack) if continuous and looks.stack > 1 else None
-        self._gate = Gate(looks.gate) if continuous and looks.gate and not self.stack else None
-        self._last = nothing().named(np.zeros((0, len(classifier.classes)), np.float32))
+        self._controls = controls or Controls()
+        self._depth = looks.stack
+        self.stack = Stack(looks.stack)
+        self._gate = Gate(looks.gate) if continuous and looks.gate else None
+        self._last = self._nothing = nothing().named(np.zeros((0, len(classifier.classes)), np.float32))
 
     @property
     def stages(self) -> list[Stage]:
@@ -111,18 +131,21 @@ class Loop:
 
     def prepare(self, work: Work) -> None:
         """See how the sky has moved, what is new, and fit what is worth a look into the detector's input."""
+        self.stack.depth, paused = self._controls.stack or self._depth, self._controls.paused
+        stacking = self._motion is not None and self.stack.depth > 1
         with work.watch.stage("glance"):
             halved = None
             if self._motion:
                 halved = halve(work.frame.pixels)
                 small = glance(halved if work.frame.width > SIDE else work.frame.pixels)
                 work.sky = self._motion.update(small, work.frame.width // small.shape[1])
-                work.new = self._gate is None or self._gate.is_new(small, work.frame.time)
-        if self.stack:
+                gate = None if stacking or paused else self._gate
+                work.new = gate is None or gate.is_new(small, work.frame.time)
+        if stacking:
             with work.watch.stage("stack"):
                 work.frame, halved = self.stack.add(work.frame, small, work.sky), None
         pixels = work.frame.pixels
-        if work.new:
+        if work.new and not paused:
             with work.watch.stage("tiles"):
                 work.views = self._tiles.views(pixels)
         with work.watch.stage("preprocess"):
@@ -139,13 +162,15 @@ class Loop:
 
     def name(self, work: Work) -> None:
         """Decode what the detector said and classify it; what is not new is what was last found."""
-        if work.new:
+        if work.fitted:
+            if self._controls.min_score is not None:
+                self.detector.min_score = self._controls.min_score
             with work.watch.stage("decode"):
                 found = [self.detector.decode(raw, fitted) for raw, fitted in zip(work.raw, work.fitted, strict=True)]
                 one = found[0] if len(found) == 1 else self.detector.merge(work.views, found)
             with work.watch.stage("classify"):
                 self._last = self.classifier(work.frame.pixels, one)
-        work.named = self._last
+        work.named = self._nothing if work.new and not work.fitted else self._last
 
 
 def read(source: Source, limit: int | None) -> Generator[Work]:

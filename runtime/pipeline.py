@@ -21,7 +21,7 @@ from contextlib import ExitStack, closing
 from .classify import Classifier
 from .detect import Detector
 from .errors import RunFailure
-from .loop import InTurn, Looks, Loop, Sink, Stage, Teller, Watcher, Work, read
+from .loop import Controls, InTurn, Looks, Loop, Sink, Stage, Teller, Watcher, Work, read
 from .sources import Source
 from .summary import Summary
 from .timing import peak_memory_mib
@@ -46,6 +46,7 @@ def run(
     max_frames: int | None = None,
     *,
     looks: Looks = Looks(),  # noqa: B008 - it is frozen
+    controls: Controls | None = None,
     trace: TraceFile | None = None,
     overlap: bool = True,
 ) -> Summary:
@@ -58,10 +59,11 @@ def run(
         watch: told of every frame: the frame, its named detections, its record, the summary so far.
         stop: asked once a frame, and every `IDLE_SECONDS` while there is none.
         looks: tiles and change gate.
+        controls: what may be changed while it goes on.
         trace: where the spans of every frame are written.
         overlap: whether the stages run at once; a plain loop gives the same results in more time.
     """
-    summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks)
+    summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks, controls)
     teller = Teller(Tracker(source.continuous), classifier, output, watch, summary, trace)
     works = (_Overlapped if overlap else InTurn)(source, loop.stages, max_frames)
 

@@ -15,7 +15,7 @@ from galaxy_edge.runtime.classify import Classifier
 from galaxy_edge.runtime.demo import DemoSky
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.errors import RunFailure
-from galaxy_edge.runtime.loop import Looks
+from galaxy_edge.runtime.loop import Controls, Looks
 from galaxy_edge.runtime.pipeline import run
 from galaxy_edge.runtime.timing import WINDOW, StageClock
 from galaxy_edge.runtime.trace import TraceFile
@@ -37,6 +37,15 @@ class Sky:
                 self.after()
         finally:
             self.let_go = True
+
+
+class Still(Sky):
+    """The demo's first frame again and again, a second apart."""
+
+    def __iter__(self):
+        first = next(iter(DemoSky()))
+        for number in range(self.length):
+            yield replace(first, number=number, time=first.time + timedelta(seconds=number))
 
 
 class Notes:
@@ -210,12 +219,6 @@ def test_inferences_that_go_on_hanging_end_the_run(classifier, monkeypatch):
 
 
 def test_frames_that_bring_nothing_new_share_a_result_and_cost_no_inference(detector, classifier):
-    class Still(Sky):
-        def __iter__(self):
-            first = next(iter(DemoSky()))
-            for number in range(self.length):
-                yield replace(first, number=number, time=first.time + timedelta(seconds=number))
-
     notes = Notes()
     summary, _ = go(Still(9), detector, classifier, notes, looks=Looks(tiles="auto", gate=5))
     assert [record.pop("reused", False) for record in notes.records] == [number % 5 > 0 for number in range(9)]
@@ -223,6 +226,22 @@ def test_frames_that_bring_nothing_new_share_a_result_and_cost_no_inference(dete
     assert notes.records[0]["detections"] and all(
         record["detections"] == notes.records[0]["detections"] for record in notes.records)
     assert summary.events >= 1  # and what stays is followed all the same
+
+
+def test_what_is_changed_while_a_run_goes_on_is_heeded(detector, classifier):
+    controls, notes, least = Controls(), Notes(), detector.min_score
+
+    def watch(frame, *_):
+        controls.paused = 4 <= frame.number < 8  # heeded for frames that are not under way yet
+        controls.stack = 3 if frame.number >= 11 else None
+        controls.min_score = 1.0 if frame.number >= 15 else least
+
+    go(Still(20), detector, classifier, notes, watch, controls=controls, overlap=False, looks=Looks(tiles="auto", gate=3))
+    detector.min_score = least
+    found = [bool(record["detections"]) for record in notes.records]
+    assert found[3] and not any(found[5:9]) and found[9] and not any(found[16:])
+    assert [record.get("stacked", 1) > 1 for record in notes.records[:12]] == [False] * 12
+    assert any(record.get("stacked", 1) > 1 for record in notes.records[12:])
 
 
 def test_the_trace_tells_of_every_stage_of_every_frame(detector, classifier, tmp_path):
