@@ -35,8 +35,8 @@ class GateFailed(UserError):
 @click.option("--calibration", type=PATH, help="Folder of pictures, or .npz with images, to calibrate int8 on; "
               "default: a sample of the run's own training data.")
 @click.option("--samples", type=click.IntRange(min=1), help="At most so many calibration pictures; default: all.")
-@click.option("--method", default="min-max", show_default=True, help="How ranges are chosen: min-max, percentile, mse "
-              "(TFLite), entropy (ONNX).")
+@click.option("--method", default="auto", show_default=True, help="How ranges are chosen: min-max, percentile, mse "
+              "(TFLite), entropy (ONNX); auto: mse for TFLite, min-max for ONNX.")
 @click.option("--input-type", type=click.Choice(["uint8", "int8"]), default="uint8", show_default=True,
               help="What int8 TFLite takes.")
 @click.option("--output-type", type=click.Choice(["int8", "uint8"]), default="int8", show_default=True,

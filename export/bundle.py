@@ -214,7 +214,8 @@ def export_record(settings: Settings, pictures: int) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "method": settings.method, "max_drop": settings.max_drop, "seed": settings.seed,
+        "method": settings.tflite_method, "onnx_method": settings.onnx_method, "max_drop": settings.max_drop,
+        "seed": settings.seed,
         "calibration": {"pictures": pictures, "source": "given" if settings.calibration else "the run's own"},
         "versions": versions,
     }

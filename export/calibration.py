@@ -31,7 +31,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         if size > LARGEST_ARRAY:
             raise ExportError(f"{path} would unpack to {size >> 20} MB: that is no set of pictures")
         with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            # What is no array in it comes as bytes.
+            return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError) as problem:
         raise ExportError(f"{path} cannot be read: {problem}") from None
 

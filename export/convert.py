@@ -30,7 +30,7 @@ def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
         ExportError: TensorFlow is missing, or the network cannot be converted.
     """
     content = convert_saved_model(saved_model)
-    return content if calibration is None else quantise(content, measure_ranges(content, calibration))
+    return content if calibration is None else quantise(content, measure_ranges(content, calibration, "mse"))
 
 
 def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:

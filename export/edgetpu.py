@@ -95,6 +95,9 @@ def unsupported(graph: Graph, op: Op) -> str:
         return "custom operators run on the processor"
     if op.name not in PLAIN and op.name not in _CONDITIONS:
         return "not in the table of supported operations"
+    for number in op.inputs[1:3] if op.name in _WEIGHTED else ():
+        if number >= 0 and graph.tensors[number].constant is None:
+            return "weights or biases are not constant"
     tensors = [graph.tensors[number] for number in (*op.inputs, *op.outputs) if number >= 0]
     for tensor in tensors:
         if tensor.dtype not in INSIDE:
@@ -104,9 +107,6 @@ def unsupported(graph: Graph, op: Op) -> str:
         # "Tensors are 1-, 2- or 3-dimensional; of more, only the three innermost may be greater than 1."
         if tensor.constant is None and any(size > 1 for size in tensor.shape[:-3]):
             return f"a tensor has more than three dimensions above 1: {list(tensor.shape)}"
-    for number in op.inputs[1:3] if op.name in _WEIGHTED else ():
-        if number >= 0 and graph.tensors[number].constant is None:
-            return "weights or biases are not constant"
     return _CONDITIONS[op.name](graph, op) if op.name in _CONDITIONS else ""
 
 

@@ -47,7 +47,7 @@ def make_forms(network: Network, settings: Settings, calibration: np.ndarray, sa
     say("converting to float32")
     files = {REFERENCE: convert_saved_model(network.saved_model)}
     if "tflite-int8" in wanted:
-        say(f"quantising to int8 with {len(calibration)} calibration pictures ({settings.method})")
+        say(f"quantising to int8 with {len(calibration)} calibration pictures ({settings.tflite_method})")
         files["tflite-int8"] = int8_of(files[REFERENCE], settings, calibration)
     if "tflite-postprocess" in wanted:
         say("quantising with TFLite_Detection_PostProcess")
@@ -60,7 +60,7 @@ def make_forms(network: Network, settings: Settings, calibration: np.ndarray, sa
             files["onnx-fp32"] = whole
         if "onnx-int8" in wanted:
             say("quantising to ONNX int8")
-            files["onnx-int8"] = quantise_onnx(whole, calibration, settings.method)
+            files["onnx-int8"] = quantise_onnx(whole, calibration, settings.onnx_method)
     if "edgetpu" in wanted:
         compiled = compile_for_edgetpu(files["tflite-int8"], say)
         if compiled is not None:
@@ -71,7 +71,7 @@ def make_forms(network: Network, settings: Settings, calibration: np.ndarray, sa
 def int8_of(content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (),
             method: str | None = None) -> bytes:
     """Quantise a float TFLite file as `settings` say; `method` overrides theirs."""
-    ranges = measure_ranges(content, calibration, method or settings.method)
+    ranges = measure_ranges(content, calibration, method or settings.tflite_method)
     return quantise(content, ranges, settings.input_type, settings.output_type, wide)
 
 

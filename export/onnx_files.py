@@ -191,4 +191,5 @@ def _with_plain_names(model: Any) -> Any:
     graph.initializer.extend(kept)
     del graph.value_info[:]
     del model.metadata_props[:]
+    graph.doc_string = ""
     return model

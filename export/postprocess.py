@@ -38,6 +38,7 @@ def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, l
     grid = {key: value for key, value in model["decode"].items() if key in (
         "min_level", "max_level", "anchor_size", "scales_per_octave", "aspect_ratios")}
     anchors = anchor_grid(width, height, **grid) / np.asarray([height, width, height, width], np.float32)
+    limit = min(limit, len(anchors))
     weights = model["decode"]["box_weights"]
     network = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
     ((name, spec),) = network.structured_input_signature[1].items()

@@ -8,6 +8,7 @@ detector's scores the rarest are the galaxies.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 
 import numpy as np
@@ -73,7 +74,8 @@ def activations(content: bytes, pictures: np.ndarray) -> Iterator[dict[str, np.n
 
     from ..runtime.native import quiet_native
 
-    with quiet_native():
+    with quiet_native(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")  # it costs memory: known
         # Without the delegate, which would fuse operators and leave their inner tensors empty.
         interpreter = Interpreter(
             model_content=content, experimental_preserve_all_tensors=True,

@@ -1,9 +1,7 @@
-"""When int8 loses more than it may: other ranges, then biases that take back the mean error, then 16-bit activations.
+"""When int8 loses more than it may: other ranges, then 16-bit activations in the layers that lose most, then in all.
 
-Each step costs the device more than the one before; the first after which int8 passes its gates is kept, and the
-manifest says which it was. Bias correction is that of Nagel et al. 2019, arXiv:1906.04721, section 4.2, with measured
-means. 16-bit activations (8-bit weights) are for the layers that lose most, then for all; LiteRT runs those several
-times slower.
+The first after which int8 passes its gates is kept, and the manifest says which it was. Other ranges cost a device
+nothing; layers with 16-bit activations (their weights keep 8) LiteRT runs several times slower.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .correction import correct_biases
 from .errors import ExportError
 from .forms import int8_of
 from .layers import layer_errors
@@ -31,19 +28,16 @@ def rescued(files: dict[str, bytes], settings: Settings, calibration: np.ndarray
     """Offer int8 TFLite files that may lose less: what was done, and the file."""
     content = files[REFERENCE]
     for method in METHODS:
-        for corrected in (False, True):
-            if method == settings.method and not corrected:
-                continue
-            told = method + (" with corrected biases" if corrected else "")
-            say(f"rescue: {told}")
-            candidate = int8_of(content, settings, calibration, method=method)
-            yield told, correct_biases(content, candidate, calibration) if corrected else candidate
+        if method != settings.tflite_method:
+            say(f"rescue: {method}")
+            yield method, int8_of(content, settings, calibration, method=method)
     errors = layer_errors(content, files["tflite-int8"], spread(calibration, LOOKED_AT))
     weighted = [error.layer for error in errors if error.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
-    ends = {read_tflite(content).graph.tensors[number].name for number in read_tflite(content).graph.outputs}
+    graph = read_tflite(content).graph
+    first = {graph.tensors[op.outputs[0]].name for op in graph.ops if set(op.inputs) & set(graph.inputs)}
     count = WORST
     while weighted:
-        chosen = [layer for layer in weighted[:count] if layer not in ends]
+        chosen = [layer for layer in weighted[:count] if layer not in first]  # pixels stay bytes
         told = f"int16 activations in {len(chosen)} of {len(weighted)} layers"
         say(f"rescue: {told}")
         try:

@@ -38,7 +38,8 @@ INT8 = (REFERENCE, "tflite-int8")
 ALL = "all"
 """Every form that there is for the task."""
 
-METHODS = tuple(dict.fromkeys([*TFLITE_METHODS, *ONNX_METHODS]))
+AUTO = "auto"
+METHODS = (AUTO, *dict.fromkeys([*TFLITE_METHODS, *ONNX_METHODS]))
 RESCUES = ("none", "auto")
 
 
@@ -50,7 +51,7 @@ class Settings:
         formats: of `FORMS`, or `ALL`; the float reference is always added.
         calibration: folder of pictures or .npz with ``images``; None takes the run's own calibration pictures.
         samples: at most so many of them; None takes all.
-        method: how ranges are chosen, one of `METHODS`.
+        method: how ranges are chosen, one of `METHODS`; ``auto`` is ``mse`` for TFLite and ``min-max`` for ONNX.
         input_type, output_type: of int8 TFLite, ``uint8`` or ``int8``.
         max_drop: points of accuracy, or hundredths of mAP@0.5, that a quantised form may lose; three times as many
             of any class's recall.
@@ -63,7 +64,7 @@ class Settings:
     formats: tuple[str, ...] = INT8
     calibration: Path | None = None
     samples: int | None = None
-    method: str = "min-max"
+    method: str = AUTO
     input_type: str = "uint8"
     output_type: str = "int8"
     max_drop: float = 1.0
@@ -87,10 +88,20 @@ class Settings:
         if not 0 <= self.max_drop <= 100:
             raise ExportUsage(f"max-drop must be 0 to 100 points, not {self.max_drop}")
         asked = set(self.formats)
-        if asked & {"tflite-int8", DETECTORS_OWN, "edgetpu", ALL} and self.method not in TFLITE_METHODS:
+        if asked & {"tflite-int8", DETECTORS_OWN, "edgetpu", ALL} and self.method not in (AUTO, *TFLITE_METHODS):
             raise ExportUsage(f"int8 TFLite knows no method '{self.method}'; it has {', '.join(TFLITE_METHODS)}")
-        if asked & {"onnx-int8", ALL} and self.method not in ONNX_METHODS:
+        if asked & {"onnx-int8", ALL} and self.method not in (AUTO, *ONNX_METHODS):
             raise ExportUsage(f"ONNX int8 knows no method '{self.method}'; it has {', '.join(ONNX_METHODS)}")
+
+    @property
+    def tflite_method(self) -> str:
+        """How ranges are chosen for TFLite: ``mse`` lost least on our own networks of both tasks."""
+        return "mse" if self.method == AUTO else self.method
+
+    @property
+    def onnx_method(self) -> str:
+        """How ranges are chosen for ONNX."""
+        return "min-max" if self.method == AUTO else self.method
 
     def wanted(self, task: str) -> dict[str, Form]:
         """Return the forms to make for a task, in the order of `FORMS`; what one is made from is among them."""
