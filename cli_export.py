@@ -212,6 +212,23 @@ def verify(path: Path, key: Path | None) -> None:
     click.echo(f"{path}: {len(whole.manifest['files'])} files unchanged; {told}{signed}")
 
 
+@bundle.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each form.")
+@click.option("--out", type=FILE, default=Path("forms.md"), show_default=True, help="File to write, .md or .json.")
+@click.argument("paths", type=FOLDER, nargs=-1, required=True)
+def forms(paths: tuple[Path, ...], rounds: int, out: Path) -> None:
+    """Compare all forms of bundles: size, metrics, drop, agreement, and latency on this machine with one thread."""
+    from .benchmarks.forms import compare_forms, write_forms
+    from .devices.probe import probe
+    from .models.bundle import Bundle
+    from .runtime.screen import ProgressBar
+
+    with ProgressBar("rounds") as progress:
+        result = compare_forms([Bundle.load(path) for path in paths], rounds, probe(), progress)
+    write_forms(out, result)
+    click.echo(f"written to {out}")
+
+
 def _print_rows(heading: Sequence[str], rows: Sequence[Sequence[str]], as_json: bool, plain: Any) -> None:
     if as_json:
         click.echo(json.dumps(plain))

@@ -13,15 +13,16 @@ import numpy as np
 
 from .. import __version__
 from ..models.bundle import FORMAT, GOLDEN, Bundle
+from ..runtime.engine import RUNS
 from ..training.run import read_record
 from .calibration import calibration_pictures, read_arrays
 from .edgetpu import mappability
 from .errors import ExportError
 from .examples import examples
 from .forms import MAX_DETECTIONS, NMS_IOU, Network, describe, make_forms
-from .gates import FLOAT_FORMS, WIDE, Gate, accuracy_kept, contract, is_int8, parity
+from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
 from .layers import layer_errors
-from .measure import Measured, measure
+from .measure import FLOAT_FORMS, Measured, measure, reference_of
 from .rescue import rescued
 from .settings import FORMS, REFERENCE, Settings
 from .tflite_file import read_tflite
@@ -103,7 +104,8 @@ def prove_and_write(
     """Put forms to the gates, and write the bundle where all pass or `settings` force it."""
     with beside(target) as folder:
         gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
-        if settings.rescue == "auto" and not all(gate.passed for gate in gates) and "tflite-int8" in files:
+        failed = not all(gate.passed for gate in gates)
+        if settings.rescue == "auto" and failed and {REFERENCE, "tflite-int8"} <= files.keys():
             for told, content in rescued(files, settings, calibration, say):
                 tried = files | {"tflite-int8": content}
                 manifest["export"]["rescue"] = told
@@ -142,7 +144,8 @@ def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], eval
     draft = Bundle.load(folder, manifest["task"])
     wide = manifest["export"].get("rescue", "").startswith(WIDE)
     gates = [
-        is_int8(FORMS[name].variant, content, FORMS[name].runtime, wide) for name, content in files.items()
+        is_int8(FORMS[name].variant, content, FORMS[name].runtime, wide, "from" not in manifest["export"])
+        for name, content in files.items()
         if FORMS[name].variant not in FLOAT_FORMS and FORMS[name].runtime != "edgetpu"
     ]
     agreed = contract(draft)
@@ -151,9 +154,13 @@ def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], eval
         return gates, Measured({})
     say("measuring every variant on the run's evaluation share")
     measured = measure(draft, evaluation)
-    before = measured.metrics[FORMS[REFERENCE].variant]
+    first = reference_of([name for name, variant in draft.variants.items() if RUNS[variant.runtime]])
+    if "from" in manifest["export"]:
+        gates.append(Gate(f"accuracy: {first}", "as it was given: nothing was converted", True))
+    before = measured.metrics.get(first, {})
     for variant, alike in measured.agreement.items():
-        gates.append(accuracy_kept(manifest["task"], variant, before, measured.metrics[variant], settings.max_drop))
+        after = measured.metrics.get(variant, {})
+        gates.append(accuracy_kept(manifest["task"], variant, before, after, settings.max_drop))
         gates.append(parity(manifest["task"], variant, alike))
     if measured.threshold is not None:
         manifest["decode"]["score_threshold"] = round(float(measured.threshold), 4)
@@ -170,7 +177,7 @@ def _describe_int8(manifest: dict[str, Any], files: dict[str, bytes], calibratio
     if "tflite-int8" not in files:
         return
     manifest["export"]["edgetpu"] = mappability(read_tflite(files["tflite-int8"]).graph).summary()
-    if settings.debug_layers:
+    if settings.debug_layers and REFERENCE in files:
         say("measuring every layer")
         errors = layer_errors(files[REFERENCE], files["tflite-int8"], spread(calibration, 16))
         manifest["export"]["layers"] = [dataclasses.asdict(error) for error in errors[:LAYERS]]

@@ -19,7 +19,6 @@ MIN_MATCHED, MIN_CORRELATION = 0.9, 0.9
 """Share of the float detector's boxes that a quantised one must find again, and correlation of their scores."""
 RECALL_SHARE = 3.0
 """A class's recall may drop by so many times what accuracy may."""
-FLOAT_FORMS = ("fp32", "onnx_fp32")
 WIDE = "int16"
 
 
@@ -32,12 +31,14 @@ class Gate:
     passed: bool
 
 
-def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False) -> Gate:
+def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
     """Check every tensor and operator of a quantised file: none may be float, and raw pixels must go in.
 
     Args:
         variant: its name, for the table; content: the file; runtime: ``tflite`` or ``onnx``.
         wide: whether 16-bit activations were asked for; if not, they are not let through.
+        ours: whether the input's scale must be 1; in other people's files normalisation is often in the scale, and
+            bytes go in as they are all the same.
     """
     name = f"really int8: {variant}"
     if runtime == "onnx":
@@ -54,7 +55,7 @@ def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = 
         return Gate(name, f"{_named('float tensors', floats)}; {_named('float operators', ops)}", False)
     if longer and not wide:
         return Gate(name, _named("16-bit tensors", longer), False)
-    if not input_is_raw(content):
+    if ours and not input_is_raw(content):
         return Gate(name, "the input does not take raw levels: it must be uint8 or int8 with scale 1", False)
     each, of = _per_channel(graph)
     told = f"{len(graph.tensors)} tensors, {len(graph.ops)} operators, none float"

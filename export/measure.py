@@ -16,7 +16,7 @@ from ..runtime.engine import RUNS
 from ..runtime.judge import LOWEST_SCORE, classifier_metrics, detections_of
 from .baselines import centre_box, extended_sources
 
-REFERENCE = "fp32"
+FLOAT_FORMS = ("fp32", "onnx_fp32")
 MIN_PRECISION, MAX_FALSE_ALARMS = 0.9, 0.1
 """The operating threshold has the best F1 at this precision and so many false positives a frame without galaxies."""
 MATCH_IOU = 0.5
@@ -47,15 +47,18 @@ def measure(bundle: Bundle, data: dict[str, np.ndarray]) -> Measured:
         data: a run's evaluation share: ``images`` and ``labels``, or boxes as `training.evaluation` writes them.
     """
     names = [name for name, variant in bundle.variants.items() if RUNS[variant.runtime]]
+    if "labels" not in data and "boxes" not in data:
+        return _unlabelled(bundle, names, data["images"])
     return _classifier(bundle, names, data) if bundle.task == "classify" else _detector(bundle, names, data)
 
 
 def _classifier(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Measured:
     pictures = [(image, None, int(label)) for image, label in zip(data["images"], data["labels"], strict=True)]
     judged = {name: classifier_metrics(Classifier(bundle, name), pictures) for name in names}
+    first = reference_of(names)
     return Measured(
         {name: metrics for name, (metrics, _) in judged.items()},
-        {name: named_alike(judged[REFERENCE][1], found) for name, (_, found) in judged.items() if name != REFERENCE},
+        {name: named_alike(judged[first][1], found) for name, (_, found) in judged.items() if name != first},
     )
 
 
@@ -68,6 +71,21 @@ def named_alike(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
     }
 
 
+def reference_of(names: list[str]) -> str:
+    """Name the variant that others are measured against: float32, or of a network that came without it the first."""
+    return next((name for name in FLOAT_FORMS if name in names), names[0])
+
+
+def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Measured:
+    """Compare detections only: nobody knows what is in the pictures."""
+    frames = [(image, DetectionTruth(complete=False)) for image in images]
+    judged = {name: detections_of(Detector(bundle, name, min_score=LOWEST_SCORE), frames) for name in names}
+    first = reference_of(names)
+    threshold = bundle.manifest["decode"]["score_threshold"]
+    alike = {name: found_alike(judged[first], found, threshold) for name, found in judged.items() if name != first}
+    return Measured({}, alike, None)
+
+
 def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Measured:
     truths = _truths(data)
     judged: dict[str, list[JudgedFrame]] = {
@@ -75,10 +93,11 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
         for name in names
     }
     # One number chosen on some five hundred pictures: half of them choose worse, and all of them flatter it little.
-    chosen = judged["int8" if "int8" in judged else REFERENCE]
+    first = reference_of(names)
+    chosen = judged["int8" if "int8" in judged else first]
     threshold = operating_threshold(chosen, MIN_PRECISION, MAX_FALSE_ALARMS)
     alike = {
-        name: found_alike(judged[REFERENCE], frames, threshold) for name, frames in judged.items() if name != REFERENCE
+        name: found_alike(judged[first], frames, threshold) for name, frames in judged.items() if name != first
     }
     baselines = {"centre_box": centre_box(data["images"], data["boxes"]), "sep": extended_sources(data["images"])}
     for name, found in baselines.items():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 
 from .errors import ExportError
+from .measure import reference_of
 
 if TYPE_CHECKING:
     from .bundle import Exported
@@ -32,11 +33,12 @@ def form_rows(result: Exported) -> Rows:
     """Tabulate the forms: heading first, then size, metrics, drop and agreement of each."""
     task = result.manifest["task"]
     main, keys, alike = METRICS[task][0], METRICS[task], AGREEMENT[task]
-    before = result.measured.metrics.get("fp32", {}).get(main)
+    first = reference_of(list(result.sizes))
+    before = result.measured.metrics.get(first, {}).get(main)
     rows: Rows = [("form", "KiB", *keys, f"drop of {main}", *alike)]
     for name, size in result.sizes.items():
         found, same = result.measured.metrics.get(name, {}), result.measured.agreement.get(name, {})
-        drop = None if name == "fp32" or before is None or found.get(main) is None else before - found[main]
+        drop = None if name == first or before is None or found.get(main) is None else before - found[main]
         rows.append((name, f"{size / 1024:.0f}", *(_number(found.get(key)) for key in keys), _number(drop),
                      *(_number(same.get(key)) for key in alike)))
     return rows

@@ -34,6 +34,8 @@ RUNTIMES = ("tflite", "onnx", "edgetpu")
 MANIFEST = "bundle.toml"
 GOLDEN = "golden.npz"
 
+DECODED = "detection_boxes"
+"""The output that a network has which decodes its boxes itself, see `runtime.detect`."""
 _OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
 _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "": {
@@ -51,6 +53,7 @@ _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "min_level": int, "max_level": int, "anchor_size": float, "scales_per_octave": int, "aspect_ratios": list,
         "box_weights": list, "score_threshold": float, "nms_iou": float, "max_detections": int,
     },
+    "decode.decoded": {"score_threshold": float, "nms_iou": float, "max_detections": int},
     "variant": {"file": str, "runtime": str, "outputs": list},
     "gate": {"name": str, "measured": str, "passed": bool},
 }
@@ -264,7 +267,6 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     if manifest["preprocess"].get("kind") != kind:
         fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
     check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]")
-    check(manifest["decode"], _SECTIONS[f"decode.{task}"], "[decode]", _OPTIONAL.get(f"decode.{task}"))
     if not manifest["variants"]:
         fail("there is no variant in it")
     for name, table in manifest["variants"].items():
@@ -275,6 +277,10 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
             check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")
         if table["file"] not in manifest["files"]:
             fail(f"[variants.{name}] names the file '{table['file']}', which has no hash in [files]", "file")
+    names = [{output["name"] for output in table["outputs"]} for table in manifest["variants"].values()]
+    # A network that decodes its boxes itself has no anchors to tell of.
+    kind = "decoded" if task == "detect" and all(DECODED in one for one in names) else task
+    check(manifest["decode"], _SECTIONS[f"decode.{kind}"], "[decode]", _OPTIONAL.get(f"decode.{kind}"))
     for gate in manifest["gates"]:
         check(gate, _SECTIONS["gate"], "an entry of [[gates]]")
     if GOLDEN not in manifest["files"]:
