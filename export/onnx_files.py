@@ -101,6 +101,7 @@ def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
         try:
             with quiet_native(), contextlib.redirect_stdout(io.StringIO()), _without_log():
                 quant_pre_process(first, ready, skip_symbolic_shape=True)
+                Path(ready).write_bytes(_with_own_weights(Path(ready).read_bytes()))
                 quantize_static(
                     ready, last, _Reader(content, pictures), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
@@ -159,6 +160,28 @@ class _Reader:
 
     def get_next(self) -> dict[str, np.ndarray] | None:
         return next(self._feeds, None)
+
+
+def _with_own_weights(content: bytes) -> bytes:
+    """Give every weighted operator weights of its own.
+
+    The layers of a head that is shared by all levels have theirs in common; ONNX Runtime, asked for exact sums, changes
+    the weights of each in place and fails at the second ("Attempt to replace the existing tensor").
+    """
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    taken: set[str] = set()
+    for number, node in enumerate(model.graph.node):
+        for place, name in enumerate(node.input):
+            if node.op_type in WEIGHTED and name in weights:
+                if name in taken:
+                    twin = onnx.TensorProto.FromString(weights[name].SerializeToString())
+                    twin.name = node.input[place] = f"{name}_{number}"
+                    model.graph.initializer.append(twin)
+                taken.add(name)
+    return bytes(model.SerializeToString())
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ import numpy as np
 from ..models.bundle import Bundle, BundleError, Variant
 from .engine import Output
 from .errors import UsageError
+from .native import quiet_native
 
 INPUTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 OUTPUTS = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
@@ -74,7 +75,8 @@ def session(content: bytes, where: str, threads: int = 1) -> Any:
     refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented,
                 state.NoSuchFile, state.RuntimeException, RuntimeError, ValueError)
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        with quiet_native():
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as problem:
         line = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))
         raise BundleError(f"{where} is no network that onnxruntime can run: {line}") from None
