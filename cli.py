@@ -15,7 +15,8 @@ import click
 from . import __version__
 from .cli_data import data
 from .cli_eval import evaluate
-from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, need, settle_engine
+from .cli_export import bundle, export
+from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, settle_engine
 from .cli_study import explain, study
 from .cli_train import train
 from .errors import UserError
@@ -23,7 +24,6 @@ from .errors import UserError
 if TYPE_CHECKING:
     from .models.bundle import Bundle
     from .runtime.summary import Summary
-
 
 
 @click.group(context_settings={
@@ -55,10 +55,12 @@ def cli() -> None:
 @click.option("--gate", type=click.FloatRange(min=0), metavar="SECONDS",
               help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
 @click.option("--device", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+@click.option("--require-signature", type=FILE, metavar="KEY",
+              help="Use only bundles that are signed with the private half of this public key.")
 @click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
 def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
         as_json: bool, threads: int | None, engine: str | None, tiles: str, stack: int, gate: float | None,
-        device: str | None, profile: Path | None) -> None:
+        device: str | None, require_signature: Path | None, profile: Path | None) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from rich.console import Console
 
@@ -76,6 +78,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
 
     console = Console(stderr=as_json)
     engine, threads = settle_engine(engine, threads, device)
+    bundles = {name: _bundle(models, name, require_signature) for name in (DETECTOR, CLASSIFIER)}
 
     def on_bad(problem: BadPicture) -> None:
         click.echo(f"galaxy-edge: skipped {problem}", err=True)
@@ -84,8 +87,8 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         click.echo(f"galaxy-edge: {what}", err=True)
 
     source = open_source(camera, on_bad, on_lost)
-    detector = Detector(_bundle(models, DETECTOR), engine=engine, threads=threads, min_score=min_score)
-    classifier = Classifier(_bundle(models, CLASSIFIER), engine=engine, threads=threads)
+    detector = Detector(bundles[DETECTOR], engine=engine, threads=threads, min_score=min_score)
+    classifier = Classifier(bundles[CLASSIFIER], engine=engine, threads=threads)
     window = None
     if show:
         from .runtime.window import Window
@@ -127,35 +130,8 @@ cli.add_command(study)
 cli.add_command(explain)
 cli.add_command(data)
 cli.add_command(evaluate)
-
-
-@cli.command()
-@click.option("--int8", is_flag=True, required=True, help="Quantise to full int8 (beside float32).")
-@click.option("--out", type=FOLDER, help="The bundle's folder; default: inside the run folder.")
-@click.option("--force", is_flag=True, help="Write the bundle even where a gate failed; its manifest says which.")
-@click.option("--json", "as_json", is_flag=True, help="Print gates and metrics as JSON.")
-@click.argument("run_dir", type=FOLDER)
-def export(int8: bool, run_dir: Path, out: Path | None, force: bool, as_json: bool) -> None:
-    """Make a bundle of the run in RUN_DIR, or refuse to."""
-    need("tensorflow", "export")
-    from rich.console import Console
-    from rich.table import Table
-
-    from .export.bundle import export as make_bundle
-
-    console = Console(stderr=as_json)
-    target, gates, metrics = make_bundle(run_dir, out, lambda message: console.print(message, highlight=False), force)
-    passed = all(gate.passed for gate in gates)
-    if as_json:
-        rows = [{"gate": gate.name, "measured": gate.measured, "passed": gate.passed} for gate in gates]
-        click.echo(json.dumps({"bundle": str(target) if passed or force else None, "gates": rows, "metrics": metrics}))
-    table = Table("gate", "measured", "result")
-    for gate in gates:
-        table.add_row(gate.name, gate.measured, "[green]passed[/green]" if gate.passed else "[red]failed[/red]")
-    console.print(table)
-    if not passed and not force:
-        _fail("a gate failed: no bundle was written", 1)
-    console.print(f"bundle: {target}", soft_wrap=True, highlight=False)
+cli.add_command(export)
+cli.add_command(bundle)
 
 
 @cli.group(invoke_without_command=True)
@@ -232,10 +208,15 @@ def devices(as_json: bool) -> None:
     console.print(devices_table(all_profiles(), fitting.name))
 
 
-def _bundle(models: Path | None, name: str) -> Bundle:
+def _bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
     from .models.bundle import Bundle, shipped
 
-    return Bundle.load(models / name if models else shipped(name), "detect" if name == DETECTOR else "classify")
+    found = Bundle.load(models / name if models else shipped(name), "detect" if name == DETECTOR else "classify")
+    if key is not None:
+        from .models.signature import verify
+
+        verify(found, key)
+    return found
 
 
 def _stop_on_signal() -> Callable[[], bool]:

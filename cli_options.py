@@ -15,7 +15,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 PATH = click.Path(path_type=Path)
 THREADS = click.IntRange(1, 64)
-ENGINES = click.Choice(["litert", "tflite-runtime"])
+ENGINES = click.Choice(["litert", "tflite-runtime", "onnxruntime"])
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 
 

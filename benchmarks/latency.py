@@ -16,7 +16,7 @@ import numpy as np
 from .. import __version__
 from ..devices.probe import Machine
 from ..models.bundle import Bundle
-from ..runtime.engine import Engine, load
+from ..runtime.engine import RUNS, Engine, load
 
 FORMAT = 1
 WARM_UP = 3
@@ -44,8 +44,8 @@ def bench(
     for bundle in bundles:
         batch = bundle.golden()["inputs"][:1]
         for variant in bundle.variants.values():
-            for engine in engines:
-                for count in threads:
+            for engine in RUNS[variant.runtime]:
+                for count in threads if engine in engines else ():
                     about = {
                         "bundle": bundle.name, "hash": bundle.hash, "variant": variant.name, "engine": engine,
                         "threads": count, "bytes": len(bundle.read(variant.file)),

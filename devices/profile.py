@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import UserError
 
-ENGINES = ("litert", "tflite-runtime")
+ENGINES = ("litert", "tflite-runtime", "onnxruntime")
 """What a profile can name: the engines of `runtime.engine`."""
 
 

@@ -3,105 +3,188 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import os
-import shutil
+import importlib.metadata
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .. import __version__
-from ..models.bundle import FORMAT, GOLDEN, MANIFEST, Bundle
-from ..runtime.engine import load
+from ..models.bundle import FORMAT, GOLDEN, Bundle
+from ..runtime.engine import RUNS
 from ..training.run import read_record
-from .convert import ExportError, describe_outputs, to_tflite
-from .gates import Gate, accuracy_kept, is_int8, measure
+from .calibration import calibration_pictures, read_arrays
+from .edgetpu import mappability
+from .errors import ExportError
+from .examples import examples
+from .forms import MAX_DETECTIONS, NMS_IOU, Network, describe, make_forms
+from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
+from .layers import layer_errors
+from .measure import FLOAT_FORMS, Measured, measure, reference_of
+from .rescue import rescued
+from .settings import FORMS, REFERENCE, Settings
+from .tflite_file import read_tflite
+from .writing import beside, check_target, golden, replace, spread, without_none, write
 
 NAMES = {"classify": "galaxy-classifier", "detect": "galaxy-detector"}
-GOLDEN_INPUTS = 8
-NMS_IOU = 0.5
-MAX_DETECTIONS = 100
+PACKAGES = ("tensorflow", "ai-edge-quantizer", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
+LAYERS = 40
+"""So many of the worst layers are written into the manifest."""
 
 
-def export(
-    run: Path, out: Path | None, say: Callable[[str], None], force: bool = False
-) -> tuple[Path, list[Gate], dict[str, Any]]:
+@dataclass(frozen=True)
+class Exported:
+    """What came of an export.
+
+    Attributes:
+        bundle: where it is; None where a gate failed and none was written.
+        sizes: bytes of every form, by variant.
+        examples: pictures (H, W, 3) uint8 with what was found in them, and captions.
+    """
+
+    bundle: Path | None
+    gates: list[Gate]
+    measured: Measured
+    manifest: dict[str, Any]
+    sizes: dict[str, int]
+    examples: list[tuple[np.ndarray, str]]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed."""
+        return all(gate.passed for gate in self.gates)
+
+
+def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Settings | None = None) -> Exported:
     """Make a bundle of a finished run.
 
     Args:
         run: a run folder.
         out: the bundle's folder; by default ``RUN/galaxy-detector`` or ``RUN/galaxy-classifier``.
         say: told what is going on.
-        force: write the bundle even where a gate failed; its manifest says which.
+        settings: what is wanted; by default float32 and int8 TFLite.
 
     Returns:
-        The bundle's folder, the gates and the metrics by variant. Where a gate failed (and not `force`), no bundle
-        was written and one that was there before is untouched.
+        What came of it. Where a gate failed (and not ``settings.force``), no bundle was written and one that was there
+        before is untouched.
 
     Raises:
         RunError, ExportError: the run is incomplete or cannot be converted.
     """
+    settings = settings or Settings()
     record = read_record(run)
     if "model" not in record:
         raise ExportError(f"{run} is not finished: go on with galaxy-edge train ... --resume")
     for needed in ("saved_model", "calibration.npz", "evaluation.npz"):
         if not (run / needed).exists():
             raise ExportError(f"{run} is incomplete: it has no {needed}")
+    settings.wanted(record["task"])
     name = NAMES[record["task"]]
     target = out or run / name
-    if target.exists() and not (target / MANIFEST).exists():
-        raise ExportError(f"{target} exists and is no bundle: name another --out")
-    calibration = _images(run / "calibration.npz")
-    say("converting to float32")
-    files = {"fp32.tflite": to_tflite(run / "saved_model", None)}
-    say(f"quantising to int8 with {len(calibration)} calibration pictures")
-    files["int8.tflite"] = to_tflite(run / "saved_model", calibration)
+    check_target(target)
+    calibration = calibration_pictures(
+        settings.calibration or run / "calibration.npz", record["model"], record["task"], settings.samples,
+        settings.seed,
+    )
+    evaluation = read_arrays(run / "evaluation.npz")
+    if not len(evaluation.get("images", ())):
+        raise ExportError(f"{run / 'evaluation.npz'} holds no pictures")
+    network = Network(run / "saved_model", record["task"], record["model"])
+    files = make_forms(network, settings, calibration, say)
+    draft = manifest_of(record, name, describe(files, record["model"]["outputs"]), settings, len(calibration))
+    return prove_and_write(target, draft, files, evaluation, calibration, settings, say)
 
-    gates = [is_int8(files["int8.tflite"])]
-    beside = target.with_name(f".{target.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    try:
-        manifest = _manifest(record, name, files)
-        _write(beside, manifest, files)
-        draft = Bundle.load(beside)
-        say("making golden vectors")
-        files[GOLDEN] = _golden(draft, _spread(_images(run / "evaluation.npz"), GOLDEN_INPUTS))
-        say("measuring every variant on the run's evaluation share")
-        metrics, threshold = measure(draft, run / "evaluation.npz")
-        gates.append(accuracy_kept(record["task"], metrics))
-        if threshold is not None:
-            manifest["decode"]["score_threshold"] = round(float(threshold), 4)
+
+def prove_and_write(
+    target: Path, manifest: dict[str, Any], files: dict[str, bytes], evaluation: dict[str, np.ndarray],
+    calibration: np.ndarray, settings: Settings, say: Callable[[str], None],
+) -> Exported:
+    """Put forms to the gates, and write the bundle where all pass or `settings` force it."""
+    with beside(target) as folder:
+        gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
+        failed = not all(gate.passed for gate in gates)
+        if settings.rescue == "auto" and failed and {REFERENCE, "tflite-int8"} <= files.keys():
+            for told, content in rescued(files, settings, calibration, say):
+                tried = files | {"tflite-int8": content}
+                manifest["export"]["rescue"] = told
+                gates, measured = _prove(folder, manifest, tried, evaluation, settings, say)
+                if all(gate.passed for gate in gates if gate.name.endswith((": int8", "contract"))):
+                    files = tried
+                    break
+            else:
+                manifest["export"]["rescue"] = "nothing helped"
+                gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
+        contents = {FORMS[name].file: content for name, content in files.items()}
+        contents[GOLDEN] = (folder / GOLDEN).read_bytes()
+        passed = all(gate.passed for gate in gates)
+        if not passed:
+            manifest["ungated"] = True
         manifest["gates"] = [dataclasses.asdict(gate) for gate in gates]
-        manifest["metrics"] = {variant: _without_none(values) for variant, values in metrics.items()}
-        _write(beside, manifest, files)
-        Bundle.load(beside, record["task"])
-        if force or all(gate.passed for gate in gates):
-            _replace(beside, target)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-    return target, gates, metrics
+        _describe_int8(manifest, files, calibration, settings, say)
+        write(folder, manifest, contents)
+        shown = examples(Bundle.load(folder, manifest["task"])) if measured.metrics else []
+        written = passed or settings.force
+        if written:
+            replace(folder, target)
+    sizes = {FORMS[name].variant: len(content) for name, content in files.items()}
+    return Exported(target if written else None, gates, measured, manifest, sizes, shown)
 
 
-def _images(path: Path) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            images = arrays["images"]
-    except (OSError, ValueError, KeyError) as problem:
-        raise ExportError(f"{path} cannot be read: {problem}") from None
-    if len(images) == 0 or images.max() == 0:
-        raise ExportError(f"{path} holds no pictures, or only black ones")
-    return images
+def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], evaluation: dict[str, np.ndarray],
+           settings: Settings, say: Callable[[str], None]) -> tuple[list[Gate], Measured]:
+    """Write a draft, run it, and judge it; golden vectors, metrics and the threshold go into the draft."""
+    contents = {FORMS[name].file: content for name, content in files.items()}
+    write(folder, manifest, contents)
+    draft = Bundle.load(folder, manifest["task"])
+    say("making golden vectors")
+    contents[GOLDEN] = golden(draft, spread(evaluation["images"]))
+    write(folder, manifest, contents)
+    draft = Bundle.load(folder, manifest["task"])
+    wide = manifest["export"].get("rescue", "").startswith(WIDE)
+    gates = [
+        is_int8(FORMS[name].variant, content, FORMS[name].runtime, wide, "from" not in manifest["export"])
+        for name, content in files.items()
+        if FORMS[name].variant not in FLOAT_FORMS and FORMS[name].runtime != "edgetpu"
+    ]
+    agreed = contract(draft)
+    gates.append(agreed)
+    if not agreed.passed:
+        return gates, Measured({})
+    say("measuring every variant on the run's evaluation share")
+    measured = measure(draft, evaluation)
+    first = reference_of([name for name, variant in draft.variants.items() if RUNS[variant.runtime]])
+    if "from" in manifest["export"]:
+        gates.append(Gate(f"accuracy: {first}", "as it was given: nothing was converted", True))
+    before = measured.metrics.get(first, {})
+    for variant, alike in measured.agreement.items():
+        after = measured.metrics.get(variant, {})
+        gates.append(accuracy_kept(manifest["task"], variant, before, after, settings.max_drop))
+        gates.append(parity(manifest["task"], variant, alike))
+    if measured.threshold is not None:
+        manifest["decode"]["score_threshold"] = round(float(measured.threshold), 4)
+    manifest["metrics"] = without_none({
+        name: values | ({"parity": measured.agreement[name]} if name in measured.agreement else {})
+        for name, values in measured.metrics.items()
+    })
+    return gates, measured
 
 
-def _spread(images: np.ndarray, count: int) -> np.ndarray:
-    """Pick `count` images evenly from all."""
-    return images[np.linspace(0, len(images) - 1, min(count, len(images))).astype(int)]
+def _describe_int8(manifest: dict[str, Any], files: dict[str, bytes], calibration: np.ndarray, settings: Settings,
+                   say: Callable[[str], None]) -> None:
+    """Note what is known of int8 beside its metrics: its layers' errors, and what an Edge TPU would run of it."""
+    if "tflite-int8" not in files:
+        return
+    manifest["export"]["edgetpu"] = mappability(read_tflite(files["tflite-int8"]).graph).summary()
+    if settings.debug_layers and REFERENCE in files:
+        say("measuring every layer")
+        errors = layer_errors(files[REFERENCE], files["tflite-int8"], spread(calibration, 16))
+        manifest["export"]["layers"] = [dataclasses.asdict(error) for error in errors[:LAYERS]]
 
 
-def _manifest(record: dict[str, Any], name: str, files: dict[str, bytes]) -> dict[str, Any]:
+def manifest_of(record: dict[str, Any], name: str, variants: dict[str, Any], settings: Settings,
+                pictures: int) -> dict[str, Any]:
     """Draft the manifest from the run's record; thresholds and metrics are filled in once measured."""
     model = record["model"]
     decode = dict(model["decode"])
@@ -119,62 +202,27 @@ def _manifest(record: dict[str, Any], name: str, files: dict[str, bytes]) -> dic
         "preprocess": model["preprocess"],
         "decode": decode,
         "network": {"parameters": int(model["parameters"]), "macs": int(model["macs"])},
-        "training": _without_none(record["settings"]),
+        "training": without_none(record["settings"]),
         "data": {key: record["data"][key] for key in ("hash", "sets", "split", "sources")},
+        "export": export_record(settings, pictures),
         "gates": [],
         "metrics": {},
-        "variants": {
-            file.split(".")[0]: {
-                "file": file, "runtime": "tflite", "outputs": describe_outputs(content, model["outputs"])
-            }
-            for file, content in files.items()
-        },
+        "variants": variants,
         "files": {},
     }
 
 
-def _golden(bundle: Bundle, inputs: np.ndarray) -> bytes:
-    """Run inputs through every variant and keep the raw outputs; those of int8 must match to the bit anywhere."""
-    import io
-
-    arrays = {"inputs": inputs}
-    for variant in bundle.variants:
-        engine = load(bundle, variant)
-        results = [engine(one[None]) for one in inputs]
-        for output in results[0]:
-            arrays[f"{variant}.{output}"] = np.stack([result[output].values for result in results])
-    stream = io.BytesIO()
-    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
-    return stream.getvalue()
-
-
-def _write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
-    """Write the files and a manifest with their hashes, all forced to the disk."""
-    import tomli_w
-
-    contents = dict(files)
-    contents.setdefault(GOLDEN, b"")
-    manifest["files"] = {file: hashlib.sha256(content).hexdigest() for file, content in sorted(contents.items())}
-    contents[MANIFEST] = tomli_w.dumps(manifest).encode()
-    for file, content in contents.items():
-        with (folder / file).open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-
-
-def _replace(beside: Path, target: Path) -> None:
-    """Put the new bundle in the old one's place; the old one is gone only when the new one is there."""
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.rename(target, old)
-    os.rename(beside, target)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _without_none(values: Any) -> Any:
-    """Drop what is not defined: TOML has no null."""
-    if isinstance(values, dict):
-        return {key: _without_none(value) for key, value in values.items() if value is not None}
-    return values
+def export_record(settings: Settings, pictures: int) -> dict[str, Any]:
+    """Note how an export was made; the calibration's path is not noted, where it came from is."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return {
+        "method": settings.tflite_method, "onnx_method": settings.onnx_method, "max_drop": settings.max_drop,
+        "seed": settings.seed,
+        "calibration": {"pictures": pictures, "source": "given" if settings.calibration else "the run's own"},
+        "versions": versions,
+    }

@@ -7,18 +7,16 @@ pixels go in as they are, and every tensor inside is integer.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import UserError
 from ..runtime.native import quiet_native
-
-
-class ExportError(UserError):
-    """An export that cannot go on; the message says why and what to do."""
+from .errors import ExportError
+from .quantise import quantise
+from .ranges import measure_ranges
+from .tflite_file import FLOATS, Tensor, read_tflite
 
 
 def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
@@ -31,6 +29,12 @@ def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
     Raises:
         ExportError: TensorFlow is missing, or the network cannot be converted.
     """
+    content = convert_saved_model(saved_model)
+    return content if calibration is None else quantise(content, measure_ranges(content, calibration, "mse"))
+
+
+def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
+    """Convert a SavedModel of batch 1 to float TFLite; `custom` lets operators of other people in."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow as tf
@@ -41,34 +45,11 @@ def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
     try:
         with quiet_native():
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
-            if calibration is not None:
-                _ask_for_int8(tf, converter, calibration, _input_dtype(tf, saved_model))
+            converter.allow_custom_ops = custom
             return converter.convert()
     except (ConverterError, OSError, KeyError, ValueError, RuntimeError) as problem:
         reason = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))
         raise ExportError(f"{saved_model} cannot be converted to TFLite: {reason}") from problem
-
-
-def _ask_for_int8(tf: Any, converter: Any, calibration: np.ndarray, dtype: Any) -> None:
-    """Set a converter up for full int8, calibrated on (n, H, W, 3) uint8 pictures."""
-    # Two flat pictures pin the input range to 0..255, so that its scale is 1 and pixels need no arithmetic.
-    flat = [np.full(calibration.shape[1:], level, np.uint8) for level in (0, 255)]
-
-    def pictures() -> Iterator[list[np.ndarray]]:
-        for picture in [*calibration, *flat]:
-            yield [picture[None].astype(dtype)]
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = pictures
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.int8
-
-
-def _input_dtype(tf: Any, saved_model: Path) -> Any:
-    loaded = tf.saved_model.load(str(saved_model))
-    (tensor,) = loaded.signatures["serving_default"].structured_input_signature[1].values()
-    return tensor.dtype.as_numpy_dtype
 
 
 def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
@@ -97,22 +78,16 @@ def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
 
 
 def float_tensors(content: bytes) -> list[str]:
-    """Name every float tensor in a TFLite file; an int8 network has none. Delegates are off, so all are seen."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    )
-    return [
-        tensor["name"] for tensor in interpreter.get_tensor_details()
-        if np.issubdtype(tensor["dtype"], np.floating)
-    ]
+    """Name every float tensor in a TFLite file; an int8 network has none."""
+    return [tensor.name for graph in read_tflite(content).graphs for tensor in graph.tensors if tensor.dtype in FLOATS]
 
 
 def input_is_raw(content: bytes) -> bool:
-    """Tell whether the input is uint8 with scale 1 and zero point 0: pixels as they are."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    tensor = Interpreter(model_content=content).get_input_details()[0]
-    scale, zero_point = tensor["quantization"]
-    return tensor["dtype"] == np.uint8 and abs(scale - 1.0) < 1e-6 and zero_point == 0
+    """Tell whether the input takes levels as they are: uint8 with scale 1 and zero point 0, or int8 with -128."""
+    graph = read_tflite(content).graph
+    if len(graph.inputs) != 1:
+        return False
+    tensor: Tensor = graph.tensors[graph.inputs[0]]
+    zero_point = {"uint8": 0, "int8": -128}.get(tensor.dtype)
+    return (len(tensor.scales) == 1 and abs(float(tensor.scales[0]) - 1.0) < 1e-6
+            and tensor.zero_points.tolist() == [zero_point])

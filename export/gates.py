@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ..errors import UserError
 from ..models.bundle import Bundle
-from ..models.metrics import DetectionTruth, JudgedFrame, detection_metrics, operating_threshold
-from ..runtime.classify import Classifier
-from ..runtime.detect import Detector
-from ..runtime.judge import LOWEST_SCORE, classifier_metrics, detections_of
-from .baselines import centre_box, extended_sources
-from .convert import ExportError, float_tensors, input_is_raw
+from ..runtime.engine import RUNS, load
+from .convert import input_is_raw
+from .onnx_files import float_nodes
+from .postprocess import OPERATOR
+from .tflite_file import FLOATS, Graph, read_tflite
 
-MAX_ACCURACY_DROP = 0.01
-MAX_MAP50_DROP = 0.01
-MIN_PRECISION, MAX_FALSE_ALARMS = 0.9, 0.1
-"""The operating threshold has the best F1 at this precision and so many false positives a frame without galaxies."""
-
-PART_KEYS = ("map50", "map", "fp_per_frame", "frames", "boxes")
-"""What is recorded of each part of the evaluation share."""
+MIN_AGREEMENT = 0.95
+"""Share of pictures on which a quantised classifier must name the class that the float one names."""
+MIN_MATCHED, MIN_CORRELATION = 0.9, 0.9
+"""Share of the float detector's boxes that a quantised one must find again, and correlation of their scores."""
+RECALL_SHARE = 3.0
+"""A class's recall may drop by so many times what accuracy may."""
+WIDE = "int16"
 
 
 @dataclass(frozen=True)
@@ -34,76 +31,130 @@ class Gate:
     passed: bool
 
 
-def is_int8(content: bytes) -> Gate:
-    """Check that no tensor inside is float, and that raw uint8 pixels go in."""
-    floats = float_tensors(content)
-    if floats:
-        return Gate("really int8", f"{len(floats)} float tensors, e.g. {floats[0]}", False)
-    if not input_is_raw(content):
-        return Gate("really int8", "the input is not raw uint8 with scale 1", False)
-    return Gate("really int8", "no float tensor; raw uint8 in", True)
+def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
+    """Check every tensor and operator of a quantised file: none may be float, and raw pixels must go in.
 
-
-def measure(bundle: Bundle, evaluation: Path) -> tuple[dict[str, dict[str, Any]], float | None]:
-    """Measure every variant of a bundle on the run's evaluation share, through the runtime's own engine.
-
-    Returns:
-        Metrics by variant, and for a detector the operating threshold, chosen for int8 on these pictures.
+    Args:
+        variant: its name, for the table; content: the file; runtime: ``tflite`` or ``onnx``.
+        wide: whether 16-bit activations were asked for; if not, they are not let through.
+        ours: whether the input's scale must be 1; in other people's files normalisation is often in the scale, and
+            bytes go in as they are all the same.
     """
-    try:
-        with np.load(evaluation, allow_pickle=False) as arrays:
-            data = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError) as problem:
-        raise ExportError(f"{evaluation} cannot be read: {problem}") from None
-    if bundle.task == "classify":
-        pictures = [(image, None, int(label)) for image, label in zip(data["images"], data["labels"], strict=True)]
-        return {name: classifier_metrics(Classifier(bundle, name), pictures)[0] for name in bundle.variants}, None
-    return _measure_detector(bundle, data)
+    name = f"really int8: {variant}"
+    if runtime == "onnx":
+        floats = float_nodes(content)
+        told = _named("float operators", floats) if floats else "every weighted operator takes quantised values (QDQ)"
+        return Gate(name, told, not floats)
+    graph = read_tflite(content).graph
+    allowed = _after_decoding(graph)
+    floats = [t.name for number, t in enumerate(graph.tensors) if t.dtype in FLOATS and number not in allowed]
+    ops = [f"{op.name} -> {graph.tensors[op.outputs[0]].name}" for op in graph.ops if op.outputs and any(
+        graph.tensors[n].dtype in FLOATS and n not in allowed for n in (*op.inputs, *op.outputs) if n >= 0)]
+    longer = [t.name for t in graph.tensors if t.dtype == WIDE]
+    if floats:
+        return Gate(name, f"{_named('float tensors', floats)}; {_named('float operators', ops)}", False)
+    if longer and not wide:
+        return Gate(name, _named("16-bit tensors", longer), False)
+    if ours and not input_is_raw(content):
+        return Gate(name, "the input does not take raw levels: it must be uint8 or int8 with scale 1", False)
+    each, of = _per_channel(graph)
+    told = f"{len(graph.tensors)} tensors, {len(graph.ops)} operators, none float"
+    told += f" before {OPERATOR}" if allowed else ""
+    told += f", {len(longer)} tensors of 16 bits" if longer else ""
+    return Gate(name, f"{told}; weights per channel in {each} of {of} convolutions; raw {_entry(graph)} in", True)
 
 
-def _measure_detector(bundle: Bundle, data: dict[str, np.ndarray]) -> tuple[dict[str, dict[str, Any]], float]:
-    truths = _truths(data)
-    judged: dict[str, list[JudgedFrame]] = {
-        name: detections_of(Detector(bundle, name, min_score=LOWEST_SCORE), zip(data["images"], truths, strict=True))
-        for name in bundle.variants
-    }
-    # One number chosen on some five hundred pictures: half of them choose worse, and all of them flatter it little.
-    threshold = operating_threshold(judged["int8"], MIN_PRECISION, MAX_FALSE_ALARMS)
-    baselines = {"centre_box": centre_box(data["images"], data["boxes"]), "sep": extended_sources(data["images"])}
-    for name, found in baselines.items():
-        judged[name] = [(truth, *one) for truth, one in zip(truths, found, strict=True)]
-    metrics = {}
-    for name, frames in judged.items():
-        metrics[name] = _judge(frames, threshold, name in baselines)
-        metrics[name]["sets"] = {}
-        for part in sorted(set(data["set"].tolist())):
-            of_part = [frame for frame, of in zip(frames, data["set"], strict=True) if of == part]
-            brief = _judge(of_part, threshold, name in baselines)
-            metrics[name]["sets"][part] = {key: brief[key] for key in PART_KEYS}
-    return metrics, threshold
+def accuracy_kept(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
+    """Compare a form with float32: accuracy and each class's recall, or mAP@0.5.
+
+    A class's recall counts as dropped only where more than one picture changed: of twenty pictures, one is five points.
+
+    Args:
+        before, after: metrics of float32 and of the form.
+        max_drop: points of accuracy, or hundredths of mAP@0.5; three times as many of a recall.
+    """
+    key = "accuracy" if task == "classify" else "map50"
+    name = f"accuracy: {variant}"
+    if before.get(key) is None or after.get(key) is None:
+        return Gate(name, "there is nothing in the evaluation share to measure it on", False)
+    least = max_drop / 100 + 1e-9
+    told = f"{key} {before[key]:.4f} float32, {after[key]:.4f} here, at most {max_drop / 100:g} less"
+    passed = before[key] - after[key] <= least
+    if task == "classify":
+        lost = [
+            f"{of} {was:.2f} to {after['recall'][of]:.2f}"
+            for place, (of, was) in enumerate(before["recall"].items())
+            if was is not None and was - after["recall"][of] > RECALL_SHARE * least
+            and before["confusion"][place][place] - after["confusion"][place][place] > 1
+        ]
+        told += f"; recall lost: {', '.join(lost)}" if lost else "; no class's recall lost"
+        passed = passed and not lost
+    return Gate(name, told, passed)
 
 
-def _judge(frames: list[JudgedFrame], threshold: float, baseline: bool) -> dict[str, Any]:
-    metrics = detection_metrics(frames, threshold)
-    if baseline:  # its scores are no probabilities: the network's threshold means nothing to them
-        metrics |= dict.fromkeys(("precision", "recall", "fp_per_frame"))
-    return metrics
+def parity(task: str, variant: str, measured: dict[str, Any]) -> Gate:
+    """Judge the agreement of a form with float32, picture by picture; `measured` is from `measure.agreement`."""
+    name = f"parity: {variant}"
+    if task == "classify":
+        told = (f"top-1 agreement {measured['agreement']:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
+                f"{measured['mean_difference']:.4f} on average, {measured['max_difference']:.3f} at most")
+        return Gate(name, told, measured["agreement"] >= MIN_AGREEMENT)
+    if not measured["boxes"]:
+        return Gate(name, "float32 finds nothing to compare with", True)
+    correlation = measured["score_correlation"]
+    told = f"{measured['matched']:.3f} of {measured['boxes']} boxes found again, at least {MIN_MATCHED}"
+    if correlation is not None:
+        told += f"; score correlation {correlation:.3f}, at least {MIN_CORRELATION}"
+    if measured["matched"]:
+        told += (f"; scores differ by {measured['mean_difference']:.4f} on average, {measured['max_difference']:.3f} "
+                 "at most")
+    alike = correlation is None or correlation >= MIN_CORRELATION
+    return Gate(name, told, measured["matched"] >= MIN_MATCHED and alike)
 
 
-def _truths(data: dict[str, np.ndarray]) -> list[DetectionTruth]:
-    return [
-        DetectionTruth(
-            data["boxes"][data["box_frame"] == number], data["ignore"][data["ignore_frame"] == number],
-            bool(data["complete"][number]), bool(data["negative"][number]),
-        )
-        for number in range(len(data["images"]))
-    ]
+def contract(bundle: Bundle) -> Gate:
+    """Check that every form has the input and the outputs that the manifest says, by running it as a device does."""
+    width, height = bundle.input_size
+    told = []
+    for name, variant in bundle.variants.items():
+        if not RUNS[variant.runtime]:
+            told.append(f"{name} not run here")
+            continue
+        try:
+            engine = load(bundle, name)
+            raw = engine(bundle.golden()["inputs"][:1])
+        except UserError as problem:
+            return Gate("contract", str(problem), False)
+        for spec in variant.outputs:
+            if raw[spec.name].values.shape != spec.shape[1:] or raw[spec.name].values.dtype != spec.dtype:
+                return Gate("contract", f"{name}: {spec.name} came out as {raw[spec.name].values.dtype} "
+                            f"{raw[spec.name].values.shape}, not as its manifest says", False)
+        told.append(f"{name} gives {', '.join(raw)}")
+    return Gate("contract", f"{width}x{height} RGB in; {'; '.join(told)}", True)
 
 
-def accuracy_kept(task: str, metrics: dict[str, dict[str, Any]]) -> Gate:
-    """Compare int8 with float32: accuracy may drop by 1 point, mAP@0.5 by 0.01."""
-    key, most = ("accuracy", MAX_ACCURACY_DROP) if task == "classify" else ("map50", MAX_MAP50_DROP)
-    before, after = metrics["fp32"][key], metrics["int8"][key]
-    if before is None or after is None:
-        return Gate(f"{key} kept", "there is nothing in the evaluation share to measure it on", False)
-    return Gate(f"{key} kept", f"{before:.4f} float32, {after:.4f} int8, at most {most} less", before - after <= most)
+def _after_decoding(graph: Graph) -> set[int]:
+    """Number the tensors that may be float because they belong to the operator that decodes boxes."""
+    made = {number: op for op in graph.ops for number in op.outputs}
+    allowed: set[int] = set()
+    for op in graph.ops:
+        if op.name == OPERATOR:
+            allowed |= set(op.outputs)
+            for number in op.inputs:
+                if graph.tensors[number].constant is not None or (number in made and made[number].name == "DEQUANTIZE"):
+                    allowed.add(number)
+    return allowed
+
+
+def _per_channel(graph: Graph) -> tuple[int, int]:
+    weights = [graph.tensors[op.inputs[1]] for op in graph.ops if op.name in ("CONV_2D", "DEPTHWISE_CONV_2D")]
+    return sum(len(weight.scales) == weight.shape[weight.axis] for weight in weights), len(weights)
+
+
+def _entry(graph: Graph) -> str:
+    return graph.tensors[graph.inputs[0]].dtype
+
+
+def _named(kind: str, names: list[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{len(names)} {kind}: {', '.join(names[:most])}{more}"

@@ -7,12 +7,18 @@
         int8.tflite     a variant: what a device runs
         fp32.tflite     the same network in float
         golden.npz      inputs and the exact outputs expected
+        bundle.sig      optional: an Ed25519 signature of the manifest, see `signature`
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
+import os
+import stat
 import tomllib
+import zipfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -24,9 +30,12 @@ from ..errors import UserError
 
 FORMAT = 1
 TASKS = ("classify", "detect")
+RUNTIMES = ("tflite", "onnx", "edgetpu")
 MANIFEST = "bundle.toml"
 GOLDEN = "golden.npz"
 
+DECODED = "detection_boxes"
+"""The output that a network has which decodes its boxes itself, see `runtime.detect`."""
 _OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
 _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
     "": {
@@ -44,10 +53,15 @@ _SECTIONS: dict[str, dict[str, type | tuple[type, ...]]] = {
         "min_level": int, "max_level": int, "anchor_size": float, "scales_per_octave": int, "aspect_ratios": list,
         "box_weights": list, "score_threshold": float, "nms_iou": float, "max_detections": int,
     },
+    "decode.decoded": {"score_threshold": float, "nms_iou": float, "max_detections": int},
     "variant": {"file": str, "runtime": str, "outputs": list},
     "gate": {"name": str, "measured": str, "passed": bool},
 }
-_OPTIONAL: dict[str, dict[str, type]] = {"decode.classify": {"abstain": float}}
+_OPTIONAL: dict[str, dict[str, type]] = {
+    "": {"export": dict, "ungated": bool}, "decode.classify": {"abstain": float},
+}
+LARGEST_MANIFEST, LARGEST_FILE = 2**24, 2**31
+"""Bytes; what is greater is not read at all."""
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
 
 
@@ -67,7 +81,7 @@ class OutputSpec:
 
 @dataclass(frozen=True)
 class Variant:
-    """One form of the network: the file, what runs it (``tflite``), and its outputs in the order of the manifest."""
+    """One form of the network: the file, what runs it (one of `RUNTIMES`), and its outputs in the manifest's order."""
 
     name: str
     file: str
@@ -134,10 +148,7 @@ class Bundle:
 
     def golden(self) -> dict[str, np.ndarray]:
         """Read the golden vectors: ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs."""
-        import io
-
-        with np.load(io.BytesIO(self.read(GOLDEN)), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        return _unpacked(self.read(GOLDEN), str(self.path / GOLDEN))
 
     @classmethod
     def load(cls, path: str | Path, task: str | None = None) -> Bundle:
@@ -154,11 +165,9 @@ class Bundle:
         if not path.is_dir():
             raise BundleError(f"{path} is not a folder, so it holds no model bundle")
         try:
-            raw = (path / MANIFEST).read_bytes()
+            raw = read_plain(path / MANIFEST, LARGEST_MANIFEST)
         except FileNotFoundError:
             raise BundleError(f"{path} has no {MANIFEST}, so it is not a model bundle") from None
-        except OSError as problem:
-            raise BundleError(f"{path / MANIFEST} cannot be read: {problem.strerror}") from None
         try:
             text = raw.decode("utf-8")
             manifest = tomllib.loads(text)
@@ -177,16 +186,49 @@ def shipped(name: str) -> Path:
     return Path(str(resources.files(__package__))) / "shipped" / name
 
 
+def read_plain(path: Path, most: int) -> bytes:
+    """Read a file of a bundle: a plain one of at most so many bytes, no link, no device, no pipe.
+
+    Raises:
+        FileNotFoundError: it is not there. BundleError: it is something else, or cannot be read.
+    """
+    try:
+        # A link could lead out of the bundle; opening a pipe would wait for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+            about = os.fstat(stream.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise BundleError(f"{path} is no plain file")
+            if about.st_size > most:
+                raise BundleError(f"{path} has {about.st_size} bytes; no such file of a bundle has more than {most}")
+            return stream.read(most)
+    except FileNotFoundError:
+        raise
+    except OSError as problem:
+        link = " (it is a link)" if problem.errno == errno.ELOOP else ""
+        raise BundleError(f"{path} cannot be read: {problem.strerror}{link}") from None
+
+
 def _read_verified(folder: Path, file: str, digest: str) -> bytes:
     try:
-        content = (folder / file).read_bytes()
+        content = read_plain(folder / file, LARGEST_FILE)
     except FileNotFoundError:
         raise BundleError(f"{folder} lacks the file {file}, which its manifest lists") from None
-    except OSError as problem:
-        raise BundleError(f"{folder / file} cannot be read: {problem.strerror}") from None
     if hashlib.sha256(content).hexdigest() != digest:
         raise BundleError(f"{folder / file} was changed: its SHA-256 is not the one in {MANIFEST}")
     return content
+
+
+def _unpacked(content: bytes, where: str) -> dict[str, np.ndarray]:
+    """Unpack an .npz, unless it would grow beyond what golden vectors are."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            size = sum(entry.file_size for entry in packed.infolist())
+        if size > LARGEST_FILE:
+            raise BundleError(f"{where} would unpack to {size >> 20} MB: those are no golden vectors")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as problem:
+        raise BundleError(f"{where} cannot be unpacked: {problem}") from None
 
 
 def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
@@ -214,7 +256,7 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
 
     if manifest.get("format") != FORMAT:
         fail(f"format {manifest.get('format')!r} is not known; this version reads format {FORMAT}", "format")
-    check(manifest, _SECTIONS[""], "the manifest")
+    check(manifest, _SECTIONS[""], "the manifest", _OPTIONAL[""])
     task = manifest["task"]
     if task not in TASKS:
         fail(f"unknown task '{task}'; known: {', '.join(TASKS)}", "task")
@@ -225,15 +267,20 @@ def _check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     if manifest["preprocess"].get("kind") != kind:
         fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
     check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]")
-    check(manifest["decode"], _SECTIONS[f"decode.{task}"], "[decode]", _OPTIONAL.get(f"decode.{task}"))
     if not manifest["variants"]:
         fail("there is no variant in it")
     for name, table in manifest["variants"].items():
         check(table, _SECTIONS["variant"], f"[variants.{name}]")
+        if table["runtime"] not in RUNTIMES:
+            fail(f"unknown runtime '{table['runtime']}' in [variants.{name}]; known: {', '.join(RUNTIMES)}", "runtime")
         for output in table["outputs"]:
             check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")
         if table["file"] not in manifest["files"]:
             fail(f"[variants.{name}] names the file '{table['file']}', which has no hash in [files]", "file")
+    names = [{output["name"] for output in table["outputs"]} for table in manifest["variants"].values()]
+    # A network that decodes its boxes itself has no anchors to tell of.
+    kind = "decoded" if task == "detect" and all(DECODED in one for one in names) else task
+    check(manifest["decode"], _SECTIONS[f"decode.{kind}"], "[decode]", _OPTIONAL.get(f"decode.{kind}"))
     for gate in manifest["gates"]:
         check(gate, _SECTIONS["gate"], "an entry of [[gates]]")
     if GOLDEN not in manifest["files"]:

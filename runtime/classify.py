@@ -20,7 +20,7 @@ class Classifier:
         abstain: the probability, 0..1, below which a name is a guess; None where the bundle says nothing of it.
     """
 
-    def __init__(self, bundle: Bundle, variant: str = "int8", engine: str = "litert", threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1) -> None:
         self.bundle = bundle
         self._load = partial(load, bundle, variant, engine, threads)
         self.engine: Engine = self._load()

@@ -6,14 +6,17 @@ tensor is which output is written in the bundle, and a file that does not agree 
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..models.bundle import Bundle
+from ..models.bundle import Bundle, BundleError, Variant
 from .errors import UsageError
 
-ENGINES = ("litert", "tflite-runtime")
+ENGINES = ("litert", "tflite-runtime", "onnxruntime")
+RUNS = {"tflite": ("litert", "tflite-runtime"), "onnx": ("onnxruntime",), "edgetpu": ()}
+"""Which engines run a variant, by its runtime in the manifest; the first is the usual one."""
 
 
 class Output(NamedTuple):
@@ -23,9 +26,9 @@ class Output(NamedTuple):
     scale: float
     zero_point: int
 
-    def real(self, chosen: np.ndarray | slice = slice(None)) -> np.ndarray:
+    def real(self, chosen: np.ndarray | slice | EllipsisType = ...) -> np.ndarray:
         """Return float32 values, of the rows `chosen` only."""
-        values = self.values[chosen].astype(np.float32)
+        values = np.asarray(self.values)[chosen].astype(np.float32)
         return values if self.scale == 0.0 else (values - self.zero_point) * np.float32(self.scale)
 
     def floor(self, level: float) -> float:
@@ -45,28 +48,57 @@ class Engine(Protocol):
 
 def installed() -> list[str]:
     """Tell which engines can be loaded here."""
-    from .engine_tflite import available
+    from . import engine_onnx, engine_tflite
 
-    return [name for name in ENGINES if available(name)]
+    there = {"onnxruntime": engine_onnx.available()}
+    return [name for name in ENGINES if there.get(name) or (name not in there and engine_tflite.available(name))]
 
 
-def load(bundle: Bundle, variant: str = "int8", engine: str = "litert", threads: int = 1) -> Engine:
+def form(bundle: Bundle, variant: str = "int8", engine: str | None = None) -> tuple[Variant, str]:
+    """Choose the form of a network that an engine runs: ``int8`` is ``onnx_int8`` to ONNX Runtime.
+
+    Args:
+        engine: one of `ENGINES`, or None for the usual one of the variant.
+
+    Raises:
+        UsageError: the engine is unknown, or none runs the variant.
+        BundleError: the bundle has no such variant, or none for this engine.
+    """
+    if engine is not None and engine not in ENGINES:
+        raise UsageError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
+    chosen = bundle.variant(variant)
+    if engine is None:
+        if not RUNS[chosen.runtime]:
+            raise UsageError(f"{bundle.path / chosen.file} is for the runtime '{chosen.runtime}', which runs none here")
+        return chosen, RUNS[chosen.runtime][0]
+    if engine in RUNS[chosen.runtime]:
+        return chosen, engine
+    other = bundle.variants.get(f"onnx_{variant}" if engine == "onnxruntime" else variant.removeprefix("onnx_"))
+    if other is None or engine not in RUNS[other.runtime]:
+        raise BundleError(f"{bundle.path} has no form of '{variant}' that {engine} runs: export it with --formats")
+    return other, engine
+
+
+def load(bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1) -> Engine:
     """Load a variant of a bundle into an engine.
 
     Args:
         bundle: a verified bundle.
-        variant: e.g. ``int8`` or ``fp32``.
-        engine: one of `ENGINES`.
+        variant: e.g. ``int8`` or ``fp32``; see `form`.
+        engine: one of `ENGINES`, or None for the usual one of the variant.
         threads: threads inside an inference, at least 1.
 
     Raises:
         UsageError: the engine is unknown or not installed.
         BundleError: the file does not agree with the manifest.
     """
-    if engine not in ENGINES:
-        raise UsageError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
+    chosen, engine = form(bundle, variant, engine)
     if threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
+    if engine == "onnxruntime":
+        from .engine_onnx import OnnxEngine
+
+        return OnnxEngine(bundle, chosen, threads)
     from .engine_tflite import TFLiteEngine
 
-    return TFLiteEngine(bundle, bundle.variant(variant), engine, threads)
+    return TFLiteEngine(bundle, chosen, engine, threads)

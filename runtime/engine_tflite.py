@@ -36,8 +36,8 @@ class TFLiteEngine:
             raise BundleError(f"{where} takes {found}, not one input of {(1, height, width, 3)} as its manifest says")
         self._input = inputs[0]["index"]
         self._dtype = inputs[0]["dtype"]
-        if self._dtype not in (np.uint8, np.float32):
-            raise BundleError(f"{where} takes {np.dtype(self._dtype).name}, not raw uint8 or float32 pixels")
+        if self._dtype not in (np.uint8, np.int8, np.float32):
+            raise BundleError(f"{where} takes {np.dtype(self._dtype).name}, not raw uint8, int8 or float32 pixels")
         tensors = {tensor["name"]: tensor for tensor in self._interpreter.get_output_details()}
         self._outputs = []
         for spec in variant.outputs:
@@ -51,7 +51,9 @@ class TFLiteEngine:
 
     def __call__(self, batch: np.ndarray) -> dict[str, Output]:
         """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
-        self._interpreter.set_tensor(self._input, batch.astype(self._dtype, copy=False))
+        # Pixels go into int8 as level - 128, which in two's complement is the highest bit turned over.
+        pixels = (batch ^ 0x80).view(np.int8) if self._dtype == np.int8 else batch.astype(self._dtype, copy=False)
+        self._interpreter.set_tensor(self._input, pixels)
         self._interpreter.invoke()
         return {
             name: Output(self._interpreter.get_tensor(index)[0], scale, zero_point)

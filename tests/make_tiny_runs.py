@@ -41,13 +41,22 @@ class LevelClassifier(tf.Module):
 class FragileClassifier(LevelClassifier):
     """The same in float; but a hidden unit 10,000 times as large as the others takes the whole range of int8."""
 
+    size = 1e4
+
     @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32, name="image")])
     def __call__(self, image):
         mean = tf.reduce_mean(image, axis=(1, 2)) / 255.0
-        hidden = tf.nn.relu(tf.matmul(mean, tf.constant(np.hstack([np.eye(3), np.full((3, 1), 1e4)]).astype(np.float32))))
+        first = np.hstack([np.eye(3), np.full((3, 1), self.size)]).astype(np.float32)
+        hidden = tf.nn.relu(tf.matmul(mean, tf.constant(first)))
         centre = np.arange(9, dtype=np.float32) / 9
         weights = np.vstack([np.repeat((20 * centre / 3)[None], 3, axis=0), np.zeros((1, 9))]).astype(np.float32)
         return {"logits": tf.matmul(hidden, tf.constant(weights)) - tf.constant(10 * centre**2)}
+
+
+class WideClassifier(FragileClassifier):
+    """The same with a unit only 60 times as large: too much for 8 bits, not for 16."""
+
+    size = 60.0
 
 
 def scenes(rng, count):
@@ -82,6 +91,7 @@ def main(folder):
 
     write_classifier(folder / "classifier", LevelClassifier(), rng)
     write_classifier(folder / "fragile", FragileClassifier(), rng)
+    write_classifier(folder / "wide", WideClassifier(), rng)
 
 
 def write_classifier(folder, network, rng):

@@ -1,0 +1,204 @@
+"""Wrap a detector that someone else trained: a TFLite or ONNX file, or a SavedModel, into a bundle of ours.
+
+The file is read by our own reader, then loaded for the first time in a process of its own, before anything else is
+done with it. Raw levels 0..255 go in: a float network must have its normalisation inside. What it puts out is told by
+the operator that makes it, or by the names of its outputs; never by shape. Its own form is kept byte by byte; other
+forms are made of it where they are asked for, and must pass the same gates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tomllib
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import __version__
+from ..models.bundle import FORMAT, BundleError
+from ..models.preprocess import letterbox
+from ..runtime.demo import DemoSky
+from ..runtime.detect import POSTPROCESSED
+from ..runtime.first_load import prove_loadable
+from .bundle import Exported, export_record, prove_and_write
+from .calibration import calibration_pictures, read_arrays
+from .convert import convert_saved_model
+from .errors import ExportError, ExportUsage
+from .forms import MAX_DETECTIONS, NMS_IOU, int8_of
+from .onnx_files import quantise_onnx, tflite_to_onnx
+from .outputs import describe_by_name, find_outputs, onnx_ends
+from .postprocess import OPERATOR
+from .settings import FORMS, REFERENCE, Settings
+from .tflite_file import FLOATS, TFLiteFile, read_tflite
+from .writing import check_target
+
+PICTURES = 32
+THRESHOLD = 0.5
+PACKED_LIMIT = 2**20
+"""Bytes that a list of names inside a file may have."""
+
+
+def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, task: str | None = None,
+         labels: Path | None = None, decode: Path | None = None, evaluation: Path | None = None,
+         licence: str | None = None, name: str | None = None) -> Exported:
+    """Wrap a foreign detector.
+
+    Args:
+        path: .tflite, .onnx, or the folder of a SavedModel.
+        out: the bundle's folder; settings: formats to make beside the one given, calibration and so on.
+        task: ``detector``; labels: class names, one a line; without it those in the TFLite metadata are taken.
+        decode: TOML with the anchors (keys of a manifest's ``[decode]``, at its top or in such a table), for a network
+            without post-processing; and a table ``[outputs]`` with the names of ``boxes`` and ``scores`` in it.
+        evaluation: .npz with labelled network inputs, as a training writes it.
+
+    Raises:
+        ExportError: the file is none, is not safe to load, or cannot be wrapped.
+    """
+    if task != "detector":
+        raise ExportUsage("--from wraps detectors: say --task detector")
+    check_target(out)
+    files = _own_form(path, say)
+    content = next(iter(files.values()))
+    form = next(iter(files))
+    width, height = _size(form, content)
+    described = _read_decode(decode)
+    classes = _labels(labels, content, form)
+    outputs = find_outputs(form, content, described["outputs"])
+    decoded = POSTPROCESSED[0] in outputs
+    if not decoded and "min_level" not in described["decode"]:
+        raise ExportUsage(
+            f"{path} has no {OPERATOR}: its anchors are needed. Give --decode a TOML file with min_level, max_level, "
+            "anchor_size, scales_per_octave, aspect_ratios and box_weights, e.g. another bundle's bundle.toml"
+        )
+    model: dict[str, Any] = {
+        "input": {"width": width, "height": height}, "preprocess": {"kind": "letterbox", "fill": 0},
+    }
+    pictures = _pictures(settings, model)
+    files |= _more(files, settings, pictures, say)
+    defaults: dict[str, Any] = {"score_threshold": THRESHOLD, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
+    manifest = {
+        "format": FORMAT, "name": name or "galaxy-detector", "task": "detect", "version": __version__,
+        "created": "unknown", "licence": licence or "unknown", "classes": classes,
+        "input": {**model["input"], "dtype": "uint8", "colour": "RGB"}, "preprocess": model["preprocess"],
+        "decode": defaults | ({} if decoded else described["decode"]), "network": {"parameters": 0, "macs": 0},
+        "training": {}, "data": {"hash": "", "sets": {}, "split": {}, "sources": []},
+        "export": export_record(settings, len(pictures)) | {
+            "from": {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}},
+        "gates": [], "metrics": {}, "files": {},
+        "variants": {
+            FORMS[one].variant: {"file": FORMS[one].file, "runtime": FORMS[one].runtime,
+                                 "outputs": describe_by_name(one, made, outputs, described["outputs"])}
+            for one, made in files.items()
+        },
+    }
+    data = read_arrays(evaluation) if evaluation else {"images": pictures[:PICTURES]}
+    return prove_and_write(out, manifest, files, data, pictures, settings, say)
+
+
+def _own_form(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
+    """Read a file, see that it can be loaded without harm, and tell which form it is."""
+    if path.is_dir():
+        if not (path / "saved_model.pb").is_file():
+            raise ExportError(f"{path} is no SavedModel: it has no saved_model.pb")
+        say("converting the SavedModel to float32")
+        content = convert_saved_model(path, custom=True)
+        runtime = "tflite"
+    else:
+        try:
+            content = path.read_bytes()
+        except OSError as problem:
+            raise ExportError(f"{path} cannot be read: {problem.strerror}") from None
+        runtime = "onnx" if path.suffix.lower() == ".onnx" else "tflite"
+    if runtime == "tflite":
+        file = read_tflite(content, str(path))
+    say("loading it for the first time, in a process of its own")
+    try:
+        prove_loadable(content, runtime, str(path))
+    except BundleError as problem:
+        raise ExportError(str(problem)) from None
+    if runtime == "onnx":
+        return {"onnx-int8" if onnx_ends(content).quantised else "onnx-fp32": content}
+    graph = file.graph
+    return {REFERENCE if graph.tensors[graph.inputs[0]].dtype in FLOATS else "tflite-int8": content}
+
+
+def _size(form: str, content: bytes) -> tuple[int, int]:
+    if FORMS[form].runtime == "onnx":
+        shapes = onnx_ends(content).inputs
+    else:
+        graph = read_tflite(content).graph
+        shapes = [graph.tensors[number].shape for number in graph.inputs]
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][0] != 1 or shapes[0][3] != 3:
+        raise ExportError(f"the network takes {[list(shape) for shape in shapes]}, not one picture [1, H, W, 3]")
+    return shapes[0][2], shapes[0][1]
+
+
+def _read_decode(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {"decode": {}, "outputs": {}}
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise ExportUsage(f"{path} cannot be read: {problem}") from None
+    keys = table.get("decode", {key: value for key, value in table.items() if key != "outputs"})
+    return {"decode": keys, "outputs": table.get("outputs", {})}
+
+
+def _labels(path: Path | None, content: bytes, form: str) -> list[str]:
+    """Read class names from a file, or from the list that TFLite metadata packs behind the network."""
+    if path is not None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise ExportUsage(f"{path} cannot be read: {problem}") from None
+    else:
+        text = packed_labels(content, read_tflite(content)) if FORMS[form].runtime == "tflite" else ""
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if not names:
+        raise ExportUsage("class names are needed: --labels FILE, one a line (there is no list in the file's metadata)")
+    return names
+
+
+def packed_labels(content: bytes, file: TFLiteFile) -> str:
+    """Read the list of labels that TFLite metadata has packed as a zip behind the network; "" if there is none."""
+    if "TFLITE_METADATA" not in file.metadata or not zipfile.is_zipfile(io.BytesIO(content)):
+        return ""
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        for entry in packed.infolist():
+            if entry.filename.lower().endswith(".txt") and entry.file_size <= PACKED_LIMIT:
+                with packed.open(entry) as stream:
+                    return stream.read(PACKED_LIMIT).decode("utf-8", errors="replace")
+    return ""
+
+
+def _pictures(settings: Settings, model: dict[str, Any]) -> np.ndarray:
+    """Read what int8 is calibrated on and forms are compared on: pictures that were given, or the demo sky."""
+    if settings.calibration is not None:
+        return calibration_pictures(settings.calibration, model, "detect", settings.samples, settings.seed)
+    size = model["input"]["width"], model["input"]["height"]
+    frames = [letterbox(frame.pixels, *size)[0] for frame in DemoSky()]
+    return np.stack(frames[:: max(1, len(frames) // (settings.samples or PICTURES))][: settings.samples or PICTURES])
+
+
+def _more(files: dict[str, bytes], settings: Settings, pictures: np.ndarray, say: Callable[[str], None],
+          ) -> dict[str, bytes]:
+    """Make the other forms that were asked for."""
+    made: dict[str, bytes] = {}
+    for name in settings.formats:
+        if name in files:
+            continue
+        say(f"making {name}")
+        if name == "tflite-int8" and REFERENCE in files:
+            made[name] = int8_of(files[REFERENCE], settings, pictures)
+        elif name == "onnx-fp32" and REFERENCE in files:
+            made[name] = tflite_to_onnx(files[REFERENCE])
+        elif name == "onnx-int8" and (REFERENCE in files or "onnx-fp32" in files):
+            whole = files["onnx-fp32"] if "onnx-fp32" in files else tflite_to_onnx(files[REFERENCE])
+            made[name] = quantise_onnx(whole, pictures, settings.onnx_method)
+        else:
+            raise ExportUsage(f"{name} cannot be made of {', '.join(files)}")
+    return made

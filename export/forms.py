@@ -1,0 +1,90 @@
+"""Make the forms of a run's network: each file from the one it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..runtime.detect import POSTPROCESSED
+from .convert import convert_saved_model, describe_outputs
+from .edgetpu import compile_for_edgetpu
+from .onnx_files import describe_onnx, quantise_onnx, to_onnx
+from .postprocess import with_postprocess
+from .quantise import quantise
+from .ranges import measure_ranges
+from .settings import FORMS, REFERENCE, Settings
+
+NMS_IOU = 0.5
+MAX_DETECTIONS = 100
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Network:
+    """What an export starts from.
+
+    Attributes:
+        saved_model: folder of the network; task: ``classify`` or ``detect``.
+        model: as in a run's record: input, preprocess, decode, outputs, classes, parameters, macs.
+    """
+
+    saved_model: Path
+    task: str
+    model: dict[str, Any]
+
+
+def make_forms(network: Network, settings: Settings, calibration: np.ndarray, say: Say) -> dict[str, bytes]:
+    """Make every form that is wanted and can be made here.
+
+    Returns:
+        Format -> content of its file; ``edgetpu`` is left out where its compiler is not installed.
+    """
+    wanted = settings.wanted(network.task)
+    say("converting to float32")
+    files = {REFERENCE: convert_saved_model(network.saved_model)}
+    if "tflite-int8" in wanted:
+        say(f"quantising to int8 with {len(calibration)} calibration pictures ({settings.tflite_method})")
+        files["tflite-int8"] = int8_of(files[REFERENCE], settings, calibration)
+    if "tflite-postprocess" in wanted:
+        say("quantising with TFLite_Detection_PostProcess")
+        whole = with_postprocess(network.saved_model, network.model, NMS_IOU, MAX_DETECTIONS)
+        files["tflite-postprocess"] = int8_of(whole, settings, calibration)
+    if "onnx-fp32" in wanted or "onnx-int8" in wanted:
+        say("converting to ONNX")
+        whole = to_onnx(network.saved_model)
+        if "onnx-fp32" in wanted:
+            files["onnx-fp32"] = whole
+        if "onnx-int8" in wanted:
+            say("quantising to ONNX int8")
+            files["onnx-int8"] = quantise_onnx(whole, calibration, settings.onnx_method)
+    if "edgetpu" in wanted:
+        compiled = compile_for_edgetpu(files["tflite-int8"], say)
+        if compiled is not None:
+            files["edgetpu"] = compiled
+    return {name: files[name] for name in FORMS if name in files}
+
+
+def int8_of(content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (),
+            method: str | None = None) -> bytes:
+    """Quantise a float TFLite file as `settings` say; `method` overrides theirs."""
+    ranges = measure_ranges(content, calibration, method or settings.tflite_method)
+    return quantise(content, ranges, settings.input_type, settings.output_type, wide)
+
+
+def describe(files: dict[str, bytes], outputs: list[str]) -> dict[str, dict[str, Any]]:
+    """Describe every form as the manifest's ``variants`` do."""
+    variants = {}
+    for name, content in files.items():
+        form = FORMS[name]
+        if form.runtime == "onnx":
+            told = describe_onnx(content, outputs)
+        elif name == "edgetpu":  # the compiler keeps the ends of the file it is given
+            told = describe_outputs(files["tflite-int8"], outputs)
+        else:
+            told = describe_outputs(content, list(POSTPROCESSED) if name == "tflite-postprocess" else outputs)
+        variants[form.variant] = {"file": form.file, "runtime": form.runtime, "outputs": told}
+    return variants

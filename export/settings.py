@@ -1,0 +1,115 @@
+"""What an export is asked for: forms of the network, how it is calibrated, and how much it may lose."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import ExportUsage
+from .onnx_files import METHODS as ONNX_METHODS
+from .quantise import INPUTS, OUTPUTS
+from .ranges import METHODS as TFLITE_METHODS
+
+REFERENCE = "tflite-fp32"
+"""The form that all others are measured against; every bundle has it."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """A form in which a network can be exported: its variant's name, its file, and what runs it."""
+
+    variant: str
+    file: str
+    runtime: str
+
+
+FORMS = {
+    REFERENCE: Form("fp32", "fp32.tflite", "tflite"),
+    "tflite-int8": Form("int8", "int8.tflite", "tflite"),
+    "tflite-postprocess": Form("postprocess", "int8_postprocess.tflite", "tflite"),
+    "onnx-fp32": Form("onnx_fp32", "fp32.onnx", "onnx"),
+    "onnx-int8": Form("onnx_int8", "int8.onnx", "onnx"),
+    "edgetpu": Form("edgetpu", "int8_edgetpu.tflite", "edgetpu"),
+}
+DETECTORS_OWN = "tflite-postprocess"
+INT8 = (REFERENCE, "tflite-int8")
+"""What ``export --int8`` makes."""
+
+ALL = "all"
+"""Every form that there is for the task."""
+
+AUTO = "auto"
+METHODS = (AUTO, *dict.fromkeys([*TFLITE_METHODS, *ONNX_METHODS]))
+RESCUES = ("none", "auto")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to export.
+
+    Attributes:
+        formats: of `FORMS`, or `ALL`; the float reference is always added.
+        calibration: folder of pictures or .npz with ``images``; None takes the run's own calibration pictures.
+        samples: at most so many of them; None takes all.
+        method: how ranges are chosen, one of `METHODS`; ``auto`` is ``mse`` for TFLite and ``min-max`` for ONNX.
+        input_type, output_type: of int8 TFLite, ``uint8`` or ``int8``.
+        max_drop: points of accuracy, or hundredths of mAP@0.5, that a quantised form may lose; three times as many
+            of any class's recall.
+        rescue: ``auto`` tries other methods and 16-bit activations where int8 loses more than it may.
+        debug_layers: measure what every layer of int8 loses.
+        force: write the bundle even where a gate failed; it is marked as ungated.
+        seed: of the draw of calibration pictures.
+    """
+
+    formats: tuple[str, ...] = INT8
+    calibration: Path | None = None
+    samples: int | None = None
+    method: str = AUTO
+    input_type: str = "uint8"
+    output_type: str = "int8"
+    max_drop: float = 1.0
+    rescue: str = "none"
+    debug_layers: bool = False
+    force: bool = False
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMS and name != ALL:
+                raise ExportUsage(f"unknown format '{name}'; known: {', '.join([*FORMS, ALL])}")
+        for name, value, known in (
+            ("method", self.method, METHODS), ("input type", self.input_type, INPUTS),
+            ("output type", self.output_type, OUTPUTS), ("rescue", self.rescue, RESCUES),
+        ):
+            if value not in known:
+                raise ExportUsage(f"unknown {name} '{value}'; known: {', '.join(known)}")
+        if self.samples is not None and self.samples < 1:
+            raise ExportUsage(f"samples must be at least 1, not {self.samples}")
+        if not 0 <= self.max_drop <= 100:
+            raise ExportUsage(f"max-drop must be 0 to 100 points, not {self.max_drop}")
+        asked = set(self.formats)
+        if asked & {"tflite-int8", DETECTORS_OWN, "edgetpu", ALL} and self.method not in (AUTO, *TFLITE_METHODS):
+            raise ExportUsage(f"int8 TFLite knows no method '{self.method}'; it has {', '.join(TFLITE_METHODS)}")
+        if asked & {"onnx-int8", ALL} and self.method not in (AUTO, *ONNX_METHODS):
+            raise ExportUsage(f"ONNX int8 knows no method '{self.method}'; it has {', '.join(ONNX_METHODS)}")
+
+    @property
+    def tflite_method(self) -> str:
+        """How ranges are chosen for TFLite: ``mse`` lost least on our own networks of both tasks."""
+        return "mse" if self.method == AUTO else self.method
+
+    @property
+    def onnx_method(self) -> str:
+        """How ranges are chosen for ONNX."""
+        return "min-max" if self.method == AUTO else self.method
+
+    def wanted(self, task: str) -> dict[str, Form]:
+        """Return the forms to make for a task, in the order of `FORMS`; what one is made from is among them."""
+        if task != "detect" and DETECTORS_OWN in self.formats:
+            raise ExportUsage(f"{DETECTORS_OWN} is for detectors; this is a classifier")
+        needed = {REFERENCE, *self.formats}
+        if ALL in needed:
+            needed |= {name for name in FORMS if task == "detect" or name != DETECTORS_OWN}
+        if "edgetpu" in needed:
+            needed.add("tflite-int8")
+        return {name: form for name, form in FORMS.items() if name in needed}

@@ -1,0 +1,107 @@
+"""Write a bundle: golden vectors, manifest and hashes, beside its place, which it takes when all is on the disk."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..models.bundle import GOLDEN, MANIFEST, Bundle
+from ..runtime.engine import load
+from .errors import ExportUsage
+
+GOLDEN_INPUTS = 8
+
+
+def golden(bundle: Bundle, inputs: np.ndarray) -> bytes:
+    """Run inputs through every TFLite form and keep the raw outputs; those of int8 must match to the bit anywhere."""
+    arrays = {"inputs": inputs}
+    for name, variant in bundle.variants.items():
+        if variant.runtime != "tflite":  # what ONNX Runtime gives depends on the processor's instructions
+            continue
+        engine = load(bundle, name)
+        results = [engine(one[None]) for one in inputs]
+        for output in results[0]:
+            arrays[f"{name}.{output}"] = np.stack([result[output].values for result in results])
+    stream = io.BytesIO()
+    np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+    return stream.getvalue()
+
+
+def spread(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
+    """Pick `count` images evenly from all; the first ones again where there are fewer."""
+    return images[np.linspace(0, len(images) - 1, count).astype(int)]
+
+
+def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+    """Write the files and a manifest with their hashes, all forced to the disk."""
+    import tomli_w
+
+    contents = dict(files)
+    contents.setdefault(GOLDEN, b"")
+    manifest["files"] = {file: hashlib.sha256(content).hexdigest() for file, content in sorted(contents.items())}
+    contents[MANIFEST] = tomli_w.dumps(without_none(manifest)).encode()
+    for file, content in contents.items():
+        with (folder / file).open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    _sync(folder)
+
+
+def check_target(target: Path) -> None:
+    """See that a bundle may be put at a place: nothing is there, or a bundle.
+
+    Raises:
+        ExportUsage: something else is.
+    """
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise ExportUsage(f"{target} exists and is no bundle: name another --out")
+
+
+@contextmanager
+def beside(target: Path) -> Iterator[Path]:
+    """Give a folder beside a bundle's place to write into; it is removed at the end unless it was renamed."""
+    folder = target.with_name(f".{target.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as problem:
+        raise ExportUsage(f"{folder.parent} cannot be written to: {problem.strerror}") from None
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def replace(folder: Path, target: Path) -> None:
+    """Put the new bundle in the old one's place; the old one is gone only when the new one is there."""
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if target.exists():
+        os.rename(target, old)
+    os.rename(folder, target)
+    _sync(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def without_none(values: Any) -> Any:
+    """Drop what is not defined: TOML has no null."""
+    if isinstance(values, dict):
+        return {key: without_none(value) for key, value in values.items() if value is not None}
+    return values
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,131 @@
+"""Run a model of unknown origin for the first time where it can do no harm: in a process of its own.
+
+A malformed file can crash an interpreter or keep it busy for ever. The process comes from a server that has loaded
+nothing but the engine; it has no more memory than `MEMORY`, and is killed when it takes too long.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from ..models.bundle import BundleError
+
+SECONDS = 10.0
+MEMORY = 2**32
+"""Bytes of address space that the process may take beyond what the engine itself has mapped."""
+MODULES = {"tflite": ["ai_edge_litert.interpreter"], "onnx": ["onnxruntime"]}
+
+
+def prove_loadable(content: bytes, runtime: str, where: str, seconds: float = SECONDS) -> None:
+    """Load a file into its engine and run it once, in a process of its own.
+
+    Args:
+        content: the file; runtime: ``tflite`` or ``onnx``; where: what it is called in messages.
+        seconds: after so many the process is killed.
+
+    Raises:
+        BundleError: the engine refuses the file, crashes on it, or takes too long.
+    """
+    with Loader(runtime) as loader:
+        problem = loader.try_load(content, seconds)
+    if problem:
+        raise BundleError(f"{where} is not safe to load: {problem}")
+
+
+class Loader:
+    """A process that loads files, one after the other, until one of them ends it; then the next gets a new process."""
+
+    def __init__(self, runtime: str) -> None:
+        self._context: Any = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["numpy", __name__, *MODULES[runtime]])
+        self._runtime = runtime
+        self._process: Any = None
+        self._pipe: Any = None
+
+    def __enter__(self) -> Loader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._process.close()
+            self._pipe.close()
+            self._process = None
+
+    def try_load(self, content: bytes, seconds: float = SECONDS) -> str:
+        """Load a file and run it once; return what went wrong, or "" where nothing did."""
+        if self._process is None:
+            self._pipe, theirs = self._context.Pipe()
+            self._process = self._context.Process(target=_serve, args=(self._runtime, theirs), daemon=True)
+            self._process.start()
+            theirs.close()
+        try:
+            self._pipe.send_bytes(content)
+            if self._pipe.poll(seconds):
+                return str(self._pipe.recv())
+            problem = f"the engine was still at it after {seconds:g} s"
+        except (EOFError, OSError):
+            self._process.join(seconds)
+            problem = f"the engine crashed on it (exit code {self._process.exitcode})"
+        self.close()
+        return problem
+
+
+def _serve(runtime: str, pipe: Connection) -> None:
+    """Load and run what comes through the pipe, and answer what came of it. Runs in the child."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    most = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    run = {"tflite": _run_tflite, "onnx": _run_onnx}[runtime]
+    while True:
+        try:
+            content = pipe.recv_bytes()
+        except EOFError:
+            return
+        try:
+            run(content)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the parent must hear of it
+            pipe.send(str(problem).strip().split("\n")[0] or repr(problem))
+        else:
+            pipe.send("")
+
+
+def _run_tflite(content: bytes) -> None:
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    for entry in interpreter.get_input_details():
+        interpreter.set_tensor(entry["index"], np.zeros(entry["shape"], entry["dtype"]))
+    interpreter.invoke()
+    for found in interpreter.get_output_details():
+        interpreter.get_tensor(found["index"])
+
+
+def _run_onnx(content: bytes) -> None:
+    import numpy as np
+
+    from .engine_onnx import INPUTS, session
+
+    network = session(content, "it")
+    feeds = {}
+    for entry in network.get_inputs():
+        if entry.type not in INPUTS or not all(isinstance(size, int) for size in entry.shape):
+            raise ValueError(f"input {entry.name} is {entry.type} {entry.shape}, not uint8 or float32 of a fixed size")
+        feeds[entry.name] = np.zeros(entry.shape, INPUTS[entry.type])
+    network.run(None, feeds)

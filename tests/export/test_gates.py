@@ -1,0 +1,198 @@
+"""Gates: each fails on what it is there for, and says what it found."""
+
+import shutil
+
+import numpy as np
+import pytest
+from galaxy_edge.export.calibration import calibration_pictures
+from galaxy_edge.export.convert import float_tensors, input_is_raw
+from galaxy_edge.export.errors import ExportError
+from galaxy_edge.export.gates import accuracy_kept, contract, is_int8, parity
+from galaxy_edge.export.measure import found_alike, named_alike
+from galaxy_edge.export.quantise import quantise
+from galaxy_edge.export.ranges import measure_ranges
+from galaxy_edge.export.tflite_file import read_tflite
+from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.metrics import DetectionTruth
+
+
+@pytest.fixture(scope="module")
+def fp32(tiny_models):
+    return Bundle.load(tiny_models / "galaxy-detector").read("fp32.tflite")
+
+
+def test_int8_is_int8_and_float_is_not(tiny_models, fp32):
+    for name in ("galaxy-detector", "galaxy-classifier"):
+        bundle = Bundle.load(tiny_models / name)
+        assert float_tensors(bundle.read("int8.tflite")) == [] and input_is_raw(bundle.read("int8.tflite"))
+        assert is_int8("int8", bundle.read("int8.tflite")).passed
+    gate = is_int8("int8", fp32)
+    assert not gate.passed and "float tensors: serving_default_image:0" in gate.measured and "CONV_2D" in gate.measured
+
+
+def test_int8_with_float_inside_is_named(fp32, tiny_runs):
+    # The classic lie: weights of 8 bits, while everything is computed in float.
+    from ai_edge_quantizer import quantizer, recipe
+
+    made = quantizer.Quantizer(bytearray(fp32), recipe.weight_only_wi8_afp32()).quantize(enable_progress_report=False)
+    gate = is_int8("int8", bytes(made.quantized_model))
+    assert not gate.passed and "float operators: " in gate.measured and "CONV_2D -> " in gate.measured
+
+
+def test_sixteen_bits_pass_only_where_they_were_asked_for(tiny_models, tiny_runs):
+    pictures = np.load(tiny_runs / "classifier" / "calibration.npz")["images"]
+    fp32 = Bundle.load(tiny_models / "galaxy-classifier").read("fp32.tflite")
+    graph = read_tflite(fp32).graph
+    layers = [graph.tensors[op.outputs[0]].name for op in graph.ops if op.name == "FULLY_CONNECTED"]
+    wide = quantise(fp32, measure_ranges(fp32, pictures), wide=layers)
+    assert not is_int8("int8", wide).passed and "16-bit tensors" in is_int8("int8", wide).measured
+    assert is_int8("int8", wide, wide=True).passed
+
+
+def test_an_input_that_needs_arithmetic_is_no_raw_input(fp32, tiny_runs):
+    pictures = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
+    ranges = measure_ranges(fp32, pictures) | {"serving_default_image:0": (0.0, 200.0)}
+    gate = is_int8("int8", quantise(fp32, ranges))
+    assert not gate.passed and "raw levels" in gate.measured
+
+
+def told(right, of=100, other=0):
+    """Metrics of two classes with `of` pictures each, `right` of the first named right, all but `other` of the second."""
+    confusion = [[right, of - right], [other, of - other]]
+    return {"accuracy": (right + of - other) / (2 * of), "recall": {"a": right / of, "b": 1 - other / of},
+            "confusion": confusion}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "drop", "passed", "why"),
+    [
+        (told(90), told(88), 1.0, True, "one point of accuracy"),
+        (told(90), told(87, other=1), 1.0, False, "two points of accuracy"),
+        (told(90), told(87, other=1), 2.0, True, "two points where two were allowed"),
+        (told(86, other=4), told(82, other=0), 1.0, False, "accuracy is kept, a class's recall fell by 4 points"),
+        (told(86, other=4), told(83, other=1), 1.0, True, "a class's recall fell by 3 points"),
+        (told(18, 20, 1), told(17, 20, 0), 1.0, True, "one picture of twenty is five points, and may be chance"),
+        (told(18, 20, 2), told(16, 20, 0), 1.0, False, "two pictures are not"),
+        (told(80), told(90), 0.0, True, "better"),
+    ],
+)
+def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passed, why):
+    assert accuracy_kept("classify", "int8", before, after, drop).passed == passed, why
+
+
+def test_map_that_fell_closes_the_gate():
+    rows = [(0.90, 0.895, True), (0.90, 0.89, True), (0.90, 0.885, False)]
+    for before, after, passed in rows:
+        assert accuracy_kept("detect", "int8", {"map50": before}, {"map50": after}, 1.0).passed == passed
+    assert not accuracy_kept("detect", "int8", {"map50": None}, {"map50": None}, 1.0).passed
+
+
+def test_agreement_of_names():
+    before = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]])
+    after = np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
+    alike = named_alike(before, after)
+    assert alike["agreement"] == 0.75 and alike["max_difference"] == pytest.approx(0.2)
+    assert not parity("classify", "int8", alike).passed and parity("classify", "int8", alike | {"agreement": 0.96}).passed
+
+
+def test_agreement_of_boxes():
+    # Two of the three that are reported are found again, one of them under the threshold; each box is used once.
+    frame = DetectionTruth()
+    first = (frame, np.array([[0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60], [0, 0, 9, 9]], float),
+             np.array([0.9, 0.8, 0.7, 0.1]))
+    second = (frame, np.array([[1, 0, 11, 10], [20, 20, 30, 30]], float), np.array([0.85, 0.2]))
+    alike = found_alike([first], [second], 0.5)
+    assert alike["boxes"] == 3 and alike["matched"] == pytest.approx(2 / 3)
+    assert alike["max_difference"] == pytest.approx(0.6) and alike["score_correlation"] == pytest.approx(1.0)
+    assert not parity("detect", "int8", alike).passed
+    assert parity("detect", "int8", found_alike([], [], 0.5)).passed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ('tensor = "', 'tensor = "Other', "no output tensor 'Other"),
+        ('dtype = "float32"', 'dtype = "int8"', "is not int8"),
+        ("width = 64", "width = 65", "not one input"),
+    ],
+)
+def test_a_manifest_that_says_other_than_the_file_breaks_the_contract(tiny_models, tmp_path, old, new, reason):
+    copy = shutil.copytree(tiny_models / "galaxy-detector", tmp_path / "bundle")
+    assert contract(Bundle.load(copy)).passed
+    text = (copy / "bundle.toml").read_text()
+    (copy / "bundle.toml").write_text(text.replace(old, new, 1))
+    gate = contract(Bundle.load(copy))
+    assert not gate.passed and reason in gate.measured
+
+
+def test_outputs_are_told_apart_by_name_not_by_shape(tiny_models, tmp_path):
+    # Boxes and scores swapped in the manifest: shapes no longer fit, and nothing is put right in silence.
+    copy = shutil.copytree(tiny_models / "galaxy-detector", tmp_path / "bundle")
+    text = (copy / "bundle.toml").read_text()
+    first, second = (spec.tensor for spec in Bundle.load(copy).variant("int8").outputs)
+    swapped = text.replace(f'"{first}"', '"X"').replace(f'"{second}"', f'"{first}"').replace('"X"', f'"{second}"')
+    (copy / "bundle.toml").write_text(swapped)
+    assert not contract(Bundle.load(copy)).passed
+
+
+MODEL = {"input": {"width": 16, "height": 16}, "preprocess": {"kind": "crop", "margin": 0.25}}
+
+
+def test_calibration_pictures_of_a_folder_are_drawn_evenly(tmp_path):
+    from conftest import encode
+
+    for name, level, count in (("a", 50, 6), ("b", 200, 2)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            (tmp_path / name / f"{number}.png").write_bytes(encode(np.full((32, 32, 3), level + number, np.uint8)))
+    first = calibration_pictures(tmp_path, MODEL, "classify", 4, seed=1)
+    assert first.shape == (4, 16, 16, 3) and sorted(int(picture.max()) // 100 for picture in first) == [0, 0, 2, 2]
+    np.testing.assert_array_equal(first, calibration_pictures(tmp_path, MODEL, "classify", 4, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"images": np.zeros((5, 16, 16, 3), np.uint8)}, "only black ones"),
+        ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, "no pictures"),
+        ({"images": np.ones((5, 8, 8, 3), np.uint8)}, r"not uint8 \(n, 16, 16, 3\)"),
+        ({"images": np.ones((5, 16, 16, 3), np.float32)}, "are float32"),
+        ({"pictures": np.ones(3)}, "has no array 'images'; it has pictures"),
+    ],
+)
+def test_calibration_pictures_that_are_none(tmp_path, arrays, reason):
+    np.savez_compressed(tmp_path / "calibration.npz", **arrays)
+    with pytest.raises(ExportError, match=reason):
+        calibration_pictures(tmp_path / "calibration.npz", MODEL, "classify", None, 1)
+
+
+def test_calibration_files_that_cannot_be_read(tmp_path):
+    import zipfile
+
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ExportError, match="no pictures"):
+        calibration_pictures(tmp_path / "empty", MODEL, "classify", None, 1)
+    (tmp_path / "x.npz").write_bytes(b"not a zip")
+    with pytest.raises(ExportError, match="cannot be read"):
+        calibration_pictures(tmp_path / "x.npz", MODEL, "classify", None, 1)
+    with pytest.raises(ExportError, match="cannot be read"):
+        calibration_pictures(tmp_path / "nothing.npz", MODEL, "classify", None, 1)
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as packed, packed.open("images.npy", "w") as file:
+        for _ in range(5):
+            file.write(bytes(2**20))
+    content = bytearray((tmp_path / "bomb.npz").read_bytes())
+    place = content.rindex(b"PK\x01\x02")  # the directory says what a bomb of 5 GB would: nothing is unpacked to see
+    content[place + 24 : place + 28] = (0xFFFFFFFE).to_bytes(4, "little")
+    (tmp_path / "bomb.npz").write_bytes(content)
+    with pytest.raises(ExportError, match=r"cannot be read|would unpack|has no array"):
+        calibration_pictures(tmp_path / "bomb.npz", MODEL, "classify", None, 1)
+
+
+def test_methods_choose_other_ranges(fp32, tiny_runs):
+    pictures = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
+    ranges = {method: measure_ranges(fp32, pictures, method) for method in ("min-max", "percentile", "mse")}
+    for found in ranges.values():
+        assert found["serving_default_image:0"] == (0.0, 255.0)
+        assert all(low <= 0.0 <= high for low, high in found.values())
+        for name, (low, high) in found.items():
+            assert ranges["min-max"][name][0] <= low and high <= ranges["min-max"][name][1]

@@ -1,0 +1,71 @@
+"""The report stands alone; `bundle info|diff|forms` say what a person wants to know."""
+
+import json
+import re
+
+import pytest
+from conftest import galaxy_edge as command_line
+from galaxy_edge.export.bundle import export
+from galaxy_edge.export.errors import ExportError
+from galaxy_edge.export.layers import layer_errors
+from galaxy_edge.export.report import markdown, page, write_report
+from galaxy_edge.export.settings import Settings
+from galaxy_edge.models.bundle import Bundle
+
+
+@pytest.fixture(scope="module")
+def result(tiny_runs, tmp_path_factory):
+    settings = Settings(("all",), debug_layers=True)
+    return export(tiny_runs / "classifier", tmp_path_factory.mktemp("out") / "bundle", lambda _: None, settings)
+
+
+def test_the_page_stands_alone(result):
+    text = page(result)
+    assert not re.search(r"(src|href)=\"(?!data:)", text) and "<script" not in text
+    assert text.count("data:image/png;base64,") == 8
+    for heading in ("Gates", "Forms", "Confusion matrix of int8", "Layers that lose most", "Edge TPU", "Examples"):
+        assert heading in text
+    assert "Every gate passed." in text
+
+
+def test_markdown_says_the_same(result):
+    text = markdown(result)
+    for row in ("| onnx_int8 |", "| accuracy: int8 |", "| ai-edge-quantizer |", "| smooth_round |"):
+        assert row in text
+    assert len({line.count("|") for line in text.split("## Forms")[1].split("##")[0].splitlines() if line}) == 1
+
+
+def test_a_report_that_cannot_be_written_is_told(result, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(ExportError, match="cannot be written"):
+        write_report(tmp_path / "file" / "report.html", result)
+
+
+def test_layers_are_ordered_by_their_error(result):
+    bundle = Bundle.load(result.bundle)
+    errors = layer_errors(bundle.read("fp32.tflite"), bundle.read("int8.tflite"), bundle.golden()["inputs"])
+    assert [error.relative for error in errors] == sorted((error.relative for error in errors), reverse=True)
+    assert {error.op for error in errors} >= {"FULLY_CONNECTED"} and 0 <= errors[0].relative < 0.1
+    assert layer_errors(bundle.read("fp32.tflite"), bundle.read("fp32.tflite"), bundle.golden()["inputs"])[0].relative == 0
+    assert [layer["layer"] for layer in result.manifest["export"]["layers"]] == [error.layer for error in errors]
+
+
+def test_info_and_diff(result, tiny_models):
+    told = json.loads(command_line("bundle", "info", "--json", result.bundle).stdout)
+    assert told["gates"].endswith("all passed") and "accuracy 1.0000" in told["form onnx_int8"]
+    assert told["signature"] == "none" and told["licence"] == "Apache-2.0"
+    rows = json.loads(command_line("bundle", "diff", "--json", result.bundle, tiny_models / "galaxy-classifier").stdout)
+    by_name = {row["what"]: row for row in rows}
+    assert by_name["int8 bytes"]["change"] == "+0" and by_name["onnx_int8 bytes"]["second"] == "-"
+    assert by_name["int8 accuracy"]["change"] == "+0.0000"
+
+
+def test_forms_are_compared(result, tmp_path):
+    for name in ("forms.md", "forms.json"):
+        assert command_line("bundle", "forms", "--rounds", 2, "--out", tmp_path / name, result.bundle).returncode == 0
+    rows = json.loads((tmp_path / "forms.json").read_text())["results"]
+    assert [row["variant"] for row in rows] == ["fp32", "int8", "onnx_fp32", "onnx_int8"]
+    assert all(row["min_ms"] > 0 and row["threads"] == 1 and row["accuracy"] == 1.0 for row in rows)
+    assert rows[0]["accuracy_drop"] is None and rows[3]["accuracy_drop"] == 0.0 and rows[3]["agreement"] == 1.0
+    text = (tmp_path / "forms.md").read_text()
+    assert "| onnx_int8 | onnxruntime |" in text and "say nothing about another's" in text
