@@ -68,12 +68,13 @@ def decode_boxes(deltas: np.ndarray, anchors: np.ndarray) -> np.ndarray:
 
 def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Compute the intersection over union of every pair: (N, 4) and (M, 4) boxes -> (N, M) in 0..1."""
-    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
-    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    overlap = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
-    area_first = np.prod(np.clip(first[:, 2:] - first[:, :2], 0, None), axis=1)
-    area_second = np.prod(np.clip(second[:, 2:] - second[:, :2], 0, None), axis=1)
-    union = area_first[:, None] + area_second[None, :] - overlap
+    left, top, right, bottom = first.T[:, :, None]
+    wide = np.maximum(np.minimum(right, second[:, 2]) - np.maximum(left, second[:, 0]), 0)
+    high = np.maximum(np.minimum(bottom, second[:, 3]) - np.maximum(top, second[:, 1]), 0)
+    overlap = wide * high
+    area_first = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
+    area_second = np.maximum(second[:, 2] - second[:, 0], 0) * np.maximum(second[:, 3] - second[:, 1], 0)
+    union = area_first + area_second - overlap
     return np.where(union > 0, overlap / np.maximum(union, 1e-12), 0.0)
 
 
@@ -91,6 +92,7 @@ def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, iou: float, l
     """
     order = np.argsort(-scores, kind="stable")
     overlaps = iou_matrix(boxes[order], boxes[order]) > iou
+    crowded = (overlaps.sum(axis=1) > 1).tolist()  # a box overlaps itself
     alive = np.ones(len(order), bool)
     kept = []
     for rank in range(len(order)):
@@ -98,7 +100,8 @@ def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, iou: float, l
             kept.append(order[rank])
             if len(kept) == limit:
                 break
-            alive[rank + 1 :] &= ~overlaps[rank, rank + 1 :]
+            if crowded[rank]:
+                alive[rank + 1 :] &= ~overlaps[rank, rank + 1 :]
     return np.asarray(kept, dtype=np.intp)
 
 

@@ -138,9 +138,11 @@ class Loop:
             if self._motion:
                 halved = halve(work.frame.pixels)
                 small = glance(halved if work.frame.width > SIDE else work.frame.pixels)
-                work.sky = self._motion.update(small, work.frame.width // small.shape[1])
                 gate = None if stacking or paused else self._gate
                 work.new = gate is None or gate.is_new(small, work.frame.time)
+                if work.new:  # where nothing is new, the sky has not moved either
+                    self._motion.update(small, work.frame.width // small.shape[1])
+                work.sky = self._motion.sky
         if stacking:
             with work.watch.stage("stack"):
                 work.frame, halved = self.stack.add(work.frame, small, work.sky), None

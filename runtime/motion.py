@@ -84,28 +84,27 @@ class SkyMotion:
     """Follows the sky over successive frames.
 
     Where two frames have nothing in common (a slew, clouds, a frame without stars), the sky counts as still.
+
+    Attributes:
+        sky: (3, 3) float64: where a place of the first frame's sky is now, in frame pixels, homogeneous.
     """
 
     def __init__(self) -> None:
         self._last: np.ndarray | None = None
-        self._sky = STILL
+        self.sky = STILL
 
     def update(self, small: np.ndarray, factor: float) -> np.ndarray:
-        """Take a frame's `glance`, `factor` times smaller than the frame.
-
-        Returns:
-            (3, 3) float64: where a place of the first frame's sky is now, in frame pixels, homogeneous.
-        """
+        """Take a frame's `glance`, `factor` times smaller than the frame; return `sky`."""
         if max(small.shape) > MOTION_SIDE:
             small, factor = halve(small), 2 * factor
         now, before = stars_only(small), self._last
         self._last = now
         if before is None or before.shape != now.shape:
-            return self._sky
+            return self.sky
         shift = drift(before, now)
         if shift is not None:
             matrix = similarity(before, now, shift)
             if matrix is None:
                 matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-            self._sky = in_frame(matrix, factor) @ self._sky
-        return self._sky
+            self.sky = in_frame(matrix, factor) @ self.sky
+        return self.sky

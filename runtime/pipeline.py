@@ -29,7 +29,7 @@ from .trace import TraceFile
 from .track import Tracker
 
 IDLE_SECONDS = 0.1
-PARTING_SECONDS = 1.0
+PARTING_SECONDS = 0.5
 HANG_SECONDS = 10.0
 """An inference that has not come back after this long never will: a detector on a slow board takes half a second."""
 HANGS = 3
