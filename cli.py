@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
+from .cli_config import config as config_group
 from .cli_data import data
 from .cli_eval import evaluate
+from .cli_events import events
 from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, need, settle_engine
+from .cli_service import Service, service_options
+from .cli_settings import settings_for
 from .cli_study import explain, study
 from .errors import UserError
 
@@ -29,11 +33,16 @@ if TYPE_CHECKING:
     "help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "GALAXY_EDGE",
 })
 @click.version_option(__version__, prog_name="galaxy-edge")
-def cli() -> None:
+@click.option("--config", type=FILE, help="File of settings; default: galaxy-edge.toml, where there is one.")
+@click.pass_context
+def cli(context: click.Context, config: Path | None) -> None:
     """Find and name galaxies on small computers at telescopes.
 
-    Every option can also be set by an environment variable: GALAXY_EDGE_RUN_THREADS=2 is run --threads 2.
+    Every option can also be set in galaxy-edge.toml (galaxy-edge config init writes one) and by an environment
+    variable: GALAXY_EDGE_RUN_THREADS=2 is run --threads 2.
     """
+    if context.invoked_subcommand != "config":
+        context.default_map = settings_for(context, config)
 
 
 @cli.command()
@@ -48,11 +57,13 @@ def cli() -> None:
 @click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
 @click.option("--engine", type=ENGINES, help="Default: the device profile's.")
 @click.option("--profile", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+@service_options
 def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
-        as_json: bool, threads: int | None, engine: str | None, profile: str | None) -> None:
+        as_json: bool, threads: int | None, engine: str | None, profile: str | None, service: Service) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from rich.console import Console
 
+    from .devices.probe import probe
     from .runtime.classify import Classifier
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
@@ -63,10 +74,14 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.video import VideoFile
 
     console = Console(stderr=as_json)
+    machine = probe()
     engine, threads = settle_engine(engine, threads, profile)
 
+    def tell(line: str) -> None:
+        click.echo(f"galaxy-edge: {line}", err=True)
+
     def on_bad(problem: BadPicture) -> None:
-        click.echo(f"galaxy-edge: skipped {problem}", err=True)
+        tell(f"skipped {problem}")
 
     source = open_source(camera, on_bad)
     detector = Detector(_bundle(models, DETECTOR), engine=engine, threads=threads, min_score=min_score)
@@ -78,10 +93,12 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         window = Window(classifier.classes)
     about = {
         "started": utc_now(), "source": source.name, "version": __version__, "engine": engine,
+        "device": machine.model or machine.machine,
         "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
     }
     video = isinstance(source, VideoFile) or camera == "demo"
-    output = Output(out, about, classifier.classes, video)
+    output = Output(out, about, classifier.classes, video, abstain=classifier.abstain, quota=service.quota,
+                    floor=service.keep_free, fits=service.fits, alert=tell)
     stop = _stop_on_signal()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
@@ -186,6 +203,8 @@ cli.add_command(study)
 cli.add_command(explain)
 cli.add_command(data)
 cli.add_command(evaluate)
+cli.add_command(events)
+cli.add_command(config_group)
 
 
 @cli.command()

@@ -13,8 +13,8 @@ from .classify import Classifier
 from .detect import Detector
 from .errors import RunFailure
 from .frame import Detections, Frame
-from .output import Output
 from .report import frame_record
+from .sink import Sink
 from .sources import Source
 from .timing import StageClock, peak_memory_mib
 from .track import Track, Tracker
@@ -53,7 +53,7 @@ def run(
     source: Source,
     detector: Detector,
     classifier: Classifier,
-    output: Output,
+    output: Sink,
     watch: Watcher,
     stop: Callable[[], bool],
     max_frames: int | None = None,

@@ -1,0 +1,24 @@
+"""Killed at random moments under load: a smaller count of what `galaxy_edge.benchmarks.faults` measures."""
+
+import json
+from pathlib import Path
+
+from galaxy_edge.benchmarks.faults import kill_often
+from galaxy_edge.runtime.output import Output
+
+KEPT = Path(__file__).parents[2] / "benchmarks" / "reference" / "faults-store.json"
+
+
+def test_a_killed_run_loses_no_committed_event_and_leaves_no_half_written_crop(tmp_path):
+    told = kill_often(tmp_path, kills=6, seed=2)
+    assert told["seen"] > 50 and told["crops"] > 50, "there was no load"
+    assert (told["lost"], told["crops_damaged"], told["integrity_failed"], told["set_aside"]) == (0, 0, 0, 0)
+    about = dict.fromkeys(("started", "source", "version", "engine", "device", "detector", "classifier"), "x")
+    Output(tmp_path, about, ("smooth",), video=False, floor=0).close(0, 0)
+    assert not list(tmp_path.glob("crops/*/.*")), "the next start clears what was not finished"
+
+
+def test_the_figures_that_are_kept():
+    told = json.loads(KEPT.read_text())
+    assert told["kills"] >= 200 and told["seen"] > 1000
+    assert (told["lost"], told["crops_damaged"], told["integrity_failed"], told["set_aside"]) == (0, 0, 0, 0)
