@@ -65,10 +65,12 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
 
     from .devices.probe import probe
     from .runtime.classify import Classifier
+    from .runtime.controls import Controls
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
+    from .runtime.pulse import Pulse
     from .runtime.screen import Screen, print_summary
     from .runtime.sources import open_source
     from .runtime.video import VideoFile
@@ -99,6 +101,9 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     video = isinstance(source, VideoFile) or camera == "demo"
     output = Output(out, about, classifier.classes, video, abstain=classifier.abstain, quota=service.quota,
                     floor=service.keep_free, fits=service.fits, alert=tell)
+    controls = Controls(detector, output.keeper)
+    pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
+    sink = service.open(source.name, output, pulse, controls, tell, tell)
     stop = _stop_on_signal()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
@@ -107,11 +112,13 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
                 sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
                 sys.stdout.flush()
             screen.update(frame, named, record, summary)
+            pulse.summary = summary
             if window:
                 window.show(frame, named)
 
         summary = run_loop(
-            source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames
+            source, detector, classifier, sink, watch,
+            lambda: controls.hold(lambda: stop() or bool(window and window.closed)), max_frames,
         )
     if summary.stopped:
         console.print("ended on request; everything is written")

@@ -5,10 +5,19 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import SIZE, need
+from .cli_options import FILE, SIZE, need
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .runtime.controls import Controls
+    from .runtime.output import Output
+    from .runtime.pulse import Pulse
+    from .runtime.sink import Sink
 
 
 @dataclass(frozen=True)
@@ -19,24 +28,54 @@ class Service:
         quota: most bytes of evidence, 0 for no limit.
         keep_free: bytes of the disk to leave free.
         fits: whether crops are written as FITS too.
+        serve: address of the live view, or None.
+        token_file: holds its token, or None.
+        stale_after: seconds without a frame after which the run is not healthy.
     """
 
     quota: int
     keep_free: int
     fits: bool
+    serve: str | None
+    token_file: Path | None
+    stale_after: float
+
+    def open(
+        self, source: str, output: Output, pulse: Pulse, controls: Controls, say: Callable[[str], None],
+        alert: Callable[[str], None],
+    ) -> Sink:  # fmt: skip
+        """Open what was asked for: the output folder and those beside it. Where one cannot be had, all are closed."""
+        from .runtime.sink import Sinks
+
+        sinks: list[Sink] = [output, pulse]
+        try:
+            if self.serve:
+                from .runtime.serve.live import Live
+
+                sinks.append(Live(self.serve, self.token_file, source, output, pulse, controls, say, alert))
+        except UserError:
+            Sinks(sinks).close(0, 0)
+            raise
+        return Sinks(sinks)
 
 
 def service_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the service's options to a command, which gets them as one argument `service`."""
 
     @functools.wraps(command)
-    def gathered(**given: object) -> None:
-        service = Service(**{field.name: given.pop(field.name) for field in fields(Service)})  # type: ignore[arg-type]
-        if service.fits:
-            need("astropy", "fits")
+    def gathered(**given: Any) -> None:
+        service = Service(**{field.name: given.pop(field.name) for field in fields(Service)})
+        for wanted, module, extra in ((service.fits, "astropy", "fits"), (service.serve, "fastapi", "serve")):
+            if wanted:
+                need(module, extra)
         command(**given, service=service)
 
     for option in (
+        click.option("--stale-after", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True,
+                     help="Seconds without a frame after which the run counts as stalled."),
+        click.option("--token-file", type=FILE, help="Token of the live view; default: OUT/token, off loopback."),
+        click.option("--serve", metavar="[HOST:]PORT",
+                     help="Show the run in a browser; without HOST, on this machine only."),
         click.option("--fits", is_flag=True, help="Write crops as FITS too."),
         click.option("--keep-free", type=SIZE, default="256M", show_default=True,
                      help="Bytes of the disk to leave free."),

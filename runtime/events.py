@@ -7,7 +7,8 @@ import io
 import json
 import re
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def find(folder: Path, query: Query) -> list[dict[str, Any]]:
     """
     condition, values = query.where()
     last = f"LIMIT {int(query.limit)}" if query.limit is not None else ""
-    with closing(_open(folder)) as base:
+    with _opened(folder) as base:
         rows = base.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
         return [_record(folder, row) for row in reversed(rows.fetchall())]
 
@@ -82,7 +83,7 @@ def one(folder: Path, event: str) -> dict[str, Any]:
     """
     if ID.fullmatch(event):
         uid, number = event.split("-")
-        with closing(_open(folder)) as base:
+        with _opened(folder) as base:
             row = base.execute("SELECT * FROM told WHERE uid = ? AND number = ?", (uid, int(number))).fetchone()
         if row:
             return _record(folder, row)
@@ -112,7 +113,7 @@ def prune(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = 
         Counts: events, crops, bytes.
     """
     condition, values = query.where()
-    with closing(_open(folder, write=True)) as base:
+    with _opened(folder, write=True) as base:
         rows = base.execute(
             f"SELECT run, number, crop FROM told WHERE ({condition}) AND state = 'ended'", values
         ).fetchall()
@@ -132,25 +133,24 @@ def prune(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = 
     return counts
 
 
-def _open(folder: Path, write: bool = False) -> sqlite3.Connection:
+@contextmanager
+def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
+    """Open the event file of a folder; one of an older version is brought up to date first."""
     path = folder / "events.sqlite"
     if not path.is_file():
         raise UsageError(f"'{folder}' has no events.sqlite: name the output folder of a run")
+    address = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
     try:
-        base = sqlite3.connect(f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}", uri=True, timeout=10)
-        base.row_factory = sqlite3.Row
-        base.isolation_level = None
-        version = base.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            base.close()
-            raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version})")
-        if version < SCHEMA_VERSION:
-            base.close()
-            open_base(path)[0].close()
-            return _open(folder, write)
+        with closing(sqlite3.connect(address, uri=True, timeout=10, isolation_level=None)) as base:
+            base.row_factory = sqlite3.Row
+            version = base.execute("PRAGMA user_version").fetchone()[0]
+            if version > SCHEMA_VERSION:
+                raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version})")
+            if version < SCHEMA_VERSION:
+                open_base(path)[0].close()
+            yield base
     except sqlite3.Error as problem:
         raise UsageError(f"{path} cannot be read: {problem}") from None
-    return base
 
 
 def _record(folder: Path, row: sqlite3.Row) -> dict[str, Any]:

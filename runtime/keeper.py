@@ -19,7 +19,8 @@ from .frame import Frame
 from .framelog import FrameLog
 from .store import EventStore
 
-BATCH_SECONDS = 1.0
+BATCH_SECONDS, BATCH_EVENTS = 1.0, 64
+"""A batch is written after so long, or once so many events wait."""
 MOST_LINES, MOST_EVENTS, MOST_PICTURES = 20_000, 10_000, 256
 """What may wait while the disk takes nothing; beyond it lines, rows and pictures are given up, and counted."""
 NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
@@ -57,6 +58,7 @@ class Keeper:
         self._events: dict[int, Event] = {}
         self._pictures: list[tuple[str, bytes | np.ndarray]] = []
         self._views: dict[int, int] = {}  # of each object that goes on: the frame of the view on the disk
+        self._gone: list[str] = []  # crops that went, and that rows may still name
         self._since = 0.0
         self.wanted: str | None = None
         self.stopped = ""
@@ -124,7 +126,7 @@ class Keeper:
             self._alert(f"{len(self._events)} events could not be written: {problem or self.stopped}")
         if self.crops_lost or self.lines_lost or self.events_lost:
             self._alert(
-                f"while the disk took nothing, {self.crops_lost} pictures, {self.lines_lost} lines of the log and "
+                f"more than the disk could take: {self.crops_lost} pictures, {self.lines_lost} lines of the log and "
                 f"{self.events_lost} events were given up"
             )
 
@@ -137,11 +139,14 @@ class Keeper:
             event = replace(event, cutout=NO_PICTURE)
             self.crops_lost += 1
         self._events[event.number] = event
+        if len(self._events) >= BATCH_EVENTS and not self.stopped:
+            self._wake.set()
 
     def _work(self) -> None:
         try:
             while not self._ending:
                 self._wake.wait(BATCH_SECONDS)
+                self._wake.clear()
                 self._batch()
             self._batch()
         finally:
@@ -153,20 +158,21 @@ class Keeper:
             events, self._events = self._events, {}
             lines, self._lines = self._lines, []
             pictures, self._pictures = self._pictures, []
-        problem, gone = "", []
+        problem = ""
         try:
-            gone = self._evidence.retire()
+            self._gone += self._evidence.retire()
             if not self._evidence.room():
                 problem = "the disk is below its floor of free space"
         except OSError as trouble:
             problem = _reason(trouble)
-        rows, trouble_with_files = self._pictures_of(events, problem)
+        rows, problem = self._pictures_of(events, problem)
         for name, content in pictures:
-            trouble_with_files = trouble_with_files or self._write(name, _png(content))
-        problem = problem or trouble_with_files
+            problem = problem or self._write(name, _png(content))
+            self.crops_lost += bool(problem)
         try:
-            if rows or gone:
-                self._store.save(rows, gone)
+            if rows or self._gone:
+                self._store.save(rows, self._gone)
+                self._gone = []
         except sqlite3.Error as trouble:
             problem = problem or _reason(trouble)
             self._put_back(events)
