@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +32,10 @@ class Service:
         serve: address of the live view, or None.
         token_file: holds its token, or None.
         stale_after: seconds without a frame after which the run is not healthy.
+        mqtt: URL of a broker, or None.
+        mqtt_prefix: of its topics; None for one with this computer's name.
+        mqtt_discovery: prefix of Home Assistant's discovery, "" for none.
+        mqtt_every: seconds between figures.
     """
 
     quota: int
@@ -39,6 +44,10 @@ class Service:
     serve: str | None
     token_file: Path | None
     stale_after: float
+    mqtt: str | None
+    mqtt_prefix: str | None
+    mqtt_discovery: str
+    mqtt_every: float
 
     def open(
         self, source: str, output: Output, pulse: Pulse, controls: Controls, say: Callable[[str], None],
@@ -53,6 +62,12 @@ class Service:
                 from .runtime.serve.live import Live
 
                 sinks.append(Live(self.serve, self.token_file, source, output, pulse, controls, say, alert))
+            if self.mqtt:
+                from .runtime.publish.mqtt import Publisher, broker_at
+
+                prefix = self.mqtt_prefix or f"galaxy-edge/{socket.gethostname()}"
+                broker = broker_at(self.mqtt, prefix, self.mqtt_discovery, self.mqtt_every)
+                sinks.append(Publisher(broker, output.info, output.folder, pulse, alert))
         except UserError:
             Sinks(sinks).close(0, 0)
             raise
@@ -65,12 +80,20 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def gathered(**given: Any) -> None:
         service = Service(**{field.name: given.pop(field.name) for field in fields(Service)})
-        for wanted, module, extra in ((service.fits, "astropy", "fits"), (service.serve, "fastapi", "serve")):
-            if wanted:
+        wanted = (service.fits, "astropy", "fits"), (service.serve, "fastapi", "serve"), (service.mqtt, "paho", "mqtt")
+        for asked, module, extra in wanted:
+            if asked:
                 need(module, extra)
         command(**given, service=service)
 
     for option in (
+        click.option("--mqtt-every", type=click.FloatRange(min=0.1), default=10.0, show_default=True,
+                     help="Seconds between figures."),
+        click.option("--mqtt-discovery", metavar="PREFIX", default="homeassistant", show_default=True,
+                     help="Prefix of Home Assistant's discovery; '' for none."),
+        click.option("--mqtt-prefix", metavar="PREFIX",
+                     help="Of the topics; default: galaxy-edge/ and this computer's name."),
+        click.option("--mqtt", metavar="URL", help="Publish events to a broker: mqtt[s]://[USER:PASSWORD@]HOST[:PORT]."),
         click.option("--stale-after", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True,
                      help="Seconds without a frame after which the run counts as stalled."),
         click.option("--token-file", type=FILE, help="Token of the live view; default: OUT/token, off loopback."),
