@@ -48,6 +48,7 @@ def _which(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--before", type=When(), metavar="WHEN",
                      help="First seen before: a date, a time, 36h or 30d ago."),
         click.option("--since", type=When(), metavar="WHEN", help="Last seen since then."),
+        click.option("--kind", help="object, or what it turned out to be, e.g. 'hot pixel'; default: all."),
         click.option("--class", "name", help="Class, or the beginning of its name, e.g. spiral."),
         click.option("--run", type=click.IntRange(min=1), help="Number of a run."),
         IN,
@@ -84,6 +85,7 @@ def list_events(folder: Path, limit: int, kind: str, **which: Any) -> None:
             column.no_wrap = True
         for one in records:
             name = f"{one['class']} {one['probability']:.2f}{' ?' if one['sure'] is False else ''}"
+            name = name if one["kind"] == "object" else one["kind"]
             table.add_row(one["id"], one["first_time"][:19].replace("T", " "), name, f"{one['score']:.2f}",
                           f"{one['frames']}{'' if one['state'] == 'ended' else ' +'}")
         Console().print(table)

@@ -49,13 +49,13 @@ def load(folder: Path, seed: int) -> None:
         when = (number, now.isoformat(timespec="milliseconds"))
         begun = Track(
             number + 1, when, when, "load", np.array([0, 0, SIDE, SIDE], np.float32), float(random.random()), number,
-            np.roll(pixels, number, axis=0), random.dirichlet(np.ones(len(CLASSES))),
+            np.roll(pixels, number, axis=0), random.dirichlet(np.ones(len(CLASSES))), state="confirmed", confirmed=True,
         )  # fmt: skip
         alive.append(begun)
         ended = [track for track in alive if number - track.first[0] >= LIFE]
         alive = [track for track in alive if number - track.first[0] < LIFE]
         for track in ended:
-            track.ended, track.last, track.frames = True, when, LIFE
+            track.state, track.last, track.frames = "ended", when, LIFE
             track.seen = track.seen * LIFE
         output.frame(Frame(pixels, now, "load", number), nothing(), {"frame": number, "detections": []})
         output.events([begun, *ended])

@@ -71,8 +71,12 @@ class Controls:
             self._keeper.want(f"saved/{now:%Y%m%dT%H%M%S}{now.microsecond // 1000:03d}Z.png")
         return self._keeper.wanted
 
-    def hold(self, stop: Callable[[], bool]) -> bool:
-        """Wait while the run is paused; return what `stop` says then. Called by the loop once a frame."""
+    def hold(self, stop: Callable[[], bool], meanwhile: Callable[[], None] = lambda: None) -> bool:
+        """Wait while the run is paused; return what `stop` says then. Called by the loop once a frame.
+
+        Args:
+            meanwhile: called again and again while it waits, e.g. to tell a watchdog that this is no fault.
+        """
         while not (wish := stop()) and not self._go.wait(IDLE_SECONDS):
-            pass
+            meanwhile()
         return wish

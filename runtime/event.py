@@ -9,7 +9,7 @@ import numpy as np
 
 from .track import Track
 
-TENTATIVE, CONFIRMED, ENDED = "tentative", "confirmed", "ended"
+OBJECT = "object"
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Event:
     Attributes:
         id: stable and unlike any other event's: the run's uid and the number, e.g. ``1f0c22aa-00012``.
         number: of its track within the run, from 1.
-        state: tentative, confirmed or ended.
-        kind: galaxy, or what else the tracker tells apart (a trail, a hot pixel).
+        state: confirmed or ended.
+        kind: object, or what it turned out to be: see `Track`.
         first_frame, last_frame, first_time, last_time, frames: its sightings; times are UTC, ISO 8601.
         source, best_frame, box, score: its best view; the box is x0, y0, x1, y1 in pixels of that frame.
         name, probability, probabilities: its class, over all its frames.
@@ -67,7 +67,12 @@ class Event:
     @property
     def ended(self) -> bool:
         """Whether it is over, so that nothing of it will change."""
-        return self.state == ENDED
+        return self.state == "ended"
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is still taken for one of the sky."""
+        return self.kind == OBJECT
 
     def record(self) -> dict[str, Any]:
         """Turn into plain values for JSON, without the picture."""
@@ -80,8 +85,12 @@ class Event:
         }
 
 
-def event_of(track: Track, run: RunInfo) -> Event:
-    """Copy a track's present state."""
+def events_of(tracks: list[Track], run: RunInfo) -> list[Event]:
+    """Copy the present state of those tracks that are or were events."""
+    return [_event(track, run) for track in tracks if track.confirmed]
+
+
+def _event(track: Track, run: RunInfo) -> Event:
     probabilities = track.probabilities
     best = int(np.argmax(probabilities))
     x0, y0, x1, y1 = (round(float(value), 2) for value in track.box)
@@ -89,8 +98,8 @@ def event_of(track: Track, run: RunInfo) -> Event:
     return Event(
         id=f"{run.uid}-{track.number:05d}",
         number=track.number,
-        state=getattr(track, "state", ENDED if track.ended else CONFIRMED),
-        kind=getattr(track, "kind", "galaxy"),
+        state=track.state,
+        kind=track.kind,
         first_frame=track.first[0],
         last_frame=track.last[0],
         first_time=track.first[1],

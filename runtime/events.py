@@ -38,6 +38,7 @@ class Query:
 
     Attributes:
         run: number of a run.
+        kind: ``object``, or what an object turned out to be.
         name: a class, or the beginning of its name (``spiral``).
         since, before: of the last and the first sighting, UTC as ISO 8601.
         min_score, min_probability: least values.
@@ -45,6 +46,7 @@ class Query:
     """
 
     run: int | None = None
+    kind: str | None = None
     name: str | None = None
     since: str | None = None
     before: str | None = None
@@ -55,7 +57,7 @@ class Query:
     def where(self) -> tuple[str, list[Any]]:
         """Turn into an SQL condition and its values."""
         terms = {
-            "run = ?": self.run, "instr(class, ?) = 1": self.name, "last_time >= ?": self.since,
+            "run = ?": self.run, "kind = ?": self.kind, "instr(class, ?) = 1": self.name, "last_time >= ?": self.since,
             "first_time < ?": self.before, "score >= ?": self.min_score, "probability >= ?": self.min_probability,
         }  # fmt: skip
         given = {term: value for term, value in terms.items() if value is not None}

@@ -28,7 +28,7 @@ import numpy as np
 
 from .draw import Sheet, annotate
 from .errors import UsageError
-from .event import TENTATIVE, RunInfo, event_of
+from .event import RunInfo, events_of
 from .evidence import FLOOR, QUOTA, Evidence
 from .frame import Detections, Frame
 from .framelog import FrameLog
@@ -109,9 +109,8 @@ class Output:
                 self._video.write(picture)
 
     def events(self, changed: list[Track]) -> None:
-        """Take tracks that began, changed or ended: their row, and their best view."""
-        events = [event_of(track, self.info) for track in changed]
-        self.keeper.events([event for event in events if event.state != TENTATIVE])
+        """Take those of the changed tracks that are events: their row, and their best view."""
+        self.keeper.events(events_of(changed, self.info))
 
     def close(self, frames: int, bad: int) -> None:
         """Write what waits, the sheet and the end of the video, and close."""

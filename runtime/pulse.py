@@ -94,9 +94,9 @@ class Pulse:
                 self._history.append(sample)
 
     def events(self, changed: list[Track]) -> None:
-        """Count objects that began."""
+        """Count objects that were confirmed."""
         with self._lock:
-            for track in changed:
+            for track in (track for track in changed if track.confirmed):
                 if track.number not in self._seen:
                     self._seen.add(track.number)
                     self.events_begun += 1

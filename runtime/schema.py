@@ -24,7 +24,7 @@ CREATE TABLE event (
     frames INTEGER NOT NULL, source TEXT NOT NULL, best_frame INTEGER NOT NULL,
     x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL, score REAL NOT NULL,
     class TEXT NOT NULL, probability REAL NOT NULL, probabilities TEXT NOT NULL, crop TEXT,
-    state TEXT NOT NULL DEFAULT 'ended', kind TEXT NOT NULL DEFAULT 'galaxy', sure INTEGER,
+    state TEXT NOT NULL DEFAULT 'ended', kind TEXT NOT NULL DEFAULT 'object', sure INTEGER,
     PRIMARY KEY (run, number)
 );
 CREATE INDEX event_class ON event(class);
@@ -44,7 +44,7 @@ ALTER TABLE run ADD COLUMN uid TEXT NOT NULL DEFAULT '';
 ALTER TABLE run ADD COLUMN device TEXT NOT NULL DEFAULT '';
 UPDATE run SET uid = lower(hex(randomblob(4)));
 ALTER TABLE event ADD COLUMN state TEXT NOT NULL DEFAULT 'ended';
-ALTER TABLE event ADD COLUMN kind TEXT NOT NULL DEFAULT 'galaxy';
+ALTER TABLE event ADD COLUMN kind TEXT NOT NULL DEFAULT 'object';
 ALTER TABLE event ADD COLUMN sure INTEGER;
 """
 _STEPS = {0: _RUN + _EVENT + _SINCE_1, 1: _FROM_1 + _SINCE_1}

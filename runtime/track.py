@@ -15,7 +15,11 @@ class Track:
     """One object over its frames.
 
     Attributes:
-        number: counts from 1 within a run.
+        number: counts from 1 within a run, tentative ones included.
+        state: ``tentative``, ``confirmed`` (it is an event) or ``ended`` (nothing of it will change).
+        confirmed: whether it ever was an event; a tentative one may end without.
+        kind: ``object``, ``trail`` (plane, satellite) or ``hot pixel``; only an object is confirmed, but a confirmed
+            one may turn out to be a hot pixel when the sky has drifted on.
         first, last: (frame number, UTC time as ISO 8601) of its first and last sighting.
         source: where its best view is from.
         box, score: its best view: (4,) box in pixels of that frame, score 0..1.
@@ -23,7 +27,6 @@ class Track:
         cutout: (H, W, 3) uint8 RGB, the best view with some sky around it.
         seen: (C,) sum of its class probabilities over its frames.
         frames: number of sightings.
-        ended: whether it is over, so that nothing of it will change.
     """
 
     number: int
@@ -36,8 +39,15 @@ class Track:
     cutout: np.ndarray
     seen: np.ndarray
     frames: int = 1
-    ended: bool = False
+    state: str = "tentative"
+    confirmed: bool = False
+    kind: str = "object"
     _position: np.ndarray = field(default_factory=lambda: np.zeros(4, np.float32))
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, so that nothing of it will change."""
+        return self.state == "ended"
 
     @property
     def probabilities(self) -> np.ndarray:
@@ -70,7 +80,7 @@ class Tracker:
         alive = [track for track in self._alive if frame.number - track.last[0] <= self._patience]
         changed = [track for track in self._alive if frame.number - track.last[0] > self._patience]
         for track in changed:
-            track.ended = True
+            track.state = "ended"
         pairs: dict[int, Track] = {}
         if alive and len(named):
             overlap = iou_matrix(named.boxes, np.stack([track._position for track in alive]))
@@ -96,7 +106,7 @@ class Tracker:
         """End every track that is still alive; return them."""
         ended, self._alive = self._alive, []
         for track in ended:
-            track.ended = True
+            track.state = "ended"
         return ended
 
     def _begin(self, frame: Frame, named: Detections, index: int) -> Track:
@@ -106,7 +116,7 @@ class Tracker:
         return Track(
             self.count, when, when, frame.source, named.boxes[index], float(named.scores[index]), frame.number,
             _cutout(frame.pixels, named.boxes[index]), named.probabilities[index].astype(np.float64),
-            _position=named.boxes[index],
+            state="confirmed", confirmed=True, _position=named.boxes[index],
         )
 
     def _sight(self, track: Track, frame: Frame, named: Detections, index: int) -> None:

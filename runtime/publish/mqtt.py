@@ -25,7 +25,7 @@ from urllib.parse import unquote, urlsplit
 import paho.mqtt.client as paho
 
 from ..errors import UsageError
-from ..event import TENTATIVE, Event, RunInfo, event_of
+from ..event import Event, RunInfo, events_of
 from ..frame import Detections, Frame
 from ..pulse import Pulse
 from ..track import Track
@@ -134,18 +134,17 @@ class Publisher:
 
     def events(self, changed: list[Track]) -> None:
         """Take tracks that began, changed or ended."""
-        if not changed:
-            return
         with self._lock:
-            for event in (event_of(track, self._run) for track in changed):
-                if event.state == TENTATIVE:
-                    continue
+            for event in events_of(changed, self._run):
+                over = event.ended or not event.is_object
                 if event.number not in self._known:
+                    if not event.is_object:
+                        continue  # its end was told when it turned out to be none
                     self._known.add(event.number)
                     self._take(NEW, event)
-                elif not event.ended:
+                elif not over:
                     self._take(UPDATE, event)
-                if event.ended:
+                if over:
                     self._known.discard(event.number)
                     self._take(END, event)
 

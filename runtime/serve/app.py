@@ -17,6 +17,7 @@ from ... import __version__
 from ...errors import UserError
 from .. import events as kept
 from ..controls import Controls
+from ..event import OBJECT
 from ..pulse import PAUSED, RUNNING, Pulse
 from .answers import Change, EventRecord, Health, Login, Problem, Sample, Saved, Settings, Status
 from .guard import Guard
@@ -134,7 +135,7 @@ def _add_events(app: FastAPI, folder: Path, run: int) -> None:
         name: Annotated[str | None, Query(alias="class", max_length=100, description="Or the beginning of it.")] = None,
     ) -> list[EventRecord]:
         """List the last events of this run, or of all runs into its folder, the latest last."""
-        found = kept.find(folder, kept.Query(run=None if all_runs else run, name=name, limit=limit))
+        found = kept.find(folder, kept.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit))
         return [EventRecord(**record) for record in found]
 
     @app.get("/api/events/{event}", responses=MISSING)

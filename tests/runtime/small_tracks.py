@@ -25,7 +25,7 @@ def track(number=1, first=0, last=None, ended=False, score=0.9, spiral=0.8, side
     return Track(
         number, (first, iso(first)), (last, iso(last)), "sky", np.array([10, 20, 10 + side, 20 + side], np.float32), score,
         last, np.full((side, side, 3), number % 256 if level is None else level, np.uint8),
-        np.array([1 - spiral, spiral]) * frames, frames, ended,
+        np.array([1 - spiral, spiral]) * frames, frames, "ended" if ended else "confirmed", confirmed=True,
     )
 
 

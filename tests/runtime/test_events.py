@@ -40,6 +40,7 @@ def which(records):
         ({"since": iso(2), "before": iso(4)}, [(1, 3), (2, 1)]),
         ({"limit": 2}, [(2, 1), (2, 2)]),  # the last ones, in order
         ({"run": 9}, []),
+        ({"kind": "hot pixel"}, []),
     ],
 )
 def test_what_is_chosen(nights, query, expected):

@@ -151,12 +151,20 @@ def test_an_event_is_new_changes_and_ends_under_one_id(broker, listener, publish
     one.events([track(7, 0, 5, ended=True), track(8, 5, ended=True)])
     until(lambda: len(listener.events()) == 5)
     unsure = track(9)
-    unsure.state = "tentative"
+    unsure.state, unsure.confirmed = "tentative", False
     one.events([unsure])
+    hot = track(10)
+    one.events([hot])
+    hot.kind = "hot pixel"
+    one.events([hot])
+    hot.state = "ended"
+    one.events([hot])
+    until(lambda: len(listener.events()) >= 7)
     told = [(event["type"], event["id"], event["frames"]) for event in listener.events()]
     first = [entry for entry in told if entry[1] == "0123abcd-00007"]
     assert first == [("new", "0123abcd-00007", 1), ("update", "0123abcd-00007", 4), ("end", "0123abcd-00007", 6)]
     assert [entry[0] for entry in told if entry[1] == "0123abcd-00008"] == ["new", "end"]  # seen in one picture only
+    assert [entry[0] for entry in told if entry[1] == "0123abcd-00010"] == ["new", "end"]  # it turned out to be none
     assert listener.events()[0]["class"] == "spiral" and listener.events()[0]["box"] == [10, 20, 34, 44]
     one.close(0, 0)
     until(lambda: listener.of("sky/available") == ["online", "offline"])

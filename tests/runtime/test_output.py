@@ -74,10 +74,22 @@ def test_a_class_below_the_threshold_is_a_guess(tmp_path):
 
 def test_an_object_that_is_not_confirmed_is_no_event(tmp_path):
     out, unsure = output(tmp_path), track(1)
-    unsure.state = "tentative"
+    unsure.state, unsure.confirmed = "tentative", False
     out.events([unsure, track(2)])
+    unsure.state = "ended"
+    out.events([unsure])
     out.close(1, 0)
     assert rows(tmp_path, "SELECT number FROM event") == [(2,)]
+
+
+def test_an_event_that_turns_out_to_be_a_hot_pixel_says_so(tmp_path):
+    out, one = output(tmp_path), track(1)
+    out.events([one])
+    until(lambda: rows(tmp_path, "SELECT kind FROM event") == [("object",)])
+    one.kind = "hot pixel"
+    out.events([one])
+    out.close(1, 0)
+    assert rows(tmp_path, "SELECT kind FROM event") == [("hot pixel",)]
 
 
 def test_the_oldest_crops_go_first_and_their_events_stay(tmp_path):
@@ -212,7 +224,7 @@ def test_the_file_of_the_first_version_is_brought_up_to_date(tmp_path):
         base.executescript(FIRST_SCHEMA)
     output(tmp_path).close(0, 0)
     ((event, state, kind),) = rows(tmp_path, "SELECT id, state, kind FROM told")
-    assert event.endswith("-00007") and (state, kind) == ("ended", "galaxy")
+    assert event.endswith("-00007") and (state, kind) == ("ended", "object")
     assert len({uid for (uid,) in rows(tmp_path, "SELECT uid FROM run")}) == 3
     for table in ("run", "event", "told"):
         columns = f"SELECT name FROM pragma_table_info('{table}') ORDER BY name"
