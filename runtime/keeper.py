@@ -21,6 +21,7 @@ from .store import EventStore
 
 BATCH_SECONDS, BATCH_EVENTS = 1.0, 64
 """A batch is written after so long, or once so many events wait."""
+CLOSE_SECONDS = 15.0
 MOST_LINES, MOST_EVENTS, MOST_PICTURES = 20_000, 10_000, 256
 """What may wait while the disk takes nothing; beyond it lines, rows and pictures are given up, and counted."""
 NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
@@ -114,7 +115,10 @@ class Keeper:
         """Write what waits, note the end of the run, and close everything."""
         self._ending = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(CLOSE_SECONDS)
+        if self._thread.is_alive():
+            self._alert("the disk does not answer: what was found last may not be written")
+            return
         problem = ""
         try:
             self._store.end(ended, frames, bad)

@@ -26,7 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .draw import Sheet, annotate
+from .draw import Sheet, annotate, shrink
 from .errors import UsageError
 from .event import RunInfo, events_of
 from .evidence import FLOOR, QUOTA, Evidence
@@ -36,6 +36,9 @@ from .keeper import Keeper
 from .store import EventStore
 from .track import Track
 from .videofile import VideoOut
+
+LONGEST = 1920
+"""Side of annotated pictures in pixels."""
 
 
 def utc_now() -> str:
@@ -102,7 +105,7 @@ class Output:
             self.keeper.keep(frame)
         on_sheet = self._sheet.wants()
         if on_sheet or self._video:
-            picture = annotate(frame.pixels, named, self.info.classes)
+            picture = annotate(*shrink(frame.pixels, named, LONGEST), self.info.classes)
             if on_sheet:
                 self._sheet.add(picture)
             if self._video:

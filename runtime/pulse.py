@@ -119,12 +119,13 @@ class Pulse:
         return STARTING if self._last is None else RUNNING
 
     def rate(self) -> float:
-        """Frames a second over the last `RATE_SECONDS`."""
+        """Frames a second over the last `RATE_SECONDS`, or, where there are fewer, since the last but one."""
         now = self._clock()
         with self._lock:
-            beats = [beat for beat in self._beats if now - beat <= RATE_SECONDS]
-        span = max(now - beats[0], 1e-3) if beats else 1.0
-        return round(max(0, len(beats) - 1) / span, 2)
+            beats = list(self._beats)
+        recent = [beat for beat in beats if now - beat <= RATE_SECONDS]
+        recent = recent if len(recent) > 1 else beats[-2:]
+        return round((len(recent) - 1) / max(now - recent[0], 1e-3), 3) if len(recent) > 1 else 0.0
 
     def stages(self) -> dict[str, float]:
         """Median milliseconds by stage, of the last `RECENT` frames."""

@@ -123,7 +123,7 @@ def _add_status(app: FastAPI, run: int, source: str, pulse: Pulse, controls: Con
         """Show the latest frame, with what was found."""
         jpeg = preview.jpeg()
         if jpeg is None:
-            raise HTTPException(404, "there is no frame yet: ask again")
+            raise HTTPException(404, "there is no frame yet")
         return Response(jpeg, media_type="image/jpeg")
 
 

@@ -8,20 +8,21 @@ import time
 import cv2
 import numpy as np
 
-from ..draw import annotate
+from ..draw import annotate, shrink
 from ..frame import Detections, Frame
 
-WIDEST = 960
+LONGEST = 960
 RATE = 10.0
-WATCHED_SECONDS = 5.0
+WATCHED_SECONDS, IDLE_SECONDS = 5.0, 2.0
 QUALITY = 80
 
 
 class Preview:
     """Keeps the last frame, small, for viewers.
 
-    The loop pays for a small copy of a few frames a second while somebody looks, and for a clock reading otherwise;
-    drawing and encoding are the viewers' own, once for all of them.
+    The loop pays for a small copy of a few frames a second while somebody looks, and for one now and then otherwise, so
+    that who comes while the run is paused, or between long exposures, sees something at once. Drawing and encoding are
+    the viewers' own, once for all of them.
 
     Attributes:
         number: counts the pictures; another number is another picture.
@@ -40,17 +41,15 @@ class Preview:
         self.closed = False
 
     def frame(self, frame: Frame, named: Detections) -> None:
-        """Keep a small copy of a frame, if somebody looks and the last one is old enough."""
+        """Keep a small copy of a frame, if the last one is old enough: older where nobody looks."""
         now = time.monotonic()
-        if now - self._asked > WATCHED_SECONDS or now - self._taken < 1 / RATE:
+        watched = now - self._asked < WATCHED_SECONDS
+        if now - self._taken < (1 / RATE if watched else IDLE_SECONDS):
             return
         self._taken = now
-        scale = min(1.0, WIDEST / frame.width)
-        size = max(1, round(frame.width * scale)), max(1, round(frame.height * scale))
-        small = cv2.resize(frame.pixels, size, interpolation=cv2.INTER_AREA) if scale < 1 else frame.pixels.copy()
-        scaled = Detections(named.boxes * np.float32(scale), named.scores, named.probabilities)
+        small = shrink(frame.pixels, named, LONGEST)
         with self._lock:
-            self._latest = small, scaled
+            self._latest = small
             self.number += 1
 
     def ask(self) -> None:

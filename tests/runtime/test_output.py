@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.runtime import framelog, keeper
+from galaxy_edge.runtime.draw import shrink
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.evidence import Evidence
 from galaxy_edge.runtime.output import Output
@@ -291,6 +292,22 @@ def test_a_full_disk_stops_evidence_but_not_the_loop_and_is_over_when_it_is_over
         assert line.startswith("{") and line.endswith("}")
 
 
+def test_a_store_that_is_locked_holds_up_nothing_but_itself(tmp_path):
+    """Another program may have the file open for a while: a backup, or someone with sqlite3."""
+    out = output(tmp_path)
+    other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for number in range(1, 101):
+        out.frame(frame(number), named(), record(number))
+        out.events([track(number, number, ended=True)])
+    time.sleep(0.3)
+    assert other.execute("SELECT count(*) FROM event").fetchone() == (0,)
+    other.execute("ROLLBACK")
+    other.close()
+    out.close(100, 0)
+    assert rows(tmp_path, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(100,)]
+
+
 def test_below_the_floor_nothing_is_written_but_rows(tmp_path):
     told = []
     out = output(tmp_path, floor=1 << 60, alert=told.append)
@@ -320,3 +337,16 @@ def test_a_frame_that_was_asked_for_is_kept_whole(tmp_path):
     out.close(2, 0)
     picture = cv2.imread(str(tmp_path / "saved/one.png"))
     assert picture.shape == (120, 160, 3) and (picture == 77).all()
+
+
+@pytest.mark.parametrize("size", [(3840, 2160), (1921, 1080), (2400, 300), (1000, 900), (640, 480), (1, 5)])
+def test_a_small_copy_keeps_the_boxes_on_their_objects(size):
+    width, height = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    x0, y0, x1, y1 = width // 4, height // 4, width // 2 + 1, height // 2 + 1
+    pixels[y0:y1, x0:x1] = 200
+    small, found = shrink(pixels, named([(x0, y0, x1, y1)]), 960)
+    assert max(small.shape[:2]) <= 960 and not np.shares_memory(small, pixels)
+    rows_, columns = np.nonzero(small[..., 0] > 100)
+    seen = (columns.min(), rows_.min(), columns.max() + 1, rows_.max() + 1)
+    assert np.abs(found.boxes[0] - seen).max() <= 1.5
