@@ -99,7 +99,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--token-file", type=FILE, help="Token of the live view; default: OUT/token, off loopback."),
         click.option("--serve", metavar="[HOST:]PORT",
                      help="Show the run in a browser; without HOST, on this machine only."),
-        click.option("--fits", is_flag=True, help="Write crops as FITS too."),
+        click.option("--fits", is_flag=True, help="Write crops and kept frames as FITS too."),
         click.option("--keep-free", type=SIZE, default="256M", show_default=True,
                      help="Bytes of the disk to leave free."),
         click.option("--quota", type=SIZE, default="2G", show_default=True,

@@ -1,6 +1,7 @@
-"""What faults do to an output folder: killed at random moments under load.
+"""What faults do to an output folder: killed at random moments under load, and a disk that is full for a while.
 
 ``python -m galaxy_edge.benchmarks.faults --kills 200 --out benchmarks/reference/faults-store.json`` writes the figures.
+The full disk is a small one in memory, which only root may mount; others get the figures of the kills alone.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +40,22 @@ QUOTA = 4 << 20
 def load(folder: Path, seed: int) -> None:
     """Write events, crops and lines into a folder as fast as it takes them, until killed."""
     keeper.BATCH_SECONDS = 0.02
-    random = np.random.default_rng(seed)
+    output = _output(folder, lambda _: None)
+    for frame, tracks in _sky(seed):
+        output.frame(frame, nothing(), {"frame": frame.number, "detections": []})
+        output.events(tracks)
+        if output.keeper.pending > 100:
+            time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
+
+
+def _output(folder: Path, alert: Callable[[str], None]) -> Output:
     about = {key: "load" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
-    output = Output(folder, about, CLASSES, video=False, quota=QUOTA, floor=0)
+    return Output(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, alert=alert)
+
+
+def _sky(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
+    """Frames without end, in each of which an object begins, and one that was seen for `LIFE` frames ends."""
+    random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     alive: list[Track] = []
     number = 0
@@ -57,11 +72,8 @@ def load(folder: Path, seed: int) -> None:
         for track in ended:
             track.state, track.last, track.frames = "ended", when, LIFE
             track.seen = track.seen * LIFE
-        output.frame(Frame(pixels, now, "load", number), nothing(), {"frame": number, "detections": []})
-        output.events([begun, *ended])
+        yield Frame(pixels, now, "load", number), [begun, *ended]
         number += 1
-        if output.keeper.pending > 100:
-            time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
 
 
 def kill_often(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
@@ -86,6 +98,56 @@ def kill_often(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
         _look(folder, turn + 1, seen, told)
     told["set_aside"] = len(list(folder.glob("events-unreadable-*")))
     return told
+
+
+def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
+    """Fill a small disk while a run writes to it, at 100 frames a second, and make room again.
+
+    Args:
+        disk: where it is mounted.
+        seconds: how long it stays full.
+
+    Returns:
+        Counts: frames before, while it was full, and after; the longest that the loop waited in one of them; alerts
+        (2 is right: that evidence stops, and that it is kept again); events that are not in the store (0 is right);
+        crops that are damaged (0 is right); seconds from room on the disk to evidence.
+    """
+    alerts: list[str] = []
+    output = _output(disk, alerts.append)
+    sky, waits, frames = _sky(seed), [0.0], {"before": 0, "full": 0, "after": 0}
+
+    def play(phase: str, until: Callable[[], bool]) -> None:
+        while not until():
+            frame, tracks = next(sky)
+            begin = time.perf_counter()
+            output.frame(frame, nothing(), {"frame": frame.number, "detections": []})
+            output.events(tracks)
+            waits.append(time.perf_counter() - begin)
+            frames[phase] += 1
+            time.sleep(0.01)
+
+    play("before", lambda: output.keeper.evidence_bytes > 100_000)
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(b"\0" * 4096)
+    play("full", lambda: bool(output.keeper.stopped))
+    until = time.monotonic() + seconds
+    play("full", lambda: time.monotonic() > until)
+    ballast.unlink()
+    begin = time.monotonic()
+    play("after", lambda: not output.keeper.stopped)
+    recovered = time.monotonic() - begin
+    output.close(sum(frames.values()), 0)
+    with closing(sqlite3.connect(disk / "events.sqlite")) as base:
+        stored = base.execute("SELECT count(*) FROM event").fetchone()[0]
+    damaged = sum(cv2.imread(str(path)) is None for path in disk.glob("crops/*/*"))
+    return {
+        "frames": frames, "longest_wait_ms": round(max(waits) * 1e3, 2),
+        "alerts": len(alerts) - output.keeper.lost,  # the last one tells what was given up
+        "events_lost": sum(frames.values()) - stored, "crops_damaged": damaged,
+        "recovered_seconds": round(recovered, 2),
+    }  # fmt: skip
 
 
 def _watch(path: Path, process: subprocess.Popen[bytes], run: int, seconds: float) -> dict[int, str]:
@@ -131,10 +193,25 @@ def _look(folder: Path, run: int, seen: dict[int, str], told: dict[str, Any]) ->
         told["crops_damaged"] += picture is None or picture.shape != (SIDE, SIDE, 3)
 
 
+@contextmanager
+def small_disk() -> Iterator[Path | None]:
+    """Mount a disk of 8 MB in memory; None where that is not allowed."""
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder]
+        if subprocess.run(mount, capture_output=True).returncode:
+            yield None
+            return
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--full", type=float, default=10.0, help="Seconds for which the disk is full.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
@@ -147,6 +224,9 @@ def main() -> None:
         told = kill_often(Path(folder), given.kills, given.seed) | {"seed": given.seed}
         told["seconds"] = round(time.monotonic() - begin, 1)
         told["machine"] = os.uname().machine
+    with small_disk() as disk:
+        if disk:
+            told["full_disk"] = fill_disk(disk, given.full, given.seed)
     text = json.dumps(told, indent=1) + "\n"
     print(text, end="")
     if given.out:

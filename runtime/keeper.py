@@ -14,7 +14,7 @@ import numpy as np
 
 from .event import Event
 from .evidence import Evidence
-from .fits_crop import fits_bytes
+from .fits_file import Cards, event_cards, fits_bytes, frame_cards
 from .frame import Frame
 from .framelog import FrameLog
 from .store import EventStore
@@ -57,7 +57,7 @@ class Keeper:
         self._ending = False
         self._lines: list[str] = []
         self._events: dict[int, Event] = {}
-        self._pictures: list[tuple[str, bytes | np.ndarray]] = []
+        self._pictures: list[tuple[str, bytes | np.ndarray, Cards]] = []
         self._views: dict[int, int] = {}  # of each object that goes on: the frame of the view on the disk
         self._gone: list[str] = []  # crops that went, and that rows may still name
         self._since = 0.0
@@ -73,6 +73,11 @@ class Keeper:
     def pending(self) -> int:
         """Events that wait for the disk."""
         return len(self._events)
+
+    @property
+    def lost(self) -> bool:
+        """Whether anything was given up."""
+        return bool(self.crops_lost or self.lines_lost or self.events_lost)
 
     @property
     def evidence_bytes(self) -> int:
@@ -101,13 +106,16 @@ class Keeper:
         """Take the frame that was wanted."""
         name, self.wanted = self.wanted, None
         if name:
-            self.picture(name, frame.pixels.copy())
+            pixels = frame.pixels.copy()
+            self.picture(name, pixels)
+            if self._fits:
+                self.picture(str(Path(name).with_suffix(".fits")), pixels, frame_cards(frame))
 
-    def picture(self, name: str, content: bytes | np.ndarray) -> None:
-        """Take a picture, encoded or to be encoded as PNG, by its name in the output folder."""
+    def picture(self, name: str, content: bytes | np.ndarray, cards: Cards | None = None) -> None:
+        """Take a picture, encoded or pixels to be encoded, by its name in the output folder (PNG, FITS)."""
         with self._lock:
             if len(self._pictures) < MOST_PICTURES:
-                self._pictures.append((name, content))
+                self._pictures.append((name, content, cards or {}))
             else:
                 self.crops_lost += 1
 
@@ -128,7 +136,7 @@ class Keeper:
             problem = _reason(trouble)
         if self._events or problem:
             self._alert(f"{len(self._events)} events could not be written: {problem or self.stopped}")
-        if self.crops_lost or self.lines_lost or self.events_lost:
+        if self.lost:
             self._alert(
                 f"more than the disk could take: {self.crops_lost} pictures, {self.lines_lost} lines of the log and "
                 f"{self.events_lost} events were given up"
@@ -170,8 +178,8 @@ class Keeper:
         except OSError as trouble:
             problem = _reason(trouble)
         rows, problem = self._pictures_of(events, problem)
-        for name, content in pictures:
-            problem = problem or self._write(name, _png(content))
+        for name, content, cards in pictures:
+            problem = problem or self._write(name, _encoded(name, content, cards))
             self.crops_lost += bool(problem)
         try:
             if rows or self._gone:
@@ -191,9 +199,10 @@ class Keeper:
             name = f"{self._crops}/{event.number:05d}.png"
             if event.cutout.size and self._views.get(event.number) != event.best_frame:
                 if not problem:
-                    problem = self._write(name, _png(event.cutout))
+                    problem = self._write(name, _encoded(name, event.cutout, {}))
                     if not problem and self._fits:
-                        problem = self._write(str(Path(name).with_suffix(".fits")), fits_bytes(event))
+                        other = str(Path(name).with_suffix(".fits"))
+                        problem = self._write(other, _encoded(other, event.cutout, event_cards(event)))
                 if problem:
                     self.crops_lost += 1
                 else:
@@ -241,9 +250,11 @@ class Keeper:
         self.stopped = problem
 
 
-def _png(picture: bytes | np.ndarray) -> bytes:
+def _encoded(name: str, picture: bytes | np.ndarray, cards: Cards) -> bytes:
     if isinstance(picture, bytes):
         return picture
+    if name.endswith(".fits"):
+        return fits_bytes(picture, cards)
     done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
         raise ValueError(f"{picture.shape} cannot be encoded as PNG")

@@ -82,7 +82,7 @@ class Change(BaseModel):
 
     paused: bool | None = None
     min_score: float | None = Field(None, ge=0, le=1)
-    stack: int | None = Field(None, ge=1, le=1000)
+    stack: int | None = Field(None, ge=1, le=64)
 
 
 class Saved(BaseModel):

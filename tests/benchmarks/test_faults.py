@@ -3,7 +3,8 @@
 import json
 from pathlib import Path
 
-from galaxy_edge.benchmarks.faults import kill_often
+import pytest
+from galaxy_edge.benchmarks.faults import fill_disk, kill_often, small_disk
 from galaxy_edge.runtime.output import Output
 
 KEPT = Path(__file__).parents[2] / "benchmarks" / "reference" / "faults-store.json"
@@ -18,7 +19,18 @@ def test_a_killed_run_loses_no_committed_event_and_leaves_no_half_written_crop(t
     assert not list(tmp_path.glob("crops/*/.*")), "the next start clears what was not finished"
 
 
+def test_a_full_disk_costs_pictures_and_nothing_else():
+    with small_disk() as disk:
+        if disk is None:
+            pytest.skip("needs the right to mount a tmpfs (root)")
+        told = fill_disk(disk, seconds=2.0)
+    assert told["frames"]["full"] > 20, "the loop stood still"
+    assert (told["alerts"], told["events_lost"], told["crops_damaged"]) == (2, 0, 0)
+
+
 def test_the_figures_that_are_kept():
     told = json.loads(KEPT.read_text())
     assert told["kills"] >= 200 and told["seen"] > 1000
     assert (told["lost"], told["crops_damaged"], told["integrity_failed"], told["set_aside"]) == (0, 0, 0, 0)
+    full = told["full_disk"]
+    assert (full["alerts"], full["events_lost"], full["crops_damaged"]) == (2, 0, 0)

@@ -323,10 +323,15 @@ def test_crops_as_fits_hold_the_same_pixels(tmp_path):
     one = track(3, ended=True)
     one.cutout = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     out.events([one])
+    out.keeper.want("saved/one.png")
+    out.frame(frame(1, level=77), named(), record(1))
     out.close(1, 0)
+    with fits.open(tmp_path / "saved/one.fits") as units:
+        assert units[0].data.shape == (3, 120, 160) and units[0].header["DATE-OBS"] == "2026-11-22T21:00:01.000"
     with fits.open(tmp_path / "crops/0001/00003.fits") as units:
         assert (np.moveaxis(units[0].data, 0, 2) == one.cutout).all()
-        assert units[0].header["CLASS"] == "spiral" and units[0].header["DATE-BEG"] == "2026-11-22T21:00:00.000"
+        assert units[0].header["CLASS"] == "spiral"
+        assert units[0].header["DATE-BEG"] == "2026-11-22T21:00:00.000"
 
 
 def test_a_frame_that_was_asked_for_is_kept_whole(tmp_path):
