@@ -33,6 +33,7 @@ class Service:
         token_file: holds its token, or None.
         stale_after: seconds without a frame after which the run is not healthy.
         mqtt: URL of a broker, or None.
+        mqtt_ca: certificate of the authority that vouches for it, or None.
         mqtt_prefix: of its topics; None for one with this computer's name.
         mqtt_discovery: prefix of Home Assistant's discovery, "" for none.
         mqtt_every: seconds between figures.
@@ -45,6 +46,7 @@ class Service:
     token_file: Path | None
     stale_after: float
     mqtt: str | None
+    mqtt_ca: Path | None
     mqtt_prefix: str | None
     mqtt_discovery: str
     mqtt_every: float
@@ -66,7 +68,7 @@ class Service:
                 from .runtime.publish.mqtt import Publisher, broker_at
 
                 prefix = self.mqtt_prefix or f"galaxy-edge/{socket.gethostname()}"
-                broker = broker_at(self.mqtt, prefix, self.mqtt_discovery, self.mqtt_every)
+                broker = broker_at(self.mqtt, prefix, self.mqtt_discovery, self.mqtt_every, self.mqtt_ca)
                 sinks.append(Publisher(broker, output.info, output.folder, pulse, alert))
         except UserError:
             Sinks(sinks).close(0, 0)
@@ -93,6 +95,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Prefix of Home Assistant's discovery; '' for none."),
         click.option("--mqtt-prefix", metavar="PREFIX",
                      help="Of the topics; default: galaxy-edge/ and this computer's name."),
+        click.option("--mqtt-ca", type=FILE, help="Certificate of the broker's authority, for mqtts://."),
         click.option("--mqtt", metavar="URL", help="Publish events to a broker: mqtt[s]://[USER:PASSWORD@]HOST[:PORT]."),
         click.option("--stale-after", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True,
                      help="Seconds without a frame after which the run counts as stalled."),

@@ -53,6 +53,7 @@ class Broker:
         prefix: of every topic.
         discovery: prefix of Home Assistant's discovery topics; "" for none.
         every: seconds between figures.
+        authority: certificate of the authority that vouches for the broker, where the system does not know it.
     """
 
     host: str
@@ -63,6 +64,7 @@ class Broker:
     prefix: str
     discovery: str
     every: float
+    authority: Path | None = None
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class Broker:
         return f"{self.host}:{self.port}"
 
 
-def broker_at(url: str, prefix: str, discovery: str, every: float) -> Broker:
+def broker_at(url: str, prefix: str, discovery: str, every: float, authority: Path | None = None) -> Broker:
     """Read ``mqtt[s]://[USER:PASSWORD@]HOST[:PORT]``.
 
     Raises:
@@ -89,7 +91,8 @@ def broker_at(url: str, prefix: str, discovery: str, every: float) -> Broker:
             raise UsageError(f"{option} '{topic}' is no topic: no + or #, no / at its ends")
     user, password = (unquote(one) if one is not None else None for one in (parts.username, parts.password))
     tls = parts.scheme == "mqtts"
-    return Broker(parts.hostname, port or PORTS[parts.scheme], tls, user, password, prefix, discovery, every)
+    port = port or PORTS[parts.scheme]
+    return Broker(parts.hostname, port, tls, user, password, prefix, discovery, every, authority)
 
 
 class Publisher:
@@ -214,7 +217,10 @@ class Publisher:
         if broker.user is not None:
             client.username_pw_set(broker.user, broker.password)
         if broker.tls:
-            client.tls_set()
+            try:
+                client.tls_set(None if broker.authority is None else str(broker.authority))
+            except OSError as problem:  # an SSLError is one too
+                raise UsageError(f"--mqtt-ca {broker.authority} cannot be used: {problem.strerror}") from None
         client.will_set(self._topic("available"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(*BACK_OFF)
         client.on_connect = self._on_connect

@@ -39,7 +39,7 @@ def until(condition, seconds=60):
 class Mosquitto:
     """A broker on a port of its own, which remembers over restarts."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, more="allow_anonymous true\n"):
         self.program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
         if self.program is None:
             pytest.skip("needs mosquitto (apt install mosquitto)")
@@ -50,8 +50,8 @@ class Mosquitto:
         self.memory = folder / "mosquitto.db"
         self.memory.touch()
         self.settings.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\npersistence_location {folder}/\n"
-            "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
+            f"listener {self.port} 127.0.0.1\npersistence true\npersistence_location {folder}/\n"
+            "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n" + more
             + ("user root\n" if os.getuid() == 0 else ""))
         self.process = None
 
@@ -257,6 +257,47 @@ def test_what_waits_at_the_end_is_delivered_by_the_next_run(broker, listener, pu
     broker.start()
     publisher(broker)
     until(lambda: [event["type"] for event in listener.events()] == ["new", "end"])
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A broker that wants a password, behind TLS, with a certificate of its own authority."""
+    folder = tmp_path / "guarded"
+    folder.mkdir()
+    for program in ("openssl", "mosquitto_passwd"):
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+    one = Mosquitto(
+        folder, f"allow_anonymous false\npassword_file {folder}/passwords\ncafile {folder}/ca.pem\n"
+        f"certfile {folder}/broker.pem\nkeyfile {folder}/broker.key\n")
+    subprocess.run(["mosquitto_passwd", "-b", "-c", folder / "passwords", "scope", "p@ss word"], check=True)
+    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    subprocess.run([*new, "-subj", "/CN=authority", "-keyout", folder / "ca.key", "-out", folder / "ca.pem"], check=True,
+                   capture_output=True)
+    subprocess.run([*new, "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1", "-CA", folder / "ca.pem",
+                    "-CAkey", folder / "ca.key", "-keyout", folder / "broker.key", "-out", folder / "broker.pem"],
+                   check=True, capture_output=True)
+    one.authority = folder / "ca.pem"
+    one.start()
+    yield one
+    one.kill()
+
+
+def test_a_broker_with_password_and_certificate(guarded, publisher):
+    address = f"127.0.0.1:{guarded.port}"
+    one = publisher(f"mqtts://scope:p%40ss%20word@{address}", authority=guarded.authority)
+    one.events([track(1, ended=True)])
+    until(lambda: one._given == 2 and len(one._outbox) == 0)
+    assert one.told == []
+    one.close(0, 0)
+    wrong = publisher(f"mqtts://scope:wrong@{address}", authority=guarded.authority)
+    until(lambda: wrong.told)
+    assert "not authorized" in wrong.told[0] and "wrong" not in wrong.told[0]
+    stranger = publisher(f"mqtts://scope:p%40ss%20word@{address}")  # an authority that the system does not know
+    until(lambda: stranger.told)
+    assert not stranger._connected
+    with pytest.raises(UsageError, match="--mqtt-ca"):
+        publisher(f"mqtts://{address}", authority=guarded.settings.with_name("none.pem"))
 
 
 def test_run_publishes_what_it_stores(broker, listener, tmp_path):
