@@ -26,13 +26,14 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .draw import Sheet, annotate, shrink
+from .draw import Sheet, annotate
 from .errors import UsageError
 from .event import RunInfo, events_of
 from .evidence import FLOOR, QUOTA, Evidence
 from .frame import Detections, Frame
 from .framelog import FrameLog
 from .keeper import Keeper
+from .small import small_copy
 from .store import EventStore
 from .track import Track
 from .videofile import VideoOut
@@ -105,7 +106,7 @@ class Output:
             self.keeper.keep(frame)
         on_sheet = self._sheet.wants()
         if on_sheet or self._video:
-            picture = annotate(*shrink(frame.pixels, named, LONGEST), self.info.classes)
+            picture = annotate(*small_copy(frame.pixels, named, LONGEST), self.info.classes)
             if on_sheet:
                 self._sheet.add(picture)
             if self._video:

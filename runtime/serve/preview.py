@@ -8,8 +8,9 @@ import time
 import cv2
 import numpy as np
 
-from ..draw import annotate, shrink
+from ..draw import annotate
 from ..frame import Detections, Frame
+from ..small import small_copy
 
 LONGEST = 960
 RATE = 10.0
@@ -47,7 +48,7 @@ class Preview:
         if now - self._taken < (1 / RATE if watched else IDLE_SECONDS):
             return
         self._taken = now
-        small = shrink(frame.pixels, named, LONGEST)
+        small = small_copy(frame.pixels, named, LONGEST)
         with self._lock:
             self._latest = small
             self.number += 1

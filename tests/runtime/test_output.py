@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.runtime import framelog, keeper
-from galaxy_edge.runtime.draw import shrink
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.evidence import Evidence
 from galaxy_edge.runtime.output import Output
+from galaxy_edge.runtime.small import small_copy
 from small_tracks import ABOUT, CLASSES, frame, named, record, track
 
 
@@ -350,7 +350,7 @@ def test_a_small_copy_keeps_the_boxes_on_their_objects(size):
     pixels = np.zeros((height, width, 3), np.uint8)
     x0, y0, x1, y1 = width // 4, height // 4, width // 2 + 1, height // 2 + 1
     pixels[y0:y1, x0:x1] = 200
-    small, found = shrink(pixels, named([(x0, y0, x1, y1)]), 960)
+    small, found = small_copy(pixels, named([(x0, y0, x1, y1)]), 960)
     assert max(small.shape[:2]) <= 960 and not np.shares_memory(small, pixels)
     rows_, columns = np.nonzero(small[..., 0] > 100)
     seen = (columns.min(), rows_.min(), columns.max() + 1, rows_.max() + 1)
