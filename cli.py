@@ -21,7 +21,7 @@ from .errors import UserError
 
 if TYPE_CHECKING:
     from .models.bundle import Bundle
-    from .runtime.pipeline import Summary
+    from .runtime.summary import Summary
 
 
 
@@ -47,9 +47,10 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; everything else goes to stderr.")
 @click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
 @click.option("--engine", type=ENGINES, help="Default: the device profile's.")
-@click.option("--profile", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+@click.option("--device", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+@click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
 def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
-        as_json: bool, threads: int | None, engine: str | None, profile: str | None) -> None:
+        as_json: bool, threads: int | None, engine: str | None, device: str | None, profile: Path | None) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from rich.console import Console
 
@@ -60,10 +61,11 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.pipeline import run as run_loop
     from .runtime.screen import Screen, print_summary
     from .runtime.sources import open_source
+    from .runtime.trace import TraceFile
     from .runtime.video import VideoFile
 
     console = Console(stderr=as_json)
-    engine, threads = settle_engine(engine, threads, profile)
+    engine, threads = settle_engine(engine, threads, device)
 
     def on_bad(problem: BadPicture) -> None:
         click.echo(f"galaxy-edge: skipped {problem}", err=True)
@@ -94,7 +96,8 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
                 window.show(frame, named)
 
         summary = run_loop(
-            source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames
+            source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames,
+            trace=TraceFile(profile) if profile else None,
         )
     if summary.stopped:
         console.print("ended on request; everything is written")

@@ -31,6 +31,7 @@ class DemoSky:
 
     name = "demo"
     continuous = True
+    live = False
     bad = 0
 
     def __init__(self) -> None:

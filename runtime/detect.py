@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ..models.bundle import Bundle
 from ..models.decode import anchor_grid, decode_boxes, non_maximum_suppression, sigmoid
 from ..models.preprocess import letterbox
+from .buffers import Buffers
 from .engine import Engine, Output, load
 from .frame import Detections, nothing
 
@@ -38,7 +40,9 @@ class Detector:
     ) -> None:
         settings = bundle.manifest["decode"]
         self.bundle = bundle
-        self.engine: Engine = load(bundle, variant, engine, threads)
+        self._load = partial(load, bundle, variant, engine, threads)
+        self._buffers = Buffers()
+        self.engine: Engine = self._load()
         self.min_score = settings["score_threshold"] if min_score is None else min_score
         self._fill = bundle.manifest["preprocess"]["fill"]
         self._nms_iou = settings["nms_iou"]
@@ -50,8 +54,14 @@ class Detector:
 
     def preprocess(self, pixels: np.ndarray) -> Fitted:
         """Fit (H, W, 3) uint8 RGB into the network's input."""
-        canvas, scale = letterbox(pixels, *self.bundle.input_size, fill=self._fill)
+        width, height = self.bundle.input_size
+        canvas = self._buffers.take((height, width, 3))
+        scale = letterbox(pixels, width, height, self._fill, canvas)[1]
         return Fitted(canvas[None], scale, pixels.shape[1], pixels.shape[0])
+
+    def renew(self) -> None:
+        """Load the network into a new engine; the old one is left to what it is doing."""
+        self.engine = self._load()
 
     def infer(self, fitted: Fitted) -> dict[str, Output]:
         """Run the network; return its raw outputs ``boxes`` and ``scores``."""

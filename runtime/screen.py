@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .frame import Detections, Frame
-from .pipeline import Summary
+from .summary import Summary
 
 ROWS = 10
 PLAIN_SECONDS = 5.0
@@ -83,6 +83,10 @@ def print_summary(console: Console, summary: Summary, places: dict[str, Path]) -
     console.print(f"{rate:.1f} frames a second, peak memory {summary.peak_memory_mib:.0f} MiB")
     if summary.bad_pictures:
         console.print(f"{summary.bad_pictures} pictures could not be read and were skipped")
+    if summary.dropped:
+        console.print(f"{summary.dropped} frames came too fast: newer ones took their place")
+    if summary.hung:
+        console.print(f"{summary.hung} frames were given up because an inference hung")
     counts = ", ".join(f"{count} {name}" for name, count in summary.classes.most_common())
     galaxies = "galaxy" if summary.events == 1 else "galaxies"
     found = f"[bold]{summary.frames} frames, {summary.events} {galaxies}[/bold]"

@@ -24,12 +24,14 @@ class Source(Protocol):
     Attributes:
         name: how it was asked for.
         continuous: whether one frame follows from the last (video, camera), so that objects can be followed.
+        live: whether frames come when they like (camera), so that only the newest is worth looking at.
         length: number of frames if known.
         bad: number of pictures that could not be read and were skipped.
     """
 
     name: str
     continuous: bool
+    live: bool
     length: int | None
     bad: int
 
@@ -93,6 +95,7 @@ class Pictures:
     """Pictures from files or zips, in the order of their names."""
 
     continuous = False
+    live = False
 
     def __init__(self, name: str, entries: list[Entry], on_bad: Callable[[BadPicture], None]) -> None:
         if not entries:

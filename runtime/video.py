@@ -18,6 +18,7 @@ class VideoFile:
     """Frames of a video file."""
 
     continuous = True
+    live = False
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -51,6 +52,7 @@ class Camera:
     """A V4L2 camera: /dev/videoN."""
 
     continuous = True
+    live = True
     length: int | None = None
 
     def __init__(self, index: int) -> None:

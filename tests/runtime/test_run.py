@@ -166,7 +166,7 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
         (["--camera", "demo", "--min-score", "2"], 2, "--min-score"),
         (["--camera", "demo", "--threads", "0"], 2, "--threads"),
         (["--camera", "demo", "--colour"], 2, "No such option"),
-        (["--camera", "demo", "--profile", "raspberry-pi-6"], 2, "raspberry-pi-6"),
+        (["--camera", "demo", "--device", "raspberry-pi-6"], 2, "raspberry-pi-6"),
         (["--camera", "demo", "--out", "/proc/nowhere"], 2, "output folder '/proc/nowhere' cannot be"),
         (["--camera", "demo", "--models", "/nowhere"], 1, "galaxy-detector is not a folder"),
         ([], 2, "--camera"),
@@ -242,7 +242,7 @@ def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, t
     class Failing:
         """A camera that delivers two frames and then none."""
 
-        name, continuous, length, bad = "/dev/video0", True, None, 0
+        name, continuous, live, length, bad = "/dev/video0", True, False, None, 0
 
         def __iter__(self):
             yield from open_source(str(tmp_path / "a.png"), lambda _: None)

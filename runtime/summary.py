@@ -1,0 +1,44 @@
+"""What a run did so far: the counts that the screen, a live view and the end of the run show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from .errors import RunFailure
+from .timing import StageClock
+
+
+@dataclass
+class Summary:
+    """What a run did; it may be read from any thread while the run goes on.
+
+    Attributes:
+        frames, bad_pictures, detections, events: counts.
+        dropped: frames that were replaced by newer ones before they were looked at (``latest``).
+        hung: frames given up because an inference did not come back.
+        classes: ended events by class name.
+        seconds: wall time of the loop.
+        clock: the time spent in each stage.
+        peak_memory_mib: of the process, at the end.
+        stopped: whether it was ended from outside before the source was.
+        failure: what ended it, if it could not go on; None otherwise.
+    """
+
+    frames: int = 0
+    bad_pictures: int = 0
+    detections: int = 0
+    events: int = 0
+    dropped: int = 0
+    hung: int = 0
+    classes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    clock: StageClock = field(default_factory=StageClock)
+    peak_memory_mib: float = 0.0
+    stopped: bool = False
+    failure: RunFailure | None = None
+
+    @property
+    def stages(self) -> dict[str, dict[str, float]]:
+        """The stage timings of this moment, see `timing.StageClock.table`."""
+        return self.clock.table()
