@@ -47,16 +47,22 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; everything else goes to stderr.")
 @click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
 @click.option("--engine", type=ENGINES, help="Default: the device profile's.")
+@click.option("--tiles", default="off", show_default=True, metavar="auto|NxM|off",
+              help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).")
+@click.option("--gate", type=click.FloatRange(min=0), metavar="SECONDS",
+              help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
 @click.option("--device", help="Device profile, by name or TOML file; default: the one that fits this machine.")
 @click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
 def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
-        as_json: bool, threads: int | None, engine: str | None, device: str | None, profile: Path | None) -> None:
+        as_json: bool, threads: int | None, engine: str | None, tiles: str, gate: float | None, device: str | None,
+        profile: Path | None) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from rich.console import Console
 
     from .runtime.classify import Classifier
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
+    from .runtime.loop import Looks
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
     from .runtime.screen import Screen, print_summary
@@ -77,13 +83,13 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     if show:
         from .runtime.window import Window
 
-        window = Window(classifier.classes)
+        window = Window(classifier.classes, classifier.abstain)
     about = {
         "started": utc_now(), "source": source.name, "version": __version__, "engine": engine,
         "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
     }
     video = isinstance(source, VideoFile) or camera == "demo"
-    output = Output(out, about, classifier.classes, video)
+    output = Output(out, about, classifier.classes, video, classifier.abstain)
     stop = _stop_on_signal()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
@@ -97,6 +103,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
 
         summary = run_loop(
             source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames,
+            looks=Looks(tiles, 10.0 * source.live if gate is None else gate),
             trace=TraceFile(profile) if profile else None,
         )
     if summary.stopped:

@@ -13,6 +13,7 @@ from ..models.preprocess import letterbox
 from .buffers import Buffers
 from .engine import Engine, Output, load
 from .frame import Detections, nothing
+from .tiles import merge
 
 CANDIDATES = 300
 
@@ -87,6 +88,10 @@ class Detector:
         boxes, score = boxes[inside], score[inside]
         kept = non_maximum_suppression(boxes, score, self._nms_iou, self._limit)
         return Detections(boxes[kept], score[kept])
+
+    def merge(self, views: np.ndarray, found: list[Detections]) -> Detections:
+        """Make one list of what was found in several views of a frame, see `tiles.merge`."""
+        return merge(views, found, self._nms_iou, self._limit)
 
     def __call__(self, pixels: np.ndarray) -> Detections:
         """Find galaxies in (H, W, 3) uint8 RGB pixels."""

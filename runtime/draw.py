@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from .frame import Detections
+from .report import UNCERTAIN, label
 
 COLOURS = {
     "disk_no_spiral": (120, 200, 255),
@@ -16,8 +17,14 @@ COLOURS = {
 """RGB by coarse group."""
 
 
-def annotate(pixels: np.ndarray, named: Detections, classes: tuple[str, ...]) -> np.ndarray:
-    """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels."""
+def annotate(
+    pixels: np.ndarray, named: Detections, classes: tuple[str, ...], abstain: float | None = None
+) -> np.ndarray:
+    """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels.
+
+    Args:
+        abstain: probability below which no class is named.
+    """
     picture = pixels.copy()
     if named.probabilities is None:
         return picture
@@ -25,11 +32,11 @@ def annotate(pixels: np.ndarray, named: Detections, classes: tuple[str, ...]) ->
     scale, thick = 0.42 * unit, max(1, round(unit))
     for box, probabilities in zip(named.boxes, named.probabilities, strict=True):
         best = int(np.argmax(probabilities))
-        name = classes[best]
+        name = label(probabilities, classes, abstain)
         colour = next((c for group, c in COLOURS.items() if name.startswith(group)), (255, 255, 255))
         x0, y0, x1, y1 = (round(float(value)) for value in box)
         cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
-        text = f"{name} {probabilities[best]:.0%}"
+        text = name if name == UNCERTAIN else f"{name} {probabilities[best]:.0%}"
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
         left = max(0, min(x0, picture.shape[1] - width - 2))
         base = y0 - 4 if y0 - 4 - height > 0 else min(picture.shape[0] - 3, y1 + height + 5)

@@ -15,9 +15,12 @@ from .classify import Classifier
 from .detect import Detector, Fitted
 from .engine import Output as RawOutput
 from .frame import Detections, Frame, nothing
+from .gate import Gate
+from .motion import STILL, SkyMotion, glance
 from .output import Output
-from .report import frame_record
+from .report import frame_record, label
 from .summary import Summary
+from .tiles import Tiles
 from .timing import Stopwatch
 from .trace import TraceFile
 from .track import Track, Tracker
@@ -29,8 +32,11 @@ class Work:
 
     frame: Frame
     watch: Stopwatch = field(default_factory=Stopwatch)
-    fitted: Fitted | None = None
-    raw: dict[str, RawOutput] = field(default_factory=dict)
+    sky: np.ndarray = field(default_factory=lambda: STILL)
+    new: bool = True
+    views: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), int))
+    fitted: list[Fitted] = field(default_factory=list)
+    raw: list[dict[str, RawOutput]] = field(default_factory=list)
     named: Detections = field(default_factory=nothing)
 
 
@@ -44,12 +50,33 @@ class Stage(NamedTuple):
 Watcher = Callable[[Frame, Detections, dict[str, Any], Summary], None]
 
 
-class Loop:
-    """What is done to every frame before it is told of: prepare, search, name."""
+@dataclass(frozen=True)
+class Looks:
+    """How frames are looked at.
 
-    def __init__(self, detector: Detector, classifier: Classifier) -> None:
+    Attributes:
+        tiles: ``off``, ``auto`` or columns x rows, see `tiles.Tiles`.
+        gate: seconds for which a frame that is like the last may share its result; 0 for never.
+    """
+
+    tiles: str = "off"
+    gate: float = 0.0
+
+
+class Loop:
+    """What is done to every frame before it is told of: prepare, search, name.
+
+    Args:
+        continuous: whether frames follow from each other.
+    """
+
+    def __init__(self, detector: Detector, classifier: Classifier, continuous: bool, looks: Looks) -> None:
         self.detector = detector
         self.classifier = classifier
+        self._tiles = Tiles(looks.tiles, min(detector.bundle.input_size))
+        self._motion = SkyMotion() if continuous else None
+        self._gate = Gate(looks.gate) if continuous and looks.gate else None
+        self._last = nothing().named(np.zeros((0, len(classifier.classes)), np.float32))
 
     @property
     def stages(self) -> list[Stage]:
@@ -57,23 +84,33 @@ class Loop:
         return [Stage(self.prepare), Stage(self.search, self.detector.renew), Stage(self.name, self.classifier.renew)]
 
     def prepare(self, work: Work) -> None:
-        """Fit the frame into the detector's input."""
+        """See how the sky has moved, what is new, and fit what is worth a look into the detector's input."""
+        pixels = work.frame.pixels
+        with work.watch.stage("glance"):
+            if self._motion:
+                small = glance(pixels)
+                work.sky = self._motion.update(small, work.frame.width // small.shape[1])
+                work.new = self._gate is None or self._gate.is_new(small, work.frame.time)
+            if work.new:
+                work.views = self._tiles.views(pixels)
         with work.watch.stage("preprocess"):
-            work.fitted = self.detector.preprocess(work.frame.pixels)
+            work.fitted = [self.detector.preprocess(pixels[y0:y1, x0:x1]) for x0, y0, x1, y1 in work.views]
 
     def search(self, work: Work) -> None:
-        """Run the detector."""
-        assert work.fitted is not None
-        with work.watch.stage("detect"):
-            work.raw = self.detector.infer(work.fitted)
+        """Run the detector on every view."""
+        for fitted in work.fitted:
+            with work.watch.stage("detect"):
+                work.raw.append(self.detector.infer(fitted))
 
     def name(self, work: Work) -> None:
-        """Decode what the detector said and classify it."""
-        assert work.fitted is not None
-        with work.watch.stage("decode"):
-            found = self.detector.decode(work.raw, work.fitted)
-        with work.watch.stage("classify"):
-            work.named = self.classifier(work.frame.pixels, found)
+        """Decode what the detector said and classify it; what is not new is what was last found."""
+        if work.new:
+            with work.watch.stage("decode"):
+                found = [self.detector.decode(raw, fitted) for raw, fitted in zip(work.raw, work.fitted, strict=True)]
+                one = found[0] if len(found) == 1 else self.detector.merge(work.views, found)
+            with work.watch.stage("classify"):
+                self._last = self.classifier(work.frame.pixels, one)
+        work.named = self._last
 
 
 class Teller:
@@ -94,8 +131,10 @@ class Teller:
     def tell(self, work: Work) -> None:
         """Follow the frame's objects, write the frame, count it and show it."""
         with work.watch.stage("track"):
-            changed = self._tracker.update(work.frame, work.named)
+            changed = self._tracker.update(work.frame, work.named, work.sky)
         record = frame_record(work.frame, work.named, self._classes, work.watch.ms, self._abstain)
+        if not work.new:
+            record["reused"] = True
         with work.watch.stage("write"):
             self._output.frame(work.frame, work.named, record)
             self._output.events(changed)
@@ -103,6 +142,8 @@ class Teller:
             self._trace.frame(work.frame.number, work.watch.spans)
         self._summary.clock.add(work.watch.ms)
         self._summary.frames += 1
+        self._summary.gated += not work.new
+        self._summary.views += len(work.views)
         self._summary.detections += len(work.named)
         self._count(changed)
         self._watch(work.frame, work.named, record, self._summary)
@@ -119,6 +160,5 @@ class Teller:
     def _count(self, changed: list[Track]) -> None:
         """Count objects, and those that are over by the class that was found in the end."""
         self._summary.events = self._tracker.count
-        self._summary.classes.update(
-            self._classes[int(np.argmax(track.probabilities))] for track in changed if track.ended
-        )
+        over = [track for track in changed if track.ended and track.confirmed and track.kind == "object"]
+        self._summary.classes.update(label(track.probabilities, self._classes, self._abstain) for track in over)

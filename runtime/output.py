@@ -46,14 +46,18 @@ class Output:
         run: what to note of the run (see `EventStore`).
         classes: class names.
         video: whether to write the annotated video.
+        abstain: probability below which no class is drawn.
 
     Raises:
         UsageError: the folder cannot be made or written to.
     """
 
-    def __init__(self, folder: Path, run: dict[str, str], classes: tuple[str, ...], video: bool) -> None:
+    def __init__(
+        self, folder: Path, run: dict[str, str], classes: tuple[str, ...], video: bool, abstain: float | None = None
+    ) -> None:
         self.folder = folder
         self.classes = classes
+        self._abstain = abstain
         try:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / ".writable"
@@ -82,15 +86,17 @@ class Output:
             raise RunFailure(f"{self.log_path} cannot be written: {problem.strerror}") from None
         on_sheet = self._sheet.wants()
         if on_sheet or self.video_path:
-            picture = annotate(frame.pixels, named, self.classes)
+            picture = annotate(frame.pixels, named, self.classes, self._abstain)
             if on_sheet:
                 self._sheet.add(picture)
             if self.video_path:
                 self._video(picture)
 
     def events(self, tracks: list[Track]) -> None:
-        """Write tracks that began or ended: their row, and their best view."""
+        """Write those of the changed tracks that are events: their row, and their best view."""
         for track in tracks:
+            if not track.confirmed or track.kind != "object":
+                continue
             name = f"{track.number:05d}.png"
             self._picture(self.crops / name, track.cutout)
             self.store.save(track, (self.crops / name).relative_to(self.folder).as_posix())

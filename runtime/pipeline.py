@@ -22,7 +22,7 @@ from itertools import count, islice
 from .classify import Classifier
 from .detect import Detector
 from .errors import RunFailure
-from .loop import Loop, Stage, Teller, Watcher, Work
+from .loop import Looks, Loop, Stage, Teller, Watcher, Work
 from .output import Output
 from .sources import Source
 from .summary import Summary
@@ -47,6 +47,7 @@ def run(
     stop: Callable[[], bool],
     max_frames: int | None = None,
     *,
+    looks: Looks = Looks(),  # noqa: B008 - it is frozen
     trace: TraceFile | None = None,
     overlap: bool = True,
 ) -> Summary:
@@ -58,10 +59,11 @@ def run(
         output: takes frames and events; like `watch`, called from this thread only.
         watch: told of every frame: the frame, its named detections, its record, the summary so far.
         stop: asked once a frame, and every `IDLE_SECONDS` while there is none.
+        looks: tiles and change gate.
         trace: where the spans of every frame are written.
         overlap: whether the stages run at once; a plain loop gives the same results in more time.
     """
-    summary, loop = Summary(), Loop(detector, classifier)
+    summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks)
     teller = Teller(Tracker(source.continuous), classifier, output, watch, summary, trace)
     works = (_Overlapped if overlap else _InTurn)(source, loop.stages, max_frames)
     try:

@@ -9,6 +9,19 @@ import numpy as np
 from .frame import Detections, Frame
 from .track import iso_time
 
+UNCERTAIN = "galaxy, class uncertain"
+
+
+def label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: float | None) -> str:
+    """Name a galaxy for people: its best class, or that none is sure.
+
+    Args:
+        probabilities: (C,).
+        abstain: probability below which a name is a guess, if the classifier has such a threshold.
+    """
+    best = int(np.argmax(probabilities))
+    return classes[best] if abstain is None or probabilities[best] >= abstain else UNCERTAIN
+
 
 def frame_record(
     frame: Frame, named: Detections, classes: tuple[str, ...], ms: dict[str, float], abstain: float | None = None

@@ -16,6 +16,8 @@ class Summary:
     Attributes:
         frames, bad_pictures, detections, events: counts.
         dropped: frames that were replaced by newer ones before they were looked at (``latest``).
+        gated: frames that brought nothing new and share the result of the last that did.
+        views: inferences of the detector: one a new frame, and one a tile.
         hung: frames given up because an inference did not come back.
         classes: ended events by class name.
         seconds: wall time of the loop.
@@ -30,6 +32,8 @@ class Summary:
     detections: int = 0
     events: int = 0
     dropped: int = 0
+    gated: int = 0
+    views: int = 0
     hung: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0

@@ -15,7 +15,7 @@ from .pictures import to_rgb8
 
 
 class VideoFile:
-    """Frames of a video file."""
+    """Frames of a video file; their times count from when it is opened, at the video's own pace."""
 
     continuous = True
     live = False
@@ -35,12 +35,14 @@ class VideoFile:
         """Decode frame after frame."""
         capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
         number = 0
+        began = datetime.datetime.now(datetime.UTC)
         try:
             while True:
                 there, image = capture.read()
                 if not there:
                     break
-                yield _frame(image, self._path.name, number)
+                time = began + datetime.timedelta(milliseconds=capture.get(cv2.CAP_PROP_POS_MSEC))
+                yield _frame(image, self._path.name, number, time)
                 number += 1
         finally:
             capture.release()
@@ -75,13 +77,13 @@ class Camera:
                 there, image = self._capture.read()
                 if not there:
                     raise RunFailure(f"{self.name} stopped delivering after {number} frames")
-                yield _frame(image, self.name, number)
+                yield _frame(image, self.name, number, datetime.datetime.now(datetime.UTC))
                 number += 1
         finally:
             self._capture.release()
 
 
-def _frame(image: np.ndarray, source: str, number: int) -> Frame:
+def _frame(image: np.ndarray, source: str, number: int, time: datetime.datetime) -> Frame:
     """Make a frame of what OpenCV delivers: BGR, or one channel, of any depth."""
     pixels, stretch = to_rgb8(cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image)
-    return Frame(pixels, datetime.datetime.now(datetime.UTC), source, number, stretch)
+    return Frame(pixels, time, source, number, stretch)

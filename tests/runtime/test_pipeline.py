@@ -3,6 +3,8 @@
 import json
 import threading
 import time
+from dataclasses import replace
+from datetime import timedelta
 from itertools import islice
 
 import pytest
@@ -13,6 +15,7 @@ from galaxy_edge.runtime.classify import Classifier
 from galaxy_edge.runtime.demo import DemoSky
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.errors import RunFailure
+from galaxy_edge.runtime.loop import Looks
 from galaxy_edge.runtime.pipeline import run
 from galaxy_edge.runtime.timing import WINDOW, StageClock
 from galaxy_edge.runtime.trace import TraceFile
@@ -206,13 +209,29 @@ def test_inferences_that_go_on_hanging_end_the_run(classifier, monkeypatch):
     assert "search hung 3 times in a row" in str(summary.failure) and summary.hung == 3
 
 
+def test_frames_that_bring_nothing_new_share_a_result_and_cost_no_inference(detector, classifier):
+    class Still(Sky):
+        def __iter__(self):
+            first = next(iter(DemoSky()))
+            for number in range(self.length):
+                yield replace(first, number=number, time=first.time + timedelta(seconds=number))
+
+    notes = Notes()
+    summary, _ = go(Still(9), detector, classifier, notes, looks=Looks(tiles="auto", gate=5))
+    assert [record.pop("reused", False) for record in notes.records] == [number % 5 > 0 for number in range(9)]
+    assert summary.gated == 7 and summary.stages["detect"]["count"] == 2 and summary.views >= 4
+    assert notes.records[0]["detections"] and all(
+        record["detections"] == notes.records[0]["detections"] for record in notes.records)
+    assert summary.events >= 1  # and what stays is followed all the same
+
+
 def test_the_trace_tells_of_every_stage_of_every_frame(detector, classifier, tmp_path):
     go(Sky(5), detector, classifier, Notes(), trace=TraceFile(tmp_path / "trace.json"))
     events = json.loads((tmp_path / "trace.json").read_text())
     spans = [event for event in events if event["ph"] == "X"]
     for number in range(5):
         mine = [span for span in spans if span["args"]["frame"] == number]
-        assert [span["name"] for span in mine] == ["read", "preprocess", "detect", "decode", "classify", "track", "write"]
+        assert [span["name"] for span in mine] == ["read", "glance", "preprocess", "detect", "decode", "classify", "track", "write"]
         ends = [span["ts"] + span["dur"] for span in mine]
         assert all(span["ts"] >= end - 1 for span, end in zip(mine[1:], ends, strict=False))  # microseconds, rounded
     assert len({span["tid"] for span in spans}) == 5  # read, prepare, search, name and this thread

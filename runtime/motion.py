@@ -1,0 +1,95 @@
+"""How the sky moves across the sensor, from one frame to the next: drift, field rotation, zoom.
+
+Phase correlation (Kuglin & Hines 1975) finds the drift, however far; optical flow from there (Lucas & Kanade
+1981) and a similarity by RANSAC find rotation and scale, and do not heed what moves on its own or not at all.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+SIDE = 480
+"""Longer side, at most, in pixels of the small grey look at a frame: it shows how the sky moves and where light is."""
+MIN_RESPONSE = 0.2
+"""Of phase correlation: pictures of nothing but noise reach 0.1, fields of six stars and more 0.4 to 1.3."""
+MIN_STARS = 5
+MIN_AGREEING = 0.5
+STILL = np.eye(3)
+
+
+def glance(pixels: np.ndarray) -> np.ndarray:
+    """Make the small look: (H, W, 3) uint8 RGB -> (h, w) uint8 grey, averaged by a whole number, `SIDE` at most."""
+    factor = -(-max(pixels.shape[:2]) // SIDE)
+    rows, columns = max(1, pixels.shape[0] // factor), max(1, pixels.shape[1] // factor)
+    whole = pixels[: rows * factor, : columns * factor]
+    small = whole if factor == 1 else cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+
+
+def stars_only(grey: np.ndarray) -> np.ndarray:
+    """Take sky background and noise from a grey picture (h, w); return float32 >= 0, bright stars tamed."""
+    level = grey.astype(np.float32)
+    level -= cv2.blur(level, (31, 31), borderType=cv2.BORDER_REFLECT)
+    noise = max(0.5, 1.4826 * float(np.median(np.abs(level[::2, ::2]))))
+    return np.sqrt(np.maximum(level - 2.0 * noise, 0.0))
+
+
+def drift(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
+    """Find the shift (x, y) in pixels between two pictures of `stars_only`; None where they have nothing in common."""
+    window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
+    (x, y), response = cv2.phaseCorrelate(before, now, window)
+    return (x, y) if response >= MIN_RESPONSE and np.isfinite(x + y) else None
+
+
+def similarity(before: np.ndarray, now: np.ndarray, guess: tuple[float, float]) -> np.ndarray | None:
+    """Refine a drift by the stars: (2, 3) from pixels of `before` to pixels of `now`; None where too few agree."""
+    first, second = (cv2.convertScaleAbs(cv2.GaussianBlur(one, (0, 0), 1.0), alpha=24.0) for one in (before, now))
+    stars = cv2.goodFeaturesToTrack(first, 120, 0.02, 6)
+    if stars is None or len(stars) < MIN_STARS:
+        return None
+    start = (stars + np.asarray(guess)).astype(np.float32)
+    found, there, _ = cv2.calcOpticalFlowPyrLK(
+        first, second, stars, start, winSize=(15, 15), maxLevel=1, flags=cv2.OPTFLOW_USE_INITIAL_FLOW
+    )
+    seen = there[:, 0] == 1
+    if seen.sum() < MIN_STARS:
+        return None
+    matrix, agreeing = cv2.estimateAffinePartial2D(stars[seen], found[seen], ransacReprojThreshold=1.0)
+    if matrix is None or agreeing.sum() < max(MIN_STARS, MIN_AGREEING * seen.sum()):
+        return None
+    return matrix
+
+
+class SkyMotion:
+    """Follows the sky over successive frames.
+
+    Where two frames have nothing in common (a slew, clouds, a frame without stars), the sky counts as still.
+    """
+
+    def __init__(self) -> None:
+        self._last: np.ndarray | None = None
+        self._sky = STILL
+
+    def update(self, small: np.ndarray, factor: float) -> np.ndarray:
+        """Take a frame's `glance`, `factor` times smaller than the frame.
+
+        Returns:
+            (3, 3) float64: where a place of the first frame's sky is now, in frame pixels, homogeneous.
+        """
+        now, before = stars_only(small), self._last
+        self._last = now
+        if before is None or before.shape != now.shape:
+            return self._sky
+        shift = drift(before, now)
+        if shift is not None:
+            matrix = similarity(before, now, shift)
+            if matrix is None:
+                matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
+            # Pixel centres: a place x of the frame is at (x + 1/2) / factor - 1/2 of the small look.
+            half = (factor - 1.0) / 2.0
+            step = STILL.copy()
+            step[:2, :2] = matrix[:, :2]
+            step[:2, 2] = factor * matrix[:, 2] + half - matrix[:, :2] @ (half, half)
+            self._sky = step @ self._sky
+        return self._sky
