@@ -38,7 +38,7 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--camera", required=True, metavar="SOURCE",
-              help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N.")
+              help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N, rtsp:// or http://.")
 @click.option("--models", type=FOLDER, help="Folder with the bundles galaxy-detector and galaxy-classifier.")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Least detector score; default: the bundle's own.")
 @click.option("--out", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder.")
@@ -63,6 +63,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
     from .runtime.loop import Looks
+    from .runtime.notify import ServiceManager
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
     from .runtime.screen import Screen, print_summary
@@ -76,7 +77,10 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     def on_bad(problem: BadPicture) -> None:
         click.echo(f"galaxy-edge: skipped {problem}", err=True)
 
-    source = open_source(camera, on_bad)
+    def on_lost(what: str) -> None:
+        click.echo(f"galaxy-edge: {what}", err=True)
+
+    source = open_source(camera, on_bad, on_lost)
     detector = Detector(_bundle(models, DETECTOR), engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(_bundle(models, CLASSIFIER), engine=engine, threads=threads)
     window = None
@@ -90,7 +94,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     }
     video = isinstance(source, VideoFile) or camera == "demo"
     output = Output(out, about, classifier.classes, video, classifier.abstain)
-    stop = _stop_on_signal()
+    stop, service = _stop_on_signal(), ServiceManager()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:
@@ -100,12 +104,14 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
             screen.update(frame, named, record, summary)
             if window:
                 window.show(frame, named)
+            service.frame_done()
 
         summary = run_loop(
             source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames,
             looks=Looks(tiles, 10.0 * source.live if gate is None else gate),
             trace=TraceFile(profile) if profile else None,
         )
+    service.ends()
     if summary.stopped:
         console.print("ended on request; everything is written")
     print_summary(console, summary, output.places())

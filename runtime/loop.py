@@ -5,6 +5,7 @@ Each stage is a function of the frame's work and can be called alone; `pipeline`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -145,6 +146,7 @@ class Teller:
         self._summary.gated += not work.new
         self._summary.views += len(work.views)
         self._summary.detections += len(work.named)
+        self._summary.last = time.monotonic()
         self._count(changed)
         self._watch(work.frame, work.named, record, self._summary)
 

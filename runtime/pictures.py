@@ -79,29 +79,34 @@ def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
     The stretch is one for all channels: black at the median less one robust sigma, white at the 99.8th percentile,
     and between them asinh (Lupton et al. 2004, PASP 116, 133). Values that are not finite become black.
     """
-    stretch = None
-    if image.dtype != np.uint8:
-        data = image.astype(np.float32)
-        luminance = data if data.ndim == 2 else data.mean(axis=2)
-        finite = luminance[np.isfinite(luminance)]
-        if finite.size == 0:
-            finite = np.zeros(1, np.float32)
-        finite = finite[:: max(1, finite.size // 1_000_000)]
-        median = float(np.median(finite))
-        sigma = 1.4826 * float(np.median(np.abs(finite - median)))
-        black = median - sigma
-        white = float(np.percentile(finite, 99.8))
-        if not white > black:
-            black, white = float(finite.min()), float(finite.max())
-        white = max(white, black + 1e-6 * max(1.0, abs(black)))
-        softening = 0.1
-        level = np.clip(np.nan_to_num((data - black) / (white - black), nan=0.0), 0.0, 1.0)
-        level = np.arcsinh(level / softening) / np.arcsinh(1.0 / softening)
-        image = np.round(level * 255.0).astype(np.uint8)
-        stretch = {"kind": "asinh", "black": black, "white": white, "softening": softening}
+    if image.dtype == np.uint8:
+        stretch = None
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is beyond float32 or not finite becomes black
+            image, stretch = _stretched(image.astype(np.float32))
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     return np.ascontiguousarray(image), stretch
+
+
+def _stretched(data: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    luminance = data if data.ndim == 2 else data.mean(axis=2)
+    finite = luminance[np.isfinite(luminance)]
+    if finite.size == 0:
+        finite = np.zeros(1, np.float32)
+    finite = finite[:: max(1, finite.size // 1_000_000)]
+    median = float(np.median(finite))
+    sigma = 1.4826 * float(np.median(np.abs(finite - median)))
+    black = median - sigma
+    white = float(np.percentile(finite, 99.8))
+    if not white > black:
+        black, white = float(finite.min()), float(finite.max())
+    white = max(white, black + 1e-6 * max(1.0, abs(black)))
+    softening = 0.1
+    level = np.clip(np.nan_to_num((data - black) / (white - black), nan=0.0), 0.0, 1.0)
+    level = np.arcsinh(level / softening) / np.arcsinh(1.0 / softening)
+    stretch = {"kind": "asinh", "black": black, "white": white, "softening": softening}
+    return np.round(level * 255.0).astype(np.uint8), stretch
 
 
 def _flatten(rgba: np.ndarray) -> np.ndarray:
@@ -206,7 +211,7 @@ def _decode_fits(content: bytes, name: str) -> Picture:
     if data.dtype == np.uint8:
         pixels, stretch = to_rgb8(np.ascontiguousarray(data))
     else:
-        pixels, stretch = to_rgb8(np.ascontiguousarray(data, dtype=np.float32))
+        pixels, stretch = to_rgb8(np.ascontiguousarray(data))
     time = None
     if isinstance(header.get("DATE-OBS"), str):
         try:

@@ -66,23 +66,27 @@ def run(
     summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks)
     teller = Teller(Tracker(source.continuous), classifier, output, watch, summary, trace)
     works = (_Overlapped if overlap else _InTurn)(source, loop.stages, max_frames)
+
+    def count_up() -> None:
+        summary.dropped, summary.hung, summary.reopened = works.dropped, works.hung, source.reopened
+        summary.seconds = summary.clock.seconds()
+
     try:
         for work in works:
             if stop():
                 summary.stopped = True
                 break
+            count_up()
             if work is None:
                 continue
             teller.tell(work)
-            summary.seconds = summary.clock.seconds()
-            summary.dropped, summary.hung = works.dropped, works.hung
             if summary.frames == max_frames:
                 break
     except RunFailure as problem:
         summary.failure = problem
     finally:
         works.close()
-        summary.dropped, summary.hung = works.dropped, works.hung
+        count_up()
         summary.bad_pictures = source.bad
         summary.peak_memory_mib = peak_memory_mib()
         teller.close(source.bad)

@@ -89,6 +89,8 @@ def print_summary(console: Console, summary: Summary, places: dict[str, Path]) -
         console.print(f"{summary.dropped} frames came too fast: newer ones took their place")
     if summary.gated:
         console.print(f"{summary.gated} frames brought nothing new and share the result of the last that did")
+    if summary.reopened:
+        console.print(f"the camera was lost and came back {summary.reopened} times")
     if summary.hung:
         console.print(f"{summary.hung} frames were given up because an inference hung")
     counts = ", ".join(f"{count} {name}" for name, count in summary.classes.most_common())

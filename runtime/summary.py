@@ -18,9 +18,11 @@ class Summary:
         dropped: frames that were replaced by newer ones before they were looked at (``latest``).
         gated: frames that brought nothing new and share the result of the last that did.
         views: inferences of the detector: one a new frame, and one a tile.
+        reopened: how often a camera was lost and came back.
         hung: frames given up because an inference did not come back.
         classes: ended events by class name.
         seconds: wall time of the loop.
+        last: when the last frame was done, in seconds of `time.monotonic`; 0 before the first.
         clock: the time spent in each stage.
         peak_memory_mib: of the process, at the end.
         stopped: whether it was ended from outside before the source was.
@@ -35,8 +37,10 @@ class Summary:
     gated: int = 0
     views: int = 0
     hung: int = 0
+    reopened: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    last: float = 0.0
     clock: StageClock = field(default_factory=StageClock)
     peak_memory_mib: float = 0.0
     stopped: bool = False

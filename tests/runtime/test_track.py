@@ -10,7 +10,7 @@ from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.runtime.classify import Classifier
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.motion import SkyMotion, glance
+from galaxy_edge.runtime.loop import Looks, Loop, Work
 from galaxy_edge.runtime.sighting import is_streak
 from galaxy_edge.runtime.sources import open_source
 from galaxy_edge.runtime.track import Tracker
@@ -177,18 +177,17 @@ def test_a_streak_is_told_from_a_galaxy_by_its_light():
 
 def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
     """Real sky, the shipped detector, a video by ffmpeg: no place of the sky becomes two events."""
-    sky = MovingSky(tmp_path / "sky.avi", 30, drift=(3, 2), turn=0.2, start=(120, 150))
-    detector, classifier = (kind(Bundle.load(shipped(name))) for kind, name in
-                            ((Detector, "galaxy-detector"), (Classifier, "galaxy-classifier")))
-    detector.min_score = 0.3
-    events, motion, tracker = {}, SkyMotion(), Tracker(continuous=True)
+    sky = MovingSky(tmp_path / "sky.avi", 16, drift=(3, 2), turn=0.3, start=(120, 150))
+    loop = Loop(Detector(Bundle.load(shipped("galaxy-detector"))), Classifier(Bundle.load(shipped("galaxy-classifier"))),
+                continuous=True, looks=Looks(tiles="auto"))
+    events, tracker = {}, Tracker(continuous=True)
     for one in open_source(str(sky.path), print):
-        small = glance(one.pixels)
-        matrix = motion.update(small, one.width // small.shape[1])
-        named = classifier(one.pixels, detector(one.pixels))
-        events |= {track.number: track for track in tracker.update(one, named, matrix) if track.confirmed}
+        work = Work(one)
+        for stage in loop.stages:
+            stage.do(work)
+        events |= {track.number: track for track in tracker.update(one, work.named, work.sky) if track.confirmed}
     tracker.finish()
-    assert len(events) >= 3
+    assert len(events) >= 5
     places = [sky.place([(box[:2] + box[2:]) / 2], number)[0] for box, number in
               ((track.box, track.best_frame) for track in events.values())]
     sizes = [np.sqrt(np.prod(track.box[2:] - track.box[:2])) for track in events.values()]
