@@ -49,13 +49,15 @@ def cli() -> None:
 @click.option("--engine", type=ENGINES, help="Default: the device profile's.")
 @click.option("--tiles", default="off", show_default=True, metavar="auto|NxM|off",
               help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).")
+@click.option("--stack", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="Look at the mean of the last N frames, laid upon each other by their stars; video and cameras.")
 @click.option("--gate", type=click.FloatRange(min=0), metavar="SECONDS",
               help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
 @click.option("--device", help="Device profile, by name or TOML file; default: the one that fits this machine.")
 @click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
 def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
-        as_json: bool, threads: int | None, engine: str | None, tiles: str, gate: float | None, device: str | None,
-        profile: Path | None) -> None:
+        as_json: bool, threads: int | None, engine: str | None, tiles: str, stack: int, gate: float | None,
+        device: str | None, profile: Path | None) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from rich.console import Console
 
@@ -108,7 +110,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
 
         summary = run_loop(
             source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames,
-            looks=Looks(tiles, 10.0 * source.live if gate is None else gate),
+            looks=Looks(tiles, 10.0 * source.live if gate is None else gate, stack),
             trace=TraceFile(profile) if profile else None,
         )
     service.ends()

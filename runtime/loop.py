@@ -20,6 +20,7 @@ from .gate import Gate
 from .motion import STILL, SkyMotion, glance
 from .output import Output
 from .report import frame_record, label
+from .stack import Stack
 from .summary import Summary
 from .tiles import Tiles
 from .timing import Stopwatch
@@ -57,18 +58,24 @@ class Looks:
 
     Attributes:
         tiles: ``off``, ``auto`` or columns x rows, see `tiles.Tiles`.
+        stack: frames that are laid upon each other; 1 for none. A stack grows deeper with every frame, so there is no
+            gate then.
         gate: seconds for which a frame that is like the last may share its result; 0 for never.
     """
 
     tiles: str = "off"
     gate: float = 0.0
+    stack: int = 1
 
 
 class Loop:
     """What is done to every frame before it is told of: prepare, search, name.
 
     Args:
-        continuous: whether frames follow from each other.
+        continuous: whether frames follow from each other; if not, there is nothing to stack either.
+
+    Attributes:
+        stack: where frames are stacked, the stack.
     """
 
     def __init__(self, detector: Detector, classifier: Classifier, continuous: bool, looks: Looks) -> None:
@@ -76,7 +83,8 @@ class Loop:
         self.classifier = classifier
         self._tiles = Tiles(looks.tiles, min(detector.bundle.input_size))
         self._motion = SkyMotion() if continuous else None
-        self._gate = Gate(looks.gate) if continuous and looks.gate else None
+        self.stack = Stack(looks.stack) if continuous and looks.stack > 1 else None
+        self._gate = Gate(looks.gate) if continuous and looks.gate and not self.stack else None
         self._last = nothing().named(np.zeros((0, len(classifier.classes)), np.float32))
 
     @property
@@ -86,13 +94,17 @@ class Loop:
 
     def prepare(self, work: Work) -> None:
         """See how the sky has moved, what is new, and fit what is worth a look into the detector's input."""
-        pixels = work.frame.pixels
         with work.watch.stage("glance"):
             if self._motion:
-                small = glance(pixels)
+                small = glance(work.frame.pixels)
                 work.sky = self._motion.update(small, work.frame.width // small.shape[1])
                 work.new = self._gate is None or self._gate.is_new(small, work.frame.time)
-            if work.new:
+        if self.stack:
+            with work.watch.stage("stack"):
+                work.frame = self.stack.add(work.frame, small, work.sky)
+        pixels = work.frame.pixels
+        if work.new:
+            with work.watch.stage("tiles"):
                 work.views = self._tiles.views(pixels)
         with work.watch.stage("preprocess"):
             work.fitted = [self.detector.preprocess(pixels[y0:y1, x0:x1]) for x0, y0, x1, y1 in work.views]

@@ -61,6 +61,19 @@ def similarity(before: np.ndarray, now: np.ndarray, guess: tuple[float, float]) 
     return matrix
 
 
+def in_frame(matrix: np.ndarray, factor: float) -> np.ndarray:
+    """Turn a motion (2, 3) in pixels of a small look into one (3, 3) in pixels of a frame `factor` times as large."""
+    # Pixel centres: a place x of the frame is at (x + 1/2) / factor - 1/2 of the small look.
+    half = (factor - 1.0) / 2.0
+    larger = np.array([[factor, 0.0, half], [0.0, factor, half], [0.0, 0.0, 1.0]])
+    return larger @ np.vstack([matrix, [0.0, 0.0, 1.0]]) @ np.linalg.inv(larger)
+
+
+def in_glance(matrix: np.ndarray, factor: float) -> np.ndarray:
+    """Turn a motion (3, 3) in frame pixels into one (3, 3) in pixels of a look `factor` times smaller."""
+    return in_frame(matrix[:2], 1.0 / factor)
+
+
 class SkyMotion:
     """Follows the sky over successive frames.
 
@@ -86,10 +99,5 @@ class SkyMotion:
             matrix = similarity(before, now, shift)
             if matrix is None:
                 matrix = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-            # Pixel centres: a place x of the frame is at (x + 1/2) / factor - 1/2 of the small look.
-            half = (factor - 1.0) / 2.0
-            step = STILL.copy()
-            step[:2, :2] = matrix[:, :2]
-            step[:2, 2] = factor * matrix[:, 2] + half - matrix[:, :2] @ (half, half)
-            self._sky = step @ self._sky
+            self._sky = in_frame(matrix, factor) @ self._sky
         return self._sky

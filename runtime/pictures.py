@@ -28,12 +28,13 @@ MAX_PIXELS = 200_000_000
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: pixels (H, W, 3) uint8 RGB, and what is known of it."""
+    """A decoded picture: pixels (H, W, 3) uint8 RGB, and what is known of it; `raw` where it has more than 8 bits."""
 
     pixels: np.ndarray
     stretch: dict[str, Any] | None = None
     header: dict[str, Any] = field(default_factory=dict)
     time: datetime.datetime | None = None
+    raw: np.ndarray | None = None
 
 
 def decode_picture(content: bytes, name: str) -> Picture:
@@ -70,7 +71,7 @@ def decode_picture(content: bytes, name: str) -> Picture:
         else:
             image = _flatten(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)) if channels == 4 else image[..., 0]
     pixels, stretch = to_rgb8(image)
-    return Picture(pixels, stretch)
+    return Picture(pixels, stretch, raw=raw_of(image))
 
 
 def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
@@ -87,6 +88,14 @@ def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     return np.ascontiguousarray(image), stretch
+
+
+def raw_of(image: np.ndarray) -> np.ndarray | None:
+    """Return a picture of more than 8 bits as uint16 or float32, finite; None for one of 8 bits."""
+    if image.dtype in (np.uint8, np.uint16):
+        return None if image.dtype == np.uint8 else np.ascontiguousarray(image)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(np.ascontiguousarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
 
 
 def _stretched(data: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
@@ -218,4 +227,4 @@ def _decode_fits(content: bytes, name: str) -> Picture:
             time = Time(header["DATE-OBS"], scale="utc").to_datetime(timezone=datetime.UTC)
         except ValueError:
             time = None  # a date that cannot be read is the same as none
-    return Picture(pixels, stretch, header, time)
+    return Picture(pixels, stretch, header, time, raw_of(data))

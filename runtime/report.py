@@ -36,7 +36,8 @@ def frame_record(
 
     Returns:
         Plain values for JSON: frame, source, time (UTC), width, height, detections, ms; ``stretch`` where a picture of
-        more than 8 bits was stretched. Boxes are x0, y0, x1, y1 in pixels of the source frame, best score first.
+        more than 8 bits was stretched; ``stacked`` where it is the mean of several frames. Boxes are x0, y0, x1, y1 in
+        pixels of the source frame, best score first.
     """
     record: dict[str, Any] = {
         "frame": frame.number,
@@ -47,6 +48,8 @@ def frame_record(
         "detections": [_detection(named, index, classes, abstain) for index in range(len(named))],
         "ms": ms,
     }
+    if frame.stacked > 1:
+        record["stacked"] = frame.stacked
     if frame.stretch is not None:
         record["stretch"] = frame.stretch
     return record

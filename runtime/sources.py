@@ -129,7 +129,7 @@ class Pictures:
                 self._on_bad(problem)
                 continue
             time = picture.time or datetime.datetime.now(datetime.UTC)
-            yield Frame(picture.pixels, time, name, number, picture.stretch, picture.header)
+            yield Frame(picture.pixels, time, name, number, picture.stretch, picture.header, picture.raw)
             number += 1
         if number == 0 and self._entries:
             raise RunFailure(f"none of the {len(self._entries)} pictures in '{self.name}' could be read")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-STAGES = ("read", "glance", "preprocess", "detect", "decode", "classify", "track", "write")
+STAGES = ("read", "glance", "stack", "tiles", "preprocess", "detect", "decode", "classify", "track", "write")
 WINDOW = 4096
 """Frames that medians are made of, so that a night costs no more memory than a minute."""
 

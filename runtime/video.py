@@ -13,7 +13,7 @@ import numpy as np
 from .buffers import Buffers
 from .errors import RunFailure, UsageError
 from .frame import Frame
-from .pictures import to_rgb8
+from .pictures import raw_of, to_rgb8
 
 FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
 """Seconds before a lost camera is opened again; doubled after each attempt that fails."""
@@ -159,10 +159,11 @@ class _Frames:
 
     def __call__(self, image: np.ndarray, time: datetime.datetime) -> Frame:
         """Make the next frame of a picture."""
-        stretch = None
+        stretch, raw = None, None
         if image.ndim == 3 and image.dtype == np.uint8:
             pixels = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=self._buffers.take(image.shape))
         else:
-            pixels, stretch = to_rgb8(cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image)
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image.copy()
+            (pixels, stretch), raw = to_rgb8(image), raw_of(image)
         self.number += 1
-        return Frame(pixels, time, self._source, self.number - 1, stretch)
+        return Frame(pixels, time, self._source, self.number - 1, stretch, raw=raw)

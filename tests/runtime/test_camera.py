@@ -1,6 +1,7 @@
 """A real V4L2 camera, in a virtual machine: it is read, by name and by number, and its loss is survived."""
 
 import json
+import os
 import re
 import sys
 
@@ -10,6 +11,7 @@ import virtual_machine
 from test_run import SCHEMA
 
 SCRIPT = """
+export PYTHONPATH={path}
 run="{python} -m galaxy_edge run --models {models} --json"
 echo "--- name"; $run --camera /dev/video0 --max-frames 3 --out /run/a 2>/run/error; echo "code $?"
 echo "--- number"; $run --camera 0 --max-frames 2 --out /run/a 2>/run/error; echo "code $?"
@@ -31,7 +33,7 @@ def told(tiny_models, tmp_path_factory):
     if lacking:
         pytest.skip(f"needs {', '.join(lacking)} for a virtual machine with a camera")
     folder = tmp_path_factory.mktemp("machine")
-    script = SCRIPT.format(python=sys.executable, models=tiny_models)
+    script = SCRIPT.format(python=sys.executable, models=tiny_models, path=os.environ.get("PYTHONPATH", ""))
     printed = virtual_machine.run(virtual_machine.kernel(folder), folder, script)
     return dict(zip(*[iter(re.split(r"^--- (\w+)\n", printed, flags=re.M)[1:])] * 2, strict=True))
 

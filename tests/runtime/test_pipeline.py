@@ -231,7 +231,7 @@ def test_the_trace_tells_of_every_stage_of_every_frame(detector, classifier, tmp
     spans = [event for event in events if event["ph"] == "X"]
     for number in range(5):
         mine = [span for span in spans if span["args"]["frame"] == number]
-        assert [span["name"] for span in mine] == ["read", "glance", "preprocess", "detect", "decode", "classify", "track", "write"]
+        assert [span["name"] for span in mine] == ["read", "glance", "tiles", "preprocess", "detect", "decode", "classify", "track", "write"]
         ends = [span["ts"] + span["dur"] for span in mine]
         assert all(span["ts"] >= end - 1 for span, end in zip(mine[1:], ends, strict=False))  # microseconds, rounded
     assert len({span["tid"] for span in spans}) == 5  # read, prepare, search, name and this thread
