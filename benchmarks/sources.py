@@ -15,6 +15,7 @@ import numpy as np
 
 from ..runtime.demo import DemoSky
 from ..runtime.frame import Frame
+from ..runtime.pictures import decode_picture
 from ..runtime.sources import Entry
 
 SUFFIXES = (".png", ".jpg", ".tiff")
@@ -27,27 +28,40 @@ class InMemory:
         size: (width, height) of the frames.
         length: number of frames.
         different: frames that are held; they come again and again.
-        still: whether every frame is the same sky, with noise of its own.
+        still: whether every frame is the same empty sky, with stars, and noise of its own.
+        jpeg: whether a frame is decoded when it is taken, as a network camera's is.
     """
 
     name, continuous, live, bad, reopened = "memory", True, False, 0, 0
 
-    def __init__(self, size: tuple[int, int], length: int, different: int = 16, still: bool = False) -> None:
+    def __init__(
+        self, size: tuple[int, int], length: int, different: int = 16, still: bool = False, jpeg: bool = False
+    ) -> None:
         self.length: int | None = length
-        self._pictures: list[np.ndarray]
-        skies = [frame.pixels for frame, _ in zip(DemoSky(), range(different), strict=False)]
-        if still:
-            noise = np.random.default_rng(1)
-            dark = [noise.normal(12.0, 2.0, (size[1], size[0])) for _ in range(different)]
-            self._pictures = [np.repeat(one.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2) for one in dark]
-        else:
-            self._pictures = [cv2.resize(sky, size, interpolation=cv2.INTER_LINEAR) for sky in skies]
+        skies = (frame.pixels for frame, _ in zip(DemoSky(), range(different), strict=False))
+        pictures = _empty(size, different) if still else [cv2.resize(sky, size) for sky in skies]
+        self._pictures = [cv2.imencode(".jpg", one[..., ::-1])[1] if jpeg else one for one in pictures]
+        self._jpeg = jpeg
 
     def __iter__(self) -> Iterator[Frame]:
         start = datetime.datetime.now(datetime.UTC)
         for number in range(self.length or 0):
             time = start + datetime.timedelta(seconds=number / 25)
-            yield Frame(self._pictures[number % len(self._pictures)], time, self.name, number)
+            pixels = self._pictures[number % len(self._pictures)]
+            if self._jpeg:
+                pixels = decode_picture(pixels.tobytes(), ".jpg").pixels
+            yield Frame(pixels, time, self.name, number)
+
+
+def _empty(size: tuple[int, int], different: int) -> list[np.ndarray]:
+    """Make frames of one sky of two hundred stars, each with noise of its own."""
+    random = np.random.default_rng(1)
+    sky: np.ndarray = np.full((size[1], size[0]), 12.0, np.float32)
+    places = random.uniform((8, 8), (size[0] - 8, size[1] - 8), (200, 2)).astype(int)
+    sky[places[:, 1], places[:, 0]] += random.uniform(200, 2500, 200)
+    sky = cv2.GaussianBlur(sky, (0, 0), 1.5)
+    noisy = (sky + random.normal(0.0, 2.0, sky.shape) for _ in range(different))
+    return [np.repeat(one.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2) for one in noisy]
 
 
 class NetworkCamera:

@@ -6,9 +6,10 @@ Each stage is a function of the frame's work and can be called alone; `pipeline`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from itertools import count, islice
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from .detect import Detector, Fitted
 from .engine import Output as RawOutput
 from .frame import Detections, Frame, nothing
 from .gate import Gate
-from .motion import STILL, SkyMotion, glance
-from .output import Output
+from .motion import SIDE, STILL, SkyMotion, glance, halve
 from .report import frame_record, label
+from .sources import Source
 from .stack import Stack
 from .summary import Summary
 from .tiles import Tiles
@@ -40,6 +41,22 @@ class Work:
     fitted: list[Fitted] = field(default_factory=list)
     raw: list[dict[str, RawOutput]] = field(default_factory=list)
     named: Detections = field(default_factory=nothing)
+
+
+class Sink(Protocol):
+    """What takes the results; it is called from one thread, that of `pipeline.run`."""
+
+    def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
+        """Take a frame, its named detections and its record."""
+        ...
+
+    def events(self, changed: list[Track]) -> None:
+        """Take tracks that began, were confirmed, turned out to be something else, or ended."""
+        ...
+
+    def close(self, frames: int, bad_pictures: int) -> None:
+        """Take the end."""
+        ...
 
 
 class Stage(NamedTuple):
@@ -95,19 +112,24 @@ class Loop:
     def prepare(self, work: Work) -> None:
         """See how the sky has moved, what is new, and fit what is worth a look into the detector's input."""
         with work.watch.stage("glance"):
+            halved = None
             if self._motion:
-                small = glance(work.frame.pixels)
+                halved = halve(work.frame.pixels)
+                small = glance(halved if work.frame.width > SIDE else work.frame.pixels)
                 work.sky = self._motion.update(small, work.frame.width // small.shape[1])
                 work.new = self._gate is None or self._gate.is_new(small, work.frame.time)
         if self.stack:
             with work.watch.stage("stack"):
-                work.frame = self.stack.add(work.frame, small, work.sky)
+                work.frame, halved = self.stack.add(work.frame, small, work.sky), None
         pixels = work.frame.pixels
         if work.new:
             with work.watch.stage("tiles"):
                 work.views = self._tiles.views(pixels)
         with work.watch.stage("preprocess"):
-            work.fitted = [self.detector.preprocess(pixels[y0:y1, x0:x1]) for x0, y0, x1, y1 in work.views]
+            work.fitted = [
+                self.detector.preprocess(pixels[y0:y1, x0:x1], None if number else halved)
+                for number, (x0, y0, x1, y1) in enumerate(work.views)
+            ]
 
     def search(self, work: Work) -> None:
         """Run the detector on every view."""
@@ -126,11 +148,48 @@ class Loop:
         work.named = self._last
 
 
+def read(source: Source, limit: int | None) -> Generator[Work]:
+    """Read frames, timed; let the source go at once when this is closed."""
+    frames = iter(source)
+    try:
+        for _ in islice(count(), limit):
+            watch = Stopwatch()
+            with watch.stage("read"):
+                frame = next(frames, None)
+            if frame is None:
+                return
+            yield Work(frame, watch)
+    finally:
+        close = getattr(frames, "close", None)
+        if close is not None:
+            close()  # ends the generator at once, which lets the camera go
+
+
+class InTurn:
+    """The stages one after the other, in this thread; `pipeline` has them at once."""
+
+    dropped = hung = 0
+
+    def __init__(self, source: Source, stages: list[Stage], limit: int | None) -> None:
+        self._works = read(source, limit)
+        self._stages = stages
+
+    def __iter__(self) -> Iterator[Work | None]:
+        for work in self._works:
+            for stage in self._stages:
+                stage.do(work)
+            yield work
+
+    def close(self) -> None:
+        """Let the source go."""
+        self._works.close()
+
+
 class Teller:
     """The end of the loop: objects are followed, written and shown. Everything in it is called from one thread."""
 
     def __init__(
-        self, tracker: Tracker, classifier: Classifier, output: Output, watch: Watcher, summary: Summary,
+        self, tracker: Tracker, classifier: Classifier, output: Sink, watch: Watcher, summary: Summary,
         trace: TraceFile | None = None,
     ) -> None:
         self._tracker = tracker

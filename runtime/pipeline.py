@@ -17,16 +17,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
-from itertools import count, islice
 
 from .classify import Classifier
 from .detect import Detector
 from .errors import RunFailure
-from .loop import Looks, Loop, Stage, Teller, Watcher, Work
-from .output import Output
+from .loop import InTurn, Looks, Loop, Sink, Stage, Teller, Watcher, Work, read
 from .sources import Source
 from .summary import Summary
-from .timing import Stopwatch, peak_memory_mib
+from .timing import peak_memory_mib
 from .trace import TraceFile
 from .track import Tracker
 
@@ -42,7 +40,7 @@ def run(
     source: Source,
     detector: Detector,
     classifier: Classifier,
-    output: Output,
+    output: Sink,
     watch: Watcher,
     stop: Callable[[], bool],
     max_frames: int | None = None,
@@ -65,7 +63,7 @@ def run(
     """
     summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks)
     teller = Teller(Tracker(source.continuous), classifier, output, watch, summary, trace)
-    works = (_Overlapped if overlap else _InTurn)(source, loop.stages, max_frames)
+    works = (_Overlapped if overlap else InTurn)(source, loop.stages, max_frames)
 
     def count_up() -> None:
         summary.dropped, summary.hung, summary.reopened = works.dropped, works.hung, source.reopened
@@ -93,26 +91,6 @@ def run(
     return summary
 
 
-class _InTurn:
-    """The stages one after the other, in this thread."""
-
-    dropped = hung = 0
-
-    def __init__(self, source: Source, stages: list[Stage], limit: int | None) -> None:
-        self._works = _read(source, limit)
-        self._stages = stages
-
-    def __iter__(self) -> Iterator[Work | None]:
-        for work in self._works:
-            for stage in self._stages:
-                stage.do(work)
-            yield work
-
-    def close(self) -> None:
-        """Let the source go."""
-        self._works.close()
-
-
 class _Overlapped:
     """The stages at once.
 
@@ -126,7 +104,7 @@ class _Overlapped:
         first = _Queue(newest=source.live)
         self._queues = [first, *(_Queue() for _ in stages)]
         # Of a live camera, more frames are read than are looked at.
-        self._threads: list[_Thread] = [_Reader(_read(source, None if source.live else limit), first)]
+        self._threads: list[_Thread] = [_Reader(read(source, None if source.live else limit), first)]
         self._threads += [_Worker(stage, *self._queues[at : at + 2]) for at, stage in enumerate(stages)]
 
     @property
@@ -305,20 +283,3 @@ class _Queue:
         with self._changed:
             self._waiting.clear()
         self.end(None)
-
-
-def _read(source: Source, limit: int | None) -> Generator[Work]:
-    """Read frames, timed; let the source go at once when this is closed."""
-    frames = iter(source)
-    try:
-        for _ in islice(count(), limit):
-            watch = Stopwatch()
-            with watch.stage("read"):
-                frame = next(frames, None)
-            if frame is None:
-                return
-            yield Work(frame, watch)
-    finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()  # ends the generator at once, which lets the camera go
