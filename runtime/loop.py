@@ -159,6 +159,7 @@ def read(source: Source, limit: int | None) -> Generator[Work]:
             if frame is None:
                 return
             yield Work(frame, watch)
+            del frame, watch  # nothing is held while the next is read
     finally:
         close = getattr(frames, "close", None)
         if close is not None:

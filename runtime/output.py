@@ -30,6 +30,8 @@ from .store import EventStore
 from .track import Track
 
 VIDEO_RATE = 12.0
+SHOWN = 960
+"""Longer side, at most, of annotated frames: a run of 1080p or 4K is not kept at full size."""
 COMMIT_SECONDS = 1.0
 
 
@@ -86,7 +88,7 @@ class Output:
             raise RunFailure(f"{self.log_path} cannot be written: {problem.strerror}") from None
         on_sheet = self._sheet.wants()
         if on_sheet or self.video_path:
-            picture = annotate(frame.pixels, named, self.classes, self._abstain)
+            picture = annotate(frame.pixels, named, self.classes, self._abstain, SHOWN)
             if on_sheet:
                 self._sheet.add(picture)
             if self.video_path:
@@ -126,15 +128,15 @@ class Output:
 
     def _video(self, picture: np.ndarray) -> None:
         if self._writer is None:
-            # MPEG-4 wants even sides; a 4K run is not kept at full size.
-            scale = min(1.0, 1280 / picture.shape[1])
-            self._video_size = (int(picture.shape[1] * scale) // 2 * 2, int(picture.shape[0] * scale) // 2 * 2)
+            # MPEG-4 wants even sides.
+            self._video_size = picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2
             self._writer = cv2.VideoWriter(
                 str(self.video_path), cv2.VideoWriter.fourcc(*"mp4v"), VIDEO_RATE, self._video_size
             )
             if not self._writer.isOpened():
                 raise RunFailure(f"{self.video_path} cannot be written as a video")
-        self._writer.write(cv2.cvtColor(fit(picture, *self._video_size), cv2.COLOR_RGB2BGR))
+        fitting = picture.shape[1::-1] == self._video_size
+        self._writer.write(cv2.cvtColor(picture if fitting else fit(picture, *self._video_size), cv2.COLOR_RGB2BGR))
 
     def _picture(self, path: Path, picture: np.ndarray) -> None:
         """Write a picture beside its place, then rename it there: no half-written picture is ever seen."""

@@ -3,7 +3,7 @@
 ::
 
     read -> prepare -> search -> name -> tell
-    each arrow is a queue of one frame; the last stage runs in the thread that called `run`
+    each arrow hands over one frame; the last stage runs in the thread that called `run`
 
 The native calls let go of the interpreter's lock, so the stages overlap; frames stay in order, since each stage has one
 thread. The queue behind a live camera keeps the newest frame and counts what it drops (``latest``); every other queue
@@ -78,6 +78,7 @@ def run(
             if work is None:
                 continue
             teller.tell(work)
+            del work  # here and below: no frame is held while the next is waited for
             if summary.frames == max_frames:
                 break
     except RunFailure as problem:
@@ -124,6 +125,7 @@ class _Overlapped:
                 else:
                     self._in_a_row = 0
                 yield work
+                del work
         except _Ended as end:
             if end.problem is not None:
                 raise end.problem from None
@@ -184,6 +186,7 @@ class _Reader(_Thread):
         with closing(self._works):
             for work in self._works:
                 self.target.put(work)
+                del work
 
 
 class _Worker(_Thread):
@@ -209,6 +212,7 @@ class _Worker(_Thread):
                     return
                 self._busy = None
             self.target.put(work)
+            del work
 
     def end(self, problem: BaseException | None) -> bool:
         with self._lock:
@@ -231,7 +235,7 @@ class _Ended(Exception):
 
 
 class _Queue:
-    """One frame's place between two threads.
+    """The place between two threads where one frame is handed over.
 
     Attributes:
         dropped: frames that a newer one replaced; only where `newest` is wanted.
@@ -245,7 +249,7 @@ class _Queue:
         self._changed = threading.Condition()
 
     def put(self, work: Work) -> None:
-        """Give a frame: wait for the place, or, where the newest is wanted, replace the one that waits there."""
+        """Give a frame: wait until it is taken, or, where the newest is wanted, replace the one that waits there."""
         with self._changed:
             if self._newest and self._waiting:
                 self._waiting.clear()
@@ -255,6 +259,9 @@ class _Queue:
                 raise self._end
             self._waiting.append(work)
             self._changed.notify_all()
+            if not self._newest:
+                # A stage holds one frame, finished or not: big frames in queues would only cost memory.
+                self._changed.wait_for(lambda: not self._waiting or self._end)
 
     def get(self, seconds: float | None = None) -> Work | None:
         """Take the next frame; None if none came in so many seconds.

@@ -45,7 +45,10 @@ class VideoFile:
         began = datetime.datetime.now(datetime.UTC)
         try:
             while (image := make.read(capture)) is not None:
-                yield make(image, began + datetime.timedelta(milliseconds=capture.get(cv2.CAP_PROP_POS_MSEC)))
+                frame = make(image, began + datetime.timedelta(milliseconds=capture.get(cv2.CAP_PROP_POS_MSEC)))
+                del image
+                yield frame
+                del frame
         finally:
             capture.release()
         if make.number == 0:
@@ -92,8 +95,11 @@ class Camera:
                 image = make.read(self._capture)
                 if image is None:
                     self._come_back(make.number)
-                else:
-                    yield make(image, datetime.datetime.now(datetime.UTC))
+                    continue
+                frame = make(image, datetime.datetime.now(datetime.UTC))
+                del image
+                yield frame
+                del frame
         finally:
             self._capture.release()
 
@@ -149,21 +155,25 @@ class _Frames:
         self.number = 0
         self._source = source
         self._buffers = Buffers()
-        self._image: np.ndarray | None = None
+        self._shape: tuple[int, ...] | None = None
 
     def read(self, capture: cv2.VideoCapture) -> np.ndarray | None:
         """Read a picture; None where there is none."""
-        there, image = capture.read(self._image)
-        self._image = image if there else None
-        return self._image
+        there, image = capture.read(self._buffers.take(self._shape) if self._shape else None)
+        if not there:
+            self._shape = None
+            return None
+        self._shape = image.shape if image.ndim == 3 and image.dtype == np.uint8 else None
+        return image
 
     def __call__(self, image: np.ndarray, time: datetime.datetime) -> Frame:
-        """Make the next frame of a picture."""
+        """Make the next frame of a picture, in its own memory where that is possible."""
         stretch, raw = None, None
+        if image.ndim == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
         if image.ndim == 3 and image.dtype == np.uint8:
-            pixels = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=self._buffers.take(image.shape))
+            pixels = image
         else:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image.copy()
             (pixels, stretch), raw = to_rgb8(image), raw_of(image)
         self.number += 1
         return Frame(pixels, time, self._source, self.number - 1, stretch, raw=raw)
