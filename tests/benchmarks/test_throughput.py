@@ -25,7 +25,7 @@ def test_loops_are_compared_by_their_frames_a_second(measure):
 
 
 def test_an_empty_sky_is_looked_at_once_and_its_full_cost_is_every_tile(measure):
-    rows = empty_sky(measure, frames=4, rounds=1)
+    rows = empty_sky(measure, frames=3, rounds=1)
     assert [row["views"] for row in rows.values()] == [1 + 3 * 2, 1 + 10 * 6]
     assert all(row["spared_ms"] < row["full_ms"] for row in rows.values())
 
@@ -37,7 +37,7 @@ def test_decoding_is_timed_for_the_anchors_of_that_size():
 
 def test_the_command_is_measured_as_a_process_of_its_own():
     row = command(rounds=1, frames=4)
-    assert 50 < row["peak_memory_mib"] < 1000 and 0 < row["first_detection_best_s"] <= row["first_detection_s"]
+    assert 50 < row["peak_memory_mib"] < 400 and 0 < row["first_detection_best_s"] <= row["first_detection_s"]
 
 
 def test_stacks_are_judged_by_the_galaxies_they_show(shared_data):
