@@ -25,7 +25,7 @@ from .errors import UserError
 
 if TYPE_CHECKING:
     from .models.bundle import Bundle
-    from .runtime.pipeline import Summary
+    from .runtime.summary import Summary
 
 
 
@@ -47,7 +47,7 @@ def cli(context: click.Context, config: Path | None) -> None:
 
 @cli.command()
 @click.option("--camera", required=True, metavar="SOURCE",
-              help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N.")
+              help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N, rtsp:// or http://.")
 @click.option("--models", type=FOLDER, help="Folder with the bundles galaxy-detector and galaxy-classifier.")
 @click.option("--min-score", type=click.FloatRange(0, 1), help="Least detector score; default: the bundle's own.")
 @click.option("--out", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder.")
@@ -56,10 +56,18 @@ def cli(context: click.Context, config: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; everything else goes to stderr.")
 @click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
 @click.option("--engine", type=ENGINES, help="Default: the device profile's.")
-@click.option("--profile", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+@click.option("--tiles", default="off", show_default=True, metavar="auto|NxM|off",
+              help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).")
+@click.option("--stack", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="Look at the mean of the last N frames, laid upon each other by their stars; video and cameras.")
+@click.option("--gate", type=click.FloatRange(min=0), metavar="SECONDS",
+              help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
+@click.option("--device", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+@click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
 @service_options
 def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
-        as_json: bool, threads: int | None, engine: str | None, profile: str | None, service: Service) -> None:
+        as_json: bool, threads: int | None, engine: str | None, tiles: str, stack: int, gate: float | None,
+        device: str | None, profile: Path | None, service: Service) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from rich.console import Console
 
@@ -68,16 +76,19 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.controls import Controls
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
+    from .runtime.loop import Looks
+    from .runtime.notify import ServiceManager
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
     from .runtime.pulse import Pulse
     from .runtime.screen import Screen, print_summary
     from .runtime.sources import open_source
+    from .runtime.trace import TraceFile
     from .runtime.video import VideoFile
 
     console = Console(stderr=as_json)
     machine = probe()
-    engine, threads = settle_engine(engine, threads, profile)
+    engine, threads = settle_engine(engine, threads, device)
 
     def tell(line: str) -> None:
         click.echo(f"galaxy-edge: {line}", err=True)
@@ -85,14 +96,17 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     def on_bad(problem: BadPicture) -> None:
         tell(f"skipped {problem}")
 
-    source = open_source(camera, on_bad)
+    def on_lost(what: str) -> None:
+        click.echo(f"galaxy-edge: {what}", err=True)
+
+    source = open_source(camera, on_bad, on_lost)
     detector = Detector(_bundle(models, DETECTOR), engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(_bundle(models, CLASSIFIER), engine=engine, threads=threads)
     window = None
     if show:
         from .runtime.window import Window
 
-        window = Window(classifier.classes)
+        window = Window(classifier.classes, classifier.abstain)
     about = {
         "started": utc_now(), "source": source.name, "version": __version__, "engine": engine,
         "device": machine.model or machine.machine,
@@ -104,7 +118,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     controls = Controls(detector, output.keeper)
     pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
-    stop = _stop_on_signal()
+    stop, manager = _stop_on_signal(), ServiceManager()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:
@@ -115,11 +129,15 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
             pulse.summary = summary
             if window:
                 window.show(frame, named)
+            manager.frame_done()
 
         summary = run_loop(
             source, detector, classifier, sink, watch,
-            lambda: controls.hold(lambda: stop() or bool(window and window.closed)), max_frames,
+            lambda: controls.hold(lambda: stop() or bool(window and window.closed), manager.frame_done), max_frames,
+            looks=Looks(tiles, 10.0 * source.live if gate is None else gate, stack),
+            trace=TraceFile(profile) if profile else None,
         )
+    manager.ends()
     if summary.stopped:
         console.print("ended on request; everything is written")
     print_summary(console, summary, output.places())

@@ -96,13 +96,13 @@ def weights_of(text: str | None) -> Any:
     return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
 
 
-def settle_engine(engine: str | None, threads: int | None, profile: str | None = None) -> tuple[str, int]:
+def settle_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
     """Settle engine and threads: what was asked for, else what the device's profile says."""
     from .devices.probe import choose, probe
     from .devices.profile import load_profile
     from .runtime.engine import installed
 
-    fitting = load_profile(profile) if profile else choose(probe())
+    fitting = load_profile(device) if device else choose(probe())
     there = installed()
     if engine is None:
         engine = fitting.engine if fitting.engine in there or not there else there[0]

@@ -31,13 +31,16 @@ def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
 
 
-def letterbox(image: np.ndarray, width: int, height: int, fill: int = 0) -> tuple[np.ndarray, tuple[float, float]]:
+def letterbox(
+    image: np.ndarray, width: int, height: int, fill: int = 0, canvas: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[float, float]]:
     """Fit a picture into a network's input, keeping its aspect; the rest, right and below, is `fill`.
 
     Args:
         image: (H, W, 3) uint8.
         width, height: size of the network's input in pixels.
         fill: level of the padding, 0..255; black, as the sky is.
+        canvas: (height, width, 3) uint8 that is overwritten with the result; made anew if None.
 
     Returns:
         (height, width, 3) uint8 and the scales (x, y): input pixel = picture pixel * scale.
@@ -45,7 +48,9 @@ def letterbox(image: np.ndarray, width: int, height: int, fill: int = 0) -> tupl
     scale = min(width / image.shape[1], height / image.shape[0])
     inner_w = max(1, min(width, round(image.shape[1] * scale)))
     inner_h = max(1, min(height, round(image.shape[0] * scale)))
-    canvas = np.full((height, width, 3), fill, np.uint8)
+    if canvas is None:
+        canvas = np.empty((height, width, 3), np.uint8)
+    canvas[inner_h:], canvas[:inner_h, inner_w:] = fill, fill
     canvas[:inner_h, :inner_w] = resize(image, inner_w, inner_h)
     return canvas, (inner_w / image.shape[1], inner_h / image.shape[0])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..models.bundle import Bundle
@@ -20,7 +22,8 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, variant: str = "int8", engine: str = "litert", threads: int = 1) -> None:
         self.bundle = bundle
-        self.engine: Engine = load(bundle, variant, engine, threads)
+        self._load = partial(load, bundle, variant, engine, threads)
+        self.engine: Engine = self._load()
         self._margin = bundle.manifest["preprocess"]["margin"]
         self._temperature = bundle.manifest["decode"]["temperature"]
         self._size = bundle.input_size[0]
@@ -30,6 +33,10 @@ class Classifier:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probabilities."""
         return self.bundle.classes
+
+    def renew(self) -> None:
+        """Load the network into a new engine; the old one is left to what it is doing."""
+        self.engine = self._load()
 
     def crop(self, pixels: np.ndarray, box: np.ndarray | None) -> np.ndarray:
         """Cut what the network sees of a box; of a picture that is already a cutout (no box), the whole.

@@ -31,6 +31,8 @@ class DemoSky:
 
     name = "demo"
     continuous = True
+    live = False
+    reopened = 0
     bad = 0
 
     def __init__(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +10,10 @@ import numpy as np
 from ..models.bundle import Bundle
 from ..models.decode import anchor_grid, decode_boxes, non_maximum_suppression, sigmoid
 from ..models.preprocess import letterbox
+from .buffers import Buffers
 from .engine import Engine, Output, load
 from .frame import Detections, nothing
+from .tiles import merge
 
 CANDIDATES = 300
 
@@ -38,7 +41,9 @@ class Detector:
     ) -> None:
         settings = bundle.manifest["decode"]
         self.bundle = bundle
-        self.engine: Engine = load(bundle, variant, engine, threads)
+        self._load = partial(load, bundle, variant, engine, threads)
+        self._buffers = Buffers()
+        self.engine: Engine = self._load()
         self.min_score = settings["score_threshold"] if min_score is None else min_score
         self._fill = bundle.manifest["preprocess"]["fill"]
         self._nms_iou = settings["nms_iou"]
@@ -48,10 +53,25 @@ class Detector:
             settings["scales_per_octave"], settings["aspect_ratios"],
         )
 
-    def preprocess(self, pixels: np.ndarray) -> Fitted:
-        """Fit (H, W, 3) uint8 RGB into the network's input."""
-        canvas, scale = letterbox(pixels, *self.bundle.input_size, fill=self._fill)
+    def preprocess(self, pixels: np.ndarray, halved: np.ndarray | None = None) -> Fitted:
+        """Fit (H, W, 3) uint8 RGB into the network's input.
+
+        Args:
+            halved: the same as means of 2x2 pixels, where that is there already: the result is the same to the bit,
+                since `models.preprocess.resize` begins with it, and the time is saved.
+        """
+        width, height = self.bundle.input_size
+        canvas = self._buffers.take((height, width, 3))
+        rows, columns = pixels.shape[:2]
+        if halved is not None and rows % 2 == columns % 2 == 0 and columns >= 2 * width and rows >= 2 * height:
+            scale = letterbox(halved, width, height, self._fill, canvas)[1]
+            return Fitted(canvas[None], (scale[0] / 2, scale[1] / 2), columns, rows)
+        scale = letterbox(pixels, width, height, self._fill, canvas)[1]
         return Fitted(canvas[None], scale, pixels.shape[1], pixels.shape[0])
+
+    def renew(self) -> None:
+        """Load the network into a new engine; the old one is left to what it is doing."""
+        self.engine = self._load()
 
     def infer(self, fitted: Fitted) -> dict[str, Output]:
         """Run the network; return its raw outputs ``boxes`` and ``scores``."""
@@ -77,6 +97,10 @@ class Detector:
         boxes, score = boxes[inside], score[inside]
         kept = non_maximum_suppression(boxes, score, self._nms_iou, self._limit)
         return Detections(boxes[kept], score[kept])
+
+    def merge(self, views: np.ndarray, found: list[Detections]) -> Detections:
+        """Make one list of what was found in several views of a frame, see `tiles.merge`."""
+        return merge(views, found, self._nms_iou, self._limit)
 
     def __call__(self, pixels: np.ndarray) -> Detections:
         """Find galaxies in (H, W, 3) uint8 RGB pixels."""

@@ -6,7 +6,10 @@ import cv2
 import numpy as np
 
 from .frame import Detections
+from .report import UNCERTAIN, label
 
+TILE = (640, 480)
+"""Width and height of a frame on a sheet of several."""
 COLOURS = {
     "disk_no_spiral": (120, 200, 255),
     "smooth": (255, 190, 90),
@@ -16,26 +19,41 @@ COLOURS = {
 """RGB by coarse group."""
 
 
-def annotate(pixels: np.ndarray, named: Detections, classes: tuple[str, ...]) -> np.ndarray:
-    """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels."""
-    picture = pixels.copy()
+def annotate(
+    pixels: np.ndarray, named: Detections, classes: tuple[str, ...], abstain: float | None = None,
+    longest: int | None = None,
+) -> np.ndarray:
+    """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels.
+
+    Args:
+        abstain: probability below which no class is named.
+        longest: the copy's longer side is this at most.
+    """
+    scale_down = min(1.0, longest / max(pixels.shape[:2])) if longest else 1.0
+    picture = shrink(pixels, scale_down) if scale_down < 1.0 else pixels.copy()
     if named.probabilities is None:
         return picture
     unit = max(1.0, min(picture.shape[:2]) / 480)
     scale, thick = 0.42 * unit, max(1, round(unit))
     for box, probabilities in zip(named.boxes, named.probabilities, strict=True):
         best = int(np.argmax(probabilities))
-        name = classes[best]
+        name = label(probabilities, classes, abstain)
         colour = next((c for group, c in COLOURS.items() if name.startswith(group)), (255, 255, 255))
-        x0, y0, x1, y1 = (round(float(value)) for value in box)
+        x0, y0, x1, y1 = (round(float(value) * scale_down) for value in box)
         cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
-        text = f"{name} {probabilities[best]:.0%}"
+        text = name if name == UNCERTAIN else f"{name} {probabilities[best]:.0%}"
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
         left = max(0, min(x0, picture.shape[1] - width - 2))
         base = y0 - 4 if y0 - 4 - height > 0 else min(picture.shape[0] - 3, y1 + height + 5)
         cv2.putText(picture, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
         cv2.putText(picture, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
     return picture
+
+
+def shrink(picture: np.ndarray, scale: float) -> np.ndarray:
+    """Make a picture smaller by averaging; `scale` below 1."""
+    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
+    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
 
 
 def fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -56,6 +74,7 @@ class Sheet:
         self._limit = limit
         self._stride = 1
         self._offered = 0
+        self._first: np.ndarray | None = None
         self._kept: list[np.ndarray] = []
 
     def wants(self) -> bool:
@@ -65,12 +84,12 @@ class Sheet:
 
     def add(self, picture: np.ndarray) -> None:
         """Keep an annotated frame (H, W, 3); when the sheet is full, every second one goes and the stride doubles."""
-        limit = 1920 if not self._kept else 960
-        scale = min(1.0, limit / max(picture.shape[:2]))
-        if scale < 1.0:
-            size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
-            picture = cv2.resize(picture, (max(1, size[0]), max(1, size[1])), interpolation=cv2.INTER_AREA)
-        self._kept.append(picture)
+        if not self._kept:
+            self._first = picture  # at its own size for as long as it is alone
+        else:
+            self._first = None
+        # As JPEG: a sheet is made at the end, and the run should not carry it.
+        self._kept.append(cv2.imencode(".jpg", fit(picture, *TILE), [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
         if len(self._kept) > self._limit:
             self._kept = self._kept[::2]
             self._stride *= 2
@@ -78,8 +97,8 @@ class Sheet:
     def picture(self) -> np.ndarray | None:
         """Compose the sheet; a single frame is shown at its own size. None if there was no frame."""
         if len(self._kept) <= 1:
-            return self._kept[0] if self._kept else None
+            return self._first
         columns = 2 if len(self._kept) <= 4 else 3
-        tiles = [fit(picture, 640, 480) for picture in self._kept]
+        tiles = [np.asarray(cv2.imdecode(one, cv2.IMREAD_COLOR)) for one in self._kept]
         tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
         return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])

@@ -18,6 +18,8 @@ class Frame:
         time: UTC; of the exposure where the source tells it, otherwise of reading.
         source: the picture's file name, the device, or ``demo``.
         number: counts from 0 within a run.
+        raw: (H, W) or (H, W, 3) uint16 or float32, as the source gave it, where that is more than 8 bits.
+        stacked: frames that `pixels` is the mean of.
         stretch: how more than 8 bits were brought to 8: ``{"kind", "black", "white", "softening"}``; None if not.
         header: FITS keywords, where the source has them.
     """
@@ -28,6 +30,8 @@ class Frame:
     number: int
     stretch: dict[str, Any] | None = None
     header: dict[str, Any] = field(default_factory=dict)
+    raw: np.ndarray | None = None
+    stacked: int = 1
 
     @property
     def width(self) -> int:

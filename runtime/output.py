@@ -106,7 +106,7 @@ class Output:
             self.keeper.keep(frame)
         on_sheet = self._sheet.wants()
         if on_sheet or self._video:
-            picture = annotate(*small_copy(frame.pixels, named, LONGEST), self.info.classes)
+            picture = annotate(*small_copy(frame.pixels, named, LONGEST), self.info.classes, self.info.abstain)
             if on_sheet:
                 self._sheet.add(picture)
             if self._video:

@@ -28,12 +28,13 @@ MAX_PIXELS = 200_000_000
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: pixels (H, W, 3) uint8 RGB, and what is known of it."""
+    """A decoded picture: pixels (H, W, 3) uint8 RGB, and what is known of it; `raw` where it has more than 8 bits."""
 
     pixels: np.ndarray
     stretch: dict[str, Any] | None = None
     header: dict[str, Any] = field(default_factory=dict)
     time: datetime.datetime | None = None
+    raw: np.ndarray | None = None
 
 
 def decode_picture(content: bytes, name: str) -> Picture:
@@ -70,7 +71,7 @@ def decode_picture(content: bytes, name: str) -> Picture:
         else:
             image = _flatten(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)) if channels == 4 else image[..., 0]
     pixels, stretch = to_rgb8(image)
-    return Picture(pixels, stretch)
+    return Picture(pixels, stretch, raw=raw_of(image))
 
 
 def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
@@ -79,29 +80,42 @@ def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
     The stretch is one for all channels: black at the median less one robust sigma, white at the 99.8th percentile,
     and between them asinh (Lupton et al. 2004, PASP 116, 133). Values that are not finite become black.
     """
-    stretch = None
-    if image.dtype != np.uint8:
-        data = image.astype(np.float32)
-        luminance = data if data.ndim == 2 else data.mean(axis=2)
-        finite = luminance[np.isfinite(luminance)]
-        if finite.size == 0:
-            finite = np.zeros(1, np.float32)
-        finite = finite[:: max(1, finite.size // 1_000_000)]
-        median = float(np.median(finite))
-        sigma = 1.4826 * float(np.median(np.abs(finite - median)))
-        black = median - sigma
-        white = float(np.percentile(finite, 99.8))
-        if not white > black:
-            black, white = float(finite.min()), float(finite.max())
-        white = max(white, black + 1e-6 * max(1.0, abs(black)))
-        softening = 0.1
-        level = np.clip(np.nan_to_num((data - black) / (white - black), nan=0.0), 0.0, 1.0)
-        level = np.arcsinh(level / softening) / np.arcsinh(1.0 / softening)
-        image = np.round(level * 255.0).astype(np.uint8)
-        stretch = {"kind": "asinh", "black": black, "white": white, "softening": softening}
+    if image.dtype == np.uint8:
+        stretch = None
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # what is beyond float32 or not finite becomes black
+            image, stretch = _stretched(image.astype(np.float32))
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     return np.ascontiguousarray(image), stretch
+
+
+def raw_of(image: np.ndarray) -> np.ndarray | None:
+    """Return a picture of more than 8 bits as uint16 or float32, finite; None for one of 8 bits."""
+    if image.dtype in (np.uint8, np.uint16):
+        return None if image.dtype == np.uint8 else np.ascontiguousarray(image)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(np.ascontiguousarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+
+
+def _stretched(data: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
+    luminance = data if data.ndim == 2 else data.mean(axis=2)
+    finite = luminance[np.isfinite(luminance)]
+    if finite.size == 0:
+        finite = np.zeros(1, np.float32)
+    finite = finite[:: max(1, finite.size // 1_000_000)]
+    median = float(np.median(finite))
+    sigma = 1.4826 * float(np.median(np.abs(finite - median)))
+    black = median - sigma
+    white = float(np.percentile(finite, 99.8))
+    if not white > black:
+        black, white = float(finite.min()), float(finite.max())
+    white = max(white, black + 1e-6 * max(1.0, abs(black)))
+    softening = 0.1
+    level = np.clip(np.nan_to_num((data - black) / (white - black), nan=0.0), 0.0, 1.0)
+    level = np.arcsinh(level / softening) / np.arcsinh(1.0 / softening)
+    stretch = {"kind": "asinh", "black": black, "white": white, "softening": softening}
+    return np.round(level * 255.0).astype(np.uint8), stretch
 
 
 def _flatten(rgba: np.ndarray) -> np.ndarray:
@@ -206,11 +220,11 @@ def _decode_fits(content: bytes, name: str) -> Picture:
     if data.dtype == np.uint8:
         pixels, stretch = to_rgb8(np.ascontiguousarray(data))
     else:
-        pixels, stretch = to_rgb8(np.ascontiguousarray(data, dtype=np.float32))
+        pixels, stretch = to_rgb8(np.ascontiguousarray(data))
     time = None
     if isinstance(header.get("DATE-OBS"), str):
         try:
             time = Time(header["DATE-OBS"], scale="utc").to_datetime(timezone=datetime.UTC)
         except ValueError:
             time = None  # a date that cannot be read is the same as none
-    return Picture(pixels, stretch, header, time)
+    return Picture(pixels, stretch, header, time, raw_of(data))

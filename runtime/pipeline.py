@@ -1,52 +1,40 @@
-"""The loop: frame -> detect -> classify -> track -> output. The one place where the stages meet."""
+"""The stages of the loop at once, each in a thread of its own: the one place with threads and queues.
+
+::
+
+    read -> prepare -> search -> name -> tell
+    each arrow hands over one frame; the last stage runs in the thread that called `run`
+
+The native calls let go of the interpreter's lock, so the stages overlap; frames stay in order, since each stage has one
+thread. The queue behind a live camera keeps the newest frame and counts what it drops (``latest``); every other queue
+waits (``all``), so a file's results are those of a plain loop.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing
 
 from .classify import Classifier
 from .detect import Detector
 from .errors import RunFailure
-from .frame import Detections, Frame
-from .report import frame_record
+from .loop import InTurn, Looks, Loop, Stage, Teller, Watcher, Work, read
 from .sink import Sink
 from .sources import Source
-from .timing import StageClock, peak_memory_mib
-from .track import Track, Tracker
+from .summary import Summary
+from .timing import peak_memory_mib
+from .trace import TraceFile
+from .track import Tracker
 
-
-@dataclass
-class Summary:
-    """What a run did.
-
-    Attributes:
-        frames, bad_pictures, detections, events: counts.
-        classes: ended events by class name.
-        seconds: wall time of the loop.
-        stages: see `timing.StageClock.table`.
-        peak_memory_mib: of the process.
-        stopped: whether it was ended from outside before the source was.
-        failure: what ended it, if it could not go on; None otherwise.
-    """
-
-    frames: int = 0
-    bad_pictures: int = 0
-    detections: int = 0
-    events: int = 0
-    classes: Counter[str] = field(default_factory=Counter)
-    seconds: float = 0.0
-    stages: dict[str, dict[str, float]] = field(default_factory=dict)
-    peak_memory_mib: float = 0.0
-    stopped: bool = False
-    failure: RunFailure | None = None
-
-
-Watcher = Callable[[Frame, Detections, dict[str, Any], Summary], None]
+IDLE_SECONDS = 0.1
+PARTING_SECONDS = 1.0
+HANG_SECONDS = 10.0
+"""An inference that has not come back after this long never will: a detector on a slow board takes half a second."""
+HANGS = 3
+"""So many in a row, with no frame between, and the run gives up: a service manager starts it anew."""
 
 
 def run(
@@ -57,64 +45,249 @@ def run(
     watch: Watcher,
     stop: Callable[[], bool],
     max_frames: int | None = None,
+    *,
+    looks: Looks = Looks(),  # noqa: B008 - it is frozen
+    trace: TraceFile | None = None,
+    overlap: bool = True,
 ) -> Summary:
     """Run the loop until the source ends, `stop` says so, or `max_frames` were done.
 
     Everything is written and closed however it ends; what made it fail is in the summary.
 
     Args:
+        output: takes frames and events; like `watch`, called from this thread only.
         watch: told of every frame: the frame, its named detections, its record, the summary so far.
-        stop: asked once a frame.
+        stop: asked once a frame, and every `IDLE_SECONDS` while there is none.
+        looks: tiles and change gate.
+        trace: where the spans of every frame are written.
+        overlap: whether the stages run at once; a plain loop gives the same results in more time.
     """
-    clock, summary = StageClock(), Summary()
-    tracker = Tracker(source.continuous)
-    frames = iter(source)
+    summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks)
+    teller = Teller(Tracker(source.continuous), classifier, output, watch, summary, trace)
+    works = (_Overlapped if overlap else InTurn)(source, loop.stages, max_frames)
+
+    def count_up() -> None:
+        summary.dropped, summary.hung, summary.reopened = works.dropped, works.hung, source.reopened
+        summary.seconds = summary.clock.seconds()
+
     try:
-        while max_frames is None or summary.frames < max_frames:
+        for work in works:
             if stop():
                 summary.stopped = True
                 break
-            with clock.stage("read"):
-                frame = next(frames, None)
-            if frame is None:
+            count_up()
+            if work is None:
+                continue
+            teller.tell(work)
+            del work  # here and below: no frame is held while the next is waited for
+            if summary.frames == max_frames:
                 break
-            with clock.stage("preprocess"):
-                fitted = detector.preprocess(frame.pixels)
-            with clock.stage("detect"):
-                raw = detector.infer(fitted)
-            with clock.stage("decode"):
-                found = detector.decode(raw, fitted)
-            with clock.stage("classify"):
-                named = classifier(frame.pixels, found)
-            with clock.stage("track"):
-                changed = tracker.update(frame, named)
-            record = frame_record(frame, named, classifier.classes, clock.frame_ms, classifier.abstain)
-            with clock.stage("write"):
-                output.frame(frame, named, record)
-                output.events(changed)
-            clock.end_frame()
-            summary.frames += 1
-            summary.detections += len(named)
-            summary.events = tracker.count
-            _count_classes(changed, classifier.classes, summary)
-            summary.seconds = clock.seconds()
-            watch(frame, named, record, summary)
     except RunFailure as problem:
         summary.failure = problem
     finally:
-        close = getattr(frames, "close", None)
-        if close is not None:
-            close()  # ends the generator at once, which lets the camera go
-        rest = tracker.finish()
-        output.events(rest)
-        _count_classes(rest, classifier.classes, summary)
+        works.close()
+        count_up()
         summary.bad_pictures = source.bad
-        summary.stages = clock.table()
         summary.peak_memory_mib = peak_memory_mib()
-        output.close(summary.frames, source.bad)
+        teller.close(source.bad)
     return summary
 
 
-def _count_classes(changed: list[Track], classes: tuple[str, ...], summary: Summary) -> None:
-    """Count the objects that are over by the class that was found in the end."""
-    summary.classes.update(classes[int(np.argmax(track.probabilities))] for track in changed if track.ended)
+class _Overlapped:
+    """The stages at once.
+
+    Attributes:
+        hung: frames given up because their inference did not come back.
+    """
+
+    def __init__(self, source: Source, stages: list[Stage], limit: int | None) -> None:
+        self.hung = 0
+        self._in_a_row = 0
+        first = _Queue(newest=source.live)
+        self._queues = [first, *(_Queue() for _ in stages)]
+        # Of a live camera, more frames are read than are looked at.
+        self._threads: list[_Thread] = [_Reader(read(source, None if source.live else limit), first)]
+        self._threads += [_Worker(stage, *self._queues[at : at + 2]) for at, stage in enumerate(stages)]
+
+    @property
+    def dropped(self) -> int:
+        """Frames that a newer one replaced."""
+        return self._queues[0].dropped
+
+    def __iter__(self) -> Iterator[Work | None]:
+        """Yield each frame's work when it is done, and None while there is none."""
+        for thread in self._threads:
+            thread.start()
+        try:
+            while True:
+                work = self._queues[-1].get(IDLE_SECONDS)
+                if work is None:
+                    self._replace_hanging()
+                else:
+                    self._in_a_row = 0
+                yield work
+                del work
+        except _Ended as end:
+            if end.problem is not None:
+                raise end.problem from None
+
+    def close(self) -> None:
+        """Forget what is under way and wait a moment for the threads; one that hangs does not hold up the end."""
+        for queue in self._queues:
+            queue.abort()
+        until = time.monotonic() + PARTING_SECONDS
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
+
+    def _replace_hanging(self) -> None:
+        """Leave a thread whose inference hangs to itself, and put a new one with a new engine in its place."""
+        for place, thread in enumerate(self._threads):
+            if not isinstance(thread, _Worker) or thread.stage.renew is None or not thread.give_up():
+                continue
+            self.hung += 1
+            self._in_a_row += 1
+            if self._in_a_row == HANGS:
+                raise RunFailure(f"the stage {thread.name} hung {HANGS} times in a row, {HANG_SECONDS:.0f} s each")
+            thread.stage.renew()
+            self._threads[place] = _Worker(thread.stage, thread.origin, thread.target)
+            self._threads[place].start()
+
+
+class _Thread(threading.Thread):
+    """A thread that fills a queue, and ends it with what it raised: that is raised again at the other end."""
+
+    def __init__(self, name: str, target: _Queue) -> None:
+        super().__init__(name=name, daemon=True)
+        self.target = target
+
+    def run(self) -> None:
+        with ExitStack() as stack:
+            stack.push(lambda _, problem, __: self.end(problem))
+            self.fill()
+
+    def fill(self) -> None:
+        """Fill the queue until there is no more."""
+        raise NotImplementedError
+
+    def end(self, problem: BaseException | None) -> bool:
+        """End the queue; what was raised is dealt with there."""
+        self.target.end(problem.problem if isinstance(problem, _Ended) else problem)
+        return True
+
+
+class _Reader(_Thread):
+    """Reads frames; the source is let go in the thread that read it."""
+
+    def __init__(self, works: Generator[Work], target: _Queue) -> None:
+        super().__init__("read", target)
+        self._works = works
+
+    def fill(self) -> None:
+        with closing(self._works):
+            for work in self._works:
+                self.target.put(work)
+                del work
+
+
+class _Worker(_Thread):
+    """Does one stage's work on frame after frame."""
+
+    def __init__(self, stage: Stage, origin: _Queue, target: _Queue) -> None:
+        super().__init__(stage.do.__name__, target)
+        self.stage = stage
+        self.origin = origin
+        self._busy: Work | None = None
+        self._given_up = False
+        self._lock = threading.Lock()
+
+    def fill(self) -> None:
+        while True:
+            work = self.origin.get()
+            assert work is not None
+            work.watch.touched = time.monotonic()
+            self._busy = work
+            self.stage.do(work)
+            with self._lock:
+                if self._given_up:
+                    return
+                self._busy = None
+            self.target.put(work)
+            del work
+
+    def end(self, problem: BaseException | None) -> bool:
+        with self._lock:
+            return True if self._given_up else super().end(problem)
+
+    def give_up(self) -> bool:
+        """Give this thread up if its work has stood still for too long; whatever it does later counts no more."""
+        with self._lock:
+            busy = self._busy
+            self._given_up = busy is not None and time.monotonic() - busy.watch.touched > HANG_SECONDS
+            return self._given_up
+
+
+class _Ended(Exception):
+    """A queue has ended; with the problem that ended it, if one did."""
+
+    def __init__(self, problem: BaseException | None) -> None:
+        super().__init__()
+        self.problem = problem
+
+
+class _Queue:
+    """The place between two threads where one frame is handed over.
+
+    Attributes:
+        dropped: frames that a newer one replaced; only where `newest` is wanted.
+    """
+
+    def __init__(self, newest: bool = False) -> None:
+        self.dropped = 0
+        self._newest = newest
+        self._waiting: deque[Work] = deque()
+        self._end: _Ended | None = None
+        self._changed = threading.Condition()
+
+    def put(self, work: Work) -> None:
+        """Give a frame: wait until it is taken, or, where the newest is wanted, replace the one that waits there."""
+        with self._changed:
+            if self._newest and self._waiting:
+                self._waiting.clear()
+                self.dropped += 1
+            self._changed.wait_for(lambda: not self._waiting or self._end)
+            if self._end:
+                raise self._end
+            self._waiting.append(work)
+            self._changed.notify_all()
+            if not self._newest:
+                # A stage holds one frame, finished or not: big frames in queues would only cost memory.
+                self._changed.wait_for(lambda: not self._waiting or self._end)
+
+    def get(self, seconds: float | None = None) -> Work | None:
+        """Take the next frame; None if none came in so many seconds.
+
+        Raises:
+            _Ended: there will be none.
+        """
+        with self._changed:
+            if not self._changed.wait_for(lambda: self._waiting or self._end, seconds):
+                return None
+            if not self._waiting:
+                assert self._end is not None
+                raise self._end
+            work = self._waiting.popleft()
+            self._changed.notify_all()
+            return work
+
+    def end(self, problem: BaseException | None) -> None:
+        """Say that no more will come; what waits can still be taken."""
+        with self._changed:
+            self._end = self._end or _Ended(problem)
+            self._changed.notify_all()
+
+    def abort(self) -> None:
+        """End at once: who waits here, on either side, is told."""
+        with self._changed:
+            self._waiting.clear()
+        self.end(None)

@@ -18,7 +18,7 @@ from .track import Track
 
 if TYPE_CHECKING:
     from .keeper import Keeper
-    from .pipeline import Summary
+    from .summary import Summary
 
 State = Literal["starting", "running", "paused", "stalled", "ended"]
 STARTING: Final = "starting"

@@ -9,6 +9,19 @@ import numpy as np
 from .frame import Detections, Frame
 from .track import iso_time
 
+UNCERTAIN = "galaxy, class uncertain"
+
+
+def label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: float | None) -> str:
+    """Name a galaxy for people: its best class, or that none is sure.
+
+    Args:
+        probabilities: (C,).
+        abstain: probability below which a name is a guess, if the classifier has such a threshold.
+    """
+    best = int(np.argmax(probabilities))
+    return classes[best] if abstain is None or probabilities[best] >= abstain else UNCERTAIN
+
 
 def frame_record(
     frame: Frame, named: Detections, classes: tuple[str, ...], ms: dict[str, float], abstain: float | None = None
@@ -23,7 +36,8 @@ def frame_record(
 
     Returns:
         Plain values for JSON: frame, source, time (UTC), width, height, detections, ms; ``stretch`` where a picture of
-        more than 8 bits was stretched. Boxes are x0, y0, x1, y1 in pixels of the source frame, best score first.
+        more than 8 bits was stretched; ``stacked`` where it is the mean of several frames. Boxes are x0, y0, x1, y1 in
+        pixels of the source frame, best score first.
     """
     record: dict[str, Any] = {
         "frame": frame.number,
@@ -34,6 +48,8 @@ def frame_record(
         "detections": [_detection(named, index, classes, abstain) for index in range(len(named))],
         "ms": ms,
     }
+    if frame.stacked > 1:
+        record["stacked"] = frame.stacked
     if frame.stretch is not None:
         record["stretch"] = frame.stretch
     return record

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from .frame import Detections, Frame
-from .pipeline import Summary
+from .report import UNCERTAIN
+from .summary import Summary
 
 ROWS = 10
 PLAIN_SECONDS = 5.0
@@ -51,8 +52,9 @@ class Screen:
         self._progress.update(self._task, completed=summary.frames)
         for found in record["detections"]:
             x0, y0, x1, y1 = found["box"]
+            name = found["class"] if found.get("sure", True) else UNCERTAIN
             self._recent.append((
-                str(frame.number), frame.source, found["class"], f"{found['probability']:.2f}", f"{found['score']:.2f}",
+                str(frame.number), frame.source, name, f"{found['probability']:.2f}", f"{found['score']:.2f}",
                 f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
             ))
         if self._live:
@@ -83,6 +85,14 @@ def print_summary(console: Console, summary: Summary, places: dict[str, Path]) -
     console.print(f"{rate:.1f} frames a second, peak memory {summary.peak_memory_mib:.0f} MiB")
     if summary.bad_pictures:
         console.print(f"{summary.bad_pictures} pictures could not be read and were skipped")
+    if summary.dropped:
+        console.print(f"{summary.dropped} frames came too fast: newer ones took their place")
+    if summary.gated:
+        console.print(f"{summary.gated} frames brought nothing new and share the result of the last that did")
+    if summary.reopened:
+        console.print(f"the camera was lost and came back {summary.reopened} times")
+    if summary.hung:
+        console.print(f"{summary.hung} frames were given up because an inference hung")
     counts = ", ".join(f"{count} {name}" for name, count in summary.classes.most_common())
     galaxies = "galaxy" if summary.events == 1 else "galaxies"
     found = f"[bold]{summary.frames} frames, {summary.events} {galaxies}[/bold]"

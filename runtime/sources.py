@@ -1,4 +1,4 @@
-"""Where frames come from: the demo sky, a picture, a folder or zip of pictures, a video file, a camera."""
+"""Where frames come from: the demo sky, a picture, a folder or zip of pictures, a video file, a camera, a stream."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from .frame import Frame
 from .pictures import SUFFIXES, decode_picture
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".ser", ".mpg", ".mpeg")
+STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
 MAX_FILE = 2**30
 
 
@@ -24,26 +25,34 @@ class Source(Protocol):
     Attributes:
         name: how it was asked for.
         continuous: whether one frame follows from the last (video, camera), so that objects can be followed.
+        live: whether frames come when they like (camera), so that only the newest is worth looking at.
         length: number of frames if known.
         bad: number of pictures that could not be read and were skipped.
+        reopened: how often it was lost and came back.
     """
 
     name: str
     continuous: bool
+    live: bool
     length: int | None
     bad: int
+    reopened: int
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames, numbered from 0."""
         ...
 
 
-def open_source(camera: str, on_bad: Callable[[BadPicture], None]) -> Source:
+def open_source(
+    camera: str, on_bad: Callable[[BadPicture], None], on_lost: Callable[[str], None] = lambda _: None
+) -> Source:
     """Open what ``--camera`` names.
 
     Args:
-        camera: ``demo``, a picture, a folder or zip of pictures, a video file, ``/dev/videoN`` or an index N.
+        camera: ``demo``, a picture, a folder or zip of pictures, a video file, ``/dev/videoN`` or an index N, or
+            the address of a stream.
         on_bad: told of each picture that is skipped.
+        on_lost: told in one line when a camera is lost, and when it is back.
 
     Raises:
         UsageError: there is no such source, or nothing in it.
@@ -55,9 +64,13 @@ def open_source(camera: str, on_bad: Callable[[BadPicture], None]) -> Source:
         return DemoSky()
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", camera)
     if device:
-        from .video import Camera
+        from .video import v4l2_camera
 
-        return Camera(int(device[1]))
+        return v4l2_camera(int(device[1]), on_lost)
+    if camera.startswith(STREAMS):
+        from .video import stream
+
+        return stream(camera, on_lost)
     path = Path(camera).expanduser()
     if camera.startswith("/dev/"):
         raise UsageError(f"'{camera}' is no camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
@@ -65,7 +78,7 @@ def open_source(camera: str, on_bad: Callable[[BadPicture], None]) -> Source:
         if path.is_dir():
             return Pictures(camera, _folder_entries(path), on_bad)
         if not path.is_file():
-            known = "a picture, folder, zip, video, camera or demo"
+            known = "a picture, folder, zip, video, camera, stream or demo"
             raise UsageError(f"the source '{camera}' does not exist: give {known}")
         if zipfile.is_zipfile(path):
             return Pictures(camera, _zip_entries(path, ""), on_bad)
@@ -93,6 +106,8 @@ class Pictures:
     """Pictures from files or zips, in the order of their names."""
 
     continuous = False
+    live = False
+    reopened = 0
 
     def __init__(self, name: str, entries: list[Entry], on_bad: Callable[[BadPicture], None]) -> None:
         if not entries:
@@ -114,7 +129,7 @@ class Pictures:
                 self._on_bad(problem)
                 continue
             time = picture.time or datetime.datetime.now(datetime.UTC)
-            yield Frame(picture.pixels, time, name, number, picture.stretch, picture.header)
+            yield Frame(picture.pixels, time, name, number, picture.stretch, picture.header, picture.raw)
             number += 1
         if number == 0 and self._entries:
             raise RunFailure(f"none of the {len(self._entries)} pictures in '{self.name}' could be read")

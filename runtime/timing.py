@@ -1,55 +1,89 @@
-"""Where the time of a frame goes: one list of milliseconds a stage, and the table made of it."""
+"""Where the time of a frame goes: the spans of one frame, and the table made of those of the last few thousand."""
 
 from __future__ import annotations
 
 import resource
+import threading
 import time
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
-STAGES = ("read", "preprocess", "detect", "decode", "classify", "track", "write")
+STAGES = ("read", "glance", "stack", "tiles", "preprocess", "detect", "decode", "classify", "track", "write")
+WINDOW = 4096
+"""Frames that medians are made of, so that a night costs no more memory than a minute."""
 
 
-class StageClock:
-    """Adds up the time spent in each stage of a frame; always on, two clock readings a stage."""
+class Span(NamedTuple):
+    """A piece of work: its stage, begin and end in seconds of `time.perf_counter`, and the thread that did it."""
+
+    stage: str
+    begin: float
+    end: float
+    thread: int
+
+
+class Stopwatch:
+    """The time that one frame spends in each stage; always on, two clock readings a span.
+
+    Attributes:
+        spans: what was timed so far.
+        touched: when the last span began, in seconds of `time.monotonic`; what hangs has not been touched for long.
+    """
 
     def __init__(self) -> None:
-        self._spent: dict[str, list[float]] = {stage: [] for stage in STAGES}
-        self._frame: dict[str, float] = {}
-        self.started = time.perf_counter()
+        self.spans: list[Span] = []
+        self.touched = time.monotonic()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a part of the current frame's work; a stage entered twice in a frame adds up."""
+        """Time a part of the frame's work; a stage entered twice adds up."""
+        self.touched = time.monotonic()
         begin = time.perf_counter()
         try:
             yield
         finally:
-            self._frame[name] = self._frame.get(name, 0.0) + (time.perf_counter() - begin) * 1e3
+            self.spans.append(Span(name, begin, time.perf_counter(), threading.get_native_id()))
 
     @property
-    def frame_ms(self) -> dict[str, float]:
-        """Milliseconds spent on the current frame so far, by stage."""
-        return {stage: round(self._frame[stage], 3) for stage in STAGES if stage in self._frame}
+    def ms(self) -> dict[str, float]:
+        """Milliseconds spent so far, by stage."""
+        spent: Counter[str] = Counter()
+        for span in self.spans:
+            spent[span.stage] += (span.end - span.begin) * 1e3  # type: ignore[assignment]
+        return {stage: round(spent[stage], 3) for stage in STAGES if stage in spent}
 
-    def end_frame(self) -> None:
-        """Close the current frame's account."""
-        for name, spent in self._frame.items():
-            self._spent[name].append(spent)
-        self._frame = {}
+
+class StageClock:
+    """Keeps what the last `WINDOW` frames spent in each stage; may be read from any thread at any moment."""
+
+    def __init__(self) -> None:
+        self._spent: dict[str, deque[float]] = {stage: deque(maxlen=WINDOW) for stage in STAGES}
+        self._counts: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self.started = time.perf_counter()
+
+    def add(self, ms: dict[str, float]) -> None:
+        """Take a frame's milliseconds by stage."""
+        with self._lock:
+            self._counts.update(ms.keys())
+            for name, spent in ms.items():
+                self._spent[name].append(spent)
 
     def table(self) -> dict[str, dict[str, float]]:
         """Summarise: stage -> count, median_ms, p95_ms. Stages that never ran are left out."""
+        with self._lock:
+            recent = {stage: (self._counts[stage], np.array(spent)) for stage, spent in self._spent.items() if spent}
         return {
             stage: {
-                "count": len(spent),
+                "count": count,
                 "median_ms": round(float(np.median(spent)), 3),
                 "p95_ms": round(float(np.percentile(spent, 95)), 3),
             }
-            for stage, spent in self._spent.items()
-            if spent
+            for stage, (count, spent) in recent.items()
         }
 
     def seconds(self) -> float:

@@ -1,4 +1,8 @@
-"""One event an object: follow detections from frame to frame and fuse what the classifier said of them."""
+"""One event an object: follow detections from frame to frame and fuse what the classifier said of them.
+
+The sky's own motion (see `motion`) says where an object must be next. What keeps its place on the sensor while the sky
+drifts is a hot pixel; what runs across the sky is a plane or a satellite; neither becomes an event.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..models.decode import iou_matrix
 from .frame import Detections, Frame
+from .motion import STILL
+from .sighting import Sighting, cut, is_streak, pair, runs, stuck
+
+CONFIRM = 3
+"""Sightings that follow the sky before a tentative object is one."""
 
 
 @dataclass
@@ -42,7 +50,9 @@ class Track:
     state: str = "tentative"
     confirmed: bool = False
     kind: str = "object"
-    _position: np.ndarray = field(default_factory=lambda: np.zeros(4, np.float32))
+    _places: list[Sighting] = field(default_factory=list)  # the first and the last
+    _follows: int = 1  # sightings where the sky took it
+    _runs: int = 0  # sightings elsewhere
 
     @property
     def ended(self) -> bool:
@@ -56,50 +66,53 @@ class Track:
 
 
 class Tracker:
-    """Joins detections of successive frames by overlap.
+    """Joins detections of successive frames by their place on the sky.
 
     Args:
         continuous: whether frames follow from each other; if not, every detection is an object of its own.
-        min_iou: overlap with the last position that makes it the same object.
-        patience: frames an object may be unseen before it has ended.
+        patience: frames that a tentative object may be unseen before it has ended.
+        memory: the same for a confirmed one.
+
+    Attributes:
+        count: objects that were confirmed.
     """
 
-    def __init__(self, continuous: bool, min_iou: float = 0.3, patience: int = 5) -> None:
+    def __init__(self, continuous: bool, patience: int = 5, memory: int = 50) -> None:
         self.count = 0
+        self._begun = 0
+        self._updates = 0
         self._alive: list[Track] = []
         self._continuous = continuous
-        self._min_iou = min_iou
         self._patience = patience
+        self._memory = memory
 
-    def update(self, frame: Frame, named: Detections) -> list[Track]:
-        """Take a frame's classified detections; return the tracks that began or ended with it."""
-        assert named.probabilities is not None
+    def update(self, frame: Frame, named: Detections, sky: np.ndarray = STILL) -> list[Track]:
+        """Take a frame's classified detections.
+
+        Args:
+            sky: (3, 3) where the sky has moved to, see `motion.SkyMotion.update`.
+
+        Returns:
+            The tracks that changed: began, were confirmed, turned out to be something else, or ended.
+        """
         if not self._continuous:
-            self._alive = [self._begin(frame, named, index) for index in range(len(named))]
+            self._alive = [self._begin(frame, named, index, sky) for index in range(len(named))]
+            for track in self._alive:
+                self._confirm(track)
             return self.finish()
-        alive = [track for track in self._alive if frame.number - track.last[0] <= self._patience]
-        changed = [track for track in self._alive if frame.number - track.last[0] > self._patience]
+        self._updates += 1
+        changed = [track for track in self._alive if self._is_over(track)]
         for track in changed:
             track.state = "ended"
-        pairs: dict[int, Track] = {}
-        if alive and len(named):
-            overlap = iou_matrix(named.boxes, np.stack([track._position for track in alive]))
-            for _ in range(min(overlap.shape)):
-                row, column = np.unravel_index(int(overlap.argmax()), overlap.shape)
-                if overlap[row, column] < self._min_iou:
-                    break
-                pairs[int(row)] = alive[int(column)]
-                overlap[row, :] = -1
-                overlap[:, column] = -1
+        self._alive = [track for track in self._alive if not track.ended]
+        pairs = pair([track._places[-1] for track in self._alive], named.boxes, sky, self._updates)
+        known = {index: self._alive[row] for row, index in pairs}
         for index in range(len(named)):
-            known = pairs.get(index)
-            if known is None:
-                known = self._begin(frame, named, index)
-                alive.append(known)
-                changed.append(known)
-            else:
-                self._sight(known, frame, named, index)
-        self._alive = alive
+            if index not in known:
+                changed.append(self._begin(frame, named, index, sky))
+                self._alive.append(changed[-1])
+            elif self._sight(known[index], frame, named, index, sky):
+                changed.append(known[index])
         return changed
 
     def finish(self) -> list[Track]:
@@ -109,36 +122,56 @@ class Tracker:
             track.state = "ended"
         return ended
 
-    def _begin(self, frame: Frame, named: Detections, index: int) -> Track:
+    def _is_over(self, track: Track) -> bool:
+        return self._updates - track._places[-1].update > (self._memory if track.confirmed else self._patience)
+
+    def _confirm(self, track: Track) -> None:
         self.count += 1
+        track.state, track.confirmed = "confirmed", True
+
+    def _begin(self, frame: Frame, named: Detections, index: int, sky: np.ndarray) -> Track:
+        self._begun += 1
         assert named.probabilities is not None
-        when = (frame.number, iso_time(frame))
+        when, box = (frame.number, iso_time(frame)), named.boxes[index]
+        place = Sighting(box, sky, self._updates)
         return Track(
-            self.count, when, when, frame.source, named.boxes[index], float(named.scores[index]), frame.number,
-            _cutout(frame.pixels, named.boxes[index]), named.probabilities[index].astype(np.float64),
-            state="confirmed", confirmed=True, _position=named.boxes[index],
+            self._begun, when, when, frame.source, box, float(named.scores[index]), frame.number,
+            cut(frame.pixels, box), named.probabilities[index].astype(np.float64), _places=[place, place],
         )
 
-    def _sight(self, track: Track, frame: Frame, named: Detections, index: int) -> None:
+    def _sight(self, track: Track, frame: Frame, named: Detections, index: int, sky: np.ndarray) -> bool:
+        """Add a sighting; tell whether it changed what the track is."""
         assert named.probabilities is not None
+        before, box = (track.state, track.kind), named.boxes[index]
+        place = track._places[-1].then(box, sky, self._updates)
+        if runs(track._places[-1], place):
+            track._runs += 1
+        else:
+            track._follows += 1
+        track._places[-1] = place
         track.last = (frame.number, iso_time(frame))
         track.frames += 1
         track.seen = track.seen + named.probabilities[index]
-        track._position = named.boxes[index]
         if float(named.scores[index]) > track.score:
-            track.box, track.score, track.best_frame = named.boxes[index], float(named.scores[index]), frame.number
+            track.box, track.score, track.best_frame = box, float(named.scores[index]), frame.number
             track.source = frame.source
-            track.cutout = _cutout(frame.pixels, named.boxes[index])
+            track.cutout = cut(frame.pixels, box)
+        self._judge(track)
+        return (track.state, track.kind) != before
+
+    def _judge(self, track: Track) -> None:
+        """Tell objects from trails and hot pixels; confirm what has followed the sky for long enough."""
+        if stuck(*track._places):
+            if track.kind == "object" and track.confirmed:
+                self.count -= 1  # it was taken for one while the sky had hardly moved
+            track.kind = "hot pixel"
+        elif not track.confirmed:
+            ran = track._runs >= max(2, track._follows - 1) or (track._runs and is_streak(track.cutout))
+            track.kind = "trail" if ran else "object"
+            if track.kind == "object" and track._follows >= CONFIRM:
+                self._confirm(track)
 
 
 def iso_time(frame: Frame) -> str:
     """Write a frame's time as ISO 8601 UTC with milliseconds."""
     return frame.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _cutout(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Copy a box with a fifth of its longer side around it, as far as the frame goes."""
-    x0, y0, x1, y1 = (float(value) for value in box)
-    around = 0.2 * max(x1 - x0, y1 - y0)
-    top, left = max(0, int(y0 - around)), max(0, int(x0 - around))
-    return pixels[top : max(top + 1, int(y1 + around)), left : max(left + 1, int(x1 + around))].copy()

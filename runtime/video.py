@@ -1,23 +1,32 @@
-"""Video files and V4L2 cameras, through OpenCV."""
+"""Video files, V4L2 cameras and network streams, through OpenCV."""
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from .buffers import Buffers
 from .errors import RunFailure, UsageError
 from .frame import Frame
-from .pictures import to_rgb8
+from .pictures import raw_of, to_rgb8
+
+FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
+"""Seconds before a lost camera is opened again; doubled after each attempt that fails."""
+STREAM_TIMEOUT_MS = 5000
+"""After so long without a picture a stream is lost. A V4L2 camera is after 10 s, by OpenCV's own limit."""
 
 
 class VideoFile:
-    """Frames of a video file."""
+    """Frames of a video file; their times count from when it is opened, at the video's own pace."""
 
     continuous = True
+    live = False
+    reopened = 0
 
     def __init__(self, path: Path) -> None:
         self.name = str(path)
@@ -32,54 +41,139 @@ class VideoFile:
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode frame after frame."""
-        capture = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)
-        number = 0
+        capture, make = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG), _Frames(self._path.name)
+        began = datetime.datetime.now(datetime.UTC)
         try:
-            while True:
-                there, image = capture.read()
-                if not there:
-                    break
-                yield _frame(image, self._path.name, number)
-                number += 1
+            while (image := make.read(capture)) is not None:
+                frame = make(image, began + datetime.timedelta(milliseconds=capture.get(cv2.CAP_PROP_POS_MSEC)))
+                del image
+                yield frame
+                del frame
         finally:
             capture.release()
-        if number == 0:
+        if make.number == 0:
             raise RunFailure(f"'{self._path}' holds no frame that can be decoded")
 
 
 class Camera:
-    """A V4L2 camera: /dev/videoN."""
+    """A camera that delivers for as long as it lives; when it stops, it is opened again, with longer and longer waits.
+
+    Args:
+        name: what it is called.
+        open_it: opens it; None where that fails.
+        on_lost: told in one line when it is lost and when it is back.
+
+    Attributes:
+        reopened: how often it was lost and came back.
+
+    Raises:
+        UsageError: it cannot be opened now.
+    """
 
     continuous = True
+    live = True
     length: int | None = None
 
-    def __init__(self, index: int) -> None:
-        self.name = f"/dev/video{index}"
+    def __init__(
+        self, name: str, open_it: Callable[[], cv2.VideoCapture | None], on_lost: Callable[[str], None], why: str
+    ) -> None:
+        self.name = name
         self.bad = 0
-        if not Path(self.name).exists():
-            there = sorted(str(path) for path in Path("/dev").glob("video*"))
-            attached = f"there are {', '.join(there)}" if there else "no camera is attached"
-            raise UsageError(f"there is no camera {self.name}; {attached}")
-        self._capture = cv2.VideoCapture(index, cv2.CAP_V4L2)
-        if not self._capture.isOpened():
-            why = "another program may hold it, or you may not be in the group video"
-            raise UsageError(f"{self.name} cannot be opened as a camera: {why}")
+        self.reopened = 0
+        self._open = open_it
+        self._on_lost = on_lost
+        capture = open_it()
+        if capture is None:
+            raise UsageError(f"{name} cannot be opened as a camera: {why}")
+        self._capture: cv2.VideoCapture = capture
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read until the camera stops delivering, which ends the run with an error."""
-        number = 0
+        """Read for ever."""
+        make = _Frames(self.name)
         try:
             while True:
-                there, image = self._capture.read()
-                if not there:
-                    raise RunFailure(f"{self.name} stopped delivering after {number} frames")
-                yield _frame(image, self.name, number)
-                number += 1
+                image = make.read(self._capture)
+                if image is None:
+                    self._come_back(make.number)
+                    continue
+                frame = make(image, datetime.datetime.now(datetime.UTC))
+                del image
+                yield frame
+                del frame
         finally:
             self._capture.release()
 
+    def _come_back(self, frames: int) -> None:
+        """Open the camera again, however long that takes."""
+        self._capture.release()
+        self._on_lost(f"{self.name} stopped delivering after {frames} frames; it is being opened again")
+        wait = FIRST_WAIT
+        while True:
+            time.sleep(wait)
+            capture = self._open()
+            if capture is not None:
+                break
+            wait = min(2 * wait, LONGEST_WAIT)
+        self._capture = capture
+        self.reopened += 1
+        self._on_lost(f"{self.name} is back")
 
-def _frame(image: np.ndarray, source: str, number: int) -> Frame:
-    """Make a frame of what OpenCV delivers: BGR, or one channel, of any depth."""
-    pixels, stretch = to_rgb8(cv2.cvtColor(image, cv2.COLOR_BGR2RGB) if image.ndim == 3 else image)
-    return Frame(pixels, datetime.datetime.now(datetime.UTC), source, number, stretch)
+
+def v4l2_camera(index: int, on_lost: Callable[[str], None]) -> Camera:
+    """Open /dev/videoN."""
+    name = f"/dev/video{index}"
+    if not Path(name).exists():
+        there = sorted(str(path) for path in Path("/dev").glob("video*"))
+        attached = f"there are {', '.join(there)}" if there else "no camera is attached"
+        raise UsageError(f"there is no camera {name}; {attached}")
+    why = "another program may hold it, or you may not be in the group video"
+    return Camera(name, lambda: _opened(cv2.VideoCapture(index, cv2.CAP_V4L2)), on_lost, why)
+
+
+def stream(url: str, on_lost: Callable[[str], None]) -> Camera:
+    """Open an RTSP, HTTP (MJPEG) or other stream that FFmpeg reads."""
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
+    why = "it does not answer, or is no video stream"
+    return Camera(url, lambda: _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)), on_lost, why)
+
+
+def _opened(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
+    if capture.isOpened():
+        return capture
+    capture.release()
+    return None
+
+
+class _Frames:
+    """Makes frames of what OpenCV delivers: BGR, or one channel, of any depth; in memory that is used again.
+
+    Attributes:
+        number: frames made so far.
+    """
+
+    def __init__(self, source: str) -> None:
+        self.number = 0
+        self._source = source
+        self._buffers = Buffers()
+        self._shape: tuple[int, ...] | None = None
+
+    def read(self, capture: cv2.VideoCapture) -> np.ndarray | None:
+        """Read a picture; None where there is none."""
+        there, image = capture.read(self._buffers.take(self._shape) if self._shape else None)
+        if not there:
+            self._shape = None
+            return None
+        self._shape = image.shape if image.ndim == 3 and image.dtype == np.uint8 else None
+        return image
+
+    def __call__(self, image: np.ndarray, time: datetime.datetime) -> Frame:
+        """Make the next frame of a picture, in its own memory where that is possible."""
+        stretch, raw = None, None
+        if image.ndim == 3:
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+        if image.ndim == 3 and image.dtype == np.uint8:
+            pixels = image
+        else:
+            (pixels, stretch), raw = to_rgb8(image), raw_of(image)
+        self.number += 1
+        return Frame(pixels, time, self._source, self.number - 1, stretch, raw=raw)

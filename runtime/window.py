@@ -22,7 +22,7 @@ class Window:
         UsageError: there is no display, or Python has no tkinter.
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: tuple[str, ...], abstain: float | None = None) -> None:
         if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
             raise UsageError("--show needs a display, and there is none (DISPLAY is not set)")
         try:
@@ -40,13 +40,14 @@ class Window:
         self._image: Any = None
         self._make_image = tkinter.PhotoImage
         self._classes = classes
+        self._abstain = abstain
         self.closed = False
 
     def show(self, frame: Frame, named: Detections) -> None:
         """Show a frame with its boxes."""
         if self.closed:
             return
-        picture = annotate(frame.pixels, named, self._classes)
+        picture = annotate(frame.pixels, named, self._classes, self._abstain)
         scale = min(1.0, WIDEST / max(picture.shape[:2]))
         if scale < 1.0:
             size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from conftest import render
-from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.runtime.classify import Classifier
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.engine import Output, load
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.frame import Detections, nothing
+from galaxy_edge.runtime.motion import halve
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,12 @@ def test_wrong_engine_or_threads_are_refused(tiny_models):
         load(bundle, engine="coral")
     with pytest.raises(UsageError, match="at least 1"):
         load(bundle, threads=0)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (642, 480), (641, 481), (100, 90), (3840, 2160)])
+def test_a_picture_that_is_halved_already_is_fitted_to_the_same_bits(size):
+    # The loop halves a frame once, for the look at its motion and for the network.
+    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    picture = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
+    once, twice = detector.preprocess(picture), detector.preprocess(picture, halve(picture))
+    assert np.array_equal(once.batch, twice.batch) and once[1:] == twice[1:]

@@ -166,7 +166,7 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
         (["--camera", "demo", "--min-score", "2"], 2, "--min-score"),
         (["--camera", "demo", "--threads", "0"], 2, "--threads"),
         (["--camera", "demo", "--colour"], 2, "No such option"),
-        (["--camera", "demo", "--profile", "raspberry-pi-6"], 2, "raspberry-pi-6"),
+        (["--camera", "demo", "--device", "raspberry-pi-6"], 2, "raspberry-pi-6"),
         (["--camera", "demo", "--out", "/proc/nowhere"], 2, "output folder '/proc/nowhere' cannot be"),
         (["--camera", "demo", "--models", "/nowhere"], 1, "galaxy-detector is not a folder"),
         ([], 2, "--camera"),
@@ -240,21 +240,22 @@ def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, t
     (tmp_path / "a.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
 
     class Failing:
-        """A camera that delivers two frames and then none."""
+        """A camera that delivers three frames and then none."""
 
-        name, continuous, length, bad = "/dev/video0", True, None, 0
+        name, continuous, live, length, bad, reopened = "/dev/video0", True, False, None, 0, 0
 
         def __iter__(self):
-            yield from open_source(str(tmp_path / "a.png"), lambda _: None)
-            raise RunFailure("/dev/video0 stopped delivering after 1 frames")
+            for _ in range(3):
+                yield from open_source(str(tmp_path / "a.png"), lambda _: None)
+            raise RunFailure("/dev/video0 stopped delivering after 3 frames")
 
     detector = Detector(Bundle.load(tiny_models / "galaxy-detector"))
     classifier = Classifier(Bundle.load(tiny_models / "galaxy-classifier"))
     about = dict.fromkeys(("started", "source", "version", "engine", "detector", "classifier"), "x")
     output = Output(tmp_path / "out", about, classifier.classes, video=False)
     summary = run_loop(Failing(), detector, classifier, output, lambda *_: None, lambda: False)
-    assert "stopped delivering" in str(summary.failure) and summary.frames == 1
-    assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(1,)]
+    assert "stopped delivering" in str(summary.failure) and summary.frames == 3
+    assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(3,)]
     assert rows(tmp_path / "out", "SELECT count(*) FROM event")[0][0] >= 1
 
 

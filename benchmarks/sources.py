@@ -1,0 +1,172 @@
+"""Sources for measurements and faults: frames from memory, a network camera that can be pulled out, poison."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import cv2
+import numpy as np
+
+from ..runtime.demo import DemoSky
+from ..runtime.frame import Frame
+from ..runtime.pictures import decode_picture
+from ..runtime.sources import Entry
+
+SUFFIXES = (".png", ".jpg", ".tiff")
+
+
+class InMemory:
+    """The demo's sky at any size, from memory, as fast as frames are taken.
+
+    Args:
+        size: (width, height) of the frames.
+        length: number of frames.
+        different: frames that are held; they come again and again.
+        still: whether every frame is the same empty sky, with stars, and noise of its own.
+        jpeg: whether a frame is decoded when it is taken, as a network camera's is.
+    """
+
+    name, continuous, live, bad, reopened = "memory", True, False, 0, 0
+
+    def __init__(
+        self, size: tuple[int, int], length: int, different: int = 16, still: bool = False, jpeg: bool = False
+    ) -> None:
+        self.length: int | None = length
+        skies = (frame.pixels for frame, _ in zip(DemoSky(), range(different), strict=False))
+        pictures = _empty(size, different) if still else [cv2.resize(sky, size) for sky in skies]
+        self._pictures = [cv2.imencode(".jpg", one[..., ::-1])[1] if jpeg else one for one in pictures]
+        self._jpeg = jpeg
+
+    def __iter__(self) -> Iterator[Frame]:
+        start = datetime.datetime.now(datetime.UTC)
+        for number in range(self.length or 0):
+            time = start + datetime.timedelta(seconds=number / 25)
+            pixels = self._pictures[number % len(self._pictures)]
+            if self._jpeg:
+                pixels = decode_picture(pixels.tobytes(), ".jpg").pixels
+            yield Frame(pixels, time, self.name, number)
+
+
+def _empty(size: tuple[int, int], different: int) -> list[np.ndarray]:
+    """Make frames of one sky of two hundred stars, each with noise of its own."""
+    random = np.random.default_rng(1)
+    sky: np.ndarray = np.full((size[1], size[0]), 12.0, np.float32)
+    places = random.uniform((8, 8), (size[0] - 8, size[1] - 8), (200, 2)).astype(int)
+    sky[places[:, 1], places[:, 0]] += random.uniform(200, 2500, 200)
+    sky = cv2.GaussianBlur(sky, (0, 0), 1.5)
+    noisy = (sky + random.normal(0.0, 2.0, sky.shape) for _ in range(different))
+    return [np.repeat(one.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2) for one in noisy]
+
+
+class NetworkCamera:
+    """An MJPEG camera on loopback that shows the demo's sky, and can be pulled out and put back.
+
+    Args:
+        rate: frames a second.
+
+    Attributes:
+        url: where it is, the same after it was put back.
+    """
+
+    def __init__(self, rate: float = 25.0) -> None:
+        self._pictures = [cv2.imencode(".jpg", frame.pixels[..., ::-1])[1].tobytes()
+                          for frame, _ in zip(DemoSky(), range(16), strict=False)]
+        self._pause = 1.0 / rate
+        self._listener: socket.socket | None = None
+        self._there = threading.Event()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/stream"
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Begin to answer."""
+        self._there = threading.Event()
+        self._there.set()
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        threading.Thread(target=self._listen, args=(self._listener, self._there), daemon=True).start()
+
+    def pull_out(self) -> None:
+        """Stop to answer, in the middle of whatever is being sent."""
+        self._there.clear()
+        assert self._listener is not None
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _listen(self, listener: socket.socket, there: threading.Event) -> None:
+        while there.is_set():
+            try:
+                viewer, _ = listener.accept()
+            except OSError:
+                return  # pulled out
+            threading.Thread(target=self._send, args=(viewer, there), daemon=True).start()
+
+    def _send(self, viewer: socket.socket, there: threading.Event) -> None:
+        with viewer:
+            try:
+                viewer.recv(4096)
+                viewer.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=edge\r\n\r\n")
+                for number in count():
+                    if not there.is_set():
+                        return
+                    picture = self._pictures[number % len(self._pictures)]
+                    head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                    viewer.sendall(head.encode() + picture + b"\r\n")
+                    time.sleep(self._pause)
+            except OSError:
+                return  # the viewer has gone
+
+
+def poison(number: int, random: np.random.Generator) -> Entry:
+    """Make one picture file that may be anything: of any size and type, with NaN, cut off, spoiled, or empty."""
+    kind = int(random.integers(6))
+    width, height = (int(side) for side in random.integers(1, 200, 2))
+    channels = int(random.choice([1, 3, 4]))
+    name, content = f"{number:06d}.png", b""
+    if kind in (0, 1, 2):
+        suffix = SUFFIXES[kind]
+        wide = suffix != ".jpg" and random.random() < 0.5
+        picture = random.integers(0, 65536 if wide else 256, (height, width, channels), np.uint16 if wide else np.uint8)
+        if suffix == ".jpg" and channels == 4:
+            picture = picture[..., :3]
+        name, content = f"{number:06d}{suffix}", cv2.imencode(suffix, picture)[1].tobytes()
+    elif kind == 3:
+        name, content = f"{number:06d}.fits", _fits(random, width, height)
+    elif kind == 4:
+        content = random.bytes(int(random.integers(0, 3000)))
+    if content and random.random() < 0.4:
+        content = _spoil(content, random)
+    return name, _reader(content)
+
+
+def _fits(random: np.random.Generator, width: int, height: int) -> bytes:
+    from astropy.io import fits
+
+    kind = random.choice(["float32", "float64", "int16", "int32", "uint8"])
+    data = random.normal(1000, 300, (height, width)).clip(0, 255 if kind == "uint8" else None).astype(kind)
+    if data.dtype.kind == "f":
+        data[random.random(data.shape) < random.choice([0.0, 0.1, 1.0])] = random.choice([np.nan, np.inf, -np.inf])
+    file = io.BytesIO()
+    fits.PrimaryHDU(data).writeto(file)
+    return file.getvalue()
+
+
+def _spoil(content: bytes, random: np.random.Generator) -> bytes:
+    """Cut a file off, or write wrong bytes into it."""
+    if random.random() < 0.5:
+        return content[: int(random.integers(0, len(content)))]
+    spoiled = np.frombuffer(content, np.uint8).copy()
+    places = random.integers(0, len(spoiled), int(random.integers(1, 20)))
+    spoiled[places] = random.integers(0, 256, len(places))
+    return spoiled.tobytes()
+
+
+def _reader(content: bytes) -> Callable[[], bytes]:
+    return lambda: content

@@ -1,0 +1,68 @@
+"""The change gate: noise, twinkling and time are told from news."""
+
+import datetime
+
+import numpy as np
+import pytest
+from galaxy_edge.runtime.gate import Gate
+
+START = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC)
+RANDOM = np.random.default_rng(3)
+STARS = RANDOM.uniform(10, 250, 40), RANDOM.uniform(10, 230, 40), RANDOM.uniform(20, 200, 40)
+
+
+def sky(seed, shift=0.0, twinkle=0.0, noise=4.0, level=12.0, blob=0.0):
+    """A small look (240, 320): stars, noise, and perhaps a faint round blob in an empty place."""
+    random = np.random.default_rng(seed)
+    picture = np.full((240, 320), level, np.float32)
+    rows, columns = np.mgrid[:240, :320]
+    for x, y, light in zip(*STARS, strict=True):
+        light = light * (1 + twinkle * random.uniform(-1, 1))
+        near = np.s_[max(0, int(y) - 6) : int(y) + 7, max(0, int(x) - 6) : int(x) + 7]
+        picture[near] += light * np.exp(-((columns[near] - x - shift) ** 2 + (rows[near] - y) ** 2) / 3)
+    picture += blob * np.exp(-((columns - 280) ** 2 + (rows - 120) ** 2) / 50)
+    return np.clip(picture + random.normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
+
+
+def after(seconds):
+    return START + datetime.timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0, 4.0, 10.0])
+def test_noise_and_twinkling_bring_nothing_new(noise):
+    gate = Gate(10)
+    assert gate.is_new(sky(0, noise=noise), after(0))
+    assert not any(gate.is_new(sky(seed, noise=noise, twinkle=0.08), after(seed / 10)) for seed in range(1, 40))
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"blob": 15.0}, "a faint galaxy that was not there, four sigma of one pixel"),
+        ({"shift": 1.0}, "a drift by a pixel of the small look"),
+        ({"level": 16.0}, "the whole sky has brightened"),
+        ({"twinkle": 0.9}, "stars that vanish"),
+    ],
+)
+def test_what_changes_beyond_noise_is_new(change, why):
+    gate = Gate(10)
+    gate.is_new(sky(0), after(0))
+    assert gate.is_new(sky(1, **change), after(1)), why
+
+
+def test_a_slow_drift_is_measured_from_the_last_frame_that_was_looked_at():
+    gate = Gate(1000)
+    news = [gate.is_new(sky(seed, shift=0.1 * seed), after(seed)) for seed in range(40)]
+    assert news[0] and 3 <= sum(news) <= 20 and not all(news)
+
+
+def test_a_frame_is_new_after_so_many_seconds_whatever_it_shows():
+    gate = Gate(10)
+    news = [gate.is_new(sky(0, noise=0.0), after(seconds)) for seconds in (0, 4, 9.9, 10, 12, 20.1)]
+    assert news == [True, False, False, True, False, True]
+
+
+def test_a_clock_that_was_set_back_and_another_size_are_new():
+    gate = Gate(10)
+    assert gate.is_new(sky(0), after(0)) and gate.is_new(sky(0), after(-3600))
+    assert gate.is_new(sky(0)[::2, ::2], after(-3600))

@@ -1,0 +1,49 @@
+"""How the sky moves, measured against videos whose motion is known."""
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.runtime.motion import STILL, SkyMotion, glance
+from galaxy_edge.runtime.sources import open_source
+from moving_sky import HEIGHT, WIDTH, MovingSky
+
+CORNERS = np.array([[0, 0], [WIDTH, 0], [0, HEIGHT], [WIDTH, HEIGHT], [WIDTH / 2, HEIGHT / 2]], float)
+
+
+def follow(motion, pixels):
+    small = glance(pixels)
+    return motion.update(small, pixels.shape[1] // small.shape[1])
+
+
+@pytest.mark.parametrize(("drift", "turn"), [((2, 1), 0.0), ((3, -2), 0.2), ((0, 0), 0.5), ((25, -5), 0.0)])
+def test_drift_and_field_rotation_are_followed(tmp_path, drift, turn):
+    sky = MovingSky(tmp_path / "sky.avi", 12, drift, turn, start=(150, 250))
+    motion = SkyMotion()
+    for frame in open_source(str(sky.path), print):
+        matrix = follow(motion, frame.pixels)
+    there = np.linalg.solve(matrix, np.c_[CORNERS, np.ones(5)].T).T[:, :2]  # back in the first frame
+    error = np.linalg.norm(there - sky.place(CORNERS, 11), axis=1)
+    assert error.max() < 3.0  # pixels, in the corners too, after all frames; an object is ten times as large
+
+
+def test_a_sky_without_stars_and_a_slew_count_as_still():
+    noise = np.random.default_rng(1)
+    motion = SkyMotion()
+    for _ in range(4):  # noise alone: two frames have nothing in common
+        assert follow(motion, noise.integers(5, 15, (240, 320, 3), np.uint8)) is STILL
+    assert follow(motion, np.zeros((240, 320, 3), np.uint8)) is STILL
+    assert follow(motion, np.zeros((120, 160, 3), np.uint8)) is STILL  # another size: a camera that was set anew
+
+
+def test_what_does_not_move_with_the_sky_is_not_heeded():
+    # Ten hot pixels stay where they are; sixty stars drift.
+    random = np.random.default_rng(2)
+    stars, hot = random.uniform(20, 280, (60, 2)), random.integers(10, 230, (10, 2))
+    motion = SkyMotion()
+    for step in range(5):
+        sky = random.normal(10, 1, (240, 320)).clip(0, 255).astype(np.float32)
+        for x, y in stars + np.array([2.0, 1.0]) * step:
+            cv2.circle(sky, (round(x * 16), round(y * 16)), 24, 160, -1, cv2.LINE_AA, 4)
+        sky[hot[:, 1], hot[:, 0]] = 255
+        matrix = follow(motion, np.repeat(sky.astype(np.uint8)[..., None], 3, axis=2))
+    assert matrix[:2, 2] == pytest.approx([8, 4], abs=0.3)
