@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from . import __version__
+from .cli_config import config as config_group
 from .cli_data import data
 from .cli_eval import evaluate
+from .cli_events import events
 from .cli_export import bundle, export
 from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, settle_engine
+from .cli_service import Service, service_options
+from .cli_settings import settings_for
 from .cli_study import explain, study
 from .cli_train import train
 from .errors import UserError
@@ -30,11 +34,16 @@ if TYPE_CHECKING:
     "help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "GALAXY_EDGE",
 })
 @click.version_option(__version__, prog_name="galaxy-edge")
-def cli() -> None:
+@click.option("--config", type=FILE, help="File of settings; default: galaxy-edge.toml, where there is one.")
+@click.pass_context
+def cli(context: click.Context, config: Path | None) -> None:
     """Find and name galaxies on small computers at telescopes.
 
-    Every option can also be set by an environment variable: GALAXY_EDGE_RUN_THREADS=2 is run --threads 2.
+    Every option can also be set in galaxy-edge.toml (galaxy-edge config init writes one) and by an environment
+    variable: GALAXY_EDGE_RUN_THREADS=2 is run --threads 2.
     """
+    if context.invoked_subcommand != "config":
+        context.default_map = settings_for(context, config)
 
 
 @cli.command()
@@ -58,35 +67,40 @@ def cli() -> None:
 @click.option("--require-signature", type=FILE, metavar="KEY",
               help="Use only bundles that are signed with the private half of this public key.")
 @click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
+@service_options
 def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
         as_json: bool, threads: int | None, engine: str | None, tiles: str, stack: int, gate: float | None,
-        device: str | None, require_signature: Path | None, profile: Path | None) -> None:
+        device: str | None, require_signature: Path | None, profile: Path | None, service: Service) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from rich.console import Console
 
+    from .devices.probe import probe
     from .runtime.classify import Classifier
+    from .runtime.controls import Controls
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
     from .runtime.loop import Looks
     from .runtime.notify import ServiceManager
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
+    from .runtime.pulse import Pulse
     from .runtime.screen import Screen, print_summary
     from .runtime.sources import open_source
     from .runtime.trace import TraceFile
     from .runtime.video import VideoFile
 
     console = Console(stderr=as_json)
+    machine = probe()
     engine, threads = settle_engine(engine, threads, device)
     bundles = {name: _bundle(models, name, require_signature) for name in (DETECTOR, CLASSIFIER)}
 
+    def tell(line: str) -> None:
+        click.echo(f"galaxy-edge: {line}", err=True)
+
     def on_bad(problem: BadPicture) -> None:
-        click.echo(f"galaxy-edge: skipped {problem}", err=True)
+        tell(f"skipped {problem}")
 
-    def on_lost(what: str) -> None:
-        click.echo(f"galaxy-edge: {what}", err=True)
-
-    source = open_source(camera, on_bad, on_lost)
+    source = open_source(camera, on_bad, tell)
     detector = Detector(bundles[DETECTOR], engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(bundles[CLASSIFIER], engine=engine, threads=threads)
     window = None
@@ -96,11 +110,16 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         window = Window(classifier.classes, classifier.abstain)
     about = {
         "started": utc_now(), "source": source.name, "version": __version__, "engine": engine,
+        "device": machine.model or machine.machine,
         "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
     }
     video = isinstance(source, VideoFile) or camera == "demo"
-    output = Output(out, about, classifier.classes, video, classifier.abstain)
-    stop, service = _stop_on_signal(), ServiceManager()
+    output = Output(out, about, classifier.classes, video, abstain=classifier.abstain, quota=service.quota,
+                    floor=service.keep_free, fits=service.fits, alert=tell)
+    controls = Controls(min_score=detector.min_score, stack=stack if source.continuous else None, keeper=output.keeper)
+    pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
+    sink = service.open(source.name, output, pulse, controls, tell, tell)
+    stop, manager = _stop_on_signal(), ServiceManager()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:
@@ -108,16 +127,17 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
                 sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
                 sys.stdout.flush()
             screen.update(frame, named, record, summary)
+            pulse.summary = summary
             if window:
                 window.show(frame, named)
-            service.frame_done()
+            manager.frame_done()
 
         summary = run_loop(
-            source, detector, classifier, output, watch, lambda: stop() or bool(window and window.closed), max_frames,
-            looks=Looks(tiles, 10.0 * source.live if gate is None else gate, stack),
+            source, detector, classifier, sink, watch, lambda: stop() or bool(window and window.closed), max_frames,
+            looks=Looks(tiles, 10.0 * source.live if gate is None else gate, stack), controls=controls,
             trace=TraceFile(profile) if profile else None,
         )
-    service.ends()
+    manager.ends()
     if summary.stopped:
         console.print("ended on request; everything is written")
     print_summary(console, summary, output.places())
@@ -132,6 +152,8 @@ cli.add_command(data)
 cli.add_command(evaluate)
 cli.add_command(export)
 cli.add_command(bundle)
+cli.add_command(events)
+cli.add_command(config_group)
 
 
 @cli.group(invoke_without_command=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,22 @@ from .errors import UserError
 FOLDER = click.Path(path_type=Path, file_okay=False)
 FILE = click.Path(path_type=Path, dir_okay=False)
 PATH = click.Path(path_type=Path)
+
+
+class Size(click.ParamType):
+    """A number of bytes: 500000, 200M, 2G."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int:
+        """Turn a text into bytes."""
+        found = re.fullmatch(r"(\d{1,15})([KMGT]?)", str(value).upper())
+        if not found:
+            self.fail(f"'{value}' is no size: give bytes, or e.g. 200M or 2G", param, context)
+        return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
+
+
+SIZE = Size()
 THREADS = click.IntRange(1, 64)
 ENGINES = click.Choice(["litert", "tflite-runtime", "onnxruntime"])
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"

@@ -61,11 +61,16 @@ def probe(root: Path = Path("/")) -> Machine:
         model=_read(root / "proc/device-tree/model").rstrip("\0").strip(),
         cores=_cores(),
         memory=_memory(_read(root / "proc/meminfo")),
-        temperature=_temperature(_read(root / "sys/class/thermal/thermal_zone0/temp")),
+        temperature=temperature(root),
         python=platform.python_version(),
         engines=_engines(),
         cameras=_cameras(root / "dev"),
     )
+
+
+def temperature(root: Path = Path("/")) -> float | None:
+    """Read the processor's temperature in degrees Celsius; None where it cannot be read."""
+    return _temperature(_read(root / "sys/class/thermal/thermal_zone0/temp"))
 
 
 def choose(machine: Machine) -> Profile:

@@ -9,17 +9,19 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from itertools import count, islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .classify import Classifier
+from .controls import Controls
 from .detect import Detector, Fitted
 from .engine import Output as RawOutput
 from .frame import Detections, Frame, nothing
 from .gate import Gate
 from .motion import SIDE, STILL, SkyMotion, glance, halve
 from .report import frame_record, label
+from .sink import Sink
 from .sources import Source
 from .stack import Stack
 from .summary import Summary
@@ -41,22 +43,6 @@ class Work:
     fitted: list[Fitted] = field(default_factory=list)
     raw: list[dict[str, RawOutput]] = field(default_factory=list)
     named: Detections = field(default_factory=nothing)
-
-
-class Sink(Protocol):
-    """What takes the results; it is called from one thread, that of `pipeline.run`."""
-
-    def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
-        """Take a frame, its named detections and its record."""
-        ...
-
-    def events(self, changed: list[Track]) -> None:
-        """Take tracks that began, were confirmed, turned out to be something else, or ended."""
-        ...
-
-    def close(self, frames: int, bad_pictures: int) -> None:
-        """Take the end."""
-        ...
 
 
 class Stage(NamedTuple):
@@ -83,21 +69,6 @@ class Looks:
     tiles: str = "off"
     gate: float = 0.0
     stack: int = 1
-
-
-@dataclass
-class Controls:
-    """What a person may change while a run goes on; set from any thread, heeded from the next frame on.
-
-    Attributes:
-        paused: frames are shown and told of, but not searched.
-        min_score: least score of a detection, 0..1; None for what the detector was made with.
-        stack: frames in a stack; None for what the run began with.
-    """
-
-    paused: bool = False
-    min_score: float | None = None
-    stack: int | None = None
 
 
 class Loop:

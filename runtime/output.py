@@ -7,6 +7,7 @@
     OUT/sheet-0001.jpg       annotated frames, evenly spread over the run
     OUT/annotated-0001.mp4   the annotated run, for the demo and for video files
     OUT/crops/0001/          the best view of every object
+    OUT/saved/               frames that someone asked to keep
 
 The number is the run's; a later run into the same folder takes the next one, so nothing is overwritten.
 """
@@ -14,25 +15,30 @@ The number is the run's; a later run into the same folder takes the next one, so
 from __future__ import annotations
 
 import datetime
+import fcntl
 import json
 import os
-import time
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import cv2
 import numpy as np
 
-from .draw import Sheet, annotate, fit
-from .errors import RunFailure, UsageError
+from .draw import Sheet, annotate
+from .errors import UsageError
+from .event import RunInfo, events_of
+from .evidence import FLOOR, QUOTA, Evidence
 from .frame import Detections, Frame
+from .framelog import FrameLog
+from .keeper import Keeper
 from .store import EventStore
 from .track import Track
+from .videofile import VideoOut
 
-VIDEO_RATE = 12.0
 SHOWN = 960
 """Longer side, at most, of annotated frames: a run of 1080p or 4K is not kept at full size."""
-COMMIT_SECONDS = 1.0
 
 
 def utc_now() -> str:
@@ -41,111 +47,114 @@ def utc_now() -> str:
 
 
 class Output:
-    """The output folder of one run.
+    """The output folder of one run: a sink.
+
+    Events, crops and the log of frames are written by a thread of their own (see `keeper`), which goes on trying where
+    the disk is full: neither a slow disk nor a full one holds up the loop. Only the annotated video of a file, which
+    nobody waits for, is written as it comes.
 
     Args:
         folder: made if it is not there; checked for writing at once, before the first frame.
         run: what to note of the run (see `EventStore`).
         classes: class names.
         video: whether to write the annotated video.
-        abstain: probability below which no class is drawn.
+        abstain: probability below which a class is a guess, or None.
+        quota, floor: see `Evidence`.
+        fits: whether crops are written as FITS too.
+        alert: told what a person should know, once, in a line.
+
+    Attributes:
+        info: which run this is, for other sinks.
+        keeper: writes and counts; see there.
 
     Raises:
-        UsageError: the folder cannot be made or written to.
+        UsageError: the folder cannot be made or written to, or another run writes to it.
     """
 
     def __init__(
-        self, folder: Path, run: dict[str, str], classes: tuple[str, ...], video: bool, abstain: float | None = None
-    ) -> None:
+        self, folder: Path, run: dict[str, str], classes: tuple[str, ...], video: bool, *,
+        abstain: float | None = None, quota: int = QUOTA, floor: int = FLOOR, fits: bool = False,
+        alert: Callable[[str], None] = lambda _: None,
+    ) -> None:  # fmt: skip
         self.folder = folder
-        self.classes = classes
-        self._abstain = abstain
+        self._alert = alert
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.write_bytes(b"galaxy-edge")
-            probe.unlink()
-            self.store = EventStore(folder / "events.sqlite", run, classes)
-            number = f"{self.store.run:04d}"
+            self._lock = _lock(folder)
+            store = EventStore(folder / "events.sqlite", run, _last_run(folder))
+            if store.aside:
+                alert(f"{folder / 'events.sqlite'} was damaged; it is now {store.aside}, and a new one was begun")
+            number = f"{store.run:04d}"
             self.crops = folder / "crops" / number
             self.crops.mkdir(parents=True, exist_ok=True)
-            self.log_path = folder / f"frames-{number}.jsonl"
-            self._log: TextIO = self.log_path.open("w", encoding="utf-8")
+            evidence = Evidence(folder, quota, floor)
+            log = FrameLog(folder, number, evidence.add)
         except OSError as problem:
             raise UsageError(f"the output folder '{folder}' cannot be written to: {problem.strerror}") from None
-        self.sheet_path = folder / f"sheet-{number}.jpg"
-        self.video_path = folder / f"annotated-{number}.mp4" if video else None
-        self._writer: cv2.VideoWriter | None = None
-        self._video_size = (0, 0)
+        self.info = RunInfo(store.run, store.uid, classes, abstain)
+        self.keeper = Keeper(store, evidence, log, f"crops/{number}", fits, alert)
+        self._log_path = log.path
         self._sheet = Sheet()
-        self._committed = time.monotonic()
+        self._sheet_name = f"sheet-{number}.jpg"
+        self._video = VideoOut(folder / f"annotated-{number}.mp4", alert) if video else None
 
     def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
-        """Write a frame's line, and its annotated picture where one is wanted."""
-        try:
-            self._log.write(json.dumps(record, ensure_ascii=False) + "\n")
-        except OSError as problem:
-            raise RunFailure(f"{self.log_path} cannot be written: {problem.strerror}") from None
+        """Take a frame's line, and its annotated picture where one is wanted."""
+        self.keeper.line(json.dumps(record, ensure_ascii=False))
+        if self.keeper.wanted:
+            self.keeper.keep(frame)
         on_sheet = self._sheet.wants()
-        if on_sheet or self.video_path:
-            picture = annotate(frame.pixels, named, self.classes, self._abstain, SHOWN)
+        if on_sheet or self._video:
+            picture = annotate(frame.pixels, named, self.info.classes, self.info.abstain, SHOWN)
             if on_sheet:
                 self._sheet.add(picture)
-            if self.video_path:
-                self._video(picture)
+            if self._video:
+                self._video.write(picture)
 
-    def events(self, tracks: list[Track]) -> None:
-        """Write those of the changed tracks that are events: their row, and their best view."""
-        for track in tracks:
-            if not track.confirmed or track.kind != "object":
-                continue
-            name = f"{track.number:05d}.png"
-            self._picture(self.crops / name, track.cutout)
-            self.store.save(track, (self.crops / name).relative_to(self.folder).as_posix())
-        if time.monotonic() - self._committed > COMMIT_SECONDS:
-            self._committed = time.monotonic()
-            self.store.commit()
-            self._log.flush()
+    def events(self, changed: list[Track]) -> None:
+        """Take those of the changed tracks that are events: their row, and their best view."""
+        self.keeper.events(events_of(changed, self.info))
 
-    def close(self, frames: int, bad_pictures: int) -> None:
-        """Write the sheet, end the video, commit and close."""
-        self._log.close()
-        if self._writer is not None:
-            self._writer.release()
+    def close(self, frames: int, bad: int) -> None:
+        """Write what waits, the sheet and the end of the video, and close."""
+        if self._video:
+            self._video.close()
         sheet = self._sheet.picture()
         if sheet is not None:
-            self._picture(self.sheet_path, sheet)
-        self.store.close(utc_now(), frames, bad_pictures)
+            self.keeper.picture(self._sheet_name, encode(sheet, ".jpg"))
+        self.keeper.close(utc_now(), frames, bad)
+        os.close(self._lock)
 
     def places(self) -> dict[str, Path]:
         """Where everything is: events, frames, crops, and sheet and video where they were written."""
-        places = {"events": self.folder / "events.sqlite", "frames": self.log_path, "crops": self.crops}
-        if self.sheet_path.exists():
-            places["sheet"] = self.sheet_path
-        if self.video_path and self.video_path.exists():
-            places["video"] = self.video_path
+        places = {"events": self.folder / "events.sqlite", "frames": self._log_path, "crops": self.crops}
+        for name, path in (("sheet", self.folder / self._sheet_name), ("video", self._video and self._video.path)):
+            if path and path.exists():
+                places[name] = path
         return places
 
-    def _video(self, picture: np.ndarray) -> None:
-        if self._writer is None:
-            # MPEG-4 wants even sides.
-            self._video_size = picture.shape[1] // 2 * 2, picture.shape[0] // 2 * 2
-            self._writer = cv2.VideoWriter(
-                str(self.video_path), cv2.VideoWriter.fourcc(*"mp4v"), VIDEO_RATE, self._video_size
-            )
-            if not self._writer.isOpened():
-                raise RunFailure(f"{self.video_path} cannot be written as a video")
-        fitting = picture.shape[1::-1] == self._video_size
-        self._writer.write(cv2.cvtColor(picture if fitting else fit(picture, *self._video_size), cv2.COLOR_RGB2BGR))
 
-    def _picture(self, path: Path, picture: np.ndarray) -> None:
-        """Write a picture beside its place, then rename it there: no half-written picture is ever seen."""
-        done, content = cv2.imencode(path.suffix, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        if not done:
-            raise RunFailure(f"{path} cannot be encoded")
-        beside = path.with_name("." + path.name)
-        try:
-            beside.write_bytes(content.tobytes())
-            os.replace(beside, path)
-        except OSError as problem:
-            raise RunFailure(f"{path} cannot be written: {problem.strerror}") from None
+def encode(pixels: np.ndarray, suffix: str) -> bytes:
+    """Encode (H, W, 3) uint8 RGB as a picture file."""
+    done, content = cv2.imencode(suffix, cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    if not done:
+        raise ValueError(f"{pixels.shape} cannot be encoded as {suffix}")
+    return content.tobytes()
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder for this process; the system lets it go however the process ends."""
+    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise UsageError(f"another run writes to '{folder}': end it, or name another --out") from None
+    return handle
+
+
+def _last_run(folder: Path) -> int:
+    """Find the highest run number among the folder's files; the event file may have been set aside."""
+    names = [path.name for pattern in ("frames-*.jsonl", "crops/*") for path in folder.glob(pattern)]
+    found = (re.fullmatch(r"(?:frames-)?(\d+)(?:-\d+)?(?:\.jsonl)?", name) for name in names)
+    return max((int(match[1]) for match in found if match), default=0)

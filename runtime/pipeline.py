@@ -19,9 +19,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
 
 from .classify import Classifier
+from .controls import Controls
 from .detect import Detector
 from .errors import RunFailure
-from .loop import Controls, InTurn, Looks, Loop, Sink, Stage, Teller, Watcher, Work, read
+from .loop import InTurn, Looks, Loop, Stage, Teller, Watcher, Work, read
+from .sink import Sink
 from .sources import Source
 from .summary import Summary
 from .timing import peak_memory_mib

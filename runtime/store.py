@@ -1,33 +1,17 @@
-"""The event file: SQLite in WAL mode, one row an object, one row a run."""
+"""The event file: SQLite in WAL mode, one row an object, one row a run, one writer."""
 
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from .errors import RunFailure, UsageError
-from .track import Track
-
-SCHEMA_VERSION = 1
-_SCHEMA = """
-CREATE TABLE run (
-    id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT, source TEXT NOT NULL, version TEXT NOT NULL,
-    engine TEXT NOT NULL, detector TEXT NOT NULL, classifier TEXT NOT NULL, frames INTEGER, bad_pictures INTEGER
-);
-CREATE TABLE event (
-    run INTEGER NOT NULL REFERENCES run(id), number INTEGER NOT NULL,
-    first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL, first_time TEXT NOT NULL, last_time TEXT NOT NULL,
-    frames INTEGER NOT NULL, source TEXT NOT NULL, best_frame INTEGER NOT NULL,
-    x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL, score REAL NOT NULL,
-    class TEXT NOT NULL, probability REAL NOT NULL, probabilities TEXT NOT NULL, crop TEXT,
-    PRIMARY KEY (run, number)
-);
-CREATE INDEX event_class ON event(class);
-"""
+from .errors import UsageError
+from .event import Event
+from .schema import open_base
 
 
 class EventStore:
@@ -35,62 +19,80 @@ class EventStore:
 
     Args:
         path: the SQLite file; made if it is not there.
-        run: what to note of this run: started, source, version, engine, detector and classifier (bundle hashes).
+        run: what to note of this run: started, source, version, engine, device, detector and classifier (bundle
+            hashes).
+        after: the highest run number that the folder knows of otherwise; this run's is higher.
+
+    Attributes:
+        run: this run's number.
+        uid: 8 hexadecimal digits, unlike any other run's.
+        aside: where a file that could not be read was put; None if there was none.
 
     Raises:
-        UsageError: the file is no event file, or was made by a newer version.
+        UsageError: the file was made by a newer version or another program, or the disk is not fit for it.
     """
 
-    def __init__(self, path: Path, run: dict[str, str], classes: tuple[str, ...]) -> None:
-        self._path = path
-        self._classes = classes
+    def __init__(self, path: Path, run: dict[str, str], after: int = 0) -> None:
+        self._base, self.aside = open_base(path)
+        self.uid = secrets.token_hex(4)
         try:
-            self._base = sqlite3.connect(path)
-            version = self._base.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version}): name another --out")
-            if self._base.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
-                raise UsageError(f"{path} cannot be opened for safe writing (WAL): the disk may be a network share")
-            self._base.execute("PRAGMA synchronous=NORMAL")
-            if version == 0:
-                self._base.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-            columns = ", ".join(run)
-            marks = ", ".join("?" for _ in run)
-            cursor = self._base.execute(f"INSERT INTO run ({columns}) VALUES ({marks})", tuple(run.values()))
-            self._base.commit()
+            known = self._base.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
+            self.run = max(known, after) + 1
+            values: dict[str, Any] = {"id": self.run, "uid": self.uid, **run}
+            marks = ", ".join("?" for _ in values)
+            self._base.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
         except sqlite3.Error as problem:
+            self._base.close()
             raise UsageError(f"{path} cannot be used as an event file: {problem}") from None
-        self.run = int(cursor.lastrowid or 0)
 
-    def save(self, track: Track, crop: str | None) -> None:
-        """Write a track as an event, or write it anew; it is durable after the next `commit`."""
-        probabilities = track.probabilities
-        best = int(np.argmax(probabilities))
-        x0, y0, x1, y1 = (round(float(value), 2) for value in track.box)
-        spread = {name: round(float(p), 4) for name, p in zip(self._classes, probabilities, strict=True)}
-        row: tuple[Any, ...] = (
-            self.run, track.number, track.first[0], track.last[0], track.first[1], track.last[1], track.frames,
-            track.source, track.best_frame, x0, y0, x1, y1, round(track.score, 4), self._classes[best],
-            round(float(probabilities[best]), 4), json.dumps(spread), crop,
-        )
-        self._do(f"INSERT OR REPLACE INTO event VALUES ({', '.join('?' for _ in row)})", row)
+    def save(self, events: Iterable[tuple[Event, str | None]], gone: Sequence[str] = ()) -> None:
+        """Write events, each with the name of its crop, and forget crops that are gone: all in one transaction.
 
-    def commit(self) -> None:
-        """Make what was saved durable."""
+        Raises:
+            sqlite3.Error: nothing of it was written.
+        """
+        self._base.execute("BEGIN IMMEDIATE")
         try:
-            self._base.commit()
-        except sqlite3.Error as problem:
-            raise RunFailure(f"events cannot be written to {self._path}: {problem}") from None
+            self._base.executemany(_SAVE, [_row(self.run, event, crop) for event, crop in events])
+            self._base.executemany("UPDATE event SET crop = NULL WHERE crop = ?", [(name,) for name in gone])
+            self._base.execute("COMMIT")
+        except sqlite3.Error:
+            if self._base.in_transaction:
+                self._base.execute("ROLLBACK")
+            raise
 
-    def close(self, ended: str, frames: int, bad_pictures: int) -> None:
-        """Note the end of the run and close the file."""
+    def crops(self) -> list[str]:
+        """List the crops that events name.
+
+        Raises:
+            sqlite3.Error: the file cannot be read.
+        """
+        return [name for (name,) in self._base.execute("SELECT crop FROM event WHERE crop IS NOT NULL")]
+
+    def end(self, ended: str, frames: int, bad_pictures: int) -> None:
+        """Note the end of the run.
+
+        Raises:
+            sqlite3.Error: it could not be written.
+        """
         values = (ended, frames, bad_pictures, self.run)
-        self._do("UPDATE run SET ended = ?, frames = ?, bad_pictures = ? WHERE id = ?", values)
-        self.commit()
+        self._base.execute("UPDATE run SET ended = ?, frames = ?, bad_pictures = ? WHERE id = ?", values)
+
+    def close(self) -> None:
+        """Close the file."""
         self._base.close()
 
-    def _do(self, statement: str, values: tuple[Any, ...]) -> None:
-        try:
-            self._base.execute(statement, values)
-        except sqlite3.Error as problem:
-            raise RunFailure(f"events cannot be written to {self._path}: {problem}") from None
+
+_COLUMNS = (
+    "run", "number", "first_frame", "last_frame", "first_time", "last_time", "frames", "source", "best_frame",
+    "x0", "y0", "x1", "y1", "score", "class", "probability", "probabilities", "crop", "state", "kind", "sure",
+)  # fmt: skip
+_SAVE = f"INSERT OR REPLACE INTO event ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"
+
+
+def _row(run: int, event: Event, crop: str | None) -> tuple[Any, ...]:
+    return (
+        run, event.number, event.first_frame, event.last_frame, event.first_time, event.last_time, event.frames,
+        event.source, event.best_frame, *event.box, event.score, event.name, event.probability,
+        json.dumps(event.probabilities), crop, event.state, event.kind, event.sure,
+    )  # fmt: skip

@@ -38,8 +38,8 @@ def test_the_wheel_holds_every_room_and_every_model(wheel):
     expected = {path.name for path in ROOT.glob("*.py")}
     for room in ROOMS:
         for path in (ROOT / room).rglob("*"):
-            # Pages and the verdicts they are written from are for readers of the repository.
-            page = room == "training" and (path.suffix == ".md" or "results" in path.parts)
+            # Pages, the verdicts they are written from and kept figures are for readers of the repository.
+            page = (path.suffix == ".md" and room == "training") or {"results", "reference"} & set(path.parts)
             if path.is_file() and "__pycache__" not in path.parts and not page:
                 expected.add(path.relative_to(ROOT).as_posix())
     missing = {name for name in expected if name not in packed}
@@ -87,6 +87,8 @@ def test_the_device_install_says_which_extra_is_missing(device, tmp_path):
         (["train", "classifier", "--data", "data", "--out", "x"], "[train]"),
         (["train", "detector", "--data", "data", "--out", "x"], "[detector]"),
         (["export", "--int8", "x"], "[export]"),
+        (["run", "--camera", "demo", "--serve", "0"], "[serve]"),
+        (["run", "--camera", "demo", "--mqtt", "mqtt://localhost"], "[mqtt]"),
     ):
         done = subprocess.run([command, *arguments], capture_output=True, text=True, cwd=tmp_path)
         assert done.returncode == 2 and extra in done.stderr and "Traceback" not in done.stderr

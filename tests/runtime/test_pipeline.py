@@ -12,10 +12,11 @@ from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.runtime import pipeline
 from galaxy_edge.runtime.buffers import Buffers
 from galaxy_edge.runtime.classify import Classifier
+from galaxy_edge.runtime.controls import Controls
 from galaxy_edge.runtime.demo import DemoSky
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.errors import RunFailure
-from galaxy_edge.runtime.loop import Controls, Looks
+from galaxy_edge.runtime.loop import Looks
 from galaxy_edge.runtime.pipeline import run
 from galaxy_edge.runtime.timing import WINDOW, StageClock
 from galaxy_edge.runtime.trace import TraceFile

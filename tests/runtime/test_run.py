@@ -265,12 +265,13 @@ def test_an_output_folder_in_the_place_of_a_file(night, tiny_models, tmp_path):
     assert done.returncode == 2 and "Traceback" not in done.stderr
 
 
-def test_an_event_file_that_is_none_is_left_alone(night, tiny_models, tmp_path):
+def test_an_event_file_that_is_none_is_set_aside_and_named(night, tiny_models, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "events.sqlite").write_bytes(b"my diary, not a database" * 100)
     done = run(night, tiny_models, tmp_path / "out")
-    assert done.returncode == 2 and "cannot be used as an event file" in done.stderr
-    assert (tmp_path / "out" / "events.sqlite").read_bytes().startswith(b"my diary")
+    (aside,) = (tmp_path / "out").glob("events-unreadable-*")
+    assert done.returncode == 0 and str(aside) in done.stderr and aside.read_bytes().startswith(b"my diary")
+    assert rows(tmp_path / "out", "SELECT count(*) > 0 FROM event") == [(1,)]
 
 
 def test_show_without_a_display_says_so(night, tiny_models, tmp_path):

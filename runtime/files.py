@@ -1,0 +1,52 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def beside(path: Path) -> Path:
+    """Name the place beside a file where it is written first: hidden, with the same suffix."""
+    return path.with_name("." + path.name)
+
+
+def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write a file beside its place, bring it to the disk, then rename it: a reader never sees a part of it.
+
+    The folder's own entry is durable after `sync_folder`, once for many files.
+
+    Raises:
+        OSError: it cannot be written; nothing is left beside, and a file that was there before is as it was.
+    """
+    part = beside(path)
+    try:
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, path)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def finish(path: Path) -> None:
+    """Bring what was written `beside` a path to the disk and rename it there."""
+    part = beside(path)
+    handle = os.open(part, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.replace(part, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's entries to the disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,111 @@
+"""The server: a socket that is bound before the run begins, and a thread that answers."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import re
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    import uvicorn
+    from starlette.types import ASGIApp
+
+MOST_REQUESTS = 32
+CLOSE_SECONDS = 1.0
+
+
+def listen(where: str) -> socket.socket:
+    """Bind ``[HOST:]PORT``; without a host, to loopback only. Port 0 takes a free one.
+
+    Raises:
+        UsageError: it is no such address, or cannot be bound.
+    """
+    found = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", where)
+    if not found or int(found["port"]) > 65535:
+        raise UsageError(f"--serve {where} is no address: give PORT or HOST:PORT, e.g. 8080 or 0.0.0.0:8080")
+    host = (found["host"] or "127.0.0.1").strip("[]")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, int(found["port"]), type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind, protocol)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+            bound.listen()  # who asks before the server answers waits
+        except OSError:
+            bound.close()
+            raise
+    except OSError as problem:
+        raise UsageError(f"--serve {where} cannot be listened on: {problem.strerror or problem}") from None
+    return bound
+
+
+def is_loopback(bound: socket.socket) -> bool:
+    """Tell whether only this computer can reach a socket."""
+    return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
+
+
+def address_of(bound: socket.socket) -> str:
+    """Write a socket's address for a browser; of one on every interface, with this computer's name."""
+    host, port = bound.getsockname()[:2]
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
+        host = socket.gethostname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+
+class _Told(logging.Handler):
+    """Tells of what fails in an answer in a line."""
+
+    def __init__(self, alert: Callable[[str], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._alert = alert
+
+    def emit(self, record: logging.LogRecord) -> None:
+        problem = record.exc_info[1] if record.exc_info else None
+        self._alert(f"live view: {record.getMessage().strip().splitlines()[0]} {problem or ''}".rstrip())
+
+
+class Server:
+    """Answers on a socket from a thread of its own, which dies with the process.
+
+    Args:
+        make: makes the application; called in that thread, so that the run need not wait for its imports.
+        alert: told if it ends by itself.
+    """
+
+    def __init__(self, make: Callable[[], ASGIApp], bound: socket.socket, alert: Callable[[str], None]) -> None:
+        self._make, self._bound, self._alert = make, bound, alert
+        self._closing = False
+        self._server: uvicorn.Server | None = None
+        self._thread = threading.Thread(target=self._serve, name="serve", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End: viewers are let go."""
+        self._closing = True
+        if self._server:
+            self._server.should_exit = True
+        self._thread.join(CLOSE_SECONDS)
+        self._bound.close()
+
+    def _serve(self) -> None:
+        try:
+            import uvicorn
+
+            log = logging.getLogger("uvicorn.error")
+            log.handlers, log.propagate = [_Told(self._alert)], False
+            self._server = uvicorn.Server(uvicorn.Config(
+                self._make(), log_config=None, log_level="error", access_log=False, server_header=False,
+                lifespan="off", ws="none", http="h11", proxy_headers=False, limit_concurrency=MOST_REQUESTS,
+                timeout_keep_alive=5, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=16384,
+            ))  # fmt: skip
+            if not self._closing:
+                self._server.run(sockets=[self._bound])
+        finally:
+            if not self._closing:
+                self._alert("the live view has ended; detection goes on")

@@ -1,0 +1,71 @@
+"""Motion JPEG: the preview, picture after picture, to a limited number of viewers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+from starlette.types import Message, Send
+
+from .preview import RATE, Preview
+
+MOST = 4
+SEND_SECONDS = 15.0
+"""A viewer that takes nothing for so long is gone: its place is another's."""
+BOUNDARY = "frame"
+
+
+class Streams:
+    """Gives out streams, `MOST` at a time."""
+
+    def __init__(self, preview: Preview, most: int = MOST) -> None:
+        self._preview = preview
+        self._free = most
+
+    def open(self) -> StreamingResponse | None:
+        """Open a stream; None where there are too many."""
+        if self._free == 0:
+            return None
+        self._free -= 1
+        return _Stream(self._pictures(), self._done)
+
+    def _done(self) -> None:
+        self._free += 1
+
+    async def _pictures(self) -> AsyncIterator[bytes]:
+        shown = -1
+        while not self._preview.closed:
+            self._preview.ask()
+            if self._preview.number != shown:
+                shown = self._preview.number
+                jpeg = await run_in_threadpool(self._preview.jpeg)
+                if jpeg:
+                    # The next boundary at once, so that a browser shows this picture now and not with the next.
+                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+                    yield head + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
+            await asyncio.sleep(1 / RATE)
+
+
+class _Stream(StreamingResponse):
+    """A stream that gives its place back however it ends, and ends when its viewer takes nothing."""
+
+    def __init__(self, pictures: AsyncIterator[bytes], done: Callable[[], None]) -> None:
+        super().__init__(pictures, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        self._done = done
+
+    async def stream_response(self, send: Send) -> None:
+        async def patient(message: Message) -> None:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+
+        try:
+            await patient({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await patient({"type": "http.response.body", "body": f"--{BOUNDARY}\r\n".encode(), "more_body": True})
+            async for chunk in self.body_iterator:
+                await patient({"type": "http.response.body", "body": chunk, "more_body": True})
+        except TimeoutError:
+            return
+        finally:
+            self._done()

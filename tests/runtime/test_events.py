@@ -1,0 +1,130 @@
+"""`galaxy-edge events`: what a person, a script and a spreadsheet get of what was found."""
+
+import csv
+import io
+import json
+
+import pytest
+from conftest import galaxy_edge as command_line
+from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.runtime.events import COLUMNS, NoSuchEvent, Query, find, one, prune
+from galaxy_edge.runtime.output import Output
+from small_tracks import ABOUT, CLASSES, iso, track
+
+
+@pytest.fixture
+def nights(tmp_path):
+    """Two runs: three events, then two; their times are seconds 0..4."""
+    for number, events in ((1, [track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5),
+                                track(3, 2, ended=True)]),
+                           (2, [track(1, 3, ended=True), track(2, 4)])):
+        out = Output(tmp_path, {**ABOUT, "source": f"night {number}"}, CLASSES, video=False, floor=0)
+        out.events(events)
+        out.close(5, 0)
+    return tmp_path
+
+
+def which(records):
+    return [(record["run"], record["number"]) for record in records]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ({}, [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]),
+        ({"run": 2}, [(2, 1), (2, 2)]),
+        ({"name": "smo"}, [(1, 2)]),
+        ({"name": "%"}, []),  # a text is no pattern
+        ({"min_score": 0.6, "run": 1}, [(1, 1), (1, 3)]),
+        ({"min_probability": 0.85}, [(1, 1)]),
+        ({"since": iso(2), "before": iso(4)}, [(1, 3), (2, 1)]),
+        ({"limit": 2}, [(2, 1), (2, 2)]),  # the last ones, in order
+        ({"run": 9}, []),
+        ({"kind": "hot pixel"}, []),
+    ],
+)
+def test_what_is_chosen(nights, query, expected):
+    assert which(find(nights, Query(**query))) == expected
+
+
+def test_an_event_carries_where_it_came_from(nights):
+    record = find(nights, Query(run=2))[0]
+    assert record["detector"] == "x" and record["engine"] == "x" and record["device"] == "x"
+    assert record["probabilities"] == {"smooth": pytest.approx(0.2), "spiral": pytest.approx(0.8)}
+    assert one(nights, record["id"]) == record
+    (nights / record["crop"]).unlink()
+    assert one(nights, record["id"])["crop"] is None  # never the name of a file that is gone
+
+
+@pytest.mark.parametrize("wrong", ["", "1", "00000000-00001", "../../etc/passwd", "00000000-00001' OR 1=1 --"])
+def test_an_event_that_is_not_there(nights, wrong):
+    with pytest.raises(NoSuchEvent, match="there is no event"):
+        one(nights, wrong)
+
+
+def test_pruning_takes_crops_along_and_leaves_what_goes_on(nights):
+    assert prune(nights, Query(), dry_run=True)["events"] == 4
+    assert len(find(nights, Query())) == 5
+    assert prune(nights, Query(run=1), crops_only=True) | {"bytes": 0} == {"events": 0, "crops": 3, "bytes": 0}
+    assert [record["crop"] for record in find(nights, Query(run=1))] == [None] * 3
+    assert not list(nights.glob("crops/0001/*.png"))
+    assert prune(nights, Query()) | {"bytes": 0} == {"events": 4, "crops": 1, "bytes": 0}
+    assert which(find(nights, Query())) == [(2, 2)]  # it has not ended
+    assert [path.name for path in nights.glob("crops/*/*.png")] == ["00002.png"]
+
+
+def test_pruning_deletes_nothing_outside_the_crops(nights):
+    """A file of events may come from elsewhere: what it names is not trusted."""
+    import sqlite3
+
+    base = sqlite3.connect(nights / "events.sqlite", isolation_level=None)
+    base.execute("UPDATE event SET crop = '../precious.png' WHERE run = 1")
+    base.close()
+    precious = nights.parent / "precious.png"
+    precious.write_bytes(b"")
+    prune(nights, Query(run=1))
+    assert precious.exists()
+
+
+def test_a_folder_without_events(tmp_path):
+    with pytest.raises(UsageError, match=r"no events\.sqlite"):
+        find(tmp_path, Query())
+
+
+def test_the_commands(nights):
+    def run(*arguments):
+        done = command_line("events", *arguments[:1], "--in", nights, *arguments[1:])
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    table = run("list", "--limit", "4")
+    records = json.loads(run("list", "--format", "json"))
+    assert [record["id"] in table for record in records] == [False, True, True, True, True]
+    rows = list(csv.DictReader(io.StringIO(run("list", "--format", "csv"))))
+    assert len(rows) == 5 and tuple(rows[0]) == COLUMNS
+    assert float(rows[0]["x1"]) == records[0]["box"][2] and json.loads(rows[0]["probabilities"]) == records[0]["probabilities"]
+    shown = run("show", records[0]["id"])
+    assert f"id: {records[0]['id']}" in shown and "spiral 0.90, smooth 0.10" in shown
+    assert json.loads(run("show", records[0]["id"], "--json")) == records[0]
+    assert "3 events" in run("export", "--run", "1", nights / "night.csv")
+    assert len((nights / "night.csv").read_text().splitlines()) == 4
+    assert json.loads(run("export", "-", "--format", "json")) == records
+    assert "4 events and 4 crops" in run("prune", "--all", "--dry-run")
+    assert json.loads(run("prune", "--before", "1h", "--json"))["events"] == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prune"], "say which events go"),
+        (["prune", "--all", "--run", "1"], "say which events go"),
+        (["list", "--since", "yesterday"], "is no time"),
+        (["export", "night.doc"], "does not tell the format"),
+        (["export", "/proc/nowhere/night.csv"], "cannot be written"),
+        (["show", "1234"], "there is no event '1234'"),
+    ],
+)
+def test_wrong_use_gets_one_clear_line(nights, arguments, message):
+    done = command_line("events", arguments[0], "--in", nights, *arguments[1:])
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+    assert len(find(nights, Query())) == 5

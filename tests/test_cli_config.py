@@ -1,0 +1,117 @@
+"""`galaxy-edge.toml`, environment and flags: one schema, the options themselves."""
+
+import json
+import re
+
+import pytest
+from click.testing import CliRunner
+from conftest import galaxy_edge as command_line
+from galaxy_edge.cli import cli
+from galaxy_edge.cli_settings import options_of
+from galaxy_edge.errors import UserError
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments, **env):
+    return CliRunner().invoke(cli, arguments, env=env, auto_envvar_prefix="GALAXY_EDGE")
+
+
+def shown(*more, **env):
+    done = run(*more, "config", "show", "--json", **env)
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(here):
+    (here / "galaxy-edge.toml").write_text('[run]\ncamera = "demo"\nmax-frames = 7\nout = "nights"\n')
+    settings = shown(GALAXY_EDGE_RUN_MAX_FRAMES="5")
+    assert settings["camera"] == {"value": "demo", "from": "file"}
+    assert settings["max-frames"] == {"value": 5, "from": "GALAXY_EDGE_RUN_MAX_FRAMES"}
+    assert settings["quota"] == {"value": "2G", "from": "default"}
+    done = command_line("run", "--max-frames", "2", "--json", cwd=here, env={"GALAXY_EDGE_RUN_MAX_FRAMES": "5"})
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2 and (here / "nights" / "events.sqlite").exists()
+
+
+def test_another_file_is_named_before_the_command(here):
+    (here / "field.toml").write_text("[run]\nthreads = 3\n")
+    assert shown("--config", "field.toml")["threads"] == {"value": 3, "from": "file"}
+    assert shown(GALAXY_EDGE_CONFIG="field.toml")["threads"]["value"] == 3
+    assert shown()["threads"]["value"] is None
+
+
+def test_tables_follow_the_commands(here):
+    (here / "galaxy-edge.toml").write_text('[train.detector]\nepochs = 3\n[bench]\nrounds = 5\n[events.list]\nclass = "spiral"\n')
+    done = run("config", "check")
+    assert done.exit_code == 0 and "3 settings" in done.output
+    assert json.loads(run("config", "show", "bench", "--json").stdout)["rounds"] == {"value": 5, "from": "file"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[run]\nmin_score = 0.5", [":2: unknown key 'min_score'; did you mean 'min-score'?"]),
+        ("# all\n\n[run]\nthreds = 2", [":4: unknown key 'threds'; did you mean 'threads'?"]),
+        ("camera = 'demo'", [":1: unknown key 'camera'"]),  # it belongs under [run]
+        ("[rum]\ncamera = 'demo'", [":1: unknown table 'rum'; did you mean 'run'?"]),
+        ("run.threds = 2", [":1: unknown key 'threds'"]),
+        ("[run]\nthreads = '2'", [":2: 'threads' must be a whole number, not '2'"]),
+        ("[run]\nthreads = true", [":2: 'threads' must be a whole number, not True"]),
+        ("[run]\nthreads = 0", [":2: 'threads' is wrong: 0 is not in the range"]),
+        ("[run]\nmin-score = 1.5", [":2: 'min-score' is wrong: 1.5 is not in the range"]),
+        ("[run]\nshow = 'yes'", [":2: 'show' must be true or false, not 'yes'"]),
+        ("[run]\nengine = 'fast'", [":2: 'engine' is wrong: 'fast' is not one of"]),
+        ("[run]\nquota = '2 gigabytes'", [":2: 'quota' is wrong", "is no size"]),
+        ("[run]\ncamera = 3", [":2: 'camera' must be a text, not 3"]),
+        ("[run]\ncamera = ['a']\nout = 1", [":2: 'camera' must be a text", ":3: 'out' must be a text"]),
+        ("[run\n", ["is not valid TOML", "line 1"]),
+        ("[run]\nhelp = true", [":2: unknown key 'help'"]),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(here, text, told):
+    (here / "galaxy-edge.toml").write_text(text)
+    done = run("config", "check")
+    assert done.exit_code != 0
+    message = done.output + str(done.exception)
+    assert all(part in message for part in told), message
+    with pytest.raises(UserError) as problem:
+        run_raising("run", "--camera", "demo")
+    assert all(part in str(problem.value) for part in told) and problem.value.exit_code == 2
+
+
+def run_raising(*arguments):
+    cli.main(arguments, prog_name="galaxy-edge", standalone_mode=False)
+
+
+def test_a_variable_that_is_no_option_is_an_error(here):
+    done = command_line("run", "--camera", "demo", cwd=here, env={"GALAXY_EDGE_RUN_THREDS": "2"})
+    assert done.returncode == 2 and "GALAXY_EDGE_RUN_THREDS; did you mean 'GALAXY_EDGE_RUN_THREADS'?" in done.stderr
+    assert not (here / "galaxy-edge-out").exists()
+    (here / "galaxy-edge.toml").write_text("")
+    assert run("config", "check", GALAXY_EDGE_EVENTS_LIST_LIMITS="2").exit_code == 1
+
+
+def test_the_file_that_init_writes_is_right_and_complete(here):
+    assert run("config", "init").exit_code == 0
+    text = (here / "galaxy-edge.toml").read_text()
+    assert (here / "galaxy-edge.toml").stat().st_mode & 0o777 == 0o600
+    for key in options_of(cli.commands["run"]):
+        assert f"\n#{key} = " in text
+    assert run("config", "check").exit_code == 0
+    # Every example is a value that the option takes, but for texts without a default.
+    (here / "galaxy-edge.toml").write_text(re.sub(r"^#(?=[a-z-]+ = )", "", text, flags=re.M))
+    done = run("config", "check")
+    assert done.exit_code == 0, done.output
+    assert "is there already" in run("config", "init").output
+    assert run("config", "init", "--force").exit_code == 0
+
+
+def test_passwords_are_not_shown(here):
+    (here / "galaxy-edge.toml").write_text('[run]\ncamera = "rtsp://me:secret@scope/stream"\n')
+    done = run("config", "show")
+    assert "secret" not in done.output and "rtsp://me:***@scope" in done.output
