@@ -12,11 +12,13 @@ import numpy as np
 from ..runtime.detect import POSTPROCESSED
 from .convert import convert_saved_model, describe_outputs
 from .edgetpu import compile_for_edgetpu
+from .errors import ExportError
 from .onnx_files import describe_onnx, quantise_onnx, to_onnx
 from .postprocess import with_postprocess
 from .quantise import quantise
 from .ranges import measure_ranges
 from .settings import FORMS, REFERENCE, Settings
+from .tflite_file import read_tflite
 
 NMS_IOU = 0.5
 MAX_DETECTIONS = 100
@@ -46,6 +48,7 @@ def make_forms(network: Network, settings: Settings, calibration: np.ndarray, sa
     wanted = settings.wanted(network.task)
     say("converting to float32")
     files = {REFERENCE: convert_saved_model(network.saved_model)}
+    _check_ends(network, files[REFERENCE])
     if "tflite-int8" in wanted:
         say(f"quantising to int8 with {len(calibration)} calibration pictures ({settings.tflite_method})")
         files["tflite-int8"] = int8_of(files[REFERENCE], settings, calibration)
@@ -66,6 +69,20 @@ def make_forms(network: Network, settings: Settings, calibration: np.ndarray, sa
         if compiled is not None:
             files["edgetpu"] = compiled
     return {name: files[name] for name in FORMS if name in files}
+
+
+def _check_ends(network: Network, content: bytes) -> None:
+    """See that the network is the one that the run describes, before anything is fed to it.
+
+    Raises:
+        ExportError: its input has another shape, or an output is missing.
+    """
+    graph = read_tflite(content).graph
+    found = [list(graph.tensors[number].shape) for number in graph.inputs]
+    wanted = [1, network.model["input"]["height"], network.model["input"]["width"], 3]
+    if found != [wanted]:
+        raise ExportError(f"{network.saved_model} takes {found}, not one input of {wanted} as its run says")
+    describe_outputs(content, network.model["outputs"])
 
 
 def int8_of(content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (),
