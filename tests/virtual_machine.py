@@ -81,7 +81,7 @@ def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
     ).stdout
     (folder / "initrd.gz").write_bytes(gzip.compress(archive, 1))
     done = subprocess.run(
-        ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "1500", "-nographic", "-no-reboot", "-nic", "none",
+        ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "3000", "-nographic", "-no-reboot", "-nic", "none",
          "-kernel", root / f"boot/vmlinuz-{version}", "-initrd", folder / "initrd.gz",
          "-append", "console=ttyS0 quiet panic=1",
          "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"],

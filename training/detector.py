@@ -119,7 +119,7 @@ def train(
     if settings.patience:
         learner.take_best(best)
     with learner.averaged():
-        last = int(learner.epoch) * steps
+        last = int(learner.epoch.numpy()) * steps
         # A thousand fresh scenes settle the statistics; a run that was a try is not worth more than it trained on.
         learner.estimate_statistics(batches.run(last, last + min(last, max(8, 1000 // len(part)))))
         metrics = score(learner.outputs, evaluation, anchors)

@@ -7,9 +7,10 @@ import pytest
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 
-from galaxy_edge.training.data import DataError, read_set  # noqa: E402
+from galaxy_edge.training.data import DataError  # noqa: E402
 from galaxy_edge.training.formats.convert import read_labels, write_labels  # noqa: E402
 from galaxy_edge.training.formats.labelled import LabelError  # noqa: E402
+from galaxy_edge.training.formats.samples import sample_of  # noqa: E402
 from galaxy_edge.training.formats.tfrecord import FILE, OWN, read_picture  # noqa: E402
 from small_labels import awkward_set, one_picture, picture, plain  # noqa: E402
 
@@ -183,8 +184,8 @@ def test_a_changed_byte_is_noticed(tmp_path):
 def test_samples_read_their_picture_out_of_the_record(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
-    for sample, one in zip(read_set(tmp_path / "out"), source.pictures, strict=True):
-        assert sample.read_bytes() == one.read_bytes()
+    for read, one in zip(read_labels(tmp_path / "out").pictures, source.pictures, strict=True):
+        assert sample_of(read).read_bytes() == one.read_bytes()
     with pytest.raises(OSError, match="cut short"):
         read_picture(tmp_path / "out" / FILE, 5)
 
