@@ -15,6 +15,7 @@ import numpy as np
 
 from ..models.bundle import GOLDEN, MANIFEST, Bundle
 from ..runtime.engine import load
+from ..runtime.files import sync_folder
 from .errors import ExportUsage
 
 GOLDEN_INPUTS = 8
@@ -53,7 +54,7 @@ def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> No
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-    _sync(folder)
+    sync_folder(folder)
 
 
 def check_target(target: Path) -> None:
@@ -88,7 +89,7 @@ def replace(folder: Path, target: Path) -> None:
     if target.exists():
         os.rename(target, old)
     os.rename(folder, target)
-    _sync(target.parent)
+    sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -97,11 +98,3 @@ def without_none(values: Any) -> Any:
     if isinstance(values, dict):
         return {key: without_none(value) for key, value in values.items() if value is not None}
     return values
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

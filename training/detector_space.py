@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from .detector_settings import DetectorSettings
+from .mobilenet_shape import BLOCKS, scaled
 from .space import Cost, Space
 
 SPACE: dict[str, Sequence[Any]] = {
@@ -24,10 +25,8 @@ START: dict[str, Any] = {
     "size": 256, "width_percent": 50, "fpn_filters": 64, "head_convs": 2, "scales_per_octave": 2, "min_level": 3,
 }
 
-BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381): expansion, channels, blocks and first stride of every stage."""
-CHANNELS_OF, ENDS, TOP_LEVEL = 4, {2: 24, 3: 32, 4: 96, 5: 320}, 5
-"""Channels are a multiple of the first; a level of the pyramid takes the last block of these channels."""
+ENDS, TOP_LEVEL = {2: 24, 3: 32, 4: 96, 5: 320}, 5
+"""A level of the pyramid takes the last block of these channels."""
 
 INT8_BYTES_A_CHANNEL, INT8_BYTES_AN_OPERATION, INT8_BYTES_A_FILE = 16, 420, 46_000
 """Bytes of an int8 TFLite file beside its weights, fitted to conversions; a test weighs what is shipped."""
@@ -63,13 +62,6 @@ class _Convolution(NamedTuple):
     @property
     def weights(self) -> int:
         return self.kernel**2 * (1 if self.depthwise else self.before) * self.channels
-
-
-def scaled(channels: int, width: float) -> int:
-    """Give a share of some channels as a multiple of `CHANNELS_OF`, at most a tenth below it."""
-    wanted = channels * width
-    rounded = max(CHANNELS_OF, int(wanted + CHANNELS_OF / 2) // CHANNELS_OF * CHANNELS_OF)
-    return rounded if rounded >= 0.9 * wanted else rounded + CHANNELS_OF
 
 
 def _backbone(design: DetectorDesign) -> Iterator[_Convolution]:

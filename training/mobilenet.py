@@ -11,23 +11,12 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from .mobilenet_shape import BLOCKS, scaled
 from .pretrained import Folded, WeightsError, folded_mobilenet, set_folded
 from .run import read_record
 from .ssd import INPUT_OFFSET, INPUT_SCALE
 
-BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-"""Expansion, channels, blocks and first stride of every stage."""
-
 DROPOUT = 0.3
-CHANNELS_OF = 4
-"""Channels are a multiple of this at every width, as in the published networks and in the detector's backbone."""
-
-
-def scaled(channels: int, width: float) -> int:
-    """Give a share of some channels as a multiple of `CHANNELS_OF`, at most a tenth below it."""
-    wanted = channels * width
-    rounded = max(CHANNELS_OF, int(wanted + CHANNELS_OF / 2) // CHANNELS_OF * CHANNELS_OF)
-    return rounded if rounded >= 0.9 * wanted else rounded + CHANNELS_OF
 
 
 def mobilenet(size: int, classes: int, weights: str | Path | None, width: float = 1.0) -> keras.Model:

@@ -1,0 +1,16 @@
+"""What MobileNetV2 is made of (Sandler et al. 2018, arXiv:1801.04381), at any width; to build it and to price it."""
+
+from __future__ import annotations
+
+BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+"""Expansion, channels, blocks and first stride of every stage."""
+
+CHANNELS_OF = 4
+"""Channels are a multiple of this at every width, as in the published networks and in the detector's backbone."""
+
+
+def scaled(channels: int, width: float) -> int:
+    """Give a share of some channels as a multiple of `CHANNELS_OF`, at most a tenth below it."""
+    wanted = channels * width
+    rounded = max(CHANNELS_OF, int(wanted + CHANNELS_OF / 2) // CHANNELS_OF * CHANNELS_OF)
+    return rounded if rounded >= 0.9 * wanted else rounded + CHANNELS_OF
