@@ -10,7 +10,7 @@ from typing import Any
 
 from .run import RunError
 
-ARCHITECTURES = ("ssd", "efficientdet")
+ARCHITECTURES = ("ssd", "quick", "efficientdet")
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,11 @@ class DetectorSettings:
     """How a detector is built and trained.
 
     Attributes:
-        architecture: ``ssd`` (MobileNetV2, FPNLite) or ``efficientdet`` (EfficientNet-B0 as the Lite ones, BiFPN).
+        architecture: ``ssd`` (MobileNetV2, FPNLite), ``quick`` (the same with the backbone of `quick_backbone`) or
+            ``efficientdet`` (EfficientNet-B0 as the Lite ones, BiFPN).
         seed: of weights, split and scenes.
         size: side of the input in pixels, a multiple of 32.
-        width: share of MobileNetV2's channels; an EfficientNet is taken whole.
+        width: share of the MobileNet's channels; an EfficientNet is taken whole.
         fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
         repeats: how often a BiFPN goes down and up.
         min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
@@ -62,7 +63,7 @@ class DetectorSettings:
 
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
-            raise ValueError(f"architecture must be {' or '.join(ARCHITECTURES)}, not {self.architecture}")
+            raise ValueError(f"architecture must be {', '.join(ARCHITECTURES)}, not {self.architecture}")
         for name in ("size", "fpn_filters", "head_convs", "repeats", "scales_per_octave", "batch", "epochs", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -99,14 +100,14 @@ class DetectorSettings:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "small": {},
+    "small": {"architecture": "quick", "size": 192, "width": 1.0, "fpn_filters": 48, "head_convs": 1, "max_level": 6},
     "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
     "efficientdet": {
         "architecture": "efficientdet", "size": 320, "width": 1.0, "fpn_filters": 64, "head_convs": 3,
         "anchor_size": 3.0, "scales_per_octave": 3,
     },
 }
-"""What differs from `DetectorSettings`: ours; SSD MobileNetV2 FPNLite 320 and EfficientDet-Lite0 as published."""
+"""What differs from `DetectorSettings`: ours, which is shipped; SSD MobileNetV2 FPNLite 320 and EfficientDet-Lite0 as published."""
 
 
 def picked(path: Path) -> dict[str, Any]:

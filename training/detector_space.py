@@ -29,7 +29,7 @@ ENDS, TOP_LEVEL = {2: 24, 3: 32, 4: 96, 5: 320}, 5
 """A level of the pyramid takes the last block of these channels."""
 
 INT8_BYTES_A_CHANNEL, INT8_BYTES_AN_OPERATION, INT8_BYTES_A_FILE = 16, 420, 46_000
-"""Bytes of an int8 TFLite file beside its weights, fitted to conversions; a test weighs what is shipped."""
+"""Bytes of an int8 TFLite file beside its weights, fitted to conversions; a test weighs some."""
 
 
 @dataclass(frozen=True)

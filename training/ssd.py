@@ -1,8 +1,8 @@
 """The detector's networks, built from tf-models-official (``official.vision``).
 
 SSD: MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) and a feature pyramid of separable convolutions (Lin et al.
-2017, arXiv:1612.03144). EfficientDet: EfficientNet (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excite, and
-`bifpn`. Both: a separable head shared by the levels, one class, one logit an anchor.
+2017, arXiv:1612.03144); quick: the same with the backbone of `quick_backbone`. EfficientDet: EfficientNet (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excite, and
+`bifpn`. All: a separable head shared by the levels, one class, one logit an anchor.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from .bifpn import bifpn
 from .detector_settings import DetectorSettings
+from .quick_backbone import quick_backbone
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -69,6 +70,8 @@ def build_network(settings: DetectorSettings, together: bool = False) -> Any:
     if settings.architecture == "ssd":
         # Multiples of 4 as in the published MobileNetV2 0.5 of slim, whose weights are loaded; the default is 8.
         backbone = MobileNet("MobileNetV2", settings.width, specs, divisible_by=4, **norm)
+    elif settings.architecture == "quick":
+        backbone = quick_backbone(specs, settings.width, **norm)
     else:
         backbone = EfficientNet("b0", specs, se_ratio=0.0, activation="relu6", **norm)
         shapes = {level: tuple(backbone.output_specs[level][1:]) for level in map(str, range(settings.min_level, 6))}

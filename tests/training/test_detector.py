@@ -25,7 +25,7 @@ SMALL = DetectorSettings(
     ("change", "message"),
     [
         ({"size": 250}, "multiple of 32"),
-        ({"architecture": "yolo"}, "ssd or efficientdet"),
+        ({"architecture": "yolo"}, "ssd, quick, efficientdet"),
         ({"repeats": 0}, "repeats"),
         ({"batch": 0}, "batch must be at least 1"),
         ({"min_level": 6, "max_level": 5}, "min_level <= max_level"),
@@ -253,3 +253,25 @@ def test_an_efficientdet_gives_an_answer_an_anchor_where_sides_are_rounded_up():
     assert anchors == 3 * (12 * 12 + 6 * 6 + 3 * 3 + 2 * 2)
     assert deltas.shape == (2, anchors, 4) and logits.shape == (2, anchors)
     assert not any("se" in part.name.split("_") for part in model.submodules if hasattr(part, "name"))
+
+
+@pytest.mark.slow
+def test_the_quick_network_gives_an_answer_an_anchor_and_takes_no_weights_of_another(tmp_path):
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    from galaxy_edge.training import ssd
+    from galaxy_edge.training.pretrained import WeightsError, load_backbone
+
+    settings = DetectorSettings(**PRESETS["small"] | {"size": 64, "width": 0.25, "fpn_filters": 16})
+    model = ssd.build_network(settings)
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    features = model.backbone(images.astype(np.float32), training=False)
+    assert [features[level].shape[1] for level in "2345"] == [16, 8, 4, 2], "a level halves the one before"
+    deltas, logits = ssd.raw_outputs(model, images.astype(np.float32), training=False)
+    anchors = len(anchor_grid(64, 64, **settings.grid))
+    assert deltas.shape == (2, anchors, 4) and logits.shape == (2, anchors)
+    np.savez(tmp_path / "v2.npz", **{
+        "MobilenetV2/Conv/Conv2D_Fold": np.zeros((8, 3, 3, 3), np.float32),
+        "MobilenetV2/Conv/BatchNorm_Fold/bias": np.zeros(8, np.float32),
+    })
+    with pytest.raises(WeightsError, match=r"shape \(3, 3, 3, 8\)"):
+        load_backbone(model.backbone, tmp_path / "v2.npz", images)
