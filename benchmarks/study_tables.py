@@ -17,7 +17,8 @@ TITLES = {
     "vgg_features": "report: VGG-16, frozen (HED-tuned weights, not ImageNet's)",
     "vgg_block5": "report: VGG-16, tuned from block 5 (HED-tuned weights)",
     "ensemble": "report: ensemble of the best two",
-    "small": "ours",
+    "small_alone": "ours, from labels alone (neither teacher nor attributes)",
+    "small": "ours, with a teacher and attributes",
 }
 HEAD = """# What the classification study measured
 

@@ -18,8 +18,8 @@ from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
 MIXTURE = {
-    "survey": 0.17, "deepsky": 0.24, "composed": 0.14, "deep_field": 0.05, "mosaic": 0.05,
-    "negative": 0.20, "stars": 0.15,
+    "survey": 0.17, "deepsky": 0.22, "composed": 0.16, "deep_field": 0.09, "mosaic": 0.05,
+    "negative": 0.16, "stars": 0.15,
 }
 """Share of each kind of scene."""
 
