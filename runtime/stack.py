@@ -150,7 +150,7 @@ class Stack:
         if frame.raw is None:
             return replace(frame, pixels=np.round(mean).astype(np.uint8), stacked=stacked)
         pixels, stretch = to_rgb8(mean)
-        return replace(frame, pixels=pixels, stretch=stretch, stacked=stacked)
+        return replace(frame, pixels=pixels, stretch=stretch, stacked=stacked, raw=mean.astype(np.float32, copy=False))
 
 
 def _grey(values: np.ndarray) -> np.ndarray:
