@@ -91,7 +91,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.video import VideoFile
 
     console = Console(stderr=as_json)
-    machine = probe()
+    machine = probe(engines=False)
     engine, threads = settle_engine(engine, threads, device)
     bundles = {name: _bundle(models, name, require_signature) for name in (DETECTOR, CLASSIFIER)}
 

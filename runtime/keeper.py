@@ -113,7 +113,7 @@ class Keeper:
             return
         pixels = frame.pixels.copy()
         self.picture(name, pixels)
-        if frame.raw is not None and 0.0 <= frame.raw.min() and 1.0 < frame.raw.max() <= 65535.0:
+        if frame.raw is not None and frame.raw.min() >= 0.0 and 1.0 < frame.raw.max() <= 65535.0:
             self.picture(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
         if self._fits:
             deep = pixels if frame.raw is None else frame.raw.copy()
