@@ -58,19 +58,21 @@ def drift(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
     return (x, y) if response >= MIN_RESPONSE and np.isfinite(x + y) else None
 
 
-def similarity(before: np.ndarray, now: np.ndarray, guess: np.ndarray, agree: float) -> np.ndarray | None:
+def similarity(
+    before: np.ndarray, now: np.ndarray, stars: np.ndarray, guess: np.ndarray, agree: float
+) -> np.ndarray | None:
     """Find the motion that the stars have in common.
 
     Args:
         before, now: (h, w) uint8, stars on black, softened.
+        stars: (N, 1, 2) float32, places of stars in `before`.
         guess: (2, 3) about where the pixels of `before` are in `now`.
         agree: share of the stars that must have moved so.
 
     Returns:
         (2, 3) from pixels of `before` to pixels of `now`; None where too few agree.
     """
-    stars = cv2.goodFeaturesToTrack(before, MOST_STARS, 0.02, 6)
-    if stars is None or len(stars) < MIN_STARS:
+    if len(stars) < MIN_STARS:
         return None
     start = (stars @ guess[:, :2].T + guess[:, 2]).astype(np.float32)
     found, there, _ = cv2.calcOpticalFlowPyrLK(
@@ -135,13 +137,15 @@ class SkyMotion:
 
     def _moved(self, before: _Look, now: _Look) -> np.ndarray | None:
         """Find the motion (2, 3) between two looks; None where they have nothing in common."""
+        stars = cv2.goodFeaturesToTrack(before.soft, MOST_STARS, 0.02, 6)
+        stars = np.zeros((0, 1, 2), np.float32) if stars is None else stars
         if self._step is not None:
-            matrix = similarity(before.soft, now.soft, self._step, CERTAIN)
+            matrix = similarity(before.soft, now.soft, stars, self._step, CERTAIN)
             if matrix is not None:
                 return matrix
         shift = drift(before.stars, now.stars)
         if shift is None:
             return None
         guess = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-        matrix = similarity(before.soft, now.soft, guess, MIN_AGREEING)
+        matrix = similarity(before.soft, now.soft, stars, guess, MIN_AGREEING)
         return guess if matrix is None else matrix
