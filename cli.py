@@ -80,6 +80,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
     from .runtime.loop import Looks
+    from .runtime.native import give_memory_back
     from .runtime.notify import ServiceManager
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
@@ -90,7 +91,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.video import VideoFile
 
     console = Console(stderr=as_json)
-    machine = probe()
+    machine = probe(engines=False)
     engine, threads = settle_engine(engine, threads, device)
     bundles = {name: _bundle(models, name, require_signature) for name in (DETECTOR, CLASSIFIER)}
 
@@ -120,6 +121,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
     stop, manager = _stop_on_signal(), ServiceManager()
+    give_memory_back()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:

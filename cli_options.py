@@ -102,7 +102,7 @@ def settle_engine(engine: str | None, threads: int | None, device: str | None = 
     from .devices.profile import load_profile
     from .runtime.engine import installed
 
-    fitting = load_profile(device) if device else choose(probe())
+    fitting = load_profile(device) if device else choose(probe(engines=False))
     there = installed()
     if engine is None:
         engine = fitting.engine if fitting.engine in there or not there else there[0]

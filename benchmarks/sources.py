@@ -27,7 +27,7 @@ class InMemory:
     Args:
         size: (width, height) of the frames.
         length: number of frames.
-        different: frames that are held; they come again and again.
+        different: frames that are held; they come again and again, forwards and backwards, as a sky does not jump.
         still: whether every frame is the same empty sky, with stars, and noise of its own.
         jpeg: whether a frame is decoded when it is taken, as a network camera's is.
     """
@@ -45,9 +45,10 @@ class InMemory:
 
     def __iter__(self) -> Iterator[Frame]:
         start = datetime.datetime.now(datetime.UTC)
+        there_and_back = self._pictures + self._pictures[-2:0:-1]
         for number in range(self.length or 0):
             time = start + datetime.timedelta(seconds=number / 25)
-            pixels = self._pictures[number % len(self._pictures)]
+            pixels = there_and_back[number % len(there_and_back)]
             if self._jpeg:
                 pixels = decode_picture(pixels.tobytes(), ".jpg").pixels
             yield Frame(pixels, time, self.name, number)

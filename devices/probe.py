@@ -7,7 +7,6 @@ import os
 import platform
 import re
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,13 @@ class Machine:
         return {**dataclasses.asdict(self), "cameras": list(self.cameras)}
 
 
-def probe(root: Path = Path("/")) -> Machine:
+def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
     """Look at this computer.
 
     Args:
         root: where ``proc``, ``sys`` and ``dev`` are. Architecture, cores, Python and engines are always those of
             the running process.
+        engines: whether to look for them, too; a run, which needs to know but one of them, begins sooner without.
 
     Returns:
         What was found; whatever cannot be read is empty or None, never an error.
@@ -63,7 +63,7 @@ def probe(root: Path = Path("/")) -> Machine:
         memory=_memory(_read(root / "proc/meminfo")),
         temperature=temperature(root),
         python=platform.python_version(),
-        engines=_engines(),
+        engines=_engines() if engines else {},
         cameras=_cameras(root / "dev"),
     )
 
@@ -119,6 +119,8 @@ def _temperature(millidegrees: str) -> float | None:
 
 
 def _engines() -> dict[str, str]:
+    from importlib import metadata
+
     found = {}
     for engine, package in ENGINE_PACKAGES.items():
         try:

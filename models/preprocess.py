@@ -14,30 +14,65 @@ FloatBoxes = np.ndarray
 """(N, 4) float32, x0, y0, x1, y1 in pixels of the picture; x1 and y1 are exclusive edges."""
 
 
-def resize(image: np.ndarray, width: int, height: int) -> np.ndarray:
+class Halves:
+    """A picture and what is left of it halved once, twice and so on; each is made when it is first asked for.
+
+    Whoever looks at a frame in several sizes shares them, and the large ones are read only once.
+
+    Args:
+        pixels: (H, W, 3) or (H, W) uint8.
+    """
+
+    def __init__(self, pixels: np.ndarray) -> None:
+        self._levels = [pixels]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the picture itself."""
+        return self._levels[0].shape
+
+    def __getitem__(self, level: int) -> np.ndarray:
+        """Return the picture halved `level` times; an odd last row or column is left out.
+
+        Raises:
+            ValueError: there are not that many pixels.
+        """
+        while len(self._levels) <= level:
+            last = self._levels[-1]
+            rows, columns = last.shape[0] // 2, last.shape[1] // 2
+            if min(rows, columns) < 1:
+                raise ValueError(f"a picture of {self.shape[1]}x{self.shape[0]} pixels is not halved {level} times")
+            half = cv2.resize(last[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
+            self._levels.append(half)
+        return self._levels[level]
+
+
+def resize(image: np.ndarray | Halves, width: int, height: int) -> np.ndarray:
     """Resize a uint8 picture without aliasing, to the same bits on every machine.
 
     The picture is halved by exact 2x2 averages while it is at least twice too large, then interpolated linearly.
 
     Args:
-        image: (H, W, 3) or (H, W) uint8.
+        image: (H, W, 3) or (H, W) uint8, or the same as `Halves`.
         width, height: wanted size in pixels, at least 1.
     """
-    while image.shape[1] >= 2 * width and image.shape[0] >= 2 * height:
-        rows, columns = image.shape[0] // 2, image.shape[1] // 2
-        image = cv2.resize(image[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
-    if image.shape[1] == width and image.shape[0] == height:
-        return np.ascontiguousarray(image)
-    return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    halves = image if isinstance(image, Halves) else Halves(image)
+    level = 0
+    while halves[level].shape[1] >= 2 * width and halves[level].shape[0] >= 2 * height:
+        level += 1
+    fitting = halves[level]
+    if fitting.shape[1] == width and fitting.shape[0] == height:
+        return np.ascontiguousarray(fitting)
+    return cv2.resize(fitting, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
 
 
 def letterbox(
-    image: np.ndarray, width: int, height: int, fill: int = 0, canvas: np.ndarray | None = None
+    image: np.ndarray | Halves, width: int, height: int, fill: int = 0, canvas: np.ndarray | None = None
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Fit a picture into a network's input, keeping its aspect; the rest, right and below, is `fill`.
 
     Args:
-        image: (H, W, 3) uint8.
+        image: (H, W, 3) uint8, or the same as `Halves`.
         width, height: size of the network's input in pixels.
         fill: level of the padding, 0..255; black, as the sky is.
         canvas: (height, width, 3) uint8 that is overwritten with the result; made anew if None.

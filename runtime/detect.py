@@ -9,7 +9,7 @@ import numpy as np
 
 from ..models.bundle import Bundle
 from ..models.decode import anchor_grid, decode_boxes, non_maximum_suppression, sigmoid
-from ..models.preprocess import letterbox
+from ..models.preprocess import Halves, letterbox
 from .buffers import Buffers
 from .engine import Engine, Output, form, load
 from .frame import Detections, nothing
@@ -58,20 +58,10 @@ class Detector:
             settings["scales_per_octave"], settings["aspect_ratios"],
         )
 
-    def preprocess(self, pixels: np.ndarray, halved: np.ndarray | None = None) -> Fitted:
-        """Fit (H, W, 3) uint8 RGB into the network's input.
-
-        Args:
-            halved: the same as means of 2x2 pixels, where that is there already: the result is the same to the bit,
-                since `models.preprocess.resize` begins with it, and the time is saved.
-        """
+    def preprocess(self, pixels: np.ndarray | Halves) -> Fitted:
+        """Fit (H, W, 3) uint8 RGB, or the same as `Halves`, into the network's input."""
         width, height = self.bundle.input_size
-        canvas = self._buffers.take((height, width, 3))
-        rows, columns = pixels.shape[:2]
-        if halved is not None and rows % 2 == columns % 2 == 0 and columns >= 2 * width and rows >= 2 * height:
-            scale = letterbox(halved, width, height, self._fill, canvas)[1]
-            return Fitted(canvas[None], (scale[0] / 2, scale[1] / 2), columns, rows)
-        scale = letterbox(pixels, width, height, self._fill, canvas)[1]
+        canvas, scale = letterbox(pixels, width, height, self._fill, self._buffers.take((height, width, 3)))
         return Fitted(canvas[None], scale, pixels.shape[1], pixels.shape[0])
 
     def renew(self) -> None:

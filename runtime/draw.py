@@ -57,10 +57,14 @@ def shrink(picture: np.ndarray, scale: float) -> np.ndarray:
 
 
 def fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Fit a picture into width x height, centred on black."""
+    """Fit a picture into width x height, centred on black; one that fits is returned itself."""
     scale = min(width / picture.shape[1], height / picture.shape[0])
     size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    inner = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    inner = picture
+    if size != picture.shape[1::-1]:
+        inner = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if size == (width, height):
+        return inner
     canvas = np.zeros((height, width, 3), np.uint8)
     top, left = (height - size[1]) // 2, (width - size[0]) // 2
     canvas[top : top + size[1], left : left + size[0]] = inner
@@ -99,6 +103,9 @@ class Sheet:
         if len(self._kept) <= 1:
             return self._first
         columns = 2 if len(self._kept) <= 4 else 3
-        tiles = [np.asarray(cv2.imdecode(one, cv2.IMREAD_COLOR)) for one in self._kept]
-        tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-        return np.vstack([np.hstack(tiles[row : row + columns]) for row in range(0, len(tiles), columns)])
+        width, height = TILE
+        sheet: np.ndarray = np.zeros((-(-len(self._kept) // columns) * height, columns * width, 3), np.uint8)
+        for place, one in enumerate(self._kept):  # one at a time: decoded, all of them are as large as the sheet
+            top, left = place // columns * height, place % columns * width
+            sheet[top : top + height, left : left + width] = cv2.imdecode(one, cv2.IMREAD_COLOR)
+        return sheet

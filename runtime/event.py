@@ -43,6 +43,7 @@ class Event:
         name, probability, probabilities: its class, over all its frames.
         sure: whether the class is more than a guess; None where the classifier has no such threshold.
         cutout: (H, W, 3) uint8 RGB, the best view.
+        deep: the same with more than 8 bits, see `Track`; None where the source has no more.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Event:
     probabilities: dict[str, float]
     sure: bool | None
     cutout: np.ndarray
+    deep: np.ndarray | None = None
 
     @property
     def ended(self) -> bool:
@@ -114,4 +116,5 @@ def _event(track: Track, run: RunInfo) -> Event:
         probabilities={name: round(float(p), 4) for name, p in zip(run.classes, probabilities, strict=True)},
         sure=None if run.abstain is None else probability >= run.abstain,
         cutout=track.cutout,
+        deep=track.deep,
     )

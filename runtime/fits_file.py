@@ -16,10 +16,11 @@ Cards = dict[str, tuple[Any, str]]
 
 
 def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
-    """Encode (H, W, 3) pixels as FITS: three planes, row 0 first."""
+    """Encode pixels of any depth as FITS: (H, W) as one plane, (H, W, 3) as three; row 0 first."""
     from astropy.io import fits
 
-    unit = fits.PrimaryHDU(np.ascontiguousarray(np.moveaxis(pixels, 2, 0)))
+    planes = pixels if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+    unit = fits.PrimaryHDU(np.ascontiguousarray(planes))
     for key, card in cards.items():
         unit.header[key] = card
     stream = io.BytesIO()
@@ -40,5 +41,12 @@ def event_cards(event: Event) -> Cards:
 
 
 def frame_cards(frame: Frame) -> Cards:
-    """Say of a frame when and where it is from."""
-    return {"DATE-OBS": (iso_time(frame).removesuffix("Z"), "UTC"), "FRAME": (frame.number, "number in its run")}
+    """Say of a frame when and where it is from, and how it was brought to 8 bits to be looked at."""
+    cards: Cards = {
+        "DATE-OBS": (iso_time(frame).removesuffix("Z"), "UTC"), "FRAME": (frame.number, "number in its run"),
+        "NSTACK": (frame.stacked, "frames that this is the mean of"),
+    }  # fmt: skip
+    if frame.stretch:
+        told = {"STRETCH": "kind", "STRBLACK": "black", "STRWHITE": "white", "STRSOFT": "softening"}
+        cards |= {key: (frame.stretch[name], f"{name} of the stretch") for key, name in told.items()}
+    return cards

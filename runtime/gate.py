@@ -7,6 +7,8 @@ import datetime
 import cv2
 import numpy as np
 
+from .noise import median, sigma
+
 BEYOND = 6.0
 """Standard deviations of a cell's noise that are a change: of 100,000 cells, none in a thousand frames by chance."""
 TWINKLE = 0.15
@@ -40,12 +42,11 @@ class Gate:
         if not new:
             assert kept is not None
             change = now - kept
-            middle = float(np.median(change[::2, ::2]))
-            sigma = 1.4826 * float(np.median(np.abs(change[::2, ::2] - middle)))
+            middle = median(change[::2, ::2])
             cells = np.abs(cv2.blur(change, (3, 3)) - middle)
-            noise = BEYOND * max(sigma / 3, LEAST_NOISE)
+            noise = BEYOND * max(sigma(change[::2, ::2], middle) / 3, LEAST_NOISE)
             new = abs(middle) > BRIGHTNESS or bool((cells > noise + self._limit).any())
         if new:
             self._kept, self._time = now, time
-            self._limit = TWINKLE * np.maximum(cv2.blur(now, (3, 3)) - float(np.median(now[::2, ::2])), 0.0)
+            self._limit = TWINKLE * np.maximum(cv2.blur(now, (3, 3)) - median(now[::2, ::2]), 0.0)
         return new

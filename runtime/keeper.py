@@ -103,13 +103,21 @@ class Keeper:
         self.wanted = name
 
     def keep(self, frame: Frame) -> None:
-        """Take the frame that was wanted."""
+        """Take the frame that was wanted, as it is looked at, and with all its depth where it has more than 8 bits.
+
+        That is the frame or stack as 16-bit PNG (``NAME-16bit.png``; a mean is rounded, what is not in 0..65535 is not
+        written), and as FITS where that is wanted.
+        """
         name, self.wanted = self.wanted, None
-        if name:
-            pixels = frame.pixels.copy()
-            self.picture(name, pixels)
-            if self._fits:
-                self.picture(str(Path(name).with_suffix(".fits")), pixels, frame_cards(frame))
+        if not name:
+            return
+        pixels = frame.pixels.copy()
+        self.picture(name, pixels)
+        if frame.raw is not None and frame.raw.min() >= 0.0 and 1.0 < frame.raw.max() <= 65535.0:
+            self.picture(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
+        if self._fits:
+            deep = pixels if frame.raw is None else frame.raw.copy()
+            self.picture(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame))
 
     def picture(self, name: str, content: bytes | np.ndarray, cards: Cards | None = None) -> None:
         """Take a picture, encoded or pixels to be encoded, by its name in the output folder (PNG, FITS)."""
@@ -148,7 +156,7 @@ class Keeper:
             self.events_lost += 1
             return
         if event.cutout.size and sum(bool(one.cutout.size) for one in self._events.values()) >= MOST_PICTURES:
-            event = replace(event, cutout=NO_PICTURE)
+            event = replace(event, cutout=NO_PICTURE, deep=None)
             self.crops_lost += 1
         self._events[event.number] = event
         if len(self._events) >= BATCH_EVENTS and not self.stopped:
@@ -202,7 +210,7 @@ class Keeper:
                     problem = self._write(name, _encoded(name, event.cutout, {}))
                     if not problem and self._fits:
                         other = str(Path(name).with_suffix(".fits"))
-                        problem = self._write(other, _encoded(other, event.cutout, event_cards(event)))
+                        problem = self._write(other, _encoded(other, _deepest(event), event_cards(event)))
                 if problem:
                     self.crops_lost += 1
                 else:
@@ -237,7 +245,7 @@ class Keeper:
     def _put_back(self, events: dict[int, Event]) -> None:
         with self._lock:
             later, self._events = self._events, {}
-            for event in [*(replace(one, cutout=NO_PICTURE) for one in events.values()), *later.values()]:
+            for event in [*(replace(one, cutout=NO_PICTURE, deep=None) for one in events.values()), *later.values()]:
                 self._take(event)
 
     def _tell(self, problem: str) -> None:
@@ -255,10 +263,14 @@ def _encoded(name: str, picture: bytes | np.ndarray, cards: Cards) -> bytes:
         return picture
     if name.endswith(".fits"):
         return fits_bytes(picture, cards)
-    done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    done, content = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     if not done:
         raise ValueError(f"{picture.shape} cannot be encoded as PNG")
     return content.tobytes()
+
+
+def _deepest(event: Event) -> np.ndarray:
+    return event.cutout if event.deep is None else event.deep
 
 
 def _reason(problem: Exception) -> str:

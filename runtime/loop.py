@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..models.preprocess import Halves
 from .classify import Classifier
 from .controls import Controls
 from .detect import Detector, Fitted
 from .engine import Output as RawOutput
 from .frame import Detections, Frame, nothing
 from .gate import Gate
-from .motion import SIDE, STILL, SkyMotion, glance, halve
+from .motion import STILL, SkyMotion, glance
 from .report import frame_record, label
 from .sink import Sink
 from .sources import Source
@@ -105,10 +106,9 @@ class Loop:
         self.stack.depth, paused = self._controls.stack or self._depth, self._controls.paused
         stacking = self._motion is not None and self.stack.depth > 1
         with work.watch.stage("glance"):
-            halved = None
+            halves = Halves(work.frame.pixels)
             if self._motion:
-                halved = halve(work.frame.pixels)
-                small = glance(halved if work.frame.width > SIDE else work.frame.pixels)
+                small = glance(halves)
                 gate = None if stacking or paused else self._gate
                 work.new = gate is None or gate.is_new(small, work.frame.time)
                 if work.new:  # where nothing is new, the sky has not moved either
@@ -116,14 +116,15 @@ class Loop:
                 work.sky = self._motion.sky
         if stacking:
             with work.watch.stage("stack"):
-                work.frame, halved = self.stack.add(work.frame, small, work.sky), None
+                work.frame = self.stack.add(work.frame, small, work.sky)
+                halves = Halves(work.frame.pixels)
         pixels = work.frame.pixels
         if work.new and not paused:
             with work.watch.stage("tiles"):
                 work.views = self._tiles.views(pixels)
         with work.watch.stage("preprocess"):
             work.fitted = [
-                self.detector.preprocess(pixels[y0:y1, x0:x1], None if number else halved)
+                self.detector.preprocess(pixels[y0:y1, x0:x1] if number else halves)
                 for number, (x0, y0, x1, y1) in enumerate(work.views)
             ]
 

@@ -1,7 +1,8 @@
-"""Keep native libraries from writing to the terminal."""
+"""What native libraries do beside their work: write to the terminal, hold memory that nobody uses."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -25,3 +26,10 @@ def quiet_native() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+def give_memory_back() -> None:
+    """Give the system back what loading has freed; not every C library can (glibc does)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

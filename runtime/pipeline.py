@@ -6,12 +6,15 @@
     each arrow hands over one frame; the last stage runs in the thread that called `run`
 
 The native calls let go of the interpreter's lock, so the stages overlap; frames stay in order, since each stage has one
-thread. The queue behind a live camera keeps the newest frame and counts what it drops (``latest``); every other queue
-waits (``all``), so a file's results are those of a plain loop.
+thread. The queue behind a live camera keeps the newest frame and counts what it drops (``latest``), and a stage then
+waits until its frame is taken, so that none grows old in a queue. Of a file every frame is looked at (``all``), so its
+results are those of a plain loop; the next is read only when fewer than `under_way` are on their way, which bounds the
+memory, and no stage waits for another to take what it has finished.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -36,6 +39,11 @@ HANG_SECONDS = 10.0
 """An inference that has not come back after this long never will: a detector on a slow board takes half a second."""
 HANGS = 3
 """So many in a row, with no frame between, and the run gives up: a service manager starts it anew."""
+
+
+def under_way() -> int:
+    """Tell how many frames of a file may be on their way: one a core, and one more; at most one a thread."""
+    return min(5, len(os.sched_getaffinity(0)) + 1)
 
 
 def run(
@@ -107,9 +115,11 @@ class _Overlapped:
         self.hung = 0
         self._in_a_row = 0
         first = _Queue(newest=source.live)
-        self._queues = [first, *(_Queue() for _ in stages)]
+        self._queues = [first, *(_Queue(fresh=source.live) for _ in stages)]
+        self._places = None if source.live else threading.Semaphore(under_way())
         # Of a live camera, more frames are read than are looked at.
-        self._threads: list[_Thread] = [_Reader(read(source, None if source.live else limit), first)]
+        works = read(source, None if source.live else limit)
+        self._threads: list[_Thread] = [_Reader(works, first, self._places)]
         self._threads += [_Worker(stage, *self._queues[at : at + 2]) for at, stage in enumerate(stages)]
 
     @property
@@ -126,10 +136,12 @@ class _Overlapped:
                 work = self._queues[-1].get(IDLE_SECONDS)
                 if work is None:
                     self._replace_hanging()
-                else:
-                    self._in_a_row = 0
+                    yield None
+                    continue
+                self._in_a_row = 0
                 yield work
                 del work
+                self._leave()
         except _Ended as end:
             if end.problem is not None:
                 raise end.problem from None
@@ -138,10 +150,16 @@ class _Overlapped:
         """Forget what is under way and wait a moment for the threads; one that hangs does not hold up the end."""
         for queue in self._queues:
             queue.abort()
+        self._leave()  # the reader may wait for a place
         until = time.monotonic() + PARTING_SECONDS
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, until - time.monotonic()))
+
+    def _leave(self) -> None:
+        """Give the place of a frame to the next."""
+        if self._places:
+            self._places.release()
 
     def _replace_hanging(self) -> None:
         """Leave a thread whose inference hangs to itself, and put a new one with a new engine in its place."""
@@ -153,6 +171,7 @@ class _Overlapped:
             if self._in_a_row == HANGS:
                 raise RunFailure(f"the stage {thread.name} hung {HANGS} times in a row, {HANG_SECONDS:.0f} s each")
             thread.stage.renew()
+            self._leave()
             self._threads[place] = _Worker(thread.stage, thread.origin, thread.target)
             self._threads[place].start()
 
@@ -180,15 +199,22 @@ class _Thread(threading.Thread):
 
 
 class _Reader(_Thread):
-    """Reads frames; the source is let go in the thread that read it."""
+    """Reads frames, where there are places each when there is one; the source is let go in the thread that read it."""
 
-    def __init__(self, works: Generator[Work], target: _Queue) -> None:
+    def __init__(self, works: Generator[Work], target: _Queue, places: threading.Semaphore | None) -> None:
         super().__init__("read", target)
         self._works = works
+        self._places = places
 
     def fill(self) -> None:
         with closing(self._works):
-            for work in self._works:
+            while True:
+                if self._places:
+                    self._places.acquire()
+                self.target.check()
+                work = next(self._works, None)
+                if work is None:
+                    return
                 self.target.put(work)
                 del work
 
@@ -239,33 +265,44 @@ class _Ended(Exception):
 
 
 class _Queue:
-    """The place between two threads where one frame is handed over.
+    """What has come from one thread and waits for the next.
+
+    Args:
+        newest: whether only the newest frame is kept.
+        fresh: whether who gives a frame waits until it is taken.
 
     Attributes:
         dropped: frames that a newer one replaced; only where `newest` is wanted.
     """
 
-    def __init__(self, newest: bool = False) -> None:
+    def __init__(self, newest: bool = False, fresh: bool = False) -> None:
         self.dropped = 0
         self._newest = newest
+        self._fresh = fresh
         self._waiting: deque[Work] = deque()
         self._end: _Ended | None = None
         self._changed = threading.Condition()
 
     def put(self, work: Work) -> None:
-        """Give a frame: wait until it is taken, or, where the newest is wanted, replace the one that waits there."""
+        """Give a frame.
+
+        Raises:
+            _Ended: no more is wanted.
+        """
         with self._changed:
             if self._newest and self._waiting:
                 self._waiting.clear()
                 self.dropped += 1
-            self._changed.wait_for(lambda: not self._waiting or self._end)
-            if self._end:
-                raise self._end
+            self.check()
             self._waiting.append(work)
             self._changed.notify_all()
-            if not self._newest:
-                # A stage holds one frame, finished or not: big frames in queues would only cost memory.
+            if self._fresh:
                 self._changed.wait_for(lambda: not self._waiting or self._end)
+
+    def check(self) -> None:
+        """Raise `_Ended` if no more is wanted."""
+        if self._end:
+            raise self._end
 
     def get(self, seconds: float | None = None) -> Work | None:
         """Take the next frame; None if none came in so many seconds.
@@ -280,7 +317,8 @@ class _Queue:
                 assert self._end is not None
                 raise self._end
             work = self._waiting.popleft()
-            self._changed.notify_all()
+            if self._fresh:
+                self._changed.notify_all()
             return work
 
     def end(self, problem: BaseException | None) -> None:

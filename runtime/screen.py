@@ -6,16 +6,18 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
-from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from .frame import Detections, Frame
 from .report import UNCERTAIN
 from .summary import Summary
+
+if TYPE_CHECKING:  # where there is no terminal, a run does without them
+    from rich.live import Live
+    from rich.progress import Progress
 
 ROWS = 10
 PLAIN_SECONDS = 5.0
@@ -32,10 +34,13 @@ class Screen:
     def __init__(self, length: int | None, console: Console) -> None:
         self._console = console
         self._recent: deque[tuple[str, ...]] = deque(maxlen=ROWS)
-        columns = [TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-        self._progress = Progress(*columns, console=console)
-        self._task = self._progress.add_task("frames", total=length)
-        self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._live: Live | None = None
+        if console.is_terminal:
+            from rich.live import Live
+
+            self._progress = _progress("[bold]{task.description}", console)
+            self._task = self._progress.add_task("frames", total=length)
+            self._live = Live(console=console, refresh_per_second=4, transient=True)
         self._spoken = time.monotonic()
 
     def __enter__(self) -> Screen:
@@ -49,6 +54,9 @@ class Screen:
 
     def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
         """Show a frame."""
+        if self._live is None:
+            self._say(summary)
+            return
         self._progress.update(self._task, completed=summary.frames)
         for found in record["detections"]:
             x0, y0, x1, y1 = found["box"]
@@ -57,9 +65,11 @@ class Screen:
                 str(frame.number), frame.source, name, f"{found['probability']:.2f}", f"{found['score']:.2f}",
                 f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
             ))
-        if self._live:
-            self._live.update(Group(self._table(), self._progress))
-        elif time.monotonic() - self._spoken > PLAIN_SECONDS:
+        self._live.update(Group(self._table(), self._progress))
+
+    def _say(self, summary: Summary) -> None:
+        """Say now and then how far it is."""
+        if time.monotonic() - self._spoken > PLAIN_SECONDS:
             self._spoken = time.monotonic()
             rate = summary.frames / summary.seconds if summary.seconds else 0.0
             self._console.print(f"{summary.frames} frames, {summary.events} galaxies, {rate:.1f} frames/s")
@@ -109,8 +119,7 @@ class ProgressBar:
     """
 
     def __init__(self, name: str) -> None:
-        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-        self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._progress = _progress("{task.description}", Console(stderr=True), transient=True)
         self._task = self._progress.add_task(name, total=None)
 
     def __enter__(self) -> Callable[[int, int], None]:
@@ -119,3 +128,10 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+
+def _progress(description: str, console: Console, transient: bool = False) -> Progress:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    return Progress(*columns, console=console, transient=transient)

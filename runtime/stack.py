@@ -16,6 +16,7 @@ import numpy as np
 
 from .frame import Frame
 from .motion import in_frame, in_glance, stars_only
+from .noise import median, sigma
 from .pictures import to_rgb8
 
 BEYOND = 5.0
@@ -112,8 +113,8 @@ class Stack:
         mean = _grey(self._mean())
         change = _grey(laid.astype(np.float32)) - mean
         some = change[::3, ::3][known[::3, ::3]]
-        noise = max(LEAST_NOISE, 1.4826 * float(np.median(np.abs(some - np.median(some)))))
-        light = np.maximum(mean - float(np.median(mean[::3, ::3])), 0.0)
+        noise = max(LEAST_NOISE, sigma(some))
+        light = np.maximum(mean - median(mean[::3, ::3]), 0.0)
         nearby = cv2.dilate(light, np.ones((3, 3), np.uint8))
         strange = known & (np.abs(change) > BEYOND * noise + TWINKLE * nearby)
         round_it = cv2.erode(light, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
@@ -149,7 +150,7 @@ class Stack:
         if frame.raw is None:
             return replace(frame, pixels=np.round(mean).astype(np.uint8), stacked=stacked)
         pixels, stretch = to_rgb8(mean)
-        return replace(frame, pixels=pixels, stretch=stretch, stacked=stacked)
+        return replace(frame, pixels=pixels, stretch=stretch, stacked=stacked, raw=mean.astype(np.float32, copy=False))
 
 
 def _grey(values: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from ..models.decode import iou_matrix
 from .errors import UsageError
 from .frame import Detections, nothing
+from .noise import sigma
 
 CELL = 4
 """Side in frame pixels of the cells in which light is looked for: a star is one or two, a galaxy several."""
@@ -102,11 +103,11 @@ def patches(pixels: np.ndarray) -> list[tuple[float, float, float]]:
     sky = cv2.medianBlur(cv2.resize(light, coarse, interpolation=cv2.INTER_AREA), 5)
     sky = cv2.resize(sky, size, interpolation=cv2.INTER_LINEAR)
     light = light - sky
-    extended = np.where(light < EXTENDED * (peaks - sky - BEYOND * _noise(cells - sky)), 0.0, light)
+    extended = np.where(light < EXTENDED * (peaks - sky - BEYOND * sigma((cells - sky)[::2, ::2])), 0.0, light)
     lit: np.ndarray = np.zeros(light.shape, np.uint8)
     for fold in (1, 2, 4):
         folded = max(1, size[0] // fold), max(1, size[1] // fold)
-        noise = max(LEAST_NOISE, _noise(cv2.resize(light, folded, interpolation=cv2.INTER_AREA)))
+        noise = max(LEAST_NOISE, sigma(cv2.resize(light, folded, interpolation=cv2.INTER_AREA)[::2, ::2]))
         found = (cv2.resize(extended, folded, interpolation=cv2.INTER_AREA) > BEYOND * noise).astype(np.uint8)
         lit = np.maximum(lit, cv2.resize(found, size, interpolation=cv2.INTER_NEAREST))
     count, _, boxes, middles = cv2.connectedComponentsWithStats(lit, connectivity=8)
@@ -150,12 +151,6 @@ def merge(views: np.ndarray, found: Sequence[Detections], iou: float, limit: int
         if not same[rank, kept].any():
             kept.append(rank)
     return Detections(every[kept[:limit]], score[kept[:limit]])
-
-
-def _noise(level: np.ndarray) -> float:
-    """Robust standard deviation of what is mostly empty sky."""
-    some = level[::2, ::2]
-    return 1.4826 * float(np.median(np.abs(some - np.median(some))))
 
 
 def _grid(width: int, height: int, columns: int, rows: int) -> np.ndarray:

@@ -33,6 +33,7 @@ class Track:
         box, score: its best view: (4,) box in pixels of that frame, score 0..1.
         best_frame: number of that frame.
         cutout: (H, W, 3) uint8 RGB, the best view with some sky around it.
+        deep: (H, W) or (H, W, 3) uint16 or float32, the same as the source gave it, where that is more than 8 bits.
         seen: (C,) sum of its class probabilities over its frames.
         frames: number of sightings.
     """
@@ -50,6 +51,7 @@ class Track:
     state: str = "tentative"
     confirmed: bool = False
     kind: str = "object"
+    deep: np.ndarray | None = None
     _places: list[Sighting] = field(default_factory=list)  # the first and the last
     _follows: int = 1  # sightings where the sky took it
     _runs: int = 0  # sightings elsewhere
@@ -136,7 +138,8 @@ class Tracker:
         place = Sighting(box, sky, self._updates)
         return Track(
             self._begun, when, when, frame.source, box, float(named.scores[index]), frame.number,
-            cut(frame.pixels, box), named.probabilities[index].astype(np.float64), _places=[place, place],
+            cut(frame.pixels, box), named.probabilities[index].astype(np.float64),
+            deep=_deep(frame, box), _places=[place, place],
         )
 
     def _sight(self, track: Track, frame: Frame, named: Detections, index: int, sky: np.ndarray) -> bool:
@@ -155,7 +158,7 @@ class Tracker:
         if float(named.scores[index]) > track.score:
             track.box, track.score, track.best_frame = box, float(named.scores[index]), frame.number
             track.source = frame.source
-            track.cutout = cut(frame.pixels, box)
+            track.cutout, track.deep = cut(frame.pixels, box), _deep(frame, box)
         self._judge(track)
         return (track.state, track.kind) != before
 
@@ -175,3 +178,7 @@ class Tracker:
 def iso_time(frame: Frame) -> str:
     """Write a frame's time as ISO 8601 UTC with milliseconds."""
     return frame.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _deep(frame: Frame, box: np.ndarray) -> np.ndarray | None:
+    return None if frame.raw is None else cut(frame.raw, box)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.models.preprocess import crop, letterbox, resize
+from galaxy_edge.models.preprocess import Halves, crop, letterbox, resize
 
 
 def noise(height, width, seed=0):
@@ -23,6 +23,13 @@ def test_halving_is_the_rounded_mean_of_four():
 def test_quartering_is_halving_twice():
     image = noise(64, 48)
     assert np.array_equal(resize(image, 12, 16), resize(resize(image, 24, 32), 12, 16))
+
+
+def test_halves_are_made_once_and_end_with_the_pixels():
+    halves = Halves(noise(9, 7))
+    assert halves[2] is halves[2] and halves[2].shape == (2, 1, 3) and halves.shape == (9, 7, 3)
+    with pytest.raises(ValueError, match="7x9 pixels is not halved 3 times"):
+        halves[3]
 
 
 def test_same_size_is_the_same_picture():

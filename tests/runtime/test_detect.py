@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from conftest import render
 from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.preprocess import Halves
 from galaxy_edge.runtime.classify import Classifier
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.engine import Output, load
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.frame import Detections, nothing
-from galaxy_edge.runtime.motion import halve
+from galaxy_edge.runtime.motion import glance
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +119,11 @@ def test_wrong_engine_or_threads_are_refused(tiny_models):
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (642, 480), (641, 481), (100, 90), (3840, 2160)])
-def test_a_picture_that_is_halved_already_is_fitted_to_the_same_bits(size):
-    # The loop halves a frame once, for the look at its motion and for the network.
+def test_a_frame_whose_halves_are_shared_is_fitted_to_the_same_bits(size):
+    # The loop halves a frame once, for the look at its motion and for the network; the motion looks first.
     detector = Detector(Bundle.load(shipped("galaxy-detector")))
     picture = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    once, twice = detector.preprocess(picture), detector.preprocess(picture, halve(picture))
+    halves = Halves(picture)
+    glance(halves)
+    once, twice = detector.preprocess(picture), detector.preprocess(halves)
     assert np.array_equal(once.batch, twice.batch) and once[1:] == twice[1:]

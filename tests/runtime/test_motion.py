@@ -47,3 +47,29 @@ def test_what_does_not_move_with_the_sky_is_not_heeded():
         sky[hot[:, 1], hot[:, 0]] = 255
         matrix = follow(motion, np.repeat(sky.astype(np.uint8)[..., None], 3, axis=2))
     assert matrix[:2, 2] == pytest.approx([8, 4], abs=0.3)
+
+
+def starry(random, stars, shift):
+    sky = random.normal(10, 1, (240, 320)).clip(0, 255).astype(np.float32)
+    for x, y in stars + shift:
+        cv2.circle(sky, (round(x * 16), round(y * 16)), 24, 160, -1, cv2.LINE_AA, 4)
+    return np.repeat(sky.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def test_a_drift_that_turns_back_is_followed():
+    # The sky is first looked for where it went so far; a mount that corrects itself goes elsewhere.
+    random = np.random.default_rng(3)
+    stars, motion = random.uniform(40, 200, (50, 2)), SkyMotion()
+    for shift in ([0, 0], [4, 0], [8, 0], [-12, 3], [-14, 3], [-14, 3]):
+        matrix = follow(motion, starry(random, stars, np.array(shift)))
+    assert matrix[:2, 2] == pytest.approx([-14, 3], abs=0.4)
+
+
+@pytest.mark.parametrize("after", ["a cloud", "another sky"])
+def test_a_sky_that_drifted_is_not_taken_to_drift_on_when_it_is_gone(after):
+    random = np.random.default_rng(4)
+    stars, motion = random.uniform(40, 200, (50, 2)), SkyMotion()
+    for step in range(3):
+        matrix = follow(motion, starry(random, stars, np.array([3.0, 1.0]) * step))
+    gone = random.uniform(10, 230, (0 if after == "a cloud" else 50, 2))
+    assert follow(motion, starry(random, gone, np.zeros(2))) is matrix

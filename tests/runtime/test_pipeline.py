@@ -123,6 +123,27 @@ def test_no_frame_of_a_file_is_read_beyond_the_last_that_is_wanted(detector, cla
     assert summary.frames == 3 and read == [0, 1, 2]
 
 
+def test_no_more_frames_of_a_file_are_on_their_way_than_the_cores_can_use(detector, classifier, monkeypatch):
+    # Each of 4K is 25 MB: a stage that is slow must not let them pile up before it.
+    monkeypatch.setattr(pipeline, "under_way", lambda: 3)
+    taken, most = [0], []
+
+    class Counted(Sky):
+        def __iter__(self):
+            for frame in super().__iter__():
+                taken[0] += 1
+                yield frame
+
+    class Slow(Notes):
+        def frame(self, frame, named, record):
+            time.sleep(0.05)
+            most.append(taken[0] - len(self.records))
+            super().frame(frame, named, record)
+
+    go(Counted(8), detector, classifier, Slow())
+    assert len(most) == 8 and max(most) == 3
+
+
 def test_a_camera_that_fails_leaves_what_it_delivered_written(detector, classifier):
     def fail():
         raise RunFailure("the camera stopped delivering")

@@ -136,6 +136,9 @@ def test_values_of_16_bits_are_averaged_as_they_are_and_stretched_then():
     assert results[-1].stacked == 8 and results[-1].stretch["kind"] == "asinh"
     # Black is one sigma below the sky, and sigma has fallen: the stretch follows what the stack can show.
     assert results[-1].stretch["black"] > results[0].stretch["black"] + 100
+    # Who keeps the stack keeps the mean, not the newest frame: its noise has fallen.
+    sky = [np.std(one.raw[50:70, 50:70].astype(float) - cv2.blur(one.raw, (5, 5))[50:70, 50:70]) for one in (results[0], results[-1])]
+    assert results[-1].raw.dtype == np.float32 and sky[1] < 0.6 * sky[0]
 
 
 def test_what_leaves_the_stack_leaves_no_trace():
