@@ -27,9 +27,8 @@ from ..export.tflite_file import read_tflite
 from ..models.bundle import Bundle, shipped
 from ..runtime.first_load import SECONDS, Loader
 
-
 SMALL_ONES = 9
-"""So many files are damaged ones of the classifier's forms, each, for one of the detector's, which takes twenty times as long."""
+"""For one damaged file of the detector, which takes twenty times as long, so many of each form of the classifier."""
 
 
 def mutations(seeds: list[bytes], count: int, seed: int) -> Iterator[tuple[str, bytes]]:

@@ -67,7 +67,7 @@ def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = 
 def accuracy_kept(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
     """Compare a form with float32: accuracy and each class's recall, or mAP@0.5.
 
-    Of a class of twenty pictures one is five points, and closes the gate: what was measured tells pictures beside points.
+    Of a class of twenty pictures one is five points and closes the gate, so pictures are told beside points.
 
     Args:
         before, after: metrics of float32 and of the form.

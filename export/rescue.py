@@ -1,7 +1,7 @@
 """When int8 loses more than it may: other ranges, then 16-bit activations in the layers that lose most, then in all.
 
-The first file that passes every gate of its form is kept, and the manifest says which it was. Other ranges cost a device
-nothing; layers with 16-bit activations (TFLite only; their weights keep 8) LiteRT runs several times slower.
+The first file that passes every gate of its form is kept, and the manifest says which it was. Other ranges cost a
+device nothing; layers with 16-bit activations (TFLite only; their weights keep 8) LiteRT runs several times slower.
 """
 
 from __future__ import annotations
