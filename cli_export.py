@@ -35,8 +35,8 @@ class GateFailed(UserError):
 @click.option("--calibration", type=PATH, help="Folder of pictures, or .npz with images, to calibrate int8 on; "
               "default: a sample of the run's own training data.")
 @click.option("--samples", type=click.IntRange(min=1), help="At most so many calibration pictures; default: all.")
-@click.option("--method", default="auto", show_default=True, help="How ranges are chosen: min-max, percentile, mse "
-              "(TFLite), entropy (ONNX); auto: mse for TFLite, min-max for ONNX.")
+@click.option("--method", default="auto", show_default=True, help="How ranges are chosen: min-max, percentile, mse, "
+              "entropy (ONNX only); auto: mse for TFLite, min-max for ONNX.")
 @click.option("--input-type", type=click.Choice(["uint8", "int8"]), default="uint8", show_default=True,
               help="What int8 TFLite takes.")
 @click.option("--output-type", type=click.Choice(["int8", "uint8"]), default="int8", show_default=True,
@@ -44,7 +44,7 @@ class GateFailed(UserError):
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True,
               help="Points of accuracy (hundredths of mAP@0.5) that a form may lose; 3 times that of a class's recall.")
 @click.option("--rescue", type=click.Choice(["none", "auto"]), default="none", show_default=True,
-              help="Try what helps where int8 loses too much.")
+              help="Try other methods, then 16-bit activations, where int8 loses too much.")
 @click.option("--debug-layers", is_flag=True, help="Measure what every layer loses, and name the worst.")
 @click.option("--report", type=FILE, help="Report, .html or .md; default: export-report.html in the run folder.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Seed of the draw of calibration pictures.")
@@ -135,7 +135,8 @@ def _show(console: Any, result: Exported, as_json: bool) -> None:
             console.print(f"  on the processor: {line}", highlight=False, soft_wrap=True)
         console.print(f"  to compile: {told['command']}", highlight=False, soft_wrap=True)
     if "rescue" in about:
-        console.print(f"rescue: {about['rescue']}", highlight=False, soft_wrap=True)
+        for name, how in about["rescue"].items():
+            console.print(f"rescue of {name}: {how}", highlight=False, soft_wrap=True)
     if about.get("layers"):
         layers = Table("layer", "operator", "relative error", "largest error", title="layers that lose most")
         for layer in about["layers"][:15]:

@@ -44,8 +44,7 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     ]
     if "score_threshold" in manifest["decode"]:
         rows.append(("score threshold", f"{manifest['decode']['score_threshold']:.4f}"))
-    if "rescue" in manifest.get("export", {}):
-        rows.append(("rescue", manifest["export"]["rescue"]))
+    rows += [(f"rescue of {name}", how) for name, how in manifest.get("export", {}).get("rescue", {}).items()]
     for name, variant in bundle.variants.items():
         told = [f"{variant.file}, {len(bundle.read(variant.file)) / 1024:.0f} KiB"]
         told += [f"{key} {value:.4f}" for key, value in _numbers(manifest, name).items()]

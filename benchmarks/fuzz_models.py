@@ -1,4 +1,4 @@
-"""Fuzz the readers of model files: ``python -m galaxy_edge.benchmarks.fuzz_models --count 100000``.
+"""Fuzz the readers of model files: ``python -m galaxy_edge.benchmarks.fuzz_models --count 100000 --out fuzz.json``.
 
 Every file is a small network with bytes changed, cut off, moved or made up. Each goes through our own reader in this
 process, and into the interpreter in a process of its own (`runtime.first_load`). The reader must answer or refuse, and
@@ -8,7 +8,10 @@ no step may take longer than ten seconds; the interpreter may crash, as long as 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
+import os
+import resource
 import sys
 import time
 from collections import Counter
@@ -18,10 +21,14 @@ from typing import Any
 
 import numpy as np
 
+from .. import __version__
 from ..export.errors import ExportError
 from ..export.tflite_file import read_tflite
 from ..models.bundle import Bundle, shipped
 from ..runtime.first_load import SECONDS, Loader
+
+SMALL_ONES = 9
+"""For one damaged file of the detector, which takes twenty times as long, so many of each form of the classifier."""
 
 
 def mutations(seeds: list[bytes], count: int, seed: int) -> Iterator[tuple[str, bytes]]:
@@ -38,15 +45,18 @@ def fuzz(seeds: list[bytes], count: int, seed: int, load: bool = True,
     """Put damaged files through reader and interpreter.
 
     Returns:
-        ``files``; ``read``, ``refused`` by our reader; ``loads``, what came of the first load; ``slowest_read_s`` and
-        ``slowest_load_s``; ``hangs``, how many steps took longer than ten seconds.
+        ``files``, and ``kinds`` of damage; ``read``, ``refused`` by our reader; ``loads``, what came of the first load
+        (of those that ``crashed`` only the child did); ``slowest_read_s`` and ``slowest_load_s``; ``hangs``, how many
+        steps took longer than ten seconds.
     """
     told: dict[str, Any] = {"files": 0, "read": 0, "refused": 0, "slowest_read_s": 0.0, "slowest_load_s": 0.0}
     told["hangs"] = 0
     loads: Counter[str] = Counter()
+    kinds: Counter[str] = Counter()
     loader = Loader("tflite")
-    for number, (_, content) in enumerate(mutations(seeds, count, seed)):
+    for number, (kind, content) in enumerate(mutations(seeds, count, seed)):
         progress(number, count)
+        kinds[kind] += 1
         begun = time.perf_counter()
         try:
             read_tflite(content)
@@ -65,7 +75,7 @@ def fuzz(seeds: list[bytes], count: int, seed: int, load: bool = True,
             told["hangs"] += spent > SECONDS + 2  # the time to make and end the process
         told["files"] += 1
     loader.close()
-    return told | {"loads": dict(loads)}
+    return told | {"loads": dict(sorted(loads.items())), "kinds": dict(kinds)}
 
 
 def _kind(problem: str) -> str:
@@ -132,20 +142,35 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--model", type=Path, action="append", help="whole .tflite to damage; default: shipped ones")
     parser.add_argument("--no-load", action="store_true", help="our own reader only")
+    parser.add_argument("--out", type=Path, help="keep what came of it in this file too")
     given = parser.parse_args()
-    if given.model:
-        seeds = [path.read_bytes() for path in given.model]
-    else:
-        bundle = Bundle.load(shipped("galaxy-classifier"))
-        seeds = [bundle.read(variant.file) for variant in bundle.variants.values() if variant.runtime == "tflite"]
+    seeds = [path.read_bytes() for path in given.model] if given.model else _shipped_files()
 
     def progress(done: int, of: int) -> None:
         if done % 1000 == 0:
             sys.stderr.write(f"{done} of {of}\n")
 
+    begun = time.monotonic()
     told = fuzz(seeds, given.count, given.seed, not given.no_load, progress)
-    sys.stdout.write(json.dumps(told) + "\n")
+    told |= {
+        "seed": given.seed, "version": __version__, "machine": os.uname().machine,
+        "seconds": round(time.monotonic() - begun, 1),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "damaged": sorted({hashlib.sha256(content).hexdigest() for content in seeds}),
+    }
+    text = json.dumps(told, indent=1) + "\n"
+    sys.stdout.write(text)
+    if given.out:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(text, encoding="utf-8")
     raise SystemExit(1 if told["hangs"] else 0)
+
+
+def _shipped_files() -> list[bytes]:
+    """Read what is damaged by default: both TFLite forms of the classifier, and the detector's int8."""
+    classifier, detector = (Bundle.load(shipped(name)) for name in ("galaxy-classifier", "galaxy-detector"))
+    small = [classifier.read(one.file) for one in classifier.variants.values() if one.runtime == "tflite"]
+    return small * SMALL_ONES + [detector.read("int8.tflite")]
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib.metadata
 from collections.abc import Callable
@@ -16,14 +17,14 @@ from ..models.bundle import FORMAT, GOLDEN, Bundle
 from ..runtime.engine import RUNS
 from ..training.run import read_record
 from .calibration import calibration_pictures, read_arrays
-from .edgetpu import mappability
+from .edgetpu import compile_for_edgetpu, mappability
 from .errors import ExportError
 from .examples import examples
-from .forms import MAX_DETECTIONS, NMS_IOU, Network, describe, make_forms
+from .forms import MAX_DETECTIONS, NMS_IOU, Made, Network, describe, make_forms
 from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
 from .layers import layer_errors
 from .measure import FLOAT_FORMS, Measured, measure, reference_of
-from .rescue import rescued
+from .rescue import NOTHING, QUANTISED, rescued
 from .settings import FORMS, REFERENCE, Settings
 from .tflite_file import read_tflite
 from .writing import beside, check_target, golden, replace, spread, without_none, write
@@ -92,30 +93,22 @@ def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Se
     if not len(evaluation.get("images", ())):
         raise ExportError(f"{run / 'evaluation.npz'} holds no pictures")
     network = Network(run / "saved_model", record["task"], record["model"])
-    files = make_forms(network, settings, calibration, say)
-    draft = manifest_of(record, name, describe(files, record["model"]["outputs"]), settings, len(calibration))
-    return prove_and_write(target, draft, files, evaluation, calibration, settings, say)
+    made = make_forms(network, settings, calibration, say)
+    draft = manifest_of(record, name, describe(made.files, record["model"]["outputs"]), settings, len(calibration))
+    return prove_and_write(target, draft, made, evaluation, calibration, settings, say)
 
 
 def prove_and_write(
-    target: Path, manifest: dict[str, Any], files: dict[str, bytes], evaluation: dict[str, np.ndarray],
+    target: Path, manifest: dict[str, Any], made: Made, evaluation: dict[str, np.ndarray],
     calibration: np.ndarray, settings: Settings, say: Callable[[str], None],
 ) -> Exported:
     """Put forms to the gates, and write the bundle where all pass or `settings` force it."""
+    files = made.files
     with beside(target) as folder:
         gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
-        failed = not all(gate.passed for gate in gates)
-        if settings.rescue == "auto" and failed and {REFERENCE, "tflite-int8"} <= files.keys():
-            for told, content in rescued(files, settings, calibration, say):
-                tried = files | {"tflite-int8": content}
-                manifest["export"]["rescue"] = told
-                gates, measured = _prove(folder, manifest, tried, evaluation, settings, say)
-                if all(gate.passed for gate in gates if gate.name.endswith((": int8", "contract"))):
-                    files = tried
-                    break
-            else:
-                manifest["export"]["rescue"] = "nothing helped"
-                gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
+        if settings.rescue == "auto" and not all(gate.passed for gate in gates):
+            files = _rescue(folder, manifest, made, gates, evaluation, calibration, settings, say)
+            gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
         contents = {FORMS[name].file: content for name, content in files.items()}
         contents[GOLDEN] = (folder / GOLDEN).read_bytes()
         passed = all(gate.passed for gate in gates)
@@ -132,6 +125,34 @@ def prove_and_write(
     return Exported(target if written else None, gates, measured, manifest, sizes, shown)
 
 
+def _rescue(folder: Path, manifest: dict[str, Any], made: Made, gates: list[Gate], evaluation: dict[str, np.ndarray],
+            calibration: np.ndarray, settings: Settings, say: Callable[[str], None]) -> dict[str, bytes]:
+    """Make every form that failed in other ways until it passes; what helped goes into the manifest, by variant."""
+    files = dict(made.files)
+    told: dict[str, str] = {}
+    for form in QUANTISED:
+        variant = FORMS[form].variant
+        failed = any(not gate.passed for gate in gates if gate.name.endswith(f": {variant}"))
+        if not failed or form not in made.sources or REFERENCE not in files:
+            continue
+        told[variant] = NOTHING
+        for how, content in rescued(form, made.sources[form], files[form], settings, calibration, say):
+            draft = copy.deepcopy(manifest)
+            draft["export"]["rescue"] = {variant: how}
+            draft["variants"] = {one: draft["variants"][one] for one in (FORMS[REFERENCE].variant, variant)}
+            tried = {REFERENCE: files[REFERENCE], form: content}
+            if all(gate.passed for gate in _prove(folder, draft, tried, evaluation, settings, say)[0]):
+                files[form], told[variant] = content, how
+                break
+    if "edgetpu" in files and files["tflite-int8"] != made.files["tflite-int8"]:
+        compiled = compile_for_edgetpu(files["tflite-int8"], say)  # of what is kept now
+        assert compiled is not None
+        files["edgetpu"] = compiled
+    if told:
+        manifest["export"]["rescue"] = told
+    return files
+
+
 def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], evaluation: dict[str, np.ndarray],
            settings: Settings, say: Callable[[str], None]) -> tuple[list[Gate], Measured]:
     """Write a draft, run it, and judge it; golden vectors, metrics and the threshold go into the draft."""
@@ -142,9 +163,10 @@ def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], eval
     contents[GOLDEN] = golden(draft, spread(evaluation["images"]))
     write(folder, manifest, contents)
     draft = Bundle.load(folder, manifest["task"])
-    wide = manifest["export"].get("rescue", "").startswith(WIDE)
+    wide = {one for one, how in manifest["export"].get("rescue", {}).items() if how.startswith(WIDE)}
     gates = [
-        is_int8(FORMS[name].variant, content, FORMS[name].runtime, wide, "from" not in manifest["export"])
+        is_int8(FORMS[name].variant, content, FORMS[name].runtime, FORMS[name].variant in wide,
+                "from" not in manifest["export"])
         for name, content in files.items()
         if FORMS[name].variant not in FLOAT_FORMS and FORMS[name].runtime != "edgetpu"
     ]

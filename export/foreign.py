@@ -28,7 +28,7 @@ from .bundle import Exported, export_record, prove_and_write
 from .calibration import calibration_pictures, read_arrays
 from .convert import convert_saved_model
 from .errors import ExportError, ExportUsage
-from .forms import MAX_DETECTIONS, NMS_IOU, int8_of
+from .forms import MAX_DETECTIONS, NMS_IOU, Made, int8_of
 from .onnx_files import quantise_onnx, tflite_to_onnx
 from .outputs import describe_by_name, find_outputs, onnx_ends
 from .postprocess import OPERATOR
@@ -78,7 +78,7 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
         "input": {"width": width, "height": height}, "preprocess": {"kind": "letterbox", "fill": 0},
     }
     pictures = _pictures(settings, model)
-    files |= _more(files, settings, pictures, say)
+    made = _more(files, settings, pictures, say)
     defaults: dict[str, Any] = {"score_threshold": THRESHOLD, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
     manifest = {
         "format": FORMAT, "name": name or "galaxy-detector", "task": "detect", "version": __version__,
@@ -91,12 +91,12 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
         "gates": [], "metrics": {}, "files": {},
         "variants": {
             FORMS[one].variant: {"file": FORMS[one].file, "runtime": FORMS[one].runtime,
-                                 "outputs": describe_by_name(one, made, outputs, described["outputs"])}
-            for one, made in files.items()
+                                 "outputs": describe_by_name(one, held, outputs, described["outputs"])}
+            for one, held in made.files.items()
         },
     }
     data = read_arrays(evaluation) if evaluation else {"images": pictures[:PICTURES]}
-    return prove_and_write(out, manifest, files, data, pictures, settings, say)
+    return prove_and_write(out, manifest, made, data, pictures, settings, say)
 
 
 def _own_form(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
@@ -185,20 +185,22 @@ def _pictures(settings: Settings, model: dict[str, Any]) -> np.ndarray:
 
 
 def _more(files: dict[str, bytes], settings: Settings, pictures: np.ndarray, say: Callable[[str], None],
-          ) -> dict[str, bytes]:
-    """Make the other forms that were asked for."""
-    made: dict[str, bytes] = {}
+          ) -> Made:
+    """Make the other forms that were asked for; the one that was given stays the first."""
+    made, sources = dict(files), {}
     for name in settings.formats:
         if name in files:
             continue
         say(f"making {name}")
         if name == "tflite-int8" and REFERENCE in files:
+            sources[name] = files[REFERENCE]
             made[name] = int8_of(files[REFERENCE], settings, pictures)
         elif name == "onnx-fp32" and REFERENCE in files:
             made[name] = tflite_to_onnx(files[REFERENCE])
         elif name == "onnx-int8" and (REFERENCE in files or "onnx-fp32" in files):
             whole = files["onnx-fp32"] if "onnx-fp32" in files else tflite_to_onnx(files[REFERENCE])
+            sources[name] = whole
             made[name] = quantise_onnx(whole, pictures, settings.onnx_method)
         else:
             raise ExportUsage(f"{name} cannot be made of {', '.join(files)}")
-    return made
+    return Made(made, sources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,22 +39,33 @@ class Network:
     model: dict[str, Any]
 
 
-def make_forms(network: Network, settings: Settings, calibration: np.ndarray, say: Say) -> dict[str, bytes]:
-    """Make every form that is wanted and can be made here.
+@dataclass(frozen=True)
+class Made:
+    """Forms of a network.
 
-    Returns:
-        Format -> content of its file; ``edgetpu`` is left out where its compiler is not installed.
+    Attributes:
+        files: format -> content of its file.
+        sources: quantised format -> the float file that it was made from.
     """
+
+    files: dict[str, bytes]
+    sources: dict[str, bytes] = field(default_factory=dict)
+
+
+def make_forms(network: Network, settings: Settings, calibration: np.ndarray, say: Say) -> Made:
+    """Make every form that is wanted and can be made here; no ``edgetpu`` where its compiler is not installed."""
     wanted = settings.wanted(network.task)
     say("converting to float32")
     files = {REFERENCE: convert_saved_model(network.saved_model)}
     _check_ends(network, files[REFERENCE])
+    sources = {"tflite-int8": files[REFERENCE]}
     if "tflite-int8" in wanted:
         say(f"quantising to int8 with {len(calibration)} calibration pictures ({settings.tflite_method})")
         files["tflite-int8"] = int8_of(files[REFERENCE], settings, calibration)
     if "tflite-postprocess" in wanted:
         say("quantising with TFLite_Detection_PostProcess")
         whole = with_postprocess(network.saved_model, network.model, NMS_IOU, MAX_DETECTIONS)
+        sources["tflite-postprocess"] = whole
         files["tflite-postprocess"] = int8_of(whole, settings, calibration)
     if "onnx-fp32" in wanted or "onnx-int8" in wanted:
         say("converting to ONNX")
@@ -62,13 +73,14 @@ def make_forms(network: Network, settings: Settings, calibration: np.ndarray, sa
         if "onnx-fp32" in wanted:
             files["onnx-fp32"] = whole
         if "onnx-int8" in wanted:
-            say("quantising to ONNX int8")
+            say(f"quantising to ONNX int8 ({settings.onnx_method})")
+            sources["onnx-int8"] = whole
             files["onnx-int8"] = quantise_onnx(whole, calibration, settings.onnx_method)
     if "edgetpu" in wanted:
         compiled = compile_for_edgetpu(files["tflite-int8"], say)
         if compiled is not None:
             files["edgetpu"] = compiled
-    return {name: files[name] for name in FORMS if name in files}
+    return Made({name: files[name] for name in FORMS if name in files}, sources)
 
 
 def _check_ends(network: Network, content: bytes) -> None:

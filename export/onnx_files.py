@@ -18,11 +18,14 @@ import numpy as np
 
 from ..runtime.native import quiet_native
 from .errors import ExportError
+from .onnx_ranges import least_error_ranges
+from .ranges import PERCENTILE
 
-METHODS = ("min-max", "percentile", "entropy")
+METHODS = ("min-max", "percentile", "mse", "entropy")
+KEEPING = ("percentile", "entropy")
 OPSET = 17
 KEPT_PIXELS = 1_500_000
-"""Of pictures, for the methods that keep every value of every tensor in memory until the end."""
+"""Of pictures, for the methods (`KEEPING`) that keep every value of every tensor in memory until the end."""
 WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
@@ -90,11 +93,10 @@ def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as problem:
         raise ExportError(f"ONNX int8 needs {problem.name}: pip install 'galaxy-edge[export]'") from None
-    if method != "min-max":
+    if method in KEEPING:
         most = max(1, KEPT_PIXELS // (pictures.shape[1] * pictures.shape[2]))
         pictures = pictures[np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)]
-    kinds = {"min-max": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile,
-             "entropy": CalibrationMethod.Entropy}
+    kinds = {"percentile": CalibrationMethod.Percentile, "entropy": CalibrationMethod.Entropy}
     with tempfile.TemporaryDirectory() as folder:
         first, ready, last = (str(Path(folder) / name) for name in ("first.onnx", "ready.onnx", "last.onnx"))
         Path(first).write_bytes(content)
@@ -102,10 +104,15 @@ def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
             with quiet_native(), contextlib.redirect_stdout(io.StringIO()), _without_log():
                 quant_pre_process(first, ready, skip_symbolic_shape=True)
                 Path(ready).write_bytes(_with_own_weights(Path(ready).read_bytes()))
+                options: dict[str, Any] = {"CalibPercentile": PERCENTILE} if method == "percentile" else {}
+                if method == "mse":
+                    options["TensorQuantOverrides"] = least_error_ranges(
+                        Path(ready).read_bytes(), _Reader(content, pictures).get_next
+                    )
                 quantize_static(
                     ready, last, _Reader(content, pictures), quant_format=QuantFormat.QDQ, per_channel=True,
                     activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    calibrate_method=kinds[method],
+                    calibrate_method=kinds.get(method, CalibrationMethod.MinMax), extra_options=options,
                 )
         except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
             raise ExportError(f"the network cannot be quantised to ONNX int8: {problem}") from problem

@@ -59,7 +59,7 @@ def measure_ranges(content: bytes, pictures: np.ndarray, method: str = "min-max"
         elif method == "percentile":
             low, high = np.percentile(np.concatenate(kept[name]), (100 - PERCENTILE, PERCENTILE))
         elif method == "mse":
-            low, high = _least_error(np.concatenate(kept[name]), low, high)
+            low, high = least_error(np.concatenate(kept[name]), low, high)
         ranges[name] = (min(float(low), 0.0), max(float(high), 0.0))
     return ranges | {graph.tensors[number].name: (0.0, 255.0) for number in graph.inputs}
 
@@ -111,7 +111,8 @@ def _leaving(graph: Graph) -> set[str]:
     return {graph.tensors[number].name for number in numbers if number >= 0}
 
 
-def _least_error(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
+def least_error(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
+    """Choose the range within low..high, 0 in it, whose 256 levels represent values with the least squared error."""
     low, high = min(low, 0.0), max(high, 0.0)
     best, least = (low, high), np.inf
     for share in SHRINK:

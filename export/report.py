@@ -112,7 +112,8 @@ def _sections(result: Exported) -> list[tuple[str, Rows]]:
             (one["layer"], one["op"], _number(one["relative"]), _number(one["largest"])) for one in about["layers"]
         ]
         sections.append(("Layers that lose most in int8", layers))
-    made: Rows = [("what", "value"), ("method", about["method"]), ("rescue", about.get("rescue", "none")),
+    made: Rows = [("what", "value"), ("method", f"{about['method']} (TFLite), {about['onnx_method']} (ONNX)"),
+                  *((f"rescue of {name}", how) for name, how in about.get("rescue", {}).items()),
                   ("calibration", f"{about['calibration']['pictures']} pictures, {about['calibration']['source']}")]
     made += [(package, version) for package, version in about["versions"].items()]
     return [*sections, ("How it was made", made)]

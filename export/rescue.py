@@ -1,7 +1,7 @@
 """When int8 loses more than it may: other ranges, then 16-bit activations in the layers that lose most, then in all.
 
-The first after which int8 passes its gates is kept, and the manifest says which it was. Other ranges cost a device
-nothing; layers with 16-bit activations (their weights keep 8) LiteRT runs several times slower.
+The first file that passes every gate of its form is kept, and the manifest says which it was. Other ranges cost a
+device nothing; layers with 16-bit activations (TFLite only; their weights keep 8) LiteRT runs several times slower.
 """
 
 from __future__ import annotations
@@ -13,37 +13,59 @@ import numpy as np
 from .errors import ExportError
 from .forms import int8_of
 from .layers import layer_errors
+from .onnx_files import METHODS as ONNX_METHODS
+from .onnx_files import quantise_onnx
 from .ranges import METHODS
-from .settings import REFERENCE, Settings
+from .settings import Settings
 from .tflite_file import read_tflite
 from .writing import spread
 
+QUANTISED = ("tflite-int8", "tflite-postprocess", "onnx-int8")
+"""Forms that can be made in another way."""
+NOTHING = "nothing helped"
 WORST = 4
 """So many of the worst layers get 16 bits first, then twice as many, until all have them."""
 LOOKED_AT = 16
 
 
-def rescued(files: dict[str, bytes], settings: Settings, calibration: np.ndarray, say: Callable[[str], None],
-            ) -> Iterator[tuple[str, bytes]]:
-    """Offer int8 TFLite files that may lose less: what was done, and the file."""
-    content = files[REFERENCE]
-    for method in METHODS:
-        if method != settings.tflite_method:
-            say(f"rescue: {method}")
-            yield method, int8_of(content, settings, calibration, method=method)
-    errors = layer_errors(content, files["tflite-int8"], spread(calibration, LOOKED_AT))
+def rescued(form: str, source: bytes, content: bytes, settings: Settings, calibration: np.ndarray,
+            say: Callable[[str], None]) -> Iterator[tuple[str, bytes]]:
+    """Offer files of a form that may lose less: what was done, and the file.
+
+    Args:
+        form: one of `QUANTISED`; source: the float file it is made from; content: the one that loses too much.
+        calibration: (n, H, W, 3) uint8 network inputs.
+    """
+    onnx = form == "onnx-int8"
+    for method in ONNX_METHODS if onnx else METHODS:
+        if method == (settings.onnx_method if onnx else settings.tflite_method):
+            continue
+        say(f"rescue of {form}: {method}")
+        try:
+            yield method, (quantise_onnx(source, calibration, method) if onnx
+                           else int8_of(source, settings, calibration, method=method))
+        except ExportError as problem:
+            say(f"rescue of {form}: {problem}")
+    if form == "tflite-int8":
+        yield from _wider(source, content, settings, calibration, say)
+
+
+def _wider(source: bytes, content: bytes, settings: Settings, calibration: np.ndarray, say: Callable[[str], None],
+           ) -> Iterator[tuple[str, bytes]]:
+    """Offer TFLite files with 16-bit activations in more and more layers."""
+    errors = layer_errors(source, content, spread(calibration, LOOKED_AT))
     weighted = [error.layer for error in errors if error.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
-    graph = read_tflite(content).graph
+    graph = read_tflite(source).graph
     first = {graph.tensors[op.outputs[0]].name for op in graph.ops if set(op.inputs) & set(graph.inputs)}
     count = WORST
     while weighted:
         chosen = [layer for layer in weighted[:count] if layer not in first]  # pixels stay bytes
         told = f"int16 activations in {len(chosen)} of {len(weighted)} layers"
-        say(f"rescue: {told}")
+        say(f"rescue of tflite-int8: {told}")
         try:
-            yield told, int8_of(content, settings, calibration, wide=chosen)
+            yield told, int8_of(source, settings, calibration, wide=chosen)
         except ExportError as problem:
-            say(f"rescue: {problem}")
+            say(f"rescue of tflite-int8: {problem}")
         if count >= len(weighted):
             break
         count *= 2

@@ -90,8 +90,6 @@ class Settings:
         asked = set(self.formats)
         if asked & {"tflite-int8", DETECTORS_OWN, "edgetpu", ALL} and self.method not in (AUTO, *TFLITE_METHODS):
             raise ExportUsage(f"int8 TFLite knows no method '{self.method}'; it has {', '.join(TFLITE_METHODS)}")
-        if asked & {"onnx-int8", ALL} and self.method not in (AUTO, *ONNX_METHODS):
-            raise ExportUsage(f"ONNX int8 knows no method '{self.method}'; it has {', '.join(ONNX_METHODS)}")
 
     @property
     def tflite_method(self) -> str:

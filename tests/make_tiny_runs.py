@@ -59,6 +59,19 @@ class WideClassifier(FragileClassifier):
     size = 60.0
 
 
+class SpikedClassifier(FragileClassifier):
+    """The same where pixels are grey, but a red pixel makes a hidden unit 60 times as large as the others."""
+
+    @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32, name="image")])
+    def __call__(self, image):
+        first = np.hstack([np.eye(3), [[60.0], [-60.0], [0.0]]]).astype(np.float32)
+        hidden = tf.nn.relu(tf.nn.conv2d(image / 255.0, tf.constant(first[None, None]), 1, "VALID"))
+        centre = np.arange(9, dtype=np.float32) / 9
+        weights = np.vstack([np.repeat((20 * centre / 3)[None], 3, axis=0), np.zeros((1, 9))]).astype(np.float32)
+        return {"logits": tf.matmul(tf.reduce_mean(hidden, axis=(1, 2)), tf.constant(weights))
+                - tf.constant(10 * centre**2)}
+
+
 def scenes(rng, count):
     """Render one bright cell a frame, with the anchor's box of 16 pixels around it as the truth."""
     images, boxes = [], []
@@ -92,14 +105,18 @@ def main(folder):
     write_classifier(folder / "classifier", LevelClassifier(), rng)
     write_classifier(folder / "fragile", FragileClassifier(), rng)
     write_classifier(folder / "wide", WideClassifier(), rng)
+    write_classifier(folder / "spiked", SpikedClassifier(), rng, spike=True)
 
 
-def write_classifier(folder, network, rng):
+def write_classifier(folder, network, rng, spike=False):
     run = Run(folder, "classify", {"seed": 1}, DATA, resume=False)
     tf.saved_model.save(network, str(run.folder / "saved_model"), signatures=network.__call__)
     levels = rng.integers(0, 9, 90)
     images = np.stack([np.full((16, 16, 3), 28 * level + 3, np.uint8) for level in levels])
-    np.savez_compressed(run.folder / "calibration.npz", images=images)
+    calibration = images.copy()
+    if spike:  # one pixel of 23,040: as rare as a cosmic ray
+        calibration[0, 4, 7] = 255, 0, 0
+    np.savez_compressed(run.folder / "calibration.npz", images=calibration)
     np.savez_compressed(run.folder / "evaluation.npz", images=images, labels=levels)
     run.finish({"input": {"width": 16, "height": 16}, "preprocess": {"kind": "crop", "margin": 0.25},
                 "decode": {"temperature": 1.0}, "outputs": ["logits"], "classes": list(CLASSES), "parameters": 36,

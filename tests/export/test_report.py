@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import galaxy_edge as command_line
@@ -10,7 +13,9 @@ from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.layers import layer_errors
 from galaxy_edge.export.report import markdown, page, write_report
 from galaxy_edge.export.settings import Settings
-from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.bundle import Bundle, shipped
+
+KEPT_FORMS = Path(__file__).parents[2] / "benchmarks" / "reference" / "forms.json"
 
 
 @pytest.fixture(scope="module")
@@ -67,5 +72,44 @@ def test_forms_are_compared(result, tmp_path):
     assert [row["variant"] for row in rows] == ["fp32", "int8", "onnx_fp32", "onnx_int8"]
     assert all(row["min_ms"] > 0 and row["threads"] == 1 and row["accuracy"] == 1.0 for row in rows)
     assert rows[0]["accuracy_drop"] is None and rows[3]["accuracy_drop"] == 0.0 and rows[3]["agreement"] == 1.0
+    assert rows[1]["goals"] == {"accuracy at most 0.005 less": True, "macro_f1 at most 0.005 less": True,
+                                "agreement at least 0.98": True}
     text = (tmp_path / "forms.md").read_text()
     assert "| onnx_int8 | onnxruntime |" in text and "say nothing about another's" in text
+
+
+def test_forms_of_runs_are_made_and_compared(tiny_runs, tmp_path):
+    # The fragile one loses everything in int8: a table that hid it would be worse than none.
+    done = subprocess.run(
+        [sys.executable, "-m", "galaxy_edge.benchmarks.forms", tiny_runs / "fragile", tiny_runs / "detector",
+         "--rounds", "2", "--out", tmp_path / "kept" / "forms.json", "--out", tmp_path / "kept" / "forms.md"],
+        capture_output=True, text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "kept" / "forms.json").read_text())["results"]
+    by_name = {(row["bundle"], row["variant"]): row for row in rows}
+    assert len(rows) == 4 + 5
+    fragile = by_name["galaxy-classifier", "int8"]
+    assert not fragile["gates_passed"] and not any(fragile["goals"].values()) and fragile["made"] == "nothing helped"
+    assert by_name["galaxy-detector", "int8"]["goals"] == {"map50 at most 0.005 less": True}
+    assert by_name["galaxy-detector", "postprocess"]["map50_drop"] is not None
+    text = (tmp_path / "kept" / "forms.md").read_text()
+    assert "**A gate failed.**" in text and "Every gate passed." in text and "(**missed**)" in text
+
+
+def test_forms_of_a_run_that_is_none(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "galaxy_edge.benchmarks.forms", tmp_path, "--out", tmp_path / "x.md"],
+                          capture_output=True, text=True)
+    assert done.returncode == 1 and "has no run.json" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "x.md").exists()
+
+
+@pytest.mark.skipif(not KEPT_FORMS.is_file(), reason="no table of forms is kept")
+def test_the_kept_table_is_of_what_is_shipped():
+    # By the hash of each file: new weights need a new table.
+    rows = json.loads(KEPT_FORMS.read_text(encoding="utf-8"))["results"]
+    for name in ("galaxy-detector", "galaxy-classifier"):
+        bundle = Bundle.load(shipped(name))
+        kept = {row["variant"]: row["sha256"] for row in rows if row["bundle"] == name}
+        for variant in bundle.variants.values():
+            assert kept[variant.name] == bundle.manifest["files"][variant.file]

@@ -1,5 +1,8 @@
 """The reader of TFLite files: what it reads is what the interpreter says; what is damaged it refuses."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -52,9 +55,16 @@ def test_a_length_beyond_the_file_is_not_looped_over():
 
 def test_damaged_files_end_in_an_answer_or_a_refusal(int8):
     # The long run is `python -m galaxy_edge.benchmarks.fuzz_models`.
-    told = fuzz([int8], 210, seed=2)
-    assert told["files"] == 210 and told["read"] + told["refused"] == 210 and told["hangs"] == 0
-    assert sum(told["loads"].values()) == 210
+    told = fuzz([int8], 2100, seed=2)
+    assert told["files"] == 2100 and told["read"] + told["refused"] == 2100 and told["hangs"] == 0
+    assert sum(told["loads"].values()) == 2100 and set(told["kinds"].values()) == {300}
+
+
+def test_the_kept_figures_are_of_a_whole_run():
+    # What is said of 100,000 files must come from one run of them, each through reader and first load.
+    kept = json.loads((Path(__file__).parents[2] / "benchmarks" / "reference" / "fuzz-models.json").read_text())
+    assert kept["files"] >= 100_000 and kept["read"] + kept["refused"] == sum(kept["loads"].values()) == kept["files"]
+    assert kept["hangs"] == 0 and kept["slowest_read_s"] < 10
 
 
 def test_the_same_seed_damages_the_same_way(int8):
