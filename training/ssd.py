@@ -1,8 +1,9 @@
 """The detector's networks, built from tf-models-official (``official.vision``).
 
 SSD: MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) and a feature pyramid of separable convolutions (Lin et al.
-2017, arXiv:1612.03144); quick: the same with the backbone of `quick_backbone`. EfficientDet: EfficientNet (Tan and Le 2019, arXiv:1905.11946) without squeeze-and-excite, and
-`bifpn`. All: a separable head shared by the levels, one class, one logit an anchor.
+2017, arXiv:1612.03144). Quick: the same with the backbone of `quick_backbone`. EfficientDet: EfficientNet (Tan and Le
+2019, arXiv:1905.11946) without squeeze-and-excite, and `bifpn`. All: a separable head shared by the levels, one class,
+one logit an anchor.
 """
 
 from __future__ import annotations
