@@ -1,4 +1,4 @@
-"""A MobileNet whose early stages are plain convolutions, so that a detector is quick where arithmetic is not what costs.
+"""A MobileNet whose early stages are plain convolutions, quick where it is not arithmetic that costs.
 
 MobileNetV2's first blocks work on half and quarter of the input's side with wide, depthwise layers: few multiply-adds,
 but so much memory that at small widths they take most of an int8 inference. Here a convolution of stride 4 looks at the
