@@ -80,7 +80,6 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.detect import Detector
     from .runtime.errors import BadPicture
     from .runtime.loop import Looks
-    from .runtime.native import give_memory_back
     from .runtime.notify import ServiceManager
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
@@ -121,7 +120,6 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
     stop, manager = _stop_on_signal(), ServiceManager()
-    give_memory_back()
     with Screen(source.length if max_frames is None else max_frames, console) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:

@@ -66,7 +66,9 @@ class Evidence:
             OSError: it cannot be written.
         """
         path = self._folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._unsynced.add(path.parent.parent)
         write_whole(path, content)
         self._unsynced.add(path.parent)
         self.add(name, len(content))

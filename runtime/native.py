@@ -1,8 +1,7 @@
-"""What native libraries do beside their work: write to the terminal, hold memory that nobody uses."""
+"""Keep native libraries from writing to the terminal."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -26,10 +25,3 @@ def quiet_native() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
-
-
-def give_memory_back() -> None:
-    """Give the system back what loading has freed; not every C library can (glibc does)."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)

@@ -30,6 +30,7 @@ from .draw import Sheet, annotate
 from .errors import UsageError
 from .event import RunInfo, events_of
 from .evidence import FLOOR, QUOTA, Evidence
+from .files import sync_folder
 from .frame import Detections, Frame
 from .framelog import FrameLog
 from .keeper import Keeper
@@ -87,6 +88,8 @@ class Output:
             number = f"{store.run:04d}"
             self.crops = folder / "crops" / number
             self.crops.mkdir(parents=True, exist_ok=True)
+            for parent in (self.crops.parent, folder):  # what is in a folder lasts no longer than the folder
+                sync_folder(parent)
             evidence = Evidence(folder, quota, floor)
             log = FrameLog(folder, number, evidence.add)
         except OSError as problem:

@@ -36,12 +36,14 @@ class VideoFile:
         if not capture.isOpened():
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        capture.release()
+        self._opened: cv2.VideoCapture | None = capture
         self.length: int | None = count if count > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode frame after frame."""
-        capture, make = cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG), _Frames(self._path.name)
+        """Decode frame after frame, from the first on."""
+        # Opening costs time and memory: what was opened to look at the file is read, the first time.
+        capture, self._opened = self._opened or cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG), None
+        make = _Frames(self._path.name)
         began = datetime.datetime.now(datetime.UTC)
         try:
             while (image := make.read(capture)) is not None:

@@ -15,7 +15,9 @@ from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.evidence import Evidence
 from galaxy_edge.runtime.output import Output
 from galaxy_edge.runtime.pictures import to_rgb8
+from galaxy_edge.runtime.schema import open_base
 from galaxy_edge.runtime.small import small_copy
+from galaxy_edge.runtime.store import EventStore
 from galaxy_edge.runtime.track import Tracker
 from small_tracks import ABOUT, CLASSES, frame, named, record, track
 
@@ -309,6 +311,41 @@ def test_a_store_that_is_locked_holds_up_nothing_but_itself(tmp_path):
     other.close()
     out.close(100, 0)
     assert rows(tmp_path, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(100,)]
+
+
+def test_what_a_row_names_is_on_the_disk_before_the_row(tmp_path, monkeypatch):
+    # A power loss keeps what was synced and any part of the rest: content, name and folder come first, then the row.
+    done, sync, save, replace_ = [], os.fsync, EventStore.save, os.replace
+
+    def fsync(handle):
+        sync(handle)
+        done.append(os.path.relpath(os.readlink(f"/proc/self/fd/{handle}"), tmp_path))
+
+    def renamed(part, path):
+        replace_(part, path)
+        done.append(f"{os.path.relpath(path, tmp_path)} is there")
+
+    def saved(store, events, gone=()):
+        events = list(events)
+        save(store, events, gone)
+        done.extend(f"row of {crop}" for _, crop in events)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", renamed)
+    monkeypatch.setattr(EventStore, "save", saved)
+    out = output(tmp_path)
+    out.events([track(1, ended=True)])
+    out.close(1, 0)
+    order = ["crops", "crops/0001/.00001.png", "crops/0001/00001.png is there", "crops/0001", "row of crops/0001/00001.png"]
+    assert [step for step in done if step in order] == order
+
+
+def test_a_commit_is_on_the_disk_when_it_is_done(tmp_path):
+    # In WAL mode SQLite would by default leave the last commits to the system's leisure.
+    base, _ = open_base(tmp_path / "events.sqlite")
+    with closing(base):
+        assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert base.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
 
 
 def test_below_the_floor_nothing_is_written_but_rows(tmp_path):
