@@ -106,7 +106,8 @@ def _settings(int8: bool, formats: str | None, foreign: bool, **options: Any) ->
 
 def _show(console: Any, result: Exported, as_json: bool) -> None:
     """Print the gates, what every form costs, and what an Edge TPU would run."""
-    from rich.table import Table
+    from rich import box
+    from rich.table import Column, Table
 
     from .export.report import form_rows
 
@@ -121,10 +122,13 @@ def _show(console: Any, result: Exported, as_json: bool) -> None:
     for gate in result.gates:
         table.add_row(gate.name, gate.measured, "[green]passed[/green]" if gate.passed else "[red]failed[/red]")
     console.print(table)
-    heading, *rows = form_rows(result)
-    forms = Table(*heading)
+    # On its side: on a screen of 80 columns six forms fit beside each other, ten metrics do not.
+    heading, *rows = (list(column) for column in zip(*form_rows(result), strict=True))
+    forms = Table(heading[0], box=box.SIMPLE)
+    for name in heading[1:]:
+        forms.add_column(name, no_wrap=True, justify="right")
     for row in rows:
-        forms.add_row(*row)
+        forms.add_row(row[0].replace("_", " "), *row[1:])
     console.print(forms)
     about = result.manifest["export"]
     if "edgetpu" in about:
@@ -138,9 +142,11 @@ def _show(console: Any, result: Exported, as_json: bool) -> None:
         for name, how in about["rescue"].items():
             console.print(f"rescue of {name}: {how}", highlight=False, soft_wrap=True)
     if about.get("layers"):
-        layers = Table("layer", "operator", "relative error", "largest error", title="layers that lose most")
+        layers = Table(Column("layer", overflow="fold"), "operator", Column("relative error", justify="right"),
+                       Column("largest error", justify="right"), title="layers that lose most")
         for layer in about["layers"][:15]:
-            layers.add_row(layer["layer"], layer["op"], f"{layer['relative']:.4f}", f"{layer['largest']:.4g}")
+            first = layer["layer"].split(";")[0]  # of what was fused into it; the report has all
+            layers.add_row(first, layer["op"], f"{layer['relative']:.4f}", f"{layer['largest']:.4g}")
         console.print(layers)
 
 

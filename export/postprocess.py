@@ -40,7 +40,8 @@ def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, l
     anchors = anchor_grid(width, height, **grid) / np.asarray([height, width, height, width], np.float32)
     limit = min(limit, len(anchors))
     weights = model["decode"]["box_weights"]
-    network = tf.saved_model.load(str(saved_model)).signatures["serving_default"]
+    loaded = tf.saved_model.load(str(saved_model))  # a signature does not keep the variables: who loaded it must
+    network = loaded.signatures["serving_default"]
     ((name, spec),) = network.structured_input_signature[1].items()
 
     @tf.function(experimental_implements=_description(weights, nms_iou, limit))
@@ -56,7 +57,7 @@ def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, l
         return dict(zip(POSTPROCESSED, decode(found["boxes"], scores, tf.constant(anchors)), strict=True))
 
     holder = tf.Module()
-    holder.network, holder.whole = network, whole
+    holder.loaded, holder.whole = loaded, whole
     with tempfile.TemporaryDirectory() as folder:
         try:
             tf.saved_model.save(holder, folder, signatures={"serving_default": whole})

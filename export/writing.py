@@ -60,9 +60,14 @@ def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> No
 def check_target(target: Path) -> None:
     """See that a bundle may be put at a place: nothing is there, or a bundle.
 
+    Where an export was killed between the two renames of `replace`, the old bundle takes its place again first.
+
     Raises:
         ExportUsage: something else is.
     """
+    old = _old(target)
+    if not target.exists() and (old / MANIFEST).is_file():
+        os.rename(old, target)
     if target.exists() and not (target / MANIFEST).is_file():
         raise ExportUsage(f"{target} exists and is no bundle: name another --out")
 
@@ -84,13 +89,17 @@ def beside(target: Path) -> Iterator[Path]:
 
 def replace(folder: Path, target: Path) -> None:
     """Put the new bundle in the old one's place; the old one is gone only when the new one is there."""
-    old = target.with_name(f".{target.name}.old")
+    old = _old(target)
     shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         os.rename(target, old)
     os.rename(folder, target)
     sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _old(target: Path) -> Path:
+    return target.with_name(f".{target.name}.old")
 
 
 def without_none(values: Any) -> Any:

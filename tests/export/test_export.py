@@ -63,6 +63,16 @@ def test_a_bundle_that_was_there_survives_a_failed_export(run, tiny_runs, tiny_m
     assert Bundle.load(target).hash == before and list(tmp_path.glob(".bundle*")) == []
 
 
+def test_an_export_killed_between_its_renames_loses_no_bundle(tiny_runs, tiny_models, tmp_path):
+    # The old one has made room, the new one is not there yet: what a power cut leaves.
+    old = shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / ".bundle.old")
+    before = Bundle.load(old).hash
+    assert export(tiny_runs / "fragile", tmp_path / "bundle", silent).bundle is None
+    assert Bundle.load(tmp_path / "bundle").hash == before and not old.exists()
+    assert export(tiny_runs / "fragile", tmp_path / "bundle", silent, Settings(force=True)).bundle is not None
+    assert Bundle.load(tmp_path / "bundle").hash != before and list(tmp_path.glob(".bundle*")) == []
+
+
 def test_export_twice_gives_the_same_bytes(tiny_runs, tmp_path):
     # In one process: converters that number what they make must not show it.
     made = [export(tiny_runs / "detector", tmp_path / name, silent, Settings(("all",))) for name in ("one", "two")]

@@ -84,6 +84,28 @@ def test_labels_of_the_metadata_are_found(made):
     assert packed_labels(content, TFLiteFile((), {})) == ""
 
 
+def test_a_file_with_metadata_needs_no_list(made, tmp_path):
+    # As TensorFlow's metadata writer leaves it: an entry in the flatbuffer, and the list in a zip behind it.
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf((made / "int8_postprocess.tflite").read_bytes(), 0)
+    buffer, entry = schema.BufferT(), schema.MetadataT()
+    buffer.data, entry.name, entry.buffer = np.frombuffer(b"M001", np.uint8), b"TFLITE_METADATA", len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(2**20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    stream = io.BytesIO(bytes(builder.Output()))
+    stream.seek(0, io.SEEK_END)
+    with zipfile.ZipFile(stream, "a") as packed:
+        packed.writestr("labelmap.txt", "galaxy\n")
+    (tmp_path / "theirs.tflite").write_bytes(stream.getvalue())
+    result = wrap(tmp_path / "theirs.tflite", tmp_path / "out", silent, own(), "detector")
+    assert result.passed and Bundle.load(tmp_path / "out").manifest["classes"] == ["galaxy"]
+    assert found_in(tmp_path / "out", "int8").scores[0] > 0.98
+
+
 def test_what_cannot_be_wrapped_is_told(made, tiny_models, tmp_path):
     labels, out = made / "labels.txt", tmp_path / "out"
     with pytest.raises(ExportUsage, match="its anchors are needed"):

@@ -40,6 +40,15 @@ def test_markdown_says_the_same(result):
     assert len({line.count("|") for line in text.split("## Forms")[1].split("##")[0].splitlines() if line}) == 1
 
 
+def test_figures_are_whole_on_a_narrow_screen(tiny_runs, tmp_path):
+    # Terminals and logs have 80 columns; "0.82..." tells nobody what a form lost.
+    done = command_line("export", "--formats", "all", "--debug-layers", tiny_runs / "detector", "--out", tmp_path / "bundle",
+                        "--report", tmp_path / "report.md", env={"COLUMNS": "80"})
+    assert done.returncode == 0 and "\u2026" not in done.stdout
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["map50"]]
+    assert len(row) == 1 + 5 and all(float(value) > 0.9 for value in row[1:])
+
+
 def test_a_report_that_cannot_be_written_is_told(result, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ExportError, match="cannot be written"):
