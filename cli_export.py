@@ -241,9 +241,9 @@ def _print_rows(heading: Sequence[str], rows: Sequence[Sequence[str]], as_json: 
         click.echo(json.dumps(plain))
         return
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*heading, show_header=any(heading))
+    table = Table(*(Column(name, overflow="fold") for name in heading), show_header=any(heading))  # a hash is whole
     for row in rows:
         table.add_row(*row)
     Console().print(table)

@@ -7,6 +7,7 @@ The form: https://github.com/google-ai-edge/LiteRT, tflite/converter/schema/sche
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -146,11 +147,11 @@ class _Reader:
         for number in self._count(graph.OperatorsLength()):
             op = graph.Operators(number)
             name, custom = codes[op.OpcodeIndex()]
-            inputs = checked(self._numbers(op.InputsLength(), op.Inputs))
-            ops.append(Op(name, custom, inputs, checked(self._numbers(op.OutputsLength(), op.Outputs)),
+            inputs = checked(self._numbers(op.InputsLength(), op.InputsAsNumpy))
+            ops.append(Op(name, custom, inputs, checked(self._numbers(op.OutputsLength(), op.OutputsAsNumpy)),
                           self._options(name, op)))
-        ends = [checked(self._numbers(graph.InputsLength(), graph.Inputs)),
-                checked(self._numbers(graph.OutputsLength(), graph.Outputs))]
+        ends = [checked(self._numbers(graph.InputsLength(), graph.InputsAsNumpy)),
+                checked(self._numbers(graph.OutputsLength(), graph.OutputsAsNumpy))]
         if any(number < 0 for numbers in ends for number in numbers):
             raise ValueError("the graph has an input or output that is not there")
         return Graph(tuple(tensors), tuple(ops), ends[0], ends[1])
@@ -161,11 +162,11 @@ class _Reader:
         zero_points: np.ndarray = np.zeros(0, np.int64)
         axis = 0
         if quantised is not None:
-            scales = np.asarray(self._numbers(quantised.ScaleLength(), quantised.Scale), np.float32)
-            zero_points = np.asarray(self._numbers(quantised.ZeroPointLength(), quantised.ZeroPoint), np.int64)
+            scales = np.asarray(self._numbers(quantised.ScaleLength(), quantised.ScaleAsNumpy), np.float32)
+            zero_points = np.asarray(self._numbers(quantised.ZeroPointLength(), quantised.ZeroPointAsNumpy), np.int64)
             axis = quantised.QuantizedDimension()
         return Tensor(
-            self._text(tensor.Name()), self._numbers(tensor.ShapeLength(), tensor.Shape),
+            self._text(tensor.Name()), self._numbers(tensor.ShapeLength(), tensor.ShapeAsNumpy),
             self._name(self._schema.TensorType, tensor.Type()).lower(), scales, zero_points, axis,
             buffers[tensor.Buffer()],
         )
@@ -198,8 +199,9 @@ class _Reader:
         options.Init(op.BuiltinOptions().Bytes, op.BuiltinOptions().Pos)
         return {key: int(getattr(options, key)()) for key in keys}
 
-    def _numbers(self, length: int, at: Any) -> tuple[int, ...]:
-        return tuple(at(number) for number in self._count(length))
+    def _numbers(self, length: int, whole: Any) -> tuple[Any, ...]:
+        self._count(length)
+        return tuple(whole().tolist()) if length else ()
 
     def _count(self, length: int) -> Iterator[int]:
         self._left -= length
@@ -212,7 +214,17 @@ class _Reader:
         return (content or b"").decode("utf-8")
 
     def _name(self, kind: type, number: int) -> str:
-        for name, value in vars(kind).items():
-            if value == number and not name.startswith("_"):
-                return name
-        raise ValueError(f"{number} is no {kind.__name__} that is known")
+        names = _names(kind)
+        if number not in names:
+            raise ValueError(f"{number} is no {kind.__name__} that is known")
+        return names[number]
+
+
+@functools.cache
+def _names(kind: type) -> dict[int, str]:
+    """Map the numbers of an enumeration of the schema to their names; of two for a number the first."""
+    found: dict[int, str] = {}
+    for name, value in vars(kind).items():
+        if isinstance(value, int) and not name.startswith("_"):
+            found.setdefault(value, name)
+    return found

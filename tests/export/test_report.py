@@ -65,6 +65,8 @@ def test_layers_are_ordered_by_their_error(result):
 
 
 def test_info_and_diff(result, tiny_models):
+    plain = command_line("bundle", "info", result.bundle, env={"COLUMNS": "80"}).stdout
+    assert "\u2026" not in plain and Bundle.load(result.bundle).hash[:40] in plain
     told = json.loads(command_line("bundle", "info", "--json", result.bundle).stdout)
     assert told["gates"].endswith("all passed") and "accuracy 1.0000" in told["form onnx_int8"]
     assert told["signature"] == "none" and told["licence"] == "Apache-2.0"
