@@ -261,7 +261,7 @@ def test_the_quick_network_gives_an_answer_an_anchor_and_takes_no_weights_of_ano
     from galaxy_edge.training import ssd
     from galaxy_edge.training.pretrained import WeightsError, load_backbone
 
-    settings = DetectorSettings(**PRESETS["small"] | {"size": 64, "width": 0.25, "fpn_filters": 16})
+    settings = DetectorSettings(**PRESETS["quick"] | {"size": 64, "width": 0.25, "fpn_filters": 16})
     model = ssd.build_network(settings)
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
     features = model.backbone(images.astype(np.float32), training=False)
