@@ -110,7 +110,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "anchor_size": 3.0, "scales_per_octave": 3,
     },
 }
-"""What differs from `DetectorSettings`: ours, ours for the least time; SSD MobileNetV2 FPNLite 320 and EfficientDet-Lite0 as published."""
+"""What differs from `DetectorSettings`: ours, the quick one, and two as they were published."""
 
 
 def picked(path: Path) -> dict[str, Any]:
