@@ -69,8 +69,8 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 @click.option("--weights", type=PATH, help="What the backbone begins with: pretrained MobileNetV2 weights (.npz), or "
               "the run folder of train classifier --recipe mobilenet; default: random.")
 @click.option("--preset", type=click.Choice(["small", "quick", "stock", "efficientdet"]), default="small",
-              show_default=True, help="Ours, ours for the least time, SSD MobileNetV2 FPNLite 320, or EfficientDet-Lite0; options below "
-              "change it.")
+              show_default=True, help="Ours, ours for the least time, SSD MobileNetV2 FPNLite 320, or "
+              "EfficientDet-Lite0; options below change it.")
 @click.option("--network", type=FILE, help="picked.json of a search for detectors, which options below may change.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
 @click.option("--width", type=float, help="Share of MobileNetV2's channels, e.g. 0.1 to 1.0.")
