@@ -12,16 +12,16 @@ from typing import Any
 
 NAME = "GalaxyEdgeQuick"
 
-_STAGES = ((48, (48, 2, 1)), (80, (80, 3, 4)), (144, (144, 3, 3)))
-"""Channels of the convolution that halves, then channels, expansion and number of the inverted bottlenecks."""
+_STAGES = ((48, 2, 1), (80, 3, 4), (144, 3, 3))
+"""Channels after a convolution that halves; expansion and number of the inverted bottlenecks that follow."""
 
 STEM = 32
 
 
 def _blocks() -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = [("convbn", 4, 4, STEM, None, True)]
-    for halving, (channels, expansion, count) in _STAGES:
-        rows.append(("convbn", 3, 2, halving, None, False))
+    for channels, expansion, count in _STAGES:
+        rows.append(("convbn", 3, 2, channels, None, False))
         rows += [
             ("invertedbottleneck", 3, 1, channels, float(expansion), number == count - 1) for number in range(count)
         ]
