@@ -110,7 +110,7 @@ def report_search(trials: int, trial_epochs: int, resume: bool, data: Path, out:
 
     set_threads(threads)
     recipe = RECIPES["optimised"]
-    parts = part(load_pictures(data, recipe.margin, coarse=True), split_seed)
+    parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
     learn = parts.train.take(parts.train.labelled)
     rows = search_report(
         (learn.images(recipe.size), learn.labels), (parts.validation.images(recipe.size), parts.validation.labels), out,

@@ -75,7 +75,7 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
 @click.option("--width", type=float, help="Share of MobileNetV2's channels, e.g. 0.1 to 1.0.")
 @click.option("--fpn-filters", type=click.IntRange(min=1), help="Channels of pyramid and head.")
-@click.option("--head-convs", type=click.IntRange(min=1), help="Convolutions of the head before its last.")
+@click.option("--head-convs", type=click.IntRange(min=0), help="Convolutions of the head before its last.")
 @click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid: its stride is 2 to that.")
 @click.option("--max-level", type=click.IntRange(2, 7), help="Last level of the pyramid.")
 @click.option("--patience", type=click.IntRange(min=1), help="End after so many epochs without a better validation "

@@ -58,7 +58,7 @@ def test_part(run: Path, data: Path, split_seed: int) -> Parts:
     if "model" not in record:
         raise RunError(f"{run} is not finished: it cannot be judged")
     settings = record["settings"]
-    parts = part(load_pictures(data, settings["margin"], coarse=True), split_seed)
+    parts = part(load_pictures(data, settings["margin"], unnamed=True), split_seed)
     if record["data"]["split"].get("hash") != parts.record["hash"]:
         raise RunError(f"{run} was trained on another split of {data}: it may have seen the test part")
     return parts

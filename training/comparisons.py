@@ -99,13 +99,13 @@ def cross_sources(
     Returns:
         ``coarse_accuracy[trained][measured]``, over the groups that both sources have in the training part.
     """
-    parts = part(load_pictures(data, recipe.margin, coarse=True), split_seed)
+    parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
     names = sorted(set(parts.train.sources))
     enough = 20
     groups = {
         name: {
             group
-            for group in set(parts.train.groups)
+            for group in set(parts.train.groups) - {""}
             if sum(
                 one == group and source == name
                 for one, source in zip(parts.train.groups, parts.train.sources, strict=True)

@@ -14,7 +14,7 @@ CREDITS = {
     "gz_frames": "Galaxy Zoo 2: Willett et al. 2013, MNRAS 435, 2835",
 }
 COARSE_WEIGHT = 0.5
-"""Weight of pictures with a coarse label only, in drawing what to train on."""
+"""Weight of pictures with a coarse label at most, in drawing what to train on."""
 
 
 def network_input(image: np.ndarray, boxes: np.ndarray, margin: float, size: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def draw_weights(labels: np.ndarray, groups: Sequence[str]) -> np.ndarray:
     """Weigh pictures for drawing: (N,) adding up to 1, each class as the square root of its count.
 
     Args:
-        labels: (N,) int, -1 where only the coarse group is known; groups: N coarse groups.
+        labels: (N,) int, -1 where no class is known; groups: N coarse groups, "" where none is.
     """
     kinds = [label if label >= 0 else group for label, group in zip(labels.tolist(), groups, strict=True)]
     counts = Counter(kinds)

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..models.labels import CLASSES, DROPPED, GALAXY10, coarse_of, group_of
+from ..models.labels import CLASSES, COARSE, DROPPED, GALAXY10, group_of
 from .attributes import attributes_of
 from .data import DataError, Sample, data_hash, read_set, set_name
 from .galaxies import CREDITS, network_input
@@ -53,7 +53,7 @@ class PictureSet:
 
     Attributes:
         classes: names of the classes, in label order.
-        labels: (N,) int, index into `classes`, -1 where only the coarse group is known.
+        labels: (N,) int, index into `classes`, -1 where at most the coarse group is known.
         groups: N coarse groups, "" where unknown.
         ids: N hashes (hex) of the pictures' content.
         sources: N names of the sets that the pictures come from.
@@ -93,6 +93,15 @@ class PictureSet:
         """Indices (n,) of the pictures with a class."""
         return np.flatnonzero(self.labels >= 0)
 
+    @property
+    def told(self) -> np.ndarray:
+        """Indices (n,) of the pictures of which anything is known: a class, a coarse group, an attribute."""
+        said = self.labels >= 0
+        said |= np.array([bool(group) for group in self.groups], bool)
+        if self.attributes is not None:
+            said |= np.isfinite(self.attributes).any(axis=1)
+        return np.flatnonzero(said)
+
     def images(self, size: int) -> np.ndarray:
         """Give what a network of `size` pixels sees of each, cut as the runtime cuts: (N, size, size, 3) uint8."""
         cut = [
@@ -114,22 +123,23 @@ class PictureSet:
         )
 
     def targets(self) -> np.ndarray:
-        """Mark the classes that each label allows: (N, C) float32 of 0 and 1, several where only the group is known."""
+        """Mark the classes that each label allows: (N, C) float32 of 0 and 1, several where only the group is known, all
+        where not even that."""
         groups = np.array([group_of(name) for name in self.classes])
-        allowed = np.stack([groups == group for group in self.groups]) if len(self) else np.zeros((0, len(groups)))
+        allowed = np.array([(groups == group) | (not group) for group in self.groups], bool).reshape(len(self), len(groups))
         known = self.labels >= 0
         allowed[known] = np.eye(len(self.classes), dtype=bool)[self.labels[known]]
         return allowed.astype(np.float32)
 
 
-def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, coarse: bool = False) -> PictureSet:
+def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnamed: bool = False) -> PictureSet:
     """Load labelled galaxies.
 
     Args:
         path: a Galaxy10 HDF5 file, a folder with one folder of pictures per class, or a folder of labelled sets.
         margin: see `PictureSet`.
         keep_boxy: keep class 5 of Galaxy10 SDSS (17 pictures), which is dropped by default as in the report.
-        coarse: also take pictures of which only the coarse group is known.
+        unnamed: also take pictures of labelled sets of which no class is known, but a coarse group, or nothing.
 
     Raises:
         DataError: what is there is none of these, is damaged, or has labels out of range.
@@ -141,7 +151,7 @@ def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, coar
     places = [place for place in sorted(path.iterdir()) if place.is_dir()]
     if not any(set_name(place) for place in (path, *places)) and any(_pictures_in(place) for place in places):
         return _read_folders(path, margin)
-    return _read_sets(path, margin, coarse)
+    return _read_sets(path, margin, unnamed)
 
 
 def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> PictureSet:
@@ -237,26 +247,33 @@ def _of_file(path: Path) -> Reader:
     return read
 
 
-def _read_sets(path: Path, margin: float, coarse: bool) -> PictureSet:
-    used = [
-        sample
-        for sample in read_set(path)
-        if sample.label >= 0 or (coarse and sample.coarse in {coarse_of(name) for name in CLASSES})
-    ]
+def _read_sets(path: Path, margin: float, unnamed: bool) -> PictureSet:
+    samples = list(read_set(path))
+    sets = {sample.set for sample in samples if sample.label >= 0}
+    used = [one for one in samples if one.label >= 0 or (unnamed and _shows_one(one, one.set in sets))]
     if not used:
         raise DataError(f"{path} holds no picture with a class")
-    sets = tuple(sample.set for sample in used)
+    origins = tuple(sample.set for sample in used)
     return PictureSet(
         CLASSES,
         np.array([sample.label for sample in used]),
-        tuple(coarse_of(CLASSES[one.label]) if one.label >= 0 else one.coarse for one in used),
+        tuple(group_of(CLASSES[one.label]) if one.label >= 0 else one.coarse for one in used),
         tuple(sample.digest() for sample in used),
-        sets,
+        origins,
         tuple(_of_sample(sample) for sample in used),
         margin,
-        (*(CREDITS[name] for name in sorted(set(sets)) if name in CREDITS), "images: Sloan Digital Sky Survey"),
+        (*(CREDITS[name] for name in sorted(set(origins)) if name in CREDITS), "images: Sloan Digital Sky Survey"),
         np.stack([attributes_of(sample.row) for sample in used]),
     )
+
+
+def _shows_one(sample: Sample, of_galaxies: bool) -> bool:
+    """Tell whether a picture without a class shows one galaxy, of a kind that the nine classes leave room for.
+
+    Where not even a coarse group is known it must be of a set of galaxies: other sets show stars and nebulae too.
+    """
+    one = len(sample.boxes) == 1 or not len(sample.ignore)
+    return sample.coarse in COARSE or (of_galaxies and not sample.coarse and one)
 
 
 def _of_sample(sample: Sample) -> Reader:

@@ -54,7 +54,7 @@ class Recipe:
         views: how galaxies are shown: a name in `warps.VIEWS`.
         balance: how classes are balanced: a name in `imbalance.STRATEGIES`.
         attributes: weight in the loss of what experts said of a galaxy beside its class, see `attributes`; 0 for none.
-        coarse: whether pictures teach too of which only the coarse group is known.
+        unnamed: whether pictures without a class teach too: by their coarse group, attributes, or a teacher's opinion.
         epochs, batch: most passes over as many pictures as have a class; pictures a step.
         schedule: ``cycles`` of cosine form, or ``plateau``: the rate falls to `factor` of itself after `patience`
             epochs without a better validation loss, and training ends after `stop_after` of them with the best weights.
@@ -74,7 +74,7 @@ class Recipe:
     views: str = "sky"
     balance: str = "root"
     attributes: float = 1.0
-    coarse: bool = True
+    unnamed: bool = True
     epochs: int = 180
     batch: int = 64
     schedule: str = "cycles"
@@ -129,7 +129,7 @@ REPORT = Recipe(
     views="report",
     balance="weights",
     attributes=0.0,
-    coarse=False,
+    unnamed=False,
     epochs=60,
     batch=64,
     schedule="plateau",

@@ -57,9 +57,13 @@ def groups_of(pictures: PictureSet) -> np.ndarray:
 def part(pictures: PictureSet, seed: int = 1) -> Parts:
     """Part pictures by content into training, validation and test, duplicates together.
 
+    Pictures of which nothing is known have no say in it; they are learnt from unless they show a galaxy of another part.
+
     Raises:
         DataError: a class has too few pictures.
     """
+    known = np.flatnonzero((pictures.labels >= 0) | np.array([bool(group) for group in pictures.groups]))
+    everything, pictures = pictures, pictures.take(known)
     groups, ids = groups_of(pictures), list(pictures.ids)
     found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed)
 
@@ -73,7 +77,12 @@ def part(pictures: PictureSet, seed: int = 1) -> Parts:
         "pictures": len(pictures),
         "test": len(found.test),
     }
-    return Parts(pictures.take(found.train), with_class(found.validation), with_class(found.test), record)
+    learn = known[found.train]
+    if len(unknown := np.setdiff1d(np.arange(len(everything)), known)):
+        among = groups_of(everything)
+        apart = np.isin(among[unknown], among[known[np.concatenate([found.validation, found.test])]], invert=True)
+        learn = np.concatenate([learn, unknown[apart]])
+    return Parts(everything.take(learn), with_class(found.validation), with_class(found.test), record)
 
 
 def train(
@@ -94,7 +103,7 @@ def train(
     Args:
         teacher: run folders of networks whose averaged opinion teaches too; they must be of the same split.
     """
-    parts = part(load_pictures(data, recipe.margin, coarse=True), split_seed)
+    parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
     return fit_parts(
         recipe, parts, out, seed=seed, resume=resume, threads=threads, report=report, weights=weights, teacher=teacher
     )
@@ -105,8 +114,10 @@ def fit_parts(
 ) -> dict[str, Any]:
     """Train a recipe on parts that are there already; `options` are those of `fit.fit`."""
     learn, soft = parts.train, None
-    if not recipe.coarse:
+    if not recipe.unnamed:
         learn = learn.take(learn.labelled)
+    elif not teacher:
+        learn = learn.take(learn.told)
     if teacher:
         from .teacher import opinions
 
@@ -161,7 +172,7 @@ def run_many(
             if not finished(place):
                 say(f"{name}, seed {seed}")
                 if recipe.margin not in parts:
-                    parts[recipe.margin] = part(load_pictures(data, recipe.margin, coarse=True), split_seed)
+                    parts[recipe.margin] = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
                 fit_parts(
                     recipe,
                     parts[recipe.margin],

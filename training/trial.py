@@ -76,4 +76,4 @@ class Trial:
 
 @lru_cache(maxsize=1)
 def _parts(data: Path, margin: float, split_seed: int) -> Parts:
-    return part(load_pictures(data, margin, coarse=True), split_seed)
+    return part(load_pictures(data, margin, unnamed=True), split_seed)

@@ -92,7 +92,7 @@ def test_no_copy_of_a_galaxy_is_on_another_side(folder, parts):
 
 
 def test_the_split_hangs_on_the_seed_alone(folder, parts):
-    pictures = load_pictures(folder[0], margin=0.1, coarse=True)
+    pictures = load_pictures(folder[0], margin=0.1, unnamed=True)
     again = part(pictures.take(np.random.default_rng(1).permutation(len(pictures))), 1)
     assert again.record == parts.record
     other = part(pictures, 2)
@@ -331,7 +331,7 @@ def write_two_sources(root):
 
 def test_sources_are_crossed_over_what_they_share(tmp_path):
     data = write_two_sources(tmp_path)
-    pictures = load_pictures(data, coarse=True)
+    pictures = load_pictures(data, unnamed=True)
     parts = part(pictures, 1)
     # Pictures with a coarse group only teach; nothing is chosen or judged by them.
     assert sum(parts.train.labels < 0) > 0
@@ -367,5 +367,5 @@ def test_pictures_without_classes_cannot_be_studied(tmp_path):
     lines = (data / "gz/index.csv").read_text().splitlines()
     (data / "gz/index.csv").write_text("\n".join(line for line in lines if "g10_p" in line or ",-1," in line))
     with pytest.raises(DataError, match="too few have a class"):
-        train(data, tmp_path / "run", replace(PLAIN, coarse=True, balance="root"))
+        train(data, tmp_path / "run", replace(PLAIN, unnamed=True, balance="root"))
     assert not (tmp_path / "run").exists()
