@@ -123,10 +123,10 @@ class PictureSet:
         )
 
     def targets(self) -> np.ndarray:
-        """Mark the classes that each label allows: (N, C) float32 of 0 and 1, several where only the group is known, all
-        where not even that."""
+        """Mark the classes that each label allows: (N, C) float32 of 0 and 1; without one those of its group, or all."""
         groups = np.array([group_of(name) for name in self.classes])
-        allowed = np.array([(groups == group) | (not group) for group in self.groups], bool).reshape(len(self), len(groups))
+        allowed = np.array([(groups == group) | (not group) for group in self.groups], bool)
+        allowed = allowed.reshape(len(self), len(groups))
         known = self.labels >= 0
         allowed[known] = np.eye(len(self.classes), dtype=bool)[self.labels[known]]
         return allowed.astype(np.float32)

@@ -57,7 +57,7 @@ def groups_of(pictures: PictureSet) -> np.ndarray:
 def part(pictures: PictureSet, seed: int = 1) -> Parts:
     """Part pictures by content into training, validation and test, duplicates together.
 
-    Pictures of which nothing is known have no say in it; they are learnt from unless they show a galaxy of another part.
+    Pictures of which nothing is known have no say in it; they are learnt from unless another part has their galaxy.
 
     Raises:
         DataError: a class has too few pictures.

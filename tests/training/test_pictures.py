@@ -1,5 +1,7 @@
 """Every source of labelled galaxies gives the same kind of set, and says what is wrong with a bad one."""
 
+from dataclasses import replace
+
 import cv2
 import h5py
 import numpy as np
@@ -133,3 +135,4 @@ def test_targets_allow_a_group_where_only_the_group_is_known(tmp_path):
     assert [name for name, one in zip(pictures.classes, allowed[3], strict=True) if one] == [
         name for name in pictures.classes if name.startswith(group)]
     assert allowed[3].sum() == 2 and (np.delete(allowed, 3, axis=0).sum(axis=1) == 1).all()
+    assert replace(pictures, groups=("",) * len(pictures)).targets()[3].all()  # all, where not even that is known

@@ -300,14 +300,15 @@ def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_pat
     assert "repeats" not in result["reading"]
 
 
-def write_two_sources(root):
-    """EFIGI with three classes, Galaxy Zoo with two of them, and edge-ons there without a class."""
+def write_two_sources(root, unknown=0):
+    """EFIGI with three classes, Galaxy Zoo with two of them, and edge-ons there without a class; of the spirals, the
+    first `unknown` are in Galaxy Zoo too, where nothing is known of them."""
     names = {0: "edge_on_no_bulge", 1: "smooth_round", 2: "spiral_tight"}
     g10 = {0: 6, 1: 1, 2: 7}
     for place, rows in (
         ("efigi", [(kind, number, g10[kind]) for kind in (0, 1, 2) for number in range(40)]),
         ("gz", [(kind, 100 + number, g10[kind]) for kind in (0, 1) for number in range(40)]
-         + [(0, 200 + number, -1) for number in range(12)]),
+         + [(0, 200 + number, -1) for number in range(12)] + [(2, number, -1) for number in range(unknown)]),
     ):  # fmt: skip
         (root / place).mkdir()
         table, archive = ("labels.csv", "images.zip") if place == "efigi" else ("index.csv", "tag.zip")
@@ -320,6 +321,7 @@ def write_two_sources(root):
                        zip(("xmin", "ymin", "xmax", "ymax"), (8, 8, 56, 56), strict=True)}  # fmt: skip
                 line = {"file": file, "g10": label, "coarse": coarse_of(names[kind])}
                 if place == "gz":
+                    line["coarse"] *= kind != 2
                     line = {**line, "file": f"tag/{file}", "g10_p": "", "box_flag": "ok", "ubox_flag": "ok", **box}
                 lines.append(line)
         with (root / place / table).open("w", newline="") as stream:
@@ -359,6 +361,20 @@ def test_sources_are_crossed_over_what_they_share(tmp_path):
             expected = np.mean(groups[named] == groups[judged.labels])
             assert result["coarse_accuracy"][trained][measured] == pytest.approx(expected)
     assert json.loads((out / "cross.json").read_text()) == json.loads(json.dumps(result))
+
+
+def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "with").mkdir()
+    plain = part(load_pictures(write_two_sources(tmp_path / "without"), unnamed=True), 1)
+    parts = part(load_pictures(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
+    assert parts.record["hash"] == plain.record["hash"]  # they have no say in who is judged
+    assert parts.validation.ids == plain.validation.ids and parts.test.ids == plain.test.ids
+    spirals = [one.ids[index] for one in (plain.train,) for index in np.flatnonzero(one.labels == CLASSES.index("spiral_tight"))]
+    unknown = [parts.train.ids[index] for index, group in enumerate(parts.train.groups) if not group]
+    assert 0 < len(spirals) < 40 and sorted(unknown) == sorted(spirals)
+    # Without a teacher there is nothing to learn from them.
+    assert sorted(parts.train.take(parts.train.told).ids) == sorted(plain.train.ids)
 
 
 def test_pictures_without_classes_cannot_be_studied(tmp_path):
