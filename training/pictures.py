@@ -123,7 +123,7 @@ class PictureSet:
         )
 
     def targets(self) -> np.ndarray:
-        """Mark the classes that each label allows: (N, C) float32 of 0 and 1; without one those of its group, or all."""
+        """Mark the classes that each label allows: (N, C) float32 of 0 and 1; of a group, or all, without one."""
         groups = np.array([group_of(name) for name in self.classes])
         allowed = np.array([(groups == group) | (not group) for group in self.groups], bool)
         allowed = allowed.reshape(len(self), len(groups))
