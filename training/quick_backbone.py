@@ -12,9 +12,8 @@ from typing import Any
 
 NAME = "GalaxyEdgeQuick"
 
-_STAGES = ((48, 2, 1), (80, 0, 2), (144, 3, 2))
-"""Channels after a convolution that halves; expansion and number of the inverted bottlenecks that follow, or of plain
-convolutions where the expansion is 0."""
+_STAGES = ((48, 2, 1), (80, 3, 4), (144, 3, 3))
+"""Channels after a convolution that halves; expansion and number of the inverted bottlenecks that follow."""
 
 STEM = 32
 
@@ -23,10 +22,9 @@ def _blocks() -> list[tuple[Any, ...]]:
     rows: list[tuple[Any, ...]] = [("convbn", 4, 4, STEM, None, True)]
     for channels, expansion, count in _STAGES:
         rows.append(("convbn", 3, 2, channels, None, False))
-        for number in range(count):
-            block = ("invertedbottleneck", 3, 1, channels, float(expansion)) if expansion else (
-                "convbn", 3, 1, channels, None)
-            rows.append((*block, number == count - 1))
+        rows += [
+            ("invertedbottleneck", 3, 1, channels, float(expansion), number == count - 1) for number in range(count)
+        ]
     # What classifiers end in; no level of a pyramid takes it.
     rows.append(("convbn", 1, 1, 1280, None, False))
     return rows
