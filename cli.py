@@ -72,8 +72,6 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         as_json: bool, threads: int | None, engine: str | None, tiles: str, stack: int, gate: float | None,
         device: str | None, require_signature: Path | None, profile: Path | None, service: Service) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
-    from rich.console import Console
-
     from .devices.probe import probe
     from .runtime.classify import Classifier
     from .runtime.controls import Controls
@@ -89,7 +87,6 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.trace import TraceFile
     from .runtime.video import VideoFile
 
-    console = Console(stderr=as_json)
     machine = probe(engines=False)
     engine, threads = settle_engine(engine, threads, device)
     bundles = {name: _bundle(models, name, require_signature) for name in (DETECTOR, CLASSIFIER)}
@@ -120,7 +117,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
     stop, manager = _stop_on_signal(), ServiceManager()
-    with Screen(source.length if max_frames is None else max_frames, console) as screen:
+    with Screen(source.length if max_frames is None else max_frames, as_json) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:
             if as_json:
@@ -138,6 +135,9 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
             trace=TraceFile(profile) if profile else None,
         )
     manager.ends()
+    from rich.console import Console  # not before: the frames are gone now
+
+    console = Console(stderr=as_json)
     if summary.stopped:
         console.print("ended on request; everything is written")
     print_summary(console, summary, output.places())

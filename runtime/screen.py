@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, Group
-from rich.table import Table
+import click
 
 from .frame import Detections, Frame
 from .report import UNCERTAIN
 from .summary import Summary
 
-if TYPE_CHECKING:  # where there is no terminal, a run does without them
+if TYPE_CHECKING:  # where there is no terminal, a run does without them while frames take memory
+    from rich.console import Console
     from rich.live import Live
     from rich.progress import Progress
+    from rich.table import Table
 
 ROWS = 10
 PLAIN_SECONDS = 5.0
@@ -28,16 +30,18 @@ class Screen:
 
     Args:
         length: frames to come, if known.
-        console: where to print.
+        err: whether to print to stderr.
     """
 
-    def __init__(self, length: int | None, console: Console) -> None:
-        self._console = console
+    def __init__(self, length: int | None, err: bool) -> None:
+        self._err = err
         self._recent: deque[tuple[str, ...]] = deque(maxlen=ROWS)
         self._live: Live | None = None
-        if console.is_terminal:
+        if (sys.stderr if err else sys.stdout).isatty():
+            from rich.console import Console
             from rich.live import Live
 
+            console = Console(stderr=err)
             self._progress = _progress("[bold]{task.description}", console)
             self._task = self._progress.add_task("frames", total=length)
             self._live = Live(console=console, refresh_per_second=4, transient=True)
@@ -65,6 +69,8 @@ class Screen:
                 str(frame.number), frame.source, name, f"{found['probability']:.2f}", f"{found['score']:.2f}",
                 f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
             ))
+        from rich.console import Group
+
         self._live.update(Group(self._table(), self._progress))
 
     def _say(self, summary: Summary) -> None:
@@ -72,9 +78,11 @@ class Screen:
         if time.monotonic() - self._spoken > PLAIN_SECONDS:
             self._spoken = time.monotonic()
             rate = summary.frames / summary.seconds if summary.seconds else 0.0
-            self._console.print(f"{summary.frames} frames, {summary.events} galaxies, {rate:.1f} frames/s")
+            click.echo(f"{summary.frames} frames, {summary.events} galaxies, {rate:.1f} frames/s", err=self._err)
 
     def _table(self) -> Table:
+        from rich.table import Table
+
         table = Table(title="galaxies seen last", expand=False)
         for heading in ("frame", "source", "class", "probability", "score", "size and place (px)"):
             table.add_column(heading)
@@ -85,6 +93,8 @@ class Screen:
 
 def print_summary(console: Console, summary: Summary, places: dict[str, Path]) -> None:
     """Print what was found, where the time went and where everything is."""
+    from rich.table import Table
+
     table = Table(title="where the time went")
     for heading in ("stage", "count", "median ms", "p95 ms"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
@@ -119,6 +129,8 @@ class ProgressBar:
     """
 
     def __init__(self, name: str) -> None:
+        from rich.console import Console
+
         self._progress = _progress("{task.description}", Console(stderr=True), transient=True)
         self._task = self._progress.add_task(name, total=None)
 
