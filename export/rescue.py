@@ -56,10 +56,11 @@ def _wider(source: bytes, content: bytes, settings: Settings, calibration: np.nd
     errors = layer_errors(source, content, spread(calibration, LOOKED_AT))
     weighted = [error.layer for error in errors if error.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
     graph = read_tflite(source).graph
-    first = {graph.tensors[op.outputs[0]].name for op in graph.ops if set(op.inputs) & set(graph.inputs)}
+    ends = {graph.tensors[op.outputs[0]].name for op in graph.ops
+            if set(op.inputs) & set(graph.inputs) or set(op.outputs) & set(graph.outputs)}
     count = WORST
     while weighted:
-        chosen = [layer for layer in weighted[:count] if layer not in first]  # pixels stay bytes
+        chosen = [layer for layer in weighted[:count] if layer not in ends]  # what goes in and comes out stays bytes
         told = f"int16 activations in {len(chosen)} of {len(weighted)} layers"
         say(f"rescue of tflite-int8: {told}")
         try:
