@@ -105,7 +105,7 @@ def fit(
 
     Args:
         recipe: see `recipe.Recipe`.
-        train: pictures to learn from, with a class or at least a coarse group; validation: with a class each.
+        train: pictures to learn from, some of them with a class; validation: with a class each.
         out: the run folder.
         seed: of the draws and the initial weights.
         resume: go on with the run that is there; at most one epoch is lost by a stop.

@@ -94,13 +94,16 @@ class PictureSet:
         return np.flatnonzero(self.labels >= 0)
 
     @property
+    def placed(self) -> np.ndarray:
+        """Indices (n,) of the pictures with a class or at least a coarse group."""
+        return np.flatnonzero((self.labels >= 0) | (np.array(self.groups, str) != ""))
+
+    @property
     def told(self) -> np.ndarray:
         """Indices (n,) of the pictures of which anything is known: a class, a coarse group, an attribute."""
-        said = self.labels >= 0
-        said |= np.array([bool(group) for group in self.groups], bool)
-        if self.attributes is not None:
-            said |= np.isfinite(self.attributes).any(axis=1)
-        return np.flatnonzero(said)
+        if self.attributes is None:
+            return self.placed
+        return np.union1d(self.placed, np.flatnonzero(np.isfinite(self.attributes).any(axis=1)))
 
     def images(self, size: int) -> np.ndarray:
         """Give what a network of `size` pixels sees of each, cut as the runtime cuts: (N, size, size, 3) uint8."""

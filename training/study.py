@@ -62,8 +62,8 @@ def part(pictures: PictureSet, seed: int = 1) -> Parts:
     Raises:
         DataError: a class has too few pictures.
     """
-    known = np.flatnonzero((pictures.labels >= 0) | np.array([bool(group) for group in pictures.groups]))
-    everything, pictures = pictures, pictures.take(known)
+    everything, known = pictures, pictures.placed
+    pictures = everything.take(known)
     groups, ids = groups_of(pictures), list(pictures.ids)
     found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed)
 

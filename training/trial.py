@@ -53,7 +53,7 @@ class Trial:
         images, labels, classes = parts.validation.images(network.size), parts.validation.labels, parts.train.classes
         keras.utils.set_random_seed(self.seed)
         model = build(network, len(classes))
-        feed = Feed(recipe, parts.train, model, self.seed)
+        feed = Feed(recipe, parts.train.take(parts.train.told), model, self.seed)
         average = build(network, len(classes))
         learner = Learner(with_attributes(model), with_attributes(average), recipe, True) if feed.attributes else (
             Learner(model, average, recipe))

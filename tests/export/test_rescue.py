@@ -5,13 +5,13 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to make a network")
 
-from galaxy_edge.export.convert import to_tflite  # noqa: E402
-from galaxy_edge.export.forms import int8_of  # noqa: E402
-from galaxy_edge.export.rescue import rescued  # noqa: E402
-from galaxy_edge.export.settings import Settings  # noqa: E402
-from galaxy_edge.export.tflite_file import read_tflite  # noqa: E402
-from galaxy_edge.training.networks import save_network  # noqa: E402
-from written_network import classifier_network  # noqa: E402
+from galaxy_edge.export.convert import to_tflite
+from galaxy_edge.export.forms import int8_of
+from galaxy_edge.export.rescue import rescued
+from galaxy_edge.export.settings import Settings
+from galaxy_edge.export.tflite_file import read_tflite
+from galaxy_edge.training.networks import save_network
+from written_network import classifier_network
 
 
 def test_layers_of_16_bits_leave_what_goes_in_and_comes_out_as_bytes(tmp_path):

@@ -1,10 +1,8 @@
 """The study: one split without twins on two sides, runs that are gone on with, comparisons counted again elsewhere."""
 
-import csv
 import hashlib
 import json
 import shutil
-import zipfile
 from dataclasses import replace
 
 import cv2
@@ -23,28 +21,12 @@ from galaxy_edge.training.recipe import RECIPES  # noqa: E402
 from galaxy_edge.training.run import RunError, read_record, write_json  # noqa: E402
 from galaxy_edge.training.split import folds, near_duplicates  # noqa: E402
 from galaxy_edge.training.study import part, probabilities_of, row_of, run_many, table, train  # noqa: E402
+from small_sources import encoded, galaxy, write_two_sources  # noqa: E402
 
 PLAIN = replace(RECIPES["simple"], size=32, batch=32, epochs=1, views="turned")
 FULL = replace(PLAIN, balance="full")
 NAMES = ("edge_on_thin", "smooth_any", "spiral_any")
 """Classes of our own, each with a coarse group, so that few pictures fill every part of a split."""
-
-
-def galaxy(kind, number, side=64):
-    """A galaxy among stars of its own, which alone tell it from others of its kind; whole numbers only, so that its
-    bytes, and with them the split, are the same everywhere."""
-    rng = np.random.default_rng([kind, number])
-    image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)
-    axes = (side // 4, (side // 16, side // 5, side // 7)[kind])
-    cv2.ellipse(image, (side // 2, side // 2), axes, int(rng.integers(0, 180)), 0, 360, (160, 120 + 40 * kind, 150), -1)
-    for x, y in rng.integers(2, side - 3, (14, 2)):
-        image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
-    return image
-
-
-def encoded(image, suffix=".bmp", quality=95):
-    return cv2.imencode(suffix, image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
-
 
 COPIES = {
     "as a JPEG": lambda image: encoded(image, ".jpg", 80),
@@ -300,37 +282,6 @@ def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_pat
     assert "repeats" not in result["reading"]
 
 
-def write_two_sources(root, unknown=0):
-    """EFIGI with three classes, Galaxy Zoo with two of them, and edge-ons there without a class; of the spirals, the
-    first `unknown` are in Galaxy Zoo too, where nothing is known of them."""
-    names = {0: "edge_on_no_bulge", 1: "smooth_round", 2: "spiral_tight"}
-    g10 = {0: 6, 1: 1, 2: 7}
-    for place, rows in (
-        ("efigi", [(kind, number, g10[kind]) for kind in (0, 1, 2) for number in range(40)]),
-        ("gz", [(kind, 100 + number, g10[kind]) for kind in (0, 1) for number in range(40)]
-         + [(0, 200 + number, -1) for number in range(12)] + [(2, number, -1) for number in range(unknown)]),
-    ):  # fmt: skip
-        (root / place).mkdir()
-        table, archive = ("labels.csv", "images.zip") if place == "efigi" else ("index.csv", "tag.zip")
-        lines = []
-        with zipfile.ZipFile(root / place / archive, "w") as pack:
-            for kind, number, label in rows:
-                file = f"{kind}_{number}.bmp"
-                pack.writestr(file, encoded(galaxy(kind, number)))
-                box = {f"{u}{name}": value for u in ("", "u") for name, value in
-                       zip(("xmin", "ymin", "xmax", "ymax"), (8, 8, 56, 56), strict=True)}  # fmt: skip
-                line = {"file": file, "g10": label, "coarse": coarse_of(names[kind])}
-                if place == "gz":
-                    line["coarse"] *= kind != 2
-                    line = {**line, "file": f"tag/{file}", "g10_p": "", "box_flag": "ok", "ubox_flag": "ok", **box}
-                lines.append(line)
-        with (root / place / table).open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, lines[0])
-            writer.writeheader()
-            writer.writerows(lines)
-    return root
-
-
 def test_sources_are_crossed_over_what_they_share(tmp_path):
     data = write_two_sources(tmp_path)
     pictures = load_pictures(data, unnamed=True)
@@ -361,20 +312,6 @@ def test_sources_are_crossed_over_what_they_share(tmp_path):
             expected = np.mean(groups[named] == groups[judged.labels])
             assert result["coarse_accuracy"][trained][measured] == pytest.approx(expected)
     assert json.loads((out / "cross.json").read_text()) == json.loads(json.dumps(result))
-
-
-def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
-    (tmp_path / "without").mkdir()
-    (tmp_path / "with").mkdir()
-    plain = part(load_pictures(write_two_sources(tmp_path / "without"), unnamed=True), 1)
-    parts = part(load_pictures(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
-    assert parts.record["hash"] == plain.record["hash"]  # they have no say in who is judged
-    assert parts.validation.ids == plain.validation.ids and parts.test.ids == plain.test.ids
-    spirals = [one.ids[index] for one in (plain.train,) for index in np.flatnonzero(one.labels == CLASSES.index("spiral_tight"))]
-    unknown = [parts.train.ids[index] for index, group in enumerate(parts.train.groups) if not group]
-    assert 0 < len(spirals) < 40 and sorted(unknown) == sorted(spirals)
-    # Without a teacher there is nothing to learn from them.
-    assert sorted(parts.train.take(parts.train.told).ids) == sorted(plain.train.ids)
 
 
 def test_pictures_without_classes_cannot_be_studied(tmp_path):

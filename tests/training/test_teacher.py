@@ -79,16 +79,17 @@ def test_opinion_is_the_mean_over_orientations(tmp_path):
 
 
 def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
-    pictures = some_pictures([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral"])
+    pictures = some_pictures([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral", ""])
     matrices = [write_teacher(tmp_path / str(seed), seed, seed + 0.5) for seed in (1, 2)]
     found = opinions([tmp_path / "1", tmp_path / "2"], pictures, SPLIT)
-    assert found.shape == (6, 9) and found.dtype == np.float32
-    assert found.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    assert found.shape == (7, 9) and found.dtype == np.float32
+    assert found.sum(axis=1) == pytest.approx(np.ones(7), abs=1e-5)
     images = pictures.images(32)
     mean = np.mean([by_hand(images, matrix, SOFTENING * t) for matrix, t in zip(matrices, (1.5, 2.5), strict=True)],
                    axis=0)  # fmt: skip
     # Where the class is known, a teacher may still doubt it: that is what there is to learn.
     assert found[:3] == pytest.approx(mean[:3], abs=1e-5)
+    assert found[6] == pytest.approx(mean[6], abs=1e-5)  # nothing is known of it: the teacher alone speaks
     for row, group in ((3, "spiral"), (4, "edge_on"), (5, "disk_no_spiral")):
         allowed = np.array([coarse_of(name) == group for name in CLASSES])
         assert (found[row][~allowed] == 0).all()
