@@ -82,8 +82,8 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.output import Output, utc_now
     from .runtime.pipeline import run as run_loop
     from .runtime.pulse import Pulse
-    from .runtime.screen import Screen, print_summary
     from .runtime.sources import open_source
+    from .runtime.ticker import follow
     from .runtime.trace import TraceFile
     from .runtime.video import VideoFile
 
@@ -117,7 +117,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
     stop, manager = _stop_on_signal(), ServiceManager()
-    with Screen(source.length if max_frames is None else max_frames, as_json) as screen:
+    with follow(source.length if max_frames is None else max_frames, as_json) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:
             if as_json:
@@ -135,12 +135,9 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
             trace=TraceFile(profile) if profile else None,
         )
     manager.ends()
-    from rich.console import Console  # not before: the frames are gone now
+    from .runtime.screen import print_summary  # its libraries take memory, and the frames are gone now
 
-    console = Console(stderr=as_json)
-    if summary.stopped:
-        console.print("ended on request; everything is written")
-    print_summary(console, summary, output.places())
+    print_summary(summary, output.places(), as_json)
     if summary.failure:
         raise summary.failure
 

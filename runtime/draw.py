@@ -88,8 +88,11 @@ class Sheet:
 
     def add(self, picture: np.ndarray) -> None:
         """Keep an annotated frame (H, W, 3); when the sheet is full, every second one goes and the stride doubles."""
-        # Encoded: a sheet is made at the end, and the run should not carry it. The first, while alone, at its own size.
-        self._first = None if self._kept else cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+        if not self._kept:
+            self._first = picture  # at its own size for as long as it is alone
+        else:
+            self._first = None
+        # As JPEG: a sheet is made at the end, and the run should not carry it.
         self._kept.append(cv2.imencode(".jpg", fit(picture, *TILE), [cv2.IMWRITE_JPEG_QUALITY, 95])[1])
         if len(self._kept) > self._limit:
             self._kept = self._kept[::2]
@@ -98,7 +101,7 @@ class Sheet:
     def picture(self) -> np.ndarray | None:
         """Compose the sheet; a single frame is shown at its own size. None if there was no frame."""
         if len(self._kept) <= 1:
-            return None if self._first is None else cv2.imdecode(self._first, cv2.IMREAD_COLOR)
+            return self._first
         columns = 2 if len(self._kept) <= 4 else 3
         width, height = TILE
         sheet: np.ndarray = np.zeros((-(-len(self._kept) // columns) * height, columns * width, 3), np.uint8)

@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from .frame import Detections, Frame
 from .report import UNCERTAIN
 from .summary import Summary
 
-if TYPE_CHECKING:  # where there is no terminal, a run does without them while frames take memory
-    from rich.console import Console
-    from rich.live import Live
-    from rich.progress import Progress
-    from rich.table import Table
-
 ROWS = 10
-PLAIN_SECONDS = 5.0
 
 
 class Screen:
-    """A live table on a terminal; a line now and then where there is none.
+    """A live table on a terminal.
 
     Args:
         length: frames to come, if known.
-        err: whether to print to stderr.
+        err: whether it is on stderr.
     """
 
     def __init__(self, length: int | None, err: bool) -> None:
-        self._err = err
+        console = Console(stderr=err)
         self._recent: deque[tuple[str, ...]] = deque(maxlen=ROWS)
-        self._live: Live | None = None
-        if (sys.stderr if err else sys.stdout).isatty():
-            from rich.console import Console
-            from rich.live import Live
-
-            console = Console(stderr=err)
-            self._progress = _progress("[bold]{task.description}", console)
-            self._task = self._progress.add_task("frames", total=length)
-            self._live = Live(console=console, refresh_per_second=4, transient=True)
-        self._spoken = time.monotonic()
+        self._progress = _progress("[bold]{task.description}", console)
+        self._task = self._progress.add_task("frames", total=length)
+        self._live = Live(console=console, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> Screen:
-        if self._live:
-            self._live.start()
+        self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._live:
-            self._live.stop()
+        self._live.stop()
 
     def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
         """Show a frame."""
-        if self._live is None:
-            self._say(summary)
-            return
         self._progress.update(self._task, completed=summary.frames)
         for found in record["detections"]:
             x0, y0, x1, y1 = found["box"]
@@ -69,20 +51,9 @@ class Screen:
                 str(frame.number), frame.source, name, f"{found['probability']:.2f}", f"{found['score']:.2f}",
                 f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
             ))
-        from rich.console import Group
-
         self._live.update(Group(self._table(), self._progress))
 
-    def _say(self, summary: Summary) -> None:
-        """Say now and then how far it is."""
-        if time.monotonic() - self._spoken > PLAIN_SECONDS:
-            self._spoken = time.monotonic()
-            rate = summary.frames / summary.seconds if summary.seconds else 0.0
-            click.echo(f"{summary.frames} frames, {summary.events} galaxies, {rate:.1f} frames/s", err=self._err)
-
     def _table(self) -> Table:
-        from rich.table import Table
-
         table = Table(title="galaxies seen last", expand=False)
         for heading in ("frame", "source", "class", "probability", "score", "size and place (px)"):
             table.add_column(heading)
@@ -91,10 +62,11 @@ class Screen:
         return table
 
 
-def print_summary(console: Console, summary: Summary, places: dict[str, Path]) -> None:
-    """Print what was found, where the time went and where everything is."""
-    from rich.table import Table
-
+def print_summary(summary: Summary, places: dict[str, Path], err: bool) -> None:
+    """Print what was found, where the time went and where everything is; to stderr if `err`."""
+    console = Console(stderr=err)
+    if summary.stopped:
+        console.print("ended on request; everything is written")
     table = Table(title="where the time went")
     for heading in ("stage", "count", "median ms", "p95 ms"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
@@ -129,8 +101,6 @@ class ProgressBar:
     """
 
     def __init__(self, name: str) -> None:
-        from rich.console import Console
-
         self._progress = _progress("{task.description}", Console(stderr=True), transient=True)
         self._task = self._progress.add_task(name, total=None)
 
@@ -143,7 +113,5 @@ class ProgressBar:
 
 
 def _progress(description: str, console: Console, transient: bool = False) -> Progress:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     return Progress(*columns, console=console, transient=transient)

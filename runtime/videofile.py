@@ -31,7 +31,7 @@ class VideoOut:
         self._failed = False
 
     def write(self, picture: np.ndarray) -> None:
-        """Add an annotated frame, (H, W, 3) uint8 RGB; it is overwritten."""
+        """Add an annotated frame, (H, W, 3) uint8 RGB."""
         if self._failed:
             return
         if self._writer is None:
@@ -44,8 +44,7 @@ class VideoOut:
                 self._failed = True
                 self._alert(f"{self.path} cannot be written as a video; detection goes on")
                 return
-        fitted = fit(picture, *self._size)
-        self._writer.write(cv2.cvtColor(fitted, cv2.COLOR_RGB2BGR, dst=fitted))
+        self._writer.write(cv2.cvtColor(fit(picture, *self._size), cv2.COLOR_RGB2BGR))
 
     def close(self) -> None:
         """Complete the file and move it to its place."""
