@@ -4,6 +4,7 @@ import datetime
 
 import numpy as np
 from galaxy_edge.runtime.frame import Detections, Frame
+from galaxy_edge.runtime.output import Output
 from galaxy_edge.runtime.track import Track
 
 CLASSES = ("smooth", "spiral")
@@ -43,3 +44,7 @@ def named(boxes=((10, 20, 40, 50),), score=0.9, spiral=0.8):
 
 def record(number=0):
     return {"frame": number, "source": "sky", "detections": [], "ms": {"detect": 5.0, "read": 1.0}}
+
+
+def output(folder, **how):
+    return Output(folder, ABOUT, CLASSES, **{"video": False, "floor": 0, **how})
