@@ -25,9 +25,13 @@ class Buffers:
         for array in self._arrays:
             if array.shape == shape and sys.getrefcount(array) == _ALONE:
                 return array
-        if self._arrays and self._arrays[0].shape != shape:
-            self._arrays = []
         array = np.empty(shape, np.uint8)
+        self.adopt(array)
+        return array
+
+    def adopt(self, array: np.ndarray) -> None:
+        """Give out an array, made elsewhere and owning its memory, as one of these when nobody holds it any more."""
+        if self._arrays and self._arrays[0].shape != array.shape:
+            self._arrays = []
         if len(self._arrays) < MOST:
             self._arrays.append(array)
-        return array

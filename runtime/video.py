@@ -19,6 +19,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
 """Seconds before a lost camera is opened again; doubled after each attempt that fails."""
 STREAM_TIMEOUT_MS = 5000
 """After so long without a picture a stream is lost. A V4L2 camera is after 10 s, by OpenCV's own limit."""
+BAND = 64
+"""Rows that are turned from BGR to RGB at once."""
 
 
 class VideoFile:
@@ -162,20 +164,30 @@ class _Frames:
     def read(self, capture: cv2.VideoCapture) -> np.ndarray | None:
         """Read a picture; None where there is none."""
         there, image = capture.read(self._buffers.take(self._shape) if self._shape else None)
+        before, self._shape = self._shape, None
         if not there:
-            self._shape = None
             return None
-        self._shape = image.shape if image.ndim == 3 and image.dtype == np.uint8 else None
+        if image.ndim == 3 and image.dtype == np.uint8:
+            self._shape = image.shape
+            if before != image.shape:
+                self._buffers.adopt(image)  # else it would leave a hole in the heap that no later frame fits into
         return image
 
     def __call__(self, image: np.ndarray, time: datetime.datetime) -> Frame:
         """Make the next frame of a picture, in its own memory where that is possible."""
         stretch, raw = None, None
         if image.ndim == 3:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+            _swap_red_and_blue(image)
         if image.ndim == 3 and image.dtype == np.uint8:
             pixels = image
         else:
             (pixels, stretch), raw = to_rgb8(image), raw_of(image)
         self.number += 1
         return Frame(pixels, time, self._source, self.number - 1, stretch, raw=raw)
+
+
+def _swap_red_and_blue(image: np.ndarray) -> None:
+    """Turn BGR into RGB in its own memory, band by band: OpenCV copies what it converts in place."""
+    for top in range(0, len(image), BAND):
+        band = image[top : top + BAND]
+        cv2.cvtColor(band, cv2.COLOR_BGR2RGB, dst=band)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
 
+import numpy as np
 import pytest
 from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.runtime import pipeline
@@ -296,3 +297,12 @@ def test_a_buffer_is_used_again_only_when_not_even_a_part_of_it_is_held():
     del part
     assert buffers.take((8, 8, 3)).ctypes.data == place
     assert buffers.take((4, 4, 3)).shape == (4, 4, 3)
+
+
+def test_an_adopted_array_is_given_out_once_it_is_free():
+    buffers, array = Buffers(), np.zeros((8, 8, 3), np.uint8)
+    place = array.ctypes.data
+    buffers.adopt(array)
+    assert buffers.take((8, 8, 3)).ctypes.data != place
+    del array
+    assert buffers.take((8, 8, 3)).ctypes.data == place

@@ -126,6 +126,17 @@ def test_video_file_gives_every_frame_in_order(tmp_path):
         assert brightest == pytest.approx(range(10, 70, 10), abs=2)
 
 
+def test_a_video_is_red_where_it_is_red_down_to_its_last_row(tmp_path):
+    # Frames are turned from BGR to RGB in bands; 150 rows are two bands and a part of one.
+    path = tmp_path / "red.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 150))
+    for _ in range(3):
+        writer.write(np.full((150, 64, 3), (20, 90, 200), np.uint8))
+    writer.release()
+    for frame in open_source(str(path), never):
+        assert np.abs(frame.pixels.astype(int) - (200, 90, 20)).max() <= 6
+
+
 def test_demo_is_the_same_every_time_and_ends():
     first, second = list(open_source("demo", never)), open_source("demo", never)
     assert len(first) == second.length and second.continuous
