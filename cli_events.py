@@ -15,6 +15,8 @@ import click
 from .cli_options import FOLDER
 
 FORMATS = click.Choice(["table", "json", "csv"])
+WIDE = 200
+"""Columns of a table that no terminal shows: nothing of it is cut."""
 IN = click.option("--in", "folder", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True,
                   help="Output folder of the runs.")
 
@@ -65,31 +67,39 @@ def events() -> None:
 @events.command("list")
 @_which
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
-@click.option("--format", "kind", type=FORMATS, default="table", show_default=True, help="How to print them.")
-def list_events(folder: Path, limit: int, kind: str, **which: Any) -> None:
+@click.option("--format", type=FORMATS, default="table", show_default=True, help="How to print them.")
+def list_events(folder: Path, limit: int, format: str, **which: Any) -> None:
     """List events, the latest last."""
     from .runtime.events import Query, as_csv, find
 
     records = find(folder, Query(**which, limit=limit))
-    if kind == "json":
+    if format == "json":
         click.echo(json.dumps(records, ensure_ascii=False))
-    elif kind == "csv":
+    elif format == "csv":
         sys.stdout.write(as_csv(records))
     else:
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("event", "first seen (UTC)", "class", "score", "frames", box=box.SIMPLE_HEAD, pad_edge=False)
-        for column in table.columns:
-            column.no_wrap = True
-        for one in records:
-            name = f"{one['class']} {one['probability']:.2f}{' ?' if one['sure'] is False else ''}"
-            name = name if one["kind"] == "object" else one["kind"]
-            table.add_row(one["id"], one["first_time"][:19].replace("T", " "), name, f"{one['score']:.2f}",
-                          f"{one['frames']}{'' if one['state'] == 'ended' else ' +'}")
-        Console().print(table)
+        _print_table(records)
         click.echo("?: the class is a guess; +: still in sight")
+
+
+def _print_table(records: list[dict[str, Any]]) -> None:
+    """Print a line an event. On a narrow terminal the class is shortened, never what `events show` is asked with."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("event", "first seen (UTC)", "class", "score", "frames", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in table.columns:
+        column.no_wrap = column.header != "class"
+    for one in records:
+        name = f"{one['class']} {one['probability']:.2f}{' ?' if one['sure'] is False else ''}"
+        name = name if one["kind"] == "object" else one["kind"]
+        table.add_row(one["id"], one["first_time"][:19].replace("T", " "),
+                      Text(name, no_wrap=True, overflow="ellipsis"), f"{one['score']:.2f}",
+                      f"{one['frames']}{'' if one['state'] == 'ended' else ' +'}")
+    table.columns[0].min_width = max((len(one["id"]) for one in records), default=0)
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 @events.command()
@@ -114,19 +124,21 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 
 @events.command()
 @_which
-@click.option("--format", "kind", type=click.Choice(["json", "csv"]), help="Default: by the name of FILE.")
+@click.option("--format", type=click.Choice(["json", "csv"]),
+              help="Default: by the name of FILE; csv on standard output.")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
-def export(folder: Path, kind: str | None, file: Path, **which: Any) -> None:
+def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
     """Write events to FILE (.csv or .json; - for standard output)."""
     from .runtime.events import Query, as_csv, find
     from .runtime.files import write_whole
 
-    kind = kind or {".csv": "csv", ".json": "json"}.get(file.suffix.lower())
-    if kind is None:
+    to_stdout = str(file) == "-"
+    format = format or ("csv" if to_stdout else {".csv": "csv", ".json": "json"}.get(file.suffix.lower()))
+    if format is None:
         raise click.UsageError(f"the name '{file}' does not tell the format: end it in .csv or .json, or give --format")
     records = find(folder, Query(**which))
-    text = as_csv(records) if kind == "csv" else json.dumps(records, ensure_ascii=False, indent=1) + "\n"
-    if str(file) == "-":
+    text = as_csv(records) if format == "csv" else json.dumps(records, ensure_ascii=False, indent=1) + "\n"
+    if to_stdout:
         sys.stdout.write(text)
         return
     try:

@@ -1,15 +1,24 @@
 """`galaxy-edge events`: what a person, a script and a spreadsheet get of what was found."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import json
+import os
+import pty
+import sqlite3
+import struct
+import subprocess
+import sys
+import termios
 
 import pytest
 from conftest import galaxy_edge as command_line
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.events import COLUMNS, NoSuchEvent, Query, find, one, prune
 from galaxy_edge.runtime.output import Output
-from small_tracks import ABOUT, CLASSES, iso, track
+from small_tracks import ABOUT, CLASSES, iso, output, track
 
 
 @pytest.fixture
@@ -75,8 +84,6 @@ def test_pruning_takes_crops_along_and_leaves_what_goes_on(nights):
 
 def test_pruning_deletes_nothing_outside_the_crops(nights):
     """A file of events may come from elsewhere: what it names is not trusted."""
-    import sqlite3
-
     base = sqlite3.connect(nights / "events.sqlite", isolation_level=None)
     base.execute("UPDATE event SET crop = '../precious.png' WHERE run = 1")
     base.close()
@@ -109,8 +116,55 @@ def test_the_commands(nights):
     assert "3 events" in run("export", "--run", "1", nights / "night.csv")
     assert len((nights / "night.csv").read_text().splitlines()) == 4
     assert json.loads(run("export", "-", "--format", "json")) == records
+    assert run("export", "-") == run("list", "--format", "csv")
     assert "4 events and 4 crops" in run("prune", "--all", "--dry-run")
     assert json.loads(run("prune", "--before", "1h", "--json"))["events"] == 4
+
+
+@pytest.fixture
+def with_a_hot_pixel(nights):
+    """A third run, where one of two turned out to be a hot pixel."""
+    out, hot = output(nights), track(1, 5, ended=True)
+    hot.kind = "hot pixel"
+    out.events([hot, track(2, 6, ended=True)])
+    out.close(2, 0)
+    return nights
+
+
+@pytest.mark.parametrize("command", [["list", "--format", "json"], ["export", "-", "--format", "json"]])
+def test_the_kind_is_chosen_beside_the_format(with_a_hot_pixel, command):
+    done = command_line("events", *command, "--in", with_a_hot_pixel, "--kind", "hot pixel")
+    assert done.returncode == 0, done.stderr
+    assert which(json.loads(done.stdout)) == [(3, 1)]
+
+
+def on_a_terminal(columns, *arguments):
+    """Run the command line on a terminal of so many columns; return what it shows."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
+    command = [sys.executable, "-m", "galaxy_edge", *map(str, arguments)]
+    with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env) as process:
+        os.close(slave)
+        shown = b""
+        with contextlib.suppress(OSError):  # that is how the end of a terminal's program reads
+            while content := os.read(master, 65536):
+                shown += content
+        os.close(master)
+    assert process.returncode == 0, shown
+    return shown.decode()
+
+
+def test_a_table_never_shortens_an_id(with_a_hot_pixel):
+    ids = [record["id"] for record in find(with_a_hot_pixel, Query())]
+    base = sqlite3.connect(with_a_hot_pixel / "events.sqlite", isolation_level=None)
+    long = "a_galaxy_with_a_long_name_" * 3
+    base.execute("UPDATE event SET class = ?", (long,))
+    base.close()
+    piped = command_line("events", "list", "--in", with_a_hot_pixel, env={"COLUMNS": "40"}).stdout
+    assert all(one in piped for one in ids) and long in piped
+    shown = on_a_terminal(72, "events", "list", "--in", with_a_hot_pixel)
+    assert all(one in shown for one in ids) and long not in shown and "0.90" in shown and "1 +" in shown
 
 
 @pytest.mark.parametrize(
