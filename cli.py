@@ -235,6 +235,9 @@ def _bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
         from .models.signature import verify
 
         verify(found, key)
+    if found.failed:
+        click.echo(f"galaxy-edge: {found.path} is UNGATED: it was written although it failed {', '.join(found.failed)}",
+                   err=True)
     return found
 
 

@@ -59,9 +59,9 @@ def export(int8: bool, formats: str | None, foreign: Path | None, run_dir: Path 
     from rich.console import Console
 
     from .export.errors import ExportUsage
-    from .export.report import write_report
+    from .export.report import check_place, write_report
 
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, markup=False)  # names and paths may hold brackets
     others = {key: options.pop(key) for key in ("task", "labels", "decode", "evaluation", "licence", "name")}
     settings = _settings(int8, formats, foreign is not None, **options)
 
@@ -70,6 +70,8 @@ def export(int8: bool, formats: str | None, foreign: Path | None, run_dir: Path 
 
     if (foreign is None) == (run_dir is None):
         raise ExportUsage("name a run folder, or a file with --from")
+    if report:
+        check_place(report)
     if foreign is not None:
         from .export.foreign import wrap
 
@@ -86,12 +88,13 @@ def export(int8: bool, formats: str | None, foreign: Path | None, run_dir: Path 
                 raise ExportUsage(f"--{key} goes with --from; a run knows it itself")
         result = make_bundle(run_dir, out, say, settings)
         place = report or run_dir / "export-report.html"
-    write_report(place, result)
     _show(console, result, as_json)
+    if result.bundle is not None:
+        say(f"bundle: {result.bundle}" + ("" if result.passed else " (ungated)"))
+    write_report(place, result)
     say(f"report: {place}")
     if result.bundle is None:
         raise GateFailed("a gate failed: no bundle was written")
-    say(f"bundle: {result.bundle}" + ("" if result.passed else " (ungated)"))
 
 
 def _settings(int8: bool, formats: str | None, foreign: bool, **options: Any) -> Settings:
@@ -108,6 +111,7 @@ def _show(console: Any, result: Exported, as_json: bool) -> None:
     """Print the gates, what every form costs, and what an Edge TPU would run."""
     from rich import box
     from rich.table import Column, Table
+    from rich.text import Text
 
     from .export.report import form_rows
 
@@ -120,7 +124,7 @@ def _show(console: Any, result: Exported, as_json: bool) -> None:
         }))
     table = Table("gate", "measured", "result")
     for gate in result.gates:
-        table.add_row(gate.name, gate.measured, "[green]passed[/green]" if gate.passed else "[red]failed[/red]")
+        table.add_row(gate.name, gate.measured, Text("passed", "green") if gate.passed else Text("failed", "red"))
     console.print(table)
     # On its side: on a screen of 80 columns six forms fit beside each other, ten metrics do not.
     heading, *rows = (list(column) for column in zip(*form_rows(result), strict=True))
@@ -215,6 +219,8 @@ def verify(path: Path, key: Path | None) -> None:
     if key is not None:
         verify_bundle(whole, key)
     told = check_golden(whole)
+    if whole.failed:
+        told += f"; UNGATED: failed {', '.join(whole.failed)}"
     signed = f", signed with {key}" if key else ", signature not asked for"
     click.echo(f"{path}: {len(whole.manifest['files'])} files unchanged; {told}{signed}")
 
@@ -246,4 +252,4 @@ def _print_rows(heading: Sequence[str], rows: Sequence[Sequence[str]], as_json: 
     table = Table(*(Column(name, overflow="fold") for name in heading), show_header=any(heading))  # a hash is whole
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False).print(table)

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..devices.probe import probe
 from ..models.bundle import Bundle, shipped
-from ..models.decode import anchor_grid
+from ..models.decode import anchors_of
 from ..runtime.classify import Classifier
 from ..runtime.demo import DemoSky
 from ..runtime.detect import Detector, Fitted
@@ -236,13 +236,11 @@ class _Resized(Detector):
 
     def __init__(self, side: int) -> None:
         super().__init__(Bundle.load(shipped("galaxy-detector")))
-        decode = self.bundle.manifest["decode"]
-        self._anchors = anchor_grid(side, side, decode["min_level"], decode["max_level"], decode["anchor_size"],
-                                    decode["scales_per_octave"], decode["aspect_ratios"])
+        self._anchors = anchors_of(self.bundle.manifest["decode"], side, side)
 
     @property
     def anchors(self) -> np.ndarray:
-        """(N, 4), see `anchor_grid`."""
+        """(N, 4), see `anchors_of`."""
         return self._anchors
 
 

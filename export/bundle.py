@@ -13,18 +13,18 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..models.bundle import FORMAT, GOLDEN, Bundle
+from ..models.bundle import Bundle
+from ..models.manifest import FORMAT, GOLDEN
 from ..runtime.engine import RUNS
-from ..training.run import read_record
-from .calibration import calibration_pictures, read_arrays
+from .calibration import calibration_pictures
 from .edgetpu import compile_for_edgetpu, mappability
-from .errors import ExportError
 from .examples import examples
 from .forms import MAX_DETECTIONS, NMS_IOU, Made, Network, describe, make_forms
 from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
 from .layers import layer_errors
 from .measure import FLOAT_FORMS, Measured, measure, reference_of
 from .rescue import NOTHING, QUANTISED, rescued
+from .run_files import read_evaluation, read_run
 from .settings import FORMS, REFERENCE, Settings
 from .tflite_file import read_tflite
 from .writing import beside, check_target, golden, replace, spread, without_none, write
@@ -75,23 +75,15 @@ def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Se
         RunError, ExportError: the run is incomplete or cannot be converted.
     """
     settings = settings or Settings()
-    record = read_record(run)
-    if "model" not in record:
-        raise ExportError(f"{run} is not finished: go on with galaxy-edge train ... --resume")
-    for needed in ("saved_model", "calibration.npz", "evaluation.npz"):
-        if not (run / needed).exists():
-            raise ExportError(f"{run} is incomplete: it has no {needed}")
+    record = read_run(run, tuple(NAMES))
     settings.wanted(record["task"])
     name = NAMES[record["task"]]
-    target = out or run / name
-    check_target(target)
+    target = check_target(out or run / name)
     calibration = calibration_pictures(
         settings.calibration or run / "calibration.npz", record["model"], record["task"], settings.samples,
         settings.seed,
     )
-    evaluation = read_arrays(run / "evaluation.npz")
-    if not len(evaluation.get("images", ())):
-        raise ExportError(f"{run / 'evaluation.npz'} holds no pictures")
+    evaluation = read_evaluation(run / "evaluation.npz", record["task"], record["model"])
     network = Network(run / "saved_model", record["task"], record["model"])
     made = make_forms(network, settings, calibration, say)
     draft = manifest_of(record, name, describe(made.files, record["model"]["outputs"]), settings, len(calibration))

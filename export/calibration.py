@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..models.bundle import UNPACKING
 from ..models.preprocess import letterbox, resize
 from ..runtime.errors import BadPicture
 from ..runtime.pictures import decode_picture
@@ -23,8 +25,6 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ExportError: it cannot be used.
     """
-    import zipfile
-
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(entry.file_size for entry in packed.infolist())
@@ -33,8 +33,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             # What is no array in it comes as bytes.
             return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError, NotImplementedError) as problem:
-        raise ExportError(f"{path} cannot be read: {problem}") from None
+    except UNPACKING as problem:
+        raise ExportError(f"{path} cannot be read: {problem or type(problem).__name__}") from None
 
 
 def calibration_pictures(

@@ -47,7 +47,7 @@ def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
             converter.allow_custom_ops = custom
             return converter.convert()
-    except (ConverterError, OSError, KeyError, ValueError, RuntimeError) as problem:
+    except (ConverterError, tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError) as problem:
         reason = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))
         raise ExportError(f"{saved_model} cannot be converted to TFLite: {reason}") from problem
 

@@ -19,20 +19,22 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..models.bundle import FORMAT, BundleError
+from ..models.bundle import UNPACKING
+from ..models.manifest import FORMAT, BundleError, fault_in_decode
 from ..models.preprocess import letterbox
 from ..runtime.demo import DemoSky
 from ..runtime.detect import POSTPROCESSED
 from ..runtime.first_load import prove_loadable
 from .bundle import Exported, export_record, prove_and_write
-from .calibration import calibration_pictures, read_arrays
+from .calibration import calibration_pictures
 from .convert import convert_saved_model
 from .errors import ExportError, ExportUsage
 from .forms import MAX_DETECTIONS, NMS_IOU, Made, int8_of
 from .onnx_files import quantise_onnx, tflite_to_onnx
 from .outputs import describe_by_name, find_outputs, onnx_ends
 from .postprocess import OPERATOR
-from .settings import FORMS, REFERENCE, Settings
+from .run_files import read_evaluation
+from .settings import ALL, FORMS, REFERENCE, Settings
 from .tflite_file import FLOATS, TFLiteFile, read_tflite
 from .writing import check_target
 
@@ -60,7 +62,7 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
     """
     if task != "detector":
         raise ExportUsage("--from wraps detectors: say --task detector")
-    check_target(out)
+    out = check_target(out)
     files = _own_form(path, say)
     content = next(iter(files.values()))
     form = next(iter(files))
@@ -77,14 +79,18 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
     model: dict[str, Any] = {
         "input": {"width": width, "height": height}, "preprocess": {"kind": "letterbox", "fill": 0},
     }
+    defaults: dict[str, Any] = {"score_threshold": THRESHOLD, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
+    settled = defaults | ({} if decoded else described["decode"])
+    fault = None if decoded else fault_in_decode(settled)
+    if fault:
+        raise ExportUsage(f"{decode}: {fault}")
     pictures = _pictures(settings, model)
     made = _more(files, settings, pictures, say)
-    defaults: dict[str, Any] = {"score_threshold": THRESHOLD, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
     manifest = {
         "format": FORMAT, "name": name or "galaxy-detector", "task": "detect", "version": __version__,
         "created": "unknown", "licence": licence or "unknown", "classes": classes,
         "input": {**model["input"], "dtype": "uint8", "colour": "RGB"}, "preprocess": model["preprocess"],
-        "decode": defaults | ({} if decoded else described["decode"]), "network": {"parameters": 0, "macs": 0},
+        "decode": settled, "network": {"parameters": 0, "macs": 0},
         "training": {}, "data": {"hash": "", "sets": {}, "split": {}, "sources": []},
         "export": export_record(settings, len(pictures)) | {
             "from": {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}},
@@ -95,7 +101,9 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
             for one, held in made.files.items()
         },
     }
-    data = read_arrays(evaluation) if evaluation else {"images": pictures[:PICTURES]}
+    data = {"images": pictures[:PICTURES]}
+    if evaluation:
+        data = read_evaluation(evaluation, "detect", model, labelled=False)
     return prove_and_write(out, manifest, made, data, pictures, settings, say)
 
 
@@ -145,7 +153,14 @@ def _read_decode(path: Path | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
         raise ExportUsage(f"{path} cannot be read: {problem}") from None
     keys = table.get("decode", {key: value for key, value in table.items() if key != "outputs"})
-    return {"decode": keys, "outputs": table.get("outputs", {})}
+    outputs = table.get("outputs", {})
+    if not isinstance(keys, dict):
+        raise ExportUsage(f"{path}: 'decode' must be a table")
+    if not isinstance(outputs, dict) or not all(isinstance(name, str) for name in outputs.values()):
+        raise ExportUsage(f"{path}: 'outputs' must be a table of names")
+    if len(set(outputs.values())) < len(outputs):
+        raise ExportUsage(f"{path}: two outputs have the same name in [outputs]")
+    return {"decode": keys, "outputs": outputs}
 
 
 def _labels(path: Path | None, content: bytes, form: str) -> list[str]:
@@ -167,12 +182,18 @@ def packed_labels(content: bytes, file: TFLiteFile) -> str:
     """Read the list of labels that TFLite metadata has packed as a zip behind the network; "" if there is none."""
     if "TFLITE_METADATA" not in file.metadata or not zipfile.is_zipfile(io.BytesIO(content)):
         return ""
-    with zipfile.ZipFile(io.BytesIO(content)) as packed:
-        for entry in packed.infolist():
-            if entry.filename.lower().endswith(".txt") and entry.file_size <= PACKED_LIMIT:
-                with packed.open(entry) as stream:
-                    return stream.read(PACKED_LIMIT).decode("utf-8", errors="replace")
-    return ""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            lists = [entry for entry in packed.infolist() if entry.filename.lower().endswith(".txt")]
+            if len(lists) > 1:
+                names = ", ".join(one.filename for one in lists)
+                raise ExportUsage(f"the file's metadata has several lists, {names}: name the right one with --labels")
+            if not lists or lists[0].file_size > PACKED_LIMIT:
+                return ""
+            with packed.open(lists[0]) as stream:
+                return stream.read(PACKED_LIMIT).decode("utf-8", errors="replace")
+    except UNPACKING as problem:
+        raise ExportUsage(f"labels in the file's metadata cannot be read ({problem}): give --labels") from None
 
 
 def _pictures(settings: Settings, model: dict[str, Any]) -> np.ndarray:
@@ -188,8 +209,11 @@ def _more(files: dict[str, bytes], settings: Settings, pictures: np.ndarray, say
           ) -> Made:
     """Make the other forms that were asked for; the one that was given stays the first."""
     made, sources = dict(files), {}
-    for name in settings.formats:
-        if name in files:
+    # What was given stands for the float reference where it is none.
+    able = {REFERENCE: ("tflite-int8", "onnx-fp32", "onnx-int8"), "onnx-fp32": ("onnx-int8",)}
+    wanted = able.get(next(iter(files)), ()) if ALL in settings.formats else settings.formats
+    for name in wanted:
+        if name in files or name == REFERENCE:
             continue
         say(f"making {name}")
         if name == "tflite-int8" and REFERENCE in files:

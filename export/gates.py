@@ -7,6 +7,8 @@ from typing import Any
 
 from ..errors import UserError
 from ..models.bundle import Bundle
+from ..models.decode import anchors_of
+from ..models.manifest import DECODED
 from ..runtime.engine import RUNS, load
 from .convert import input_is_raw
 from .onnx_files import float_nodes
@@ -45,12 +47,15 @@ def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = 
         floats = float_nodes(content)
         told = _named("float operators", floats) if floats else "every weighted operator takes quantised values (QDQ)"
         return Gate(name, told, not floats)
-    graph = read_tflite(content).graph
-    allowed = _after_decoding(graph)
-    floats = [t.name for number, t in enumerate(graph.tensors) if t.dtype in FLOATS and number not in allowed]
-    ops = [f"{op.name} -> {graph.tensors[op.outputs[0]].name}" for op in graph.ops if op.outputs and any(
-        graph.tensors[n].dtype in FLOATS and n not in allowed for n in (*op.inputs, *op.outputs) if n >= 0)]
-    longer = [t.name for t in graph.tensors if t.dtype == WIDE]
+    file = read_tflite(content)
+    graph, allowed = file.graph, _after_decoding(file.graph)
+    floats, ops, longer = [], [], []
+    for part in file.graphs:  # branches and loops are graphs of their own
+        let = allowed if part is graph else set()
+        floats += [t.name for number, t in enumerate(part.tensors) if t.dtype in FLOATS and number not in let]
+        ops += [f"{op.name} -> {part.tensors[op.outputs[0]].name}" for op in part.ops if op.outputs and any(
+            part.tensors[n].dtype in FLOATS and n not in let for n in (*op.inputs, *op.outputs) if n >= 0)]
+        longer += [t.name for t in part.tensors if t.dtype == WIDE]
     if floats:
         return Gate(name, f"{_named('float tensors', floats)}; {_named('float operators', ops)}", False)
     if longer and not wide:
@@ -138,7 +143,31 @@ def contract(bundle: Bundle) -> Gate:
                 return Gate("contract", f"{name}: {spec.name} came out as {raw[spec.name].values.dtype} "
                             f"{raw[spec.name].values.shape}, not as its manifest says", False)
         told.append(f"{name} gives {', '.join(raw)}")
+    fault = _misfit(bundle)
+    if fault:
+        return Gate("contract", fault, False)
     return Gate("contract", f"{width}x{height} RGB in; {'; '.join(told)}", True)
+
+
+def _misfit(bundle: Bundle) -> str | None:
+    """Say where the shapes of a form's outputs do not fit the classes or the anchors of its manifest."""
+    width, height = bundle.input_size
+    decode = bundle.manifest["decode"]
+    for name, variant in bundle.variants.items():
+        shapes = {spec.name: spec.shape for spec in variant.outputs}
+        if bundle.task == "classify":
+            wrong = [shape for shape in shapes.values() if shape != (1, len(bundle.classes))]
+            if wrong:
+                return f"{name} gives {list(wrong[0])}, and there are {len(bundle.classes)} classes"
+        elif "min_level" in decode and DECODED not in shapes:
+            count, boxes, scores = len(anchors_of(decode, width, height)), shapes.get("boxes"), shapes.get("scores")
+            if boxes != (1, count, 4) or scores is None or scores[:2] != (1, count):
+                return (f"{name} gives boxes {boxes} and scores {scores}, and its manifest tells of {count} anchors: "
+                        "levels, scales or aspect ratios are not the network's")
+        tensors = [spec.tensor for spec in variant.outputs]
+        if len(set(tensors)) < len(tensors):
+            return f"{name}: two outputs are the same tensor, {', '.join(tensors)}"
+    return None
 
 
 def _right(metrics: dict[str, Any]) -> list[int]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cv2
+import numpy as np
 
-from .errors import ExportError
+from .errors import ExportError, ExportUsage
 from .measure import reference_of
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ METRICS = {
     "classify": ("accuracy", "macro_f1", "coarse_accuracy", "ece"),
     "detect": ("map50", "map", "precision", "recall", "fp_per_frame"),
 }
+SUFFIXES = (".html", ".htm", ".md")
+COLUMNS = 4
 AGREEMENT = {"classify": ("agreement", "max_difference"), "detect": ("matched", "score_correlation")}
 STYLE = """body{font:15px/1.45 sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#222}
 table{border-collapse:collapse;margin:.6em 0 1.6em}td,th{border:1px solid #bbb;padding:.25em .6em;text-align:left}
@@ -44,18 +47,37 @@ def form_rows(result: Exported) -> Rows:
     return rows
 
 
+def check_place(path: Path) -> None:
+    """See that a report can be written to a place, before the work of an export is done.
+
+    Raises:
+        ExportUsage: it cannot.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ExportUsage(f"{path}: a report is {' or '.join(SUFFIXES)}")
+    parent = next(folder for folder in path.absolute().parents if folder.exists())
+    if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ExportUsage(f"{path} cannot be written; name another --report")
+
+
 def write_report(path: Path, result: Exported) -> None:
-    """Write the report beside its place, then rename it there; ``.md`` gives Markdown, anything else HTML.
+    """Write the report beside its place, then rename it there: Markdown, with a picture of the examples, or HTML.
 
     Raises:
         ExportError: it cannot be written.
     """
-    text = markdown(result) if path.suffix.lower() == ".md" else page(result)
-    part = path.with_name(f".{path.name}.part")
+    files = {path: page(result).encode()}
+    if path.suffix.lower() == ".md":
+        picture = path.with_name(f"{path.stem}-examples.png")
+        sheet = _sheet(result)
+        files = {picture: sheet} if sheet else {}
+        files[path] = markdown(result, picture.name if sheet else None).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        for place, content in files.items():
+            part = place.with_name(f".{place.name}.part")
+            part.write_bytes(content)
+            os.replace(part, place)
     except OSError as problem:
         raise ExportError(f"{path} cannot be written: {problem.strerror}; name another --report") from None
 
@@ -79,8 +101,8 @@ def page(result: Exported) -> str:
             f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n")
 
 
-def markdown(result: Exported) -> str:
-    """Write the report as Markdown; pictures are left out."""
+def markdown(result: Exported, picture: str | None = None) -> str:
+    """Write the report as Markdown; `picture` is a file beside it that shows the examples, in rows of four."""
     lines = [f"# Export of {result.manifest['name']}", "", _verdict(result), ""]
     for title, rows in _sections(result):
         lines += [f"## {title}", ""]
@@ -89,7 +111,21 @@ def markdown(result: Exported) -> str:
             if number == 0:
                 lines.append("|" + " --- |" * len(row))
         lines.append("")
+    if picture:
+        lines += ["## Examples", "", f"![Examples, in rows of {COLUMNS}]({picture})", ""]
+        lines += [f"{number}. {caption}" for number, (_, caption) in enumerate(result.examples, 1)]
+        lines.append("")
     return "\n".join(lines)
+
+
+def _sheet(result: Exported) -> bytes | None:
+    """Lay the example pictures, which are all of one size, beside each other; PNG."""
+    pictures = [picture for picture, _ in result.examples]
+    if not pictures:
+        return None
+    pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % COLUMNS)
+    rows = [np.hstack(pictures[start : start + COLUMNS]) for start in range(0, len(pictures), COLUMNS)]
+    return cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _sections(result: Exported) -> list[tuple[str, Rows]]:

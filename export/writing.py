@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import io
 import os
@@ -13,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models.bundle import GOLDEN, MANIFEST, Bundle
+from ..models.bundle import Bundle
+from ..models.manifest import GOLDEN, MANIFEST
 from ..runtime.engine import load
 from ..runtime.files import sync_folder
 from .errors import ExportUsage
@@ -57,27 +59,37 @@ def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> No
     sync_folder(folder)
 
 
-def check_target(target: Path) -> None:
-    """See that a bundle may be put at a place: nothing is there, or a bundle.
+def check_target(target: Path) -> Path:
+    """See that a bundle may be put at a place: nothing is there, an empty folder, or a bundle.
 
     Where an export was killed between the two renames of `replace`, the old bundle takes its place again first.
 
+    Returns:
+        the place itself, where `target` is a link to it or has no name (``.``).
+
     Raises:
-        ExportUsage: something else is.
+        ExportUsage: something else is there.
     """
+    target = target.resolve()
+    if not target.name:
+        raise ExportUsage(f"{target} can be no bundle's folder: name another --out")
     old = _old(target)
     if not target.exists() and (old / MANIFEST).is_file():
         os.rename(old, target)
-    if target.exists() and not (target / MANIFEST).is_file():
+    if target.exists() and not (target / MANIFEST).is_file() and not _empty(target):
         raise ExportUsage(f"{target} exists and is no bundle: name another --out")
+    return target
 
 
 @contextmanager
 def beside(target: Path) -> Iterator[Path]:
     """Give a folder beside a bundle's place to write into; it is removed at the end unless it was renamed."""
-    folder = target.with_name(f".{target.name}.part")
-    shutil.rmtree(folder, ignore_errors=True)
+    # One a process, so that two exports do not write into each other's; what a killed one left goes when it is met.
+    folder = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
+        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+            if _writer_is_gone(left):
+                shutil.rmtree(left, ignore_errors=True)
         folder.mkdir(parents=True)
     except OSError as problem:
         raise ExportUsage(f"{folder.parent} cannot be written to: {problem.strerror}") from None
@@ -100,6 +112,16 @@ def replace(folder: Path, target: Path) -> None:
 
 def _old(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
+
+
+def _empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _writer_is_gone(draft: Path) -> bool:
+    """Tell whether a draft is of a process that is no more."""
+    number = draft.name.split(".")[-2]
+    return number.isdecimal() and (int(number) == os.getpid() or not Path("/proc", number).exists())
 
 
 def without_none(values: Any) -> Any:

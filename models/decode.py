@@ -7,7 +7,8 @@ stride 2**level, ``scales_per_octave`` sizes an octave, box deltas (ty, tx, th, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -48,6 +49,14 @@ def anchor_grid(
         centres = np.broadcast_to(centres, sizes.shape)
         levels.append(np.concatenate([centres, sizes], axis=-1).reshape(-1, 4))
     return np.concatenate(levels).astype(np.float32)
+
+
+def anchors_of(decode: Mapping[str, Any], width: int, height: int) -> np.ndarray:
+    """Lay out the anchors that a manifest's ``[decode]`` tells of, for an input of so many pixels."""
+    return anchor_grid(
+        width, height, decode["min_level"], decode["max_level"], decode["anchor_size"], decode["scales_per_octave"],
+        decode["aspect_ratios"],
+    )
 
 
 def decode_boxes(deltas: np.ndarray, anchors: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..models.bundle import Bundle
-from ..models.decode import anchor_grid, decode_boxes, non_maximum_suppression, sigmoid
+from ..models.decode import anchors_of, decode_boxes, non_maximum_suppression, sigmoid
 from ..models.preprocess import Halves, letterbox
 from .buffers import Buffers
 from .engine import Engine, Output, form, load
@@ -53,10 +53,7 @@ class Detector:
         self._limit = settings["max_detections"]
         outputs = [spec.name for spec in form(bundle, variant, engine)[0].outputs]
         self._decoded = POSTPROCESSED[0] in outputs
-        self._anchors = np.zeros((0, 4), np.float32) if self._decoded else anchor_grid(
-            *bundle.input_size, settings["min_level"], settings["max_level"], settings["anchor_size"],
-            settings["scales_per_octave"], settings["aspect_ratios"],
-        )
+        self._anchors = np.zeros((0, 4), np.float32) if self._decoded else anchors_of(settings, *bundle.input_size)
 
     def preprocess(self, pixels: np.ndarray | Halves) -> Fitted:
         """Fit (H, W, 3) uint8 RGB, or the same as `Halves`, into the network's input."""

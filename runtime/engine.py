@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ..models.bundle import Bundle, BundleError, Variant
+from ..models.bundle import Bundle, Variant
+from ..models.manifest import BundleError
 from .errors import UsageError
 
 ENGINES = ("litert", "tflite-runtime", "onnxruntime")

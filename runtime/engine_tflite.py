@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..models.bundle import Bundle, BundleError, Variant
+from ..models.bundle import Bundle, Variant
+from ..models.manifest import BundleError
 from .engine import Output
 from .errors import UsageError
 from .native import quiet_native

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from ..models.bundle import BundleError
+from ..models.manifest import BundleError
 
 SECONDS = 10.0
 MEMORY = 2**32

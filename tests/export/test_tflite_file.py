@@ -9,7 +9,8 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from galaxy_edge.benchmarks.fuzz_models import fuzz, mutations
 from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.tflite_file import read_tflite
-from galaxy_edge.models.bundle import Bundle, BundleError, shipped
+from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.runtime.first_load import Loader, prove_loadable
 
 

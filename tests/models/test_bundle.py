@@ -4,7 +4,8 @@ import shutil
 
 import numpy as np
 import pytest
-from galaxy_edge.models.bundle import Bundle, BundleError
+from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.runtime.engine import load
 
 

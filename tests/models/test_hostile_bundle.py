@@ -9,8 +9,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from conftest import galaxy_edge
+from galaxy_edge.benchmarks.bundles import GoldenMismatch, check_golden
 from galaxy_edge.models import bundle as bundles
-from galaxy_edge.models.bundle import Bundle, BundleError
+from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.manifest import BundleError
 
 
 @pytest.fixture
@@ -70,12 +73,53 @@ def test_golden_vectors_that_would_unpack_to_much_are_not_unpacked(bundle, monke
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x05\x06" + bytes(18)])
 def test_golden_vectors_that_are_none(bundle, content):
     put(bundle, "golden.npz", content)
-    loaded = Bundle.load(bundle)
-    if content.startswith(b"PK"):
-        assert loaded.golden() == {}
-    else:
-        with pytest.raises(BundleError, match="cannot be unpacked"):
-            loaded.golden()
+    with pytest.raises(BundleError, match="has no inputs" if content.startswith(b"PK") else "cannot be unpacked"):
+        Bundle.load(bundle).golden()
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ({"inputs": np.zeros((8, 9, 9, 3), np.uint8)}, "has no inputs of uint8"),
+    ({"inputs": np.zeros((0, 16, 16, 3), np.uint8)}, "has no inputs of uint8"),
+    ({"int8.logits": np.zeros((3, 9), np.int8)}, "not as many outputs as inputs"),
+])
+def test_golden_vectors_of_another_network(bundle, change, reason):
+    stream = io.BytesIO()
+    np.savez(stream, **Bundle.load(bundle).golden() | change)
+    put(bundle, "golden.npz", stream.getvalue())
+    with pytest.raises(BundleError, match=reason):
+        Bundle.load(bundle).golden()
+
+
+def test_a_bundle_without_golden_outputs_is_not_verified(bundle):
+    stream = io.BytesIO()
+    np.savez(stream, inputs=Bundle.load(bundle).golden()["inputs"])
+    put(bundle, "golden.npz", stream.getvalue())
+    with pytest.raises(GoldenMismatch, match="no golden outputs of fp32: logits"):
+        check_golden(Bundle.load(bundle))
+
+
+@pytest.mark.parametrize(("old", "new", "reason"), [
+    ("classes = [", 'classes = [3, ', "'classes' must be a list of strings"),
+    ("[metrics.int8]", "[metrics]\nother = 3\n\n[metrics.int8]", "must be a table"),
+    ('licence = "Apache-2.0"', r'licence = "\u001b[31mMIT"', "cannot be printed"),
+    ("shape = [", 'shape = ["x", ', "no list of whole numbers"),
+    ("width = 16", "width = 0", "at least 1"),
+    ("temperature = ", "temperature = inf #", "must be of type float"),
+    ('format = 1', "x = " + "[" * 5000 + "\nformat = 1", "nested too deeply"),
+])
+def test_a_manifest_of_strange_values_is_refused(bundle, old, new, reason):
+    text = (bundle / "bundle.toml").read_text()
+    assert old in text
+    (bundle / "bundle.toml").write_text(text.replace(old, new, 1))
+    with pytest.raises(BundleError, match=reason):
+        Bundle.load(bundle)
+
+
+def test_brackets_in_a_manifest_are_printed_as_they_are(bundle):
+    text = (bundle / "bundle.toml").read_text()
+    (bundle / "bundle.toml").write_text(text.replace('licence = "Apache-2.0"', 'licence = "[/x] [red]"', 1))
+    told = galaxy_edge("bundle", "info", bundle)
+    assert told.returncode == 0 and "[/x] [red]" in told.stdout
 
 
 def test_pickles_are_not_run(bundle):

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 from conftest import galaxy_edge as command_line
-from galaxy_edge.models.bundle import Bundle, BundleError
+from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.models.signature import SIGNATURE, SignatureError, make_keys, sign, verify
 
 pytest.importorskip("cryptography", reason="needs the sign extra")

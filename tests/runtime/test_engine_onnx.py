@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.settings import Settings
-from galaxy_edge.models.bundle import Bundle, BundleError
+from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.engine import form, load
 from galaxy_edge.runtime.errors import UsageError

@@ -1,0 +1,195 @@
+"""The manifest of a bundle, ``bundle.toml``: which keys it has, and what may stand in them.
+
+A manifest may come from anybody. What passes here can be read and printed as it is; what it says of a network is proved
+when that is run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import UserError
+
+FORMAT = 1
+TASKS = ("classify", "detect")
+RUNTIMES = ("tflite", "onnx", "edgetpu")
+MANIFEST = "bundle.toml"
+GOLDEN = "golden.npz"
+
+DECODED = "detection_boxes"
+"""The output that a network has which decodes its boxes itself, see `runtime.detect`."""
+_OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
+_SECTIONS: dict[str, dict[str, type]] = {
+    "": {
+        "format": int, "name": str, "task": str, "version": str, "created": str, "licence": str, "classes": list,
+        "input": dict, "preprocess": dict, "decode": dict, "network": dict, "training": dict, "gates": list,
+        "variants": dict, "metrics": dict, "data": dict, "files": dict,
+    },
+    "input": {"width": int, "height": int, "dtype": str, "colour": str},
+    "network": {"parameters": int, "macs": int},
+    "data": {"hash": str, "sets": dict, "split": dict, "sources": list},
+    "preprocess.letterbox": {"kind": str, "fill": int},
+    "preprocess.crop": {"kind": str, "margin": float},
+    "decode.classify": {"temperature": float},
+    "decode.detect": {
+        "min_level": int, "max_level": int, "anchor_size": float, "scales_per_octave": int, "aspect_ratios": list,
+        "box_weights": list, "score_threshold": float, "nms_iou": float, "max_detections": int,
+    },
+    "decode.decoded": {"score_threshold": float, "nms_iou": float, "max_detections": int},
+    "variant": {"file": str, "runtime": str, "outputs": list},
+    "gate": {"name": str, "measured": str, "passed": bool},
+}
+_OPTIONAL: dict[str, dict[str, type]] = {
+    "": {"export": dict, "ungated": bool}, "decode.classify": {"abstain": float},
+}
+_PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
+_HIGHEST_LEVEL = 12
+
+
+class BundleError(UserError):
+    """A bundle that must not be used; the message says what is wrong with it and where."""
+
+
+def check_decode(decode: dict[str, Any]) -> str | None:
+    """Say what is wrong with the values of a detector's ``[decode]``, whose types were checked; None if nothing is."""
+    if "min_level" in decode:
+        if not 0 <= decode["min_level"] <= decode["max_level"] <= _HIGHEST_LEVEL:
+            return f"levels must be 0 <= min_level <= max_level <= {_HIGHEST_LEVEL}"
+        if not _positive(decode["anchor_size"]) or not 1 <= decode["scales_per_octave"] <= 16:
+            return "anchor_size must be over 0, scales_per_octave 1 to 16"
+        if not decode["aspect_ratios"] or not all(map(_positive, decode["aspect_ratios"])):
+            return "aspect_ratios must be one or more numbers over 0"
+        if len(decode["box_weights"]) != 4 or not all(map(_positive, decode["box_weights"])):
+            return "box_weights must be four numbers over 0"
+    if not all(0 <= decode[key] <= 1 for key in ("score_threshold", "nms_iou")) or decode["max_detections"] < 1:
+        return "score_threshold and nms_iou must be 0 to 1, max_detections at least 1"
+    return None
+
+
+def fault_in_decode(decode: dict[str, Any]) -> str | None:
+    """Say which key of a detector's ``[decode]`` with anchors is missing, unknown or wrong; None if none is."""
+    known = _SECTIONS["decode.detect"]
+    for key in decode:
+        if key not in known:
+            return f"unknown key '{key}'; known: {', '.join(known)}"
+    for key, kind in known.items():
+        if key not in decode:
+            return f"the key '{key}' is missing"
+        if not _is(decode[key], kind):
+            return f"'{key}' must be of type {kind.__name__}, not {type(decode[key]).__name__}"
+    return check_decode(decode)
+
+
+def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
+    """Check every key and type of a manifest; the first fault is raised with the line it is on."""
+
+    def fail(message: str, key: str = "") -> NoReturn:
+        lines = [n for n, line in enumerate(text.splitlines(), 1) if key and key in line.split("=")[0]]
+        raise BundleError(f"{path}{f', line {lines[0]}' if lines else ''}: {message}")
+
+    def check(table: Any, schema: dict[str, Any], where: str, optional: dict[str, Any] | None = None) -> None:
+        if not isinstance(table, dict):
+            fail(f"{where} must be a table, not {type(table).__name__}")
+        known = schema | (optional or {})
+        for key in table:
+            if key not in known:
+                fail(f"unknown key '{key}' in {where}; known: {', '.join(known)}", key)
+        for key, kind in known.items():
+            if key not in table:
+                if key in schema:
+                    fail(f"{where} lacks the key '{key}'")
+                continue
+            if not _is(table[key], kind):
+                fail(f"'{key}' in {where} must be of type {kind.__name__}, not {type(table[key]).__name__}", key)
+
+    if manifest.get("format") != FORMAT:
+        fail(f"format {manifest.get('format')!r} is not known; this version reads format {FORMAT}", "format")
+    check(manifest, _SECTIONS[""], "the manifest", _OPTIONAL[""])
+    for string in _strings(manifest):
+        if not string.isprintable():
+            fail(f"{string!r} holds characters that cannot be printed")
+    task = manifest["task"]
+    if task not in TASKS:
+        fail(f"unknown task '{task}'; known: {', '.join(TASKS)}", "task")
+    check(manifest["input"], _SECTIONS["input"], "[input]")
+    check(manifest["network"], _SECTIONS["network"], "[network]")
+    check(manifest["data"], _SECTIONS["data"], "[data]")
+    if min(manifest["input"]["width"], manifest["input"]["height"]) < 1:
+        fail("width and height in [input] must be at least 1", "width")
+    for key, values in (("classes", manifest["classes"]), ("sources", manifest["data"]["sources"])):
+        if not all(isinstance(value, str) for value in values):
+            fail(f"'{key}' must be a list of strings", key)
+    if not manifest["classes"]:
+        fail("there is no class in it", "classes")
+    for name, metrics in manifest["metrics"].items():
+        if not isinstance(metrics, dict) or not isinstance(metrics.get("parity", {}), dict):
+            fail(f"[metrics.{name}] must be a table", name)
+    rescue = manifest.get("export", {}).get("rescue", {})
+    if not isinstance(rescue, dict) or not all(isinstance(how, str) for how in rescue.values()):
+        fail("'rescue' in [export] must tell of every form in words", "rescue")
+    kind = _PREPROCESS_OF[task]
+    if manifest["preprocess"].get("kind") != kind:
+        fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
+    check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]")
+    if not manifest["variants"]:
+        fail("there is no variant in it")
+    for name, table in manifest["variants"].items():
+        check(table, _SECTIONS["variant"], f"[variants.{name}]")
+        if table["runtime"] not in RUNTIMES:
+            fail(f"unknown runtime '{table['runtime']}' in [variants.{name}]; known: {', '.join(RUNTIMES)}", "runtime")
+        for output in table["outputs"]:
+            check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")
+            if not all(_is(side, int) for side in output["shape"]):
+                fail(f"a shape in [variants.{name}] is no list of whole numbers", "shape")
+        if table["file"] not in manifest["files"]:
+            fail(f"[variants.{name}] names the file '{table['file']}', which has no hash in [files]", "file")
+    names = [{output["name"] for output in table["outputs"]} for table in manifest["variants"].values()]
+    # A network that decodes its boxes itself has no anchors to tell of.
+    kind = "decoded" if task == "detect" and all(DECODED in one for one in names) else task
+    check(manifest["decode"], _SECTIONS[f"decode.{kind}"], "[decode]", _OPTIONAL.get(f"decode.{kind}"))
+    fault = check_decode(manifest["decode"]) if task == "detect" else None
+    if fault:
+        fail(f"{fault}, in [decode]", "decode")
+    for gate in manifest["gates"]:
+        check(gate, _SECTIONS["gate"], "an entry of [[gates]]")
+    if GOLDEN not in manifest["files"]:
+        fail(f"[files] lacks {GOLDEN}")
+    for file, digest in manifest["files"].items():
+        # A name with a folder in it could lead out of the bundle.
+        if Path(file).name != file or file in ("", ".", "..", MANIFEST):
+            fail(f"'{file}' in [files] is not a plain file name", file)
+        if not isinstance(digest, str) or len(digest) != 64:
+            fail(f"the hash of '{file}' in [files] is not a SHA-256", file)
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Tell whether a value is of a kind: whole numbers are numbers, truth values are none, and none is infinite."""
+    if isinstance(value, bool) or kind is bool:
+        return kind is bool and isinstance(value, bool)
+    if kind is float:
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, kind)
+
+
+def _called(kind: Any) -> str:
+    return kind.__name__
+
+
+def _positive(value: Any) -> bool:
+    return _is(value, float) and value > 0
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Give every string in a manifest, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield key
+            yield from _strings(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from _strings(one)
