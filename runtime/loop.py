@@ -34,11 +34,13 @@ from .track import Track, Tracker
 
 @dataclass
 class Work:
-    """A frame on its way, and what each stage made of it."""
+    """A frame on its way, and what each stage made of it; `searched` is false where the run is paused."""
 
     frame: Frame
     watch: Stopwatch = field(default_factory=Stopwatch)
     sky: np.ndarray = field(default_factory=lambda: STILL)
+    sky_seen: bool = True
+    searched: bool = True
     new: bool = True
     views: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), int))
     fitted: list[Fitted] = field(default_factory=list)
@@ -105,6 +107,7 @@ class Loop:
         """See how the sky has moved, what is new, and fit what is worth a look into the detector's input."""
         self.stack.depth, paused = self._controls.stack or self._depth, self._controls.paused
         stacking = self._motion is not None and self.stack.depth > 1
+        work.searched = not paused
         with work.watch.stage("glance"):
             halves = Halves(work.frame.pixels)
             if self._motion:
@@ -113,7 +116,7 @@ class Loop:
                 work.new = gate is None or gate.is_new(small, work.frame.time)
                 if work.new:  # where nothing is new, the sky has not moved either
                     self._motion.update(small, work.frame.width // small.shape[1])
-                work.sky = self._motion.sky
+                work.sky, work.sky_seen = self._motion.sky, self._motion.seen
         if stacking:
             with work.watch.stage("stack"):
                 work.frame = self.stack.add(work.frame, small, work.sky)
@@ -203,7 +206,9 @@ class Teller:
     def tell(self, work: Work) -> None:
         """Follow the frame's objects, write the frame, count it and show it."""
         with work.watch.stage("track"):
-            changed = self._tracker.update(work.frame, work.named, work.sky)
+            changed: list[Track] = []
+            if work.searched:  # an object that was not looked for is not unseen
+                changed = self._tracker.update(work.frame, work.named, work.sky, work.sky_seen)
         record = frame_record(work.frame, work.named, self._classes, work.watch.ms, self._abstain)
         if not work.new:
             record["reused"] = True

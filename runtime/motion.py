@@ -116,12 +116,14 @@ class SkyMotion:
 
     Attributes:
         sky: (3, 3) float64: where a place of the first frame's sky is now, in frame pixels, homogeneous.
+        seen: whether the last frame has anything in common with the one before it.
     """
 
     def __init__(self) -> None:
         self._last: _Look | None = None
         self._step: np.ndarray | None = None
         self.sky = STILL
+        self.seen = True
 
     def update(self, small: np.ndarray, factor: float) -> np.ndarray:
         """Take a frame's `glance`, `factor` times smaller than the frame; return `sky`."""
@@ -131,6 +133,7 @@ class SkyMotion:
         now, before = _Look(stars, cv2.convertScaleAbs(cv2.GaussianBlur(stars, (0, 0), 1.0), alpha=24.0)), self._last
         self._last = now
         self._step = None if before is None or before.soft.shape != now.soft.shape else self._moved(before, now)
+        self.seen = before is None or self._step is not None
         if self._step is not None:
             self.sky = in_frame(self._step, factor) @ self.sky
         return self.sky

@@ -16,6 +16,8 @@ SAME_SIZE = 2.5
 STEP = 0.35
 """What moves by more than this share of its size across the sky, from frame to frame, is no part of the sky."""
 STEP_PIXELS = 3.0
+LONG = 50
+"""Frames after which an object is looked for where the sky took it, and nowhere else."""
 STREAK = 0.15
 """Short over long axis of the light of a line."""
 
@@ -60,7 +62,7 @@ def pair(places: Sequence[Sighting], boxes: np.ndarray, sky: np.ndarray, update:
     """Pair known objects with a frame's boxes, nearest first.
 
     An object is looked for where the sky took it, where it was on the sensor, and where its own way leads; one that
-    was seen only once is then looked for farther away.
+    was seen only once is then looked for farther away. What was not seen for `LONG` is looked for under the sky only.
 
     Args:
         places: where the objects were last.
@@ -72,16 +74,17 @@ def pair(places: Sequence[Sighting], boxes: np.ndarray, sky: np.ndarray, update:
     """
     if not places or not len(boxes):
         return []
-    centres = np.stack([place.centre for place in places])
-    sizes = np.array([place.size for place in places])
+    known = np.stack([place.box for place in places])
+    centres, sizes = (known[:, :2] + known[:, 2:]) / 2, _sizes(known)
     frames = np.array([update - place.update for place in places])
     still = np.zeros(2)
     ways = np.stack([still if place.velocity is None else place.velocity for place in places]) * frames[:, None]
     steps = sky @ np.linalg.inv(np.stack([place.sky for place in places]))
-    followed = np.stack([_moved(centre[None], step)[0] for centre, step in zip(centres, steps, strict=True)])
+    followed = np.einsum("tij,tj->ti", steps[:, :2, :2], centres) + steps[:, :2, 2]
     found, found_sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, _sizes(boxes)
     expected = np.stack([followed, centres, centres + ways])  # (3, T, 2)
     distances = np.linalg.norm(expected[:, :, None] - found[None, None], axis=3) / sizes[:, None]
+    distances[1:, frames > LONG] = np.inf
     ratio = found_sizes[None] / sizes[:, None]
     unlike = np.maximum(ratio, 1 / ratio) > SAME_SIZE
     near = np.where(unlike, np.inf, distances.min(axis=0) / NEAR)

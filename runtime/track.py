@@ -6,6 +6,7 @@ drifts is a hot pixel; what runs across the sky is a plane or a satellite; neith
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,20 @@ from .sighting import Sighting, cut, is_streak, pair, runs, stuck
 
 CONFIRM = 3
 """Sightings that follow the sky before a tentative object is one."""
+PATIENCE = 5
+"""Frames that a tentative object may be unseen before it has ended."""
+MEMORY = 300.0
+"""Seconds of the frames' own time that a confirmed one may be."""
+LEAST_FRAMES = 50
+"""The same in frames: each counts for its share of `MEMORY` at most, after a long exposure, a pause, a lost camera."""
+LEAST_SECONDS = 0.01
+"""What a frame counts for at least, where a clock is set back or a video's times stand still."""
+BLIND = 1 / 12
+"""What time counts for while no sky is to be seen, in a cloud or under a cover."""
+MOST_UNSEEN = 200
+"""Objects that are remembered; the one that was not seen for longest ends first."""
+TOLD_EVERY = 10.0
+"""Seconds after which an object in sight is told of again, with nothing new but its last sighting."""
 
 
 @dataclass
@@ -53,6 +68,8 @@ class Track:
     kind: str = "object"
     deep: np.ndarray | None = None
     _places: list[Sighting] = field(default_factory=list)  # the first and the last
+    _seen_at: float = 0.0  # by the tracker's clock
+    _told_at: float = 0.0
     _follows: int = 1  # sightings where the sky took it
     _runs: int = 0  # sightings elsewhere
 
@@ -72,30 +89,32 @@ class Tracker:
 
     Args:
         continuous: whether frames follow from each other; if not, every detection is an object of its own.
-        patience: frames that a tentative object may be unseen before it has ended.
-        memory: the same for a confirmed one.
 
     Attributes:
         count: objects that were confirmed.
     """
 
-    def __init__(self, continuous: bool, patience: int = 5, memory: int = 50) -> None:
+    def __init__(self, continuous: bool) -> None:
         self.count = 0
         self._begun = 0
         self._updates = 0
+        self._clock = 0.0  # seconds, as they count for the memory
+        self._time: datetime.datetime | None = None
         self._alive: list[Track] = []
         self._continuous = continuous
-        self._patience = patience
-        self._memory = memory
 
-    def update(self, frame: Frame, named: Detections, sky: np.ndarray = STILL) -> list[Track]:
-        """Take a frame's classified detections.
+    def update(
+        self, frame: Frame, named: Detections, sky: np.ndarray = STILL, sky_seen: bool = True
+    ) -> list[Track]:
+        """Take a frame's classified detections; a frame that was not searched is none to be given.
 
         Args:
             sky: (3, 3) where the sky has moved to, see `motion.SkyMotion.update`.
+            sky_seen: whether there was sky to be seen in it.
 
         Returns:
-            The tracks that changed: began, were confirmed, turned out to be something else, or ended.
+            The tracks that changed: began, were confirmed, turned out to be something else, or ended. Of those that
+            are confirmed and in sight also what has a better view or another class, and each every `TOLD_EVERY`.
         """
         if not self._continuous:
             self._alive = [self._begin(frame, named, index, sky) for index in range(len(named))]
@@ -103,7 +122,8 @@ class Tracker:
                 self._confirm(track)
             return self.finish()
         self._updates += 1
-        changed = [track for track in self._alive if self._is_over(track)]
+        self._advance(frame.time, sky_seen or len(named) > 0)
+        changed = self._over()
         for track in changed:
             track.state = "ended"
         self._alive = [track for track in self._alive if not track.ended]
@@ -114,6 +134,7 @@ class Tracker:
                 changed.append(self._begin(frame, named, index, sky))
                 self._alive.append(changed[-1])
             elif self._sight(known[index], frame, named, index, sky):
+                known[index]._told_at = self._clock
                 changed.append(known[index])
         return changed
 
@@ -124,8 +145,21 @@ class Tracker:
             track.state = "ended"
         return ended
 
-    def _is_over(self, track: Track) -> bool:
-        return self._updates - track._places[-1].update > (self._memory if track.confirmed else self._patience)
+    def _advance(self, time: datetime.datetime, seen: bool) -> None:
+        """Let the clock go on to a frame's time."""
+        passed = 0.0 if self._time is None else (time - self._time).total_seconds()
+        self._time = time
+        self._clock += min(max(passed, LEAST_SECONDS), MEMORY / LEAST_FRAMES) * (1.0 if seen else BLIND)
+
+    def _over(self) -> list[Track]:
+        """Find what was not seen for too long."""
+        kept, over = [], []
+        for track in self._alive:
+            unseen = self._updates - track._places[-1].update
+            is_over = self._clock - track._seen_at > MEMORY if track.confirmed else unseen > PATIENCE
+            (over if is_over else kept).append(track)
+        remembered = [track for track in kept if track._places[-1].update < self._updates - 1]
+        return over + sorted(remembered, key=lambda track: track._places[-1].update)[:-MOST_UNSEEN]
 
     def _confirm(self, track: Track) -> None:
         self.count += 1
@@ -139,19 +173,19 @@ class Tracker:
         return Track(
             self._begun, when, when, frame.source, box, float(named.scores[index]), frame.number,
             cut(frame.pixels, box), named.probabilities[index].astype(np.float64),
-            deep=_deep(frame, box), _places=[place, place],
+            deep=_deep(frame, box), _places=[place, place], _seen_at=self._clock, _told_at=self._clock,
         )
 
     def _sight(self, track: Track, frame: Frame, named: Detections, index: int, sky: np.ndarray) -> bool:
-        """Add a sighting; tell whether it changed what the track is."""
+        """Add a sighting; tell whether it is worth telling."""
         assert named.probabilities is not None
-        before, box = (track.state, track.kind), named.boxes[index]
+        was, looked, box = (track.state, track.kind), _look(track), named.boxes[index]
         place = track._places[-1].then(box, sky, self._updates)
         if runs(track._places[-1], place):
             track._runs += 1
         else:
             track._follows += 1
-        track._places[-1] = place
+        track._places[-1], track._seen_at = place, self._clock
         track.last = (frame.number, iso_time(frame))
         track.frames += 1
         track.seen = track.seen + named.probabilities[index]
@@ -160,7 +194,8 @@ class Tracker:
             track.source = frame.source
             track.cutout, track.deep = cut(frame.pixels, box), _deep(frame, box)
         self._judge(track)
-        return (track.state, track.kind) != before
+        news = _look(track) != looked or self._clock - track._told_at >= TOLD_EVERY
+        return (track.state, track.kind) != was or (track.confirmed and news)
 
     def _judge(self, track: Track) -> None:
         """Tell objects from trails and hot pixels; confirm what has followed the sky for long enough."""
@@ -178,6 +213,11 @@ class Tracker:
 def iso_time(frame: Frame) -> str:
     """Write a frame's time as ISO 8601 UTC with milliseconds."""
     return frame.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _look(track: Track) -> tuple[int, int]:
+    """Tell a track's best view and its class."""
+    return track.best_frame, int(track.seen.argmax())
 
 
 def _deep(frame: Frame, box: np.ndarray) -> np.ndarray | None:

@@ -24,7 +24,9 @@ from galaxy_edge.runtime.publish import mqtt
 from galaxy_edge.runtime.publish.mqtt import Publisher, broker_at
 from galaxy_edge.runtime.publish.outbox import Outbox
 from galaxy_edge.runtime.pulse import Pulse
-from small_tracks import CLASSES, frame, named, record, track
+from galaxy_edge.runtime.sink import Sinks
+from galaxy_edge.runtime.track import Tracker
+from small_tracks import CLASSES, frame, named, output, record, track
 
 RUN = RunInfo(1, "0123abcd", CLASSES)
 
@@ -169,6 +171,21 @@ def test_an_event_is_new_changes_and_ends_under_one_id(broker, listener, publish
     one.close(0, 0)
     until(lambda: listener.of("sky/available") == ["online", "offline"])
     assert one.told == [] and not any("00009" in event["id"] for event in listener.events())
+
+
+def test_an_object_that_stays_in_sight_goes_on_being_told_and_written(broker, listener, publisher, tmp_path):
+    """Two minutes of a galaxy that keeps its place and changes little: whoever looks in meanwhile sees how far it is."""
+    one, out, tracker = publisher(broker), output(tmp_path / "out"), Tracker(continuous=True)
+    sinks = Sinks([out, one])
+    for part in range(6):
+        for number in range(20 * part, 20 * part + 20):
+            sinks.events(tracker.update(frame(number), named()))
+        until(lambda part=part: len(listener.events()) >= part + 1)
+        until(lambda least=number - 10: [one for one in find(tmp_path / "out", Query()) if one["last_frame"] >= least])
+    assert [event["type"] for event in listener.events()][:6] == ["new", *["update"] * 5]
+    assert find(tmp_path / "out", Query())[0]["state"] == "confirmed"
+    one.close(0, 0)
+    out.close(120, 0)
 
 
 def test_figures_come_by_themselves_and_home_assistant_is_told(broker, listener, publisher):

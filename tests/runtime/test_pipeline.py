@@ -69,6 +69,17 @@ class Notes:
         self.closed = frames
 
 
+class Followed(Notes):
+    """Keeps what became of each object too."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends = {}
+
+    def events(self, changed):
+        self.ends |= {track.number: track for track in changed if track.confirmed}
+
+
 @pytest.fixture(scope="module")
 def detector():
     return Detector(Bundle.load(shipped("galaxy-detector")))
@@ -306,3 +317,20 @@ def test_an_adopted_array_is_given_out_once_it_is_free():
     assert buffers.take((8, 8, 3)).ctypes.data != place
     del array
     assert buffers.take((8, 8, 3)).ctypes.data == place
+
+
+def test_a_pause_ends_no_object_and_begins_none(detector, classifier):
+    """Nobody looks in it, for longer than anything is remembered: what is there afterwards is what was there before."""
+    controls, out = Controls(), Followed()
+
+    class Hour(Sky):
+        def __iter__(self):
+            view = next(islice(DemoSky(), 20, None))  # there are galaxies in it
+            for number in range(self.length):
+                controls.paused = 5 <= number < 65
+                yield replace(view, number=number, time=view.time + timedelta(minutes=number))
+
+    run(Hour(70), detector, classifier, out, lambda *_: None, lambda: False, controls=controls, overlap=False)
+    assert not out.records[30]["detections"] and out.records[-1]["detections"]
+    assert {track.first[0] for track in out.ends.values()} == {0}
+    assert {track.frames for track in out.ends.values()} == {10}

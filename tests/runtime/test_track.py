@@ -11,15 +11,17 @@ from galaxy_edge.runtime.classify import Classifier
 from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.loop import Looks, Loop, Work
+from galaxy_edge.runtime.motion import STILL
 from galaxy_edge.runtime.sighting import is_streak
 from galaxy_edge.runtime.sources import open_source
-from galaxy_edge.runtime.track import Tracker
+from galaxy_edge.runtime.track import MOST_UNSEEN, Tracker
 from moving_sky import MovingSky
 
 
-def frame(number, side=100):
-    time = datetime.datetime(2026, 11, 22, 21, 0, number % 60, tzinfo=datetime.UTC)
-    return Frame(np.full((side, side, 3), number, np.uint8), time, "sky", number)
+def frame(number, side=100, rate=1.0):
+    """A frame of so many a second."""
+    time = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC) + datetime.timedelta(seconds=number / rate)
+    return Frame(np.full((side, side, 3), number % 256, np.uint8), time, "sky", number)
 
 
 def found(*rows):
@@ -57,7 +59,7 @@ def test_two_objects_keep_their_identities_when_they_come_in_another_order():
 
 
 def test_a_tentative_object_may_be_unseen_for_a_while_but_not_for_long():
-    tracker = Tracker(continuous=True, patience=5)
+    tracker = Tracker(continuous=True)
     (first,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
     for number in range(1, 5):
         assert tracker.update(frame(number), found()) == []
@@ -71,14 +73,78 @@ def test_a_tentative_object_may_be_unseen_for_a_while_but_not_for_long():
 
 
 def test_a_confirmed_object_is_remembered_where_the_sky_took_it():
-    tracker = Tracker(continuous=True, memory=50)
+    tracker = Tracker(continuous=True)
     (track,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
     for number in range(1, 4):
         tracker.update(frame(number), found((10, 0.9, 0.5)))
     for number in range(4, 44):  # a cloud, while the sky drifts by more than the object's size
         assert tracker.update(frame(number), found(), drifted(number - 3)) == []
-    assert tracker.update(frame(44), found((50, 0.9, 0.5)), drifted(40)) == []
+    assert tracker.update(frame(44), found((50, 0.9, 0.5)), drifted(40)) == [track]
     assert track.frames == 5 and tracker.count == 1
+
+
+def confirmed_at_once(tracker, rate=1.0):
+    """Three sightings; return the track."""
+    for number in range(3):
+        changed = tracker.update(frame(number, rate=rate), found((10, 0.9, 0.5)))
+    return changed[0]
+
+
+@pytest.mark.parametrize("rate", [25.0, 1.0, 1 / 60])  # a video, a camera, exposures of a minute
+def test_an_object_is_remembered_by_the_time_of_the_frames(rate):
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker, rate)
+    least = max(50, int(300 * rate))  # five minutes, and no less than 50 frames
+    for number in range(3, least):
+        assert tracker.update(frame(number, rate=rate), found()) == []
+    assert tracker.update(frame(least, rate=rate), found((10, 0.9, 0.5))) == [track] and track.frames == 4
+    for number in range(least + 1, 2 * least):
+        assert tracker.update(frame(number, rate=rate), found()) == []
+    last = [tracker.update(frame(number, rate=rate), found()) for number in range(2 * least, 2 * least + 3)]
+    assert [track] in last and track.ended
+
+
+def test_a_cloud_that_hides_the_sky_ends_nothing():
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker)
+    for number in range(3, 1800):  # half an hour
+        assert tracker.update(frame(number), found(), STILL, sky_seen=False) == []
+    assert tracker.update(frame(1800), found((10, 0.9, 0.5))) == [track] and tracker.count == 1
+    changed = [tracker.update(frame(1801 + number), found(), STILL, sky_seen=False) for number in range(3700)]
+    assert [track] in changed and track.ended  # but not for ever
+
+
+@pytest.mark.parametrize("jump", [-86400, 0, 86400 * 365])  # set back; standing still; a board that learns the time
+def test_a_clock_that_is_set_ends_nothing_and_keeps_nothing_for_ever(jump):
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker)
+    assert tracker.update(frame(3 + jump), found((10, 0.9, 0.5))) == [] and track.frames == 4
+    unseen = 0
+    while not track.ended and unseen < 40_000:
+        tracker.update(frame(3 + jump), found())
+        unseen += 1
+    assert 1000 < unseen < 40_000
+
+
+def test_what_is_remembered_is_bounded():
+    """A camera that sees another field with every frame, at 100 frames a second."""
+    tracker, alive = Tracker(continuous=True), set()
+    for number in range(3000):
+        box = np.array([[0, 0, 20, 20]], np.float32) + 1000.0 * (number // 3)
+        named = Detections(box, np.full(1, 0.9, np.float32), np.full((1, 2), 0.5, np.float32))
+        for track in tracker.update(frame(number, rate=100.0), named):
+            (alive.discard if track.ended else alive.add)(track.number)
+    assert tracker.count == 1000 and MOST_UNSEEN <= len(alive) <= MOST_UNSEEN + 2
+
+
+def test_an_object_in_sight_is_told_of_when_it_changes_and_every_ten_seconds():
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker, rate=10.0)
+    assert tracker.update(frame(3, rate=10.0), found((10, 0.95, 0.5))) == [track]  # a better view
+    assert tracker.update(frame(4, rate=10.0), found((10, 0.5, 0.1))) == [track]  # another class
+    told = [number for number in range(5, 500)
+            if tracker.update(frame(number, rate=10.0), found((10, 0.5, 0.1)))]
+    assert np.diff([4, *told]) == pytest.approx([100] * 4, abs=1)
 
 
 def test_pictures_that_do_not_follow_each_other_share_no_object():
