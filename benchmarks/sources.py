@@ -19,6 +19,10 @@ from ..runtime.pictures import decode_picture
 from ..runtime.sources import Entry
 
 SUFFIXES = (".png", ".jpg", ".tiff")
+PNG_HEAD, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+CARDS = ("NAXIS", "NAXIS1", "NAXIS2", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", "TFORM1", "ZBITPIX", "ZNAXIS1", "ZTILE1",
+         "ZCMPTYPE", "XTENSION")  # fmt: skip
+VALUES = ("0", "-1", "3", "16", "999999999", "1e400", "T", "'x'", "NaN", "")
 
 
 class InMemory:
@@ -126,8 +130,11 @@ class NetworkCamera:
 
 
 def poison(number: int, random: np.random.Generator) -> Entry:
-    """Make one picture file that may be anything: of any size and type, with NaN, cut off, spoiled, or empty."""
-    kind = int(random.integers(6))
+    """Make one picture file that may be anything: of any size and type, with NaN, cut off, spoiled, or empty.
+
+    FITS may be tile-compressed and have nonsense in its headers.
+    """
+    kind = int(random.integers(7))
     width, height = (int(side) for side in random.integers(1, 200, 2))
     channels = int(random.choice([1, 3, 4]))
     name, content = f"{number:06d}.png", b""
@@ -141,7 +148,10 @@ def poison(number: int, random: np.random.Generator) -> Entry:
     elif kind == 3:
         name, content = f"{number:06d}.fits", _fits(random, width, height)
     elif kind == 4:
-        content = random.bytes(int(random.integers(0, 3000)))
+        content = random.choice([b"", PNG_HEAD, b"\xff\xd8", b"SIMPLE  ="]) + random.bytes(int(random.integers(0, 3000)))
+        content += PNG_END * int(random.integers(2))
+    elif kind == 5:
+        name, content = f"{number:06d}.fits", _nonsense(_packed_fits(random, width, height), random)
     if content and random.random() < 0.4:
         content = _spoil(content, random)
     return name, _reader(content)
@@ -157,6 +167,27 @@ def _fits(random: np.random.Generator, width: int, height: int) -> bytes:
     file = io.BytesIO()
     fits.PrimaryHDU(data).writeto(file)
     return file.getvalue()
+
+
+def _packed_fits(random: np.random.Generator, width: int, height: int) -> bytes:
+    from astropy.io import fits
+
+    data = random.integers(0, 5000, (height, width)).astype(np.int16)
+    file = io.BytesIO()
+    units = [fits.PrimaryHDU(), fits.CompImageHDU(data, compression_type=random.choice(["RICE_1", "GZIP_2"]))]
+    fits.HDUList(units).writeto(file)
+    return file.getvalue()
+
+
+def _nonsense(content: bytes, random: np.random.Generator) -> bytes:
+    """Write wrong values into a FITS file's header, or none."""
+    spoiled = bytearray(content)
+    for _ in range(int(random.integers(0, 3))):
+        card = f"{random.choice(CARDS):8}= {random.choice(VALUES):>20}".ljust(80).encode()
+        at = spoiled.rfind(card[:9])
+        if at >= 0:
+            spoiled[at : at + 80] = card
+    return bytes(spoiled)
 
 
 def _spoil(content: bytes, random: np.random.Generator) -> bytes:

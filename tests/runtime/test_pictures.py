@@ -1,5 +1,6 @@
 """Pictures of every kind that is not bad are converted; every kind that is bad gets its reason."""
 
+import signal
 import struct
 import zlib
 
@@ -97,6 +98,7 @@ def test_values_that_are_not_finite_become_black():
         (encode(SKY, ".jpg")[:-300], "truncated"),  # OpenCV would return it with a grey bottom
         (encode(SKY, ".jpg")[:20], "truncated"),
         (encode(SKY)[:-40], "truncated"),
+        (b"\x89PNG\r\n\x1a\nIEND\xaeB`\x82", "header is missing"),  # sixteen bytes, an end and no beginning
         (encode(SKY, ".tiff")[:9], "truncated"),
         (encode(SKY)[:60] + b"\xff" * 60 + encode(SKY)[120:], "damaged"),
         (encode(SKY[:1, :1]), "1x1 pixels is too small"),
@@ -193,3 +195,63 @@ def test_bad_fits_says_what_is_wrong(fits, kind):
         decode_picture(content, "bad.fits")
 
 
+def card(content, key, value):
+    """Write another value into the card of a FITS header."""
+    at = content.index(f"{key:8}=".encode())
+    return content[:at] + f"{key:8}= {value:>20}".ljust(80).encode() + content[at + 80 :]
+
+
+@pytest.fixture
+def packed(fits):
+    """A tile-compressed picture."""
+    return fits_bytes(fits, fits.PrimaryHDU(), fits.CompImageHDU(np.arange(80 * 60, dtype=np.int16).reshape(60, 80)))
+
+
+@pytest.fixture
+def in_time():
+    """Ten seconds for a test: without the mend it would go on for ever."""
+    def late(*_):
+        raise TimeoutError("the decoder did not come back")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), [
+    ("TFIELDS", "999999999", "TFIELDS = 999999999"),  # astropy makes a column of each
+    ("NAXIS1", "-8", "NAXIS1 = -8"),
+    ("PCOUNT", "1   154", "PCOUNT = '1   154'"),
+    ("PCOUNT", "1" + "0" * 15, "bytes are missing"),
+    ("TFORM1", "'x'", "TFORM1"),
+    ("ZBITPIX", "7", "truncated or damaged"),
+    ("ZNAXIS1", "999999", "too large"),
+])  # fmt: skip
+def test_nonsense_in_the_header_of_a_compressed_fits_is_a_bad_picture(packed, in_time, key, value, reason):
+    at = packed.index(b"XTENSION")
+    with pytest.raises(BadPicture, match=reason) as caught:
+        decode_picture(packed[:at] + card(packed[at:], key, value), "tiles.fits")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_unit_behind_the_picture_does_not_matter(fits, packed, in_time):
+    picture = fits_bytes(fits, fits.PrimaryHDU(SKY[..., 0].astype(np.float32)))
+    behind = packed[packed.index(b"XTENSION") :]
+    for content in (picture + card(behind, "TFIELDS", "999999999"), picture + behind[:-3000], picture + b"notes"):
+        assert decode_picture(content, "x.fits").pixels.shape == (60, 80, 3)
+
+
+def test_any_damage_to_a_compressed_fits_gives_a_picture_or_a_reason(packed, in_time):
+    # astropy raises RuntimeError, AttributeError and its own CfitsioException beside what it documents.
+    rng = np.random.default_rng(4)
+    raised = 0
+    for _ in range(60):
+        broken = bytearray(packed)
+        for place in rng.integers(2880, len(broken), 30):
+            broken[place] = rng.integers(0, 256)
+        try:
+            decode_picture(bytes(broken), "x.fits")
+        except BadPicture:
+            raised += 1
+    assert raised > 20
