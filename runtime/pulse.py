@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
-
-import numpy as np
 
 from ..devices.probe import temperature
 from .frame import Detections, Frame
@@ -47,8 +45,7 @@ class Pulse:
         clock: seconds that go on evenly.
 
     Attributes:
-        summary: of the run, once there is one.
-        seconds: total seconds by stage, and `runs` how often each ran.
+        summary: of the run, once there is one; its clock has the stages' timings.
     """
 
     def __init__(
@@ -61,28 +58,21 @@ class Pulse:
         self._last: float | None = None
         self._last_time: str | None = None
         self._beats: deque[float] = deque(maxlen=2048)
-        self._recent: dict[str, deque[float]] = {}
         self._sampled = clock()
         self._history: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._ended = False
         self.summary: Summary | None = None
         self.frames = self.detections = self.events_begun = 0
-        self.seconds: Counter[str] = Counter()
-        self.runs: Counter[str] = Counter()
         self._seen: set[int] = set()
 
     def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
-        """Count a frame and its timings."""
+        """Count a frame."""
         now = self._clock()
         with self._lock:
             self.frames += 1
             self.detections += len(named)
             self._last, self._last_time = now, record.get("time")
             self._beats.append(now)
-            for stage, ms in record["ms"].items():
-                self._recent.setdefault(stage, deque(maxlen=RECENT)).append(ms)
-                self.seconds[stage] += ms / 1e3  # type: ignore[assignment]
-                self.runs[stage] += 1
             due = now - self._sampled >= 1.0
         if due:
             self._sampled = now
@@ -108,14 +98,14 @@ class Pulse:
         self._ended = True
 
     def state(self) -> State:
-        """Tell whether the run is starting, running, paused, stalled (no frame for too long) or ended."""
+        """Tell whether the run starts, runs, is paused, has stalled (no frame for too long, paused or not) or ended."""
         if self._ended:
             return ENDED
-        if self._paused():
-            return PAUSED
         since = self._clock() - (self._begun if self._last is None else self._last)
         if since > self._stale:
             return STALLED
+        if self._paused():  # frames come all the same
+            return PAUSED
         return STARTING if self._last is None else RUNNING
 
     def rate(self) -> float:
@@ -129,9 +119,11 @@ class Pulse:
 
     def stages(self) -> dict[str, float]:
         """Median milliseconds by stage, of the last `RECENT` frames."""
-        with self._lock:
-            recent = {stage: list(values) for stage, values in self._recent.items()}
-        return {stage: round(float(np.median(values)), 3) for stage, values in recent.items()}
+        return self.summary.clock.recent(RECENT) if self.summary else {}
+
+    def totals(self) -> dict[str, tuple[int, float]]:
+        """How often each stage ran, and its seconds altogether."""
+        return self.summary.clock.totals() if self.summary else {}
 
     def counts(self) -> dict[str, int]:
         """What the pipeline counts beside frames: dropped, reused, reopened, hung."""

@@ -8,6 +8,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,7 @@ class StageClock:
     def __init__(self) -> None:
         self._spent: dict[str, deque[float]] = {stage: deque(maxlen=WINDOW) for stage in STAGES}
         self._counts: Counter[str] = Counter()
+        self._seconds: Counter[str] = Counter()
         self._lock = threading.Lock()
         self.started = time.perf_counter()
 
@@ -72,6 +74,7 @@ class StageClock:
             self._counts.update(ms.keys())
             for name, spent in ms.items():
                 self._spent[name].append(spent)
+                self._seconds[name] += spent / 1e3  # type: ignore[assignment]
 
     def table(self) -> dict[str, dict[str, float]]:
         """Summarise: stage -> count, median_ms, p95_ms. Stages that never ran are left out."""
@@ -85,6 +88,17 @@ class StageClock:
             }
             for stage, (count, spent) in recent.items()
         }
+
+    def recent(self, frames: int) -> dict[str, float]:
+        """Median milliseconds by stage, of the last so many frames."""
+        with self._lock:
+            last = {stage: list(islice(reversed(spent), frames)) for stage, spent in self._spent.items() if spent}
+        return {stage: round(float(np.median(spent)), 3) for stage, spent in last.items()}
+
+    def totals(self) -> dict[str, tuple[int, float]]:
+        """How often each stage ran, and the seconds that it took altogether."""
+        with self._lock:
+            return {stage: (count, self._seconds[stage]) for stage, count in self._counts.items()}
 
     def seconds(self) -> float:
         """Seconds since the clock was made."""

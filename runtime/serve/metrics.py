@@ -29,8 +29,8 @@ class RunCollector(Collector):
         ):  # fmt: skip
             yield CounterMetricFamily(f"galaxy_edge_{name}", text, value=stats[name])
         stages = SummaryMetricFamily("galaxy_edge_stage_seconds", "Time of a frame in each stage.", labels=["stage"])
-        for stage, spent in list(self._pulse.seconds.items()):
-            stages.add_metric([stage], self._pulse.runs[stage], spent)
+        for stage, (count, spent) in self._pulse.totals().items():
+            stages.add_metric([stage], count, spent)
         yield stages
         up = stats["state"] in (RUNNING, PAUSED)
         for name, text, value in (

@@ -2,6 +2,7 @@
 
 import numpy as np
 from galaxy_edge.runtime.pulse import Pulse
+from galaxy_edge.runtime.summary import Summary
 from small_tracks import frame, named, record, track
 
 
@@ -17,7 +18,9 @@ class Clock:
 def beat(pulse, clock, count, every, ms=5.0):
     for number in range(count):
         clock.now += every
-        pulse.frame(frame(number), named(), {**record(number), "ms": {"detect": ms}})
+        pulse.frame(frame(number), named(), record(number))
+        if pulse.summary:
+            pulse.summary.clock.add({"detect": ms, "write": 1.0})
 
 
 def test_states_follow_the_frames():
@@ -31,6 +34,8 @@ def test_states_follow_the_frames():
     clock.now += 21
     assert pulse.state() == "stalled"
     paused.append(True)
+    assert pulse.state() == "stalled", "a pause does not hide a camera that is dead"
+    beat(pulse, clock, 1, 0.0)
     assert pulse.state() == "paused"
     pulse.close(1, 0)
     assert pulse.state() == "ended"
@@ -53,6 +58,8 @@ def test_figures_and_history(tmp_path):
     (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("48312")
     clock = Clock()
     pulse = Pulse(root=tmp_path, clock=clock)
+    assert pulse.stages() == pulse.totals() == {}
+    pulse.summary = Summary()
     unsure = track(3)
     unsure.confirmed = False
     pulse.events([track(1), unsure])
@@ -61,8 +68,9 @@ def test_figures_and_history(tmp_path):
     beat(pulse, clock, 100, 0.5, ms=8.0)
     stats = pulse.stats()
     assert (stats["frames"], stats["detections"], stats["events"], stats["temperature"]) == (200, 200, 2, 48.312)
-    assert stats["stages"] == {"detect": 8.0}  # the median of the last frames
-    assert np.isclose(pulse.seconds["detect"], 1.2) and pulse.runs["detect"] == 200
+    assert stats["stages"] == {"detect": 8.0, "write": 1.0}  # the median of the last frames
+    count, seconds = pulse.totals()["detect"]
+    assert count == 200 and np.isclose(seconds, 1.2)
     history = pulse.history()
-    assert len(history) == 100 and history[10]["stages"] == {"detect": 4.0} and history[-1]["temperature"] == 48.312
+    assert len(history) == 100 and history[10]["stages"] == {"detect": 4.0, "write": 1.0} and history[-1]["temperature"] == 48.312
     assert stats["memory_bytes"] > 1e7 and stats["evidence_stopped"] == ""
