@@ -20,7 +20,7 @@ from ..controls import Controls
 from ..event import OBJECT
 from ..pulse import PAUSED, RUNNING, Pulse
 from .answers import Change, EventRecord, Health, Login, Problem, Sample, Saved, Settings, Status
-from .guard import Guard
+from .guard import OPEN, Guard
 from .metrics import metrics_text
 from .preview import Preview
 from .streams import Streams
@@ -42,6 +42,10 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
 PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "The picture."}}
+STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"multipart/x-mixed-replace": {}}, "description": "Pictures, without an end."},
+    429: {"model": Problem, "description": "Too many are watching."},
+}
 
 
 def make_app(
@@ -59,13 +63,15 @@ def make_app(
     """
     app = FastAPI(
         title="galaxy-edge", version=__version__, docs_url=None, redoc_url=None, responses=REFUSALS,
-        description="A run that goes on. Beside this: /stream.mjpg, the live view as motion JPEG.",
+        description="A run that goes on.",
     )  # fmt: skip
     app.add_exception_handler(UserError, _unavailable)
     app.add_exception_handler(RequestValidationError, _invalid)
     _add_status(app, run, source, pulse, controls, preview)
     _add_events(app, folder, run)
     _add_page(app, preview, token)
+    if token is not None:
+        _tell_of_token(app.openapi())
     return Guard(app, token, hosts)
 
 
@@ -89,7 +95,7 @@ def _add_status(app: FastAPI, run: int, source: str, pulse: Pulse, controls: Con
     def change(wanted: Change) -> Settings:
         """Change controls."""
         if wanted.stack is not None and controls.stack is None:
-            raise HTTPException(409, "this run does not stack: start it with --stack")
+            raise HTTPException(409, "this run does not stack: its pictures do not follow from each other")
         if wanted.stack is not None:
             controls.stack = wanted.stack
         if wanted.min_score is not None:
@@ -106,9 +112,10 @@ def _add_status(app: FastAPI, run: int, source: str, pulse: Pulse, controls: Con
             raise HTTPException(409, "nothing can be kept now: the disk is full")
         return Saved(name=name)
 
+    @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", responses={503: {"model": Health, "description": "No frame comes."}})
     def health(response: Response) -> Health:
-        """Tell whether frames come; a paused run is healthy."""
+        """Tell whether frames come; a paused run is healthy while they do."""
         state = pulse.state()
         response.status_code = 200 if state in (RUNNING, PAUSED) else 503
         return Health(state=state)
@@ -160,8 +167,9 @@ def _add_events(app: FastAPI, folder: Path, run: int) -> None:
 def _add_page(app: FastAPI, preview: Preview, token: Token | None) -> None:
     streams = Streams(preview)
 
-    @app.get("/stream.mjpg", include_in_schema=False)
+    @app.get("/stream.mjpg", response_class=Response, responses=STREAM)
     async def stream() -> Response:
+        """Show the run as it goes on, with what was found, as motion JPEG."""
         return streams.open() or JSONResponse({"detail": "too many are watching"}, 429, {"Retry-After": "10"})
 
     @app.post("/login", status_code=204, responses={401: {"model": Problem, "description": "A wrong token."}})
@@ -175,7 +183,21 @@ def _add_page(app: FastAPI, preview: Preview, token: Token | None) -> None:
 
     content = resources.files(__package__) / "page"
     for place, (name, kind) in PAGE.items():
-        app.add_api_route(place, _shown((content / name).read_bytes(), kind), include_in_schema=False)
+        shown = _shown((content / name).read_bytes(), kind)
+        app.add_api_route(place, shown, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _tell_of_token(document: dict[str, Any]) -> None:
+    """Write into the API's document how the token is given, and where none is wanted."""
+    schemes = {
+        "bearer": {"type": "http", "scheme": "bearer", "description": "The token."},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "What /login gives for the token."},
+    }
+    document["components"]["securitySchemes"] = schemes
+    document["security"] = [{name: []} for name in schemes]
+    for path in OPEN & document["paths"].keys():
+        for operation in document["paths"][path].values():
+            operation["security"] = []
 
 
 def _shown(body: bytes, kind: str) -> Callable[[], Response]:

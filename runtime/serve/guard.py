@@ -1,11 +1,11 @@
-"""Who may ask, and for how much: token, origin, host, request size, headers."""
+"""Who may ask, and for how much: token, origin, host, request size."""
 
 from __future__ import annotations
 
 import json
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .token import Token
@@ -14,19 +14,6 @@ MOST_BYTES = 4096
 """Of a request's body."""
 OPEN = {"/healthz", "/login", "/login.js", "/page.css", "/icon.svg"}
 """What is told without a token: whether the run is healthy, and the page that asks for the token."""
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Cache-Control": "no-store",
-}
 
 
 class Guard:
@@ -46,26 +33,18 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                out = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    out[name] = value
-            await send(message)
-
         refused = self._refuse(scope, headers)
         if refused and refused[0] == 401 and _is_browser(scope, headers):
-            await with_headers({"type": "http.response.start", "status": 303, "headers": [(b"location", b"/login")]})
-            await with_headers({"type": "http.response.body", "body": b""})
+            await send({"type": "http.response.start", "status": 303, "headers": [(b"location", b"/login")]})
+            await send({"type": "http.response.body", "body": b""})
             return
         if refused is None:
             receive, large = await _limited(receive, headers)
             refused = (413, "the request is too large") if large else None
         if refused:
-            await _answer(with_headers, *refused)
+            await _answer(send, *refused)
         else:
-            await self._app(scope, receive, with_headers)
+            await self._app(scope, receive, send)
 
     def _refuse(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -90,7 +69,7 @@ async def _limited(receive: Receive, headers: Headers) -> tuple[Receive, bool]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            break
+            return receive, False  # who would be answered is gone, and gets nothing done with half a request
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > MOST_BYTES:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import logging
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,10 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
-MOST_REQUESTS = 32
-CLOSE_SECONDS = 1.0
+PARTING_SECONDS, CLOSE_SECONDS = 0.5, 1.0
+"""How long viewers may take to go, and how long the server may."""
+QUIET_SECONDS = 30.0
+"""Between two lines of what fails: a client must not fill the screen or the journal."""
 
 
 def listen(where: str) -> socket.socket:
@@ -59,15 +63,23 @@ def address_of(bound: socket.socket) -> str:
 
 
 class _Told(logging.Handler):
-    """Tells of what fails in an answer in a line."""
+    """Tells of what fails in an answer in a line, and of what follows soon after only how much it was."""
 
     def __init__(self, alert: Callable[[str], None]) -> None:
         super().__init__(logging.ERROR)
         self._alert = alert
+        self._last = -QUIET_SECONDS
+        self._untold = 0
 
     def emit(self, record: logging.LogRecord) -> None:
-        problem = record.exc_info[1] if record.exc_info else None
-        self._alert(f"live view: {record.getMessage().strip().splitlines()[0]} {problem or ''}".rstrip())
+        now = time.monotonic()
+        if now - self._last < QUIET_SECONDS:
+            self._untold += 1
+            return
+        problem = (record.exc_info[1] if record.exc_info else None) or ""
+        more = f" ({self._untold} more since the last)" if self._untold else ""
+        self._last, self._untold = now, 0
+        self._alert(f"live view: {record.getMessage().strip().splitlines()[0]} {problem}".rstrip() + more)
 
 
 class Server:
@@ -97,15 +109,29 @@ class Server:
         try:
             import uvicorn
 
+            from .door import HEADERS, MOST, Door
+
             log = logging.getLogger("uvicorn.error")
-            log.handlers, log.propagate = [_Told(self._alert)], False
+            log.handlers, log.propagate = [_Told(self._tell)], False
             self._server = uvicorn.Server(uvicorn.Config(
                 self._make(), log_config=None, log_level="error", access_log=False, server_header=False,
-                lifespan="off", ws="none", http="h11", proxy_headers=False, limit_concurrency=MOST_REQUESTS,
-                timeout_keep_alive=5, timeout_graceful_shutdown=1, h11_max_incomplete_event_size=16384,
+                headers=list(HEADERS.items()), lifespan="off", ws="none", http=Door, proxy_headers=False, backlog=MOST,
+                timeout_keep_alive=5, timeout_graceful_shutdown=PARTING_SECONDS,  # type: ignore[arg-type] # it waits so
+                h11_max_incomplete_event_size=16384,
             ))  # fmt: skip
             if not self._closing:
-                self._server.run(sockets=[self._bound])
+                asyncio.run(self._answer(self._server, log))
         finally:
-            if not self._closing:
-                self._alert("the live view has ended; detection goes on")
+            self._tell("the live view has ended; detection goes on")
+
+    async def _answer(self, server: uvicorn.Server, log: logging.Logger) -> None:
+        """Answer until the end; what fails outside an answer, as where files run out, is told like the rest."""
+        asyncio.get_running_loop().set_exception_handler(
+            lambda _, context: log.error(context["message"], exc_info=context.get("exception"))
+        )
+        await server.serve(sockets=[self._bound])
+
+    def _tell(self, line: str) -> None:
+        """Tell of what goes wrong; at the end, answers are cut off on purpose."""
+        if not self._closing:
+            self._alert(line)

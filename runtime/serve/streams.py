@@ -7,13 +7,11 @@ from collections.abc import AsyncIterator, Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
-from starlette.types import Message, Send
+from starlette.types import Send
 
 from .preview import RATE, Preview
 
 MOST = 4
-SEND_SECONDS = 15.0
-"""A viewer that takes nothing for so long is gone: its place is another's."""
 BOUNDARY = "frame"
 
 
@@ -49,23 +47,17 @@ class Streams:
 
 
 class _Stream(StreamingResponse):
-    """A stream that gives its place back however it ends, and ends when its viewer takes nothing."""
+    """A stream that gives its place back however it ends."""
 
     def __init__(self, pictures: AsyncIterator[bytes], done: Callable[[], None]) -> None:
         super().__init__(pictures, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
         self._done = done
 
     async def stream_response(self, send: Send) -> None:
-        async def patient(message: Message) -> None:
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
-
         try:
-            await patient({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            await patient({"type": "http.response.body", "body": f"--{BOUNDARY}\r\n".encode(), "more_body": True})
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": f"--{BOUNDARY}\r\n".encode(), "more_body": True})
             async for chunk in self.body_iterator:
-                await patient({"type": "http.response.body", "body": chunk, "more_body": True})
-        except TimeoutError:
-            return
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
             self._done()

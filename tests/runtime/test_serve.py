@@ -18,7 +18,7 @@ from conftest import galaxy_edge as command_line
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.serve import guard, streams
+from galaxy_edge.runtime.serve import door, guard, streams
 from galaxy_edge.runtime.serve.server import listen
 from galaxy_edge.runtime.serve.token import Token, settle_token
 from live_run import running
@@ -42,10 +42,32 @@ def guarded(tmp_path_factory):
         yield one
 
 
+def wire_to(live):
+    host, port = live.address.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def raw(live, request):
+    """Send bytes; return all that comes until the server hangs up."""
+    with wire_to(live) as wire:
+        wire.sendall(request)
+        return b"".join(iter(lambda: wire.recv(65536), b""))
+
+
+def is_open(wire):
+    wire.setblocking(False)
+    try:
+        return wire.recv(65536) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+
+
 def test_figures_events_and_crops(live):
     before = live.json("/api/status")
     live.until(lambda: live.json("/api/status")["frames"] > before["frames"])
-    assert before["state"] == "running" and before["source"] == "demo" and before["stages"]["detect"] > 0
+    assert before["state"] == "running" and before["source"] == "demo" and before["stages"]["detect"] > 0 and before["stages"]["write"] > 0
     event = live.json("/api/events?limit=1")[0]
     assert live.json(f"/api/events/{event['id']}")["id"] == event["id"]
     with_crop = next(one for one in live.json("/api/events") if one["crop"])
@@ -98,10 +120,7 @@ def test_a_wrong_wish_changes_nothing(live, body):
 )
 def test_no_path_leads_out(live, path):
     """As raw bytes: a client that is well-behaved would tidy up the path itself."""
-    host, port = live.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as wire:
-        wire.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode())
-        answer = b"".join(iter(lambda: wire.recv(65536), b""))
+    answer = raw(live, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert answer.split()[1] in (b"404", b"422"), answer[:200]
     assert b"SQLite" not in answer and b"root:" not in answer
 
@@ -116,10 +135,14 @@ def test_a_link_in_the_crops_folder_leads_nowhere(live):
 def test_every_answer_has_the_security_headers(live):
     for path in ("/", "/page.js", "/api/status", "/crops/1/99999.png", "/nowhere", "/healthz"):
         _, headers, _ = live.ask(path)
-        for name, value in guard.HEADERS.items():
-            assert headers[name] == value, path
+        for name, value in door.HEADERS.items():
+            assert headers.get_all(name) == [value], path
         assert "server" not in {name.lower() for name in headers}
-    assert "unsafe" not in guard.HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in door.HEADERS["Content-Security-Policy"]
+    answer = raw(live, b"GET / HTTP/1.1\r\nno header\r\n\r\n")  # it never reaches the application
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    for name, value in door.HEADERS.items():
+        assert f"\r\n{name.lower()}: {value}\r\n".encode() in answer.replace(name.encode(), name.lower().encode())
 
 
 def test_the_page_needs_nothing_from_outside(live):
@@ -192,7 +215,7 @@ def test_streams_are_counted_and_their_places_given_back(live):
 
 
 def test_a_viewer_that_takes_nothing_loses_its_place_and_slows_nobody(live, monkeypatch):
-    monkeypatch.setattr(streams, "SEND_SECONDS", 0.5)
+    monkeypatch.setattr(door, "PATIENCE", 0.5)
     host, port = live.address.removeprefix("http://").split(":")
     wires = []
     for _ in range(streams.MOST):
@@ -211,8 +234,105 @@ def test_a_viewer_that_takes_nothing_loses_its_place_and_slows_nobody(live, monk
     time.sleep(0.5)
     live.until(free)
     assert live.json("/api/status")["frames"] > frames
+    assert live.told == []  # that viewers go is nothing to tell of
     for wire in wires:
         wire.close()
+
+
+HALVES = {
+    "silent": b"", "half a request": b"GET /healthz HTTP/1.1\r\nHost: loc",
+    "half a body": b"POST /api/controls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n" + b'{"paused": true}',
+    "too large a body": b"POST /api/controls HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n{",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", HALVES.values(), ids=HALVES)
+def test_who_keeps_the_server_waiting_is_let_go(live, monkeypatch, sent):
+    monkeypatch.setattr(door, "PATIENCE", 1.0)
+    with wire_to(live) as wire, wire_to(live) as busy:
+        wire.sendall(sent)
+        busy.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for _ in range(20):
+            pictures(busy, 1)  # who takes what it is sent stays
+        live.until(lambda: not is_open(wire), 20)
+        pictures(busy, 1)
+    assert not live.controls.paused, "half a request does nothing"
+    assert live.told == []
+
+
+def test_what_follows_an_answer_and_is_no_request_ends_in_silence(live, capfd):
+    head = b"POST /api/controls HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with wire_to(live) as wire:
+        wire.sendall(head + b"1400\r\n" + b"x" * 0x1400 + b"\r\n")
+        assert wire.recv(65536).split()[1] == b"413"
+        wire.sendall(b"no length\r\n")
+        live.until(lambda: not is_open(wire), 20)
+    assert "Traceback" not in capfd.readouterr().err and live.told == []
+
+
+def test_silent_connections_shut_nobody_out(tmp_path):
+    """More of them than the server lets in: a monitor and a viewer are answered all the same."""
+    with running(tmp_path) as live:
+        with wire_to(live) as viewer, contextlib.ExitStack() as stack:
+            viewer.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            pictures(viewer, 1)
+            silent = [stack.enter_context(wire_to(live)) for _ in range(300)]
+            assert live.ask("/healthz")[0] == 200
+            assert live.json("/api/status")["state"] == "running"
+            live.until(lambda: sum(map(is_open, silent)) < door.MOST, 20)
+            pictures(viewer, 2)
+        assert [line for line in live.told if f"more than {door.MOST} connections" in line] == live.told
+        assert len(live.told) == 1, "told once, not three hundred times"
+
+
+OUT_OF_FILES = """
+import os, resource, sys, threading
+from galaxy_edge.runtime.serve.server import Server, listen
+async def app(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"here"})
+bound = listen("127.0.0.1:0")
+server = Server(lambda: app, bound, lambda line: print("told:", line, flush=True))
+while not (server._server and server._server.started):
+    threading.Event().wait(0.05)
+files = len(os.listdir("/proc/self/fd"))
+resource.setrlimit(resource.RLIMIT_NOFILE, (files + 5, files + 5))
+print(bound.getsockname()[1], flush=True)
+sys.stdin.read()
+"""
+
+
+def test_where_files_run_out_it_is_told_in_a_line_and_the_server_goes_on():
+    process = subprocess.Popen([sys.executable, "-c", OUT_OF_FILES], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    port = int(process.stdout.readline())
+    with contextlib.ExitStack() as stack:
+        for _ in range(20):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+        told = process.stdout.readline()
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as wire:
+        wire.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert b"here" in b"".join(iter(lambda: wire.recv(4096), b""))
+    rest, errors = process.communicate("", timeout=30)
+    assert "told: live view: " in told and "Too many open files" in told
+    assert errors == "" and rest.count("\n") <= 1
+
+
+def test_the_document_tells_of_the_token_and_of_the_stream(live, guarded):
+    bearer = {"Authorization": f"Bearer {guarded.token}"}
+    document = json.loads(guarded.ask("/openapi.json", headers=bearer)[2])
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "cookie"}
+    assert document["security"] == [{"bearer": []}, {"cookie": []}]
+    free = {path for path, one in document["paths"].items() for operation in one.values() if operation.get("security") == []}
+    assert free == {"/healthz", "/login"} == guard.OPEN & document["paths"].keys()
+    assert {"200", "429"} < document["paths"]["/stream.mjpg"]["get"]["responses"].keys()
+    assert "security" not in live.json("/openapi.json")  # on loopback none is wanted
+
+
+def test_a_monitor_may_ask_for_the_head_alone(live):
+    for path in ("/healthz", "/"):
+        status, headers, content = live.ask(path, method="HEAD")
+        assert (status, content) == (200, b"") and int(headers["Content-Length"]) > 0
 
 
 def test_prometheus_can_read_the_metrics(live):
@@ -230,6 +350,7 @@ def test_prometheus_can_read_the_metrics(live):
 
 def test_health_is_red_when_frames_stop(tmp_path):
     with running(tmp_path, stale=0.5) as one:
+        one.controls.paused = True  # a pause does not hide it
         one.source.dead.set()
         one.until(lambda: one.ask("/healthz")[0] == 503)
         assert json.loads(one.ask("/healthz")[2]) == {"state": "stalled"}
