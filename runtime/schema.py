@@ -103,7 +103,7 @@ def damage(path: Path) -> str | None:
             base.close()
     except sqlite3.DatabaseError as problem:
         if isinstance(problem, sqlite3.OperationalError):
-            raise UsageError(f"{path} cannot be used as an event file: {problem}") from None
+            raise UsageError(f"{path} cannot be used: {problem}") from None
         return str(problem)
     return None if told == "ok" else told.splitlines()[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from .frame import Detections, Frame
@@ -25,7 +26,7 @@ class Sink(Protocol):
         ...
 
     def close(self, frames: int, bad: int) -> None:
-        """Finish: `frames` were done, `bad` pictures could not be read."""
+        """Finish: `frames` were done, `bad` pictures could not be read. From any thread, and the last call."""
         ...
 
 
@@ -46,6 +47,8 @@ class Sinks:
             sink.events(changed)
 
     def close(self, frames: int, bad: int) -> None:
-        """Close every sink."""
-        for sink in self._sinks:
-            sink.close(frames, bad)
+        """Close every sink, all at once: each waits for something else, a disk, a broker or a browser."""
+        with ThreadPoolExecutor(max(1, len(self._sinks)), "close") as pool:
+            closing = [pool.submit(sink.close, frames, bad) for sink in self._sinks]
+        for done in closing:
+            done.result()

@@ -13,10 +13,12 @@ twice.
 from __future__ import annotations
 
 import json
+import socket
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +32,16 @@ from ..frame import Detections, Frame
 from ..pulse import Pulse
 from ..track import Track
 from .discovery import discovery
-from .outbox import Outbox
+from .outbox import open_outbox
 
 NEW, UPDATE, END = "new", "update", "end"
 FORM = "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT"
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 WINDOW = 100
 """Messages that may be on their way."""
-IDLE_SECONDS, CLOSE_SECONDS = 0.5, 0.8
+IDLE_SECONDS = 0.5
+CLOSE_SECONDS, GOODBYE_SECONDS = 0.8, 0.1
+"""For all that is left to say at the end, and for the last word of it."""
 MOST_WAITING = 10_000
 """Messages that may wait for the thread that puts them on the disk."""
 BACK_OFF = (1, 60)
@@ -113,13 +117,12 @@ class Publisher:
         self, broker: Broker, run: RunInfo, folder: Path, pulse: Pulse, alert: Callable[[str], None]
     ) -> None:
         self._broker, self._run, self._pulse, self._alert = broker, run, pulse, alert
-        try:
-            self._outbox = Outbox(folder / "mqtt.sqlite")
-        except sqlite3.Error as problem:
-            raise UsageError(f"{folder / 'mqtt.sqlite'} cannot be used: {problem}; delete it to go on") from None
+        self._outbox = open_outbox(folder / "mqtt.sqlite", alert)
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ending = False
+        self._until = 0.0  # when to give up what is left, once it ends
+        self._gone = threading.Event()
         self._inbox: dict[tuple[str, str], Event] = {}
         self._known: set[int] = set()
         self._acknowledged: set[int] = set()
@@ -153,17 +156,23 @@ class Publisher:
 
     def close(self, frames: int, bad: int) -> None:
         """Publish what waits, as far as a moment goes, and say goodbye."""
+        self._until = time.monotonic() + CLOSE_SECONDS
         self._ending = True
         self._wake.set()
         self._thread.join()
-        if self._connected:
-            goodbye = self._client.publish(self._topic("available"), "offline", qos=1, retain=True)
-            goodbye.wait_for_publish(CLOSE_SECONDS)
-            self._client.disconnect()
-            self._client.loop_stop()
+        wire = self._client.socket()
+        if self._connected and not self._said_goodbye() and isinstance(wire, socket.socket):
+            with suppress(OSError):  # it was lost just now
+                wire.shutdown(socket.SHUT_RDWR)  # no farewell: the broker then speaks the last will
         else:
-            self._client.disconnect()  # its thread, which may wait for an answer, ends with the process
-        waiting = len(self._outbox)
+            self._client.disconnect()
+        if self._connected:
+            self._gone.wait(GOODBYE_SECONDS)
+        try:
+            waiting = len(self._outbox)
+        except sqlite3.Error as problem:
+            waiting = 0
+            self._alert(f"what waits for the broker {self._broker.name} may be lost: mqtt.sqlite: {problem}")
         self._outbox.close()
         if waiting:
             self._alert(f"{waiting} messages wait for the broker {self._broker.name}: the next run delivers them")
@@ -179,6 +188,13 @@ class Publisher:
         self._inbox[key] = event
 
     def _work(self) -> None:
+        """Move messages until the end, or until their file can be read no more."""
+        try:
+            self._move_on()
+        except sqlite3.Error as problem:
+            self._alert(f"publishing has ended: mqtt.sqlite cannot be read: {problem}; detection goes on")
+
+    def _move_on(self) -> None:
         """Move messages: inbox, outbox, broker."""
         told = 0.0
         while not self._ending:
@@ -188,9 +204,8 @@ class Publisher:
             if self._connected and time.monotonic() - told >= self._broker.every:
                 told = time.monotonic()
                 self._client.publish(self._topic("stats"), json.dumps(self._pulse.stats()))
-        until = time.monotonic() + CLOSE_SECONDS
         self._move()
-        while self._connected and len(self._outbox) and time.monotonic() < until:
+        while self._connected and len(self._outbox) and time.monotonic() < self._until:
             self._wake.wait(0.05)
             self._wake.clear()
             self._move()
@@ -207,6 +222,15 @@ class Publisher:
                 sent = self._client.publish(message.topic, message.content, qos=1)
                 self._under_way[sent.mid] = message.place
                 self._given = message.place
+
+    def _said_goodbye(self) -> bool:
+        """Say that the run is over; tell whether the broker has heard it."""
+        goodbye = self._client.publish(self._topic("available"), "offline", qos=1, retain=True)
+        try:
+            goodbye.wait_for_publish(max(GOODBYE_SECONDS, self._until - time.monotonic()))
+            return goodbye.is_published()
+        except (RuntimeError, ValueError):  # the connection was lost just now
+            return False
 
     def _topic(self, name: str) -> str:
         return f"{self._broker.prefix}/{name}"
@@ -247,7 +271,10 @@ class Publisher:
 
     def _on_disconnect(self, client: paho.Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
         self._connected = False
-        if not self._ending:
+        if self._ending:
+            client.loop_stop()  # from its own thread, that is only a word to end
+            self._gone.set()
+        else:
             self._unreachable("the connection is lost")
 
     def _on_publish(self, client: paho.Client, _: Any, mid: int, reason: Any, properties: Any) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
+
+from ..errors import UsageError
+from ..schema import damage, set_aside
 
 MOST = 10_000
 
@@ -91,3 +94,17 @@ class Outbox:
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")
             raise
+
+
+def open_outbox(path: Path, alert: Callable[[str], None]) -> Outbox:
+    """Open the file of what waits; one that is damaged is set aside, and named.
+
+    Raises:
+        UsageError: it cannot be used.
+    """
+    try:
+        if path.exists() and damage(path) and (aside := set_aside(path)):
+            alert(f"{path} was damaged; it is now {aside}, and a new one was begun")
+        return Outbox(path)
+    except sqlite3.Error as problem:
+        raise UsageError(f"{path} cannot be used: {problem}; delete it to go on") from None

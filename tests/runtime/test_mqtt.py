@@ -1,7 +1,9 @@
 """MQTT through a real broker: told, lost, found again, without a loss and without waiting."""
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +19,7 @@ import pytest
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
 import paho.mqtt.client as paho
 from conftest import galaxy_edge as command_line
+from galaxy_edge.benchmarks.sources import NetworkCamera
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.event import RunInfo
 from galaxy_edge.runtime.events import Query, find
@@ -262,6 +265,87 @@ def test_a_broker_that_hangs_holds_nobody_up(broker, listener, publisher):
     broker.process.send_signal(signal.SIGCONT)
     until(lambda: len(one._outbox) == 0, 90)
     until(lambda: len(listener.events()) >= 2000, 90)
+
+
+def test_a_broker_that_hangs_learns_afterwards_that_the_run_has_ended(broker, listener, publisher):
+    """It hears no goodbye, so it must get no farewell either: that would take the last will back."""
+    one = publisher(broker)
+    until(lambda: listener.of("sky/available") == ["online"])
+    broker.process.send_signal(signal.SIGSTOP)
+    for number in range(1, 200):
+        one.events([track(number, ended=True)])
+    began = time.monotonic()
+    one.close(0, 0)
+    assert time.monotonic() - began < 5, "0.9 s, with much room for a slow machine"
+    assert "messages wait for the broker" in one.told[-1]
+    broker.process.send_signal(signal.SIGCONT)
+    until(lambda: listener.of("sky/available") == ["online", "offline"])
+
+
+def test_a_run_ends_within_two_seconds_whatever_hangs(broker, tmp_path):
+    """A camera that goes on, four viewers that take nothing, and a broker that is there and says nothing."""
+    pytest.importorskip("fastapi", reason="needs the serve extra")
+    camera = NetworkCamera(rate=10)
+    took = []
+    while len(took) < 3 and min(took, default=9.0) > 2.0:  # the best of three: other work on this machine takes time too
+        command = [sys.executable, "-m", "galaxy_edge", "run", "--camera", camera.url, "--out", tmp_path / "out", "--json",
+                   "--serve", "0", "--mqtt", broker.url, "--mqtt-every", "0.2"]
+        process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        port = int(re.search(r"live view: http://127.0.0.1:(\d+)/", process.stderr.readline())[1])
+        for _ in range(10):
+            assert process.stdout.readline()
+        reader = threading.Thread(target=process.stdout.read)
+        reader.start()
+        with contextlib.ExitStack() as stack:
+            for _ in range(4):
+                wire = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=30))
+                wire.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert wire.recv(100).startswith(b"HTTP/1.1 200")
+            broker.process.send_signal(signal.SIGSTOP)
+            time.sleep(1)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0
+            took.append(time.monotonic() - began)
+        broker.process.send_signal(signal.SIGCONT)
+        reader.join()
+        errors = process.stderr.read()
+        process.stdout.close()
+        process.stderr.close()
+        assert "ended on request" in errors and "Traceback" not in errors and "live view" not in errors
+    camera.pull_out()
+    assert min(took) <= 2.0, took
+
+
+def test_a_damaged_file_of_what_waits_is_set_aside_and_named(broker, listener, publisher, tmp_path):
+    box = tmp_path / "mqtt.sqlite"
+    Outbox(box).close()
+    box.write_bytes(box.read_bytes()[:50] + b"no more of it" * 500)
+    one = publisher(broker)
+    one.events([track(1, ended=True)])
+    until(lambda: len(listener.events()) == 2)
+    aside = next(tmp_path.glob("mqtt-unreadable-*.sqlite"))
+    assert one.told == [f"{box} was damaged; it is now {aside}, and a new one was begun"]
+
+
+def test_a_file_of_what_waits_that_breaks_meanwhile_ends_the_publishing_and_not_the_run(broker, publisher):
+    one = publisher(broker)
+    one._outbox._base.execute("DROP TABLE message")
+    until(lambda: any("publishing has ended" in line for line in one.told))
+    one.events([track(1)])
+    one.close(0, 0)
+    assert "may be lost" in one.told[-1]
+
+
+def test_sinks_are_closed_at_once():
+    """Each of these waits for the other: in turn they would never end."""
+    meeting = threading.Barrier(2, timeout=30)
+
+    class Waiting:
+        def close(self, frames, bad):
+            meeting.wait()
+
+    Sinks([Waiting(), Waiting()]).close(0, 0)
 
 
 def test_what_waits_at_the_end_is_delivered_by_the_next_run(broker, listener, publisher):
