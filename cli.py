@@ -116,7 +116,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     controls = Controls(min_score=detector.min_score, stack=stack if source.continuous else None, keeper=output.keeper)
     pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
-    stop, manager = _stop_on_signal(), ServiceManager()
+    stop, manager = _stop_on_signal(), ServiceManager(tell)
     with follow(source.length if max_frames is None else max_frames, as_json) as screen:
 
         def watch(frame: Any, named: Any, record: dict[str, Any], summary: Summary) -> None:

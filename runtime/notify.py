@@ -5,27 +5,30 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
-
-from .errors import RunFailure
+from collections.abc import Callable, Mapping
 
 
 class ServiceManager:
     """Talks to systemd where it started this process (``Type=notify``, ``WatchdogSec=``); elsewhere it says nothing.
 
     Only a frame that was looked at and written counts as a sign of life: a run that hangs is started anew, even where
-    nothing of it crashed.
+    nothing of it crashed. A manager that does not listen is told of once; the run goes on.
 
     Args:
+        alert: told what is wrong with what the manager gave.
         environment: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are read.
     """
 
-    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, alert: Callable[[str], None], environment: Mapping[str, str] = os.environ) -> None:
+        self._alert, self._deaf = alert, False
         self._address = environment.get("NOTIFY_SOCKET", "")
         self._ready = False
         watched = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-        limit = float(environment.get("WATCHDOG_USEC", 0)) / 1e6 if watched else 0.0
-        self._every = limit / 4
+        limit = environment.get("WATCHDOG_USEC", "0") if watched else "0"
+        if not limit.isdecimal():
+            alert(f"WATCHDOG_USEC={limit} is no number of microseconds: there are no signs of life")
+            limit = "0"
+        self._every = int(limit) / 4e6
         self._told = 0.0
 
     def frame_done(self) -> None:
@@ -52,4 +55,7 @@ class ServiceManager:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as speaker:
                 speaker.sendto(message.encode(), address)
         except OSError as problem:
-            raise RunFailure(f"the service manager at {self._address} does not listen: {problem.strerror}") from None
+            if not self._deaf:
+                self._deaf = True
+                reason = problem.strerror or problem
+                self._alert(f"the service manager at {self._address} does not listen: {reason}; the run goes on")
