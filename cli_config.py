@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import click
 
 from .cli_options import FILE
 from .cli_settings import DEFAULT, SettingsError, options_of, read_settings, settings_for, source_of, wrong_variables
+from .runtime.address import masked
 
 HEAD = """\
 # Settings of galaxy-edge. Every option of every command can be set here, under the command's name; a flag on the
@@ -127,7 +127,7 @@ def _toml(value: Any) -> str:
 
 
 def _masked(value: Any) -> Any:
-    """Hide the password of an address."""
+    """Show a value, an address without its password."""
     if isinstance(value, Path):
         return str(value)
-    return re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", value) if isinstance(value, str) else value
+    return masked(value) if isinstance(value, str) else value

@@ -148,8 +148,8 @@ def poison(number: int, random: np.random.Generator) -> Entry:
     elif kind == 3:
         name, content = f"{number:06d}.fits", _fits(random, width, height)
     elif kind == 4:
-        content = random.choice([b"", PNG_HEAD, b"\xff\xd8", b"SIMPLE  ="]) + random.bytes(int(random.integers(0, 3000)))
-        content += PNG_END * int(random.integers(2))
+        head = random.choice([b"", PNG_HEAD, b"\xff\xd8", b"SIMPLE  ="])
+        content = head + random.bytes(int(random.integers(0, 3000))) + PNG_END * int(random.integers(2))
     elif kind == 5:
         name, content = f"{number:06d}.fits", _nonsense(_packed_fits(random, width, height), random)
     if content and random.random() < 0.4:

@@ -53,7 +53,7 @@ def decode_picture(content: bytes, name: str) -> Picture:
         return _decode(content, name)
     except UserError:
         raise
-    except Exception as problem:  # what decoders raise of damaged bytes has no end; each is this one picture's fault
+    except Exception as problem:  # noqa: BLE001 - what decoders raise of damaged bytes has no end; it is this picture's
         reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
         raise BadPicture(name, f"it is truncated or damaged ({reason})") from None
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import datetime
+import lzma
 import re
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from .address import masked
 from .errors import BadPicture, RunFailure, UsageError
 from .frame import Frame
 from .pictures import SUFFIXES, decode_picture
@@ -17,6 +21,9 @@ from .pictures import SUFFIXES, decode_picture
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".ser", ".mpg", ".mpeg")
 STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
 MAX_FILE = 2**30
+KNOWN = "a picture, folder, zip, video, camera, stream or demo"
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, ValueError, EOFError, OSError, struct.error)
+"""What reading a damaged zip, one with a password or one of a later make raises (NotImplementedError among it)."""
 
 
 class Source(Protocol):
@@ -27,7 +34,7 @@ class Source(Protocol):
         continuous: whether one frame follows from the last (video, camera), so that objects can be followed.
         live: whether frames come when they like (camera), so that only the newest is worth looking at.
         length: number of frames if known.
-        bad: number of pictures that could not be read and were skipped.
+        bad: number of pictures or frames that could not be read and were skipped.
         reopened: how often it was lost and came back.
     """
 
@@ -44,7 +51,8 @@ class Source(Protocol):
 
 
 def open_source(
-    camera: str, on_bad: Callable[[BadPicture], None], on_lost: Callable[[str], None] = lambda _: None
+    camera: str, on_bad: Callable[[BadPicture], None], on_lost: Callable[[str], None] = lambda _: None,
+    sequence: bool = False,
 ) -> Source:
     """Open what ``--camera`` names.
 
@@ -52,12 +60,15 @@ def open_source(
         camera: ``demo``, a picture, a folder or zip of pictures, a video file, ``/dev/videoN`` or an index N, or
             the address of a stream.
         on_bad: told of each picture that is skipped.
-        on_lost: told in one line when a camera is lost, and when it is back.
+        on_lost: told in one line when a camera is lost, when it is back, and when frames of a video are missing.
+        sequence: whether the pictures of a folder or zip are exposures of one field, in the order of their names.
 
     Raises:
         UsageError: there is no such source, or nothing in it.
         BadPicture: the one picture that was named cannot be read.
     """
+    if not camera.strip():
+        raise UsageError(f"the source is empty: give {KNOWN}")
     if camera == "demo":
         from .demo import DemoSky
 
@@ -67,25 +78,30 @@ def open_source(
         from .video import v4l2_camera
 
         return v4l2_camera(int(device[1]), on_lost)
-    if camera.startswith(STREAMS):
+    if camera.lower().startswith(STREAMS):
         from .video import stream
 
-        return stream(camera, on_lost)
+        scheme, rest = camera.split("://", 1)
+        return stream(f"{scheme.lower()}://{rest}", on_lost)  # FFmpeg knows them in small letters only
     path = Path(camera).expanduser()
     if camera.startswith("/dev/"):
         raise UsageError(f"'{camera}' is no camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
     try:
         if path.is_dir():
-            return Pictures(camera, _folder_entries(path), on_bad)
+            return Pictures(camera, _folder_entries(path), on_bad, sequence)
         if not path.is_file():
-            known = "a picture, folder, zip, video, camera, stream or demo"
-            raise UsageError(f"the source '{camera}' does not exist: give {known}")
+            wrong = "is no regular file" if path.exists() else "does not exist"
+            raise UsageError(f"the source '{masked(camera)}' {wrong}: give {KNOWN}")
         if zipfile.is_zipfile(path):
-            return Pictures(camera, _zip_entries(path, ""), on_bad)
+            return Pictures(camera, _zip_entries(path, path.name), on_bad, sequence)
+        if path.suffix.lower() == ".ser":
+            from .ser import SerFile
+
+            return SerFile(path, on_lost)
         if path.suffix.lower() in VIDEO_SUFFIXES:
             from .video import VideoFile
 
-            return VideoFile(path)
+            return VideoFile(path, on_lost)
     except PermissionError as problem:
         raise UsageError(f"'{problem.filename}' cannot be read: permission denied") from None
     if path.suffix.lower() == ".zip":
@@ -103,16 +119,25 @@ Entry = tuple[str, Callable[[], bytes]]
 
 
 class Pictures:
-    """Pictures from files or zips, in the order of their names."""
+    """Pictures from files or zips, in the order of their names.
 
-    continuous = False
+    Args:
+        name: how they were asked for.
+        entries: name and reader of each.
+        on_bad: told of each that is skipped.
+        sequence: whether each follows from the last, as exposures of one field do.
+    """
+
     live = False
     reopened = 0
 
-    def __init__(self, name: str, entries: list[Entry], on_bad: Callable[[BadPicture], None]) -> None:
+    def __init__(
+        self, name: str, entries: list[Entry], on_bad: Callable[[BadPicture], None], sequence: bool = False
+    ) -> None:
         if not entries:
             raise UsageError(f"'{name}' holds no picture ({', '.join(SUFFIXES)})")
         self.name = name
+        self.continuous = sequence
         self.length: int | None = len(entries)
         self.bad = 0
         self._entries = entries
@@ -137,11 +162,18 @@ class Pictures:
 
 def _read_file(path: Path) -> bytes:
     try:
+        _check_regular(path, path.name)
         if path.stat().st_size > MAX_FILE:
             raise BadPicture(path.name, f"the file is larger than {MAX_FILE >> 20} MiB")
         return path.read_bytes()
     except OSError as problem:
         raise BadPicture(path.name, f"it cannot be read: {problem.strerror}") from None
+
+
+def _check_regular(path: Path, name: str) -> None:
+    """Refuse what is no file: a named pipe would be waited for until someone writes into it."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise BadPicture(name, "it is no regular file")
 
 
 def _folder_entries(folder: Path) -> list[Entry]:
@@ -154,15 +186,32 @@ def _folder_entries(folder: Path) -> list[Entry]:
         if path.suffix.lower() in SUFFIXES:
             entries.append((name, lambda path=path: _read_file(path)))  # type: ignore[misc]
         elif path.suffix.lower() == ".zip":
-            entries.extend(_zip_entries(path, name + "/"))
+            try:
+                entries.extend(_zip_entries(path, name, name + "/"))
+            except BadPicture as problem:
+                entries.append((name, _failing(problem)))  # told of and counted in its turn, like a picture
     return entries
 
 
-def _zip_entries(path: Path, prefix: str) -> list[Entry]:
+def _failing(problem: BadPicture) -> Callable[[], bytes]:
+    def read() -> bytes:
+        raise problem
+
+    return read
+
+
+def _zip_entries(path: Path, name: str, prefix: str = "") -> list[Entry]:
+    """List the pictures in a zip by name.
+
+    Raises:
+        BadPicture: it cannot be read.
+    """
     try:
+        _check_regular(path, name)
         archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile:
-        raise UsageError(f"'{path}' is not a zip file, or a damaged one") from None
+    except _DAMAGED as problem:
+        reason = getattr(problem, "strerror", None) or str(problem)
+        raise BadPicture(name, f"it is no zip file that can be read, or a damaged one ({reason})") from None
     members = [member for member in archive.infolist() if Path(member.filename).suffix.lower() in SUFFIXES]
 
     def read(member: zipfile.ZipInfo) -> bytes:
@@ -171,7 +220,7 @@ def _zip_entries(path: Path, prefix: str) -> list[Entry]:
             raise BadPicture(prefix + member.filename, f"unpacked it is larger than {MAX_FILE >> 20} MiB")
         try:
             return archive.read(member)
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError) as problem:
+        except _DAMAGED as problem:
             raise BadPicture(prefix + member.filename, f"it cannot be unpacked: {problem}") from None
 
     members.sort(key=lambda member: member.filename)

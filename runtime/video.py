@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .address import masked
 from .buffers import Buffers
 from .errors import RunFailure, UsageError
 from .frame import Frame
@@ -21,35 +22,59 @@ STREAM_TIMEOUT_MS = 5000
 """After so long without a picture a stream is lost. A V4L2 camera is after 10 s, by OpenCV's own limit."""
 BAND = 64
 """Rows that are turned from BGR to RGB at once."""
+COUNTED = (".avi", ".mp4", ".mov", ".m4v")
+"""Files that say how many frames they hold; of others it follows from how long they last, and a second may be amiss."""
+FAILURES = 1000
+"""Reads that fail, one after another, before a video has ended: behind a damaged place it may go on."""
+GREY16 = int.from_bytes(b"Y1\0\x10", "little")
+"""FFmpeg's mark of grey pictures of 16 bits, which OpenCV makes 8-bit colour unless it is told not to."""
 
 
 class VideoFile:
-    """Frames of a video file; their times count from when it is opened, at the video's own pace."""
+    """Frames of a video file; their times count from when it is opened, at the video's own pace.
+
+    Args:
+        path: the file.
+        on_lost: told in one line when frames are missing in the end.
+
+    Raises:
+        UsageError: it is no video.
+    """
 
     continuous = True
     live = False
     reopened = 0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_lost: Callable[[str], None]) -> None:
         self.name = str(path)
         self.bad = 0
         self._path = path
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-        if not capture.isOpened():
+        self._on_lost = on_lost
+        capture = _opened(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
+        if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self._opened: cv2.VideoCapture | None = capture
         self.length: int | None = count if count > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode frame after frame, from the first on."""
+        """Decode frame after frame, from the first on; what is damaged is passed over."""
         # Opening costs time and memory: what was opened to look at the file is read, the first time.
-        capture, self._opened = self._opened or cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG), None
+        capture, self._opened = self._opened or _opened(cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)), None
+        if capture is None:
+            raise RunFailure(f"'{self._path}' cannot be opened again")
         make = _Frames(self._path.name)
-        began = datetime.datetime.now(datetime.UTC)
+        began, at, failed = datetime.datetime.now(datetime.UTC), 0.0, 0
+        rate = capture.get(cv2.CAP_PROP_FPS)
         try:
-            while (image := make.read(capture)) is not None:
-                frame = make(image, began + datetime.timedelta(milliseconds=capture.get(cv2.CAP_PROP_POS_MSEC)))
+            while failed < FAILURES:
+                image = make.read(capture)
+                if image is None:
+                    failed += 1
+                    continue
+                failed = 0
+                at = capture.get(cv2.CAP_PROP_POS_MSEC)
+                frame = make(image, began + datetime.timedelta(milliseconds=at))
                 del image
                 yield frame
                 del frame
@@ -57,13 +82,23 @@ class VideoFile:
             capture.release()
         if make.number == 0:
             raise RunFailure(f"'{self._path}' holds no frame that can be decoded")
+        missing = max(0, (self.length or 0) - make.number)
+        if self._path.suffix.lower() in COUNTED or (rate > 0 and at < 1000 * ((self.length or 0) / rate - 1)):
+            self.bad = missing
+        if self.bad:
+            self._on_lost(incomplete(self._path.name, make.number, self.length))
+
+
+def incomplete(name: str, frames: int, length: int | None) -> str:
+    """Say in one line that a video did not give as many frames as it says to hold."""
+    return f"{name}: {frames} of {length} frames could be read; the file is damaged or truncated"
 
 
 class Camera:
     """A camera that delivers for as long as it lives; when it stops, it is opened again, with longer and longer waits.
 
     Args:
-        name: what it is called.
+        name: what it is called, without a password: it is written, shown and published.
         open_it: opens it; None where that fails.
         on_lost: told in one line when it is lost and when it is back.
 
@@ -135,14 +170,16 @@ def v4l2_camera(index: int, on_lost: Callable[[str], None]) -> Camera:
 
 
 def stream(url: str, on_lost: Callable[[str], None]) -> Camera:
-    """Open an RTSP, HTTP (MJPEG) or other stream that FFmpeg reads."""
+    """Open an RTSP, HTTP (MJPEG) or other stream that FFmpeg reads; its password goes to FFmpeg alone."""
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
     why = "it does not answer, or is no video stream"
-    return Camera(url, lambda: _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)), on_lost, why)
+    return Camera(masked(url), lambda: _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)), on_lost, why)
 
 
 def _opened(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
     if capture.isOpened():
+        if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == GREY16:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         return capture
     capture.release()
     return None

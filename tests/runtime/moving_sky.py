@@ -42,3 +42,15 @@ class MovingSky:
         matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         on_sky = np.asarray(points) + self.start + self.drift * frame
         return (on_sky - middle) @ matrix + middle - self.start
+
+
+def stack_all(source, depth):
+    """Stack the frames of a source, as the loop does; return the last."""
+    from galaxy_edge.runtime.motion import SkyMotion, glance
+    from galaxy_edge.runtime.stack import Stack
+
+    stack, motion, last = Stack(depth), SkyMotion(), None
+    for frame in source:
+        small = glance(frame.pixels)
+        last = stack.add(frame, small, motion.update(small, frame.width // small.shape[1]))
+    return last

@@ -1,13 +1,17 @@
 """Every source that the command line names, and every way in which one can be wrong."""
 
+import json
+import os
 import zipfile
 
 import cv2
 import numpy as np
 import pytest
-from conftest import encode, render
+from conftest import encode, galaxy_edge, render
+from galaxy_edge.benchmarks.sources import NetworkCamera
 from galaxy_edge.runtime.errors import BadPicture, RunFailure, UsageError
 from galaxy_edge.runtime.sources import open_source
+from moving_sky import stack_all
 
 SKY = render([(40, 30, 6)], 80, 60)
 
@@ -112,34 +116,77 @@ def test_camera_that_nobody_has(camera):
         open_source(camera, never)
 
 
-def test_video_file_gives_every_frame_in_order(tmp_path):
-    path = tmp_path / "night.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (80, 60))
-    for x in range(10, 70, 10):
-        writer.write(cv2.cvtColor(render([(x, 30, 6)], 80, 60), cv2.COLOR_RGB2BGR))
-    writer.release()
-    source = open_source(str(path), never)
-    frames = list(source)
-    assert source.continuous and source.length == 6
-    for again in (frames, list(source)):  # what was opened to look at the file is read once
-        brightest = [int(frame.pixels[30, :, 0].astype(int).argmax()) for frame in again]
-        assert brightest == pytest.approx(range(10, 70, 10), abs=2)
-
-
-def test_a_video_is_red_where_it_is_red_down_to_its_last_row(tmp_path):
-    # Frames are turned from BGR to RGB in bands; 150 rows are two bands and a part of one.
-    path = tmp_path / "red.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (64, 150))
-    for _ in range(3):
-        writer.write(np.full((150, 64, 3), (20, 90, 200), np.uint8))
-    writer.release()
-    for frame in open_source(str(path), never):
-        assert np.abs(frame.pixels.astype(int) - (200, 90, 20)).max() <= 6
-
-
 def test_demo_is_the_same_every_time_and_ends():
     first, second = list(open_source("demo", never)), open_source("demo", never)
     assert len(first) == second.length and second.continuous
     assert all(np.array_equal(a.pixels, b.pixels) for a, b in zip(first, second, strict=True))
     assert {frame.pixels.shape for frame in first} == {(480, 640, 3)}
     assert first[0].time.utcoffset().total_seconds() == 0
+
+
+def test_pictures_of_one_field_are_stacked_in_the_order_of_their_names(tmp_path):
+    random = np.random.default_rng(2)
+    sky = cv2.GaussianBlur((random.random((120, 160)) > 0.99).astype(np.float32), (0, 0), 1.5) * 90_000
+    (tmp_path / "field").mkdir()
+    for number in range(8):
+        deep = (1000 + sky + random.normal(0, 60, sky.shape)).clip(0).astype(np.uint16)
+        (tmp_path / "field" / f"sub-{number}.png").write_bytes(encode(deep))
+    last = stack_all(open_source(str(tmp_path / "field"), never, sequence=True), 8)
+    assert last.source == "sub-7.png" and last.stacked == 8
+    assert np.std(last.raw[sky < 1] - 1000) < 35
+    assert not open_source(str(tmp_path / "field"), never).continuous  # else they have nothing to do with each other
+    done = galaxy_edge("run", "--camera", tmp_path / "field", "--out", tmp_path / "out", "--json", "--stack", 4)
+    assert [json.loads(line).get("stacked", 1) for line in done.stdout.splitlines()] == [1, 2, 3, 4, 4, 4, 4, 4]
+
+
+@pytest.mark.parametrize("name", ["p.png", "p.fits", "p.zip"])
+def test_a_named_pipe_is_not_waited_for(folder, name):
+    os.mkfifo(folder / name)
+    told = []
+    frames = list(open_source(str(folder), told.append))
+    assert len(frames) == 4 and [str(problem) for problem in told] == [f"{name}: it is no regular file"]
+    with pytest.raises(UsageError, match="is no regular file"):
+        open_source(str(folder / name), never)
+
+
+def newer(content):
+    """Say in a zip's directory that it needs version 9.9 to unpack."""
+    at = content.index(b"PK\1\2")
+    return content[: at + 6] + b"\x63" + content[at + 7 :]
+
+
+@pytest.mark.parametrize(("damage", "reason"), [
+    (newer, "zip file version 9.9"),
+    (lambda content: content[:60], "not a zip file"),
+    (lambda content: content.replace(b"PK\1\2", b"PK\1\3"), "Bad magic number"),
+])
+def test_a_damaged_zip_among_pictures_is_skipped_like_a_picture(folder, damage, reason):
+    path = folder / "more.zip"
+    path.write_bytes(damage(path.read_bytes()))
+    told = []
+    source = open_source(str(folder), told.append)
+    assert len(list(source)) == 3 and source.bad == 1 and source.length == 4
+    assert told[0].name == "more.zip" and reason in str(told[0])
+
+
+def test_a_zip_of_a_later_make_alone_is_wrong_use(folder):
+    path = folder / "more.zip"
+    path.write_bytes(newer(path.read_bytes()))
+    with pytest.raises(BadPicture, match=r"more\.zip: .*version 9\.9") as caught:
+        open_source(str(path), never)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("camera", ["", " "])
+def test_an_empty_name_is_not_the_working_folder(folder, monkeypatch, camera):
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match="the source is empty"):
+        open_source(camera, never)
+
+
+def test_the_scheme_of_a_stream_may_be_in_capitals():
+    camera = NetworkCamera()
+    frames = iter(open_source(camera.url.replace("http", "HTTP"), never))
+    assert next(frames).source == camera.url
+    frames.close()
+    camera.pull_out()
