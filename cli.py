@@ -60,7 +60,7 @@ def cli(context: click.Context, config: Path | None) -> None:
 @click.option("--tiles", default="off", show_default=True, metavar="auto|NxM|off",
               help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).")
 @click.option("--stack", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Look at the mean of the last N frames, laid upon each other by their stars; video and cameras.")
+              help="Look at the mean of the last N frames, laid upon each other by their stars; files by name.")
 @click.option("--gate", type=click.FloatRange(min=0), metavar="SECONDS",
               help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
 @click.option("--device", help="Device profile, by name or TOML file; default: the one that fits this machine.")
@@ -85,7 +85,6 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.sources import open_source
     from .runtime.ticker import follow
     from .runtime.trace import TraceFile
-    from .runtime.video import VideoFile
 
     machine = probe(engines=False)
     engine, threads = settle_engine(engine, threads, device)
@@ -97,7 +96,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     def on_bad(problem: BadPicture) -> None:
         tell(f"skipped {problem}")
 
-    source = open_source(camera, on_bad, tell)
+    source = open_source(camera, on_bad, tell, sequence=stack > 1)
     detector = Detector(bundles[DETECTOR], engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(bundles[CLASSIFIER], engine=engine, threads=threads)
     window = None
@@ -110,7 +109,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         "device": machine.model or machine.machine,
         "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
     }
-    video = isinstance(source, VideoFile) or camera == "demo"
+    video = source.continuous and not source.live
     output = Output(out, about, classifier.classes, video, abstain=classifier.abstain, quota=service.quota,
                     floor=service.keep_free, fits=service.fits, alert=tell)
     controls = Controls(min_score=detector.min_score, stack=stack if source.continuous else None, keeper=output.keeper)
