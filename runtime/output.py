@@ -5,7 +5,7 @@
     OUT/events.sqlite        events of all runs into this folder (WAL)
     OUT/frames-0001.jsonl    one JSON line a frame, as --json prints
     OUT/sheet-0001.jpg       annotated frames, evenly spread over the run
-    OUT/annotated-0001.mp4   the annotated run, for the demo and for video files
+    OUT/annotated-0001.mp4   the annotated run, for the demo, video files and stacked pictures
     OUT/crops/0001/          the best view of every object
     OUT/saved/               frames that someone asked to keep
 
