@@ -97,8 +97,8 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         tell(f"skipped {problem}")
 
     source = open_source(camera, on_bad, tell, sequence=stack > 1)
-    detector = Detector(bundles[DETECTOR], engine=engine, threads=threads, min_score=min_score)
-    classifier = Classifier(bundles[CLASSIFIER], engine=engine, threads=threads)
+    detector = Detector(bundles[DETECTOR], bundles[DETECTOR].usual, engine=engine, threads=threads, min_score=min_score)
+    classifier = Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine=engine, threads=threads)
     window = None
     if show:
         from .runtime.window import Window
@@ -234,6 +234,10 @@ def _bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
         from .models.signature import verify
 
         verify(found, key)
+    elif models:
+        from .runtime.first_load import prove_bundle
+
+        prove_bundle(found, [found.usual])  # a file of unknown origin could crash the run
     if found.failed:
         click.echo(f"galaxy-edge: {found.path} is UNGATED: it was written although it failed {', '.join(found.failed)}",
                    err=True)

@@ -31,6 +31,8 @@ class GateFailed(UserError):
 @click.option("--decode", type=FILE, help="With --from, an SSD without post-processing: TOML with its anchors.")
 @click.option("--evaluation", type=FILE, help="With --from: .npz with labelled network inputs, to measure on.")
 @click.option("--licence", help="With --from: the network's licence, e.g. Apache-2.0.")
+@click.option("--source", "sources", multiple=True, help="With --from: where the data are from that it was trained on; "
+              "can be given more than once.")
 @click.option("--name", help="With --from: the bundle's name; default: as our own is called.")
 @click.option("--calibration", type=PATH, help="Folder of pictures, or .npz with images, to calibrate int8 on; "
               "default: a sample of the run's own training data.")
@@ -62,7 +64,7 @@ def export(int8: bool, formats: str | None, foreign: Path | None, run_dir: Path 
     from .export.report import check_place, write_report
 
     console = Console(stderr=as_json, markup=False)  # names and paths may hold brackets
-    others = {key: options.pop(key) for key in ("task", "labels", "decode", "evaluation", "licence", "name")}
+    others = {key: options.pop(key) for key in ("task", "labels", "decode", "evaluation", "licence", "name", "sources")}
     settings = _settings(int8, formats, foreign is not None, **options)
 
     def say(message: str) -> None:
@@ -84,8 +86,8 @@ def export(int8: bool, formats: str | None, foreign: Path | None, run_dir: Path 
 
         assert run_dir is not None
         for key, value in others.items():
-            if value is not None:
-                raise ExportUsage(f"--{key} goes with --from; a run knows it itself")
+            if value:
+                raise ExportUsage(f"--{'source' if key == 'sources' else key} goes with --from; a run knows it itself")
         result = make_bundle(run_dir, out, say, settings)
         place = report or run_dir / "export-report.html"
     _show(console, result, as_json)
@@ -214,10 +216,12 @@ def verify(path: Path, key: Path | None) -> None:
     from .benchmarks.bundles import check_golden
     from .models.bundle import Bundle
     from .models.signature import verify as verify_bundle
+    from .runtime.first_load import prove_bundle
 
     whole = Bundle.load(path)
     if key is not None:
         verify_bundle(whole, key)
+    prove_bundle(whole, list(whole.variants))
     told = check_golden(whole)
     if whole.failed:
         told += f"; UNGATED: failed {', '.join(whole.failed)}"

@@ -12,7 +12,7 @@ import hashlib
 import io
 import tomllib
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,10 @@ from .convert import convert_saved_model
 from .errors import ExportError, ExportUsage
 from .forms import MAX_DETECTIONS, NMS_IOU, Made, int8_of
 from .onnx_files import quantise_onnx, tflite_to_onnx
-from .outputs import describe_by_name, find_outputs, onnx_ends
-from .postprocess import OPERATOR
+from .outputs import check_complete, describe_by_name, find_outputs, onnx_ends
 from .run_files import read_evaluation
 from .settings import ALL, FORMS, REFERENCE, Settings
-from .tflite_file import FLOATS, TFLiteFile, read_tflite
+from .tflite_file import FLOATS, POSTPROCESS, TFLiteFile, read_tflite
 from .writing import check_target
 
 PICTURES = 32
@@ -46,7 +45,7 @@ PACKED_LIMIT = 2**20
 
 def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, task: str | None = None,
          labels: Path | None = None, decode: Path | None = None, evaluation: Path | None = None,
-         licence: str | None = None, name: str | None = None) -> Exported:
+         licence: str | None = None, name: str | None = None, sources: Sequence[str] = ()) -> Exported:
     """Wrap a foreign detector.
 
     Args:
@@ -56,6 +55,7 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
         decode: TOML with the anchors (keys of a manifest's ``[decode]``, at its top or in such a table), for a network
             without post-processing; and a table ``[outputs]`` with the names of ``boxes`` and ``scores`` in it.
         evaluation: .npz with labelled network inputs, as a training writes it.
+        licence, sources: the network's licence, and where the data are from that it was trained on.
 
     Raises:
         ExportError: the file is none, is not safe to load, or cannot be wrapped.
@@ -73,8 +73,8 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
     decoded = POSTPROCESSED[0] in outputs
     if not decoded and "min_level" not in described["decode"]:
         raise ExportUsage(
-            f"{path} has no {OPERATOR}: its anchors are needed. Give --decode a TOML file with min_level, max_level, "
-            "anchor_size, scales_per_octave, aspect_ratios and box_weights, e.g. another bundle's bundle.toml"
+            f"{path} has no {POSTPROCESS}: its anchors are needed. Give --decode a TOML file with min_level, "
+            "max_level, anchor_size, scales_per_octave, aspect_ratios, box_weights, e.g. another bundle's bundle.toml"
         )
     model: dict[str, Any] = {
         "input": {"width": width, "height": height}, "preprocess": {"kind": "letterbox", "fill": 0},
@@ -91,7 +91,7 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
         "created": "unknown", "licence": licence or "unknown", "classes": classes,
         "input": {**model["input"], "dtype": "uint8", "colour": "RGB"}, "preprocess": model["preprocess"],
         "decode": settled, "network": {"parameters": 0, "macs": 0},
-        "training": {}, "data": {"hash": "", "sets": {}, "split": {}, "sources": []},
+        "training": {}, "data": {"hash": "", "sets": {}, "split": {}, "sources": list(sources)},
         "export": export_record(settings, len(pictures)) | {
             "from": {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}},
         "gates": [], "metrics": {}, "files": {},
@@ -123,6 +123,8 @@ def _own_form(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
         runtime = "onnx" if path.suffix.lower() == ".onnx" else "tflite"
     if runtime == "tflite":
         file = read_tflite(content, str(path))
+    else:
+        check_complete(content, str(path))
     say("loading it for the first time, in a process of its own")
     try:
         prove_loadable(content, runtime, str(path))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..errors import UserError
 from ..models.bundle import Bundle
 from ..models.decode import anchors_of
@@ -12,13 +14,14 @@ from ..models.manifest import DECODED
 from ..runtime.engine import RUNS, load
 from .convert import input_is_raw
 from .onnx_files import float_nodes
-from .postprocess import OPERATOR
-from .tflite_file import FLOATS, Graph, read_tflite
+from .tflite_file import FLOATS, POSTPROCESS, Graph, read_tflite
 
 MIN_AGREEMENT = 0.95
 """Share of pictures on which a quantised classifier must name the class that the float one names."""
 MIN_MATCHED, MIN_CORRELATION = 0.9, 0.9
 """Share of the float detector's boxes that a quantised one must find again, and correlation of their scores."""
+MAX_DIFFERENCE = 0.1
+"""What scores of the same box may differ by, on average: half of it moves one in twenty over the threshold."""
 RECALL_SHARE = 3.0
 """A class's recall may drop by so many times what accuracy may."""
 WIDE = "int16"
@@ -64,7 +67,7 @@ def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = 
         return Gate(name, "the input does not take raw levels: it must be uint8 or int8 with scale 1", False)
     each, of = _per_channel(graph)
     told = f"{len(graph.tensors)} tensors, {len(graph.ops)} operators, none float"
-    told += f" before {OPERATOR}" if allowed else ""
+    told += f" before {POSTPROCESS}" if allowed else ""
     told += f", {len(longer)} tensors of 16 bits" if longer else ""
     return Gate(name, f"{told}; weights per channel in {each} of {of} convolutions; raw {_entry(graph)} in", True)
 
@@ -113,16 +116,17 @@ def parity(task: str, variant: str, measured: dict[str, Any]) -> Gate:
                 f"{measured['mean_difference']:.4f} on average, {measured['max_difference']:.3f} at most")
         return Gate(name, told, measured["agreement"] >= MIN_AGREEMENT)
     if not measured["boxes"]:
-        return Gate(name, "float32 finds nothing to compare with", True)
-    correlation = measured["score_correlation"]
+        return Gate(name, "float32 finds nothing in these pictures: there is nothing to compare with", False)
+    correlation, apart = measured["score_correlation"], measured["mean_difference"]
     told = f"{measured['matched']:.3f} of {measured['boxes']} boxes found again, at least {MIN_MATCHED}"
     if correlation is not None:
         told += f"; score correlation {correlation:.3f}, at least {MIN_CORRELATION}"
     if measured["matched"]:
-        told += (f"; scores differ by {measured['mean_difference']:.4f} on average, {measured['max_difference']:.3f} "
-                 "at most")
-    alike = correlation is None or correlation >= MIN_CORRELATION
-    return Gate(name, told, measured["matched"] >= MIN_MATCHED and alike)
+        told += (f"; scores differ by {measured['mean_difference']:.4f} on average, at most {MAX_DIFFERENCE}; "
+                 f"{measured['max_difference']:.3f} in one")
+    told += f"; {measured['added']:.3f} of its boxes are new, at most {1 - MIN_MATCHED:.1f}"
+    alike = (correlation is None or correlation >= MIN_CORRELATION) and (apart is None or apart <= MAX_DIFFERENCE)
+    return Gate(name, told, measured["matched"] >= MIN_MATCHED and measured["added"] <= 1 - MIN_MATCHED and alike)
 
 
 def contract(bundle: Bundle) -> Gate:
@@ -142,6 +146,8 @@ def contract(bundle: Bundle) -> Gate:
             if raw[spec.name].values.shape != spec.shape[1:] or raw[spec.name].values.dtype != spec.dtype:
                 return Gate("contract", f"{name}: {spec.name} came out as {raw[spec.name].values.dtype} "
                             f"{raw[spec.name].values.shape}, not as its manifest says", False)
+            if not np.isfinite(raw[spec.name].values).all():
+                return Gate("contract", f"{name}: {spec.name} has values that are not finite", False)
         told.append(f"{name} gives {', '.join(raw)}")
     fault = _misfit(bundle)
     if fault:
@@ -179,7 +185,7 @@ def _after_decoding(graph: Graph) -> set[int]:
     made = {number: op for op in graph.ops for number in op.outputs}
     allowed: set[int] = set()
     for op in graph.ops:
-        if op.name == OPERATOR:
+        if op.name == POSTPROCESS:
             allowed |= set(op.outputs)
             for number in op.inputs:
                 if graph.tensors[number].constant is not None or (number in made and made[number].name == "DEQUANTIZE"):

@@ -118,15 +118,19 @@ def found_alike(before: list[JudgedFrame], after: list[JudgedFrame], threshold: 
 
     Returns:
         ``boxes``, how many the float network reports; ``matched``, the share of them that the other finds at IoU 0.5
-        at whatever score; ``score_correlation`` of the pairs; mean and largest difference of their scores; mean IoU.
-        None for what is not defined.
+        at whatever score; ``added``, the share of the boxes that the other reports which the float one does not find
+        so; ``score_correlation`` of the pairs; mean and largest difference of their scores; mean IoU. None for what is
+        not defined.
     """
     pairs: list[tuple[float, float, float]] = []
-    boxes = 0
+    boxes, others_boxes, added = 0, 0, 0
     for (_, first, scores), (_, second, others) in zip(before, after, strict=True):
         reported = np.flatnonzero(scores >= threshold)
         boxes += len(reported)
         overlap = iou_matrix(first, second)
+        told = np.flatnonzero(others >= threshold)
+        others_boxes += len(told)
+        added += int((overlap.max(axis=0, initial=0.0)[told] < MATCH_IOU).sum())
         free = np.ones(len(second), bool)
         for number in reported[np.argsort(-scores[reported], kind="stable")]:
             fits = np.where(free, overlap[number], 0.0)
@@ -139,6 +143,7 @@ def found_alike(before: list[JudgedFrame], after: list[JudgedFrame], threshold: 
     varied = len(one) > 1 and one.std() > 1e-6 and other.std() > 1e-6
     return {
         "boxes": boxes, "matched": len(pairs) / boxes if boxes else None,
+        "added": added / others_boxes if others_boxes else 0.0,
         "score_correlation": float(np.corrcoef(one, other)[0, 1]) if varied else None,
         "mean_difference": float(apart.mean()) if len(one) else None,
         "max_difference": float(apart.max()) if len(one) else None,

@@ -11,9 +11,8 @@ from ..runtime.detect import POSTPROCESSED
 from ..runtime.engine_onnx import OUTPUTS, session
 from ..runtime.native import quiet_native
 from .errors import ExportError
-from .postprocess import OPERATOR
 from .settings import FORMS
-from .tflite_file import read_tflite
+from .tflite_file import POSTPROCESS, read_tflite
 
 RAW = ("boxes", "scores")
 
@@ -32,12 +31,34 @@ def onnx_ends(content: bytes) -> OnnxEnds:
     import onnx
 
     network = session(content, "the ONNX file")
-    ops = {node.op_type for node in onnx.load_model_from_string(content).graph.node}
+    graph = onnx.load_model_from_string(content).graph
+    ops = {node.op_type for node in graph.node}
     return OnnxEnds(
         [tuple(entry.shape) for entry in network.get_inputs()],
         {found.name: (tuple(found.shape), OUTPUTS.get(found.type, found.type)) for found in network.get_outputs()},
         bool(ops & {"QuantizeLinear", "QLinearConv", "ConvInteger"}),
     )
+
+
+def check_complete(content: bytes, where: str) -> None:
+    """See that an ONNX file holds its own weights: a bundle takes one file.
+
+    Raises:
+        ExportError: it keeps weights in other files.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError:
+        raise ExportError("reading ONNX needs the package onnx: pip install 'galaxy-edge[export]'") from None
+    try:
+        graph = onnx.load_model_from_string(content).graph
+    except DecodeError:
+        return  # the engine will say so
+    outside = [one.name for one in graph.initializer if one.data_location == onnx.TensorProto.EXTERNAL]
+    if outside:
+        raise ExportError(f"{where} keeps {len(outside)} of its weights in another file ({outside[0]}): save it as one "
+                          "file first, with onnx.save_model(onnx.load(...), ..., save_as_external_data=False)")
 
 
 def find_outputs(form: str, content: bytes, named: dict[str, str]) -> dict[str, str]:
@@ -58,7 +79,7 @@ def find_outputs(form: str, content: bytes, named: dict[str, str]) -> dict[str, 
     else:
         graph = read_tflite(content).graph
         for op in graph.ops:
-            if op.name == OPERATOR and len(op.outputs) == len(POSTPROCESSED):
+            if op.name == POSTPROCESS and len(op.outputs) == len(POSTPROCESSED):
                 # The operator's outputs have a fixed order; the file's, which some converters shuffle, is not trusted.
                 return dict(zip(POSTPROCESSED, (graph.tensors[number].name for number in op.outputs), strict=True))
         known = {graph.tensors[number].name: graph.tensors[number].name for number in graph.outputs} | _signed(content)

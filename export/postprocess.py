@@ -17,8 +17,7 @@ from ..runtime.detect import POSTPROCESSED
 from ..runtime.judge import LOWEST_SCORE
 from .convert import convert_saved_model
 from .errors import ExportError
-
-OPERATOR = "TFLite_Detection_PostProcess"
+from .tflite_file import POSTPROCESS
 
 
 def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, limit: int) -> bytes:
@@ -62,7 +61,7 @@ def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, l
         try:
             tf.saved_model.save(holder, folder, signatures={"serving_default": whole})
         except (ValueError, TypeError) as problem:
-            raise ExportError(f"{OPERATOR} cannot be put behind {saved_model}: {problem}") from problem
+            raise ExportError(f"{POSTPROCESS} cannot be put behind {saved_model}: {problem}") from problem
         return convert_saved_model(Path(folder), custom=True)
 
 
@@ -74,4 +73,4 @@ def _description(weights: list[float], nms_iou: float, limit: int) -> str:
     }
     values |= {f"{of}_scale": f"f: {weight}" for of, weight in zip("yxhw", weights, strict=True)}
     attributes = "".join(f' attr {{ key: "{key}" value {{ {value} }} }}' for key, value in values.items())
-    return f'name: "{OPERATOR}"{attributes}'
+    return f'name: "{POSTPROCESS}"{attributes}'

@@ -13,7 +13,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .tflite_file import Graph, read_tflite
+from .errors import ExportError
+from .tflite_file import POSTPROCESS, Graph, read_tflite
 
 METHODS = ("min-max", "percentile", "mse")
 PERCENTILE = 99.99
@@ -39,6 +40,9 @@ def measure_ranges(content: bytes, pictures: np.ndarray, method: str = "min-max"
     Returns:
         Tensor name -> lowest, highest value; 0 is always within. That of the input is 0..255, so that its scale is 1
         and pixels need no arithmetic.
+
+    Raises:
+        ExportError: a tensor holds what is no number: the training has diverged.
     """
     extremes: dict[str, list[tuple[float, float]]] = {}
     kept: dict[str, list[np.ndarray]] = {}
@@ -52,8 +56,12 @@ def measure_ranges(content: bytes, pictures: np.ndarray, method: str = "min-max"
     ranges = {}
     graph = read_tflite(content).graph
     whole = _leaving(graph)
+    # Of a list of detections only the first `num_detections` are written; the rest may be anything.
+    unread = {graph.tensors[number].name for op in graph.ops if op.name == POSTPROCESS for number in op.outputs}
     for name, pairs in extremes.items():
         low, high = min(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
+        if name not in unread and not np.isfinite(pairs).all():
+            raise ExportError(f"the network cannot be quantised: {name} has values that are not finite; train it anew")
         if name in whole:
             pass
         elif method == "percentile":

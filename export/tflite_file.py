@@ -20,6 +20,8 @@ from .errors import ExportError
 IDENTIFIER = b"TFL3"
 FLOATS = frozenset({"float16", "float32", "float64", "bfloat16", "complex64", "complex128", "float8_e4m3fn",
                     "float8_e5m2"})
+POSTPROCESS = "TFLite_Detection_PostProcess"
+"""The operator of TFLite that decodes boxes and drops doubles, in float."""
 _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CONV_2D": ("Conv2DOptions", ("FusedActivationFunction", "DilationWFactor", "DilationHFactor", "StrideW")),
     "DEPTHWISE_CONV_2D": (

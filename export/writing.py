@@ -18,7 +18,7 @@ from ..models.bundle import Bundle
 from ..models.manifest import GOLDEN, MANIFEST
 from ..runtime.engine import load
 from ..runtime.files import sync_folder
-from .errors import ExportUsage
+from .errors import ExportError, ExportUsage
 
 GOLDEN_INPUTS = 8
 
@@ -44,19 +44,26 @@ def spread(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
 
 
 def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
-    """Write the files and a manifest with their hashes, all forced to the disk."""
+    """Write the files and a manifest with their hashes, all forced to the disk.
+
+    Raises:
+        ExportError: the disk is full, or cannot be written to.
+    """
     import tomli_w
 
     contents = dict(files)
     contents.setdefault(GOLDEN, b"")
     manifest["files"] = {file: hashlib.sha256(content).hexdigest() for file, content in sorted(contents.items())}
     contents[MANIFEST] = tomli_w.dumps(without_none(manifest)).encode()
-    for file, content in contents.items():
-        with (folder / file).open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-    sync_folder(folder)
+    try:
+        for file, content in contents.items():
+            with (folder / file).open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        sync_folder(folder)
+    except OSError as problem:
+        raise ExportError(f"{folder} cannot be written: {problem.strerror}") from None
 
 
 def check_target(target: Path) -> Path:
@@ -103,9 +110,14 @@ def replace(folder: Path, target: Path) -> None:
     """Put the new bundle in the old one's place; the old one is gone only when the new one is there."""
     old = _old(target)
     shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.rename(target, old)
-    os.rename(folder, target)
+    try:
+        if target.exists():
+            os.rename(target, old)
+        os.rename(folder, target)
+    except OSError as problem:
+        if old.exists() and not target.exists():
+            os.rename(old, target)
+        raise ExportError(f"{target} cannot be written: {problem.strerror}") from None
     sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 

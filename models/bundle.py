@@ -110,6 +110,11 @@ class Bundle:
             for name, table in self.manifest["variants"].items()
         }
 
+    @property
+    def usual(self) -> str:
+        """The variant that a device runs: int8, or the first of a network that came in another form."""
+        return "int8" if "int8" in self.manifest["variants"] else next(iter(self.manifest["variants"]))
+
     def variant(self, name: str) -> Variant:
         """Pick a variant by name, or say which there are."""
         try:

@@ -46,7 +46,9 @@ _OPTIONAL: dict[str, dict[str, type]] = {
     "": {"export": dict, "ungated": bool}, "decode.classify": {"abstain": float},
 }
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
-_HIGHEST_LEVEL = 12
+_HIGHEST_LEVEL, _MOST_ASPECTS = 12, 16
+LARGEST_SIDE = 4096
+"""Of a network's input, in pixels: anchors are as many as its cells."""
 
 
 class BundleError(UserError):
@@ -60,8 +62,8 @@ def check_decode(decode: dict[str, Any]) -> str | None:
             return f"levels must be 0 <= min_level <= max_level <= {_HIGHEST_LEVEL}"
         if not _positive(decode["anchor_size"]) or not 1 <= decode["scales_per_octave"] <= 16:
             return "anchor_size must be over 0, scales_per_octave 1 to 16"
-        if not decode["aspect_ratios"] or not all(map(_positive, decode["aspect_ratios"])):
-            return "aspect_ratios must be one or more numbers over 0"
+        if not 1 <= len(decode["aspect_ratios"]) <= _MOST_ASPECTS or not all(map(_positive, decode["aspect_ratios"])):
+            return f"aspect_ratios must be 1 to {_MOST_ASPECTS} numbers over 0"
         if len(decode["box_weights"]) != 4 or not all(map(_positive, decode["box_weights"])):
             return "box_weights must be four numbers over 0"
     if not all(0 <= decode[key] <= 1 for key in ("score_threshold", "nms_iou")) or decode["max_detections"] < 1:
@@ -117,8 +119,8 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     check(manifest["input"], _SECTIONS["input"], "[input]")
     check(manifest["network"], _SECTIONS["network"], "[network]")
     check(manifest["data"], _SECTIONS["data"], "[data]")
-    if min(manifest["input"]["width"], manifest["input"]["height"]) < 1:
-        fail("width and height in [input] must be at least 1", "width")
+    if not all(1 <= manifest["input"][side] <= LARGEST_SIDE for side in ("width", "height")):
+        fail(f"width and height in [input] must be at least 1 and at most {LARGEST_SIDE}", "width")
     for key, values in (("classes", manifest["classes"]), ("sources", manifest["data"]["sources"])):
         if not all(isinstance(value, str) for value in values):
             fail(f"'{key}' must be a list of strings", key)

@@ -60,15 +60,18 @@ def sign(bundle: Bundle, key: Path) -> Path:
     """
     private = _load(key, private=True)
     path = bundle.path / SIGNATURE
-    beside = path.with_name(f".{SIGNATURE}.part")
+    beside = path.with_name(f".{SIGNATURE}.{os.getpid()}.part")
     text = f"{HEADER}\n{private.sign(_message(bundle)).hex()}\n"
     try:
-        with beside.open("w", encoding="ascii") as stream:
+        # A bundle may come from anybody: what lies in it is neither written to nor followed.
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="ascii") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(beside, path)
     except OSError as problem:
+        if not isinstance(problem, FileExistsError):
+            beside.unlink(missing_ok=True)
         raise SignatureError(f"{path} cannot be written: {problem.strerror}") from None
     return path
 

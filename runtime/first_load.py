@@ -6,19 +6,23 @@ nothing but the engine; it has no more memory than `MEMORY`, and is killed when 
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import multiprocessing
 import os
 import resource
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from ..models.bundle import Bundle
 from ..models.manifest import BundleError
 
 SECONDS = 10.0
 MEMORY = 2**32
 """Bytes of address space that the process may take beyond what the engine itself has mapped."""
-MODULES = {"tflite": ["ai_edge_litert.interpreter"], "onnx": ["onnxruntime"]}
+MODULES = {"tflite": ["ai_edge_litert.interpreter", "tflite_runtime.interpreter"], "onnx": ["onnxruntime"]}
 
 
 def prove_loadable(content: bytes, runtime: str, where: str, seconds: float = SECONDS) -> None:
@@ -31,18 +35,36 @@ def prove_loadable(content: bytes, runtime: str, where: str, seconds: float = SE
     Raises:
         BundleError: the engine refuses the file, crashes on it, or takes too long.
     """
-    with Loader(runtime) as loader:
+    with Loader(runtime, "spawn") as loader:  # no server stays behind
         problem = loader.try_load(content, seconds)
     if problem:
         raise BundleError(f"{where} is not safe to load: {problem}")
 
 
-class Loader:
-    """A process that loads files, one after the other, until one of them ends it; then the next gets a new process."""
+def prove_bundle(bundle: Bundle, variants: Sequence[str]) -> None:
+    """Load forms of a bundle that somebody else made, each in a process of its own first.
 
-    def __init__(self, runtime: str) -> None:
-        self._context: Any = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["numpy", __name__, *MODULES[runtime]])
+    Raises:
+        BundleError: one is not safe to load.
+    """
+    for name in variants:
+        variant = bundle.variants[name]
+        if variant.runtime in MODULES:
+            prove_loadable(bundle.read(variant.file), variant.runtime, str(bundle.path / variant.file))
+
+
+class Loader:
+    """A process that loads files, one after the other, until one of them ends it; then the next gets a new process.
+
+    Args:
+        runtime: ``tflite`` or ``onnx``.
+        start: ``forkserver`` where many files are tried, ``spawn`` for one.
+    """
+
+    def __init__(self, runtime: str, start: str = "forkserver") -> None:
+        self._context: Any = multiprocessing.get_context(start)
+        if start == "forkserver":
+            self._context.set_forkserver_preload(["numpy", __name__, *MODULES[runtime]])
         self._runtime = runtime
         self._process: Any = None
         self._pipe: Any = None
@@ -66,8 +88,9 @@ class Loader:
         """Load a file and run it once; return what went wrong, or "" where nothing did."""
         if self._process is None:
             self._pipe, theirs = self._context.Pipe()
-            self._process = self._context.Process(target=_serve, args=(self._runtime, theirs), daemon=True)
-            self._process.start()
+            process = self._context.Process(target=_serve, args=(self._runtime, theirs), daemon=True)
+            process.start()
+            self._process = process
             theirs.close()
         try:
             self._pipe.send_bytes(content)
@@ -86,6 +109,7 @@ def _serve(runtime: str, pipe: Connection) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
+    _imported(runtime)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     most = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -104,11 +128,16 @@ def _serve(runtime: str, pipe: Connection) -> None:
             pipe.send("")
 
 
+def _imported(runtime: str) -> Any:
+    """Import the engine, before memory is counted: LiteRT, or its predecessor where that alone is installed."""
+    names = MODULES[runtime]
+    there = [name for name in names if importlib.util.find_spec(name.split(".")[0])]
+    return importlib.import_module((there or names)[0])
+
+
 def _run_tflite(content: bytes) -> None:
     import numpy as np
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=content, num_threads=1)
+    interpreter = _imported("tflite").Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     for entry in interpreter.get_input_details():
         interpreter.set_tensor(entry["index"], np.zeros(entry["shape"], entry["dtype"]))

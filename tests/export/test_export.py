@@ -1,6 +1,7 @@
 """Export proves itself or writes nothing."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -152,6 +153,35 @@ def test_the_ends_of_int8_can_be_chosen(run, tmp_path, input_type, output_type):
     assert bundle.golden()["int8.logits"].dtype == output_type and "to the bit" in check_golden(bundle)
     usual = Bundle.load(export(run, tmp_path / "usual", silent).bundle).golden()["int8.logits"].astype(int)
     np.testing.assert_array_equal(bundle.golden()["int8.logits"].astype(int) - 128 * (output_type == "uint8"), usual)
+
+
+def test_where_a_bundle_may_be_put(run, tmp_path):
+    place, link, empty = tmp_path / "place", tmp_path / "link", tmp_path / "empty"
+    link.symlink_to(place)
+    empty.mkdir()
+    for out in (link, link, empty):  # a link leads to the bundle before and after
+        assert export(run, out, silent).passed
+    assert link.is_symlink() and Bundle.load(place).hash == Bundle.load(empty).hash
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "link", "place", "run"]
+    with pytest.raises(ExportUsage, match="name another --out"):
+        export(run, tmp_path.__class__("/"), silent)
+
+
+def test_a_draft_is_ones_own(run, tmp_path):
+    mine, dead = tmp_path / ".bundle.part", tmp_path / ".bundle.999999999.part"
+    alive = tmp_path / f".bundle.{os.getppid()}.part"
+    for folder in (mine, dead, alive):
+        folder.mkdir()
+    assert export(run, tmp_path / "bundle", silent).passed
+    assert mine.is_dir() and alive.is_dir() and not dead.exists()
+
+
+def test_an_ungated_bundle_is_run_with_a_word(tiny_runs, tmp_path):
+    export(tiny_runs / "fragile", tmp_path / "galaxy-classifier", silent, Settings(force=True))
+    export(tiny_runs / "detector", tmp_path / "galaxy-detector", silent)
+    done = command_line("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
+    assert done.returncode == 0 and "galaxy-classifier is UNGATED" in done.stderr
+    assert "UNGATED" in command_line("bundle", "verify", tmp_path / "galaxy-classifier").stdout
 
 
 @pytest.mark.parametrize("missing", ["saved_model", "calibration.npz", "evaluation.npz"])

@@ -118,7 +118,22 @@ def test_agreement_of_boxes():
     assert alike["boxes"] == 3 and alike["matched"] == pytest.approx(2 / 3)
     assert alike["max_difference"] == pytest.approx(0.6) and alike["score_correlation"] == pytest.approx(1.0)
     assert not parity("detect", "int8", alike).passed
-    assert parity("detect", "int8", found_alike([], [], 0.5)).passed
+    assert not parity("detect", "int8", found_alike([], [], 0.5)).passed, "nothing was compared"
+
+
+def test_agreement_is_judged_both_ways():
+    boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], float)
+    first = [(DetectionTruth(), boxes, np.array([0.9, 0.7]))] * 8
+    same = found_alike(first, first, 0.5)
+    assert parity("detect", "int8", same).passed and same["added"] == 0.0
+    # The same boxes and one that the float network knows nothing of; the same boxes with a tenth of their scores.
+    more = [(DetectionTruth(), np.vstack([boxes, [[40, 40, 60, 60]]]), np.array([0.9, 0.7, 0.99]))] * 8
+    added = found_alike(first, more, 0.5)
+    assert added["matched"] == 1.0 and added["added"] == pytest.approx(1 / 3)
+    assert not parity("detect", "int8", added).passed
+    dim = found_alike(first, [(DetectionTruth(), boxes, np.array([0.09, 0.07]))] * 8, 0.5)
+    assert dim["matched"] == 1.0 and dim["score_correlation"] == pytest.approx(1.0)
+    assert not parity("detect", "int8", dim).passed
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 from conftest import galaxy_edge as command_line
 from galaxy_edge.export.bundle import export
@@ -53,6 +54,20 @@ def test_a_report_that_cannot_be_written_is_told(result, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ExportError, match="cannot be written"):
         write_report(tmp_path / "file" / "report.html", result)
+
+
+@pytest.mark.parametrize("place", ["report.pdf", "run.json/report.html", "folder.md"])
+def test_a_place_where_no_report_can_be_is_told_first(tiny_runs, tmp_path, place):
+    (tmp_path / "folder.md").mkdir()
+    (tmp_path / "run.json").write_text("")
+    done = command_line("export", "--int8", tiny_runs / "classifier", "--out", tmp_path / "b", "--report", tmp_path / place)
+    assert done.returncode == 2 and "report" in done.stderr and not (tmp_path / "b").exists()
+
+
+def test_markdown_has_its_examples_beside_it(result, tmp_path):
+    write_report(tmp_path / "told.md", result)
+    sheet = cv2.imread(str(tmp_path / "told-examples.png"))
+    assert sheet.shape == (2 * 16, 4 * 16, 3) and "](told-examples.png)" in (tmp_path / "told.md").read_text()
 
 
 def test_layers_are_ordered_by_their_error(result):
