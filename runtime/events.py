@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from . import lock
 from .errors import UsageError
 from .schema import SCHEMA_VERSION, open_base
 
@@ -74,7 +75,8 @@ def find(folder: Path, query: Query) -> list[dict[str, Any]]:
     last = f"LIMIT {int(query.limit)}" if query.limit is not None else ""
     with _opened(folder) as base:
         rows = base.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
-        return [_record(folder, row) for row in reversed(rows.fetchall())]
+        going_on = _going_on(folder, base)
+        return [_record(folder, row, going_on) for row in reversed(rows.fetchall())]
 
 
 def one(folder: Path, event: str) -> dict[str, Any]:
@@ -87,8 +89,9 @@ def one(folder: Path, event: str) -> dict[str, Any]:
         uid, number = event.split("-")
         with _opened(folder) as base:
             row = base.execute("SELECT * FROM told WHERE uid = ? AND number = ?", (uid, int(number))).fetchone()
+            going_on = _going_on(folder, base)
         if row:
-            return _record(folder, row)
+            return _record(folder, row, going_on)
     raise NoSuchEvent(f"there is no event '{event}' in {folder}: galaxy-edge events list shows them")
 
 
@@ -105,7 +108,7 @@ def as_csv(records: list[dict[str, Any]]) -> str:
 
 
 def prune(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
-    """Delete events and their crops; a run that is going on is not disturbed, and its events stay.
+    """Delete events and their crops; a run that is going on is not disturbed, and what it has in sight stays.
 
     Args:
         crops_only: whether events stay and only their crops go.
@@ -117,7 +120,8 @@ def prune(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = 
     condition, values = query.where()
     with _opened(folder, write=True) as base:
         rows = base.execute(
-            f"SELECT run, number, crop FROM told WHERE ({condition}) AND state = 'ended'", values
+            f"SELECT run, number, crop FROM told WHERE ({condition}) AND (state = 'ended' OR run < ?)",
+            (*values, _going_on(folder, base)),
         ).fetchall()
         files = [path for _, _, crop in rows for path in _files(folder, crop)]
         counts = {
@@ -155,11 +159,23 @@ def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
         raise UsageError(f"{path} cannot be read: {problem}") from None
 
 
-def _record(folder: Path, row: sqlite3.Row) -> dict[str, Any]:
-    """Turn a row into plain values; a crop that is no longer there is None."""
+def _going_on(folder: Path, base: sqlite3.Connection) -> int:
+    """Tell the number of the run that goes on, or of the next one where none does: all below it are over.
+
+    A run that was killed could not say so; that it no longer holds the folder does.
+    """
+    following = base.execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
+    if not lock.is_taken(folder):
+        return following
+    return base.execute("SELECT coalesce(max(id), ?) FROM run WHERE ended IS NULL", (following,)).fetchone()[0]
+
+
+def _record(folder: Path, row: sqlite3.Row, going_on: int) -> dict[str, Any]:
+    """Turn a row into plain values; a crop that is gone is None, and an event of a run that is over has ended."""
     record = {key: row[key] for key in row.keys() if key not in ("x0", "y0", "x1", "y1", "uid")}  # noqa: SIM118
     record["box"] = [row["x0"], row["y0"], row["x1"], row["y1"]]
     record["sure"] = None if row["sure"] is None else bool(row["sure"])
+    record["state"] = "ended" if record["run"] < going_on else record["state"]
     record["probabilities"] = json.loads(row["probabilities"])
     if record["crop"] and not (folder / record["crop"]).is_file():
         record["crop"] = None

@@ -15,7 +15,6 @@ The number is the run's; a later run into the same folder takes the next one, so
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
 import os
 import re
@@ -26,6 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from . import lock
 from .draw import Sheet, annotate
 from .errors import UsageError
 from .event import RunInfo, events_of
@@ -81,7 +81,7 @@ class Output:
         self._alert = alert
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock(folder)
+            self._lock = lock.take(folder)
             store = EventStore(folder / "events.sqlite", run, _last_run(folder))
             if store.aside:
                 alert(f"{folder / 'events.sqlite'} was damaged; it is now {store.aside}, and a new one was begun")
@@ -143,17 +143,6 @@ def encode(pixels: np.ndarray, suffix: str) -> bytes:
     if not done:
         raise ValueError(f"{pixels.shape} cannot be encoded as {suffix}")
     return content.tobytes()
-
-
-def _lock(folder: Path) -> int:
-    """Take the folder for this process; the system lets it go however the process ends."""
-    handle = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise UsageError(f"another run writes to '{folder}': end it, or name another --out") from None
-    return handle
 
 
 def _last_run(folder: Path) -> int:

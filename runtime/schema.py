@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import UsageError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _RUN = """
 CREATE TABLE run (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT, source TEXT NOT NULL, version TEXT NOT NULL,
@@ -39,6 +39,7 @@ CREATE VIEW told AS
         run.classifier, run.version, run.started
     FROM event JOIN run ON run.id = event.run;
 """
+_SINCE_2 = "ALTER TABLE run ADD COLUMN interrupted INTEGER NOT NULL DEFAULT 0;"
 _FROM_1 = """
 ALTER TABLE run ADD COLUMN uid TEXT NOT NULL DEFAULT '';
 ALTER TABLE run ADD COLUMN device TEXT NOT NULL DEFAULT '';
@@ -47,7 +48,7 @@ ALTER TABLE event ADD COLUMN state TEXT NOT NULL DEFAULT 'ended';
 ALTER TABLE event ADD COLUMN kind TEXT NOT NULL DEFAULT 'object';
 ALTER TABLE event ADD COLUMN sure INTEGER;
 """
-_STEPS = {0: _RUN + _EVENT + _SINCE_1, 1: _FROM_1 + _SINCE_1}
+_STEPS = {0: _RUN + _EVENT + _SINCE_1 + _SINCE_2, 1: _FROM_1 + _SINCE_1 + _SINCE_2, 2: _SINCE_2}
 
 
 def open_base(path: Path) -> tuple[sqlite3.Connection, Path | None]:

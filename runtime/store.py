@@ -15,7 +15,10 @@ from .schema import open_base
 
 
 class EventStore:
-    """Events of all runs into one output folder.
+    """Events of all runs into one output folder, which this process has for its own (see `lock`).
+
+    What earlier runs left open they will not end any more: their events are ended here, at their last sighting, and
+    the runs marked as interrupted.
 
     Args:
         path: the SQLite file; made if it is not there.
@@ -40,7 +43,11 @@ class EventStore:
             self.run = max(known, after) + 1
             values: dict[str, Any] = {"id": self.run, "uid": self.uid, **run}
             marks = ", ".join("?" for _ in values)
-            self._base.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
+            with self._base:
+                self._base.execute("BEGIN IMMEDIATE")
+                self._base.execute("UPDATE event SET state = 'ended' WHERE state <> 'ended'")
+                self._base.execute(_INTERRUPTED)
+                self._base.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
         except sqlite3.Error as problem:
             self._base.close()
             raise UsageError(f"{path} cannot be used as an event file: {problem}") from None
@@ -83,6 +90,10 @@ class EventStore:
         self._base.close()
 
 
+_INTERRUPTED = """
+UPDATE run SET interrupted = 1, ended = coalesce((SELECT max(last_time) FROM event WHERE event.run = run.id), started)
+WHERE ended IS NULL
+"""
 _COLUMNS = (
     "run", "number", "first_frame", "last_frame", "first_time", "last_time", "frames", "source", "best_frame",
     "x0", "y0", "x1", "y1", "score", "class", "probability", "probabilities", "crop", "state", "kind", "sure",

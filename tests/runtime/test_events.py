@@ -12,6 +12,8 @@ import struct
 import subprocess
 import sys
 import termios
+import time
+from pathlib import Path
 
 import pytest
 from conftest import galaxy_edge as command_line
@@ -23,14 +25,57 @@ from small_tracks import ABOUT, CLASSES, iso, output, track
 
 @pytest.fixture
 def nights(tmp_path):
-    """Two runs: three events, then two; their times are seconds 0..4."""
-    for number, events in ((1, [track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5),
-                                track(3, 2, ended=True)]),
-                           (2, [track(1, 3, ended=True), track(2, 4)])):
-        out = Output(tmp_path, {**ABOUT, "source": f"night {number}"}, CLASSES, video=False, floor=0)
-        out.events(events)
-        out.close(5, 0)
+    """Two runs: three events, then two; their times are seconds 0..4. The second goes on, with the last in sight."""
+    out = Output(tmp_path, {**ABOUT, "source": "night 1"}, CLASSES, video=False, floor=0)
+    out.events([track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5),
+                track(3, 2, ended=True)])
+    out.close(5, 0)
+    out = Output(tmp_path, {**ABOUT, "source": "night 2"}, CLASSES, video=False, floor=0)
+    out.events([track(1, 3, ended=True), track(2, 4)])
+    until(lambda: len(find(tmp_path, Query())) == 5)
+    yield tmp_path
+    out.close(5, 0)
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def cut_off(tmp_path):
+    """A run that was killed with two objects in sight, one of them unseen since."""
+    code = (
+        "import sys, time; from pathlib import Path; from small_tracks import output, track\n"
+        "out = output(Path(sys.argv[1])); out.events([track(1, 0), track(2, 1, 4)]); print(flush=True); time.sleep(60)")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=env, stdout=subprocess.PIPE)
+    try:
+        process.stdout.readline()
+        until(lambda: len(find(tmp_path, Query())) == 2)
+        assert [record["state"] for record in find(tmp_path, Query())] == ["confirmed"] * 2
+        assert prune(tmp_path, Query(), dry_run=True)["events"] == 0
+    finally:
+        process.kill()
+        process.communicate()
     return tmp_path
+
+
+def test_events_of_a_run_that_was_killed_are_over(cut_off):
+    assert [record["state"] for record in find(cut_off, Query())] == ["ended"] * 2
+    assert one(cut_off, find(cut_off, Query())[0]["id"])["state"] == "ended"
+    assert prune(cut_off, Query(run=1), dry_run=True)["events"] == 2
+    out = output(cut_off)  # the next run writes so, and by when
+    base = sqlite3.connect(cut_off / "events.sqlite", isolation_level=None)
+    assert base.execute("SELECT state, last_time FROM event").fetchall() == [("ended", iso(0)), ("ended", iso(4))]
+    runs = "SELECT id, ended, interrupted FROM run ORDER BY id"
+    assert base.execute(runs).fetchall() == [(1, iso(4), 1), (2, None, 0)]
+    out.close(1, 0)
+    assert base.execute("SELECT interrupted FROM run WHERE id = 2 AND ended IS NOT NULL").fetchall() == [(0,)]
+    base.close()
+    assert prune(cut_off, Query())["events"] == 2
 
 
 def which(records):
@@ -122,20 +167,21 @@ def test_the_commands(nights):
 
 
 @pytest.fixture
-def with_a_hot_pixel(nights):
-    """A third run, where one of two turned out to be a hot pixel."""
-    out, hot = output(nights), track(1, 5, ended=True)
+def with_a_hot_pixel(tmp_path):
+    """One object, and one that turned out to be a hot pixel; the run goes on."""
+    out, hot = output(tmp_path), track(1, 5)
     hot.kind = "hot pixel"
-    out.events([hot, track(2, 6, ended=True)])
+    out.events([hot, track(2, 6)])
+    until(lambda: len(find(tmp_path, Query())) == 2)
+    yield tmp_path
     out.close(2, 0)
-    return nights
 
 
 @pytest.mark.parametrize("command", [["list", "--format", "json"], ["export", "-", "--format", "json"]])
 def test_the_kind_is_chosen_beside_the_format(with_a_hot_pixel, command):
     done = command_line("events", *command, "--in", with_a_hot_pixel, "--kind", "hot pixel")
     assert done.returncode == 0, done.stderr
-    assert which(json.loads(done.stdout)) == [(3, 1)]
+    assert which(json.loads(done.stdout)) == [(1, 1)]
 
 
 def on_a_terminal(columns, *arguments):

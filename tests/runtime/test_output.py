@@ -1,8 +1,10 @@
 """The output folder: what is in it, whole or not at all, under its quota, on a full disk and after one."""
 
+import fcntl
 import os
 import sqlite3
 import subprocess
+import threading
 import time
 from contextlib import closing
 
@@ -175,6 +177,14 @@ def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, where):
     # The new file goes on counting where the folder's files end: nothing of the old run is overwritten.
     assert rows(tmp_path, "SELECT run, crop FROM event") == [(2, "crops/0002/00001.png")]
     assert len(list(tmp_path.glob("crops/0001/*.png"))) == 199
+
+
+def test_who_only_looks_does_not_keep_a_run_from_beginning(tmp_path):
+    output(tmp_path).close(0, 0)
+    handle = os.open(tmp_path / ".lock", os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_SH)
+    threading.Timer(0.1, os.close, [handle]).start()
+    output(tmp_path).close(0, 0)
 
 
 def test_the_data_base_of_another_program_is_left_alone(tmp_path):
