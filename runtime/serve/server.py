@@ -116,7 +116,7 @@ class Server:
             self._server = uvicorn.Server(uvicorn.Config(
                 self._make(), log_config=None, log_level="error", access_log=False, server_header=False,
                 headers=list(HEADERS.items()), lifespan="off", ws="none", http=Door, proxy_headers=False, backlog=MOST,
-                timeout_keep_alive=5, timeout_graceful_shutdown=PARTING_SECONDS,  # type: ignore[arg-type] # it waits so
+                timeout_keep_alive=5, timeout_graceful_shutdown=PARTING_SECONDS,  # type: ignore[arg-type] # a float too
                 h11_max_incomplete_event_size=16384,
             ))  # fmt: skip
             if not self._closing:
