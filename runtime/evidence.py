@@ -11,6 +11,8 @@ from .files import sync_folder, write_whole
 
 MIB = 1 << 20
 QUOTA, FLOOR = 2048 * MIB, 256 * MIB
+MARGIN = 4 * MIB
+"""Above the floor, what is worth less than crops may no longer grow; a file needs some room to be completed, too."""
 _KEPT = re.compile(r"(crops/\d+|saved)/[^/.][^/]*\.(png|fits)|(frames-[\d-]+\.jsonl|sheet-\d+\.jpg|annotated-\d+\.mp4)")
 
 
@@ -30,7 +32,7 @@ class Evidence:
         free: tells the free bytes of the disk.
 
     Attributes:
-        bytes: of all such files now.
+        growing: tell the bytes of files that are still being written; they count, and cannot go.
     """
 
     def __init__(
@@ -39,7 +41,8 @@ class Evidence:
         self._folder, self._quota, self._floor, self._free = folder, quota, floor, free
         self._sizes: dict[str, int] = {}  # the oldest first
         self._unsynced: set[Path] = set()
-        self.bytes = 0
+        self._bytes = 0
+        self.growing: list[Callable[[], int]] = []
         found = []
         listed = (path for pattern in ("crops/*/*", "saved/*", "*") for path in folder.glob(pattern))
         for path in (path for path in listed if path.is_file() and not path.is_symlink()):
@@ -50,13 +53,19 @@ class Evidence:
                 path.unlink(missing_ok=True)  # what a run that was cut off had not finished
         for _, name, size in sorted(found):
             self.add(name, size)
+        self._older, self._older_bytes = set(self._sizes), self._bytes  # what earlier runs left
+
+    @property
+    def size(self) -> int:
+        """Bytes of all such files now, those that still grow included."""
+        return self._bytes + sum(size() for size in self.growing)
 
     def __contains__(self, name: str) -> bool:
         return name in self._sizes
 
     def add(self, name: str, size: int) -> None:
         """Take a file, by its name in the folder, that was just written: it is the youngest now."""
-        self.bytes += size - self._sizes.pop(name, 0)
+        self._bytes += size - self._sizes.pop(name, 0)
         self._sizes[name] = size
 
     def write(self, name: str, content: bytes) -> None:
@@ -85,9 +94,13 @@ class Evidence:
             Names of the files that are gone.
         """
         gone = []
-        while self._sizes and (self.bytes > self._quota > 0 or self._free(self._folder) < self._floor):
+        while self._sizes and (self.size > self._quota > 0 or self._free(self._folder) < self._floor):
             name = next(iter(self._sizes))
-            self.bytes -= self._sizes.pop(name)
+            size = self._sizes.pop(name)
+            self._bytes -= size
+            if name in self._older:
+                self._older.remove(name)
+                self._older_bytes -= size
             (self._folder / name).unlink(missing_ok=True)
             gone.append(name)
         return gone
@@ -95,3 +108,12 @@ class Evidence:
     def room(self) -> bool:
         """Tell whether the disk has more free than the floor."""
         return self._free(self._folder) >= self._floor
+
+    def ample(self, size: int) -> bool:
+        """Tell whether a growing file of so many bytes, worth less than crops, may go on.
+
+        It may within half of the quota, and while nothing but what earlier runs left would have to go for it soon.
+        """
+        older = self._older_bytes
+        within = self._quota <= 0 or (size <= self._quota / 2 and self.size - older <= 0.9 * self._quota)
+        return within and self._free(self._folder) + older >= self._floor + MARGIN

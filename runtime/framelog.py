@@ -18,6 +18,9 @@ class FrameLog:
         closed: told of each file that is complete: its name and size.
         segment: bytes at which a file is closed.
 
+    Attributes:
+        size: bytes of the file that is open.
+
     Raises:
         OSError: the first file cannot be made.
     """
@@ -26,7 +29,7 @@ class FrameLog:
         self.path = folder / f"frames-{number}.jsonl"
         self._folder, self._number, self._closed, self._segment = folder, number, closed, segment
         self._count = 1
-        self._size = 0
+        self.size = 0
         self._file = self.path.open("wb", buffering=0)
 
     def write(self, lines: list[str]) -> None:
@@ -41,11 +44,11 @@ class FrameLog:
             while written < len(content):
                 written += self._file.write(content[written:]) or 0
         except OSError:
-            self._file.truncate(self._size)
-            self._file.seek(self._size)
+            self._file.truncate(self.size)
+            self._file.seek(self.size)
             raise
-        self._size += len(content)
-        if self._size >= self._segment:
+        self.size += len(content)
+        if self.size >= self._segment:
             self._next()
 
     def close(self) -> None:
@@ -62,6 +65,7 @@ class FrameLog:
     def _next(self) -> None:
         following = (self._folder / f"frames-{self._number}-{self._count + 1:02d}.jsonl").open("wb", buffering=0)
         self.close()
-        self._closed(Path(self._file.name).name, self._size)
-        self._file, self._size = following, 0
+        closed, size = Path(self._file.name).name, self.size
+        self._file, self.size = following, 0
+        self._closed(closed, size)
         self._count += 1

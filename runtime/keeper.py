@@ -82,7 +82,7 @@ class Keeper:
     @property
     def evidence_bytes(self) -> int:
         """Bytes of all evidence in the folder."""
-        return self._evidence.bytes
+        return self._evidence.size
 
     def line(self, text: str) -> None:
         """Take a line of the log of frames."""

@@ -32,7 +32,7 @@ from .event import RunInfo, events_of
 from .evidence import FLOOR, QUOTA, Evidence
 from .files import sync_folder
 from .frame import Detections, Frame
-from .framelog import FrameLog
+from .framelog import SEGMENT, FrameLog
 from .keeper import Keeper
 from .store import EventStore
 from .track import Track
@@ -91,7 +91,8 @@ class Output:
             for parent in (self.crops.parent, folder):  # what is in a folder lasts no longer than the folder
                 sync_folder(parent)
             evidence = Evidence(folder, quota, floor)
-            log = FrameLog(folder, number, evidence.add)
+            # One file of the log is a small part of all evidence: only those that are closed can be given up.
+            log = FrameLog(folder, number, evidence.add, min(SEGMENT, max(4096, quota // 8)) if quota else SEGMENT)
         except OSError as problem:
             raise UsageError(f"the output folder '{folder}' cannot be written to: {problem.strerror}") from None
         self.info = RunInfo(store.run, store.uid, classes, abstain)
@@ -99,7 +100,8 @@ class Output:
         self._log_path = log.path
         self._sheet = Sheet()
         self._sheet_name = f"sheet-{number}.jpg"
-        self._video = VideoOut(folder / f"annotated-{number}.mp4", alert) if video else None
+        self._video = VideoOut(folder / f"annotated-{number}.mp4", alert, evidence.ample) if video else None
+        evidence.growing += [lambda: log.size, *([self._video.size] if self._video else [])]
 
     def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
         """Take a frame's line, and its annotated picture where one is wanted."""

@@ -153,7 +153,8 @@ class Tracker:
 
     def _over(self) -> list[Track]:
         """Find what was not seen for too long."""
-        kept, over = [], []
+        kept: list[Track] = []
+        over: list[Track] = []
         for track in self._alive:
             unseen = self._updates - track._places[-1].update
             is_over = self._clock - track._seen_at > MEMORY if track.confirmed else unseen > PATIENCE

@@ -7,15 +7,17 @@ import subprocess
 import threading
 import time
 from contextlib import closing
+from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.runtime import framelog, keeper
+from galaxy_edge.runtime import keeper
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.evidence import Evidence
 from galaxy_edge.runtime.schema import open_base
 from galaxy_edge.runtime.store import EventStore
+from galaxy_edge.runtime.videofile import VideoOut
 from small_tracks import frame, named, output, record, track
 
 
@@ -117,7 +119,7 @@ def test_evidence_scans_its_own_files_only_oldest_first(tmp_path):
         os.utime(tmp_path / name, (1000 + age, 1000 + age))
     (tmp_path / "crops/0001/.00003.png").write_bytes(b"half")
     evidence = Evidence(tmp_path, quota=150, floor=0)
-    assert evidence.bytes == 300 and not (tmp_path / "crops/0001/.00003.png").exists()
+    assert evidence.size == 300 and not (tmp_path / "crops/0001/.00003.png").exists()
     assert evidence.retire() == ["crops/0001/00001.png", "crops/0001/00002.png"]
     assert (tmp_path / "notes.txt").exists() and (tmp_path / "events.sqlite").exists()
     free = iter([50, 50, 500])
@@ -133,16 +135,58 @@ def test_a_crop_that_went_while_no_run_was_there_is_forgotten(tmp_path):
     assert rows(tmp_path, "SELECT crop FROM event") == [(None,)]
 
 
-def test_the_log_goes_on_in_a_second_file_and_the_first_can_be_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(framelog.FrameLog.__init__, "__defaults__", (2000,))
-    out = output(tmp_path, quota=1000)
-    for number in range(200):
+def test_the_log_goes_on_in_a_second_file_and_the_first_can_be_given_up(tmp_path):
+    """A file of the log is never so long that it takes the quota for itself."""
+    out = output(tmp_path, quota=8000)
+    for number in range(1000):
         out.frame(frame(number), named(), record(number))
         if number % 20 == 0:
             time.sleep(0.03)
-    out.close(200, 0)
+    out.close(1000, 0)
     left = sorted(path.name for path in tmp_path.glob("frames-*"))
     assert left and "frames-0001.jsonl" not in left and left[-1] >= "frames-0001-03.jsonl"
+
+
+def noisy(number):
+    """A frame that no codec makes small."""
+    pixels = np.random.default_rng(number).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    return replace(frame(number), pixels=pixels)
+
+
+def frames_of(video):
+    """Decode a video to its end; return how many frames it has."""
+    capture, count = cv2.VideoCapture(str(video)), 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+def test_the_video_ends_before_anything_is_given_up_for_it(tmp_path):
+    told = []
+    out = output(tmp_path, video=True, quota=6_000_000, alert=told.append)
+    for number in range(1, 251):
+        out.frame(noisy(number), named(), record(number))
+        out.events([track(number, number, ended=True)])
+    out.close(250, 0)
+    video = tmp_path / "annotated-0001.mp4"
+    assert len(told) == 1 and "annotated-0001.mp4 ends after" in told[0]
+    assert video.stat().st_size <= 3_300_000 and f"after {frames_of(video)} frames" in told[0]
+    assert rows(tmp_path, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(250,)]
+    # What an earlier run left does not keep the next from having a video: it goes first.
+    again = output(tmp_path, video=True, quota=6_000_000, alert=told.append)
+    for number in range(1, 5):
+        again.frame(noisy(number), named(), record(number))
+    again.close(4, 0)
+    assert frames_of(tmp_path / "annotated-0002.mp4") == 4 and len(told) == 1
+
+
+def test_the_growing_files_count(tmp_path):
+    out = output(tmp_path, video=True)
+    for number in range(20):
+        out.frame(noisy(number), named(), record(number))
+    part, log = tmp_path / ".annotated-0001.mp4", tmp_path / "frames-0001.jsonl"
+    until(lambda: log.stat().st_size and out.keeper.evidence_bytes == part.stat().st_size + log.stat().st_size > 10_000)
+    out.close(20, 0)
 
 
 def test_two_runs_cannot_write_into_one_folder(tmp_path):
@@ -296,6 +340,29 @@ def test_a_full_disk_stops_evidence_but_not_the_loop_and_is_over_when_it_is_over
         assert cv2.imread(str(path)).shape == (64, 64, 3)
     for line in (small_disk / "frames-0001.jsonl").read_text().splitlines():
         assert line.startswith("{") and line.endswith("}")
+
+
+def test_a_video_that_the_disk_did_not_take_is_no_video(small_disk):
+    """FFmpeg writes on without a word when the disk is full; the end, without which nothing plays, is lost."""
+    told = []
+    (small_disk / "ballast").write_bytes(b"x" * 3_900_000)
+    video = VideoOut(small_disk / "annotated-0001.mp4", told.append)
+    for number in range(100):
+        video.write(noisy(number).pixels)
+    video.close()
+    assert [path.name for path in small_disk.iterdir()] == ["ballast"]
+    assert len(told) == 1 and "could not be completed and was deleted" in told[0]
+
+
+def test_on_a_small_disk_the_video_leaves_room_for_crops(small_disk):
+    told = []
+    out = output(small_disk, video=True, floor=200_000, alert=told.append)
+    for number in range(1, 101):
+        out.frame(noisy(number), named(), record(number))
+        out.events([track(number, number, ended=True)])
+    out.close(100, 0)
+    assert rows(small_disk, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(100,)]
+    assert len(told) == 1 and "nearly full" in told[0] and not list(small_disk.glob("*.mp4"))
 
 
 def test_a_store_that_is_locked_holds_up_nothing_but_itself(tmp_path):
