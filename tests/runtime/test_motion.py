@@ -72,4 +72,6 @@ def test_a_sky_that_drifted_is_not_taken_to_drift_on_when_it_is_gone(after):
     for step in range(3):
         matrix = follow(motion, starry(random, stars, np.array([3.0, 1.0]) * step))
     gone = random.uniform(10, 230, (0 if after == "a cloud" else 50, 2))
+    assert motion.seen
     assert follow(motion, starry(random, gone, np.zeros(2))) is matrix
+    assert not motion.seen  # nobody can say what is to be seen of what was there

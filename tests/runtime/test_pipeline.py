@@ -319,13 +319,33 @@ def test_an_adopted_array_is_given_out_once_it_is_free():
     assert buffers.take((8, 8, 3)).ctypes.data == place
 
 
-def test_a_pause_ends_no_object_and_begins_none(detector, classifier):
+@pytest.fixture(scope="module")
+def view(detector):
+    """The view of the demo's first ones that has the surest galaxy in it."""
+    return max(islice(DemoSky(), 40), key=lambda frame: max(detector(frame.pixels).scores, default=0.0))
+
+
+def test_a_cloud_over_the_whole_field_ends_no_object_and_begins_none(detector, classifier, view):
+    out, noise = Followed(), np.random.default_rng(1)
+
+    class Clouded(Sky):
+        def __iter__(self):
+            for number in range(self.length):
+                dark = noise.integers(5, 15, view.pixels.shape, np.uint8) if 5 <= number < 65 else view.pixels
+                yield replace(view, pixels=dark, number=number, time=view.time + timedelta(minutes=number))
+
+    run(Clouded(70), detector, classifier, out, lambda *_: None, lambda: False, overlap=False)
+    assert not out.records[30]["detections"] and out.records[-1]["detections"]
+    assert {track.first[0] for track in out.ends.values()} == {0}
+    assert {track.frames for track in out.ends.values()} == {10}
+
+
+def test_a_pause_ends_no_object_and_begins_none(detector, classifier, view):
     """Nobody looks in it, for longer than anything is remembered: what is there afterwards is what was there before."""
     controls, out = Controls(), Followed()
 
     class Hour(Sky):
         def __iter__(self):
-            view = next(islice(DemoSky(), 20, None))  # there are galaxies in it
             for number in range(self.length):
                 controls.paused = 5 <= number < 65
                 yield replace(view, number=number, time=view.time + timedelta(minutes=number))
