@@ -112,8 +112,8 @@ class Evidence:
     def ample(self, size: int) -> bool:
         """Tell whether a growing file of so many bytes, worth less than crops, may go on.
 
-        It may within half of the quota, and while nothing but what earlier runs left would have to go for it soon.
+        It may within a third of the quota, and while nothing but what earlier runs left would have to go for it soon.
         """
         older = self._older_bytes
-        within = self._quota <= 0 or (size <= self._quota / 2 and self.size - older <= 0.9 * self._quota)
+        within = self._quota <= 0 or (size <= self._quota / 3 and self.size - older <= 0.9 * self._quota)
         return within and self._free(self._folder) + older >= self._floor + MARGIN

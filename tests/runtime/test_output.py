@@ -170,7 +170,7 @@ def test_the_video_ends_before_anything_is_given_up_for_it(tmp_path):
     out.close(250, 0)
     video = tmp_path / "annotated-0001.mp4"
     assert len(told) == 1 and "annotated-0001.mp4 ends after" in told[0]
-    assert video.stat().st_size <= 3_300_000 and f"after {frames_of(video)} frames" in told[0]
+    assert video.stat().st_size <= 2_300_000 and f"after {frames_of(video)} frames" in told[0]
     assert rows(tmp_path, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(250,)]
     # What an earlier run left does not keep the next from having a video: it goes first.
     again = output(tmp_path, video=True, quota=6_000_000, alert=told.append)
