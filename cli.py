@@ -18,7 +18,17 @@ from .cli_data import data
 from .cli_eval import evaluate
 from .cli_events import events
 from .cli_export import bundle, export
-from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FILE, FOLDER, THREADS, settle_engine
+from .cli_options import (
+    CLASSIFIER,
+    DETECTOR,
+    ENGINES,
+    FILE,
+    FOLDER,
+    PROFILE,
+    THREADS,
+    TILES,
+    settle_engine,
+)
 from .cli_service import Service, service_options
 from .cli_settings import settings_for
 from .cli_study import explain, study
@@ -57,13 +67,13 @@ def cli(context: click.Context, config: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; everything else goes to stderr.")
 @click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
 @click.option("--engine", type=ENGINES, help="Default: the device profile's.")
-@click.option("--tiles", default="off", show_default=True, metavar="auto|NxM|off",
+@click.option("--tiles", type=TILES, default="off", show_default=True, metavar="auto|NxM|off",
               help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).")
 @click.option("--stack", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Look at the mean of the last N frames, laid upon each other by their stars; files by name.")
 @click.option("--gate", type=click.FloatRange(min=0), metavar="SECONDS",
               help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
-@click.option("--device", help="Device profile, by name or TOML file; default: the one that fits this machine.")
+@click.option("--device", type=PROFILE, help="Device profile, by name or TOML file; default: what fits this machine.")
 @click.option("--require-signature", type=FILE, metavar="KEY",
               help="Use only bundles that are signed with the private half of this public key.")
 @click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
@@ -96,6 +106,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     def on_bad(problem: BadPicture) -> None:
         tell(f"skipped {problem}")
 
+    trace = TraceFile(profile, tell) if profile else None
     source = open_source(camera, on_bad, tell, sequence=stack > 1)
     detector = Detector(bundles[DETECTOR], bundles[DETECTOR].usual, engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine=engine, threads=threads)
@@ -131,7 +142,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         summary = run_loop(
             source, detector, classifier, sink, watch, lambda: stop() or bool(window and window.closed), max_frames,
             looks=Looks(tiles, 10.0 * source.live if gate is None else gate, stack), controls=controls,
-            trace=TraceFile(profile) if profile else None,
+            trace=trace,
         )
     manager.ends()
     from .runtime.screen import print_summary  # its libraries take memory, and the frames are gone now
@@ -229,6 +240,9 @@ def devices(as_json: bool) -> None:
 def _bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
     from .models.bundle import Bundle, shipped
 
+    for option, place in (("--models", models), ("--require-signature", key)):
+        if place and not place.exists():
+            raise click.UsageError(f"{option} {place} does not exist")
     found = Bundle.load(models / name if models else shipped(name), "detect" if name == DETECTOR else "classify")
     if key is not None:
         from .models.signature import verify
@@ -245,7 +259,10 @@ def _bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
 
 
 def _stop_on_signal() -> Callable[[], bool]:
-    """Turn the first Ctrl-C or SIGTERM into a wish to end, which the loop honours; a second Ctrl-C interrupts."""
+    """Turn the first Ctrl-C, SIGTERM or SIGHUP into a wish to end, which the loop honours; a second Ctrl-C interrupts.
+
+    SIGHUP comes where a terminal or an ssh session closes; nohup, which ignores it, is heeded.
+    """
     wishes: list[int] = []
 
     def wish(number: int, _: Any) -> None:
@@ -254,6 +271,8 @@ def _stop_on_signal() -> Callable[[], bool]:
 
     signal.signal(signal.SIGINT, wish)
     signal.signal(signal.SIGTERM, wish)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, wish)
     return lambda: bool(wishes)
 
 

@@ -9,8 +9,17 @@ from typing import Any
 
 import click
 
-from .cli_options import FILE
-from .cli_settings import DEFAULT, SettingsError, options_of, read_settings, settings_for, source_of, wrong_variables
+from .cli_options import FILE, Understood
+from .cli_settings import (
+    DEFAULT,
+    SettingsError,
+    options_of,
+    read_settings,
+    settings_for,
+    source_of,
+    strange_variables,
+    wrong_variables,
+)
 from .runtime.address import masked
 
 HEAD = """\
@@ -35,9 +44,11 @@ def show(context: click.Context, as_json: bool, command: str) -> None:
     """Show what COMMAND (run) would work with, and where each setting is from."""
     root, target = _root(context), _command(context, command)
     root.default_map = settings_for(root, root.params["config"])
-    if problems := wrong_variables(root.command, command):  # type: ignore[arg-type]
+    if problems := wrong_variables(root.command, command.split()[0]):  # type: ignore[arg-type]
         raise SettingsError("\n".join(problems))
-    below = click.Context(target, parent=root, info_name=command)
+    below = root
+    for depth, part in enumerate(command.split(), 1):  # each finds its own table and variables in that of its group
+        below = click.Context(_command(context, " ".join(command.split()[:depth])), parent=below, info_name=part)
     rows = {key: source_of(target, below, key) for key in options_of(target)}
     shown = {key: (_masked(value), origin) for key, (value, origin) in rows.items()}
     if as_json:
@@ -65,6 +76,7 @@ def check(context: click.Context, file: Path | None) -> None:
     file = file or root.params["config"] or DEFAULT
     settings = read_settings(file, group)
     problems = settings.problems + [line for name in group.commands for line in wrong_variables(group, name)]
+    problems += strange_variables(group)
     for line in problems:
         click.echo(line, err=True)
     if problems:
@@ -111,6 +123,8 @@ def _example(option: click.Option) -> Any:
     """Give an option's default, or a value that fits it."""
     if option.is_flag:
         return option.default is True
+    if isinstance(option.type, Understood):
+        return option.default if isinstance(option.default, str) else option.type.example
     if isinstance(option.default, str | int | float | Path):
         return option.default
     if isinstance(option.type, click.Choice):

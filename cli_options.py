@@ -30,6 +30,61 @@ class Size(click.ParamType):
         return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
 
 
+class Understood(click.ParamType):
+    """A text that a part of the package understands; it is handed on as it is written.
+
+    Args:
+        name: shown in help; check: raises a `UserError` for what it does not understand; example: what it does.
+    """
+
+    def __init__(self, name: str, check: Callable[[str], object], example: str) -> None:
+        self.name, self.example = name, example
+        self._check = check
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
+        """See that a text is understood."""
+        try:
+            self._check(str(value))
+        except UserError as problem:
+            self.fail(str(problem), param, context)
+        return str(value)
+
+
+def _tiles(text: str) -> object:
+    from .runtime.tiles import grid_of
+
+    return grid_of(text)
+
+
+def _server(text: str) -> object:
+    from .runtime.address import server_at
+
+    return server_at(text)
+
+
+def _broker(text: str) -> object:
+    from .runtime.address import broker_url
+
+    return broker_url(text)
+
+
+def _topic(text: str) -> object:
+    from .runtime.address import topic
+
+    return topic(text)
+
+
+def _profile(text: str) -> object:
+    from .devices.profile import load_profile
+
+    return load_profile(text)
+
+
+TILES = Understood("tiles", _tiles, "auto")
+PROFILE = Understood("profile", _profile, "raspberry-pi-5")
+SERVER = Understood("address", _server, "8080")
+BROKER = Understood("url", _broker, "mqtt://localhost")
+TOPIC = Understood("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
 ENGINES = click.Choice(["litert", "tflite-runtime", "onnxruntime"])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import FILE, SIZE, need
+from .cli_options import BROKER, FILE, SERVER, SIZE, TOPIC, need
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -86,21 +86,23 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
         for asked, module, extra in wanted:
             if asked:
                 need(module, extra)
+        if service.mqtt_ca and not service.mqtt_ca.is_file():
+            raise click.UsageError(f"--mqtt-ca {service.mqtt_ca}: there is no such file")
         command(**given, service=service)
 
     for option in (
         click.option("--mqtt-every", type=click.FloatRange(min=0.1), default=10.0, show_default=True,
                      help="Seconds between figures."),
-        click.option("--mqtt-discovery", metavar="PREFIX", default="homeassistant", show_default=True,
+        click.option("--mqtt-discovery", type=TOPIC, metavar="PREFIX", default="homeassistant", show_default=True,
                      help="Prefix of Home Assistant's discovery; '' for none."),
-        click.option("--mqtt-prefix", metavar="PREFIX",
+        click.option("--mqtt-prefix", type=TOPIC, metavar="PREFIX",
                      help="Of the topics; default: galaxy-edge/ and this computer's name."),
         click.option("--mqtt-ca", type=FILE, help="Certificate of the broker's authority, for mqtts://."),
-        click.option("--mqtt", metavar="URL", help="Publish events to a broker: mqtt[s]://[USER:PASSWORD@]HOST[:PORT]."),
+        click.option("--mqtt", type=BROKER, metavar="URL", help="Publish events to a broker: mqtt[s]://[USER:PASSWORD@]HOST[:PORT]."),
         click.option("--stale-after", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True,
                      help="Seconds without a frame after which the run counts as stalled."),
         click.option("--token-file", type=FILE, help="Token of the live view; default: OUT/token, off loopback."),
-        click.option("--serve", metavar="[HOST:]PORT",
+        click.option("--serve", type=SERVER, metavar="[HOST:]PORT",
                      help="Show the run in a browser; without HOST, on this machine only."),
         click.option("--fits", is_flag=True, help="Write crops and kept frames as FITS too."),
         click.option("--keep-free", type=SIZE, default="256M", show_default=True,

@@ -18,6 +18,8 @@ from .errors import UserError
 
 DEFAULT = Path("galaxy-edge.toml")
 PREFIX = "GALAXY_EDGE"
+ROOT = (f"{PREFIX}_DATA", f"{PREFIX}_CONFIG")
+"""Variables of no command: the folder of data sets, and the file of settings."""
 
 
 class SettingsError(UserError):
@@ -95,9 +97,23 @@ def wrong_variables(root: click.Group, name: str | None) -> list[str]:
     if name is None or name not in root.commands:
         return []
     prefix = f"{PREFIX}_{_variable(name)}"
-    known = set(_variables(root.commands[name], prefix))
-    wrong = sorted(key for key in os.environ if key.startswith(prefix + "_") and key not in known)
-    return [f"the environment: unknown variable {key}{_suggest(key, known)}" for key in wrong]
+    known = dict(_variables(root.commands[name], prefix))
+    wrong = []
+    for key in sorted(key for key in os.environ if key.startswith(prefix + "_")):
+        if key not in known:
+            wrong.append(f"the environment: unknown variable {key}{_suggest(key, known)}")
+        elif problem := _unfit_text(known[key], os.environ[key]):
+            wrong.append(f"the environment: {key} {problem}")
+    return wrong
+
+
+def strange_variables(root: click.Group) -> list[str]:
+    """Find environment variables that look like the options of commands that are none: a line for each."""
+    prefixes = [f"{PREFIX}_{_variable(name)}_" for name in root.commands]
+    strange = sorted(key for key in os.environ if key.startswith(f"{PREFIX}_") and not key.startswith(tuple(prefixes)))
+    known = [variable for name, command in root.commands.items()
+             for variable, _ in _variables(command, f"{PREFIX}_{_variable(name)}")]
+    return [f"the environment: unknown variable {key}{_suggest(key, known)}" for key in strange if key not in ROOT]
 
 
 def source_of(command: click.Command, context: click.Context, key: str) -> tuple[Any, str]:
@@ -130,6 +146,9 @@ def _table(
         here = (*keys, key)
         if key in below and isinstance(value, dict):
             values[key] = _table(value, below[key], here, settings, where)
+        elif key in below:
+            table = f"[{'.'.join(here)}]"
+            settings.problems.append(f"{where(here)}: '{key}' is a command: its settings stand in one table {table}")
         elif key in known:
             settings.count += 1
             problem = _problem(known[key], value)
@@ -139,9 +158,16 @@ def _table(
                 values[known[key].name] = value
         else:
             what = "table" if isinstance(value, dict) else "key"
-            hint = _suggest(key, [*known, *below])
+            hint = _suggest(key, [*known, *below]) if keys or what == "table" else _home(key, command)
             settings.problems.append(f"{where(here)}: unknown {what} '{key}'{hint}")
     return values
+
+
+def _home(key: str, root: click.Command) -> str:
+    """Say under which commands a key belongs that stands outside of every table."""
+    assert isinstance(root, click.Group)
+    homes = [f"[{name}]" for name, command in root.commands.items() if key in options_of(command)]
+    return f"; it belongs under {' or '.join(homes)}" if homes else "; settings stand under their command, as [run]"
 
 
 def _problem(option: click.Option, value: Any) -> str | None:
@@ -173,9 +199,25 @@ def _unfit(kind: click.ParamType, option: click.Option, value: Any) -> str | Non
     return None
 
 
-def _variables(command: click.Command, prefix: str) -> Iterator[str]:
+def _unfit_text(option: click.Option, text: str) -> str | None:
+    """Say what is wrong with a value from the environment, which is text whatever the option; None if nothing is."""
+    value: Any = text
+    kind = option.type
+    try:
+        if option.is_flag:
+            value = click.BOOL.convert(text, option, None)
+        elif isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
+            value = int(text) if isinstance(kind, click.types.IntParamType) else float(text)
+    except (ValueError, click.BadParameter):
+        pass  # it is told of as what it is, a text
+    if option.multiple:
+        return None
+    return _unfit(kind, option, value)
+
+
+def _variables(command: click.Command, prefix: str) -> Iterator[tuple[str, click.Option]]:
     for option in options_of(command).values():
-        yield f"{prefix}_{_variable(option.name or '')}"
+        yield f"{prefix}_{_variable(option.name or '')}", option
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
             yield from _variables(below, f"{prefix}_{_variable(name)}")
@@ -189,7 +231,7 @@ def _line(text: str, keys: tuple[str, ...]) -> str:
     """Find where a key or table is written, as ``:line``; empty where it is written in an unusual way."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        header = re.match(r"\s*\[([^\[\]]+)\]", line)
+        header = re.match(r"\s*\[{1,2}([^\[\]]+)\]", line)
         if header:
             table = _parts(header[1])
             if table[: len(keys)] == keys:

@@ -1,8 +1,14 @@
-"""Addresses of cameras and brokers as they may be shown, written and published: without their secrets."""
+"""Addresses: of the live view, of brokers and their topics; and as they may be shown, without their secrets."""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import SplitResult, urlsplit
+
+from .errors import UsageError
+
+BROKER = "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT"
+BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 def masked(address: str) -> str:
@@ -12,3 +18,42 @@ def masked(address: str) -> str:
     """
     address = re.sub(r"(://[^:/@]*):(?!\d+(?:/|$)).*@", r"\1:***@", address)
     return re.sub(r"(?i)([?&;][^=&;]*(?:pass|pw|secret|token|key|auth)[^=&;]*=)[^&;#]*", r"\1***", address)
+
+
+def server_at(where: str) -> tuple[str, int]:
+    """Read ``[HOST:]PORT``; without a host it is loopback.
+
+    Raises:
+        UsageError: it is no such address.
+    """
+    found = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", where)
+    if not found or int(found["port"]) > 65535:
+        raise UsageError(f"'{where}' is no address: give PORT or HOST:PORT, e.g. 8080 or 0.0.0.0:8080")
+    return (found["host"] or "127.0.0.1").strip("[]"), int(found["port"])
+
+
+def broker_url(url: str) -> SplitResult:
+    """Read ``mqtt[s]://[USER:PASSWORD@]HOST[:PORT]``.
+
+    Raises:
+        UsageError: it is no such address; the message holds no password.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # is read when asked for
+    except ValueError:
+        raise UsageError(f"the broker's address cannot be read; give {BROKER}") from None
+    if parts.scheme not in BROKER_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise UsageError(f"'{url.rpartition('@')[2]}' is no broker; give {BROKER}")
+    return parts
+
+
+def topic(text: str) -> str:
+    """Read the beginning of MQTT topics.
+
+    Raises:
+        UsageError: it can be none.
+    """
+    if set(text) & set("+#\0") or text != text.strip("/") or len(text) > 200:
+        raise UsageError(f"'{text}' is no topic: no + or #, no / at its ends")
+    return text

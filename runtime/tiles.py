@@ -34,6 +34,18 @@ EDGE = 2.0
 INSIDE = 0.7
 
 
+def grid_of(text: str) -> tuple[int, int] | None:
+    """Read columns and rows of ``3x2``; None of ``off`` and ``auto``.
+
+    Raises:
+        UsageError: it is none of these.
+    """
+    found = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text)
+    if text not in ("off", "auto") and not found:
+        raise UsageError(f"tiles are auto, off or columns x rows up to 99x99, e.g. 3x2, not '{text}'")
+    return (int(found[1]), int(found[2])) if found else None
+
+
 class Tiles:
     """Which parts of a frame the network looks at.
 
@@ -46,10 +58,7 @@ class Tiles:
     """
 
     def __init__(self, text: str, side: int) -> None:
-        grid = re.fullmatch(r"([1-9]\d?)x([1-9]\d?)", text)
-        if text not in ("off", "auto") and not grid:
-            raise UsageError(f"--tiles takes auto, off or columns x rows up to 99x99, e.g. 3x2, not '{text}'")
-        self._grid = (int(grid[1]), int(grid[2])) if grid else None
+        self._grid = grid_of(text)
         self._auto = text == "auto"
         self._side = side
 

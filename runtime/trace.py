@@ -7,28 +7,36 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from .errors import RunFailure, UsageError
+from .errors import UsageError
 from .timing import Span
 
 
 class TraceFile:
     """A trace, written as the run goes; what is there after a power cut opens too, since the last bracket is optional.
 
+    Args:
+        path: the file.
+        alert: told once where it cannot be written any more, as on a full disk; the run goes on without it.
+
     Raises:
-        UsageError: the file cannot be written.
+        UsageError: the file cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, alert: Callable[[str], None]) -> None:
         self._path = path
+        self._alert = alert
+        self._lost = False
         self._threads: set[int] = set()
         try:
             self._file: TextIO = path.open("w", encoding="utf-8")
         except OSError as problem:
             raise UsageError(f"the trace {path} cannot be written: {problem.strerror}") from None
-        self._file.write("[")
+        self._write("[")
         self._between = "\n"
 
     def frame(self, number: int, spans: list[Span]) -> None:
@@ -45,12 +53,21 @@ class TraceFile:
 
     def close(self) -> None:
         """End the trace."""
-        with self._file as file:
-            file.write("\n]\n")
+        self._write("\n]\n", last=True)
 
     def _event(self, event: dict[str, object]) -> None:
-        try:
-            self._file.write(self._between + json.dumps({"pid": os.getpid(), **event}))
-        except OSError as problem:
-            raise RunFailure(f"the trace {self._path} cannot be written: {problem.strerror}") from None
+        self._write(self._between + json.dumps({"pid": os.getpid(), **event}))
         self._between = ",\n"
+
+    def _write(self, text: str, last: bool = False) -> None:
+        if self._lost:
+            return
+        try:
+            self._file.write(text)
+            if last:
+                self._file.close()
+        except OSError as problem:
+            self._lost = True
+            self._alert(f"the trace {self._path} cannot be written any more: {problem.strerror}; the run goes on")
+            with suppress(OSError):  # what it still holds cannot be written either
+                self._file.close()

@@ -57,7 +57,14 @@ def test_tables_follow_the_commands(here):
     [
         ("[run]\nmin_score = 0.5", [":2: unknown key 'min_score'; did you mean 'min-score'?"]),
         ("# all\n\n[run]\nthreds = 2", [":4: unknown key 'threds'; did you mean 'threads'?"]),
-        ("camera = 'demo'", [":1: unknown key 'camera'"]),  # it belongs under [run]
+        ("camera = 'demo'", [":1: unknown key 'camera'; it belongs under [run]"]),
+        ("run = 5", [":1: 'run' is a command: its settings stand in one table [run]"]),
+        ("[[bench]]\nrounds = 5", [":1: 'bench' is a command"]),
+        ("[run]\ntiles = 'foo'", [":2: 'tiles' is wrong: tiles are auto, off or columns x rows"]),
+        ("[run]\nserve = 'abc'", [":2: 'serve' is wrong: 'abc' is no address"]),
+        ("[run]\nmqtt = 'nobroker'", [":2: 'mqtt' is wrong: 'nobroker' is no broker"]),
+        ("[run]\nmqtt-prefix = 'a/#'", [":2: 'mqtt-prefix' is wrong: 'a/#' is no topic"]),
+        ("[run]\ndevice = 'nope'", [":2: 'device' is wrong: there is no profile 'nope'"]),
         ("[rum]\ncamera = 'demo'", [":1: unknown table 'rum'; did you mean 'run'?"]),
         ("run.threds = 2", [":1: unknown key 'threds'"]),
         ("[run]\nthreads = '2'", [":2: 'threads' must be a whole number, not '2'"]),
@@ -94,6 +101,34 @@ def test_a_variable_that_is_no_option_is_an_error(here):
     assert not (here / "galaxy-edge-out").exists()
     (here / "galaxy-edge.toml").write_text("")
     assert run("config", "check", GALAXY_EDGE_EVENTS_LIST_LIMITS="2").exit_code == 1
+
+
+@pytest.mark.parametrize(("variable", "value", "told"), [
+    ("GALAXY_EDGE_RUN_STACK", "abc", "GALAXY_EDGE_RUN_STACK must be a whole number, not 'abc'"),
+    ("GALAXY_EDGE_RUN_TILES", "foo", "GALAXY_EDGE_RUN_TILES is wrong: tiles are"),
+    ("GALAXY_EDGE_RUN_SHOW", "perhaps", "GALAXY_EDGE_RUN_SHOW must be true or false"),
+    ("GALAXY_EDGE_RUNN_CAMERA", "demo", "unknown variable GALAXY_EDGE_RUNN_CAMERA; did you mean 'GALAXY_EDGE_RUN_CAMERA'?"),
+])
+def test_the_environment_is_checked_like_the_file(here, variable, value, told):
+    (here / "galaxy-edge.toml").write_text("")
+    done = run("config", "check", **{variable: value})
+    assert done.exit_code == 1 and told in done.output
+    assert run("config", "check", GALAXY_EDGE_RUN_STACK="4", GALAXY_EDGE_RUN_SHOW="1").exit_code == 0
+
+
+def test_settings_of_a_command_in_a_group_are_shown_with_their_source(here):
+    (here / "galaxy-edge.toml").write_text("[train.detector]\nepochs = 3\n")
+    settings = json.loads(run("config", "show", "train detector", "--json", GALAXY_EDGE_TRAIN_DETECTOR_IMAGES="64").stdout)
+    assert settings["epochs"] == {"value": 3, "from": "file"}
+    assert settings["images"] == {"value": 64, "from": "GALAXY_EDGE_TRAIN_DETECTOR_IMAGES"}
+
+
+def test_wrong_use_begins_no_run(here):
+    for wrong in (["--tiles", "foo"], ["--profile", "/nowhere/x"], ["--serve", "abc"], ["--mqtt", "foo"], ["--mqtt-ca", "none"],
+                  ["--models", "/nowhere"], ["--require-signature", "none"]):
+        done = command_line("run", "--camera", "demo", *wrong, cwd=here)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+    assert list(here.iterdir()) == []
 
 
 def test_the_file_that_init_writes_is_right_and_complete(here):

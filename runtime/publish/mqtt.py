@@ -22,10 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import paho.mqtt.client as paho
 
+from ..address import BROKER_PORTS, broker_url, topic
 from ..errors import UsageError
 from ..event import Event, RunInfo, events_of
 from ..frame import Detections, Frame
@@ -35,8 +36,6 @@ from .discovery import discovery
 from .outbox import open_outbox
 
 NEW, UPDATE, END = "new", "update", "end"
-FORM = "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT"
-PORTS = {"mqtt": 1883, "mqtts": 8883}
 WINDOW = 100
 """Messages that may be on their way."""
 IDLE_SECONDS = 0.5
@@ -82,21 +81,13 @@ def broker_at(url: str, prefix: str, discovery: str, every: float, authority: Pa
     Raises:
         UsageError: it is no such address, or a prefix is no topic.
     """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise UsageError(f"--mqtt: the address cannot be read; give {FORM}") from None
-    if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
-        shown = url.rpartition("@")[2]
-        raise UsageError(f"--mqtt {shown} is no broker; give {FORM}")
-    for option, topic in (("--mqtt-prefix", prefix), ("--mqtt-discovery", discovery)):
-        if set(topic) & set("+#\0") or topic != topic.strip("/") or len(topic) > 200 or (not topic and topic is prefix):
-            raise UsageError(f"{option} '{topic}' is no topic: no + or #, no / at its ends")
+    parts = broker_url(url)
+    if not topic(prefix):
+        raise UsageError("topics need a beginning: --mqtt-prefix is empty")
     user, password = (unquote(one) if one is not None else None for one in (parts.username, parts.password))
     tls = parts.scheme == "mqtts"
-    port = port or PORTS[parts.scheme]
-    return Broker(parts.hostname, port, tls, user, password, prefix, discovery, every, authority)
+    port = parts.port or BROKER_PORTS[parts.scheme]
+    return Broker(parts.hostname or "", port, tls, user, password, prefix, topic(discovery), every, authority)
 
 
 class Publisher:

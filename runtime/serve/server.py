@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import re
 import socket
 import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from ..address import server_at
 from ..errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,12 +30,9 @@ def listen(where: str) -> socket.socket:
     Raises:
         UsageError: it is no such address, or cannot be bound.
     """
-    found = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", where)
-    if not found or int(found["port"]) > 65535:
-        raise UsageError(f"--serve {where} is no address: give PORT or HOST:PORT, e.g. 8080 or 0.0.0.0:8080")
-    host = (found["host"] or "127.0.0.1").strip("[]")
+    host, port = server_at(where)
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, int(found["port"]), type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

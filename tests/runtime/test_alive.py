@@ -102,8 +102,9 @@ def test_a_stream_that_does_not_answer_is_wrong_use(url):
         open_source(url, lambda _: None)
 
 
-def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path):
-    """The reader waits for the camera when SIGTERM comes; nothing that was committed waits with it."""
+@pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path, word):
+    """The reader waits for the camera when the signal comes; nothing that was committed waits with it."""
     camera = NetworkCamera()
     process = start(camera.url, tmp_path / "out")
     for _ in range(3):
@@ -111,7 +112,7 @@ def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path):
     camera.pull_out()
     while "is being opened again" not in (line := process.stderr.readline()):
         assert line
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(word)
     rest, errors = process.communicate(timeout=60)
     assert process.returncode == 0 and "ended on request" in errors
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(3 + len(rest.splitlines()),)]

@@ -443,13 +443,13 @@ def test_where_the_disk_takes_nothing_messages_wait_in_memory(tmp_path):
     ["", "localhost", "http://localhost", "mqtt://", "mqtt://host:port", "mqtt://host:99999", "mqtt://host/topic", "mqtt://[::1"],
 )
 def test_addresses_that_are_none(url):
-    with pytest.raises(UsageError, match="--mqtt"):
+    with pytest.raises(UsageError, match="broker"):
         broker_at(url, "sky", "", 1.0)
 
 
 @pytest.mark.parametrize("prefix", ["", "a/#", "a+b", "/a", "a/", "x" * 201])
 def test_prefixes_that_are_no_topics(prefix):
-    with pytest.raises(UsageError, match="--mqtt-prefix"):
+    with pytest.raises(UsageError, match="topic"):
         broker_at("mqtt://host", prefix, "", 1.0)
 
 

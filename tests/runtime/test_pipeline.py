@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from datetime import timedelta
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -279,7 +280,7 @@ def test_what_is_changed_while_a_run_goes_on_is_heeded(detector, classifier):
 
 
 def test_the_trace_tells_of_every_stage_of_every_frame(detector, classifier, tmp_path):
-    go(Sky(5), detector, classifier, Notes(), trace=TraceFile(tmp_path / "trace.json"))
+    go(Sky(5), detector, classifier, Notes(), trace=TraceFile(tmp_path / "trace.json", print))
     events = json.loads((tmp_path / "trace.json").read_text())
     spans = [event for event in events if event["ph"] == "X"]
     for number in range(5):
@@ -289,6 +290,13 @@ def test_the_trace_tells_of_every_stage_of_every_frame(detector, classifier, tmp
         assert all(span["ts"] >= end - 1 for span, end in zip(mine[1:], ends, strict=False))  # microseconds, rounded
     assert len({span["tid"] for span in spans}) == 5  # read, prepare, search, name and this thread
     assert {event["tid"] for event in events if event["ph"] == "M"} == {span["tid"] for span in spans}
+
+
+def test_a_trace_on_a_full_disk_is_told_of_once_and_ends_no_run(detector, classifier):
+    told = []
+    summary = go(Sky(40), detector, classifier, Notes(), trace=TraceFile(Path("/dev/full"), told.append))[0]
+    assert summary.frames == 40 and summary.failure is None
+    assert len(told) == 1 and "No space left on device" in told[0]
 
 
 def test_stage_times_take_no_more_memory_in_a_long_night():

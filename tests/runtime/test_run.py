@@ -168,7 +168,7 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
         (["--camera", "demo", "--colour"], 2, "No such option"),
         (["--camera", "demo", "--device", "raspberry-pi-6"], 2, "raspberry-pi-6"),
         (["--camera", "demo", "--out", "/proc/nowhere"], 2, "output folder '/proc/nowhere' cannot be"),
-        (["--camera", "demo", "--models", "/nowhere"], 1, "galaxy-detector is not a folder"),
+        (["--camera", "demo", "--models", "/nowhere"], 2, "--models /nowhere does not exist"),
         ([], 2, "--camera"),
     ],
 )
