@@ -24,14 +24,14 @@ COMMAND = f"{COMPILER} --show_operations int8.tflite"
 MAX_SECONDS = 600
 EIGHT_BIT = ("int8", "uint8")
 INSIDE = (*EIGHT_BIT, "int32", "int64", "bool")
+LARGEST_SOFTMAX = 16_000
 LARGEST_RESIZE = 128 * 128 * 512
 """Elements from which on the compiler is known to leave a resize on the processor; it says itself only "depending on
 input/output size", so this is an estimate."""
 
 PLAIN = frozenset({
     "ADD", "EXPAND_DIMS", "L2_NORMALIZATION", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL", "QUANTIZE", "RELU", "RELU6",
-    "RELU_N1_TO_1", "RESHAPE", "RSQRT", "SLICE", "SOFTMAX", "SPACE_TO_DEPTH", "SPLIT", "SQUARED_DIFFERENCE", "SQUEEZE",
-    "SUB", "SUM", "TANH",
+    "RELU_N1_TO_1", "RESHAPE", "RSQRT", "SLICE", "SPACE_TO_DEPTH", "SQUARED_DIFFERENCE", "SUB", "TANH",
 })
 """Supported without a condition that the file could show."""
 
@@ -150,8 +150,13 @@ def _dilation(graph: Graph, op: Op) -> str:
 
 
 def _concatenation(graph: Graph, op: Op) -> str:
-    if any(graph.tensors[number].constant is not None for number in op.inputs if number >= 0) and len(op.inputs) != 2:
+    constants = [number for number in op.inputs if number >= 0 and graph.tensors[number].constant is not None]
+    if constants and len(op.inputs) != 2:
         return "joins a constant with more than one other tensor"
+    for number in constants:
+        values, zero = graph.values(number), graph.tensors[number].zero_points[:1]
+        if values is None or np.any(values != (zero[0] if len(zero) else 0)):  # zeros are padding
+            return "joins a constant that is not all zeros"
     return _no_fused(graph, op)
 
 
@@ -173,10 +178,35 @@ def _reduction(graph: Graph, op: Op) -> str:
     return "" if before and (before[0] == 1 or (after and after[0] == before[0])) else "reduces the batch"
 
 
+def _mean(graph: Graph, op: Op) -> str:
+    before, after = _shape(graph, op), graph.tensors[op.outputs[0]].shape
+    if before and (not after or after[-1] != before[-1]) and before[-1] % 4:
+        return "reduces channels whose number is no multiple of 4"
+    return _reduction(graph, op)
+
+
+def _softmax(graph: Graph, op: Op) -> str:
+    shape = _shape(graph, op)
+    if any(size > 1 for size in shape[:-1]):
+        return "its input is not one-dimensional"
+    return "" if shape and shape[-1] <= LARGEST_SOFTMAX else f"its input has more than {LARGEST_SOFTMAX} values"
+
+
+def _split(graph: Graph, op: Op) -> str:
+    # The axis is the first input of SPLIT, what is split the second.
+    return "" if _shape(graph, op, 1)[:1] == graph.tensors[op.outputs[0]].shape[:1] else "splits the batch"
+
+
+def _squeeze(graph: Graph, op: Op) -> str:
+    before, after = _shape(graph, op), graph.tensors[op.outputs[0]].shape
+    return "" if before[len(before) - len(after) :] == after else "takes out other dimensions than leading ones"
+
+
 def _strided(graph: Graph, op: Op) -> str:
     if any(op.options.get(key) for key in ("EllipsisMask", "NewAxisMask")):
         return "has an ellipsis or a new axis"
-    return ""
+    strides = graph.values(op.inputs[3]) if len(op.inputs) > 3 else None
+    return "" if strides is None or np.all(strides == 1) else "a stride is not 1"
 
 
 def _pad(graph: Graph, op: Op) -> str:
@@ -191,13 +221,13 @@ def _prelu(graph: Graph, op: Op) -> str:
     return "alpha has more than one dimension" if any(n > 1 for n in _shape(graph, op, 1)[:-1]) else ""
 
 
-
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _CONDITIONS: dict[str, Callable[[Graph, Op], str]] = {
     "AVERAGE_POOL_2D": _no_fused, "MAX_POOL_2D": _no_fused, "CONCATENATION": _concatenation, "CONV_2D": _dilation,
-    "DEPTHWISE_CONV_2D": _dilation, "FULLY_CONNECTED": _fully_connected, "MEAN": _reduction, "REDUCE_MAX": _reduction,
+    "DEPTHWISE_CONV_2D": _dilation, "FULLY_CONNECTED": _fully_connected, "MEAN": _mean, "REDUCE_MAX": _reduction,
     "REDUCE_MIN": _reduction, "PACK": _pack, "PAD": _pad, "PRELU": _prelu, "RESIZE_BILINEAR": _resize,
-    "RESIZE_NEAREST_NEIGHBOR": _resize, "STRIDED_SLICE": _strided, "TRANSPOSE_CONV": _dilation,
+    "RESIZE_NEAREST_NEIGHBOR": _resize, "SOFTMAX": _softmax, "SPLIT": _split, "SQUEEZE": _squeeze,
+    "STRIDED_SLICE": _strided, "SUM": _reduction, "TRANSPOSE_CONV": _dilation,
 }
 
 

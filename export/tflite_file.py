@@ -20,6 +20,7 @@ from .errors import ExportError
 IDENTIFIER = b"TFL3"
 FLOATS = frozenset({"float16", "float32", "float64", "bfloat16", "complex64", "complex128", "float8_e4m3fn",
                     "float8_e5m2"})
+WHOLE = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"})
 POSTPROCESS = "TFLite_Detection_PostProcess"
 """The operator of TFLite that decodes boxes and drops doubles, in float."""
 _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -69,12 +70,21 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph of a file: tensors, and operators in the order in which they run."""
+    """One graph of a file: tensors, and operators in the order in which they run. `content` is the whole file."""
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
+    content: bytes = field(default=b"", repr=False)
+
+    def values(self, number: int) -> np.ndarray | None:
+        """Read the values of a constant tensor, flat; None where they are computed, or are not whole numbers."""
+        tensor = self.tensors[number]
+        if tensor.constant is None or tensor.dtype not in WHOLE:
+            return None
+        (first, count), kind = tensor.constant, np.dtype(tensor.dtype)
+        return np.frombuffer(self.content[first : first + count // kind.itemsize * kind.itemsize], kind)
 
 
 @dataclass(frozen=True)
@@ -156,7 +166,7 @@ class _Reader:
                 checked(self._numbers(graph.OutputsLength(), graph.OutputsAsNumpy))]
         if any(number < 0 for numbers in ends for number in numbers):
             raise ValueError("the graph has an input or output that is not there")
-        return Graph(tuple(tensors), tuple(ops), ends[0], ends[1])
+        return Graph(tuple(tensors), tuple(ops), ends[0], ends[1], self._content)
 
     def _tensor(self, tensor: Any, buffers: list[tuple[int, int] | None]) -> Tensor:
         quantised = tensor.Quantization()

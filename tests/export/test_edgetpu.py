@@ -16,11 +16,17 @@ def tensor(shape, dtype="int8", constant=False):
     return Tensor("t", tuple(shape), dtype, np.ones(1, np.float32), np.zeros(1, np.int64), 0, (0, 1) if constant else None)
 
 
-def graph(op, *tensors, **options):
-    """A graph of one operator whose last tensor is its output."""
+def graph(op, *tensors, content=b"", **options):
+    """A graph of one operator whose last tensor is its output; the values of its constants are `content`."""
     count = len(tensors)
     one = Op(op, op.islower(), tuple(range(count - 1)), (count - 1,), options)
-    return Graph(tensors, (one,), (0,), (count - 1,))
+    return Graph(tensors, (one,), (0,), (count - 1,), content)
+
+
+def whole(values, dtype):
+    """A constant tensor, and the bytes of its values."""
+    content = np.asarray(values, dtype).tobytes()
+    return replace(tensor([len(values)], dtype), constant=(0, len(content))), content
 
 
 @pytest.mark.parametrize("name", ["galaxy-detector", "galaxy-classifier"])
@@ -36,6 +42,7 @@ def test_their_float_forms_are_not_mapped_at_all(name):
 
 
 A, B, W = tensor([1, 8, 8, 4]), tensor([1, 8, 8, 4]), tensor([4, 3, 3, 4], constant=True)
+FOUR, STRIDES = whole([0, 0, 0, 4], "int8"), whole([1, 2, 2, 1], "int32")
 BAD = [
     (graph("EXP", A, B), "not in the table"),
     (graph("LEAKY_RELU", A, B), "not in the table"),
@@ -51,6 +58,14 @@ BAD = [
     (graph("FULLY_CONNECTED", tensor([8, 16]), tensor([4, 16], constant=True), tensor([8, 4])), "not one-dimensional"),
     (graph("RESIZE_BILINEAR", tensor([1, 256, 256, 64]), tensor([1, 512, 512, 64])), "large"),
     (graph("PACK", A, A, tensor([2, 1, 8, 8, 4]), Axis=0), "dimensions above 1|packs"),
+    (graph("CONCATENATION", A, FOUR[0], B, content=FOUR[1], FusedActivationFunction=0), "not all zeros"),
+    (graph("SOFTMAX", tensor([1, 8, 9]), tensor([1, 8, 9])), "not one-dimensional"),
+    (graph("SOFTMAX", tensor([1, 20_000]), tensor([1, 20_000])), "more than 16000"),
+    (graph("STRIDED_SLICE", A, STRIDES[0], STRIDES[0], STRIDES[0], B, content=STRIDES[1]), "a stride is not 1"),
+    (graph("SUM", tensor([2, 8]), tensor([2], "int32", constant=True), tensor([8])), "reduces the batch"),
+    (graph("MEAN", tensor([1, 8, 6]), tensor([1], "int32", constant=True), tensor([1, 8])), "no multiple of 4"),
+    (graph("SPLIT", tensor([1], "int32", constant=True), tensor([4, 8]), tensor([2, 8])), "splits the batch"),
+    (graph("SQUEEZE", tensor([1, 8, 1]), tensor([1, 8])), "other dimensions than leading"),
     (graph("PRELU", A, tensor([8, 8, 4], constant=True), B), "alpha"),
 ]
 
@@ -60,6 +75,18 @@ def test_known_bad_operators_are_told(bad, reason):
     import re
 
     assert re.search(reason, unsupported(bad, bad.ops[0]))
+
+
+def test_their_good_brothers_are_mapped():
+    zeros, ones = whole([0] * 4, "int8"), whole([1] * 4, "int32")
+    for good in (
+        graph("CONCATENATION", A, zeros[0], B, content=zeros[1], FusedActivationFunction=0),
+        graph("SOFTMAX", tensor([1, 1000]), tensor([1, 1000])),
+        graph("STRIDED_SLICE", A, ones[0], ones[0], ones[0], B, content=ones[1]),
+        graph("MEAN", tensor([1, 8, 8]), tensor([1], "int32", constant=True), tensor([1, 8])),
+        graph("SQUEEZE", tensor([1, 1, 8]), tensor([8])),
+    ):
+        assert unsupported(good, good.ops[0]) == ""
 
 
 def test_what_comes_after_an_unmapped_operator_stays_on_the_processor():
