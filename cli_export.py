@@ -205,7 +205,10 @@ def sign(path: Path, key: Path) -> None:
     from .models.bundle import Bundle
     from .models.signature import sign as sign_bundle
 
-    click.echo(f"signed: {sign_bundle(Bundle.load(path), key)}")
+    whole = Bundle.load(path)
+    click.echo(f"signed: {sign_bundle(whole, key)}")
+    if whole.failed:
+        click.echo(f"galaxy-edge: {path} is UNGATED: it failed {', '.join(whole.failed)}", err=True)
 
 
 @bundle.command()
