@@ -68,14 +68,16 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 @click.option("--images", type=click.IntRange(min=1), help="Scenes an epoch; default: the recipe's.")
 @click.option("--weights", type=PATH, help="What the backbone begins with: pretrained MobileNetV2 weights (.npz), or "
               "the run folder of train classifier --recipe mobilenet; default: random.")
-@click.option("--preset", type=click.Choice(["small", "quick", "stock", "efficientdet"]), default="small",
-              show_default=True, help="Ours, ours for the least time, SSD MobileNetV2 FPNLite 320, or "
-              "EfficientDet-Lite0; options below change it.")
-@click.option("--network", type=FILE, help="picked.json of a search for detectors, which options below may change.")
+@click.option("--imitate", type=FILE, help="Pretrained MobileNetV2 (.npz) whose features the backbone learns to "
+              "foretell beside its task; for networks that begin from random weights.")
+@click.option("--preset", type=click.Choice(["quick", "small", "stock", "efficientdet"]),
+              help="Ours, with early stages that take the least time; ours with MobileNetV2; SSD MobileNetV2 FPNLite "
+              "320; EfficientDet-Lite0. Default: quick, or small where --weights is given; options below change it.")
+@click.option("--network", type=FILE, help="picked.json of a search for detectors, in place of a preset.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
 @click.option("--width", type=float, help="Share of MobileNetV2's channels, e.g. 0.1 to 1.0.")
 @click.option("--fpn-filters", type=click.IntRange(min=1), help="Channels of pyramid and head.")
-@click.option("--head-convs", type=click.IntRange(min=1), help="Convolutions of the head before its last.")
+@click.option("--head-convs", type=click.IntRange(min=0), help="Convolutions of the head before its last.")
 @click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid: its stride is 2 to that.")
 @click.option("--max-level", type=click.IntRange(2, 7), help="Last level of the pyramid.")
 @click.option("--patience", type=click.IntRange(min=1), help="End after so many epochs without a better validation "
@@ -87,9 +89,9 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 @click.option("--worker-index", type=click.IntRange(min=0), default=0, show_default=True,
               help="Which of them this one is; 0 is the chief.")
 def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
-                   images: int | None, preset: str, network: Path | None, folds: int | None, skip_bad: bool,
+                   images: int | None, preset: str | None, network: Path | None, folds: int | None, skip_bad: bool,
                    workers: str | None, worker_index: int, **options: Any) -> None:
-    """Train a network that finds galaxies; by default the SSD MobileNetV2 that is shipped."""
+    """Train a network that finds galaxies; by default the SSD MobileNet that is shipped."""
     need("official", "detector")
     from .training.detector import train
     from .training.detector_folds import train_folds
@@ -99,8 +101,10 @@ def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume:
 
     if folds and workers:
         raise click.UsageError("--folds trains one network after the other, in one process: leave --workers out")
+    if network and preset:
+        raise click.UsageError("--network says what the network is like, as --preset does: leave one of them out")
     given = {"seed": seed, "threads": threads, "epochs": epochs, "images_per_epoch": images, **options}
-    shape = PRESETS[preset] | (picked(network) if network else {})
+    shape = picked(network) if network else PRESETS[preset or ("small" if options["weights"] else "quick")]
     chosen = shape | {name: value for name, value in given.items() if value is not None}
     try:
         settings = DetectorSettings(**chosen)

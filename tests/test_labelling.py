@@ -75,6 +75,7 @@ def test_the_whole_workflow_works(tmp_path):
     follow([line for line in COMMANDS if "convert" not in line], tmp_path)
     record = json.loads((tmp_path / "runs" / "mine" / "run.json").read_text())
     assert set(record["data"]["sets"]) == {"labelled"}
+    assert record["settings"]["architecture"] == "quick", "what is shipped is what is trained by default"
 
 
 def test_its_links_lead_somewhere():

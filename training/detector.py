@@ -17,6 +17,7 @@ from .data import DataError, read_set
 from .detector_data import Batches, split
 from .detector_settings import DetectorSettings
 from .evaluation import calibration_set, evaluation_set, score
+from .imitation import Imitation
 from .learner import Learner
 from .run import Run, RunError
 from .scene_sheet import write_scene_sheet
@@ -79,7 +80,9 @@ def train(
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)
     with strategy.scope():
-        learner = Learner(ssd.build_network(settings, workers.count > 1), settings.weight_decay)
+        network = ssd.build_network(settings, workers.count > 1)
+        imitation = Imitation(network.backbone, settings.imitate, some_inputs(batches)) if settings.imitate else None
+        learner = Learner(network, settings.weight_decay, imitation)
     checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoints), max_to_keep=2)
     if checkpoints.latest_checkpoint:
         learner.state.restore(checkpoints.latest_checkpoint).expect_partial()
@@ -87,8 +90,7 @@ def train(
         if settings.weights:
             from .pretrained import load_backbone
 
-            some = np.concatenate([batches.make(step)[0] for step in range(-(-48 // len(part)))])
-            load_backbone(learner.model.backbone, settings.weights, some)
+            load_backbone(learner.model.backbone, settings.weights, some_inputs(batches))
         learner.begin_averages()
 
     best = run.checkpoints / "best"
@@ -138,6 +140,11 @@ def train(
     }
     spent = sum(line.get("core_seconds", 0.0) for line in run.logged())
     return run.finish(description, metrics, core_hours=round(spent / 3600, 3))
+
+
+def some_inputs(batches: Batches, least: int = 48) -> np.ndarray:
+    """Make the first `least` training inputs, or some more, for statistics: (n, size, size, 3) uint8."""
+    return np.concatenate([batches.make(step)[0] for step in range(-(-least // len(batches.places)))])
 
 
 def _plain(model: Any, settings: DetectorSettings, workers: Workers) -> Any:

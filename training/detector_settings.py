@@ -32,6 +32,7 @@ class DetectorSettings:
         threads: of the arithmetic; it may change when a run is resumed, as `epochs` may.
         weights: what the backbone begins with: the npz of a folded MobileNetV2 of this width, or the run folder of a
             classifier by the recipe ``mobilenet``; None for random weights.
+        imitate: the npz of a folded MobileNetV2 whose features the backbone learns to foretell, see `imitation`.
         patience: epochs without a better mAP@0.5 on the validation share after which training ends; whether it does
             or not, the best weights are then kept. 0: train to the end, and keep the last.
         folds, fold: divide the pictures into so many folds and hold out this one, from 0; 0 folds: hold out a tenth.
@@ -57,6 +58,7 @@ class DetectorSettings:
     ema: float = 0.998
     threads: int = 2
     weights: Path | None = None
+    imitate: Path | None = None
     patience: int = 0
     folds: int = 0
     fold: int = 0
@@ -64,9 +66,11 @@ class DetectorSettings:
     def __post_init__(self) -> None:
         if self.architecture not in ARCHITECTURES:
             raise ValueError(f"architecture must be {', '.join(ARCHITECTURES)}, not {self.architecture}")
-        for name in ("size", "fpn_filters", "head_convs", "repeats", "scales_per_octave", "batch", "epochs", "threads"):
+        for name in ("size", "fpn_filters", "repeats", "scales_per_octave", "batch", "epochs", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.head_convs < 0:
+            raise ValueError(f"head_convs must be at least 0, not {self.head_convs}")
         if not 2 <= self.min_level <= self.max_level:
             raise ValueError(f"levels must be 2 <= min_level <= max_level, not {self.min_level} and {self.max_level}")
         if self.size % 32:  # the backbone's stride: past it sides are rounded up
@@ -93,24 +97,23 @@ class DetectorSettings:
         return {name: getattr(self, name) for name in names} | {"aspect_ratios": list(self.aspect_ratios)}
 
     def plain(self) -> dict[str, Any]:
-        """The settings as plain values; of the weights only the file's name."""
-        values = dataclasses.asdict(self)
-        weights = self.weights.name if self.weights else None
-        return values | {"aspect_ratios": list(self.aspect_ratios), "weights": weights}
+        """The settings as plain values; of files only their names."""
+        values = dataclasses.asdict(self) | {"aspect_ratios": list(self.aspect_ratios)}
+        return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "small": {},
     "quick": {
-        "architecture": "quick", "size": 192, "width": 1.0, "fpn_filters": 48, "head_convs": 1, "max_level": 6,
+        "architecture": "quick", "size": 224, "width": 1.0, "fpn_filters": 48, "head_convs": 0, "max_level": 6,
     },
+    "small": {},
     "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
     "efficientdet": {
         "architecture": "efficientdet", "size": 320, "width": 1.0, "fpn_filters": 64, "head_convs": 3,
         "anchor_size": 3.0, "scales_per_octave": 3,
     },
 }
-"""What differs from `DetectorSettings`: ours, the quick one, and two as they were published."""
+"""What differs from `DetectorSettings`: ours, ours with MobileNetV2, and two as they were published."""
 
 
 def picked(path: Path) -> dict[str, Any]:

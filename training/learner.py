@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from . import ssd
+from .imitation import Imitation
 
 FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
+IMITATION_WEIGHT = 0.5
 
 
 class Learner:
@@ -23,16 +25,18 @@ class Learner:
     Args:
         model: from `ssd.build_network`.
         weight_decay: of kernels only (AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101).
+        imitation: what the backbone learns to imitate beside its task.
     """
 
-    def __init__(self, model: Any, weight_decay: float) -> None:
+    def __init__(self, model: Any, weight_decay: float, imitation: Imitation | None = None) -> None:
         import tensorflow as tf
         import tf_keras
 
-        self.model = model
+        self.model, self.imitation = model, imitation
+        self.trained = self.model.trainable_variables + (imitation.maps if imitation else [])
         self.optimizer = tf_keras.optimizers.AdamW(1e-3, weight_decay=weight_decay, global_clipnorm=10.0)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        self.optimizer.build(self.model.trainable_variables)
+        self.optimizer.build(self.trained)
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA  # they are the same everywhere
         self.averages = [tf.Variable(value, trainable=False, aggregation=first) for value in self.model.variables]
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -45,7 +49,7 @@ class Learner:
         )
         self.state = tf.train.Checkpoint(
             model=self.model, optimizer=self.optimizer, averages=self.averages, epoch=self.epoch,
-            best_epoch=self.best_epoch, best_score=self.best_score,
+            best_epoch=self.best_epoch, best_score=self.best_score, maps=imitation.maps if imitation else [],
         )
 
     def begin_averages(self) -> None:
@@ -65,7 +69,9 @@ class Learner:
         positive = tf.cast(target == 1, tf.float32)
         counted = tf.cast(target >= 0, tf.float32)
         with tf.GradientTape() as tape:
-            boxes, logits = ssd.raw_outputs(self.model, tf.cast(images, tf.float32), training=True)
+            pictures = tf.cast(images, tf.float32) * ssd.INPUT_SCALE + ssd.INPUT_OFFSET
+            features = self.model.backbone(pictures, training=True)
+            boxes, logits = ssd.outputs_of(self.model, features, training=True)
             # Focal loss (Lin et al. 2017, arXiv:1708.02002).
             cross = tf.nn.sigmoid_cross_entropy_with_logits(positive, logits)
             chance = tf.sigmoid(logits)
@@ -78,7 +84,10 @@ class Learner:
             huber = tf.where(error < 1, 0.5 * error**2, error - 0.5)
             box_loss = tf.reduce_sum(tf.reduce_mean(huber, axis=2) * positive) / number
             loss = class_loss + BOX_WEIGHT * box_loss
-        variables = self.model.trainable_variables
+            if self.imitation:  # a mean over the batch, of which each process has its part
+                parts = tf.distribute.get_replica_context().num_replicas_in_sync
+                loss += IMITATION_WEIGHT / parts * self.imitation.loss(pictures, features)
+        variables = self.trained
         gradients = tape.gradient(loss, variables)
         self.optimizer.learning_rate.assign(rate)
         # The backbone's last layer feeds no level, so it has no gradient.

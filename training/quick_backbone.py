@@ -12,7 +12,7 @@ from typing import Any
 
 NAME = "GalaxyEdgeQuick"
 
-_STAGES = ((48, 2, 1), (80, 3, 4), (144, 3, 3))
+_STAGES = ((48, 2, 1), (80, 3, 3), (144, 3, 4))
 """Channels after a convolution that halves; expansion and number of the inverted bottlenecks that follow."""
 
 STEM = 32

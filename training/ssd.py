@@ -91,10 +91,15 @@ def raw_outputs(model: Any, images: Any, training: bool) -> tuple[Any, Any]:
     Returns:
         box deltas (B, N, 4) and logits (B, N), float32, in the order of `models.decode.anchor_grid`.
     """
+    return outputs_of(model, model.backbone(images * INPUT_SCALE + INPUT_OFFSET, training=training), training)
+
+
+def outputs_of(model: Any, features: Any, training: bool) -> tuple[Any, Any]:
+    """Run what is behind the backbone on its features, by level; see `raw_outputs`."""
     import tensorflow as tf
 
-    batch = images.shape[0] if images.shape[0] is not None else tf.shape(images)[0]
-    features = model.backbone(images * INPUT_SCALE + INPUT_OFFSET, training=training)
+    some = next(iter(features.values()))
+    batch = some.shape[0] if some.shape[0] is not None else tf.shape(some)[0]
     scores, boxes, _ = model.head(model.decoder(features, training=training), training=training)
     levels = sorted(boxes, key=int)
     return (

@@ -399,7 +399,7 @@ def test_the_token_is_printed_once_and_kept_from_others(tmp_path):
 
 @pytest.mark.parametrize("where", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "no.such.host.invalid:80", "1.2.3.4:80"])
 def test_addresses_that_are_none(where):
-    with pytest.raises(UsageError, match="no address|listened"):
+    with pytest.raises(UsageError, match=r"no address|listened"):
         listen(where)
 
 

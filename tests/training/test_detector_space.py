@@ -67,6 +67,18 @@ def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
     DetectorSettings(**picked(out / "picked.json"))
 
 
+def test_a_network_that_was_picked_is_no_preset(tmp_path):
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    from click.testing import CliRunner
+    from galaxy_edge.cli import cli
+
+    (tmp_path / "picked.json").write_text('{"network": {"size": 96}}')
+    command = ["train", "detector", "--data", tmp_path, "--out", tmp_path / "run", "--preset", "quick",
+               "--network", tmp_path / "picked.json"]
+    done = CliRunner().invoke(cli, list(map(str, command)))
+    assert done.exit_code == 2 and "--preset" in done.output
+
+
 def test_what_no_search_for_detectors_picked_is_refused(tmp_path):
     for content in ("no json", "{}", '{"network": {"stem_channels": 16}}', '{"network": {}}'):
         (tmp_path / "picked.json").write_text(content)
