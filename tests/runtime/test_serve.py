@@ -187,6 +187,22 @@ def pictures(wire, count):
     return content
 
 
+def viewer(live):
+    """Watch, as soon as the viewers of earlier tests have left a place."""
+    wires = []
+
+    def let_in():
+        wires.append(wire_to(live))
+        wires[-1].sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        if wires[-1].recv(65536).split()[1] == b"200":
+            return True
+        wires[-1].close()
+        return False
+
+    live.until(let_in)
+    return wires[-1]
+
+
 def test_streams_are_counted_and_their_places_given_back(live):
     host, port = live.address.removeprefix("http://").split(":")
 
@@ -249,9 +265,8 @@ HALVES = {
 @pytest.mark.parametrize("sent", HALVES.values(), ids=HALVES)
 def test_who_keeps_the_server_waiting_is_let_go(live, monkeypatch, sent):
     monkeypatch.setattr(door, "PATIENCE", 1.0)
-    with wire_to(live) as wire, wire_to(live) as busy:
+    with viewer(live) as busy, wire_to(live) as wire:
         wire.sendall(sent)
-        busy.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         for _ in range(20):
             pictures(busy, 1)  # who takes what it is sent stays
         live.until(lambda: not is_open(wire), 20)
