@@ -64,6 +64,30 @@ def make_labelled(folder, copies=6):
     return folder
 
 
+def close_up_frame(rng, side, scale=0.11, axis=None, angle=None):
+    """Render an exponential disc in the middle, of a scale length as a share of the side: (side, side, 3) float."""
+    y, x = np.mgrid[:side, :side] + 0.5 - side / 2
+    angle = rng.uniform(0, np.pi) if angle is None else angle
+    axis = rng.uniform(0.3, 0.95) if axis is None else axis
+    along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    light = 170 * np.exp(-np.hypot(along, across / axis) / (scale * side))
+    return 10 + light[..., None] * rng.uniform(0.7, 1.2, 3)
+
+
+def make_close_ups(folder, count=12):
+    """Write rendered galaxies that fill their pictures in the layout ``efigi``, all of one class; return the folder."""
+    rng = np.random.default_rng(9)
+    pictures = {}
+    for number in range(count):
+        image = close_up_frame(rng, 88) + rng.normal(0, 1.5, (88, 88, 3))
+        pictures[f"{number}.png"] = np.clip(image, 0, 255).astype(np.uint8)
+    place = folder / "efigi"
+    place.mkdir()
+    _pack(place / "images.zip", pictures)
+    _table(place / "labels.csv", [{"file": name, "g10": 8, "coarse": "spiral"} for name in pictures])
+    return folder
+
+
 def make_sets(folder, survey=40, deepsky=20, fields=20):
     """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields`` of rendered pictures; return the folder."""
     rng = np.random.default_rng(7)

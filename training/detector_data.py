@@ -10,18 +10,26 @@ from typing import Any
 import numpy as np
 
 from .data import LABELLED, RESERVED, Sample, data_hash, held_out
+from .galaxies import CREDITS as GALAXY_CREDITS
+from .galaxies import network_input
 from .matching import match
 from .scenes import SceneMaker
+from .split import near_duplicates
 
-SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", LABELLED)
+SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", "efigi", LABELLED)
 """What it is trained on; the last is what a user labelled. `lco_messier` is left out: its licence forbids it, and it
 makes a clean test."""
 
 CREDITS = {
+    "efigi": GALAXY_CREDITS["efigi"],
     "gz_frames": "Sloan Digital Sky Survey (www.sdss.org); Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016)",
     "sdss_starfields": "Sloan Digital Sky Survey (www.sdss.org)",
 }
 VALIDATION_SHARE = 0.1
+CLOSE_UPS = "efigi"
+"""The set whose galaxies fill their pictures and are measured, see `close_ups`."""
+MARGIN, LOOK = 0.3, 69
+"""Of a boxed galaxy, how much is seen around it, and at what side in pixels, to be compared with close-ups."""
 
 
 def split(
@@ -40,13 +48,13 @@ def split(
     drawn |= {"folds": folds, "fold": fold} if folds else {"validation_share": VALIDATION_SHARE}
     shares: tuple[list[Sample], list[Sample]] = ([], [])
     for sample in samples:
-        galaxy_without_box = sample.kind == "galaxy" and not len(sample.boxes)
+        galaxy_without_box = sample.kind == "galaxy" and not len(sample.boxes) and sample.set != CLOSE_UPS
         small = len(sample.boxes) and not sample.complete and sample.boxes[0][2:].max() < 40  # thumbnails
         if sample.set not in SETS or sample.file in RESERVED or galaxy_without_box or small:
             continue
         digests.append(sample.digest())
         shares[held_out(drawn, digests[-1])].append(sample)
-    train, held = shares
+    train, held = _parted(*shares)
     record = {
         "hash": data_hash(digests),
         "sets": dict(Counter(sample.set for sample in train + held)),
@@ -54,6 +62,20 @@ def split(
         "sources": _credits(train + held),
     }
     return train, held, record
+
+
+def _parted(train: list[Sample], held: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Leave out close-ups that nothing can be judged by, and those of a galaxy that the other share is judged by."""
+    held = [sample for sample in held if sample.set != CLOSE_UPS]
+    close_ups = [sample for sample in train if sample.set == CLOSE_UPS]
+    judged = [sample for sample in held if len(sample.boxes) and not sample.complete]
+    if close_ups and judged:
+        looks = [network_input(one.load(), one.boxes[:1], MARGIN, LOOK) for one in close_ups + judged]
+        groups = near_duplicates(looks)
+        seen = np.isin(groups[: len(close_ups)], groups[len(close_ups) :])
+        twins = {sample.file for sample, too in zip(close_ups, seen, strict=True) if too}
+        train = [sample for sample in train if sample.set != CLOSE_UPS or sample.file not in twins]
+    return train, held
 
 
 def _credits(samples: list[Sample]) -> list[str]:

@@ -14,12 +14,13 @@ import numpy as np
 from ..models.preprocess import letterbox, resize
 from . import nebulae
 from .augment import Rng, camera, saturated_star, small_stars, turn
+from .close_ups import close_up
 from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
 MIXTURE = {
-    "survey": 0.17, "deepsky": 0.22, "composed": 0.16, "deep_field": 0.09, "mosaic": 0.05,
-    "negative": 0.16, "stars": 0.15,
+    "survey": 0.15, "deepsky": 0.20, "composed": 0.15, "deep_field": 0.08, "mosaic": 0.04, "close_up": 0.10,
+    "negative": 0.15, "stars": 0.13,
 }
 """Share of each kind of scene."""
 
@@ -29,7 +30,7 @@ SMALLEST, UNSEEN = 7.0, 4.0
 SEEN = 0.4
 """Share of a box that must lie inside a picture for its galaxy to be looked for there."""
 
-COMPOSED, DEEP_FIELD = (0.04, 0.8), (0.018, 0.16)
+COMPOSED, DEEP_FIELD, CLOSE_UP = (0.04, 0.8), (0.018, 0.16), (0.3, 1.2)
 """Smallest and largest side of composed galaxies, as shares of the input's."""
 
 
@@ -64,7 +65,8 @@ class SceneMaker:
     """Draws scenes from samples.
 
     Args:
-        samples: galaxies and negatives of one share; frames without a box to find serve only if they are negatives.
+        samples: galaxies and negatives of one share; frames without a box to find serve only if they are negatives, or
+            close-ups of a galaxy, which is then measured.
         size: side of the scenes in pixels.
 
     Raises:
@@ -79,9 +81,10 @@ class SceneMaker:
         bare = [sample for sample in samples if sample.kind == "negative"]
         self.fields = [sample for sample in bare if sample.set == "sdss_starfields"]
         self.negatives = [sample for sample in bare if sample.set != "sdss_starfields"]
+        self.close_ups = [sample for sample in samples if sample.set == "efigi"]
         has = {
             "survey": self.survey, "deepsky": self.deepsky, "composed": self.survey, "deep_field": self.survey,
-            "mosaic": found, "negative": self.negatives, "stars": self.fields,
+            "mosaic": found, "close_up": self.close_ups, "negative": self.negatives, "stars": self.fields,
         }
         self.kinds = [kind for kind in MIXTURE if has[kind]]
         if not found and not bare:
@@ -91,6 +94,7 @@ class SceneMaker:
         self._frame = lru_cache(maxsize=1500)(lambda sample_key: self._by_key[sample_key].load())
         self._by_key = {(sample.set, sample.file): sample for sample in samples}
         self._cutouts: dict[tuple[str, str], Cutout | None] = {}
+        self._close_ups: dict[str, Cutout | None] = {}
         self._ignored: dict[tuple[str, str], np.ndarray] = {}
 
     def draw(self, rng: Rng, kind: str | None = None, plain: bool = False) -> Scene:
@@ -296,10 +300,7 @@ class SceneMaker:
             cutout, sample = drawn
             wanted = self.size * np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1])))
             scale = min(1.4, wanted / max(cutout.box[2:] - cutout.box[:2]))
-            angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
-            stretch = np.diag(np.exp(rng.uniform(-0.08, 0.08, 2))) * scale
-            matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ stretch
-            matrix = matrix @ np.diag([mirror, 1.0])
+            matrix = _turned(rng) * scale
             centre = tuple(rng.uniform(0.02, 0.98, 2) * self.size)
             low, high = np.array(centre) - 0.35 * wanted, np.array(centre) + 0.35 * wanted
             if np.any(((boxes[:, :2] < high) & (boxes[:, 2:] > low)).all(axis=1)):
@@ -313,6 +314,34 @@ class SceneMaker:
         canvas, boxes, _ = self._compose(rng, int(rng.integers(1, 7)), COMPOSED)
         return canvas, *clip_boxes(boxes, self.size, self.size, SEEN)
 
+    def _close_up(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        """Compose a galaxy that fills much of the picture, as nearby ones do in a telescope's."""
+        canvas = self._ground(rng)
+        if rng.random() < 0.3:
+            self._distract(rng, canvas, 1)
+        for _ in range(5):
+            sample = self._pick(rng, self.close_ups)
+            if sample.file not in self._close_ups:
+                self._close_ups[sample.file] = close_up(sample.load())
+            if (cutout := self._close_ups[sample.file]) is not None:
+                break
+        else:
+            return canvas, np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32)
+        wanted = self.size * np.exp(rng.uniform(*np.log(CLOSE_UP)))
+        matrix = _turned(rng) * wanted / max(cutout.box[2:] - cutout.box[:2])
+        spread = max(0.1, 0.5 - 0.4 * wanted / self.size)  # the larger, the nearer to the middle
+        centre = tuple((0.5 + rng.uniform(-spread, spread, 2)) * self.size)
+        box = paste(canvas, cutout, centre, matrix, np.exp(rng.uniform(np.log(0.6), np.log(2.0))))
+        return canvas, *clip_boxes(box, self.size, self.size, SEEN)
+
     def _deep_field(self, rng: Rng) -> tuple[np.ndarray, ...]:
         canvas, boxes, _ = self._compose(rng, int(rng.integers(8, 40)), DEEP_FIELD)
         return canvas, *clip_boxes(boxes, self.size, self.size, SEEN)
+
+
+def _turned(rng: Rng) -> np.ndarray:
+    """Draw a turn, a mirroring and a little stretch: (2, 2)."""
+    angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
+    stretch = np.diag(np.exp(rng.uniform(-0.08, 0.08, 2)))
+    turn_by = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return turn_by @ stretch @ np.diag([mirror, 1.0])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from galaxy_edge.training.detector_settings import PRESETS, DetectorSettings
 from galaxy_edge.training.run import RunError
 from galaxy_edge.training.scenes import SceneMaker
 from galaxy_edge.training.workers import Workers
-from small_sets import make_sets
+from small_sets import make_close_ups, make_sets
 
 SMALL = DetectorSettings(
     size=64, width=0.25, fpn_filters=16, head_convs=1, max_level=5, batch=4, epochs=2, images_per_epoch=12, threads=1
@@ -68,6 +69,24 @@ def test_split_is_by_content_and_keeps_shares_apart(sets):
     assert record["split"]["train"] + record["split"]["validation"] == sum(record["sets"].values())
     assert record["hash"] == split(list(reversed(samples)), 1)[2]["hash"]
     assert "rendered" in record["sources"]
+
+
+def test_close_ups_only_teach_and_none_shows_a_galaxy_that_is_judged(sets, tmp_path):
+    survey = [one for one in split(read_set(sets), 1)[1] if one.set == "gz_frames"]
+    box = survey[0].boxes[0]
+    middle, side = (box[:2] + box[2:]) / 2, 1.3 * max(box[2:] - box[:2])
+    x, y = (int(value) for value in middle - side / 2)
+    twin = cv2.resize(survey[0].load()[y : y + int(side), x : x + int(side)], (88, 88))
+    place = make_close_ups(tmp_path, 20) / "efigi"
+    with zipfile.ZipFile(place / "images.zip", "a") as archive:
+        archive.writestr("twin.png", cv2.imencode(".png", twin[..., ::-1])[1].tobytes())
+    with (place / "labels.csv").open("a") as table:
+        table.write("twin.png,8,spiral\n")
+    train_share, held, record = split(read_set(sets) + read_set(place), 1)
+    taught = {one.file for one in train_share if one.set == "efigi"}
+    assert record["sets"]["efigi"] == len(taught) > 10 and "twin.png" not in taught
+    assert not any(one.set == "efigi" for one in held)
+    assert "EFIGI: Baillard et al. 2011, A&A 532, A74" in record["sources"]
 
 
 def test_every_picture_is_held_out_in_one_fold(sets):

@@ -11,7 +11,7 @@ from galaxy_edge.training.cutouts import Cutout, cut_out, neighbours, paste, seg
 from galaxy_edge.training.data import DataError, read_set
 from galaxy_edge.training.matching import encode_boxes, match
 from galaxy_edge.training.scenes import MIXTURE, SMALLEST, SceneMaker, clip_boxes
-from small_sets import galaxy_frame, make_sets
+from small_sets import galaxy_frame, make_close_ups, make_sets
 
 
 def enclosing(light, share=0.90):
@@ -85,7 +85,7 @@ def test_clip_boxes_sorts_by_the_visible_share():
 
 @pytest.fixture(scope="module")
 def maker(tmp_path_factory):
-    return SceneMaker(read_set(make_sets(tmp_path_factory.mktemp("sets"))), 128)
+    return SceneMaker(read_set(make_close_ups(make_sets(tmp_path_factory.mktemp("sets")))), 128)
 
 
 @pytest.mark.parametrize("kind", MIXTURE)
@@ -111,6 +111,15 @@ def test_a_real_scene_has_its_galaxy_in_its_box(maker):
         assert len(scene.boxes) == 1
         x0, y0, x1, y1 = scene.boxes[0].astype(int)
         assert scene.image[y0:y1, x0:x1].mean() > 2 * np.median(scene.image)
+
+
+def test_close_ups_fill_much_of_the_picture(maker):
+    sides = []
+    for seed in range(20):
+        scene = maker.draw(np.random.default_rng(seed), "close_up", plain=True)
+        assert len(scene.boxes) == 1
+        sides.append(max(scene.boxes[0][2:] - scene.boxes[0][:2]) / 128)
+    assert min(sides) > 0.15 and max(sides) > 0.7 and np.median(sides) > 0.35
 
 
 def test_nothing_to_draw_from_is_an_error(maker):
