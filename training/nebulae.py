@@ -124,7 +124,7 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
 
 
 def cluster(rng: Rng, side: int) -> np.ndarray:
-    """Draw a cluster, from a few stars to a globular one: stars by a Plummer profile (1911, MNRAS 71, 460)."""
+    """Draw a cluster of a few to some hundred stars, by a Plummer profile (1911, MNRAS 71, 460)."""
     count = int(np.exp(rng.uniform(np.log(8), np.log(600))))
     core = side * rng.uniform(0.05, 0.2)
     radius = core / np.sqrt(np.maximum(rng.random(count), 1e-3) ** -1 - 1 + 1e-6)
@@ -143,7 +143,29 @@ def cluster(rng: Rng, side: int) -> np.ndarray:
     return _faded(light)
 
 
-KINDS = {planetary: 20, nebula: 48, hazy_stars: 40, cluster: 48}
+def globular(rng: Rng, side: int) -> np.ndarray:
+    """Draw a globular cluster, hundreds to thousands of stars by a Plummer profile, most of them just told apart."""
+    count = int(np.exp(rng.uniform(np.log(400), np.log(8000))))
+    core, seeing = side * rng.uniform(0.03, 0.15), rng.uniform(0.5, 1.1)
+    radius = core / np.sqrt(np.maximum(rng.random(count), 2e-3) ** (-2 / 3) - 1 + 1e-6)
+    angle = rng.uniform(0, 2 * np.pi, count)
+    at = (side / 2 + radius * np.stack([np.sin(angle), np.cos(angle)])).astype(int)
+    inside = ((at >= 0) & (at < side)).all(axis=0)
+    levels = np.minimum(rng.uniform(4, 40) * (rng.pareto(1.3, count) + 1), 900) * 2 * np.pi * seeing**2
+    light = np.zeros((side, side, 3), np.float32)
+    blue = rng.random(count) < rng.uniform(0.1, 0.6)
+    for some, colour in ((blue, _hue(rng, BLUE)), (~blue, _hue(rng, (1.0, 0.8, 0.6)))):
+        plane = np.zeros((side, side), np.float32)
+        np.add.at(plane, tuple(at[:, some & inside]), levels[some & inside])
+        light += cv2.GaussianBlur(plane, (0, 0), seeing)[..., None] * colour
+    if rng.random() < 0.5:  # those too faint to be told apart
+        x, y = _axes(side)
+        glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -2
+        light += (rng.uniform(10, 120) * glow)[..., None] * _hue(rng, (1.0, 0.85, 0.7))
+    return _faded(light).astype(np.float32)
+
+
+KINDS = {planetary: 20, nebula: 48, hazy_stars: 40, cluster: 48, globular: 48}
 """What is drawn, and the least side in pixels: smaller ones could as well be galaxies."""
 
 

@@ -19,8 +19,8 @@ from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
 MIXTURE = {
-    "survey": 0.15, "deepsky": 0.20, "composed": 0.15, "deep_field": 0.08, "mosaic": 0.04, "close_up": 0.10,
-    "negative": 0.15, "stars": 0.13,
+    "survey": 0.14, "deepsky": 0.19, "composed": 0.14, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,
+    "negative": 0.12, "stars": 0.12, "nebula": 0.08,
 }
 """Share of each kind of scene."""
 
@@ -85,6 +85,7 @@ class SceneMaker:
         has = {
             "survey": self.survey, "deepsky": self.deepsky, "composed": self.survey, "deep_field": self.survey,
             "mosaic": found, "close_up": self.close_ups, "negative": self.negatives, "stars": self.fields,
+            "nebula": self.fields,
         }
         self.kinds = [kind for kind in MIXTURE if has[kind]]
         if not found and not bare:
@@ -259,16 +260,23 @@ class SceneMaker:
         """Add a drawn nebula, cluster or group of stars, up to one that fills the picture."""
         light = nebulae.draw(rng, int(np.exp(rng.uniform(np.log(0.08), np.log(1.3))) * self.size))
         side = light.shape[0]
-        x, y = (int(value) for value in rng.integers(-side // 4, self.size - 3 * side // 4 + 1, 2))
-        left, top = max(0, x), max(0, y)
-        part = light[top - y : self.size - y, left - x : self.size - x]
-        canvas[top : top + part.shape[0], left : left + part.shape[1]] += part
+        _add(canvas, light, *(int(value) for value in rng.integers(-side // 4, self.size - 3 * side // 4 + 1, 2)))
 
     def _stars(self, rng: Rng) -> tuple[np.ndarray, ...]:
         none = np.zeros((0, 4), np.float32)
         canvas = self._ground(rng)
         if rng.random() < 0.7:
             self._distract(rng, canvas, int(rng.integers(1, 6)))
+        return canvas, none, none
+
+    def _nebula(self, rng: Rng) -> tuple[np.ndarray, ...]:
+        """Draw what a telescope shows that is pointed at a nebula or cluster: one that fills much of the picture."""
+        none = np.zeros((0, 4), np.float32)
+        canvas = self._ground(rng)
+        light = nebulae.draw(rng, int(np.exp(rng.uniform(np.log(0.3), np.log(1.6))) * self.size))
+        side = light.shape[0]
+        middle = (0.5 + rng.uniform(-0.25, 0.25, 2)) * self.size
+        _add(canvas, light * np.float32(rng.uniform(0.7, 1.6)), *(int(at - side / 2) for at in middle))
         return canvas, none, none
 
     def _cutout(self, rng: Rng) -> tuple[Cutout, Sample] | None:
@@ -337,6 +345,14 @@ class SceneMaker:
     def _deep_field(self, rng: Rng) -> tuple[np.ndarray, ...]:
         canvas, boxes, _ = self._compose(rng, int(rng.integers(8, 40)), DEEP_FIELD)
         return canvas, *clip_boxes(boxes, self.size, self.size, SEEN)
+
+
+def _add(canvas: np.ndarray, light: np.ndarray, x: int, y: int) -> None:
+    """Add light to a canvas, in place, its corner at (x, y), which may lie outside."""
+    height, width = canvas.shape[:2]
+    left, top = max(0, x), max(0, y)
+    part = light[top - y : height - y, left - x : width - x]
+    canvas[top : top + part.shape[0], left : left + part.shape[1]] += part
 
 
 def _turned(rng: Rng) -> np.ndarray:

@@ -100,7 +100,7 @@ def test_scenes_are_well_formed_and_repeatable(maker, kind):
             assert boxes.shape[1:] == (4,) and np.isfinite(boxes).all()
             assert np.all(boxes >= -1e-3) and np.all(boxes <= 128 + 1e-3)
         assert np.all(np.max(scene.boxes[:, 2:] - scene.boxes[:, :2], axis=1, initial=99) >= SMALLEST)
-        if kind in ("negative", "stars"):
+        if kind in ("negative", "stars", "nebula"):
             assert not len(scene.boxes) and not len(scene.ignore)
 
 
@@ -125,7 +125,7 @@ def test_close_ups_fill_much_of_the_picture(maker):
 def test_nothing_to_draw_from_is_an_error(maker):
     with pytest.raises(DataError, match="usable box"):
         SceneMaker([replace(sample, kind="galaxy") for sample in maker.fields], 128)
-    assert SceneMaker(maker.fields, 128).kinds == ["stars"]  # a sky without galaxies is enough to measure on
+    assert SceneMaker(maker.fields, 128).kinds == ["stars", "nebula"]  # a sky without galaxies is enough to measure on
 
 
 def test_camera_and_stars_keep_shape_and_range():
