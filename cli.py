@@ -33,7 +33,7 @@ from .cli_service import Service, service_options
 from .cli_settings import settings_for
 from .cli_study import explain, study
 from .cli_train import train
-from .errors import UserError
+from .errors import UserError, disk_is_full
 
 if TYPE_CHECKING:
     from .models.bundle import Bundle
@@ -303,5 +303,7 @@ def main() -> None:
     except Exception as problem:  # the last line of defence: no traceback reaches a user
         if os.environ.get("GALAXY_EDGE_DEBUG"):
             raise
+        if disk_is_full(problem):
+            _fail("the disk is full: make room, then give the same command again, where it has one with --resume", 1)
         hint = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
         _fail(f"unexpected {type(problem).__name__}: {problem} ({hint})", 1)

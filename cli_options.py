@@ -128,6 +128,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             show_default=True,
             help="Threads to use.",
         ),
+        "boxy": click.option("--keep-boxy", is_flag=True, help="Keep class 5 of Galaxy10 SDSS (17 pictures) too."),
         "weights": click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none."),
     }
 
@@ -146,8 +147,15 @@ def _numbers(context: click.Context, option: click.Parameter, text: str) -> tupl
         raise click.BadParameter("must be whole numbers with commas between, e.g. 1,2,3") from None
 
 
-def weights_of(text: str | None) -> Any:
-    """Turn --weights into what `vgg.vgg16` takes: "imagenet", a path, or None for random ones."""
+def weights_of(text: str | None, *recipes: Any) -> Any:
+    """Turn --weights into what `vgg.vgg16` takes: "imagenet", a path, or None for random ones.
+
+    Raises:
+        click.UsageError: they are given, and none of the `recipes` begins with any.
+    """
+    if text is not None and not any(recipe.pretrained for recipe in recipes):
+        raise click.UsageError("--weights is for networks with a pretrained base (vgg_features, vgg_block5, "
+                               "mobilenet): leave it out")
     return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
 
 

@@ -32,7 +32,7 @@ for command in (search, search_detector, pick, report_search, judge, judge_detec
 
 @study.command("compare")
 @click.argument("recipes", nargs=-1, required=True)
-@options("data", "out", "seeds", "split", "epochs", "threads", "weights")
+@options("data", "boxy", "out", "seeds", "split", "epochs", "threads", "weights")
 def compare(recipes: Sequence[str], **given: Any) -> None:
     """Train RECIPES on one split, each with every seed, and put them into a table."""
     from .training.recipe import find_recipe
@@ -41,7 +41,7 @@ def compare(recipes: Sequence[str], **given: Any) -> None:
 
 
 @study.command("scratch")
-@options("data", "out", "seeds", "split", "epochs", "threads", "weights")
+@options("data", "boxy", "out", "seeds", "split", "epochs", "threads", "weights")
 def scratch(**given: Any) -> None:
     """Section 2.5: simple and bigger CNN, and the seven combinations of dropout, L1L2 and batch normalisation."""
     from .training.recipe import RECIPES, SCRATCH
@@ -51,7 +51,7 @@ def scratch(**given: Any) -> None:
 
 @study.command("balance")
 @click.option("--recipe", default="scratch", show_default=True, help="The recipe to balance differently.")
-@options("data", "out", "seeds", "split", "epochs", "threads", "weights")
+@options("data", "boxy", "out", "seeds", "split", "epochs", "threads", "weights")
 def balance(recipe: str, **given: Any) -> None:
     """Section 2.3: full re-balancing, class weights, partial re-balancing with weights, and none."""
     from dataclasses import replace
@@ -64,7 +64,7 @@ def balance(recipe: str, **given: Any) -> None:
 
 @study.command("views")
 @click.option("--recipe", default="scratch", show_default=True, help="The recipe to show the galaxies differently to.")
-@options("data", "out", "seeds", "split", "epochs", "threads", "weights")
+@options("data", "boxy", "out", "seeds", "split", "epochs", "threads", "weights")
 def views(recipe: str, **given: Any) -> None:
     """Section 2.3: no augmentation, the report's, the same turned freely, and ours."""
     from dataclasses import replace
@@ -76,7 +76,7 @@ def views(recipe: str, **given: Any) -> None:
 
 
 @study.command("transfer")
-@options("data", "out", "seeds", "split", "epochs", "threads", "weights")
+@options("data", "boxy", "out", "seeds", "split", "epochs", "threads", "weights")
 def transfer(**given: Any) -> None:
     """Section 2.6: VGG-16, feature extraction and fine-tuning from block 5."""
     from .training.recipe import RECIPES
@@ -93,6 +93,7 @@ def _many(
     epochs: int | None,
     threads: int,
     weights: str | None,
+    keep_boxy: bool,
 ) -> None:
     need("tensorflow", "train")
     from dataclasses import replace
@@ -100,6 +101,7 @@ def _many(
     from .training.progress import Training
     from .training.study import run_many, table
 
+    begin = weights_of(weights, *recipes.values())
     if epochs:
         recipes = {name: replace(recipe, epochs=epochs) for name, recipe in recipes.items()}
     with Training() as shown:
@@ -110,7 +112,8 @@ def _many(
             seeds=seeds,
             threads=threads,
             split_seed=split_seed,
-            weights=weights_of(weights),
+            weights=begin,
+            keep_boxy=keep_boxy,
             say=shown.say,
             report=shown.report,
         )
@@ -140,7 +143,9 @@ def folds(
     need("tensorflow", "train")
     from .training.comparisons import compare_folds
     from .training.progress import Training
+    from .training.recipe import find_recipe
 
+    begin = weights_of(weights, find_recipe(first), find_recipe(second))
     with Training() as shown:
         result = compare_folds(
             first,
@@ -152,8 +157,9 @@ def folds(
             seed=seed,
             threads=threads,
             epochs=epochs,
-            weights=weights_of(weights),
+            weights=begin,
             say=shown.say,
+            report=shown.report,
         )
     click.echo(json.dumps(result, indent=1))
 
@@ -191,6 +197,7 @@ def cross(
     from .training.recipe import find_recipe
 
     chosen = replace(find_recipe(recipe), epochs=epochs) if epochs else find_recipe(recipe)
+    begin = weights_of(weights, chosen)
     with Training() as shown:
         result = cross_sources(
             chosen,
@@ -199,7 +206,7 @@ def cross(
             seed=seed,
             split_seed=split_seed,
             threads=threads,
-            weights=weights_of(weights),
+            weights=begin,
             say=shown.say,
             report=shown.report,
         )

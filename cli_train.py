@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .cli_options import FILE, FOLDER, PATH, THREADS, need
+from .cli_options import FILE, FOLDER, PATH, THREADS, need, options
 
 
 @click.group()
@@ -24,14 +24,13 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--epochs", type=click.IntRange(min=1), help="Epochs; default: the recipe's."),
         click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
         click.option("--out", type=FOLDER, required=True, help="Run folder."),
-        click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
-                     help="Folder of data sets."),
     ):
         command = option(command)
     return command
 
 
 @train.command("classifier")
+@options("data", "boxy")
 @_training_options
 @click.option("--recipe", default="small", show_default=True, help="How to train: a network of the report, or ours.")
 @click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split.")
@@ -41,7 +40,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--width", type=float, help="Share of the channels, of the recipe mobilenet.")
 def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int, recipe: str,
                      split_seed: int, teacher: tuple[Path, ...], weights: str | None, network: Path | None,
-                     width: float | None) -> None:
+                     width: float | None, keep_boxy: bool) -> None:
     """Train a network that names a galaxy's morphology; by default the small one that is shipped."""
     need("tensorflow", "train")
     from dataclasses import replace
@@ -58,12 +57,15 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
         chosen = with_width(chosen, width)
     if epochs:
         chosen = replace(chosen, epochs=epochs)
+    begin = weights_of(weights, chosen)
     show_training(lambda report: train(
         data, out, chosen, seed=seed, split_seed=split_seed, resume=resume, threads=threads, teacher=teacher,
-        weights=weights_of(weights), report=report), out)
+        weights=begin, keep_boxy=keep_boxy, report=report), out)
 
 
 @train.command("detector")
+@click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
+              help="Folder of data sets.")
 @_training_options
 @click.option("--images", type=click.IntRange(min=1), help="Scenes an epoch; default: the recipe's.")
 @click.option("--weights", type=PATH, help="What the backbone begins with: pretrained MobileNetV2 weights (.npz), or "

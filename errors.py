@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 
 class UserError(Exception):
     """Something that the person at the keyboard can mend; the message says what is wrong, where, and what to do.
@@ -11,3 +14,9 @@ class UserError(Exception):
     """
 
     exit_code = 1
+
+
+def disk_is_full(problem: BaseException) -> bool:
+    """Tell whether an error says that a disk or a quota is full; TensorFlow and HDF5 keep only the system's words."""
+    codes = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(problem, "errno", None) in codes or any(os.strerror(code) in str(problem) for code in codes)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..models.bundle import Bundle
+from ..models.labels import DROPPED, GALAXY10
 from ..models.metrics import classification_metrics
 from ..runtime.classify import Classifier
 from ..training.calibration import calibration_error_by_chance
@@ -58,7 +59,8 @@ def test_part(run: Path, data: Path, split_seed: int) -> Parts:
     if "model" not in record:
         raise RunError(f"{run} is not finished: it cannot be judged")
     settings = record["settings"]
-    parts = part(load_pictures(data, settings["margin"], unnamed=True), split_seed)
+    keep_boxy = GALAXY10[DROPPED] in record["model"]["classes"]
+    parts = part(load_pictures(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
     if record["data"]["split"].get("hash") != parts.record["hash"]:
         raise RunError(f"{run} was trained on another split of {data}: it may have seen the test part")
     return parts

@@ -3,6 +3,7 @@
 import json
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -136,6 +137,41 @@ def test_an_unknown_recipe_is_named(words, message, data, out):
 
     with pytest.raises(RecipeError, match=message):
         call("study", *words, "--data", data, "--out", out / "none")
+
+
+def test_a_galaxy10_file_trains_with_class_five_where_it_is_asked_for(out, tmp_path):
+    rng, path = np.random.default_rng(4), tmp_path / "Galaxy10.h5"
+    images = rng.integers(0, 40, (700, 69, 69, 3), np.uint8)
+    with h5py.File(path, "w") as file:
+        file["images"], file["ans"] = images, np.arange(700) % 10
+    call("train", "classifier", "--recipe", "simple", "--data", path, "--keep-boxy", "--epochs", 1, "--threads", 1,
+         "--out", out / "boxy")
+    record = json.loads((out / "boxy" / "run.json").read_text())
+    assert record["model"]["classes"][5] == "edge_on_boxy_bulge" and len(record["model"]["classes"]) == 10
+    verdict = json.loads(call("study", "judge", "boxy", out / "boxy", "--data", path, "--results", out / "boxy-results"))
+    assert "edge_on_boxy_bulge" in verdict["float"]["recall"]
+
+
+@pytest.mark.parametrize("words", [
+    ["train", "classifier"], ["study", "compare", "simple", "scratch"], ["study", "folds", "simple", "scratch"],
+    ["study", "cross"],
+])
+def test_weights_that_no_network_would_take_are_refused(words, data, tmp_path):
+    place = tmp_path / "out"
+    done = CliRunner().invoke(cli, [*words, "--weights", "x.h5", "--data", str(data), "--out", str(place)])
+    assert done.exit_code == 2 and "--weights is for networks with a pretrained base" in done.output
+    assert not place.exists()
+
+
+def test_what_a_training_reached_is_told_in_some_lines(data, compared):
+    place = compared[0] / "simple" / "seed1"
+    done = CliRunner().invoke(cli, ["train", "classifier", "--recipe", "simple", "--epochs", "2", "--threads", "1", "--data",
+                                    str(data), "--out", str(place), "--resume"])
+    metrics = json.loads((place / "run.json").read_text())["metrics"]
+    rows = [line.split() for line in done.stderr.splitlines()]
+    assert done.exit_code == 0 and ["macro", "F1", f"{metrics['macro_f1']:.3f}"] in rows
+    assert ["recall", "of", "smooth_round", f"{metrics['recall']['smooth_round']:.3f}"] in rows
+    assert "confusion" not in done.stderr and len(rows) < 20
 
 
 def test_seeds_are_numbers():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import tensorflow as tf
 
 from .feed import Batch
 from .recipe import Recipe
+from .run import replacing
 from .schedule import Cycles, Plateau
 
 TAUGHT = 0.7
@@ -123,11 +123,10 @@ class Learner:
 
     def save(self, path: Path, epoch: int, schedule: Cycles | Plateau) -> None:
         """Write all state beside its place, then rename it there."""
-        beside = path.with_name("part.npz")
         arrays = {f"v{index}": np.asarray(value) for index, value in enumerate(self._state)}
         arrays |= {f"best{index}": value for index, value in enumerate(self._best)}
-        np.savez(beside, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
-        os.replace(beside, path)
+        with replacing(path) as beside, beside.open("wb") as stream:
+            np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
 
     def load(self, path: Path, schedule: Cycles | Plateau) -> int:
         """Read the state, if there is a whole one; return the number of epochs it has behind it."""

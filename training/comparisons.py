@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..models.metrics import classification_metrics
+from .data import DataError
 from .fit import fit
 from .folds import compare, macro_scores
 from .pictures import load_pictures
@@ -17,7 +18,7 @@ from .recipe import Recipe, find_recipe
 from .run import write_json
 from .split import folds as draw_folds
 from .split import split
-from .study import Parts, finished, fit_parts, groups_of, part, probabilities_of
+from .study import Parts, finished, fit_parts, goes_on, groups_of, part, probabilities_of
 
 
 def compare_folds(
@@ -33,6 +34,7 @@ def compare_folds(
     epochs: int | None = None,
     weights: Any = None,
     say: Callable[[str], None] = print,
+    report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Compare two recipes by k-fold cross-validation, on the same folds, and test the difference (section 2.7).
 
@@ -43,27 +45,32 @@ def compare_folds(
         recipe = find_recipe(name) if epochs is None else replace(find_recipe(name), epochs=epochs)
         pictures = load_pictures(data, recipe.margin)
         ids, groups = list(pictures.ids), groups_of(pictures)
+        planned = []
         for repeat in range(repeats):
-            for number, (learn, judged) in enumerate(draw_folds(ids, groups, pictures.labels, k, seed, repeat)):
-                place = out / name / f"repeat{repeat}_fold{number}"
-                if not finished(place):
-                    say(f"{name}, repeat {repeat + 1}, fold {number + 1} of {k}")
-                    inner = split(
-                        [ids[index] for index in learn], groups[learn], pictures.labels[learn], (0.12, 0.0), seed
-                    )
-                    fit(
-                        recipe,
-                        pictures.take(learn[inner.train]),
-                        pictures.take(learn[inner.validation]),
-                        place,
-                        seed=seed,
-                        resume=(place / "run.json").exists(),
-                        threads=threads,
-                        weights=weights,
-                    )
-                probabilities = probabilities_of(place, pictures.take(judged))
-                for key, value in macro_scores(probabilities, pictures.labels[judged], len(pictures.classes)).items():
-                    scores[name].setdefault(key, []).append(value)
+            dealt = draw_folds(ids, groups, pictures.labels, k, seed, repeat, pictures.classes)
+            for number, (learn, judged) in enumerate(dealt):
+                own, names = [ids[index] for index in learn], pictures.classes
+                inner = split(own, groups[learn], pictures.labels[learn], (0.12, 0.0), seed, names)
+                planned.append((repeat, number, learn[inner.train], learn[inner.validation], judged))
+        # All are drawn before the first is trained on: a class that is too small for one of them is told of at once.
+        for repeat, number, learn, choose, judged in planned:
+            place = out / name / f"repeat{repeat}_fold{number}"
+            if not finished(place):
+                say(f"{name}, repeat {repeat + 1}, fold {number + 1} of {k}")
+            fit(
+                recipe,
+                pictures.take(learn),
+                pictures.take(choose),
+                place,
+                seed=seed,
+                resume=goes_on(place, recipe),
+                threads=threads,
+                weights=weights,
+                report=report,
+            )
+            probabilities = probabilities_of(place, pictures.take(judged))
+            for key, value in macro_scores(probabilities, pictures.labels[judged], len(pictures.classes)).items():
+                scores[name].setdefault(key, []).append(value)
     keys = ("accuracy", "precision", "recall", "f1")
     result = {
         "recipes": [first, second],
@@ -98,9 +105,14 @@ def cross_sources(
 
     Returns:
         ``coarse_accuracy[trained][measured]``, over the groups that both sources have in the training part.
+
+    Raises:
+        DataError: there is one source only.
     """
     parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
     names = sorted(set(parts.train.sources))
+    if len(names) < 2:
+        raise DataError(f"{data} has pictures of one source only ({names[0]}): there is no other to measure on")
     enough = 20
     groups = {
         name: {
@@ -121,16 +133,16 @@ def cross_sources(
         place = out / trained
         if not finished(place):
             say(f"trained on {trained}")
-            fit_parts(
-                recipe,
-                narrow,
-                place,
-                seed=seed,
-                resume=(place / "run.json").exists(),
-                threads=threads,
-                weights=weights,
-                report=report,
-            )
+        fit_parts(
+            recipe,
+            narrow,
+            place,
+            seed=seed,
+            resume=goes_on(place, recipe),
+            threads=threads,
+            weights=weights,
+            report=report,
+        )
         found = result["coarse_accuracy"][trained] = {}
         for measured in names:
             shared = groups[trained] & groups[measured]

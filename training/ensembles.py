@@ -13,7 +13,7 @@ from ..models.decode import softmax
 from ..models.metrics import classification_metrics
 from .calibration import fit_temperature
 from .ensemble import blend, find_weights
-from .run import RunError, read_record, write_json
+from .run import RunError, network_hash, read_record, write_json
 
 TINY = 1e-9
 """Added to a probability before its logarithm is taken."""
@@ -23,7 +23,8 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     """Weigh finished runs of one split, by their macro F1 together on the validation part, and write ``ensemble.json``.
 
     Returns:
-        runs, weights, temperature, and the metrics on validation, of each alone and of all together.
+        runs, hashes of their networks, weights, temperature, and the metrics on validation, of each alone and of all
+        together.
 
     Raises:
         RunError: there are fewer than two runs, one is not finished, or they are not of the same validation pictures.
@@ -48,6 +49,7 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     temperature = fit_temperature(np.log(together + TINY), labels)
     result = {
         "runs": [str(run) for run in runs],
+        "networks": [network_hash(run) for run in runs],
         "weights": [float(weight) for weight in weights],
         "temperature": temperature,
         "alone": [classification_metrics(one, labels, classes) for one in each],
@@ -68,16 +70,22 @@ def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 def read_ensemble(chosen: Path | None, runs: Sequence[Path]) -> tuple[list[float], float]:
     """Read the weights of runs and their temperature together from an ``ensemble.json``; without it equal ones and 1.
 
+    Returns:
+        The weights in the order of `runs`, whatever their order was when they were weighed, and the temperature.
+
     Raises:
-        RunError: the file is none, or weighs another number of runs.
+        RunError: the file is none, or weighs other runs.
     """
     if chosen is None:
         return [1 / len(runs)] * len(runs), 1.0
     try:
         stored = json.loads(chosen.read_text(encoding="utf-8"))
-        weights, temperature = [float(weight) for weight in stored["weights"]], float(stored["temperature"])
+        weights = {name: float(one) for name, one in zip(stored["networks"], stored["weights"], strict=True)}
+        temperature = float(stored["temperature"])
     except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RunError(f"{chosen} is no ensemble.json: {problem}") from None
-    if len(weights) != len(runs):
-        raise RunError(f"{chosen} weighs {len(weights)} runs, not {len(runs)}")
-    return weights, temperature
+        raise RunError(f"{chosen} is no ensemble.json: {problem}; write one with 'study ensemble'") from None
+    wanted = [network_hash(run) for run in runs]
+    if sorted(wanted) != sorted(weights):
+        weighed, given = ", ".join(stored["runs"]), ", ".join(map(str, runs))
+        raise RunError(f"{chosen} weighs {weighed}, not {given}: name the same runs")
+    return [weights[name] for name in wanted], temperature

@@ -69,7 +69,7 @@ class Feed:
         self._weights = np.ones(len(pictures.classes), np.float32)
         if self._balance:
             labels = pictures.labels[self._labelled]
-            self._weights = class_weights(labels, self._balance, len(pictures.classes))
+            self._weights = class_weights(labels, self._balance, len(pictures.classes), pictures.classes)
         self._odds = draw_weights(pictures.labels, pictures.groups)
         self.trainable, self._frozen, self._cache = network, None, None
         if recipe.cached:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +26,15 @@ from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
 from .classifier_learner import Learner
 from .data import DataError
 from .feed import Feed
+from .imbalance import class_weights
 from .networks import multiply_adds, refresh_normalisation, save_network
 from .pictures import PictureSet, record_of
 from .plots import accuracy_coverage as draw_coverage
 from .plots import confusion_matrix, learning_curves, reliability
 from .recipe import Recipe, build
-from .run import Run
+from .run import Run, alone, begun
 from .schedule import Cycles, Plateau
+from .split import name_of
 
 CALIBRATION_IMAGES = 300
 SURE = 0.85
@@ -100,6 +102,7 @@ def fit(
     weights: Any = None,
     split: dict[str, Any] | None = None,
     soft: np.ndarray | None = None,
+    teachers: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Train a classifier.
 
@@ -108,34 +111,62 @@ def fit(
         train: pictures to learn from, some of them with a class; validation: with a class each.
         out: the run folder.
         seed: of the draws and the initial weights.
-        resume: go on with the run that is there; at most one epoch is lost by a stop.
+        resume: go on with the run that is there; at most one epoch is lost by a stop, and one that is finished is
+            left as it is.
         report: called after every epoch with epoch, epochs, loss, macro_f1.
         weights: pretrained weights of the network, see `recipe.build`.
         split: how the parts were made, for the record.
         soft: (N, C) probabilities that a teacher gives the training pictures, or None.
+        teachers: hashes of their networks, for the record.
 
     Returns:
         The run's record. What is kept of a network on a plateau schedule is its best on validation, otherwise its last.
 
     Raises:
-        DataError: there is no picture with a class to learn from, or to validate on.
-        RunError: `out` holds another run, or one and `resume` is not given.
+        DataError: there is no picture with a class to learn from, or to validate on, or all are of one class.
+        RunError: `out` holds another run, or one and `resume` is not given, or another process is at work there.
     """
     if not len(train.labelled) or not len(validation):
         raise DataError(
             f"of {len(train)} training and {len(validation)} validation pictures too few have a class: add some that do"
         )
+    if len(found := np.unique(train.labels[train.labelled])) < 2:
+        only = name_of(found[0], train.classes)
+        raise DataError(f"all pictures to learn from are of {only}: nothing can be told apart")
     set_threads(threads)
     data = record_of(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}
     settings = {**recipe.plain(), "seed": seed, "threads": threads, "taught": soft is not None}
     settings["weights"] = _name(recipe, weights)
-    run = Run(out, "classify", settings, data, resume)
-    classes = train.classes
+    if teachers:
+        settings["teachers"] = list(teachers)
+    with alone(out):
+        before = begun(out, "classify", settings, data, resume)
+        if "model" in before and before["settings"]["epochs"] == recipe.epochs:
+            return before
+        # Whatever may be wrong with weights, network and classes is found before anything is written.
+        keras.utils.set_random_seed(seed)
+        network = build(recipe, len(train.classes), weights)
+        if recipe.balance != "root":
+            class_weights(train.labels[train.labelled], recipe.balance, len(train.classes), train.classes)
+        run = Run(out, "classify", settings, data, resume)
+        return _train(run, network, recipe, train, validation, seed, weights, soft, report)
+
+
+def _train(
+    run: Run,
+    network: keras.Model,
+    recipe: Recipe,
+    train: PictureSet,
+    validation: PictureSet,
+    seed: int,
+    weights: Any,
+    soft: np.ndarray | None,
+    report: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, Any]:
+    """Train a network in its run folder, from the last checkpoint there; see `fit`."""
+    out, classes = run.folder, train.classes
     images = validation.images(recipe.size)
     np.savez(out / "evaluation.npz", images=images, labels=validation.labels, set=np.array(validation.sources))
-
-    keras.utils.set_random_seed(seed)
-    network = build(recipe, len(classes), weights)
     feed = Feed(recipe, train, network, seed, soft)
     np.savez(out / "calibration.npz", images=feed.calibration(CALIBRATION_IMAGES))
     average = feed.twin(lambda: build(recipe, len(classes), weights))
@@ -147,7 +178,7 @@ def fit(
         else Plateau(recipe.rates[0], recipe.factor, recipe.patience, recipe.stop_after)
     )
     checkpoint = run.checkpoints / "state.npz"
-    first = learner.load(checkpoint, schedule) if resume else 0
+    first = learner.load(checkpoint, schedule) if run.resumed else 0
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
     shown, look = feed.through(images), forward(average)
 
@@ -175,7 +206,7 @@ def fit(
             for name in ("loss", "val_loss", "macro_f1", "accuracy"):
                 tf.summary.scalar(name, values[name])
         if report:
-            report({**values, "epochs": recipe.epochs})
+            report({name: values[name] for name in ("epoch", "loss", "macro_f1")} | {"epochs": recipe.epochs})
     board.close()
 
     if recipe.schedule == "plateau":

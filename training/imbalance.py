@@ -5,8 +5,11 @@ Three strategies of the university report (section 2.3), the baseline without an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from ..models.labels import CLASSES
 from .data import DataError
 from .split import name_of
 
@@ -50,13 +53,15 @@ def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray
     return rng.permutation(np.concatenate(drawn))
 
 
-def class_weights(labels: np.ndarray, strategy: str, classes: int) -> np.ndarray:
+def class_weights(
+    labels: np.ndarray, strategy: str, classes: int, names: Sequence[str] = CLASSES
+) -> np.ndarray:
     """Weigh classes in the loss, against the imbalance that is left in what `draw` draws.
 
     Args:
         labels: (N,) classes, 0..classes-1.
         strategy: a name in `STRATEGIES`.
-        classes: C, how many there are.
+        classes: C, how many there are; names: of them, for messages.
 
     Returns:
         (C,) float32; 1 throughout where the strategy has no weights. Their mean over what is drawn is 1, so that the
@@ -70,7 +75,7 @@ def class_weights(labels: np.ndarray, strategy: str, classes: int) -> np.ndarray
     if len(counts) > classes:
         raise ValueError(f"labels run to {len(counts) - 1}, but there are {classes} classes")
     if not counts.all():
-        missing = ", ".join(name_of(label) for label in np.flatnonzero(counts == 0).tolist())
+        missing = ", ".join(name_of(label, names) for label in np.flatnonzero(counts == 0).tolist())
         raise DataError(f"there is no picture of {missing} to learn from: add some, or leave the class out")
     if strategy not in ("weights", "partial"):
         return np.ones(classes, np.float32)

@@ -152,8 +152,11 @@ def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, unna
     if not path.is_dir():
         raise DataError(f"{path} does not exist")
     places = [place for place in sorted(path.iterdir()) if place.is_dir()]
-    if not any(set_name(place) for place in (path, *places)) and any(_pictures_in(place) for place in places):
-        return _read_folders(path, margin)
+    if not any(set_name(place) for place in (path, *places)):
+        if any(_pictures_in(place) for place in places):
+            return _read_folders(path, margin)
+        if files := sorted((*path.glob("*.h5"), *path.glob("*.hdf5"))):
+            raise DataError(f"{path} is a folder: name the Galaxy10 file in it, --data {files[0]}")
     return _read_sets(path, margin, unnamed)
 
 
@@ -165,17 +168,23 @@ def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> PictureSet:
             missing = [name for name in ("images", "ans") if name not in file]
             if missing:
                 raise DataError(f"{path} has no dataset {' and '.join(missing)}: it is no Galaxy10 file")
+            if not all(isinstance(file[name], h5py.Dataset) for name in ("images", "ans")):
+                raise DataError(f"{path}: 'images' or 'ans' is a group, not a dataset: it is no Galaxy10 file")
             images, labels = file["images"], np.asarray(file["ans"]).ravel()
             if images.ndim != 4 or images.shape[3] != 3 or images.dtype != np.uint8:
                 raise DataError(f"{path}: images are {images.shape} {images.dtype}, not (N, side, side, 3) uint8")
             if labels.shape != images.shape[:1]:
                 raise DataError(f"{path}: {len(images)} images, but {len(labels)} labels")
+            if not np.issubdtype(labels.dtype, np.integer):
+                raise DataError(f"{path}: the labels in 'ans' are {labels.dtype}, not whole numbers")
+            if not len(labels):
+                raise DataError(f"{path} holds no picture")
+            if labels.min() < 0 or labels.max() > 9:
+                raise DataError(f"{path}: labels run from {labels.min()} to {labels.max()}, not within 0..9")
             pixels = images[:]
     except OSError as problem:
         raise DataError(f"{path} is not a whole HDF5 file: {problem}; download it again") from None
     _check_release(path, len(labels))
-    if not (np.issubdtype(labels.dtype, np.integer) and labels.min() >= 0 and labels.max() <= 9):
-        raise DataError(f"{path}: labels run from {labels.min()} to {labels.max()}, not within 0..9")
     classes: tuple[str, ...]
     if pixels.shape[1] >= 128:
         name, classes = "galaxy10_decals", DECALS

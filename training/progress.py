@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,8 @@ class Training:
 
     def __init__(self) -> None:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        # That a second network is traced anew is no news to who trains several.
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         self.console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self.console)
@@ -47,9 +50,38 @@ class Training:
         self._progress.update(self._task, total=state["epochs"] * steps, completed=done, description=label)
 
 
+def summary(metrics: dict[str, Any]) -> str:
+    """Tell in some lines what a classifier reached on its validation pictures, together and by source."""
+    columns = {"all": metrics} | (metrics["sets"] if len(metrics["sets"]) > 1 else {})
+    rows = [("pictures of the validation part", [str(found["images"]) for found in columns.values()])]
+    for key, title in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("coarse_accuracy", "coarse group"),
+                       ("ece", "calibration error")):
+        rows.append((title, [_figure(found[key]) for found in columns.values()]))
+    for name in metrics["recall"]:
+        rows.append((f"recall of {name}", [_figure(found["recall"][name]) for found in columns.values()]))
+    width, wide = max(len(title) for title, _ in rows), max(9, *map(len, columns))
+    rows.insert(0, ("", list(columns)))
+    lines = [f"{title:{width}}" + "".join(f"  {cell:>{wide}}" for cell in cells) for title, cells in rows]
+    sure = metrics["abstain"]
+    if "threshold" in sure:
+        lines.append(f"named for sure from a probability of {sure['threshold']:.2f} on: {sure['coverage']:.1%} of "
+                     f"them, {sure['accuracy']:.1%} of those rightly")
+    else:
+        lines.append(f"nothing can be named for sure: {sure['none']}")
+    return "\n".join(lines)
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def show_training(train: Callable[[Report], dict[str, Any]], out: Path) -> None:
     """Run a training under a progress bar and say what came out and what to do with it."""
     with Training() as shown:
         record = train(shown.report)
-    shown.console.print_json(json.dumps(record["metrics"]))
+    metrics = record["metrics"]
+    if record["task"] == "classify":
+        shown.console.print(summary(metrics), markup=False, highlight=False, soft_wrap=True)
+    else:
+        shown.console.print_json(json.dumps(metrics))
     shown.console.print(f"run: {out}   next: galaxy-edge export --int8 {out}", soft_wrap=True, highlight=False)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UserError
+from ..errors import UserError, disk_is_full
 from ..models.labels import CLASSES
 from .front import curve_of, points, write_trials
 from .search_store import Limits, Presence, SearchError, distributions, locked, open_study, sampler
@@ -236,5 +237,11 @@ def _work(*work: Any, **options: Any) -> None:
     except UserError as problem:
         print(problem, file=sys.stderr)
         sys.exit(problem.exit_code)
+    except Exception as problem:  # as in `cli.main`: no traceback reaches a user, of a process of its own neither
+        if os.environ.get("GALAXY_EDGE_DEBUG"):
+            raise
+        unexpected = f"unexpected {type(problem).__name__}: {problem}"
+        print("the disk is full: make room" if disk_is_full(problem) else unexpected, file=sys.stderr)
+        sys.exit(1)
 
 

@@ -107,13 +107,25 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = storage / JOURNAL
+
+    class Journal(JournalFileBackend):
+        """A journal in which a full disk leaves no half line, to which others would append."""
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            try:
+                super().append_logs(logs)
+            except OSError:
+                with locked(path):
+                    _cut_half_line(path)
+                raise
+
     if agreed is None and not path.is_file():
         raise SearchError(f"{storage} holds no search: it has no {JOURNAL}")
     storage.mkdir(parents=True, exist_ok=True)
     with locked(storage / "turn"):
         _check_journal(path)
         try:
-            journal = JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+            journal = JournalStorage(Journal(str(path), JournalFileOpenLock(str(path))))
             study = (optuna.load_study(storage=journal, study_name=STUDY) if agreed is None else
                      optuna.create_study(storage=journal, study_name=STUDY, directions=["maximize", "minimize"],
                                          load_if_exists=True))
@@ -128,17 +140,34 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
             return study
     if before.get("space") != agreed["space"]:
         raise SearchError(f"{storage} was begun on another space of networks: name another folder")
-    for name in sorted(before.keys() | agreed.keys()):
-        if before.get(name) != agreed.get(name):
-            raise SearchError(f"{storage} was begun with {name}={before.get(name)}, not {agreed.get(name)}: "
-                              "go on with the same, or name another folder")
+    one, other = _each(before), _each(agreed)
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            what = "on other data" if name == "data" else f"with {name}={one.get(name)}, not {other.get(name)}"
+            raise SearchError(f"{storage} was begun {what}: go on with the same, or name another folder")
     return study
+
+
+def _each(agreed: Mapping[str, Any]) -> dict[str, Any]:
+    """List what was agreed on value by value, those in tables too, so that a message can name the one that differs."""
+    tables = {name: value for name, value in agreed.items() if isinstance(value, dict)}
+    return {key: value for table in tables.values() for key, value in table.items()} | {
+        name: value for name, value in agreed.items() if name not in tables}
+
+
+def _cut_half_line(path: Path) -> None:
+    """Cut off a last line without an end: whoever wrote it was stopped, and never heard that it was taken."""
+    content = path.read_bytes() if path.exists() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
 
 
 def _check_journal(path: Path) -> None:
     if not path.exists():
         return
     with locked(path), path.open("rb") as stream:  # so that no line is seen half written
+        _cut_half_line(path)
         for number, line in enumerate(stream, 1):
             try:
                 whole = line.endswith(b"\n") and "op_code" in json.loads(line)

@@ -199,12 +199,13 @@ def _heads(ids: Sequence[str], groups: np.ndarray) -> dict[int, str]:
     return heads
 
 
-def name_of(label: int) -> str:
+def name_of(label: int, classes: Sequence[str] = CLASSES) -> str:
     """Name a class for a message."""
-    return f"class '{CLASSES[label]}'" if label < len(CLASSES) else f"class {label}"
+    return f"class '{classes[label]}'" if label < len(classes) else f"class {label}"
 
 
-def split(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, shares: tuple[float, float], seed: int) -> Split:
+def split(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, shares: tuple[float, float], seed: int,
+          classes: Sequence[str] = CLASSES) -> Split:
     """Part pictures by content; a group goes where the seeded hash of its smallest id falls.
 
     A picture added later moves no other, unless it joins a group and has the smallest id there.
@@ -214,6 +215,7 @@ def split(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, shares: tu
         groups: (N,) group ids (`near_duplicates`).
         labels: (N,) classes, -1 for none.
         shares: shares (0..1) for validation and test; a share of 0 leaves its part empty.
+        classes: their names, for messages.
 
     Raises:
         ValueError: the shares leave nothing to train on.
@@ -229,8 +231,10 @@ def split(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, shares: tu
     for number, (name, share) in enumerate((("training", 1.0), ("validation", validation), ("test", test))):
         for label in np.unique(labels[labels >= 0]).tolist():
             if share and not np.any(labels[parts == number] == label):
-                raise DataError(f"{name_of(label)} has {np.sum(labels == label)} pictures and none falls in the {name} "
-                                "part: add pictures of it, enlarge the share, or take another seed")
+                galaxies = len(np.unique(groups[labels == label]))
+                raise DataError(f"{name_of(label, classes)} has {np.sum(labels == label)} pictures of {galaxies} "
+                                f"different galaxies and none falls in the {name} part: add pictures of it, leave the "
+                                "class out, or take another seed")
     return Split(*(np.flatnonzero(parts == number) for number in range(3)))
 
 
@@ -242,14 +246,14 @@ def split_hash(split: Split, ids: Sequence[str]) -> str:
 
 
 def folds(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, k: int, seed: int,
-          repeat: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+          repeat: int = 0, classes: Sequence[str] = CLASSES) -> list[tuple[np.ndarray, np.ndarray]]:
     """Deal pictures into k folds, whole groups, each class as evenly as groups allow.
 
     Large groups are dealt first, then by seeded hash, each to the fold that has fewest of its class; the order of
     the pictures plays no part. A picture without a class (-1) is dealt too; it can teach, but not be scored.
 
     Args:
-        ids, groups, labels: as for `split`.
+        ids, groups, labels, classes: as for `split`.
         k: number of folds, at least 2.
         repeat: number of the repetition (0, 1, ...); each deals anew.
 
@@ -271,8 +275,8 @@ def folds(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, k: int, se
             for group, held in members.items()}
     for label in np.unique(labels[labels >= 0]).tolist():
         if sum(chief == label for chief in main.values()) < k:
-            raise DataError(f"{name_of(label)} has {np.sum(labels == label)} pictures, too few different ones for {k} "
-                            "folds: add pictures of it, or take fewer folds")
+            raise DataError(f"{name_of(label, classes)} has {np.sum(labels == label)} pictures, too few different ones "
+                            f"for {k} folds: add pictures of it, or take fewer folds")
     draw = {group: hashlib.sha256(f"{seed}:{repeat}:{head}".encode()).hexdigest() for group, head in heads.items()}
     counts = np.zeros((k, int(labels.max(initial=0)) + 2), int)  # the last column is for pictures without a class
     fold_of: dict[int, int] = {}

@@ -20,7 +20,7 @@ from .folds import macro_scores
 from .pictures import PictureSet, load_pictures
 from .plots import compare_bars
 from .recipe import Recipe
-from .run import RunError, read_record, write_json
+from .run import RunError, network_hash, read_record, write_json
 from .split import (
     ALIGNED,
     CANDIDATE,
@@ -65,7 +65,7 @@ def part(pictures: PictureSet, seed: int = 1) -> Parts:
     everything, known = pictures, pictures.placed
     pictures = everything.take(known)
     groups, ids = groups_of(pictures), list(pictures.ids)
-    found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed)
+    found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed, pictures.classes)
 
     def with_class(indices: np.ndarray) -> PictureSet:
         return pictures.take([index for index in indices if pictures.labels[index] >= 0])
@@ -96,14 +96,16 @@ def train(
     threads: int = 1,
     weights: Any = None,
     teacher: Sequence[Path] = (),
+    keep_boxy: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Train a recipe on a data set's training part; see `fit.fit`.
 
     Args:
         teacher: run folders of networks whose averaged opinion teaches too; they must be of the same split.
+        keep_boxy: see `pictures.load_pictures`.
     """
-    parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
+    parts = part(load_pictures(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
     return fit_parts(
         recipe, parts, out, seed=seed, resume=resume, threads=threads, report=report, weights=weights, teacher=teacher
     )
@@ -122,6 +124,7 @@ def fit_parts(
         from .teacher import opinions
 
         soft = opinions(teacher, learn, parts.record, options.get("report"))
+        options["teachers"] = [network_hash(run) for run in teacher]
     return fit(recipe, learn, parts.validation, out, split=parts.record, soft=soft, **options)
 
 
@@ -156,6 +159,7 @@ def run_many(
     threads: int = 1,
     split_seed: int = 1,
     weights: Any = None,
+    keep_boxy: bool = False,
     say: Callable[[str], None] = print,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -171,18 +175,18 @@ def run_many(
             place = out / name / f"seed{seed}"
             if not finished(place):
                 say(f"{name}, seed {seed}")
-                if recipe.margin not in parts:
-                    parts[recipe.margin] = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
-                fit_parts(
-                    recipe,
-                    parts[recipe.margin],
-                    place,
-                    seed=seed,
-                    resume=(place / "run.json").exists(),
-                    threads=threads,
-                    weights=weights,
-                    report=report,
-                )
+            if recipe.margin not in parts:
+                parts[recipe.margin] = part(load_pictures(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
+            fit_parts(
+                recipe,
+                parts[recipe.margin],
+                place,
+                seed=seed,
+                resume=goes_on(place, recipe),
+                threads=threads,
+                weights=weights,
+                report=report,
+            )
             found.append(row_of(place))
         rows.append(summary(name, found))
         write_json(out / "table.json", rows)
@@ -198,6 +202,22 @@ def run_many(
 def finished(place: Path) -> bool:
     """Tell whether a run folder holds a finished run."""
     return (place / "run.json").exists() and "model" in read_record(place)
+
+
+def goes_on(place: Path, recipe: Recipe) -> bool:
+    """Tell whether a run of a study is there already, to be gone on with; a finished one `fit.fit` leaves as it is.
+
+    Raises:
+        RunError: it is of another number of epochs, so that it cannot be compared with the others.
+    """
+    if not (place / "run.json").exists():
+        return False
+    epochs = read_record(place)["settings"]["epochs"]
+    if epochs != recipe.epochs:
+        raise RunError(
+            f"{place} was begun with epochs={epochs}, not {recipe.epochs}: give the same, or name another --out"
+        )
+    return True
 
 
 def summary(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:

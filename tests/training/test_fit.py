@@ -19,8 +19,9 @@ from galaxy_edge.training.data import DataError  # noqa: E402
 from galaxy_edge.training.fit import fit  # noqa: E402
 from galaxy_edge.training.networks import multiply_adds, refresh_normalisation  # noqa: E402
 from galaxy_edge.training.pictures import PictureSet  # noqa: E402
+from galaxy_edge.training.pretrained import WeightsError  # noqa: E402
 from galaxy_edge.training.recipe import RECIPES, build  # noqa: E402
-from galaxy_edge.training.run import RunError, read_record, write_json  # noqa: E402
+from galaxy_edge.training.run import RunError, alone, read_record, write_json  # noqa: E402
 from galaxy_edge.training.schedule import Plateau  # noqa: E402
 from tiny_recipe import TINY  # noqa: E402
 from written_network import classifier_network  # noqa: E402
@@ -199,6 +200,47 @@ def test_a_folder_of_another_run_is_refused(run, change, message):
     with pytest.raises(RunError, match=message):
         fit(out=run[0], resume=True, **values)
     assert (run[0] / "run.json").read_text() == before
+
+
+def test_a_finished_run_is_left_as_it_is(run):
+    # Measured anew, its averaged weights would settle on other views, and what was exported from it be another network.
+    out, record, told = run
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert fit(TINY, LEARN, JUDGED, out, seed=3, resume=True, report=told.append) == json.loads(json.dumps(record))
+    assert {path: path.stat().st_mtime_ns for path in before} == before and len(told) == 2
+
+
+def test_a_run_is_not_resumed_for_fewer_epochs_than_it_has(run):
+    before = (run[0] / "run.json").read_text()
+    with pytest.raises(RunError, match="has 2 epochs behind it: ask for as many"):
+        fit(replace(TINY, epochs=1), LEARN, JUDGED, run[0], seed=3, resume=True)
+    assert (run[0] / "run.json").read_text() == before
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(tmp_path):
+    with alone(tmp_path / "run"), pytest.raises(RunError, match="another process is at work in"):
+        fit(TINY, LEARN, JUDGED, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_pupil_is_not_resumed_with_another_teacher(tmp_path):
+    soft, learn = np.full((36, 9), 1 / 9), LEARN.take(np.arange(36))
+    recipe = replace(TINY, epochs=1)
+    fit(recipe, learn, JUDGED, tmp_path, soft=soft, teachers=["a" * 64])
+    with pytest.raises(RunError, match="begun with teachers="):
+        fit(replace(recipe, epochs=2), learn, JUDGED, tmp_path, soft=soft, teachers=["b" * 64], resume=True)
+
+
+@pytest.mark.parametrize(("recipe", "train", "weights", "error", "message"), [
+    (RECIPES["vgg_features"], LEARN, "nosuch.h5", WeightsError, "nosuch.h5"),
+    (RECIPES["scratch"], LEARN.take(np.arange(8)), None, DataError, "no picture of class 'spiral_loose' to learn from"),
+    (TINY, LEARN.take([0, 9, 18]), None, DataError, "all pictures to learn from are of class 'disk_no_spiral'"),
+])  # fmt: skip
+def test_what_cannot_begin_leaves_its_place_free(recipe, train, weights, error, message, tmp_path):
+    # Who mends what was wrong gives the same command again, and it must not find a run in its way.
+    with pytest.raises(error, match=message):
+        fit(recipe, train, JUDGED, tmp_path / "run", weights=weights and tmp_path / weights)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(("train", "validation"), [(LEARN.take([-1, -2]), JUDGED), (LEARN, JUDGED.take([]))])

@@ -53,10 +53,26 @@ def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatc
     ({"ans": np.zeros(39, int)}, "40 images, but 39 labels"),
     ({"images": np.zeros((40, 69, 69), np.uint8)}, r"not \(N, side, side, 3\)"),
     ({"images": np.zeros((40, 69, 69, 3), np.float32)}, "float32"),
+    ({"ans": np.arange(40) % 10 + 0.0}, "labels in 'ans' are float64, not whole numbers"),
+    ({"ans": np.zeros(0, int), "images": np.zeros((0, 69, 69, 3), np.uint8)}, "holds no picture"),
 ])
 def test_a_wrong_hdf5_is_named(tmp_path, change, message):
     with pytest.raises(DataError, match=message):
         load_pictures(write_hdf5(tmp_path / "x.h5", **change))
+
+
+def test_a_group_in_place_of_the_pictures_is_named(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_group("images")
+        file["ans"] = np.arange(4)
+    with pytest.raises(DataError, match="is a group, not a dataset"):
+        load_pictures(tmp_path / "x.h5")
+
+
+def test_the_folder_of_a_galaxy10_file_is_told_from_the_file(tmp_path):
+    path = write_hdf5(tmp_path / "Galaxy10.h5")
+    with pytest.raises(DataError, match=f"name the Galaxy10 file in it, --data {path}"):
+        load_pictures(tmp_path)
 
 
 def test_a_truncated_or_foreign_file_is_named(tmp_path):

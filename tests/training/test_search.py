@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -302,8 +303,8 @@ def test_falls_behind_against_a_slow_twin():
     ("change", "words"),
     [
         ({"seed": 2}, "begun with seed=1, not 2"),
-        ({"limits": Limits(max_kib=99)}, "begun with limits"),
-        ({"about": {"data": "other"}}, "begun with about"),
+        ({"limits": Limits(max_kib=99)}, "begun with max_kib=None, not 99"),
+        ({"about": {"data": "other"}}, "begun on other data: go on"),
     ],
 )
 def test_study_keeps_to_what_it_began_with(tmp_path, change, words):
@@ -322,14 +323,13 @@ def test_study_of_another_space(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
-        (lambda text: text[:-5], r"damaged at line \d+"),  # a power cut in the middle of a line
         (lambda text: text.replace("\n", "\n\x00\x00\n", 1), "damaged at line 2"),
         (lambda text: '{"a": 1}\n' + text, "damaged at line 1"),
         (lambda text: "[3]\n", "damaged at line 1"),
         (lambda text: '{"op_code": 77, "worker_id": "x"}\n', "not the journal of a search"),
         (lambda text: '{"op_code": 4, "worker_id": "x"}\n', "not the journal of a search"),
     ],
-    ids=["cut", "zeros", "no operation", "list", "unknown operation", "incomplete operation"],
+    ids=["zeros", "no operation", "list", "unknown operation", "incomplete operation"],
 )
 def test_damaged_journal(tmp_path, damage, words):
     run_worker(formula, tmp_path, 1)
@@ -339,10 +339,49 @@ def test_damaged_journal(tmp_path, damage, words):
         run_worker(formula, tmp_path, 2)
 
 
-def test_cut_journal_can_be_mended_as_the_message_says(tmp_path):
+def test_half_a_line_at_the_end_is_one_that_was_never_written(tmp_path):
+    # A power cut or a full disk in the middle of a write.
+    (tmp_path / "cut").mkdir()
+    run_worker(formula, tmp_path / "whole", 4)
+    run_worker(formula, tmp_path / "cut", 3)
+    journal = tmp_path / "cut" / "study.journal"
+    journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"worker_id":"0d')
+    run_worker(formula, tmp_path / "cut", 4)
+    whole, cut = (points(open_study(tmp_path / name)) for name in ("whole", "cut"))
+    assert [one["network"] for one in whole] == [one["network"] for one in cut] and len(cut) == 4
+
+
+def test_a_disk_that_fills_while_workers_write_leaves_the_study_resumable(tmp_path):
+    run_worker(formula, tmp_path, 2)
+    journal, before = tmp_path / "study.journal", resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (journal.stat().st_size + 700, before[1]))
+        with pytest.raises(OSError, match="large"):
+            run_worker(formula, tmp_path, 4)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    # Nothing is left for another worker, which may be at work meanwhile, to append to.
+    assert journal.read_bytes().endswith(b"\n")
+    run_worker(formula, tmp_path, 4)
+    assert len(points(open_study(tmp_path))) == 4
+
+
+def _fails(spec, report):
+    raise RuntimeError("a lamp went out")
+
+
+def test_a_worker_of_several_ends_without_a_traceback(tmp_path, capfd, monkeypatch):
+    monkeypatch.delenv("GALAXY_EDGE_DEBUG", raising=False)
+    with pytest.raises(SearchError, match="2 of 2 workers stopped with 0 of 1 trials done"):
+        search(_fails, tmp_path, 1, workers=2)
+    told = capfd.readouterr().err
+    assert "unexpected RuntimeError: a lamp went out" in told and "Traceback" not in told
+
+
+def test_damaged_journal_can_be_mended_as_the_message_says(tmp_path):
     run_worker(formula, tmp_path, 3)
     journal = tmp_path / "study.journal"
-    journal.write_text(journal.read_text()[:-5])
+    journal.write_text(journal.read_text() + "\x00\x00\n")
     with pytest.raises(SearchError) as caught:
         run_worker(formula, tmp_path, 4)
     line = int(str(caught.value).split("line ")[1].split(":")[0])

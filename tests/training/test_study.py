@@ -115,6 +115,35 @@ def test_a_study_goes_on_with_what_is_there(runs):
     assert told == [[1, 1], [], [1]]
 
 
+def test_one_source_cannot_be_crossed(folder, tmp_path):
+    with pytest.raises(DataError, match="one source only"):
+        cross_sources(PLAIN, folder[0], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_rows_of_other_data_or_epochs_are_not_passed_off_as_these(runs, folder, tmp_path):
+    out = runs[0]
+    with pytest.raises(RunError, match=r"plain/seed1 was begun with epochs=1, not 2"):
+        run_many({"plain": replace(PLAIN, epochs=2)}, folder[0], out)
+    with pytest.raises(RunError, match="begun with balance=weights, not none"):
+        run_many({"plain": replace(PLAIN, balance="none")}, folder[0], out)
+    other = shutil.copytree(folder[0], tmp_path / "other")
+    for file in sorted((other / NAMES[0]).iterdir())[:5]:
+        file.unlink()
+    with pytest.raises(RunError, match="begun on other data"):
+        run_many({"plain": PLAIN}, other, out)
+
+
+def test_a_class_of_ones_own_is_named_in_messages(folder, tmp_path):
+    few = shutil.copytree(folder[0], tmp_path / "few")
+    for file in sorted((few / NAMES[0]).iterdir())[2:]:
+        file.unlink()
+    with pytest.raises(DataError, match=f"class '{NAMES[0]}' has 2 pictures of . different galax"):
+        part(load_pictures(few), 1)
+    with pytest.raises(DataError, match=f"class '{NAMES[0]}' has 2 pictures, too few"):
+        compare_folds("simple", "scratch", few, tmp_path / "out", k=3)
+
+
 def test_rows_are_what_sklearn_counts_in_the_predictions(runs):
     metrics = pytest.importorskip("sklearn.metrics")
     out, rows, _, _, _ = runs
@@ -240,12 +269,22 @@ def test_ensembles_that_cannot_be_are_refused(runs, tmp_path):
 def test_weights_of_other_runs_are_refused(tmp_path):
     assert read_ensemble(None, ["a", "b", "c", "d"]) == ([0.25] * 4, 1.0)
     path = tmp_path / "ensemble.json"
-    write_json(path, {"weights": [0.4, 0.6], "temperature": 0.8})
-    with pytest.raises(RunError, match="weighs 2 runs, not 3"):
-        read_ensemble(path, ["a", "b", "c"])
+    a, b, c = runs = [tmp_path / name for name in "abc"]
+    for run in runs:
+        run.mkdir()
+        (run / "model.keras").write_text(run.name)
+    networks = [hashlib.sha256(name.encode()).hexdigest() for name in "ab"]
+    write_json(path, {"runs": ["a", "b"], "networks": networks, "weights": [0.4, 0.6], "temperature": 0.8})
+    assert read_ensemble(path, [a, b]) == ([0.4, 0.6], 0.8)
+    # A weight is its network's, in whatever order the networks are named and wherever they were moved.
+    assert read_ensemble(path, [b.rename(tmp_path / "moved"), a]) == ([0.6, 0.4], 0.8)
+    with pytest.raises(RunError, match="weighs a, b, not"):
+        read_ensemble(path, [a, c])
+    with pytest.raises(RunError, match="weighs a, b, not"):
+        read_ensemble(path, [a])
     path.write_text("{}")
     with pytest.raises(RunError, match=r"no ensemble\.json"):
-        read_ensemble(path, ["a", "b"])
+        read_ensemble(path, [a, c])
 
 
 def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_path, monkeypatch):
@@ -272,12 +311,11 @@ def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_pat
     assert [f1["a"]["mean"], f1["b"]["mean"]] == pytest.approx([np.mean(found) for found in scores.values()], abs=1e-6)
     assert f1["difference"] == pytest.approx(np.mean(np.subtract(scores["full"], scores["plain"])), abs=1e-6)
 
-    # A comparison that is there is read, not trained again; over repeats the reading warns of dependence.
-    for name in scores:
-        for number in range(2):
-            shutil.copytree(tmp_path / name / f"repeat0_fold{number}", tmp_path / name / f"repeat1_fold{number}")
+    # What is there is read, not trained again; over repeats the reading warns of dependence.
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*/model.keras")}
     again = compare_folds("plain", "full", folder[0], tmp_path, k=2, repeats=2, say=said.append)
-    assert len(said) == 4 and again["pairs"] == 4
+    assert len(said) == 8 and again["pairs"] == 4 and all("repeat 2" in line for line in said[4:])
+    assert {path: path.stat().st_mtime_ns for path in before} == before
     assert "2 repeats of 2 folds" in again["reading"] and "not independent" in again["reading"]
     assert "repeats" not in result["reading"]
 

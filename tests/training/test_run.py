@@ -1,0 +1,62 @@
+"""A run folder on a disk that is full: what was whole stays whole, and what was not is gone."""
+
+import errno
+import json
+import os
+import resource
+
+import pytest
+from galaxy_edge import cli
+from galaxy_edge.errors import disk_is_full
+from galaxy_edge.training.run import Run, write_json
+
+DATA = {"hash": "0" * 64}
+
+
+@pytest.fixture
+def small_disk():
+    """Let no file grow beyond a number of bytes: as on a full disk, the start of a write goes through."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_log_that_the_disk_did_not_take_has_no_half_line(tmp_path, small_disk):
+    run = Run(tmp_path, "classify", {"epochs": 3}, DATA, resume=False)
+    run.log(epoch=1)
+    size = (tmp_path / "log.jsonl").stat().st_size
+    small_disk(size + 10)
+    with pytest.raises(OSError, match="large"):
+        run.log(epoch=2)
+    assert (tmp_path / "log.jsonl").stat().st_size == size
+    small_disk(size + 1000)
+    run.log(epoch=2)
+    assert [line["epoch"] for line in run.logged()] == [1, 2]
+
+
+def test_a_file_that_the_disk_did_not_take_leaves_the_old_one_alone(tmp_path, small_disk):
+    write_json(tmp_path / "x.json", {"old": 1})
+    small_disk(100)
+    with pytest.raises(OSError, match="large"):
+        write_json(tmp_path / "x.json", {"new": "x" * 10_000})
+    assert [path.name for path in tmp_path.iterdir()] == ["x.json"]
+    assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
+
+
+@pytest.mark.parametrize("problem", [
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+    OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/somewhere"),
+    RuntimeError(f"variables/part-0; {os.strerror(errno.ENOSPC)}"),  # how TensorFlow says it
+])
+def test_a_full_disk_is_no_unexpected_error(problem, monkeypatch, capsys):
+    def end(**_):
+        raise problem
+
+    monkeypatch.setattr(cli.cli, "main", end)
+    monkeypatch.delenv("GALAXY_EDGE_DEBUG", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    told = capsys.readouterr().err
+    assert ended.value.code == 1
+    assert "the disk is full: make room" in told and "--resume" in told and "unexpected" not in told
+    assert not disk_is_full(OSError(errno.EIO, os.strerror(errno.EIO)))
