@@ -19,7 +19,7 @@ TITLES = {
     "ensemble": "report: ensemble of the best two",
     "small_alone": "ours, from labels alone (neither teacher nor attributes)",
     "small": "ours, with a teacher and attributes",
-    "small_all": "ours, with a teacher, attributes and pictures without a class",
+    "small_all": "ours, with teachers, attributes and pictures without a class",
 }
 HEAD = """# What the classification study measured
 
