@@ -13,10 +13,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,7 @@ class Run:
             if before["data"]["hash"] != data["hash"]:
                 raise RunError(f"{folder} was begun on other data: its hash is {before['data']['hash'][:12]}")
         folder.mkdir(parents=True, exist_ok=True)
+        self._new = not existing
         self.record: dict[str, Any] = {
             "task": task,
             "started": before["started"] if existing else _now(),
@@ -93,6 +96,16 @@ class Run:
         path = self.folder / "checkpoint"
         path.mkdir(exist_ok=True)
         return path
+
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Take a new run's record away again if this fails: nothing is trained yet that the next try could destroy."""
+        try:
+            yield
+        except Exception:
+            if self._new:
+                (self.folder / "run.json").unlink(missing_ok=True)
+            raise
 
     def log(self, **values: Any) -> None:
         """Append a line to the log."""

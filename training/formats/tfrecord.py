@@ -213,7 +213,7 @@ def write(labels: LabelledSet, target: Path, images: str, progress: Progress) ->
                 writer.write(record)
                 expected += len(record) + FRAMING
     except tf.errors.OpError as problem:
-        raise OSError(None, str(problem).split(";")[0]) from None
+        raise OSError(None, str(problem).partition("; ")[2] or str(problem)) from None  # the place is told by `staged`
     if file.stat().st_size != expected:
         raise OSError(None, "the disk did not take all of it")
     items = "".join(f"item {{\n  id: {index}\n  name: {json.dumps(name, ensure_ascii=False)}\n}}\n"
