@@ -75,7 +75,7 @@ def test_a_class_that_is_not_in_the_list_is_a_fault(labelled):
         (labelled / f"{number}.xml").unlink()
     (labelled / "classes.txt").write_text("galaxy\n")
     (labelled / "4.xml").write_text((labelled / "4.xml").read_text().replace("<name>galaxy", "<name>galxy"))
-    with pytest.raises(DataError, match=r"4\.png: 'galxy' is not in the set's list of classes"):
+    with pytest.raises(DataError, match=r"4\.png: unknown class: 'galxy' is not in the set's list of classes"):
         read_set(labelled)
     said = []
     assert len(read_set(labelled, said.append)) == 2 and "unknown class (1)" in said[0]
@@ -87,7 +87,7 @@ def test_faults_in_tables_of_our_own_layout_are_refused_too(labelled, tmp_path):
     write_labels(read_labels(labelled), tmp_path / "out", "csv")
     path = tmp_path / "out" / "boxes.csv"
     path.write_text(path.read_text().replace("10,5,30,25", "40,5,30,25", 1))
-    with pytest.raises(DataError, match=r"0\.png: galaxy 40, 5, 30, 25.*--skip-bad"):
+    with pytest.raises(DataError, match=r"0\.png: box without area: galaxy 40, 5, 30, 25.*--skip-bad"):
         read_set(tmp_path / "out")
     said = []
     assert len(read_set(tmp_path / "out", said.append)) == 2 and "box without area (1)" in said[0]
