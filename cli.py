@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -281,6 +282,11 @@ def _fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+REFUSALS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
+                      errno.EISDIR, errno.EIO})
+"""What a disk says for reasons that are the user's to see to, not ours."""
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
     # OpenCV reads these when it is imported; its complaints would stand beside our own clear line.
@@ -305,5 +311,7 @@ def main() -> None:
             raise
         if disk_is_full(problem):
             _fail("the disk is full: make room, then give the same command again, where it has one with --resume", 1)
+        if isinstance(problem, OSError) and problem.errno in REFUSALS:
+            _fail(f"{problem.filename or 'a file'} cannot be written or read: {problem.strerror}", 1)
         hint = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
         _fail(f"unexpected {type(problem).__name__}: {problem} ({hint})", 1)

@@ -1,11 +1,13 @@
 """`galaxy-edge data` as a user types it: what it prints, its exit codes, and one line for every mistake."""
 
+import errno
 import json
 
 import cv2
 import numpy as np
 import pytest
 from conftest import encode, galaxy_edge
+from galaxy_edge import cli
 from galaxy_edge.training.formats.convert import read_labels, write_labels
 from galaxy_edge.training.formats.labelled import Labelled, gather, refuse
 from small_labels import awkward_set, plain
@@ -126,3 +128,14 @@ def test_mistakes_are_one_clear_line(sky, tmp_path, arguments, code, message):
 def test_the_commands_are_in_the_help():
     done = galaxy_edge("data", "--help")
     assert all(f"  {name} " in done.stdout for name in ("check", "convert", "preview", "split"))
+
+
+def test_what_a_disk_refuses_is_one_line_and_no_fault_of_ours(monkeypatch, capsys):
+    def refuse(**_):
+        raise OSError(errno.ENOSPC, "No space left on device", "runs/mine/log.jsonl")
+
+    monkeypatch.setattr(cli.cli, "main", refuse)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "galaxy-edge: runs/mine/log.jsonl cannot be written or read: No space left on device\n"

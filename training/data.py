@@ -27,6 +27,8 @@ OLD_BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
 LABELLED = "labelled"
 """Set name of pictures that a user labelled; as a layout, frames.csv and boxes.csv as `formats` writes them."""
 GALAXIES = frozenset({"galaxy", "galaxies", "elliptical", "irregular", "lenticular", *COARSE, *GALAXY10})
+FARTHEST = 1e9
+"""Pixels; a number beyond is no place in a picture, and arithmetic with it would not be exact."""
 PARTS = "split.json"
 """File that says of a folder that what is in it are the parts of a split."""
 SETS = ("efigi", "gz_frames", "deepsky_frames", "lco_messier", "sdss_starfields")
@@ -125,13 +127,21 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
         raise DataError(f"{path} is not a zip file") from None
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as stream:
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """Read the rows of a CSV table.
+
+    Raises:
+        DataError: it is no UTF-8 text, or a row has not the columns of its head.
+    """
+    # Spreadsheets put a mark of the encoding at the front, which is no part of the first column's name.
+    with path.open(newline="", encoding="utf-8-sig") as stream:
         table = csv.DictReader(stream)
         try:
             rows = list(table)
         except csv.Error as problem:
             raise DataError(f"{path}, line {table.line_num}: {problem}") from None
+        except UnicodeDecodeError:
+            raise DataError(f"{path} is no UTF-8 text: save it as such") from None
     for row in rows:
         if None in row or None in row.values():
             raise DataError(f"{path}: the row of '{next(iter(row.values()))}' has not the columns of its head; is the "
@@ -144,7 +154,8 @@ def _box(row: Mapping[str, str], columns: Iterable[str]) -> list[float] | None:
         box = [float(row[column]) for column in columns]
     except ValueError:
         return None
-    return box if box[2] > box[0] and box[3] > box[1] else None
+    placed = all(abs(value) < FARTHEST for value in box)
+    return box if placed and box[2] > box[0] and box[3] > box[1] else None
 
 
 def is_difficult(row: Mapping[str, str]) -> bool:
@@ -177,7 +188,7 @@ def is_galaxy(name: str) -> bool:
 
 
 def _read_efigi(folder: Path) -> Iterator[Sample]:
-    for row in _rows(folder / "labels.csv"):
+    for row in rows_of(folder / "labels.csv"):
         yield Sample(
             "efigi", row["file"], folder / "images.zip", row["file"],
             label=class_of_g10(int(row["g10"])), coarse=row["coarse"], complete=False, row=row,
@@ -185,7 +196,7 @@ def _read_efigi(folder: Path) -> Iterator[Sample]:
 
 
 def _read_gz(folder: Path) -> Iterator[Sample]:
-    for row in _rows(folder / "index.csv"):
+    for row in rows_of(folder / "index.csv"):
         tag, member = row["file"].split("/", 1)
         row = dict(row, difficult="0" if row["box_flag"] == "ok" else "1")
         boxes, ignore = split_boxes([row])
@@ -198,9 +209,9 @@ def _read_gz(folder: Path) -> Iterator[Sample]:
 
 def _read_frames(folder: Path, name: str) -> Iterator[Sample]:
     boxes_of: dict[str, list[dict[str, str]]] = {}
-    for row in _rows(folder / "boxes.csv"):
+    for row in rows_of(folder / "boxes.csv"):
         boxes_of.setdefault(row["file"], []).append(row)
-    for row in _rows(folder / "frames.csv"):
+    for row in rows_of(folder / "frames.csv"):
         if row["kind"] not in ("galaxy", "negative"):
             continue  # galaxy_unboxed and ambiguous frames can neither be learnt from nor judged
         rows = boxes_of.get(row["file"], [])
@@ -226,7 +237,7 @@ def set_name(folder: Path) -> str | None:
     if (folder / "index.csv").is_file():
         return "gz_frames"
     if (folder / "frames.csv").is_file() and (folder / "boxes.csv").is_file():
-        with (folder / "frames.csv").open(encoding="utf-8") as stream:
+        with (folder / "frames.csv").open(encoding="utf-8-sig", errors="replace") as stream:
             columns = stream.readline().strip().split(",")
         return LABELLED if "set" in columns else "lco_messier" if "boxes_complete" in columns else "deepsky_frames"
     if (folder / "images.zip").is_file() and not list(folder.glob("*.csv")):
@@ -240,7 +251,8 @@ def read_set(folder: Path, skipped: Callable[[str], None] | None = None) -> list
     Args:
         folder: a data-set folder in one of the layouts above or in a label format of `formats`, or a folder of such
             folders, whose samples are then read together.
-        skipped: told which faulty labels of such a format are left out; without it, they end the work.
+        skipped: told which faulty labels that a user made are left out; without it, they end the work. The tables of
+            catalogues are taken as they are.
 
     Raises:
         DataError: the folder does not exist, or holds no set in a known layout, or a table lacks a column.
@@ -248,7 +260,9 @@ def read_set(folder: Path, skipped: Callable[[str], None] | None = None) -> list
     from .formats.samples import format_of, read_samples
 
     places = set_folders(folder)
-    samples = [sample for place in places for sample in read_table(place)]
+    samples = []
+    for place in places:
+        samples += read_samples(place, skipped) if set_name(place) == LABELLED else read_table(place)
     if places != [folder]:
         others = [path for path in sorted(folder.iterdir()) if path.is_dir() and path not in places]
         for place in filter(format_of, others if places else [folder]):

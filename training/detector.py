@@ -79,7 +79,7 @@ def train(
     evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)
-    with strategy.scope():
+    with run.beginning(), strategy.scope():
         network = ssd.build_network(settings, workers.count > 1)
         imitation = Imitation(network.backbone, settings.imitate, some_inputs(batches)) if settings.imitate else None
         learner = Learner(network, settings.weight_decay, imitation)
@@ -90,7 +90,8 @@ def train(
         if settings.weights:
             from .pretrained import load_backbone
 
-            load_backbone(learner.model.backbone, settings.weights, some_inputs(batches))
+            with run.beginning():
+                load_backbone(learner.model.backbone, settings.weights, some_inputs(batches))
         learner.begin_averages()
 
     best = run.checkpoints / "best"

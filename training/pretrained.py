@@ -43,6 +43,8 @@ def folded_mobilenet(path: Path) -> list[Folded]:
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such weights")
+    if not zipfile.is_zipfile(path):
+        raise WeightsError(f"{path} is no npz file, or is cut short")
     found: dict[tuple[int, int], dict[int, tuple[str, np.ndarray]]] = {}
     try:
         with np.load(path) as tensors:

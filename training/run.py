@@ -148,6 +148,7 @@ class Run:
         before = begun(folder, task, settings, data, resume)
         self.resumed = bool(before)
         folder.mkdir(parents=True, exist_ok=True)
+        self._new = not existing
         self.record: dict[str, Any] = {
             "task": task,
             "started": before.get("started") or _now(),
@@ -163,6 +164,16 @@ class Run:
         path = self.folder / "checkpoint"
         path.mkdir(exist_ok=True)
         return path
+
+    @contextlib.contextmanager
+    def beginning(self) -> Iterator[None]:
+        """Take a new run's record away again if this fails: nothing is trained yet that the next try could destroy."""
+        try:
+            yield
+        except Exception:
+            if self._new:
+                (self.folder / "run.json").unlink(missing_ok=True)
+            raise
 
     def log(self, **values: Any) -> None:
         """Append a line to the log, or nothing where the disk does not take all of it."""

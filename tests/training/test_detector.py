@@ -12,6 +12,7 @@ from galaxy_edge.training.data import held_out, read_set
 from galaxy_edge.training.detector import train
 from galaxy_edge.training.detector_data import Batches, split
 from galaxy_edge.training.detector_settings import PRESETS, DetectorSettings
+from galaxy_edge.training.pretrained import WeightsError
 from galaxy_edge.training.run import RunError
 from galaxy_edge.training.scenes import SceneMaker
 from galaxy_edge.training.workers import Workers
@@ -294,3 +295,12 @@ def test_the_quick_network_gives_an_answer_an_anchor_and_takes_no_weights_of_ano
     })
     with pytest.raises(WeightsError, match=r"shape \(3, 3, 3, 8\)"):
         load_backbone(model.backbone, tmp_path / "v2.npz", images)
+
+
+def test_weights_that_do_not_fit_leave_no_run_in_the_way_of_the_next_try(sets, tmp_path):
+    (tmp_path / "start.npz").write_bytes(b"no weights")
+    settings = dataclasses.replace(SMALL, weights=tmp_path / "start.npz")
+    for _ in range(2):
+        with pytest.raises(WeightsError, match=r"start\.npz is no npz file, or is cut short"):
+            train(sets, tmp_path / "run", settings)
+    assert not (tmp_path / "run" / "run.json").exists()

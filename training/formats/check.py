@@ -18,8 +18,8 @@ from .images import BrokenPicture, decode
 from .labelled import LabelError, Labelled, LabelledSet, Progress, silent
 
 KINDS = (
-    "unreadable label", "file name twice", "missing picture", "broken picture", "size differs", "box outside",
-    "box without area", "box twice", "unknown class", "same picture twice", "near duplicate",
+    "unreadable label", "file cut short", "file name twice", "missing picture", "broken picture", "size differs",
+    "box outside", "box without area", "box twice", "unknown class", "same picture twice", "near duplicate",
 )
 TWICE = 0.95
 """IoU from which on two boxes are taken for one that was drawn twice."""
@@ -101,19 +101,21 @@ def check(path: Path, kind: str | None = None, progress: Progress = silent,
     looked = look(labels, found.append, progress)
     for one in labels.pictures:
         found.extend(_boxes_of(one))
-    if labels.listed:
-        found.extend(_classes_of(labels))
+    found.extend(_classes_of(labels))
     say(f"comparing {len(looked.pictures)} pictures")
     found.extend(_twins(looked))
+    if not (labels.pictures or found):
+        found.append(Finding("unreadable label", path.name, "there is no labelled picture in it"))
     return labels, sorted(found, key=lambda one: (KINDS.index(one.kind), one.file))
 
 
 def unfit(labels: LabelledSet) -> list[Finding]:
-    """Find what forbids to train on a set as it is: pictures that are not as labelled, boxes that cannot be."""
+    """Find what forbids to train on a set as it is: pictures not as labelled, boxes that cannot be, unknown classes."""
     found: list[Finding] = []
     look(labels, found.append)
     for one in labels.pictures:
         found.extend(fault for fault in _boxes_of(one) if fault.kind != "box twice")
+    found.extend(_classes_of(labels))
     return found
 
 
@@ -138,7 +140,7 @@ def _box(one: Labelled, place: int) -> str:
 def _classes_of(labels: LabelledSet) -> Iterator[Finding]:
     for one in labels.pictures:
         for name in dict.fromkeys(one.classes):
-            if name not in labels.listed:
+            if labels.listed and name not in labels.listed:
                 yield Finding("unknown class", one.file, f"'{name}' is not in the set's list of classes")
 
 

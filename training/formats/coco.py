@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -52,10 +52,6 @@ def looks_right(path: Path) -> bool:
     return head.lstrip()[:1] == b"{" and sum(f'"{key}"'.encode() in ends for key in sorted(OF_SET)) >= 2
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"it has the number {name}, which JSON does not know")
-
-
 def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
     """Read a COCO file, or the one in a folder; pictures are beside it, in ``images``, or in a folder of its name."""
     files = find(path)
@@ -63,35 +59,68 @@ def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
         raise LabelError("unreadable label", str(path), f"holds {len(files)} COCO files: name one of them")
     file = files[0]
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"), parse_constant=_no_constant)
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         images, categories = _list(content, "images"), _list(content, "categories")
         annotations = _list(content, "annotations")
-        names = {one["id"]: str(one["name"]).strip() for one in categories}
-        boxes_of: dict[Any, list[dict[str, Any]]] = {one["id"]: [] for one in images}
-        strays = [one for one in annotations if one.get("image_id") not in boxes_of]
     except (ValueError, RecursionError, OSError) as problem:
         raise LabelError("unreadable label", file.name, f"it is no whole COCO file ({problem})") from None
-    except (KeyError, TypeError) as problem:
-        reason = f"an image or category lacks its id or name ({problem})"
-        raise LabelError("unreadable label", file.name, reason) from None
-    for one in strays:
-        complain(LabelError("unreadable label", file.name, f"annotation {one.get('id')!r} is of image "
-                            f"{one.get('image_id')!r}, which is not listed"))
+    names = _names_of(categories, file.name)
+    boxes_of: dict[Any, list[dict[str, Any]]] = {}
+    for place, one in enumerate(images, 1):
+        if (key := _key(one, "id")) is None:
+            complain(LabelError("unreadable label", f"{file.name}, image {place}", "it has no id, a number or a text"))
+        else:
+            boxes_of[key] = []
     for one in annotations:
-        boxes_of.get(one.get("image_id"), []).append(one)
+        if (key := _key(one, "image_id")) in boxes_of:
+            boxes_of[key].append(one)
+        else:
+            complain(LabelError("unreadable label", file.name, f"annotation {one.get('id')!r} is of image "
+                                f"{one.get('image_id')!r}, which is not listed"))
     found, ids = [], set()
     for place, image in enumerate(images, 1):
         progress(place, len(images))
-        name = str(image.get("file_name", ""))
+        name = f"{file.name}, image {place}"
+        if _key(image, "id") is None:
+            continue
         try:
+            named = image.get("file_name")
+            name = safe_name(named if isinstance(named, str) else "")
             if image["id"] in ids:
                 raise ValueError(f"its id {image['id']!r} is another image's too")
             ids.add(image["id"])
-            found.append(_read_one(image, boxes_of[image["id"]], names, place, file))
-        except (LabelError, ValueError, TypeError, OSError) as problem:
-            complain(fault_of(problem, name or file.name))
+            found.append(_read_one(name, image, boxes_of[image["id"]], names, place, file))
+        except (LabelError, ValueError, OSError) as problem:
+            complain(fault_of(problem, name))
     notes = [f"left out of the file: '{key}'" for key in content if key not in OF_SET and content[key]]
     return gather("coco", found, complain, names.values(), notes)
+
+
+def _key(one: Mapping[str, Any], key: str) -> int | float | str | None:
+    """Give an id; None where there is none, or one of a kind that no list of ids can hold."""
+    value = one.get(key)
+    return value if isinstance(value, (int, float, str)) else None
+
+
+def _names_of(categories: list[dict[str, Any]], file: str) -> dict[Any, str]:
+    """Read the names of categories by their ids; without them no box in the file means anything."""
+    names: dict[Any, str] = {}
+    for place, one in enumerate(categories, 1):
+        key, name = _key(one, "id"), one.get("name")
+        if key is None or not isinstance(name, str) or not name.strip():
+            raise LabelError("unreadable label", file, f"category {place} lacks its id or name")
+        if key in names:
+            both = f"'{names[key]}' and '{name.strip()}'"
+            raise LabelError("unreadable label", file, f"two categories have the id {key!r}: {both}")
+        names[key] = name.strip()
+    return names
+
+
+def _attributes(one: Mapping[str, Any]) -> dict[str, Any]:
+    found = one.get("attributes") or {}
+    if not isinstance(found, dict):
+        raise ValueError("its attributes are no object")
+    return dict(found)
 
 
 def _list(content: Any, key: str) -> list[dict[str, Any]]:
@@ -101,9 +130,8 @@ def _list(content: Any, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def _read_one(image: dict[str, Any], annotations: list[dict[str, Any]], names: Mapping[Any, str], place: int,
-              file: Path) -> Labelled:
-    name = safe_name(str(image.get("file_name", "")))
+def _read_one(name: str, image: dict[str, Any], annotations: list[dict[str, Any]], names: Mapping[Any, str],
+              place: int, file: Path) -> Labelled:
     folder = _folder_of(name, file)
     width, height = (int(finite(image.get(side) or 0)) for side in ("width", "height"))
     if (width < 1 or height < 1) and folder:
@@ -112,8 +140,9 @@ def _read_one(image: dict[str, Any], annotations: list[dict[str, Any]], names: M
     for number, one in enumerate(annotations, 1):
         try:
             boxes.append(_box(one))
-            if one.get("category_id") not in names:
+            if _key(one, "category_id") not in names:
                 raise ValueError(f"category {one.get('category_id')!r} is not listed")
+            attributes = _attributes(one)
         except ValueError as fault:
             raise ValueError(f"annotation {one.get('id', number)}: {fault}") from None
         classes.append(names[one["category_id"]])
@@ -124,11 +153,11 @@ def _read_one(image: dict[str, Any], annotations: list[dict[str, Any]], names: M
             others["iscrowd"] = int(crowd)
         if "area" in one and one["area"] != finite(one["bbox"][2]) * finite(one["bbox"][3]):
             others["area"] = one["area"]
-        extras.append(dict(one.get("attributes", {})) | ({"coco": others} if others else {}))
+        extras.append(attributes | ({"coco": others} if others else {}))
     others = {key: image[key] for key in image if key not in OF_PICTURE and image[key] not in ("", None)}
     if image["id"] != place:
         others["id"] = image["id"]
-    about = dict(image.get("attributes", {})) | ({"coco": others} if others else {})
+    about = _attributes(image) | ({"coco": others} if others else {})
     return Labelled(name, width, height, np.array(boxes, np.float64).reshape(-1, 4), tuple(classes),
                     np.array(difficult, bool), tuple(extras), about, folder, name if folder else "")
 

@@ -9,7 +9,7 @@ from types import ModuleType
 from ..data import DataError, set_folders
 from . import coco, tables, tfrecord, voc, yolo
 from .images import files_in
-from .labelled import Complain, LabelledSet, Progress, refuse, silent
+from .labelled import Complain, LabelError, LabelledSet, Progress, refuse, silent
 from .writing import staged
 
 FORMATS: dict[str, ModuleType] = {"voc": voc, "yolo": yolo, "coco": coco, "tfrecord": tfrecord, "csv": tables}
@@ -67,7 +67,13 @@ def read_labels(path: Path, kind: str | None = None, complain: Complain = refuse
     kind = kind or format_of(path)
     if kind is None:
         raise DataError(f"{path} holds no labels in a known format ({', '.join(FORMATS)}); say which it is with --from")
-    labels: LabelledSet = FORMATS[kind].read(path, complain, progress)
+    try:
+        labels: LabelledSet = FORMATS[kind].read(path, complain, progress)
+    except LabelError as problem:
+        if complain is not refuse:
+            raise
+        advice = f"{problem.fault}; 'galaxy-edge data check {path}' lists all that is wrong"
+        raise LabelError(problem.kind, problem.file, advice) from None
     if not labels.pictures and complain is refuse:
         raise DataError(f"{path} holds no labelled picture ({kind})" + "".join(f"; {note}" for note in labels.notes))
     return labels

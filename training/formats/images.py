@@ -22,6 +22,8 @@ def fault_of(problem: Exception, file: str) -> LabelError:
     if isinstance(problem, LabelError):
         return problem
     kind = "broken picture" if isinstance(problem, BrokenPicture) else "unreadable label"
+    if isinstance(problem, UnicodeDecodeError):
+        return LabelError(kind, file, f"is no UTF-8 text: {problem.object[problem.start]:#04x} at byte {problem.start}")
     if isinstance(problem, OSError):
         return LabelError(kind, file, f"cannot be read: {problem.strerror}")
     return LabelError(kind, file, str(problem))

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataError, read_member
+from ..data import FARTHEST, DataError, read_member
 
 
 class LabelError(DataError):
@@ -29,9 +29,6 @@ class LabelError(DataError):
         super().__init__(f"{file}: {fault}")
         self.kind, self.file, self.fault = kind, file, fault
 
-
-FARTHEST = 1e9
-"""Pixels; a number beyond is no place in a picture, and arithmetic with it would not be exact."""
 
 Complain = Callable[[LabelError], None]
 """Told of every label that cannot be taken; it may raise, or note it and have the reader go on with the next."""
@@ -133,7 +130,7 @@ class Labelled:
             json.dumps([*self.extras, self.about], ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError):  # the second is what text that is no Unicode raises, too
             raise LabelError("unreadable label", self.file, "has a value that no label file can hold") from None
-        if self.width < 1 or self.height < 1:
+        if not (1 <= self.width < FARTHEST and 1 <= self.height < FARTHEST):
             raise LabelError("unreadable label", self.file, f"its size is {self.width} x {self.height} pixels")
 
     def plain(self) -> dict[str, Any]:
@@ -228,7 +225,7 @@ def finite(value: Any) -> float:
     """Read a number.
 
     Raises:
-        ValueError: it is none, or is not finite.
+        ValueError: it is none, is not finite, or is too large to be a place in a picture.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{value!r} is not a number")
@@ -238,4 +235,6 @@ def finite(value: Any) -> float:
         raise ValueError(f"{value!r} is not a number") from None
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a finite number")
+    if abs(number) >= FARTHEST:
+        raise ValueError(f"{number:g} is no place in a picture")
     return number

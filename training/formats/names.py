@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+from .images import fault_of
 from .labelled import LabelError
 from .voc import read_classes
 
@@ -37,7 +38,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
-        raise LabelError("unreadable label", path.name, str(problem)) from None
+        raise fault_of(problem, path.name) from None
 
 
 def names_of_yaml(text: str, file: str) -> list[str]:

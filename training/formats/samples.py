@@ -39,8 +39,8 @@ def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> li
     if faults and (skipped is None or not pictures):
         first = faults[0]
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise DataError(f"{path}: {first.file}: {first.detail}{more}. 'galaxy-edge data check {path}' lists all; mend "
-                        "them, or have 'galaxy-edge train detector --skip-bad' leave them out")
+        raise DataError(f"{path}: {first.file}: {first.kind}: {first.detail}{more}. 'galaxy-edge data check "
+                        f"{path}' lists all; mend them, or have 'galaxy-edge train detector --skip-bad' leave them out")
     if faults and skipped:
         kinds = Counter(fault.kind for fault in faults)
         skipped(f"{path}: left out {len(bad)} of {len(pictures) + len(bad)} labels and pictures: "

@@ -26,6 +26,7 @@ from ..data import (
     is_difficult,
     is_galaxy,
     read_table,
+    rows_of,
     set_folders,
     set_name,
 )
@@ -49,8 +50,8 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
     for place in set_folders(folder):
         listed += read_classes(place / CLASSES)
         layout, samples = set_name(place), read_table(place)
-        frames = place / "frames.csv"
-        if frames.is_file() and (left := _count(frames) - len(samples)):
+        frames = [row["file"] for row in rows_of(place / "frames.csv")] if (place / "frames.csv").is_file() else []
+        if frames and (left := len(frames) - len(samples)):
             notes.append(f"frames of {place.name} left out, ambiguous or with galaxies that nobody boxed: {left}")
         for done, sample in enumerate(samples):
             progress(done, len(samples))
@@ -61,12 +62,10 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
                 complain(fault_of(problem, sample.file))
             except DataError as problem:
                 complain(LabelError("missing picture", sample.file, str(problem)))
+        boxed = {row["file"] for row in rows_of(place / "boxes.csv")} if frames else set()
+        for file in sorted(boxed - set(frames)):
+            complain(LabelError("missing picture", file, "boxes.csv has boxes of it, and frames.csv no row"))
     return gather("csv", found, complain, dict.fromkeys(listed), notes)
-
-
-def _count(path: Path) -> int:
-    with path.open(newline="", encoding="utf-8") as stream:
-        return sum(1 for _ in csv.DictReader(stream))
 
 
 def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
@@ -74,6 +73,8 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
     whole = layout == "gz_frames"
     boxes, classes, difficult, extras = [], [], [], []
     for row in sample.box_rows:
+        if own:
+            _look_through(row)
         box = _numbers(row, BOX_COLUMNS) or _numbers(row, OLD_BOX_COLUMNS)
         if box is None or (row["ubox_flag"] == "none" and not own):
             continue  # the catalogue's way of saying that there is no box
@@ -100,6 +101,21 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
                     np.array(difficult, bool), tuple(extras), about, sample.archive, sample.member)
 
 
+def _look_through(row: Mapping[str, str]) -> None:
+    """See that a row which we wrote, or a user, says something: in catalogues much stands that is no box.
+
+    Raises:
+        ValueError: an edge is no number, or the flag is none.
+    """
+    for column in BOX_COLUMNS if any(map(row.get, BOX_COLUMNS)) else OLD_BOX_COLUMNS:
+        try:
+            finite(row[column])
+        except ValueError as fault:
+            raise ValueError(f"{column} of a box: {fault}") from None
+    if row.get("difficult", "0") not in ("0", "1"):
+        raise ValueError(f"difficult of a box is '{row['difficult']}', not 0 or 1")
+
+
 def _numbers(row: Mapping[str, str], columns: tuple[str, ...]) -> list[float] | None:
     try:
         return [finite(row[column]) for column in columns]
@@ -110,7 +126,10 @@ def _numbers(row: Mapping[str, str], columns: tuple[str, ...]) -> list[float] | 
 def _size(sample: Sample) -> tuple[int, int]:
     for row in (sample.row, *sample.box_rows):
         if row.get("width") and row.get("height"):
-            return int(row["width"]), int(row["height"])
+            try:
+                return int(row["width"]), int(row["height"])
+            except ValueError:
+                raise ValueError(f"its size is '{row['width']}' x '{row['height']}', not two whole numbers") from None
     return size_of(sample.read_bytes())
 
 

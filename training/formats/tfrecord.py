@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,25 +61,34 @@ def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
     found, dropped, total = [], set[str](), sum(file.stat().st_size for file in files)
     before = 0
     for file in files:
-        offset = 0
-        try:
-            for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
-                progress(before + offset, total)
-                try:
-                    example = tf.train.Example.FromString(record)
-                    dropped |= set(example.features.feature) - KNOWN
-                    found.append(_read_one(_Features(example), numbered, file, offset))
-                except (LabelError, ValueError) as problem:
-                    complain(fault_of(problem, f"{file.name}, byte {offset}"))
-                except Exception as fault:  # noqa: BLE001 - protobuf's own errors; its type depends on its build
-                    complain(LabelError("unreadable label", f"{file.name}, byte {offset}", f"is no Example ({fault})"))
-                offset += len(record) + FRAMING
-        except tf.errors.OpError as problem:
-            complain(LabelError("unreadable label", file.name, f"is cut short or damaged after byte {offset} "
-                                f"({type(problem).__name__})"))
+        for offset, record in _records(file, complain):
+            progress(before + offset, total)
+            place = f"{file.name}, byte {offset}"
+            try:
+                example = tf.train.Example.FromString(record)
+                dropped |= set(example.features.feature) - KNOWN
+                found.append(_read_one(_Features(example), numbered, file, offset))
+            except (LabelError, ValueError, OverflowError) as problem:
+                complain(fault_of(problem, place))
+            except Exception as fault:  # noqa: BLE001 - protobuf's own errors; its type depends on its build
+                complain(LabelError("unreadable label", place, f"is no Example ({fault})"))
         before += file.stat().st_size
     notes = [f"left out of the records: feature '{name}'" for name in sorted(dropped)]
     return gather("tfrecord", found, complain, numbered.values(), notes)
+
+
+def _records(file: Path, complain: Complain) -> Iterator[tuple[int, bytes]]:
+    """Yield the records of a file with the bytes where they begin; complain if it does not end with a whole one."""
+    tf, size, offset = _tensorflow(), file.stat().st_size, 0
+    if not size:
+        complain(LabelError("unreadable label", file.name, "the file is empty"))
+    with contextlib.suppress(tf.errors.DataLossError):  # told below, by what is left
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            yield offset, record
+            offset += len(record) + FRAMING
+    if offset < size:  # TensorFlow passes over the beginning of a record that is shorter than its head
+        complain(LabelError("file cut short", file.name, f"is cut short or damaged after byte {offset}: the last "
+                            f"{size - offset} bytes, and the records in them, cannot be read"))
 
 
 class _Features:
@@ -170,7 +179,7 @@ def _label_map(folder: Path, files: Sequence[Path]) -> dict[int, str]:
     try:
         text = maps[0].read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as problem:
-        raise LabelError("unreadable label", maps[0].name, str(problem)) from None
+        raise fault_of(problem, maps[0].name) from None
     items = {}
     for item in re.findall(r"item\s*\{((?:\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|[^{}\"'])*)\}", text):
         number = re.search(r"\bid\s*:\s*(\d+)", item)
@@ -204,7 +213,7 @@ def write(labels: LabelledSet, target: Path, images: str, progress: Progress) ->
                 writer.write(record)
                 expected += len(record) + FRAMING
     except tf.errors.OpError as problem:
-        raise OSError(None, str(problem).split(";")[0]) from None
+        raise OSError(None, str(problem).partition("; ")[2] or str(problem)) from None  # the place is told by `staged`
     if file.stat().st_size != expected:
         raise OSError(None, "the disk did not take all of it")
     items = "".join(f"item {{\n  id: {index}\n  name: {json.dumps(name, ensure_ascii=False)}\n}}\n"

@@ -55,7 +55,10 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
             found.append(_read_one(root, folder, name, pictures, dropped))
         except (LabelError, ValueError, OSError) as problem:
             complain(fault_of(problem, name))
-    used = {one.file for one in found}
+    # A picture whose label cannot be read has been complained of.
+    used = {one.file for one in found} | {
+        path.relative_to(folder).with_suffix(end).as_posix() for path in labels
+        for suffix in SUFFIXES for end in (suffix, suffix.upper())}
     bare = [name for name, usual in pictures.items() if usual and name not in used]
     if bare:
         notes.append(f"pictures without an XML, left out: {len(bare)}, e.g. {bare[0]}")
@@ -75,7 +78,7 @@ def read_classes(path: Path) -> list[str]:
     except FileNotFoundError:
         return []
     except (OSError, UnicodeDecodeError) as problem:
-        raise LabelError("unreadable label", path.name, str(problem)) from None
+        raise fault_of(problem, path.name) from None
     return [line.strip() for line in lines if line.strip()]
 
 

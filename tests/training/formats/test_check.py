@@ -116,7 +116,17 @@ def test_a_cut_tfrecord_is_a_finding(tmp_path):
     path = tmp_path / "out" / "pictures.tfrecord"
     path.write_bytes(path.read_bytes()[:-10])
     labels, found = check(tmp_path / "out")
-    assert [one.kind for one in found] == ["unreadable label"] and len(labels.pictures) == 5
+    assert [one.kind for one in found] == ["file cut short"] and len(labels.pictures) == 5
+    path.write_bytes(b"")
+    assert [one.detail for one in check(tmp_path / "out")[1]] == ["the file is empty"]
+
+
+def test_a_set_without_a_picture_is_a_finding(tmp_path):
+    write_labels(clean(tmp_path / "p"), tmp_path / "out", "csv")
+    for name in ("frames.csv", "boxes.csv"):
+        path = tmp_path / "out" / name
+        path.write_text(path.read_text().split("\n")[0] + "\n")
+    assert [one.detail for one in check(tmp_path / "out")[1]] == ["there is no labelled picture in it"]
 
 
 def test_coco_faults_are_all_told(tmp_path):

@@ -123,7 +123,7 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
     ("", "no whole COCO file"),
     ("[]", "no list 'images'"),
     ("[" * 100_000, "no whole COCO file"),
-    (json.dumps(FOREIGN).replace("10.1", "NaN"), "NaN, which JSON does not know"),
+    (json.dumps(FOREIGN).replace("10.1", "NaN"), "m31.png: annotation 90: nan is not a finite number"),
     (json.dumps(FOREIGN).replace("10.1", "1e999"), "not a finite number"),
     (change(annotations={"bbox": [1, 2, 3]}), "m31.png: annotation 90: it has no bbox of four numbers"),
     (change(annotations={"bbox": ...}), "annotation 90: it has no bbox"),
@@ -132,9 +132,12 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
     (change(annotations={"image_id": 4}), "annotation 90 is of image 4, which is not listed"),
     (change(annotations={"image_id": ...}), "annotation 90 is of image None, which is not listed"),
     (change(annotations={"category_id": 4}), "annotation 90: category 4 is not listed"),
-    (change(annotations={"attributes": 5}), "m31.png"),
-    (change(images={"id": ...}), "lacks its id or name"),
-    (change(images={"id": [1]}), "lacks its id or name"),
+    (change(annotations={"attributes": [5]}), "m31.png: annotation 90: its attributes are no object"),
+    (change(images={"attributes": "x"}), "m31.png: its attributes are no object"),
+    (change(annotations={"image_id": [4]}), r"annotation 90 is of image \[4\], which is not listed"),
+    (change(annotations={"category_id": [4]}), r"annotation 90: category \[4\] is not listed"),
+    (change(images={"id": ...}), "image 1: it has no id"),
+    (change(images={"id": [1]}), "image 1: it has no id"),
     (json.dumps(FOREIGN).replace("139", "7"), "id 7 is another image's too"),
     (change(images={"file_name": "../../m31.png"}), "leads out of the data set"),
     (change(images={"file_name": "/etc/passwd"}), "leads out of the data set"),
@@ -142,7 +145,10 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
     (change(images={"file_name": "sky.png"}), r"sky\.png: two labels"),
     (change(images={"width": "wide"}), "'wide' is not a number"),
     (change(images={"width": 0, "file_name": "gone.png"}), r"gone\.png: its size is 0 x 48"),
-    (change(categories={"name": ...}), "lacks its id or name"),
+    (change(categories={"name": ...}), "category 1 lacks its id or name"),
+    (change(categories={"name": None}), "category 1 lacks its id or name"),
+    (FOREIGN | {"categories": [{"id": 3, "name": "galaxy"}, {"id": 3, "name": "star"}]},
+     "two categories have the id 3: 'galaxy' and 'star'"),
 ])
 def test_broken_files_say_what_is_wrong_and_where(tmp_path, content, message):
     put(tmp_path, content)
@@ -171,3 +177,10 @@ def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
     read = coco(tmp_path / "two" / "annotations.json")
     assert sorted(read.getImgIds()) == [1, 2, 3, 4]
     assert plain(read_labels(tmp_path / "two")).keys() == plain(twice).keys()
+
+
+def test_one_image_that_cannot_be_taken_does_not_cost_the_others(tmp_path):
+    put(tmp_path, change(images={"id": ...}))
+    faults = []
+    assert len(read_labels(tmp_path, complain=faults.append).pictures) == len(FOREIGN["images"]) - 1
+    assert "image 1: it has no id" in str(faults[0])

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.training.data import DataError, read_set
+from galaxy_edge.training.formats.convert import read_labels, write_labels
 from galaxy_edge.training.formats.samples import read_samples
 
 XML = """<annotation><filename>{name}</filename><size><width>{width}</width><height>48</height><depth>3</depth></size>
@@ -67,3 +68,26 @@ def test_a_set_without_faults_says_nothing(labelled):
         (labelled / f"{number}.xml").unlink()
     said = []
     assert len(read_samples(labelled, said.append)) == 3 and not said
+
+
+def test_a_class_that_is_not_in_the_list_is_a_fault(labelled):
+    for number in (1, 2, 3):
+        (labelled / f"{number}.xml").unlink()
+    (labelled / "classes.txt").write_text("galaxy\n")
+    (labelled / "4.xml").write_text((labelled / "4.xml").read_text().replace("<name>galaxy", "<name>galxy"))
+    with pytest.raises(DataError, match=r"4\.png: unknown class: 'galxy' is not in the set's list of classes"):
+        read_set(labelled)
+    said = []
+    assert len(read_set(labelled, said.append)) == 2 and "unknown class (1)" in said[0]
+
+
+def test_faults_in_tables_of_our_own_layout_are_refused_too(labelled, tmp_path):
+    for number in (1, 2, 3):
+        (labelled / f"{number}.xml").unlink()
+    write_labels(read_labels(labelled), tmp_path / "out", "csv")
+    path = tmp_path / "out" / "boxes.csv"
+    path.write_text(path.read_text().replace("10,5,30,25", "40,5,30,25", 1))
+    with pytest.raises(DataError, match=r"0\.png: box without area: galaxy 40, 5, 30, 25.*--skip-bad"):
+        read_set(tmp_path / "out")
+    said = []
+    assert len(read_set(tmp_path / "out", said.append)) == 2 and "box without area (1)" in said[0]

@@ -97,7 +97,13 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
     ("frames.csv", lambda text: text.rsplit(",", 2)[0], "has not the columns of its head"),
     ("boxes.csv", lambda text: text.replace("ubox_flag", "flag"), "no column 'ubox_flag'"),
     ("frames.csv", lambda text: text.replace("m31.png", "../../m31.png"), "leads out of the data set"),
-    ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "invalid literal"),
+    ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "'wide' x '48', not two whole numbers"),
+    ("frames.csv", lambda text: text.replace("m31.png", "m32.png"), "m31.png: boxes.csv has boxes of it"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",nan,2,20,30,"), "uxmin of a box: 'nan' is not a finite"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,wide,"), "uymax of a box: 'wide' is not a number"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of a box: '' is not a number"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"), "1e\\+300 is no place in a picture"),
+    ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of a box is 'yes', not 0 or 1"),
     ("frames.csv", lambda text: text + "\0,,,\n", "has not the columns"),
 ])
 def test_broken_tables_say_what_is_wrong(tmp_path, name, spoil, message):
@@ -129,3 +135,24 @@ def test_boxes_of_a_set_are_read_to_the_digit_that_stands_there(tmp_path, shared
     (m31,) = [one for one in read_labels(shared_data / "deepsky_frames").pictures if one.file == "m31.jpg"]
     assert np.array_equal(m31.boxes[0], [398.6, 168.0, 435.2, 228.8])
     assert m31.extras[0]["object"] == "NGC0205" and m31.difficult.tolist() == [True, False, False]
+
+
+def test_tables_that_are_no_utf8_are_one_line(tmp_path):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
+    for name in ("frames.csv", "boxes.csv"):
+        path = tmp_path / "out" / name
+        good = path.read_bytes()
+        path.write_bytes(good + b"\xe9t\xe9")
+        with pytest.raises(DataError, match=f"{name} is no UTF-8 text"):
+            read_labels(tmp_path / "out")
+        path.write_bytes(b"\xef\xbb\xbf" + good)  # as spreadsheets save them
+    assert len(read_labels(tmp_path / "out").pictures) == 1
+
+
+def test_numbers_beyond_float32_are_told_without_a_warning(tmp_path, recwarn):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
+    path = tmp_path / "out" / "boxes.csv"
+    path.write_text(path.read_text().replace(",20,30,", ",20,1e300,"))
+    with pytest.raises(DataError, match="no place in a picture"):
+        read_labels(tmp_path / "out")
+    assert not recwarn.list

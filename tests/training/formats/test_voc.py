@@ -199,3 +199,18 @@ def test_a_cut_label_is_still_known_as_voc(tmp_path):
 def test_numbers_with_decimals_are_written_whole_where_they_are(tmp_path):
     xml = to_xml(one_picture(tmp_path, [[1, 0.1, 30.5, np.nextafter(40, 0)]]).pictures[0])
     assert re.findall(r"<[xy]m\w+>([^<]*)", xml) == ["1", "0.1", "30.5", "39.99999999999999"]
+
+
+def test_pictures_whose_label_cannot_be_read_do_not_count_as_without_one(tmp_path):
+    put_pictures(tmp_path, ["bad.png", "bare.png"])
+    (tmp_path / "bad.xml").write_text("<annotation>")
+    labels = read_labels(tmp_path, complain=lambda fault: None)
+    assert labels.notes == ("pictures without an XML, left out: 1, e.g. bare.png",)
+
+
+def test_a_size_beyond_all_pictures_is_refused(tmp_path):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "voc")
+    path = tmp_path / "out" / "m31.xml"
+    path.write_text(path.read_text().replace("<width>64", "<width>1e300"))
+    with pytest.raises(LabelError, match=r"m31\.xml: 1e\+300 is no place in a picture; .*data check .* lists all"):
+        read_labels(tmp_path / "out")

@@ -206,3 +206,11 @@ def test_the_record_is_one_picture_a_line(tmp_path):
     text = (tmp_path / "out" / "galaxy-edge.json").read_text()
     lines = [line for line in text.split("\n") if line.startswith('{"file"')]
     assert len(lines) == len(json.loads(text)["pictures"]) == 8
+
+
+def test_a_share_beyond_all_pictures_is_told_without_a_warning(tmp_path, recwarn):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "yolo")
+    (tmp_path / "out" / "labels" / "m31.txt").write_text("0 0.5 0.5 0.2 1e308\n")
+    with pytest.raises(LabelError, match=r"line 1 1e\+308 is no place in a picture"):
+        read_labels(tmp_path / "out")
+    assert not recwarn.list
