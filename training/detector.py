@@ -13,13 +13,13 @@ import numpy as np
 
 from ..models.decode import anchor_grid
 from . import ssd
-from .data import DataError, read_set
+from .data import DataError, Sample, read_set
 from .detector_data import Batches, split
 from .detector_settings import DetectorSettings
 from .evaluation import calibration_set, evaluation_set, score
 from .imitation import Imitation
 from .learner import Learner
-from .run import Run, RunError
+from .run import Run, RunError, alone
 from .scene_sheet import write_scene_sheet
 from .scenes import SceneMaker
 from .workers import Workers
@@ -57,7 +57,8 @@ def train(
         the run's record, as in ``run.json``.
 
     Raises:
-        DataError: there are no usable data. RunError: `out` holds a run and `resume` is not set, or another's.
+        DataError: there are no usable data.
+        RunError: `out` holds a run and `resume` is not set, or another's; or another process is at work in it.
     """
     train_samples, held, record = split(read_set(data, skipped), settings.seed, settings.folds, settings.fold)
     if not train_samples or not held:
@@ -67,7 +68,17 @@ def train(
     if settings.patience and workers.count > 1:
         raise RunError("several processes cannot agree on when to stop early: leave --patience out, or train in one")
     out, part = workers.folder(out), workers.part(settings.batch)
-    run = Run(out, "detect", settings.plain(), record, resume)
+    with alone(out):
+        run = Run(out, "detect", settings.plain(), record, resume)
+        return _train(run, settings, train_samples, held, part, workers, report)
+
+
+def _train(
+    run: Run, settings: DetectorSettings, train_samples: list[Sample], held: list[Sample], part: range,
+    workers: Workers, report: Callable[[dict[str, Any]], None] | None,
+) -> dict[str, Any]:
+    """Train in an open run folder; for arguments see `train`, `part` are the places of a batch that are made here."""
+    out = run.folder
     set_threads(settings.threads)
     strategy = workers.strategy()
     import tensorflow as tf
@@ -152,10 +163,10 @@ def _plain(model: Any, settings: DetectorSettings, workers: Workers) -> Any:
     """Give a network whose variables are of this process alone, as the writing of a graph needs them."""
     if workers.count == 1:
         return model
-    alone = ssd.build_network(settings)
-    for value, shared in zip(alone.variables, model.variables, strict=True):
+    single = ssd.build_network(settings)
+    for value, shared in zip(single.variables, model.variables, strict=True):
         value.assign(shared.numpy())
-    return alone
+    return single
 
 
 def schedule(settings: DetectorSettings, step: int, total: int) -> tuple[np.float32, np.float32]:

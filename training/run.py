@@ -148,7 +148,6 @@ class Run:
         before = begun(folder, task, settings, data, resume)
         self.resumed = bool(before)
         folder.mkdir(parents=True, exist_ok=True)
-        self._new = not existing
         self.record: dict[str, Any] = {
             "task": task,
             "started": before.get("started") or _now(),
@@ -171,7 +170,7 @@ class Run:
         try:
             yield
         except Exception:
-            if self._new:
+            if not self.resumed:
                 (self.folder / "run.json").unlink(missing_ok=True)
             raise
 

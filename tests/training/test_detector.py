@@ -13,7 +13,7 @@ from galaxy_edge.training.detector import train
 from galaxy_edge.training.detector_data import Batches, split
 from galaxy_edge.training.detector_settings import PRESETS, DetectorSettings
 from galaxy_edge.training.pretrained import WeightsError
-from galaxy_edge.training.run import RunError
+from galaxy_edge.training.run import RunError, alone
 from galaxy_edge.training.scenes import SceneMaker
 from galaxy_edge.training.workers import Workers
 from small_sets import make_close_ups, make_sets
@@ -88,6 +88,12 @@ def test_close_ups_only_teach_and_none_shows_a_galaxy_that_is_judged(sets, tmp_p
     assert record["sets"]["efigi"] == len(taught) > 10 and "twin.png" not in taught
     assert not any(one.set == "efigi" for one in held)
     assert "EFIGI: Baillard et al. 2011, A&A 532, A74" in record["sources"]
+
+
+def test_two_processes_do_not_train_in_one_folder(sets, tmp_path):
+    with alone(tmp_path / "run"), pytest.raises(RunError, match="another process is at work in"):
+        train(sets, tmp_path / "run", SMALL)
+    assert not (tmp_path / "run").exists()
 
 
 def test_every_picture_is_held_out_in_one_fold(sets):
