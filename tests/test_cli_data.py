@@ -132,10 +132,10 @@ def test_the_commands_are_in_the_help():
 
 def test_what_a_disk_refuses_is_one_line_and_no_fault_of_ours(monkeypatch, capsys):
     def refuse(**_):
-        raise OSError(errno.ENOSPC, "No space left on device", "runs/mine/log.jsonl")
+        raise OSError(errno.EROFS, "Read-only file system", "runs/mine/log.jsonl")
 
     monkeypatch.setattr(cli.cli, "main", refuse)
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "galaxy-edge: runs/mine/log.jsonl cannot be written or read: No space left on device\n"
+    assert capsys.readouterr().err == "galaxy-edge: runs/mine/log.jsonl cannot be written or read: Read-only file system\n"
