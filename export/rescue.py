@@ -1,4 +1,4 @@
-"""When int8 loses more than it may: other ranges, then 16-bit activations in the layers that lose most, then in all.
+"""When int8 loses more than it may: other ranges, ranges of fewer pictures, then 16-bit activations layer by layer.
 
 The first file that passes every gate of its form is kept, and the manifest says which it was. Other ranges cost a
 device nothing; layers with 16-bit activations (TFLite only; their weights keep 8) LiteRT runs several times slower.
@@ -37,13 +37,16 @@ def rescued(form: str, source: bytes, content: bytes, settings: Settings, calibr
         calibration: (n, H, W, 3) uint8 network inputs.
     """
     onnx = form == "onnx-int8"
-    for method in ONNX_METHODS if onnx else METHODS:
-        if method == (settings.onnx_method if onnx else settings.tflite_method):
-            continue
-        say(f"rescue of {form}: {method}")
+    methods, first = (ONNX_METHODS, settings.onnx_method) if onnx else (METHODS, settings.tflite_method)
+    fewer = spread(calibration, max(1, len(calibration) // 2))
+    tries = [(method, method, calibration) for method in methods if method != first]
+    # Odd pictures widen ranges: with fewer of them the others may keep more levels.
+    tries += [(f"{method} of half the pictures", method, fewer) for method in methods]
+    for told, method, pictures in tries:
+        say(f"rescue of {form}: {told}")
         try:
-            yield method, (quantise_onnx(source, calibration, method) if onnx
-                           else int8_of(source, settings, calibration, method=method))
+            yield told, (quantise_onnx(source, pictures, method) if onnx
+                         else int8_of(source, settings, pictures, method=method))
         except ExportError as problem:
             say(f"rescue of {form}: {problem}")
     if form == "tflite-int8":
