@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, settle_engine
+from .errors import UserError
 
 
 @click.group("eval")
@@ -48,6 +49,11 @@ def detector(path: Path | None, data: Path, variant: str, engine: str | None, th
     from .models.bundle import Bundle, shipped
 
     bundle = Bundle.load(path or shipped(DETECTOR), "detect")
+    try:
+        if out:
+            out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before minutes of work, not after
+    except OSError as problem:
+        raise UserError(f"--out {out} cannot be made: {problem.strerror}") from None
     result = _measure(
         lambda progress: evaluate_detector(
             bundle, data, variant, *settle_engine(engine, threads), progress, only_unseen=unseen, seed=seed

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def _tensorflow() -> Any:
     except ImportError as missing:
         raise ImportError(f"training a detector needs {missing.name}: pip install 'galaxy-edge[detector]'") from missing
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # A backbone offers more levels than a pyramid takes, and a pyramid more than a head of few: that is meant.
+    warnings.filterwarnings("ignore", message="Input dict contained keys")
     return tf
 
 

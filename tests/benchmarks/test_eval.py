@@ -36,6 +36,14 @@ def test_eval_detector_tells_every_situation_and_writes_a_report(tiny_models, se
     assert shown.returncode == 0 and "the same, off centre" in shown.stdout
 
 
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tiny_models, sets, tmp_path):
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file" / "report", "/proc/report"):
+        done = command_line("eval", "detector", "--bundle", tiny_models / "galaxy-detector", "--data", sets, "--out", out)
+        assert done.returncode == 1 and f"--out {out} cannot be made: " in done.stderr and "unexpected" not in done.stderr
+        assert done.stdout == ""
+
+
 def test_eval_pipeline_tells_where_galaxies_are_lost(tiny_models, sets):
     done = command_line("eval", "pipeline", "--detector", tiny_models / "galaxy-detector", "--classifier",
                         tiny_models / "galaxy-classifier", "--data", sets, "--json")
