@@ -84,6 +84,11 @@ class Track:
         return self.seen / self.frames
 
 
+    def leapt(self, now: Sighting) -> bool:
+        """Tell whether it was joined from two objects: what ran to a place and stays there had never been elsewhere."""
+        return self._runs == 1 and self._follows == 1 and not runs(self._places[-1], now)
+
+
 class Tracker:
     """Joins detections of successive frames by their place on the sky.
 
@@ -128,14 +133,19 @@ class Tracker:
             track.state = "ended"
         self._alive = [track for track in self._alive if not track.ended]
         pairs = pair([track._places[-1] for track in self._alive], named.boxes, sky, self._updates)
-        known = {index: self._alive[row] for row, index in pairs}
+        known = {index: row for row, index in pairs}
         for index in range(len(named)):
-            if index not in known:
+            track = self._alive[known[index]] if index in known else None
+            if track is None:
                 changed.append(self._begin(frame, named, index, sky))
                 self._alive.append(changed[-1])
-            elif self._sight(known[index], frame, named, index, sky):
-                known[index]._told_at = self._clock
-                changed.append(known[index])
+            elif track.leapt(Sighting(named.boxes[index], sky, self._updates)):
+                track.state = "ended"
+                self._alive[known[index]] = self._begin(frame, named, index, sky)
+                changed += [track, self._alive[known[index]]]
+            elif self._sight(track, frame, named, index, sky):
+                track._told_at = self._clock
+                changed.append(track)
         return changed
 
     def finish(self) -> list[Track]:

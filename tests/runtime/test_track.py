@@ -58,6 +58,21 @@ def test_two_objects_keep_their_identities_when_they_come_in_another_order():
     assert len(tracker.finish()) == 2
 
 
+def test_an_object_that_is_missed_does_not_become_another_that_appears():
+    """One frame shows the one, the next only the other: seen like that, it could be one thing that runs."""
+    tracker, told = Tracker(continuous=True), []
+    tracker.update(frame(0), found((10, 0.9, 0.9)))
+    tracker.update(frame(1), found((80, 0.5, 0.1)))
+    for number in range(2, 7):
+        told += tracker.update(frame(number), found((10, 0.5, 0.9), (80, 0.5, 0.1)))
+    tracker.finish()
+    events = {track.number: track for track in told if track.confirmed}
+    assert sorted(track.box[0] for track in events.values()) == [10, 80] and tracker.count == 2
+    for track in events.values():
+        assert track.probabilities[0] == pytest.approx(0.9 if track.box[0] == 10 else 0.1)
+        assert track.best_frame == track.first[0] >= 2 and track.kind == "object"
+
+
 def test_a_tentative_object_may_be_unseen_for_a_while_but_not_for_long():
     tracker = Tracker(continuous=True)
     (first,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
