@@ -135,17 +135,17 @@ class Tracker:
         pairs = pair([track._places[-1] for track in self._alive], named.boxes, sky, self._updates)
         known = {index: row for row, index in pairs}
         for index in range(len(named)):
-            track = self._alive[known[index]] if index in known else None
-            if track is None:
+            one = self._alive[known[index]] if index in known else None
+            if one is None:
                 changed.append(self._begin(frame, named, index, sky))
                 self._alive.append(changed[-1])
-            elif track.leapt(Sighting(named.boxes[index], sky, self._updates)):
-                track.state = "ended"
+            elif one.leapt(Sighting(named.boxes[index], sky, self._updates)):
+                one.state = "ended"
                 self._alive[known[index]] = self._begin(frame, named, index, sky)
-                changed += [track, self._alive[known[index]]]
-            elif self._sight(track, frame, named, index, sky):
-                track._told_at = self._clock
-                changed.append(track)
+                changed += [one, self._alive[known[index]]]
+            elif self._sight(one, frame, named, index, sky):
+                one._told_at = self._clock
+                changed.append(one)
         return changed
 
     def finish(self) -> list[Track]:
