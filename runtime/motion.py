@@ -2,7 +2,7 @@
 
 Phase correlation (Kuglin & Hines 1975) finds the drift, however far; optical flow from there (Lucas & Kanade
 1981) and a similarity by RANSAC find rotation and scale, and do not heed what moves on its own or not at all. A sky
-that moves on as it did before is found by optical flow alone, in a third of the time.
+that moves on as it did before is found by optical flow alone, by the stars that moved with it, in a third of the time.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ MIN_STARS, MOST_STARS = 5, 60
 MIN_AGREEING = 0.5
 CERTAIN = 0.8
 """Share of the stars that must have moved on as before, for no other motion to be looked for."""
+SOUGHT_AGAIN = 8
+"""Frames after which stars are sought anew; until then those that moved with the sky are followed."""
 STILL = np.eye(3)
+NO_STARS = np.zeros((0, 1, 2), np.float32)
 
 
 class _Look(NamedTuple):
@@ -60,7 +63,7 @@ def drift(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
 
 def similarity(
     before: np.ndarray, now: np.ndarray, stars: np.ndarray, guess: np.ndarray, agree: float
-) -> np.ndarray | None:
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Find the motion that the stars have in common.
 
     Args:
@@ -70,7 +73,8 @@ def similarity(
         agree: share of the stars that must have moved so.
 
     Returns:
-        (2, 3) from pixels of `before` to pixels of `now`; None where too few agree.
+        (2, 3) from pixels of `before` to pixels of `now`, and the places (M, 1, 2) in `now` of the stars that agree;
+        None where too few do.
     """
     if len(stars) < MIN_STARS:
         return None
@@ -86,7 +90,7 @@ def similarity(
     most = len(stars) if agree > MIN_AGREEING else seen.sum()
     if matrix is None or agreeing.sum() < max(MIN_STARS, agree * most):
         return None
-    return matrix
+    return matrix, found[seen][agreeing[:, 0] == 1]
 
 
 def _shines(before: np.ndarray, now: np.ndarray, stars: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -122,6 +126,7 @@ class SkyMotion:
     def __init__(self) -> None:
         self._last: _Look | None = None
         self._step: np.ndarray | None = None
+        self._stars, self._followed = NO_STARS, 0
         self.sky = STILL
         self.seen = True
 
@@ -140,15 +145,28 @@ class SkyMotion:
 
     def _moved(self, before: _Look, now: _Look) -> np.ndarray | None:
         """Find the motion (2, 3) between two looks; None where they have nothing in common."""
-        stars = cv2.goodFeaturesToTrack(before.soft, MOST_STARS, 0.02, 6)
-        stars = np.zeros((0, 1, 2), np.float32) if stars is None else stars
+        stars = self._stars
+        if self._followed % SOUGHT_AGAIN == 0 or self._step is None or len(stars) < MIN_STARS:
+            stars = _bright(before)
+            self._followed = 0
         if self._step is not None:
-            matrix = similarity(before.soft, now.soft, stars, self._step, CERTAIN)
-            if matrix is not None:
+            found = similarity(before.soft, now.soft, stars, self._step, CERTAIN)
+            if found is not None:
+                self._followed += 1
+                matrix, self._stars = found
                 return matrix
+            if self._followed:
+                stars = _bright(before)
+        self._followed = 0
         shift = drift(before.stars, now.stars)
         if shift is None:
             return None
         guess = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-        matrix = similarity(before.soft, now.soft, stars, guess, MIN_AGREEING)
-        return guess if matrix is None else matrix
+        found = similarity(before.soft, now.soft, stars, guess, MIN_AGREEING)
+        return guess if found is None else found[0]
+
+
+def _bright(look: _Look) -> np.ndarray:
+    """Find the brightest stars of a look: (N, 1, 2) float32 places."""
+    stars = cv2.goodFeaturesToTrack(look.soft, MOST_STARS, 0.02, 6)
+    return NO_STARS if stars is None else stars
