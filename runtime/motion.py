@@ -25,6 +25,8 @@ MIN_STARS, MOST_STARS = 5, 60
 MIN_AGREEING = 0.5
 CERTAIN = 0.8
 """Share of the stars that must have moved on as before, for no other motion to be looked for."""
+MOST_ZOOM = 1000.0
+"""How much larger or smaller the sky may become, counted from the first frame."""
 SOUGHT_AGAIN = 8
 """Frames after which stars are sought anew; until then those that moved with the sky are followed."""
 STILL = np.eye(3)
@@ -140,7 +142,9 @@ class SkyMotion:
         self._step = None if before is None or before.soft.shape != now.soft.shape else self._moved(before, now)
         self.seen = before is None or self._step is not None
         if self._step is not None:
-            self.sky = in_frame(self._step, factor) @ self.sky
+            sky = in_frame(self._step, factor) @ self.sky
+            # Zooming on and on would end in numbers that are none, and with them all following: it begins anew.
+            self.sky = sky if 1 / MOST_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MOST_ZOOM else STILL
         return self.sky
 
     def _moved(self, before: _Look, now: _Look) -> np.ndarray | None:

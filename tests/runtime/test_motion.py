@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from galaxy_edge.benchmarks.sources import InMemory
 from galaxy_edge.runtime.motion import STILL, SkyMotion, glance
 from galaxy_edge.runtime.sources import open_source
 from moving_sky import HEIGHT, WIDTH, MovingSky
@@ -75,3 +76,12 @@ def test_a_sky_that_drifted_is_not_taken_to_drift_on_when_it_is_gone(after):
     assert motion.seen
     assert follow(motion, starry(random, gone, np.zeros(2))) is matrix
     assert not motion.seen  # nobody can say what is to be seen of what was there
+
+
+def test_a_sky_that_zooms_on_and_on_stays_in_numbers():
+    """Its views come nearer and nearer: some hundred frames on, the sky would be a billionth of what it was."""
+    motion, zooms = SkyMotion(), []
+    for one in InMemory((640, 480), 600):
+        small = glance(one.pixels)
+        zooms.append(np.linalg.det(motion.update(small, one.width // small.shape[1])[:2, :2]) ** 0.5)
+    assert np.isfinite(motion.sky).all() and 1e-3 < min(zooms) < 2e-3 and max(zooms) < 1e3
