@@ -55,7 +55,7 @@ def pipeline_table(result: dict[str, Any]) -> str:
 
 
 def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``report.json``, ``report.md``, ``scores.png`` and ``calibration.png`` of a detector into a folder."""
+    """Write ``report.json``, ``report.md``, ``scores.png`` and ``calibration.png`` into a folder that exists."""
     (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(detector_table(result), encoding="utf-8")
     score_curves(result["curves"]["levels"], result["threshold"], folder / "scores.png")

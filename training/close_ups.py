@@ -10,6 +10,9 @@ import numpy as np
 
 from .cutouts import Cutout
 
+CLOSE_UPS = "efigi"
+"""The data set of such pictures."""
+
 ROUNDS = 8
 """Most times that ellipse and curve of growth are measured anew."""
 

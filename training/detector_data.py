@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .close_ups import CLOSE_UPS
 from .data import LABELLED, RESERVED, Sample, data_hash, held_out
 from .galaxies import CREDITS as GALAXY_CREDITS
 from .galaxies import network_input
@@ -16,18 +17,16 @@ from .matching import match
 from .scenes import SceneMaker
 from .split import near_duplicates
 
-SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", "efigi", LABELLED)
+SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
 """What it is trained on; the last is what a user labelled. `lco_messier` is left out: its licence forbids it, and it
 makes a clean test."""
 
 CREDITS = {
-    "efigi": GALAXY_CREDITS["efigi"],
+    CLOSE_UPS: GALAXY_CREDITS[CLOSE_UPS],
     "gz_frames": "Sloan Digital Sky Survey (www.sdss.org); Galaxy Zoo 2 (Willett et al. 2013, Hart et al. 2016)",
     "sdss_starfields": "Sloan Digital Sky Survey (www.sdss.org)",
 }
 VALIDATION_SHARE = 0.1
-CLOSE_UPS = "efigi"
-"""The set whose galaxies fill their pictures and are measured, see `close_ups`."""
 MARGIN, LOOK = 0.3, 69
 """Of a boxed galaxy, how much is seen around it, and at what side in pixels, to be compared with close-ups."""
 

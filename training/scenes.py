@@ -14,7 +14,7 @@ import numpy as np
 from ..models.preprocess import letterbox, resize
 from . import nebulae
 from .augment import Rng, camera, saturated_star, small_stars, turn
-from .close_ups import close_up
+from .close_ups import CLOSE_UPS, close_up
 from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
@@ -81,7 +81,7 @@ class SceneMaker:
         bare = [sample for sample in samples if sample.kind == "negative"]
         self.fields = [sample for sample in bare if sample.set == "sdss_starfields"]
         self.negatives = [sample for sample in bare if sample.set != "sdss_starfields"]
-        self.close_ups = [sample for sample in samples if sample.set == "efigi"]
+        self.close_ups = [sample for sample in samples if sample.set == CLOSE_UPS]
         has = {
             "survey": self.survey, "deepsky": self.deepsky, "composed": self.survey, "deep_field": self.survey,
             "mosaic": found, "close_up": self.close_ups, "negative": self.negatives, "stars": self.fields,
