@@ -19,7 +19,7 @@ from .detector_settings import DetectorSettings
 from .evaluation import calibration_set, evaluation_set, score
 from .imitation import Imitation
 from .learner import Learner
-from .run import Run, RunError, alone
+from .run import Run, RunError, alone, begun
 from .scene_sheet import write_scene_sheet
 from .scenes import SceneMaker
 from .workers import Workers
@@ -47,7 +47,8 @@ def train(
     Args:
         data: a folder of data sets, see `data.read_set`.
         out: the run folder, see `run`.
-        resume: go on after the last whole epoch of the run in `out`; the result is as if it had not stopped.
+        resume: go on after the last whole epoch of the run in `out`; the result is as if it had not stopped. One that
+            is finished is left as it is.
         report: called after every step with epoch, epochs, step, steps and loss.
         workers: the processes that train together; each calls this with the same arguments but its own index, and
             each writes a run folder, see `Workers.folder`.
@@ -69,6 +70,9 @@ def train(
         raise RunError("several processes cannot agree on when to stop early: leave --patience out, or train in one")
     out, part = workers.folder(out), workers.part(settings.batch)
     with alone(out):
+        before = begun(out, "detect", settings.plain(), record, resume)
+        if "model" in before and before["settings"]["epochs"] == settings.epochs:
+            return before
         run = Run(out, "detect", settings.plain(), record, resume)
         return _train(run, settings, train_samples, held, part, workers, report)
 

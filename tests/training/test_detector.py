@@ -197,6 +197,9 @@ def test_a_run_is_whole_and_resumes(sets, tmp_path):
     assert seen[3]["epoch"] == 2 and len(seen) == 6, "the first epoch is not trained again"
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in lines] == [1, 2]
+    kept = (tmp_path / "run" / "run.json").read_bytes()
+    assert train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append) == record
+    assert len(seen) == 6 and (tmp_path / "run" / "run.json").read_bytes() == kept, "what is finished stays as it is"
     assert first["model"] == record["model"] and record["model"]["parameters"] > 0 and record["model"]["macs"] > 0
 
     evaluation = np.load(tmp_path / "run" / "evaluation.npz")
