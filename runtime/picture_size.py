@@ -66,7 +66,7 @@ def _jpeg_size(content: bytes, name: str) -> tuple[int, int]:
         raise BadPicture(name, "the JPEG is truncated: its header breaks off") from None
     if size is None:
         raise BadPicture(name, "the JPEG is damaged: it does not say its size")
-    if content.find(b"\xff\xd9", place) < 0:
+    if content.rfind(b"\xff\xd9", place) < 0:  # from the end, where it is
         raise BadPicture(name, "the JPEG is truncated: its end is missing")
     return size
 

@@ -19,6 +19,8 @@ from .picture_size import check_size, header_size
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".fits", ".fit", ".fts")
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
+RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+"""How a JPEG is decoded: it has 8 bits and no transparency, and is made red, green, blue without a second copy."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +61,18 @@ def decode_picture(content: bytes, name: str) -> Picture:
 
 
 def _decode(content: bytes, name: str) -> Picture:
-    size = header_size(content, name)
+    size, jpeg = header_size(content, name), content.startswith(b"\xff\xd8")
     if size is not None:
         check_size(*size, name)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), RGB if jpeg else cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
         raise BadPicture(name, "it cannot be decoded; it may be damaged")
     check_size(image.shape[1], image.shape[0], name)
+    if jpeg:
+        return Picture(image)
     if image.ndim == 3:
         channels = image.shape[2]
         if channels == 3:
