@@ -50,10 +50,11 @@ def glance(pixels: np.ndarray | Halves) -> np.ndarray:
 
 def stars_only(grey: np.ndarray) -> np.ndarray:
     """Take sky background and noise from a grey picture (h, w); return float32 >= 0, bright stars tamed."""
-    level = grey.astype(np.float32)
-    level -= cv2.blur(level, (31, 31), borderType=cv2.BORDER_REFLECT)
-    noise = max(0.5, sigma(level[::3, ::3], 0.0))
-    return np.sqrt(np.maximum(level - 2.0 * noise, 0.0))
+    sky = cv2.boxFilter(grey, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
+    level = np.asarray(cv2.subtract(grey, sky, sky, dtype=cv2.CV_32F), dtype=np.float32)
+    level -= 2.0 * max(0.5, sigma(level[::3, ::3], 0.0))
+    np.maximum(level, 0.0, out=level)
+    return np.sqrt(level, out=level)
 
 
 def drift(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
@@ -137,7 +138,7 @@ class SkyMotion:
         if max(small.shape) > MOTION_SIDE:
             small, factor = Halves(small)[1], 2 * factor
         stars = stars_only(small)
-        now, before = _Look(stars, cv2.convertScaleAbs(cv2.GaussianBlur(stars, (0, 0), 1.0), alpha=24.0)), self._last
+        now, before = _Look(stars, cv2.convertScaleAbs(cv2.GaussianBlur(stars, (5, 5), 1.0), alpha=24.0)), self._last
         self._last = now
         self._step = None if before is None or before.soft.shape != now.soft.shape else self._moved(before, now)
         self.seen = before is None or self._step is not None
