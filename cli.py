@@ -91,6 +91,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.loop import Looks
     from .runtime.notify import ServiceManager
     from .runtime.output import Output, utc_now
+    from .runtime.pipeline import decoders
     from .runtime.pipeline import run as run_loop
     from .runtime.pulse import Pulse
     from .runtime.sources import open_source
@@ -108,7 +109,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         tell(f"skipped {problem}")
 
     trace = TraceFile(profile, tell) if profile else None
-    source = open_source(camera, on_bad, tell, sequence=stack > 1)
+    source = open_source(camera, on_bad, tell, sequence=stack > 1, at_once=decoders())
     detector = Detector(bundles[DETECTOR], bundles[DETECTOR].usual, engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine=engine, threads=threads)
     window = None

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 
 import cv2
@@ -15,8 +16,7 @@ import numpy as np
 
 from ..runtime.demo import DemoSky
 from ..runtime.frame import Frame
-from ..runtime.pictures import decode_picture
-from ..runtime.sources import Entry
+from ..runtime.sources import Entry, Pictures
 
 SUFFIXES = (".png", ".jpg", ".tiff")
 PNG_HEAD, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -26,36 +26,45 @@ VALUES = ("0", "-1", "3", "16", "999999999", "1e400", "T", "'x'", "NaN", "")
 
 
 class InMemory:
-    """The demo's sky at any size, from memory, as fast as frames are taken.
+    """The demo's sky at any size, drifting, from memory, as fast as frames are taken.
 
     Args:
         size: (width, height) of the frames.
         length: number of frames.
         different: frames that are held; they come again and again, forwards and backwards, as a sky does not jump.
         still: whether every frame is the same empty sky, with stars, and noise of its own.
-        jpeg: whether a frame is decoded when it is taken, as a network camera's is.
     """
 
     name, continuous, live, bad, reopened = "memory", True, False, 0, 0
 
     def __init__(
-        self, size: tuple[int, int], length: int, different: int = 16, still: bool = False, jpeg: bool = False
+        self, size: tuple[int, int], length: int, different: int = 16, still: bool = False
     ) -> None:
         self.length: int | None = length
-        skies = (frame.pixels for frame, _ in zip(DemoSky(), range(different), strict=False))
-        pictures = _empty(size, different) if still else [cv2.resize(sky, size) for sky in skies]
-        self._pictures = [cv2.imencode(".jpg", one[..., ::-1])[1] if jpeg else one for one in pictures]
-        self._jpeg = jpeg
+        self._pictures = _empty(size, different) if still else _skies(size, different)
 
     def __iter__(self) -> Iterator[Frame]:
         start = datetime.datetime.now(datetime.UTC)
         there_and_back = self._pictures + self._pictures[-2:0:-1]
         for number in range(self.length or 0):
             time = start + datetime.timedelta(seconds=number / 25)
-            pixels = there_and_back[number % len(there_and_back)]
-            if self._jpeg:
-                pixels = decode_picture(pixels.tobytes(), ".jpg").pixels
-            yield Frame(pixels, time, self.name, number)
+            yield Frame(there_and_back[number % len(there_and_back)], time, self.name, number)
+
+
+def jpegs(size: tuple[int, int], length: int, different: int = 16, at_once: int = 1) -> Pictures:
+    """The same sky as a folder of JPEGs that follow from each other; `at_once`: see `Pictures`."""
+    files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
+    there_and_back = files + files[-2:0:-1]
+    entries: list[Entry] = [
+        (f"{number:06d}.jpg", partial(bytes, there_and_back[number % len(there_and_back)])) for number in range(length)
+    ]
+    return Pictures("memory", entries, lambda _: None, sequence=True, at_once=at_once)
+
+
+def _skies(size: tuple[int, int], different: int) -> list[np.ndarray]:
+    """The demo's sky, drifting by two pixels a frame and one down: so many different frames of a size."""
+    sky = cv2.resize(next(iter(DemoSky())).pixels, (size[0] + 2 * different, size[1] + different))
+    return [sky[at : at + size[1], 2 * at : 2 * at + size[0]].copy() for at in range(different)]
 
 
 def _empty(size: tuple[int, int], different: int) -> list[np.ndarray]:

@@ -34,10 +34,10 @@ from ..runtime.errors import RunFailure
 from ..runtime.frame import Detections, Frame
 from ..runtime.loop import Looks
 from ..runtime.output import utc_now
-from ..runtime.pipeline import run
+from ..runtime.pipeline import decoders, run
 from ..runtime.sources import Source
 from ..runtime.summary import Summary
-from .sources import InMemory
+from .sources import InMemory, jpegs
 
 SIZES = ((640, 480), (1920, 1080), (3840, 2160))
 GROUPS = (
@@ -47,10 +47,14 @@ GROUPS = (
 
 
 class Measure:
-    """The shipped networks with one thread an inference, and the time spent inside the detector's."""
+    """The networks with one thread an inference, and the time spent inside the detector's.
 
-    def __init__(self) -> None:
-        self.detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    Args:
+        detector: the folder of a bundle; the shipped detector if None.
+    """
+
+    def __init__(self, detector: Path | None = None) -> None:
+        self.detector = Detector(Bundle.load(detector or shipped("galaxy-detector")))
         self.classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
         self.engine = self.detector.engine = _Timed(self.detector.engine)
 
@@ -74,7 +78,7 @@ def overhead(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
     for size in SIZES:
         walls, inside = [], []
         for _ in range(rounds):
-            summary, seconds = measure.run(InMemory(size, frames, different=4))
+            summary, seconds = measure.run(InMemory(size, frames))
             walls.append(summary.seconds / frames * 1e3)
             inside.append(seconds / frames * 1e3)
         wall, native = float(np.median(walls)), float(np.median(inside))
@@ -85,10 +89,10 @@ def overhead(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
 
 
 def overlap(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
-    """Compare the stages at once with the same loop in turn, and with the slowest stage alone; JPEGs are decoded.
+    """Compare the stages at once with the same loop in turn, and with the slowest stage alone, over a folder of JPEGs.
 
-    A stage is all that one thread does to a frame, as timed where no other stage runs. However well they overlap, two
-    cores cannot do more than twice the work of one: the rate that this allows is told, too.
+    A stage is all that one thread does to a frame, as timed where no other stage runs; `decoders` of them read. However
+    well they overlap, two cores cannot do more than twice the work of one: the rate that this allows is told, too.
 
     Returns:
         By size: ``in_turn_fps``, ``at_once_fps``, ``slowest_stage``, ``slowest_fps``, ``cores_fps`` (all stages'
@@ -96,13 +100,13 @@ def overlap(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
     """
     result, cores = {}, len(os.sched_getaffinity(0))
     for size in SIZES[:2]:
-        source = InMemory(size, frames, different=4, jpeg=True)
+        single, several = jpegs(size, frames), jpegs(size, frames, at_once=decoders())
         turns, onces, stages = [], [], []
         for _ in range(rounds):
-            summary, _ = measure.run(source, overlap=False)
+            summary, _ = measure.run(single, overlap=False)
             turns.append(summary.frames / summary.seconds)
             stages.append({stage: row["median_ms"] for stage, row in summary.stages.items()})
-            summary, _ = measure.run(source)
+            summary, _ = measure.run(several)
             onces.append(summary.frames / summary.seconds)
         groups = {
             group[-1]: float(np.median([sum(one.get(stage, 0.0) for stage in group) for one in stages]))
@@ -274,11 +278,13 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--frames", type=int, default=100)
+    options.add_argument("--detector", type=Path, help="folder of a bundle to measure in place of the shipped one")
     options.add_argument("--out", type=Path, required=True)
     given = options.parse_args()
     result: dict[str, Any] = {"created": utc_now(), "machine": probe().as_dict(), "cores": os.cpu_count()}
     result["command"] = command(given.rounds)
-    measure = Measure()
+    measure = Measure(given.detector)
+    result["detector"] = measure.detector.bundle.hash
     measure.run(InMemory(SIZES[0], 10))  # warm
     result["overhead"] = overhead(measure, given.frames, given.rounds)
     result["overlap"] = overlap(measure, given.frames, given.rounds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import io
 import re
+import threading
 import warnings
 from contextlib import ExitStack
 from math import prod
@@ -24,6 +25,8 @@ MOST_BLOCKS = 1000
 MOST_UNITS = 1000
 MOST_COUNTED = 999
 """Axes or columns (FITS standard 4.0, 4.4.1 and 7.2.1)."""
+_ONE = threading.Lock()
+"""What warnings are shown is settled for all threads together, so that one at a time may settle it."""
 _COUNTS = re.compile(rb"(BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT|TFIELDS) *= *(.*)", re.DOTALL)
 
 
@@ -45,6 +48,7 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
     if end == 0:
         raise BadPicture(name, f"the FITS file is truncated or damaged ({problem})")
     with ExitStack() as stack:
+        stack.enter_context(_ONE)
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # what astropy only warns of either does no harm or fails below
         for unit in stack.enter_context(fits.open(io.BytesIO(content[:end]), memmap=False)):

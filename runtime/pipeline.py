@@ -9,7 +9,8 @@ The native calls let go of the interpreter's lock, so the stages overlap; frames
 thread. The queue behind a live camera keeps the newest frame and counts what it drops (``latest``), and a stage then
 waits until its frame is taken, so that none grows old in a queue. Of a file every frame is looked at (``all``), so its
 results are those of a plain loop; the next is read only when fewer than `under_way` are on their way, which bounds the
-memory, and no stage waits for another to take what it has finished.
+memory, and no stage waits for another to take what it has finished. A folder's pictures are decoded by several threads
+(`decoders`), since a large JPEG takes longer than everything else that is done to it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing
+
+import cv2
 
 from .classify import Classifier
 from .controls import Controls
@@ -41,9 +44,19 @@ HANGS = 3
 """So many in a row, with no frame between, and the run gives up: a service manager starts it anew."""
 
 
+def cores() -> int:
+    """Tell how many cores there are for this process."""
+    return len(os.sched_getaffinity(0))
+
+
 def under_way() -> int:
     """Tell how many frames of a file may be on their way: one a core, and one more; at most one a thread."""
-    return min(5, len(os.sched_getaffinity(0)) + 1)
+    return min(5, cores() + 1)
+
+
+def decoders() -> int:
+    """Tell how many pictures of a folder are decoded at once: two keep up with the detector; one where one core is."""
+    return min(2, cores())
 
 
 def run(
@@ -75,12 +88,15 @@ def run(
     """
     summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks, controls)
     teller = Teller(Tracker(source.continuous), classifier, output, watch, summary, trace)
+    threads = cv2.getNumThreads()
     works = (_Overlapped if overlap else InTurn)(source, loop.stages, max_frames)
 
     def count_up() -> None:
         summary.dropped, summary.hung, summary.reopened = works.dropped, works.hung, source.reopened
         summary.seconds = summary.clock.seconds()
 
+    if overlap:
+        cv2.setNumThreads(max(1, cores() // 2))  # the stages share the cores: OpenCV's own threads get in their way
     try:
         for work in works:
             if stop():
@@ -96,6 +112,7 @@ def run(
     except RunFailure as problem:
         summary.failure = problem
     finally:
+        cv2.setNumThreads(threads)
         works.close()
         count_up()
         summary.bad_pictures = source.bad

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from .address import masked
+from .ahead import ahead
 from .errors import BadPicture, RunFailure, UsageError
 from .frame import Frame
-from .pictures import SUFFIXES, decode_picture
+from .pictures import SUFFIXES, Picture, decode_picture
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".ser", ".mpg", ".mpeg")
 STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
@@ -52,7 +53,7 @@ class Source(Protocol):
 
 def open_source(
     camera: str, on_bad: Callable[[BadPicture], None], on_lost: Callable[[str], None] = lambda _: None,
-    sequence: bool = False,
+    sequence: bool = False, at_once: int = 1,
 ) -> Source:
     """Open what ``--camera`` names.
 
@@ -62,6 +63,7 @@ def open_source(
         on_bad: told of each picture that is skipped.
         on_lost: told in one line when a camera is lost, when it is back, and when frames of a video are missing.
         sequence: whether the pictures of a folder or zip are exposures of one field, in the order of their names.
+        at_once: pictures of a folder or zip that are decoded at the same time.
 
     Raises:
         UsageError: there is no such source, or nothing in it.
@@ -88,12 +90,12 @@ def open_source(
         raise UsageError(f"'{camera}' is no camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
     try:
         if path.is_dir():
-            return Pictures(camera, _folder_entries(path), on_bad, sequence)
+            return Pictures(camera, _folder_entries(path), on_bad, sequence, at_once)
         if not path.is_file():
             wrong = "is no regular file" if path.exists() else "does not exist"
             raise UsageError(f"the source '{masked(camera)}' {wrong}: give {KNOWN}")
         if zipfile.is_zipfile(path):
-            return Pictures(camera, _zip_entries(path, path.name), on_bad, sequence)
+            return Pictures(camera, _zip_entries(path, path.name), on_bad, sequence, at_once)
         if path.suffix.lower() == ".ser":
             from .ser import SerFile
 
@@ -126,13 +128,16 @@ class Pictures:
         entries: name and reader of each.
         on_bad: told of each that is skipped.
         sequence: whether each follows from the last, as exposures of one field do.
+        at_once: so many are read and decoded at the same time, each in a thread of its own; 1 for none but the
+            caller's. They come in their order all the same.
     """
 
     live = False
     reopened = 0
 
     def __init__(
-        self, name: str, entries: list[Entry], on_bad: Callable[[BadPicture], None], sequence: bool = False
+        self, name: str, entries: list[Entry], on_bad: Callable[[BadPicture], None], sequence: bool = False,
+        at_once: int = 1,
     ) -> None:
         if not entries:
             raise UsageError(f"'{name}' holds no picture ({', '.join(SUFFIXES)})")
@@ -142,22 +147,31 @@ class Pictures:
         self.bad = 0
         self._entries = entries
         self._on_bad = on_bad
+        self._at_once = at_once
 
     def __iter__(self) -> Iterator[Frame]:
-        """Decode one picture at a time; skip and report the bad ones."""
+        """Decode the pictures; skip and report the bad ones."""
         number = 0
-        for name, read in self._entries:
+        for name, result in zip(
+            (name for name, _ in self._entries), ahead(_decoded, self._entries, self._at_once), strict=True
+        ):
             try:
-                picture = decode_picture(read(), name)
+                picture = result()
             except BadPicture as problem:
                 self.bad += 1
                 self._on_bad(problem)
                 continue
             time = picture.time or datetime.datetime.now(datetime.UTC)
             yield Frame(picture.pixels, time, name, number, picture.stretch, picture.header, picture.raw)
+            del picture, result  # nothing is held while the next is waited for
             number += 1
         if number == 0 and self._entries:
             raise RunFailure(f"none of the {len(self._entries)} pictures in '{self.name}' could be read")
+
+
+def _decoded(entry: Entry) -> Picture:
+    name, read = entry
+    return decode_picture(read(), name)
 
 
 def _read_file(path: Path) -> bytes:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import zipfile
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import encode, galaxy_edge, render
 from galaxy_edge.benchmarks.sources import NetworkCamera
+from galaxy_edge.runtime.ahead import ahead
 from galaxy_edge.runtime.errors import BadPicture, RunFailure, UsageError
 from galaxy_edge.runtime.sources import open_source
 from moving_sky import stack_all
@@ -190,3 +192,45 @@ def test_the_scheme_of_a_stream_may_be_in_capitals():
     assert next(frames).source == camera.url
     frames.close()
     camera.pull_out()
+
+
+@pytest.mark.parametrize("bad", [(), ("003.png", "004.png", "011.png")])
+def test_pictures_decoded_at_once_come_in_their_order(tmp_path, bad):
+    for number in range(12):
+        name, sky = f"{number:03d}.png", render([(40, 30, 6)], 80 + number, 60)
+        (tmp_path / name).write_bytes(b"broken" if name in bad else encode(sky))
+    told = []
+    source = open_source(str(tmp_path), told.append, at_once=3)
+    frames = list(source)
+    assert [problem.name for problem in told] == list(bad) and source.bad == len(bad)
+    good = [number for number in range(12) if f"{number:03d}.png" not in bad]
+    assert [(frame.number, frame.source, frame.width) for frame in frames] == [
+        (place, f"{number:03d}.png", 80 + number) for place, number in enumerate(good)
+    ]
+
+
+def test_no_more_pictures_are_decoded_ahead_than_asked_for():
+    begun, ended = [], threading.Event()
+
+    def work(number):
+        begun.append(number)
+        ended.wait(5)
+        return number
+
+    results = ahead(work, range(9), 3)
+    first = next(results)
+    ended.set()
+    assert first() == 0 and sorted(begun) == [0, 1, 2]
+    assert next(results)() == 1 and next(results)() == 2 and max(begun) <= 4  # one more for each that was taken
+    assert [result() for result in results] == list(range(3, 9))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_what_goes_wrong_ahead_is_raised_where_its_result_is_asked_for(at_once):
+    def work(number):
+        return 12 // number
+
+    results = list(ahead(work, [3, 0, 4], at_once))
+    assert results[0]() == 4 and results[2]() == 3
+    with pytest.raises(ZeroDivisionError):
+        results[1]()
