@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from .cache import kept, key_of
 from .close_ups import CLOSE_UPS
 from .data import LABELLED, RESERVED, Sample, data_hash, held_out
 from .galaxies import CREDITS as GALAXY_CREDITS
 from .galaxies import network_input
 from .matching import match
 from .scenes import SceneMaker
-from .split import near_duplicates
+from .split import CRITERIA, near_duplicates
 
 SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
 """What it is trained on; the last is what a user labelled. `lco_messier` is left out: its licence forbids it, and it
@@ -69,12 +70,22 @@ def _parted(train: list[Sample], held: list[Sample]) -> tuple[list[Sample], list
     close_ups = [sample for sample in train if sample.set == CLOSE_UPS]
     judged = [sample for sample in held if len(sample.boxes) and not sample.complete]
     if close_ups and judged:
-        looks = [network_input(one.load(), one.boxes[:1], MARGIN, LOOK) for one in close_ups + judged]
-        groups = near_duplicates(looks)
+        groups = groups_of(close_ups + judged)
         seen = np.isin(groups[: len(close_ups)], groups[len(close_ups) :])
         twins = {sample.file for sample, too in zip(close_ups, seen, strict=True) if too}
         train = [sample for sample in train if sample.set != CLOSE_UPS or sample.file not in twins]
     return train, held
+
+
+def groups_of(samples: list[Sample]) -> np.ndarray:
+    """Group frames whose first galaxy is the same, (N,) int; what was found is kept, for it takes long."""
+    told = [(sample.digest(), sample.boxes[:1].tolist()) for sample in samples]
+
+    def find() -> np.ndarray:
+        return near_duplicates([network_input(one.load(), one.boxes[:1], MARGIN, LOOK) for one in samples])
+
+    key = key_of(told, MARGIN, LOOK, *CRITERIA)
+    return np.asarray(kept("twins", key, find))
 
 
 def _credits(samples: list[Sample]) -> list[str]:

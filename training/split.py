@@ -35,6 +35,9 @@ other galaxies, thin edge-ons side by side, 0.52 and 0.49. Of pictures cropped b
 brightened and turned, 99 % exceed 0.66 and 0.60.
 """
 
+CRITERIA = (CANDIDATE, NEIGHBOURS, ALIGNED, SAME, SAME_ASYMMETRY)
+"""All that groups of duplicates depend on beside the pictures."""
+
 BLOCK = 512
 
 

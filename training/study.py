@@ -21,16 +21,7 @@ from .pictures import PictureSet, load_pictures
 from .plots import compare_bars
 from .recipe import Recipe
 from .run import RunError, network_hash, read_record, write_json
-from .split import (
-    ALIGNED,
-    CANDIDATE,
-    NEIGHBOURS,
-    SAME,
-    SAME_ASYMMETRY,
-    near_duplicates,
-    split,
-    split_hash,
-)
+from .split import CRITERIA, near_duplicates, split, split_hash
 
 VALIDATION, TEST = 0.12, 0.12
 """Shares of the pictures to choose by, and to judge by at the end."""
@@ -50,7 +41,7 @@ class Parts:
 
 def groups_of(pictures: PictureSet) -> np.ndarray:
     """Group pictures of the same galaxy, (N,) int; what was found is kept, for it takes long."""
-    key = key_of(pictures.ids, pictures.margin, LOOK, CANDIDATE, NEIGHBOURS, ALIGNED, SAME, SAME_ASYMMETRY)
+    key = key_of(pictures.ids, pictures.margin, LOOK, *CRITERIA)
     return np.asarray(kept("duplicates", key, lambda: near_duplicates(pictures.images(LOOK))))
 
 
