@@ -183,7 +183,7 @@ def verdicts(frames: Sequence[JudgedFrame]) -> tuple[np.ndarray, np.ndarray, np.
 
 
 def operating_threshold(
-    frames: Sequence[JudgedFrame], minimum_precision: float = 0.9, max_fp_per_frame: float = 0.05
+    frames: Sequence[JudgedFrame], minimum_precision: float = 0.9, max_fp_per_frame: float | Sequence[float] = 0.05
 ) -> float:
     """Choose the score from which on a detection is reported; on validation data, never on test data.
 
@@ -191,32 +191,36 @@ def operating_threshold(
         frames: as for `detection_metrics`.
         minimum_precision: precision to be reached at IoU 0.5, 0..1.
         max_fp_per_frame: mean number of detections allowed in a frame without galaxies; not asked for when there is
-            no such frame.
+            no such frame. Of each frame its own: those of one limit are counted together.
 
     Returns:
-        Among the scores that meet both limits, the one with the best F1. When none does, the one with the best F1
+        Among the scores that meet all limits, the one with the best F1. When none does, the one with the best F1
         of all: a detector that falls short is still used at its best, and its metrics show by how much it does. The
         higher of equals. It is returned as the middle between the lowest score reported and the next one (or 0), so
         that rounding it never moves a level of an int8 model across. 0.5 when no detection is right.
     """
     judged = [_drop_undecidable(frame) for frame in frames]
-    scores, verdicts, in_negative = _verdicts(judged)
+    scores, verdicts, _ = _verdicts(judged)
     if not np.any(verdicts == RIGHT):
         return 0.5
     order = np.argsort(-scores, kind="stable")
-    scores, verdicts, in_negative = scores[order], verdicts[order], in_negative[order]
+    scores, verdicts = scores[order], verdicts[order]
     # Equal scores are reported together: only the last of each run is a threshold.
     last = np.append(scores[1:] != scores[:-1], True)
     right = np.cumsum(verdicts == RIGHT)[last]
     wrong = np.cumsum(verdicts == WRONG)[last]
-    false_alarms = np.cumsum(in_negative & (verdicts == WRONG))[last]
     boxes = sum(len(truth.boxes) for truth, _, _ in judged)
-    negatives = sum(truth.negative for truth, _, _ in judged)
 
     f1 = 2 * right / (right + wrong + boxes)
     # A threshold that reports nothing right is of no use, whatever limits it meets.
     meets = (right > 0) & (right / np.maximum(right + wrong, 1) >= minimum_precision)
-    meets &= false_alarms / max(negatives, 1) <= max_fp_per_frame
+    limits = np.broadcast_to(max_fp_per_frame, len(judged))
+    negative = np.array([truth.negative for truth, _, _ in judged])
+    frame = np.repeat(np.arange(len(judged)), [len(scores) for _, _, scores in judged])[order]
+    for most in np.unique(limits[negative]):
+        alike = negative & (limits == most)
+        false_alarms = np.cumsum(alike[frame] & (verdicts == WRONG))[last]
+        meets &= false_alarms / alike.sum() <= most
     if meets.any():
         f1 = np.where(meets, f1, -1.0)
     levels = np.append(scores[last], 0.0)

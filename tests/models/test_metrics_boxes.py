@@ -278,6 +278,19 @@ def test_threshold_meets_false_alarms():
     assert operating_threshold(frames, max_fp_per_frame=0.1) == 0.25
 
 
+def test_threshold_meets_the_limit_of_each_kind_of_frame():
+    # Ten empty frames of one kind have an alarm at 0.5, ten of another one at 0.25: each 0.1 a frame of its kind.
+    galaxies = one_box_frames([0.875] * 20 + [0.375] * 10 + [0.125] * 10)
+    frames = galaxies + one_box_frames([], alarms=[0.5], negatives=10) + one_box_frames([], alarms=[0.25], negatives=10)
+    kinds = [0] * len(galaxies) + [1] * 10 + [2] * 10
+
+    def chosen(*limits):
+        return operating_threshold(frames, max_fp_per_frame=[(0.0, *limits)[kind] for kind in kinds])
+
+    assert chosen(0.1, 0.15) == 0.0625
+    assert chosen(0.05, 0.15) == 0.6875 and chosen(0.15, 0.05) == 0.3125
+
+
 def test_threshold_without_empty_frames_is_chosen_by_precision():
     assert operating_threshold(one_box_frames([0.5]), max_fp_per_frame=0.0) == 0.25
 
