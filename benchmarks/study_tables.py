@@ -13,10 +13,10 @@ from .kept_tables import kept_tables
 
 TITLES = {
     "scratch": "report: CNN from scratch (16-32-64-128)",
-    "optimised": "report: hyper-optimised (5x5 kernels; layers reconstructed)",
     "vgg_features": "report: VGG-16, frozen (HED-tuned weights, not ImageNet's)",
     "vgg_block5": "report: VGG-16, tuned from block 5 (HED-tuned weights)",
-    "ensemble": "report: ensemble of the best two",
+    "optimised": "report: hyper-optimised (5x5 kernels; layers reconstructed)",
+    "ensemble": "report: ensemble of the two above",
     "small_alone": "ours, from labels alone (neither teacher nor attributes)",
     "small": "ours, with a teacher and attributes",
     "small_all": "ours, with teachers, attributes and pictures without a class",
