@@ -130,6 +130,8 @@ def camera(rng: Rng, image: np.ndarray) -> np.ndarray:
         x = x * _vignette(rng, height, width)
     if rng.random() < 0.5:
         x += np.float32(rng.uniform(-8, 25)) + rng.normal(0, 2, 3).astype(np.float32)
+    if rng.random() < 0.25:  # the sky of a town, of dusk, of a stretch that went too far
+        x += np.float32(rng.uniform(10, 70)) * rng.uniform(0.2, 1.0, 3).astype(np.float32)
     if rng.random() < 0.2:
         slope = rng.normal(0, 12, 2).astype(np.float32)
         x += (slope[0] * np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]

@@ -58,6 +58,24 @@ def _add_star(light: np.ndarray, at: np.ndarray, width: float, colour: np.ndarra
     light[top:bottom, left:right] += (1 + (x * x + y * y) / np.float32(width * width))[..., None] ** -2.5 * colour
 
 
+def _add_spikes(
+    light: np.ndarray, at: np.ndarray, long: float, thick: float, angle: float, count: int, colour: np.ndarray
+) -> None:
+    """Add so many spikes to a star at (x, y) pixels, `long` pixels each, the first at an angle in radians."""
+    side, (x0, y0) = light.shape[0], at
+    left, right = max(0, int(x0 - long)), min(side, int(x0 + long) + 1)
+    top, bottom = max(0, int(y0 - long)), min(side, int(y0 + long) + 1)
+    if left >= right or top >= bottom:
+        return
+    x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x0)
+    y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y0)
+    for spike in range(count // 2):
+        turned = angle + spike * 2 * np.pi / count
+        along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
+        fall = np.maximum(1 - np.abs(along) / np.float32(long), 0) ** 2
+        light[top:bottom, left:right] += (fall * np.exp(-((across / np.float32(thick)) ** 2)))[..., None] * colour
+
+
 def planetary(rng: Rng, side: int) -> np.ndarray:
     """Draw a shell of gas around a star: a disc or a ring with a clear edge, round, oval or of two lobes."""
     x, y = _axes(side)
@@ -106,19 +124,21 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
     """Draw one to six bright stars close together, each in a wide glow: of dew, thin cloud, a lens, or dust."""
     light = np.zeros((side, side, 3), np.float32)
     x, y = _axes(side)
-    spread, narrow = rng.uniform(0.0, 0.3), side * rng.uniform(0.008, 0.03)
+    spread, narrow, turned = rng.uniform(0.0, 0.3), side * rng.uniform(0.008, 0.03), rng.uniform(0, np.pi)
     for _ in range(int(rng.integers(1, 7))):
         dx, dy = rng.normal(0, spread, 2) if spread > 0.05 else rng.normal(0, 0.02, 2)
         radius2 = (x - dx) ** 2 + (y - dy) ** 2
-        level, wide = np.exp(rng.uniform(np.log(250), np.log(900))), rng.uniform(0.08, 0.5)
+        level, wide = np.exp(rng.uniform(np.log(250), np.log(900))), np.exp(rng.uniform(np.log(0.08), np.log(0.9)))
         colour = _hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
         glow = np.exp(-radius2 / wide**2) if rng.random() < 0.5 else 0.6 / (1 + radius2 / (0.4 * wide) ** 2)
         light += (level * rng.uniform(0.05, 0.45) * glow)[..., None] * colour
         _add_star(light, side / 2 * (1 + np.array([dx, dy])), max(0.8, narrow), level * colour)
         if rng.random() < 0.5:  # cross of the secondary mirror's vanes
             thin, long = rng.uniform(0.008, 0.02), rng.uniform(0.1, 0.5)
-            for one, other in ((x - dx, y - dy), (y - dy, x - dx)):
-                light += (0.5 * level * np.exp(-np.abs(one) / long - (other / thin) ** 2))[..., None] * colour
+            one = (x - dx) * np.cos(turned) + (y - dy) * np.sin(turned)
+            other = (y - dy) * np.cos(turned) - (x - dx) * np.sin(turned)
+            for along, across in ((one, other), (other, one)):
+                light += (0.5 * level * np.exp(-np.abs(along) / long - (across / thin) ** 2))[..., None] * colour
         narrow *= rng.uniform(0.5, 1.0)
     return _faded(light)
 
@@ -143,10 +163,27 @@ def cluster(rng: Rng, side: int) -> np.ndarray:
     return _faded(light)
 
 
+def open_cluster(rng: Rng, side: int) -> np.ndarray:
+    """Draw bright stars, overexposed, with the halos and spikes that one telescope gives them all."""
+    light = np.zeros((side, side, 3), np.float32)
+    spikes, angle = int(rng.choice([0, 4, 4, 4, 6])), rng.uniform(0, np.pi)
+    finest, fringe, spread = rng.uniform(0.5, 1.2), _hue(rng, BLUE, RED, (1.0, 0.8, 0.6)), rng.uniform(0.1, 0.35)
+    halo, long = rng.uniform(0.05, 0.4), rng.uniform(4, 12)
+    for _ in range(int(np.exp(rng.uniform(np.log(4), np.log(60))))):
+        at = side / 2 + rng.normal(0, spread * side, 2)
+        width = min(finest * (1 + rng.pareto(1.3)), 0.03 * side)
+        colour = _hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
+        _add_star(light, at, width, rng.uniform(300, 1200) * colour)
+        _add_star(light, at, 3 * width, halo * 255 * colour * fringe)
+        if width > 1.5 * finest:
+            _add_spikes(light, at, long * width, 0.25 * width + 0.4, angle, spikes, rng.uniform(80, 300) * colour)
+    return _faded(light)
+
+
 def globular(rng: Rng, side: int) -> np.ndarray:
     """Draw a globular cluster, hundreds to thousands of stars by a Plummer profile, most of them just told apart."""
     count = int(np.exp(rng.uniform(np.log(400), np.log(8000))))
-    core, seeing = side * rng.uniform(0.03, 0.15), rng.uniform(0.5, 1.1)
+    core, seeing = side * np.exp(rng.uniform(np.log(0.015), np.log(0.15))), rng.uniform(0.5, 1.1)
     radius = core / np.sqrt(np.maximum(rng.random(count), 2e-3) ** (-2 / 3) - 1 + 1e-6)
     angle = rng.uniform(0, 2 * np.pi, count)
     at = (side / 2 + radius * np.stack([np.sin(angle), np.cos(angle)])).astype(int)
@@ -158,14 +195,14 @@ def globular(rng: Rng, side: int) -> np.ndarray:
         plane = np.zeros((side, side), np.float32)
         np.add.at(plane, tuple(at[:, some & inside]), levels[some & inside])
         light += cv2.GaussianBlur(plane, (0, 0), seeing)[..., None] * colour
-    if rng.random() < 0.5:  # those too faint to be told apart
+    if rng.random() < 0.8:  # those too faint to be told apart
         x, y = _axes(side)
-        glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -2
-        light += (rng.uniform(10, 120) * glow)[..., None] * _hue(rng, (1.0, 0.85, 0.7))
+        glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -rng.uniform(1.2, 2.0)
+        light += (np.exp(rng.uniform(np.log(10), np.log(400))) * glow)[..., None] * _hue(rng, (1.0, 0.85, 0.7))
     return _faded(light).astype(np.float32)
 
 
-KINDS = {planetary: 20, nebula: 48, hazy_stars: 40, cluster: 48, globular: 48}
+KINDS = {planetary: 20, nebula: 48, hazy_stars: 40, cluster: 48, open_cluster: 48, globular: 48}
 """What is drawn, and the least side in pixels: smaller ones could as well be galaxies."""
 
 

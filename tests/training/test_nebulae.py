@@ -57,3 +57,18 @@ def test_a_set_without_frames_of_nebulae_has_them_in_its_skies(tmp_path):
     scenes = [maker.draw(np.random.default_rng(seed), "stars", plain=True) for seed in range(30)]
     assert sum(scene.image.max() > 60 for scene in scenes) > 10
     assert not any(len(scene.boxes) or len(scene.ignore) for scene in scenes)
+
+
+def test_all_stars_of_a_telescope_have_their_spikes_at_one_angle():
+    """Vanes hold the secondary mirror, so what they spread light along is the same for every star of a picture."""
+    found = 0
+    for seed in range(40):
+        light = np.zeros((161, 161, 3), np.float32)
+        angle = np.random.default_rng(seed).uniform(0, np.pi)
+        nebulae._add_spikes(light, np.array([80.0, 80.0]), 60.0, 2.0, angle, 4, np.ones(3))
+        y, x = np.nonzero(light[..., 0] > 0.05)
+        away = np.hypot(x - 80, y - 80) > 15
+        turned = np.arctan2(y[away] - 80, x[away] - 80) - angle
+        assert np.abs(np.angle(np.exp(4j * turned))).max() < 4 * 0.25  # four spikes a quarter turn apart
+        found += away.sum()
+    assert found > 40 * 50

@@ -157,6 +157,18 @@ def test_vignettes_darken_towards_the_corners():
         assert fall.max() <= 1 and fall.min() >= 0.4 and corners.max() < fall[30, 40]
 
 
+def test_skies_come_in_colours_and_lose_nothing_that_shines():
+    """A town's sky is orange, a stretched one blue: a network that knows black ones only takes the rest for light."""
+    dark = np.full((48, 48, 3), 8, np.float32)
+    dark[20:28, 20:28] = 200
+    shown = [camera(np.random.default_rng(seed), dark).astype(int) for seed in range(200)]
+    skies = np.array([np.median(one[:16], axis=(0, 1)) for one in shown])
+    assert 20 < np.sum(np.ptp(skies, axis=1) > 10) < 100
+    blue, red = skies[:, 2] - skies[:, 0] > 10, skies[:, 0] - skies[:, 2] > 10
+    assert blue.any() and red.any()
+    assert all(one[20:28, 20:28].mean() > np.median(one[:16]) for one in shown)
+
+
 ANCHORS = anchor_grid(128, 128, 3, 7, 2.0, 2, (1.0, 2.0, 0.5))
 
 
