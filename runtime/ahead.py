@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from functools import partial
 from itertools import islice
-from typing import Generic, TypeVar
+from queue import SimpleQueue
+from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Task = tuple["Future[Result]", Item] | None
 
 
 def ahead(
@@ -19,7 +22,8 @@ def ahead(
     """Do the work on items, on so many at the same time.
 
     Args:
-        at_once: 1 does it in the caller's thread, when it is asked for.
+        at_once: so many threads do it, and end with the program even if one hangs; 1 does it in the caller's thread
+            when it is asked for.
 
     Yields:
         For each item, in its order, what returns the result, or raises what the work raised.
@@ -29,31 +33,32 @@ def ahead(
         for item in waiting:
             yield partial(work, item)
         return
-    begun = deque(_Ahead(work, item) for item in islice(waiting, at_once))
-    while begun:
-        yield begun.popleft().result
-        begun.extend(_Ahead(work, item) for item in islice(waiting, 1))
+    tasks: SimpleQueue[Task[Result, Item]] = SimpleQueue()
+    for _ in range(at_once):
+        threading.Thread(target=_serve, args=(work, tasks), name="ahead", daemon=True).start()
+    begun: deque[Future[Result]] = deque()
+
+    def begin(count: int) -> None:
+        for item in islice(waiting, count):
+            begun.append(Future())
+            tasks.put((begun[-1], item))
+
+    try:
+        begin(at_once)
+        while begun:
+            yield begun.popleft().result
+            begin(1)
+    finally:
+        for _ in range(at_once):
+            tasks.put(None)
 
 
-class _Ahead(threading.Thread, Generic[Result]):
-    """Begins the work at once. A thread that hangs does not hold up the program's end."""
-
-    def __init__(self, work: Callable[[Item], Result], item: Item) -> None:
-        super().__init__(daemon=True)
-        self._work = partial(work, item)
-        self._results: list[Result] = []
-        self._problem: BaseException | None = None
-        self.start()
-
-    def run(self) -> None:
+def _serve(work: Callable[[Item], Result], tasks: SimpleQueue[Task[Result, Item]]) -> None:
+    """Do the tasks that come until there is none."""
+    while (task := tasks.get()) is not None:
+        future, item = task
         try:
-            self._results.append(self._work())
+            future.set_result(work(item))
         except BaseException as problem:  # noqa: BLE001 - whatever it is, it is raised where the result is asked for
-            self._problem = problem
-
-    def result(self) -> Result:
-        """Wait for the result and give it away."""
-        self.join()
-        if self._problem is not None:
-            raise self._problem
-        return self._results.pop()
+            future.set_exception(problem)
+        del task, future, item  # nothing is held while the next is waited for
