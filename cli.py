@@ -21,6 +21,7 @@ from .cli_events import events
 from .cli_export import bundle, export
 from .cli_options import (
     CLASSIFIER,
+    COUNT,
     DETECTOR,
     ENGINES,
     FILE,
@@ -28,6 +29,7 @@ from .cli_options import (
     PROFILE,
     THREADS,
     TILES,
+    Number,
     settle_engine,
 )
 from .cli_service import Service, service_options
@@ -61,9 +63,9 @@ def cli(context: click.Context, config: Path | None) -> None:
 @click.option("--camera", required=True, metavar="SOURCE",
               help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N, rtsp:// or http://.")
 @click.option("--models", type=FOLDER, help="Folder with the bundles galaxy-detector and galaxy-classifier.")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Least detector score; default: the bundle's own.")
+@click.option("--min-score", type=Number(0, 1), help="Least detector score; default: the bundle's own.")
 @click.option("--out", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder.")
-@click.option("--max-frames", type=click.IntRange(min=1), help="End after so many frames.")
+@click.option("--max-frames", type=COUNT, help="End after so many frames.")
 @click.option("--show", is_flag=True, help="Show the frames in a window.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; everything else goes to stderr.")
 @click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
@@ -72,7 +74,7 @@ def cli(context: click.Context, config: Path | None) -> None:
               help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).")
 @click.option("--stack", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Look at the mean of the last N frames, laid upon each other by their stars; files by name.")
-@click.option("--gate", type=click.FloatRange(min=0), metavar="SECONDS",
+@click.option("--gate", type=Number(0, 86400), metavar="SECONDS",
               help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
 @click.option("--device", type=PROFILE, help="Device profile, by name or TOML file; default: what fits this machine.")
 @click.option("--require-signature", type=FILE, metavar="KEY",

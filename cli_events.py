@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from .cli_options import FOLDER
+from .cli_options import COUNT, FOLDER, Number
 
 FORMATS = click.Choice(["table", "json", "csv"])
 WIDE = 200
@@ -45,14 +45,14 @@ class When(click.ParamType):
 def _which(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that choose events."""
     for option in (
-        click.option("--min-probability", type=click.FloatRange(0, 1), help="Least probability of the class."),
-        click.option("--min-score", type=click.FloatRange(0, 1), help="Least score of the detector."),
+        click.option("--min-probability", type=Number(0, 1), help="Least probability of the class."),
+        click.option("--min-score", type=Number(0, 1), help="Least score of the detector."),
         click.option("--before", type=When(), metavar="WHEN",
                      help="First seen before: a date, a time, 36h or 30d ago."),
         click.option("--since", type=When(), metavar="WHEN", help="Last seen since then."),
         click.option("--kind", help="object, or what it turned out to be, e.g. 'hot pixel'; default: all."),
         click.option("--class", "name", help="Class, or the beginning of its name, e.g. spiral."),
-        click.option("--run", type=click.IntRange(min=1), help="Number of a run."),
+        click.option("--run", type=COUNT, help="Number of a run."),
         IN,
     ):
         command = option(command)
@@ -66,7 +66,7 @@ def events() -> None:
 
 @events.command("list")
 @_which
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="The last so many.")
+@click.option("--limit", type=COUNT, default=50, show_default=True, help="The last so many.")
 @click.option("--format", type=FORMATS, default="table", show_default=True, help="How to print them.")
 def list_events(folder: Path, limit: int, format: str, **which: Any) -> None:
     """List events, the latest last."""

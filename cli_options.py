@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable
@@ -28,6 +29,17 @@ class Size(click.ParamType):
         if not found:
             self.fail(f"'{value}' is no size: give bytes, or e.g. 200M or 2G", param, context)
         return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
+
+
+class Number(click.FloatRange):
+    """A number in a range, and a finite one: no comparison finds `nan` outside of a range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Turn a text into a number."""
+        number = super().convert(value, param, context)
+        if not math.isfinite(number):
+            self.fail(f"{value} is no number that can be worked with", param, context)
+        return number
 
 
 class Understood(click.ParamType):
@@ -87,6 +99,7 @@ BROKER = Understood("url", _broker, "mqtt://localhost")
 TOPIC = Understood("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
+COUNT = click.IntRange(1, 10**9)
 ENGINES = click.Choice(["litert", "tflite-runtime", "onnxruntime"])
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import BROKER, FILE, SERVER, SIZE, TOPIC, need
+from .cli_options import BROKER, FILE, SERVER, SIZE, TOPIC, Number, need
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
         command(**given, service=service)
 
     for option in (
-        click.option("--mqtt-every", type=click.FloatRange(min=0.1), default=10.0, show_default=True,
+        click.option("--mqtt-every", type=Number(min=0.1), default=10.0, show_default=True,
                      help="Seconds between figures."),
         click.option("--mqtt-discovery", type=TOPIC, metavar="PREFIX", default="homeassistant", show_default=True,
                      help="Prefix of Home Assistant's discovery; '' for none."),
@@ -99,7 +99,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
                      help="Of the topics; default: galaxy-edge/ and this computer's name."),
         click.option("--mqtt-ca", type=FILE, help="Certificate of the broker's authority, for mqtts://."),
         click.option("--mqtt", type=BROKER, metavar="URL", help="Publish events to a broker: mqtt[s]://[USER:PASSWORD@]HOST[:PORT]."),
-        click.option("--stale-after", type=click.FloatRange(min=0, min_open=True), default=20.0, show_default=True,
+        click.option("--stale-after", type=Number(min=0, min_open=True), default=20.0, show_default=True,
                      help="Seconds without a frame after which the run counts as stalled."),
         click.option("--token-file", type=FILE, help="Token of the live view; default: OUT/token, off loopback."),
         click.option("--serve", type=SERVER, metavar="[HOST:]PORT",

@@ -165,6 +165,12 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
         (["--camera", "97"], 2, "there is no camera /dev/video97"),
         (["--camera", "demo", "--min-score", "2"], 2, "--min-score"),
         (["--camera", "demo", "--threads", "0"], 2, "--threads"),
+        (["--camera", "demo", "--min-score", "nan"], 2, "--min-score"),  # nothing is below it, and nothing above
+        (["--camera", "demo", "--gate", "nan"], 2, "--gate"),
+        (["--camera", "demo", "--gate", "1e30"], 2, "--gate"),  # longer than a time can be
+        (["--camera", "demo", "--stale-after", "inf"], 2, "--stale-after"),
+        (["--camera", "demo", "--mqtt-every", "nan"], 2, "--mqtt-every"),
+        (["--camera", "demo", "--max-frames", "9" * 20], 2, "--max-frames"),
         (["--camera", "demo", "--colour"], 2, "No such option"),
         (["--camera", "demo", "--device", "raspberry-pi-6"], 2, "raspberry-pi-6"),
         (["--camera", "demo", "--out", "/proc/nowhere"], 2, "output folder '/proc/nowhere' cannot be"),
