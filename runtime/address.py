@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from .errors import UsageError
 
-BROKER = "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT"
+BROKER = "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT, with %23 for a # in the password, %2F for / and %40 for @"
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -27,7 +27,7 @@ def server_at(where: str) -> tuple[str, int]:
         UsageError: it is no such address.
     """
     found = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", where)
-    if not found or int(found["port"]) > 65535:
+    if not found or int(found["port"]) > 65535 or not _is_name(found["host"] or ""):
         raise UsageError(f"'{where}' is no address: give PORT or HOST:PORT, e.g. 8080 or 0.0.0.0:8080")
     return (found["host"] or "127.0.0.1").strip("[]"), int(found["port"])
 
@@ -43,9 +43,19 @@ def broker_url(url: str) -> SplitResult:
         _ = parts.port  # is read when asked for
     except ValueError:
         raise UsageError(f"the broker's address cannot be read; give {BROKER}") from None
-    if parts.scheme not in BROKER_PORTS or not parts.hostname or parts.path.strip("/") or parts.query:
+    known = parts.scheme in BROKER_PORTS and parts.hostname and _is_name(parts.hostname) and parts.port != 0
+    if not known or parts.path.strip("/") or parts.query or parts.fragment:
         raise UsageError(f"'{url.rpartition('@')[2]}' is no broker; give {BROKER}")
     return parts
+
+
+def _is_name(host: str) -> bool:
+    """Tell whether a text can be a computer's name: no part of it is empty, or longer than 63 letters."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def topic(text: str) -> str:

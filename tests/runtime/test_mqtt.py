@@ -440,7 +440,8 @@ def test_where_the_disk_takes_nothing_messages_wait_in_memory(tmp_path):
 
 @pytest.mark.parametrize(
     "url",
-    ["", "localhost", "http://localhost", "mqtt://", "mqtt://host:port", "mqtt://host:99999", "mqtt://host/topic", "mqtt://[::1"],
+    ["", "localhost", "http://localhost", "mqtt://", "mqtt://host:port", "mqtt://host:99999", "mqtt://host/topic", "mqtt://[::1",
+     "mqtt://a..b", "mqtt://host:0"],
 )
 def test_addresses_that_are_none(url):
     with pytest.raises(UsageError, match="broker"):
@@ -457,6 +458,9 @@ def test_a_password_is_never_told():
     with pytest.raises(UsageError) as problem:
         broker_at("ftp://me:secret@host", "sky", "", 1.0)
     assert "secret" not in str(problem.value)
+    with pytest.raises(UsageError) as problem:  # '#' ends an address: what stands before it would be host and port
+        broker_at("mqtt://me:1234#secret@host", "sky", "", 1.0)
+    assert "1234" not in str(problem.value) and "secret" not in str(problem.value)
     broker = broker_at("mqtts://me:p%40ss@host", "sky", "", 1.0)
     assert (broker.user, broker.password, broker.port, broker.tls) == ("me", "p@ss", 8883, True)
     assert "p@ss" not in broker.name

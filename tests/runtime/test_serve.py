@@ -412,7 +412,8 @@ def test_the_token_is_printed_once_and_kept_from_others(tmp_path):
         settle_token(tmp_path / "short")
 
 
-@pytest.mark.parametrize("where", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "no.such.host.invalid:80", "1.2.3.4:80"])
+@pytest.mark.parametrize("where", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "no.such.host.invalid:80", "1.2.3.4:80", "a..b:80",
+                                   f"{'a' * 64}:80"])
 def test_addresses_that_are_none(where):
     with pytest.raises(UsageError, match=r"no address|listened"):
         listen(where)
