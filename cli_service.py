@@ -88,6 +88,8 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
                 need(module, extra)
         if service.mqtt_ca and not service.mqtt_ca.is_file():
             raise click.UsageError(f"--mqtt-ca {service.mqtt_ca}: there is no such file")
+        if service.mqtt_prefix == "":
+            raise click.UsageError("--mqtt-prefix is empty: topics need a beginning")
         command(**given, service=service)
 
     for option in (

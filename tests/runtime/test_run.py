@@ -171,6 +171,7 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
         (["--camera", "demo", "--stale-after", "inf"], 2, "--stale-after"),
         (["--camera", "demo", "--mqtt-every", "nan"], 2, "--mqtt-every"),
         (["--camera", "demo", "--max-frames", "9" * 20], 2, "--max-frames"),
+        (["--camera", "demo", "--mqtt", "mqtt://localhost", "--mqtt-prefix", ""], 2, "--mqtt-prefix is empty"),
         (["--camera", "demo", "--colour"], 2, "No such option"),
         (["--camera", "demo", "--device", "raspberry-pi-6"], 2, "raspberry-pi-6"),
         (["--camera", "demo", "--out", "/proc/nowhere"], 2, "output folder '/proc/nowhere' cannot be"),
