@@ -111,7 +111,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         tell(f"skipped {problem}")
 
     trace = TraceFile(profile, tell) if profile else None
-    source = open_source(camera, on_bad, tell, sequence=stack > 1, at_once=decoders())
+    source = open_source(camera, on_bad, tell, sequence=stack > 1, at_once=decoders(), out=out)
     detector = Detector(bundles[DETECTOR], bundles[DETECTOR].usual, engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine=engine, threads=threads)
     window = None

@@ -53,7 +53,7 @@ class Source(Protocol):
 
 def open_source(
     camera: str, on_bad: Callable[[BadPicture], None], on_lost: Callable[[str], None] = lambda _: None,
-    sequence: bool = False, at_once: int = 1,
+    sequence: bool = False, at_once: int = 1, out: Path | None = None,
 ) -> Source:
     """Open what ``--camera`` names.
 
@@ -64,9 +64,10 @@ def open_source(
         on_lost: told in one line when a camera is lost, when it is back, and when frames of a video are missing.
         sequence: whether the pictures of a folder or zip are exposures of one field, in the order of their names.
         at_once: pictures of a folder or zip that are decoded at the same time.
+        out: the output folder; what earlier runs left there is not read again, where it lies in a folder of pictures.
 
     Raises:
-        UsageError: there is no such source, or nothing in it.
+        UsageError: there is no such source, nothing in it, or it is the output folder itself.
         BadPicture: the one picture that was named cannot be read.
     """
     if not camera.strip():
@@ -90,7 +91,7 @@ def open_source(
         raise UsageError(f"'{camera}' is no camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
     try:
         if path.is_dir():
-            return Pictures(camera, _folder_entries(path), on_bad, sequence, at_once)
+            return Pictures(camera, _folder_entries(path, out), on_bad, sequence, at_once)
         if not path.is_file():
             wrong = "is no regular file" if path.exists() else "does not exist"
             raise UsageError(f"the source '{masked(camera)}' {wrong}: give {KNOWN}")
@@ -190,13 +191,22 @@ def _check_regular(path: Path, name: str) -> None:
         raise BadPicture(name, "it is no regular file")
 
 
-def _folder_entries(folder: Path) -> list[Entry]:
-    """List the pictures of a folder and of the zips in it, by name, at any depth."""
+def _folder_entries(folder: Path, out: Path | None) -> list[Entry]:
+    """List the pictures of a folder and of the zips in it, by name, at any depth, without those in `out`.
+
+    Raises:
+        UsageError: the folder is `out`.
+    """
+    here, there = folder.resolve(), out and out.resolve()
+    written = there.relative_to(here) if there and there.is_relative_to(here) else None
+    if written == Path():
+        raise UsageError(f"'{folder}' cannot be source and output folder at once: name another --out")
     entries: list[Entry] = []
     for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+        inside = path.relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or (written and inside.is_relative_to(written)):
             continue
+        name = inside.as_posix()
         if path.suffix.lower() in SUFFIXES:
             entries.append((name, lambda path=path: _read_file(path)))  # type: ignore[misc]
         elif path.suffix.lower() == ".zip":

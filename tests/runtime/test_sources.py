@@ -45,6 +45,20 @@ def test_folder_gives_its_pictures_and_those_in_zips_by_name(folder):
     assert source.length == 4 and not source.continuous
 
 
+def test_what_a_run_wrote_into_the_folder_is_not_read_by_the_next(folder):
+    """``run --camera .`` writes into ./galaxy-edge-out: its crops and sheets would be looked at from then on."""
+    out = folder / "out"
+    (out / "crops" / "0001").mkdir(parents=True)
+    (out / "crops" / "0001" / "00001.png").write_bytes(encode(SKY))
+    (out / "sheet-0001.jpg").write_bytes(encode(SKY, ".jpg"))
+    (folder / "outer.png").write_bytes(encode(SKY))
+    names = ["a.jpg", "b.png", "later/c.TIFF", "more.zip/d.png", "outer.png"]
+    assert [frame.source for frame in open_source(str(folder), never, out=out)] == names
+    assert len(list(open_source(str(folder / "later"), never, out=folder))) == 1  # a folder in it is none of its own
+    with pytest.raises(UsageError, match="name another --out"):
+        open_source(str(folder), never, out=folder / "later" / "..")
+
+
 def test_one_bad_picture_is_reported_counted_and_skipped(folder):
     (folder / "aa.png").write_bytes(b"broken")
     told = []
