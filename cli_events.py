@@ -130,7 +130,7 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
     """Write events to FILE (.csv or .json; - for standard output)."""
     from .runtime.events import Query, as_csv, find
-    from .runtime.files import write_whole
+    from .runtime.files import write_named
 
     to_stdout = str(file) == "-"
     format = format or ("csv" if to_stdout else {".csv": "csv", ".json": "json"}.get(file.suffix.lower()))
@@ -142,7 +142,7 @@ def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
         sys.stdout.write(text)
         return
     try:
-        write_whole(file, text.encode())
+        write_named(file, text.encode())
     except OSError as problem:
         raise click.UsageError(f"'{file}' cannot be written: {problem.strerror}") from None
     click.echo(f"{len(records)} events: {file}")

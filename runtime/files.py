@@ -32,6 +32,20 @@ def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
         raise
 
 
+def write_named(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Write to what a person named: a file whole, through a link if it is one; a device or a pipe as it is.
+
+    A rename would put a file in the place of ``/dev/stdout`` for every program.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+    else:
+        write_whole(path.resolve(), content, mode)
+
+
 def finish(path: Path) -> None:
     """Bring what was written `beside` a path to the disk and rename it there."""
     part = beside(path)

@@ -166,6 +166,20 @@ def test_the_commands(nights):
     assert json.loads(run("prune", "--before", "1h", "--json"))["events"] == 4
 
 
+def test_what_is_no_file_is_written_into_and_not_replaced(nights, tmp_path):
+    """A rename put a file in the place of /dev/stdout, for every program on the machine."""
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    (tmp_path / "link.csv").symlink_to(tmp_path / "night.csv")
+    for place in ("pipe", "link.csv"):
+        done = command_line("events", "export", "--in", nights, "--format", "csv", tmp_path / place)
+        assert done.returncode == 0, done.stderr
+    assert os.read(reader, 65536).startswith(b"id,run,number")
+    os.close(reader)
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "night.csv").read_text().startswith("id,run,number")
+
+
 @pytest.fixture
 def with_a_hot_pixel(tmp_path):
     """One object, and one that turned out to be a hot pixel; the run goes on."""
