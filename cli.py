@@ -280,6 +280,13 @@ def _stop_on_signal() -> Callable[[], bool]:
     return lambda: bool(wishes)
 
 
+def _open_closed_streams() -> None:
+    """Open nothing in the place of streams that the caller closed (``>&-``); else our own files take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+
+
 def _fail(message: str, code: int) -> NoReturn:
     click.echo(f"galaxy-edge: {message}", err=True)
     raise SystemExit(code)
@@ -292,6 +299,7 @@ REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
+    _open_closed_streams()
     # OpenCV reads these when it is imported; its complaints would stand beside our own clear line.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

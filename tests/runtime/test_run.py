@@ -158,6 +158,14 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
     assert len(done.stdout.splitlines()) == 1 and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_streams_that_are_closed_are_no_error(tiny_models, tmp_path, closed):
+    command = f"{sys.executable} -m galaxy_edge run --camera demo --models {tiny_models} --out {tmp_path}/out --max-frames 3 --json"
+    done = subprocess.run(f"{command} {closed}", shell=True, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "out" / "frames-0001.jsonl").read_text().splitlines()) == 3
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
