@@ -53,7 +53,7 @@ class Live:
             text, new = settle_token(place)
             token = Token(text)
             say(f"its token is {text} (kept in {place})" if new else f"its token is in {place}")
-        self._preview = Preview(output.info.classes)
+        self._preview = Preview(output.info.classes, output.info.abstain)
 
         def make() -> ASGIApp:
             from .app import make_app

@@ -25,13 +25,17 @@ class Preview:
     that who comes while the run is paused, or between long exposures, sees something at once. Drawing and encoding are
     the viewers' own, once for all of them.
 
+    Args:
+        abstain: probability below which no class is named; None for none.
+
     Attributes:
         number: counts the pictures; another number is another picture.
         closed: whether no more will come, so that viewers are let go.
     """
 
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: tuple[str, ...], abstain: float | None) -> None:
         self._classes = classes
+        self._abstain = abstain
         self._lock = threading.Lock()
         self._drawing = threading.Lock()
         self._asked = 0.0
@@ -66,7 +70,7 @@ class Preview:
             if latest is None:
                 return None
             if self._jpeg[0] != number:
-                picture = cv2.cvtColor(annotate(*latest, self._classes), cv2.COLOR_RGB2BGR)
+                picture = cv2.cvtColor(annotate(*latest, self._classes, self._abstain), cv2.COLOR_RGB2BGR)
                 done, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
                 assert done
                 self._jpeg = number, content.tobytes()

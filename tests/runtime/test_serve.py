@@ -1,6 +1,7 @@
 """The live view's server, asked as a script, an attacker and a monitor ask it."""
 
 import contextlib
+import datetime
 import json
 import os
 import re
@@ -18,7 +19,9 @@ from conftest import galaxy_edge as command_line
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.serve import door, guard, streams
+from galaxy_edge.runtime.serve.preview import Preview
 from galaxy_edge.runtime.serve.server import listen
 from galaxy_edge.runtime.serve.token import Token, settle_token
 from live_run import running
@@ -361,6 +364,17 @@ def test_prometheus_can_read_the_metrics(live):
     assert 0 < mean < 5, "seconds, not milliseconds"
     assert families["galaxy_edge_memory_bytes"].samples[0].value > 1e7
     assert families["galaxy_edge_open_files"].samples[0].value > 3
+
+
+@pytest.mark.parametrize(("abstain", "named"), [(None, True), (0.55, True), (0.7, False)])
+def test_a_guess_is_no_class_in_the_live_picture_either(abstain, named):
+    """The picture named what the list beside it called uncertain; a class has a colour, a guess is white."""
+    preview = Preview(("spiral", "smooth"), abstain)
+    frame = Frame(np.zeros((240, 320, 3), np.uint8), datetime.datetime.now(datetime.UTC), "sky", 0)
+    box, score, probabilities = [[60, 60, 200, 160]], [0.9], [[0.6, 0.4]]
+    preview.frame(frame, Detections(*(np.array(one, np.float32) for one in (box, score, probabilities))))
+    shown = cv2.imdecode(np.frombuffer(preview.jpeg(), np.uint8), cv2.IMREAD_COLOR)
+    assert (np.ptp(shown, axis=2).max() > 20) == named and shown.max() > 150
 
 
 def test_health_is_red_when_frames_stop(tmp_path):
