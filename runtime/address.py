@@ -1,4 +1,4 @@
-"""Addresses: of the live view, of brokers and their topics; and as they may be shown, without their secrets."""
+"""Addresses: of the live view, of brokers and their topics; as they may be shown; and names of files as text."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def masked(address: str) -> str:
     """
     address = re.sub(r"(://[^:/@]*):(?!\d+(?:/|$)).*@", r"\1:***@", address)
     return re.sub(r"(?i)([?&;][^=&;]*(?:pass|pw|secret|token|key|auth)[^=&;]*=)[^&;#]*", r"\1***", address)
+
+
+def readable(name: str) -> str:
+    """Write a file's name as text that can be stored and sent: of bytes that are no UTF-8 each as ``\\xff``."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def server_at(where: str) -> tuple[str, int]:

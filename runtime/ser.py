@@ -16,6 +16,7 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
+from .address import readable
 from .buffers import Buffers
 from .errors import RunFailure, UsageError
 from .frame import Frame
@@ -54,7 +55,7 @@ class SerFile:
     reopened = 0
 
     def __init__(self, path: Path, on_lost: Callable[[str], None]) -> None:
-        self.name = str(path)
+        self.name = readable(str(path))
         self.bad = 0
         self._path = path
         self._on_lost = on_lost
@@ -111,11 +112,11 @@ class SerFile:
                 np.copyto(pixels, values)
             else:
                 cv2.cvtColor(values, TO_RGB[self._colour], dst=pixels)
-            return Frame(pixels, time, self._path.name, number)
+            return Frame(pixels, time, readable(self._path.name), number)
         if self._colour not in (GREY, RGB):
             values = cv2.cvtColor(values, TO_RGB[self._colour])
         pixels, stretch = to_rgb8(values)
-        return Frame(pixels, time, self._path.name, number, stretch, raw=raw_of(values))
+        return Frame(pixels, time, readable(self._path.name), number, stretch, raw=raw_of(values))
 
     def _ticks(self, stream: BinaryIO) -> np.ndarray | None:
         """Read when each frame was taken, from behind the last; None if that is not there or makes no sense."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from .address import masked
+from .address import masked, readable
 from .ahead import ahead
 from .errors import BadPicture, RunFailure, UsageError
 from .frame import Frame
@@ -96,7 +96,7 @@ def open_source(
             wrong = "is no regular file" if path.exists() else "does not exist"
             raise UsageError(f"the source '{masked(camera)}' {wrong}: give {KNOWN}")
         if zipfile.is_zipfile(path):
-            return Pictures(camera, _zip_entries(path, path.name), on_bad, sequence, at_once)
+            return Pictures(camera, _zip_entries(path, readable(path.name)), on_bad, sequence, at_once)
         if path.suffix.lower() == ".ser":
             from .ser import SerFile
 
@@ -113,8 +113,8 @@ def open_source(
         raise UsageError(
             f"'{camera}' is neither a picture ({', '.join(SUFFIXES)}), a zip nor a video ({', '.join(VIDEO_SUFFIXES)})"
         )
-    entry = (path.name, lambda: _read_file(path))
-    decode_picture(entry[1](), path.name)  # one picture that is bad is a wrong argument, not a skipped frame
+    entry = (readable(path.name), lambda: _read_file(path))
+    decode_picture(entry[1](), entry[0])  # one picture that is bad is a wrong argument, not a skipped frame
     return Pictures(camera, [entry], on_bad)
 
 
@@ -142,7 +142,7 @@ class Pictures:
     ) -> None:
         if not entries:
             raise UsageError(f"'{name}' holds no picture ({', '.join(SUFFIXES)})")
-        self.name = name
+        self.name = readable(name)
         self.continuous = sequence
         self.length: int | None = len(entries)
         self.bad = 0
@@ -206,7 +206,7 @@ def _folder_entries(folder: Path, out: Path | None) -> list[Entry]:
         inside = path.relative_to(folder)
         if any(part.startswith(".") for part in inside.parts) or (written and inside.is_relative_to(written)):
             continue
-        name = inside.as_posix()
+        name = readable(inside.as_posix())
         if path.suffix.lower() in SUFFIXES:
             entries.append((name, lambda path=path: _read_file(path)))  # type: ignore[misc]
         elif path.suffix.lower() == ".zip":

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .address import masked
+from .address import masked, readable
 from .buffers import Buffers
 from .errors import RunFailure, UsageError
 from .frame import Frame
@@ -46,7 +46,7 @@ class VideoFile:
     reopened = 0
 
     def __init__(self, path: Path, on_lost: Callable[[str], None]) -> None:
-        self.name = str(path)
+        self.name = readable(str(path))
         self.bad = 0
         self._path = path
         self._on_lost = on_lost
@@ -63,7 +63,7 @@ class VideoFile:
         capture, self._opened = self._opened or _opened(cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)), None
         if capture is None:
             raise RunFailure(f"'{self._path}' cannot be opened again")
-        make = _Frames(self._path.name)
+        make = _Frames(readable(self._path.name))
         began, at, failed = datetime.datetime.now(datetime.UTC), 0.0, 0
         rate = capture.get(cv2.CAP_PROP_FPS)
         try:

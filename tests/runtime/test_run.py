@@ -99,6 +99,21 @@ def test_a_bad_picture_is_reported_counted_and_skipped(night, tiny_models, tmp_p
     assert rows(tmp_path / "out", "SELECT bad_pictures FROM run") == [(1,)]
 
 
+def test_a_name_that_is_no_text_is_told_as_text(night, tiny_models, tmp_path):
+    """Names from other systems: one of them ended all writing, with a traceback, and the run said that all was well."""
+    os.rename(night / "c.png", os.fsencode(night) + b"/c\xff.png")
+    (tmp_path / os.fsdecode(b"n\xfe")).mkdir()
+    there = night.rename(tmp_path / os.fsdecode(b"n\xfe") / "night")
+    for camera, count in ((there, 3), (there / os.fsdecode(b"c\xff.png"), 1)):
+        out = tmp_path / f"out-{count}"
+        done = run(camera, tiny_models, out, "--json")
+        assert done.returncode == 0 and "Traceback" not in done.stderr and "writer failed" not in done.stderr
+        assert json.loads(done.stdout.splitlines()[-1])["source"] == r"c\xff.png"
+        assert (out / "frames-0001.jsonl").read_text() == done.stdout
+        assert (r"c\xff.png",) in rows(out, "SELECT source FROM event")
+        assert r"n\xfe" in rows(out, "SELECT source FROM run")[0][0]
+
+
 def test_min_score_and_max_frames(night, tiny_models, tmp_path):
     strict = run(night, tiny_models, tmp_path / "out", "--json", "--min-score", "1", "--max-frames", "2", "--threads", "2")
     lines = [json.loads(line) for line in strict.stdout.splitlines()]
