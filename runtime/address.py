@@ -25,6 +25,11 @@ def readable(name: str) -> str:
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
+def is_text(name: str) -> bool:
+    """Tell whether a name is UTF-8: given another, OpenCV's videos end the process."""
+    return readable(name) == name
+
+
 def server_at(where: str) -> tuple[str, int]:
     """Read ``[HOST:]PORT``; without a host it is loopback.
 

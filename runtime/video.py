@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from .address import masked, readable
+from .address import is_text, masked, readable
 from .buffers import Buffers
 from .errors import RunFailure, UsageError
 from .frame import Frame
@@ -50,6 +50,8 @@ class VideoFile:
         self.bad = 0
         self._path = path
         self._on_lost = on_lost
+        if not is_text(str(path)):
+            raise UsageError(f"'{self.name}' cannot be opened: its name is no UTF-8 text; rename it")
         capture = _opened(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
@@ -173,6 +175,8 @@ def stream(url: str, on_lost: Callable[[str], None]) -> Camera:
     """Open an RTSP, HTTP (MJPEG) or other stream that FFmpeg reads; its password goes to FFmpeg alone."""
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
     why = "it does not answer, or is no video stream"
+    if not is_text(url):
+        raise UsageError(f"{readable(masked(url))} cannot be opened: an address is UTF-8 text")
     return Camera(masked(url), lambda: _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)), on_lost, why)
 
 

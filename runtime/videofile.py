@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .address import is_text, readable
 from .draw import fit
 from .files import beside, finish
 
@@ -33,7 +34,9 @@ class VideoOut:
         self._writer: cv2.VideoWriter | None = None
         self._picture_size = (0, 0)
         self._frames = 0
-        self._over = False
+        self._over = not is_text(str(path))
+        if self._over:
+            alert(f"{readable(str(path))} cannot be written: its name is no UTF-8 text; detection goes on")
 
     def size(self) -> int:
         """Bytes on the disk so far."""

@@ -114,6 +114,18 @@ def test_a_name_that_is_no_text_is_told_as_text(night, tiny_models, tmp_path):
         assert r"n\xfe" in rows(out, "SELECT source FROM run")[0][0]
 
 
+@pytest.mark.parametrize(("camera", "out", "code", "message"), [
+    (b"sky\xff.mp4", b"out", 2, r"sky\xff.mp4' cannot be opened"), (b"rtsp://localhost/\xff", b"out", 2, "UTF-8"),
+    (b"demo", b"out\xff", 0, r"out\xff/annotated-0001.mp4 cannot be written"),
+])  # fmt: skip
+def test_a_video_whose_name_is_no_text_does_not_end_the_process(tiny_models, tmp_path, camera, out, code, message):
+    """OpenCV crashed over it, in the middle of a run where it was the output folder's."""
+    (tmp_path / os.fsdecode(b"sky\xff.mp4")).write_bytes(b"a video")
+    done = run(os.fsdecode(camera), tiny_models, os.fsdecode(out), "--max-frames", 3, cwd=tmp_path,
+               env={"PYTHONIOENCODING": "utf-8:backslashreplace"})
+    assert done.returncode == code and message in done.stderr
+
+
 def test_min_score_and_max_frames(night, tiny_models, tmp_path):
     strict = run(night, tiny_models, tmp_path / "out", "--json", "--min-score", "1", "--max-frames", "2", "--threads", "2")
     lines = [json.loads(line) for line in strict.stdout.splitlines()]
