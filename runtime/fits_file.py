@@ -21,8 +21,10 @@ def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
 
     planes = pixels if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
     unit = fits.PrimaryHDU(np.ascontiguousarray(planes))
-    for key, card in cards.items():
-        unit.header[key] = card
+    for key, (value, comment) in cards.items():
+        if isinstance(value, str):  # the format knows ASCII only
+            value = value.encode("ascii", "backslashreplace").decode()
+        unit.header[key] = value, comment
     stream = io.BytesIO()
     unit.writeto(stream)
     return stream.getvalue()

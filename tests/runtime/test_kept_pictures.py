@@ -5,6 +5,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+import small_tracks
+from galaxy_edge.runtime.events import Query, find
 from galaxy_edge.runtime.pictures import to_rgb8
 from galaxy_edge.runtime.small import small_copy
 from galaxy_edge.runtime.track import Tracker
@@ -26,6 +28,18 @@ def test_crops_as_fits_hold_the_same_pixels(tmp_path):
         assert (np.moveaxis(units[0].data, 0, 2) == one.cutout).all()
         assert units[0].header["CLASS"] == "spiral"
         assert units[0].header["DATE-BEG"] == "2026-11-22T21:00:00.000"
+
+
+def test_a_class_of_any_letters_does_not_end_the_writing(tmp_path, monkeypatch):
+    """FITS knows ASCII only: a class of one's own models with an accent in its name ended all writing."""
+    fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
+    monkeypatch.setattr(small_tracks, "CLASSES", ("smooth", "serrée"))
+    out = output(tmp_path, fits=True)
+    out.events([track(3, ended=True)])
+    out.close(1, 0)
+    assert [record["class"] for record in find(tmp_path, Query())] == ["serrée"]
+    with fits.open(tmp_path / "crops/0001/00003.fits") as units:
+        assert units[0].header["CLASS"] == r"serr\xe9e"
 
 
 def test_a_frame_that_was_asked_for_is_kept_whole(tmp_path):
