@@ -74,6 +74,6 @@ def topic(text: str) -> str:
     Raises:
         UsageError: it can be none.
     """
-    if set(text) & set("+#\0") or text != text.strip("/") or len(text) > 200:
+    if set(text) & set("+#\0") or text != text.strip("/") or len(text) > 200 or not is_text(text):
         raise UsageError(f"'{text}' is no topic: no + or #, no / at its ends")
     return text

@@ -448,7 +448,7 @@ def test_addresses_that_are_none(url):
         broker_at(url, "sky", "", 1.0)
 
 
-@pytest.mark.parametrize("prefix", ["", "a/#", "a+b", "/a", "a/", "x" * 201])
+@pytest.mark.parametrize("prefix", ["", "a/#", "a+b", "/a", "a/", "x" * 201, "a\udcff"])
 def test_prefixes_that_are_no_topics(prefix):
     with pytest.raises(UsageError, match="topic"):
         broker_at("mqtt://host", prefix, "", 1.0)
