@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -297,9 +298,21 @@ REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno
 """What a disk says for reasons that are the user's to see to, not ours."""
 
 
+HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
+
+
+def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:
+    """Say in a line that a thread of the program, or of a library, has ended."""
+    name = failed.thread.name if failed.thread else "unknown"
+    click.echo(f"galaxy-edge: unexpected {failed.exc_type.__name__} in the thread {name}: {failed.exc_value} ({HINT})",
+               err=True)
+
+
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
     _open_closed_streams()
+    if not os.environ.get("GALAXY_EDGE_DEBUG"):
+        threading.excepthook = _tell_of_thread
     # OpenCV reads these when it is imported; its complaints would stand beside our own clear line.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -324,5 +337,4 @@ def main() -> None:
             _fail("the disk is full: make room, then give the same command again, where it has one with --resume", 1)
         if isinstance(problem, OSError) and problem.errno in REFUSALS:
             _fail(f"{problem.filename or 'a file'} cannot be written or read: {problem.strerror}", 1)
-        hint = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
-        _fail(f"unexpected {type(problem).__name__}: {problem} ({hint})", 1)
+        _fail(f"unexpected {type(problem).__name__}: {problem} ({HINT})", 1)

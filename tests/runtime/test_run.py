@@ -185,6 +185,14 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
     assert len(done.stdout.splitlines()) == 1 and "Traceback" not in done.stderr
 
 
+def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
+    program = ("import sys; from galaxy_edge import cli; from galaxy_edge.runtime.framelog import FrameLog; "
+               "FrameLog.write = lambda *_: 1 / 0; cli.main()")
+    command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models, "--max-frames", "2"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert "unexpected ZeroDivisionError in the thread keeper" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed_are_no_error(tiny_models, tmp_path, closed):
     command = f"{sys.executable} -m galaxy_edge run --camera demo --models {tiny_models} --out {tmp_path}/out --max-frames 3 --json"
