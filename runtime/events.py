@@ -130,12 +130,12 @@ def prune(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = 
         }  # fmt: skip
         if dry_run:
             return counts
+        for path in files:  # first of all: on a full disk the rows need the room
+            path.unlink(missing_ok=True)
         change = "UPDATE event SET crop = NULL" if crops_only else "DELETE FROM event"
         with base:
             base.execute("BEGIN IMMEDIATE")
             base.executemany(f"{change} WHERE run = ? AND number = ?", [(run, number) for run, number, _ in rows])
-        for path in files:
-            path.unlink(missing_ok=True)
     return counts
 
 
@@ -145,9 +145,8 @@ def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
     path = folder / "events.sqlite"
     if not path.is_file():
         raise UsageError(f"'{folder}' has no events.sqlite: name the output folder of a run")
-    address = f"{path.resolve().as_uri()}?mode={'rw' if write else 'ro'}"
     try:
-        with closing(sqlite3.connect(address, uri=True, timeout=10, isolation_level=None)) as base:
+        with closing(_connected(path, write)) as base:
             base.row_factory = sqlite3.Row
             version = base.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
@@ -157,6 +156,23 @@ def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
             yield base
     except sqlite3.Error as problem:
         raise UsageError(f"{path} cannot be read: {problem}") from None
+
+
+def _connected(path: Path, write: bool) -> sqlite3.Connection:
+    """Connect to a file; where the disk has no room for the memory that processes share of it, for this one alone."""
+    for alone in (False, True):
+        mode = "rw" if write or alone else "ro"
+        base = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=10, isolation_level=None)
+        try:
+            if alone:
+                base.execute("PRAGMA locking_mode = EXCLUSIVE")
+            base.execute("SELECT count(*) FROM sqlite_schema")
+            break
+        except sqlite3.Error as problem:
+            base.close()
+            if alone or not problem.sqlite_errorname.startswith("SQLITE_IOERR_SHM"):
+                raise
+    return base
 
 
 def _going_on(folder: Path, base: sqlite3.Connection) -> int:

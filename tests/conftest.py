@@ -61,6 +61,17 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
     )
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 4 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True).returncode:
+        pytest.skip("needs the right to mount a tmpfs (root)")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory) -> Path:
     """A folder of small rendered data sets, enough to train both networks for a moment.

@@ -15,6 +15,7 @@ import termios
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import galaxy_edge as command_line
 from galaxy_edge.runtime.errors import UsageError
@@ -125,6 +126,21 @@ def test_pruning_takes_crops_along_and_leaves_what_goes_on(nights):
     assert prune(nights, Query()) | {"bytes": 0} == {"events": 4, "crops": 1, "bytes": 0}
     assert which(find(nights, Query())) == [(2, 2)]  # it has not ended
     assert [path.name for path in nights.glob("crops/*/*.png")] == ["00002.png"]
+
+
+def test_on_a_full_disk_events_are_listed_and_pruning_makes_room(small_disk):
+    """SQLite has no room there for what processes share; pruning, which makes room, was refused with the rest."""
+    out = output(small_disk)
+    large = track(1, ended=True)
+    large.cutout = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
+    out.events([large])
+    out.close(1, 0)
+    with pytest.raises(OSError, match="No space"), (small_disk / "fill").open("wb", buffering=0) as fill:
+        while fill.write(bytes(4096)):
+            pass
+    assert len(find(small_disk, Query())) == 1
+    assert prune(small_disk, Query()) | {"bytes": 0} == {"events": 1, "crops": 1, "bytes": 0}
+    assert find(small_disk, Query()) == []
 
 
 def test_pruning_deletes_nothing_outside_the_crops(nights):

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import sqlite3
-import subprocess
 import threading
 import time
 from contextlib import closing
@@ -291,17 +290,6 @@ def test_no_half_written_picture_is_left_by_a_failure(tmp_path):
         tmp_path, "SELECT crop FROM event WHERE number = 1") == [(None,)]
     assert not list((tmp_path / "crops/0001").glob(".*"))
     assert rows(tmp_path, "SELECT count(*) FROM event") == [(2,)]
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk of 4 MB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", disk], capture_output=True).returncode:
-        pytest.skip("needs the right to mount a tmpfs (root)")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
 
 
 def test_a_full_disk_stops_evidence_but_not_the_loop_and_is_over_when_it_is_over(small_disk):
