@@ -46,13 +46,14 @@ class Live:
     ) -> None:  # fmt: skip
         bound = listen(where)
         self.address = address_of(bound)
-        local, token = is_loopback(bound), None
-        say(f"live view: {self.address}")
+        local, token, told = is_loopback(bound), None, [f"live view: {self.address}"]
         if token_file or not local:
             place = token_file or output.folder / "token"
             text, new = settle_token(place)
             token = Token(text)
-            say(f"its token is {text} (kept in {place})" if new else f"its token is in {place}")
+            told.append(f"its token is {text} (kept in {place})" if new else f"its token is in {place}")
+        for line in told:
+            say(line)
         self._preview = Preview(output.info.classes, output.info.abstain)
 
         def make() -> ASGIApp:

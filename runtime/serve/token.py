@@ -31,7 +31,8 @@ def settle_token(path: Path) -> tuple[str, bool]:
             raise UsageError(f"others may read the token in {path}: chmod 600 {path}, or delete it for a new one")
         token = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as problem:
-        raise UsageError(f"the token in {path} cannot be used: {problem}") from None
+        reason = problem.strerror if isinstance(problem, OSError) else "it is no ASCII text"
+        raise UsageError(f"the token in {path} cannot be used: {reason}") from None
     if len(token) < 16:
         raise UsageError(f"{path} holds no token of at least 16 characters; delete it for a new one")
     return token, False

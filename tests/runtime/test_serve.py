@@ -424,6 +424,13 @@ def test_the_token_is_printed_once_and_kept_from_others(tmp_path):
     (tmp_path / "short").chmod(0o600)
     with pytest.raises(UsageError, match="no token of at least"):
         settle_token(tmp_path / "short")
+    with pytest.raises(UsageError, match=r"nowhere/token cannot be used: No such file or directory$"):
+        settle_token(tmp_path / "nowhere" / "token")
+
+
+def test_a_view_that_cannot_be_had_is_not_announced(tmp_path):
+    done = command_line("run", "--camera", "demo", "--out", tmp_path / "out", "--serve", 0, "--token-file", tmp_path / "no" / "token")
+    assert done.returncode == 2 and "cannot be used" in done.stderr and "live view" not in done.stderr
 
 
 @pytest.mark.parametrize("where", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "no.such.host.invalid:80", "1.2.3.4:80", "a..b:80",
