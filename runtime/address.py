@@ -21,13 +21,14 @@ def masked(address: str) -> str:
 
 
 def readable(name: str) -> str:
-    """Write a file's name as text that can be stored and sent: of bytes that are no UTF-8 each as ``\\xff``."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """Write a file's name as a line that can be shown, stored and sent: control signs, and no UTF-8, as ``\\x1b``."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda sign: f"\\x{ord(sign[0]):02x}", text)
 
 
 def is_text(name: str) -> bool:
     """Tell whether a name is UTF-8: given another, OpenCV's videos end the process."""
-    return readable(name) == name
+    return name == name.encode("utf-8", "replace").decode()
 
 
 def server_at(where: str) -> tuple[str, int]:

@@ -177,12 +177,12 @@ def _decoded(entry: Entry) -> Picture:
 
 def _read_file(path: Path) -> bytes:
     try:
-        _check_regular(path, path.name)
+        _check_regular(path, readable(path.name))
         if path.stat().st_size > MAX_FILE:
-            raise BadPicture(path.name, f"the file is larger than {MAX_FILE >> 20} MiB")
+            raise BadPicture(readable(path.name), f"the file is larger than {MAX_FILE >> 20} MiB")
         return path.read_bytes()
     except OSError as problem:
-        raise BadPicture(path.name, f"it cannot be read: {problem.strerror}") from None
+        raise BadPicture(readable(path.name), f"it cannot be read: {problem.strerror}") from None
 
 
 def _check_regular(path: Path, name: str) -> None:
@@ -241,11 +241,11 @@ def _zip_entries(path: Path, name: str, prefix: str = "") -> list[Entry]:
     def read(member: zipfile.ZipInfo) -> bytes:
         # The stated size bounds what is unpacked: a bomb that lies about it fails its checksum at that size.
         if member.file_size > MAX_FILE:
-            raise BadPicture(prefix + member.filename, f"unpacked it is larger than {MAX_FILE >> 20} MiB")
+            raise BadPicture(readable(prefix + member.filename), f"unpacked it is larger than {MAX_FILE >> 20} MiB")
         try:
             return archive.read(member)
         except _DAMAGED as problem:
-            raise BadPicture(prefix + member.filename, f"it cannot be unpacked: {problem}") from None
+            raise BadPicture(readable(prefix + member.filename), f"it cannot be unpacked: {problem}") from None
 
     members.sort(key=lambda member: member.filename)
-    return [(prefix + member.filename, lambda member=member: read(member)) for member in members]  # type: ignore[misc]
+    return [(readable(prefix + member.filename), lambda member=member: read(member)) for member in members]  # type: ignore[misc]

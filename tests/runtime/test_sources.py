@@ -69,6 +69,16 @@ def test_one_bad_picture_is_reported_counted_and_skipped(folder):
     assert [frame.number for frame in frames] == [0, 1, 2, 3]  # numbers have no hole
 
 
+def test_a_name_turns_nothing_on_a_terminal(tmp_path):
+    """A line break in a name was one in the log of a service, an escape sequence one on the screen."""
+    (tmp_path / "a\n\x1b[2J.png").write_bytes(b"broken")
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("c\x9b.png", encode(SKY))
+    told = []
+    frames = list(open_source(str(tmp_path), told.append))
+    assert str(told[0]).startswith(r"a\x0a\x1b[2J.png: ") and [frame.source for frame in frames] == [r"b.zip/c\x9b.png"]
+
+
 def test_folder_of_bad_pictures_only_fails(tmp_path):
     (tmp_path / "x.png").write_bytes(b"broken")
     with pytest.raises(RunFailure, match="none of the 1 pictures"):
