@@ -126,6 +126,14 @@ def _cross(found: dict[str, Any]) -> str:
     lines += ["| trained on | " + " | ".join(f"on {name}" for name in names) + " |", "| --- |" + " --- |" * len(names)]
     for trained, row in found["coarse_accuracy"].items():
         lines.append(f"| {trained} | " + " | ".join(f"{row[name]:.3f}" for name in names) + " |")
+    lines.append("\nRecall of each group (pictures); sources do not mean quite the same by a class.\n")
+    groups = sorted({group for row in found["recall"].values() for one in row.values() for group in one})
+    lines += ["| trained on | on | " + " | ".join(groups) + " |", "| --- | --- |" + " --- |" * len(groups)]
+    for trained, row in found["recall"].items():
+        for measured, recall in row.items():
+            count = found["pictures"][trained][measured]
+            told = [f"{recall[group]:.2f} ({count[group]})" if group in recall else "" for group in groups]
+            lines.append(f"| {trained} | {measured} | " + " | ".join(told) + " |")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.metrics import classification_metrics
+from ..models.labels import group_of
 from .data import DataError
 from .fit import fit
 from .folds import compare, macro_scores
@@ -104,7 +104,9 @@ def cross_sources(
     The sources share few classes, so what counts is the coarse group, and only where both have pictures of it.
 
     Returns:
-        ``coarse_accuracy[trained][measured]``, over the groups that both sources have in the training part.
+        ``coarse_accuracy[trained][measured]``, over the groups that both sources have in the training part;
+        ``recall`` and ``pictures``, the same for each of these groups. Classes mean not quite the same in two sources,
+        and one may have next to none of a group: the recalls show where it comes from.
 
     Raises:
         DataError: there is one source only.
@@ -126,7 +128,8 @@ def cross_sources(
         }
         for name in names
     }
-    result: dict[str, Any] = {"groups": {name: sorted(found) for name, found in groups.items()}, "coarse_accuracy": {}}
+    result: dict[str, Any] = {"groups": {name: sorted(found) for name, found in groups.items()}}
+    result |= {"coarse_accuracy": {}, "recall": {}, "pictures": {}}
     for trained in names:
         own = [np.flatnonzero(np.array(some.sources) == trained) for some in (parts.train, parts.validation)]
         narrow = Parts(parts.train.take(own[0]), parts.validation.take(own[1]), parts.test, parts.record)
@@ -144,6 +147,8 @@ def cross_sources(
             report=report,
         )
         found = result["coarse_accuracy"][trained] = {}
+        recall = result["recall"][trained] = {}
+        count = result["pictures"][trained] = {}
         for measured in names:
             shared = groups[trained] & groups[measured]
             chosen = [
@@ -154,7 +159,13 @@ def cross_sources(
                 if source == measured and group in shared
             ]
             pictures = parts.validation.take(chosen)
-            metrics = classification_metrics(probabilities_of(place, pictures), pictures.labels, pictures.classes)
-            found[measured] = metrics["coarse_accuracy"]
+            right = np.array([
+                group_of(pictures.classes[named]) == group
+                for named, group in zip(probabilities_of(place, pictures).argmax(axis=1), pictures.groups, strict=True)
+            ])
+            of = {group: right[np.array(pictures.groups) == group] for group in sorted(set(pictures.groups))}
+            found[measured] = float(right.mean())
+            recall[measured] = {group: float(some.mean()) for group, some in of.items()}
+            count[measured] = {group: len(some) for group, some in of.items()}
     write_json(out / "cross.json", result)
     return result

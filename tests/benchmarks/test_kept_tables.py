@@ -43,7 +43,12 @@ FOUND = {
     ]}, ["| 0.625 | 0.500 | 30.0 | 400,000 | 64 | 0.2 |"]),
     "cross": ("cross.json", {
         "groups": {}, "coarse_accuracy": {"efigi": {"efigi": 0.9, "gz": 0.75}, "gz": {"efigi": 0.5, "gz": 0.875}},
-    }, ["| efigi | 0.900 | 0.750 |", "| gz | 0.500 | 0.875 |"]),
+        "recall": {"efigi": {"efigi": {"smooth": 0.9}, "gz": {"smooth": 0.75}},
+                   "gz": {"efigi": {"smooth": 0.5}, "gz": {"disk": 1.0, "smooth": 0.85}}},
+        "pictures": {"efigi": {"efigi": {"smooth": 10}, "gz": {"smooth": 20}},
+                     "gz": {"efigi": {"smooth": 10}, "gz": {"disk": 4, "smooth": 20}}},
+    }, ["| efigi | 0.900 | 0.750 |", "| gz | 0.500 | 0.875 |", "| efigi | gz |  | 0.75 (20) |",
+        "| gz | gz | 1.00 (4) | 0.85 (20) |"]),
 }  # fmt: skip
 
 

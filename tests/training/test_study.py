@@ -349,6 +349,9 @@ def test_sources_are_crossed_over_what_they_share(tmp_path):
             named = np.asarray(model(judged.images(32).astype(np.float32))).argmax(axis=1)
             expected = np.mean(groups[named] == groups[judged.labels])
             assert result["coarse_accuracy"][trained][measured] == pytest.approx(expected)
+            recall, count = (result[key][trained][measured] for key in ("recall", "pictures"))
+            assert sum(count.values()) == len(chosen) and set(recall) == set(judged.groups)
+            assert sum(recall[group] * count[group] for group in count) == pytest.approx(expected * len(chosen))
     assert json.loads((out / "cross.json").read_text()) == json.loads(json.dumps(result))
 
 
