@@ -150,6 +150,9 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
             trace=trace,
         )
     manager.ends()
+    if summary.failure and output.keeper.failure:
+        tell(str(output.keeper.failure))
+    summary.failure = summary.failure or output.keeper.failure
     from .runtime.screen import print_summary  # its libraries take memory, and the frames are gone now
 
     print_summary(summary, output.places(), as_json)

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from .errors import RunFailure
 from .event import Event
 from .evidence import Evidence
 from .fits_file import Cards, event_cards, fits_bytes, frame_cards
@@ -45,6 +46,7 @@ class Keeper:
         stopped: why no evidence is written now; "" while it is.
         crops_lost, lines_lost, events_lost: what was given up.
         pending: events that wait for the disk.
+        failure: after `close`: how much was lost, and why, where that is events or the writer failed; else None.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class Keeper:
         self._alert = alert
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._ending = False
+        self._ending = self._failed = False
         self._lines: list[str] = []
         self._events: dict[int, Event] = {}
         self._pictures: list[tuple[str, bytes | np.ndarray, Cards]] = []
@@ -63,7 +65,9 @@ class Keeper:
         self._since = 0.0
         self.wanted: str | None = None
         self.stopped = ""
-        self.crops_lost = self.lines_lost = self.events_lost = 0
+        self.failure: RunFailure | None = None
+        self.crops_lost = self.lines_lost = 0
+        self._refused: set[int] = set()  # events that found no place, until a later state of them does
         missing = [name for name in store.crops() if name not in evidence]
         store.save([], missing)  # crops that went while no run was there, or as the last one was cut off
         self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
@@ -73,6 +77,11 @@ class Keeper:
     def pending(self) -> int:
         """Events that wait for the disk."""
         return len(self._events)
+
+    @property
+    def events_lost(self) -> int:
+        """Events that were given up."""
+        return len(self._refused)
 
     @property
     def lost(self) -> bool:
@@ -128,12 +137,13 @@ class Keeper:
                 self.crops_lost += 1
 
     def close(self, ended: str, frames: int, bad: int) -> None:
-        """Write what waits, note the end of the run, and close everything."""
+        """Write what waits, note the end of the run, and close everything; what was lost is then in `failure`."""
         self._ending = True
         self._wake.set()
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
-            self._alert("the disk does not answer: what was found last may not be written")
+            self.failure = RunFailure("evidence was lost: the disk does not answer, and what was found last may not be "
+                                      "written")
             return
         problem = ""
         try:
@@ -142,23 +152,28 @@ class Keeper:
             self._log.close()
         except (OSError, sqlite3.Error) as trouble:
             problem = _reason(trouble)
-        if self._events or problem:
-            self._alert(f"{len(self._events)} events could not be written: {problem or self.stopped}")
-        if self.lost:
-            self._alert(
-                f"more than the disk could take: {self.crops_lost} pictures, {self.lines_lost} lines of the log and "
-                f"{self.events_lost} events were given up"
-            )
+            self._alert(f"the end of the run could not be noted: {problem}")
+        with self._lock:
+            self._refused |= set(self._events)
+            self.lines_lost += len(self._lines)
+            self.crops_lost += len(self._pictures)
+        given_up = f"{self.crops_lost} pictures and {self.lines_lost} lines of the log"
+        if self._refused or self._failed:
+            why = self.stopped or problem or "more than the disk could take"
+            self.failure = RunFailure(f"evidence was lost: {self.events_lost} events, {given_up} ({why})")
+        elif self.lost:
+            self._alert(f"more than the disk could take: {given_up} were given up; every event is written")
 
     def _take(self, event: Event) -> None:
         """Put an event in the queue, without its picture where too many wait; the lock is held."""
         if event.number not in self._events and len(self._events) >= MOST_EVENTS:
-            self.events_lost += 1
+            self._refused.add(event.number)
             return
         if event.cutout.size and sum(bool(one.cutout.size) for one in self._events.values()) >= MOST_PICTURES:
             event = replace(event, cutout=NO_PICTURE, deep=None)
             self.crops_lost += 1
         self._events[event.number] = event
+        self._refused.discard(event.number)
         if len(self._events) >= BATCH_EVENTS and not self.stopped:
             self._wake.set()
 
@@ -169,15 +184,29 @@ class Keeper:
                 self._wake.clear()
                 self._batch()
             self._batch()
-        finally:
+        except BaseException:
+            self._failed, self.stopped = True, "its writer failed"
             if not self._ending:
                 self._alert("evidence has ended: its writer failed; detection goes on")
+            raise
 
     def _batch(self) -> None:
         with self._lock:
             events, self._events = self._events, {}
             lines, self._lines = self._lines, []
             pictures, self._pictures = self._pictures, []
+        try:
+            self._save(events, lines, pictures)
+        except BaseException:
+            self._put_back(events)  # nobody writes it any more: `close` counts it
+            self.lines_lost += len(lines)
+            self.crops_lost += len(pictures)
+            raise
+
+    def _save(
+        self, events: dict[int, Event], lines: list[str], pictures: list[tuple[str, bytes | np.ndarray, Cards]]
+    ) -> None:
+        """Write a batch; each of its parts is emptied once it is on the disk or was given up and counted."""
         problem = ""
         try:
             self._gone += self._evidence.retire()
@@ -189,6 +218,7 @@ class Keeper:
         for name, content, cards in pictures:
             problem = problem or self._write(name, _encoded(name, content, cards))
             self.crops_lost += bool(problem)
+        pictures.clear()
         try:
             if rows or self._gone:
                 self._store.save(rows, self._gone)
@@ -196,8 +226,10 @@ class Keeper:
         except sqlite3.Error as trouble:
             problem = problem or _reason(trouble)
             self._put_back(events)
+        events.clear()
         if lines:
             problem = self._write_lines(lines, problem)
+            lines.clear()
         self._tell(problem)
 
     def _pictures_of(self, events: dict[int, Event], problem: str) -> tuple[list[tuple[Event, str | None]], str]:

@@ -66,7 +66,7 @@ def print_summary(summary: Summary, places: dict[str, Path], err: bool) -> None:
     """Print what was found, where the time went and where everything is; to stderr if `err`."""
     console = Console(stderr=err)
     if summary.stopped:
-        console.print("ended on request; everything is written")
+        console.print("ended on request" if summary.failure else "ended on request; everything is written")
     table = Table(title="where the time went")
     for heading in ("stage", "count", "median ms", "p95 ms"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")

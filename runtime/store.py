@@ -63,7 +63,7 @@ class EventStore:
             self._base.executemany(_SAVE, [_row(self.run, event, crop) for event, crop in events])
             self._base.executemany("UPDATE event SET crop = NULL WHERE crop = ?", [(name,) for name in gone])
             self._base.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             if self._base.in_transaction:
                 self._base.execute("ROLLBACK")
             raise

@@ -320,6 +320,7 @@ def test_a_full_disk_stops_evidence_but_not_the_loop_and_is_over_when_it_is_over
     assert len(told) == 2 and "kept again" in told[1]
     see(5)
     out.close(610, 0)
+    assert out.keeper.failure is None and "every event is written" in told[2]
     # Every event is there, those of the full disk without a picture; the last ones with one.
     assert rows(small_disk, "SELECT count(*) FROM event") == [(610,)]
     assert rows(small_disk, "SELECT count(*) FROM event WHERE number > 605 AND crop IS NOT NULL") == [(5,)]
@@ -411,3 +412,56 @@ def test_below_the_floor_nothing_is_written_but_rows(tmp_path):
     out.close(1, 0)
     assert "floor of free space" in told[0]
     assert rows(tmp_path, "SELECT number, crop FROM event") == [(1, None)] and not list(tmp_path.glob("crops/0001/*"))
+
+
+def test_a_writer_that_fails_for_good_is_a_failure_that_says_how_much_was_lost(tmp_path, monkeypatch):
+    """What is on the disk already is not lost; what the writer held and what came after it is."""
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    told = []
+    out = output(tmp_path, alert=told.append)
+    out.events([track(1, ended=True)])
+    until(lambda: rows(tmp_path, "SELECT number FROM event") == [(1,)])
+
+    def fail(*_):
+        raise ValueError("nobody thought of this")
+
+    monkeypatch.setattr(EventStore, "save", fail)
+    out.events([track(2, ended=True)])
+    until(lambda: out.keeper.stopped)
+    out.events([track(2, ended=True), track(3, ended=True)])
+    out.frame(frame(3), named(), record(3))
+    out.close(3, 0)
+    assert told == ["evidence has ended: its writer failed; detection goes on"]
+    # The sheet is the picture.
+    assert str(out.keeper.failure) == (
+        "evidence was lost: 2 events, 1 pictures and 1 lines of the log (its writer failed)")
+
+
+def test_a_batch_whose_rows_are_written_is_not_lost_with_its_writer(tmp_path, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    out = output(tmp_path)
+    monkeypatch.setattr(out.keeper._log, "write", lambda _: 1 / 0)
+    out.events([track(1, ended=True)])
+    until(lambda: rows(tmp_path, "SELECT number FROM event") == [(1,)])
+    out.frame(frame(1), named(), record(1))
+    until(lambda: out.keeper.stopped)
+    out.close(1, 0)
+    assert str(out.keeper.failure).startswith("evidence was lost: 0 events, 1 pictures and 1 lines of the log")
+
+
+def test_events_that_find_no_place_are_a_failure_unless_they_come_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(keeper, "MOST_EVENTS", 2)
+    out = output(tmp_path)
+    other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    out.events([track(1), track(2)])
+    until(lambda: out.keeper.stopped and out.keeper.pending == 2)
+    out.events([track(3), track(4), track(3)])
+    assert out.keeper.events_lost == 2
+    other.execute("ROLLBACK")
+    other.close()
+    until(lambda: not out.keeper.stopped and not out.keeper.pending)
+    out.events([track(3, ended=True)])
+    out.close(1, 0)
+    assert rows(tmp_path, "SELECT number FROM event ORDER BY number") == [(1,), (2,), (3,)]
+    assert str(out.keeper.failure).startswith("evidence was lost: 1 events,")
