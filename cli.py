@@ -34,7 +34,7 @@ from .cli_options import (
     settle_engine,
 )
 from .cli_service import Service, service_options
-from .cli_settings import settings_for
+from .cli_settings import name_variables, settings_for
 from .cli_study import explain, study
 from .cli_train import train
 from .errors import UserError, disk_is_full
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 
 @click.group(context_settings={
-    "help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "GALAXY_EDGE",
+    "help_option_names": ["-h", "--help"], "max_content_width": 110,
 })
 @click.version_option(__version__, prog_name="galaxy-edge")
 @click.option("--config", type=FILE, help="File of settings; default: galaxy-edge.toml, where there is one.")
@@ -243,6 +243,9 @@ def devices(as_json: bool) -> None:
     for line in machine_lines(machine):
         console.print(line, highlight=False)
     console.print(devices_table(all_profiles(), fitting.name))
+
+
+name_variables(cli)
 
 
 def _bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:

@@ -92,6 +92,16 @@ def settings_for(context: click.Context, path: Path | None) -> dict[str, Any]:
     return settings.values
 
 
+def name_variables(root: click.Group) -> None:
+    """Give every option of every command its environment variable: the command's and the long flag's name.
+
+    click's own rule (``auto_envvar_prefix``) takes the name of the function's parameter instead, as in ``AS_JSON``.
+    """
+    for variable, option in _variables(root, PREFIX):
+        own = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+        option.envvar = [*own, variable]
+
+
 def wrong_variables(root: click.Group, name: str | None) -> list[str]:
     """Find environment variables that look like options of a command and are none: a line for each."""
     if name is None or name not in root.commands:
@@ -124,8 +134,9 @@ def source_of(command: click.Command, context: click.Context, key: str) -> tuple
     """
     option = options_of(command)[key]
     value, source = option.consume_value(context, {})
+    variable = next((name for name in option.envvar or () if os.environ.get(name)), "")
     names = {
-        click.core.ParameterSource.ENVIRONMENT: f"{context.auto_envvar_prefix}_{_variable(option.name or '')}",
+        click.core.ParameterSource.ENVIRONMENT: variable,
         click.core.ParameterSource.DEFAULT_MAP: "file",
     }
     if not isinstance(value, str | int | float | bool | Path):
@@ -216,8 +227,8 @@ def _unfit_text(option: click.Option, text: str) -> str | None:
 
 
 def _variables(command: click.Command, prefix: str) -> Iterator[tuple[str, click.Option]]:
-    for option in options_of(command).values():
-        yield f"{prefix}_{_variable(option.name or '')}", option
+    for key, option in options_of(command).items():
+        yield f"{prefix}_{_variable(key)}", option
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
             yield from _variables(below, f"{prefix}_{_variable(name)}")

@@ -18,7 +18,7 @@ def here(tmp_path, monkeypatch):
 
 
 def run(*arguments, **env):
-    return CliRunner().invoke(cli, arguments, env=env, auto_envvar_prefix="GALAXY_EDGE")
+    return CliRunner().invoke(cli, arguments, env=env)
 
 
 def shown(*more, **env):
@@ -121,6 +121,40 @@ def test_settings_of_a_command_in_a_group_are_shown_with_their_source(here):
     settings = json.loads(run("config", "show", "train detector", "--json", GALAXY_EDGE_TRAIN_DETECTOR_IMAGES="64").stdout)
     assert settings["epochs"] == {"value": 3, "from": "file"}
     assert settings["images"] == {"value": 64, "from": "GALAXY_EDGE_TRAIN_DETECTOR_IMAGES"}
+
+
+@pytest.mark.parametrize(("command", "key", "value", "old"), [
+    ("run", "json", True, "AS_JSON"), ("events list", "class", "spiral", "NAME"), ("events show", "in", "nights", "FOLDER"),
+    ("events prune", "all", True, "EVERYTHING"),
+])
+def test_a_variable_is_called_as_its_flag(here, command, key, value, old):
+    """Whatever the function's own name for it is: that is nothing a user can know."""
+    prefix = f"GALAXY_EDGE_{command.replace(' ', '_').upper()}"
+    text = "1" if value is True else value
+    settings = json.loads(run("config", "show", command, "--json", **{f"{prefix}_{key.upper()}": text}).stdout)
+    assert settings[key] == {"value": value, "from": f"{prefix}_{key.upper()}"}
+    (here / "galaxy-edge.toml").write_text("")
+    assert run("config", "check", **{f"{prefix}_{key.upper()}": text}).exit_code == 0
+    assert f"unknown variable {prefix}_{old}" in run("config", "check", **{f"{prefix}_{old}": text}).output
+
+
+def test_the_variables_of_flags_are_heeded(here):
+    done = command_line("run", cwd=here, env={
+        "GALAXY_EDGE_RUN_CAMERA": "demo", "GALAXY_EDGE_RUN_JSON": "1", "GALAXY_EDGE_RUN_MAX_FRAMES": "2",
+    })
+    assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == [0, 1], done.stderr
+    env = {"GALAXY_EDGE_EVENTS_LIST_IN": "galaxy-edge-out", "GALAXY_EDGE_EVENTS_LIST_CLASS": "no such class",
+           "GALAXY_EDGE_EVENTS_LIST_FORMAT": "json"}
+    assert run("events", "list", **env).stdout == "[]\n"
+    pruned = run("events", "prune", GALAXY_EDGE_EVENTS_PRUNE_ALL="1", GALAXY_EDGE_EVENTS_PRUNE_JSON="1")
+    assert pruned.exit_code == 0 and "events" in json.loads(pruned.stdout), pruned.output
+
+
+def test_a_data_set_is_found_by_either_variable(here):
+    for variable in ("GALAXY_EDGE_DATA", "GALAXY_EDGE_TRAIN_DETECTOR_DATA"):
+        env = {"GALAXY_EDGE_DATA": None, variable: "sets"}
+        settings = json.loads(run("config", "show", "train detector", "--json", **env).stdout)
+        assert settings["data"] == {"value": "sets", "from": variable}
 
 
 def test_wrong_use_begins_no_run(here):
