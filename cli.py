@@ -76,7 +76,8 @@ def cli(context: click.Context, config: Path | None) -> None:
 @click.option("--stack", type=click.IntRange(1, 64), default=1, show_default=True,
               help="Look at the mean of the last N frames, laid upon each other by their stars; files by name.")
 @click.option("--gate", type=Number(0, 86400), metavar="SECONDS",
-              help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0.")
+              help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0. "
+                   "Without effect where pictures do not follow from each other, and with --stack above 1.")
 @click.option("--device", type=PROFILE, help="Device profile, by name or TOML file; default: what fits this machine.")
 @click.option("--require-signature", type=FILE, metavar="KEY",
               help="Use only bundles that are signed with the private half of this public key.")
@@ -115,6 +116,9 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     source = open_source(camera, on_bad, tell, sequence=stack > 1, at_once=decoders(), out=out)
     detector = Detector(bundles[DETECTOR], bundles[DETECTOR].usual, engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine=engine, threads=threads)
+    looks = Looks(tiles, 10.0 * source.live if gate is None else gate, stack)
+    if gate and (why := looks.why_no_gate(source.continuous)):
+        tell(f"--gate has no effect: {why}")
     window = None
     if show:
         from .runtime.window import Window
@@ -146,8 +150,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
 
         summary = run_loop(
             source, detector, classifier, sink, watch, lambda: stop() or bool(window and window.closed), max_frames,
-            looks=Looks(tiles, 10.0 * source.live if gate is None else gate, stack), controls=controls,
-            trace=trace,
+            looks=looks, controls=controls, trace=trace,
         )
     manager.ends()
     if summary.failure and output.keeper.failure:

@@ -73,6 +73,12 @@ class Looks:
     gate: float = 0.0
     stack: int = 1
 
+    def why_no_gate(self, continuous: bool) -> str:
+        """Say why a gate has nothing to do, if it has not: ``""`` where frames follow from each other, one by one."""
+        if not continuous:
+            return "the pictures do not follow from each other"
+        return "frames are stacked" if self.stack > 1 else ""
+
 
 class Loop:
     """What is done to every frame before it is told of: prepare, search, name.

@@ -196,6 +196,20 @@ def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
     assert done.stderr.splitlines()[-1].startswith("galaxy-edge: evidence was lost: ")
 
 
+@pytest.mark.parametrize(("camera", "more", "env", "why"), [
+    ("night", ["--gate", 5], {}, "the pictures do not follow from each other"),
+    ("night", [], {"GALAXY_EDGE_RUN_GATE": "5"}, "the pictures do not follow from each other"),
+    ("demo", ["--gate", 5, "--stack", 2], {}, "frames are stacked"),
+    ("demo", ["--gate", 5], {}, ""),
+    ("night", [], {}, ""),
+    ("night", ["--gate", 0], {}, ""),  # nothing is asked for
+])  # fmt: skip
+def test_a_gate_that_does_nothing_says_so(night, tiny_models, tmp_path, camera, more, env, why):
+    done = run(night if camera == "night" else camera, tiny_models, tmp_path / "out", "--max-frames", 2, *more, env=env)
+    told = [line for line in done.stderr.splitlines() if "--gate" in line]
+    assert done.returncode == 0 and told == ([f"galaxy-edge: --gate has no effect: {why}"] if why else [])
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_streams_that_are_closed_are_no_error(tiny_models, tmp_path, closed):
     command = f"{sys.executable} -m galaxy_edge run --camera demo --models {tiny_models} --out {tmp_path}/out --max-frames 3 --json"
