@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
 import json
 import os
 import signal
@@ -297,6 +299,19 @@ def _open_closed_streams() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
+def _escape(problem: UnicodeError) -> tuple[str, int]:
+    """Write signs that an encoding lacks as JSON does (``\\u00e9``), so that a line of JSON stays one."""
+    assert isinstance(problem, UnicodeEncodeError)
+    return json.dumps(problem.object[problem.start : problem.end])[1:-1], problem.end
+
+
+def _print_in_any_encoding() -> None:
+    """Let no sign in a name end a command whose standard output is not UTF-8; standard error is so by default."""
+    codecs.register_error("galaxy-edge", _escape)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="galaxy-edge")
+
+
 def _fail(message: str, code: int) -> NoReturn:
     click.echo(f"galaxy-edge: {message}", err=True)
     raise SystemExit(code)
@@ -320,6 +335,7 @@ def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
     _open_closed_streams()
+    _print_in_any_encoding()
     if not os.environ.get("GALAXY_EDGE_DEBUG"):
         threading.excepthook = _tell_of_thread
     # OpenCV reads these when it is imported; its complaints would stand beside our own clear line.

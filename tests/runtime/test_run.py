@@ -196,6 +196,21 @@ def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
     assert done.stderr.splitlines()[-1].startswith("galaxy-edge: evidence was lost: ")
 
 
+def test_output_that_the_encoding_cannot_hold_is_escaped_as_json_does(tiny_models, tmp_path):
+    """As in a terminal or a service of the C locale. A sign beyond 16 bits is two escapes in JSON."""
+    for name in ("é.png", "\N{MILKY WAY}.png"):
+        (tmp_path / name).write_bytes(encode(render([(60, 40, 12)], 160, 120)))
+    ascii_only, out = {"PYTHONIOENCODING": "ascii"}, tmp_path / "out"
+    done = run(tmp_path, tiny_models, out, "--json", env=ascii_only)
+    assert done.returncode == 0 and done.stdout.isascii(), done.stderr
+    assert [json.loads(line)["source"] for line in done.stdout.splitlines()] == ["é.png", "\N{MILKY WAY}.png"]
+    assert [json.loads(line)["source"] for line in (out / "frames-0001.jsonl").read_text().splitlines()] == ["é.png", "\N{MILKY WAY}.png"]
+    done = command_line("events", "list", "--in", out, "--format", "csv", env=ascii_only)
+    assert done.returncode == 0 and "\\u00e9.png" in done.stdout, done.stderr
+    done = run(tmp_path / "é.png", tiny_models, tmp_path / "é", env=ascii_only)
+    assert done.returncode == 0 and "/\\u00e9/events.sqlite" in done.stdout, done.stderr
+
+
 @pytest.mark.parametrize(("camera", "more", "env", "why"), [
     ("night", ["--gate", 5], {}, "the pictures do not follow from each other"),
     ("night", [], {"GALAXY_EDGE_RUN_GATE": "5"}, "the pictures do not follow from each other"),
