@@ -14,6 +14,8 @@ from .files import beside, finish
 
 RATE = 12.0
 WIDEST = 1280
+BLOCK = 256 << 10
+"""FFmpeg writes so many bytes at once: a file that may not grow to this size is over its limit with the first."""
 
 
 class VideoOut:
@@ -22,7 +24,7 @@ class VideoOut:
     Args:
         path: where it will be.
         alert: told if it cannot be written, or not to the end.
-        may_grow: tells, by its bytes so far, whether there is room for more; where not, it ends early.
+        may_grow: tells, by its bytes so far, whether there is room for more; where not, it ends early, or is not begun.
     """
 
     def __init__(
@@ -53,9 +55,9 @@ class VideoOut:
         """Add an annotated frame, (H, W, 3) uint8 RGB."""
         if self._over:
             return
-        if not self._may_grow(self.size()):
-            self._alert(f"{self.path} ends after {self._frames} frames, for the disk or the quota is nearly full; "
-                        "detection goes on")
+        if not self._may_grow(self.size() if self._writer else BLOCK):
+            what = f"ends after {self._frames} frames" if self._writer else "is not begun"
+            self._alert(f"{self.path} {what}, for the disk or the quota is small or nearly full; detection goes on")
             self.close()
             return
         if self._writer is None:

@@ -179,6 +179,19 @@ def test_the_video_ends_before_anything_is_given_up_for_it(tmp_path):
     assert frames_of(tmp_path / "annotated-0002.mp4") == 4 and len(told) == 1
 
 
+@pytest.mark.parametrize("quota", [1 << 10, 600_000, 800_000])
+def test_no_video_takes_more_than_the_quota(tmp_path, quota):
+    """FFmpeg writes 256 KiB at once: with a quota of 1 KB the video alone was 275 KB."""
+    told = []
+    out = output(tmp_path, video=True, quota=quota, alert=told.append)
+    for number in range(1, 51):
+        out.frame(noisy(number), named(), record(number))
+    out.close(50, 0)
+    videos = list(tmp_path.glob("*annotated*"))
+    assert len(told) == 1 and ("is not begun" in told[0]) == (not videos) == (quota < 700_000)
+    assert sum(video.stat().st_size for video in videos) <= quota
+
+
 def test_the_growing_files_count(tmp_path):
     out = output(tmp_path, video=True)
     for number in range(20):
