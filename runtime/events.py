@@ -8,7 +8,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -123,10 +123,10 @@ def prune(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = 
             f"SELECT run, number, crop FROM told WHERE ({condition}) AND (state = 'ended' OR run < ?)",
             (*values, _going_on(folder, base)),
         ).fetchall()
-        files = [path for _, _, crop in rows for path in _files(folder, crop)]
+        files = {path: size for _, _, crop in rows for path, size in _files(folder, crop).items()}
         counts = {
             "events": 0 if crops_only else len(rows), "crops": sum(path.suffix == ".png" for path in files),
-            "bytes": sum(path.stat().st_size for path in files),
+            "bytes": sum(files.values()),
         }  # fmt: skip
         if dry_run:
             return counts
@@ -198,8 +198,13 @@ def _record(folder: Path, row: sqlite3.Row, going_on: int) -> dict[str, Any]:
     return record
 
 
-def _files(folder: Path, crop: str | None) -> list[Path]:
-    """Find the files of a crop; a name that leads out of the crops folder is none of ours."""
+def _files(folder: Path, crop: str | None) -> dict[Path, int]:
+    """Find the files of a crop, with their bytes; a name that leads out of the crops folder is none of ours."""
+    found: dict[Path, int] = {}
     if not crop or not re.fullmatch(r"crops/\d+/\d+\.png", crop):
-        return []
-    return [path for path in (folder / crop, (folder / crop).with_suffix(".fits")) if path.is_file()]
+        return found
+    for path in (folder / crop, (folder / crop).with_suffix(".fits")):
+        with suppress(FileNotFoundError):  # the run that goes on may delete it at any moment, for its quota
+            if path.is_file():
+                found[path] = path.stat().st_size
+    return found

@@ -143,6 +143,22 @@ def test_on_a_full_disk_events_are_listed_and_pruning_makes_room(small_disk):
     assert find(small_disk, Query()) == []
 
 
+def test_crops_that_the_run_retires_meanwhile_are_no_error(nights, monkeypatch):
+    """Whenever it is: each crop of the first run goes once it was looked at for the first time."""
+    look, seen = Path.stat, set()
+
+    def stat(path, **how):
+        status = look(path, **how)
+        if path.suffix == ".png" and path not in seen:
+            seen.add(path)
+            path.unlink()
+        return status
+
+    monkeypatch.setattr(Path, "stat", stat)
+    assert prune(nights, Query(run=1)) == {"events": 3, "crops": 0, "bytes": 0}
+    assert len(seen) == 3 and [record["run"] for record in find(nights, Query())] == [2, 2]
+
+
 def test_pruning_deletes_nothing_outside_the_crops(nights):
     """A file of events may come from elsewhere: what it names is not trusted."""
     base = sqlite3.connect(nights / "events.sqlite", isolation_level=None)
