@@ -43,6 +43,10 @@ class Settings:
     problems: list[str] = field(default_factory=list)
 
 
+_TEXTS = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'{3}.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
+"""Strings and comments of TOML: no key and no table begins in them."""
+
+
 def options_of(command: click.Command) -> dict[str, click.Option]:
     """List the options of a command that can be set, by their key: the long flag without its dashes."""
     found = {}
@@ -241,7 +245,7 @@ def _variable(name: str) -> str:
 def _line(text: str, keys: tuple[str, ...]) -> str:
     """Find where a key or table is written, as ``:line``; empty where it is written in an unusual way."""
     table: tuple[str, ...] = ()
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(_TEXTS.sub(lambda found: re.sub(r"[][=]", " ", found[0]), text).split("\n"), 1):
         header = re.match(r"\s*\[{1,2}([^\[\]]+)\]", line)
         if header:
             table = _parts(header[1])

@@ -76,6 +76,13 @@ def test_tables_follow_the_commands(here):
         ("[run]\nquota = '2 gigabytes'", [":2: 'quota' is wrong", "is no size"]),
         ("[run]\ncamera = 3", [":2: 'camera' must be a text, not 3"]),
         ("[run]\ncamera = ['a']\nout = 1", [":2: 'camera' must be a text", ":3: 'out' must be a text"]),
+        # What stands in a text is neither a key nor a table.
+        ("[run]\ncamera = \"\"\"\nthreads = 5\n[bench]\n\"\"\"\nthreads = 0", [":6: 'threads' is wrong"]),
+        ("[run]\ncamera = '''\nthreads = \\'''\nthreads = 0", [":4: 'threads' is wrong"]),
+        ("[run]\ncamera = \"\"\"a\\\"\"\"\\\"\nthreads = 5\"\"\"\"\nthreads = 0", [":4: 'threads' is wrong"]),
+        ("# don't\n[run]\ncamera = '#'\nthreads = 0 # don't", [":4: 'threads' is wrong"]),
+        ("[run]\ncamera = [\n'threads = 5',\n]\n\"threads\" = 0", [":5: 'threads' is wrong"]),
+        ("[run]\ncamera = 'a\u2028b'\nthreads = 0", [":3: 'threads' is wrong"]),
         ("[run\n", ["is not valid TOML", "line 1"]),
         ("[run]\nhelp = true", [":2: unknown key 'help'"]),
     ],
