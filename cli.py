@@ -114,7 +114,6 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     def on_bad(problem: BadPicture) -> None:
         tell(f"skipped {problem}")
 
-    trace = TraceFile(profile, tell) if profile else None
     source = open_source(camera, on_bad, tell, sequence=stack > 1, at_once=decoders(), out=out)
     detector = Detector(bundles[DETECTOR], bundles[DETECTOR].usual, engine=engine, threads=threads, min_score=min_score)
     classifier = Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine=engine, threads=threads)
@@ -131,6 +130,7 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         "device": machine.model or machine.machine,
         "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
     }
+    trace = TraceFile(profile, tell) if profile else None
     video = source.continuous and not source.live
     output = Output(out, about, classifier.classes, video, abstain=classifier.abstain, quota=service.quota,
                     floor=service.keep_free, fits=service.fits, alert=tell)

@@ -20,7 +20,7 @@ class TraceFile:
     """A trace, written as the run goes; what is there after a power cut opens too, since the last bracket is optional.
 
     Args:
-        path: the file.
+        path: the file; one that is there is replaced with the first frame, since a run may fail before it.
         alert: told once where it cannot be written any more, as on a full disk; the run goes on without it.
 
     Raises:
@@ -30,14 +30,13 @@ class TraceFile:
     def __init__(self, path: Path, alert: Callable[[str], None]) -> None:
         self._path = path
         self._alert = alert
-        self._lost = False
+        self._lost = self._begun = False
         self._threads: set[int] = set()
         try:
-            self._file: TextIO = path.open("w", encoding="utf-8")
+            self._file: TextIO = path.open("a", encoding="utf-8")
         except OSError as problem:
             raise UsageError(f"the trace {path} cannot be written: {problem.strerror}") from None
-        self._write("[")
-        self._between = "\n"
+        self._between = "[\n"
 
     def frame(self, number: int, spans: list[Span]) -> None:
         """Write the spans of a frame."""
@@ -53,7 +52,7 @@ class TraceFile:
 
     def close(self) -> None:
         """End the trace."""
-        self._write("\n]\n", last=True)
+        self._write("\n]\n" if self._begun else "[\n]\n", last=True)
 
     def _event(self, event: dict[str, object]) -> None:
         self._write(self._between + json.dumps({"pid": os.getpid(), **event}))
@@ -63,6 +62,9 @@ class TraceFile:
         if self._lost:
             return
         try:
+            if not self._begun and self._path.is_file():  # a pipe has nothing to empty
+                self._file.truncate(0)
+            self._begun = True
             self._file.write(text)
             if last:
                 self._file.close()

@@ -20,7 +20,7 @@ from galaxy_edge.runtime.detect import Detector
 from galaxy_edge.runtime.errors import RunFailure
 from galaxy_edge.runtime.loop import Looks
 from galaxy_edge.runtime.pipeline import run
-from galaxy_edge.runtime.timing import WINDOW, StageClock
+from galaxy_edge.runtime.timing import WINDOW, Span, StageClock
 from galaxy_edge.runtime.trace import TraceFile
 
 
@@ -290,6 +290,19 @@ def test_the_trace_tells_of_every_stage_of_every_frame(detector, classifier, tmp
         assert all(span["ts"] >= end - 1 for span, end in zip(mine[1:], ends, strict=False))  # microseconds, rounded
     assert len({span["tid"] for span in spans}) == 5  # read, prepare, search, name and this thread
     assert {event["tid"] for event in events if event["ph"] == "M"} == {span["tid"] for span in spans}
+
+
+def test_a_trace_takes_the_place_of_another_with_its_first_frame(tmp_path):
+    """Until then the run may still turn out to be none; one without a frame has an empty trace."""
+    path = tmp_path / "trace.json"
+    for spans, names in (([Span("read", 0.0, 1.0, 7)], ["thread_name", "read"]), ([], [])):
+        path.write_text("what another run wrote, at more length than this one will" * 9)
+        trace = TraceFile(path, print)
+        assert path.read_text().startswith("what another run wrote")
+        if spans:
+            trace.frame(0, spans)
+        trace.close()
+        assert [event["name"] for event in json.loads(path.read_text())] == names
 
 
 def test_a_trace_on_a_full_disk_is_told_of_once_and_ends_no_run(detector, classifier):

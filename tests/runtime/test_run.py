@@ -263,6 +263,16 @@ def test_wrong_use_gets_one_clear_line(tiny_models, tmp_path, arguments, code, m
     assert not (tmp_path / "out" / "frames-0001.jsonl").exists()
 
 
+@pytest.mark.parametrize("wrong", [["--camera", "nothing"], ["--camera", "demo", "--out", "/proc/nowhere"]])
+def test_a_run_that_cannot_begin_leaves_the_trace_of_the_last_one(tiny_models, tmp_path, wrong):
+    (tmp_path / "trace.json").write_text("[]")
+    command = ["run", *wrong, "--models", tiny_models, "--profile"]
+    assert command_line(*command, "trace.json", cwd=tmp_path).returncode == 2
+    assert (tmp_path / "trace.json").read_text() == "[]"
+    assert command_line("run", "--camera", "nothing", "--profile", "new.json", cwd=tmp_path).returncode == 2
+    assert not (tmp_path / "new.json").exists()
+
+
 def spoil_file(detector):
     (detector / "int8.tflite").unlink()
 
