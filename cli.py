@@ -150,10 +150,15 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
                 window.show(frame, named)
             manager.frame_done()
 
-        summary = run_loop(
-            source, detector, classifier, sink, watch, lambda: stop() or bool(window and window.closed), max_frames,
-            looks=looks, controls=controls, trace=trace,
-        )
+        try:
+            summary = run_loop(
+                source, detector, classifier, sink, watch, lambda: stop() or bool(window and window.closed), max_frames,
+                looks=looks, controls=controls, trace=trace,
+            )
+        except BaseException:
+            if output.keeper.failure:
+                tell(str(output.keeper.failure))
+            raise
     manager.ends()
     if summary.failure and output.keeper.failure:
         tell(str(output.keeper.failure))

@@ -211,6 +211,16 @@ def test_output_that_the_encoding_cannot_hold_is_escaped_as_json_does(tiny_model
     assert done.returncode == 0 and "/\\u00e9/events.sqlite" in done.stdout, done.stderr
 
 
+def test_what_was_lost_is_told_where_the_run_is_interrupted_too(tiny_models, tmp_path):
+    program = ("import signal; from galaxy_edge import cli; from galaxy_edge.runtime.framelog import FrameLog; "
+               "from galaxy_edge.runtime.ticker import Ticker; FrameLog.write = lambda *_: 1 / 0; "
+               "Ticker.update = lambda *_: signal.default_int_handler(2, None); cli.main()")
+    command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 130 and done.stderr.splitlines()[-1] == "galaxy-edge: interrupted"
+    assert done.stderr.count("galaxy-edge: evidence was lost: ") == 1
+
+
 @pytest.mark.parametrize(("camera", "more", "env", "why"), [
     ("night", ["--gate", 5], {}, "the pictures do not follow from each other"),
     ("night", [], {"GALAXY_EDGE_RUN_GATE": "5"}, "the pictures do not follow from each other"),
