@@ -20,6 +20,7 @@ TITLES = {
     "small_alone": "ours, from labels alone (neither teacher nor attributes)",
     "small": "ours, with a teacher and attributes",
     "small_all": "ours, with teachers, attributes and pictures without a class",
+    "small_five": "ours, with the three above as teachers too",
 }
 HEAD = """# What the classification study measured
 

@@ -128,7 +128,7 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
     for _ in range(int(rng.integers(1, 7))):
         dx, dy = rng.normal(0, spread, 2) if spread > 0.05 else rng.normal(0, 0.02, 2)
         radius2 = (x - dx) ** 2 + (y - dy) ** 2
-        level, wide = np.exp(rng.uniform(np.log(250), np.log(900))), np.exp(rng.uniform(np.log(0.08), np.log(0.9)))
+        level, wide = np.exp(rng.uniform(np.log(250), np.log(900))), rng.uniform(0.08, 0.5)
         colour = _hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
         glow = np.exp(-radius2 / wide**2) if rng.random() < 0.5 else 0.6 / (1 + radius2 / (0.4 * wide) ** 2)
         light += (level * rng.uniform(0.05, 0.45) * glow)[..., None] * colour

@@ -19,8 +19,8 @@ from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
 MIXTURE = {
-    "survey": 0.14, "deepsky": 0.18, "composed": 0.14, "deep_field": 0.06, "mosaic": 0.04, "close_up": 0.10,
-    "negative": 0.11, "stars": 0.11, "nebula": 0.12,
+    "survey": 0.14, "deepsky": 0.19, "composed": 0.14, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,
+    "negative": 0.12, "stars": 0.12, "nebula": 0.08,
 }
 """Share of each kind of scene."""
 
