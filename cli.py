@@ -104,6 +104,9 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
     from .runtime.ticker import follow
     from .runtime.trace import TraceFile
 
+    source_file = os.path.expanduser(camera)  # which may be no file's name at all: os.path says so, Path raises
+    if profile and profile.exists() and os.path.exists(source_file) and profile.samefile(source_file):
+        raise click.UsageError(f"--profile would replace the source '{camera}': name another file")
     machine = probe(engines=False)
     engine, threads = settle_engine(engine, threads, device)
     bundles = {name: _bundle(models, name, require_signature) for name in (DETECTOR, CLASSIFIER)}

@@ -381,3 +381,11 @@ def test_show_without_a_display_says_so(night, tiny_models, tmp_path):
     assert done.returncode == 2 and "needs a display" in done.stderr
 
 
+def test_a_trace_does_not_take_the_place_of_its_source(tmp_path, tiny_models):
+    (tmp_path / "sky.png").write_bytes(encode(render([(40, 30, 6)], 80, 60)))
+    before = (tmp_path / "sky.png").read_bytes()
+    done = command_line(
+        "run", "--camera", "sky.png", "--models", tiny_models, "--profile", tmp_path / "sky.png", cwd=tmp_path
+    )
+    assert done.returncode == 2 and "would replace the source 'sky.png'" in done.stderr
+    assert (tmp_path / "sky.png").read_bytes() == before
