@@ -45,35 +45,32 @@ def _faded(light: np.ndarray) -> np.ndarray:
     return light * np.clip(4 - 4 * np.hypot(x, y), 0, 1)[..., None]
 
 
-def _add_star(light: np.ndarray, at: np.ndarray, width: float, colour: np.ndarray) -> None:
-    """Add a star at (x, y) pixels, a Moffat profile `width` pixels wide (Moffat 1969, A&A 3, 455)."""
+def _around(light: np.ndarray, at: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what lies within `reach` of a place (x, y), as a view, and the distances x (1, w) and y (h, 1) to it."""
     side, (x0, y0) = light.shape[0], at
-    reach = int(8 * width) + 3
-    left, right = max(0, int(x0) - reach), min(side, int(x0) + reach + 1)
-    top, bottom = max(0, int(y0) - reach), min(side, int(y0) + reach + 1)
-    if left >= right or top >= bottom:
-        return
+    left, right = max(0, int(x0) - reach), max(0, min(side, int(x0) + reach + 1))
+    top, bottom = max(0, int(y0) - reach), max(0, min(side, int(y0) + reach + 1))
     x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x0)
     y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y0)
-    light[top:bottom, left:right] += (1 + (x * x + y * y) / np.float32(width * width))[..., None] ** -2.5 * colour
+    return light[top:bottom, left:right], x, y
+
+
+def _add_star(light: np.ndarray, at: np.ndarray, width: float, colour: np.ndarray) -> None:
+    """Add a star at (x, y) pixels, a Moffat profile `width` pixels wide (Moffat 1969, A&A 3, 455)."""
+    part, x, y = _around(light, at, int(8 * width) + 3)
+    part += (1 + (x * x + y * y) / np.float32(width * width))[..., None] ** -2.5 * colour
 
 
 def _add_spikes(
     light: np.ndarray, at: np.ndarray, long: float, thick: float, angle: float, count: int, colour: np.ndarray
 ) -> None:
     """Add so many spikes to a star at (x, y) pixels, `long` pixels each, the first at an angle in radians."""
-    side, (x0, y0) = light.shape[0], at
-    left, right = max(0, int(x0 - long)), min(side, int(x0 + long) + 1)
-    top, bottom = max(0, int(y0 - long)), min(side, int(y0 + long) + 1)
-    if left >= right or top >= bottom:
-        return
-    x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x0)
-    y = np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y0)
+    part, x, y = _around(light, at, int(long) + 1)
     for spike in range(count // 2):
         turned = angle + spike * 2 * np.pi / count
         along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
         fall = np.maximum(1 - np.abs(along) / np.float32(long), 0) ** 2
-        light[top:bottom, left:right] += (fall * np.exp(-((across / np.float32(thick)) ** 2)))[..., None] * colour
+        part += (fall * np.exp(-((across / np.float32(thick)) ** 2)))[..., None] * colour
 
 
 def planetary(rng: Rng, side: int) -> np.ndarray:
