@@ -29,35 +29,44 @@ def turn(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple[np.ndarray
     return np.ascontiguousarray(image), *boxes
 
 
-def saturated_star(rng: Rng, canvas: np.ndarray, reach: float) -> None:
-    """Add an overexposed star with a halo and diffraction spikes, in place.
+def saturated_stars(rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, apart: float | None = None) -> None:
+    """Add overexposed stars with the halos and diffraction spikes that one telescope gives them all, in place.
 
     Args:
         canvas: (H, W, 3) float32 levels.
-        reach: length of the spikes in pixels.
+        reach: length of the first star's spikes in pixels; the others are fainter.
+        apart: how far from the first the others may be, in pixels; None: anywhere.
     """
     height, width = canvas.shape[:2]
-    x0, y0 = rng.uniform(0, width), rng.uniform(0, height)
-    core = max(0.8, reach * rng.uniform(0.04, 0.22))
-    left, right = int(max(0, x0 - 1.3 * reach)), int(min(width, x0 + 1.3 * reach + 1))
-    top, bottom = int(max(0, y0 - 1.3 * reach)), int(min(height, y0 + 1.3 * reach + 1))
-    if right <= left or bottom <= top:
-        return
-    x = np.arange(left, right, dtype=np.float32)[None, :] - x0
-    y = np.arange(top, bottom, dtype=np.float32)[:, None] - y0
-    radius2 = x**2 + y**2
-    profile = rng.uniform(250, 900) / (1 + radius2 / core**2) ** rng.uniform(1.6, 3.0)
-    if rng.random() < 0.4:  # reflection ring of a refractor or corrector
-        profile += rng.uniform(5, 30) * (radius2 < (reach * rng.uniform(0.3, 0.8)) ** 2)
-    spikes = int(rng.choice([0, 4, 4, 4, 6]))
-    angle, thick = rng.uniform(0, np.pi), max(0.6, 0.12 * core)
-    for spike in range(spikes // 2):
-        turned = angle + spike * 2 * np.pi / max(spikes, 1)
-        along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
-        profile += rng.uniform(120, 350) * np.exp(-np.abs(along) / (0.4 * reach) - (across / thick) ** 2 / 2)
-    edge = np.clip(1.3 - np.sqrt(radius2) / reach, 0, 0.3) / 0.3  # fades before the patch ends
-    colour = 1 + rng.uniform(-0.25, 0.25) * np.array([1.0, 0.0, -1.0], np.float32)
-    canvas[top:bottom, left:right] += (profile * edge)[..., None] * colour
+    core, power = rng.uniform(0.04, 0.22), rng.uniform(1.1, 3.0)
+    ring = (rng.uniform(5, 30), rng.uniform(0.3, 0.8)) if rng.random() < 0.4 else (0.0, 0.0)
+    spikes, angle, thick = int(rng.choice([0, 4, 4, 4, 6, 8])), rng.uniform(0, np.pi), core * rng.uniform(0.1, 0.6)
+    tint = rng.uniform(-0.25, 0.25)
+    place = rng.uniform(0, (width, height))
+    for number in range(count):
+        x0, y0 = place
+        if number and apart is None:
+            x0, y0 = rng.uniform(0, (width, height))
+        elif number:
+            x0, y0 = place + rng.uniform(-apart, apart, 2)
+        colour = 1 + (tint + rng.uniform(-0.15, 0.15)) * np.array([1.0, 0.0, -1.0], np.float32)
+        long = max(3.0, reach * (rng.uniform(0.3, 1.0) if number else 1.0))
+        left, right = int(max(0, x0 - 1.3 * long)), int(min(width, x0 + 1.3 * long + 1))
+        top, bottom = int(max(0, y0 - 1.3 * long)), int(min(height, y0 + 1.3 * long + 1))
+        if right <= left or bottom <= top:
+            continue
+        x = (np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x0)) / np.float32(long)
+        y = (np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y0)) / np.float32(long)
+        radius2, narrow = x**2 + y**2, max(core, 0.8 / long)
+        profile = rng.uniform(250, 900) / (1 + radius2 / narrow**2) ** power
+        profile += ring[0] * (radius2 < ring[1] ** 2)  # reflection of a refractor or corrector
+        for spike in range(spikes // 2):
+            turned = angle + spike * 2 * np.pi / spikes
+            along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
+            wide = max(thick, 0.6 / long)
+            profile += rng.uniform(60, 350) * np.exp(-np.abs(along) / 0.4 - (across / wide) ** 2 / 2)
+        edge = np.clip(1.3 - np.sqrt(radius2), 0, 0.3) / 0.3  # fades before the patch ends
+        canvas[top:bottom, left:right] += (profile * edge)[..., None] * colour
 
 
 def small_stars(rng: Rng, canvas: np.ndarray, count: int) -> None:
@@ -93,6 +102,19 @@ def _restretch(rng: Rng, x: np.ndarray) -> np.ndarray:
     softening = np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
     stretched = np.arcsinh(light / softening) / np.arcsinh(1 / softening)  # Lupton et al. 2004, PASP 116, 133
     return (255 * stretched).astype(np.float32)
+
+
+def recolour(rng: Rng, image: np.ndarray) -> np.ndarray:
+    """Mix a picture's channels, as filters and palettes do that show the same gas in other hues.
+
+    Args:
+        image: (H, W, 3) uint8.
+
+    Returns:
+        the same with each channel between itself and another, or itself again.
+    """
+    amount, order = np.float32(rng.uniform(0.2, 1.0)), rng.permutation(3)
+    return cv2.addWeighted(image, 1 - float(amount), np.ascontiguousarray(image[..., order]), float(amount), 0.0)
 
 
 def _vignette(rng: Rng, height: int, width: int) -> np.ndarray:

@@ -13,14 +13,14 @@ import numpy as np
 
 from ..models.preprocess import letterbox, resize
 from . import nebulae
-from .augment import Rng, camera, saturated_star, small_stars, turn
+from .augment import Rng, camera, recolour, saturated_stars, small_stars, turn
 from .close_ups import CLOSE_UPS, close_up
 from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
 MIXTURE = {
-    "survey": 0.14, "deepsky": 0.19, "composed": 0.14, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,
-    "negative": 0.12, "stars": 0.12, "nebula": 0.08,
+    "survey": 0.12, "deepsky": 0.18, "composed": 0.13, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,
+    "negative": 0.15, "stars": 0.13, "nebula": 0.08,
 }
 """Share of each kind of scene."""
 
@@ -210,6 +210,8 @@ class SceneMaker:
     def _negative(self, rng: Rng) -> tuple[np.ndarray, ...]:
         none = np.zeros((0, 4), np.float32)
         image = self._load(self._pick(rng, self.negatives))
+        if rng.random() < 0.5:
+            image = recolour(rng, image)
         share = 1.0 if rng.random() < 0.4 else rng.uniform(0.3, 1.0)
         side = np.array(image.shape[1::-1]) * share
         x, y = (rng.random(2) * (np.array(image.shape[1::-1]) - side)).astype(int)
@@ -242,7 +244,7 @@ class SceneMaker:
         for _ in range(count):
             draw = rng.random()
             if draw < 0.35:
-                saturated_star(rng, canvas, np.exp(rng.uniform(np.log(4), np.log(0.35 * self.size))))
+                self._add_stars(rng, canvas)
                 continue
             if draw < 0.7 or not self.negatives:
                 self._add_nebula(rng, canvas)
@@ -255,6 +257,16 @@ class SceneMaker:
             small *= np.clip(2.2 - 2.2 * np.hypot(axis[None], axis[:, None]), 0, 1)[..., None]
             x, y = (int(value) for value in rng.integers(0, self.size - side + 1, 2))
             canvas[y : y + side, x : x + side] += small * np.float32(rng.uniform(0.5, 1.1))
+
+    def _add_stars(self, rng: Rng, canvas: np.ndarray) -> None:
+        """Add an overexposed star, or two or three close together, or the many of a cluster or the Milky Way."""
+        reach, draw = np.exp(rng.uniform(np.log(4), np.log(0.35 * self.size))), rng.random()
+        if draw < 0.5:
+            saturated_stars(rng, canvas, reach)
+        elif draw < 0.75:
+            saturated_stars(rng, canvas, reach, int(rng.integers(2, 4)), reach * rng.uniform(0.1, 1.0))
+        else:
+            saturated_stars(rng, canvas, min(reach, 0.15 * self.size), int(rng.integers(4, 20)))
 
     def _add_nebula(self, rng: Rng, canvas: np.ndarray) -> None:
         """Add a drawn nebula, cluster or group of stars, up to one that fills the picture."""

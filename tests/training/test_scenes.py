@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid, decode_boxes
 from galaxy_edge.training import augment
-from galaxy_edge.training.augment import camera, saturated_star, small_stars, turn
+from galaxy_edge.training.augment import camera, saturated_stars, small_stars, turn
 from galaxy_edge.training.cutouts import Cutout, cut_out, neighbours, paste, segment
 from galaxy_edge.training.data import DataError, read_set
 from galaxy_edge.training.matching import encode_boxes, match
@@ -132,7 +132,7 @@ def test_camera_and_stars_keep_shape_and_range():
     rng = np.random.default_rng(0)
     for _ in range(60):
         canvas = np.full((96, 96, 3), 12, np.float32)
-        saturated_star(rng, canvas, 20.0)
+        saturated_stars(rng, canvas, 20.0, int(rng.integers(1, 5)), None if rng.random() < 0.5 else 8.0)
         small_stars(rng, canvas, 5)
         result = camera(rng, canvas)
         assert result.shape == (96, 96, 3) and result.dtype == np.uint8
@@ -202,3 +202,15 @@ def test_an_empty_sky_is_all_sky():
     none = np.zeros((0, 4), np.float32)
     target, deltas = match(ANCHORS, none, none)
     assert not target.any() and not deltas.any()
+
+
+def test_other_hues_hold_no_more_light_and_the_same_shapes():
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (20, 30, 3), np.uint8)
+    changed = 0
+    for _ in range(20):
+        mixed = augment.recolour(rng, picture)
+        assert mixed.shape == picture.shape and mixed.dtype == np.uint8
+        assert np.abs(mixed.sum(axis=2, dtype=int) - picture.sum(axis=2, dtype=int)).max() <= 3  # rounding
+        changed += bool((mixed != picture).any())
+    assert changed > 10
