@@ -31,17 +31,18 @@ class InMemory:
     Args:
         size: (width, height) of the frames.
         length: number of frames.
-        different: frames that are held; they come again and again, forwards and backwards, as a sky does not jump.
+        different: frames before the sky turns back, as it does not jump; parts of one picture, so that a frame is in
+            the processor's cache, as one is that a camera has just delivered.
         still: whether every frame is the same empty sky, with stars, and noise of its own.
     """
 
     name, continuous, live, bad, reopened = "memory", True, False, 0, 0
 
     def __init__(
-        self, size: tuple[int, int], length: int, different: int = 16, still: bool = False
+        self, size: tuple[int, int], length: int, different: int = 100, still: bool = False
     ) -> None:
         self.length: int | None = length
-        self._pictures = _empty(size, different) if still else _skies(size, different)
+        self._pictures = _empty(size) if still else _skies(size, different)
 
     def __iter__(self) -> Iterator[Frame]:
         start = datetime.datetime.now(datetime.UTC)
@@ -51,7 +52,7 @@ class InMemory:
             yield Frame(there_and_back[number % len(there_and_back)], time, self.name, number)
 
 
-def jpegs(size: tuple[int, int], length: int, different: int = 16, at_once: int = 1) -> Pictures:
+def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int = 1) -> Pictures:
     """The same sky as a folder of JPEGs that follow from each other; `at_once`: see `Pictures`."""
     files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
     there_and_back = files + files[-2:0:-1]
@@ -62,12 +63,12 @@ def jpegs(size: tuple[int, int], length: int, different: int = 16, at_once: int 
 
 
 def _skies(size: tuple[int, int], different: int) -> list[np.ndarray]:
-    """The demo's sky, drifting by two pixels a frame and one down: so many different frames of a size."""
+    """The demo's sky, drifting by two pixels a frame and one down: so many different frames of a size, none a copy."""
     sky = cv2.resize(next(iter(DemoSky())).pixels, (size[0] + 2 * different, size[1] + different))
-    return [sky[at : at + size[1], 2 * at : 2 * at + size[0]].copy() for at in range(different)]
+    return [sky[at : at + size[1], 2 * at : 2 * at + size[0]] for at in range(different)]
 
 
-def _empty(size: tuple[int, int], different: int) -> list[np.ndarray]:
+def _empty(size: tuple[int, int], different: int = 16) -> list[np.ndarray]:
     """Make frames of one sky of two hundred stars, each with noise of its own."""
     random = np.random.default_rng(1)
     sky: np.ndarray = np.full((size[1], size[0]), 12.0, np.float32)

@@ -98,6 +98,7 @@ class Loop:
         self.classifier = classifier
         self._tiles = Tiles(looks.tiles, min(detector.bundle.input_size))
         self._motion = SkyMotion() if continuous else None
+        self._shape: tuple[int, ...] = ()
         self._controls = controls or Controls()
         self._depth = looks.stack
         self.stack = Stack(looks.stack)
@@ -117,13 +118,17 @@ class Loop:
         with work.watch.stage("glance"):
             halves = Halves(work.frame.pixels)
             if self._motion:
-                small = glance(halves)
                 gate = None if stacking or paused else self._gate
-                work.new = gate is None or gate.is_new(small, work.frame.time)
-                if work.new:  # where nothing is new, the sky has not moved either
+                due = stacking or self._motion.due or halves.shape != self._shape
+                small, self._shape = glance(halves) if due or gate else None, halves.shape
+                work.new = gate is None or small is None or gate.is_new(small, work.frame.time)
+                if small is not None and due and work.new:  # where nothing is new, the sky has not moved either
                     self._motion.update(small, work.frame.width // small.shape[1])
+                elif work.new:
+                    self._motion.go_on()
                 work.sky, work.sky_seen = self._motion.sky, self._motion.seen
         if stacking:
+            assert small is not None
             with work.watch.stage("stack"):
                 work.frame = self.stack.add(work.frame, small, work.sky)
                 halves = Halves(work.frame.pixels)

@@ -2,7 +2,8 @@
 
 Phase correlation (Kuglin & Hines 1975) finds the drift, however far; optical flow from there (Lucas & Kanade
 1981) and a similarity by RANSAC find rotation and scale, and do not heed what moves on its own or not at all. A sky
-that moves on as it did before is found by optical flow alone, by the stars that moved with it, in a third of the time.
+that moves on as it did before is found by optical flow alone, by the stars that moved with it, in a third of the time;
+where it has done so for some frames, three in four are not looked at, and the next one tells whether that was right.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ MOST_ZOOM = 1000.0
 """How much larger or smaller the sky may become, counted from the first frame."""
 SOUGHT_AGAIN = 8
 """Frames after which stars are sought anew; until then those that moved with the sky are followed."""
+STEADY, EVEN = 4, 1.0
+"""Looks in a row that must meet the sky where it was foretold, to so many pixels of the look, for it to be steady."""
+UNSEEN = 3
+"""Frames between two looks at a steady sky."""
 STILL = np.eye(3)
 NO_STARS = np.zeros((0, 1, 2), np.float32)
 
@@ -116,6 +121,15 @@ def in_glance(matrix: np.ndarray, factor: float) -> np.ndarray:
     return in_frame(matrix[:2], 1.0 / factor)
 
 
+def repeated(step: np.ndarray, times: float) -> np.ndarray:
+    """Repeat a similarity (2, 3) so many times; a part of it, for less than 1."""
+    turn, shift = complex(step[0, 0], step[1, 0]), complex(step[0, 2], step[1, 2])
+    whole = turn**times
+    # The sum of a geometric series, that of 1 + 1 + ... where nothing turns.
+    shift *= times if abs(turn - 1) < 1e-9 else (whole - 1) / (turn - 1)
+    return np.array([[whole.real, -whole.imag, shift.real], [whole.imag, whole.real, shift.imag]])
+
+
 class SkyMotion:
     """Follows the sky over successive frames.
 
@@ -128,10 +142,24 @@ class SkyMotion:
 
     def __init__(self) -> None:
         self._last: _Look | None = None
-        self._step: np.ndarray | None = None
+        self._pace: np.ndarray | None = None
+        self._factor, self._base = 1.0, STILL
         self._stars, self._followed = NO_STARS, 0
+        self._steady = self._unseen = 0
         self.sky = STILL
         self.seen = True
+
+    @property
+    def due(self) -> bool:
+        """Whether the next frame must be looked at, because the sky is not steady or has not been seen for a while."""
+        return self._pace is None or self._steady < STEADY or self._unseen >= UNSEEN
+
+    def go_on(self) -> np.ndarray:
+        """Let a steady sky go on for a frame that is not looked at; return `sky`."""
+        assert self._pace is not None
+        self._unseen += 1
+        self.sky = in_frame(self._pace, self._factor) @ self.sky
+        return self.sky
 
     def update(self, small: np.ndarray, factor: float) -> np.ndarray:
         """Take a frame's `glance`, `factor` times smaller than the frame; return `sky`."""
@@ -139,26 +167,32 @@ class SkyMotion:
             small, factor = Halves(small)[1], 2 * factor
         stars = stars_only(small)
         now, before = _Look(stars, cv2.convertScaleAbs(cv2.GaussianBlur(stars, (5, 5), 1.0), alpha=24.0)), self._last
-        self._last = now
-        self._step = None if before is None or before.soft.shape != now.soft.shape else self._moved(before, now)
-        self.seen = before is None or self._step is not None
-        if self._step is not None:
-            sky = in_frame(self._step, factor) @ self.sky
-            # Zooming on and on would end in numbers that are none, and with them all following: it begins anew.
-            self.sky = sky if 1 / MOST_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MOST_ZOOM else STILL
+        frames, self._unseen = self._unseen + 1, 0
+        self._last, self._factor = now, factor
+        step = None if before is None or before.soft.shape != now.soft.shape else self._moved(before, now, frames)
+        self.seen = before is None or step is not None
+        pace = None if step is None else repeated(step, 1 / frames)
+        # The motions of a steady sky differ by how well they are measured: their mean foretells better than one.
+        self._pace = (self._pace + pace) / 2 if self._steady and self._pace is not None and pace is not None else pace
+        sky = self._base if step is None else in_frame(step, factor) @ self._base
+        # Zooming on and on would end in numbers that are none, and with them all following: it begins anew.
+        self.sky = sky if 1 / MOST_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MOST_ZOOM else STILL
+        self._base = self.sky
         return self.sky
 
-    def _moved(self, before: _Look, now: _Look) -> np.ndarray | None:
-        """Find the motion (2, 3) between two looks; None where they have nothing in common."""
-        stars = self._stars
-        if self._followed % SOUGHT_AGAIN == 0 or self._step is None or len(stars) < MIN_STARS:
+    def _moved(self, before: _Look, now: _Look, frames: int) -> np.ndarray | None:
+        """Find the motion (2, 3) between two looks, so many frames apart; None where they have nothing in common."""
+        stars, steady, self._steady = self._stars, self._steady, 0
+        if self._followed % SOUGHT_AGAIN == 0 or self._pace is None or len(stars) < MIN_STARS:
             stars = _bright(before)
             self._followed = 0
-        if self._step is not None:
-            found = similarity(before.soft, now.soft, stars, self._step, CERTAIN)
+        if self._pace is not None:
+            guess = repeated(self._pace, frames)
+            found = similarity(before.soft, now.soft, stars, guess, CERTAIN)
             if found is not None:
                 self._followed += 1
                 matrix, self._stars = found
+                self._steady = steady + 1 if _apart(guess, matrix, now.soft.shape) < EVEN else 0
                 return matrix
             if self._followed:
                 stars = _bright(before)
@@ -169,6 +203,12 @@ class SkyMotion:
         guess = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
         found = similarity(before.soft, now.soft, stars, guess, MIN_AGREEING)
         return guess if found is None else found[0]
+
+
+def _apart(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Tell how far two motions (2, 3) take the corners of a picture (h, w) from each other, at most, in pixels."""
+    corners = np.array([[0, 0, 1], [shape[1], 0, 1], [0, shape[0], 1], [shape[1], shape[0], 1]])
+    return float(np.hypot(*((one - other) @ corners.T)).max())
 
 
 def _bright(look: _Look) -> np.ndarray:

@@ -6,9 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.runtime.demo import DemoSky
-from galaxy_edge.runtime.motion import STILL, SkyMotion, glance
+from galaxy_edge.runtime.motion import STILL, SkyMotion, glance, repeated
 from galaxy_edge.runtime.sources import open_source
 from moving_sky import HEIGHT, WIDTH, MovingSky
+from scipy.linalg import fractional_matrix_power
 
 CORNERS = np.array([[0, 0], [WIDTH, 0], [0, HEIGHT], [WIDTH, HEIGHT], [WIDTH / 2, HEIGHT / 2]], float)
 
@@ -87,3 +88,54 @@ def test_a_sky_that_zooms_on_and_on_stays_in_numbers():
     for pixels in islice(cycle(frames + frames[-2:0:-1]), 600):
         zooms.append(np.linalg.det(follow(motion, pixels)[:2, :2]) ** 0.5)
     assert np.isfinite(motion.sky).all() and 1e-3 < min(zooms) < 2e-3 and max(zooms) < 1e3
+
+
+def steady(random, stars, shifts):
+    """Follow a sky over frames whose stars are so far on; return the motion, and which frames were looked at."""
+    motion, looked = SkyMotion(), []
+    for shift in shifts:
+        looked.append(motion.due)
+        if motion.due:
+            follow(motion, starry(random, stars, np.array(shift)))
+        else:
+            motion.go_on()
+    return motion, looked
+
+
+def test_a_steady_sky_is_looked_at_every_fourth_frame_and_is_where_it_was_foretold():
+    random = np.random.default_rng(6)
+    motion, looked = steady(random, random.uniform(60, 180, (50, 2)), [(0.9 * step, 0.4 * step) for step in range(40)])
+    assert all(looked[:6]) and looked[-16:].count(True) == 4
+    assert motion.sky[:2, 2] == pytest.approx([0.9 * 39, 0.4 * 39], abs=0.3)
+    assert motion.seen
+
+
+def test_a_sky_that_stops_while_nobody_looks_is_met_again_at_the_next_look():
+    random = np.random.default_rng(7)
+    shifts = [(1.5 * min(step, 17), 0.0) for step in range(30)]
+    motion, looked = steady(random, random.uniform(60, 180, (50, 2)), shifts)
+    assert not all(looked[:18])
+    assert motion.sky[:2, 2] == pytest.approx([1.5 * 17, 0.0], abs=0.3)
+
+
+def test_a_slew_while_nobody_looks_is_seen_at_the_next_look_and_every_frame_is_looked_at_again():
+    random = np.random.default_rng(8)
+    stars, motion = random.uniform(60, 180, (50, 2)), SkyMotion()
+    step = 0
+    while motion.due:
+        follow(motion, starry(random, stars, np.array([1.0, 0.5]) * step))
+        step += 1
+    while not motion.due:
+        motion.go_on()
+    follow(motion, starry(random, random.uniform(10, 230, (50, 2)), np.zeros(2)))
+    assert not motion.seen and motion.due
+
+
+@pytest.mark.parametrize("times", [0.25, 1, 3])
+def test_a_motion_repeated_is_its_power(times):
+    turn, zoom = np.radians(0.7), 1.01
+    step = np.array([[zoom * np.cos(turn), -zoom * np.sin(turn), 2.0], [zoom * np.sin(turn), zoom * np.cos(turn), -1.0]])
+    whole = np.vstack([step, [0, 0, 1]])
+    expected = fractional_matrix_power(whole, times)
+    assert repeated(step, times) == pytest.approx(expected[:2].real, abs=1e-9)
+    assert repeated(np.array([[1.0, 0, 3.0], [0, 1.0, 2.0]]), times)[:, 2] == pytest.approx([3 * times, 2 * times])
