@@ -18,9 +18,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from queue import Empty, SimpleQueue
 
 import cv2
 
@@ -282,7 +282,7 @@ class _Ended(Exception):
 
 
 class _Queue:
-    """What has come from one thread and waits for the next.
+    """What has come from one thread, the only one that puts, and waits for the next, the only one that gets.
 
     Args:
         newest: whether only the newest frame is kept.
@@ -296,9 +296,11 @@ class _Queue:
         self.dropped = 0
         self._newest = newest
         self._fresh = fresh
-        self._waiting: deque[Work] = deque()
+        # A condition would do, but costs some hundred microseconds of the interpreter's lock a frame; this waits in C.
+        self._waiting: SimpleQueue[Work | _Ended] = SimpleQueue()
+        self._taken = threading.Semaphore(0)
         self._end: _Ended | None = None
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
 
     def put(self, work: Work) -> None:
         """Give a frame.
@@ -306,15 +308,12 @@ class _Queue:
         Raises:
             _Ended: no more is wanted.
         """
-        with self._changed:
-            if self._newest and self._waiting:
-                self._waiting.clear()
-                self.dropped += 1
-            self.check()
-            self._waiting.append(work)
-            self._changed.notify_all()
-            if self._fresh:
-                self._changed.wait_for(lambda: not self._waiting or self._end)
+        if self._newest and self._forget():
+            self.dropped += 1
+        self.check()
+        self._waiting.put(work)
+        if self._fresh:
+            self._taken.acquire()
 
     def check(self) -> None:
         """Raise `_Ended` if no more is wanted."""
@@ -327,25 +326,36 @@ class _Queue:
         Raises:
             _Ended: there will be none.
         """
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._waiting or self._end, seconds):
-                return None
-            if not self._waiting:
-                assert self._end is not None
-                raise self._end
-            work = self._waiting.popleft()
-            if self._fresh:
-                self._changed.notify_all()
-            return work
+        try:
+            work = self._waiting.get(timeout=seconds)
+        except Empty:
+            return None
+        if isinstance(work, _Ended):
+            self._waiting.put(work)  # it is the end for whoever asks again
+            raise work
+        if self._fresh:
+            self._taken.release()
+        return work
 
     def end(self, problem: BaseException | None) -> None:
         """Say that no more will come; what waits can still be taken."""
-        with self._changed:
-            self._end = self._end or _Ended(problem)
-            self._changed.notify_all()
+        with self._lock:
+            if self._end:
+                return
+            self._end = _Ended(problem)
+        self._waiting.put(self._end)
 
     def abort(self) -> None:
         """End at once: who waits here, on either side, is told."""
-        with self._changed:
-            self._waiting.clear()
+        self._forget()
         self.end(None)
+        self._taken.release()
+
+    def _forget(self) -> int:
+        """Forget what waits, but not that it has ended; tell how many frames that were."""
+        count = 0
+        with suppress(Empty):
+            while not isinstance(work := self._waiting.get_nowait(), _Ended):
+                count += 1
+            self._waiting.put(work)
+        return count

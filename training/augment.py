@@ -45,10 +45,9 @@ def saturated_stars(rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, 
     place = rng.uniform(0, (width, height))
     for number in range(count):
         x0, y0 = place
-        if number and apart is None:
-            x0, y0 = rng.uniform(0, (width, height))
-        elif number:
-            x0, y0 = place + rng.uniform(-apart, apart, 2)
+        if number:
+            around = (place - apart, place + apart) if apart is not None else (0.0, (width, height))
+            x0, y0 = rng.uniform(*around)
         colour = 1 + (tint + rng.uniform(-0.15, 0.15)) * np.array([1.0, 0.0, -1.0], np.float32)
         long = max(3.0, reach * (rng.uniform(0.3, 1.0) if number else 1.0))
         left, right = int(max(0, x0 - 1.3 * long)), int(min(width, x0 + 1.3 * long + 1))
