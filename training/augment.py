@@ -46,8 +46,9 @@ def saturated_stars(rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, 
     for number in range(count):
         x0, y0 = place
         if number:
-            around = (place - apart, place + apart) if apart is not None else (0.0, (width, height))
-            x0, y0 = rng.uniform(*around)
+            low = np.zeros(2) if apart is None else place - apart
+            high = np.array([width, height], float) if apart is None else place + apart
+            x0, y0 = rng.uniform(low, high)
         colour = 1 + (tint + rng.uniform(-0.15, 0.15)) * np.array([1.0, 0.0, -1.0], np.float32)
         long = max(3.0, reach * (rng.uniform(0.3, 1.0) if number else 1.0))
         left, right = int(max(0, x0 - 1.3 * long)), int(min(width, x0 + 1.3 * long + 1))
