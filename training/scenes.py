@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 
 from ..models.preprocess import letterbox, resize
@@ -19,8 +20,8 @@ from .cutouts import Cutout, cut_out, neighbours, paste, segment
 from .data import DataError, Sample
 
 MIXTURE = {
-    "survey": 0.12, "deepsky": 0.18, "composed": 0.13, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,
-    "negative": 0.15, "stars": 0.13, "nebula": 0.08,
+    "survey": 0.11, "deepsky": 0.17, "composed": 0.13, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,
+    "negative": 0.15, "stars": 0.13, "nebula": 0.10,
 }
 """Share of each kind of scene."""
 
@@ -249,14 +250,30 @@ class SceneMaker:
             if draw < 0.7 or not self.negatives:
                 self._add_nebula(rng, canvas)
                 continue
-            image = self._load(self._pick(rng, self.negatives))
             side = int(np.exp(rng.uniform(np.log(0.05 * self.size), np.log(0.6 * self.size))))
-            small = letterbox(image, side, side)[0].astype(np.float32)
-            small = np.maximum(small - np.percentile(small, 30), 0)
-            axis = np.linspace(-1, 1, side, dtype=np.float32)
-            small *= np.clip(2.2 - 2.2 * np.hypot(axis[None], axis[:, None]), 0, 1)[..., None]
             x, y = (int(value) for value in rng.integers(0, self.size - side + 1, 2))
-            canvas[y : y + side, x : x + side] += small * np.float32(rng.uniform(0.5, 1.1))
+            canvas[y : y + side, x : x + side] += self._real_light(rng, side) * np.float32(rng.uniform(0.5, 1.1))
+
+    def _real_light(self, rng: Rng, side: int) -> np.ndarray:
+        """Take the light of a real nebula or cluster, turned, stretched and in other hues, to be added to a sky.
+
+        Returns:
+            (side, side, 3) float32 levels, faded to nothing at the rim.
+        """
+        image = self._load(self._pick(rng, self.negatives))
+        if rng.random() < 0.5:
+            image = recolour(rng, image)
+        # Between the corners of the picture and its middle half there is more than one nebula to be seen.
+        matrix = _turned(rng, 0.25) / rng.uniform(0.6, 1.4)
+        middle = np.full(2, (side - 1) / 2)
+        small = cv2.warpAffine(
+            letterbox(image, side, side)[0], np.column_stack([matrix, middle - matrix @ middle]), (side, side),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+        ).astype(np.float32)
+        small = np.maximum(small - np.percentile(small, 30), 0)
+        axis = np.linspace(-1, 1, side, dtype=np.float32)
+        small *= np.clip(2.2 - 2.2 * np.hypot(axis[None], axis[:, None]), 0, 1)[..., None]
+        return small
 
     def _add_stars(self, rng: Rng, canvas: np.ndarray) -> None:
         """Add an overexposed star, or two or three close together, or the many of a cluster or the Milky Way."""
@@ -285,7 +302,8 @@ class SceneMaker:
         """Draw what a telescope shows that is pointed at a nebula or cluster: one that fills much of the picture."""
         none = np.zeros((0, 4), np.float32)
         canvas = self._ground(rng)
-        light = nebulae.draw(rng, int(np.exp(rng.uniform(np.log(0.3), np.log(1.6))) * self.size))
+        side = int(np.exp(rng.uniform(np.log(0.3), np.log(1.6))) * self.size)
+        light = self._real_light(rng, side) if self.negatives and rng.random() < 0.4 else nebulae.draw(rng, side)
         side = light.shape[0]
         middle = (0.5 + rng.uniform(-0.25, 0.25, 2)) * self.size
         _add(canvas, light * np.float32(rng.uniform(0.7, 1.6)), *(int(at - side / 2) for at in middle))
@@ -367,9 +385,9 @@ def _add(canvas: np.ndarray, light: np.ndarray, x: int, y: int) -> None:
     canvas[top : top + part.shape[0], left : left + part.shape[1]] += part
 
 
-def _turned(rng: Rng) -> np.ndarray:
-    """Draw a turn, a mirroring and a little stretch: (2, 2)."""
+def _turned(rng: Rng, most: float = 0.08) -> np.ndarray:
+    """Draw a turn, a mirroring and a little stretch, of so much at most: (2, 2)."""
     angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
-    stretch = np.diag(np.exp(rng.uniform(-0.08, 0.08, 2)))
+    stretch = np.diag(np.exp(rng.uniform(-most, most, 2)))
     turn_by = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return turn_by @ stretch @ np.diag([mirror, 1.0])
