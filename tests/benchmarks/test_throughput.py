@@ -15,6 +15,7 @@ def test_the_time_inside_the_network_is_part_of_a_frames_time(measure):
     for row in overhead(measure, frames=3, rounds=1).values():
         assert 0 < row["inference_ms"] < row["frame_ms"]
         assert row["overhead_share"] == pytest.approx(1 - row["inference_ms"] / row["frame_ms"], abs=0.01)
+        assert 0 <= row["least_share"] < 1
 
 
 def test_loops_are_compared_by_their_frames_a_second(measure):
