@@ -51,9 +51,9 @@ def test_only_what_can_be_compared_is_judged(run, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(run, other)
     record = json.loads((other / "run.json").read_text())
-    record["data"]["split"]["seed"] = 9
+    record["data"]["hash"] = "f" * 64
     (other / "run.json").write_text(json.dumps(record))
-    with pytest.raises(RunError, match="same pictures"):
+    with pytest.raises(RunError, match="same data"):
         judge_detectors({"a": run, "b": other}, tmp_path, 1, 1, print, tmp_path)
     shutil.rmtree(other / "galaxy-detector")
     with pytest.raises(RunError, match="export --int8"):
@@ -62,3 +62,17 @@ def test_only_what_can_be_compared_is_judged(run, tmp_path):
 
 def test_nothing_judged_is_no_page(tmp_path):
     assert detector_page(tmp_path) == []
+
+
+def test_a_run_that_held_other_pictures_out_is_told_apart(run, tmp_path):
+    other, sets = tmp_path / "other", make_sets(tmp_path, survey=4, deepsky=6, fields=2)
+    shutil.copytree(run, other)
+    record = json.loads((other / "run.json").read_text())
+    record["data"]["split"]["seed"] = 9
+    (other / "run.json").write_text(json.dumps(record))
+    verdict = judge_detectors({"first": run, "second": other}, sets, 1, 1, lambda _: None, tmp_path / "results")
+    assert [row["apart"] for row in verdict["detectors"]] == [False, True]
+    main, apart = "\n".join(detector_page(tmp_path / "results")).split("### Other seeds, other pictures held out")
+    assert "| first | " in main and "second" not in main
+    assert "| second | " in apart and "| second, int8 | " in apart and "first" not in apart
+    assert "SEP" in main and "SEP" not in apart  # the baselines are of the first's pictures
