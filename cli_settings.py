@@ -245,7 +245,11 @@ def _variable(name: str) -> str:
 def _line(text: str, keys: tuple[str, ...]) -> str:
     """Find where a key or table is written, as ``:line``; empty where it is written in an unusual way."""
     table: tuple[str, ...] = ()
+    inside = 0  # so many lists: a list in a list, alone on its line, looks like a table
     for number, line in enumerate(_TEXTS.sub(lambda found: re.sub(r"[][=]", " ", found[0]), text).split("\n"), 1):
+        outside, inside = not inside, inside + line.count("[") - line.count("]")
+        if not outside:
+            continue
         header = re.match(r"\s*\[{1,2}([^\[\]]+)\]", line)
         if header:
             table = _parts(header[1])

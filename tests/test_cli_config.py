@@ -82,6 +82,10 @@ def test_tables_follow_the_commands(here):
         ("[run]\ncamera = \"\"\"a\\\"\"\"\\\"\nthreads = 5\"\"\"\"\nthreads = 0", [":4: 'threads' is wrong"]),
         ("# don't\n[run]\ncamera = '#'\nthreads = 0 # don't", [":4: 'threads' is wrong"]),
         ("[run]\ncamera = [\n'threads = 5',\n]\n\"threads\" = 0", [":5: 'threads' is wrong"]),
+        # Nor is a list in a list, which alone on its line looks like a table.
+        ("[run]\ncamera = [\n  [1, 2],\n  [3]\n]\nthreads = 0", [":2: 'camera' must be a text", ":6: 'threads' is wrong"]),
+        ("[bench]\nengine = [\n[[\n['run']]]\n]\nthreads = 3\n[run]\nthreads = 0", [":6: unknown key 'threads'", ":8: 'threads' is wrong"]),
+        ("[run]\nserve = [{a = [\n1], b = [\n['bench']\n]}]\nthreads = 0", [":6: 'threads' is wrong"]),
         ("[run]\ncamera = 'a\u2028b'\nthreads = 0", [":3: 'threads' is wrong"]),
         ("[run\n", ["is not valid TOML", "line 1"]),
         ("[run]\nhelp = true", [":2: unknown key 'help'"]),
