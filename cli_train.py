@@ -98,6 +98,7 @@ def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume:
     from .training.detector import train
     from .training.detector_folds import train_folds
     from .training.detector_settings import PRESETS, DetectorSettings, picked
+    from .training.formats.samples import FaultyLabels
     from .training.progress import Training, show_training
     from .training.workers import Workers
 
@@ -113,15 +114,20 @@ def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume:
     except ValueError as problem:
         raise click.UsageError(str(problem)) from None
     skipped = _warn if skip_bad else None
-    if folds:
-        with Training() as shown:
-            train_folds(data, out, settings, folds, resume, shown.report, skipped)
-        click.echo((out / "folds.md").read_text(encoding="utf-8"))
-        return
-    together = Workers(tuple(workers.split(",")) if workers else (), worker_index)
-    show_training(
-        lambda report: train(data, out, settings, resume, report, together, skipped), together.folder(out)
-    )
+    try:
+        if folds:
+            with Training() as shown:
+                train_folds(data, out, settings, folds, resume, shown.report, skipped)
+            click.echo((out / "folds.md").read_text(encoding="utf-8"))
+        else:
+            together = Workers(tuple(workers.split(",")) if workers else (), worker_index)
+            show_training(
+                lambda report: train(data, out, settings, resume, report, together, skipped), together.folder(out)
+            )
+    except FaultyLabels as problem:
+        if skip_bad:
+            raise  # nothing was left
+        raise FaultyLabels(f"{problem}; --skip-bad leaves them out") from None
 
 
 def _warn(message: str) -> None:

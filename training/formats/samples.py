@@ -15,7 +15,11 @@ from .convert import format_of, read_labels
 from .labelled import LabelError, Labelled
 from .tables import box_row
 
-__all__ = ["format_of", "read_samples", "sample_of"]
+__all__ = ["FaultyLabels", "format_of", "read_samples", "sample_of"]
+
+
+class FaultyLabels(DataError):
+    """Labels or pictures that are not as they must be; a command that can leave them out adds how."""
 
 
 def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> list[Sample]:
@@ -25,7 +29,8 @@ def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> li
         skipped: told what is left out, by kind of fault and number; without it, a fault ends the work.
 
     Raises:
-        DataError: there is none, a label or picture is not as it must be, or no class in it is a galaxy.
+        FaultyLabels: a label or picture is not as it must be.
+        DataError: there is none, or no class in it is a galaxy.
     """
     faults: list[Finding] = []
 
@@ -39,8 +44,8 @@ def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> li
     if faults and (skipped is None or not pictures):
         first = faults[0]
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise DataError(f"{path}: {first.file}: {first.kind}: {first.detail}{more}. 'galaxy-edge data check "
-                        f"{path}' lists all; mend them, or have 'galaxy-edge train detector --skip-bad' leave them out")
+        raise FaultyLabels(f"{path}: {first.file}: {first.kind}: {first.detail}{more}. 'galaxy-edge data check "
+                           f"{path}' lists all: mend or remove them")
     if faults and skipped:
         kinds = Counter(fault.kind for fault in faults)
         skipped(f"{path}: left out {len(bad)} of {len(pictures) + len(bad)} labels and pictures: "

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from conftest import galaxy_edge
 from galaxy_edge.training.data import DataError, read_set
 from galaxy_edge.training.formats.convert import read_labels, write_labels
 from galaxy_edge.training.formats.samples import read_samples
@@ -32,7 +33,17 @@ def test_faults_end_the_work_and_say_how_to_go_on(labelled):
         read_samples(labelled)
     message = str(caught.value)
     assert message.startswith(f"{labelled}: 3.png: ") or "1.png" in message or "2.png" in message
-    assert "and 2 more faults" in message and "data check" in message and "--skip-bad" in message
+    assert "and 2 more faults" in message and "data check" in message and "mend or remove them" in message
+
+
+@pytest.mark.parametrize(("command", "skips"), [("eval detector", False), ("eval classifier", False), ("train detector", True)])
+def test_only_a_command_that_can_leave_faults_out_says_so(labelled, tmp_path, command, skips):
+    """Whoever measures is not sent to a flag that this command does not have."""
+    if skips:
+        pytest.importorskip("official", reason="needs the detector extra")
+    done = galaxy_edge(*command.split(), "--data", labelled, *(["--out", tmp_path / "run"] if skips else []))
+    assert done.returncode == 2 and "and 2 more faults" in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert ("--skip-bad" in done.stderr) == skips and "train detector" not in done.stderr
 
 
 def test_faults_are_left_out_and_counted(labelled):
@@ -87,7 +98,7 @@ def test_faults_in_tables_of_our_own_layout_are_refused_too(labelled, tmp_path):
     write_labels(read_labels(labelled), tmp_path / "out", "csv")
     path = tmp_path / "out" / "boxes.csv"
     path.write_text(path.read_text().replace("10,5,30,25", "40,5,30,25", 1))
-    with pytest.raises(DataError, match=r"0\.png: box without area: galaxy 40, 5, 30, 25.*--skip-bad"):
+    with pytest.raises(DataError, match=r"0\.png: box without area: galaxy 40, 5, 30, 25.*data check"):
         read_set(tmp_path / "out")
     said = []
     assert len(read_set(tmp_path / "out", said.append)) == 2 and "box without area (1)" in said[0]
