@@ -62,6 +62,12 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
 
 
 @pytest.fixture
+def quick(monkeypatch):
+    """Batches of what a run keeps follow each other at once, so that tests need not wait."""
+    monkeypatch.setattr("galaxy_edge.runtime.keeper.BATCH_SECONDS", 0.01)
+
+
+@pytest.fixture
 def small_disk(tmp_path):
     """A disk of 4 MB."""
     disk = tmp_path / "disk"

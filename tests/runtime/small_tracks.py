@@ -1,7 +1,12 @@
-"""Frames and tracks made by hand, for tests of what consumes them."""
+"""Frames and tracks made by hand, for tests of what consumes them, and looks at what these wrote."""
 
 import datetime
+import sqlite3
+import time
+from contextlib import closing
+from dataclasses import replace
 
+import cv2
 import numpy as np
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.output import Output
@@ -34,6 +39,12 @@ def frame(number=0, width=160, height=120, level=30):
     return Frame(np.full((height, width, 3), level, np.uint8), time_of(number), "sky", number)
 
 
+def noisy(number):
+    """A frame that no codec makes small."""
+    pixels = np.random.default_rng(number).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    return replace(frame(number), pixels=pixels)
+
+
 def named(boxes=((10, 20, 40, 50),), score=0.9, spiral=0.8):
     count = len(boxes)
     return Detections(
@@ -48,3 +59,25 @@ def record(number=0):
 
 def output(folder, **how):
     return Output(folder, ABOUT, CLASSES, **{"video": False, "floor": 0, **how})
+
+
+def rows(folder, query):
+    """Ask the event file of an output folder."""
+    with closing(sqlite3.connect(folder / "events.sqlite")) as base:
+        return base.execute(query).fetchall()
+
+
+def frames_of(video):
+    """Decode a video to its end; return how many frames it has."""
+    capture, count = cv2.VideoCapture(str(video)), 0
+    while capture.read()[0]:
+        count += 1
+    return count
+
+
+def until(condition, seconds=60):
+    """Wait for a condition; fail if it does not come."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.01)

@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from conftest import galaxy_edge as command_line
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.events import COLUMNS, NoSuchEvent, Query, find, one, prune
 from galaxy_edge.runtime.output import Output
-from small_tracks import ABOUT, CLASSES, iso, output, track
+from small_tracks import ABOUT, CLASSES, iso, output, track, until
 
 
 @pytest.fixture
@@ -36,13 +35,6 @@ def nights(tmp_path):
     until(lambda: len(find(tmp_path, Query())) == 5)
     yield tmp_path
     out.close(5, 0)
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come"
-        time.sleep(0.01)
 
 
 @pytest.fixture
