@@ -1,0 +1,49 @@
+"""The live view's token: without it there is nothing, and others cannot read it."""
+
+import stat
+
+import pytest
+
+pytest.importorskip("fastapi", reason="needs the serve extra")
+from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.runtime.serve.token import Token, settle_token
+
+
+def test_without_the_token_there_is_nothing(guarded):
+    for path in ("/", "/api/status", "/api/events", "/stream.mjpg", "/metrics", "/openapi.json", "/crops/1/00001.png", "/x"):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {guarded.token}"},
+                        {"Cookie": "galaxy-edge=wrong"}, {"Cookie": f"galaxy-edge={guarded.token}"}, {"Cookie": "=;;,"},
+                        {"Authorization": "Bearer "}, {"Authorization": "Bearer \xff"}):
+            status, answer, _ = guarded.ask(path, headers=headers)
+            assert status == 401 and answer["WWW-Authenticate"] == "Bearer", (path, headers)
+    assert guarded.ask("/api/controls", {"paused": True})[0] == 401
+    assert not guarded.controls.paused
+    assert guarded.ask("/healthz")[0] == 200  # a monitor learns whether it runs, and no more
+
+
+def test_with_the_token_there_is_everything(guarded):
+    bearer = {"Authorization": f"Bearer {guarded.token}"}
+    assert guarded.ask("/api/status", headers=bearer)[0] == 200
+    assert guarded.ask("/metrics", headers=bearer)[0] == 200
+    assert guarded.ask("/login", {"token": "wrong"})[0] == 401
+    status, headers, _ = guarded.ask("/login", {"token": guarded.token})
+    cookie = headers["Set-Cookie"]
+    assert status == 204 and "HttpOnly" in cookie and "SameSite=strict" in cookie and guarded.token not in cookie
+    assert guarded.ask("/api/status", headers={"Cookie": cookie.split(";")[0]})[0] == 200
+
+
+def test_the_token_is_printed_once_and_kept_from_others(tmp_path):
+    token, new = settle_token(tmp_path / "token")
+    assert new and len(token) >= 32
+    assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
+    assert settle_token(tmp_path / "token") == (token, False)
+    assert Token(token).fits(token) and not Token(token).fits(token[:-1]) and not Token(token).fits("")
+    (tmp_path / "token").chmod(0o644)
+    with pytest.raises(UsageError, match="chmod 600"):
+        settle_token(tmp_path / "token")
+    (tmp_path / "short").write_text("1234")
+    (tmp_path / "short").chmod(0o600)
+    with pytest.raises(UsageError, match="no token of at least"):
+        settle_token(tmp_path / "short")
+    with pytest.raises(UsageError, match=r"nowhere/token cannot be used: No such file or directory$"):
+        settle_token(tmp_path / "nowhere" / "token")
