@@ -211,8 +211,8 @@ def command(rounds: int, frames: int = 60) -> dict[str, Any]:
 def _drifting_galaxies(path: Path, frames: int) -> None:
     detector = Detector(Bundle.load(shipped("galaxy-detector")))
     # A galaxy in the first frame, whatever the weights: it is the time that is measured.
-    sky = max(islice(DemoSky(), 16), key=lambda one: max(detector(one.pixels).scores, default=0.0))
-    picture = cv2.resize(sky.pixels, SIZES[1])[..., ::-1]
+    skies = (cv2.resize(sky.pixels, SIZES[1]) for sky in DemoSky())
+    picture = max(skies, key=lambda sky: max(detector(sky).scores, default=0.0))[..., ::-1]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, SIZES[1])
     for number in range(frames):
         writer.write(np.ascontiguousarray(np.roll(picture, 2 * number, axis=1)))
