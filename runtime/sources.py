@@ -61,7 +61,8 @@ def open_source(
         camera: ``demo``, a picture, a folder or zip of pictures, a video file, ``/dev/videoN`` or an index N, or
             the address of a stream.
         on_bad: told of each picture that is skipped.
-        on_lost: told in one line when a camera is lost, when it is back, and when frames of a video are missing.
+        on_lost: told in one line when a camera is lost, when it is back, and when frames of a video, or bits of
+            their depth, are missing.
         sequence: whether the pictures of a folder or zip are exposures of one field, in the order of their names.
         at_once: pictures of a folder or zip that are decoded at the same time.
         out: the output folder; what earlier runs left there is not read again, where it lies in a folder of pictures.
@@ -78,7 +79,7 @@ def open_source(
         return DemoSky()
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", camera)
     if device:
-        from .video import v4l2_camera
+        from .v4l2 import v4l2_camera
 
         return v4l2_camera(int(device[1]), on_lost)
     if camera.lower().startswith(STREAMS):

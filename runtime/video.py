@@ -1,4 +1,4 @@
-"""Video files, V4L2 cameras and network streams, through OpenCV."""
+"""Video files, live cameras and network streams, through OpenCV."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import datetime
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -26,8 +27,18 @@ COUNTED = (".avi", ".mp4", ".mov", ".m4v")
 """Files that say how many frames they hold; of others it follows from how long they last, and a second may be amiss."""
 FAILURES = 1000
 """Reads that fail, one after another, before a video has ended: behind a damaged place it may go on."""
-GREY16 = int.from_bytes(b"Y1\0\x10", "little")
+GREY16 = b"Y1\0\x10"
 """FFmpeg's mark of grey pictures of 16 bits, which OpenCV makes 8-bit colour unless it is told not to."""
+
+
+class Capture(Protocol):
+    """What a camera is read through: OpenCV's, or one that keeps more of what it delivers."""
+
+    def read(self, image: np.ndarray | None = None, /) -> tuple[bool, np.ndarray | None]:
+        """Read a picture, into `image` where that fits; False where there is none."""
+
+    def release(self) -> None:
+        """Close it."""
 
 
 class VideoFile:
@@ -52,7 +63,7 @@ class VideoFile:
         self._on_lost = on_lost
         if not is_text(str(path)):
             raise UsageError(f"'{self.name}' cannot be opened: its name is no UTF-8 text; rename it")
-        capture = _opened(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
+        capture = opened(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -62,7 +73,7 @@ class VideoFile:
     def __iter__(self) -> Iterator[Frame]:
         """Decode frame after frame, from the first on; what is damaged is passed over."""
         # Opening costs time and memory: what was opened to look at the file is read, the first time.
-        capture, self._opened = self._opened or _opened(cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)), None
+        capture, self._opened = self._opened or opened(cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)), None
         if capture is None:
             raise RunFailure(f"'{self._path}' cannot be opened again")
         make = _Frames(readable(self._path.name))
@@ -116,7 +127,7 @@ class Camera:
     length: int | None = None
 
     def __init__(
-        self, name: str, open_it: Callable[[], cv2.VideoCapture | None], on_lost: Callable[[str], None], why: str
+        self, name: str, open_it: Callable[[], Capture | None], on_lost: Callable[[str], None], why: str
     ) -> None:
         self.name = name
         self.bad = 0
@@ -126,7 +137,7 @@ class Camera:
         capture = open_it()
         if capture is None:
             raise UsageError(f"{name} cannot be opened as a camera: {why}")
-        self._capture: cv2.VideoCapture = capture
+        self._capture: Capture = capture
 
     def __iter__(self) -> Iterator[Frame]:
         """Read for ever."""
@@ -160,33 +171,28 @@ class Camera:
         self._on_lost(f"{self.name} is back")
 
 
-def v4l2_camera(index: int, on_lost: Callable[[str], None]) -> Camera:
-    """Open /dev/videoN."""
-    name = f"/dev/video{index}"
-    if not Path(name).exists():
-        there = sorted(str(path) for path in Path("/dev").glob("video*"))
-        attached = f"there are {', '.join(there)}" if there else "no camera is attached"
-        raise UsageError(f"there is no camera {name}; {attached}")
-    why = "another program may hold it, or you may not be in the group video"
-    return Camera(name, lambda: _opened(cv2.VideoCapture(index, cv2.CAP_V4L2)), on_lost, why)
-
-
 def stream(url: str, on_lost: Callable[[str], None]) -> Camera:
     """Open an RTSP, HTTP (MJPEG) or other stream that FFmpeg reads; its password goes to FFmpeg alone."""
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
     why = "it does not answer, or is no video stream"
     if not is_text(url):
         raise UsageError(f"{readable(masked(url))} cannot be opened: an address is UTF-8 text")
-    return Camera(masked(url), lambda: _opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)), on_lost, why)
+    return Camera(masked(url), lambda: opened(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)), on_lost, why)
 
 
-def _opened(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
+def opened(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
+    """Return a capture, or None where it could not be opened."""
     if capture.isOpened():
-        if int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) == GREY16:
+        if _pixel_format(capture) == GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         return capture
     capture.release()
     return None
+
+
+def _pixel_format(capture: cv2.VideoCapture) -> bytes:
+    """Return FFmpeg's mark of the decoded pictures, four bytes."""
+    return (int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 class _Frames:
@@ -202,11 +208,11 @@ class _Frames:
         self._buffers = Buffers()
         self._shape: tuple[int, ...] | None = None
 
-    def read(self, capture: cv2.VideoCapture) -> np.ndarray | None:
+    def read(self, capture: Capture) -> np.ndarray | None:
         """Read a picture; None where there is none."""
         there, image = capture.read(self._buffers.take(self._shape) if self._shape else None)
         before, self._shape = self._shape, None
-        if not there:
+        if not there or image is None:
             return None
         if image.ndim == 3 and image.dtype == np.uint8:
             self._shape = image.shape

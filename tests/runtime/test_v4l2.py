@@ -1,0 +1,87 @@
+"""Deep grey of V4L2 cameras: what OpenCV hands over becomes 16-bit pictures. A kernel's camera is in test_camera."""
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.runtime import v4l2
+from galaxy_edge.runtime.v4l2 import DEEP, v4l2_camera
+
+PICTURE = (np.arange(48 * 64, dtype=np.uint16) * 21).reshape(48, 64)
+
+
+class Fake:
+    """As OpenCV's capture of a camera of one format; `contents` are what its reads give."""
+
+    def __init__(self, mark, contents):
+        self.properties = {
+            cv2.CAP_PROP_FOURCC: int.from_bytes(mark, "little"), cv2.CAP_PROP_FRAME_WIDTH: 64, cv2.CAP_PROP_FRAME_HEIGHT: 48,
+        }  # fmt: skip
+        self.contents = list(contents)
+
+    def isOpened(self):
+        return True
+
+    def get(self, which):
+        return float(self.properties.get(which, -1))
+
+    def set(self, which, value):
+        self.properties[which] = value
+        return True
+
+    def read(self, image=None):
+        return (True, self.contents.pop(0)) if self.contents else (False, None)
+
+    def release(self):
+        pass
+
+
+@pytest.fixture
+def camera(monkeypatch):
+    def plug_in(*captures):
+        there = iter(captures)
+        monkeypatch.setattr(v4l2.cv2, "VideoCapture", lambda *_: next(there))
+        monkeypatch.setattr(v4l2.Path, "exists", lambda _: True)
+        told = []
+        return v4l2_camera(0, told.append), told
+
+    return plug_in
+
+
+def bytes_of(words):
+    """As OpenCV 4.11 gives them: one row."""
+    return np.frombuffer(words.tobytes(), np.uint8)[None]
+
+
+@pytest.mark.parametrize("mark", DEEP)
+@pytest.mark.parametrize("form", ["bytes in a row", "words"])
+def test_words_of_either_byte_order_stay_to_the_bit(camera, mark, form):
+    lying = PICTURE.astype(DEEP[mark])
+    content = bytes_of(lying) if form.startswith("bytes") else np.frombuffer(lying.tobytes(), np.uint16).reshape(48, 64)
+    capture = Fake(mark, [content])
+    source, told = camera(capture)
+    frame = next(iter(source))
+    assert capture.properties[cv2.CAP_PROP_CONVERT_RGB] == 0 and told == []
+    assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, PICTURE)
+    assert frame.pixels.shape == (48, 64, 3) and frame.pixels.dtype == np.uint8 and frame.stretch["kind"] == "asinh"
+
+
+def test_what_follows_upon_the_picture_in_memory_is_left(camera):
+    # Drivers round the size of their memory up to whole pages.
+    source, _ = camera(Fake(b"Y16 ", [np.pad(bytes_of(PICTURE), ((0, 0), (0, 2048)))]))
+    assert np.array_equal(next(iter(source)).raw, PICTURE)
+
+
+def test_a_picture_that_is_not_all_there_is_never_read_as_one(camera):
+    whole = bytes_of(PICTURE)
+    source, told = camera(Fake(b"Y16 ", [whole[:, :-2]]), Fake(b"Y16 ", [whole]))
+    assert np.array_equal(next(iter(source)).raw, PICTURE)
+    assert source.reopened == 1 and len(told) == 2
+
+
+def test_a_camera_of_colour_is_read_as_before(camera):
+    colour = np.zeros((48, 64, 3), np.uint8)
+    colour[..., 0] = 200  # blue, in OpenCV's order
+    capture = Fake(b"YUYV", [colour])
+    frame = next(iter(camera(capture)[0]))
+    assert cv2.CAP_PROP_CONVERT_RGB not in capture.properties
+    assert frame.raw is None and frame.pixels[0, 0].tolist() == [0, 0, 200]
