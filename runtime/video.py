@@ -46,7 +46,7 @@ class VideoFile:
 
     Args:
         path: the file.
-        on_lost: told in one line when frames are missing in the end.
+        on_lost: told in one line when frames are missing in the end, and at once when OpenCV cuts their depth.
 
     Raises:
         UsageError: it is no video.
@@ -66,6 +66,12 @@ class VideoFile:
         capture = opened(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
+        mark = _pixel_format(capture)
+        if mark != GREY16 and (bits := _grey_bits(mark)) > 8:
+            on_lost(
+                f"{readable(path.name)}: of its {bits} bits of grey OpenCV keeps 8; all are read from a copy by "
+                "ffmpeg -i FILE -pix_fmt gray16le -c:v ffv1 COPY.mkv"
+            )
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self._opened: cv2.VideoCapture | None = capture
         self.length: int | None = count if count > 0 else None
@@ -193,6 +199,13 @@ def opened(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
 def _pixel_format(capture: cv2.VideoCapture) -> bytes:
     """Return FFmpeg's mark of the decoded pictures, four bytes."""
     return (int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def _grey_bits(mark: bytes) -> int:
+    """Return the depth that a mark of deep grey tells, either byte first (libavcodec/raw.c); 0 of any other."""
+    if mark.startswith(b"Y1\0"):
+        return mark[3]
+    return mark[0] if mark.endswith(b"\x001Y") else 0
 
 
 class _Frames:

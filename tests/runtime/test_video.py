@@ -1,5 +1,8 @@
 """Video files: every frame in order and colour; what is damaged is passed over, counted and told; 16 bits stay."""
 
+import shutil
+import subprocess
+
 import cv2
 import numpy as np
 import pytest
@@ -111,3 +114,34 @@ def test_grey_of_16_bits_stays_so_to_the_bit(deep_video):
     frames = list(open_source(str(deep_video), never, never))
     assert len(frames) == 5 and all(np.array_equal(frame.raw, ramp(n)) for n, frame in enumerate(frames))
     assert frames[0].stretch["kind"] == "asinh" and frames[0].pixels.shape == (60, 80, 3)
+
+
+def encode(source, target, *how):
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-y", *source, "-c:v", "ffv1", *how, target], check=True)
+    return target
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg to make videos of 10 and 12 bits")
+@pytest.mark.parametrize("bits", [10, 12])
+def test_grey_of_which_opencv_keeps_8_bits_is_told_with_a_way_that_keeps_all(tmp_path, bits):
+    pictures = [ramp(number) % 2**bits for number in range(3)]
+    (tmp_path / "raw").write_bytes(b"".join(picture.tobytes() for picture in pictures))
+    form = f"gray{bits}le"
+    raw = ["-f", "rawvideo", "-pix_fmt", form, "-s", "80x60", "-i", tmp_path / "raw"]
+    path = encode(raw, tmp_path / "deep.mkv", "-pix_fmt", form)
+    told = []
+    frames = list(open_source(str(path), never, told.append))
+    assert len(frames) == 3 and frames[0].raw is None and frames[0].stretch is None
+    assert len(told) == 1 and told[0].startswith(f"deep.mkv: of its {bits} bits of grey OpenCV keeps 8; ")
+    copy = encode(["-i", path], tmp_path / "copy.mkv", *told[0].split("-i FILE ")[1].split(" -c:v")[0].split())
+    kept = list(open_source(str(copy), never, never))
+    assert all(np.array_equal(frame.raw >> (16 - bits), picture) for frame, picture in zip(kept, pictures, strict=True))
+
+
+def test_grey_of_8_bits_is_nothing_to_tell_of(tmp_path):
+    how = [cv2.VIDEOWRITER_PROP_IS_COLOR, 0]
+    path = tmp_path / "grey.mkv"
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"FFV1"), 10.0, (80, 60), how)
+    writer.write(ramp(0).astype(np.uint8))
+    writer.release()
+    assert len(list(open_source(str(path), never, never))) == 1
