@@ -34,7 +34,7 @@ from ..runtime.errors import RunFailure
 from ..runtime.frame import Detections, Frame
 from ..runtime.loop import Looks
 from ..runtime.output import utc_now
-from ..runtime.pipeline import decoders, run
+from ..runtime.pipeline import cores, decoders, run
 from ..runtime.sources import Source
 from ..runtime.summary import Summary
 from .sources import InMemory, jpegs
@@ -85,17 +85,13 @@ def overhead(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
             walls.append(summary.seconds / frames * 1e3)
             inside.append(seconds / frames * 1e3)
             groups = _by_thread(measure.run(source, overlap=False)[0])
-            bounds.append(max(*groups.values(), sum(groups.values()) / _cores()))
+            bounds.append(max(*groups.values(), sum(groups.values()) / cores()))
         wall, native, bound = (float(np.median(values)) for values in (walls, inside, bounds))
         result[f"{size[0]}x{size[1]}"] = {
             "frame_ms": round(wall, 3), "inference_ms": round(native, 3), "overhead_share": round(1 - native / wall, 4),
             "least_share": round(max(0.0, 1 - native / bound), 4),
         }
     return result
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _by_thread(summary: Summary) -> dict[str, float]:
@@ -129,7 +125,7 @@ def overlap(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
         turn, once, best = float(np.median(turns)), float(np.median(onces)), 1e3 / groups[slowest]
         result[f"{size[0]}x{size[1]}"] = {
             "in_turn_fps": round(turn, 2), "at_once_fps": round(once, 2), "slowest_stage": slowest,
-            "slowest_fps": round(best, 2), "cores_fps": round(_cores() * 1e3 / sum(groups.values()), 2),
+            "slowest_fps": round(best, 2), "cores_fps": round(cores() * 1e3 / sum(groups.values()), 2),
             "at_once_by_in_turn": round(once / turn, 3),
             "at_once_by_slowest": round(once / best, 3),
             "stage_ms": {name: round(ms, 3) for name, ms in groups.items()},
