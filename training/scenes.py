@@ -208,11 +208,14 @@ class SceneMaker:
                 known.append(more + np.array([x, y, x, y], np.float32))
         return canvas, np.concatenate(boxes), np.concatenate(ignore)
 
+    def _bare(self, rng: Rng) -> np.ndarray:
+        """Pick a real frame of a nebula or cluster, half of the times in other hues."""
+        image = self._load(self._pick(rng, self.negatives))
+        return recolour(rng, image) if rng.random() < 0.5 else image
+
     def _negative(self, rng: Rng) -> tuple[np.ndarray, ...]:
         none = np.zeros((0, 4), np.float32)
-        image = self._load(self._pick(rng, self.negatives))
-        if rng.random() < 0.5:
-            image = recolour(rng, image)
+        image = self._bare(rng)
         share = 1.0 if rng.random() < 0.4 else rng.uniform(0.3, 1.0)
         side = np.array(image.shape[1::-1]) * share
         x, y = (rng.random(2) * (np.array(image.shape[1::-1]) - side)).astype(int)
@@ -260,9 +263,7 @@ class SceneMaker:
         Returns:
             (side, side, 3) float32 levels, faded to nothing at the rim.
         """
-        image = self._load(self._pick(rng, self.negatives))
-        if rng.random() < 0.5:
-            image = recolour(rng, image)
+        image = self._bare(rng)
         # Between the corners of the picture and its middle half there is more than one nebula to be seen.
         matrix = _turned(rng, 0.25) / rng.uniform(0.6, 1.4)
         middle = np.full(2, (side - 1) / 2)
