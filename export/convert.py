@@ -6,7 +6,6 @@ pixels go in as they are, and every tensor inside is integer.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,6 @@ def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
 
 def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
     """Convert a SavedModel of batch 1 to float TFLite; `custom` lets operators of other people in."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow as tf
     except ImportError:

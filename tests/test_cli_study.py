@@ -1,6 +1,9 @@
 """The study's commands, from pictures to a page of results, as a researcher would give them."""
 
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import h5py
@@ -177,3 +180,10 @@ def test_what_a_training_reached_is_told_in_some_lines(data, compared):
 def test_seeds_are_numbers():
     done = CliRunner().invoke(cli, ["study", "compare", "simple", "--seeds", "1,b", "--data", ".", "--out", "x"])
     assert done.exit_code == 2 and "whole numbers with commas" in done.output
+
+
+def test_a_page_is_written_without_words_of_tensorflow(tmp_path):
+    words = (sys.executable, "-m", "galaxy_edge", "study", "results", "--results", tmp_path, "--out", tmp_path / "page.md")
+    asked = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(words, capture_output=True, text=True, env=asked, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "") and "written to" in done.stdout

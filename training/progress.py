@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ class Training:
     """A progress bar on stderr, for one training or several after each other."""
 
     def __init__(self) -> None:
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         # That a second network is traced anew is no news to who trains several.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         self.console = Console(stderr=True)

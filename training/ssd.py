@@ -9,7 +9,6 @@ one logit an anchor.
 from __future__ import annotations
 
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,6 @@ from typing import Any
 from .bifpn import bifpn
 from .detector_settings import DetectorSettings
 from .quick_backbone import quick_backbone
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 INPUT_SCALE, INPUT_OFFSET = 1.0 / 127.5, -1.0
 """What turns levels 0..255 into the -1..1 that the pretrained backbone expects."""
