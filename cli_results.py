@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,9 +51,10 @@ def judge(
 @click.command("judge-detectors")
 @click.argument("runs", nargs=-1, required=True, metavar="TITLE=RUN...")
 @click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences that are timed.")
+@click.option("--add", is_flag=True, help="Keep what was judged before; for runs of other seeds, which are not timed.")
 @click.option("--results", type=FOLDER, help="Folder for the verdict; default: that of the package.")
 @options("data", "seed")
-def judge_detectors(runs: Sequence[str], rounds: int, results: Path | None, data: Path, seed: int) -> None:
+def judge_detectors(runs: Sequence[str], rounds: int, add: bool, results: Path | None, data: Path, seed: int) -> None:
     """Judge exported detectors on pictures that none was trained on, time them in turns, and keep the verdict."""
     need("pycocotools", "bench")
     from .benchmarks.judge import RESULTS
@@ -64,7 +66,8 @@ def judge_detectors(runs: Sequence[str], rounds: int, results: Path | None, data
         if not (title and equals and folder):
             raise click.UsageError(f"'{text}' names no run: write TITLE=RUN_DIR, e.g. ours=runs/detector")
         named[title] = Path(folder)
-    verdict = pass_judgement(named, data, seed, rounds, lambda line: click.echo(line, err=True), results or RESULTS)
+    say = functools.partial(click.echo, err=True)
+    verdict = pass_judgement(named, data, seed, rounds, say, results or RESULTS, add)
     click.echo(json.dumps(verdict, indent=1))
 
 

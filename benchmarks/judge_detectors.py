@@ -27,26 +27,30 @@ KEPT = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "f
 
 def judge_detectors(
     runs: Mapping[str, Path], data: Path, seed: int, rounds: int, say: Callable[[str], None],
-    results: Path = RESULTS,
+    results: Path = RESULTS, add: bool = False,
 ) -> dict[str, Any]:
     """Judge the bundles of several runs on the same unseen pictures, time them in turns, and keep the verdict.
 
     Args:
         runs: title -> run folder of a detector with its bundle in it, as `galaxy-edge export` makes it; of the same
             data. What one of the first's split was not trained on, none was; those of another seed or fold, which held
-            other pictures out, are judged by these and kept apart.
+            other pictures out, are judged by these and kept apart, without their latency.
         data: a folder of data sets; seed: of composed scenes and cuts.
         rounds: inferences of each network that are timed, on one thread.
         say: told what is being done.
+        results: folder of the verdict.
+        add: keep what was judged before; then only runs of other seeds or folds can be, since those are not timed.
 
     Returns:
         ``detectors``: a row for each, with name, seed, parameters, macs, int8_bytes, core_hours, images (scenes seen in
         training), min_ms and median_ms (int8, one thread), threshold, fp32 and int8 (situation -> metrics), apart; and
-        ``baselines`` (name -> situation -> metrics), ``machine``, ``rounds``.
+        ``baselines`` (name -> situation -> metrics), ``machine``, ``rounds``, ``judged_on`` (data, split, seed).
 
     Raises:
-        RunError: a run is not finished or not exported, or two were trained on different data.
+        RunError: a run is not finished or not exported, two were trained on different data, or nothing is kept that
+            could be added to.
     """
+    before = _kept(results) if add else None
     records = {name: read_record(run) for name, run in runs.items()}
     bundles = {}
     for name, run in runs.items():
@@ -54,20 +58,28 @@ def judge_detectors(
         if "model" not in records[name] or not place.is_dir():
             raise RunError(f"{run} is not finished or not exported: galaxy-edge export --int8 {run}")
         bundles[name] = Bundle.load(place, "detect")
-    if len({record["data"]["hash"] for record in records.values()}) > 1:
+    first = next(iter(records.values()))["data"]
+    on = before["judged_on"] if before else {"data": first["hash"], "split": first["split"], "seed": seed}
+    if any(record["data"]["hash"] != on["data"] for record in records.values()):
         raise RunError("these were not trained on the same data: what one has not seen, another has")
-    split = next(iter(records.values()))["data"]["split"]
-    timed = bench(list(bundles.values()), ENGINES[:1], (1,), rounds, probe(), lambda done, total: None)
+    apart = {name: record["data"]["split"] != on["split"] for name, record in records.items()}
+    if before and not all(apart.values()):
+        name = next(name for name in apart if not apart[name])
+        raise RunError(f"{name} has the split of those judged before, so all must be judged and timed in one run")
+    if seed != on["seed"]:
+        raise RunError(f"those before were judged on scenes of seed {on['seed']}, not {seed}")
+    together = [bundles[name] for name in bundles if not apart[name]]
+    timed = bench(together, ENGINES[:1], (1,), rounds, probe(), lambda done, total: None) if together else {}
     rows, baselines = [], dict[str, dict[str, Any]]()
     for name, bundle in bundles.items():
-        record, row = records[name], {"name": name, "seed": records[name]["settings"]["seed"]}
-        row["apart"] = record["data"]["split"] != split
+        record, row = records[name], {"name": name, "seed": records[name]["settings"]["seed"], "apart": apart[name]}
         row |= {key: record["model"][key] for key in ("parameters", "macs")}
         row["int8_bytes"] = len(bundle.read("int8.tflite"))
         row["core_hours"] = record["core_hours"]
         row["images"] = record["settings"]["images_per_epoch"] * record["settings"]["epochs"]
-        row |= next({key: one[key] for key in ("min_ms", "median_ms")} for one in timed["results"]
-                    if one["hash"] == bundle.hash and one["variant"] == "int8")
+        if not apart[name]:
+            row |= next({key: one[key] for key in ("min_ms", "median_ms")} for one in timed["results"]
+                        if one["hash"] == bundle.hash and one["variant"] == "int8")
         for variant in KINDS:
             say(f"judging {name}, {KINDS[variant]}")
             found = evaluate_detector(
@@ -79,18 +91,30 @@ def judge_detectors(
             for baseline in BASELINES:
                 baselines.setdefault(baseline, {one: of[baseline] for one, of in found["situations"].items()})
         rows.append(row)
-    verdict = {"detectors": rows, "baselines": baselines, "machine": timed["machine"], "rounds": rounds}
+    if before:
+        others = [row for row in before["detectors"] if row["name"] not in bundles]
+        verdict = before | {"detectors": others + rows}
+    else:
+        verdict = {"detectors": rows, "baselines": baselines, "machine": timed["machine"], "rounds": rounds,
+                   "judged_on": on}
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / FILE, verdict)
     return verdict
 
 
-def detector_page(results: Path = RESULTS) -> list[str]:
-    """Write what is kept as Markdown, in parts; nothing where nothing was judged."""
+def _kept(results: Path) -> dict[str, Any]:
     path = results / FILE
     if not path.exists():
+        raise RunError(f"{path} is not there, so there is nothing to add to: judge without --add first")
+    verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return verdict
+
+
+def detector_page(results: Path = RESULTS) -> list[str]:
+    """Write what is kept as Markdown, in parts; nothing where nothing was judged."""
+    if not (results / FILE).exists():
         return []
-    verdict = json.loads(path.read_text(encoding="utf-8"))
+    verdict = _kept(results)
     apart = [row for row in verdict["detectors"] if row.get("apart")]
     rows = [row for row in verdict["detectors"] if not row.get("apart")]
     names = [name for name in SITUATIONS if any(name in row["int8"] for row in rows)]
@@ -101,6 +125,13 @@ def detector_page(results: Path = RESULTS) -> list[str]:
         f"{machine['cores']} cores), all networks in turns, {verdict['rounds']} rounds: a comparison of networks, and "
         "no figure of a Raspberry Pi."
     )
+    if len(rows) > 1:
+        used = [row["core_hours"] for row in rows[1:]]
+        about += (
+            f"\n\nThe budget under which architectures are compared: {max(used):.1f} core-hours each "
+            f"({min(used):.2f} to {max(used):.2f} were used). The first row, outside of the comparison, had "
+            f"{rows[0]['core_hours']:.1f}."
+        )
     parts = ["\n## Detectors\n", about + "\n", *_sizes(rows), "\n### mAP@0.5 in each situation\n"]
     parts += _metric(rows, verdict["baselines"], names, "map50")
     parts += ["\n### AR@1\n", *_metric(rows, verdict["baselines"], names, "ar1")]
@@ -108,20 +139,21 @@ def detector_page(results: Path = RESULTS) -> list[str]:
     parts += ["Precision / recall where there are galaxies; false detections a frame where there are none.\n"]
     parts += _operating(rows, names)
     if apart:
-        parts += ["\n### Other seeds, other pictures held out\n", *_sizes(apart)]
+        parts += ["\n### Other seeds, other pictures held out\n", *_sizes(apart, timed=False)]
         parts += ["\nmAP@0.5:\n", *_metric(apart, {}, names, "map50"), "\nAt the operating threshold (int8):\n"]
         parts += _operating(apart, names)
     return parts
 
 
-def _sizes(rows: list[dict[str, Any]]) -> list[str]:
-    heads = ("parameters", "million MACs", "int8 KiB", "min ms", "median ms", "core-hours", "scenes seen", "seed")
+def _sizes(rows: list[dict[str, Any]], timed: bool = True) -> list[str]:
+    times = ("min ms", "median ms") if timed else ()
+    heads = ("parameters", "million MACs", "int8 KiB", *times, "core-hours", "scenes seen", "seed")
     lines = [_line("", *heads), _line(*["---"] * (1 + len(heads)))]
     for row in rows:
+        took = (f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}") if timed else ()
         lines.append(_line(
             row["name"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:.1f}", f"{row['int8_bytes'] / 1024:.0f}",
-            f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}", f"{row['core_hours']:.1f}", f"{row['images']:,}",
-            str(row["seed"]),
+            *took, f"{row['core_hours']:.1f}", f"{row['images']:,}", str(row["seed"]),
         ))
     return lines
 

@@ -22,12 +22,13 @@ TITLES = {
     "small_all": "ours, with teachers, attributes and pictures without a class",
     "small_five": "ours, with the three above as teachers too",
 }
-HEAD = """# What the classification study measured
+HEAD = """# What was measured: classifiers first, detectors after them
 
-Written by `galaxy-edge study results` from `training/results/`; no figure is typed in. Every network was trained on one
-split by content (exact and near duplicates kept together), chosen on its validation part and judged once on its test
-part; mean and standard deviation over the seeds named. Differences below three points are noise on so few pictures, and
-so is a calibration error (ECE) that is no larger than perfect probabilities would show on as many ("by chance").
+Written by `galaxy-edge study results` from `training/results/`; no figure is typed in. Every classifier was trained on
+one split by content (exact and near duplicates kept together), chosen on its validation part and judged once on its
+test part; mean and standard deviation over the seeds named. Differences below three points are noise on so few
+pictures, and so is a calibration error (ECE) that is no larger than perfect probabilities would show on as many ("by
+chance").
 """
 
 

@@ -41,7 +41,7 @@ def test_verdict_and_page(run, tmp_path):
     written = "\n".join(detector_page(tmp_path / "results"))
     assert written in page(tmp_path / "results")
     for shown in ("| ours | ", "| stock, int8 | ", "SEP, extended sources", "constant box", "star fields", "| 1.2 |",
-                  f"{ours['int8']['gz_frames']['map50']:.3f}", f"| {ours['macs'] / 1e6:.1f} |"):
+                  "1.2 core-hours each (1.25 to 1.25 were used)", f"{ours['int8']['gz_frames']['map50']:.3f}", f"| {ours['macs'] / 1e6:.1f} |"):
         assert shown in written, shown
     # Where there is no galaxy there is no mAP: star fields are in the table of the operating threshold alone.
     assert "star fields" not in written.split("###")[1]
@@ -64,15 +64,39 @@ def test_nothing_judged_is_no_page(tmp_path):
     assert detector_page(tmp_path) == []
 
 
+def of_another_seed(run, folder, seed):
+    shutil.copytree(run, folder)
+    record = json.loads((folder / "run.json").read_text())
+    record["data"]["split"]["seed"] = seed
+    (folder / "run.json").write_text(json.dumps(record))
+    return folder
+
+
 def test_a_run_that_held_other_pictures_out_is_told_apart(run, tmp_path):
-    other, sets = tmp_path / "other", make_sets(tmp_path, survey=4, deepsky=6, fields=2)
-    shutil.copytree(run, other)
-    record = json.loads((other / "run.json").read_text())
-    record["data"]["split"]["seed"] = 9
-    (other / "run.json").write_text(json.dumps(record))
+    other, sets = of_another_seed(run, tmp_path / "other", 9), make_sets(tmp_path, survey=4, deepsky=6, fields=2)
     verdict = judge_detectors({"first": run, "second": other}, sets, 1, 1, lambda _: None, tmp_path / "results")
     assert [row["apart"] for row in verdict["detectors"]] == [False, True]
+    assert "min_ms" not in verdict["detectors"][1], "the same network with other weights: only its accuracy is told"
     main, apart = "\n".join(detector_page(tmp_path / "results")).split("### Other seeds, other pictures held out")
     assert "| first | " in main and "second" not in main
     assert "| second | " in apart and "| second, int8 | " in apart and "first" not in apart
     assert "SEP" in main and "SEP" not in apart  # the baselines are of the first's pictures
+    assert "median ms" in main and "median ms" not in apart
+
+
+def test_other_seeds_are_added_later(run, tmp_path):
+    results, sets = tmp_path / "results", make_sets(tmp_path, survey=4, deepsky=6, fields=2)
+    second, third = (of_another_seed(run, tmp_path / str(seed), seed) for seed in (8, 9))
+    with pytest.raises(RunError, match="without --add first"):
+        judge_detectors({"second": second}, sets, 1, 1, print, results, add=True)
+    before = judge_detectors({"first": run, "second": second}, sets, 1, 1, lambda _: None, results)
+    with pytest.raises(RunError, match="must be timed with them"):
+        judge_detectors({"again": run}, sets, 1, 1, print, results, add=True)
+    with pytest.raises(RunError, match="scenes of seed 1, not 2"):
+        judge_detectors({"third": third}, sets, 2, 1, print, results, add=True)
+    assert json.loads((results / FILE).read_text()) == before, "what is refused changes nothing"
+    after = judge_detectors({"third": third, "second": second}, sets, 1, 1, lambda _: None, results, add=True)
+    assert [row["name"] for row in after["detectors"]] == ["first", "third", "second"], "none is there twice"
+    assert after["detectors"][0] == before["detectors"][0] and after["baselines"] == before["baselines"]
+    assert after["detectors"][2] == before["detectors"][1]
+    assert json.loads((results / FILE).read_text()) == after
