@@ -90,7 +90,7 @@ def test_other_seeds_are_added_later(run, tmp_path):
     with pytest.raises(RunError, match="without --add first"):
         judge_detectors({"second": second}, sets, 1, 1, print, results, add=True)
     before = judge_detectors({"first": run, "second": second}, sets, 1, 1, lambda _: None, results)
-    with pytest.raises(RunError, match="must be timed with them"):
+    with pytest.raises(RunError, match="judged and timed in one run"):
         judge_detectors({"again": run}, sets, 1, 1, print, results, add=True)
     with pytest.raises(RunError, match="scenes of seed 1, not 2"):
         judge_detectors({"third": third}, sets, 2, 1, print, results, add=True)
