@@ -59,9 +59,9 @@ def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
     found, dropped, total = [], set[str](), sum(file.stat().st_size for file in files)
     before = 0
     for file in files:
-        for offset, record in _records(file, complain):
+        for number, (offset, record) in enumerate(_records(file, complain), 1):
             progress(before + offset, total)
-            place = f"{file.name}, byte {offset}"
+            place = f"{file.name}, record {number} at byte {offset}"
             try:
                 example = tf.train.Example.FromString(record)
                 dropped |= set(example.features.feature) - KNOWN
@@ -77,16 +77,29 @@ def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
 
 def _records(file: Path, complain: Complain) -> Iterator[tuple[int, bytes]]:
     """Yield the records of a file with the bytes where they begin; complain if it does not end with a whole one."""
-    tf, size, offset = _tensorflow(), file.stat().st_size, 0
+    tf, size, offset, number = _tensorflow(), file.stat().st_size, 0, 0
     if not size:
         complain(LabelError("unreadable label", file.name, "the file is empty"))
     with contextlib.suppress(tf.errors.DataLossError):  # told below, by what is left
-        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+        for record in tf.data.TFRecordDataset(str(file)).take(_fitting(file)).as_numpy_iterator():
             yield offset, record
-            offset += len(record) + FRAMING
+            offset, number = offset + len(record) + FRAMING, number + 1
     if offset < size:  # TensorFlow passes over the beginning of a record that is shorter than its head
-        complain(LabelError("file cut short", file.name, f"is cut short or damaged after byte {offset}: the last "
-                            f"{size - offset} bytes, and the records in them, cannot be read"))
+        complain(LabelError("file cut short", file.name, f"is cut short or damaged in record {number + 1}, after byte "
+                            f"{offset}: the last {size - offset} bytes, and the records in them, cannot be read"))
+
+
+def _fitting(file: Path) -> int:
+    """Count the records whose length leaves them in the file: of an absurd one, TensorFlow asks for all the memory."""
+    size, offset, count = file.stat().st_size, 0, 0
+    with file.open("rb") as stream:
+        while head := stream.read(8):
+            offset += int.from_bytes(head, "little") + FRAMING
+            if offset > size:
+                break
+            count += 1
+            stream.seek(offset)
+    return count
 
 
 class _Features:

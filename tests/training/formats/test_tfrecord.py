@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import galaxy_edge
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 
@@ -45,6 +46,17 @@ def put(folder, *content, name="data.tfrecord-00000-of-00001"):
         for one in content:
             writer.write(one)
     return folder
+
+
+def masked_crc(content):
+    """CRC-32C, bit by bit, masked as TFRecord has it."""
+    crc = 0xFFFFFFFF
+    for byte in content:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) % (1 << 32)
 
 
 def test_tensorflow_parses_what_we_write(tmp_path):
@@ -158,7 +170,7 @@ def test_broken_records_say_what_is_wrong_and_where(tmp_path, changes, message):
 
 
 def test_bytes_that_are_no_example(tmp_path):
-    with pytest.raises(LabelError, match=r"data\.tfrecord.*byte 0: is no Example"):
+    with pytest.raises(LabelError, match=r"data\.tfrecord.*, record 1 at byte 0: is no Example"):
         read_labels(put(tmp_path / "out", b"\xff" * 40))
 
 
@@ -174,8 +186,21 @@ def test_a_file_that_is_cut_short(tmp_path, left):
     faults = []
     assert len(read_labels(tmp_path / "out", complain=faults.append).pictures) == 1
     assert [str(fault) for fault in faults] == [
-        f"pictures.tfrecord: is cut short or damaged after byte {first}: the last {end - first} bytes, and the records in "
-        "them, cannot be read"]
+        f"pictures.tfrecord: is cut short or damaged in record 2, after byte {first}: the last {end - first} bytes, and the "
+        "records in them, cannot be read"]
+
+
+@pytest.mark.parametrize("length", [1 << 20, 1 << 62, (1 << 64) - 1])
+def test_a_record_that_says_it_is_absurdly_long(tmp_path, length):
+    # With the checksum of its length right, TensorFlow believes it, and ends the process for want of memory.
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "tfrecord")
+    head = length.to_bytes(8, "little")
+    with (tmp_path / "out" / FILE).open("ab") as stream:
+        stream.write(head + masked_crc(head).to_bytes(4, "little") + bytes(100))
+    done = galaxy_edge("data", "check", tmp_path / "out", "--json")
+    assert done.returncode == 1, done.stderr
+    (found,) = json.loads(done.stdout)["findings"]
+    assert found["kind"] == "file cut short" and "damaged in record 2" in found["detail"]
 
 
 def test_a_changed_byte_is_noticed(tmp_path):
