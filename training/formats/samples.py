@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...models.labels import GALAXY10
-from ..data import LABELLED, DataError, Sample, class_of, is_galaxy, split_boxes
+from ..data import LABELLED, SETS, DataError, Sample, class_of, is_galaxy, split_boxes
 from .check import Finding, unfit
 from .convert import format_of, read_labels
 from .labelled import LabelError, Labelled
@@ -69,14 +70,17 @@ def sample_of(one: Labelled) -> Sample:
     rows = [box_row(one, place) for place, name in enumerate(one.classes) if is_galaxy(name)]
     boxes, ignore = (_clipped(some, one) for some in split_boxes(rows))
     about = {key: value for key, value in one.about.items() if isinstance(value, str)}
-    label = class_of(about.get("g10", ""), about.get("g10_p", ""))
+    label = -1
+    with contextlib.suppress(ValueError):  # another program's properties of these names
+        label = class_of(about.get("g10", ""), about.get("g10_p", ""))
     sure = [name.lower() for name, flag in zip(one.classes, one.difficult, strict=True) if is_galaxy(name) and not flag]
     if label < 0 and len(sure) == 1 and sure[0] in GALAXY10:
         label = class_of(str(GALAXY10.index(sure[0])))
     return Sample(
-        about.get("set", LABELLED), one.file, one.archive, one.member,
-        kind="galaxy" if rows else about.get("kind", "negative"), label=label, coarse=about.get("coarse", ""),
-        boxes=boxes, ignore=ignore, complete=about.get("boxes_complete", "1") == "1", row=about, box_rows=tuple(rows),
+        about["set"] if about.get("set") in SETS else LABELLED, one.file, one.archive, one.member,
+        kind="galaxy" if rows or about.get("kind") == "galaxy" else "negative",
+        label=label, coarse=about.get("coarse", ""), boxes=boxes, ignore=ignore,
+        complete=about.get("boxes_complete", "1") == "1", row=about, box_rows=tuple(rows),
     )
 
 

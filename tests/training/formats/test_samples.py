@@ -1,12 +1,14 @@
 """What a user labelled, on its way into a training: faults end it, or are left out and counted."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 from conftest import galaxy_edge
-from galaxy_edge.training.data import DataError, read_set
+from galaxy_edge.training.data import LABELLED, DataError, read_set
 from galaxy_edge.training.formats.convert import read_labels, write_labels
-from galaxy_edge.training.formats.samples import read_samples
+from galaxy_edge.training.formats.samples import read_samples, sample_of
 
 XML = """<annotation><filename>{name}</filename><size><width>{width}</width><height>48</height><depth>3</depth></size>
 <object><name>galaxy</name><difficult>0</difficult><bndbox><xmin>{x0}</xmin><ymin>5</ymin><xmax>30</xmax><ymax>25</ymax>
@@ -102,3 +104,11 @@ def test_faults_in_tables_of_our_own_layout_are_refused_too(labelled, tmp_path):
         read_set(tmp_path / "out")
     said = []
     assert len(read_set(tmp_path / "out", said.append)) == 2 and "box without area (1)" in said[0]
+
+
+@pytest.mark.parametrize("about", [{"g10": "x"}, {"g10": "3", "g10_p": "sure"}, {"kind": "spiral"}, {"set": "train"}])
+def test_another_programs_properties_are_no_labels_of_ours(labelled, about):
+    (one,) = (one for one in read_labels(labelled, complain=lambda fault: None).pictures if one.file == "0.png")
+    sample = sample_of(replace(one, about=about))
+    assert (sample.label, sample.kind, sample.set) == (-1, "galaxy", LABELLED)  # of no set, none would train on it
+    assert sample_of(replace(one, about=about, boxes=np.zeros((0, 4)), classes=(), difficult=(), extras=())).kind == "negative"
