@@ -73,7 +73,14 @@ def is_picture(path: Path) -> bool:
 
 
 def files_in(folder: Path) -> Iterator[Path]:
-    """List the files in a folder and its folders, sorted; what is hidden is passed over."""
-    for place, folders, files in os.walk(folder):
+    """List the files in a folder and its folders, sorted; what is hidden is passed over.
+
+    Raises:
+        LabelError: a folder cannot be read, and what is in it would be missed.
+    """
+    def refuse(problem: OSError) -> None:
+        raise LabelError("unreadable label", str(problem.filename), f"the folder cannot be read: {problem.strerror}")
+
+    for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(place, name) for name in sorted(files) if not name.startswith("."))

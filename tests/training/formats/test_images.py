@@ -1,10 +1,15 @@
 """Pictures: whole ones are decoded, others say what is wrong."""
 
+import errno
+import os
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 from galaxy_edge.training.formats.images import BrokenPicture, decode, files_in, size_of
-from small_labels import picture
+from galaxy_edge.training.formats.labelled import LabelError
+from small_labels import picture, put_pictures
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
@@ -55,3 +60,18 @@ def test_hidden_files_are_passed_over(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
     assert [path.relative_to(tmp_path).as_posix() for path in files_in(tmp_path)] == ["a.png", "b/x.png"]
+
+
+def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
+    # os.walk says nothing of it, and a set would be short of what is in it. (Root may read all, hence the patch.)
+    put_pictures(tmp_path, ["a.png", "closed/b.png"])
+    scan = os.scandir
+
+    def refusing(path):
+        if Path(path).name == "closed":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(LabelError, match="closed: the folder cannot be read: Permission denied"):
+        list(files_in(tmp_path))
