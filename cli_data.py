@@ -124,7 +124,7 @@ def split(path: Path, out: Path, holdout: tuple[float, float] | None, folds: int
     if (holdout is None) == (folds is None):
         raise click.UsageError("name either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5")
     from .runtime.screen import ProgressBar
-    from .training.formats.convert import read_labels
+    from .training.formats.convert import newly_listed, read_labels
     from .training.formats.parts import deal, hold_out, looked_at, write_parts
     from .training.formats.writing import can_link, check_free
 
@@ -145,7 +145,7 @@ def split(path: Path, out: Path, holdout: tuple[float, float] | None, folds: int
     linkable = kind not in ("tfrecord", "csv") and all(map(can_link, labels.pictures))
     with ProgressBar("writing") as progress:
         told = write_parts(labels, parts, record, out, kind, images or ("link" if linkable else "copy"), progress)
-    _say(labels.notes)
+    _say([*labels.notes, *newly_listed(labels, kind)])
     if as_json:
         click.echo(json.dumps(told))
     else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,9 +25,17 @@ from ..models.labels import COARSE, GALAXY10, class_of_g10
 
 BOX_COLUMNS = ("uxmin", "uymin", "uxmax", "uymax")
 OLD_BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
+OF_BOXES = (*BOX_COLUMNS, "ubox_flag")
+KINDS, LEFT_OUT = ("galaxy", "negative"), ("galaxy_unboxed", "ambiguous")
+"""Of frames; the latter can neither be learnt from nor judged."""
 LABELLED = "labelled"
 """Set name of pictures that a user labelled; as a layout, frames.csv and boxes.csv as `formats` writes them."""
 GALAXIES = frozenset({"galaxy", "galaxies", "elliptical", "irregular", "lenticular", *COARSE, *GALAXY10})
+OTHERS = frozenset({
+    "artefact", "artifact", "asteroid", "cluster", "comet", "globular", "meteor", "moon", "nebula", "nebulae", "nova",
+    "other", "pixel", "plane", "planet", "planetary", "quasar", "satellite", "sky", "star", "supernova", "trail",
+})
+"""Words for what else is boxed in pictures of the sky."""
 FARTHEST = 1e9
 """Pixels; a number beyond is no place in a picture, and arithmetic with it would not be exact."""
 PARTS = "split.json"
@@ -127,25 +136,30 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
         raise DataError(f"{path} is not a zip file") from None
 
 
-def rows_of(path: Path) -> list[dict[str, str]]:
+def rows_of(path: Path, needed: Iterable[str] = ()) -> list[dict[str, str]]:
     """Read the rows of a CSV table.
 
     Raises:
-        DataError: it is no UTF-8 text, or a row has not the columns of its head.
+        DataError: it is no UTF-8 text, lacks a column that is needed, or a row has not the columns of its head.
     """
+    rows, torn = [], []
     # Spreadsheets put a mark of the encoding at the front, which is no part of the first column's name.
     with path.open(newline="", encoding="utf-8-sig") as stream:
         table = csv.DictReader(stream)
         try:
-            rows = list(table)
+            for row in table:
+                rows.append(row)
+                if None in row or None in row.values():
+                    torn.append(str(table.line_num))
         except csv.Error as problem:
             raise DataError(f"{path}, line {table.line_num}: {problem}") from None
         except UnicodeDecodeError:
             raise DataError(f"{path} is no UTF-8 text: save it as such") from None
-    for row in rows:
-        if None in row or None in row.values():
-            raise DataError(f"{path}: the row of '{next(iter(row.values()))}' has not the columns of its head; is the "
-                            "file cut short?")
+    if rows and (lacking := [column for column in needed if column not in rows[0]]):
+        raise DataError(f"{path} has no column {', '.join(map(repr, lacking))}, which its layout needs: is its first "
+                        "line the names of the columns, with commas between?")
+    if torn:
+        raise DataError(f"{path}, line {', '.join(torn)}: has not the columns of its head; is the file cut short?")
     return rows
 
 
@@ -187,8 +201,14 @@ def is_galaxy(name: str) -> bool:
     return name.lower() in GALAXIES
 
 
+def is_known(name: str) -> bool:
+    """Tell whether a class is a galaxy or, by one of its words, another thing of the sky: else it may be misspelt."""
+    words = re.findall(r"[a-z]+", name.lower())
+    return is_galaxy(name) or any(word in OTHERS or word.removesuffix("s") in OTHERS for word in words)
+
+
 def _read_efigi(folder: Path) -> Iterator[Sample]:
-    for row in rows_of(folder / "labels.csv"):
+    for row in rows_of(folder / "labels.csv", ("file", "g10", "coarse")):
         yield Sample(
             "efigi", row["file"], folder / "images.zip", row["file"],
             label=class_of_g10(int(row["g10"])), coarse=row["coarse"], complete=False, row=row,
@@ -196,7 +216,7 @@ def _read_efigi(folder: Path) -> Iterator[Sample]:
 
 
 def _read_gz(folder: Path) -> Iterator[Sample]:
-    for row in rows_of(folder / "index.csv"):
+    for row in rows_of(folder / "index.csv", ("file", "coarse", "g10", "g10_p", "box_flag", *OF_BOXES)):
         tag, member = row["file"].split("/", 1)
         row = dict(row, difficult="0" if row["box_flag"] == "ok" else "1")
         boxes, ignore = split_boxes([row])
@@ -209,11 +229,15 @@ def _read_gz(folder: Path) -> Iterator[Sample]:
 
 def _read_frames(folder: Path, name: str) -> Iterator[Sample]:
     boxes_of: dict[str, list[dict[str, str]]] = {}
-    for row in rows_of(folder / "boxes.csv"):
+    for row in rows_of(folder / "boxes.csv", ("file", *OF_BOXES)):
         boxes_of.setdefault(row["file"], []).append(row)
-    for row in rows_of(folder / "frames.csv"):
-        if row["kind"] not in ("galaxy", "negative"):
-            continue  # galaxy_unboxed and ambiguous frames can neither be learnt from nor judged
+    frames = rows_of(folder / "frames.csv", ("file", "kind"))
+    if wrong := [f"{row['file']} is '{row['kind']}'" for row in frames if row["kind"] not in (*KINDS, *LEFT_OUT)]:
+        raise DataError(f"{folder / 'frames.csv'}: the kind of {', '.join(wrong)}, not one of "
+                        f"{', '.join((*KINDS, *LEFT_OUT))}")
+    for row in frames:
+        if row["kind"] in LEFT_OUT:
+            continue
         rows = boxes_of.get(row["file"], [])
         boxes, ignore = split_boxes(one for one in rows if is_galaxy(one.get("class", "galaxy")))
         yield Sample(
@@ -284,7 +308,10 @@ def set_folders(folder: Path) -> list[Path]:
         raise DataError(f"{folder} is a split, whose parts are not to be mixed: name one of them, e.g. {folder}/train")
     if set_name(folder):
         return [folder]
-    return sorted(path for path in folder.iterdir() if path.is_dir() and set_name(path))
+    try:
+        return sorted(path for path in folder.iterdir() if path.is_dir() and set_name(path))
+    except PermissionError as problem:  # a path within the folder is what was asked for
+        raise DataError(f"{Path(problem.filename).parent}: the folder cannot be read: {problem.strerror}") from None
 
 
 def read_table(place: Path) -> list[Sample]:

@@ -138,10 +138,12 @@ def _box(one: Labelled, place: int) -> str:
 
 
 def _classes_of(labels: LabelledSet) -> Iterator[Finding]:
+    why = "is not in the set's list of classes" if labels.listed else (
+        "is no known thing of the sky, and the set has no list of classes (classes.txt): mend it, or list it there")
+    unknown = labels.unknown
     for one in labels.pictures:
-        for name in dict.fromkeys(one.classes):
-            if labels.listed and name not in labels.listed:
-                yield Finding("unknown class", one.file, f"'{name}' is not in the set's list of classes")
+        yield from (Finding("unknown class", one.file, f"'{name}' {why}") for name in dict.fromkeys(one.classes)
+                    if name in unknown)
 
 
 def _twins(looked: Looked) -> Iterator[Finding]:

@@ -67,6 +67,8 @@ def read_labels(path: Path, kind: str | None = None, complain: Complain = refuse
     kind = kind or format_of(path)
     if kind is None:
         raise DataError(f"{path} holds no labels in a known format ({', '.join(FORMATS)}); say which it is with --from")
+    if path.is_file() and kind not in ("coco", "tfrecord"):
+        raise DataError(f"{path} is a file, and labels in {kind} are a folder: name the folder")
     try:
         labels: LabelledSet = FORMATS[kind].read(path, complain, progress)
     except LabelError as problem:
@@ -93,13 +95,19 @@ def write_labels(labels: LabelledSet, out: Path, kind: str, images: str = "copy"
         FORMATS[kind].write(labels, place, images, progress)
 
 
+def newly_listed(labels: LabelledSet, kind: str) -> list[str]:
+    """Tell which classes, misspelt perhaps, a format takes into its list, for their numbers are places in it."""
+    unknown = sorted(labels.unknown) if kind in ("yolo", "coco", "tfrecord") else []
+    return [f"classes of no list, that are in that of {kind} from now on: {', '.join(unknown)}"] if unknown else []
+
+
 def cautions(labels: LabelledSet, kind: str, images: str = "copy") -> list[str]:
     """Tell what other programs will not understand of a set in a format; read back by us, nothing of it is lost."""
     difficult = sum(int(one.difficult.sum()) for one in labels.pictures)
     unboxed = sum(one.about.get("kind") == "galaxy" and not len(one.boxes) for one in labels.pictures)
     partly = sum(one.about.get("boxes_complete") == "0" and len(one.boxes) > 0 for one in labels.pictures)
     decimals = sum(bool((one.boxes % 1).any()) for one in labels.pictures)
-    said = []
+    said = newly_listed(labels, kind)
     if difficult and kind == "yolo":
         said.append(f"difficult boxes, which other programs take for plain ones, as YOLO has no flag: {difficult}")
     if unboxed and kind != "csv":

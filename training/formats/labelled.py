@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data import FARTHEST, DataError, read_member
+from ..data import FARTHEST, DataError, is_known, read_member
 
 
 class LabelError(DataError):
@@ -194,6 +194,17 @@ class LabelledSet:
     def counts(self) -> Counter[str]:
         """Count the boxes of each class."""
         return Counter(name for one in self.pictures for name in one.classes)
+
+    @property
+    def unknown(self) -> set[str]:
+        """Find the classes that are not in the set's list; without one, those that are no known thing of the sky."""
+        return {name for name in self.counts if (name not in self.listed if self.listed else not is_known(name))}
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Give the other classes, in order: in a list that is written anew, none that is misspelt shall be."""
+        unknown = self.unknown
+        return tuple(name for name in self.classes if name not in unknown)
 
 
 def gather(kind: str, pictures: Iterable[Labelled], complain: Complain, listed: Iterable[str] = (),
