@@ -31,10 +31,14 @@ OF_SET = {"images", "annotations", "categories"}
 
 
 def find(path: Path) -> list[Path]:
-    """List the COCO files of a folder, by what is in them; a file is its own list."""
+    """List the COCO files of a folder, by what is in them; a file is its own list.
+
+    Where none looks right, all JSON files are listed: of a broken one it can then be told what is wrong with it.
+    """
     if path.is_file():
         return [path]
-    return [one for one in files_in(path) if looks_right(one)]
+    files = [one for one in files_in(path) if one.suffix.lower() == ".json"]
+    return [one for one in files if looks_right(one)] or files
 
 
 def looks_right(path: Path) -> bool:
@@ -85,11 +89,14 @@ def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
             continue
         try:
             named = image.get("file_name")
-            name = safe_name(named if isinstance(named, str) else "")
+            if not isinstance(named, str) or not named:
+                raise ValueError("it has no file_name, a text")
+            name = safe_name(named)
             if image["id"] in ids:
                 raise ValueError(f"its id {image['id']!r} is another image's too")
             ids.add(image["id"])
-            found.append(_read_one(name, image, boxes_of[image["id"]], names, place, file))
+            if labelled := _read_one(name, image, boxes_of[image["id"]], names, place, file, complain):
+                found.append(labelled)
         except (LabelError, ValueError, OSError) as problem:
             complain(fault_of(problem, name))
     notes = [f"left out of the file: '{key}'" for key in content if key not in OF_SET and content[key]]
@@ -131,12 +138,16 @@ def _list(content: Any, key: str) -> list[dict[str, Any]]:
 
 
 def _read_one(name: str, image: dict[str, Any], annotations: list[dict[str, Any]], names: Mapping[Any, str],
-              place: int, file: Path) -> Labelled:
+              place: int, file: Path, complain: Complain) -> Labelled | None:
+    """Make labels of an image; None where an annotation cannot be taken: `complain` is told of all such."""
     folder = _folder_of(name, file)
-    width, height = (int(finite(image.get(side) or 0)) for side in ("width", "height"))
+    try:
+        width, height = (int(finite(image.get(side) or 0)) for side in ("width", "height"))
+    except ValueError as fault:
+        raise ValueError(f"its width or height: {fault}") from None
     if (width < 1 or height < 1) and folder:
         width, height = size_of((folder / name).read_bytes())
-    boxes, classes, difficult, extras = [], [], [], []
+    boxes, classes, difficult, extras, whole = [], [], [], [], True
     for number, one in enumerate(annotations, 1):
         try:
             boxes.append(_box(one))
@@ -144,7 +155,9 @@ def _read_one(name: str, image: dict[str, Any], annotations: list[dict[str, Any]
                 raise ValueError(f"category {one.get('category_id')!r} is not listed")
             attributes = _attributes(one)
         except ValueError as fault:
-            raise ValueError(f"annotation {one.get('id', number)}: {fault}") from None
+            whole = False
+            complain(LabelError("unreadable label", name, f"annotation {one.get('id', number)}: {fault}"))
+            continue
         classes.append(names[one["category_id"]])
         crowd = bool(one.get("iscrowd", 0))
         difficult.append(crowd or bool(one.get("ignore", 0)) or bool(one.get("difficult", False)))
@@ -154,6 +167,8 @@ def _read_one(name: str, image: dict[str, Any], annotations: list[dict[str, Any]
         if "area" in one and one["area"] != finite(one["bbox"][2]) * finite(one["bbox"][3]):
             others["area"] = one["area"]
         extras.append(attributes | ({"coco": others} if others else {}))
+    if not whole:
+        return None
     others = {key: image[key] for key in image if key not in OF_PICTURE and image[key] not in ("", None)}
     if image["id"] != place:
         others["id"] = image["id"]

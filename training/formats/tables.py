@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,14 @@ from .writing import write_bytes, write_text
 
 GALAXY = "galaxy"
 OF_FRAME = ("file", "set", "kind", "boxes_complete", "width", "height")
+MORE = "more"
+"""Column for what has the name of one that says something else: an object in JSON."""
 COUNTS = {"n_boxes", "n_difficult", "n"}
 JSON = "json:"
 OF_BOX = ("file", "class", "difficult", *BOX_COLUMNS, "ubox_flag")
+OWN = {"file", "class", *BOX_COLUMNS, "width", "height", MORE}
+"""Columns that nothing else known of a box can stand in."""
+FLAGS = ("difficult", "ubox_flag")
 BOX_ROW = {*OF_BOX, *OLD_BOX_COLUMNS, "box_flag", "axis_ratio", "width", "height"}
 """Columns that speak of a box where one table speaks of frame and box together (``gz_frames``)."""
 
@@ -49,15 +55,28 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
     found, notes, taken, listed = [], [], set[str](), list[str]()
     for place in set_folders(folder):
         listed += read_classes(place / CLASSES)
-        layout, samples = set_name(place), read_table(place)
+        layout, own = set_name(place), set[str]()
+        try:
+            samples = read_table(place)
+        except DataError as problem:
+            complain(LabelError("unreadable label", place.name, str(problem)))
+            continue
         frames = [row["file"] for row in rows_of(place / "frames.csv")] if (place / "frames.csv").is_file() else []
         if frames and (left := len(frames) - len(samples)):
             notes.append(f"frames of {place.name} left out, ambiguous or with galaxies that nobody boxed: {left}")
         for done, sample in enumerate(samples):
             progress(done, len(samples))
+            if sample.file in own:
+                complain(LabelError("file name twice", sample.file, f"{place.name} has two rows of it"))
+                continue
+            own.add(sample.file)
             try:
-                found.append(_read_one(sample, layout, taken))
-                taken.add(found[-1].file)
+                faults = list(_faults_of(sample)) if layout == LABELLED else []
+                for fault in faults:
+                    complain(LabelError("unreadable label", sample.file, fault))
+                if not faults:
+                    found.append(_read_one(sample, layout, taken))
+                    taken.add(found[-1].file)
             except (LabelError, ValueError) as problem:
                 complain(fault_of(problem, sample.file))
             except DataError as problem:
@@ -71,10 +90,9 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
 def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
     own = layout == LABELLED
     whole = layout == "gz_frames"
+    more = {MORE} if own else set()
     boxes, classes, difficult, extras = [], [], [], []
     for row in sample.box_rows:
-        if own:
-            _look_through(row)
         box = _numbers(row, BOX_COLUMNS) or _numbers(row, OLD_BOX_COLUMNS)
         if box is None or (row["ubox_flag"] == "none" and not own):
             continue  # the catalogue's way of saying that there is no box
@@ -82,38 +100,42 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
         classes.append(row.get("class", GALAXY))
         difficult.append(is_difficult(row))
         kept = {key: _value(value, own) for key, value in row.items()
-                if value and (key in BOX_ROW if whole else True) and key not in (*OF_BOX, "width", "height")}
+                if value and (key in BOX_ROW if whole else True) and key not in (*OF_BOX, "width", "height", *more)}
         if row["ubox_flag"] != "ok":
             kept["ubox_flag"] = row["ubox_flag"]
         if difficult[-1] != (row.get("difficult") == "1"):
             kept["difficult"] = row.get("difficult", "0")
-        extras.append(kept)
+        extras.append(kept | _more(row, own))
     about = {key: _value(value, own) for key, value in sample.row.items()
-             if value and key not in (*OF_FRAME, *COUNTS) and not (whole and key in BOX_ROW)}
+             if value and key not in (*OF_FRAME, *COUNTS, *more) and not (whole and key in BOX_ROW)}
     if sample.set != LABELLED:
         about["set"] = sample.set
     if sample.kind == "galaxy" and not any(map(is_galaxy, classes)):
         about["kind"] = sample.kind
     if not sample.complete:
         about["boxes_complete"] = "0"
+    about |= _more(sample.row, own)
     file = sample.file if sample.file not in taken else f"{sample.set}/{sample.file}"
     return Labelled(file, *_size(sample), np.array(boxes, np.float64).reshape(-1, 4), tuple(classes),
                     np.array(difficult, bool), tuple(extras), about, sample.archive, sample.member)
 
 
-def _look_through(row: Mapping[str, str]) -> None:
-    """See that a row which we wrote, or a user, says something: in catalogues much stands that is no box.
+def _faults_of(sample: Sample) -> Iterator[str]:
+    """Find what says nothing in rows that we wrote, or a user: in catalogues much stands that is no box."""
+    for number, row in enumerate(sample.box_rows, 1):
+        for column in BOX_COLUMNS if any(map(row.get, BOX_COLUMNS)) else OLD_BOX_COLUMNS:
+            try:
+                finite(row.get(column, ""))
+            except ValueError as fault:
+                yield f"{column} of box {number}: {fault}"
+        if row.get("difficult", "0") not in ("0", "1"):
+            yield f"difficult of box {number} is '{row['difficult']}', not 0 or 1"
 
-    Raises:
-        ValueError: an edge is no number, or the flag is none.
-    """
-    for column in BOX_COLUMNS if any(map(row.get, BOX_COLUMNS)) else OLD_BOX_COLUMNS:
-        try:
-            finite(row[column])
-        except ValueError as fault:
-            raise ValueError(f"{column} of a box: {fault}") from None
-    if row.get("difficult", "0") not in ("0", "1"):
-        raise ValueError(f"difficult of a box is '{row['difficult']}', not 0 or 1")
+
+def _more(row: Mapping[str, str], own: bool) -> dict[str, Any]:
+    """Read what has the name of a column that says something else."""
+    found = _value(row.get(MORE, ""), own) if own else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _numbers(row: Mapping[str, str], columns: tuple[str, ...]) -> list[float] | None:
@@ -161,16 +183,17 @@ def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) ->
         rows = [box_row(one, place) for place in range(len(one.boxes))]
         boxes += rows
         galaxies = any(map(is_galaxy, one.classes))
-        about = {key: _cell(value) for key, value in one.about.items() if key not in OF_FRAME}
-        frames.append({
-            "file": one.file, "set": str(one.about.get("set", LABELLED)),
-            "kind": "galaxy" if galaxies else str(one.about.get("kind", "negative")),
-            "boxes_complete": str(one.about.get("boxes_complete", "1")), "width": str(one.width),
-            "height": str(one.height), **about,
-        })
+        more = {key: value for key, value in one.about.items() if not _fits(key, value, galaxies)}
+        about = {key: _cell(value) for key, value in one.about.items() if key not in more}
+        if more:
+            about[MORE] = _cell(more)
+        kind = "galaxy" if galaxies else "negative"
+        size = {"width": str(one.width), "height": str(one.height)}
+        frames.append(
+            {"file": one.file, "set": LABELLED, "kind": kind, "boxes_complete": "1"} | size | about)
     write_text(folder / "frames.csv", _table(OF_FRAME, frames))
     write_text(folder / "boxes.csv", _table((*OF_BOX, *OLD_BOX_COLUMNS), boxes))
-    write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.classes))
+    write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.known))
     if images == "copy":
         write_bytes(folder / "images.zip", b"")
         with zipfile.ZipFile(folder / "images.zip", "w") as archive:
@@ -179,15 +202,32 @@ def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) ->
                 archive.writestr(zipfile.ZipInfo(one.file), one.read_bytes())  # without a date: the same zip every time
 
 
+def _fits(key: str, value: Any, galaxies: bool) -> bool:
+    """Tell whether something about a picture can be the cell of that name: the layout has meanings of its own."""
+    if key in ("kind", "boxes_complete"):
+        return bool(value == "galaxy" and not galaxies) if key == "kind" else bool(value == "0")
+    if key in ("set", "g10", "g10_p"):
+        pattern = {"set": rf"(?!{LABELLED}$)\w+", "g10": r"-?\d+", "g10_p": r"\d*\.?\d+"}[key]
+        return isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
+    return key not in (*OF_FRAME, *COUNTS, MORE)
+
+
 def box_row(one: Labelled, place: int) -> dict[str, str]:
     """Give the row of one of a picture's boxes."""
     extra = one.extras[place]
     numbers = [repr(int(value) if value.is_integer() else value) for value in one.boxes[place].tolist()]
     row = {"file": one.file, "class": one.classes[place], "difficult": str(int(one.difficult[place]))}
     row |= dict(zip(BOX_COLUMNS, numbers, strict=True)) | {"ubox_flag": "ok"} | dict.fromkeys(OLD_BOX_COLUMNS, "")
-    row |= {key: _cell(value) for key, value in extra.items() if key not in ("file", "class", *BOX_COLUMNS)}
-    if is_difficult(row) != bool(one.difficult[place]):  # the flag was changed after the row was read
-        row |= {"difficult": str(int(one.difficult[place])), "ubox_flag": "ok"}
+    said, flag = dict[str, str](), extra.get("ubox_flag")
+    if isinstance(flag, str) and flag != "ok" and re.fullmatch(r"\w+", flag, re.ASCII):
+        plain = extra.get("difficult") == "0" and one.difficult[place]
+        said = {"ubox_flag": flag} | ({"difficult": "0"} if plain else {})
+        if is_difficult(row | said) != bool(one.difficult[place]):  # the flag was changed after the row was read
+            said = {}
+    more = {key: value for key, value in extra.items() if key in OWN or (key in FLAGS and key not in said)}
+    row |= {key: _cell(value) for key, value in extra.items() if key not in more} | said
+    if more:
+        row[MORE] = _cell(more)
     return row
 
 

@@ -22,6 +22,7 @@ from ..data import DataError
 from .exact import recalled, simplest
 from .images import fault_of, files_in, size_of
 from .labelled import Complain, LabelError, Labelled, LabelledSet, Progress, foreign, gather, of_plain
+from .voc import truncated
 from .writing import write_text
 
 OWN = "galaxy_edge/label"
@@ -138,14 +139,14 @@ def _read_one(features: _Features, numbered: Mapping[int, str], file: Path, offs
     shares = np.array(columns, np.float32).reshape(4, count).T
     difficult = np.array(flags[0], bool) | np.array(flags[1], bool)
     extras = [dict[str, Any]() for _ in range(count)]
-    for extra, truncated in zip(extras, features.numbers("image/object/truncated"), strict=False):
-        extra.update({"truncated": str(int(truncated))} if truncated else {})
     for extra, view in zip(extras, features.bytes("image/object/view"), strict=False):
         extra.update({"pose": view.decode()} if view not in (b"", b"Unspecified") else {})
     scale = np.array([width, height] * 2, np.float64)
     boxes = simplest(shares.astype(np.float64) * scale, lambda tried: (tried / scale).astype(np.float32) == shares)
     place = (file, f"@{offset}") if content else (None, "")
     read = Labelled(name, width, height, boxes, tuple(classes), difficult, tuple(extras), {}, *place)
+    for extra, box, cut in zip(extras, boxes.tolist(), features.numbers("image/object/truncated"), strict=False):
+        extra.update({"truncated": str(int(cut))} if str(int(cut)) != truncated(box, width, height) else {})
     own = features.text(OWN)
     if not own:
         return read
@@ -254,6 +255,8 @@ def to_example(one: Labelled, source: int, number: Mapping[str, int]) -> Any:
 
     crowd = [int(foreign(extra, "coco").get("iscrowd", flag)) for extra, flag in zip(
         one.extras, one.difficult, strict=True)]
+    cut = [int(str(extra.get("truncated", truncated(row, one.width, one.height))) == "1") for extra, row in zip(
+        one.extras, box.tolist(), strict=True)]
     features = {
         "image/encoded": texts(content),
         "image/format": texts(kind_of_picture(content)),
@@ -266,7 +269,7 @@ def to_example(one: Labelled, source: int, number: Mapping[str, int]) -> Any:
         "image/object/class/label": integers(*(number[name] for name in one.classes)),
         "image/object/difficult": integers(*one.difficult.astype(int).tolist()),
         "image/object/is_crowd": integers(*crowd),
-        "image/object/truncated": integers(*(int(extra.get("truncated", 0) == "1") for extra in one.extras)),
+        "image/object/truncated": integers(*cut),
         "image/object/view": texts(*(str(extra.get("pose", "Unspecified")) for extra in one.extras)),
         "image/object/area": floats((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])),
         OWN: texts(json.dumps(one.plain(), ensure_ascii=False, allow_nan=False)),

@@ -52,7 +52,8 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
             if root.tag != "annotation":
                 notes.append(f"no label, for its root is <{root.tag}>: {name}")
                 continue
-            found.append(_read_one(root, folder, name, pictures, dropped))
+            if one := _read_one(root, folder, name, pictures, dropped, complain):
+                found.append(one)
         except (LabelError, ValueError, OSError) as problem:
             complain(fault_of(problem, name))
     # A picture whose label cannot be read has been complained of.
@@ -101,7 +102,8 @@ def _text(element: ET.Element, tag: str, default: str | None = None) -> str:
 
 
 def _read_one(root: ET.Element, folder: Path, name: str, pictures: Container[str],
-              dropped: dict[str, int]) -> Labelled:
+              dropped: dict[str, int], complain: Complain) -> Labelled | None:
+    """Make labels of an XML; None where an object cannot be taken: `complain` is told of all such."""
     try:
         picture = _find(safe_name(_text(root, "filename")), Path(name), _text(root, "folder", ""), pictures)
     except ValueError as fault:
@@ -110,7 +112,7 @@ def _read_one(root: ET.Element, folder: Path, name: str, pictures: Container[str
     width, height = (int(finite(_text(root, f"size/{side}", "0"))) for side in ("width", "height"))
     if (width < 1 or height < 1) and there:  # as some programs write where they did not open the picture
         width, height = size_of((folder / picture).read_bytes())
-    boxes, classes, difficult, extras = [], [], [], []
+    boxes, classes, difficult, extras, whole = [], [], [], [], True
     for number, thing in enumerate(root.findall("object"), 1):
         try:
             box = thing.find("bndbox")
@@ -120,16 +122,19 @@ def _read_one(root: ET.Element, folder: Path, name: str, pictures: Container[str
             classes.append(_text(thing, "name").strip())
             difficult.append(_flag(_text(thing, "difficult", "0")))
             extra = _attributes(thing)
-            pose, truncated = _text(thing, "pose", "Unspecified"), _text(thing, "truncated", "")
+            pose, cut = _text(thing, "pose", "Unspecified"), _text(thing, "truncated", "")
             if pose not in ("Unspecified", ""):
                 extra["pose"] = pose
-            if truncated and truncated != _truncated(boxes[-1], width, height):
-                extra["truncated"] = truncated
+            if cut and cut != truncated(boxes[-1], width, height):
+                extra["truncated"] = cut
             extras.append(extra)
         except ValueError as fault:
-            raise ValueError(f"object {number}: {fault}") from None
+            whole = False
+            complain(LabelError("unreadable label", name, f"object {number}: {fault}"))
         _count(dropped, thing, KNOWN_OF_BOX)
     _count(dropped, root, KNOWN)
+    if not whole:
+        return None
     about = _attributes(root)
     if root.get("verified") == "yes":
         about["verified"] = True
@@ -175,7 +180,7 @@ def _attributes(element: ET.Element) -> dict[str, Any]:
 
 
 def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) -> None:
-    """Write pictures, an XML beside each, and ``classes.txt`` in the order of the set, for labelImg to offer.
+    """Write pictures, an XML beside each, and ``classes.txt`` with the known classes in order, for labelImg to offer.
 
     Raises:
         DataError: two pictures would have one XML.
@@ -185,7 +190,7 @@ def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) ->
     put_pictures(labels.pictures, folder, images, progress)
     for one, name in zip(labels.pictures, names, strict=True):
         write_text(folder / name, to_xml(one, folder.name))
-    write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.classes))
+    write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.known))
 
 
 def to_xml(one: Labelled, root: str = "") -> str:
@@ -198,17 +203,17 @@ def to_xml(one: Labelled, root: str = "") -> str:
     _add(top, "folder", path.parent.name or root)
     _add(top, "filename", path.name)
     _add(top, "path", one.file)  # not where it is on this machine: that is nobody's business elsewhere
-    _add(_add(top, "source"), "database", about.pop("database", "Unknown"))
+    _add(_add(top, "source"), "database", _own(about, "database", "Unknown"))
     size = _add(top, "size")
-    for tag, value in (("width", one.width), ("height", one.height), ("depth", about.pop("depth", 3))):
+    for tag, value in (("width", one.width), ("height", one.height), ("depth", _own(about, "depth", "3"))):
         _add(size, tag, value)
-    _add(top, "segmented", about.pop("segmented", 0))
+    _add(top, "segmented", _own(about, "segmented", "0"))
     _add_attributes(top, about)
     for box, name, flag, more in zip(one.boxes.tolist(), one.classes, one.difficult.tolist(), one.extras, strict=True):
         extra, thing = dict(more), _add(top, "object")
         _add(thing, "name", name)
-        _add(thing, "pose", extra.pop("pose", "Unspecified"))
-        _add(thing, "truncated", extra.pop("truncated", _truncated(box, one.width, one.height)))
+        _add(thing, "pose", _own(extra, "pose", "Unspecified"))
+        _add(thing, "truncated", _own(extra, "truncated", truncated(box, one.width, one.height)))
         _add(thing, "difficult", int(flag))
         place = _add(thing, "bndbox")
         for side, value in zip(SIDES, box, strict=True):
@@ -218,8 +223,18 @@ def to_xml(one: Labelled, root: str = "") -> str:
     return ET.tostring(top, "unicode") + "\n"
 
 
-def _truncated(box: list[float], width: int, height: int) -> str:
-    """Tell as labelImg does whether an object is cut off by the picture's edge."""
+def _own(values: dict[str, Any], key: str, usual: str) -> str:
+    """Take a value out that has an element of its own, if reading gives it back; others stay and become attributes."""
+    value = values.get(key)
+    try:
+        check_text(value if isinstance(value, str) else "")
+    except ValueError:
+        return usual
+    return str(values.pop(key)) if value != usual else usual
+
+
+def truncated(box: list[float], width: int, height: int) -> str:
+    """Tell as labelImg does, 0 or 1, whether an object is cut off by the picture's edge, where nothing else says so."""
     x0, y0, x1, y1 = (int(value) for value in box)
     return str(int(y1 == height or y0 == 1 or x1 == width or x0 == 1))
 

@@ -21,6 +21,8 @@ from .writing import json_text, only_once, put_pictures, write_text
 
 RECORD = "galaxy-edge.json"
 IMAGES, LABELS, CLASSES = "images", "labels", "classes.txt"
+_Row = tuple[list[float], float]
+"""A line's five numbers, and by how much the last four may be rounded."""
 
 
 def label_of(picture: str) -> str:
@@ -79,7 +81,9 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
         used.add(label)
         unlabelled += label not in files
         try:
-            found.append(_read_one(folder, name, name in files, files.get(label), names, record.get(_name_of(name))))
+            rows = _read_rows(files.get(label), label, len(names), complain)
+            if rows is not None:
+                found.append(_read_one(folder, name, name in files, rows, names, record.get(_name_of(name))))
         except (LabelError, ValueError, OSError) as problem:
             complain(fault_of(problem, name if isinstance(problem, BrokenPicture) else label))
     for name, path in files.items():
@@ -101,18 +105,23 @@ def _read_record(folder: Path) -> dict[str, Labelled]:
                          "but difficult flags are lost") from None
 
 
-def _read_one(folder: Path, name: str, there: bool, label: Path | None, names: list[str],
-              remembered: Labelled | None) -> Labelled:
-    rows, errors = [], []
-    text = label.read_text(encoding="utf-8-sig") if label else ""
+def _read_rows(path: Path | None, label: str, classes: int, complain: Complain) -> list[_Row] | None:
+    """Read the lines of a label file; None where one cannot be taken: `complain` is told of all such."""
+    rows, whole = [], True
+    text = path.read_text(encoding="utf-8-sig") if path else ""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                row, error = _parse(line.split(), len(names))
+                rows.append(_parse(line.split(), classes))
             except ValueError as fault:
-                raise ValueError(f"line {number} {fault}") from None
-            rows.append(row)
-            errors.append([error])
+                whole = False
+                complain(LabelError("unreadable label", label, f"line {number} {fault}"))
+    return rows if whole else None
+
+
+def _read_one(folder: Path, name: str, there: bool, lines: list[_Row], names: list[str],
+              remembered: Labelled | None) -> Labelled:
+    rows, errors = [row for row, _ in lines], [[error] for _, error in lines]
     if remembered is not None:
         width, height = remembered.width, remembered.height
     elif there:
@@ -127,7 +136,7 @@ def _read_one(folder: Path, name: str, there: bool, label: Path | None, names: l
     return recalled(read, [_key(*row) for row in zip(classes, shares, strict=True)], remembered, _keys_of)
 
 
-def _parse(words: list[str], classes: int) -> tuple[list[float], float]:
+def _parse(words: list[str], classes: int) -> _Row:
     """Read a line's five numbers, and by how much the last four may be rounded."""
     if len(words) != 5:
         more = ": outlines and scores are no boxes" if len(words) > 5 else ""
