@@ -7,7 +7,7 @@ import pytest
 from conftest import encode, render
 from galaxy_edge.training.data import DataError
 from galaxy_edge.training.formats.check import KINDS, check, remarks
-from galaxy_edge.training.formats.convert import write_labels
+from galaxy_edge.training.formats.convert import cautions, read_labels, write_labels
 from galaxy_edge.training.formats.labelled import Labelled, gather, refuse
 from small_labels import one_picture
 
@@ -108,6 +108,78 @@ def test_broken_files_of_every_format_are_findings(tmp_path):
         write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / kind, kind)
         (tmp_path / kind / name).write_text("0 0.5 nan" if kind == "yolo" else '{"images": [], "annotations": [{')
         assert kinds(tmp_path / kind) == [("unreadable label", name)]
+
+
+MANY = {
+    "voc": ("m31.xml", lambda text: text.replace("<xmin>1<", "<xmin>nan<").replace("<difficult>0", "<difficult>no")),
+    "yolo": ("labels/m31.txt", lambda text: "0 nan .5 .2 .2\n0 .5 .5 .1 .1\n7 .5 .5 .2 .2\n0 .5\n"),
+    "coco": ("annotations.json", lambda text: text.replace('"category_id": 1', '"category_id": 9')),
+    "csv": ("boxes.csv", lambda text: text.replace(",1,2,", ",nan,2,").replace(",5,6,", ",,6,").replace(",7,8,", ",7,x,")),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_every_fault_in_a_file_is_told(tmp_path, kind):
+    # Else a user mends one, and meets the next.
+    boxes = [[1, 2, 30, 40], [5, 6, 40, 44], [7, 8, 11, 12]]
+    write_labels(one_picture(tmp_path / "p", boxes), tmp_path / "out", kind)
+    name, spoil = MANY[kind]
+    (tmp_path / "out" / name).write_text(spoil((tmp_path / "out" / name).read_text()))
+    found = [one for one in check(tmp_path / "out")[1] if one.kind == "unreadable label"]
+    assert len({one.detail for one in found}) == 3, found
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"images": [', "[" * 100_000])
+def test_of_a_coco_file_that_is_hardly_one_it_is_told_what_is_wrong(tmp_path, text):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "coco")
+    (tmp_path / "out" / "annotations.json").write_text(text)
+    (found,) = check(tmp_path / "out", "coco")[1]
+    assert found.file == "annotations.json" and "no whole COCO file" in found.detail
+
+
+def test_faulty_tables_are_findings_that_name_file_and_line(tmp_path):
+    for name in ("one", "two"):
+        write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]] * 3), tmp_path / "sets" / name, "csv")
+    table = tmp_path / "sets" / "one" / "boxes.csv"
+    lines = table.read_text().split("\n")
+    table.write_text("\n".join([lines[0], lines[1][:20], lines[2], lines[3] + ",1", ""]))
+    frames = tmp_path / "sets" / "two" / "frames.csv"
+    frames.write_text(frames.read_text().replace("galaxy,", "galaxxy,"))
+    details = [one.detail for one in check(tmp_path / "sets")[1] if one.kind == "unreadable label"]
+    assert len(details) == 2 and "boxes.csv, line 2, 4: " in details[0]
+    assert "frames.csv: the kind of m31.png is 'galaxxy'" in details[1]
+
+
+def test_a_frame_with_two_rows_is_told(tmp_path):
+    # Taken for two, its boxes would count twice.
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "csv")
+    frames = tmp_path / "out" / "frames.csv"
+    frames.write_text(frames.read_text() + frames.read_text().split("\n")[1] + "\n")
+    assert kinds(tmp_path / "out") == [("file name twice", "m31.png")]
+
+
+def test_without_a_list_a_class_that_nobody_knows_is_a_fault(tmp_path):
+    # A misspelt galaxy would be sky to the detector.
+    names = ["galaxy", "galxy", "planetary nebula", "Stars"]
+    write_labels(one_picture(tmp_path / "p", [[i, 2, i + 9, 40] for i in (1, 15, 30, 45)], names), tmp_path / "out", "voc")
+    (tmp_path / "out" / "classes.txt").unlink()
+    (found,) = check(tmp_path / "out")[1]
+    assert (found.kind, found.file) == ("unknown class", "m31.png") and "'galxy' is no known thing" in found.detail
+    (tmp_path / "out" / "classes.txt").write_text("\n".join(names))
+    assert kinds(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("listed", [("galaxy",), ()])
+@pytest.mark.parametrize("kind", ["voc", "csv"])
+def test_a_class_that_is_not_in_the_list_is_not_put_there(tmp_path, kind, listed):
+    # Else the parts of a split have no fault that the whole has.
+    from dataclasses import replace
+
+    labels = one_picture(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "galxy"])
+    write_labels(replace(labels, listed=listed), tmp_path / "out", kind)
+    assert kinds(tmp_path / "out") == [("unknown class", "m31.png")]
+    for other in ("yolo", "coco", "tfrecord"):
+        assert "galxy" in cautions(read_labels(tmp_path / "out"), other)[0]
 
 
 def test_a_cut_tfrecord_is_a_finding(tmp_path):

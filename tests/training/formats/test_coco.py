@@ -141,7 +141,7 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
     (json.dumps(FOREIGN).replace("139", "7"), "id 7 is another image's too"),
     (change(images={"file_name": "../../m31.png"}), "leads out of the data set"),
     (change(images={"file_name": "/etc/passwd"}), "leads out of the data set"),
-    (change(images={"file_name": ...}), "is empty"),
+    (change(images={"file_name": ...}), "image 1: it has no file_name"),
     (change(images={"file_name": "sky.png"}), r"sky\.png: two labels"),
     (change(images={"width": "wide"}), "'wide' is not a number"),
     (change(images={"width": 0, "file_name": "gone.png"}), r"gone\.png: its size is 0 x 48"),

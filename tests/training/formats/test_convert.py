@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,24 @@ def test_random_boxes_come_back_to_the_last_bit(tmp_path, kind, seed):
     (one,) = read_labels(tmp_path / "out").pictures
     assert np.array_equal(one.boxes, boxes)
     assert np.array_equal(one.difficult, source.pictures[0].difficult)
+
+
+@pytest.mark.parametrize("key", [
+    "file", "set", "kind", "boxes_complete", "width", "n_boxes", "class", "difficult", "uxmin", "ubox_flag", "xmin", "pose",
+    "truncated", "depth", "segmented", "database", "verified", "coco", "area", "g10", "g10_p", "more",
+])
+@pytest.mark.parametrize("kind", FORMATS)
+def test_properties_with_names_that_a_format_has_too_come_back(tmp_path, kind, key):
+    # As CVAT's attributes, which people name as they like.
+    need(kind)
+    source = one_picture(tmp_path / "p", [[1, 2, 30, 40]] * 8, name="x.png", difficult=[False, True] * 4)
+    values = ("x", "0", "1", "ok", "", 3, None, {"a": [1]})
+    for about in values:
+        one = replace(source.pictures[0], extras=tuple({key: value} for value in values), about={key: about})
+        labels = replace(source, pictures=(one,))
+        folder = tmp_path / f"{values.index(about)}"
+        write_labels(labels, folder, kind)
+        assert plain(read_labels(folder)) == plain(labels), about
 
 
 @pytest.mark.parametrize("kind", FORMATS)

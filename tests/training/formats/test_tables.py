@@ -99,11 +99,11 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
     ("frames.csv", lambda text: text.replace("m31.png", "../../m31.png"), "leads out of the data set"),
     ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "'wide' x '48', not two whole numbers"),
     ("frames.csv", lambda text: text.replace("m31.png", "m32.png"), "m31.png: boxes.csv has boxes of it"),
-    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",nan,2,20,30,"), "uxmin of a box: 'nan' is not a finite"),
-    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,wide,"), "uymax of a box: 'wide' is not a number"),
-    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of a box: '' is not a number"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",nan,2,20,30,"), "uxmin of box 1: 'nan' is not a finite"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,wide,"), "uymax of box 1: 'wide' is not a number"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of box 1: '' is not a number"),
     ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"), "1e\\+300 is no place in a picture"),
-    ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of a box is 'yes', not 0 or 1"),
+    ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of box 1 is 'yes', not 0 or 1"),
     ("frames.csv", lambda text: text + "\0,,,\n", "has not the columns"),
 ])
 def test_broken_tables_say_what_is_wrong(tmp_path, name, spoil, message):

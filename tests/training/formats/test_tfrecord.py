@@ -1,6 +1,7 @@
 """TFRecord as TensorFlow's own tools read it, records of others, and records that are cut short."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -188,6 +189,21 @@ def test_a_file_that_is_cut_short(tmp_path, left):
     assert [str(fault) for fault in faults] == [
         f"pictures.tfrecord: is cut short or damaged in record 2, after byte {first}: the last {end - first} bytes, and the "
         "records in them, cannot be read"]
+
+
+def test_truncated_is_what_the_xml_says(tmp_path):
+    # labelImg says so of what touches an edge, and another program may say it of anything.
+    boxes = [[1, 2, 30, 40], [5, 2, 30, 40], [5, 2, 30, 40], [1, 2, 30, 40]]
+    extras = ({}, {}, {"truncated": "1"}, {"truncated": "0"})
+    write_labels(one_picture(tmp_path / "p", boxes, extras=extras), tmp_path / "voc", "voc")
+    text = (tmp_path / "voc" / "m31.xml").read_text()
+    assert re.findall("<truncated>(.)", text) == ["1", "0", "1", "0"]
+    write_labels(read_labels(tmp_path / "voc"), tmp_path / "out", "tfrecord")
+    found = tf.train.Example.FromString(records(tmp_path / "out" / FILE)[0])
+    assert list(found.features.feature["image/object/truncated"].int64_list.value) == [1, 0, 1, 0]
+    del found.features.feature[OWN]
+    write_labels(read_labels(put(tmp_path / "others", found.SerializeToString())), tmp_path / "again", "voc")
+    assert re.findall("<truncated>(.)", (tmp_path / "again" / "m31.xml").read_text()) == ["1", "0", "1", "0"]
 
 
 @pytest.mark.parametrize("length", [1 << 20, 1 << 62, (1 << 64) - 1])
