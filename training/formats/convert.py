@@ -23,7 +23,8 @@ def formats_in(path: Path) -> list[str]:
         DataError: it does not exist, or holds the parts of a split, which must not be read together.
     """
     if path.is_file():
-        return ["tfrecord"] if tfrecord.find([path]) else ["coco"] if coco.looks_right(path) else []
+        # Of a JSON file that is named and broken, it shall be told what is wrong with it.
+        return ["tfrecord"] if tfrecord.find([path]) else ["coco"] if path.suffix.lower() == ".json" else []
     if not path.is_dir():
         raise DataError(f"{path} does not exist")
     if set_folders(path):
