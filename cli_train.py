@@ -120,7 +120,7 @@ def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume:
                 train_folds(data, out, settings, folds, resume, shown.report, skipped)
             click.echo((out / "folds.md").read_text(encoding="utf-8"))
         else:
-            together = Workers(tuple(workers.split(",")) if workers else (), worker_index)
+            together = Workers(tuple(map(str.strip, workers.split(","))) if workers else (), worker_index)
             show_training(
                 lambda report: train(data, out, settings, resume, report, together, skipped), together.folder(out)
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from .detector import train
 from .detector_settings import DetectorSettings
-from .run import read_record, write_json
+from .run import write_json
 
 
 def train_folds(
@@ -23,7 +23,7 @@ def train_folds(
     Args:
         data, settings, report, skipped: as for `detector.train`.
         folds: how many, at least 2; pictures are dealt by the seeded hash of their content.
-        resume: keep the folds that are finished and go on with the one that is not.
+        resume: keep the folds that are finished and go on with the one that is not; of other settings, an error.
 
     Returns:
         What is written to ``OUT/folds.json``: folds, seed, and of every metric its mean, std (of a sample) and values,
@@ -32,12 +32,9 @@ def train_folds(
     found: list[dict[str, float]] = []
     for fold in range(folds):
         place = out / f"fold{fold + 1}"
-        begun = resume and (place / "run.json").exists()
-        record = read_record(place) if begun else {}
-        if "finished" not in record:
-            one = dataclasses.replace(settings, folds=folds, fold=fold)
-            record = train(data, place, one, begun, report, skipped=skipped)
-        found.append(record["metrics"])
+        one = dataclasses.replace(settings, folds=folds, fold=fold)
+        # Of a finished fold too it is told whether it is of these settings and data: folds of two kinds have no mean.
+        found.append(train(data, place, one, resume, report, skipped=skipped)["metrics"])
     metrics = {}
     for name in sorted({name for one in found for name in one}):
         values = [one[name] for one in found if name in one]

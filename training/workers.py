@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,8 @@ class Workers:
     def __post_init__(self) -> None:
         for address in self.addresses:
             host, colon, port = address.rpartition(":")
-            if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+            named = host and colon and not re.search(r"[\s/]", host)  # a name that is none would be waited for
+            if not (named and port.isdecimal() and 0 < int(port) < 65536):
                 raise WorkersError(f"'{address}' is no address of a worker: host:port is needed, e.g. 192.168.1.7:4000")
         if len(set(self.addresses)) < len(self.addresses):
             raise WorkersError("two workers have the same address")

@@ -257,6 +257,8 @@ def test_folds_are_trained_until_they_get_no_better(sets, tmp_path):
     assert "| map50 |" in (out / "folds.md").read_text()
     seen = []
     assert train_folds(sets, out, settings, 2, resume=True, report=seen.append) == result and not seen
+    with pytest.raises(RunError, match=r"width=0\.25, not 0\.5"):  # its mean would be of two networks
+        train_folds(sets, out, dataclasses.replace(settings, width=0.5), 2, resume=True)
 
 
 def test_workers_cannot_stop_early(sets, tmp_path):

@@ -15,7 +15,8 @@ from small_sets import make_sets
 
 @pytest.mark.parametrize(("addresses", "index", "message"), [
     (("here",), 0, "'here' is no address"), ((":80",), 0, "no address"), (("a:0",), 0, "no address"),
-    (("a:70000",), 0, "no address"), (("a:1", "a:1"), 0, "same address"), (("a:1", "b:1"), 2, "worker 2 is not among 2"),
+    (("a:70000",), 0, "no address"), (("a:1", " b:1"), 0, "' b:1' is no address"), (("http://a:1",), 0, "no address"),
+    (("a:1", "a:1"), 0, "same address"), (("a:1", "b:1"), 2, "worker 2 is not among 2"),
     ((), 1, "worker 1 is not among 0"),
 ])  # fmt: skip
 def test_workers_that_cannot_be_are_refused(addresses, index, message):
