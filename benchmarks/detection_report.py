@@ -17,6 +17,7 @@ NAMES = {
     "lco_messier": "LCO frames",
     "sdss_starfields": "star fields",
 }
+BASELINES = {"centre_box": "constant box in the middle", "sep": "SEP, extended sources"}
 HEADINGS = ("frames", "galaxies", "mAP@0.5", "mAP@.5:.95", "AR@1", "AR@10", "precision", "recall", "false a frame")
 KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
 
@@ -28,9 +29,8 @@ def detector_table(result: dict[str, Any]) -> str:
         found = result["situations"][name]
         lines.append(_line(f"**{NAMES.get(name, name)}**", str(found["frames"]), str(found["boxes"]),
                            *(_share(found[key]) for key in KEYS)))
-        for baseline, title in (("centre_box", "constant box in the middle"), ("sep", "SEP, extended sources")):
-            of = found[baseline]
-            lines.append(_line(title, "", "", *(_share(of.get(key)) for key in KEYS)))
+        for baseline, title in BASELINES.items():
+            lines.append(_line(title, "", "", *(_share(found[baseline][key]) for key in KEYS)))
     about = f"Precision, recall and false detections (a frame without galaxies) at score {result['threshold']:.2f};"
     lines += ["", about, "baselines at any score.", "", "mAP@0.5 by the side of a galaxy in the network's input", ""]
     sizes = list(next(iter(result["situations"].values()))["sizes"])
@@ -38,20 +38,28 @@ def detector_table(result: dict[str, Any]) -> str:
     for name in _order(result["situations"]):
         found = result["situations"][name]
         if found["boxes"]:
-            lines.append(_line(NAMES.get(name, name), *(_share(found["sizes"][size]) for size in sizes)))
+            lines.append(_line(f"**{NAMES.get(name, name)}**", *(_share(found["sizes"][size]) for size in sizes)))
+            lines += [_line(title, *(_share(found[baseline]["sizes"][size]) for size in sizes))
+                      for baseline, title in BASELINES.items()]
     return "\n".join(lines) + "\n"
 
 
 def pipeline_table(result: dict[str, Any]) -> str:
-    """Write what `pipeline.evaluate_pipeline` found as Markdown."""
+    """Write what `pipeline.evaluate_pipeline` found as Markdown: a row a situation, and the baselines below it."""
     headings = ("galaxies", "found", "right name", "not found", "lost by the frame", "lost by the name", "right group")
     lines = [_line("", *headings), _line(*["---"] * (1 + len(headings)))]
     for name in _order(result):
-        found, classes, groups = result[name], result[name]["classes"] or {}, result[name]["groups"] or {}
-        lost = (classes.get(key) for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name"))
-        lines.append(_line(NAMES.get(name, name), str(found["galaxies"]), _share(found["found"]),
-                           *(_share(value) for value in lost), _share(groups.get("right"))))
-    return "\n".join(lines) + "\n"
+        found = result[name]
+        lines.append(_line(f"**{NAMES.get(name, name)}**", str(found["galaxies"]), *_fates(found)))
+        lines += [_line(title, "", *_fates(found[baseline])) for baseline, title in BASELINES.items()]
+    about = "Baselines: the same classifier, given their boxes. Names right and lost: shares of galaxies with a class."
+    return "\n".join([*lines, "", about]) + "\n"
+
+
+def _fates(found: dict[str, Any]) -> list[str]:
+    classes, groups = found["classes"] or {}, found["groups"] or {}
+    lost = (classes.get(key) for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name"))
+    return [_share(value) for value in (found["found"], *lost, groups.get("right"))]
 
 
 def write_report(result: dict[str, Any], folder: Path) -> list[Path]:

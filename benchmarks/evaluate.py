@@ -59,8 +59,8 @@ def evaluate_detector(
     Returns:
         Of all real frames together: map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating
         threshold), frames, boxes. ``situations``: the same of each, with ``sizes`` (`models.metrics.SIZES`, in pixels
-        of the input), ``centre_box`` and ``sep`` (map50, map, ar1, fp_per_frame of these baselines). ``curves``: see
-        `curves.curves`, of all real frames. ``threshold``.
+        of the input), ``centre_box`` and ``sep`` (the same of these baselines, with all that they find). ``curves``:
+        see `curves.curves`, of all real frames. ``threshold``.
     """
     samples = read_set(data)
     if only_unseen:
@@ -105,9 +105,9 @@ def _situation(group: list[Judged], threshold: float) -> dict[str, Any]:
     baselines = {"centre_box": constant, "sep": [one.sep for one in group]}
     result: dict[str, Any] = detection_metrics(frames, threshold) | {"sizes": precision_by_size(frames)}
     for name, found in baselines.items():
+        judged = [(truth, *one) for truth, one in zip(truths, found, strict=True)]
         # Their scores are no probabilities: all that they find is a detection.
-        of = detection_metrics([(truth, *one) for truth, one in zip(truths, found, strict=True)], 0.0)
-        result[name] = {key: of[key] for key in ("map50", "map", "ar1", "fp_per_frame")}
+        result[name] = detection_metrics(judged, 0.0) | {"sizes": precision_by_size(judged)}
     return result
 
 

@@ -14,6 +14,7 @@ from ..devices.probe import probe
 from ..models.bundle import Bundle
 from ..runtime.engine import ENGINES
 from ..training.run import RunError, read_record, write_json
+from .detection_report import BASELINES
 from .detection_report import NAMES as SITUATIONS
 from .evaluate import evaluate_detector
 from .judge import RESULTS
@@ -21,7 +22,6 @@ from .latency import bench
 
 FILE = "detectors.json"
 KINDS = {"fp32": "float", "int8": "int8"}
-BASELINES = {"centre_box": "constant box in the middle", "sep": "SEP, extended sources"}
 KEPT = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "frames", "boxes", "sizes")
 
 
@@ -89,7 +89,9 @@ def judge_detectors(
             row[variant] = {one: {key: values[key] for key in KEPT} for one, values in found["situations"].items()}
             # Each size of input has its own baselines; those of the first, which is ours, are kept.
             for baseline in BASELINES:
-                baselines.setdefault(baseline, {one: of[baseline] for one, of in found["situations"].items()})
+                baselines.setdefault(baseline, {
+                    one: {key: of[baseline][key] for key in KEPT} for one, of in found["situations"].items()
+                })
         rows.append(row)
     if before:
         others = [row for row in before["detectors"] if row["name"] not in bundles]

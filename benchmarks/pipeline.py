@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..export.baselines import centre_box, extended_sources
 from ..models.bundle import Bundle
 from ..models.decode import iou_matrix
 from ..models.labels import CLASSES, group_of
@@ -16,6 +17,8 @@ from ..runtime.detect import Detector
 from ..training.data import DataError, Sample, read_set
 from ..training.situations import Situations, View
 from .evaluate import Progress, unseen
+
+OURS = "detector"
 
 
 def evaluate_pipeline(
@@ -37,7 +40,8 @@ def evaluate_pipeline(
         classes (``classes``) and with a coarse group (``groups``): ``galaxies``, ``found``, ``right`` (found and given
         the right name), ``lost_unfound``, ``lost_by_frame`` (found, named rightly from the true box only),
         ``lost_by_name`` (found, named wrongly from either). The last four add up to 1; None where there are no
-        galaxies of the kind.
+        galaxies of the kind. ``centre_box`` and ``sep``: the same where these baselines stand for the detector, with
+        all that they find.
 
     Raises:
         DataError: there is no boxed galaxy.
@@ -48,14 +52,31 @@ def evaluate_pipeline(
     detector = Detector(detect, variant, engine, threads)
     classifier = Classifier(classify, variant, engine, threads)
     names = np.array([classifier.classes.index(name) for name in CLASSES])
-    fates: dict[str, list[Fate]] = {}
     everything = Situations(samples, detect.input_size[0], seed)
+    # The constant box has the median size of a situation's galaxies, so all views are seen before the first is judged.
+    boxes: dict[str, list[np.ndarray]] = {}
     for done, view in enumerate(everything):
-        progress(done, len(everything))
-        fates.setdefault(view.situation, []).extend(_follow(detector, classifier, names, view))
-    if not any(fates.values()):
+        progress(done, 2 * len(everything))
+        if len(view.scene.boxes):
+            boxes.setdefault(view.situation, []).append(view.scene.boxes)
+    if not boxes:
         raise DataError(f"{data} holds no galaxy with a box")
-    return {name: _sum_up(group) for name, group in fates.items() if group}
+    whole = {name: np.concatenate(group) for name, group in boxes.items()}
+    fates: dict[str, dict[str, list[Fate]]] = {name: {} for name in whole}
+    for done, view in enumerate(everything, len(everything)):
+        progress(done, 2 * len(everything))
+        if not len(view.scene.boxes):
+            continue
+        image = view.scene.image
+        found = {
+            OURS: detector(image).boxes,
+            "centre_box": centre_box(image[None], whole[view.situation])[0][0],
+            "sep": extended_sources(image[None])[0][0],
+        }
+        for finder, some in found.items():
+            fates[view.situation].setdefault(finder, []).extend(_follow(classifier, names, view, some))
+    summed = {name: {finder: _sum_up(of) for finder, of in group.items()} for name, group in fates.items()}
+    return {name: group.pop(OURS) | group for name, group in summed.items()}
 
 
 class Fate(NamedTuple):
@@ -67,16 +88,14 @@ class Fate(NamedTuple):
     named_true: int
 
 
-def _follow(detector: Detector, classifier: Classifier, names: np.ndarray, view: View) -> list[Fate]:
+def _follow(classifier: Classifier, names: np.ndarray, view: View, found: np.ndarray) -> list[Fate]:
+    """Follow the galaxies of a view: `found` are the boxes (K, 4) of a detector, the best scored first."""
     image, boxes = view.scene.image, view.scene.boxes
-    if not len(boxes):
-        return []
-    found = detector(image)
-    overlaps = iou_matrix(found.boxes, boxes)  # (K, N), best score first
+    overlaps = iou_matrix(found, boxes)
     fates = []
     for number, (box, sample) in enumerate(zip(boxes, view.samples, strict=True)):
         hits = np.flatnonzero(overlaps[:, number] >= MATCH_IOU)
-        frames = [found.boxes[hits[0]] if len(hits) else box, box]
+        frames = [found[hits[0]] if len(hits) else box, box]
         crops = np.stack([classifier.crop(image, frame) for frame in frames])
         named = classifier.probabilities(crops)[:, names].argmax(axis=1)
         fates.append(Fate(sample, bool(len(hits)), int(named[0]), int(named[1])))

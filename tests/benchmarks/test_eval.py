@@ -31,7 +31,11 @@ def test_eval_detector_tells_every_situation_and_writes_a_report(tiny_models, se
     assert json.loads((tmp_path / "report" / "report.json").read_text()) == told
     assert (tmp_path / "report" / "scores.png").stat().st_size > 1000
     table = (tmp_path / "report" / "report.md").read_text()
-    assert table == detector_table(told) and "constant box in the middle" in table and "SEP" in table
+    # A row a situation, and one of each baseline below it, in both tables.
+    assert table == detector_table(told) and set(told["situations"]["gz_frames"]["sep"]) >= {"ar10", "precision", "sizes"}
+    boxed = sum(found["boxes"] > 0 for found in told["situations"].values())
+    for title in ("| constant box in the middle |", "| SEP, extended sources |"):
+        assert table.count(title) == len(told["situations"]) + boxed
     shown = command_line(*words)
     assert shown.returncode == 0 and "the same, off centre" in shown.stdout
 
@@ -49,14 +53,17 @@ def test_eval_pipeline_tells_where_galaxies_are_lost(tiny_models, sets):
                         tiny_models / "galaxy-classifier", "--data", sets, "--json")
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
-    for found in told.values():
+    for found in (one for of in told.values() for one in (of, of["centre_box"], of["sep"])):
         assert 0 <= found["found"] <= 1 and found["galaxies"] > 0
         for kind in ("classes", "groups"):
             if found[kind]:
                 steps = [found[kind][key] for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name")]
                 assert sum(steps) == pytest.approx(1)
                 assert found[kind]["found"] == pytest.approx(1 - found[kind]["lost_unfound"])
-    assert "lost by the frame" in pipeline_table(told)
+    table = pipeline_table(told)
+    assert "lost by the frame" in table and table.count("| constant box in the middle |") == len(told)
+    # The constant box is found where the galaxies are in the middle; it is named by the same classifier.
+    assert told["gz_frames"]["centre_box"]["found"] > told["gz_off_centre"]["centre_box"]["found"]
 
 
 def test_each_galaxy_is_lost_once():
