@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, settle_engine
+from .cli_options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, need, settle_engine
 from .errors import UserError
 
 
@@ -94,6 +94,8 @@ def classifier(path: Path | None, data: Path, variant: str, engine: str | None, 
 def pipeline(detect: Path | None, classify: Path | None, data: Path, variant: str, engine: str | None,
              threads: int | None, as_json: bool, unseen: bool, seed: int) -> None:
     """Measure both networks together: what is found and rightly named, and at which step the others are lost."""
+    if unseen:
+        need("tensorflow", "train")  # a classifier's pictures are parted as its training parts them
     from .benchmarks.detection_report import pipeline_table
     from .benchmarks.pipeline import evaluate_pipeline
     from .models.bundle import Bundle, shipped

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..export.baselines import Found, centre_box, extended_sources
 from ..models.bundle import Bundle
-from ..models.labels import CLASSES
+from ..models.labels import CLASSES, DROPPED, GALAXY10
 from ..models.metrics import JudgedFrame, detection_metrics, precision_by_size
 from ..runtime.classify import Classifier
 from ..runtime.detect import Detector
@@ -25,22 +25,43 @@ MADE = (OFF_CENTRE, COMPOSED)
 """Situations that are made from real frames; they do not count among all of them."""
 
 
-def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle]) -> list[Sample]:
+def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -> list[Sample]:
     """Keep the pictures that no bundle was trained on: those of sets it did not use, and of its own held-out share.
 
+    Args:
+        folder: where the samples were read from; a classifier's pictures are parted there once more, as it was taught.
+
     Raises:
-        DataError: a bundle does not say how its data were split, or nothing is left.
+        DataError: a bundle does not say how its data were split, or its classifier's are others than those in `folder`,
+            or nothing is left.
     """
     kept = list(samples)
     for bundle in bundles:
         data = bundle.manifest["data"]
         split = data.get("split", {})
-        if "seed" not in split or not split.keys() & {"folds", "test_share", "validation_share"}:
+        if "seed" in split and split.keys() & {"folds", "test_share", "validation_share"}:
+            kept = [sample for sample in kept if sample.set not in data["sets"] or held_out(split, sample.digest())]
+        elif "seed" in split and "hash" in split:
+            taught = _taught(bundle, split, folder) if any(sample.set in data["sets"] for sample in kept) else set()
+            kept = [sample for sample in kept if sample.set not in data["sets"] or sample.digest() not in taught]
+        else:
             raise DataError(f"the bundle {bundle.name} does not say which pictures it was not trained on")
-        kept = [sample for sample in kept if sample.set not in data["sets"] or held_out(split, sample.digest())]
     if not kept:
         raise DataError("every picture there may have been trained on")
     return kept
+
+
+def _taught(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
+    """Tell what a classifier was trained on, by hash: where its duplicates went only parting all pictures can tell."""
+    from ..training.pictures import load_pictures
+    from ..training.study import part
+
+    margin, boxy = bundle.manifest["preprocess"]["margin"], GALAXY10[DROPPED] in bundle.classes
+    parts = part(load_pictures(folder, margin, boxy, unnamed=True), split["seed"])
+    if parts.record["hash"] != split["hash"]:
+        raise DataError(f"{folder} holds other pictures than the bundle {bundle.name} was made of: it cannot be told "
+                        "which of them it was not trained on")
+    return set(parts.train.ids)
 
 
 def evaluate_detector(
@@ -64,7 +85,7 @@ def evaluate_detector(
     """
     samples = read_set(data)
     if only_unseen:
-        samples = unseen(samples, [bundle])
+        samples = unseen(samples, [bundle], data)
     detector = Detector(bundle, variant, engine, threads, min_score=LOWEST_SCORE)
     threshold = bundle.manifest["decode"]["score_threshold"]
     views: dict[str, list[Judged]] = {}

@@ -48,7 +48,7 @@ def evaluate_pipeline(
     """
     samples = read_set(data)
     if only_unseen:
-        samples = unseen(samples, [detect, classify])
+        samples = unseen(samples, [detect, classify], data)
     detector = Detector(detect, variant, engine, threads)
     classifier = Classifier(classify, variant, engine, threads)
     names = np.array([classifier.classes.index(name) for name in CLASSES])

@@ -50,7 +50,7 @@ def recall_by_depth(
         ``galaxies``, ``noise``, and by depth (``0``: one frame without noise, the most that can be had) ``recall`` 0..1
         and ``false_a_frame``.
     """
-    maker = SceneMaker(unseen(read_set(data), [bundle]), bundle.input_size[0])
+    maker = SceneMaker(unseen(read_set(data), [bundle], data), bundle.input_size[0])
     detector = Detector(bundle)
     counts = {depth: np.zeros(3, int) for depth in (0, *depths)}  # found, galaxies, false
     for number in range(scenes):

@@ -12,7 +12,7 @@ from galaxy_edge.benchmarks.pipeline import Fate, _sum_up, evaluate_pipeline
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.metrics import DetectionTruth
 from galaxy_edge.training.data import DataError, Sample, in_share, read_set
-from small_sets import make_sets
+from small_sets import make_labelled, make_sets
 
 
 @pytest.fixture(scope="module")
@@ -86,19 +86,35 @@ def test_unseen_leaves_what_was_trained_on(tiny_models, sets):
     bundle = Bundle.load(tiny_models / "galaxy-detector", "detect")
     samples = read_set(sets)
     bundle.manifest["data"] = {"sets": {"gz_frames": 8}, "split": {"seed": 4, "validation_share": 0.5}}
-    kept = unseen(samples, [bundle])
+    kept = unseen(samples, [bundle], sets)
     assert 0 < len(kept) < len(samples)
     for sample in samples:
         never = sample.set != "gz_frames" or in_share(sample.digest(), 0.5, 4)
         assert (sample in kept) == never
     # A share kept for the last judgement counts, not the one that the network was chosen on.
     bundle.manifest["data"]["split"]["test_share"] = 0.0
-    assert not any(sample.set == "gz_frames" for sample in unseen(samples, [bundle]))
+    assert not any(sample.set == "gz_frames" for sample in unseen(samples, [bundle], sets))
     with pytest.raises(DataError, match="every picture"):
-        unseen([sample for sample in samples if sample.set == "gz_frames"], [bundle])
+        unseen([sample for sample in samples if sample.set == "gz_frames"], [bundle], sets)
     bundle.manifest["data"] = {"sets": {}}
     with pytest.raises(DataError, match="does not say"):
-        unseen(samples, [bundle])
+        unseen(samples, [bundle], sets)
+
+
+def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_models, tmp_path):
+    """Its duplicates went with their groups, so that a hash alone does not say in which part a picture is."""
+    pytest.importorskip("keras")
+    from galaxy_edge.training.pictures import load_pictures
+    from galaxy_edge.training.study import part
+
+    folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")
+    parts = part(load_pictures(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)
+    bundle.manifest["data"] = {"sets": {"efigi": 54}, "split": parts.record}
+    kept = {sample.digest() for sample in unseen(read_set(folder), [bundle], folder)}
+    assert kept == {*parts.validation.ids, *parts.test.ids} and not kept & set(parts.train.ids)
+    bundle.manifest["data"]["split"] = parts.record | {"hash": "of others"}
+    with pytest.raises(DataError, match="holds other pictures than the bundle"):
+        unseen(read_set(folder), [bundle], folder)
 
 
 def test_curves_count_what_is_right_above_each_score():
