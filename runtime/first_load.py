@@ -20,8 +20,11 @@ from ..models.bundle import Bundle
 from ..models.manifest import BundleError
 
 SECONDS = 10.0
+START = 120.0
+"""Seconds in which the process must have its engine: on a busy small computer many, in which the file has no part."""
 MEMORY = 2**32
 """Bytes of address space that the process may take beyond what the engine itself has mapped."""
+READY = "ready"
 MODULES = {"tflite": ["ai_edge_litert.interpreter", "tflite_runtime.interpreter"], "onnx": ["onnxruntime"]}
 
 
@@ -30,7 +33,7 @@ def prove_loadable(content: bytes, runtime: str, where: str, seconds: float = SE
 
     Args:
         content: the file; runtime: ``tflite`` or ``onnx``; where: what it is called in messages.
-        seconds: after so many the process is killed.
+        seconds: after so many, from when the engine is there, the process is killed.
 
     Raises:
         BundleError: the engine refuses the file, crashes on it, or takes too long.
@@ -86,22 +89,28 @@ class Loader:
 
     def try_load(self, content: bytes, seconds: float = SECONDS) -> str:
         """Load a file and run it once; return what went wrong, or "" where nothing did."""
-        if self._process is None:
-            self._pipe, theirs = self._context.Pipe()
-            process = self._context.Process(target=_serve, args=(self._runtime, theirs), daemon=True)
-            process.start()
-            self._process = process
-            theirs.close()
         try:
-            self._pipe.send_bytes(content)
-            if self._pipe.poll(seconds):
-                return str(self._pipe.recv())
-            problem = f"the engine was still at it after {seconds:g} s"
+            if self._process is None and not self._begin():
+                problem = f"the engine had not started after {START:g} s"
+            else:
+                self._pipe.send_bytes(content)
+                if self._pipe.poll(seconds):
+                    return str(self._pipe.recv())
+                problem = f"the engine was still at it after {seconds:g} s"
         except (EOFError, OSError):
             self._process.join(seconds)
             problem = f"the engine crashed on it (exit code {self._process.exitcode})"
         self.close()
         return problem
+
+    def _begin(self) -> bool:
+        """Start a process, and tell whether it has its engine in time."""
+        self._pipe, theirs = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(self._runtime, theirs), daemon=True)
+        process.start()
+        self._process = process
+        theirs.close()
+        return self._pipe.poll(START) and self._pipe.recv() == READY
 
 
 def _serve(runtime: str, pipe: Connection) -> None:
@@ -115,6 +124,7 @@ def _serve(runtime: str, pipe: Connection) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     run = {"tflite": _run_tflite, "onnx": _run_onnx}[runtime]
+    pipe.send(READY)
     while True:
         try:
             content = pipe.recv_bytes()

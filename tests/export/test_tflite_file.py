@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.tflite_file import read_tflite
 from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.runtime.first_load import Loader, prove_loadable
+from galaxy_edge.runtime import first_load
+from galaxy_edge.runtime.first_load import Loader, _serve, prove_loadable
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +88,21 @@ def test_a_network_that_kills_its_process_does_not_kill_ours(int8, monkeypatch):
         os.kill(loader._process.pid, signal.SIGSTOP)  # as a file that keeps the engine busy for ever
         assert "still at it" in loader.try_load(int8, seconds=0.1)
         assert loader.try_load(int8) == ""
+
+
+def late(runtime, pipe):
+    time.sleep(4.0)
+    _serve(runtime, pipe)
+
+
+def never(runtime, pipe):
+    pipe.poll(None)
+
+
+def test_the_time_in_which_an_engine_starts_is_not_the_files(int8, monkeypatch):
+    monkeypatch.setattr(first_load, "_serve", late)
+    prove_loadable(int8, "tflite", "x", seconds=3.5)
+    monkeypatch.setattr(first_load, "_serve", never)
+    monkeypatch.setattr(first_load, "START", 0.5)
+    with pytest.raises(BundleError, match=r"had not started after 0\.5 s"):
+        prove_loadable(int8, "tflite", "x")

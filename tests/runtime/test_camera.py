@@ -14,14 +14,14 @@ SCRIPT = """
 export PYTHONPATH={path}
 echo 1 > /proc/sys/kernel/printk  # the kernel writes to the same console
 run="{python} -m galaxy_edge run --models {models} --json"
-echo "--- name"; $run --camera /dev/video0 --max-frames 3 --out /run/a 2>/run/error; echo "code $?"
-echo "--- number"; $run --camera 0 --max-frames 2 --out /run/a 2>/run/error; echo "code $?"
+echo "--- name"; $run --camera /dev/video0 --max-frames 3 --out /run/a 2>/run/error; echo "code $?"; cat /run/error
+echo "--- number"; $run --camera 0 --max-frames 2 --out /run/a 2>/run/error; echo "code $?"; cat /run/error
 echo "--- none"; $run --camera 1 --out /run/a 2>&1; echo "code $?"
 echo "--- deep"
 cat > /run/deep.py <<'END'
 {deep}
 END
-{python} /run/deep.py run --models {models} --json --camera 0 --max-frames 2 --out /run/c 2>/run/error; echo "code $?"
+{python} /run/deep.py run --models {models} --json --camera 0 --max-frames 2 --out /run/c 2>/run/error; echo "code $?"; cat /run/error
 echo "--- lost"
 ( while [ ! -s /run/lines ]; do sleep 0.2; done; sleep 1; echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
   wc -l < /run/lines > /run/before; sleep 3; echo vivid.0 > /sys/bus/platform/drivers/vivid/bind
@@ -73,7 +73,7 @@ def told(tiny_models, tmp_path_factory):
 @pytest.mark.parametrize(("how", "frames"), [("name", 3), ("number", 2)])
 def test_frames_of_a_camera_are_read(told, how, frames):
     lines = [json.loads(line) for line in told[how].splitlines() if line.startswith("{")]
-    assert len(lines) == frames and "code 0" in told[how]
+    assert len(lines) == frames and "code 0" in told[how], told[how]
     for line in lines:
         jsonschema.validate(line, SCHEMA)
         assert line["source"] == "/dev/video0" and line["width"] >= 320
@@ -95,7 +95,7 @@ def test_grey_of_10_12_and_16_bits_keeps_its_depth(told):
     for line in lines[5:]:
         jsonschema.validate(line, SCHEMA)
         assert line["stretch"]["white"] > 255
-    assert len(lines) == 7 and "code 0" in told["deep"]
+    assert len(lines) == 7 and "code 0" in told["deep"], told["deep"]
 
 
 @pytest.mark.slow
