@@ -22,7 +22,7 @@ from .learner import Learner
 from .run import Run, RunError, alone, begun
 from .scene_sheet import write_scene_sheet
 from .scenes import SceneMaker
-from .workers import Workers
+from .workers import Workers, WorkersError
 
 ALONE = Workers()
 
@@ -74,7 +74,8 @@ def train(
         if "model" in before and before["settings"]["epochs"] == settings.epochs:
             return before
         run = Run(out, "detect", settings.plain(), record, resume)
-        return _train(run, settings, train_samples, held, part, workers, report)
+        with workers.together():
+            return _train(run, settings, train_samples, held, part, workers, report)
 
 
 def _train(
@@ -84,6 +85,8 @@ def _train(
     """Train in an open run folder; for arguments see `train`, `part` are the places of a batch that are made here."""
     out = run.folder
     set_threads(settings.threads)
+    if report and workers.count > 1:
+        report({"epoch": 1, "step": 0, "epochs": settings.epochs, "label": f"meeting {', '.join(workers.addresses)}"})
     strategy = workers.strategy()
     import tensorflow as tf
     import tf_keras
@@ -99,8 +102,18 @@ def _train(
         imitation = Imitation(network.backbone, settings.imitate, some_inputs(batches)) if settings.imitate else None
         learner = Learner(network, settings.weight_decay, imitation)
     checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoints), max_to_keep=2)
-    if checkpoints.latest_checkpoint:
-        learner.state.restore(checkpoints.latest_checkpoint).expect_partial()
+    paths = (*checkpoints.checkpoints, checkpoints.latest_checkpoint)  # a clock set back leaves the first empty
+    saved = {int(path.rpartition("-")[2]): path for path in paths if path}  # by epoch
+    done = max(saved, default=0)
+    # A stop may find one worker before, and another behind the end of an epoch: all go on from what all have.
+    common = workers.least(strategy, done)
+    if common < done:
+        if common < done - 1:
+            raise WorkersError(f"{out} has {done} epochs behind it and another worker's folder {common}: they are not "
+                               "of one training")
+        run.forget(common)
+    if common:
+        learner.state.restore(saved[common]).expect_partial()
     else:
         if settings.weights:
             from .pretrained import load_backbone

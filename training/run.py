@@ -185,6 +185,12 @@ class Run:
             os.truncate(path, before)  # half a line would spoil the next one too
             raise
 
+    def forget(self, epoch: int) -> None:
+        """Take out of the log what comes after an epoch."""
+        kept = [line for line in self.logged() if line.get("epoch", 0) <= epoch]
+        with replacing(self.folder / "log.jsonl") as beside:
+            beside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
     def logged(self) -> list[dict[str, Any]]:
         """Read the lines of the log."""
         return _logged(self.folder)

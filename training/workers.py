@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,3 +75,30 @@ class Workers:
         task = {"type": "worker", "index": self.index}
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(self.addresses)}, "task": task})
         return tf.distribute.MultiWorkerMirroredStrategy()
+
+    def least(self, strategy: Any, number: int) -> int:
+        """Give the least of the numbers that the workers bring, to all of them."""
+        if self.count == 1:
+            return number
+        import tensorflow as tf
+
+        def gather() -> Any:
+            own = tf.one_hot(self.index, self.count, on_value=number, off_value=0, dtype=tf.int32)
+            return tf.distribute.get_replica_context().all_reduce("SUM", own)
+
+        return int(tf.reduce_min(tf.function(lambda: strategy.run(gather))()))
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Tell in one line where another worker is lost, instead of where in the network it was missed."""
+        try:
+            yield
+        except Exception as problem:
+            import tensorflow as tf
+
+            lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
+                    tf.errors.DeadlineExceededError)
+            if self.count == 1 or not isinstance(problem, lost):
+                raise
+            raise WorkersError("another worker has ended or cannot be reached: look there why, and start all of them "
+                               "again, with --resume") from problem
