@@ -89,8 +89,11 @@ class Loader:
 
     def try_load(self, content: bytes, seconds: float = SECONDS) -> str:
         """Load a file and run it once; return what went wrong, or "" where nothing did."""
+        new = self._process is None
+        if new:
+            self._start()
         try:
-            if self._process is None and not self._begin():
+            if new and not (self._pipe.poll(START) and self._pipe.recv() == READY):
                 problem = f"the engine had not started after {START:g} s"
             else:
                 self._pipe.send_bytes(content)
@@ -103,14 +106,13 @@ class Loader:
         self.close()
         return problem
 
-    def _begin(self) -> bool:
-        """Start a process, and tell whether it has its engine in time."""
+    def _start(self) -> None:
+        """Start a process, which says READY when it has its engine."""
         self._pipe, theirs = self._context.Pipe()
         process = self._context.Process(target=_serve, args=(self._runtime, theirs), daemon=True)
         process.start()
         self._process = process
         theirs.close()
-        return self._pipe.poll(START) and self._pipe.recv() == READY
 
 
 def _serve(runtime: str, pipe: Connection) -> None:

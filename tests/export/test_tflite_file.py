@@ -106,3 +106,14 @@ def test_the_time_in_which_an_engine_starts_is_not_the_files(int8, monkeypatch):
     monkeypatch.setattr(first_load, "START", 0.5)
     with pytest.raises(BundleError, match=r"had not started after 0\.5 s"):
         prove_loadable(int8, "tflite", "x")
+
+
+def refuse():
+    raise OSError("no process can be started")
+
+
+def test_no_file_is_blamed_where_no_process_can_be_started(int8, monkeypatch):
+    with Loader("tflite", "spawn") as loader:
+        monkeypatch.setattr(loader._context, "Pipe", refuse)
+        with pytest.raises(OSError, match="no process can be started"):
+            loader.try_load(int8)
