@@ -58,7 +58,7 @@ import galaxy_edge.runtime.pipeline
 took = time.perf_counter() - begin
 import galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices
 names = [m.name for room in (galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices)
-         for m in pkgutil.iter_modules(room.__path__, room.__name__ + ".")]
+         for m in pkgutil.walk_packages(room.__path__, room.__name__ + ".")]
 for name in names:
     importlib.import_module(name)
 print(json.dumps({"modules": names, "seconds": took, "foreign": sorted(
