@@ -58,14 +58,21 @@ import galaxy_edge.runtime.pipeline
 took = time.perf_counter() - begin
 import galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices
 names = [m.name for room in (galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices)
-         for m in pkgutil.walk_packages(room.__path__, room.__name__ + ".")]
+         for m in pkgutil.walk_packages(room.__path__, room.__name__ + ".", onerror=lambda _: None)]
+missing = {}
 for name in names:
-    importlib.import_module(name)
-print(json.dumps({"modules": names, "seconds": took, "foreign": sorted(
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing[name] = error.name
+print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreign": sorted(
     m for m in sys.modules if m.split(".")[0] in ("tensorflow", "keras", "official", "onnx", "astropy", "matplotlib"))}))
 """
     told = json.loads(run(device, "-c", script, cwd=tmp_path))
     assert told["foreign"] == []
+    extras = {"fastapi", "uvicorn", "starlette", "pydantic", "prometheus_client", "paho"}  # of [serve] and [mqtt]
+    assert {name: gone for name, gone in told["missing"].items() if gone.split(".")[0] not in extras} == {}
+    assert {name.split(".")[2] for name in told["missing"]} <= {"serve", "publish"}
     assert "galaxy_edge.runtime.pipeline" in told["modules"] and len(told["modules"]) > 20
     size = sum(path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink())
     print(f"\ndevice install: {size / 1e6:.0f} MB with pip; import of the loop: {told['seconds']:.2f} s")
