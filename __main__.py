@@ -1,6 +1,6 @@
 """``python -m galaxy_edge`` is the command ``galaxy-edge``."""
 
-from .cli import main
+from .cli.main import main
 
 if __name__ == "__main__":
     main()

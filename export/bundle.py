@@ -15,19 +15,19 @@ import numpy as np
 from .. import __version__
 from ..models.bundle import Bundle
 from ..models.manifest import FORMAT, GOLDEN
-from ..runtime.engine import RUNS
-from .calibration import calibration_pictures
-from .edgetpu import compile_for_edgetpu, mappability
+from ..runtime.inference.engine import RUNS
+from .calibration_images import calibration_pictures
+from .tflite.edgetpu import compile_for_edgetpu, mappability
 from .examples import examples
-from .forms import MAX_DETECTIONS, NMS_IOU, Made, Network, describe, make_forms
+from .variants import MAX_DETECTIONS, NMS_IOU, Made, Network, describe, make_forms
 from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
-from .layers import layer_errors
-from .measure import FLOAT_FORMS, Measured, measure, reference_of
-from .rescue import NOTHING, QUANTISED, rescued
-from .run_files import read_evaluation, read_run
+from .tflite.layer_errors import layer_errors
+from .evaluation import FLOAT_FORMS, Measured, measure, reference_of
+from .fallbacks import NOTHING, QUANTISED, rescued
+from .run_reader import read_evaluation, read_run
 from .settings import FORMS, REFERENCE, Settings
-from .tflite_file import read_tflite
-from .writing import beside, check_target, golden, replace, spread, without_none, write
+from .tflite.reader import read_tflite
+from .bundle_writer import beside, check_target, golden, replace, spread, without_none, write
 
 NAMES = {"classify": "galaxy-classifier", "detect": "galaxy-detector"}
 PACKAGES = ("tensorflow", "ai-edge-quantizer", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")

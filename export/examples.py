@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from ..models.bundle import Bundle
-from ..runtime.classify import Classifier
-from ..runtime.detect import Detector
+from ..runtime.inference.classifier import Classifier
+from ..runtime.inference.detector import Detector
 
 COLOURS = {"fp32": (90, 220, 90), "int8": (250, 160, 40)}
 """Of boxes, RGB."""

@@ -11,10 +11,10 @@ from ..errors import UserError
 from ..models.bundle import Bundle
 from ..models.decode import anchors_of
 from ..models.manifest import DECODED
-from ..runtime.engine import RUNS, load
-from .convert import input_is_raw
-from .onnx_files import float_nodes
-from .tflite_file import FLOATS, POSTPROCESS, Graph, read_tflite
+from ..runtime.inference.engine import RUNS, load
+from .tflite.convert import input_is_raw
+from .onnx.convert import float_nodes
+from .tflite.reader import FLOATS, POSTPROCESS, Graph, read_tflite
 
 MIN_AGREEMENT = 0.95
 """Share of pictures on which a quantised classifier must name the class that the float one names."""

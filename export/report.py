@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from .errors import ExportError, ExportUsage
-from .measure import reference_of
+from .evaluation import reference_of
 
 if TYPE_CHECKING:
     from .bundle import Exported

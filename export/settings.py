@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import ExportUsage
-from .onnx_files import METHODS as ONNX_METHODS
-from .quantise import INPUTS, OUTPUTS
-from .ranges import METHODS as TFLITE_METHODS
+from .onnx.convert import METHODS as ONNX_METHODS
+from .tflite.quantise import INPUTS, OUTPUTS
+from .tflite.calibration_ranges import METHODS as TFLITE_METHODS
 
 REFERENCE = "tflite-fp32"
 """The form that all others are measured against; every bundle has it."""

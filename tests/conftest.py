@@ -64,7 +64,7 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
 @pytest.fixture
 def quick(monkeypatch):
     """Batches of what a run keeps follow each other at once, so that tests need not wait."""
-    monkeypatch.setattr("galaxy_edge.runtime.keeper.BATCH_SECONDS", 0.01)
+    monkeypatch.setattr("galaxy_edge.runtime.recording.writer.BATCH_SECONDS", 0.01)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from galaxy_edge.training.formats.labelled import Labelled, gather, refuse
+from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
 
 FORMATS = ("voc", "yolo", "coco", "tfrecord", "csv")
 NAMES = (

@@ -3,8 +3,8 @@
 import math
 
 import optuna
-from galaxy_edge.training.front import points
-from galaxy_edge.training.small_network import cost
+from galaxy_edge.training.search.pareto_front import points
+from galaxy_edge.training.classifier.small_network import cost
 
 
 def formula(spec, report):

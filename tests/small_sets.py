@@ -1,4 +1,4 @@
-"""Small rendered picture sets in the layouts that `galaxy_edge.training.data` reads, for tests of training."""
+"""Small rendered picture sets in the layouts that `galaxy_edge.training.data.sample` reads, for tests of training."""
 
 import csv
 import zipfile

@@ -6,8 +6,8 @@ import re
 import pytest
 from click.testing import CliRunner
 from conftest import galaxy_edge as command_line
-from galaxy_edge.cli import cli
-from galaxy_edge.cli_settings import options_of
+from galaxy_edge.cli.main import cli
+from galaxy_edge.cli.settings import options_of
 from galaxy_edge.errors import UserError
 
 

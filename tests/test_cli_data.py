@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from conftest import encode, galaxy_edge
-from galaxy_edge import cli
-from galaxy_edge.training.formats.convert import read_labels, write_labels
-from galaxy_edge.training.formats.labelled import Labelled, gather, refuse
+from galaxy_edge.cli import main as cli
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
 from small_labels import awkward_set, plain
 
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from galaxy_edge.cli import cli
+from galaxy_edge.cli.main import cli
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 
@@ -136,7 +136,7 @@ def test_folds_are_compared_with_an_honest_reading(data, out):
     (["views", "--recipe", "nothing"], "there is no recipe"),
 ])
 def test_an_unknown_recipe_is_named(words, message, data, out):
-    from galaxy_edge.training.recipe import RecipeError
+    from galaxy_edge.training.classifier.recipe import RecipeError
 
     with pytest.raises(RecipeError, match=message):
         call("study", *words, "--data", data, "--out", out / "none")

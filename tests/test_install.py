@@ -54,7 +54,7 @@ def test_the_device_install_runs_without_tensorflow(device, tmp_path):
     script = """
 import importlib, json, pkgutil, sys, time
 begin = time.perf_counter()
-import galaxy_edge.runtime.pipeline
+import galaxy_edge.runtime.pipeline.threads
 took = time.perf_counter() - begin
 import galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices
 names = [m.name for room in (galaxy_edge.runtime, galaxy_edge.models, galaxy_edge.devices)
@@ -73,7 +73,7 @@ print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreig
     extras = {"fastapi", "uvicorn", "starlette", "pydantic", "prometheus_client", "paho"}  # of [serve] and [mqtt]
     assert {name: gone for name, gone in told["missing"].items() if gone.split(".")[0] not in extras} == {}
     assert {name.split(".")[2] for name in told["missing"]} <= {"serve", "publish"}
-    assert "galaxy_edge.runtime.pipeline" in told["modules"] and len(told["modules"]) > 20
+    assert "galaxy_edge.runtime.pipeline.threads" in told["modules"] and len(told["modules"]) > 20
     size = sum(path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink())
     print(f"\ndevice install: {size / 1e6:.0f} MB with pip; import of the loop: {told['seconds']:.2f} s")
 

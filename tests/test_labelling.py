@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import encode
-from galaxy_edge.training.formats.convert import read_labels, write_labels
-from galaxy_edge.training.formats.labelled import Labelled, gather, refuse
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
 from small_labels import plain
 from small_sets import galaxy_frame
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 from conftest import encode, render
-from galaxy_edge.benchmarks.figures import replaced
+from galaxy_edge.benchmarks.accuracy.readme_figures import replaced
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_its_example_keeps_the_contract():
 
 
 def test_its_figures_are_those_of_the_shipped_bundles():
-    assert replaced(TEXT) == TEXT, "run python -m galaxy_edge.benchmarks.figures"
+    assert replaced(TEXT) == TEXT, "run python -m galaxy_edge.benchmarks.accuracy.readme_figures"
 
 
 def test_its_links_lead_somewhere():

@@ -47,6 +47,6 @@ def test_a_room_imports_only_from_rooms_below(room, path):
 
 
 def test_the_command_line_starts_without_anything_heavy():
-    script = "import sys, galaxy_edge.cli; print([m for m in ('numpy', 'cv2', 'tensorflow', 'rich') if m in sys.modules])"
+    script = "import sys, galaxy_edge.cli.main; print([m for m in ('numpy', 'cv2', 'tensorflow', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

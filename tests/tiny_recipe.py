@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from galaxy_edge.training.recipe import RECIPES
+from galaxy_edge.training.classifier.recipe import RECIPES
 
 SPEC = {
     "stem_channels": 4, "stem_kernel": 3, "stem_stride": 2, "pooling": "average", "dense": 0, "dropout": 0.3,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from conftest import galaxy_edge as command_line
-from galaxy_edge.benchmarks.compare import BenchError, compare, read_bench
+from galaxy_edge.benchmarks.performance.compare import BenchError, compare, read_bench
 
 CLASSIFIER_KEYS = {"accuracy", "macro_f1", "coarse_accuracy", "recall", "confusion", "ece", "images"}
 DETECTOR_KEYS = {"map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "frames", "boxes", "threshold",

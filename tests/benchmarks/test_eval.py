@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 from conftest import galaxy_edge as command_line
-from galaxy_edge.benchmarks.curves import LEVELS, curves
-from galaxy_edge.benchmarks.detection_report import detector_table, pipeline_table
-from galaxy_edge.benchmarks.evaluate import unseen
-from galaxy_edge.benchmarks.pipeline import Fate, _sum_up, evaluate_pipeline
+from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves
+from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
+from galaxy_edge.benchmarks.accuracy.evaluate import unseen
+from galaxy_edge.benchmarks.accuracy.pipeline import Fate, _sum_up, evaluate_pipeline
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.metrics import DetectionTruth
-from galaxy_edge.training.data import DataError, Sample, in_share, read_set
+from galaxy_edge.training.data.sample import DataError, Sample, in_share, read_set
 from small_sets import make_labelled, make_sets
 
 
@@ -104,8 +104,8 @@ def test_unseen_leaves_what_was_trained_on(tiny_models, sets):
 def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_models, tmp_path):
     """Its duplicates went with their groups, so that a hash alone does not say in which part a picture is."""
     pytest.importorskip("keras")
-    from galaxy_edge.training.pictures import load_pictures
-    from galaxy_edge.training.study import part
+    from galaxy_edge.training.classifier.dataset import load_pictures
+    from galaxy_edge.training.study.runs import part
 
     folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")
     parts = part(load_pictures(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)

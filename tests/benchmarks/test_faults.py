@@ -1,11 +1,11 @@
-"""Killed at random moments under load: a smaller count of what `galaxy_edge.benchmarks.faults` measures."""
+"""Killed at random moments under load: a smaller count of what `galaxy_edge.benchmarks.robustness.crash_recovery` measures."""
 
 import json
 from pathlib import Path
 
 import pytest
-from galaxy_edge.benchmarks.faults import fill_disk, kill_often, small_disk
-from galaxy_edge.runtime.output import Output
+from galaxy_edge.benchmarks.robustness.crash_recovery import fill_disk, kill_often, small_disk
+from galaxy_edge.runtime.recording.output_folder import Output
 
 KEPT = Path(__file__).parents[2] / "benchmarks" / "reference" / "faults-store.json"
 

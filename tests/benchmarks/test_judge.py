@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.benchmarks.study_tables import TITLES, page
+from galaxy_edge.benchmarks.accuracy.results_page import TITLES, page
 from galaxy_edge.models.labels import CLASSES
 
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
-from galaxy_edge.benchmarks.judge import PAGE, RESULTS, scores, verdicts
-from galaxy_edge.training.pictures import PictureSet
+from galaxy_edge.benchmarks.accuracy.classifier_results import PAGE, RESULTS, scores, verdicts
+from galaxy_edge.training.classifier.dataset import PictureSet
 
 
 def verdict(name, seed, accuracy, **more):

@@ -4,8 +4,8 @@ import json
 import shutil
 
 import pytest
-from galaxy_edge.benchmarks.judge_detectors import FILE, detector_page, judge_detectors
-from galaxy_edge.benchmarks.study_tables import page
+from galaxy_edge.benchmarks.accuracy.detector_results import FILE, detector_page, judge_detectors
+from galaxy_edge.benchmarks.accuracy.results_page import page
 from galaxy_edge.training.run import RunError
 from small_sets import make_sets
 

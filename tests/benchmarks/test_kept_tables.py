@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("tensorflow")  # tables are kept where networks are trained
 
-from galaxy_edge.benchmarks.kept_tables import TITLES, keep, kept_tables
+from galaxy_edge.benchmarks.accuracy.result_tables import TITLES, keep, kept_tables
 from galaxy_edge.training.run import RunError
 
 NETWORK = {

@@ -1,7 +1,7 @@
 """What the sinks take is measured where a user has them: with viewers, and with a broker that never answers."""
 
 import pytest
-from galaxy_edge.benchmarks.sinks import measure
+from galaxy_edge.benchmarks.performance.sinks import measure
 
 
 @pytest.mark.parametrize("company", [{}, {"viewers": 1}, {"broker": True}], ids=["alone", "a viewer", "a dead broker"])

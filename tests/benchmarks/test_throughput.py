@@ -1,8 +1,8 @@
 """The commands that measure the loop measure what they say, with counts so small that their figures mean nothing."""
 
 import pytest
-from galaxy_edge.benchmarks.stacking import recall_by_depth
-from galaxy_edge.benchmarks.throughput import Measure, command, decoding, empty_sky, overhead, overlap
+from galaxy_edge.benchmarks.accuracy.stacking import recall_by_depth
+from galaxy_edge.benchmarks.performance.throughput import Measure, command, decoding, empty_sky, overhead, overlap
 from galaxy_edge.models.bundle import Bundle, shipped
 
 

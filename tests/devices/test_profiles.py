@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from galaxy_edge.devices.probe import Machine, choose, probe
 from galaxy_edge.devices.profile import ENGINES, Profile, ProfileError, all_profiles, load_profile
-from galaxy_edge.runtime import engine
+from galaxy_edge.runtime.inference import engine
 
 GOOD = """\
 name = "mine"

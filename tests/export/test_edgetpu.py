@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from galaxy_edge.export.edgetpu import compile_for_edgetpu, mappability, unsupported
+from galaxy_edge.export.tflite.edgetpu import compile_for_edgetpu, mappability, unsupported
 from galaxy_edge.export.errors import ExportError
-from galaxy_edge.export.tflite_file import Graph, Op, Tensor, read_tflite
+from galaxy_edge.export.tflite.reader import Graph, Op, Tensor, read_tflite
 from galaxy_edge.models.bundle import Bundle, shipped
 
 

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import galaxy_edge as command_line
-from galaxy_edge.benchmarks.bundles import check_golden
+from galaxy_edge.runtime.inference.golden import check_golden
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.errors import ExportError, ExportUsage
 from galaxy_edge.export.settings import Settings
@@ -81,7 +81,7 @@ def test_export_twice_gives_the_same_bytes(tiny_runs, tmp_path):
 
 
 def test_every_form_of_a_detector_finds_the_same(tiny_runs, tmp_path):
-    from galaxy_edge.runtime.detect import Detector
+    from galaxy_edge.runtime.inference.detector import Detector
 
     made = export(tiny_runs / "detector", tmp_path / "bundle", silent, Settings(("all",)))
     assert made.passed, made.gates
@@ -140,7 +140,7 @@ def test_every_method_of_onnx_makes_what_passes(run, tmp_path, method):
 
 @pytest.mark.parametrize(("input_type", "output_type"), [("int8", "int8"), ("uint8", "uint8"), ("int8", "uint8")])
 def test_the_ends_of_int8_can_be_chosen(run, tmp_path, input_type, output_type):
-    from galaxy_edge.export.tflite_file import read_tflite
+    from galaxy_edge.export.tflite.reader import read_tflite
 
     settings = Settings(input_type=input_type, output_type=output_type)
     made = export(run, tmp_path / "bundle", silent, settings)

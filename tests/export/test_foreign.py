@@ -10,12 +10,12 @@ import pytest
 from conftest import galaxy_edge as command_line
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.errors import ExportError, ExportUsage
-from galaxy_edge.export.foreign import packed_labels, wrap
+from galaxy_edge.export.third_party import packed_labels, wrap
 from galaxy_edge.export.gates import is_int8
 from galaxy_edge.export.settings import Settings
-from galaxy_edge.export.tflite_file import TFLiteFile
+from galaxy_edge.export.tflite.reader import TFLiteFile
 from galaxy_edge.models.bundle import Bundle
-from galaxy_edge.runtime.detect import Detector
+from galaxy_edge.runtime.inference.detector import Detector
 
 
 @pytest.fixture(scope="module")

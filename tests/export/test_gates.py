@@ -4,14 +4,14 @@ import shutil
 
 import numpy as np
 import pytest
-from galaxy_edge.export.calibration import calibration_pictures
-from galaxy_edge.export.convert import float_tensors, input_is_raw
+from galaxy_edge.export.calibration_images import calibration_pictures
+from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw
 from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.gates import accuracy_kept, contract, is_int8, parity
-from galaxy_edge.export.measure import found_alike, named_alike
-from galaxy_edge.export.quantise import quantise
-from galaxy_edge.export.ranges import measure_ranges
-from galaxy_edge.export.tflite_file import read_tflite
+from galaxy_edge.export.evaluation import found_alike, named_alike
+from galaxy_edge.export.tflite.quantise import quantise
+from galaxy_edge.export.tflite.calibration_ranges import measure_ranges
+from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.metrics import DetectionTruth
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import galaxy_edge as command_line
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.errors import ExportError
-from galaxy_edge.export.layers import layer_errors
+from galaxy_edge.export.tflite.layer_errors import layer_errors
 from galaxy_edge.export.report import markdown, page, write_report
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle, shipped
@@ -107,7 +107,7 @@ def test_forms_are_compared(result, tmp_path):
 def test_forms_of_runs_are_made_and_compared(tiny_runs, tmp_path):
     # The fragile one loses everything in int8: a table that hid it would be worse than none.
     done = subprocess.run(
-        [sys.executable, "-m", "galaxy_edge.benchmarks.forms", tiny_runs / "fragile", tiny_runs / "detector",
+        [sys.executable, "-m", "galaxy_edge.benchmarks.performance.variants", tiny_runs / "fragile", tiny_runs / "detector",
          "--rounds", "2", "--out", tmp_path / "kept" / "forms.json", "--out", tmp_path / "kept" / "forms.md"],
         capture_output=True, text=True,
     )
@@ -124,7 +124,7 @@ def test_forms_of_runs_are_made_and_compared(tiny_runs, tmp_path):
 
 
 def test_forms_of_a_run_that_is_none(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "galaxy_edge.benchmarks.forms", tmp_path, "--out", tmp_path / "x.md"],
+    done = subprocess.run([sys.executable, "-m", "galaxy_edge.benchmarks.performance.variants", tmp_path, "--out", tmp_path / "x.md"],
                           capture_output=True, text=True)
     assert done.returncode == 1 and "has no run.json" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "x.md").exists()

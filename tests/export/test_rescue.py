@@ -5,12 +5,12 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to make a network")
 
-from galaxy_edge.export.convert import to_tflite
-from galaxy_edge.export.forms import int8_of
-from galaxy_edge.export.rescue import rescued
+from galaxy_edge.export.tflite.convert import to_tflite
+from galaxy_edge.export.variants import int8_of
+from galaxy_edge.export.fallbacks import rescued
 from galaxy_edge.export.settings import Settings
-from galaxy_edge.export.tflite_file import read_tflite
-from galaxy_edge.training.networks import save_network
+from galaxy_edge.export.tflite.reader import read_tflite
+from galaxy_edge.training.classifier.keras_utils import save_network
 from written_network import classifier_network
 
 

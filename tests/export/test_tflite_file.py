@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from galaxy_edge.benchmarks.fuzz_models import fuzz, mutations
+from galaxy_edge.benchmarks.robustness.fuzz_models import fuzz, mutations
 from galaxy_edge.export.errors import ExportError
-from galaxy_edge.export.tflite_file import read_tflite
+from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.runtime import first_load
-from galaxy_edge.runtime.first_load import Loader, _serve, prove_loadable
+from galaxy_edge.runtime.inference import sandbox as first_load
+from galaxy_edge.runtime.inference.sandbox import Loader, _serve, prove_loadable
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def test_a_length_beyond_the_file_is_not_looped_over():
 
 
 def test_damaged_files_end_in_an_answer_or_a_refusal(int8):
-    # The long run is `python -m galaxy_edge.benchmarks.fuzz_models`.
+    # The long run is `python -m galaxy_edge.benchmarks.robustness.fuzz_models`.
     told = fuzz([int8], 2100, seed=2)
     assert told["files"] == 2100 and told["read"] + told["refused"] == 2100 and told["hangs"] == 0
     assert sum(told["loads"].values()) == 2100 and set(told["kinds"].values()) == {300}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.runtime.engine import load
+from galaxy_edge.runtime.inference.engine import load
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_manifest_that_disagrees_with_the_network_is_refused(bundle):
 
 
 def test_the_probability_to_be_sure_is_optional(tiny_models, tmp_path):
-    from galaxy_edge.runtime.classify import Classifier
+    from galaxy_edge.runtime.inference.classifier import Classifier
 
     copy = shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / "galaxy-classifier")
     assert Classifier(Bundle.load(copy)).abstain is None

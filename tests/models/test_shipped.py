@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.runtime.classify import Classifier
-from galaxy_edge.runtime.demo import STOPS, DemoSky
-from galaxy_edge.runtime.detect import Detector
-from galaxy_edge.runtime.engine import load
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.sources.demo import STOPS, DemoSky
+from galaxy_edge.runtime.inference.detector import Detector
+from galaxy_edge.runtime.inference.engine import load
 
 TASKS = {"galaxy-detector": "detect", "galaxy-classifier": "classify"}
 DATA = Path(__file__).parent.parent / "data"

@@ -8,15 +8,15 @@ import urllib.error
 import urllib.request
 
 from galaxy_edge.models.bundle import Bundle, shipped
-from galaxy_edge.runtime.classify import Classifier
-from galaxy_edge.runtime.controls import Controls
-from galaxy_edge.runtime.demo import DemoSky
-from galaxy_edge.runtime.detect import Detector
-from galaxy_edge.runtime.output import Output
-from galaxy_edge.runtime.pipeline import run
-from galaxy_edge.runtime.pulse import Pulse
-from galaxy_edge.runtime.serve.live import Live
-from galaxy_edge.runtime.sink import Sinks
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.monitoring.controls import Controls
+from galaxy_edge.runtime.sources.demo import DemoSky
+from galaxy_edge.runtime.inference.detector import Detector
+from galaxy_edge.runtime.recording.output_folder import Output
+from galaxy_edge.runtime.pipeline.threads import run
+from galaxy_edge.runtime.monitoring.health import Pulse
+from galaxy_edge.runtime.web.sink import Live
+from galaxy_edge.runtime.pipeline.sink import Sinks
 from small_tracks import ABOUT
 
 

@@ -46,8 +46,8 @@ class MovingSky:
 
 def stack_all(source, depth):
     """Stack the frames of a source, as the loop does; return the last."""
-    from galaxy_edge.runtime.motion import SkyMotion, glance
-    from galaxy_edge.runtime.stack import Stack
+    from galaxy_edge.runtime.imaging.sky_motion import SkyMotion, glance
+    from galaxy_edge.runtime.imaging.stacking import Stack
 
     stack, motion, last = Stack(depth), SkyMotion(), None
     for frame in source:

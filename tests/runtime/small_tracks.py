@@ -9,8 +9,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.output import Output
-from galaxy_edge.runtime.track import Track
+from galaxy_edge.runtime.recording.output_folder import Output
+from galaxy_edge.runtime.tracking.tracker import Track
 
 CLASSES = ("smooth", "spiral")
 ABOUT = dict.fromkeys(("started", "source", "version", "engine", "device", "detector", "classifier"), "x")

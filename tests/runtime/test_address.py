@@ -2,10 +2,10 @@
 
 import pytest
 from conftest import galaxy_edge
-from galaxy_edge.benchmarks.sources import NetworkCamera
-from galaxy_edge.runtime.address import masked
+from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
+from galaxy_edge.runtime.system.address import masked
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.sources import open_source
+from galaxy_edge.runtime.sources.image_files import open_source
 
 
 @pytest.mark.parametrize(("address", "shown"), [

@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from galaxy_edge.benchmarks.endurance import poisoned, pulled_out, soak
-from galaxy_edge.benchmarks.sources import NetworkCamera
+from galaxy_edge.benchmarks.robustness.endurance import poisoned, pulled_out, soak
+from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.notify import ServiceManager
-from galaxy_edge.runtime.sources import open_source
+from galaxy_edge.runtime.system.systemd import ServiceManager
+from galaxy_edge.runtime.sources.image_files import open_source
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 

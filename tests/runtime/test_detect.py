@@ -5,12 +5,12 @@ import pytest
 from conftest import render
 from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.models.preprocess import Halves
-from galaxy_edge.runtime.classify import Classifier
-from galaxy_edge.runtime.detect import Detector
-from galaxy_edge.runtime.engine import Output, load
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.detector import Detector
+from galaxy_edge.runtime.inference.engine import Output, load
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.frame import Detections, nothing
-from galaxy_edge.runtime.motion import glance
+from galaxy_edge.runtime.imaging.sky_motion import glance
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from galaxy_edge.export.bundle import export
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.runtime.detect import Detector
-from galaxy_edge.runtime.engine import form, load
+from galaxy_edge.runtime.inference.detector import Detector
+from galaxy_edge.runtime.inference.engine import form, load
 from galaxy_edge.runtime.errors import UsageError
 
 pytest.importorskip("onnxruntime", reason="needs the onnx extra")
@@ -55,7 +55,7 @@ def test_a_manifest_that_disagrees_is_refused(both, tmp_path, old, new, reason):
 
 
 def test_a_file_that_is_no_network_is_refused(both, tmp_path):
-    from galaxy_edge.runtime.engine_onnx import session
+    from galaxy_edge.runtime.inference.onnx_engine import session
 
     for content in (b"", b"junk", both.read("fp32.onnx")[:-40]):
         with pytest.raises(BundleError, match="no network that onnxruntime can run"):
@@ -72,7 +72,7 @@ def test_a_form_that_nothing_here_runs_is_told(both, tmp_path):
 
 def test_without_the_package_the_extra_is_named(both):
     script = ("import sys; sys.modules['onnxruntime'] = None\n"
-              "from galaxy_edge.models.bundle import Bundle\nfrom galaxy_edge.runtime.engine import load\n"
+              "from galaxy_edge.models.bundle import Bundle\nfrom galaxy_edge.runtime.inference.engine import load\n"
               "from galaxy_edge.runtime.errors import UsageError\n"
               "try: load(Bundle.load(sys.argv[1]), 'onnx_int8')\nexcept UsageError as problem: print(problem)\n")
     done = subprocess.run([sys.executable, "-c", script, both.path], capture_output=True, text=True)

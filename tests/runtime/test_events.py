@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 from conftest import galaxy_edge as command_line
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.events import COLUMNS, NoSuchEvent, Query, find, one, prune
-from galaxy_edge.runtime.output import Output
+from galaxy_edge.runtime.events.queries import COLUMNS, NoSuchEvent, Query, find, one, prune
+from galaxy_edge.runtime.recording.output_folder import Output
 from small_tracks import ABOUT, CLASSES, iso, output, track, until
 
 

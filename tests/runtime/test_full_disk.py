@@ -4,7 +4,7 @@ import time
 
 import cv2
 import pytest
-from galaxy_edge.runtime.videofile import VideoOut
+from galaxy_edge.runtime.recording.video_writer import VideoOut
 from small_tracks import frame, named, noisy, output, record, rows, track, until
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -4,7 +4,7 @@ import datetime
 
 import numpy as np
 import pytest
-from galaxy_edge.runtime.gate import Gate
+from galaxy_edge.runtime.imaging.change_gate import Gate
 
 START = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC)
 RANDOM = np.random.default_rng(3)

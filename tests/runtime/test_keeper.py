@@ -6,8 +6,8 @@ import threading
 import time
 
 import pytest
-from galaxy_edge.runtime import keeper
-from galaxy_edge.runtime.store import EventStore
+from galaxy_edge.runtime.recording import writer as keeper
+from galaxy_edge.runtime.events.store import EventStore
 from small_tracks import frame, named, output, record, rows, track, until
 
 pytestmark = pytest.mark.usefixtures("quick")

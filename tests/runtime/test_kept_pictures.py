@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 import pytest
 import small_tracks
-from galaxy_edge.runtime.events import Query, find
-from galaxy_edge.runtime.pictures import to_rgb8
-from galaxy_edge.runtime.small import small_copy
-from galaxy_edge.runtime.track import Tracker
+from galaxy_edge.runtime.events.queries import Query, find
+from galaxy_edge.models.images.decoder import to_rgb8
+from galaxy_edge.runtime.imaging.downscale import small_copy
+from galaxy_edge.runtime.tracking.tracker import Tracker
 from small_tracks import frame, named, output, record, track
 
 

@@ -5,9 +5,9 @@ from itertools import cycle, islice
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.runtime.demo import DemoSky
-from galaxy_edge.runtime.motion import STILL, SkyMotion, glance, repeated
-from galaxy_edge.runtime.sources import open_source
+from galaxy_edge.runtime.sources.demo import DemoSky
+from galaxy_edge.runtime.imaging.sky_motion import STILL, SkyMotion, glance, repeated
+from galaxy_edge.runtime.sources.image_files import open_source
 from moving_sky import HEIGHT, WIDTH, MovingSky
 from scipy.linalg import fractional_matrix_power
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import encode, render
 from galaxy_edge.runtime.errors import BadPicture
-from galaxy_edge.runtime.pictures import decode_picture, to_rgb8
+from galaxy_edge.models.images.decoder import decode_picture, to_rgb8
 
 SKY = render([(40, 30, 6)], 80, 60)
 

@@ -11,17 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from galaxy_edge.models.bundle import Bundle, shipped
-from galaxy_edge.runtime import pipeline
-from galaxy_edge.runtime.buffers import Buffers
-from galaxy_edge.runtime.classify import Classifier
-from galaxy_edge.runtime.controls import Controls
-from galaxy_edge.runtime.demo import DemoSky
-from galaxy_edge.runtime.detect import Detector
+from galaxy_edge.runtime.pipeline import threads as pipeline
+from galaxy_edge.runtime.system.buffer_pool import Buffers
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.monitoring.controls import Controls
+from galaxy_edge.runtime.sources.demo import DemoSky
+from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.errors import RunFailure
-from galaxy_edge.runtime.loop import Looks
-from galaxy_edge.runtime.pipeline import run
+from galaxy_edge.runtime.pipeline.stages import Looks
+from galaxy_edge.runtime.pipeline.threads import run
 from galaxy_edge.runtime.timing import WINDOW, Span, StageClock
-from galaxy_edge.runtime.trace import TraceFile
+from galaxy_edge.runtime.pipeline.trace import TraceFile
 
 
 class Sky:

@@ -1,8 +1,8 @@
 """How a run is doing, by a clock that the test turns."""
 
 import numpy as np
-from galaxy_edge.runtime.pulse import Pulse
-from galaxy_edge.runtime.summary import Summary
+from galaxy_edge.runtime.monitoring.health import Pulse
+from galaxy_edge.runtime.monitoring.run_stats import Summary
 from small_tracks import frame, named, record, track
 
 

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from galaxy_edge.runtime.evidence import Evidence
+from galaxy_edge.runtime.recording.retention import Evidence
 from small_tracks import frame, frames_of, named, noisy, output, record, rows, track, until
 
 pytestmark = pytest.mark.usefixtures("quick")

@@ -7,7 +7,7 @@ from importlib import resources
 import jsonschema
 import numpy as np
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.report import frame_record
+from galaxy_edge.runtime.events.frame_record import frame_record
 
 SCHEMA = json.loads((resources.files("galaxy_edge.runtime") / "frame.schema.json").read_text())
 

@@ -186,7 +186,7 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
 
 
 def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
-    program = ("import sys; from galaxy_edge import cli; from galaxy_edge.runtime.framelog import FrameLog; "
+    program = ("import sys; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
                "FrameLog.write = lambda *_: 1 / 0; cli.main()")
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models, "--max-frames", "2"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
@@ -212,8 +212,8 @@ def test_output_that_the_encoding_cannot_hold_is_escaped_as_json_does(tiny_model
 
 
 def test_what_was_lost_is_told_where_the_run_is_interrupted_too(tiny_models, tmp_path):
-    program = ("import signal; from galaxy_edge import cli; from galaxy_edge.runtime.framelog import FrameLog; "
-               "from galaxy_edge.runtime.ticker import Ticker; FrameLog.write = lambda *_: 1 / 0; "
+    program = ("import signal; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
+               "from galaxy_edge.runtime.monitoring.progress_line import Ticker; FrameLog.write = lambda *_: 1 / 0; "
                "Ticker.update = lambda *_: signal.default_int_handler(2, None); cli.main()")
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
@@ -332,12 +332,12 @@ def test_absurd_sizes_get_one_clear_line(tiny_models, tmp_path, size):
 
 def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, tmp_path):
     from galaxy_edge.models.bundle import Bundle
-    from galaxy_edge.runtime.classify import Classifier
-    from galaxy_edge.runtime.detect import Detector
+    from galaxy_edge.runtime.inference.classifier import Classifier
+    from galaxy_edge.runtime.inference.detector import Detector
     from galaxy_edge.runtime.errors import RunFailure
-    from galaxy_edge.runtime.output import Output
-    from galaxy_edge.runtime.pipeline import run as run_loop
-    from galaxy_edge.runtime.sources import open_source
+    from galaxy_edge.runtime.recording.output_folder import Output
+    from galaxy_edge.runtime.pipeline.threads import run as run_loop
+    from galaxy_edge.runtime.sources.image_files import open_source
 
     (tmp_path / "a.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
 

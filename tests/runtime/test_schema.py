@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.schema import open_base
+from galaxy_edge.runtime.events.database import open_base
 from small_tracks import output, rows, track
 
 pytestmark = pytest.mark.usefixtures("quick")

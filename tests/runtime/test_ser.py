@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import render
 from galaxy_edge.runtime.errors import BadPicture, UsageError
-from galaxy_edge.runtime.sources import open_source
+from galaxy_edge.runtime.sources.image_files import open_source
 from moving_sky import stack_all
 
 SKY = render([(40, 30, 6)], 80, 60)[..., 0]

@@ -2,7 +2,7 @@
 
 import threading
 
-from galaxy_edge.runtime.sink import Sinks
+from galaxy_edge.runtime.pipeline.sink import Sinks
 
 
 def test_sinks_are_closed_at_once():

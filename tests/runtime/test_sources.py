@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from conftest import encode, galaxy_edge, render
-from galaxy_edge.benchmarks.sources import NetworkCamera
-from galaxy_edge.runtime.ahead import ahead
+from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
+from galaxy_edge.runtime.system.prefetch import ahead
 from galaxy_edge.runtime.errors import BadPicture, RunFailure, UsageError
-from galaxy_edge.runtime.sources import open_source
+from galaxy_edge.runtime.sources.image_files import open_source
 from moving_sky import stack_all
 
 SKY = render([(40, 30, 6)], 80, 60)

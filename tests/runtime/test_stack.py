@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.runtime.frame import Frame
-from galaxy_edge.runtime.motion import SkyMotion, glance
-from galaxy_edge.runtime.pictures import to_rgb8
-from galaxy_edge.runtime.stack import Stack
+from galaxy_edge.runtime.imaging.sky_motion import SkyMotion, glance
+from galaxy_edge.models.images.decoder import to_rgb8
+from galaxy_edge.runtime.imaging.stacking import Stack
 
 WIDTH, HEIGHT = 320, 240
 TIME = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC)
@@ -157,7 +157,7 @@ def test_the_record_of_a_frame_tells_how_many_it_is_the_mean_of():
 
     import jsonschema
     from galaxy_edge.runtime.frame import nothing
-    from galaxy_edge.runtime.report import frame_record
+    from galaxy_edge.runtime.events.frame_record import frame_record
 
     _, results = stacked(3, 3)
     named = nothing().named(np.zeros((0, 2), np.float32))

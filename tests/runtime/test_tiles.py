@@ -7,12 +7,12 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.bundle import Bundle, shipped
-from galaxy_edge.runtime.classify import Classifier
-from galaxy_edge.runtime.detect import Detector
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.loop import Looks, Loop, Work
-from galaxy_edge.runtime.tiles import Tiles, merge, patches
+from galaxy_edge.runtime.pipeline.stages import Looks, Loop, Work
+from galaxy_edge.runtime.imaging.tiling import Tiles, merge, patches
 
 
 def found(*boxes, scores=None):

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from conftest import render
 from galaxy_edge.models.bundle import Bundle, shipped
-from galaxy_edge.runtime.classify import Classifier
-from galaxy_edge.runtime.detect import Detector
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.loop import Looks, Loop, Work
-from galaxy_edge.runtime.motion import STILL
-from galaxy_edge.runtime.sighting import is_streak
-from galaxy_edge.runtime.sources import open_source
-from galaxy_edge.runtime.track import MOST_UNSEEN, Tracker
+from galaxy_edge.runtime.pipeline.stages import Looks, Loop, Work
+from galaxy_edge.runtime.imaging.sky_motion import STILL
+from galaxy_edge.runtime.tracking.association import is_streak
+from galaxy_edge.runtime.sources.image_files import open_source
+from galaxy_edge.runtime.tracking.tracker import MOST_UNSEEN, Tracker
 from moving_sky import MovingSky
 
 

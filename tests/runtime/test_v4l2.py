@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.runtime import v4l2
-from galaxy_edge.runtime.v4l2 import DEEP, v4l2_camera
+from galaxy_edge.runtime.sources import v4l2
+from galaxy_edge.runtime.sources.v4l2 import DEEP, v4l2_camera
 
 PICTURE = (np.arange(48 * 64, dtype=np.uint16) * 21).reshape(48, 64)
 

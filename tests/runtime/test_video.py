@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import galaxy_edge, render
 from galaxy_edge.runtime.errors import RunFailure
-from galaxy_edge.runtime.sources import open_source
+from galaxy_edge.runtime.sources.image_files import open_source
 
 
 def never(problem):

@@ -4,7 +4,7 @@ import csv
 
 import numpy as np
 import pytest
-from galaxy_edge.training.attributes import ATTRIBUTES, attributes_of
+from galaxy_edge.training.classifier.attributes import ATTRIBUTES, attributes_of
 
 
 def test_values_and_what_cannot_be_seen():

@@ -6,7 +6,7 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 pytest.importorskip("tf_keras", reason="needs the detector extra")
 
-from galaxy_edge.training.bifpn import bifpn  # noqa: E402
+from galaxy_edge.training.detector.bifpn import bifpn  # noqa: E402
 
 SHAPES = {"3": (12, 12, 8), "4": (6, 6, 12), "5": (3, 3, 20)}
 

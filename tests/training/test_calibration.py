@@ -5,7 +5,7 @@ import pytest
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.models.metrics import classification_metrics
-from galaxy_edge.training.calibration import (
+from galaxy_edge.training.classifier.calibration import (
     LEAST_KEPT,
     abstain_threshold,
     accuracy_coverage,
@@ -13,7 +13,7 @@ from galaxy_edge.training.calibration import (
     fit_temperature,
     wilson_bound,
 )
-from galaxy_edge.training.data import DataError
+from galaxy_edge.training.data.sample import DataError
 
 
 def honest(seed, count=4000, classes=9, temperature=1.0):

@@ -10,12 +10,12 @@ keras = pytest.importorskip("keras")
 pytest.importorskip("tensorflow")
 
 from galaxy_edge.models.decode import softmax  # noqa: E402
-from galaxy_edge.training.attributes import ATTRIBUTES, with_attributes  # noqa: E402
-from galaxy_edge.training.classifier_learner import TAUGHT, Learner  # noqa: E402
-from galaxy_edge.training.feed import Batch  # noqa: E402
-from galaxy_edge.training.recipe import RECIPES, build  # noqa: E402
-from galaxy_edge.training.report_networks import L1, L2  # noqa: E402
-from galaxy_edge.training.schedule import Cycles  # noqa: E402
+from galaxy_edge.training.classifier.attributes import ATTRIBUTES, with_attributes  # noqa: E402
+from galaxy_edge.training.classifier.trainer import TAUGHT, Learner  # noqa: E402
+from galaxy_edge.training.classifier.batches import Batch  # noqa: E402
+from galaxy_edge.training.classifier.recipe import RECIPES, build  # noqa: E402
+from galaxy_edge.training.classifier.report_networks import L1, L2  # noqa: E402
+from galaxy_edge.training.classifier.schedules import Cycles  # noqa: E402
 from tiny_recipe import TINY  # noqa: E402
 
 SIMPLE = replace(RECIPES["simple"], size=32, batch=8)

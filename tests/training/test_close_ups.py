@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.preprocess import crop
-from galaxy_edge.training.close_ups import close_up, measure_ellipse
-from galaxy_edge.training.cutouts import paste
-from galaxy_edge.training.data import read_set
+from galaxy_edge.training.scenes.close_ups import close_up, measure_ellipse
+from galaxy_edge.training.scenes.cutouts import paste
+from galaxy_edge.training.data.sample import read_set
 from small_sets import close_up_frame
 
 SIDE = 88

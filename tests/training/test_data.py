@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.training.data import DataError, data_hash, in_share, read_set, set_name
+from galaxy_edge.training.data.sample import DataError, data_hash, in_share, read_set, set_name
 
 BOX = dict(xmin=1, ymin=2, xmax=30, ymax=40, uxmin=4.5, uymin=5, uxmax=20, uymax=21.5, ubox_flag="ok")
 

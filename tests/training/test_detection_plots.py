@@ -2,8 +2,8 @@
 
 import cv2
 import pytest
-from galaxy_edge.training.detection_plots import score_calibration, score_curves
-from galaxy_edge.training.plots import PlotError
+from galaxy_edge.training.figures.detection_plots import score_calibration, score_curves
+from galaxy_edge.training.figures.plots import PlotError
 
 pytest.importorskip("matplotlib")
 

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid
-from galaxy_edge.training.data import held_out, read_set
-from galaxy_edge.training.detector import train
-from galaxy_edge.training.detector_data import Batches, split
-from galaxy_edge.training.detector_settings import PRESETS, DetectorSettings
-from galaxy_edge.training.pretrained import WeightsError
+from galaxy_edge.training.data.sample import held_out, read_set
+from galaxy_edge.training.detector.fit import train
+from galaxy_edge.training.detector.dataset import Batches, split
+from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
+from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
 from galaxy_edge.training.run import RunError, alone
-from galaxy_edge.training.scenes import SceneMaker
-from galaxy_edge.training.workers import Workers
+from galaxy_edge.training.scenes.generator import SceneMaker
+from galaxy_edge.training.detector.distributed import Workers
 from small_sets import make_close_ups, make_sets
 
 SMALL = DetectorSettings(
@@ -131,14 +131,14 @@ def test_anchor_grid_is_the_official_one():
 @pytest.fixture(scope="module")
 def network():
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
-    from galaxy_edge.training import ssd
+    from galaxy_edge.training.detector import networks as ssd
 
     return ssd.build_network(DetectorSettings(size=64, width=0.5, fpn_filters=16, head_convs=1, max_level=5))
 
 
 @pytest.mark.slow
 def test_folded_weights_give_the_folded_network(network, tmp_path):
-    from galaxy_edge.training.pretrained import WeightsError, load_backbone
+    from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError, load_backbone
 
     rng = np.random.default_rng(0)
     tensors = {}
@@ -218,7 +218,7 @@ def test_a_run_is_whole_and_resumes(sets, tmp_path):
 
 def test_the_best_weights_are_kept(network, tmp_path):
     import tensorflow as tf
-    from galaxy_edge.training.learner import Learner
+    from galaxy_edge.training.detector.trainer import Learner
 
     learner = Learner(network, 0.01)
     file, good = tmp_path / "best", [value.numpy() for value in learner.averages]
@@ -240,7 +240,7 @@ def test_the_best_weights_are_kept(network, tmp_path):
 def test_folds_are_trained_until_they_get_no_better(sets, tmp_path):
     """Whether and when a training stops is told by its own log; a fold that is finished is not trained again."""
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
-    from galaxy_edge.training.detector_folds import train_folds
+    from galaxy_edge.training.detector.cross_validation import train_folds
 
     settings, out = dataclasses.replace(SMALL, epochs=2, patience=1), tmp_path / "run"
     result = train_folds(sets, out, settings, 2)
@@ -272,7 +272,7 @@ def test_workers_cannot_stop_early(sets, tmp_path):
 def test_an_efficientdet_gives_an_answer_an_anchor_where_sides_are_rounded_up():
     # 96 pixels are 3 cells at level 5 and 2 at level 6, of which one is half outside.
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
-    from galaxy_edge.training import ssd
+    from galaxy_edge.training.detector import networks as ssd
 
     settings = DetectorSettings(
         architecture="efficientdet", size=96, fpn_filters=16, head_convs=1, repeats=2, max_level=6, scales_per_octave=1
@@ -289,8 +289,8 @@ def test_an_efficientdet_gives_an_answer_an_anchor_where_sides_are_rounded_up():
 @pytest.mark.slow
 def test_the_quick_network_gives_an_answer_an_anchor_and_takes_no_weights_of_another(tmp_path):
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
-    from galaxy_edge.training import ssd
-    from galaxy_edge.training.pretrained import WeightsError, load_backbone
+    from galaxy_edge.training.detector import networks as ssd
+    from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError, load_backbone
 
     settings = DetectorSettings(**PRESETS["quick"] | {"size": 64, "width": 0.25, "fpn_filters": 16})
     model = ssd.build_network(settings)

@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.detector_settings import DetectorSettings, picked
-from galaxy_edge.training.detector_space import DETECTORS, SPACE, START, cost, design_of
+from galaxy_edge.training.detector.settings import DetectorSettings, picked
+from galaxy_edge.training.search.detector_space import DETECTORS, SPACE, START, cost, design_of
 from galaxy_edge.training.run import RunError
 from small_sets import make_sets
 
@@ -28,7 +28,7 @@ def test_every_choice_is_a_detector():
 def test_a_detector_costs_what_its_graph_holds_and_its_file_weighs(choice, tmp_path):
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     import tensorflow as tf
-    from galaxy_edge.training import ssd
+    from galaxy_edge.training.detector import networks as ssd
 
     design = design_of(choice)
     settings = DetectorSettings(**design.to_dict())
@@ -52,7 +52,7 @@ def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     pytest.importorskip("optuna", reason="needs the study extra")
     from click.testing import CliRunner
-    from galaxy_edge.cli import cli
+    from galaxy_edge.cli.main import cli
 
     sets, out = make_sets(tmp_path), tmp_path / "search"
     limit = cost(design_of({**LEAST, "width_percent": 30, "fpn_filters": 32})).macs
@@ -70,7 +70,7 @@ def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
 def test_a_network_that_was_picked_is_no_preset(tmp_path):
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from click.testing import CliRunner
-    from galaxy_edge.cli import cli
+    from galaxy_edge.cli.main import cli
 
     (tmp_path / "picked.json").write_text('{"network": {"size": 96}}')
     command = ["train", "detector", "--data", tmp_path, "--out", tmp_path / "run", "--preset", "quick",

@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from galaxy_edge.training.ensemble import blend, find_weights
+from galaxy_edge.training.study.ensemble_weights import blend, find_weights
 
 
 def model(seed, labels, sure, classes=4):

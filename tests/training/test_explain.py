@@ -9,9 +9,9 @@ from scipy.signal import correlate2d
 
 keras = pytest.importorskip("keras")
 
-from galaxy_edge.training.explain import ExplainError, activations, filter_patterns, grad_cam  # noqa: E402
-from galaxy_edge.training.networks import multiply_adds  # noqa: E402
-from galaxy_edge.training.sheets import (  # noqa: E402
+from galaxy_edge.training.figures.saliency import ExplainError, activations, filter_patterns, grad_cam  # noqa: E402
+from galaxy_edge.training.classifier.keras_utils import multiply_adds  # noqa: E402
+from galaxy_edge.training.figures.saliency_sheets import (
     activation_sheet,
     explain_model,
     filter_sheet,

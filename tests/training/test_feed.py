@@ -9,11 +9,11 @@ import pytest
 pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES, COARSE, coarse_of
-from galaxy_edge.training.feed import Feed
-from galaxy_edge.training.galaxies import COARSE_WEIGHT, draw_weights, network_input
-from galaxy_edge.training.imbalance import STRATEGIES
-from galaxy_edge.training.pictures import PictureSet
-from galaxy_edge.training.recipe import Recipe, build
+from galaxy_edge.training.classifier.batches import Feed
+from galaxy_edge.training.data.crops import COARSE_WEIGHT, draw_weights, network_input
+from galaxy_edge.training.classifier.balancing import STRATEGIES
+from galaxy_edge.training.classifier.dataset import PictureSet
+from galaxy_edge.training.classifier.recipe import Recipe, build
 
 COUNTS = (12, 3, 6, 3, 3, 3, 3, 3, 4)
 """Pictures of each class: the mean is four and four ninths."""
@@ -165,7 +165,7 @@ def vgg():
 
 
 def test_cached_features_are_the_frozen_part_of_views(vgg):
-    from galaxy_edge.training.warps import VIEWS
+    from galaxy_edge.training.classifier.augmentation_presets import VIEWS
 
     recipe, network, some = vgg
     fed = Feed(recipe, some, network, 7)

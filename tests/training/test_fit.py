@@ -11,18 +11,18 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from galaxy_edge.export.convert import float_tensors, input_is_raw, to_tflite  # noqa: E402
+from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw, to_tflite  # noqa: E402
 from galaxy_edge.models.decode import softmax  # noqa: E402
 from galaxy_edge.models.labels import CLASSES, coarse_of  # noqa: E402
-from galaxy_edge.training.attributes import ATTRIBUTES  # noqa: E402
-from galaxy_edge.training.data import DataError  # noqa: E402
-from galaxy_edge.training.fit import fit  # noqa: E402
-from galaxy_edge.training.networks import multiply_adds, refresh_normalisation  # noqa: E402
-from galaxy_edge.training.pictures import PictureSet  # noqa: E402
-from galaxy_edge.training.pretrained import WeightsError  # noqa: E402
-from galaxy_edge.training.recipe import RECIPES, build  # noqa: E402
+from galaxy_edge.training.classifier.attributes import ATTRIBUTES  # noqa: E402
+from galaxy_edge.training.data.sample import DataError  # noqa: E402
+from galaxy_edge.training.classifier.fit import fit  # noqa: E402
+from galaxy_edge.training.classifier.keras_utils import multiply_adds, refresh_normalisation  # noqa: E402
+from galaxy_edge.training.classifier.dataset import PictureSet  # noqa: E402
+from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError  # noqa: E402
+from galaxy_edge.training.classifier.recipe import RECIPES, build  # noqa: E402
 from galaxy_edge.training.run import RunError, alone, read_record, write_json  # noqa: E402
-from galaxy_edge.training.schedule import Plateau  # noqa: E402
+from galaxy_edge.training.classifier.schedules import Plateau  # noqa: E402
 from tiny_recipe import TINY  # noqa: E402
 from written_network import classifier_network  # noqa: E402
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.models.metrics import classification_metrics
-from galaxy_edge.training.folds import METRICS, compare, macro_scores
+from galaxy_edge.training.study.significance import METRICS, compare, macro_scores
 
 pytest.importorskip("scipy")
 

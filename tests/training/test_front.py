@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from galaxy_edge.training.front import pareto, pick, points, table
-from galaxy_edge.training.search import search
-from galaxy_edge.training.search_store import SearchError
-from galaxy_edge.training.small_network import cost
+from galaxy_edge.training.search.pareto_front import pareto, pick, points, table
+from galaxy_edge.training.search.search import search
+from galaxy_edge.training.search.study_store import SearchError
+from galaxy_edge.training.classifier.small_network import cost
 
 
 def score(spec, report):

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.detector_settings import PRESETS, DetectorSettings
+from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
 from small_sets import make_sets
 from small_weights import folded
 
@@ -18,7 +18,7 @@ SMALL = DetectorSettings(**PRESETS["quick"] | {
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    from galaxy_edge.training.mobilenet import mobilenet
+    from galaxy_edge.training.classifier.mobilenet import mobilenet
 
     path = tmp_path_factory.mktemp("weights") / "v2.npz"
     np.savez(path, **folded(mobilenet(32, 9, None), "slim", np.random.default_rng(1))[0])
@@ -30,9 +30,9 @@ def test_features_come_nearer_and_the_pretrained_network_stays(weights):
     import tensorflow as tf
     import tf_keras
     from galaxy_edge.models.decode import anchor_grid
-    from galaxy_edge.training import ssd
-    from galaxy_edge.training.imitation import Imitation
-    from galaxy_edge.training.learner import Learner
+    from galaxy_edge.training.detector import networks as ssd
+    from galaxy_edge.training.detector.feature_distillation import Imitation
+    from galaxy_edge.training.detector.trainer import Learner
 
     tf_keras.utils.set_random_seed(1)
     images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
@@ -60,7 +60,7 @@ def test_features_come_nearer_and_the_pretrained_network_stays(weights):
 @pytest.mark.slow
 def test_a_training_names_whom_it_imitates_and_can_be_resumed(weights, tmp_path):
     import tensorflow as tf
-    from galaxy_edge.training.detector import train
+    from galaxy_edge.training.detector.fit import train
 
     (tmp_path / "sets").mkdir()
     sets = make_sets(tmp_path / "sets")

@@ -3,13 +3,13 @@
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.training.pretrained import WeightsError, folded_mobilenet
+from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError, folded_mobilenet
 from small_weights import STYLES, folded
 
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
-from galaxy_edge.training.mobilenet import mobilenet  # noqa: E402
-from galaxy_edge.training.networks import multiply_adds  # noqa: E402
+from galaxy_edge.training.classifier.mobilenet import mobilenet  # noqa: E402
+from galaxy_edge.training.classifier.keras_utils import multiply_adds  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +90,9 @@ def test_a_detector_begins_with_what_a_classifier_learnt(tmp_path):
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     import json
 
-    from galaxy_edge.training import ssd
-    from galaxy_edge.training.detector_settings import DetectorSettings
-    from galaxy_edge.training.pretrained import load_backbone
+    from galaxy_edge.training.detector import networks as ssd
+    from galaxy_edge.training.detector.settings import DetectorSettings
+    from galaxy_edge.training.mobilenet.pretrained_weights import load_backbone
 
     keras.utils.set_random_seed(3)
     classifier = mobilenet(64, 9, None, 0.35)

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.training import nebulae
-from galaxy_edge.training.data import Sample
-from galaxy_edge.training.scenes import SceneMaker
+from galaxy_edge.training.scenes import nebulae
+from galaxy_edge.training.data.sample import Sample
+from galaxy_edge.training.scenes.generator import SceneMaker
 
 
 @pytest.mark.parametrize("kind", nebulae.KINDS)

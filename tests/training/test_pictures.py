@@ -9,8 +9,8 @@ import pytest
 from galaxy_edge.models.labels import CLASSES, GALAXY10
 from galaxy_edge.models.metrics import classification_metrics
 from galaxy_edge.models.preprocess import crop, resize
-from galaxy_edge.training.data import DataError, read_set
-from galaxy_edge.training.pictures import DECALS, RELEASES, load_pictures
+from galaxy_edge.training.data.sample import DataError, read_set
+from galaxy_edge.training.classifier.dataset import DECALS, RELEASES, load_pictures
 from small_sets import make_labelled
 
 

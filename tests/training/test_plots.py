@@ -11,8 +11,8 @@ from galaxy_edge.models.metrics import classification_metrics
 
 pytest.importorskip("matplotlib")
 
-from galaxy_edge.training import plots
-from galaxy_edge.training.plots import (
+from galaxy_edge.training.figures import plots
+from galaxy_edge.training.figures.plots import (
     PlotError,
     accuracy_coverage,
     compare_bars,

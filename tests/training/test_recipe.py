@@ -6,9 +6,17 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 from galaxy_edge.errors import UserError
-from galaxy_edge.training.imbalance import STRATEGIES
-from galaxy_edge.training.recipe import RECIPES, REPORT, Recipe, RecipeError, build, find_recipe, with_network
-from galaxy_edge.training.warps import VIEWS
+from galaxy_edge.training.classifier.balancing import STRATEGIES
+from galaxy_edge.training.classifier.recipe import (
+    RECIPES,
+    REPORT,
+    Recipe,
+    RecipeError,
+    build,
+    find_recipe,
+    with_network,
+)
+from galaxy_edge.training.classifier.augmentation_presets import VIEWS
 
 
 @pytest.mark.parametrize(("name", "value"), [

@@ -9,10 +9,10 @@ from scipy.signal import correlate2d
 tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
-from galaxy_edge.export.convert import float_tensors, input_is_raw, to_tflite  # noqa: E402
+from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw, to_tflite  # noqa: E402
 from galaxy_edge.models.labels import CLASSES  # noqa: E402
-from galaxy_edge.training.networks import multiply_adds, save_network  # noqa: E402
-from galaxy_edge.training.report_networks import BUILDERS, L1, L2, optimised, regularised, simple  # noqa: E402
+from galaxy_edge.training.classifier.keras_utils import multiply_adds, save_network  # noqa: E402
+from galaxy_edge.training.classifier.report_networks import BUILDERS, L1, L2, optimised, regularised, simple  # noqa: E402
 
 SWITCHES = ("dropout", "l1l2", "batch_norm")
 

@@ -6,7 +6,7 @@ import os
 import resource
 
 import pytest
-from galaxy_edge import cli
+from galaxy_edge.cli import main as cli
 from galaxy_edge.errors import disk_is_full
 from galaxy_edge.training.run import Run, write_json
 

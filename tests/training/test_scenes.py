@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid, decode_boxes
-from galaxy_edge.training import augment
-from galaxy_edge.training.augment import camera, saturated_stars, small_stars, turn
-from galaxy_edge.training.cutouts import Cutout, cut_out, neighbours, paste, segment
-from galaxy_edge.training.data import DataError, read_set
-from galaxy_edge.training.matching import encode_boxes, match
-from galaxy_edge.training.scenes import MIXTURE, SMALLEST, SceneMaker, clip_boxes
+from galaxy_edge.training.scenes import camera_effects as augment
+from galaxy_edge.training.scenes.camera_effects import camera, saturated_stars, small_stars, turn
+from galaxy_edge.training.scenes.cutouts import Cutout, cut_out, neighbours, paste, segment
+from galaxy_edge.training.data.sample import DataError, read_set
+from galaxy_edge.training.detector.anchor_matching import encode_boxes, match
+from galaxy_edge.training.scenes.generator import MIXTURE, SMALLEST, SceneMaker, clip_boxes
 from small_sets import galaxy_frame, make_close_ups, make_sets
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.training.schedule import Cycles, Plateau, learning_rate
+from galaxy_edge.training.classifier.schedules import Cycles, Plateau, learning_rate
 
 
 def test_learning_rate_restarts_each_cycle():

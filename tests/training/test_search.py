@@ -5,11 +5,11 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from galaxy_edge.training import search_store as store  # noqa: E402
-from galaxy_edge.training.front import points  # noqa: E402
-from galaxy_edge.training.search import falls_behind, run_worker, search  # noqa: E402
-from galaxy_edge.training.search_store import Limits, SearchError, open_study  # noqa: E402
-from galaxy_edge.training.small_network import SPACE, START, SmallNetwork, cost, from_choice  # noqa: E402
+from galaxy_edge.training.search import study_store as store  # noqa: E402
+from galaxy_edge.training.search.pareto_front import points  # noqa: E402
+from galaxy_edge.training.search.search import falls_behind, run_worker, search  # noqa: E402
+from galaxy_edge.training.search.study_store import Limits, SearchError, open_study  # noqa: E402
+from galaxy_edge.training.classifier.small_network import SPACE, START, SmallNetwork, cost, from_choice  # noqa: E402
 from small_search import distance, formula, networks  # noqa: E402
 
 
@@ -98,7 +98,7 @@ def test_falls_behind_against_a_slow_twin():
 def test_real_training(tmp_path):
     # The parts must fit together with a network that trains, not only with formulas.
     keras = pytest.importorskip("keras")
-    from galaxy_edge.training.small_network import build
+    from galaxy_edge.training.classifier.small_network import build
 
     rng = np.random.default_rng(0)
     losses = []

@@ -33,8 +33,8 @@ def few():
 
 def test_report_search_alone_and_in_three_processes(tmp_path, few):
     # Interrupted and resumed, or divided among machines: the same seed must try the same networks.
-    from galaxy_edge.training.networks import multiply_adds
-    from galaxy_edge.training.search_report import report_hypermodel, search_report
+    from galaxy_edge.training.classifier.keras_utils import multiply_adds
+    from galaxy_edge.training.search.keras_tuner_search import report_hypermodel, search_report
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -80,7 +80,7 @@ def test_report_search_alone_and_in_three_processes(tmp_path, few):
 def test_report_space_is_that_of_the_report():
     # Both ends of every choice must be reachable, and no other choice.
     keras_tuner = pytest.importorskip("keras_tuner")
-    from galaxy_edge.training.search_report import report_hypermodel
+    from galaxy_edge.training.search.keras_tuner_search import report_hypermodel
 
     choice = keras_tuner.HyperParameters()
     model = report_hypermodel(choice, 69, 9)
@@ -95,15 +95,15 @@ def test_report_space_is_that_of_the_report():
     assert model.layers[2].activation.__name__ == "relu"
     # The widest network by hand: 5x5x3x128 at 69 pixels, 5x5x128x64 at 34, then 17 x 17 x 64 into 128.
     choice.values.update(filters1=128, filters2=64, dense=128, kernel1=5, kernel2=5)
-    from galaxy_edge.training.networks import multiply_adds
+    from galaxy_edge.training.classifier.keras_utils import multiply_adds
 
     assert multiply_adds(report_hypermodel(choice, 69, 9)) == (
         69**2 * 25 * 3 * 128 + 34**2 * 25 * 128 * 64 + 17 * 17 * 64 * 128 + 128 * 9)
 
 
 def test_report_search_refuses(tmp_path, few, monkeypatch):
-    from galaxy_edge.training import search_report as report
-    from galaxy_edge.training.search_report import TunerError, search_report
+    from galaxy_edge.training.search import keras_tuner_search as report
+    from galaxy_edge.training.search.keras_tuner_search import TunerError, search_report
 
     train, validation = few
 

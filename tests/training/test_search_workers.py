@@ -13,12 +13,12 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from galaxy_edge.training import search as module  # noqa: E402
-from galaxy_edge.training import search_store as store  # noqa: E402
-from galaxy_edge.training.front import points  # noqa: E402
-from galaxy_edge.training.search import ATTEMPTS, run_worker, search  # noqa: E402
-from galaxy_edge.training.search_store import SearchError, open_study  # noqa: E402
-from galaxy_edge.training.small_network import CLASSIFIERS, cost, from_choice  # noqa: E402
+from galaxy_edge.training.search import search as module  # noqa: E402
+from galaxy_edge.training.search import study_store as store  # noqa: E402
+from galaxy_edge.training.search.pareto_front import points  # noqa: E402
+from galaxy_edge.training.search.search import ATTEMPTS, run_worker, search  # noqa: E402
+from galaxy_edge.training.search.study_store import SearchError, open_study  # noqa: E402
+from galaxy_edge.training.classifier.small_network import CLASSIFIERS, cost, from_choice  # noqa: E402
 from small_search import formula, networks, running  # noqa: E402
 
 SCRIPT = """

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.training.data import read_set
-from galaxy_edge.training.situations import COMPOSED, OFF_CENTRE, Situations
+from galaxy_edge.training.data.sample import read_set
+from galaxy_edge.training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, Situations
 from small_sets import make_sets
 
 SIZE = 128

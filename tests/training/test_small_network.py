@@ -8,10 +8,10 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from galaxy_edge.export.convert import float_tensors, to_tflite  # noqa: E402
+from galaxy_edge.export.tflite.convert import float_tensors, to_tflite  # noqa: E402
 from galaxy_edge.models.labels import CLASSES  # noqa: E402
-from galaxy_edge.training.networks import multiply_adds, save_network  # noqa: E402
-from galaxy_edge.training.small_network import (  # noqa: E402
+from galaxy_edge.training.classifier.keras_utils import multiply_adds, save_network  # noqa: E402
+from galaxy_edge.training.classifier.small_network import (
     KINDS,
     POOLINGS,
     SPACE,

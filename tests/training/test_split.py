@@ -5,9 +5,9 @@ import hashlib
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.training.data import DataError, read_set
-from galaxy_edge.training.galaxies import network_input
-from galaxy_edge.training.split import Split, folds, near_duplicates, split, split_hash
+from galaxy_edge.training.data.sample import DataError, read_set
+from galaxy_edge.training.data.crops import network_input
+from galaxy_edge.training.data.splits import Split, folds, near_duplicates, split, split_hash
 
 
 def galaxy(seed, size=88, round_one=True):

@@ -13,14 +13,14 @@ keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.decode import softmax  # noqa: E402
 from galaxy_edge.models.labels import CLASSES, coarse_of  # noqa: E402
-from galaxy_edge.training.comparisons import compare_folds, cross_sources  # noqa: E402
-from galaxy_edge.training.data import DataError  # noqa: E402
-from galaxy_edge.training.ensembles import calibrated, find_ensemble, read_ensemble  # noqa: E402
-from galaxy_edge.training.pictures import load_pictures  # noqa: E402
-from galaxy_edge.training.recipe import RECIPES  # noqa: E402
+from galaxy_edge.training.study.comparisons import compare_folds, cross_sources  # noqa: E402
+from galaxy_edge.training.data.sample import DataError  # noqa: E402
+from galaxy_edge.training.study.ensembles import calibrated, find_ensemble, read_ensemble  # noqa: E402
+from galaxy_edge.training.classifier.dataset import load_pictures  # noqa: E402
+from galaxy_edge.training.classifier.recipe import RECIPES  # noqa: E402
 from galaxy_edge.training.run import RunError, read_record, write_json  # noqa: E402
-from galaxy_edge.training.split import folds, near_duplicates  # noqa: E402
-from galaxy_edge.training.study import part, probabilities_of, row_of, run_many, table, train  # noqa: E402
+from galaxy_edge.training.data.splits import folds, near_duplicates  # noqa: E402
+from galaxy_edge.training.study.runs import part, probabilities_of, row_of, run_many, table, train  # noqa: E402
 from small_sources import encoded, galaxy, write_two_sources  # noqa: E402
 
 PLAIN = replace(RECIPES["simple"], size=32, batch=32, epochs=1, views="turned")

@@ -8,11 +8,11 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES, coarse_of  # noqa: E402
-from galaxy_edge.training.pictures import PictureSet  # noqa: E402
-from galaxy_edge.training.recipe import RECIPES  # noqa: E402
+from galaxy_edge.training.classifier.dataset import PictureSet  # noqa: E402
+from galaxy_edge.training.classifier.recipe import RECIPES  # noqa: E402
 from galaxy_edge.training.run import Run, RunError  # noqa: E402
-from galaxy_edge.training.study import Parts, fit_parts  # noqa: E402
-from galaxy_edge.training.teacher import SOFTENING, Teacher, opinions, turned  # noqa: E402
+from galaxy_edge.training.study.runs import Parts, fit_parts  # noqa: E402
+from galaxy_edge.training.classifier.distillation import SOFTENING, Teacher, opinions, turned  # noqa: E402
 
 SPLIT = {"seed": 1, "hash": "a" * 64}
 

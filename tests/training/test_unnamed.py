@@ -6,10 +6,10 @@ import pytest
 pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.training import trial
-from galaxy_edge.training.pictures import load_pictures
-from galaxy_edge.training.small_network import START, from_choice
-from galaxy_edge.training.study import part
+from galaxy_edge.training.search import classifier_trial as trial
+from galaxy_edge.training.classifier.dataset import load_pictures
+from galaxy_edge.training.classifier.small_network import START, from_choice
+from galaxy_edge.training.study.runs import part
 from small_sources import write_two_sources
 
 

@@ -9,17 +9,11 @@ import pytest
 tf = pytest.importorskip("tensorflow")
 
 import keras  # noqa: E402
-from galaxy_edge.export.convert import float_tensors, input_is_raw, to_tflite  # noqa: E402
+from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw, to_tflite  # noqa: E402
 from galaxy_edge.models.labels import CLASSES  # noqa: E402
-from galaxy_edge.training.networks import save_network  # noqa: E402
-from galaxy_edge.training.pretrained import WeightsError  # noqa: E402
-from galaxy_edge.training.vgg import (  # noqa: E402
-    describe_weights,
-    download_imagenet,
-    frozen_part,
-    trainable_part,
-    vgg16,
-)
+from galaxy_edge.training.classifier.keras_utils import save_network  # noqa: E402
+from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError  # noqa: E402
+from galaxy_edge.training.classifier.vgg import describe_weights, download_imagenet, frozen_part, trainable_part, vgg16
 
 SIDE = 45  # odd at every level (22, 11, 5, 2, 1), where flooring could go wrong
 IMAGES = np.random.default_rng(1).integers(0, 256, (2, SIDE, SIDE, 3)).astype(np.float32)

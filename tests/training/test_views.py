@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.preprocess import crop
-from galaxy_edge.training.views import (
+from galaxy_edge.training.classifier.augmentation import (
     FIELD,
     REACH,
     Canvas,

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.preprocess import crop, resize
-from galaxy_edge.training.views import prepare
-from galaxy_edge.training.warps import REPORT, TURNED, VIEWS, Warp, warp_matrix
+from galaxy_edge.training.classifier.augmentation import prepare
+from galaxy_edge.training.classifier.augmentation_presets import REPORT, TURNED, VIEWS, Warp, warp_matrix
 
 SIZE = 69
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galaxy_edge.training.workers import Workers, WorkersError
+from galaxy_edge.training.detector.distributed import Workers, WorkersError
 from small_sets import make_sets
 
 

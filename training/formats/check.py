@@ -11,11 +11,11 @@ import numpy as np
 
 from ...models.decode import iou_matrix
 from ...models.preprocess import resize
-from ..data import DataError, is_galaxy
-from ..split import near_duplicates
-from .convert import format_of, read_labels
+from ..data.sample import DataError, is_galaxy
+from ..data.splits import near_duplicates
+from .registry import format_of, read_labels
 from .images import BrokenPicture, decode
-from .labelled import LabelError, Labelled, LabelledSet, Progress, silent
+from .annotation import LabelError, Labelled, LabelledSet, Progress, silent
 
 KINDS = (
     "unreadable label", "file cut short", "file name twice", "missing picture", "broken picture", "size differs",

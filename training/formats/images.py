@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..pictures import SUFFIXES
-from .labelled import LabelError, Labelled
+from ..classifier.dataset import SUFFIXES
+from .annotation import LabelError, Labelled
 
 
 class BrokenPicture(ValueError):

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 
 from ...models.preprocess import letterbox
-from ..data import DataError
+from ..data.sample import DataError
 from .images import BrokenPicture, load
-from .labelled import Labelled, LabelledSet, Progress, silent
+from .annotation import Labelled, LabelledSet, Progress, silent
 from .writing import staged, write_bytes
 
 SIDE, CAPTION, GAP, HEAD = 300, 20, 6, 30

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data import DataError
-from .exact import recalled, simplest
+from ..data.sample import DataError
+from .rounding import recalled, simplest
 from .images import fault_of, files_in, size_of
-from .labelled import Complain, LabelError, Labelled, LabelledSet, Progress, foreign, gather, of_plain
+from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, foreign, gather, of_plain
 from .voc import truncated
 from .writing import write_text
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from ..pictures import SUFFIXES
+from ..classifier.dataset import SUFFIXES
 from .images import fault_of, files_in, is_picture, size_of
-from .labelled import Complain, LabelError, Labelled, LabelledSet, Progress, check_text, finite, gather, safe_name
+from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, check_text, finite, gather, safe_name
 from .writing import only_once, put_pictures, write_text
 
 CLASSES = "classes.txt"

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ..data import DataError
-from .labelled import Labelled, Progress
+from ..data.sample import DataError
+from .annotation import Labelled, Progress
 
 IMAGES = ("copy", "link", "none")
 """What becomes of the pictures: copied, linked to where they are, or left where they are."""

@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-from galaxy_edge.runtime.event import RunInfo
-from galaxy_edge.runtime.pulse import Pulse
+from galaxy_edge.runtime.events.event import RunInfo
+from galaxy_edge.runtime.monitoring.health import Pulse
 from mosquitto import Listener, Mosquitto
 from small_tracks import CLASSES
 
@@ -31,7 +31,7 @@ def listener(broker):
 @pytest.fixture
 def publisher(monkeypatch, tmp_path):
     """Makes publishers that are quick to try again, and closes them."""
-    from galaxy_edge.runtime.publish import mqtt  # of the mqtt extra, without which these tests are skipped
+    from galaxy_edge.runtime.mqtt import publisher as mqtt  # of the mqtt extra, without which these tests are skipped
 
     monkeypatch.setattr(mqtt, "BACK_OFF", (1, 1))
     run = RunInfo(1, "0123abcd", CLASSES)

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.publish.mqtt import broker_at
+from galaxy_edge.runtime.mqtt.publisher import broker_at
 from mosquitto import Mosquitto
 from small_tracks import track, until
 

@@ -13,8 +13,8 @@ from collections import Counter
 import pytest
 
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
-from galaxy_edge.benchmarks.sources import NetworkCamera
-from galaxy_edge.runtime.publish import mqtt
+from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
+from galaxy_edge.runtime.mqtt import publisher as mqtt
 from small_tracks import track, until
 
 

@@ -9,9 +9,9 @@ import pytest
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
 import paho.mqtt.client as paho
 from conftest import galaxy_edge as command_line
-from galaxy_edge.runtime.events import Query, find
-from galaxy_edge.runtime.sink import Sinks
-from galaxy_edge.runtime.track import Tracker
+from galaxy_edge.runtime.events.queries import Query, find
+from galaxy_edge.runtime.pipeline.sink import Sinks
+from galaxy_edge.runtime.tracking.tracker import Tracker
 from mosquitto import Listener
 from small_tracks import frame, named, output, record, track, until
 
@@ -85,8 +85,8 @@ def test_figures_come_by_themselves_and_home_assistant_is_told(broker, listener,
 
 def test_the_last_will_speaks_for_a_run_that_was_killed(broker, listener, tmp_path):
     code = (
-        "import sys, time; from pathlib import Path; from galaxy_edge.runtime.event import RunInfo\n"
-        "from galaxy_edge.runtime.publish.mqtt import Publisher, broker_at; from galaxy_edge.runtime.pulse import Pulse\n"
+        "import sys, time; from pathlib import Path; from galaxy_edge.runtime.events.event import RunInfo\n"
+        "from galaxy_edge.runtime.mqtt.publisher import Publisher, broker_at; from galaxy_edge.runtime.monitoring.health import Pulse\n"
         "broker = broker_at(sys.argv[1], 'sky', '', 1.0)\n"
         "Publisher(broker, RunInfo(1, '0' * 8, ('a',)), Path(sys.argv[2]), Pulse(), print); time.sleep(600)")
     process = subprocess.Popen([sys.executable, "-c", code, broker.url, str(tmp_path)])

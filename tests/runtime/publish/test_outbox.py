@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
-from galaxy_edge.runtime.publish.outbox import Outbox
+from galaxy_edge.runtime.mqtt.outbox import Outbox
 from small_tracks import track, until
 
 

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.serve import guard
-from galaxy_edge.runtime.serve.preview import Preview
+from galaxy_edge.runtime.web import access_control as guard
+from galaxy_edge.runtime.web.preview import Preview
 from live_run import running
 from prometheus_client.parser import text_string_to_metric_families
 

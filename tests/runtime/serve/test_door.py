@@ -5,7 +5,7 @@ import re
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
-from galaxy_edge.runtime.serve import door
+from galaxy_edge.runtime.web import http_protocol as door
 from wires import raw
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
-from galaxy_edge.runtime.serve import door, guard, streams
+from galaxy_edge.runtime.web import http_protocol as door, access_control as guard, mjpeg as streams
 from live_run import running
 from wires import is_open, pictures, viewer, wire_to
 

@@ -15,7 +15,7 @@ from conftest import galaxy_edge as command_line
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.serve.server import listen
+from galaxy_edge.runtime.web.server import listen
 
 
 @pytest.mark.parametrize("where", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "no.such.host.invalid:80", "1.2.3.4:80", "a..b:80",

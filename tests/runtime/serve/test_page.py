@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from galaxy_edge.runtime.pictures import decode_picture
+from galaxy_edge.models.images.decoder import decode_picture
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 from live_run import running

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.serve.token import Token, settle_token
+from galaxy_edge.runtime.web.token import Token, settle_token
 
 
 def test_without_the_token_there_is_nothing(guarded):

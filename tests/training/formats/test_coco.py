@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.convert import read_labels, write_labels
-from galaxy_edge.training.formats.labelled import LabelError
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from galaxy_edge.training.formats.annotation import LabelError
 from small_labels import awkward_set, one_picture, picture, plain, put_pictures
 
 FOREIGN = {

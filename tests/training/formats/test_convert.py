@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galaxy_edge.training.data import DataError, read_set
-from galaxy_edge.training.formats.convert import cautions, format_of, formats_in, read_labels, write_labels
+from galaxy_edge.training.data.sample import DataError, read_set
+from galaxy_edge.training.formats.registry import cautions, format_of, formats_in, read_labels, write_labels
 from small_labels import CLASSES, FORMATS, NAMES, awkward_set, one_picture, plain, put_pictures
 
 
@@ -189,7 +189,7 @@ def test_what_other_programs_will_not_understand_is_said(tmp_path):
 
 def test_every_shared_set_survives_every_format(tmp_path, shared_data):
     # Not only labels: what a network is trained on is the same, down to licence, class and ignored boxes.
-    from galaxy_edge.training.formats.labelled import LabelledSet
+    from galaxy_edge.training.formats.annotation import LabelledSet
 
     for name in ("deepsky_frames", "lco_messier"):
         whole = read_labels(shared_data / name)

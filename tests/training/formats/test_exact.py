@@ -1,8 +1,8 @@
 """Finding the pixels that were meant, and taking back what a record keeps."""
 
 import numpy as np
-from galaxy_edge.training.formats.exact import recalled, simplest
-from galaxy_edge.training.formats.labelled import Labelled
+from galaxy_edge.training.formats.rounding import recalled, simplest
+from galaxy_edge.training.formats.annotation import Labelled
 
 
 def test_the_roundest_number_that_agrees_is_taken():

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.training.formats.images import BrokenPicture, decode, files_in, size_of
-from galaxy_edge.training.formats.labelled import LabelError
+from galaxy_edge.training.formats.annotation import LabelError
 from small_labels import picture, put_pictures
 
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.labelled import LabelError, Labelled, finite, gather, of_plain, refuse, safe_name
+from galaxy_edge.training.formats.annotation import LabelError, Labelled, finite, gather, of_plain, refuse, safe_name
 from small_labels import awkward_set
 
 

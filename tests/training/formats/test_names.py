@@ -1,8 +1,8 @@
 """Class names as data.yaml has them, compared with a real YAML reader."""
 
 import pytest
-from galaxy_edge.training.formats.labelled import LabelError
-from galaxy_edge.training.formats.names import names_of_yaml
+from galaxy_edge.training.formats.annotation import LabelError
+from galaxy_edge.training.formats.class_names import names_of_yaml
 
 TEXTS = [
     "names: ['galaxy', 'star']\n",

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import encode
-from galaxy_edge.training.data import DataError, in_share, read_set
-from galaxy_edge.training.formats.convert import read_labels, write_labels
-from galaxy_edge.training.formats.labelled import Labelled, gather, refuse
-from galaxy_edge.training.formats.parts import deal, hold_out, looked_at, write_parts
+from galaxy_edge.training.data.sample import DataError, in_share, read_set
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.split import deal, hold_out, looked_at, write_parts
 from small_labels import plain
 
 SHARES = (0.1, 0.18)

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 from conftest import galaxy_edge
-from galaxy_edge.training.data import LABELLED, DataError, read_set
-from galaxy_edge.training.formats.convert import read_labels, write_labels
+from galaxy_edge.training.data.sample import LABELLED, DataError, read_set
+from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.samples import read_samples, sample_of
 
 XML = """<annotation><filename>{name}</filename><size><width>{width}</width><height>48</height><depth>3</depth></size>

@@ -5,8 +5,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from galaxy_edge.training.data import DataError, read_set, set_name
-from galaxy_edge.training.formats.convert import read_labels, write_labels
+from galaxy_edge.training.data.sample import DataError, read_set, set_name
+from galaxy_edge.training.formats.registry import read_labels, write_labels
 from small_labels import awkward_set, one_picture, plain
 from small_sets import make_labelled, make_sets
 

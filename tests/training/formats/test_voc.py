@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.convert import format_of, read_labels, write_labels
-from galaxy_edge.training.formats.labelled import LabelError
+from galaxy_edge.training.formats.registry import format_of, read_labels, write_labels
+from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.voc import to_xml
 from small_labels import awkward_set, one_picture, picture, put_pictures
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import galaxy_edge
-from galaxy_edge.training.data import DataError
-from galaxy_edge.training.formats.convert import read_labels, write_labels
+from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.writing import WriteError, json_text, staged, write_text
 from small_labels import FORMATS, awkward_set, one_picture, plain
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.convert import read_labels, write_labels
-from galaxy_edge.training.formats.labelled import LabelError
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.yolo import label_of
 from small_labels import awkward_set, one_picture, plain, put_pictures
 

@@ -1,0 +1,1 @@
+"""Accuracy on labelled sets, and the tables made of it."""

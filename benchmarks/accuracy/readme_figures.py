@@ -1,0 +1,87 @@
+"""The tables of figures in README.md, written from the shipped bundles' manifests.
+
+``python -m galaxy_edge.benchmarks.accuracy.readme_figures`` writes them. Nothing in them is typed in; a test compares README.md with
+what this would write.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...models.bundle import Bundle, shipped
+
+BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
+README = Path(__file__).parents[2] / "README.md"
+SETS = {
+    "gz_frames": "Galaxy Zoo frames", "gz_off_centre": "the same, off-centre crops",
+    "deepsky_frames": "deep-sky photographs", "composed": "composed scenes",
+}
+
+
+def figures() -> str:
+    """Write both tables as Markdown."""
+    detector = Bundle.load(shipped("galaxy-detector"), "detect").manifest
+    classifier = Bundle.load(shipped("galaxy-classifier"), "classify").manifest
+    return "\n".join([*_detector_lines(detector), "", *_classifier_lines(classifier), ""])
+
+
+def _detector_lines(manifest: dict[str, Any]) -> list[str]:
+    metrics = manifest["metrics"]
+    columns = {"int8": "int8", "fp32": "float32", "centre_box": "constant centre box", "sep": "SEP"}
+    lines = [
+        f"Detector ({_network(manifest)}), on the {metrics['int8']['frames']} frames of the validation share, "
+        "which was never trained on; mAP@0.5 (mAP@[.5:.95]):",
+        "",
+        "| frames | " + " | ".join(columns.values()) + " |",
+        "| --- |" + " --- |" * len(columns),
+    ]
+    parts = [name for name in metrics["int8"]["sets"] if "map50" in metrics["int8"]["sets"][name]]
+    for part in sorted(parts, key=lambda name: list(SETS).index(name) if name in SETS else len(SETS)):
+        cells = [_pair(metrics[column]["sets"][part]) for column in columns]
+        count = metrics["int8"]["sets"][part]["frames"]
+        lines.append(f"| {SETS.get(part, part)} ({count}) | " + " | ".join(cells) + " |")
+    lines.append("| all | " + " | ".join(_pair(metrics[column]) for column in columns) + " |")
+    at, threshold = metrics["int8"], manifest["decode"]["score_threshold"]
+    lines += [
+        "",
+        f"At the operating threshold ({threshold:.2f}), int8: precision {at['precision']:.2f}, "
+        f"recall {at['recall']:.2f}, {at['fp_per_frame']:.3f} false positives a frame without galaxies.",
+    ]
+    return lines
+
+
+def _classifier_lines(manifest: dict[str, Any]) -> list[str]:
+    metrics = manifest["metrics"]
+    lines = [
+        f"Classifier ({_network(manifest)}), on the {metrics['int8']['images']} images of the validation share:",
+        "",
+        "| | accuracy | macro F1 | accuracy of 4 coarse groups | calibration error |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for variant, title in (("int8", "int8"), ("fp32", "float32")):
+        row = metrics[variant]
+        values = (row["accuracy"], row["macro_f1"], row["coarse_accuracy"], row["ece"])
+        lines.append(f"| {title} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    recalls = ", ".join(f"{name} {value:.2f}" for name, value in metrics["int8"]["recall"].items())
+    return [*lines, "", f"Recall by class, int8: {recalls}."]
+
+
+def _network(manifest: dict[str, Any]) -> str:
+    network = manifest["network"]
+    size = f"{manifest['input']['width']}x{manifest['input']['height']}"
+    return f"{size}, {network['parameters'] / 1e3:.0f} thousand parameters, {network['macs'] / 1e6:.1f} million MACs"
+
+
+def _pair(metrics: dict[str, Any]) -> str:
+    return f"{metrics['map50']:.2f} ({metrics['map']:.2f})"
+
+
+def replaced(text: str) -> str:
+    """Return README's text with the tables between their marks replaced."""
+    before, rest = text.split(BEGIN, 1)
+    return before + BEGIN + figures() + END + rest.split(END, 1)[1]
+
+
+if __name__ == "__main__":
+    README.write_text(replaced(README.read_text(encoding="utf-8")), encoding="utf-8")

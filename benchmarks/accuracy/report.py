@@ -1,0 +1,86 @@
+"""What `galaxy-edge eval` tells of a detector, and of both networks together, for people: tables and plots."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...training.figures.detection_plots import score_calibration, score_curves
+
+NAMES = {
+    "gz_frames": "Galaxy Zoo frames",
+    "gz_off_centre": "the same, off centre",
+    "composed": "composed scenes",
+    "deepsky_frames": "deep-sky photographs",
+    "lco_messier": "LCO frames",
+    "sdss_starfields": "star fields",
+}
+BASELINES = {"centre_box": "constant box in the middle", "sep": "SEP, extended sources"}
+HEADINGS = ("frames", "galaxies", "mAP@0.5", "mAP@.5:.95", "AR@1", "AR@10", "precision", "recall", "false a frame")
+KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
+
+
+def detector_table(result: dict[str, Any]) -> str:
+    """Write what `evaluate.evaluate_detector` found as Markdown: a row a situation, and the baselines below it."""
+    lines = [_line("", *HEADINGS), _line(*["---"] * (1 + len(HEADINGS)))]
+    for name in _order(result["situations"]):
+        found = result["situations"][name]
+        lines.append(_line(f"**{NAMES.get(name, name)}**", str(found["frames"]), str(found["boxes"]),
+                           *(_share(found[key]) for key in KEYS)))
+        for baseline, title in BASELINES.items():
+            lines.append(_line(title, "", "", *(_share(found[baseline][key]) for key in KEYS)))
+    about = f"Precision, recall and false detections (a frame without galaxies) at score {result['threshold']:.2f};"
+    lines += ["", about, "baselines at any score.", "", "mAP@0.5 by the side of a galaxy in the network's input", ""]
+    sizes = list(next(iter(result["situations"].values()))["sizes"])
+    lines += [_line("", *sizes), _line(*["---"] * (1 + len(sizes)))]
+    for name in _order(result["situations"]):
+        found = result["situations"][name]
+        if found["boxes"]:
+            lines.append(_line(f"**{NAMES.get(name, name)}**", *(_share(found["sizes"][size]) for size in sizes)))
+            lines += [_line(title, *(_share(found[baseline]["sizes"][size]) for size in sizes))
+                      for baseline, title in BASELINES.items()]
+    return "\n".join(lines) + "\n"
+
+
+def pipeline_table(result: dict[str, Any]) -> str:
+    """Write what `pipeline.evaluate_pipeline` found as Markdown: a row a situation, and the baselines below it."""
+    headings = ("galaxies", "found", "right name", "not found", "lost by the frame", "lost by the name", "right group")
+    lines = [_line("", *headings), _line(*["---"] * (1 + len(headings)))]
+    for name in _order(result):
+        found = result[name]
+        lines.append(_line(f"**{NAMES.get(name, name)}**", str(found["galaxies"]), *_fates(found)))
+        lines += [_line(title, "", *_fates(found[baseline])) for baseline, title in BASELINES.items()]
+    about = "Baselines: the same classifier, given their boxes. Names right and lost: shares of galaxies with a class."
+    return "\n".join([*lines, "", about]) + "\n"
+
+
+def _fates(found: dict[str, Any]) -> list[str]:
+    classes, groups = found["classes"] or {}, found["groups"] or {}
+    lost = (classes.get(key) for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name"))
+    return [_share(value) for value in (found["found"], *lost, groups.get("right"))]
+
+
+def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Write ``report.json``, ``report.md``, ``scores.png`` and ``calibration.png`` into a folder that exists."""
+    (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    (folder / "report.md").write_text(detector_table(result), encoding="utf-8")
+    score_curves(result["curves"]["levels"], result["threshold"], folder / "scores.png")
+    written = ["report.json", "report.md", "scores.png"]
+    if result["curves"]["calibration"]:
+        score_calibration(result["curves"]["calibration"], folder / "calibration.png")
+        written.append("calibration.png")
+    return [folder / name for name in written]
+
+
+def _order(found: dict[str, Any]) -> list[str]:
+    return [name for name in NAMES if name in found] + sorted(set(found) - set(NAMES))
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _line(*cells: str | Sequence[str]) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"

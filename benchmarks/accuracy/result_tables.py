@@ -1,0 +1,147 @@
+"""Tables of the study on its validation part (section 2.3, 2.5, 2.7, 2.9.2 of the report), kept beside the verdicts.
+
+``training/results/table-NAME.json`` is what a command of the study wrote into its own folder, cut to what the page
+shows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ...training.search import pareto_front as front
+from ...training.study import runs as study
+from ...training.search.detector_space import DETECTORS
+from ...training.run import RunError, write_json
+from ...training.classifier.small_network import CLASSIFIERS
+from ...training.search.space import Space
+from .classifier_results import RESULTS
+
+TITLES = {
+    "views": "Augmentation (section 2.3)",
+    "balance": "Class imbalance (section 2.3)",
+    "scratch": "Networks from scratch (sections 2.4, 2.5)",
+    "folds": "Two recipes over folds (section 2.7)",
+    "report-search": "The report's search: two convolutions (section 2.9.2)",
+    "search": "Our search: macro F1 and cost together (section 2.9.2)",
+    "cross": "Trained on one source, measured on the other",
+    "search-detector": "The search for detectors: mAP@0.5 and cost together",
+}
+"""The tables, in the order of the page."""
+
+
+def keep(name: str, folder: Path, results: Path = RESULTS) -> Path:
+    """Keep the table that a command of the study wrote into a folder.
+
+    Args:
+        name: one of `TITLES`.
+
+    Raises:
+        RunError: there is none, or no such name.
+    """
+    if name not in TITLES:
+        raise RunError(f"there is no table '{name}'; known: {', '.join(TITLES)}")
+    path = folder / _FILES.get(name, "table.json")
+    try:
+        found = _CUT.get(name, lambda whole: whole)(json.loads(path.read_text(encoding="utf-8")))
+        if not found:
+            raise ValueError("it is empty")
+        render(name, found)
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
+        raise RunError(f"{path} is no table of 'galaxy-edge study {name}': {problem}") from None
+    results.mkdir(parents=True, exist_ok=True)
+    place = results / f"table-{name}.json"
+    write_json(place, found)
+    return place
+
+
+def kept_tables(results: Path = RESULTS) -> list[str]:
+    """Write the tables that are kept as Markdown, in order."""
+    lines = []
+    for name, title in TITLES.items():
+        path = results / f"table-{name}.json"
+        if path.exists():
+            lines += [f"\n## {title}\n", render(name, json.loads(path.read_text(encoding="utf-8"))).strip()]
+    return lines
+
+
+def render(name: str, found: Any) -> str:
+    """Write one table's content as Markdown."""
+    return _RENDER.get(name, _networks)(found)
+
+
+def _networks(rows: list[dict[str, Any]]) -> str:
+    epochs = sorted({row["epochs"] for row in rows})
+    seeds = sorted({seed for row in rows for seed in row["seeds"]})
+    about = f"At most {' or '.join(map(str, epochs))} epochs each, seed {', '.join(map(str, seeds))}, on validation."
+    return f"{about}\n\n{study.table(rows)}"
+
+
+def _folds(found: dict[str, Any]) -> str:
+    first, second = found["recipes"]
+    lines = [f"| | {first} | {second} | difference | p |", "| --- | --- | --- | --- | --- |"]
+    for name, row in found["metrics"].items():
+        cells = [f"{row[one]['mean']:.3f} ± {row[one]['std']:.3f}" for one in ("a", "b")]
+        lines.append(f"| {name} | {cells[0]} | {cells[1]} | {row['difference']:+.3f} | {row['p']:.4f} |")
+    about = f"{found['folds']} folds, {found['repeats']} time{'s' if found['repeats'] > 1 else ''}"
+    about += f", at most {found['epochs']} epochs each. " if found.get("epochs") else ". "
+    return about + found["reading"] + "\n\n" + "\n".join(lines)
+
+
+def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
+    scenes = f" on {found['images']} scenes each" if "images" in found else ""
+    about = (f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs{scenes} "
+             f"({found['pruned']} of them given up early) that no other beats in both {space.score[1]} on validation "
+             "and cost.")
+    return f"{about}\n\n{front.table(found['front'], space)}"
+
+
+def _cut_search(whole: dict[str, Any]) -> dict[str, Any]:
+    numbers, trials = set(whole["front"]), whole["trials"]
+    chosen = sorted((one for one in trials if one["number"] in numbers), key=lambda one: int(one["macs"]))
+    return {
+        "trials": len(trials),
+        **{key: value for key, value in whole["agreed"]["about"].items() if key in ("epochs", "images")},
+        "pruned": sum(one["state"] == "pruned" for one in trials),
+        "front": [{key: value for key, value in one.items() if key != "curve"} for one in chosen],
+    }
+
+
+def _report_search(found: dict[str, Any]) -> str:
+    names = sorted(found["trials"][0]["values"])
+    lines = ["| accuracy | macro F1 | million MACs | parameters | " + " | ".join(names) + " |"]
+    lines.append("|" + " --- |" * (4 + len(names)))
+    for row in found["trials"]:
+        values = [f"{row['values'][name]:g}" for name in names]
+        lines.append(f"| {row['accuracy']:.3f} | {row['macro_f1']:.3f} | {row['macs'] / 1e6:.1f} | "
+                     f"{row['parameters']:,} | " + " | ".join(values) + " |")
+    return "\n".join(lines)
+
+
+def _cross(found: dict[str, Any]) -> str:
+    names = list(found["coarse_accuracy"])
+    lines = ["Accuracy of the coarse group, over the groups that both sources have.\n"]
+    lines += ["| trained on | " + " | ".join(f"on {name}" for name in names) + " |", "| --- |" + " --- |" * len(names)]
+    for trained, row in found["coarse_accuracy"].items():
+        lines.append(f"| {trained} | " + " | ".join(f"{row[name]:.3f}" for name in names) + " |")
+    lines.append("\nRecall of each group (pictures); sources do not mean quite the same by a class.\n")
+    groups = sorted({group for row in found["recall"].values() for one in row.values() for group in one})
+    lines += ["| trained on | on | " + " | ".join(groups) + " |", "| --- | --- |" + " --- |" * len(groups)]
+    for trained, row in found["recall"].items():
+        for measured, recall in row.items():
+            count = found["pictures"][trained][measured]
+            told = [f"{recall[group]:.2f} ({count[group]})" if group in recall else "" for group in groups]
+            lines.append(f"| {trained} | {measured} | " + " | ".join(told) + " |")
+    return "\n".join(lines)
+
+
+_FILES = {"folds": "comparison.json", "search": "trials.json", "report-search": "trials.json", "cross": "cross.json",
+          "search-detector": "trials.json"}
+_CUT: dict[str, Callable[[Any], Any]] = {"search": _cut_search, "search-detector": _cut_search}
+_RENDER: dict[str, Callable[[Any], str]] = {
+    "folds": _folds, "search": _search, "report-search": _report_search, "cross": _cross,
+    "search-detector": partial(_search, space=DETECTORS),
+}

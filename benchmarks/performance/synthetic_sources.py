@@ -1,0 +1,214 @@
+"""Sources for measurements and faults: frames from memory, a network camera that can be pulled out, poison."""
+
+from __future__ import annotations
+
+import datetime
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import count
+
+import cv2
+import numpy as np
+
+from ...runtime.sources.demo import DemoSky
+from ...runtime.frame import Frame
+from ...runtime.sources.image_files import Entry, Pictures
+
+SUFFIXES = (".png", ".jpg", ".tiff")
+PNG_HEAD, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+CARDS = ("NAXIS", "NAXIS1", "NAXIS2", "BITPIX", "PCOUNT", "GCOUNT", "TFIELDS", "TFORM1", "ZBITPIX", "ZNAXIS1", "ZTILE1",
+         "ZCMPTYPE", "XTENSION")  # fmt: skip
+VALUES = ("0", "-1", "3", "16", "999999999", "1e400", "T", "'x'", "NaN", "")
+
+
+class InMemory:
+    """The demo's sky at any size, drifting, from memory, as fast as frames are taken.
+
+    Args:
+        size: (width, height) of the frames.
+        length: number of frames.
+        different: frames before the sky turns back, as it does not jump; parts of one picture, so that a frame is in
+            the processor's cache, as one is that a camera has just delivered.
+        still: whether every frame is the same empty sky, with stars, and noise of its own.
+    """
+
+    name, continuous, live, bad, reopened = "memory", True, False, 0, 0
+
+    def __init__(
+        self, size: tuple[int, int], length: int, different: int = 100, still: bool = False
+    ) -> None:
+        self.length: int | None = length
+        self._pictures = _empty(size) if still else _skies(size, different)
+
+    def __iter__(self) -> Iterator[Frame]:
+        start = datetime.datetime.now(datetime.UTC)
+        there_and_back = self._pictures + self._pictures[-2:0:-1]
+        for number in range(self.length or 0):
+            time = start + datetime.timedelta(seconds=number / 25)
+            yield Frame(there_and_back[number % len(there_and_back)], time, self.name, number)
+
+
+def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int = 1) -> Pictures:
+    """The same sky as a folder of JPEGs that follow from each other; `at_once`: see `Pictures`."""
+    files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
+    there_and_back = files + files[-2:0:-1]
+    entries: list[Entry] = [
+        (f"{number:06d}.jpg", partial(bytes, there_and_back[number % len(there_and_back)])) for number in range(length)
+    ]
+    return Pictures("memory", entries, lambda _: None, sequence=True, at_once=at_once)
+
+
+def _skies(size: tuple[int, int], different: int) -> list[np.ndarray]:
+    """The demo's sky, drifting by two pixels a frame and one down: so many different frames of a size, none a copy."""
+    sky = cv2.resize(next(iter(DemoSky())).pixels, (size[0] + 2 * different, size[1] + different))
+    return [sky[at : at + size[1], 2 * at : 2 * at + size[0]] for at in range(different)]
+
+
+def _empty(size: tuple[int, int], different: int = 16) -> list[np.ndarray]:
+    """Make frames of one sky of two hundred stars, each with noise of its own."""
+    random = np.random.default_rng(1)
+    sky: np.ndarray = np.full((size[1], size[0]), 12.0, np.float32)
+    places = random.uniform((8, 8), (size[0] - 8, size[1] - 8), (200, 2)).astype(int)
+    sky[places[:, 1], places[:, 0]] += random.uniform(200, 2500, 200)
+    sky = cv2.GaussianBlur(sky, (0, 0), 1.5)
+    noisy = (sky + random.normal(0.0, 2.0, sky.shape) for _ in range(different))
+    return [np.repeat(one.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2) for one in noisy]
+
+
+class NetworkCamera:
+    """An MJPEG camera on loopback that shows the demo's sky, and can be pulled out and put back.
+
+    Args:
+        rate: frames a second.
+
+    Attributes:
+        url: where it is, the same after it was put back.
+    """
+
+    def __init__(self, rate: float = 25.0) -> None:
+        self._pictures = [cv2.imencode(".jpg", frame.pixels[..., ::-1])[1].tobytes()
+                          for frame, _ in zip(DemoSky(), range(16), strict=False)]
+        self._pause = 1.0 / rate
+        self._listener: socket.socket | None = None
+        self._there = threading.Event()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self._port}/stream"
+        self.put_back()
+
+    def put_back(self) -> None:
+        """Begin to answer."""
+        self._there = threading.Event()
+        self._there.set()
+        self._listener = socket.create_server(("127.0.0.1", self._port))
+        threading.Thread(target=self._listen, args=(self._listener, self._there), daemon=True).start()
+
+    def pull_out(self) -> None:
+        """Stop to answer, in the middle of whatever is being sent."""
+        self._there.clear()
+        assert self._listener is not None
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _listen(self, listener: socket.socket, there: threading.Event) -> None:
+        while there.is_set():
+            try:
+                viewer, _ = listener.accept()
+            except OSError:
+                return  # pulled out
+            threading.Thread(target=self._send, args=(viewer, there), daemon=True).start()
+
+    def _send(self, viewer: socket.socket, there: threading.Event) -> None:
+        with viewer:
+            try:
+                viewer.recv(4096)
+                viewer.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=edge\r\n\r\n")
+                for number in count():
+                    if not there.is_set():
+                        return
+                    picture = self._pictures[number % len(self._pictures)]
+                    head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
+                    viewer.sendall(head.encode() + picture + b"\r\n")
+                    time.sleep(self._pause)
+            except OSError:
+                return  # the viewer has gone
+
+
+def poison(number: int, random: np.random.Generator) -> Entry:
+    """Make one picture file that may be anything: of any size and type, with NaN, cut off, spoiled, or empty.
+
+    FITS may be tile-compressed and have nonsense in its headers.
+    """
+    kind = int(random.integers(7))
+    width, height = (int(side) for side in random.integers(1, 200, 2))
+    channels = int(random.choice([1, 3, 4]))
+    name, content = f"{number:06d}.png", b""
+    if kind in (0, 1, 2):
+        suffix = SUFFIXES[kind]
+        wide = suffix != ".jpg" and random.random() < 0.5
+        picture = random.integers(0, 65536 if wide else 256, (height, width, channels), np.uint16 if wide else np.uint8)
+        if suffix == ".jpg" and channels == 4:
+            picture = picture[..., :3]
+        name, content = f"{number:06d}{suffix}", cv2.imencode(suffix, picture)[1].tobytes()
+    elif kind == 3:
+        name, content = f"{number:06d}.fits", _fits(random, width, height)
+    elif kind == 4:
+        head = random.choice([b"", PNG_HEAD, b"\xff\xd8", b"SIMPLE  ="])
+        content = head + random.bytes(int(random.integers(0, 3000))) + PNG_END * int(random.integers(2))
+    elif kind == 5:
+        name, content = f"{number:06d}.fits", _nonsense(_packed_fits(random, width, height), random)
+    if content and random.random() < 0.4:
+        content = _spoil(content, random)
+    return name, _reader(content)
+
+
+def _fits(random: np.random.Generator, width: int, height: int) -> bytes:
+    from astropy.io import fits
+
+    kind = random.choice(["float32", "float64", "int16", "int32", "uint8"])
+    data = random.normal(1000, 300, (height, width)).clip(0, 255 if kind == "uint8" else None).astype(kind)
+    if data.dtype.kind == "f":
+        data[random.random(data.shape) < random.choice([0.0, 0.1, 1.0])] = random.choice([np.nan, np.inf, -np.inf])
+    file = io.BytesIO()
+    fits.PrimaryHDU(data).writeto(file)
+    return file.getvalue()
+
+
+def _packed_fits(random: np.random.Generator, width: int, height: int) -> bytes:
+    from astropy.io import fits
+
+    data = random.integers(0, 5000, (height, width)).astype(np.int16)
+    file = io.BytesIO()
+    units = [fits.PrimaryHDU(), fits.CompImageHDU(data, compression_type=random.choice(["RICE_1", "GZIP_2"]))]
+    fits.HDUList(units).writeto(file)
+    return file.getvalue()
+
+
+def _nonsense(content: bytes, random: np.random.Generator) -> bytes:
+    """Write wrong values into a FITS file's header, or none."""
+    spoiled = bytearray(content)
+    for _ in range(int(random.integers(0, 3))):
+        card = f"{random.choice(CARDS):8}= {random.choice(VALUES):>20}".ljust(80).encode()
+        at = spoiled.rfind(card[:9])
+        if at >= 0:
+            spoiled[at : at + 80] = card
+    return bytes(spoiled)
+
+
+def _spoil(content: bytes, random: np.random.Generator) -> bytes:
+    """Cut a file off, or write wrong bytes into it."""
+    if random.random() < 0.5:
+        return content[: int(random.integers(0, len(content)))]
+    spoiled = np.frombuffer(content, np.uint8).copy()
+    places = random.integers(0, len(spoiled), int(random.integers(1, 20)))
+    spoiled[places] = random.integers(0, 256, len(places))
+    return spoiled.tobytes()
+
+
+def _reader(content: bytes) -> Callable[[], bytes]:
+    return lambda: content

@@ -1,0 +1,71 @@
+"""Tables of machines, profiles and benchmarks, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+
+from ...devices.probe import Machine
+from ...devices.profile import Profile
+
+
+def bench_table(result: dict[str, Any]) -> Table:
+    """Lay out a benchmark: minimum and median milliseconds of every configuration."""
+    table = Table("bundle", "variant", "engine", title=f"{_title(result)}, {result['rounds']} rounds")
+    for heading in ("threads", "min ms", "median ms", "KiB"):
+        table.add_column(heading, justify="right")
+    for row in result["results"]:
+        table.add_row(
+            _short(row["bundle"]), row["variant"], row["engine"], str(row["threads"]), f"{row['min_ms']:.2f}",
+            f"{row['median_ms']:.2f}", f"{row['bytes'] / 1024:.0f}",
+        )
+    return table
+
+
+def compare_table(first: dict[str, Any], second: dict[str, Any], rows: Iterable[dict[str, Any]]) -> Table:
+    """Lay out a comparison; a model that is not the same on both sides is marked."""
+    table = Table("bundle", "variant", "engine", title=f"{_title(first)}  against  {_title(second)}")
+    for heading in ("threads", "first min ms", "second min ms", "ratio", "ratio of medians"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(
+            _short(row["bundle"]) + ("" if row["same_model"] else " (models differ)"), row["variant"], row["engine"],
+            str(row["threads"]), f"{row['first_min_ms']:.2f}", f"{row['second_min_ms']:.2f}",
+            f"{row['min_ratio']:.2f}", f"{row['median_ratio']:.2f}",
+        )
+    return table
+
+
+def devices_table(profiles: Iterable[Profile], fitting: str) -> Table:
+    """Lay out the device profiles; the one that fits this machine is marked."""
+    table = Table("", "profile", "device", "engine", "threads", "verified", title="device profiles")
+    for profile in profiles:
+        table.add_row(
+            "*" if profile.name == fitting else "", profile.name, profile.title, profile.engine, str(profile.threads),
+            "yes" if profile.verified else "not verified on hardware",
+        )
+    return table
+
+
+def machine_lines(machine: Machine) -> list[str]:
+    """Describe a machine in a few lines."""
+    engines = ", ".join(f"{name} {version}" for name, version in machine.engines.items()) or "none"
+    memory = f", {machine.memory} MiB" if machine.memory else ""
+    warmth = f", {machine.temperature:.0f} degrees C" if machine.temperature is not None else ""
+    return [
+        f"machine: {machine.model or machine.machine} ({machine.machine}), {machine.cores} cores{memory}{warmth}",
+        f"python:  {machine.python}",
+        f"engines: {engines}",
+        f"cameras: {', '.join(machine.cameras) or 'none'}",
+    ]
+
+
+def _short(bundle: str) -> str:
+    return bundle.removeprefix("galaxy-")
+
+
+def _title(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    return machine["model"] or f"{machine['machine']}, {machine['cores']} cores"

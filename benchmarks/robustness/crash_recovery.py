@@ -1,0 +1,238 @@
+"""What faults do to an output folder: killed at random moments under load, and a disk that is full for a while.
+
+``python -m galaxy_edge.benchmarks.robustness.crash_recovery --kills 200 --out benchmarks/reference/faults-store.json`` writes the figures.
+The full disk is a small one in memory, which only root may mount; others get the figures of the kills alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ...runtime.recording import writer as keeper
+from ...runtime.frame import Frame, nothing
+from ...runtime.recording.output_folder import Output
+from ...runtime.tracking.tracker import Track
+
+CLASSES = ("smooth", "spiral", "edge_on")
+SIDE = 48
+LIFE = 12
+"""Frames an object of the load is in sight."""
+QUOTA = 4 << 20
+"""Small, so that old crops are deleted under load as well."""
+
+
+def load(folder: Path, seed: int) -> None:
+    """Write events, crops and lines into a folder as fast as it takes them, until killed."""
+    keeper.BATCH_SECONDS = 0.02
+    output = _output(folder, lambda _: None)
+    for frame, tracks in _sky(seed):
+        output.frame(frame, nothing(), {"frame": frame.number, "detections": []})
+        output.events(tracks)
+        if output.keeper.pending > 100:
+            time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
+
+
+def _output(folder: Path, alert: Callable[[str], None]) -> Output:
+    about = {key: "load" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
+    return Output(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, alert=alert)
+
+
+def _sky(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
+    """Frames without end, in each of which an object begins, and one that was seen for `LIFE` frames ends."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    alive: list[Track] = []
+    number = 0
+    while True:
+        now = datetime.datetime.now(datetime.UTC)
+        when = (number, now.isoformat(timespec="milliseconds"))
+        begun = Track(
+            number + 1, when, when, "load", np.array([0, 0, SIDE, SIDE], np.float32), float(random.random()), number,
+            np.roll(pixels, number, axis=0), random.dirichlet(np.ones(len(CLASSES))), state="confirmed", confirmed=True,
+        )  # fmt: skip
+        alive.append(begun)
+        ended = [track for track in alive if number - track.first[0] >= LIFE]
+        alive = [track for track in alive if number - track.first[0] < LIFE]
+        for track in ended:
+            track.state, track.last, track.frames = "ended", when, LIFE
+            track.seen = track.seen * LIFE
+        yield Frame(pixels, now, "load", number), [begun, *ended]
+        number += 1
+
+
+def kill_often(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
+    """Start the load in a folder and kill it at a random moment, so many times over; look after each.
+
+    Returns:
+        Counts: kills, events that a reader had seen committed before a kill, of them lost (0 is right), crops looked
+        at, of them damaged (0 is right), integrity checks that failed (0 is right), unfinished files left behind by a
+        kill and cleared by the next start.
+    """
+    random = np.random.default_rng(seed)
+    told: dict[str, Any] = {
+        "kills": 0, "seen": 0, "lost": 0, "events": 0, "crops": 0, "crops_damaged": 0, "integrity_failed": 0,
+        "unfinished": 0, "set_aside": 0,
+    }  # fmt: skip
+    for turn in range(kills):
+        command = [sys.executable, "-m", f"{__package__}.faults", "--load", str(folder), "--seed", str(turn)]
+        process = subprocess.Popen(command)
+        seen = _watch(folder / "events.sqlite", process, turn + 1, float(random.uniform(0.0, 0.6)))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        _look(folder, turn + 1, seen, told)
+    told["set_aside"] = len(list(folder.glob("events-unreadable-*")))
+    return told
+
+
+def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
+    """Fill a small disk while a run writes to it, at 100 frames a second, and make room again.
+
+    Args:
+        disk: where it is mounted.
+        seconds: how long it stays full.
+
+    Returns:
+        Counts: frames before, while it was full, and after; the longest that the loop waited in one of them; alerts
+        (2 is right: that evidence stops, and that it is kept again); events that are not in the store (0 is right);
+        crops that are damaged (0 is right); seconds from room on the disk to evidence.
+    """
+    alerts: list[str] = []
+    output = _output(disk, alerts.append)
+    sky, waits, frames = _sky(seed), [0.0], {"before": 0, "full": 0, "after": 0}
+
+    def play(phase: str, until: Callable[[], bool]) -> None:
+        while not until():
+            frame, tracks = next(sky)
+            begin = time.perf_counter()
+            output.frame(frame, nothing(), {"frame": frame.number, "detections": []})
+            output.events(tracks)
+            waits.append(time.perf_counter() - begin)
+            frames[phase] += 1
+            time.sleep(0.01)
+
+    play("before", lambda: output.keeper.evidence_bytes > 100_000)
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as stream, suppress(OSError):
+        while True:
+            stream.write(b"\0" * 4096)
+    play("full", lambda: bool(output.keeper.stopped))
+    until = time.monotonic() + seconds
+    play("full", lambda: time.monotonic() > until)
+    ballast.unlink()
+    begin = time.monotonic()
+    play("after", lambda: not output.keeper.stopped)
+    recovered = time.monotonic() - begin
+    output.close(sum(frames.values()), 0)
+    with closing(sqlite3.connect(disk / "events.sqlite")) as base:
+        stored = base.execute("SELECT count(*) FROM event").fetchone()[0]
+    damaged = sum(cv2.imread(str(path)) is None for path in disk.glob("crops/*/*"))
+    return {
+        "frames": frames, "longest_wait_ms": round(max(waits) * 1e3, 2),
+        "alerts": len(alerts) - output.keeper.lost,  # the last one tells what was given up
+        "events_lost": sum(frames.values()) - stored, "crops_damaged": damaged,
+        "recovered_seconds": round(recovered, 2),
+    }  # fmt: skip
+
+
+def _watch(path: Path, process: subprocess.Popen[bytes], run: int, seconds: float) -> dict[int, str]:
+    """Wait for the run's first committed event and some seconds more; return state by number, as a reader sees it."""
+    seen: dict[int, str] = {}
+    until = None
+    while until is None or time.monotonic() < until:
+        if process.poll() is not None:
+            raise RuntimeError("the load ended by itself")
+        time.sleep(0.005)
+        seen = _states(path, run)
+        if seen and until is None:
+            until = time.monotonic() + seconds
+    return seen
+
+
+def _states(path: Path, run: int) -> dict[int, str]:
+    if not path.exists():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as base:
+            return dict(base.execute("SELECT number, state FROM event WHERE run = ?", (run,)))
+    except sqlite3.OperationalError:
+        return {}  # it is being made: its tables are not there yet
+
+
+def _look(folder: Path, run: int, seen: dict[int, str], told: dict[str, Any]) -> None:
+    """Add up what is left after a kill."""
+    with closing(sqlite3.connect(folder / "events.sqlite")) as base:
+        whole = base.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        left = dict(base.execute("SELECT number, state FROM event WHERE run = ?", (run,)))
+    told["kills"] += 1
+    told["seen"] += len(seen)
+    told["events"] += len(left)
+    told["integrity_failed"] += not whole
+    told["lost"] += sum(left.get(number) not in (state, "ended") for number, state in seen.items())
+    for path in (folder / "crops" / f"{run:04d}").glob("*"):
+        if path.name.startswith("."):
+            told["unfinished"] += 1
+            continue
+        picture = cv2.imread(str(path))
+        told["crops"] += 1
+        told["crops_damaged"] += picture is None or picture.shape != (SIDE, SIDE, 3)
+
+
+@contextmanager
+def small_disk() -> Iterator[Path | None]:
+    """Mount a disk of 8 MB in memory; None where that is not allowed."""
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder]
+        if subprocess.run(mount, capture_output=True).returncode:
+            yield None
+            return
+        try:
+            yield Path(folder)
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--full", type=float, default=10.0, help="Seconds for which the disk is full.")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.load:
+        load(given.load, given.seed)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
+        told = kill_often(Path(folder), given.kills, given.seed) | {"seed": given.seed}
+        told["seconds"] = round(time.monotonic() - begin, 1)
+        told["machine"] = os.uname().machine
+    with small_disk() as disk:
+        if disk:
+            told["full_disk"] = fill_disk(disk, given.full, given.seed)
+    text = json.dumps(told, indent=1) + "\n"
+    print(text, end="")
+    if given.out:
+        given.out.parent.mkdir(parents=True, exist_ok=True)
+        given.out.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

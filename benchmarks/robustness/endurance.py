@@ -1,0 +1,145 @@
+"""Does it last the night? A camera pulled out again and again, poisoned pictures, a long run at full speed.
+
+``python -m galaxy_edge.benchmarks.robustness.endurance --out benchmarks/reference/endurance-NAME.json`` runs the full counts; the
+tests run the same functions with small ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...devices.probe import probe
+from ...models.bundle import Bundle, shipped
+from ...runtime.inference.classifier import Classifier
+from ...runtime.inference.detector import Detector
+from ...runtime.frame import Detections, Frame
+from ...runtime.pipeline.stages import Looks
+from ...runtime.recording.output_folder import Output, utc_now
+from ...runtime.pipeline.threads import run
+from ...runtime.sources.image_files import Pictures
+from ...runtime.monitoring.run_stats import Summary
+from ...runtime.sources.video import stream
+from ..performance.synthetic_sources import InMemory, NetworkCamera, poison
+
+DROPS, POISONED, SOAK = 50, 10_000, 200_000
+SAMPLES = 400
+
+
+def pulled_out(drops: int, seed: int = 1) -> dict[str, Any]:
+    """Pull a network camera out `drops` times, for up to a second, and put it back while a run looks at it.
+
+    Returns:
+        ``drops``, ``reopened``, ``frames``, and ``worst_s`` and ``median_s``: seconds from when it was back to the
+        next frame that was looked at.
+    """
+    random, camera = np.random.default_rng(seed), NetworkCamera()
+    took: list[float] = []
+    back, since = 0.0, 0
+
+    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
+        nonlocal back, since
+        if back and summary.reopened == len(took) + 1:
+            took.append(time.monotonic() - back)
+            back, since = 0.0, 0
+        since += 1
+        if not back and since > 3 and len(took) < drops:
+            camera.pull_out()
+            time.sleep(random.uniform(0.05, 1.0))
+            camera.put_back()
+            back = time.monotonic()
+
+    summary = _run(stream(camera.url, lambda _: None), watch=watch, stop=lambda: len(took) == drops)
+    camera.pull_out()
+    return {
+        "drops": drops, "reopened": summary.reopened, "frames": summary.frames,
+        "worst_s": round(max(took), 3), "median_s": round(float(np.median(took)), 3),
+    }
+
+
+def poisoned(pictures: int, seed: int = 1) -> dict[str, Any]:
+    """Look at so many pictures that may be anything.
+
+    Returns:
+        ``pictures``, ``frames`` (those that could be read) and ``bad`` (reported and skipped).
+    """
+    random = np.random.default_rng(seed)
+    source = Pictures("poison", [poison(number, random) for number in range(pictures)], lambda _: None)
+    summary = _run(source)
+    return {"pictures": pictures, "frames": summary.frames, "bad": summary.bad_pictures}
+
+
+def soak(frames: int) -> dict[str, Any]:
+    """Run at full speed.
+
+    Returns:
+        ``frames``, ``seconds``; resident memory in MiB after a tenth of the run (``memory_mib``), at its end
+        (``memory_end_mib``) and its slope over the rest (``memory_slope_kib_per_1000_frames``); open files at both.
+    """
+    samples: list[tuple[int, float, int]] = []
+    every = max(1, frames // SAMPLES)
+
+    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
+        if summary.frames % every == 0:
+            samples.append((summary.frames, resident_mib(), len(os.listdir("/proc/self/fd"))))
+
+    summary = _run(InMemory((640, 480), frames), watch=watch)
+    settled = np.array(samples[len(samples) // 10 :])
+    slope = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0]) if len(settled) > 1 else 0.0
+    return {
+        "frames": summary.frames, "seconds": round(summary.seconds, 1),
+        "memory_mib": round(settled[0, 1], 1), "memory_end_mib": round(settled[-1, 1], 1),
+        "memory_slope_kib_per_1000_frames": round(slope * 1024 * 1000, 3),
+        "open_files": int(settled[0, 2]), "open_files_end": int(settled[-1, 2]),
+    }
+
+
+def resident_mib() -> float:
+    """Resident memory of this process now, in MiB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def _run(source: Any, watch: Any = lambda *_: None, stop: Any = lambda: False) -> Summary:
+    """Run the shipped networks over a source, with a real output folder that is thrown away."""
+    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
+    about = {
+        "started": utc_now(), "source": source.name, "version": "", "engine": detector.engine.name,
+        "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        output = Output(Path(folder), about, classifier.classes, video=False)
+        summary = run(source, detector, classifier, output, watch, stop, looks=Looks(gate=0))
+    if summary.failure:
+        raise summary.failure
+    return summary
+
+
+def main() -> None:
+    """Run what was asked for and write it down."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--drops", type=int, default=DROPS)
+    options.add_argument("--poisoned", type=int, default=POISONED)
+    options.add_argument("--soak", type=int, default=SOAK)
+    options.add_argument("--out", type=Path, required=True)
+    given = options.parse_args()
+    result: dict[str, Any] = {"machine": probe().as_dict(), "created": utc_now()}
+    for name, measure, times in (
+        ("pulled_out", pulled_out, given.drops), ("poisoned", poisoned, given.poisoned), ("soak", soak, given.soak)
+    ):
+        if times:
+            result[name] = measure(times)
+            print(name, json.dumps(result[name]), flush=True)
+    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

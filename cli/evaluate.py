@@ -1,0 +1,117 @@
+"""`galaxy-edge eval`: measure bundles on labelled pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, need, settle_engine
+from ..errors import UserError
+
+
+@click.group("eval")
+def evaluate() -> None:
+    """Measure bundles on labelled pictures."""
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        click.option("--threads", type=THREADS, help="Default: the device profile's."),
+        click.option("--engine", type=ENGINES, help="Default: the device profile's."),
+        click.option("--variant", default="int8", show_default=True, help="Which form of the network."),
+        click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
+                     help="A data-set folder, or a folder of them."),
+    ):
+        command = option(command)
+    return command
+
+
+UNSEEN = click.option("--unseen", is_flag=True, help="Leave out the pictures that the bundle was trained on.")
+SEED = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the scenes that are made.")
+
+
+@evaluate.command("detector")
+@click.option("--bundle", "path", type=FOLDER, help="Bundle; default: the shipped one.")
+@_options
+@UNSEEN
+@SEED
+@click.option("--out", type=FOLDER, help="Folder for report.json, report.md and plots.")
+def detector(path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None, as_json: bool,
+             unseen: bool, seed: int, out: Path | None) -> None:
+    """Measure a detector in every situation, beside a constant box and SEP."""
+    from ..benchmarks.accuracy.report import detector_table, write_report
+    from ..benchmarks.accuracy.evaluate import evaluate_detector
+    from ..models.bundle import Bundle, shipped
+
+    bundle = Bundle.load(path or shipped(DETECTOR), "detect")
+    try:
+        if out:
+            out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before minutes of work, not after
+    except OSError as problem:
+        raise UserError(f"--out {out} cannot be made: {problem.strerror}") from None
+    result = _measure(
+        lambda progress: evaluate_detector(
+            bundle, data, variant, *settle_engine(engine, threads), progress, only_unseen=unseen, seed=seed
+        )
+    )
+    click.echo(json.dumps(result) if as_json else detector_table(result))
+    for place in write_report(result, out) if out else ():
+        click.echo(f"written to {place}", err=True)
+
+
+@evaluate.command("classifier")
+@click.option("--bundle", "path", type=FOLDER, help="Bundle; default: the shipped one.")
+@_options
+def classifier(path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None,
+               as_json: bool) -> None:
+    """Measure a classifier on every picture that has a Galaxy10 class."""
+    from rich.console import Console
+
+    from ..benchmarks.accuracy.evaluate import evaluate_classifier
+    from ..models.bundle import Bundle, shipped
+
+    bundle = Bundle.load(path or shipped(CLASSIFIER), "classify")
+    result = _measure(
+        lambda progress: evaluate_classifier(bundle, data, variant, *settle_engine(engine, threads), progress)
+    )
+    if as_json:
+        click.echo(json.dumps(result))
+    else:
+        Console().print_json(json.dumps(result))
+
+
+@evaluate.command("pipeline")
+@click.option("--detector", "detect", type=FOLDER, help="Bundle; default: the shipped one.")
+@click.option("--classifier", "classify", type=FOLDER, help="Bundle; default: the shipped one.")
+@_options
+@UNSEEN
+@SEED
+def pipeline(detect: Path | None, classify: Path | None, data: Path, variant: str, engine: str | None,
+             threads: int | None, as_json: bool, unseen: bool, seed: int) -> None:
+    """Measure both networks together: what is found and rightly named, and at which step the others are lost."""
+    if unseen:
+        need("tensorflow", "train")  # a classifier's pictures are parted as its training parts them
+    from ..benchmarks.accuracy.report import pipeline_table
+    from ..benchmarks.accuracy.pipeline import evaluate_pipeline
+    from ..models.bundle import Bundle, shipped
+
+    finder = Bundle.load(detect or shipped(DETECTOR), "detect")
+    namer = Bundle.load(classify or shipped(CLASSIFIER), "classify")
+    result = _measure(
+        lambda progress: evaluate_pipeline(
+            finder, namer, data, variant, *settle_engine(engine, threads), progress, only_unseen=unseen, seed=seed
+        )
+    )
+    click.echo(json.dumps(result) if as_json else pipeline_table(result))
+
+
+def _measure(work: Callable[[Callable[[int, int], None]], dict[str, Any]]) -> dict[str, Any]:
+    from ..runtime.monitoring.live_table import ProgressBar
+
+    with ProgressBar("pictures") as progress:
+        return work(progress)

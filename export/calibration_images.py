@@ -1,0 +1,97 @@
+"""The pictures that int8 is calibrated on: the run's own, a folder's, or those of an .npz."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..models.bundle import UNPACKING
+from ..models.preprocess import letterbox, resize
+from ..runtime.errors import BadPicture
+from ..models.images.decoder import decode_picture
+from .errors import ExportError
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".fits", ".fit"}
+LARGEST_ARRAY = 2**32
+"""Bytes that an .npz may unpack to."""
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read an .npz, unless it is damaged or would unpack to more than 4 GB.
+
+    Raises:
+        ExportError: it cannot be used.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            size = sum(entry.file_size for entry in packed.infolist())
+        if size > LARGEST_ARRAY:
+            raise ExportError(f"{path} would unpack to {size >> 20} MB: that is no set of pictures")
+        with np.load(path, allow_pickle=False) as arrays:
+            # What is no array in it comes as bytes.
+            return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
+    except UNPACKING as problem:
+        raise ExportError(f"{path} cannot be read: {problem or type(problem).__name__}") from None
+
+
+def calibration_pictures(
+    source: Path, model: dict[str, Any], task: str, samples: int | None, seed: int
+) -> np.ndarray:
+    """Read calibration pictures as the network sees them.
+
+    Args:
+        source: an .npz with ``images`` (n, H, W, 3) uint8 of the network's input size, or a folder of pictures, which
+            are preprocessed as at run time; where it has folders, each gives as many as another.
+        model: with ``input`` and ``preprocess``; task: ``classify`` or ``detect``.
+        samples: at most so many, drawn by `seed`; None takes all.
+
+    Returns:
+        (n, H, W, 3) uint8.
+
+    Raises:
+        ExportError: there are none, they are all black, or of another size.
+    """
+    width, height = model["input"]["width"], model["input"]["height"]
+    if source.is_dir():
+        images = _read_folder(source, task, width, height, model["preprocess"], samples, seed)
+    else:
+        arrays = read_arrays(source)
+        if "images" not in arrays:
+            raise ExportError(f"{source} has no array 'images'; it has {', '.join(arrays) or 'none'}")
+        images = arrays["images"]
+        if images.dtype != np.uint8 or images.ndim != 4 or (len(images) and images.shape[1:] != (height, width, 3)):
+            raise ExportError(
+                f"images in {source} are {images.dtype} {images.shape}, not uint8 (n, {height}, {width}, 3)"
+            )
+        if samples is not None and len(images) > samples:
+            images = images[np.sort(np.random.default_rng(seed).permutation(len(images))[:samples])]
+    if len(images) == 0 or images.max() == 0:
+        raise ExportError(f"{source} holds no pictures, or only black ones")
+    return images
+
+
+def _read_folder(folder: Path, task: str, width: int, height: int, preprocess: dict[str, Any], samples: int | None,
+                 seed: int) -> np.ndarray:
+    groups: dict[Path, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            groups.setdefault(path.parent, []).append(path)
+    rng = np.random.default_rng(seed)
+    shuffled = [[paths[place] for place in rng.permutation(len(paths))] for _, paths in sorted(groups.items())]
+    # In turns, so that a few from every folder come before the rest of any.
+    longest = max(map(len, shuffled), default=0)
+    turns = [paths[turn] for turn in range(longest) for paths in shuffled if turn < len(paths)]
+    images = []
+    for path in turns[:samples]:
+        try:
+            pixels = decode_picture(path.read_bytes(), str(path)).pixels
+        except (OSError, BadPicture) as problem:
+            raise ExportError(f"a calibration picture cannot be read: {problem}") from None
+        fitted = letterbox(pixels, width, height, preprocess["fill"])[0] if task == "detect" else resize(
+            pixels, width, height
+        )
+        images.append(fitted)
+    return np.stack(images) if images else np.zeros((0, height, width, 3), np.uint8)

@@ -1,0 +1,1 @@
+"""ONNX: conversion and quantisation."""

@@ -1,0 +1,104 @@
+"""What an export takes of a run folder: its record and its evaluation share, checked before they are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..training.run import read_record
+from .calibration_images import read_arrays
+from .errors import ExportError
+
+_RECORD: dict[str, type] = {
+    "finished": str, "settings": dict, "data.hash": str, "data.sets": dict, "data.split": dict, "data.sources": list,
+    "model.input.width": int, "model.input.height": int, "model.preprocess": dict, "model.decode": dict,
+    "model.classes": list, "model.outputs": list, "model.parameters": int, "model.macs": int,
+}
+_OF_BOXES = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "negative", "set")
+
+
+def read_run(run: Path, tasks: tuple[str, ...]) -> dict[str, Any]:
+    """Read the record of a finished run that lacks nothing an export needs.
+
+    Raises:
+        RunError: there is none. ExportError: the run is not finished, files are missing, or the record is damaged.
+    """
+    record = read_record(run)
+    where = run / "run.json"
+    if record["task"] not in tasks:
+        raise ExportError(f"{where} is damaged: its task is {record['task']!r}, not one of {', '.join(tasks)}")
+    if "model" not in record:
+        raise ExportError(f"{run} is not finished: go on with galaxy-edge train ... --resume")
+    for needed in ("saved_model", "calibration.npz", "evaluation.npz"):
+        if not (run / needed).exists():
+            raise ExportError(f"{run} is incomplete: it has no {needed}")
+    for key, kind in _RECORD.items():
+        value: Any = record
+        for step in key.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ExportError(f"{where} is damaged: '{key}' must be there, of type {kind.__name__}")
+    for key in ("classes", "outputs"):
+        if not record["model"][key] or not all(isinstance(name, str) for name in record["model"][key]):
+            raise ExportError(f"{where} is damaged: 'model.{key}' must be a list of names")
+    return record
+
+
+def read_evaluation(path: Path, task: str, model: dict[str, Any], labelled: bool = True) -> dict[str, np.ndarray]:
+    """Read an evaluation share, as a training writes it.
+
+    Args:
+        path: .npz with ``images`` (n, H, W, 3) uint8 and, of a classifier, ``labels`` (n,) whole numbers; of a
+            detector, what `training.evaluation.evaluation_set` gives.
+        task: ``classify`` or ``detect``; model: with ``input`` and ``classes``.
+        labelled: whether it must tell what is in the pictures.
+
+    Raises:
+        ExportError: it is damaged, or of another network.
+    """
+    arrays = read_arrays(path)
+    width, height = model["input"]["width"], model["input"]["height"]
+    images = arrays.get("images")
+    if images is None or not len(images.shape and images):
+        raise ExportError(f"{path} holds no pictures")
+    if images.dtype != np.uint8 or images.shape[1:] != (height, width, 3):
+        raise ExportError(f"images in {path} are {images.dtype} {images.shape}, not uint8 (n, {height}, {width}, 3)")
+    if task == "classify":
+        fault = _fault_in_labels(arrays.get("labels"), len(images), len(model["classes"]))
+    elif labelled or any(name in arrays for name in _OF_BOXES):
+        fault = _fault_in_boxes(arrays, len(images))
+    else:
+        fault = None
+    if fault:
+        raise ExportError(f"{path} cannot be measured on: {fault}")
+    return arrays
+
+
+def _fault_in_labels(labels: np.ndarray | None, pictures: int, classes: int) -> str | None:
+    if labels is None:
+        return "it has no array 'labels'"
+    if labels.shape != (pictures,) or labels.dtype.kind not in "iu":
+        return f"labels are {labels.dtype} {labels.shape}, not a whole number for each of {pictures} pictures"
+    if labels.min() < 0 or labels.max() >= classes:
+        return f"labels are {labels.min()} to {labels.max()}, and there are {classes} classes"
+    return None
+
+
+def _fault_in_boxes(arrays: dict[str, np.ndarray], pictures: int) -> str | None:
+    missing = [name for name in _OF_BOXES if name not in arrays]
+    if missing:
+        return f"it has no array {', '.join(missing)}"
+    for boxes, frames in (("boxes", "box_frame"), ("ignore", "ignore_frame")):
+        corners, numbers = arrays[boxes], arrays[frames]
+        if corners.ndim != 2 or corners.shape[1] != 4 or corners.dtype.kind != "f" or not np.isfinite(corners).all():
+            return f"{boxes} are {corners.dtype} {corners.shape}, not finite numbers (m, 4)"
+        if numbers.shape != corners.shape[:1] or numbers.dtype.kind not in "iu":
+            return f"{frames} is {numbers.dtype} {numbers.shape}, not a picture's number for each of {len(corners)}"
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < pictures:
+            return f"{frames} names pictures that are not there"
+    for name, kinds in (("complete", "b"), ("negative", "b"), ("set", "U")):
+        if arrays[name].shape != (pictures,) or arrays[name].dtype.kind not in kinds:
+            return f"{name} is {arrays[name].dtype} {arrays[name].shape}, and there are {pictures} pictures"
+    return None

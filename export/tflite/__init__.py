@@ -1,0 +1,1 @@
+"""TensorFlow Lite: conversion, quantisation, reading and editing."""

@@ -1,0 +1,242 @@
+"""Read what is in a TFLite file without running it: tensors, operators, metadata.
+
+The bindings are those that LiteRT brings. A file may come from anywhere, so every length is checked against the file's
+size before anything is looped over: a damaged or hostile file ends in an `ExportError`, never in a crash or a hang.
+The form: https://github.com/google-ai-edge/LiteRT, tflite/converter/schema/schema.fbs.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import ExportError
+
+IDENTIFIER = b"TFL3"
+FLOATS = frozenset({"float16", "float32", "float64", "bfloat16", "complex64", "complex128", "float8_e4m3fn",
+                    "float8_e5m2"})
+WHOLE = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"})
+POSTPROCESS = "TFLite_Detection_PostProcess"
+"""The operator of TFLite that decodes boxes and drops doubles, in float."""
+_OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "CONV_2D": ("Conv2DOptions", ("FusedActivationFunction", "DilationWFactor", "DilationHFactor", "StrideW")),
+    "DEPTHWISE_CONV_2D": (
+        "DepthwiseConv2DOptions", ("FusedActivationFunction", "DilationWFactor", "DilationHFactor", "StrideW"),
+    ),
+    "AVERAGE_POOL_2D": ("Pool2DOptions", ("FusedActivationFunction",)),
+    "MAX_POOL_2D": ("Pool2DOptions", ("FusedActivationFunction",)),
+    "CONCATENATION": ("ConcatenationOptions", ("FusedActivationFunction", "Axis")),
+    "FULLY_CONNECTED": ("FullyConnectedOptions", ("FusedActivationFunction", "WeightsFormat")),
+    "PACK": ("PackOptions", ("Axis",)),
+    "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
+    "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", ("AlignCorners", "HalfPixelCenters")),
+    "STRIDED_SLICE": ("StridedSliceOptions", ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask",
+                                              "ShrinkAxisMask")),
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor: its name, shape, dtype, and how it is quantised (no scales: it is not).
+
+    Attributes:
+        constant: where its values lie in the file, (first byte, count), or None where they are computed.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scales: np.ndarray
+    zero_points: np.ndarray
+    axis: int
+    constant: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operator: its name, e.g. ``CONV_2D`` or a custom one's own, and the numbers of its tensors (-1: none)."""
+
+    name: str
+    custom: bool
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    options: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """One graph of a file: tensors, and operators in the order in which they run. `content` is the whole file."""
+
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    content: bytes = field(default=b"", repr=False)
+
+    def values(self, number: int) -> np.ndarray | None:
+        """Read the values of a constant tensor, flat; None where they are computed, or are not whole numbers."""
+        tensor = self.tensors[number]
+        if tensor.constant is None or tensor.dtype not in WHOLE:
+            return None
+        (first, count), kind = tensor.constant, np.dtype(tensor.dtype)
+        return np.frombuffer(self.content[first : first + count // kind.itemsize * kind.itemsize], kind)
+
+
+@dataclass(frozen=True)
+class TFLiteFile:
+    """A whole file. `metadata` holds named blobs, e.g. ``TFLITE_METADATA``."""
+
+    graphs: tuple[Graph, ...]
+    metadata: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        """The graph that runs."""
+        return self.graphs[0]
+
+
+def read_tflite(content: bytes, where: str = "the file") -> TFLiteFile:
+    """Read a TFLite file.
+
+    Args:
+        content: the file; where: what it is called in messages.
+
+    Raises:
+        ExportError: it is none, or it is truncated or damaged.
+    """
+    if len(content) < 20 or content[4:8] != IDENTIFIER:
+        raise ExportError(f"{where} is no TFLite file: it does not begin as one")
+    try:
+        return _Reader(content).file()
+    except (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError) as problem:
+        raise ExportError(f"{where} is a damaged TFLite file: {problem}") from None
+
+
+class _Reader:
+    """Walks a file; `_left` is how many things it may still read, so that parts that overlap cannot multiply."""
+
+    def __init__(self, content: bytes) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._schema: Any = schema
+        self._content = content
+        self._left = len(content)
+        self._model = schema.Model.GetRootAs(content, 0)
+
+    def file(self) -> TFLiteFile:
+        model = self._model
+        codes = [self._code(model.OperatorCodes(number)) for number in self._count(model.OperatorCodesLength())]
+        buffers = [self._place(model.Buffers(number)) for number in self._count(model.BuffersLength())]
+        graphs = [
+            self._graph(model.Subgraphs(number), codes, buffers) for number in self._count(model.SubgraphsLength())
+        ]
+        if not graphs:
+            raise ValueError("there is no graph in it")
+        metadata = {}
+        for number in self._count(model.MetadataLength()):
+            entry = model.Metadata(number)
+            place = buffers[entry.Buffer()]
+            if place is not None:
+                first, size = place
+                self._count(size)
+                metadata[self._text(entry.Name())] = self._content[first : first + size]
+        return TFLiteFile(tuple(graphs), metadata)
+
+    def _graph(self, graph: Any, codes: list[tuple[str, bool]], buffers: list[tuple[int, int] | None]) -> Graph:
+        tensors = [self._tensor(graph.Tensors(number), buffers) for number in self._count(graph.TensorsLength())]
+
+        def checked(numbers: tuple[int, ...]) -> tuple[int, ...]:
+            if any(not -1 <= number < len(tensors) for number in numbers):
+                raise ValueError("an operator names a tensor that is not there")
+            return numbers
+
+        ops = []
+        for number in self._count(graph.OperatorsLength()):
+            op = graph.Operators(number)
+            name, custom = codes[op.OpcodeIndex()]
+            inputs = checked(self._numbers(op.InputsLength(), op.InputsAsNumpy))
+            ops.append(Op(name, custom, inputs, checked(self._numbers(op.OutputsLength(), op.OutputsAsNumpy)),
+                          self._options(name, op)))
+        ends = [checked(self._numbers(graph.InputsLength(), graph.InputsAsNumpy)),
+                checked(self._numbers(graph.OutputsLength(), graph.OutputsAsNumpy))]
+        if any(number < 0 for numbers in ends for number in numbers):
+            raise ValueError("the graph has an input or output that is not there")
+        return Graph(tuple(tensors), tuple(ops), ends[0], ends[1], self._content)
+
+    def _tensor(self, tensor: Any, buffers: list[tuple[int, int] | None]) -> Tensor:
+        quantised = tensor.Quantization()
+        scales: np.ndarray = np.zeros(0, np.float32)
+        zero_points: np.ndarray = np.zeros(0, np.int64)
+        axis = 0
+        if quantised is not None:
+            scales = np.asarray(self._numbers(quantised.ScaleLength(), quantised.ScaleAsNumpy), np.float32)
+            zero_points = np.asarray(self._numbers(quantised.ZeroPointLength(), quantised.ZeroPointAsNumpy), np.int64)
+            axis = quantised.QuantizedDimension()
+        return Tensor(
+            self._text(tensor.Name()), self._numbers(tensor.ShapeLength(), tensor.ShapeAsNumpy),
+            self._name(self._schema.TensorType, tensor.Type()).lower(), scales, zero_points, axis,
+            buffers[tensor.Buffer()],
+        )
+
+    def _code(self, code: Any) -> tuple[str, bool]:
+        # Numbers above 127 came later: an old reader finds them in another field.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        if number == self._schema.BuiltinOperator.CUSTOM:
+            return self._text(code.CustomCode()), True
+        return self._name(self._schema.BuiltinOperator, number), False
+
+    def _place(self, buffer: Any) -> tuple[int, int] | None:
+        """Find where a buffer's bytes lie: (first, size), or None for an empty one."""
+        if buffer.Offset() > 1:  # behind the flatbuffer, in files of more than 2 GB
+            first, size = buffer.Offset(), buffer.Size()
+        elif buffer.DataLength():
+            table = buffer._tab
+            first, size = table.Vector(table.Offset(4)), buffer.DataLength()
+        else:
+            return None
+        if first < 0 or first + size > len(self._content):
+            raise ValueError("a buffer reaches beyond the end")
+        return first, size
+
+    def _options(self, name: str, op: Any) -> dict[str, int]:
+        if name not in _OPTIONS or op.BuiltinOptions() is None:
+            return {}
+        kind, keys = _OPTIONS[name]
+        options = getattr(self._schema, kind)()
+        options.Init(op.BuiltinOptions().Bytes, op.BuiltinOptions().Pos)
+        return {key: int(getattr(options, key)()) for key in keys}
+
+    def _numbers(self, length: int, whole: Any) -> tuple[Any, ...]:
+        self._count(length)
+        return tuple(whole().tolist()) if length else ()
+
+    def _count(self, length: int) -> Iterator[int]:
+        self._left -= length
+        if self._left < 0:
+            raise ValueError("a length in it is greater than the file")
+        return iter(range(length))
+
+    def _text(self, content: bytes | None) -> str:
+        self._count(len(content or b""))
+        return (content or b"").decode("utf-8")
+
+    def _name(self, kind: type, number: int) -> str:
+        names = _names(kind)
+        if number not in names:
+            raise ValueError(f"{number} is no {kind.__name__} that is known")
+        return names[number]
+
+
+@functools.cache
+def _names(kind: type) -> dict[int, str]:
+    """Map the numbers of an enumeration of the schema to their names; of two for a number the first."""
+    found: dict[int, str] = {}
+    for name, value in vars(kind).items():
+        if isinstance(value, int) and not name.startswith("_"):
+            found.setdefault(value, name)
+    return found

@@ -1,0 +1,1 @@
+"""The one image decoder: training, evaluation and the runtime read every image with it."""

@@ -1,0 +1,1 @@
+"""Events and the records of frames: types, database, queries."""

@@ -1,0 +1,120 @@
+"""An event: what is known of one object at one moment, as every sink tells it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..tracking.tracker import Track
+
+OBJECT = "object"
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The run that events belong to.
+
+    Attributes:
+        number: within its output folder, from 1.
+        uid: 8 hexadecimal digits, unlike any other run's.
+        classes: class names in the order of probabilities.
+        abstain: probability below which a name is a guess, or None.
+    """
+
+    number: int
+    uid: str
+    classes: tuple[str, ...]
+    abstain: float | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """A track as it stands, copied, so that other threads can read it while the track goes on.
+
+    Attributes:
+        id: stable and unlike any other event's: the run's uid and the number, e.g. ``1f0c22aa-00012``.
+        number: of its track within the run, from 1.
+        state: confirmed or ended.
+        kind: object, or what it turned out to be: see `Track`.
+        first_frame, last_frame, first_time, last_time, frames: its sightings; times are UTC, ISO 8601.
+        source, best_frame, box, score: its best view; the box is x0, y0, x1, y1 in pixels of that frame.
+        name, probability, probabilities: its class, over all its frames.
+        sure: whether the class is more than a guess; None where the classifier has no such threshold.
+        cutout: (H, W, 3) uint8 RGB, the best view.
+        deep: the same with more than 8 bits, see `Track`; None where the source has no more.
+    """
+
+    id: str
+    number: int
+    state: str
+    kind: str
+    first_frame: int
+    last_frame: int
+    first_time: str
+    last_time: str
+    frames: int
+    source: str
+    best_frame: int
+    box: tuple[float, float, float, float]
+    score: float
+    name: str
+    probability: float
+    probabilities: dict[str, float]
+    sure: bool | None
+    cutout: np.ndarray
+    deep: np.ndarray | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, so that nothing of it will change."""
+        return self.state == "ended"
+
+    @property
+    def is_object(self) -> bool:
+        """Whether it is still taken for one of the sky."""
+        return self.kind == OBJECT
+
+    def record(self) -> dict[str, Any]:
+        """Turn into plain values for JSON, without the picture."""
+        sure = {} if self.sure is None else {"sure": self.sure}
+        return {
+            "id": self.id, "state": self.state, "kind": self.kind, "class": self.name, "probability": self.probability,
+            **sure, "score": self.score, "box": list(self.box), "frames": self.frames, "source": self.source,
+            "first_frame": self.first_frame, "last_frame": self.last_frame, "first_time": self.first_time,
+            "last_time": self.last_time, "best_frame": self.best_frame, "probabilities": self.probabilities,
+        }
+
+
+def events_of(tracks: list[Track], run: RunInfo) -> list[Event]:
+    """Copy the present state of those tracks that are or were events."""
+    return [_event(track, run) for track in tracks if track.confirmed]
+
+
+def _event(track: Track, run: RunInfo) -> Event:
+    probabilities = track.probabilities
+    best = int(np.argmax(probabilities))
+    x0, y0, x1, y1 = (round(float(value), 2) for value in track.box)
+    probability = float(probabilities[best])
+    return Event(
+        id=f"{run.uid}-{track.number:05d}",
+        number=track.number,
+        state=track.state,
+        kind=track.kind,
+        first_frame=track.first[0],
+        last_frame=track.last[0],
+        first_time=track.first[1],
+        last_time=track.last[1],
+        frames=track.frames,
+        source=track.source,
+        best_frame=track.best_frame,
+        box=(x0, y0, x1, y1),
+        score=round(track.score, 4),
+        name=run.classes[best],
+        probability=round(probability, 4),
+        probabilities={name: round(float(p), 4) for name, p in zip(run.classes, probabilities, strict=True)},
+        sure=None if run.abstain is None else probability >= run.abstain,
+        cutout=track.cutout,
+        deep=track.deep,
+    )

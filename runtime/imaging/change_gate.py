@@ -1,0 +1,52 @@
+"""The change gate: a frame like the last one that was looked at has the same galaxies in it."""
+
+from __future__ import annotations
+
+import datetime
+
+import cv2
+import numpy as np
+
+from .statistics import median, sigma
+
+BEYOND = 6.0
+"""Standard deviations of a cell's noise that are a change: of 100,000 cells, none in a thousand frames by chance."""
+TWINKLE = 0.15
+"""Share of its light that a star may gain or lose by the air alone."""
+LEAST_NOISE = 0.35
+BRIGHTNESS = 1.5
+"""Levels by which the whole sky may brighten or darken."""
+
+
+class Gate:
+    """Tells frames that bring nothing new.
+
+    Args:
+        seconds: after so long, by the frames' own time, a frame is new in any case.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = datetime.timedelta(seconds=seconds)
+        self._kept: np.ndarray | None = None
+        self._limit = np.zeros(0)
+        self._time = datetime.datetime.min.replace(tzinfo=datetime.UTC)
+
+    def is_new(self, small: np.ndarray, time: datetime.datetime) -> bool:
+        """Tell whether a frame's `motion.glance` differs from the last new one's beyond noise; if so, keep it.
+
+        Cells of 3x3 pixels of the small look are compared. The noise is that of the difference itself.
+        """
+        now = small.astype(np.float32)
+        kept = self._kept
+        new = kept is None or kept.shape != now.shape or not abs(time - self._time) < self._seconds
+        if not new:
+            assert kept is not None
+            change = now - kept
+            middle = median(change[::2, ::2])
+            cells = np.abs(cv2.blur(change, (3, 3)) - middle)
+            noise = BEYOND * max(sigma(change[::2, ::2], middle) / 3, LEAST_NOISE)
+            new = abs(middle) > BRIGHTNESS or bool((cells > noise + self._limit).any())
+        if new:
+            self._kept, self._time = now, time
+            self._limit = TWINKLE * np.maximum(cv2.blur(now, (3, 3)) - median(now[::2, ::2]), 0.0)
+        return new

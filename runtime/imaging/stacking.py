@@ -1,0 +1,161 @@
+"""Stacking: the last frames, laid upon each other star by star, so that what is faint stands out of the noise.
+
+Phase correlation and optical flow say about where the sky is (see `motion`); the enhanced correlation coefficient
+(Evangelidis & Psarakis 2008, IEEE TPAMI 30, 1858), through OpenCV, lays each frame upon the first of its stack, with
+rotation and to a small part of a pixel. What does not agree with the stack is left out of the mean: planes, satellites,
+cosmic rays, hot pixels.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from ..frame import Frame
+from .sky_motion import in_frame, in_glance, stars_only
+from .statistics import median, sigma
+from ...models.images.decoder import to_rgb8
+
+BEYOND = 5.0
+"""Standard deviations of the noise by which a pixel must differ from the stack to be left out."""
+TWINKLE = 0.5
+"""Share of its light by which a star may differ: seeing, and a registration that is a little off."""
+LEAST_NOISE = 0.5
+STRANGE = 0.2
+"""Share of pixels that do not agree with the stack from which on the frame shows something else."""
+STRANGE_STARS = 0.6
+"""The same of the peaks of the stack's stars: after a slew or in a cloud nearly all."""
+HOT = 0.1
+"""What the pixels around a star's peak have of it at least; around a hot pixel there is nothing."""
+LEAST_OVERLAP = 0.6
+LEAST_CORRELATION = 0.2
+ROUNDS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-4)
+
+
+@dataclass
+class _Layer:
+    """A frame in the stack: its values in the first frame's place, and which of them count (H, W) bool."""
+
+    values: np.ndarray
+    counts: np.ndarray
+
+
+class Stack:
+    """The running mean of the last frames; a slew, a cloud or another frame size begins a new one.
+
+    Args:
+        depth: frames in a stack; may be changed at any moment.
+
+    Attributes:
+        restarts: how often a frame did not belong to the stack.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self.depth = depth
+        self.restarts = 0
+        self._layers: deque[_Layer] = deque()
+        self._sum = self._count = self._stars = np.zeros(0, np.float32)
+        self._sky = np.eye(3)
+
+    def add(self, frame: Frame, small: np.ndarray, sky: np.ndarray) -> Frame:
+        """Add a frame.
+
+        Args:
+            small: its `motion.glance`.
+            sky: (3, 3) where the sky is, see `motion.SkyMotion.update`.
+
+        Returns:
+            The frame with the mean of the stack in its place: what is at a pixel stays there. Values of more than
+            8 bits are averaged as they are and stretched then.
+        """
+        values = frame.pixels if frame.raw is None else frame.raw
+        factor = frame.width // small.shape[1]
+        stars = stars_only(small)
+        place = self._register(stars, factor, sky) if self._layers and self._sum.shape == values.shape else None
+        if place is None or not self._lay(values, place):
+            self.restarts += bool(self._layers)
+            self._begin(values, stars, sky)
+            place = np.eye(3)[:2]
+        while len(self._layers) > max(1, self.depth):
+            self._take_off(self._layers.popleft())
+        return self._seen_from(frame, values, place)
+
+    def _begin(self, values: np.ndarray, stars: np.ndarray, sky: np.ndarray) -> None:
+        self._layers = deque([_Layer(values, np.ones(values.shape[:2], bool))])
+        self._sum = values.astype(np.float32)
+        self._count = np.ones(values.shape[:2], np.float32)
+        self._stars, self._sky = stars, sky
+
+    def _register(self, stars: np.ndarray, factor: int, sky: np.ndarray) -> np.ndarray:
+        """Find where the first frame's places are in this one: (2, 3) in frame pixels; at worst, where the sky went."""
+        guess = in_glance(sky @ np.linalg.inv(self._sky), factor)
+        try:
+            match, matrix = cv2.findTransformECC(
+                self._stars, stars, guess[:2].astype(np.float32), cv2.MOTION_EUCLIDEAN, ROUNDS,
+                np.ones(stars.shape, np.uint8), 5,
+            )
+        except cv2.error:  # it does not converge
+            match, matrix = 0.0, guess[:2]
+        return in_frame(matrix if match > LEAST_CORRELATION else guess[:2], factor)[:2]
+
+    def _lay(self, values: np.ndarray, place: np.ndarray) -> bool:
+        """Lay a frame upon the stack; False if it does not belong there."""
+        size = values.shape[1], values.shape[0]
+        back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        laid = cv2.warpAffine(values, place, size, flags=back)
+        inside = cv2.warpAffine(np.full(values.shape[:2], 255, np.uint8), place, size, flags=back) == 255
+        known = inside & (self._count > 0)
+        if known.mean() < LEAST_OVERLAP:
+            return False
+        mean = _grey(self._mean())
+        change = _grey(laid.astype(np.float32)) - mean
+        some = change[::3, ::3][known[::3, ::3]]
+        noise = max(LEAST_NOISE, sigma(some))
+        light = np.maximum(mean - median(mean[::3, ::3]), 0.0)
+        nearby = cv2.dilate(light, np.ones((3, 3), np.uint8))
+        strange = known & (np.abs(change) > BEYOND * noise + TWINKLE * nearby)
+        round_it = cv2.erode(light, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
+        stars = known & (light == nearby) & (light > 2 * BEYOND * noise) & (round_it > HOT * light)  # their peaks
+        if strange.sum() > STRANGE * known.sum() or strange[stars].sum() > STRANGE_STARS * stars.sum():
+            return False
+        # Two against each other: the brighter is the plane, whichever came first.
+        wrong_before = strange & (change < 0) & (self._count <= 1)
+        if wrong_before.any():
+            for layer in self._layers:
+                layer.counts &= ~wrong_before
+            self._sum[wrong_before], self._count[wrong_before] = 0.0, 0.0
+        layer = _Layer(laid, inside & (~strange | wrong_before))
+        self._layers.append(layer)
+        self._sum += laid * _spread(layer.counts, laid)
+        self._count += layer.counts
+        return True
+
+    def _take_off(self, layer: _Layer) -> None:
+        self._sum -= layer.values * _spread(layer.counts, layer.values)
+        self._count -= layer.counts
+
+    def _mean(self) -> np.ndarray:
+        return self._sum / _spread(np.maximum(self._count, 1.0), self._sum)
+
+    def _seen_from(self, frame: Frame, values: np.ndarray, place: np.ndarray) -> Frame:
+        """Put the mean where the frame has it; where the stack holds nothing, the frame itself stays."""
+        size = values.shape[1], values.shape[0]
+        mean = cv2.warpAffine(self._mean(), place, size, flags=cv2.INTER_LINEAR)
+        held = cv2.warpAffine((self._count > 0).astype(np.uint8) * 255, place, size, flags=cv2.INTER_LINEAR) == 255
+        mean = np.where(_spread(held, mean), mean, values)
+        stacked = len(self._layers)
+        if frame.raw is None:
+            return replace(frame, pixels=np.round(mean).astype(np.uint8), stacked=stacked)
+        pixels, stretch = to_rgb8(mean)
+        return replace(frame, pixels=pixels, stretch=stretch, stacked=stacked, raw=mean.astype(np.float32, copy=False))
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return values if values.ndim == 2 else cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
+
+
+def _spread(per_pixel: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return per_pixel if like.ndim == 2 else per_pixel[..., None]

@@ -1,0 +1,1 @@
+"""Engines, the detector and the classifier."""

@@ -1,0 +1,62 @@
+"""Name galaxies: crop each detection as the classifier was trained, run it, calibrate."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from ...models.bundle import Bundle
+from ...models.decode import softmax
+from ...models.preprocess import crop, resize
+from .engine import Engine, load
+from ..frame import Detections
+
+
+class Classifier:
+    """A morphology classifier: a bundle for the task ``classify`` in an engine.
+
+    Attributes:
+        abstain: the probability, 0..1, below which a name is a guess; None where the bundle says nothing of it.
+    """
+
+    def __init__(self, bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1) -> None:
+        self.bundle = bundle
+        self._load = partial(load, bundle, variant, engine, threads)
+        self.engine: Engine = self._load()
+        self._margin = bundle.manifest["preprocess"]["margin"]
+        self._temperature = bundle.manifest["decode"]["temperature"]
+        self._size = bundle.input_size[0]
+        self.abstain: float | None = bundle.manifest["decode"].get("abstain")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the probabilities."""
+        return self.bundle.classes
+
+    def renew(self) -> None:
+        """Load the network into a new engine; the old one is left to what it is doing."""
+        self.engine = self._load()
+
+    def crop(self, pixels: np.ndarray, box: np.ndarray | None) -> np.ndarray:
+        """Cut what the network sees of a box; of a picture that is already a cutout (no box), the whole.
+
+        Returns:
+            (size, size, 3) uint8.
+        """
+        if box is None:
+            return resize(pixels, self._size, self._size)
+        return crop(pixels, box, self._margin, self._size)
+
+    def probabilities(self, crops: np.ndarray) -> np.ndarray:
+        """Classify (N, size, size, 3) uint8 crops; return (N, C) float32 calibrated probabilities."""
+        logits = [self.engine(one[None])["logits"].real() for one in crops]
+        if not logits:
+            return np.zeros((0, len(self.classes)), np.float32)
+        return softmax(np.stack(logits), self._temperature)
+
+    def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
+        """Give every detection of a frame its class probabilities."""
+        size = (len(found), self._size, self._size, 3)
+        crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)
+        return found.named(self.probabilities(crops))

@@ -1,0 +1,83 @@
+"""ONNX files through ONNX Runtime, on the processor."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from ...models.bundle import Bundle, Variant
+from ...models.manifest import BundleError
+from .engine import Output
+from ..errors import UsageError
+from ..system.native_output import quiet_native
+
+INPUTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+OUTPUTS = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
+
+
+def available() -> bool:
+    """Tell whether ONNX Runtime is installed, without importing it."""
+    return importlib.util.find_spec("onnxruntime") is not None
+
+
+class OnnxEngine:
+    """An ONNX Runtime session bound to one variant of a bundle."""
+
+    name = "onnxruntime"
+
+    def __init__(self, bundle: Bundle, variant: Variant, threads: int) -> None:
+        where = str(bundle.path / variant.file)
+        self._session = session(bundle.read(variant.file), where, threads)
+        inputs = self._session.get_inputs()
+        width, height = bundle.input_size
+        if len(inputs) != 1 or tuple(inputs[0].shape) != (1, height, width, 3):
+            found = [tuple(tensor.shape) for tensor in inputs]
+            raise BundleError(f"{where} takes {found}, not one input of {(1, height, width, 3)} as its manifest says")
+        if inputs[0].type not in INPUTS:
+            raise BundleError(f"{where} takes {inputs[0].type}, not raw uint8 or float32 pixels")
+        self._input, self._dtype = inputs[0].name, INPUTS[inputs[0].type]
+        tensors = {tensor.name: tensor for tensor in self._session.get_outputs()}
+        for spec in variant.outputs:
+            tensor = tensors.get(spec.tensor)
+            if tensor is None:
+                raise BundleError(f"{where} has no output '{spec.tensor}', which its manifest calls {spec.name}")
+            if tuple(tensor.shape) != spec.shape or OUTPUTS.get(tensor.type) != spec.dtype:
+                raise BundleError(f"{where}: output {spec.name} is not {spec.dtype} {spec.shape} as its manifest says")
+        self._names = [spec.name for spec in variant.outputs]
+        self._tensors = [spec.tensor for spec in variant.outputs]
+
+    def __call__(self, batch: np.ndarray) -> dict[str, Output]:
+        """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
+        values = self._session.run(self._tensors, {self._input: batch.astype(self._dtype, copy=False)})
+        return {name: Output(value[0], 0.0, 0) for name, value in zip(self._names, values, strict=True)}
+
+
+def session(content: bytes, where: str, threads: int = 1) -> Any:
+    """Make a session from bytes that were verified.
+
+    Raises:
+        UsageError: ONNX Runtime is not installed. BundleError: it cannot run the file.
+    """
+    try:
+        import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+    except ImportError as problem:
+        reason = f" ({problem})" if available() else ""
+        raise UsageError(
+            f"the engine onnxruntime cannot be loaded{reason}: pip install 'galaxy-edge[onnx]'"
+        ) from None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Else int8 sums overflow on x86 without VNNI, and two machines give different answers.
+    options.add_session_config_entry("session.x64quantprecision", "1")
+    options.log_severity_level = 4  # its complaints come as exceptions as well
+    refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented,
+                state.NoSuchFile, state.RuntimeException, RuntimeError, ValueError)
+    try:
+        with quiet_native():
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except refusals as problem:
+        line = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))
+        raise BundleError(f"{where} is no network that onnxruntime can run: {line}") from None

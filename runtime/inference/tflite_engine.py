@@ -1,0 +1,81 @@
+"""TFLite files through LiteRT (ai-edge-litert) or its predecessor tflite-runtime: the same interface, two packages."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+import numpy as np
+
+from ...models.bundle import Bundle, Variant
+from ...models.manifest import BundleError
+from .engine import Output
+from ..errors import UsageError
+from ..system.native_output import quiet_native
+
+_MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+_PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "'galaxy-edge[tflite-runtime]' (Python 3.11)"}
+
+
+def available(engine: str) -> bool:
+    """Tell whether an engine's package is installed, without importing it."""
+    return importlib.util.find_spec(_MODULES[engine].split(".")[0]) is not None
+
+
+class TFLiteEngine:
+    """A TFLite interpreter bound to one variant of a bundle."""
+
+    def __init__(self, bundle: Bundle, variant: Variant, engine: str, threads: int) -> None:
+        self.name = engine
+        where = bundle.path / variant.file
+        self._interpreter = _interpreter(engine, bundle.read(variant.file), threads, str(where))
+        inputs = self._interpreter.get_input_details()
+        width, height = bundle.input_size
+        if len(inputs) != 1 or tuple(inputs[0]["shape"]) != (1, height, width, 3):
+            found = [tuple(int(n) for n in tensor["shape"]) for tensor in inputs]
+            raise BundleError(f"{where} takes {found}, not one input of {(1, height, width, 3)} as its manifest says")
+        self._input = inputs[0]["index"]
+        self._dtype = inputs[0]["dtype"]
+        if self._dtype not in (np.uint8, np.int8, np.float32):
+            raise BundleError(f"{where} takes {np.dtype(self._dtype).name}, not raw uint8, int8 or float32 pixels")
+        tensors = {tensor["name"]: tensor for tensor in self._interpreter.get_output_details()}
+        self._outputs = []
+        for spec in variant.outputs:
+            tensor = tensors.get(spec.tensor)
+            if tensor is None:
+                raise BundleError(f"{where} has no output tensor '{spec.tensor}', which its manifest calls {spec.name}")
+            if tuple(tensor["shape"]) != spec.shape or np.dtype(tensor["dtype"]).name != spec.dtype:
+                raise BundleError(f"{where}: output {spec.name} is not {spec.dtype} {spec.shape} as its manifest says")
+            scale, zero_point = tensor["quantization"]
+            self._outputs.append((spec.name, tensor["index"], float(scale), int(zero_point)))
+
+    def __call__(self, batch: np.ndarray) -> dict[str, Output]:
+        """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
+        # Pixels go into int8 as level - 128, which in two's complement is the highest bit turned over.
+        pixels = (batch ^ 0x80).view(np.int8) if self._dtype == np.int8 else batch.astype(self._dtype, copy=False)
+        self._interpreter.set_tensor(self._input, pixels)
+        self._interpreter.invoke()
+        return {
+            name: Output(self._interpreter.get_tensor(index)[0], scale, zero_point)
+            for name, index, scale, zero_point in self._outputs
+        }
+
+
+def _interpreter(engine: str, content: bytes, threads: int, where: str) -> Any:
+    """Make an interpreter from bytes that were verified."""
+    try:
+        module = importlib.import_module(_MODULES[engine])
+    except ImportError as problem:
+        reason = f" ({problem})" if available(engine) else ""
+        raise UsageError(f"the engine {engine} cannot be loaded{reason}: pip install {_PACKAGES[engine]}") from None
+    try:
+        with quiet_native():
+            interpreter = module.Interpreter(model_content=content, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as problem:
+        raise BundleError(f"{where} is no network that {engine} can run: {problem}") from None
+    except SystemError:
+        # tflite-runtime 2.14 is built for numpy 1: with numpy 2 it imports, then fails here.
+        raise UsageError(f"the engine {engine} needs numpy 1 here: pip install 'numpy<2'") from None
+    return interpreter

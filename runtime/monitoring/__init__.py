@@ -1,0 +1,1 @@
+"""The state of a run: statistics, health, controls, terminal and window."""

@@ -1,0 +1,62 @@
+"""``--show``: the annotated frames in a window, where there is a display. Tk: the headless OpenCV has no window."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ..recording.annotate import annotate
+from ..errors import UsageError
+from ..frame import Detections, Frame
+
+WIDEST = 1280
+
+
+class Window:
+    """A window that shows frames; closing it ends the run.
+
+    Raises:
+        UsageError: there is no display, or Python has no tkinter.
+    """
+
+    def __init__(self, classes: tuple[str, ...], abstain: float | None = None) -> None:
+        if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
+            raise UsageError("--show needs a display, and there is none (DISPLAY is not set)")
+        try:
+            import tkinter
+        except ImportError:
+            raise UsageError("--show needs tkinter: sudo apt install python3-tk") from None
+        try:
+            self._root: Any = tkinter.Tk()
+        except tkinter.TclError as problem:
+            raise UsageError(f"--show cannot open a window: {problem}") from None
+        self._root.title("galaxy-edge")
+        self._root.protocol("WM_DELETE_WINDOW", self._close)
+        self._label = tkinter.Label(self._root, background="black")
+        self._label.pack()
+        self._image: Any = None
+        self._make_image = tkinter.PhotoImage
+        self._classes = classes
+        self._abstain = abstain
+        self.closed = False
+
+    def show(self, frame: Frame, named: Detections) -> None:
+        """Show a frame with its boxes."""
+        if self.closed:
+            return
+        picture = annotate(frame.pixels, named, self._classes, self._abstain)
+        scale = min(1.0, WIDEST / max(picture.shape[:2]))
+        if scale < 1.0:
+            size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        header = f"P6 {picture.shape[1]} {picture.shape[0]} 255 ".encode()
+        self._image = self._make_image(data=header + np.ascontiguousarray(picture).tobytes(), format="PPM")
+        self._label.configure(image=self._image)
+        self._root.update()
+
+    def _close(self) -> None:
+        self.closed = True
+        self._root.destroy()

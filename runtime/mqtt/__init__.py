@@ -1,0 +1,1 @@
+"""Publish events and the state of a run to an MQTT broker."""

@@ -1,0 +1,1 @@
+"""The loop: stages, threads, sinks."""

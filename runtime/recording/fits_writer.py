@@ -1,0 +1,54 @@
+"""Crops and frames as FITS, for those who measure on them. Needs the extra ``fits``."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from ..events.event import Event
+from ..frame import Frame
+from ..tracking.tracker import iso_time
+
+Cards = dict[str, tuple[Any, str]]
+"""Keyword -> value and comment."""
+
+
+def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
+    """Encode pixels of any depth as FITS: (H, W) as one plane, (H, W, 3) as three; row 0 first."""
+    from astropy.io import fits
+
+    planes = pixels if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
+    unit = fits.PrimaryHDU(np.ascontiguousarray(planes))
+    for key, (value, comment) in cards.items():
+        if isinstance(value, str):  # the format knows ASCII only
+            value = value.encode("ascii", "backslashreplace").decode()
+        unit.header[key] = value, comment
+    stream = io.BytesIO()
+    unit.writeto(stream)
+    return stream.getvalue()
+
+
+def event_cards(event: Event) -> Cards:
+    """Say of a crop what it shows."""
+    x0, y0, x1, y1 = event.box
+    return {
+        "DATE-BEG": (event.first_time.removesuffix("Z"), "first sighting, UTC"),
+        "DATE-END": (event.last_time.removesuffix("Z"), "last sighting, UTC"),
+        "OBJECT": (event.id, "event"), "CLASS": (event.name, "morphology"), "PROB": (event.probability, "of the class"),
+        "SCORE": (event.score, "of the detector"), "FRAME": (event.best_frame, "number of the frame"),
+        "X0": (x0, "box in pixels of the frame"), "Y0": (y0, ""), "X1": (x1, ""), "Y1": (y1, ""),
+    }  # fmt: skip
+
+
+def frame_cards(frame: Frame) -> Cards:
+    """Say of a frame when and where it is from, and how it was brought to 8 bits to be looked at."""
+    cards: Cards = {
+        "DATE-OBS": (iso_time(frame).removesuffix("Z"), "UTC"), "FRAME": (frame.number, "number in its run"),
+        "NSTACK": (frame.stacked, "frames that this is the mean of"),
+    }  # fmt: skip
+    if frame.stretch:
+        told = {"STRETCH": "kind", "STRBLACK": "black", "STRWHITE": "white", "STRSOFT": "softening"}
+        cards |= {key: (frame.stretch[name], f"{name} of the stretch") for key, name in told.items()}
+    return cards

@@ -1,0 +1,62 @@
+"""The demo camera: slow pans and zooms over a real sky that comes with the package.
+
+The sky is the Hubble eXtreme Deep Field (NASA/ESA, public domain). The path is fixed: every demo is the same.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from importlib import resources
+from itertools import pairwise
+
+import numpy as np
+
+from ...models.preprocess import resize
+from ..frame import Frame
+from ...models.images.decoder import decode_picture
+
+SIZE = (640, 480)
+SKY = "hubble_xdf.jpg"
+# Stops of the tour: centre x, centre y and width of the window in pixels of the sky picture.
+STOPS = (
+    (500, 436, 620), (150, 430, 230), (310, 120, 260), (450, 100, 240), (470, 420, 240), (740, 470, 250),
+    (440, 700, 240), (780, 700, 260),
+)
+FRAMES_A_LEG = 16
+
+
+class DemoSky:
+    """A camera that looks at the shipped sky for a fixed number of frames."""
+
+    name = "demo"
+    continuous = True
+    live = False
+    reopened = 0
+    bad = 0
+
+    def __init__(self) -> None:
+        content = (resources.files(__package__) / "sky" / SKY).read_bytes()
+        self._sky = decode_picture(content, SKY).pixels
+        self.length: int | None = FRAMES_A_LEG * (len(STOPS) - 1)
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield 640x480 frames along the tour."""
+        stops = np.asarray(STOPS, np.float64)
+        number = 0
+        for start, end in pairwise(stops):
+            for step in range(FRAMES_A_LEG):
+                part = step / FRAMES_A_LEG
+                ease = part * part * (3 - 2 * part)
+                pixels = self._window(start + (end - start) * ease)
+                yield Frame(pixels, datetime.datetime.now(datetime.UTC), "demo", number)
+                number += 1
+
+    def _window(self, view: np.ndarray) -> np.ndarray:
+        """Cut and scale the window (centre x, centre y, width) that stays inside the sky."""
+        rows, columns = self._sky.shape[:2]
+        width = min(round(view[2]), columns)
+        height = min(round(width * SIZE[1] / SIZE[0]), rows)
+        left = int(np.clip(round(view[0] - width / 2), 0, columns - width))
+        top = int(np.clip(round(view[1] - height / 2), 0, rows - height))
+        return resize(self._sky[top : top + height, left : left + width], *SIZE)

@@ -1,0 +1,141 @@
+"""SER, the video format of planetary cameras: frames of 8 or 16 bits, grey, coloured or under a Bayer mosaic.
+
+Read here, since FFmpeg takes the bytes of 16-bit frames the wrong way round and OpenCV keeps 8 bits of them. Format:
+Grischa Hahn and Heiko Wilkens, "SER format description version 3", 2014.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+import struct
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import cv2
+import numpy as np
+
+from ..system.address import readable
+from ..system.buffer_pool import Buffers
+from ..errors import RunFailure, UsageError
+from ..frame import Frame
+from ...models.images.headers import check_size
+from ...models.images.decoder import raw_of, to_rgb8
+from .video import incomplete
+
+HEADER = struct.Struct("<14s7i40s40s40s2q")
+"""Mark; LuID, colour, byte order, width, height, bits, frames; observer, instrument, telescope; local and UTC time."""
+GREY, RGB, BGR = 0, 100, 101
+TO_RGB = {
+    GREY: cv2.COLOR_GRAY2RGB, BGR: cv2.COLOR_BGR2RGB, 8: cv2.COLOR_BayerRGGB2RGB, 9: cv2.COLOR_BayerGRBG2RGB,
+    10: cv2.COLOR_BayerGBRG2RGB, 11: cv2.COLOR_BayerBGGR2RGB,
+}  # fmt: skip
+RATE = 25.0
+"""Frames a second where the file does not say when they were taken."""
+YEAR_ONE = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
+MOST_TICKS = 10 * 86400 * 10**6 * 3_652_000
+"""The year 9999, in units of 100 ns since the year one."""
+
+
+class SerFile:
+    """Frames of a SER file, at the times of its trailer, else from when it is opened on.
+
+    Args:
+        path: the file.
+        on_lost: told in one line when frames are missing in the end.
+
+    Raises:
+        BadPicture: its frames are too small or too large.
+        UsageError: it is no SER file, of a kind that is not known, or holds no whole frame.
+    """
+
+    continuous = True
+    live = False
+    reopened = 0
+
+    def __init__(self, path: Path, on_lost: Callable[[str], None]) -> None:
+        self.name = readable(str(path))
+        self.bad = 0
+        self._path = path
+        self._on_lost = on_lost
+        with path.open("rb") as stream:
+            head = stream.read(HEADER.size)
+        if len(head) < HEADER.size or not head.startswith(b"LUCAM-RECORDER"):
+            raise UsageError(f"'{path}' is no SER video, or its header is damaged")
+        _, _, self._colour, _, width, height, bits, stated, *_ = HEADER.unpack(head)
+        if self._colour not in (RGB, *TO_RGB) or not 1 <= bits <= 16:
+            raise UsageError(f"'{path}' is a SER video of colours {self._colour} and {bits} bits, which cannot be read")
+        check_size(width, height, path.name)
+        self._shape = (height, width, 3) if self._colour in (RGB, BGR) else (height, width)
+        self._type = np.dtype("u1" if bits <= 8 else "<u2")
+        self._bytes = int(np.prod(self._shape)) * self._type.itemsize
+        held = (path.stat().st_size - HEADER.size) // self._bytes
+        if held == 0:
+            raise UsageError(f"'{path}' holds no whole frame; it is damaged or truncated")
+        self.length: int | None = stated if stated > 0 else held  # a recorder that was killed has written none
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Read frame after frame."""
+        assert self.length is not None
+        number, buffers = 0, Buffers()
+        began = datetime.datetime.now(datetime.UTC)
+        try:
+            with self._path.open("rb") as stream:
+                ticks = self._ticks(stream)
+                stream.seek(HEADER.size)
+                order = None
+                while number < self.length and len(content := stream.read(self._bytes)) == self._bytes:
+                    values = np.frombuffer(content, self._type).reshape(self._shape)
+                    if values.dtype != np.uint8:
+                        order = order or _byte_order(values)
+                        values = values.view(order).astype(np.uint16)
+                    if ticks is None:
+                        time = began + datetime.timedelta(seconds=number / RATE)
+                    else:
+                        time = YEAR_ONE + datetime.timedelta(microseconds=int(ticks[number]) // 10)
+                    frame = self._frame(values, time, number, buffers)
+                    del values, content
+                    yield frame
+                    del frame
+                    number += 1
+        except OSError as problem:
+            raise RunFailure(f"'{self._path}' cannot be read any further: {problem.strerror}") from None
+        self.bad = self.length - number
+        if self.bad:
+            self._on_lost(incomplete(self._path.name, number, self.length))
+
+    def _frame(self, values: np.ndarray, time: datetime.datetime, number: int, buffers: Buffers) -> Frame:
+        if values.dtype == np.uint8:
+            pixels = buffers.take((*values.shape[:2], 3))
+            if self._colour == RGB:
+                np.copyto(pixels, values)
+            else:
+                cv2.cvtColor(values, TO_RGB[self._colour], dst=pixels)
+            return Frame(pixels, time, readable(self._path.name), number)
+        if self._colour not in (GREY, RGB):
+            values = cv2.cvtColor(values, TO_RGB[self._colour])
+        pixels, stretch = to_rgb8(values)
+        return Frame(pixels, time, readable(self._path.name), number, stretch, raw=raw_of(values))
+
+    def _ticks(self, stream: BinaryIO) -> np.ndarray | None:
+        """Read when each frame was taken, from behind the last; None if that is not there or makes no sense."""
+        assert self.length is not None
+        size = 8 * self.length
+        if stream.seek(0, os.SEEK_END) < (start := HEADER.size + self.length * self._bytes) + size:
+            return None
+        stream.seek(start)
+        ticks = np.frombuffer(stream.read(size), "<i8")
+        return ticks if ticks.min() > 0 and ticks.max() < MOST_TICKS else None
+
+
+def _byte_order(values: np.ndarray) -> str:
+    """Tell how the bytes of 16-bit values lie, from a frame: in the right order neighbours are more alike.
+
+    The header says it too, but programs disagree on what its flag means.
+    """
+    def rough(order: str) -> float:
+        levels = values.view(order).astype(np.float32)
+        return float(np.abs(levels[:, 2:] - levels[:, :-2]).sum())  # two apart is one colour of a mosaic
+
+    return "<u2" if rough("<u2") <= rough(">u2") else ">u2"

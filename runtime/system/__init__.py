@@ -1,0 +1,1 @@
+"""What the runtime asks of the operating system: files, locks, addresses, buffers, systemd."""

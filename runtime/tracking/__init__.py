@@ -1,0 +1,1 @@
+"""Observations of one object, joined over frames."""

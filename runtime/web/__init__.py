@@ -1,0 +1,1 @@
+"""The live page, the JSON API and the metrics of a run."""

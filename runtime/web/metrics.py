@@ -1,0 +1,65 @@
+"""The figures for Prometheus, in base units."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from ... import __version__
+from ..monitoring.health import COUNTS, PAUSED, RUNNING, Pulse
+
+
+class RunCollector(Collector):
+    """Turns a pulse into metrics, each time they are asked for."""
+
+    def __init__(self, pulse: Pulse) -> None:
+        self._pulse = pulse
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every metric."""
+        stats = self._pulse.stats()
+        for name, text in (
+            ("frames", "Frames that were looked at."), ("detections", "Galaxies found in frames."),
+            ("events", "Objects that began."), *((name, f"Frames or sources that were {name}.") for name in COUNTS),
+        ):  # fmt: skip
+            yield CounterMetricFamily(f"galaxy_edge_{name}", text, value=stats[name])
+        stages = SummaryMetricFamily("galaxy_edge_stage_seconds", "Time of a frame in each stage.", labels=["stage"])
+        for stage, (count, spent) in self._pulse.totals().items():
+            stages.add_metric([stage], count, spent)
+        yield stages
+        up = stats["state"] in (RUNNING, PAUSED)
+        for name, text, value in (
+            ("up", "1 while frames come or the run is paused.", float(up)),
+            ("frames_per_second", "Rate of the last ten seconds.", stats["frames_per_second"]),
+            ("uptime_seconds", "Time since the run began.", stats["uptime_seconds"]),
+            ("memory_bytes", "Resident memory.", stats["memory_bytes"]),
+            ("open_files", "Open file descriptors.", _open_files()),
+            ("evidence_bytes", "Crops, pictures and logs in the output folder.", stats["evidence_bytes"]),
+            ("evidence_stopped", "1 while no crops can be written.", float(bool(stats["evidence_stopped"]))),
+            ("temperature_celsius", "Of the processor.", stats["temperature"]),
+            ("time_seconds", "Time of this answer since 1970.", time.time()),
+        ):
+            if value is not None:
+                yield GaugeMetricFamily(f"galaxy_edge_{name}", text, value=value)
+        info = GaugeMetricFamily("galaxy_edge_build_info", "Version of the program.", labels=["version"])
+        info.add_metric([__version__], 1)
+        yield info
+
+
+def metrics_text(pulse: Pulse) -> bytes:
+    """Write the metrics in the text format of Prometheus."""
+    registry = CollectorRegistry()
+    registry.register(RunCollector(pulse))
+    return generate_latest(registry)
+
+
+def _open_files() -> float | None:
+    try:
+        return float(sum(1 for _ in Path("/proc/self/fd").iterdir()))
+    except OSError:
+        return None

@@ -1,0 +1,105 @@
+"""What the API takes and tells, as types: its OpenAPI document is made of them."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..monitoring.health import State
+
+
+class Status(BaseModel):
+    """How the run is doing; see `Pulse.stats`."""
+
+    state: State
+    source: str
+    run: int
+    frames: int = Field(ge=0)
+    frames_per_second: float
+    detections: int = Field(ge=0)
+    events: int = Field(ge=0)
+    last_frame: str | None
+    uptime_seconds: float
+    stages: dict[str, float] = Field(description="Median milliseconds by stage.")
+    temperature: float | None = Field(description="Of the processor, degrees Celsius.")
+    memory_bytes: int
+    evidence_bytes: int
+    evidence_stopped: str = Field(description="Why no crops are written now; empty while they are.")
+    dropped: int
+    gated: int
+    reopened: int
+    hung: int
+
+
+class Health(BaseModel):
+    """Whether frames come."""
+
+    state: State
+
+
+class Sample(BaseModel):
+    """A second of the past."""
+
+    time: float = Field(description="Seconds since 1970, UTC.")
+    frames_per_second: float
+    temperature: float | None
+    stages: dict[str, float]
+
+
+class EventRecord(BaseModel):
+    """One object."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    run: int
+    number: int
+    state: str
+    kind: str
+    name: str = Field(alias="class")
+    probability: float
+    sure: bool | None
+    score: float
+    box: list[float] = Field(min_length=4, max_length=4)
+    frames: int
+    first_time: str
+    last_time: str
+    source: str
+    crop: str | None = Field(description="Path of its picture here and in the output folder.")
+
+
+class Settings(BaseModel):
+    """The controls as they stand; stack is null where the run does not stack."""
+
+    paused: bool
+    min_score: float | None = Field(description="null: the bundle's own.")
+    stack: int | None
+
+
+class Change(BaseModel):
+    """Controls to change; those that are left out stay."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    paused: bool | None = None
+    min_score: float | None = Field(None, ge=0, le=1)
+    stack: int | None = Field(None, ge=1, le=64)
+
+
+class Saved(BaseModel):
+    """A frame that will be kept."""
+
+    name: str
+
+
+class Login(BaseModel):
+    """A token, for a cookie."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    token: str = Field(max_length=200)
+
+
+class Problem(BaseModel):
+    """Why something was refused."""
+
+    detail: str

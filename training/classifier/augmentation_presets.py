@@ -1,0 +1,88 @@
+"""How a galaxy is shown in training: the report's augmentation, turned freely, or as other telescopes might see it.
+
+The report's parameters (section 2.3) are those of Keras' ImageDataGenerator: rotation 40 degrees, width shift 0.2,
+height shift 0.1, shear 0.2 (of a degree, there), zoom 0.2, horizontal flip, nearest fill. All of it is one affine map
+here, so that a picture is resampled once. numpy and OpenCV only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from ...models.preprocess import resize
+from .augmentation import Canvas, draw_view
+
+
+@dataclass(frozen=True)
+class Warp:
+    """How far a picture may be moved.
+
+    Attributes:
+        rotation: largest turn in degrees, each way.
+        shift: largest shift of columns and rows, shares of the side, each way.
+        shear: largest angle of shear in degrees, each way.
+        zoom: largest change of scale, each axis by itself, each way.
+        mirror: which axes are flipped in half of the views: columns, rows.
+    """
+
+    rotation: float = 40.0
+    shift: tuple[float, float] = (0.2, 0.1)
+    shear: float = 0.2
+    zoom: float = 0.2
+    mirror: tuple[bool, bool] = (True, False)
+
+
+REPORT = Warp()
+TURNED = Warp(rotation=180.0, mirror=(True, True))
+"""The report's, but with every orientation: there is no 'up' in the sky."""
+
+
+def warp_matrix(size: int, warp: Warp, rng: np.random.Generator) -> np.ndarray:
+    """Draw the (2, 3) affine map from pixels of the view to pixels of the picture, both (size, size)."""
+    turn = np.deg2rad(rng.uniform(-warp.rotation, warp.rotation))
+    columns, rows = (rng.uniform(-part, part) * size for part in warp.shift)
+    shear = np.deg2rad(rng.uniform(-warp.shear, warp.shear))
+    across, down = rng.uniform(1 - warp.zoom, 1 + warp.zoom, 2)
+    flips = [-1.0 if allowed and rng.random() < 0.5 else 1.0 for allowed in warp.mirror]
+    cosine, sine = np.cos(turn), np.sin(turn)
+    linear = (
+        np.array([[cosine, sine], [-sine, cosine]])
+        @ np.array([[np.cos(shear), 0.0], [-np.sin(shear), 1.0]])
+        @ np.diag([across, down])
+        @ np.diag(flips)
+    )
+    middle = np.full(2, (size - 1) / 2)
+    return np.column_stack([linear, middle + np.array([columns, rows]) - linear @ middle])
+
+
+def _field(canvas: Canvas, size: int) -> np.ndarray:
+    """Cut the galaxy's field out of a canvas, (size, size, 3) uint8."""
+    side = round(canvas.side)
+    top, left = ((length - side) // 2 for length in canvas.pixels.shape[:2])
+    return resize(canvas.pixels[top : top + side, left : left + side], size, size)
+
+
+def _warped(warp: Warp) -> Callable[[Canvas, int, np.random.Generator], np.ndarray]:
+    def draw(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
+        return cv2.warpAffine(
+            _field(canvas, size),
+            warp_matrix(size, warp, rng),
+            (size, size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+    return draw
+
+
+VIEWS: dict[str, Callable[[Canvas, int, np.random.Generator], np.ndarray]] = {
+    "none": lambda canvas, size, rng: _field(canvas, size),
+    "report": _warped(REPORT),
+    "turned": _warped(TURNED),
+    "sky": draw_view,
+}
+"""Name -> function of canvas, side in pixels and generator that gives a view, (size, size, 3) uint8."""

@@ -1,0 +1,232 @@
+"""Recipes: which network is trained, on which views of the galaxies, and how.
+
+The names are those of the commands: ``galaxy-edge train classifier --recipe NAME``. Those of the report keep its
+choices (Adam, EarlyStopping and ReduceLROnPlateau of section 2.4, augmentation and balance of section 2.3); ``small``
+is the network that is shipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...errors import UserError
+from .balancing import STRATEGIES
+from .augmentation_presets import VIEWS
+
+if TYPE_CHECKING:
+    import keras
+
+
+SMALL: dict[str, Any] = {
+    "stem_channels": 16,
+    "stem_kernel": 5,
+    "stem_stride": 2,
+    "stages": [
+        {"width": 28, "depth": 1, "kernel": 3, "kind": "plain"},
+        {"width": 64, "depth": 2, "kernel": 3, "kind": "mixed"},
+        {"width": 128, "depth": 1, "kernel": 3, "kind": "separable"},
+    ],
+    "pooling": "average",
+    "dense": 0,
+    "dropout": 0.2,
+}
+"""The network that is shipped, without its size: see `small_network.SmallNetwork`."""
+
+
+class RecipeError(UserError):
+    """A recipe that does not exist or cannot be; the message says which value and what it may be."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is made and trained.
+
+    Attributes:
+        network: name of the network, see `build`.
+        spec: what the network is made of, where its name leaves that open.
+        size: side of its input in pixels.
+        views: how galaxies are shown: a name in `warps.VIEWS`.
+        balance: how classes are balanced: a name in `imbalance.STRATEGIES`.
+        attributes: weight in the loss of what experts said of a galaxy beside its class, see `attributes`; 0 for none.
+        unnamed: whether pictures without a class teach too: by their coarse group, attributes, or a teacher's opinion.
+        epochs, batch: most passes over as many pictures as have a class; pictures a step.
+        schedule: ``cycles`` of cosine form, or ``plateau``: the rate falls to `factor` of itself after `patience`
+            epochs without a better validation loss, and training ends after `stop_after` of them with the best weights.
+        rates: peak learning rate of each cycle, which share the epochs equally; or the first rate.
+        decay: weight decay, not of biases and normalisation (AdamW; 0 is Adam).
+        average: decay of the running average of the weights, 0 for none.
+        mixup, smoothing: Beta parameter of mixup, share of the target spread over all classes; none in the last cycle.
+        cached: of a network with a frozen part, how many views of each picture are put through it once and kept.
+        margin: share of a box's longer side added in all. At 0.3 boxed galaxies fill 0.75 of the crop, as those of
+            EFIGI fill their pictures (medians 0.72 smooth, 0.74 disk, 0.77 spiral, 0.85 edge-on, by one estimate
+            of the ellipse of 90 % of the light for both).
+    """
+
+    network: str = "small"
+    spec: dict[str, Any] = field(default_factory=lambda: dict(SMALL))
+    size: int = 69
+    views: str = "sky"
+    balance: str = "root"
+    attributes: float = 1.0
+    unnamed: bool = True
+    epochs: int = 180
+    batch: int = 64
+    schedule: str = "cycles"
+    rates: tuple[float, ...] = (3e-3, 2e-3)
+    factor: float = 0.2
+    patience: int = 5
+    stop_after: int = 12
+    decay: float = 0.02
+    average: float = 0.995
+    mixup: float = 0.2
+    smoothing: float = 0.05
+    cached: int = 0
+    margin: float = 0.3
+
+    def __post_init__(self) -> None:
+        bounds = {
+            "size": (32, 96),
+            "epochs": (1, 10_000),
+            "batch": (2, 4096),
+            "factor": (0.01, 0.99),
+            "patience": (1, 1000),
+            "stop_after": (1, 1000),
+            "decay": (0, 1),
+            "average": (0, 0.99999),
+            "mixup": (0, 10),
+            "smoothing": (0, 0.5),
+            "cached": (0, 64),
+            "attributes": (0, 100),
+            "margin": (0, 3),
+        }
+        for name, (low, high) in bounds.items():
+            if not low <= getattr(self, name) <= high:
+                raise RecipeError(f"{name} is {getattr(self, name)}; it must lie in {low}..{high}")
+        choices = {"views": tuple(VIEWS), "balance": STRATEGIES, "schedule": ("cycles", "plateau")}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise RecipeError(f"{name} is '{getattr(self, name)}'; it may be {', '.join(known)}")
+        if not self.rates or not all(0 < rate <= 1 for rate in self.rates):
+            raise RecipeError(f"rates is {self.rates}; it must hold learning rates in 0..1, one a cycle")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether the network begins with weights of another task."""
+        return self.network.startswith(("vgg_", "mobilenet"))
+
+    def plain(self) -> dict[str, Any]:
+        """The recipe as plain values, for a record."""
+        return asdict(self) | {"rates": list(self.rates)}
+
+
+REPORT = Recipe(
+    views="report",
+    balance="weights",
+    attributes=0.0,
+    unnamed=False,
+    epochs=60,
+    batch=64,
+    schedule="plateau",
+    rates=(1e-3,),
+    decay=0.0,
+    average=0.0,
+    mixup=0.0,
+    smoothing=0.0,
+)
+"""What the recipes of the report share."""
+
+SCRATCH = (
+    "simple",
+    "bigger",
+    "dropout",
+    "l1l2",
+    "batch_norm",
+    "dropout+l1l2",
+    "dropout+batch_norm",
+    "l1l2+batch_norm",
+    "dropout+l1l2+batch_norm",
+)
+"""The table of section 2.5: two plain networks and the seven combinations of regularisation."""
+
+RECIPES: dict[str, Recipe] = {
+    "small": Recipe(),
+    **{name: replace(REPORT, network=name) for name in SCRATCH},
+    "scratch": replace(REPORT, network="scratch"),
+    "optimised": replace(REPORT, network="optimised"),
+    "vgg_features": replace(REPORT, network="vgg_features", cached=3, rates=(2e-4,)),
+    "vgg_block5": replace(REPORT, network="vgg_block5", cached=3, rates=(1e-4,)),
+    "mobilenet": Recipe(network="mobilenet", spec={"width": 1.0}, size=96, epochs=40, rates=(5e-4,), average=0.99),
+}
+"""All recipes, by name."""
+
+
+def find_recipe(name: str) -> Recipe:
+    """Look a recipe up.
+
+    Raises:
+        RecipeError: there is none of this name.
+    """
+    if name not in RECIPES:
+        raise RecipeError(f"there is no recipe '{name}'; known: {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def with_network(recipe: Recipe, path: Path) -> Recipe:
+    """Give a recipe the network that a search picked.
+
+    Raises:
+        RecipeError: the file is none, or the recipe's network is not of our space.
+    """
+    if recipe.network != "small":
+        raise RecipeError(f"the network of this recipe is {recipe.network}: only that of 'small' can be chosen")
+    try:
+        spec = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise RecipeError(f"{path} is no picked.json of a search: {problem}") from None
+    return replace(recipe, size=spec.pop("size", recipe.size), spec=spec)
+
+
+def with_width(recipe: Recipe, width: float) -> Recipe:
+    """Give a recipe another share of its network's channels.
+
+    Raises:
+        RecipeError: the recipe's network has no such share, or it is out of bounds.
+    """
+    if "width" not in recipe.spec:
+        raise RecipeError(f"the network of this recipe, {recipe.network}, has no width to choose; mobilenet has")
+    if not 0.05 <= width <= 2:
+        raise RecipeError(f"width is {width}; it must lie in 0.05..2")
+    return replace(recipe, spec=recipe.spec | {"width": width})
+
+
+def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
+    """Build a recipe's network: (N, size, size, 3) levels 0..255 to (N, classes) logits.
+
+    Args:
+        weights: of a pretrained base: see `vgg.vgg16` and `mobilenet.mobilenet`.
+    """
+    if recipe.network.startswith("vgg_"):
+        from .vgg import vgg16
+
+        return vgg16(recipe.size, classes, weights, {"vgg_features": "none", "vgg_block5": "block5"}[recipe.network])
+    if recipe.network == "mobilenet":
+        from .mobilenet import mobilenet
+
+        return mobilenet(recipe.size, classes, weights, **recipe.spec)
+    if recipe.network == "small":
+        from .small_network import SmallNetwork
+        from .small_network import build as build_small
+
+        return build_small(SmallNetwork.from_dict({**recipe.spec, "size": recipe.size}), classes)
+    from .report_networks import BUILDERS
+
+    builders: dict[str, Callable[[int, int], keras.Model]] = BUILDERS
+    if recipe.network not in builders:
+        raise RecipeError(f"there is no network '{recipe.network}'")
+    return builders[recipe.network](recipe.size, classes)

@@ -1,0 +1,1 @@
+"""Labelled image sets: samples, archives, splits, crops."""

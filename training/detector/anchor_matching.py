@@ -1,0 +1,71 @@
+"""Which anchor is to answer for which galaxy, and what its answers mean. numpy only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...models.decode import decode_boxes, iou_matrix, non_maximum_suppression, sigmoid
+
+
+def corners(anchors: np.ndarray) -> np.ndarray:
+    """Turn (N, 4) anchors (centre y, centre x, height, width) into boxes (x0, y0, x1, y1)."""
+    centre, half = anchors[:, 1::-1], anchors[:, :1:-1] / 2
+    return np.concatenate([centre - half, centre + half], axis=1)
+
+
+def encode_boxes(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
+    """Turn boxes into deltas, the inverse of `models.decode.decode_boxes`: (N, 4) and (N, 4) -> (N, 4) float32."""
+    centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
+    shift = (centre[:, ::-1] - anchors[:, :2]) / anchors[:, 2:] * 10.0
+    return np.concatenate([shift, np.log(extent[:, ::-1] / anchors[:, 2:]) * 5.0], axis=1).astype(np.float32)
+
+
+def match(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Tell every anchor what to answer.
+
+    An anchor is positive when it overlaps a box by IoU 0.5, or nearly as well as the best anchor of that box, so that
+    galaxies smaller than every anchor are learnt too. Anchors between 0.4 and 0.5, and those on ignored boxes that
+    are not positive, neither count for nor against.
+
+    Args:
+        anchors: (N, 4) from `models.decode.anchor_grid`.
+        boxes, ignore: (G, 4) and (M, 4) in input pixels.
+
+    Returns:
+        (N,) int8: 1 positive, 0 sky, -1 not counted; and (N, 4) float32 deltas of the positive ones, else 0.
+    """
+    grid = corners(anchors)
+    target = np.zeros(len(anchors), np.int8)
+    deltas = np.zeros((len(anchors), 4), np.float32)
+    if len(ignore):
+        low = np.maximum(grid[:, None, :2], ignore[None, :, :2])
+        high = np.minimum(grid[:, None, 2:], ignore[None, :, 2:])
+        shared = np.prod(np.clip(high - low, 0, None), axis=2)
+        covered = (shared > 0.5 * np.prod(anchors[:, 2:], axis=1)[:, None]).any(axis=1)
+        target[covered | (iou_matrix(grid, ignore) > 0.25).any(axis=1)] = -1
+    if len(boxes):
+        overlap = iou_matrix(grid, boxes)
+        best = overlap.max(axis=1)
+        owner = overlap.argmax(axis=1)
+        target[(best >= 0.4) & (target == 0)] = -1
+        positive = best >= 0.5
+        near = overlap >= np.maximum(0.9 * overlap.max(axis=0), 0.05)
+        near &= overlap.max(axis=0) < 0.6  # boxes that anchors fit well have enough of them
+        forced = near.any(axis=1) & ~positive
+        owner[forced] = np.where(near[forced], overlap[forced], -1).argmax(axis=1)
+        positive |= forced
+        target[positive] = 1
+        deltas[positive] = encode_boxes(boxes[owner[positive]], anchors[positive])
+    return target, deltas
+
+
+def detections(
+    deltas: np.ndarray, logits: np.ndarray, anchors: np.ndarray, least: float = 0.02, limit: int = 100
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decode one picture's raw outputs: (N, 4), (N,) -> boxes (K, 4) and scores (K,), best first."""
+    scores = sigmoid(logits)
+    top = np.argsort(-scores, kind="stable")[:400]
+    top = top[scores[top] >= least]
+    boxes = decode_boxes(deltas[top], anchors[top])
+    keep = non_maximum_suppression(boxes, scores[top], 0.5, limit)
+    return boxes[keep], scores[top][keep]

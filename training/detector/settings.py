@@ -1,0 +1,132 @@
+"""How a detector is built and trained, and the networks that have a name."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..run import RunError
+
+ARCHITECTURES = ("ssd", "quick", "efficientdet")
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """How a detector is built and trained.
+
+    Attributes:
+        architecture: ``ssd`` (MobileNetV2, FPNLite), ``quick`` (the same with the backbone of `quick_backbone`) or
+            ``efficientdet`` (EfficientNet-B0 as the Lite ones, BiFPN).
+        seed: of weights, split and scenes.
+        size: side of the input in pixels, a multiple of 32.
+        width: share of the MobileNet's channels; an EfficientNet is taken whole.
+        fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
+        repeats: how often a BiFPN goes down and up.
+        min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
+        batch, epochs, images_per_epoch: scenes a step, epochs, scenes an epoch.
+        learning_rate: its peak, after a warm-up and before a cosine to 0; weight_decay: of kernels only (AdamW).
+        ema: decay of the averaged weights, a step.
+        threads: of the arithmetic; it may change when a run is resumed, as `epochs` may.
+        weights: what the backbone begins with: the npz of a folded MobileNetV2 of this width, or the run folder of a
+            classifier by the recipe ``mobilenet``; None for random weights.
+        imitate: the npz of a folded MobileNetV2 whose features the backbone learns to foretell, see `imitation`.
+        patience: epochs without a better mAP@0.5 on the validation share after which training ends; whether it does
+            or not, the best weights are then kept. 0: train to the end, and keep the last.
+        folds, fold: divide the pictures into so many folds and hold out this one, from 0; 0 folds: hold out a tenth.
+    """
+
+    architecture: str = "ssd"
+    seed: int = 1
+    size: int = 256
+    width: float = 0.5
+    fpn_filters: int = 64
+    head_convs: int = 2
+    repeats: int = 3
+    min_level: int = 3
+    max_level: int = 7
+    anchor_size: float = 2.0
+    scales_per_octave: int = 2
+    aspect_ratios: tuple[float, ...] = (1.0, 2.0, 0.5)
+    batch: int = 16
+    epochs: int = 30
+    images_per_epoch: int = 1600
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    ema: float = 0.998
+    threads: int = 2
+    weights: Path | None = None
+    imitate: Path | None = None
+    patience: int = 0
+    folds: int = 0
+    fold: int = 0
+
+    def __post_init__(self) -> None:
+        if self.architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be {', '.join(ARCHITECTURES)}, not {self.architecture}")
+        for name in ("size", "fpn_filters", "repeats", "scales_per_octave", "batch", "epochs", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.head_convs < 0:
+            raise ValueError(f"head_convs must be at least 0, not {self.head_convs}")
+        if not 2 <= self.min_level <= self.max_level:
+            raise ValueError(f"levels must be 2 <= min_level <= max_level, not {self.min_level} and {self.max_level}")
+        if self.size % 32:  # the backbone's stride: past it sides are rounded up
+            raise ValueError(f"size must be a multiple of 32, not {self.size}")
+        if self.images_per_epoch < self.batch:
+            raise ValueError(f"images_per_epoch ({self.images_per_epoch}) must be at least one batch ({self.batch})")
+        if not 0 < self.width <= 2:
+            raise ValueError(f"width must be over 0 and at most 2, not {self.width}")
+        if not (self.learning_rate > 0 and self.weight_decay >= 0 and self.anchor_size > 0):
+            raise ValueError("learning_rate and anchor_size must be over 0, weight_decay at least 0")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be in 0..1, not {self.ema}")
+        if self.patience < 0:
+            raise ValueError(f"patience must be at least 0, not {self.patience}")
+        if (self.folds and not 0 <= self.fold < self.folds) or self.folds == 1 or self.folds < 0:
+            raise ValueError(f"folds must be 0, or at least 2 with 0 <= fold < folds, not {self.folds} and {self.fold}")
+        if not self.aspect_ratios or min(self.aspect_ratios) <= 0:
+            raise ValueError(f"aspect_ratios must be over 0, not {self.aspect_ratios}")
+
+    @property
+    def grid(self) -> dict[str, Any]:
+        """The keyword arguments of the anchor grid, without the input's size."""
+        names = ("min_level", "max_level", "anchor_size", "scales_per_octave")
+        return {name: getattr(self, name) for name in names} | {"aspect_ratios": list(self.aspect_ratios)}
+
+    def plain(self) -> dict[str, Any]:
+        """The settings as plain values; of files only their names."""
+        values = dataclasses.asdict(self) | {"aspect_ratios": list(self.aspect_ratios)}
+        return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "architecture": "quick", "size": 224, "width": 1.0, "fpn_filters": 48, "head_convs": 0, "max_level": 6,
+    },
+    "small": {},
+    "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
+    "efficientdet": {
+        "architecture": "efficientdet", "size": 320, "width": 1.0, "fpn_filters": 64, "head_convs": 3,
+        "anchor_size": 3.0, "scales_per_octave": 3,
+    },
+}
+"""What differs from `DetectorSettings`: ours, ours with MobileNetV2, and two as they were published."""
+
+
+def picked(path: Path) -> dict[str, Any]:
+    """Read what a search for detectors picked.
+
+    Raises:
+        RunError: the file is none of one.
+    """
+    names = {field.name for field in dataclasses.fields(DetectorSettings)}
+    try:
+        values = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
+        if not values or not values.keys() <= names:
+            raise ValueError("its network is no detector")
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise RunError(f"{path} is no picked.json of 'galaxy-edge study search-detector': {problem}") from None
+    return values

@@ -1,0 +1,147 @@
+"""The detector while it learns: network, loss, optimiser and averaged weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import networks as ssd
+from .feature_distillation import Imitation
+
+FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
+IMITATION_WEIGHT = 0.5
+
+
+class Learner:
+    """A network, its optimiser and its averaged weights, which are checkpointed together.
+
+    Made within the scope of a `tf.distribute` strategy it learns in several processes: each takes its part of every
+    batch, and the sums over all parts are those that one process would have.
+
+    Args:
+        model: from `ssd.build_network`.
+        weight_decay: of kernels only (AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101).
+        imitation: what the backbone learns to imitate beside its task.
+    """
+
+    def __init__(self, model: Any, weight_decay: float, imitation: Imitation | None = None) -> None:
+        import tensorflow as tf
+        import tf_keras
+
+        self.model, self.imitation = model, imitation
+        self.trained = self.model.trainable_variables + (imitation.maps if imitation else [])
+        self.optimizer = tf_keras.optimizers.AdamW(1e-3, weight_decay=weight_decay, global_clipnorm=10.0)
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.optimizer.build(self.trained)
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA  # they are the same everywhere
+        self.averages = [tf.Variable(value, trainable=False, aggregation=first) for value in self.model.variables]
+        self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
+        self.best_score = tf.Variable(-1.0, trainable=False)
+        self.strategy = tf.distribute.get_strategy()
+        self.step = tf.function(self._step_everywhere)
+        self.predict = tf.function(
+            lambda images: self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=False), (images,))
+        )
+        self.state = tf.train.Checkpoint(
+            model=self.model, optimizer=self.optimizer, averages=self.averages, epoch=self.epoch,
+            best_epoch=self.best_epoch, best_score=self.best_score, maps=imitation.maps if imitation else [],
+        )
+
+    def begin_averages(self) -> None:
+        """Set the averaged weights to the present ones."""
+        for average, value in zip(self.averages, self.model.variables, strict=True):
+            average.assign(value.numpy())
+
+    def _step_everywhere(self, *batch: Any) -> list[Any]:
+        import tensorflow as tf
+
+        losses = self.strategy.run(self._step, batch)
+        return [self.strategy.reduce(tf.distribute.ReduceOp.SUM, loss, axis=None) for loss in losses]
+
+    def _step(self, images: Any, target: Any, deltas: Any, rate: Any, decay: Any) -> tuple[Any, Any]:
+        import tensorflow as tf
+
+        positive = tf.cast(target == 1, tf.float32)
+        counted = tf.cast(target >= 0, tf.float32)
+        with tf.GradientTape() as tape:
+            pictures = tf.cast(images, tf.float32) * ssd.INPUT_SCALE + ssd.INPUT_OFFSET
+            features = self.model.backbone(pictures, training=True)
+            boxes, logits = ssd.outputs_of(self.model, features, training=True)
+            # Focal loss (Lin et al. 2017, arXiv:1708.02002).
+            cross = tf.nn.sigmoid_cross_entropy_with_logits(positive, logits)
+            chance = tf.sigmoid(logits)
+            wrong = positive * (1 - chance) + (1 - positive) * chance
+            alpha = positive * FOCAL_ALPHA + (1 - positive) * (1 - FOCAL_ALPHA)
+            everywhere = tf.distribute.get_replica_context().all_reduce("SUM", tf.reduce_sum(positive))
+            number = tf.maximum(everywhere, 1.0)
+            class_loss = tf.reduce_sum(counted * alpha * wrong**FOCAL_GAMMA * cross) / number
+            error = tf.abs(boxes - deltas)
+            huber = tf.where(error < 1, 0.5 * error**2, error - 0.5)
+            box_loss = tf.reduce_sum(tf.reduce_mean(huber, axis=2) * positive) / number
+            loss = class_loss + BOX_WEIGHT * box_loss
+            if self.imitation:  # a mean over the batch, of which each process has its part
+                parts = tf.distribute.get_replica_context().num_replicas_in_sync
+                loss += IMITATION_WEIGHT / parts * self.imitation.loss(pictures, features)
+        variables = self.trained
+        gradients = tape.gradient(loss, variables)
+        self.optimizer.learning_rate.assign(rate)
+        # The backbone's last layer feeds no level, so it has no gradient.
+        used = [(slope, value) for slope, value in zip(gradients, variables, strict=True) if slope is not None]
+        self.optimizer.apply_gradients(used)
+        for average, value in zip(self.averages, self.model.variables, strict=True):
+            average.assign_sub((1 - decay) * (average - value))
+        return loss, class_loss
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Use the averaged weights inside the block."""
+        kept = [value.numpy() for value in self.model.variables]
+        for average, value in zip(self.averages, self.model.variables, strict=True):
+            value.assign(average.numpy())
+        try:
+            yield
+        finally:
+            for value, old in zip(self.model.variables, kept, strict=True):
+                value.assign(old)
+
+    def keep_if_best(self, score: float, file: Path) -> None:
+        """Write the averaged weights of this epoch to a file if their score is the best so far."""
+        import tensorflow as tf
+
+        if score > float(self.best_score):
+            tf.train.Checkpoint(averages=self.averages).write(str(file))
+            self.best_score.assign(score)
+            self.best_epoch.assign(self.epoch)
+
+    def take_best(self, file: Path) -> None:
+        """Set the averaged weights to those of the best epoch."""
+        import tensorflow as tf
+
+        tf.train.Checkpoint(averages=self.averages).read(str(file)).assert_consumed()
+
+    def outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Run pictures (n, size, size, 3) uint8 through the network: deltas (n, N, 4) and logits (n, N)."""
+        import tensorflow as tf
+
+        own = self.strategy.experimental_local_results
+        parts = [self.predict(tf.constant(images[at : at + 25], tf.float32)) for at in range(0, len(images), 25)]
+        deltas, logits = ([own(part[place])[0] for part in parts] for place in (0, 1))
+        return np.concatenate(deltas), np.concatenate(logits)
+
+    def estimate_statistics(self, batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+        """Replace the moving statistics, which lag behind averaged weights, by the mean over some batches."""
+        import tensorflow as tf
+
+        norms = ssd.batch_norms(self.model)
+        for index, (images, _, _) in enumerate(batches):
+            for norm in norms:
+                norm.momentum = index / (index + 1)
+            inputs = tf.constant(images, tf.float32)
+            self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=True), (inputs,))
+        for norm in norms:
+            norm.momentum = 0.9

@@ -1,0 +1,1 @@
+"""Plots and saliency maps, as PNG."""

@@ -1,0 +1,1 @@
+"""MobileNetV2: its architecture and its pretrained weights."""

@@ -1,0 +1,1 @@
+"""Composed scenes that the detector is trained and measured on."""

@@ -1,0 +1,79 @@
+"""One trial of the search: a short training of a small network, without a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from ...models.decode import softmax
+from ...models.metrics import classification_metrics
+from ..classifier.attributes import with_attributes
+from ..classifier.trainer import Learner
+from ..classifier.batches import Feed
+from ..classifier.fit import SETTLING, forward, set_threads
+from ..classifier.keras_utils import refresh_normalisation
+from ..classifier.dataset import load_pictures
+from ..classifier.recipe import RECIPES
+from ..classifier.schedules import Cycles
+from ..classifier.small_network import SmallNetwork, build
+from ..study.runs import Parts, part
+
+LOOKS = 4
+"""How often a trial is looked at while it trains, to be given up early."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Train a network of the search space and give its macro F1 on the validation part; can be sent to a process.
+
+    Attributes:
+        data: see `pictures.load_pictures`; split_seed: of the split; seed: of draws and weights.
+        epochs: of each trial, in one cosine cycle; threads: of the arithmetic.
+    """
+
+    data: Path
+    epochs: int = 24
+    split_seed: int = 1
+    seed: int = 1
+    threads: int = 1
+
+    def __call__(self, network: SmallNetwork, report: Callable[[int, float], None]) -> float:
+        """Train `network`; `report` is told the epoch and the score now and then and may end the trial."""
+        set_threads(self.threads)
+        recipe = replace(
+            RECIPES["small"], size=network.size, epochs=self.epochs, rates=(3e-3,), mixup=0.0, average=0.99,
+            spec={name: value for name, value in network.to_dict().items() if name != "size"},
+        )
+        parts = _parts(self.data, recipe.margin, self.split_seed)
+        images, labels, classes = parts.validation.images(network.size), parts.validation.labels, parts.train.classes
+        keras.utils.set_random_seed(self.seed)
+        model = build(network, len(classes))
+        feed = Feed(recipe, parts.train.take(parts.train.told), model, self.seed)
+        average = build(network, len(classes))
+        learner = Learner(with_attributes(model), with_attributes(average), recipe, True) if feed.attributes else (
+            Learner(model, average, recipe))
+        schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), forward(average)
+
+        def score() -> float:
+            refresh_normalisation(average, feed.settling(min(SETTLING, 2 * feed.steps)))
+            return classification_metrics(softmax(look(images)), labels, classes)["macro_f1"]
+
+        for epoch in range(self.epochs):
+            for step, batch in enumerate(feed.epoch(epoch)):
+                learner.optimizer.learning_rate = schedule.rate(epoch * feed.steps + step)
+                learner.step(batch, 0.0, epoch * feed.steps + step)
+            if (epoch + 1) % max(1, self.epochs // LOOKS) == 0 and epoch + 1 < self.epochs:
+                report(epoch + 1, score())
+        final = score()
+        keras.backend.clear_session()
+        return float(np.round(final, 4))
+
+
+@lru_cache(maxsize=1)
+def _parts(data: Path, margin: float, split_seed: int) -> Parts:
+    return part(load_pictures(data, margin, unnamed=True), split_seed)

@@ -1,0 +1,138 @@
+"""The detectors that a search chooses from: SSD MobileNetV2 FPNLite in several sizes, and what each costs.
+
+The cost is arithmetic on the layers that `ssd.build_network` makes, so that a candidate is priced without building it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from ..detector.settings import DetectorSettings
+from ..mobilenet.architecture import BLOCKS, scaled
+from .space import Cost, Space
+
+SPACE: dict[str, Sequence[Any]] = {
+    "size": range(192, 321, 32),
+    "width_percent": range(20, 71, 5),
+    "fpn_filters": range(24, 97, 8),
+    "head_convs": range(1, 5),
+    "scales_per_octave": range(1, 4),
+    "min_level": (3, 4),
+}
+START: dict[str, Any] = {
+    "size": 256, "width_percent": 50, "fpn_filters": 64, "head_convs": 2, "scales_per_octave": 2, "min_level": 3,
+}
+
+ENDS, TOP_LEVEL = {2: 24, 3: 32, 4: 96, 5: 320}, 5
+"""A level of the pyramid takes the last block of these channels."""
+
+INT8_BYTES_A_CHANNEL, INT8_BYTES_AN_OPERATION, INT8_BYTES_A_FILE = 16, 420, 46_000
+"""Bytes of an int8 TFLite file beside its weights, fitted to conversions; a test weighs some."""
+
+
+@dataclass(frozen=True)
+class DetectorDesign:
+    """A detector of the space; see `DetectorSettings` for what the values are."""
+
+    size: int
+    width: float
+    fpn_filters: int
+    head_convs: int
+    scales_per_octave: int
+    min_level: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give it as plain values, which `DetectorSettings` takes."""
+        return asdict(self)
+
+
+class _Convolution(NamedTuple):
+    """One convolution: `depthwise` has one kernel a channel; `side` is that of its output; `normalisation` is how many
+    numbers a channel follow it."""
+
+    kernel: int
+    before: int
+    channels: int
+    side: int
+    depthwise: bool = False
+    normalisation: int = 4
+
+    @property
+    def weights(self) -> int:
+        return self.kernel**2 * (1 if self.depthwise else self.before) * self.channels
+
+
+def _backbone(design: DetectorDesign) -> Iterator[_Convolution]:
+    side, before = -(-design.size // 2), scaled(32, design.width)
+    yield _Convolution(3, 3, before, side)
+    for expansion, full, blocks, first in BLOCKS:
+        channels = scaled(full, design.width)
+        for number in range(blocks):
+            wide = expansion * before
+            if expansion > 1:
+                yield _Convolution(1, before, wide, side)
+            side = -(-side // (first if number == 0 else 1))
+            yield _Convolution(3, wide, wide, side, depthwise=True)
+            yield _Convolution(1, wide, channels, side)
+            before = channels
+
+
+def _separable(before: int, channels: int, side: int, normalisation: int = 4) -> Iterator[_Convolution]:
+    yield _Convolution(3, before, before, side, depthwise=True, normalisation=0)
+    yield _Convolution(1, before, channels, side, normalisation=normalisation)
+
+
+def _pyramid(design: DetectorDesign, sides: dict[int, int]) -> Iterator[_Convolution]:
+    filters = design.fpn_filters
+    for level in range(design.min_level, TOP_LEVEL + 1):
+        yield from _separable(scaled(ENDS[level], design.width), filters, sides[level])
+        yield from _separable(filters, filters, sides[level])
+    for level in range(TOP_LEVEL + 1, max(sides) + 1):
+        yield from _separable(filters, filters, sides[level])
+
+
+def _head(design: DetectorDesign, sides: dict[int, int], aspects: int) -> Iterator[_Convolution]:
+    filters, anchors = design.fpn_filters, design.scales_per_octave * aspects
+    for side in sides.values():
+        for outputs in (anchors, 4 * anchors):
+            for _ in range(design.head_convs):
+                yield from _separable(filters, filters, side)
+            yield from _separable(filters, outputs, side, normalisation=0)
+
+
+def cost(design: DetectorDesign, classes: int = 1) -> Cost:
+    """Price a detector: the bytes of its int8 file are an estimate, good to a tenth.
+
+    The head's kernels are shared by the levels; each level has its own normalisation, so that folding it makes a copy
+    of them in the file for every level.
+    """
+    settings = DetectorSettings(**design.to_dict())
+    sides = {level: -(-design.size // 2**level) for level in range(design.min_level, settings.max_level + 1)}
+    body = [*_backbone(design), *_pyramid(design, sides)]
+    head = list(_head(design, sides, len(settings.aspect_ratios)))
+    whole = body + head
+    macs = sum(one.weights * one.side**2 for one in whole)
+    shared = head[: len(head) // len(sides)]
+    parameters = sum(one.weights for one in body + shared) + sum(one.normalisation * one.channels for one in whole)
+    size = sum(one.weights + INT8_BYTES_A_CHANNEL * one.channels + INT8_BYTES_AN_OPERATION for one in whole)
+    return Cost(macs, parameters, size + INT8_BYTES_A_FILE)
+
+
+def design_of(choice: Mapping[str, Any]) -> DetectorDesign:
+    """Make a detector of one value for every name in `SPACE`."""
+    plain = {name: value for name, value in choice.items() if name != "width_percent"}
+    return DetectorDesign(width=choice["width_percent"] / 100, **plain)
+
+
+DETECTORS = Space(
+    SPACE, START, design_of, cost, ("map50", "mAP@0.5"),
+    ("input", "width", "pyramid", "head", "scales", "first level"),
+    lambda net: (
+        str(net["size"]), f"{net['width']:g}", str(net["fpn_filters"]), f"{net['head_convs']} convolutions",
+        str(net["scales_per_octave"]), str(net["min_level"]),
+    ),
+    "galaxy-edge train detector --network {picked} --out RUN_DIR",
+)
+"""The space of detectors."""

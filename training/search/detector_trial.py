@@ -1,0 +1,77 @@
+"""One trial of the search for detectors: a short training of a small network, without a run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ...models.decode import anchor_grid
+from ..detector import networks as ssd
+from ..data.sample import DataError, Sample, read_set
+from ..detector.fit import schedule, set_threads
+from ..detector.dataset import Batches, split
+from ..detector.settings import DetectorSettings
+from .detector_space import DetectorDesign
+from ..detector.evaluation import evaluation_set, score
+from ..detector.trainer import Learner
+from ..scenes.generator import SceneMaker
+
+
+@dataclass(frozen=True)
+class DetectorTrial:
+    """Train a detector of the search space and give its mAP@0.5 on the validation share; can be sent to a process.
+
+    Attributes:
+        data: see `data.read_set`; seed: of split, scenes and weights.
+        epochs, images: of each trial, and scenes an epoch; threads: of the arithmetic.
+    """
+
+    data: Path
+    epochs: int = 6
+    images: int = 800
+    seed: int = 1
+    threads: int = 1
+
+    def __call__(self, design: DetectorDesign, report: Callable[[int, float], None]) -> float:
+        """Train `design`; `report` is told the epoch and the score after each but the last and may end the trial."""
+        set_threads(self.threads)
+        import tensorflow as tf
+        import tf_keras
+
+        settings = DetectorSettings(
+            seed=self.seed, epochs=self.epochs, images_per_epoch=self.images, threads=self.threads, ema=0.99,
+            **design.to_dict(),
+        )
+        samples, held = _shares(self.data, self.seed)
+        anchors = anchor_grid(settings.size, settings.size, **settings.grid)
+        batches = Batches(SceneMaker(samples, settings.size), anchors, range(settings.batch), self.seed)
+        evaluation = evaluation_set(held, settings.size, self.seed)
+        tf_keras.utils.set_random_seed(self.seed)
+        learner = Learner(ssd.build_network(settings), settings.weight_decay)
+        learner.begin_averages()
+        steps = settings.images_per_epoch // settings.batch
+        reached = 0.0
+        for epoch in range(self.epochs):
+            for place, batch in enumerate(batches.run(epoch * steps, (epoch + 1) * steps)):
+                rate, decay = schedule(settings, epoch * steps + place, self.epochs * steps)
+                learner.step(*batch, tf.constant(rate), tf.constant(decay))
+            with learner.averaged():
+                if epoch + 1 == self.epochs:
+                    learner.estimate_statistics(batches.run(self.epochs * steps, self.epochs * steps + min(steps, 20)))
+                reached = score(learner.outputs, evaluation, anchors, every=2).get("map50", 0.0)
+            if epoch + 1 < self.epochs:
+                report(epoch + 1, reached)
+        tf_keras.backend.clear_session()
+        return float(np.round(reached, 4))
+
+
+@lru_cache(maxsize=1)
+def _shares(data: Path, seed: int) -> tuple[list[Sample], list[Sample]]:
+    samples, held, _ = split(read_set(data), seed)
+    if not samples or not any(len(sample.boxes) for sample in held):
+        raise DataError(f"{data} holds too few frames with boxes to search for a detector")
+    return samples, held

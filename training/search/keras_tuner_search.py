@@ -1,0 +1,219 @@
+"""Search the report's own space as the report did: Bayesian optimisation of the accuracy (section 2.9.2).
+
+KerasTuner's BayesianOptimization, a Gaussian process, over two convolutions and a dense layer. The report's search
+knew accuracy only; here the macro F1 and the cost of every trial are recorded beside it, and change nothing.
+
+It runs in one process, or in several by KerasTuner's own variables, the same call in each: ``KERASTUNER_TUNER_ID`` is
+``chief`` in one and any other name in the workers; ``KERASTUNER_ORACLE_IP`` and ``KERASTUNER_ORACLE_PORT`` name the
+chief's address. The chief hands out trials and trains none; all need the same data and the same ``out``. It waits for a
+worker that was stopped: start that again under its name, or stop the chief and resume, and the trial begins again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers
+
+from ...errors import UserError
+from ...models.decode import softmax
+from ...models.labels import CLASSES
+from ...models.metrics import classification_metrics
+from ..classifier.keras_utils import multiply_adds
+from ..run import write_json
+
+PROJECT = "tuner"
+BATCH = 64
+CHIEF_SECONDS = 120
+"""How long a worker waits for its chief before it gives up; KerasTuner itself would wait an hour, without a word."""
+
+
+class TunerError(UserError):
+    """A search that cannot go on; the message says why and what to do."""
+
+    exit_code = 2
+
+
+def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
+    """Build and compile a network of the report's space: Conv, ReLU, BatchNorm, pool 2, twice, then a dense layer.
+
+    Args:
+        hp: KerasTuner's ``HyperParameters``, which chooses.
+
+    Returns:
+        A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
+    """
+    picture = keras.Input((size, size, 3))
+    x = layers.Rescaling(1.0 / 255.0)(picture)
+    for number, widest in ((1, 128), (2, 64)):
+        filters = hp.Int(f"filters{number}", 32, widest, step=16)
+        kernel = hp.Choice(f"kernel{number}", [3, 5])
+        x = layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
+        x = layers.BatchNormalization(momentum=0.95)(x)
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(hp.Int("dense", 32, 128, step=16), activation="relu")(x)
+    x = layers.Dropout(hp.Float("dropout", 0.0, 0.5, step=0.1))(x)
+    model = keras.Model(picture, layers.Dense(classes, name="logits")(x))
+    model.compile(keras.optimizers.Adam(hp.Choice("learning_rate", [1e-2, 1e-3])),
+                  keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)  # XLA is slower here
+    return model
+
+
+def search_report(train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray], out: Path,
+                  trials: int, epochs: int, seed: int = 1, resume: bool = False,
+                  classes: tuple[str, ...] = CLASSES, say: Callable[[str], None] = lambda line: None,
+                  ) -> list[dict[str, Any]]:
+    """Search, and write ``trials.json`` into `out`.
+
+    Args:
+        train, validation: pictures (N, size, size, 3) uint8 and labels (N,) 0..C-1. What the search maximises is the
+            accuracy on the second after the last epoch.
+        out: the folder.
+        trials: how many in all, those before a resume too.
+        epochs: of each trial.
+        resume: go on with the search that is there; a trial that a stop interrupted is begun again.
+        classes: C class names.
+        say: called with a line after every trial that this process trains.
+
+    Returns:
+        One table a trial, the most accurate first: trial, values (name -> choice), accuracy, macro_f1, macs,
+        parameters. Empty in a worker: the chief has them.
+
+    Raises:
+        TunerError: the arrays do not fit, `out` holds another search, or one and `resume` is not given, or the chief
+            cannot be reached.
+    """
+    import keras_tuner
+
+    role = _role()
+    _check_arrays(train, len(classes))
+    _check_arrays(validation, len(classes))
+    size = train[0].shape[1]
+    if validation[0].shape[1] != size:
+        raise TunerError(f"training pictures are {size} pixels wide and those of validation "
+                         f"{validation[0].shape[1]}: give both the same size")
+    settings = {"epochs": epochs, "seed": seed, "classes": list(classes), "data": _digest(*train, *validation)}
+    if role == "worker":
+        _wait_for_chief()  # who begins the folder
+    _agree(out, settings, resume, role)
+    # A seed of 0 would be none to KerasTuner.
+    oracle = keras_tuner.oracles.BayesianOptimizationOracle(
+        keras_tuner.Objective("accuracy", "max"), max_trials=trials, seed=seed + 1
+    )
+
+    class Tuner(keras_tuner.Tuner):
+        """Trains one trial and measures it."""
+
+        def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:
+            try:
+                keras.backend.clear_session()
+                keras.utils.set_random_seed(int(np.random.default_rng([seed, int(trial.trial_id)]).integers(2**31)))
+                model = self.hypermodel.build(trial.hyperparameters)
+                model.fit(train[0], train[1], batch_size=BATCH, epochs=epochs, verbose=0)
+                logits = model.predict(validation[0], batch_size=BATCH, verbose=0)
+                scores = classification_metrics(softmax(logits), validation[1], classes)
+                result = {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"],
+                          "macs": multiply_adds(model), "parameters": model.count_params()}
+                say(f"trial {trial.trial_id}: accuracy {result['accuracy']:.4f}, macro F1 {result['macro_f1']:.4f}, "
+                    f"{result['macs']:,} MACs")
+                return result
+            except Exception as problem:
+                # KerasTuner would note any other error as a bad trial and go on; this way a resume tries it again.
+                raise keras_tuner.errors.FatalError(str(problem)) from problem
+
+    with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints what it reloads
+        try:
+            tuner = Tuner(oracle, lambda hp: report_hypermodel(hp, size, len(classes)), directory=str(out),
+                          project_name=PROJECT, overwrite=False)
+        except (KeyError, RuntimeError, ValueError) as problem:
+            raise TunerError(f"{out / PROJECT} is damaged ({problem}): name another folder") from None
+        try:
+            tuner.search(verbose=0)
+        except keras_tuner.errors.FatalError as wrapped:
+            raise (wrapped.__cause__ or wrapped) from None
+    if role == "worker":
+        return []
+    done = [trial for trial in oracle.trials.values() if trial.status == "COMPLETED"]
+    rows = sorted((_row(trial) for trial in done), key=lambda row: -row["accuracy"])
+    write_json(out / "trials.json", {"trials": rows})
+    return rows
+
+
+def _row(trial: Any) -> dict[str, Any]:
+    value = {name: trial.metrics.get_last_value(name) for name in ("accuracy", "macro_f1", "macs", "parameters")}
+    return {
+        "trial": int(trial.trial_id), "values": dict(trial.hyperparameters.values),
+        "accuracy": float(value["accuracy"]), "macro_f1": float(value["macro_f1"]),
+        "macs": int(value["macs"]), "parameters": int(value["parameters"]),
+    }
+
+
+def _role() -> str:
+    """Tell what this process is by KerasTuner's variables: ``alone``, ``chief`` or ``worker``."""
+    names = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
+    missing = [name for name in names if not os.environ.get(name)]
+    if len(missing) == len(names):
+        return "alone"
+    if missing:
+        raise TunerError(f"a search in several processes needs {' and '.join(missing)} set too")
+    if not os.environ[names[2]].isdigit():
+        raise TunerError(f"{names[2]} is '{os.environ[names[2]]}'; it must be the number of a port")
+    return "chief" if "chief" in os.environ[names[0]] else "worker"
+
+
+def _wait_for_chief() -> None:
+    import grpc
+
+    address = f"{os.environ['KERASTUNER_ORACLE_IP']}:{os.environ['KERASTUNER_ORACLE_PORT']}"
+    with grpc.insecure_channel(address) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=CHIEF_SECONDS)
+        except grpc.FutureTimeoutError:
+            raise TunerError(f"no chief answers at {address}: start it, or the search is already over") from None
+
+
+def _check_arrays(data: tuple[np.ndarray, np.ndarray], classes: int) -> None:
+    images, labels = data
+    if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3 or images.dtype != np.uint8:
+        raise TunerError(f"pictures are {images.shape} {images.dtype}; (N, size, size, 3) uint8 is needed")
+    if images.shape[1] < 8 or not len(images) or labels.shape != (len(images),):
+        raise TunerError(f"pictures {images.shape} and labels {labels.shape} do not fit, or there are none")
+    if labels.min() < 0 or labels.max() >= classes:
+        raise TunerError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{classes - 1}")
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _agree(out: Path, settings: dict[str, Any], resume: bool, role: str) -> None:
+    """Begin a folder with these settings, or see that it was begun with them."""
+    path = out / "search.json"
+    if not path.exists():
+        if role != "worker":
+            out.mkdir(parents=True, exist_ok=True)
+            write_json(path, settings)
+        return
+    if not resume and role != "worker":
+        raise TunerError(f"{out} already holds a search: resume it, or name another folder")
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (TypeError, ValueError) as problem:
+        raise TunerError(f"{path} is damaged: {problem}") from None
+    for name, value in settings.items():
+        if before.get(name) != value:
+            what = "other data" if name == "data" else f"{name}={before.get(name)}, not {value}"
+            raise TunerError(f"{out} was begun with {what}: go on with the same, or name another folder")

@@ -1,0 +1,254 @@
+"""The study that a search's workers share: its journal in a folder, who works on it, and what proposes networks."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import UserError
+from .detector_space import DETECTORS
+from ..classifier.small_network import CLASSIFIERS
+from .space import Space
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+
+JOURNAL, STUDY = "study.journal", "search"
+PROPOSALS, DRAWS = 40, 20_000
+"""How often a network within the limits is asked of the sampler, and then drawn at random, before giving up."""
+BEAT_SECONDS, SILENT_SECONDS = 20.0, 300.0
+"""How often a worker shows that it lives; after what silence one of another machine is taken for dead."""
+
+
+class SearchError(UserError):
+    """A search that cannot go on; the message says why and what to do."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a network may cost: multiply-adds for one picture, KiB of its int8 file; None for any."""
+
+    max_macs: int | None = None
+    max_kib: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value is not None and not value > 0:
+                raise SearchError(f"{name} is {value}; it must be more than 0")
+
+    def allow(self, macs: int, int8_bytes: int) -> bool:
+        """Tell whether a network may be used."""
+        return ((self.max_macs is None or macs <= self.max_macs)
+                and (self.max_kib is None or int8_bytes <= self.max_kib * 1024))
+
+    def __str__(self) -> str:
+        given = [f"{self.max_macs:,} MACs"] if self.max_macs is not None else []
+        return " and ".join(given + ([f"{self.max_kib:g} KiB"] if self.max_kib is not None else [])) or "no limits"
+
+
+SPACES = (CLASSIFIERS, DETECTORS)
+
+
+def space_of(study: optuna.Study) -> Space:
+    """Give the space that a study searches.
+
+    Raises:
+        SearchError: it is none of today's.
+    """
+    agreed = study.user_attrs.get("agreed", {}).get("space")
+    found = next((space for space in SPACES if space.hash == agreed), None)
+    if found is None:
+        raise SearchError("the search was begun on another space of networks, that of another version of galaxy-edge")
+    return found
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold ``path.lock`` alone among all workers; that of one killed while it held it is broken after 30 seconds."""
+    from optuna.storages.journal import JournalFileOpenLock
+
+    lock = JournalFileOpenLock(str(path))
+    lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space = CLASSIFIERS) -> optuna.Study:
+    """Open the study in a folder.
+
+    Args:
+        storage: the folder.
+        agreed: plain values that all its workers must share; the first worker begins the study with them. None opens
+            a study that is there, only to be read.
+        space: that it searches; of a study that is only read, its own.
+
+    Raises:
+        SearchError: there is none, its journal is damaged, or it was begun with other values.
+    """
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = storage / JOURNAL
+
+    class Journal(JournalFileBackend):
+        """A journal in which a full disk leaves no half line, to which others would append."""
+
+        def append_logs(self, logs: list[dict[str, Any]]) -> None:
+            try:
+                super().append_logs(logs)
+            except OSError:
+                with locked(path):
+                    _cut_half_line(path)
+                raise
+
+    if agreed is None and not path.is_file():
+        raise SearchError(f"{storage} holds no search: it has no {JOURNAL}")
+    storage.mkdir(parents=True, exist_ok=True)
+    with locked(storage / "turn"):
+        _check_journal(path)
+        try:
+            journal = JournalStorage(Journal(str(path), JournalFileOpenLock(str(path))))
+            study = (optuna.load_study(storage=journal, study_name=STUDY) if agreed is None else
+                     optuna.create_study(storage=journal, study_name=STUDY, directions=["maximize", "minimize"],
+                                         load_if_exists=True))
+        except (AssertionError, KeyError, TypeError, ValueError) as problem:
+            raise SearchError(f"{path} is not the journal of a search: {problem!r}; name another folder") from None
+        if agreed is None:
+            return study
+        agreed = json.loads(json.dumps({"space": space.hash, **agreed}))
+        before = study.user_attrs.get("agreed")
+        if before is None:
+            study.set_user_attr("agreed", agreed)
+            return study
+    if before.get("space") != agreed["space"]:
+        raise SearchError(f"{storage} was begun on another space of networks: name another folder")
+    one, other = _each(before), _each(agreed)
+    for name in sorted(one.keys() | other.keys()):
+        if one.get(name) != other.get(name):
+            what = "on other data" if name == "data" else f"with {name}={one.get(name)}, not {other.get(name)}"
+            raise SearchError(f"{storage} was begun {what}: go on with the same, or name another folder")
+    return study
+
+
+def _each(agreed: Mapping[str, Any]) -> dict[str, Any]:
+    """List what was agreed on value by value, those in tables too, so that a message can name the one that differs."""
+    tables = {name: value for name, value in agreed.items() if isinstance(value, dict)}
+    return {key: value for table in tables.values() for key, value in table.items()} | {
+        name: value for name, value in agreed.items() if name not in tables}
+
+
+def _cut_half_line(path: Path) -> None:
+    """Cut off a last line without an end: whoever wrote it was stopped, and never heard that it was taken."""
+    content = path.read_bytes() if path.exists() else b""
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)
+
+
+def _check_journal(path: Path) -> None:
+    if not path.exists():
+        return
+    with locked(path), path.open("rb") as stream:  # so that no line is seen half written
+        _cut_half_line(path)
+        for number, line in enumerate(stream, 1):
+            try:
+                whole = line.endswith(b"\n") and "op_code" in json.loads(line)
+            except (TypeError, ValueError):
+                whole = False
+            if not whole:
+                raise SearchError(f"{path} is damaged at line {number}: put back a copy, or keep the lines before it "
+                                  "and lose what came after")
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    from optuna.distributions import CategoricalDistribution, IntDistribution
+
+    return {name: IntDistribution(values[0], values[-1], step=values.step) if isinstance(values, range)
+            else CategoricalDistribution(tuple(values)) for name, values in space.choices.items()}
+
+
+def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], bool]) -> optuna.samplers.TPESampler:
+    from optuna.samplers import TPESampler
+
+    rng = np.random.default_rng(seed)
+
+    class WithinLimits(TPESampler):
+        """TPE over the whole space at once, which proposes until a proposal fits."""
+
+        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
+            return distributions(space)
+
+        def sample_relative(self, study: Any, trial: Any, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
+            for _ in range(PROPOSALS):
+                proposed = super().sample_relative(study, trial, search_space)
+                if not proposed:  # too few trials yet to learn from
+                    break
+                if fits(proposed):
+                    return proposed
+            for _ in range(DRAWS):
+                drawn = {name: values[int(rng.integers(len(values)))] for name, values in space.choices.items()}
+                if fits(drawn):
+                    return drawn
+            raise SearchError(f"none of {DRAWS:,} networks drawn at random is within the limits: allow more")
+
+    return WithinLimits(seed=int(rng.integers(2**31)), multivariate=True, n_startup_trials=10)
+
+
+class Presence:
+    """The file by which other workers see that this one lives: locked for those on the same machine, touched for the
+    others (its age is taken by the folder's own clock, so that the machines' clocks need not agree)."""
+
+    def __init__(self, storage: Path) -> None:
+        self.folder, self.host = storage / "workers", socket.gethostname()
+        self.folder.mkdir(exist_ok=True)
+        self.name = f"{self.host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Presence:
+        self._file = (self.folder / self.name).open("wb")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        threading.Thread(target=self._beat, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        (self.folder / self.name).unlink(missing_ok=True)
+        self._file.close()
+
+    def _beat(self) -> None:
+        while not self._ended.wait(BEAT_SECONDS):
+            os.utime(self._file.fileno())
+
+    def sees(self, owner: str) -> bool:
+        """Tell whether the worker of that name lives."""
+        try:
+            with (self.folder / owner).open("r+b") as file:
+                if owner.rsplit("-", 2)[0] != self.host:
+                    os.utime(self._file.fileno())
+                    silence = os.fstat(self._file.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
+                    return silence < SILENT_SECONDS
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return True
+                return False
+        except FileNotFoundError:
+            return False

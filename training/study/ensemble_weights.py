@@ -1,0 +1,96 @@
+"""Blend several classifiers' probabilities, with weights found on validation pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from .significance import class_rates
+
+
+def blend(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Average the probabilities of several models.
+
+    Args:
+        probabilities: for each of M models (N, C) 0..1, of the same pictures and classes.
+        weights: (M,) not negative; brought to a sum of 1.
+
+    Returns:
+        (N, C) float64 0..1.
+
+    Raises:
+        ValueError: models do not agree on shape, or weights do not fit.
+    """
+    shapes = {np.shape(one) for one in probabilities}
+    if len(shapes) != 1 or len(next(iter(shapes))) != 2:
+        raise ValueError(f"models do not give probabilities of one shape (N, C): {sorted(shapes)}")
+    share = np.asarray(weights, np.float64)
+    if share.shape != (len(probabilities),) or not np.isfinite(share).all() or share.min() < 0 or share.sum() <= 0:
+        raise ValueError(f"weights {share.tolist()} do not fit {len(probabilities)} models: one each, none negative")
+    return np.einsum("m,mnc->nc", share / share.sum(), np.asarray(probabilities, np.float64))
+
+
+def find_weights(probabilities: Sequence[np.ndarray], labels: np.ndarray, step: float = 0.05) -> np.ndarray:
+    """Find the blend with the best macro F1; of equals, the one with the lowest log loss.
+
+    Two models: every weight on the grid is tried (the university report found 0.6 and 0.4 so). More: from each
+    model alone and from all alike, weight is moved from one model to another, by whatever amount helps most, until
+    no move helps. Such a search may end at a local best.
+
+    Args:
+        probabilities: for each of M models (N, C) 0..1 on **validation** pictures. Weights found on test pictures
+            would flatter the blend.
+        labels: (N,) true classes, 0..C-1.
+        step: of the weights; must divide 1.
+
+    Returns:
+        (M,) float64 weights, adding up to 1.
+
+    Raises:
+        ValueError: shapes do not agree, or the step does not divide 1.
+    """
+    count, labels = len(probabilities), np.asarray(labels)
+    units = round(1 / step) if 0 < step <= 1 else 0
+    if not units or abs(units * step - 1) > 1e-6:
+        raise ValueError(f"step is {step}; it must divide 1, as 0.05 does")
+    stack = np.asarray(probabilities, np.float64) if count else np.zeros(0)
+    if stack.ndim != 3 or not len(labels) or labels.shape != stack.shape[1:2]:
+        raise ValueError(f"probabilities {stack.shape} (models, N, C) do not fit {labels.shape} labels")
+    known: dict[tuple[int, ...], tuple[float, float]] = {}
+
+    def score(held: tuple[int, ...]) -> tuple[float, float]:
+        if held not in known:
+            known[held] = _score(blend(probabilities, held), labels)
+        return known[held]
+
+    if count <= 2:
+        grid = [(units - second, second)[:count] for second in (range(units + 1) if count == 2 else (0,))]
+        return np.array(max(grid, key=score)) / units
+    alike = tuple(units // count + (number < units % count) for number in range(count))
+    starts = [alike, *(tuple(units * (number == chosen) for number in range(count)) for chosen in range(count))]
+    return np.array(max((_climb(start, score) for start in starts), key=score)) / units
+
+
+def _climb(held: tuple[int, ...], score: Callable[[tuple[int, ...]], tuple[float, float]]) -> tuple[int, ...]:
+    """Move units of weight between two models at a time while that improves the score."""
+    while True:
+        moves = [held]
+        for giver, has in enumerate(held):
+            for taker in range(len(held)):
+                for amount in range(1, has + 1 if taker != giver else 1):
+                    moved = list(held)
+                    moved[giver] -= amount
+                    moved[taker] += amount
+                    moves.append(tuple(moved))
+        best = max(moves, key=score)  # the first of equals, so what is held stays unless a move improves it
+        if best == held:
+            return held
+        held = best
+
+
+def _score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Score a blend: macro F1 and minus the log loss, both the higher the better."""
+    f1 = class_rates(probabilities.argmax(axis=1), labels, probabilities.shape[1])[2].mean()
+    loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean()
+    return round(float(f1), 12), -float(loss)
