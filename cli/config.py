@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ..runtime.system.address import masked
 from .options import FILE, Understood
 from .settings import (
     DEFAULT,
@@ -20,7 +21,6 @@ from .settings import (
     strange_variables,
     wrong_variables,
 )
-from ..runtime.system.address import masked
 
 HEAD = """\
 # Settings of galaxy-edge. Every option of every command can be set here, under the command's name; a flag on the

@@ -12,8 +12,8 @@ import click
 from .options import FILE, PATH
 
 if TYPE_CHECKING:
-    from ..training.formats.check import Finding
     from ..training.formats.annotation import LabelledSet
+    from ..training.formats.check import Finding
 
 KINDS = click.Choice(["voc", "yolo", "coco", "tfrecord", "csv"])
 SHOWN = 10
@@ -167,8 +167,8 @@ def split(path: Path, out: Path, holdout: tuple[float, float] | None, folds: int
 def preview(path: Path, out: Path, count: int, seed: int, source: str | None) -> None:
     """Draw some pictures of IN with their boxes on one sheet; difficult boxes are dashed."""
     from ..runtime.monitoring.live_table import ProgressBar
-    from ..training.formats.registry import read_labels
     from ..training.formats.preview import choose, sheet, write_sheet
+    from ..training.formats.registry import read_labels
 
     with ProgressBar("drawing") as progress:
         labels = read_labels(path, source, progress=progress)

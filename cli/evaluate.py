@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from .options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, need, settle_engine
 from ..errors import UserError
+from .options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, need, settle_engine
 
 
 @click.group("eval")
@@ -44,8 +44,8 @@ SEED = click.option("--seed", type=int, default=1, show_default=True, help="Seed
 def detector(path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None, as_json: bool,
              unseen: bool, seed: int, out: Path | None) -> None:
     """Measure a detector in every situation, beside a constant box and SEP."""
-    from ..benchmarks.accuracy.report import detector_table, write_report
     from ..benchmarks.accuracy.evaluate import evaluate_detector
+    from ..benchmarks.accuracy.report import detector_table, write_report
     from ..models.bundle import Bundle, shipped
 
     bundle = Bundle.load(path or shipped(DETECTOR), "detect")
@@ -96,8 +96,8 @@ def pipeline(detect: Path | None, classify: Path | None, data: Path, variant: st
     """Measure both networks together: what is found and rightly named, and at which step the others are lost."""
     if unseen:
         need("tensorflow", "train")  # a classifier's pictures are parted as its training parts them
-    from ..benchmarks.accuracy.report import pipeline_table
     from ..benchmarks.accuracy.pipeline import evaluate_pipeline
+    from ..benchmarks.accuracy.report import pipeline_table
     from ..models.bundle import Bundle, shipped
 
     finder = Bundle.load(detect or shipped(DETECTOR), "detect")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import FILE, FOLDER, PATH, need
 from ..errors import UserError
+from .options import FILE, FOLDER, PATH, need
 
 if TYPE_CHECKING:
     from ..export.bundle import Exported
@@ -166,8 +166,8 @@ def bundle() -> None:
 @click.argument("path", type=FOLDER)
 def info(path: Path, as_json: bool) -> None:
     """Say what the bundle in PATH is, how good it is, and whether it is whole."""
-    from ..runtime.inference.golden import info_rows
     from ..models.bundle import Bundle
+    from ..runtime.inference.golden import info_rows
 
     rows = info_rows(Bundle.load(path))
     _print_rows(("", ""), rows, as_json, dict(rows))
@@ -179,8 +179,8 @@ def info(path: Path, as_json: bool) -> None:
 @click.argument("second", type=FOLDER)
 def diff(first: Path, second: Path, as_json: bool) -> None:
     """Compare metrics and sizes of two bundles."""
-    from ..runtime.inference.golden import diff_rows
     from ..models.bundle import Bundle
+    from ..runtime.inference.golden import diff_rows
 
     rows = diff_rows(Bundle.load(first), Bundle.load(second))
     plain = [dict(zip(("what", "first", "second", "change"), row, strict=True)) for row in rows]
@@ -216,9 +216,9 @@ def sign(path: Path, key: Path) -> None:
 @click.argument("path", type=FOLDER)
 def verify(path: Path, key: Path | None) -> None:
     """Check every hash of the bundle in PATH, its golden vectors, and, with --key, who signed it."""
-    from ..runtime.inference.golden import check_golden
     from ..models.bundle import Bundle
     from ..models.signature import verify as verify_bundle
+    from ..runtime.inference.golden import check_golden
     from ..runtime.inference.sandbox import prove_bundle
 
     whole = Bundle.load(path)

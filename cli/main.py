@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from .. import __version__
+from ..errors import UserError, disk_is_full
 from .config import config as config_group
 from .data import data
 from .evaluate import evaluate
@@ -27,7 +28,6 @@ from .service_options import Service, service_options
 from .settings import name_variables, settings_for
 from .study import explain, study
 from .train import train
-from ..errors import UserError, disk_is_full
 
 if TYPE_CHECKING:
     from ..models.bundle import Bundle
@@ -78,19 +78,19 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
         device: str | None, require_signature: Path | None, profile: Path | None, service: Service) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from ..devices.probe import probe
-    from ..runtime.inference.classifier import Classifier
-    from ..runtime.monitoring.controls import Controls
-    from ..runtime.inference.detector import Detector
     from ..runtime.errors import BadPicture
+    from ..runtime.inference.classifier import Classifier
+    from ..runtime.inference.detector import Detector
+    from ..runtime.monitoring.controls import Controls
+    from ..runtime.monitoring.health import Pulse
+    from ..runtime.monitoring.progress_line import follow
     from ..runtime.pipeline.stages import Looks
-    from ..runtime.system.systemd import ServiceManager
-    from ..runtime.recording.output_folder import Output, utc_now
     from ..runtime.pipeline.threads import decoders
     from ..runtime.pipeline.threads import run as run_loop
-    from ..runtime.monitoring.health import Pulse
-    from ..runtime.sources.image_files import open_source
-    from ..runtime.monitoring.progress_line import follow
     from ..runtime.pipeline.trace import TraceFile
+    from ..runtime.recording.output_folder import Output, utc_now
+    from ..runtime.sources.image_files import open_source
+    from ..runtime.system.systemd import ServiceManager
 
     source_file = os.path.expanduser(camera)  # which may be no file's name at all: os.path says so, Path raises
     if profile and profile.exists() and os.path.exists(source_file) and profile.samefile(source_file):

@@ -26,9 +26,9 @@ def search(trials: int, workers: int, trial_epochs: int, max_macs: int | None, m
     """
     need("optuna", "study")
     from ..training.classifier.dataset import load_pictures
+    from ..training.search.classifier_trial import Trial
     from ..training.search.search import search as run_search
     from ..training.search.study_store import Limits
-    from ..training.search.classifier_trial import Trial
 
     pictures = load_pictures(data)
     about = {"data": pictures.hash, "split_seed": split_seed, "epochs": trial_epochs}
@@ -102,8 +102,8 @@ def report_search(trials: int, trial_epochs: int, resume: bool, data: Path, out:
     is the chief and the workers of one search.
     """
     need("keras_tuner", "study")
-    from ..training.classifier.fit import set_threads
     from ..training.classifier.dataset import load_pictures
+    from ..training.classifier.fit import set_threads
     from ..training.classifier.recipe import RECIPES
     from ..training.search.keras_tuner_search import search_report
     from ..training.study.runs import part

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import BROKER, FILE, SERVER, SIZE, TOPIC, Number, need
 from ..errors import UserError
+from .options import BROKER, FILE, SERVER, SIZE, TOPIC, Number, need
 
 if TYPE_CHECKING:
     from ..runtime.monitoring.controls import Controls
-    from ..runtime.recording.output_folder import Output
     from ..runtime.monitoring.health import Pulse
     from ..runtime.pipeline.sink import Sink
+    from ..runtime.recording.output_folder import Output
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 import click
 
-from .options import Size
 from ..errors import UserError
+from .options import Size
 
 DEFAULT = Path("galaxy-edge.toml")
 PREFIX = "GALAXY_EDGE"

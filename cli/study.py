@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
+from ..errors import UserError
 from .options import FOLDER, PATH, need, options, weights_of
 from .results import judge, judge_detectors, keep, results
 from .search import pick, report_search, search, search_detector
-from ..errors import UserError
 
 
 class EmptySource(UserError):
@@ -69,8 +69,8 @@ def views(recipe: str, **given: Any) -> None:
     """Section 2.3: no augmentation, the report's, the same turned freely, and ours."""
     from dataclasses import replace
 
-    from ..training.classifier.recipe import find_recipe
     from ..training.classifier.augmentation_presets import VIEWS
+    from ..training.classifier.recipe import find_recipe
 
     _many({name: replace(find_recipe(recipe), views=name) for name in VIEWS}, **given)
 
@@ -98,8 +98,8 @@ def _many(
     need("tensorflow", "train")
     from dataclasses import replace
 
-    from .training_progress import Training
     from ..training.study.runs import run_many, table
+    from .training_progress import Training
 
     begin = weights_of(weights, *recipes.values())
     if epochs:
@@ -141,9 +141,9 @@ def folds(
 ) -> None:
     """Section 2.7: compare two recipes by k-fold cross-validation and a Wilcoxon signed-rank test."""
     need("tensorflow", "train")
+    from ..training.classifier.recipe import find_recipe
     from ..training.study.comparisons import compare_folds
     from .training_progress import Training
-    from ..training.classifier.recipe import find_recipe
 
     begin = weights_of(weights, find_recipe(first), find_recipe(second))
     with Training() as shown:
@@ -192,9 +192,9 @@ def cross(
     need("tensorflow", "train")
     from dataclasses import replace
 
+    from ..training.classifier.recipe import find_recipe
     from ..training.study.comparisons import cross_sources
     from .training_progress import Training
-    from ..training.classifier.recipe import find_recipe
 
     chosen = replace(find_recipe(recipe), epochs=epochs) if epochs else find_recipe(recipe)
     begin = weights_of(weights, chosen)

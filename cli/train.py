@@ -45,10 +45,10 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
     need("tensorflow", "train")
     from dataclasses import replace
 
-    from .options import weights_of
-    from .training_progress import show_training
     from ..training.classifier.recipe import find_recipe, with_network, with_width
     from ..training.study.runs import train
+    from .options import weights_of
+    from .training_progress import show_training
 
     chosen = find_recipe(recipe)
     if network:
@@ -95,12 +95,12 @@ def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume:
                    workers: str | None, worker_index: int, **options: Any) -> None:
     """Train a network that finds galaxies; by default the SSD MobileNet that is shipped."""
     need("official", "detector")
-    from ..training.detector.fit import train
     from ..training.detector.cross_validation import train_folds
+    from ..training.detector.distributed import Workers
+    from ..training.detector.fit import train
     from ..training.detector.settings import PRESETS, DetectorSettings, picked
     from ..training.formats.samples import FaultyLabels
     from .training_progress import Training, show_training
-    from ..training.detector.distributed import Workers
 
     if folds and workers:
         raise click.UsageError("--folds trains one network after the other, in one process: leave --workers out")

@@ -16,18 +16,18 @@ from .. import __version__
 from ..models.bundle import Bundle
 from ..models.manifest import FORMAT, GOLDEN
 from ..runtime.inference.engine import RUNS
+from .bundle_writer import beside, check_target, golden, replace, spread, without_none, write
 from .calibration_images import calibration_pictures
-from .tflite.edgetpu import compile_for_edgetpu, mappability
-from .examples import examples
-from .variants import MAX_DETECTIONS, NMS_IOU, Made, Network, describe, make_forms
-from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
-from .tflite.layer_errors import layer_errors
 from .evaluation import FLOAT_FORMS, Measured, measure, reference_of
+from .examples import examples
 from .fallbacks import NOTHING, QUANTISED, rescued
+from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
 from .run_reader import read_evaluation, read_run
 from .settings import FORMS, REFERENCE, Settings
+from .tflite.edgetpu import compile_for_edgetpu, mappability
+from .tflite.layer_errors import layer_errors
 from .tflite.reader import read_tflite
-from .bundle_writer import beside, check_target, golden, replace, spread, without_none, write
+from .variants import MAX_DETECTIONS, NMS_IOU, Made, Network, describe, make_forms
 
 NAMES = {"classify": "galaxy-classifier", "detect": "galaxy-detector"}
 PACKAGES = ("tensorflow", "ai-edge-quantizer", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..models.bundle import UNPACKING
+from ..models.images.decoder import decode_picture
 from ..models.preprocess import letterbox, resize
 from ..runtime.errors import BadPicture
-from ..models.images.decoder import decode_picture
 from .errors import ExportError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".fits", ".fit"}

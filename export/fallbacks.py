@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from .bundle_writer import spread
 from .errors import ExportError
-from .variants import int8_of
-from .tflite.layer_errors import layer_errors
 from .onnx.convert import METHODS as ONNX_METHODS
 from .onnx.convert import quantise_onnx
-from .tflite.calibration_ranges import METHODS
 from .settings import Settings
+from .tflite.calibration_ranges import METHODS
+from .tflite.layer_errors import layer_errors
 from .tflite.reader import read_tflite
-from .bundle_writer import spread
+from .variants import int8_of
 
 QUANTISED = ("tflite-int8", "tflite-postprocess", "onnx-int8")
 """Forms that can be made in another way."""

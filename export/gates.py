@@ -12,8 +12,8 @@ from ..models.bundle import Bundle
 from ..models.decode import anchors_of
 from ..models.manifest import DECODED
 from ..runtime.inference.engine import RUNS, load
-from .tflite.convert import input_is_raw
 from .onnx.convert import float_nodes
+from .tflite.convert import input_is_raw
 from .tflite.reader import FLOATS, POSTPROCESS, Graph, read_tflite
 
 MIN_AGREEMENT = 0.95

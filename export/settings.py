@@ -7,8 +7,8 @@ from pathlib import Path
 
 from .errors import ExportUsage
 from .onnx.convert import METHODS as ONNX_METHODS
-from .tflite.quantise import INPUTS, OUTPUTS
 from .tflite.calibration_ranges import METHODS as TFLITE_METHODS
+from .tflite.quantise import INPUTS, OUTPUTS
 
 REFERENCE = "tflite-fp32"
 """The form that all others are measured against; every bundle has it."""

@@ -22,20 +22,20 @@ from .. import __version__
 from ..models.bundle import UNPACKING
 from ..models.manifest import FORMAT, BundleError, fault_in_decode
 from ..models.preprocess import letterbox
-from ..runtime.sources.demo import DemoSky
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.sandbox import prove_loadable
+from ..runtime.sources.demo import DemoSky
 from .bundle import Exported, export_record, prove_and_write
+from .bundle_writer import check_target
 from .calibration_images import calibration_pictures
-from .tflite.convert import convert_saved_model
 from .errors import ExportError, ExportUsage
-from .variants import MAX_DETECTIONS, NMS_IOU, Made, int8_of
 from .onnx.convert import quantise_onnx, tflite_to_onnx
-from .third_party_outputs import check_complete, describe_by_name, find_outputs, onnx_ends
 from .run_reader import read_evaluation
 from .settings import ALL, FORMS, REFERENCE, Settings
+from .tflite.convert import convert_saved_model
 from .tflite.reader import FLOATS, POSTPROCESS, TFLiteFile, read_tflite
-from .bundle_writer import check_target
+from .third_party_outputs import check_complete, describe_by_name, find_outputs, onnx_ends
+from .variants import MAX_DETECTIONS, NMS_IOU, Made, int8_of
 
 PICTURES = 32
 THRESHOLD = 0.5

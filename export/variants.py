@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from ..runtime.inference.detector import POSTPROCESSED
-from .tflite.convert import convert_saved_model, describe_outputs
-from .tflite.edgetpu import compile_for_edgetpu
 from .errors import ExportError
 from .onnx.convert import describe_onnx, quantise_onnx, to_onnx
+from .settings import FORMS, REFERENCE, Settings
+from .tflite.calibration_ranges import measure_ranges
+from .tflite.convert import convert_saved_model, describe_outputs
+from .tflite.edgetpu import compile_for_edgetpu
 from .tflite.postprocess import with_postprocess
 from .tflite.quantise import quantise
-from .tflite.calibration_ranges import measure_ranges
-from .settings import FORMS, REFERENCE, Settings
 from .tflite.reader import read_tflite
 
 NMS_IOU = 0.5

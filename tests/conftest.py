@@ -6,12 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
-from small_sets import make_labelled, make_sets
-
-HERE = Path(__file__).parent
+from helpers.images import render
+from helpers.labelled_sets import make_labelled, make_sets
+from helpers.paths import HELPERS, ROOT
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,32 +32,6 @@ def shared_data() -> Path:
 def galaxy() -> np.ndarray:
     """A rendered sky, (120, 160, 3) uint8 RGB: one bright blob at x 60, y 40, of about 20 pixels."""
     return render([(60, 40, 10)], 160, 120)
-
-
-def render(blobs, width, height, level=200.0):
-    """Render Gaussian blobs (x, y, sigma) on a dark sky."""
-    rows, columns = np.mgrid[:height, :width]
-    sky = np.full((height, width), 8.0)
-    for x, y, sigma in blobs:
-        sky += level * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
-    return np.repeat(np.clip(sky, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def encode(image, suffix=".png") -> bytes:
-    """Encode an RGB (or grey, or RGBA) array as a picture file."""
-    if image.ndim == 3:
-        image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
-    done, content = cv2.imencode(suffix, image)
-    assert done
-    return content.tobytes()
-
-
-def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
-    """Run the command line in a process of its own, as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "galaxy_edge", *map(str, arguments)],
-        capture_output=True, text=True, timeout=timeout, cwd=cwd, env={**os.environ, **(env or {})},
-    )
 
 
 @pytest.fixture
@@ -96,7 +69,7 @@ def tiny_runs(tmp_path_factory) -> Path:
     """
     pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to make small networks")
     folder = tmp_path_factory.mktemp("runs")
-    subprocess.run([sys.executable, str(HERE / "make_tiny_runs.py"), str(folder)], check=True, timeout=300)
+    subprocess.run([sys.executable, str(HELPERS / "tiny_runs.py"), str(folder)], check=True, timeout=300)
     return folder
 
 
@@ -117,12 +90,12 @@ def wheel(tmp_path_factory) -> Path:
     """The package, built as it would be published."""
     folder = tmp_path_factory.mktemp("wheel")
     copy = folder / "source"  # built from a copy: setuptools leaves its build folder beside the sources
-    listing = ["git", "-C", HERE.parent, "ls-files", "--cached", "--others", "--exclude-standard"]
+    listing = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"]
     tracked = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in tracked:
-        if (HERE.parent / name).is_file():
+        if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((HERE.parent / name).read_bytes())
+            (copy / name).write_bytes((ROOT / name).read_bytes())
     build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, copy]
     subprocess.run(build, capture_output=True, check=True, timeout=300)
     return next(folder.glob("*.whl"))

@@ -17,12 +17,12 @@ from ...models.bundle import Bundle
 from ...models.labels import DROPPED, GALAXY10
 from ...models.metrics import classification_metrics
 from ...runtime.inference.classifier import Classifier
+from ...training.classifier.augmentation import levelled
 from ...training.classifier.calibration import calibration_error_by_chance
-from ...training.study.ensembles import calibrated
 from ...training.classifier.dataset import PictureSet, load_pictures
 from ...training.run import RunError, read_record, write_json
+from ...training.study.ensembles import calibrated
 from ...training.study.runs import Parts, part, probabilities_of
-from ...training.classifier.augmentation import levelled
 
 RESULTS = Path(__file__).parents[2] / "training" / "results"
 PAGE = RESULTS.parent / "RESULTS.md"

@@ -14,11 +14,11 @@ from ...devices.probe import probe
 from ...models.bundle import Bundle
 from ...runtime.inference.engine import ENGINES
 from ...training.run import RunError, read_record, write_json
+from ..performance.latency import bench
+from .classifier_results import RESULTS
+from .evaluate import evaluate_detector
 from .report import BASELINES
 from .report import NAMES as SITUATIONS
-from .evaluate import evaluate_detector
-from .classifier_results import RESULTS
-from ..performance.latency import bench
 
 FILE = "detectors.json"
 KINDS = {"fp32": "float", "int8": "int8"}

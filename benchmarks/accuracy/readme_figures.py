@@ -1,7 +1,7 @@
 """The tables of figures in README.md, written from the shipped bundles' manifests.
 
-``python -m galaxy_edge.benchmarks.accuracy.readme_figures`` writes them. Nothing in them is typed in; a test compares README.md with
-what this would write.
+``python -m galaxy_edge.benchmarks.accuracy.readme_figures`` writes them. Nothing in them is typed in; a test
+compares README.md with what this would write.
 """
 
 from __future__ import annotations

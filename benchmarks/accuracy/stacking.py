@@ -20,13 +20,13 @@ import numpy as np
 
 from ...models.bundle import Bundle, shipped
 from ...models.decode import iou_matrix
+from ...models.images.decoder import to_rgb8
 from ...models.metrics import MATCH_IOU
-from ...runtime.inference.detector import Detector
 from ...runtime.frame import Frame
 from ...runtime.imaging.sky_motion import SkyMotion, glance
-from ...runtime.recording.output_folder import utc_now
-from ...models.images.decoder import to_rgb8
 from ...runtime.imaging.stacking import Stack
+from ...runtime.inference.detector import Detector
+from ...runtime.recording.output_folder import utc_now
 from ...training.data.sample import read_set
 from ...training.scenes.generator import SceneMaker
 from .evaluate import unseen

@@ -20,14 +20,14 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.monitoring.controls import Controls
 from ...runtime.frame import Detections, Frame
-from ...runtime.recording.output_folder import Output
-from ...runtime.mqtt.publisher import Publisher, broker_at
+from ...runtime.monitoring.controls import Controls
 from ...runtime.monitoring.health import Pulse
-from ...runtime.web.sink import Live
+from ...runtime.mqtt.publisher import Publisher, broker_at
 from ...runtime.pipeline.sink import Sink, Sinks
+from ...runtime.recording.output_folder import Output
 from ...runtime.tracking.tracker import Track
+from ...runtime.web.sink import Live
 
 CLASSES = ("smooth", "spiral", "edge_on")
 BOXES = 3

@@ -14,8 +14,8 @@ from itertools import count
 import cv2
 import numpy as np
 
-from ...runtime.sources.demo import DemoSky
 from ...runtime.frame import Frame
+from ...runtime.sources.demo import DemoSky
 from ...runtime.sources.image_files import Entry, Pictures
 
 SUFFIXES = (".png", ".jpg", ".tiff")

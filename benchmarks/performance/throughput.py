@@ -26,17 +26,17 @@ import numpy as np
 from ...devices.probe import probe
 from ...models.bundle import Bundle, shipped
 from ...models.decode import anchors_of
-from ...runtime.inference.classifier import Classifier
-from ...runtime.sources.demo import DemoSky
-from ...runtime.inference.detector import Detector, Fitted
-from ...runtime.inference.engine import Engine, Output
 from ...runtime.errors import RunFailure
 from ...runtime.frame import Detections, Frame
-from ...runtime.pipeline.stages import Looks
-from ...runtime.recording.output_folder import utc_now
-from ...runtime.pipeline.threads import cores, decoders, run
-from ...runtime.sources.image_files import Source
+from ...runtime.inference.classifier import Classifier
+from ...runtime.inference.detector import Detector, Fitted
+from ...runtime.inference.engine import Engine, Output
 from ...runtime.monitoring.run_stats import Summary
+from ...runtime.pipeline.stages import Looks
+from ...runtime.pipeline.threads import cores, decoders, run
+from ...runtime.recording.output_folder import utc_now
+from ...runtime.sources.demo import DemoSky
+from ...runtime.sources.image_files import Source
 from .synthetic_sources import InMemory, jpegs
 
 SIZES = ((640, 480), (1920, 1080), (3840, 2160))

@@ -1,7 +1,7 @@
 """All forms of bundles beside each other: what each costs in bytes, accuracy and time.
 
-``python -m galaxy_edge.benchmarks.performance.variants RUN ... --out FILE.md --out FILE.json`` exports every form of finished runs to
-a folder that is removed at the end, and writes the comparison; ``galaxy-edge bundle forms`` compares bundles. Metrics,
+``python -m galaxy_edge.benchmarks.performance.variants RUN ... --out FILE.md --out FILE.json`` exports every form of
+finished runs to a folder that is removed at the end, and writes the comparison; ``galaxy-edge bundle forms`` compares bundles. Metrics,
 drop and agreement are those that the export measured and the manifest holds; latency is measured here, with one thread,
 all forms taking turns in one run.
 """

@@ -1,6 +1,7 @@
 """What faults do to an output folder: killed at random moments under load, and a disk that is full for a while.
 
-``python -m galaxy_edge.benchmarks.robustness.crash_recovery --kills 200 --out benchmarks/reference/faults-store.json`` writes the figures.
+``python -m galaxy_edge.benchmarks.robustness.crash_recovery --kills 200 --out benchmarks/reference/faults-store.json``
+writes the figures.
 The full disk is a small one in memory, which only root may mount; others get the figures of the kills alone.
 """
 
@@ -24,8 +25,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...runtime.recording import writer as keeper
 from ...runtime.frame import Frame, nothing
+from ...runtime.recording import writer as keeper
 from ...runtime.recording.output_folder import Output
 from ...runtime.tracking.tracker import Track
 

@@ -1,7 +1,7 @@
 """Does it last the night? A camera pulled out again and again, poisoned pictures, a long run at full speed.
 
-``python -m galaxy_edge.benchmarks.robustness.endurance --out benchmarks/reference/endurance-NAME.json`` runs the full counts; the
-tests run the same functions with small ones.
+``python -m galaxy_edge.benchmarks.robustness.endurance --out benchmarks/reference/endurance-NAME.json`` runs the full
+counts; the tests run the same functions with small ones.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import numpy as np
 
 from ...devices.probe import probe
 from ...models.bundle import Bundle, shipped
+from ...runtime.frame import Detections, Frame
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
-from ...runtime.frame import Detections, Frame
-from ...runtime.pipeline.stages import Looks
-from ...runtime.recording.output_folder import Output, utc_now
-from ...runtime.pipeline.threads import run
-from ...runtime.sources.image_files import Pictures
 from ...runtime.monitoring.run_stats import Summary
+from ...runtime.pipeline.stages import Looks
+from ...runtime.pipeline.threads import run
+from ...runtime.recording.output_folder import Output, utc_now
+from ...runtime.sources.image_files import Pictures
 from ...runtime.sources.video import stream
 from ..performance.synthetic_sources import InMemory, NetworkCamera, poison
 

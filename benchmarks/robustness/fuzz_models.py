@@ -1,4 +1,6 @@
-"""Fuzz the readers of model files: ``python -m galaxy_edge.benchmarks.robustness.fuzz_models --count 100000 --out fuzz.json``.
+"""Fuzz the readers of model files.
+
+``python -m galaxy_edge.benchmarks.robustness.fuzz_models --count 100000 --out fuzz.json``
 
 Every file is a small network with bytes changed, cut off, moved or made up. Each goes through our own reader in this
 process, and into the interpreter in a process of its own (`runtime.first_load`). The reader must answer or refuse, and

@@ -18,8 +18,8 @@ import numpy as np
 
 from ...runtime.system.native_output import quiet_native
 from ..errors import ExportError
-from .calibration_ranges import least_error_ranges
 from ..tflite.calibration_ranges import PERCENTILE
+from .calibration_ranges import least_error_ranges
 
 METHODS = ("min-max", "percentile", "mse", "entropy")
 KEEPING = ("percentile", "entropy")

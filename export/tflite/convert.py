@@ -13,8 +13,8 @@ import numpy as np
 
 from ...runtime.system.native_output import quiet_native
 from ..errors import ExportError
-from .quantise import quantise
 from .calibration_ranges import measure_ranges
+from .quantise import quantise
 from .reader import FLOATS, Tensor, read_tflite
 
 

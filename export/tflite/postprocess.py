@@ -15,8 +15,8 @@ import numpy as np
 from ...models.decode import anchor_grid
 from ...runtime.inference.detector import POSTPROCESSED
 from ...runtime.inference.evaluation import LOWEST_SCORE
-from .convert import convert_saved_model
 from ..errors import ExportError
+from .convert import convert_saved_model
 from .reader import POSTPROCESS
 
 

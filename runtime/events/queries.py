@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ..system import folder_lock as lock
 from ..errors import UsageError
+from ..system import folder_lock as lock
 from .database import SCHEMA_VERSION, open_base
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from .event import Event
 from .database import open_base
+from .event import Event
 
 
 class EventStore:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from ...models.images.decoder import to_rgb8
 from ..frame import Frame
 from .sky_motion import in_frame, in_glance, stars_only
 from .statistics import median, sigma
-from ...models.images.decoder import to_rgb8
 
 BEYOND = 5.0
 """Standard deviations of the noise by which a pixel must differ from the stack to be left out."""

@@ -9,8 +9,8 @@ import numpy as np
 from ...models.bundle import Bundle
 from ...models.decode import softmax
 from ...models.preprocess import crop, resize
-from .engine import Engine, load
 from ..frame import Detections
+from .engine import Engine, load
 
 
 class Classifier:

@@ -10,10 +10,10 @@ import numpy as np
 from ...models.bundle import Bundle
 from ...models.decode import anchors_of, decode_boxes, non_maximum_suppression, sigmoid
 from ...models.preprocess import Halves, letterbox
-from ..system.buffer_pool import Buffers
-from .engine import Engine, Output, form, load
 from ..frame import Detections, nothing
 from ..imaging.tiling import merge
+from ..system.buffer_pool import Buffers
+from .engine import Engine, Output, form, load
 
 CANDIDATES = 300
 POSTPROCESSED = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")

@@ -49,7 +49,8 @@ class Engine(Protocol):
 
 def installed() -> list[str]:
     """Tell which engines can be loaded here."""
-    from . import onnx_engine as engine_onnx, tflite_engine as engine_tflite
+    from . import onnx_engine as engine_onnx
+    from . import tflite_engine as engine_tflite
 
     there = {"onnxruntime": engine_onnx.available()}
     return [name for name in ENGINES if there.get(name) or (name not in there and engine_tflite.available(name))]

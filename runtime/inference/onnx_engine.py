@@ -9,9 +9,9 @@ import numpy as np
 
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
-from .engine import Output
 from ..errors import UsageError
 from ..system.native_output import quiet_native
+from .engine import Output
 
 INPUTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 OUTPUTS = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}

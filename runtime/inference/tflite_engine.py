@@ -10,9 +10,9 @@ import numpy as np
 
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
-from .engine import Output
 from ..errors import UsageError
 from ..system.native_output import quiet_native
+from .engine import Output
 
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 _PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "'galaxy-edge[tflite-runtime]' (Python 3.11)"}

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..frame import Detections, Frame
 from ..events.frame_record import UNCERTAIN
+from ..frame import Detections, Frame
 from .run_stats import Summary
 
 ROWS = 10

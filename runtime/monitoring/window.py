@@ -8,9 +8,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..recording.annotate import annotate
 from ..errors import UsageError
 from ..frame import Detections, Frame
+from ..recording.annotate import annotate
 
 WIDEST = 1280
 

@@ -26,11 +26,11 @@ from urllib.parse import unquote
 
 import paho.mqtt.client as paho
 
-from ..system.address import BROKER_PORTS, broker_url, topic
 from ..errors import UsageError
 from ..events.event import Event, RunInfo, events_of
 from ..frame import Detections, Frame
 from ..monitoring.health import Pulse
+from ..system.address import BROKER_PORTS, broker_url, topic
 from ..tracking.tracker import Track
 from .discovery import discovery
 from .outbox import open_outbox

@@ -14,22 +14,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...models.preprocess import Halves
-from ..inference.classifier import Classifier
-from ..monitoring.controls import Controls
-from ..inference.detector import Detector, Fitted
-from ..inference.engine import Output as RawOutput
+from ..events.frame_record import frame_record, label
 from ..frame import Detections, Frame, nothing
 from ..imaging.change_gate import Gate
 from ..imaging.sky_motion import STILL, SkyMotion, glance
-from ..events.frame_record import frame_record, label
-from .sink import Sink
-from ..sources.image_files import Source
 from ..imaging.stacking import Stack
-from ..monitoring.run_stats import Summary
 from ..imaging.tiling import Tiles
+from ..inference.classifier import Classifier
+from ..inference.detector import Detector, Fitted
+from ..inference.engine import Output as RawOutput
+from ..monitoring.controls import Controls
+from ..monitoring.run_stats import Summary
+from ..sources.image_files import Source
 from ..timing import Stopwatch
-from .trace import TraceFile
 from ..tracking.tracker import Track, Tracker
+from .sink import Sink
+from .trace import TraceFile
 
 
 @dataclass

@@ -24,17 +24,17 @@ from queue import Empty, SimpleQueue
 
 import cv2
 
-from ..inference.classifier import Classifier
-from ..monitoring.controls import Controls
-from ..inference.detector import Detector
 from ..errors import RunFailure
-from .stages import InTurn, Looks, Loop, Stage, Teller, Watcher, Work, read
-from .sink import Sink
-from ..sources.image_files import Source
+from ..inference.classifier import Classifier
+from ..inference.detector import Detector
+from ..monitoring.controls import Controls
 from ..monitoring.run_stats import Summary
+from ..sources.image_files import Source
 from ..timing import peak_memory_mib
-from .trace import TraceFile
 from ..tracking.tracker import Tracker
+from .sink import Sink
+from .stages import InTurn, Looks, Loop, Stage, Teller, Watcher, Work, read
+from .trace import TraceFile
 
 IDLE_SECONDS = 0.1
 PARTING_SECONDS = 0.5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..frame import Detections
 from ..events.frame_record import UNCERTAIN, label
+from ..frame import Detections
 
 TILE = (640, 480)
 """Width and height of a frame on a sheet of several."""

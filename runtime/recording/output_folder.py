@@ -25,18 +25,18 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..system import folder_lock as lock
-from .annotate import Sheet, annotate
 from ..errors import UsageError
 from ..events.event import RunInfo, events_of
-from .retention import FLOOR, QUOTA, Evidence
-from ..system.atomic_files import sync_folder
-from ..frame import Detections, Frame
-from .frame_log import SEGMENT, FrameLog
-from .writer import Keeper
 from ..events.store import EventStore
+from ..frame import Detections, Frame
+from ..system import folder_lock as lock
+from ..system.atomic_files import sync_folder
 from ..tracking.tracker import Track
+from .annotate import Sheet, annotate
+from .frame_log import SEGMENT, FrameLog
+from .retention import FLOOR, QUOTA, Evidence
 from .video_writer import VideoOut
+from .writer import Keeper
 
 SHOWN = 960
 """Longer side, at most, of annotated frames: a run of 1080p or 4K is not kept at full size."""

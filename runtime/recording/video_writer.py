@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from ..system.address import is_text, readable
-from .annotate import fit
 from ..system.atomic_files import beside, finish
+from .annotate import fit
 
 RATE = 12.0
 WIDEST = 1280

@@ -14,11 +14,11 @@ import numpy as np
 
 from ..errors import RunFailure
 from ..events.event import Event
-from .retention import Evidence
-from .fits_writer import Cards, event_cards, fits_bytes, frame_cards
-from ..frame import Frame
-from .frame_log import FrameLog
 from ..events.store import EventStore
+from ..frame import Frame
+from .fits_writer import Cards, event_cards, fits_bytes, frame_cards
+from .frame_log import FrameLog
+from .retention import Evidence
 
 BATCH_SECONDS, BATCH_EVENTS = 1.0, 64
 """A batch is written after so long, or once so many events wait."""

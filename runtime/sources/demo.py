@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from ...models.images.decoder import decode_picture
 from ...models.preprocess import resize
 from ..frame import Frame
-from ...models.images.decoder import decode_picture
 
 SIZE = (640, 480)
 SKY = "hubble_xdf.jpg"

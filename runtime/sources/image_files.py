@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from ..system.address import masked, readable
-from ..system.prefetch import ahead
+from ...models.images.decoder import SUFFIXES, Picture, decode_picture
 from ..errors import BadPicture, RunFailure, UsageError
 from ..frame import Frame
-from ...models.images.decoder import SUFFIXES, Picture, decode_picture
+from ..system.address import masked, readable
+from ..system.prefetch import ahead
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".ser", ".mpg", ".mpeg")
 STREAMS = ("rtsp://", "rtsps://", "http://", "https://")

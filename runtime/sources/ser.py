@@ -16,12 +16,12 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from ..system.address import readable
-from ..system.buffer_pool import Buffers
+from ...models.images.decoder import raw_of, to_rgb8
+from ...models.images.headers import check_size
 from ..errors import RunFailure, UsageError
 from ..frame import Frame
-from ...models.images.headers import check_size
-from ...models.images.decoder import raw_of, to_rgb8
+from ..system.address import readable
+from ..system.buffer_pool import Buffers
 from .video import incomplete
 
 HEADER = struct.Struct("<14s7i40s40s40s2q")

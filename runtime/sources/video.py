@@ -11,11 +11,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ..system.address import is_text, masked, readable
-from ..system.buffer_pool import Buffers
+from ...models.images.decoder import raw_of, to_rgb8
 from ..errors import RunFailure, UsageError
 from ..frame import Frame
-from ...models.images.decoder import raw_of, to_rgb8
+from ..system.address import is_text, masked, readable
+from ..system.buffer_pool import Buffers
 
 FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
 """Seconds before a lost camera is opened again; doubled after each attempt that fails."""

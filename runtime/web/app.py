@@ -16,14 +16,14 @@ from starlette.types import ASGIApp
 from ... import __version__
 from ...errors import UserError
 from ..events import queries as kept
-from ..monitoring.controls import Controls
 from ..events.event import OBJECT
+from ..monitoring.controls import Controls
 from ..monitoring.health import PAUSED, RUNNING, Pulse
-from .schemas import Change, EventRecord, Health, Login, Problem, Sample, Saved, Settings, Status
 from .access_control import OPEN, Guard
 from .metrics import metrics_text
-from .preview import Preview
 from .mjpeg import Streams
+from .preview import Preview
+from .schemas import Change, EventRecord, Health, Login, Problem, Sample, Saved, Settings, Status
 from .token import COOKIE, Token
 
 PAGE = {

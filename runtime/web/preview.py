@@ -8,9 +8,9 @@ import time
 import cv2
 import numpy as np
 
-from ..recording.annotate import annotate
 from ..frame import Detections, Frame
 from ..imaging.downscale import small_copy
+from ..recording.annotate import annotate
 
 LONGEST = 960
 RATE = 10.0

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..system.address import server_at
 from ..errors import UsageError
+from ..system.address import server_at
 
 if TYPE_CHECKING:
     import uvicorn

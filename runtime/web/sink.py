@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..monitoring.controls import Controls
 from ..frame import Detections, Frame
-from ..recording.output_folder import Output
+from ..monitoring.controls import Controls
 from ..monitoring.health import Pulse
+from ..recording.output_folder import Output
 from ..tracking.tracker import Track
 from .preview import Preview
 from .server import Server, address_of, is_loopback, listen

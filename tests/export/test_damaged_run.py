@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import galaxy_edge as command_line
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.calibration_images import read_arrays
 from galaxy_edge.export.errors import ExportError
+from helpers.command_line import galaxy_edge as command_line
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import galaxy_edge as command_line
-from galaxy_edge.runtime.inference.golden import check_golden
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.errors import ExportError, ExportUsage
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle
+from galaxy_edge.runtime.inference.golden import check_golden
 from galaxy_edge.training.run import RunError
+from helpers.command_line import galaxy_edge as command_line
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import shutil
 import numpy as np
 import pytest
 from galaxy_edge.export.calibration_images import calibration_pictures
-from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw
 from galaxy_edge.export.errors import ExportError
-from galaxy_edge.export.gates import accuracy_kept, contract, is_int8, parity
 from galaxy_edge.export.evaluation import found_alike, named_alike
-from galaxy_edge.export.tflite.quantise import quantise
+from galaxy_edge.export.gates import accuracy_kept, contract, is_int8, parity
 from galaxy_edge.export.tflite.calibration_ranges import measure_ranges
+from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw
+from galaxy_edge.export.tflite.quantise import quantise
 from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.metrics import DetectionTruth
@@ -167,7 +167,7 @@ MODEL = {"input": {"width": 16, "height": 16}, "preprocess": {"kind": "crop", "m
 
 
 def test_calibration_pictures_of_a_folder_are_drawn_evenly(tmp_path):
-    from conftest import encode
+    from helpers.images import encode
 
     for name, level, count in (("a", 50, 6), ("b", 200, 2)):
         (tmp_path / name).mkdir()

@@ -4,19 +4,19 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import pytest
-from conftest import galaxy_edge as command_line
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.errors import ExportError
-from galaxy_edge.export.tflite.layer_errors import layer_errors
 from galaxy_edge.export.report import markdown, page, write_report
 from galaxy_edge.export.settings import Settings
+from galaxy_edge.export.tflite.layer_errors import layer_errors
 from galaxy_edge.models.bundle import Bundle, shipped
+from helpers.command_line import galaxy_edge as command_line
+from helpers.paths import REFERENCE
 
-KEPT_FORMS = Path(__file__).parents[2] / "benchmarks" / "reference" / "forms.json"
+KEPT_FORMS = REFERENCE / "forms.json"
 
 
 @pytest.fixture(scope="module")

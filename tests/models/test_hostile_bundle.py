@@ -9,11 +9,11 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import galaxy_edge
-from galaxy_edge.runtime.inference.golden import GoldenMismatch, check_golden
 from galaxy_edge.models import bundle as bundles
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
+from galaxy_edge.runtime.inference.golden import GoldenMismatch, check_golden
+from helpers.command_line import galaxy_edge
 
 
 @pytest.fixture

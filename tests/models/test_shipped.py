@@ -8,9 +8,9 @@ import pytest
 from galaxy_edge.models.bundle import Bundle, shipped
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.runtime.inference.classifier import Classifier
-from galaxy_edge.runtime.sources.demo import STOPS, DemoSky
 from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.inference.engine import load
+from galaxy_edge.runtime.sources.demo import STOPS, DemoSky
 
 TASKS = {"galaxy-detector": "detect", "galaxy-classifier": "classify"}
 DATA = Path(__file__).parent.parent / "data"

@@ -6,10 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from conftest import galaxy_edge as command_line
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.models.signature import SIGNATURE, SignatureError, make_keys, sign, verify
+from helpers.command_line import galaxy_edge as command_line
 
 pytest.importorskip("cryptography", reason="needs the sign extra")
 

@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from galaxy_edge.training.cache import CacheError, cache_folder, kept, key_of  # noqa: E402
+from galaxy_edge.training.cache import CacheError, cache_folder, kept, key_of
 
 
 @pytest.fixture(autouse=True)

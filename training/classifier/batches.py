@@ -11,11 +11,11 @@ import numpy as np
 
 from ..cache import kept, key_of
 from ..data.crops import draw_weights
+from .augmentation_presets import VIEWS
 from .balancing import class_weights
 from .balancing import draw as draw_balanced
 from .dataset import PictureSet
 from .recipe import Recipe
-from .augmentation_presets import VIEWS
 
 if TYPE_CHECKING:
     import keras

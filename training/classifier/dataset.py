@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from ...models.labels import CLASSES, COARSE, DROPPED, GALAXY10, group_of
-from .attributes import attributes_of
-from ..data.sample import DataError, Sample, data_hash, read_set, set_name
 from ..data.crops import CREDITS, network_input
+from ..data.sample import DataError, Sample, data_hash, read_set, set_name
+from .attributes import attributes_of
 from .augmentation import Canvas, prepare
 
 DECALS = (

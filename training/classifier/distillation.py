@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ...cli.training_progress import Report
 from ...models.decode import softmax
 from ..cache import kept, key_of
-from .fit import forward
-from .dataset import PictureSet
-from ...cli.training_progress import Report
-from ..run import RunError, read_record
 from ..figures.saliency_sheets import load_model
+from ..run import RunError, read_record
+from .dataset import PictureSet
+from .fit import forward
 
 SOFTENING = 1.5
 """Divides the logits on top of a teacher's own temperature (Hinton et al. 2015, arXiv:1503.02531): what it finds likely

@@ -21,20 +21,20 @@ import tensorflow as tf
 
 from ...models.decode import softmax
 from ...models.metrics import classification_metrics
-from .attributes import with_attributes
-from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
-from .trainer import Learner
 from ..data.sample import DataError
-from .batches import Feed
-from .balancing import class_weights
-from .keras_utils import multiply_adds, refresh_normalisation, save_network
-from .dataset import PictureSet, record_of
+from ..data.splits import name_of
 from ..figures.plots import accuracy_coverage as draw_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
-from .recipe import Recipe, build
 from ..run import Run, alone, begun
+from .attributes import with_attributes
+from .balancing import class_weights
+from .batches import Feed
+from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
+from .dataset import PictureSet, record_of
+from .keras_utils import multiply_adds, refresh_normalisation, save_network
+from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
-from ..data.splits import name_of
+from .trainer import Learner
 
 CALIBRATION_IMAGES = 300
 SURE = 0.85

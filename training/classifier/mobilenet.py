@@ -11,10 +11,10 @@ from pathlib import Path
 import keras
 from keras import layers
 
+from ..detector.networks import INPUT_OFFSET, INPUT_SCALE
 from ..mobilenet.architecture import BLOCKS, scaled
 from ..mobilenet.pretrained_weights import Folded, WeightsError, folded_mobilenet, set_folded
 from ..run import read_record
-from ..detector.networks import INPUT_OFFSET, INPUT_SCALE
 
 DROPOUT = 0.3
 

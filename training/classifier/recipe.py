@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .balancing import STRATEGIES
 from .augmentation_presets import VIEWS
+from .balancing import STRATEGIES
 
 if TYPE_CHECKING:
     import keras

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..run import replacing
 from .batches import Batch
 from .recipe import Recipe
-from ..run import replacing
 from .schedules import Cycles, Plateau
 
 TAUGHT = 0.7

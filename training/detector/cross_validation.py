@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..run import write_json
 from .fit import train
 from .settings import DetectorSettings
-from ..run import write_json
 
 
 def train_folds(

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..cache import kept, key_of
-from ..scenes.close_ups import CLOSE_UPS
-from ..data.sample import LABELLED, RESERVED, Sample, data_hash, held_out
 from ..data.crops import CREDITS as GALAXY_CREDITS
 from ..data.crops import network_input
-from .anchor_matching import match
-from ..scenes.generator import SceneMaker
+from ..data.sample import LABELLED, RESERVED, Sample, data_hash, held_out
 from ..data.splits import CRITERIA, near_duplicates
+from ..scenes.close_ups import CLOSE_UPS
+from ..scenes.generator import SceneMaker
+from .anchor_matching import match
 
 SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
 """What it is trained on; the last is what a user labelled. `lco_messier` is left out: its licence forbids it, and it

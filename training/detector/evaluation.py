@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from ...models.metrics import DetectionTruth, detection_metrics
-from ..scenes import evaluation_scenes as situations
 from ..data.sample import Sample
-from .anchor_matching import detections
+from ..scenes import evaluation_scenes as situations
 from ..scenes.generator import SceneMaker
+from .anchor_matching import detections
 
 MOST = {"gz_frames": 150, situations.OFF_CENTRE: 100, "sdss_starfields": 80, situations.COMPOSED: 100}
 """At most so many survey frames, off-centre cuts, star fields and composed scenes."""

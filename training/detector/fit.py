@@ -12,17 +12,17 @@ import cv2
 import numpy as np
 
 from ...models.decode import anchor_grid
-from . import networks as ssd
 from ..data.sample import DataError, Sample, read_set
-from .dataset import Batches, split
-from .settings import DetectorSettings
-from .evaluation import calibration_set, evaluation_set, score
-from .feature_distillation import Imitation
-from .trainer import Learner
 from ..run import Run, RunError, alone, begun
 from ..scenes.contact_sheet import write_scene_sheet
 from ..scenes.generator import SceneMaker
+from . import networks as ssd
+from .dataset import Batches, split
 from .distributed import Workers, WorkersError
+from .evaluation import calibration_set, evaluation_set, score
+from .feature_distillation import Imitation
+from .settings import DetectorSettings
+from .trainer import Learner
 
 ALONE = Workers()
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from .bifpn import bifpn
-from .settings import DetectorSettings
 from .quick_backbone import quick_backbone
+from .settings import DetectorSettings
 
 INPUT_SCALE, INPUT_OFFSET = 1.0 / 127.5, -1.0
 """What turns levels 0..255 into the -1..1 that the pretrained backbone expects."""

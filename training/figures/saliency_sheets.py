@@ -14,8 +14,8 @@ import numpy as np
 
 from ...models.decode import softmax
 from ...models.labels import CLASSES
-from .saliency import ExplainError, activations, filter_patterns, grad_cam
 from ..run import read_record
+from .saliency import ExplainError, activations, filter_patterns, grad_cam
 
 WIDTH = 1900
 """Widest sheet in pixels."""

@@ -13,9 +13,9 @@ from ...models.decode import iou_matrix
 from ...models.preprocess import resize
 from ..data.sample import DataError, is_galaxy
 from ..data.splits import near_duplicates
-from .registry import format_of, read_labels
-from .images import BrokenPicture, decode
 from .annotation import LabelError, Labelled, LabelledSet, Progress, silent
+from .images import BrokenPicture, decode
+from .registry import format_of, read_labels
 
 KINDS = (
     "unreadable label", "file cut short", "file name twice", "missing picture", "broken picture", "size differs",

@@ -6,8 +6,8 @@ import json
 import re
 from pathlib import Path
 
-from .images import fault_of
 from .annotation import LabelError
+from .images import fault_of
 from .voc import read_classes
 
 QUOTES = {"'", '"'}

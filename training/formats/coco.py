@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .rounding import simplest
-from .images import fault_of, files_in, size_of
 from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, finite, foreign, gather, safe_name
+from .images import fault_of, files_in, size_of
+from .rounding import simplest
 from .writing import json_text, put_pictures, write_text
 
 FILE, IMAGES = "annotations.json", "images"

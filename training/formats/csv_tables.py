@@ -31,8 +31,8 @@ from ..data.sample import (
     set_folders,
     set_name,
 )
-from .images import fault_of, size_of
 from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, finite, gather
+from .images import fault_of, size_of
 from .voc import CLASSES, read_classes
 from .writing import write_bytes, write_text
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from ...models.preprocess import letterbox
 from ..data.sample import DataError
-from .images import BrokenPicture, load
 from .annotation import Labelled, LabelledSet, Progress, silent
+from .images import BrokenPicture, load
 from .writing import staged, write_bytes
 
 SIDE, CAPTION, GAP, HEAD = 300, 20, 6, 30

@@ -7,9 +7,10 @@ from pathlib import Path
 from types import ModuleType
 
 from ..data.sample import DataError, set_folders
-from . import coco, csv_tables as tables, tfrecord, voc, yolo
-from .images import files_in
+from . import coco, tfrecord, voc, yolo
+from . import csv_tables as tables
 from .annotation import Complain, LabelError, LabelledSet, Progress, refuse, silent
+from .images import files_in
 from .writing import staged
 
 FORMATS: dict[str, ModuleType] = {"voc": voc, "yolo": yolo, "coco": coco, "tfrecord": tfrecord, "csv": tables}

@@ -11,10 +11,10 @@ import numpy as np
 
 from ...models.labels import GALAXY10
 from ..data.sample import LABELLED, SETS, DataError, Sample, class_of, is_galaxy, split_boxes
-from .check import Finding, unfit
-from .registry import format_of, read_labels
 from .annotation import LabelError, Labelled
+from .check import Finding, unfit
 from .csv_tables import box_row
+from .registry import format_of, read_labels
 
 __all__ = ["FaultyLabels", "format_of", "read_samples", "sample_of"]
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from ..data.sample import PARTS, DataError
 from ..data.splits import folds, near_duplicates, split
+from .annotation import Labelled, LabelledSet, Progress, silent
 from .check import Finding, Looked, look
 from .registry import FORMATS
-from .annotation import Labelled, LabelledSet, Progress, silent
 from .writing import json_text, staged, write_text
 
 NAMES = ("train", "validation", "test")

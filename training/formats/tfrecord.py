@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from ..data.sample import DataError
-from .rounding import recalled, simplest
-from .images import fault_of, files_in, size_of
 from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, foreign, gather, of_plain
+from .images import fault_of, files_in, size_of
+from .rounding import recalled, simplest
 from .voc import truncated
 from .writing import write_text
 

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from ..classifier.dataset import SUFFIXES
-from .images import fault_of, files_in, is_picture, size_of
 from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, check_text, finite, gather, safe_name
+from .images import fault_of, files_in, is_picture, size_of
 from .writing import only_once, put_pictures, write_text
 
 CLASSES = "classes.txt"

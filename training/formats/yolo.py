@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from .rounding import recalled, simplest
-from .images import BrokenPicture, fault_of, files_in, is_picture, size_of
 from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, finite, gather, of_plain
 from .class_names import read_names
+from .images import BrokenPicture, fault_of, files_in, is_picture, size_of
+from .rounding import recalled, simplest
 from .writing import json_text, only_once, put_pictures, write_text
 
 RECORD = "galaxy-edge.json"

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 
 from ...models.preprocess import letterbox, resize
+from ..data.sample import DataError, Sample
 from . import nebulae
 from .camera_effects import Rng, camera, recolour, saturated_stars, small_stars, turn
 from .close_ups import CLOSE_UPS, close_up
 from .cutouts import Cutout, cut_out, neighbours, paste, segment
-from ..data.sample import DataError, Sample
 
 MIXTURE = {
     "survey": 0.11, "deepsky": 0.17, "composed": 0.13, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,

@@ -13,14 +13,14 @@ import numpy as np
 from ...models.decode import softmax
 from ...models.metrics import classification_metrics
 from ..classifier.attributes import with_attributes
-from ..classifier.trainer import Learner
 from ..classifier.batches import Feed
+from ..classifier.dataset import load_pictures
 from ..classifier.fit import SETTLING, forward, set_threads
 from ..classifier.keras_utils import refresh_normalisation
-from ..classifier.dataset import load_pictures
 from ..classifier.recipe import RECIPES
 from ..classifier.schedules import Cycles
 from ..classifier.small_network import SmallNetwork, build
+from ..classifier.trainer import Learner
 from ..study.runs import Parts, part
 
 LOOKS = 4

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from ...models.decode import anchor_grid
-from ..detector import networks as ssd
 from ..data.sample import DataError, Sample, read_set
-from ..detector.fit import schedule, set_threads
+from ..detector import networks as ssd
 from ..detector.dataset import Batches, split
-from ..detector.settings import DetectorSettings
-from .detector_space import DetectorDesign
 from ..detector.evaluation import evaluation_set, score
+from ..detector.fit import schedule, set_threads
+from ..detector.settings import DetectorSettings
 from ..detector.trainer import Learner
 from ..scenes.generator import SceneMaker
+from .detector_space import DetectorDesign
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..classifier.small_network import CLASSIFIERS
 from ..figures.plots import pareto as draw
 from ..run import write_json
-from .study_store import Limits, SearchError, locked, open_study, space_of
-from ..classifier.small_network import CLASSIFIERS
 from .space import Space
+from .study_store import Limits, SearchError, locked, open_study, space_of
 
 if TYPE_CHECKING:
     import optuna

@@ -28,10 +28,10 @@ import numpy as np
 
 from ...errors import UserError, disk_is_full
 from ...models.labels import CLASSES
-from .pareto_front import curve_of, points, write_trials
-from .study_store import Limits, Presence, SearchError, distributions, locked, open_study, sampler
 from ..classifier.small_network import CLASSIFIERS
+from .pareto_front import curve_of, points, write_trials
 from .space import Space
+from .study_store import Limits, Presence, SearchError, distributions, locked, open_study, sampler
 
 if TYPE_CHECKING:
     import optuna

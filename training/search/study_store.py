@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UserError
-from .detector_space import DETECTORS
 from ..classifier.small_network import CLASSIFIERS
+from .detector_space import DETECTORS
 from .space import Space
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from ...models.labels import group_of
-from ..data.sample import DataError
-from ..classifier.fit import fit
-from .significance import compare, macro_scores
 from ..classifier.dataset import load_pictures
+from ..classifier.fit import fit
 from ..classifier.recipe import Recipe, find_recipe
-from ..run import write_json
+from ..data.sample import DataError
 from ..data.splits import folds as draw_folds
 from ..data.splits import split
+from ..run import write_json
 from .runs import Parts, finished, fit_parts, goes_on, groups_of, part, probabilities_of
+from .significance import compare, macro_scores
 
 
 def compare_folds(

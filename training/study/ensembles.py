@@ -12,8 +12,8 @@ import numpy as np
 from ...models.decode import softmax
 from ...models.metrics import classification_metrics
 from ..classifier.calibration import fit_temperature
-from .ensemble_weights import blend, find_weights
 from ..run import RunError, network_hash, read_record, write_json
+from .ensemble_weights import blend, find_weights
 
 TINY = 1e-9
 """Added to a probability before its logarithm is taken."""

@@ -15,13 +15,13 @@ import numpy as np
 
 from ...models.decode import softmax
 from ..cache import kept, key_of
-from ..classifier.fit import fit
-from .significance import macro_scores
 from ..classifier.dataset import PictureSet, load_pictures
-from ..figures.plots import compare_bars
+from ..classifier.fit import fit
 from ..classifier.recipe import Recipe
-from ..run import RunError, network_hash, read_record, write_json
 from ..data.splits import CRITERIA, near_duplicates, split, split_hash
+from ..figures.plots import compare_bars
+from ..run import RunError, network_hash, read_record, write_json
+from .significance import macro_scores
 
 VALIDATION, TEST = 0.12, 0.12
 """Shares of the pictures to choose by, and to judge by at the end."""

@@ -4,12 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from conftest import encode, render
 from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
 from galaxy_edge.training.formats.check import KINDS, check, remarks
 from galaxy_edge.training.formats.registry import cautions, read_labels, write_labels
-from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
-from small_labels import one_picture
+from helpers.images import encode, render
+from helpers.labels import one_picture
 
 
 def sky(number, width=80, height=60):

@@ -4,9 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.annotation import LabelError
-from small_labels import awkward_set, one_picture, picture, plain, put_pictures
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from helpers.labels import awkward_set, one_picture, picture, plain, put_pictures
 
 FOREIGN = {
     "info": {"year": 2017}, "licenses": [{"id": 3, "name": "CC BY"}],

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.images import BrokenPicture, decode, files_in, size_of
 from galaxy_edge.training.formats.annotation import LabelError
-from small_labels import picture, put_pictures
+from galaxy_edge.training.formats.images import BrokenPicture, decode, files_in, size_of
+from helpers.labels import picture, put_pictures
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from galaxy_edge.training.formats.preview import COLOURS, GAP, HEAD, SIDE, choose, sheet, write_sheet
 from galaxy_edge.training.formats.writing import WriteError
-from small_labels import awkward_set, one_picture
+from helpers.labels import awkward_set, one_picture
 
 
 def tile(picture):

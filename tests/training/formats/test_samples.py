@@ -5,10 +5,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from conftest import galaxy_edge
 from galaxy_edge.training.data.sample import LABELLED, DataError, read_set
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.samples import read_samples, sample_of
+from helpers.command_line import galaxy_edge
 
 XML = """<annotation><filename>{name}</filename><size><width>{width}</width><height>48</height><depth>3</depth></size>
 <object><name>galaxy</name><difficult>0</difficult><bndbox><xmin>{x0}</xmin><ymin>5</ymin><xmax>30</xmax><ymax>25</ymax>

@@ -5,16 +5,16 @@ import re
 
 import numpy as np
 import pytest
-from conftest import galaxy_edge
+from helpers.command_line import galaxy_edge
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 
-from galaxy_edge.training.data.sample import DataError  # noqa: E402
-from galaxy_edge.training.formats.registry import read_labels, write_labels  # noqa: E402
-from galaxy_edge.training.formats.annotation import LabelError  # noqa: E402
-from galaxy_edge.training.formats.samples import sample_of  # noqa: E402
-from galaxy_edge.training.formats.tfrecord import FILE, OWN, read_picture  # noqa: E402
-from small_labels import awkward_set, one_picture, picture, plain  # noqa: E402
+from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.formats.annotation import LabelError
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from galaxy_edge.training.formats.samples import sample_of
+from galaxy_edge.training.formats.tfrecord import FILE, OWN, read_picture
+from helpers.labels import awkward_set, one_picture, picture, plain
 
 
 def records(path):

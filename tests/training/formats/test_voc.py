@@ -4,10 +4,10 @@ import re
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.registry import format_of, read_labels, write_labels
 from galaxy_edge.training.formats.annotation import LabelError
+from galaxy_edge.training.formats.registry import format_of, read_labels, write_labels
 from galaxy_edge.training.formats.voc import to_xml
-from small_labels import awkward_set, one_picture, picture, put_pictures
+from helpers.labels import awkward_set, one_picture, picture, put_pictures
 
 # As labelImg 1.8.6 saves it, letter by letter: no declaration, tabs, the path of the machine it was drawn on. The first
 # box was drawn from outside the upper left corner (labelImg writes at least 1), so that it counts as truncated.

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import galaxy_edge
 from galaxy_edge.training.data.sample import DataError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.writing import WriteError, json_text, staged, write_text
-from small_labels import FORMATS, awkward_set, one_picture, plain
+from helpers.command_line import galaxy_edge
+from helpers.labels import FORMATS, awkward_set, one_picture, plain
 
 
 def left(folder):

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.annotation import LabelError
+from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.yolo import label_of
-from small_labels import awkward_set, one_picture, plain, put_pictures
+from helpers.labels import awkward_set, one_picture, plain, put_pictures
 
 
 def labelled(folder, lines, classes="galaxy\nstar\n", label="m31.txt", image="m31.png", listed="classes.txt",

@@ -1,0 +1,168 @@
+"""Staying alive: cameras that vanish, pictures that are poison, service managers, and an end on request."""
+
+import json
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
+from galaxy_edge.benchmarks.robustness.endurance import poisoned, pulled_out, soak
+from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.runtime.sources.image_files import open_source
+from galaxy_edge.runtime.system.systemd import ServiceManager
+from helpers.paths import HELPERS
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def start(camera, out, *more, **environment):
+    command = [sys.executable, "-m", "galaxy_edge", "run", "--camera", camera, "--out", out, "--json", *more]
+    return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            env=os.environ | environment)
+
+
+def rows(out, query):
+    with sqlite3.connect(out / "events.sqlite") as base:
+        return base.execute(query).fetchall()
+
+
+def test_a_network_camera_that_is_pulled_out_comes_back_every_time():
+    result = pulled_out(3)
+    assert result["reopened"] == result["drops"] == 3 and result["frames"] > 9
+    assert 0 < result["median_s"] <= result["worst_s"]
+
+
+def test_poisoned_pictures_do_not_end_a_run():
+    pytest.importorskip("astropy", reason="some of the poison is FITS")
+    result = poisoned(150, seed=2)
+    assert result["frames"] + result["bad"] == result["pictures"] == 150
+    assert result["frames"] > 20 and result["bad"] > 20  # both kinds were among them
+
+
+def test_a_long_run_leaves_no_file_open():
+    result = soak(60)
+    assert result["frames"] == 60 and result["open_files"] == result["open_files_end"]
+
+
+@pytest.fixture
+def rtsp(tmp_path):
+    """Start and kill an RTSP server, always at the same address."""
+    probe = [SYSTEM_PYTHON, "-c", "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst; "
+             "Gst.init(None); assert Gst.ElementFactory.find('x264enc')"]
+    if not Path(SYSTEM_PYTHON).exists() or subprocess.run(probe, capture_output=True).returncode:
+        pytest.skip("needs GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    running = []
+
+    def begin():
+        server = subprocess.Popen([SYSTEM_PYTHON, str(HELPERS / "rtsp_server.py"), str(port)],
+                                  stdout=subprocess.PIPE, text=True)
+        running.append(server)
+        assert server.stdout.readline() == "ready\n"
+        return server
+
+    yield f"rtsp://127.0.0.1:{port}/stream", begin
+    for server in running:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+
+
+def test_an_rtsp_camera_that_dies_and_comes_back_goes_on_until_it_is_told_to_end(rtsp, tmp_path):
+    url, begin = rtsp
+    server = begin()
+    process = start(url, tmp_path / "out")
+    frames = [json.loads(process.stdout.readline())["frame"] for _ in range(5)]
+    server.kill()
+    server.wait()
+    while "is being opened again" not in (line := process.stderr.readline()):
+        assert line
+    begin()
+    while "is back" not in (line := process.stderr.readline()):
+        assert line
+    while frames[-1] < frames[4] + 20:  # read on: what had been printed before it was lost may still be in the pipe
+        frames.append(json.loads(process.stdout.readline())["frame"])
+    process.send_signal(signal.SIGTERM)
+    rest, errors = process.communicate(timeout=60)
+    frames += [json.loads(line)["frame"] for line in rest.splitlines()]
+    assert process.returncode == 0 and "ended on request" in errors and "Traceback" not in errors
+    assert frames == sorted(set(frames))
+    assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(len(frames),)]
+
+
+@pytest.mark.parametrize("url", ["rtsp://127.0.0.1:9/stream", "http://127.0.0.1:9/stream"])
+def test_a_stream_that_does_not_answer_is_wrong_use(url):
+    with pytest.raises(UsageError, match="does not answer, or is no video stream"):
+        open_source(url, lambda _: None)
+
+
+@pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
+def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path, word):
+    """The reader waits for the camera when the signal comes; nothing that was committed waits with it."""
+    camera = NetworkCamera()
+    process = start(camera.url, tmp_path / "out")
+    for _ in range(3):
+        assert process.stdout.readline()
+    camera.pull_out()
+    while "is being opened again" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(word)
+    rest, errors = process.communicate(timeout=60)
+    assert process.returncode == 0 and "ended on request" in errors
+    assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(3 + len(rest.splitlines()),)]
+    assert rows(tmp_path / "out", "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """What a service manager hears on."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(60)
+        yield ear
+
+
+def test_the_service_manager_hears_of_frames_and_of_nothing_else(manager, tmp_path):
+    process = start("demo", tmp_path / "out", "--max-frames", "30", NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="40000")
+    assert manager.recv(100) == b"READY=1\nWATCHDOG=1"  # not before a frame was looked at and written
+    heard = [manager.recv(100)]
+    while heard[-1] != b"STOPPING=1":
+        heard.append(manager.recv(100))
+    assert set(heard[:-1]) == {b"WATCHDOG=1"} and 1 <= len(heard) - 1 < 30
+    assert process.wait(60) == 0
+    process.stdout.close()
+    process.stderr.close()
+
+
+def test_without_a_watchdog_only_the_beginning_and_the_end_are_told(manager, tmp_path):
+    service = ServiceManager(pytest.fail, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    service.frame_done()
+    service.frame_done()
+    service.ends()
+    assert [manager.recv(100), manager.recv(100)] == [b"READY=1\nWATCHDOG=1", b"STOPPING=1"]
+
+
+def test_a_name_without_a_file_is_understood():
+    name = f"galaxy-edge-test-{os.getpid()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind("\0" + name)
+        ServiceManager(pytest.fail, {"NOTIFY_SOCKET": "@" + name}).frame_done()
+        assert ear.recv(100).startswith(b"READY=1")
+
+
+def test_without_a_service_manager_nothing_is_said():
+    ServiceManager(pytest.fail, {}).frame_done()
+
+
+def test_a_service_manager_that_does_not_listen_is_told_of_once_and_the_run_goes_on(tmp_path):
+    process = start("demo", tmp_path / "out", "--max-frames", "5", NOTIFY_SOCKET=str(tmp_path / "nobody"), WATCHDOG_USEC="abc")
+    lines, errors = process.communicate(timeout=120)
+    assert process.returncode == 0 and len(lines.splitlines()) == 5
+    assert errors.count("does not listen") == errors.count("WATCHDOG_USEC=abc") == 1 and "Traceback" not in errors

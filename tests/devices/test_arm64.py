@@ -1,0 +1,80 @@
+"""The device install on 64-bit Arm, under emulation: Raspberry Pi OS has this Python and these wheels.
+
+Emulation proves what is computed, not how fast.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+from helpers.command_line import galaxy_edge as command_line
+
+PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_27", "manylinux_2_28")
+GOLDEN = """
+import json, platform
+import numpy as np
+from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.runtime.engine import load
+same = {}
+for name in ("galaxy-detector", "galaxy-classifier"):
+    bundle = Bundle.load(shipped(name))
+    golden, engine = bundle.golden(), load(bundle, "int8")
+    outputs = [engine(image[None]) for image in golden["inputs"]]
+    same[name] = all(np.array_equal(raw[key].values, golden[f"int8.{key}"][number])
+                     for number, raw in enumerate(outputs) for key in raw)
+print(json.dumps({"machine": platform.machine(), "same": same}))
+"""
+
+
+@pytest.fixture(scope="module")
+def arm64(wheel, tmp_path_factory):
+    """A function that runs Python of Debian 12 for arm64 with the device install."""
+    if shutil.which("mmdebstrap") is None:
+        pytest.skip("needs mmdebstrap, to fetch a system for arm64 and an emulator")
+    folder = tmp_path_factory.mktemp("arm64")
+    extract = ["mmdebstrap", "--variant=extract", "--mode=root"]
+    for command in (
+        [*extract, "--architectures=arm64", "--include=python3,libgomp1,libstdc++6", "bookworm", folder / "root"],
+        # The emulator of Debian 12 is too old for LiteRT; Debian 13's is linked statically and runs anywhere.
+        [*extract, "--include=qemu-user", "trixie", folder / "emulator"],
+        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+         "--target", folder / "root/site", "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
+         "--abi", "cp311", "--abi", "abi3", "--abi", "none",
+         *(flag for name in PLATFORMS for flag in ("--platform", f"{name}_aarch64")), wheel],
+    ):
+        done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    root = folder / "root"
+    emulator = [folder / "emulator/usr/bin/qemu-aarch64", "-cpu", "cortex-a72", "-E", f"PYTHONPATH={root / 'site'}",
+                "-L", root, root / "usr/bin/python3"]
+
+    def python(*arguments):
+        return subprocess.run([*map(str, emulator), *map(str, arguments)], capture_output=True, text=True, timeout=600,
+                              cwd=folder)
+
+    return python
+
+
+@pytest.mark.slow
+def test_golden_vectors_of_the_shipped_models_hold_to_the_bit_on_arm64(arm64):
+    done = arm64("-c", GOLDEN)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told == {"machine": "aarch64", "same": {"galaxy-detector": True, "galaxy-classifier": True}}
+
+
+@pytest.mark.slow
+def test_the_demo_gives_the_same_on_arm64_as_here(arm64, tmp_path):
+    arguments = ["run", "--camera", "demo", "--json", "--max-frames", "6", "--out"]
+    there = arm64("-m", "galaxy_edge", *arguments, tmp_path / "there")
+    assert there.returncode == 0, there.stderr
+    here = command_line(*arguments, tmp_path / "here")
+    pairs = list(zip(there.stdout.splitlines(), here.stdout.splitlines(), strict=True))
+    assert len(pairs) == 6
+    for one, other in (map(json.loads, pair) for pair in pairs):
+        assert [d["class"] for d in one["detections"]] == [d["class"] for d in other["detections"]]
+        for first, second in zip(one["detections"], other["detections"], strict=True):
+            assert first["box"] == pytest.approx(second["box"], abs=0.02)
+            assert first["score"] == pytest.approx(second["score"], abs=1e-4)

@@ -1,0 +1,83 @@
+"""docs/labelling.md, as a user follows it: the report's workflow from labelled pictures to a measured detector."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from helpers.images import encode
+from helpers.labelled_sets import galaxy_frame
+from helpers.labels import plain
+from helpers.paths import ROOT
+
+TEXT = (ROOT / "docs" / "labelling.md").read_text(encoding="utf-8")
+BLOCKS = [block.splitlines() for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)]
+COMMANDS = [line for block in BLOCKS for line in block]
+NETWORKS = ("galaxy-edge train", "galaxy-edge export", "galaxy-edge eval")
+
+
+def label(folder, count=120):
+    """Do what a person does in labelImg: pictures with whole-pixel boxes, every fourth one without a galaxy."""
+    rng, found, pictures = np.random.default_rng(3), [], folder.parent / "drawn"
+    pictures.mkdir()
+    for number in range(count):
+        image, box = galaxy_frame(rng, 160)
+        boxes = [] if number % 4 == 3 else [np.round(box)]
+        if not boxes:
+            image = np.clip(8 + rng.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8)
+        for x, y in rng.integers(3, 155, (14, 2)):  # stars of its own tell a picture from every other
+            image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
+        name = f"{number:03d}.png"
+        (pictures / name).write_bytes(encode(image))
+        found.append(Labelled(name, 160, 160, np.array(boxes).reshape(-1, 4), ("galaxy",) * len(boxes),
+                              [False] * len(boxes), archive=pictures, member=name))
+    write_labels(gather("test", found, refuse, ["galaxy"]), folder, "voc")
+
+
+def follow(commands, folder):
+    # The commands are run as they stand, only for a moment: the same options, given by the environment.
+    env = {**os.environ, "GALAXY_EDGE_TRAIN_DETECTOR_EPOCHS": "1", "GALAXY_EDGE_TRAIN_DETECTOR_IMAGES": "16",
+           "GALAXY_EDGE_EXPORT_FORCE": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for line in commands:
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=folder, env=env, timeout=900)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        if "--json" in line:
+            assert json.loads(done.stdout)["boxes"] > 0
+
+
+def test_the_steps_of_the_report_are_in_it():
+    verbs = [" ".join(line.split()[:3]) for line in COMMANDS]
+    for verb in ("data check", "data preview", "data split", "train detector", "eval detector", "data convert"):
+        assert f"galaxy-edge {verb}" in verbs
+    assert any("--holdout 72/10/18" in line for line in COMMANDS) and any("--folds" in line for line in COMMANDS)
+
+
+def test_every_command_on_labels_works(tmp_path):
+    pytest.importorskip("tensorflow", reason="needs the train extra")
+    label(tmp_path / "my-sky")
+    follow([line for line in COMMANDS if not line.startswith(NETWORKS)], tmp_path)
+    assert (tmp_path / "my-sky.png").stat().st_size > 10_000
+    # Through every format and back: nothing lost.
+    assert plain(read_labels(tmp_path / "my-sky.voc")) == plain(read_labels(tmp_path / "my-sky"))
+
+
+@pytest.mark.slow
+def test_the_whole_workflow_works(tmp_path):
+    pytest.importorskip("official", reason="needs the detector extra")
+    label(tmp_path / "my-sky")
+    follow([line for line in COMMANDS if "convert" not in line], tmp_path)
+    record = json.loads((tmp_path / "runs" / "mine" / "run.json").read_text())
+    assert set(record["data"]["sets"]) == {"labelled"}
+    assert record["settings"]["architecture"] == "quick", "what is shipped is what is trained by default"
+
+
+def test_its_links_lead_somewhere():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (ROOT / "docs" / link).exists(), link

@@ -1,0 +1,79 @@
+"""README.md, as a new user follows it: every command in it is run, in order, in one folder."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from galaxy_edge.benchmarks.accuracy.readme_figures import replaced
+from helpers.images import encode, render
+from helpers.paths import ROOT
+
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = [
+    line
+    for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)
+    for line in block.splitlines()
+    if line.strip()
+]
+# Run elsewhere: `make demo` in test_install.py; `make test` is what runs this; its environment is the pip install.
+ELSEWHERE = {"make demo", "make test"}
+
+
+def test_the_commands_that_matter_are_in_it():
+    verbs = {" ".join(shlex.split(line)[:2]) for line in COMMANDS}
+    assert {"make demo", "make test", "galaxy-edge train", "galaxy-edge export", "galaxy-edge run", "galaxy-edge eval",
+            "galaxy-edge bench", "galaxy-edge devices"} <= verbs
+
+
+@pytest.mark.slow
+def test_every_command_works(small_data, tmp_path):
+    pytest.importorskip("official", reason="needs the detector extra")
+    (tmp_path / "galaxy-data").symlink_to(small_data)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "sky.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
+    # The commands are run as they stand, only for a moment: the same options, given by the environment.
+    short = {"EPOCHS": "1", "IMAGES": "16"}
+    env = {
+        **os.environ, **{f"GALAXY_EDGE_TRAIN_DETECTOR_{key}": value for key, value in short.items()},
+        "GALAXY_EDGE_TRAIN_CLASSIFIER_EPOCHS": "1", "GALAXY_EDGE_EXPORT_FORCE": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    for line in COMMANDS:
+        if line in ELSEWHERE or line.startswith("pip install"):
+            continue
+        done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=900)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        if "--json" in line and "eval" in line:
+            json.loads(done.stdout)
+
+
+def test_the_extras_and_constraints_it_names_exist():
+    import tomllib
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for line in COMMANDS:
+        if line.startswith("pip install"):
+            assert (ROOT / re.search(r"-c (\S+)", line)[1]).is_file()
+            assert set(re.search(r"\[(.*?)\]", line)[1].split(",")) <= set(extras)
+
+
+def test_its_example_keeps_the_contract():
+    schema = json.loads((ROOT / "runtime" / "frame.schema.json").read_text())
+    (example,) = re.findall(r"^```json\n(.*?)^```", TEXT, re.M | re.S)
+    jsonschema.validate(json.loads(example), schema)
+
+
+def test_its_figures_are_those_of_the_shipped_bundles():
+    assert replaced(TEXT) == TEXT, "run python -m galaxy_edge.benchmarks.accuracy.readme_figures"
+
+
+def test_its_links_lead_somewhere():
+    for link in re.findall(r"\]\((?!http)([^)#]+)\)", TEXT):
+        assert (ROOT / link).exists(), link

@@ -1,0 +1,1 @@
+"""What tests share: rendered images, labelled sets, tiny networks, servers."""

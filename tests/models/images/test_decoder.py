@@ -1,0 +1,257 @@
+"""Pictures of every kind that is not bad are converted; every kind that is bad gets its reason."""
+
+import signal
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from galaxy_edge.models.images.decoder import decode_picture, to_rgb8
+from galaxy_edge.runtime.errors import BadPicture
+from helpers.images import encode, render
+
+SKY = render([(40, 30, 6)], 80, 60)
+
+
+def png_header(width, height):
+    """A PNG that claims a size and holds nothing: what a bomb looks like before it is unpacked."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+    return b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IEND\xaeB`\x82"
+
+
+def palette_png(width, height):
+    """A PNG with a palette, made by hand since OpenCV writes none: index 1 is pure red."""
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + b"\1" * width for _ in range(height))
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+            + chunk(b"PLTE", bytes([0, 0, 0, 255, 0, 0])) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tiff"])
+def test_rgb_survives_to_the_bit(suffix):
+    colour = SKY.copy()
+    colour[..., 2] //= 2
+    assert np.array_equal(decode_picture(encode(colour, suffix), "sky" + suffix).pixels, colour)
+
+
+def test_jpeg_keeps_channel_order():
+    red = np.zeros((32, 32, 3), np.uint8)
+    red[..., 0] = 200
+    assert decode_picture(encode(red, ".jpg"), "red.jpg").pixels[16, 16] == pytest.approx([200, 0, 0], abs=3)
+
+
+def test_grey_becomes_three_equal_channels():
+    picture = decode_picture(encode(SKY[..., 0]), "grey.png")
+    assert np.array_equal(picture.pixels, SKY)
+    assert picture.stretch is None
+
+
+def test_transparency_is_laid_over_black():
+    rgba = np.dstack([SKY, np.full(SKY.shape[:2], 255, np.uint8)])
+    rgba[:30, :, 3] = 0  # the upper half is transparent, whatever colour lies under it
+    pixels = decode_picture(encode(rgba), "rgba.png").pixels
+    assert pixels[:30].max() == 0
+    assert np.array_equal(pixels[30:], SKY[30:])
+
+
+def test_palette_becomes_its_colours():
+    assert decode_picture(palette_png(20, 20), "palette.png").pixels[5, 5].tolist() == [255, 0, 0]
+
+
+def test_16_bit_is_stretched_and_the_stretch_is_recorded():
+    deep = (SKY[..., 0].astype(np.uint16) * 40) + 1000
+    picture = decode_picture(encode(deep), "deep.png")
+    assert picture.pixels.dtype == np.uint8 and picture.pixels.shape == (60, 80, 3)
+    assert picture.stretch is not None and picture.stretch["kind"] == "asinh"
+    assert picture.stretch["black"] < picture.stretch["white"]
+    assert picture.pixels[30, 40, 0] > 240 and picture.pixels[2, 2, 0] < 60
+
+
+def test_stretch_keeps_the_order_of_levels():
+    ramp = np.linspace(0, 60000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    levels, _ = to_rgb8(ramp)
+    assert (np.diff(levels[..., 0].ravel().astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("flat", [np.zeros((20, 20), np.uint16), np.full((20, 20), 7.5, np.float32)])
+def test_flat_pictures_are_stretched_without_dividing_by_zero(flat):
+    with np.errstate(all="raise"):
+        assert to_rgb8(flat)[0].shape == (20, 20, 3)
+
+
+def test_values_that_are_not_finite_become_black():
+    data = np.full((20, 20), 100.0, np.float32)
+    data[10:] = 200.0
+    data[0, 0], data[0, 1] = np.nan, -np.inf
+    pixels, _ = to_rgb8(data)
+    assert pixels[0, 0].tolist() == [0, 0, 0] and pixels[0, 1].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"this is no picture at all, only some text", "no PNG, JPEG, TIFF or FITS"),
+        (encode(SKY, ".jpg")[:-300], "truncated"),  # OpenCV would return it with a grey bottom
+        (encode(SKY, ".jpg")[:20], "truncated"),
+        (encode(SKY)[:-40], "truncated"),
+        (b"\x89PNG\r\n\x1a\nIEND\xaeB`\x82", "header is missing"),  # sixteen bytes, an end and no beginning
+        (encode(SKY, ".tiff")[:9], "truncated"),
+        (encode(SKY)[:60] + b"\xff" * 60 + encode(SKY)[120:], "damaged"),
+        (encode(SKY[:1, :1]), "1x1 pixels is too small"),
+        (png_header(40000, 100), "40000x100 pixels is too large"),
+        (png_header(30000, 30000), "30000x30000 pixels is too large"),
+    ],
+)
+def test_bad_pictures_say_what_is_wrong(content, reason):
+    with pytest.raises(BadPicture, match=reason) as caught:
+        decode_picture(content, "bad.jpg")
+    assert str(caught.value).startswith("bad.jpg: ")
+
+
+def test_a_thumbnail_does_not_pass_for_the_end_of_a_truncated_jpeg():
+    whole = encode(SKY, ".jpg")
+    thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(whole)) + whole  # an application segment with a JPEG in it
+    with pytest.raises(BadPicture, match="truncated"):
+        decode_picture(whole[:2] + thumbnail + whole[2:-200], "exif.jpg")
+    assert decode_picture(whole[:2] + thumbnail + whole[2:], "exif.jpg").pixels.shape == SKY.shape
+
+
+def test_any_cut_or_flipped_byte_gives_a_picture_or_a_reason():
+    # Whatever reaches the decoder, nothing but BadPicture may come out of it.
+    rng = np.random.default_rng(3)
+    for suffix in (".jpg", ".png", ".tiff"):
+        whole = encode(SKY, suffix)
+        for _ in range(150):
+            broken = bytearray(whole[: rng.integers(1, len(whole) + 1)])
+            for place in rng.integers(0, len(broken), rng.integers(0, 4)):
+                broken[place] = rng.integers(0, 256)
+            try:
+                pixels = decode_picture(bytes(broken), "x" + suffix).pixels
+            except BadPicture:
+                continue
+            assert pixels.dtype == np.uint8 and pixels.ndim == 3
+
+
+# FITS
+
+
+@pytest.fixture
+def fits():
+    return pytest.importorskip("astropy.io.fits", reason="needs astropy (the fits extra)")
+
+
+def fits_bytes(fits, *units):
+    import io
+
+    stream = io.BytesIO()
+    fits.HDUList(list(units)).writeto(stream)
+    return stream.getvalue()
+
+
+def test_fits_is_stretched_and_its_keywords_are_kept(fits):
+    unit = fits.PrimaryHDU((SKY[..., 0].astype(np.uint16) * 100).astype(">u2"))
+    unit.header["DATE-OBS"] = "2026-11-20T21:04:05.250"
+    unit.header["EXPTIME"] = 30.0
+    picture = decode_picture(fits_bytes(fits, unit), "m31.fits")
+    assert picture.stretch is not None
+    assert picture.header["EXPTIME"] == 30.0
+    assert picture.time is not None and picture.time.isoformat() == "2026-11-20T21:04:05.250000+00:00"
+    assert picture.pixels[30, 40, 0] == picture.pixels.max() > picture.pixels[5, 5, 0]
+
+
+def test_fits_colour_planes_become_channels(fits):
+    planes = np.stack([SKY[..., 0] * 1.0, SKY[..., 0] * 0.5, SKY[..., 0] * 0.0]).astype(np.float32)
+    pixels = decode_picture(fits_bytes(fits, fits.PrimaryHDU(planes)), "rgb.fits").pixels
+    assert pixels.shape == (60, 80, 3)
+    assert pixels[30, 49, 0] > pixels[30, 49, 1] > pixels[30, 49, 2]  # in the blob's wing, where nothing saturates
+
+
+def test_fits_image_in_an_extension_is_found(fits):
+    content = fits_bytes(fits, fits.PrimaryHDU(), fits.ImageHDU(SKY[..., 0].astype(np.float32)))
+    assert decode_picture(content, "x.fits").pixels.shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize("kind", ["no data", "table", "truncated", "text", "cut header", "thin"])
+def test_bad_fits_says_what_is_wrong(fits, kind):
+    whole = fits_bytes(fits, fits.PrimaryHDU(np.ones((400, 400), np.float32)))
+    content = {
+        "no data": lambda: fits_bytes(fits, fits.PrimaryHDU()),
+        "table": lambda: fits_bytes(
+            fits, fits.PrimaryHDU(), fits.BinTableHDU.from_columns([fits.Column("a", "J", array=[1])])
+        ),
+        "truncated": lambda: whole[: len(whole) // 2],
+        "text": lambda: b"hello, this is not FITS",
+        "cut header": lambda: whole[:200],
+        "thin": lambda: fits_bytes(fits, fits.PrimaryHDU(np.ones((1, 50), np.float32))),
+    }[kind]()
+    reason = {"no data": "holds no picture", "table": "holds no picture", "thin": "50x1 pixels is too small"}.get(
+        kind, "truncated or damaged"
+    )
+    with pytest.raises(BadPicture, match=reason):
+        decode_picture(content, "bad.fits")
+
+
+def card(content, key, value):
+    """Write another value into the card of a FITS header."""
+    at = content.index(f"{key:8}=".encode())
+    return content[:at] + f"{key:8}= {value:>20}".ljust(80).encode() + content[at + 80 :]
+
+
+@pytest.fixture
+def packed(fits):
+    """A tile-compressed picture."""
+    return fits_bytes(fits, fits.PrimaryHDU(), fits.CompImageHDU(np.arange(80 * 60, dtype=np.int16).reshape(60, 80)))
+
+
+@pytest.fixture
+def in_time():
+    """Ten seconds for a test: without the mend it would go on for ever."""
+    def late(*_):
+        raise TimeoutError("the decoder did not come back")
+
+    signal.signal(signal.SIGALRM, late)
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), [
+    ("TFIELDS", "999999999", "TFIELDS = 999999999"),  # astropy makes a column of each
+    ("NAXIS1", "-8", "NAXIS1 = -8"),
+    ("PCOUNT", "1   154", "PCOUNT = '1   154'"),
+    ("PCOUNT", "1" + "0" * 15, "bytes are missing"),
+    ("TFORM1", "'x'", "TFORM1"),
+    ("ZBITPIX", "7", "truncated or damaged"),
+    ("ZNAXIS1", "999999", "too large"),
+])  # fmt: skip
+def test_nonsense_in_the_header_of_a_compressed_fits_is_a_bad_picture(packed, in_time, key, value, reason):
+    at = packed.index(b"XTENSION")
+    with pytest.raises(BadPicture, match=reason) as caught:
+        decode_picture(packed[:at] + card(packed[at:], key, value), "tiles.fits")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_unit_behind_the_picture_does_not_matter(fits, packed, in_time):
+    picture = fits_bytes(fits, fits.PrimaryHDU(SKY[..., 0].astype(np.float32)))
+    behind = packed[packed.index(b"XTENSION") :]
+    for content in (picture + card(behind, "TFIELDS", "999999999"), picture + behind[:-3000], picture + b"notes"):
+        assert decode_picture(content, "x.fits").pixels.shape == (60, 80, 3)
+
+
+def test_any_damage_to_a_compressed_fits_gives_a_picture_or_a_reason(packed, in_time):
+    # astropy raises RuntimeError, AttributeError and its own CfitsioException beside what it documents.
+    rng = np.random.default_rng(4)
+    raised = 0
+    for _ in range(60):
+        broken = bytearray(packed)
+        for place in rng.integers(2880, len(broken), 30):
+            broken[place] = rng.integers(0, 256)
+        try:
+            decode_picture(bytes(broken), "x.fits")
+        except BadPicture:
+            raised += 1
+    assert raised > 20

@@ -1,0 +1,97 @@
+"""The event file: damaged, of another program, newer, of the first version."""
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.runtime.events.database import open_base
+from helpers.tracks import output, rows, track
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.mark.parametrize("where", ["header", "middle", "empty"])
+def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, where):
+    out = output(tmp_path)
+    out.events([track(number, ended=True) for number in range(1, 200)])
+    out.close(1, 0)
+    path = tmp_path / "events.sqlite"
+    content = bytearray(path.read_bytes())
+    if where == "header":
+        content[:16] = b"my diary, no sql"
+    elif where == "middle":
+        content[len(content) // 2 :] = os.urandom(len(content) - len(content) // 2)
+    else:
+        content = content[:4096]  # the first page alone: it names pages that are not there
+    path.write_bytes(content)
+    told = []
+    again = output(tmp_path, alert=told.append)
+    again.events([track(1, ended=True)])
+    again.close(1, 0)
+    (aside,) = tmp_path.glob("events-unreadable-*.sqlite")
+    assert aside.read_bytes() == bytes(content)
+    assert len(told) == 1 and str(aside) in told[0]
+    # The new file goes on counting where the folder's files end: nothing of the old run is overwritten.
+    assert rows(tmp_path, "SELECT run, crop FROM event") == [(2, "crops/0002/00001.png")]
+    assert len(list(tmp_path.glob("crops/0001/*.png"))) == 199
+
+
+def test_the_data_base_of_another_program_is_left_alone(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as base:
+        base.execute("CREATE TABLE diary (line)")
+    with pytest.raises(UsageError, match="another program"):
+        output(tmp_path)
+    assert rows(tmp_path, "SELECT name FROM sqlite_schema") == [("diary",)]
+
+
+def test_a_newer_file_is_left_alone(tmp_path):
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as base:
+        base.execute("PRAGMA user_version = 99")
+    with pytest.raises(UsageError, match="newer"):
+        output(tmp_path)
+
+
+FIRST_SCHEMA = """
+CREATE TABLE run (
+    id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT, source TEXT NOT NULL, version TEXT NOT NULL,
+    engine TEXT NOT NULL, detector TEXT NOT NULL, classifier TEXT NOT NULL, frames INTEGER, bad_pictures INTEGER
+);
+CREATE TABLE event (
+    run INTEGER NOT NULL REFERENCES run(id), number INTEGER NOT NULL,
+    first_frame INTEGER NOT NULL, last_frame INTEGER NOT NULL, first_time TEXT NOT NULL, last_time TEXT NOT NULL,
+    frames INTEGER NOT NULL, source TEXT NOT NULL, best_frame INTEGER NOT NULL,
+    x0 REAL NOT NULL, y0 REAL NOT NULL, x1 REAL NOT NULL, y1 REAL NOT NULL, score REAL NOT NULL,
+    class TEXT NOT NULL, probability REAL NOT NULL, probabilities TEXT NOT NULL, crop TEXT,
+    PRIMARY KEY (run, number)
+);
+CREATE INDEX event_class ON event(class);
+INSERT INTO run VALUES (1, '2026-11-20T20:00:00.000Z', NULL, 'demo', '0.1.0', 'litert', 'd', 'c', 9, 0);
+INSERT INTO run VALUES (2, '2026-11-21T20:00:00.000Z', NULL, 'demo', '0.1.0', 'litert', 'd', 'c', 9, 0);
+INSERT INTO event VALUES (2, 7, 0, 8, 'a', 'b', 9, 'demo', 3, 1, 2, 3, 4, 0.5, 'spiral', 0.9, '{"spiral": 0.9}', NULL);
+PRAGMA user_version = 1;
+"""
+
+
+def test_the_file_of_the_first_version_is_brought_up_to_date(tmp_path):
+    """As 0.1.0 wrote it: its events stay, with ids, and have the same columns as those of a new file."""
+    (tmp_path / "new").mkdir()
+    output(tmp_path / "new").close(0, 0)
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as base:
+        base.executescript(FIRST_SCHEMA)
+    output(tmp_path).close(0, 0)
+    ((event, state, kind),) = rows(tmp_path, "SELECT id, state, kind FROM told")
+    assert event.endswith("-00007") and (state, kind) == ("ended", "object")
+    assert len({uid for (uid,) in rows(tmp_path, "SELECT uid FROM run")}) == 3
+    for table in ("run", "event", "told"):
+        columns = f"SELECT name FROM pragma_table_info('{table}') ORDER BY name"
+        assert rows(tmp_path, columns) == rows(tmp_path / "new", columns)
+
+
+def test_a_commit_is_on_the_disk_when_it_is_done(tmp_path):
+    # In WAL mode SQLite would by default leave the last commits to the system's leisure.
+    base, _ = open_base(tmp_path / "events.sqlite")
+    with closing(base):
+        assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert base.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL

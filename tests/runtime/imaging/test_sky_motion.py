@@ -1,0 +1,141 @@
+"""How the sky moves, measured against videos whose motion is known."""
+
+from itertools import cycle, islice
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.runtime.imaging.sky_motion import STILL, SkyMotion, glance, repeated
+from galaxy_edge.runtime.sources.demo import DemoSky
+from galaxy_edge.runtime.sources.image_files import open_source
+from helpers.moving_sky import HEIGHT, WIDTH, MovingSky
+from scipy.linalg import fractional_matrix_power
+
+CORNERS = np.array([[0, 0], [WIDTH, 0], [0, HEIGHT], [WIDTH, HEIGHT], [WIDTH / 2, HEIGHT / 2]], float)
+
+
+def follow(motion, pixels):
+    small = glance(pixels)
+    return motion.update(small, pixels.shape[1] // small.shape[1])
+
+
+@pytest.mark.parametrize(("drift", "turn"), [((2, 1), 0.0), ((3, -2), 0.2), ((0, 0), 0.5), ((25, -5), 0.0)])
+def test_drift_and_field_rotation_are_followed(tmp_path, drift, turn):
+    sky = MovingSky(tmp_path / "sky.avi", 12, drift, turn, start=(150, 250))
+    motion = SkyMotion()
+    for frame in open_source(str(sky.path), print):
+        matrix = follow(motion, frame.pixels)
+    there = np.linalg.solve(matrix, np.c_[CORNERS, np.ones(5)].T).T[:, :2]  # back in the first frame
+    error = np.linalg.norm(there - sky.place(CORNERS, 11), axis=1)
+    assert error.max() < 3.0  # pixels, in the corners too, after all frames; an object is ten times as large
+
+
+def test_a_sky_without_stars_and_a_slew_count_as_still():
+    noise = np.random.default_rng(1)
+    motion = SkyMotion()
+    for _ in range(4):  # noise alone: two frames have nothing in common
+        assert follow(motion, noise.integers(5, 15, (240, 320, 3), np.uint8)) is STILL
+    assert follow(motion, np.zeros((240, 320, 3), np.uint8)) is STILL
+    assert follow(motion, np.zeros((120, 160, 3), np.uint8)) is STILL  # another size: a camera that was set anew
+
+
+def test_what_does_not_move_with_the_sky_is_not_heeded():
+    # Ten hot pixels stay where they are; sixty stars drift.
+    random = np.random.default_rng(2)
+    stars, hot = random.uniform(20, 280, (60, 2)), random.integers(10, 230, (10, 2))
+    motion = SkyMotion()
+    for step in range(5):
+        sky = random.normal(10, 1, (240, 320)).clip(0, 255).astype(np.float32)
+        for x, y in stars + np.array([2.0, 1.0]) * step:
+            cv2.circle(sky, (round(x * 16), round(y * 16)), 24, 160, -1, cv2.LINE_AA, 4)
+        sky[hot[:, 1], hot[:, 0]] = 255
+        matrix = follow(motion, np.repeat(sky.astype(np.uint8)[..., None], 3, axis=2))
+    assert matrix[:2, 2] == pytest.approx([8, 4], abs=0.3)
+
+
+def starry(random, stars, shift):
+    sky = random.normal(10, 1, (240, 320)).clip(0, 255).astype(np.float32)
+    for x, y in stars + shift:
+        cv2.circle(sky, (round(x * 16), round(y * 16)), 24, 160, -1, cv2.LINE_AA, 4)
+    return np.repeat(sky.astype(np.uint8)[..., None], 3, axis=2)
+
+
+def test_a_drift_that_turns_back_is_followed():
+    # The sky is first looked for where it went so far; a mount that corrects itself goes elsewhere.
+    random = np.random.default_rng(3)
+    stars, motion = random.uniform(40, 200, (50, 2)), SkyMotion()
+    for shift in ([0, 0], [4, 0], [8, 0], [-12, 3], [-14, 3], [-14, 3]):
+        matrix = follow(motion, starry(random, stars, np.array(shift)))
+    assert matrix[:2, 2] == pytest.approx([-14, 3], abs=0.4)
+
+
+@pytest.mark.parametrize("after", ["a cloud", "another sky"])
+def test_a_sky_that_drifted_is_not_taken_to_drift_on_when_it_is_gone(after):
+    random = np.random.default_rng(4)
+    stars, motion = random.uniform(40, 200, (50, 2)), SkyMotion()
+    for step in range(3):
+        matrix = follow(motion, starry(random, stars, np.array([3.0, 1.0]) * step))
+    gone = random.uniform(10, 230, (0 if after == "a cloud" else 50, 2))
+    assert motion.seen
+    assert follow(motion, starry(random, gone, np.zeros(2))) is matrix
+    assert not motion.seen  # nobody can say what is to be seen of what was there
+
+
+def test_a_sky_that_zooms_on_and_on_stays_in_numbers():
+    """Its views come nearer and nearer: some hundred frames on, the sky would be a billionth of what it was."""
+    motion, zooms = SkyMotion(), []
+    frames = [frame.pixels for frame in islice(DemoSky(), 16)]
+    for pixels in islice(cycle(frames + frames[-2:0:-1]), 600):
+        zooms.append(np.linalg.det(follow(motion, pixels)[:2, :2]) ** 0.5)
+    assert np.isfinite(motion.sky).all() and 1e-3 < min(zooms) < 2e-3 and max(zooms) < 1e3
+
+
+def steady(random, stars, shifts):
+    """Follow a sky over frames whose stars are so far on; return the motion, and which frames were looked at."""
+    motion, looked = SkyMotion(), []
+    for shift in shifts:
+        looked.append(motion.due)
+        if motion.due:
+            follow(motion, starry(random, stars, np.array(shift)))
+        else:
+            motion.go_on()
+    return motion, looked
+
+
+def test_a_steady_sky_is_looked_at_every_fourth_frame_and_is_where_it_was_foretold():
+    random = np.random.default_rng(6)
+    motion, looked = steady(random, random.uniform(60, 180, (50, 2)), [(0.9 * step, 0.4 * step) for step in range(40)])
+    assert all(looked[:6]) and looked[-16:].count(True) == 4
+    assert motion.sky[:2, 2] == pytest.approx([0.9 * 39, 0.4 * 39], abs=0.3)
+    assert motion.seen
+
+
+def test_a_sky_that_stops_while_nobody_looks_is_met_again_at_the_next_look():
+    random = np.random.default_rng(7)
+    shifts = [(1.5 * min(step, 17), 0.0) for step in range(30)]
+    motion, looked = steady(random, random.uniform(60, 180, (50, 2)), shifts)
+    assert not all(looked[:18])
+    assert motion.sky[:2, 2] == pytest.approx([1.5 * 17, 0.0], abs=0.3)
+
+
+def test_a_slew_while_nobody_looks_is_seen_at_the_next_look_and_every_frame_is_looked_at_again():
+    random = np.random.default_rng(8)
+    stars, motion = random.uniform(60, 180, (50, 2)), SkyMotion()
+    step = 0
+    while motion.due:
+        follow(motion, starry(random, stars, np.array([1.0, 0.5]) * step))
+        step += 1
+    while not motion.due:
+        motion.go_on()
+    follow(motion, starry(random, random.uniform(10, 230, (50, 2)), np.zeros(2)))
+    assert not motion.seen and motion.due
+
+
+@pytest.mark.parametrize("times", [0.25, 1, 3])
+def test_a_motion_repeated_is_its_power(times):
+    turn, zoom = np.radians(0.7), 1.01
+    step = np.array([[zoom * np.cos(turn), -zoom * np.sin(turn), 2.0], [zoom * np.sin(turn), zoom * np.cos(turn), -1.0]])
+    whole = np.vstack([step, [0, 0, 1]])
+    expected = fractional_matrix_power(whole, times)
+    assert repeated(step, times) == pytest.approx(expected[:2].real, abs=1e-9)
+    assert repeated(np.array([[1.0, 0, 3.0], [0, 1.0, 2.0]]), times)[:, 2] == pytest.approx([3 * times, 2 * times])

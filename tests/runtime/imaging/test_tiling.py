@@ -1,0 +1,128 @@
+"""Tiles: they cover the frame, light chooses them, and an object on a seam is found once and whole."""
+
+import datetime
+from importlib import resources
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.runtime.frame import Detections, Frame
+from galaxy_edge.runtime.imaging.tiling import Tiles, merge, patches
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.detector import Detector
+from galaxy_edge.runtime.pipeline.stages import Looks, Loop, Work
+
+
+def found(*boxes, scores=None):
+    boxes = np.array(boxes, np.float32).reshape(-1, 4)
+    return Detections(boxes, np.array(scores or [0.9] * len(boxes), np.float32))
+
+
+def starry(width, height, galaxies=(), stars=100, seed=0):
+    """A sky (height, width, 3) with stars of 1.5 pixels' sigma, noise, and round galaxies (x, y, sigma, light)."""
+    random = np.random.default_rng(seed)
+    sky = random.normal(14, 3, (height, width)).astype(np.float32)
+    blobs = [(x, y, 1.5, light) for x, y, light in
+             zip(random.uniform(0, width, stars), random.uniform(0, height, stars), random.uniform(20, 220, stars), strict=True)]
+    for x, y, sigma, light in [*blobs, *galaxies]:
+        reach = int(4 * sigma) + 1
+        x0, y0, x1, y1 = max(0, int(x) - reach), max(0, int(y) - reach), int(x) + reach, int(y) + reach
+        rows, columns = np.mgrid[y0 : min(height, y1), x0 : min(width, x1)]
+        sky[rows, columns] += light * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+    return np.repeat(np.clip(sky, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160), (100, 2000)])
+@pytest.mark.parametrize("grid", ["1x1", "3x2", "5x5"])
+def test_a_grid_covers_the_frame_and_its_tiles_overlap(size, grid):
+    views = Tiles(grid, 256).views(np.zeros((*size[::-1], 3), np.uint8))
+    columns, rows = (int(part) for part in grid.split("x"))
+    assert len(views) == 1 + columns * rows and views[0].tolist() == [0, 0, *size]
+    covered = np.zeros(size[::-1], int)
+    for x0, y0, x1, y1 in views[1:]:
+        covered[y0:y1, x0:x1] += 1
+    assert covered.min() >= 1 and (max(columns, rows) == 1 or covered.max() >= 2)
+    assert views.min() >= 0 and (views[:, 2] <= size[0]).all() and (views[:, 3] <= size[1]).all()
+
+
+@pytest.mark.parametrize("text", ["3", "0x2", "3x", "x", "on", "3x2x1", "100x1"])
+def test_a_wrong_grid_says_what_is_right(text):
+    with pytest.raises(UsageError, match="auto, off or columns x rows"):
+        Tiles(text, 256)
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_sky_of_stars_alone_costs_one_view(size, seed):
+    pixels = starry(*size, seed=seed)
+    assert len(Tiles("auto", 256).views(pixels)) == 1
+
+
+@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize(("sigma", "light"), [(9, 60), (15, 30), (30, 25)])
+def test_a_galaxy_among_stars_is_shown_by_a_tile_that_has_it_whole(size, sigma, light):
+    x, y = 0.37 * size[0], 0.61 * size[1]
+    views = Tiles("auto", 256).views(starry(*size, [(x, y, sigma, light)]))
+    whole = [(x0, y0, x1, y1) for x0, y0, x1, y1 in views[1:] if x0 <= x - 2 * sigma and x + 2 * sigma <= x1
+             and y0 <= y - 2 * sigma and y + 2 * sigma <= y1]
+    assert whole and len(views) <= 3
+    assert min(x1 - x0 for x0, _, x1, _ in whole) <= max(256, 24 * sigma)  # not shown much smaller than it is
+
+
+def test_light_is_measured_in_pixels_of_the_frame():
+    ((x, y, side),) = patches(starry(1920, 1080, [(700, 500, 25, 80)]))
+    assert (x, y) == pytest.approx((700, 500), abs=10) and 50 < side < 200
+
+
+def test_a_frame_no_larger_than_the_network_needs_no_tiles():
+    pixels = starry(300, 200, [(100, 100, 12, 80)], stars=5)
+    assert len(Tiles("auto", 256).views(pixels)) == 1
+
+
+VIEWS = np.array([[0, 0, 400, 200], [0, 0, 250, 200], [150, 0, 400, 200]])
+
+
+@pytest.mark.parametrize(
+    ("parts", "boxes", "why"),
+    [
+        (([190, 50, 230, 90], [190, 50, 230, 90], [40, 50, 80, 90]), [[190, 50, 230, 90]], "in all three views"),
+        (((), [200, 50, 250, 90], [49, 50, 110, 90]), [[199, 50, 260, 90]], "cut by the edge of the left tile"),
+        (((), [0, 50, 40, 90], ()), [[0, 50, 40, 90]], "at the frame's own edge it stays"),
+        (((), (), [210, 50, 250, 90]), [[360, 50, 400, 90]], "and at its other edge"),
+        (([100, 20, 300, 180], [150, 60, 190, 100], ()), [[100, 20, 300, 180]], "a knot in an arm, seen in a tile"),
+    ],
+)
+def test_an_object_of_several_views_is_found_once(parts, boxes, why):
+    several = [found(part, scores=[score]) if part else found() for part, score in zip(parts, (0.9, 0.8, 0.7), strict=True)]
+    merged = merge(VIEWS, several, iou=0.5, limit=10)
+    assert merged.boxes.tolist() == boxes, why
+
+
+def test_neighbours_in_one_view_stay_two_and_the_best_are_kept_in_order():
+    # A companion in front of a large galaxy: both were found in the same view, where doubles are gone already.
+    pair = found([100, 20, 300, 180], [240, 120, 280, 160], scores=[0.8, 0.9])
+    merged = merge(VIEWS, [pair, found(), found()], iou=0.5, limit=10)
+    assert merged.scores.tolist() == pytest.approx([0.9, 0.8])
+    assert len(merge(VIEWS, [pair, found(), found()], iou=0.5, limit=1)) == 1
+    assert len(merge(VIEWS, [found()] * 3, iou=0.5, limit=1)) == 0
+
+
+def test_small_galaxies_of_a_big_frame_are_found_only_with_tiles():
+    """The shipped detector and real galaxies: the deep field, in the middle of a dark frame of 4K."""
+    sky = cv2.imread(str(resources.files("galaxy_edge.runtime.sources") / "sky" / "hubble_xdf.jpg"))[..., ::-1]
+    frame = np.full((2160, 3840, 3), 4, np.uint8)
+    frame[600 : 600 + sky.shape[0], 1500 : 1500 + sky.shape[1]] = sky
+    detector, classifier = Detector(Bundle.load(shipped("galaxy-detector"))), Classifier(Bundle.load(shipped("galaxy-classifier")))
+    counts = {}
+    for tiles in ("off", "auto"):
+        loop = Loop(detector, classifier, False, Looks(tiles=tiles))
+        work = Work(Frame(frame, datetime.datetime.now(datetime.UTC), "deep field", 0))
+        for stage in loop.stages:
+            stage.do(work)
+        counts[tiles] = len(work.named)
+        boxes = work.named.boxes
+    assert counts["off"] <= 3 and counts["auto"] >= 10
+    inside = (boxes[:, 0] >= 1490) & (boxes[:, 1] >= 590) & (boxes[:, 2] <= 1510 + sky.shape[1])
+    assert inside.all()

@@ -1,0 +1,76 @@
+"""How a run is doing, by a clock that the test turns."""
+
+import numpy as np
+from galaxy_edge.runtime.monitoring.health import Pulse
+from galaxy_edge.runtime.monitoring.run_stats import Summary
+from helpers.tracks import frame, named, record, track
+
+
+class Clock:
+    """Seconds that go on when told to."""
+
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def beat(pulse, clock, count, every, ms=5.0):
+    for number in range(count):
+        clock.now += every
+        pulse.frame(frame(number), named(), record(number))
+        if pulse.summary:
+            pulse.summary.clock.add({"detect": ms, "write": 1.0})
+
+
+def test_states_follow_the_frames():
+    clock, paused = Clock(), []
+    pulse = Pulse(20.0, paused=lambda: bool(paused), clock=clock)
+    assert pulse.state() == "starting"
+    clock.now += 21
+    assert pulse.state() == "stalled", "a camera that never delivered is a fault as well"
+    beat(pulse, clock, 1, 0.0)
+    assert pulse.state() == "running"
+    clock.now += 21
+    assert pulse.state() == "stalled"
+    paused.append(True)
+    assert pulse.state() == "stalled", "a pause does not hide a camera that is dead"
+    beat(pulse, clock, 1, 0.0)
+    assert pulse.state() == "paused"
+    pulse.close(1, 0)
+    assert pulse.state() == "ended"
+
+
+def test_the_rate_of_fast_and_of_slow_cameras():
+    clock = Clock()
+    pulse = Pulse(clock=clock)
+    assert pulse.rate() == 0
+    beat(pulse, clock, 200, 0.1)
+    assert abs(pulse.rate() - 10) < 0.2
+    beat(pulse, clock, 3, 30.0)  # exposures of half a minute
+    assert abs(pulse.rate() - 1 / 30) < 0.002
+    clock.now += 3000
+    assert pulse.rate() < 0.001, "nothing came since"
+
+
+def test_figures_and_history(tmp_path):
+    (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
+    (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("48312")
+    clock = Clock()
+    pulse = Pulse(root=tmp_path, clock=clock)
+    assert pulse.stages() == pulse.totals() == {}
+    pulse.summary = Summary()
+    unsure = track(3)
+    unsure.confirmed = False
+    pulse.events([track(1), unsure])
+    pulse.events([track(1, ended=True), track(2)])
+    beat(pulse, clock, 100, 0.5, ms=4.0)
+    beat(pulse, clock, 100, 0.5, ms=8.0)
+    stats = pulse.stats()
+    assert (stats["frames"], stats["detections"], stats["events"], stats["temperature"]) == (200, 200, 2, 48.312)
+    assert stats["stages"] == {"detect": 8.0, "write": 1.0}  # the median of the last frames
+    count, seconds = pulse.totals()["detect"]
+    assert count == 200 and np.isclose(seconds, 1.2)
+    history = pulse.history()
+    assert len(history) == 100 and history[10]["stages"] == {"detect": 4.0, "write": 1.0} and history[-1]["temperature"] == 48.312
+    assert stats["memory_bytes"] > 1e7 and stats["evidence_stopped"] == ""

@@ -1,0 +1,108 @@
+"""Crops and whole frames that are kept have the pixels, and the depth, of what was looked at."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.models.images.decoder import to_rgb8
+from galaxy_edge.runtime.events.queries import Query, find
+from galaxy_edge.runtime.imaging.downscale import small_copy
+from galaxy_edge.runtime.tracking.tracker import Tracker
+from helpers import tracks
+from helpers.tracks import frame, named, output, record, track
+
+
+def test_crops_as_fits_hold_the_same_pixels(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
+    out = output(tmp_path, fits=True)
+    one = track(3, ended=True)
+    one.cutout = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    out.events([one])
+    out.keeper.want("saved/one.png")
+    out.frame(frame(1, level=77), named(), record(1))
+    out.close(1, 0)
+    with fits.open(tmp_path / "saved/one.fits") as units:
+        assert units[0].data.shape == (3, 120, 160) and units[0].header["DATE-OBS"] == "2026-11-22T21:00:01.000"
+    with fits.open(tmp_path / "crops/0001/00003.fits") as units:
+        assert (np.moveaxis(units[0].data, 0, 2) == one.cutout).all()
+        assert units[0].header["CLASS"] == "spiral"
+        assert units[0].header["DATE-BEG"] == "2026-11-22T21:00:00.000"
+
+
+def test_a_class_of_any_letters_does_not_end_the_writing(tmp_path, monkeypatch):
+    """FITS knows ASCII only: a class of one's own models with an accent in its name ended all writing."""
+    fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
+    monkeypatch.setattr(tracks, "CLASSES", ("smooth", "serrée"))
+    out = output(tmp_path, fits=True)
+    out.events([track(3, ended=True)])
+    out.close(1, 0)
+    assert [record["class"] for record in find(tmp_path, Query())] == ["serrée"]
+    with fits.open(tmp_path / "crops/0001/00003.fits") as units:
+        assert units[0].header["CLASS"] == r"serr\xe9e"
+
+
+def test_a_frame_that_was_asked_for_is_kept_whole(tmp_path):
+    out = output(tmp_path)
+    out.keeper.want("saved/one.png")
+    out.frame(frame(1, level=77), named(), record(1))
+    out.frame(frame(2, level=88), named(), record(2))
+    out.close(2, 0)
+    picture = cv2.imread(str(tmp_path / "saved/one.png"))
+    assert picture.shape == (120, 160, 3) and (picture == 77).all()
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_a_frame_of_more_than_8_bits_is_kept_with_all_of_them(tmp_path, colours):
+    # The picture that is looked at is stretched; who measures on it wants the numbers of the sensor.
+    fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
+    raw = np.random.default_rng(1).integers(0, 65536, (120, 160, *colours), dtype=np.uint16)
+    pixels, stretch = to_rgb8(raw)
+    out = output(tmp_path, fits=True)
+    out.keeper.want("saved/one.png")
+    out.frame(replace(frame(1), pixels=pixels, stretch=stretch, raw=raw, stacked=8), named(), record(1))
+    out.close(1, 0)
+    kept = cv2.imread(str(tmp_path / "saved/one-16bit.png"), cv2.IMREAD_UNCHANGED)
+    assert kept.dtype == np.uint16 and np.array_equal(kept if kept.ndim == 2 else kept[..., ::-1], raw)
+    assert np.array_equal(cv2.imread(str(tmp_path / "saved/one.png"))[..., ::-1], pixels)
+    with fits.open(tmp_path / "saved/one.fits") as units:
+        planes = units[0].data if raw.ndim == 2 else np.moveaxis(units[0].data, 0, 2)
+        assert np.array_equal(planes, raw)
+        assert units[0].header["NSTACK"] == 8 and units[0].header["STRBLACK"] == pytest.approx(stretch["black"])
+
+
+def test_a_crop_as_fits_has_the_depth_of_its_frame(tmp_path):
+    fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
+    raw = np.random.default_rng(2).integers(0, 65536, (120, 160), dtype=np.uint16)
+    pixels, stretch = to_rgb8(raw)
+    found = named([(40, 30, 60, 50)])
+    tracks = Tracker(continuous=False).update(replace(frame(1), pixels=pixels, stretch=stretch, raw=raw), found)
+    out = output(tmp_path, fits=True)
+    out.events(tracks)
+    out.close(1, 0)
+    with fits.open(tmp_path / "crops/0001/00001.fits") as units:
+        assert np.array_equal(units[0].data, raw[26:54, 36:64])  # a fifth of its side around it
+    assert cv2.imread(str(tmp_path / "crops/0001/00001.png")).shape == (28, 28, 3)
+
+
+def test_a_frame_whose_values_no_16_bits_hold_is_kept_as_fits_only(tmp_path):
+    pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
+    raw = np.linspace(0, 1, 120 * 160, dtype=np.float32).reshape(120, 160)
+    out = output(tmp_path, fits=True)
+    out.keeper.want("saved/one.png")
+    out.frame(replace(frame(1), raw=raw), named(), record(1))
+    out.close(1, 0)
+    assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["one.fits", "one.png"]
+
+
+@pytest.mark.parametrize("size", [(3840, 2160), (1921, 1080), (2400, 300), (1000, 900), (640, 480), (1, 5)])
+def test_a_small_copy_keeps_the_boxes_on_their_objects(size):
+    width, height = size
+    pixels = np.zeros((height, width, 3), np.uint8)
+    x0, y0, x1, y1 = width // 4, height // 4, width // 2 + 1, height // 2 + 1
+    pixels[y0:y1, x0:x1] = 200
+    small, found = small_copy(pixels, named([(x0, y0, x1, y1)]), 960)
+    assert max(small.shape[:2]) <= 960 and not np.shares_memory(small, pixels)
+    rows_, columns = np.nonzero(small[..., 0] > 100)
+    seen = (columns.min(), rows_.min(), columns.max() + 1, rows_.max() + 1)
+    assert np.abs(found.boxes[0] - seen).max() <= 1.5

@@ -1,0 +1,128 @@
+"""SER videos, written here by the format's description: every depth, colour and byte order, whole and broken off."""
+
+import datetime
+import struct
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.runtime.errors import BadPicture, UsageError
+from galaxy_edge.runtime.sources.image_files import open_source
+from helpers.images import render
+from helpers.moving_sky import stack_all
+
+SKY = render([(40, 30, 6)], 80, 60)[..., 0]
+BEGAN = datetime.datetime(2026, 11, 20, 21, 4, 5, 250_000, tzinfo=datetime.UTC)
+
+
+def never(problem):
+    raise AssertionError(f"nothing should be told, but {problem} was")
+
+
+def ser(path, frames, colour=0, bits=8, flag=0, stated=None, times=()):
+    height, width = frames[0].shape[:2]
+    count = len(frames) if stated is None else stated
+    head = struct.pack("<14s7i120x2q", b"LUCAM-RECORDER", 0, colour, flag, width, height, bits, count, 0, 0)
+    since = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
+    ticks = [(time - since) // datetime.timedelta(microseconds=1) * 10 for time in times]
+    path.write_bytes(head + b"".join(frame.tobytes() for frame in frames) + struct.pack(f"<{len(ticks)}q", *ticks))
+    return path
+
+
+def deep(number, bits=16):
+    return (SKY.astype(np.uint16) * 40 + 900 + number) >> (16 - bits)
+
+
+def read(path):
+    source = open_source(str(path), never, never)
+    frames = list(source)
+    assert source.continuous and not source.live and source.length == len(frames) and source.bad == 0
+    assert [frame.number for frame in frames] == list(range(len(frames)))
+    return frames
+
+
+def test_grey_of_8_bits(tmp_path):
+    frames = read(ser(tmp_path / "a.ser", [np.roll(SKY, 3 * n, 1) for n in range(5)]))
+    for number, frame in enumerate(frames):  # all are still held: no memory was given out twice
+        assert frame.raw is None and frame.stretch is None
+        assert np.array_equal(frame.pixels, np.repeat(np.roll(SKY, 3 * number, 1)[..., None], 3, 2))
+
+
+@pytest.mark.parametrize("order", ["<u2", ">u2"])
+@pytest.mark.parametrize("flag", [0, 1])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_16_bits_come_to_the_bit_whatever_the_flag_of_the_byte_order_says(tmp_path, order, flag, bits):
+    path = ser(tmp_path / "a.SER", [deep(n, bits).astype(order) for n in range(3)], bits=bits, flag=flag)
+    for number, frame in enumerate(read(path)):
+        assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, deep(number, bits))
+        assert frame.stretch["kind"] == "asinh" and frame.pixels.shape == (60, 80, 3)
+
+
+@pytest.mark.parametrize(("colour", "order"), [(100, [0, 1, 2]), (101, [2, 1, 0])])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_colours_keep_their_order(tmp_path, colour, order, bits):
+    sky = np.stack([SKY, SKY // 2, SKY // 4], axis=2).astype("u1" if bits == 8 else "<u2") * (1 if bits == 8 else 40)
+    (frame,) = read(ser(tmp_path / "a.ser", [np.ascontiguousarray(sky[..., order])], colour, bits))
+    assert np.array_equal(frame.pixels if bits == 8 else frame.raw, sky)
+
+
+@pytest.mark.parametrize(("colour", "first"), [(8, "RGGB"), (9, "GRBG"), (10, "GBRG"), (11, "BGGR")])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_mosaic_becomes_its_colours(tmp_path, colour, first, bits):
+    levels = np.array([200, 120, 40], np.uint8 if bits == 8 else "<u2") * (1 if bits == 8 else 100)
+    mosaic = np.zeros((60, 80), levels.dtype)
+    for place, name in enumerate(first):
+        mosaic[place // 2 :: 2, place % 2 :: 2] = levels["RGB".index(name)]
+    (frame,) = read(ser(tmp_path / "a.ser", [mosaic], colour, bits))
+    assert np.array_equal((frame.pixels if bits == 8 else frame.raw)[10, 10], levels)
+
+
+def test_the_times_of_the_trailer_are_those_of_the_frames(tmp_path):
+    times = [BEGAN + datetime.timedelta(milliseconds=40 * number) for number in range(3)]
+    assert [frame.time for frame in read(ser(tmp_path / "a.ser", [SKY] * 3, times=times))] == times
+    before = datetime.datetime.now(datetime.UTC)
+    without = read(ser(tmp_path / "b.ser", [SKY] * 3, times=times[:1]))  # broken off: from now on, 25 a second
+    assert before <= without[0].time and (without[2].time - without[0].time).total_seconds() == pytest.approx(0.08)
+
+
+def test_a_truncated_file_says_how_much_of_it_there_was(tmp_path):
+    path = ser(tmp_path / "a.ser", [SKY] * 7)
+    path.write_bytes(path.read_bytes()[:-6000])  # one frame and a part of another
+    told = []
+    source = open_source(str(path), never, told.append)
+    assert len(list(source)) == 5 and source.length == 7 and source.bad == 2
+    assert told == ["a.ser: 5 of 7 frames could be read; the file is damaged or truncated"]
+
+
+def test_a_file_whose_recorder_was_killed_holds_what_is_there(tmp_path):
+    assert len(read(ser(tmp_path / "a.ser", [SKY] * 4, stated=0))) == 4
+
+
+def test_a_header_that_claims_two_thousand_million_frames_costs_no_memory(tmp_path):
+    source = open_source(str(ser(tmp_path / "a.ser", [SKY] * 2, stated=2**31 - 1)), never, lambda _: None)
+    assert len(list(source)) == 2 and source.bad == 2**31 - 3
+
+
+@pytest.mark.parametrize(("how", "error", "reason"), [
+    ({"colour": 16}, UsageError, "colours 16"),
+    ({"bits": 32}, UsageError, "32 bits"),
+    ({"frames": [SKY[:4]]}, BadPicture, "80x4 pixels is too small"),
+    ({"frames": [SKY], "cut": 200}, UsageError, "no whole frame"),
+    ({"frames": [SKY], "cut": 100}, UsageError, "no SER video"),
+])  # fmt: skip
+def test_what_is_no_ser_video_says_why(tmp_path, how, error, reason):
+    cut = how.pop("cut", None)
+    path = ser(tmp_path / "a.ser", **{"frames": [SKY], **how})
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(error, match=reason):
+        open_source(str(path), never)
+
+
+def test_what_8_bits_do_not_show_is_found_by_stacking_16(tmp_path):
+    """From the file to the stack: the mean of sixteen frames has a quarter of their noise, in their own levels."""
+    random = np.random.default_rng(2)
+    stars = cv2.GaussianBlur((random.random((60, 80)) > 0.99).astype(np.float32), (0, 0), 1.5) * 90_000
+    frames = [(1000 + stars + random.normal(0, 60, SKY.shape)).clip(0).astype("<u2") for _ in range(16)]
+    last = stack_all(open_source(str(ser(tmp_path / "a.ser", frames, bits=16)), never, never), 16)
+    assert last.stacked == 16 and last.raw.dtype == np.float32 and last.stretch
+    assert np.std(last.raw[stars < 1] - 1000) < 30

@@ -1,0 +1,107 @@
+"""A real V4L2 camera, in a virtual machine: read by name, by number and in deep grey, and its loss is survived."""
+
+import json
+import os
+import re
+import sys
+
+import jsonschema
+import pytest
+from helpers import virtual_machine
+from helpers.schema import FRAME_SCHEMA as SCHEMA
+
+SCRIPT = """
+export PYTHONPATH={path}
+echo 1 > /proc/sys/kernel/printk  # the kernel writes to the same console
+run="{python} -m galaxy_edge run --models {models} --json"
+echo "--- name"; $run --camera /dev/video0 --max-frames 3 --out /run/a 2>/run/error; echo "code $?"; cat /run/error
+echo "--- number"; $run --camera 0 --max-frames 2 --out /run/a 2>/run/error; echo "code $?"; cat /run/error
+echo "--- none"; $run --camera 1 --out /run/a 2>&1; echo "code $?"
+echo "--- deep"
+cat > /run/deep.py <<'END'
+{deep}
+END
+{python} /run/deep.py run --models {models} --json --camera 0 --max-frames 2 --out /run/c 2>/run/error; echo "code $?"; cat /run/error
+echo "--- lost"
+( while [ ! -s /run/lines ]; do sleep 0.2; done; sleep 1; echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
+  wc -l < /run/lines > /run/before; sleep 3; echo vivid.0 > /sys/bus/platform/drivers/vivid/bind
+  while ! grep -q "is back" /run/error || [ $(wc -l < /run/lines) -lt $(($(cat /run/before) + 12)) ]; do sleep 0.2; done
+  kill -TERM $(cat /run/pid) ) &
+$run --camera 0 --out /run/b > /run/lines 2>/run/error & echo $! > /run/pid; wait $!; echo "code $?"
+echo "lines $(wc -l < /run/lines)"; grep galaxy-edge: /run/error
+{python} -c "import sqlite3; print('frames', sqlite3.connect('/run/b/events.sqlite').execute('SELECT frames FROM run WHERE ended IS NOT NULL').fetchone()[0])"
+"""
+
+# The kernel's camera offers every format, of which OpenCV takes colour first: one that offers deep grey only is this
+# camera, set to it as soon as it is opened.
+DEEP = """
+import cv2, json
+from galaxy_edge import cli
+from galaxy_edge.runtime.sources import open_source
+plain = cv2.VideoCapture
+def only(mark):
+    def opened(*how):
+        capture = plain(*how)
+        assert capture.set(cv2.CAP_PROP_FOURCC, int.from_bytes(mark, "little", signed=True))
+        return capture
+    cv2.VideoCapture = opened
+if __name__ == "__main__":  # a model is first loaded in a process of its own, which imports this
+    for mark in (b"GREY", b"Y10 ", b"Y12 ", b"Y16 ", b"Y16\\xa0"):
+        only(mark)
+        frames = iter(open_source("0", print))
+        frame = next(frames)
+        frames.close()
+        values = frame.pixels[..., 0] if frame.raw is None else frame.raw
+        print(json.dumps(dict(kind=str(values.dtype), shape=values.shape, row=values[10, ::20].tolist())), flush=True)
+    only(b"Y16 ")
+    cli.main()
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tiny_models, tmp_path_factory):
+    lacking = virtual_machine.missing()
+    if lacking:
+        pytest.skip(f"needs {', '.join(lacking)} for a virtual machine with a camera")
+    folder = tmp_path_factory.mktemp("machine")
+    script = SCRIPT.format(python=sys.executable, models=tiny_models, path=os.environ.get("PYTHONPATH", ""), deep=DEEP)
+    printed = virtual_machine.run(virtual_machine.kernel(folder), folder, script)
+    return dict(zip(*[iter(re.split(r"^--- (\w+)\n", printed, flags=re.M)[1:])] * 2, strict=True))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "frames"), [("name", 3), ("number", 2)])
+def test_frames_of_a_camera_are_read(told, how, frames):
+    lines = [json.loads(line) for line in told[how].splitlines() if line.startswith("{")]
+    assert len(lines) == frames and "code 0" in told[how], told[how]
+    for line in lines:
+        jsonschema.validate(line, SCHEMA)
+        assert line["source"] == "/dev/video0" and line["width"] >= 320
+
+
+@pytest.mark.slow
+def test_a_camera_that_is_not_there_says_which_are(told):
+    assert "there is no camera /dev/video1; there are /dev/video0" in told["none"] and "code 2" in told["none"]
+
+
+@pytest.mark.slow
+def test_grey_of_10_12_and_16_bits_keeps_its_depth(told):
+    lines = [json.loads(line) for line in told["deep"].splitlines() if line.startswith("{")]
+    grey, *deep = lines[:5]
+    assert grey["kind"] == "uint8" and max(grey["row"]) > 100
+    for line, bits in zip(deep, (10, 12, 16, 16), strict=True):
+        assert line["kind"] == "uint16" and line["shape"] == [480, 640]
+        assert line["row"] == [value << bits - 8 for value in grey["row"]]  # the driver draws 8 bits, and moves them up
+    for line in lines[5:]:
+        jsonschema.validate(line, SCHEMA)
+        assert line["stretch"]["white"] > 255
+    assert len(lines) == 7 and "code 0" in told["deep"], told["deep"]
+
+
+@pytest.mark.slow
+def test_a_camera_that_is_pulled_out_and_put_back_goes_on(told):
+    assert "code 0" in told["lost"]
+    lines = int(re.search(r"lines (\d+)", told["lost"])[1])
+    read = int(re.search(r"/dev/video0 stopped delivering after (\d+) frames", told["lost"])[1])
+    assert read >= 1 and "/dev/video0 is back" in told["lost"] and lines > 12  # twelve more than before it was lost
+    assert f"frames {lines}\n" in told["lost"]

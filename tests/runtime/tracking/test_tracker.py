@@ -1,0 +1,277 @@
+"""One event an object: what is the same object, what is another, and what is made of its frames."""
+
+import datetime
+
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.runtime.frame import Detections, Frame
+from galaxy_edge.runtime.imaging.sky_motion import STILL
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.detector import Detector
+from galaxy_edge.runtime.pipeline.stages import Looks, Loop, Work
+from galaxy_edge.runtime.sources.image_files import open_source
+from galaxy_edge.runtime.tracking.association import is_streak
+from galaxy_edge.runtime.tracking.tracker import MOST_UNSEEN, Tracker
+from helpers.images import render
+from helpers.moving_sky import MovingSky
+
+
+def frame(number, side=100, rate=1.0):
+    """A frame of so many a second."""
+    time = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC) + datetime.timedelta(seconds=number / rate)
+    return Frame(np.full((side, side, 3), number % 256, np.uint8), time, "sky", number)
+
+
+def found(*rows):
+    """Detections (x, score, probability of the first of two classes) of 20 pixels a side."""
+    boxes = np.array([[x, 10, x + 20, 30] for x, _, _ in rows], np.float32).reshape(-1, 4)
+    scores = np.array([score for _, score, _ in rows], np.float32)
+    return Detections(boxes, scores, np.array([[p, 1 - p] for _, _, p in rows], np.float32).reshape(-1, 2))
+
+
+def drifted(x, y=0.0):
+    """Where the sky is after a drift, as the tracker is told it."""
+    return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
+
+
+def test_an_object_that_drifts_is_one_event_with_its_best_view():
+    tracker = Tracker(continuous=True)
+    (track,) = tracker.update(frame(0), found((10, 0.5, 0.9)))
+    assert (track.state, tracker.count) == ("tentative", 0)
+    assert tracker.update(frame(1), found((14, 0.8, 0.5))) == []
+    assert tracker.update(frame(2), found((18, 0.6, 0.1))) == [track]
+    assert (track.state, track.kind, tracker.count) == ("confirmed", "object", 1)
+    assert tracker.finish() == [track] and track.ended and track.confirmed
+    assert (track.first[0], track.last[0], track.frames, track.best_frame) == (0, 2, 3, 1)
+    assert track.box.tolist() == [14, 10, 34, 30] and track.score == pytest.approx(0.8)
+    assert track.probabilities == pytest.approx([0.5, 0.5])  # the mean of 0.9, 0.5 and 0.1
+    assert (track.cutout == 1).all()  # cut from frame 1
+
+
+def test_two_objects_keep_their_identities_when_they_come_in_another_order():
+    tracker = Tracker(continuous=True)
+    left, right = tracker.update(frame(0), found((10, 0.9, 0.9), (60, 0.8, 0.1)))
+    tracker.update(frame(1), found((61, 0.9, 0.1), (11, 0.8, 0.9)))
+    assert left.probabilities[0] == pytest.approx(0.9) and right.probabilities[0] == pytest.approx(0.1)
+    assert len(tracker.finish()) == 2
+
+
+def test_an_object_that_is_missed_does_not_become_another_that_appears():
+    """One frame shows the one, the next only the other: seen like that, it could be one thing that runs."""
+    tracker, told = Tracker(continuous=True), []
+    tracker.update(frame(0), found((10, 0.9, 0.9)))
+    tracker.update(frame(1), found((80, 0.5, 0.1)))
+    for number in range(2, 7):
+        told += tracker.update(frame(number), found((10, 0.5, 0.9), (80, 0.5, 0.1)))
+    tracker.finish()
+    events = {track.number: track for track in told if track.confirmed}
+    assert sorted(track.box[0] for track in events.values()) == [10, 80] and tracker.count == 2
+    for track in events.values():
+        assert track.probabilities[0] == pytest.approx(0.9 if track.box[0] == 10 else 0.1)
+        assert track.best_frame == track.first[0] >= 2 and track.kind == "object"
+
+
+def test_a_tentative_object_may_be_unseen_for_a_while_but_not_for_long():
+    tracker = Tracker(continuous=True)
+    (first,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
+    for number in range(1, 5):
+        assert tracker.update(frame(number), found()) == []
+    assert tracker.update(frame(5), found((10, 0.9, 0.5))) == []
+    assert first.frames == 2
+    for number in range(6, 11):
+        assert tracker.update(frame(number), found()) == []
+    ended, begun = tracker.update(frame(11), found((10, 0.9, 0.5)))
+    assert ended is first and first.ended and begun.number == 2 and not begun.ended
+    assert not first.confirmed and tracker.count == 0  # it was never an event
+
+
+def test_a_confirmed_object_is_remembered_where_the_sky_took_it():
+    tracker = Tracker(continuous=True)
+    (track,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
+    for number in range(1, 4):
+        tracker.update(frame(number), found((10, 0.9, 0.5)))
+    for number in range(4, 44):  # a cloud, while the sky drifts by more than the object's size
+        assert tracker.update(frame(number), found(), drifted(number - 3)) == []
+    assert tracker.update(frame(44), found((50, 0.9, 0.5)), drifted(40)) == [track]
+    assert track.frames == 5 and tracker.count == 1
+
+
+def confirmed_at_once(tracker, rate=1.0):
+    """Three sightings; return the track."""
+    for number in range(3):
+        changed = tracker.update(frame(number, rate=rate), found((10, 0.9, 0.5)))
+    return changed[0]
+
+
+@pytest.mark.parametrize("rate", [25.0, 1.0, 1 / 60])  # a video, a camera, exposures of a minute
+def test_an_object_is_remembered_by_the_time_of_the_frames(rate):
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker, rate)
+    least = max(50, int(300 * rate))  # five minutes, and no less than 50 frames
+    for number in range(3, least):
+        assert tracker.update(frame(number, rate=rate), found()) == []
+    assert tracker.update(frame(least, rate=rate), found((10, 0.9, 0.5))) == [track] and track.frames == 4
+    for number in range(least + 1, 2 * least):
+        assert tracker.update(frame(number, rate=rate), found()) == []
+    last = [tracker.update(frame(number, rate=rate), found()) for number in range(2 * least, 2 * least + 3)]
+    assert [track] in last and track.ended
+
+
+def test_a_cloud_that_hides_the_sky_ends_nothing():
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker)
+    for number in range(3, 1800):  # half an hour
+        assert tracker.update(frame(number), found(), STILL, sky_seen=False) == []
+    assert tracker.update(frame(1800), found((10, 0.9, 0.5))) == [track] and tracker.count == 1
+    changed = [tracker.update(frame(1801 + number), found(), STILL, sky_seen=False) for number in range(3700)]
+    assert [track] in changed and track.ended  # but not for ever
+
+
+@pytest.mark.parametrize("jump", [-86400, 0, 86400 * 365])  # set back; standing still; a board that learns the time
+def test_a_clock_that_is_set_ends_nothing_and_keeps_nothing_for_ever(jump):
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker)
+    assert tracker.update(frame(3 + jump), found((10, 0.9, 0.5))) == [] and track.frames == 4
+    unseen = 0
+    while not track.ended and unseen < 40_000:
+        tracker.update(frame(3 + jump), found())
+        unseen += 1
+    assert 1000 < unseen < 40_000
+
+
+def test_what_is_remembered_is_bounded():
+    """A camera that sees another field with every frame, at 100 frames a second."""
+    tracker, alive = Tracker(continuous=True), set()
+    for number in range(3000):
+        box = np.array([[0, 0, 20, 20]], np.float32) + 1000.0 * (number // 3)
+        named = Detections(box, np.full(1, 0.9, np.float32), np.full((1, 2), 0.5, np.float32))
+        for track in tracker.update(frame(number, rate=100.0), named):
+            (alive.discard if track.ended else alive.add)(track.number)
+    assert tracker.count == 1000 and MOST_UNSEEN <= len(alive) <= MOST_UNSEEN + 2
+
+
+def test_an_object_in_sight_is_told_of_when_it_changes_and_every_ten_seconds():
+    tracker = Tracker(continuous=True)
+    track = confirmed_at_once(tracker, rate=10.0)
+    assert tracker.update(frame(3, rate=10.0), found((10, 0.95, 0.5))) == [track]  # a better view
+    assert tracker.update(frame(4, rate=10.0), found((10, 0.5, 0.1))) == [track]  # another class
+    told = [number for number in range(5, 500)
+            if tracker.update(frame(number, rate=10.0), found((10, 0.5, 0.1)))]
+    assert np.diff([4, *told]) == pytest.approx([100] * 4, abs=1)
+
+
+def test_pictures_that_do_not_follow_each_other_share_no_object():
+    tracker = Tracker(continuous=False)
+    (first,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
+    (second,) = tracker.update(frame(1), found((10, 0.9, 0.5)))
+    assert first.ended and second.ended and (first.number, second.number) == (1, 2)
+    assert first.confirmed and second.confirmed and tracker.count == 2
+    assert tracker.finish() == []
+
+
+def test_a_hot_pixel_keeps_its_place_on_the_sensor_while_the_sky_drifts():
+    tracker, kinds = Tracker(continuous=True), []
+    for number in range(30):  # a pixel a frame, as a mount that does not track
+        for track in tracker.update(frame(number), found((30, 0.9, 0.5)), drifted(number)):
+            kinds.append((number, track.state, track.kind))
+    assert [kind for _, _, kind in kinds][-1] == "hot pixel" and tracker.count == 0
+    assert len({track.number for track in tracker.finish()}) == 1
+
+
+def test_a_hot_pixel_that_was_taken_for_an_object_is_taken_back():
+    tracker = Tracker(continuous=True)
+    (track,) = tracker.update(frame(0), found((30, 0.9, 0.5)))
+    for number in range(1, 20):
+        tracker.update(frame(number), found((30, 0.9, 0.5)))  # the mount follows the sky: no difference can be seen
+    assert tracker.count == 1 and track.kind == "object"
+    changed = [tracker.update(frame(20 + step), found((30, 0.9, 0.5)), drifted(3.0 * step)) for step in range(1, 9)]
+    assert [track] in changed and (track.kind, tracker.count) == ("hot pixel", 0)
+
+
+@pytest.mark.parametrize("speed", [8.0, 20.0, 60.0])
+def test_a_plane_is_a_trail_and_no_event(speed):
+    tracker, seen = Tracker(continuous=True), []
+    for number in range(8):
+        seen += tracker.update(frame(number), found((5 + speed * number, 0.9, 0.5)), drifted(0.2 * number))
+    kinds = {track.kind for track in [*seen, *tracker.finish()]}
+    assert kinds == {"trail"} and tracker.count == 0
+
+
+def test_a_fast_sky_is_no_trail():
+    """A mount that runs: every frame is drifted by two sizes of the object."""
+    tracker = Tracker(continuous=True)
+    for number in range(6):
+        tracker.update(frame(number), found((5 + 40 * number, 0.9, 0.5)), drifted(40.0 * number))
+    (track,) = tracker.finish()
+    assert track.kind == "object" and track.frames == 6 and track.confirmed
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_night_of_flickering_objects_hot_pixels_and_planes(seed):
+    """Twelve galaxies seen in seven frames of ten on a sky that drifts and turns, four hot pixels, planes, false alarms."""
+    random = np.random.default_rng(seed)
+    places = np.array([(x, y) for x in (100, 300, 500, 700) for y in (100, 300, 500)]) + random.uniform(-40, 40, (12, 2))
+    hot = random.uniform(50, 750, (4, 2))
+    tracker, confirmed = Tracker(continuous=True), {}
+    for number in range(120):
+        angle = np.deg2rad(0.02 * number)
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        sky = np.eye(3)
+        sky[:2, :2], sky[:2, 2] = turn, (0.8 * number, -0.3 * number)
+        now = places[random.random(12) < 0.7] @ turn.T + sky[:2, 2]
+        plane = np.array([[20 + 12.0 * (number % 60), 400 + 3.0 * (number % 60)]])
+        alarms = random.uniform(20, 800, (1 if random.random() < 0.2 else 0, 2))
+        centres = np.concatenate([now + random.normal(0, 1, now.shape), hot, plane, alarms])
+        boxes = np.concatenate([centres - 14, centres + 14], axis=1).astype(np.float32)
+        named = Detections(boxes, np.full(len(boxes), 0.8, np.float32), np.full((len(boxes), 2), 0.5, np.float32))
+        for track in tracker.update(frame(number, 900), named, sky):
+            confirmed[track.number] = track
+    tracker.finish()
+    events = [track for track in confirmed.values() if track.confirmed and track.kind == "object"]
+    assert len(events) == tracker.count == 12
+    assert sum(track.kind == "hot pixel" for track in confirmed.values()) >= 4
+    assert sum(track.kind == "trail" for track in confirmed.values()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("boxes", "scores", "reason"),
+    [
+        ([[0, 0, 5, 5]], [0.5, 0.5], "do not belong together"),
+        ([[0, 0, 5, np.nan]], [0.5], "finite"),
+        ([[5, 0, 5, 5]], [0.5], "x1 > x0"),
+    ],
+)
+def test_detections_are_checked_when_made(boxes, scores, reason):
+    with pytest.raises(ValueError, match=reason):
+        Detections(np.array(boxes, np.float32), np.array(scores, np.float32))
+
+
+def test_a_streak_is_told_from_a_galaxy_by_its_light():
+    line = np.zeros((60, 60, 3), np.uint8)
+    cv2.line(line, (0, 10), (59, 45), (200, 200, 200), 2, cv2.LINE_AA)
+    disk = render([(30, 30, 8)], 60, 60)
+    edge_on = cv2.resize(disk, (60, 15))  # as thin as galaxies seen from the side are with their bulge: 1 to 4
+    assert is_streak(line) and not is_streak(disk) and not is_streak(edge_on)
+
+
+def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
+    """Real sky, the shipped detector, a video by ffmpeg: no place of the sky becomes two events."""
+    sky = MovingSky(tmp_path / "sky.avi", 16, drift=(3, 2), turn=0.3, start=(120, 150))
+    loop = Loop(Detector(Bundle.load(shipped("galaxy-detector"))), Classifier(Bundle.load(shipped("galaxy-classifier"))),
+                continuous=True, looks=Looks(tiles="auto"))
+    events, tracker = {}, Tracker(continuous=True)
+    for one in open_source(str(sky.path), print):
+        work = Work(one)
+        for stage in loop.stages:
+            stage.do(work)
+        events |= {track.number: track for track in tracker.update(one, work.named, work.sky) if track.confirmed}
+    tracker.finish()
+    assert len(events) >= 5
+    places = [sky.place([(box[:2] + box[2:]) / 2], number)[0] for box, number in
+              ((track.box, track.best_frame) for track in events.values())]
+    sizes = [np.sqrt(np.prod(track.box[2:] - track.box[:2])) for track in events.values()]
+    apart = np.linalg.norm(np.array(places)[:, None] - np.array(places)[None], axis=2) / np.maximum.outer(sizes, sizes)
+    assert (apart + np.eye(len(places)) > 0.5).all()
+    assert {track.kind for track in events.values()} == {"object"}

@@ -1,0 +1,154 @@
+"""Every source of labelled galaxies gives the same kind of set, and says what is wrong with a bad one."""
+
+from dataclasses import replace
+
+import cv2
+import h5py
+import numpy as np
+import pytest
+from galaxy_edge.models.labels import CLASSES, GALAXY10
+from galaxy_edge.models.metrics import classification_metrics
+from galaxy_edge.models.preprocess import crop, resize
+from galaxy_edge.training.classifier.dataset import DECALS, RELEASES, load_pictures
+from galaxy_edge.training.data.sample import DataError, read_set
+from helpers.labelled_sets import make_labelled
+
+
+def write_hdf5(path, side=69, count=40, **more):
+    rng = np.random.default_rng(3)
+    with h5py.File(path, "w") as file:
+        file["images"] = more.get("images", rng.integers(0, 255, (count, side, side, 3), np.uint8))
+        file["ans"] = more.get("ans", np.arange(count, dtype=np.uint8) % 10)
+    return path
+
+
+def test_galaxy10_sdss_is_read_and_class_five_dropped(tmp_path):
+    path = write_hdf5(tmp_path / "Galaxy10.h5")
+    pictures, whole = load_pictures(path), load_pictures(path, keep_boxy=True)
+    assert pictures.classes == CLASSES and whole.classes == GALAXY10
+    assert len(pictures) == 36 and len(whole) == 40
+    # Without the sixth class those behind it move up by one, and keep their names.
+    names = [pictures.classes[label] for label in pictures.labels]
+    assert names == [GALAXY10[label] for label in np.arange(40) % 10 if label != 5]
+    with h5py.File(path) as file:
+        assert np.array_equal(whole.images(69)[7], file["images"][7])
+        assert np.array_equal(pictures.images(48)[7], resize(file["images"][8], 48, 48))
+
+
+def test_galaxy10_decals_is_known_by_its_size(tmp_path):
+    pictures = load_pictures(write_hdf5(tmp_path / "Galaxy10_DECals.h5", side=256, count=10))
+    assert pictures.classes == DECALS and set(pictures.sources) == {"galaxy10_decals"}
+    assert pictures.images(69).shape == (10, 69, 69, 3)
+
+
+def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatch):
+    path = write_hdf5(tmp_path / "Galaxy10.h5")
+    monkeypatch.setitem(RELEASES, 40, ("Galaxy10 SDSS", "0" * 64))
+    with pytest.raises(DataError, match="not Galaxy10 SDSS as published"):
+        load_pictures(path)
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    ({"ans": np.full(40, 12)}, "labels run from 12 to 12"),
+    ({"ans": np.zeros(39, int)}, "40 images, but 39 labels"),
+    ({"images": np.zeros((40, 69, 69), np.uint8)}, r"not \(N, side, side, 3\)"),
+    ({"images": np.zeros((40, 69, 69, 3), np.float32)}, "float32"),
+    ({"ans": np.arange(40) % 10 + 0.0}, "labels in 'ans' are float64, not whole numbers"),
+    ({"ans": np.zeros(0, int), "images": np.zeros((0, 69, 69, 3), np.uint8)}, "holds no picture"),
+])
+def test_a_wrong_hdf5_is_named(tmp_path, change, message):
+    with pytest.raises(DataError, match=message):
+        load_pictures(write_hdf5(tmp_path / "x.h5", **change))
+
+
+def test_a_group_in_place_of_the_pictures_is_named(tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file.create_group("images")
+        file["ans"] = np.arange(4)
+    with pytest.raises(DataError, match="is a group, not a dataset"):
+        load_pictures(tmp_path / "x.h5")
+
+
+def test_the_folder_of_a_galaxy10_file_is_told_from_the_file(tmp_path):
+    path = write_hdf5(tmp_path / "Galaxy10.h5")
+    with pytest.raises(DataError, match=f"name the Galaxy10 file in it, --data {path}"):
+        load_pictures(tmp_path)
+
+
+def test_a_truncated_or_foreign_file_is_named(tmp_path):
+    path = write_hdf5(tmp_path / "Galaxy10.h5")
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(DataError, match="not a whole HDF5 file"):
+        load_pictures(path)
+    path.write_bytes(b"no HDF5")
+    with pytest.raises(DataError, match="not a whole HDF5 file"):
+        load_pictures(path)
+    with h5py.File(path, "w") as file:
+        file["pictures"] = np.zeros(3)
+    with pytest.raises(DataError, match="no dataset images and ans"):
+        load_pictures(path)
+    with pytest.raises(DataError, match="does not exist"):
+        load_pictures(tmp_path / "nowhere")
+
+
+def folders(root, names):
+    rng = np.random.default_rng(4)
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for number in range(3):
+            cv2.imwrite(str(root / name / f"{number}.png"), rng.integers(0, 255, (60, 60, 3), np.uint8))
+    return root
+
+
+def test_a_folder_of_the_nine_classes_keeps_their_order(tmp_path):
+    pictures = load_pictures(folders(tmp_path, ["spiral_loose", "smooth_round"]))
+    assert pictures.classes == ("smooth_round", "spiral_loose")
+    (tmp_path / "all").mkdir()
+    assert load_pictures(folders(tmp_path / "all", sorted(CLASSES))).classes == CLASSES
+    assert set(pictures.groups) == {"spiral", "smooth"}
+
+
+def test_a_folder_of_other_classes_has_its_own(tmp_path):
+    pictures = load_pictures(folders(tmp_path, ["ring", "lens"]))
+    assert pictures.classes == ("lens", "ring") and pictures.groups.count("ring") == 3
+    # They are measured too: each is a group of its own.
+    assert classification_metrics(np.eye(2)[pictures.labels], pictures.labels, pictures.classes)["coarse_accuracy"] == 1.0
+
+
+def test_a_folder_with_one_class_is_refused(tmp_path):
+    with pytest.raises(DataError, match="one class only"):
+        load_pictures(folders(tmp_path, ["ring"]))
+
+
+def test_a_broken_picture_is_named_when_it_is_read(tmp_path):
+    path = folders(tmp_path, ["ring", "lens"]) / "ring" / "1.png"
+    path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"1\.png is not a picture"):
+        load_pictures(tmp_path).images(48)
+
+
+def test_labelled_sets_give_what_the_runtime_would_cut(tmp_path):
+    data = make_labelled(tmp_path)
+    pictures = load_pictures(data)
+    sample = next(one for one in read_set(data) if one.label >= 0)
+    box = np.array([0, 0, *sample.load().shape[1::-1]], float)
+    assert np.array_equal(pictures.images(69)[0], resize(sample.load(), 69, 69))
+    assert np.array_equal(pictures.images(69)[0], crop(sample.load(), box, 0.0, 69))
+
+
+def test_the_hash_changes_with_a_label_not_with_the_order(tmp_path):
+    pictures = load_pictures(write_hdf5(tmp_path / "a.h5"))
+    shuffled = pictures.take(np.random.default_rng(1).permutation(len(pictures)))
+    other = load_pictures(write_hdf5(tmp_path / "b.h5", ans=(np.arange(40) + 1) % 10))
+    assert pictures.hash == shuffled.hash != other.hash
+
+
+def test_targets_allow_a_group_where_only_the_group_is_known(tmp_path):
+    pictures = load_pictures(folders(tmp_path, ["spiral_loose", "spiral_tight", "smooth_round"]))
+    pictures.labels[3] = -1
+    allowed = pictures.targets()
+    group = pictures.groups[3]
+    assert [name for name, one in zip(pictures.classes, allowed[3], strict=True) if one] == [
+        name for name in pictures.classes if name.startswith(group)]
+    assert allowed[3].sum() == 2 and (np.delete(allowed, 3, axis=0).sum(axis=1) == 1).all()
+    assert replace(pictures, groups=("",) * len(pictures)).targets()[3].all()  # all, where not even that is known

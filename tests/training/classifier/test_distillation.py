@@ -1,0 +1,157 @@
+"""Opinions of teachers: the mean over orientations and runs, within what the label allows, from the same split only."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from galaxy_edge.models.labels import CLASSES, coarse_of
+from galaxy_edge.training.classifier.dataset import PictureSet
+from galaxy_edge.training.classifier.distillation import SOFTENING, Teacher, opinions, turned
+from galaxy_edge.training.classifier.recipe import RECIPES
+from galaxy_edge.training.run import Run, RunError
+from galaxy_edge.training.study.runs import Parts, fit_parts
+
+SPLIT = {"seed": 1, "hash": "a" * 64}
+
+
+def some_pictures(labels, coarse=()):
+    rng = np.random.default_rng(len(labels))
+    labels = np.array([*labels, *(-1 for _ in coarse)])
+    images = rng.integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
+    groups = [coarse_of(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
+    return PictureSet(CLASSES, labels, tuple(groups), tuple(image.tobytes().hex()[:16] for image in images),
+                      ("noise",) * len(labels), tuple(lambda one=one: (one, None) for one in images), 0.3)  # fmt: skip
+
+
+def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, finished=True, size=32):
+    """A finished run whose network is one matrix on the pixels, so that its opinion can be had by hand; the matrix."""
+    matrix = np.random.default_rng(seed).normal(0, 0.02, (size * size * 3, 9)).astype(np.float32)
+    picture = keras.Input((size, size, 3))
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(picture))
+    model = keras.Model(picture, keras.layers.Dense(9, name="logits", use_bias=False)(flat))
+    model.layers[-1].set_weights([matrix])
+    run = Run(folder, "classify", {"seed": seed}, {"hash": "0", "split": split}, resume=False)
+    model.save(folder / "model.keras")
+    if finished:
+        run.finish({"input": {"width": size, "height": size}, "decode": {"temperature": temperature},
+                    "classes": list(classes)}, {})  # fmt: skip
+    return matrix
+
+
+def chances(images, matrix, temperature):
+    logits = (images.reshape(len(images), -1) / 255.0) @ matrix.astype(float) / temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def by_hand(images, matrix, temperature):
+    """Average over the eight orientations, each written out pixel by pixel index."""
+    total = np.zeros((len(images), 9))
+    last = images.shape[1] - 1
+    rows, columns = np.mgrid[: last + 1, : last + 1]
+    ways = [(r, c) for a, b in ((rows, columns), (columns, rows)) for r in (a, last - a) for c in (b, last - b)]
+    for picked in ways:
+        total += chances(images[:, picked[0], picked[1]], matrix, temperature)
+    return total / 8
+
+
+def test_orientations_are_the_eight_of_a_square():
+    picture = np.arange(2 * 3 * 3 * 3).reshape(2, 3, 3, 3)
+    ways = turned(picture)
+    assert len({way.tobytes() for way in map(np.ascontiguousarray, ways)}) == 8
+    for way in ways:
+        assert way.shape == picture.shape  # which picture and which channel is which stays
+        assert np.array_equal(np.sort(way, axis=None), np.sort(picture, axis=None))
+        assert np.array_equal(way[0] % 3, picture[0] % 3) and way[0].max() == 26
+
+
+def test_opinion_is_the_mean_over_orientations(tmp_path):
+    pictures = some_pictures(range(9))
+    matrix = write_teacher(tmp_path / "run", 1)
+    images = pictures.images(32)
+    opinion = Teacher(tmp_path / "run").opinion
+    assert opinion(images) == pytest.approx(by_hand(images, matrix, 1.3), abs=1e-5)
+    # Turning the pictures changes nothing.
+    assert opinion(turned(images)[5]) == pytest.approx(opinion(images), abs=1e-6)
+
+
+def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
+    pictures = some_pictures([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral", ""])
+    matrices = [write_teacher(tmp_path / str(seed), seed, seed + 0.5) for seed in (1, 2)]
+    found = opinions([tmp_path / "1", tmp_path / "2"], pictures, SPLIT)
+    assert found.shape == (7, 9) and found.dtype == np.float32
+    assert found.sum(axis=1) == pytest.approx(np.ones(7), abs=1e-5)
+    images = pictures.images(32)
+    mean = np.mean([by_hand(images, matrix, SOFTENING * t) for matrix, t in zip(matrices, (1.5, 2.5), strict=True)],
+                   axis=0)  # fmt: skip
+    # Where the class is known, a teacher may still doubt it: that is what there is to learn.
+    assert found[:3] == pytest.approx(mean[:3], abs=1e-5)
+    assert found[6] == pytest.approx(mean[6], abs=1e-5)  # nothing is known of it: the teacher alone speaks
+    for row, group in ((3, "spiral"), (4, "edge_on"), (5, "disk_no_spiral")):
+        allowed = np.array([coarse_of(name) == group for name in CLASSES])
+        assert (found[row][~allowed] == 0).all()
+        assert found[row][allowed] == pytest.approx(mean[row][allowed] / mean[row][allowed].sum(), abs=1e-5)
+
+
+def test_progress_tells_who_is_asked(tmp_path):
+    for name in ("one", "two"):
+        write_teacher(tmp_path / name, 1)
+    said: list[dict] = []
+    opinions([tmp_path / "one", tmp_path / "two"], some_pictures([0, 1]), SPLIT, said.append)
+    assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [(1, 2, "asking one"), (2, 2, "asking two")]
+
+
+def test_a_teacher_sure_of_another_group_leaves_the_group_open(tmp_path):
+    # All of its probability may lie elsewhere: nothing divided by nothing must not come out.
+    matrix = write_teacher(tmp_path / "run", 1, temperature=1e-4)
+    pictures = some_pictures([], ["spiral", "edge_on", "smooth"])
+    found = opinions([tmp_path / "run"], pictures, SPLIT)
+    assert np.isfinite(found).all() and found.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
+    assert (found[pictures.targets() == 0] == 0).all()
+    assert matrix.any()
+
+
+@pytest.mark.parametrize(("changes", "message"), [
+    ({"split": {"seed": 2, "hash": "b" * 64}}, "another split"),
+    ({"split": {}}, "another split"),
+    ({"finished": False}, "not finished"),
+    ({"classes": CLASSES[::-1]}, "other classes"),
+])  # fmt: skip
+def test_who_may_not_teach(tmp_path, changes, message):
+    write_teacher(tmp_path / "good", 1)
+    write_teacher(tmp_path / "bad", 2, **changes)
+    with pytest.raises(RunError, match=message):
+        opinions([tmp_path / "good", tmp_path / "bad"], some_pictures([0, 1]), SPLIT)
+    with pytest.raises(RunError, match="not a run folder"):
+        opinions([tmp_path / "nothing"], some_pictures([0, 1]), SPLIT)
+
+
+def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
+    pictures = some_pictures([*range(9)] * 2, ["spiral"] * 2)
+    parts = Parts(pictures, pictures.take(range(9)), pictures.take([]), SPLIT)
+    write_teacher(tmp_path / "teacher", 1)
+    recipe = replace(RECIPES["simple"], size=32, batch=18, epochs=1, views="none", balance="none")
+    record = fit_parts(recipe, parts, tmp_path / "pupil", teacher=[tmp_path / "teacher"])
+    assert record["settings"]["taught"]
+    assert record["data"]["split"] == {**SPLIT, "train": 18, "validation": 9}  # the recipe has no use for coarse ones
+    with pytest.raises(RunError, match="taught=True, not False"):
+        fit_parts(recipe, parts, tmp_path / "pupil", resume=True)
+    with pytest.raises(RunError, match="another split"):
+        fit_parts(recipe, replace(parts, record={"hash": "c" * 64}), tmp_path / "other", teacher=[tmp_path / "teacher"])
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_opinion_is_asked_for_once(tmp_path, monkeypatch):
+    pictures = some_pictures([0, 1, 2, 3])
+    write_teacher(tmp_path / "one", 1)
+    write_teacher(tmp_path / "two", 2)
+    first = opinions([tmp_path / "one"], pictures, SPLIT)
+    other = opinions([tmp_path / "two"], pictures, SPLIT)
+    assert np.abs(first - other).max() > 0.01
+    monkeypatch.setattr(Teacher, "opinion", None)  # nobody is asked again
+    np.testing.assert_array_equal(opinions([tmp_path / "one"], pictures, SPLIT), first)
+    with pytest.raises(TypeError):
+        opinions([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT)

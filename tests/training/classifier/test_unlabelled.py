@@ -1,0 +1,42 @@
+"""Pictures of which nothing is known teach by a teacher's opinion alone, and never of a galaxy that is judged."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("keras")
+
+from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.training.classifier.dataset import load_pictures
+from galaxy_edge.training.classifier.small_network import START, from_choice
+from galaxy_edge.training.search import classifier_trial as trial
+from galaxy_edge.training.study.runs import part
+from helpers.two_sources import write_two_sources
+
+
+def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
+    (tmp_path / "without").mkdir()
+    (tmp_path / "with").mkdir()
+    plain = part(load_pictures(write_two_sources(tmp_path / "without"), unnamed=True), 1)
+    parts = part(load_pictures(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
+    assert parts.record["hash"] == plain.record["hash"]  # they have no say in who is judged
+    assert parts.validation.ids == plain.validation.ids and parts.test.ids == plain.test.ids
+    spirals = [one.ids[index] for one in (plain.train,) for index in np.flatnonzero(one.labels == CLASSES.index("spiral_tight"))]
+    unknown = [parts.train.ids[index] for index, group in enumerate(parts.train.groups) if not group]
+    assert 0 < len(spirals) < 40 and sorted(unknown) == sorted(spirals)
+    # Without a teacher there is nothing to learn from them.
+    assert sorted(parts.train.take(parts.train.told).ids) == sorted(plain.train.ids)
+
+
+def test_a_trial_of_the_search_has_no_teacher_and_learns_from_what_is_told(tmp_path, monkeypatch):
+    data = write_two_sources(tmp_path, unknown=40)
+    fed = []
+
+    def feed(recipe, pictures, network, seed):
+        fed.append(pictures)
+        raise StopIteration
+
+    monkeypatch.setattr(trial, "Feed", feed)
+    with pytest.raises(StopIteration):
+        trial.Trial(data)(from_choice(START), lambda *_: None)
+    parts = part(load_pictures(data, unnamed=True), 1)
+    assert 0 < len(fed[0]) < len(parts.train) and fed[0].ids == parts.train.take(parts.train.told).ids

@@ -1,0 +1,158 @@
+"""The CSV sets in and out: what `data.read_set` makes of them is the same after any detour."""
+
+import csv
+import zipfile
+
+import numpy as np
+import pytest
+from galaxy_edge.training.data.sample import DataError, read_set, set_name
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from helpers.labelled_sets import make_labelled, make_sets
+from helpers.labels import awkward_set, one_picture, plain
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    return make_labelled(make_sets(tmp_path_factory.mktemp("sets"), 6, 6, 3), copies=1)
+
+
+def samples(folder):
+    return {(one.set, one.file): (one.kind, one.label, one.coarse, one.complete, one.boxes.tolist(), one.ignore.tolist(),
+                                  one.digest()) for one in read_set(folder)}
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
+@pytest.mark.parametrize("name", ["gz_frames", "deepsky_frames", "sdss_starfields", "efigi"])
+def test_what_networks_are_trained_on_is_the_same_in_every_format(sets, tmp_path, name, kind):
+    write_labels(read_labels(sets / name), tmp_path / "out", kind)
+    assert samples(tmp_path / "out") == samples(sets / name)
+    write_labels(read_labels(tmp_path / "out"), tmp_path / "back", "csv")
+    assert samples(tmp_path / "back") == samples(sets / name)
+    assert set_name(tmp_path / "back") == "labelled"
+
+
+def test_a_folder_of_sets_is_one_set(sets, tmp_path):
+    whole = read_labels(sets)
+    assert len(whole.pictures) == len(read_set(sets))
+    write_labels(whole, tmp_path / "out", "voc")
+    # Two sets have a picture 0.png: the second is told apart by its set.
+    assert {name.split("/")[-1] for _, name in samples(tmp_path / "out")} == {
+        name.split("/")[-1] for _, name in samples(sets)}
+    assert sorted(samples(tmp_path / "out").values(), key=str) == sorted(samples(sets).values(), key=str)
+
+
+def table(path):
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_the_columns_of_a_set_come_back(sets, tmp_path):
+    write_labels(read_labels(sets / "deepsky_frames"), tmp_path / "voc", "voc")
+    write_labels(read_labels(tmp_path / "voc"), tmp_path / "csv", "csv")
+    for old, new in zip(sorted(table(sets / "deepsky_frames" / "boxes.csv"), key=lambda row: row["file"]),
+                        table(tmp_path / "csv" / "boxes.csv"), strict=True):
+        for key, value in old.items():
+            assert new[key] == value or float(new[key]) == float(value)
+    assert {row["credit"] for row in table(tmp_path / "csv" / "frames.csv")} == {"rendered"}
+
+
+def test_a_flag_that_was_changed_outside_wins_over_the_old_row(sets, tmp_path):
+    from dataclasses import replace
+
+    whole = read_labels(sets / "deepsky_frames")
+    turned = replace(whole, pictures=tuple(replace(one, difficult=~one.difficult) for one in whole.pictures))
+    write_labels(turned, tmp_path / "out", "csv")
+    assert plain(read_labels(tmp_path / "out")).keys() == plain(turned).keys()
+    for one in read_labels(tmp_path / "out").pictures:
+        assert one.difficult.all() if len(one.boxes) else True
+    assert not any(len(one.boxes) for one in read_set(tmp_path / "out"))
+
+
+def test_frames_left_out_are_counted(sets, tmp_path):
+    import shutil
+
+    shutil.copytree(sets / "deepsky_frames", tmp_path / "set")
+    text = (tmp_path / "set" / "frames.csv").read_text()
+    (tmp_path / "set" / "frames.csv").write_text(text.replace("n0.png,negative", "n0.png,ambiguous"))
+    labels = read_labels(tmp_path / "set")
+    assert len(labels.pictures) == 5 and labels.notes[0].endswith("that nobody boxed: 1")
+
+
+def test_the_zip_is_the_same_every_time(tmp_path):
+    for place in ("one", "two"):
+        write_labels(awkward_set(tmp_path / "p"), tmp_path / place, "csv")
+    assert (tmp_path / "one" / "images.zip").read_bytes() == (tmp_path / "two" / "images.zip").read_bytes()
+
+
+def test_other_classes_are_no_galaxies_to_learn(tmp_path):
+    source = one_picture(tmp_path / "p", [[1, 2, 20, 30], [30, 2, 40, 20]], ["galaxy", "star"])
+    write_labels(source, tmp_path / "out", "csv")
+    (sample,) = read_set(tmp_path / "out")
+    assert sample.boxes.tolist() == [[1, 2, 20, 30]] and sample.ignore.shape == (0, 4)
+    assert plain(read_labels(tmp_path / "out")) == plain(source)
+
+
+@pytest.mark.parametrize("name, spoil, message", [
+    ("boxes.csv", lambda text: text[: len(text) // 2], "has not the columns of its head; is the file cut short"),
+    ("frames.csv", lambda text: text.rsplit(",", 2)[0], "has not the columns of its head"),
+    ("boxes.csv", lambda text: text.replace("ubox_flag", "flag"), "no column 'ubox_flag'"),
+    ("frames.csv", lambda text: text.replace("m31.png", "../../m31.png"), "leads out of the data set"),
+    ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "'wide' x '48', not two whole numbers"),
+    ("frames.csv", lambda text: text.replace("m31.png", "m32.png"), "m31.png: boxes.csv has boxes of it"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",nan,2,20,30,"), "uxmin of box 1: 'nan' is not a finite"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,wide,"), "uymax of box 1: 'wide' is not a number"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of box 1: '' is not a number"),
+    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"), "1e\\+300 is no place in a picture"),
+    ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of box 1 is 'yes', not 0 or 1"),
+    ("frames.csv", lambda text: text + "\0,,,\n", "has not the columns"),
+])
+def test_broken_tables_say_what_is_wrong(tmp_path, name, spoil, message):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]] * 3), tmp_path / "out", "csv")
+    path = tmp_path / "out" / name
+    path.write_text(spoil(path.read_text()))
+    with pytest.raises(DataError, match=message):
+        read_labels(tmp_path / "out")
+
+
+def test_a_cut_zip_is_no_traceback(tmp_path):
+    write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "csv")
+    path = tmp_path / "out" / "images.zip"
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(DataError, match="not a zip file"):
+        write_labels(read_labels(tmp_path / "out"), tmp_path / "again", "csv")
+    content = bytearray((tmp_path / "p" / "plain.png").read_bytes())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("plain.png", bytes(content))
+    damaged = bytearray(path.read_bytes())
+    damaged[200] ^= 255
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(DataError, match=r"plain\.png"):
+        next(one for one in read_labels(tmp_path / "out").pictures if one.file == "plain.png").read_bytes()
+
+
+def test_boxes_of_a_set_are_read_to_the_digit_that_stands_there(tmp_path, shared_data):
+    # As float32, in which samples keep them, 398.6 is 398.6000061.
+    (m31,) = [one for one in read_labels(shared_data / "deepsky_frames").pictures if one.file == "m31.jpg"]
+    assert np.array_equal(m31.boxes[0], [398.6, 168.0, 435.2, 228.8])
+    assert m31.extras[0]["object"] == "NGC0205" and m31.difficult.tolist() == [True, False, False]
+
+
+def test_tables_that_are_no_utf8_are_one_line(tmp_path):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
+    for name in ("frames.csv", "boxes.csv"):
+        path = tmp_path / "out" / name
+        good = path.read_bytes()
+        path.write_bytes(good + b"\xe9t\xe9")
+        with pytest.raises(DataError, match=f"{name} is no UTF-8 text"):
+            read_labels(tmp_path / "out")
+        path.write_bytes(b"\xef\xbb\xbf" + good)  # as spreadsheets save them
+    assert len(read_labels(tmp_path / "out").pictures) == 1
+
+
+def test_numbers_beyond_float32_are_told_without_a_warning(tmp_path, recwarn):
+    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
+    path = tmp_path / "out" / "boxes.csv"
+    path.write_text(path.read_text().replace(",20,30,", ",20,1e300,"))
+    with pytest.raises(DataError, match="no place in a picture"):
+        read_labels(tmp_path / "out")
+    assert not recwarn.list

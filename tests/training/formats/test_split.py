@@ -1,0 +1,169 @@
+"""Splits: by content, what shows the same on one side, whatever names and order; and every part a set of its own."""
+
+import hashlib
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from galaxy_edge.training.data.sample import DataError, in_share, read_set
+from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.registry import read_labels, write_labels
+from galaxy_edge.training.formats.split import deal, hold_out, looked_at, write_parts
+from helpers.images import encode
+from helpers.labels import plain
+
+SHARES = (0.1, 0.18)
+
+
+def field(number, side=64):
+    """A galaxy among stars of its own; whole numbers only, so that its bytes are the same everywhere."""
+    rng = np.random.default_rng([number, 4])
+    image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)
+    image[20:44, 24:40] = 150
+    for x, y in rng.integers(2, side - 3, (14, 2)):
+        image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
+    return image
+
+
+@pytest.fixture(scope="module")
+def labels(tmp_path_factory):
+    """A hundred and twenty pictures: galaxies, every third empty, some with a star; of every tenth two more forms."""
+    folder, found = tmp_path_factory.mktemp("fields"), []
+    for number in range(120):
+        forms = {"": field(number)}
+        if number % 10 == 0:
+            forms |= {"_copy": field(number), "_turned": np.rot90(field(number))}
+        for suffix, image in forms.items():
+            name = f"{number:03d}{suffix}.png"
+            (folder / name).write_bytes(encode(np.ascontiguousarray(image)))
+            boxes = [] if number % 3 == 0 else [[24, 20, 40, 44]] + [[1, 1, 4, 4]] * (number % 4 == 1)
+            classes = ("galaxy", "star")[: len(boxes)]
+            found.append(Labelled(name, 64, 64, np.array(boxes).reshape(-1, 4), classes, [False] * len(boxes),
+                                  archive=folder, member=name))
+    return gather("test", found, refuse)
+
+
+@pytest.fixture(scope="module")
+def looked(labels):
+    return looked_at(labels)
+
+
+def names(part):
+    return {one.file for one in part}
+
+
+def test_every_picture_is_in_one_part_and_the_shares_are_kept(labels, looked):
+    parts = hold_out(looked, SHARES, 1)
+    assert list(parts) == ["train", "validation", "test"]
+    assert sum(map(len, parts.values())) == len(labels.pictures)
+    assert set.union(*map(names, parts.values())) == {one.file for one in labels.pictures}
+    for name, share in zip(parts, (0.72, 0.10, 0.18), strict=True):
+        assert abs(len(parts[name]) / len(labels.pictures) - share) < 0.09  # two standard deviations of 120
+
+
+@pytest.mark.parametrize("seed", range(1, 8))
+def test_what_shows_the_same_is_on_one_side(looked, seed):
+    parts = [names(part) for part in deal(looked, 2, seed).values()][1::2]
+    for number in range(0, 120, 10):
+        same = {f"{number:03d}{suffix}.png" for suffix in ("", "_copy", "_turned")}
+        assert sum(bool(same & part) for part in parts) == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_training_finds_its_own_share_in_a_part(looked, seed):
+    # It draws by the hash of the content too: were it the same draw, that share would lie in the test part, whole.
+    part = hold_out(looked, (0.2, 0.2), seed)["train"]
+    drawn = sum(in_share(hashlib.sha256(one.read_bytes()).hexdigest(), 0.3, seed) for one in part)
+    assert abs(drawn / len(part) - 0.3) < 0.15
+
+
+def test_names_and_order_play_no_part(labels, looked):
+    renamed = replace(labels, pictures=tuple(replace(one, file=f"x/{one.file[::-1]}") for one in labels.pictures[::-1]))
+    other = hold_out(looked_at(renamed), SHARES, 1)
+    for name, part in hold_out(looked, SHARES, 1).items():
+        assert {one.member for one in other[name]} == {one.member for one in part}
+
+
+def test_pictures_added_later_move_no_other(labels, looked):
+    fewer = looked_at(replace(labels, pictures=labels.pictures[:100]))
+    before, after = hold_out(fewer, (0.2, 0.2), 1), hold_out(looked, (0.2, 0.2), 1)
+    assert all(names(before[name]) <= names(after[name]) for name in before)
+
+
+def test_seeds_draw_differently_and_repeat_themselves(looked):
+    assert names(hold_out(looked, SHARES, 1)["test"]) != names(hold_out(looked, SHARES, 3)["test"])
+    assert names(hold_out(looked, SHARES, 3)["test"]) == names(hold_out(looked, SHARES, 3)["test"])
+
+
+def test_folds_share_classes_and_empty_pictures_evenly(labels, looked):
+    dealt = deal(looked, 5, 1)
+    tests = [dealt[f"fold-{number}/test"] for number in range(1, 6)]
+    assert sum(map(len, tests)) == len(labels.pictures) == len(set.union(*map(names, tests)))
+    for number in range(1, 6):
+        assert not names(dealt[f"fold-{number}/train"]) & names(dealt[f"fold-{number}/test"])
+        assert len(dealt[f"fold-{number}/train"]) + len(dealt[f"fold-{number}/test"]) == len(labels.pictures)
+    for kind in (lambda one: not len(one.boxes), lambda one: "star" in one.classes):
+        counts = [sum(map(kind, part)) for part in tests]
+        assert max(counts) - min(counts) <= 3  # groups of three are dealt whole
+
+
+def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
+    rare = tuple(replace(one, classes=("comet", *one.classes[1:])) if one.file in ("001.png", "002.png", "004.png") else one
+                 for one in looked.pictures)
+    few = replace(looked, pictures=rare)
+    with pytest.raises(DataError, match=r"of the 3 different pictures with 'comet' none falls in the \w+ part") as problem:
+        hold_out(few, SHARES, 1)
+    seed = int(str(problem.value).split("--seed ")[1].split(",")[0])
+    parts = hold_out(few, SHARES, seed)
+    assert all(any("comet" in one.classes for one in part) for part in parts.values())
+
+
+def test_a_class_on_fewer_pictures_than_parts_is_no_obstacle(labels, looked):
+    rare = tuple(replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one
+                 for one in looked.pictures)
+    assert hold_out(replace(looked, pictures=rare), SHARES, 1)
+    with pytest.raises(DataError, match=r"2 folds need 2 different pictures of each class, and of 'comet' there are 1"):
+        deal(replace(looked, pictures=rare), 2, 1)
+
+
+def test_too_few_pictures_to_part(labels):
+    few = looked_at(replace(labels, pictures=labels.pictures[3:5]))
+    with pytest.raises(DataError, match=r"no picture falls in the \w+ part: label more"):
+        hold_out(few, SHARES, 1)
+
+
+def test_a_broken_picture_is_no_part_of_a_split(labels, tmp_path):
+    write_labels(replace(labels, pictures=labels.pictures[:3]), tmp_path / "out", "voc")
+    (tmp_path / "out" / "000.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"000\.png: .*galaxy-edge data check"):
+        looked_at(read_labels(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
+def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
+    parts = hold_out(looked, SHARES, 1)
+    images = "copy" if kind == "csv" else "link"
+    told = write_parts(labels, parts, {"seed": 1}, tmp_path / "out", kind, images)
+    record = json.loads((tmp_path / "out" / "split.json").read_text())
+    for name, part in parts.items():
+        read = read_labels(tmp_path / "out" / name)
+        assert read.format == kind and read.classes == labels.classes
+        assert plain(read) == {one.file: one.plain() for one in part}
+        assert len(read_set(tmp_path / "out" / name)) == len(part) == told["parts"][name]["pictures"]
+        assert record[name] == [one.file for one in part]
+
+
+def test_the_two_parts_of_a_fold_are_not_read_together_either(labels, looked, tmp_path):
+    write_parts(labels, deal(looked, 2, 1), {}, tmp_path / "out", "voc", "link")
+    for place in ("out", "out/fold-1"):
+        with pytest.raises(DataError, match="is a split"):
+            read_set(tmp_path / place)
+    assert read_set(tmp_path / "out" / "fold-1" / "test")
+
+
+def test_parts_are_never_read_together(labels, looked, tmp_path):
+    write_parts(labels, hold_out(looked, SHARES, 1), {}, tmp_path / "out", "voc", "link")
+    for read in (read_set, read_labels):
+        with pytest.raises(DataError, match="is a split, whose parts are not to be mixed"):
+            read(tmp_path / "out")
