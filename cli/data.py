@@ -52,8 +52,13 @@ IMAGES = click.Choice(["copy", "link", "none"])
 @click.argument("out", type=PATH)
 @click.option("--to", "kind", type=KINDS, required=True, help="Format of OUT.")
 @FROM
-@click.option("--images", type=IMAGES, default="copy", show_default=True,
-              help="Copy the pictures, link to them where they are, or leave them.")
+@click.option(
+    "--images",
+    type=IMAGES,
+    default="copy",
+    show_default=True,
+    help="Copy the pictures, link to them where they are, or leave them.",
+)
 @AS_JSON
 def convert(path: Path, out: Path, kind: str, source: str | None, images: str, as_json: bool) -> None:
     """Write the labels in IN to OUT in another format.
@@ -113,8 +118,17 @@ def check(path: Path, source: str | None, as_json: bool) -> None:
 @FROM
 @click.option("--images", type=IMAGES, help="Default: link where pictures are files of their own, copy elsewhere.")
 @AS_JSON
-def split(path: Path, out: Path, holdout: tuple[float, float] | None, folds: int | None, seed: int, kind: str | None,
-          source: str | None, images: str | None, as_json: bool) -> None:
+def split(
+    path: Path,
+    out: Path,
+    holdout: tuple[float, float] | None,
+    folds: int | None,
+    seed: int,
+    kind: str | None,
+    source: str | None,
+    images: str | None,
+    as_json: bool,
+) -> None:
     """Part IN into training, validation and test, or into folds, by content.
 
     Written are OUT/train, OUT/validation and OUT/test, or OUT/fold-1/train, OUT/fold-1/test and so on, each a data set
@@ -181,8 +195,13 @@ def preview(path: Path, out: Path, count: int, seed: int, source: str | None) ->
 def _summary(labels: LabelledSet) -> dict[str, Any]:
     difficult = sum(int(one.difficult.sum()) for one in labels.pictures)
     empty = sum(not len(one.boxes) for one in labels.pictures)
-    return {"pictures": len(labels.pictures), "empty": empty, "boxes": sum(labels.counts.values()),
-            "difficult": difficult, "classes": dict(labels.counts)}
+    return {
+        "pictures": len(labels.pictures),
+        "empty": empty,
+        "boxes": sum(labels.counts.values()),
+        "difficult": difficult,
+        "classes": dict(labels.counts),
+    }
 
 
 def _tell(result: dict[str, Any], as_json: bool) -> None:
@@ -190,8 +209,10 @@ def _tell(result: dict[str, Any], as_json: bool) -> None:
         click.echo(json.dumps(result))
         return
     classes = ", ".join(f"{name} {count}" for name, count in result["classes"].items()) or "none"
-    click.echo(f"pictures: {result['pictures']}, of them empty: {result['empty']}; boxes: {result['boxes']}, of them "
-               f"difficult: {result['difficult']}; classes: {classes}")
+    click.echo(
+        f"pictures: {result['pictures']}, of them empty: {result['empty']}; boxes: {result['boxes']}, of them "
+        f"difficult: {result['difficult']}; classes: {classes}"
+    )
     if "out" in result:
         click.echo(f"written to {result['out']} ({result['format']})")
     if "findings" in result:

@@ -24,8 +24,14 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--threads", type=THREADS, help="Default: the device profile's."),
         click.option("--engine", type=ENGINES, help="Default: the device profile's."),
         click.option("--variant", default="int8", show_default=True, help="Which form of the network."),
-        click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
-                     help="A data-set folder, or a folder of them."),
+        click.option(
+            "--data",
+            type=FOLDER,
+            envvar="GALAXY_EDGE_DATA",
+            required=True,
+            show_envvar=True,
+            help="A data-set folder, or a folder of them.",
+        ),
     ):
         command = option(command)
     return command
@@ -41,8 +47,17 @@ SEED = click.option("--seed", type=int, default=1, show_default=True, help="Seed
 @UNSEEN
 @SEED
 @click.option("--out", type=FOLDER, help="Folder for report.json, report.md and plots.")
-def detector(path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None, as_json: bool,
-             unseen: bool, seed: int, out: Path | None) -> None:
+def detector(
+    path: Path | None,
+    data: Path,
+    variant: str,
+    engine: str | None,
+    threads: int | None,
+    as_json: bool,
+    unseen: bool,
+    seed: int,
+    out: Path | None,
+) -> None:
     """Measure a detector in every situation, beside a constant box and SEP."""
     from ..benchmarks.accuracy.evaluate import evaluate_detector
     from ..benchmarks.accuracy.report import detector_table, write_report
@@ -67,8 +82,9 @@ def detector(path: Path | None, data: Path, variant: str, engine: str | None, th
 @evaluate.command("classifier")
 @click.option("--bundle", "path", type=FOLDER, help="Bundle; default: the shipped one.")
 @_options
-def classifier(path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None,
-               as_json: bool) -> None:
+def classifier(
+    path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None, as_json: bool
+) -> None:
     """Measure a classifier on every picture that has a Galaxy10 class."""
     from rich.console import Console
 
@@ -91,8 +107,17 @@ def classifier(path: Path | None, data: Path, variant: str, engine: str | None, 
 @_options
 @UNSEEN
 @SEED
-def pipeline(detect: Path | None, classify: Path | None, data: Path, variant: str, engine: str | None,
-             threads: int | None, as_json: bool, unseen: bool, seed: int) -> None:
+def pipeline(
+    detect: Path | None,
+    classify: Path | None,
+    data: Path,
+    variant: str,
+    engine: str | None,
+    threads: int | None,
+    as_json: bool,
+    unseen: bool,
+    seed: int,
+) -> None:
     """Measure both networks together: what is found and rightly named, and at which step the others are lost."""
     if unseen:
         need("tensorflow", "train")  # a classifier's pictures are parted as its training parts them

@@ -17,8 +17,9 @@ from .options import COUNT, FOLDER, Number
 FORMATS = click.Choice(["table", "json", "csv"])
 WIDE = 200
 """Columns of a table that no terminal shows: nothing of it is cut."""
-IN = click.option("--in", "folder", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True,
-                  help="Output folder of the runs.")
+IN = click.option(
+    "--in", "folder", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder of the runs."
+)
 
 
 class When(click.ParamType):
@@ -47,8 +48,9 @@ def _which(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--min-probability", type=Number(0, 1), help="Least probability of the class."),
         click.option("--min-score", type=Number(0, 1), help="Least score of the detector."),
-        click.option("--before", type=When(), metavar="WHEN",
-                     help="First seen before: a date, a time, 36h or 30d ago."),
+        click.option(
+            "--before", type=When(), metavar="WHEN", help="First seen before: a date, a time, 36h or 30d ago."
+        ),
         click.option("--since", type=When(), metavar="WHEN", help="Last seen since then."),
         click.option("--kind", help="object, or what it turned out to be, e.g. 'hot pixel'; default: all."),
         click.option("--class", "name", help="Class, or the beginning of its name, e.g. spiral."),
@@ -95,9 +97,13 @@ def _print_table(records: list[dict[str, Any]]) -> None:
     for one in records:
         name = f"{one['class']} {one['probability']:.2f}{' ?' if one['sure'] is False else ''}"
         name = name if one["kind"] == "object" else one["kind"]
-        table.add_row(one["id"], one["first_time"][:19].replace("T", " "),
-                      Text(name, no_wrap=True, overflow="ellipsis"), f"{one['score']:.2f}",
-                      f"{one['frames']}{'' if one['state'] == 'ended' else ' +'}")
+        table.add_row(
+            one["id"],
+            one["first_time"][:19].replace("T", " "),
+            Text(name, no_wrap=True, overflow="ellipsis"),
+            f"{one['score']:.2f}",
+            f"{one['frames']}{'' if one['state'] == 'ended' else ' +'}",
+        )
     table.columns[0].min_width = max((len(one["id"]) for one in records), default=0)
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
@@ -124,8 +130,9 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 
 @events.command()
 @_which
-@click.option("--format", type=click.Choice(["json", "csv"]),
-              help="Default: by the name of FILE; csv on standard output.")
+@click.option(
+    "--format", type=click.Choice(["json", "csv"]), help="Default: by the name of FILE; csv on standard output."
+)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
     """Write events to FILE (.csv or .json; - for standard output)."""

@@ -34,9 +34,12 @@ if TYPE_CHECKING:
     from ..runtime.monitoring.run_stats import Summary
 
 
-@click.group(context_settings={
-    "help_option_names": ["-h", "--help"], "max_content_width": 110,
-})
+@click.group(
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "max_content_width": 110,
+    }
+)
 @click.version_option(__version__, prog_name="galaxy-edge")
 @click.option("--config", type=FILE, help="File of settings; default: galaxy-edge.toml, where there is one.")
 @click.pass_context
@@ -51,8 +54,12 @@ def cli(context: click.Context, config: Path | None) -> None:
 
 
 @cli.command()
-@click.option("--camera", required=True, metavar="SOURCE",
-              help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N, rtsp:// or http://.")
+@click.option(
+    "--camera",
+    required=True,
+    metavar="SOURCE",
+    help="demo, a picture, a folder or zip of pictures, a video file, /dev/videoN or N, rtsp:// or http://.",
+)
 @click.option("--models", type=FOLDER, help="Folder with the bundles galaxy-detector and galaxy-classifier.")
 @click.option("--min-score", type=Number(0, 1), help="Least detector score; default: the bundle's own.")
 @click.option("--out", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder.")
@@ -61,21 +68,55 @@ def cli(context: click.Context, config: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; everything else goes to stderr.")
 @click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's.")
 @click.option("--engine", type=ENGINES, help="Default: the device profile's.")
-@click.option("--tiles", type=TILES, default="off", show_default=True, metavar="auto|NxM|off",
-              help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).")
-@click.option("--stack", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Look at the mean of the last N frames, laid upon each other by their stars; files by name.")
-@click.option("--gate", type=Number(0, 86400), metavar="SECONDS",
-              help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0. "
-                   "Without effect where pictures do not follow from each other, and with --stack above 1.")
+@click.option(
+    "--tiles",
+    type=TILES,
+    default="off",
+    show_default=True,
+    metavar="auto|NxM|off",
+    help="Look at overlapping tiles beside the whole frame: N columns x M rows, or where light is (auto).",
+)
+@click.option(
+    "--stack",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Look at the mean of the last N frames, laid upon each other by their stars; files by name.",
+)
+@click.option(
+    "--gate",
+    type=Number(0, 86400),
+    metavar="SECONDS",
+    help="Let frames like the last share its result, for so long; 0: never. Default: 10 for cameras, else 0. "
+    "Without effect where pictures do not follow from each other, and with --stack above 1.",
+)
 @click.option("--device", type=PROFILE, help="Device profile, by name or TOML file; default: what fits this machine.")
-@click.option("--require-signature", type=FILE, metavar="KEY",
-              help="Use only bundles that are signed with the private half of this public key.")
+@click.option(
+    "--require-signature",
+    type=FILE,
+    metavar="KEY",
+    help="Use only bundles that are signed with the private half of this public key.",
+)
 @click.option("--profile", type=FILE, help="Write where the time goes to this file, a trace that Perfetto opens.")
 @service_options
-def run(camera: str, models: Path | None, min_score: float | None, out: Path, max_frames: int | None, show: bool,
-        as_json: bool, threads: int | None, engine: str | None, tiles: str, stack: int, gate: float | None,
-        device: str | None, require_signature: Path | None, profile: Path | None, service: Service) -> None:
+def run(
+    camera: str,
+    models: Path | None,
+    min_score: float | None,
+    out: Path,
+    max_frames: int | None,
+    show: bool,
+    as_json: bool,
+    threads: int | None,
+    engine: str | None,
+    tiles: str,
+    stack: int,
+    gate: float | None,
+    device: str | None,
+    require_signature: Path | None,
+    profile: Path | None,
+    service: Service,
+) -> None:
     """Detect, crop and classify galaxies in what SOURCE delivers."""
     from ..devices.probe import probe
     from ..runtime.errors import BadPicture
@@ -117,14 +158,27 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
 
         window = Window(classifier.classes, classifier.abstain)
     about = {
-        "started": utc_now(), "source": source.name, "version": __version__, "engine": engine,
+        "started": utc_now(),
+        "source": source.name,
+        "version": __version__,
+        "engine": engine,
         "device": machine.model or machine.machine,
-        "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
+        "detector": detector.bundle.hash,
+        "classifier": classifier.bundle.hash,
     }
     trace = TraceFile(profile, tell) if profile else None
     video = source.continuous and not source.live
-    output = Output(out, about, classifier.classes, video, abstain=classifier.abstain, quota=service.quota,
-                    floor=service.keep_free, fits=service.fits, alert=tell)
+    output = Output(
+        out,
+        about,
+        classifier.classes,
+        video,
+        abstain=classifier.abstain,
+        quota=service.quota,
+        floor=service.keep_free,
+        fits=service.fits,
+        alert=tell,
+    )
     controls = Controls(min_score=detector.min_score, stack=stack if source.continuous else None, keeper=output.keeper)
     pulse = Pulse(service.stale_after, output.keeper, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
@@ -143,8 +197,16 @@ def run(camera: str, models: Path | None, min_score: float | None, out: Path, ma
 
         try:
             summary = run_loop(
-                source, detector, classifier, sink, watch, lambda: stop() or bool(window and window.closed), max_frames,
-                looks=looks, controls=controls, trace=trace,
+                source,
+                detector,
+                classifier,
+                sink,
+                watch,
+                lambda: stop() or bool(window and window.closed),
+                max_frames,
+                looks=looks,
+                controls=controls,
+                trace=trace,
             )
         except BaseException:
             if output.keeper.failure:
@@ -265,8 +327,10 @@ def _bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
 
         prove_bundle(found, [found.usual])  # a file of unknown origin could crash the run
     if found.failed:
-        click.echo(f"galaxy-edge: {found.path} is UNGATED: it was written although it failed {', '.join(found.failed)}",
-                   err=True)
+        click.echo(
+            f"galaxy-edge: {found.path} is UNGATED: it was written although it failed {', '.join(found.failed)}",
+            err=True,
+        )
     return found
 
 
@@ -313,8 +377,7 @@ def _fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR,
-                      errno.EISDIR, errno.EIO})
+REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO})
 """What a disk says for reasons that are the user's to see to, not ours."""
 
 
@@ -324,8 +387,10 @@ HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
 def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:
     """Say in a line that a thread of the program, or of a library, has ended."""
     name = failed.thread.name if failed.thread else "unknown"
-    click.echo(f"galaxy-edge: unexpected {failed.exc_type.__name__} in the thread {name}: {failed.exc_value} ({HINT})",
-               err=True)
+    click.echo(
+        f"galaxy-edge: unexpected {failed.exc_type.__name__} in the thread {name}: {failed.exc_value} ({HINT})",
+        err=True,
+    )
 
 
 def main() -> None:

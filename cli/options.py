@@ -167,8 +167,9 @@ def weights_of(text: str | None, *recipes: Any) -> Any:
         click.UsageError: they are given, and none of the `recipes` begins with any.
     """
     if text is not None and not any(recipe.pretrained for recipe in recipes):
-        raise click.UsageError("--weights is for networks with a pretrained base (vgg_features, vgg_block5, "
-                               "mobilenet): leave it out")
+        raise click.UsageError(
+            "--weights is for networks with a pretrained base (vgg_features, vgg_block5, mobilenet): leave it out"
+        )
     return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
 
 

@@ -17,8 +17,18 @@ from .options import FOLDER, need, options
 @click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of a network.")
 @click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
 @options("data", "out", "seed", "split", "threads")
-def search(trials: int, workers: int, trial_epochs: int, max_macs: int | None, max_kib: float | None, data: Path,
-           out: Path, seed: int, split_seed: int, threads: int) -> None:
+def search(
+    trials: int,
+    workers: int,
+    trial_epochs: int,
+    max_macs: int | None,
+    max_kib: float | None,
+    data: Path,
+    out: Path,
+    seed: int,
+    split_seed: int,
+    threads: int,
+) -> None:
     """Section 2.9.2, our space: search small networks for macro F1 and cost together.
 
     The same command in a second process, or on another machine with the same --out, works on the same search; after a
@@ -33,8 +43,17 @@ def search(trials: int, workers: int, trial_epochs: int, max_macs: int | None, m
     pictures = load_pictures(data)
     about = {"data": pictures.hash, "split_seed": split_seed, "epochs": trial_epochs}
     trial = Trial(data, trial_epochs, split_seed, seed, threads)
-    run_search(trial, out, trials, seed, Limits(max_macs, max_kib), workers,
-               classes=len(pictures.classes), about=about, say=_say)
+    run_search(
+        trial,
+        out,
+        trials,
+        seed,
+        Limits(max_macs, max_kib),
+        workers,
+        classes=len(pictures.classes),
+        about=about,
+        say=_say,
+    )
     _tell_front(out, max_macs, max_kib)
 
 
@@ -58,8 +77,10 @@ def _tell_front(folder: Path, max_macs: int | None, max_kib: float | None) -> No
     chosen, space = write_front(folder, max_macs, max_kib)
     key, title = space.score
     click.echo((folder / "front.md").read_text(encoding="utf-8"))
-    click.echo(f"picked: trial {chosen['number']}, {chosen['macs'] / 1e6:.2f} M multiply-adds, "
-               f"{chosen['int8_bytes'] / 1024:.0f} KiB, {title} {chosen[key]:.3f} on validation")
+    click.echo(
+        f"picked: trial {chosen['number']}, {chosen['macs'] / 1e6:.2f} M multiply-adds, "
+        f"{chosen['int8_bytes'] / 1024:.0f} KiB, {title} {chosen[key]:.3f} on validation"
+    )
     click.echo("next: " + space.use.format(picked=folder / "picked.json"))
 
 
@@ -71,8 +92,18 @@ def _tell_front(folder: Path, max_macs: int | None, max_kib: float | None) -> No
 @click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of a network.")
 @click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
 @options("data", "out", "seed", "threads")
-def search_detector(trials: int, workers: int, trial_epochs: int, images: int, max_macs: int | None,
-                    max_kib: float | None, data: Path, out: Path, seed: int, threads: int) -> None:
+def search_detector(
+    trials: int,
+    workers: int,
+    trial_epochs: int,
+    images: int,
+    max_macs: int | None,
+    max_kib: float | None,
+    data: Path,
+    out: Path,
+    seed: int,
+    threads: int,
+) -> None:
     """Search small detectors for mAP@0.5 and cost together, as 'study search' does classifiers."""
     need("optuna", "study")
     need("official", "detector")
@@ -84,8 +115,19 @@ def search_detector(trials: int, workers: int, trial_epochs: int, images: int, m
 
     about = {"data": data_hash(sample.digest() for sample in read_set(data)), "epochs": trial_epochs, "images": images}
     trial = DetectorTrial(data, trial_epochs, images, seed, threads)
-    run_search(trial, out, trials, seed, Limits(max_macs, max_kib), workers, classes=1, space=DETECTORS, warmup=2,
-               about=about, say=_say)
+    run_search(
+        trial,
+        out,
+        trials,
+        seed,
+        Limits(max_macs, max_kib),
+        workers,
+        classes=1,
+        space=DETECTORS,
+        warmup=2,
+        about=about,
+        say=_say,
+    )
     _tell_front(out, max_macs, max_kib)
 
 
@@ -94,8 +136,9 @@ def search_detector(trials: int, workers: int, trial_epochs: int, images: int, m
 @click.option("--trial-epochs", type=click.IntRange(min=1), default=10, show_default=True, help="Epochs of a trial.")
 @click.option("--resume", is_flag=True, help="Go on with the search that is in --out.")
 @options("data", "out", "seed", "split", "threads")
-def report_search(trials: int, trial_epochs: int, resume: bool, data: Path, out: Path, seed: int, split_seed: int,
-                  threads: int) -> None:
+def report_search(
+    trials: int, trial_epochs: int, resume: bool, data: Path, out: Path, seed: int, split_seed: int, threads: int
+) -> None:
     """Section 2.9.2, the report's space: two convolutions, by KerasTuner's BayesianOptimization.
 
     With KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set, the same command in several processes
@@ -113,7 +156,15 @@ def report_search(trials: int, trial_epochs: int, resume: bool, data: Path, out:
     parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
     learn = parts.train.take(parts.train.labelled)
     rows = search_report(
-        (learn.images(recipe.size), learn.labels), (parts.validation.images(recipe.size), parts.validation.labels), out,
-        trials, trial_epochs, seed, resume, learn.classes, say=_say)
+        (learn.images(recipe.size), learn.labels),
+        (parts.validation.images(recipe.size), parts.validation.labels),
+        out,
+        trials,
+        trial_epochs,
+        seed,
+        resume,
+        learn.classes,
+        say=_say,
+    )
     for row in rows:
         click.echo(json.dumps(row))

@@ -125,8 +125,11 @@ def strange_variables(root: click.Group) -> list[str]:
     """Find environment variables that look like the options of commands that are none: a line for each."""
     prefixes = [f"{PREFIX}_{_variable(name)}_" for name in root.commands]
     strange = sorted(key for key in os.environ if key.startswith(f"{PREFIX}_") and not key.startswith(tuple(prefixes)))
-    known = [variable for name, command in root.commands.items()
-             for variable, _ in _variables(command, f"{PREFIX}_{_variable(name)}")]
+    known = [
+        variable
+        for name, command in root.commands.items()
+        for variable, _ in _variables(command, f"{PREFIX}_{_variable(name)}")
+    ]
     return [f"the environment: unknown variable {key}{_suggest(key, known)}" for key in strange if key not in ROOT]
 
 

@@ -240,6 +240,14 @@ def explain(model: Path, pictures: str, out: Path, seed: int) -> None:
         raise EmptySource(f"{pictures} holds no picture that can be read")
     out.mkdir(parents=True, exist_ok=True)
     classes, temperature = classes_of(model, network)
-    for place in explain_model(network, np.stack(images), names, classes, out, seed,
-                               lambda line: click.echo(line, err=True), temperature=temperature):
+    for place in explain_model(
+        network,
+        np.stack(images),
+        names,
+        classes,
+        out,
+        seed,
+        lambda line: click.echo(line, err=True),
+        temperature=temperature,
+    ):
         click.echo(str(place))

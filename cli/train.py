@@ -38,9 +38,21 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none.")
 @click.option("--network", type=FILE, help="picked.json of a search: the small network to train.")
 @click.option("--width", type=float, help="Share of the channels, of the recipe mobilenet.")
-def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int, recipe: str,
-                     split_seed: int, teacher: tuple[Path, ...], weights: str | None, network: Path | None,
-                     width: float | None, keep_boxy: bool) -> None:
+def train_classifier(
+    data: Path,
+    out: Path,
+    seed: int,
+    epochs: int | None,
+    resume: bool,
+    threads: int,
+    recipe: str,
+    split_seed: int,
+    teacher: tuple[Path, ...],
+    weights: str | None,
+    network: Path | None,
+    width: float | None,
+    keep_boxy: bool,
+) -> None:
     """Train a network that names a galaxy's morphology; by default the small one that is shipped."""
     need("tensorflow", "train")
     from dataclasses import replace
@@ -58,23 +70,48 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
     if epochs:
         chosen = replace(chosen, epochs=epochs)
     begin = weights_of(weights, chosen)
-    show_training(lambda report: train(
-        data, out, chosen, seed=seed, split_seed=split_seed, resume=resume, threads=threads, teacher=teacher,
-        weights=begin, keep_boxy=keep_boxy, report=report), out)
+    show_training(
+        lambda report: train(
+            data,
+            out,
+            chosen,
+            seed=seed,
+            split_seed=split_seed,
+            resume=resume,
+            threads=threads,
+            teacher=teacher,
+            weights=begin,
+            keep_boxy=keep_boxy,
+            report=report,
+        ),
+        out,
+    )
 
 
 @train.command("detector")
-@click.option("--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True,
-              help="Folder of data sets.")
+@click.option(
+    "--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True, help="Folder of data sets."
+)
 @_training_options
 @click.option("--images", type=click.IntRange(min=1), help="Scenes an epoch; default: the recipe's.")
-@click.option("--weights", type=PATH, help="What the backbone begins with: pretrained MobileNetV2 weights (.npz), or "
-              "the run folder of train classifier --recipe mobilenet; default: random.")
-@click.option("--imitate", type=FILE, help="Pretrained MobileNetV2 (.npz) whose features the backbone learns to "
-              "foretell beside its task; for networks that begin from random weights.")
-@click.option("--preset", type=click.Choice(["quick", "small", "stock", "efficientdet"]),
-              help="Ours, with early stages that take the least time; ours with MobileNetV2; SSD MobileNetV2 FPNLite "
-              "320; EfficientDet-Lite0. Default: quick, or small where --weights is given; options below change it.")
+@click.option(
+    "--weights",
+    type=PATH,
+    help="What the backbone begins with: pretrained MobileNetV2 weights (.npz), or "
+    "the run folder of train classifier --recipe mobilenet; default: random.",
+)
+@click.option(
+    "--imitate",
+    type=FILE,
+    help="Pretrained MobileNetV2 (.npz) whose features the backbone learns to "
+    "foretell beside its task; for networks that begin from random weights.",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["quick", "small", "stock", "efficientdet"]),
+    help="Ours, with early stages that take the least time; ours with MobileNetV2; SSD MobileNetV2 FPNLite "
+    "320; EfficientDet-Lite0. Default: quick, or small where --weights is given; options below change it.",
+)
 @click.option("--network", type=FILE, help="picked.json of a search for detectors, in place of a preset.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
 @click.option("--width", type=float, help="Share of MobileNetV2's channels, e.g. 0.1 to 1.0.")
@@ -82,17 +119,40 @@ def train_classifier(data: Path, out: Path, seed: int, epochs: int | None, resum
 @click.option("--head-convs", type=click.IntRange(min=0), help="Convolutions of the head before its last.")
 @click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid: its stride is 2 to that.")
 @click.option("--max-level", type=click.IntRange(2, 7), help="Last level of the pyramid.")
-@click.option("--patience", type=click.IntRange(min=1), help="End after so many epochs without a better validation "
-              "mAP@0.5, and keep the best weights; default: train to the end.")
-@click.option("--folds", type=click.IntRange(min=2), help="Train so many networks, each without one fold, and tell the "
-              "spread.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=1),
+    help="End after so many epochs without a better validation "
+    "mAP@0.5, and keep the best weights; default: train to the end.",
+)
+@click.option(
+    "--folds", type=click.IntRange(min=2), help="Train so many networks, each without one fold, and tell the spread."
+)
 @click.option("--skip-bad", is_flag=True, help="Leave faulty labels and pictures out, and tell how many they were.")
 @click.option("--workers", help="host:port of every process that trains, with commas between; the same everywhere.")
-@click.option("--worker-index", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Which of them this one is; 0 is the chief.")
-def train_detector(data: Path, out: Path, seed: int, epochs: int | None, resume: bool, threads: int,
-                   images: int | None, preset: str | None, network: Path | None, folds: int | None, skip_bad: bool,
-                   workers: str | None, worker_index: int, **options: Any) -> None:
+@click.option(
+    "--worker-index",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Which of them this one is; 0 is the chief.",
+)
+def train_detector(
+    data: Path,
+    out: Path,
+    seed: int,
+    epochs: int | None,
+    resume: bool,
+    threads: int,
+    images: int | None,
+    preset: str | None,
+    network: Path | None,
+    folds: int | None,
+    skip_bad: bool,
+    workers: str | None,
+    worker_index: int,
+    **options: Any,
+) -> None:
     """Train a network that finds galaxies; by default the SSD MobileNet that is shipped."""
     need("official", "detector")
     from ..training.detector.cross_validation import train_folds

@@ -52,8 +52,12 @@ def summary(metrics: dict[str, Any]) -> str:
     """Tell in some lines what a classifier reached on its validation pictures, together and by source."""
     columns = {"all": metrics} | (metrics["sets"] if len(metrics["sets"]) > 1 else {})
     rows = [("pictures of the validation part", [str(found["images"]) for found in columns.values()])]
-    for key, title in (("accuracy", "accuracy"), ("macro_f1", "macro F1"), ("coarse_accuracy", "coarse group"),
-                       ("ece", "calibration error")):
+    for key, title in (
+        ("accuracy", "accuracy"),
+        ("macro_f1", "macro F1"),
+        ("coarse_accuracy", "coarse group"),
+        ("ece", "calibration error"),
+    ):
         rows.append((title, [_figure(found[key]) for found in columns.values()]))
     for name in metrics["recall"]:
         rows.append((f"recall of {name}", [_figure(found["recall"][name]) for found in columns.values()]))
@@ -62,8 +66,10 @@ def summary(metrics: dict[str, Any]) -> str:
     lines = [f"{title:{width}}" + "".join(f"  {cell:>{wide}}" for cell in cells) for title, cells in rows]
     sure = metrics["abstain"]
     if "threshold" in sure:
-        lines.append(f"named for sure from a probability of {sure['threshold']:.2f} on: {sure['coverage']:.1%} of "
-                     f"them, {sure['accuracy']:.1%} of those rightly")
+        lines.append(
+            f"named for sure from a probability of {sure['threshold']:.2f} on: {sure['coverage']:.1%} of "
+            f"them, {sure['accuracy']:.1%} of those rightly"
+        )
     else:
         lines.append(f"nothing can be named for sure: {sure['none']}")
     return "\n".join(lines)

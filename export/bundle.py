@@ -80,7 +80,10 @@ def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Se
     name = NAMES[record["task"]]
     target = check_target(out or run / name)
     calibration = calibration_pictures(
-        settings.calibration or run / "calibration.npz", record["model"], record["task"], settings.samples,
+        settings.calibration or run / "calibration.npz",
+        record["model"],
+        record["task"],
+        settings.samples,
         settings.seed,
     )
     evaluation = read_evaluation(run / "evaluation.npz", record["task"], record["model"])
@@ -91,8 +94,13 @@ def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Se
 
 
 def prove_and_write(
-    target: Path, manifest: dict[str, Any], made: Made, evaluation: dict[str, np.ndarray],
-    calibration: np.ndarray, settings: Settings, say: Callable[[str], None],
+    target: Path,
+    manifest: dict[str, Any],
+    made: Made,
+    evaluation: dict[str, np.ndarray],
+    calibration: np.ndarray,
+    settings: Settings,
+    say: Callable[[str], None],
 ) -> Exported:
     """Put forms to the gates, and write the bundle where all pass or `settings` force it."""
     files = made.files
@@ -117,8 +125,16 @@ def prove_and_write(
     return Exported(target if written else None, gates, measured, manifest, sizes, shown)
 
 
-def _rescue(folder: Path, manifest: dict[str, Any], made: Made, gates: list[Gate], evaluation: dict[str, np.ndarray],
-            calibration: np.ndarray, settings: Settings, say: Callable[[str], None]) -> dict[str, bytes]:
+def _rescue(
+    folder: Path,
+    manifest: dict[str, Any],
+    made: Made,
+    gates: list[Gate],
+    evaluation: dict[str, np.ndarray],
+    calibration: np.ndarray,
+    settings: Settings,
+    say: Callable[[str], None],
+) -> dict[str, bytes]:
     """Make every form that failed in other ways until it passes; what helped goes into the manifest, by variant."""
     files = dict(made.files)
     told: dict[str, str] = {}
@@ -145,8 +161,14 @@ def _rescue(folder: Path, manifest: dict[str, Any], made: Made, gates: list[Gate
     return files
 
 
-def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], evaluation: dict[str, np.ndarray],
-           settings: Settings, say: Callable[[str], None]) -> tuple[list[Gate], Measured]:
+def _prove(
+    folder: Path,
+    manifest: dict[str, Any],
+    files: dict[str, bytes],
+    evaluation: dict[str, np.ndarray],
+    settings: Settings,
+    say: Callable[[str], None],
+) -> tuple[list[Gate], Measured]:
     """Write a draft, run it, and judge it; golden vectors, metrics and the threshold go into the draft."""
     contents = {FORMS[name].file: content for name, content in files.items()}
     write(folder, manifest, contents)
@@ -157,8 +179,13 @@ def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], eval
     draft = Bundle.load(folder, manifest["task"])
     wide = {one for one, how in manifest["export"].get("rescue", {}).items() if how.startswith(WIDE)}
     gates = [
-        is_int8(FORMS[name].variant, content, FORMS[name].runtime, FORMS[name].variant in wide,
-                "from" not in manifest["export"])
+        is_int8(
+            FORMS[name].variant,
+            content,
+            FORMS[name].runtime,
+            FORMS[name].variant in wide,
+            "from" not in manifest["export"],
+        )
         for name, content in files.items()
         if FORMS[name].variant not in FLOAT_FORMS and FORMS[name].runtime != "edgetpu"
     ]
@@ -178,15 +205,22 @@ def _prove(folder: Path, manifest: dict[str, Any], files: dict[str, bytes], eval
         gates.append(parity(manifest["task"], variant, alike))
     if measured.threshold is not None:
         manifest["decode"]["score_threshold"] = round(float(measured.threshold), 4)
-    manifest["metrics"] = without_none({
-        name: values | ({"parity": measured.agreement[name]} if name in measured.agreement else {})
-        for name, values in measured.metrics.items()
-    })
+    manifest["metrics"] = without_none(
+        {
+            name: values | ({"parity": measured.agreement[name]} if name in measured.agreement else {})
+            for name, values in measured.metrics.items()
+        }
+    )
     return gates, measured
 
 
-def _describe_int8(manifest: dict[str, Any], files: dict[str, bytes], calibration: np.ndarray, settings: Settings,
-                   say: Callable[[str], None]) -> None:
+def _describe_int8(
+    manifest: dict[str, Any],
+    files: dict[str, bytes],
+    calibration: np.ndarray,
+    settings: Settings,
+    say: Callable[[str], None],
+) -> None:
     """Note what is known of int8 beside its metrics: its layers' errors, and what an Edge TPU would run of it."""
     if "tflite-int8" not in files:
         return
@@ -197,8 +231,9 @@ def _describe_int8(manifest: dict[str, Any], files: dict[str, bytes], calibratio
         manifest["export"]["layers"] = [dataclasses.asdict(error) for error in errors[:LAYERS]]
 
 
-def manifest_of(record: dict[str, Any], name: str, variants: dict[str, Any], settings: Settings,
-                pictures: int) -> dict[str, Any]:
+def manifest_of(
+    record: dict[str, Any], name: str, variants: dict[str, Any], settings: Settings, pictures: int
+) -> dict[str, Any]:
     """Draft the manifest from the run's record; thresholds and metrics are filled in once measured."""
     model = record["model"]
     decode = dict(model["decode"])
@@ -235,7 +270,9 @@ def export_record(settings: Settings, pictures: int) -> dict[str, Any]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return {
-        "method": settings.tflite_method, "onnx_method": settings.onnx_method, "max_drop": settings.max_drop,
+        "method": settings.tflite_method,
+        "onnx_method": settings.onnx_method,
+        "max_drop": settings.max_drop,
         "seed": settings.seed,
         "calibration": {"pictures": pictures, "source": "given" if settings.calibration else "the run's own"},
         "versions": versions,

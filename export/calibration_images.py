@@ -37,9 +37,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ExportError(f"{path} cannot be read: {problem or type(problem).__name__}") from None
 
 
-def calibration_pictures(
-    source: Path, model: dict[str, Any], task: str, samples: int | None, seed: int
-) -> np.ndarray:
+def calibration_pictures(source: Path, model: dict[str, Any], task: str, samples: int | None, seed: int) -> np.ndarray:
     """Read calibration pictures as the network sees them.
 
     Args:
@@ -73,8 +71,9 @@ def calibration_pictures(
     return images
 
 
-def _read_folder(folder: Path, task: str, width: int, height: int, preprocess: dict[str, Any], samples: int | None,
-                 seed: int) -> np.ndarray:
+def _read_folder(
+    folder: Path, task: str, width: int, height: int, preprocess: dict[str, Any], samples: int | None, seed: int
+) -> np.ndarray:
     groups: dict[Path, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
@@ -90,8 +89,10 @@ def _read_folder(folder: Path, task: str, width: int, height: int, preprocess: d
             pixels = decode_picture(path.read_bytes(), str(path)).pixels
         except (OSError, BadPicture) as problem:
             raise ExportError(f"a calibration picture cannot be read: {problem}") from None
-        fitted = letterbox(pixels, width, height, preprocess["fill"])[0] if task == "detect" else resize(
-            pixels, width, height
+        fitted = (
+            letterbox(pixels, width, height, preprocess["fill"])[0]
+            if task == "detect"
+            else resize(pixels, width, height)
         )
         images.append(fitted)
     return np.stack(images) if images else np.zeros((0, height, width, 3), np.uint8)

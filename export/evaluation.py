@@ -69,7 +69,9 @@ def named_alike(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
     apart = np.abs(before - after)
     return {
         "agreement": float(np.mean(before.argmax(axis=1) == after.argmax(axis=1))),
-        "mean_difference": float(apart.mean()), "max_difference": float(apart.max()), "pictures": len(before),
+        "mean_difference": float(apart.mean()),
+        "max_difference": float(apart.max()),
+        "pictures": len(before),
     }
 
 
@@ -99,9 +101,7 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
     chosen = judged["int8" if "int8" in judged else first]
     limits = np.where(data["set"] == STARS, MAX_AMONG_STARS, MAX_FALSE_ALARMS)
     threshold = operating_threshold(chosen, MIN_PRECISION, limits.tolist())
-    alike = {
-        name: found_alike(judged[first], frames, threshold) for name, frames in judged.items() if name != first
-    }
+    alike = {name: found_alike(judged[first], frames, threshold) for name, frames in judged.items() if name != first}
     baselines = {"centre_box": centre_box(data["images"], data["boxes"]), "sep": extended_sources(data["images"])}
     for name, found in baselines.items():
         judged[name] = [(truth, *one) for truth, one in zip(truths, found, strict=True)]
@@ -145,7 +145,8 @@ def found_alike(before: list[JudgedFrame], after: list[JudgedFrame], threshold: 
     apart = np.abs(one - other)
     varied = len(one) > 1 and one.std() > 1e-6 and other.std() > 1e-6
     return {
-        "boxes": boxes, "matched": len(pairs) / boxes if boxes else None,
+        "boxes": boxes,
+        "matched": len(pairs) / boxes if boxes else None,
         "added": added / others_boxes if others_boxes else 0.0,
         "score_correlation": float(np.corrcoef(one, other)[0, 1]) if varied else None,
         "mean_difference": float(apart.mean()) if len(one) else None,
@@ -164,8 +165,10 @@ def _judge(frames: list[JudgedFrame], threshold: float, baseline: bool) -> dict[
 def _truths(data: dict[str, np.ndarray]) -> list[DetectionTruth]:
     return [
         DetectionTruth(
-            data["boxes"][data["box_frame"] == number], data["ignore"][data["ignore_frame"] == number],
-            bool(data["complete"][number]), bool(data["negative"][number]),
+            data["boxes"][data["box_frame"] == number],
+            data["ignore"][data["ignore_frame"] == number],
+            bool(data["complete"][number]),
+            bool(data["negative"][number]),
         )
         for number in range(len(data["images"]))
     ]

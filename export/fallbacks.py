@@ -28,8 +28,9 @@ WORST = 4
 LOOKED_AT = 16
 
 
-def rescued(form: str, source: bytes, content: bytes, settings: Settings, calibration: np.ndarray,
-            say: Callable[[str], None]) -> Iterator[tuple[str, bytes]]:
+def rescued(
+    form: str, source: bytes, content: bytes, settings: Settings, calibration: np.ndarray, say: Callable[[str], None]
+) -> Iterator[tuple[str, bytes]]:
     """Offer files of a form that may lose less: what was done, and the file.
 
     Args:
@@ -45,22 +46,36 @@ def rescued(form: str, source: bytes, content: bytes, settings: Settings, calibr
     for told, method, pictures in tries:
         say(f"rescue of {form}: {told}")
         try:
-            yield told, (quantise_onnx(source, pictures, method) if onnx
-                         else int8_of(source, settings, pictures, method=method))
+            yield (
+                told,
+                (
+                    quantise_onnx(source, pictures, method)
+                    if onnx
+                    else int8_of(source, settings, pictures, method=method)
+                ),
+            )
         except ExportError as problem:
             say(f"rescue of {form}: {problem}")
     if form == "tflite-int8":
         yield from _wider(source, content, settings, calibration, say)
 
 
-def _wider(source: bytes, content: bytes, settings: Settings, calibration: np.ndarray, say: Callable[[str], None],
-           ) -> Iterator[tuple[str, bytes]]:
+def _wider(
+    source: bytes,
+    content: bytes,
+    settings: Settings,
+    calibration: np.ndarray,
+    say: Callable[[str], None],
+) -> Iterator[tuple[str, bytes]]:
     """Offer TFLite files with 16-bit activations in more and more layers."""
     errors = layer_errors(source, content, spread(calibration, LOOKED_AT))
     weighted = [error.layer for error in errors if error.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
     graph = read_tflite(source).graph
-    ends = {graph.tensors[op.outputs[0]].name for op in graph.ops
-            if set(op.inputs) & set(graph.inputs) or set(op.outputs) & set(graph.outputs)}
+    ends = {
+        graph.tensors[op.outputs[0]].name
+        for op in graph.ops
+        if set(op.inputs) & set(graph.inputs) or set(op.outputs) & set(graph.outputs)
+    }
     count = WORST
     while weighted:
         chosen = [layer for layer in weighted[:count] if layer not in ends]  # what goes in and comes out stays bytes

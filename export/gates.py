@@ -56,8 +56,12 @@ def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = 
     for part in file.graphs:  # branches and loops are graphs of their own
         let = allowed if part is graph else set()
         floats += [t.name for number, t in enumerate(part.tensors) if t.dtype in FLOATS and number not in let]
-        ops += [f"{op.name} -> {part.tensors[op.outputs[0]].name}" for op in part.ops if op.outputs and any(
-            part.tensors[n].dtype in FLOATS and n not in let for n in (*op.inputs, *op.outputs) if n >= 0)]
+        ops += [
+            f"{op.name} -> {part.tensors[op.outputs[0]].name}"
+            for op in part.ops
+            if op.outputs
+            and any(part.tensors[n].dtype in FLOATS and n not in let for n in (*op.inputs, *op.outputs) if n >= 0)
+        ]
         longer += [t.name for t in part.tensors if t.dtype == WIDE]
     if floats:
         return Gate(name, f"{_named('float tensors', floats)}; {_named('float operators', ops)}", False)
@@ -91,18 +95,25 @@ def accuracy_kept(task: str, variant: str, before: dict[str, Any], after: dict[s
         told = f"{key} {before[key]:.4f} float32, {after[key]:.4f} here, at most {max_drop / 100:g} less"
         return Gate(name, told, passed)
     right, still, pictures = _right(before), _right(after), sum(map(sum, before["confusion"]))
-    told = (f"accuracy {before[key]:.4f} float32 ({sum(right)} of {pictures} pictures), {after[key]:.4f} here "
-            f"({sum(still)}), at most {max_drop:g} points less")
+    told = (
+        f"accuracy {before[key]:.4f} float32 ({sum(right)} of {pictures} pictures), {after[key]:.4f} here "
+        f"({sum(still)}), at most {max_drop:g} points less"
+    )
     drops = sorted(
-        ((was - after["recall"][of], place, of) for place, (of, was) in enumerate(before["recall"].items())
-         if was is not None), reverse=True,
+        (
+            (was - after["recall"][of], place, of)
+            for place, (of, was) in enumerate(before["recall"].items())
+            if was is not None
+        ),
+        reverse=True,
     )
     most = f"at most {RECALL_SHARE * max_drop:g} points"
     # All that fell too far; where none did, the one that fell furthest.
     named = [drop for drop in drops if drop[0] > RECALL_SHARE * least]
     lost = [
         f"{of} by {100 * drop:.2f} points ({right[place] - still[place]} of {sum(before['confusion'][place])} pictures)"
-        for drop, place, of in named or drops[:1] if drop > 0
+        for drop, place, of in named or drops[:1]
+        if drop > 0
     ]
     told += f"; recall down: {', '.join(lost)}, {most}" if lost else f"; no class's recall is down, {most}"
     return Gate(name, told, passed and not named)
@@ -112,8 +123,10 @@ def parity(task: str, variant: str, measured: dict[str, Any]) -> Gate:
     """Judge the agreement of a form with float32, picture by picture; `measured` is from `measure.agreement`."""
     name = f"parity: {variant}"
     if task == "classify":
-        told = (f"top-1 agreement {measured['agreement']:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
-                f"{measured['mean_difference']:.4f} on average, {measured['max_difference']:.3f} at most")
+        told = (
+            f"top-1 agreement {measured['agreement']:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
+            f"{measured['mean_difference']:.4f} on average, {measured['max_difference']:.3f} at most"
+        )
         return Gate(name, told, measured["agreement"] >= MIN_AGREEMENT)
     if not measured["boxes"]:
         return Gate(name, "float32 finds nothing in these pictures: there is nothing to compare with", False)
@@ -122,8 +135,10 @@ def parity(task: str, variant: str, measured: dict[str, Any]) -> Gate:
     if correlation is not None:
         told += f"; score correlation {correlation:.3f}, at least {MIN_CORRELATION}"
     if measured["matched"]:
-        told += (f"; scores differ by {measured['mean_difference']:.4f} on average, at most {MAX_DIFFERENCE}; "
-                 f"{measured['max_difference']:.3f} in one")
+        told += (
+            f"; scores differ by {measured['mean_difference']:.4f} on average, at most {MAX_DIFFERENCE}; "
+            f"{measured['max_difference']:.3f} in one"
+        )
     told += f"; {measured['added']:.3f} of its boxes are new, at most {1 - MIN_MATCHED:.1f}"
     alike = (correlation is None or correlation >= MIN_CORRELATION) and (apart is None or apart <= MAX_DIFFERENCE)
     return Gate(name, told, measured["matched"] >= MIN_MATCHED and measured["added"] <= 1 - MIN_MATCHED and alike)
@@ -144,8 +159,12 @@ def contract(bundle: Bundle) -> Gate:
             return Gate("contract", str(problem), False)
         for spec in variant.outputs:
             if raw[spec.name].values.shape != spec.shape[1:] or raw[spec.name].values.dtype != spec.dtype:
-                return Gate("contract", f"{name}: {spec.name} came out as {raw[spec.name].values.dtype} "
-                            f"{raw[spec.name].values.shape}, not as its manifest says", False)
+                return Gate(
+                    "contract",
+                    f"{name}: {spec.name} came out as {raw[spec.name].values.dtype} "
+                    f"{raw[spec.name].values.shape}, not as its manifest says",
+                    False,
+                )
             if not np.isfinite(raw[spec.name].values).all():
                 return Gate("contract", f"{name}: {spec.name} has values that are not finite", False)
         told.append(f"{name} gives {', '.join(raw)}")
@@ -168,8 +187,10 @@ def _misfit(bundle: Bundle) -> str | None:
         elif "min_level" in decode and DECODED not in shapes:
             count, boxes, scores = len(anchors_of(decode, width, height)), shapes.get("boxes"), shapes.get("scores")
             if boxes != (1, count, 4) or scores is None or scores[:2] != (1, count):
-                return (f"{name} gives boxes {boxes} and scores {scores}, and its manifest tells of {count} anchors: "
-                        "levels, scales or aspect ratios are not the network's")
+                return (
+                    f"{name} gives boxes {boxes} and scores {scores}, and its manifest tells of {count} anchors: "
+                    "levels, scales or aspect ratios are not the network's"
+                )
         tensors = [spec.tensor for spec in variant.outputs]
         if len(set(tensors)) < len(tensors):
             return f"{name}: two outputs are the same tensor, {', '.join(tensors)}"

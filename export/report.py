@@ -42,8 +42,15 @@ def form_rows(result: Exported) -> Rows:
     for name, size in result.sizes.items():
         found, same = result.measured.metrics.get(name, {}), result.measured.agreement.get(name, {})
         drop = None if name == first or before is None or found.get(main) is None else before - found[main]
-        rows.append((name, f"{size / 1024:.0f}", *(_number(found.get(key)) for key in keys), _number(drop),
-                     *(_number(same.get(key)) for key in alike)))
+        rows.append(
+            (
+                name,
+                f"{size / 1024:.0f}",
+                *(_number(found.get(key)) for key in keys),
+                _number(drop),
+                *(_number(same.get(key)) for key in alike),
+            )
+        )
     return rows
 
 
@@ -94,11 +101,15 @@ def page(result: Exported) -> str:
     for picture, caption in result.examples:
         done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
         data = base64.b64encode(content.tobytes()).decode("ascii") if done else ""
-        parts.append(f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}'
-                     "</figcaption></figure>")
+        parts.append(
+            f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}'
+            "</figcaption></figure>"
+        )
     title = html.escape(result.manifest["name"])
-    return (f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Export of {title}</title>'
-            f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n")
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Export of {title}</title>'
+        f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
 
 
 def markdown(result: Exported, picture: str | None = None) -> str:
@@ -138,8 +149,11 @@ def _sections(result: Exported) -> list[tuple[str, Rows]]:
             sections.append((f"Confusion matrix of {name}: rows are the truth", _confusion(result, metrics)))
     if "edgetpu" in about:
         told = about["edgetpu"]
-        rows: Rows = [("what", "value"), ("operators mapped", f"{told['mapped']} of {told['operators']}"),
-                      ("share of multiplications", f"{told['share_of_macs']:.1%}")]
+        rows: Rows = [
+            ("what", "value"),
+            ("operators mapped", f"{told['mapped']} of {told['operators']}"),
+            ("share of multiplications", f"{told['share_of_macs']:.1%}"),
+        ]
         rows += [("on the processor", line) for line in told["on_processor"]] + [("to compile", told["command"])]
         sections.append(("Edge TPU: an estimate from the table of supported operations", rows))
     if about.get("layers"):
@@ -148,9 +162,12 @@ def _sections(result: Exported) -> list[tuple[str, Rows]]:
             (one["layer"], one["op"], _number(one["relative"]), _number(one["largest"])) for one in about["layers"]
         ]
         sections.append(("Layers that lose most in int8", layers))
-    made: Rows = [("what", "value"), ("method", f"{about['method']} (TFLite), {about['onnx_method']} (ONNX)"),
-                  *((f"rescue of {name}", how) for name, how in about.get("rescue", {}).items()),
-                  ("calibration", f"{about['calibration']['pictures']} pictures, {about['calibration']['source']}")]
+    made: Rows = [
+        ("what", "value"),
+        ("method", f"{about['method']} (TFLite), {about['onnx_method']} (ONNX)"),
+        *((f"rescue of {name}", how) for name, how in about.get("rescue", {}).items()),
+        ("calibration", f"{about['calibration']['pictures']} pictures, {about['calibration']['source']}"),
+    ]
     made += [(package, version) for package, version in about["versions"].items()]
     return [*sections, ("How it was made", made)]
 

@@ -12,9 +12,20 @@ from .calibration_images import read_arrays
 from .errors import ExportError
 
 _RECORD: dict[str, type] = {
-    "finished": str, "settings": dict, "data.hash": str, "data.sets": dict, "data.split": dict, "data.sources": list,
-    "model.input.width": int, "model.input.height": int, "model.preprocess": dict, "model.decode": dict,
-    "model.classes": list, "model.outputs": list, "model.parameters": int, "model.macs": int,
+    "finished": str,
+    "settings": dict,
+    "data.hash": str,
+    "data.sets": dict,
+    "data.split": dict,
+    "data.sources": list,
+    "model.input.width": int,
+    "model.input.height": int,
+    "model.preprocess": dict,
+    "model.decode": dict,
+    "model.classes": list,
+    "model.outputs": list,
+    "model.parameters": int,
+    "model.macs": int,
 }
 _OF_BOXES = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "negative", "set")
 

@@ -78,8 +78,10 @@ class Settings:
             if name not in FORMS and name != ALL:
                 raise ExportUsage(f"unknown format '{name}'; known: {', '.join([*FORMS, ALL])}")
         for name, value, known in (
-            ("method", self.method, METHODS), ("input type", self.input_type, INPUTS),
-            ("output type", self.output_type, OUTPUTS), ("rescue", self.rescue, RESCUES),
+            ("method", self.method, METHODS),
+            ("input type", self.input_type, INPUTS),
+            ("output type", self.output_type, OUTPUTS),
+            ("rescue", self.rescue, RESCUES),
         ):
             if value not in known:
                 raise ExportUsage(f"unknown {name} '{value}'; known: {', '.join(known)}")

@@ -43,9 +43,19 @@ PACKED_LIMIT = 2**20
 """Bytes that a list of names inside a file may have."""
 
 
-def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, task: str | None = None,
-         labels: Path | None = None, decode: Path | None = None, evaluation: Path | None = None,
-         licence: str | None = None, name: str | None = None, sources: Sequence[str] = ()) -> Exported:
+def wrap(
+    path: Path,
+    out: Path,
+    say: Callable[[str], None],
+    settings: Settings,
+    task: str | None = None,
+    labels: Path | None = None,
+    decode: Path | None = None,
+    evaluation: Path | None = None,
+    licence: str | None = None,
+    name: str | None = None,
+    sources: Sequence[str] = (),
+) -> Exported:
     """Wrap a foreign detector.
 
     Args:
@@ -77,7 +87,8 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
             "max_level, anchor_size, scales_per_octave, aspect_ratios, box_weights, e.g. another bundle's bundle.toml"
         )
     model: dict[str, Any] = {
-        "input": {"width": width, "height": height}, "preprocess": {"kind": "letterbox", "fill": 0},
+        "input": {"width": width, "height": height},
+        "preprocess": {"kind": "letterbox", "fill": 0},
     }
     defaults: dict[str, Any] = {"score_threshold": THRESHOLD, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
     settled = defaults | ({} if decoded else described["decode"])
@@ -87,17 +98,30 @@ def wrap(path: Path, out: Path, say: Callable[[str], None], settings: Settings, 
     pictures = _pictures(settings, model)
     made = _more(files, settings, pictures, say)
     manifest = {
-        "format": FORMAT, "name": name or "galaxy-detector", "task": "detect", "version": __version__,
-        "created": "unknown", "licence": licence or "unknown", "classes": classes,
-        "input": {**model["input"], "dtype": "uint8", "colour": "RGB"}, "preprocess": model["preprocess"],
-        "decode": settled, "network": {"parameters": 0, "macs": 0},
-        "training": {}, "data": {"hash": "", "sets": {}, "split": {}, "sources": list(sources)},
-        "export": export_record(settings, len(pictures)) | {
-            "from": {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}},
-        "gates": [], "metrics": {}, "files": {},
+        "format": FORMAT,
+        "name": name or "galaxy-detector",
+        "task": "detect",
+        "version": __version__,
+        "created": "unknown",
+        "licence": licence or "unknown",
+        "classes": classes,
+        "input": {**model["input"], "dtype": "uint8", "colour": "RGB"},
+        "preprocess": model["preprocess"],
+        "decode": settled,
+        "network": {"parameters": 0, "macs": 0},
+        "training": {},
+        "data": {"hash": "", "sets": {}, "split": {}, "sources": list(sources)},
+        "export": export_record(settings, len(pictures))
+        | {"from": {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}},
+        "gates": [],
+        "metrics": {},
+        "files": {},
         "variants": {
-            FORMS[one].variant: {"file": FORMS[one].file, "runtime": FORMS[one].runtime,
-                                 "outputs": describe_by_name(one, held, outputs, described["outputs"])}
+            FORMS[one].variant: {
+                "file": FORMS[one].file,
+                "runtime": FORMS[one].runtime,
+                "outputs": describe_by_name(one, held, outputs, described["outputs"]),
+            }
             for one, held in made.files.items()
         },
     }
@@ -207,8 +231,12 @@ def _pictures(settings: Settings, model: dict[str, Any]) -> np.ndarray:
     return np.stack(frames[:: max(1, len(frames) // (settings.samples or PICTURES))][: settings.samples or PICTURES])
 
 
-def _more(files: dict[str, bytes], settings: Settings, pictures: np.ndarray, say: Callable[[str], None],
-          ) -> Made:
+def _more(
+    files: dict[str, bytes],
+    settings: Settings,
+    pictures: np.ndarray,
+    say: Callable[[str], None],
+) -> Made:
     """Make the other forms that were asked for; the one that was given stays the first."""
     made, sources = dict(files), {}
     # What was given stands for the float reference where it is none.

@@ -57,8 +57,10 @@ def check_complete(content: bytes, where: str) -> None:
         return  # the engine will say so
     outside = [one.name for one in graph.initializer if one.data_location == onnx.TensorProto.EXTERNAL]
     if outside:
-        raise ExportError(f"{where} keeps {len(outside)} of its weights in another file ({outside[0]}): save it as one "
-                          "file first, with onnx.save_model(onnx.load(...), ..., save_as_external_data=False)")
+        raise ExportError(
+            f"{where} keeps {len(outside)} of its weights in another file ({outside[0]}): save it as one "
+            "file first, with onnx.save_model(onnx.load(...), ..., save_as_external_data=False)"
+        )
 
 
 def find_outputs(form: str, content: bytes, named: dict[str, str]) -> dict[str, str]:
@@ -99,8 +101,10 @@ def describe_by_name(form: str, content: bytes, outputs: dict[str, str], named: 
         ends = onnx_ends(content).outputs
         if not set(outputs.values()) <= ends.keys():
             outputs = find_outputs(form, content, named)
-        return [{"name": name, "tensor": tensor, "shape": list(ends[tensor][0]), "dtype": ends[tensor][1]}
-                for name, tensor in outputs.items()]
+        return [
+            {"name": name, "tensor": tensor, "shape": list(ends[tensor][0]), "dtype": ends[tensor][1]}
+            for name, tensor in outputs.items()
+        ]
     from ai_edge_litert.interpreter import Interpreter
 
     with quiet_native():
@@ -112,8 +116,15 @@ def describe_by_name(form: str, content: bytes, outputs: dict[str, str], named: 
     missing = [tensor for tensor in outputs.values() if tensor not in details]
     if missing:
         raise ExportError(f"{', '.join(missing)} is made inside the network but does not leave it")
-    return [{"name": name, "tensor": tensor, "shape": [int(n) for n in details[tensor]["shape"]],
-             "dtype": np.dtype(details[tensor]["dtype"]).name} for name, tensor in outputs.items()]
+    return [
+        {
+            "name": name,
+            "tensor": tensor,
+            "shape": [int(n) for n in details[tensor]["shape"]],
+            "dtype": np.dtype(details[tensor]["dtype"]).name,
+        }
+        for name, tensor in outputs.items()
+    ]
 
 
 def _signed(content: bytes) -> dict[str, str]:

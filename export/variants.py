@@ -97,8 +97,9 @@ def _check_ends(network: Network, content: bytes) -> None:
     describe_outputs(content, network.model["outputs"])
 
 
-def int8_of(content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (),
-            method: str | None = None) -> bytes:
+def int8_of(
+    content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (), method: str | None = None
+) -> bytes:
     """Quantise a float TFLite file as `settings` say; `method` overrides theirs."""
     ranges = measure_ranges(content, calibration, method or settings.tflite_method)
     return quantise(content, ranges, settings.input_type, settings.output_type, wide)

@@ -31,7 +31,14 @@ import numpy as np
 from .manifest import GOLDEN, MANIFEST, BundleError, check_manifest
 
 UNPACKING = (
-    ValueError, OSError, EOFError, MemoryError, NotImplementedError, RuntimeError, struct.error, zipfile.BadZipFile,
+    ValueError,
+    OSError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    zipfile.BadZipFile,
     zlib.error,
 )
 """What reading a damaged or hostile zip or .npz raises."""
@@ -104,7 +111,9 @@ class Bundle:
         """The forms of the network that the bundle holds, by name (``int8``, ``fp32``)."""
         return {
             name: Variant(
-                name, table["file"], table["runtime"],
+                name,
+                table["file"],
+                table["runtime"],
                 tuple(OutputSpec(o["name"], o["tensor"], tuple(o["shape"]), o["dtype"]) for o in table["outputs"]),
             )
             for name, table in self.manifest["variants"].items()

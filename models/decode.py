@@ -54,7 +54,12 @@ def anchor_grid(
 def anchors_of(decode: Mapping[str, Any], width: int, height: int) -> np.ndarray:
     """Lay out the anchors that a manifest's ``[decode]`` tells of, for an input of so many pixels."""
     return anchor_grid(
-        width, height, decode["min_level"], decode["max_level"], decode["anchor_size"], decode["scales_per_octave"],
+        width,
+        height,
+        decode["min_level"],
+        decode["max_level"],
+        decode["anchor_size"],
+        decode["scales_per_octave"],
         decode["aspect_ratios"],
     )
 

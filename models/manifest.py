@@ -24,9 +24,23 @@ DECODED = "detection_boxes"
 _OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
 _SECTIONS: dict[str, dict[str, type]] = {
     "": {
-        "format": int, "name": str, "task": str, "version": str, "created": str, "licence": str, "classes": list,
-        "input": dict, "preprocess": dict, "decode": dict, "network": dict, "training": dict, "gates": list,
-        "variants": dict, "metrics": dict, "data": dict, "files": dict,
+        "format": int,
+        "name": str,
+        "task": str,
+        "version": str,
+        "created": str,
+        "licence": str,
+        "classes": list,
+        "input": dict,
+        "preprocess": dict,
+        "decode": dict,
+        "network": dict,
+        "training": dict,
+        "gates": list,
+        "variants": dict,
+        "metrics": dict,
+        "data": dict,
+        "files": dict,
     },
     "input": {"width": int, "height": int, "dtype": str, "colour": str},
     "network": {"parameters": int, "macs": int},
@@ -35,15 +49,23 @@ _SECTIONS: dict[str, dict[str, type]] = {
     "preprocess.crop": {"kind": str, "margin": float},
     "decode.classify": {"temperature": float},
     "decode.detect": {
-        "min_level": int, "max_level": int, "anchor_size": float, "scales_per_octave": int, "aspect_ratios": list,
-        "box_weights": list, "score_threshold": float, "nms_iou": float, "max_detections": int,
+        "min_level": int,
+        "max_level": int,
+        "anchor_size": float,
+        "scales_per_octave": int,
+        "aspect_ratios": list,
+        "box_weights": list,
+        "score_threshold": float,
+        "nms_iou": float,
+        "max_detections": int,
     },
     "decode.decoded": {"score_threshold": float, "nms_iou": float, "max_detections": int},
     "variant": {"file": str, "runtime": str, "outputs": list},
     "gate": {"name": str, "measured": str, "passed": bool},
 }
 _OPTIONAL: dict[str, dict[str, type]] = {
-    "": {"export": dict, "ungated": bool}, "decode.classify": {"abstain": float},
+    "": {"export": dict, "ungated": bool},
+    "decode.classify": {"abstain": float},
 }
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
 _HIGHEST_LEVEL, _MOST_ASPECTS = 12, 16

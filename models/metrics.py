@@ -165,8 +165,10 @@ def precision_by_size(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
     if evaluation is None:
         return dict.fromkeys(SIZES)
     precision = evaluation.eval["precision"][0, :, 0, :, -1]  # recall point, size; -1 where there is no true box
-    return {name: float(found.mean()) if (found >= 0).all() else None
-            for name, found in zip(SIZES, precision.T, strict=True)}
+    return {
+        name: float(found.mean()) if (found >= 0).all() else None
+        for name, found in zip(SIZES, precision.T, strict=True)
+    }
 
 
 def verdicts(frames: Sequence[JudgedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

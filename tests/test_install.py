@@ -74,7 +74,9 @@ print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreig
     assert {name: gone for name, gone in told["missing"].items() if gone.split(".")[0] not in extras} == {}
     assert {name.split(".")[2] for name in told["missing"]} <= {"mqtt", "web"}
     assert "galaxy_edge.runtime.pipeline.threads" in told["modules"] and len(told["modules"]) > 20
-    size = sum(path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink())
+    size = sum(
+        path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink()
+    )
     print(f"\ndevice install: {size / 1e6:.0f} MB with pip; import of the loop: {told['seconds']:.2f} s")
 
 
@@ -128,8 +130,20 @@ def test_the_device_install_runs_on_later_pythons(wheel, tmp_path, version):
 def test_tflite_runtime_is_a_second_engine(wheel, tmp_path):
     python = environment(tmp_path / "env", f"{wheel}[tflite-runtime]")
     command = python.parent / "galaxy-edge"
-    told = run(command, "run", "--camera", "demo", "--engine", "tflite-runtime", "--out", "out", "--json", "--max-frames",
-               "40", cwd=tmp_path)
+    told = run(
+        command,
+        "run",
+        "--camera",
+        "demo",
+        "--engine",
+        "tflite-runtime",
+        "--out",
+        "out",
+        "--json",
+        "--max-frames",
+        "40",
+        cwd=tmp_path,
+    )
     assert any(json.loads(line)["detections"] for line in told.splitlines())
     result = json.loads(run(command, "bench", "--rounds", "2", "--json", cwd=tmp_path))
     assert {row["engine"] for row in result["results"]} == {"litert", "tflite-runtime"}

@@ -32,16 +32,22 @@ def curves(frames: Sequence[JudgedFrame]) -> dict[str, Any]:
     for level in LEVELS:
         kept = scores >= level
         found, true = int(kept.sum()), int(right[kept].sum())
-        levels.append({
-            "score": level,
-            "precision": true / found if found else None,
-            "recall": true / boxes if boxes else None,
-            "fp_per_frame": int(in_negative[kept].sum()) / negatives if negatives else None,
-        })
+        levels.append(
+            {
+                "score": level,
+                "precision": true / found if found else None,
+                "recall": true / boxes if boxes else None,
+                "fp_per_frame": int(in_negative[kept].sum()) / negatives if negatives else None,
+            }
+        )
     place = np.clip((scores * BINS).astype(int), 0, BINS - 1)
     calibration = [
-        {"score": float(scores[place == number].mean()), "right": float(right[place == number].mean()),
-         "detections": int(np.sum(place == number))}
-        for number in range(BINS) if np.any(place == number)
+        {
+            "score": float(scores[place == number].mean()),
+            "right": float(right[place == number].mean()),
+            "detections": int(np.sum(place == number)),
+        }
+        for number in range(BINS)
+        if np.any(place == number)
     ]
     return {"levels": levels, "calibration": calibration}

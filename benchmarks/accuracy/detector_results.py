@@ -26,8 +26,13 @@ KEPT = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "f
 
 
 def judge_detectors(
-    runs: Mapping[str, Path], data: Path, seed: int, rounds: int, say: Callable[[str], None],
-    results: Path = RESULTS, add: bool = False,
+    runs: Mapping[str, Path],
+    data: Path,
+    seed: int,
+    rounds: int,
+    say: Callable[[str], None],
+    results: Path = RESULTS,
+    add: bool = False,
 ) -> dict[str, Any]:
     """Judge the bundles of several runs on the same unseen pictures, time them in turns, and keep the verdict.
 
@@ -78,8 +83,11 @@ def judge_detectors(
         row["core_hours"] = record["core_hours"]
         row["images"] = record["settings"]["images_per_epoch"] * record["settings"]["epochs"]
         if not apart[name]:
-            row |= next({key: one[key] for key in ("min_ms", "median_ms")} for one in timed["results"]
-                        if one["hash"] == bundle.hash and one["variant"] == "int8")
+            row |= next(
+                {key: one[key] for key in ("min_ms", "median_ms")}
+                for one in timed["results"]
+                if one["hash"] == bundle.hash and one["variant"] == "int8"
+            )
         for variant in KINDS:
             say(f"judging {name}, {KINDS[variant]}")
             found = evaluate_detector(
@@ -89,16 +97,21 @@ def judge_detectors(
             row[variant] = {one: {key: values[key] for key in KEPT} for one, values in found["situations"].items()}
             # Each size of input has its own baselines; those of the first, which is ours, are kept.
             for baseline in BASELINES:
-                baselines.setdefault(baseline, {
-                    one: {key: of[baseline][key] for key in KEPT} for one, of in found["situations"].items()
-                })
+                baselines.setdefault(
+                    baseline, {one: {key: of[baseline][key] for key in KEPT} for one, of in found["situations"].items()}
+                )
         rows.append(row)
     if before:
         others = [row for row in before["detectors"] if row["name"] not in bundles]
         verdict = before | {"detectors": others + rows}
     else:
-        verdict = {"detectors": rows, "baselines": baselines, "machine": timed["machine"], "rounds": rounds,
-                   "judged_on": on}
+        verdict = {
+            "detectors": rows,
+            "baselines": baselines,
+            "machine": timed["machine"],
+            "rounds": rounds,
+            "judged_on": on,
+        }
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / FILE, verdict)
     return verdict
@@ -153,10 +166,18 @@ def _sizes(rows: list[dict[str, Any]], timed: bool = True) -> list[str]:
     lines = [_line("", *heads), _line(*["---"] * (1 + len(heads)))]
     for row in rows:
         took = (f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}") if timed else ()
-        lines.append(_line(
-            row["name"], f"{row['parameters']:,}", f"{row['macs'] / 1e6:.1f}", f"{row['int8_bytes'] / 1024:.0f}",
-            *took, f"{row['core_hours']:.1f}", f"{row['images']:,}", str(row["seed"]),
-        ))
+        lines.append(
+            _line(
+                row["name"],
+                f"{row['parameters']:,}",
+                f"{row['macs'] / 1e6:.1f}",
+                f"{row['int8_bytes'] / 1024:.0f}",
+                *took,
+                f"{row['core_hours']:.1f}",
+                f"{row['images']:,}",
+                str(row["seed"]),
+            )
+        )
     return lines
 
 
@@ -166,10 +187,15 @@ def _metric(rows: list[dict[str, Any]], baselines: dict[str, Any], names: list[s
     counts = (f"{rows[0]['int8'][name]['frames']} / {rows[0]['int8'][name]['boxes']}" for name in shown)
     lines.append(_line("frames / galaxies", *counts))
     for row in rows:
-        lines += [_line(f"{row['name']}, {kind}", *(_number(row[variant][name][key]) for name in shown))
-                  for variant, kind in KINDS.items()]
-    lines += [_line(title, *(_number(baselines[one][name].get(key)) for name in shown))
-              for one, title in BASELINES.items() if one in baselines]
+        lines += [
+            _line(f"{row['name']}, {kind}", *(_number(row[variant][name][key]) for name in shown))
+            for variant, kind in KINDS.items()
+        ]
+    lines += [
+        _line(title, *(_number(baselines[one][name].get(key)) for name in shown))
+        for one, title in BASELINES.items()
+        if one in baselines
+    ]
     return lines
 
 

@@ -59,14 +59,23 @@ def _taught(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
     margin, boxy = bundle.manifest["preprocess"]["margin"], GALAXY10[DROPPED] in bundle.classes
     parts = part(load_pictures(folder, margin, boxy, unnamed=True), split["seed"])
     if parts.record["hash"] != split["hash"]:
-        raise DataError(f"{folder} holds other pictures than the bundle {bundle.name} was made of: it cannot be told "
-                        "which of them it was not trained on")
+        raise DataError(
+            f"{folder} holds other pictures than the bundle {bundle.name} was made of: it cannot be told "
+            "which of them it was not trained on"
+        )
     return set(parts.train.ids)
 
 
 def evaluate_detector(
-    bundle: Bundle, data: Path, variant: str, engine: str, threads: int, progress: Progress, *,
-    only_unseen: bool = False, seed: int = 1,
+    bundle: Bundle,
+    data: Path,
+    variant: str,
+    engine: str,
+    threads: int,
+    progress: Progress,
+    *,
+    only_unseen: bool = False,
+    seed: int = 1,
 ) -> dict[str, Any]:
     """Measure a detector in every situation that the frames of a data set allow, see `training.situations`.
 

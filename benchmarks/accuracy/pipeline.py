@@ -22,8 +22,16 @@ OURS = "detector"
 
 
 def evaluate_pipeline(
-    detect: Bundle, classify: Bundle, data: Path, variant: str, engine: str, threads: int, progress: Progress, *,
-    only_unseen: bool = False, seed: int = 1,
+    detect: Bundle,
+    classify: Bundle,
+    data: Path,
+    variant: str,
+    engine: str,
+    threads: int,
+    progress: Progress,
+    *,
+    only_unseen: bool = False,
+    seed: int = 1,
 ) -> dict[str, Any]:
     """Measure detector and classifier together, situation by situation.
 
@@ -103,10 +111,20 @@ def _follow(classifier: Classifier, names: np.ndarray, view: View, found: np.nda
 
 
 def _sum_up(fates: list[Fate]) -> dict[str, Any]:
-    classes = [(fate, fate.named == fate.sample.label, fate.named_true == fate.sample.label)
-               for fate in fates if fate.sample.label >= 0]
-    groups = [(fate, group_of(CLASSES[fate.named]) == fate.sample.coarse,
-               group_of(CLASSES[fate.named_true]) == fate.sample.coarse) for fate in fates if fate.sample.coarse]
+    classes = [
+        (fate, fate.named == fate.sample.label, fate.named_true == fate.sample.label)
+        for fate in fates
+        if fate.sample.label >= 0
+    ]
+    groups = [
+        (
+            fate,
+            group_of(CLASSES[fate.named]) == fate.sample.coarse,
+            group_of(CLASSES[fate.named_true]) == fate.sample.coarse,
+        )
+        for fate in fates
+        if fate.sample.coarse
+    ]
     return {
         "galaxies": len(fates),
         "found": float(np.mean([fate.found for fate in fates])),

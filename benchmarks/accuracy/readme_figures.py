@@ -14,8 +14,10 @@ from ...models.bundle import Bundle, shipped
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
 README = Path(__file__).parents[2] / "README.md"
 SETS = {
-    "gz_frames": "Galaxy Zoo frames", "gz_off_centre": "the same, off-centre crops",
-    "deepsky_frames": "deep-sky photographs", "composed": "composed scenes",
+    "gz_frames": "Galaxy Zoo frames",
+    "gz_off_centre": "the same, off-centre crops",
+    "deepsky_frames": "deep-sky photographs",
+    "composed": "composed scenes",
 }
 
 

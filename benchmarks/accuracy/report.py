@@ -27,8 +27,14 @@ def detector_table(result: dict[str, Any]) -> str:
     lines = [_line("", *HEADINGS), _line(*["---"] * (1 + len(HEADINGS)))]
     for name in _order(result["situations"]):
         found = result["situations"][name]
-        lines.append(_line(f"**{NAMES.get(name, name)}**", str(found["frames"]), str(found["boxes"]),
-                           *(_share(found[key]) for key in KEYS)))
+        lines.append(
+            _line(
+                f"**{NAMES.get(name, name)}**",
+                str(found["frames"]),
+                str(found["boxes"]),
+                *(_share(found[key]) for key in KEYS),
+            )
+        )
         for baseline, title in BASELINES.items():
             lines.append(_line(title, "", "", *(_share(found[baseline][key]) for key in KEYS)))
     about = f"Precision, recall and false detections (a frame without galaxies) at score {result['threshold']:.2f};"
@@ -39,8 +45,10 @@ def detector_table(result: dict[str, Any]) -> str:
         found = result["situations"][name]
         if found["boxes"]:
             lines.append(_line(f"**{NAMES.get(name, name)}**", *(_share(found["sizes"][size]) for size in sizes)))
-            lines += [_line(title, *(_share(found[baseline]["sizes"][size]) for size in sizes))
-                      for baseline, title in BASELINES.items()]
+            lines += [
+                _line(title, *(_share(found[baseline]["sizes"][size]) for size in sizes))
+                for baseline, title in BASELINES.items()
+            ]
     return "\n".join(lines) + "\n"
 
 

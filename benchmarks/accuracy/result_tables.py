@@ -93,9 +93,11 @@ def _folds(found: dict[str, Any]) -> str:
 
 def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
     scenes = f" on {found['images']} scenes each" if "images" in found else ""
-    about = (f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs{scenes} "
-             f"({found['pruned']} of them given up early) that no other beats in both {space.score[1]} on validation "
-             "and cost.")
+    about = (
+        f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs{scenes} "
+        f"({found['pruned']} of them given up early) that no other beats in both {space.score[1]} on validation "
+        "and cost."
+    )
     return f"{about}\n\n{front.table(found['front'], space)}"
 
 
@@ -116,8 +118,10 @@ def _report_search(found: dict[str, Any]) -> str:
     lines.append("|" + " --- |" * (4 + len(names)))
     for row in found["trials"]:
         values = [f"{row['values'][name]:g}" for name in names]
-        lines.append(f"| {row['accuracy']:.3f} | {row['macro_f1']:.3f} | {row['macs'] / 1e6:.1f} | "
-                     f"{row['parameters']:,} | " + " | ".join(values) + " |")
+        lines.append(
+            f"| {row['accuracy']:.3f} | {row['macro_f1']:.3f} | {row['macs'] / 1e6:.1f} | "
+            f"{row['parameters']:,} | " + " | ".join(values) + " |"
+        )
     return "\n".join(lines)
 
 
@@ -138,10 +142,18 @@ def _cross(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-_FILES = {"folds": "comparison.json", "search": "trials.json", "report-search": "trials.json", "cross": "cross.json",
-          "search-detector": "trials.json"}
+_FILES = {
+    "folds": "comparison.json",
+    "search": "trials.json",
+    "report-search": "trials.json",
+    "cross": "cross.json",
+    "search-detector": "trials.json",
+}
 _CUT: dict[str, Callable[[Any], Any]] = {"search": _cut_search, "search-detector": _cut_search}
 _RENDER: dict[str, Callable[[Any], str]] = {
-    "folds": _folds, "search": _search, "report-search": _report_search, "cross": _cross,
+    "folds": _folds,
+    "search": _search,
+    "report-search": _report_search,
+    "cross": _cross,
     "search-detector": partial(_search, space=DETECTORS),
 }

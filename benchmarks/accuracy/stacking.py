@@ -41,7 +41,12 @@ GAIN, PEDESTAL = 60.0, 12_000.0
 
 
 def recall_by_depth(
-    bundle: Bundle, data: Path, scenes: int, depths: Sequence[int] = DEPTHS, noise: float = NOISE, seed: int = 1,
+    bundle: Bundle,
+    data: Path,
+    scenes: int,
+    depths: Sequence[int] = DEPTHS,
+    noise: float = NOISE,
+    seed: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Measure the recall of composed galaxies at the operating threshold, stacked to each depth.
@@ -68,7 +73,8 @@ def recall_by_depth(
         for depth, result in results.items():
             counts[depth] += _judge(detector(result.pixels).boxes, boxes, ignore)
     return {
-        "galaxies": int(counts[0][1]), "noise": noise,
+        "galaxies": int(counts[0][1]),
+        "noise": noise,
         "depths": {
             str(depth): {"recall": round(found / max(1, galaxies), 4), "false_a_frame": round(false / scenes, 3)}
             for depth, (found, galaxies, false) in counts.items()

@@ -47,14 +47,18 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str, Any
         other = others.get(tuple(row[key] for key in KEY))
         if other is None:
             continue
-        rows.append({
-            **{key: row[key] for key in KEY},
-            "same_model": row["hash"] == other["hash"],
-            "first_min_ms": row["min_ms"], "second_min_ms": other["min_ms"],
-            "min_ratio": round(other["min_ms"] / row["min_ms"], 3),
-            "first_median_ms": row["median_ms"], "second_median_ms": other["median_ms"],
-            "median_ratio": round(other["median_ms"] / row["median_ms"], 3),
-        })
+        rows.append(
+            {
+                **{key: row[key] for key in KEY},
+                "same_model": row["hash"] == other["hash"],
+                "first_min_ms": row["min_ms"],
+                "second_min_ms": other["min_ms"],
+                "min_ratio": round(other["min_ms"] / row["min_ms"], 3),
+                "first_median_ms": row["median_ms"],
+                "second_median_ms": other["median_ms"],
+                "median_ratio": round(other["median_ms"] / row["median_ms"], 3),
+            }
+        )
     if not rows:
         raise BenchError("the two benchmarks have no configuration in common")
     return rows

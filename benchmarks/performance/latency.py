@@ -47,8 +47,12 @@ def bench(
             for engine in RUNS[variant.runtime]:
                 for count in threads if engine in engines else ():
                     about = {
-                        "bundle": bundle.name, "hash": bundle.hash, "variant": variant.name, "engine": engine,
-                        "threads": count, "bytes": len(bundle.read(variant.file)),
+                        "bundle": bundle.name,
+                        "hash": bundle.hash,
+                        "variant": variant.name,
+                        "engine": engine,
+                        "threads": count,
+                        "bytes": len(bundle.read(variant.file)),
                     }
                     runs.append((about, load(bundle, variant.name, engine, count), batch, []))
     for _, network, batch, _ in runs:

@@ -38,9 +38,7 @@ class InMemory:
 
     name, continuous, live, bad, reopened = "memory", True, False, 0, 0
 
-    def __init__(
-        self, size: tuple[int, int], length: int, different: int = 100, still: bool = False
-    ) -> None:
+    def __init__(self, size: tuple[int, int], length: int, different: int = 100, still: bool = False) -> None:
         self.length: int | None = length
         self._pictures = _empty(size) if still else _skies(size, different)
 
@@ -90,8 +88,10 @@ class NetworkCamera:
     """
 
     def __init__(self, rate: float = 25.0) -> None:
-        self._pictures = [cv2.imencode(".jpg", frame.pixels[..., ::-1])[1].tobytes()
-                          for frame, _ in zip(DemoSky(), range(16), strict=False)]
+        self._pictures = [
+            cv2.imencode(".jpg", frame.pixels[..., ::-1])[1].tobytes()
+            for frame, _ in zip(DemoSky(), range(16), strict=False)
+        ]
         self._pause = 1.0 / rate
         self._listener: socket.socket | None = None
         self._there = threading.Event()

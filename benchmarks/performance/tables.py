@@ -18,8 +18,13 @@ def bench_table(result: dict[str, Any]) -> Table:
         table.add_column(heading, justify="right")
     for row in result["results"]:
         table.add_row(
-            _short(row["bundle"]), row["variant"], row["engine"], str(row["threads"]), f"{row['min_ms']:.2f}",
-            f"{row['median_ms']:.2f}", f"{row['bytes'] / 1024:.0f}",
+            _short(row["bundle"]),
+            row["variant"],
+            row["engine"],
+            str(row["threads"]),
+            f"{row['min_ms']:.2f}",
+            f"{row['median_ms']:.2f}",
+            f"{row['bytes'] / 1024:.0f}",
         )
     return table
 
@@ -31,9 +36,14 @@ def compare_table(first: dict[str, Any], second: dict[str, Any], rows: Iterable[
         table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(
-            _short(row["bundle"]) + ("" if row["same_model"] else " (models differ)"), row["variant"], row["engine"],
-            str(row["threads"]), f"{row['first_min_ms']:.2f}", f"{row['second_min_ms']:.2f}",
-            f"{row['min_ratio']:.2f}", f"{row['median_ratio']:.2f}",
+            _short(row["bundle"]) + ("" if row["same_model"] else " (models differ)"),
+            row["variant"],
+            row["engine"],
+            str(row["threads"]),
+            f"{row['first_min_ms']:.2f}",
+            f"{row['second_min_ms']:.2f}",
+            f"{row['min_ratio']:.2f}",
+            f"{row['median_ratio']:.2f}",
         )
     return table
 
@@ -43,7 +53,11 @@ def devices_table(profiles: Iterable[Profile], fitting: str) -> Table:
     table = Table("", "profile", "device", "engine", "threads", "verified", title="device profiles")
     for profile in profiles:
         table.add_row(
-            "*" if profile.name == fitting else "", profile.name, profile.title, profile.engine, str(profile.threads),
+            "*" if profile.name == fitting else "",
+            profile.name,
+            profile.title,
+            profile.engine,
+            str(profile.threads),
             "yes" if profile.verified else "not verified on hardware",
         )
     return table

@@ -41,7 +41,11 @@ from .synthetic_sources import InMemory, jpegs
 
 SIZES = ((640, 480), (1920, 1080), (3840, 2160))
 GROUPS = (
-    ("read",), ("glance", "stack", "tiles", "preprocess"), ("detect",), ("decode", "classify"), ("track", "write")
+    ("read",),
+    ("glance", "stack", "tiles", "preprocess"),
+    ("detect",),
+    ("decode", "classify"),
+    ("track", "write"),
 )
 """The stages by the thread that does them."""
 
@@ -61,8 +65,16 @@ class Measure:
     def run(self, source: Source, overlap: bool = True, looks: Looks | None = None) -> tuple[Summary, float]:
         """Run over a source; return the summary and the seconds inside the detector's inferences."""
         self.engine.seconds = 0.0
-        summary = run(source, self.detector, self.classifier, _Nowhere(), lambda *_: None, lambda: False,
-                      looks=looks or Looks(), overlap=overlap)
+        summary = run(
+            source,
+            self.detector,
+            self.classifier,
+            _Nowhere(),
+            lambda *_: None,
+            lambda: False,
+            looks=looks or Looks(),
+            overlap=overlap,
+        )
         if summary.failure:
             raise summary.failure
         return summary, self.engine.seconds
@@ -88,7 +100,9 @@ def overhead(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
             bounds.append(max(*groups.values(), sum(groups.values()) / cores()))
         wall, native, bound = (float(np.median(values)) for values in (walls, inside, bounds))
         result[f"{size[0]}x{size[1]}"] = {
-            "frame_ms": round(wall, 3), "inference_ms": round(native, 3), "overhead_share": round(1 - native / wall, 4),
+            "frame_ms": round(wall, 3),
+            "inference_ms": round(native, 3),
+            "overhead_share": round(1 - native / wall, 4),
             "least_share": round(max(0.0, 1 - native / bound), 4),
         }
     return result
@@ -124,8 +138,11 @@ def overlap(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
         slowest = max(groups, key=lambda group: groups[group])
         turn, once, best = float(np.median(turns)), float(np.median(onces)), 1e3 / groups[slowest]
         result[f"{size[0]}x{size[1]}"] = {
-            "in_turn_fps": round(turn, 2), "at_once_fps": round(once, 2), "slowest_stage": slowest,
-            "slowest_fps": round(best, 2), "cores_fps": round(cores() * 1e3 / sum(groups.values()), 2),
+            "in_turn_fps": round(turn, 2),
+            "at_once_fps": round(once, 2),
+            "slowest_stage": slowest,
+            "slowest_fps": round(best, 2),
+            "cores_fps": round(cores() * 1e3 / sum(groups.values()), 2),
             "at_once_by_in_turn": round(once / turn, 3),
             "at_once_by_slowest": round(once / best, 3),
             "stage_ms": {name: round(ms, 3) for name, ms in groups.items()},
@@ -153,7 +170,8 @@ def empty_sky(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
             full.append(summary.seconds / summary.frames * 1e3)
             views, source.length = summary.views // summary.frames, frames
         result[f"{size[0]}x{size[1]}"] = {
-            "full_ms": round(float(np.median(full)), 2), "views": views,
+            "full_ms": round(float(np.median(full)), 2),
+            "views": views,
             "spared_ms": round(float(np.median(spared)), 3),
             "ratio": round(float(np.median(spared) / np.median(full)), 5),
         }
@@ -198,7 +216,8 @@ def command(rounds: int, frames: int = 60) -> dict[str, Any]:
                 memory.append(peak)
                 first.append(found)
     return {
-        "peak_memory_mib": round(max(memory), 1), "peak_memory_mb": round(max(memory) * 2**20 / 1e6, 1),
+        "peak_memory_mib": round(max(memory), 1),
+        "peak_memory_mb": round(max(memory) * 2**20 / 1e6, 1),
         "first_detection_s": round(float(np.median(first)), 3),
         "first_detection_best_s": round(min(first), 3),
     }
@@ -218,8 +237,12 @@ def _drifting_galaxies(path: Path, frames: int) -> None:
 def _run_command(words: list[Any], frames: int) -> tuple[float, float]:
     """Run it to its end: peak resident memory in MiB, seconds to the first line with a detection."""
     began, found, peak = time.perf_counter(), 0.0, 0.0
-    with subprocess.Popen([sys.executable, "-m", __package__.split(".")[0], *map(str, words)],
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", __package__.split(".")[0], *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         for line in islice(process.stdout, frames):
             if not found and json.loads(line)["detections"]:

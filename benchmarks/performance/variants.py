@@ -1,8 +1,8 @@
 """All forms of bundles beside each other: what each costs in bytes, accuracy and time.
 
 ``python -m galaxy_edge.benchmarks.performance.variants RUN ... --out FILE.md --out FILE.json`` exports every form of
-finished runs to a folder that is removed at the end, and writes the comparison; ``galaxy-edge bundle forms`` compares bundles. Metrics,
-drop and agreement are those that the export measured and the manifest holds; latency is measured here, with one thread,
+finished runs to a folder that is removed at the end, and writes the comparison; ``galaxy-edge bundle forms`` compares bundles.
+Metrics, drop and agreement are those that the export measured and the manifest holds; latency is measured here, with one thread,
 all forms taking turns in one run.
 """
 
@@ -71,7 +71,8 @@ def goals(row: dict[str, Any]) -> dict[str, bool]:
     """Tell which goals there are for a form, and whether it meets them."""
     told = {
         f"{key.removesuffix('_drop')} at most {most:g} less": bool(row[key] <= most + 1e-9)
-        for key, most in GOALS.get(row["variant"], {}).items() if row.get(key) is not None
+        for key, most in GOALS.get(row["variant"], {}).items()
+        if row.get(key) is not None
     }
     if row["variant"] in GOAL_AGREEMENT and row.get("agreement") is not None:
         least = GOAL_AGREEMENT[row["variant"]]
@@ -79,8 +80,13 @@ def goals(row: dict[str, Any]) -> dict[str, bool]:
     return told
 
 
-def compare_runs(runs: Sequence[Path], rounds: int, machine: Machine, progress: Callable[[int, int], None],
-                 say: Callable[[str], None]) -> dict[str, Any]:
+def compare_runs(
+    runs: Sequence[Path],
+    rounds: int,
+    machine: Machine,
+    progress: Callable[[int, int], None],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
     """Export every form of finished runs, whatever the gates say of them (the result tells it), and compare them.
 
     Raises:
@@ -120,15 +126,22 @@ def forms_page(result: dict[str, Any]) -> str:
     machine = result["machine"]
     name = machine["model"] or f"{machine['machine']}, {machine['cores']} cores"
     command = result.get("command", "`galaxy-edge bundle forms`")
-    lines = [f"Measured by {command}, version {result['version']}, {result['time']}, on {name}: "
-             f"one thread, {result['rounds']} rounds in turns. Figures of one machine say nothing about another's.", ""]
+    lines = [
+        f"Measured by {command}, version {result['version']}, {result['time']}, on {name}: "
+        f"one thread, {result['rounds']} rounds in turns. Figures of one machine say nothing about another's.",
+        "",
+    ]
     for bundle in dict.fromkeys((row["bundle"], row["hash"]) for row in result["results"]):
         rows = [row for row in result["results"] if (row["bundle"], row["hash"]) == bundle]
         task = rows[0]["task"]
         keys = [one for key in METRICS[task] for one in (key, f"{key}_drop")] + list(AGREEMENT[task])
         heading = ["form", "engine", "KiB", *(key.replace("_", " ") for key in keys), "min ms", "median ms"]
-        lines += [f"### {bundle[0]} ({bundle[1][:12]})", "", "| " + " | ".join(heading) + " |",
-                  "| --- | --- |" + " ---: |" * (len(heading) - 2)]
+        lines += [
+            f"### {bundle[0]} ({bundle[1][:12]})",
+            "",
+            "| " + " | ".join(heading) + " |",
+            "| --- | --- |" + " ---: |" * (len(heading) - 2),
+        ]
         for row in rows:
             cells = [row["variant"], row["engine"], f"{row['bytes'] / 1024:.0f}"]
             cells += ["-" if row[key] is None else f"{row[key]:.4f}" for key in keys]

@@ -59,8 +59,11 @@ def pulled_out(drops: int, seed: int = 1) -> dict[str, Any]:
     summary = _run(stream(camera.url, lambda _: None), watch=watch, stop=lambda: len(took) == drops)
     camera.pull_out()
     return {
-        "drops": drops, "reopened": summary.reopened, "frames": summary.frames,
-        "worst_s": round(max(took), 3), "median_s": round(float(np.median(took)), 3),
+        "drops": drops,
+        "reopened": summary.reopened,
+        "frames": summary.frames,
+        "worst_s": round(max(took), 3),
+        "median_s": round(float(np.median(took)), 3),
     }
 
 
@@ -94,10 +97,13 @@ def soak(frames: int) -> dict[str, Any]:
     settled = np.array(samples[len(samples) // 10 :])
     slope = float(np.polyfit(settled[:, 0], settled[:, 1], 1)[0]) if len(settled) > 1 else 0.0
     return {
-        "frames": summary.frames, "seconds": round(summary.seconds, 1),
-        "memory_mib": round(settled[0, 1], 1), "memory_end_mib": round(settled[-1, 1], 1),
+        "frames": summary.frames,
+        "seconds": round(summary.seconds, 1),
+        "memory_mib": round(settled[0, 1], 1),
+        "memory_end_mib": round(settled[-1, 1], 1),
         "memory_slope_kib_per_1000_frames": round(slope * 1024 * 1000, 3),
-        "open_files": int(settled[0, 2]), "open_files_end": int(settled[-1, 2]),
+        "open_files": int(settled[0, 2]),
+        "open_files_end": int(settled[-1, 2]),
     }
 
 
@@ -112,8 +118,12 @@ def _run(source: Any, watch: Any = lambda *_: None, stop: Any = lambda: False) -
     detector = Detector(Bundle.load(shipped("galaxy-detector")))
     classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
     about = {
-        "started": utc_now(), "source": source.name, "version": "", "engine": detector.engine.name,
-        "detector": detector.bundle.hash, "classifier": classifier.bundle.hash,
+        "started": utc_now(),
+        "source": source.name,
+        "version": "",
+        "engine": detector.engine.name,
+        "detector": detector.bundle.hash,
+        "classifier": classifier.bundle.hash,
     }
     with tempfile.TemporaryDirectory() as folder:
         output = Output(Path(folder), about, classifier.classes, video=False)
@@ -133,7 +143,9 @@ def main() -> None:
     given = options.parse_args()
     result: dict[str, Any] = {"machine": probe().as_dict(), "created": utc_now()}
     for name, measure, times in (
-        ("pulled_out", pulled_out, given.drops), ("poisoned", poisoned, given.poisoned), ("soak", soak, given.soak)
+        ("pulled_out", pulled_out, given.drops),
+        ("poisoned", poisoned, given.poisoned),
+        ("soak", soak, given.soak),
     ):
         if times:
             result[name] = measure(times)

@@ -42,8 +42,13 @@ def mutations(seeds: list[bytes], count: int, seed: int) -> Iterator[tuple[str, 
         yield kind, _KINDS[kind](bytearray(seeds[int(rng.integers(len(seeds)))]), rng)
 
 
-def fuzz(seeds: list[bytes], count: int, seed: int, load: bool = True,
-         progress: Callable[[int, int], None] = lambda done, of: None) -> dict[str, Any]:
+def fuzz(
+    seeds: list[bytes],
+    count: int,
+    seed: int,
+    load: bool = True,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> dict[str, Any]:
     """Put damaged files through reader and interpreter.
 
     Returns:
@@ -132,7 +137,12 @@ def _noise(content: bytearray, rng: np.random.Generator) -> bytes:
 
 
 _KINDS: dict[str, Callable[[bytearray, np.random.Generator], bytes]] = {
-    "flip": _flip, "overwrite": _overwrite, "cut": _cut, "offset": _offset, "head": _head, "repeat": _repeat,
+    "flip": _flip,
+    "overwrite": _overwrite,
+    "cut": _cut,
+    "offset": _offset,
+    "head": _head,
+    "repeat": _repeat,
     "noise": _noise,
 }
 
@@ -155,7 +165,9 @@ def main() -> None:
     begun = time.monotonic()
     told = fuzz(seeds, given.count, given.seed, not given.no_load, progress)
     told |= {
-        "seed": given.seed, "version": __version__, "machine": os.uname().machine,
+        "seed": given.seed,
+        "version": __version__,
+        "machine": os.uname().machine,
         "seconds": round(time.monotonic() - begun, 1),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "damaged": sorted({hashlib.sha256(content).hexdigest() for content in seeds}),

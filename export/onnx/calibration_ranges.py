@@ -29,7 +29,8 @@ def least_error_ranges(content: bytes, feeds: Callable[[], dict[str, np.ndarray]
     model = onnx.load_model_from_string(content)
     ends = {one.name for one in model.graph.output}
     floats = [
-        one.name for one in model.graph.value_info
+        one.name
+        for one in model.graph.value_info
         if one.type.tensor_type.elem_type == onnx.TensorProto.FLOAT and one.name not in ends
     ]
     model.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in floats)

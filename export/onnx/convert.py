@@ -110,9 +110,15 @@ def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
                         Path(ready).read_bytes(), _Reader(content, pictures).get_next
                     )
                 quantize_static(
-                    ready, last, _Reader(content, pictures), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                    calibrate_method=kinds.get(method, CalibrationMethod.MinMax), extra_options=options,
+                    ready,
+                    last,
+                    _Reader(content, pictures),
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=True,
+                    activation_type=QuantType.QUInt8,
+                    weight_type=QuantType.QInt8,
+                    calibrate_method=kinds.get(method, CalibrationMethod.MinMax),
+                    extra_options=options,
                 )
         except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
             raise ExportError(f"the network cannot be quantised to ONNX int8: {problem}") from problem
@@ -135,8 +141,12 @@ def describe_onnx(content: bytes, names: list[str]) -> list[dict[str, Any]]:
     if missing:
         raise ExportError(f"the network has no output {', '.join(missing)}; it has {', '.join(outputs)}")
     return [
-        {"name": name, "tensor": name, "shape": [int(n) for n in outputs[name].shape],
-         "dtype": OUTPUTS[outputs[name].type]}
+        {
+            "name": name,
+            "tensor": name,
+            "shape": [int(n) for n in outputs[name].shape],
+            "dtype": OUTPUTS[outputs[name].type],
+        }
         for name in names
     ]
 
@@ -148,7 +158,8 @@ def float_nodes(content: bytes) -> list[str]:
     graph = onnx.load_model_from_string(content).graph
     made = {output: node.op_type for node in graph.node for output in node.output}
     return [
-        node.name or node.output[0] for node in graph.node
+        node.name or node.output[0]
+        for node in graph.node
         if node.op_type in WEIGHTED and any(made.get(name) != "DequantizeLinear" for name in node.input[:2])
     ]
 

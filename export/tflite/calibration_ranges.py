@@ -86,7 +86,8 @@ def activations(content: bytes, pictures: np.ndarray) -> Iterator[dict[str, np.n
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")  # it costs memory: known
         # Without the delegate, which would fuse operators and leave their inner tensors empty.
         interpreter = Interpreter(
-            model_content=content, experimental_preserve_all_tensors=True,
+            model_content=content,
+            experimental_preserve_all_tensors=True,
             experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         interpreter.allocate_tensors()

@@ -87,5 +87,8 @@ def input_is_raw(content: bytes) -> bool:
         return False
     tensor: Tensor = graph.tensors[graph.inputs[0]]
     zero_point = {"uint8": 0, "int8": -128}.get(tensor.dtype)
-    return (len(tensor.scales) == 1 and abs(float(tensor.scales[0]) - 1.0) < 1e-6
-            and tensor.zero_points.tolist() == [zero_point])
+    return (
+        len(tensor.scales) == 1
+        and abs(float(tensor.scales[0]) - 1.0) < 1e-6
+        and tensor.zero_points.tolist() == [zero_point]
+    )

@@ -29,10 +29,28 @@ LARGEST_RESIZE = 128 * 128 * 512
 """Elements from which on the compiler is known to leave a resize on the processor; it says itself only "depending on
 input/output size", so this is an estimate."""
 
-PLAIN = frozenset({
-    "ADD", "EXPAND_DIMS", "L2_NORMALIZATION", "LOGISTIC", "MAXIMUM", "MINIMUM", "MUL", "QUANTIZE", "RELU", "RELU6",
-    "RELU_N1_TO_1", "RESHAPE", "RSQRT", "SLICE", "SPACE_TO_DEPTH", "SQUARED_DIFFERENCE", "SUB", "TANH",
-})
+PLAIN = frozenset(
+    {
+        "ADD",
+        "EXPAND_DIMS",
+        "L2_NORMALIZATION",
+        "LOGISTIC",
+        "MAXIMUM",
+        "MINIMUM",
+        "MUL",
+        "QUANTIZE",
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+        "RESHAPE",
+        "RSQRT",
+        "SLICE",
+        "SPACE_TO_DEPTH",
+        "SQUARED_DIFFERENCE",
+        "SUB",
+        "TANH",
+    }
+)
 """Supported without a condition that the file could show."""
 
 
@@ -67,7 +85,8 @@ class Mappability:
             if op.reason:
                 reasons[f"{op.op}: {op.reason}"] = reasons.get(f"{op.op}: {op.reason}", 0) + 1
         return {
-            "operators": len(self.ops), "mapped": len(mapped),
+            "operators": len(self.ops),
+            "mapped": len(mapped),
             "share_of_macs": round(sum(op.macs for op in mapped) / work, 4) if work else float(bool(mapped)),
             "on_processor": [f"{count} x {told}" for told, count in reasons.items()],
             "command": COMMAND,
@@ -223,11 +242,26 @@ def _prelu(graph: Graph, op: Op) -> str:
 
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _CONDITIONS: dict[str, Callable[[Graph, Op], str]] = {
-    "AVERAGE_POOL_2D": _no_fused, "MAX_POOL_2D": _no_fused, "CONCATENATION": _concatenation, "CONV_2D": _dilation,
-    "DEPTHWISE_CONV_2D": _dilation, "FULLY_CONNECTED": _fully_connected, "MEAN": _mean, "REDUCE_MAX": _reduction,
-    "REDUCE_MIN": _reduction, "PACK": _pack, "PAD": _pad, "PRELU": _prelu, "RESIZE_BILINEAR": _resize,
-    "RESIZE_NEAREST_NEIGHBOR": _resize, "SOFTMAX": _softmax, "SPLIT": _split, "SQUEEZE": _squeeze,
-    "STRIDED_SLICE": _strided, "SUM": _reduction, "TRANSPOSE_CONV": _dilation,
+    "AVERAGE_POOL_2D": _no_fused,
+    "MAX_POOL_2D": _no_fused,
+    "CONCATENATION": _concatenation,
+    "CONV_2D": _dilation,
+    "DEPTHWISE_CONV_2D": _dilation,
+    "FULLY_CONNECTED": _fully_connected,
+    "MEAN": _mean,
+    "REDUCE_MAX": _reduction,
+    "REDUCE_MIN": _reduction,
+    "PACK": _pack,
+    "PAD": _pad,
+    "PRELU": _prelu,
+    "RESIZE_BILINEAR": _resize,
+    "RESIZE_NEAREST_NEIGHBOR": _resize,
+    "SOFTMAX": _softmax,
+    "SPLIT": _split,
+    "SQUEEZE": _squeeze,
+    "STRIDED_SLICE": _strided,
+    "SUM": _reduction,
+    "TRANSPOSE_CONV": _dilation,
 }
 
 

@@ -30,8 +30,13 @@ def choose_in_integers(content: bytes) -> bytes:
     gone = []
     for op in graph.operators:
         before, after = made.get(int(op.inputs[0])), uses.get(int(op.outputs[0]), [])
-        if (names[op.opcodeIndex] in CHOOSING and before is not None and names[before.opcodeIndex] == "DEQUANTIZE"
-                and after and all(names[user.opcodeIndex] == "QUANTIZE" for user in after)):
+        if (
+            names[op.opcodeIndex] in CHOOSING
+            and before is not None
+            and names[before.opcodeIndex] == "DEQUANTIZE"
+            and after
+            and all(names[user.opcodeIndex] == "QUANTIZE" for user in after)
+        ):
             op.inputs = [before.inputs[0], *list(op.inputs)[1:]]
             source, result = graph.tensors[int(before.inputs[0])], graph.tensors[int(op.outputs[0])]
             result.type, result.quantization = source.type, copy.deepcopy(source.quantization)

@@ -53,6 +53,9 @@ def layer_errors(before: bytes, after: bytes, pictures: np.ndarray) -> list[Laye
             if tensor.name in squares:
                 wrong, size, largest = np.asarray(squares[tensor.name]).T
                 relative = float(np.sqrt(wrong.mean() / max(size.mean(), 1e-20)))
-                errors.append(LayerError(tensor.name, op.name, list(tensor.shape), round(relative, 6),
-                                         round(float(largest.max()), 6)))
+                errors.append(
+                    LayerError(
+                        tensor.name, op.name, list(tensor.shape), round(relative, 6), round(float(largest.max()), 6)
+                    )
+                )
     return sorted(errors, key=lambda error: -error.relative)

@@ -34,8 +34,11 @@ def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, l
     import tensorflow as tf
 
     width, height = model["input"]["width"], model["input"]["height"]
-    grid = {key: value for key, value in model["decode"].items() if key in (
-        "min_level", "max_level", "anchor_size", "scales_per_octave", "aspect_ratios")}
+    grid = {
+        key: value
+        for key, value in model["decode"].items()
+        if key in ("min_level", "max_level", "anchor_size", "scales_per_octave", "aspect_ratios")
+    }
     anchors = anchor_grid(width, height, **grid) / np.asarray([height, width, height, width], np.float32)
     limit = min(limit, len(anchors))
     weights = model["decode"]["box_weights"]
@@ -67,9 +70,13 @@ def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, l
 
 def _description(weights: list[float], nms_iou: float, limit: int) -> str:
     values = {
-        "max_detections": f"i: {limit}", "max_classes_per_detection": "i: 1", "detections_per_class": f"i: {limit}",
-        "use_regular_nms": "b: false", "nms_score_threshold": f"f: {LOWEST_SCORE}",
-        "nms_iou_threshold": f"f: {nms_iou}", "num_classes": "i: 1",
+        "max_detections": f"i: {limit}",
+        "max_classes_per_detection": "i: 1",
+        "detections_per_class": f"i: {limit}",
+        "use_regular_nms": "b: false",
+        "nms_score_threshold": f"f: {LOWEST_SCORE}",
+        "nms_iou_threshold": f"f: {nms_iou}",
+        "num_classes": "i: 1",
     }
     values |= {f"{of}_scale": f"f: {weight}" for of, weight in zip("yxhw", weights, strict=True)}
     attributes = "".join(f' attr {{ key: "{key}" value {{ {value} }} }}' for key, value in values.items())

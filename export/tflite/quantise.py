@@ -21,8 +21,9 @@ from .reader import read_tflite
 INPUTS, OUTPUTS = ("uint8", "int8"), ("int8", "uint8")
 
 
-def quantise(content: bytes, ranges: Ranges, input_type: str = "uint8", output_type: str = "int8",
-             wide: Collection[str] = ()) -> bytes:
+def quantise(
+    content: bytes, ranges: Ranges, input_type: str = "uint8", output_type: str = "int8", wide: Collection[str] = ()
+) -> bytes:
     """Quantise a float TFLite network to int8.
 
     Args:
@@ -54,7 +55,8 @@ def quantise(content: bytes, ranges: Ranges, input_type: str = "uint8", output_t
             shape = (1,) * len(tensor.shape)
             low, high = ranges[tensor.name]
             found[tensor.name] = {
-                "min": np.full(shape, low, np.float32), "max": np.full(shape, high, np.float32),
+                "min": np.full(shape, low, np.float32),
+                "max": np.full(shape, high, np.float32),
                 "num_samples": np.array(1),
             }
     try:

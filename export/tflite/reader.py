@@ -18,15 +18,17 @@ import numpy as np
 from ..errors import ExportError
 
 IDENTIFIER = b"TFL3"
-FLOATS = frozenset({"float16", "float32", "float64", "bfloat16", "complex64", "complex128", "float8_e4m3fn",
-                    "float8_e5m2"})
+FLOATS = frozenset(
+    {"float16", "float32", "float64", "bfloat16", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2"}
+)
 WHOLE = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"})
 POSTPROCESS = "TFLite_Detection_PostProcess"
 """The operator of TFLite that decodes boxes and drops doubles, in float."""
 _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CONV_2D": ("Conv2DOptions", ("FusedActivationFunction", "DilationWFactor", "DilationHFactor", "StrideW")),
     "DEPTHWISE_CONV_2D": (
-        "DepthwiseConv2DOptions", ("FusedActivationFunction", "DilationWFactor", "DilationHFactor", "StrideW"),
+        "DepthwiseConv2DOptions",
+        ("FusedActivationFunction", "DilationWFactor", "DilationHFactor", "StrideW"),
     ),
     "AVERAGE_POOL_2D": ("Pool2DOptions", ("FusedActivationFunction",)),
     "MAX_POOL_2D": ("Pool2DOptions", ("FusedActivationFunction",)),
@@ -35,8 +37,7 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "PACK": ("PackOptions", ("Axis",)),
     "RESIZE_BILINEAR": ("ResizeBilinearOptions", ("AlignCorners", "HalfPixelCenters")),
     "RESIZE_NEAREST_NEIGHBOR": ("ResizeNearestNeighborOptions", ("AlignCorners", "HalfPixelCenters")),
-    "STRIDED_SLICE": ("StridedSliceOptions", ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask",
-                                              "ShrinkAxisMask")),
+    "STRIDED_SLICE": ("StridedSliceOptions", ("BeginMask", "EndMask", "EllipsisMask", "NewAxisMask", "ShrinkAxisMask")),
 }
 
 
@@ -160,10 +161,19 @@ class _Reader:
             op = graph.Operators(number)
             name, custom = codes[op.OpcodeIndex()]
             inputs = checked(self._numbers(op.InputsLength(), op.InputsAsNumpy))
-            ops.append(Op(name, custom, inputs, checked(self._numbers(op.OutputsLength(), op.OutputsAsNumpy)),
-                          self._options(name, op)))
-        ends = [checked(self._numbers(graph.InputsLength(), graph.InputsAsNumpy)),
-                checked(self._numbers(graph.OutputsLength(), graph.OutputsAsNumpy))]
+            ops.append(
+                Op(
+                    name,
+                    custom,
+                    inputs,
+                    checked(self._numbers(op.OutputsLength(), op.OutputsAsNumpy)),
+                    self._options(name, op),
+                )
+            )
+        ends = [
+            checked(self._numbers(graph.InputsLength(), graph.InputsAsNumpy)),
+            checked(self._numbers(graph.OutputsLength(), graph.OutputsAsNumpy)),
+        ]
         if any(number < 0 for numbers in ends for number in numbers):
             raise ValueError("the graph has an input or output that is not there")
         return Graph(tuple(tensors), tuple(ops), ends[0], ends[1], self._content)
@@ -178,8 +188,12 @@ class _Reader:
             zero_points = np.asarray(self._numbers(quantised.ZeroPointLength(), quantised.ZeroPointAsNumpy), np.int64)
             axis = quantised.QuantizedDimension()
         return Tensor(
-            self._text(tensor.Name()), self._numbers(tensor.ShapeLength(), tensor.ShapeAsNumpy),
-            self._name(self._schema.TensorType, tensor.Type()).lower(), scales, zero_points, axis,
+            self._text(tensor.Name()),
+            self._numbers(tensor.ShapeLength(), tensor.ShapeAsNumpy),
+            self._name(self._schema.TensorType, tensor.Type()).lower(),
+            scales,
+            zero_points,
+            axis,
             buffers[tensor.Buffer()],
         )
 

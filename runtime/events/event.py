@@ -80,10 +80,22 @@ class Event:
         """Turn into plain values for JSON, without the picture."""
         sure = {} if self.sure is None else {"sure": self.sure}
         return {
-            "id": self.id, "state": self.state, "kind": self.kind, "class": self.name, "probability": self.probability,
-            **sure, "score": self.score, "box": list(self.box), "frames": self.frames, "source": self.source,
-            "first_frame": self.first_frame, "last_frame": self.last_frame, "first_time": self.first_time,
-            "last_time": self.last_time, "best_frame": self.best_frame, "probabilities": self.probabilities,
+            "id": self.id,
+            "state": self.state,
+            "kind": self.kind,
+            "class": self.name,
+            "probability": self.probability,
+            **sure,
+            "score": self.score,
+            "box": list(self.box),
+            "frames": self.frames,
+            "source": self.source,
+            "first_frame": self.first_frame,
+            "last_frame": self.last_frame,
+            "first_time": self.first_time,
+            "last_time": self.last_time,
+            "best_frame": self.best_frame,
+            "probabilities": self.probabilities,
         }
 
 

@@ -94,8 +94,13 @@ class Stack:
         guess = in_glance(sky @ np.linalg.inv(self._sky), factor)
         try:
             match, matrix = cv2.findTransformECC(
-                self._stars, stars, guess[:2].astype(np.float32), cv2.MOTION_EUCLIDEAN, ROUNDS,
-                np.ones(stars.shape, np.uint8), 5,
+                self._stars,
+                stars,
+                guess[:2].astype(np.float32),
+                cv2.MOTION_EUCLIDEAN,
+                ROUNDS,
+                np.ones(stars.shape, np.uint8),
+                5,
             )
         except cv2.error:  # it does not converge
             match, matrix = 0.0, guess[:2]

@@ -80,7 +80,8 @@ class Tiles:
         """Choose, for each patch of extended light, the tile of a fitting size that has it nearest its middle."""
         height, width = pixels.shape[:2]
         chosen = dict.fromkeys(
-            _tile_around(width, height, x, y, self._fitting(size)) for x, y, size in patches(pixels)
+            _tile_around(width, height, x, y, self._fitting(size))
+            for x, y, size in patches(pixels)
             if self._fitting(size) < max(width, height)
         )
         return np.array(list(chosen)[:MOST_TILES], int).reshape(-1, 4)

@@ -39,7 +39,11 @@ class Detector:
     """
 
     def __init__(
-        self, bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1,
+        self,
+        bundle: Bundle,
+        variant: str = "int8",
+        engine: str | None = None,
+        threads: int = 1,
         min_score: float | None = None,
     ) -> None:
         settings = bundle.manifest["decode"]

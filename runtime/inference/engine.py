@@ -77,8 +77,10 @@ def form(bundle: Bundle, variant: str = "int8", engine: str | None = None) -> tu
         return chosen, engine
     other = bundle.variants.get(f"onnx_{variant}" if engine == "onnxruntime" else variant.removeprefix("onnx_"))
     if other is None or engine not in RUNS[other.runtime]:
-        raise BundleError(f"{bundle.path} has no form of '{variant}' that {engine} runs: choose another --engine, "
-                          "or export it with --formats")
+        raise BundleError(
+            f"{bundle.path} has no form of '{variant}' that {engine} runs: choose another --engine, "
+            "or export it with --formats"
+        )
     return other, engine
 
 

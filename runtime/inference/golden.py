@@ -56,7 +56,8 @@ def diff_rows(first: Bundle, second: Bundle) -> list[tuple[str, str, str, str]]:
     rows = [
         (key, str(one), str(other), "" if one == other else "differs")
         for key, one, other in (
-            ("name", first.name, second.name), ("task", first.task, second.task),
+            ("name", first.name, second.name),
+            ("task", first.task, second.task),
             ("hash", first.hash[:16], second.hash[:16]),
             ("created", first.manifest["created"], second.manifest["created"]),
             ("input", "x".join(map(str, first.input_size)), "x".join(map(str, second.input_size))),
@@ -94,8 +95,10 @@ def check_golden(bundle: Bundle) -> str:
         for number, picture in enumerate(vectors["inputs"]):
             for output, raw in engine(picture[None]).items():
                 wanted = vectors[f"{name}.{output}"][number]
-                same = np.array_equal(raw.values, wanted) if raw.values.dtype.name in EXACT else np.allclose(
-                    raw.values, wanted, rtol=1e-2, atol=5e-2
+                same = (
+                    np.array_equal(raw.values, wanted)
+                    if raw.values.dtype.name in EXACT
+                    else np.allclose(raw.values, wanted, rtol=1e-2, atol=5e-2)
                 )
                 if not same:
                     raise GoldenMismatch(f"{bundle.path}: {name} gives another {output} for golden input {number} here")

@@ -65,16 +65,23 @@ def session(content: bytes, where: str, threads: int = 1) -> Any:
         from onnxruntime.capi import onnxruntime_pybind11_state as state
     except ImportError as problem:
         reason = f" ({problem})" if available() else ""
-        raise UsageError(
-            f"the engine onnxruntime cannot be loaded{reason}: pip install 'galaxy-edge[onnx]'"
-        ) from None
+        raise UsageError(f"the engine onnxruntime cannot be loaded{reason}: pip install 'galaxy-edge[onnx]'") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     # Else int8 sums overflow on x86 without VNNI, and two machines give different answers.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4  # its complaints come as exceptions as well
-    refusals = (state.Fail, state.InvalidArgument, state.InvalidGraph, state.InvalidProtobuf, state.NotImplemented,
-                state.NoSuchFile, state.RuntimeException, RuntimeError, ValueError)
+    refusals = (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NotImplemented,
+        state.NoSuchFile,
+        state.RuntimeException,
+        RuntimeError,
+        ValueError,
+    )
     try:
         with quiet_native():
             return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

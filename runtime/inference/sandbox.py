@@ -149,6 +149,7 @@ def _imported(runtime: str) -> Any:
 
 def _run_tflite(content: bytes) -> None:
     import numpy as np
+
     interpreter = _imported("tflite").Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
     for entry in interpreter.get_input_details():

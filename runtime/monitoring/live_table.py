@@ -47,10 +47,16 @@ class Screen:
         for found in record["detections"]:
             x0, y0, x1, y1 = found["box"]
             name = found["class"] if found.get("sure", True) else UNCERTAIN
-            self._recent.append((
-                str(frame.number), frame.source, name, f"{found['probability']:.2f}", f"{found['score']:.2f}",
-                f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
-            ))
+            self._recent.append(
+                (
+                    str(frame.number),
+                    frame.source,
+                    name,
+                    f"{found['probability']:.2f}",
+                    f"{found['score']:.2f}",
+                    f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
+                )
+            )
         self._live.update(Group(self._table(), self._progress))
 
     def _table(self) -> Table:

@@ -104,9 +104,7 @@ class Publisher:
         UsageError: the file of what waits cannot be used.
     """
 
-    def __init__(
-        self, broker: Broker, run: RunInfo, folder: Path, pulse: Pulse, alert: Callable[[str], None]
-    ) -> None:
+    def __init__(self, broker: Broker, run: RunInfo, folder: Path, pulse: Pulse, alert: Callable[[str], None]) -> None:
         self._broker, self._run, self._pulse, self._alert = broker, run, pulse, alert
         self._outbox = open_outbox(folder / "mqtt.sqlite", alert)
         self._lock = threading.Lock()

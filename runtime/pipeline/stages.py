@@ -91,7 +91,11 @@ class Loop:
     """
 
     def __init__(
-        self, detector: Detector, classifier: Classifier, continuous: bool, looks: Looks,
+        self,
+        detector: Detector,
+        classifier: Classifier,
+        continuous: bool,
+        looks: Looks,
         controls: Controls | None = None,
     ) -> None:
         self.detector = detector
@@ -203,7 +207,12 @@ class Teller:
     """The end of the loop: objects are followed, written and shown. Everything in it is called from one thread."""
 
     def __init__(
-        self, tracker: Tracker, classifier: Classifier, output: Sink, watch: Watcher, summary: Summary,
+        self,
+        tracker: Tracker,
+        classifier: Classifier,
+        output: Sink,
+        watch: Watcher,
+        summary: Summary,
         trace: TraceFile | None = None,
     ) -> None:
         self._tracker = tracker

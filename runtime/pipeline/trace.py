@@ -45,10 +45,17 @@ class TraceFile:
                 self._threads.add(span.thread)
                 self._event({"ph": "M", "name": "thread_name", "tid": span.thread, "args": {"name": span.stage}})
             begin, length = round(span.begin * 1e6, 1), round((span.end - span.begin) * 1e6, 1)
-            self._event({
-                "ph": "X", "name": span.stage, "cat": "frame", "tid": span.thread, "ts": begin, "dur": length,
-                "args": {"frame": number},
-            })
+            self._event(
+                {
+                    "ph": "X",
+                    "name": span.stage,
+                    "cat": "frame",
+                    "tid": span.thread,
+                    "ts": begin,
+                    "dur": length,
+                    "args": {"frame": number},
+                }
+            )
 
     def close(self) -> None:
         """End the trace."""

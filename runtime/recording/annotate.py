@@ -20,7 +20,10 @@ COLOURS = {
 
 
 def annotate(
-    pixels: np.ndarray, named: Detections, classes: tuple[str, ...], abstain: float | None = None,
+    pixels: np.ndarray,
+    named: Detections,
+    classes: tuple[str, ...],
+    abstain: float | None = None,
     longest: int | None = None,
 ) -> np.ndarray:
     """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels.

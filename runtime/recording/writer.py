@@ -142,8 +142,9 @@ class Keeper:
         self._wake.set()
         self._thread.join(CLOSE_SECONDS)
         if self._thread.is_alive():
-            self.failure = RunFailure("evidence was lost: the disk does not answer, and what was found last may not be "
-                                      "written")
+            self.failure = RunFailure(
+                "evidence was lost: the disk does not answer, and what was found last may not be written"
+            )
             return
         problem = ""
         try:

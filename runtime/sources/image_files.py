@@ -52,8 +52,12 @@ class Source(Protocol):
 
 
 def open_source(
-    camera: str, on_bad: Callable[[BadPicture], None], on_lost: Callable[[str], None] = lambda _: None,
-    sequence: bool = False, at_once: int = 1, out: Path | None = None,
+    camera: str,
+    on_bad: Callable[[BadPicture], None],
+    on_lost: Callable[[str], None] = lambda _: None,
+    sequence: bool = False,
+    at_once: int = 1,
+    out: Path | None = None,
 ) -> Source:
     """Open what ``--camera`` names.
 
@@ -138,7 +142,11 @@ class Pictures:
     reopened = 0
 
     def __init__(
-        self, name: str, entries: list[Entry], on_bad: Callable[[BadPicture], None], sequence: bool = False,
+        self,
+        name: str,
+        entries: list[Entry],
+        on_bad: Callable[[BadPicture], None],
+        sequence: bool = False,
         at_once: int = 1,
     ) -> None:
         if not entries:

@@ -134,6 +134,7 @@ def _byte_order(values: np.ndarray) -> str:
 
     The header says it too, but programs disagree on what its flag means.
     """
+
     def rough(order: str) -> float:
         levels = values.view(order).astype(np.float32)
         return float(np.abs(levels[:, 2:] - levels[:, :-2]).sum())  # two apart is one colour of a mosaic

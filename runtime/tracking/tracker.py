@@ -83,7 +83,6 @@ class Track:
         """(C,) class probabilities, the mean over its frames."""
         return self.seen / self.frames
 
-
     def leapt(self, now: Sighting) -> bool:
         """Tell whether it was joined from two objects: what ran to a place and stays there had never been elsewhere."""
         return self._runs == 1 and self._follows == 1 and not runs(self._places[-1], now)
@@ -108,9 +107,7 @@ class Tracker:
         self._alive: list[Track] = []
         self._continuous = continuous
 
-    def update(
-        self, frame: Frame, named: Detections, sky: np.ndarray = STILL, sky_seen: bool = True
-    ) -> list[Track]:
+    def update(self, frame: Frame, named: Detections, sky: np.ndarray = STILL, sky_seen: bool = True) -> list[Track]:
         """Take a frame's classified detections; a frame that was not searched is none to be given.
 
         Args:
@@ -182,9 +179,19 @@ class Tracker:
         when, box = (frame.number, iso_time(frame)), named.boxes[index]
         place = Sighting(box, sky, self._updates)
         return Track(
-            self._begun, when, when, frame.source, box, float(named.scores[index]), frame.number,
-            cut(frame.pixels, box), named.probabilities[index].astype(np.float64),
-            deep=_deep(frame, box), _places=[place, place], _seen_at=self._clock, _told_at=self._clock,
+            self._begun,
+            when,
+            when,
+            frame.source,
+            box,
+            float(named.scores[index]),
+            frame.number,
+            cut(frame.pixels, box),
+            named.probabilities[index].astype(np.float64),
+            deep=_deep(frame, box),
+            _places=[place, place],
+            _seen_at=self._clock,
+            _told_at=self._clock,
         )
 
     def _sight(self, track: Track, frame: Frame, named: Detections, index: int, sky: np.ndarray) -> bool:

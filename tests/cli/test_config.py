@@ -46,7 +46,9 @@ def test_another_file_is_named_before_the_command(here):
 
 
 def test_tables_follow_the_commands(here):
-    (here / "galaxy-edge.toml").write_text('[train.detector]\nepochs = 3\n[bench]\nrounds = 5\n[events.list]\nclass = "spiral"\n')
+    (here / "galaxy-edge.toml").write_text(
+        '[train.detector]\nepochs = 3\n[bench]\nrounds = 5\n[events.list]\nclass = "spiral"\n'
+    )
     done = run("config", "check")
     assert done.exit_code == 0 and "3 settings" in done.output
     assert json.loads(run("config", "show", "bench", "--json").stdout)["rounds"] == {"value": 5, "from": "file"}
@@ -77,14 +79,20 @@ def test_tables_follow_the_commands(here):
         ("[run]\ncamera = 3", [":2: 'camera' must be a text, not 3"]),
         ("[run]\ncamera = ['a']\nout = 1", [":2: 'camera' must be a text", ":3: 'out' must be a text"]),
         # What stands in a text is neither a key nor a table.
-        ("[run]\ncamera = \"\"\"\nthreads = 5\n[bench]\n\"\"\"\nthreads = 0", [":6: 'threads' is wrong"]),
+        ('[run]\ncamera = """\nthreads = 5\n[bench]\n"""\nthreads = 0', [":6: 'threads' is wrong"]),
         ("[run]\ncamera = '''\nthreads = \\'''\nthreads = 0", [":4: 'threads' is wrong"]),
-        ("[run]\ncamera = \"\"\"a\\\"\"\"\\\"\nthreads = 5\"\"\"\"\nthreads = 0", [":4: 'threads' is wrong"]),
+        ('[run]\ncamera = """a\\"""\\"\nthreads = 5""""\nthreads = 0', [":4: 'threads' is wrong"]),
         ("# don't\n[run]\ncamera = '#'\nthreads = 0 # don't", [":4: 'threads' is wrong"]),
         ("[run]\ncamera = [\n'threads = 5',\n]\n\"threads\" = 0", [":5: 'threads' is wrong"]),
         # Nor is a list in a list, which alone on its line looks like a table.
-        ("[run]\ncamera = [\n  [1, 2],\n  [3]\n]\nthreads = 0", [":2: 'camera' must be a text", ":6: 'threads' is wrong"]),
-        ("[bench]\nengine = [\n[[\n['run']]]\n]\nthreads = 3\n[run]\nthreads = 0", [":6: unknown key 'threads'", ":8: 'threads' is wrong"]),
+        (
+            "[run]\ncamera = [\n  [1, 2],\n  [3]\n]\nthreads = 0",
+            [":2: 'camera' must be a text", ":6: 'threads' is wrong"],
+        ),
+        (
+            "[bench]\nengine = [\n[[\n['run']]]\n]\nthreads = 3\n[run]\nthreads = 0",
+            [":6: unknown key 'threads'", ":8: 'threads' is wrong"],
+        ),
         ("[run]\nserve = [{a = [\n1], b = [\n['bench']\n]}]\nthreads = 0", [":6: 'threads' is wrong"]),
         ("[run]\ncamera = 'a\u2028b'\nthreads = 0", [":3: 'threads' is wrong"]),
         ("[run\n", ["is not valid TOML", "line 1"]),
@@ -114,12 +122,19 @@ def test_a_variable_that_is_no_option_is_an_error(here):
     assert run("config", "check", GALAXY_EDGE_EVENTS_LIST_LIMITS="2").exit_code == 1
 
 
-@pytest.mark.parametrize(("variable", "value", "told"), [
-    ("GALAXY_EDGE_RUN_STACK", "abc", "GALAXY_EDGE_RUN_STACK must be a whole number, not 'abc'"),
-    ("GALAXY_EDGE_RUN_TILES", "foo", "GALAXY_EDGE_RUN_TILES is wrong: tiles are"),
-    ("GALAXY_EDGE_RUN_SHOW", "perhaps", "GALAXY_EDGE_RUN_SHOW must be true or false"),
-    ("GALAXY_EDGE_RUNN_CAMERA", "demo", "unknown variable GALAXY_EDGE_RUNN_CAMERA; did you mean 'GALAXY_EDGE_RUN_CAMERA'?"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("GALAXY_EDGE_RUN_STACK", "abc", "GALAXY_EDGE_RUN_STACK must be a whole number, not 'abc'"),
+        ("GALAXY_EDGE_RUN_TILES", "foo", "GALAXY_EDGE_RUN_TILES is wrong: tiles are"),
+        ("GALAXY_EDGE_RUN_SHOW", "perhaps", "GALAXY_EDGE_RUN_SHOW must be true or false"),
+        (
+            "GALAXY_EDGE_RUNN_CAMERA",
+            "demo",
+            "unknown variable GALAXY_EDGE_RUNN_CAMERA; did you mean 'GALAXY_EDGE_RUN_CAMERA'?",
+        ),
+    ],
+)
 def test_the_environment_is_checked_like_the_file(here, variable, value, told):
     (here / "galaxy-edge.toml").write_text("")
     done = run("config", "check", **{variable: value})
@@ -129,15 +144,22 @@ def test_the_environment_is_checked_like_the_file(here, variable, value, told):
 
 def test_settings_of_a_command_in_a_group_are_shown_with_their_source(here):
     (here / "galaxy-edge.toml").write_text("[train.detector]\nepochs = 3\n")
-    settings = json.loads(run("config", "show", "train detector", "--json", GALAXY_EDGE_TRAIN_DETECTOR_IMAGES="64").stdout)
+    settings = json.loads(
+        run("config", "show", "train detector", "--json", GALAXY_EDGE_TRAIN_DETECTOR_IMAGES="64").stdout
+    )
     assert settings["epochs"] == {"value": 3, "from": "file"}
     assert settings["images"] == {"value": 64, "from": "GALAXY_EDGE_TRAIN_DETECTOR_IMAGES"}
 
 
-@pytest.mark.parametrize(("command", "key", "value", "old"), [
-    ("run", "json", True, "AS_JSON"), ("events list", "class", "spiral", "NAME"), ("events show", "in", "nights", "FOLDER"),
-    ("events prune", "all", True, "EVERYTHING"),
-])
+@pytest.mark.parametrize(
+    ("command", "key", "value", "old"),
+    [
+        ("run", "json", True, "AS_JSON"),
+        ("events list", "class", "spiral", "NAME"),
+        ("events show", "in", "nights", "FOLDER"),
+        ("events prune", "all", True, "EVERYTHING"),
+    ],
+)
 def test_a_variable_is_called_as_its_flag(here, command, key, value, old):
     """Whatever the function's own name for it is: that is nothing a user can know."""
     prefix = f"GALAXY_EDGE_{command.replace(' ', '_').upper()}"
@@ -150,12 +172,21 @@ def test_a_variable_is_called_as_its_flag(here, command, key, value, old):
 
 
 def test_the_variables_of_flags_are_heeded(here):
-    done = command_line("run", cwd=here, env={
-        "GALAXY_EDGE_RUN_CAMERA": "demo", "GALAXY_EDGE_RUN_JSON": "1", "GALAXY_EDGE_RUN_MAX_FRAMES": "2",
-    })
+    done = command_line(
+        "run",
+        cwd=here,
+        env={
+            "GALAXY_EDGE_RUN_CAMERA": "demo",
+            "GALAXY_EDGE_RUN_JSON": "1",
+            "GALAXY_EDGE_RUN_MAX_FRAMES": "2",
+        },
+    )
     assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == [0, 1], done.stderr
-    env = {"GALAXY_EDGE_EVENTS_LIST_IN": "galaxy-edge-out", "GALAXY_EDGE_EVENTS_LIST_CLASS": "no such class",
-           "GALAXY_EDGE_EVENTS_LIST_FORMAT": "json"}
+    env = {
+        "GALAXY_EDGE_EVENTS_LIST_IN": "galaxy-edge-out",
+        "GALAXY_EDGE_EVENTS_LIST_CLASS": "no such class",
+        "GALAXY_EDGE_EVENTS_LIST_FORMAT": "json",
+    }
     assert run("events", "list", **env).stdout == "[]\n"
     pruned = run("events", "prune", GALAXY_EDGE_EVENTS_PRUNE_ALL="1", GALAXY_EDGE_EVENTS_PRUNE_JSON="1")
     assert pruned.exit_code == 0 and "events" in json.loads(pruned.stdout), pruned.output
@@ -169,8 +200,15 @@ def test_a_data_set_is_found_by_either_variable(here):
 
 
 def test_wrong_use_begins_no_run(here):
-    for wrong in (["--tiles", "foo"], ["--profile", "/nowhere/x"], ["--serve", "abc"], ["--mqtt", "foo"], ["--mqtt-ca", "none"],
-                  ["--models", "/nowhere"], ["--require-signature", "none"]):
+    for wrong in (
+        ["--tiles", "foo"],
+        ["--profile", "/nowhere/x"],
+        ["--serve", "abc"],
+        ["--mqtt", "foo"],
+        ["--mqtt-ca", "none"],
+        ["--models", "/nowhere"],
+        ["--require-signature", "none"],
+    ):
         done = command_line("run", "--camera", "demo", *wrong, cwd=here)
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert list(here.iterdir()) == []

@@ -31,8 +31,18 @@ def sky(tmp_path_factory):
         name = f"{number:02d}.png"
         (folder / "p" / name).write_bytes(encode(field(number)))
         boxes = np.array([[10, 12, 30.5, 40]] * (number % 4 != 3)).reshape(-1, 4)
-        found.append(Labelled(name, 64, 64, boxes, ("galaxy",) * len(boxes), [number % 8 == 0] * len(boxes),
-                              archive=folder / "p", member=name))
+        found.append(
+            Labelled(
+                name,
+                64,
+                64,
+                boxes,
+                ("galaxy",) * len(boxes),
+                [number % 8 == 0] * len(boxes),
+                archive=folder / "p",
+                member=name,
+            )
+        )
     write_labels(gather("test", found, refuse, ["galaxy"]), folder / "sky", "voc")
     return folder / "sky"
 
@@ -48,15 +58,23 @@ def test_convert_says_what_it_wrote_and_what_others_will_miss(sky, tmp_path):
     done = data("convert", sky, "out", "--to", "yolo", cwd=tmp_path)
     assert done.stdout.split("\n")[:2] == [
         "pictures: 40, of them empty: 10; boxes: 30, of them difficult: 5; classes: galaxy 30",
-        "written to out (yolo)"]
+        "written to out (yolo)",
+    ]
     assert "note: difficult boxes, which other programs take for plain ones, as YOLO has no flag: 5" in done.stderr
     assert plain(read_labels(tmp_path / "out")) == plain(read_labels(sky))
 
 
 def test_convert_as_json(sky, tmp_path):
     told = json.loads(data("convert", sky, "out.json", "--to", "coco", "--json", cwd=tmp_path).stdout)
-    assert told == {"format": "coco", "out": "out.json", "pictures": 40, "empty": 10, "boxes": 30, "difficult": 5,
-                    "classes": {"galaxy": 30}}
+    assert told == {
+        "format": "coco",
+        "out": "out.json",
+        "pictures": 40,
+        "empty": 10,
+        "boxes": 30,
+        "difficult": 5,
+        "classes": {"galaxy": 30},
+    }
 
 
 def test_check_exits_with_0_or_1(sky, tmp_path):
@@ -80,9 +98,13 @@ def test_many_findings_are_cut_on_the_screen_and_whole_in_json(tmp_path):
 
 
 def test_split_writes_parts_and_repeats_itself(sky, tmp_path):
-    told = [json.loads(data("split", sky, out, "--holdout", "60/20/20", "--seed", "5", "--json", cwd=tmp_path).stdout)
-            for out in ("one", "two")]
-    assert told[0] == told[1] and told[0]["seed"] == 5 and sum(one["pictures"] for one in told[0]["parts"].values()) == 40
+    told = [
+        json.loads(data("split", sky, out, "--holdout", "60/20/20", "--seed", "5", "--json", cwd=tmp_path).stdout)
+        for out in ("one", "two")
+    ]
+    assert (
+        told[0] == told[1] and told[0]["seed"] == 5 and sum(one["pictures"] for one in told[0]["parts"].values()) == 40
+    )
     assert (tmp_path / "one" / "test" / "classes.txt").read_text() == "galaxy\n"
     pictures = sorted((tmp_path / "one" / "train").glob("*.png"))
     assert pictures and all(path.is_symlink() for path in pictures)
@@ -103,24 +125,27 @@ def test_preview_draws_a_sheet(sky, tmp_path):
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 900
 
 
-@pytest.mark.parametrize("arguments, code, message", [
-    (["convert", "nowhere", "out", "--to", "voc"], 2, "nowhere does not exist"),
-    (["convert", "SKY", "out"], 2, "Missing option '--to'"),
-    (["convert", "SKY", "SKY", "--to", "voc"], 1, "exists already, and nothing is overwritten"),
-    (["convert", ".", "a/out", "--to", "voc"], 1, "a/out lies inside ."),
-    (["convert", "SKY", "out", "--to", "voc", "--from", "coco"], 2, "holds 0 COCO files"),
-    (["preview", ".", "--out", "sheet.png"], 2, "holds no labels in a known format"),
-    (["convert", "SKY", "out", "--to", "csv", "--images", "link"], 2, "none can be linked: use --images copy"),
-    (["check", "nowhere"], 2, "nowhere does not exist"),
-    (["split", "SKY", "out"], 2, "name either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5"),
-    (["split", "SKY", "out", "--holdout", "72/10/18", "--folds", "3"], 2, "name either --holdout"),
-    (["split", "SKY", "out", "--holdout", "72/10"], 2, "must be three numbers with / between"),
-    (["split", "SKY", "out", "--holdout", "72/10/20"], 2, "add up to 100"),
-    (["split", "SKY", "out", "--holdout", "nan/10/20"], 2, "add up to 100"),
-    (["split", "SKY", "out", "--holdout", "0/50/50"], 2, "the first over 0"),
-    (["preview", "SKY"], 2, "Missing option '--out'"),
-    (["preview", "nowhere", "--out", "sheet.png"], 2, "nowhere does not exist"),
-])
+@pytest.mark.parametrize(
+    "arguments, code, message",
+    [
+        (["convert", "nowhere", "out", "--to", "voc"], 2, "nowhere does not exist"),
+        (["convert", "SKY", "out"], 2, "Missing option '--to'"),
+        (["convert", "SKY", "SKY", "--to", "voc"], 1, "exists already, and nothing is overwritten"),
+        (["convert", ".", "a/out", "--to", "voc"], 1, "a/out lies inside ."),
+        (["convert", "SKY", "out", "--to", "voc", "--from", "coco"], 2, "holds 0 COCO files"),
+        (["preview", ".", "--out", "sheet.png"], 2, "holds no labels in a known format"),
+        (["convert", "SKY", "out", "--to", "csv", "--images", "link"], 2, "none can be linked: use --images copy"),
+        (["check", "nowhere"], 2, "nowhere does not exist"),
+        (["split", "SKY", "out"], 2, "name either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5"),
+        (["split", "SKY", "out", "--holdout", "72/10/18", "--folds", "3"], 2, "name either --holdout"),
+        (["split", "SKY", "out", "--holdout", "72/10"], 2, "must be three numbers with / between"),
+        (["split", "SKY", "out", "--holdout", "72/10/20"], 2, "add up to 100"),
+        (["split", "SKY", "out", "--holdout", "nan/10/20"], 2, "add up to 100"),
+        (["split", "SKY", "out", "--holdout", "0/50/50"], 2, "the first over 0"),
+        (["preview", "SKY"], 2, "Missing option '--out'"),
+        (["preview", "nowhere", "--out", "sheet.png"], 2, "nowhere does not exist"),
+    ],
+)
 def test_mistakes_are_one_clear_line(sky, tmp_path, arguments, code, message):
     done = data(*[sky if one == "SKY" else one for one in arguments], code=code, cwd=tmp_path)
     assert message in done.stderr and list(tmp_path.iterdir()) == []
@@ -139,4 +164,6 @@ def test_what_a_disk_refuses_is_one_line_and_no_fault_of_ours(monkeypatch, capsy
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 1
-    assert capsys.readouterr().err == "galaxy-edge: runs/mine/log.jsonl cannot be written or read: Read-only file system\n"
+    assert (
+        capsys.readouterr().err == "galaxy-edge: runs/mine/log.jsonl cannot be written or read: Read-only file system\n"
+    )

@@ -45,12 +45,16 @@ def test_json_lines_keep_the_contract(night, tiny_models, tmp_path):
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     for line in lines:
         jsonschema.validate(line, SCHEMA)
-        assert all(x1 <= line["width"] and y1 <= line["height"] for _, _, x1, y1 in (d["box"] for d in line["detections"]))
+        assert all(
+            x1 <= line["width"] and y1 <= line["height"] for _, _, x1, y1 in (d["box"] for d in line["detections"])
+        )
         for found in line["detections"]:
             assert found["probability"] == max(found["probabilities"].values())
             assert found["probabilities"][found["class"]] == found["probability"]
             assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-3)
-        assert [d["score"] for d in line["detections"]] == sorted((d["score"] for d in line["detections"]), reverse=True)
+        assert [d["score"] for d in line["detections"]] == sorted(
+            (d["score"] for d in line["detections"]), reverse=True
+        )
     assert [(line["frame"], line["source"]) for line in lines] == [(0, "a.png"), (1, "b.png"), (2, "c.png")]
     assert [bool(line["detections"]) for line in lines] == [True, False, True]
     x0, y0, x1, y1 = lines[0]["detections"][0]["box"]
@@ -118,13 +122,22 @@ def test_a_name_that_is_no_text_is_told_as_text(night, tiny_models, tmp_path):
 def test_a_video_whose_name_is_no_text_does_not_end_the_process(tiny_models, tmp_path, camera, out, code, message):
     """OpenCV crashed over it, in the middle of a run where it was the output folder's."""
     (tmp_path / os.fsdecode(b"sky\xff.mp4")).write_bytes(b"a video")
-    done = run(os.fsdecode(camera), tiny_models, os.fsdecode(out), "--max-frames", 3, cwd=tmp_path,
-               env={"PYTHONIOENCODING": "utf-8:backslashreplace"})
+    done = run(
+        os.fsdecode(camera),
+        tiny_models,
+        os.fsdecode(out),
+        "--max-frames",
+        3,
+        cwd=tmp_path,
+        env={"PYTHONIOENCODING": "utf-8:backslashreplace"},
+    )
     assert done.returncode == code and message in done.stderr
 
 
 def test_min_score_and_max_frames(night, tiny_models, tmp_path):
-    strict = run(night, tiny_models, tmp_path / "out", "--json", "--min-score", "1", "--max-frames", "2", "--threads", "2")
+    strict = run(
+        night, tiny_models, tmp_path / "out", "--json", "--min-score", "1", "--max-frames", "2", "--threads", "2"
+    )
     lines = [json.loads(line) for line in strict.stdout.splitlines()]
     assert len(lines) == 2 and not any(line["detections"] for line in lines)
 
@@ -160,8 +173,12 @@ def test_ctrl_c_ends_cleanly_with_everything_written(tiny_models, tmp_path):
             os.link(folder / "0000.png", folder / f"{number:04d}.png")
     out = tmp_path / "out"
     command = ["run", "--camera", folder, "--models", tiny_models, "--out", out, "--json"]
-    process = subprocess.Popen([sys.executable, "-m", "galaxy_edge", *map(str, command)], stdout=subprocess.PIPE, text=True,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "galaxy_edge", *map(str, command)],
+        stdout=subprocess.PIPE,
+        text=True,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout is not None
     for _ in range(20):
         assert process.stdout.readline()
@@ -183,8 +200,10 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
 
 
 def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
-    program = ("import sys; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
-               "FrameLog.write = lambda *_: 1 / 0; cli.main()")
+    program = (
+        "import sys; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
+        "FrameLog.write = lambda *_: 1 / 0; cli.main()"
+    )
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models, "--max-frames", "2"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert "unexpected ZeroDivisionError in the thread keeper" in done.stderr and "Traceback" not in done.stderr
@@ -201,7 +220,10 @@ def test_output_that_the_encoding_cannot_hold_is_escaped_as_json_does(tiny_model
     done = run(tmp_path, tiny_models, out, "--json", env=ascii_only)
     assert done.returncode == 0 and done.stdout.isascii(), done.stderr
     assert [json.loads(line)["source"] for line in done.stdout.splitlines()] == ["é.png", "\N{MILKY WAY}.png"]
-    assert [json.loads(line)["source"] for line in (out / "frames-0001.jsonl").read_text().splitlines()] == ["é.png", "\N{MILKY WAY}.png"]
+    assert [json.loads(line)["source"] for line in (out / "frames-0001.jsonl").read_text().splitlines()] == [
+        "é.png",
+        "\N{MILKY WAY}.png",
+    ]
     done = command_line("events", "list", "--in", out, "--format", "csv", env=ascii_only)
     assert done.returncode == 0 and "\\u00e9.png" in done.stdout, done.stderr
     done = run(tmp_path / "é.png", tiny_models, tmp_path / "é", env=ascii_only)
@@ -209,9 +231,11 @@ def test_output_that_the_encoding_cannot_hold_is_escaped_as_json_does(tiny_model
 
 
 def test_what_was_lost_is_told_where_the_run_is_interrupted_too(tiny_models, tmp_path):
-    program = ("import signal; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
-               "from galaxy_edge.runtime.monitoring.progress_line import Ticker; FrameLog.write = lambda *_: 1 / 0; "
-               "Ticker.update = lambda *_: signal.default_int_handler(2, None); cli.main()")
+    program = (
+        "import signal; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
+        "from galaxy_edge.runtime.monitoring.progress_line import Ticker; FrameLog.write = lambda *_: 1 / 0; "
+        "Ticker.update = lambda *_: signal.default_int_handler(2, None); cli.main()"
+    )
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 130 and done.stderr.splitlines()[-1] == "galaxy-edge: interrupted"

@@ -22,8 +22,13 @@ SYSTEM_PYTHON = "/usr/bin/python3"
 
 def start(camera, out, *more, **environment):
     command = [sys.executable, "-m", "galaxy_edge", "run", "--camera", camera, "--out", out, "--json", *more]
-    return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                            env=os.environ | environment)
+    return subprocess.Popen(
+        [str(word) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | environment,
+    )
 
 
 def rows(out, query):
@@ -52,8 +57,12 @@ def test_a_long_run_leaves_no_file_open():
 @pytest.fixture
 def rtsp(tmp_path):
     """Start and kill an RTSP server, always at the same address."""
-    probe = [SYSTEM_PYTHON, "-c", "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst; "
-             "Gst.init(None); assert Gst.ElementFactory.find('x264enc')"]
+    probe = [
+        SYSTEM_PYTHON,
+        "-c",
+        "import gi; gi.require_version('GstRtspServer', '1.0'); from gi.repository import Gst; "
+        "Gst.init(None); assert Gst.ElementFactory.find('x264enc')",
+    ]
     if not Path(SYSTEM_PYTHON).exists() or subprocess.run(probe, capture_output=True).returncode:
         pytest.skip("needs GStreamer's RTSP server (gir1.2-gst-rtsp-server-1.0, python3-gi, gstreamer1.0-plugins-ugly)")
     with socket.socket() as free:
@@ -62,8 +71,9 @@ def rtsp(tmp_path):
     running = []
 
     def begin():
-        server = subprocess.Popen([SYSTEM_PYTHON, str(HELPERS / "rtsp_server.py"), str(port)],
-                                  stdout=subprocess.PIPE, text=True)
+        server = subprocess.Popen(
+            [SYSTEM_PYTHON, str(HELPERS / "rtsp_server.py"), str(port)], stdout=subprocess.PIPE, text=True
+        )
         running.append(server)
         assert server.stdout.readline() == "ready\n"
         return server
@@ -130,7 +140,9 @@ def manager(tmp_path):
 
 
 def test_the_service_manager_hears_of_frames_and_of_nothing_else(manager, tmp_path):
-    process = start("demo", tmp_path / "out", "--max-frames", "30", NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="40000")
+    process = start(
+        "demo", tmp_path / "out", "--max-frames", "30", NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="40000"
+    )
     assert manager.recv(100) == b"READY=1\nWATCHDOG=1"  # not before a frame was looked at and written
     heard = [manager.recv(100)]
     while heard[-1] != b"STOPPING=1":
@@ -162,7 +174,9 @@ def test_without_a_service_manager_nothing_is_said():
 
 
 def test_a_service_manager_that_does_not_listen_is_told_of_once_and_the_run_goes_on(tmp_path):
-    process = start("demo", tmp_path / "out", "--max-frames", "5", NOTIFY_SOCKET=str(tmp_path / "nobody"), WATCHDOG_USEC="abc")
+    process = start(
+        "demo", tmp_path / "out", "--max-frames", "5", NOTIFY_SOCKET=str(tmp_path / "nobody"), WATCHDOG_USEC="abc"
+    )
     lines, errors = process.communicate(timeout=120)
     assert process.returncode == 0 and len(lines.splitlines()) == 5
     assert errors.count("does not listen") == errors.count("WATCHDOG_USEC=abc") == 1 and "Traceback" not in errors

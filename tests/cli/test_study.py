@@ -49,7 +49,9 @@ def call(*words):
 
 @pytest.fixture(scope="module")
 def compared(data, out):
-    text = call("study", "compare", "simple", "scratch", "--data", data, "--out", out / "two", "--epochs", 2, "--threads", 1)
+    text = call(
+        "study", "compare", "simple", "scratch", "--data", data, "--out", out / "two", "--epochs", 2, "--threads", 1
+    )
     return out / "two", text
 
 
@@ -78,8 +80,20 @@ def test_an_ensemble_is_weighed_judged_and_tabled(compared, data, out):
     found = json.loads(call("study", "ensemble", *runs, "--out", out / "both"))
     assert sum(found["weights"]) == pytest.approx(1) and found["chosen_on"] == "validation"
     results = out / "results"
-    verdict = json.loads(call("study", "judge", "ensemble", *runs, "--ensemble", out / "both" / "ensemble.json",
-                              "--data", data, "--results", results))
+    verdict = json.loads(
+        call(
+            "study",
+            "judge",
+            "ensemble",
+            *runs,
+            "--ensemble",
+            out / "both" / "ensemble.json",
+            "--data",
+            data,
+            "--results",
+            results,
+        )
+    )
     assert verdict["weights"] == found["weights"] and verdict["images"] > 0
     assert verdict["temperature"] == found["temperature"] != 1
     assert "table-views.json" in call("study", "keep", "views", place, "--results", results)
@@ -95,7 +109,9 @@ def test_a_run_of_another_split_is_not_judged(compared, data, out):
     from galaxy_edge.training.run import RunError
 
     with pytest.raises(RunError, match="another split"):
-        call("study", "judge", "x", compared[0] / "simple" / "seed1", "--data", data, "--split-seed", 2, "--results", out)
+        call(
+            "study", "judge", "x", compared[0] / "simple" / "seed1", "--data", data, "--split-seed", 2, "--results", out
+        )
 
 
 def test_explain_writes_three_sheets(compared, data, out):
@@ -107,23 +123,67 @@ def test_explain_writes_three_sheets(compared, data, out):
 def test_search_picks_a_network_and_it_is_trained(data, out):
     pytest.importorskip("optuna", reason="needs the study extra")
     folder = out / "search"
-    text = call("study", "search", "--data", data, "--out", folder, "--trials", 2, "--trial-epochs", 1, "--threads", 1,
-                "--max-macs", 3_000_000, "--max-kib", 80)
+    text = call(
+        "study",
+        "search",
+        "--data",
+        data,
+        "--out",
+        folder,
+        "--trials",
+        2,
+        "--trial-epochs",
+        1,
+        "--threads",
+        1,
+        "--max-macs",
+        3_000_000,
+        "--max-kib",
+        80,
+    )
     assert "picked: trial" in text and (folder / "front.png").stat().st_size > 0
     picked = json.loads((folder / "picked.json").read_text())
     assert picked["macs"] <= 3_000_000 and picked["int8_bytes"] <= 80 * 1024
     assert "picked: trial" in call("study", "pick", folder, "--max-macs", 3_000_000)
     assert "table-search.json" in call("study", "keep", "search", folder, "--results", out / "kept")
     run = out / "picked"
-    call("train", "classifier", "--network", folder / "picked.json", "--data", data, "--out", run, "--epochs", 1,
-         "--threads", 1)
+    call(
+        "train",
+        "classifier",
+        "--network",
+        folder / "picked.json",
+        "--data",
+        data,
+        "--out",
+        run,
+        "--epochs",
+        1,
+        "--threads",
+        1,
+    )
     record = json.loads((run / "run.json").read_text())
     assert record["model"]["macs"] == picked["macs"] and record["model"]["parameters"] == picked["parameters"]
 
 
 def test_folds_are_compared_with_an_honest_reading(data, out):
-    found = json.loads(call("study", "folds", "simple", "bigger", "--folds", 2, "--epochs", 1, "--data", data,
-                            "--out", out / "folds", "--threads", 1))
+    found = json.loads(
+        call(
+            "study",
+            "folds",
+            "simple",
+            "bigger",
+            "--folds",
+            2,
+            "--epochs",
+            1,
+            "--data",
+            data,
+            "--out",
+            out / "folds",
+            "--threads",
+            1,
+        )
+    )
     assert found["recipes"] == ["simple", "bigger"] and found["folds"] == 2
     assert "fold" in found["reading"]
     assert "table-folds.json" in call("study", "keep", "folds", out / "folds", "--results", out / "kept")
@@ -131,10 +191,13 @@ def test_folds_are_compared_with_an_honest_reading(data, out):
     assert found["reading"] in (out / "kept.md").read_text()
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["compare", "nothing"], "there is no recipe 'nothing'; known: small, simple"),
-    (["views", "--recipe", "nothing"], "there is no recipe"),
-])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compare", "nothing"], "there is no recipe 'nothing'; known: small, simple"),
+        (["views", "--recipe", "nothing"], "there is no recipe"),
+    ],
+)
 def test_an_unknown_recipe_is_named(words, message, data, out):
     from galaxy_edge.training.classifier.recipe import RecipeError
 
@@ -147,18 +210,38 @@ def test_a_galaxy10_file_trains_with_class_five_where_it_is_asked_for(out, tmp_p
     images = rng.integers(0, 40, (700, 69, 69, 3), np.uint8)
     with h5py.File(path, "w") as file:
         file["images"], file["ans"] = images, np.arange(700) % 10
-    call("train", "classifier", "--recipe", "simple", "--data", path, "--keep-boxy", "--epochs", 1, "--threads", 1,
-         "--out", out / "boxy")
+    call(
+        "train",
+        "classifier",
+        "--recipe",
+        "simple",
+        "--data",
+        path,
+        "--keep-boxy",
+        "--epochs",
+        1,
+        "--threads",
+        1,
+        "--out",
+        out / "boxy",
+    )
     record = json.loads((out / "boxy" / "run.json").read_text())
     assert record["model"]["classes"][5] == "edge_on_boxy_bulge" and len(record["model"]["classes"]) == 10
-    verdict = json.loads(call("study", "judge", "boxy", out / "boxy", "--data", path, "--results", out / "boxy-results"))
+    verdict = json.loads(
+        call("study", "judge", "boxy", out / "boxy", "--data", path, "--results", out / "boxy-results")
+    )
     assert "edge_on_boxy_bulge" in verdict["float"]["recall"]
 
 
-@pytest.mark.parametrize("words", [
-    ["train", "classifier"], ["study", "compare", "simple", "scratch"], ["study", "folds", "simple", "scratch"],
-    ["study", "cross"],
-])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["train", "classifier"],
+        ["study", "compare", "simple", "scratch"],
+        ["study", "folds", "simple", "scratch"],
+        ["study", "cross"],
+    ],
+)
 def test_weights_that_no_network_would_take_are_refused(words, data, tmp_path):
     place = tmp_path / "out"
     done = CliRunner().invoke(cli, [*words, "--weights", "x.h5", "--data", str(data), "--out", str(place)])
@@ -168,8 +251,24 @@ def test_weights_that_no_network_would_take_are_refused(words, data, tmp_path):
 
 def test_what_a_training_reached_is_told_in_some_lines(data, compared):
     place = compared[0] / "simple" / "seed1"
-    done = CliRunner().invoke(cli, ["train", "classifier", "--recipe", "simple", "--epochs", "2", "--threads", "1", "--data",
-                                    str(data), "--out", str(place), "--resume"])
+    done = CliRunner().invoke(
+        cli,
+        [
+            "train",
+            "classifier",
+            "--recipe",
+            "simple",
+            "--epochs",
+            "2",
+            "--threads",
+            "1",
+            "--data",
+            str(data),
+            "--out",
+            str(place),
+            "--resume",
+        ],
+    )
     metrics = json.loads((place / "run.json").read_text())["metrics"]
     rows = [line.split() for line in done.stderr.splitlines()]
     assert done.exit_code == 0 and ["macro", "F1", f"{metrics['macro_f1']:.3f}"] in rows
@@ -183,7 +282,17 @@ def test_seeds_are_numbers():
 
 
 def test_a_page_is_written_without_words_of_tensorflow(tmp_path):
-    words = (sys.executable, "-m", "galaxy_edge", "study", "results", "--results", tmp_path, "--out", tmp_path / "page.md")
+    words = (
+        sys.executable,
+        "-m",
+        "galaxy_edge",
+        "study",
+        "results",
+        "--results",
+        tmp_path,
+        "--out",
+        tmp_path / "page.md",
+    )
     asked = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     done = subprocess.run(words, capture_output=True, text=True, env=asked, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "") and "written to" in done.stdout

@@ -39,20 +39,48 @@ def arm64(wheel, tmp_path_factory):
         [*extract, "--architectures=arm64", "--include=python3,libgomp1,libstdc++6", "bookworm", folder / "root"],
         # The emulator of Debian 12 is too old for LiteRT; Debian 13's is linked statically and runs anywhere.
         [*extract, "--include=qemu-user", "trixie", folder / "emulator"],
-        [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--target", folder / "root/site", "--only-binary=:all:", "--implementation", "cp", "--python-version", "3.11",
-         "--abi", "cp311", "--abi", "abi3", "--abi", "none",
-         *(flag for name in PLATFORMS for flag in ("--platform", f"{name}_aarch64")), wheel],
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--target",
+            folder / "root/site",
+            "--only-binary=:all:",
+            "--implementation",
+            "cp",
+            "--python-version",
+            "3.11",
+            "--abi",
+            "cp311",
+            "--abi",
+            "abi3",
+            "--abi",
+            "none",
+            *(flag for name in PLATFORMS for flag in ("--platform", f"{name}_aarch64")),
+            wheel,
+        ],
     ):
         done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=600)
         assert done.returncode == 0, f"{command}: {done.stderr}"
     root = folder / "root"
-    emulator = [folder / "emulator/usr/bin/qemu-aarch64", "-cpu", "cortex-a72", "-E", f"PYTHONPATH={root / 'site'}",
-                "-L", root, root / "usr/bin/python3"]
+    emulator = [
+        folder / "emulator/usr/bin/qemu-aarch64",
+        "-cpu",
+        "cortex-a72",
+        "-E",
+        f"PYTHONPATH={root / 'site'}",
+        "-L",
+        root,
+        root / "usr/bin/python3",
+    ]
 
     def python(*arguments):
-        return subprocess.run([*map(str, emulator), *map(str, arguments)], capture_output=True, text=True, timeout=600,
-                              cwd=folder)
+        return subprocess.run(
+            [*map(str, emulator), *map(str, arguments)], capture_output=True, text=True, timeout=600, cwd=folder
+        )
 
     return python
 

@@ -35,15 +35,30 @@ def label(folder, count=120):
             image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
         name = f"{number:03d}.png"
         (pictures / name).write_bytes(encode(image))
-        found.append(Labelled(name, 160, 160, np.array(boxes).reshape(-1, 4), ("galaxy",) * len(boxes),
-                              [False] * len(boxes), archive=pictures, member=name))
+        found.append(
+            Labelled(
+                name,
+                160,
+                160,
+                np.array(boxes).reshape(-1, 4),
+                ("galaxy",) * len(boxes),
+                [False] * len(boxes),
+                archive=pictures,
+                member=name,
+            )
+        )
     write_labels(gather("test", found, refuse, ["galaxy"]), folder, "voc")
 
 
 def follow(commands, folder):
     # The commands are run as they stand, only for a moment: the same options, given by the environment.
-    env = {**os.environ, "GALAXY_EDGE_TRAIN_DETECTOR_EPOCHS": "1", "GALAXY_EDGE_TRAIN_DETECTOR_IMAGES": "16",
-           "GALAXY_EDGE_EXPORT_FORCE": "1", "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    env = {
+        **os.environ,
+        "GALAXY_EDGE_TRAIN_DETECTOR_EPOCHS": "1",
+        "GALAXY_EDGE_TRAIN_DETECTOR_IMAGES": "16",
+        "GALAXY_EDGE_EXPORT_FORCE": "1",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
     for line in commands:
         done = subprocess.run(line, shell=True, capture_output=True, text=True, cwd=folder, env=env, timeout=900)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"

@@ -16,10 +16,7 @@ from helpers.paths import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = [
-    line
-    for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S)
-    for line in block.splitlines()
-    if line.strip()
+    line for block in re.findall(r"^```sh\n(.*?)^```", TEXT, re.M | re.S) for line in block.splitlines() if line.strip()
 ]
 # Run elsewhere: `make demo` in test_install.py; `make test` is what runs this; its environment is the pip install.
 ELSEWHERE = {"make demo", "make test"}
@@ -27,8 +24,16 @@ ELSEWHERE = {"make demo", "make test"}
 
 def test_the_commands_that_matter_are_in_it():
     verbs = {" ".join(shlex.split(line)[:2]) for line in COMMANDS}
-    assert {"make demo", "make test", "galaxy-edge train", "galaxy-edge export", "galaxy-edge run", "galaxy-edge eval",
-            "galaxy-edge bench", "galaxy-edge devices"} <= verbs
+    assert {
+        "make demo",
+        "make test",
+        "galaxy-edge train",
+        "galaxy-edge export",
+        "galaxy-edge run",
+        "galaxy-edge eval",
+        "galaxy-edge bench",
+        "galaxy-edge devices",
+    } <= verbs
 
 
 @pytest.mark.slow
@@ -40,8 +45,10 @@ def test_every_command_works(small_data, tmp_path):
     # The commands are run as they stand, only for a moment: the same options, given by the environment.
     short = {"EPOCHS": "1", "IMAGES": "16"}
     env = {
-        **os.environ, **{f"GALAXY_EDGE_TRAIN_DETECTOR_{key}": value for key, value in short.items()},
-        "GALAXY_EDGE_TRAIN_CLASSIFIER_EPOCHS": "1", "GALAXY_EDGE_EXPORT_FORCE": "1",
+        **os.environ,
+        **{f"GALAXY_EDGE_TRAIN_DETECTOR_{key}": value for key, value in short.items()},
+        "GALAXY_EDGE_TRAIN_CLASSIFIER_EPOCHS": "1",
+        "GALAXY_EDGE_EXPORT_FORCE": "1",
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     for line in COMMANDS:

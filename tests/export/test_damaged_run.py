@@ -28,11 +28,18 @@ def refused(run, words):
     assert sorted(path.name for path in run.parent.iterdir()) == ["run"]
 
 
-@pytest.mark.parametrize(("key", "value", "words"), [
-    ("task", "paint", "its task is 'paint'"), ("data", None, "'data.hash'"), ("finished", 3, "'finished'"),
-    ("model.input", {"width": 16}, "'model.input.height'"), ("model.classes", [], "'model.classes'"),
-    ("model.outputs", [3], "'model.outputs'"), ("model.macs", True, "'model.macs'"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("task", "paint", "its task is 'paint'"),
+        ("data", None, "'data.hash'"),
+        ("finished", 3, "'finished'"),
+        ("model.input", {"width": 16}, "'model.input.height'"),
+        ("model.classes", [], "'model.classes'"),
+        ("model.outputs", [3], "'model.outputs'"),
+        ("model.macs", True, "'model.macs'"),
+    ],
+)
 def test_a_record_that_lacks_something(classifier, key, value, words):
     record = json.loads((classifier / "run.json").read_text())
     table = record
@@ -63,31 +70,38 @@ def changed(run, **arrays):
     np.savez(run / "evaluation.npz", **{name: value for name, value in kept.items() if value is not None})
 
 
-@pytest.mark.parametrize(("arrays", "words"), [
-    ({"images": np.zeros((90, 16, 16, 3), np.float32)}, "are float32"),
-    ({"images": np.zeros((90, 20, 16, 3), np.uint8)}, "not uint8 (n, 16, 16, 3)"),
-    ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, "holds no pictures"),
-    ({"images": None}, "holds no pictures"),
-    ({"labels": None}, "no array 'labels'"),
-    ({"labels": np.zeros(89, int)}, "not a whole number for each of 90"),
-    ({"labels": np.full(90, 0.5)}, "float64"),
-    ({"labels": np.full(90, 9)}, "labels are 9 to 9, and there are 9 classes"),
-    ({"labels": np.full(90, -1)}, "labels are -1"),
-    ({"labels": np.full(90, "spiral")}, "not a whole number"),
-])
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"images": np.zeros((90, 16, 16, 3), np.float32)}, "are float32"),
+        ({"images": np.zeros((90, 20, 16, 3), np.uint8)}, "not uint8 (n, 16, 16, 3)"),
+        ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, "holds no pictures"),
+        ({"images": None}, "holds no pictures"),
+        ({"labels": None}, "no array 'labels'"),
+        ({"labels": np.zeros(89, int)}, "not a whole number for each of 90"),
+        ({"labels": np.full(90, 0.5)}, "float64"),
+        ({"labels": np.full(90, 9)}, "labels are 9 to 9, and there are 9 classes"),
+        ({"labels": np.full(90, -1)}, "labels are -1"),
+        ({"labels": np.full(90, "spiral")}, "not a whole number"),
+    ],
+)
 def test_an_evaluation_share_that_is_none_for_classifiers(classifier, arrays, words):
     changed(classifier, **arrays)
     refused(classifier, words)
 
 
-@pytest.mark.parametrize(("array", "change", "words"), [
-    ("boxes", lambda boxes: None, "no array boxes"), ("set", lambda sets: None, "no array set"),
-    ("boxes", lambda boxes: np.c_[boxes, boxes[:, :1]], "not finite numbers (m, 4)"),
-    ("boxes", lambda boxes: np.full_like(boxes, np.nan), "not finite numbers"),
-    ("box_frame", lambda frames: frames[:-1], "not a picture's number for each"),
-    ("box_frame", lambda frames: frames + 10_000, "pictures that are not there"),
-    ("complete", lambda complete: complete[:-1], "complete is bool"),
-])
+@pytest.mark.parametrize(
+    ("array", "change", "words"),
+    [
+        ("boxes", lambda boxes: None, "no array boxes"),
+        ("set", lambda sets: None, "no array set"),
+        ("boxes", lambda boxes: np.c_[boxes, boxes[:, :1]], "not finite numbers (m, 4)"),
+        ("boxes", lambda boxes: np.full_like(boxes, np.nan), "not finite numbers"),
+        ("box_frame", lambda frames: frames[:-1], "not a picture's number for each"),
+        ("box_frame", lambda frames: frames + 10_000, "pictures that are not there"),
+        ("complete", lambda complete: complete[:-1], "complete is bool"),
+    ],
+)
 def test_an_evaluation_share_that_is_none_for_detectors(detector, array, change, words):
     with np.load(detector / "evaluation.npz") as arrays:
         before = arrays[array]
@@ -96,7 +110,9 @@ def test_an_evaluation_share_that_is_none_for_detectors(detector, array, change,
 
 
 def test_arrays_whose_bytes_were_changed(classifier):
-    np.savez_compressed(classifier / "calibration.npz", images=np.arange(90 * 768, dtype=np.uint8).reshape(90, 16, 16, 3))
+    np.savez_compressed(
+        classifier / "calibration.npz", images=np.arange(90 * 768, dtype=np.uint8).reshape(90, 16, 16, 3)
+    )
     content = bytearray((classifier / "calibration.npz").read_bytes())
     content[60:200] = bytes(140)
     (classifier / "calibration.npz").write_bytes(content)

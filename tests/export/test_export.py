@@ -37,12 +37,16 @@ def test_a_bundle_carries_what_the_run_knew(tiny_models):
 
 def test_a_network_that_quantisation_ruins_is_not_shipped(tiny_runs, tmp_path):
     target = tmp_path / "bundle"
-    done = command_line("export", "--int8", tiny_runs / "fragile", "--out", target, "--json", "--report",
-                        tmp_path / "report.md")
+    done = command_line(
+        "export", "--int8", tiny_runs / "fragile", "--out", target, "--json", "--report", tmp_path / "report.md"
+    )
     told = json.loads(done.stdout)
     assert told["metrics"]["fp32"]["accuracy"] == 1.0 and told["metrics"]["int8"]["accuracy"] < 0.9
     failed = {gate["gate"]: gate["measured"] for gate in told["gates"] if not gate["passed"]}
-    assert set(failed) == {"accuracy: int8", "parity: int8"} and "smooth_round by 100.00 points (" in failed["accuracy: int8"]
+    assert (
+        set(failed) == {"accuracy: int8", "parity: int8"}
+        and "smooth_round by 100.00 points (" in failed["accuracy: int8"]
+    )
     assert done.returncode == 1 and "no bundle was written" in done.stderr
     assert told["bundle"] is None and not target.exists() and list(tmp_path.glob(".bundle*")) == []
     assert "no bundle was written" in (tmp_path / "report.md").read_text()
@@ -103,7 +107,9 @@ def test_a_rescue_is_tried_in_order_and_noted(tiny_runs, tmp_path):
     assert not export(tiny_runs / "wide", tmp_path / "bundle", said.append).passed
     made = export(tiny_runs / "wide", tmp_path / "bundle", said.append, Settings(rescue="auto"))
     assert made.passed and made.measured.metrics["int8"]["accuracy"] == 1.0
-    assert [line for line in said if line.startswith("rescue")][-1] == "rescue of tflite-int8: int16 activations in 2 of 2 layers"
+    assert [line for line in said if line.startswith("rescue")][
+        -1
+    ] == "rescue of tflite-int8: int16 activations in 2 of 2 layers"
     manifest = Bundle.load(tmp_path / "bundle").manifest
     assert manifest["export"]["rescue"] == {"int8": "int16 activations in 2 of 2 layers"}
     assert manifest["export"]["edgetpu"]["mapped"] < manifest["export"]["edgetpu"]["operators"]

@@ -20,8 +20,11 @@ def test_layers_of_16_bits_leave_what_goes_in_and_comes_out_as_bytes(tmp_path):
     source, settings = to_tflite(tmp_path, None), Settings()
     pictures = np.random.default_rng(1).integers(0, 256, (16, 48, 48, 3), dtype=np.uint8)
     content = int8_of(source, settings, pictures)
-    wide = [(how, read_tflite(made).graph) for how, made in
-            rescued("tflite-int8", source, content, settings, pictures, lambda _: None) if "int16" in how]
+    wide = [
+        (how, read_tflite(made).graph)
+        for how, made in rescued("tflite-int8", source, content, settings, pictures, lambda _: None)
+        if "int16" in how
+    ]
     assert len(wide) > 1
     for how, graph in wide:
         ends = [[graph.tensors[number].dtype for number in numbers] for numbers in (graph.inputs, graph.outputs)]

@@ -59,8 +59,11 @@ def test_an_input_that_needs_arithmetic_is_no_raw_input(fp32, tiny_runs):
 def told(right, of=100, other=0):
     """Metrics of two classes with `of` pictures each, `right` of the first named right, all but `other` of the second."""
     confusion = [[right, of - right], [other, of - other]]
-    return {"accuracy": (right + of - other) / (2 * of), "recall": {"a": right / of, "b": 1 - other / of},
-            "confusion": confusion}
+    return {
+        "accuracy": (right + of - other) / (2 * of),
+        "recall": {"a": right / of, "b": 1 - other / of},
+        "confusion": confusion,
+    }
 
 
 @pytest.mark.parametrize(
@@ -88,8 +91,10 @@ def test_the_gate_tells_pictures_beside_points():
         "recall down: a by 3.17 points (2 of 63 pictures), at most 3 points"
     )
     # Where all is well, what fell furthest is told all the same.
-    assert "recall down: a by 1.59 points (1 of 63 pictures), at most 3 points" in accuracy_kept(
-        "classify", "int8", told(60, 63, 2), told(59, 63, 1), 1.0).measured
+    assert (
+        "recall down: a by 1.59 points (1 of 63 pictures), at most 3 points"
+        in accuracy_kept("classify", "int8", told(60, 63, 2), told(59, 63, 1), 1.0).measured
+    )
     assert "no class's recall is down" in accuracy_kept("classify", "int8", told(60), told(60), 1.0).measured
 
 
@@ -105,14 +110,19 @@ def test_agreement_of_names():
     after = np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
     alike = named_alike(before, after)
     assert alike["agreement"] == 0.75 and alike["max_difference"] == pytest.approx(0.2)
-    assert not parity("classify", "int8", alike).passed and parity("classify", "int8", alike | {"agreement": 0.96}).passed
+    assert (
+        not parity("classify", "int8", alike).passed and parity("classify", "int8", alike | {"agreement": 0.96}).passed
+    )
 
 
 def test_agreement_of_boxes():
     # Two of the three that are reported are found again, one of them under the threshold; each box is used once.
     frame = DetectionTruth()
-    first = (frame, np.array([[0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60], [0, 0, 9, 9]], float),
-             np.array([0.9, 0.8, 0.7, 0.1]))
+    first = (
+        frame,
+        np.array([[0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60], [0, 0, 9, 9]], float),
+        np.array([0.9, 0.8, 0.7, 0.1]),
+    )
     second = (frame, np.array([[1, 0, 11, 10], [20, 20, 30, 30]], float), np.array([0.85, 0.2]))
     alike = found_alike([first], [second], 0.5)
     assert alike["boxes"] == 3 and alike["matched"] == pytest.approx(2 / 3)
@@ -205,7 +215,10 @@ def test_calibration_files_that_cannot_be_read(tmp_path):
         calibration_pictures(tmp_path / "x.npz", MODEL, "classify", None, 1)
     with pytest.raises(ExportError, match="cannot be read"):
         calibration_pictures(tmp_path / "nothing.npz", MODEL, "classify", None, 1)
-    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as packed, packed.open("images.npy", "w") as file:
+    with (
+        zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as packed,
+        packed.open("images.npy", "w") as file,
+    ):
         for _ in range(5):
             file.write(bytes(2**20))
     content = bytearray((tmp_path / "bomb.npz").read_bytes())

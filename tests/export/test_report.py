@@ -43,8 +43,18 @@ def test_markdown_says_the_same(result):
 
 def test_figures_are_whole_on_a_narrow_screen(tiny_runs, tmp_path):
     # Terminals and logs have 80 columns; "0.82..." tells nobody what a form lost.
-    done = command_line("export", "--formats", "all", "--debug-layers", tiny_runs / "detector", "--out", tmp_path / "bundle",
-                        "--report", tmp_path / "report.md", env={"COLUMNS": "80"})
+    done = command_line(
+        "export",
+        "--formats",
+        "all",
+        "--debug-layers",
+        tiny_runs / "detector",
+        "--out",
+        tmp_path / "bundle",
+        "--report",
+        tmp_path / "report.md",
+        env={"COLUMNS": "80"},
+    )
     assert done.returncode == 0 and "\u2026" not in done.stdout
     (row,) = [line.split() for line in done.stdout.splitlines() if line.split()[:1] == ["map50"]]
     assert len(row) == 1 + 5 and all(float(value) > 0.9 for value in row[1:])
@@ -60,7 +70,9 @@ def test_a_report_that_cannot_be_written_is_told(result, tmp_path):
 def test_a_place_where_no_report_can_be_is_told_first(tiny_runs, tmp_path, place):
     (tmp_path / "folder.md").mkdir()
     (tmp_path / "run.json").write_text("")
-    done = command_line("export", "--int8", tiny_runs / "classifier", "--out", tmp_path / "b", "--report", tmp_path / place)
+    done = command_line(
+        "export", "--int8", tiny_runs / "classifier", "--out", tmp_path / "b", "--report", tmp_path / place
+    )
     assert done.returncode == 2 and "report" in done.stderr and not (tmp_path / "b").exists()
 
 
@@ -75,7 +87,9 @@ def test_layers_are_ordered_by_their_error(result):
     errors = layer_errors(bundle.read("fp32.tflite"), bundle.read("int8.tflite"), bundle.golden()["inputs"])
     assert [error.relative for error in errors] == sorted((error.relative for error in errors), reverse=True)
     assert {error.op for error in errors} >= {"FULLY_CONNECTED"} and 0 <= errors[0].relative < 0.1
-    assert layer_errors(bundle.read("fp32.tflite"), bundle.read("fp32.tflite"), bundle.golden()["inputs"])[0].relative == 0
+    assert (
+        layer_errors(bundle.read("fp32.tflite"), bundle.read("fp32.tflite"), bundle.golden()["inputs"])[0].relative == 0
+    )
     assert [layer["layer"] for layer in result.manifest["export"]["layers"]] == [error.layer for error in errors]
 
 
@@ -98,8 +112,11 @@ def test_forms_are_compared(result, tmp_path):
     assert [row["variant"] for row in rows] == ["fp32", "int8", "onnx_fp32", "onnx_int8"]
     assert all(row["min_ms"] > 0 and row["threads"] == 1 and row["accuracy"] == 1.0 for row in rows)
     assert rows[0]["accuracy_drop"] is None and rows[3]["accuracy_drop"] == 0.0 and rows[3]["agreement"] == 1.0
-    assert rows[1]["goals"] == {"accuracy at most 0.005 less": True, "macro_f1 at most 0.005 less": True,
-                                "agreement at least 0.98": True}
+    assert rows[1]["goals"] == {
+        "accuracy at most 0.005 less": True,
+        "macro_f1 at most 0.005 less": True,
+        "agreement at least 0.98": True,
+    }
     text = (tmp_path / "forms.md").read_text()
     assert "| onnx_int8 | onnxruntime |" in text and "say nothing about another's" in text
 
@@ -107,9 +124,21 @@ def test_forms_are_compared(result, tmp_path):
 def test_forms_of_runs_are_made_and_compared(tiny_runs, tmp_path):
     # The fragile one loses everything in int8: a table that hid it would be worse than none.
     done = subprocess.run(
-        [sys.executable, "-m", "galaxy_edge.benchmarks.performance.variants", tiny_runs / "fragile", tiny_runs / "detector",
-         "--rounds", "2", "--out", tmp_path / "kept" / "forms.json", "--out", tmp_path / "kept" / "forms.md"],
-        capture_output=True, text=True,
+        [
+            sys.executable,
+            "-m",
+            "galaxy_edge.benchmarks.performance.variants",
+            tiny_runs / "fragile",
+            tiny_runs / "detector",
+            "--rounds",
+            "2",
+            "--out",
+            tmp_path / "kept" / "forms.json",
+            "--out",
+            tmp_path / "kept" / "forms.md",
+        ],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     rows = json.loads((tmp_path / "kept" / "forms.json").read_text())["results"]
@@ -124,8 +153,11 @@ def test_forms_of_runs_are_made_and_compared(tiny_runs, tmp_path):
 
 
 def test_forms_of_a_run_that_is_none(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "galaxy_edge.benchmarks.performance.variants", tmp_path, "--out", tmp_path / "x.md"],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "galaxy_edge.benchmarks.performance.variants", tmp_path, "--out", tmp_path / "x.md"],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1 and "has no run.json" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "x.md").exists()
 

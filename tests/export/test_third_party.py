@@ -43,12 +43,25 @@ def found_in(bundle, variant):
 
 @pytest.mark.parametrize(
     ("file", "variant", "anchors"),
-    [("int8_postprocess.tflite", "int8", False), ("int8.tflite", "int8", True), ("fp32.tflite", "fp32", True),
-     ("fp32.onnx", "onnx_fp32", True), ("int8.onnx", "onnx_int8", True)],
+    [
+        ("int8_postprocess.tflite", "int8", False),
+        ("int8.tflite", "int8", True),
+        ("fp32.tflite", "fp32", True),
+        ("fp32.onnx", "onnx_fp32", True),
+        ("int8.onnx", "onnx_int8", True),
+    ],
 )
 def test_a_file_is_wrapped_as_it_is(made, tmp_path, file, variant, anchors):
-    result = wrap(made / file, tmp_path / "out", silent, own(), "detector", made / "labels.txt",
-                  made / "bundle.toml" if anchors else None, licence="MIT")
+    result = wrap(
+        made / file,
+        tmp_path / "out",
+        silent,
+        own(),
+        "detector",
+        made / "labels.txt",
+        made / "bundle.toml" if anchors else None,
+        licence="MIT",
+    )
     assert result.passed, result.gates
     bundle = Bundle.load(tmp_path / "out", "detect")
     assert list(bundle.variants) == [variant] and bundle.manifest["licence"] == "MIT"
@@ -61,17 +74,34 @@ def test_a_file_is_wrapped_as_it_is(made, tmp_path, file, variant, anchors):
 def test_other_forms_are_made_and_gated(tiny_runs, made, tmp_path):
     run = tiny_runs / "detector"
     settings = Settings(("tflite-int8", "onnx-fp32", "onnx-int8"), calibration=run / "calibration.npz")
-    result = wrap(run / "saved_model", tmp_path / "out", silent, settings, "detector", made / "labels.txt",
-                  made / "bundle.toml", evaluation=run / "evaluation.npz")
+    result = wrap(
+        run / "saved_model",
+        tmp_path / "out",
+        silent,
+        settings,
+        "detector",
+        made / "labels.txt",
+        made / "bundle.toml",
+        evaluation=run / "evaluation.npz",
+    )
     assert result.passed, result.gates
-    assert {"accuracy: int8", "parity: int8", "accuracy: onnx_int8", "really int8: int8"} <= {g.name for g in result.gates}
+    assert {"accuracy: int8", "parity: int8", "accuracy: onnx_int8", "really int8: int8"} <= {
+        g.name for g in result.gates
+    }
     assert all(found_in(tmp_path / "out", name).scores[0] > 0.98 for name in Bundle.load(tmp_path / "out").variants)
 
 
 def test_a_conversion_that_nobody_can_judge_is_not_passed(made, tmp_path):
     # Without labelled pictures the accuracy of what was converted is not known: the gate does not guess.
-    result = wrap(made / "fp32.tflite", tmp_path / "out", silent, own("tflite-int8"), "detector", made / "labels.txt",
-                  made / "bundle.toml")
+    result = wrap(
+        made / "fp32.tflite",
+        tmp_path / "out",
+        silent,
+        own("tflite-int8"),
+        "detector",
+        made / "labels.txt",
+        made / "bundle.toml",
+    )
     assert result.bundle is None
     assert [gate.name for gate in result.gates if not gate.passed] == ["accuracy: int8"]
 
@@ -121,8 +151,10 @@ def test_what_cannot_be_wrapped_is_told(made, tiny_models, tmp_path):
     with pytest.raises(ExportError, match="has no saved_model"):
         wrap(tmp_path, out, silent, own(), "detector", labels)
     for name, content, reason in (
-        ("x.tflite", b"junk", "does not begin as one"), ("x.onnx", b"junk", "not safe to load"),
-        ("y.tflite", (made / "int8.tflite").read_bytes()[:900], "damaged"), ("z.onnx", b"", "not safe to load"),
+        ("x.tflite", b"junk", "does not begin as one"),
+        ("x.onnx", b"junk", "not safe to load"),
+        ("y.tflite", (made / "int8.tflite").read_bytes()[:900], "damaged"),
+        ("z.onnx", b"", "not safe to load"),
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ExportError, match=reason):
@@ -131,21 +163,45 @@ def test_what_cannot_be_wrapped_is_told(made, tiny_models, tmp_path):
 
 
 def test_the_command(made, tmp_path):
-    done = command_line("export", "--from", made / "int8_postprocess.tflite", "--task", "detector", "--labels",
-                        made / "labels.txt", "--out", tmp_path / "out", "--json", cwd=tmp_path)
+    done = command_line(
+        "export",
+        "--from",
+        made / "int8_postprocess.tflite",
+        "--task",
+        "detector",
+        "--labels",
+        made / "labels.txt",
+        "--out",
+        tmp_path / "out",
+        "--json",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["bundle"] == str(tmp_path / "out")
     assert (tmp_path / "export-report.html").read_text().startswith("<!DOCTYPE html>")
     assert command_line("bundle", "verify", tmp_path / "out").returncode == 0
-    for arguments, message in ((("--from", "x.tflite"), "needs --out"), ((), "name a run folder, or a file"),
-                               (("--from", "nothing.tflite", "--out", "o", "--task", "detector"), "cannot be read")):
+    for arguments, message in (
+        (("--from", "x.tflite"), "needs --out"),
+        ((), "name a run folder, or a file"),
+        (("--from", "nothing.tflite", "--out", "o", "--task", "detector"), "cannot be read"),
+    ):
         bad = command_line("export", *(arguments or ("--int8",)), cwd=tmp_path)
         assert bad.returncode in (1, 2) and message in bad.stderr and "Traceback" not in bad.stderr
 
 
 def bundled(made, out, *arguments):
-    return command_line("export", "--from", made / "int8.tflite", "--task", "detector", "--labels", made / "labels.txt",
-                        "--out", out, *arguments)
+    return command_line(
+        "export",
+        "--from",
+        made / "int8.tflite",
+        "--task",
+        "detector",
+        "--labels",
+        made / "labels.txt",
+        "--out",
+        out,
+        *arguments,
+    )
 
 
 def test_float_in_a_second_graph_is_found(made, tmp_path):
@@ -164,15 +220,22 @@ def test_float_in_a_second_graph_is_found(made, tmp_path):
     assert not gate.passed and "float tensors" in gate.measured
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ("max_level = ", "max_level = 9 #", "anchors"), ("anchor_size = ", "anchor_size = -2.0 #", "anchor_size must"),
-    ("min_level = ", "min_level = -400 #", "levels must be"), ("max_level = ", "#", "'max_level' is missing"),
-    ("max_level = ", "levels = 3 #", "unknown key 'levels'"), ("scales_per_octave = ", 'scales_per_octave = "two" #', "type int"),
-    ("[decode]", "decode = 3\n[other]", "must be a table"), ("[decode]", "outputs = 3\n[decode]", "must be a table of names"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("max_level = ", "max_level = 9 #", "anchors"),
+        ("anchor_size = ", "anchor_size = -2.0 #", "anchor_size must"),
+        ("min_level = ", "min_level = -400 #", "levels must be"),
+        ("max_level = ", "#", "'max_level' is missing"),
+        ("max_level = ", "levels = 3 #", "unknown key 'levels'"),
+        ("scales_per_octave = ", 'scales_per_octave = "two" #', "type int"),
+        ("[decode]", "decode = 3\n[other]", "must be a table"),
+        ("[decode]", "outputs = 3\n[decode]", "must be a table of names"),
+    ],
+)
 def test_anchors_that_are_not_the_networks_are_told(made, tmp_path, old, new, words):
     text = (made / "bundle.toml").read_text()
-    table = text[text.index("[decode]"):].split("\n\n")[0]
+    table = text[text.index("[decode]") :].split("\n\n")[0]
     assert old in table
     (tmp_path / "decode.toml").write_text(table.replace(old, new, 1))
     done = bundled(made, tmp_path / "out", "--decode", tmp_path / "decode.toml")
@@ -201,16 +264,27 @@ def test_a_damaged_list_in_the_metadata_is_told(made):
 
 
 def test_all_forms_are_those_that_can_be_made(made, tmp_path):
-    done = wrap(made / "fp32.tflite", tmp_path / "all", silent, own("all"), "detector", made / "labels.txt",
-                made / "bundle.toml")
+    done = wrap(
+        made / "fp32.tflite",
+        tmp_path / "all",
+        silent,
+        own("all"),
+        "detector",
+        made / "labels.txt",
+        made / "bundle.toml",
+    )
     assert set(done.sizes) == {"fp32", "int8", "onnx_fp32", "onnx_int8"}
     given = bundled(made, tmp_path / "one", "--int8", "--decode", made / "bundle.toml")
     assert given.returncode == 0 and list(Bundle.load(tmp_path / "one").variants) == ["int8"]
 
 
-@pytest.mark.parametrize(("images", "words"), [
-    (np.zeros((2, 32, 32, 3), np.uint8), "not uint8 (n, 64, 64, 3)"), (np.zeros((0, 64, 64, 3), np.uint8), "no pictures"),
-])
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (np.zeros((2, 32, 32, 3), np.uint8), "not uint8 (n, 64, 64, 3)"),
+        (np.zeros((0, 64, 64, 3), np.uint8), "no pictures"),
+    ],
+)
 def test_an_evaluation_share_of_another_network(made, tmp_path, images, words):
     np.savez(tmp_path / "e.npz", images=images)
     done = bundled(made, tmp_path / "out", "--decode", made / "bundle.toml", "--evaluation", tmp_path / "e.npz")
@@ -223,13 +297,29 @@ def test_weights_in_another_file_are_refused(made, tmp_path):
     network = onnx.load(str(made / "fp32.onnx"))
     onnx.save_model(network, str(tmp_path / "part.onnx"), save_as_external_data=True, size_threshold=0)
     with pytest.raises(ExportError, match=r"keeps \d+ of its weights in another file"):
-        wrap(tmp_path / "part.onnx", tmp_path / "out", silent, own(), "detector", made / "labels.txt", made / "bundle.toml")
+        wrap(
+            tmp_path / "part.onnx",
+            tmp_path / "out",
+            silent,
+            own(),
+            "detector",
+            made / "labels.txt",
+            made / "bundle.toml",
+        )
 
 
 def test_a_float_network_alone_can_be_run_and_says_where_it_is_from(made, tiny_models, tmp_path):
     shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / "galaxy-classifier")
-    wrap(made / "fp32.tflite", tmp_path / "galaxy-detector", silent, own(), "detector", made / "labels.txt",
-         made / "bundle.toml", sources=["a survey"])
+    wrap(
+        made / "fp32.tflite",
+        tmp_path / "galaxy-detector",
+        silent,
+        own(),
+        "detector",
+        made / "labels.txt",
+        made / "bundle.toml",
+        sources=["a survey"],
+    )
     assert Bundle.load(tmp_path / "galaxy-detector").manifest["data"]["sources"] == ["a survey"]
     done = command_line("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
     assert done.returncode == 0, done.stderr
@@ -237,8 +327,15 @@ def test_a_float_network_alone_can_be_run_and_says_where_it_is_from(made, tiny_m
 
 def test_a_network_that_finds_nothing_is_not_passed(made, tmp_path):
     """Parity of nothing with nothing proves nothing."""
-    done = wrap(made / "fp32.tflite", tmp_path / "out", silent, Settings(("tflite-int8",), calibration=nothing(tmp_path)),
-                "detector", made / "labels.txt", made / "bundle.toml")
+    done = wrap(
+        made / "fp32.tflite",
+        tmp_path / "out",
+        silent,
+        Settings(("tflite-int8",), calibration=nothing(tmp_path)),
+        "detector",
+        made / "labels.txt",
+        made / "bundle.toml",
+    )
     assert not done.passed and "nothing to compare with" in {g.name: g.measured for g in done.gates}["parity: int8"]
 
 

@@ -18,8 +18,11 @@ def galaxy_frame(rng, side, neighbour=None):
     if neighbour:
         light += 150 * np.exp(-((columns - neighbour[0]) ** 2 + (rows - neighbour[1]) ** 2) / 50)
     image = 8 + light[..., None] * rng.uniform(0.8, 1.2, 3) + rng.normal(0, 1.5, (side, side, 3))
-    half = 1.6 * radius * np.sqrt([np.cos(angle) ** 2 + (axis * np.sin(angle)) ** 2,
-                                   np.sin(angle) ** 2 + (axis * np.cos(angle)) ** 2])
+    half = (
+        1.6
+        * radius
+        * np.sqrt([np.cos(angle) ** 2 + (axis * np.sin(angle)) ** 2, np.sin(angle) ** 2 + (axis * np.cos(angle)) ** 2])
+    )
     return np.clip(image, 0, 255).astype(np.uint8), np.concatenate([centre - half, centre + half]).astype(np.float32)
 
 
@@ -102,8 +105,17 @@ def make_sets(folder, survey=40, deepsky=20, fields=20):
     for number in range(survey):
         image, box = galaxy_frame(rng, 160)
         pictures[f"{number}.png"] = image
-        rows.append({"file": f"rendered/{number}.png", "g10": -1, "g10_p": "", "coarse": "", "box_flag": "ok",
-                     "ubox_flag": "ok", **columns(box)})
+        rows.append(
+            {
+                "file": f"rendered/{number}.png",
+                "g10": -1,
+                "g10_p": "",
+                "coarse": "",
+                "box_flag": "ok",
+                "ubox_flag": "ok",
+                **columns(box),
+            }
+        )
     _pack(place / "rendered.zip", pictures)
     _table(place / "index.csv", rows)
 

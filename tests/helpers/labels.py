@@ -6,17 +6,29 @@ from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
 
 FORMATS = ("voc", "yolo", "coco", "tfrecord", "csv")
 NAMES = (
-    "plain.png", "a/same.png", "b/same.png", "M31 – Nebel & <Söhne>.png", "#1; 'quoted' \"twice\", 100%.png",
-    "tief/er/图像 七.jpg", "no box.jpg", "dots.in.the.name.v2.png",
+    "plain.png",
+    "a/same.png",
+    "b/same.png",
+    "M31 – Nebel & <Söhne>.png",
+    "#1; 'quoted' \"twice\", 100%.png",
+    "tief/er/图像 七.jpg",
+    "no box.jpg",
+    "dots.in.the.name.v2.png",
 )
 CLASSES = ("galaxy", "star", "Spiralnebel ü, 'weit' \"offen\": #1")
 EXTRAS = (
-    {}, {"note": "two\nlines\tand <tags> & more", "object": "NGC 205"}, {"pose": "Left", "json": [1.5, None, True, "x"]},
-    {"coco": {"segmentation": [[1, 2, 3.25, 4, 5, 6]], "area": 7.5}}, {"empty": "", "number": 3, "start": "json:[1]"},
+    {},
+    {"note": "two\nlines\tand <tags> & more", "object": "NGC 205"},
+    {"pose": "Left", "json": [1.5, None, True, "x"]},
+    {"coco": {"segmentation": [[1, 2, 3.25, 4, 5, 6]], "area": 7.5}},
+    {"empty": "", "number": 3, "start": "json:[1]"},
 )
 ABOUTS = (
-    {}, {"credit": "ESO/M. Kornmesser, ©", "ra": "10.7069"}, {"coco": {"license": 3, "date_captured": "2001-01-01"}},
-    {"verified": True}, {"nested": {"deep": [{"er": 0.1}]}, "carriage": "a\rb"},
+    {},
+    {"credit": "ESO/M. Kornmesser, ©", "ra": "10.7069"},
+    {"coco": {"license": 3, "date_captured": "2001-01-01"}},
+    {"verified": True},
+    {"nested": {"deep": [{"er": 0.1}]}, "carriage": "a\rb"},
 )
 
 
@@ -39,15 +51,18 @@ def awkward_boxes(rng, width, height):
     """Draw boxes of every kind that people and programs make: (N, 4)."""
     x, y = np.sort(rng.uniform(0, width, (3, 2)), axis=1), np.sort(rng.uniform(0, height, (3, 2)), axis=1)
     free = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1)
-    return np.concatenate([
-        free,  # every bit of a float64 in use
-        np.round(free) + np.array([0, 0, 1, 1]), np.round(free, 1) + 0.0,
-        [[0, 0, width, height]],  # touching every edge
-        [[-3.25, -1e-3, width + 0.1, height + 7]],  # reaching outside
-        [[5, 5, 5, 9], [9, 9, 4, 12]],  # without area, and turned about
-        [[1 / 3, 1e-9, np.nextafter(20, 0), 0.1 + 0.2]],
-        free[:1],  # drawn twice
-    ])
+    return np.concatenate(
+        [
+            free,  # every bit of a float64 in use
+            np.round(free) + np.array([0, 0, 1, 1]),
+            np.round(free, 1) + 0.0,
+            [[0, 0, width, height]],  # touching every edge
+            [[-3.25, -1e-3, width + 0.1, height + 7]],  # reaching outside
+            [[5, 5, 5, 9], [9, 9, 4, 12]],  # without area, and turned about
+            [[1 / 3, 1e-9, np.nextafter(20, 0), 0.1 + 0.2]],
+            free[:1],  # drawn twice
+        ]
+    )
 
 
 def awkward_set(folder, seed=0, size=(64, 48)):
@@ -59,11 +74,19 @@ def awkward_set(folder, seed=0, size=(64, 48)):
         boxes = awkward_boxes(rng, *size) if not name.startswith("no") else np.zeros((0, 4))
         kept = np.sort(rng.permutation(len(boxes))[: rng.integers(3, len(boxes) + 1)]) if len(boxes) else []
         boxes = boxes[kept]
-        found.append(Labelled(
-            name, *size, boxes, tuple(CLASSES[i] for i in rng.integers(0, len(CLASSES), len(boxes))),
-            rng.random(len(boxes)) < 0.4, tuple(EXTRAS[i] for i in rng.integers(0, len(EXTRAS), len(boxes))),
-            ABOUTS[place % len(ABOUTS)], folder, name,
-        ))
+        found.append(
+            Labelled(
+                name,
+                *size,
+                boxes,
+                tuple(CLASSES[i] for i in rng.integers(0, len(CLASSES), len(boxes))),
+                rng.random(len(boxes)) < 0.4,
+                tuple(EXTRAS[i] for i in rng.integers(0, len(EXTRAS), len(boxes))),
+                ABOUTS[place % len(ABOUTS)],
+                folder,
+                name,
+            )
+        )
     return gather("test", found, refuse, CLASSES)
 
 
@@ -76,7 +99,14 @@ def one_picture(folder, boxes, classes=None, name="m31.png", size=(64, 48), diff
     """Make a set of one picture."""
     put_pictures(folder, [name], size)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    one = Labelled(name, *size, boxes, tuple(classes or ["galaxy"] * len(boxes)),
-                   np.zeros(len(boxes), bool) if difficult is None else np.array(difficult), archive=folder, member=name,
-                   **more)
+    one = Labelled(
+        name,
+        *size,
+        boxes,
+        tuple(classes or ["galaxy"] * len(boxes)),
+        np.zeros(len(boxes), bool) if difficult is None else np.array(difficult),
+        archive=folder,
+        member=name,
+        **more,
+    )
     return gather("test", [one], refuse)

@@ -53,7 +53,9 @@ class Running:
         self.output = Output(folder, ABOUT, classifier.classes, video=False, floor=0, alert=self.told.append)
         self.controls = Controls(min_score=detector.min_score, keeper=self.output.keeper)
         self.pulse = Pulse(stale, self.output.keeper, lambda: self.controls.paused)
-        self.live = Live(where, token_file, "demo", self.output, self.pulse, self.controls, self.said.append, self.told.append)
+        self.live = Live(
+            where, token_file, "demo", self.output, self.pulse, self.controls, self.said.append, self.told.append
+        )
         self.address = self.live.address.rstrip("/")
         sink = Sinks([self.output, self.pulse, self.live, *more(self)])
         self.stop = threading.Event()
@@ -62,8 +64,10 @@ class Running:
             self.pulse.summary = summary
 
         self.thread = threading.Thread(
-            target=run, args=(self.source, detector, classifier, sink, watch, self.stop.is_set),
-            kwargs={"controls": self.controls})
+            target=run,
+            args=(self.source, detector, classifier, sink, watch, self.stop.is_set),
+            kwargs={"controls": self.controls},
+        )
 
     def ask(self, path, body=None, headers=None, method=None):
         """Ask; return the status, the headers and the body."""

@@ -27,8 +27,10 @@ class Mosquitto:
         self.memory.touch()
         self.settings.write_text(
             f"listener {self.port} 127.0.0.1\npersistence true\npersistence_location {folder}/\n"
-            "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n" + more
-            + ("user root\n" if os.getuid() == 0 else ""))
+            "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
+            + more
+            + ("user root\n" if os.getuid() == 0 else "")
+        )
         self.process = None
 
     @property
@@ -36,7 +38,9 @@ class Mosquitto:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self):
-        self.process = subprocess.Popen([self.program, "-c", self.settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [self.program, "-c", self.settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
         def there():
             with socket.socket() as wire:
@@ -60,7 +64,9 @@ class Listener:
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False)
         self.client.on_connect = lambda client, *_: client.subscribe(prefix, qos=1)
         self.client.on_subscribe = lambda *_: self.subscribed.set()
-        self.client.on_message = lambda _, __, message: self.got.append((message.topic, message.payload.decode(), message.retain))
+        self.client.on_message = lambda _, __, message: self.got.append(
+            (message.topic, message.payload.decode(), message.retain)
+        )
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()

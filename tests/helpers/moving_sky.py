@@ -29,7 +29,25 @@ class MovingSky:
         self.path, self.frames, self.drift, self.turn, self.start = path, frames, np.array(drift), turn, np.array(start)
         x, y = (f"{at}+({step})*n" for at, step in zip(start, drift, strict=True))
         look = f"format=gbrp,rotate=a={np.deg2rad(turn)}*n:bilinear=1,crop={WIDTH}:{HEIGHT}:x='{x}':y='{y}':exact=1,format=yuvj444p"
-        command = ["ffmpeg", "-loglevel", "error", "-y", "-loop", "1", "-i", SKY, "-frames:v", frames, "-vf", look, "-c:v", "mjpeg", "-q:v", "2", path]
+        command = [
+            "ffmpeg",
+            "-loglevel",
+            "error",
+            "-y",
+            "-loop",
+            "1",
+            "-i",
+            SKY,
+            "-frames:v",
+            frames,
+            "-vf",
+            look,
+            "-c:v",
+            "mjpeg",
+            "-q:v",
+            "2",
+            path,
+        ]
         subprocess.run([str(word) for word in command], check=True, timeout=120)
 
     def place(self, points, frame):

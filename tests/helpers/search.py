@@ -15,8 +15,9 @@ def formula(spec, report):
 
 def distance(network):
     """How far a network is from the place that `formula` prefers at every cost."""
-    return (abs(network["stages"][2]["width"] - 96) / 48 + abs(network["size"] - 69) / 21
-            + (network["pooling"] == "both"))
+    return (
+        abs(network["stages"][2]["width"] - 96) / 48 + abs(network["size"] - 69) / 21 + (network["pooling"] == "both")
+    )
 
 
 def running(study):

@@ -11,8 +11,12 @@ from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.run import Run
 
 SIZE = 64
-DATA = {"hash": "0" * 64, "sets": {"rendered": 40}, "sources": ["rendered"],
-        "split": {"seed": 1, "validation_share": 0.5, "validation": 20}}
+DATA = {
+    "hash": "0" * 64,
+    "sets": {"rendered": 40},
+    "sources": ["rendered"],
+    "split": {"seed": 1, "validation_share": 0.5, "validation": 20},
+}
 
 
 class BlobDetector(tf.Module):
@@ -71,8 +75,9 @@ class SpikedClassifier(FragileClassifier):
         hidden = tf.nn.relu(tf.nn.conv2d(image / 255.0, tf.constant(first[None, None]), 1, "VALID"))
         centre = np.arange(9, dtype=np.float32) / 9
         weights = np.vstack([np.repeat((20 * centre / 3)[None], 3, axis=0), np.zeros((1, 9))]).astype(np.float32)
-        return {"logits": tf.matmul(tf.reduce_mean(hidden, axis=(1, 2)), tf.constant(weights))
-                - tf.constant(10 * centre**2)}
+        return {
+            "logits": tf.matmul(tf.reduce_mean(hidden, axis=(1, 2)), tf.constant(weights)) - tf.constant(10 * centre**2)
+        }
 
 
 def scenes(rng, count):
@@ -95,15 +100,36 @@ def main(folder):
     np.savez_compressed(run.folder / "calibration.npz", images=scenes(rng, 20)[0])
     images, boxes = scenes(rng, 20)
     np.savez_compressed(
-        run.folder / "evaluation.npz", images=images, boxes=boxes, box_frame=np.arange(20), complete=np.ones(20, bool),
-        ignore=np.zeros((0, 4), np.float32), ignore_frame=np.zeros(0, int), negative=np.zeros(20, bool),
+        run.folder / "evaluation.npz",
+        images=images,
+        boxes=boxes,
+        box_frame=np.arange(20),
+        complete=np.ones(20, bool),
+        ignore=np.zeros((0, 4), np.float32),
+        ignore_frame=np.zeros(0, int),
+        negative=np.zeros(20, bool),
         set=np.array(["left", "right"] * 10),
     )
-    decode = {"min_level": 3, "max_level": 3, "anchor_size": 2.0, "scales_per_octave": 1, "aspect_ratios": [1.0],
-              "box_weights": [10.0, 10.0, 5.0, 5.0]}
-    run.finish({"input": {"width": SIZE, "height": SIZE}, "preprocess": {"kind": "letterbox", "fill": 0},
-                "decode": decode, "outputs": ["boxes", "scores"], "classes": ["galaxy"], "parameters": 193,
-                "macs": 12288}, {})
+    decode = {
+        "min_level": 3,
+        "max_level": 3,
+        "anchor_size": 2.0,
+        "scales_per_octave": 1,
+        "aspect_ratios": [1.0],
+        "box_weights": [10.0, 10.0, 5.0, 5.0],
+    }
+    run.finish(
+        {
+            "input": {"width": SIZE, "height": SIZE},
+            "preprocess": {"kind": "letterbox", "fill": 0},
+            "decode": decode,
+            "outputs": ["boxes", "scores"],
+            "classes": ["galaxy"],
+            "parameters": 193,
+            "macs": 12288,
+        },
+        {},
+    )
 
     write_classifier(folder / "classifier", LevelClassifier(), rng)
     write_classifier(folder / "fragile", FragileClassifier(), rng)
@@ -121,9 +147,18 @@ def write_classifier(folder, network, rng, spike=False):
         calibration[0, 4, 7] = 255, 0, 0
     np.savez_compressed(run.folder / "calibration.npz", images=calibration)
     np.savez_compressed(run.folder / "evaluation.npz", images=images, labels=levels)
-    run.finish({"input": {"width": 16, "height": 16}, "preprocess": {"kind": "crop", "margin": 0.25},
-                "decode": {"temperature": 1.0}, "outputs": ["logits"], "classes": list(CLASSES), "parameters": 36,
-                "macs": 27}, {})
+    run.finish(
+        {
+            "input": {"width": 16, "height": 16},
+            "preprocess": {"kind": "crop", "margin": 0.25},
+            "decode": {"temperature": 1.0},
+            "outputs": ["logits"],
+            "classes": list(CLASSES),
+            "parameters": 36,
+            "macs": 27,
+        },
+        {},
+    )
 
 
 if __name__ == "__main__":

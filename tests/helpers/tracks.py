@@ -17,7 +17,7 @@ ABOUT = dict.fromkeys(("started", "source", "version", "engine", "device", "dete
 
 
 def time_of(second):
-    return (datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC) + datetime.timedelta(seconds=second))
+    return datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC) + datetime.timedelta(seconds=second)
 
 
 def iso(second):
@@ -29,9 +29,18 @@ def track(number=1, first=0, last=None, ended=False, score=0.9, spiral=0.8, side
     last = first if last is None else last
     frames = last - first + 1
     return Track(
-        number, (first, iso(first)), (last, iso(last)), "sky", np.array([10, 20, 10 + side, 20 + side], np.float32), score,
-        last, np.full((side, side, 3), number % 256 if level is None else level, np.uint8),
-        np.array([1 - spiral, spiral]) * frames, frames, "ended" if ended else "confirmed", confirmed=True,
+        number,
+        (first, iso(first)),
+        (last, iso(last)),
+        "sky",
+        np.array([10, 20, 10 + side, 20 + side], np.float32),
+        score,
+        last,
+        np.full((side, side, 3), number % 256 if level is None else level, np.uint8),
+        np.array([1 - spiral, spiral]) * frames,
+        frames,
+        "ended" if ended else "confirmed",
+        confirmed=True,
     )
 
 
@@ -48,7 +57,8 @@ def noisy(number):
 def named(boxes=((10, 20, 40, 50),), score=0.9, spiral=0.8):
     count = len(boxes)
     return Detections(
-        np.array(boxes, np.float32).reshape(count, 4), np.full(count, score, np.float32),
+        np.array(boxes, np.float32).reshape(count, 4),
+        np.full(count, score, np.float32),
         np.tile(np.array([1 - spiral, spiral], np.float32), (count, 1)),
     )
 

@@ -44,7 +44,9 @@ def kernel(folder: Path) -> Path:
     root = folder / "root"
     subprocess.run(
         ["mmdebstrap", "--variant=extract", "--mode=root", "--include=linux-image-amd64", "trixie", root],
-        check=True, capture_output=True, timeout=300,
+        check=True,
+        capture_output=True,
+        timeout=300,
     )
     (version,) = (path.name for path in (root / "usr/lib/modules").iterdir())
     (root / "lib").unlink(missing_ok=True)
@@ -66,7 +68,10 @@ def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
     paths = []
     for module in MODULES:
         told = subprocess.run(
-            ["modprobe", "-d", root, "-S", version, "--show-depends", module], check=True, capture_output=True, text=True
+            ["modprobe", "-d", root, "-S", version, "--show-depends", module],
+            check=True,
+            capture_output=True,
+            text=True,
         ).stdout
         paths += [line.split()[1] for line in told.splitlines() if line.startswith("insmod")]
     for number, path in enumerate(dict.fromkeys(paths), 10):
@@ -81,11 +86,30 @@ def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
     ).stdout
     (folder / "initrd.gz").write_bytes(gzip.compress(archive, 1))
     done = subprocess.run(
-        ["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "3000", "-nographic", "-no-reboot", "-nic", "none",
-         "-kernel", root / f"boot/vmlinuz-{version}", "-initrd", folder / "initrd.gz",
-         "-append", "console=ttyS0 quiet panic=1",
-         "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
+        [
+            "qemu-system-x86_64",
+            "-accel",
+            "tcg",
+            "-cpu",
+            "max",
+            "-m",
+            "3000",
+            "-nographic",
+            "-no-reboot",
+            "-nic",
+            "none",
+            "-kernel",
+            root / f"boot/vmlinuz-{version}",
+            "-initrd",
+            folder / "initrd.gz",
+            "-append",
+            "console=ttyS0 quiet panic=1",
+            "-virtfs",
+            "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap",
+        ],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=timeout,
     )
     told = done.stdout.decode(errors="replace").replace("\r\n", "\n")
     return told.split("=== begin\n", 1)[1].split("=== end", 1)[0]

@@ -77,11 +77,14 @@ def test_golden_vectors_that_are_none(bundle, content):
         Bundle.load(bundle).golden()
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"inputs": np.zeros((8, 9, 9, 3), np.uint8)}, "has no inputs of uint8"),
-    ({"inputs": np.zeros((0, 16, 16, 3), np.uint8)}, "has no inputs of uint8"),
-    ({"int8.logits": np.zeros((3, 9), np.int8)}, "not as many outputs as inputs"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"inputs": np.zeros((8, 9, 9, 3), np.uint8)}, "has no inputs of uint8"),
+        ({"inputs": np.zeros((0, 16, 16, 3), np.uint8)}, "has no inputs of uint8"),
+        ({"int8.logits": np.zeros((3, 9), np.int8)}, "not as many outputs as inputs"),
+    ],
+)
 def test_golden_vectors_of_another_network(bundle, change, reason):
     stream = io.BytesIO()
     np.savez(stream, **Bundle.load(bundle).golden() | change)
@@ -98,15 +101,18 @@ def test_a_bundle_without_golden_outputs_is_not_verified(bundle):
         check_golden(Bundle.load(bundle))
 
 
-@pytest.mark.parametrize(("old", "new", "reason"), [
-    ("classes = [", 'classes = [3, ', "'classes' must be a list of strings"),
-    ("[metrics.int8]", "[metrics]\nother = 3\n\n[metrics.int8]", "must be a table"),
-    ('licence = "Apache-2.0"', r'licence = "\u001b[31mMIT"', "cannot be printed"),
-    ("shape = [", 'shape = ["x", ', "no list of whole numbers"),
-    ("width = 16", "width = 0", "at least 1"),
-    ("temperature = ", "temperature = inf #", "must be of type float"),
-    ('format = 1', "x = " + "[" * 5000 + "\nformat = 1", "nested too deeply"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("classes = [", "classes = [3, ", "'classes' must be a list of strings"),
+        ("[metrics.int8]", "[metrics]\nother = 3\n\n[metrics.int8]", "must be a table"),
+        ('licence = "Apache-2.0"', r'licence = "\u001b[31mMIT"', "cannot be printed"),
+        ("shape = [", 'shape = ["x", ', "no list of whole numbers"),
+        ("width = 16", "width = 0", "at least 1"),
+        ("temperature = ", "temperature = inf #", "must be of type float"),
+        ("format = 1", "x = " + "[" * 5000 + "\nformat = 1", "nested too deeply"),
+    ],
+)
 def test_a_manifest_of_strange_values_is_refused(bundle, old, new, reason):
     text = (bundle / "bundle.toml").read_text()
     assert old in text

@@ -349,8 +349,11 @@ def test_precision_by_size_is_that_of_frames_with_such_galaxies_only():
             alone[name].append(frame)
     by_size = precision_by_size(mixed)
     for name, frames in alone.items():
-        if all(low**2 <= np.prod(found[0, 2:] - found[0, :2]) <= high**2
-               for _, found, _ in frames for low, high in [SIZES[name]]):
+        if all(
+            low**2 <= np.prod(found[0, 2:] - found[0, :2]) <= high**2
+            for _, found, _ in frames
+            for low, high in [SIZES[name]]
+        ):
             assert by_size[name] == pytest.approx(naive_average_precision(frames, 0.5), abs=1e-9)
     assert precision_by_size(alone["over 96 px"])["under 16 px"] is None
     assert precision_by_size([(DetectionTruth(negative=True), NO_BOXES, NO_SCORES)]) == dict.fromkeys(SIZES)
@@ -358,8 +361,11 @@ def test_precision_by_size_is_that_of_frames_with_such_galaxies_only():
 
 def test_verdicts_are_those_that_precision_is_counted_from():
     frames = [
-        (DetectionTruth(boxes([0, 0, 10, 10]), boxes([50, 50, 90, 90])),
-         boxes([1, 0, 10, 10], [0, 1, 10, 10], [55, 55, 60, 60]), scores(0.9, 0.8, 0.7)),
+        (
+            DetectionTruth(boxes([0, 0, 10, 10]), boxes([50, 50, 90, 90])),
+            boxes([1, 0, 10, 10], [0, 1, 10, 10], [55, 55, 60, 60]),
+            scores(0.9, 0.8, 0.7),
+        ),
         (DetectionTruth(negative=True), boxes([0, 0, 5, 5]), scores(0.6)),
     ]
     found, judged, in_negative = verdicts(frames)

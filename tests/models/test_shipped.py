@@ -84,9 +84,13 @@ def test_the_demo_boxes_galaxies_and_not_the_two_bright_stars():
 def test_the_classifier_tells_an_edge_on_disk_from_a_round_blob():
     classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
     rows, columns = np.mgrid[:88, :88] - 43.5
+
     def galaxy(a, b):
         light = 8 + 230 * np.exp(-np.sqrt((columns / a) ** 2 + (rows / b) ** 2))
         return np.clip(light, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
-    thin, round_one = (classifier.probabilities(classifier.crop(galaxy(*axes), None)[None])[0] for axes in ((16, 2), (9, 9)))
+
+    thin, round_one = (
+        classifier.probabilities(classifier.crop(galaxy(*axes), None)[None])[0] for axes in ((16, 2), (9, 9))
+    )
     edge_on = [name.startswith("edge_on") or name == "smooth_cigar" for name in CLASSES]
     assert thin[edge_on].sum() > 0.5 > round_one[edge_on].sum()

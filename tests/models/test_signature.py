@@ -53,8 +53,16 @@ def test_a_file_changed_after_signing_is_refused(bundle, keys):
         Bundle.load(bundle.path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff", b"galaxy-edge signature 1\nxyz\n", b"galaxy-edge signature 2\n00\n",
-                                     b"galaxy-edge signature 1\n" + b"00" * 64 + b"\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"galaxy-edge signature 1\nxyz\n",
+        b"galaxy-edge signature 2\n00\n",
+        b"galaxy-edge signature 1\n" + b"00" * 64 + b"\n",
+    ],
+)
 def test_what_is_no_signature_is_refused(bundle, keys, content):
     (bundle.path / SIGNATURE).write_bytes(content)
     with pytest.raises(SignatureError, match=r"no signature|not signed with"):
@@ -82,17 +90,30 @@ def test_the_commands(bundle, tiny_models, tmp_path):
     assert good.returncode == 0 and "to the bit" in good.stdout and "signed with" in good.stdout
     bad = command_line("bundle", "verify", "--key", tmp_path / "k.pub", tiny_models / "galaxy-detector")
     assert bad.returncode == 1 and "not signed" in bad.stderr and "Traceback" not in bad.stderr
-    run = command_line("run", "--camera", "demo", "--models", tiny_models, "--max-frames", 1, "--require-signature",
-                       tmp_path / "k.pub", "--out", tmp_path / "out")
+    run = command_line(
+        "run",
+        "--camera",
+        "demo",
+        "--models",
+        tiny_models,
+        "--max-frames",
+        1,
+        "--require-signature",
+        tmp_path / "k.pub",
+        "--out",
+        tmp_path / "out",
+    )
     assert run.returncode == 1 and "galaxy-detector is not signed" in run.stderr and not (tmp_path / "out").exists()
 
 
 def test_a_device_without_the_package_is_told_which_extra(bundle, keys):
     sign(bundle, keys[0])
-    script = ("import sys; sys.modules['cryptography'] = None\n"
-              "from pathlib import Path\nfrom galaxy_edge.models.bundle import Bundle\n"
-              "from galaxy_edge.models.signature import SignatureError, verify\n"
-              "try: verify(Bundle.load(sys.argv[1]), Path(sys.argv[2]))\n"
-              "except SignatureError as problem: print(problem)\n")
+    script = (
+        "import sys; sys.modules['cryptography'] = None\n"
+        "from pathlib import Path\nfrom galaxy_edge.models.bundle import Bundle\n"
+        "from galaxy_edge.models.signature import SignatureError, verify\n"
+        "try: verify(Bundle.load(sys.argv[1]), Path(sys.argv[2]))\n"
+        "except SignatureError as problem: print(problem)\n"
+    )
     done = subprocess.run([sys.executable, "-c", script, bundle.path, keys[1]], capture_output=True, text=True)
     assert "pip install 'galaxy-edge[sign]'" in done.stdout, done.stderr

@@ -43,11 +43,14 @@ def test_a_file_that_the_disk_did_not_take_leaves_the_old_one_alone(tmp_path, sm
     assert json.loads((tmp_path / "x.json").read_text()) == {"old": 1}
 
 
-@pytest.mark.parametrize("problem", [
-    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
-    OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/somewhere"),
-    RuntimeError(f"variables/part-0; {os.strerror(errno.ENOSPC)}"),  # how TensorFlow says it
-])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/somewhere"),
+        RuntimeError(f"variables/part-0; {os.strerror(errno.ENOSPC)}"),  # how TensorFlow says it
+    ],
+)
 def test_a_full_disk_is_no_unexpected_error(problem, monkeypatch, capsys):
     def end(**_):
         raise problem

@@ -16,8 +16,20 @@ if TYPE_CHECKING:
     import keras
 
 ATTRIBUTES = (
-    "T", "Bulge_to_Total", "Arm_Strength", "Arm_Curvature", "Bar_Length", "Inner_Ring", "Outer_Ring", "Pseudo_Ring",
-    "Perturbation", "Visible_Dust", "Dust_Dispersion", "Flocculence", "Hot_Spots", "Inclination",
+    "T",
+    "Bulge_to_Total",
+    "Arm_Strength",
+    "Arm_Curvature",
+    "Bar_Length",
+    "Inner_Ring",
+    "Outer_Ring",
+    "Pseudo_Ring",
+    "Perturbation",
+    "Visible_Dust",
+    "Dust_Dispersion",
+    "Flocculence",
+    "Hot_Spots",
+    "Inclination",
 )
 """Those that stay what they are when a picture is turned, mirrored, or cropped: neither the sense of rotation nor what
 else is in the frame."""

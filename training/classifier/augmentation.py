@@ -140,8 +140,13 @@ def draw_view(canvas: Canvas, size: int, rng: np.random.Generator, variation: Va
     """
     matrix = view_matrix(canvas, size, rng, variation)
     # Past the rim the sky is mirrored: a flat or black corner would betray a turned picture.
-    view = cv2.warpAffine(canvas.pixels, matrix, (size, size), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-                          borderMode=cv2.BORDER_REFLECT_101)
+    view = cv2.warpAffine(
+        canvas.pixels,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT_101,
+    )
     view = cv2.LUT(view, level_table(canvas, rng, variation)[:, None, :])
     if rng.random() < variation.blurred:
         view = cv2.GaussianBlur(view, (0, 0), rng.uniform(0.4, 1.0))

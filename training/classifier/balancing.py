@@ -53,9 +53,7 @@ def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray
     return rng.permutation(np.concatenate(drawn))
 
 
-def class_weights(
-    labels: np.ndarray, strategy: str, classes: int, names: Sequence[str] = CLASSES
-) -> np.ndarray:
+def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequence[str] = CLASSES) -> np.ndarray:
     """Weigh classes in the loss, against the imbalance that is left in what `draw` draws.
 
     Args:

@@ -33,7 +33,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         from scipy.optimize import minimize_scalar
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "temperatures are fitted by scipy: pip install 'galaxy-edge[train]'", name=missing.name) from missing
+            "temperatures are fitted by scipy: pip install 'galaxy-edge[train]'", name=missing.name
+        ) from missing
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if not len(labels):
         raise DataError("there is no validation picture to fit a temperature on")
@@ -126,7 +127,9 @@ def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wa
     bounds = wilson_bound(right, kept)
     meets = enough & (bounds >= accuracy_wanted)
     if not meets.any():
-        raise DataError(f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {len(labels)} validation "
-                        f"pictures could prove; the most is {bounds[enough].max():.3g}: ask for less, or bring more")
+        raise DataError(
+            f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {len(labels)} validation "
+            f"pictures could prove; the most is {bounds[enough].max():.3g}: ask for less, or bring more"
+        )
     lowest = int(np.argmax(meets))
     return float(thresholds[lowest - 1] + thresholds[lowest]) / 2 if lowest else 0.0

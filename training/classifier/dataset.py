@@ -84,7 +84,12 @@ class PictureSet:
         )
         attributes = None if self.attributes is None else self.attributes[indices]
         return replace(
-            self, labels=self.labels[indices], groups=groups, ids=ids, sources=sources, readers=readers,  # type: ignore[arg-type]
+            self,
+            labels=self.labels[indices],
+            groups=groups,
+            ids=ids,
+            sources=sources,
+            readers=readers,  # type: ignore[arg-type]
             attributes=attributes,
         )
 

@@ -20,6 +20,7 @@ SOFTENING = 1.5
 """Divides the logits on top of a teacher's own temperature (Hinton et al. 2015, arXiv:1503.02531): what it finds likely
 besides its first choice is what there is to learn."""
 
+
 def turned(images: np.ndarray) -> list[np.ndarray]:
     """Give pictures (N, S, S, 3) in their eight orientations: turned by quarters, and mirrored."""
     return [np.rot90(some, quarter, axes=(1, 2)) for some in (images, images[:, :, ::-1]) for quarter in range(4)]
@@ -54,8 +55,11 @@ class Teacher:
     def told(self, pictures: PictureSet) -> np.ndarray:
         """Give its softened opinion on pictures, (N, C); it is kept, for a large network takes long over it."""
         asked = (pictures.ids, pictures.margin, self.side, self.temperature, SOFTENING)
-        return kept("opinion", key_of(*asked, network=self.network),
-                    lambda: self.opinion(pictures.images(self.side), SOFTENING).astype(np.float32))
+        return kept(
+            "opinion",
+            key_of(*asked, network=self.network),
+            lambda: self.opinion(pictures.images(self.side), SOFTENING).astype(np.float32),
+        )
 
 
 def opinions(

@@ -256,7 +256,10 @@ def _abstaining(probabilities: np.ndarray, labels: np.ndarray, out: Path, metric
     named = probabilities.max(axis=1) >= chosen
     right = probabilities.argmax(axis=1)[named] == labels[named]
     metrics["abstain"] = {
-        "accuracy_wanted": SURE, "threshold": chosen, "coverage": float(named.mean()), "accuracy": float(right.mean())
+        "accuracy_wanted": SURE,
+        "threshold": chosen,
+        "coverage": float(named.mean()),
+        "accuracy": float(right.mean()),
     }
     draw_coverage(coverage, accuracy, chosen, out / "coverage.png", thresholds)
     return {"abstain": round(chosen, 4)}

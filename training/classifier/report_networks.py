@@ -45,8 +45,9 @@ def simple(size: int, classes: int) -> keras.Model:
     return _stack(size, classes, SIMPLE)
 
 
-def regularised(size: int, classes: int, dropout: bool = False, l1l2: bool = False,
-                batch_norm: bool = False) -> keras.Model:
+def regularised(
+    size: int, classes: int, dropout: bool = False, l1l2: bool = False, batch_norm: bool = False
+) -> keras.Model:
     """Build the network of four convolutions with any of three regularisations (section 2.5 of the report).
 
     With none it is the report's ``bigger``; with batch normalisation alone its ``scratch``, the network it trains
@@ -93,8 +94,9 @@ def optimised(size: int, classes: int) -> keras.Model:
     return keras.Model(picture, layers.Dense(classes, name="logits")(x))
 
 
-def _stack(size: int, classes: int, filters: Sequence[int], dropout: bool = False, l1l2: bool = False,
-           batch_norm: bool = False) -> keras.Model:
+def _stack(
+    size: int, classes: int, filters: Sequence[int], dropout: bool = False, l1l2: bool = False, batch_norm: bool = False
+) -> keras.Model:
     def finish(x: keras.KerasTensor) -> keras.KerasTensor:
         x = layers.ReLU()(x)
         return layers.BatchNormalization(momentum=MOMENTUM)(x) if batch_norm else x

@@ -55,19 +55,35 @@ SPACE: dict[str, Sequence[Any]] = {
 
 
 START: dict[str, Any] = {
-    "size": 69, "stem_channels": 16, "stem_kernel": 5, "stem_stride": 2,
-    "stage1_width": 24, "stage1_depth": 1, "stage1_kernel": 3, "stage1_kind": "plain",
-    "stage2_width": 64, "stage2_depth": 2, "stage2_kernel": 3, "stage2_kind": "mixed",
-    "stage3_width": 128, "stage3_depth": 1, "stage3_kernel": 3, "stage3_kind": "separable",
-    "pooling": "average", "dense": 0, "dropout_percent": 20,
+    "size": 69,
+    "stem_channels": 16,
+    "stem_kernel": 5,
+    "stem_stride": 2,
+    "stage1_width": 24,
+    "stage1_depth": 1,
+    "stage1_kernel": 3,
+    "stage1_kind": "plain",
+    "stage2_width": 64,
+    "stage2_depth": 2,
+    "stage2_kernel": 3,
+    "stage2_kind": "mixed",
+    "stage3_width": 128,
+    "stage3_depth": 1,
+    "stage3_kernel": 3,
+    "stage3_kind": "separable",
+    "pooling": "average",
+    "dense": 0,
+    "dropout_percent": 20,
 }
 """Where a search begins: a design found by hand, the nearest of the space to the network that was shipped first."""
 
 
 def from_choice(choice: Mapping[str, Any]) -> SmallNetwork:
     """Make a network of one value for every name in `SPACE`."""
-    stages = (Stage(*(choice[f"stage{number}_{name}"] for name in ("width", "depth", "kernel", "kind")))
-              for number in (1, 2, 3))
+    stages = (
+        Stage(*(choice[f"stage{number}_{name}"] for name in ("width", "depth", "kernel", "kind")))
+        for number in (1, 2, 3)
+    )
     plain = {name: choice[name] for name in SPACE if not name.startswith(("stage", "dropout"))}
     return SmallNetwork(**plain, stages=tuple(stages), dropout=choice["dropout_percent"] / 100)
 
@@ -295,7 +311,13 @@ def _describe(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 CLASSIFIERS = Space(
-    SPACE, START, from_choice, cost, ("macro_f1", "macro F1"), ("input", "stem", "stages", "head"), _describe,
+    SPACE,
+    START,
+    from_choice,
+    cost,
+    ("macro_f1", "macro F1"),
+    ("input", "stem", "stages", "head"),
+    _describe,
     "galaxy-edge train classifier --network {picked} --out RUN_DIR",
 )
 """The space of small classifiers."""

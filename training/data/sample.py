@@ -31,10 +31,32 @@ KINDS, LEFT_OUT = ("galaxy", "negative"), ("galaxy_unboxed", "ambiguous")
 LABELLED = "labelled"
 """Set name of pictures that a user labelled; as a layout, frames.csv and boxes.csv as `formats` writes them."""
 GALAXIES = frozenset({"galaxy", "galaxies", "elliptical", "irregular", "lenticular", *COARSE, *GALAXY10})
-OTHERS = frozenset({
-    "artefact", "artifact", "asteroid", "cluster", "comet", "globular", "meteor", "moon", "nebula", "nebulae", "nova",
-    "other", "pixel", "plane", "planet", "planetary", "quasar", "satellite", "sky", "star", "supernova", "trail",
-})
+OTHERS = frozenset(
+    {
+        "artefact",
+        "artifact",
+        "asteroid",
+        "cluster",
+        "comet",
+        "globular",
+        "meteor",
+        "moon",
+        "nebula",
+        "nebulae",
+        "nova",
+        "other",
+        "pixel",
+        "plane",
+        "planet",
+        "planetary",
+        "quasar",
+        "satellite",
+        "sky",
+        "star",
+        "supernova",
+        "trail",
+    }
+)
 """Words for what else is boxed in pictures of the sky."""
 FARTHEST = 1e9
 """Pixels; a number beyond is no place in a picture, and arithmetic with it would not be exact."""
@@ -156,8 +178,10 @@ def rows_of(path: Path, needed: Iterable[str] = ()) -> list[dict[str, str]]:
         except UnicodeDecodeError:
             raise DataError(f"{path} is no UTF-8 text: save it as such") from None
     if rows and (lacking := [column for column in needed if column not in rows[0]]):
-        raise DataError(f"{path} has no column {', '.join(map(repr, lacking))}, which its layout needs: is its first "
-                        "line the names of the columns, with commas between?")
+        raise DataError(
+            f"{path} has no column {', '.join(map(repr, lacking))}, which its layout needs: is its first "
+            "line the names of the columns, with commas between?"
+        )
     if torn:
         raise DataError(f"{path}, line {', '.join(torn)}: has not the columns of its head; is the file cut short?")
     return rows
@@ -210,8 +234,14 @@ def is_known(name: str) -> bool:
 def _read_efigi(folder: Path) -> Iterator[Sample]:
     for row in rows_of(folder / "labels.csv", ("file", "g10", "coarse")):
         yield Sample(
-            "efigi", row["file"], folder / "images.zip", row["file"],
-            label=class_of_g10(int(row["g10"])), coarse=row["coarse"], complete=False, row=row,
+            "efigi",
+            row["file"],
+            folder / "images.zip",
+            row["file"],
+            label=class_of_g10(int(row["g10"])),
+            coarse=row["coarse"],
+            complete=False,
+            row=row,
         )
 
 
@@ -221,8 +251,16 @@ def _read_gz(folder: Path) -> Iterator[Sample]:
         row = dict(row, difficult="0" if row["box_flag"] == "ok" else "1")
         boxes, ignore = split_boxes([row])
         yield Sample(
-            "gz_frames", row["file"], folder / f"{tag}.zip", member, coarse=row["coarse"],
-            label=class_of(row["g10"], row["g10_p"]), boxes=boxes, ignore=ignore, complete=False, row=row,
+            "gz_frames",
+            row["file"],
+            folder / f"{tag}.zip",
+            member,
+            coarse=row["coarse"],
+            label=class_of(row["g10"], row["g10_p"]),
+            boxes=boxes,
+            ignore=ignore,
+            complete=False,
+            row=row,
             box_rows=(row,),
         )
 
@@ -233,17 +271,27 @@ def _read_frames(folder: Path, name: str) -> Iterator[Sample]:
         boxes_of.setdefault(row["file"], []).append(row)
     frames = rows_of(folder / "frames.csv", ("file", "kind"))
     if wrong := [f"{row['file']} is '{row['kind']}'" for row in frames if row["kind"] not in (*KINDS, *LEFT_OUT)]:
-        raise DataError(f"{folder / 'frames.csv'}: the kind of {', '.join(wrong)}, not one of "
-                        f"{', '.join((*KINDS, *LEFT_OUT))}")
+        raise DataError(
+            f"{folder / 'frames.csv'}: the kind of {', '.join(wrong)}, not one of {', '.join((*KINDS, *LEFT_OUT))}"
+        )
     for row in frames:
         if row["kind"] in LEFT_OUT:
             continue
         rows = boxes_of.get(row["file"], [])
         boxes, ignore = split_boxes(one for one in rows if is_galaxy(one.get("class", "galaxy")))
         yield Sample(
-            row.get("set", name), row["file"], folder / "images.zip", row["file"], kind=row["kind"],
-            label=class_of(row.get("g10", ""), row.get("g10_p", "")), coarse=row.get("coarse", ""),
-            boxes=boxes, ignore=ignore, complete=row.get("boxes_complete", "1") == "1", row=row, box_rows=tuple(rows),
+            row.get("set", name),
+            row["file"],
+            folder / "images.zip",
+            row["file"],
+            kind=row["kind"],
+            label=class_of(row.get("g10", ""), row.get("g10_p", "")),
+            coarse=row.get("coarse", ""),
+            boxes=boxes,
+            ignore=ignore,
+            complete=row.get("boxes_complete", "1") == "1",
+            row=row,
+            box_rows=tuple(rows),
         )
 
 

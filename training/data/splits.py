@@ -186,7 +186,8 @@ def _same_galaxy(one: np.ndarray, other: np.ndarray, small_one: np.ndarray, smal
         return False
     odd_fixed, odd_moved = fixed - fixed[::-1, ::-1], moved - moved[::-1, ::-1]
     return _correlation(fixed[seen], moved[seen]) >= SAME and (
-        _correlation(odd_fixed[both], odd_moved[both]) >= SAME_ASYMMETRY)
+        _correlation(odd_fixed[both], odd_moved[both]) >= SAME_ASYMMETRY
+    )
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:
@@ -207,8 +208,14 @@ def name_of(label: int, classes: Sequence[str] = CLASSES) -> str:
     return f"class '{classes[label]}'" if label < len(classes) else f"class {label}"
 
 
-def split(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, shares: tuple[float, float], seed: int,
-          classes: Sequence[str] = CLASSES) -> Split:
+def split(
+    ids: Sequence[str],
+    groups: np.ndarray,
+    labels: np.ndarray,
+    shares: tuple[float, float],
+    seed: int,
+    classes: Sequence[str] = CLASSES,
+) -> Split:
     """Part pictures by content; a group goes where the seeded hash of its smallest id falls.
 
     A picture added later moves no other, unless it joins a group and has the smallest id there.
@@ -228,16 +235,20 @@ def split(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, shares: tu
     if min(shares) < 0 or validation + test >= 1:
         raise ValueError(f"shares of {validation} and {test} leave no training part; their sum must be below 1")
     groups, labels = np.asarray(groups), np.asarray(labels)
-    part_of = {group: 2 if in_share(head, test, seed) else int(in_share(head, test + validation, seed))
-               for group, head in _heads(ids, groups).items()}
+    part_of = {
+        group: 2 if in_share(head, test, seed) else int(in_share(head, test + validation, seed))
+        for group, head in _heads(ids, groups).items()
+    }
     parts = np.array([part_of[group] for group in groups.tolist()], int)
     for number, (name, share) in enumerate((("training", 1.0), ("validation", validation), ("test", test))):
         for label in np.unique(labels[labels >= 0]).tolist():
             if share and not np.any(labels[parts == number] == label):
                 galaxies = len(np.unique(groups[labels == label]))
-                raise DataError(f"{name_of(label, classes)} has {np.sum(labels == label)} pictures of {galaxies} "
-                                f"different galaxies and none falls in the {name} part: add pictures of it, leave the "
-                                "class out, or take another seed")
+                raise DataError(
+                    f"{name_of(label, classes)} has {np.sum(labels == label)} pictures of {galaxies} "
+                    f"different galaxies and none falls in the {name} part: add pictures of it, leave the "
+                    "class out, or take another seed"
+                )
     return Split(*(np.flatnonzero(parts == number) for number in range(3)))
 
 
@@ -248,8 +259,15 @@ def split_hash(split: Split, ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def folds(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, k: int, seed: int,
-          repeat: int = 0, classes: Sequence[str] = CLASSES) -> list[tuple[np.ndarray, np.ndarray]]:
+def folds(
+    ids: Sequence[str],
+    groups: np.ndarray,
+    labels: np.ndarray,
+    k: int,
+    seed: int,
+    repeat: int = 0,
+    classes: Sequence[str] = CLASSES,
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """Deal pictures into k folds, whole groups, each class as evenly as groups allow.
 
     Large groups are dealt first, then by seeded hash, each to the fold that has fewest of its class; the order of
@@ -274,12 +292,16 @@ def folds(ids: Sequence[str], groups: np.ndarray, labels: np.ndarray, k: int, se
     members: dict[int, list[int]] = {group: [] for group in heads}
     for index, group in enumerate(groups.tolist()):
         members[group].append(int(labels[index]))
-    main = {group: max(set(held), key=lambda label, held=held: (held.count(label), label))  # type: ignore[misc]
-            for group, held in members.items()}
+    main = {
+        group: max(set(held), key=lambda label, held=held: (held.count(label), label))  # type: ignore[misc]
+        for group, held in members.items()
+    }
     for label in np.unique(labels[labels >= 0]).tolist():
         if sum(chief == label for chief in main.values()) < k:
-            raise DataError(f"{name_of(label, classes)} has {np.sum(labels == label)} pictures, too few different ones "
-                            f"for {k} folds: add pictures of it, or take fewer folds")
+            raise DataError(
+                f"{name_of(label, classes)} has {np.sum(labels == label)} pictures, too few different ones "
+                f"for {k} folds: add pictures of it, or take fewer folds"
+            )
     draw = {group: hashlib.sha256(f"{seed}:{repeat}:{head}".encode()).hexdigest() for group, head in heads.items()}
     counts = np.zeros((k, int(labels.max(initial=0)) + 2), int)  # the last column is for pictures without a class
     fold_of: dict[int, int] = {}

@@ -15,8 +15,13 @@ from .settings import DetectorSettings
 
 
 def train_folds(
-    data: Path, out: Path, settings: DetectorSettings, folds: int, resume: bool = False,
-    report: Callable[[dict[str, Any]], None] | None = None, skipped: Callable[[str], None] | None = None,
+    data: Path,
+    out: Path,
+    settings: DetectorSettings,
+    folds: int,
+    resume: bool = False,
+    report: Callable[[dict[str, Any]], None] | None = None,
+    skipped: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train a detector on all folds but one, for each in turn, in ``OUT/fold1``, ``OUT/fold2`` and so on.
 

@@ -96,9 +96,15 @@ class Workers:
         except Exception as problem:
             import tensorflow as tf
 
-            lost = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
-                    tf.errors.DeadlineExceededError)
+            lost = (
+                tf.errors.UnavailableError,
+                tf.errors.AbortedError,
+                tf.errors.CancelledError,
+                tf.errors.DeadlineExceededError,
+            )
             if self.count == 1 or not isinstance(problem, lost):
                 raise
-            raise WorkersError("another worker has ended or cannot be reached: look there why, and start all of them "
-                               "again, with --resume") from problem
+            raise WorkersError(
+                "another worker has ended or cannot be reached: look there why, and start all of them "
+                "again, with --resume"
+            ) from problem

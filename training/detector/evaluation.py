@@ -40,7 +40,10 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
     ignore, ignore_frame = gather([view.scene.ignore for view in views])
     return {
         "images": np.stack([view.scene.image for view in views]),
-        "boxes": boxes, "box_frame": box_frame, "ignore": ignore, "ignore_frame": ignore_frame,
+        "boxes": boxes,
+        "box_frame": box_frame,
+        "ignore": ignore,
+        "ignore_frame": ignore_frame,
         "complete": np.array([view.complete for view in views]),
         "set": np.array([view.situation for view in views]),
         "negative": np.array([view.truth.negative for view in views]),
@@ -66,8 +69,10 @@ def calibration_set(maker: SceneMaker, samples: Sequence[Sample], seed: int) -> 
 
 
 def score(
-    outputs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], evaluation: dict[str, np.ndarray],
-    anchors: np.ndarray, every: int = 1,
+    outputs: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    evaluation: dict[str, np.ndarray],
+    anchors: np.ndarray,
+    every: int = 1,
 ) -> dict[str, Any]:
     """Measure a network.
 
@@ -89,7 +94,8 @@ def score(
         truth = DetectionTruth(
             evaluation["boxes"][evaluation["box_frame"] == frame],
             evaluation["ignore"][evaluation["ignore_frame"] == frame],
-            bool(evaluation["complete"][frame]), bool(evaluation["negative"][frame]),
+            bool(evaluation["complete"][frame]),
+            bool(evaluation["negative"][frame]),
         )
         judged.append((truth, *detections(some_deltas, some_logits, anchors)))
     whole = detection_metrics(judged, THRESHOLD)

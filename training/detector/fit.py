@@ -38,8 +38,12 @@ def set_threads(threads: int) -> None:
 
 
 def train(
-    data: Path, out: Path, settings: DetectorSettings, resume: bool = False,
-    report: Callable[[dict[str, Any]], None] | None = None, workers: Workers = ALONE,
+    data: Path,
+    out: Path,
+    settings: DetectorSettings,
+    resume: bool = False,
+    report: Callable[[dict[str, Any]], None] | None = None,
+    workers: Workers = ALONE,
     skipped: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Train a detector.
@@ -79,8 +83,13 @@ def train(
 
 
 def _train(
-    run: Run, settings: DetectorSettings, train_samples: list[Sample], held: list[Sample], part: range,
-    workers: Workers, report: Callable[[dict[str, Any]], None] | None,
+    run: Run,
+    settings: DetectorSettings,
+    train_samples: list[Sample],
+    held: list[Sample],
+    part: range,
+    workers: Workers,
+    report: Callable[[dict[str, Any]], None] | None,
 ) -> dict[str, Any]:
     """Train in an open run folder; for arguments see `train`, `part` are the places of a batch that are made here."""
     out = run.folder
@@ -109,8 +118,9 @@ def _train(
     common = workers.least(strategy, done)
     if common < done:
         if common < done - 1:
-            raise WorkersError(f"{out} has {done} epochs behind it and another worker's folder {common}: they are not "
-                               "of one training")
+            raise WorkersError(
+                f"{out} has {done} epochs behind it and another worker's folder {common}: they are not of one training"
+            )
         run.forget(common)
     if common:
         learner.state.restore(saved[common]).expect_partial()
@@ -143,9 +153,15 @@ def _train(
         if settings.patience:
             learner.keep_if_best(metrics.get("map50", 0.0), best)
         checkpoints.save()
-        run.log(epoch=epoch + 1, loss=round(float(mean[0]), 4), class_loss=round(float(mean[1]), 4),
-                rate=float(rate), images_per_second=round(speed, 2),
-                core_seconds=round(time.process_time() - busy, 1), **metrics)
+        run.log(
+            epoch=epoch + 1,
+            loss=round(float(mean[0]), 4),
+            class_loss=round(float(mean[1]), 4),
+            rate=float(rate),
+            images_per_second=round(speed, 2),
+            core_seconds=round(time.process_time() - busy, 1),
+            **metrics,
+        )
 
     if settings.patience:
         learner.take_best(best)

@@ -52,9 +52,13 @@ def build_network(settings: DetectorSettings, together: bool = False) -> Any:
 
     size, filters = settings.size, settings.fpn_filters
     config = retinanet.RetinaNet(
-        num_classes=1, input_size=[size, size, 3], min_level=settings.min_level, max_level=settings.max_level,
+        num_classes=1,
+        input_size=[size, size, 3],
+        min_level=settings.min_level,
+        max_level=settings.max_level,
         anchor=retinanet.Anchor(
-            num_scales=settings.scales_per_octave, aspect_ratios=list(settings.aspect_ratios),
+            num_scales=settings.scales_per_octave,
+            aspect_ratios=list(settings.aspect_ratios),
             anchor_size=settings.anchor_size,
         ),
         decoder=decoders.Decoder(

@@ -45,7 +45,5 @@ def quick_backbone(specs: Any, width: float, **norm: Any) -> Any:
 
     schema = ["block_fn", "kernel_size", "strides", "filters", "expand_ratio", "is_output"]
     # The library finds its networks in this table, by name.
-    mobilenet.SUPPORTED_SPECS_MAP[NAME] = {
-        "spec_name": NAME, "block_spec_schema": schema, "block_specs": _blocks()
-    }
+    mobilenet.SUPPORTED_SPECS_MAP[NAME] = {"spec_name": NAME, "block_spec_schema": schema, "block_specs": _blocks()}
     return mobilenet.MobileNet(NAME, width, specs, divisible_by=8, **norm)

@@ -104,13 +104,23 @@ class DetectorSettings:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "quick": {
-        "architecture": "quick", "size": 224, "width": 1.0, "fpn_filters": 48, "head_convs": 0, "max_level": 6,
+        "architecture": "quick",
+        "size": 224,
+        "width": 1.0,
+        "fpn_filters": 48,
+        "head_convs": 0,
+        "max_level": 6,
     },
     "small": {},
     "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
     "efficientdet": {
-        "architecture": "efficientdet", "size": 320, "width": 1.0, "fpn_filters": 64, "head_convs": 3,
-        "anchor_size": 3.0, "scales_per_octave": 3,
+        "architecture": "efficientdet",
+        "size": 320,
+        "width": 1.0,
+        "fpn_filters": 64,
+        "head_convs": 3,
+        "anchor_size": 3.0,
+        "scales_per_octave": 3,
     },
 }
 """What differs from `DetectorSettings`: ours, ours with MobileNetV2, and two as they were published."""

@@ -48,8 +48,13 @@ class Learner:
             lambda images: self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=False), (images,))
         )
         self.state = tf.train.Checkpoint(
-            model=self.model, optimizer=self.optimizer, averages=self.averages, epoch=self.epoch,
-            best_epoch=self.best_epoch, best_score=self.best_score, maps=imitation.maps if imitation else [],
+            model=self.model,
+            optimizer=self.optimizer,
+            averages=self.averages,
+            epoch=self.epoch,
+            best_epoch=self.best_epoch,
+            best_score=self.best_score,
+            maps=imitation.maps if imitation else [],
         )
 
     def begin_averages(self) -> None:

@@ -22,8 +22,15 @@ def score_curves(levels: Sequence[Mapping[str, Any]], threshold: float, path: Pa
     left.plot([row["recall"] for row in both], [row["precision"] for row in both], color=BLUE, marker="o", markersize=3)
     if both:
         chosen = min(both, key=lambda row: abs(row["score"] - threshold))
-        left.plot(chosen["recall"], chosen["precision"], "D", color=RED, markersize=8, linestyle="none",
-                  label=f"at score {chosen['score']:.2f}")
+        left.plot(
+            chosen["recall"],
+            chosen["precision"],
+            "D",
+            color=RED,
+            markersize=8,
+            linestyle="none",
+            label=f"at score {chosen['score']:.2f}",
+        )
         left.legend(frameon=False, loc="lower left")
     label_axes(left, "recall", "precision")
     left.set(xlim=(0, 1.01), ylim=(0, 1.01))

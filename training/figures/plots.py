@@ -36,11 +36,16 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """
     by_epoch = {row["epoch"]: row for row in rows if "epoch" in row}
     epochs = sorted(by_epoch)
-    series = {name: [_number(by_epoch[epoch].get(name)) for epoch in epochs]
-              for name in dict.fromkeys(name for row in by_epoch.values() for name in row)
-              if name in LOSSES or "f1" in name or "accuracy" in name}
-    panels = [part for part in ([name for name in series if name in LOSSES],
-                                [name for name in series if name not in LOSSES]) if part]
+    series = {
+        name: [_number(by_epoch[epoch].get(name)) for epoch in epochs]
+        for name in dict.fromkeys(name for row in by_epoch.values() for name in row)
+        if name in LOSSES or "f1" in name or "accuracy" in name
+    }
+    panels = [
+        part
+        for part in ([name for name in series if name in LOSSES], [name for name in series if name not in LOSSES])
+        if part
+    ]
     if not panels:
         raise PlotError(f"{path.name}: the log has no epoch with a loss or a score yet: train first")
     figure = new_figure(5.2 * len(panels), 3.8)
@@ -48,8 +53,15 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         axes = figure.add_subplot(1, len(panels), place)
         for (colour, style), name in zip(LINES * 9, names, strict=False):
             # A single epoch is a point, which a line would not show.
-            axes.plot(epochs, series[name], style, color=colour, label=name.replace("_", " ").replace("f1", "F1"),
-                      marker="o" if len(epochs) < 8 else "", markersize=4)
+            axes.plot(
+                epochs,
+                series[name],
+                style,
+                color=colour,
+                label=name.replace("_", " ").replace("f1", "F1"),
+                marker="o" if len(epochs) < 8 else "",
+                markersize=4,
+            )
         label_axes(axes, "epoch", "loss" if names[0] in LOSSES else "score")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.legend(frameon=False)
@@ -74,8 +86,15 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path) -> 
     picture = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(counts.shape):
         if counts[row, column]:
-            axes.text(column, row, f"{counts[row, column]}", ha="center", va="center", fontsize=9,
-                      color="white" if shares[row, column] > 0.55 else "black")
+            axes.text(
+                column,
+                row,
+                f"{counts[row, column]}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="white" if shares[row, column] > 0.55 else "black",
+            )
     names = [name.replace("_", " ") for name in classes]
     axes.set_xticks(range(len(classes)), names, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(classes)), [f"{name} ({total})" for name, total in zip(names, totals[:, 0], strict=True)])
@@ -103,8 +122,9 @@ def reliability_bins(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.
     return np.bincount(bins, confidence, ECE_BINS) / filled, np.bincount(bins, right, ECE_BINS) / filled, count
 
 
-def reliability(probabilities_before: np.ndarray, probabilities_after: np.ndarray, labels: np.ndarray,
-                path: Path) -> None:
+def reliability(
+    probabilities_before: np.ndarray, probabilities_after: np.ndarray, labels: np.ndarray, path: Path
+) -> None:
     """Draw how often predictions are right against how sure they are, before and after calibration.
 
     Args:
@@ -121,8 +141,16 @@ def reliability(probabilities_before: np.ndarray, probabilities_after: np.ndarra
         confidence, right, count = reliability_bins(probabilities, labels)
         error = np.nansum(count * np.abs(right - confidence)) / count.sum()
         kept = count > 0
-        upper.plot(confidence[kept], right[kept], style, color=colour, marker=marker, markersize=5, clip_on=False,
-                   label=f"{name} (ECE {error:.3f})")
+        upper.plot(
+            confidence[kept],
+            right[kept],
+            style,
+            color=colour,
+            marker=marker,
+            markersize=5,
+            clip_on=False,
+            label=f"{name} (ECE {error:.3f})",
+        )
         lower.stairs(count, np.linspace(0, 1, ECE_BINS + 1), color=colour, linestyle=style, linewidth=1.6)
     label_axes(upper, "", "share right")
     upper.set(xlim=(0, 1), ylim=(0, 1))
@@ -132,8 +160,13 @@ def reliability(probabilities_before: np.ndarray, probabilities_after: np.ndarra
     write_figure(figure, path)
 
 
-def accuracy_coverage(coverage: np.ndarray, accuracy: np.ndarray, threshold: float | None, path: Path,
-                      thresholds: np.ndarray | None = None) -> None:
+def accuracy_coverage(
+    coverage: np.ndarray,
+    accuracy: np.ndarray,
+    threshold: float | None,
+    path: Path,
+    thresholds: np.ndarray | None = None,
+) -> None:
     """Draw the accuracy on the pictures that are named against their share, when the unsure ones are left unnamed.
 
     Args:
@@ -152,8 +185,15 @@ def accuracy_coverage(coverage: np.ndarray, accuracy: np.ndarray, threshold: flo
     axes.plot(coverage[known][order], accuracy[known][order], color=BLUE, label="accuracy of what is named")
     if threshold is not None and thresholds is not None:
         chosen = np.flatnonzero(known)[np.argmin(np.abs(np.asarray(thresholds, float)[known] - threshold))]
-        axes.plot(coverage[chosen], accuracy[chosen], "D", color=RED, markersize=8, linestyle="none",
-                  label=f"threshold {threshold:.2f}: {coverage[chosen]:.0%} named, {accuracy[chosen]:.1%} right")
+        axes.plot(
+            coverage[chosen],
+            accuracy[chosen],
+            "D",
+            color=RED,
+            markersize=8,
+            linestyle="none",
+            label=f"threshold {threshold:.2f}: {coverage[chosen]:.0%} named, {accuracy[chosen]:.1%} right",
+        )
     elif threshold is not None:
         axes.plot([], [], linestyle="none", label=f"threshold {threshold:.2f}")
     label_axes(axes, "share of pictures named", "accuracy")
@@ -174,9 +214,14 @@ def pareto(points: Sequence[Mapping[str, Any]], path: Path, cost_label: str) -> 
         raise PlotError(f"{path.name}: no finished trial to draw")
     figure = new_figure(6.4, 4.2)
     axes = figure.add_subplot()
-    places = {name: np.array([(one["cost"], one["score"]) for one in points if keep(one)]).reshape(-1, 2)
-              for name, keep in (("rest", lambda one: not one.get("front")), ("front", lambda one: one.get("front")),
-                                 ("chosen", lambda one: one.get("chosen")))}
+    places = {
+        name: np.array([(one["cost"], one["score"]) for one in points if keep(one)]).reshape(-1, 2)
+        for name, keep in (
+            ("rest", lambda one: not one.get("front")),
+            ("front", lambda one: one.get("front")),
+            ("chosen", lambda one: one.get("chosen")),
+        )
+    }
     axes.plot(*places["rest"].T, "o", color=GREY, alpha=0.6, markersize=5, label=f"trials ({len(points)})")
     front = places["front"][np.argsort(places["front"][:, 0], kind="stable")]
     if len(front):

@@ -57,17 +57,22 @@ class _Tapped:
     def __init__(self, model: keras.Model) -> None:
         self._seen: list[tuple[keras.Layer, Any]] = []
         if not getattr(model, "inputs", None):
-            raise ExplainError(f"the model '{model.name}' is not a graph of layers, so they cannot be read: "
-                               "build it with keras.Model(inputs, outputs) or keras.Sequential")
+            raise ExplainError(
+                f"the model '{model.name}' is not a graph of layers, so they cannot be read: "
+                "build it with keras.Model(inputs, outputs) or keras.Sequential"
+            )
         self.shape = model.input_shape
         if not isinstance(self.shape, tuple) or len(self.shape) != 4:
             raise ExplainError(f"the model '{model.name}' takes {self.shape}; only one of pictures can be explained")
         if not isinstance(model.output_shape, tuple) or len(model.output_shape) != 2:
-            raise ExplainError(f"the model '{model.name}' gives {model.output_shape}, not one score a class: "
-                               "only a classifier can be explained")
+            raise ExplainError(
+                f"the model '{model.name}' gives {model.output_shape}, not one score a class: "
+                "only a classifier can be explained"
+            )
         # A copy of the graph reaches layers in models within models, whose tensors the outer graph does not know.
         self._model = keras.models.clone_model(
-            model, clone_function=lambda layer: _Tap(layer, self._seen), recursive=True)
+            model, clone_function=lambda layer: _Tap(layer, self._seen), recursive=True
+        )
 
     def __call__(self, images: Any) -> tuple[tf.Tensor, list[tuple[keras.Layer, tf.Tensor]]]:
         """Give the logits (N, C), and in order each layer from the first convolution on with its (N, h, w, c)."""
@@ -83,17 +88,21 @@ class _Tapped:
         """Return the pictures as float32 if they are what the network takes."""
         images = np.asarray(images)
         wanted = self.shape[1:]
-        fits = images.ndim == 4 and all(want in (None, have) for want, have in zip(wanted, images.shape[1:],
-                                                                                   strict=True))
+        fits = images.ndim == 4 and all(
+            want in (None, have) for want, have in zip(wanted, images.shape[1:], strict=True)
+        )
         if not fits or images.dtype != np.uint8:
             sides = " x ".join("any" if side is None else str(side) for side in wanted)
-            raise ExplainError(f"the pictures are {images.dtype} of shape {images.shape}; the model takes uint8 of "
-                               f"{sides}: cut or resize them first")
+            raise ExplainError(
+                f"the pictures are {images.dtype} of shape {images.shape}; the model takes uint8 of "
+                f"{sides}: cut or resize them first"
+            )
         return images.astype(np.float32)
 
 
-def grad_cam(model: keras.Model, images: np.ndarray,
-             class_index: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def grad_cam(
+    model: keras.Model, images: np.ndarray, class_index: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Map where the evidence for a class lies, by Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391).
 
     The channels of the last spatial layer (pools and dropout passed over), each weighted by the mean gradient of the
@@ -117,8 +126,9 @@ def grad_cam(model: keras.Model, images: np.ndarray,
         class_index = np.asarray(class_index)
         whole = class_index.shape == (len(levels),) and np.issubdtype(class_index.dtype, np.integer)
         if not whole or (class_index.size and not 0 <= class_index.min() <= class_index.max() < classes):
-            raise ExplainError(f"class_index must hold one integer in 0..{classes - 1} for each of the "
-                               f"{len(levels)} pictures")
+            raise ExplainError(
+                f"class_index must hold one integer in 0..{classes - 1} for each of the {len(levels)} pictures"
+            )
     heat, named = np.zeros(levels.shape[:3], np.float32), np.zeros(len(levels), int)
     for at in range(0, len(levels), BATCH):
         part = slice(at, at + BATCH)
@@ -128,8 +138,14 @@ def grad_cam(model: keras.Model, images: np.ndarray,
             logits, spatial = tapped(pictures)
             named[part] = np.argmax(logits, axis=1) if class_index is None else class_index[part]
             chosen = tf.gather(logits, named[part], axis=1, batch_dims=1)
-        features = next((output for layer, output in reversed(spatial)
-                         if not isinstance(layer, PASSED_OVER) and output.shape[1] * output.shape[2] > 1), None)
+        features = next(
+            (
+                output
+                for layer, output in reversed(spatial)
+                if not isinstance(layer, PASSED_OVER) and output.shape[1] * output.shape[2] > 1
+            ),
+            None,
+        )
         if features is None:
             raise ExplainError("no layer of the model keeps more than one place of the picture: no map to draw")
         gradients = tape.gradient(chosen, features, unconnected_gradients=tf.UnconnectedGradients.ZERO)
@@ -142,8 +158,9 @@ def grad_cam(model: keras.Model, images: np.ndarray,
     return heat, named
 
 
-def activations(model: keras.Model, image: np.ndarray,
-                kinds: tuple[type, ...] = (*CONVOLUTIONS, *POOLS)) -> dict[str, np.ndarray]:
+def activations(
+    model: keras.Model, image: np.ndarray, kinds: tuple[type, ...] = (*CONVOLUTIONS, *POOLS)
+) -> dict[str, np.ndarray]:
     """Give what each convolution and pool makes of one picture.
 
     Args:
@@ -158,8 +175,7 @@ def activations(model: keras.Model, image: np.ndarray,
     """
     tapped = _Tapped(model)
     _, spatial = tapped(tapped.check(np.asarray(image)[None]))
-    return {name: output[0].numpy() for name, (layer, output) in _named(spatial).items()
-            if isinstance(layer, kinds)}
+    return {name: output[0].numpy() for name, (layer, output) in _named(spatial).items() if isinstance(layer, kinds)}
 
 
 def filter_patterns(model: keras.Model, layer: str, filters: Sequence[int], seed: int, steps: int = 40) -> np.ndarray:

@@ -32,8 +32,15 @@ GROUND, INK, FAINT = 24, (235, 235, 235), (165, 165, 165)
 GAP = 8
 
 
-def heat_sheet(images: np.ndarray, heat: np.ndarray, probabilities: np.ndarray, shown: np.ndarray,
-               names: Sequence[str], classes: Sequence[str], truth: Sequence[str | None] | None = None) -> np.ndarray:
+def heat_sheet(
+    images: np.ndarray,
+    heat: np.ndarray,
+    probabilities: np.ndarray,
+    shown: np.ndarray,
+    names: Sequence[str],
+    classes: Sequence[str],
+    truth: Sequence[str | None] | None = None,
+) -> np.ndarray:
     """Compose picture, heat over picture and words for each of N pictures.
 
     Args:
@@ -95,9 +102,15 @@ def activation_sheet(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> np.nd
         height, width, channels = found.shape
         kept = np.sort(np.argsort(-found.std(axis=(0, 1)), kind="stable")[:CHANNELS])
         some = f", {len(kept)} most varied shown" if len(kept) < channels else ""
-        rows.append(_titled(f"{name}   {height} x {width}, {channels} channels{some}", [
-            _labelled(_enlarge(np.repeat(_stretch(found[..., one])[..., None], 3, axis=2), side), str(one))
-            for one in kept]))
+        rows.append(
+            _titled(
+                f"{name}   {height} x {width}, {channels} channels{some}",
+                [
+                    _labelled(_enlarge(np.repeat(_stretch(found[..., one])[..., None], 3, axis=2), side), str(one))
+                    for one in kept
+                ],
+            )
+        )
     return _frame(_column(rows))
 
 
@@ -108,9 +121,17 @@ def filter_sheet(patterns: Mapping[str, tuple[Sequence[int], np.ndarray]]) -> np
         patterns: layer name -> the filters shown, and what they answer to (n, S, S, 3) uint8 RGB.
     """
     side = 144
-    return _frame(_column([
-        _titled(name, [_labelled(_enlarge(one, side), str(index)) for index, one in zip(filters, found, strict=True)])
-        for name, (filters, found) in patterns.items()]))
+    return _frame(
+        _column(
+            [
+                _titled(
+                    name,
+                    [_labelled(_enlarge(one, side), str(index)) for index, one in zip(filters, found, strict=True)],
+                )
+                for name, (filters, found) in patterns.items()
+            ]
+        )
+    )
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
@@ -167,9 +188,17 @@ def classes_of(path: Path, model: keras.Model) -> tuple[Sequence[str], float]:
     return (CLASSES if count == len(CLASSES) else [f"class {number}" for number in range(count)]), 1.0
 
 
-def explain_model(model: keras.Model, images: np.ndarray, names: Sequence[str], classes: Sequence[str], out: Path,
-                  seed: int, say: Callable[[str], None], truth: Sequence[str | None] | None = None,
-                  temperature: float = 1.0) -> list[Path]:
+def explain_model(
+    model: keras.Model,
+    images: np.ndarray,
+    names: Sequence[str],
+    classes: Sequence[str],
+    out: Path,
+    seed: int,
+    say: Callable[[str], None],
+    truth: Sequence[str | None] | None = None,
+    temperature: float = 1.0,
+) -> list[Path]:
     """Write ``heat.png``, ``activations.png`` (of the first picture) and ``filters.png``.
 
     Args:
@@ -197,8 +226,9 @@ def explain_model(model: keras.Model, images: np.ndarray, names: Sequence[str], 
         raise ExplainError(f"the model has {model.output_shape[1]} outputs, and {len(classes)} class names are given")
     say(f"heat maps of {len(images)} pictures")
     heat, shown = grad_cam(model, images)
-    logits = np.concatenate([model(images[at : at + 32].astype(np.float32), training=False).numpy()
-                             for at in range(0, len(images), 32)])
+    logits = np.concatenate(
+        [model(images[at : at + 32].astype(np.float32), training=False).numpy() for at in range(0, len(images), 32)]
+    )
     files = [out / "heat.png", out / "activations.png", out / "filters.png"]
     write_png(files[0], heat_sheet(images, heat, softmax(logits, temperature), shown, names, classes, truth))
     maps = activations(model, images[0])
@@ -261,8 +291,9 @@ def _row(pictures: Sequence[np.ndarray]) -> np.ndarray:
 
 def _column(pictures: Sequence[np.ndarray]) -> np.ndarray:
     width = max(one.shape[1] for one in pictures)
-    return np.vstack([np.pad(one, ((0, GAP), (0, width - one.shape[1]), (0, 0)), constant_values=GROUND)
-                      for one in pictures])
+    return np.vstack(
+        [np.pad(one, ((0, GAP), (0, width - one.shape[1]), (0, 0)), constant_values=GROUND) for one in pictures]
+    )
 
 
 def _frame(picture: np.ndarray) -> np.ndarray:

@@ -138,7 +138,8 @@ class Labelled:
         boxes = [
             {"class": name, "box": box, "difficult": flag} | ({"extras": dict(extras)} if extras else {})
             for name, box, flag, extras in zip(
-                self.classes, self.boxes.tolist(), self.difficult.tolist(), self.extras, strict=True)
+                self.classes, self.boxes.tolist(), self.difficult.tolist(), self.extras, strict=True
+            )
         ]
         size = {"file": self.file, "width": self.width, "height": self.height}
         return size | {"boxes": boxes} | ({"about": dict(self.about)} if self.about else {})
@@ -163,10 +164,16 @@ def of_plain(values: Any, archive: Path | None = None, member: str = "") -> Labe
     try:
         boxes = values["boxes"]
         return Labelled(
-            values["file"], int(values["width"]), int(values["height"]),
+            values["file"],
+            int(values["width"]),
+            int(values["height"]),
             np.array([box["box"] for box in boxes], np.float64).reshape(-1, 4),
-            tuple(str(box["class"]) for box in boxes), np.array([bool(box["difficult"]) for box in boxes], bool),
-            tuple(dict(box.get("extras", {})) for box in boxes), dict(values.get("about", {})), archive, member,
+            tuple(str(box["class"]) for box in boxes),
+            np.array([bool(box["difficult"]) for box in boxes], bool),
+            tuple(dict(box.get("extras", {})) for box in boxes),
+            dict(values.get("about", {})),
+            archive,
+            member,
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as fault:
         raise LabelError("unreadable label", "galaxy-edge's own record", f"is damaged ({fault!r})") from None
@@ -207,8 +214,9 @@ class LabelledSet:
         return tuple(name for name in self.classes if name not in unknown)
 
 
-def gather(kind: str, pictures: Iterable[Labelled], complain: Complain, listed: Iterable[str] = (),
-           notes: Iterable[str] = ()) -> LabelledSet:
+def gather(
+    kind: str, pictures: Iterable[Labelled], complain: Complain, listed: Iterable[str] = (), notes: Iterable[str] = ()
+) -> LabelledSet:
     """Put what a reader found into a set: by name, each name once.
 
     Args:

@@ -18,8 +18,18 @@ from .images import BrokenPicture, decode
 from .registry import format_of, read_labels
 
 KINDS = (
-    "unreadable label", "file cut short", "file name twice", "missing picture", "broken picture", "size differs",
-    "box outside", "box without area", "box twice", "unknown class", "same picture twice", "near duplicate",
+    "unreadable label",
+    "file cut short",
+    "file name twice",
+    "missing picture",
+    "broken picture",
+    "size differs",
+    "box outside",
+    "box without area",
+    "box twice",
+    "unknown class",
+    "same picture twice",
+    "near duplicate",
 )
 TWICE = 0.95
 """IoU from which on two boxes are taken for one that was drawn twice."""
@@ -66,15 +76,21 @@ def look(labels: LabelledSet, tell: Callable[[Finding], None], progress: Progres
             continue
         height, width = image.shape[:2]
         if (width, height) != (one.width, one.height):
-            tell(Finding("size differs", one.file, f"the picture has {width} x {height} pixels, its label says "
-                                                   f"{one.width} x {one.height}"))
+            tell(
+                Finding(
+                    "size differs",
+                    one.file,
+                    f"the picture has {width} x {height} pixels, its label says {one.width} x {one.height}",
+                )
+            )
         found.append((one, hashlib.sha256(content).hexdigest(), resize(image, LOOK, LOOK)))
     pictures, digests, small = zip(*found, strict=True) if found else ((), (), ())
     return Looked(tuple(pictures), tuple(digests), tuple(small))
 
 
-def check(path: Path, kind: str | None = None, progress: Progress = silent,
-          say: Callable[[str], None] = lambda _: None) -> tuple[LabelledSet, list[Finding]]:
+def check(
+    path: Path, kind: str | None = None, progress: Progress = silent, say: Callable[[str], None] = lambda _: None
+) -> tuple[LabelledSet, list[Finding]]:
     """Check a labelled set.
 
     Args:
@@ -138,27 +154,41 @@ def _box(one: Labelled, place: int) -> str:
 
 
 def _classes_of(labels: LabelledSet) -> Iterator[Finding]:
-    why = "is not in the set's list of classes" if labels.listed else (
-        "is no known thing of the sky, and the set has no list of classes (classes.txt): mend it, or list it there")
+    why = (
+        "is not in the set's list of classes"
+        if labels.listed
+        else (
+            "is no known thing of the sky, and the set has no list of classes (classes.txt): mend it, or list it there"
+        )
+    )
     unknown = labels.unknown
     for one in labels.pictures:
-        yield from (Finding("unknown class", one.file, f"'{name}' {why}") for name in dict.fromkeys(one.classes)
-                    if name in unknown)
+        yield from (
+            Finding("unknown class", one.file, f"'{name}' {why}")
+            for name in dict.fromkeys(one.classes)
+            if name in unknown
+        )
 
 
 def _twins(looked: Looked) -> Iterator[Finding]:
     first: dict[str, int] = {}
     for index, digest in enumerate(looked.digests):
         if first.setdefault(digest, index) != index:
-            yield Finding("same picture twice", looked.pictures[index].file,
-                          f"byte for byte {looked.pictures[first[digest]].file}")
+            yield Finding(
+                "same picture twice",
+                looked.pictures[index].file,
+                f"byte for byte {looked.pictures[first[digest]].file}",
+            )
     single = list(first.values())
     groups = near_duplicates([looked.small[index] for index in single])
     heads: dict[int, int] = {}
     for index, group in zip(single, groups.tolist(), strict=True):
         if heads.setdefault(group, index) != index:
-            yield Finding("near duplicate", looked.pictures[index].file,
-                          f"looks like {looked.pictures[heads[group]].file}; a split keeps them together")
+            yield Finding(
+                "near duplicate",
+                looked.pictures[index].file,
+                f"looks like {looked.pictures[heads[group]].file}; a split keeps them together",
+            )
 
 
 def remarks(labels: LabelledSet) -> list[str]:

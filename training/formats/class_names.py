@@ -21,8 +21,9 @@ def read_names(folder: Path) -> list[str]:
         LabelError: there is no list, or it cannot be read.
     """
     lists = [folder / name for name in LISTS]
-    lists += sorted([*folder.glob("*.names"), *folder.glob("*.yaml"), *folder.glob("*.yml"),
-                     *folder.rglob("classes.txt")])
+    lists += sorted(
+        [*folder.glob("*.names"), *folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.rglob("classes.txt")]
+    )
     there = [path for path in lists if path.is_file()]
     for path in there:
         yaml = path.suffix in (".yaml", ".yml")
@@ -30,8 +31,11 @@ def read_names(folder: Path) -> list[str]:
             return found
     if there:
         return []  # pictures without a single object need no class
-    raise LabelError("unreadable label", str(folder), "it has no list of classes: put their names, in order and one a "
-                     "line, into classes.txt")
+    raise LabelError(
+        "unreadable label",
+        str(folder),
+        "it has no list of classes: put their names, in order and one a line, into classes.txt",
+    )
 
 
 def _text(path: Path) -> str:

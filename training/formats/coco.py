@@ -79,8 +79,13 @@ def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
         if (key := _key(one, "image_id")) in boxes_of:
             boxes_of[key].append(one)
         else:
-            complain(LabelError("unreadable label", file.name, f"annotation {one.get('id')!r} is of image "
-                                f"{one.get('image_id')!r}, which is not listed"))
+            complain(
+                LabelError(
+                    "unreadable label",
+                    file.name,
+                    f"annotation {one.get('id')!r} is of image {one.get('image_id')!r}, which is not listed",
+                )
+            )
     found, ids = [], set()
     for place, image in enumerate(images, 1):
         progress(place, len(images))
@@ -137,8 +142,15 @@ def _list(content: Any, key: str) -> list[dict[str, Any]]:
     return found
 
 
-def _read_one(name: str, image: dict[str, Any], annotations: list[dict[str, Any]], names: Mapping[Any, str],
-              place: int, file: Path, complain: Complain) -> Labelled | None:
+def _read_one(
+    name: str,
+    image: dict[str, Any],
+    annotations: list[dict[str, Any]],
+    names: Mapping[Any, str],
+    place: int,
+    file: Path,
+    complain: Complain,
+) -> Labelled | None:
     """Make labels of an image; None where an annotation cannot be taken: `complain` is told of all such."""
     folder = _folder_of(name, file)
     try:
@@ -173,8 +185,18 @@ def _read_one(name: str, image: dict[str, Any], annotations: list[dict[str, Any]
     if image["id"] != place:
         others["id"] = image["id"]
     about = _attributes(image) | ({"coco": others} if others else {})
-    return Labelled(name, width, height, np.array(boxes, np.float64).reshape(-1, 4), tuple(classes),
-                    np.array(difficult, bool), tuple(extras), about, folder, name if folder else "")
+    return Labelled(
+        name,
+        width,
+        height,
+        np.array(boxes, np.float64).reshape(-1, 4),
+        tuple(classes),
+        np.array(difficult, bool),
+        tuple(extras),
+        about,
+        folder,
+        name if folder else "",
+    )
 
 
 def _box(annotation: Mapping[str, Any]) -> list[float]:
@@ -237,8 +259,15 @@ def to_json(labels: LabelledSet) -> str:
         rows = zip(one.boxes.tolist(), one.classes, one.difficult.tolist(), one.extras, strict=True)
         for box, name, flag, extra in rows:
             bbox = [int(value) if value.is_integer() else value for value in bbox_of(box)]
-            plain = {"id": len(annotations) + 1, "image_id": key, "category_id": number[name], "bbox": bbox,
-                     "area": bbox[2] * bbox[3], "iscrowd": int(flag), "segmentation": []}
+            plain = {
+                "id": len(annotations) + 1,
+                "image_id": key,
+                "category_id": number[name],
+                "bbox": bbox,
+                "area": bbox[2] * bbox[3],
+                "iscrowd": int(flag),
+                "segmentation": [],
+            }
             if flag:
                 plain["ignore"] = 1
             plain |= {name: value for name, value in foreign(extra, "coco").items() if name not in OF_BOX - KEPT}
@@ -248,8 +277,9 @@ def to_json(labels: LabelledSet) -> str:
                 plain["edges"] = box
             annotations.append(plain)
     categories = [{"id": index, "name": name, "supercategory": ""} for name, index in number.items()]
-    return json_text({"info": {}, "licenses": [], "images": pictures, "annotations": annotations,
-                      "categories": categories})
+    return json_text(
+        {"info": {}, "licenses": [], "images": pictures, "annotations": annotations, "categories": categories}
+    )
 
 
 def _rest(values: Mapping[str, Any]) -> dict[str, Any]:

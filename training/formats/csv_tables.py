@@ -99,15 +99,21 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
         boxes.append(box)
         classes.append(row.get("class", GALAXY))
         difficult.append(is_difficult(row))
-        kept = {key: _value(value, own) for key, value in row.items()
-                if value and (key in BOX_ROW if whole else True) and key not in (*OF_BOX, "width", "height", *more)}
+        kept = {
+            key: _value(value, own)
+            for key, value in row.items()
+            if value and (key in BOX_ROW if whole else True) and key not in (*OF_BOX, "width", "height", *more)
+        }
         if row["ubox_flag"] != "ok":
             kept["ubox_flag"] = row["ubox_flag"]
         if difficult[-1] != (row.get("difficult") == "1"):
             kept["difficult"] = row.get("difficult", "0")
         extras.append(kept | _more(row, own))
-    about = {key: _value(value, own) for key, value in sample.row.items()
-             if value and key not in (*OF_FRAME, *COUNTS, *more) and not (whole and key in BOX_ROW)}
+    about = {
+        key: _value(value, own)
+        for key, value in sample.row.items()
+        if value and key not in (*OF_FRAME, *COUNTS, *more) and not (whole and key in BOX_ROW)
+    }
     if sample.set != LABELLED:
         about["set"] = sample.set
     if sample.kind == "galaxy" and not any(map(is_galaxy, classes)):
@@ -116,8 +122,17 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
         about["boxes_complete"] = "0"
     about |= _more(sample.row, own)
     file = sample.file if sample.file not in taken else f"{sample.set}/{sample.file}"
-    return Labelled(file, *_size(sample), np.array(boxes, np.float64).reshape(-1, 4), tuple(classes),
-                    np.array(difficult, bool), tuple(extras), about, sample.archive, sample.member)
+    return Labelled(
+        file,
+        *_size(sample),
+        np.array(boxes, np.float64).reshape(-1, 4),
+        tuple(classes),
+        np.array(difficult, bool),
+        tuple(extras),
+        about,
+        sample.archive,
+        sample.member,
+    )
 
 
 def _faults_of(sample: Sample) -> Iterator[str]:
@@ -189,8 +204,7 @@ def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) ->
             about[MORE] = _cell(more)
         kind = "galaxy" if galaxies else "negative"
         size = {"width": str(one.width), "height": str(one.height)}
-        frames.append(
-            {"file": one.file, "set": LABELLED, "kind": kind, "boxes_complete": "1"} | size | about)
+        frames.append({"file": one.file, "set": LABELLED, "kind": kind, "boxes_complete": "1"} | size | about)
     write_text(folder / "frames.csv", _table(OF_FRAME, frames))
     write_text(folder / "boxes.csv", _table((*OF_BOX, *OLD_BOX_COLUMNS), boxes))
     write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.known))

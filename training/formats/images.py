@@ -78,6 +78,7 @@ def files_in(folder: Path) -> Iterator[Path]:
     Raises:
         LabelError: a folder cannot be read, and what is in it would be missed.
     """
+
     def refuse(problem: OSError) -> None:
         raise LabelError("unreadable label", str(problem.filename), f"the folder cannot be read: {problem.strerror}")
 

@@ -52,8 +52,9 @@ def grid(tiles: Sequence[np.ndarray], classes: Sequence[str]) -> np.ndarray:
     return np.pad(whole, ((0, GAP), (0, GAP), (0, 0)), constant_values=GROUND[0])
 
 
-def tile(picture: np.ndarray, boxes: np.ndarray, colours: Sequence[int], dashed: Sequence[bool],
-         text: str) -> np.ndarray:
+def tile(
+    picture: np.ndarray, boxes: np.ndarray, colours: Sequence[int], dashed: Sequence[bool], text: str
+) -> np.ndarray:
     """Draw boxes on a picture and write a line below it.
 
     Args:
@@ -75,15 +76,21 @@ def _tile(one: Labelled, classes: Sequence[str]) -> np.ndarray:
         picture, wrong = load(one), ""
     except (BrokenPicture, DataError) as problem:
         picture, wrong = np.zeros((one.height, one.width, 3), np.uint8), str(problem)
-    drawn = tile(picture, one.boxes, [classes.index(name) for name in one.classes], one.difficult.tolist(),
-                 f"{count}  {one.file}")
+    drawn = tile(
+        picture,
+        one.boxes,
+        [classes.index(name) for name in one.classes],
+        one.difficult.tolist(),
+        f"{count}  {one.file}",
+    )
     for line, text in enumerate(textwrap.wrap(wrong, 40)[:6]):
         _write(drawn, text, 2 * GAP, 20 + 18 * line, INK, 0.38)
     return drawn
 
 
-def _rectangle(picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, colour: tuple[int, int, int],
-               dashed: bool) -> None:
+def _rectangle(
+    picture: np.ndarray, x0: int, y0: int, x1: int, y1: int, colour: tuple[int, int, int], dashed: bool
+) -> None:
     drawn = picture.copy()
     cv2.rectangle(drawn, (x0, y0), (x1, y1), colour, 1)
     rows, columns = np.arange(picture.shape[0])[:, None], np.arange(picture.shape[1])

@@ -48,13 +48,16 @@ def format_of(path: Path) -> str | None:
     """
     found = formats_in(path)
     if len(found) > 1:
-        raise DataError(f"{path} holds labels in several formats ({', '.join(found)}): say which with --from, or move "
-                        "the others away")
+        raise DataError(
+            f"{path} holds labels in several formats ({', '.join(found)}): say which with --from, or move "
+            "the others away"
+        )
     return found[0] if found else None
 
 
-def read_labels(path: Path, kind: str | None = None, complain: Complain = refuse,
-                progress: Progress = silent) -> LabelledSet:
+def read_labels(
+    path: Path, kind: str | None = None, complain: Complain = refuse, progress: Progress = silent
+) -> LabelledSet:
     """Read a data set.
 
     Args:

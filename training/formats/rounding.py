@@ -34,8 +34,12 @@ def simplest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndarray]) -> 
     return found
 
 
-def recalled(read: Labelled, keys: Sequence[Hashable], remembered: Labelled | None,
-             keys_of: Callable[[Labelled], Iterable[Hashable]]) -> Labelled:
+def recalled(
+    read: Labelled,
+    keys: Sequence[Hashable],
+    remembered: Labelled | None,
+    keys_of: Callable[[Labelled], Iterable[Hashable]],
+) -> Labelled:
     """Take back of a record what the format itself could not hold, for the boxes that are still as they were written.
 
     Args:

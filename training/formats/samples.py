@@ -45,17 +45,23 @@ def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> li
     if faults and (skipped is None or not pictures):
         first = faults[0]
         more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise FaultyLabels(f"{path}: {first.file}: {first.kind}: {first.detail}{more}. 'galaxy-edge data check "
-                           f"{path}' lists all: mend or remove them")
+        raise FaultyLabels(
+            f"{path}: {first.file}: {first.kind}: {first.detail}{more}. 'galaxy-edge data check "
+            f"{path}' lists all: mend or remove them"
+        )
     if faults and skipped:
         kinds = Counter(fault.kind for fault in faults)
-        skipped(f"{path}: left out {len(bad)} of {len(pictures) + len(bad)} labels and pictures: "
-                + ", ".join(f"{kind} ({count})" for kind, count in kinds.items()))
+        skipped(
+            f"{path}: left out {len(bad)} of {len(pictures) + len(bad)} labels and pictures: "
+            + ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
+        )
     if not pictures:
         raise DataError(f"{path} holds no labelled picture")
     if labels.counts and not any(map(is_galaxy, labels.counts)):
-        raise DataError(f"{path} has no class that is a galaxy, only {', '.join(labels.counts)}: name galaxies "
-                        "'galaxy', or by their Galaxy10 class")
+        raise DataError(
+            f"{path} has no class that is a galaxy, only {', '.join(labels.counts)}: name galaxies "
+            "'galaxy', or by their Galaxy10 class"
+        )
     return [sample_of(one) for one in pictures]
 
 
@@ -77,10 +83,18 @@ def sample_of(one: Labelled) -> Sample:
     if label < 0 and len(sure) == 1 and sure[0] in GALAXY10:
         label = class_of(str(GALAXY10.index(sure[0])))
     return Sample(
-        about["set"] if about.get("set") in SETS else LABELLED, one.file, one.archive, one.member,
+        about["set"] if about.get("set") in SETS else LABELLED,
+        one.file,
+        one.archive,
+        one.member,
         kind="galaxy" if rows or about.get("kind") == "galaxy" else "negative",
-        label=label, coarse=about.get("coarse", ""), boxes=boxes, ignore=ignore,
-        complete=about.get("boxes_complete", "1") == "1", row=about, box_rows=tuple(rows),
+        label=label,
+        coarse=about.get("coarse", ""),
+        boxes=boxes,
+        ignore=ignore,
+        complete=about.get("boxes_complete", "1") == "1",
+        row=about,
+        box_rows=tuple(rows),
     )
 
 

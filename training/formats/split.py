@@ -36,6 +36,7 @@ def looked_at(labels: LabelledSet, progress: Progress = silent) -> Looked:
     Raises:
         DataError: one is missing or broken.
     """
+
     def stop(fault: Finding) -> None:
         if fault.kind in ("missing picture", "broken picture"):
             raise DataError(f"{fault.file}: {fault.detail}; galaxy-edge data check lists all such pictures")
@@ -69,8 +70,14 @@ def hold_out(looked: Looked, shares: tuple[float, float], seed: int) -> dict[str
         found = split(_ids(looked), groups, np.full(len(groups), -1), shares, seed)
         return found.train, found.validation, found.test
 
-    everywhere = Counter(kind for kind, _ in {(kind, group) for one, group in zip(
-        looked.pictures, groups.tolist(), strict=True) for kind in _kinds_of(one)})
+    everywhere = Counter(
+        kind
+        for kind, _ in {
+            (kind, group)
+            for one, group in zip(looked.pictures, groups.tolist(), strict=True)
+            for kind in _kinds_of(one)
+        }
+    )
     parted = drawn(seed)
     for kind, place in lacking(parted):
         what = f"of the {everywhere[kind]} different pictures with '{kind}' none" if kind else "no picture"
@@ -100,10 +107,15 @@ def deal(looked: Looked, k: int, seed: int) -> dict[str, list[Labelled]]:
     except DataError:  # it would name the classes of a classifier
         different = Counter(place for place, _ in set(zip(rarest.tolist(), groups.tolist(), strict=True)) if place >= 0)
         place, count = min(different.items(), key=lambda item: item[1])
-        raise DataError(f"{k} folds need {k} different pictures of each class, and of '{order[place]}' there are "
-                        f"{count}: label more of it, or take fewer folds") from None
-    return {f"fold-{number}/{name}": _take(looked, part)
-            for number, pair in enumerate(dealt, 1) for name, part in zip(("train", "test"), pair, strict=True)}
+        raise DataError(
+            f"{k} folds need {k} different pictures of each class, and of '{order[place]}' there are "
+            f"{count}: label more of it, or take fewer folds"
+        ) from None
+    return {
+        f"fold-{number}/{name}": _take(looked, part)
+        for number, pair in enumerate(dealt, 1)
+        for name, part in zip(("train", "test"), pair, strict=True)
+    }
 
 
 def _take(looked: Looked, part: np.ndarray) -> list[Labelled]:
@@ -114,8 +126,15 @@ def _kinds_of(one: Labelled) -> set[str]:
     return set(one.classes)
 
 
-def write_parts(labels: LabelledSet, parts: Mapping[str, list[Labelled]], record: dict[str, Any], out: Path, kind: str,
-                images: str, progress: Progress = silent) -> dict[str, Any]:
+def write_parts(
+    labels: LabelledSet,
+    parts: Mapping[str, list[Labelled]],
+    record: dict[str, Any],
+    out: Path,
+    kind: str,
+    images: str,
+    progress: Progress = silent,
+) -> dict[str, Any]:
     """Write every part as a data set of its own, and ``split.json``, which says what is where.
 
     Args:
@@ -129,8 +148,9 @@ def write_parts(labels: LabelledSet, parts: Mapping[str, list[Labelled]], record
     Raises:
         DataError, WriteError: see `convert.write_labels`.
     """
-    counts = {name: {"pictures": len(part), "boxes": sum(len(one.boxes) for one in part)}
-              for name, part in parts.items()}
+    counts = {
+        name: {"pictures": len(part), "boxes": sum(len(one.boxes) for one in part)} for name, part in parts.items()
+    }
     with staged(out) as folder:
         for name, part in parts.items():
             FORMATS[kind].write(replace(labels, pictures=tuple(part)), folder / name, images, progress)

@@ -32,10 +32,27 @@ FRAMING = 16
 """Bytes of a record besides its content: length and two checksums."""
 KINDS = {b"\xff\xd8": "jpeg", b"\x89P": "png", b"GI": "gif", b"BM": "bmp", b"II": "tiff", b"MM": "tiff"}
 KNOWN = {
-    "image/encoded", "image/format", "image/filename", "image/source_id", "image/height", "image/width",
-    "image/key/sha256", OWN, *(f"image/object/{key}" for key in (
-        *(f"bbox/{side}" for side in SIDES), "class/text", "class/label", "difficult", "truncated", "view", "is_crowd",
-        "area")),
+    "image/encoded",
+    "image/format",
+    "image/filename",
+    "image/source_id",
+    "image/height",
+    "image/width",
+    "image/key/sha256",
+    OWN,
+    *(
+        f"image/object/{key}"
+        for key in (
+            *(f"bbox/{side}" for side in SIDES),
+            "class/text",
+            "class/label",
+            "difficult",
+            "truncated",
+            "view",
+            "is_crowd",
+            "area",
+        )
+    ),
 }
 
 
@@ -86,8 +103,14 @@ def _records(file: Path, complain: Complain) -> Iterator[tuple[int, bytes]]:
             yield offset, record
             offset, number = offset + len(record) + FRAMING, number + 1
     if offset < size:  # TensorFlow passes over the beginning of a record that is shorter than its head
-        complain(LabelError("file cut short", file.name, f"is cut short or damaged in record {number + 1}, after byte "
-                            f"{offset}: the last {size - offset} bytes, and the records in them, cannot be read"))
+        complain(
+            LabelError(
+                "file cut short",
+                file.name,
+                f"is cut short or damaged in record {number + 1}, after byte "
+                f"{offset}: the last {size - offset} bytes, and the records in them, cannot be read",
+            )
+        )
 
 
 def _fitting(file: Path) -> int:
@@ -228,8 +251,10 @@ def write(labels: LabelledSet, target: Path, images: str, progress: Progress) ->
         raise OSError(None, str(problem).partition("; ")[2] or str(problem)) from None  # the place is told by `staged`
     if file.stat().st_size != expected:
         raise OSError(None, "the disk did not take all of it")
-    items = "".join(f"item {{\n  id: {index}\n  name: {json.dumps(name, ensure_ascii=False)}\n}}\n"
-                    for name, index in number.items())
+    items = "".join(
+        f"item {{\n  id: {index}\n  name: {json.dumps(name, ensure_ascii=False)}\n}}\n"
+        for name, index in number.items()
+    )
     write_text(file.with_name(f"{file.stem}.pbtxt"), items)
 
 
@@ -244,8 +269,11 @@ def to_example(one: Labelled, source: int, number: Mapping[str, int]) -> Any:
     shares, box = _shares(one), one.boxes
 
     def texts(*values: str | bytes) -> Any:
-        return train.Feature(bytes_list=train.BytesList(
-            value=[value if isinstance(value, bytes) else value.encode() for value in values]))
+        return train.Feature(
+            bytes_list=train.BytesList(
+                value=[value if isinstance(value, bytes) else value.encode() for value in values]
+            )
+        )
 
     def integers(*values: int) -> Any:
         return train.Feature(int64_list=train.Int64List(value=values))
@@ -253,10 +281,13 @@ def to_example(one: Labelled, source: int, number: Mapping[str, int]) -> Any:
     def floats(values: np.ndarray) -> Any:
         return train.Feature(float_list=train.FloatList(value=values))
 
-    crowd = [int(foreign(extra, "coco").get("iscrowd", flag)) for extra, flag in zip(
-        one.extras, one.difficult, strict=True)]
-    cut = [int(str(extra.get("truncated", truncated(row, one.width, one.height))) == "1") for extra, row in zip(
-        one.extras, box.tolist(), strict=True)]
+    crowd = [
+        int(foreign(extra, "coco").get("iscrowd", flag)) for extra, flag in zip(one.extras, one.difficult, strict=True)
+    ]
+    cut = [
+        int(str(extra.get("truncated", truncated(row, one.width, one.height))) == "1")
+        for extra, row in zip(one.extras, box.tolist(), strict=True)
+    ]
     features = {
         "image/encoded": texts(content),
         "image/format": texts(kind_of_picture(content)),

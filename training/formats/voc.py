@@ -58,8 +58,11 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
             complain(fault_of(problem, name))
     # A picture whose label cannot be read has been complained of.
     used = {one.file for one in found} | {
-        path.relative_to(folder).with_suffix(end).as_posix() for path in labels
-        for suffix in SUFFIXES for end in (suffix, suffix.upper())}
+        path.relative_to(folder).with_suffix(end).as_posix()
+        for path in labels
+        for suffix in SUFFIXES
+        for end in (suffix, suffix.upper())
+    }
     bare = [name for name, usual in pictures.items() if usual and name not in used]
     if bare:
         notes.append(f"pictures without an XML, left out: {len(bare)}, e.g. {bare[0]}")
@@ -101,8 +104,9 @@ def _text(element: ET.Element, tag: str, default: str | None = None) -> str:
     return found
 
 
-def _read_one(root: ET.Element, folder: Path, name: str, pictures: Container[str],
-              dropped: dict[str, int], complain: Complain) -> Labelled | None:
+def _read_one(
+    root: ET.Element, folder: Path, name: str, pictures: Container[str], dropped: dict[str, int], complain: Complain
+) -> Labelled | None:
     """Make labels of an XML; None where an object cannot be taken: `complain` is told of all such."""
     try:
         picture = _find(safe_name(_text(root, "filename")), Path(name), _text(root, "folder", ""), pictures)
@@ -142,8 +146,17 @@ def _read_one(root: ET.Element, folder: Path, name: str, pictures: Container[str
         if (said := _text(root, tag, usual)) != usual:
             about[tag.split("/")[-1]] = said
     place = (folder, picture) if there else (None, "")
-    return Labelled(picture, width, height, np.array(boxes, np.float64).reshape(-1, 4), tuple(classes),
-                    np.array(difficult, bool), tuple(extras), about, *place)
+    return Labelled(
+        picture,
+        width,
+        height,
+        np.array(boxes, np.float64).reshape(-1, 4),
+        tuple(classes),
+        np.array(difficult, bool),
+        tuple(extras),
+        about,
+        *place,
+    )
 
 
 def _find(named: str, label: Path, within: str, pictures: Container[str]) -> str:

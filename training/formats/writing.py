@@ -138,8 +138,10 @@ def put_pictures(pictures: Sequence[Labelled], folder: Path, images: str, progre
             write_bytes(place, one.read_bytes())
         elif images == "link":
             if not can_link(one):
-                raise DataError(f"{one.file} is inside {one.archive or 'nothing'}, and no file that can be linked: "
-                                "use --images copy")
+                raise DataError(
+                    f"{one.file} is inside {one.archive or 'nothing'}, and no file that can be linked: "
+                    "use --images copy"
+                )
             assert one.archive is not None
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to((one.archive / one.member).resolve())
@@ -159,6 +161,7 @@ def only_once(names: Iterable[str], what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise DataError(f"two pictures would have the {what} '{name}', as their names differ in the ending only: "
-                            "rename one")
+            raise DataError(
+                f"two pictures would have the {what} '{name}', as their names differ in the ending only: rename one"
+            )
         seen.add(name)

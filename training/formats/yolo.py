@@ -101,8 +101,11 @@ def _read_record(folder: Path) -> dict[str, Labelled]:
     except FileNotFoundError:
         return {}
     except (ValueError, KeyError, TypeError, RecursionError, OSError, LabelError) as problem:
-        raise LabelError("unreadable label", RECORD, f"is damaged ({problem}); without it the label files can be read, "
-                         "but difficult flags are lost") from None
+        raise LabelError(
+            "unreadable label",
+            RECORD,
+            f"is damaged ({problem}); without it the label files can be read, but difficult flags are lost",
+        ) from None
 
 
 def _read_rows(path: Path | None, label: str, classes: int, complain: Complain) -> list[_Row] | None:
@@ -119,8 +122,9 @@ def _read_rows(path: Path | None, label: str, classes: int, complain: Complain) 
     return rows if whole else None
 
 
-def _read_one(folder: Path, name: str, there: bool, lines: list[_Row], names: list[str],
-              remembered: Labelled | None) -> Labelled:
+def _read_one(
+    folder: Path, name: str, there: bool, lines: list[_Row], names: list[str], remembered: Labelled | None
+) -> Labelled:
     rows, errors = [row for row, _ in lines], [[error] for _, error in lines]
     if remembered is not None:
         width, height = remembered.width, remembered.height
@@ -131,8 +135,16 @@ def _read_one(folder: Path, name: str, there: bool, lines: list[_Row], names: li
     shares = np.array([row[1:] for row in rows], np.float64).reshape(-1, 4)
     boxes = decode(shares, width, height, np.array(errors, np.float64).reshape(-1, 1))
     classes = tuple(names[int(row[0])] for row in rows)
-    read = Labelled(_name_of(name), width, height, boxes, classes, np.zeros(len(rows), bool),
-                    archive=folder if there else None, member=name if there else "")
+    read = Labelled(
+        _name_of(name),
+        width,
+        height,
+        boxes,
+        classes,
+        np.zeros(len(rows), bool),
+        archive=folder if there else None,
+        member=name if there else "",
+    )
     return recalled(read, [_key(*row) for row in zip(classes, shares, strict=True)], remembered, _keys_of)
 
 
@@ -184,13 +196,21 @@ def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) ->
     number = {name: index for index, name in enumerate(labels.classes)}
     put_pictures(labels.pictures, folder / IMAGES, images, progress)
     for one, place in zip(labels.pictures, places, strict=True):
-        lines = [" ".join([str(number[name]), *map(repr, row)]) + "\n" for name, row in zip(
-            one.classes, encode(one.boxes, one.width, one.height).tolist(), strict=True)]
+        lines = [
+            " ".join([str(number[name]), *map(repr, row)]) + "\n"
+            for name, row in zip(one.classes, encode(one.boxes, one.width, one.height).tolist(), strict=True)
+        ]
         write_text(folder / place, "".join(lines))
     write_text(folder / LABELS / CLASSES, "".join(f"{name}\n" for name in labels.classes))
     listed = "".join(f"  {index}: {json.dumps(name)}\n" for index, name in enumerate(labels.classes))
     write_text(folder / "data.yaml", f"path: .\ntrain: {IMAGES}\nval: {IMAGES}\nnames:\n{listed}")
-    write_text(folder / RECORD, json_text({
-        "about": "what YOLO's lines cannot hold, kept by galaxy-edge; a line that was changed wins over it",
-        "classes": list(labels.classes), "pictures": [one.plain() for one in labels.pictures],
-    }))
+    write_text(
+        folder / RECORD,
+        json_text(
+            {
+                "about": "what YOLO's lines cannot hold, kept by galaxy-edge; a line that was changed wins over it",
+                "classes": list(labels.classes),
+                "pictures": [one.plain() for one in labels.pictures],
+            }
+        ),
+    )

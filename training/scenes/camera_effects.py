@@ -156,8 +156,10 @@ def camera(rng: Rng, image: np.ndarray) -> np.ndarray:
         x += np.float32(rng.uniform(10, 70)) * rng.uniform(0.2, 1.0, 3).astype(np.float32)
     if rng.random() < 0.2:
         slope = rng.normal(0, 12, 2).astype(np.float32)
-        x += (slope[0] * np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
-              + slope[1] * np.linspace(-1, 1, height, dtype=np.float32)[:, None, None])
+        x += (
+            slope[0] * np.linspace(-1, 1, width, dtype=np.float32)[None, :, None]
+            + slope[1] * np.linspace(-1, 1, height, dtype=np.float32)[:, None, None]
+        )
     if rng.random() < 0.05:
         x0, y0, x1, y1 = (int(end) for end in rng.uniform(-0.2, 1.2, 4) * [width, height, width, height])
         trail = np.zeros((height, width), np.float32)

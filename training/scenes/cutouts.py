@@ -55,8 +55,14 @@ def segment(image: np.ndarray) -> Segments:
     below = grey[grey <= sky_level]
     noise = max(0.7, float(np.sqrt(np.mean((below - sky_level) ** 2))))
     sources, labels = sep.extract(
-        grey - sky_level, 2.3 * noise, minarea=20, deblend_nthresh=16, deblend_cont=0.01, filter_kernel=None,
-        clean=False, segmentation_map=True,
+        grey - sky_level,
+        2.3 * noise,
+        minarea=20,
+        deblend_nthresh=16,
+        deblend_cont=0.01,
+        filter_kernel=None,
+        clean=False,
+        segmentation_map=True,
     )
     boxes = np.stack([sources["xmin"], sources["ymin"], sources["xmax"] + 1, sources["ymax"] + 1], axis=1)
     empty = image[::2, ::2][labels[::2, ::2] == 0]  # a quarter of the sky is enough for a median

@@ -57,13 +57,15 @@ class Situations:
         most, rng = most or {}, np.random.default_rng([seed, 1])
         self._seed = seed
         self._usable = [
-            sample for sample in samples
+            sample
+            for sample in samples
             if sample.kind == "negative" or len(sample.boxes) or (sample.complete and len(sample.ignore))
         ]
         self._maker = SceneMaker(self._usable, size) if self._usable else None
         names = dict.fromkeys(sample.set for sample in self._usable)
         self._whole = [
-            sample for name in names
+            sample
+            for name in names
             for sample in _some(rng, [one for one in self._usable if one.set == name], most.get(name))
         ]
         survey = self._maker.survey if self._maker else []

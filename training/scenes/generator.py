@@ -20,8 +20,15 @@ from .close_ups import CLOSE_UPS, close_up
 from .cutouts import Cutout, cut_out, neighbours, paste, segment
 
 MIXTURE = {
-    "survey": 0.11, "deepsky": 0.17, "composed": 0.13, "deep_field": 0.07, "mosaic": 0.04, "close_up": 0.10,
-    "negative": 0.15, "stars": 0.13, "nebula": 0.10,
+    "survey": 0.11,
+    "deepsky": 0.17,
+    "composed": 0.13,
+    "deep_field": 0.07,
+    "mosaic": 0.04,
+    "close_up": 0.10,
+    "negative": 0.15,
+    "stars": 0.13,
+    "nebula": 0.10,
 }
 """Share of each kind of scene."""
 
@@ -84,8 +91,14 @@ class SceneMaker:
         self.negatives = [sample for sample in bare if sample.set != "sdss_starfields"]
         self.close_ups = [sample for sample in samples if sample.set == CLOSE_UPS]
         has = {
-            "survey": self.survey, "deepsky": self.deepsky, "composed": self.survey, "deep_field": self.survey,
-            "mosaic": found, "close_up": self.close_ups, "negative": self.negatives, "stars": self.fields,
+            "survey": self.survey,
+            "deepsky": self.deepsky,
+            "composed": self.survey,
+            "deep_field": self.survey,
+            "mosaic": found,
+            "close_up": self.close_ups,
+            "negative": self.negatives,
+            "stars": self.fields,
             "nebula": self.fields,
         }
         self.kinds = [kind for kind in MIXTURE if has[kind]]
@@ -243,8 +256,7 @@ class SceneMaker:
         return canvas + rng.normal(0, rng.uniform(1, 5), canvas.shape).astype(np.float32)
 
     def _distract(self, rng: Rng, canvas: np.ndarray, count: int) -> None:
-        """Add what is taken for galaxies: saturated stars, drawn nebulae, and real ones cut out and added as they are.
-        """
+        """Add what is taken for galaxies: saturated stars, drawn nebulae and real ones cut out of photographs."""
         for _ in range(count):
             draw = rng.random()
             if draw < 0.35:
@@ -268,8 +280,11 @@ class SceneMaker:
         matrix = _turned(rng, 0.25) / rng.uniform(0.6, 1.4)
         middle = np.full(2, (side - 1) / 2)
         small = cv2.warpAffine(
-            letterbox(image, side, side)[0], np.column_stack([matrix, middle - matrix @ middle]), (side, side),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_CONSTANT,
+            letterbox(image, side, side)[0],
+            np.column_stack([matrix, middle - matrix @ middle]),
+            (side, side),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
         ).astype(np.float32)
         small = np.maximum(small - np.percentile(small, 30), 0)
         axis = np.linspace(-1, 1, side, dtype=np.float32)
@@ -323,9 +338,7 @@ class SceneMaker:
                 return cutout, sample
         return None
 
-    def _compose(
-        self, rng: Rng, count: int, sides: tuple[float, float]
-    ) -> tuple[np.ndarray, np.ndarray, list[Sample]]:
+    def _compose(self, rng: Rng, count: int, sides: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, list[Sample]]:
         """Compose galaxies with sides as shares of the input: canvas, boxes (N, 4) not clipped, frames they are of."""
         canvas = self._ground(rng)
         if rng.random() < 0.5:

@@ -46,7 +46,12 @@ class Trial:
         """Train `network`; `report` is told the epoch and the score now and then and may end the trial."""
         set_threads(self.threads)
         recipe = replace(
-            RECIPES["small"], size=network.size, epochs=self.epochs, rates=(3e-3,), mixup=0.0, average=0.99,
+            RECIPES["small"],
+            size=network.size,
+            epochs=self.epochs,
+            rates=(3e-3,),
+            mixup=0.0,
+            average=0.99,
             spec={name: value for name, value in network.to_dict().items() if name != "size"},
         )
         parts = _parts(self.data, recipe.margin, self.split_seed)
@@ -55,8 +60,11 @@ class Trial:
         model = build(network, len(classes))
         feed = Feed(recipe, parts.train.take(parts.train.told), model, self.seed)
         average = build(network, len(classes))
-        learner = Learner(with_attributes(model), with_attributes(average), recipe, True) if feed.attributes else (
-            Learner(model, average, recipe))
+        learner = (
+            Learner(with_attributes(model), with_attributes(average), recipe, True)
+            if feed.attributes
+            else (Learner(model, average, recipe))
+        )
         schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), forward(average)
 
         def score() -> float:

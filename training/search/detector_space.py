@@ -22,7 +22,12 @@ SPACE: dict[str, Sequence[Any]] = {
     "min_level": (3, 4),
 }
 START: dict[str, Any] = {
-    "size": 256, "width_percent": 50, "fpn_filters": 64, "head_convs": 2, "scales_per_octave": 2, "min_level": 3,
+    "size": 256,
+    "width_percent": 50,
+    "fpn_filters": 64,
+    "head_convs": 2,
+    "scales_per_octave": 2,
+    "min_level": 3,
 }
 
 ENDS, TOP_LEVEL = {2: 24, 3: 32, 4: 96, 5: 320}, 5
@@ -127,11 +132,19 @@ def design_of(choice: Mapping[str, Any]) -> DetectorDesign:
 
 
 DETECTORS = Space(
-    SPACE, START, design_of, cost, ("map50", "mAP@0.5"),
+    SPACE,
+    START,
+    design_of,
+    cost,
+    ("map50", "mAP@0.5"),
     ("input", "width", "pyramid", "head", "scales", "first level"),
     lambda net: (
-        str(net["size"]), f"{net['width']:g}", str(net["fpn_filters"]), f"{net['head_convs']} convolutions",
-        str(net["scales_per_octave"]), str(net["min_level"]),
+        str(net["size"]),
+        f"{net['width']:g}",
+        str(net["fpn_filters"]),
+        f"{net['head_convs']} convolutions",
+        str(net["scales_per_octave"]),
+        str(net["min_level"]),
     ),
     "galaxy-edge train detector --network {picked} --out RUN_DIR",
 )

@@ -43,7 +43,11 @@ class DetectorTrial:
         import tf_keras
 
         settings = DetectorSettings(
-            seed=self.seed, epochs=self.epochs, images_per_epoch=self.images, threads=self.threads, ema=0.99,
+            seed=self.seed,
+            epochs=self.epochs,
+            images_per_epoch=self.images,
+            threads=self.threads,
+            ema=0.99,
             **design.to_dict(),
         )
         samples, held = _shares(self.data, self.seed)

@@ -64,15 +64,25 @@ def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
     x = layers.Dense(hp.Int("dense", 32, 128, step=16), activation="relu")(x)
     x = layers.Dropout(hp.Float("dropout", 0.0, 0.5, step=0.1))(x)
     model = keras.Model(picture, layers.Dense(classes, name="logits")(x))
-    model.compile(keras.optimizers.Adam(hp.Choice("learning_rate", [1e-2, 1e-3])),
-                  keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)  # XLA is slower here
+    model.compile(
+        keras.optimizers.Adam(hp.Choice("learning_rate", [1e-2, 1e-3])),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )  # XLA is slower here
     return model
 
 
-def search_report(train: tuple[np.ndarray, np.ndarray], validation: tuple[np.ndarray, np.ndarray], out: Path,
-                  trials: int, epochs: int, seed: int = 1, resume: bool = False,
-                  classes: tuple[str, ...] = CLASSES, say: Callable[[str], None] = lambda line: None,
-                  ) -> list[dict[str, Any]]:
+def search_report(
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    out: Path,
+    trials: int,
+    epochs: int,
+    seed: int = 1,
+    resume: bool = False,
+    classes: tuple[str, ...] = CLASSES,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[dict[str, Any]]:
     """Search, and write ``trials.json`` into `out`.
 
     Args:
@@ -100,8 +110,10 @@ def search_report(train: tuple[np.ndarray, np.ndarray], validation: tuple[np.nda
     _check_arrays(validation, len(classes))
     size = train[0].shape[1]
     if validation[0].shape[1] != size:
-        raise TunerError(f"training pictures are {size} pixels wide and those of validation "
-                         f"{validation[0].shape[1]}: give both the same size")
+        raise TunerError(
+            f"training pictures are {size} pixels wide and those of validation "
+            f"{validation[0].shape[1]}: give both the same size"
+        )
     settings = {"epochs": epochs, "seed": seed, "classes": list(classes), "data": _digest(*train, *validation)}
     if role == "worker":
         _wait_for_chief()  # who begins the folder
@@ -122,10 +134,16 @@ def search_report(train: tuple[np.ndarray, np.ndarray], validation: tuple[np.nda
                 model.fit(train[0], train[1], batch_size=BATCH, epochs=epochs, verbose=0)
                 logits = model.predict(validation[0], batch_size=BATCH, verbose=0)
                 scores = classification_metrics(softmax(logits), validation[1], classes)
-                result = {"accuracy": scores["accuracy"], "macro_f1": scores["macro_f1"],
-                          "macs": multiply_adds(model), "parameters": model.count_params()}
-                say(f"trial {trial.trial_id}: accuracy {result['accuracy']:.4f}, macro F1 {result['macro_f1']:.4f}, "
-                    f"{result['macs']:,} MACs")
+                result = {
+                    "accuracy": scores["accuracy"],
+                    "macro_f1": scores["macro_f1"],
+                    "macs": multiply_adds(model),
+                    "parameters": model.count_params(),
+                }
+                say(
+                    f"trial {trial.trial_id}: accuracy {result['accuracy']:.4f}, macro F1 {result['macro_f1']:.4f}, "
+                    f"{result['macs']:,} MACs"
+                )
                 return result
             except Exception as problem:
                 # KerasTuner would note any other error as a bad trial and go on; this way a resume tries it again.
@@ -133,8 +151,13 @@ def search_report(train: tuple[np.ndarray, np.ndarray], validation: tuple[np.nda
 
     with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints what it reloads
         try:
-            tuner = Tuner(oracle, lambda hp: report_hypermodel(hp, size, len(classes)), directory=str(out),
-                          project_name=PROJECT, overwrite=False)
+            tuner = Tuner(
+                oracle,
+                lambda hp: report_hypermodel(hp, size, len(classes)),
+                directory=str(out),
+                project_name=PROJECT,
+                overwrite=False,
+            )
         except (KeyError, RuntimeError, ValueError) as problem:
             raise TunerError(f"{out / PROJECT} is damaged ({problem}): name another folder") from None
         try:
@@ -152,9 +175,12 @@ def search_report(train: tuple[np.ndarray, np.ndarray], validation: tuple[np.nda
 def _row(trial: Any) -> dict[str, Any]:
     value = {name: trial.metrics.get_last_value(name) for name in ("accuracy", "macro_f1", "macs", "parameters")}
     return {
-        "trial": int(trial.trial_id), "values": dict(trial.hyperparameters.values),
-        "accuracy": float(value["accuracy"]), "macro_f1": float(value["macro_f1"]),
-        "macs": int(value["macs"]), "parameters": int(value["parameters"]),
+        "trial": int(trial.trial_id),
+        "values": dict(trial.hyperparameters.values),
+        "accuracy": float(value["accuracy"]),
+        "macro_f1": float(value["macro_f1"]),
+        "macs": int(value["macs"]),
+        "parameters": int(value["parameters"]),
     }
 
 

@@ -46,8 +46,12 @@ def pareto(study: optuna.Study) -> list[dict[str, Any]]:
     return sorted((point for point in points(study) if point["number"] in best), key=lambda point: point["macs"])
 
 
-def pick(found: Sequence[dict[str, Any]], max_macs: int | None = None, max_kib: float | None = None,
-         space: Space = CLASSIFIERS) -> dict[str, Any]:
+def pick(
+    found: Sequence[dict[str, Any]],
+    max_macs: int | None = None,
+    max_kib: float | None = None,
+    space: Space = CLASSIFIERS,
+) -> dict[str, Any]:
     """Pick the best score among the `points` that a device can afford; the cheaper of equals.
 
     Raises:
@@ -58,8 +62,11 @@ def pick(found: Sequence[dict[str, Any]], max_macs: int | None = None, max_kib: 
     fitting = [point for point in finished if limits.allow(point["macs"], point["int8_bytes"])]
     if not fitting:
         least = min(finished, key=lambda point: point["macs"], default=None)
-        hint = (f"the cheapest takes {least['macs']:,} MACs and {least['int8_bytes'] / 1024:.0f} KiB" if least
-                else "no trial has finished")
+        hint = (
+            f"the cheapest takes {least['macs']:,} MACs and {least['int8_bytes'] / 1024:.0f} KiB"
+            if least
+            else "no trial has finished"
+        )
         raise SearchError(f"none of {len(finished)} networks is within {limits}: {hint}")
     return max(fitting, key=lambda point: (point[score], -point["macs"]))
 
@@ -71,19 +78,24 @@ def table(found: Sequence[dict[str, Any]], space: Space = CLASSIFIERS) -> str:
     rows.append("|" + "---|" * (5 + len(space.columns)))
     for point in found:
         score = "pruned" if point[key] is None else f"{point[key]:.3f}"
-        rows.append(f"| {point['number']} | {score} | {point['macs'] / 1e6:.2f} M | {point['int8_bytes'] / 1024:.0f} "
-                    f"| {point['parameters']:,} | " + " | ".join(space.describe(point["network"])) + " |")
+        rows.append(
+            f"| {point['number']} | {score} | {point['macs'] / 1e6:.2f} M | {point['int8_bytes'] / 1024:.0f} "
+            f"| {point['parameters']:,} | " + " | ".join(space.describe(point["network"])) + " |"
+        )
     return "\n".join(rows) + "\n"
 
 
 def write_trials(study: optuna.Study, folder: Path) -> None:
     """Write what the study agreed on, its `points` and the numbers of its front to ``trials.json``."""
     with locked(folder / "turn"):
-        write_json(folder / "trials.json", {
-            "agreed": study.user_attrs["agreed"],
-            "front": [point["number"] for point in pareto(study)],
-            "trials": points(study),
-        })
+        write_json(
+            folder / "trials.json",
+            {
+                "agreed": study.user_attrs["agreed"],
+                "front": [point["number"] for point in pareto(study)],
+                "trials": points(study),
+            },
+        )
 
 
 def curve_of(trial: optuna.trial.FrozenTrial) -> dict[int, float]:
@@ -107,11 +119,17 @@ def write_front(folder: Path, max_macs: int | None, max_kib: float | None) -> tu
     (folder / "front.md").write_text(table(front, space), encoding="utf-8")
     draw(
         [
-            {"cost": point["macs"] / 1e6, "score": point[space.score[0]], "chosen": point["number"] == chosen["number"],
-             "front": point["number"] in numbers}
-            for point in points(study) if point[space.score[0]] is not None
+            {
+                "cost": point["macs"] / 1e6,
+                "score": point[space.score[0]],
+                "chosen": point["number"] == chosen["number"],
+                "front": point["number"] in numbers,
+            }
+            for point in points(study)
+            if point[space.score[0]] is not None
         ],
-        folder / "front.png", "million multiply-adds",
+        folder / "front.png",
+        "million multiply-adds",
     )
     write_json(folder / "picked.json", {"max_macs": max_macs, "max_kib": max_kib, **chosen})
     return chosen, space

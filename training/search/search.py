@@ -59,14 +59,28 @@ def falls_behind(best: float, others: Sequence[Mapping[int, float]], epoch: int,
         others: epoch -> score of the trials to compare with; those that did not come this far are left out.
         peers: how many must have come this far for a verdict.
     """
-    reached = [max(score for at, score in curve.items() if at <= epoch)
-               for curve in others if curve and min(curve) <= epoch <= max(curve)]
+    reached = [
+        max(score for at, score in curve.items() if at <= epoch)
+        for curve in others
+        if curve and min(curve) <= epoch <= max(curve)
+    ]
     return len(reached) >= peers and best < float(np.median(reached))
 
 
-def run_worker(objective: Objective, storage: Path, trials: int, seed: int = 1, limits: Limits = ANY, *,
-               classes: int = len(CLASSES), warmup: int = 5, peers: int = 5, about: dict[str, Any] | None = None,
-               space: Space = CLASSIFIERS, say: Callable[[str], None] = lambda line: None) -> int:
+def run_worker(
+    objective: Objective,
+    storage: Path,
+    trials: int,
+    seed: int = 1,
+    limits: Limits = ANY,
+    *,
+    classes: int = len(CLASSES),
+    warmup: int = 5,
+    peers: int = 5,
+    about: dict[str, Any] | None = None,
+    space: Space = CLASSIFIERS,
+    say: Callable[[str], None] = lambda line: None,
+) -> int:
     """Work on a study until it has enough trials; any number of workers may do so at once.
 
     Args:
@@ -89,8 +103,14 @@ def run_worker(objective: Objective, storage: Path, trials: int, seed: int = 1, 
     Raises:
         SearchError: see `open_study`; or no network is within the limits.
     """
-    agreed = {"seed": seed, "limits": asdict(limits), "classes": classes, "warmup": warmup, "peers": peers,
-              "about": about or {}}
+    agreed = {
+        "seed": seed,
+        "limits": asdict(limits),
+        "classes": classes,
+        "warmup": warmup,
+        "peers": peers,
+        "about": about or {},
+    }
 
     def fits(choice: Mapping[str, Any]) -> bool:
         price = space.cost(space.network(choice), classes)
@@ -113,8 +133,14 @@ def run_worker(objective: Objective, storage: Path, trials: int, seed: int = 1, 
             done += _run(study, space, trial, objective, storage, agreed, say)
 
 
-def _claim(study: optuna.Study, space: Space, presence: Presence, trials: int, seed: int,
-           fits: Callable[[Mapping[str, Any]], bool]) -> optuna.Trial | bool:
+def _claim(
+    study: optuna.Study,
+    space: Space,
+    presence: Presence,
+    trials: int,
+    seed: int,
+    fits: Callable[[Mapping[str, Any]], bool],
+) -> optuna.Trial | bool:
     """Take the next trial, alone among all workers; True if all are done, False if others are at the last ones."""
     from optuna.trial import TrialState
 
@@ -150,8 +176,15 @@ def _give_back(study: optuna.Study, space: Space, number: int) -> None:
     study.tell(number, state=TrialState.FAIL)
 
 
-def _run(study: optuna.Study, space: Space, trial: optuna.Trial, objective: Objective, storage: Path,
-         agreed: dict[str, Any], say: Callable[[str], None]) -> int:
+def _run(
+    study: optuna.Study,
+    space: Space,
+    trial: optuna.Trial,
+    objective: Objective,
+    storage: Path,
+    agreed: dict[str, Any],
+    say: Callable[[str], None],
+) -> int:
     """Train a trial's network and record what comes out; give 1, or 0 where another worker has taken it over."""
     import optuna
     from optuna.trial import TrialState
@@ -165,9 +198,13 @@ def _run(study: optuna.Study, space: Space, trial: optuna.Trial, objective: Obje
             raise optuna.TrialPruned(f"its score after epoch {epoch} is {score}")
         curve[epoch] = float(score)
         trial.set_user_attr(f"epoch {epoch}", curve[epoch])
-        others = [curve_of(other) for other in study.get_trials(deepcopy=False)
-                  if other.number != trial.number and other.state != TrialState.FAIL
-                  and other.user_attrs.get("macs", math.inf) <= SIMILAR_COST * price.macs]
+        others = [
+            curve_of(other)
+            for other in study.get_trials(deepcopy=False)
+            if other.number != trial.number
+            and other.state != TrialState.FAIL
+            and other.user_attrs.get("macs", math.inf) <= SIMILAR_COST * price.macs
+        ]
         if epoch >= agreed["warmup"] and falls_behind(max(curve.values()), others, epoch, agreed["peers"]):
             raise optuna.TrialPruned(f"below the median of its peers at epoch {epoch}")
 
@@ -199,8 +236,15 @@ def _run(study: optuna.Study, space: Space, trial: optuna.Trial, objective: Obje
     return 1
 
 
-def search(objective: Objective, storage: Path, trials: int, seed: int = 1, limits: Limits = ANY,
-           workers: int = 1, **options: Any) -> optuna.Study:
+def search(
+    objective: Objective,
+    storage: Path,
+    trials: int,
+    seed: int = 1,
+    limits: Limits = ANY,
+    workers: int = 1,
+    **options: Any,
+) -> optuna.Study:
     """Search with some processes on this machine, and write ``trials.json`` into the folder.
 
     Args:
@@ -225,8 +269,10 @@ def search(objective: Objective, storage: Path, trials: int, seed: int = 1, limi
     study = open_study(storage)
     done = len(points(study))
     if done < trials:
-        raise SearchError(f"{failed} of {workers} workers stopped with {done} of {trials} trials done: see what they "
-                          "said above, mend it, and run the same again to go on")
+        raise SearchError(
+            f"{failed} of {workers} workers stopped with {done} of {trials} trials done: see what they "
+            "said above, mend it, and run the same again to go on"
+        )
     write_trials(study, storage)
     return study
 
@@ -243,5 +289,3 @@ def _work(*work: Any, **options: Any) -> None:
         unexpected = f"unexpected {type(problem).__name__}: {problem}"
         print("the disk is full: make room" if disk_is_full(problem) else unexpected, file=sys.stderr)
         sys.exit(1)
-
-

@@ -52,5 +52,6 @@ class Space:
     @property
     def hash(self) -> str:
         """SHA-256 (hex) of the choices, so that a search is not continued in another space."""
-        return hashlib.sha256(json.dumps({name: list(values) for name, values in self.choices.items()}).encode()
-                              ).hexdigest()
+        return hashlib.sha256(
+            json.dumps({name: list(values) for name, values in self.choices.items()}).encode()
+        ).hexdigest()

@@ -52,8 +52,9 @@ class Limits:
 
     def allow(self, macs: int, int8_bytes: int) -> bool:
         """Tell whether a network may be used."""
-        return ((self.max_macs is None or macs <= self.max_macs)
-                and (self.max_kib is None or int8_bytes <= self.max_kib * 1024))
+        return (self.max_macs is None or macs <= self.max_macs) and (
+            self.max_kib is None or int8_bytes <= self.max_kib * 1024
+        )
 
     def __str__(self) -> str:
         given = [f"{self.max_macs:,} MACs"] if self.max_macs is not None else []
@@ -126,9 +127,13 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
         _check_journal(path)
         try:
             journal = JournalStorage(Journal(str(path), JournalFileOpenLock(str(path))))
-            study = (optuna.load_study(storage=journal, study_name=STUDY) if agreed is None else
-                     optuna.create_study(storage=journal, study_name=STUDY, directions=["maximize", "minimize"],
-                                         load_if_exists=True))
+            study = (
+                optuna.load_study(storage=journal, study_name=STUDY)
+                if agreed is None
+                else optuna.create_study(
+                    storage=journal, study_name=STUDY, directions=["maximize", "minimize"], load_if_exists=True
+                )
+            )
         except (AssertionError, KeyError, TypeError, ValueError) as problem:
             raise SearchError(f"{path} is not the journal of a search: {problem!r}; name another folder") from None
         if agreed is None:
@@ -152,7 +157,8 @@ def _each(agreed: Mapping[str, Any]) -> dict[str, Any]:
     """List what was agreed on value by value, those in tables too, so that a message can name the one that differs."""
     tables = {name: value for name, value in agreed.items() if isinstance(value, dict)}
     return {key: value for table in tables.values() for key, value in table.items()} | {
-        name: value for name, value in agreed.items() if name not in tables}
+        name: value for name, value in agreed.items() if name not in tables
+    }
 
 
 def _cut_half_line(path: Path) -> None:
@@ -174,15 +180,21 @@ def _check_journal(path: Path) -> None:
             except (TypeError, ValueError):
                 whole = False
             if not whole:
-                raise SearchError(f"{path} is damaged at line {number}: put back a copy, or keep the lines before it "
-                                  "and lose what came after")
+                raise SearchError(
+                    f"{path} is damaged at line {number}: put back a copy, or keep the lines before it "
+                    "and lose what came after"
+                )
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
-    return {name: IntDistribution(values[0], values[-1], step=values.step) if isinstance(values, range)
-            else CategoricalDistribution(tuple(values)) for name, values in space.choices.items()}
+    return {
+        name: IntDistribution(values[0], values[-1], step=values.step)
+        if isinstance(values, range)
+        else CategoricalDistribution(tuple(values))
+        for name, values in space.choices.items()
+    }
 
 
 def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], bool]) -> optuna.samplers.TPESampler:

@@ -159,10 +159,14 @@ def cross_sources(
                 if source == measured and group in shared
             ]
             pictures = parts.validation.take(chosen)
-            right = np.array([
-                group_of(pictures.classes[named]) == group
-                for named, group in zip(probabilities_of(place, pictures).argmax(axis=1), pictures.groups, strict=True)
-            ])
+            right = np.array(
+                [
+                    group_of(pictures.classes[named]) == group
+                    for named, group in zip(
+                        probabilities_of(place, pictures).argmax(axis=1), pictures.groups, strict=True
+                    )
+                ]
+            )
             of = {group: right[np.array(pictures.groups) == group] for group in sorted(set(pictures.groups))}
             found[measured] = float(right.mean())
             recall[measured] = {group: float(some.mean()) for group, some in of.items()}

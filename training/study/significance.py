@@ -132,7 +132,8 @@ def _signed_rank(differences: np.ndarray) -> tuple[float, int]:
         from scipy.stats import PermutationMethod, wilcoxon
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "recipes are compared by scipy: pip install 'galaxy-edge[train]'", name=missing.name) from missing
+            "recipes are compared by scipy: pip install 'galaxy-edge[train]'", name=missing.name
+        ) from missing
     rounded = np.round(differences, 12)  # or equal differences would not tie
     rounded = rounded[rounded != 0]
     if not len(rounded):

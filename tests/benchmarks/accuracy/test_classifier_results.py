@@ -14,12 +14,29 @@ from galaxy_edge.training.classifier.dataset import PictureSet
 
 
 def verdict(name, seed, accuracy, **more):
-    measured = {"accuracy": accuracy, "macro_f1": accuracy - 0.1, "coarse_accuracy": 0.9, "ece": 0.03, "ece_by_chance": 0.02, "images": 50,
-                "recall": dict.fromkeys(CLASSES, 0.5)}
+    measured = {
+        "accuracy": accuracy,
+        "macro_f1": accuracy - 0.1,
+        "coarse_accuracy": 0.9,
+        "ece": 0.03,
+        "ece_by_chance": 0.02,
+        "images": 50,
+        "recall": dict.fromkeys(CLASSES, 0.5),
+    }
     whole = {**measured, "sets": {"efigi": measured}}
     lower = {**whole, "accuracy": accuracy - 0.04}
-    return {"name": name, "seed": seed, "split": "x", "images": 50, "weights": [1.0], "parameters": 1234, "macs": 5_600_000,
-            "float": whole, "float_levelled": lower, **more}
+    return {
+        "name": name,
+        "seed": seed,
+        "split": "x",
+        "images": 50,
+        "weights": [1.0],
+        "parameters": 1234,
+        "macs": 5_600_000,
+        "float": whole,
+        "float_levelled": lower,
+        **more,
+    }
 
 
 def test_the_page_gives_means_spreads_and_the_fall_without_sky(tmp_path):

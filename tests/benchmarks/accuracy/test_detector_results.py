@@ -40,8 +40,17 @@ def test_verdict_and_page(run, tmp_path):
 
     written = "\n".join(detector_page(tmp_path / "results"))
     assert written in page(tmp_path / "results")
-    for shown in ("| ours | ", "| stock, int8 | ", "SEP, extended sources", "constant box", "star fields", "| 1.2 |",
-                  "1.2 core-hours each (1.25 to 1.25 were used)", f"{ours['int8']['gz_frames']['map50']:.3f}", f"| {ours['macs'] / 1e6:.1f} |"):
+    for shown in (
+        "| ours | ",
+        "| stock, int8 | ",
+        "SEP, extended sources",
+        "constant box",
+        "star fields",
+        "| 1.2 |",
+        "1.2 core-hours each (1.25 to 1.25 were used)",
+        f"{ours['int8']['gz_frames']['map50']:.3f}",
+        f"| {ours['macs'] / 1e6:.1f} |",
+    ):
         assert shown in written, shown
     # Where there is no galaxy there is no mAP: star fields are in the table of the operating threshold alone.
     assert "star fields" not in written.split("###")[1]

@@ -32,7 +32,11 @@ def test_eval_detector_tells_every_situation_and_writes_a_report(tiny_models, se
     assert (tmp_path / "report" / "scores.png").stat().st_size > 1000
     table = (tmp_path / "report" / "report.md").read_text()
     # A row a situation, and one of each baseline below it, in both tables.
-    assert table == detector_table(told) and set(told["situations"]["gz_frames"]["sep"]) >= {"ar10", "precision", "sizes"}
+    assert table == detector_table(told) and set(told["situations"]["gz_frames"]["sep"]) >= {
+        "ar10",
+        "precision",
+        "sizes",
+    }
     boxed = sum(found["boxes"] > 0 for found in told["situations"].values())
     for title in ("| constant box in the middle |", "| SEP, extended sources |"):
         assert table.count(title) == len(told["situations"]) + boxed
@@ -43,14 +47,27 @@ def test_eval_detector_tells_every_situation_and_writes_a_report(tiny_models, se
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(tiny_models, sets, tmp_path):
     (tmp_path / "file").touch()
     for out in (tmp_path / "file" / "report", "/proc/report"):
-        done = command_line("eval", "detector", "--bundle", tiny_models / "galaxy-detector", "--data", sets, "--out", out)
-        assert done.returncode == 1 and f"--out {out} cannot be made: " in done.stderr and "unexpected" not in done.stderr
+        done = command_line(
+            "eval", "detector", "--bundle", tiny_models / "galaxy-detector", "--data", sets, "--out", out
+        )
+        assert (
+            done.returncode == 1 and f"--out {out} cannot be made: " in done.stderr and "unexpected" not in done.stderr
+        )
         assert done.stdout == ""
 
 
 def test_eval_pipeline_tells_where_galaxies_are_lost(tiny_models, sets):
-    done = command_line("eval", "pipeline", "--detector", tiny_models / "galaxy-detector", "--classifier",
-                        tiny_models / "galaxy-classifier", "--data", sets, "--json")
+    done = command_line(
+        "eval",
+        "pipeline",
+        "--detector",
+        tiny_models / "galaxy-detector",
+        "--classifier",
+        tiny_models / "galaxy-classifier",
+        "--data",
+        sets,
+        "--json",
+    )
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout)
     for found in (one for of in told.values() for one in (of, of["centre_box"], of["sep"])):
@@ -71,14 +88,32 @@ def test_each_galaxy_is_lost_once():
         return Fate(Sample("s", "f", None, "f", label=label, coarse=coarse), found, named, named_true)
 
     # Right; not found (whatever it would have been named); by the frame; by the name, within the right group.
-    fates = [fate(True, 0, 0), fate(False, 0, 0), fate(True, 3, 0), fate(True, 2, 2, label=1, coarse="smooth"),
-             fate(True, 0, 0, label=-1, coarse=""), fate(True, 6, 6, label=-1, coarse="spiral")]
+    fates = [
+        fate(True, 0, 0),
+        fate(False, 0, 0),
+        fate(True, 3, 0),
+        fate(True, 2, 2, label=1, coarse="smooth"),
+        fate(True, 0, 0, label=-1, coarse=""),
+        fate(True, 6, 6, label=-1, coarse="spiral"),
+    ]
     found = _sum_up(fates)
     assert found["galaxies"] == 6 and found["found"] == pytest.approx(5 / 6)
-    assert found["classes"] == {"galaxies": 4, "found": 0.75, "right": 0.25, "lost_unfound": 0.25,
-                                "lost_by_frame": 0.25, "lost_by_name": 0.25}
-    assert found["groups"] == {"galaxies": 5, "found": 0.8, "right": pytest.approx(0.6), "lost_unfound": 0.2,
-                               "lost_by_frame": 0.2, "lost_by_name": 0.0}
+    assert found["classes"] == {
+        "galaxies": 4,
+        "found": 0.75,
+        "right": 0.25,
+        "lost_unfound": 0.25,
+        "lost_by_frame": 0.25,
+        "lost_by_name": 0.25,
+    }
+    assert found["groups"] == {
+        "galaxies": 5,
+        "found": 0.8,
+        "right": pytest.approx(0.6),
+        "lost_unfound": 0.2,
+        "lost_by_frame": 0.2,
+        "lost_by_name": 0.0,
+    }
     assert _sum_up(fates[4:5])["classes"] is None
 
 
@@ -137,7 +172,9 @@ def test_curves_count_what_is_right_above_each_score():
 
 
 def test_a_set_without_boxed_galaxies_is_no_test_of_the_pipeline(tiny_models, sets):
-    detect, classify = (Bundle.load(tiny_models / f"galaxy-{name}", task)
-                        for name, task in (("detector", "detect"), ("classifier", "classify")))
+    detect, classify = (
+        Bundle.load(tiny_models / f"galaxy-{name}", task)
+        for name, task in (("detector", "detect"), ("classifier", "classify"))
+    )
     with pytest.raises(DataError, match="no galaxy with a box"):
         evaluate_pipeline(detect, classify, sets / "sdss_starfields", "int8", "litert", 1, lambda done, of: None)

@@ -16,14 +16,29 @@ NETWORK = {
 
 
 def point(number, score, macs):
-    return {"number": number, "state": "complete" if score else "pruned", "macro_f1": score, "macs": macs,
-            "parameters": 1000, "int8_bytes": 20_480, "curve": [[1, 0.3]], "network": NETWORK}
+    return {
+        "number": number,
+        "state": "complete" if score else "pruned",
+        "macro_f1": score,
+        "macs": macs,
+        "parameters": 1000,
+        "int8_bytes": 20_480,
+        "curve": [[1, 0.3]],
+        "network": NETWORK,
+    }
 
 
 def row(name, f1):
     scores = {key: f1 for key in ("accuracy", "precision", "recall", "f1", "auc", "coarse_accuracy", "ece")}
-    return {"name": name, "seeds": [1], **scores, **{f"{key}_sd": None for key in scores}, "epochs": 15,
-            "parameters": 1000, "macs": 2_000_000}
+    return {
+        "name": name,
+        "seeds": [1],
+        **scores,
+        **{f"{key}_sd": None for key in scores},
+        "epochs": 15,
+        "parameters": 1000,
+        "macs": 2_000_000,
+    }
 
 
 FOUND = {

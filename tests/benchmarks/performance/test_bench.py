@@ -7,13 +7,34 @@ from galaxy_edge.benchmarks.performance.compare import BenchError, compare, read
 from helpers.command_line import galaxy_edge as command_line
 
 CLASSIFIER_KEYS = {"accuracy", "macro_f1", "coarse_accuracy", "recall", "confusion", "ece", "images"}
-DETECTOR_KEYS = {"map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "frames", "boxes", "threshold",
-                 "situations", "curves"}
+DETECTOR_KEYS = {
+    "map50",
+    "map",
+    "ar1",
+    "ar10",
+    "precision",
+    "recall",
+    "fp_per_frame",
+    "frames",
+    "boxes",
+    "threshold",
+    "situations",
+    "curves",
+}
 
 
 def row(**changes):
-    return {"bundle": "galaxy-detector", "hash": "a", "variant": "int8", "engine": "litert", "threads": 1, "bytes": 1,
-            "min_ms": 4.0, "median_ms": 5.0, **changes}
+    return {
+        "bundle": "galaxy-detector",
+        "hash": "a",
+        "variant": "int8",
+        "engine": "litert",
+        "threads": 1,
+        "bytes": 1,
+        "min_ms": 4.0,
+        "median_ms": 5.0,
+        **changes,
+    }
 
 
 def test_bench_measures_every_configuration(tiny_models, tmp_path):
@@ -38,7 +59,9 @@ def test_compare_gives_second_over_first_of_what_both_have():
         compare(first, {"results": []})
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "cannot be read"), ("{", "is not JSON"), ("[]", "no benchmark")])
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "cannot be read"), ("{", "is not JSON"), ("[]", "no benchmark")]
+)
 def test_files_that_are_no_benchmarks(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "x.json").write_text(content)
@@ -68,7 +91,9 @@ def test_eval_says_what_is_wrong(tmp_path, arguments, message):
 
 
 def test_eval_of_the_wrong_bundle(tiny_models, shared_data):
-    done = command_line("eval", "detector", "--bundle", tiny_models / "galaxy-classifier", "--data", shared_data / "lco_messier")
+    done = command_line(
+        "eval", "detector", "--bundle", tiny_models / "galaxy-classifier", "--data", shared_data / "lco_messier"
+    )
     assert done.returncode == 1 and "where 'detect' is wanted" in done.stderr
 
 

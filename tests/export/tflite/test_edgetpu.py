@@ -13,7 +13,9 @@ from galaxy_edge.models.bundle import Bundle, shipped
 
 
 def tensor(shape, dtype="int8", constant=False):
-    return Tensor("t", tuple(shape), dtype, np.ones(1, np.float32), np.zeros(1, np.int64), 0, (0, 1) if constant else None)
+    return Tensor(
+        "t", tuple(shape), dtype, np.ones(1, np.float32), np.zeros(1, np.int64), 0, (0, 1) if constant else None
+    )
 
 
 def graph(op, *tensors, content=b"", **options):
@@ -92,7 +94,11 @@ def test_their_good_brothers_are_mapped():
 def test_what_comes_after_an_unmapped_operator_stays_on_the_processor():
     # conv, exp, conv: the compiler maps one run of operators from the input on.
     tensors = (A, W, B, B, W, B)
-    ops = (Op("CONV_2D", False, (0, 1), (2,), {}), Op("EXP", False, (2,), (3,), {}), Op("CONV_2D", False, (3, 4), (5,), {}))
+    ops = (
+        Op("CONV_2D", False, (0, 1), (2,), {}),
+        Op("EXP", False, (2,), (3,), {}),
+        Op("CONV_2D", False, (3, 4), (5,), {}),
+    )
     told = mappability(Graph(tensors, ops, (0,), (5,)))
     assert [bool(op.reason) for op in told.ops] == [False, True, True]
     assert "comes after" in told.ops[2].reason
@@ -103,18 +109,22 @@ def test_what_comes_after_an_unmapped_operator_stays_on_the_processor():
 @pytest.fixture
 def compiler(tmp_path, monkeypatch):
     """A function that puts a stand-in for edgetpu_compiler on PATH: its form is the real one's, its work is not."""
+
     def install(script):
         path = tmp_path / "bin" / "edgetpu_compiler"
         path.parent.mkdir()
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
         monkeypatch.setenv("PATH", f"{path.parent}{os.pathsep}{os.environ['PATH']}")
+
     return install
 
 
 def test_the_compiler_is_called_as_its_manual_says(compiler):
     # edgetpu_compiler --show_operations --out_dir DIR int8.tflite writes DIR/int8_edgetpu.tflite.
-    compiler('[ "$1 $2" = "--show_operations --out_dir" ] && cp "$4" "$3/int8_edgetpu.tflite" && echo x >> "$3/int8_edgetpu.tflite"')
+    compiler(
+        '[ "$1 $2" = "--show_operations --out_dir" ] && cp "$4" "$3/int8_edgetpu.tflite" && echo x >> "$3/int8_edgetpu.tflite"'
+    )
     assert compile_for_edgetpu(b"network ", lambda _: None) == b"network x\n"
 
 

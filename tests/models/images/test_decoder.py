@@ -22,12 +22,18 @@ def png_header(width, height):
 
 def palette_png(width, height):
     """A PNG with a palette, made by hand since OpenCV writes none: index 1 is pure red."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     rows = b"".join(b"\0" + b"\1" * width for _ in range(height))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
-            + chunk(b"PLTE", bytes([0, 0, 0, 255, 0, 0])) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
+        + chunk(b"PLTE", bytes([0, 0, 0, 255, 0, 0]))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
@@ -210,6 +216,7 @@ def packed(fits):
 @pytest.fixture
 def in_time():
     """Ten seconds for a test: without the mend it would go on for ever."""
+
     def late(*_):
         raise TimeoutError("the decoder did not come back")
 

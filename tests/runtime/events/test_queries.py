@@ -28,8 +28,9 @@ from helpers.tracks import ABOUT, CLASSES, iso, output, track, until
 def nights(tmp_path):
     """Two runs: three events, then two; their times are seconds 0..4. The second goes on, with the last in sight."""
     out = Output(tmp_path, {**ABOUT, "source": "night 1"}, CLASSES, video=False, floor=0)
-    out.events([track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5),
-                track(3, 2, ended=True)])
+    out.events(
+        [track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5), track(3, 2, ended=True)]
+    )
     out.close(5, 0)
     out = Output(tmp_path, {**ABOUT, "source": "night 2"}, CLASSES, video=False, floor=0)
     out.events([track(1, 3, ended=True), track(2, 4)])
@@ -43,7 +44,8 @@ def cut_off(tmp_path):
     """A run that was killed with two objects in sight, one of them unseen since."""
     code = (
         "import sys, time; from pathlib import Path; from helpers.tracks import output, track\n"
-        "out = output(Path(sys.argv[1])); out.events([track(1, 0), track(2, 1, 4)]); print(flush=True); time.sleep(60)")
+        "out = output(Path(sys.argv[1])); out.events([track(1, 0), track(2, 1, 4)]); print(flush=True); time.sleep(60)"
+    )
     env = {**os.environ, "PYTHONPATH": str(HELPERS.parent)}
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=env, stdout=subprocess.PIPE)
     try:
@@ -179,7 +181,10 @@ def test_the_commands(nights):
     assert [record["id"] in table for record in records] == [False, True, True, True, True]
     rows = list(csv.DictReader(io.StringIO(run("list", "--format", "csv"))))
     assert len(rows) == 5 and tuple(rows[0]) == COLUMNS
-    assert float(rows[0]["x1"]) == records[0]["box"][2] and json.loads(rows[0]["probabilities"]) == records[0]["probabilities"]
+    assert (
+        float(rows[0]["x1"]) == records[0]["box"][2]
+        and json.loads(rows[0]["probabilities"]) == records[0]["probabilities"]
+    )
     shown = run("show", records[0]["id"])
     assert f"id: {records[0]['id']}" in shown and "spiral 0.90, smooth 0.10" in shown
     assert json.loads(run("show", records[0]["id"], "--json")) == records[0]

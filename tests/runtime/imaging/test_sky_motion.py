@@ -134,7 +134,9 @@ def test_a_slew_while_nobody_looks_is_seen_at_the_next_look_and_every_frame_is_l
 @pytest.mark.parametrize("times", [0.25, 1, 3])
 def test_a_motion_repeated_is_its_power(times):
     turn, zoom = np.radians(0.7), 1.01
-    step = np.array([[zoom * np.cos(turn), -zoom * np.sin(turn), 2.0], [zoom * np.sin(turn), zoom * np.cos(turn), -1.0]])
+    step = np.array(
+        [[zoom * np.cos(turn), -zoom * np.sin(turn), 2.0], [zoom * np.sin(turn), zoom * np.cos(turn), -1.0]]
+    )
     whole = np.vstack([step, [0, 0, 1]])
     expected = fractional_matrix_power(whole, times)
     assert repeated(step, times) == pytest.approx(expected[:2].real, abs=1e-9)

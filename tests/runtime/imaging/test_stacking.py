@@ -18,8 +18,10 @@ FAINT = (200.0, 90.0)  # a galaxy that one frame does not show
 def sky(seed=5, faint=0.0):
     """Places, lights and sizes of eighty stars around the frame, and of a faint galaxy."""
     random = np.random.default_rng(seed)
-    stars = [(*place, light, 1.4) for place, light in
-             zip(random.uniform(-60, 380, (80, 2)), random.uniform(30, 220, 80), strict=True)]
+    stars = [
+        (*place, light, 1.4)
+        for place, light in zip(random.uniform(-60, 380, (80, 2)), random.uniform(30, 220, 80), strict=True)
+    ]
     return [*stars, (*FAINT, faint, 8.0)]
 
 
@@ -34,7 +36,10 @@ def shot(stars, number, drift=(0.0, 0.0), turn=0.0, noise=6.0, deep=False):
     for x, y, light, sigma in stars:
         at = matrix @ (x, y, 1.0)
         reach = int(5 * sigma)
-        near = np.s_[max(0, int(at[1]) - reach) : max(0, int(at[1]) + reach), max(0, int(at[0]) - reach) : max(0, int(at[0]) + reach)]
+        near = np.s_[
+            max(0, int(at[1]) - reach) : max(0, int(at[1]) + reach),
+            max(0, int(at[0]) - reach) : max(0, int(at[0]) + reach),
+        ]
         picture[near] += light * np.exp(-((columns[near] - at[0]) ** 2 + (rows[near] - at[1]) ** 2) / (2 * sigma**2))
     picture += np.random.default_rng(1000 + number).normal(0, noise, picture.shape)
     if deep:
@@ -137,7 +142,10 @@ def test_values_of_16_bits_are_averaged_as_they_are_and_stretched_then():
     # Black is one sigma below the sky, and sigma has fallen: the stretch follows what the stack can show.
     assert results[-1].stretch["black"] > results[0].stretch["black"] + 100
     # Who keeps the stack keeps the mean, not the newest frame: its noise has fallen.
-    sky = [np.std(one.raw[50:70, 50:70].astype(float) - cv2.blur(one.raw, (5, 5))[50:70, 50:70]) for one in (results[0], results[-1])]
+    sky = [
+        np.std(one.raw[50:70, 50:70].astype(float) - cv2.blur(one.raw, (5, 5))[50:70, 50:70])
+        for one in (results[0], results[-1])
+    ]
     assert results[-1].raw.dtype == np.float32 and sky[1] < 0.6 * sky[0]
 
 
@@ -162,5 +170,7 @@ def test_the_record_of_a_frame_tells_how_many_it_is_the_mean_of():
     _, results = stacked(3, 3)
     named = nothing().named(np.zeros((0, 2), np.float32))
     line = frame_record(results[-1], named, ("a", "b"), {})
-    jsonschema.validate(line, json.loads((resources.files("galaxy_edge.runtime.events") / "frame.schema.json").read_text()))
+    jsonschema.validate(
+        line, json.loads((resources.files("galaxy_edge.runtime.events") / "frame.schema.json").read_text())
+    )
     assert line["stacked"] == 3 and "stacked" not in frame_record(results[0], named, ("a", "b"), {})

@@ -24,8 +24,15 @@ def starry(width, height, galaxies=(), stars=100, seed=0):
     """A sky (height, width, 3) with stars of 1.5 pixels' sigma, noise, and round galaxies (x, y, sigma, light)."""
     random = np.random.default_rng(seed)
     sky = random.normal(14, 3, (height, width)).astype(np.float32)
-    blobs = [(x, y, 1.5, light) for x, y, light in
-             zip(random.uniform(0, width, stars), random.uniform(0, height, stars), random.uniform(20, 220, stars), strict=True)]
+    blobs = [
+        (x, y, 1.5, light)
+        for x, y, light in zip(
+            random.uniform(0, width, stars),
+            random.uniform(0, height, stars),
+            random.uniform(20, 220, stars),
+            strict=True,
+        )
+    ]
     for x, y, sigma, light in [*blobs, *galaxies]:
         reach = int(4 * sigma) + 1
         x0, y0, x1, y1 = max(0, int(x) - reach), max(0, int(y) - reach), int(x) + reach, int(y) + reach
@@ -65,8 +72,11 @@ def test_a_sky_of_stars_alone_costs_one_view(size, seed):
 def test_a_galaxy_among_stars_is_shown_by_a_tile_that_has_it_whole(size, sigma, light):
     x, y = 0.37 * size[0], 0.61 * size[1]
     views = Tiles("auto", 256).views(starry(*size, [(x, y, sigma, light)]))
-    whole = [(x0, y0, x1, y1) for x0, y0, x1, y1 in views[1:] if x0 <= x - 2 * sigma and x + 2 * sigma <= x1
-             and y0 <= y - 2 * sigma and y + 2 * sigma <= y1]
+    whole = [
+        (x0, y0, x1, y1)
+        for x0, y0, x1, y1 in views[1:]
+        if x0 <= x - 2 * sigma and x + 2 * sigma <= x1 and y0 <= y - 2 * sigma and y + 2 * sigma <= y1
+    ]
     assert whole and len(views) <= 3
     assert min(x1 - x0 for x0, _, x1, _ in whole) <= max(256, 24 * sigma)  # not shown much smaller than it is
 
@@ -95,7 +105,9 @@ VIEWS = np.array([[0, 0, 400, 200], [0, 0, 250, 200], [150, 0, 400, 200]])
     ],
 )
 def test_an_object_of_several_views_is_found_once(parts, boxes, why):
-    several = [found(part, scores=[score]) if part else found() for part, score in zip(parts, (0.9, 0.8, 0.7), strict=True)]
+    several = [
+        found(part, scores=[score]) if part else found() for part, score in zip(parts, (0.9, 0.8, 0.7), strict=True)
+    ]
     merged = merge(VIEWS, several, iou=0.5, limit=10)
     assert merged.boxes.tolist() == boxes, why
 
@@ -114,7 +126,10 @@ def test_small_galaxies_of_a_big_frame_are_found_only_with_tiles():
     sky = cv2.imread(str(resources.files("galaxy_edge.runtime.sources") / "sky" / "hubble_xdf.jpg"))[..., ::-1]
     frame = np.full((2160, 3840, 3), 4, np.uint8)
     frame[600 : 600 + sky.shape[0], 1500 : 1500 + sky.shape[1]] = sky
-    detector, classifier = Detector(Bundle.load(shipped("galaxy-detector"))), Classifier(Bundle.load(shipped("galaxy-classifier")))
+    detector, classifier = (
+        Detector(Bundle.load(shipped("galaxy-detector"))),
+        Classifier(Bundle.load(shipped("galaxy-classifier"))),
+    )
     counts = {}
     for tiles in ("off", "auto"):
         loop = Loop(detector, classifier, False, Looks(tiles=tiles))

@@ -35,7 +35,11 @@ def test_float_outputs_are_those_of_tflite(both):
 
 
 def test_the_engine_chooses_its_form(both, tiny_models):
-    assert [form(both, "int8", engine)[0].name for engine in (None, "litert", "onnxruntime")] == ["int8", "int8", "onnx_int8"]
+    assert [form(both, "int8", engine)[0].name for engine in (None, "litert", "onnxruntime")] == [
+        "int8",
+        "int8",
+        "onnx_int8",
+    ]
     assert form(both, "onnx_fp32", "litert")[0].name == "fp32"
     assert form(both, "onnx_fp32")[1] == "onnxruntime"
     assert Detector(both, engine="onnxruntime").engine.name == "onnxruntime"
@@ -71,9 +75,11 @@ def test_a_form_that_nothing_here_runs_is_told(both, tmp_path):
 
 
 def test_without_the_package_the_extra_is_named(both):
-    script = ("import sys; sys.modules['onnxruntime'] = None\n"
-              "from galaxy_edge.models.bundle import Bundle\nfrom galaxy_edge.runtime.inference.engine import load\n"
-              "from galaxy_edge.runtime.errors import UsageError\n"
-              "try: load(Bundle.load(sys.argv[1]), 'onnx_int8')\nexcept UsageError as problem: print(problem)\n")
+    script = (
+        "import sys; sys.modules['onnxruntime'] = None\n"
+        "from galaxy_edge.models.bundle import Bundle\nfrom galaxy_edge.runtime.inference.engine import load\n"
+        "from galaxy_edge.runtime.errors import UsageError\n"
+        "try: load(Bundle.load(sys.argv[1]), 'onnx_int8')\nexcept UsageError as problem: print(problem)\n"
+    )
     done = subprocess.run([sys.executable, "-c", script, both.path], capture_output=True, text=True)
     assert "pip install 'galaxy-edge[onnx]'" in done.stdout, done.stderr

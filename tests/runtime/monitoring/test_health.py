@@ -72,5 +72,9 @@ def test_figures_and_history(tmp_path):
     count, seconds = pulse.totals()["detect"]
     assert count == 200 and np.isclose(seconds, 1.2)
     history = pulse.history()
-    assert len(history) == 100 and history[10]["stages"] == {"detect": 4.0, "write": 1.0} and history[-1]["temperature"] == 48.312
+    assert (
+        len(history) == 100
+        and history[10]["stages"] == {"detect": 4.0, "write": 1.0}
+        and history[-1]["temperature"] == 48.312
+    )
     assert stats["memory_bytes"] > 1e7 and stats["evidence_stopped"] == ""

@@ -24,7 +24,8 @@ def screen(tmp_path):
     read_end, write_end = os.pipe()
     server = subprocess.Popen(
         ["Xvfb", "-displayfd", str(write_end), "-screen", "0", "800x600x24", "-fbdir", folder],
-        pass_fds=(write_end,), stderr=subprocess.DEVNULL,
+        pass_fds=(write_end,),
+        stderr=subprocess.DEVNULL,
     )
     os.close(write_end)
     with os.fdopen(read_end) as stream:
@@ -49,10 +50,25 @@ def test_the_window_shows_the_frames(screen, tiny_models, tmp_path):
     orange[:] = (240, 120, 10)
     for number in range(400):
         (folder / f"{number:03d}.png").write_bytes(encode(orange))
-    command = ["run", "--camera", folder, "--models", tiny_models, "--out", tmp_path / "out", "--show", "--min-score", "1"]
+    command = [
+        "run",
+        "--camera",
+        folder,
+        "--models",
+        tiny_models,
+        "--out",
+        tmp_path / "out",
+        "--show",
+        "--min-score",
+        "1",
+    ]
 
-    process = subprocess.Popen([sys.executable, "-m", "galaxy_edge", *map(str, command)],
-                               env={**os.environ, "DISPLAY": display}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "galaxy_edge", *map(str, command)],
+        env={**os.environ, "DISPLAY": display},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     shown = 0
     while process.poll() is None:
         shown = max(shown, int((np.abs(pixels().astype(int) - (240, 120, 10)).sum(axis=2) < 30).sum()))
@@ -63,6 +79,15 @@ def test_the_window_shows_the_frames(screen, tiny_models, tmp_path):
 
 def test_a_display_that_is_not_there(tiny_models, tmp_path):
     (tmp_path / "a.png").write_bytes(encode(render([], 64, 64)))
-    done = command_line("run", "--camera", tmp_path / "a.png", "--models", tiny_models, "--out", tmp_path / "out", "--show",
-                        env={"DISPLAY": ":97"})
+    done = command_line(
+        "run",
+        "--camera",
+        tmp_path / "a.png",
+        "--models",
+        tiny_models,
+        "--out",
+        tmp_path / "out",
+        "--show",
+        env={"DISPLAY": ":97"},
+    )
     assert done.returncode == 2 and "cannot open a window" in done.stderr

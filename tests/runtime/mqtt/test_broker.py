@@ -14,8 +14,18 @@ from helpers.tracks import track, until
 
 @pytest.mark.parametrize(
     "url",
-    ["", "localhost", "http://localhost", "mqtt://", "mqtt://host:port", "mqtt://host:99999", "mqtt://host/topic", "mqtt://[::1",
-     "mqtt://a..b", "mqtt://host:0"],
+    [
+        "",
+        "localhost",
+        "http://localhost",
+        "mqtt://",
+        "mqtt://host:port",
+        "mqtt://host:99999",
+        "mqtt://host/topic",
+        "mqtt://[::1",
+        "mqtt://a..b",
+        "mqtt://host:0",
+    ],
 )
 def test_addresses_that_are_none(url):
     with pytest.raises(UsageError, match="broker"):
@@ -49,15 +59,36 @@ def guarded(tmp_path):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}")
     one = Mosquitto(
-        folder, f"allow_anonymous false\npassword_file {folder}/passwords\ncafile {folder}/ca.pem\n"
-        f"certfile {folder}/broker.pem\nkeyfile {folder}/broker.key\n")
+        folder,
+        f"allow_anonymous false\npassword_file {folder}/passwords\ncafile {folder}/ca.pem\n"
+        f"certfile {folder}/broker.pem\nkeyfile {folder}/broker.key\n",
+    )
     subprocess.run(["mosquitto_passwd", "-b", "-c", folder / "passwords", "scope", "p@ss word"], check=True)
     new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    subprocess.run([*new, "-subj", "/CN=authority", "-keyout", folder / "ca.key", "-out", folder / "ca.pem"], check=True,
-                   capture_output=True)
-    subprocess.run([*new, "-subj", "/CN=broker", "-addext", "subjectAltName=IP:127.0.0.1", "-CA", folder / "ca.pem",
-                    "-CAkey", folder / "ca.key", "-keyout", folder / "broker.key", "-out", folder / "broker.pem"],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [*new, "-subj", "/CN=authority", "-keyout", folder / "ca.key", "-out", folder / "ca.pem"],
+        check=True,
+        capture_output=True,
+    )
+    subprocess.run(
+        [
+            *new,
+            "-subj",
+            "/CN=broker",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-CA",
+            folder / "ca.pem",
+            "-CAkey",
+            folder / "ca.key",
+            "-keyout",
+            folder / "broker.key",
+            "-out",
+            folder / "broker.pem",
+        ],
+        check=True,
+        capture_output=True,
+    )
     one.authority = folder / "ca.pem"
     one.start()
     yield one

@@ -42,7 +42,9 @@ def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker, listener,
     doubled = sum(count - 1 for count in Counter((event["type"], event["id"]) for event in listener.events()).values())
     assert doubled <= 3 * mqtt.WINDOW
     one.close(0, 0)
-    assert sum("cannot be reached" in line for line in one.told) == sum("reached again" in line for line in one.told) <= 3
+    assert (
+        sum("cannot be reached" in line for line in one.told) == sum("reached again" in line for line in one.told) <= 3
+    )
     assert one.lost == one._outbox.lost == 0
 
 
@@ -91,9 +93,26 @@ def test_a_run_ends_within_two_seconds_whatever_hangs(broker, tmp_path):
     pytest.importorskip("fastapi", reason="needs the serve extra")
     camera = NetworkCamera(rate=10)
     took = []
-    while len(took) < 3 and min(took, default=9.0) > 2.0:  # the best of three: other work on this machine takes time too
-        command = [sys.executable, "-m", "galaxy_edge", "run", "--camera", camera.url, "--out", tmp_path / "out", "--json",
-                   "--serve", "0", "--mqtt", broker.url, "--mqtt-every", "0.2"]
+    while (
+        len(took) < 3 and min(took, default=9.0) > 2.0
+    ):  # the best of three: other work on this machine takes time too
+        command = [
+            sys.executable,
+            "-m",
+            "galaxy_edge",
+            "run",
+            "--camera",
+            camera.url,
+            "--out",
+            tmp_path / "out",
+            "--json",
+            "--serve",
+            "0",
+            "--mqtt",
+            broker.url,
+            "--mqtt-every",
+            "0.2",
+        ]
         process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         port = int(re.search(r"live view: http://127.0.0.1:(\d+)/", process.stderr.readline())[1])
         for _ in range(10):

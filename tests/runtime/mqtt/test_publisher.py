@@ -79,7 +79,9 @@ def test_figures_come_by_themselves_and_home_assistant_is_told(broker, listener,
     late.client.connect("127.0.0.1", broker.port)
     late.client.subscribe("#", 1)
     late.client.loop_start()
-    until(lambda: {topic for topic, retained in late.got if retained} >= {*entities, "sky/available"})  # for who comes later
+    until(
+        lambda: {topic for topic, retained in late.got if retained} >= {*entities, "sky/available"}
+    )  # for who comes later
     late.close()
 
 
@@ -88,7 +90,8 @@ def test_the_last_will_speaks_for_a_run_that_was_killed(broker, listener, tmp_pa
         "import sys, time; from pathlib import Path; from galaxy_edge.runtime.events.event import RunInfo\n"
         "from galaxy_edge.runtime.mqtt.publisher import Publisher, broker_at; from galaxy_edge.runtime.monitoring.health import Pulse\n"
         "broker = broker_at(sys.argv[1], 'sky', '', 1.0)\n"
-        "Publisher(broker, RunInfo(1, '0' * 8, ('a',)), Path(sys.argv[2]), Pulse(), print); time.sleep(600)")
+        "Publisher(broker, RunInfo(1, '0' * 8, ('a',)), Path(sys.argv[2]), Pulse(), print); time.sleep(600)"
+    )
     process = subprocess.Popen([sys.executable, "-c", code, broker.url, str(tmp_path)])
     until(lambda: listener.of("sky/available") == ["online"])
     process.kill()
@@ -98,8 +101,20 @@ def test_the_last_will_speaks_for_a_run_that_was_killed(broker, listener, tmp_pa
 
 def test_run_publishes_what_it_stores(broker, listener, tmp_path):
     out = tmp_path / "out"
-    done = command_line("run", "--camera", "demo", "--max-frames", "40", "--out", out, "--mqtt", broker.url, "--mqtt-prefix",
-                        "sky", cwd=tmp_path)
+    done = command_line(
+        "run",
+        "--camera",
+        "demo",
+        "--max-frames",
+        "40",
+        "--out",
+        out,
+        "--mqtt",
+        broker.url,
+        "--mqtt-prefix",
+        "sky",
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     stored = {record["id"] for record in find(out, Query())}
     until(lambda: {event["id"] for event in listener.events() if event["type"] == "end"} == stored)

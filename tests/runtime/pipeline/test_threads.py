@@ -197,7 +197,9 @@ def test_an_output_that_fails_ends_the_run(detector, classifier):
 def test_a_camera_that_never_delivers_does_not_hold_up_the_end(detector, classifier, monkeypatch):
     monkeypatch.setattr(pipeline, "PARTING_SECONDS", 0.1)
     forever = threading.Event()
-    summary, left = go(Sky(2, after=forever.wait), detector, classifier, notes := Notes(), stop=lambda: len(notes.records) == 2)
+    summary, left = go(
+        Sky(2, after=forever.wait), detector, classifier, notes := Notes(), stop=lambda: len(notes.records) == 2
+    )
     assert summary.stopped and summary.frames == 2
     assert [thread.name for thread in left] == ["read"] and left[0].daemon
     forever.set()
@@ -259,7 +261,8 @@ def test_frames_that_bring_nothing_new_share_a_result_and_cost_no_inference(dete
     assert [record.pop("reused", False) for record in notes.records] == [number % 5 > 0 for number in range(9)]
     assert summary.gated == 7 and summary.stages["detect"]["count"] == 2 and summary.views >= 4
     assert notes.records[0]["detections"] and all(
-        record["detections"] == notes.records[0]["detections"] for record in notes.records)
+        record["detections"] == notes.records[0]["detections"] for record in notes.records
+    )
     assert summary.events >= 1  # and what stays is followed all the same
 
 
@@ -271,7 +274,16 @@ def test_what_is_changed_while_a_run_goes_on_is_heeded(detector, classifier):
         controls.stack = 3 if frame.number >= 11 else None
         controls.min_score = 1.0 if frame.number >= 15 else least
 
-    go(Still(20), detector, classifier, notes, watch, controls=controls, overlap=False, looks=Looks(tiles="auto", gate=3))
+    go(
+        Still(20),
+        detector,
+        classifier,
+        notes,
+        watch,
+        controls=controls,
+        overlap=False,
+        looks=Looks(tiles="auto", gate=3),
+    )
     detector.min_score = least
     found = [bool(record["detections"]) for record in notes.records]
     assert found[3] and not any(found[5:9]) and found[9] and not any(found[16:])
@@ -285,7 +297,17 @@ def test_the_trace_tells_of_every_stage_of_every_frame(detector, classifier, tmp
     spans = [event for event in events if event["ph"] == "X"]
     for number in range(5):
         mine = [span for span in spans if span["args"]["frame"] == number]
-        assert [span["name"] for span in mine] == ["read", "glance", "tiles", "preprocess", "detect", "decode", "classify", "track", "write"]
+        assert [span["name"] for span in mine] == [
+            "read",
+            "glance",
+            "tiles",
+            "preprocess",
+            "detect",
+            "decode",
+            "classify",
+            "track",
+            "write",
+        ]
         ends = [span["ts"] + span["dur"] for span in mine]
         assert all(span["ts"] >= end - 1 for span, end in zip(mine[1:], ends, strict=False))  # microseconds, rounded
     assert len({span["tid"] for span in spans}) == 5  # read, prepare, search, name and this thread

@@ -88,6 +88,7 @@ def test_no_half_written_picture_is_left_by_a_failure(tmp_path):
     out.events([track(1, ended=True), track(2, ended=True)])
     out.close(1, 0)
     assert [path.name for path in (tmp_path / "crops/0001").iterdir()] == ["00001.png"] or rows(
-        tmp_path, "SELECT crop FROM event WHERE number = 1") == [(None,)]
+        tmp_path, "SELECT crop FROM event WHERE number = 1"
+    ) == [(None,)]
     assert not list((tmp_path / "crops/0001").glob(".*"))
     assert rows(tmp_path, "SELECT count(*) FROM event") == [(2,)]

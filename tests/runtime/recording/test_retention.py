@@ -32,7 +32,9 @@ def test_the_oldest_crops_go_first_and_their_events_stay(tmp_path):
 
 def test_evidence_scans_its_own_files_only_oldest_first(tmp_path):
     (tmp_path / "crops/0001").mkdir(parents=True)
-    for age, name in enumerate(("crops/0001/00001.png", "crops/0001/00002.png", "frames-0001.jsonl", "notes.txt", "events.sqlite")):
+    for age, name in enumerate(
+        ("crops/0001/00001.png", "crops/0001/00002.png", "frames-0001.jsonl", "notes.txt", "events.sqlite")
+    ):
         (tmp_path / name).write_bytes(b"x" * 100)
         os.utime(tmp_path / name, (1000 + age, 1000 + age))
     (tmp_path / "crops/0001/.00003.png").write_bytes(b"half")

@@ -36,7 +36,13 @@ def test_what_a_row_names_is_on_the_disk_before_the_row(tmp_path, monkeypatch):
     out = output(tmp_path)
     out.events([track(1, ended=True)])
     out.close(1, 0)
-    order = ["crops", "crops/0001/.00001.png", "crops/0001/00001.png is there", "crops/0001", "row of crops/0001/00001.png"]
+    order = [
+        "crops",
+        "crops/0001/.00001.png",
+        "crops/0001/00001.png is there",
+        "crops/0001",
+        "row of crops/0001/00001.png",
+    ]
     assert [step for step in done if step in order] == order
 
 
@@ -94,7 +100,8 @@ def test_a_writer_that_fails_for_good_is_a_failure_that_says_how_much_was_lost(t
     assert told == ["evidence has ended: its writer failed; detection goes on"]
     # The sheet is the picture.
     assert str(out.keeper.failure) == (
-        "evidence was lost: 2 events, 1 pictures and 1 lines of the log (its writer failed)")
+        "evidence was lost: 2 events, 1 pictures and 1 lines of the log (its writer failed)"
+    )
 
 
 def test_a_batch_whose_rows_are_written_is_not_lost_with_its_writer(tmp_path, monkeypatch):

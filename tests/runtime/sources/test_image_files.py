@@ -182,11 +182,14 @@ def newer(content):
     return content[: at + 6] + b"\x63" + content[at + 7 :]
 
 
-@pytest.mark.parametrize(("damage", "reason"), [
-    (newer, "zip file version 9.9"),
-    (lambda content: content[:60], "not a zip file"),
-    (lambda content: content.replace(b"PK\1\2", b"PK\1\3"), "Bad magic number"),
-])
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (newer, "zip file version 9.9"),
+        (lambda content: content[:60], "not a zip file"),
+        (lambda content: content.replace(b"PK\1\2", b"PK\1\3"), "Bad magic number"),
+    ],
+)
 def test_a_damaged_zip_among_pictures_is_skipped_like_a_picture(folder, damage, reason):
     path = folder / "more.zip"
     path.write_bytes(damage(path.read_bytes()))

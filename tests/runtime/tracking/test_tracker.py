@@ -157,8 +157,7 @@ def test_an_object_in_sight_is_told_of_when_it_changes_and_every_ten_seconds():
     track = confirmed_at_once(tracker, rate=10.0)
     assert tracker.update(frame(3, rate=10.0), found((10, 0.95, 0.5))) == [track]  # a better view
     assert tracker.update(frame(4, rate=10.0), found((10, 0.5, 0.1))) == [track]  # another class
-    told = [number for number in range(5, 500)
-            if tracker.update(frame(number, rate=10.0), found((10, 0.5, 0.1)))]
+    told = [number for number in range(5, 500) if tracker.update(frame(number, rate=10.0), found((10, 0.5, 0.1)))]
     assert np.diff([4, *told]) == pytest.approx([100] * 4, abs=1)
 
 
@@ -212,7 +211,9 @@ def test_a_fast_sky_is_no_trail():
 def test_a_night_of_flickering_objects_hot_pixels_and_planes(seed):
     """Twelve galaxies seen in seven frames of ten on a sky that drifts and turns, four hot pixels, planes, false alarms."""
     random = np.random.default_rng(seed)
-    places = np.array([(x, y) for x in (100, 300, 500, 700) for y in (100, 300, 500)]) + random.uniform(-40, 40, (12, 2))
+    places = np.array([(x, y) for x in (100, 300, 500, 700) for y in (100, 300, 500)]) + random.uniform(
+        -40, 40, (12, 2)
+    )
     hot = random.uniform(50, 750, (4, 2))
     tracker, confirmed = Tracker(continuous=True), {}
     for number in range(120):
@@ -259,8 +260,12 @@ def test_a_streak_is_told_from_a_galaxy_by_its_light():
 def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
     """Real sky, the shipped detector, a video by ffmpeg: no place of the sky becomes two events."""
     sky = MovingSky(tmp_path / "sky.avi", 16, drift=(3, 2), turn=0.3, start=(120, 150))
-    loop = Loop(Detector(Bundle.load(shipped("galaxy-detector"))), Classifier(Bundle.load(shipped("galaxy-classifier"))),
-                continuous=True, looks=Looks(tiles="auto"))
+    loop = Loop(
+        Detector(Bundle.load(shipped("galaxy-detector"))),
+        Classifier(Bundle.load(shipped("galaxy-classifier"))),
+        continuous=True,
+        looks=Looks(tiles="auto"),
+    )
     events, tracker = {}, Tracker(continuous=True)
     for one in open_source(str(sky.path), print):
         work = Work(one)
@@ -269,8 +274,10 @@ def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
         events |= {track.number: track for track in tracker.update(one, work.named, work.sky) if track.confirmed}
     tracker.finish()
     assert len(events) >= 5
-    places = [sky.place([(box[:2] + box[2:]) / 2], number)[0] for box, number in
-              ((track.box, track.best_frame) for track in events.values())]
+    places = [
+        sky.place([(box[:2] + box[2:]) / 2], number)[0]
+        for box, number in ((track.box, track.best_frame) for track in events.values())
+    ]
     sizes = [np.sqrt(np.prod(track.box[2:] - track.box[:2])) for track in events.values()]
     apart = np.linalg.norm(np.array(places)[:, None] - np.array(places)[None], axis=2) / np.maximum.outer(sizes, sizes)
     assert (apart + np.eye(len(places)) > 0.5).all()

@@ -15,10 +15,24 @@ def test_the_api_keeps_its_own_document(tmp_path):
     with running(tmp_path, token_file=token) as one:
         one.until(lambda: one.output.keeper.pending == 0 and list(tmp_path.glob("crops/0001/*.png")))
         command = [
-            sys.executable, "-m", "schemathesis.cli", "run", f"{one.address}/openapi.json", "--header",
-            f"Authorization: Bearer {token.read_text().strip()}", "--max-examples", "12", "--seed", "1",
-            "--suppress-health-check", "too_slow", "--exclude-path", "/stream.mjpg",
-            "--phases", "examples,coverage,fuzzing", "--checks",
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "run",
+            f"{one.address}/openapi.json",
+            "--header",
+            f"Authorization: Bearer {token.read_text().strip()}",
+            "--max-examples",
+            "12",
+            "--seed",
+            "1",
+            "--suppress-health-check",
+            "too_slow",
+            "--exclude-path",
+            "/stream.mjpg",
+            "--phases",
+            "examples,coverage,fuzzing",
+            "--checks",
             "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,"
             "response_headers_conformance,ignored_auth",
         ]

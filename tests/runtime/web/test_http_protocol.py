@@ -11,11 +11,29 @@ from helpers.sockets import raw
 
 @pytest.mark.parametrize(
     "path",
-    ["/crops/1/../../events.sqlite", "/crops/1/..%2f..%2fevents.sqlite", "/crops/1/%2e%2e/%2e%2e/events.sqlite",
-     "/crops/..%5c..%5cevents.sqlite", "/crops/1/....//....//events.sqlite", "/crops//etc/passwd", "/crops/1/00001.png%00",
-     "/crops/1/.00001.png", "/crops/0/00001.png", "/crops/-1/00001.png", "/crops/1/00001.png/..", "/saved/../token",
-     "/saved/..%2ftoken", "/saved/%2e%2e%2fevents.sqlite", "/crops/1/00001.PNG", "/crops/1/99999999.png",
-     "/api/events/..%2f..%2fetc", "/events.sqlite", "/token", "/page/index.html", "//etc/passwd"],
+    [
+        "/crops/1/../../events.sqlite",
+        "/crops/1/..%2f..%2fevents.sqlite",
+        "/crops/1/%2e%2e/%2e%2e/events.sqlite",
+        "/crops/..%5c..%5cevents.sqlite",
+        "/crops/1/....//....//events.sqlite",
+        "/crops//etc/passwd",
+        "/crops/1/00001.png%00",
+        "/crops/1/.00001.png",
+        "/crops/0/00001.png",
+        "/crops/-1/00001.png",
+        "/crops/1/00001.png/..",
+        "/saved/../token",
+        "/saved/..%2ftoken",
+        "/saved/%2e%2e%2fevents.sqlite",
+        "/crops/1/00001.PNG",
+        "/crops/1/99999999.png",
+        "/api/events/..%2f..%2fetc",
+        "/events.sqlite",
+        "/token",
+        "/page/index.html",
+        "//etc/passwd",
+    ],
 )
 def test_no_path_leads_out(live, path):
     """As raw bytes: a client that is well-behaved would tidy up the path itself."""

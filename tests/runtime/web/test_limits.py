@@ -22,7 +22,11 @@ def test_large_requests_are_refused(live):
     assert live.ask("/api/controls", b"x" * (guard.MOST_BYTES + 1))[0] == 413
     host, port = live.address.removeprefix("http://").split(":")
     chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
-    for head, body in ((b"Transfer-Encoding: chunked", chunk * 8), (b"Content-Length: -1", b""), (b"Content-Length: 1e9", b"")):
+    for head, body in (
+        (b"Transfer-Encoding: chunked", chunk * 8),
+        (b"Content-Length: -1", b""),
+        (b"Content-Length: 1e9", b""),
+    ):
         with socket.create_connection((host, int(port)), timeout=10) as wire:
             wire.sendall(b"POST /api/controls HTTP/1.1\r\nHost: localhost\r\n" + head + b"\r\n\r\n" + body)
             assert wire.recv(65536).split()[1] in (b"413", b"400")
@@ -148,8 +152,13 @@ sys.stdin.read()
 
 
 def test_where_files_run_out_it_is_told_in_a_line_and_the_server_goes_on():
-    process = subprocess.Popen([sys.executable, "-c", OUT_OF_FILES], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", OUT_OF_FILES],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     port = int(process.stdout.readline())
     with contextlib.ExitStack() as stack:
         for _ in range(20):

@@ -87,7 +87,8 @@ def test_timings_are_plotted(page):
     page.wait_for_timeout(2500)
     drawn = page.evaluate(
         "(() => { const c = document.getElementById('stages');"
-        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter(Boolean).length; })()")
+        " return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter(Boolean).length; })()"
+    )
     assert drawn > 500
 
 

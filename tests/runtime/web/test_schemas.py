@@ -19,7 +19,12 @@ from prometheus_client.parser import text_string_to_metric_families
 def test_figures_events_and_crops(live):
     before = live.json("/api/status")
     live.until(lambda: live.json("/api/status")["frames"] > before["frames"])
-    assert before["state"] == "running" and before["source"] == "demo" and before["stages"]["detect"] > 0 and before["stages"]["write"] > 0
+    assert (
+        before["state"] == "running"
+        and before["source"] == "demo"
+        and before["stages"]["detect"] > 0
+        and before["stages"]["write"] > 0
+    )
     event = live.json("/api/events?limit=1")[0]
     assert live.json(f"/api/events/{event['id']}")["id"] == event["id"]
     with_crop = next(one for one in live.json("/api/events") if one["crop"])
@@ -53,8 +58,20 @@ def test_a_frame_is_kept(live):
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"on"', b'{"paused": "yes"}', b'{"min_score": 2}', b'{"min_score": "0.5"}', b'{"colour": 1}',
-     b'{"stack": 0}', b'{"paused": 1}', b'{"min_score": NaN}', b"\xff\xfe"],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"on"',
+        b'{"paused": "yes"}',
+        b'{"min_score": 2}',
+        b'{"min_score": "0.5"}',
+        b'{"colour": 1}',
+        b'{"stack": 0}',
+        b'{"paused": 1}',
+        b'{"min_score": NaN}',
+        b"\xff\xfe",
+    ],
 )
 def test_a_wrong_wish_changes_nothing(live, body):
     before = live.json("/api/controls")
@@ -67,7 +84,9 @@ def test_the_document_tells_of_the_token_and_of_the_stream(live, guarded):
     document = json.loads(guarded.ask("/openapi.json", headers=bearer)[2])
     assert set(document["components"]["securitySchemes"]) == {"bearer", "cookie"}
     assert document["security"] == [{"bearer": []}, {"cookie": []}]
-    free = {path for path, one in document["paths"].items() for operation in one.values() if operation.get("security") == []}
+    free = {
+        path for path, one in document["paths"].items() for operation in one.values() if operation.get("security") == []
+    }
     assert free == {"/healthz", "/login"} == guard.OPEN & document["paths"].keys()
     assert {"200", "429"} < document["paths"]["/stream.mjpg"]["get"]["responses"].keys()
     assert "security" not in live.json("/openapi.json")  # on loopback none is wanted

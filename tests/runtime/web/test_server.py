@@ -18,15 +18,29 @@ from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.web.server import listen
 
 
-@pytest.mark.parametrize("where", ["", "x", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "no.such.host.invalid:80", "1.2.3.4:80", "a..b:80",
-                                   f"{'a' * 64}:80"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "",
+        "x",
+        "127.0.0.1",
+        "127.0.0.1:",
+        "127.0.0.1:99999",
+        "no.such.host.invalid:80",
+        "1.2.3.4:80",
+        "a..b:80",
+        f"{'a' * 64}:80",
+    ],
+)
 def test_addresses_that_are_none(where):
     with pytest.raises(UsageError, match=r"no address|listened"):
         listen(where)
 
 
 def test_a_view_that_cannot_be_had_is_not_announced(tmp_path):
-    done = command_line("run", "--camera", "demo", "--out", tmp_path / "out", "--serve", 0, "--token-file", tmp_path / "no" / "token")
+    done = command_line(
+        "run", "--camera", "demo", "--out", tmp_path / "out", "--serve", 0, "--token-file", tmp_path / "no" / "token"
+    )
     assert done.returncode == 2 and "cannot be used" in done.stderr and "live view" not in done.stderr
 
 
@@ -42,10 +56,23 @@ def test_run_serves_itself_and_says_where(tmp_path):
         port = taken.getsockname()[1]
         done = command_line("run", "--camera", folder, "--out", tmp_path / "other", "--serve", str(port), cwd=tmp_path)
         assert done.returncode == 2 and "cannot be listened on" in done.stderr and "Traceback" not in done.stderr
-    command = [sys.executable, "-m", "galaxy_edge", "run", "--camera", folder, "--out", tmp_path / "out", "--serve", f"0.0.0.0:{port}"]
+    command = [
+        sys.executable,
+        "-m",
+        "galaxy_edge",
+        "run",
+        "--camera",
+        folder,
+        "--out",
+        tmp_path / "out",
+        "--serve",
+        f"0.0.0.0:{port}",
+    ]
     tokens = []
     for _ in range(2):
-        process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        process = subprocess.Popen(
+            [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
         said = [process.stderr.readline(), process.stderr.readline()]
         assert "live view: http://" in said[0]
         tokens.append(re.search(r"its token is ([\w-]{32}) \(kept in", said[1]))

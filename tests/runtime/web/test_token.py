@@ -10,10 +10,26 @@ from galaxy_edge.runtime.web.token import Token, settle_token
 
 
 def test_without_the_token_there_is_nothing(guarded):
-    for path in ("/", "/api/status", "/api/events", "/stream.mjpg", "/metrics", "/openapi.json", "/crops/1/00001.png", "/x"):
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {guarded.token}"},
-                        {"Cookie": "galaxy-edge=wrong"}, {"Cookie": f"galaxy-edge={guarded.token}"}, {"Cookie": "=;;,"},
-                        {"Authorization": "Bearer "}, {"Authorization": "Bearer \xff"}):
+    for path in (
+        "/",
+        "/api/status",
+        "/api/events",
+        "/stream.mjpg",
+        "/metrics",
+        "/openapi.json",
+        "/crops/1/00001.png",
+        "/x",
+    ):
+        for headers in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": f"Basic {guarded.token}"},
+            {"Cookie": "galaxy-edge=wrong"},
+            {"Cookie": f"galaxy-edge={guarded.token}"},
+            {"Cookie": "=;;,"},
+            {"Authorization": "Bearer "},
+            {"Authorization": "Bearer \xff"},
+        ):
             status, answer, _ = guarded.ask(path, headers=headers)
             assert status == 401 and answer["WWW-Authenticate"] == "Bearer", (path, headers)
     assert guarded.ask("/api/controls", {"paused": True})[0] == 401

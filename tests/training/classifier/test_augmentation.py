@@ -16,8 +16,19 @@ from galaxy_edge.training.classifier.augmentation import (
     view_matrix,
 )
 
-STILL = Variation(shift=0, scale=(1, 1), anisotropy=0, gain=0, channel_gain=0, gamma=(1, 1), offset=0, colourless=0,
-                  blurred=0, levelled=0, noise=0)
+STILL = Variation(
+    shift=0,
+    scale=(1, 1),
+    anisotropy=0,
+    gain=0,
+    channel_gain=0,
+    gamma=(1, 1),
+    offset=0,
+    colourless=0,
+    blurred=0,
+    levelled=0,
+    noise=0,
+)
 
 
 def blob(size=200, at=(120, 90), sigma=12.0, sky=(10, 20, 30)):
@@ -82,8 +93,10 @@ def test_frame_moves_no_further_than_said():
 def test_both_hands_are_drawn():
     # A mirrored galaxy is as likely as the other: spirals of either sense are one class.
     canvas = prepare(*BOXED, margin=0.3)
-    signs = [np.sign(np.linalg.det(view_matrix(canvas, 69, np.random.default_rng(seed), Variation())[:, :2]))
-             for seed in range(100)]
+    signs = [
+        np.sign(np.linalg.det(view_matrix(canvas, 69, np.random.default_rng(seed), Variation())[:, :2]))
+        for seed in range(100)
+    ]
     assert 30 < signs.count(1.0) < 70
 
 
@@ -97,7 +110,9 @@ def test_sky_of_two_surveys_overlaps():
 def level_skies(sky):
     level = round(float(sky.mean()))
     canvas = flat(sky)
-    return np.array([level_table(canvas, np.random.default_rng(seed), Variation())[level].mean() for seed in range(400)])
+    return np.array(
+        [level_table(canvas, np.random.default_rng(seed), Variation())[level].mean() for seed in range(400)]
+    )
 
 
 def flat(sky, peak=200.0):
@@ -127,8 +142,10 @@ def test_levelled_takes_sky_and_stretch_away():
     # Another sky and another stretch of the same galaxy must look the same afterwards.
     y, x = np.mgrid[:69, :69] - 34.0
     light = 120 * np.exp(-(x**2 + y**2) / 200)[..., None] * np.array([1.0, 0.9, 0.8])
-    plain, other = (np.clip(np.round(light * gain + np.array(sky)), 0, 255).astype(np.uint8)
-                    for gain, sky in ((1.0, (5, 5, 5)), (1.6, (30, 20, 40))))
+    plain, other = (
+        np.clip(np.round(light * gain + np.array(sky)), 0, 255).astype(np.uint8)
+        for gain, sky in ((1.0, (5, 5, 5)), (1.6, (30, 20, 40)))
+    )
     assert np.abs(plain.astype(float) - other).mean() > 15
     assert np.abs(levelled(plain).astype(float) - levelled(other)).mean() < 1.5
     assert 225 <= levelled(plain).max() <= 240
@@ -136,6 +153,10 @@ def test_levelled_takes_sky_and_stretch_away():
 
 def test_some_views_are_levelled():
     canvas = flat([30, 30, 30], 100.0)
-    full = [table for seed in range(300) if not (table := level_table(canvas, np.random.default_rng(seed), Variation()))[30].any()
-            and table[130].mean() > 149]
+    full = [
+        table
+        for seed in range(300)
+        if not (table := level_table(canvas, np.random.default_rng(seed), Variation()))[30].any()
+        and table[130].mean() > 149
+    ]
     assert 25 < len(full) < 120

@@ -64,10 +64,13 @@ def test_view_is_what_scipy_makes_of_the_matrix(seed):
     image = smooth()
     view, matrix = drawn_by_report(image, seed)
     linear = matrix[::-1, 1::-1]  # scipy counts rows first
-    expected = np.stack([
-        ndimage.affine_transform(plane.astype(float), linear, matrix[::-1, 2], order=1, mode="nearest")
-        for plane in np.moveaxis(image, 2, 0)
-    ], axis=2)
+    expected = np.stack(
+        [
+            ndimage.affine_transform(plane.astype(float), linear, matrix[::-1, 2], order=1, mode="nearest")
+            for plane in np.moveaxis(image, 2, 0)
+        ],
+        axis=2,
+    )
     # OpenCV interpolates in 32nds of a pixel and rounds.
     assert np.abs(view - expected).max() < 2.5 and np.abs(view - expected).mean() < 0.6
     assert np.abs(view.astype(float) - image).mean() > 5  # and it did move
@@ -84,8 +87,17 @@ def test_view_is_what_keras_makes_of_the_parameters(seed):
     cosine, sine = np.cos(np.deg2rad(turn)), np.sin(np.deg2rad(turn))
     shift = np.array([[cosine, sine], [-sine, cosine]]) @ [rows * SIZE, columns * SIZE]
     expected = legacy.apply_affine_transform(
-        image.astype(float), turn, shift[0], shift[1], shear, down, across,
-        row_axis=1, col_axis=0, channel_axis=2, fill_mode="nearest",  # so it keeps rows before columns
+        image.astype(float),
+        turn,
+        shift[0],
+        shift[1],
+        shear,
+        down,
+        across,
+        row_axis=1,
+        col_axis=0,
+        channel_axis=2,
+        fill_mode="nearest",  # so it keeps rows before columns
     )
     expected = expected[:, ::-1] if hand < 0 else expected
     assert np.abs(view - expected).max() < 2.5

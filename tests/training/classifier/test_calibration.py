@@ -52,8 +52,10 @@ def test_temperature_stays_within_its_range():
 
 def test_fitting_lowers_the_calibration_error():
     logits, labels = honest(2, temperature=2.0)
-    fitted, raw = (classification_metrics(softmax(logits, t), labels, CLASSES)["ece"]
-                   for t in (fit_temperature(logits, labels), 1.0))
+    fitted, raw = (
+        classification_metrics(softmax(logits, t), labels, CLASSES)["ece"]
+        for t in (fit_temperature(logits, labels), 1.0)
+    )
     assert fitted < 0.03 < raw
 
 

@@ -48,14 +48,17 @@ def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatc
         load_pictures(path)
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"ans": np.full(40, 12)}, "labels run from 12 to 12"),
-    ({"ans": np.zeros(39, int)}, "40 images, but 39 labels"),
-    ({"images": np.zeros((40, 69, 69), np.uint8)}, r"not \(N, side, side, 3\)"),
-    ({"images": np.zeros((40, 69, 69, 3), np.float32)}, "float32"),
-    ({"ans": np.arange(40) % 10 + 0.0}, "labels in 'ans' are float64, not whole numbers"),
-    ({"ans": np.zeros(0, int), "images": np.zeros((0, 69, 69, 3), np.uint8)}, "holds no picture"),
-])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"ans": np.full(40, 12)}, "labels run from 12 to 12"),
+        ({"ans": np.zeros(39, int)}, "40 images, but 39 labels"),
+        ({"images": np.zeros((40, 69, 69), np.uint8)}, r"not \(N, side, side, 3\)"),
+        ({"images": np.zeros((40, 69, 69, 3), np.float32)}, "float32"),
+        ({"ans": np.arange(40) % 10 + 0.0}, "labels in 'ans' are float64, not whole numbers"),
+        ({"ans": np.zeros(0, int), "images": np.zeros((0, 69, 69, 3), np.uint8)}, "holds no picture"),
+    ],
+)
 def test_a_wrong_hdf5_is_named(tmp_path, change, message):
     with pytest.raises(DataError, match=message):
         load_pictures(write_hdf5(tmp_path / "x.h5", **change))
@@ -112,7 +115,9 @@ def test_a_folder_of_other_classes_has_its_own(tmp_path):
     pictures = load_pictures(folders(tmp_path, ["ring", "lens"]))
     assert pictures.classes == ("lens", "ring") and pictures.groups.count("ring") == 3
     # They are measured too: each is a group of its own.
-    assert classification_metrics(np.eye(2)[pictures.labels], pictures.labels, pictures.classes)["coarse_accuracy"] == 1.0
+    assert (
+        classification_metrics(np.eye(2)[pictures.labels], pictures.labels, pictures.classes)["coarse_accuracy"] == 1.0
+    )
 
 
 def test_a_folder_with_one_class_is_refused(tmp_path):
@@ -149,6 +154,7 @@ def test_targets_allow_a_group_where_only_the_group_is_known(tmp_path):
     allowed = pictures.targets()
     group = pictures.groups[3]
     assert [name for name, one in zip(pictures.classes, allowed[3], strict=True) if one] == [
-        name for name in pictures.classes if name.startswith(group)]
+        name for name in pictures.classes if name.startswith(group)
+    ]
     assert allowed[3].sum() == 2 and (np.delete(allowed, 3, axis=0).sum(axis=1) == 1).all()
     assert replace(pictures, groups=("",) * len(pictures)).targets()[3].all()  # all, where not even that is known

@@ -31,7 +31,9 @@ def galaxy(label, size, seed):
     rng = np.random.default_rng([seed, label])
     image = rng.integers(0, 12, (size, size, 3)).astype(np.uint8)
     axes = (size // 3, max(1, round(size / 3 / (1 + label % 4))))
-    cv2.ellipse(image, (size // 2, size // 2), axes, float(rng.uniform(0, 180)), 0, 360, (200, 110 + 15 * label, 160), -1)
+    cv2.ellipse(
+        image, (size // 2, size // 2), axes, float(rng.uniform(0, 180)), 0, 360, (200, 110 + 15 * label, 160), -1
+    )
     return image
 
 
@@ -45,7 +47,9 @@ def picture_set(rows):
         tuple(coarse_of(CLASSES[row[0]]) if row[0] >= 0 else "edge_on" for row in rows),
         tuple(f"{index}-{row}" for index, row in enumerate(rows)),
         tuple("gz_frames" if row[3] else "efigi" for row in rows),
-        tuple(lambda one=one, boxed=row[3]: (one, box if boxed else None) for one, row in zip(images, rows, strict=True)),
+        tuple(
+            lambda one=one, boxed=row[3]: (one, box if boxed else None) for one, row in zip(images, rows, strict=True)
+        ),
         0.3,
         ("drawn",),
     )
@@ -58,7 +62,9 @@ JUDGED = picture_set([(label, 88, seed, False) for seed in (4, 5) for label in r
 
 
 # What experts said of those that are like EFIGI's; here and there they said nothing.
-SAID = np.random.default_rng(9).choice([0, 0.25, 0.5, 0.75, 1, np.nan], (len(LEARN), len(ATTRIBUTES))).astype(np.float32)
+SAID = (
+    np.random.default_rng(9).choice([0, 0.25, 0.5, 0.75, 1, np.nan], (len(LEARN), len(ATTRIBUTES))).astype(np.float32)
+)
 SAID[36:] = np.nan
 LEARN = replace(LEARN, attributes=SAID)
 

@@ -66,9 +66,24 @@ def test_blocks_are_in_the_order_of_the_report():
     # The report normalises behind the ReLU; our own network before it, and that changes what int8 costs.
     block = ["Conv2D", "ReLU", "BatchNormalization", "MaxPooling2D"]
     assert kinds(BUILDERS["scratch"](69, 9)) == [
-        "InputLayer", "Rescaling", *4 * block, "Flatten", "Dense", "ReLU", "BatchNormalization", "Dense"]
+        "InputLayer",
+        "Rescaling",
+        *4 * block,
+        "Flatten",
+        "Dense",
+        "ReLU",
+        "BatchNormalization",
+        "Dense",
+    ]
     assert kinds(simple(69, 9)) == [
-        "InputLayer", "Rescaling", *2 * ["Conv2D", "ReLU", "MaxPooling2D"], "Flatten", "Dense", "ReLU", "Dense"]
+        "InputLayer",
+        "Rescaling",
+        *2 * ["Conv2D", "ReLU", "MaxPooling2D"],
+        "Flatten",
+        "Dense",
+        "ReLU",
+        "Dense",
+    ]
 
 
 def test_scratch_computes_what_plain_loops_compute():
@@ -85,8 +100,16 @@ def test_scratch_computes_what_plain_loops_compute():
     x = image.astype(np.float64) / 255
     for _ in range(4):
         kernel, bias = next(values), next(values)
-        x = np.stack([sum(correlate2d(x[..., i], kernel[..., i, o], mode="same") for i in range(kernel.shape[2]))
-                      for o in range(kernel.shape[3])], axis=-1) + bias
+        x = (
+            np.stack(
+                [
+                    sum(correlate2d(x[..., i], kernel[..., i, o], mode="same") for i in range(kernel.shape[2]))
+                    for o in range(kernel.shape[3])
+                ],
+                axis=-1,
+            )
+            + bias
+        )
         x = finish(x)
         half = x.shape[0] // 2
         x = x[: 2 * half, : 2 * half].reshape(half, 2, half, 2, -1).max(axis=(1, 3))

@@ -25,7 +25,9 @@ from galaxy_edge.training.classifier.small_network import (
 from helpers.networks import classifier_network
 
 PLAIN = Stage(32, 1, 3, "plain")
-PRESENT = SmallNetwork(69, 16, 5, 2, (PLAIN, Stage(64, 2, 3, "mixed"), Stage(128, 1, 3, "separable")), "average", 0, 0.2)
+PRESENT = SmallNetwork(
+    69, 16, 5, 2, (PLAIN, Stage(64, 2, 3, "mixed"), Stage(128, 1, 3, "separable")), "average", 0, 0.2
+)
 """`classifier_network(69, 1.33, 9)` in the words of the space."""
 
 EVERY_PART = SmallNetwork(48, 8, 3, 1, (Stage(24, 1, 5, "separable"),), "both", 32, 0.0)
@@ -40,14 +42,17 @@ def any_network(seed):
 
 def layers_of(model):
     """The kind of each layer, and the shapes of its weights and output."""
-    return [(type(layer).__name__, [tuple(w.shape) for w in layer.weights], tuple(layer.output.shape))
-            for layer in model.layers]
+    return [
+        (type(layer).__name__, [tuple(w.shape) for w in layer.weights], tuple(layer.output.shape))
+        for layer in model.layers
+    ]
 
 
 def test_present_network_is_in_the_space():
     # A search that could not find what it is to replace could only look worse than it by accident.
-    choice = dict(size=69, stem_channels=16, stem_kernel=5, stem_stride=2, pooling="average", dense=0,
-                  dropout_percent=20)
+    choice = dict(
+        size=69, stem_channels=16, stem_kernel=5, stem_stride=2, pooling="average", dense=0, dropout_percent=20
+    )
     for number, stage in enumerate(PRESENT.stages, 1):
         choice |= {f"stage{number}_{name}": value for name, value in dataclasses.asdict(stage).items()}
     assert choice.keys() == SPACE.keys() and all(value in SPACE[name] for name, value in choice.items())

@@ -47,7 +47,10 @@ LOSSES = {
     "mixup": ({"share": np.linspace(0, 1, 8, dtype=np.float32) ** 2}, 0.0),
     "teacher": ({"soft": SOFT}, 0.0),
     "teacher of some": ({"soft": SOFT * (np.arange(8, dtype=np.float32) % 2)[:, None]}, 0.0),
-    "all": ({"soft": SOFT, "share": np.linspace(0.9, 0.1, 8, dtype=np.float32), "targets": GROUPS.astype(np.float32)}, 0.05),
+    "all": (
+        {"soft": SOFT, "share": np.linspace(0.9, 0.1, 8, dtype=np.float32), "targets": GROUPS.astype(np.float32)},
+        0.05,
+    ),
 }
 
 
@@ -124,7 +127,9 @@ def test_steps_without_decay_are_those_of_adam_in_keras():
     ours, theirs = build(recipe, 9), build(recipe, 9)
     start = ours.get_weights()
     theirs.set_weights(start)
-    theirs.compile(keras.optimizers.Adam(1e-2, global_clipnorm=2.0), keras.losses.CategoricalCrossentropy(from_logits=True))
+    theirs.compile(
+        keras.optimizers.Adam(1e-2, global_clipnorm=2.0), keras.losses.CategoricalCrossentropy(from_logits=True)
+    )
     penalty = sum(L1 * np.abs(kernel).sum() + L2 * (kernel**2).sum() for kernel in start[:-2] if kernel.ndim > 1)
     learner = Learner(ours, ours, recipe)
     learner.optimizer.learning_rate = 1e-2
@@ -192,4 +197,6 @@ def test_a_damaged_checkpoint_is_as_none(tmp_path):
         assert all(np.array_equal(a, b) for a, b in zip(other.network.get_weights(), start, strict=True))
     path.write_bytes(whole)
     assert other.load(path, schedule) == 1
-    assert all(np.array_equal(a, b) for a, b in zip(other.network.get_weights(), learner.network.get_weights(), strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(other.network.get_weights(), learner.network.get_weights(), strict=True)
+    )

@@ -20,7 +20,11 @@ def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_
     parts = part(load_pictures(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
     assert parts.record["hash"] == plain.record["hash"]  # they have no say in who is judged
     assert parts.validation.ids == plain.validation.ids and parts.test.ids == plain.test.ids
-    spirals = [one.ids[index] for one in (plain.train,) for index in np.flatnonzero(one.labels == CLASSES.index("spiral_tight"))]
+    spirals = [
+        one.ids[index]
+        for one in (plain.train,)
+        for index in np.flatnonzero(one.labels == CLASSES.index("spiral_tight"))
+    ]
     unknown = [parts.train.ids[index] for index, group in enumerate(parts.train.groups) if not group]
     assert 0 < len(spirals) < 40 and sorted(unknown) == sorted(spirals)
     # Without a teacher there is nothing to learn from them.

@@ -27,10 +27,18 @@ def count(weights):
 def arrays():
     """Random weights of each convolution, of a spread that keeps the features alive and finite."""
     rng = np.random.default_rng(7)
-    shapes = {layer.name: [tuple(weight.shape) for weight in layer.weights]
-              for layer in keras.applications.VGG16(weights=None, include_top=False).layers if layer.weights}
-    return {name: (rng.standard_normal(kernel, np.float32) * np.float32(np.sqrt(2 / np.prod(kernel[:3]))),
-                   rng.standard_normal(bias, np.float32)) for name, (kernel, bias) in shapes.items()}
+    shapes = {
+        layer.name: [tuple(weight.shape) for weight in layer.weights]
+        for layer in keras.applications.VGG16(weights=None, include_top=False).layers
+        if layer.weights
+    }
+    return {
+        name: (
+            rng.standard_normal(kernel, np.float32) * np.float32(np.sqrt(2 / np.prod(kernel[:3]))),
+            rng.standard_normal(bias, np.float32),
+        )
+        for name, (kernel, bias) in shapes.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -195,7 +203,9 @@ def test_no_network_says_where_the_file_is_and_how_to_pass_it(tmp_path, monkeypa
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(urllib.request, "_opener", None)
-    with pytest.raises(WeightsError, match=r"get https://\S+/vgg16_weights_tf_dim_ordering_tf_kernels_notop\.h5") as caught:
+    with pytest.raises(
+        WeightsError, match=r"get https://\S+/vgg16_weights_tf_dim_ordering_tf_kernels_notop\.h5"
+    ) as caught:
         download_imagenet(tmp_path)
     assert "--weights FILE" in str(caught.value) and "--weights none" in str(caught.value)
     assert not list((tmp_path / "models").iterdir())  # half a file would be taken for a whole one next time

@@ -33,8 +33,10 @@ def write_table(path, rows):
 
 def efigi(folder):
     write_zip(folder / "images.zip", ["a.png", "b.png"])
-    write_table(folder / "labels.csv", [dict(file="a.png", g10=6, coarse="edge_on"),
-                                        dict(file="b.png", g10=-1, coarse="irregular")])
+    write_table(
+        folder / "labels.csv",
+        [dict(file="a.png", g10=6, coarse="edge_on"), dict(file="b.png", g10=-1, coarse="irregular")],
+    )
 
 
 def gz(folder, **changes):
@@ -45,15 +47,19 @@ def gz(folder, **changes):
 
 def deepsky(folder, **changes):
     write_zip(folder / "images.zip", ["a.png", "b.png", "c.png"])
-    write_table(folder / "frames.csv", [dict(file="a.png", kind="galaxy"), dict(file="b.png", kind="negative"),
-                                        dict(file="c.png", kind="ambiguous")])
+    write_table(
+        folder / "frames.csv",
+        [dict(file="a.png", kind="galaxy"), dict(file="b.png", kind="negative"), dict(file="c.png", kind="ambiguous")],
+    )
     write_table(folder / "boxes.csv", [dict(BOX, file="a.png", difficult=0) | changes])
 
 
 def lco(folder):
     write_zip(folder / "images.zip", ["a.png", "b.png"])
-    write_table(folder / "frames.csv", [dict(file="a.png", kind="galaxy", boxes_complete=0),
-                                        dict(file="b.png", kind="negative", boxes_complete=1)])
+    write_table(
+        folder / "frames.csv",
+        [dict(file="a.png", kind="galaxy", boxes_complete=0), dict(file="b.png", kind="negative", boxes_complete=1)],
+    )
     write_table(folder / "boxes.csv", [dict(BOX, file="a.png")])
 
 
@@ -61,8 +67,13 @@ def starfields(folder):
     write_zip(folder / "images.zip", ["z.png", "a.png"])
 
 
-LAYOUTS = {"efigi": efigi, "gz_frames": gz, "deepsky_frames": deepsky, "lco_messier": lco,
-           "sdss_starfields": starfields}
+LAYOUTS = {
+    "efigi": efigi,
+    "gz_frames": gz,
+    "deepsky_frames": deepsky,
+    "lco_messier": lco,
+    "sdss_starfields": starfields,
+}
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -153,11 +164,14 @@ def test_starfields_are_negatives_in_a_fixed_order(tmp_path):
     assert found == [("a.png", "negative"), ("z.png", "negative")]
 
 
-@pytest.mark.parametrize("spoil, message", [
-    (lambda folder: (folder / "labels.csv").write_text("file,coarse\na.png,smooth\n"), "no column 'g10'"),
-    (lambda folder: (folder / "labels.csv").write_text("file,g10,coarse\na.png,x,smooth\n"), "cannot be read"),
-    (lambda folder: (folder / "labels.csv").unlink() or (folder / "images.zip").unlink(), "no data set"),
-])
+@pytest.mark.parametrize(
+    "spoil, message",
+    [
+        (lambda folder: (folder / "labels.csv").write_text("file,coarse\na.png,smooth\n"), "no column 'g10'"),
+        (lambda folder: (folder / "labels.csv").write_text("file,g10,coarse\na.png,x,smooth\n"), "cannot be read"),
+        (lambda folder: (folder / "labels.csv").unlink() or (folder / "images.zip").unlink(), "no data set"),
+    ],
+)
 def test_damaged_set_says_what_is_wrong(tmp_path, spoil, message):
     efigi(tmp_path)
     spoil(tmp_path)

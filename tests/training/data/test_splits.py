@@ -74,9 +74,13 @@ def test_pictures_without_structure_are_twins_only_when_equal():
 
 def test_real_twins_between_surveys_are_found(shared_data):
     # Two renderings of one galaxy, found by eye: other colours, framing and contrast. The thin edge-on is the hardest.
-    pairs = [("PGC0065375.jpg", "gz2_subbarao/GZ2_00110.jpg"), ("PGC0046809.jpg", "gz2_subbarao/GZ2_00035.jpg"),
-             ("PGC0053335.jpg", "gz2_lev/253465.jpg"), ("PGC0054849.jpg", "kag_emle/571422.jpg"),
-             ("PGC0023474.jpg", "kag_arpit/124882.jpg")]
+    pairs = [
+        ("PGC0065375.jpg", "gz2_subbarao/GZ2_00110.jpg"),
+        ("PGC0046809.jpg", "gz2_subbarao/GZ2_00035.jpg"),
+        ("PGC0053335.jpg", "gz2_lev/253465.jpg"),
+        ("PGC0054849.jpg", "kag_emle/571422.jpg"),
+        ("PGC0023474.jpg", "kag_arpit/124882.jpg"),
+    ]
     wanted = {name for pair in pairs for name in pair}
     samples = [*read_set(shared_data / "efigi"), *read_set(shared_data / "gz_frames")]
     seen = [sample for place, sample in enumerate(samples) if sample.file in wanted or place % 40 == 0]
@@ -125,8 +129,13 @@ def test_added_pictures_move_no_other():
     ids, groups, labels = many()
     more_ids, more_groups, more_labels = many(500, 1)
     before = parts_of(split(ids, groups, labels, (0.12, 0.2), 3), len(ids))
-    after = split(ids + more_ids, np.concatenate([groups, more_groups + 10_000]), np.concatenate([labels, more_labels]),
-                  (0.12, 0.2), 3)
+    after = split(
+        ids + more_ids,
+        np.concatenate([groups, more_groups + 10_000]),
+        np.concatenate([labels, more_labels]),
+        (0.12, 0.2),
+        3,
+    )
     assert np.array_equal(parts_of(after, len(ids) + 500)[: len(ids)], before)
 
 
@@ -152,7 +161,10 @@ def test_class_missing_in_a_part_is_named():
     ids, groups, labels = many()
     labels = labels.copy()
     labels[np.isin(groups, np.unique(groups)[:1])] = 6
-    with pytest.raises(DataError, match=rf"'spiral_tight' has {np.sum(labels == 6)} pictures of \d+ different galaxies and none falls in the"):
+    with pytest.raises(
+        DataError,
+        match=rf"'spiral_tight' has {np.sum(labels == 6)} pictures of \d+ different galaxies and none falls in the",
+    ):
         split(ids, groups, labels, (0.12, 0.2), 3)
     # Pictures without a class need not be everywhere, and a part that is not wanted needs no picture.
     labels[labels == 6] = -1
@@ -195,8 +207,9 @@ def test_folds_are_by_content_and_each_repeat_deals_anew():
     mixed = folds([ids[index] for index in order], groups[order], labels[order], 5, 0)
     for (_, test), (_, other) in zip(folds(ids, groups, labels, 5, 0), mixed, strict=True):
         assert np.array_equal(test, np.sort(order[other]))
-    again, anew, reseeded = (folds(ids, groups, labels, 5, seed, repeat)[0][1]
-                             for seed, repeat in ((0, 0), (0, 1), (1, 0)))
+    again, anew, reseeded = (
+        folds(ids, groups, labels, 5, seed, repeat)[0][1] for seed, repeat in ((0, 0), (0, 1), (1, 0))
+    )
     assert np.array_equal(again, folds(ids, groups, labels, 5, 0)[0][1])
     assert not np.array_equal(again, anew) and not np.array_equal(again, reseeded)
 

@@ -57,7 +57,10 @@ def begin(script: Path, data: Path, out: Path, addresses: str, index: int) -> su
 
 
 def losses(folder: Path) -> list[list[float]]:
-    return [[json.loads(line)[key] for key in ("loss", "class_loss")] for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [
+        [json.loads(line)[key] for key in ("loss", "class_loss")]
+        for line in (folder / "log.jsonl").read_text().splitlines()
+    ]
 
 
 def train_both(script: Path, data: Path, out: Path) -> list[int]:
@@ -81,7 +84,9 @@ def test_two_processes_learn_what_one_does(tmp_path):
     # The sums are added up in another order, so the curves part slowly; a wrong gradient would part them at once.
     assert np.allclose(chief, alone, rtol=0.003), (chief, alone)
     record = json.loads((two / "run.json").read_text())
-    assert record["model"]["parameters"] == json.loads((tmp_path / "one" / "run.json").read_text())["model"]["parameters"]
+    assert (
+        record["model"]["parameters"] == json.loads((tmp_path / "one" / "run.json").read_text())["model"]["parameters"]
+    )
     assert (two / "saved_model" / "saved_model.pb").is_file()
 
     # As if stopped when the chief had saved its last epoch, and the other not yet: that epoch is trained once more.

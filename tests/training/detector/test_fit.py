@@ -300,10 +300,13 @@ def test_the_quick_network_gives_an_answer_an_anchor_and_takes_no_weights_of_ano
     deltas, logits = ssd.raw_outputs(model, images.astype(np.float32), training=False)
     anchors = len(anchor_grid(64, 64, **settings.grid))
     assert deltas.shape == (2, anchors, 4) and logits.shape == (2, anchors)
-    np.savez(tmp_path / "v2.npz", **{
-        "MobilenetV2/Conv/Conv2D_Fold": np.zeros((8, 3, 3, 3), np.float32),
-        "MobilenetV2/Conv/BatchNorm_Fold/bias": np.zeros(8, np.float32),
-    })
+    np.savez(
+        tmp_path / "v2.npz",
+        **{
+            "MobilenetV2/Conv/Conv2D_Fold": np.zeros((8, 3, 3, 3), np.float32),
+            "MobilenetV2/Conv/BatchNorm_Fold/bias": np.zeros(8, np.float32),
+        },
+    )
     with pytest.raises(WeightsError, match=r"shape \(3, 3, 3, 8\)"):
         load_backbone(model.backbone, tmp_path / "v2.npz", images)
 

@@ -76,9 +76,13 @@ def test_reliability_shows_the_error_that_is_reported(drawn):
 
 def test_learning_curves_of_a_resumed_run(drawn):
     # Epoch 2 was done twice, and its first line must not be drawn; the loss of epoch 3 blew up, and is a gap.
-    rows = [{"epoch": 1, "loss": 2.0, "macro_f1": 0.2, "time": "x"}, {"epoch": 2, "loss": 9.0, "macro_f1": 0.9},
-            {"epoch": 2, "loss": 1.5, "macro_f1": 0.3}, {"epoch": 3, "loss": float("nan"), "macro_f1": None},
-            {"epoch": 4, "loss": 1.0, "macro_f1": 0.5, "val_loss": 1.2}]
+    rows = [
+        {"epoch": 1, "loss": 2.0, "macro_f1": 0.2, "time": "x"},
+        {"epoch": 2, "loss": 9.0, "macro_f1": 0.9},
+        {"epoch": 2, "loss": 1.5, "macro_f1": 0.3},
+        {"epoch": 3, "loss": float("nan"), "macro_f1": None},
+        {"epoch": 4, "loss": 1.0, "macro_f1": 0.5, "val_loss": 1.2},
+    ]
     losses, scores = drawn(learning_curves, rows, Path)
     nan = float("nan")
     np.testing.assert_array_equal(losses.lines[0].get_xdata(), [1, 2, 3, 4])
@@ -127,8 +131,12 @@ def test_threshold_without_its_place_is_only_named(drawn):
 
 
 def test_front_rises_with_the_cost(drawn):
-    points = [dict(cost=8e6, score=0.7, chosen=True, front=True), dict(cost=1e6, score=0.5, chosen=False, front=True),
-              dict(cost=9e6, score=0.6, chosen=False, front=False), dict(cost=2e6, score=0.6, chosen=False, front=True)]
+    points = [
+        dict(cost=8e6, score=0.7, chosen=True, front=True),
+        dict(cost=1e6, score=0.5, chosen=False, front=True),
+        dict(cost=9e6, score=0.6, chosen=False, front=False),
+        dict(cost=2e6, score=0.6, chosen=False, front=True),
+    ]
     (axes,) = drawn(pareto, points, Path, "multiply-adds")
     rest, front, chosen = axes.lines
     assert front.get_xdata().tolist() == [1e6, 2e6, 8e6] and front.get_ydata().tolist() == [0.5, 0.6, 0.7]
@@ -149,16 +157,19 @@ def test_bars_start_at_zero_and_say_their_spread(drawn):
     assert axes.yaxis_inverted(), "the first row is on top"
 
 
-@pytest.mark.parametrize("draw", [
-    lambda path: learning_curves([], path),
-    lambda path: learning_curves([{"time": "x"}, {"epoch": 1, "seconds": 3.0}], path),
-    lambda path: confusion_matrix(np.zeros((2, 2)), ["a"], path),
-    lambda path: reliability(np.zeros((0, 9)), np.zeros((0, 9)), np.zeros(0, int), path),
-    lambda path: accuracy_coverage(np.ones(2), np.full(2, np.nan), 0.5, path),
-    lambda path: accuracy_coverage(np.ones(2), np.ones(3), 0.5, path),
-    lambda path: pareto([], path, "cost"),
-    lambda path: compare_bars([], path, "score"),
-])
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path: learning_curves([], path),
+        lambda path: learning_curves([{"time": "x"}, {"epoch": 1, "seconds": 3.0}], path),
+        lambda path: confusion_matrix(np.zeros((2, 2)), ["a"], path),
+        lambda path: reliability(np.zeros((0, 9)), np.zeros((0, 9)), np.zeros(0, int), path),
+        lambda path: accuracy_coverage(np.ones(2), np.full(2, np.nan), 0.5, path),
+        lambda path: accuracy_coverage(np.ones(2), np.ones(3), 0.5, path),
+        lambda path: pareto([], path, "cost"),
+        lambda path: compare_bars([], path, "score"),
+    ],
+)
 def test_nothing_to_draw_is_said_and_leaves_the_old_figure(tmp_path, draw):
     path = tmp_path / "figure.png"
     path.write_text("old")

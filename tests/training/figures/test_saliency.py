@@ -38,8 +38,13 @@ def by_hand(rng, pool=True):
 
 def naive_convolution(image, kernel):
     """Correlate by scipy, channel by channel, with the zeros about the picture that "same" means."""
-    return np.stack([sum(correlate2d(image[..., c] / 255, kernel[:, :, c, f], "same") for c in range(image.shape[2]))
-                     for f in range(kernel.shape[3])], axis=2)
+    return np.stack(
+        [
+            sum(correlate2d(image[..., c] / 255, kernel[:, :, c, f], "same") for c in range(image.shape[2]))
+            for f in range(kernel.shape[3])
+        ],
+        axis=2,
+    )
 
 
 def pictures(count, size=SIZE, seed=0):
@@ -125,9 +130,17 @@ def test_explaining_leaves_the_network_as_it_was():
 def test_activations_are_the_convolution_and_its_pool():
     rng = np.random.default_rng(2)
     kernel = rng.normal(size=(3, 3, 3, 5))
-    model = keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255),
-                              layers.Conv2D(5, 3, padding="same", name="conv"), layers.ReLU(),
-                              layers.MaxPooling2D(2, name="pool"), layers.Flatten(), layers.Dense(2)])
+    model = keras.Sequential(
+        [
+            keras.Input((SIZE, SIZE, 3)),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(5, 3, padding="same", name="conv"),
+            layers.ReLU(),
+            layers.MaxPooling2D(2, name="pool"),
+            layers.Flatten(),
+            layers.Dense(2),
+        ]
+    )
     bias = rng.normal(size=5)
     model.get_layer("conv").set_weights([kernel, bias])
     image = pictures(1)[0]
@@ -155,9 +168,15 @@ def test_pattern_of_a_known_filter_is_what_it_detects():
     grating = np.repeat(np.cos(np.pi * x / 3)[None, :, None] * np.ones((7, 1, 1)), 3, axis=2)
     grating -= grating.mean()
     colour = np.ones((7, 7, 1)) * [1.0, -0.5, -0.5]
-    model = keras.Sequential([keras.Input((24, 24, 3)), layers.Rescaling(1 / 255, offset=-0.5),
-                              layers.Conv2D(2, 7, use_bias=False, name="conv", activation=keras.ops.relu),
-                              layers.GlobalAveragePooling2D(), layers.Dense(2)])
+    model = keras.Sequential(
+        [
+            keras.Input((24, 24, 3)),
+            layers.Rescaling(1 / 255, offset=-0.5),
+            layers.Conv2D(2, 7, use_bias=False, name="conv", activation=keras.ops.relu),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(2),
+        ]
+    )
     model.get_layer("conv").set_weights([np.stack([grating, colour], axis=3)])
     stripes, red = filter_patterns(model, "conv", [0, 1], seed=3, steps=60).astype(float)
     assert red[4:20, 4:20, 0].mean() > 200 and red[4:20, 4:20, 1:].mean() < 60
@@ -165,8 +184,10 @@ def test_pattern_of_a_known_filter_is_what_it_detects():
     inner = stripes[3:21, 3:21].mean(axis=2)
     power = np.abs(np.fft.fft2(inner - inner.mean())) ** 2
     assert np.unravel_index(power[:, :9].argmax(), (18, 9)) == (0, 3)
-    answers = [np.max([(inner[r : r + 7, c : c + 7] * kernel).sum() for r in range(12) for c in range(12)])
-               for kernel in (grating[..., 0], grating[..., 0].T)]
+    answers = [
+        np.max([(inner[r : r + 7, c : c + 7] * kernel).sum() for r in range(12) for c in range(12)])
+        for kernel in (grating[..., 0], grating[..., 0].T)
+    ]
     assert answers[0] > 5 * answers[1]
 
 
@@ -180,7 +201,9 @@ def test_a_pattern_is_its_own_and_repeatable():
 
 
 def no_convolution():
-    return keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(4)])
+    return keras.Sequential(
+        [keras.Input((SIZE, SIZE, 3)), layers.Rescaling(1 / 255), layers.Flatten(), layers.Dense(4)]
+    )
 
 
 def no_place_left():
@@ -202,23 +225,29 @@ def subclassed():
     return model
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (no_convolution, "no convolution"),
-    (no_place_left, "more than one place"),
-    (lambda: keras.Sequential([keras.Input((8,)), layers.Dense(2)]), "one of pictures"),
-    (lambda: keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(2, 3)]), "only a classifier"),
-    (subclassed, "not a graph of layers"),
-])
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (no_convolution, "no convolution"),
+        (no_place_left, "more than one place"),
+        (lambda: keras.Sequential([keras.Input((8,)), layers.Dense(2)]), "one of pictures"),
+        (lambda: keras.Sequential([keras.Input((SIZE, SIZE, 3)), layers.Conv2D(2, 3)]), "only a classifier"),
+        (subclassed, "not a graph of layers"),
+    ],
+)
 def test_networks_that_cannot_be_explained(make, message):
     with pytest.raises(ExplainError, match=message):
         grad_cam(make(), pictures(1))
 
 
-@pytest.mark.parametrize(("images", "message"), [
-    (pictures(2, SIZE + 1), r"\(2, 17, 17, 3\).*16 x 16 x 3"),
-    (pictures(2)[0], "shape"),
-    (pictures(2) / 255.0, "float64"),
-])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (pictures(2, SIZE + 1), r"\(2, 17, 17, 3\).*16 x 16 x 3"),
+        (pictures(2)[0], "shape"),
+        (pictures(2) / 255.0, "float64"),
+    ],
+)
 def test_pictures_that_do_not_fit(images, message):
     model, _, _ = by_hand(np.random.default_rng(0))
     with pytest.raises(ExplainError, match=message):
@@ -246,8 +275,16 @@ NAMES = ("spiral_loose", "smooth_round", "disk_no_spiral", "edge_on_no_bulge")
 def test_three_sheets_are_written_whole(tmp_path):
     model, _, _ = by_hand(np.random.default_rng(0))
     told = []
-    files = explain_model(model, pictures(5), [f"m{n}.png" for n in range(5)], NAMES, tmp_path / "new", 1, told.append,
-                          truth=[NAMES[0], None, NAMES[1], None, None])
+    files = explain_model(
+        model,
+        pictures(5),
+        [f"m{n}.png" for n in range(5)],
+        NAMES,
+        tmp_path / "new",
+        1,
+        told.append,
+        truth=[NAMES[0], None, NAMES[1], None, None],
+    )
     assert [file.name for file in files] == ["heat.png", "activations.png", "filters.png"]
     for file in files:
         sheet = cv2.imread(str(file))
@@ -272,8 +309,14 @@ def test_sheets_stay_narrow_however_much_there_is(tmp_path):
     assert activation_sheet(pictures(1)[0], many).shape[1] < 2000
     assert filter_sheet({"layer": (list(range(12)), pictures(12))}).shape[1] < 2000
     count = 13
-    sheet = heat_sheet(pictures(count), np.zeros((count, SIZE, SIZE)), np.full((count, 4), 0.25), np.zeros(count, int),
-                       ["a name that is much too long to be written in a cell " * 3] * count, NAMES)
+    sheet = heat_sheet(
+        pictures(count),
+        np.zeros((count, SIZE, SIZE)),
+        np.full((count, 4), 0.25),
+        np.zeros(count, int),
+        ["a name that is much too long to be written in a cell " * 3] * count,
+        NAMES,
+    )
     assert sheet.shape[1] < 2000
 
 
@@ -289,10 +332,13 @@ def test_more_pictures_than_a_sheet_holds_are_said_to_be_left_out(tmp_path):
     assert told[0] == "showing the first 60 of 61 pictures"
 
 
-@pytest.mark.parametrize(("count", "names", "message"), [
-    (0, NAMES, "at least one picture"),
-    (2, NAMES[:3], "4 outputs, and 3 class names"),
-])
+@pytest.mark.parametrize(
+    ("count", "names", "message"),
+    [
+        (0, NAMES, "at least one picture"),
+        (2, NAMES[:3], "4 outputs, and 3 class names"),
+    ],
+)
 def test_what_cannot_be_explained_is_said(tmp_path, count, names, message):
     model, _, _ = by_hand(np.random.default_rng(0))
     with pytest.raises(ExplainError, match=message):
@@ -340,15 +386,18 @@ def unreadable(kind, folder):
     return folder
 
 
-@pytest.mark.parametrize(("kind", "message"), [
-    ("bundle", "needs the Keras model of a run"),
-    ("tflite", "needs the Keras model of a run"),
-    ("unfinished", "finished run"),
-    ("other", r"not a \.keras file"),
-    ("missing", "does not exist"),
-    ("cut", "cut short"),
-    ("damaged", "cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("bundle", "needs the Keras model of a run"),
+        ("tflite", "needs the Keras model of a run"),
+        ("unfinished", "finished run"),
+        ("other", r"not a \.keras file"),
+        ("missing", "does not exist"),
+        ("cut", "cut short"),
+        ("damaged", "cannot be read"),
+    ],
+)
 def test_what_is_no_keras_model_is_said(tmp_path, kind, message):
     with pytest.raises(ExplainError, match=message) as caught:
         load_model(unreadable(kind, tmp_path))

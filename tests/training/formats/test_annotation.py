@@ -9,23 +9,56 @@ from helpers.labels import awkward_set
 
 
 def labelled(**changes):
-    values = {"file": "a.png", "width": 9, "height": 8, "boxes": [[1, 2, 3, 4]], "classes": ("galaxy",),
-              "difficult": [False]} | changes
+    values = {
+        "file": "a.png",
+        "width": 9,
+        "height": 8,
+        "boxes": [[1, 2, 3, 4]],
+        "classes": ("galaxy",),
+        "difficult": [False],
+    } | changes
     return Labelled(**values)
 
 
-@pytest.mark.parametrize("name, form", [
-    ("a.png", "a.png"), ("./a/b.png", "a/b.png"), ("a//b.png", "a/b.png"), (" a .png", " a .png"), ("a..png", "a..png"),
-    ("图像.png", "图像.png"),
-])
+@pytest.mark.parametrize(
+    "name, form",
+    [
+        ("a.png", "a.png"),
+        ("./a/b.png", "a/b.png"),
+        ("a//b.png", "a/b.png"),
+        (" a .png", " a .png"),
+        ("a..png", "a..png"),
+        ("图像.png", "图像.png"),
+    ],
+)
 def test_names_have_one_form(name, form):
     assert safe_name(name) == form
 
 
-@pytest.mark.parametrize("name", [
-    "", "/a.png", "../a.png", "a/../../b.png", "a/..", "..", ".", "/", "a\\..\\b.png", "C:\\a.png", "a\nb.png", "a\0.png",
-    ".a.png", "a/.b/c.png", "..a.png", "a\u2028b.png", "a\udcff.png", "a\uffff.png", "\x85.png",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "/a.png",
+        "../a.png",
+        "a/../../b.png",
+        "a/..",
+        "..",
+        ".",
+        "/",
+        "a\\..\\b.png",
+        "C:\\a.png",
+        "a\nb.png",
+        "a\0.png",
+        ".a.png",
+        "a/.b/c.png",
+        "..a.png",
+        "a\u2028b.png",
+        "a\udcff.png",
+        "a\uffff.png",
+        "\x85.png",
+    ],
+)
 def test_names_that_lead_elsewhere_or_break_lines_are_refused(name):
     with pytest.raises(ValueError, match=r"leads out|backslash|empty|no label file can hold|hidden"):
         safe_name(name)
@@ -33,16 +66,26 @@ def test_names_that_lead_elsewhere_or_break_lines_are_refused(name):
         labelled(file=name)
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"boxes": [[1, 2, 3, float("nan")]]}, "no place in a picture"),
-    ({"boxes": [[1, 2, 3, float("inf")]]}, "no place in a picture"),
-    ({"boxes": [[1, 2, 3, 1e12]]}, "no place in a picture"),
-    ({"classes": ()}, "differ"), ({"difficult": []}, "differ"), ({"extras": ({}, {})}, "differ"),
-    ({"classes": ("",)}, "empty"), ({"classes": (" galaxy",)}, "space around"), ({"classes": ("a\nb",)}, "U\\+000A"),
-    ({"width": 0}, "its size is 0 x 8"), ({"height": -3}, "its size is 9 x -3"),
-    ({"about": {"x": float("nan")}}, "a value"), ({"extras": ({"x": "\ud800"},)}, "a value"),
-    ({"about": {"x": object()}}, "a value"), ({"about": {"a\0": 1}}, "U\\+0000"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"boxes": [[1, 2, 3, float("nan")]]}, "no place in a picture"),
+        ({"boxes": [[1, 2, 3, float("inf")]]}, "no place in a picture"),
+        ({"boxes": [[1, 2, 3, 1e12]]}, "no place in a picture"),
+        ({"classes": ()}, "differ"),
+        ({"difficult": []}, "differ"),
+        ({"extras": ({}, {})}, "differ"),
+        ({"classes": ("",)}, "empty"),
+        ({"classes": (" galaxy",)}, "space around"),
+        ({"classes": ("a\nb",)}, "U\\+000A"),
+        ({"width": 0}, "its size is 0 x 8"),
+        ({"height": -3}, "its size is 9 x -3"),
+        ({"about": {"x": float("nan")}}, "a value"),
+        ({"extras": ({"x": "\ud800"},)}, "a value"),
+        ({"about": {"x": object()}}, "a value"),
+        ({"about": {"a\0": 1}}, "U\\+0000"),
+    ],
+)
 def test_what_no_format_could_hold_never_gets_in(changes, message):
     with pytest.raises(LabelError, match=message):
         labelled(**changes)
@@ -54,11 +97,18 @@ def test_plain_values_say_everything(tmp_path):
         assert again.plain() == one.plain() and np.array_equal(again.boxes, one.boxes)
 
 
-@pytest.mark.parametrize("spoil", [
-    lambda values: values.pop("file"), lambda values: values.update(width="wide"), lambda values: values.update(boxes=3),
-    lambda values: values["boxes"][0].update(box=[1, 2, 3]), lambda values: values["boxes"][0].update(extras=5),
-    lambda values: values.update(width=float("inf")), lambda values: values["boxes"].append(None),
-])
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda values: values.pop("file"),
+        lambda values: values.update(width="wide"),
+        lambda values: values.update(boxes=3),
+        lambda values: values["boxes"][0].update(box=[1, 2, 3]),
+        lambda values: values["boxes"][0].update(extras=5),
+        lambda values: values.update(width=float("inf")),
+        lambda values: values["boxes"].append(None),
+    ],
+)
 def test_a_damaged_record_is_refused(spoil):
     values = labelled().plain()
     spoil(values)

@@ -25,7 +25,9 @@ def clean(folder, count=6):
         name = f"{number}.png"
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(encode(sky(number)))
-        found.append(Labelled(name, 80, 60, [[10, 10, 30 + number, 40]], ("galaxy",), [False], archive=folder, member=name))
+        found.append(
+            Labelled(name, 80, 60, [[10, 10, 30 + number, 40]], ("galaxy",), [False], archive=folder, member=name)
+        )
     return gather("test", found, refuse)
 
 
@@ -45,22 +47,30 @@ def spoiled(folder, text=lambda text: text, name="2.xml"):
     path.write_text(text(path.read_text()))
 
 
-@pytest.mark.parametrize("spoil, wanted", [
-    (lambda out: spoiled(out, lambda text: text[:200]), [("unreadable label", "2.xml")]),
-    (lambda out: (out / "2.png").unlink(), [("missing picture", "2.png")]),
-    (lambda out: (out / "2.png").write_bytes(b""), [("broken picture", "2.png")]),
-    (lambda out: (out / "2.png").write_bytes((out / "2.png").read_bytes()[:900]), [("broken picture", "2.png")]),
-    (lambda out: (out / "2.png").write_bytes(encode(sky(50, 81, 60))), [("size differs", "2.png")]),
-    (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>80.5")), [("box outside", "2.png")]),
-    (lambda out: spoiled(out, lambda text: text.replace("<ymin>10", "<ymin>-0.5")), [("box outside", "2.png")]),
-    (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>10")), [("box without area", "2.png")]),
-    (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>-4")), [("box without area", "2.png")]),
-    (lambda out: spoiled(out, lambda text: text.replace("<name>galaxy", "<name>glaxy")), [("unknown class", "2.png")]),
-    (lambda out: (out / "copy.xml").write_text((out / "2.xml").read_text()), [("file name twice", "2.png")]),
-    (lambda out: (out / "4.png").write_bytes((out / "2.png").read_bytes()), [("same picture twice", "4.png")]),
-    (lambda out: (out / "4.png").write_bytes(encode(np.clip(sky(2)[::-1] * 1.1, 0, 255).astype(np.uint8))),
-     [("near duplicate", "4.png")]),
-])
+@pytest.mark.parametrize(
+    "spoil, wanted",
+    [
+        (lambda out: spoiled(out, lambda text: text[:200]), [("unreadable label", "2.xml")]),
+        (lambda out: (out / "2.png").unlink(), [("missing picture", "2.png")]),
+        (lambda out: (out / "2.png").write_bytes(b""), [("broken picture", "2.png")]),
+        (lambda out: (out / "2.png").write_bytes((out / "2.png").read_bytes()[:900]), [("broken picture", "2.png")]),
+        (lambda out: (out / "2.png").write_bytes(encode(sky(50, 81, 60))), [("size differs", "2.png")]),
+        (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>80.5")), [("box outside", "2.png")]),
+        (lambda out: spoiled(out, lambda text: text.replace("<ymin>10", "<ymin>-0.5")), [("box outside", "2.png")]),
+        (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>10")), [("box without area", "2.png")]),
+        (lambda out: spoiled(out, lambda text: text.replace("<xmax>32", "<xmax>-4")), [("box without area", "2.png")]),
+        (
+            lambda out: spoiled(out, lambda text: text.replace("<name>galaxy", "<name>glaxy")),
+            [("unknown class", "2.png")],
+        ),
+        (lambda out: (out / "copy.xml").write_text((out / "2.xml").read_text()), [("file name twice", "2.png")]),
+        (lambda out: (out / "4.png").write_bytes((out / "2.png").read_bytes()), [("same picture twice", "4.png")]),
+        (
+            lambda out: (out / "4.png").write_bytes(encode(np.clip(sky(2)[::-1] * 1.1, 0, 255).astype(np.uint8))),
+            [("near duplicate", "4.png")],
+        ),
+    ],
+)
 def test_every_fault_is_found_and_nothing_else(tmp_path, spoil, wanted):
     write_labels(clean(tmp_path / "p"), tmp_path / "out", "voc")
     spoil(tmp_path / "out")
@@ -87,9 +97,15 @@ def test_all_faults_at_once_in_a_fixed_order(tmp_path):
     assert [KINDS.index(kind) for kind, _ in found] == sorted(KINDS.index(kind) for kind, _ in found)
 
 
-@pytest.mark.parametrize("second, twice", [
-    ([10.2, 10, 30, 40], True), ([10, 10, 30, 40], True), ([12, 10, 30, 40], False), ([30, 10, 50, 40], False),
-])
+@pytest.mark.parametrize(
+    "second, twice",
+    [
+        ([10.2, 10, 30, 40], True),
+        ([10, 10, 30, 40], True),
+        ([12, 10, 30, 40], False),
+        ([30, 10, 50, 40], False),
+    ],
+)
 def test_a_box_drawn_twice(tmp_path, second, twice):
     # 0.95: a fifth of a pixel at a side of twenty is the same box, two pixels are not.
     write_labels(one_picture(tmp_path / "p", [[10, 10, 30, 40], second], ["galaxy", "star"]), tmp_path / "out", "coco")
@@ -114,7 +130,10 @@ MANY = {
     "voc": ("m31.xml", lambda text: text.replace("<xmin>1<", "<xmin>nan<").replace("<difficult>0", "<difficult>no")),
     "yolo": ("labels/m31.txt", lambda text: "0 nan .5 .2 .2\n0 .5 .5 .1 .1\n7 .5 .5 .2 .2\n0 .5\n"),
     "coco": ("annotations.json", lambda text: text.replace('"category_id": 1', '"category_id": 9')),
-    "csv": ("boxes.csv", lambda text: text.replace(",1,2,", ",nan,2,").replace(",5,6,", ",,6,").replace(",7,8,", ",7,x,")),
+    "csv": (
+        "boxes.csv",
+        lambda text: text.replace(",1,2,", ",nan,2,").replace(",5,6,", ",,6,").replace(",7,8,", ",7,x,"),
+    ),
 }
 
 
@@ -161,7 +180,9 @@ def test_a_frame_with_two_rows_is_told(tmp_path):
 def test_without_a_list_a_class_that_nobody_knows_is_a_fault(tmp_path):
     # A misspelt galaxy would be sky to the detector.
     names = ["galaxy", "galxy", "planetary nebula", "Stars"]
-    write_labels(one_picture(tmp_path / "p", [[i, 2, i + 9, 40] for i in (1, 15, 30, 45)], names), tmp_path / "out", "voc")
+    write_labels(
+        one_picture(tmp_path / "p", [[i, 2, i + 9, 40] for i in (1, 15, 30, 45)], names), tmp_path / "out", "voc"
+    )
     (tmp_path / "out" / "classes.txt").unlink()
     (found,) = check(tmp_path / "out")[1]
     assert (found.kind, found.file) == ("unknown class", "m31.png") and "'galxy' is no known thing" in found.detail
@@ -210,11 +231,16 @@ def test_coco_faults_are_all_told(tmp_path):
     content["images"].append(content["images"][2] | {"id": 50})
     path.write_text(json.dumps(content))
     assert kinds(tmp_path / "out") == [
-        ("unreadable label", "0.png"), ("unreadable label", "annotations.json"), ("file name twice", "2.png")]
+        ("unreadable label", "0.png"),
+        ("unreadable label", "annotations.json"),
+        ("file name twice", "2.png"),
+    ]
 
 
 def test_classes_that_are_no_galaxies_are_told_not_found_fault_with(tmp_path):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "star"]), tmp_path / "out", "yolo")
+    write_labels(
+        one_picture(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "star"]), tmp_path / "out", "yolo"
+    )
     labels, found = check(tmp_path / "out")
     assert found == [] and remarks(labels) == ["not galaxies to the detector: star (1)"]
 

@@ -7,7 +7,7 @@ from galaxy_edge.training.formats.class_names import names_of_yaml
 TEXTS = [
     "names: ['galaxy', 'star']\n",
     "train: images\nnames: [galaxy, star]  # two\nnc: 2\n",
-    'names: ["a, b", \'it\'\'s\', plain name]\n',
+    "names: [\"a, b\", 'it''s', plain name]\n",
     "names:\n  0: galaxy\n  1: star  # not a galaxy\nnc: 2\n",
     "names:\n- galaxy\n- 'star # 1'\ntrain: x\n",
     "names:\n    - galaxy\n\n    - star\n",
@@ -29,11 +29,14 @@ def test_a_file_without_names_has_none():
     assert names_of_yaml("train: images\nnc: 2\n", "data.yaml") == []
 
 
-@pytest.mark.parametrize("text, message", [
-    ("names: [galaxy, star\n", "does not end"),
-    ("names:\n  0: galaxy\n  2: star\n", "without a gap"),
-    ('names: ["a\\q"]\n', "cannot be read"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("names: [galaxy, star\n", "does not end"),
+        ("names:\n  0: galaxy\n  2: star\n", "without a gap"),
+        ('names: ["a\\q"]\n', "cannot be read"),
+    ],
+)
 def test_other_forms_are_refused(text, message):
     with pytest.raises(LabelError, match=message):
         names_of_yaml(text, "data.yaml")

@@ -9,12 +9,22 @@ from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.labels import awkward_set, one_picture, picture, plain, put_pictures
 
 FOREIGN = {
-    "info": {"year": 2017}, "licenses": [{"id": 3, "name": "CC BY"}],
-    "images": [{"id": 139, "file_name": "m31.png", "width": 64, "height": 48, "license": 3, "coco_url": "http://x/1"},
-               {"id": 7, "file_name": "sky.png", "width": 64, "height": 48}],
+    "info": {"year": 2017},
+    "licenses": [{"id": 3, "name": "CC BY"}],
+    "images": [
+        {"id": 139, "file_name": "m31.png", "width": 64, "height": 48, "license": 3, "coco_url": "http://x/1"},
+        {"id": 7, "file_name": "sky.png", "width": 64, "height": 48},
+    ],
     "annotations": [
-        {"id": 90, "image_id": 139, "category_id": 18, "bbox": [10.1, 5.2, 20.2, 30.3], "area": 400.5, "iscrowd": 0,
-         "segmentation": [[1, 2, 3, 4, 5, 6]]},
+        {
+            "id": 90,
+            "image_id": 139,
+            "category_id": 18,
+            "bbox": [10.1, 5.2, 20.2, 30.3],
+            "area": 400.5,
+            "iscrowd": 0,
+            "segmentation": [[1, 2, 3, 4, 5, 6]],
+        },
         {"id": 12, "image_id": 139, "category_id": 3, "bbox": [1, 2, 3, 4], "area": 12, "iscrowd": 1},
         {"id": 13, "image_id": 139, "category_id": 3, "bbox": [2, 2, 3, 4], "iscrowd": 0, "ignore": 1},
     ],
@@ -65,8 +75,12 @@ def test_a_difficult_box_counts_neither_way_in_cocos_own_evaluation(tmp_path):
     source = one_picture(tmp_path / "p", [[2, 2, 20, 20], [30, 10, 60, 40]], difficult=[False, True])
     write_labels(source, tmp_path / "out", "coco")
     truth = coco(tmp_path / "out" / "annotations.json")
-    found = truth.loadRes([{"image_id": 1, "category_id": 1, "bbox": [2, 2, 18, 18], "score": 0.5},
-                           {"image_id": 1, "category_id": 1, "bbox": [30, 10, 30, 30], "score": 0.9}])
+    found = truth.loadRes(
+        [
+            {"image_id": 1, "category_id": 1, "bbox": [2, 2, 18, 18], "score": 0.5},
+            {"image_id": 1, "category_id": 1, "bbox": [30, 10, 30, 30], "score": 0.9},
+        ]
+    )
     judged = evaluation.COCOeval(truth, found, "bbox")
     judged.evaluate()
     judged.accumulate()
@@ -118,38 +132,43 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
     assert read_labels(tmp_path).pictures[0].read_bytes() == picture(0)
 
 
-@pytest.mark.parametrize("content, message", [
-    (json.dumps(FOREIGN)[:300], "no whole COCO file"),
-    ("", "no whole COCO file"),
-    ("[]", "no list 'images'"),
-    ("[" * 100_000, "no whole COCO file"),
-    (json.dumps(FOREIGN).replace("10.1", "NaN"), "m31.png: annotation 90: nan is not a finite number"),
-    (json.dumps(FOREIGN).replace("10.1", "1e999"), "not a finite number"),
-    (change(annotations={"bbox": [1, 2, 3]}), "m31.png: annotation 90: it has no bbox of four numbers"),
-    (change(annotations={"bbox": ...}), "annotation 90: it has no bbox"),
-    (change(annotations={"bbox": ["a", 2, 3, 4]}), "annotation 90: 'a' is not a number"),
-    (change(annotations={"bbox": [True, 2, 3, 4]}), "annotation 90: True is not a number"),
-    (change(annotations={"image_id": 4}), "annotation 90 is of image 4, which is not listed"),
-    (change(annotations={"image_id": ...}), "annotation 90 is of image None, which is not listed"),
-    (change(annotations={"category_id": 4}), "annotation 90: category 4 is not listed"),
-    (change(annotations={"attributes": [5]}), "m31.png: annotation 90: its attributes are no object"),
-    (change(images={"attributes": "x"}), "m31.png: its attributes are no object"),
-    (change(annotations={"image_id": [4]}), r"annotation 90 is of image \[4\], which is not listed"),
-    (change(annotations={"category_id": [4]}), r"annotation 90: category \[4\] is not listed"),
-    (change(images={"id": ...}), "image 1: it has no id"),
-    (change(images={"id": [1]}), "image 1: it has no id"),
-    (json.dumps(FOREIGN).replace("139", "7"), "id 7 is another image's too"),
-    (change(images={"file_name": "../../m31.png"}), "leads out of the data set"),
-    (change(images={"file_name": "/etc/passwd"}), "leads out of the data set"),
-    (change(images={"file_name": ...}), "image 1: it has no file_name"),
-    (change(images={"file_name": "sky.png"}), r"sky\.png: two labels"),
-    (change(images={"width": "wide"}), "'wide' is not a number"),
-    (change(images={"width": 0, "file_name": "gone.png"}), r"gone\.png: its size is 0 x 48"),
-    (change(categories={"name": ...}), "category 1 lacks its id or name"),
-    (change(categories={"name": None}), "category 1 lacks its id or name"),
-    (FOREIGN | {"categories": [{"id": 3, "name": "galaxy"}, {"id": 3, "name": "star"}]},
-     "two categories have the id 3: 'galaxy' and 'star'"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (json.dumps(FOREIGN)[:300], "no whole COCO file"),
+        ("", "no whole COCO file"),
+        ("[]", "no list 'images'"),
+        ("[" * 100_000, "no whole COCO file"),
+        (json.dumps(FOREIGN).replace("10.1", "NaN"), "m31.png: annotation 90: nan is not a finite number"),
+        (json.dumps(FOREIGN).replace("10.1", "1e999"), "not a finite number"),
+        (change(annotations={"bbox": [1, 2, 3]}), "m31.png: annotation 90: it has no bbox of four numbers"),
+        (change(annotations={"bbox": ...}), "annotation 90: it has no bbox"),
+        (change(annotations={"bbox": ["a", 2, 3, 4]}), "annotation 90: 'a' is not a number"),
+        (change(annotations={"bbox": [True, 2, 3, 4]}), "annotation 90: True is not a number"),
+        (change(annotations={"image_id": 4}), "annotation 90 is of image 4, which is not listed"),
+        (change(annotations={"image_id": ...}), "annotation 90 is of image None, which is not listed"),
+        (change(annotations={"category_id": 4}), "annotation 90: category 4 is not listed"),
+        (change(annotations={"attributes": [5]}), "m31.png: annotation 90: its attributes are no object"),
+        (change(images={"attributes": "x"}), "m31.png: its attributes are no object"),
+        (change(annotations={"image_id": [4]}), r"annotation 90 is of image \[4\], which is not listed"),
+        (change(annotations={"category_id": [4]}), r"annotation 90: category \[4\] is not listed"),
+        (change(images={"id": ...}), "image 1: it has no id"),
+        (change(images={"id": [1]}), "image 1: it has no id"),
+        (json.dumps(FOREIGN).replace("139", "7"), "id 7 is another image's too"),
+        (change(images={"file_name": "../../m31.png"}), "leads out of the data set"),
+        (change(images={"file_name": "/etc/passwd"}), "leads out of the data set"),
+        (change(images={"file_name": ...}), "image 1: it has no file_name"),
+        (change(images={"file_name": "sky.png"}), r"sky\.png: two labels"),
+        (change(images={"width": "wide"}), "'wide' is not a number"),
+        (change(images={"width": 0, "file_name": "gone.png"}), r"gone\.png: its size is 0 x 48"),
+        (change(categories={"name": ...}), "category 1 lacks its id or name"),
+        (change(categories={"name": None}), "category 1 lacks its id or name"),
+        (
+            FOREIGN | {"categories": [{"id": 3, "name": "galaxy"}, {"id": 3, "name": "star"}]},
+            "two categories have the id 3: 'galaxy' and 'star'",
+        ),
+    ],
+)
 def test_broken_files_say_what_is_wrong_and_where(tmp_path, content, message):
     put(tmp_path, content)
     with pytest.raises(LabelError, match=message) as problem:
@@ -172,7 +191,9 @@ def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
     from dataclasses import replace
 
     labels = read_labels(put(tmp_path / "one"))
-    twice = replace(labels, pictures=(*labels.pictures, *(replace(one, file=f"x/{one.file}") for one in labels.pictures)))
+    twice = replace(
+        labels, pictures=(*labels.pictures, *(replace(one, file=f"x/{one.file}") for one in labels.pictures))
+    )
     write_labels(twice, tmp_path / "two", "coco")
     read = coco(tmp_path / "two" / "annotations.json")
     assert sorted(read.getImgIds()) == [1, 2, 3, 4]

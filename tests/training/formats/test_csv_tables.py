@@ -17,8 +17,18 @@ def sets(tmp_path_factory):
 
 
 def samples(folder):
-    return {(one.set, one.file): (one.kind, one.label, one.coarse, one.complete, one.boxes.tolist(), one.ignore.tolist(),
-                                  one.digest()) for one in read_set(folder)}
+    return {
+        (one.set, one.file): (
+            one.kind,
+            one.label,
+            one.coarse,
+            one.complete,
+            one.boxes.tolist(),
+            one.ignore.tolist(),
+            one.digest(),
+        )
+        for one in read_set(folder)
+    }
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
@@ -37,7 +47,8 @@ def test_a_folder_of_sets_is_one_set(sets, tmp_path):
     write_labels(whole, tmp_path / "out", "voc")
     # Two sets have a picture 0.png: the second is told apart by its set.
     assert {name.split("/")[-1] for _, name in samples(tmp_path / "out")} == {
-        name.split("/")[-1] for _, name in samples(sets)}
+        name.split("/")[-1] for _, name in samples(sets)
+    }
     assert sorted(samples(tmp_path / "out").values(), key=str) == sorted(samples(sets).values(), key=str)
 
 
@@ -49,8 +60,11 @@ def table(path):
 def test_the_columns_of_a_set_come_back(sets, tmp_path):
     write_labels(read_labels(sets / "deepsky_frames"), tmp_path / "voc", "voc")
     write_labels(read_labels(tmp_path / "voc"), tmp_path / "csv", "csv")
-    for old, new in zip(sorted(table(sets / "deepsky_frames" / "boxes.csv"), key=lambda row: row["file"]),
-                        table(tmp_path / "csv" / "boxes.csv"), strict=True):
+    for old, new in zip(
+        sorted(table(sets / "deepsky_frames" / "boxes.csv"), key=lambda row: row["file"]),
+        table(tmp_path / "csv" / "boxes.csv"),
+        strict=True,
+    ):
         for key, value in old.items():
             assert new[key] == value or float(new[key]) == float(value)
     assert {row["credit"] for row in table(tmp_path / "csv" / "frames.csv")} == {"rendered"}
@@ -92,20 +106,31 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
     assert plain(read_labels(tmp_path / "out")) == plain(source)
 
 
-@pytest.mark.parametrize("name, spoil, message", [
-    ("boxes.csv", lambda text: text[: len(text) // 2], "has not the columns of its head; is the file cut short"),
-    ("frames.csv", lambda text: text.rsplit(",", 2)[0], "has not the columns of its head"),
-    ("boxes.csv", lambda text: text.replace("ubox_flag", "flag"), "no column 'ubox_flag'"),
-    ("frames.csv", lambda text: text.replace("m31.png", "../../m31.png"), "leads out of the data set"),
-    ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "'wide' x '48', not two whole numbers"),
-    ("frames.csv", lambda text: text.replace("m31.png", "m32.png"), "m31.png: boxes.csv has boxes of it"),
-    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",nan,2,20,30,"), "uxmin of box 1: 'nan' is not a finite"),
-    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,wide,"), "uymax of box 1: 'wide' is not a number"),
-    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of box 1: '' is not a number"),
-    ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"), "1e\\+300 is no place in a picture"),
-    ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of box 1 is 'yes', not 0 or 1"),
-    ("frames.csv", lambda text: text + "\0,,,\n", "has not the columns"),
-])
+@pytest.mark.parametrize(
+    "name, spoil, message",
+    [
+        ("boxes.csv", lambda text: text[: len(text) // 2], "has not the columns of its head; is the file cut short"),
+        ("frames.csv", lambda text: text.rsplit(",", 2)[0], "has not the columns of its head"),
+        ("boxes.csv", lambda text: text.replace("ubox_flag", "flag"), "no column 'ubox_flag'"),
+        ("frames.csv", lambda text: text.replace("m31.png", "../../m31.png"), "leads out of the data set"),
+        ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "'wide' x '48', not two whole numbers"),
+        ("frames.csv", lambda text: text.replace("m31.png", "m32.png"), "m31.png: boxes.csv has boxes of it"),
+        (
+            "boxes.csv",
+            lambda text: text.replace(",1,2,20,30,", ",nan,2,20,30,"),
+            "uxmin of box 1: 'nan' is not a finite",
+        ),
+        (
+            "boxes.csv",
+            lambda text: text.replace(",1,2,20,30,", ",1,2,20,wide,"),
+            "uymax of box 1: 'wide' is not a number",
+        ),
+        ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of box 1: '' is not a number"),
+        ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"), "1e\\+300 is no place in a picture"),
+        ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of box 1 is 'yes', not 0 or 1"),
+        ("frames.csv", lambda text: text + "\0,,,\n", "has not the columns"),
+    ],
+)
 def test_broken_tables_say_what_is_wrong(tmp_path, name, spoil, message):
     write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]] * 3), tmp_path / "out", "csv")
     path = tmp_path / "out" / name

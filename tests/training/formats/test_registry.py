@@ -60,10 +60,33 @@ def test_random_boxes_come_back_to_the_last_bit(tmp_path, kind, seed):
     assert np.array_equal(one.difficult, source.pictures[0].difficult)
 
 
-@pytest.mark.parametrize("key", [
-    "file", "set", "kind", "boxes_complete", "width", "n_boxes", "class", "difficult", "uxmin", "ubox_flag", "xmin", "pose",
-    "truncated", "depth", "segmented", "database", "verified", "coco", "area", "g10", "g10_p", "more",
-])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "file",
+        "set",
+        "kind",
+        "boxes_complete",
+        "width",
+        "n_boxes",
+        "class",
+        "difficult",
+        "uxmin",
+        "ubox_flag",
+        "xmin",
+        "pose",
+        "truncated",
+        "depth",
+        "segmented",
+        "database",
+        "verified",
+        "coco",
+        "area",
+        "g10",
+        "g10_p",
+        "more",
+    ],
+)
 @pytest.mark.parametrize("kind", FORMATS)
 def test_properties_with_names_that_a_format_has_too_come_back(tmp_path, kind, key):
     # As CVAT's attributes, which people name as they like.
@@ -179,8 +202,9 @@ def test_several_files_of_one_kind_ask_which(tmp_path):
 
 
 def test_what_other_programs_will_not_understand_is_said(tmp_path):
-    source = one_picture(tmp_path / "p", [[1, 2, 30, 40.5], [3, 3, 9, 9]], difficult=[True, False],
-                         about={"boxes_complete": "0"})
+    source = one_picture(
+        tmp_path / "p", [[1, 2, 30, 40.5], [3, 3, 9, 9]], difficult=[True, False], about={"boxes_complete": "0"}
+    )
     assert any("YOLO has no flag: 1" in line for line in cautions(source, "yolo"))
     assert any("cuts off when it saves: 1" in line for line in cautions(source, "voc"))
     assert any("some galaxies boxed" in line for line in cautions(source, "coco"))

@@ -27,7 +27,9 @@ def keys(one):
 
 
 def test_a_record_counts_for_the_boxes_that_are_still_there():
-    kept = labelled([[1.1, 1, 2, 2], [3.3, 3, 4, 4], [1.2, 1, 2, 2]], [True, True, False], [{"n": 1}, {"n": 2}, {"n": 3}])
+    kept = labelled(
+        [[1.1, 1, 2, 2], [3.3, 3, 4, 4], [1.2, 1, 2, 2]], [True, True, False], [{"n": 1}, {"n": 2}, {"n": 3}]
+    )
     read = labelled([[1, 1, 2, 2], [5, 5, 6, 6], [1, 1, 2, 2], [1, 1, 2, 2]], [False] * 4, [{}] * 4)
     found = recalled(read, keys(read), kept, keys)
     # Two that are written alike are told apart by their order; a third of them is new.

@@ -38,7 +38,9 @@ def test_faults_end_the_work_and_say_how_to_go_on(labelled):
     assert "and 2 more faults" in message and "data check" in message and "mend or remove them" in message
 
 
-@pytest.mark.parametrize(("command", "skips"), [("eval detector", False), ("eval classifier", False), ("train detector", True)])
+@pytest.mark.parametrize(
+    ("command", "skips"), [("eval detector", False), ("eval classifier", False), ("train detector", True)]
+)
 def test_only_a_command_that_can_leave_faults_out_says_so(labelled, tmp_path, command, skips):
     """Whoever measures is not sent to a flag that this command does not have."""
     if skips:
@@ -111,4 +113,7 @@ def test_another_programs_properties_are_no_labels_of_ours(labelled, about):
     (one,) = (one for one in read_labels(labelled, complain=lambda fault: None).pictures if one.file == "0.png")
     sample = sample_of(replace(one, about=about))
     assert (sample.label, sample.kind, sample.set) == (-1, "galaxy", LABELLED)  # of no set, none would train on it
-    assert sample_of(replace(one, about=about, boxes=np.zeros((0, 4)), classes=(), difficult=(), extras=())).kind == "negative"
+    assert (
+        sample_of(replace(one, about=about, boxes=np.zeros((0, 4)), classes=(), difficult=(), extras=())).kind
+        == "negative"
+    )

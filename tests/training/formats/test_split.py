@@ -39,8 +39,18 @@ def labels(tmp_path_factory):
             (folder / name).write_bytes(encode(np.ascontiguousarray(image)))
             boxes = [] if number % 3 == 0 else [[24, 20, 40, 44]] + [[1, 1, 4, 4]] * (number % 4 == 1)
             classes = ("galaxy", "star")[: len(boxes)]
-            found.append(Labelled(name, 64, 64, np.array(boxes).reshape(-1, 4), classes, [False] * len(boxes),
-                                  archive=folder, member=name))
+            found.append(
+                Labelled(
+                    name,
+                    64,
+                    64,
+                    np.array(boxes).reshape(-1, 4),
+                    classes,
+                    [False] * len(boxes),
+                    archive=folder,
+                    member=name,
+                )
+            )
     return gather("test", found, refuse)
 
 
@@ -109,10 +119,14 @@ def test_folds_share_classes_and_empty_pictures_evenly(labels, looked):
 
 
 def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
-    rare = tuple(replace(one, classes=("comet", *one.classes[1:])) if one.file in ("001.png", "002.png", "004.png") else one
-                 for one in looked.pictures)
+    rare = tuple(
+        replace(one, classes=("comet", *one.classes[1:])) if one.file in ("001.png", "002.png", "004.png") else one
+        for one in looked.pictures
+    )
     few = replace(looked, pictures=rare)
-    with pytest.raises(DataError, match=r"of the 3 different pictures with 'comet' none falls in the \w+ part") as problem:
+    with pytest.raises(
+        DataError, match=r"of the 3 different pictures with 'comet' none falls in the \w+ part"
+    ) as problem:
         hold_out(few, SHARES, 1)
     seed = int(str(problem.value).split("--seed ")[1].split(",")[0])
     parts = hold_out(few, SHARES, seed)
@@ -120,8 +134,9 @@ def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
 
 
 def test_a_class_on_fewer_pictures_than_parts_is_no_obstacle(labels, looked):
-    rare = tuple(replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one
-                 for one in looked.pictures)
+    rare = tuple(
+        replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one for one in looked.pictures
+    )
     assert hold_out(replace(looked, pictures=rare), SHARES, 1)
     with pytest.raises(DataError, match=r"2 folds need 2 different pictures of each class, and of 'comet' there are 1"):
         deal(replace(looked, pictures=rare), 2, 1)

@@ -23,6 +23,7 @@ def records(path):
 
 def example(**changes):
     """A record as another program writes it: no name, no text of classes, nothing of ours."""
+
     def feature(value):
         value = value if isinstance(value, list) else [value]
         if value and isinstance(value[0], bytes):
@@ -32,13 +33,23 @@ def example(**changes):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=value))
 
     features = {
-        "image/encoded": picture(0), "image/format": b"png", "image/source_id": b"17", "image/width": 64,
-        "image/height": 48, "image/object/bbox/xmin": [10 / 64, 0.1], "image/object/bbox/xmax": [31 / 64, 0.5],
-        "image/object/bbox/ymin": [7 / 48, 0.2], "image/object/bbox/ymax": [41 / 48, 0.3],
-        "image/object/class/label": [1, 2], "image/object/is_crowd": [0, 1],
+        "image/encoded": picture(0),
+        "image/format": b"png",
+        "image/source_id": b"17",
+        "image/width": 64,
+        "image/height": 48,
+        "image/object/bbox/xmin": [10 / 64, 0.1],
+        "image/object/bbox/xmax": [31 / 64, 0.5],
+        "image/object/bbox/ymin": [7 / 48, 0.2],
+        "image/object/bbox/ymax": [41 / 48, 0.3],
+        "image/object/class/label": [1, 2],
+        "image/object/is_crowd": [0, 1],
     } | changes
-    return tf.train.Example(features=tf.train.Features(
-        feature={key: feature(value) for key, value in features.items() if value is not None})).SerializeToString()
+    return tf.train.Example(
+        features=tf.train.Features(
+            feature={key: feature(value) for key, value in features.items() if value is not None}
+        )
+    ).SerializeToString()
 
 
 def put(folder, *content, name="data.tfrecord-00000-of-00001"):
@@ -65,21 +76,30 @@ def test_tensorflow_parses_what_we_write(tmp_path):
     write_labels(source, tmp_path / "out", "tfrecord")
     many, text = tf.io.VarLenFeature(tf.float32), tf.io.FixedLenFeature((), tf.string)
     spec = {f"image/object/bbox/{side}": many for side in ("xmin", "ymin", "xmax", "ymax")} | {
-        "image/object/area": many, "image/object/class/text": tf.io.VarLenFeature(tf.string),
-        "image/encoded": text, "image/filename": text, "image/format": text, "image/source_id": text,
-        "image/height": tf.io.FixedLenFeature((), tf.int64), "image/width": tf.io.FixedLenFeature((), tf.int64),
+        "image/object/area": many,
+        "image/object/class/text": tf.io.VarLenFeature(tf.string),
+        "image/encoded": text,
+        "image/filename": text,
+        "image/format": text,
+        "image/source_id": text,
+        "image/height": tf.io.FixedLenFeature((), tf.int64),
+        "image/width": tf.io.FixedLenFeature((), tf.int64),
         **{f"image/object/{key}": tf.io.VarLenFeature(tf.int64) for key in ("class/label", "difficult", "is_crowd")},
     }
     read = [tf.io.parse_single_example(record, spec) for record in records(tmp_path / "out" / FILE)]
     assert [one["image/filename"].numpy().decode() for one in read] == [one.file for one in source.pictures]
     for parsed, one in zip(read, source.pictures, strict=True):
-        column = {key: tf.sparse.to_dense(value).numpy() for key, value in parsed.items() if key.startswith("image/object")}
+        column = {
+            key: tf.sparse.to_dense(value).numpy() for key, value in parsed.items() if key.startswith("image/object")
+        }
         assert parsed["image/encoded"].numpy() == one.read_bytes()
         assert parsed["image/format"].numpy().decode() == {"png": "png", "jpg": "jpeg"}[one.file.rsplit(".")[-1]]
         assert (parsed["image/width"].numpy(), parsed["image/height"].numpy()) == (one.width, one.height)
         assert int(parsed["image/source_id"].numpy()) > 0  # what official.vision turns into a number
         for place, (side, length) in enumerate(zip(("xmin", "ymin", "xmax", "ymax"), (64, 48, 64, 48), strict=True)):
-            assert np.array_equal(column[f"image/object/bbox/{side}"], (one.boxes[:, place] / length).astype(np.float32))
+            assert np.array_equal(
+                column[f"image/object/bbox/{side}"], (one.boxes[:, place] / length).astype(np.float32)
+            )
         assert tuple(text.decode() for text in column["image/object/class/text"]) == one.classes
         assert [source.classes[label - 1] for label in column["image/object/class/label"]] == list(one.classes)
         assert column["image/object/difficult"].tolist() == one.difficult.astype(int).tolist()
@@ -98,8 +118,10 @@ def test_the_decoder_of_official_vision_reads_what_we_write(tmp_path):
         boxes = told["groundtruth_boxes"].numpy()[:, [1, 0, 3, 2]] * np.array([64, 48, 64, 48], np.float32)
         assert np.allclose(boxes, one.boxes, atol=1e-4)
         assert [source.classes[label - 1] for label in told["groundtruth_classes"].numpy()] == list(one.classes)
-        flags = [bool(extra["coco"].get("iscrowd", flag)) if "coco" in extra else flag
-                 for extra, flag in zip(one.extras, one.difficult.tolist(), strict=True)]
+        flags = [
+            bool(extra["coco"].get("iscrowd", flag)) if "coco" in extra else flag
+            for extra, flag in zip(one.extras, one.difficult.tolist(), strict=True)
+        ]
         assert told["groundtruth_is_crowd"].numpy().tolist() == flags
 
 
@@ -118,10 +140,20 @@ def test_whole_pixels_come_back_from_float32_shares(tmp_path, seed):
     rng = np.random.default_rng(seed)
     width, height = rng.integers(200, 8000, 2).tolist()
     boxes = rng.integers(0, [width, height, width, height], (40, 4))
-    content = example(**{
-        "image/width": width, "image/height": height, "image/object/class/label": [1] * 40, "image/object/is_crowd": None,
-        **{f"image/object/bbox/{side}": (boxes[:, place] / length).tolist() for place, (side, length) in enumerate(
-            zip(("xmin", "ymin", "xmax", "ymax"), (width, height) * 2, strict=True))}})
+    content = example(
+        **{
+            "image/width": width,
+            "image/height": height,
+            "image/object/class/label": [1] * 40,
+            "image/object/is_crowd": None,
+            **{
+                f"image/object/bbox/{side}": (boxes[:, place] / length).tolist()
+                for place, (side, length) in enumerate(
+                    zip(("xmin", "ymin", "xmax", "ymax"), (width, height) * 2, strict=True)
+                )
+            },
+        }
+    )
     (one,) = read_labels(put(tmp_path / "out", content)).pictures
     assert one.boxes.tolist() == boxes.tolist()
 
@@ -129,14 +161,19 @@ def test_whole_pixels_come_back_from_float32_shares(tmp_path, seed):
 def test_a_label_map_names_classes_and_their_order(tmp_path):
     put(tmp_path / "out", example())
     (tmp_path / "out" / "map.pbtxt").write_text(
-        "# classes\nitem {\n  name: 'star'\n  id: 2\n}\nitem {id: 1 name: \"galaxy, {any}\" display_name: \"x\"}\n")
+        '# classes\nitem {\n  name: \'star\'\n  id: 2\n}\nitem {id: 1 name: "galaxy, {any}" display_name: "x"}\n'
+    )
     labels = read_labels(tmp_path / "out")
     assert labels.classes == ("galaxy, {any}", "star") == labels.pictures[0].classes
 
 
 def test_shards_are_one_set(tmp_path):
     for shard in range(3):
-        put(tmp_path / "out", example(**{"image/filename": f"{shard}.png".encode()}), name=f"d.tfrecord-0000{shard}-of-00003")
+        put(
+            tmp_path / "out",
+            example(**{"image/filename": f"{shard}.png".encode()}),
+            name=f"d.tfrecord-0000{shard}-of-00003",
+        )
     assert [one.file for one in read_labels(tmp_path / "out").pictures] == ["0.png", "1.png", "2.png"]
 
 
@@ -153,17 +190,20 @@ def test_whoever_edits_a_record_wins(tmp_path):
     assert np.abs(one.boxes[0] - source.pictures[0].boxes[0]).max() < 1e-5  # no longer known to the last bit
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"image/object/class/label": [1]}, "differing numbers"),
-    ({"image/object/bbox/xmin": [0.1]}, "differing numbers"),
-    ({"image/object/bbox/xmin": [float("nan"), 0.1]}, "no place in a picture"),
-    ({"image/filename": b"../../x.png"}, "leads out of the data set"),
-    ({"image/filename": b"\xff.png"}, "byte 0"),
-    ({"image/encoded": b"no picture", "image/width": None}, "no picture that can be decoded"),
-    ({"image/encoded": None, "image/width": None}, "empty"),
-    ({OWN: b"{"}, "record 'galaxy_edge/label' of 17.png is damaged"),
-    ({OWN: json.dumps({"file": "x"}).encode()}, "damaged"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"image/object/class/label": [1]}, "differing numbers"),
+        ({"image/object/bbox/xmin": [0.1]}, "differing numbers"),
+        ({"image/object/bbox/xmin": [float("nan"), 0.1]}, "no place in a picture"),
+        ({"image/filename": b"../../x.png"}, "leads out of the data set"),
+        ({"image/filename": b"\xff.png"}, "byte 0"),
+        ({"image/encoded": b"no picture", "image/width": None}, "no picture that can be decoded"),
+        ({"image/encoded": None, "image/width": None}, "empty"),
+        ({OWN: b"{"}, "record 'galaxy_edge/label' of 17.png is damaged"),
+        ({OWN: json.dumps({"file": "x"}).encode()}, "damaged"),
+    ],
+)
 def test_broken_records_say_what_is_wrong_and_where(tmp_path, changes, message):
     with pytest.raises(LabelError, match=message) as problem:
         read_labels(put(tmp_path / "out", example(**changes)))
@@ -188,7 +228,8 @@ def test_a_file_that_is_cut_short(tmp_path, left):
     assert len(read_labels(tmp_path / "out", complain=faults.append).pictures) == 1
     assert [str(fault) for fault in faults] == [
         f"pictures.tfrecord: is cut short or damaged in record 2, after byte {first}: the last {end - first} bytes, and the "
-        "records in them, cannot be read"]
+        "records in them, cannot be read"
+    ]
 
 
 def test_truncated_is_what_the_xml_says(tmp_path):
@@ -249,5 +290,7 @@ def test_read_and_written_again_it_is_the_same(tmp_path):
     write_labels(source, tmp_path / "out", "tfrecord")
     write_labels(read_labels(tmp_path / "out"), tmp_path / "again", "tfrecord")
     assert plain(read_labels(tmp_path / "again")) == plain(source)
-    assert records(tmp_path / "again" / FILE)[0] and (tmp_path / "again" / "pictures.pbtxt").read_bytes() == (
-        tmp_path / "out" / "pictures.pbtxt").read_bytes()
+    assert (
+        records(tmp_path / "again" / FILE)[0]
+        and (tmp_path / "again" / "pictures.pbtxt").read_bytes() == (tmp_path / "out" / "pictures.pbtxt").read_bytes()
+    )

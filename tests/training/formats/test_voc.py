@@ -79,13 +79,22 @@ def test_labelimg_reads_what_we_write(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "voc")
     for one in source.pictures:
-        root = etree.parse((tmp_path / "out" / one.file).with_suffix(".xml"), etree.XMLParser(encoding="utf-8")).getroot()
+        root = etree.parse(
+            (tmp_path / "out" / one.file).with_suffix(".xml"), etree.XMLParser(encoding="utf-8")
+        ).getroot()
         assert root.find("filename").text == one.file.split("/")[-1]
-        read = [(thing.find("name").text, bool(int(thing.find("difficult").text)),
-                 *(int(float(thing.find("bndbox").find(side).text)) for side in ("xmin", "ymin", "xmax", "ymax")))
-                for thing in root.findall("object")]
-        assert read == [(name, flag, *map(int, box)) for name, flag, box in zip(
-            one.classes, one.difficult.tolist(), one.boxes.tolist(), strict=True)]
+        read = [
+            (
+                thing.find("name").text,
+                bool(int(thing.find("difficult").text)),
+                *(int(float(thing.find("bndbox").find(side).text)) for side in ("xmin", "ymin", "xmax", "ymax")),
+            )
+            for thing in root.findall("object")
+        ]
+        assert read == [
+            (name, flag, *map(int, box))
+            for name, flag, box in zip(one.classes, one.difficult.tolist(), one.boxes.tolist(), strict=True)
+        ]
 
 
 def test_truncated_is_told_as_labelimg_does(tmp_path):
@@ -94,10 +103,16 @@ def test_truncated_is_told_as_labelimg_does(tmp_path):
     assert re.findall(r"<truncated>(\d)", xml) == ["1", "1", "1", "1", "0", "0"]
 
 
-@pytest.mark.parametrize("xml, image", [
-    ("Annotations/m31.xml", "JPEGImages/m31.png"), ("annotations/m31.xml", "images/m31.png"),
-    ("labels/m31.xml", "m31.png"), ("labels/m31.xml", "night 1/m31.png"), ("a/b/m31.xml", "a/b/m31.png"),
-])
+@pytest.mark.parametrize(
+    "xml, image",
+    [
+        ("Annotations/m31.xml", "JPEGImages/m31.png"),
+        ("annotations/m31.xml", "images/m31.png"),
+        ("labels/m31.xml", "m31.png"),
+        ("labels/m31.xml", "night 1/m31.png"),
+        ("a/b/m31.xml", "a/b/m31.png"),
+    ],
+)
 def test_the_picture_is_found_where_people_put_it(tmp_path, xml, image):
     (one,) = read_labels(label(tmp_path, name=xml, pictures=[image])).pictures
     assert one.file == image
@@ -148,28 +163,31 @@ BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "
 FILE = """<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotation><filename>&x;</filename></annotation>"""
 
 
-@pytest.mark.parametrize("text, message", [
-    (LABELIMG[:400], "no whole XML"),
-    ("", "no whole XML"),
-    (BOMB, "document type"),
-    (BOMB.replace("utf-8", "utf-16").encode("utf-16"), "document type"),
-    (FILE, "document type"),
-    ("<?xml version='1.0' encoding='nonsense'?><annotation/>", "no (whole )?XML"),
-    (LABELIMG.encode() + b"\xff\xfe", "no whole XML"),
-    (LABELIMG.replace("<xmin>40", "<xmin>nan"), "object 2: 'nan' is not a finite number"),
-    (LABELIMG.replace("<xmin>40", "<xmin>1e400"), "object 2: .*not a finite"),
-    (LABELIMG.replace("<xmin>40", "<xmin>1e12"), "no place in a picture"),
-    (LABELIMG.replace("<xmin>40", "<xmin>left"), "object 2: 'left' is not a number"),
-    (LABELIMG.replace("<xmin>40</xmin>", ""), "object 2: <bndbox> has no <xmin>"),
-    (LABELIMG.replace("bndbox", "robndbox"), "object 1: it has no <bndbox>"),
-    (LABELIMG.replace("<difficult>1", "<difficult>maybe"), "<difficult> is 'maybe'"),
-    (LABELIMG.replace("<name>star", "<name>"), "name '' in it is empty"),
-    (LABELIMG.replace("<filename>m31.png", "<filename>../../m31.png"), "leads out of the data set"),
-    (LABELIMG.replace("<filename>m31.png", "<filename>/etc/passwd"), "leads out of the data set"),
-    (LABELIMG.replace("<filename>m31.png", "<filename>..\\m31.png"), "backslash"),
-    (LABELIMG.replace("<filename>m31.png</filename>", ""), "has no <filename>"),
-    (LABELIMG.replace("<filename>m31.png", "<filename>"), "<filename> is empty"),
-])
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        (LABELIMG[:400], "no whole XML"),
+        ("", "no whole XML"),
+        (BOMB, "document type"),
+        (BOMB.replace("utf-8", "utf-16").encode("utf-16"), "document type"),
+        (FILE, "document type"),
+        ("<?xml version='1.0' encoding='nonsense'?><annotation/>", "no (whole )?XML"),
+        (LABELIMG.encode() + b"\xff\xfe", "no whole XML"),
+        (LABELIMG.replace("<xmin>40", "<xmin>nan"), "object 2: 'nan' is not a finite number"),
+        (LABELIMG.replace("<xmin>40", "<xmin>1e400"), "object 2: .*not a finite"),
+        (LABELIMG.replace("<xmin>40", "<xmin>1e12"), "no place in a picture"),
+        (LABELIMG.replace("<xmin>40", "<xmin>left"), "object 2: 'left' is not a number"),
+        (LABELIMG.replace("<xmin>40</xmin>", ""), "object 2: <bndbox> has no <xmin>"),
+        (LABELIMG.replace("bndbox", "robndbox"), "object 1: it has no <bndbox>"),
+        (LABELIMG.replace("<difficult>1", "<difficult>maybe"), "<difficult> is 'maybe'"),
+        (LABELIMG.replace("<name>star", "<name>"), "name '' in it is empty"),
+        (LABELIMG.replace("<filename>m31.png", "<filename>../../m31.png"), "leads out of the data set"),
+        (LABELIMG.replace("<filename>m31.png", "<filename>/etc/passwd"), "leads out of the data set"),
+        (LABELIMG.replace("<filename>m31.png", "<filename>..\\m31.png"), "backslash"),
+        (LABELIMG.replace("<filename>m31.png</filename>", ""), "has no <filename>"),
+        (LABELIMG.replace("<filename>m31.png", "<filename>"), "<filename> is empty"),
+    ],
+)
 def test_broken_labels_say_what_is_wrong_and_where(tmp_path, text, message):
     label(tmp_path, text)
     with pytest.raises(LabelError, match=message) as problem:

@@ -96,7 +96,9 @@ def test_a_full_disk_is_one_line_on_the_screen(tmp_path):
     with full_disk():
         done = galaxy_edge("data", "convert", "in", "out", "--to", "yolo", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.strip() == f"galaxy-edge: {tmp_path}/out cannot be written: File too large; nothing of it was kept"
+    assert (
+        done.stderr.strip() == f"galaxy-edge: {tmp_path}/out cannot be written: File too large; nothing of it was kept"
+    )
     assert left(tmp_path) == ["in", "p"]
 
 
@@ -148,8 +150,9 @@ import sys
 sys.argv = ["galaxy-edge", "data", "convert", "in", "out", "--to", "voc"]
 cli.main()
 """
-    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     assert process.stdout.readline().strip() == b"now"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)

@@ -11,8 +11,9 @@ from galaxy_edge.training.formats.yolo import label_of
 from helpers.labels import awkward_set, one_picture, plain, put_pictures
 
 
-def labelled(folder, lines, classes="galaxy\nstar\n", label="m31.txt", image="m31.png", listed="classes.txt",
-             size=(64, 48)):
+def labelled(
+    folder, lines, classes="galaxy\nstar\n", label="m31.txt", image="m31.png", listed="classes.txt", size=(64, 48)
+):
     put_pictures(folder, [image], size)
     for name, text in ((label, lines), (listed, classes)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +37,10 @@ def test_we_write_what_darknet_reads(tmp_path):
         for line, box, name in zip(text.split("\n"), one.boxes, one.classes, strict=False):
             number, x, y, w, h = line.split(" ")
             assert names[int(number)] == name
-            left, top = (float(x) - float(w) / 2) * 64, (float(y) - float(h) / 2) * 48  # as Darknet turns them into pixels
+            left, top = (
+                (float(x) - float(w) / 2) * 64,
+                (float(y) - float(h) / 2) * 48,
+            )  # as Darknet turns them into pixels
             assert np.allclose([left, top, left + float(w) * 64, top + float(h) * 48], box, atol=1e-9)
 
 
@@ -47,8 +51,10 @@ def test_what_labelimg_rounded_to_six_decimals_comes_back_as_it_was_drawn(tmp_pa
     width, height = rng.integers(300, 5000, 2).tolist()
     x, y = np.sort(rng.integers(0, width + 1, (50, 2))), np.sort(rng.integers(0, height + 1, (50, 2)))
     boxes = np.stack([x[:, 0], y[:, 0], x[:, 1], y[:, 1]], axis=1)
-    lines = "".join(f"0 {(a + c) / 2 / width:.6f} {(b + d) / 2 / height:.6f} {(c - a) / width:.6f} {(d - b) / height:.6f}\n"
-                    for a, b, c, d in boxes.tolist())
+    lines = "".join(
+        f"0 {(a + c) / 2 / width:.6f} {(b + d) / 2 / height:.6f} {(c - a) / width:.6f} {(d - b) / height:.6f}\n"
+        for a, b, c, d in boxes.tolist()
+    )
     (one,) = read_labels(labelled(tmp_path, lines, size=(width, height))).pictures
     assert one.boxes.tolist() == boxes.tolist()
 
@@ -61,23 +67,43 @@ def test_short_numbers_are_not_taken_for_rounded_ones(tmp_path):
     assert read_labels(tmp_path).pictures[0].boxes.tolist() == [[16.25, 11.25, 48.75, 33.75]]
 
 
-@pytest.mark.parametrize("label, image, listed, classes, name", [
-    ("m31.txt", "m31.png", "classes.txt", "galaxy\n", "m31.png"),  # labelImg
-    ("labels/m31.txt", "images/m31.png", "labels/classes.txt", "galaxy\n", "m31.png"),  # ours
-    ("labels/train/m31.txt", "images/train/m31.png", "data.yaml", "names: ['galaxy']\n", "train/m31.png"),  # Ultralytics
-    ("train/labels/m31.txt", "train/images/m31.png", "data.yaml", "nc: 1\nnames:\n- galaxy\n", "train/images/m31.png"),
-    ("data/obj/m31.txt", "data/obj/m31.png", "obj.names", "galaxy\n", "data/obj/m31.png"),  # Darknet
-])
+@pytest.mark.parametrize(
+    "label, image, listed, classes, name",
+    [
+        ("m31.txt", "m31.png", "classes.txt", "galaxy\n", "m31.png"),  # labelImg
+        ("labels/m31.txt", "images/m31.png", "labels/classes.txt", "galaxy\n", "m31.png"),  # ours
+        (
+            "labels/train/m31.txt",
+            "images/train/m31.png",
+            "data.yaml",
+            "names: ['galaxy']\n",
+            "train/m31.png",
+        ),  # Ultralytics
+        (
+            "train/labels/m31.txt",
+            "train/images/m31.png",
+            "data.yaml",
+            "nc: 1\nnames:\n- galaxy\n",
+            "train/images/m31.png",
+        ),
+        ("data/obj/m31.txt", "data/obj/m31.png", "obj.names", "galaxy\n", "data/obj/m31.png"),  # Darknet
+    ],
+)
 def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes, name):
     (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", classes, label, image, listed)).pictures
     assert (one.file, one.classes) == (name, ("galaxy",))
     assert one.read_bytes()
 
 
-@pytest.mark.parametrize("picture, label", [
-    ("images/a.jpg", "labels/a.txt"), ("x/images/y/images/a.b.png", "x/images/y/labels/a.b.txt"), ("a.jpg", "a.txt"),
-    ("images.v2/a.jpg", "images.v2/a.txt"),
-])
+@pytest.mark.parametrize(
+    "picture, label",
+    [
+        ("images/a.jpg", "labels/a.txt"),
+        ("x/images/y/images/a.b.png", "x/images/y/labels/a.b.txt"),
+        ("a.jpg", "a.txt"),
+        ("images.v2/a.jpg", "images.v2/a.txt"),
+    ],
+)
 def test_labels_are_where_ultralytics_looks(picture, label):
     assert label_of(picture) == label
 
@@ -90,17 +116,20 @@ def test_a_picture_without_label_is_empty_as_ultralytics_has_it(tmp_path):
     assert "without a label file, taken for empty as Ultralytics does: 1" in labels.notes[0]
 
 
-@pytest.mark.parametrize("line, message", [
-    ("0 0.5 0.5 0.25", "line 2 has 4 numbers, not the 5 of a box"),
-    ("0 0.5 0.5 0.25 0.25 0.9", "line 2 has 6 numbers.*scores are no boxes"),
-    ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "line 2 has 9 numbers.*outlines"),
-    ("0 nan 0.5 0.25 0.25", "line 2 'nan' is not a finite number"),
-    ("0 inf 0.5 0.25 0.25", "line 2 'inf' is not a finite number"),
-    ("2 0.5 0.5 0.25 0.25", "line 2 names class 2, and there are classes 0 to 1"),
-    ("-1 0.5 0.5 0.25 0.25", "line 2 names class -1"),
-    ("0.5 0.5 0.5 0.25 0.25", "line 2 names class 0.5"),
-    ("galaxy 0.5 0.5 0.25 0.25", "line 2 'galaxy' is not a number"),
-])
+@pytest.mark.parametrize(
+    "line, message",
+    [
+        ("0 0.5 0.5 0.25", "line 2 has 4 numbers, not the 5 of a box"),
+        ("0 0.5 0.5 0.25 0.25 0.9", "line 2 has 6 numbers.*scores are no boxes"),
+        ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "line 2 has 9 numbers.*outlines"),
+        ("0 nan 0.5 0.25 0.25", "line 2 'nan' is not a finite number"),
+        ("0 inf 0.5 0.25 0.25", "line 2 'inf' is not a finite number"),
+        ("2 0.5 0.5 0.25 0.25", "line 2 names class 2, and there are classes 0 to 1"),
+        ("-1 0.5 0.5 0.25 0.25", "line 2 names class -1"),
+        ("0.5 0.5 0.5 0.25 0.25", "line 2 names class 0.5"),
+        ("galaxy 0.5 0.5 0.25 0.25", "line 2 'galaxy' is not a number"),
+    ],
+)
 def test_broken_lines_say_what_is_wrong_and_where(tmp_path, line, message):
     labelled(tmp_path, f"0 0.5 0.5 0.25 0.25\n{line}\n")
     with pytest.raises(LabelError, match=message) as problem:
@@ -184,8 +213,13 @@ def test_a_damaged_record_is_not_passed_over(tmp_path):
     write_labels(one_picture(tmp_path / "p", [[1, 2, 3, 4]], difficult=[True]), tmp_path / "out", "yolo")
     record = tmp_path / "out" / "galaxy-edge.json"
     whole = record.read_text()
-    for text in (whole[: len(whole) // 2], "[]", whole.replace('"box"', '"bax"'), whole.replace("[1.0", "[Infinity"),
-                 whole.replace("m31.png", "../m31.png")):
+    for text in (
+        whole[: len(whole) // 2],
+        "[]",
+        whole.replace('"box"', '"bax"'),
+        whole.replace("[1.0", "[Infinity"),
+        whole.replace("m31.png", "../m31.png"),
+    ):
         record.write_text(text)
         with pytest.raises(LabelError, match=r"galaxy-edge\.json: is damaged.*difficult flags are lost"):
             read_labels(tmp_path / "out")

@@ -185,8 +185,9 @@ def test_every_galaxy_has_an_anchor_whatever_its_size(side):
     target, deltas = match(ANCHORS, box, np.zeros((0, 4), np.float32))
     positive = target == 1
     assert 1 <= positive.sum() < 80
-    np.testing.assert_allclose(decode_boxes(deltas[positive], ANCHORS[positive]), np.repeat(box, positive.sum(), 0),
-                               atol=1e-2)
+    np.testing.assert_allclose(
+        decode_boxes(deltas[positive], ANCHORS[positive]), np.repeat(box, positive.sum(), 0), atol=1e-2
+    )
 
 
 def test_ignored_boxes_are_not_sky_and_do_not_hide_a_galaxy():

@@ -56,8 +56,24 @@ def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
 
     sets, out = make_sets(tmp_path), tmp_path / "search"
     limit = cost(design_of({**LEAST, "width_percent": 30, "fpn_filters": 32})).macs
-    command = ["study", "search-detector", "--data", sets, "--out", out, "--trials", 2, "--trial-epochs", 1,
-               "--images", 16, "--max-macs", limit, "--threads", 2]
+    command = [
+        "study",
+        "search-detector",
+        "--data",
+        sets,
+        "--out",
+        out,
+        "--trials",
+        2,
+        "--trial-epochs",
+        1,
+        "--images",
+        16,
+        "--max-macs",
+        limit,
+        "--threads",
+        2,
+    ]
     done = CliRunner().invoke(cli, list(map(str, command)), catch_exceptions=False)
     assert done.exit_code == 0
     assert "mAP@0.5" in done.stdout and "train detector --network" in done.stdout
@@ -73,8 +89,18 @@ def test_a_network_that_was_picked_is_no_preset(tmp_path):
     from galaxy_edge.cli.main import cli
 
     (tmp_path / "picked.json").write_text('{"network": {"size": 96}}')
-    command = ["train", "detector", "--data", tmp_path, "--out", tmp_path / "run", "--preset", "quick",
-               "--network", tmp_path / "picked.json"]
+    command = [
+        "train",
+        "detector",
+        "--data",
+        tmp_path,
+        "--out",
+        tmp_path / "run",
+        "--preset",
+        "quick",
+        "--network",
+        tmp_path / "picked.json",
+    ]
     done = CliRunner().invoke(cli, list(map(str, command)))
     assert done.exit_code == 2 and "--preset" in done.output
 

@@ -41,8 +41,10 @@ def test_report_search_alone_and_in_three_processes(tmp_path, few):
         port = free.getsockname()[1]
     (tmp_path / "script.py").write_text(REPORT_SCRIPT)
     processes = [
-        subprocess.Popen([sys.executable, str(tmp_path / "script.py"), str(tmp_path / "three")],
-                         env={**os.environ, **dict(zip(NAMES, (name, "127.0.0.1", str(port)), strict=True))})
+        subprocess.Popen(
+            [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "three")],
+            env={**os.environ, **dict(zip(NAMES, (name, "127.0.0.1", str(port)), strict=True))},
+        )
         for name in ("chief", "left", "right")
     ]
     try:
@@ -89,7 +91,10 @@ def test_report_space_is_that_of_the_report():
     assert ends == {"filters1": (32, 128), "filters2": (32, 64), "dense": (32, 128), "dropout": (0.0, 0.5)}
     assert {space[name].step for name in ("filters1", "filters2", "dense")} == {16}
     assert {name: one.values for name, one in space.items() if name not in ends} == {
-        "kernel1": [3, 5], "kernel2": [3, 5], "learning_rate": [1e-2, 1e-3]}
+        "kernel1": [3, 5],
+        "kernel2": [3, 5],
+        "learning_rate": [1e-2, 1e-3],
+    }
     kinds = [type(layer).__name__ for layer in model.layers]
     assert kinds[2:8] == ["Conv2D", "BatchNormalization", "MaxPooling2D"] * 2
     assert model.layers[2].activation.__name__ == "relu"
@@ -98,7 +103,8 @@ def test_report_space_is_that_of_the_report():
     from galaxy_edge.training.classifier.keras_utils import multiply_adds
 
     assert multiply_adds(report_hypermodel(choice, 69, 9)) == (
-        69**2 * 25 * 3 * 128 + 34**2 * 25 * 128 * 64 + 17 * 17 * 64 * 128 + 128 * 9)
+        69**2 * 25 * 3 * 128 + 34**2 * 25 * 128 * 64 + 17 * 17 * 64 * 128 + 128 * 9
+    )
 
 
 def test_report_search_refuses(tmp_path, few, monkeypatch):

@@ -53,8 +53,12 @@ def start(tmp_path):
 
     def begin(name, trials, hang_at=-1, workers=1):
         environment = {**os.environ, "MARKS": str(tmp_path / "marks"), "NAME": name, "HANG_AT": str(hang_at)}
-        started.append(subprocess.Popen([sys.executable, str(tmp_path / "script.py"), str(tmp_path / "study"),
-                                         str(trials), str(workers)], env=environment))
+        started.append(
+            subprocess.Popen(
+                [sys.executable, str(tmp_path / "script.py"), str(tmp_path / "study"), str(trials), str(workers)],
+                env=environment,
+            )
+        )
         return started[-1]
 
     yield begin
@@ -74,8 +78,9 @@ def test_two_processes_one_killed(tmp_path, start):
     wait_for_mark(tmp_path, "victim", 2)
     helper = start("helper", 9)
     wait_for_mark(tmp_path, "helper", 2)
-    (lost,) = [trial for trial in running(open_study(tmp_path / "study"))
-               if str(victim.pid) in trial.user_attrs["owner"]]
+    (lost,) = [
+        trial for trial in running(open_study(tmp_path / "study")) if str(victim.pid) in trial.user_attrs["owner"]
+    ]
     victim.send_signal(signal.SIGKILL)
     victim.wait()
     assert helper.wait(timeout=300) == 0

@@ -23,8 +23,12 @@ def test_front_against_a_slow_twin(tmp_path):
     found = points(study)
 
     def beaten(one):
-        return any((other["macro_f1"], -other["macs"]) != (one["macro_f1"], -one["macs"])
-                   and other["macro_f1"] >= one["macro_f1"] and other["macs"] <= one["macs"] for other in found)
+        return any(
+            (other["macro_f1"], -other["macs"]) != (one["macro_f1"], -one["macs"])
+            and other["macro_f1"] >= one["macro_f1"]
+            and other["macs"] <= one["macs"]
+            for other in found
+        )
 
     expected = sorted((one for one in found if not beaten(one)), key=lambda one: one["macs"])
     assert pareto(study) == expected and 1 < len(expected) < 25

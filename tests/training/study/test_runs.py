@@ -240,7 +240,9 @@ def test_an_ensemble_is_weighed_on_validation(runs, tmp_path):
     assert together.sum(axis=1) == pytest.approx(1) and result["together"]["accuracy"] == pytest.approx(
         metrics.accuracy_score(labels, together.argmax(axis=1))
     )
-    assert loss <= metrics.log_loss(labels, weights[0] * each[0] + weights[1] * each[1], labels=range(len(NAMES))) + 1e-6
+    assert (
+        loss <= metrics.log_loss(labels, weights[0] * each[0] + weights[1] * each[1], labels=range(len(NAMES))) + 1e-6
+    )
 
 
 def test_ensembles_that_cannot_be_are_refused(runs, tmp_path):

@@ -28,7 +28,11 @@ def test_scores_are_those_of_sklearn(classes, ties):
     named = probabilities.argmax(axis=1)
     found = macro_scores(probabilities, labels, classes)
     assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, named))
-    for key, score in (("precision", metrics.precision_score), ("recall", metrics.recall_score), ("f1", metrics.f1_score)):
+    for key, score in (
+        ("precision", metrics.precision_score),
+        ("recall", metrics.recall_score),
+        ("f1", metrics.f1_score),
+    ):
         assert found[key] == pytest.approx(score(labels, named, average="macro"))
     each = [metrics.roc_auc_score(labels == label, probabilities[:, label]) for label in range(classes)]
     assert found["auc"] == pytest.approx(np.mean(each))
@@ -40,7 +44,9 @@ def test_class_never_named_has_no_precision_and_absent_class_does_not_count():
     probabilities = np.eye(4)[[0, 3, 1, 1, 0]]  # class 2 is never named, class 3 is named and not there
     found = macro_scores(probabilities, labels, 4)
     named = probabilities.argmax(axis=1)
-    expected = metrics.precision_recall_fscore_support(labels, named, labels=[0, 1, 2], average="macro", zero_division=0)
+    expected = metrics.precision_recall_fscore_support(
+        labels, named, labels=[0, 1, 2], average="macro", zero_division=0
+    )
     assert [found["precision"], found["recall"], found["f1"]] == pytest.approx(expected[:3])
 
 
@@ -55,8 +61,12 @@ def test_area_is_not_defined_for_one_class():
 
 
 def test_scores_of_what_does_not_fit():
-    for probabilities, labels in ((np.ones((3, 2)), np.zeros(4, int)), (np.ones((0, 2)), np.zeros(0, int)),
-                                  (np.ones((3, 2)), np.array([0, 1, 2])), (np.ones((3, 2)), np.array([0, -1, 1]))):
+    for probabilities, labels in (
+        (np.ones((3, 2)), np.zeros(4, int)),
+        (np.ones((0, 2)), np.zeros(0, int)),
+        (np.ones((3, 2)), np.array([0, 1, 2])),
+        (np.ones((3, 2)), np.array([0, -1, 1])),
+    ):
         with pytest.raises(ValueError):
             macro_scores(probabilities, labels, 2)
 
@@ -72,15 +82,18 @@ def p_by_enumeration(differences):
     return np.mean(np.abs(sums - middle) >= off - 1e-9)
 
 
-@pytest.mark.parametrize("differences", [
-    [0.01, 0.02, 0.03, 0.04, 0.05],
-    [0.01, -0.02, 0.03, 0.04, 0.05],
-    [0.02, 0.02, -0.02, 0.02, 0.04],
-    [0.0, 0.02, 0.03, -0.01, 0.0],
-    [0.01, 0.01],
-    [0.0, 0.0, 0.01],
-    [0.03, -0.01, 0.02, 0.05, 0.07, -0.02, 0.04, 0.06, 0.01, 0.08],
-])
+@pytest.mark.parametrize(
+    "differences",
+    [
+        [0.01, 0.02, 0.03, 0.04, 0.05],
+        [0.01, -0.02, 0.03, 0.04, 0.05],
+        [0.02, 0.02, -0.02, 0.02, 0.04],
+        [0.0, 0.02, 0.03, -0.01, 0.0],
+        [0.01, 0.01],
+        [0.0, 0.0, 0.01],
+        [0.03, -0.01, 0.02, 0.05, 0.07, -0.02, 0.04, 0.06, 0.01, 0.08],
+    ],
+)
 def test_p_is_exact_with_ties_and_zeros(differences):
     differences = np.array(differences)
     found = compare({"f1": np.full(len(differences), 0.5)}, {"f1": 0.5 + differences})["metrics"]["f1"]
@@ -129,15 +142,18 @@ def test_many_pairs_agree_with_enumeration():
     assert found["p"] == pytest.approx(p_by_enumeration(differences))
 
 
-@pytest.mark.parametrize(("a", "b", "repeats"), [
-    ({"f1": [0.5, 0.6]}, {"accuracy": [0.5, 0.6]}, 1),
-    ({"f1": [0.5, 0.6]}, {"f1": [0.5, 0.6, 0.7]}, 1),
-    ({"f1": [0.5]}, {"f1": [0.6]}, 1),
-    ({"f1": [0.5, np.nan]}, {"f1": [0.6, 0.7]}, 1),
-    ({"f1": [0.5, 0.6, 0.7]}, {"f1": [0.6, 0.7, 0.8]}, 2),
-    ({"f1": [0.5, 0.6], "auc": [0.5, 0.6, 0.7]}, {"f1": [0.6, 0.7], "auc": [0.5, 0.6, 0.7]}, 1),
-    ({}, {}, 1),
-])
+@pytest.mark.parametrize(
+    ("a", "b", "repeats"),
+    [
+        ({"f1": [0.5, 0.6]}, {"accuracy": [0.5, 0.6]}, 1),
+        ({"f1": [0.5, 0.6]}, {"f1": [0.5, 0.6, 0.7]}, 1),
+        ({"f1": [0.5]}, {"f1": [0.6]}, 1),
+        ({"f1": [0.5, np.nan]}, {"f1": [0.6, 0.7]}, 1),
+        ({"f1": [0.5, 0.6, 0.7]}, {"f1": [0.6, 0.7, 0.8]}, 2),
+        ({"f1": [0.5, 0.6], "auc": [0.5, 0.6, 0.7]}, {"f1": [0.6, 0.7], "auc": [0.5, 0.6, 0.7]}, 1),
+        ({}, {}, 1),
+    ],
+)
 def test_what_is_no_comparison_is_refused(a, b, repeats):
     with pytest.raises(ValueError):
         compare(a, b, repeats)
