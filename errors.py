@@ -20,3 +20,20 @@ def disk_is_full(problem: BaseException) -> bool:
     """Tell whether an error says that a disk or a quota is full; TensorFlow and HDF5 keep only the system's words."""
     codes = (errno.ENOSPC, errno.EDQUOT)
     return getattr(problem, "errno", None) in codes or any(os.strerror(code) in str(problem) for code in codes)
+
+
+class UsageError(UserError):
+    """The command asks for something that is not there: a source, a folder, an extra."""
+
+    exit_code = 2
+
+
+class ImageError(UserError):
+    """One picture that cannot be read; in a folder it is reported, counted and skipped."""
+
+    exit_code = 2
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name}: {reason}")
+        self.name = name
+        self.reason = reason

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..runtime.system.address import masked
+from ..runtime.system.address import redact_credentials
 from .options import FILE, Understood
 from .settings import (
     DEFAULT,
@@ -18,7 +18,7 @@ from .settings import (
     read_settings,
     settings_for,
     source_of,
-    strange_variables,
+    unknown_environment,
     wrong_variables,
 )
 
@@ -76,7 +76,7 @@ def check(context: click.Context, file: Path | None) -> None:
     file = file or root.params["config"] or DEFAULT
     settings = read_settings(file, group)
     problems = settings.problems + [line for name in group.commands for line in wrong_variables(group, name)]
-    problems += strange_variables(group)
+    problems += unknown_environment(group)
     for line in problems:
         click.echo(line, err=True)
     if problems:
@@ -144,4 +144,4 @@ def _masked(value: Any) -> Any:
     """Show a value, an address without its password."""
     if isinstance(value, Path):
         return str(value)
-    return masked(value) if isinstance(value, str) else value
+    return redact_credentials(value) if isinstance(value, str) else value

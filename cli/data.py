@@ -12,8 +12,8 @@ import click
 from .options import FILE, PATH
 
 if TYPE_CHECKING:
-    from ..training.formats.annotation import LabelledSet
-    from ..training.formats.check import Finding
+    from ..training.formats.annotation import AnnotatedDataset
+    from ..training.formats.check import LabelIssue
 
 KINDS = click.Choice(["voc", "yolo", "coco", "tfrecord", "csv"])
 SHOWN = 10
@@ -66,9 +66,9 @@ def convert(path: Path, out: Path, kind: str, source: str | None, images: str, a
     OUT is a folder that is not there yet; for coco and tfrecord it may also be a file (.json, .tfrecord). It is written
     whole or not at all. Nothing is lost between the formats: what one cannot hold is kept beside it.
     """
-    from ..runtime.monitoring.live_table import ProgressBar
     from ..training.formats.registry import cautions, read_labels, write_labels
     from ..training.formats.writing import check_free
+    from .console import ProgressBar
 
     check_free(out, path)
     with ProgressBar("reading") as progress:
@@ -90,9 +90,9 @@ def check(path: Path, source: str | None, as_json: bool) -> None:
     without area or drawn twice, classes that are not in the set's list, names used twice, and pictures that show the
     same.
     """
-    from ..runtime.monitoring.live_table import ProgressBar
     from ..training.formats.check import check as look_for_faults
     from ..training.formats.check import remarks
+    from .console import ProgressBar
 
     with ProgressBar("looking") as progress:
         labels, found = look_for_faults(path, source, progress, lambda line: click.echo(line, err=True))
@@ -137,10 +137,10 @@ def split(
     """
     if (holdout is None) == (folds is None):
         raise click.UsageError("name either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5")
-    from ..runtime.monitoring.live_table import ProgressBar
     from ..training.formats.registry import newly_listed, read_labels
-    from ..training.formats.split import deal, hold_out, looked_at, write_parts
+    from ..training.formats.split import holdout, k_fold, looked_at, write_parts
     from ..training.formats.writing import can_link, check_free
+    from .console import ProgressBar
 
     check_free(out, path)
     with ProgressBar("looking") as progress:
@@ -149,11 +149,11 @@ def split(
     click.echo(f"comparing {len(looked.pictures)} pictures", err=True)
     record: dict[str, Any] = {"seed": seed}
     if holdout:
-        parts = hold_out(looked, holdout, seed)
+        parts = holdout(looked, holdout, seed)
         record["shares"] = {"validation": holdout[0], "test": holdout[1]}
     else:
         assert folds is not None
-        parts = deal(looked, folds, seed)
+        parts = k_fold(looked, folds, seed)
         record["folds"] = folds
     kind = kind or labels.format
     linkable = kind not in ("tfrecord", "csv") and all(map(can_link, labels.pictures))
@@ -180,9 +180,9 @@ def split(
 @FROM
 def preview(path: Path, out: Path, count: int, seed: int, source: str | None) -> None:
     """Draw some pictures of IN with their boxes on one sheet; difficult boxes are dashed."""
-    from ..runtime.monitoring.live_table import ProgressBar
     from ..training.formats.preview import choose, sheet, write_sheet
     from ..training.formats.registry import read_labels
+    from .console import ProgressBar
 
     with ProgressBar("drawing") as progress:
         labels = read_labels(path, source, progress=progress)
@@ -192,7 +192,7 @@ def preview(path: Path, out: Path, count: int, seed: int, source: str | None) ->
     click.echo(f"{len(drawn)} of {len(labels.pictures)} pictures: {out}")
 
 
-def _summary(labels: LabelledSet) -> dict[str, Any]:
+def _summary(labels: AnnotatedDataset) -> dict[str, Any]:
     difficult = sum(int(one.difficult.sum()) for one in labels.pictures)
     empty = sum(not len(one.boxes) for one in labels.pictures)
     return {
@@ -224,7 +224,7 @@ def _say(lines: Sequence[str]) -> None:
         click.echo(f"note: {line}", err=True)
 
 
-def _print_findings(found: Sequence[Finding]) -> None:
+def _print_findings(found: Sequence[LabelIssue]) -> None:
     """Print a table a kind, of many findings the first only."""
     from rich.console import Console
     from rich.markup import escape

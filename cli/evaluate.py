@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import UserError
-from .options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, need, settle_engine
+from .options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, require_extra, resolve_engine
 
 
 @click.group("eval")
@@ -61,9 +61,9 @@ def detector(
     """Measure a detector in every situation, beside a constant box and SEP."""
     from ..benchmarks.accuracy.evaluate import evaluate_detector
     from ..benchmarks.accuracy.report import detector_table, write_report
-    from ..models.bundle import Bundle, shipped
+    from ..models.bundle import Bundle, shipped_bundle_path
 
-    bundle = Bundle.load(path or shipped(DETECTOR), "detect")
+    bundle = Bundle.load(path or shipped_bundle_path(DETECTOR), "detect")
     try:
         if out:
             out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before minutes of work, not after
@@ -71,7 +71,7 @@ def detector(
         raise UserError(f"--out {out} cannot be made: {problem.strerror}") from None
     result = _measure(
         lambda progress: evaluate_detector(
-            bundle, data, variant, *settle_engine(engine, threads), progress, only_unseen=unseen, seed=seed
+            bundle, data, variant, *resolve_engine(engine, threads), progress, only_unseen=unseen, seed=seed
         )
     )
     click.echo(json.dumps(result) if as_json else detector_table(result))
@@ -89,11 +89,11 @@ def classifier(
     from rich.console import Console
 
     from ..benchmarks.accuracy.evaluate import evaluate_classifier
-    from ..models.bundle import Bundle, shipped
+    from ..models.bundle import Bundle, shipped_bundle_path
 
-    bundle = Bundle.load(path or shipped(CLASSIFIER), "classify")
+    bundle = Bundle.load(path or shipped_bundle_path(CLASSIFIER), "classify")
     result = _measure(
-        lambda progress: evaluate_classifier(bundle, data, variant, *settle_engine(engine, threads), progress)
+        lambda progress: evaluate_classifier(bundle, data, variant, *resolve_engine(engine, threads), progress)
     )
     if as_json:
         click.echo(json.dumps(result))
@@ -120,23 +120,23 @@ def pipeline(
 ) -> None:
     """Measure both networks together: what is found and rightly named, and at which step the others are lost."""
     if unseen:
-        need("tensorflow", "train")  # a classifier's pictures are parted as its training parts them
+        require_extra("tensorflow", "train")  # a classifier's pictures are parted as its training parts them
     from ..benchmarks.accuracy.pipeline import evaluate_pipeline
     from ..benchmarks.accuracy.report import pipeline_table
-    from ..models.bundle import Bundle, shipped
+    from ..models.bundle import Bundle, shipped_bundle_path
 
-    finder = Bundle.load(detect or shipped(DETECTOR), "detect")
-    namer = Bundle.load(classify or shipped(CLASSIFIER), "classify")
+    finder = Bundle.load(detect or shipped_bundle_path(DETECTOR), "detect")
+    namer = Bundle.load(classify or shipped_bundle_path(CLASSIFIER), "classify")
     result = _measure(
         lambda progress: evaluate_pipeline(
-            finder, namer, data, variant, *settle_engine(engine, threads), progress, only_unseen=unseen, seed=seed
+            finder, namer, data, variant, *resolve_engine(engine, threads), progress, only_unseen=unseen, seed=seed
         )
     )
     click.echo(json.dumps(result) if as_json else pipeline_table(result))
 
 
 def _measure(work: Callable[[Callable[[int, int], None]], dict[str, Any]]) -> dict[str, Any]:
-    from ..runtime.monitoring.live_table import ProgressBar
+    from .console import ProgressBar
 
     with ProgressBar("pictures") as progress:
         return work(progress)

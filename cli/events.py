@@ -72,9 +72,9 @@ def events() -> None:
 @click.option("--format", type=FORMATS, default="table", show_default=True, help="How to print them.")
 def list_events(folder: Path, limit: int, format: str, **which: Any) -> None:
     """List events, the latest last."""
-    from ..runtime.events.queries import Query, as_csv, find
+    from ..runtime.events.queries import Query, as_csv, query_events
 
-    records = find(folder, Query(**which, limit=limit))
+    records = query_events(folder, Query(**which, limit=limit))
     if format == "json":
         click.echo(json.dumps(records, ensure_ascii=False))
     elif format == "csv":
@@ -114,9 +114,9 @@ def _print_table(records: list[dict[str, Any]]) -> None:
 @click.argument("event")
 def show(folder: Path, as_json: bool, event: str) -> None:
     """Show all that is known of EVENT, e.g. 1f0c22aa-00012."""
-    from ..runtime.events.queries import one
+    from ..runtime.events.queries import get_event
 
-    record = one(folder, event)
+    record = get_event(folder, event)
     if as_json:
         click.echo(json.dumps(record, ensure_ascii=False))
         return
@@ -136,14 +136,14 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
     """Write events to FILE (.csv or .json; - for standard output)."""
-    from ..runtime.events.queries import Query, as_csv, find
+    from ..runtime.events.queries import Query, as_csv, query_events
     from ..runtime.system.atomic_files import write_named
 
     to_stdout = str(file) == "-"
     format = format or ("csv" if to_stdout else {".csv": "csv", ".json": "json"}.get(file.suffix.lower()))
     if format is None:
         raise click.UsageError(f"the name '{file}' does not tell the format: end it in .csv or .json, or give --format")
-    records = find(folder, Query(**which))
+    records = query_events(folder, Query(**which))
     text = as_csv(records) if format == "csv" else json.dumps(records, ensure_ascii=False, indent=1) + "\n"
     if to_stdout:
         sys.stdout.write(text)
@@ -164,7 +164,7 @@ def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
 def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_json: bool, **which: Any) -> None:
     """Delete events that are over, with their crops: those that the options choose."""
     from ..runtime.events.queries import Query
-    from ..runtime.events.queries import prune as delete
+    from ..runtime.events.queries import prune_events as delete
 
     if everything == any(value is not None for value in which.values()):
         raise click.UsageError("say which events go, e.g. --before 30d or --run 3, or --all")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UserError
-from .options import FILE, FOLDER, PATH, need
+from .options import FILE, FOLDER, PATH, require_extra
 
 if TYPE_CHECKING:
     from ..export.bundle import Exported
@@ -102,7 +101,7 @@ def export(
     **options: Any,
 ) -> None:
     """Make a bundle of the run in RUN_DIR, or of the file given with --from, or refuse to."""
-    need("tensorflow", "export")
+    require_extra("tensorflow", "export")
     from rich.console import Console
 
     from ..export.errors import ExportUsage
@@ -120,11 +119,11 @@ def export(
     if report:
         check_place(report)
     if foreign is not None:
-        from ..export.third_party import wrap
+        from ..export.third_party import import_model
 
         if out is None:
             raise ExportUsage("--from needs --out: the bundle's folder")
-        result = wrap(foreign, out, say, settings, **others)
+        result = import_model(foreign, out, say, settings, **others)
         place = report or out.parent / "export-report.html"
     else:
         from ..export.bundle import export as make_bundle
@@ -215,109 +214,3 @@ def _show(console: Any, result: Exported, as_json: bool) -> None:
             first = layer["layer"].split(";")[0]  # of what was fused into it; the report has all
             layers.add_row(first, layer["op"], f"{layer['relative']:.4f}", f"{layer['largest']:.4g}")
         console.print(layers)
-
-
-@click.group()
-def bundle() -> None:
-    """Look at model bundles, compare and sign them."""
-
-
-@bundle.command()
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@click.argument("path", type=FOLDER)
-def info(path: Path, as_json: bool) -> None:
-    """Say what the bundle in PATH is, how good it is, and whether it is whole."""
-    from ..models.bundle import Bundle
-    from ..runtime.inference.golden import info_rows
-
-    rows = info_rows(Bundle.load(path))
-    _print_rows(("", ""), rows, as_json, dict(rows))
-
-
-@bundle.command()
-@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@click.argument("first", type=FOLDER)
-@click.argument("second", type=FOLDER)
-def diff(first: Path, second: Path, as_json: bool) -> None:
-    """Compare metrics and sizes of two bundles."""
-    from ..models.bundle import Bundle
-    from ..runtime.inference.golden import diff_rows
-
-    rows = diff_rows(Bundle.load(first), Bundle.load(second))
-    plain = [dict(zip(("what", "first", "second", "change"), row, strict=True)) for row in rows]
-    _print_rows(("", str(first), str(second), "change"), rows, as_json, plain)
-
-
-@bundle.command()
-@click.argument("name", type=PATH)
-def keygen(name: Path) -> None:
-    """Make the keys NAME.key (keep it secret) and NAME.pub (give it to devices)."""
-    from ..models.signature import make_keys
-
-    secret, public = make_keys(name)
-    click.echo(f"{secret}: sign with it, keep it to yourself\n{public}: give it to every device")
-
-
-@bundle.command()
-@click.option("--key", type=FILE, required=True, help="Private key, NAME.key.")
-@click.argument("path", type=FOLDER)
-def sign(path: Path, key: Path) -> None:
-    """Sign the bundle in PATH."""
-    from ..models.bundle import Bundle
-    from ..models.signature import sign as sign_bundle
-
-    whole = Bundle.load(path)
-    click.echo(f"signed: {sign_bundle(whole, key)}")
-    if whole.failed:
-        click.echo(f"galaxy-edge: {path} is UNGATED: it failed {', '.join(whole.failed)}", err=True)
-
-
-@bundle.command()
-@click.option("--key", type=FILE, help="Public key, NAME.pub: the bundle must be signed with it.")
-@click.argument("path", type=FOLDER)
-def verify(path: Path, key: Path | None) -> None:
-    """Check every hash of the bundle in PATH, its golden vectors, and, with --key, who signed it."""
-    from ..models.bundle import Bundle
-    from ..models.signature import verify as verify_bundle
-    from ..runtime.inference.golden import check_golden
-    from ..runtime.inference.sandbox import prove_bundle
-
-    whole = Bundle.load(path)
-    if key is not None:
-        verify_bundle(whole, key)
-    prove_bundle(whole, list(whole.variants))
-    told = check_golden(whole)
-    if whole.failed:
-        told += f"; UNGATED: failed {', '.join(whole.failed)}"
-    signed = f", signed with {key}" if key else ", signature not asked for"
-    click.echo(f"{path}: {len(whole.manifest['files'])} files unchanged; {told}{signed}")
-
-
-@bundle.command()
-@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each form.")
-@click.option("--out", type=FILE, default=Path("forms.md"), show_default=True, help="File to write, .md or .json.")
-@click.argument("paths", type=FOLDER, nargs=-1, required=True)
-def forms(paths: tuple[Path, ...], rounds: int, out: Path) -> None:
-    """Compare all forms of bundles: size, metrics, drop, agreement, and latency on this machine with one thread."""
-    from ..benchmarks.performance.variants import compare_forms, write_forms
-    from ..devices.probe import probe
-    from ..models.bundle import Bundle
-    from ..runtime.monitoring.live_table import ProgressBar
-
-    with ProgressBar("rounds") as progress:
-        result = compare_forms([Bundle.load(path) for path in paths], rounds, probe(), progress)
-    write_forms(out, result)
-    click.echo(f"written to {out}")
-
-
-def _print_rows(heading: Sequence[str], rows: Sequence[Sequence[str]], as_json: bool, plain: Any) -> None:
-    if as_json:
-        click.echo(json.dumps(plain))
-        return
-    from rich.console import Console
-    from rich.table import Column, Table
-
-    table = Table(*(Column(name, overflow="fold") for name in heading), show_header=any(heading))  # a hash is whole
-    for row in rows:
-        table.add_row(*row)
-    Console(markup=False).print(table)

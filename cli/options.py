@@ -69,19 +69,19 @@ def _tiles(text: str) -> object:
 
 
 def _server(text: str) -> object:
-    from ..runtime.system.address import server_at
+    from ..runtime.web.address import server_at
 
     return server_at(text)
 
 
 def _broker(text: str) -> object:
-    from ..runtime.system.address import broker_url
+    from ..runtime.mqtt.address import broker_url
 
     return broker_url(text)
 
 
 def _topic(text: str) -> object:
-    from ..runtime.system.address import topic
+    from ..runtime.mqtt.address import topic
 
     return topic(text)
 
@@ -110,7 +110,7 @@ class MissingExtra(UserError):
     exit_code = 2
 
 
-def need(module: str, extra: str) -> None:
+def require_extra(module: str, extra: str) -> None:
     """See that an extra is installed before anything begins."""
     import importlib.util
 
@@ -173,14 +173,14 @@ def weights_of(text: str | None, *recipes: Any) -> Any:
     return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
 
 
-def settle_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
+def resolve_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
     """Settle engine and threads: what was asked for, else what the device's profile says."""
     from ..devices.probe import choose, probe
     from ..devices.profile import load_profile
-    from ..runtime.inference.engine import installed
+    from ..runtime.inference.load import available_engines
 
     fitting = load_profile(device) if device else choose(probe(engines=False))
-    there = installed()
+    there = available_engines()
     if engine is None:
         engine = fitting.engine if fitting.engine in there or not there else there[0]
     return engine, threads or fitting.threads

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, FOLDER, need, options
+from .options import FILE, FOLDER, options, require_extra
 
 
 @click.command("judge")
@@ -29,7 +29,7 @@ def judge(
     split_seed: int,
 ) -> None:
     """Judge finished RUNS (several: their average) on the test part, and keep the verdict as NAME."""
-    need("tensorflow", "train")
+    require_extra("tensorflow", "train")
     from ..benchmarks.accuracy.classifier_results import RESULTS
     from ..benchmarks.accuracy.classifier_results import judge as pass_judgement
     from ..training.study.ensembles import read_ensemble
@@ -56,7 +56,7 @@ def judge(
 @options("data", "seed")
 def judge_detectors(runs: Sequence[str], rounds: int, add: bool, results: Path | None, data: Path, seed: int) -> None:
     """Judge exported detectors on pictures that none was trained on, time them in turns, and keep the verdict."""
-    need("pycocotools", "bench")
+    require_extra("pycocotools", "bench")
     from ..benchmarks.accuracy.classifier_results import RESULTS
     from ..benchmarks.accuracy.detector_results import judge_detectors as pass_judgement
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .options import FOLDER, need, options
+from .options import FOLDER, options, require_extra
 
 
 @click.command("search")
@@ -34,7 +34,7 @@ def search(
     The same command in a second process, or on another machine with the same --out, works on the same search; after a
     stop it goes on.
     """
-    need("optuna", "study")
+    require_extra("optuna", "study")
     from ..training.classifier.dataset import load_pictures
     from ..training.search.classifier_trial import Trial
     from ..training.search.search import search as run_search
@@ -67,7 +67,7 @@ def _say(line: str) -> None:
 @click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
 def pick(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
     """Pick from the search in FOLDER the best network that a budget allows."""
-    need("optuna", "study")
+    require_extra("optuna", "study")
     _tell_front(folder, max_macs, max_kib)
 
 
@@ -105,8 +105,8 @@ def search_detector(
     threads: int,
 ) -> None:
     """Search small detectors for mAP@0.5 and cost together, as 'study search' does classifiers."""
-    need("optuna", "study")
-    need("official", "detector")
+    require_extra("optuna", "study")
+    require_extra("official", "detector")
     from ..training.data.sample import data_hash, read_set
     from ..training.search.detector_space import DETECTORS
     from ..training.search.detector_trial import DetectorTrial
@@ -144,16 +144,16 @@ def report_search(
     With KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set, the same command in several processes
     is the chief and the workers of one search.
     """
-    need("keras_tuner", "study")
+    require_extra("keras_tuner", "study")
     from ..training.classifier.dataset import load_pictures
     from ..training.classifier.fit import set_threads
     from ..training.classifier.recipe import RECIPES
     from ..training.search.keras_tuner_search import search_report
-    from ..training.study.runs import part
+    from ..training.study.runs import split_dataset
 
     set_threads(threads)
     recipe = RECIPES["optimised"]
-    parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
+    parts = split_dataset(load_pictures(data, recipe.margin, unnamed=True), split_seed)
     learn = parts.train.take(parts.train.labelled)
     rows = search_report(
         (learn.images(recipe.size), learn.labels),

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UserError
-from .options import BROKER, FILE, SERVER, SIZE, TOPIC, Number, need
+from .options import BROKER, FILE, SERVER, SIZE, TOPIC, Number, require_extra
 
 if TYPE_CHECKING:
     from ..runtime.monitoring.controls import Controls
-    from ..runtime.monitoring.health import Pulse
+    from ..runtime.monitoring.health import RunMonitor
     from ..runtime.pipeline.sink import Sink
-    from ..runtime.recording.output_folder import Output
+    from ..runtime.recording.output_folder import OutputFolder
 
 
 @dataclass(frozen=True)
-class Service:
+class ServiceOptions:
     """The options of `service_options`.
 
     Attributes:
@@ -52,28 +52,28 @@ class Service:
     mqtt_every: float
 
     def open(
-        self, source: str, output: Output, pulse: Pulse, controls: Controls, say: Callable[[str], None],
+        self, source: str, output: OutputFolder, pulse: RunMonitor, controls: Controls, say: Callable[[str], None],
         alert: Callable[[str], None],
     ) -> Sink:  # fmt: skip
         """Open what was asked for: the output folder and those beside it. Where one cannot be had, all are closed."""
-        from ..runtime.pipeline.sink import Sinks
+        from ..runtime.pipeline.sink import SinkGroup
 
         sinks: list[Sink] = [output, pulse]
         try:
             if self.serve:
-                from ..runtime.web.sink import Live
+                from ..runtime.web.sink import WebSink
 
-                sinks.append(Live(self.serve, self.token_file, source, output, pulse, controls, say, alert))
+                sinks.append(WebSink(self.serve, self.token_file, source, output, pulse, controls, say, alert))
             if self.mqtt:
-                from ..runtime.mqtt.publisher import Publisher, broker_at
+                from ..runtime.mqtt.publisher import MqttSink, broker_at
 
                 prefix = self.mqtt_prefix or f"galaxy-edge/{socket.gethostname()}"
                 broker = broker_at(self.mqtt, prefix, self.mqtt_discovery, self.mqtt_every, self.mqtt_ca)
-                sinks.append(Publisher(broker, output.info, output.folder, pulse, alert))
+                sinks.append(MqttSink(broker, output.info, output.folder, pulse, alert))
         except UserError:
-            Sinks(sinks).close(0, 0)
+            SinkGroup(sinks).close(0, 0)
             raise
-        return Sinks(sinks)
+        return SinkGroup(sinks)
 
 
 def service_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -81,11 +81,11 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def gathered(**given: Any) -> None:
-        service = Service(**{field.name: given.pop(field.name) for field in fields(Service)})
+        service = ServiceOptions(**{field.name: given.pop(field.name) for field in fields(ServiceOptions)})
         wanted = (service.fits, "astropy", "fits"), (service.serve, "fastapi", "serve"), (service.mqtt, "paho", "mqtt")
         for asked, module, extra in wanted:
             if asked:
-                need(module, extra)
+                require_extra(module, extra)
         if service.mqtt_ca and not service.mqtt_ca.is_file():
             raise click.UsageError(f"--mqtt-ca {service.mqtt_ca}: there is no such file")
         if service.mqtt_prefix == "":

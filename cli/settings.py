@@ -121,7 +121,7 @@ def wrong_variables(root: click.Group, name: str | None) -> list[str]:
     return wrong
 
 
-def strange_variables(root: click.Group) -> list[str]:
+def unknown_environment(root: click.Group) -> list[str]:
     """Find environment variables that look like the options of commands that are none: a line for each."""
     prefixes = [f"{PREFIX}_{_variable(name)}_" for name in root.commands]
     strange = sorted(key for key in os.environ if key.startswith(f"{PREFIX}_") and not key.startswith(tuple(prefixes)))

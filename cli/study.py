@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..errors import UserError
-from .options import FOLDER, PATH, need, options, weights_of
+from .options import FOLDER, PATH, options, require_extra, weights_of
 from .results import judge, judge_detectors, keep, results
 from .search import pick, report_search, search, search_detector
 
@@ -69,10 +69,10 @@ def views(recipe: str, **given: Any) -> None:
     """Section 2.3: no augmentation, the report's, the same turned freely, and ours."""
     from dataclasses import replace
 
-    from ..training.classifier.augmentation_presets import VIEWS
+    from ..training.classifier.augmentation_presets import AUGMENTATIONS
     from ..training.classifier.recipe import find_recipe
 
-    _many({name: replace(find_recipe(recipe), views=name) for name in VIEWS}, **given)
+    _many({name: replace(find_recipe(recipe), views=name) for name in AUGMENTATIONS}, **given)
 
 
 @study.command("transfer")
@@ -95,7 +95,7 @@ def _many(
     weights: str | None,
     keep_boxy: bool,
 ) -> None:
-    need("tensorflow", "train")
+    require_extra("tensorflow", "train")
     from dataclasses import replace
 
     from ..training.study.runs import run_many, table
@@ -140,7 +140,7 @@ def folds(
     weights: str | None,
 ) -> None:
     """Section 2.7: compare two recipes by k-fold cross-validation and a Wilcoxon signed-rank test."""
-    need("tensorflow", "train")
+    require_extra("tensorflow", "train")
     from ..training.classifier.recipe import find_recipe
     from ..training.study.comparisons import compare_folds
     from .training_progress import Training
@@ -169,7 +169,7 @@ def folds(
 @options("out")
 def ensemble(runs: Sequence[Path], out: Path) -> None:
     """Section 2.9.1: weigh two or more finished RUNS of one split, on their validation part only."""
-    need("tensorflow", "train")
+    require_extra("tensorflow", "train")
     from ..training.study.ensembles import find_ensemble
 
     click.echo(json.dumps(find_ensemble(runs, out), indent=1))
@@ -189,7 +189,7 @@ def cross(
     weights: str | None,
 ) -> None:
     """Train on each source of pictures alone and measure on the others."""
-    need("tensorflow", "train")
+    require_extra("tensorflow", "train")
     from dataclasses import replace
 
     from ..training.classifier.recipe import find_recipe
@@ -223,11 +223,11 @@ def explain(model: Path, pictures: str, out: Path, seed: int) -> None:
 
     Writes heat.png (Grad-CAM), activations.png and filters.png.
     """
-    need("tensorflow", "train")
+    require_extra("tensorflow", "train")
     import numpy as np
 
     from ..models.preprocess import resize
-    from ..runtime.sources.image_files import open_source
+    from ..runtime.sources.open_source import open_source
     from ..training.figures.saliency_sheets import classes_of, explain_model, load_model
 
     network = load_model(model)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from .options import FILE, FOLDER, PATH, THREADS, need, options
+from .options import FILE, FOLDER, PATH, THREADS, options, require_extra
 
 
 @click.group()
@@ -54,7 +54,7 @@ def train_classifier(
     keep_boxy: bool,
 ) -> None:
     """Train a network that names a galaxy's morphology; by default the small one that is shipped."""
-    need("tensorflow", "train")
+    require_extra("tensorflow", "train")
     from dataclasses import replace
 
     from ..training.classifier.recipe import find_recipe, with_network, with_width
@@ -154,7 +154,7 @@ def train_detector(
     **options: Any,
 ) -> None:
     """Train a network that finds galaxies; by default the SSD MobileNet that is shipped."""
-    need("official", "detector")
+    require_extra("official", "detector")
     from ..training.detector.cross_validation import train_folds
     from ..training.detector.distributed import Workers
     from ..training.detector.fit import train

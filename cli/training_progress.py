@@ -11,9 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-Report = Callable[[dict[str, Any]], None]
-"""Told of progress: ``epoch`` (from 1), ``epochs``, ``step`` and ``steps`` within the epoch, and any float to show;
-``label`` where it is no training that goes on."""
+from ..training.progress import Report
 
 
 class Training:

@@ -16,18 +16,18 @@ from .. import __version__
 from ..models.bundle import Bundle
 from ..models.manifest import FORMAT, GOLDEN
 from ..runtime.inference.engine import RUNS
-from .bundle_writer import beside, check_target, golden, replace, spread, without_none, write
+from .bundle_writer import check_target, golden, publish, spread, staging_folder, without_none, write
 from .calibration_images import calibration_pictures
-from .evaluation import FLOAT_FORMS, Measured, measure, reference_of
+from .evaluation import FLOAT_FORMS, Evaluation, measure, reference_of
 from .examples import examples
-from .fallbacks import NOTHING, QUANTISED, rescued
+from .fallbacks import NOTHING, QUANTISED, fallbacks
 from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
 from .run_reader import read_evaluation, read_run
 from .settings import FORMS, REFERENCE, Settings
 from .tflite.edgetpu import compile_for_edgetpu, mappability
 from .tflite.layer_errors import layer_errors
 from .tflite.reader import read_tflite
-from .variants import MAX_DETECTIONS, NMS_IOU, Made, Network, describe, make_forms
+from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, Network, build_variants, describe
 
 NAMES = {"classify": "galaxy-classifier", "detect": "galaxy-detector"}
 PACKAGES = ("tensorflow", "ai-edge-quantizer", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
@@ -47,7 +47,7 @@ class Exported:
 
     bundle: Path | None
     gates: list[Gate]
-    measured: Measured
+    measured: Evaluation
     manifest: dict[str, Any]
     sizes: dict[str, int]
     examples: list[tuple[np.ndarray, str]]
@@ -88,15 +88,15 @@ def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Se
     )
     evaluation = read_evaluation(run / "evaluation.npz", record["task"], record["model"])
     network = Network(run / "saved_model", record["task"], record["model"])
-    made = make_forms(network, settings, calibration, say)
+    made = build_variants(network, settings, calibration, say)
     draft = manifest_of(record, name, describe(made.files, record["model"]["outputs"]), settings, len(calibration))
-    return prove_and_write(target, draft, made, evaluation, calibration, settings, say)
+    return validate_and_write(target, draft, made, evaluation, calibration, settings, say)
 
 
-def prove_and_write(
+def validate_and_write(
     target: Path,
     manifest: dict[str, Any],
-    made: Made,
+    made: BuiltVariants,
     evaluation: dict[str, np.ndarray],
     calibration: np.ndarray,
     settings: Settings,
@@ -104,7 +104,7 @@ def prove_and_write(
 ) -> Exported:
     """Put forms to the gates, and write the bundle where all pass or `settings` force it."""
     files = made.files
-    with beside(target) as folder:
+    with staging_folder(target) as folder:
         gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
         if settings.rescue == "auto" and not all(gate.passed for gate in gates):
             files = _rescue(folder, manifest, made, gates, evaluation, calibration, settings, say)
@@ -120,7 +120,7 @@ def prove_and_write(
         shown = examples(Bundle.load(folder, manifest["task"])) if measured.metrics else []
         written = passed or settings.force
         if written:
-            replace(folder, target)
+            publish(folder, target)
     sizes = {FORMS[name].variant: len(content) for name, content in files.items()}
     return Exported(target if written else None, gates, measured, manifest, sizes, shown)
 
@@ -128,7 +128,7 @@ def prove_and_write(
 def _rescue(
     folder: Path,
     manifest: dict[str, Any],
-    made: Made,
+    made: BuiltVariants,
     gates: list[Gate],
     evaluation: dict[str, np.ndarray],
     calibration: np.ndarray,
@@ -144,7 +144,7 @@ def _rescue(
         if not failed or form not in made.sources or REFERENCE not in files:
             continue
         told[variant] = NOTHING
-        for how, content in rescued(form, made.sources[form], files[form], settings, calibration, say):
+        for how, content in fallbacks(form, made.sources[form], files[form], settings, calibration, say):
             draft = copy.deepcopy(manifest)
             draft["export"]["rescue"] = {variant: how}
             draft["variants"] = {one: draft["variants"][one] for one in (FORMS[REFERENCE].variant, variant)}
@@ -168,7 +168,7 @@ def _prove(
     evaluation: dict[str, np.ndarray],
     settings: Settings,
     say: Callable[[str], None],
-) -> tuple[list[Gate], Measured]:
+) -> tuple[list[Gate], Evaluation]:
     """Write a draft, run it, and judge it; golden vectors, metrics and the threshold go into the draft."""
     contents = {FORMS[name].file: content for name, content in files.items()}
     write(folder, manifest, contents)
@@ -192,7 +192,7 @@ def _prove(
     agreed = contract(draft)
     gates.append(agreed)
     if not agreed.passed:
-        return gates, Measured({})
+        return gates, Evaluation({})
     say("measuring every variant on the run's evaluation share")
     measured = measure(draft, evaluation)
     first = reference_of([name for name, variant in draft.variants.items() if RUNS[variant.runtime]])

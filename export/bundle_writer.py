@@ -16,8 +16,8 @@ import numpy as np
 
 from ..models.bundle import Bundle
 from ..models.manifest import GOLDEN, MANIFEST
-from ..runtime.inference.engine import load
-from ..runtime.system.atomic_files import sync_folder
+from ..runtime.inference.load import load_engine
+from ..runtime.system.atomic_files import fsync_directory
 from .errors import ExportError, ExportUsage
 
 GOLDEN_INPUTS = 8
@@ -29,7 +29,7 @@ def golden(bundle: Bundle, inputs: np.ndarray) -> bytes:
     for name, variant in bundle.variants.items():
         if variant.runtime != "tflite":  # what ONNX Runtime gives depends on the processor's instructions
             continue
-        engine = load(bundle, name)
+        engine = load_engine(bundle, name)
         results = [engine(one[None]) for one in inputs]
         for output in results[0]:
             arrays[f"{name}.{output}"] = np.stack([result[output].values for result in results])
@@ -61,7 +61,7 @@ def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> No
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-        sync_folder(folder)
+        fsync_directory(folder)
     except OSError as problem:
         raise ExportError(f"{folder} cannot be written: {problem.strerror}") from None
 
@@ -89,7 +89,7 @@ def check_target(target: Path) -> Path:
 
 
 @contextmanager
-def beside(target: Path) -> Iterator[Path]:
+def staging_folder(target: Path) -> Iterator[Path]:
     """Give a folder beside a bundle's place to write into; it is removed at the end unless it was renamed."""
     # One a process, so that two exports do not write into each other's; what a killed one left goes when it is met.
     folder = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -106,7 +106,7 @@ def beside(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def replace(folder: Path, target: Path) -> None:
+def publish(folder: Path, target: Path) -> None:
     """Put the new bundle in the old one's place; the old one is gone only when the new one is there."""
     old = _old(target)
     shutil.rmtree(old, ignore_errors=True)
@@ -118,7 +118,7 @@ def replace(folder: Path, target: Path) -> None:
         if old.exists() and not target.exists():
             os.rename(old, target)
         raise ExportError(f"{target} cannot be written: {problem.strerror}") from None
-    sync_folder(target.parent)
+    fsync_directory(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 

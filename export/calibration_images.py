@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ImageError
 from ..models.bundle import UNPACKING
-from ..models.images.decoder import decode_picture
+from ..models.images.decoder import decode_image
 from ..models.preprocess import letterbox, resize
-from ..runtime.errors import BadPicture
 from .errors import ExportError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".fits", ".fit"}
@@ -86,8 +86,8 @@ def _read_folder(
     images = []
     for path in turns[:samples]:
         try:
-            pixels = decode_picture(path.read_bytes(), str(path)).pixels
-        except (OSError, BadPicture) as problem:
+            pixels = decode_image(path.read_bytes(), str(path)).pixels
+        except (OSError, ImageError) as problem:
             raise ExportError(f"a calibration picture cannot be read: {problem}") from None
         fitted = (
             letterbox(pixels, width, height, preprocess["fill"])[0]

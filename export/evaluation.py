@@ -9,7 +9,7 @@ import numpy as np
 
 from ..models.bundle import Bundle
 from ..models.decode import iou_matrix
-from ..models.metrics import DetectionTruth, JudgedFrame, detection_metrics, operating_threshold
+from ..models.metrics import DetectionTruth, EvaluatedFrame, detection_metrics, operating_threshold
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 from ..runtime.inference.engine import RUNS
@@ -28,7 +28,7 @@ PART_KEYS = ("map50", "map", "fp_per_frame", "frames", "boxes")
 
 
 @dataclass(frozen=True)
-class Measured:
+class Evaluation:
     """What was measured.
 
     Attributes:
@@ -42,7 +42,7 @@ class Measured:
     threshold: float | None = None
 
 
-def measure(bundle: Bundle, data: dict[str, np.ndarray]) -> Measured:
+def measure(bundle: Bundle, data: dict[str, np.ndarray]) -> Evaluation:
     """Measure every variant that can be run here.
 
     Args:
@@ -54,17 +54,17 @@ def measure(bundle: Bundle, data: dict[str, np.ndarray]) -> Measured:
     return _classifier(bundle, names, data) if bundle.task == "classify" else _detector(bundle, names, data)
 
 
-def _classifier(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Measured:
+def _classifier(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Evaluation:
     pictures = [(image, None, int(label)) for image, label in zip(data["images"], data["labels"], strict=True)]
     judged = {name: classifier_metrics(Classifier(bundle, name), pictures) for name in names}
     first = reference_of(names)
-    return Measured(
+    return Evaluation(
         {name: metrics for name, (metrics, _) in judged.items()},
-        {name: named_alike(judged[first][1], found) for name, (_, found) in judged.items() if name != first},
+        {name: classifier_agreement(judged[first][1], found) for name, (_, found) in judged.items() if name != first},
     )
 
 
-def named_alike(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
+def classifier_agreement(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
     """Compare probabilities (N, C) of the same pictures: share with the same first class, and how far they differ."""
     apart = np.abs(before - after)
     return {
@@ -80,19 +80,21 @@ def reference_of(names: list[str]) -> str:
     return next((name for name in FLOAT_FORMS if name in names), names[0])
 
 
-def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Measured:
+def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Evaluation:
     """Compare detections only: nobody knows what is in the pictures."""
     frames = [(image, DetectionTruth(complete=False)) for image in images]
     judged = {name: detections_of(Detector(bundle, name, min_score=LOWEST_SCORE), frames) for name in names}
     first = reference_of(names)
     threshold = bundle.manifest["decode"]["score_threshold"]
-    alike = {name: found_alike(judged[first], found, threshold) for name, found in judged.items() if name != first}
-    return Measured({}, alike, None)
+    alike = {
+        name: detector_agreement(judged[first], found, threshold) for name, found in judged.items() if name != first
+    }
+    return Evaluation({}, alike, None)
 
 
-def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Measured:
+def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Evaluation:
     truths = _truths(data)
-    judged: dict[str, list[JudgedFrame]] = {
+    judged: dict[str, list[EvaluatedFrame]] = {
         name: detections_of(Detector(bundle, name, min_score=LOWEST_SCORE), zip(data["images"], truths, strict=True))
         for name in names
     }
@@ -101,7 +103,9 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
     chosen = judged["int8" if "int8" in judged else first]
     limits = np.where(data["set"] == STARS, MAX_AMONG_STARS, MAX_FALSE_ALARMS)
     threshold = operating_threshold(chosen, MIN_PRECISION, limits.tolist())
-    alike = {name: found_alike(judged[first], frames, threshold) for name, frames in judged.items() if name != first}
+    alike = {
+        name: detector_agreement(judged[first], frames, threshold) for name, frames in judged.items() if name != first
+    }
     baselines = {"centre_box": centre_box(data["images"], data["boxes"]), "sep": extended_sources(data["images"])}
     for name, found in baselines.items():
         judged[name] = [(truth, *one) for truth, one in zip(truths, found, strict=True)]
@@ -113,10 +117,10 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
             of_part = [frame for frame, of in zip(frames, data["set"], strict=True) if of == part]
             brief = _judge(of_part, threshold, name in baselines)
             metrics[name]["sets"][part] = {key: brief[key] for key in PART_KEYS}
-    return Measured(metrics, alike, threshold)
+    return Evaluation(metrics, alike, threshold)
 
 
-def found_alike(before: list[JudgedFrame], after: list[JudgedFrame], threshold: float) -> dict[str, Any]:
+def detector_agreement(before: list[EvaluatedFrame], after: list[EvaluatedFrame], threshold: float) -> dict[str, Any]:
     """Compare detections of the same frames.
 
     Returns:
@@ -155,7 +159,7 @@ def found_alike(before: list[JudgedFrame], after: list[JudgedFrame], threshold: 
     }
 
 
-def _judge(frames: list[JudgedFrame], threshold: float, baseline: bool) -> dict[str, Any]:
+def _judge(frames: list[EvaluatedFrame], threshold: float, baseline: bool) -> dict[str, Any]:
     metrics = detection_metrics(frames, threshold)
     if baseline:  # its scores are no probabilities: the network's threshold means nothing to them
         metrics |= dict.fromkeys(("precision", "recall", "fp_per_frame"))

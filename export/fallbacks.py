@@ -28,7 +28,7 @@ WORST = 4
 LOOKED_AT = 16
 
 
-def rescued(
+def fallbacks(
     form: str, source: bytes, content: bytes, settings: Settings, calibration: np.ndarray, say: Callable[[str], None]
 ) -> Iterator[tuple[str, bytes]]:
     """Offer files of a form that may lose less: what was done, and the file.

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..errors import UserError
 from ..models.bundle import Bundle
-from ..models.decode import anchors_of
+from ..models.decode import anchors_from_manifest
 from ..models.manifest import DECODED
-from ..runtime.inference.engine import RUNS, load
+from ..runtime.inference.engine import RUNS
+from ..runtime.inference.load import load_engine
 from .onnx.convert import float_nodes
 from .tflite.convert import input_is_raw
 from .tflite.reader import FLOATS, POSTPROCESS, Graph, read_tflite
@@ -153,7 +154,7 @@ def contract(bundle: Bundle) -> Gate:
             told.append(f"{name} not run here")
             continue
         try:
-            engine = load(bundle, name)
+            engine = load_engine(bundle, name)
             raw = engine(bundle.golden()["inputs"][:1])
         except UserError as problem:
             return Gate("contract", str(problem), False)
@@ -185,7 +186,11 @@ def _misfit(bundle: Bundle) -> str | None:
             if wrong:
                 return f"{name} gives {list(wrong[0])}, and there are {len(bundle.classes)} classes"
         elif "min_level" in decode and DECODED not in shapes:
-            count, boxes, scores = len(anchors_of(decode, width, height)), shapes.get("boxes"), shapes.get("scores")
+            count, boxes, scores = (
+                len(anchors_from_manifest(decode, width, height)),
+                shapes.get("boxes"),
+                shapes.get("scores"),
+            )
             if boxes != (1, count, 4) or scores is None or scores[:2] != (1, count):
                 return (
                     f"{name} gives boxes {boxes} and scores {scores}, and its manifest tells of {count} anchors: "

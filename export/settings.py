@@ -15,7 +15,7 @@ REFERENCE = "tflite-fp32"
 
 
 @dataclass(frozen=True)
-class Form:
+class VariantFormat:
     """A form in which a network can be exported: its variant's name, its file, and what runs it."""
 
     variant: str
@@ -24,12 +24,12 @@ class Form:
 
 
 FORMS = {
-    REFERENCE: Form("fp32", "fp32.tflite", "tflite"),
-    "tflite-int8": Form("int8", "int8.tflite", "tflite"),
-    "tflite-postprocess": Form("postprocess", "int8_postprocess.tflite", "tflite"),
-    "onnx-fp32": Form("onnx_fp32", "fp32.onnx", "onnx"),
-    "onnx-int8": Form("onnx_int8", "int8.onnx", "onnx"),
-    "edgetpu": Form("edgetpu", "int8_edgetpu.tflite", "edgetpu"),
+    REFERENCE: VariantFormat("fp32", "fp32.tflite", "tflite"),
+    "tflite-int8": VariantFormat("int8", "int8.tflite", "tflite"),
+    "tflite-postprocess": VariantFormat("postprocess", "int8_postprocess.tflite", "tflite"),
+    "onnx-fp32": VariantFormat("onnx_fp32", "fp32.onnx", "onnx"),
+    "onnx-int8": VariantFormat("onnx_int8", "int8.onnx", "onnx"),
+    "edgetpu": VariantFormat("edgetpu", "int8_edgetpu.tflite", "edgetpu"),
 }
 DETECTORS_OWN = "tflite-postprocess"
 INT8 = (REFERENCE, "tflite-int8")
@@ -103,7 +103,7 @@ class Settings:
         """How ranges are chosen for ONNX."""
         return "min-max" if self.method == AUTO else self.method
 
-    def wanted(self, task: str) -> dict[str, Form]:
+    def wanted(self, task: str) -> dict[str, VariantFormat]:
         """Return the forms to make for a task, in the order of `FORMS`; what one is made from is among them."""
         if task != "detect" and DETECTORS_OWN in self.formats:
             raise ExportUsage(f"{DETECTORS_OWN} is for detectors; this is a classifier")

@@ -23,9 +23,9 @@ from ..models.bundle import UNPACKING
 from ..models.manifest import FORMAT, BundleError, fault_in_decode
 from ..models.preprocess import letterbox
 from ..runtime.inference.detector import POSTPROCESSED
-from ..runtime.inference.sandbox import prove_loadable
-from ..runtime.sources.demo import DemoSky
-from .bundle import Exported, export_record, prove_and_write
+from ..runtime.inference.sandbox import check_model_loads
+from ..runtime.sources.demo import DemoSource
+from .bundle import Exported, export_record, validate_and_write
 from .bundle_writer import check_target
 from .calibration_images import calibration_pictures
 from .errors import ExportError, ExportUsage
@@ -35,7 +35,7 @@ from .settings import ALL, FORMS, REFERENCE, Settings
 from .tflite.convert import convert_saved_model
 from .tflite.reader import FLOATS, POSTPROCESS, TFLiteFile, read_tflite
 from .third_party_outputs import check_complete, describe_by_name, find_outputs, onnx_ends
-from .variants import MAX_DETECTIONS, NMS_IOU, Made, int8_of
+from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, int8_of
 
 PICTURES = 32
 THRESHOLD = 0.5
@@ -43,7 +43,7 @@ PACKED_LIMIT = 2**20
 """Bytes that a list of names inside a file may have."""
 
 
-def wrap(
+def import_model(
     path: Path,
     out: Path,
     say: Callable[[str], None],
@@ -128,7 +128,7 @@ def wrap(
     data = {"images": pictures[:PICTURES]}
     if evaluation:
         data = read_evaluation(evaluation, "detect", model, labelled=False)
-    return prove_and_write(out, manifest, made, data, pictures, settings, say)
+    return validate_and_write(out, manifest, made, data, pictures, settings, say)
 
 
 def _own_form(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
@@ -151,7 +151,7 @@ def _own_form(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
         check_complete(content, str(path))
     say("loading it for the first time, in a process of its own")
     try:
-        prove_loadable(content, runtime, str(path))
+        check_model_loads(content, runtime, str(path))
     except BundleError as problem:
         raise ExportError(str(problem)) from None
     if runtime == "onnx":
@@ -227,7 +227,7 @@ def _pictures(settings: Settings, model: dict[str, Any]) -> np.ndarray:
     if settings.calibration is not None:
         return calibration_pictures(settings.calibration, model, "detect", settings.samples, settings.seed)
     size = model["input"]["width"], model["input"]["height"]
-    frames = [letterbox(frame.pixels, *size)[0] for frame in DemoSky()]
+    frames = [letterbox(frame.pixels, *size)[0] for frame in DemoSource()]
     return np.stack(frames[:: max(1, len(frames) // (settings.samples or PICTURES))][: settings.samples or PICTURES])
 
 
@@ -236,7 +236,7 @@ def _more(
     settings: Settings,
     pictures: np.ndarray,
     say: Callable[[str], None],
-) -> Made:
+) -> BuiltVariants:
     """Make the other forms that were asked for; the one that was given stays the first."""
     made, sources = dict(files), {}
     # What was given stands for the float reference where it is none.
@@ -257,4 +257,4 @@ def _more(
             made[name] = quantise_onnx(whole, pictures, settings.onnx_method)
         else:
             raise ExportUsage(f"{name} cannot be made of {', '.join(files)}")
-    return Made(made, sources)
+    return BuiltVariants(made, sources)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.onnx_engine import OUTPUTS, session
-from ..runtime.system.native_output import quiet_native
+from ..runtime.system.native_output import suppress_native_stderr
 from .errors import ExportError
 from .settings import FORMS
 from .tflite.reader import POSTPROCESS, read_tflite
@@ -107,7 +107,7 @@ def describe_by_name(form: str, content: bytes, outputs: dict[str, str], named: 
         ]
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet_native():
+    with suppress_native_stderr():
         interpreter = Interpreter(model_content=content)
         interpreter.allocate_tensors()
     details = {found["name"]: found for found in interpreter.get_output_details()}
@@ -131,7 +131,7 @@ def _signed(content: bytes) -> dict[str, str]:
     """Read the names that a signature in the file gives its outputs."""
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet_native():
+    with suppress_native_stderr():
         interpreter = Interpreter(model_content=content)
         interpreter.allocate_tensors()
     if not interpreter.get_signature_list():

@@ -40,7 +40,7 @@ class Network:
 
 
 @dataclass(frozen=True)
-class Made:
+class BuiltVariants:
     """Forms of a network.
 
     Attributes:
@@ -52,7 +52,7 @@ class Made:
     sources: dict[str, bytes] = field(default_factory=dict)
 
 
-def make_forms(network: Network, settings: Settings, calibration: np.ndarray, say: Say) -> Made:
+def build_variants(network: Network, settings: Settings, calibration: np.ndarray, say: Say) -> BuiltVariants:
     """Make every form that is wanted and can be made here; no ``edgetpu`` where its compiler is not installed."""
     wanted = settings.wanted(network.task)
     say("converting to float32")
@@ -80,7 +80,7 @@ def make_forms(network: Network, settings: Settings, calibration: np.ndarray, sa
         compiled = compile_for_edgetpu(files["tflite-int8"], say)
         if compiled is not None:
             files["edgetpu"] = compiled
-    return Made({name: files[name] for name in FORMS if name in files}, sources)
+    return BuiltVariants({name: files[name] for name in FORMS if name in files}, sources)
 
 
 def _check_ends(network: Network, content: bytes) -> None:

@@ -181,7 +181,7 @@ class Bundle:
         return cls(path, manifest, hashlib.sha256(raw).hexdigest())
 
 
-def shipped(name: str) -> Path:
+def shipped_bundle_path(name: str) -> Path:
     """Find a bundle that comes with the package: ``galaxy-detector`` or ``galaxy-classifier``."""
     return Path(str(resources.files(__package__))) / "shipped" / name
 

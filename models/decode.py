@@ -51,7 +51,7 @@ def anchor_grid(
     return np.concatenate(levels).astype(np.float32)
 
 
-def anchors_of(decode: Mapping[str, Any], width: int, height: int) -> np.ndarray:
+def anchors_from_manifest(decode: Mapping[str, Any], width: int, height: int) -> np.ndarray:
     """Lay out the anchors that a manifest's ``[decode]`` tells of, for an input of so many pixels."""
     return anchor_grid(
         width,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .decode import iou_matrix
-from .labels import group_of
+from .labels import coarse_group
 
 ECE_BINS = 15
 MATCH_IOU = 0.5
@@ -24,7 +24,7 @@ MATCH_IOU = 0.5
 SIZES = {"under 16 px": (0, 16), "16 to 32 px": (16, 32), "32 to 96 px": (32, 96), "over 96 px": (96, 10**5)}
 """Sides of boxes (square root of the area) by which average precision is told apart; 32 and 96 are COCO's."""
 
-RIGHT, WRONG, NEITHER = 1, 0, -1
+TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
 
 
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
     Args:
         probabilities: (N, C) 0..1, rows adding up to 1.
         labels: (N,) integers 0..C-1, the true classes.
-        classes: C class names, in output order; their coarse groups are those of `labels.group_of`.
+        classes: C class names, in output order; their coarse groups are those of `labels.coarse_group`.
 
     Returns:
         ``accuracy``, ``macro_f1`` (mean over the classes that occur in the truth), ``coarse_accuracy`` (of the coarse
@@ -54,7 +54,7 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
     labels = labels.astype(np.intp)
     if labels.size and not (labels.min() >= 0 and labels.max() < count):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{count - 1}")
-    groups = np.asarray([group_of(name) for name in classes])
+    groups = np.asarray([coarse_group(name) for name in classes])
 
     named = probabilities.argmax(axis=1)
     confusion = np.zeros((count, count), np.int64)
@@ -108,11 +108,11 @@ class DetectionTruth:
             raise ValueError(f"a frame without galaxies cannot have {len(self.boxes)} boxes")
 
 
-JudgedFrame = tuple[DetectionTruth, np.ndarray, np.ndarray]
+EvaluatedFrame = tuple[DetectionTruth, np.ndarray, np.ndarray]
 """The truth, the boxes found (N, 4) in the same pixels, and their scores (N,)."""
 
 
-def detection_metrics(frames: Sequence[JudgedFrame], threshold: float) -> dict[str, Any]:
+def detection_metrics(frames: Sequence[EvaluatedFrame], threshold: float) -> dict[str, Any]:
     """Measure a detector.
 
     Ignore boxes are COCO's crowds: they need not be found, and a detection of which at least half lies in one is
@@ -140,9 +140,9 @@ def detection_metrics(frames: Sequence[JudgedFrame], threshold: float) -> dict[s
     judged = [_drop_undecidable(frame) for frame in frames]
     scores, verdicts, in_negative = _verdicts(judged)
     kept = scores >= threshold
-    right = int(np.sum(verdicts[kept] == RIGHT))
-    wrong = int(np.sum(verdicts[kept] == WRONG))
-    false_alarms = int(np.sum(kept & in_negative & (verdicts == WRONG)))
+    right = int(np.sum(verdicts[kept] == TRUE_POSITIVE))
+    wrong = int(np.sum(verdicts[kept] == FALSE_POSITIVE))
+    false_alarms = int(np.sum(kept & in_negative & (verdicts == FALSE_POSITIVE)))
     negatives = sum(truth.negative for truth, _, _ in judged)
     boxes = sum(len(truth.boxes) for truth, _, _ in judged)
     return {
@@ -155,7 +155,7 @@ def detection_metrics(frames: Sequence[JudgedFrame], threshold: float) -> dict[s
     }
 
 
-def precision_by_size(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
+def precision_by_size(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:
     """Measure average precision at IoU 0.5 of small and large galaxies, by pycocotools: name in `SIZES` -> 0..1.
 
     Sizes are in the pixels of the boxes given; None where no true box is of a size.
@@ -171,21 +171,21 @@ def precision_by_size(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
     }
 
 
-def verdicts(frames: Sequence[JudgedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def match_outcomes(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Judge every detection by itself, for curves over the score.
 
     Args:
         frames: as for `detection_metrics`.
 
     Returns:
-        scores (N,), verdicts (N,) `RIGHT`, `WRONG` or `NEITHER` at IoU 0.5, and (N,) whether each is in a frame without
-        galaxies; frame by frame.
+        scores (N,), outcomes (N,) `TRUE_POSITIVE`, `FALSE_POSITIVE` or `IGNORED` at IoU 0.5, and (N,) whether each
+        is in a frame without galaxies; frame by frame.
     """
     return _verdicts([_drop_undecidable(frame) for frame in frames])
 
 
 def operating_threshold(
-    frames: Sequence[JudgedFrame], minimum_precision: float = 0.9, max_fp_per_frame: float | Sequence[float] = 0.05
+    frames: Sequence[EvaluatedFrame], minimum_precision: float = 0.9, max_fp_per_frame: float | Sequence[float] = 0.05
 ) -> float:
     """Choose the score from which on a detection is reported; on validation data, never on test data.
 
@@ -203,14 +203,14 @@ def operating_threshold(
     """
     judged = [_drop_undecidable(frame) for frame in frames]
     scores, verdicts, _ = _verdicts(judged)
-    if not np.any(verdicts == RIGHT):
+    if not np.any(verdicts == TRUE_POSITIVE):
         return 0.5
     order = np.argsort(-scores, kind="stable")
     scores, verdicts = scores[order], verdicts[order]
     # Equal scores are reported together: only the last of each run is a threshold.
     last = np.append(scores[1:] != scores[:-1], True)
-    right = np.cumsum(verdicts == RIGHT)[last]
-    wrong = np.cumsum(verdicts == WRONG)[last]
+    right = np.cumsum(verdicts == TRUE_POSITIVE)[last]
+    wrong = np.cumsum(verdicts == FALSE_POSITIVE)[last]
     boxes = sum(len(truth.boxes) for truth, _, _ in judged)
 
     f1 = 2 * right / (right + wrong + boxes)
@@ -221,7 +221,7 @@ def operating_threshold(
     frame = np.repeat(np.arange(len(judged)), [len(scores) for _, _, scores in judged])[order]
     for most in np.unique(limits[negative]):
         alike = negative & (limits == most)
-        false_alarms = np.cumsum(alike[frame] & (verdicts == WRONG))[last]
+        false_alarms = np.cumsum(alike[frame] & (verdicts == FALSE_POSITIVE))[last]
         meets &= false_alarms / alike.sum() <= most
     if meets.any():
         f1 = np.where(meets, f1, -1.0)
@@ -230,7 +230,7 @@ def operating_threshold(
     return float(levels[best] + levels[best + 1]) / 2
 
 
-def _drop_undecidable(frame: JudgedFrame) -> JudgedFrame:
+def _drop_undecidable(frame: EvaluatedFrame) -> EvaluatedFrame:
     """Check a frame, and drop the detections that an incomplete truth cannot judge."""
     truth = frame[0]
     boxes, scores = np.array(frame[1], np.float64).reshape(-1, 4), np.asarray(frame[2], np.float64)
@@ -248,8 +248,8 @@ def _drop_undecidable(frame: JudgedFrame) -> JudgedFrame:
     return truth, boxes[inside], scores[inside]
 
 
-def _verdicts(frames: Sequence[JudgedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Judge every detection: scores, RIGHT / WRONG / NEITHER, and whether it is in a frame without galaxies.
+def _verdicts(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Match every detection: score, outcome, and whether it is in a frame without galaxies.
 
     A verdict depends on better detections only, so it is the same at every threshold.
     """
@@ -264,15 +264,15 @@ def _verdicts(frames: Sequence[JudgedFrame]) -> tuple[np.ndarray, np.ndarray, np
 
 def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Match greedily, best score first, each to the true box it overlaps most among those still free."""
-    verdicts = np.full(len(boxes), WRONG)
-    verdicts[_share_inside(boxes, truth.ignore) >= MATCH_IOU] = NEITHER
+    verdicts = np.full(len(boxes), FALSE_POSITIVE)
+    verdicts[_share_inside(boxes, truth.ignore) >= MATCH_IOU] = IGNORED
     if not len(truth.boxes):
         return verdicts
     overlaps = iou_matrix(boxes, truth.boxes)
     for index in np.argsort(-scores, kind="stable"):
         best = int(np.argmax(overlaps[index]))
         if overlaps[index, best] >= MATCH_IOU:
-            verdicts[index] = RIGHT
+            verdicts[index] = TRUE_POSITIVE
             overlaps[:, best] = -1.0
     return verdicts
 
@@ -288,7 +288,7 @@ def _share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
     return np.where(area > 0, covered / np.maximum(area, 1e-12), 0.0)
 
 
-def _coco(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
+def _coco(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:
     """Average precision and recall by COCOeval (Lin et al. 2014, arXiv:1405.0312), for one category."""
     evaluation = _evaluate(frames, [[0, 1e10]])
     if evaluation is None:
@@ -303,7 +303,7 @@ def _coco(frames: Sequence[JudgedFrame]) -> dict[str, float | None]:
     }
 
 
-def _evaluate(frames: Sequence[JudgedFrame], areas: list[list[float]]) -> Any:
+def _evaluate(frames: Sequence[EvaluatedFrame], areas: list[list[float]]) -> Any:
     """Run COCOeval over frames for ranges of area; None without true boxes."""
     try:
         from pycocotools.coco import COCO

@@ -14,7 +14,7 @@ FloatBoxes = np.ndarray
 """(N, 4) float32, x0, y0, x1, y1 in pixels of the picture; x1 and y1 are exclusive edges."""
 
 
-class Halves:
+class ImagePyramid:
     """A picture and what is left of it halved once, twice and so on; each is made when it is first asked for.
 
     Whoever looks at a frame in several sizes shares them, and the large ones are read only once.
@@ -47,7 +47,7 @@ class Halves:
         return self._levels[level]
 
 
-def resize(image: np.ndarray | Halves, width: int, height: int) -> np.ndarray:
+def resize(image: np.ndarray | ImagePyramid, width: int, height: int) -> np.ndarray:
     """Resize a uint8 picture without aliasing, to the same bits on every machine.
 
     The picture is halved by exact 2x2 averages while it is at least twice too large, then interpolated linearly.
@@ -56,7 +56,7 @@ def resize(image: np.ndarray | Halves, width: int, height: int) -> np.ndarray:
         image: (H, W, 3) or (H, W) uint8, or the same as `Halves`.
         width, height: wanted size in pixels, at least 1.
     """
-    halves = image if isinstance(image, Halves) else Halves(image)
+    halves = image if isinstance(image, ImagePyramid) else ImagePyramid(image)
     level = 0
     while halves[level].shape[1] >= 2 * width and halves[level].shape[0] >= 2 * height:
         level += 1
@@ -67,7 +67,7 @@ def resize(image: np.ndarray | Halves, width: int, height: int) -> np.ndarray:
 
 
 def letterbox(
-    image: np.ndarray | Halves, width: int, height: int, fill: int = 0, canvas: np.ndarray | None = None
+    image: np.ndarray | ImagePyramid, width: int, height: int, fill: int = 0, canvas: np.ndarray | None = None
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Fit a picture into a network's input, keeping its aspect; the rest, right and below, is `fill`.
 

@@ -25,7 +25,7 @@ class SignatureError(BundleError):
     """A key that cannot be used, or a bundle that is not signed by it."""
 
 
-def make_keys(name: Path) -> tuple[Path, Path]:
+def generate_keypair(name: Path) -> tuple[Path, Path]:
     """Make a pair of keys, NAME.key (for its owner only) and NAME.pub; nothing is overwritten.
 
     Raises:

@@ -25,7 +25,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galaxy-edge"
 
 
-def key_of(*things: object, network: keras.Model | None = None) -> str:
+def cache_key(*things: object, network: keras.Model | None = None) -> str:
     """Hash what a result depends on, a network by its weights (SHA-256, hex)."""
     digest = hashlib.sha256(repr(things).encode())
     for weights in network.weights if network is not None else ():
@@ -33,7 +33,7 @@ def key_of(*things: object, network: keras.Model | None = None) -> str:
     return digest.hexdigest()
 
 
-def kept(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
+def cached_array(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
     """Read the array that is kept under a name and a key, or make and keep it.
 
     Raises:

@@ -102,7 +102,9 @@ def read_record(folder: Path) -> dict[str, Any]:
     return record
 
 
-def begun(folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool) -> dict[str, Any]:
+def load_resumable_record(
+    folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool
+) -> dict[str, Any]:
     """Read the record of a run that is to be gone on with; empty where there is none yet. For arguments see `Run`.
 
     Raises:
@@ -126,7 +128,7 @@ def begun(folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any
     return before
 
 
-class Run:
+class RunFolder:
     """An open run folder.
 
     Args:
@@ -145,7 +147,7 @@ class Run:
 
     def __init__(self, folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool) -> None:
         self.folder = folder
-        before = begun(folder, task, settings, data, resume)
+        before = load_resumable_record(folder, task, settings, data, resume)
         self.resumed = bool(before)
         folder.mkdir(parents=True, exist_ok=True)
         self.record: dict[str, Any] = {

@@ -14,25 +14,25 @@ from typing import Any
 import numpy as np
 
 from ...models.bundle import Bundle
-from ...models.labels import DROPPED, GALAXY10
+from ...models.labels import EXCLUDED_LABEL, GALAXY10
 from ...models.metrics import classification_metrics
 from ...runtime.inference.classifier import Classifier
-from ...training.classifier.augmentation import levelled
+from ...training.classifier.augmentation import normalise_levels
 from ...training.classifier.calibration import calibration_error_by_chance
-from ...training.classifier.dataset import PictureSet, load_pictures
+from ...training.classifier.dataset import GalaxyDataset, load_pictures
 from ...training.run import RunError, read_record, write_json
 from ...training.study.ensembles import calibrated
-from ...training.study.runs import Parts, part, probabilities_of
+from ...training.study.runs import DatasetSplit, probabilities_of, split_dataset
 
 RESULTS = Path(__file__).parents[2] / "training" / "results"
 PAGE = RESULTS.parent / "RESULTS.md"
 
 
 def _levelled(images: np.ndarray) -> np.ndarray:
-    return np.stack([levelled(image) for image in images])
+    return np.stack([normalise_levels(image) for image in images])
 
 
-def scores(probabilities: np.ndarray, pictures: PictureSet) -> dict[str, Any]:
+def scores(probabilities: np.ndarray, pictures: GalaxyDataset) -> dict[str, Any]:
     """Measure probabilities (N, C) of labelled pictures: all, and each source in ``sets``; without the matrix.
 
     Beside ``ece`` stands ``ece_by_chance``, what perfect probabilities would show on as many pictures.
@@ -49,7 +49,7 @@ def scores(probabilities: np.ndarray, pictures: PictureSet) -> dict[str, Any]:
     return found | {"sets": {name: measure(np.flatnonzero(origin == name)) for name in sorted(set(pictures.sources))}}
 
 
-def test_part(run: Path, data: Path, split_seed: int) -> Parts:
+def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
     """Part a data set as a run's was, and check that it is the same split.
 
     Raises:
@@ -59,8 +59,8 @@ def test_part(run: Path, data: Path, split_seed: int) -> Parts:
     if "model" not in record:
         raise RunError(f"{run} is not finished: it cannot be judged")
     settings = record["settings"]
-    keep_boxy = GALAXY10[DROPPED] in record["model"]["classes"]
-    parts = part(load_pictures(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
+    keep_boxy = GALAXY10[EXCLUDED_LABEL] in record["model"]["classes"]
+    parts = split_dataset(load_pictures(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
     if record["data"]["split"].get("hash") != parts.record["hash"]:
         raise RunError(f"{run} was trained on another split of {data}: it may have seen the test part")
     return parts

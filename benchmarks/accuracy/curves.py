@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.metrics import NEITHER, RIGHT, JudgedFrame, verdicts
+from ...models.metrics import IGNORED, TRUE_POSITIVE, EvaluatedFrame, match_outcomes
 
 LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Scores at which curves are read, 0.05 to 0.95."""
@@ -15,7 +15,7 @@ LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 BINS = 10
 
 
-def curves(frames: Sequence[JudgedFrame]) -> dict[str, Any]:
+def curves(frames: Sequence[EvaluatedFrame]) -> dict[str, Any]:
     """Read curves over the score.
 
     Returns:
@@ -23,11 +23,11 @@ def curves(frames: Sequence[JudgedFrame]) -> dict[str, Any]:
         not defined. ``calibration``: for each of ten bins of the score with a detection, its mean score, the share of
         detections that are right, and their number; detections that count neither way are left out.
     """
-    scores, judged, in_negative = verdicts(frames)
+    scores, judged, in_negative = match_outcomes(frames)
     boxes = sum(len(truth.boxes) for truth, _, _ in frames)
     negatives = sum(truth.negative for truth, _, _ in frames)
-    counted = judged != NEITHER
-    scores, right, in_negative = scores[counted], judged[counted] == RIGHT, in_negative[counted]
+    counted = judged != IGNORED
+    scores, right, in_negative = scores[counted], judged[counted] == TRUE_POSITIVE, in_negative[counted]
     levels = []
     for level in LEVELS:
         kept = scores >= level

@@ -10,13 +10,13 @@ import numpy as np
 
 from ...export.baselines import Found, centre_box, extended_sources
 from ...models.bundle import Bundle
-from ...models.labels import CLASSES, DROPPED, GALAXY10
-from ...models.metrics import JudgedFrame, detection_metrics, precision_by_size
+from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
+from ...models.metrics import EvaluatedFrame, detection_metrics, precision_by_size
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...runtime.inference.evaluation import LOWEST_SCORE, classifier_metrics
-from ...training.data.sample import DataError, Sample, held_out, read_set
-from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, Situations, View
+from ...training.data.sample import DataError, Sample, is_held_out, read_set
+from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScene, EvaluationScenes
 from .curves import curves
 
 Progress = Callable[[int, int], None]
@@ -40,7 +40,7 @@ def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -
         data = bundle.manifest["data"]
         split = data.get("split", {})
         if "seed" in split and split.keys() & {"folds", "test_share", "validation_share"}:
-            kept = [sample for sample in kept if sample.set not in data["sets"] or held_out(split, sample.digest())]
+            kept = [sample for sample in kept if sample.set not in data["sets"] or is_held_out(split, sample.digest())]
         elif "seed" in split and "hash" in split:
             taught = _taught(bundle, split, folder) if any(sample.set in data["sets"] for sample in kept) else set()
             kept = [sample for sample in kept if sample.set not in data["sets"] or sample.digest() not in taught]
@@ -54,10 +54,10 @@ def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -
 def _taught(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
     """Tell what a classifier was trained on, by hash: where its duplicates went only parting all pictures can tell."""
     from ...training.classifier.dataset import load_pictures
-    from ...training.study.runs import part
+    from ...training.study.runs import split_dataset
 
-    margin, boxy = bundle.manifest["preprocess"]["margin"], GALAXY10[DROPPED] in bundle.classes
-    parts = part(load_pictures(folder, margin, boxy, unnamed=True), split["seed"])
+    margin, boxy = bundle.manifest["preprocess"]["margin"], GALAXY10[EXCLUDED_LABEL] in bundle.classes
+    parts = split_dataset(load_pictures(folder, margin, boxy, unnamed=True), split["seed"])
     if parts.record["hash"] != split["hash"]:
         raise DataError(
             f"{folder} holds other pictures than the bundle {bundle.name} was made of: it cannot be told "
@@ -98,7 +98,7 @@ def evaluate_detector(
     detector = Detector(bundle, variant, engine, threads, min_score=LOWEST_SCORE)
     threshold = bundle.manifest["decode"]["score_threshold"]
     views: dict[str, list[Judged]] = {}
-    everything = Situations(samples, bundle.input_size[0], seed)
+    everything = EvaluationScenes(samples, bundle.input_size[0], seed)
     for done, view in enumerate(everything):
         progress(done, len(everything))
         views.setdefault(view.situation, []).append(_judge(detector, view))
@@ -116,12 +116,12 @@ def evaluate_detector(
 class Judged(NamedTuple):
     """What a detector and SEP found in a view of so many pixels a side; the picture itself is let go."""
 
-    frame: JudgedFrame
+    frame: EvaluatedFrame
     sep: Found
     side: int
 
 
-def _judge(detector: Detector, view: View) -> Judged:
+def _judge(detector: Detector, view: EvaluationScene) -> Judged:
     found = detector(view.scene.image)
     (sources,) = extended_sources(view.scene.image[None])
     return Judged((view.truth, found.boxes, found.scores), sources, view.scene.image.shape[0])

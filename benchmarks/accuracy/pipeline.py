@@ -10,12 +10,12 @@ import numpy as np
 from ...export.baselines import centre_box, extended_sources
 from ...models.bundle import Bundle
 from ...models.decode import iou_matrix
-from ...models.labels import CLASSES, group_of
+from ...models.labels import CLASSES, coarse_group
 from ...models.metrics import MATCH_IOU
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...training.data.sample import DataError, Sample, read_set
-from ...training.scenes.evaluation_scenes import Situations, View
+from ...training.scenes.evaluation_scenes import EvaluationScene, EvaluationScenes
 from .evaluate import Progress, unseen
 
 OURS = "detector"
@@ -60,7 +60,7 @@ def evaluate_pipeline(
     detector = Detector(detect, variant, engine, threads)
     classifier = Classifier(classify, variant, engine, threads)
     names = np.array([classifier.classes.index(name) for name in CLASSES])
-    everything = Situations(samples, detect.input_size[0], seed)
+    everything = EvaluationScenes(samples, detect.input_size[0], seed)
     # The constant box has the median size of a situation's galaxies, so all views are seen before the first is judged.
     boxes: dict[str, list[np.ndarray]] = {}
     for done, view in enumerate(everything):
@@ -70,7 +70,7 @@ def evaluate_pipeline(
     if not boxes:
         raise DataError(f"{data} holds no galaxy with a box")
     whole = {name: np.concatenate(group) for name, group in boxes.items()}
-    fates: dict[str, dict[str, list[Fate]]] = {name: {} for name in whole}
+    fates: dict[str, dict[str, list[GalaxyOutcome]]] = {name: {} for name in whole}
     for done, view in enumerate(everything, len(everything)):
         progress(done, 2 * len(everything))
         if not len(view.scene.boxes):
@@ -87,7 +87,7 @@ def evaluate_pipeline(
     return {name: group.pop(OURS) | group for name, group in summed.items()}
 
 
-class Fate(NamedTuple):
+class GalaxyOutcome(NamedTuple):
     """What became of a galaxy: whether it was found, and the classes named from the detection's and the true box."""
 
     sample: Sample
@@ -96,7 +96,7 @@ class Fate(NamedTuple):
     named_true: int
 
 
-def _follow(classifier: Classifier, names: np.ndarray, view: View, found: np.ndarray) -> list[Fate]:
+def _follow(classifier: Classifier, names: np.ndarray, view: EvaluationScene, found: np.ndarray) -> list[GalaxyOutcome]:
     """Follow the galaxies of a view: `found` are the boxes (K, 4) of a detector, the best scored first."""
     image, boxes = view.scene.image, view.scene.boxes
     overlaps = iou_matrix(found, boxes)
@@ -106,11 +106,11 @@ def _follow(classifier: Classifier, names: np.ndarray, view: View, found: np.nda
         frames = [found[hits[0]] if len(hits) else box, box]
         crops = np.stack([classifier.crop(image, frame) for frame in frames])
         named = classifier.probabilities(crops)[:, names].argmax(axis=1)
-        fates.append(Fate(sample, bool(len(hits)), int(named[0]), int(named[1])))
+        fates.append(GalaxyOutcome(sample, bool(len(hits)), int(named[0]), int(named[1])))
     return fates
 
 
-def _sum_up(fates: list[Fate]) -> dict[str, Any]:
+def _sum_up(fates: list[GalaxyOutcome]) -> dict[str, Any]:
     classes = [
         (fate, fate.named == fate.sample.label, fate.named_true == fate.sample.label)
         for fate in fates
@@ -119,8 +119,8 @@ def _sum_up(fates: list[Fate]) -> dict[str, Any]:
     groups = [
         (
             fate,
-            group_of(CLASSES[fate.named]) == fate.sample.coarse,
-            group_of(CLASSES[fate.named_true]) == fate.sample.coarse,
+            coarse_group(CLASSES[fate.named]) == fate.sample.coarse,
+            coarse_group(CLASSES[fate.named_true]) == fate.sample.coarse,
         )
         for fate in fates
         if fate.sample.coarse
@@ -133,7 +133,7 @@ def _sum_up(fates: list[Fate]) -> dict[str, Any]:
     }
 
 
-def _steps(followed: list[tuple[Fate, bool, bool]]) -> dict[str, Any] | None:
+def _steps(followed: list[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, Any] | None:
     if not followed:
         return None
     found = np.array([fate.found for fate, _, _ in followed])

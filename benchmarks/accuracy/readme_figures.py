@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ...models.bundle import Bundle, shipped
+from ...models.bundle import Bundle, shipped_bundle_path
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
 README = Path(__file__).parents[2] / "README.md"
@@ -23,8 +23,8 @@ SETS = {
 
 def figures() -> str:
     """Write both tables as Markdown."""
-    detector = Bundle.load(shipped("galaxy-detector"), "detect").manifest
-    classifier = Bundle.load(shipped("galaxy-classifier"), "classify").manifest
+    detector = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect").manifest
+    classifier = Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify").manifest
     return "\n".join([*_detector_lines(detector), "", *_classifier_lines(classifier), ""])
 
 

@@ -18,17 +18,17 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...models.bundle import Bundle, shipped
+from ...models.bundle import Bundle, shipped_bundle_path
 from ...models.decode import iou_matrix
-from ...models.images.decoder import to_rgb8
+from ...models.images.stretch import to_rgb8
 from ...models.metrics import MATCH_IOU
 from ...runtime.frame import Frame
-from ...runtime.imaging.sky_motion import SkyMotion, glance
+from ...runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
 from ...runtime.imaging.stacking import Stack
 from ...runtime.inference.detector import Detector
 from ...runtime.recording.output_folder import utc_now
 from ...training.data.sample import read_set
-from ...training.scenes.generator import SceneMaker
+from ...training.scenes.generator import SceneGenerator
 from .evaluate import unseen
 
 DEPTHS = (1, 2, 4, 8, 16)
@@ -55,7 +55,7 @@ def recall_by_depth(
         ``galaxies``, ``noise``, and by depth (``0``: one frame without noise, the most that can be had) ``recall`` 0..1
         and ``false_a_frame``.
     """
-    maker = SceneMaker(unseen(read_set(data), [bundle], data), bundle.input_size[0])
+    maker = SceneGenerator(unseen(read_set(data), [bundle], data), bundle.input_size[0])
     detector = Detector(bundle)
     counts = {depth: np.zeros(3, int) for depth in (0, *depths)}  # found, galaxies, false
     for number in range(scenes):
@@ -65,7 +65,7 @@ def recall_by_depth(
         stacks, motion = {depth: Stack(depth) for depth in depths}, SkyMotion()
         for step in range(max(depths)):
             frame, moved = _shot(scene.image, step, noise, noisy)
-            small = glance(frame.pixels)
+            small = grey_thumbnail(frame.pixels)
             sky = motion.update(small, 1)
             results = {depth: stack.add(frame, small, sky) for depth, stack in stacks.items()}
         boxes, ignore = (_moved(those, moved) for those in (scene.boxes, scene.ignore))
@@ -115,7 +115,7 @@ def main() -> None:
     options.add_argument("--noise", type=float, default=NOISE)
     options.add_argument("--out", type=Path, required=True)
     given = options.parse_args()
-    bundle = Bundle.load(shipped("galaxy-detector"))
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
     result = recall_by_depth(bundle, given.data, given.scenes, noise=given.noise)
     result = {"created": utc_now(), "detector": bundle.hash, "scenes": given.scenes, **result}
     given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

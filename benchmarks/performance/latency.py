@@ -16,7 +16,8 @@ import numpy as np
 from ... import __version__
 from ...devices.probe import Machine
 from ...models.bundle import Bundle
-from ...runtime.inference.engine import RUNS, Engine, load
+from ...runtime.inference.engine import RUNS, Engine
+from ...runtime.inference.load import load_engine
 
 FORMAT = 1
 WARM_UP = 3
@@ -54,7 +55,7 @@ def bench(
                         "threads": count,
                         "bytes": len(bundle.read(variant.file)),
                     }
-                    runs.append((about, load(bundle, variant.name, engine, count), batch, []))
+                    runs.append((about, load_engine(bundle, variant.name, engine, count), batch, []))
     for _, network, batch, _ in runs:
         for _ in range(WARM_UP):
             network(batch)

@@ -22,12 +22,12 @@ import numpy as np
 
 from ...runtime.frame import Detections, Frame
 from ...runtime.monitoring.controls import Controls
-from ...runtime.monitoring.health import Pulse
-from ...runtime.mqtt.publisher import Publisher, broker_at
-from ...runtime.pipeline.sink import Sink, Sinks
-from ...runtime.recording.output_folder import Output
-from ...runtime.tracking.tracker import Track
-from ...runtime.web.sink import Live
+from ...runtime.monitoring.health import RunMonitor
+from ...runtime.mqtt.publisher import MqttSink, broker_at
+from ...runtime.pipeline.sink import Sink, SinkGroup
+from ...runtime.recording.output_folder import OutputFolder
+from ...runtime.tracking.track import Track
+from ...runtime.web.sink import WebSink
 
 CLASSES = ("smooth", "spiral", "edge_on")
 BOXES = 3
@@ -68,12 +68,12 @@ def measure(frames: int, size: tuple[int, int], viewers: int = 0, broker: bool =
 
 def _sinks(folder: Path, stack: ExitStack, viewers: int, broker: bool, got: list[int]) -> Sink:
     about = {key: "played" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
-    output = Output(folder, about, CLASSES, video=False, floor=0)
-    pulse = Pulse(keeper=output.keeper)
+    output = OutputFolder(folder, about, CLASSES, video=False, floor=0)
+    pulse = RunMonitor(keeper=output.keeper)
     sinks: list[Sink] = [output, pulse]
     if viewers:
         controls = Controls(keeper=output.keeper)
-        live = Live("0", None, "played", output, pulse, controls, _silent, _silent)
+        live = WebSink("0", None, "played", output, pulse, controls, _silent, _silent)
         sinks.append(live)
         port = int(live.address.rstrip("/").rpartition(":")[2])
         for _ in range(viewers):
@@ -84,13 +84,13 @@ def _sinks(folder: Path, stack: ExitStack, viewers: int, broker: bool, got: list
     if broker:
         port = stack.enter_context(_dead_broker())
         where = broker_at(f"mqtt://127.0.0.1:{port}", "bench", "", 1.0)
-        sinks.append(Publisher(where, output.info, folder, pulse, _silent))
-    return Sinks(sinks)
+        sinks.append(MqttSink(where, output.info, folder, pulse, _silent))
+    return SinkGroup(sinks)
 
 
 def _play(sinks: list[Sink]) -> None:
     for frame, named, record, _ in _camera(1, (64, 48)):
-        Sinks(sinks).frame(frame, named, record)
+        SinkGroup(sinks).frame(frame, named, record)
 
 
 def _camera(count: int, size: tuple[int, int]) -> Iterator[tuple[Frame, Detections, dict[str, Any], list[Track]]]:

@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from ...runtime.frame import Frame
-from ...runtime.sources.demo import DemoSky
-from ...runtime.sources.image_files import Entry, Pictures
+from ...runtime.sources.demo import DemoSource
+from ...runtime.sources.image_files import Entry, ImageSource
 
 SUFFIXES = (".png", ".jpg", ".tiff")
 PNG_HEAD, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -50,19 +50,19 @@ class InMemory:
             yield Frame(there_and_back[number % len(there_and_back)], time, self.name, number)
 
 
-def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int = 1) -> Pictures:
+def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int = 1) -> ImageSource:
     """The same sky as a folder of JPEGs that follow from each other; `at_once`: see `Pictures`."""
     files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
     there_and_back = files + files[-2:0:-1]
     entries: list[Entry] = [
         (f"{number:06d}.jpg", partial(bytes, there_and_back[number % len(there_and_back)])) for number in range(length)
     ]
-    return Pictures("memory", entries, lambda _: None, sequence=True, at_once=at_once)
+    return ImageSource("memory", entries, lambda _: None, sequence=True, at_once=at_once)
 
 
 def _skies(size: tuple[int, int], different: int) -> list[np.ndarray]:
     """The demo's sky, drifting by two pixels a frame and one down: so many different frames of a size, none a copy."""
-    sky = cv2.resize(next(iter(DemoSky())).pixels, (size[0] + 2 * different, size[1] + different))
+    sky = cv2.resize(next(iter(DemoSource())).pixels, (size[0] + 2 * different, size[1] + different))
     return [sky[at : at + size[1], 2 * at : 2 * at + size[0]] for at in range(different)]
 
 
@@ -90,7 +90,7 @@ class NetworkCamera:
     def __init__(self, rate: float = 25.0) -> None:
         self._pictures = [
             cv2.imencode(".jpg", frame.pixels[..., ::-1])[1].tobytes()
-            for frame, _ in zip(DemoSky(), range(16), strict=False)
+            for frame, _ in zip(DemoSource(), range(16), strict=False)
         ]
         self._pause = 1.0 / rate
         self._listener: socket.socket | None = None

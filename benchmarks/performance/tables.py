@@ -7,9 +7,6 @@ from typing import Any
 
 from rich.table import Table
 
-from ...devices.probe import Machine
-from ...devices.profile import Profile
-
 
 def bench_table(result: dict[str, Any]) -> Table:
     """Lay out a benchmark: minimum and median milliseconds of every configuration."""
@@ -46,34 +43,6 @@ def compare_table(first: dict[str, Any], second: dict[str, Any], rows: Iterable[
             f"{row['median_ratio']:.2f}",
         )
     return table
-
-
-def devices_table(profiles: Iterable[Profile], fitting: str) -> Table:
-    """Lay out the device profiles; the one that fits this machine is marked."""
-    table = Table("", "profile", "device", "engine", "threads", "verified", title="device profiles")
-    for profile in profiles:
-        table.add_row(
-            "*" if profile.name == fitting else "",
-            profile.name,
-            profile.title,
-            profile.engine,
-            str(profile.threads),
-            "yes" if profile.verified else "not verified on hardware",
-        )
-    return table
-
-
-def machine_lines(machine: Machine) -> list[str]:
-    """Describe a machine in a few lines."""
-    engines = ", ".join(f"{name} {version}" for name, version in machine.engines.items()) or "none"
-    memory = f", {machine.memory} MiB" if machine.memory else ""
-    warmth = f", {machine.temperature:.0f} degrees C" if machine.temperature is not None else ""
-    return [
-        f"machine: {machine.model or machine.machine} ({machine.machine}), {machine.cores} cores{memory}{warmth}",
-        f"python:  {machine.python}",
-        f"engines: {engines}",
-        f"cameras: {', '.join(machine.cameras) or 'none'}",
-    ]
 
 
 def _short(bundle: str) -> str:

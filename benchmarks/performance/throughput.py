@@ -24,19 +24,19 @@ import cv2
 import numpy as np
 
 from ...devices.probe import probe
-from ...models.bundle import Bundle, shipped
-from ...models.decode import anchors_of
+from ...models.bundle import Bundle, shipped_bundle_path
+from ...models.decode import anchors_from_manifest
 from ...runtime.errors import RunFailure
 from ...runtime.frame import Detections, Frame
 from ...runtime.inference.classifier import Classifier
-from ...runtime.inference.detector import Detector, Fitted
-from ...runtime.inference.engine import Engine, Output
-from ...runtime.monitoring.run_stats import Summary
-from ...runtime.pipeline.stages import Looks
+from ...runtime.inference.detector import Detector, ModelInput
+from ...runtime.inference.engine import Engine, RawTensor
+from ...runtime.monitoring.run_stats import RunStats
+from ...runtime.pipeline.stages import ViewOptions
 from ...runtime.pipeline.threads import cores, decoders, run
 from ...runtime.recording.output_folder import utc_now
-from ...runtime.sources.demo import DemoSky
-from ...runtime.sources.image_files import Source
+from ...runtime.sources.demo import DemoSource
+from ...runtime.sources.source import Source
 from .synthetic_sources import InMemory, jpegs
 
 SIZES = ((640, 480), (1920, 1080), (3840, 2160))
@@ -58,11 +58,11 @@ class Measure:
     """
 
     def __init__(self, detector: Path | None = None) -> None:
-        self.detector = Detector(Bundle.load(detector or shipped("galaxy-detector")))
-        self.classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
+        self.detector = Detector(Bundle.load(detector or shipped_bundle_path("galaxy-detector")))
+        self.classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier")))
         self.engine = self.detector.engine = _Timed(self.detector.engine)
 
-    def run(self, source: Source, overlap: bool = True, looks: Looks | None = None) -> tuple[Summary, float]:
+    def run(self, source: Source, overlap: bool = True, looks: ViewOptions | None = None) -> tuple[RunStats, float]:
         """Run over a source; return the summary and the seconds inside the detector's inferences."""
         self.engine.seconds = 0.0
         summary = run(
@@ -72,7 +72,7 @@ class Measure:
             _Nowhere(),
             lambda *_: None,
             lambda: False,
-            looks=looks or Looks(),
+            looks=looks or ViewOptions(),
             overlap=overlap,
         )
         if summary.failure:
@@ -108,7 +108,7 @@ def overhead(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
     return result
 
 
-def _by_thread(summary: Summary) -> dict[str, float]:
+def _by_thread(summary: RunStats) -> dict[str, float]:
     """Add up a frame's mean milliseconds by the thread that spends them, named by the last of its stages."""
     spent = {stage: seconds / summary.frames * 1e3 for stage, (_, seconds) in summary.clock.totals().items()}
     return {group[-1]: sum(spent.get(stage, 0.0) for stage in group) for group in GROUPS}
@@ -163,10 +163,10 @@ def empty_sky(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
         grid = f"{round(size[0] / (0.75 * side))}x{round(size[1] / (0.75 * side))}"
         full, spared, views = [], [], 0
         for _ in range(rounds):
-            summary, _ = measure.run(source, overlap=False, looks=Looks("auto", gate=10))
+            summary, _ = measure.run(source, overlap=False, looks=ViewOptions("auto", gate=10))
             spared.append(summary.seconds / frames * 1e3)
             source.length = 2  # the full cost is the same every time
-            summary, _ = measure.run(source, overlap=False, looks=Looks(grid))
+            summary, _ = measure.run(source, overlap=False, looks=ViewOptions(grid))
             full.append(summary.seconds / summary.frames * 1e3)
             views, source.length = summary.views // summary.frames, frames
         result[f"{size[0]}x{size[1]}"] = {
@@ -190,10 +190,10 @@ def decoding(rounds: int, side: int = 320) -> dict[str, Any]:
     scores = random.normal(-6.0, 1.0, count)
     scores[random.choice(count, 40, replace=False)] = random.uniform(0.5, 4.0, 40)
     raw = {
-        "scores": Output(np.clip(np.round(scores / 0.1), -128, 127).astype(np.int8), 0.1, 0),
-        "boxes": Output(random.integers(-40, 40, (count, 4)).astype(np.int8), 0.05, 0),
+        "scores": RawTensor(np.clip(np.round(scores / 0.1), -128, 127).astype(np.int8), 0.1, 0),
+        "boxes": RawTensor(random.integers(-40, 40, (count, 4)).astype(np.int8), 0.05, 0),
     }
-    fitted = Fitted(np.zeros((1, side, side, 3), np.uint8), (0.5, 0.5), 2 * side, 2 * side)
+    fitted = ModelInput(np.zeros((1, side, side, 3), np.uint8), (0.5, 0.5), 2 * side, 2 * side)
     times = [_timed(lambda: detector.decode(raw, fitted)) for _ in range(rounds)]
     return {"anchors": count, "median_ms": round(float(np.median(times)), 4), "min_ms": round(min(times), 4)}
 
@@ -224,9 +224,9 @@ def command(rounds: int, frames: int = 60) -> dict[str, Any]:
 
 
 def _drifting_galaxies(path: Path, frames: int) -> None:
-    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     # A galaxy in the first frame, whatever the weights: it is the time that is measured.
-    skies = (cv2.resize(sky.pixels, SIZES[1]) for sky in DemoSky())
+    skies = (cv2.resize(sky.pixels, SIZES[1]) for sky in DemoSource())
     picture = max(skies, key=lambda sky: max(detector(sky).scores, default=0.0))[..., ::-1]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, SIZES[1])
     for number in range(frames):
@@ -265,7 +265,7 @@ class _Timed:
         self.seconds = 0.0
         self._engine = engine
 
-    def __call__(self, batch: np.ndarray) -> dict[str, Output]:
+    def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
         began = time.perf_counter()
         raw = self._engine(batch)
         self.seconds += time.perf_counter() - began
@@ -276,12 +276,12 @@ class _Resized(Detector):
     """The shipped detector's decoding, for another size of input."""
 
     def __init__(self, side: int) -> None:
-        super().__init__(Bundle.load(shipped("galaxy-detector")))
-        self._anchors = anchors_of(self.bundle.manifest["decode"], side, side)
+        super().__init__(Bundle.load(shipped_bundle_path("galaxy-detector")))
+        self._anchors = anchors_from_manifest(self.bundle.manifest["decode"], side, side)
 
     @property
     def anchors(self) -> np.ndarray:
-        """(N, 4), see `anchors_of`."""
+        """(N, 4), see `anchors_from_manifest`."""
         return self._anchors
 
 

@@ -1,9 +1,9 @@
 """All forms of bundles beside each other: what each costs in bytes, accuracy and time.
 
 ``python -m galaxy_edge.benchmarks.performance.variants RUN ... --out FILE.md --out FILE.json`` exports every form of
-finished runs to a folder that is removed at the end, and writes the comparison; ``galaxy-edge bundle forms`` compares bundles.
-Metrics, drop and agreement are those that the export measured and the manifest holds; latency is measured here, with one thread,
-all forms taking turns in one run.
+finished runs to a folder that is removed at the end, and writes the comparison; ``galaxy-edge bundle forms`` compares
+bundles. Metrics, drop and agreement are those that the export measured and the manifest holds; latency is
+measured here, with one thread, all forms taking turns in one run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 from ...devices.probe import Machine
 from ...errors import UserError
 from ...models.bundle import Bundle
-from ...runtime.inference.engine import installed
+from ...runtime.inference.load import available_engines
 from .latency import bench
 
 METRICS = {"classify": ("accuracy", "macro_f1"), "detect": ("map50", "map")}
@@ -48,7 +48,7 @@ def compare_forms(
         Plain values for JSON: those of `latency.bench`, each result with its metrics, the drop of each against
         float32, and its agreement with it. What was not measured is None.
     """
-    result = bench(bundles, installed(), (1,), rounds, machine, progress)
+    result = bench(bundles, available_engines(), (1,), rounds, machine, progress)
     by_hash = {bundle.hash: bundle for bundle in bundles}
     for row in result["results"]:
         manifest = by_hash[row["hash"]].manifest

@@ -27,8 +27,8 @@ import numpy as np
 
 from ...runtime.frame import Frame, nothing
 from ...runtime.recording import writer as keeper
-from ...runtime.recording.output_folder import Output
-from ...runtime.tracking.tracker import Track
+from ...runtime.recording.output_folder import OutputFolder
+from ...runtime.tracking.track import Track
 
 CLASSES = ("smooth", "spiral", "edge_on")
 SIDE = 48
@@ -49,9 +49,9 @@ def load(folder: Path, seed: int) -> None:
             time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
 
 
-def _output(folder: Path, alert: Callable[[str], None]) -> Output:
+def _output(folder: Path, alert: Callable[[str], None]) -> OutputFolder:
     about = {key: "load" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
-    return Output(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, alert=alert)
+    return OutputFolder(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, alert=alert)
 
 
 def _sky(seed: int) -> Iterator[tuple[Frame, list[Track]]]:

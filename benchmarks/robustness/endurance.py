@@ -17,23 +17,23 @@ from typing import Any
 import numpy as np
 
 from ...devices.probe import probe
-from ...models.bundle import Bundle, shipped
+from ...models.bundle import Bundle, shipped_bundle_path
 from ...runtime.frame import Detections, Frame
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
-from ...runtime.monitoring.run_stats import Summary
-from ...runtime.pipeline.stages import Looks
+from ...runtime.monitoring.run_stats import RunStats
+from ...runtime.pipeline.stages import ViewOptions
 from ...runtime.pipeline.threads import run
-from ...runtime.recording.output_folder import Output, utc_now
-from ...runtime.sources.image_files import Pictures
-from ...runtime.sources.video import stream
+from ...runtime.recording.output_folder import OutputFolder, utc_now
+from ...runtime.sources.camera import stream
+from ...runtime.sources.image_files import ImageSource
 from ..performance.synthetic_sources import InMemory, NetworkCamera, poison
 
 DROPS, POISONED, SOAK = 50, 10_000, 200_000
 SAMPLES = 400
 
 
-def pulled_out(drops: int, seed: int = 1) -> dict[str, Any]:
+def camera_disconnects(drops: int, seed: int = 1) -> dict[str, Any]:
     """Pull a network camera out `drops` times, for up to a second, and put it back while a run looks at it.
 
     Returns:
@@ -44,7 +44,7 @@ def pulled_out(drops: int, seed: int = 1) -> dict[str, Any]:
     took: list[float] = []
     back, since = 0.0, 0
 
-    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
+    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
         nonlocal back, since
         if back and summary.reopened == len(took) + 1:
             took.append(time.monotonic() - back)
@@ -67,14 +67,14 @@ def pulled_out(drops: int, seed: int = 1) -> dict[str, Any]:
     }
 
 
-def poisoned(pictures: int, seed: int = 1) -> dict[str, Any]:
+def corrupt_inputs(pictures: int, seed: int = 1) -> dict[str, Any]:
     """Look at so many pictures that may be anything.
 
     Returns:
         ``pictures``, ``frames`` (those that could be read) and ``bad`` (reported and skipped).
     """
     random = np.random.default_rng(seed)
-    source = Pictures("poison", [poison(number, random) for number in range(pictures)], lambda _: None)
+    source = ImageSource("poison", [poison(number, random) for number in range(pictures)], lambda _: None)
     summary = _run(source)
     return {"pictures": pictures, "frames": summary.frames, "bad": summary.bad_pictures}
 
@@ -89,7 +89,7 @@ def soak(frames: int) -> dict[str, Any]:
     samples: list[tuple[int, float, int]] = []
     every = max(1, frames // SAMPLES)
 
-    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
+    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
         if summary.frames % every == 0:
             samples.append((summary.frames, resident_mib(), len(os.listdir("/proc/self/fd"))))
 
@@ -113,10 +113,10 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _run(source: Any, watch: Any = lambda *_: None, stop: Any = lambda: False) -> Summary:
+def _run(source: Any, watch: Any = lambda *_: None, stop: Any = lambda: False) -> RunStats:
     """Run the shipped networks over a source, with a real output folder that is thrown away."""
-    detector = Detector(Bundle.load(shipped("galaxy-detector")))
-    classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
+    classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier")))
     about = {
         "started": utc_now(),
         "source": source.name,
@@ -126,8 +126,8 @@ def _run(source: Any, watch: Any = lambda *_: None, stop: Any = lambda: False) -
         "classifier": classifier.bundle.hash,
     }
     with tempfile.TemporaryDirectory() as folder:
-        output = Output(Path(folder), about, classifier.classes, video=False)
-        summary = run(source, detector, classifier, output, watch, stop, looks=Looks(gate=0))
+        output = OutputFolder(Path(folder), about, classifier.classes, video=False)
+        summary = run(source, detector, classifier, output, watch, stop, looks=ViewOptions(gate=0))
     if summary.failure:
         raise summary.failure
     return summary
@@ -143,8 +143,8 @@ def main() -> None:
     given = options.parse_args()
     result: dict[str, Any] = {"machine": probe().as_dict(), "created": utc_now()}
     for name, measure, times in (
-        ("pulled_out", pulled_out, given.drops),
-        ("poisoned", poisoned, given.poisoned),
+        ("pulled_out", camera_disconnects, given.drops),
+        ("poisoned", corrupt_inputs, given.poisoned),
         ("soak", soak, given.soak),
     ):
         if times:

@@ -26,8 +26,8 @@ import numpy as np
 from ... import __version__
 from ...export.errors import ExportError
 from ...export.tflite.reader import read_tflite
-from ...models.bundle import Bundle, shipped
-from ...runtime.inference.sandbox import SECONDS, Loader
+from ...models.bundle import Bundle, shipped_bundle_path
+from ...runtime.inference.sandbox import SECONDS, SandboxedLoader
 
 SMALL_ONES = 9
 """For one damaged file of the detector, which takes twenty times as long, so many of each form of the classifier."""
@@ -60,7 +60,7 @@ def fuzz(
     told["hangs"] = 0
     loads: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
-    loader = Loader("tflite")
+    loader = SandboxedLoader("tflite")
     for number, (kind, content) in enumerate(mutations(seeds, count, seed)):
         progress(number, count)
         kinds[kind] += 1
@@ -182,7 +182,7 @@ def main() -> None:
 
 def _shipped_files() -> list[bytes]:
     """Read what is damaged by default: both TFLite forms of the classifier, and the detector's int8."""
-    classifier, detector = (Bundle.load(shipped(name)) for name in ("galaxy-classifier", "galaxy-detector"))
+    classifier, detector = (Bundle.load(shipped_bundle_path(name)) for name in ("galaxy-classifier", "galaxy-detector"))
     small = [classifier.read(one.file) for one in classifier.variants.values() if one.runtime == "tflite"]
     return small * SMALL_ONES + [detector.read("int8.tflite")]
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.system.native_output import quiet_native
+from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from ..tflite.calibration_ranges import PERCENTILE
 from .calibration_ranges import least_error_ranges
@@ -42,7 +42,7 @@ def to_onnx(saved_model: Path) -> bytes:
         raise ExportError(f"ONNX needs {problem.name}: pip install 'galaxy-edge[export]'") from None
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:
-        with quiet_native():
+        with suppress_native_stderr():
             loaded = tf.saved_model.load(str(saved_model))
             network = loaded.signatures["serving_default"]
             ((name, spec),) = network.structured_input_signature[1].items()
@@ -72,7 +72,7 @@ def tflite_to_onnx(content: bytes) -> bytes:
         path = Path(folder) / "network.tflite"
         path.write_bytes(content)
         try:
-            with quiet_native(), contextlib.redirect_stdout(io.StringIO()):
+            with suppress_native_stderr(), contextlib.redirect_stdout(io.StringIO()):
                 model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
         except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
             raise ExportError(f"the network cannot be converted to ONNX: {problem}") from problem
@@ -101,7 +101,7 @@ def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
         first, ready, last = (str(Path(folder) / name) for name in ("first.onnx", "ready.onnx", "last.onnx"))
         Path(first).write_bytes(content)
         try:
-            with quiet_native(), contextlib.redirect_stdout(io.StringIO()), _without_log():
+            with suppress_native_stderr(), contextlib.redirect_stdout(io.StringIO()), _without_log():
                 quant_pre_process(first, ready, skip_symbolic_shape=True)
                 Path(ready).write_bytes(_with_own_weights(Path(ready).read_bytes()))
                 options: dict[str, Any] = {"CalibPercentile": PERCENTILE} if method == "percentile" else {}

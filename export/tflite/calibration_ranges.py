@@ -24,7 +24,7 @@ LEVELS = 256
 SHRINK = np.linspace(0.4, 1.0, 31)
 """Shares of the full range among which ``mse`` chooses."""
 
-PASSING = ("RESHAPE", "CONCATENATION", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PACK")
+PASSTHROUGH_OPS = ("RESHAPE", "CONCATENATION", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PACK")
 """Operators that hand values on as they are."""
 
 Ranges = dict[str, tuple[float, float]]
@@ -80,9 +80,9 @@ def activations(content: bytes, pictures: np.ndarray) -> Iterator[dict[str, np.n
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    from ...runtime.system.native_output import quiet_native
+    from ...runtime.system.native_output import suppress_native_stderr
 
-    with quiet_native(), warnings.catch_warnings():
+    with suppress_native_stderr(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")  # it costs memory: known
         # Without the delegate, which would fuse operators and leave their inner tensors empty.
         interpreter = Interpreter(
@@ -115,7 +115,7 @@ def _leaving(graph: Graph) -> set[str]:
     """Name the tensors whose values leave the network as they are."""
     numbers = set(graph.outputs)
     for op in reversed(graph.ops):
-        if op.name in PASSING and numbers & set(op.outputs):
+        if op.name in PASSTHROUGH_OPS and numbers & set(op.outputs):
             numbers |= set(op.inputs)
     return {graph.tensors[number].name for number in numbers if number >= 0}
 

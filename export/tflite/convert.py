@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.system.native_output import quiet_native
+from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from .calibration_ranges import measure_ranges
 from .quantise import quantise
@@ -41,7 +41,7 @@ def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
     from tensorflow.lite.python.convert_phase import ConverterError
 
     try:
-        with quiet_native():
+        with suppress_native_stderr():
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
             converter.allow_custom_ops = custom
             return converter.convert()
@@ -58,7 +58,7 @@ def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    with quiet_native():
+    with suppress_native_stderr():
         interpreter = Interpreter(model_content=content)
     details = interpreter.get_signature_runner().get_output_details()
     missing = [name for name in names if name not in details]

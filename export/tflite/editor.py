@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-CHOOSING = ("RELU6", "RELU_N1_TO_1", "REDUCE_MAX", "SQUEEZE", "EXPAND_DIMS")
+SELECTION_OPS = ("RELU6", "RELU_N1_TO_1", "REDUCE_MAX", "SQUEEZE", "EXPAND_DIMS")
 """Operators that give back values they were given, or bounds: the same on integers of one scale as on reals."""
 
 
 def choose_in_integers(content: bytes) -> bytes:
-    """Take the float out of DEQUANTIZE, an operator of `CHOOSING`, QUANTIZE.
+    """Take the float out of DEQUANTIZE, an operator of `SELECTION_OPS`, QUANTIZE.
 
     The operator then works on the integers, with the scale of its input, and the QUANTIZE goes from that scale to the
     one of its output.
@@ -31,7 +31,7 @@ def choose_in_integers(content: bytes) -> bytes:
     for op in graph.operators:
         before, after = made.get(int(op.inputs[0])), uses.get(int(op.outputs[0]), [])
         if (
-            names[op.opcodeIndex] in CHOOSING
+            names[op.opcodeIndex] in SELECTION_OPS
             and before is not None
             and names[before.opcodeIndex] == "DEQUANTIZE"
             and after

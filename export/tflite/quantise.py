@@ -12,7 +12,7 @@ from collections.abc import Collection
 
 import numpy as np
 
-from ...runtime.system.native_output import quiet_native
+from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from .calibration_ranges import Ranges
 from .editor import choose_in_integers, set_interface
@@ -60,7 +60,7 @@ def quantise(
                 "num_samples": np.array(1),
             }
     try:
-        with quiet_native():
+        with suppress_native_stderr():
             result = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe()).quantize(
                 found, enable_progress_bar=False, enable_progress_report=False
             )

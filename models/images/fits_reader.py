@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime.errors import BadPicture, UsageError
-from .headers import check_size
+from ...errors import ImageError, UsageError
+from .headers import validate_image_size
 
 BLOCK, CARD = 2880, 80
 MOST_BLOCKS = 1000
@@ -46,7 +46,7 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
         raise UsageError(f"{name} is FITS, which needs astropy: pip install 'galaxy-edge[fits]'") from None
     end, problem = _sound(content)
     if end == 0:
-        raise BadPicture(name, f"the FITS file is truncated or damaged ({problem})")
+        raise ImageError(name, f"the FITS file is truncated or damaged ({problem})")
     with ExitStack() as stack:
         stack.enter_context(_ONE)
         stack.enter_context(warnings.catch_warnings())
@@ -57,10 +57,10 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
                 break
         else:
             if problem:
-                raise BadPicture(name, f"the FITS file is truncated or damaged ({problem})")
-            raise BadPicture(name, "the FITS file holds no picture (no image of 2 axes, or of 3 colours)")
+                raise ImageError(name, f"the FITS file is truncated or damaged ({problem})")
+            raise ImageError(name, "the FITS file holds no picture (no image of 2 axes, or of 3 colours)")
         colours_last = len(axes) == 3 and axes[2] == 3
-        check_size(*((axes[1], axes[0]) if colours_last else (axes[-1], axes[-2])), name)
+        validate_image_size(*((axes[1], axes[0]) if colours_last else (axes[-1], axes[-2])), name)
         data = np.asarray(unit.data)
         header = {key: value for key, value in unit.header.items() if key not in ("", "COMMENT", "HISTORY")}
         time = _time(header.get("DATE-OBS"))

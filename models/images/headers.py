@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import struct
 
-from ...runtime.errors import BadPicture
+from ...errors import ImageError
 
 MIN_SIDE = 16
 MAX_SIDE = 32_000
 MAX_PIXELS = 200_000_000
 
 
-def check_size(width: int, height: int, name: str) -> None:
+def validate_image_size(width: int, height: int, name: str) -> None:
     """Refuse a picture that is too small or too large.
 
     Raises:
         BadPicture: it is smaller than 16 or larger than 32,000 pixels a side, or has more than 200 million.
     """
     if min(width, height) < MIN_SIDE:
-        raise BadPicture(name, f"{width}x{height} pixels is too small; the least is {MIN_SIDE} a side")
+        raise ImageError(name, f"{width}x{height} pixels is too small; the least is {MIN_SIDE} a side")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         most = f"{MAX_SIDE} a side and {MAX_PIXELS // 10**6} million"
-        raise BadPicture(name, f"{width}x{height} pixels is too large; the most is {most}")
+        raise ImageError(name, f"{width}x{height} pixels is too large; the most is {most}")
 
 
-def header_size(content: bytes, name: str) -> tuple[int, int] | None:
+def read_image_size(content: bytes, name: str) -> tuple[int, int] | None:
     """Read width and height from a PNG, JPEG or TIFF header, and see that the file is whole.
 
     Returns:
@@ -35,16 +35,16 @@ def header_size(content: bytes, name: str) -> tuple[int, int] | None:
     """
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         if b"IEND\xaeB`\x82" not in content[-1024:]:
-            raise BadPicture(name, "the PNG is truncated: its end is missing")
+            raise ImageError(name, "the PNG is truncated: its end is missing")
         if content[12:16] != b"IHDR" or len(content) < 24:
-            raise BadPicture(name, "the PNG is damaged: its header is missing")
+            raise ImageError(name, "the PNG is damaged: its header is missing")
         width, height = struct.unpack_from(">II", content, 16)
         return width, height
     if content.startswith(b"\xff\xd8"):
         return _jpeg_size(content, name)
     if content[:4] in (b"II*\0", b"MM\0*"):
         return _tiff_size(content, name)
-    raise BadPicture(name, "it is no PNG, JPEG, TIFF or FITS picture")
+    raise ImageError(name, "it is no PNG, JPEG, TIFF or FITS picture")
 
 
 def _jpeg_size(content: bytes, name: str) -> tuple[int, int]:
@@ -63,11 +63,11 @@ def _jpeg_size(content: bytes, name: str) -> tuple[int, int]:
             if marker == 0xDA:  # the scan begins; in it, only a real end marker is FF D9
                 break
     except (IndexError, struct.error):
-        raise BadPicture(name, "the JPEG is truncated: its header breaks off") from None
+        raise ImageError(name, "the JPEG is truncated: its header breaks off") from None
     if size is None:
-        raise BadPicture(name, "the JPEG is damaged: it does not say its size")
+        raise ImageError(name, "the JPEG is damaged: it does not say its size")
     if content.rfind(b"\xff\xd9", place) < 0:  # from the end, where it is
-        raise BadPicture(name, "the JPEG is truncated: its end is missing")
+        raise ImageError(name, "the JPEG is truncated: its end is missing")
     return size
 
 
@@ -83,5 +83,5 @@ def _tiff_size(content: bytes, name: str) -> tuple[int, int] | None:
                 layout = order + ("H" if kind == 3 else "I")
                 (values[tag],) = struct.unpack_from(layout, content, directory + 2 + 12 * entry + 8)
     except struct.error:
-        raise BadPicture(name, "the TIFF is truncated: its directory breaks off") from None
+        raise ImageError(name, "the TIFF is truncated: its directory breaks off") from None
     return (values[256], values[257]) if len(values) == 2 else None

@@ -7,7 +7,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 SCHEMA_VERSION = 3
 _RUN = """
@@ -48,10 +48,10 @@ ALTER TABLE event ADD COLUMN state TEXT NOT NULL DEFAULT 'ended';
 ALTER TABLE event ADD COLUMN kind TEXT NOT NULL DEFAULT 'object';
 ALTER TABLE event ADD COLUMN sure INTEGER;
 """
-_STEPS = {0: _RUN + _EVENT + _SINCE_1 + _SINCE_2, 1: _FROM_1 + _SINCE_1 + _SINCE_2, 2: _SINCE_2}
+_MIGRATIONS = {0: _RUN + _EVENT + _SINCE_1 + _SINCE_2, 1: _FROM_1 + _SINCE_1 + _SINCE_2, 2: _SINCE_2}
 
 
-def open_base(path: Path) -> tuple[sqlite3.Connection, Path | None]:
+def open_database(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     """Open the event file for writing: checked, in WAL mode, with the tables of this version.
 
     Args:
@@ -65,7 +65,7 @@ def open_base(path: Path) -> tuple[sqlite3.Connection, Path | None]:
     """
     aside = None
     if path.exists() and (problem := damage(path)):
-        aside = set_aside(path)
+        aside = quarantine(path)
         if aside is None:
             raise UsageError(f"{path} cannot be used as an event file ({problem}) and cannot be set aside")
     base = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
@@ -80,7 +80,7 @@ def open_base(path: Path) -> tuple[sqlite3.Connection, Path | None]:
         # FULL: what is committed outlives a power cut. There is a commit a second at most.
         base.execute("PRAGMA synchronous=FULL")
         if version < SCHEMA_VERSION:
-            base.executescript(f"BEGIN IMMEDIATE; {_STEPS[version]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
+            base.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[version]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
     except sqlite3.Error as problem:
         base.close()
         raise UsageError(f"{path} cannot be used as an event file: {problem}") from None
@@ -109,7 +109,7 @@ def damage(path: Path) -> str | None:
     return None if told == "ok" else told.splitlines()[0]
 
 
-def set_aside(path: Path) -> Path | None:
+def quarantine(path: Path) -> Path | None:
     """Rename a file, with its journal, to a free name beside it; return that, or None if the disk does not let us."""
     now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
     count = 1

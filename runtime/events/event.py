@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tracking.tracker import Track
+from ..tracking.track import Track
 
 OBJECT = "object"
 
@@ -99,7 +99,7 @@ class Event:
         }
 
 
-def events_of(tracks: list[Track], run: RunInfo) -> list[Event]:
+def events_from_tracks(tracks: list[Track], run: RunInfo) -> list[Event]:
     """Copy the present state of those tracks that are or were events."""
     return [_event(track, run) for track in tracks if track.confirmed]
 

@@ -12,7 +12,7 @@ from ..tracking.tracker import iso_time
 UNCERTAIN = "galaxy, class uncertain"
 
 
-def label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: float | None) -> str:
+def display_label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: float | None) -> str:
     """Name a galaxy for people: its best class, or that none is sure.
 
     Args:

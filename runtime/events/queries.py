@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...errors import UserError
-from ..errors import UsageError
+from ...errors import UsageError, UserError
 from ..system import folder_lock as lock
-from .database import SCHEMA_VERSION, open_base
+from .database import SCHEMA_VERSION, open_database
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
 COLUMNS = (
@@ -65,7 +64,7 @@ class Query:
         return " AND ".join(given) or "1", list(given.values())
 
 
-def find(folder: Path, query: Query) -> list[dict[str, Any]]:
+def query_events(folder: Path, query: Query) -> list[dict[str, Any]]:
     """List events as records (see `COLUMNS`), in the order they began.
 
     Raises:
@@ -79,7 +78,7 @@ def find(folder: Path, query: Query) -> list[dict[str, Any]]:
         return [_record(folder, row, going_on) for row in reversed(rows.fetchall())]
 
 
-def one(folder: Path, event: str) -> dict[str, Any]:
+def get_event(folder: Path, event: str) -> dict[str, Any]:
     """Look up an event by its id.
 
     Raises:
@@ -107,7 +106,7 @@ def as_csv(records: list[dict[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def prune(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
+def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
     """Delete events and their crops; a run that is going on is not disturbed, and what it has in sight stays.
 
     Args:
@@ -152,7 +151,7 @@ def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
             if version > SCHEMA_VERSION:
                 raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version})")
             if version < SCHEMA_VERSION:
-                open_base(path)[0].close()
+                open_database(path)[0].close()
             yield base
     except sqlite3.Error as problem:
         raise UsageError(f"{path} cannot be read: {problem}") from None

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import UsageError
-from .database import open_base
+from ...errors import UsageError
+from .database import open_database
 from .event import Event
 
 
@@ -36,7 +36,7 @@ class EventStore:
     """
 
     def __init__(self, path: Path, run: dict[str, str], after: int = 0) -> None:
-        self._base, self.aside = open_base(path)
+        self._base, self.aside = open_database(path)
         self.uid = secrets.token_hex(4)
         try:
             known = self._base.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]

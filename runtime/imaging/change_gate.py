@@ -7,18 +7,18 @@ import datetime
 import cv2
 import numpy as np
 
-from .statistics import median, sigma
+from .statistics import mad_std, median
 
 BEYOND = 6.0
 """Standard deviations of a cell's noise that are a change: of 100,000 cells, none in a thousand frames by chance."""
-TWINKLE = 0.15
+SCINTILLATION = 0.15
 """Share of its light that a star may gain or lose by the air alone."""
 LEAST_NOISE = 0.35
 BRIGHTNESS = 1.5
 """Levels by which the whole sky may brighten or darken."""
 
 
-class Gate:
+class ChangeGate:
     """Tells frames that bring nothing new.
 
     Args:
@@ -44,9 +44,9 @@ class Gate:
             change = now - kept
             middle = median(change[::2, ::2])
             cells = np.abs(cv2.blur(change, (3, 3)) - middle)
-            noise = BEYOND * max(sigma(change[::2, ::2], middle) / 3, LEAST_NOISE)
+            noise = BEYOND * max(mad_std(change[::2, ::2], middle) / 3, LEAST_NOISE)
             new = abs(middle) > BRIGHTNESS or bool((cells > noise + self._limit).any())
         if new:
             self._kept, self._time = now, time
-            self._limit = TWINKLE * np.maximum(cv2.blur(now, (3, 3)) - median(now[::2, ::2]), 0.0)
+            self._limit = SCINTILLATION * np.maximum(cv2.blur(now, (3, 3)) - median(now[::2, ::2]), 0.0)
         return new

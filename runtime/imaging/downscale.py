@@ -8,7 +8,7 @@ import numpy as np
 from ..frame import Detections
 
 
-def small_copy(pixels: np.ndarray, named: Detections, longest: int) -> tuple[np.ndarray, Detections]:
+def downscale_with_boxes(pixels: np.ndarray, named: Detections, longest: int) -> tuple[np.ndarray, Detections]:
     """Copy (H, W, 3) pixels, at most `longest` a side, and the detections in their pixels.
 
     By halves, which costs a quarter of what one step by area does, then linearly: no star falls between pixels.

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from ...models.preprocess import Halves
-from .statistics import sigma
+from ...models.preprocess import ImagePyramid
+from .statistics import mad_std
 
 SIDE = 480
 """Longer side, at most, in pixels of the small grey look at a frame: it shows how the sky moves and where light is."""
@@ -34,42 +34,42 @@ STEADY, EVEN = 4, 1.0
 """Looks in a row that must meet the sky where it was foretold, to so many pixels of the look, for it to be steady."""
 UNSEEN = 3
 """Frames between two looks at a steady sky."""
-STILL = np.eye(3)
+IDENTITY = np.eye(3)
 NO_STARS = np.zeros((0, 1, 2), np.float32)
 
 
 class _Look(NamedTuple):
-    """A small look at a frame: its stars (h, w) float32, see `stars_only`, and the same softened, uint8."""
+    """A small look at a frame: its stars (h, w) float32, see `subtract_background`, and the same softened, uint8."""
 
     stars: np.ndarray
     soft: np.ndarray
 
 
-def glance(pixels: np.ndarray | Halves) -> np.ndarray:
+def grey_thumbnail(pixels: np.ndarray | ImagePyramid) -> np.ndarray:
     """Make the small look: (H, W, 3) uint8 RGB -> (h, w) uint8 grey, halved until it is `SIDE` at most."""
-    halves, level = pixels if isinstance(pixels, Halves) else Halves(pixels), 0
+    halves, level = pixels if isinstance(pixels, ImagePyramid) else ImagePyramid(pixels), 0
     while max(halves[level].shape[:2]) > SIDE and min(halves[level].shape[:2]) >= 2:
         level += 1
     return cv2.cvtColor(halves[level], cv2.COLOR_RGB2GRAY)
 
 
-def stars_only(grey: np.ndarray) -> np.ndarray:
+def subtract_background(grey: np.ndarray) -> np.ndarray:
     """Take sky background and noise from a grey picture (h, w); return float32 >= 0, bright stars tamed."""
     sky = cv2.boxFilter(grey, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
     level = np.asarray(cv2.subtract(grey, sky, sky, dtype=cv2.CV_32F), dtype=np.float32)
-    level -= 2.0 * max(0.5, sigma(level[::3, ::3], 0.0))
+    level -= 2.0 * max(0.5, mad_std(level[::3, ::3], 0.0))
     np.maximum(level, 0.0, out=level)
     return np.sqrt(level, out=level)
 
 
-def drift(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
-    """Find the shift (x, y) in pixels between two pictures of `stars_only`; None where they have nothing in common."""
+def estimate_shift(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
+    """Find the shift (x, y) in pixels between two images of `subtract_background`; None where they share nothing."""
     window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
     (x, y), response = cv2.phaseCorrelate(before, now, window)
     return (x, y) if response >= MIN_RESPONSE and np.isfinite(x + y) else None
 
 
-def similarity(
+def estimate_similarity(
     before: np.ndarray, now: np.ndarray, stars: np.ndarray, guess: np.ndarray, agree: float
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Find the motion that the stars have in common.
@@ -143,10 +143,10 @@ class SkyMotion:
     def __init__(self) -> None:
         self._last: _Look | None = None
         self._pace: np.ndarray | None = None
-        self._factor, self._base = 1.0, STILL
+        self._factor, self._base = 1.0, IDENTITY
         self._stars, self._followed = NO_STARS, 0
         self._steady = self._unseen = 0
-        self.sky = STILL
+        self.sky = IDENTITY
         self.seen = True
 
     @property
@@ -164,8 +164,8 @@ class SkyMotion:
     def update(self, small: np.ndarray, factor: float) -> np.ndarray:
         """Take a frame's `glance`, `factor` times smaller than the frame; return `sky`."""
         if max(small.shape) > MOTION_SIDE:
-            small, factor = Halves(small)[1], 2 * factor
-        stars = stars_only(small)
+            small, factor = ImagePyramid(small)[1], 2 * factor
+        stars = subtract_background(small)
         now, before = _Look(stars, cv2.convertScaleAbs(cv2.GaussianBlur(stars, (5, 5), 1.0), alpha=24.0)), self._last
         frames, self._unseen = self._unseen + 1, 0
         self._last, self._factor = now, factor
@@ -176,7 +176,7 @@ class SkyMotion:
         self._pace = (self._pace + pace) / 2 if self._steady and self._pace is not None and pace is not None else pace
         sky = self._base if step is None else in_frame(step, factor) @ self._base
         # Zooming on and on would end in numbers that are none, and with them all following: it begins anew.
-        self.sky = sky if 1 / MOST_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MOST_ZOOM else STILL
+        self.sky = sky if 1 / MOST_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MOST_ZOOM else IDENTITY
         self._base = self.sky
         return self.sky
 
@@ -188,7 +188,7 @@ class SkyMotion:
             self._followed = 0
         if self._pace is not None:
             guess = repeated(self._pace, frames)
-            found = similarity(before.soft, now.soft, stars, guess, CERTAIN)
+            found = estimate_similarity(before.soft, now.soft, stars, guess, CERTAIN)
             if found is not None:
                 self._followed += 1
                 matrix, self._stars = found
@@ -197,11 +197,11 @@ class SkyMotion:
             if self._followed:
                 stars = _bright(before)
         self._followed = 0
-        shift = drift(before.stars, now.stars)
+        shift = estimate_shift(before.stars, now.stars)
         if shift is None:
             return None
         guess = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
-        found = similarity(before.soft, now.soft, stars, guess, MIN_AGREEING)
+        found = estimate_similarity(before.soft, now.soft, stars, guess, MIN_AGREEING)
         return guess if found is None else found[0]
 
 

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ...models.images.decoder import to_rgb8
+from ...models.images.stretch import to_rgb8
 from ..frame import Frame
-from .sky_motion import in_frame, in_glance, stars_only
-from .statistics import median, sigma
+from .sky_motion import in_frame, in_glance, subtract_background
+from .statistics import mad_std, median
 
 BEYOND = 5.0
 """Standard deviations of the noise by which a pixel must differ from the stack to be left out."""
-TWINKLE = 0.5
+SCINTILLATION = 0.5
 """Share of its light by which a star may differ: seeing, and a registration that is a little off."""
 LEAST_NOISE = 0.5
 STRANGE = 0.2
@@ -73,7 +73,7 @@ class Stack:
         """
         values = frame.pixels if frame.raw is None else frame.raw
         factor = frame.width // small.shape[1]
-        stars = stars_only(small)
+        stars = subtract_background(small)
         place = self._register(stars, factor, sky) if self._layers and self._sum.shape == values.shape else None
         if place is None or not self._lay(values, place):
             self.restarts += bool(self._layers)
@@ -118,10 +118,10 @@ class Stack:
         mean = _grey(self._mean())
         change = _grey(laid.astype(np.float32)) - mean
         some = change[::3, ::3][known[::3, ::3]]
-        noise = max(LEAST_NOISE, sigma(some))
+        noise = max(LEAST_NOISE, mad_std(some))
         light = np.maximum(mean - median(mean[::3, ::3]), 0.0)
         nearby = cv2.dilate(light, np.ones((3, 3), np.uint8))
-        strange = known & (np.abs(change) > BEYOND * noise + TWINKLE * nearby)
+        strange = known & (np.abs(change) > BEYOND * noise + SCINTILLATION * nearby)
         round_it = cv2.erode(light, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
         stars = known & (light == nearby) & (light > 2 * BEYOND * noise) & (round_it > HOT * light)  # their peaks
         if strange.sum() > STRANGE * known.sum() or strange[stars].sum() > STRANGE_STARS * stars.sum():

@@ -15,7 +15,7 @@ def median(values: np.ndarray) -> float:
     return float(np.partition(flat, middle)[middle])
 
 
-def sigma(values: np.ndarray, level: float | None = None) -> float:
+def mad_std(values: np.ndarray, level: float | None = None) -> float:
     """Return the standard deviation of values of any shape, from their median distance to their median.
 
     Args:

@@ -8,15 +8,12 @@ costs one view.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from ...models.decode import iou_matrix
-from ..errors import UsageError
-from ..frame import Detections, nothing
-from .statistics import sigma
+from ...errors import UsageError
+from .statistics import mad_std
 
 CELL = 4
 """Side in frame pixels of the cells in which light is looked for: a star is one or two, a galaxy several."""
@@ -30,8 +27,6 @@ _BLOCK = np.ones((3, 3), np.uint8)
 ROOM = 2.5
 """Sides of a tile in sizes of the light it is to show."""
 MOST_TILES = 24
-EDGE = 2.0
-INSIDE = 0.7
 
 
 def grid_of(text: str) -> tuple[int, int] | None:
@@ -46,7 +41,7 @@ def grid_of(text: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-class Tiles:
+class TileSelector:
     """Which parts of a frame the network looks at.
 
     Args:
@@ -81,7 +76,7 @@ class Tiles:
         height, width = pixels.shape[:2]
         chosen = dict.fromkeys(
             _tile_around(width, height, x, y, self._fitting(size))
-            for x, y, size in patches(pixels)
+            for x, y, size in find_extended_light(pixels)
             if self._fitting(size) < max(width, height)
         )
         return np.array(list(chosen)[:MOST_TILES], int).reshape(-1, 4)
@@ -94,7 +89,7 @@ class Tiles:
         return side
 
 
-def patches(pixels: np.ndarray) -> list[tuple[float, float, float]]:
+def find_extended_light(pixels: np.ndarray) -> list[tuple[float, float, float]]:
     """Find extended light, largest first: x, y of its middle and its longer side, in frame pixels.
 
     The frame is averaged to cells of `CELL` pixels. A morphological opening by 3x3 cells leaves of a star next to
@@ -113,11 +108,11 @@ def patches(pixels: np.ndarray) -> list[tuple[float, float, float]]:
     sky = cv2.medianBlur(cv2.resize(light, coarse, interpolation=cv2.INTER_AREA), 5)
     sky = cv2.resize(sky, size, interpolation=cv2.INTER_LINEAR)
     light = light - sky
-    extended = np.where(light < EXTENDED * (peaks - sky - BEYOND * sigma((cells - sky)[::2, ::2])), 0.0, light)
+    extended = np.where(light < EXTENDED * (peaks - sky - BEYOND * mad_std((cells - sky)[::2, ::2])), 0.0, light)
     lit: np.ndarray = np.zeros(light.shape, np.uint8)
     for fold in (1, 2, 4):
         folded = max(1, size[0] // fold), max(1, size[1] // fold)
-        noise = max(LEAST_NOISE, sigma(cv2.resize(light, folded, interpolation=cv2.INTER_AREA)[::2, ::2]))
+        noise = max(LEAST_NOISE, mad_std(cv2.resize(light, folded, interpolation=cv2.INTER_AREA)[::2, ::2]))
         found = (cv2.resize(extended, folded, interpolation=cv2.INTER_AREA) > BEYOND * noise).astype(np.uint8)
         lit = np.maximum(lit, cv2.resize(found, size, interpolation=cv2.INTER_NEAREST))
     count, _, boxes, middles = cv2.connectedComponentsWithStats(lit, connectivity=8)
@@ -125,42 +120,6 @@ def patches(pixels: np.ndarray) -> list[tuple[float, float, float]]:
     order = 1 + np.argsort(-boxes[1:count, cv2.CC_STAT_AREA], kind="stable")
     sides = np.maximum(boxes[:, cv2.CC_STAT_WIDTH], boxes[:, cv2.CC_STAT_HEIGHT]) * scale[0]
     return [(*((middles[n] + 0.5) * scale), sides[n]) for n in order]
-
-
-def merge(views: np.ndarray, found: Sequence[Detections], iou: float, limit: int) -> Detections:
-    """Make one list of the detections of several views.
-
-    What touches the edge of a tile inside the frame is the part of something: another view shows it whole. Between
-    views, a box that mostly lies in a better one, or around it, is the same object.
-
-    Args:
-        views: (V, 4) int in frame pixels, the whole frame first.
-        found: of each view, in its own pixels.
-        iou: above it two boxes are one object.
-        limit: at most so many are kept, the best.
-    """
-    frame = views[0]
-    boxes, scores, origin = [], [], []
-    for number, (view, one) in enumerate(zip(views, found, strict=True)):
-        size = np.concatenate([view[2:] - view[:2]] * 2)
-        inner = view != frame
-        gap = np.where([True, True, False, False], one.boxes, size - one.boxes)
-        whole = ~((gap < EDGE) & inner).any(axis=1)
-        boxes.append(one.boxes[whole] + np.concatenate([view[:2]] * 2).astype(np.float32))
-        scores.append(one.scores[whole])
-        origin.append(np.full(int(whole.sum()), number))
-    every, score, view_of = np.concatenate(boxes), np.concatenate(scores), np.concatenate(origin)
-    if not len(score):
-        return nothing()
-    order = np.argsort(-score, kind="stable")
-    every, score, view_of = every[order], score[order], view_of[order]
-    same = iou_matrix(every, every) > iou
-    same |= (_inside(every) > INSIDE) & (view_of[:, None] != view_of[None])
-    kept: list[int] = []
-    for rank in range(len(every)):
-        if not same[rank, kept].any():
-            kept.append(rank)
-    return Detections(every[kept[:limit]], score[kept[:limit]])
 
 
 def _grid(width: int, height: int, columns: int, rows: int) -> np.ndarray:
@@ -180,11 +139,3 @@ def _tile_around(width: int, height: int, x: float, y: float, side: int) -> tupl
         start = round((place - side / 2) / (side / 2)) * (side // 2)
         corner.append(min(max(0, start), max(0, length - side)))
     return corner[0], corner[1], min(width, corner[0] + side), min(height, corner[1] + side)
-
-
-def _inside(boxes: np.ndarray) -> np.ndarray:
-    """(N, N) the share of the smaller of two boxes that lies in the other."""
-    top_left = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    bottom_right = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return np.prod(np.clip(bottom_right - top_left, 0, None), axis=2) / np.minimum.outer(areas, areas)

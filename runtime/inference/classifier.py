@@ -10,7 +10,8 @@ from ...models.bundle import Bundle
 from ...models.decode import softmax
 from ...models.preprocess import crop, resize
 from ..frame import Detections
-from .engine import Engine, load
+from .engine import Engine
+from .load import load_engine
 
 
 class Classifier:
@@ -22,7 +23,7 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1) -> None:
         self.bundle = bundle
-        self._load = partial(load, bundle, variant, engine, threads)
+        self._load = partial(load_engine, bundle, variant, engine, threads)
         self.engine: Engine = self._load()
         self._margin = bundle.manifest["preprocess"]["margin"]
         self._temperature = bundle.manifest["decode"]["temperature"]

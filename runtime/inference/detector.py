@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ...models.bundle import Bundle
-from ...models.decode import anchors_of, decode_boxes, non_maximum_suppression, sigmoid
-from ...models.preprocess import Halves, letterbox
+from ...models.decode import anchors_from_manifest, decode_boxes, non_maximum_suppression, sigmoid
+from ...models.preprocess import ImagePyramid, letterbox
 from ..frame import Detections, nothing
-from ..imaging.tiling import merge
-from ..system.buffer_pool import Buffers
-from .engine import Engine, Output, form, load
+from ..system.buffer_pool import FrameBufferPool
+from .engine import Engine, RawTensor
+from .load import load_engine, select_variant
+from .tile_merging import merge
 
 CANDIDATES = 300
 POSTPROCESSED = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
@@ -21,7 +22,7 @@ POSTPROCESSED = ("detection_boxes", "detection_classes", "detection_scores", "nu
 input, class numbers, scores, best first, and how many of them count."""
 
 
-class Fitted(NamedTuple):
+class ModelInput(NamedTuple):
     """A picture fitted into the network's input: (1, H, W, 3) uint8, the scales (x, y), the picture's size."""
 
     batch: np.ndarray
@@ -48,32 +49,34 @@ class Detector:
     ) -> None:
         settings = bundle.manifest["decode"]
         self.bundle = bundle
-        self._load = partial(load, bundle, variant, engine, threads)
-        self._buffers = Buffers()
+        self._load = partial(load_engine, bundle, variant, engine, threads)
+        self._buffers = FrameBufferPool()
         self.engine: Engine = self._load()
         self.min_score = settings["score_threshold"] if min_score is None else min_score
         self._fill = bundle.manifest["preprocess"]["fill"]
         self._nms_iou = settings["nms_iou"]
         self._limit = settings["max_detections"]
-        outputs = [spec.name for spec in form(bundle, variant, engine)[0].outputs]
+        outputs = [spec.name for spec in select_variant(bundle, variant, engine)[0].outputs]
         self._decoded = POSTPROCESSED[0] in outputs
-        self._anchors = np.zeros((0, 4), np.float32) if self._decoded else anchors_of(settings, *bundle.input_size)
+        self._anchors = (
+            np.zeros((0, 4), np.float32) if self._decoded else anchors_from_manifest(settings, *bundle.input_size)
+        )
 
-    def preprocess(self, pixels: np.ndarray | Halves) -> Fitted:
+    def preprocess(self, pixels: np.ndarray | ImagePyramid) -> ModelInput:
         """Fit (H, W, 3) uint8 RGB, or the same as `Halves`, into the network's input."""
         width, height = self.bundle.input_size
         canvas, scale = letterbox(pixels, width, height, self._fill, self._buffers.take((height, width, 3)))
-        return Fitted(canvas[None], scale, pixels.shape[1], pixels.shape[0])
+        return ModelInput(canvas[None], scale, pixels.shape[1], pixels.shape[0])
 
     def renew(self) -> None:
         """Load the network into a new engine; the old one is left to what it is doing."""
         self.engine = self._load()
 
-    def infer(self, fitted: Fitted) -> dict[str, Output]:
+    def infer(self, fitted: ModelInput) -> dict[str, RawTensor]:
         """Run the network; return its raw outputs: ``boxes`` and ``scores``, or those in `POSTPROCESSED`."""
         return self.engine(fitted.batch)
 
-    def decode(self, raw: dict[str, Output], fitted: Fitted) -> Detections:
+    def decode(self, raw: dict[str, RawTensor], fitted: ModelInput) -> Detections:
         """Turn raw outputs into detections in pixels of the frame, clipped to it, best first."""
         if self._decoded:
             boxes, score = self._read(raw)
@@ -88,13 +91,13 @@ class Detector:
             return nothing()
         if len(chosen) > CANDIDATES:
             chosen = chosen[np.argsort(-values[chosen].astype(np.float32), kind="stable")[:CANDIDATES]]
-        score = sigmoid(Output(values, scores.scale, scores.zero_point).real(chosen))
+        score = sigmoid(RawTensor(values, scores.scale, scores.zero_point).real(chosen))
         boxes = decode_boxes(raw["boxes"].real(chosen), self._anchors[chosen])
         boxes, score = _in_frame(boxes, score, fitted)
         kept = non_maximum_suppression(boxes, score, self._nms_iou, self._limit)
         return Detections(boxes[kept], score[kept])
 
-    def _read(self, raw: dict[str, Output]) -> tuple[np.ndarray, np.ndarray]:
+    def _read(self, raw: dict[str, RawTensor]) -> tuple[np.ndarray, np.ndarray]:
         """Read boxes that the network decoded itself; return (N, 4) in input pixels and (N,) scores."""
         count = int(np.clip(raw["num_detections"].real(), 0, len(raw["detection_scores"].values)))
         score = raw["detection_scores"].real()[:count]
@@ -113,7 +116,7 @@ class Detector:
         return self.decode(self.infer(fitted), fitted)
 
 
-def _in_frame(boxes: np.ndarray, score: np.ndarray, fitted: Fitted) -> tuple[np.ndarray, np.ndarray]:
+def _in_frame(boxes: np.ndarray, score: np.ndarray, fitted: ModelInput) -> tuple[np.ndarray, np.ndarray]:
     """Take boxes from input pixels to the frame's, clip them to it, and drop those of less than a pixel."""
     boxes = boxes / np.asarray([*fitted.scale, *fitted.scale], np.float32)
     boxes[:, 0::2] = np.clip(boxes[:, 0::2], 0, fitted.width)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.metrics import DetectionTruth, JudgedFrame, classification_metrics
+from ...models.metrics import DetectionTruth, EvaluatedFrame, classification_metrics
 from .classifier import Classifier
 from .detector import Detector
 
@@ -15,7 +15,7 @@ LOWEST_SCORE = 0.01
 """Detections are judged down to this score; below it nothing changes the average precision measurably."""
 
 
-def detections_of(detector: Detector, pictures: Iterable[tuple[np.ndarray, DetectionTruth]]) -> list[JudgedFrame]:
+def detections_of(detector: Detector, pictures: Iterable[tuple[np.ndarray, DetectionTruth]]) -> list[EvaluatedFrame]:
     """Run a detector over pictures (H, W, 3) uint8 with their truth; make it with ``min_score=LOWEST_SCORE``.
 
     Returns:

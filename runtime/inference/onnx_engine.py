@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import UsageError
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
-from ..errors import UsageError
-from ..system.native_output import quiet_native
-from .engine import Output
+from ..system.native_output import suppress_native_stderr
+from .engine import RawTensor
 
 INPUTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 OUTPUTS = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
@@ -48,10 +48,10 @@ class OnnxEngine:
         self._names = [spec.name for spec in variant.outputs]
         self._tensors = [spec.tensor for spec in variant.outputs]
 
-    def __call__(self, batch: np.ndarray) -> dict[str, Output]:
+    def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
         """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
         values = self._session.run(self._tensors, {self._input: batch.astype(self._dtype, copy=False)})
-        return {name: Output(value[0], 0.0, 0) for name, value in zip(self._names, values, strict=True)}
+        return {name: RawTensor(value[0], 0.0, 0) for name, value in zip(self._names, values, strict=True)}
 
 
 def session(content: bytes, where: str, threads: int = 1) -> Any:
@@ -83,7 +83,7 @@ def session(content: bytes, where: str, threads: int = 1) -> Any:
         ValueError,
     )
     try:
-        with quiet_native():
+        with suppress_native_stderr():
             return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as problem:
         line = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))

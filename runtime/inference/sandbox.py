@@ -1,7 +1,7 @@
 """Run a model of unknown origin for the first time where it can do no harm: in a process of its own.
 
 A malformed file can crash an interpreter or keep it busy for ever. The process comes from a server that has loaded
-nothing but the engine; it has no more memory than `MEMORY`, and is killed when it takes too long.
+nothing but the engine; it has no more memory than `TRACK_LIFETIME`, and is killed when it takes too long.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ READY = "ready"
 MODULES = {"tflite": ["ai_edge_litert.interpreter", "tflite_runtime.interpreter"], "onnx": ["onnxruntime"]}
 
 
-def prove_loadable(content: bytes, runtime: str, where: str, seconds: float = SECONDS) -> None:
+def check_model_loads(content: bytes, runtime: str, where: str, seconds: float = SECONDS) -> None:
     """Load a file into its engine and run it once, in a process of its own.
 
     Args:
@@ -38,13 +38,13 @@ def prove_loadable(content: bytes, runtime: str, where: str, seconds: float = SE
     Raises:
         BundleError: the engine refuses the file, crashes on it, or takes too long.
     """
-    with Loader(runtime, "spawn") as loader:  # no server stays behind
+    with SandboxedLoader(runtime, "spawn") as loader:  # no server stays behind
         problem = loader.try_load(content, seconds)
     if problem:
         raise BundleError(f"{where} is not safe to load: {problem}")
 
 
-def prove_bundle(bundle: Bundle, variants: Sequence[str]) -> None:
+def check_bundle_loads(bundle: Bundle, variants: Sequence[str]) -> None:
     """Load forms of a bundle that somebody else made, each in a process of its own first.
 
     Raises:
@@ -53,10 +53,10 @@ def prove_bundle(bundle: Bundle, variants: Sequence[str]) -> None:
     for name in variants:
         variant = bundle.variants[name]
         if variant.runtime in MODULES:
-            prove_loadable(bundle.read(variant.file), variant.runtime, str(bundle.path / variant.file))
+            check_model_loads(bundle.read(variant.file), variant.runtime, str(bundle.path / variant.file))
 
 
-class Loader:
+class SandboxedLoader:
     """A process that loads files, one after the other, until one of them ends it; then the next gets a new process.
 
     Args:
@@ -72,7 +72,7 @@ class Loader:
         self._process: Any = None
         self._pipe: Any = None
 
-    def __enter__(self) -> Loader:
+    def __enter__(self) -> SandboxedLoader:
         return self
 
     def __exit__(self, *_: object) -> None:

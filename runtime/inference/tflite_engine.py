@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import UsageError
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
-from ..errors import UsageError
-from ..system.native_output import quiet_native
-from .engine import Output
+from ..system.native_output import suppress_native_stderr
+from .engine import RawTensor
 
 _MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
 _PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "'galaxy-edge[tflite-runtime]' (Python 3.11)"}
@@ -50,14 +50,14 @@ class TFLiteEngine:
             scale, zero_point = tensor["quantization"]
             self._outputs.append((spec.name, tensor["index"], float(scale), int(zero_point)))
 
-    def __call__(self, batch: np.ndarray) -> dict[str, Output]:
+    def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
         """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
         # Pixels go into int8 as level - 128, which in two's complement is the highest bit turned over.
         pixels = (batch ^ 0x80).view(np.int8) if self._dtype == np.int8 else batch.astype(self._dtype, copy=False)
         self._interpreter.set_tensor(self._input, pixels)
         self._interpreter.invoke()
         return {
-            name: Output(self._interpreter.get_tensor(index)[0], scale, zero_point)
+            name: RawTensor(self._interpreter.get_tensor(index)[0], scale, zero_point)
             for name, index, scale, zero_point in self._outputs
         }
 
@@ -70,7 +70,7 @@ def _interpreter(engine: str, content: bytes, threads: int, where: str) -> Any:
         reason = f" ({problem})" if available(engine) else ""
         raise UsageError(f"the engine {engine} cannot be loaded{reason}: pip install {_PACKAGES[engine]}") from None
     try:
-        with quiet_native():
+        with suppress_native_stderr():
             interpreter = module.Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as problem:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..recording.writer import Keeper
+    from ..recording.writer import OutputWriter
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Controls:
     paused: bool = False
     min_score: float | None = None
     stack: int | None = None
-    keeper: Keeper | None = None
+    keeper: OutputWriter | None = None
 
     def save_frame(self) -> str | None:
         """Ask for the next frame to be kept; return its name in the output folder, or None where the disk is full."""

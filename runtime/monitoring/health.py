@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...devices.probe import temperature
 from ..frame import Detections, Frame
-from ..tracking.tracker import Track
+from ..tracking.track import Track
 
 if TYPE_CHECKING:
-    from ..recording.writer import Keeper
-    from .run_stats import Summary
+    from ..recording.writer import OutputWriter
+    from .run_stats import RunStats
 
 State = Literal["starting", "running", "paused", "stalled", "ended"]
 STARTING: Final = "starting"
@@ -34,7 +34,7 @@ COUNTS = ("dropped", "gated", "reopened", "hung")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-class Pulse:
+class RunMonitor:
     """A sink that counts; its figures may be read from any thread.
 
     Args:
@@ -49,7 +49,7 @@ class Pulse:
     """
 
     def __init__(
-        self, stale: float = 20.0, keeper: Keeper | None = None, paused: Callable[[], bool] = lambda: False,
+        self, stale: float = 20.0, keeper: OutputWriter | None = None, paused: Callable[[], bool] = lambda: False,
         root: Path = Path("/"), clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
         self._stale, self._keeper, self._paused, self._root, self._clock = stale, keeper, paused, root, clock
@@ -61,7 +61,7 @@ class Pulse:
         self._sampled = clock()
         self._history: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._ended = False
-        self.summary: Summary | None = None
+        self.summary: RunStats | None = None
         self.frames = self.detections = self.events_begun = 0
         self._seen: set[int] = set()
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ...cli.console import _progress
 from ..events.frame_record import UNCERTAIN
 from ..frame import Detections, Frame
-from .run_stats import Summary
+from .run_stats import RunStats
 
 ROWS = 10
 
 
-class Screen:
+class LiveTable:
     """A live table on a terminal.
 
     Args:
@@ -34,14 +33,14 @@ class Screen:
         self._task = self._progress.add_task("frames", total=length)
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
-    def __enter__(self) -> Screen:
+    def __enter__(self) -> LiveTable:
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
+    def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
         """Show a frame."""
         self._progress.update(self._task, completed=summary.frames)
         for found in record["detections"]:
@@ -68,7 +67,7 @@ class Screen:
         return table
 
 
-def print_summary(summary: Summary, places: dict[str, Path], err: bool) -> None:
+def print_summary(summary: RunStats, places: dict[str, Path], err: bool) -> None:
     """Print what was found, where the time went and where everything is; to stderr if `err`."""
     console = Console(stderr=err)
     if summary.stopped:
@@ -97,27 +96,3 @@ def print_summary(summary: Summary, places: dict[str, Path], err: bool) -> None:
     console.print(f"{found}: {counts}" if counts else found)
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
-
-
-class ProgressBar:
-    """A progress bar on stderr for a loop that tells how many of how many are done.
-
-    >>> with ProgressBar("pictures") as progress:
-    ...     progress(1, 10)
-    """
-
-    def __init__(self, name: str) -> None:
-        self._progress = _progress("{task.description}", Console(stderr=True), transient=True)
-        self._task = self._progress.add_task(name, total=None)
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        self._progress.start()
-        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-
-def _progress(description: str, console: Console, transient: bool = False) -> Progress:
-    columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    return Progress(*columns, console=console, transient=transient)

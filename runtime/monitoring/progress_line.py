@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..frame import Detections, Frame
-from .run_stats import Summary
+from .run_stats import RunStats
 
 if TYPE_CHECKING:
-    from .live_table import Screen
+    from .live_table import LiveTable
 
 SECONDS = 5.0
 
 
-def follow(length: int | None, err: bool) -> Screen | Ticker:
+def progress_display(length: int | None, err: bool) -> LiveTable | StatusLine:
     """Give what follows a run.
 
     Args:
@@ -25,26 +25,26 @@ def follow(length: int | None, err: bool) -> Screen | Ticker:
         err: whether to write to stderr.
     """
     if not (sys.stderr if err else sys.stdout).isatty():
-        return Ticker(err)
-    from .live_table import Screen  # what draws on a terminal takes memory, which a service does without
+        return StatusLine(err)
+    from .live_table import LiveTable  # what draws on a terminal takes memory, which a service does without
 
-    return Screen(length, err)
+    return LiveTable(length, err)
 
 
-class Ticker:
+class StatusLine:
     """A line now and then."""
 
     def __init__(self, err: bool) -> None:
         self._err = err
         self._spoken = time.monotonic()
 
-    def __enter__(self) -> Ticker:
+    def __enter__(self) -> StatusLine:
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
-    def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: Summary) -> None:
+    def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
         """Say how far it is, if that was not said lately."""
         if time.monotonic() - self._spoken > SECONDS:
             self._spoken = time.monotonic()

@@ -10,7 +10,7 @@ from ..timing import StageClock
 
 
 @dataclass
-class Summary:
+class RunStats:
     """What a run did; it may be read from any thread while the run goes on.
 
     Attributes:

@@ -8,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import UsageError
+from ...errors import UsageError
 from ..frame import Detections, Frame
 from ..recording.annotate import annotate
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import UsageError
-from ..events.database import damage, set_aside
+from ...errors import UsageError
+from ..events.database import damage, quarantine
 
 MOST = 10_000
 
@@ -103,7 +103,7 @@ def open_outbox(path: Path, alert: Callable[[str], None]) -> Outbox:
         UsageError: it cannot be used.
     """
     try:
-        if path.exists() and damage(path) and (aside := set_aside(path)):
+        if path.exists() and damage(path) and (aside := quarantine(path)):
             alert(f"{path} was damaged; it is now {aside}, and a new one was begun")
         return Outbox(path)
     except sqlite3.Error as problem:

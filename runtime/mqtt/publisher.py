@@ -26,12 +26,12 @@ from urllib.parse import unquote
 
 import paho.mqtt.client as paho
 
-from ..errors import UsageError
-from ..events.event import Event, RunInfo, events_of
+from ...errors import UsageError
+from ..events.event import Event, RunInfo, events_from_tracks
 from ..frame import Detections, Frame
-from ..monitoring.health import Pulse
-from ..system.address import BROKER_PORTS, broker_url, topic
-from ..tracking.tracker import Track
+from ..monitoring.health import RunMonitor
+from ..tracking.track import Track
+from .address import BROKER_PORTS, broker_url, topic
 from .discovery import discovery
 from .outbox import open_outbox
 
@@ -90,7 +90,7 @@ def broker_at(url: str, prefix: str, discovery: str, every: float, authority: Pa
     return Broker(parts.hostname or "", port, tls, user, password, prefix, topic(discovery), every, authority)
 
 
-class Publisher:
+class MqttSink:
     """A sink that publishes, from threads of its own: a dead broker costs the loop nothing.
 
     Args:
@@ -104,7 +104,9 @@ class Publisher:
         UsageError: the file of what waits cannot be used.
     """
 
-    def __init__(self, broker: Broker, run: RunInfo, folder: Path, pulse: Pulse, alert: Callable[[str], None]) -> None:
+    def __init__(
+        self, broker: Broker, run: RunInfo, folder: Path, pulse: RunMonitor, alert: Callable[[str], None]
+    ) -> None:
         self._broker, self._run, self._pulse, self._alert = broker, run, pulse, alert
         self._outbox = open_outbox(folder / "mqtt.sqlite", alert)
         self._lock = threading.Lock()
@@ -130,7 +132,7 @@ class Publisher:
     def events(self, changed: list[Track]) -> None:
         """Take tracks that began, changed or ended."""
         with self._lock:
-            for event in events_of(changed, self._run):
+            for event in events_from_tracks(changed, self._run):
                 over = event.ended or not event.is_object
                 if event.number not in self._known:
                     if not event.is_object:

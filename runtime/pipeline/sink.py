@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from ..frame import Detections, Frame
-from ..tracking.tracker import Track
+from ..tracking.track import Track
 
 
 class Sink(Protocol):
@@ -30,7 +30,7 @@ class Sink(Protocol):
         ...
 
 
-class Sinks:
+class SinkGroup:
     """Several sinks as one, in their order."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:

@@ -8,9 +8,9 @@
 The native calls let go of the interpreter's lock, so the stages overlap; frames stay in order, since each stage has one
 thread. The queue behind a live camera keeps the newest frame and counts what it drops (``latest``), and a stage then
 waits until its frame is taken, so that none grows old in a queue. Of a file every frame is looked at (``all``), so its
-results are those of a plain loop; the next is read only when fewer than `under_way` are on their way, which bounds the
-memory, and no stage waits for another to take what it has finished. A folder's pictures are decoded by several threads
-(`decoders`), since a large JPEG takes longer than everything else that is done to it.
+results are those of a plain loop; the next is read only when fewer than `max_in_flight` are on their way, which bounds
+the memory, and no stage waits for another to take what it has finished. A folder's images are decoded by several
+threads (`decoders`), since a large JPEG takes longer than everything else that is done to it.
 """
 
 from __future__ import annotations
@@ -28,12 +28,15 @@ from ..errors import RunFailure
 from ..inference.classifier import Classifier
 from ..inference.detector import Detector
 from ..monitoring.controls import Controls
-from ..monitoring.run_stats import Summary
-from ..sources.image_files import Source
+from ..monitoring.run_stats import RunStats
+from ..sources.source import Source
 from ..timing import peak_memory_mib
 from ..tracking.tracker import Tracker
+from .reporter import Reporter
+from .serial import SerialExecutor
 from .sink import Sink
-from .stages import InTurn, Looks, Loop, Stage, Teller, Watcher, Work, read
+from .stages import FrameProcessor, ViewOptions, read
+from .tasks import FrameCallback, FrameTask, Stage
 from .trace import TraceFile
 
 IDLE_SECONDS = 0.1
@@ -49,7 +52,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def under_way() -> int:
+def max_in_flight() -> int:
     """Tell how many frames of a file may be on their way: one a core, and one more; at most one a thread."""
     return min(5, cores() + 1)
 
@@ -64,15 +67,15 @@ def run(
     detector: Detector,
     classifier: Classifier,
     output: Sink,
-    watch: Watcher,
+    watch: FrameCallback,
     stop: Callable[[], bool],
     max_frames: int | None = None,
     *,
-    looks: Looks = Looks(),  # noqa: B008 - it is frozen
+    looks: ViewOptions = ViewOptions(),  # noqa: B008 - it is frozen
     controls: Controls | None = None,
     trace: TraceFile | None = None,
     overlap: bool = True,
-) -> Summary:
+) -> RunStats:
     """Run the loop until the source ends, `stop` says so, or `max_frames` were done.
 
     Everything is written and closed however it ends; what made it fail is in the summary.
@@ -86,10 +89,10 @@ def run(
         trace: where the spans of every frame are written.
         overlap: whether the stages run at once; a plain loop gives the same results in more time.
     """
-    summary, loop = Summary(), Loop(detector, classifier, source.continuous, looks, controls)
-    teller = Teller(Tracker(source.continuous), classifier, output, watch, summary, trace)
+    summary, loop = RunStats(), FrameProcessor(detector, classifier, source.continuous, looks, controls)
+    teller = Reporter(Tracker(source.continuous), classifier, output, watch, summary, trace)
     threads = cv2.getNumThreads()
-    works = (_Overlapped if overlap else InTurn)(source, loop.stages, max_frames)
+    works = (ThreadedExecutor if overlap else SerialExecutor)(source, loop.stages, max_frames)
 
     def count_up() -> None:
         summary.dropped, summary.hung, summary.reopened = works.dropped, works.hung, source.reopened
@@ -121,7 +124,7 @@ def run(
     return summary
 
 
-class _Overlapped:
+class ThreadedExecutor:
     """The stages at once.
 
     Attributes:
@@ -133,7 +136,7 @@ class _Overlapped:
         self._in_a_row = 0
         first = _Queue(newest=source.live)
         self._queues = [first, *(_Queue(fresh=source.live) for _ in stages)]
-        self._places = None if source.live else threading.Semaphore(under_way())
+        self._places = None if source.live else threading.Semaphore(max_in_flight())
         # Of a live camera, more frames are read than are looked at.
         works = read(source, None if source.live else limit)
         self._threads: list[_Thread] = [_Reader(works, first, self._places)]
@@ -144,7 +147,7 @@ class _Overlapped:
         """Frames that a newer one replaced."""
         return self._queues[0].dropped
 
-    def __iter__(self) -> Iterator[Work | None]:
+    def __iter__(self) -> Iterator[FrameTask | None]:
         """Yield each frame's work when it is done, and None while there is none."""
         for thread in self._threads:
             thread.start()
@@ -159,7 +162,7 @@ class _Overlapped:
                 yield work
                 del work
                 self._leave()
-        except _Ended as end:
+        except _EndOfStream as end:
             if end.problem is not None:
                 raise end.problem from None
 
@@ -211,14 +214,14 @@ class _Thread(threading.Thread):
 
     def end(self, problem: BaseException | None) -> bool:
         """End the queue; what was raised is dealt with there."""
-        self.target.end(problem.problem if isinstance(problem, _Ended) else problem)
+        self.target.end(problem.problem if isinstance(problem, _EndOfStream) else problem)
         return True
 
 
 class _Reader(_Thread):
     """Reads frames, where there are places each when there is one; the source is let go in the thread that read it."""
 
-    def __init__(self, works: Generator[Work], target: _Queue, places: threading.Semaphore | None) -> None:
+    def __init__(self, works: Generator[FrameTask], target: _Queue, places: threading.Semaphore | None) -> None:
         super().__init__("read", target)
         self._works = works
         self._places = places
@@ -243,7 +246,7 @@ class _Worker(_Thread):
         super().__init__(stage.do.__name__, target)
         self.stage = stage
         self.origin = origin
-        self._busy: Work | None = None
+        self._busy: FrameTask | None = None
         self._given_up = False
         self._lock = threading.Lock()
 
@@ -273,7 +276,7 @@ class _Worker(_Thread):
             return self._given_up
 
 
-class _Ended(Exception):
+class _EndOfStream(Exception):
     """A queue has ended; with the problem that ended it, if one did."""
 
     def __init__(self, problem: BaseException | None) -> None:
@@ -297,12 +300,12 @@ class _Queue:
         self._newest = newest
         self._fresh = fresh
         # A condition would do, but costs some hundred microseconds of the interpreter's lock a frame; this waits in C.
-        self._waiting: SimpleQueue[Work | _Ended] = SimpleQueue()
+        self._waiting: SimpleQueue[FrameTask | _EndOfStream] = SimpleQueue()
         self._taken = threading.Semaphore(0)
-        self._end: _Ended | None = None
+        self._end: _EndOfStream | None = None
         self._lock = threading.Lock()
 
-    def put(self, work: Work) -> None:
+    def put(self, work: FrameTask) -> None:
         """Give a frame.
 
         Raises:
@@ -320,7 +323,7 @@ class _Queue:
         if self._end:
             raise self._end
 
-    def get(self, seconds: float | None = None) -> Work | None:
+    def get(self, seconds: float | None = None) -> FrameTask | None:
         """Take the next frame; None if none came in so many seconds.
 
         Raises:
@@ -330,7 +333,7 @@ class _Queue:
             work = self._waiting.get(timeout=seconds)
         except Empty:
             return None
-        if isinstance(work, _Ended):
+        if isinstance(work, _EndOfStream):
             self._waiting.put(work)  # it is the end for whoever asks again
             raise work
         if self._fresh:
@@ -342,7 +345,7 @@ class _Queue:
         with self._lock:
             if self._end:
                 return
-            self._end = _Ended(problem)
+            self._end = _EndOfStream(problem)
         self._waiting.put(self._end)
 
     def abort(self) -> None:
@@ -355,7 +358,7 @@ class _Queue:
         """Forget what waits, but not that it has ended; tell how many frames that were."""
         count = 0
         with suppress(Empty):
-            while not isinstance(work := self._waiting.get_nowait(), _Ended):
+            while not isinstance(work := self._waiting.get_nowait(), _EndOfStream):
                 count += 1
             self._waiting.put(work)
         return count

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from ..errors import UsageError
+from ...errors import UsageError
 from ..timing import Span
 
 

@@ -25,18 +25,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..errors import UsageError
-from ..events.event import RunInfo, events_of
+from ...errors import UsageError
+from ..events.event import RunInfo, events_from_tracks
 from ..events.store import EventStore
 from ..frame import Detections, Frame
 from ..system import folder_lock as lock
-from ..system.atomic_files import sync_folder
-from ..tracking.tracker import Track
-from .annotate import Sheet, annotate
+from ..system.atomic_files import fsync_directory
+from ..tracking.track import Track
+from .annotate import annotate
+from .contact_sheet import ContactSheet
 from .frame_log import SEGMENT, FrameLog
-from .retention import FLOOR, QUOTA, Evidence
-from .video_writer import VideoOut
-from .writer import Keeper
+from .retention import FLOOR, QUOTA, RetainedFiles
+from .video_writer import VideoWriter
+from .writer import OutputWriter
 
 SHOWN = 960
 """Longer side, at most, of annotated frames: a run of 1080p or 4K is not kept at full size."""
@@ -47,7 +48,7 @@ def utc_now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class Output:
+class OutputFolder:
     """The output folder of one run: a sink.
 
     Events, crops and the log of frames are written by a thread of their own (see `keeper`), which goes on trying where
@@ -89,18 +90,18 @@ class Output:
             self.crops = folder / "crops" / number
             self.crops.mkdir(parents=True, exist_ok=True)
             for parent in (self.crops.parent, folder):  # what is in a folder lasts no longer than the folder
-                sync_folder(parent)
-            evidence = Evidence(folder, quota, floor)
+                fsync_directory(parent)
+            evidence = RetainedFiles(folder, quota, floor)
             # One file of the log is a small part of all evidence: only those that are closed can be given up.
             log = FrameLog(folder, number, evidence.add, min(SEGMENT, max(4096, quota // 8)) if quota else SEGMENT)
         except OSError as problem:
             raise UsageError(f"the output folder '{folder}' cannot be written to: {problem.strerror}") from None
         self.info = RunInfo(store.run, store.uid, classes, abstain)
-        self.keeper = Keeper(store, evidence, log, f"crops/{number}", fits, alert)
+        self.keeper = OutputWriter(store, evidence, log, f"crops/{number}", fits, alert)
         self._log_path = log.path
-        self._sheet = Sheet()
+        self._sheet = ContactSheet()
         self._sheet_name = f"sheet-{number}.jpg"
-        self._video = VideoOut(folder / f"annotated-{number}.mp4", alert, evidence.ample) if video else None
+        self._video = VideoWriter(folder / f"annotated-{number}.mp4", alert, evidence.ample) if video else None
         evidence.growing += [lambda: log.size, *([self._video.size] if self._video else [])]
 
     def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
@@ -118,7 +119,7 @@ class Output:
 
     def events(self, changed: list[Track]) -> None:
         """Take those of the changed tracks that are events: their row, and their best view."""
-        self.keeper.events(events_of(changed, self.info))
+        self.keeper.events(events_from_tracks(changed, self.info))
 
     def close(self, frames: int, bad: int) -> None:
         """Write what waits, the sheet and the end of the video, and close."""

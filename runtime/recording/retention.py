@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ..system.atomic_files import sync_folder, write_whole
+from ..system.atomic_files import fsync_directory, write_atomic
 
 MIB = 1 << 20
 QUOTA, FLOOR = 2048 * MIB, 256 * MIB
@@ -22,7 +22,7 @@ def free_bytes(folder: Path) -> int:
     return status.f_bavail * status.f_frsize
 
 
-class Evidence:
+class RetainedFiles:
     """The files of an output folder that may be given up.
 
     Args:
@@ -78,14 +78,14 @@ class Evidence:
         if not path.parent.is_dir():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._unsynced.add(path.parent.parent)
-        write_whole(path, content)
+        write_atomic(path, content)
         self._unsynced.add(path.parent)
         self.add(name, len(content))
 
     def sync(self) -> None:
         """Bring the folder entries of what was written to the disk."""
         while self._unsynced:
-            sync_folder(self._unsynced.pop())
+            fsync_directory(self._unsynced.pop())
 
     def retire(self) -> list[str]:
         """Delete the oldest files until quota and floor are kept.

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..system.address import is_text, readable
+from ..system.address import is_text, printable_name
 from ..system.atomic_files import beside, finish
 from .annotate import fit
 
@@ -18,7 +18,7 @@ BLOCK = 256 << 10
 """FFmpeg writes so many bytes at once: a file that may not grow to this size is over its limit with the first."""
 
 
-class VideoOut:
+class VideoWriter:
     """An MPEG-4 file that is there once it is complete.
 
     Args:
@@ -38,7 +38,7 @@ class VideoOut:
         self._frames = 0
         self._over = not is_text(str(path))
         if self._over:
-            alert(f"{readable(str(path))} cannot be written: its name is no UTF-8 text; detection goes on")
+            alert(f"{printable_name(str(path))} cannot be written: its name is no UTF-8 text; detection goes on")
 
     def size(self) -> int:
         """Bytes on the disk so far."""

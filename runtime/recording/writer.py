@@ -18,7 +18,7 @@ from ..events.store import EventStore
 from ..frame import Frame
 from .fits_writer import Cards, event_cards, fits_bytes, frame_cards
 from .frame_log import FrameLog
-from .retention import Evidence
+from .retention import RetainedFiles
 
 BATCH_SECONDS, BATCH_EVENTS = 1.0, 64
 """A batch is written after so long, or once so many events wait."""
@@ -28,7 +28,7 @@ MOST_LINES, MOST_EVENTS, MOST_PICTURES = 20_000, 10_000, 256
 NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
 
 
-class Keeper:
+class OutputWriter:
     """Writes what the loop hands over, from one thread of its own.
 
     A batch is: the old evidence that goes, the new crops, then one transaction with all rows, then the lines of the
@@ -50,7 +50,13 @@ class Keeper:
     """
 
     def __init__(
-        self, store: EventStore, evidence: Evidence, log: FrameLog, crops: str, fits: bool, alert: Callable[[str], None]
+        self,
+        store: EventStore,
+        evidence: RetainedFiles,
+        log: FrameLog,
+        crops: str,
+        fits: bool,
+        alert: Callable[[str], None],
     ) -> None:
         self._store, self._evidence, self._log, self._crops, self._fits = store, evidence, log, crops, fits
         self._alert = alert

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...models.images.decoder import decode_picture
+from ...models.images.decoder import decode_image
 from ...models.preprocess import resize
 from ..frame import Frame
 
@@ -32,7 +32,7 @@ STOPS = (
 FRAMES_A_LEG = 16
 
 
-class DemoSky:
+class DemoSource:
     """A camera that looks at the shipped sky for a fixed number of frames."""
 
     name = "demo"
@@ -43,7 +43,7 @@ class DemoSky:
 
     def __init__(self) -> None:
         content = (resources.files(__package__) / "sky" / SKY).read_bytes()
-        self._sky = decode_picture(content, SKY).pixels
+        self._sky = decode_image(content, SKY).pixels
         self.length: int | None = FRAMES_A_LEG * (len(STOPS) - 1)
 
     def __iter__(self) -> Iterator[Frame]:

@@ -16,12 +16,13 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 
-from ...models.images.decoder import raw_of, to_rgb8
-from ...models.images.headers import check_size
-from ..errors import RunFailure, UsageError
+from ...errors import UsageError
+from ...models.images.headers import validate_image_size
+from ...models.images.stretch import raw_of, to_rgb8
+from ..errors import RunFailure
 from ..frame import Frame
-from ..system.address import readable
-from ..system.buffer_pool import Buffers
+from ..system.address import printable_name
+from ..system.buffer_pool import FrameBufferPool
 from .video import incomplete
 
 HEADER = struct.Struct("<14s7i40s40s40s2q")
@@ -38,7 +39,7 @@ MOST_TICKS = 10 * 86400 * 10**6 * 3_652_000
 """The year 9999, in units of 100 ns since the year one."""
 
 
-class SerFile:
+class SerSource:
     """Frames of a SER file, at the times of its trailer, else from when it is opened on.
 
     Args:
@@ -55,7 +56,7 @@ class SerFile:
     reopened = 0
 
     def __init__(self, path: Path, on_lost: Callable[[str], None]) -> None:
-        self.name = readable(str(path))
+        self.name = printable_name(str(path))
         self.bad = 0
         self._path = path
         self._on_lost = on_lost
@@ -66,7 +67,7 @@ class SerFile:
         _, _, self._colour, _, width, height, bits, stated, *_ = HEADER.unpack(head)
         if self._colour not in (RGB, *TO_RGB) or not 1 <= bits <= 16:
             raise UsageError(f"'{path}' is a SER video of colours {self._colour} and {bits} bits, which cannot be read")
-        check_size(width, height, path.name)
+        validate_image_size(width, height, path.name)
         self._shape = (height, width, 3) if self._colour in (RGB, BGR) else (height, width)
         self._type = np.dtype("u1" if bits <= 8 else "<u2")
         self._bytes = int(np.prod(self._shape)) * self._type.itemsize
@@ -78,7 +79,7 @@ class SerFile:
     def __iter__(self) -> Iterator[Frame]:
         """Read frame after frame."""
         assert self.length is not None
-        number, buffers = 0, Buffers()
+        number, buffers = 0, FrameBufferPool()
         began = datetime.datetime.now(datetime.UTC)
         try:
             with self._path.open("rb") as stream:
@@ -105,18 +106,18 @@ class SerFile:
         if self.bad:
             self._on_lost(incomplete(self._path.name, number, self.length))
 
-    def _frame(self, values: np.ndarray, time: datetime.datetime, number: int, buffers: Buffers) -> Frame:
+    def _frame(self, values: np.ndarray, time: datetime.datetime, number: int, buffers: FrameBufferPool) -> Frame:
         if values.dtype == np.uint8:
             pixels = buffers.take((*values.shape[:2], 3))
             if self._colour == RGB:
                 np.copyto(pixels, values)
             else:
                 cv2.cvtColor(values, TO_RGB[self._colour], dst=pixels)
-            return Frame(pixels, time, readable(self._path.name), number)
+            return Frame(pixels, time, printable_name(self._path.name), number)
         if self._colour not in (GREY, RGB):
             values = cv2.cvtColor(values, TO_RGB[self._colour])
         pixels, stretch = to_rgb8(values)
-        return Frame(pixels, time, readable(self._path.name), number, stretch, raw=raw_of(values))
+        return Frame(pixels, time, printable_name(self._path.name), number, stretch, raw=raw_of(values))
 
     def _ticks(self, stream: BinaryIO) -> np.ndarray | None:
         """Read when each frame was taken, from behind the last; None if that is not there or makes no sense."""

@@ -8,8 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ..errors import UsageError
-from .video import Camera, Capture, opened
+from ...errors import UsageError
+from .camera import Camera
+from .capture import Capture, configure_capture
 
 DEEP = {b"Y16 ": "<u2", b"Y16\xa0": ">u2", b"Y12 ": "<u2", b"Y10 ": "<u2"}
 """The kernel's marks of grey in words of 16 bits, and how their bytes lie (linux/videodev2.h, pixfmt-yuv-luma)."""
@@ -23,7 +24,7 @@ def v4l2_camera(index: int, on_lost: Callable[[str], None]) -> Camera:
         attached = f"there are {', '.join(there)}" if there else "no camera is attached"
         raise UsageError(f"there is no camera {name}; {attached}")
     why = "another program may hold it, or you may not be in the group video"
-    return Camera(name, lambda: _deep(opened(cv2.VideoCapture(index, cv2.CAP_V4L2))), on_lost, why)
+    return Camera(name, lambda: _deep(configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))), on_lost, why)
 
 
 def _deep(capture: cv2.VideoCapture | None) -> Capture | None:
@@ -31,10 +32,10 @@ def _deep(capture: cv2.VideoCapture | None) -> Capture | None:
     if capture is None:
         return None
     order = DEEP.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little"))
-    return capture if order is None else DeepGrey(capture, order)
+    return capture if order is None else RawGreyCapture(capture, order)
 
 
-class DeepGrey:
+class RawGreyCapture:
     """The words of a V4L2 camera of grey, (H, W) uint16, in the place of an OpenCV capture.
 
     Args:

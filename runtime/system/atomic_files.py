@@ -11,10 +11,10 @@ def beside(path: Path) -> Path:
     return path.with_name("." + path.name)
 
 
-def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write a file beside its place, bring it to the disk, then rename it: a reader never sees a part of it.
 
-    The folder's own entry is durable after `sync_folder`, once for many files.
+    The folder's own entry is durable after `fsync_directory`, once for many files.
 
     Raises:
         OSError: it cannot be written; nothing is left beside, and a file that was there before is as it was.
@@ -43,7 +43,7 @@ def write_named(path: Path, content: bytes, mode: int = 0o644) -> None:
     if path.exists() and not path.is_file():
         path.write_bytes(content)
     else:
-        write_whole(path.resolve(), content, mode)
+        write_atomic(path.resolve(), content, mode)
 
 
 def finish(path: Path) -> None:
@@ -57,7 +57,7 @@ def finish(path: Path) -> None:
     os.replace(part, path)
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_directory(folder: Path) -> None:
     """Bring a folder's entries to the disk."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -11,7 +11,7 @@ MOST = 16
 _ALONE = 3
 
 
-class Buffers:
+class FrameBufferPool:
     """Gives out uint8 arrays; one that nobody holds any more, not even a view of it, is given out again.
 
     One thread takes; any thread may let go. A new shape forgets the arrays of the old one.

@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from ..errors import UsageError
+from ...errors import UsageError
 
 NAME = ".lock"
 ATTEMPTS, BETWEEN_SECONDS = 10, 0.05

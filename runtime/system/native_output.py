@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet_native() -> Iterator[None]:
+def suppress_native_stderr() -> Iterator[None]:
     """Send file descriptor 2 nowhere for a moment.
 
     Interpreters and converters write notes ("Created TensorFlow Lite XNNPACK delegate") past Python to the terminal,

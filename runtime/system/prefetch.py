@@ -16,7 +16,7 @@ Result = TypeVar("Result")
 Task = tuple["Future[Result]", Item] | None
 
 
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Callable[[], Result]]:
+def prefetch(work: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Callable[[], Result]]:
     """Do the work on items, on so many at the same time.
 
     Args:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 
 
-class ServiceManager:
+class SystemdNotifier:
     """Talks to systemd where it started this process (``Type=notify``, ``WatchdogSec=``); elsewhere it says nothing.
 
     Only a frame that was looked at and written counts as a sign of life: a run that hangs is started anew, even where

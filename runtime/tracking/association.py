@@ -23,7 +23,7 @@ STREAK = 0.15
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Observation:
     """A place.
 
     Attributes:
@@ -52,13 +52,13 @@ class Sighting:
         """(2,) where this place is when the sky has moved to `sky`."""
         return _moved(self.centre[None], sky @ np.linalg.inv(self.sky))[0]
 
-    def then(self, box: np.ndarray, sky: np.ndarray, update: int) -> Sighting:
+    def then(self, box: np.ndarray, sky: np.ndarray, update: int) -> Observation:
         """Return the next place of the same object."""
         velocity = ((box[:2] + box[2:]) / 2 - self.centre) / (update - self.update)
-        return Sighting(box, sky, update, velocity)
+        return Observation(box, sky, update, velocity)
 
 
-def pair(places: Sequence[Sighting], boxes: np.ndarray, sky: np.ndarray, update: int) -> list[tuple[int, int]]:
+def associate(places: Sequence[Observation], boxes: np.ndarray, sky: np.ndarray, update: int) -> list[tuple[int, int]]:
     """Pair known objects with a frame's boxes, nearest first.
 
     An object is looked for where the sky took it, where it was on the sensor, and where its own way leads; one that
@@ -96,14 +96,14 @@ def pair(places: Sequence[Sighting], boxes: np.ndarray, sky: np.ndarray, update:
     return pairs + _nearest(far)
 
 
-def runs(before: Sighting, now: Sighting) -> bool:
+def moves_across_sky(before: Observation, now: Observation) -> bool:
     """Tell whether an object ran across the sky between two sightings, and across the sensor too."""
     least = max(STEP_PIXELS, STEP * before.size) * min(3, now.update - before.update)
     across_sky = np.linalg.norm(now.centre - before.followed(now.sky))
     return bool(across_sky > least and np.linalg.norm(now.centre - before.centre) > least)
 
 
-def stuck(start: Sighting, now: Sighting) -> bool:
+def is_fixed_on_sensor(start: Observation, now: Observation) -> bool:
     """Tell whether an object kept its place on the sensor while the sky moved on."""
     sky_moved = float(np.linalg.norm(start.followed(now.sky) - start.centre))
     moved = float(np.linalg.norm(now.centre - start.centre))

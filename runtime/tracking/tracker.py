@@ -7,85 +7,30 @@ drifts is a hot pixel; what runs across the sky is a plane or a satellite; neith
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..frame import Detections, Frame
-from ..imaging.sky_motion import STILL
-from .association import Sighting, cut, is_streak, pair, runs, stuck
+from ..imaging.sky_motion import IDENTITY
+from .association import Observation, associate, cut, is_fixed_on_sensor, is_streak, moves_across_sky
+from .track import Track
 
-CONFIRM = 3
+MIN_CONFIRMATIONS = 3
 """Sightings that follow the sky before a tentative object is one."""
-PATIENCE = 5
+MAX_MISSED_FRAMES = 5
 """Frames that a tentative object may be unseen before it has ended."""
-MEMORY = 300.0
+TRACK_LIFETIME = 300.0
 """Seconds of the frames' own time that a confirmed one may be."""
 LEAST_FRAMES = 50
-"""The same in frames: each counts for its share of `MEMORY` at most, after a long exposure, a pause, a lost camera."""
+"""The same in frames: each counts for at most its share of `TRACK_LIFETIME`, after a long exposure or a pause too."""
 LEAST_SECONDS = 0.01
 """What a frame counts for at least, where a clock is set back or a video's times stand still."""
-BLIND = 1 / 12
+CLOUD_TIME_FACTOR = 1 / 12
 """What time counts for while no sky is to be seen, in a cloud or under a cover."""
 MOST_UNSEEN = 200
 """Objects that are remembered; the one that was not seen for longest ends first."""
-TOLD_EVERY = 10.0
+UPDATE_INTERVAL = 10.0
 """Seconds after which an object in sight is told of again, with nothing new but its last sighting."""
-
-
-@dataclass
-class Track:
-    """One object over its frames.
-
-    Attributes:
-        number: counts from 1 within a run, tentative ones included.
-        state: ``tentative``, ``confirmed`` (it is an event) or ``ended`` (nothing of it will change).
-        confirmed: whether it ever was an event; a tentative one may end without.
-        kind: ``object``, ``trail`` (plane, satellite) or ``hot pixel``; only an object is confirmed, but a confirmed
-            one may turn out to be a hot pixel when the sky has drifted on.
-        first, last: (frame number, UTC time as ISO 8601) of its first and last sighting.
-        source: where its best view is from.
-        box, score: its best view: (4,) box in pixels of that frame, score 0..1.
-        best_frame: number of that frame.
-        cutout: (H, W, 3) uint8 RGB, the best view with some sky around it.
-        deep: (H, W) or (H, W, 3) uint16 or float32, the same as the source gave it, where that is more than 8 bits.
-        seen: (C,) sum of its class probabilities over its frames.
-        frames: number of sightings.
-    """
-
-    number: int
-    first: tuple[int, str]
-    last: tuple[int, str]
-    source: str
-    box: np.ndarray
-    score: float
-    best_frame: int
-    cutout: np.ndarray
-    seen: np.ndarray
-    frames: int = 1
-    state: str = "tentative"
-    confirmed: bool = False
-    kind: str = "object"
-    deep: np.ndarray | None = None
-    _places: list[Sighting] = field(default_factory=list)  # the first and the last
-    _seen_at: float = 0.0  # by the tracker's clock
-    _told_at: float = 0.0
-    _follows: int = 1  # sightings where the sky took it
-    _runs: int = 0  # sightings elsewhere
-
-    @property
-    def ended(self) -> bool:
-        """Whether it is over, so that nothing of it will change."""
-        return self.state == "ended"
-
-    @property
-    def probabilities(self) -> np.ndarray:
-        """(C,) class probabilities, the mean over its frames."""
-        return self.seen / self.frames
-
-    def leapt(self, now: Sighting) -> bool:
-        """Tell whether it was joined from two objects: what ran to a place and stays there had never been elsewhere."""
-        return self._runs == 1 and self._follows == 1 and not runs(self._places[-1], now)
 
 
 class Tracker:
@@ -107,7 +52,7 @@ class Tracker:
         self._alive: list[Track] = []
         self._continuous = continuous
 
-    def update(self, frame: Frame, named: Detections, sky: np.ndarray = STILL, sky_seen: bool = True) -> list[Track]:
+    def update(self, frame: Frame, named: Detections, sky: np.ndarray = IDENTITY, sky_seen: bool = True) -> list[Track]:
         """Take a frame's classified detections; a frame that was not searched is none to be given.
 
         Args:
@@ -116,7 +61,7 @@ class Tracker:
 
         Returns:
             The tracks that changed: began, were confirmed, turned out to be something else, or ended. Of those that
-            are confirmed and in sight also what has a better view or another class, and each every `TOLD_EVERY`.
+            are confirmed and in sight also what has a better view or another class, and each every `UPDATE_INTERVAL`.
         """
         if not self._continuous:
             self._alive = [self._begin(frame, named, index, sky) for index in range(len(named))]
@@ -129,14 +74,14 @@ class Tracker:
         for track in changed:
             track.state = "ended"
         self._alive = [track for track in self._alive if not track.ended]
-        pairs = pair([track._places[-1] for track in self._alive], named.boxes, sky, self._updates)
+        pairs = associate([track._places[-1] for track in self._alive], named.boxes, sky, self._updates)
         known = {index: row for row, index in pairs}
         for index in range(len(named)):
             one = self._alive[known[index]] if index in known else None
             if one is None:
                 changed.append(self._begin(frame, named, index, sky))
                 self._alive.append(changed[-1])
-            elif one.leapt(Sighting(named.boxes[index], sky, self._updates)):
+            elif one.leapt(Observation(named.boxes[index], sky, self._updates)):
                 one.state = "ended"
                 self._alive[known[index]] = self._begin(frame, named, index, sky)
                 changed += [one, self._alive[known[index]]]
@@ -156,7 +101,9 @@ class Tracker:
         """Let the clock go on to a frame's time."""
         passed = 0.0 if self._time is None else (time - self._time).total_seconds()
         self._time = time
-        self._clock += min(max(passed, LEAST_SECONDS), MEMORY / LEAST_FRAMES) * (1.0 if seen else BLIND)
+        self._clock += min(max(passed, LEAST_SECONDS), TRACK_LIFETIME / LEAST_FRAMES) * (
+            1.0 if seen else CLOUD_TIME_FACTOR
+        )
 
     def _over(self) -> list[Track]:
         """Find what was not seen for too long."""
@@ -164,7 +111,7 @@ class Tracker:
         over: list[Track] = []
         for track in self._alive:
             unseen = self._updates - track._places[-1].update
-            is_over = self._clock - track._seen_at > MEMORY if track.confirmed else unseen > PATIENCE
+            is_over = self._clock - track._seen_at > TRACK_LIFETIME if track.confirmed else unseen > MAX_MISSED_FRAMES
             (over if is_over else kept).append(track)
         remembered = [track for track in kept if track._places[-1].update < self._updates - 1]
         return over + sorted(remembered, key=lambda track: track._places[-1].update)[:-MOST_UNSEEN]
@@ -177,7 +124,7 @@ class Tracker:
         self._begun += 1
         assert named.probabilities is not None
         when, box = (frame.number, iso_time(frame)), named.boxes[index]
-        place = Sighting(box, sky, self._updates)
+        place = Observation(box, sky, self._updates)
         return Track(
             self._begun,
             when,
@@ -199,7 +146,7 @@ class Tracker:
         assert named.probabilities is not None
         was, looked, box = (track.state, track.kind), _look(track), named.boxes[index]
         place = track._places[-1].then(box, sky, self._updates)
-        if runs(track._places[-1], place):
+        if moves_across_sky(track._places[-1], place):
             track._runs += 1
         else:
             track._follows += 1
@@ -212,19 +159,19 @@ class Tracker:
             track.source = frame.source
             track.cutout, track.deep = cut(frame.pixels, box), _deep(frame, box)
         self._judge(track)
-        news = _look(track) != looked or self._clock - track._told_at >= TOLD_EVERY
+        news = _look(track) != looked or self._clock - track._told_at >= UPDATE_INTERVAL
         return (track.state, track.kind) != was or (track.confirmed and news)
 
     def _judge(self, track: Track) -> None:
         """Tell objects from trails and hot pixels; confirm what has followed the sky for long enough."""
-        if stuck(*track._places):
+        if is_fixed_on_sensor(*track._places):
             if track.kind == "object" and track.confirmed:
                 self.count -= 1  # it was taken for one while the sky had hardly moved
             track.kind = "hot pixel"
         elif not track.confirmed:
             ran = track._runs >= max(2, track._follows - 1) or (track._runs and is_streak(track.cutout))
             track.kind = "trail" if ran else "object"
-            if track.kind == "object" and track._follows >= CONFIRM:
+            if track.kind == "object" and track._follows >= MIN_CONFIRMATIONS:
                 self._confirm(track)
 
 

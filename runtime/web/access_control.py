@@ -12,15 +12,15 @@ from .token import Token
 
 MOST_BYTES = 4096
 """Of a request's body."""
-OPEN = {"/healthz", "/login", "/login.js", "/page.css", "/icon.svg"}
+PUBLIC_PATHS = {"/healthz", "/login", "/login.js", "/page.css", "/icon.svg"}
 """What is told without a token: whether the run is healthy, and the page that asks for the token."""
 
 
-class Guard:
+class AccessMiddleware:
     """Stands before the application.
 
     Args:
-        token: demanded of every request but those to `OPEN`; None on loopback.
+        token: demanded of every request but those to `PUBLIC_PATHS`; None on loopback.
         hosts: names that a request may use for this server, against pages elsewhere that give themselves its address;
             None takes any, where a token is demanded.
     """
@@ -53,7 +53,7 @@ class Guard:
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin and urlsplit(origin).netloc != host:
             return 403, "another page may not ask for that"
-        if self._token and scope["path"] not in OPEN and not self._token.allows(headers):
+        if self._token and scope["path"] not in PUBLIC_PATHS and not self._token.allows(headers):
             return 401, "a token is wanted"
         return None
 

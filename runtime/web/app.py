@@ -18,12 +18,22 @@ from ...errors import UserError
 from ..events import queries as kept
 from ..events.event import OBJECT
 from ..monitoring.controls import Controls
-from ..monitoring.health import PAUSED, RUNNING, Pulse
-from .access_control import OPEN, Guard
+from ..monitoring.health import PAUSED, RUNNING, RunMonitor
+from .access_control import PUBLIC_PATHS, AccessMiddleware
 from .metrics import metrics_text
 from .mjpeg import Streams
 from .preview import Preview
-from .schemas import Change, EventRecord, Health, Login, Problem, Sample, Saved, Settings, Status
+from .schemas import (
+    ControlsState,
+    ControlsUpdate,
+    ErrorResponse,
+    EventRecord,
+    Health,
+    Login,
+    Sample,
+    SavedFrame,
+    Status,
+)
 from .token import COOKIE, Token
 
 PAGE = {
@@ -35,21 +45,21 @@ EventId = Annotated[str, InPath(pattern=r"^[0-9a-f]{8}-[0-9]{5,9}$")]
 CropName = Annotated[str, InPath(pattern=r"^[0-9]{5,9}\.png$")]
 SavedName = Annotated[str, InPath(pattern=r"^[0-9]{8}T[0-9]{9}Z\.png$")]
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": Problem, "description": "The request is no text."},
-    401: {"model": Problem, "description": "A token is wanted."},
-    403: {"model": Problem, "description": "Another page, or another name of this server."},
-    413: {"model": Problem, "description": "The request is too large."},
+    400: {"model": ErrorResponse, "description": "The request is no text."},
+    401: {"model": ErrorResponse, "description": "A token is wanted."},
+    403: {"model": ErrorResponse, "description": "Another page, or another name of this server."},
+    413: {"model": ErrorResponse, "description": "The request is too large."},
 }
-MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is none."}}
+MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "There is none."}}
 PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "The picture."}}
 STREAM: dict[int | str, dict[str, Any]] = {
     200: {"content": {"multipart/x-mixed-replace": {}}, "description": "Pictures, without an end."},
-    429: {"model": Problem, "description": "Too many are watching."},
+    429: {"model": ErrorResponse, "description": "Too many are watching."},
 }
 
 
 def make_app(
-    folder: Path, run: int, source: str, pulse: Pulse, controls: Controls, preview: Preview,
+    folder: Path, run: int, source: str, pulse: RunMonitor, controls: Controls, preview: Preview,
     token: Token | None = None, hosts: frozenset[str] | None = None,
 ) -> ASGIApp:  # fmt: skip
     """Make the application of a run.
@@ -72,10 +82,10 @@ def make_app(
     _add_page(app, preview, token)
     if token is not None:
         _tell_of_token(app.openapi())
-    return Guard(app, token, hosts)
+    return AccessMiddleware(app, token, hosts)
 
 
-def _add_status(app: FastAPI, run: int, source: str, pulse: Pulse, controls: Controls, preview: Preview) -> None:
+def _add_status(app: FastAPI, run: int, source: str, pulse: RunMonitor, controls: Controls, preview: Preview) -> None:
     @app.get("/api/status")
     def status() -> Status:
         """Tell how the run is doing."""
@@ -87,12 +97,12 @@ def _add_status(app: FastAPI, run: int, source: str, pulse: Pulse, controls: Con
         return [Sample(**sample) for sample in pulse.history()]
 
     @app.get("/api/controls")
-    def settings() -> Settings:
+    def settings() -> ControlsState:
         """Tell the controls as they stand."""
-        return Settings(paused=controls.paused, min_score=controls.min_score, stack=controls.stack)
+        return ControlsState(paused=controls.paused, min_score=controls.min_score, stack=controls.stack)
 
-    @app.post("/api/controls", responses={409: {"model": Problem, "description": "The run does not stack."}})
-    def change(wanted: Change) -> Settings:
+    @app.post("/api/controls", responses={409: {"model": ErrorResponse, "description": "The run does not stack."}})
+    def change(wanted: ControlsUpdate) -> ControlsState:
         """Change controls."""
         if wanted.stack is not None and controls.stack is None:
             raise HTTPException(409, "this run does not stack: its pictures do not follow from each other")
@@ -104,13 +114,15 @@ def _add_status(app: FastAPI, run: int, source: str, pulse: Pulse, controls: Con
             controls.paused = wanted.paused
         return settings()
 
-    @app.post("/api/frames", status_code=202, responses={409: {"model": Problem, "description": "The disk is full."}})
-    def save_frame() -> Saved:
+    @app.post(
+        "/api/frames", status_code=202, responses={409: {"model": ErrorResponse, "description": "The disk is full."}}
+    )
+    def save_frame() -> SavedFrame:
         """Keep the next frame."""
         name = controls.save_frame()
         if name is None:
             raise HTTPException(409, "nothing can be kept now: the disk is full")
-        return Saved(name=name)
+        return SavedFrame(name=name)
 
     @app.head("/healthz", include_in_schema=False)
     @app.get("/healthz", responses={503: {"model": Health, "description": "No frame comes."}})
@@ -142,14 +154,16 @@ def _add_events(app: FastAPI, folder: Path, run: int) -> None:
         name: Annotated[str | None, Query(alias="class", max_length=100, description="Or the beginning of it.")] = None,
     ) -> list[EventRecord]:
         """List the last events of this run, or of all runs into its folder, the latest last."""
-        found = kept.find(folder, kept.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit))
+        found = kept.query_events(
+            folder, kept.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit)
+        )
         return [EventRecord(**record) for record in found]
 
     @app.get("/api/events/{event}", responses=MISSING)
     def event(event: EventId) -> EventRecord:
         """Tell all that is known of an event."""
         try:
-            return EventRecord(**kept.one(folder, event))
+            return EventRecord(**kept.get_event(folder, event))
         except kept.NoSuchEvent as problem:
             raise HTTPException(404, f"there is no event {event}") from problem
 
@@ -172,7 +186,7 @@ def _add_page(app: FastAPI, preview: Preview, token: Token | None) -> None:
         """Show the run as it goes on, with what was found, as motion JPEG."""
         return streams.open() or JSONResponse({"detail": "too many are watching"}, 429, {"Retry-After": "10"})
 
-    @app.post("/login", status_code=204, responses={401: {"model": Problem, "description": "A wrong token."}})
+    @app.post("/login", status_code=204, responses={401: {"model": ErrorResponse, "description": "A wrong token."}})
     def login(given: Login, response: Response) -> None:
         """Exchange the token for a cookie."""
         if token is None:
@@ -195,7 +209,7 @@ def _tell_of_token(document: dict[str, Any]) -> None:
     }
     document["components"]["securitySchemes"] = schemes
     document["security"] = [{name: []} for name in schemes]
-    for path in OPEN & document["paths"].keys():
+    for path in PUBLIC_PATHS & document["paths"].keys():
         for operation in document["paths"][path].values():
             operation["security"] = []
 

@@ -27,8 +27,8 @@ HEADERS = {
 }
 
 
-class Door(H11Protocol):
-    """A connection, which is closed where its client keeps the server waiting for longer than `PATIENCE`.
+class TimeoutProtocol(H11Protocol):
+    """A connection, which is closed where its client keeps the server waiting for longer than `MAX_MISSED_FRAMES`.
 
     Where there are `MOST`, the one that has waited longest for its client makes room for a new one, so that silent
     ones shut nobody out.
@@ -52,7 +52,11 @@ class Door(H11Protocol):
         super().connection_made(transport)
         if full:
             self.logger.error("there are more than %d connections: those that ask for nothing are closed", MOST)
-            others = [one for one in self.connections if isinstance(one, Door) and not one.at_work and one is not self]
+            others = [
+                one
+                for one in self.connections
+                if isinstance(one, TimeoutProtocol) and not one.at_work and one is not self
+            ]
             gone = min(others, key=lambda one: one.since, default=self)
             self.connections.discard(gone)  # at once: the next client may be let in before it is lost
             gone.transport.abort()

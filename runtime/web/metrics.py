@@ -11,13 +11,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from ... import __version__
-from ..monitoring.health import COUNTS, PAUSED, RUNNING, Pulse
+from ..monitoring.health import COUNTS, PAUSED, RUNNING, RunMonitor
 
 
 class RunCollector(Collector):
     """Turns a pulse into metrics, each time they are asked for."""
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, pulse: RunMonitor) -> None:
         self._pulse = pulse
 
     def collect(self) -> Iterator[Metric]:
@@ -51,7 +51,7 @@ class RunCollector(Collector):
         yield info
 
 
-def metrics_text(pulse: Pulse) -> bytes:
+def metrics_text(pulse: RunMonitor) -> bytes:
     """Write the metrics in the text format of Prometheus."""
     registry = CollectorRegistry()
     registry.register(RunCollector(pulse))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..frame import Detections, Frame
-from ..imaging.downscale import small_copy
+from ..imaging.downscale import downscale_with_boxes
 from ..recording.annotate import annotate
 
 LONGEST = 960
@@ -52,7 +52,7 @@ class Preview:
         if now - self._taken < (1 / RATE if watched else IDLE_SECONDS):
             return
         self._taken = now
-        small = small_copy(frame.pixels, named, LONGEST)
+        small = downscale_with_boxes(frame.pixels, named, LONGEST)
         with self._lock:
             self._latest = small
             self.number += 1

@@ -67,7 +67,7 @@ class EventRecord(BaseModel):
     crop: str | None = Field(description="Path of its picture here and in the output folder.")
 
 
-class Settings(BaseModel):
+class ControlsState(BaseModel):
     """The controls as they stand; stack is null where the run does not stack."""
 
     paused: bool
@@ -75,7 +75,7 @@ class Settings(BaseModel):
     stack: int | None
 
 
-class Change(BaseModel):
+class ControlsUpdate(BaseModel):
     """Controls to change; those that are left out stay."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -85,7 +85,7 @@ class Change(BaseModel):
     stack: int | None = Field(None, ge=1, le=64)
 
 
-class Saved(BaseModel):
+class SavedFrame(BaseModel):
     """A frame that will be kept."""
 
     name: str
@@ -99,7 +99,7 @@ class Login(BaseModel):
     token: str = Field(max_length=200)
 
 
-class Problem(BaseModel):
+class ErrorResponse(BaseModel):
     """Why something was refused."""
 
     detail: str

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
-from ..system.address import server_at
+from ...errors import UsageError
+from .address import server_at
 
 if TYPE_CHECKING:
     import uvicorn
@@ -106,13 +106,14 @@ class Server:
         try:
             import uvicorn
 
-            from .http_protocol import HEADERS, MOST, Door
+            from .http_protocol import HEADERS, MOST, TimeoutProtocol
 
             log = logging.getLogger("uvicorn.error")
             log.handlers, log.propagate = [_Told(self._tell)], False
             self._server = uvicorn.Server(uvicorn.Config(
                 self._make(), log_config=None, log_level="error", access_log=False, server_header=False,
-                headers=list(HEADERS.items()), lifespan="off", ws="none", http=Door, proxy_headers=False, backlog=MOST,
+                headers=list(HEADERS.items()), lifespan="off", ws="none", http=TimeoutProtocol,
+                proxy_headers=False, backlog=MOST,
                 timeout_keep_alive=5, timeout_graceful_shutdown=PARTING_SECONDS,  # type: ignore[arg-type] # a float too
                 h11_max_incomplete_event_size=16384,
             ))  # fmt: skip

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..frame import Detections, Frame
 from ..monitoring.controls import Controls
-from ..monitoring.health import Pulse
-from ..recording.output_folder import Output
-from ..tracking.tracker import Track
+from ..monitoring.health import RunMonitor
+from ..recording.output_folder import OutputFolder
+from ..tracking.track import Track
 from .preview import Preview
 from .server import Server, address_of, is_loopback, listen
-from .token import Token, settle_token
+from .token import Token, load_or_create_token
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-class Live:
+class WebSink:
     """Serves the live view of a run, from a thread of its own.
 
     Args:
@@ -41,7 +41,8 @@ class Live:
     """
 
     def __init__(
-        self, where: str, token_file: Path | None, source: str, output: Output, pulse: Pulse, controls: Controls,
+        self, where: str, token_file: Path | None, source: str, output: OutputFolder, pulse: RunMonitor,
+        controls: Controls,
         say: Callable[[str], None], alert: Callable[[str], None],
     ) -> None:  # fmt: skip
         bound = listen(where)
@@ -49,7 +50,7 @@ class Live:
         local, token, told = is_loopback(bound), None, [f"live view: {self.address}"]
         if token_file or not local:
             place = token_file or output.folder / "token"
-            text, new = settle_token(place)
+            text, new = load_or_create_token(place)
             token = Token(text)
             told.append(f"its token is {text} (kept in {place})" if new else f"its token is in {place}")
         for line in told:

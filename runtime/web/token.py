@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
-from ..errors import UsageError
-from ..system.atomic_files import write_whole
+from ...errors import UsageError
+from ..system.atomic_files import write_atomic
 
 COOKIE = "galaxy-edge"
 
 
-def settle_token(path: Path) -> tuple[str, bool]:
+def load_or_create_token(path: Path) -> tuple[str, bool]:
     """Read the token in a file, or make one; tell whether it is new.
 
     Raises:
@@ -25,7 +25,7 @@ def settle_token(path: Path) -> tuple[str, bool]:
     try:
         if not path.exists():
             token = secrets.token_urlsafe(24)
-            write_whole(path, f"{token}\n".encode(), mode=0o600)
+            write_atomic(path, f"{token}\n".encode(), mode=0o600)
             return token, True
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise UsageError(f"others may read the token in {path}: chmod 600 {path}, or delete it for a new one")

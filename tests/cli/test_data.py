@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.cli import main as cli
-from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.command_line import galaxy_edge
 from helpers.images import encode
@@ -32,7 +32,7 @@ def sky(tmp_path_factory):
         (folder / "p" / name).write_bytes(encode(field(number)))
         boxes = np.array([[10, 12, 30.5, 40]] * (number % 4 != 3)).reshape(-1, 4)
         found.append(
-            Labelled(
+            ImageAnnotation(
                 name,
                 64,
                 64,

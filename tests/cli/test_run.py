@@ -357,8 +357,8 @@ def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, t
     from galaxy_edge.runtime.inference.classifier import Classifier
     from galaxy_edge.runtime.inference.detector import Detector
     from galaxy_edge.runtime.pipeline.threads import run as run_loop
-    from galaxy_edge.runtime.recording.output_folder import Output
-    from galaxy_edge.runtime.sources.image_files import open_source
+    from galaxy_edge.runtime.recording.output_folder import OutputFolder
+    from galaxy_edge.runtime.sources.open_source import open_source
 
     (tmp_path / "a.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
 
@@ -375,7 +375,7 @@ def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, t
     detector = Detector(Bundle.load(tiny_models / "galaxy-detector"))
     classifier = Classifier(Bundle.load(tiny_models / "galaxy-classifier"))
     about = dict.fromkeys(("started", "source", "version", "engine", "detector", "classifier"), "x")
-    output = Output(tmp_path / "out", about, classifier.classes, video=False)
+    output = OutputFolder(tmp_path / "out", about, classifier.classes, video=False)
     summary = run_loop(Failing(), detector, classifier, output, lambda *_: None, lambda: False)
     assert "stopped delivering" in str(summary.failure) and summary.frames == 3
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(3,)]

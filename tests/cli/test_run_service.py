@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
-from galaxy_edge.benchmarks.robustness.endurance import poisoned, pulled_out, soak
-from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.sources.image_files import open_source
-from galaxy_edge.runtime.system.systemd import ServiceManager
+from galaxy_edge.benchmarks.robustness.endurance import camera_disconnects, corrupt_inputs, soak
+from galaxy_edge.errors import UsageError
+from galaxy_edge.runtime.sources.open_source import open_source
+from galaxy_edge.runtime.system.systemd import SystemdNotifier
 from helpers.paths import HELPERS
 
 SYSTEM_PYTHON = "/usr/bin/python3"
@@ -37,14 +37,14 @@ def rows(out, query):
 
 
 def test_a_network_camera_that_is_pulled_out_comes_back_every_time():
-    result = pulled_out(3)
+    result = camera_disconnects(3)
     assert result["reopened"] == result["drops"] == 3 and result["frames"] > 9
     assert 0 < result["median_s"] <= result["worst_s"]
 
 
 def test_poisoned_pictures_do_not_end_a_run():
     pytest.importorskip("astropy", reason="some of the poison is FITS")
-    result = poisoned(150, seed=2)
+    result = corrupt_inputs(150, seed=2)
     assert result["frames"] + result["bad"] == result["pictures"] == 150
     assert result["frames"] > 20 and result["bad"] > 20  # both kinds were among them
 
@@ -154,7 +154,7 @@ def test_the_service_manager_hears_of_frames_and_of_nothing_else(manager, tmp_pa
 
 
 def test_without_a_watchdog_only_the_beginning_and_the_end_are_told(manager, tmp_path):
-    service = ServiceManager(pytest.fail, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    service = SystemdNotifier(pytest.fail, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
     service.frame_done()
     service.frame_done()
     service.ends()
@@ -165,12 +165,12 @@ def test_a_name_without_a_file_is_understood():
     name = f"galaxy-edge-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind("\0" + name)
-        ServiceManager(pytest.fail, {"NOTIFY_SOCKET": "@" + name}).frame_done()
+        SystemdNotifier(pytest.fail, {"NOTIFY_SOCKET": "@" + name}).frame_done()
         assert ear.recv(100).startswith(b"READY=1")
 
 
 def test_without_a_service_manager_nothing_is_said():
-    ServiceManager(pytest.fail, {}).frame_done()
+    SystemdNotifier(pytest.fail, {}).frame_done()
 
 
 def test_a_service_manager_that_does_not_listen_is_told_of_once_and_the_run_goes_on(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.images import encode
 from helpers.labelled_sets import galaxy_frame
@@ -36,7 +36,7 @@ def label(folder, count=120):
         name = f"{number:03d}.png"
         (pictures / name).write_bytes(encode(image))
         found.append(
-            Labelled(
+            ImageAnnotation(
                 name,
                 160,
                 160,

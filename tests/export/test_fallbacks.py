@@ -5,7 +5,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to make a network")
 
-from galaxy_edge.export.fallbacks import rescued
+from galaxy_edge.export.fallbacks import fallbacks
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.convert import to_tflite
 from galaxy_edge.export.tflite.reader import read_tflite
@@ -22,7 +22,7 @@ def test_layers_of_16_bits_leave_what_goes_in_and_comes_out_as_bytes(tmp_path):
     content = int8_of(source, settings, pictures)
     wide = [
         (how, read_tflite(made).graph)
-        for how, made in rescued("tflite-int8", source, content, settings, pictures, lambda _: None)
+        for how, made in fallbacks("tflite-int8", source, content, settings, pictures, lambda _: None)
         if "int16" in how
     ]
     assert len(wide) > 1

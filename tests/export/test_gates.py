@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from galaxy_edge.export.calibration_images import calibration_pictures
 from galaxy_edge.export.errors import ExportError
-from galaxy_edge.export.evaluation import found_alike, named_alike
+from galaxy_edge.export.evaluation import classifier_agreement, detector_agreement
 from galaxy_edge.export.gates import accuracy_kept, contract, is_int8, parity
 from galaxy_edge.export.tflite.calibration_ranges import measure_ranges
 from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw
@@ -108,7 +108,7 @@ def test_map_that_fell_closes_the_gate():
 def test_agreement_of_names():
     before = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]])
     after = np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
-    alike = named_alike(before, after)
+    alike = classifier_agreement(before, after)
     assert alike["agreement"] == 0.75 and alike["max_difference"] == pytest.approx(0.2)
     assert (
         not parity("classify", "int8", alike).passed and parity("classify", "int8", alike | {"agreement": 0.96}).passed
@@ -124,24 +124,24 @@ def test_agreement_of_boxes():
         np.array([0.9, 0.8, 0.7, 0.1]),
     )
     second = (frame, np.array([[1, 0, 11, 10], [20, 20, 30, 30]], float), np.array([0.85, 0.2]))
-    alike = found_alike([first], [second], 0.5)
+    alike = detector_agreement([first], [second], 0.5)
     assert alike["boxes"] == 3 and alike["matched"] == pytest.approx(2 / 3)
     assert alike["max_difference"] == pytest.approx(0.6) and alike["score_correlation"] == pytest.approx(1.0)
     assert not parity("detect", "int8", alike).passed
-    assert not parity("detect", "int8", found_alike([], [], 0.5)).passed, "nothing was compared"
+    assert not parity("detect", "int8", detector_agreement([], [], 0.5)).passed, "nothing was compared"
 
 
 def test_agreement_is_judged_both_ways():
     boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], float)
     first = [(DetectionTruth(), boxes, np.array([0.9, 0.7]))] * 8
-    same = found_alike(first, first, 0.5)
+    same = detector_agreement(first, first, 0.5)
     assert parity("detect", "int8", same).passed and same["added"] == 0.0
     # The same boxes and one that the float network knows nothing of; the same boxes with a tenth of their scores.
     more = [(DetectionTruth(), np.vstack([boxes, [[40, 40, 60, 60]]]), np.array([0.9, 0.7, 0.99]))] * 8
-    added = found_alike(first, more, 0.5)
+    added = detector_agreement(first, more, 0.5)
     assert added["matched"] == 1.0 and added["added"] == pytest.approx(1 / 3)
     assert not parity("detect", "int8", added).passed
-    dim = found_alike(first, [(DetectionTruth(), boxes, np.array([0.09, 0.07]))] * 8, 0.5)
+    dim = detector_agreement(first, [(DetectionTruth(), boxes, np.array([0.09, 0.07]))] * 8, 0.5)
     assert dim["matched"] == 1.0 and dim["score_correlation"] == pytest.approx(1.0)
     assert not parity("detect", "int8", dim).passed
 

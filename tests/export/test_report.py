@@ -12,7 +12,7 @@ from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.report import markdown, page, write_report
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.layer_errors import layer_errors
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from helpers.command_line import galaxy_edge as command_line
 from helpers.paths import REFERENCE
 
@@ -167,7 +167,7 @@ def test_the_kept_table_is_of_what_is_shipped():
     # By the hash of each file: new weights need a new table.
     rows = json.loads(KEPT_FORMS.read_text(encoding="utf-8"))["results"]
     for name in ("galaxy-detector", "galaxy-classifier"):
-        bundle = Bundle.load(shipped(name))
+        bundle = Bundle.load(shipped_bundle_path(name))
         kept = {row["variant"]: row["sha256"] for row in rows if row["bundle"] == name}
         for variant in bundle.variants.values():
             assert kept[variant.name] == bundle.manifest["files"][variant.file]

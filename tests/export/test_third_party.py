@@ -12,7 +12,7 @@ from galaxy_edge.export.errors import ExportError, ExportUsage
 from galaxy_edge.export.gates import is_int8
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.reader import TFLiteFile
-from galaxy_edge.export.third_party import packed_labels, wrap
+from galaxy_edge.export.third_party import import_model, packed_labels
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.runtime.inference.detector import Detector
 from helpers.command_line import galaxy_edge as command_line
@@ -52,7 +52,7 @@ def found_in(bundle, variant):
     ],
 )
 def test_a_file_is_wrapped_as_it_is(made, tmp_path, file, variant, anchors):
-    result = wrap(
+    result = import_model(
         made / file,
         tmp_path / "out",
         silent,
@@ -74,7 +74,7 @@ def test_a_file_is_wrapped_as_it_is(made, tmp_path, file, variant, anchors):
 def test_other_forms_are_made_and_gated(tiny_runs, made, tmp_path):
     run = tiny_runs / "detector"
     settings = Settings(("tflite-int8", "onnx-fp32", "onnx-int8"), calibration=run / "calibration.npz")
-    result = wrap(
+    result = import_model(
         run / "saved_model",
         tmp_path / "out",
         silent,
@@ -93,7 +93,7 @@ def test_other_forms_are_made_and_gated(tiny_runs, made, tmp_path):
 
 def test_a_conversion_that_nobody_can_judge_is_not_passed(made, tmp_path):
     # Without labelled pictures the accuracy of what was converted is not known: the gate does not guess.
-    result = wrap(
+    result = import_model(
         made / "fp32.tflite",
         tmp_path / "out",
         silent,
@@ -133,7 +133,7 @@ def test_a_file_with_metadata_needs_no_list(made, tmp_path):
     with zipfile.ZipFile(stream, "a") as packed:
         packed.writestr("labelmap.txt", "galaxy\n")
     (tmp_path / "theirs.tflite").write_bytes(stream.getvalue())
-    result = wrap(tmp_path / "theirs.tflite", tmp_path / "out", silent, own(), "detector")
+    result = import_model(tmp_path / "theirs.tflite", tmp_path / "out", silent, own(), "detector")
     assert result.passed and Bundle.load(tmp_path / "out").manifest["classes"] == ["galaxy"]
     assert found_in(tmp_path / "out", "int8").scores[0] > 0.98
 
@@ -141,15 +141,15 @@ def test_a_file_with_metadata_needs_no_list(made, tmp_path):
 def test_what_cannot_be_wrapped_is_told(made, tiny_models, tmp_path):
     labels, out = made / "labels.txt", tmp_path / "out"
     with pytest.raises(ExportUsage, match="its anchors are needed"):
-        wrap(made / "int8.tflite", out, silent, own(), "detector", labels)
+        import_model(made / "int8.tflite", out, silent, own(), "detector", labels)
     with pytest.raises(ExportUsage, match="class names are needed"):
-        wrap(made / "int8_postprocess.tflite", out, silent, own(), "detector")
+        import_model(made / "int8_postprocess.tflite", out, silent, own(), "detector")
     with pytest.raises(ExportUsage, match="say --task detector"):
-        wrap(made / "int8.tflite", out, silent, own(), None, labels)
+        import_model(made / "int8.tflite", out, silent, own(), None, labels)
     with pytest.raises(ExportError, match="which output is which cannot be told: there are"):
-        wrap(tiny_models / "galaxy-classifier" / "int8.tflite", out, silent, own(), "detector", labels)
+        import_model(tiny_models / "galaxy-classifier" / "int8.tflite", out, silent, own(), "detector", labels)
     with pytest.raises(ExportError, match="has no saved_model"):
-        wrap(tmp_path, out, silent, own(), "detector", labels)
+        import_model(tmp_path, out, silent, own(), "detector", labels)
     for name, content, reason in (
         ("x.tflite", b"junk", "does not begin as one"),
         ("x.onnx", b"junk", "not safe to load"),
@@ -158,7 +158,7 @@ def test_what_cannot_be_wrapped_is_told(made, tiny_models, tmp_path):
     ):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ExportError, match=reason):
-            wrap(tmp_path / name, out, silent, own(), "detector", labels)
+            import_model(tmp_path / name, out, silent, own(), "detector", labels)
     assert not out.exists()
 
 
@@ -264,7 +264,7 @@ def test_a_damaged_list_in_the_metadata_is_told(made):
 
 
 def test_all_forms_are_those_that_can_be_made(made, tmp_path):
-    done = wrap(
+    done = import_model(
         made / "fp32.tflite",
         tmp_path / "all",
         silent,
@@ -297,7 +297,7 @@ def test_weights_in_another_file_are_refused(made, tmp_path):
     network = onnx.load(str(made / "fp32.onnx"))
     onnx.save_model(network, str(tmp_path / "part.onnx"), save_as_external_data=True, size_threshold=0)
     with pytest.raises(ExportError, match=r"keeps \d+ of its weights in another file"):
-        wrap(
+        import_model(
             tmp_path / "part.onnx",
             tmp_path / "out",
             silent,
@@ -310,7 +310,7 @@ def test_weights_in_another_file_are_refused(made, tmp_path):
 
 def test_a_float_network_alone_can_be_run_and_says_where_it_is_from(made, tiny_models, tmp_path):
     shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / "galaxy-classifier")
-    wrap(
+    import_model(
         made / "fp32.tflite",
         tmp_path / "galaxy-detector",
         silent,
@@ -327,7 +327,7 @@ def test_a_float_network_alone_can_be_run_and_says_where_it_is_from(made, tiny_m
 
 def test_a_network_that_finds_nothing_is_not_passed(made, tmp_path):
     """Parity of nothing with nothing proves nothing."""
-    done = wrap(
+    done = import_model(
         made / "fp32.tflite",
         tmp_path / "out",
         silent,

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
 
 FORMATS = ("voc", "yolo", "coco", "tfrecord", "csv")
 NAMES = (
@@ -75,7 +75,7 @@ def awkward_set(folder, seed=0, size=(64, 48)):
         kept = np.sort(rng.permutation(len(boxes))[: rng.integers(3, len(boxes) + 1)]) if len(boxes) else []
         boxes = boxes[kept]
         found.append(
-            Labelled(
+            ImageAnnotation(
                 name,
                 *size,
                 boxes,
@@ -99,7 +99,7 @@ def one_picture(folder, boxes, classes=None, name="m31.png", size=(64, 48), diff
     """Make a set of one picture."""
     put_pictures(folder, [name], size)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    one = Labelled(
+    one = ImageAnnotation(
         name,
         *size,
         boxes,

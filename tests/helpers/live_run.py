@@ -7,21 +7,21 @@ import time
 import urllib.error
 import urllib.request
 
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.monitoring.controls import Controls
-from galaxy_edge.runtime.monitoring.health import Pulse
-from galaxy_edge.runtime.pipeline.sink import Sinks
+from galaxy_edge.runtime.monitoring.health import RunMonitor
+from galaxy_edge.runtime.pipeline.sink import SinkGroup
 from galaxy_edge.runtime.pipeline.threads import run
-from galaxy_edge.runtime.recording.output_folder import Output
-from galaxy_edge.runtime.sources.demo import DemoSky
-from galaxy_edge.runtime.web.sink import Live
+from galaxy_edge.runtime.recording.output_folder import OutputFolder
+from galaxy_edge.runtime.sources.demo import DemoSource
+from galaxy_edge.runtime.web.sink import WebSink
 
 from helpers.tracks import ABOUT
 
 
-class EndlessDemo(DemoSky):
+class EndlessDemo(DemoSource):
     """The demo's tour without an end; it can be told to stand still, as a camera that delivers no more."""
 
     length = None
@@ -48,16 +48,16 @@ class Running:
     def __init__(self, folder, where="0", token_file=None, stale=20.0, more=lambda running: []):
         self.said, self.told = [], []
         self.source = EndlessDemo()
-        detector = Detector(Bundle.load(shipped("galaxy-detector"), "detect"))
-        classifier = Classifier(Bundle.load(shipped("galaxy-classifier"), "classify"))
-        self.output = Output(folder, ABOUT, classifier.classes, video=False, floor=0, alert=self.told.append)
+        detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector"), "detect"))
+        classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify"))
+        self.output = OutputFolder(folder, ABOUT, classifier.classes, video=False, floor=0, alert=self.told.append)
         self.controls = Controls(min_score=detector.min_score, keeper=self.output.keeper)
-        self.pulse = Pulse(stale, self.output.keeper, lambda: self.controls.paused)
-        self.live = Live(
+        self.pulse = RunMonitor(stale, self.output.keeper, lambda: self.controls.paused)
+        self.live = WebSink(
             where, token_file, "demo", self.output, self.pulse, self.controls, self.said.append, self.told.append
         )
         self.address = self.live.address.rstrip("/")
-        sink = Sinks([self.output, self.pulse, self.live, *more(self)])
+        sink = SinkGroup([self.output, self.pulse, self.live, *more(self)])
         self.stop = threading.Event()
 
         def watch(frame, named, record, summary):

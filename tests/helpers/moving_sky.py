@@ -64,11 +64,11 @@ class MovingSky:
 
 def stack_all(source, depth):
     """Stack the frames of a source, as the loop does; return the last."""
-    from galaxy_edge.runtime.imaging.sky_motion import SkyMotion, glance
+    from galaxy_edge.runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
     from galaxy_edge.runtime.imaging.stacking import Stack
 
     stack, motion, last = Stack(depth), SkyMotion(), None
     for frame in source:
-        small = glance(frame.pixels)
+        small = grey_thumbnail(frame.pixels)
         last = stack.add(frame, small, motion.update(small, frame.width // small.shape[1]))
     return last

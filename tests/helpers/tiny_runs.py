@@ -8,7 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tensorflow as tf
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.training.run import Run
+from galaxy_edge.training.run import RunFolder
 
 SIZE = 64
 DATA = {
@@ -94,7 +94,7 @@ def scenes(rng, count):
 
 def main(folder):
     rng = np.random.default_rng(1)
-    run = Run(folder / "detector", "detect", {"seed": 1}, DATA, resume=False)
+    run = RunFolder(folder / "detector", "detect", {"seed": 1}, DATA, resume=False)
     network = BlobDetector()
     tf.saved_model.save(network, str(run.folder / "saved_model"), signatures=network.__call__)
     np.savez_compressed(run.folder / "calibration.npz", images=scenes(rng, 20)[0])
@@ -138,7 +138,7 @@ def main(folder):
 
 
 def write_classifier(folder, network, rng, spike=False):
-    run = Run(folder, "classify", {"seed": 1}, DATA, resume=False)
+    run = RunFolder(folder, "classify", {"seed": 1}, DATA, resume=False)
     tf.saved_model.save(network, str(run.folder / "saved_model"), signatures=network.__call__)
     levels = rng.integers(0, 9, 90)
     images = np.stack([np.full((16, 16, 3), 28 * level + 3, np.uint8) for level in levels])

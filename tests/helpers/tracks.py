@@ -9,8 +9,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.recording.output_folder import Output
-from galaxy_edge.runtime.tracking.tracker import Track
+from galaxy_edge.runtime.recording.output_folder import OutputFolder
+from galaxy_edge.runtime.tracking.track import Track
 
 CLASSES = ("smooth", "spiral")
 ABOUT = dict.fromkeys(("started", "source", "version", "engine", "device", "detector", "classifier"), "x")
@@ -68,7 +68,7 @@ def record(number=0):
 
 
 def output(folder, **how):
-    return Output(folder, ABOUT, CLASSES, **{"video": False, "floor": 0, **how})
+    return OutputFolder(folder, ABOUT, CLASSES, **{"video": False, "floor": 0, **how})
 
 
 def rows(folder, query):

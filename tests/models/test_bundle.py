@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.runtime.inference.engine import load
+from galaxy_edge.runtime.inference.load import load_engine
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_file_changed_after_loading_never_reaches_the_interpreter(bundle):
     loaded = Bundle.load(bundle)
     (bundle / "int8.tflite").write_bytes(b"something else")
     with pytest.raises(BundleError, match="was changed"):
-        load(loaded)
+        load_engine(loaded)
 
 
 def test_a_wrong_task_is_refused(bundle):
@@ -98,7 +98,7 @@ def test_folders_that_are_no_bundles(tmp_path):
 def test_golden_vectors_hold_to_the_bit(bundle):
     loaded = Bundle.load(bundle)
     golden = loaded.golden()
-    engine = load(loaded, "int8")
+    engine = load_engine(loaded, "int8")
     for number, picture in enumerate(golden["inputs"]):
         raw = engine(picture[None])
         assert all(np.array_equal(raw[name].values, golden[f"int8.{name}"][number]) for name in raw)
@@ -107,7 +107,7 @@ def test_golden_vectors_hold_to_the_bit(bundle):
 def test_a_manifest_that_disagrees_with_the_network_is_refused(bundle):
     edit(bundle, "width = 64", "width = 96")
     with pytest.raises(BundleError, match=r"not one input of \(1, 64, 96, 3\)"):
-        load(Bundle.load(bundle))
+        load_engine(Bundle.load(bundle))
 
 
 def test_the_probability_to_be_sure_is_optional(tiny_models, tmp_path):

@@ -9,9 +9,9 @@ from galaxy_edge.models.metrics import (
     SIZES,
     DetectionTruth,
     detection_metrics,
+    match_outcomes,
     operating_threshold,
     precision_by_size,
-    verdicts,
 )
 
 NO_BOXES, NO_SCORES = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
@@ -368,6 +368,6 @@ def test_verdicts_are_those_that_precision_is_counted_from():
         ),
         (DetectionTruth(negative=True), boxes([0, 0, 5, 5]), scores(0.6)),
     ]
-    found, judged, in_negative = verdicts(frames)
+    found, judged, in_negative = match_outcomes(frames)
     assert found.tolist() == pytest.approx([0.9, 0.8, 0.7, 0.6])
     assert judged.tolist() == [1, 0, -1, 0] and in_negative.tolist() == [False, False, False, True]

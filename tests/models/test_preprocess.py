@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.models.preprocess import Halves, crop, letterbox, resize
+from galaxy_edge.models.preprocess import ImagePyramid, crop, letterbox, resize
 
 
 def noise(height, width, seed=0):
@@ -26,7 +26,7 @@ def test_quartering_is_halving_twice():
 
 
 def test_halves_are_made_once_and_end_with_the_pixels():
-    halves = Halves(noise(9, 7))
+    halves = ImagePyramid(noise(9, 7))
     assert halves[2] is halves[2] and halves[2].shape == (2, 1, 3) and halves.shape == (9, 7, 3)
     with pytest.raises(ValueError, match="7x9 pixels is not halved 3 times"):
         halves[3]

@@ -5,12 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
-from galaxy_edge.runtime.inference.engine import load
-from galaxy_edge.runtime.sources.demo import STOPS, DemoSky
+from galaxy_edge.runtime.inference.load import load_engine
+from galaxy_edge.runtime.sources.demo import STOPS, DemoSource
 
 TASKS = {"galaxy-detector": "detect", "galaxy-classifier": "classify"}
 DATA = Path(__file__).parent.parent / "data"
@@ -18,7 +18,7 @@ DATA = Path(__file__).parent.parent / "data"
 
 @pytest.fixture(scope="module", params=TASKS)
 def bundle(request):
-    return Bundle.load(shipped(request.param), TASKS[request.param])
+    return Bundle.load(shipped_bundle_path(request.param), TASKS[request.param])
 
 
 def picture(name):
@@ -27,7 +27,7 @@ def picture(name):
 
 def test_golden_int8_outputs_hold_to_the_bit(bundle):
     golden = bundle.golden()
-    engine = load(bundle, "int8")
+    engine = load_engine(bundle, "int8")
     assert len(golden["inputs"]) >= 8
     for number, image in enumerate(golden["inputs"]):
         for name, output in engine(image[None]).items():
@@ -37,7 +37,7 @@ def test_golden_int8_outputs_hold_to_the_bit(bundle):
 def test_golden_float_outputs_hold_nearly(bundle):
     # Float sums depend on the machine's vector width, so only nearly.
     golden = bundle.golden()
-    engine = load(bundle, "fp32")
+    engine = load_engine(bundle, "fp32")
     for number, image in enumerate(golden["inputs"]):
         for name, output in engine(image[None]).items():
             assert output.values == pytest.approx(golden[f"fp32.{name}"][number], abs=2e-2)
@@ -50,12 +50,12 @@ def test_every_gate_was_passed(bundle):
 
 
 def test_the_classes_are_the_nine():
-    assert Bundle.load(shipped("galaxy-classifier")).classes == CLASSES
+    assert Bundle.load(shipped_bundle_path("galaxy-classifier")).classes == CLASSES
 
 
 def test_galaxies_of_a_real_group_are_found():
     # Seyfert's Sextet: four galaxies stand apart well enough to be told from each other.
-    found = Detector(Bundle.load(shipped("galaxy-detector")))(picture("n6027.jpg"))
+    found = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))(picture("n6027.jpg"))
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     group = (centres[:, 0] > 40) & (centres[:, 0] < 190) & (centres[:, 1] > 50) & (centres[:, 1] < 230)
     assert group.any()
@@ -66,8 +66,8 @@ def test_the_demo_boxes_galaxies_and_not_the_two_bright_stars():
     # with spikes. A detector that fires on anything bright and large takes the stars too.
     galaxies = np.array([(124, 401), (420, 405), (514, 440), (422, 718)])
     stars = np.array([(254, 166), (753, 577)])
-    detector = Detector(Bundle.load(shipped("galaxy-detector")))
-    sky = DemoSky()
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
+    sky = DemoSource()
     centres = []
     for x, y, width in (*STOPS, *((x, y, 240) for x, y in stars), (753, 577, 320)):
         view = sky._window(np.array((x, y, width), float))
@@ -82,7 +82,7 @@ def test_the_demo_boxes_galaxies_and_not_the_two_bright_stars():
 
 
 def test_the_classifier_tells_an_edge_on_disk_from_a_round_blob():
-    classifier = Classifier(Bundle.load(shipped("galaxy-classifier")))
+    classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier")))
     rows, columns = np.mgrid[:88, :88] - 43.5
 
     def galaxy(a, b):

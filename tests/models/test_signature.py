@@ -8,7 +8,7 @@ import sys
 import pytest
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.models.signature import SIGNATURE, SignatureError, make_keys, sign, verify
+from galaxy_edge.models.signature import SIGNATURE, SignatureError, generate_keypair, sign, verify
 from helpers.command_line import galaxy_edge as command_line
 
 pytest.importorskip("cryptography", reason="needs the sign extra")
@@ -16,7 +16,7 @@ pytest.importorskip("cryptography", reason="needs the sign extra")
 
 @pytest.fixture
 def keys(tmp_path):
-    return make_keys(tmp_path / "mine")
+    return generate_keypair(tmp_path / "mine")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_what_was_signed_is_accepted(bundle, keys):
 def test_another_key_is_refused(bundle, keys, tmp_path):
     sign(bundle, keys[0])
     with pytest.raises(SignatureError, match="was not signed with the key"):
-        verify(bundle, make_keys(tmp_path / "other")[1])
+        verify(bundle, generate_keypair(tmp_path / "other")[1])
 
 
 def test_a_manifest_changed_after_signing_is_refused(bundle, keys):
@@ -80,7 +80,7 @@ def test_wrong_keys_are_told(bundle, keys, tmp_path):
     with pytest.raises(SignatureError, match="is no key file"):
         sign(bundle, tmp_path / "x.key")
     with pytest.raises(SignatureError, match="never overwritten"):
-        make_keys(tmp_path / "mine")
+        generate_keypair(tmp_path / "mine")
 
 
 def test_the_commands(bundle, tiny_models, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from galaxy_edge.training.cache import CacheError, cache_folder, kept, key_of
+from galaxy_edge.training.cache import CacheError, cache_folder, cache_key, cached_array
 
 
 @pytest.fixture(autouse=True)
@@ -25,25 +25,25 @@ def test_features_are_made_once():
         calls.append(1)
         return np.arange(6, dtype=np.float16).reshape(2, 3)
 
-    first, second = kept("x", "a" * 64, make), kept("x", "a" * 64, make)
+    first, second = cached_array("x", "a" * 64, make), cached_array("x", "a" * 64, make)
     assert len(calls) == 1 and np.array_equal(first, second) and second.dtype == np.float16
 
 
 def test_other_weights_or_pictures_are_another_key():
-    assert key_of("x", network=network(1)) == key_of("x", network=network(1))
-    assert key_of("x", network=network(1)) != key_of("x", network=network(2))
-    assert key_of("x", network=network(1)) != key_of("y", network=network(1))
+    assert cache_key("x", network=network(1)) == cache_key("x", network=network(1))
+    assert cache_key("x", network=network(1)) != cache_key("x", network=network(2))
+    assert cache_key("x", network=network(1)) != cache_key("y", network=network(1))
 
 
 def test_a_damaged_file_is_made_again():
-    kept("x", "b" * 64, lambda: np.ones(3))
+    cached_array("x", "b" * 64, lambda: np.ones(3))
     (path,) = cache_folder().glob("*.npy")
     path.write_bytes(path.read_bytes()[:40])
-    assert np.array_equal(kept("x", "b" * 64, lambda: np.full(3, 2.0)), [2, 2, 2])
+    assert np.array_equal(cached_array("x", "b" * 64, lambda: np.full(3, 2.0)), [2, 2, 2])
 
 
 def test_a_place_without_room_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(CacheError, match="set XDG_CACHE_HOME"):
-        kept("x", "c" * 64, lambda: np.ones(3))
+        cached_array("x", "c" * 64, lambda: np.ones(3))
     assert not list(tmp_path.glob("**/*.part"))

@@ -8,7 +8,7 @@ import resource
 import pytest
 from galaxy_edge.cli import main as cli
 from galaxy_edge.errors import disk_is_full
-from galaxy_edge.training.run import Run, write_json
+from galaxy_edge.training.run import RunFolder, write_json
 
 DATA = {"hash": "0" * 64}
 
@@ -22,7 +22,7 @@ def small_disk():
 
 
 def test_a_log_that_the_disk_did_not_take_has_no_half_line(tmp_path, small_disk):
-    run = Run(tmp_path, "classify", {"epochs": 3}, DATA, resume=False)
+    run = RunFolder(tmp_path, "classify", {"epochs": 3}, DATA, resume=False)
     run.log(epoch=1)
     size = (tmp_path / "log.jsonl").stat().st_size
     small_disk(size + 10)

@@ -39,7 +39,7 @@ class Canvas:
 
 
 @dataclass(frozen=True)
-class Variation:
+class SkyAugmentation:
     """How far views of one galaxy may differ.
 
     The shipped detector's boxes are off their galaxy by less than 0.045 of the longer side in 95 % of Galaxy Zoo frames
@@ -66,7 +66,7 @@ class Variation:
     offset: float = 30.0
     colourless: float = 0.1
     blurred: float = 0.2
-    levelled: float = 0.15
+    normalise_levels: float = 0.15
     noise: float = 5.0
 
 
@@ -96,7 +96,7 @@ def sky_and_peak(field: np.ndarray) -> tuple[np.ndarray, float]:
     return sky, max(1.0, float(np.percentile((field - sky).max(axis=2), 99.5)))
 
 
-def levelled(image: np.ndarray, top: float = 230.0) -> np.ndarray:
+def normalise_levels(image: np.ndarray, top: float = 230.0) -> np.ndarray:
     """Take the sky away from a picture (H, W, 3) uint8 and scale what is left to the full range.
 
     A network that tells surveys apart by their sky or stretch, not galaxies by their shape, fails on such pictures.
@@ -105,7 +105,7 @@ def levelled(image: np.ndarray, top: float = 230.0) -> np.ndarray:
     return np.clip(np.round((image - sky) * (top / peak)), 0, 255).astype(np.uint8)
 
 
-def view_matrix(canvas: Canvas, size: int, rng: np.random.Generator, variation: Variation) -> np.ndarray:
+def view_matrix(canvas: Canvas, size: int, rng: np.random.Generator, variation: SkyAugmentation) -> np.ndarray:
     """Draw the (2, 3) affine map from pixels of the view to pixels of the canvas."""
     turn = rng.uniform(0, 2 * np.pi)
     zoom = canvas.side / size * np.exp(rng.uniform(*np.log(variation.scale)))
@@ -118,7 +118,7 @@ def view_matrix(canvas: Canvas, size: int, rng: np.random.Generator, variation: 
     return np.column_stack([linear, middle - linear @ np.full(2, (size - 1) / 2)])
 
 
-def level_table(canvas: Canvas, rng: np.random.Generator, variation: Variation) -> np.ndarray:
+def level_table(canvas: Canvas, rng: np.random.Generator, variation: SkyAugmentation) -> np.ndarray:
     """Draw the (256, 3) uint8 table from levels of the canvas to levels of the view."""
     levels = np.arange(256, dtype=np.float32)[:, None]
     if rng.random() < variation.levelled:
@@ -132,7 +132,9 @@ def level_table(canvas: Canvas, rng: np.random.Generator, variation: Variation) 
     return np.clip(np.round(bent), 0, 255).astype(np.uint8)
 
 
-def draw_view(canvas: Canvas, size: int, rng: np.random.Generator, variation: Variation = Variation()) -> np.ndarray:
+def draw_view(
+    canvas: Canvas, size: int, rng: np.random.Generator, variation: SkyAugmentation = SkyAugmentation()
+) -> np.ndarray:
     """Draw one view of a galaxy: the same state of `rng` gives the same view.
 
     Returns:

@@ -18,7 +18,7 @@ from .augmentation import Canvas, draw_view
 
 
 @dataclass(frozen=True)
-class Warp:
+class AffineAugmentation:
     """How far a picture may be moved.
 
     Attributes:
@@ -36,12 +36,12 @@ class Warp:
     mirror: tuple[bool, bool] = (True, False)
 
 
-REPORT = Warp()
-TURNED = Warp(rotation=180.0, mirror=(True, True))
+REPORT = AffineAugmentation()
+TURNED = AffineAugmentation(rotation=180.0, mirror=(True, True))
 """The report's, but with every orientation: there is no 'up' in the sky."""
 
 
-def warp_matrix(size: int, warp: Warp, rng: np.random.Generator) -> np.ndarray:
+def warp_matrix(size: int, warp: AffineAugmentation, rng: np.random.Generator) -> np.ndarray:
     """Draw the (2, 3) affine map from pixels of the view to pixels of the picture, both (size, size)."""
     turn = np.deg2rad(rng.uniform(-warp.rotation, warp.rotation))
     columns, rows = (rng.uniform(-part, part) * size for part in warp.shift)
@@ -66,7 +66,7 @@ def _field(canvas: Canvas, size: int) -> np.ndarray:
     return resize(canvas.pixels[top : top + side, left : left + side], size, size)
 
 
-def _warped(warp: Warp) -> Callable[[Canvas, int, np.random.Generator], np.ndarray]:
+def _warped(warp: AffineAugmentation) -> Callable[[Canvas, int, np.random.Generator], np.ndarray]:
     def draw(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
         return cv2.warpAffine(
             _field(canvas, size),
@@ -79,7 +79,7 @@ def _warped(warp: Warp) -> Callable[[Canvas, int, np.random.Generator], np.ndarr
     return draw
 
 
-VIEWS: dict[str, Callable[[Canvas, int, np.random.Generator], np.ndarray]] = {
+AUGMENTATIONS: dict[str, Callable[[Canvas, int, np.random.Generator], np.ndarray]] = {
     "none": lambda canvas, size, rng: _field(canvas, size),
     "report": _warped(REPORT),
     "turned": _warped(TURNED),

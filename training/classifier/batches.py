@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..cache import kept, key_of
+from ..cache import cache_key, cached_array
 from ..data.crops import draw_weights
-from .augmentation_presets import VIEWS
+from .augmentation_presets import AUGMENTATIONS
 from .balancing import class_weights
 from .balancing import draw as draw_balanced
-from .dataset import PictureSet
+from .dataset import GalaxyDataset
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Batch:
     share: np.ndarray
 
 
-class Feed:
+class BatchLoader:
     """Draws batches of a picture set by a recipe.
 
     Args:
@@ -55,10 +55,10 @@ class Feed:
     """
 
     def __init__(
-        self, recipe: Recipe, pictures: PictureSet, network: keras.Model, seed: int, soft: np.ndarray | None = None
+        self, recipe: Recipe, pictures: GalaxyDataset, network: keras.Model, seed: int, soft: np.ndarray | None = None
     ) -> None:
         self._recipe, self._pictures, self._seed, self._network = recipe, pictures, seed, network
-        self._view = VIEWS[recipe.views]
+        self._view = AUGMENTATIONS[recipe.views]
         self._canvases = pictures.canvases()
         self._targets = pictures.targets()
         self._soft = np.zeros_like(self._targets) if soft is None else soft.astype(np.float32)
@@ -86,13 +86,13 @@ class Feed:
         """
         assert self._frozen is not None
         recipe, pictures = self._recipe, self._pictures
-        key = key_of(pictures.ids, pictures.margin, recipe.size, recipe.views, network=self._frozen)
+        key = cache_key(pictures.ids, pictures.margin, recipe.size, recipe.views, network=self._frozen)
 
         def make(number: int) -> np.ndarray:
             rng = np.random.default_rng([4, number])
             return self.through(np.stack([self._view(canvas, recipe.size, rng) for canvas in self._canvases]))
 
-        return [kept(f"features{number}", key, partial(make, number)) for number in range(recipe.cached)]
+        return [cached_array(f"features{number}", key, partial(make, number)) for number in range(recipe.cached)]
 
     @property
     def attributes(self) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...models.labels import CLASSES, COARSE, DROPPED, GALAXY10, group_of
+from ...models.labels import CLASSES, COARSE, EXCLUDED_LABEL, GALAXY10, coarse_group
 from ..data.crops import CREDITS, network_input
 from ..data.sample import DataError, Sample, data_hash, read_set, set_name
 from .attributes import attributes_of
@@ -48,7 +48,7 @@ Reader = Callable[[], tuple[np.ndarray, np.ndarray | None]]
 
 
 @dataclass(frozen=True)
-class PictureSet:
+class GalaxyDataset:
     """Labelled galaxies.
 
     Attributes:
@@ -76,7 +76,7 @@ class PictureSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, indices: np.ndarray | Sequence[int]) -> PictureSet:
+    def take(self, indices: np.ndarray | Sequence[int]) -> GalaxyDataset:
         """Keep some of the pictures, in the order of `indices` (n,)."""
         indices = np.asarray(indices, int)
         groups, ids, sources, readers = (
@@ -132,7 +132,7 @@ class PictureSet:
 
     def targets(self) -> np.ndarray:
         """Mark the classes that each label allows: (N, C) float32 of 0 and 1; of a group, or all, without one."""
-        groups = np.array([group_of(name) for name in self.classes])
+        groups = np.array([coarse_group(name) for name in self.classes])
         allowed = np.array([(groups == group) | (not group) for group in self.groups], bool)
         allowed = allowed.reshape(len(self), len(groups))
         known = self.labels >= 0
@@ -140,12 +140,12 @@ class PictureSet:
         return allowed.astype(np.float32)
 
 
-def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnamed: bool = False) -> PictureSet:
+def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnamed: bool = False) -> GalaxyDataset:
     """Load labelled galaxies.
 
     Args:
         path: a Galaxy10 HDF5 file, a folder with one folder of pictures per class, or a folder of labelled sets.
-        margin: see `PictureSet`.
+        margin: see `GalaxyDataset`.
         keep_boxy: keep class 5 of Galaxy10 SDSS (17 pictures), which is dropped by default as in the report.
         unnamed: also take pictures of labelled sets of which no class is known, but a coarse group, or nothing.
 
@@ -165,7 +165,7 @@ def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, unna
     return _read_sets(path, margin, unnamed)
 
 
-def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> PictureSet:
+def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> GalaxyDataset:
     import h5py
 
     try:
@@ -196,13 +196,13 @@ def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> PictureSet:
     else:
         name, classes = "galaxy10_sdss", GALAXY10 if keep_boxy else CLASSES
         if not keep_boxy:
-            kept = labels != DROPPED
+            kept = labels != EXCLUDED_LABEL
             pixels, labels = pixels[kept], labels[kept]
-            labels = labels - (labels > DROPPED)
-    return PictureSet(
+            labels = labels - (labels > EXCLUDED_LABEL)
+    return GalaxyDataset(
         classes,
         labels.astype(int),
-        tuple(group_of(classes[label]) for label in labels),
+        tuple(coarse_group(classes[label]) for label in labels),
         tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in pixels),
         (name,) * len(labels),
         tuple(_of_array(image) for image in pixels),
@@ -233,7 +233,7 @@ def _pictures_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _read_folders(path: Path, margin: float) -> PictureSet:
+def _read_folders(path: Path, margin: float) -> GalaxyDataset:
     folders = sorted(place for place in path.iterdir() if place.is_dir() and _pictures_in(place))
     names = [folder.name for folder in folders]
     if len(names) < 2:
@@ -243,10 +243,10 @@ def _read_folders(path: Path, margin: float) -> PictureSet:
     files = [(file, classes.index(folder.name)) for folder in folders for file in _pictures_in(folder)]
     readers = tuple(_of_file(file) for file, _ in files)
     labels = np.array([label for _, label in files])
-    return PictureSet(
+    return GalaxyDataset(
         classes,
         labels,
-        tuple(group_of(classes[label]) for label in labels),
+        tuple(coarse_group(classes[label]) for label in labels),
         tuple(hashlib.sha256(file.read_bytes()).hexdigest() for file, _ in files),
         (path.name,) * len(files),
         readers,
@@ -264,17 +264,17 @@ def _of_file(path: Path) -> Reader:
     return read
 
 
-def _read_sets(path: Path, margin: float, unnamed: bool) -> PictureSet:
+def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
     samples = list(read_set(path))
     sets = {sample.set for sample in samples if sample.label >= 0}
     used = [one for one in samples if one.label >= 0 or (unnamed and _shows_one(one, one.set in sets))]
     if not used:
         raise DataError(f"{path} holds no picture with a class")
     origins = tuple(sample.set for sample in used)
-    return PictureSet(
+    return GalaxyDataset(
         CLASSES,
         np.array([sample.label for sample in used]),
-        tuple(group_of(CLASSES[one.label]) if one.label >= 0 else one.coarse for one in used),
+        tuple(coarse_group(CLASSES[one.label]) if one.label >= 0 else one.coarse for one in used),
         tuple(sample.digest() for sample in used),
         origins,
         tuple(_of_sample(sample) for sample in used),
@@ -297,7 +297,7 @@ def _of_sample(sample: Sample) -> Reader:
     return lambda: (sample.load(), sample.boxes[0] if len(sample.boxes) else None)
 
 
-def record_of(pictures: PictureSet) -> dict[str, Any]:
+def record_of(pictures: GalaxyDataset) -> dict[str, Any]:
     """Describe a set for a run's record: hash, counts by source, credits."""
     names, counts = np.unique(np.array(pictures.sources), return_counts=True)
     return {

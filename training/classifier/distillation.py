@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...cli.training_progress import Report
 from ...models.decode import softmax
-from ..cache import kept, key_of
+from ..cache import cache_key, cached_array
 from ..figures.saliency_sheets import load_model
+from ..progress import Report
 from ..run import RunError, read_record
-from .dataset import PictureSet
+from .dataset import GalaxyDataset
 from .fit import forward
 
 SOFTENING = 1.5
@@ -52,18 +52,18 @@ class Teacher:
         heat = self.temperature * softening
         return np.mean([softmax(self._look(some), heat) for some in turned(images)], axis=0)
 
-    def told(self, pictures: PictureSet) -> np.ndarray:
+    def told(self, pictures: GalaxyDataset) -> np.ndarray:
         """Give its softened opinion on pictures, (N, C); it is kept, for a large network takes long over it."""
         asked = (pictures.ids, pictures.margin, self.side, self.temperature, SOFTENING)
-        return kept(
+        return cached_array(
             "opinion",
-            key_of(*asked, network=self.network),
+            cache_key(*asked, network=self.network),
             lambda: self.opinion(pictures.images(self.side), SOFTENING).astype(np.float32),
         )
 
 
 def opinions(
-    runs: Sequence[Path], pictures: PictureSet, split: dict[str, Any], report: Report | None = None
+    runs: Sequence[Path], pictures: GalaxyDataset, split: dict[str, Any], report: Report | None = None
 ) -> np.ndarray:
     """Average the opinions of several runs on pictures: (N, C) float32, rows adding up to 1.
 

@@ -25,16 +25,16 @@ from ..data.sample import DataError
 from ..data.splits import name_of
 from ..figures.plots import accuracy_coverage as draw_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
-from ..run import Run, alone, begun
+from ..run import RunFolder, alone, load_resumable_record
 from .attributes import with_attributes
 from .balancing import class_weights
-from .batches import Feed
+from .batches import BatchLoader
 from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
-from .dataset import PictureSet, record_of
+from .dataset import GalaxyDataset, record_of
 from .keras_utils import multiply_adds, refresh_normalisation, save_network
 from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
-from .trainer import Learner
+from .trainer import ClassifierTrainer
 
 CALIBRATION_IMAGES = 300
 SURE = 0.85
@@ -77,7 +77,7 @@ def predict(network: keras.Model, images: np.ndarray) -> np.ndarray:
     return forward(network)(images)
 
 
-def measures(logits: np.ndarray, pictures: PictureSet, temperature: float = 1.0) -> dict[str, Any]:
+def measures(logits: np.ndarray, pictures: GalaxyDataset, temperature: float = 1.0) -> dict[str, Any]:
     """Measure logits (N, C) of labelled pictures, all together and, in ``sets``, of each source."""
     probabilities = softmax(logits, temperature)
     origin = np.array(pictures.sources)
@@ -91,8 +91,8 @@ def measures(logits: np.ndarray, pictures: PictureSet, temperature: float = 1.0)
 
 def fit(
     recipe: Recipe,
-    train: PictureSet,
-    validation: PictureSet,
+    train: GalaxyDataset,
+    validation: GalaxyDataset,
     out: Path,
     *,
     seed: int = 1,
@@ -140,7 +140,7 @@ def fit(
     if teachers:
         settings["teachers"] = list(teachers)
     with alone(out):
-        before = begun(out, "classify", settings, data, resume)
+        before = load_resumable_record(out, "classify", settings, data, resume)
         if "model" in before and before["settings"]["epochs"] == recipe.epochs:
             return before
         # Whatever may be wrong with weights, network and classes is found before anything is written.
@@ -148,16 +148,16 @@ def fit(
         network = build(recipe, len(train.classes), weights)
         if recipe.balance != "root":
             class_weights(train.labels[train.labelled], recipe.balance, len(train.classes), train.classes)
-        run = Run(out, "classify", settings, data, resume)
+        run = RunFolder(out, "classify", settings, data, resume)
         return _train(run, network, recipe, train, validation, seed, weights, soft, report)
 
 
 def _train(
-    run: Run,
+    run: RunFolder,
     network: keras.Model,
     recipe: Recipe,
-    train: PictureSet,
-    validation: PictureSet,
+    train: GalaxyDataset,
+    validation: GalaxyDataset,
     seed: int,
     weights: Any,
     soft: np.ndarray | None,
@@ -167,11 +167,11 @@ def _train(
     out, classes = run.folder, train.classes
     images = validation.images(recipe.size)
     np.savez(out / "evaluation.npz", images=images, labels=validation.labels, set=np.array(validation.sources))
-    feed = Feed(recipe, train, network, seed, soft)
+    feed = BatchLoader(recipe, train, network, seed, soft)
     np.savez(out / "calibration.npz", images=feed.calibration(CALIBRATION_IMAGES))
     average = feed.twin(lambda: build(recipe, len(classes), weights))
     pair = (with_attributes(feed.trainable), with_attributes(average)) if feed.attributes else (feed.trainable, average)
-    learner = Learner(*pair, recipe, feed.attributes)
+    learner = ClassifierTrainer(*pair, recipe, feed.attributes)
     schedule: Cycles | Plateau = (
         Cycles(recipe.rates, feed.steps, recipe.epochs)
         if recipe.schedule == "cycles"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .augmentation_presets import VIEWS
+from .augmentation_presets import AUGMENTATIONS
 from .balancing import STRATEGIES
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Recipe:
         for name, (low, high) in bounds.items():
             if not low <= getattr(self, name) <= high:
                 raise RecipeError(f"{name} is {getattr(self, name)}; it must lie in {low}..{high}")
-        choices = {"views": tuple(VIEWS), "balance": STRATEGIES, "schedule": ("cycles", "plateau")}
+        choices = {"views": tuple(AUGMENTATIONS), "balance": STRATEGIES, "schedule": ("cycles", "plateau")}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise RecipeError(f"{name} is '{getattr(self, name)}'; it may be {', '.join(known)}")

@@ -30,7 +30,7 @@ def _misfit(logits: tf.Tensor, attributes: tf.Tensor, weights: tf.Tensor) -> tf.
     return tf.reduce_sum(weights[:, None] * counted * (cross - least)) / tf.maximum(tf.reduce_sum(counted), 1.0)
 
 
-class Learner:
+class ClassifierTrainer:
     """Trains a network.
 
     Args:

@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from ...errors import UserError
-from ...models.labels import COARSE, GALAXY10, class_of_g10
+from ...models.labels import COARSE, GALAXY10, class_index_from_galaxy10
 
 BOX_COLUMNS = ("uxmin", "uymin", "uxmax", "uymax")
 OLD_BOX_COLUMNS = ("xmin", "ymin", "xmax", "ymax")
@@ -158,7 +158,7 @@ def _open_archive(path: Path) -> zipfile.ZipFile:
         raise DataError(f"{path} is not a zip file") from None
 
 
-def rows_of(path: Path, needed: Iterable[str] = ()) -> list[dict[str, str]]:
+def read_csv_rows(path: Path, needed: Iterable[str] = ()) -> list[dict[str, str]]:
     """Read the rows of a CSV table.
 
     Raises:
@@ -217,7 +217,7 @@ def split_boxes(rows: Iterable[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarr
 def class_of(g10: str, share: str = "") -> int:
     """Give the class, an index into `CLASSES`, of a ``g10`` column; -1 without one, or where few voted for it."""
     sure = not share or float(share) >= 0.5
-    return class_of_g10(int(g10)) if g10 and sure else -1
+    return class_index_from_galaxy10(int(g10)) if g10 and sure else -1
 
 
 def is_galaxy(name: str) -> bool:
@@ -232,13 +232,13 @@ def is_known(name: str) -> bool:
 
 
 def _read_efigi(folder: Path) -> Iterator[Sample]:
-    for row in rows_of(folder / "labels.csv", ("file", "g10", "coarse")):
+    for row in read_csv_rows(folder / "labels.csv", ("file", "g10", "coarse")):
         yield Sample(
             "efigi",
             row["file"],
             folder / "images.zip",
             row["file"],
-            label=class_of_g10(int(row["g10"])),
+            label=class_index_from_galaxy10(int(row["g10"])),
             coarse=row["coarse"],
             complete=False,
             row=row,
@@ -246,7 +246,7 @@ def _read_efigi(folder: Path) -> Iterator[Sample]:
 
 
 def _read_gz(folder: Path) -> Iterator[Sample]:
-    for row in rows_of(folder / "index.csv", ("file", "coarse", "g10", "g10_p", "box_flag", *OF_BOXES)):
+    for row in read_csv_rows(folder / "index.csv", ("file", "coarse", "g10", "g10_p", "box_flag", *OF_BOXES)):
         tag, member = row["file"].split("/", 1)
         row = dict(row, difficult="0" if row["box_flag"] == "ok" else "1")
         boxes, ignore = split_boxes([row])
@@ -267,9 +267,9 @@ def _read_gz(folder: Path) -> Iterator[Sample]:
 
 def _read_frames(folder: Path, name: str) -> Iterator[Sample]:
     boxes_of: dict[str, list[dict[str, str]]] = {}
-    for row in rows_of(folder / "boxes.csv", ("file", *OF_BOXES)):
+    for row in read_csv_rows(folder / "boxes.csv", ("file", *OF_BOXES)):
         boxes_of.setdefault(row["file"], []).append(row)
-    frames = rows_of(folder / "frames.csv", ("file", "kind"))
+    frames = read_csv_rows(folder / "frames.csv", ("file", "kind"))
     if wrong := [f"{row['file']} is '{row['kind']}'" for row in frames if row["kind"] not in (*KINDS, *LEFT_OUT)]:
         raise DataError(
             f"{folder / 'frames.csv'}: the kind of {', '.join(wrong)}, not one of {', '.join((*KINDS, *LEFT_OUT))}"
@@ -384,7 +384,7 @@ def in_share(digest: str, share: float, seed: int) -> bool:
     return int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:8], 16) / 2**32 < share
 
 
-def held_out(split: Mapping[str, Any], digest: str) -> bool:
+def is_held_out(split: Mapping[str, Any], digest: str) -> bool:
     """Tell whether a picture was held out, by the record of a split (in a run's record, in a bundle's manifest)."""
     seed = split["seed"]
     if "folds" in split:

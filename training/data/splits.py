@@ -195,7 +195,7 @@ def _correlation(one: np.ndarray, other: np.ndarray) -> float:
     return float(one @ other / np.sqrt((one @ one) * (other @ other) + 1e-9))
 
 
-def _heads(ids: Sequence[str], groups: np.ndarray) -> dict[int, str]:
+def _group_ids(ids: Sequence[str], groups: np.ndarray) -> dict[int, str]:
     """Name each group by its smallest id."""
     heads: dict[int, str] = {}
     for name, group in zip(ids, groups.tolist(), strict=True):
@@ -237,7 +237,7 @@ def split(
     groups, labels = np.asarray(groups), np.asarray(labels)
     part_of = {
         group: 2 if in_share(head, test, seed) else int(in_share(head, test + validation, seed))
-        for group, head in _heads(ids, groups).items()
+        for group, head in _group_ids(ids, groups).items()
     }
     parts = np.array([part_of[group] for group in groups.tolist()], int)
     for number, (name, share) in enumerate((("training", 1.0), ("validation", validation), ("test", test))):
@@ -288,7 +288,7 @@ def folds(
     if k < 2:
         raise ValueError(f"k is {k}; at least 2 folds are needed")
     groups, labels = np.asarray(groups), np.asarray(labels)
-    heads = _heads(ids, groups)
+    heads = _group_ids(ids, groups)
     members: dict[int, list[int]] = {group: [] for group in heads}
     for index, group in enumerate(groups.tolist()):
         members[group].append(int(labels[index]))

@@ -20,7 +20,7 @@ def encode_boxes(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
     return np.concatenate([shift, np.log(extent[:, ::-1] / anchors[:, 2:]) * 5.0], axis=1).astype(np.float32)
 
 
-def match(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Tell every anchor what to answer.
 
     An anchor is positive when it overlaps a box by IoU 0.5, or nearly as well as the best anchor of that box, so that

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ..cache import kept, key_of
+from ..cache import cache_key, cached_array
 from ..data.crops import CREDITS as GALAXY_CREDITS
 from ..data.crops import network_input
-from ..data.sample import LABELLED, RESERVED, Sample, data_hash, held_out
+from ..data.sample import LABELLED, RESERVED, Sample, data_hash, is_held_out
 from ..data.splits import CRITERIA, near_duplicates
 from ..scenes.close_ups import CLOSE_UPS
-from ..scenes.generator import SceneMaker
-from .anchor_matching import match
+from ..scenes.generator import SceneGenerator
+from .anchor_matching import assign_targets
 
 SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
 """What it is trained on; the last is what a user labelled. `lco_messier` is left out: its licence forbids it, and it
@@ -53,7 +53,7 @@ def split(
         if sample.set not in SETS or sample.file in RESERVED or galaxy_without_box or small:
             continue
         digests.append(sample.digest())
-        shares[held_out(drawn, digests[-1])].append(sample)
+        shares[is_held_out(drawn, digests[-1])].append(sample)
     train, held = _parted(*shares)
     record = {
         "hash": data_hash(digests),
@@ -84,8 +84,8 @@ def groups_of(samples: list[Sample]) -> np.ndarray:
     def find() -> np.ndarray:
         return near_duplicates([network_input(one.load(), one.boxes[:1], MARGIN, LOOK) for one in samples])
 
-    key = key_of(told, MARGIN, LOOK, *CRITERIA)
-    return np.asarray(kept("twins", key, find))
+    key = cache_key(told, MARGIN, LOOK, *CRITERIA)
+    return np.asarray(cached_array("twins", key, find))
 
 
 def _credits(samples: list[Sample]) -> list[str]:
@@ -99,13 +99,13 @@ class Batches:
     Of every batch only the scenes at `places` are made: all of them, or a worker's part.
     """
 
-    def __init__(self, maker: SceneMaker, anchors: np.ndarray, places: range, seed: int) -> None:
+    def __init__(self, maker: SceneGenerator, anchors: np.ndarray, places: range, seed: int) -> None:
         self.maker, self.anchors, self.places, self.seed = maker, anchors, places, seed
 
     def make(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Make batch `step`: images (B, size, size, 3) uint8, targets (B, N) int8 and deltas (B, N, 4) of `match`."""
         scenes = [self.maker.draw(np.random.default_rng([self.seed, step, place])) for place in self.places]
-        matched = [match(self.anchors, scene.boxes, scene.ignore) for scene in scenes]
+        matched = [assign_targets(self.anchors, scene.boxes, scene.ignore) for scene in scenes]
         targets, deltas = zip(*matched, strict=True)
         return np.stack([scene.image for scene in scenes]), np.stack(targets), np.stack(deltas)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ...models.metrics import DetectionTruth, detection_metrics
 from ..data.sample import Sample
 from ..scenes import evaluation_scenes as situations
-from ..scenes.generator import SceneMaker
+from ..scenes.generator import SceneGenerator
 from .anchor_matching import detections
 
 MOST = {"gz_frames": 150, situations.OFF_CENTRE: 100, "sdss_starfields": 80, situations.COMPOSED: 100}
@@ -30,7 +30,7 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
         images (n, size, size, 3) uint8 letterboxed; boxes (M, 4) float32 in input pixels and box_frame (M,) int;
         ignore (K, 4) and ignore_frame (K,); complete (n,) bool; set (n,) str; negative (n,) bool.
     """
-    views = list(situations.Situations(samples, size, seed, MOST))
+    views = list(situations.EvaluationScenes(samples, size, seed, MOST))
 
     def gather(boxes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         frames = np.repeat(np.arange(len(boxes)), [len(part) for part in boxes])
@@ -50,7 +50,7 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
     }
 
 
-def calibration_set(maker: SceneMaker, samples: Sequence[Sample], seed: int) -> np.ndarray:
+def calibration_set(maker: SceneGenerator, samples: Sequence[Sample], seed: int) -> np.ndarray:
     """Draw network inputs of the training share: whole real frames of every set, then scenes of every kind.
 
     Returns:

@@ -21,7 +21,7 @@ LARGEST_ERROR = 9.0
 """Squared, in standard deviations; what is further off says no more."""
 
 
-class Imitation:
+class FeatureDistillation:
     """The pretrained network, and the maps from our features to its.
 
     Args:

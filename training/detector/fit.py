@@ -13,16 +13,16 @@ import numpy as np
 
 from ...models.decode import anchor_grid
 from ..data.sample import DataError, Sample, read_set
-from ..run import Run, RunError, alone, begun
+from ..run import RunError, RunFolder, alone, load_resumable_record
 from ..scenes.contact_sheet import write_scene_sheet
-from ..scenes.generator import SceneMaker
+from ..scenes.generator import SceneGenerator
 from . import networks as ssd
 from .dataset import Batches, split
 from .distributed import Workers, WorkersError
 from .evaluation import calibration_set, evaluation_set, score
-from .feature_distillation import Imitation
+from .feature_distillation import FeatureDistillation
 from .settings import DetectorSettings
-from .trainer import Learner
+from .trainer import DetectorTrainer
 
 ALONE = Workers()
 
@@ -74,16 +74,16 @@ def train(
         raise RunError("several processes cannot agree on when to stop early: leave --patience out, or train in one")
     out, part = workers.folder(out), workers.part(settings.batch)
     with alone(out):
-        before = begun(out, "detect", settings.plain(), record, resume)
+        before = load_resumable_record(out, "detect", settings.plain(), record, resume)
         if "model" in before and before["settings"]["epochs"] == settings.epochs:
             return before
-        run = Run(out, "detect", settings.plain(), record, resume)
+        run = RunFolder(out, "detect", settings.plain(), record, resume)
         with workers.together():
             return _train(run, settings, train_samples, held, part, workers, report)
 
 
 def _train(
-    run: Run,
+    run: RunFolder,
     settings: DetectorSettings,
     train_samples: list[Sample],
     held: list[Sample],
@@ -101,15 +101,17 @@ def _train(
     import tf_keras
 
     anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-    batches = Batches(SceneMaker(train_samples, settings.size), anchors, part, settings.seed)
+    batches = Batches(SceneGenerator(train_samples, settings.size), anchors, part, settings.seed)
     write_scene_sheet(batches.maker, settings.seed, out / "scenes.png")
     evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)
     with run.beginning(), strategy.scope():
         network = ssd.build_network(settings, workers.count > 1)
-        imitation = Imitation(network.backbone, settings.imitate, some_inputs(batches)) if settings.imitate else None
-        learner = Learner(network, settings.weight_decay, imitation)
+        imitation = (
+            FeatureDistillation(network.backbone, settings.imitate, some_inputs(batches)) if settings.imitate else None
+        )
+        learner = DetectorTrainer(network, settings.weight_decay, imitation)
     checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoints), max_to_keep=2)
     paths = (*checkpoints.checkpoints, checkpoints.latest_checkpoint)  # a clock set back leaves the first empty
     saved = {int(path.rpartition("-")[2]): path for path in paths if path}  # by epoch

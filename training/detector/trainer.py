@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 
 from . import networks as ssd
-from .feature_distillation import Imitation
+from .feature_distillation import FeatureDistillation
 
 FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
 IMITATION_WEIGHT = 0.5
 
 
-class Learner:
+class DetectorTrainer:
     """A network, its optimiser and its averaged weights, which are checkpointed together.
 
     Made within the scope of a `tf.distribute` strategy it learns in several processes: each takes its part of every
@@ -28,7 +28,7 @@ class Learner:
         imitation: what the backbone learns to imitate beside its task.
     """
 
-    def __init__(self, model: Any, weight_decay: float, imitation: Imitation | None = None) -> None:
+    def __init__(self, model: Any, weight_decay: float, imitation: FeatureDistillation | None = None) -> None:
         import tensorflow as tf
         import tf_keras
 

@@ -77,7 +77,7 @@ def safe_name(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Labelled:
+class ImageAnnotation:
     """One picture and what is labelled in it.
 
     Attributes:
@@ -155,7 +155,7 @@ class Labelled:
         return read_member(self.archive, self.member)
 
 
-def of_plain(values: Any, archive: Path | None = None, member: str = "") -> Labelled:
+def of_plain(values: Any, archive: Path | None = None, member: str = "") -> ImageAnnotation:
     """Make a picture's labels of what `Labelled.plain` gave.
 
     Raises:
@@ -163,7 +163,7 @@ def of_plain(values: Any, archive: Path | None = None, member: str = "") -> Labe
     """
     try:
         boxes = values["boxes"]
-        return Labelled(
+        return ImageAnnotation(
             values["file"],
             int(values["width"]),
             int(values["height"]),
@@ -180,7 +180,7 @@ def of_plain(values: Any, archive: Path | None = None, member: str = "") -> Labe
 
 
 @dataclass(frozen=True)
-class LabelledSet:
+class AnnotatedDataset:
     """A data set as it was read.
 
     Attributes:
@@ -192,7 +192,7 @@ class LabelledSet:
     """
 
     format: str
-    pictures: tuple[Labelled, ...]
+    pictures: tuple[ImageAnnotation, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
@@ -215,15 +215,19 @@ class LabelledSet:
 
 
 def gather(
-    kind: str, pictures: Iterable[Labelled], complain: Complain, listed: Iterable[str] = (), notes: Iterable[str] = ()
-) -> LabelledSet:
+    kind: str,
+    pictures: Iterable[ImageAnnotation],
+    complain: Complain,
+    listed: Iterable[str] = (),
+    notes: Iterable[str] = (),
+) -> AnnotatedDataset:
     """Put what a reader found into a set: by name, each name once.
 
     Args:
-        kind: name of the format; pictures, listed, notes: see `LabelledSet`.
+        kind: name of the format; pictures, listed, notes: see `AnnotatedDataset`.
         complain: told of names that come twice; the first of them is kept.
     """
-    found: dict[str, Labelled] = {}
+    found: dict[str, ImageAnnotation] = {}
     for one in pictures:
         if one.file in found:
             complain(LabelError("file name twice", one.file, "two labels are for a picture of this name"))
@@ -231,7 +235,7 @@ def gather(
             found[one.file] = one
     ordered, listed = tuple(found[name] for name in sorted(found)), tuple(listed)
     names = dict.fromkeys((*listed, *(name for one in ordered for name in one.classes)))
-    return LabelledSet(kind, ordered, tuple(names), tuple(notes), listed)
+    return AnnotatedDataset(kind, ordered, tuple(names), tuple(notes), listed)
 
 
 def foreign(values: Mapping[str, Any], key: str) -> dict[str, Any]:

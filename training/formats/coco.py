@@ -15,7 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, finite, foreign, gather, safe_name
+from .annotation import (
+    AnnotatedDataset,
+    Complain,
+    ImageAnnotation,
+    LabelError,
+    Progress,
+    finite,
+    foreign,
+    gather,
+    safe_name,
+)
 from .images import fault_of, files_in, size_of
 from .rounding import simplest
 from .writing import json_text, put_pictures, write_text
@@ -38,10 +48,10 @@ def find(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     files = [one for one in files_in(path) if one.suffix.lower() == ".json"]
-    return [one for one in files if looks_right(one)] or files
+    return [one for one in files if sniff(one)] or files
 
 
-def looks_right(path: Path) -> bool:
+def sniff(path: Path) -> bool:
     """Tell whether a file looks like COCO: an object with two at least of its three lists."""
     if path.suffix.lower() != ".json":
         return False
@@ -56,7 +66,7 @@ def looks_right(path: Path) -> bool:
     return head.lstrip()[:1] == b"{" and sum(f'"{key}"'.encode() in ends for key in sorted(OF_SET)) >= 2
 
 
-def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
+def read(path: Path, complain: Complain, progress: Progress) -> AnnotatedDataset:
     """Read a COCO file, or the one in a folder; pictures are beside it, in ``images``, or in a folder of its name."""
     files = find(path)
     if len(files) != 1:
@@ -150,7 +160,7 @@ def _read_one(
     place: int,
     file: Path,
     complain: Complain,
-) -> Labelled | None:
+) -> ImageAnnotation | None:
     """Make labels of an image; None where an annotation cannot be taken: `complain` is told of all such."""
     folder = _folder_of(name, file)
     try:
@@ -185,7 +195,7 @@ def _read_one(
     if image["id"] != place:
         others["id"] = image["id"]
     about = _attributes(image) | ({"coco": others} if others else {})
-    return Labelled(
+    return ImageAnnotation(
         name,
         width,
         height,
@@ -236,7 +246,7 @@ def _folder_of(name: str, file: Path) -> Path | None:
     return next((place for place in places if (place / name).is_file()), None)
 
 
-def write(labels: LabelledSet, target: Path, images: str, progress: Progress) -> None:
+def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progress) -> None:
     """Write a folder with ``annotations.json`` and ``images/``; to a file, the pictures go beside it."""
     single = target.suffix.lower() == ".json"
     file = target if single else target / FILE
@@ -244,7 +254,7 @@ def write(labels: LabelledSet, target: Path, images: str, progress: Progress) ->
     write_text(file, to_json(labels))
 
 
-def to_json(labels: LabelledSet) -> str:
+def to_json(labels: AnnotatedDataset) -> str:
     """Give a set as COCO JSON."""
     number = {name: index for index, name in enumerate(labels.classes, 1)}
     others = [foreign(one.about, "coco") for one in labels.pictures]

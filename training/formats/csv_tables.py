@@ -26,12 +26,12 @@ from ..data.sample import (
     Sample,
     is_difficult,
     is_galaxy,
+    read_csv_rows,
     read_table,
-    rows_of,
     set_folders,
     set_name,
 )
-from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, finite, gather
+from .annotation import AnnotatedDataset, Complain, ImageAnnotation, LabelError, Progress, finite, gather
 from .images import fault_of, size_of
 from .voc import CLASSES, read_classes
 from .writing import write_bytes, write_text
@@ -50,7 +50,7 @@ BOX_ROW = {*OF_BOX, *OLD_BOX_COLUMNS, "box_flag", "axis_ratio", "width", "height
 """Columns that speak of a box where one table speaks of frame and box together (``gz_frames``)."""
 
 
-def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
+def read(folder: Path, complain: Complain, progress: Progress) -> AnnotatedDataset:
     """Read a data-set folder, or all that are in a folder."""
     found, notes, taken, listed = [], [], set[str](), list[str]()
     for place in set_folders(folder):
@@ -61,7 +61,9 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
         except DataError as problem:
             complain(LabelError("unreadable label", place.name, str(problem)))
             continue
-        frames = [row["file"] for row in rows_of(place / "frames.csv")] if (place / "frames.csv").is_file() else []
+        frames = (
+            [row["file"] for row in read_csv_rows(place / "frames.csv")] if (place / "frames.csv").is_file() else []
+        )
         if frames and (left := len(frames) - len(samples)):
             notes.append(f"frames of {place.name} left out, ambiguous or with galaxies that nobody boxed: {left}")
         for done, sample in enumerate(samples):
@@ -81,13 +83,13 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
                 complain(fault_of(problem, sample.file))
             except DataError as problem:
                 complain(LabelError("missing picture", sample.file, str(problem)))
-        boxed = {row["file"] for row in rows_of(place / "boxes.csv")} if frames else set()
+        boxed = {row["file"] for row in read_csv_rows(place / "boxes.csv")} if frames else set()
         for file in sorted(boxed - set(frames)):
             complain(LabelError("missing picture", file, "boxes.csv has boxes of it, and frames.csv no row"))
     return gather("csv", found, complain, dict.fromkeys(listed), notes)
 
 
-def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
+def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> ImageAnnotation:
     own = layout == LABELLED
     whole = layout == "gz_frames"
     more = {MORE} if own else set()
@@ -122,7 +124,7 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> Labelled:
         about["boxes_complete"] = "0"
     about |= _more(sample.row, own)
     file = sample.file if sample.file not in taken else f"{sample.set}/{sample.file}"
-    return Labelled(
+    return ImageAnnotation(
         file,
         *_size(sample),
         np.array(boxes, np.float64).reshape(-1, 4),
@@ -185,7 +187,7 @@ def _cell(value: Any) -> str:
     return value if plain else JSON + json.dumps(value)
 
 
-def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) -> None:
+def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
     """Write the tables, the list of classes and the zip of pictures.
 
     Raises:
@@ -226,7 +228,7 @@ def _fits(key: str, value: Any, galaxies: bool) -> bool:
     return key not in (*OF_FRAME, *COUNTS, MORE)
 
 
-def box_row(one: Labelled, place: int) -> dict[str, str]:
+def box_row(one: ImageAnnotation, place: int) -> dict[str, str]:
     """Give the row of one of a picture's boxes."""
     extra = one.extras[place]
     numbers = [repr(int(value) if value.is_integer() else value) for value in one.boxes[place].tolist()]

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from ..classifier.dataset import SUFFIXES
-from .annotation import LabelError, Labelled
+from .annotation import ImageAnnotation, LabelError
 
 
 class BrokenPicture(ValueError):
@@ -58,7 +58,7 @@ def size_of(content: bytes) -> tuple[int, int]:
     return width, height
 
 
-def load(one: Labelled) -> np.ndarray:
+def load(one: ImageAnnotation) -> np.ndarray:
     """Decode a labelled picture to (H, W, 3) uint8 RGB.
 
     Raises:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...models.preprocess import letterbox
 from ..data.sample import DataError
-from .annotation import Labelled, LabelledSet, Progress, silent
+from .annotation import AnnotatedDataset, ImageAnnotation, Progress, silent
 from .images import BrokenPicture, load
 from .writing import staged, write_bytes
 
@@ -22,13 +22,13 @@ COLOURS = ((120, 200, 255), (255, 190, 90), (255, 130, 200), (150, 255, 150), (2
 DASH = 4
 
 
-def choose(labels: LabelledSet, count: int, seed: int) -> list[Labelled]:
+def choose(labels: AnnotatedDataset, count: int, seed: int) -> list[ImageAnnotation]:
     """Draw some pictures of a set, in the order of their names."""
     drawn = np.random.default_rng(seed).permutation(len(labels.pictures))[:count]
     return [labels.pictures[place] for place in sorted(drawn.tolist())]
 
 
-def sheet(pictures: Sequence[Labelled], classes: Sequence[str], progress: Progress = silent) -> np.ndarray:
+def sheet(pictures: Sequence[ImageAnnotation], classes: Sequence[str], progress: Progress = silent) -> np.ndarray:
     """Compose pictures in a grid: a box's colour is its class, a dashed box is difficult.
 
     In the place of a picture that is missing or broken stands what is wrong with it.
@@ -70,7 +70,7 @@ def tile(
     return np.pad(np.vstack([fitted, caption]), ((0, GAP), (GAP, 0), (0, 0)), constant_values=GROUND[0])
 
 
-def _tile(one: Labelled, classes: Sequence[str]) -> np.ndarray:
+def _tile(one: ImageAnnotation, classes: Sequence[str]) -> np.ndarray:
     count = "empty" if not len(one.boxes) else f"{len(one.boxes)} box" + "es" * (len(one.boxes) > 1)
     try:
         picture, wrong = load(one), ""

@@ -9,7 +9,7 @@ from types import ModuleType
 from ..data.sample import DataError, set_folders
 from . import coco, tfrecord, voc, yolo
 from . import csv_tables as tables
-from .annotation import Complain, LabelError, LabelledSet, Progress, refuse, silent
+from .annotation import AnnotatedDataset, Complain, LabelError, Progress, refuse, silent
 from .images import files_in
 from .writing import staged
 
@@ -32,9 +32,9 @@ def formats_in(path: Path) -> list[str]:
         return ["csv"]
     files = list(files_in(path))
     signs: dict[str, Callable[[], bool]] = {
-        "voc": lambda: any(map(voc.looks_right, files)),
-        "yolo": lambda: any(yolo.looks_right(file, path) for file in files),
-        "coco": lambda: any(map(coco.looks_right, files)),
+        "voc": lambda: any(map(voc.sniff, files)),
+        "yolo": lambda: any(yolo.sniff(file, path) for file in files),
+        "coco": lambda: any(map(coco.sniff, files)),
         "tfrecord": lambda: bool(tfrecord.find(files)),
     }
     return [name for name, sign in signs.items() if sign()]
@@ -57,7 +57,7 @@ def format_of(path: Path) -> str | None:
 
 def read_labels(
     path: Path, kind: str | None = None, complain: Complain = refuse, progress: Progress = silent
-) -> LabelledSet:
+) -> AnnotatedDataset:
     """Read a data set.
 
     Args:
@@ -75,7 +75,7 @@ def read_labels(
     if path.is_file() and kind not in ("coco", "tfrecord"):
         raise DataError(f"{path} is a file, and labels in {kind} are a folder: name the folder")
     try:
-        labels: LabelledSet = FORMATS[kind].read(path, complain, progress)
+        labels: AnnotatedDataset = FORMATS[kind].read(path, complain, progress)
     except LabelError as problem:
         if complain is not refuse:
             raise
@@ -86,7 +86,9 @@ def read_labels(
     return labels
 
 
-def write_labels(labels: LabelledSet, out: Path, kind: str, images: str = "copy", progress: Progress = silent) -> None:
+def write_labels(
+    labels: AnnotatedDataset, out: Path, kind: str, images: str = "copy", progress: Progress = silent
+) -> None:
     """Write a data set, whole or not at all.
 
     Args:
@@ -100,13 +102,13 @@ def write_labels(labels: LabelledSet, out: Path, kind: str, images: str = "copy"
         FORMATS[kind].write(labels, place, images, progress)
 
 
-def newly_listed(labels: LabelledSet, kind: str) -> list[str]:
+def newly_listed(labels: AnnotatedDataset, kind: str) -> list[str]:
     """Tell which classes, misspelt perhaps, a format takes into its list, for their numbers are places in it."""
     unknown = sorted(labels.unknown) if kind in ("yolo", "coco", "tfrecord") else []
     return [f"classes of no list, that are in that of {kind} from now on: {', '.join(unknown)}"] if unknown else []
 
 
-def cautions(labels: LabelledSet, kind: str, images: str = "copy") -> list[str]:
+def cautions(labels: AnnotatedDataset, kind: str, images: str = "copy") -> list[str]:
     """Tell what other programs will not understand of a set in a format; read back by us, nothing of it is lost."""
     difficult = sum(int(one.difficult.sum()) for one in labels.pictures)
     unboxed = sum(one.about.get("kind") == "galaxy" and not len(one.boxes) for one in labels.pictures)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .annotation import Labelled
+from .annotation import ImageAnnotation
 
 DECIMALS = range(6)
 """Numbers of decimals, of pixels, that are tried, the roundest first."""
@@ -35,11 +35,11 @@ def simplest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndarray]) -> 
 
 
 def recalled(
-    read: Labelled,
+    read: ImageAnnotation,
     keys: Sequence[Hashable],
-    remembered: Labelled | None,
-    keys_of: Callable[[Labelled], Iterable[Hashable]],
-) -> Labelled:
+    remembered: ImageAnnotation | None,
+    keys_of: Callable[[ImageAnnotation], Iterable[Hashable]],
+) -> ImageAnnotation:
     """Take back of a record what the format itself could not hold, for the boxes that are still as they were written.
 
     Args:

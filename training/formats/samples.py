@@ -11,8 +11,8 @@ import numpy as np
 
 from ...models.labels import GALAXY10
 from ..data.sample import LABELLED, SETS, DataError, Sample, class_of, is_galaxy, split_boxes
-from .annotation import LabelError, Labelled
-from .check import Finding, unfit
+from .annotation import ImageAnnotation, LabelError
+from .check import LabelIssue, unfit
 from .csv_tables import box_row
 from .registry import format_of, read_labels
 
@@ -33,10 +33,10 @@ def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> li
         FaultyLabels: a label or picture is not as it must be.
         DataError: there is none, or no class in it is a galaxy.
     """
-    faults: list[Finding] = []
+    faults: list[LabelIssue] = []
 
     def complain(problem: LabelError) -> None:
-        faults.append(Finding(problem.kind, problem.file, problem.fault))
+        faults.append(LabelIssue(problem.kind, problem.file, problem.fault))
 
     labels = read_labels(path, complain=complain)
     faults += unfit(labels)
@@ -65,7 +65,7 @@ def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> li
     return [sample_of(one) for one in pictures]
 
 
-def sample_of(one: Labelled) -> Sample:
+def sample_of(one: ImageAnnotation) -> Sample:
     """Make a sample: boxes of galaxies, clipped to the picture, to find or, where difficult, to ignore.
 
     Boxes of other classes are sky that is no galaxy. Frames are complete unless their set said otherwise. A picture of
@@ -98,6 +98,6 @@ def sample_of(one: Labelled) -> Sample:
     )
 
 
-def _clipped(boxes: np.ndarray, one: Labelled) -> np.ndarray:
+def _clipped(boxes: np.ndarray, one: ImageAnnotation) -> np.ndarray:
     clipped = np.clip(boxes, 0, np.array([one.width, one.height] * 2, np.float32))
     return clipped[(clipped[:, 2:] > clipped[:, :2]).all(axis=1)]

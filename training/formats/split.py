@@ -12,8 +12,8 @@ import numpy as np
 
 from ..data.sample import PARTS, DataError
 from ..data.splits import folds, near_duplicates, split
-from .annotation import Labelled, LabelledSet, Progress, silent
-from .check import Finding, Looked, look
+from .annotation import AnnotatedDataset, ImageAnnotation, Progress, silent
+from .check import LabelIssue, Looked, look
 from .registry import FORMATS
 from .writing import json_text, staged, write_text
 
@@ -30,21 +30,21 @@ def _ids(looked: Looked) -> list[str]:
     return [f"part:{digest}" for digest in looked.digests]
 
 
-def looked_at(labels: LabelledSet, progress: Progress = silent) -> Looked:
+def looked_at(labels: AnnotatedDataset, progress: Progress = silent) -> Looked:
     """Decode every picture of a set that shall be parted.
 
     Raises:
         DataError: one is missing or broken.
     """
 
-    def stop(fault: Finding) -> None:
+    def stop(fault: LabelIssue) -> None:
         if fault.kind in ("missing picture", "broken picture"):
             raise DataError(f"{fault.file}: {fault.detail}; galaxy-edge data check lists all such pictures")
 
     return look(labels, stop, progress)
 
 
-def hold_out(looked: Looked, shares: tuple[float, float], seed: int) -> dict[str, list[Labelled]]:
+def holdout(looked: Looked, shares: tuple[float, float], seed: int) -> dict[str, list[ImageAnnotation]]:
     """Part pictures into training, validation and test.
 
     Args:
@@ -87,7 +87,7 @@ def hold_out(looked: Looked, shares: tuple[float, float], seed: int) -> dict[str
     return {NAMES[place]: _take(looked, parted[place]) for place in wanted}
 
 
-def deal(looked: Looked, k: int, seed: int) -> dict[str, list[Labelled]]:
+def k_fold(looked: Looked, k: int, seed: int) -> dict[str, list[ImageAnnotation]]:
     """Deal pictures into k folds, each class, and those without a box, as evenly as groups of duplicates allow.
 
     A picture with several classes counts as one of the rarest.
@@ -118,17 +118,17 @@ def deal(looked: Looked, k: int, seed: int) -> dict[str, list[Labelled]]:
     }
 
 
-def _take(looked: Looked, part: np.ndarray) -> list[Labelled]:
+def _take(looked: Looked, part: np.ndarray) -> list[ImageAnnotation]:
     return [looked.pictures[index] for index in part.tolist()]
 
 
-def _kinds_of(one: Labelled) -> set[str]:
+def _kinds_of(one: ImageAnnotation) -> set[str]:
     return set(one.classes)
 
 
 def write_parts(
-    labels: LabelledSet,
-    parts: Mapping[str, list[Labelled]],
+    labels: AnnotatedDataset,
+    parts: Mapping[str, list[ImageAnnotation]],
     record: dict[str, Any],
     out: Path,
     kind: str,

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..data.sample import DataError
-from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, foreign, gather, of_plain
+from .annotation import AnnotatedDataset, Complain, ImageAnnotation, LabelError, Progress, foreign, gather, of_plain
 from .images import fault_of, files_in, size_of
 from .rounding import recalled, simplest
 from .voc import truncated
@@ -69,7 +69,7 @@ def find(files: Iterable[Path]) -> list[Path]:
     return [one for one in files if re.search(r"\.(tf)?records?(-\d+-of-\d+)?$", one.name)]
 
 
-def read(path: Path, complain: Complain, progress: Progress) -> LabelledSet:
+def read(path: Path, complain: Complain, progress: Progress) -> AnnotatedDataset:
     """Read a TFRecord file, or all in a folder. A label map (``.pbtxt``) beside it gives the order of classes."""
     files = [path] if path.is_file() else find(files_in(path))
     tf = _tensorflow()
@@ -145,7 +145,7 @@ class _Features:
         return found[0].decode() if found else ""
 
 
-def _read_one(features: _Features, numbered: Mapping[int, str], file: Path, offset: int) -> Labelled:
+def _read_one(features: _Features, numbered: Mapping[int, str], file: Path, offset: int) -> ImageAnnotation:
     content = (features.bytes("image/encoded") or [b""])[0]
     source, ending = features.text("image/source_id"), features.text("image/format") or "jpeg"
     name = features.text("image/filename") or f"{source or offset}.{'jpg' if ending == 'jpeg' else ending}"
@@ -167,7 +167,7 @@ def _read_one(features: _Features, numbered: Mapping[int, str], file: Path, offs
     scale = np.array([width, height] * 2, np.float64)
     boxes = simplest(shares.astype(np.float64) * scale, lambda tried: (tried / scale).astype(np.float32) == shares)
     place = (file, f"@{offset}") if content else (None, "")
-    read = Labelled(name, width, height, boxes, tuple(classes), difficult, tuple(extras), {}, *place)
+    read = ImageAnnotation(name, width, height, boxes, tuple(classes), difficult, tuple(extras), {}, *place)
     for extra, box, cut in zip(extras, boxes.tolist(), features.numbers("image/object/truncated"), strict=False):
         extra.update({"truncated": str(int(cut))} if str(int(cut)) != truncated(box, width, height) else {})
     own = features.text(OWN)
@@ -181,12 +181,12 @@ def _read_one(features: _Features, numbered: Mapping[int, str], file: Path, offs
     return recalled(read, keys, remembered, _keys_of)
 
 
-def _keys_of(one: Labelled) -> list[Hashable]:
+def _keys_of(one: ImageAnnotation) -> list[Hashable]:
     shares = _shares(one)
     return [(*row.tolist(), label, flag) for row, label, flag in zip(shares, one.classes, one.difficult, strict=True)]
 
 
-def _shares(one: Labelled) -> np.ndarray:
+def _shares(one: ImageAnnotation) -> np.ndarray:
     return (one.boxes / np.array([one.width, one.height] * 2, np.float64)).astype(np.float32)
 
 
@@ -227,7 +227,7 @@ def _label_map(folder: Path, files: Sequence[Path]) -> dict[int, str]:
     return dict(sorted(items.items()))
 
 
-def write(labels: LabelledSet, target: Path, images: str, progress: Progress) -> None:
+def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progress) -> None:
     """Write one TFRecord file, and a label map beside it. The pictures are in it.
 
     Raises:
@@ -258,7 +258,7 @@ def write(labels: LabelledSet, target: Path, images: str, progress: Progress) ->
     write_text(file.with_name(f"{file.stem}.pbtxt"), items)
 
 
-def to_example(one: Labelled, source: int, number: Mapping[str, int]) -> Any:
+def to_example(one: ImageAnnotation, source: int, number: Mapping[str, int]) -> Any:
     """Make the tf.train.Example of a picture.
 
     Args:

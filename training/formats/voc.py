@@ -17,7 +17,17 @@ from typing import Any
 import numpy as np
 
 from ..classifier.dataset import SUFFIXES
-from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, check_text, finite, gather, safe_name
+from .annotation import (
+    AnnotatedDataset,
+    Complain,
+    ImageAnnotation,
+    LabelError,
+    Progress,
+    check_text,
+    finite,
+    gather,
+    safe_name,
+)
 from .images import fault_of, files_in, is_picture, size_of
 from .writing import only_once, put_pictures, write_text
 
@@ -34,7 +44,7 @@ class _Plain(ET.TreeBuilder):
         raise ValueError("it declares a document type, which labels never do and attacks do")
 
 
-def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
+def read(folder: Path, complain: Complain, progress: Progress) -> AnnotatedDataset:
     """Read the XMLs in a folder and its folders.
 
     A picture's name is its path in the folder, whatever ``path`` says. A picture without an XML is not part of the set:
@@ -106,7 +116,7 @@ def _text(element: ET.Element, tag: str, default: str | None = None) -> str:
 
 def _read_one(
     root: ET.Element, folder: Path, name: str, pictures: Container[str], dropped: dict[str, int], complain: Complain
-) -> Labelled | None:
+) -> ImageAnnotation | None:
     """Make labels of an XML; None where an object cannot be taken: `complain` is told of all such."""
     try:
         picture = _find(safe_name(_text(root, "filename")), Path(name), _text(root, "folder", ""), pictures)
@@ -146,7 +156,7 @@ def _read_one(
         if (said := _text(root, tag, usual)) != usual:
             about[tag.split("/")[-1]] = said
     place = (folder, picture) if there else (None, "")
-    return Labelled(
+    return ImageAnnotation(
         picture,
         width,
         height,
@@ -192,7 +202,7 @@ def _attributes(element: ET.Element) -> dict[str, Any]:
     return found
 
 
-def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) -> None:
+def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
     """Write pictures, an XML beside each, and ``classes.txt`` with the known classes in order, for labelImg to offer.
 
     Raises:
@@ -206,7 +216,7 @@ def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) ->
     write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.known))
 
 
-def to_xml(one: Labelled, root: str = "") -> str:
+def to_xml(one: ImageAnnotation, root: str = "") -> str:
     """Give a picture's XML; its folder, where the name has none, is `root`."""
     about = dict(one.about)
     top = ET.Element("annotation", {"verified": "yes"} if about.get("verified") is True else {})
@@ -273,7 +283,7 @@ def _add_attributes(element: ET.Element, values: Mapping[str, Any]) -> None:
             _add(one, "value", json.dumps(value)).set("type", "json")
 
 
-def looks_right(path: Path) -> bool:
+def sniff(path: Path) -> bool:
     """Tell whether a file looks like a VOC label."""
     if path.suffix.lower() != ".xml":
         return False

@@ -12,7 +12,7 @@ from typing import Any
 
 from ...errors import UserError
 from ..data.sample import DataError
-from .annotation import Labelled, Progress
+from .annotation import ImageAnnotation, Progress
 
 IMAGES = ("copy", "link", "none")
 """What becomes of the pictures: copied, linked to where they are, or left where they are."""
@@ -122,7 +122,7 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def put_pictures(pictures: Sequence[Labelled], folder: Path, images: str, progress: Progress) -> None:
+def put_pictures(pictures: Sequence[ImageAnnotation], folder: Path, images: str, progress: Progress) -> None:
     """Put pictures into a folder under their names.
 
     Args:
@@ -147,7 +147,7 @@ def put_pictures(pictures: Sequence[Labelled], folder: Path, images: str, progre
             place.symlink_to((one.archive / one.member).resolve())
 
 
-def can_link(one: Labelled) -> bool:
+def can_link(one: ImageAnnotation) -> bool:
     """Tell whether a picture is a file of its own."""
     return one.archive is not None and (one.archive / one.member).is_file()
 

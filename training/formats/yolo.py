@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from .annotation import Complain, LabelError, Labelled, LabelledSet, Progress, finite, gather, of_plain
+from .annotation import AnnotatedDataset, Complain, ImageAnnotation, LabelError, Progress, finite, gather, of_plain
 from .class_names import read_names
 from .images import BrokenPicture, fault_of, files_in, is_picture, size_of
 from .rounding import recalled, simplest
@@ -63,7 +63,7 @@ def decode(shares: np.ndarray, width: int, height: int, error: np.ndarray) -> np
     return simplest(boxes, agrees)
 
 
-def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
+def read(folder: Path, complain: Complain, progress: Progress) -> AnnotatedDataset:
     """Read the label files of the pictures in a folder and its folders.
 
     As Ultralytics has it, a picture without a label file is one without an object.
@@ -87,13 +87,13 @@ def read(folder: Path, complain: Complain, progress: Progress) -> LabelledSet:
         except (LabelError, ValueError, OSError) as problem:
             complain(fault_of(problem, name if isinstance(problem, BrokenPicture) else label))
     for name, path in files.items():
-        if name not in used and looks_right(path, folder):
+        if name not in used and sniff(path, folder):
             complain(LabelError("missing picture", name, "there is no picture to this label file"))
     notes = [f"pictures without a label file, taken for empty as Ultralytics does: {unlabelled}"]
     return gather("yolo", found, complain, names, notes if unlabelled else ())
 
 
-def _read_record(folder: Path) -> dict[str, Labelled]:
+def _read_record(folder: Path) -> dict[str, ImageAnnotation]:
     path = folder / RECORD
     try:
         pictures = json.loads(path.read_text(encoding="utf-8"))["pictures"]
@@ -123,8 +123,8 @@ def _read_rows(path: Path | None, label: str, classes: int, complain: Complain) 
 
 
 def _read_one(
-    folder: Path, name: str, there: bool, lines: list[_Row], names: list[str], remembered: Labelled | None
-) -> Labelled:
+    folder: Path, name: str, there: bool, lines: list[_Row], names: list[str], remembered: ImageAnnotation | None
+) -> ImageAnnotation:
     rows, errors = [row for row, _ in lines], [[error] for _, error in lines]
     if remembered is not None:
         width, height = remembered.width, remembered.height
@@ -135,7 +135,7 @@ def _read_one(
     shares = np.array([row[1:] for row in rows], np.float64).reshape(-1, 4)
     boxes = decode(shares, width, height, np.array(errors, np.float64).reshape(-1, 1))
     classes = tuple(names[int(row[0])] for row in rows)
-    read = Labelled(
+    read = ImageAnnotation(
         _name_of(name),
         width,
         height,
@@ -166,12 +166,12 @@ def _key(name: str, shares: np.ndarray) -> Hashable:
     return name, *(round(value, 6) + 0.0 for value in shares.tolist())
 
 
-def _keys_of(one: Labelled) -> list[Hashable]:
+def _keys_of(one: ImageAnnotation) -> list[Hashable]:
     shares = encode(one.boxes, one.width, one.height)
     return [_key(*row) for row in zip(one.classes, shares, strict=True)]
 
 
-def looks_right(path: Path, folder: Path) -> bool:
+def sniff(path: Path, folder: Path) -> bool:
     """Tell whether a txt file of a folder looks like a label: it lies in ``labels``, or begins with a line of a box."""
     if path.suffix.lower() != ".txt" or path.name == CLASSES:
         return False
@@ -185,7 +185,7 @@ def looks_right(path: Path, folder: Path) -> bool:
         return False
 
 
-def write(labels: LabelledSet, folder: Path, images: str, progress: Progress) -> None:
+def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
     """Write pictures, label files, class lists and the record of what the lines cannot hold.
 
     Raises:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ..formats.preview import grid, tile, write_sheet
-from .generator import SceneMaker
+from .generator import SceneGenerator
 
 SCENES = 36
 
 
-def write_scene_sheet(maker: SceneMaker, seed: int, path: Path) -> None:
+def write_scene_sheet(maker: SceneGenerator, seed: int, path: Path) -> None:
     """Draw scenes of every kind in turn, with the galaxies to find and, dashed, what counts neither way; as PNG."""
     tiles = []
     for number in range(SCENES):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...models.metrics import DetectionTruth
 from ..data.sample import Sample
-from .generator import Scene, SceneMaker
+from .generator import Scene, SceneGenerator
 
 OFF_CENTRE, COMPOSED = "gz_off_centre", "composed"
 COMPOSED_SCENES = 200
@@ -21,7 +21,7 @@ COMPOSED_SCENES = 200
 
 
 @dataclass(frozen=True)
-class View:
+class EvaluationScene:
     """A scene to measure on.
 
     Attributes:
@@ -43,7 +43,7 @@ class View:
         return DetectionTruth(self.scene.boxes, self.scene.ignore, self.complete, empty)
 
 
-class Situations:
+class EvaluationScenes:
     """Samples in every situation that they allow, one situation after the other; views are made when iterated.
 
     Args:
@@ -61,7 +61,7 @@ class Situations:
             for sample in samples
             if sample.kind == "negative" or len(sample.boxes) or (sample.complete and len(sample.ignore))
         ]
-        self._maker = SceneMaker(self._usable, size) if self._usable else None
+        self._maker = SceneGenerator(self._usable, size) if self._usable else None
         names = dict.fromkeys(sample.set for sample in self._usable)
         self._whole = [
             sample
@@ -75,18 +75,20 @@ class Situations:
     def __len__(self) -> int:
         return len(self._whole) + len(self._off_centre) + self._composed
 
-    def __iter__(self) -> Iterator[View]:
+    def __iter__(self) -> Iterator[EvaluationScene]:
         if not self._maker:
             return
         for sample in self._whole:
             scene = self._maker.whole(sample)
-            yield View(sample.set, scene, sample.complete or sample.kind == "negative", (sample,) * len(scene.boxes))
+            yield EvaluationScene(
+                sample.set, scene, sample.complete or sample.kind == "negative", (sample,) * len(scene.boxes)
+            )
         for place, sample in enumerate(self._off_centre):
             scene = self._maker.off_centre(np.random.default_rng([self._seed, 2, place]), sample)
-            yield View(OFF_CENTRE, scene, False, (sample,) * len(scene.boxes))
+            yield EvaluationScene(OFF_CENTRE, scene, False, (sample,) * len(scene.boxes))
         for place in range(self._composed):
             scene, origins = self._maker.composed(np.random.default_rng([self._seed, 3, place]))
-            yield View(COMPOSED, scene, True, tuple(origins))
+            yield EvaluationScene(COMPOSED, scene, True, tuple(origins))
 
 
 def _some(rng: np.random.Generator, samples: Sequence[Sample], most: int | None) -> list[Sample]:

@@ -69,7 +69,7 @@ def clip_boxes(boxes: np.ndarray, width: float, height: float, visible: float) -
     return clipped[well], clipped[~well & (inside > 0)]
 
 
-class SceneMaker:
+class SceneGenerator:
     """Draws scenes from samples.
 
     Args:

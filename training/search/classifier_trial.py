@@ -13,15 +13,15 @@ import numpy as np
 from ...models.decode import softmax
 from ...models.metrics import classification_metrics
 from ..classifier.attributes import with_attributes
-from ..classifier.batches import Feed
+from ..classifier.batches import BatchLoader
 from ..classifier.dataset import load_pictures
 from ..classifier.fit import SETTLING, forward, set_threads
 from ..classifier.keras_utils import refresh_normalisation
 from ..classifier.recipe import RECIPES
 from ..classifier.schedules import Cycles
 from ..classifier.small_network import SmallNetwork, build
-from ..classifier.trainer import Learner
-from ..study.runs import Parts, part
+from ..classifier.trainer import ClassifierTrainer
+from ..study.runs import DatasetSplit, split_dataset
 
 LOOKS = 4
 """How often a trial is looked at while it trains, to be given up early."""
@@ -58,12 +58,12 @@ class Trial:
         images, labels, classes = parts.validation.images(network.size), parts.validation.labels, parts.train.classes
         keras.utils.set_random_seed(self.seed)
         model = build(network, len(classes))
-        feed = Feed(recipe, parts.train.take(parts.train.told), model, self.seed)
+        feed = BatchLoader(recipe, parts.train.take(parts.train.told), model, self.seed)
         average = build(network, len(classes))
         learner = (
-            Learner(with_attributes(model), with_attributes(average), recipe, True)
+            ClassifierTrainer(with_attributes(model), with_attributes(average), recipe, True)
             if feed.attributes
-            else (Learner(model, average, recipe))
+            else (ClassifierTrainer(model, average, recipe))
         )
         schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), forward(average)
 
@@ -83,5 +83,5 @@ class Trial:
 
 
 @lru_cache(maxsize=1)
-def _parts(data: Path, margin: float, split_seed: int) -> Parts:
-    return part(load_pictures(data, margin, unnamed=True), split_seed)
+def _parts(data: Path, margin: float, split_seed: int) -> DatasetSplit:
+    return split_dataset(load_pictures(data, margin, unnamed=True), split_seed)

@@ -16,8 +16,8 @@ from ..detector.dataset import Batches, split
 from ..detector.evaluation import evaluation_set, score
 from ..detector.fit import schedule, set_threads
 from ..detector.settings import DetectorSettings
-from ..detector.trainer import Learner
-from ..scenes.generator import SceneMaker
+from ..detector.trainer import DetectorTrainer
+from ..scenes.generator import SceneGenerator
 from .detector_space import DetectorDesign
 
 
@@ -52,10 +52,10 @@ class DetectorTrial:
         )
         samples, held = _shares(self.data, self.seed)
         anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-        batches = Batches(SceneMaker(samples, settings.size), anchors, range(settings.batch), self.seed)
+        batches = Batches(SceneGenerator(samples, settings.size), anchors, range(settings.batch), self.seed)
         evaluation = evaluation_set(held, settings.size, self.seed)
         tf_keras.utils.set_random_seed(self.seed)
-        learner = Learner(ssd.build_network(settings), settings.weight_decay)
+        learner = DetectorTrainer(ssd.build_network(settings), settings.weight_decay)
         learner.begin_averages()
         steps = settings.images_per_epoch // settings.batch
         reached = 0.0

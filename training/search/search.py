@@ -31,7 +31,7 @@ from ...models.labels import CLASSES
 from ..classifier.small_network import CLASSIFIERS
 from .pareto_front import curve_of, points, write_trials
 from .space import Space
-from .study_store import Limits, Presence, SearchError, distributions, locked, open_study, sampler
+from .study_store import Heartbeat, Limits, SearchError, distributions, locked, open_study, sampler
 
 if TYPE_CHECKING:
     import optuna
@@ -121,7 +121,7 @@ def run_worker(
         if trials and not study.get_trials(deepcopy=False) and fits(space.start):
             study.enqueue_trial(dict(space.start))
     done = 0
-    with Presence(storage) as presence:
+    with Heartbeat(storage) as presence:
         while True:
             with locked(storage / "turn"):
                 trial = _claim(study, space, presence, trials, seed, fits)
@@ -136,7 +136,7 @@ def run_worker(
 def _claim(
     study: optuna.Study,
     space: Space,
-    presence: Presence,
+    presence: Heartbeat,
     trials: int,
     seed: int,
     fits: Callable[[Mapping[str, Any]], bool],

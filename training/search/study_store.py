@@ -224,7 +224,7 @@ def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], b
     return WithinLimits(seed=int(rng.integers(2**31)), multivariate=True, n_startup_trials=10)
 
 
-class Presence:
+class Heartbeat:
     """The file by which other workers see that this one lives: locked for those on the same machine, touched for the
     others (its age is taken by the folder's own clock, so that the machines' clocks need not agree)."""
 
@@ -234,7 +234,7 @@ class Presence:
         self.name = f"{self.host}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._ended = threading.Event()
 
-    def __enter__(self) -> Presence:
+    def __enter__(self) -> Heartbeat:
         self._file = (self.folder / self.name).open("wb")
         fcntl.flock(self._file, fcntl.LOCK_EX)
         threading.Thread(target=self._beat, daemon=True).start()

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.labels import group_of
+from ...models.labels import coarse_group
 from ..classifier.dataset import load_pictures
 from ..classifier.fit import fit
 from ..classifier.recipe import Recipe, find_recipe
@@ -17,7 +17,7 @@ from ..data.sample import DataError
 from ..data.splits import folds as draw_folds
 from ..data.splits import split
 from ..run import write_json
-from .runs import Parts, finished, fit_parts, goes_on, groups_of, part, probabilities_of
+from .runs import DatasetSplit, finished, fit_parts, goes_on, groups_of, probabilities_of, split_dataset
 from .significance import compare, macro_scores
 
 
@@ -111,7 +111,7 @@ def cross_sources(
     Raises:
         DataError: there is one source only.
     """
-    parts = part(load_pictures(data, recipe.margin, unnamed=True), split_seed)
+    parts = split_dataset(load_pictures(data, recipe.margin, unnamed=True), split_seed)
     names = sorted(set(parts.train.sources))
     if len(names) < 2:
         raise DataError(f"{data} has pictures of one source only ({names[0]}): there is no other to measure on")
@@ -132,7 +132,7 @@ def cross_sources(
     result |= {"coarse_accuracy": {}, "recall": {}, "pictures": {}}
     for trained in names:
         own = [np.flatnonzero(np.array(some.sources) == trained) for some in (parts.train, parts.validation)]
-        narrow = Parts(parts.train.take(own[0]), parts.validation.take(own[1]), parts.test, parts.record)
+        narrow = DatasetSplit(parts.train.take(own[0]), parts.validation.take(own[1]), parts.test, parts.record)
         place = out / trained
         if not finished(place):
             say(f"trained on {trained}")
@@ -161,7 +161,7 @@ def cross_sources(
             pictures = parts.validation.take(chosen)
             right = np.array(
                 [
-                    group_of(pictures.classes[named]) == group
+                    coarse_group(pictures.classes[named]) == group
                     for named, group in zip(
                         probabilities_of(place, pictures).argmax(axis=1), pictures.groups, strict=True
                     )

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ...models.decode import softmax
-from ..cache import kept, key_of
-from ..classifier.dataset import PictureSet, load_pictures
+from ..cache import cache_key, cached_array
+from ..classifier.dataset import GalaxyDataset, load_pictures
 from ..classifier.fit import fit
 from ..classifier.recipe import Recipe
 from ..data.splits import CRITERIA, near_duplicates, split, split_hash
@@ -30,22 +30,22 @@ LOOK = 69
 
 
 @dataclass(frozen=True)
-class Parts:
+class DatasetSplit:
     """A set parted for a study; of validation and test every picture has a class. `record` says how it was parted."""
 
-    train: PictureSet
-    validation: PictureSet
-    test: PictureSet
+    train: GalaxyDataset
+    validation: GalaxyDataset
+    test: GalaxyDataset
     record: dict[str, Any]
 
 
-def groups_of(pictures: PictureSet) -> np.ndarray:
+def groups_of(pictures: GalaxyDataset) -> np.ndarray:
     """Group pictures of the same galaxy, (N,) int; what was found is kept, for it takes long."""
-    key = key_of(pictures.ids, pictures.margin, LOOK, *CRITERIA)
-    return np.asarray(kept("duplicates", key, lambda: near_duplicates(pictures.images(LOOK))))
+    key = cache_key(pictures.ids, pictures.margin, LOOK, *CRITERIA)
+    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(pictures.images(LOOK))))
 
 
-def part(pictures: PictureSet, seed: int = 1) -> Parts:
+def split_dataset(pictures: GalaxyDataset, seed: int = 1) -> DatasetSplit:
     """Part pictures by content into training, validation and test, duplicates together.
 
     Pictures of which nothing is known have no say in it; they are learnt from unless another part has their galaxy.
@@ -58,7 +58,7 @@ def part(pictures: PictureSet, seed: int = 1) -> Parts:
     groups, ids = groups_of(pictures), list(pictures.ids)
     found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed, pictures.classes)
 
-    def with_class(indices: np.ndarray) -> PictureSet:
+    def with_class(indices: np.ndarray) -> GalaxyDataset:
         return pictures.take([index for index in indices if pictures.labels[index] >= 0])
 
     record = {
@@ -73,7 +73,7 @@ def part(pictures: PictureSet, seed: int = 1) -> Parts:
         among = groups_of(everything)
         apart = np.isin(among[unknown], among[known[np.concatenate([found.validation, found.test])]], invert=True)
         learn = np.concatenate([learn, unknown[apart]])
-    return Parts(everything.take(learn), with_class(found.validation), with_class(found.test), record)
+    return DatasetSplit(everything.take(learn), with_class(found.validation), with_class(found.test), record)
 
 
 def train(
@@ -96,14 +96,14 @@ def train(
         teacher: run folders of networks whose averaged opinion teaches too; they must be of the same split.
         keep_boxy: see `pictures.load_pictures`.
     """
-    parts = part(load_pictures(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
+    parts = split_dataset(load_pictures(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
     return fit_parts(
         recipe, parts, out, seed=seed, resume=resume, threads=threads, report=report, weights=weights, teacher=teacher
     )
 
 
 def fit_parts(
-    recipe: Recipe, parts: Parts, out: Path, *, teacher: Sequence[Path] = (), **options: Any
+    recipe: Recipe, parts: DatasetSplit, out: Path, *, teacher: Sequence[Path] = (), **options: Any
 ) -> dict[str, Any]:
     """Train a recipe on parts that are there already; `options` are those of `fit.fit`."""
     learn, soft = parts.train, None
@@ -167,7 +167,8 @@ def run_many(
             if not finished(place):
                 say(f"{name}, seed {seed}")
             if recipe.margin not in parts:
-                parts[recipe.margin] = part(load_pictures(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
+                pictures = load_pictures(data, recipe.margin, keep_boxy, unnamed=True)
+                parts[recipe.margin] = split_dataset(pictures, split_seed)
             fit_parts(
                 recipe,
                 parts[recipe.margin],
@@ -249,7 +250,7 @@ def _cell(mean: float, spread: float | None) -> str:
 
 
 def probabilities_of(
-    run: Path, pictures: PictureSet, change: Callable[[np.ndarray], np.ndarray] | None = None
+    run: Path, pictures: GalaxyDataset, change: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> np.ndarray:
     """Run pictures through a run's network, at its temperature: (N, C). `change` is done to the inputs before."""
     from ..classifier.fit import predict

@@ -10,7 +10,7 @@ from galaxy_edge.models.labels import CLASSES
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
 from galaxy_edge.benchmarks.accuracy.classifier_results import PAGE, RESULTS, scores, verdicts
-from galaxy_edge.training.classifier.dataset import PictureSet
+from galaxy_edge.training.classifier.dataset import GalaxyDataset
 
 
 def verdict(name, seed, accuracy, **more):
@@ -70,7 +70,7 @@ def test_verdicts_are_of_one_split():
 
 def test_scores_are_given_of_each_source_alone():
     labels = np.array([0, 1, 2, 3])
-    pictures = PictureSet(CLASSES, labels, ("",) * 4, tuple("abcd"), ("one", "one", "two", "two"), (), 0.3)
+    pictures = GalaxyDataset(CLASSES, labels, ("",) * 4, tuple("abcd"), ("one", "one", "two", "two"), (), 0.3)
     probabilities = np.eye(9)[[0, 1, 2, 8]]
     found = scores(probabilities, pictures)
     assert found["accuracy"] == 0.75

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves
 from galaxy_edge.benchmarks.accuracy.evaluate import unseen
-from galaxy_edge.benchmarks.accuracy.pipeline import Fate, _sum_up, evaluate_pipeline
+from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, _sum_up, evaluate_pipeline
 from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.metrics import DetectionTruth
@@ -85,7 +85,7 @@ def test_eval_pipeline_tells_where_galaxies_are_lost(tiny_models, sets):
 
 def test_each_galaxy_is_lost_once():
     def fate(found, named, named_true, label=0, coarse="disk_no_spiral"):
-        return Fate(Sample("s", "f", None, "f", label=label, coarse=coarse), found, named, named_true)
+        return GalaxyOutcome(Sample("s", "f", None, "f", label=label, coarse=coarse), found, named, named_true)
 
     # Right; not found (whatever it would have been named); by the frame; by the name, within the right group.
     fates = [
@@ -140,10 +140,10 @@ def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_mode
     """Its duplicates went with their groups, so that a hash alone does not say in which part a picture is."""
     pytest.importorskip("keras")
     from galaxy_edge.training.classifier.dataset import load_pictures
-    from galaxy_edge.training.study.runs import part
+    from galaxy_edge.training.study.runs import split_dataset
 
     folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")
-    parts = part(load_pictures(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)
+    parts = split_dataset(load_pictures(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)
     bundle.manifest["data"] = {"sets": {"efigi": 54}, "split": parts.record}
     kept = {sample.digest() for sample in unseen(read_set(folder), [bundle], folder)}
     assert kept == {*parts.validation.ids, *parts.test.ids} and not kept & set(parts.train.ids)

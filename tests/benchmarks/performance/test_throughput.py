@@ -3,7 +3,7 @@
 import pytest
 from galaxy_edge.benchmarks.accuracy.stacking import recall_by_depth
 from galaxy_edge.benchmarks.performance.throughput import Measure, command, decoding, empty_sky, overhead, overlap
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,6 @@ def test_the_command_is_measured_as_a_process_of_its_own():
 
 
 def test_stacks_are_judged_by_the_galaxies_they_show(shared_data):
-    result = recall_by_depth(Bundle.load(shipped("galaxy-detector")), shared_data, scenes=2, depths=(1, 3))
+    result = recall_by_depth(Bundle.load(shipped_bundle_path("galaxy-detector")), shared_data, scenes=2, depths=(1, 3))
     assert result["galaxies"] >= 1 and set(result["depths"]) == {"0", "1", "3"}
     assert all(0 <= row["recall"] <= 1 and row["false_a_frame"] >= 0 for row in result["depths"].values())

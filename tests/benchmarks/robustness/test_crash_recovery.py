@@ -4,7 +4,7 @@ import json
 
 import pytest
 from galaxy_edge.benchmarks.robustness.crash_recovery import fill_disk, kill_often, small_disk
-from galaxy_edge.runtime.recording.output_folder import Output
+from galaxy_edge.runtime.recording.output_folder import OutputFolder
 from helpers.paths import REFERENCE
 
 KEPT = REFERENCE / "faults-store.json"
@@ -15,7 +15,7 @@ def test_a_killed_run_loses_no_committed_event_and_leaves_no_half_written_crop(t
     assert told["seen"] > 50 and told["crops"] > 50, "there was no load"
     assert (told["lost"], told["crops_damaged"], told["integrity_failed"], told["set_aside"]) == (0, 0, 0, 0)
     about = dict.fromkeys(("started", "source", "version", "engine", "device", "detector", "classifier"), "x")
-    Output(tmp_path, about, ("smooth",), video=False, floor=0).close(0, 0)
+    OutputFolder(tmp_path, about, ("smooth",), video=False, floor=0).close(0, 0)
     assert not list(tmp_path.glob("crops/*/.*")), "the next start clears what was not finished"
 
 

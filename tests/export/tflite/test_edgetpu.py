@@ -9,7 +9,7 @@ import pytest
 from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.tflite.edgetpu import compile_for_edgetpu, mappability, unsupported
 from galaxy_edge.export.tflite.reader import Graph, Op, Tensor, read_tflite
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 
 
 def tensor(shape, dtype="int8", constant=False):
@@ -33,13 +33,13 @@ def whole(values, dtype):
 
 @pytest.mark.parametrize("name", ["galaxy-detector", "galaxy-classifier"])
 def test_our_networks_are_mapped_whole(name):
-    told = mappability(read_tflite(Bundle.load(shipped(name)).read("int8.tflite")).graph).summary()
+    told = mappability(read_tflite(Bundle.load(shipped_bundle_path(name)).read("int8.tflite")).graph).summary()
     assert told["mapped"] == told["operators"] and told["share_of_macs"] == 1.0 and told["on_processor"] == []
 
 
 @pytest.mark.parametrize("name", ["galaxy-detector", "galaxy-classifier"])
 def test_their_float_forms_are_not_mapped_at_all(name):
-    told = mappability(read_tflite(Bundle.load(shipped(name)).read("fp32.tflite")).graph).summary()
+    told = mappability(read_tflite(Bundle.load(shipped_bundle_path(name)).read("fp32.tflite")).graph).summary()
     assert told["mapped"] == 0 and any("float32, not 8-bit" in line for line in told["on_processor"])
 
 

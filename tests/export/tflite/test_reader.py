@@ -11,16 +11,16 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from galaxy_edge.benchmarks.robustness.fuzz_models import fuzz, mutations
 from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.tflite.reader import read_tflite
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.runtime.inference import sandbox as first_load
-from galaxy_edge.runtime.inference.sandbox import Loader, _serve, prove_loadable
+from galaxy_edge.runtime.inference.sandbox import SandboxedLoader, _serve, check_model_loads
 from helpers.paths import REFERENCE
 
 
 @pytest.fixture(scope="module")
 def int8():
-    return Bundle.load(shipped("galaxy-classifier")).read("int8.tflite")
+    return Bundle.load(shipped_bundle_path("galaxy-classifier")).read("int8.tflite")
 
 
 def test_it_reads_what_the_interpreter_says(int8):
@@ -77,10 +77,10 @@ def test_the_same_seed_damages_the_same_way(int8):
 
 
 def test_a_network_that_kills_its_process_does_not_kill_ours(int8, monkeypatch):
-    prove_loadable(int8, "tflite", "x")
+    check_model_loads(int8, "tflite", "x")
     with pytest.raises(BundleError, match="x is not safe to load"):
-        prove_loadable(b"\x1c\0\0\0TFL3" + bytes(100), "tflite", "x")
-    with Loader("tflite") as loader:
+        check_model_loads(b"\x1c\0\0\0TFL3" + bytes(100), "tflite", "x")
+    with SandboxedLoader("tflite") as loader:
         assert loader.try_load(int8) == ""
         loader._process.kill()  # as a crash inside the engine ends it
         assert "crashed" in loader.try_load(int8)
@@ -101,11 +101,11 @@ def never(runtime, pipe):
 
 def test_the_time_in_which_an_engine_starts_is_not_the_files(int8, monkeypatch):
     monkeypatch.setattr(first_load, "_serve", late)
-    prove_loadable(int8, "tflite", "x", seconds=3.5)
+    check_model_loads(int8, "tflite", "x", seconds=3.5)
     monkeypatch.setattr(first_load, "_serve", never)
     monkeypatch.setattr(first_load, "START", 0.5)
     with pytest.raises(BundleError, match=r"had not started after 0\.5 s"):
-        prove_loadable(int8, "tflite", "x")
+        check_model_loads(int8, "tflite", "x")
 
 
 def refuse():
@@ -113,7 +113,7 @@ def refuse():
 
 
 def test_no_file_is_blamed_where_no_process_can_be_started(int8, monkeypatch):
-    with Loader("tflite", "spawn") as loader:
+    with SandboxedLoader("tflite", "spawn") as loader:
         monkeypatch.setattr(loader._context, "Pipe", refuse)
         with pytest.raises(OSError, match="no process can be started"):
             loader.try_load(int8)

@@ -6,8 +6,9 @@ import zlib
 
 import numpy as np
 import pytest
-from galaxy_edge.models.images.decoder import decode_picture, to_rgb8
-from galaxy_edge.runtime.errors import BadPicture
+from galaxy_edge.errors import ImageError
+from galaxy_edge.models.images.decoder import decode_image
+from galaxy_edge.models.images.stretch import to_rgb8
 from helpers.images import encode, render
 
 SKY = render([(40, 30, 6)], 80, 60)
@@ -40,17 +41,17 @@ def palette_png(width, height):
 def test_rgb_survives_to_the_bit(suffix):
     colour = SKY.copy()
     colour[..., 2] //= 2
-    assert np.array_equal(decode_picture(encode(colour, suffix), "sky" + suffix).pixels, colour)
+    assert np.array_equal(decode_image(encode(colour, suffix), "sky" + suffix).pixels, colour)
 
 
 def test_jpeg_keeps_channel_order():
     red = np.zeros((32, 32, 3), np.uint8)
     red[..., 0] = 200
-    assert decode_picture(encode(red, ".jpg"), "red.jpg").pixels[16, 16] == pytest.approx([200, 0, 0], abs=3)
+    assert decode_image(encode(red, ".jpg"), "red.jpg").pixels[16, 16] == pytest.approx([200, 0, 0], abs=3)
 
 
 def test_grey_becomes_three_equal_channels():
-    picture = decode_picture(encode(SKY[..., 0]), "grey.png")
+    picture = decode_image(encode(SKY[..., 0]), "grey.png")
     assert np.array_equal(picture.pixels, SKY)
     assert picture.stretch is None
 
@@ -58,18 +59,18 @@ def test_grey_becomes_three_equal_channels():
 def test_transparency_is_laid_over_black():
     rgba = np.dstack([SKY, np.full(SKY.shape[:2], 255, np.uint8)])
     rgba[:30, :, 3] = 0  # the upper half is transparent, whatever colour lies under it
-    pixels = decode_picture(encode(rgba), "rgba.png").pixels
+    pixels = decode_image(encode(rgba), "rgba.png").pixels
     assert pixels[:30].max() == 0
     assert np.array_equal(pixels[30:], SKY[30:])
 
 
 def test_palette_becomes_its_colours():
-    assert decode_picture(palette_png(20, 20), "palette.png").pixels[5, 5].tolist() == [255, 0, 0]
+    assert decode_image(palette_png(20, 20), "palette.png").pixels[5, 5].tolist() == [255, 0, 0]
 
 
 def test_16_bit_is_stretched_and_the_stretch_is_recorded():
     deep = (SKY[..., 0].astype(np.uint16) * 40) + 1000
-    picture = decode_picture(encode(deep), "deep.png")
+    picture = decode_image(encode(deep), "deep.png")
     assert picture.pixels.dtype == np.uint8 and picture.pixels.shape == (60, 80, 3)
     assert picture.stretch is not None and picture.stretch["kind"] == "asinh"
     assert picture.stretch["black"] < picture.stretch["white"]
@@ -113,17 +114,17 @@ def test_values_that_are_not_finite_become_black():
     ],
 )
 def test_bad_pictures_say_what_is_wrong(content, reason):
-    with pytest.raises(BadPicture, match=reason) as caught:
-        decode_picture(content, "bad.jpg")
+    with pytest.raises(ImageError, match=reason) as caught:
+        decode_image(content, "bad.jpg")
     assert str(caught.value).startswith("bad.jpg: ")
 
 
 def test_a_thumbnail_does_not_pass_for_the_end_of_a_truncated_jpeg():
     whole = encode(SKY, ".jpg")
     thumbnail = b"\xff\xe1" + struct.pack(">H", 2 + len(whole)) + whole  # an application segment with a JPEG in it
-    with pytest.raises(BadPicture, match="truncated"):
-        decode_picture(whole[:2] + thumbnail + whole[2:-200], "exif.jpg")
-    assert decode_picture(whole[:2] + thumbnail + whole[2:], "exif.jpg").pixels.shape == SKY.shape
+    with pytest.raises(ImageError, match="truncated"):
+        decode_image(whole[:2] + thumbnail + whole[2:-200], "exif.jpg")
+    assert decode_image(whole[:2] + thumbnail + whole[2:], "exif.jpg").pixels.shape == SKY.shape
 
 
 def test_any_cut_or_flipped_byte_gives_a_picture_or_a_reason():
@@ -136,8 +137,8 @@ def test_any_cut_or_flipped_byte_gives_a_picture_or_a_reason():
             for place in rng.integers(0, len(broken), rng.integers(0, 4)):
                 broken[place] = rng.integers(0, 256)
             try:
-                pixels = decode_picture(bytes(broken), "x" + suffix).pixels
-            except BadPicture:
+                pixels = decode_image(bytes(broken), "x" + suffix).pixels
+            except ImageError:
                 continue
             assert pixels.dtype == np.uint8 and pixels.ndim == 3
 
@@ -162,7 +163,7 @@ def test_fits_is_stretched_and_its_keywords_are_kept(fits):
     unit = fits.PrimaryHDU((SKY[..., 0].astype(np.uint16) * 100).astype(">u2"))
     unit.header["DATE-OBS"] = "2026-11-20T21:04:05.250"
     unit.header["EXPTIME"] = 30.0
-    picture = decode_picture(fits_bytes(fits, unit), "m31.fits")
+    picture = decode_image(fits_bytes(fits, unit), "m31.fits")
     assert picture.stretch is not None
     assert picture.header["EXPTIME"] == 30.0
     assert picture.time is not None and picture.time.isoformat() == "2026-11-20T21:04:05.250000+00:00"
@@ -171,14 +172,14 @@ def test_fits_is_stretched_and_its_keywords_are_kept(fits):
 
 def test_fits_colour_planes_become_channels(fits):
     planes = np.stack([SKY[..., 0] * 1.0, SKY[..., 0] * 0.5, SKY[..., 0] * 0.0]).astype(np.float32)
-    pixels = decode_picture(fits_bytes(fits, fits.PrimaryHDU(planes)), "rgb.fits").pixels
+    pixels = decode_image(fits_bytes(fits, fits.PrimaryHDU(planes)), "rgb.fits").pixels
     assert pixels.shape == (60, 80, 3)
     assert pixels[30, 49, 0] > pixels[30, 49, 1] > pixels[30, 49, 2]  # in the blob's wing, where nothing saturates
 
 
 def test_fits_image_in_an_extension_is_found(fits):
     content = fits_bytes(fits, fits.PrimaryHDU(), fits.ImageHDU(SKY[..., 0].astype(np.float32)))
-    assert decode_picture(content, "x.fits").pixels.shape == (60, 80, 3)
+    assert decode_image(content, "x.fits").pixels.shape == (60, 80, 3)
 
 
 @pytest.mark.parametrize("kind", ["no data", "table", "truncated", "text", "cut header", "thin"])
@@ -197,8 +198,8 @@ def test_bad_fits_says_what_is_wrong(fits, kind):
     reason = {"no data": "holds no picture", "table": "holds no picture", "thin": "50x1 pixels is too small"}.get(
         kind, "truncated or damaged"
     )
-    with pytest.raises(BadPicture, match=reason):
-        decode_picture(content, "bad.fits")
+    with pytest.raises(ImageError, match=reason):
+        decode_image(content, "bad.fits")
 
 
 def card(content, key, value):
@@ -237,8 +238,8 @@ def in_time():
 ])  # fmt: skip
 def test_nonsense_in_the_header_of_a_compressed_fits_is_a_bad_picture(packed, in_time, key, value, reason):
     at = packed.index(b"XTENSION")
-    with pytest.raises(BadPicture, match=reason) as caught:
-        decode_picture(packed[:at] + card(packed[at:], key, value), "tiles.fits")
+    with pytest.raises(ImageError, match=reason) as caught:
+        decode_image(packed[:at] + card(packed[at:], key, value), "tiles.fits")
     assert "\n" not in str(caught.value)
 
 
@@ -246,7 +247,7 @@ def test_a_damaged_unit_behind_the_picture_does_not_matter(fits, packed, in_time
     picture = fits_bytes(fits, fits.PrimaryHDU(SKY[..., 0].astype(np.float32)))
     behind = packed[packed.index(b"XTENSION") :]
     for content in (picture + card(behind, "TFIELDS", "999999999"), picture + behind[:-3000], picture + b"notes"):
-        assert decode_picture(content, "x.fits").pixels.shape == (60, 80, 3)
+        assert decode_image(content, "x.fits").pixels.shape == (60, 80, 3)
 
 
 def test_any_damage_to_a_compressed_fits_gives_a_picture_or_a_reason(packed, in_time):
@@ -258,7 +259,7 @@ def test_any_damage_to_a_compressed_fits_gives_a_picture_or_a_reason(packed, in_
         for place in rng.integers(2880, len(broken), 30):
             broken[place] = rng.integers(0, 256)
         try:
-            decode_picture(bytes(broken), "x.fits")
-        except BadPicture:
+            decode_image(bytes(broken), "x.fits")
+        except ImageError:
             raised += 1
     assert raised > 20

@@ -5,8 +5,8 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.events.database import open_base
+from galaxy_edge.errors import UsageError
+from galaxy_edge.runtime.events.database import open_database
 from helpers.tracks import output, rows, track
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -91,7 +91,7 @@ def test_the_file_of_the_first_version_is_brought_up_to_date(tmp_path):
 
 def test_a_commit_is_on_the_disk_when_it_is_done(tmp_path):
     # In WAL mode SQLite would by default leave the last commits to the system's leisure.
-    base, _ = open_base(tmp_path / "events.sqlite")
+    base, _ = open_database(tmp_path / "events.sqlite")
     with closing(base):
         assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert base.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL

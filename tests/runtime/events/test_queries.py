@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.events.queries import COLUMNS, NoSuchEvent, Query, find, one, prune
-from galaxy_edge.runtime.recording.output_folder import Output
+from galaxy_edge.errors import UsageError
+from galaxy_edge.runtime.events.queries import COLUMNS, NoSuchEvent, Query, get_event, prune_events, query_events
+from galaxy_edge.runtime.recording.output_folder import OutputFolder
 from helpers.command_line import galaxy_edge as command_line
 from helpers.paths import HELPERS
 from helpers.tracks import ABOUT, CLASSES, iso, output, track, until
@@ -27,14 +27,14 @@ from helpers.tracks import ABOUT, CLASSES, iso, output, track, until
 @pytest.fixture
 def nights(tmp_path):
     """Two runs: three events, then two; their times are seconds 0..4. The second goes on, with the last in sight."""
-    out = Output(tmp_path, {**ABOUT, "source": "night 1"}, CLASSES, video=False, floor=0)
+    out = OutputFolder(tmp_path, {**ABOUT, "source": "night 1"}, CLASSES, video=False, floor=0)
     out.events(
         [track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5), track(3, 2, ended=True)]
     )
     out.close(5, 0)
-    out = Output(tmp_path, {**ABOUT, "source": "night 2"}, CLASSES, video=False, floor=0)
+    out = OutputFolder(tmp_path, {**ABOUT, "source": "night 2"}, CLASSES, video=False, floor=0)
     out.events([track(1, 3, ended=True), track(2, 4)])
-    until(lambda: len(find(tmp_path, Query())) == 5)
+    until(lambda: len(query_events(tmp_path, Query())) == 5)
     yield tmp_path
     out.close(5, 0)
 
@@ -50,9 +50,9 @@ def cut_off(tmp_path):
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=env, stdout=subprocess.PIPE)
     try:
         process.stdout.readline()
-        until(lambda: len(find(tmp_path, Query())) == 2)
-        assert [record["state"] for record in find(tmp_path, Query())] == ["confirmed"] * 2
-        assert prune(tmp_path, Query(), dry_run=True)["events"] == 0
+        until(lambda: len(query_events(tmp_path, Query())) == 2)
+        assert [record["state"] for record in query_events(tmp_path, Query())] == ["confirmed"] * 2
+        assert prune_events(tmp_path, Query(), dry_run=True)["events"] == 0
     finally:
         process.kill()
         process.communicate()
@@ -60,9 +60,9 @@ def cut_off(tmp_path):
 
 
 def test_events_of_a_run_that_was_killed_are_over(cut_off):
-    assert [record["state"] for record in find(cut_off, Query())] == ["ended"] * 2
-    assert one(cut_off, find(cut_off, Query())[0]["id"])["state"] == "ended"
-    assert prune(cut_off, Query(run=1), dry_run=True)["events"] == 2
+    assert [record["state"] for record in query_events(cut_off, Query())] == ["ended"] * 2
+    assert get_event(cut_off, query_events(cut_off, Query())[0]["id"])["state"] == "ended"
+    assert prune_events(cut_off, Query(run=1), dry_run=True)["events"] == 2
     out = output(cut_off)  # the next run writes so, and by when
     base = sqlite3.connect(cut_off / "events.sqlite", isolation_level=None)
     assert base.execute("SELECT state, last_time FROM event").fetchall() == [("ended", iso(0)), ("ended", iso(4))]
@@ -71,7 +71,7 @@ def test_events_of_a_run_that_was_killed_are_over(cut_off):
     out.close(1, 0)
     assert base.execute("SELECT interrupted FROM run WHERE id = 2 AND ended IS NOT NULL").fetchall() == [(0,)]
     base.close()
-    assert prune(cut_off, Query())["events"] == 2
+    assert prune_events(cut_off, Query())["events"] == 2
 
 
 def which(records):
@@ -94,32 +94,32 @@ def which(records):
     ],
 )
 def test_what_is_chosen(nights, query, expected):
-    assert which(find(nights, Query(**query))) == expected
+    assert which(query_events(nights, Query(**query))) == expected
 
 
 def test_an_event_carries_where_it_came_from(nights):
-    record = find(nights, Query(run=2))[0]
+    record = query_events(nights, Query(run=2))[0]
     assert record["detector"] == "x" and record["engine"] == "x" and record["device"] == "x"
     assert record["probabilities"] == {"smooth": pytest.approx(0.2), "spiral": pytest.approx(0.8)}
-    assert one(nights, record["id"]) == record
+    assert get_event(nights, record["id"]) == record
     (nights / record["crop"]).unlink()
-    assert one(nights, record["id"])["crop"] is None  # never the name of a file that is gone
+    assert get_event(nights, record["id"])["crop"] is None  # never the name of a file that is gone
 
 
 @pytest.mark.parametrize("wrong", ["", "1", "00000000-00001", "../../etc/passwd", "00000000-00001' OR 1=1 --"])
 def test_an_event_that_is_not_there(nights, wrong):
     with pytest.raises(NoSuchEvent, match="there is no event"):
-        one(nights, wrong)
+        get_event(nights, wrong)
 
 
 def test_pruning_takes_crops_along_and_leaves_what_goes_on(nights):
-    assert prune(nights, Query(), dry_run=True)["events"] == 4
-    assert len(find(nights, Query())) == 5
-    assert prune(nights, Query(run=1), crops_only=True) | {"bytes": 0} == {"events": 0, "crops": 3, "bytes": 0}
-    assert [record["crop"] for record in find(nights, Query(run=1))] == [None] * 3
+    assert prune_events(nights, Query(), dry_run=True)["events"] == 4
+    assert len(query_events(nights, Query())) == 5
+    assert prune_events(nights, Query(run=1), crops_only=True) | {"bytes": 0} == {"events": 0, "crops": 3, "bytes": 0}
+    assert [record["crop"] for record in query_events(nights, Query(run=1))] == [None] * 3
     assert not list(nights.glob("crops/0001/*.png"))
-    assert prune(nights, Query()) | {"bytes": 0} == {"events": 4, "crops": 1, "bytes": 0}
-    assert which(find(nights, Query())) == [(2, 2)]  # it has not ended
+    assert prune_events(nights, Query()) | {"bytes": 0} == {"events": 4, "crops": 1, "bytes": 0}
+    assert which(query_events(nights, Query())) == [(2, 2)]  # it has not ended
     assert [path.name for path in nights.glob("crops/*/*.png")] == ["00002.png"]
 
 
@@ -133,9 +133,9 @@ def test_on_a_full_disk_events_are_listed_and_pruning_makes_room(small_disk):
     with pytest.raises(OSError, match="No space"), (small_disk / "fill").open("wb", buffering=0) as fill:
         while fill.write(bytes(4096)):
             pass
-    assert len(find(small_disk, Query())) == 1
-    assert prune(small_disk, Query()) | {"bytes": 0} == {"events": 1, "crops": 1, "bytes": 0}
-    assert find(small_disk, Query()) == []
+    assert len(query_events(small_disk, Query())) == 1
+    assert prune_events(small_disk, Query()) | {"bytes": 0} == {"events": 1, "crops": 1, "bytes": 0}
+    assert query_events(small_disk, Query()) == []
 
 
 def test_crops_that_the_run_retires_meanwhile_are_no_error(nights, monkeypatch):
@@ -150,8 +150,8 @@ def test_crops_that_the_run_retires_meanwhile_are_no_error(nights, monkeypatch):
         return status
 
     monkeypatch.setattr(Path, "stat", stat)
-    assert prune(nights, Query(run=1)) == {"events": 3, "crops": 0, "bytes": 0}
-    assert len(seen) == 3 and [record["run"] for record in find(nights, Query())] == [2, 2]
+    assert prune_events(nights, Query(run=1)) == {"events": 3, "crops": 0, "bytes": 0}
+    assert len(seen) == 3 and [record["run"] for record in query_events(nights, Query())] == [2, 2]
 
 
 def test_pruning_deletes_nothing_outside_the_crops(nights):
@@ -161,13 +161,13 @@ def test_pruning_deletes_nothing_outside_the_crops(nights):
     base.close()
     precious = nights.parent / "precious.png"
     precious.write_bytes(b"")
-    prune(nights, Query(run=1))
+    prune_events(nights, Query(run=1))
     assert precious.exists()
 
 
 def test_a_folder_without_events(tmp_path):
     with pytest.raises(UsageError, match=r"no events\.sqlite"):
-        find(tmp_path, Query())
+        query_events(tmp_path, Query())
 
 
 def test_the_commands(nights):
@@ -216,7 +216,7 @@ def with_a_hot_pixel(tmp_path):
     out, hot = output(tmp_path), track(1, 5)
     hot.kind = "hot pixel"
     out.events([hot, track(2, 6)])
-    until(lambda: len(find(tmp_path, Query())) == 2)
+    until(lambda: len(query_events(tmp_path, Query())) == 2)
     yield tmp_path
     out.close(2, 0)
 
@@ -246,7 +246,7 @@ def on_a_terminal(columns, *arguments):
 
 
 def test_a_table_never_shortens_an_id(with_a_hot_pixel):
-    ids = [record["id"] for record in find(with_a_hot_pixel, Query())]
+    ids = [record["id"] for record in query_events(with_a_hot_pixel, Query())]
     base = sqlite3.connect(with_a_hot_pixel / "events.sqlite", isolation_level=None)
     long = "a_galaxy_with_a_long_name_" * 3
     base.execute("UPDATE event SET class = ?", (long,))
@@ -274,4 +274,4 @@ def test_a_table_never_shortens_an_id(with_a_hot_pixel):
 def test_wrong_use_gets_one_clear_line(nights, arguments, message):
     done = command_line("events", arguments[0], "--in", nights, *arguments[1:])
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
-    assert len(find(nights, Query())) == 5
+    assert len(query_events(nights, Query())) == 5

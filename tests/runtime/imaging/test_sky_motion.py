@@ -5,9 +5,9 @@ from itertools import cycle, islice
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.runtime.imaging.sky_motion import STILL, SkyMotion, glance, repeated
-from galaxy_edge.runtime.sources.demo import DemoSky
-from galaxy_edge.runtime.sources.image_files import open_source
+from galaxy_edge.runtime.imaging.sky_motion import IDENTITY, SkyMotion, grey_thumbnail, repeated
+from galaxy_edge.runtime.sources.demo import DemoSource
+from galaxy_edge.runtime.sources.open_source import open_source
 from helpers.moving_sky import HEIGHT, WIDTH, MovingSky
 from scipy.linalg import fractional_matrix_power
 
@@ -15,7 +15,7 @@ CORNERS = np.array([[0, 0], [WIDTH, 0], [0, HEIGHT], [WIDTH, HEIGHT], [WIDTH / 2
 
 
 def follow(motion, pixels):
-    small = glance(pixels)
+    small = grey_thumbnail(pixels)
     return motion.update(small, pixels.shape[1] // small.shape[1])
 
 
@@ -34,9 +34,9 @@ def test_a_sky_without_stars_and_a_slew_count_as_still():
     noise = np.random.default_rng(1)
     motion = SkyMotion()
     for _ in range(4):  # noise alone: two frames have nothing in common
-        assert follow(motion, noise.integers(5, 15, (240, 320, 3), np.uint8)) is STILL
-    assert follow(motion, np.zeros((240, 320, 3), np.uint8)) is STILL
-    assert follow(motion, np.zeros((120, 160, 3), np.uint8)) is STILL  # another size: a camera that was set anew
+        assert follow(motion, noise.integers(5, 15, (240, 320, 3), np.uint8)) is IDENTITY
+    assert follow(motion, np.zeros((240, 320, 3), np.uint8)) is IDENTITY
+    assert follow(motion, np.zeros((120, 160, 3), np.uint8)) is IDENTITY  # another size: a camera that was set anew
 
 
 def test_what_does_not_move_with_the_sky_is_not_heeded():
@@ -84,7 +84,7 @@ def test_a_sky_that_drifted_is_not_taken_to_drift_on_when_it_is_gone(after):
 def test_a_sky_that_zooms_on_and_on_stays_in_numbers():
     """Its views come nearer and nearer: some hundred frames on, the sky would be a billionth of what it was."""
     motion, zooms = SkyMotion(), []
-    frames = [frame.pixels for frame in islice(DemoSky(), 16)]
+    frames = [frame.pixels for frame in islice(DemoSource(), 16)]
     for pixels in islice(cycle(frames + frames[-2:0:-1]), 600):
         zooms.append(np.linalg.det(follow(motion, pixels)[:2, :2]) ** 0.5)
     assert np.isfinite(motion.sky).all() and 1e-3 < min(zooms) < 2e-3 and max(zooms) < 1e3

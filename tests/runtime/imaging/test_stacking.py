@@ -5,9 +5,9 @@ import datetime
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.models.images.decoder import to_rgb8
+from galaxy_edge.models.images.stretch import to_rgb8
 from galaxy_edge.runtime.frame import Frame
-from galaxy_edge.runtime.imaging.sky_motion import SkyMotion, glance
+from galaxy_edge.runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
 from galaxy_edge.runtime.imaging.stacking import Stack
 
 WIDTH, HEIGHT = 320, 240
@@ -56,7 +56,7 @@ def stacked(depth, frames, change=lambda pixels, number: None, stars=None, **how
     for number in range(frames):
         frame = shot(stars or sky(), number, **how)
         change(frame.pixels, number)
-        small = glance(frame.pixels)
+        small = grey_thumbnail(frame.pixels)
         results.append(stack.add(frame, small, motion.update(small, frame.width // small.shape[1])))
     return stack, results
 
@@ -121,7 +121,7 @@ def test_a_slew_begins_a_new_stack_and_shows_no_ghosts():
     stack, motion = Stack(16), SkyMotion()
     for number in range(12):
         frame = shot(sky(seed=5 if number < 8 else 6), number)
-        small = glance(frame.pixels)
+        small = grey_thumbnail(frame.pixels)
         result = stack.add(frame, small, motion.update(small, 1))
         assert result.stacked == (number + 1 if number < 8 else number - 7)
     assert stack.restarts == 1
@@ -130,7 +130,7 @@ def test_a_slew_begins_a_new_stack_and_shows_no_ghosts():
 def test_another_frame_size_and_a_dark_frame_begin_a_new_stack():
     stack, motion = Stack(16), SkyMotion()
     for pixels in (shot(sky(), 0).pixels, shot(sky(), 1).pixels[::2, ::2].copy(), np.zeros((120, 160, 3), np.uint8)):
-        small = glance(pixels)
+        small = grey_thumbnail(pixels)
         result = stack.add(Frame(pixels, TIME, "sky", 0), small, motion.update(small, 1))
         assert result.stacked == 1 and np.array_equal(result.pixels, pixels)
     assert stack.restarts == 2
@@ -156,7 +156,7 @@ def test_what_leaves_the_stack_leaves_no_trace():
     assert np.array_equal(counts, stack._count) and np.allclose(values, stack._sum, atol=0.05)
     stack.depth = 2  # fewer from now on
     frame = shot(sky(), 12, drift=(0.3, 0.0))
-    assert stack.add(frame, glance(frame.pixels), stack._sky).stacked == 2
+    assert stack.add(frame, grey_thumbnail(frame.pixels), stack._sky).stacked == 2
 
 
 def test_the_record_of_a_frame_tells_how_many_it_is_the_mean_of():

@@ -6,13 +6,15 @@ from importlib import resources
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.models.bundle import Bundle, shipped
-from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.errors import UsageError
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.imaging.tiling import Tiles, merge, patches
+from galaxy_edge.runtime.imaging.tiling import TileSelector, find_extended_light
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
-from galaxy_edge.runtime.pipeline.stages import Looks, Loop, Work
+from galaxy_edge.runtime.inference.tile_merging import merge
+from galaxy_edge.runtime.pipeline.stages import FrameProcessor, ViewOptions
+from galaxy_edge.runtime.pipeline.tasks import FrameTask
 
 
 def found(*boxes, scores=None):
@@ -44,7 +46,7 @@ def starry(width, height, galaxies=(), stars=100, seed=0):
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160), (100, 2000)])
 @pytest.mark.parametrize("grid", ["1x1", "3x2", "5x5"])
 def test_a_grid_covers_the_frame_and_its_tiles_overlap(size, grid):
-    views = Tiles(grid, 256).views(np.zeros((*size[::-1], 3), np.uint8))
+    views = TileSelector(grid, 256).views(np.zeros((*size[::-1], 3), np.uint8))
     columns, rows = (int(part) for part in grid.split("x"))
     assert len(views) == 1 + columns * rows and views[0].tolist() == [0, 0, *size]
     covered = np.zeros(size[::-1], int)
@@ -57,21 +59,21 @@ def test_a_grid_covers_the_frame_and_its_tiles_overlap(size, grid):
 @pytest.mark.parametrize("text", ["3", "0x2", "3x", "x", "on", "3x2x1", "100x1"])
 def test_a_wrong_grid_says_what_is_right(text):
     with pytest.raises(UsageError, match="auto, off or columns x rows"):
-        Tiles(text, 256)
+        TileSelector(text, 256)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sky_of_stars_alone_costs_one_view(size, seed):
     pixels = starry(*size, seed=seed)
-    assert len(Tiles("auto", 256).views(pixels)) == 1
+    assert len(TileSelector("auto", 256).views(pixels)) == 1
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize(("sigma", "light"), [(9, 60), (15, 30), (30, 25)])
 def test_a_galaxy_among_stars_is_shown_by_a_tile_that_has_it_whole(size, sigma, light):
     x, y = 0.37 * size[0], 0.61 * size[1]
-    views = Tiles("auto", 256).views(starry(*size, [(x, y, sigma, light)]))
+    views = TileSelector("auto", 256).views(starry(*size, [(x, y, sigma, light)]))
     whole = [
         (x0, y0, x1, y1)
         for x0, y0, x1, y1 in views[1:]
@@ -82,13 +84,13 @@ def test_a_galaxy_among_stars_is_shown_by_a_tile_that_has_it_whole(size, sigma, 
 
 
 def test_light_is_measured_in_pixels_of_the_frame():
-    ((x, y, side),) = patches(starry(1920, 1080, [(700, 500, 25, 80)]))
+    ((x, y, side),) = find_extended_light(starry(1920, 1080, [(700, 500, 25, 80)]))
     assert (x, y) == pytest.approx((700, 500), abs=10) and 50 < side < 200
 
 
 def test_a_frame_no_larger_than_the_network_needs_no_tiles():
     pixels = starry(300, 200, [(100, 100, 12, 80)], stars=5)
-    assert len(Tiles("auto", 256).views(pixels)) == 1
+    assert len(TileSelector("auto", 256).views(pixels)) == 1
 
 
 VIEWS = np.array([[0, 0, 400, 200], [0, 0, 250, 200], [150, 0, 400, 200]])
@@ -127,13 +129,13 @@ def test_small_galaxies_of_a_big_frame_are_found_only_with_tiles():
     frame = np.full((2160, 3840, 3), 4, np.uint8)
     frame[600 : 600 + sky.shape[0], 1500 : 1500 + sky.shape[1]] = sky
     detector, classifier = (
-        Detector(Bundle.load(shipped("galaxy-detector"))),
-        Classifier(Bundle.load(shipped("galaxy-classifier"))),
+        Detector(Bundle.load(shipped_bundle_path("galaxy-detector"))),
+        Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))),
     )
     counts = {}
     for tiles in ("off", "auto"):
-        loop = Loop(detector, classifier, False, Looks(tiles=tiles))
-        work = Work(Frame(frame, datetime.datetime.now(datetime.UTC), "deep field", 0))
+        loop = FrameProcessor(detector, classifier, False, ViewOptions(tiles=tiles))
+        work = FrameTask(Frame(frame, datetime.datetime.now(datetime.UTC), "deep field", 0))
         for stage in loop.stages:
             stage.do(work)
         counts[tiles] = len(work.named)

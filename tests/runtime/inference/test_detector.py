@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.models.bundle import Bundle, shipped
-from galaxy_edge.models.preprocess import Halves
-from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.errors import UsageError
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
+from galaxy_edge.models.preprocess import ImagePyramid
 from galaxy_edge.runtime.frame import Detections, nothing
-from galaxy_edge.runtime.imaging.sky_motion import glance
+from galaxy_edge.runtime.imaging.sky_motion import grey_thumbnail
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
-from galaxy_edge.runtime.inference.engine import Output, load
+from galaxy_edge.runtime.inference.engine import RawTensor
+from galaxy_edge.runtime.inference.load import load_engine
 from helpers.images import render
 
 
@@ -75,8 +76,8 @@ def test_overlapping_boxes_are_reduced_to_the_best(detector):
     picture = np.zeros((64, 64, 3), np.uint8)
     picture[16:24, 40:48], picture[16:24, 48:56] = 250, 200  # anchors 8 pixels apart overlap by a third
     assert len(detector(picture)) == 2
-    close = Output(np.array([50, 40], np.int8), 0.1, 0)
-    raw = {"scores": close, "boxes": Output(np.array([[0, 0, 0, 0], [0, -5, 0, 0]], np.float32), 0.0, 0)}
+    close = RawTensor(np.array([50, 40], np.int8), 0.1, 0)
+    raw = {"scores": close, "boxes": RawTensor(np.array([[0, 0, 0, 0], [0, -5, 0, 0]], np.float32), 0.0, 0)}
     fitted = detector.preprocess(picture)
     assert len(detector.decode(raw, fitted)) == 1  # shifted by half, the second is the same object
 
@@ -106,24 +107,24 @@ def test_classifier_of_nothing_gives_nothing(classifier):
 def test_threads_do_not_change_the_result(tiny_models):
     bundle = Bundle.load(tiny_models / "galaxy-detector")
     batch = cell(3, 3)[None]
-    one, two = (load(bundle, threads=threads)(batch) for threads in (1, 2))
+    one, two = (load_engine(bundle, threads=threads)(batch) for threads in (1, 2))
     assert all(np.array_equal(one[name].values, two[name].values) for name in one)
 
 
 def test_wrong_engine_or_threads_are_refused(tiny_models):
     bundle = Bundle.load(tiny_models / "galaxy-detector")
     with pytest.raises(UsageError, match="unknown engine 'coral'"):
-        load(bundle, engine="coral")
+        load_engine(bundle, engine="coral")
     with pytest.raises(UsageError, match="at least 1"):
-        load(bundle, threads=0)
+        load_engine(bundle, threads=0)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (642, 480), (641, 481), (100, 90), (3840, 2160)])
 def test_a_frame_whose_halves_are_shared_is_fitted_to_the_same_bits(size):
     # The loop halves a frame once, for the look at its motion and for the network; the motion looks first.
-    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     picture = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)
-    halves = Halves(picture)
-    glance(halves)
+    halves = ImagePyramid(picture)
+    grey_thumbnail(halves)
     once, twice = detector.preprocess(picture), detector.preprocess(halves)
     assert np.array_equal(once.batch, twice.batch) and once[1:] == twice[1:]

@@ -6,13 +6,13 @@ import sys
 
 import numpy as np
 import pytest
+from galaxy_edge.errors import UsageError
 from galaxy_edge.export.bundle import export
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.runtime.errors import UsageError
 from galaxy_edge.runtime.inference.detector import Detector
-from galaxy_edge.runtime.inference.engine import form, load
+from galaxy_edge.runtime.inference.load import load_engine, select_variant
 
 pytest.importorskip("onnxruntime", reason="needs the onnx extra")
 
@@ -27,7 +27,7 @@ def both(tiny_runs, tmp_path_factory):
 
 def test_float_outputs_are_those_of_tflite(both):
     batch = both.golden()["inputs"][:1]
-    one, other = load(both, "fp32")(batch), load(both, "onnx_fp32", threads=2)(batch)
+    one, other = load_engine(both, "fp32")(batch), load_engine(both, "onnx_fp32", threads=2)(batch)
     assert list(one) == list(other) == ["boxes", "scores"]
     for name in one:
         assert one[name].values.shape == other[name].values.shape
@@ -35,16 +35,16 @@ def test_float_outputs_are_those_of_tflite(both):
 
 
 def test_the_engine_chooses_its_form(both, tiny_models):
-    assert [form(both, "int8", engine)[0].name for engine in (None, "litert", "onnxruntime")] == [
+    assert [select_variant(both, "int8", engine)[0].name for engine in (None, "litert", "onnxruntime")] == [
         "int8",
         "int8",
         "onnx_int8",
     ]
-    assert form(both, "onnx_fp32", "litert")[0].name == "fp32"
-    assert form(both, "onnx_fp32")[1] == "onnxruntime"
+    assert select_variant(both, "onnx_fp32", "litert")[0].name == "fp32"
+    assert select_variant(both, "onnx_fp32")[1] == "onnxruntime"
     assert Detector(both, engine="onnxruntime").engine.name == "onnxruntime"
     with pytest.raises(BundleError, match="no form of 'int8' that onnxruntime runs"):
-        load(Bundle.load(tiny_models / "galaxy-detector"), "int8", "onnxruntime")
+        load_engine(Bundle.load(tiny_models / "galaxy-detector"), "int8", "onnxruntime")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_a_manifest_that_disagrees_is_refused(both, tmp_path, old, new, reason):
     copy = shutil.copytree(both.path, tmp_path / "bundle")
     (copy / "bundle.toml").write_text((copy / "bundle.toml").read_text().replace(old, new))
     with pytest.raises(BundleError, match=reason):
-        load(Bundle.load(copy), "onnx_int8")
+        load_engine(Bundle.load(copy), "onnx_int8")
 
 
 def test_a_file_that_is_no_network_is_refused(both, tmp_path):
@@ -71,7 +71,7 @@ def test_a_form_that_nothing_here_runs_is_told(both, tmp_path):
     text = (copy / "bundle.toml").read_text()
     (copy / "bundle.toml").write_text(text.replace('runtime = "onnx"', 'runtime = "edgetpu"', 1))
     with pytest.raises(UsageError, match="'edgetpu'"):
-        load(Bundle.load(copy), "onnx_fp32")
+        load_engine(Bundle.load(copy), "onnx_fp32")
 
 
 def test_without_the_package_the_extra_is_named(both):

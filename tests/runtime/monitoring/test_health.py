@@ -1,8 +1,8 @@
 """How a run is doing, by a clock that the test turns."""
 
 import numpy as np
-from galaxy_edge.runtime.monitoring.health import Pulse
-from galaxy_edge.runtime.monitoring.run_stats import Summary
+from galaxy_edge.runtime.monitoring.health import RunMonitor
+from galaxy_edge.runtime.monitoring.run_stats import RunStats
 from helpers.tracks import frame, named, record, track
 
 
@@ -25,7 +25,7 @@ def beat(pulse, clock, count, every, ms=5.0):
 
 def test_states_follow_the_frames():
     clock, paused = Clock(), []
-    pulse = Pulse(20.0, paused=lambda: bool(paused), clock=clock)
+    pulse = RunMonitor(20.0, paused=lambda: bool(paused), clock=clock)
     assert pulse.state() == "starting"
     clock.now += 21
     assert pulse.state() == "stalled", "a camera that never delivered is a fault as well"
@@ -43,7 +43,7 @@ def test_states_follow_the_frames():
 
 def test_the_rate_of_fast_and_of_slow_cameras():
     clock = Clock()
-    pulse = Pulse(clock=clock)
+    pulse = RunMonitor(clock=clock)
     assert pulse.rate() == 0
     beat(pulse, clock, 200, 0.1)
     assert abs(pulse.rate() - 10) < 0.2
@@ -57,9 +57,9 @@ def test_figures_and_history(tmp_path):
     (tmp_path / "sys/class/thermal/thermal_zone0").mkdir(parents=True)
     (tmp_path / "sys/class/thermal/thermal_zone0/temp").write_text("48312")
     clock = Clock()
-    pulse = Pulse(root=tmp_path, clock=clock)
+    pulse = RunMonitor(root=tmp_path, clock=clock)
     assert pulse.stages() == pulse.totals() == {}
-    pulse.summary = Summary()
+    pulse.summary = RunStats()
     unsure = track(3)
     unsure.confirmed = False
     pulse.events([track(1), unsure])

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 from galaxy_edge.runtime.events.event import RunInfo
-from galaxy_edge.runtime.monitoring.health import Pulse
+from galaxy_edge.runtime.monitoring.health import RunMonitor
 from helpers.mosquitto import Listener, Mosquitto
 from helpers.tracks import CLASSES
 
@@ -41,7 +41,7 @@ def publisher(monkeypatch, tmp_path):
         url = broker if isinstance(broker, str) else broker.url
         told = []
         settings = {"prefix": "sky", "discovery": "homeassistant", "every": 0.2, **how}
-        one = mqtt.Publisher(mqtt.broker_at(url, **settings), run, tmp_path, Pulse(), told.append)
+        one = mqtt.MqttSink(mqtt.broker_at(url, **settings), run, tmp_path, RunMonitor(), told.append)
         one.told = told
         made.append(one)
         return one

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
-from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.mqtt.publisher import broker_at
 from helpers.mosquitto import Mosquitto
 from helpers.tracks import track, until

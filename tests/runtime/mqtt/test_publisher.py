@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
 import paho.mqtt.client as paho
-from galaxy_edge.runtime.events.queries import Query, find
-from galaxy_edge.runtime.pipeline.sink import Sinks
+from galaxy_edge.runtime.events.queries import Query, query_events
+from galaxy_edge.runtime.pipeline.sink import SinkGroup
 from galaxy_edge.runtime.tracking.tracker import Tracker
 from helpers.command_line import galaxy_edge as command_line
 from helpers.mosquitto import Listener
@@ -49,14 +49,18 @@ def test_an_event_is_new_changes_and_ends_under_one_id(broker, listener, publish
 def test_an_object_that_stays_in_sight_goes_on_being_told_and_written(broker, listener, publisher, tmp_path):
     """Two minutes of a galaxy that keeps its place and changes little: whoever looks in meanwhile sees how far it is."""
     one, out, tracker = publisher(broker), output(tmp_path / "out"), Tracker(continuous=True)
-    sinks = Sinks([out, one])
+    sinks = SinkGroup([out, one])
     for part in range(6):
         for number in range(20 * part, 20 * part + 20):
             sinks.events(tracker.update(frame(number), named()))
         until(lambda part=part: len(listener.events()) >= part + 1)
-        until(lambda least=number - 10: [one for one in find(tmp_path / "out", Query()) if one["last_frame"] >= least])
+        until(
+            lambda least=number - 10: [
+                one for one in query_events(tmp_path / "out", Query()) if one["last_frame"] >= least
+            ]
+        )
     assert [event["type"] for event in listener.events()][:6] == ["new", *["update"] * 5]
-    assert find(tmp_path / "out", Query())[0]["state"] == "confirmed"
+    assert query_events(tmp_path / "out", Query())[0]["state"] == "confirmed"
     one.close(0, 0)
     out.close(120, 0)
 
@@ -116,6 +120,6 @@ def test_run_publishes_what_it_stores(broker, listener, tmp_path):
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    stored = {record["id"] for record in find(out, Query())}
+    stored = {record["id"] for record in query_events(out, Query())}
     until(lambda: {event["id"] for event in listener.events() if event["type"] == "end"} == stored)
     assert stored and listener.of("sky/available") == ["online", "offline"]

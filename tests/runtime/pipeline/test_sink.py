@@ -2,7 +2,7 @@
 
 import threading
 
-from galaxy_edge.runtime.pipeline.sink import Sinks
+from galaxy_edge.runtime.pipeline.sink import SinkGroup
 
 
 def test_sinks_are_closed_at_once():
@@ -13,4 +13,4 @@ def test_sinks_are_closed_at_once():
         def close(self, frames, bad):
             meeting.wait()
 
-    Sinks([Waiting(), Waiting()]).close(0, 0)
+    SinkGroup([Waiting(), Waiting()]).close(0, 0)

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.runtime.errors import RunFailure
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.monitoring.controls import Controls
 from galaxy_edge.runtime.pipeline import threads as pipeline
-from galaxy_edge.runtime.pipeline.stages import Looks
+from galaxy_edge.runtime.pipeline.stages import ViewOptions
 from galaxy_edge.runtime.pipeline.threads import run
 from galaxy_edge.runtime.pipeline.trace import TraceFile
-from galaxy_edge.runtime.sources.demo import DemoSky
-from galaxy_edge.runtime.system.buffer_pool import Buffers
+from galaxy_edge.runtime.sources.demo import DemoSource
+from galaxy_edge.runtime.system.buffer_pool import FrameBufferPool
 from galaxy_edge.runtime.timing import WINDOW, Span, StageClock
 
 
@@ -35,7 +35,7 @@ class Sky:
 
     def __iter__(self):
         try:
-            yield from islice(DemoSky(), self.length)
+            yield from islice(DemoSource(), self.length)
             if self.after:
                 self.after()
         finally:
@@ -46,7 +46,7 @@ class Still(Sky):
     """The demo's first frame again and again, a second apart."""
 
     def __iter__(self):
-        first = next(iter(DemoSky()))
+        first = next(iter(DemoSource()))
         for number in range(self.length):
             yield replace(first, number=number, time=first.time + timedelta(seconds=number))
 
@@ -83,12 +83,12 @@ class Followed(Notes):
 
 @pytest.fixture(scope="module")
 def detector():
-    return Detector(Bundle.load(shipped("galaxy-detector")))
+    return Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
 
 
 @pytest.fixture(scope="module")
 def classifier():
-    return Classifier(Bundle.load(shipped("galaxy-classifier")))
+    return Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier")))
 
 
 def go(source, detector, classifier, notes, watch=lambda *_: None, stop=lambda: False, **how):
@@ -169,7 +169,7 @@ def test_a_camera_that_fails_leaves_what_it_delivered_written(detector, classifi
 
 @pytest.mark.parametrize("stage", ["preprocess", "infer", "decode"])
 def test_a_stage_that_fails_raises_where_the_run_was_started(classifier, stage, monkeypatch):
-    detector, calls = Detector(Bundle.load(shipped("galaxy-detector"))), []
+    detector, calls = Detector(Bundle.load(shipped_bundle_path("galaxy-detector"))), []
     whole = getattr(detector, stage)
 
     def fail(*arguments):
@@ -223,7 +223,7 @@ class Hanging:
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_inference_that_hangs_costs_its_frame_and_no_more(classifier, monkeypatch, times):
     monkeypatch.setattr(pipeline, "HANG_SECONDS", 0.5)
-    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     detector.engine = hanging = Hanging(detector.engine, times)
     monkeypatch.setattr(detector, "renew", lambda: None)  # the new engine hangs as often as it is told to
     notes = Notes()
@@ -237,7 +237,7 @@ def test_an_inference_that_hangs_costs_its_frame_and_no_more(classifier, monkeyp
 
 def test_an_engine_that_hangs_is_loaded_anew(classifier, monkeypatch):
     monkeypatch.setattr(pipeline, "HANG_SECONDS", 0.5)
-    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     detector.engine = hanging = Hanging(detector.engine, 99)
     summary, _ = go(Sky(3), detector, classifier, Notes())
     hanging.let_go.set()
@@ -247,7 +247,7 @@ def test_an_engine_that_hangs_is_loaded_anew(classifier, monkeypatch):
 def test_inferences_that_go_on_hanging_end_the_run(classifier, monkeypatch):
     monkeypatch.setattr(pipeline, "HANG_SECONDS", 0.3)
     monkeypatch.setattr(pipeline, "PARTING_SECONDS", 0.1)
-    detector = Detector(Bundle.load(shipped("galaxy-detector")))
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     detector.engine = hanging = Hanging(detector.engine, 99)
     monkeypatch.setattr(detector, "renew", lambda: None)
     summary, _ = go(Sky(9), detector, classifier, Notes())
@@ -257,7 +257,7 @@ def test_inferences_that_go_on_hanging_end_the_run(classifier, monkeypatch):
 
 def test_frames_that_bring_nothing_new_share_a_result_and_cost_no_inference(detector, classifier):
     notes = Notes()
-    summary, _ = go(Still(9), detector, classifier, notes, looks=Looks(tiles="auto", gate=5))
+    summary, _ = go(Still(9), detector, classifier, notes, looks=ViewOptions(tiles="auto", gate=5))
     assert [record.pop("reused", False) for record in notes.records] == [number % 5 > 0 for number in range(9)]
     assert summary.gated == 7 and summary.stages["detect"]["count"] == 2 and summary.views >= 4
     assert notes.records[0]["detections"] and all(
@@ -282,7 +282,7 @@ def test_what_is_changed_while_a_run_goes_on_is_heeded(detector, classifier):
         watch,
         controls=controls,
         overlap=False,
-        looks=Looks(tiles="auto", gate=3),
+        looks=ViewOptions(tiles="auto", gate=3),
     )
     detector.min_score = least
     found = [bool(record["detections"]) for record in notes.records]
@@ -343,7 +343,7 @@ def test_stage_times_take_no_more_memory_in_a_long_night():
 
 
 def test_a_buffer_is_used_again_only_when_not_even_a_part_of_it_is_held():
-    buffers = Buffers()
+    buffers = FrameBufferPool()
     first = buffers.take((8, 8, 3))
     part, place = first[2:4], first.ctypes.data
     del first
@@ -354,7 +354,7 @@ def test_a_buffer_is_used_again_only_when_not_even_a_part_of_it_is_held():
 
 
 def test_an_adopted_array_is_given_out_once_it_is_free():
-    buffers, array = Buffers(), np.zeros((8, 8, 3), np.uint8)
+    buffers, array = FrameBufferPool(), np.zeros((8, 8, 3), np.uint8)
     place = array.ctypes.data
     buffers.adopt(array)
     assert buffers.take((8, 8, 3)).ctypes.data != place
@@ -365,7 +365,7 @@ def test_an_adopted_array_is_given_out_once_it_is_free():
 @pytest.fixture(scope="module")
 def view(detector):
     """The view of the demo's first ones that has the surest galaxy in it."""
-    return max(islice(DemoSky(), 40), key=lambda frame: max(detector(frame.pixels).scores, default=0.0))
+    return max(islice(DemoSource(), 40), key=lambda frame: max(detector(frame.pixels).scores, default=0.0))
 
 
 def test_a_cloud_over_the_whole_field_ends_no_object_and_begins_none(detector, classifier, view):

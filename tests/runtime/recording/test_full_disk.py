@@ -4,7 +4,7 @@ import time
 
 import cv2
 import pytest
-from galaxy_edge.runtime.recording.video_writer import VideoOut
+from galaxy_edge.runtime.recording.video_writer import VideoWriter
 from helpers.tracks import frame, named, noisy, output, record, rows, track, until
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -53,7 +53,7 @@ def test_a_video_that_the_disk_did_not_take_is_no_video(small_disk):
     """FFmpeg writes on without a word when the disk is full; the end, without which nothing plays, is lost."""
     told = []
     (small_disk / "ballast").write_bytes(b"x" * 3_900_000)
-    video = VideoOut(small_disk / "annotated-0001.mp4", told.append)
+    video = VideoWriter(small_disk / "annotated-0001.mp4", told.append)
     for number in range(100):
         video.write(noisy(number).pixels)
     video.close()

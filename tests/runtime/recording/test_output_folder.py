@@ -6,7 +6,7 @@ import threading
 
 import cv2
 import pytest
-from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.errors import UsageError
 from helpers.tracks import output, rows, track, until
 
 pytestmark = pytest.mark.usefixtures("quick")

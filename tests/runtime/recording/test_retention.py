@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from galaxy_edge.runtime.recording.retention import Evidence
+from galaxy_edge.runtime.recording.retention import RetainedFiles
 from helpers.tracks import frame, frames_of, named, noisy, output, record, rows, track, until
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -38,12 +38,12 @@ def test_evidence_scans_its_own_files_only_oldest_first(tmp_path):
         (tmp_path / name).write_bytes(b"x" * 100)
         os.utime(tmp_path / name, (1000 + age, 1000 + age))
     (tmp_path / "crops/0001/.00003.png").write_bytes(b"half")
-    evidence = Evidence(tmp_path, quota=150, floor=0)
+    evidence = RetainedFiles(tmp_path, quota=150, floor=0)
     assert evidence.size == 300 and not (tmp_path / "crops/0001/.00003.png").exists()
     assert evidence.retire() == ["crops/0001/00001.png", "crops/0001/00002.png"]
     assert (tmp_path / "notes.txt").exists() and (tmp_path / "events.sqlite").exists()
     free = iter([50, 50, 500])
-    assert Evidence(tmp_path, quota=0, floor=400, free=lambda _: next(free)).retire() == ["frames-0001.jsonl"]
+    assert RetainedFiles(tmp_path, quota=0, floor=400, free=lambda _: next(free)).retire() == ["frames-0001.jsonl"]
 
 
 def test_a_crop_that_went_while_no_run_was_there_is_forgotten(tmp_path):

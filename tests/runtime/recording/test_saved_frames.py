@@ -5,9 +5,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.models.images.decoder import to_rgb8
-from galaxy_edge.runtime.events.queries import Query, find
-from galaxy_edge.runtime.imaging.downscale import small_copy
+from galaxy_edge.models.images.stretch import to_rgb8
+from galaxy_edge.runtime.events.queries import Query, query_events
+from galaxy_edge.runtime.imaging.downscale import downscale_with_boxes
 from galaxy_edge.runtime.tracking.tracker import Tracker
 from helpers import tracks
 from helpers.tracks import frame, named, output, record, track
@@ -37,7 +37,7 @@ def test_a_class_of_any_letters_does_not_end_the_writing(tmp_path, monkeypatch):
     out = output(tmp_path, fits=True)
     out.events([track(3, ended=True)])
     out.close(1, 0)
-    assert [record["class"] for record in find(tmp_path, Query())] == ["serrée"]
+    assert [record["class"] for record in query_events(tmp_path, Query())] == ["serrée"]
     with fits.open(tmp_path / "crops/0001/00003.fits") as units:
         assert units[0].header["CLASS"] == r"serr\xe9e"
 
@@ -101,7 +101,7 @@ def test_a_small_copy_keeps_the_boxes_on_their_objects(size):
     pixels = np.zeros((height, width, 3), np.uint8)
     x0, y0, x1, y1 = width // 4, height // 4, width // 2 + 1, height // 2 + 1
     pixels[y0:y1, x0:x1] = 200
-    small, found = small_copy(pixels, named([(x0, y0, x1, y1)]), 960)
+    small, found = downscale_with_boxes(pixels, named([(x0, y0, x1, y1)]), 960)
     assert max(small.shape[:2]) <= 960 and not np.shares_memory(small, pixels)
     rows_, columns = np.nonzero(small[..., 0] > 100)
     seen = (columns.min(), rows_.min(), columns.max() + 1, rows_.max() + 1)

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
-from galaxy_edge.runtime.errors import BadPicture, RunFailure, UsageError
-from galaxy_edge.runtime.sources.image_files import open_source
-from galaxy_edge.runtime.system.prefetch import ahead
+from galaxy_edge.errors import ImageError, UsageError
+from galaxy_edge.runtime.errors import RunFailure
+from galaxy_edge.runtime.sources.open_source import open_source
+from galaxy_edge.runtime.system.prefetch import prefetch
 from helpers.command_line import galaxy_edge
 from helpers.images import encode, render
 from helpers.moving_sky import stack_all
@@ -111,7 +112,7 @@ def test_one_picture(folder):
 
 def test_one_bad_picture_alone_is_an_error(tmp_path):
     (tmp_path / "x.jpg").write_bytes(encode(SKY, ".jpg")[:-100])
-    with pytest.raises(BadPicture, match=r"x\.jpg: the JPEG is truncated"):
+    with pytest.raises(ImageError, match=r"x\.jpg: the JPEG is truncated"):
         open_source(str(tmp_path / "x.jpg"), never)
 
 
@@ -202,7 +203,7 @@ def test_a_damaged_zip_among_pictures_is_skipped_like_a_picture(folder, damage, 
 def test_a_zip_of_a_later_make_alone_is_wrong_use(folder):
     path = folder / "more.zip"
     path.write_bytes(newer(path.read_bytes()))
-    with pytest.raises(BadPicture, match=r"more\.zip: .*version 9\.9") as caught:
+    with pytest.raises(ImageError, match=r"more\.zip: .*version 9\.9") as caught:
         open_source(str(path), never)
     assert caught.value.exit_code == 2
 
@@ -245,7 +246,7 @@ def test_no_more_pictures_are_decoded_ahead_than_asked_for():
         ended.wait(5)
         return number
 
-    results = ahead(work, range(9), 3)
+    results = prefetch(work, range(9), 3)
     first = next(results)
     ended.set()
     assert first() == 0 and sorted(begun) == [0, 1, 2]
@@ -258,7 +259,7 @@ def test_what_goes_wrong_ahead_is_raised_where_its_result_is_asked_for(at_once):
     def work(number):
         return 12 // number
 
-    results = list(ahead(work, [3, 0, 4], at_once))
+    results = list(prefetch(work, [3, 0, 4], at_once))
     assert results[0]() == 4 and results[2]() == 3
     with pytest.raises(ZeroDivisionError):
         results[1]()

@@ -6,8 +6,8 @@ import struct
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.runtime.errors import BadPicture, UsageError
-from galaxy_edge.runtime.sources.image_files import open_source
+from galaxy_edge.errors import ImageError, UsageError
+from galaxy_edge.runtime.sources.open_source import open_source
 from helpers.images import render
 from helpers.moving_sky import stack_all
 
@@ -106,7 +106,7 @@ def test_a_header_that_claims_two_thousand_million_frames_costs_no_memory(tmp_pa
 @pytest.mark.parametrize(("how", "error", "reason"), [
     ({"colour": 16}, UsageError, "colours 16"),
     ({"bits": 32}, UsageError, "32 bits"),
-    ({"frames": [SKY[:4]]}, BadPicture, "80x4 pixels is too small"),
+    ({"frames": [SKY[:4]]}, ImageError, "80x4 pixels is too small"),
     ({"frames": [SKY], "cut": 200}, UsageError, "no whole frame"),
     ({"frames": [SKY], "cut": 100}, UsageError, "no SER video"),
 ])  # fmt: skip

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.runtime.errors import RunFailure
-from galaxy_edge.runtime.sources.image_files import open_source
+from galaxy_edge.runtime.sources.open_source import open_source
 from helpers.command_line import galaxy_edge
 from helpers.images import render
 

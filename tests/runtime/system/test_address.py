@@ -2,9 +2,9 @@
 
 import pytest
 from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
-from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.sources.image_files import open_source
-from galaxy_edge.runtime.system.address import masked
+from galaxy_edge.errors import UsageError
+from galaxy_edge.runtime.sources.open_source import open_source
+from galaxy_edge.runtime.system.address import redact_credentials
 from helpers.command_line import galaxy_edge
 
 
@@ -20,7 +20,7 @@ from helpers.command_line import galaxy_edge
     ("/dev/video0", "/dev/video0"), ("demo", "demo"),
 ])  # fmt: skip
 def test_what_is_secret_in_an_address_is_hidden(address, shown):
-    assert masked(address) == shown
+    assert redact_credentials(address) == shown
 
 
 def test_no_file_and_no_line_of_a_run_holds_the_password(tmp_path):

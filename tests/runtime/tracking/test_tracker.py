@@ -5,13 +5,14 @@ import datetime
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.models.bundle import Bundle, shipped
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.runtime.frame import Detections, Frame
-from galaxy_edge.runtime.imaging.sky_motion import STILL
+from galaxy_edge.runtime.imaging.sky_motion import IDENTITY
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
-from galaxy_edge.runtime.pipeline.stages import Looks, Loop, Work
-from galaxy_edge.runtime.sources.image_files import open_source
+from galaxy_edge.runtime.pipeline.stages import FrameProcessor, ViewOptions
+from galaxy_edge.runtime.pipeline.tasks import FrameTask
+from galaxy_edge.runtime.sources.open_source import open_source
 from galaxy_edge.runtime.tracking.association import is_streak
 from galaxy_edge.runtime.tracking.tracker import MOST_UNSEEN, Tracker
 from helpers.images import render
@@ -123,9 +124,9 @@ def test_a_cloud_that_hides_the_sky_ends_nothing():
     tracker = Tracker(continuous=True)
     track = confirmed_at_once(tracker)
     for number in range(3, 1800):  # half an hour
-        assert tracker.update(frame(number), found(), STILL, sky_seen=False) == []
+        assert tracker.update(frame(number), found(), IDENTITY, sky_seen=False) == []
     assert tracker.update(frame(1800), found((10, 0.9, 0.5))) == [track] and tracker.count == 1
-    changed = [tracker.update(frame(1801 + number), found(), STILL, sky_seen=False) for number in range(3700)]
+    changed = [tracker.update(frame(1801 + number), found(), IDENTITY, sky_seen=False) for number in range(3700)]
     assert [track] in changed and track.ended  # but not for ever
 
 
@@ -260,15 +261,15 @@ def test_a_streak_is_told_from_a_galaxy_by_its_light():
 def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
     """Real sky, the shipped detector, a video by ffmpeg: no place of the sky becomes two events."""
     sky = MovingSky(tmp_path / "sky.avi", 16, drift=(3, 2), turn=0.3, start=(120, 150))
-    loop = Loop(
-        Detector(Bundle.load(shipped("galaxy-detector"))),
-        Classifier(Bundle.load(shipped("galaxy-classifier"))),
+    loop = FrameProcessor(
+        Detector(Bundle.load(shipped_bundle_path("galaxy-detector"))),
+        Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))),
         continuous=True,
-        looks=Looks(tiles="auto"),
+        looks=ViewOptions(tiles="auto"),
     )
     events, tracker = {}, Tracker(continuous=True)
     for one in open_source(str(sky.path), print):
-        work = Work(one)
+        work = FrameTask(one)
         for stage in loop.stages:
             stage.do(work)
         events |= {track.number: track for track in tracker.update(one, work.named, work.sky) if track.confirmed}

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from galaxy_edge.models.images.decoder import decode_picture
+from galaxy_edge.models.images.decoder import decode_image
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
 from helpers.live_run import running
@@ -58,7 +58,7 @@ def wait(page, condition, seconds=60):
 
 def shot(page, selector):
     """The pixels of an element as (H, W, 3)."""
-    return decode_picture(page.locator(selector).screenshot(), "shot.png").pixels.astype(int)
+    return decode_image(page.locator(selector).screenshot(), "shot.png").pixels.astype(int)
 
 
 def test_a_live_frame_is_shown_and_moves(page):
@@ -98,7 +98,7 @@ def test_night_mode_leaves_red_only_and_is_remembered(page):
     page.click("#night")
     for _ in range(2):
         wait(page, "document.getElementById('view').naturalWidth == 640")
-        night = decode_picture(page.screenshot(), "shot.png").pixels.astype(int)
+        night = decode_image(page.screenshot(), "shot.png").pixels.astype(int)
         assert night[..., 1:].max() == 0, "green or blue light spoils eyes that are used to the dark"
         assert night[..., 0].max() > 60
         page.reload()

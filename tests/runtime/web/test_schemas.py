@@ -87,7 +87,7 @@ def test_the_document_tells_of_the_token_and_of_the_stream(live, guarded):
     free = {
         path for path, one in document["paths"].items() for operation in one.values() if operation.get("security") == []
     }
-    assert free == {"/healthz", "/login"} == guard.OPEN & document["paths"].keys()
+    assert free == {"/healthz", "/login"} == guard.PUBLIC_PATHS & document["paths"].keys()
     assert {"200", "429"} < document["paths"]["/stream.mjpg"]["get"]["responses"].keys()
     assert "security" not in live.json("/openapi.json")  # on loopback none is wanted
 

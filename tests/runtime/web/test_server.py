@@ -14,7 +14,7 @@ import pytest
 from helpers.command_line import galaxy_edge as command_line
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
-from galaxy_edge.runtime.errors import UsageError
+from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.web.server import listen
 
 

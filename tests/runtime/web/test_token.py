@@ -5,8 +5,8 @@ import stat
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
-from galaxy_edge.runtime.errors import UsageError
-from galaxy_edge.runtime.web.token import Token, settle_token
+from galaxy_edge.errors import UsageError
+from galaxy_edge.runtime.web.token import Token, load_or_create_token
 
 
 def test_without_the_token_there_is_nothing(guarded):
@@ -49,17 +49,17 @@ def test_with_the_token_there_is_everything(guarded):
 
 
 def test_the_token_is_printed_once_and_kept_from_others(tmp_path):
-    token, new = settle_token(tmp_path / "token")
+    token, new = load_or_create_token(tmp_path / "token")
     assert new and len(token) >= 32
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
-    assert settle_token(tmp_path / "token") == (token, False)
+    assert load_or_create_token(tmp_path / "token") == (token, False)
     assert Token(token).fits(token) and not Token(token).fits(token[:-1]) and not Token(token).fits("")
     (tmp_path / "token").chmod(0o644)
     with pytest.raises(UsageError, match="chmod 600"):
-        settle_token(tmp_path / "token")
+        load_or_create_token(tmp_path / "token")
     (tmp_path / "short").write_text("1234")
     (tmp_path / "short").chmod(0o600)
     with pytest.raises(UsageError, match="no token of at least"):
-        settle_token(tmp_path / "short")
+        load_or_create_token(tmp_path / "short")
     with pytest.raises(UsageError, match=r"nowhere/token cannot be used: No such file or directory$"):
-        settle_token(tmp_path / "nowhere" / "token")
+        load_or_create_token(tmp_path / "nowhere" / "token")

@@ -8,15 +8,15 @@ from galaxy_edge.training.classifier.augmentation import (
     FIELD,
     REACH,
     Canvas,
-    Variation,
+    SkyAugmentation,
     draw_view,
     level_table,
-    levelled,
+    normalise_levels,
     prepare,
     view_matrix,
 )
 
-STILL = Variation(
+STILL = SkyAugmentation(
     shift=0,
     scale=(1, 1),
     anisotropy=0,
@@ -83,7 +83,7 @@ def test_frame_moves_no_further_than_said():
     canvas = prepare(*BOXED, margin=0.3)
     offsets = []
     for seed in range(200):
-        matrix = view_matrix(canvas, 69, np.random.default_rng(seed), Variation())
+        matrix = view_matrix(canvas, 69, np.random.default_rng(seed), SkyAugmentation())
         side = np.sqrt(abs(np.linalg.det(matrix[:, :2]))) * 69 / canvas.side
         assert 0.8 <= side <= 1.2
         offsets.append(matrix @ [34, 34, 1] - (canvas.pixels.shape[0] - 1) / 2)
@@ -94,7 +94,7 @@ def test_both_hands_are_drawn():
     # A mirrored galaxy is as likely as the other: spirals of either sense are one class.
     canvas = prepare(*BOXED, margin=0.3)
     signs = [
-        np.sign(np.linalg.det(view_matrix(canvas, 69, np.random.default_rng(seed), Variation())[:, :2]))
+        np.sign(np.linalg.det(view_matrix(canvas, 69, np.random.default_rng(seed), SkyAugmentation())[:, :2]))
         for seed in range(100)
     ]
     assert 30 < signs.count(1.0) < 70
@@ -111,7 +111,7 @@ def level_skies(sky):
     level = round(float(sky.mean()))
     canvas = flat(sky)
     return np.array(
-        [level_table(canvas, np.random.default_rng(seed), Variation())[level].mean() for seed in range(400)]
+        [level_table(canvas, np.random.default_rng(seed), SkyAugmentation())[level].mean() for seed in range(400)]
     )
 
 
@@ -125,7 +125,7 @@ def test_levels_without_variation_only_lose_sky():
 
 
 def test_colourless_view_has_equal_channels():
-    grey = Variation(colourless=1.0, noise=0.0)
+    grey = SkyAugmentation(colourless=1.0, noise=0.0)
     view = draw_view(prepare(*BOXED, margin=0.3), 69, np.random.default_rng(0), grey)
     assert (view == view[:, :, :1]).all()
 
@@ -147,8 +147,8 @@ def test_levelled_takes_sky_and_stretch_away():
         for gain, sky in ((1.0, (5, 5, 5)), (1.6, (30, 20, 40)))
     )
     assert np.abs(plain.astype(float) - other).mean() > 15
-    assert np.abs(levelled(plain).astype(float) - levelled(other)).mean() < 1.5
-    assert 225 <= levelled(plain).max() <= 240
+    assert np.abs(normalise_levels(plain).astype(float) - normalise_levels(other)).mean() < 1.5
+    assert 225 <= normalise_levels(plain).max() <= 240
 
 
 def test_some_views_are_levelled():
@@ -156,7 +156,7 @@ def test_some_views_are_levelled():
     full = [
         table
         for seed in range(300)
-        if not (table := level_table(canvas, np.random.default_rng(seed), Variation()))[30].any()
+        if not (table := level_table(canvas, np.random.default_rng(seed), SkyAugmentation()))[30].any()
         and table[130].mean() > 149
     ]
     assert 25 < len(full) < 120

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 from galaxy_edge.models.preprocess import crop, resize
 from galaxy_edge.training.classifier.augmentation import prepare
-from galaxy_edge.training.classifier.augmentation_presets import REPORT, TURNED, VIEWS, Warp, warp_matrix
+from galaxy_edge.training.classifier.augmentation_presets import (
+    AUGMENTATIONS,
+    REPORT,
+    TURNED,
+    AffineAugmentation,
+    warp_matrix,
+)
 
 SIZE = 69
 
@@ -54,7 +60,7 @@ def drawn_by_report(image, seed):
     canvas = prepare(image, None, 0.3)
     # A canvas of the network's own size is not scaled, so that what is warped is known to the level.
     canvas = type(canvas)(image, float(len(image)), canvas.sky, canvas.peak)
-    view = VIEWS["report"](canvas, SIZE, np.random.default_rng(seed))
+    view = AUGMENTATIONS["report"](canvas, SIZE, np.random.default_rng(seed))
     return view, warp_matrix(SIZE, REPORT, np.random.default_rng(seed))
 
 
@@ -120,7 +126,7 @@ def test_report_keeps_up_up_and_turned_knows_no_up():
 
 
 def test_a_warp_of_nothing_is_the_identity():
-    still = Warp(rotation=0, shift=(0, 0), shear=0, zoom=0, mirror=(False, False))
+    still = AffineAugmentation(rotation=0, shift=(0, 0), shear=0, zoom=0, mirror=(False, False))
     assert warp_matrix(SIZE, still, np.random.default_rng(0)) == pytest.approx(np.eye(2, 3))
 
 
@@ -128,15 +134,15 @@ def test_without_views_the_network_sees_what_it_is_judged_on():
     image = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (150, 150, 3), np.uint8), (0, 0), 4)
     whole, box = image[:88, :88], np.array([40, 45, 100, 95], np.float32)
     still = np.random.default_rng(0)
-    assert np.array_equal(VIEWS["none"](prepare(whole, None, 0.3), SIZE, still), resize(whole, SIZE, SIZE))
-    boxed = VIEWS["none"](prepare(image, box, 0.3), SIZE, still).astype(float)
+    assert np.array_equal(AUGMENTATIONS["none"](prepare(whole, None, 0.3), SIZE, still), resize(whole, SIZE, SIZE))
+    boxed = AUGMENTATIONS["none"](prepare(image, box, 0.3), SIZE, still).astype(float)
     assert np.abs(boxed - crop(image, box, 0.3, SIZE)).mean() < 1  # resampled twice
 
 
-@pytest.mark.parametrize("name", VIEWS)
+@pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_views_are_pictures_and_repeatable(name):
     canvas = prepare(smooth(120), np.array([30, 30, 90, 80], np.float32), 0.3)
-    one, again, other = (VIEWS[name](canvas, 48, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    one, again, other = (AUGMENTATIONS[name](canvas, 48, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert one.shape == (48, 48, 3) and one.dtype == np.uint8
     assert np.array_equal(one, again)
     assert np.array_equal(one, other) is (name == "none")

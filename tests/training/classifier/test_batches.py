@@ -10,8 +10,8 @@ pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES, COARSE, coarse_of
 from galaxy_edge.training.classifier.balancing import STRATEGIES
-from galaxy_edge.training.classifier.batches import Feed
-from galaxy_edge.training.classifier.dataset import PictureSet
+from galaxy_edge.training.classifier.batches import BatchLoader
+from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.recipe import Recipe, build
 from galaxy_edge.training.data.crops import COARSE_WEIGHT, draw_weights, network_input
 
@@ -23,7 +23,7 @@ def pictures(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
     """Even pictures, each of its own level, by which a view's picture can be told: some with a coarse group only."""
     labels = np.repeat([*range(len(counts)), -1], [*counts, len(coarse)])
     groups = [coarse_of(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
-    return PictureSet(
+    return GalaxyDataset(
         CLASSES,
         labels,
         tuple(groups),
@@ -36,7 +36,7 @@ def pictures(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
 
 def feed(seed=1, some=None, soft=None, **changes):
     some = some or pictures()
-    return Feed(Recipe(**{"views": "none", "size": 48, "batch": 4, **changes}), some, None, seed, soft)
+    return BatchLoader(Recipe(**{"views": "none", "size": 48, "batch": 4, **changes}), some, None, seed, soft)
 
 
 def places(batches):
@@ -165,16 +165,16 @@ def vgg():
 
 
 def test_cached_features_are_the_frozen_part_of_views(vgg):
-    from galaxy_edge.training.classifier.augmentation_presets import VIEWS
+    from galaxy_edge.training.classifier.augmentation_presets import AUGMENTATIONS
 
     recipe, network, some = vgg
-    fed = Feed(recipe, some, network, 7)
+    fed = BatchLoader(recipe, some, network, 7)
     (batch, _) = list(fed.epoch(0))
     canvases = some.canvases()
     known = []
     for number in range(2):
         rng = np.random.default_rng([4, number])
-        views = np.stack([VIEWS["turned"](canvas, 32, rng) for canvas in canvases])
+        views = np.stack([AUGMENTATIONS["turned"](canvas, 32, rng) for canvas in canvases])
         # Layer by layer by hand, up to the last pooling.
         x = views.astype(np.float32)
         for layer in network.layers[1 : [layer.name for layer in network.layers].index("block5_pool") + 1]:

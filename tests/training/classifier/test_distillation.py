@@ -8,11 +8,11 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES, coarse_of
-from galaxy_edge.training.classifier.dataset import PictureSet
+from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.distillation import SOFTENING, Teacher, opinions, turned
 from galaxy_edge.training.classifier.recipe import RECIPES
-from galaxy_edge.training.run import Run, RunError
-from galaxy_edge.training.study.runs import Parts, fit_parts
+from galaxy_edge.training.run import RunError, RunFolder
+from galaxy_edge.training.study.runs import DatasetSplit, fit_parts
 
 SPLIT = {"seed": 1, "hash": "a" * 64}
 
@@ -22,7 +22,7 @@ def some_pictures(labels, coarse=()):
     labels = np.array([*labels, *(-1 for _ in coarse)])
     images = rng.integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
     groups = [coarse_of(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
-    return PictureSet(CLASSES, labels, tuple(groups), tuple(image.tobytes().hex()[:16] for image in images),
+    return GalaxyDataset(CLASSES, labels, tuple(groups), tuple(image.tobytes().hex()[:16] for image in images),
                       ("noise",) * len(labels), tuple(lambda one=one: (one, None) for one in images), 0.3)  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, f
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(picture))
     model = keras.Model(picture, keras.layers.Dense(9, name="logits", use_bias=False)(flat))
     model.layers[-1].set_weights([matrix])
-    run = Run(folder, "classify", {"seed": seed}, {"hash": "0", "split": split}, resume=False)
+    run = RunFolder(folder, "classify", {"seed": seed}, {"hash": "0", "split": split}, resume=False)
     model.save(folder / "model.keras")
     if finished:
         run.finish({"input": {"width": size, "height": size}, "decode": {"temperature": temperature},
@@ -131,7 +131,7 @@ def test_who_may_not_teach(tmp_path, changes, message):
 
 def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
     pictures = some_pictures([*range(9)] * 2, ["spiral"] * 2)
-    parts = Parts(pictures, pictures.take(range(9)), pictures.take([]), SPLIT)
+    parts = DatasetSplit(pictures, pictures.take(range(9)), pictures.take([]), SPLIT)
     write_teacher(tmp_path / "teacher", 1)
     recipe = replace(RECIPES["simple"], size=32, batch=18, epochs=1, views="none", balance="none")
     record = fit_parts(recipe, parts, tmp_path / "pupil", teacher=[tmp_path / "teacher"])

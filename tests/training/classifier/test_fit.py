@@ -15,7 +15,7 @@ from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw, to_tf
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES, coarse_of
 from galaxy_edge.training.classifier.attributes import ATTRIBUTES
-from galaxy_edge.training.classifier.dataset import PictureSet
+from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.fit import fit
 from galaxy_edge.training.classifier.keras_utils import multiply_adds, refresh_normalisation
 from galaxy_edge.training.classifier.recipe import RECIPES, build
@@ -41,7 +41,7 @@ def picture_set(rows):
     """Make a set of rows: label, -1 for edge-on without a class; side; seed; whether boxed, as Galaxy Zoo frames are."""
     box = np.array([20, 20, 100, 100], np.float32)
     images = [galaxy(label if label >= 0 else 4, side, seed) for label, side, seed, _ in rows]
-    return PictureSet(
+    return GalaxyDataset(
         CLASSES,
         np.array([row[0] for row in rows]),
         tuple(coarse_of(CLASSES[row[0]]) if row[0] >= 0 else "edge_on" for row in rows),

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 from galaxy_edge.errors import UserError
-from galaxy_edge.training.classifier.augmentation_presets import VIEWS
+from galaxy_edge.training.classifier.augmentation_presets import AUGMENTATIONS
 from galaxy_edge.training.classifier.balancing import STRATEGIES
 from galaxy_edge.training.classifier.recipe import (
     RECIPES,
@@ -31,7 +31,7 @@ def test_settings_out_of_range_are_named(name, value):
     assert isinstance(caught.value, UserError) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "known"), [("views", VIEWS), ("balance", STRATEGIES)])
+@pytest.mark.parametrize(("name", "known"), [("views", AUGMENTATIONS), ("balance", STRATEGIES)])
 def test_everything_that_is_known_may_be_asked_for(name, known):
     for value in known:
         assert getattr(Recipe(**{name: value}), name) == value

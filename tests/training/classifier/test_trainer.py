@@ -15,7 +15,7 @@ from galaxy_edge.training.classifier.batches import Batch
 from galaxy_edge.training.classifier.recipe import RECIPES, build
 from galaxy_edge.training.classifier.report_networks import L1, L2
 from galaxy_edge.training.classifier.schedules import Cycles
-from galaxy_edge.training.classifier.trainer import TAUGHT, Learner
+from galaxy_edge.training.classifier.trainer import TAUGHT, ClassifierTrainer
 from helpers.tiny_recipe import TINY
 
 SIMPLE = replace(RECIPES["simple"], size=32, batch=8)
@@ -73,7 +73,7 @@ def slow_loss(network, batch, smoothing):
 @pytest.fixture(scope="module")
 def judged_learner():
     network = build(SIMPLE, 9)
-    return Learner(network, network, SIMPLE), network.get_weights()
+    return ClassifierTrainer(network, network, SIMPLE), network.get_weights()
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
@@ -94,7 +94,7 @@ def test_loss_of_attributes_is_that_of_a_slow_twin(share):
                 for value, chance in ((said, told[at]), (1 - said, 1 - told[at])):
                     total += part * (value * np.log(value / chance) if value else 0.0)
     named = slow_loss(plain, batch, 0.0)
-    loss = Learner(both, both, recipe, attributes=True).step(batch, 0.0, 0)
+    loss = ClassifierTrainer(both, both, recipe, attributes=True).step(batch, 0.0, 0)
     assert loss == pytest.approx(named + 0.7 * total / known.sum(), rel=1e-4)
     assert any(not np.array_equal(old, new) for old, new in zip(start[-2:], both.get_weights()[-2:], strict=True))
 
@@ -131,7 +131,7 @@ def test_steps_without_decay_are_those_of_adam_in_keras():
         keras.optimizers.Adam(1e-2, global_clipnorm=2.0), keras.losses.CategoricalCrossentropy(from_logits=True)
     )
     penalty = sum(L1 * np.abs(kernel).sum() + L2 * (kernel**2).sum() for kernel in start[:-2] if kernel.ndim > 1)
-    learner = Learner(ours, ours, recipe)
+    learner = ClassifierTrainer(ours, ours, recipe)
     learner.optimizer.learning_rate = 1e-2
     for step in range(3):
         batch = batch_of(step, 32, weights=np.linspace(0.3, 2, 8, dtype=np.float32))
@@ -149,7 +149,7 @@ def test_steps_without_decay_are_those_of_adam_in_keras():
 @pytest.fixture(scope="module")
 def averaging():
     recipe = replace(TINY, decay=0.5, average=0.9)
-    return Learner(build(recipe, 9), build(recipe, 9), recipe)
+    return ClassifierTrainer(build(recipe, 9), build(recipe, 9), recipe)
 
 
 def test_decay_shrinks_kernels_and_nothing_else(averaging):
@@ -180,10 +180,10 @@ def test_average_follows_the_weights(averaging):
 
 def test_a_damaged_checkpoint_is_as_none(tmp_path):
     path, schedule = tmp_path / "state.npz", Cycles((1e-3,), 4, 4)
-    learner = Learner(build(TINY, 9), build(TINY, 9), TINY)
+    learner = ClassifierTrainer(build(TINY, 9), build(TINY, 9), TINY)
     assert learner.load(path, schedule) == 0
     learner.save(path, 1, schedule)
-    other = Learner(build(TINY, 9), build(TINY, 9), TINY)
+    other = ClassifierTrainer(build(TINY, 9), build(TINY, 9), TINY)
     start = other.network.get_weights()
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as archive:

@@ -9,15 +9,15 @@ from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.dataset import load_pictures
 from galaxy_edge.training.classifier.small_network import START, from_choice
 from galaxy_edge.training.search import classifier_trial as trial
-from galaxy_edge.training.study.runs import part
+from galaxy_edge.training.study.runs import split_dataset
 from helpers.two_sources import write_two_sources
 
 
 def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
-    plain = part(load_pictures(write_two_sources(tmp_path / "without"), unnamed=True), 1)
-    parts = part(load_pictures(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
+    plain = split_dataset(load_pictures(write_two_sources(tmp_path / "without"), unnamed=True), 1)
+    parts = split_dataset(load_pictures(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
     assert parts.record["hash"] == plain.record["hash"]  # they have no say in who is judged
     assert parts.validation.ids == plain.validation.ids and parts.test.ids == plain.test.ids
     spirals = [
@@ -42,5 +42,5 @@ def test_a_trial_of_the_search_has_no_teacher_and_learns_from_what_is_told(tmp_p
     monkeypatch.setattr(trial, "Feed", feed)
     with pytest.raises(StopIteration):
         trial.Trial(data)(from_choice(START), lambda *_: None)
-    parts = part(load_pictures(data, unnamed=True), 1)
+    parts = split_dataset(load_pictures(data, unnamed=True), 1)
     assert 0 < len(fed[0]) < len(parts.train) and fed[0].ids == parts.train.take(parts.train.told).ids

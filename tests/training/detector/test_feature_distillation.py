@@ -31,16 +31,16 @@ def test_features_come_nearer_and_the_pretrained_network_stays(weights):
     import tf_keras
     from galaxy_edge.models.decode import anchor_grid
     from galaxy_edge.training.detector import networks as ssd
-    from galaxy_edge.training.detector.feature_distillation import Imitation
-    from galaxy_edge.training.detector.trainer import Learner
+    from galaxy_edge.training.detector.feature_distillation import FeatureDistillation
+    from galaxy_edge.training.detector.trainer import DetectorTrainer
 
     tf_keras.utils.set_random_seed(1)
     images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
     network = ssd.build_network(SMALL)
-    imitation = Imitation(network.backbone, weights, images)
+    imitation = FeatureDistillation(network.backbone, weights, images)
     assert [linear.shape[1] for linear in imitation.maps] == [32, 96, 320]
     before = [value.numpy() for value in imitation._teacher.variables]
-    learner = Learner(network, 0.0, imitation)
+    learner = DetectorTrainer(network, 0.0, imitation)
     count = len(anchor_grid(64, 64, **SMALL.grid))
     nothing = np.zeros((8, count), np.int8), np.zeros((8, count, 4), np.float32)
 

@@ -8,14 +8,14 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid
-from galaxy_edge.training.data.sample import held_out, read_set
+from galaxy_edge.training.data.sample import is_held_out, read_set
 from galaxy_edge.training.detector.dataset import Batches, split
 from galaxy_edge.training.detector.distributed import Workers
 from galaxy_edge.training.detector.fit import train
 from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
 from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
 from galaxy_edge.training.run import RunError, alone
-from galaxy_edge.training.scenes.generator import SceneMaker
+from galaxy_edge.training.scenes.generator import SceneGenerator
 from helpers.labelled_sets import make_close_ups, make_sets
 
 SMALL = DetectorSettings(
@@ -102,14 +102,14 @@ def test_every_picture_is_held_out_in_one_fold(sets):
     held = [(one.set, one.file) for _, some, _ in folds for one in some]
     assert len(held) == len(set(held)) == sum(folds[0][2]["sets"].values())
     for train_share, some, record in folds:
-        assert all(held_out(record["split"], one.digest()) for one in some)
-        assert not any(held_out(record["split"], one.digest()) for one in train_share)
+        assert all(is_held_out(record["split"], one.digest()) for one in some)
+        assert not any(is_held_out(record["split"], one.digest()) for one in train_share)
 
 
 def test_batches_are_named_by_their_number(sets):
     # So a resumed run sees what it would have seen.
     grid = anchor_grid(64, 64, **SMALL.grid)
-    batches = Batches(SceneMaker(read_set(sets), 64), grid, range(4), 1)
+    batches = Batches(SceneGenerator(read_set(sets), 64), grid, range(4), 1)
     first = [images for images, _, _ in batches.run(0, 4)]
     again = [images for images, _, _ in batches.run(2, 4)]
     np.testing.assert_array_equal(first[2], again[0])
@@ -218,9 +218,9 @@ def test_a_run_is_whole_and_resumes(sets, tmp_path):
 
 def test_the_best_weights_are_kept(network, tmp_path):
     import tensorflow as tf
-    from galaxy_edge.training.detector.trainer import Learner
+    from galaxy_edge.training.detector.trainer import DetectorTrainer
 
-    learner = Learner(network, 0.01)
+    learner = DetectorTrainer(network, 0.01)
     file, good = tmp_path / "best", [value.numpy() for value in learner.averages]
     learner.epoch.assign(3)
     learner.keep_if_best(0.5, file)

@@ -4,7 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.annotation import LabelError, Labelled, finite, gather, of_plain, refuse, safe_name
+from galaxy_edge.training.formats.annotation import (
+    ImageAnnotation,
+    LabelError,
+    finite,
+    gather,
+    of_plain,
+    refuse,
+    safe_name,
+)
 from helpers.labels import awkward_set
 
 
@@ -17,7 +25,7 @@ def labelled(**changes):
         "classes": ("galaxy",),
         "difficult": [False],
     } | changes
-    return Labelled(**values)
+    return ImageAnnotation(**values)
 
 
 @pytest.mark.parametrize(

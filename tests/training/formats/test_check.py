@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from galaxy_edge.training.data.sample import DataError
-from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
 from galaxy_edge.training.formats.check import KINDS, check, remarks
 from galaxy_edge.training.formats.registry import cautions, read_labels, write_labels
 from helpers.images import encode, render
@@ -26,7 +26,9 @@ def clean(folder, count=6):
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(encode(sky(number)))
         found.append(
-            Labelled(name, 80, 60, [[10, 10, 30 + number, 40]], ("galaxy",), [False], archive=folder, member=name)
+            ImageAnnotation(
+                name, 80, 60, [[10, 10, 30 + number, 40]], ("galaxy",), [False], archive=folder, member=name
+            )
         )
     return gather("test", found, refuse)
 

@@ -213,11 +213,11 @@ def test_what_other_programs_will_not_understand_is_said(tmp_path):
 
 def test_every_shared_set_survives_every_format(tmp_path, shared_data):
     # Not only labels: what a network is trained on is the same, down to licence, class and ignored boxes.
-    from galaxy_edge.training.formats.annotation import LabelledSet
+    from galaxy_edge.training.formats.annotation import AnnotatedDataset
 
     for name in ("deepsky_frames", "lco_messier"):
         whole = read_labels(shared_data / name)
-        some = LabelledSet(whole.format, whole.pictures[:60], whole.classes)
+        some = AnnotatedDataset(whole.format, whole.pictures[:60], whole.classes)
         wanted = {one.file: one for one in read_set(shared_data / name)}
         for kind in ("voc", "yolo", "coco", "csv"):
             write_labels(some, tmp_path / name / kind, kind)

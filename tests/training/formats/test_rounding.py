@@ -1,7 +1,7 @@
 """Finding the pixels that were meant, and taking back what a record keeps."""
 
 import numpy as np
-from galaxy_edge.training.formats.annotation import Labelled
+from galaxy_edge.training.formats.annotation import ImageAnnotation
 from galaxy_edge.training.formats.rounding import recalled, simplest
 
 
@@ -19,7 +19,7 @@ def test_where_nothing_round_agrees_the_number_stays():
 
 def labelled(boxes, difficult, extras):
     boxes = np.array(boxes, float).reshape(-1, 4)
-    return Labelled("a.png", 9, 9, boxes, ("galaxy",) * len(boxes), np.array(difficult, bool), tuple(extras))
+    return ImageAnnotation("a.png", 9, 9, boxes, ("galaxy",) * len(boxes), np.array(difficult, bool), tuple(extras))
 
 
 def keys(one):

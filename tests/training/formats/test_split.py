@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from galaxy_edge.training.data.sample import DataError, in_share, read_set
-from galaxy_edge.training.formats.annotation import Labelled, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
 from galaxy_edge.training.formats.registry import read_labels, write_labels
-from galaxy_edge.training.formats.split import deal, hold_out, looked_at, write_parts
+from galaxy_edge.training.formats.split import holdout, k_fold, looked_at, write_parts
 from helpers.images import encode
 from helpers.labels import plain
 
@@ -40,7 +40,7 @@ def labels(tmp_path_factory):
             boxes = [] if number % 3 == 0 else [[24, 20, 40, 44]] + [[1, 1, 4, 4]] * (number % 4 == 1)
             classes = ("galaxy", "star")[: len(boxes)]
             found.append(
-                Labelled(
+                ImageAnnotation(
                     name,
                     64,
                     64,
@@ -64,7 +64,7 @@ def names(part):
 
 
 def test_every_picture_is_in_one_part_and_the_shares_are_kept(labels, looked):
-    parts = hold_out(looked, SHARES, 1)
+    parts = holdout(looked, SHARES, 1)
     assert list(parts) == ["train", "validation", "test"]
     assert sum(map(len, parts.values())) == len(labels.pictures)
     assert set.union(*map(names, parts.values())) == {one.file for one in labels.pictures}
@@ -74,7 +74,7 @@ def test_every_picture_is_in_one_part_and_the_shares_are_kept(labels, looked):
 
 @pytest.mark.parametrize("seed", range(1, 8))
 def test_what_shows_the_same_is_on_one_side(looked, seed):
-    parts = [names(part) for part in deal(looked, 2, seed).values()][1::2]
+    parts = [names(part) for part in k_fold(looked, 2, seed).values()][1::2]
     for number in range(0, 120, 10):
         same = {f"{number:03d}{suffix}.png" for suffix in ("", "_copy", "_turned")}
         assert sum(bool(same & part) for part in parts) == 1
@@ -83,31 +83,31 @@ def test_what_shows_the_same_is_on_one_side(looked, seed):
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_training_finds_its_own_share_in_a_part(looked, seed):
     # It draws by the hash of the content too: were it the same draw, that share would lie in the test part, whole.
-    part = hold_out(looked, (0.2, 0.2), seed)["train"]
+    part = holdout(looked, (0.2, 0.2), seed)["train"]
     drawn = sum(in_share(hashlib.sha256(one.read_bytes()).hexdigest(), 0.3, seed) for one in part)
     assert abs(drawn / len(part) - 0.3) < 0.15
 
 
 def test_names_and_order_play_no_part(labels, looked):
     renamed = replace(labels, pictures=tuple(replace(one, file=f"x/{one.file[::-1]}") for one in labels.pictures[::-1]))
-    other = hold_out(looked_at(renamed), SHARES, 1)
-    for name, part in hold_out(looked, SHARES, 1).items():
+    other = holdout(looked_at(renamed), SHARES, 1)
+    for name, part in holdout(looked, SHARES, 1).items():
         assert {one.member for one in other[name]} == {one.member for one in part}
 
 
 def test_pictures_added_later_move_no_other(labels, looked):
     fewer = looked_at(replace(labels, pictures=labels.pictures[:100]))
-    before, after = hold_out(fewer, (0.2, 0.2), 1), hold_out(looked, (0.2, 0.2), 1)
+    before, after = holdout(fewer, (0.2, 0.2), 1), holdout(looked, (0.2, 0.2), 1)
     assert all(names(before[name]) <= names(after[name]) for name in before)
 
 
 def test_seeds_draw_differently_and_repeat_themselves(looked):
-    assert names(hold_out(looked, SHARES, 1)["test"]) != names(hold_out(looked, SHARES, 3)["test"])
-    assert names(hold_out(looked, SHARES, 3)["test"]) == names(hold_out(looked, SHARES, 3)["test"])
+    assert names(holdout(looked, SHARES, 1)["test"]) != names(holdout(looked, SHARES, 3)["test"])
+    assert names(holdout(looked, SHARES, 3)["test"]) == names(holdout(looked, SHARES, 3)["test"])
 
 
 def test_folds_share_classes_and_empty_pictures_evenly(labels, looked):
-    dealt = deal(looked, 5, 1)
+    dealt = k_fold(looked, 5, 1)
     tests = [dealt[f"fold-{number}/test"] for number in range(1, 6)]
     assert sum(map(len, tests)) == len(labels.pictures) == len(set.union(*map(names, tests)))
     for number in range(1, 6):
@@ -127,9 +127,9 @@ def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
     with pytest.raises(
         DataError, match=r"of the 3 different pictures with 'comet' none falls in the \w+ part"
     ) as problem:
-        hold_out(few, SHARES, 1)
+        holdout(few, SHARES, 1)
     seed = int(str(problem.value).split("--seed ")[1].split(",")[0])
-    parts = hold_out(few, SHARES, seed)
+    parts = holdout(few, SHARES, seed)
     assert all(any("comet" in one.classes for one in part) for part in parts.values())
 
 
@@ -137,15 +137,15 @@ def test_a_class_on_fewer_pictures_than_parts_is_no_obstacle(labels, looked):
     rare = tuple(
         replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one for one in looked.pictures
     )
-    assert hold_out(replace(looked, pictures=rare), SHARES, 1)
+    assert holdout(replace(looked, pictures=rare), SHARES, 1)
     with pytest.raises(DataError, match=r"2 folds need 2 different pictures of each class, and of 'comet' there are 1"):
-        deal(replace(looked, pictures=rare), 2, 1)
+        k_fold(replace(looked, pictures=rare), 2, 1)
 
 
 def test_too_few_pictures_to_part(labels):
     few = looked_at(replace(labels, pictures=labels.pictures[3:5]))
     with pytest.raises(DataError, match=r"no picture falls in the \w+ part: label more"):
-        hold_out(few, SHARES, 1)
+        holdout(few, SHARES, 1)
 
 
 def test_a_broken_picture_is_no_part_of_a_split(labels, tmp_path):
@@ -157,7 +157,7 @@ def test_a_broken_picture_is_no_part_of_a_split(labels, tmp_path):
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
 def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
-    parts = hold_out(looked, SHARES, 1)
+    parts = holdout(looked, SHARES, 1)
     images = "copy" if kind == "csv" else "link"
     told = write_parts(labels, parts, {"seed": 1}, tmp_path / "out", kind, images)
     record = json.loads((tmp_path / "out" / "split.json").read_text())
@@ -170,7 +170,7 @@ def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
 
 
 def test_the_two_parts_of_a_fold_are_not_read_together_either(labels, looked, tmp_path):
-    write_parts(labels, deal(looked, 2, 1), {}, tmp_path / "out", "voc", "link")
+    write_parts(labels, k_fold(looked, 2, 1), {}, tmp_path / "out", "voc", "link")
     for place in ("out", "out/fold-1"):
         with pytest.raises(DataError, match="is a split"):
             read_set(tmp_path / place)
@@ -178,7 +178,7 @@ def test_the_two_parts_of_a_fold_are_not_read_together_either(labels, looked, tm
 
 
 def test_parts_are_never_read_together(labels, looked, tmp_path):
-    write_parts(labels, hold_out(looked, SHARES, 1), {}, tmp_path / "out", "voc", "link")
+    write_parts(labels, holdout(looked, SHARES, 1), {}, tmp_path / "out", "voc", "link")
     for read in (read_set, read_labels):
         with pytest.raises(DataError, match="is a split, whose parts are not to be mixed"):
             read(tmp_path / "out")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from galaxy_edge.training.data.sample import read_set
-from galaxy_edge.training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, Situations
+from galaxy_edge.training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScenes
 from helpers.labelled_sets import make_sets
 
 SIZE = 128
@@ -16,14 +16,16 @@ def samples(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def views(samples):
-    return list(Situations(samples, SIZE, 1, {COMPOSED: 12}))
+    return list(EvaluationScenes(samples, SIZE, 1, {COMPOSED: 12}))
 
 
 def test_every_situation_is_there_and_counted(samples, views):
     names = [view.situation for view in views]
     assert set(names) >= {"gz_frames", "deepsky_frames", "sdss_starfields", OFF_CENTRE, COMPOSED}
-    assert names.count(COMPOSED) == 12 and len(views) == len(Situations(samples, SIZE, 1, {COMPOSED: 12}))
-    limited = [view.situation for view in Situations(samples, SIZE, 1, {"gz_frames": 2, OFF_CENTRE: 3, COMPOSED: 0})]
+    assert names.count(COMPOSED) == 12 and len(views) == len(EvaluationScenes(samples, SIZE, 1, {COMPOSED: 12}))
+    limited = [
+        view.situation for view in EvaluationScenes(samples, SIZE, 1, {"gz_frames": 2, OFF_CENTRE: 3, COMPOSED: 0})
+    ]
     assert limited.count("gz_frames") == 2 and limited.count(OFF_CENTRE) == 3 and COMPOSED not in limited
 
 
@@ -53,14 +55,14 @@ def test_off_centre_is_off_centre(views):
 
 
 def test_the_same_seed_gives_the_same_views(samples, views):
-    again = list(Situations(samples, SIZE, 1, {COMPOSED: 12}))
+    again = list(EvaluationScenes(samples, SIZE, 1, {COMPOSED: 12}))
     assert all(np.array_equal(one.scene.image, other.scene.image) for one, other in zip(views, again, strict=True))
-    other = list(Situations(samples, SIZE, 2, {COMPOSED: 12}))
+    other = list(EvaluationScenes(samples, SIZE, 2, {COMPOSED: 12}))
     assert any(not np.array_equal(one.scene.image, two.scene.image) for one, two in zip(views, other, strict=True))
 
 
 def test_frames_that_cannot_be_judged_are_passed_over(samples):
     unboxed = [sample for sample in samples if sample.kind == "galaxy" and not len(sample.boxes)]
-    assert list(Situations(unboxed[:3], SIZE, 1)) == [] and len(Situations([], SIZE, 1)) == 0
+    assert list(EvaluationScenes(unboxed[:3], SIZE, 1)) == [] and len(EvaluationScenes([], SIZE, 1)) == 0
     only_sky = [sample for sample in samples if sample.set == "sdss_starfields"]
-    assert {view.situation for view in Situations(only_sky, SIZE, 1)} == {"sdss_starfields"}
+    assert {view.situation for view in EvaluationScenes(only_sky, SIZE, 1)} == {"sdss_starfields"}

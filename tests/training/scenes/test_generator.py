@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid, decode_boxes
 from galaxy_edge.training.data.sample import DataError, read_set
-from galaxy_edge.training.detector.anchor_matching import encode_boxes, match
+from galaxy_edge.training.detector.anchor_matching import assign_targets, encode_boxes
 from galaxy_edge.training.scenes import camera_effects as augment
 from galaxy_edge.training.scenes.camera_effects import camera, saturated_stars, small_stars, turn
 from galaxy_edge.training.scenes.cutouts import Cutout, cut_out, neighbours, paste, segment
-from galaxy_edge.training.scenes.generator import MIXTURE, SMALLEST, SceneMaker, clip_boxes
+from galaxy_edge.training.scenes.generator import MIXTURE, SMALLEST, SceneGenerator, clip_boxes
 from helpers.labelled_sets import galaxy_frame, make_close_ups, make_sets
 
 
@@ -85,7 +85,7 @@ def test_clip_boxes_sorts_by_the_visible_share():
 
 @pytest.fixture(scope="module")
 def maker(tmp_path_factory):
-    return SceneMaker(read_set(make_close_ups(make_sets(tmp_path_factory.mktemp("sets")))), 128)
+    return SceneGenerator(read_set(make_close_ups(make_sets(tmp_path_factory.mktemp("sets")))), 128)
 
 
 @pytest.mark.parametrize("kind", MIXTURE)
@@ -124,8 +124,11 @@ def test_close_ups_fill_much_of_the_picture(maker):
 
 def test_nothing_to_draw_from_is_an_error(maker):
     with pytest.raises(DataError, match="usable box"):
-        SceneMaker([replace(sample, kind="galaxy") for sample in maker.fields], 128)
-    assert SceneMaker(maker.fields, 128).kinds == ["stars", "nebula"]  # a sky without galaxies is enough to measure on
+        SceneGenerator([replace(sample, kind="galaxy") for sample in maker.fields], 128)
+    assert SceneGenerator(maker.fields, 128).kinds == [
+        "stars",
+        "nebula",
+    ]  # a sky without galaxies is enough to measure on
 
 
 def test_camera_and_stars_keep_shape_and_range():
@@ -182,7 +185,7 @@ def test_encode_is_the_inverse_of_decode():
 @pytest.mark.parametrize("side", [7, 12, 30, 120])
 def test_every_galaxy_has_an_anchor_whatever_its_size(side):
     box = np.array([[4, 5, 4 + side, 5 + 0.4 * side]], np.float32)
-    target, deltas = match(ANCHORS, box, np.zeros((0, 4), np.float32))
+    target, deltas = assign_targets(ANCHORS, box, np.zeros((0, 4), np.float32))
     positive = target == 1
     assert 1 <= positive.sum() < 80
     np.testing.assert_allclose(
@@ -192,16 +195,16 @@ def test_every_galaxy_has_an_anchor_whatever_its_size(side):
 
 def test_ignored_boxes_are_not_sky_and_do_not_hide_a_galaxy():
     box = np.array([[30, 30, 60, 60]], np.float32)
-    target, _ = match(ANCHORS, np.zeros((0, 4), np.float32), box)
+    target, _ = assign_targets(ANCHORS, np.zeros((0, 4), np.float32), box)
     assert (target == -1).any() and not (target == 1).any()
-    both, _ = match(ANCHORS, box, box)
-    alone, _ = match(ANCHORS, box, np.zeros((0, 4), np.float32))
+    both, _ = assign_targets(ANCHORS, box, box)
+    alone, _ = assign_targets(ANCHORS, box, np.zeros((0, 4), np.float32))
     np.testing.assert_array_equal(both == 1, alone == 1)
 
 
 def test_an_empty_sky_is_all_sky():
     none = np.zeros((0, 4), np.float32)
-    target, deltas = match(ANCHORS, none, none)
+    target, deltas = assign_targets(ANCHORS, none, none)
     assert not target.any() and not deltas.any()
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.scenes import nebulae
-from galaxy_edge.training.scenes.generator import SceneMaker
+from galaxy_edge.training.scenes.generator import SceneGenerator
 
 
 @pytest.mark.parametrize("kind", nebulae.KINDS)
@@ -53,7 +53,7 @@ def test_a_set_without_frames_of_nebulae_has_them_in_its_skies(tmp_path):
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         archive.writestr("sky.png", cv2.imencode(".png", sky)[1].tobytes())
     sample = Sample("sdss_starfields", "sky.png", tmp_path / "images.zip", "sky.png", kind="negative")
-    maker = SceneMaker([sample], 128)
+    maker = SceneGenerator([sample], 128)
     scenes = [maker.draw(np.random.default_rng(seed), "stars", plain=True) for seed in range(30)]
     assert sum(scene.image.max() > 60 for scene in scenes) > 10
     assert not any(len(scene.boxes) or len(scene.ignore) for scene in scenes)

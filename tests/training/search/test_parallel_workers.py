@@ -150,7 +150,7 @@ def test_trial_taken_over_while_asleep(tmp_path, when):
 
 def test_silent_worker_elsewhere_is_dead(tmp_path):
     # The lock of another machine cannot be seen on every shared folder: there, its silence must tell.
-    with store.Presence(tmp_path) as me, store.Presence(tmp_path) as other:
+    with store.Heartbeat(tmp_path) as me, store.Heartbeat(tmp_path) as other:
         assert me.sees(me.name) and me.sees(other.name) and not me.sees("gone-1-00000000")
         file = tmp_path / "workers" / "elsewhere-7-12345678"
         for age, alive in ((0, True), (store.SILENT_SECONDS - 30, True), (store.SILENT_SECONDS + 30, False)):

@@ -20,7 +20,7 @@ from galaxy_edge.training.data.splits import folds, near_duplicates
 from galaxy_edge.training.run import RunError, read_record, write_json
 from galaxy_edge.training.study.comparisons import compare_folds, cross_sources
 from galaxy_edge.training.study.ensembles import calibrated, find_ensemble, read_ensemble
-from galaxy_edge.training.study.runs import part, probabilities_of, row_of, run_many, table, train
+from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, split_dataset, table, train
 from helpers.two_sources import encoded, galaxy, write_two_sources
 
 PLAIN = replace(RECIPES["simple"], size=32, batch=32, epochs=1, views="turned")
@@ -56,7 +56,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(folder):
-    return part(load_pictures(folder[0]), 1)
+    return split_dataset(load_pictures(folder[0]), 1)
 
 
 def test_no_copy_of_a_galaxy_is_on_another_side(folder, parts):
@@ -75,9 +75,9 @@ def test_no_copy_of_a_galaxy_is_on_another_side(folder, parts):
 
 def test_the_split_hangs_on_the_seed_alone(folder, parts):
     pictures = load_pictures(folder[0], margin=0.1, unnamed=True)
-    again = part(pictures.take(np.random.default_rng(1).permutation(len(pictures))), 1)
+    again = split_dataset(pictures.take(np.random.default_rng(1).permutation(len(pictures))), 1)
     assert again.record == parts.record
-    other = part(pictures, 2)
+    other = split_dataset(pictures, 2)
     assert other.record["hash"] != parts.record["hash"] and set(other.test.ids) != set(parts.test.ids)
 
 
@@ -139,7 +139,7 @@ def test_a_class_of_ones_own_is_named_in_messages(folder, tmp_path):
     for file in sorted((few / NAMES[0]).iterdir())[2:]:
         file.unlink()
     with pytest.raises(DataError, match=f"class '{NAMES[0]}' has 2 pictures of . different galax"):
-        part(load_pictures(few), 1)
+        split_dataset(load_pictures(few), 1)
     with pytest.raises(DataError, match=f"class '{NAMES[0]}' has 2 pictures, too few"):
         compare_folds("simple", "scratch", few, tmp_path / "out", k=3)
 
@@ -325,7 +325,7 @@ def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_pat
 def test_sources_are_crossed_over_what_they_share(tmp_path):
     data = write_two_sources(tmp_path)
     pictures = load_pictures(data, unnamed=True)
-    parts = part(pictures, 1)
+    parts = split_dataset(pictures, 1)
     # Pictures with a coarse group only teach; nothing is chosen or judged by them.
     assert sum(parts.train.labels < 0) > 0
     assert (parts.validation.labels >= 0).all() and (parts.test.labels >= 0).all()

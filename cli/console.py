@@ -1,0 +1,32 @@
+"""Progress bars on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class ProgressBar:
+    """A progress bar on stderr for a loop that tells how many of how many are done.
+
+    >>> with ProgressBar("pictures") as progress:
+    ...     progress(1, 10)
+    """
+
+    def __init__(self, name: str) -> None:
+        self._progress = _progress("{task.description}", Console(stderr=True), transient=True)
+        self._task = self._progress.add_task(name, total=None)
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        self._progress.start()
+        return lambda done, total: self._progress.update(self._task, completed=done, total=total)
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def _progress(description: str, console: Console, transient: bool = False) -> Progress:
+    columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    return Progress(*columns, console=console, transient=transient)

@@ -1,0 +1,10 @@
+"""How long-running work reports its progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+Report = Callable[[dict[str, Any]], None]
+"""Called with ``epoch`` (from 1), ``epochs``, ``step`` and ``steps`` within the epoch, and any float to show;
+``label`` where what runs is not a training."""
