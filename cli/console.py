@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..runtime.monitoring.live_table import make_progress
 
 
 class ProgressBar:
@@ -16,7 +17,7 @@ class ProgressBar:
     """
 
     def __init__(self, name: str) -> None:
-        self._progress = _progress("{task.description}", Console(stderr=True), transient=True)
+        self._progress = make_progress("{task.description}", Console(stderr=True), transient=True)
         self._task = self._progress.add_task(name, total=None)
 
     def __enter__(self) -> Callable[[int, int], None]:
@@ -25,8 +26,3 @@ class ProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-
-
-def _progress(description: str, console: Console, transient: bool = False) -> Progress:
-    columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
-    return Progress(*columns, console=console, transient=transient)

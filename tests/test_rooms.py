@@ -1,49 +1,126 @@
-"""Who may import whom: a room imports only from rooms below it, and the device side never sees TensorFlow."""
+"""Who may import whom: no room imports from a floor above it, none from each other in a circle, no TensorFlow at run time."""
 
 import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from helpers.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
-FLOOR = {"models": 1, "devices": 1, "training": 2, "export": 2, "runtime": 2, "benchmarks": 3, "cli": 4}
-# Export runs what it gates through the runtime's own engine and reads the run folder; both are named in the design.
-ALLOWED = {("export", "runtime"), ("export", "training")}
+FLOORS = (
+    ("errors",),
+    ("models",),
+    ("devices",),
+    ("runtime",),
+    ("training",),
+    ("export",),
+    ("benchmarks",),
+    ("cli",),
+)
+"""From the ground up. Export runs what it gates through the runtime's engine and reads the training's run folder."""
+SUB_FLOORS = {
+    "runtime": (
+        ("errors", "frame", "timing"),
+        ("system",),
+        ("imaging",),
+        ("tracking", "inference", "sources"),
+        ("events",),
+        ("recording",),
+        ("monitoring",),
+        ("pipeline", "web", "mqtt"),
+        ("session",),
+    ),
+    "training": (
+        ("progress", "cache", "run"),
+        ("data",),
+        ("figures",),
+        ("formats", "mobilenet"),
+        ("scenes",),
+        ("classifier", "detector"),
+        ("study", "search"),
+    ),
+}
 HEAVY = {"tensorflow", "keras", "official", "tf_keras", "onnx", "tf2onnx"}
+ROOMS = tuple(name for floor in FLOORS for name in floor if (ROOT / name).is_dir())
+MODULES = {
+    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
+    for room in ROOMS
+    for path in sorted((ROOT / room).rglob("*.py"))
+}
 
 
-def modules():
-    for room in FLOOR:
-        paths = ROOT.glob("cli*.py") if room == "cli" else (ROOT / room).rglob("*.py")
-        yield from ((room, path) for path in sorted(paths))
+def absolute(module, path, node):
+    """The module a relative import names, from the package's root; None for a foreign one."""
+    if not node.level:
+        return None
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    return ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
 
 
-def depth(room, path):
-    """How many dots of a relative import lead to the root, from a file of a room."""
-    return len(path.relative_to(ROOT).parts) if room != "cli" else 1
+def targets(module, path):
+    """Yield the modules a file imports, wherever in it, but not what is imported for type checkers alone."""
+    tree = ast.parse(path.read_text())
+    typing_only = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for child in ast.walk(node)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and id(node) not in typing_only:
+            base = absolute(module, path, node)
+            for alias in node.names if base is not None else ():
+                whole = f"{base}.{alias.name}".lstrip(".")
+                yield whole if whole in MODULES else base
 
 
-def imports(path):
-    """Yield the dotted names a file imports, wherever in it; relative ones with their dots."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield "." * node.level + (node.module or "")
+def floor_of(name, floors):
+    return next((number for number, names in enumerate(floors) if name in names), None)
 
 
-@pytest.mark.parametrize(("room", "path"), list(modules()), ids=lambda value: str(value).removeprefix(f"{ROOT}/"))
-def test_a_room_imports_only_from_rooms_below(room, path):
-    for name in imports(path):
-        assert not name.startswith("galaxy_edge"), "imports between rooms are relative"
-        other = name.lstrip(".").split(".")[0]
-        leaves = len(name) - len(name.lstrip(".")) == depth(room, path)
-        if leaves and other in FLOOR and other != room:
-            assert FLOOR[other] < FLOOR[room] or (room, other) in ALLOWED, f"{path.name} imports {name}"
-        if room in ("runtime", "models", "devices"):
-            assert name.split(".")[0] not in HEAVY
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_down_the_floors(module):
+    room, *inside = module.split(".")
+    for target in targets(module, MODULES[module]):
+        other, *beyond = target.split(".") if target else [""]
+        if other != room and (high := floor_of(other, FLOORS)) is not None:
+            assert high < floor_of(room, FLOORS), f"{module} imports {target}"
+        elif other == room and room in SUB_FLOORS and inside and beyond and inside[0] != beyond[0]:
+            here, there = (floor_of(name[0], SUB_FLOORS[room]) for name in (inside, beyond))
+            assert here is not None and there is not None, f"{inside[0]} or {beyond[0]} has no floor"
+            assert there < here, f"{module} imports {target}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_between_rooms_are_relative_and_light(module):
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            names = [node.module]
+        for name in names:
+            assert name.split(".")[0] != "galaxy_edge"
+            assert name.split(".")[0] not in HEAVY or module.split(".")[0] not in ("runtime", "models", "devices")
+
+
+def test_no_import_circle():
+    arrows = {module: set(targets(module, path)) & set(MODULES) - {module} for module, path in MODULES.items()}
+    while leaves := {module for module, out in arrows.items() if not out}:
+        arrows = {module: out - leaves for module, out in arrows.items() if module not in leaves}
+    while roots := set(arrows) - set().union(*arrows.values(), set()):
+        arrows = {module: out for module, out in arrows.items() if module not in roots}
+    assert arrows == {}, "these import each other in a circle"
+
+
+def test_folders_and_files_stay_small():
+    """What is read at a sitting: at most 20 modules a folder and 300 lines a file."""
+    for folder in {path.parent for path in MODULES.values()}:
+        assert len([path for path in folder.glob("*.py") if path.name != "__init__.py"]) <= 20, folder
+    long = {
+        path.relative_to(ROOT).as_posix(): count
+        for path in (*MODULES.values(), *(ROOT / "tests").rglob("*.py"))
+        if (count := len(path.read_text().splitlines())) > 300
+    }
+    assert long == {}
 
 
 def test_the_command_line_starts_without_anything_heavy():

@@ -13,8 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...errors import ImageError
-from ...runtime.errors import UserError
+from ...errors import ImageError, UserError
 from .fits_reader import read_fits
 from .headers import read_image_size, validate_image_size
 from .stretch import raw_of, to_rgb8

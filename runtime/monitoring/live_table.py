@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ...cli.console import _progress
 from ..events.frame_record import UNCERTAIN
 from ..frame import Detections, Frame
 from .run_stats import RunStats
@@ -29,7 +29,7 @@ class LiveTable:
     def __init__(self, length: int | None, err: bool) -> None:
         console = Console(stderr=err)
         self._recent: deque[tuple[str, ...]] = deque(maxlen=ROWS)
-        self._progress = _progress("[bold]{task.description}", console)
+        self._progress = make_progress("[bold]{task.description}", console)
         self._task = self._progress.add_task("frames", total=length)
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
@@ -96,3 +96,8 @@ def print_summary(summary: RunStats, places: dict[str, Path], err: bool) -> None
     console.print(f"{found}: {counts}" if counts else found)
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
+
+
+def make_progress(description: str, console: Console, transient: bool = False) -> Progress:
+    columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    return Progress(*columns, console=console, transient=transient)
