@@ -66,7 +66,7 @@ class SkyAugmentation:
     offset: float = 30.0
     colourless: float = 0.1
     blurred: float = 0.2
-    normalise_levels: float = 0.15
+    levelled: float = 0.15
     noise: float = 5.0
 
 
