@@ -1,26 +1,38 @@
-# Two commands for a machine with only Python 3.11+, venv and make: `make demo` and `make test`.
+# `make help` lists the targets. Needs Python 3.11 or later with venv, and make; everything else is installed here.
 PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 EXTRAS := train,study,detector,export,bench,dev
 
-.PHONY: demo test lint types tests clean
+.PHONY: help demo fmt lint types test-fast tests test clean
 
-demo: $(DEMO)/ready
+help:  ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(DEMO)/ready  ## Run both networks over the demo sky (device environment, about 300 MB)
 	$(DEMO)/bin/galaxy-edge run --camera demo --out galaxy-edge-out
 
-test: lint types tests
+fmt: $(TEST)/ready  ## Format the code and sort the imports
+	$(TEST)/bin/ruff check --select I --fix .
+	$(TEST)/bin/ruff format .
 
-lint: $(TEST)/ready
+lint: $(TEST)/ready  ## Check style, formatting and spelling
 	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/codespell
 
 # The repository root is the package: a type checker finds it under its name through this link.
-types: $(TEST)/ready
+types: $(TEST)/ready  ## Check types with mypy --strict
 	mkdir -p $(TEST)/types && ln -sfn "$(CURDIR)" $(TEST)/types/galaxy_edge
 	MYPYPATH=$(TEST)/types $(TEST)/bin/mypy --package galaxy_edge
 
-tests: $(TEST)/ready
-	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile
+test-fast: $(TEST)/ready  ## Run the tests that take seconds
+	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+
+tests: $(TEST)/ready  ## Run all tests and measure coverage
+	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
+
+test: lint types tests  ## Check style and types and run all tests
 
 # The device install: what a telescope's computer needs, and no more.
 $(DEMO)/ready: pyproject.toml
@@ -35,5 +47,5 @@ $(TEST)/ready: pyproject.toml constraints/workstation.txt
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints/workstation.txt --editable '.[$(EXTRAS)]'
 	touch $@
 
-clean:
+clean:  ## Remove the environments and build folders
 	rm -rf $(DEMO) $(TEST) build dist *.egg-info

@@ -5,83 +5,17 @@ import subprocess
 import sys
 
 import pytest
+from helpers.imports import FLOORS, SUB_FLOORS, floor_of, imported, modules
 from helpers.paths import ROOT
 
-FLOORS = (
-    ("errors",),
-    ("models",),
-    ("devices",),
-    ("runtime",),
-    ("training",),
-    ("export",),
-    ("benchmarks",),
-    ("cli",),
-)
-"""From the ground up. Export runs what it gates through the runtime's engine and reads the training's run folder."""
-SUB_FLOORS = {
-    "runtime": (
-        ("errors", "frame", "timing"),
-        ("system",),
-        ("imaging",),
-        ("tracking", "inference", "sources"),
-        ("events",),
-        ("recording",),
-        ("monitoring",),
-        ("pipeline", "web", "mqtt"),
-        ("session",),
-    ),
-    "training": (
-        ("progress", "cache", "run"),
-        ("data",),
-        ("figures",),
-        ("formats", "mobilenet"),
-        ("scenes",),
-        ("classifier", "detector"),
-        ("study", "search"),
-    ),
-}
 HEAVY = {"tensorflow", "keras", "official", "tf_keras", "onnx", "tf2onnx"}
-ROOMS = tuple(name for floor in FLOORS for name in floor if (ROOT / name).is_dir())
-MODULES = {
-    path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
-    for room in ROOMS
-    for path in sorted((ROOT / room).rglob("*.py"))
-}
-
-
-def absolute(module, path, node):
-    """The module a relative import names, from the package's root; None for a foreign one."""
-    if not node.level:
-        return None
-    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
-    return ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
-
-
-def targets(module, path):
-    """Yield the modules a file imports, wherever in it, but not what is imported for type checkers alone."""
-    tree = ast.parse(path.read_text())
-    typing_only = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and id(node) not in typing_only:
-            base = absolute(module, path, node)
-            for alias in node.names if base is not None else ():
-                whole = f"{base}.{alias.name}".lstrip(".")
-                yield whole if whole in MODULES else base
-
-
-def floor_of(name, floors):
-    return next((number for number, names in enumerate(floors) if name in names), None)
+MODULES = modules()
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_go_down_the_floors(module):
     room, *inside = module.split(".")
-    for target in targets(module, MODULES[module]):
+    for target in imported(module, MODULES[module], MODULES):
         other, *beyond = target.split(".") if target else [""]
         if other != room and (high := floor_of(other, FLOORS)) is not None:
             assert high < floor_of(room, FLOORS), f"{module} imports {target}"
@@ -103,7 +37,9 @@ def test_imports_between_rooms_are_relative_and_light(module):
 
 
 def test_no_import_circle():
-    arrows = {module: set(targets(module, path)) & set(MODULES) - {module} for module, path in MODULES.items()}
+    arrows = {
+        module: set(imported(module, path, MODULES)) & set(MODULES) - {module} for module, path in MODULES.items()
+    }
     while leaves := {module for module, out in arrows.items() if not out}:
         arrows = {module: out - leaves for module, out in arrows.items() if module not in leaves}
     while roots := set(arrows) - set().union(*arrows.values(), set()):
