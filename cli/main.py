@@ -6,11 +6,12 @@ import codecs
 import errno
 import io
 import json
+import logging
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -24,14 +25,14 @@ from .devices import devices
 from .evaluate import evaluate
 from .events import events
 from .export import export
+from .logging_setup import DEFAULT_LEVEL, LEVELS, configure_logging, priority_prefix
 from .options import FILE
 from .run import run
 from .settings import name_variables, settings_for
 from .study import explain, study
 from .train import train
 
-if TYPE_CHECKING:
-    pass
+logger = logging.getLogger(__name__)
 
 
 @click.group(
@@ -42,8 +43,16 @@ if TYPE_CHECKING:
 )
 @click.version_option(__version__, prog_name="galaxy-edge")
 @click.option("--config", type=FILE, help="File of settings; default: galaxy-edge.toml, where there is one.")
+@click.option(
+    "--log-level",
+    type=click.Choice(LEVELS),
+    default=DEFAULT_LEVEL,
+    show_default=True,
+    help="Print messages of this level and above to stderr.",
+)
+@click.option("--quiet", is_flag=True, help="Print warnings and errors only: no remarks, no progress.")
 @click.pass_context
-def cli(context: click.Context, config: Path | None) -> None:
+def cli(context: click.Context, config: Path | None, log_level: str, quiet: bool) -> None:
     """Find and name galaxies on small computers at telescopes.
 
     Every option can also be set in galaxy-edge.toml (galaxy-edge config init writes one) and by an environment
@@ -51,6 +60,17 @@ def cli(context: click.Context, config: Path | None) -> None:
     """
     if context.invoked_subcommand != "config":
         context.default_map = settings_for(context, config)
+        log_level, quiet = (_setting(context, name) for name in ("log_level", "quiet"))
+    if quiet and log_level != "error":
+        log_level = "warning"
+    configure_logging(log_level)
+
+
+def _setting(context: click.Context, name: str) -> Any:
+    """Return an option of the root command: as given, else as in the settings file, else its default."""
+    given = context.params[name]
+    from_file = context.default_map.pop(name, given) if isinstance(context.default_map, dict) else given
+    return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
 
 
 for command in (run, bench, devices):
@@ -90,7 +110,8 @@ def _print_in_any_encoding() -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    click.echo(f"galaxy-edge: {message}", err=True)
+    prefix = priority_prefix(logging.ERROR)
+    click.echo(prefix + f"galaxy-edge: {message}".replace("\n", f"\n{prefix}"), err=True)
     raise SystemExit(code)
 
 
@@ -104,16 +125,14 @@ HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
 def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:
     """Say in a line that a thread of the program, or of a library, has ended."""
     name = failed.thread.name if failed.thread else "unknown"
-    click.echo(
-        f"galaxy-edge: unexpected {failed.exc_type.__name__} in the thread {name}: {failed.exc_value} ({HINT})",
-        err=True,
-    )
+    logger.error(f"unexpected {failed.exc_type.__name__} in the thread {name}: {failed.exc_value} ({HINT})")
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
     _open_closed_streams()
     _print_in_any_encoding()
+    configure_logging()
     if not os.environ.get("GALAXY_EDGE_DEBUG"):
         threading.excepthook = _tell_of_thread
     # OpenCV reads these when it is imported; its complaints would stand beside our own clear line.

@@ -18,8 +18,8 @@ from .options import Size
 
 DEFAULT = Path("galaxy-edge.toml")
 PREFIX = "GALAXY_EDGE"
-ROOT = (f"{PREFIX}_DATA", f"{PREFIX}_CONFIG")
-"""Variables of no command: the folder of data sets, and the file of settings."""
+ROOT = (f"{PREFIX}_DATA", f"{PREFIX}_CONFIG", f"{PREFIX}_LOG_LEVEL", f"{PREFIX}_QUIET")
+"""Variables of no command: the folder of data sets, the file of settings, and what is printed."""
 
 
 class SettingsError(UserError):
@@ -157,7 +157,9 @@ def _table(
     content: dict[str, Any], command: click.Command, keys: tuple[str, ...], settings: Settings, where: Any
 ) -> dict[str, Any]:
     """Check a table against a command; return it as click takes it."""
-    known: dict[str, Any] = options_of(command) if keys else {}
+    known: dict[str, Any] = options_of(command)
+    if not keys:
+        known.pop("config", None)  # the file itself
     below = command.commands if isinstance(command, click.Group) else {}
     values: dict[str, Any] = {}
     for key, value in content.items():

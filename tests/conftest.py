@@ -1,9 +1,11 @@
 """What tests share: the labelled sets where they are, pictures rendered here, small runs that stand for trained ones."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,22 @@ from helpers.paths import HELPERS, ROOT
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what tests cache out of the user's own cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def package_log() -> Iterator[None]:
+    """Let `caplog` see the package's messages from level info on, whatever a test does to the logger.
+
+    ``assert "the disk is full" in caplog.text``, or ``caplog.messages`` for the exact texts in their order, or
+    ``[record.levelname for record in caplog.records]``. What the command line prints of them is
+    ``galaxy-edge: MESSAGE`` on stderr; it also stops propagation, which is undone here.
+    """
+    logger = logging.getLogger("galaxy_edge")
+    logger.propagate = True
+    logger.setLevel(logging.INFO)
+    yield
+    logger.handlers.clear()
+    logger.propagate = True
 
 
 @pytest.fixture(scope="session")
