@@ -72,7 +72,7 @@ def test_the_extras_and_constraints_it_names_exist():
 
 
 def test_its_example_keeps_the_contract():
-    schema = json.loads((ROOT / "runtime" / "frame.schema.json").read_text())
+    schema = json.loads((ROOT / "runtime" / "events" / "frame.schema.json").read_text())
     (example,) = re.findall(r"^```json\n(.*?)^```", TEXT, re.M | re.S)
     jsonschema.validate(json.loads(example), schema)
 
