@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from ..devices.engines import ENGINE_NAMES
 from ..errors import UserError
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -100,7 +101,7 @@ TOPIC = Understood("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
 COUNT = click.IntRange(1, 10**9)
-ENGINES = click.Choice(["litert", "tflite-runtime", "onnxruntime"])
+ENGINES = click.Choice(ENGINE_NAMES)
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 
 

@@ -124,7 +124,7 @@ def run(
     if show:
         from ..runtime.monitoring.window import Window
 
-        window = Window(classifier.classes, classifier.abstain)
+        window = Window(classifier.classes, classifier.abstain_below)
     about = {
         "started": utc_now(),
         "source": source.name,
@@ -141,7 +141,7 @@ def run(
         about,
         classifier.classes,
         video,
-        abstain=classifier.abstain,
+        abstain=classifier.abstain_below,
         quota=service.quota,
         floor=service.keep_free,
         fits=service.fits,

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .engines import ENGINE_NAMES, installed_version
 from .profile import Profile, all_profiles, load_profile
-
-ENGINE_PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "tflite-runtime", "onnxruntime": "onnxruntime"}
-"""Engine -> the distribution that brings it."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +25,7 @@ class Machine:
         memory: memory in MiB, or None.
         temperature: of the processor in degrees Celsius, or None.
         python: version of Python.
-        engines: engine -> version installed, of those in `ENGINE_PACKAGES`.
+        engines: installed version by engine name, see `devices.engines`.
         cameras: video devices, e.g. ``/dev/video0``. On a Raspberry Pi some of them are decoders, not cameras.
     """
 
@@ -119,15 +117,7 @@ def _temperature(millidegrees: str) -> float | None:
 
 
 def _engines() -> dict[str, str]:
-    from importlib import metadata
-
-    found = {}
-    for engine, package in ENGINE_PACKAGES.items():
-        try:
-            found[engine] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    return {name: version for name in ENGINE_NAMES if (version := installed_version(name))}
 
 
 def _cameras(dev: Path) -> tuple[str, ...]:

@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-
-ENGINES = ("litert", "tflite-runtime", "onnxruntime")
-"""What a profile can name: the engines of `runtime.engine`."""
+from .engines import ENGINE_NAMES
 
 
 class ProfileError(UserError):
@@ -32,7 +30,7 @@ class Profile:
         name: short name, as on a command line.
         title: name for people.
         machine: what ``platform.machine()`` says there, e.g. ``("aarch64",)``.
-        engine: one of `ENGINES`.
+        engine: one of `devices.engines.ENGINE_NAMES`.
         threads: threads an inference uses, at least 1.
         verified: whether the project has been run on such a machine.
         model_contains: part of the board's model string, or "" for any board.
@@ -110,10 +108,10 @@ def _read(place: Traversable | Path) -> Profile:
     missing = [key for key in _WANTED if key not in table and key not in _OPTIONAL]
     if missing:
         raise ProfileError(f"{place}: missing {', '.join(missing)}")
-    if table["engine"] not in ENGINES:
+    if table["engine"] not in ENGINE_NAMES:
         where = f"{place}{_line(text, 'engine')}"
-        hint = _suggest(table["engine"], ENGINES)
-        raise ProfileError(f"{where}: unknown engine '{table['engine']}'{hint}; known: {', '.join(ENGINES)}")
+        hint = _suggest(table["engine"], ENGINE_NAMES)
+        raise ProfileError(f"{where}: unknown engine '{table['engine']}'{hint}; known: {', '.join(ENGINE_NAMES)}")
     if table["threads"] < 1:
         raise ProfileError(f"{place}{_line(text, 'threads')}: 'threads' must be at least 1, not {table['threads']}")
     return Profile(**{**table, "machine": tuple(table["machine"])})

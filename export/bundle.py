@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..devices.engines import engines_for
 from ..models.bundle import Bundle
 from ..models.manifest import FORMAT, GOLDEN
-from ..runtime.inference.engine import RUNS
 from .bundle_writer import check_target, golden, publish, spread, staging_folder, without_none, write
 from .calibration_images import calibration_pictures
 from .evaluation import FLOAT_FORMS, Evaluation, measure, reference_of
@@ -195,7 +195,7 @@ def _prove(
         return gates, Evaluation({})
     say("measuring every variant on the run's evaluation share")
     measured = measure(draft, evaluation)
-    first = reference_of([name for name, variant in draft.variants.items() if RUNS[variant.runtime]])
+    first = reference_of([name for name, variant in draft.variants.items() if engines_for(variant.runtime)])
     if "from" in manifest["export"]:
         gates.append(Gate(f"accuracy: {first}", "as it was given: nothing was converted", True))
     before = measured.metrics.get(first, {})

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..devices.engines import engines_for
 from ..models.bundle import Bundle
 from ..models.decode import iou_matrix
 from ..models.metrics import DetectionTruth, EvaluatedFrame, detection_metrics, operating_threshold
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
-from ..runtime.inference.engine import RUNS
-from ..runtime.inference.evaluation import LOWEST_SCORE, classifier_metrics, detections_of
+from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of
 from .baselines import centre_box, extended_sources
 
 FLOAT_FORMS = ("fp32", "onnx_fp32")
@@ -48,7 +48,7 @@ def measure(bundle: Bundle, data: dict[str, np.ndarray]) -> Evaluation:
     Args:
         data: a run's evaluation share: ``images`` and ``labels``, or boxes as `training.evaluation` writes them.
     """
-    names = [name for name, variant in bundle.variants.items() if RUNS[variant.runtime]]
+    names = [name for name, variant in bundle.variants.items() if engines_for(variant.runtime)]
     if "labels" not in data and "boxes" not in data:
         return _unlabelled(bundle, names, data["images"])
     return _classifier(bundle, names, data) if bundle.task == "classify" else _detector(bundle, names, data)
@@ -83,7 +83,7 @@ def reference_of(names: list[str]) -> str:
 def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Evaluation:
     """Compare detections only: nobody knows what is in the pictures."""
     frames = [(image, DetectionTruth(complete=False)) for image in images]
-    judged = {name: detections_of(Detector(bundle, name, min_score=LOWEST_SCORE), frames) for name in names}
+    judged = {name: detections_of(Detector(bundle, name, min_score=MIN_EVALUATED_SCORE), frames) for name in names}
     first = reference_of(names)
     threshold = bundle.manifest["decode"]["score_threshold"]
     alike = {
@@ -95,7 +95,9 @@ def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Evaluat
 def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Evaluation:
     truths = _truths(data)
     judged: dict[str, list[EvaluatedFrame]] = {
-        name: detections_of(Detector(bundle, name, min_score=LOWEST_SCORE), zip(data["images"], truths, strict=True))
+        name: detections_of(
+            Detector(bundle, name, min_score=MIN_EVALUATED_SCORE), zip(data["images"], truths, strict=True)
+        )
         for name in names
     }
     # One number chosen on some five hundred pictures: half of them choose worse, and all of them flatter it little.

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..devices.engines import engines_for
 from ..errors import UserError
 from ..models.bundle import Bundle
 from ..models.decode import anchors_from_manifest
 from ..models.manifest import DECODED
-from ..runtime.inference.engine import RUNS
 from ..runtime.inference.load import load_engine
 from .onnx.convert import float_nodes
 from .tflite.convert import input_is_raw
@@ -150,7 +150,7 @@ def contract(bundle: Bundle) -> Gate:
     width, height = bundle.input_size
     told = []
     for name, variant in bundle.variants.items():
-        if not RUNS[variant.runtime]:
+        if not engines_for(variant.runtime):
             told.append(f"{name} not run here")
             continue
         try:

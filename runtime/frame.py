@@ -72,11 +72,11 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
-    def named(self, probabilities: np.ndarray) -> Detections:
+    @classmethod
+    def empty(cls) -> Detections:
+        """Return detections of length zero."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))
+
+    def with_probabilities(self, probabilities: np.ndarray) -> Detections:
         """Return the same detections with class probabilities (N, C)."""
         return replace(self, probabilities=probabilities)
-
-
-def nothing() -> Detections:
-    """Return detections of length zero."""
-    return Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ...devices.engines import ENGINE_NAMES
 from ...devices.probe import probe
 from ...models.bundle import Bundle
-from ...runtime.inference.engine import ENGINES
 from ...training.run import RunError, read_record, write_json
 from ..performance.latency import bench
 from .classifier_results import RESULTS
@@ -74,7 +74,7 @@ def judge_detectors(
     if seed != on["seed"]:
         raise RunError(f"those before were judged on scenes of seed {on['seed']}, not {seed}")
     together = [bundles[name] for name in bundles if not apart[name]]
-    timed = bench(together, ENGINES[:1], (1,), rounds, probe(), lambda done, total: None) if together else {}
+    timed = bench(together, ENGINE_NAMES[:1], (1,), rounds, probe(), lambda done, total: None) if together else {}
     rows, baselines = [], dict[str, dict[str, Any]]()
     for name, bundle in bundles.items():
         record, row = records[name], {"name": name, "seed": records[name]["settings"]["seed"], "apart": apart[name]}
@@ -91,7 +91,7 @@ def judge_detectors(
         for variant in KINDS:
             say(f"judging {name}, {KINDS[variant]}")
             found = evaluate_detector(
-                bundle, data, variant, ENGINES[0], 1, lambda done, total: None, only_unseen=True, seed=seed
+                bundle, data, variant, ENGINE_NAMES[0], 1, lambda done, total: None, only_unseen=True, seed=seed
             )
             row["threshold"] = found["threshold"]
             row[variant] = {one: {key: values[key] for key in KEPT} for one, values in found["situations"].items()}

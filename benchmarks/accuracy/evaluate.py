@@ -14,7 +14,7 @@ from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
 from ...models.metrics import EvaluatedFrame, detection_metrics, precision_by_size
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
-from ...runtime.inference.evaluation import LOWEST_SCORE, classifier_metrics
+from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics
 from ...training.data.sample import DataError, Sample, is_held_out, read_set
 from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScene, EvaluationScenes
 from .curves import curves
@@ -95,7 +95,7 @@ def evaluate_detector(
     samples = read_set(data)
     if only_unseen:
         samples = unseen(samples, [bundle], data)
-    detector = Detector(bundle, variant, engine, threads, min_score=LOWEST_SCORE)
+    detector = Detector(bundle, variant, engine, threads, min_score=MIN_EVALUATED_SCORE)
     threshold = bundle.manifest["decode"]["score_threshold"]
     views: dict[str, list[Judged]] = {}
     everything = EvaluationScenes(samples, bundle.input_size[0], seed)

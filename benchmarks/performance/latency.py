@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from ... import __version__
+from ...devices.engines import engines_for
 from ...devices.probe import Machine
 from ...models.bundle import Bundle
-from ...runtime.inference.engine import RUNS, Engine
+from ...runtime.inference.engine import Engine
 from ...runtime.inference.load import load_engine
 
 FORMAT = 1
@@ -45,7 +46,7 @@ def bench(
     for bundle in bundles:
         batch = bundle.golden()["inputs"][:1]
         for variant in bundle.variants.values():
-            for engine in RUNS[variant.runtime]:
+            for engine in engines_for(variant.runtime):
                 for count in threads if engine in engines else ():
                     about = {
                         "bundle": bundle.name,

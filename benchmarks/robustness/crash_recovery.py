@@ -25,7 +25,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...runtime.frame import Frame, nothing
+from ...runtime.frame import Detections, Frame
 from ...runtime.recording import writer as keeper
 from ...runtime.recording.output_folder import OutputFolder
 from ...runtime.tracking.track import Track
@@ -43,7 +43,7 @@ def load(folder: Path, seed: int) -> None:
     keeper.BATCH_SECONDS = 0.02
     output = _output(folder, lambda _: None)
     for frame, tracks in _sky(seed):
-        output.frame(frame, nothing(), {"frame": frame.number, "detections": []})
+        output.frame(frame, Detections.empty(), {"frame": frame.number, "detections": []})
         output.events(tracks)
         if output.keeper.pending > 100:
             time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
@@ -121,7 +121,7 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
         while not until():
             frame, tracks = next(sky)
             begin = time.perf_counter()
-            output.frame(frame, nothing(), {"frame": frame.number, "detections": []})
+            output.frame(frame, Detections.empty(), {"frame": frame.number, "detections": []})
             output.events(tracks)
             waits.append(time.perf_counter() - begin)
             frames[phase] += 1

@@ -86,7 +86,7 @@ def fuzz(
 
 
 def _kind(problem: str) -> str:
-    for words in ("crashed", "still at it"):
+    for words in ("crashed", "still busy with it"):
         if words in problem:
             return words
     return "refused" if problem else "ran"

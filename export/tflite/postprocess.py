@@ -14,7 +14,7 @@ import numpy as np
 
 from ...models.decode import anchor_grid
 from ...runtime.inference.detector import POSTPROCESSED
-from ...runtime.inference.evaluation import LOWEST_SCORE
+from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE
 from ..errors import ExportError
 from .convert import convert_saved_model
 from .reader import POSTPROCESS
@@ -74,7 +74,7 @@ def _description(weights: list[float], nms_iou: float, limit: int) -> str:
         "max_classes_per_detection": "i: 1",
         "detections_per_class": f"i: {limit}",
         "use_regular_nms": "b: false",
-        "nms_score_threshold": f"f: {LOWEST_SCORE}",
+        "nms_score_threshold": f"f: {MIN_EVALUATED_SCORE}",
         "nms_iou_threshold": f"f: {nms_iou}",
         "num_classes": "i: 1",
     }

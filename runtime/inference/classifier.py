@@ -1,4 +1,4 @@
-"""Name galaxies: crop each detection as the classifier was trained, run it, calibrate."""
+"""Classify galaxies: crop each detection as in training, run the network, calibrate its probabilities."""
 
 from __future__ import annotations
 
@@ -17,8 +17,12 @@ from .load import load_engine
 class Classifier:
     """A morphology classifier: a bundle for the task ``classify`` in an engine.
 
+    Args:
+        bundle: a bundle for the task ``classify``.
+        variant, engine, threads: see `load.load_engine`.
+
     Attributes:
-        abstain: the probability, 0..1, below which a name is a guess; None where the bundle says nothing of it.
+        abstain_below: probability, 0..1, below which a class is a guess; None where the bundle has no such threshold.
     """
 
     def __init__(self, bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1) -> None:
@@ -28,19 +32,19 @@ class Classifier:
         self._margin = bundle.manifest["preprocess"]["margin"]
         self._temperature = bundle.manifest["decode"]["temperature"]
         self._size = bundle.input_size[0]
-        self.abstain: float | None = bundle.manifest["decode"].get("abstain")
+        self.abstain_below: float | None = bundle.manifest["decode"].get("abstain")
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the probabilities."""
         return self.bundle.classes
 
-    def renew(self) -> None:
-        """Load the network into a new engine; the old one is left to what it is doing."""
+    def reload_engine(self) -> None:
+        """Abandon the engine, which may hang, and load a new one."""
         self.engine = self._load()
 
     def crop(self, pixels: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-        """Cut what the network sees of a box; of a picture that is already a cutout (no box), the whole.
+        """Cut out what the network sees of a box; without a box, the whole image.
 
         Returns:
             (size, size, 3) uint8.
@@ -51,13 +55,13 @@ class Classifier:
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Classify (N, size, size, 3) uint8 crops; return (N, C) float32 calibrated probabilities."""
-        logits = [self.engine(one[None])["logits"].real() for one in crops]
+        logits = [self.engine(image[None])["logits"].dequantize() for image in crops]
         if not logits:
             return np.zeros((0, len(self.classes)), np.float32)
         return softmax(np.stack(logits), self._temperature)
 
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
-        """Give every detection of a frame its class probabilities."""
+        """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities."""
         size = (len(found), self._size, self._size, 3)
         crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)
-        return found.named(self.probabilities(crops))
+        return found.with_probabilities(self.probabilities(crops))

@@ -1,7 +1,7 @@
-"""Engines: what runs a variant's file. One small file each; this one chooses.
+"""The interface of an engine, and its raw outputs.
 
-An engine is a callable: a (1, H, W, 3) uint8 RGB batch in, the raw outputs by name out. It never guesses: which
-tensor is which output is written in the bundle, and a file that does not agree is refused.
+An engine is a callable: a (1, H, W, 3) uint8 RGB batch in, the raw outputs by name out. It never guesses: which tensor
+is which output is written in the bundle, and a file that does not agree is refused.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-ENGINES = ("litert", "tflite-runtime", "onnxruntime")
-RUNS = {"tflite": ("litert", "tflite-runtime"), "onnx": ("onnxruntime",), "edgetpu": ()}
-"""Which engines run a variant, by its runtime in the manifest; the first is the usual one."""
-
 
 class RawTensor(NamedTuple):
-    """A raw output: values as the network gave them, and how to read them: real = (value - zero_point) * scale."""
+    """A raw output, quantised or not: real value = (value - zero_point) * scale.
+
+    Attributes:
+        values: as the network returned them, without the batch axis.
+        scale: step between quantised values; 0 where the values are real already.
+        zero_point: the quantised value of 0.
+    """
 
     values: np.ndarray
     scale: float
     zero_point: int
 
-    def real(self, chosen: np.ndarray | slice | EllipsisType = ...) -> np.ndarray:
-        """Return float32 values, of the rows `chosen` only."""
-        values = np.asarray(self.values)[chosen].astype(np.float32)
+    def dequantize(self, rows: np.ndarray | slice | EllipsisType = ...) -> np.ndarray:
+        """Return the real values as float32, of `rows` only."""
+        values = np.asarray(self.values)[rows].astype(np.float32)
         return values if self.scale == 0.0 else (values - self.zero_point) * np.float32(self.scale)
 
-    def floor(self, level: float) -> float:
-        """Return the raw value above which lie the reals above `level`, to compare without dequantising."""
+    def threshold(self, level: float) -> float:
+        """Return the raw value that stands for the real value `level`, to compare without dequantising."""
         return level if self.scale == 0.0 else level / self.scale + self.zero_point
 
 

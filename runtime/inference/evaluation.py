@@ -1,4 +1,4 @@
-"""Measure a bundle on labelled pictures, through the same stages that run at the telescope."""
+"""Measure a bundle on labelled images, through the same stages that run at the telescope."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from ...models.metrics import DetectionTruth, EvaluatedFrame, classification_met
 from .classifier import Classifier
 from .detector import Detector
 
-LOWEST_SCORE = 0.01
-"""Detections are judged down to this score; below it nothing changes the average precision measurably."""
+MIN_EVALUATED_SCORE = 0.01
+"""Score down to which detections are evaluated; lower ones change the average precision by nothing measurable."""
 
 
-def detections_of(detector: Detector, pictures: Iterable[tuple[np.ndarray, DetectionTruth]]) -> list[EvaluatedFrame]:
-    """Run a detector over pictures (H, W, 3) uint8 with their truth; make it with ``min_score=LOWEST_SCORE``.
+def detections_of(detector: Detector, images: Iterable[tuple[np.ndarray, DetectionTruth]]) -> list[EvaluatedFrame]:
+    """Run a detector, created with ``min_score=MIN_EVALUATED_SCORE``, over images (H, W, 3) uint8 with their truth.
 
     Returns:
-        (truth, boxes, scores) a picture, for `models.metrics.detection_metrics`.
+        (truth, boxes, scores) for each image, as `models.metrics.detection_metrics` takes them.
     """
-    judged = []
-    for pixels, truth in pictures:
+    evaluated = []
+    for pixels, truth in images:
         found = detector(pixels)
-        judged.append((truth, found.boxes, found.scores))
-    return judged
+        evaluated.append((truth, found.boxes, found.scores))
+    return evaluated
 
 
 def classifier_metrics(
-    classifier: Classifier, pictures: Iterable[tuple[np.ndarray, np.ndarray | None, int]]
+    classifier: Classifier, images: Iterable[tuple[np.ndarray, np.ndarray | None, int]]
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """Run a classifier over pictures (H, W, 3) uint8, each with a box (4,) or None for the whole picture, and a label.
+    """Run a classifier over images (H, W, 3) uint8, each with a box (4,) or None for the whole image, and a label.
 
     Returns:
-        Metrics (see `models.metrics.classification_metrics`) and the (N, C) probabilities.
+        Metrics, see `models.metrics.classification_metrics`, and the (N, C) probabilities.
     """
     labels, rows = [], []
-    for pixels, box, label in pictures:
+    for pixels, box, label in images:
         rows.append(classifier.probabilities(classifier.crop(pixels, box)[None])[0])
         labels.append(label)
     probabilities = np.stack(rows) if rows else np.zeros((0, len(classifier.classes)), np.float32)

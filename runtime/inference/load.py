@@ -2,44 +2,50 @@
 
 from __future__ import annotations
 
+from ...devices.engines import ENGINE_NAMES, ENGINES, engines_for, is_installed
 from ...errors import UsageError
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
-from .engine import ENGINES, RUNS, Engine
+from .engine import Engine
 
 
 def available_engines() -> list[str]:
-    """Tell which engines can be loaded here."""
-    from . import onnx_engine as engine_onnx
-    from . import tflite_engine as engine_tflite
-
-    there = {"onnxruntime": engine_onnx.available()}
-    return [name for name in ENGINES if there.get(name) or (name not in there and engine_tflite.available(name))]
+    """Return the names of the engines that are installed, without importing them."""
+    return [name for name in ENGINE_NAMES if is_installed(name)]
 
 
 def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = None) -> tuple[Variant, str]:
-    """Choose the form of a network that an engine runs: ``int8`` is ``onnx_int8`` to ONNX Runtime.
+    """Choose the variant that an engine runs: ``int8`` is ``onnx_int8`` for ONNX Runtime.
 
     Args:
-        engine: one of `ENGINES`, or None for the usual one of the variant.
+        bundle: a verified bundle.
+        variant: e.g. ``int8`` or ``fp32``.
+        engine: one of `ENGINE_NAMES`, or None for the preferred one of the variant.
+
+    Returns:
+        The variant and the name of the engine.
 
     Raises:
         UsageError: the engine is unknown, or none runs the variant.
         BundleError: the bundle has no such variant, or none for this engine.
     """
     if engine is not None and engine not in ENGINES:
-        raise UsageError(f"unknown engine '{engine}'; known: {', '.join(ENGINES)}")
+        raise UsageError(f"unknown engine '{engine}'; known: {', '.join(ENGINE_NAMES)}")
     chosen = bundle.variant(variant)
+    runners = engines_for(chosen.runtime)
     if engine is None:
-        if not RUNS[chosen.runtime]:
-            raise UsageError(f"{bundle.path / chosen.file} is for the runtime '{chosen.runtime}', which runs none here")
-        return chosen, RUNS[chosen.runtime][0]
-    if engine in RUNS[chosen.runtime]:
+        if not runners:
+            raise UsageError(
+                f"{bundle.path / chosen.file} is for the runtime '{chosen.runtime}', which no engine here supports"
+            )
+        return chosen, runners[0]
+    if engine in runners:
         return chosen, engine
-    other = bundle.variants.get(f"onnx_{variant}" if engine == "onnxruntime" else variant.removeprefix("onnx_"))
-    if other is None or engine not in RUNS[other.runtime]:
+    is_onnx = ENGINES[engine].runtime == "onnx"
+    other = bundle.variants.get(f"onnx_{variant}" if is_onnx else variant.removeprefix("onnx_"))
+    if other is None or engine not in engines_for(other.runtime):
         raise BundleError(
-            f"{bundle.path} has no form of '{variant}' that {engine} runs: choose another --engine, "
+            f"{bundle.path} has no variant of '{variant}' that {engine} runs: choose another --engine, "
             "or export it with --formats"
         )
     return other, engine
@@ -50,9 +56,9 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
 
     Args:
         bundle: a verified bundle.
-        variant: e.g. ``int8`` or ``fp32``; see `form`.
-        engine: one of `ENGINES`, or None for the usual one of the variant.
-        threads: threads inside an inference, at least 1.
+        variant: e.g. ``int8`` or ``fp32``; see `select_variant`.
+        engine: one of `ENGINE_NAMES`, or None for the preferred one of the variant.
+        threads: threads of an inference, at least 1.
 
     Raises:
         UsageError: the engine is unknown or not installed.
@@ -61,7 +67,7 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
     chosen, engine = select_variant(bundle, variant, engine)
     if threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
-    if engine == "onnxruntime":
+    if ENGINES[engine].runtime == "onnx":
         from .onnx_engine import OnnxEngine
 
         return OnnxEngine(bundle, chosen, threads)

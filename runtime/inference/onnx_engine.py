@@ -1,12 +1,12 @@
-"""ONNX files through ONNX Runtime, on the processor."""
+"""Run ONNX files with ONNX Runtime, on the processor."""
 
 from __future__ import annotations
 
-import importlib.util
 from typing import Any
 
 import numpy as np
 
+from ...devices.engines import ENGINES, is_installed
 from ...errors import UsageError
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
@@ -15,11 +15,6 @@ from .engine import RawTensor
 
 INPUTS = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 OUTPUTS = {"tensor(float)": "float32", "tensor(int8)": "int8", "tensor(uint8)": "uint8", "tensor(int64)": "int64"}
-
-
-def available() -> bool:
-    """Tell whether ONNX Runtime is installed, without importing it."""
-    return importlib.util.find_spec("onnxruntime") is not None
 
 
 class OnnxEngine:
@@ -55,22 +50,24 @@ class OnnxEngine:
 
 
 def session(content: bytes, where: str, threads: int = 1) -> Any:
-    """Make a session from bytes that were verified.
+    """Create a session from verified bytes.
 
     Raises:
-        UsageError: ONNX Runtime is not installed. BundleError: it cannot run the file.
+        UsageError: ONNX Runtime is not installed.
+        BundleError: it cannot run the file.
     """
     try:
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as state
-    except ImportError as problem:
-        reason = f" ({problem})" if available() else ""
-        raise UsageError(f"the engine onnxruntime cannot be loaded{reason}: pip install 'galaxy-edge[onnx]'") from None
+    except ImportError as error:
+        reason = f" ({error})" if is_installed("onnxruntime") else ""
+        install = ENGINES["onnxruntime"].install
+        raise UsageError(f"the engine onnxruntime cannot be loaded{reason}: pip install {install}") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Else int8 sums overflow on x86 without VNNI, and two machines give different answers.
+    # Without it, int8 sums overflow on x86 without VNNI, and two machines give different results.
     options.add_session_config_entry("session.x64quantprecision", "1")
-    options.log_severity_level = 4  # its complaints come as exceptions as well
+    options.log_severity_level = 4  # fatal only: errors are raised as exceptions as well
     refusals = (
         state.Fail,
         state.InvalidArgument,
@@ -85,6 +82,6 @@ def session(content: bytes, where: str, threads: int = 1) -> Any:
     try:
         with suppress_native_stderr():
             return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except refusals as problem:
-        line = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))
-        raise BundleError(f"{where} is no network that onnxruntime can run: {line}") from None
+    except refusals as error:
+        line = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise BundleError(f"{where} is not a network that onnxruntime can run: {line}") from None

@@ -1,13 +1,12 @@
-"""Run a model of unknown origin for the first time where it can do no harm: in a process of its own.
+"""Load models of unknown origin in a separate process first, where they can do no harm.
 
-A malformed file can crash an interpreter or keep it busy for ever. The process comes from a server that has loaded
-nothing but the engine; it has no more memory than `TRACK_LIFETIME`, and is killed when it takes too long.
+A malformed file can crash an interpreter or keep it busy for ever. The process has loaded nothing but the engine, may
+take no more than `MEMORY` bytes, and is killed when it takes too long.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import multiprocessing
 import os
 import resource
@@ -16,58 +15,61 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from ...devices.engines import ENGINES, engines_for, is_installed
 from ...models.bundle import Bundle
 from ...models.manifest import BundleError
 
 SECONDS = 10.0
 START = 120.0
-"""Seconds in which the process must have its engine: on a busy small computer many, in which the file has no part."""
+"""Seconds until the process must have imported its engine: long, since a small computer may be busy; the file has no
+part in it."""
 MEMORY = 2**32
-"""Bytes of address space that the process may take beyond what the engine itself has mapped."""
+"""Bytes of address space that the process may take in addition to what the engine itself has mapped."""
 READY = "ready"
-MODULES = {"tflite": ["ai_edge_litert.interpreter", "tflite_runtime.interpreter"], "onnx": ["onnxruntime"]}
 
 
 def check_model_loads(content: bytes, runtime: str, where: str, seconds: float = SECONDS) -> None:
-    """Load a file into its engine and run it once, in a process of its own.
+    """Load a file into its engine and run it once, in a separate process.
 
     Args:
-        content: the file; runtime: ``tflite`` or ``onnx``; where: what it is called in messages.
-        seconds: after so many, from when the engine is there, the process is killed.
+        content: the file.
+        runtime: ``tflite`` or ``onnx``.
+        where: name of the file in messages.
+        seconds: time limit, counted from when the engine is imported; then the process is killed.
 
     Raises:
         BundleError: the engine refuses the file, crashes on it, or takes too long.
     """
-    with SandboxedLoader(runtime, "spawn") as loader:  # no server stays behind
-        problem = loader.try_load(content, seconds)
-    if problem:
-        raise BundleError(f"{where} is not safe to load: {problem}")
+    with SandboxedLoader(runtime, "spawn") as loader:  # unlike forkserver, no server process stays behind
+        reason = loader.try_load(content, seconds)
+    if reason:
+        raise BundleError(f"{where} is not safe to load: {reason}")
 
 
 def check_bundle_loads(bundle: Bundle, variants: Sequence[str]) -> None:
-    """Load forms of a bundle that somebody else made, each in a process of its own first.
+    """Load variants of a bundle of unknown origin, each in a separate process.
 
     Raises:
         BundleError: one is not safe to load.
     """
     for name in variants:
         variant = bundle.variants[name]
-        if variant.runtime in MODULES:
+        if engines_for(variant.runtime):
             check_model_loads(bundle.read(variant.file), variant.runtime, str(bundle.path / variant.file))
 
 
 class SandboxedLoader:
-    """A process that loads files, one after the other, until one of them ends it; then the next gets a new process.
+    """A process that loads files one after another; when a file ends it, the next file gets a new process.
 
     Args:
         runtime: ``tflite`` or ``onnx``.
-        start: ``forkserver`` where many files are tried, ``spawn`` for one.
+        start: start method of `multiprocessing`: ``forkserver`` for many files, ``spawn`` for one.
     """
 
     def __init__(self, runtime: str, start: str = "forkserver") -> None:
         self._context: Any = multiprocessing.get_context(start)
         if start == "forkserver":
-            self._context.set_forkserver_preload(["numpy", __name__, *MODULES[runtime]])
+            self._context.set_forkserver_preload(["numpy", __name__, *_modules(runtime)])
         self._runtime = runtime
         self._process: Any = None
         self._pipe: Any = None
@@ -88,42 +90,42 @@ class SandboxedLoader:
             self._process = None
 
     def try_load(self, content: bytes, seconds: float = SECONDS) -> str:
-        """Load a file and run it once; return what went wrong, or "" where nothing did."""
-        new = self._process is None
-        if new:
+        """Load a file and run it once; return what went wrong, or "" on success."""
+        is_new = self._process is None
+        if is_new:
             self._start()
         try:
-            if new and not (self._pipe.poll(START) and self._pipe.recv() == READY):
-                problem = f"the engine had not started after {START:g} s"
+            if is_new and not (self._pipe.poll(START) and self._pipe.recv() == READY):
+                reason = f"the engine had not started after {START:g} s"
             else:
                 self._pipe.send_bytes(content)
                 if self._pipe.poll(seconds):
                     return str(self._pipe.recv())
-                problem = f"the engine was still at it after {seconds:g} s"
+                reason = f"the engine was still busy with it after {seconds:g} s"
         except (EOFError, OSError):
             self._process.join(seconds)
-            problem = f"the engine crashed on it (exit code {self._process.exitcode})"
+            reason = f"the engine crashed on it (exit code {self._process.exitcode})"
         self.close()
-        return problem
+        return reason
 
     def _start(self) -> None:
-        """Start a process, which says READY when it has its engine."""
-        self._pipe, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(self._runtime, theirs), daemon=True)
+        """Start a process; it sends READY when its engine is imported."""
+        self._pipe, remote = self._context.Pipe()
+        process = self._context.Process(target=_serve, args=(self._runtime, remote), daemon=True)
         process.start()
         self._process = process
-        theirs.close()
+        remote.close()
 
 
 def _serve(runtime: str, pipe: Connection) -> None:
-    """Load and run what comes through the pipe, and answer what came of it. Runs in the child."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    _imported(runtime)
+    """Load and run each file that comes through the pipe, and send back the result. Runs in the child process."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 1)
+    os.dup2(null_device, 2)
+    _import_engine(runtime)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    most = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    limit = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     run = {"tflite": _run_tflite, "onnx": _run_onnx}[runtime]
     pipe.send(READY)
@@ -134,29 +136,33 @@ def _serve(runtime: str, pipe: Connection) -> None:
             return
         try:
             run(content)
-        except Exception as problem:  # noqa: BLE001 - whatever it is, the parent must hear of it
-            pipe.send(str(problem).strip().split("\n")[0] or repr(problem))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is reported to the parent
+            pipe.send(str(error).strip().split("\n")[0] or repr(error))
         else:
             pipe.send("")
 
 
-def _imported(runtime: str) -> Any:
-    """Import the engine, before memory is counted: LiteRT, or its predecessor where that alone is installed."""
-    names = MODULES[runtime]
-    there = [name for name in names if importlib.util.find_spec(name.split(".")[0])]
-    return importlib.import_module((there or names)[0])
+def _modules(runtime: str) -> list[str]:
+    return [ENGINES[name].module for name in engines_for(runtime)]
+
+
+def _import_engine(runtime: str) -> Any:
+    """Import the engine before memory is counted: of a runtime's engines the first one that is installed."""
+    names = engines_for(runtime)
+    installed = [name for name in names if is_installed(name)]
+    return importlib.import_module(ENGINES[(installed or names)[0]].module)
 
 
 def _run_tflite(content: bytes) -> None:
     import numpy as np
 
-    interpreter = _imported("tflite").Interpreter(model_content=content, num_threads=1)
+    interpreter = _import_engine("tflite").Interpreter(model_content=content, num_threads=1)
     interpreter.allocate_tensors()
-    for entry in interpreter.get_input_details():
-        interpreter.set_tensor(entry["index"], np.zeros(entry["shape"], entry["dtype"]))
+    for details in interpreter.get_input_details():
+        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
     interpreter.invoke()
-    for found in interpreter.get_output_details():
-        interpreter.get_tensor(found["index"])
+    for details in interpreter.get_output_details():
+        interpreter.get_tensor(details["index"])
 
 
 def _run_onnx(content: bytes) -> None:

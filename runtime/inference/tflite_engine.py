@@ -1,26 +1,18 @@
-"""TFLite files through LiteRT (ai-edge-litert) or its predecessor tflite-runtime: the same interface, two packages."""
+"""Run TFLite files with LiteRT (ai-edge-litert) or its predecessor tflite-runtime, which share one interface."""
 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
 import numpy as np
 
+from ...devices.engines import ENGINES, is_installed
 from ...errors import UsageError
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
 from ..system.native_output import suppress_native_stderr
 from .engine import RawTensor
-
-_MODULES = {"litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
-_PACKAGES = {"litert": "ai-edge-litert", "tflite-runtime": "'galaxy-edge[tflite-runtime]' (Python 3.11)"}
-
-
-def available(engine: str) -> bool:
-    """Tell whether an engine's package is installed, without importing it."""
-    return importlib.util.find_spec(_MODULES[engine].split(".")[0]) is not None
 
 
 class TFLiteEngine:
@@ -52,7 +44,7 @@ class TFLiteEngine:
 
     def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
         """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
-        # Pixels go into int8 as level - 128, which in two's complement is the highest bit turned over.
+        # int8 pixels are level - 128: in two's complement, the highest bit inverted.
         pixels = (batch ^ 0x80).view(np.int8) if self._dtype == np.int8 else batch.astype(self._dtype, copy=False)
         self._interpreter.set_tensor(self._input, pixels)
         self._interpreter.invoke()
@@ -63,18 +55,19 @@ class TFLiteEngine:
 
 
 def _interpreter(engine: str, content: bytes, threads: int, where: str) -> Any:
-    """Make an interpreter from bytes that were verified."""
+    """Create an interpreter from verified bytes."""
     try:
-        module = importlib.import_module(_MODULES[engine])
-    except ImportError as problem:
-        reason = f" ({problem})" if available(engine) else ""
-        raise UsageError(f"the engine {engine} cannot be loaded{reason}: pip install {_PACKAGES[engine]}") from None
+        module = importlib.import_module(ENGINES[engine].module)
+    except ImportError as error:
+        reason = f" ({error})" if is_installed(engine) else ""
+        install = ENGINES[engine].install
+        raise UsageError(f"the engine {engine} cannot be loaded{reason}: pip install {install}") from None
     try:
         with suppress_native_stderr():
             interpreter = module.Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as problem:
-        raise BundleError(f"{where} is no network that {engine} can run: {problem}") from None
+    except (ValueError, RuntimeError) as error:
+        raise BundleError(f"{where} is not a network that {engine} can run: {error}") from None
     except SystemError:
         # tflite-runtime 2.14 is built for numpy 1: with numpy 2 it imports, then fails here.
         raise UsageError(f"the engine {engine} needs numpy 1 here: pip install 'numpy<2'") from None

@@ -28,7 +28,7 @@ class Reporter:
     ) -> None:
         self._tracker = tracker
         self._classes = classifier.classes
-        self._abstain = classifier.abstain
+        self._abstain = classifier.abstain_below
         self._output = output
         self._watch = watch
         self._summary = summary

@@ -12,7 +12,7 @@ from itertools import count, islice
 import numpy as np
 
 from ...models.preprocess import ImagePyramid
-from ..frame import nothing
+from ..frame import Detections
 from ..imaging.change_gate import ChangeGate
 from ..imaging.sky_motion import SkyMotion, grey_thumbnail
 from ..imaging.stacking import Stack
@@ -74,12 +74,18 @@ class FrameProcessor:
         self._depth = looks.stack
         self.stack = Stack(looks.stack)
         self._gate = ChangeGate(looks.gate) if continuous and looks.gate else None
-        self._last = self._nothing = nothing().named(np.zeros((0, len(classifier.classes)), np.float32))
+        self._last = self._nothing = Detections.empty().with_probabilities(
+            np.zeros((0, len(classifier.classes)), np.float32)
+        )
 
     @property
     def stages(self) -> list[Stage]:
         """The stages in their order."""
-        return [Stage(self.prepare), Stage(self.search, self.detector.renew), Stage(self.name, self.classifier.renew)]
+        return [
+            Stage(self.prepare),
+            Stage(self.search, self.detector.reload_engine),
+            Stage(self.name, self.classifier.reload_engine),
+        ]
 
     def prepare(self, work: FrameTask) -> None:
         """See how the sky has moved, what is new, and fit what is worth a look into the detector's input."""

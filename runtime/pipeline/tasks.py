@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..frame import Detections, Frame, nothing
+from ..frame import Detections, Frame
 from ..imaging.sky_motion import IDENTITY
 from ..inference.detector import ModelInput
 from ..inference.engine import RawTensor as RawOutput
@@ -29,14 +29,14 @@ class FrameTask:
     views: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), int))
     fitted: list[ModelInput] = field(default_factory=list)
     raw: list[dict[str, RawOutput]] = field(default_factory=list)
-    named: Detections = field(default_factory=nothing)
+    named: Detections = field(default_factory=Detections.empty)
 
 
 class Stage(NamedTuple):
     """One stage: what it does to a frame's work, and how to get over an inference in it that hangs."""
 
     do: Callable[[FrameTask], None]
-    renew: Callable[[], None] | None = None
+    reload_engine: Callable[[], None] | None = None
 
 
 FrameCallback = Callable[[Frame, Detections, dict[str, Any], RunStats], None]

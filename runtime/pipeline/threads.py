@@ -184,13 +184,13 @@ class ThreadedExecutor:
     def _replace_hanging(self) -> None:
         """Leave a thread whose inference hangs to itself, and put a new one with a new engine in its place."""
         for place, thread in enumerate(self._threads):
-            if not isinstance(thread, _Worker) or thread.stage.renew is None or not thread.give_up():
+            if not isinstance(thread, _Worker) or thread.stage.reload_engine is None or not thread.abandon_if_hung():
                 continue
             self.hung += 1
             self._in_a_row += 1
             if self._in_a_row == HANGS:
                 raise RunFailure(f"the stage {thread.name} hung {HANGS} times in a row, {HANG_SECONDS:.0f} s each")
-            thread.stage.renew()
+            thread.stage.reload_engine()
             self._leave()
             self._threads[place] = _Worker(thread.stage, thread.origin, thread.target)
             self._threads[place].start()
@@ -268,7 +268,7 @@ class _Worker(_Thread):
         with self._lock:
             return True if self._given_up else super().end(problem)
 
-    def give_up(self) -> bool:
+    def abandon_if_hung(self) -> bool:
         """Give this thread up if its work has stood still for too long; whatever it does later counts no more."""
         with self._lock:
             busy = self._busy

@@ -48,7 +48,7 @@ class Observation:
         """Root of the box's area, in pixels."""
         return float(_sizes(self.box[None])[0])
 
-    def followed(self, sky: np.ndarray) -> np.ndarray:
+    def predicted_position(self, sky: np.ndarray) -> np.ndarray:
         """(2,) where this place is when the sky has moved to `sky`."""
         return _moved(self.centre[None], sky @ np.linalg.inv(self.sky))[0]
 
@@ -99,13 +99,13 @@ def associate(places: Sequence[Observation], boxes: np.ndarray, sky: np.ndarray,
 def moves_across_sky(before: Observation, now: Observation) -> bool:
     """Tell whether an object ran across the sky between two sightings, and across the sensor too."""
     least = max(STEP_PIXELS, STEP * before.size) * min(3, now.update - before.update)
-    across_sky = np.linalg.norm(now.centre - before.followed(now.sky))
+    across_sky = np.linalg.norm(now.centre - before.predicted_position(now.sky))
     return bool(across_sky > least and np.linalg.norm(now.centre - before.centre) > least)
 
 
 def is_fixed_on_sensor(start: Observation, now: Observation) -> bool:
     """Tell whether an object kept its place on the sensor while the sky moved on."""
-    sky_moved = float(np.linalg.norm(start.followed(now.sky) - start.centre))
+    sky_moved = float(np.linalg.norm(start.predicted_position(now.sky) - start.centre))
     moved = float(np.linalg.norm(now.centre - start.centre))
     return sky_moved > max(4.0, 0.5 * start.size) and moved < min(0.25 * sky_moved, max(1.5, 0.15 * start.size))
 

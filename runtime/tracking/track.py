@@ -59,6 +59,6 @@ class Track:
         """(C,) class probabilities, the mean over its frames."""
         return self.seen / self.frames
 
-    def leapt(self, now: Observation) -> bool:
+    def is_false_join(self, now: Observation) -> bool:
         """Tell whether it was joined from two objects: what ran to a place and stays there had never been elsewhere."""
         return self._runs == 1 and self._follows == 1 and not moves_across_sky(self._places[-1], now)

@@ -81,7 +81,7 @@ class Tracker:
             if one is None:
                 changed.append(self._begin(frame, named, index, sky))
                 self._alive.append(changed[-1])
-            elif one.leapt(Observation(named.boxes[index], sky, self._updates)):
+            elif one.is_false_join(Observation(named.boxes[index], sky, self._updates)):
                 one.state = "ended"
                 self._alive[known[index]] = self._begin(frame, named, index, sky)
                 changed += [one, self._alive[known[index]]]

@@ -9,9 +9,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from galaxy_edge.devices.engines import ENGINE_NAMES, ENGINES, engines_for
 from galaxy_edge.devices.probe import Machine, choose, probe
-from galaxy_edge.devices.profile import ENGINES, Profile, ProfileError, all_profiles, load_profile
-from galaxy_edge.runtime.inference import engine
+from galaxy_edge.devices.profile import Profile, ProfileError, all_profiles, load_profile
+from galaxy_edge.models.manifest import RUNTIMES
 
 GOOD = """\
 name = "mine"
@@ -37,12 +38,13 @@ def test_shipped_profiles_are_read_and_named_as_their_files():
     assert names == ["desktop-x86", "raspberry-pi-4", "raspberry-pi-5"]
     for name in names:
         profile = load_profile(name)
-        assert profile.name == name and profile.engine in ENGINES and profile.threads >= 1 and profile.title
+        assert profile.name == name and profile.engine in ENGINE_NAMES and profile.threads >= 1 and profile.title
 
 
-def test_profile_names_only_engines_that_the_runtime_has():
-    # The list is written twice because this room lies below the runtime.
-    assert set(ENGINES) == set(engine.ENGINES)
+def test_every_engine_runs_a_kind_of_file_that_a_bundle_can_hold():
+    """The table of engines lies apart from the manifest's list of runtimes, so that neither must import the other."""
+    assert {info.runtime for info in ENGINES.values()} == set(RUNTIMES) - {"edgetpu"}
+    assert engines_for("tflite") == ("litert", "tflite-runtime") and engines_for("edgetpu") == ()
 
 
 @pytest.mark.parametrize("name", ["raspberry-pi-4", "raspberry-pi-5"])

@@ -114,9 +114,9 @@ def test_the_probability_to_be_sure_is_optional(tiny_models, tmp_path):
     from galaxy_edge.runtime.inference.classifier import Classifier
 
     copy = shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / "galaxy-classifier")
-    assert Classifier(Bundle.load(copy)).abstain is None
+    assert Classifier(Bundle.load(copy)).abstain_below is None
     edit(copy, "temperature = 1.0", "temperature = 1.0\nabstain = 0.6")
-    assert Classifier(Bundle.load(copy)).abstain == 0.6
+    assert Classifier(Bundle.load(copy)).abstain_below == 0.6
     edit(copy, "abstain = 0.6", 'abstain = "high"')
     with pytest.raises(BundleError, match=r"'abstain' in \[decode\] must be of type float"):
         Bundle.load(copy)

@@ -86,7 +86,7 @@ def test_a_network_that_kills_its_process_does_not_kill_ours(int8, monkeypatch):
         assert "crashed" in loader.try_load(int8)
         assert loader.try_load(int8) == ""  # in a new one
         os.kill(loader._process.pid, signal.SIGSTOP)  # as a file that keeps the engine busy for ever
-        assert "still at it" in loader.try_load(int8, seconds=0.1)
+        assert "still busy with it" in loader.try_load(int8, seconds=0.1)
         assert loader.try_load(int8) == ""
 
 

@@ -165,10 +165,10 @@ def test_the_record_of_a_frame_tells_how_many_it_is_the_mean_of():
 
     import jsonschema
     from galaxy_edge.runtime.events.frame_record import frame_record
-    from galaxy_edge.runtime.frame import nothing
+    from galaxy_edge.runtime.frame import Detections
 
     _, results = stacked(3, 3)
-    named = nothing().named(np.zeros((0, 2), np.float32))
+    named = Detections.empty().with_probabilities(np.zeros((0, 2), np.float32))
     line = frame_record(results[-1], named, ("a", "b"), {})
     jsonschema.validate(
         line, json.loads((resources.files("galaxy_edge.runtime.events") / "frame.schema.json").read_text())

@@ -5,7 +5,7 @@ import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.preprocess import ImagePyramid
-from galaxy_edge.runtime.frame import Detections, nothing
+from galaxy_edge.runtime.frame import Detections
 from galaxy_edge.runtime.imaging.sky_motion import grey_thumbnail
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
@@ -65,10 +65,10 @@ def test_min_score_cuts_in_raw_values_as_it_would_in_real_ones(tiny_models):
     picture = np.kron(rng.integers(0, 256, (8, 8)), np.ones((8, 8))).astype(np.uint8)[..., None].repeat(3, axis=2)
     everything = Detector(bundle, min_score=0.0)
     fitted = everything.preprocess(picture)
-    real = 1 / (1 + np.exp(-everything.infer(fitted)["scores"].real()))
+    real = 1 / (1 + np.exp(-everything.infer(fitted)["scores"].dequantize()))
     for floor in (0.05, 0.3, 0.5, 0.73, 0.95):
         raw = Detector(bundle, min_score=floor).infer(fitted)["scores"]
-        chosen = raw.values >= raw.floor(float(np.log(floor / (1 - floor))))
+        chosen = raw.values >= raw.threshold(float(np.log(floor / (1 - floor))))
         assert np.array_equal(chosen, real >= floor)
 
 
@@ -100,7 +100,7 @@ def test_classifier_names_by_the_crop_of_each_box(classifier):
 
 
 def test_classifier_of_nothing_gives_nothing(classifier):
-    named = classifier(np.zeros((50, 50, 3), np.uint8), nothing())
+    named = classifier(np.zeros((50, 50, 3), np.uint8), Detections.empty())
     assert named.probabilities.shape == (0, 9)
 
 

@@ -43,7 +43,7 @@ def test_the_engine_chooses_its_form(both, tiny_models):
     assert select_variant(both, "onnx_fp32", "litert")[0].name == "fp32"
     assert select_variant(both, "onnx_fp32")[1] == "onnxruntime"
     assert Detector(both, engine="onnxruntime").engine.name == "onnxruntime"
-    with pytest.raises(BundleError, match="no form of 'int8' that onnxruntime runs"):
+    with pytest.raises(BundleError, match="no variant of 'int8' that onnxruntime runs"):
         load_engine(Bundle.load(tiny_models / "galaxy-detector"), "int8", "onnxruntime")
 
 
@@ -62,7 +62,7 @@ def test_a_file_that_is_no_network_is_refused(both, tmp_path):
     from galaxy_edge.runtime.inference.onnx_engine import session
 
     for content in (b"", b"junk", both.read("fp32.onnx")[:-40]):
-        with pytest.raises(BundleError, match="no network that onnxruntime can run"):
+        with pytest.raises(BundleError, match="not a network that onnxruntime can run"):
             session(content, "x.onnx")
 
 
@@ -77,9 +77,9 @@ def test_a_form_that_nothing_here_runs_is_told(both, tmp_path):
 def test_without_the_package_the_extra_is_named(both):
     script = (
         "import sys; sys.modules['onnxruntime'] = None\n"
-        "from galaxy_edge.models.bundle import Bundle\nfrom galaxy_edge.runtime.inference.engine import load\n"
-        "from galaxy_edge.runtime.errors import UsageError\n"
-        "try: load(Bundle.load(sys.argv[1]), 'onnx_int8')\nexcept UsageError as problem: print(problem)\n"
+        "from galaxy_edge.models.bundle import Bundle\nfrom galaxy_edge.runtime.inference.load import load_engine\n"
+        "from galaxy_edge.errors import UsageError\n"
+        "try: load_engine(Bundle.load(sys.argv[1]), 'onnx_int8')\nexcept UsageError as problem: print(problem)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, both.path], capture_output=True, text=True)
     assert "pip install 'galaxy-edge[onnx]'" in done.stdout, done.stderr

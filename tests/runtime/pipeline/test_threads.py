@@ -138,7 +138,7 @@ def test_no_frame_of_a_file_is_read_beyond_the_last_that_is_wanted(detector, cla
 
 def test_no_more_frames_of_a_file_are_on_their_way_than_the_cores_can_use(detector, classifier, monkeypatch):
     # Each of 4K is 25 MB: a stage that is slow must not let them pile up before it.
-    monkeypatch.setattr(pipeline, "under_way", lambda: 3)
+    monkeypatch.setattr(pipeline, "max_in_flight", lambda: 3)
     taken, most = [0], []
 
     class Counted(Sky):
@@ -225,7 +225,7 @@ def test_an_inference_that_hangs_costs_its_frame_and_no_more(classifier, monkeyp
     monkeypatch.setattr(pipeline, "HANG_SECONDS", 0.5)
     detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     detector.engine = hanging = Hanging(detector.engine, times)
-    monkeypatch.setattr(detector, "renew", lambda: None)  # the new engine hangs as often as it is told to
+    monkeypatch.setattr(detector, "reload_engine", lambda: None)  # the new engine hangs as often as it is told to
     notes = Notes()
     summary, left = go(Sky(6), detector, classifier, notes)
     hanging.let_go.set()
@@ -249,7 +249,7 @@ def test_inferences_that_go_on_hanging_end_the_run(classifier, monkeypatch):
     monkeypatch.setattr(pipeline, "PARTING_SECONDS", 0.1)
     detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     detector.engine = hanging = Hanging(detector.engine, 99)
-    monkeypatch.setattr(detector, "renew", lambda: None)
+    monkeypatch.setattr(detector, "reload_engine", lambda: None)
     summary, _ = go(Sky(9), detector, classifier, Notes())
     hanging.let_go.set()
     assert "search hung 3 times in a row" in str(summary.failure) and summary.hung == 3

@@ -1,0 +1,60 @@
+"""The inference engines: their names, packages, and the model files they run. Nothing here imports an engine."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """An engine as it is installed.
+
+    Attributes:
+        name: as in device profiles and after ``--engine``.
+        runtime: the kind of model file it runs, as in a bundle's manifest: ``tflite`` or ``onnx``.
+        module: what is imported.
+        distribution: the package that provides it, as in `importlib.metadata`.
+        install: what follows ``pip install``.
+    """
+
+    name: str
+    runtime: str
+    module: str
+    distribution: str
+    install: str
+
+
+ENGINES = {
+    info.name: info
+    for info in (
+        EngineInfo("litert", "tflite", "ai_edge_litert.interpreter", "ai-edge-litert", "ai-edge-litert"),
+        EngineInfo(
+            "tflite-runtime", "tflite", "tflite_runtime.interpreter", "tflite-runtime",
+            "'galaxy-edge[tflite-runtime]' (Python 3.11)",
+        ),
+        EngineInfo("onnxruntime", "onnx", "onnxruntime", "onnxruntime", "'galaxy-edge[onnx]'"),
+    )
+}  # fmt: skip
+"""Every engine by its name; of those that run the same files, the preferred one first."""
+ENGINE_NAMES = tuple(ENGINES)
+
+
+def engines_for(runtime: str) -> tuple[str, ...]:
+    """Return the names of the engines that run a kind of model file, preferred first; ``edgetpu`` has none."""
+    return tuple(info.name for info in ENGINES.values() if info.runtime == runtime)
+
+
+def is_installed(name: str) -> bool:
+    """Return whether an engine's package is installed, without importing it."""
+    return importlib.util.find_spec(ENGINES[name].module.split(".")[0]) is not None
+
+
+def installed_version(name: str) -> str | None:
+    """Return the installed version of an engine; None where it is not installed."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(ENGINES[name].distribution)
+    except metadata.PackageNotFoundError:
+        return None
