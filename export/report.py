@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from ..models.markdown import markdown_table
 from .errors import ExportError, ExportUsage
 from .evaluation import reference_of
 
@@ -116,12 +117,7 @@ def markdown(result: Exported, picture: str | None = None) -> str:
     """Write the report as Markdown; `picture` is a file beside it that shows the examples, in rows of four."""
     lines = [f"# Export of {result.manifest['name']}", "", _verdict(result), ""]
     for title, rows in _sections(result):
-        lines += [f"## {title}", ""]
-        for number, row in enumerate(rows):
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |")
-            if number == 0:
-                lines.append("|" + " --- |" * len(row))
-        lines.append("")
+        lines += [f"## {title}", "", *markdown_table(rows[0], rows[1:]), ""]
     if picture:
         lines += ["## Examples", "", f"![Examples, in rows of {COLUMNS}]({picture})", ""]
         lines += [f"{number}. {caption}" for number, (_, caption) in enumerate(result.examples, 1)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models.bundle import Bundle, shipped_bundle_path
+from ...models.markdown import markdown_table
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
 README = Path(__file__).parents[2] / "README.md"
@@ -35,15 +36,15 @@ def _detector_lines(manifest: dict[str, Any]) -> list[str]:
         f"Detector ({_network(manifest)}), on the {metrics['int8']['frames']} frames of the validation share, "
         "which was never trained on; mAP@0.5 (mAP@[.5:.95]):",
         "",
-        "| frames | " + " | ".join(columns.values()) + " |",
-        "| --- |" + " --- |" * len(columns),
     ]
     parts = [name for name in metrics["int8"]["sets"] if "map50" in metrics["int8"]["sets"][name]]
+    rows = []
     for part in sorted(parts, key=lambda name: list(SETS).index(name) if name in SETS else len(SETS)):
         cells = [_pair(metrics[column]["sets"][part]) for column in columns]
         count = metrics["int8"]["sets"][part]["frames"]
-        lines.append(f"| {SETS.get(part, part)} ({count}) | " + " | ".join(cells) + " |")
-    lines.append("| all | " + " | ".join(_pair(metrics[column]) for column in columns) + " |")
+        rows.append([f"{SETS.get(part, part)} ({count})", *cells])
+    rows.append(["all", *(_pair(metrics[column]) for column in columns)])
+    lines += markdown_table(["frames", *columns.values()], rows)
     at, threshold = metrics["int8"], manifest["decode"]["score_threshold"]
     lines += [
         "",
@@ -58,13 +59,13 @@ def _classifier_lines(manifest: dict[str, Any]) -> list[str]:
     lines = [
         f"Classifier ({_network(manifest)}), on the {metrics['int8']['images']} images of the validation share:",
         "",
-        "| | accuracy | macro F1 | accuracy of 4 coarse groups | calibration error |",
-        "| --- | --- | --- | --- | --- |",
     ]
+    rows = []
     for variant, title in (("int8", "int8"), ("fp32", "float32")):
         row = metrics[variant]
         values = (row["accuracy"], row["macro_f1"], row["coarse_accuracy"], row["ece"])
-        lines.append(f"| {title} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+        rows.append([title, *(f"{value:.3f}" for value in values)])
+    lines += markdown_table(["", "accuracy", "macro F1", "accuracy of 4 coarse groups", "calibration error"], rows)
     recalls = ", ".join(f"{name} {value:.2f}" for name, value in metrics["int8"]["recall"].items())
     return [*lines, "", f"Recall by class, int8: {recalls}."]
 

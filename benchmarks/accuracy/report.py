@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...models.markdown import markdown_table
 from ...training.figures.detection_plots import score_calibration, score_curves
 
 NAMES = {
@@ -24,44 +24,47 @@ KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
 
 def detector_table(result: dict[str, Any]) -> str:
     """Write what `evaluate.evaluate_detector` found as Markdown: a row a situation, and the baselines below it."""
-    lines = [_line("", *HEADINGS), _line(*["---"] * (1 + len(HEADINGS)))]
+    rows = []
     for name in _order(result["situations"]):
         found = result["situations"][name]
-        lines.append(
-            _line(
-                f"**{NAMES.get(name, name)}**",
-                str(found["frames"]),
-                str(found["boxes"]),
-                *(_share(found[key]) for key in KEYS),
-            )
-        )
+        counts = (str(found["frames"]), str(found["boxes"]))
+        rows.append([f"**{NAMES.get(name, name)}**", *counts, *(_share(found[key]) for key in KEYS)])
         for baseline, title in BASELINES.items():
-            lines.append(_line(title, "", "", *(_share(found[baseline][key]) for key in KEYS)))
+            rows.append([title, "", "", *(_share(found[baseline][key]) for key in KEYS)])
+    lines = markdown_table(["", *HEADINGS], rows)
     about = f"Precision, recall and false detections (a frame without galaxies) at score {result['threshold']:.2f};"
     lines += ["", about, "baselines at any score.", "", "mAP@0.5 by the side of a galaxy in the network's input", ""]
     sizes = list(next(iter(result["situations"].values()))["sizes"])
-    lines += [_line("", *sizes), _line(*["---"] * (1 + len(sizes)))]
+    rows = []
     for name in _order(result["situations"]):
         found = result["situations"][name]
         if found["boxes"]:
-            lines.append(_line(f"**{NAMES.get(name, name)}**", *(_share(found["sizes"][size]) for size in sizes)))
-            lines += [
-                _line(title, *(_share(found[baseline]["sizes"][size]) for size in sizes))
-                for baseline, title in BASELINES.items()
-            ]
+            rows.append([f"**{NAMES.get(name, name)}**", *(_share(found["sizes"][size]) for size in sizes)])
+            for baseline, title in BASELINES.items():
+                rows.append([title, *(_share(found[baseline]["sizes"][size]) for size in sizes)])
+    lines += markdown_table(["", *sizes], rows)
     return "\n".join(lines) + "\n"
 
 
 def pipeline_table(result: dict[str, Any]) -> str:
     """Write what `pipeline.evaluate_pipeline` found as Markdown: a row a situation, and the baselines below it."""
-    headings = ("galaxies", "found", "right name", "not found", "lost by the frame", "lost by the name", "right group")
-    lines = [_line("", *headings), _line(*["---"] * (1 + len(headings)))]
+    headings = (
+        "",
+        "galaxies",
+        "found",
+        "right name",
+        "not found",
+        "lost by the frame",
+        "lost by the name",
+        "right group",
+    )
+    rows = []
     for name in _order(result):
         found = result[name]
-        lines.append(_line(f"**{NAMES.get(name, name)}**", str(found["galaxies"]), *_fates(found)))
-        lines += [_line(title, "", *_fates(found[baseline])) for baseline, title in BASELINES.items()]
+        rows.append([f"**{NAMES.get(name, name)}**", str(found["galaxies"]), *_fates(found)])
+        rows += [[title, "", *_fates(found[baseline])] for baseline, title in BASELINES.items()]
     about = "Baselines: the same classifier, given their boxes. Names right and lost: shares of galaxies with a class."
-    return "\n".join([*lines, "", about]) + "\n"
+    return "\n".join([*markdown_table(headings, rows), "", about]) + "\n"
 
 
 def _fates(found: dict[str, Any]) -> list[str]:
@@ -88,7 +91,3 @@ def _order(found: dict[str, Any]) -> list[str]:
 
 def _share(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _line(*cells: str | Sequence[str]) -> str:
-    return "| " + " | ".join(map(str, cells)) + " |"

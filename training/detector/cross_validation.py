@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...models.markdown import markdown_table
 from ..run import write_json
 from .fit import train
 from .settings import DetectorSettings
@@ -52,12 +53,12 @@ def train_folds(
 
 
 def table(result: dict[str, Any]) -> str:
-    """Write what `train_folds` returns as a Markdown table."""
-    lines = [f"Mean and standard deviation over {result['folds']} folds (seed {result['seed']}).\n"]
-    lines += ["| | mean | std | " + " | ".join(f"fold {fold + 1}" for fold in range(result["folds"])) + " |"]
-    lines.append("| --- |" + " --- |" * (2 + result["folds"]))
-    for name, one in result["metrics"].items():
-        cells = [f"{value:.3f}" for value in one["values"]]
-        cells += [""] * (result["folds"] - len(cells))
-        lines.append(f"| {name} | {one['mean']:.3f} | {one['std']:.3f} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    """Write the result of `train_folds` as a Markdown table."""
+    count = result["folds"]
+    rows = []
+    for name, metric in result["metrics"].items():
+        values = [f"{value:.3f}" for value in metric["values"]]
+        rows.append([name, f"{metric['mean']:.3f}", f"{metric['std']:.3f}", *values, *[""] * (count - len(values))])
+    heading = ["", "mean", "std", *(f"fold {fold + 1}" for fold in range(count))]
+    about = f"Mean and standard deviation over {count} folds (seed {result['seed']})."
+    return "\n".join([about, "", *markdown_table(heading, rows)]) + "\n"
