@@ -44,7 +44,7 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     rows += [(f"rescue of {name}", how) for name, how in manifest.get("export", {}).get("rescue", {}).items()]
     for name, variant in bundle.variants.items():
         told = [f"{variant.file}, {len(bundle.read(variant.file)) / 1024:.0f} KiB"]
-        told += [f"{key} {value:.4f}" for key, value in _numbers(manifest, name).items()]
+        told += [f"{key} {value:.4f}" for key, value in _variant_numbers(manifest, name).items()]
         rows.append((f"form {name}", "; ".join(told)))
     return rows
 
@@ -65,30 +65,40 @@ def diff_rows(first: Bundle, second: Bundle) -> list[tuple[str, str, str, str]]:
         )
     ]
     for key in ("parameters", "macs"):
-        rows.append(_changed(key, first.manifest["network"][key], second.manifest["network"][key], "d"))
+        rows.append(_change_row(key, first.manifest["network"][key], second.manifest["network"][key], "d"))
     for name in dict.fromkeys([*first.variants, *second.variants]):
         sizes = [len(b.read(b.variants[name].file)) if name in b.variants else None for b in (first, second)]
-        rows.append(_changed(f"{name} bytes", sizes[0], sizes[1], "d"))
-        one, other = _numbers(first.manifest, name), _numbers(second.manifest, name)
+        rows.append(_change_row(f"{name} bytes", sizes[0], sizes[1], "d"))
+        one, other = _variant_numbers(first.manifest, name), _variant_numbers(second.manifest, name)
         keys = dict.fromkeys([*one, *other])
-        rows += [_changed(f"{name} {key}", one.get(key), other.get(key), ".4f") for key in keys]
+        rows += [_change_row(f"{name} {key}", one.get(key), other.get(key), ".4f") for key in keys]
     return rows
 
 
-def _numbers(manifest: dict[str, Any], variant: str) -> dict[str, float]:
+def _variant_numbers(manifest: dict[str, Any], variant: str) -> dict[str, float]:
     metrics = manifest["metrics"].get(variant, {})
-    found = {key: metrics[key] for key in SHOWN if isinstance(metrics.get(key), (int, float))}
+    found = {key: metrics[key] for key in SHOWN_METRICS if isinstance(metrics.get(key), (int, float))}
     alike = metrics.get("parity", {})
     return found | {key: alike[key] for key in ("agreement", "matched") if key in alike}
 
 
-def _changed(what: str, one: float | None, other: float | None, form: str) -> tuple[str, str, str, str]:
+def _change_row(what: str, one: float | None, other: float | None, form: str) -> tuple[str, str, str, str]:
     cells = ["-" if value is None else format(value, form) for value in (one, other)]
     change = "" if one is None or other is None else format(other - one, "+" + form)
     return what, cells[0], cells[1], change
 
 
-SHOWN = ("accuracy", "macro_f1", "coarse_accuracy", "ece", "map50", "map", "precision", "recall", "fp_per_frame")
+SHOWN_METRICS = (
+    "accuracy",
+    "macro_f1",
+    "coarse_accuracy",
+    "ece",
+    "map50",
+    "map",
+    "precision",
+    "recall",
+    "fp_per_frame",
+)
 
 
 @click.group()

@@ -12,7 +12,7 @@ from ..errors import UserError
 from .options import FILE, FOLDER, PATH, require_extra
 
 if TYPE_CHECKING:
-    from ..export.bundle import Exported
+    from ..export.bundle import ExportResult
     from ..export.settings import Settings
 
 
@@ -105,7 +105,7 @@ def export(
     from rich.console import Console
 
     from ..export.errors import ExportUsage
-    from ..export.report import check_place, write_report
+    from ..export.report import check_report_path, write_report
 
     console = Console(stderr=as_json, markup=False)  # names and paths may hold brackets
     others = {key: options.pop(key) for key in ("task", "labels", "decode", "evaluation", "licence", "name", "sources")}
@@ -117,7 +117,7 @@ def export(
     if (foreign is None) == (run_dir is None):
         raise ExportUsage("name a run folder, or a file with --from")
     if report:
-        check_place(report)
+        check_report_path(report)
     if foreign is not None:
         from ..export.third_party import import_model
 
@@ -126,7 +126,7 @@ def export(
         result = import_model(foreign, out, say, settings, **others)
         place = report or out.parent / "export-report.html"
     else:
-        from ..export.bundle import export as make_bundle
+        from ..export.bundle import export_run as make_bundle
 
         assert run_dir is not None
         for key, value in others.items():
@@ -145,21 +145,21 @@ def export(
 
 def _settings(int8: bool, formats: str | None, foreign: bool, **options: Any) -> Settings:
     from ..export.errors import ExportUsage
-    from ..export.settings import ALL, FORMS, INT8, REFERENCE, Settings
+    from ..export.settings import ALL, FORMATS, INT8, REFERENCE, Settings
 
     names = tuple(name.strip() for name in formats.split(",") if name.strip()) if formats else ()
     if not names and not int8 and not foreign:
-        raise ExportUsage(f"say what to make: --int8, or --formats with some of {', '.join([*FORMS, ALL])}")
+        raise ExportUsage(f"say what to make: --int8, or --formats with some of {', '.join([*FORMATS, ALL])}")
     return Settings((*names, *(INT8 if int8 else () if foreign else (REFERENCE,))), **options)
 
 
-def _show(console: Any, result: Exported, as_json: bool) -> None:
+def _show(console: Any, result: ExportResult, as_json: bool) -> None:
     """Print the gates, what every form costs, and what an Edge TPU would run."""
     from rich import box
     from rich.table import Column, Table
     from rich.text import Text
 
-    from ..export.report import form_rows
+    from ..export.report import variant_rows
 
     if as_json:
         gates = [{"gate": gate.name, "measured": gate.measured, "passed": gate.passed} for gate in result.gates]
@@ -180,7 +180,7 @@ def _show(console: Any, result: Exported, as_json: bool) -> None:
         table.add_row(gate.name, gate.measured, Text("passed", "green") if gate.passed else Text("failed", "red"))
     console.print(table)
     # On its side: on a screen of 80 columns six forms fit beside each other, ten metrics do not.
-    heading, *rows = (list(column) for column in zip(*form_rows(result), strict=True))
+    heading, *rows = (list(column) for column in zip(*variant_rows(result), strict=True))
     forms = Table(heading[0], box=box.SIMPLE)
     for name in heading[1:]:
         forms.add_column(name, no_wrap=True, justify="right")

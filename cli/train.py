@@ -158,7 +158,7 @@ def train_detector(
     from ..training.detector.cross_validation import train_folds
     from ..training.detector.distributed import Workers
     from ..training.detector.fit import train
-    from ..training.detector.settings import PRESETS, DetectorSettings, picked
+    from ..training.detector.settings import PRESETS, DetectorSettings, read_picked_network
     from ..training.formats.samples import FaultyLabels
     from .training_progress import Training, show_training
 
@@ -167,7 +167,7 @@ def train_detector(
     if network and preset:
         raise click.UsageError("--network says what the network is like, as --preset does: leave one of them out")
     given = {"seed": seed, "threads": threads, "epochs": epochs, "images_per_epoch": images, **options}
-    shape = picked(network) if network else PRESETS[preset or ("small" if options["weights"] else "quick")]
+    shape = read_picked_network(network) if network else PRESETS[preset or ("small" if options["weights"] else "quick")]
     chosen = shape | {name: value for name, value in given.items() if value is not None}
     try:
         settings = DetectorSettings(**chosen)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-Found = tuple[np.ndarray, np.ndarray]
+ScoredBoxes = tuple[np.ndarray, np.ndarray]
 """Boxes (N, 4) and scores (N,)."""
 
 
-def centre_box(images: np.ndarray, boxes: np.ndarray) -> list[Found]:
+def centre_box(images: np.ndarray, boxes: np.ndarray) -> list[ScoredBoxes]:
     """Answer every picture with the same box in its middle.
 
     Args:
@@ -25,7 +25,7 @@ def centre_box(images: np.ndarray, boxes: np.ndarray) -> list[Found]:
     return [(box, np.ones(1)) for _ in images]
 
 
-def extended_sources(images: np.ndarray, most: int = 10, size: float = 2.0, smallest: float = 3.0) -> list[Found]:
+def extended_sources(images: np.ndarray, most: int = 10, size: float = 2.0, smallest: float = 3.0) -> list[ScoredBoxes]:
     """Find extended sources with SEP (Barbary 2016, JOSS 1, 58; Bertin and Arnouts 1996, A&AS 117, 393).
 
     A source counts as extended where its second moments are wider than a star's, and scores by its area, less for what

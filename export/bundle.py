@@ -16,27 +16,35 @@ from .. import __version__
 from ..devices.engines import engines_for
 from ..models.bundle import Bundle
 from ..models.manifest import FORMAT, GOLDEN
-from .bundle_writer import check_target, golden, publish, spread, staging_folder, without_none, write
-from .calibration_images import calibration_pictures
-from .evaluation import FLOAT_FORMS, Evaluation, measure, reference_of
-from .examples import examples
-from .fallbacks import NOTHING, QUANTISED, fallbacks
-from .gates import WIDE, Gate, accuracy_kept, contract, is_int8, parity
+from .bundle_writer import (
+    check_target,
+    golden_vectors,
+    pick_evenly,
+    publish,
+    staging_folder,
+    without_none,
+    write_bundle,
+)
+from .calibration_images import load_calibration_images
+from .evaluation import FLOAT_VARIANTS, Evaluation, evaluate_bundle, reference_variant
+from .examples import draw_examples
+from .fallbacks import NO_FALLBACK, QUANTISED_FORMATS, fallbacks
+from .gates import WIDE_DTYPE, Gate, accuracy_gate, contract_gate, int8_gate, parity_gate
 from .run_reader import read_evaluation, read_run
-from .settings import FORMS, REFERENCE, Settings
+from .settings import FORMATS, REFERENCE, Settings
 from .tflite.edgetpu import compile_for_edgetpu, mappability
 from .tflite.layer_errors import layer_errors
 from .tflite.reader import read_tflite
-from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, Network, build_variants, describe
+from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, Network, build_variants, describe_variants
 
 NAMES = {"classify": "galaxy-classifier", "detect": "galaxy-detector"}
 PACKAGES = ("tensorflow", "ai-edge-quantizer", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
-LAYERS = 40
+MAX_LAYERS = 40
 """So many of the worst layers are written into the manifest."""
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportResult:
     """What came of an export.
 
     Attributes:
@@ -58,7 +66,9 @@ class Exported:
         return all(gate.passed for gate in self.gates)
 
 
-def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Settings | None = None) -> Exported:
+def export_run(
+    run: Path, out: Path | None, say: Callable[[str], None], settings: Settings | None = None
+) -> ExportResult:
     """Make a bundle of a finished run.
 
     Args:
@@ -79,7 +89,7 @@ def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Se
     settings.wanted(record["task"])
     name = NAMES[record["task"]]
     target = check_target(out or run / name)
-    calibration = calibration_pictures(
+    calibration = load_calibration_images(
         settings.calibration or run / "calibration.npz",
         record["model"],
         record["task"],
@@ -89,7 +99,9 @@ def export(run: Path, out: Path | None, say: Callable[[str], None], settings: Se
     evaluation = read_evaluation(run / "evaluation.npz", record["task"], record["model"])
     network = Network(run / "saved_model", record["task"], record["model"])
     made = build_variants(network, settings, calibration, say)
-    draft = manifest_of(record, name, describe(made.files, record["model"]["outputs"]), settings, len(calibration))
+    draft = draft_manifest(
+        record, name, describe_variants(made.files, record["model"]["outputs"]), settings, len(calibration)
+    )
     return validate_and_write(target, draft, made, evaluation, calibration, settings, say)
 
 
@@ -101,31 +113,31 @@ def validate_and_write(
     calibration: np.ndarray,
     settings: Settings,
     say: Callable[[str], None],
-) -> Exported:
+) -> ExportResult:
     """Put forms to the gates, and write the bundle where all pass or `settings` force it."""
     files = made.files
     with staging_folder(target) as folder:
-        gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
+        gates, measured = _run_gates(folder, manifest, files, evaluation, settings, say)
         if settings.rescue == "auto" and not all(gate.passed for gate in gates):
-            files = _rescue(folder, manifest, made, gates, evaluation, calibration, settings, say)
-            gates, measured = _prove(folder, manifest, files, evaluation, settings, say)
-        contents = {FORMS[name].file: content for name, content in files.items()}
+            files = _apply_fallbacks(folder, manifest, made, gates, evaluation, calibration, settings, say)
+            gates, measured = _run_gates(folder, manifest, files, evaluation, settings, say)
+        contents = {FORMATS[name].file: content for name, content in files.items()}
         contents[GOLDEN] = (folder / GOLDEN).read_bytes()
         passed = all(gate.passed for gate in gates)
         if not passed:
             manifest["ungated"] = True
         manifest["gates"] = [dataclasses.asdict(gate) for gate in gates]
         _describe_int8(manifest, files, calibration, settings, say)
-        write(folder, manifest, contents)
-        shown = examples(Bundle.load(folder, manifest["task"])) if measured.metrics else []
+        write_bundle(folder, manifest, contents)
+        shown = draw_examples(Bundle.load(folder, manifest["task"])) if measured.metrics else []
         written = passed or settings.force
         if written:
             publish(folder, target)
-    sizes = {FORMS[name].variant: len(content) for name, content in files.items()}
-    return Exported(target if written else None, gates, measured, manifest, sizes, shown)
+    sizes = {FORMATS[name].variant: len(content) for name, content in files.items()}
+    return ExportResult(target if written else None, gates, measured, manifest, sizes, shown)
 
 
-def _rescue(
+def _apply_fallbacks(
     folder: Path,
     manifest: dict[str, Any],
     made: BuiltVariants,
@@ -138,18 +150,18 @@ def _rescue(
     """Make every form that failed in other ways until it passes; what helped goes into the manifest, by variant."""
     files = dict(made.files)
     told: dict[str, str] = {}
-    for form in QUANTISED:
-        variant = FORMS[form].variant
+    for form in QUANTISED_FORMATS:
+        variant = FORMATS[form].variant
         failed = any(not gate.passed for gate in gates if gate.name.endswith(f": {variant}"))
         if not failed or form not in made.sources or REFERENCE not in files:
             continue
-        told[variant] = NOTHING
+        told[variant] = NO_FALLBACK
         for how, content in fallbacks(form, made.sources[form], files[form], settings, calibration, say):
             draft = copy.deepcopy(manifest)
             draft["export"]["rescue"] = {variant: how}
-            draft["variants"] = {one: draft["variants"][one] for one in (FORMS[REFERENCE].variant, variant)}
+            draft["variants"] = {one: draft["variants"][one] for one in (FORMATS[REFERENCE].variant, variant)}
             tried = {REFERENCE: files[REFERENCE], form: content}
-            if all(gate.passed for gate in _prove(folder, draft, tried, evaluation, settings, say)[0]):
+            if all(gate.passed for gate in _run_gates(folder, draft, tried, evaluation, settings, say)[0]):
                 files[form], told[variant] = content, how
                 break
     if "edgetpu" in files and files["tflite-int8"] != made.files["tflite-int8"]:
@@ -161,7 +173,7 @@ def _rescue(
     return files
 
 
-def _prove(
+def _run_gates(
     folder: Path,
     manifest: dict[str, Any],
     files: dict[str, bytes],
@@ -170,39 +182,39 @@ def _prove(
     say: Callable[[str], None],
 ) -> tuple[list[Gate], Evaluation]:
     """Write a draft, run it, and judge it; golden vectors, metrics and the threshold go into the draft."""
-    contents = {FORMS[name].file: content for name, content in files.items()}
-    write(folder, manifest, contents)
+    contents = {FORMATS[name].file: content for name, content in files.items()}
+    write_bundle(folder, manifest, contents)
     draft = Bundle.load(folder, manifest["task"])
     say("making golden vectors")
-    contents[GOLDEN] = golden(draft, spread(evaluation["images"]))
-    write(folder, manifest, contents)
+    contents[GOLDEN] = golden_vectors(draft, pick_evenly(evaluation["images"]))
+    write_bundle(folder, manifest, contents)
     draft = Bundle.load(folder, manifest["task"])
-    wide = {one for one, how in manifest["export"].get("rescue", {}).items() if how.startswith(WIDE)}
+    wide = {one for one, how in manifest["export"].get("rescue", {}).items() if how.startswith(WIDE_DTYPE)}
     gates = [
-        is_int8(
-            FORMS[name].variant,
+        int8_gate(
+            FORMATS[name].variant,
             content,
-            FORMS[name].runtime,
-            FORMS[name].variant in wide,
+            FORMATS[name].runtime,
+            FORMATS[name].variant in wide,
             "from" not in manifest["export"],
         )
         for name, content in files.items()
-        if FORMS[name].variant not in FLOAT_FORMS and FORMS[name].runtime != "edgetpu"
+        if FORMATS[name].variant not in FLOAT_VARIANTS and FORMATS[name].runtime != "edgetpu"
     ]
-    agreed = contract(draft)
+    agreed = contract_gate(draft)
     gates.append(agreed)
     if not agreed.passed:
         return gates, Evaluation({})
     say("measuring every variant on the run's evaluation share")
-    measured = measure(draft, evaluation)
-    first = reference_of([name for name, variant in draft.variants.items() if engines_for(variant.runtime)])
+    measured = evaluate_bundle(draft, evaluation)
+    first = reference_variant([name for name, variant in draft.variants.items() if engines_for(variant.runtime)])
     if "from" in manifest["export"]:
         gates.append(Gate(f"accuracy: {first}", "as it was given: nothing was converted", True))
     before = measured.metrics.get(first, {})
     for variant, alike in measured.agreement.items():
         after = measured.metrics.get(variant, {})
-        gates.append(accuracy_kept(manifest["task"], variant, before, after, settings.max_drop))
-        gates.append(parity(manifest["task"], variant, alike))
+        gates.append(accuracy_gate(manifest["task"], variant, before, after, settings.max_drop))
+        gates.append(parity_gate(manifest["task"], variant, alike))
     if measured.threshold is not None:
         manifest["decode"]["score_threshold"] = round(float(measured.threshold), 4)
     manifest["metrics"] = without_none(
@@ -227,11 +239,11 @@ def _describe_int8(
     manifest["export"]["edgetpu"] = mappability(read_tflite(files["tflite-int8"]).graph).summary()
     if settings.debug_layers and REFERENCE in files:
         say("measuring every layer")
-        errors = layer_errors(files[REFERENCE], files["tflite-int8"], spread(calibration, 16))
-        manifest["export"]["layers"] = [dataclasses.asdict(error) for error in errors[:LAYERS]]
+        errors = layer_errors(files[REFERENCE], files["tflite-int8"], pick_evenly(calibration, 16))
+        manifest["export"]["layers"] = [dataclasses.asdict(error) for error in errors[:MAX_LAYERS]]
 
 
-def manifest_of(
+def draft_manifest(
     record: dict[str, Any], name: str, variants: dict[str, Any], settings: Settings, pictures: int
 ) -> dict[str, Any]:
     """Draft the manifest from the run's record; thresholds and metrics are filled in once measured."""

@@ -23,7 +23,7 @@ from .errors import ExportError, ExportUsage
 GOLDEN_INPUTS = 8
 
 
-def golden(bundle: Bundle, inputs: np.ndarray) -> bytes:
+def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
     """Run inputs through every TFLite form and keep the raw outputs; those of int8 must match to the bit anywhere."""
     arrays = {"inputs": inputs}
     for name, variant in bundle.variants.items():
@@ -38,12 +38,12 @@ def golden(bundle: Bundle, inputs: np.ndarray) -> bytes:
     return stream.getvalue()
 
 
-def spread(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
+def pick_evenly(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
     """Pick `count` images evenly from all; the first ones again where there are fewer."""
     return images[np.linspace(0, len(images) - 1, count).astype(int)]
 
 
-def write(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+def write_bundle(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
     """Write the files and a manifest with their hashes, all forced to the disk.
 
     Raises:
@@ -80,10 +80,10 @@ def check_target(target: Path) -> Path:
     target = target.resolve()
     if not target.name:
         raise ExportUsage(f"{target} can be no bundle's folder: name another --out")
-    old = _old(target)
+    old = _backup_path(target)
     if not target.exists() and (old / MANIFEST).is_file():
         os.rename(old, target)
-    if target.exists() and not (target / MANIFEST).is_file() and not _empty(target):
+    if target.exists() and not (target / MANIFEST).is_file() and not _is_empty_folder(target):
         raise ExportUsage(f"{target} exists and is no bundle: name another --out")
     return target
 
@@ -108,7 +108,7 @@ def staging_folder(target: Path) -> Iterator[Path]:
 
 def publish(folder: Path, target: Path) -> None:
     """Put the new bundle in the old one's place; the old one is gone only when the new one is there."""
-    old = _old(target)
+    old = _backup_path(target)
     shutil.rmtree(old, ignore_errors=True)
     try:
         if target.exists():
@@ -122,11 +122,11 @@ def publish(folder: Path, target: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def _old(target: Path) -> Path:
+def _backup_path(target: Path) -> Path:
     return target.with_name(f".{target.name}.old")
 
 
-def _empty(folder: Path) -> bool:
+def _is_empty_folder(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 

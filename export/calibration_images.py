@@ -15,7 +15,7 @@ from ..models.preprocess import letterbox, resize
 from .errors import ExportError
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".fits", ".fit"}
-LARGEST_ARRAY = 2**32
+MAX_UNPACKED_BYTES = 2**32
 """Bytes that an .npz may unpack to."""
 
 
@@ -28,7 +28,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(entry.file_size for entry in packed.infolist())
-        if size > LARGEST_ARRAY:
+        if size > MAX_UNPACKED_BYTES:
             raise ExportError(f"{path} would unpack to {size >> 20} MB: that is no set of pictures")
         with np.load(path, allow_pickle=False) as arrays:
             # What is no array in it comes as bytes.
@@ -37,7 +37,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ExportError(f"{path} cannot be read: {problem or type(problem).__name__}") from None
 
 
-def calibration_pictures(source: Path, model: dict[str, Any], task: str, samples: int | None, seed: int) -> np.ndarray:
+def load_calibration_images(
+    source: Path, model: dict[str, Any], task: str, samples: int | None, seed: int
+) -> np.ndarray:
     """Read calibration pictures as the network sees them.
 
     Args:

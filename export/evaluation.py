@@ -16,14 +16,14 @@ from ..runtime.inference.detector import Detector
 from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of
 from .baselines import centre_box, extended_sources
 
-FLOAT_FORMS = ("fp32", "onnx_fp32")
-MIN_PRECISION, MAX_FALSE_ALARMS, MAX_AMONG_STARS = 0.9, 0.15, 0.05
+FLOAT_VARIANTS = ("fp32", "onnx_fp32")
+MIN_PRECISION, MAX_FALSE_ALARMS, MAX_FALSE_ALARMS_IN_STAR_FIELDS = 0.9, 0.15, 0.05
 """The operating threshold has the best F1 at this precision and so many false positives a frame without galaxies: of
 nebulae and clusters, and of nothing but stars."""
-STARS = "sdss_starfields"
+STAR_FIELDS = "sdss_starfields"
 MATCH_IOU = 0.5
 
-PART_KEYS = ("map50", "map", "fp_per_frame", "frames", "boxes")
+SUBSET_KEYS = ("map50", "map", "fp_per_frame", "frames", "boxes")
 """What is recorded of each part of the evaluation share."""
 
 
@@ -42,7 +42,7 @@ class Evaluation:
     threshold: float | None = None
 
 
-def measure(bundle: Bundle, data: dict[str, np.ndarray]) -> Evaluation:
+def evaluate_bundle(bundle: Bundle, data: dict[str, np.ndarray]) -> Evaluation:
     """Measure every variant that can be run here.
 
     Args:
@@ -57,7 +57,7 @@ def measure(bundle: Bundle, data: dict[str, np.ndarray]) -> Evaluation:
 def _classifier(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Evaluation:
     pictures = [(image, None, int(label)) for image, label in zip(data["images"], data["labels"], strict=True)]
     judged = {name: classifier_metrics(Classifier(bundle, name), pictures) for name in names}
-    first = reference_of(names)
+    first = reference_variant(names)
     return Evaluation(
         {name: metrics for name, (metrics, _) in judged.items()},
         {name: classifier_agreement(judged[first][1], found) for name, (_, found) in judged.items() if name != first},
@@ -75,16 +75,16 @@ def classifier_agreement(before: np.ndarray, after: np.ndarray) -> dict[str, Any
     }
 
 
-def reference_of(names: list[str]) -> str:
+def reference_variant(names: list[str]) -> str:
     """Name the variant that others are measured against: float32, or of a network that came without it the first."""
-    return next((name for name in FLOAT_FORMS if name in names), names[0])
+    return next((name for name in FLOAT_VARIANTS if name in names), names[0])
 
 
 def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Evaluation:
     """Compare detections only: nobody knows what is in the pictures."""
     frames = [(image, DetectionTruth(complete=False)) for image in images]
     judged = {name: detections_of(Detector(bundle, name, min_score=MIN_EVALUATED_SCORE), frames) for name in names}
-    first = reference_of(names)
+    first = reference_variant(names)
     threshold = bundle.manifest["decode"]["score_threshold"]
     alike = {
         name: detector_agreement(judged[first], found, threshold) for name, found in judged.items() if name != first
@@ -101,9 +101,9 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
         for name in names
     }
     # One number chosen on some five hundred pictures: half of them choose worse, and all of them flatter it little.
-    first = reference_of(names)
+    first = reference_variant(names)
     chosen = judged["int8" if "int8" in judged else first]
-    limits = np.where(data["set"] == STARS, MAX_AMONG_STARS, MAX_FALSE_ALARMS)
+    limits = np.where(data["set"] == STAR_FIELDS, MAX_FALSE_ALARMS_IN_STAR_FIELDS, MAX_FALSE_ALARMS)
     threshold = operating_threshold(chosen, MIN_PRECISION, limits.tolist())
     alike = {
         name: detector_agreement(judged[first], frames, threshold) for name, frames in judged.items() if name != first
@@ -113,12 +113,12 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
         judged[name] = [(truth, *one) for truth, one in zip(truths, found, strict=True)]
     metrics = {}
     for name, frames in judged.items():
-        metrics[name] = _judge(frames, threshold, name in baselines)
+        metrics[name] = _metrics(frames, threshold, name in baselines)
         metrics[name]["sets"] = {}
         for part in sorted(set(data["set"].tolist())):
             of_part = [frame for frame, of in zip(frames, data["set"], strict=True) if of == part]
-            brief = _judge(of_part, threshold, name in baselines)
-            metrics[name]["sets"][part] = {key: brief[key] for key in PART_KEYS}
+            brief = _metrics(of_part, threshold, name in baselines)
+            metrics[name]["sets"][part] = {key: brief[key] for key in SUBSET_KEYS}
     return Evaluation(metrics, alike, threshold)
 
 
@@ -161,7 +161,7 @@ def detector_agreement(before: list[EvaluatedFrame], after: list[EvaluatedFrame]
     }
 
 
-def _judge(frames: list[EvaluatedFrame], threshold: float, baseline: bool) -> dict[str, Any]:
+def _metrics(frames: list[EvaluatedFrame], threshold: float, baseline: bool) -> dict[str, Any]:
     metrics = detection_metrics(frames, threshold)
     if baseline:  # its scores are no probabilities: the network's threshold means nothing to them
         metrics |= dict.fromkeys(("precision", "recall", "fp_per_frame"))

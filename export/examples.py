@@ -13,14 +13,14 @@ COLOURS = {"fp32": (90, 220, 90), "int8": (250, 160, 40)}
 """Of boxes, RGB."""
 
 
-def examples(bundle: Bundle) -> list[tuple[np.ndarray, str]]:
+def draw_examples(bundle: Bundle) -> list[tuple[np.ndarray, str]]:
     """Return (H, W, 3) uint8 pictures with what was found in them, and a caption of each."""
     pictures = bundle.golden()["inputs"]
     names = [name for name in COLOURS if name in bundle.variants]
-    return _named(bundle, names, pictures) if bundle.task == "classify" else _boxed(bundle, names, pictures)
+    return _classified(bundle, names, pictures) if bundle.task == "classify" else _boxed(bundle, names, pictures)
 
 
-def _named(bundle: Bundle, names: list[str], pictures: np.ndarray) -> list[tuple[np.ndarray, str]]:
+def _classified(bundle: Bundle, names: list[str], pictures: np.ndarray) -> list[tuple[np.ndarray, str]]:
     found = {name: Classifier(bundle, name).probabilities(pictures) for name in names}
     told = []
     for number, picture in enumerate(pictures):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .bundle_writer import spread
+from .bundle_writer import pick_evenly
 from .errors import ExportError
 from .onnx.convert import METHODS as ONNX_METHODS
 from .onnx.convert import quantise_onnx
@@ -18,14 +18,14 @@ from .settings import Settings
 from .tflite.calibration_ranges import METHODS
 from .tflite.layer_errors import layer_errors
 from .tflite.reader import read_tflite
-from .variants import int8_of
+from .variants import quantise_to_int8
 
-QUANTISED = ("tflite-int8", "tflite-postprocess", "onnx-int8")
+QUANTISED_FORMATS = ("tflite-int8", "tflite-postprocess", "onnx-int8")
 """Forms that can be made in another way."""
-NOTHING = "nothing helped"
-WORST = 4
+NO_FALLBACK = "nothing helped"
+FIRST_WIDE_LAYERS = 4
 """So many of the worst layers get 16 bits first, then twice as many, until all have them."""
-LOOKED_AT = 16
+ERROR_IMAGES = 16
 
 
 def fallbacks(
@@ -34,12 +34,12 @@ def fallbacks(
     """Offer files of a form that may lose less: what was done, and the file.
 
     Args:
-        form: one of `QUANTISED`; source: the float file it is made from; content: the one that loses too much.
+        form: one of `QUANTISED_FORMATS`; source: the float file it is made from; content: the one that loses too much.
         calibration: (n, H, W, 3) uint8 network inputs.
     """
     onnx = form == "onnx-int8"
     methods, first = (ONNX_METHODS, settings.onnx_method) if onnx else (METHODS, settings.tflite_method)
-    fewer = spread(calibration, max(1, len(calibration) // 2))
+    fewer = pick_evenly(calibration, max(1, len(calibration) // 2))
     tries = [(method, method, calibration) for method in methods if method != first]
     # Odd pictures widen ranges: with fewer of them the others may keep more levels.
     tries += [(f"{method} of half the pictures", method, fewer) for method in methods]
@@ -51,16 +51,16 @@ def fallbacks(
                 (
                     quantise_onnx(source, pictures, method)
                     if onnx
-                    else int8_of(source, settings, pictures, method=method)
+                    else quantise_to_int8(source, settings, pictures, method=method)
                 ),
             )
         except ExportError as problem:
             say(f"rescue of {form}: {problem}")
     if form == "tflite-int8":
-        yield from _wider(source, content, settings, calibration, say)
+        yield from _wider_activations(source, content, settings, calibration, say)
 
 
-def _wider(
+def _wider_activations(
     source: bytes,
     content: bytes,
     settings: Settings,
@@ -68,7 +68,7 @@ def _wider(
     say: Callable[[str], None],
 ) -> Iterator[tuple[str, bytes]]:
     """Offer TFLite files with 16-bit activations in more and more layers."""
-    errors = layer_errors(source, content, spread(calibration, LOOKED_AT))
+    errors = layer_errors(source, content, pick_evenly(calibration, ERROR_IMAGES))
     weighted = [error.layer for error in errors if error.op in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
     graph = read_tflite(source).graph
     ends = {
@@ -76,13 +76,13 @@ def _wider(
         for op in graph.ops
         if set(op.inputs) & set(graph.inputs) or set(op.outputs) & set(graph.outputs)
     }
-    count = WORST
+    count = FIRST_WIDE_LAYERS
     while weighted:
         chosen = [layer for layer in weighted[:count] if layer not in ends]  # what goes in and comes out stays bytes
         told = f"int16 activations in {len(chosen)} of {len(weighted)} layers"
         say(f"rescue of tflite-int8: {told}")
         try:
-            yield told, int8_of(source, settings, calibration, wide=chosen)
+            yield told, quantise_to_int8(source, settings, calibration, wide=chosen)
         except ExportError as problem:
             say(f"rescue of tflite-int8: {problem}")
         if count >= len(weighted):

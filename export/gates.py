@@ -15,7 +15,7 @@ from ..models.manifest import DECODED
 from ..runtime.inference.load import load_engine
 from .onnx.convert import float_nodes
 from .tflite.convert import input_is_raw
-from .tflite.reader import FLOATS, POSTPROCESS, Graph, read_tflite
+from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, Graph, read_tflite
 
 MIN_AGREEMENT = 0.95
 """Share of pictures on which a quantised classifier must name the class that the float one names."""
@@ -25,7 +25,7 @@ MAX_DIFFERENCE = 0.1
 """What scores of the same box may differ by, on average: half of it moves one in twenty over the threshold."""
 RECALL_SHARE = 3.0
 """A class's recall may drop by so many times what accuracy may."""
-WIDE = "int16"
+WIDE_DTYPE = "int16"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Gate:
     passed: bool
 
 
-def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
+def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
     """Check every tensor and operator of a quantised file: none may be float, and raw pixels must go in.
 
     Args:
@@ -49,25 +49,25 @@ def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = 
     name = f"really int8: {variant}"
     if runtime == "onnx":
         floats = float_nodes(content)
-        told = _named("float operators", floats) if floats else "every weighted operator takes quantised values (QDQ)"
+        told = _listed("float operators", floats) if floats else "every weighted operator takes quantised values (QDQ)"
         return Gate(name, told, not floats)
     file = read_tflite(content)
     graph, allowed = file.graph, _after_decoding(file.graph)
     floats, ops, longer = [], [], []
     for part in file.graphs:  # branches and loops are graphs of their own
         let = allowed if part is graph else set()
-        floats += [t.name for number, t in enumerate(part.tensors) if t.dtype in FLOATS and number not in let]
+        floats += [t.name for number, t in enumerate(part.tensors) if t.dtype in FLOAT_DTYPES and number not in let]
         ops += [
             f"{op.name} -> {part.tensors[op.outputs[0]].name}"
             for op in part.ops
             if op.outputs
-            and any(part.tensors[n].dtype in FLOATS and n not in let for n in (*op.inputs, *op.outputs) if n >= 0)
+            and any(part.tensors[n].dtype in FLOAT_DTYPES and n not in let for n in (*op.inputs, *op.outputs) if n >= 0)
         ]
-        longer += [t.name for t in part.tensors if t.dtype == WIDE]
+        longer += [t.name for t in part.tensors if t.dtype == WIDE_DTYPE]
     if floats:
-        return Gate(name, f"{_named('float tensors', floats)}; {_named('float operators', ops)}", False)
+        return Gate(name, f"{_listed('float tensors', floats)}; {_listed('float operators', ops)}", False)
     if longer and not wide:
-        return Gate(name, _named("16-bit tensors", longer), False)
+        return Gate(name, _listed("16-bit tensors", longer), False)
     if ours and not input_is_raw(content):
         return Gate(name, "the input does not take raw levels: it must be uint8 or int8 with scale 1", False)
     each, of = _per_channel(graph)
@@ -77,7 +77,7 @@ def is_int8(variant: str, content: bytes, runtime: str = "tflite", wide: bool = 
     return Gate(name, f"{told}; weights per channel in {each} of {of} convolutions; raw {_entry(graph)} in", True)
 
 
-def accuracy_kept(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
+def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
     """Compare a form with float32: accuracy and each class's recall, or mAP@0.5.
 
     Of a class of twenty pictures one is five points and closes the gate, so pictures are told beside points.
@@ -95,7 +95,7 @@ def accuracy_kept(task: str, variant: str, before: dict[str, Any], after: dict[s
     if task != "classify":
         told = f"{key} {before[key]:.4f} float32, {after[key]:.4f} here, at most {max_drop / 100:g} less"
         return Gate(name, told, passed)
-    right, still, pictures = _right(before), _right(after), sum(map(sum, before["confusion"]))
+    right, still, pictures = _correct_by_class(before), _correct_by_class(after), sum(map(sum, before["confusion"]))
     told = (
         f"accuracy {before[key]:.4f} float32 ({sum(right)} of {pictures} pictures), {after[key]:.4f} here "
         f"({sum(still)}), at most {max_drop:g} points less"
@@ -120,7 +120,7 @@ def accuracy_kept(task: str, variant: str, before: dict[str, Any], after: dict[s
     return Gate(name, told, passed and not named)
 
 
-def parity(task: str, variant: str, measured: dict[str, Any]) -> Gate:
+def parity_gate(task: str, variant: str, measured: dict[str, Any]) -> Gate:
     """Judge the agreement of a form with float32, picture by picture; `measured` is from `measure.agreement`."""
     name = f"parity: {variant}"
     if task == "classify":
@@ -145,7 +145,7 @@ def parity(task: str, variant: str, measured: dict[str, Any]) -> Gate:
     return Gate(name, told, measured["matched"] >= MIN_MATCHED and measured["added"] <= 1 - MIN_MATCHED and alike)
 
 
-def contract(bundle: Bundle) -> Gate:
+def contract_gate(bundle: Bundle) -> Gate:
     """Check that every form has the input and the outputs that the manifest says, by running it as a device does."""
     width, height = bundle.input_size
     told = []
@@ -169,13 +169,13 @@ def contract(bundle: Bundle) -> Gate:
             if not np.isfinite(raw[spec.name].values).all():
                 return Gate("contract", f"{name}: {spec.name} has values that are not finite", False)
         told.append(f"{name} gives {', '.join(raw)}")
-    fault = _misfit(bundle)
+    fault = _shape_fault(bundle)
     if fault:
         return Gate("contract", fault, False)
     return Gate("contract", f"{width}x{height} RGB in; {'; '.join(told)}", True)
 
 
-def _misfit(bundle: Bundle) -> str | None:
+def _shape_fault(bundle: Bundle) -> str | None:
     """Say where the shapes of a form's outputs do not fit the classes or the anchors of its manifest."""
     width, height = bundle.input_size
     decode = bundle.manifest["decode"]
@@ -202,7 +202,7 @@ def _misfit(bundle: Bundle) -> str | None:
     return None
 
 
-def _right(metrics: dict[str, Any]) -> list[int]:
+def _correct_by_class(metrics: dict[str, Any]) -> list[int]:
     return [row[place] for place, row in enumerate(metrics["confusion"])]
 
 
@@ -228,6 +228,6 @@ def _entry(graph: Graph) -> str:
     return graph.tensors[graph.inputs[0]].dtype
 
 
-def _named(kind: str, names: list[str], most: int = 5) -> str:
+def _listed(kind: str, names: list[str], most: int = 5) -> str:
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{len(names)} {kind}: {', '.join(names[:most])}{more}"

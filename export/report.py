@@ -13,10 +13,10 @@ import numpy as np
 
 from ..models.markdown import markdown_table
 from .errors import ExportError, ExportUsage
-from .evaluation import reference_of
+from .evaluation import reference_variant
 
 if TYPE_CHECKING:
-    from .bundle import Exported
+    from .bundle import ExportResult
 
 METRICS = {
     "classify": ("accuracy", "macro_f1", "coarse_accuracy", "ece"),
@@ -33,11 +33,11 @@ figcaption{font-size:12px;max-width:192px}img{image-rendering:pixelated;width:19
 Rows = list[tuple[str, ...]]
 
 
-def form_rows(result: Exported) -> Rows:
+def variant_rows(result: ExportResult) -> Rows:
     """Tabulate the forms: heading first, then size, metrics, drop and agreement of each."""
     task = result.manifest["task"]
     main, keys, alike = METRICS[task][0], METRICS[task], AGREEMENT[task]
-    first = reference_of(list(result.sizes))
+    first = reference_variant(list(result.sizes))
     before = result.measured.metrics.get(first, {}).get(main)
     rows: Rows = [("form", "KiB", *keys, f"drop of {main}", *alike)]
     for name, size in result.sizes.items():
@@ -55,7 +55,7 @@ def form_rows(result: Exported) -> Rows:
     return rows
 
 
-def check_place(path: Path) -> None:
+def check_report_path(path: Path) -> None:
     """See that a report can be written to a place, before the work of an export is done.
 
     Raises:
@@ -68,18 +68,18 @@ def check_place(path: Path) -> None:
         raise ExportUsage(f"{path} cannot be written; name another --report")
 
 
-def write_report(path: Path, result: Exported) -> None:
+def write_report(path: Path, result: ExportResult) -> None:
     """Write the report beside its place, then rename it there: Markdown, with a picture of the examples, or HTML.
 
     Raises:
         ExportError: it cannot be written.
     """
-    files = {path: page(result).encode()}
+    files = {path: html_report(result).encode()}
     if path.suffix.lower() == ".md":
         picture = path.with_name(f"{path.stem}-examples.png")
         sheet = _sheet(result)
         files = {picture: sheet} if sheet else {}
-        files[path] = markdown(result, picture.name if sheet else None).encode()
+        files[path] = markdown_report(result, picture.name if sheet else None).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         for place, content in files.items():
@@ -90,9 +90,9 @@ def write_report(path: Path, result: Exported) -> None:
         raise ExportError(f"{path} cannot be written: {problem.strerror}; name another --report") from None
 
 
-def page(result: Exported) -> str:
+def html_report(result: ExportResult) -> str:
     """Write the report as one HTML page: no script, no link, pictures inside."""
-    parts = [f"<h1>Export of {html.escape(result.manifest['name'])}</h1>", f"<p>{html.escape(_verdict(result))}</p>"]
+    parts = [f"<h1>Export of {html.escape(result.manifest['name'])}</h1>", f"<p>{html.escape(_summary(result))}</p>"]
     for title, rows in _sections(result):
         body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
@@ -113,9 +113,9 @@ def page(result: Exported) -> str:
     )
 
 
-def markdown(result: Exported, picture: str | None = None) -> str:
+def markdown_report(result: ExportResult, picture: str | None = None) -> str:
     """Write the report as Markdown; `picture` is a file beside it that shows the examples, in rows of four."""
-    lines = [f"# Export of {result.manifest['name']}", "", _verdict(result), ""]
+    lines = [f"# Export of {result.manifest['name']}", "", _summary(result), ""]
     for title, rows in _sections(result):
         lines += [f"## {title}", "", *markdown_table(rows[0], rows[1:]), ""]
     if picture:
@@ -125,7 +125,7 @@ def markdown(result: Exported, picture: str | None = None) -> str:
     return "\n".join(lines)
 
 
-def _sheet(result: Exported) -> bytes | None:
+def _sheet(result: ExportResult) -> bytes | None:
     """Lay the example pictures, which are all of one size, beside each other; PNG."""
     pictures = [picture for picture, _ in result.examples]
     if not pictures:
@@ -135,11 +135,11 @@ def _sheet(result: Exported) -> bytes | None:
     return cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
-def _sections(result: Exported) -> list[tuple[str, Rows]]:
+def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
     about = result.manifest["export"]
     gates: Rows = [("gate", "measured", "result")]
     gates += [(gate.name, gate.measured, "passed" if gate.passed else "failed") for gate in result.gates]
-    sections = [("Gates", gates), ("Forms", form_rows(result))]
+    sections = [("Gates", gates), ("Forms", variant_rows(result))]
     for name, metrics in result.measured.metrics.items():
         if "confusion" in metrics:
             sections.append((f"Confusion matrix of {name}: rows are the truth", _confusion(result, metrics)))
@@ -168,7 +168,7 @@ def _sections(result: Exported) -> list[tuple[str, Rows]]:
     return [*sections, ("How it was made", made)]
 
 
-def _confusion(result: Exported, metrics: dict[str, Any]) -> Rows:
+def _confusion(result: ExportResult, metrics: dict[str, Any]) -> Rows:
     classes = result.manifest["classes"]
     rows: Rows = [("", *classes, "recall")]
     for name, counts in zip(classes, metrics["confusion"], strict=True):
@@ -176,7 +176,7 @@ def _confusion(result: Exported, metrics: dict[str, Any]) -> Rows:
     return rows
 
 
-def _verdict(result: Exported) -> str:
+def _summary(result: ExportResult) -> str:
     failed = [gate.name for gate in result.gates if not gate.passed]
     if not failed:
         return "Every gate passed."

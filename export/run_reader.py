@@ -27,7 +27,7 @@ _RECORD: dict[str, type] = {
     "model.parameters": int,
     "model.macs": int,
 }
-_OF_BOXES = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "negative", "set")
+_BOX_ARRAYS = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "negative", "set")
 
 
 def read_run(run: Path, tasks: tuple[str, ...]) -> dict[str, Any]:
@@ -77,9 +77,9 @@ def read_evaluation(path: Path, task: str, model: dict[str, Any], labelled: bool
     if images.dtype != np.uint8 or images.shape[1:] != (height, width, 3):
         raise ExportError(f"images in {path} are {images.dtype} {images.shape}, not uint8 (n, {height}, {width}, 3)")
     if task == "classify":
-        fault = _fault_in_labels(arrays.get("labels"), len(images), len(model["classes"]))
-    elif labelled or any(name in arrays for name in _OF_BOXES):
-        fault = _fault_in_boxes(arrays, len(images))
+        fault = _labels_fault(arrays.get("labels"), len(images), len(model["classes"]))
+    elif labelled or any(name in arrays for name in _BOX_ARRAYS):
+        fault = _boxes_fault(arrays, len(images))
     else:
         fault = None
     if fault:
@@ -87,7 +87,7 @@ def read_evaluation(path: Path, task: str, model: dict[str, Any], labelled: bool
     return arrays
 
 
-def _fault_in_labels(labels: np.ndarray | None, pictures: int, classes: int) -> str | None:
+def _labels_fault(labels: np.ndarray | None, pictures: int, classes: int) -> str | None:
     if labels is None:
         return "it has no array 'labels'"
     if labels.shape != (pictures,) or labels.dtype.kind not in "iu":
@@ -97,8 +97,8 @@ def _fault_in_labels(labels: np.ndarray | None, pictures: int, classes: int) -> 
     return None
 
 
-def _fault_in_boxes(arrays: dict[str, np.ndarray], pictures: int) -> str | None:
-    missing = [name for name in _OF_BOXES if name not in arrays]
+def _boxes_fault(arrays: dict[str, np.ndarray], pictures: int) -> str | None:
+    missing = [name for name in _BOX_ARRAYS if name not in arrays]
     if missing:
         return f"it has no array {', '.join(missing)}"
     for boxes, frames in (("boxes", "box_frame"), ("ignore", "ignore_frame")):

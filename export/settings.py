@@ -23,7 +23,7 @@ class VariantFormat:
     runtime: str
 
 
-FORMS = {
+FORMATS = {
     REFERENCE: VariantFormat("fp32", "fp32.tflite", "tflite"),
     "tflite-int8": VariantFormat("int8", "int8.tflite", "tflite"),
     "tflite-postprocess": VariantFormat("postprocess", "int8_postprocess.tflite", "tflite"),
@@ -31,7 +31,7 @@ FORMS = {
     "onnx-int8": VariantFormat("onnx_int8", "int8.onnx", "onnx"),
     "edgetpu": VariantFormat("edgetpu", "int8_edgetpu.tflite", "edgetpu"),
 }
-DETECTORS_OWN = "tflite-postprocess"
+POSTPROCESS_FORMAT = "tflite-postprocess"
 INT8 = (REFERENCE, "tflite-int8")
 """What ``export --int8`` makes."""
 
@@ -40,7 +40,7 @@ ALL = "all"
 
 AUTO = "auto"
 METHODS = (AUTO, *dict.fromkeys([*TFLITE_METHODS, *ONNX_METHODS]))
-RESCUES = ("none", "auto")
+FALLBACK_MODES = ("none", "auto")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Settings:
     """How to export.
 
     Attributes:
-        formats: of `FORMS`, or `ALL`; the float reference is always added.
+        formats: of `FORMATS`, or `ALL`; the float reference is always added.
         calibration: folder of pictures or .npz with ``images``; None takes the run's own calibration pictures.
         samples: at most so many of them; None takes all.
         method: how ranges are chosen, one of `METHODS`; ``auto`` is ``mse`` for TFLite and ``min-max`` for ONNX.
@@ -75,13 +75,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name in self.formats:
-            if name not in FORMS and name != ALL:
-                raise ExportUsage(f"unknown format '{name}'; known: {', '.join([*FORMS, ALL])}")
+            if name not in FORMATS and name != ALL:
+                raise ExportUsage(f"unknown format '{name}'; known: {', '.join([*FORMATS, ALL])}")
         for name, value, known in (
             ("method", self.method, METHODS),
             ("input type", self.input_type, INPUTS),
             ("output type", self.output_type, OUTPUTS),
-            ("rescue", self.rescue, RESCUES),
+            ("rescue", self.rescue, FALLBACK_MODES),
         ):
             if value not in known:
                 raise ExportUsage(f"unknown {name} '{value}'; known: {', '.join(known)}")
@@ -90,7 +90,7 @@ class Settings:
         if not 0 <= self.max_drop <= 100:
             raise ExportUsage(f"max-drop must be 0 to 100 points, not {self.max_drop}")
         asked = set(self.formats)
-        if asked & {"tflite-int8", DETECTORS_OWN, "edgetpu", ALL} and self.method not in (AUTO, *TFLITE_METHODS):
+        if asked & {"tflite-int8", POSTPROCESS_FORMAT, "edgetpu", ALL} and self.method not in (AUTO, *TFLITE_METHODS):
             raise ExportUsage(f"int8 TFLite knows no method '{self.method}'; it has {', '.join(TFLITE_METHODS)}")
 
     @property
@@ -104,12 +104,12 @@ class Settings:
         return "min-max" if self.method == AUTO else self.method
 
     def wanted(self, task: str) -> dict[str, VariantFormat]:
-        """Return the forms to make for a task, in the order of `FORMS`; what one is made from is among them."""
-        if task != "detect" and DETECTORS_OWN in self.formats:
-            raise ExportUsage(f"{DETECTORS_OWN} is for detectors; this is a classifier")
+        """Return the forms to make for a task, in the order of `FORMATS`; what one is made from is among them."""
+        if task != "detect" and POSTPROCESS_FORMAT in self.formats:
+            raise ExportUsage(f"{POSTPROCESS_FORMAT} is for detectors; this is a classifier")
         needed = {REFERENCE, *self.formats}
         if ALL in needed:
-            needed |= {name for name in FORMS if task == "detect" or name != DETECTORS_OWN}
+            needed |= {name for name in FORMATS if task == "detect" or name != POSTPROCESS_FORMAT}
         if "edgetpu" in needed:
             needed.add("tflite-int8")
-        return {name: form for name, form in FORMS.items() if name in needed}
+        return {name: form for name, form in FORMATS.items() if name in needed}

@@ -25,21 +25,21 @@ from ..models.preprocess import letterbox
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.sandbox import check_model_loads
 from ..runtime.sources.demo import DemoSource
-from .bundle import Exported, export_record, validate_and_write
+from .bundle import ExportResult, export_record, validate_and_write
 from .bundle_writer import check_target
-from .calibration_images import calibration_pictures
+from .calibration_images import load_calibration_images
 from .errors import ExportError, ExportUsage
 from .onnx.convert import quantise_onnx, tflite_to_onnx
 from .run_reader import read_evaluation
-from .settings import ALL, FORMS, REFERENCE, Settings
+from .settings import ALL, FORMATS, REFERENCE, Settings
 from .tflite.convert import convert_saved_model
-from .tflite.reader import FLOATS, POSTPROCESS, TFLiteFile, read_tflite
-from .third_party_outputs import check_complete, describe_by_name, find_outputs, onnx_ends
-from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, int8_of
+from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, TFLiteFile, read_tflite
+from .third_party_outputs import check_self_contained, describe_outputs_by_name, find_outputs, onnx_interface
+from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, quantise_to_int8
 
-PICTURES = 32
+MAX_IMAGES = 32
 THRESHOLD = 0.5
-PACKED_LIMIT = 2**20
+MAX_LABELS_BYTES = 2**20
 """Bytes that a list of names inside a file may have."""
 
 
@@ -55,7 +55,7 @@ def import_model(
     licence: str | None = None,
     name: str | None = None,
     sources: Sequence[str] = (),
-) -> Exported:
+) -> ExportResult:
     """Wrap a foreign detector.
 
     Args:
@@ -73,12 +73,12 @@ def import_model(
     if task != "detector":
         raise ExportUsage("--from wraps detectors: say --task detector")
     out = check_target(out)
-    files = _own_form(path, say)
+    files = _read_model(path, say)
     content = next(iter(files.values()))
     form = next(iter(files))
-    width, height = _size(form, content)
+    width, height = _input_size(form, content)
     described = _read_decode(decode)
-    classes = _labels(labels, content, form)
+    classes = _class_names(labels, content, form)
     outputs = find_outputs(form, content, described["outputs"])
     decoded = POSTPROCESSED[0] in outputs
     if not decoded and "min_level" not in described["decode"]:
@@ -95,8 +95,8 @@ def import_model(
     fault = None if decoded else fault_in_decode(settled)
     if fault:
         raise ExportUsage(f"{decode}: {fault}")
-    pictures = _pictures(settings, model)
-    made = _more(files, settings, pictures, say)
+    pictures = _calibration_images(settings, model)
+    made = _build_variants(files, settings, pictures, say)
     manifest = {
         "format": FORMAT,
         "name": name or "galaxy-detector",
@@ -117,21 +117,21 @@ def import_model(
         "metrics": {},
         "files": {},
         "variants": {
-            FORMS[one].variant: {
-                "file": FORMS[one].file,
-                "runtime": FORMS[one].runtime,
-                "outputs": describe_by_name(one, held, outputs, described["outputs"]),
+            FORMATS[one].variant: {
+                "file": FORMATS[one].file,
+                "runtime": FORMATS[one].runtime,
+                "outputs": describe_outputs_by_name(one, held, outputs, described["outputs"]),
             }
             for one, held in made.files.items()
         },
     }
-    data = {"images": pictures[:PICTURES]}
+    data = {"images": pictures[:MAX_IMAGES]}
     if evaluation:
         data = read_evaluation(evaluation, "detect", model, labelled=False)
     return validate_and_write(out, manifest, made, data, pictures, settings, say)
 
 
-def _own_form(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
+def _read_model(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
     """Read a file, see that it can be loaded without harm, and tell which form it is."""
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
@@ -148,21 +148,21 @@ def _own_form(path: Path, say: Callable[[str], None]) -> dict[str, bytes]:
     if runtime == "tflite":
         file = read_tflite(content, str(path))
     else:
-        check_complete(content, str(path))
+        check_self_contained(content, str(path))
     say("loading it for the first time, in a process of its own")
     try:
         check_model_loads(content, runtime, str(path))
     except BundleError as problem:
         raise ExportError(str(problem)) from None
     if runtime == "onnx":
-        return {"onnx-int8" if onnx_ends(content).quantised else "onnx-fp32": content}
+        return {"onnx-int8" if onnx_interface(content).quantised else "onnx-fp32": content}
     graph = file.graph
-    return {REFERENCE if graph.tensors[graph.inputs[0]].dtype in FLOATS else "tflite-int8": content}
+    return {REFERENCE if graph.tensors[graph.inputs[0]].dtype in FLOAT_DTYPES else "tflite-int8": content}
 
 
-def _size(form: str, content: bytes) -> tuple[int, int]:
-    if FORMS[form].runtime == "onnx":
-        shapes = onnx_ends(content).inputs
+def _input_size(form: str, content: bytes) -> tuple[int, int]:
+    if FORMATS[form].runtime == "onnx":
+        shapes = onnx_interface(content).inputs
     else:
         graph = read_tflite(content).graph
         shapes = [graph.tensors[number].shape for number in graph.inputs]
@@ -189,7 +189,7 @@ def _read_decode(path: Path | None) -> dict[str, Any]:
     return {"decode": keys, "outputs": outputs}
 
 
-def _labels(path: Path | None, content: bytes, form: str) -> list[str]:
+def _class_names(path: Path | None, content: bytes, form: str) -> list[str]:
     """Read class names from a file, or from the list that TFLite metadata packs behind the network."""
     if path is not None:
         try:
@@ -197,7 +197,7 @@ def _labels(path: Path | None, content: bytes, form: str) -> list[str]:
         except (OSError, UnicodeDecodeError) as problem:
             raise ExportUsage(f"{path} cannot be read: {problem}") from None
     else:
-        text = packed_labels(content, read_tflite(content)) if FORMS[form].runtime == "tflite" else ""
+        text = packed_labels(content, read_tflite(content)) if FORMATS[form].runtime == "tflite" else ""
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if not names:
         raise ExportUsage("class names are needed: --labels FILE, one a line (there is no list in the file's metadata)")
@@ -214,24 +214,26 @@ def packed_labels(content: bytes, file: TFLiteFile) -> str:
             if len(lists) > 1:
                 names = ", ".join(one.filename for one in lists)
                 raise ExportUsage(f"the file's metadata has several lists, {names}: name the right one with --labels")
-            if not lists or lists[0].file_size > PACKED_LIMIT:
+            if not lists or lists[0].file_size > MAX_LABELS_BYTES:
                 return ""
             with packed.open(lists[0]) as stream:
-                return stream.read(PACKED_LIMIT).decode("utf-8", errors="replace")
+                return stream.read(MAX_LABELS_BYTES).decode("utf-8", errors="replace")
     except UNPACKING as problem:
         raise ExportUsage(f"labels in the file's metadata cannot be read ({problem}): give --labels") from None
 
 
-def _pictures(settings: Settings, model: dict[str, Any]) -> np.ndarray:
+def _calibration_images(settings: Settings, model: dict[str, Any]) -> np.ndarray:
     """Read what int8 is calibrated on and forms are compared on: pictures that were given, or the demo sky."""
     if settings.calibration is not None:
-        return calibration_pictures(settings.calibration, model, "detect", settings.samples, settings.seed)
+        return load_calibration_images(settings.calibration, model, "detect", settings.samples, settings.seed)
     size = model["input"]["width"], model["input"]["height"]
     frames = [letterbox(frame.pixels, *size)[0] for frame in DemoSource()]
-    return np.stack(frames[:: max(1, len(frames) // (settings.samples or PICTURES))][: settings.samples or PICTURES])
+    return np.stack(
+        frames[:: max(1, len(frames) // (settings.samples or MAX_IMAGES))][: settings.samples or MAX_IMAGES]
+    )
 
 
-def _more(
+def _build_variants(
     files: dict[str, bytes],
     settings: Settings,
     pictures: np.ndarray,
@@ -248,7 +250,7 @@ def _more(
         say(f"making {name}")
         if name == "tflite-int8" and REFERENCE in files:
             sources[name] = files[REFERENCE]
-            made[name] = int8_of(files[REFERENCE], settings, pictures)
+            made[name] = quantise_to_int8(files[REFERENCE], settings, pictures)
         elif name == "onnx-fp32" and REFERENCE in files:
             made[name] = tflite_to_onnx(files[REFERENCE])
         elif name == "onnx-int8" and (REFERENCE in files or "onnx-fp32" in files):

@@ -11,14 +11,14 @@ from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.onnx_engine import OUTPUTS, session
 from ..runtime.system.native_output import suppress_native_stderr
 from .errors import ExportError
-from .settings import FORMS
+from .settings import FORMATS
 from .tflite.reader import POSTPROCESS, read_tflite
 
-RAW = ("boxes", "scores")
+RAW_OUTPUTS = ("boxes", "scores")
 
 
 @dataclass(frozen=True)
-class OnnxEnds:
+class OnnxInterface:
     """What goes into an ONNX file and comes out: shapes, output name -> (shape, dtype), whether it is quantised."""
 
     inputs: list[tuple[int, ...]]
@@ -26,21 +26,21 @@ class OnnxEnds:
     quantised: bool
 
 
-def onnx_ends(content: bytes) -> OnnxEnds:
+def onnx_interface(content: bytes) -> OnnxInterface:
     """Read the ends of an ONNX file that was proved loadable."""
     import onnx
 
     network = session(content, "the ONNX file")
     graph = onnx.load_model_from_string(content).graph
     ops = {node.op_type for node in graph.node}
-    return OnnxEnds(
+    return OnnxInterface(
         [tuple(entry.shape) for entry in network.get_inputs()],
         {found.name: (tuple(found.shape), OUTPUTS.get(found.type, found.type)) for found in network.get_outputs()},
         bool(ops & {"QuantizeLinear", "QLinearConv", "ConvInteger"}),
     )
 
 
-def check_complete(content: bytes, where: str) -> None:
+def check_self_contained(content: bytes, where: str) -> None:
     """See that an ONNX file holds its own weights: a bundle takes one file.
 
     Raises:
@@ -67,7 +67,7 @@ def find_outputs(form: str, content: bytes, named: dict[str, str]) -> dict[str, 
     """Find the outputs of a foreign detector.
 
     Args:
-        form: of `settings.FORMS`; content: the file.
+        form: of `settings.FORMATS`; content: the file.
         named: names that the user gave, e.g. ``{"boxes": "raw_boxes"}``.
 
     Returns:
@@ -76,16 +76,18 @@ def find_outputs(form: str, content: bytes, named: dict[str, str]) -> dict[str, 
     Raises:
         ExportError: it cannot be told.
     """
-    if FORMS[form].runtime == "onnx":
-        known = {name: name for name in onnx_ends(content).outputs}
+    if FORMATS[form].runtime == "onnx":
+        known = {name: name for name in onnx_interface(content).outputs}
     else:
         graph = read_tflite(content).graph
         for op in graph.ops:
             if op.name == POSTPROCESS and len(op.outputs) == len(POSTPROCESSED):
                 # The operator's outputs have a fixed order; the file's, which some converters shuffle, is not trusted.
                 return dict(zip(POSTPROCESSED, (graph.tensors[number].name for number in op.outputs), strict=True))
-        known = {graph.tensors[number].name: graph.tensors[number].name for number in graph.outputs} | _signed(content)
-    for wanted in (POSTPROCESSED, RAW):
+        known = {
+            graph.tensors[number].name: graph.tensors[number].name for number in graph.outputs
+        } | _signature_outputs(content)
+    for wanted in (POSTPROCESSED, RAW_OUTPUTS):
         found = {name: known[named.get(name, name)] for name in wanted if named.get(name, name) in known}
         if len(found) == len(wanted):
             return found
@@ -95,10 +97,12 @@ def find_outputs(form: str, content: bytes, named: dict[str, str]) -> dict[str, 
     )
 
 
-def describe_by_name(form: str, content: bytes, outputs: dict[str, str], named: dict[str, str]) -> list[dict[str, Any]]:
+def describe_outputs_by_name(
+    form: str, content: bytes, outputs: dict[str, str], named: dict[str, str]
+) -> list[dict[str, Any]]:
     """Describe outputs as a manifest does; where a form does not have those tensors, they are found anew."""
-    if FORMS[form].runtime == "onnx":
-        ends = onnx_ends(content).outputs
+    if FORMATS[form].runtime == "onnx":
+        ends = onnx_interface(content).outputs
         if not set(outputs.values()) <= ends.keys():
             outputs = find_outputs(form, content, named)
         return [
@@ -127,7 +131,7 @@ def describe_by_name(form: str, content: bytes, outputs: dict[str, str], named: 
     ]
 
 
-def _signed(content: bytes) -> dict[str, str]:
+def _signature_outputs(content: bytes) -> dict[str, str]:
     """Read the names that a signature in the file gives its outputs."""
     from ai_edge_litert.interpreter import Interpreter
 

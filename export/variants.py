@@ -12,11 +12,11 @@ import numpy as np
 from ..runtime.inference.detector import POSTPROCESSED
 from .errors import ExportError
 from .onnx.convert import describe_onnx, quantise_onnx, to_onnx
-from .settings import FORMS, REFERENCE, Settings
+from .settings import FORMATS, REFERENCE, Settings
 from .tflite.calibration_ranges import measure_ranges
 from .tflite.convert import convert_saved_model, describe_outputs
 from .tflite.edgetpu import compile_for_edgetpu
-from .tflite.postprocess import with_postprocess
+from .tflite.postprocess import convert_with_postprocess
 from .tflite.quantise import quantise
 from .tflite.reader import read_tflite
 
@@ -57,16 +57,16 @@ def build_variants(network: Network, settings: Settings, calibration: np.ndarray
     wanted = settings.wanted(network.task)
     say("converting to float32")
     files = {REFERENCE: convert_saved_model(network.saved_model)}
-    _check_ends(network, files[REFERENCE])
+    _check_interface(network, files[REFERENCE])
     sources = {"tflite-int8": files[REFERENCE]}
     if "tflite-int8" in wanted:
         say(f"quantising to int8 with {len(calibration)} calibration pictures ({settings.tflite_method})")
-        files["tflite-int8"] = int8_of(files[REFERENCE], settings, calibration)
+        files["tflite-int8"] = quantise_to_int8(files[REFERENCE], settings, calibration)
     if "tflite-postprocess" in wanted:
         say("quantising with TFLite_Detection_PostProcess")
-        whole = with_postprocess(network.saved_model, network.model, NMS_IOU, MAX_DETECTIONS)
+        whole = convert_with_postprocess(network.saved_model, network.model, NMS_IOU, MAX_DETECTIONS)
         sources["tflite-postprocess"] = whole
-        files["tflite-postprocess"] = int8_of(whole, settings, calibration)
+        files["tflite-postprocess"] = quantise_to_int8(whole, settings, calibration)
     if "onnx-fp32" in wanted or "onnx-int8" in wanted:
         say("converting to ONNX")
         whole = to_onnx(network.saved_model)
@@ -80,10 +80,10 @@ def build_variants(network: Network, settings: Settings, calibration: np.ndarray
         compiled = compile_for_edgetpu(files["tflite-int8"], say)
         if compiled is not None:
             files["edgetpu"] = compiled
-    return BuiltVariants({name: files[name] for name in FORMS if name in files}, sources)
+    return BuiltVariants({name: files[name] for name in FORMATS if name in files}, sources)
 
 
-def _check_ends(network: Network, content: bytes) -> None:
+def _check_interface(network: Network, content: bytes) -> None:
     """See that the network is the one that the run describes, before anything is fed to it.
 
     Raises:
@@ -97,7 +97,7 @@ def _check_ends(network: Network, content: bytes) -> None:
     describe_outputs(content, network.model["outputs"])
 
 
-def int8_of(
+def quantise_to_int8(
     content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (), method: str | None = None
 ) -> bytes:
     """Quantise a float TFLite file as `settings` say; `method` overrides theirs."""
@@ -105,11 +105,11 @@ def int8_of(
     return quantise(content, ranges, settings.input_type, settings.output_type, wide)
 
 
-def describe(files: dict[str, bytes], outputs: list[str]) -> dict[str, dict[str, Any]]:
+def describe_variants(files: dict[str, bytes], outputs: list[str]) -> dict[str, dict[str, Any]]:
     """Describe every form as the manifest's ``variants`` do."""
     variants = {}
     for name, content in files.items():
-        form = FORMS[name]
+        form = FORMATS[name]
         if form.runtime == "onnx":
             told = describe_onnx(content, outputs)
         elif name == "edgetpu":  # the compiler keeps the ends of the file it is given

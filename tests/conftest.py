@@ -94,11 +94,11 @@ def tiny_runs(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_models(tiny_runs, tmp_path_factory) -> Path:
     """A models folder with the bundles of `tiny_runs`."""
-    from galaxy_edge.export.bundle import export
+    from galaxy_edge.export.bundle import export_run
 
     models = tmp_path_factory.mktemp("models")
     for run, name in (("detector", "galaxy-detector"), ("classifier", "galaxy-classifier")):
-        made = export(tiny_runs / run, models / name, lambda _: None)
+        made = export_run(tiny_runs / run, models / name, lambda _: None)
         assert made.passed, json.dumps([gate.__dict__ for gate in made.gates])
     return models
 

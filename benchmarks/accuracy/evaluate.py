@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...export.baselines import Found, centre_box, extended_sources
+from ...export.baselines import ScoredBoxes, centre_box, extended_sources
 from ...models.bundle import Bundle
 from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
 from ...models.metrics import EvaluatedFrame, detection_metrics, precision_by_size
@@ -21,11 +21,11 @@ from .curves import curves
 
 Progress = Callable[[int, int], None]
 
-MADE = (OFF_CENTRE, COMPOSED)
+SYNTHETIC_SITUATIONS = (OFF_CENTRE, COMPOSED)
 """Situations that are made from real frames; they do not count among all of them."""
 
 
-def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -> list[Sample]:
+def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -> list[Sample]:
     """Keep the pictures that no bundle was trained on: those of sets it did not use, and of its own held-out share.
 
     Args:
@@ -42,7 +42,9 @@ def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -
         if "seed" in split and split.keys() & {"folds", "test_share", "validation_share"}:
             kept = [sample for sample in kept if sample.set not in data["sets"] or is_held_out(split, sample.digest())]
         elif "seed" in split and "hash" in split:
-            taught = _taught(bundle, split, folder) if any(sample.set in data["sets"] for sample in kept) else set()
+            taught = (
+                _training_hashes(bundle, split, folder) if any(sample.set in data["sets"] for sample in kept) else set()
+            )
             kept = [sample for sample in kept if sample.set not in data["sets"] or sample.digest() not in taught]
         else:
             raise DataError(f"the bundle {bundle.name} does not say which pictures it was not trained on")
@@ -51,7 +53,7 @@ def unseen(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -
     return kept
 
 
-def _taught(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
+def _training_hashes(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
     """Tell what a classifier was trained on, by hash: where its duplicates went only parting all pictures can tell."""
     from ...training.classifier.dataset import load_pictures
     from ...training.study.runs import split_dataset
@@ -94,40 +96,40 @@ def evaluate_detector(
     """
     samples = read_set(data)
     if only_unseen:
-        samples = unseen(samples, [bundle], data)
+        samples = held_out_samples(samples, [bundle], data)
     detector = Detector(bundle, variant, engine, threads, min_score=MIN_EVALUATED_SCORE)
     threshold = bundle.manifest["decode"]["score_threshold"]
-    views: dict[str, list[Judged]] = {}
+    views: dict[str, list[EvaluatedScene]] = {}
     everything = EvaluationScenes(samples, bundle.input_size[0], seed)
     for done, view in enumerate(everything):
         progress(done, len(everything))
-        views.setdefault(view.situation, []).append(_judge(detector, view))
+        views.setdefault(view.situation, []).append(_evaluate_scene(detector, view))
     if not views:
         raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
-    real = [one.frame for name, group in views.items() if name not in MADE for one in group]
+    real = [one.frame for name, group in views.items() if name not in SYNTHETIC_SITUATIONS for one in group]
     return {
         **detection_metrics(real, threshold),
         "threshold": threshold,
-        "situations": {name: _situation(group, threshold) for name, group in views.items()},
+        "situations": {name: _situation_metrics(group, threshold) for name, group in views.items()},
         "curves": curves(real),
     }
 
 
-class Judged(NamedTuple):
+class EvaluatedScene(NamedTuple):
     """What a detector and SEP found in a view of so many pixels a side; the picture itself is let go."""
 
     frame: EvaluatedFrame
-    sep: Found
+    sep: ScoredBoxes
     side: int
 
 
-def _judge(detector: Detector, view: EvaluationScene) -> Judged:
+def _evaluate_scene(detector: Detector, view: EvaluationScene) -> EvaluatedScene:
     found = detector(view.scene.image)
     (sources,) = extended_sources(view.scene.image[None])
-    return Judged((view.truth, found.boxes, found.scores), sources, view.scene.image.shape[0])
+    return EvaluatedScene((view.truth, found.boxes, found.scores), sources, view.scene.image.shape[0])
 
 
-def _situation(group: list[Judged], threshold: float) -> dict[str, Any]:
+def _situation_metrics(group: list[EvaluatedScene], threshold: float) -> dict[str, Any]:
     frames = [one.frame for one in group]
     truths = [truth for truth, _, _ in frames]
     boxes = np.concatenate([truth.boxes for truth in truths])

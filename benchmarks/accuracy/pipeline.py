@@ -16,9 +16,9 @@ from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...training.data.sample import DataError, Sample, read_set
 from ...training.scenes.evaluation_scenes import EvaluationScene, EvaluationScenes
-from .evaluate import Progress, unseen
+from .evaluate import Progress, held_out_samples
 
-OURS = "detector"
+DETECTOR = "detector"
 
 
 def evaluate_pipeline(
@@ -56,7 +56,7 @@ def evaluate_pipeline(
     """
     samples = read_set(data)
     if only_unseen:
-        samples = unseen(samples, [detect, classify], data)
+        samples = held_out_samples(samples, [detect, classify], data)
     detector = Detector(detect, variant, engine, threads)
     classifier = Classifier(classify, variant, engine, threads)
     names = np.array([classifier.classes.index(name) for name in CLASSES])
@@ -77,14 +77,14 @@ def evaluate_pipeline(
             continue
         image = view.scene.image
         found = {
-            OURS: detector(image).boxes,
+            DETECTOR: detector(image).boxes,
             "centre_box": centre_box(image[None], whole[view.situation])[0][0],
             "sep": extended_sources(image[None])[0][0],
         }
         for finder, some in found.items():
-            fates[view.situation].setdefault(finder, []).extend(_follow(classifier, names, view, some))
-    summed = {name: {finder: _sum_up(of) for finder, of in group.items()} for name, group in fates.items()}
-    return {name: group.pop(OURS) | group for name, group in summed.items()}
+            fates[view.situation].setdefault(finder, []).extend(_galaxy_outcomes(classifier, names, view, some))
+    summed = {name: {finder: _summarise(of) for finder, of in group.items()} for name, group in fates.items()}
+    return {name: group.pop(DETECTOR) | group for name, group in summed.items()}
 
 
 class GalaxyOutcome(NamedTuple):
@@ -96,7 +96,9 @@ class GalaxyOutcome(NamedTuple):
     named_true: int
 
 
-def _follow(classifier: Classifier, names: np.ndarray, view: EvaluationScene, found: np.ndarray) -> list[GalaxyOutcome]:
+def _galaxy_outcomes(
+    classifier: Classifier, names: np.ndarray, view: EvaluationScene, found: np.ndarray
+) -> list[GalaxyOutcome]:
     """Follow the galaxies of a view: `found` are the boxes (K, 4) of a detector, the best scored first."""
     image, boxes = view.scene.image, view.scene.boxes
     overlaps = iou_matrix(found, boxes)
@@ -110,7 +112,7 @@ def _follow(classifier: Classifier, names: np.ndarray, view: EvaluationScene, fo
     return fates
 
 
-def _sum_up(fates: list[GalaxyOutcome]) -> dict[str, Any]:
+def _summarise(fates: list[GalaxyOutcome]) -> dict[str, Any]:
     classes = [
         (fate, fate.named == fate.sample.label, fate.named_true == fate.sample.label)
         for fate in fates
@@ -128,12 +130,12 @@ def _sum_up(fates: list[GalaxyOutcome]) -> dict[str, Any]:
     return {
         "galaxies": len(fates),
         "found": float(np.mean([fate.found for fate in fates])),
-        "classes": _steps(classes),
-        "groups": _steps(groups),
+        "classes": _loss_shares(classes),
+        "groups": _loss_shares(groups),
     }
 
 
-def _steps(followed: list[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, Any] | None:
+def _loss_shares(followed: list[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, Any] | None:
     if not followed:
         return None
     found = np.array([fate.found for fate, _, _ in followed])

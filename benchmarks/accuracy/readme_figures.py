@@ -80,11 +80,11 @@ def _pair(metrics: dict[str, Any]) -> str:
     return f"{metrics['map50']:.2f} ({metrics['map']:.2f})"
 
 
-def replaced(text: str) -> str:
+def with_current_figures(text: str) -> str:
     """Return README's text with the tables between their marks replaced."""
     before, rest = text.split(BEGIN, 1)
     return before + BEGIN + figures() + END + rest.split(END, 1)[1]
 
 
 if __name__ == "__main__":
-    README.write_text(replaced(README.read_text(encoding="utf-8")), encoding="utf-8")
+    README.write_text(with_current_figures(README.read_text(encoding="utf-8")), encoding="utf-8")

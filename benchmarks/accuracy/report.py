@@ -25,7 +25,7 @@ KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
 def detector_table(result: dict[str, Any]) -> str:
     """Write what `evaluate.evaluate_detector` found as Markdown: a row a situation, and the baselines below it."""
     rows = []
-    for name in _order(result["situations"]):
+    for name in _ordered(result["situations"]):
         found = result["situations"][name]
         counts = (str(found["frames"]), str(found["boxes"]))
         rows.append([f"**{NAMES.get(name, name)}**", *counts, *(_share(found[key]) for key in KEYS)])
@@ -36,7 +36,7 @@ def detector_table(result: dict[str, Any]) -> str:
     lines += ["", about, "baselines at any score.", "", "mAP@0.5 by the side of a galaxy in the network's input", ""]
     sizes = list(next(iter(result["situations"].values()))["sizes"])
     rows = []
-    for name in _order(result["situations"]):
+    for name in _ordered(result["situations"]):
         found = result["situations"][name]
         if found["boxes"]:
             rows.append([f"**{NAMES.get(name, name)}**", *(_share(found["sizes"][size]) for size in sizes)])
@@ -59,15 +59,15 @@ def pipeline_table(result: dict[str, Any]) -> str:
         "right group",
     )
     rows = []
-    for name in _order(result):
+    for name in _ordered(result):
         found = result[name]
-        rows.append([f"**{NAMES.get(name, name)}**", str(found["galaxies"]), *_fates(found)])
-        rows += [[title, "", *_fates(found[baseline])] for baseline, title in BASELINES.items()]
+        rows.append([f"**{NAMES.get(name, name)}**", str(found["galaxies"]), *_pipeline_cells(found)])
+        rows += [[title, "", *_pipeline_cells(found[baseline])] for baseline, title in BASELINES.items()]
     about = "Baselines: the same classifier, given their boxes. Names right and lost: shares of galaxies with a class."
     return "\n".join([*markdown_table(headings, rows), "", about]) + "\n"
 
 
-def _fates(found: dict[str, Any]) -> list[str]:
+def _pipeline_cells(found: dict[str, Any]) -> list[str]:
     classes, groups = found["classes"] or {}, found["groups"] or {}
     lost = (classes.get(key) for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name"))
     return [_share(value) for value in (found["found"], *lost, groups.get("right"))]
@@ -85,7 +85,7 @@ def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
     return [folder / name for name in written]
 
 
-def _order(found: dict[str, Any]) -> list[str]:
+def _ordered(found: dict[str, Any]) -> list[str]:
     return [name for name in NAMES if name in found] + sorted(set(found) - set(NAMES))
 
 

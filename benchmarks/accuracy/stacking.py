@@ -29,7 +29,7 @@ from ...runtime.inference.detector import Detector
 from ...runtime.recording.output_folder import utc_now
 from ...training.data.sample import read_set
 from ...training.scenes.generator import SceneGenerator
-from .evaluate import unseen
+from .evaluate import held_out_samples
 
 DEPTHS = (1, 2, 4, 8, 16)
 SCENES = 100
@@ -55,7 +55,7 @@ def recall_by_depth(
         ``galaxies``, ``noise``, and by depth (``0``: one frame without noise, the most that can be had) ``recall`` 0..1
         and ``false_a_frame``.
     """
-    maker = SceneGenerator(unseen(read_set(data), [bundle], data), bundle.input_size[0])
+    maker = SceneGenerator(held_out_samples(read_set(data), [bundle], data), bundle.input_size[0])
     detector = Detector(bundle)
     counts = {depth: np.zeros(3, int) for depth in (0, *depths)}  # found, galaxies, false
     for number in range(scenes):
@@ -64,14 +64,14 @@ def recall_by_depth(
         noisy = np.random.default_rng([seed, number, 1])
         stacks, motion = {depth: Stack(depth) for depth in depths}, SkyMotion()
         for step in range(max(depths)):
-            frame, moved = _shot(scene.image, step, noise, noisy)
+            frame, moved = _take_frame(scene.image, step, noise, noisy)
             small = grey_thumbnail(frame.pixels)
             sky = motion.update(small, 1)
             results = {depth: stack.add(frame, small, sky) for depth, stack in stacks.items()}
-        boxes, ignore = (_moved(those, moved) for those in (scene.boxes, scene.ignore))
-        results[0] = _shot(scene.image, max(depths) - 1, 0.0, noisy)[0]
+        boxes, ignore = (_move_boxes(those, moved) for those in (scene.boxes, scene.ignore))
+        results[0] = _take_frame(scene.image, max(depths) - 1, 0.0, noisy)[0]
         for depth, result in results.items():
-            counts[depth] += _judge(detector(result.pixels).boxes, boxes, ignore)
+            counts[depth] += _count_matches(detector(result.pixels).boxes, boxes, ignore)
     return {
         "galaxies": int(counts[0][1]),
         "noise": noise,
@@ -82,7 +82,7 @@ def recall_by_depth(
     }
 
 
-def _shot(image: np.ndarray, step: int, noise: float, random: np.random.Generator) -> tuple[Frame, np.ndarray]:
+def _take_frame(image: np.ndarray, step: int, noise: float, random: np.random.Generator) -> tuple[Frame, np.ndarray]:
     """Take a frame of 16 bits of a scene that has drifted and turned; return it and the motion (2, 3)."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), TURN * step, 1.0)
@@ -94,13 +94,13 @@ def _shot(image: np.ndarray, step: int, noise: float, random: np.random.Generato
     return Frame(pixels, datetime.datetime.now(datetime.UTC), "composed", step, stretch, raw=raw), matrix
 
 
-def _moved(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def _move_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Move boxes with their middles; the turn is too small to change them."""
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
     return boxes + np.tile(middles @ matrix[:, :2].T + matrix[:, 2] - middles, 2)
 
 
-def _judge(found: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> np.ndarray:
+def _count_matches(found: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> np.ndarray:
     """Count galaxies found, galaxies, and detections that are none."""
     hits = iou_matrix(found, boxes) >= MATCH_IOU
     known = hits.any(axis=1) | (iou_matrix(found, ignore) > 0.3).any(axis=1)

@@ -92,14 +92,14 @@ def compare_runs(
     Raises:
         RunError, ExportError: a run cannot be exported.
     """
-    from ...export.bundle import export
+    from ...export.bundle import export_run
     from ...export.settings import ALL, Settings
 
     with tempfile.TemporaryDirectory() as folder:
         bundles = []
         for number, run in enumerate(runs):
             say(f"exporting {run}")
-            made = export(run, Path(folder) / str(number), say, Settings((ALL,), rescue="auto", force=True))
+            made = export_run(run, Path(folder) / str(number), say, Settings((ALL,), rescue="auto", force=True))
             assert made.bundle is not None
             bundles.append(Bundle.load(made.bundle))
         return compare_forms(bundles, rounds, machine, progress)

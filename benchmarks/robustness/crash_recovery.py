@@ -32,30 +32,30 @@ from ...runtime.tracking.track import Track
 
 CLASSES = ("smooth", "spiral", "edge_on")
 SIDE = 48
-LIFE = 12
+VISIBLE_FRAMES = 12
 """Frames an object of the load is in sight."""
 QUOTA = 4 << 20
 """Small, so that old crops are deleted under load as well."""
 
 
-def load(folder: Path, seed: int) -> None:
+def write_load(folder: Path, seed: int) -> None:
     """Write events, crops and lines into a folder as fast as it takes them, until killed."""
     keeper.BATCH_SECONDS = 0.02
-    output = _output(folder, lambda _: None)
-    for frame, tracks in _sky(seed):
+    output = _output_folder(folder, lambda _: None)
+    for frame, tracks in _synthetic_frames(seed):
         output.frame(frame, Detections.empty(), {"frame": frame.number, "detections": []})
         output.events(tracks)
         if output.keeper.pending > 100:
             time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
 
 
-def _output(folder: Path, alert: Callable[[str], None]) -> OutputFolder:
+def _output_folder(folder: Path, alert: Callable[[str], None]) -> OutputFolder:
     about = {key: "load" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
     return OutputFolder(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, alert=alert)
 
 
-def _sky(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
-    """Frames without end, in each of which an object begins, and one that was seen for `LIFE` frames ends."""
+def _synthetic_frames(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
+    """Frames without end, in each of which an object begins, and one that was seen for `VISIBLE_FRAMES` frames ends."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     alive: list[Track] = []
@@ -68,16 +68,16 @@ def _sky(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
             np.roll(pixels, number, axis=0), random.dirichlet(np.ones(len(CLASSES))), state="confirmed", confirmed=True,
         )  # fmt: skip
         alive.append(begun)
-        ended = [track for track in alive if number - track.first[0] >= LIFE]
-        alive = [track for track in alive if number - track.first[0] < LIFE]
+        ended = [track for track in alive if number - track.first[0] >= VISIBLE_FRAMES]
+        alive = [track for track in alive if number - track.first[0] < VISIBLE_FRAMES]
         for track in ended:
-            track.state, track.last, track.frames = "ended", when, LIFE
-            track.seen = track.seen * LIFE
+            track.state, track.last, track.frames = "ended", when, VISIBLE_FRAMES
+            track.seen = track.seen * VISIBLE_FRAMES
         yield Frame(pixels, now, "load", number), [begun, *ended]
         number += 1
 
 
-def kill_often(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
+def kill_repeatedly(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
     """Start the load in a folder and kill it at a random moment, so many times over; look after each.
 
     Returns:
@@ -93,10 +93,10 @@ def kill_often(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
     for turn in range(kills):
         command = [sys.executable, "-m", f"{__package__}.faults", "--load", str(folder), "--seed", str(turn)]
         process = subprocess.Popen(command)
-        seen = _watch(folder / "events.sqlite", process, turn + 1, float(random.uniform(0.0, 0.6)))
+        seen = _wait_for_events(folder / "events.sqlite", process, turn + 1, float(random.uniform(0.0, 0.6)))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        _look(folder, turn + 1, seen, told)
+        _count_remains(folder, turn + 1, seen, told)
     told["set_aside"] = len(list(folder.glob("events-unreadable-*")))
     return told
 
@@ -114,8 +114,8 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
         crops that are damaged (0 is right); seconds from room on the disk to evidence.
     """
     alerts: list[str] = []
-    output = _output(disk, alerts.append)
-    sky, waits, frames = _sky(seed), [0.0], {"before": 0, "full": 0, "after": 0}
+    output = _output_folder(disk, alerts.append)
+    sky, waits, frames = _synthetic_frames(seed), [0.0], {"before": 0, "full": 0, "after": 0}
 
     def play(phase: str, until: Callable[[], bool]) -> None:
         while not until():
@@ -151,7 +151,7 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _watch(path: Path, process: subprocess.Popen[bytes], run: int, seconds: float) -> dict[int, str]:
+def _wait_for_events(path: Path, process: subprocess.Popen[bytes], run: int, seconds: float) -> dict[int, str]:
     """Wait for the run's first committed event and some seconds more; return state by number, as a reader sees it."""
     seen: dict[int, str] = {}
     until = None
@@ -175,7 +175,7 @@ def _states(path: Path, run: int) -> dict[int, str]:
         return {}  # it is being made: its tables are not there yet
 
 
-def _look(folder: Path, run: int, seen: dict[int, str], told: dict[str, Any]) -> None:
+def _count_remains(folder: Path, run: int, seen: dict[int, str], told: dict[str, Any]) -> None:
     """Add up what is left after a kill."""
     with closing(sqlite3.connect(folder / "events.sqlite")) as base:
         whole = base.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
@@ -195,7 +195,7 @@ def _look(folder: Path, run: int, seen: dict[int, str], told: dict[str, Any]) ->
 
 
 @contextmanager
-def small_disk() -> Iterator[Path | None]:
+def mount_small_disk() -> Iterator[Path | None]:
     """Mount a disk of 8 MB in memory; None where that is not allowed."""
     with tempfile.TemporaryDirectory() as folder:
         mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder]
@@ -218,14 +218,14 @@ def main() -> None:
     parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.load:
-        load(given.load, given.seed)
+        write_load(given.load, given.seed)
         return
     with tempfile.TemporaryDirectory() as folder:
         begin = time.monotonic()
-        told = kill_often(Path(folder), given.kills, given.seed) | {"seed": given.seed}
+        told = kill_repeatedly(Path(folder), given.kills, given.seed) | {"seed": given.seed}
         told["seconds"] = round(time.monotonic() - begin, 1)
         told["machine"] = os.uname().machine
-    with small_disk() as disk:
+    with mount_small_disk() as disk:
         if disk:
             told["full_disk"] = fill_disk(disk, given.full, given.seed)
     text = json.dumps(told, indent=1) + "\n"

@@ -29,7 +29,7 @@ from ...runtime.sources.camera import stream
 from ...runtime.sources.image_files import ImageSource
 from ..performance.synthetic_sources import InMemory, NetworkCamera, poison
 
-DROPS, POISONED, SOAK = 50, 10_000, 200_000
+DROPS, CORRUPT_IMAGES, LONG_RUN_FRAMES = 50, 10_000, 200_000
 SAMPLES = 400
 
 
@@ -79,7 +79,7 @@ def corrupt_inputs(pictures: int, seed: int = 1) -> dict[str, Any]:
     return {"pictures": pictures, "frames": summary.frames, "bad": summary.bad_pictures}
 
 
-def soak(frames: int) -> dict[str, Any]:
+def run_long(frames: int) -> dict[str, Any]:
     """Run at full speed.
 
     Returns:
@@ -137,15 +137,15 @@ def main() -> None:
     """Run what was asked for and write it down."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--drops", type=int, default=DROPS)
-    options.add_argument("--poisoned", type=int, default=POISONED)
-    options.add_argument("--soak", type=int, default=SOAK)
+    options.add_argument("--poisoned", type=int, default=CORRUPT_IMAGES)
+    options.add_argument("--soak", type=int, default=LONG_RUN_FRAMES)
     options.add_argument("--out", type=Path, required=True)
     given = options.parse_args()
     result: dict[str, Any] = {"machine": probe().as_dict(), "created": utc_now()}
     for name, measure, times in (
         ("pulled_out", camera_disconnects, given.drops),
         ("poisoned", corrupt_inputs, given.poisoned),
-        ("soak", soak, given.soak),
+        ("soak", run_long, given.soak),
     ):
         if times:
             result[name] = measure(times)

@@ -29,7 +29,7 @@ from ...export.tflite.reader import read_tflite
 from ...models.bundle import Bundle, shipped_bundle_path
 from ...runtime.inference.sandbox import SECONDS, SandboxedLoader
 
-SMALL_ONES = 9
+CLASSIFIERS_PER_DETECTOR = 9
 """For one damaged file of the detector, which takes twenty times as long, so many of each form of the classifier."""
 
 
@@ -184,7 +184,7 @@ def _shipped_files() -> list[bytes]:
     """Read what is damaged by default: both TFLite forms of the classifier, and the detector's int8."""
     classifier, detector = (Bundle.load(shipped_bundle_path(name)) for name in ("galaxy-classifier", "galaxy-detector"))
     small = [classifier.read(one.file) for one in classifier.variants.values() if one.runtime == "tflite"]
-    return small * SMALL_ONES + [detector.read("int8.tflite")]
+    return small * CLASSIFIERS_PER_DETECTOR + [detector.read("int8.tflite")]
 
 
 if __name__ == "__main__":

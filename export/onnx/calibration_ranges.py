@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tflite.calibration_ranges import KEPT, least_error
+from ..tflite.calibration_ranges import SAMPLES_PER_IMAGE, least_error_range
 
 Overrides = dict[str, list[dict[str, np.ndarray]]]
 
@@ -42,10 +42,10 @@ def least_error_ranges(content: bytes, feeds: Callable[[], dict[str, np.ndarray]
         for name, value in zip(floats, network.run(floats, feed), strict=True):
             if value.size:
                 extremes[name].append((float(value.min()), float(value.max())))
-                kept[name].append(value.reshape(-1)[rng.integers(0, value.size, KEPT)])
+                kept[name].append(value.reshape(-1)[rng.integers(0, value.size, SAMPLES_PER_IMAGE)])
     return {name: _override(np.asarray(extremes[name]), kept[name]) for name in floats if extremes[name]}
 
 
 def _override(extremes: np.ndarray, kept: list[np.ndarray]) -> list[dict[str, Any]]:
-    low, high = least_error(np.concatenate(kept), float(extremes[:, 0].min()), float(extremes[:, 1].max()))
+    low, high = least_error_range(np.concatenate(kept), float(extremes[:, 0].min()), float(extremes[:, 1].max()))
     return [{"rmin": np.float32(low), "rmax": np.float32(high)}]

@@ -22,11 +22,11 @@ from ..tflite.calibration_ranges import PERCENTILE
 from .calibration_ranges import least_error_ranges
 
 METHODS = ("min-max", "percentile", "mse", "entropy")
-KEEPING = ("percentile", "entropy")
+IN_MEMORY_METHODS = ("percentile", "entropy")
 OPSET = 17
-KEPT_PIXELS = 1_500_000
-"""Of pictures, for the methods (`KEEPING`) that keep every value of every tensor in memory until the end."""
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+MAX_PIXELS_IN_MEMORY = 1_500_000
+"""Of pictures, for the methods (`IN_MEMORY_METHODS`) that keep every value of every tensor in memory until the end."""
+WEIGHTED_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def to_onnx(saved_model: Path) -> bytes:
@@ -54,7 +54,7 @@ def to_onnx(saved_model: Path) -> bytes:
             model, _ = tf2onnx.convert.from_function(raw, raw.input_signature, opset=OPSET)
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
         raise ExportError(f"{saved_model} cannot be converted to ONNX: {problem}") from problem
-    return _with_plain_names(model).SerializeToString()
+    return _with_numbered_names(model).SerializeToString()
 
 
 def tflite_to_onnx(content: bytes) -> bytes:
@@ -76,7 +76,7 @@ def tflite_to_onnx(content: bytes) -> bytes:
                 model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
         except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
             raise ExportError(f"the network cannot be converted to ONNX: {problem}") from problem
-    return _with_plain_names(model).SerializeToString()
+    return _with_numbered_names(model).SerializeToString()
 
 
 def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
@@ -93,26 +93,26 @@ def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as problem:
         raise ExportError(f"ONNX int8 needs {problem.name}: pip install 'galaxy-edge[export]'") from None
-    if method in KEEPING:
-        most = max(1, KEPT_PIXELS // (pictures.shape[1] * pictures.shape[2]))
+    if method in IN_MEMORY_METHODS:
+        most = max(1, MAX_PIXELS_IN_MEMORY // (pictures.shape[1] * pictures.shape[2]))
         pictures = pictures[np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)]
     kinds = {"percentile": CalibrationMethod.Percentile, "entropy": CalibrationMethod.Entropy}
     with tempfile.TemporaryDirectory() as folder:
         first, ready, last = (str(Path(folder) / name) for name in ("first.onnx", "ready.onnx", "last.onnx"))
         Path(first).write_bytes(content)
         try:
-            with suppress_native_stderr(), contextlib.redirect_stdout(io.StringIO()), _without_log():
+            with suppress_native_stderr(), contextlib.redirect_stdout(io.StringIO()), _quiet_logging():
                 quant_pre_process(first, ready, skip_symbolic_shape=True)
-                Path(ready).write_bytes(_with_own_weights(Path(ready).read_bytes()))
+                Path(ready).write_bytes(_with_unshared_weights(Path(ready).read_bytes()))
                 options: dict[str, Any] = {"CalibPercentile": PERCENTILE} if method == "percentile" else {}
                 if method == "mse":
                     options["TensorQuantOverrides"] = least_error_ranges(
-                        Path(ready).read_bytes(), _Reader(content, pictures).get_next
+                        Path(ready).read_bytes(), _CalibrationReader(content, pictures).get_next
                     )
                 quantize_static(
                     ready,
                     last,
-                    _Reader(content, pictures),
+                    _CalibrationReader(content, pictures),
                     quant_format=QuantFormat.QDQ,
                     per_channel=True,
                     activation_type=QuantType.QUInt8,
@@ -160,11 +160,11 @@ def float_nodes(content: bytes) -> list[str]:
     return [
         node.name or node.output[0]
         for node in graph.node
-        if node.op_type in WEIGHTED and any(made.get(name) != "DequantizeLinear" for name in node.input[:2])
+        if node.op_type in WEIGHTED_OPS and any(made.get(name) != "DequantizeLinear" for name in node.input[:2])
     ]
 
 
-class _Reader:
+class _CalibrationReader:
     """Hands calibration pictures to ONNX Runtime, and two flat ones that pin the input to 0..255."""
 
     def __init__(self, content: bytes, pictures: np.ndarray) -> None:
@@ -180,7 +180,7 @@ class _Reader:
         return next(self._feeds, None)
 
 
-def _with_own_weights(content: bytes) -> bytes:
+def _with_unshared_weights(content: bytes) -> bytes:
     """Give every weighted operator weights of its own.
 
     The layers of a head that is shared by all levels have theirs in common; ONNX Runtime, asked for exact sums, changes
@@ -193,7 +193,7 @@ def _with_own_weights(content: bytes) -> bytes:
     taken: set[str] = set()
     for number, node in enumerate(model.graph.node):
         for place, name in enumerate(node.input):
-            if node.op_type in WEIGHTED and name in weights:
+            if node.op_type in WEIGHTED_OPS and name in weights:
                 if name in taken:
                     twin = onnx.TensorProto.FromString(weights[name].SerializeToString())
                     twin.name = node.input[place] = f"{name}_{number}"
@@ -203,7 +203,7 @@ def _with_own_weights(content: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _without_log() -> Iterator[None]:
+def _quiet_logging() -> Iterator[None]:
     """Silence what the quantiser logs; its errors are raised as ever."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
@@ -213,7 +213,7 @@ def _without_log() -> Iterator[None]:
         logging.disable(before)
 
 
-def _with_plain_names(model: Any) -> Any:
+def _with_numbered_names(model: Any) -> Any:
     """Number everything inside in the order in which it is used: tf2onnx counts over the whole process."""
     graph = model.graph
     plain = {tensor.name: tensor.name for tensor in (*graph.input, *graph.output)} | {"": ""}

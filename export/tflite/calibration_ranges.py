@@ -18,10 +18,10 @@ from .reader import POSTPROCESS, Graph, read_tflite
 
 METHODS = ("min-max", "percentile", "mse")
 PERCENTILE = 99.99
-KEPT = 512
+SAMPLES_PER_IMAGE = 512
 """So many values of a tensor are drawn from each picture, for the methods that need more than extremes."""
 LEVELS = 256
-SHRINK = np.linspace(0.4, 1.0, 31)
+RANGE_SHARES = np.linspace(0.4, 1.0, 31)
 """Shares of the full range among which ``mse`` chooses."""
 
 PASSTHROUGH_OPS = ("RESHAPE", "CONCATENATION", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PACK")
@@ -52,10 +52,10 @@ def measure_ranges(content: bytes, pictures: np.ndarray, method: str = "min-max"
             extremes.setdefault(name, []).append((float(value.min()), float(value.max())))
             if method != "min-max":
                 # Drawn, not every n-th: channels come last, and a step over them would always meet the same ones.
-                kept.setdefault(name, []).append(value.reshape(-1)[rng.integers(0, value.size, KEPT)])
+                kept.setdefault(name, []).append(value.reshape(-1)[rng.integers(0, value.size, SAMPLES_PER_IMAGE)])
     ranges = {}
     graph = read_tflite(content).graph
-    whole = _leaving(graph)
+    whole = _output_tensors(graph)
     # Of a list of detections only the first `num_detections` are written; the rest may be anything.
     unread = {graph.tensors[number].name for op in graph.ops if op.name == POSTPROCESS for number in op.outputs}
     for name, pairs in extremes.items():
@@ -67,7 +67,7 @@ def measure_ranges(content: bytes, pictures: np.ndarray, method: str = "min-max"
         elif method == "percentile":
             low, high = np.percentile(np.concatenate(kept[name]), (100 - PERCENTILE, PERCENTILE))
         elif method == "mse":
-            low, high = least_error(np.concatenate(kept[name]), low, high)
+            low, high = least_error_range(np.concatenate(kept[name]), low, high)
         ranges[name] = (min(float(low), 0.0), max(float(high), 0.0))
     return ranges | {graph.tensors[number].name: (0.0, 255.0) for number in graph.inputs}
 
@@ -111,7 +111,7 @@ def activations(content: bytes, pictures: np.ndarray) -> Iterator[dict[str, np.n
         yield values
 
 
-def _leaving(graph: Graph) -> set[str]:
+def _output_tensors(graph: Graph) -> set[str]:
     """Name the tensors whose values leave the network as they are."""
     numbers = set(graph.outputs)
     for op in reversed(graph.ops):
@@ -120,11 +120,11 @@ def _leaving(graph: Graph) -> set[str]:
     return {graph.tensors[number].name for number in numbers if number >= 0}
 
 
-def least_error(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
+def least_error_range(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
     """Choose the range within low..high, 0 in it, whose 256 levels represent values with the least squared error."""
     low, high = min(low, 0.0), max(high, 0.0)
     best, least = (low, high), np.inf
-    for share in SHRINK:
+    for share in RANGE_SHARES:
         bottom, top = low * share, high * share
         step = max((top - bottom) / (LEVELS - 1), 1e-12)
         rounded = np.clip(np.round((values - bottom) / step), 0, LEVELS - 1) * step + bottom

@@ -15,7 +15,7 @@ from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from .calibration_ranges import measure_ranges
 from .quantise import quantise
-from .reader import FLOATS, Tensor, read_tflite
+from .reader import FLOAT_DTYPES, Tensor, read_tflite
 
 
 def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
@@ -77,7 +77,9 @@ def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
 
 def float_tensors(content: bytes) -> list[str]:
     """Name every float tensor in a TFLite file; an int8 network has none."""
-    return [tensor.name for graph in read_tflite(content).graphs for tensor in graph.tensors if tensor.dtype in FLOATS]
+    return [
+        tensor.name for graph in read_tflite(content).graphs for tensor in graph.tensors if tensor.dtype in FLOAT_DTYPES
+    ]
 
 
 def input_is_raw(content: bytes) -> bool:

@@ -23,13 +23,13 @@ COMPILER = "edgetpu_compiler"
 COMMAND = f"{COMPILER} --show_operations int8.tflite"
 MAX_SECONDS = 600
 EIGHT_BIT = ("int8", "uint8")
-INSIDE = (*EIGHT_BIT, "int32", "int64", "bool")
-LARGEST_SOFTMAX = 16_000
-LARGEST_RESIZE = 128 * 128 * 512
+ALLOWED_DTYPES = (*EIGHT_BIT, "int32", "int64", "bool")
+MAX_SOFTMAX = 16_000
+MAX_RESIZE = 128 * 128 * 512
 """Elements from which on the compiler is known to leave a resize on the processor; it says itself only "depending on
 input/output size", so this is an estimate."""
 
-PLAIN = frozenset(
+UNCONDITIONAL_OPS = frozenset(
     {
         "ADD",
         "EXPAND_DIMS",
@@ -55,7 +55,7 @@ PLAIN = frozenset(
 
 
 @dataclass(frozen=True)
-class Mapping:
+class OpMapping:
     """Where an operator would run.
 
     Attributes:
@@ -74,7 +74,7 @@ class Mapping:
 class Mappability:
     """The whole graph's: one `Mapping` an operator, in the order in which they run."""
 
-    ops: tuple[Mapping, ...]
+    ops: tuple[OpMapping, ...]
 
     def summary(self) -> dict[str, Any]:
         """Sum up, for a manifest: counts, the share of multiplications, and what stays on the processor and why."""
@@ -104,7 +104,7 @@ def mappability(graph: Graph) -> Mappability:
         if reason:
             tainted |= set(op.outputs)
         output = graph.tensors[op.outputs[0]].name if op.outputs and op.outputs[0] >= 0 else ""
-        ops.append(Mapping(place, op.name, output, _macs(graph, op), reason))
+        ops.append(OpMapping(place, op.name, output, _macs(graph, op), reason))
     return Mappability(tuple(ops))
 
 
@@ -112,14 +112,14 @@ def unsupported(graph: Graph, op: Op) -> str:
     """Say why an Edge TPU cannot run an operator, whatever comes before it; "" if it can."""
     if op.custom:
         return "custom operators run on the processor"
-    if op.name not in PLAIN and op.name not in _CONDITIONS:
+    if op.name not in UNCONDITIONAL_OPS and op.name not in _CONDITIONS:
         return "not in the table of supported operations"
     for number in op.inputs[1:3] if op.name in _WEIGHTED else ():
         if number >= 0 and graph.tensors[number].constant is None:
             return "weights or biases are not constant"
     tensors = [graph.tensors[number] for number in (*op.inputs, *op.outputs) if number >= 0]
     for tensor in tensors:
-        if tensor.dtype not in INSIDE:
+        if tensor.dtype not in ALLOWED_DTYPES:
             return f"a tensor is {tensor.dtype}, not 8-bit"
         if any(size < 0 for size in tensor.shape):
             return "a tensor's size is not fixed"
@@ -188,7 +188,7 @@ def _fully_connected(graph: Graph, op: Op) -> str:
 
 def _resize(graph: Graph, op: Op) -> str:
     size = max(int(np.prod(graph.tensors[number].shape)) for number in (op.inputs[0], op.outputs[0]))
-    return "the tensor is large (an estimate)" if size > LARGEST_RESIZE else ""
+    return "the tensor is large (an estimate)" if size > MAX_RESIZE else ""
 
 
 def _reduction(graph: Graph, op: Op) -> str:
@@ -208,7 +208,7 @@ def _softmax(graph: Graph, op: Op) -> str:
     shape = _shape(graph, op)
     if any(size > 1 for size in shape[:-1]):
         return "its input is not one-dimensional"
-    return "" if shape and shape[-1] <= LARGEST_SOFTMAX else f"its input has more than {LARGEST_SOFTMAX} values"
+    return "" if shape and shape[-1] <= MAX_SOFTMAX else f"its input has more than {MAX_SOFTMAX} values"
 
 
 def _split(graph: Graph, op: Op) -> str:

@@ -11,7 +11,7 @@ SELECTION_OPS = ("RELU6", "RELU_N1_TO_1", "REDUCE_MAX", "SQUEEZE", "EXPAND_DIMS"
 """Operators that give back values they were given, or bounds: the same on integers of one scale as on reals."""
 
 
-def choose_in_integers(content: bytes) -> bytes:
+def remove_float_around_selections(content: bytes) -> bytes:
     """Take the float out of DEQUANTIZE, an operator of `SELECTION_OPS`, QUANTIZE.
 
     The operator then works on the integers, with the scale of its input, and the QUANTIZE goes from that scale to the

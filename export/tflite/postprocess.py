@@ -20,7 +20,7 @@ from .convert import convert_saved_model
 from .reader import POSTPROCESS
 
 
-def with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, limit: int) -> bytes:
+def convert_with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: float, limit: int) -> bytes:
     """Convert a detector to float TFLite with the operator at its end.
 
     Args:

@@ -15,7 +15,7 @@ import numpy as np
 from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from .calibration_ranges import Ranges
-from .editor import choose_in_integers, set_interface
+from .editor import remove_float_around_selections, set_interface
 from .reader import read_tflite
 
 INPUTS, OUTPUTS = ("uint8", "int8"), ("int8", "uint8")
@@ -66,4 +66,4 @@ def quantise(
             )
     except (ValueError, RuntimeError, KeyError, IndexError, NotImplementedError) as problem:
         raise ExportError(f"the network cannot be quantised: {problem}") from problem
-    return set_interface(choose_in_integers(bytes(result.quantized_model)), input_type, output_type)
+    return set_interface(remove_float_around_selections(bytes(result.quantized_model)), input_type, output_type)

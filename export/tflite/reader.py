@@ -18,10 +18,10 @@ import numpy as np
 from ..errors import ExportError
 
 IDENTIFIER = b"TFL3"
-FLOATS = frozenset(
+FLOAT_DTYPES = frozenset(
     {"float16", "float32", "float64", "bfloat16", "complex64", "complex128", "float8_e4m3fn", "float8_e5m2"}
 )
-WHOLE = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"})
+INTEGER_DTYPES = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"})
 POSTPROCESS = "TFLite_Detection_PostProcess"
 """The operator of TFLite that decodes boxes and drops doubles, in float."""
 _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -82,7 +82,7 @@ class Graph:
     def values(self, number: int) -> np.ndarray | None:
         """Read the values of a constant tensor, flat; None where they are computed, or are not whole numbers."""
         tensor = self.tensors[number]
-        if tensor.constant is None or tensor.dtype not in WHOLE:
+        if tensor.constant is None or tensor.dtype not in INTEGER_DTYPES:
             return None
         (first, count), kind = tensor.constant, np.dtype(tensor.dtype)
         return np.frombuffer(self.content[first : first + count // kind.itemsize * kind.itemsize], kind)

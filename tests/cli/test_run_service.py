@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
-from galaxy_edge.benchmarks.robustness.endurance import camera_disconnects, corrupt_inputs, soak
+from galaxy_edge.benchmarks.robustness.endurance import camera_disconnects, corrupt_inputs, run_long
 from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.sources.open_source import open_source
 from galaxy_edge.runtime.system.systemd import SystemdNotifier
@@ -50,7 +50,7 @@ def test_poisoned_pictures_do_not_end_a_run():
 
 
 def test_a_long_run_leaves_no_file_open():
-    result = soak(60)
+    result = run_long(60)
     assert result["frames"] == 60 and result["open_files"] == result["open_files_end"]
 
 

@@ -32,8 +32,8 @@ def test_every_command_works(tiny_runs, tmp_path):
 
 
 def test_its_tables_name_what_there_is():
-    from galaxy_edge.export.settings import FORMS, METHODS
+    from galaxy_edge.export.settings import FORMATS, METHODS
 
-    for name, form in FORMS.items():
+    for name, form in FORMATS.items():
         assert f"| `{name}` | `{form.file}` |" in TEXT
     assert all(f"`{method}`" in TEXT for method in METHODS)

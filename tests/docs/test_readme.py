@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from galaxy_edge.benchmarks.accuracy.readme_figures import replaced
+from galaxy_edge.benchmarks.accuracy.readme_figures import with_current_figures
 from helpers.images import encode, render
 from helpers.paths import ROOT
 
@@ -78,7 +78,7 @@ def test_its_example_keeps_the_contract():
 
 
 def test_its_figures_are_those_of_the_shipped_bundles():
-    assert replaced(TEXT) == TEXT, "run python -m galaxy_edge.benchmarks.accuracy.readme_figures"
+    assert with_current_figures(TEXT) == TEXT, "run python -m galaxy_edge.benchmarks.accuracy.readme_figures"
 
 
 def test_its_links_lead_somewhere():

@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from galaxy_edge.export.bundle import export
+from galaxy_edge.export.bundle import export_run
 from galaxy_edge.export.calibration_images import read_arrays
 from galaxy_edge.export.errors import ExportError
 from helpers.command_line import galaxy_edge as command_line
@@ -23,7 +23,7 @@ def detector(tiny_runs, tmp_path):
 
 def refused(run, words):
     with pytest.raises(ExportError) as told:
-        export(run, run.parent / "bundle", lambda _: None)
+        export_run(run, run.parent / "bundle", lambda _: None)
     assert words in str(told.value) and str(run) in str(told.value)
     assert sorted(path.name for path in run.parent.iterdir()) == ["run"]
 

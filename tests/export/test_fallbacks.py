@@ -9,7 +9,7 @@ from galaxy_edge.export.fallbacks import fallbacks
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.convert import to_tflite
 from galaxy_edge.export.tflite.reader import read_tflite
-from galaxy_edge.export.variants import int8_of
+from galaxy_edge.export.variants import quantise_to_int8
 from galaxy_edge.training.classifier.keras_utils import save_network
 from helpers.networks import classifier_network
 
@@ -19,7 +19,7 @@ def test_layers_of_16_bits_leave_what_goes_in_and_comes_out_as_bytes(tmp_path):
     save_network(classifier_network(48, 0.3, 9), tmp_path, 48)
     source, settings = to_tflite(tmp_path, None), Settings()
     pictures = np.random.default_rng(1).integers(0, 256, (16, 48, 48, 3), dtype=np.uint8)
-    content = int8_of(source, settings, pictures)
+    content = quantise_to_int8(source, settings, pictures)
     wide = [
         (how, read_tflite(made).graph)
         for how, made in fallbacks("tflite-int8", source, content, settings, pictures, lambda _: None)

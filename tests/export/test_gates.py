@@ -4,10 +4,10 @@ import shutil
 
 import numpy as np
 import pytest
-from galaxy_edge.export.calibration_images import calibration_pictures
+from galaxy_edge.export.calibration_images import load_calibration_images
 from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.evaluation import classifier_agreement, detector_agreement
-from galaxy_edge.export.gates import accuracy_kept, contract, is_int8, parity
+from galaxy_edge.export.gates import accuracy_gate, contract_gate, int8_gate, parity_gate
 from galaxy_edge.export.tflite.calibration_ranges import measure_ranges
 from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw
 from galaxy_edge.export.tflite.quantise import quantise
@@ -25,8 +25,8 @@ def test_int8_is_int8_and_float_is_not(tiny_models, fp32):
     for name in ("galaxy-detector", "galaxy-classifier"):
         bundle = Bundle.load(tiny_models / name)
         assert float_tensors(bundle.read("int8.tflite")) == [] and input_is_raw(bundle.read("int8.tflite"))
-        assert is_int8("int8", bundle.read("int8.tflite")).passed
-    gate = is_int8("int8", fp32)
+        assert int8_gate("int8", bundle.read("int8.tflite")).passed
+    gate = int8_gate("int8", fp32)
     assert not gate.passed and "float tensors: serving_default_image:0" in gate.measured and "CONV_2D" in gate.measured
 
 
@@ -35,7 +35,7 @@ def test_int8_with_float_inside_is_named(fp32, tiny_runs):
     from ai_edge_quantizer import quantizer, recipe
 
     made = quantizer.Quantizer(bytearray(fp32), recipe.weight_only_wi8_afp32()).quantize(enable_progress_report=False)
-    gate = is_int8("int8", bytes(made.quantized_model))
+    gate = int8_gate("int8", bytes(made.quantized_model))
     assert not gate.passed and "float operators: " in gate.measured and "CONV_2D -> " in gate.measured
 
 
@@ -45,14 +45,14 @@ def test_sixteen_bits_pass_only_where_they_were_asked_for(tiny_models, tiny_runs
     graph = read_tflite(fp32).graph
     layers = [graph.tensors[op.outputs[0]].name for op in graph.ops if op.name == "FULLY_CONNECTED"]
     wide = quantise(fp32, measure_ranges(fp32, pictures), wide=layers)
-    assert not is_int8("int8", wide).passed and "16-bit tensors" in is_int8("int8", wide).measured
-    assert is_int8("int8", wide, wide=True).passed
+    assert not int8_gate("int8", wide).passed and "16-bit tensors" in int8_gate("int8", wide).measured
+    assert int8_gate("int8", wide, wide=True).passed
 
 
 def test_an_input_that_needs_arithmetic_is_no_raw_input(fp32, tiny_runs):
     pictures = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
     ranges = measure_ranges(fp32, pictures) | {"serving_default_image:0": (0.0, 200.0)}
-    gate = is_int8("int8", quantise(fp32, ranges))
+    gate = int8_gate("int8", quantise(fp32, ranges))
     assert not gate.passed and "raw levels" in gate.measured
 
 
@@ -81,11 +81,11 @@ def told(right, of=100, other=0):
     ],
 )
 def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passed, why):
-    assert accuracy_kept("classify", "int8", before, after, drop).passed == passed, why
+    assert accuracy_gate("classify", "int8", before, after, drop).passed == passed, why
 
 
 def test_the_gate_tells_pictures_beside_points():
-    gate = accuracy_kept("classify", "int8", told(60, 63, 2), told(58, 63, 1), 1.0)
+    gate = accuracy_gate("classify", "int8", told(60, 63, 2), told(58, 63, 1), 1.0)
     assert gate.measured == (
         "accuracy 0.9603 float32 (121 of 126 pictures), 0.9524 here (120), at most 1 points less; "
         "recall down: a by 3.17 points (2 of 63 pictures), at most 3 points"
@@ -93,16 +93,16 @@ def test_the_gate_tells_pictures_beside_points():
     # Where all is well, what fell furthest is told all the same.
     assert (
         "recall down: a by 1.59 points (1 of 63 pictures), at most 3 points"
-        in accuracy_kept("classify", "int8", told(60, 63, 2), told(59, 63, 1), 1.0).measured
+        in accuracy_gate("classify", "int8", told(60, 63, 2), told(59, 63, 1), 1.0).measured
     )
-    assert "no class's recall is down" in accuracy_kept("classify", "int8", told(60), told(60), 1.0).measured
+    assert "no class's recall is down" in accuracy_gate("classify", "int8", told(60), told(60), 1.0).measured
 
 
 def test_map_that_fell_closes_the_gate():
     rows = [(0.90, 0.895, True), (0.90, 0.89, True), (0.90, 0.885, False)]
     for before, after, passed in rows:
-        assert accuracy_kept("detect", "int8", {"map50": before}, {"map50": after}, 1.0).passed == passed
-    assert not accuracy_kept("detect", "int8", {"map50": None}, {"map50": None}, 1.0).passed
+        assert accuracy_gate("detect", "int8", {"map50": before}, {"map50": after}, 1.0).passed == passed
+    assert not accuracy_gate("detect", "int8", {"map50": None}, {"map50": None}, 1.0).passed
 
 
 def test_agreement_of_names():
@@ -111,7 +111,8 @@ def test_agreement_of_names():
     alike = classifier_agreement(before, after)
     assert alike["agreement"] == 0.75 and alike["max_difference"] == pytest.approx(0.2)
     assert (
-        not parity("classify", "int8", alike).passed and parity("classify", "int8", alike | {"agreement": 0.96}).passed
+        not parity_gate("classify", "int8", alike).passed
+        and parity_gate("classify", "int8", alike | {"agreement": 0.96}).passed
     )
 
 
@@ -127,23 +128,23 @@ def test_agreement_of_boxes():
     alike = detector_agreement([first], [second], 0.5)
     assert alike["boxes"] == 3 and alike["matched"] == pytest.approx(2 / 3)
     assert alike["max_difference"] == pytest.approx(0.6) and alike["score_correlation"] == pytest.approx(1.0)
-    assert not parity("detect", "int8", alike).passed
-    assert not parity("detect", "int8", detector_agreement([], [], 0.5)).passed, "nothing was compared"
+    assert not parity_gate("detect", "int8", alike).passed
+    assert not parity_gate("detect", "int8", detector_agreement([], [], 0.5)).passed, "nothing was compared"
 
 
 def test_agreement_is_judged_both_ways():
     boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], float)
     first = [(DetectionTruth(), boxes, np.array([0.9, 0.7]))] * 8
     same = detector_agreement(first, first, 0.5)
-    assert parity("detect", "int8", same).passed and same["added"] == 0.0
+    assert parity_gate("detect", "int8", same).passed and same["added"] == 0.0
     # The same boxes and one that the float network knows nothing of; the same boxes with a tenth of their scores.
     more = [(DetectionTruth(), np.vstack([boxes, [[40, 40, 60, 60]]]), np.array([0.9, 0.7, 0.99]))] * 8
     added = detector_agreement(first, more, 0.5)
     assert added["matched"] == 1.0 and added["added"] == pytest.approx(1 / 3)
-    assert not parity("detect", "int8", added).passed
+    assert not parity_gate("detect", "int8", added).passed
     dim = detector_agreement(first, [(DetectionTruth(), boxes, np.array([0.09, 0.07]))] * 8, 0.5)
     assert dim["matched"] == 1.0 and dim["score_correlation"] == pytest.approx(1.0)
-    assert not parity("detect", "int8", dim).passed
+    assert not parity_gate("detect", "int8", dim).passed
 
 
 @pytest.mark.parametrize(
@@ -156,10 +157,10 @@ def test_agreement_is_judged_both_ways():
 )
 def test_a_manifest_that_says_other_than_the_file_breaks_the_contract(tiny_models, tmp_path, old, new, reason):
     copy = shutil.copytree(tiny_models / "galaxy-detector", tmp_path / "bundle")
-    assert contract(Bundle.load(copy)).passed
+    assert contract_gate(Bundle.load(copy)).passed
     text = (copy / "bundle.toml").read_text()
     (copy / "bundle.toml").write_text(text.replace(old, new, 1))
-    gate = contract(Bundle.load(copy))
+    gate = contract_gate(Bundle.load(copy))
     assert not gate.passed and reason in gate.measured
 
 
@@ -170,7 +171,7 @@ def test_outputs_are_told_apart_by_name_not_by_shape(tiny_models, tmp_path):
     first, second = (spec.tensor for spec in Bundle.load(copy).variant("int8").outputs)
     swapped = text.replace(f'"{first}"', '"X"').replace(f'"{second}"', f'"{first}"').replace('"X"', f'"{second}"')
     (copy / "bundle.toml").write_text(swapped)
-    assert not contract(Bundle.load(copy)).passed
+    assert not contract_gate(Bundle.load(copy)).passed
 
 
 MODEL = {"input": {"width": 16, "height": 16}, "preprocess": {"kind": "crop", "margin": 0.25}}
@@ -183,9 +184,9 @@ def test_calibration_pictures_of_a_folder_are_drawn_evenly(tmp_path):
         (tmp_path / name).mkdir()
         for number in range(count):
             (tmp_path / name / f"{number}.png").write_bytes(encode(np.full((32, 32, 3), level + number, np.uint8)))
-    first = calibration_pictures(tmp_path, MODEL, "classify", 4, seed=1)
+    first = load_calibration_images(tmp_path, MODEL, "classify", 4, seed=1)
     assert first.shape == (4, 16, 16, 3) and sorted(int(picture.max()) // 100 for picture in first) == [0, 0, 2, 2]
-    np.testing.assert_array_equal(first, calibration_pictures(tmp_path, MODEL, "classify", 4, seed=1))
+    np.testing.assert_array_equal(first, load_calibration_images(tmp_path, MODEL, "classify", 4, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,7 @@ def test_calibration_pictures_of_a_folder_are_drawn_evenly(tmp_path):
 def test_calibration_pictures_that_are_none(tmp_path, arrays, reason):
     np.savez_compressed(tmp_path / "calibration.npz", **arrays)
     with pytest.raises(ExportError, match=reason):
-        calibration_pictures(tmp_path / "calibration.npz", MODEL, "classify", None, 1)
+        load_calibration_images(tmp_path / "calibration.npz", MODEL, "classify", None, 1)
 
 
 def test_calibration_files_that_cannot_be_read(tmp_path):
@@ -209,12 +210,12 @@ def test_calibration_files_that_cannot_be_read(tmp_path):
 
     (tmp_path / "empty").mkdir()
     with pytest.raises(ExportError, match="no pictures"):
-        calibration_pictures(tmp_path / "empty", MODEL, "classify", None, 1)
+        load_calibration_images(tmp_path / "empty", MODEL, "classify", None, 1)
     (tmp_path / "x.npz").write_bytes(b"not a zip")
     with pytest.raises(ExportError, match="cannot be read"):
-        calibration_pictures(tmp_path / "x.npz", MODEL, "classify", None, 1)
+        load_calibration_images(tmp_path / "x.npz", MODEL, "classify", None, 1)
     with pytest.raises(ExportError, match="cannot be read"):
-        calibration_pictures(tmp_path / "nothing.npz", MODEL, "classify", None, 1)
+        load_calibration_images(tmp_path / "nothing.npz", MODEL, "classify", None, 1)
     with (
         zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as packed,
         packed.open("images.npy", "w") as file,
@@ -226,7 +227,7 @@ def test_calibration_files_that_cannot_be_read(tmp_path):
     content[place + 24 : place + 28] = (0xFFFFFFFE).to_bytes(4, "little")
     (tmp_path / "bomb.npz").write_bytes(content)
     with pytest.raises(ExportError, match=r"cannot be read|would unpack|has no array"):
-        calibration_pictures(tmp_path / "bomb.npz", MODEL, "classify", None, 1)
+        load_calibration_images(tmp_path / "bomb.npz", MODEL, "classify", None, 1)
 
 
 def test_methods_choose_other_ranges(fp32, tiny_runs):

@@ -7,9 +7,9 @@ import sys
 
 import cv2
 import pytest
-from galaxy_edge.export.bundle import export
+from galaxy_edge.export.bundle import export_run
 from galaxy_edge.export.errors import ExportError
-from galaxy_edge.export.report import markdown, page, write_report
+from galaxy_edge.export.report import html_report, markdown_report, write_report
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.layer_errors import layer_errors
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
@@ -22,11 +22,11 @@ KEPT_FORMS = REFERENCE / "forms.json"
 @pytest.fixture(scope="module")
 def result(tiny_runs, tmp_path_factory):
     settings = Settings(("all",), debug_layers=True)
-    return export(tiny_runs / "classifier", tmp_path_factory.mktemp("out") / "bundle", lambda _: None, settings)
+    return export_run(tiny_runs / "classifier", tmp_path_factory.mktemp("out") / "bundle", lambda _: None, settings)
 
 
 def test_the_page_stands_alone(result):
-    text = page(result)
+    text = html_report(result)
     assert not re.search(r"(src|href)=\"(?!data:)", text) and "<script" not in text
     assert text.count("data:image/png;base64,") == 8
     for heading in ("Gates", "Forms", "Confusion matrix of int8", "Layers that lose most", "Edge TPU", "Examples"):
@@ -35,7 +35,7 @@ def test_the_page_stands_alone(result):
 
 
 def test_markdown_says_the_same(result):
-    text = markdown(result)
+    text = markdown_report(result)
     for row in ("| onnx_int8 |", "| accuracy: int8 |", "| ai-edge-quantizer |", "| smooth_round |"):
         assert row in text
     assert len({line.count("|") for line in text.split("## Forms")[1].split("##")[0].splitlines() if line}) == 1

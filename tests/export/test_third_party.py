@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from galaxy_edge.export.bundle import export
+from galaxy_edge.export.bundle import export_run
 from galaxy_edge.export.errors import ExportError, ExportUsage
-from galaxy_edge.export.gates import is_int8
+from galaxy_edge.export.gates import int8_gate
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.reader import TFLiteFile
 from galaxy_edge.export.third_party import import_model, packed_labels
@@ -22,7 +22,7 @@ from helpers.command_line import galaxy_edge as command_line
 def made(tiny_runs, tmp_path_factory):
     """A folder with every form of the tiny detector, as files of somebody else."""
     folder = tmp_path_factory.mktemp("foreign") / "bundle"
-    assert export(tiny_runs / "detector", folder, silent, Settings(("all",))).passed
+    assert export_run(tiny_runs / "detector", folder, silent, Settings(("all",))).passed
     (folder / "labels.txt").write_text("galaxy\n")
     return folder
 
@@ -216,7 +216,7 @@ def test_float_in_a_second_graph_is_found(made, tmp_path):
     for tensor in hidden.tensors:
         tensor.buffer = 0
     whole.subgraphs.append(hidden)
-    gate = is_int8("int8", bytes(flatbuffer_utils.convert_object_to_bytearray(whole)))
+    gate = int8_gate("int8", bytes(flatbuffer_utils.convert_object_to_bytearray(whole)))
     assert not gate.passed and "float tensors" in gate.measured
 
 

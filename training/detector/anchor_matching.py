@@ -7,7 +7,7 @@ import numpy as np
 from ...models.decode import decode_boxes, iou_matrix, non_maximum_suppression, sigmoid
 
 
-def corners(anchors: np.ndarray) -> np.ndarray:
+def anchor_corners(anchors: np.ndarray) -> np.ndarray:
     """Turn (N, 4) anchors (centre y, centre x, height, width) into boxes (x0, y0, x1, y1)."""
     centre, half = anchors[:, 1::-1], anchors[:, :1:-1] / 2
     return np.concatenate([centre - half, centre + half], axis=1)
@@ -34,7 +34,7 @@ def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -
     Returns:
         (N,) int8: 1 positive, 0 sky, -1 not counted; and (N, 4) float32 deltas of the positive ones, else 0.
     """
-    grid = corners(anchors)
+    grid = anchor_corners(anchors)
     target = np.zeros(len(anchors), np.int8)
     deltas = np.zeros((len(anchors), 4), np.float32)
     if len(ignore):
@@ -59,7 +59,7 @@ def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -
     return target, deltas
 
 
-def detections(
+def decode_detections(
     deltas: np.ndarray, logits: np.ndarray, anchors: np.ndarray, least: float = 0.02, limit: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decode one picture's raw outputs: (N, 4), (N,) -> boxes (K, 4) and scores (K,), best first."""

@@ -28,7 +28,7 @@ CREDITS = {
     "sdss_starfields": "Sloan Digital Sky Survey (www.sdss.org)",
 }
 VALIDATION_SHARE = 0.1
-MARGIN, LOOK = 0.3, 69
+MARGIN, COMPARED_SIDE = 0.3, 69
 """Of a boxed galaxy, how much is seen around it, and at what side in pixels, to be compared with close-ups."""
 
 
@@ -54,7 +54,7 @@ def split(
             continue
         digests.append(sample.digest())
         shares[is_held_out(drawn, digests[-1])].append(sample)
-    train, held = _parted(*shares)
+    train, held = _drop_close_ups(*shares)
     record = {
         "hash": data_hash(digests),
         "sets": dict(Counter(sample.set for sample in train + held)),
@@ -64,27 +64,27 @@ def split(
     return train, held, record
 
 
-def _parted(train: list[Sample], held: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+def _drop_close_ups(train: list[Sample], held: list[Sample]) -> tuple[list[Sample], list[Sample]]:
     """Leave out close-ups that nothing can be judged by, and those of a galaxy that the other share is judged by."""
     held = [sample for sample in held if sample.set != CLOSE_UPS]
     close_ups = [sample for sample in train if sample.set == CLOSE_UPS]
     judged = [sample for sample in held if len(sample.boxes) and not sample.complete]
     if close_ups and judged:
-        groups = groups_of(close_ups + judged)
+        groups = group_by_galaxy(close_ups + judged)
         seen = np.isin(groups[: len(close_ups)], groups[len(close_ups) :])
         twins = {sample.file for sample, too in zip(close_ups, seen, strict=True) if too}
         train = [sample for sample in train if sample.set != CLOSE_UPS or sample.file not in twins]
     return train, held
 
 
-def groups_of(samples: list[Sample]) -> np.ndarray:
+def group_by_galaxy(samples: list[Sample]) -> np.ndarray:
     """Group frames whose first galaxy is the same, (N,) int; what was found is kept, for it takes long."""
     told = [(sample.digest(), sample.boxes[:1].tolist()) for sample in samples]
 
     def find() -> np.ndarray:
-        return near_duplicates([network_input(one.load(), one.boxes[:1], MARGIN, LOOK) for one in samples])
+        return near_duplicates([network_input(one.load(), one.boxes[:1], MARGIN, COMPARED_SIDE) for one in samples])
 
-    key = cache_key(told, MARGIN, LOOK, *CRITERIA)
+    key = cache_key(told, MARGIN, COMPARED_SIDE, *CRITERIA)
     return np.asarray(cached_array("twins", key, find))
 
 
@@ -93,7 +93,7 @@ def _credits(samples: list[Sample]) -> list[str]:
     return sorted(lines | {sample.row["credit"] for sample in samples if sample.row.get("credit")})
 
 
-class Batches:
+class SceneBatches:
     """Training batches by number, made ahead in background threads; batch n is the same however it is reached.
 
     Of every batch only the scenes at `places` are made: all of them, or a worker's part.

@@ -11,11 +11,11 @@ from ...models.metrics import DetectionTruth, detection_metrics
 from ..data.sample import Sample
 from ..scenes import evaluation_scenes as situations
 from ..scenes.generator import SceneGenerator
-from .anchor_matching import detections
+from .anchor_matching import decode_detections
 
-MOST = {"gz_frames": 150, situations.OFF_CENTRE: 100, "sdss_starfields": 80, situations.COMPOSED: 100}
+MAX_SCENES = {"gz_frames": 150, situations.OFF_CENTRE: 100, "sdss_starfields": 80, situations.COMPOSED: 100}
 """At most so many survey frames, off-centre cuts, star fields and composed scenes."""
-CALIBRATION = 200
+CALIBRATION_IMAGES = 200
 THRESHOLD = 0.5
 """Score from which false detections are counted while training; the export chooses the operating threshold."""
 
@@ -30,7 +30,7 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
         images (n, size, size, 3) uint8 letterboxed; boxes (M, 4) float32 in input pixels and box_frame (M,) int;
         ignore (K, 4) and ignore_frame (K,); complete (n,) bool; set (n,) str; negative (n,) bool.
     """
-    views = list(situations.EvaluationScenes(samples, size, seed, MOST))
+    views = list(situations.EvaluationScenes(samples, size, seed, MAX_SCENES))
 
     def gather(boxes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         frames = np.repeat(np.arange(len(boxes)), [len(part) for part in boxes])
@@ -61,9 +61,9 @@ def calibration_set(maker: SceneGenerator, samples: Sequence[Sample], seed: int)
     sets = sorted({sample.set for sample in samples})
     for name in sets:
         chosen = [sample for sample in samples if sample.set == name]
-        places = rng.integers(0, len(chosen), CALIBRATION // 2 // len(sets))
+        places = rng.integers(0, len(chosen), CALIBRATION_IMAGES // 2 // len(sets))
         images.extend(maker.whole(chosen[place]).image for place in places)
-    for number in range(CALIBRATION - len(images)):
+    for number in range(CALIBRATION_IMAGES - len(images)):
         images.append(maker.draw(rng, maker.kinds[number % len(maker.kinds)]).image)
     return np.stack(images)
 
@@ -97,7 +97,7 @@ def score(
             bool(evaluation["complete"][frame]),
             bool(evaluation["negative"][frame]),
         )
-        judged.append((truth, *detections(some_deltas, some_logits, anchors)))
+        judged.append((truth, *decode_detections(some_deltas, some_logits, anchors)))
     whole = detection_metrics(judged, THRESHOLD)
     metrics = {"map50": whole["map50"], "map": whole["map"]}
     for name in sorted(set(sets.tolist())):

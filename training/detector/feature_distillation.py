@@ -17,7 +17,7 @@ from .networks import INPUT_OFFSET, INPUT_SCALE
 
 LEVELS = ("3", "4", "5")
 """Levels of stride 8, 16 and 32, which the pyramid takes."""
-LARGEST_ERROR = 9.0
+MAX_ERROR = 9.0
 """Squared, in standard deviations; what is further off says no more."""
 
 
@@ -74,5 +74,5 @@ class FeatureDistillation:
         for level, mean, spread, linear in zip(LEVELS, self._mean, self._spread, self.maps, strict=True):
             foretold = tf.einsum("bhwc,cd->bhwd", features[level], linear)
             error = ((wanted[level] - mean) / spread - foretold) ** 2
-            total += tf.reduce_mean(tf.minimum(error, LARGEST_ERROR))
+            total += tf.reduce_mean(tf.minimum(error, MAX_ERROR))
         return total

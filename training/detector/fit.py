@@ -17,7 +17,7 @@ from ..run import RunError, RunFolder, alone, load_resumable_record
 from ..scenes.contact_sheet import write_scene_sheet
 from ..scenes.generator import SceneGenerator
 from . import networks as ssd
-from .dataset import Batches, split
+from .dataset import SceneBatches, split
 from .distributed import Workers, WorkersError
 from .evaluation import calibration_set, evaluation_set, score
 from .feature_distillation import FeatureDistillation
@@ -101,7 +101,7 @@ def _train(
     import tf_keras
 
     anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-    batches = Batches(SceneGenerator(train_samples, settings.size), anchors, part, settings.seed)
+    batches = SceneBatches(SceneGenerator(train_samples, settings.size), anchors, part, settings.seed)
     write_scene_sheet(batches.maker, settings.seed, out / "scenes.png")
     evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
@@ -109,7 +109,7 @@ def _train(
     with run.beginning(), strategy.scope():
         network = ssd.build_network(settings, workers.count > 1)
         imitation = (
-            FeatureDistillation(network.backbone, settings.imitate, some_inputs(batches)) if settings.imitate else None
+            FeatureDistillation(network.backbone, settings.imitate, first_inputs(batches)) if settings.imitate else None
         )
         learner = DetectorTrainer(network, settings.weight_decay, imitation)
     checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoints), max_to_keep=2)
@@ -131,7 +131,7 @@ def _train(
             from ..mobilenet.pretrained_weights import load_backbone
 
             with run.beginning():
-                load_backbone(learner.model.backbone, settings.weights, some_inputs(batches))
+                load_backbone(learner.model.backbone, settings.weights, first_inputs(batches))
         learner.begin_averages()
 
     best = run.checkpoints / "best"
@@ -174,7 +174,7 @@ def _train(
         metrics = score(learner.outputs, evaluation, anchors)
         inputs = calibration_set(batches.maker, train_samples, settings.seed)
         np.savez_compressed(out / "calibration.npz", images=inputs)
-        network = _plain(learner.model, settings, workers)
+        network = _single_process_network(learner.model, settings, workers)
         macs, parameters = ssd.save_network(network, settings.size, out / "saved_model")
     description = {
         "input": {"width": settings.size, "height": settings.size},
@@ -189,12 +189,12 @@ def _train(
     return run.finish(description, metrics, core_hours=round(spent / 3600, 3))
 
 
-def some_inputs(batches: Batches, least: int = 48) -> np.ndarray:
+def first_inputs(batches: SceneBatches, least: int = 48) -> np.ndarray:
     """Make the first `least` training inputs, or some more, for statistics: (n, size, size, 3) uint8."""
     return np.concatenate([batches.make(step)[0] for step in range(-(-least // len(batches.places)))])
 
 
-def _plain(model: Any, settings: DetectorSettings, workers: Workers) -> Any:
+def _single_process_network(model: Any, settings: DetectorSettings, workers: Workers) -> Any:
     """Give a network whose variables are of this process alone, as the writing of a graph needs them."""
     if workers.count == 1:
         return model

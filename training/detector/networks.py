@@ -95,10 +95,10 @@ def raw_outputs(model: Any, images: Any, training: bool) -> tuple[Any, Any]:
     Returns:
         box deltas (B, N, 4) and logits (B, N), float32, in the order of `models.decode.anchor_grid`.
     """
-    return outputs_of(model, model.backbone(images * INPUT_SCALE + INPUT_OFFSET, training=training), training)
+    return head_outputs(model, model.backbone(images * INPUT_SCALE + INPUT_OFFSET, training=training), training)
 
 
-def outputs_of(model: Any, features: Any, training: bool) -> tuple[Any, Any]:
+def head_outputs(model: Any, features: Any, training: bool) -> tuple[Any, Any]:
     """Run what is behind the backbone on its features, by level; see `raw_outputs`."""
     import tensorflow as tf
 

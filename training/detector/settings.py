@@ -126,7 +126,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 """What differs from `DetectorSettings`: ours, ours with MobileNetV2, and two as they were published."""
 
 
-def picked(path: Path) -> dict[str, Any]:
+def read_picked_network(path: Path) -> dict[str, Any]:
     """Read what a search for detectors picked.
 
     Raises:

@@ -13,7 +13,7 @@ from . import networks as ssd
 from .feature_distillation import FeatureDistillation
 
 FOCAL_ALPHA, FOCAL_GAMMA, BOX_WEIGHT = 0.25, 1.5, 4.0
-IMITATION_WEIGHT = 0.5
+DISTILLATION_WEIGHT = 0.5
 
 
 class DetectorTrainer:
@@ -76,7 +76,7 @@ class DetectorTrainer:
         with tf.GradientTape() as tape:
             pictures = tf.cast(images, tf.float32) * ssd.INPUT_SCALE + ssd.INPUT_OFFSET
             features = self.model.backbone(pictures, training=True)
-            boxes, logits = ssd.outputs_of(self.model, features, training=True)
+            boxes, logits = ssd.head_outputs(self.model, features, training=True)
             # Focal loss (Lin et al. 2017, arXiv:1708.02002).
             cross = tf.nn.sigmoid_cross_entropy_with_logits(positive, logits)
             chance = tf.sigmoid(logits)
@@ -91,7 +91,7 @@ class DetectorTrainer:
             loss = class_loss + BOX_WEIGHT * box_loss
             if self.imitation:  # a mean over the batch, of which each process has its part
                 parts = tf.distribute.get_replica_context().num_replicas_in_sync
-                loss += IMITATION_WEIGHT / parts * self.imitation.loss(pictures, features)
+                loss += DISTILLATION_WEIGHT / parts * self.imitation.loss(pictures, features)
         variables = self.trained
         gradients = tape.gradient(loss, variables)
         self.optimizer.learning_rate.assign(rate)

@@ -8,7 +8,7 @@ import numpy as np
 Rng = np.random.Generator
 
 
-def turn(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple[np.ndarray, ...]:
+def rotate_randomly(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple[np.ndarray, ...]:
     """Turn a picture by a random multiple of 90 degrees, mirror it or not, and its boxes with it.
 
     Args:
@@ -29,7 +29,7 @@ def turn(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple[np.ndarray
     return np.ascontiguousarray(image), *boxes
 
 
-def saturated_stars(rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, apart: float | None = None) -> None:
+def add_saturated_stars(rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, apart: float | None = None) -> None:
     """Add overexposed stars with the halos and diffraction spikes that one telescope gives them all, in place.
 
     Args:
@@ -69,7 +69,7 @@ def saturated_stars(rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, 
         canvas[top:bottom, left:right] += (profile * edge)[..., None] * colour
 
 
-def small_stars(rng: Rng, canvas: np.ndarray, count: int) -> None:
+def add_small_stars(rng: Rng, canvas: np.ndarray, count: int) -> None:
     """Add point sources of one seeing, in place: (H, W, 3) float32 levels."""
     height, width = canvas.shape[:2]
     seeing = rng.uniform(0.6, 1.8)
@@ -104,7 +104,7 @@ def _restretch(rng: Rng, x: np.ndarray) -> np.ndarray:
     return (255 * stretched).astype(np.float32)
 
 
-def recolour(rng: Rng, image: np.ndarray) -> np.ndarray:
+def mix_channels(rng: Rng, image: np.ndarray) -> np.ndarray:
     """Mix a picture's channels, as filters and palettes do that show the same gas in other hues.
 
     Args:
@@ -125,7 +125,7 @@ def _vignette(rng: Rng, height: int, width: int) -> np.ndarray:
     return (1 - depth * np.minimum(x[None, :] ** 2 + y[:, None] ** 2, 0.6))[..., None].astype(np.float32)
 
 
-def camera(rng: Rng, image: np.ndarray) -> np.ndarray:
+def apply_camera_effects(rng: Rng, image: np.ndarray) -> np.ndarray:
     """Change gain, stretch, colours, sky level, seeing and noise; now and then a trail, hot pixels, a grey camera.
 
     Args:

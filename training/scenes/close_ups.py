@@ -13,7 +13,7 @@ from .cutouts import Cutout
 CLOSE_UPS = "efigi"
 """The data set of such pictures."""
 
-ROUNDS = 8
+MAX_ROUNDS = 8
 """Most times that ellipse and curve of growth are measured anew."""
 
 FADE = (1.05, 1.4)
@@ -22,7 +22,7 @@ FADE = (1.05, 1.4)
 RIM = 0.08
 """Share of the picture's side over which a cut-out fades at its edges."""
 
-FAINTEST = 15.0
+MIN_BRIGHTNESS = 15.0
 """Level that a tenth of the ellipse must exceed: fainter galaxies vanish in another sky."""
 
 
@@ -49,7 +49,7 @@ def measure_ellipse(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     light = np.maximum(np.minimum(grey, grey[::-1, ::-1]) - dark, 0)
     y, x = np.mgrid[:height, :width] + 0.5 - np.array([height, width])[:, None, None] / 2
     reach, radius, shape = int(0.72 * width), 0.35 * width, np.eye(2)
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         distance = _radii(x, y, shape)
         near = distance < radius
         weight = np.minimum(light, np.percentile(light[near], 80)) * (distance < 1.2 * radius)
@@ -73,7 +73,7 @@ def measure_ellipse(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     return shape * radius**2, sky
 
 
-def close_up(image: np.ndarray) -> Cutout | None:
+def cut_out_close_up(image: np.ndarray) -> Cutout | None:
     """Cut the galaxy in the middle of its picture out, fading around its ellipse and at the picture's edges.
 
     Args:
@@ -97,7 +97,7 @@ def close_up(image: np.ndarray) -> Cutout | None:
     light = np.maximum(image.astype(np.float32) - sky, 0) * mask[..., None]
     middle = np.array([width, height]) / 2
     inside = _radii(x, y, ellipse) < 1
-    if np.percentile(light[inside].mean(axis=1), 90) < FAINTEST:
+    if np.percentile(light[inside].mean(axis=1), 90) < MIN_BRIGHTNESS:
         return None
     tilt = float(np.clip(ellipse[0, 1] / np.prod(half), -0.95, 0.95))
     box = np.concatenate([middle - half, middle + half]).astype(np.float32)

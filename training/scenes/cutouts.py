@@ -40,7 +40,7 @@ class Segments:
     sky: np.ndarray
 
 
-def segment(image: np.ndarray) -> Segments:
+def segment_sources(image: np.ndarray) -> Segments:
     """Find the sources of a survey frame with SEP (Barbary 2016, doi:10.21105/joss.00058).
 
     Args:
@@ -70,7 +70,7 @@ def segment(image: np.ndarray) -> Segments:
     return Segments(labels, boxes.astype(np.float32), sources["npix"].astype(int), sky)
 
 
-def neighbours(segments: Segments, boxes: np.ndarray) -> np.ndarray:
+def unboxed_sources(segments: Segments, boxes: np.ndarray) -> np.ndarray:
     """Box the sources large enough to be galaxies that no box is about: (M, 4) float32, to be ignored."""
     large = segments.areas >= 90
     if len(boxes):

@@ -66,10 +66,10 @@ class EvaluationScenes:
         self._whole = [
             sample
             for name in names
-            for sample in _some(rng, [one for one in self._usable if one.set == name], most.get(name))
+            for sample in _sample_of(rng, [one for one in self._usable if one.set == name], most.get(name))
         ]
         survey = self._maker.survey if self._maker else []
-        self._off_centre = _some(rng, survey, most.get(OFF_CENTRE))
+        self._off_centre = _sample_of(rng, survey, most.get(OFF_CENTRE))
         self._composed = most.get(COMPOSED, COMPOSED_SCENES) if survey else 0
 
     def __len__(self) -> int:
@@ -91,5 +91,5 @@ class EvaluationScenes:
             yield EvaluationScene(COMPOSED, scene, True, tuple(origins))
 
 
-def _some(rng: np.random.Generator, samples: Sequence[Sample], most: int | None) -> list[Sample]:
+def _sample_of(rng: np.random.Generator, samples: Sequence[Sample], most: int | None) -> list[Sample]:
     return [samples[place] for place in rng.permutation(len(samples))[:most]]

@@ -15,9 +15,16 @@ import numpy as np
 from ...models.preprocess import letterbox, resize
 from ..data.sample import DataError, Sample
 from . import nebulae
-from .camera_effects import Rng, camera, recolour, saturated_stars, small_stars, turn
-from .close_ups import CLOSE_UPS, close_up
-from .cutouts import Cutout, cut_out, neighbours, paste, segment
+from .camera_effects import (
+    Rng,
+    add_saturated_stars,
+    add_small_stars,
+    apply_camera_effects,
+    mix_channels,
+    rotate_randomly,
+)
+from .close_ups import CLOSE_UPS, cut_out_close_up
+from .cutouts import Cutout, cut_out, paste, segment_sources, unboxed_sources
 
 MIXTURE = {
     "survey": 0.11,
@@ -32,13 +39,13 @@ MIXTURE = {
 }
 """Share of each kind of scene."""
 
-SMALLEST, UNSEEN = 7.0, 4.0
+MIN_SIDE, MIN_IGNORED_SIDE = 7.0, 4.0
 """Galaxies under the first, in input pixels, are ignored; under the second not even boxed."""
 
-SEEN = 0.4
+MIN_VISIBLE_SHARE = 0.4
 """Share of a box that must lie inside a picture for its galaxy to be looked for there."""
 
-COMPOSED, DEEP_FIELD, CLOSE_UP = (0.04, 0.8), (0.018, 0.16), (0.3, 1.2)
+COMPOSED_SIDES, DEEP_FIELD_SIDES, CLOSE_UP_SIDES = (0.04, 0.8), (0.018, 0.16), (0.3, 1.2)
 """Smallest and largest side of composed galaxies, as shares of the input's."""
 
 
@@ -116,11 +123,11 @@ class SceneGenerator:
         """Draw a scene, of a given kind or of any; `plain` leaves out the camera's changes."""
         kind = kind or str(rng.choice(self.kinds, p=self.weights))
         image, boxes, ignore = getattr(self, f"_{kind}")(rng)
-        image, boxes, ignore = turn(rng, image, boxes, ignore)
+        image, boxes, ignore = rotate_randomly(rng, image, boxes, ignore)
         sides = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0)
-        ignore = np.concatenate([ignore, boxes[(sides < SMALLEST) & (sides >= UNSEEN)]])
-        image = np.clip(image, 0, 255).astype(np.uint8) if plain else camera(rng, image)
-        return Scene(image, boxes[sides >= SMALLEST], ignore, kind)
+        ignore = np.concatenate([ignore, boxes[(sides < MIN_SIDE) & (sides >= MIN_IGNORED_SIDE)]])
+        image = np.clip(image, 0, 255).astype(np.uint8) if plain else apply_camera_effects(rng, image)
+        return Scene(image, boxes[sides >= MIN_SIDE], ignore, kind)
 
     def whole(self, sample: Sample) -> Scene:
         """Fit a whole frame into the input, as it is."""
@@ -135,10 +142,10 @@ class SceneGenerator:
 
     def composed(self, rng: Rng) -> tuple[Scene, list[Sample]]:
         """Compose galaxies of 0.04 to 0.8 of the input onto a sky, and tell of which frame each was."""
-        canvas, boxes, samples = self._compose(rng, int(rng.integers(1, 7)), COMPOSED)
-        seen = [bool(len(clip_boxes(box, self.size, self.size, SEEN)[0])) for box in boxes]
+        canvas, boxes, samples = self._compose(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
+        seen = [bool(len(clip_boxes(box, self.size, self.size, MIN_VISIBLE_SHARE)[0])) for box in boxes]
         image = np.clip(canvas, 0, 255).astype(np.uint8)
-        scene = Scene(image, *clip_boxes(boxes, self.size, self.size, SEEN), "composed")
+        scene = Scene(image, *clip_boxes(boxes, self.size, self.size, MIN_VISIBLE_SHARE), "composed")
         return scene, [sample for sample, whole in zip(samples, seen, strict=True) if whole]
 
     def _load(self, sample: Sample) -> np.ndarray:
@@ -149,7 +156,11 @@ class SceneGenerator:
         """Return a frame's boxes, and what is to be ignored in it: of a survey frame, the unboxed neighbours too."""
         key = (sample.set, sample.file)
         if key not in self._ignored:
-            extra = np.zeros((0, 4), np.float32) if sample.complete else neighbours(segment(image), sample.boxes)
+            extra = (
+                np.zeros((0, 4), np.float32)
+                if sample.complete
+                else unboxed_sources(segment_sources(image), sample.boxes)
+            )
             self._ignored[key] = np.concatenate([sample.ignore, extra])
         return sample.boxes, self._ignored[key]
 
@@ -161,7 +172,7 @@ class SceneGenerator:
         part = image[y0 : y0 + max(8, int(side[1])), x0 : x0 + max(8, int(side[0]))]
         boxes, ignore = self._known(sample, image)
         shift = np.array([x0, y0, x0, y0], np.float32)
-        seen, cut = clip_boxes(boxes - shift, part.shape[1], part.shape[0], SEEN)
+        seen, cut = clip_boxes(boxes - shift, part.shape[1], part.shape[0], MIN_VISIBLE_SHARE)
         shade, more = clip_boxes(ignore - shift, part.shape[1], part.shape[0], 0.0)
         canvas, scale = letterbox(part, size, size)
         factors = np.array([*scale, *scale], np.float32)
@@ -224,7 +235,7 @@ class SceneGenerator:
     def _bare(self, rng: Rng) -> np.ndarray:
         """Pick a real frame of a nebula or cluster, half of the times in other hues."""
         image = self._load(self._pick(rng, self.negatives))
-        return recolour(rng, image) if rng.random() < 0.5 else image
+        return mix_channels(rng, image) if rng.random() < 0.5 else image
 
     def _negative(self, rng: Rng) -> tuple[np.ndarray, ...]:
         none = np.zeros((0, 4), np.float32)
@@ -252,7 +263,7 @@ class SceneGenerator:
         if self.negatives and draw < 0.8:
             return self._negative(rng)[0].astype(np.float32) * np.float32(rng.uniform(0.5, 1.0))
         canvas = np.full((self.size, self.size, 3), rng.uniform(2, 30), np.float32)
-        small_stars(rng, canvas, int(rng.integers(0, 60)))
+        add_small_stars(rng, canvas, int(rng.integers(0, 60)))
         return canvas + rng.normal(0, rng.uniform(1, 5), canvas.shape).astype(np.float32)
 
     def _distract(self, rng: Rng, canvas: np.ndarray, count: int) -> None:
@@ -277,7 +288,7 @@ class SceneGenerator:
         """
         image = self._bare(rng)
         # Between the corners of the picture and its middle half there is more than one nebula to be seen.
-        matrix = _turned(rng, 0.25) / rng.uniform(0.6, 1.4)
+        matrix = _random_matrix(rng, 0.25) / rng.uniform(0.6, 1.4)
         middle = np.full(2, (side - 1) / 2)
         small = cv2.warpAffine(
             letterbox(image, side, side)[0],
@@ -295,17 +306,17 @@ class SceneGenerator:
         """Add an overexposed star, or two or three close together, or the many of a cluster or the Milky Way."""
         reach, draw = np.exp(rng.uniform(np.log(4), np.log(0.35 * self.size))), rng.random()
         if draw < 0.5:
-            saturated_stars(rng, canvas, reach)
+            add_saturated_stars(rng, canvas, reach)
         elif draw < 0.75:
-            saturated_stars(rng, canvas, reach, int(rng.integers(2, 4)), reach * rng.uniform(0.1, 1.0))
+            add_saturated_stars(rng, canvas, reach, int(rng.integers(2, 4)), reach * rng.uniform(0.1, 1.0))
         else:
-            saturated_stars(rng, canvas, min(reach, 0.15 * self.size), int(rng.integers(4, 20)))
+            add_saturated_stars(rng, canvas, min(reach, 0.15 * self.size), int(rng.integers(4, 20)))
 
     def _add_nebula(self, rng: Rng, canvas: np.ndarray) -> None:
         """Add a drawn nebula, cluster or group of stars, up to one that fills the picture."""
-        light = nebulae.draw(rng, int(np.exp(rng.uniform(np.log(0.08), np.log(1.3))) * self.size))
+        light = nebulae.draw_nebula(rng, int(np.exp(rng.uniform(np.log(0.08), np.log(1.3))) * self.size))
         side = light.shape[0]
-        _add(canvas, light, *(int(value) for value in rng.integers(-side // 4, self.size - 3 * side // 4 + 1, 2)))
+        _add_light(canvas, light, *(int(value) for value in rng.integers(-side // 4, self.size - 3 * side // 4 + 1, 2)))
 
     def _stars(self, rng: Rng) -> tuple[np.ndarray, ...]:
         none = np.zeros((0, 4), np.float32)
@@ -319,10 +330,10 @@ class SceneGenerator:
         none = np.zeros((0, 4), np.float32)
         canvas = self._ground(rng)
         side = int(np.exp(rng.uniform(np.log(0.3), np.log(1.6))) * self.size)
-        light = self._real_light(rng, side) if self.negatives and rng.random() < 0.4 else nebulae.draw(rng, side)
+        light = self._real_light(rng, side) if self.negatives and rng.random() < 0.4 else nebulae.draw_nebula(rng, side)
         side = light.shape[0]
         middle = (0.5 + rng.uniform(-0.25, 0.25, 2)) * self.size
-        _add(canvas, light * np.float32(rng.uniform(0.7, 1.6)), *(int(at - side / 2) for at in middle))
+        _add_light(canvas, light * np.float32(rng.uniform(0.7, 1.6)), *(int(at - side / 2) for at in middle))
         return canvas, none, none
 
     def _cutout(self, rng: Rng) -> tuple[Cutout, Sample] | None:
@@ -331,9 +342,9 @@ class SceneGenerator:
             key = (sample.set, sample.file)
             if key not in self._cutouts:
                 image = sample.load()
-                parts = segment(image)
+                parts = segment_sources(image)
                 self._cutouts[key] = cut_out(image, sample.boxes[0], parts)
-                self._ignored.setdefault(key, np.concatenate([sample.ignore, neighbours(parts, sample.boxes)]))
+                self._ignored.setdefault(key, np.concatenate([sample.ignore, unboxed_sources(parts, sample.boxes)]))
             if (cutout := self._cutouts[key]) is not None:
                 return cutout, sample
         return None
@@ -352,7 +363,7 @@ class SceneGenerator:
             cutout, sample = drawn
             wanted = self.size * np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1])))
             scale = min(1.4, wanted / max(cutout.box[2:] - cutout.box[:2]))
-            matrix = _turned(rng) * scale
+            matrix = _random_matrix(rng) * scale
             centre = tuple(rng.uniform(0.02, 0.98, 2) * self.size)
             low, high = np.array(centre) - 0.35 * wanted, np.array(centre) + 0.35 * wanted
             if np.any(((boxes[:, :2] < high) & (boxes[:, 2:] > low)).all(axis=1)):
@@ -363,8 +374,8 @@ class SceneGenerator:
         return canvas, boxes, samples
 
     def _composed(self, rng: Rng) -> tuple[np.ndarray, ...]:
-        canvas, boxes, _ = self._compose(rng, int(rng.integers(1, 7)), COMPOSED)
-        return canvas, *clip_boxes(boxes, self.size, self.size, SEEN)
+        canvas, boxes, _ = self._compose(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
+        return canvas, *clip_boxes(boxes, self.size, self.size, MIN_VISIBLE_SHARE)
 
     def _close_up(self, rng: Rng) -> tuple[np.ndarray, ...]:
         """Compose a galaxy that fills much of the picture, as nearby ones do in a telescope's."""
@@ -374,24 +385,24 @@ class SceneGenerator:
         for _ in range(5):
             sample = self._pick(rng, self.close_ups)
             if sample.file not in self._close_ups:
-                self._close_ups[sample.file] = close_up(sample.load())
+                self._close_ups[sample.file] = cut_out_close_up(sample.load())
             if (cutout := self._close_ups[sample.file]) is not None:
                 break
         else:
             return canvas, np.zeros((0, 4), np.float32), np.zeros((0, 4), np.float32)
-        wanted = self.size * np.exp(rng.uniform(*np.log(CLOSE_UP)))
-        matrix = _turned(rng) * wanted / max(cutout.box[2:] - cutout.box[:2])
+        wanted = self.size * np.exp(rng.uniform(*np.log(CLOSE_UP_SIDES)))
+        matrix = _random_matrix(rng) * wanted / max(cutout.box[2:] - cutout.box[:2])
         spread = max(0.1, 0.5 - 0.4 * wanted / self.size)  # the larger, the nearer to the middle
         centre = tuple((0.5 + rng.uniform(-spread, spread, 2)) * self.size)
         box = paste(canvas, cutout, centre, matrix, np.exp(rng.uniform(np.log(0.6), np.log(2.0))))
-        return canvas, *clip_boxes(box, self.size, self.size, SEEN)
+        return canvas, *clip_boxes(box, self.size, self.size, MIN_VISIBLE_SHARE)
 
     def _deep_field(self, rng: Rng) -> tuple[np.ndarray, ...]:
-        canvas, boxes, _ = self._compose(rng, int(rng.integers(8, 40)), DEEP_FIELD)
-        return canvas, *clip_boxes(boxes, self.size, self.size, SEEN)
+        canvas, boxes, _ = self._compose(rng, int(rng.integers(8, 40)), DEEP_FIELD_SIDES)
+        return canvas, *clip_boxes(boxes, self.size, self.size, MIN_VISIBLE_SHARE)
 
 
-def _add(canvas: np.ndarray, light: np.ndarray, x: int, y: int) -> None:
+def _add_light(canvas: np.ndarray, light: np.ndarray, x: int, y: int) -> None:
     """Add light to a canvas, in place, its corner at (x, y), which may lie outside."""
     height, width = canvas.shape[:2]
     left, top = max(0, x), max(0, y)
@@ -399,7 +410,7 @@ def _add(canvas: np.ndarray, light: np.ndarray, x: int, y: int) -> None:
     canvas[top : top + part.shape[0], left : left + part.shape[1]] += part
 
 
-def _turned(rng: Rng, most: float = 0.08) -> np.ndarray:
+def _random_matrix(rng: Rng, most: float = 0.08) -> np.ndarray:
     """Draw a turn, a mirroring and a little stretch, of so much at most: (2, 2)."""
     angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
     stretch = np.diag(np.exp(rng.uniform(-most, most, 2)))

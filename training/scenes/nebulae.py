@@ -21,7 +21,7 @@ def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
     return axis[None, :], axis[:, None]
 
 
-def _clouds(rng: Rng, side: int, steepness: float) -> np.ndarray:
+def _turbulence(rng: Rng, side: int, steepness: float) -> np.ndarray:
     """Draw turbulence (side, side) float32 in 0..1: octaves of noise, each `steepness` times the last."""
     field = np.zeros((side, side), np.float32)
     weight, cells = 1.0, 2
@@ -33,19 +33,19 @@ def _clouds(rng: Rng, side: int, steepness: float) -> np.ndarray:
     return field / max(float(field.max()), 1e-6)
 
 
-def _hue(rng: Rng, *known: tuple[float, float, float]) -> np.ndarray:
+def _random_hue(rng: Rng, *known: tuple[float, float, float]) -> np.ndarray:
     """Draw a colour between white and one of those known."""
     colour = np.asarray(known[int(rng.integers(len(known)))], np.float32)
     return 1 + np.float32(rng.uniform(0.2, 1.0)) * (colour - 1)
 
 
-def _faded(light: np.ndarray) -> np.ndarray:
+def _fade_at_rim(light: np.ndarray) -> np.ndarray:
     """Fade light to nothing before its rim."""
     x, y = _axes(light.shape[0])
     return light * np.clip(4 - 4 * np.hypot(x, y), 0, 1)[..., None]
 
 
-def _around(light: np.ndarray, at: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _neighbourhood(light: np.ndarray, at: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return what lies within `reach` of a place (x, y), as a view, and the distances x (1, w) and y (h, 1) to it."""
     side, (x0, y0) = light.shape[0], at
     left, right = max(0, int(x0) - reach), max(0, min(side, int(x0) + reach + 1))
@@ -57,7 +57,7 @@ def _around(light: np.ndarray, at: np.ndarray, reach: int) -> tuple[np.ndarray, 
 
 def _add_star(light: np.ndarray, at: np.ndarray, width: float, colour: np.ndarray) -> None:
     """Add a star at (x, y) pixels, a Moffat profile `width` pixels wide (Moffat 1969, A&A 3, 455)."""
-    part, x, y = _around(light, at, int(8 * width) + 3)
+    part, x, y = _neighbourhood(light, at, int(8 * width) + 3)
     part += (1 + (x * x + y * y) / np.float32(width * width))[..., None] ** -2.5 * colour
 
 
@@ -65,7 +65,7 @@ def _add_spikes(
     light: np.ndarray, at: np.ndarray, long: float, thick: float, angle: float, count: int, colour: np.ndarray
 ) -> None:
     """Add so many spikes to a star at (x, y) pixels, `long` pixels each, the first at an angle in radians."""
-    part, x, y = _around(light, at, int(long) + 1)
+    part, x, y = _neighbourhood(light, at, int(long) + 1)
     for spike in range(count // 2):
         turned = angle + spike * 2 * np.pi / count
         along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
@@ -73,7 +73,7 @@ def _add_spikes(
         part += (fall * np.exp(-((across / np.float32(thick)) ** 2)))[..., None] * colour
 
 
-def planetary(rng: Rng, side: int) -> np.ndarray:
+def planetary_nebula(rng: Rng, side: int) -> np.ndarray:
     """Draw a shell of gas around a star: a disc or a ring with a clear edge, round, oval or of two lobes."""
     x, y = _axes(side)
     angle, axis = rng.uniform(0, np.pi), rng.uniform(0.55, 1.0)
@@ -86,35 +86,37 @@ def planetary(rng: Rng, side: int) -> np.ndarray:
     hollow = 1 - rng.uniform(0.0, 0.95) / (1 + np.exp(np.clip((radius - rng.uniform(0.4, 0.75)) / (2 * soft), -40, 40)))
     uneven = rng.uniform(0, 0.5) * np.clip(2 * radius, 0, 1)  # even in the middle, where every angle is
     body = edge * hollow * (1 + uneven * np.cos(2 * turn + rng.uniform(0, 6.3)))
-    body *= 0.5 + _clouds(rng, side, 0.6) if rng.random() < 0.7 else 1.0
+    body *= 0.5 + _turbulence(rng, side, 0.6) if rng.random() < 0.7 else 1.0
     rim = np.exp(-(((radius - 1) / 0.2) ** 2)) * hollow
-    light = body[..., None] * _hue(rng, TEAL, GREEN, BLUE, WHITE, RED)
-    light += rng.uniform(0, 0.6) * rim[..., None] * _hue(rng, RED, TEAL)
+    light = body[..., None] * _random_hue(rng, TEAL, GREEN, BLUE, WHITE, RED)
+    light += rng.uniform(0, 0.6) * rim[..., None] * _random_hue(rng, RED, TEAL)
     if rng.random() < 0.3:  # a faint outer shell
-        light += (rng.uniform(0.05, 0.2) * np.exp(-((radius / 1.6) ** 4)))[..., None] * _hue(rng, RED, BLUE)
+        light += (rng.uniform(0.05, 0.2) * np.exp(-((radius / 1.6) ** 4)))[..., None] * _random_hue(rng, RED, BLUE)
     light *= np.float32(np.exp(rng.uniform(np.log(40), np.log(300))))
     if rng.random() < 0.6:
         middle = side / 2 + rng.uniform(-1, 1, 2)
-        _add_star(light, middle, max(0.7, side * rng.uniform(0.01, 0.03)), rng.uniform(60, 300) * _hue(rng, BLUE))
-    return _faded(light).astype(np.float32)
+        _add_star(
+            light, middle, max(0.7, side * rng.uniform(0.01, 0.03)), rng.uniform(60, 300) * _random_hue(rng, BLUE)
+        )
+    return _fade_at_rim(light).astype(np.float32)
 
 
-def nebula(rng: Rng, side: int) -> np.ndarray:
+def diffuse_nebula(rng: Rng, side: int) -> np.ndarray:
     """Draw a cloud with a bright part, filaments and dark lanes, and the stars that light it."""
     x, y = _axes(side)
-    clouds = _clouds(rng, side, rng.uniform(0.45, 0.7))
+    clouds = _turbulence(rng, side, rng.uniform(0.45, 0.7))
     dx, dy = rng.uniform(-0.35, 0.35, 2)
     reach = np.exp(-(((x - dx) ** 2 + (y - dy) ** 2) / rng.uniform(0.05, 0.5)))
     body = reach * np.clip(clouds - rng.uniform(0.0, 0.45), 0, 1) ** rng.uniform(0.7, 2.0)
-    lanes = np.clip(3 * np.abs(_clouds(rng, side, 0.55) - 0.5), rng.uniform(0.1, 0.9), 1)
+    lanes = np.clip(3 * np.abs(_turbulence(rng, side, 0.55) - 0.5), rng.uniform(0.1, 0.9), 1)
     body = body * lanes / max(float((body * lanes).max()), 1e-6)
-    light = body[..., None] * _hue(rng, RED, BLUE, TEAL, WHITE)
-    light += (body**3)[..., None] * rng.uniform(0, 1) * _hue(rng, WHITE, TEAL)
+    light = body[..., None] * _random_hue(rng, RED, BLUE, TEAL, WHITE)
+    light += (body**3)[..., None] * rng.uniform(0, 1) * _random_hue(rng, WHITE, TEAL)
     light *= np.float32(np.exp(rng.uniform(np.log(40), np.log(350))))
     for _ in range(int(rng.integers(0, 6))):
         at = side / 2 * (1 + np.array([dx, dy])) + rng.normal(0, 0.15 * side, 2)
-        _add_star(light, at, max(0.7, side * rng.uniform(0.005, 0.02)), rng.uniform(100, 600) * _hue(rng, BLUE))
-    return _faded(light).astype(np.float32)
+        _add_star(light, at, max(0.7, side * rng.uniform(0.005, 0.02)), rng.uniform(100, 600) * _random_hue(rng, BLUE))
+    return _fade_at_rim(light).astype(np.float32)
 
 
 def hazy_stars(rng: Rng, side: int) -> np.ndarray:
@@ -126,7 +128,7 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
         dx, dy = rng.normal(0, spread, 2) if spread > 0.05 else rng.normal(0, 0.02, 2)
         radius2 = (x - dx) ** 2 + (y - dy) ** 2
         level, wide = np.exp(rng.uniform(np.log(250), np.log(900))), rng.uniform(0.08, 0.5)
-        colour = _hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
+        colour = _random_hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
         glow = np.exp(-radius2 / wide**2) if rng.random() < 0.5 else 0.6 / (1 + radius2 / (0.4 * wide) ** 2)
         light += (level * rng.uniform(0.05, 0.45) * glow)[..., None] * colour
         _add_star(light, side / 2 * (1 + np.array([dx, dy])), max(0.8, narrow), level * colour)
@@ -137,7 +139,7 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
             for along, across in ((one, other), (other, one)):
                 light += (0.5 * level * np.exp(-np.abs(along) / long - (across / thin) ** 2))[..., None] * colour
         narrow *= rng.uniform(0.5, 1.0)
-    return _faded(light)
+    return _fade_at_rim(light)
 
 
 def cluster(rng: Rng, side: int) -> np.ndarray:
@@ -151,30 +153,30 @@ def cluster(rng: Rng, side: int) -> np.ndarray:
     levels = np.minimum(faintest * (rng.pareto(1.2, count) + 1), 500)
     for place in range(count):
         at = side / 2 + radius[place] * np.array([np.cos(angle[place]), np.sin(angle[place])])
-        _add_star(light, at, seeing, levels[place] * _hue(rng, BLUE, (1.0, 0.8, 0.6)))
+        _add_star(light, at, seeing, levels[place] * _random_hue(rng, BLUE, (1.0, 0.8, 0.6)))
     if count > 150:  # the many that are too faint to be seen one by one
         x, y = _axes(side)
         glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -2
         grain = 0.6 + 0.8 * rng.random((side, side)).astype(np.float32)
-        light += (rng.uniform(10, 120) * glow * grain)[..., None] * _hue(rng, (1.0, 0.85, 0.7))
-    return _faded(light)
+        light += (rng.uniform(10, 120) * glow * grain)[..., None] * _random_hue(rng, (1.0, 0.85, 0.7))
+    return _fade_at_rim(light)
 
 
 def open_cluster(rng: Rng, side: int) -> np.ndarray:
     """Draw bright stars, overexposed, with the halos and spikes that one telescope gives them all."""
     light = np.zeros((side, side, 3), np.float32)
     spikes, angle = int(rng.choice([0, 4, 4, 4, 6])), rng.uniform(0, np.pi)
-    finest, fringe, spread = rng.uniform(0.5, 1.2), _hue(rng, BLUE, RED, (1.0, 0.8, 0.6)), rng.uniform(0.1, 0.35)
+    finest, fringe, spread = rng.uniform(0.5, 1.2), _random_hue(rng, BLUE, RED, (1.0, 0.8, 0.6)), rng.uniform(0.1, 0.35)
     halo, long = rng.uniform(0.05, 0.4), rng.uniform(4, 12)
     for _ in range(int(np.exp(rng.uniform(np.log(4), np.log(60))))):
         at = side / 2 + rng.normal(0, spread * side, 2)
         width = min(finest * (1 + rng.pareto(1.3)), 0.03 * side)
-        colour = _hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
+        colour = _random_hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
         _add_star(light, at, width, rng.uniform(300, 1200) * colour)
         _add_star(light, at, 3 * width, halo * 255 * colour * fringe)
         if width > 1.5 * finest:
             _add_spikes(light, at, long * width, 0.25 * width + 0.4, angle, spikes, rng.uniform(80, 300) * colour)
-    return _faded(light)
+    return _fade_at_rim(light)
 
 
 def globular(rng: Rng, side: int) -> np.ndarray:
@@ -188,22 +190,22 @@ def globular(rng: Rng, side: int) -> np.ndarray:
     levels = np.minimum(rng.uniform(4, 40) * (rng.pareto(1.3, count) + 1), 900) * 2 * np.pi * seeing**2
     light = np.zeros((side, side, 3), np.float32)
     blue = rng.random(count) < rng.uniform(0.1, 0.6)
-    for some, colour in ((blue, _hue(rng, BLUE)), (~blue, _hue(rng, (1.0, 0.8, 0.6)))):
+    for some, colour in ((blue, _random_hue(rng, BLUE)), (~blue, _random_hue(rng, (1.0, 0.8, 0.6)))):
         plane = np.zeros((side, side), np.float32)
         np.add.at(plane, tuple(at[:, some & inside]), levels[some & inside])
         light += cv2.GaussianBlur(plane, (0, 0), seeing)[..., None] * colour
     if rng.random() < 0.8:  # those too faint to be told apart
         x, y = _axes(side)
         glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -rng.uniform(1.2, 2.0)
-        light += (np.exp(rng.uniform(np.log(10), np.log(400))) * glow)[..., None] * _hue(rng, (1.0, 0.85, 0.7))
-    return _faded(light).astype(np.float32)
+        light += (np.exp(rng.uniform(np.log(10), np.log(400))) * glow)[..., None] * _random_hue(rng, (1.0, 0.85, 0.7))
+    return _fade_at_rim(light).astype(np.float32)
 
 
-KINDS = {planetary: 20, nebula: 48, hazy_stars: 40, cluster: 48, open_cluster: 48, globular: 48}
+MIN_SIDES = {planetary_nebula: 20, diffuse_nebula: 48, hazy_stars: 40, cluster: 48, open_cluster: 48, globular: 48}
 """What is drawn, and the least side in pixels: smaller ones could as well be galaxies."""
 
 
-def draw(rng: Rng, side: int) -> np.ndarray:
+def draw_nebula(rng: Rng, side: int) -> np.ndarray:
     """Draw one of them, where possible of this side in pixels: (S, S, 3) float32 levels to be added to a sky."""
-    kind = list(KINDS)[int(rng.integers(len(KINDS)))]
-    return kind(rng, max(KINDS[kind], side))
+    kind = list(MIN_SIDES)[int(rng.integers(len(MIN_SIDES)))]
+    return kind(rng, max(MIN_SIDES[kind], side))

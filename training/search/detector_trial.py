@@ -12,7 +12,7 @@ import numpy as np
 from ...models.decode import anchor_grid
 from ..data.sample import DataError, Sample, read_set
 from ..detector import networks as ssd
-from ..detector.dataset import Batches, split
+from ..detector.dataset import SceneBatches, split
 from ..detector.evaluation import evaluation_set, score
 from ..detector.fit import schedule, set_threads
 from ..detector.settings import DetectorSettings
@@ -52,7 +52,7 @@ class DetectorTrial:
         )
         samples, held = _shares(self.data, self.seed)
         anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-        batches = Batches(SceneGenerator(samples, settings.size), anchors, range(settings.batch), self.seed)
+        batches = SceneBatches(SceneGenerator(samples, settings.size), anchors, range(settings.batch), self.seed)
         evaluation = evaluation_set(held, settings.size, self.seed)
         tf_keras.utils.set_random_seed(self.seed)
         learner = DetectorTrainer(ssd.build_network(settings), settings.weight_decay)

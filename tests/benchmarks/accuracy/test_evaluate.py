@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves
-from galaxy_edge.benchmarks.accuracy.evaluate import unseen
-from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, _sum_up, evaluate_pipeline
+from galaxy_edge.benchmarks.accuracy.evaluate import held_out_samples
+from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, _summarise, evaluate_pipeline
 from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.metrics import DetectionTruth
@@ -96,7 +96,7 @@ def test_each_galaxy_is_lost_once():
         fate(True, 0, 0, label=-1, coarse=""),
         fate(True, 6, 6, label=-1, coarse="spiral"),
     ]
-    found = _sum_up(fates)
+    found = _summarise(fates)
     assert found["galaxies"] == 6 and found["found"] == pytest.approx(5 / 6)
     assert found["classes"] == {
         "galaxies": 4,
@@ -114,26 +114,26 @@ def test_each_galaxy_is_lost_once():
         "lost_by_frame": 0.2,
         "lost_by_name": 0.0,
     }
-    assert _sum_up(fates[4:5])["classes"] is None
+    assert _summarise(fates[4:5])["classes"] is None
 
 
 def test_unseen_leaves_what_was_trained_on(tiny_models, sets):
     bundle = Bundle.load(tiny_models / "galaxy-detector", "detect")
     samples = read_set(sets)
     bundle.manifest["data"] = {"sets": {"gz_frames": 8}, "split": {"seed": 4, "validation_share": 0.5}}
-    kept = unseen(samples, [bundle], sets)
+    kept = held_out_samples(samples, [bundle], sets)
     assert 0 < len(kept) < len(samples)
     for sample in samples:
         never = sample.set != "gz_frames" or in_share(sample.digest(), 0.5, 4)
         assert (sample in kept) == never
     # A share kept for the last judgement counts, not the one that the network was chosen on.
     bundle.manifest["data"]["split"]["test_share"] = 0.0
-    assert not any(sample.set == "gz_frames" for sample in unseen(samples, [bundle], sets))
+    assert not any(sample.set == "gz_frames" for sample in held_out_samples(samples, [bundle], sets))
     with pytest.raises(DataError, match="every picture"):
-        unseen([sample for sample in samples if sample.set == "gz_frames"], [bundle], sets)
+        held_out_samples([sample for sample in samples if sample.set == "gz_frames"], [bundle], sets)
     bundle.manifest["data"] = {"sets": {}}
     with pytest.raises(DataError, match="does not say"):
-        unseen(samples, [bundle], sets)
+        held_out_samples(samples, [bundle], sets)
 
 
 def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_models, tmp_path):
@@ -145,11 +145,11 @@ def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_mode
     folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")
     parts = split_dataset(load_pictures(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)
     bundle.manifest["data"] = {"sets": {"efigi": 54}, "split": parts.record}
-    kept = {sample.digest() for sample in unseen(read_set(folder), [bundle], folder)}
+    kept = {sample.digest() for sample in held_out_samples(read_set(folder), [bundle], folder)}
     assert kept == {*parts.validation.ids, *parts.test.ids} and not kept & set(parts.train.ids)
     bundle.manifest["data"]["split"] = parts.record | {"hash": "of others"}
     with pytest.raises(DataError, match="holds other pictures than the bundle"):
-        unseen(read_set(folder), [bundle], folder)
+        held_out_samples(read_set(folder), [bundle], folder)
 
 
 def test_curves_count_what_is_right_above_each_score():

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from galaxy_edge.benchmarks.robustness.crash_recovery import fill_disk, kill_often, small_disk
+from galaxy_edge.benchmarks.robustness.crash_recovery import fill_disk, kill_repeatedly, mount_small_disk
 from galaxy_edge.runtime.recording.output_folder import OutputFolder
 from helpers.paths import REFERENCE
 
@@ -11,7 +11,7 @@ KEPT = REFERENCE / "faults-store.json"
 
 
 def test_a_killed_run_loses_no_committed_event_and_leaves_no_half_written_crop(tmp_path):
-    told = kill_often(tmp_path, kills=6, seed=2)
+    told = kill_repeatedly(tmp_path, kills=6, seed=2)
     assert told["seen"] > 50 and told["crops"] > 50, "there was no load"
     assert (told["lost"], told["crops_damaged"], told["integrity_failed"], told["set_aside"]) == (0, 0, 0, 0)
     about = dict.fromkeys(("started", "source", "version", "engine", "device", "detector", "classifier"), "x")
@@ -20,7 +20,7 @@ def test_a_killed_run_loses_no_committed_event_and_leaves_no_half_written_crop(t
 
 
 def test_a_full_disk_costs_pictures_and_nothing_else():
-    with small_disk() as disk:
+    with mount_small_disk() as disk:
         if disk is None:
             pytest.skip("needs the right to mount a tmpfs (root)")
         told = fill_disk(disk, seconds=2.0)

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 from galaxy_edge.errors import UsageError
-from galaxy_edge.export.bundle import export
+from galaxy_edge.export.bundle import export_run
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
@@ -21,7 +21,7 @@ pytest.importorskip("onnxruntime", reason="needs the onnx extra")
 def both(tiny_runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "bundle"
     settings = Settings(("tflite-int8", "onnx-fp32", "onnx-int8"))
-    assert export(tiny_runs / "detector", folder, lambda _: None, settings).passed
+    assert export_run(tiny_runs / "detector", folder, lambda _: None, settings).passed
     return Bundle.load(folder)
 
 

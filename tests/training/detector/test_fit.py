@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.decode import anchor_grid
 from galaxy_edge.training.data.sample import is_held_out, read_set
-from galaxy_edge.training.detector.dataset import Batches, split
+from galaxy_edge.training.detector.dataset import SceneBatches, split
 from galaxy_edge.training.detector.distributed import Workers
 from galaxy_edge.training.detector.fit import train
 from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
@@ -109,7 +109,7 @@ def test_every_picture_is_held_out_in_one_fold(sets):
 def test_batches_are_named_by_their_number(sets):
     # So a resumed run sees what it would have seen.
     grid = anchor_grid(64, 64, **SMALL.grid)
-    batches = Batches(SceneGenerator(read_set(sets), 64), grid, range(4), 1)
+    batches = SceneBatches(SceneGenerator(read_set(sets), 64), grid, range(4), 1)
     first = [images for images, _, _ in batches.run(0, 4)]
     again = [images for images, _, _ in batches.run(2, 4)]
     np.testing.assert_array_equal(first[2], again[0])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.preprocess import crop
 from galaxy_edge.training.data.sample import read_set
-from galaxy_edge.training.scenes.close_ups import close_up, measure_ellipse
+from galaxy_edge.training.scenes.close_ups import cut_out_close_up, measure_ellipse
 from galaxy_edge.training.scenes.cutouts import paste
 from helpers.labelled_sets import close_up_frame
 
@@ -53,7 +53,7 @@ def test_stars_and_a_neighbour_do_not_move_it():
 
 def test_a_cut_out_pasted_elsewhere_has_its_light_in_its_box():
     rng = np.random.default_rng(7)
-    cutout = close_up(shown(close_up_frame(rng, SIDE, 0.11, 0.5, 0.7), rng))
+    cutout = cut_out_close_up(shown(close_up_frame(rng, SIDE, 0.11, 0.5, 0.7), rng))
     canvas = np.zeros((224, 224, 3), np.float32)
     x0, y0, x1, y1 = paste(canvas, cutout, (112.0, 112.0), 2 * np.eye(2), 1.0).round().astype(int)
     assert 0.8 < canvas[y0:y1, x0:x1].sum() / canvas.sum() < 1.0
@@ -67,7 +67,7 @@ def test_a_cut_out_pasted_elsewhere_has_its_light_in_its_box():
     (10 + 0.06 * (close_up_frame(np.random.default_rng(1), SIDE) - 10)).astype(np.uint8),
 ], ids=["empty", "larger than its picture", "faint"])  # fmt: skip
 def test_what_cannot_be_cut_out_is_none(image):
-    assert close_up(image) is None
+    assert cut_out_close_up(image) is None
 
 
 def test_boxes_are_those_of_survey_frames_cut_to_show_as_much(shared_data):

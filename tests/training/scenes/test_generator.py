@@ -8,9 +8,14 @@ from galaxy_edge.models.decode import anchor_grid, decode_boxes
 from galaxy_edge.training.data.sample import DataError, read_set
 from galaxy_edge.training.detector.anchor_matching import assign_targets, encode_boxes
 from galaxy_edge.training.scenes import camera_effects as augment
-from galaxy_edge.training.scenes.camera_effects import camera, saturated_stars, small_stars, turn
-from galaxy_edge.training.scenes.cutouts import Cutout, cut_out, neighbours, paste, segment
-from galaxy_edge.training.scenes.generator import MIXTURE, SMALLEST, SceneGenerator, clip_boxes
+from galaxy_edge.training.scenes.camera_effects import (
+    add_saturated_stars,
+    add_small_stars,
+    apply_camera_effects,
+    rotate_randomly,
+)
+from galaxy_edge.training.scenes.cutouts import Cutout, cut_out, paste, segment_sources, unboxed_sources
+from galaxy_edge.training.scenes.generator import MIN_SIDE, MIXTURE, SceneGenerator, clip_boxes
 from helpers.labelled_sets import galaxy_frame, make_close_ups, make_sets
 
 
@@ -29,7 +34,7 @@ def test_turn_keeps_boxes_on_their_light():
     box = np.array([[30, 5, 50, 12]], np.float32)
     seen = set()
     for seed in range(40):
-        turned, moved = turn(np.random.default_rng(seed), image, box)
+        turned, moved = rotate_randomly(np.random.default_rng(seed), image, box)
         x0, y0, x1, y1 = moved[0].astype(int)
         assert turned[y0:y1, x0:x1].min() == 200 and turned.sum() == image.sum()
         seen.add((turned.shape[0], x0, y0))
@@ -65,14 +70,14 @@ def test_paste_off_the_canvas_adds_nothing():
 
 def test_cut_out_takes_the_galaxy_and_no_neighbour():
     image, box = galaxy_frame(np.random.default_rng(3), 200, neighbour=(150, 40))
-    parts = segment(image)
+    parts = segment_sources(image)
     cutout = cut_out(image, box, parts)
     assert cutout is not None
     found = enclosing(cutout.light.astype(float).sum(axis=2))
     wanted = cutout.box
     overlap = np.prod(np.minimum(found[2:], wanted[2:]) - np.maximum(found[:2], wanted[:2]))
     assert overlap / np.prod(found[2:] - found[:2]) > 0.8
-    others = neighbours(parts, box[None])
+    others = unboxed_sources(parts, box[None])
     assert len(others) == 1 and np.all(others[0, :2] < (150, 40)) and np.all(others[0, 2:] > (150, 40))
 
 
@@ -99,7 +104,7 @@ def test_scenes_are_well_formed_and_repeatable(maker, kind):
         for boxes in (scene.boxes, scene.ignore):
             assert boxes.shape[1:] == (4,) and np.isfinite(boxes).all()
             assert np.all(boxes >= -1e-3) and np.all(boxes <= 128 + 1e-3)
-        assert np.all(np.max(scene.boxes[:, 2:] - scene.boxes[:, :2], axis=1, initial=99) >= SMALLEST)
+        assert np.all(np.max(scene.boxes[:, 2:] - scene.boxes[:, :2], axis=1, initial=99) >= MIN_SIDE)
         if kind in ("negative", "stars", "nebula"):
             assert not len(scene.boxes) and not len(scene.ignore)
 
@@ -135,9 +140,9 @@ def test_camera_and_stars_keep_shape_and_range():
     rng = np.random.default_rng(0)
     for _ in range(60):
         canvas = np.full((96, 96, 3), 12, np.float32)
-        saturated_stars(rng, canvas, 20.0, int(rng.integers(1, 5)), None if rng.random() < 0.5 else 8.0)
-        small_stars(rng, canvas, 5)
-        result = camera(rng, canvas)
+        add_saturated_stars(rng, canvas, 20.0, int(rng.integers(1, 5)), None if rng.random() < 0.5 else 8.0)
+        add_small_stars(rng, canvas, 5)
+        result = apply_camera_effects(rng, canvas)
         assert result.shape == (96, 96, 3) and result.dtype == np.uint8
         assert np.isfinite(canvas).all() and canvas.max() > 12
 
@@ -164,7 +169,7 @@ def test_skies_come_in_colours_and_lose_nothing_that_shines():
     """A town's sky is orange, a stretched one blue: a network that knows black ones only takes the rest for light."""
     dark = np.full((48, 48, 3), 8, np.float32)
     dark[20:28, 20:28] = 200
-    shown = [camera(np.random.default_rng(seed), dark).astype(int) for seed in range(200)]
+    shown = [apply_camera_effects(np.random.default_rng(seed), dark).astype(int) for seed in range(200)]
     skies = np.array([np.median(one[:16], axis=(0, 1)) for one in shown])
     assert 20 < np.sum(np.ptp(skies, axis=1) > 10) < 100
     blue, red = skies[:, 2] - skies[:, 0] > 10, skies[:, 0] - skies[:, 2] > 10
@@ -213,7 +218,7 @@ def test_other_hues_hold_no_more_light_and_the_same_shapes():
     picture = rng.integers(0, 256, (20, 30, 3), np.uint8)
     changed = 0
     for _ in range(20):
-        mixed = augment.recolour(rng, picture)
+        mixed = augment.mix_channels(rng, picture)
         assert mixed.shape == picture.shape and mixed.dtype == np.uint8
         assert np.abs(mixed.sum(axis=2, dtype=int) - picture.sum(axis=2, dtype=int)).max() <= 3  # rounding
         changed += bool((mixed != picture).any())

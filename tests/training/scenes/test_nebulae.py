@@ -7,7 +7,7 @@ from galaxy_edge.training.scenes import nebulae
 from galaxy_edge.training.scenes.generator import SceneGenerator
 
 
-@pytest.mark.parametrize("kind", nebulae.KINDS)
+@pytest.mark.parametrize("kind", nebulae.MIN_SIDES)
 @pytest.mark.parametrize("side", [48, 131])
 def test_it_is_light_that_ends_before_its_rim(kind, side):
     """Where it was added no square may be seen, and nothing may get darker."""
@@ -20,7 +20,7 @@ def test_it_is_light_that_ends_before_its_rim(kind, side):
         assert light.max() > 1, "nothing to be seen"
 
 
-@pytest.mark.parametrize("kind", nebulae.KINDS)
+@pytest.mark.parametrize("kind", nebulae.MIN_SIDES)
 def test_a_seed_names_it_and_another_seed_another(kind):
     first, again, other = (kind(np.random.default_rng(seed), 64) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -29,7 +29,7 @@ def test_a_seed_names_it_and_another_seed_another(kind):
 
 def test_none_is_so_small_that_it_could_be_a_galaxy():
     for seed in range(40):
-        assert nebulae.draw(np.random.default_rng(seed), 4).shape[0] >= min(nebulae.KINDS.values())
+        assert nebulae.draw_nebula(np.random.default_rng(seed), 4).shape[0] >= min(nebulae.MIN_SIDES.values())
 
 
 def test_clusters_are_crowded_in_the_middle():

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.detector.settings import DetectorSettings, picked
+from galaxy_edge.training.detector.settings import DetectorSettings, read_picked_network
 from galaxy_edge.training.run import RunError
 from galaxy_edge.training.search.detector_space import DETECTORS, SPACE, START, cost, design_of
 from helpers.labelled_sets import make_sets
@@ -80,7 +80,7 @@ def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
     record = json.loads((out / "trials.json").read_text())
     assert [trial["state"] for trial in record["trials"]] == ["complete"] * 2
     assert all(trial["macs"] <= limit and 0 <= trial["map50"] <= 1 for trial in record["trials"])
-    DetectorSettings(**picked(out / "picked.json"))
+    DetectorSettings(**read_picked_network(out / "picked.json"))
 
 
 def test_a_network_that_was_picked_is_no_preset(tmp_path):
@@ -109,4 +109,4 @@ def test_what_no_search_for_detectors_picked_is_refused(tmp_path):
     for content in ("no json", "{}", '{"network": {"stem_channels": 16}}', '{"network": {}}'):
         (tmp_path / "picked.json").write_text(content)
         with pytest.raises(RunError, match="no picked"):
-            picked(tmp_path / "picked.json")
+            read_picked_network(tmp_path / "picked.json")
