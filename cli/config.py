@@ -90,7 +90,7 @@ def check(context: click.Context, file: Path | None) -> None:
 @click.pass_context
 def init(context: click.Context, force: bool, file: Path) -> None:
     """Write FILE (galaxy-edge.toml) with every setting of run, explained and commented out."""
-    from ..runtime.system.atomic_files import write_named
+    from ..runtime.system.atomic_files import write_user_file
 
     if file.exists() and not force:
         raise click.UsageError(f"{file} is there already; --force replaces it")
@@ -99,7 +99,7 @@ def init(context: click.Context, force: bool, file: Path) -> None:
         lines += [textwrap.fill(option.help or "", 110, initial_indent="# ", subsequent_indent="# ")]
         lines += [f"#{key} = {_toml(_example(option))}", ""]
     try:
-        write_named(file, "\n".join(lines).encode(), mode=0o600)  # it may come to hold a broker's password
+        write_user_file(file, "\n".join(lines).encode(), mode=0o600)  # it may come to hold a broker's password
     except OSError as problem:
         raise click.UsageError(f"'{file}' cannot be written: {problem.strerror}") from None
     click.echo(f"written: {file}")

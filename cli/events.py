@@ -137,7 +137,7 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
     """Write events to FILE (.csv or .json; - for standard output)."""
     from ..runtime.events.queries import Query, as_csv, query_events
-    from ..runtime.system.atomic_files import write_named
+    from ..runtime.system.atomic_files import write_user_file
 
     to_stdout = str(file) == "-"
     format = format or ("csv" if to_stdout else {".csv": "csv", ".json": "json"}.get(file.suffix.lower()))
@@ -149,7 +149,7 @@ def export(folder: Path, format: str | None, file: Path, **which: Any) -> None:
         sys.stdout.write(text)
         return
     try:
-        write_named(file, text.encode())
+        write_user_file(file, text.encode())
     except OSError as problem:
         raise click.UsageError(f"'{file}' cannot be written: {problem.strerror}") from None
     click.echo(f"{len(records)} events: {file}")

@@ -147,8 +147,8 @@ def run(
         fits=service.fits,
         alert=tell,
     )
-    controls = Controls(min_score=detector.min_score, stack=stack if source.continuous else None, keeper=output.keeper)
-    pulse = RunMonitor(service.stale_after, output.keeper, lambda: controls.paused)
+    controls = Controls(min_score=detector.min_score, stack=stack if source.continuous else None, writer=output.writer)
+    pulse = RunMonitor(service.stale_after, output.writer, lambda: controls.paused)
     sink = service.open(source.name, output, pulse, controls, tell, tell)
     stop, manager = stop_on_signal(), SystemdNotifier(tell)
     with progress_display(source.length if max_frames is None else max_frames, as_json) as screen:
@@ -177,13 +177,13 @@ def run(
                 trace=trace,
             )
         except BaseException:
-            if output.keeper.failure:
-                tell(str(output.keeper.failure))
+            if output.writer.failure:
+                tell(str(output.writer.failure))
             raise
     manager.ends()
-    if summary.failure and output.keeper.failure:
-        tell(str(output.keeper.failure))
-    summary.failure = summary.failure or output.keeper.failure
+    if summary.failure and output.writer.failure:
+        tell(str(output.writer.failure))
+    summary.failure = summary.failure or output.writer.failure
     from ..runtime.monitoring.live_table import print_summary  # its libraries take memory, and the frames are gone now
 
     print_summary(summary, output.places(), as_json)

@@ -69,10 +69,10 @@ def measure(frames: int, size: tuple[int, int], viewers: int = 0, broker: bool =
 def _sinks(folder: Path, stack: ExitStack, viewers: int, broker: bool, got: list[int]) -> Sink:
     about = {key: "played" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
     output = OutputFolder(folder, about, CLASSES, video=False, floor=0)
-    pulse = RunMonitor(keeper=output.keeper)
+    pulse = RunMonitor(writer=output.writer)
     sinks: list[Sink] = [output, pulse]
     if viewers:
-        controls = Controls(keeper=output.keeper)
+        controls = Controls(writer=output.writer)
         live = WebSink("0", None, "played", output, pulse, controls, _silent, _silent)
         sinks.append(live)
         port = int(live.address.rstrip("/").rpartition(":")[2])

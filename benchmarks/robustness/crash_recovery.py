@@ -26,7 +26,7 @@ import cv2
 import numpy as np
 
 from ...runtime.frame import Detections, Frame
-from ...runtime.recording import writer as keeper
+from ...runtime.recording import writer
 from ...runtime.recording.output_folder import OutputFolder
 from ...runtime.tracking.track import Track
 
@@ -40,12 +40,12 @@ QUOTA = 4 << 20
 
 def write_load(folder: Path, seed: int) -> None:
     """Write events, crops and lines into a folder as fast as it takes them, until killed."""
-    keeper.BATCH_SECONDS = 0.02
+    writer.BATCH_SECONDS = 0.02
     output = _output_folder(folder, lambda _: None)
     for frame, tracks in _synthetic_frames(seed):
         output.frame(frame, Detections.empty(), {"frame": frame.number, "detections": []})
         output.events(tracks)
-        if output.keeper.pending > 100:
+        if output.writer.pending > 100:
             time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
 
 
@@ -127,17 +127,17 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
             frames[phase] += 1
             time.sleep(0.01)
 
-    play("before", lambda: output.keeper.evidence_bytes > 100_000)
+    play("before", lambda: output.writer.evidence_bytes > 100_000)
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as stream, suppress(OSError):
         while True:
             stream.write(b"\0" * 4096)
-    play("full", lambda: bool(output.keeper.stopped))
+    play("full", lambda: bool(output.writer.stopped))
     until = time.monotonic() + seconds
     play("full", lambda: time.monotonic() > until)
     ballast.unlink()
     begin = time.monotonic()
-    play("after", lambda: not output.keeper.stopped)
+    play("after", lambda: not output.writer.stopped)
     recovered = time.monotonic() - begin
     output.close(sum(frames.values()), 0)
     with closing(sqlite3.connect(disk / "events.sqlite")) as base:
@@ -145,7 +145,7 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
     damaged = sum(cv2.imread(str(path)) is None for path in disk.glob("crops/*/*"))
     return {
         "frames": frames, "longest_wait_ms": round(max(waits) * 1e3, 2),
-        "alerts": len(alerts) - output.keeper.lost,  # the last one tells what was given up
+        "alerts": len(alerts) - output.writer.lost,  # the last one tells what was given up
         "events_lost": sum(frames.values()) - stored, "crops_damaged": damaged,
         "recovered_seconds": round(recovered, 2),
     }  # fmt: skip

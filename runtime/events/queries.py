@@ -180,7 +180,7 @@ def _going_on(folder: Path, base: sqlite3.Connection) -> int:
     A run that was killed could not say so; that it no longer holds the folder does.
     """
     following = base.execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
-    if not lock.is_taken(folder):
+    if not lock.is_locked(folder):
         return following
     return base.execute("SELECT coalesce(max(id), ?) FROM run WHERE ended IS NULL", (following,)).fetchone()[0]
 

@@ -39,7 +39,7 @@ class RunMonitor:
 
     Args:
         stale: seconds without a frame after which a run has stalled.
-        keeper: of the output folder, which knows what became of evidence.
+        writer: of the output folder, which knows what became of evidence.
         paused: tells whether someone paused the run.
         root: where ``sys`` is, for the temperature.
         clock: seconds that go on evenly.
@@ -49,10 +49,10 @@ class RunMonitor:
     """
 
     def __init__(
-        self, stale: float = 20.0, keeper: OutputWriter | None = None, paused: Callable[[], bool] = lambda: False,
+        self, stale: float = 20.0, writer: OutputWriter | None = None, paused: Callable[[], bool] = lambda: False,
         root: Path = Path("/"), clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._stale, self._keeper, self._paused, self._root, self._clock = stale, keeper, paused, root, clock
+        self._stale, self._writer, self._paused, self._root, self._clock = stale, writer, paused, root, clock
         self._lock = threading.Lock()
         self._begun = clock()
         self._last: float | None = None
@@ -131,7 +131,7 @@ class RunMonitor:
 
     def stats(self) -> dict[str, Any]:
         """All figures of this moment, as plain values."""
-        keeper = self._keeper
+        writer = self._writer
         return {
             "state": self.state(),
             "frames": self.frames,
@@ -143,8 +143,8 @@ class RunMonitor:
             "stages": self.stages(),
             "temperature": temperature(self._root),
             "memory_bytes": memory_bytes(),
-            "evidence_bytes": keeper.evidence_bytes if keeper else 0,
-            "evidence_stopped": keeper.stopped if keeper else "",
+            "evidence_bytes": writer.evidence_bytes if writer else 0,
+            "evidence_stopped": writer.stopped if writer else "",
             **self.counts(),
         }
 

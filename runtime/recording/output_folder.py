@@ -51,7 +51,7 @@ def utc_now() -> str:
 class OutputFolder:
     """The output folder of one run: a sink.
 
-    Events, crops and the log of frames are written by a thread of their own (see `keeper`), which goes on trying where
+    Events, crops and the log of frames are written by a thread of their own (see `writer`), which goes on trying where
     the disk is full: neither a slow disk nor a full one holds up the loop. Only the annotated video of a file, which
     nobody waits for, is written as it comes.
 
@@ -67,7 +67,7 @@ class OutputFolder:
 
     Attributes:
         info: which run this is, for other sinks.
-        keeper: writes and counts; see there.
+        writer: writes and counts; see there.
 
     Raises:
         UsageError: the folder cannot be made or written to, or another run writes to it.
@@ -82,7 +82,7 @@ class OutputFolder:
         self._alert = alert
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = lock.take(folder)
+            self._lock = lock.acquire_lock(folder)
             store = EventStore(folder / "events.sqlite", run, _last_run(folder))
             if store.aside:
                 alert(f"{folder / 'events.sqlite'} was damaged; it is now {store.aside}, and a new one was begun")
@@ -97,7 +97,7 @@ class OutputFolder:
         except OSError as problem:
             raise UsageError(f"the output folder '{folder}' cannot be written to: {problem.strerror}") from None
         self.info = RunInfo(store.run, store.uid, classes, abstain)
-        self.keeper = OutputWriter(store, evidence, log, f"crops/{number}", fits, alert)
+        self.writer = OutputWriter(store, evidence, log, f"crops/{number}", fits, alert)
         self._log_path = log.path
         self._sheet = ContactSheet()
         self._sheet_name = f"sheet-{number}.jpg"
@@ -106,9 +106,9 @@ class OutputFolder:
 
     def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
         """Take a frame's line, and its annotated picture where one is wanted."""
-        self.keeper.line(json.dumps(record, ensure_ascii=False))
-        if self.keeper.wanted:
-            self.keeper.keep(frame)
+        self.writer.line(json.dumps(record, ensure_ascii=False))
+        if self.writer.wanted:
+            self.writer.keep(frame)
         on_sheet = self._sheet.wants()
         if on_sheet or self._video:
             picture = annotate(frame.pixels, named, self.info.classes, self.info.abstain, SHOWN)
@@ -119,7 +119,7 @@ class OutputFolder:
 
     def events(self, changed: list[Track]) -> None:
         """Take those of the changed tracks that are events: their row, and their best view."""
-        self.keeper.events(events_from_tracks(changed, self.info))
+        self.writer.events(events_from_tracks(changed, self.info))
 
     def close(self, frames: int, bad: int) -> None:
         """Write what waits, the sheet and the end of the video, and close."""
@@ -127,8 +127,8 @@ class OutputFolder:
             self._video.close()
         sheet = self._sheet.picture()
         if sheet is not None:
-            self.keeper.picture(self._sheet_name, encode(sheet, ".jpg"))
-        self.keeper.close(utc_now(), frames, bad)
+            self.writer.picture(self._sheet_name, encode(sheet, ".jpg"))
+        self.writer.close(utc_now(), frames, bad)
         os.close(self._lock)
 
     def places(self) -> dict[str, Path]:

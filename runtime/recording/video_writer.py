@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from ..system.address import is_text, printable_name
-from ..system.atomic_files import beside, finish
+from ..system.atomic_files import commit_staged, staging_path
 from .annotate import fit
 
 RATE = 12.0
@@ -44,7 +44,7 @@ class VideoWriter:
         """Bytes on the disk so far."""
         if self._writer is None:
             return 0
-        for path in (beside(self.path), self.path):
+        for path in (staging_path(self.path), self.path):
             try:
                 return path.stat().st_size
             except FileNotFoundError:
@@ -66,7 +66,7 @@ class VideoWriter:
             width, height = (max(2, int(side * scale) // 2 * 2) for side in picture.shape[1::-1])
             self._picture_size = (width, height)
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(beside(self.path)), code, RATE, self._picture_size)
+            self._writer = cv2.VideoWriter(str(staging_path(self.path)), code, RATE, self._picture_size)
             if not self._writer.isOpened():
                 self._over = True
                 self._alert(f"{self.path} cannot be written as a video; detection goes on")
@@ -82,13 +82,13 @@ class VideoWriter:
         if self._writer is None:
             return
         self._writer.release()
-        part = beside(self.path)
+        part = staging_path(self.path)
         try:
             if not _plays(part, self._frames):  # OpenCV does not tell when the disk takes no more
                 part.unlink(missing_ok=True)
                 self._alert(f"{self.path} could not be completed and was deleted: the disk did not take all of it")
                 return
-            finish(self.path)
+            commit_staged(self.path)
         except OSError as problem:
             part.unlink(missing_ok=True)
             self._alert(f"{self.path} could not be completed: {problem.strerror}")

@@ -76,7 +76,7 @@ class OutputWriter:
         self._refused: set[int] = set()  # events that found no place, until a later state of them does
         missing = [name for name in store.crops() if name not in evidence]
         store.save([], missing)  # crops that went while no run was there, or as the last one was cut off
-        self._thread = threading.Thread(target=self._work, name="keeper", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
     @property

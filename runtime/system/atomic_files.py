@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 
-def beside(path: Path) -> Path:
+def staging_path(path: Path) -> Path:
     """Name the place beside a file where it is written first: hidden, with the same suffix."""
     return path.with_name("." + path.name)
 
@@ -19,7 +19,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
     Raises:
         OSError: it cannot be written; nothing is left beside, and a file that was there before is as it was.
     """
-    part = beside(path)
+    part = staging_path(path)
     try:
         handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as stream:
@@ -32,7 +32,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
         raise
 
 
-def write_named(path: Path, content: bytes, mode: int = 0o644) -> None:
+def write_user_file(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Write to what a person named: a file whole, through a link if it is one; a device or a pipe as it is.
 
     A rename would put a file in the place of ``/dev/stdout`` for every program.
@@ -46,9 +46,9 @@ def write_named(path: Path, content: bytes, mode: int = 0o644) -> None:
         write_atomic(path.resolve(), content, mode)
 
 
-def finish(path: Path) -> None:
+def commit_staged(path: Path) -> None:
     """Bring what was written `beside` a path to the disk and rename it there."""
-    part = beside(path)
+    part = staging_path(path)
     handle = os.open(part, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -14,7 +14,7 @@ ATTEMPTS, BETWEEN_SECONDS = 10, 0.05
 """Who only asks whether a run is there holds the lock for a moment."""
 
 
-def take(folder: Path) -> int:
+def acquire_lock(folder: Path) -> int:
     """Take a folder for this process; return the handle, whose closing lets it go.
 
     Raises:
@@ -33,7 +33,7 @@ def take(folder: Path) -> int:
     raise UsageError(f"another run writes to '{folder}': end it, or name another --out")
 
 
-def is_taken(folder: Path) -> bool:
+def is_locked(folder: Path) -> bool:
     """Tell whether a run writes into a folder now; where that cannot be told, it may."""
     try:
         handle = os.open(folder / NAME, os.O_RDONLY)

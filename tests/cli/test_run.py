@@ -206,7 +206,7 @@ def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
     )
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models, "--max-frames", "2"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
-    assert "unexpected ZeroDivisionError in the thread keeper" in done.stderr and "Traceback" not in done.stderr
+    assert "unexpected ZeroDivisionError in the thread writer" in done.stderr and "Traceback" not in done.stderr
     # Nobody is to take a night for kept that is not: the exit code says so, and the last line how much is missing.
     assert done.returncode == 1 and len(done.stdout.splitlines()) > 2
     assert done.stderr.splitlines()[-1].startswith("galaxy-edge: evidence was lost: ")

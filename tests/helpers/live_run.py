@@ -51,8 +51,8 @@ class Running:
         detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector"), "detect"))
         classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify"))
         self.output = OutputFolder(folder, ABOUT, classifier.classes, video=False, floor=0, alert=self.told.append)
-        self.controls = Controls(min_score=detector.min_score, keeper=self.output.keeper)
-        self.pulse = RunMonitor(stale, self.output.keeper, lambda: self.controls.paused)
+        self.controls = Controls(min_score=detector.min_score, writer=self.output.writer)
+        self.pulse = RunMonitor(stale, self.output.writer, lambda: self.controls.paused)
         self.live = WebSink(
             where, token_file, "demo", self.output, self.pulse, self.controls, self.said.append, self.told.append
         )

@@ -28,17 +28,17 @@ def test_a_full_disk_stops_evidence_but_not_the_loop_and_is_over_when_it_is_over
         while True:
             stream.write(b"x" * 4096)
     see(300)
-    until(lambda: out.keeper.stopped and out.keeper.pending)
+    until(lambda: out.writer.stopped and out.writer.pending)
     see(300)
     time.sleep(0.2)  # many batches fail
     assert len(told) == 1 and "evidence has stopped" in told[0]
-    assert out.keeper.crops_lost + out.keeper.lines_lost > 0
+    assert out.writer.crops_lost + out.writer.lines_lost > 0
     ballast.unlink()
-    until(lambda: not out.keeper.stopped and not out.keeper.pending)
+    until(lambda: not out.writer.stopped and not out.writer.pending)
     assert len(told) == 2 and "kept again" in told[1]
     see(5)
     out.close(610, 0)
-    assert out.keeper.failure is None and "every event is written" in told[2]
+    assert out.writer.failure is None and "every event is written" in told[2]
     # Every event is there, those of the full disk without a picture; the last ones with one.
     assert rows(small_disk, "SELECT count(*) FROM event") == [(610,)]
     assert rows(small_disk, "SELECT count(*) FROM event WHERE number > 605 AND crop IS NOT NULL") == [(5,)]

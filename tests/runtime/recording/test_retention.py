@@ -104,5 +104,5 @@ def test_the_growing_files_count(tmp_path):
     for number in range(20):
         out.frame(noisy(number), named(), record(number))
     part, log = tmp_path / ".annotated-0001.mp4", tmp_path / "frames-0001.jsonl"
-    until(lambda: log.stat().st_size and out.keeper.evidence_bytes == part.stat().st_size + log.stat().st_size > 10_000)
+    until(lambda: log.stat().st_size and out.writer.evidence_bytes == part.stat().st_size + log.stat().st_size > 10_000)
     out.close(20, 0)

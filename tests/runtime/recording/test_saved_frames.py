@@ -19,7 +19,7 @@ def test_crops_as_fits_hold_the_same_pixels(tmp_path):
     one = track(3, ended=True)
     one.cutout = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     out.events([one])
-    out.keeper.want("saved/one.png")
+    out.writer.want("saved/one.png")
     out.frame(frame(1, level=77), named(), record(1))
     out.close(1, 0)
     with fits.open(tmp_path / "saved/one.fits") as units:
@@ -44,7 +44,7 @@ def test_a_class_of_any_letters_does_not_end_the_writing(tmp_path, monkeypatch):
 
 def test_a_frame_that_was_asked_for_is_kept_whole(tmp_path):
     out = output(tmp_path)
-    out.keeper.want("saved/one.png")
+    out.writer.want("saved/one.png")
     out.frame(frame(1, level=77), named(), record(1))
     out.frame(frame(2, level=88), named(), record(2))
     out.close(2, 0)
@@ -59,7 +59,7 @@ def test_a_frame_of_more_than_8_bits_is_kept_with_all_of_them(tmp_path, colours)
     raw = np.random.default_rng(1).integers(0, 65536, (120, 160, *colours), dtype=np.uint16)
     pixels, stretch = to_rgb8(raw)
     out = output(tmp_path, fits=True)
-    out.keeper.want("saved/one.png")
+    out.writer.want("saved/one.png")
     out.frame(replace(frame(1), pixels=pixels, stretch=stretch, raw=raw, stacked=8), named(), record(1))
     out.close(1, 0)
     kept = cv2.imread(str(tmp_path / "saved/one-16bit.png"), cv2.IMREAD_UNCHANGED)
@@ -89,7 +89,7 @@ def test_a_frame_whose_values_no_16_bits_hold_is_kept_as_fits_only(tmp_path):
     pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     raw = np.linspace(0, 1, 120 * 160, dtype=np.float32).reshape(120, 160)
     out = output(tmp_path, fits=True)
-    out.keeper.want("saved/one.png")
+    out.writer.want("saved/one.png")
     out.frame(replace(frame(1), raw=raw), named(), record(1))
     out.close(1, 0)
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == ["one.fits", "one.png"]

@@ -7,7 +7,7 @@ import time
 
 import pytest
 from galaxy_edge.runtime.events.store import EventStore
-from galaxy_edge.runtime.recording import writer as keeper
+from galaxy_edge.runtime.recording import writer
 from helpers.tracks import frame, named, output, record, rows, track, until
 
 pytestmark = pytest.mark.usefixtures("quick")
@@ -63,21 +63,21 @@ def test_a_store_that_is_locked_holds_up_nothing_but_itself(tmp_path):
 
 
 def test_events_that_find_no_place_are_a_failure_unless_they_come_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper, "MOST_EVENTS", 2)
+    monkeypatch.setattr(writer, "MOST_EVENTS", 2)
     out = output(tmp_path)
     other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     out.events([track(1), track(2)])
-    until(lambda: out.keeper.stopped and out.keeper.pending == 2)
+    until(lambda: out.writer.stopped and out.writer.pending == 2)
     out.events([track(3), track(4), track(3)])
-    assert out.keeper.events_lost == 2
+    assert out.writer.events_lost == 2
     other.execute("ROLLBACK")
     other.close()
-    until(lambda: not out.keeper.stopped and not out.keeper.pending)
+    until(lambda: not out.writer.stopped and not out.writer.pending)
     out.events([track(3, ended=True)])
     out.close(1, 0)
     assert rows(tmp_path, "SELECT number FROM event ORDER BY number") == [(1,), (2,), (3,)]
-    assert str(out.keeper.failure).startswith("evidence was lost: 1 events,")
+    assert str(out.writer.failure).startswith("evidence was lost: 1 events,")
 
 
 def test_a_writer_that_fails_for_good_is_a_failure_that_says_how_much_was_lost(tmp_path, monkeypatch):
@@ -93,13 +93,13 @@ def test_a_writer_that_fails_for_good_is_a_failure_that_says_how_much_was_lost(t
 
     monkeypatch.setattr(EventStore, "save", fail)
     out.events([track(2, ended=True)])
-    until(lambda: out.keeper.stopped)
+    until(lambda: out.writer.stopped)
     out.events([track(2, ended=True), track(3, ended=True)])
     out.frame(frame(3), named(), record(3))
     out.close(3, 0)
     assert told == ["evidence has ended: its writer failed; detection goes on"]
     # The sheet is the picture.
-    assert str(out.keeper.failure) == (
+    assert str(out.writer.failure) == (
         "evidence was lost: 2 events, 1 pictures and 1 lines of the log (its writer failed)"
     )
 
@@ -107,10 +107,10 @@ def test_a_writer_that_fails_for_good_is_a_failure_that_says_how_much_was_lost(t
 def test_a_batch_whose_rows_are_written_is_not_lost_with_its_writer(tmp_path, monkeypatch):
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     out = output(tmp_path)
-    monkeypatch.setattr(out.keeper._log, "write", lambda _: 1 / 0)
+    monkeypatch.setattr(out.writer._log, "write", lambda _: 1 / 0)
     out.events([track(1, ended=True)])
     until(lambda: rows(tmp_path, "SELECT number FROM event") == [(1,)])
     out.frame(frame(1), named(), record(1))
-    until(lambda: out.keeper.stopped)
+    until(lambda: out.writer.stopped)
     out.close(1, 0)
-    assert str(out.keeper.failure).startswith("evidence was lost: 0 events, 1 pictures and 1 lines of the log")
+    assert str(out.writer.failure).startswith("evidence was lost: 0 events, 1 pictures and 1 lines of the log")

@@ -13,7 +13,7 @@ from helpers.live_run import running
 def test_the_api_keeps_its_own_document(tmp_path):
     token = tmp_path / "token"
     with running(tmp_path, token_file=token) as one:
-        one.until(lambda: one.output.keeper.pending == 0 and list(tmp_path.glob("crops/0001/*.png")))
+        one.until(lambda: one.output.writer.pending == 0 and list(tmp_path.glob("crops/0001/*.png")))
         command = [
             sys.executable,
             "-m",
