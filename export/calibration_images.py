@@ -10,11 +10,10 @@ import numpy as np
 
 from ..errors import ImageError
 from ..models.bundle import UNPACKING
-from ..models.images.decoder import decode_image
+from ..models.images.decoder import SUFFIXES, decode_image
 from ..models.preprocess import letterbox, resize
 from .errors import ExportError
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".fits", ".fit"}
 MAX_UNPACKED_BYTES = 2**32
 """Bytes that an .npz may unpack to."""
 

@@ -1,7 +1,7 @@
-"""Read a picture into 8-bit RGB: PNG, JPEG, TIFF through OpenCV, FITS through astropy.
+"""Read an image into 8-bit RGB: PNG, JPEG, TIFF, BMP through OpenCV, FITS through astropy.
 
-Size and completeness are read from the file's header before anything is decoded, so that a broken or absurd file
-costs neither memory nor a wrong result: a decoder would return a truncated JPEG as a picture with a grey bottom.
+Size and completeness are read from the file's header before anything is decoded, so that a damaged or absurd file
+costs no memory and gives no wrong result: a decoder would return a truncated JPEG as an image with a grey bottom.
 """
 
 from __future__ import annotations
@@ -14,19 +14,28 @@ import cv2
 import numpy as np
 
 from ...errors import ImageError, UserError
+from .exif import apply_orientation, read_orientation, reset_tiff_orientation
 from .fits_reader import read_fits
 from .headers import read_image_size, validate_image_size
 from .stretch import raw_of, to_rgb8
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".fits", ".fit", ".fts")
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
-RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-"""How a JPEG is decoded: it has 8 bits and no transparency, and is made red, green, blue without a second copy."""
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES)
+JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+"""How a JPEG is decoded: it has 8 bits and no transparency, and becomes RGB without a second copy."""
 
 
 @dataclass(frozen=True)
 class DecodedImage:
-    """A decoded picture: pixels (H, W, 3) uint8 RGB, and what is known of it; `raw` where it has more than 8 bits."""
+    """A decoded image.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB, turned as the file's orientation tag says.
+        stretch: how `pixels` were made of more than 8 bits; None where the file has 8.
+        header: keywords of a FITS file.
+        time: start of the exposure, UTC, where a FITS file gives it.
+        raw: (H, W) or (H, W, 3) uint16 or float32, where the file has more than 8 bits.
+    """
 
     pixels: np.ndarray
     stretch: dict[str, Any] | None = None
@@ -36,16 +45,17 @@ class DecodedImage:
 
 
 def decode_image(content: bytes, name: str) -> DecodedImage:
-    """Decode a picture's bytes.
+    """Decode the bytes of an image file.
 
-    Grey, RGBA and palette pictures become RGB (transparency over black); more than 8 bits are stretched.
+    Grey, RGBA and palette images become RGB (transparency over black); more than 8 bits are stretched; the
+    orientation tag of JPEG, PNG and TIFF is applied.
 
     Args:
         content: the whole file.
         name: for messages, and for the suffix that marks FITS.
 
     Raises:
-        BadPicture: empty, truncated, not a picture, smaller than 16 or larger than 32,000 pixels a side.
+        ImageError: empty, truncated, not an image, smaller than 16 or larger than 32,000 pixels a side.
         UsageError: FITS without astropy.
     """
     if not content:
@@ -56,8 +66,8 @@ def decode_image(content: bytes, name: str) -> DecodedImage:
         return _decode(content, name)
     except UserError:
         raise
-    except Exception as problem:  # noqa: BLE001 - what decoders raise of damaged bytes has no end; it is this picture's
-        reason = str(problem).strip().partition("\n")[0] or type(problem).__name__
+    except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged bytes; it concerns this image only
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ImageError(name, f"it is truncated or damaged ({reason})") from None
 
 
@@ -65,13 +75,17 @@ def _decode(content: bytes, name: str) -> DecodedImage:
     size, jpeg = read_image_size(content, name), content.startswith(b"\xff\xd8")
     if size is not None:
         validate_image_size(*size, name)
+    orientation = read_orientation(content)
+    if orientation != 1 and content[:2] in (b"II", b"MM"):
+        content = reset_tiff_orientation(content)
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), RGB if jpeg else cv2.IMREAD_UNCHANGED)
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), JPEG_FLAGS if jpeg else cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
         raise ImageError(name, "it cannot be decoded; it may be damaged")
     validate_image_size(image.shape[1], image.shape[0], name)
+    image = apply_orientation(image, orientation)
     if jpeg:
         return DecodedImage(image)
     if image.ndim == 3:
@@ -91,6 +105,6 @@ def _decode_fits(content: bytes, name: str) -> DecodedImage:
 
 
 def _flatten(rgba: np.ndarray) -> np.ndarray:
-    """Lay an RGBA picture over black, as the sky is; the depth stays."""
+    """Compose an RGBA image over black, as the sky is; the depth stays."""
     full = np.iinfo(rgba.dtype).max if rgba.dtype.kind == "u" else 1.0
     return np.round(rgba[..., :3] * (rgba[..., 3:].astype(np.float64) / full)).astype(rgba.dtype)

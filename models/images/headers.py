@@ -1,4 +1,4 @@
-"""The size that a picture's header tells, before anything of it is decoded."""
+"""Read the size of an image from its header, before anything of it is decoded."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ MAX_PIXELS = 200_000_000
 
 
 def validate_image_size(width: int, height: int, name: str) -> None:
-    """Refuse a picture that is too small or too large.
+    """Refuse an image that is too small or too large.
 
     Raises:
-        BadPicture: it is smaller than 16 or larger than 32,000 pixels a side, or has more than 200 million.
+        ImageError: it is smaller than 16 or larger than 32,000 pixels a side, or has more than 200 million.
     """
     if min(width, height) < MIN_SIDE:
-        raise ImageError(name, f"{width}x{height} pixels is too small; the least is {MIN_SIDE} a side")
+        raise ImageError(name, f"{width}x{height} pixels is too small; the minimum is {MIN_SIDE} a side")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-        most = f"{MAX_SIDE} a side and {MAX_PIXELS // 10**6} million"
-        raise ImageError(name, f"{width}x{height} pixels is too large; the most is {most}")
+        maximum = f"{MAX_SIDE} a side and {MAX_PIXELS // 10**6} million"
+        raise ImageError(name, f"{width}x{height} pixels is too large; the maximum is {maximum}")
 
 
 def read_image_size(content: bytes, name: str) -> tuple[int, int] | None:
-    """Read width and height from a PNG, JPEG or TIFF header, and see that the file is whole.
+    """Read width and height, as stored, from a PNG, JPEG, TIFF or BMP header; check that the file is complete.
 
     Returns:
-        None when the header does not tell in the usual place (some TIFF).
+        None where the header does not give them in the usual place (some TIFF).
 
     Raises:
-        BadPicture: it is no such picture, or breaks off.
+        ImageError: it is not such an image, or is truncated.
     """
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         if b"IEND\xaeB`\x82" not in content[-1024:]:
@@ -44,29 +44,31 @@ def read_image_size(content: bytes, name: str) -> tuple[int, int] | None:
         return _jpeg_size(content, name)
     if content[:4] in (b"II*\0", b"MM\0*"):
         return _tiff_size(content, name)
-    raise ImageError(name, "it is no PNG, JPEG, TIFF or FITS picture")
+    if content.startswith(b"BM"):
+        return _bmp_size(content, name)
+    raise ImageError(name, "it is not a PNG, JPEG, TIFF, BMP or FITS image")
 
 
 def _jpeg_size(content: bytes, name: str) -> tuple[int, int]:
-    place, size = 2, None
+    offset, size = 2, None
     try:
-        while content[place] == 0xFF:
-            marker = content[place + 1]
+        while content[offset] == 0xFF:
+            marker = content[offset + 1]
             if marker == 0xFF:
-                place += 1
+                offset += 1
                 continue
-            (length,) = struct.unpack(">H", content[place + 2 : place + 4])
+            (length,) = struct.unpack(">H", content[offset + 2 : offset + 4])
             if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                height, width = struct.unpack(">HH", content[place + 5 : place + 9])
+                height, width = struct.unpack(">HH", content[offset + 5 : offset + 9])
                 size = (width, height)
-            place += 2 + length
+            offset += 2 + length
             if marker == 0xDA:  # the scan begins; in it, only a real end marker is FF D9
                 break
     except (IndexError, struct.error):
         raise ImageError(name, "the JPEG is truncated: its header breaks off") from None
     if size is None:
-        raise ImageError(name, "the JPEG is damaged: it does not say its size")
-    if content.rfind(b"\xff\xd9", place) < 0:  # from the end, where it is
+        raise ImageError(name, "the JPEG is damaged: its header gives no size")
+    if content.rfind(b"\xff\xd9", offset) < 0:  # searched from the end, where it is
         raise ImageError(name, "the JPEG is truncated: its end is missing")
     return size
 
@@ -85,3 +87,19 @@ def _tiff_size(content: bytes, name: str) -> tuple[int, int] | None:
     except struct.error:
         raise ImageError(name, "the TIFF is truncated: its directory breaks off") from None
     return (values[256], values[257]) if len(values) == 2 else None
+
+
+def _bmp_size(content: bytes, name: str) -> tuple[int, int]:
+    try:
+        offset, header = struct.unpack_from("<II", content, 10)
+        if header == 12:  # OS/2
+            width, height, _, bits = struct.unpack_from("<HHHH", content, 18)
+            compression = 0
+        else:
+            width, height, _, bits, compression = struct.unpack_from("<iiHHI", content, 18)
+    except struct.error:
+        raise ImageError(name, "the BMP is truncated: its header breaks off") from None
+    height = abs(height)  # negative where the rows run from the top
+    if compression in (0, 3) and offset + (abs(width) * bits + 31) // 32 * 4 * height > len(content):
+        raise ImageError(name, "the BMP is truncated: pixels are missing")
+    return width, height

@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
+from ...errors import ImageError
+from ...models.images.decoder import SUFFIXES, decode_image
 from ...models.labels import CLASSES, COARSE, EXCLUDED_LABEL, GALAXY10, coarse_group
 from ..data.crops import CREDITS, network_input
 from ..data.sample import DataError, Sample, data_hash, read_set, set_name
@@ -41,8 +42,6 @@ RELEASES = {
     17736: ("Galaxy10 DECaLS", "19aefc477c41bb7f77ff07599a6b82a038dc042f889a111b0d4d98bb755c1571"),
 }
 """Number of pictures of a release -> its name and the SHA-256 of its file, as its authors publish them."""
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 Reader = Callable[[], tuple[np.ndarray, np.ndarray | None]]
 
@@ -256,10 +255,10 @@ def _read_folders(path: Path, margin: float) -> GalaxyDataset:
 
 def _of_file(path: Path) -> Reader:
     def read() -> tuple[np.ndarray, None]:
-        image = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"{path} is not a picture that can be decoded")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB), None
+        try:
+            return decode_image(path.read_bytes(), path.name).pixels, None
+        except ImageError as error:
+            raise DataError(f"{path} cannot be decoded: {error.reason}") from None
 
     return read
 

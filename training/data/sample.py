@@ -17,10 +17,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
-from ...errors import UserError
+from ...errors import ImageError, UserError
+from ...models.images.decoder import decode_image
 from ...models.labels import COARSE, GALAXY10, class_index_from_galaxy10
 
 BOX_COLUMNS = ("uxmin", "uymin", "uxmax", "uymax")
@@ -113,11 +113,15 @@ class Sample:
         return read_member(self.archive, self.member)
 
     def load(self) -> np.ndarray:
-        """Decode the picture to (H, W, 3) uint8 RGB."""
-        image = cv2.imdecode(np.frombuffer(self.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise DataError(f"{self.archive}: '{self.member}' is not a picture that can be decoded")
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        """Decode the image to (H, W, 3) uint8 RGB, as the runtime does.
+
+        Raises:
+            DataError: it cannot be decoded.
+        """
+        try:
+            return decode_image(self.read_bytes(), self.file).pixels
+        except ImageError as error:
+            raise DataError(f"{self.archive}: '{self.member}' cannot be decoded: {error.reason}") from None
 
     def digest(self) -> str:
         """Hash the picture's bytes (SHA-256, hex)."""

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from ..classifier.dataset import SUFFIXES
+from ...errors import ImageError
+from ...models.images.decoder import SUFFIXES, decode_image
 from .annotation import ImageAnnotation, LabelError
 
 
@@ -30,22 +30,17 @@ def fault_of(problem: Exception, file: str) -> LabelError:
 
 
 def decode(content: bytes) -> np.ndarray:
-    """Decode a picture to (H, W, 3) uint8 RGB, turned as its EXIF tag says.
+    """Decode an image to (H, W, 3) uint8 RGB with the decoder of the runtime.
+
+    Boxes of labels refer to these pixels: the EXIF orientation is applied.
 
     Raises:
-        BrokenPicture: it is none, or is cut short.
+        BrokenPicture: it is not an image that can be decoded, or is truncated.
     """
-    # Older OpenCV returns a JPEG that is cut short with a grey bottom. Its end mark comes after its last scan; one
-    # before that is of the small preview inside.
-    if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-        raise BrokenPicture("the JPEG is cut short")
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        image = None  # empty, or larger than OpenCV reads
-    if image is None:
-        raise BrokenPicture("it is no picture that can be decoded, or is cut short" if content else "the file is empty")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return decode_image(content, "").pixels
+    except ImageError as error:
+        raise BrokenPicture(error.reason) from None
 
 
 def size_of(content: bytes) -> tuple[int, int]:

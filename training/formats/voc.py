@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..classifier.dataset import SUFFIXES
+from ...models.images.decoder import SUFFIXES
 from .annotation import (
     AnnotatedDataset,
     Complain,

@@ -2,39 +2,21 @@
 
 import signal
 import struct
-import zlib
 
 import numpy as np
 import pytest
 from galaxy_edge.errors import ImageError
 from galaxy_edge.models.images.decoder import decode_image
 from galaxy_edge.models.images.stretch import to_rgb8
-from helpers.images import encode, render
+from helpers.images import encode, encode_palette_png, png_chunk, render
 
 SKY = render([(40, 30, 6)], 80, 60)
 
 
 def png_header(width, height):
     """A PNG that claims a size and holds nothing: what a bomb looks like before it is unpacked."""
-    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
-    return b"\x89PNG\r\n\x1a\n" + chunk + b"\0\0\0\0IEND\xaeB`\x82"
-
-
-def palette_png(width, height):
-    """A PNG with a palette, made by hand since OpenCV writes none: index 1 is pure red."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    rows = b"".join(b"\0" + b"\1" * width for _ in range(height))
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0))
-        + chunk(b"PLTE", bytes([0, 0, 0, 255, 0, 0]))
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + b"\0\0\0\0IEND\xaeB`\x82"
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tiff"])
@@ -65,7 +47,9 @@ def test_transparency_is_laid_over_black():
 
 
 def test_palette_becomes_its_colours():
-    assert decode_image(palette_png(20, 20), "palette.png").pixels[5, 5].tolist() == [255, 0, 0]
+    assert decode_image(encode_palette_png(np.ones((20, 20), int), [(0, 0, 0), (255, 0, 0)]), "palette.png").pixels[
+        5, 5
+    ].tolist() == [255, 0, 0]
 
 
 def test_16_bit_is_stretched_and_the_stretch_is_recorded():
@@ -101,7 +85,7 @@ def test_values_that_are_not_finite_become_black():
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"this is no picture at all, only some text", "no PNG, JPEG, TIFF or FITS"),
+        (b"this is no picture at all, only some text", "not a PNG, JPEG, TIFF, BMP or FITS image"),
         (encode(SKY, ".jpg")[:-300], "truncated"),  # OpenCV would return it with a grey bottom
         (encode(SKY, ".jpg")[:20], "truncated"),
         (encode(SKY)[:-40], "truncated"),

@@ -18,7 +18,7 @@ def test_size_of_every_kind(suffix):
 
 
 def test_pictures_are_rgb():
-    blue = np.zeros((9, 9, 3), np.uint8)
+    blue = np.zeros((16, 16, 3), np.uint8)
     blue[..., 0] = 200  # OpenCV writes blue first
     assert decode(cv2.imencode(".png", blue)[1].tobytes())[0, 0].tolist() == [0, 0, 200]
 
@@ -27,7 +27,7 @@ def test_pictures_are_rgb():
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.97])
 def test_what_is_cut_short_is_broken(suffix, share):
     whole = picture(1, 64, 48, suffix)
-    with pytest.raises(BrokenPicture, match="cut short"):
+    with pytest.raises(BrokenPicture, match="truncated"):
         decode(whole[: int(share * len(whole))])
 
 
@@ -37,14 +37,14 @@ def test_a_preview_inside_does_not_end_the_picture():
     block = b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
     both = whole[:2] + block + whole[2:]
     assert size_of(both) == (64, 48)
-    with pytest.raises(BrokenPicture, match="JPEG is cut short"):
+    with pytest.raises(BrokenPicture, match="JPEG is truncated"):
         decode(both[:-30])
 
 
 def test_nothing_and_nonsense():
     with pytest.raises(BrokenPicture, match="empty"):
         decode(b"")
-    with pytest.raises(BrokenPicture, match="no picture"):
+    with pytest.raises(BrokenPicture, match="not a PNG, JPEG, TIFF, BMP or FITS image"):
         decode(b"text")
 
 

@@ -198,7 +198,7 @@ def test_whoever_edits_a_record_wins(tmp_path):
         ({"image/object/bbox/xmin": [float("nan"), 0.1]}, "no place in a picture"),
         ({"image/filename": b"../../x.png"}, "leads out of the data set"),
         ({"image/filename": b"\xff.png"}, "byte 0"),
-        ({"image/encoded": b"no picture", "image/width": None}, "no picture that can be decoded"),
+        ({"image/encoded": b"no picture", "image/width": None}, "not a PNG, JPEG, TIFF, BMP or FITS image"),
         ({"image/encoded": None, "image/width": None}, "empty"),
         ({OWN: b"{"}, "record 'galaxy_edge/label' of 17.png is damaged"),
         ({OWN: json.dumps({"file": "x"}).encode()}, "damaged"),

@@ -1,0 +1,119 @@
+"""Image orientation: the EXIF tag of JPEG and PNG, the tag of the same number in TIFF."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+ORIENTATION_TAG = 0x0112
+SHORT = 3
+
+
+def read_orientation(content: bytes) -> int:
+    """Read the orientation of a JPEG, PNG or TIFF file.
+
+    Returns:
+        1 to 8 (Exif 2.32, section 4.6.4); 1, as displayed, where the tag is missing or invalid.
+    """
+    entry = _find_entry(content)
+    if entry is None:
+        return 1
+    offset, order = entry
+    (orientation,) = struct.unpack_from(order + "H", content, offset + 8)
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def reset_tiff_orientation(content: bytes) -> bytes:
+    """Return a TIFF file with its orientation tag set to 1.
+
+    OpenCV turns a TIFF by that tag whatever flags it is given, depending on version and depth; with the tag reset it
+    returns the pixels as stored.
+    """
+    entry = _find_entry(content)
+    if entry is None:
+        return content
+    offset, order = entry
+    return content[: offset + 8] + struct.pack(order + "H", 1) + content[offset + 10 :]
+
+
+def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn stored pixels (H, W) or (H, W, C) as `orientation` says; 5 to 8 swap width and height."""
+    if orientation == 2:
+        return cv2.flip(image, 1)
+    if orientation == 3:
+        return cv2.rotate(image, cv2.ROTATE_180)
+    if orientation == 4:
+        return cv2.flip(image, 0)
+    if orientation == 5:
+        return cv2.transpose(image)
+    if orientation == 6:
+        return cv2.rotate(image, cv2.ROTATE_90_CLOCKWISE)
+    if orientation == 7:
+        return cv2.rotate(cv2.transpose(image), cv2.ROTATE_180)
+    if orientation == 8:
+        return cv2.rotate(image, cv2.ROTATE_90_COUNTERCLOCKWISE)
+    return image
+
+
+def _find_entry(content: bytes) -> tuple[int, str] | None:
+    """Return the offset of the orientation's directory entry and the byte order, "<" or ">"."""
+    start = _tiff_start(content)
+    if start is None or content[start : start + 4] not in (b"II*\0", b"MM\0*"):
+        return None
+    order = "<" if content[start : start + 2] == b"II" else ">"
+    try:
+        (directory,) = struct.unpack_from(order + "I", content, start + 4)
+        (count,) = struct.unpack_from(order + "H", content, start + directory)
+        for index in range(count):
+            offset = start + directory + 2 + 12 * index
+            tag, kind, values = struct.unpack_from(order + "HHI", content, offset)
+            if tag == ORIENTATION_TAG and values == 1 and kind == SHORT and offset + 12 <= len(content):
+                return offset, order
+    except struct.error:
+        pass  # a directory that breaks off has no orientation; whether the image is damaged, its decoder finds
+    return None
+
+
+def _tiff_start(content: bytes) -> int | None:
+    """Return where the TIFF structure with the tags begins: the file itself, or the EXIF block in it."""
+    if content[:4] in (b"II*\0", b"MM\0*"):
+        return 0
+    if content.startswith(b"\xff\xd8"):
+        blocks = _jpeg_segments(content)
+        return next((start + 6 for marker, start in blocks if marker == 0xE1 and _is_exif(content, start)), None)
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png_exif(content)
+    return None
+
+
+def _is_exif(content: bytes, start: int) -> bool:
+    return content.startswith(b"Exif\0\0", start)
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the marker and the start of the data of each segment in front of the first scan."""
+    offset = 2
+    while offset + 4 <= len(content) and content[offset] == 0xFF:
+        marker = content[offset + 1]
+        if marker == 0xFF:  # fill byte
+            offset += 1
+            continue
+        if marker == 0xDA:  # the scan begins
+            return
+        yield marker, offset + 4
+        offset += 2 + int.from_bytes(content[offset + 2 : offset + 4])
+
+
+def _png_exif(content: bytes) -> int | None:
+    offset = 8
+    while offset + 8 <= len(content):
+        kind = content[offset + 4 : offset + 8]
+        if kind == b"eXIf":
+            return offset + 8
+        if kind == b"IEND":
+            return None
+        offset += 12 + int.from_bytes(content[offset : offset + 4])
+    return None
