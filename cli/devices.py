@@ -24,11 +24,11 @@ def devices(as_json: bool) -> None:
     """Show this machine, the cameras on it, and the device profiles."""
     from rich.console import Console
 
-    from ..devices.probe import choose, probe
+    from ..devices.probe import probe, select_profile
     from ..devices.profile import all_profiles
 
     machine = probe()
-    fitting = choose(machine)
+    fitting = select_profile(machine)
     if as_json:
         profiles = [profile.as_dict() for profile in all_profiles()]
         click.echo(json.dumps({"machine": machine.as_dict(), "profile": fitting.as_dict(), "profiles": profiles}))

@@ -70,21 +70,21 @@ def _tiles(text: str) -> object:
 
 
 def _server(text: str) -> object:
-    from ..runtime.web.address import server_at
+    from ..runtime.web.address import parse_listen_address
 
-    return server_at(text)
+    return parse_listen_address(text)
 
 
 def _broker(text: str) -> object:
-    from ..runtime.mqtt.address import broker_url
+    from ..runtime.mqtt.address import parse_broker_url
 
-    return broker_url(text)
+    return parse_broker_url(text)
 
 
 def _topic(text: str) -> object:
-    from ..runtime.mqtt.address import topic
+    from ..runtime.mqtt.address import parse_topic
 
-    return topic(text)
+    return parse_topic(text)
 
 
 def _profile(text: str) -> object:
@@ -176,11 +176,11 @@ def weights_of(text: str | None, *recipes: Any) -> Any:
 
 def resolve_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
     """Settle engine and threads: what was asked for, else what the device's profile says."""
-    from ..devices.probe import choose, probe
+    from ..devices.probe import probe, select_profile
     from ..devices.profile import load_profile
     from ..runtime.inference.load import available_engines
 
-    fitting = load_profile(device) if device else choose(probe(engines=False))
+    fitting = load_profile(device) if device else select_profile(probe(engines=False))
     there = available_engines()
     if engine is None:
         engine = fitting.engine if fitting.engine in there or not there else there[0]

@@ -65,10 +65,10 @@ class ServiceOptions:
 
                 sinks.append(WebSink(self.serve, self.token_file, source, output, pulse, controls, say, alert))
             if self.mqtt:
-                from ..runtime.mqtt.publisher import MqttSink, broker_at
+                from ..runtime.mqtt.publisher import MqttSink, parse_broker
 
                 prefix = self.mqtt_prefix or f"galaxy-edge/{socket.gethostname()}"
-                broker = broker_at(self.mqtt, prefix, self.mqtt_discovery, self.mqtt_every, self.mqtt_ca)
+                broker = parse_broker(self.mqtt, prefix, self.mqtt_discovery, self.mqtt_every, self.mqtt_ca)
                 sinks.append(MqttSink(broker, output.info, output.folder, pulse, alert))
         except UserError:
             SinkGroup(sinks).close(0, 0)

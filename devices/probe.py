@@ -71,7 +71,7 @@ def temperature(root: Path = Path("/")) -> float | None:
     return _temperature(_read(root / "sys/class/thermal/thermal_zone0/temp"))
 
 
-def choose(machine: Machine) -> Profile:
+def select_profile(machine: Machine) -> Profile:
     """Choose the profile that fits a machine.
 
     Among the profiles of its architecture whose `model_contains` is part of its model string, the one that says most

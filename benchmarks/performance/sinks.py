@@ -23,7 +23,7 @@ import numpy as np
 from ...runtime.frame import Detections, Frame
 from ...runtime.monitoring.controls import Controls
 from ...runtime.monitoring.health import RunMonitor
-from ...runtime.mqtt.publisher import MqttSink, broker_at
+from ...runtime.mqtt.publisher import MqttSink, parse_broker
 from ...runtime.pipeline.sink import Sink, SinkGroup
 from ...runtime.recording.output_folder import OutputFolder
 from ...runtime.tracking.track import Track
@@ -83,7 +83,7 @@ def _sinks(folder: Path, stack: ExitStack, viewers: int, broker: bool, got: list
             time.sleep(0.05)
     if broker:
         port = stack.enter_context(_dead_broker())
-        where = broker_at(f"mqtt://127.0.0.1:{port}", "bench", "", 1.0)
+        where = parse_broker(f"mqtt://127.0.0.1:{port}", "bench", "", 1.0)
         sinks.append(MqttSink(where, output.info, folder, pulse, _silent))
     return SinkGroup(sinks)
 

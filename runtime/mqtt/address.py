@@ -13,7 +13,7 @@ BROKER = "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT, with %23 for a # in th
 BROKER_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
-def broker_url(url: str) -> SplitResult:
+def parse_broker_url(url: str) -> SplitResult:
     """Read ``mqtt[s]://[USER:PASSWORD@]HOST[:PORT]``.
 
     Raises:
@@ -30,7 +30,7 @@ def broker_url(url: str) -> SplitResult:
     return parts
 
 
-def topic(text: str) -> str:
+def parse_topic(text: str) -> str:
     """Read the beginning of MQTT topics.
 
     Raises:

@@ -26,7 +26,7 @@ SENSORS: dict[str, dict[str, Any]] = {
 """By their key in the figures."""
 
 
-def discovery(under: str, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def discovery_messages(under: str, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the discovery messages of a device: topic and content.
 
     Args:

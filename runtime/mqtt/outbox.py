@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ...errors import UsageError
 from ..events.database import damage, quarantine
 
-MOST = 10_000
+MAX_MESSAGES = 10_000
 
 
 class Message(NamedTuple):
@@ -38,7 +38,7 @@ class Outbox:
         sqlite3.Error: the file cannot be used.
     """
 
-    def __init__(self, path: Path, most: int = MOST) -> None:
+    def __init__(self, path: Path, most: int = MAX_MESSAGES) -> None:
         self._most = most
         self._waiting: deque[tuple[str, str]] = deque()
         self.lost = 0

@@ -31,19 +31,19 @@ from ..events.event import Event, RunInfo, events_from_tracks
 from ..frame import Detections, Frame
 from ..monitoring.health import RunMonitor
 from ..tracking.track import Track
-from .address import BROKER_PORTS, broker_url, topic
-from .discovery import discovery
+from .address import BROKER_PORTS, parse_broker_url, parse_topic
+from .discovery import discovery_messages
 from .outbox import open_outbox
 
 NEW, UPDATE, END = "new", "update", "end"
-WINDOW = 100
+MAX_IN_FLIGHT = 100
 """Messages that may be on their way."""
 IDLE_SECONDS = 0.5
 CLOSE_SECONDS, GOODBYE_SECONDS = 0.8, 0.1
 """For all that is left to say at the end, and for the last word of it."""
-MOST_WAITING = 10_000
+MAX_INBOX = 10_000
 """Messages that may wait for the thread that puts them on the disk."""
-BACK_OFF = (1, 60)
+RECONNECT_SECONDS = (1, 60)
 """Seconds between attempts to reach the broker: the first, and the longest, after doubling."""
 
 
@@ -75,19 +75,19 @@ class Broker:
         return f"{self.host}:{self.port}"
 
 
-def broker_at(url: str, prefix: str, discovery: str, every: float, authority: Path | None = None) -> Broker:
+def parse_broker(url: str, prefix: str, discovery: str, every: float, authority: Path | None = None) -> Broker:
     """Read ``mqtt[s]://[USER:PASSWORD@]HOST[:PORT]``.
 
     Raises:
         UsageError: it is no such address, or a prefix is no topic.
     """
-    parts = broker_url(url)
-    if not topic(prefix):
+    parts = parse_broker_url(url)
+    if not parse_topic(prefix):
         raise UsageError("topics need a beginning: --mqtt-prefix is empty")
     user, password = (unquote(one) if one is not None else None for one in (parts.username, parts.password))
     tls = parts.scheme == "mqtts"
     port = parts.port or BROKER_PORTS[parts.scheme]
-    return Broker(parts.hostname or "", port, tls, user, password, prefix, topic(discovery), every, authority)
+    return Broker(parts.hostname or "", port, tls, user, password, prefix, parse_topic(discovery), every, authority)
 
 
 class MqttSink:
@@ -173,7 +173,7 @@ class MqttSink:
     def _take(self, kind: str, event: Event) -> None:
         """Put a message in the inbox; an update that still waits is replaced. The lock is held."""
         key = (event.id, kind)
-        if key not in self._inbox and len(self._inbox) >= MOST_WAITING:
+        if key not in self._inbox and len(self._inbox) >= MAX_INBOX:
             self.lost += 1
             return
         self._inbox[key] = event
@@ -209,7 +209,7 @@ class MqttSink:
         self._outbox.add((topic, _content(kind, event)) for (_, kind), event in inbox.items())
         self._outbox.done([self._under_way.pop(mid) for mid in acknowledged if mid in self._under_way])
         if self._connected:
-            for message in self._outbox.first(WINDOW - len(self._under_way), self._given):
+            for message in self._outbox.first(MAX_IN_FLIGHT - len(self._under_way), self._given):
                 sent = self._client.publish(message.topic, message.content, qos=1)
                 self._under_way[sent.mid] = message.place
                 self._given = message.place
@@ -237,7 +237,7 @@ class MqttSink:
             except OSError as problem:  # an SSLError is one too
                 raise UsageError(f"--mqtt-ca {broker.authority} cannot be used: {problem.strerror}") from None
         client.will_set(self._topic("available"), "offline", qos=1, retain=True)
-        client.reconnect_delay_set(*BACK_OFF)
+        client.reconnect_delay_set(*RECONNECT_SECONDS)
         client.on_connect = self._on_connect
         client.on_connect_fail = lambda *_: self._unreachable("it does not answer")
         client.on_disconnect = self._on_disconnect
@@ -252,7 +252,7 @@ class MqttSink:
             return
         client.publish(self._topic("available"), "online", qos=1, retain=True)
         if self._broker.discovery:
-            for topic, content in discovery(self._broker.discovery, self._broker.prefix):
+            for topic, content in discovery_messages(self._broker.discovery, self._broker.prefix):
                 client.publish(topic, json.dumps(content), qos=1, retain=True)
         if self._told:
             self._alert(f"the broker {self._broker.name} is reached again")

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .token import Token
 
-MOST_BYTES = 4096
+MAX_BODY_BYTES = 4096
 """Of a request's body."""
 PUBLIC_PATHS = {"/healthz", "/login", "/login.js", "/page.css", "/icon.svg"}
 """What is told without a token: whether the run is healthy, and the page that asks for the token."""
@@ -61,7 +61,7 @@ class AccessMiddleware:
 async def _limited(receive: Receive, headers: Headers) -> tuple[Receive, bool]:
     """Read a request's body up to the limit; return a `receive` that gives it, and whether it is too large."""
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > MOST_BYTES:
+    if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
         return receive, True
     if length == "0" and "transfer-encoding" not in headers:
         return receive, False
@@ -72,7 +72,7 @@ async def _limited(receive: Receive, headers: Headers) -> tuple[Receive, bool]:
             return receive, False  # who would be answered is gone, and gets nothing done with half a request
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_BODY_BYTES:
             return receive, True
     given = False
 

@@ -8,7 +8,7 @@ from ...errors import UsageError
 from ..system.address import is_host_name
 
 
-def server_at(where: str) -> tuple[str, int]:
+def parse_listen_address(where: str) -> tuple[str, int]:
     """Read ``[HOST:]PORT``; without a host it is loopback.
 
     Raises:

@@ -21,7 +21,7 @@ from ..monitoring.controls import Controls
 from ..monitoring.health import PAUSED, RUNNING, RunMonitor
 from .access_control import PUBLIC_PATHS, AccessMiddleware
 from .metrics import metrics_text
-from .mjpeg import Streams
+from .mjpeg import MjpegStreams
 from .preview import Preview
 from .schemas import (
     ControlsState,
@@ -58,7 +58,7 @@ STREAM: dict[int | str, dict[str, Any]] = {
 }
 
 
-def make_app(
+def create_app(
     folder: Path, run: int, source: str, pulse: RunMonitor, controls: Controls, preview: Preview,
     token: Token | None = None, hosts: frozenset[str] | None = None,
 ) -> ASGIApp:  # fmt: skip
@@ -179,7 +179,7 @@ def _add_events(app: FastAPI, folder: Path, run: int) -> None:
 
 
 def _add_page(app: FastAPI, preview: Preview, token: Token | None) -> None:
-    streams = Streams(preview)
+    streams = MjpegStreams(preview)
 
     @app.get("/stream.mjpg", response_class=Response, responses=STREAM)
     async def stream() -> Response:

@@ -1,4 +1,8 @@
-"""The door: how many may stand in it, how long each is waited for, and the headers of every answer."""
+"""uvicorn's HTTP/1.1 protocol with a limit on connections, time-outs for slow clients and security headers.
+
+This is built on attributes of uvicorn that are not documented (`cycle`, `connections`, `flow`, `conn`), so pyproject.toml
+bounds uvicorn's version, and a contract test names whatever changes there.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ import asyncio
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-MOST = 32
-"""Connections at once: open files are the run's too."""
-PATIENCE = 10.0
-"""Seconds in which a client must send a whole request, or take something of what it is sent."""
-LOOK_SECONDS = 0.25
-HEADERS = {
+MAX_CONNECTIONS = 32
+"""Connections at once; each takes an open file, which the run needs too."""
+CLIENT_TIMEOUT = 10.0
+"""Seconds in which a client must complete its request, or read some of the answer."""
+CHECK_INTERVAL = 0.25
+"""Seconds between two checks of the time-out."""
+SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -28,68 +33,70 @@ HEADERS = {
 
 
 class TimeoutProtocol(H11Protocol):
-    """A connection, which is closed where its client keeps the server waiting for longer than `MAX_MISSED_FRAMES`.
+    """A connection that is closed when its client keeps the server waiting for longer than `CLIENT_TIMEOUT`.
 
-    Where there are `MOST`, the one that has waited longest for its client makes room for a new one, so that silent
-    ones shut nobody out.
+    Beyond `MAX_CONNECTIONS`, the connection that has waited longest for its client is closed, so that silent clients
+    cannot lock out others.
 
     Attributes:
-        since: from when on the client has been waited for, in seconds of the loop; while it is not, that is now.
+        waiting_since: time of the event loop, in seconds, since when the server has waited for this client. While the
+            client waits for the server, it is the time of the last check.
     """
 
-    since = 0.0
-    _next_look: asyncio.TimerHandle | None = None
+    waiting_since = 0.0
+    _next_check: asyncio.TimerHandle | None = None
 
     @property
-    def at_work(self) -> bool:
-        """Whether a whole request is being answered: the client waits for the server, not the server for it."""
+    def is_answering(self) -> bool:
+        """Whether a complete request is being answered: the client waits for the server, not the server for it."""
         return self.cycle is not None and not (self.cycle.more_body or self.cycle.response_complete)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Let a client in, instead of the one that has been waited for longest where there are too many."""
-        self.since = self.loop.time()
-        full = len(self.connections) >= MOST
+        """Accept a connection; beyond the limit, close the one that has waited longest for its client."""
+        self.waiting_since = self.loop.time()
+        full = len(self.connections) >= MAX_CONNECTIONS
         super().connection_made(transport)
         if full:
-            self.logger.error("there are more than %d connections: those that ask for nothing are closed", MOST)
-            others = [
-                one
-                for one in self.connections
-                if isinstance(one, TimeoutProtocol) and not one.at_work and one is not self
+            self.logger.error("there are more than %d connections: the idle ones are closed", MAX_CONNECTIONS)
+            candidates = [
+                connection
+                for connection in self.connections
+                if isinstance(connection, TimeoutProtocol) and not connection.is_answering and connection is not self
             ]
-            gone = min(others, key=lambda one: one.since, default=self)
-            self.connections.discard(gone)  # at once: the next client may be let in before it is lost
-            gone.transport.abort()
-        self._look()
+            closed = min(candidates, key=lambda connection: connection.waiting_since, default=self)
+            # Removed at once: the next client may be accepted before uvicorn notices that this one is closed.
+            self.connections.discard(closed)
+            closed.transport.abort()
+        self._check_timeout()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Look no more."""
-        if self._next_look:
-            self._next_look.cancel()
+        """Stop the checks."""
+        if self._next_check:
+            self._next_check.cancel()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Note that the client has taken something."""
-        self.since = self.loop.time()
+        """Restart the time-out: the client has read something."""
+        self.waiting_since = self.loop.time()
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no request, with the headers of every answer; where an answer has begun, hang up."""
+        """Answer an invalid request, with the security headers; if an answer has been started, close instead."""
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
-        headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", **HEADERS}
-        answer = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")
-        for event in (answer, h11.Data(data=msg.encode("ascii")), h11.EndOfMessage()):
+        headers = {"Content-Type": "text/plain; charset=utf-8", "Connection": "close", **SECURITY_HEADERS}
+        response = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")
+        for event in (response, h11.Data(data=msg.encode("ascii")), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
-    def _look(self) -> None:
-        """See every moment who waits for whom, and hang up when the client was waited for too long."""
+    def _check_timeout(self) -> None:
+        """Close the connection if its client has timed out; otherwise schedule the next check."""
         now = self.loop.time()
-        if self.at_work and not self.flow.write_paused and not self.transport.is_closing():
-            self.since = now
-        if now - self.since > PATIENCE:
-            self.transport.abort()  # not close: that would wait until what was sent is taken
+        if self.is_answering and not self.flow.write_paused and not self.transport.is_closing():
+            self.waiting_since = now
+        if now - self.waiting_since > CLIENT_TIMEOUT:
+            self.transport.abort()  # close() would wait until the client has read what was sent
         else:
-            self._next_look = self.loop.call_later(LOOK_SECONDS, self._look)
+            self._next_check = self.loop.call_later(CHECK_INTERVAL, self._check_timeout)

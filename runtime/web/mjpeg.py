@@ -9,16 +9,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from .preview import RATE, Preview
+from .preview import MAX_RATE, Preview
 
-MOST = 4
+MAX_STREAMS = 4
 BOUNDARY = "frame"
 
 
-class Streams:
-    """Gives out streams, `MOST` at a time."""
+class MjpegStreams:
+    """Gives out streams, `MAX_CONNECTIONS` at a time."""
 
-    def __init__(self, preview: Preview, most: int = MOST) -> None:
+    def __init__(self, preview: Preview, most: int = MAX_STREAMS) -> None:
         self._preview = preview
         self._free = most
 
@@ -43,7 +43,7 @@ class Streams:
                     # The next boundary at once, so that a browser shows this picture now and not with the next.
                     head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
                     yield head + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
-            await asyncio.sleep(1 / RATE)
+            await asyncio.sleep(1 / MAX_RATE)
 
 
 class _Stream(StreamingResponse):

@@ -12,10 +12,10 @@ from ..frame import Detections, Frame
 from ..imaging.downscale import downscale_with_boxes
 from ..recording.annotate import annotate
 
-LONGEST = 960
-RATE = 10.0
+MAX_SIDE = 960
+MAX_RATE = 10.0
 WATCHED_SECONDS, IDLE_SECONDS = 5.0, 2.0
-QUALITY = 80
+JPEG_QUALITY = 80
 
 
 class Preview:
@@ -49,10 +49,10 @@ class Preview:
         """Keep a small copy of a frame, if the last one is old enough: older where nobody looks."""
         now = time.monotonic()
         watched = now - self._asked < WATCHED_SECONDS
-        if now - self._taken < (1 / RATE if watched else IDLE_SECONDS):
+        if now - self._taken < (1 / MAX_RATE if watched else IDLE_SECONDS):
             return
         self._taken = now
-        small = downscale_with_boxes(frame.pixels, named, LONGEST)
+        small = downscale_with_boxes(frame.pixels, named, MAX_SIDE)
         with self._lock:
             self._latest = small
             self.number += 1
@@ -71,7 +71,7 @@ class Preview:
                 return None
             if self._jpeg[0] != number:
                 picture = cv2.cvtColor(annotate(*latest, self._classes, self._abstain), cv2.COLOR_RGB2BGR)
-                done, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, QUALITY))
+                done, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
                 assert done
                 self._jpeg = number, content.tobytes()
             return self._jpeg[1]

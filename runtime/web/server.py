@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ...errors import UsageError
-from .address import server_at
+from .address import parse_listen_address
 
 if TYPE_CHECKING:
     import uvicorn
@@ -30,7 +30,7 @@ def listen(where: str) -> socket.socket:
     Raises:
         UsageError: it is no such address, or cannot be bound.
     """
-    host, port = server_at(where)
+    host, port = parse_listen_address(where)
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
@@ -51,7 +51,7 @@ def is_loopback(bound: socket.socket) -> bool:
     return ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def address_of(bound: socket.socket) -> str:
+def browser_url(bound: socket.socket) -> str:
     """Write a socket's address for a browser; of one on every interface, with this computer's name."""
     host, port = bound.getsockname()[:2]
     if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
@@ -106,14 +106,14 @@ class Server:
         try:
             import uvicorn
 
-            from .http_protocol import HEADERS, MOST, TimeoutProtocol
+            from .http_protocol import MAX_CONNECTIONS, SECURITY_HEADERS, TimeoutProtocol
 
             log = logging.getLogger("uvicorn.error")
             log.handlers, log.propagate = [_Told(self._tell)], False
             self._server = uvicorn.Server(uvicorn.Config(
                 self._make(), log_config=None, log_level="error", access_log=False, server_header=False,
-                headers=list(HEADERS.items()), lifespan="off", ws="none", http=TimeoutProtocol,
-                proxy_headers=False, backlog=MOST,
+                headers=list(SECURITY_HEADERS.items()), lifespan="off", ws="none", http=TimeoutProtocol,
+                proxy_headers=False, backlog=MAX_CONNECTIONS,
                 timeout_keep_alive=5, timeout_graceful_shutdown=PARTING_SECONDS,  # type: ignore[arg-type] # a float too
                 h11_max_incomplete_event_size=16384,
             ))  # fmt: skip

@@ -12,7 +12,7 @@ from ..monitoring.health import RunMonitor
 from ..recording.output_folder import OutputFolder
 from ..tracking.track import Track
 from .preview import Preview
-from .server import Server, address_of, is_loopback, listen
+from .server import Server, browser_url, is_loopback, listen
 from .token import Token, load_or_create_token
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class WebSink:
         say: Callable[[str], None], alert: Callable[[str], None],
     ) -> None:  # fmt: skip
         bound = listen(where)
-        self.address = address_of(bound)
+        self.address = browser_url(bound)
         local, token, told = is_loopback(bound), None, [f"live view: {self.address}"]
         if token_file or not local:
             place = token_file or output.folder / "token"
@@ -58,10 +58,10 @@ class WebSink:
         self._preview = Preview(output.info.classes, output.info.abstain)
 
         def make() -> ASGIApp:
-            from .app import make_app
+            from .app import create_app
 
             hosts = LOOPBACK if local else None
-            return make_app(output.folder, output.info.number, source, pulse, controls, self._preview, token, hosts)
+            return create_app(output.folder, output.info.number, source, pulse, controls, self._preview, token, hosts)
 
         self._server = Server(make, bound, alert)
 

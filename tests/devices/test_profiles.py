@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from galaxy_edge.devices.engines import ENGINE_NAMES, ENGINES, engines_for
-from galaxy_edge.devices.probe import Machine, choose, probe
+from galaxy_edge.devices.probe import Machine, probe, select_profile
 from galaxy_edge.devices.profile import Profile, ProfileError, all_profiles, load_profile
 from galaxy_edge.models.manifest import RUNTIMES
 
@@ -157,30 +157,30 @@ def test_raspberry_pi_is_known_by_its_model(tmp_path, arm, number):
     assert (found.machine, found.cores, found.memory, found.temperature) == ("aarch64", 4, 8051, 48.312)
     # By number, as people count, and only what is a device.
     assert found.cameras == ("/dev/video0", "/dev/video2", "/dev/video10")
-    assert choose(found) == load_profile(f"raspberry-pi-{number}")
+    assert select_profile(found) == load_profile(f"raspberry-pi-{number}")
 
 
 @pytest.mark.parametrize("model", ["Raspberry Pi 3 Model B Plus Rev 1.3", "Radxa ROCK 5B", None])
 def test_unknown_arm_board_gets_the_settings_that_run_everywhere(tmp_path, arm, model):
-    assert choose(probe(tree(tmp_path, model))).name == "raspberry-pi-4"
+    assert select_profile(probe(tree(tmp_path, model))).name == "raspberry-pi-4"
 
 
 def test_pc_has_no_model_and_no_temperature(tmp_path, monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     found = probe(tree(tmp_path, None))
     assert (found.model, found.temperature, found.cameras) == ("", None, ())
-    assert choose(found).name == "desktop-x86"
+    assert select_profile(found).name == "desktop-x86"
 
 
 def test_pi_model_does_not_outvote_the_architecture(tmp_path, monkeypatch):
     # An arm64 profile on another processor could not run.
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    assert choose(probe(tree(tmp_path, "Raspberry Pi 5 lookalike"))).name == "desktop-x86"
+    assert select_profile(probe(tree(tmp_path, "Raspberry Pi 5 lookalike"))).name == "desktop-x86"
 
 
 def test_no_more_threads_than_cores(tmp_path, arm, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
-    assert choose(probe(tree(tmp_path, "Raspberry Pi 5 Model B"))).threads == 1
+    assert select_profile(probe(tree(tmp_path, "Raspberry Pi 5 Model B"))).threads == 1
 
 
 def test_bare_root_is_no_error(tmp_path):
@@ -214,4 +214,4 @@ def test_this_machine_can_be_probed():
     found = probe()
     assert isinstance(found, Machine) and found.cores >= 1 and found.python == platform.python_version()
     assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
-    assert isinstance(choose(found), Profile)
+    assert isinstance(select_profile(found), Profile)

@@ -33,7 +33,7 @@ def publisher(monkeypatch, tmp_path):
     """Makes publishers that are quick to try again, and closes them."""
     from galaxy_edge.runtime.mqtt import publisher as mqtt  # of the mqtt extra, without which these tests are skipped
 
-    monkeypatch.setattr(mqtt, "BACK_OFF", (1, 1))
+    monkeypatch.setattr(mqtt, "RECONNECT_SECONDS", (1, 1))
     run = RunInfo(1, "0123abcd", CLASSES)
     made = []
 
@@ -41,7 +41,7 @@ def publisher(monkeypatch, tmp_path):
         url = broker if isinstance(broker, str) else broker.url
         told = []
         settings = {"prefix": "sky", "discovery": "homeassistant", "every": 0.2, **how}
-        one = mqtt.MqttSink(mqtt.broker_at(url, **settings), run, tmp_path, RunMonitor(), told.append)
+        one = mqtt.MqttSink(mqtt.parse_broker(url, **settings), run, tmp_path, RunMonitor(), told.append)
         one.told = told
         made.append(one)
         return one

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
 from galaxy_edge.errors import UsageError
-from galaxy_edge.runtime.mqtt.publisher import broker_at
+from galaxy_edge.runtime.mqtt.publisher import parse_broker
 from helpers.mosquitto import Mosquitto
 from helpers.tracks import track, until
 
@@ -29,23 +29,23 @@ from helpers.tracks import track, until
 )
 def test_addresses_that_are_none(url):
     with pytest.raises(UsageError, match="broker"):
-        broker_at(url, "sky", "", 1.0)
+        parse_broker(url, "sky", "", 1.0)
 
 
 @pytest.mark.parametrize("prefix", ["", "a/#", "a+b", "/a", "a/", "x" * 201, "a\udcff"])
 def test_prefixes_that_are_no_topics(prefix):
     with pytest.raises(UsageError, match="topic"):
-        broker_at("mqtt://host", prefix, "", 1.0)
+        parse_broker("mqtt://host", prefix, "", 1.0)
 
 
 def test_a_password_is_never_told():
     with pytest.raises(UsageError) as problem:
-        broker_at("ftp://me:secret@host", "sky", "", 1.0)
+        parse_broker("ftp://me:secret@host", "sky", "", 1.0)
     assert "secret" not in str(problem.value)
     with pytest.raises(UsageError) as problem:  # '#' ends an address: what stands before it would be host and port
-        broker_at("mqtt://me:1234#secret@host", "sky", "", 1.0)
+        parse_broker("mqtt://me:1234#secret@host", "sky", "", 1.0)
     assert "1234" not in str(problem.value) and "secret" not in str(problem.value)
-    broker = broker_at("mqtts://me:p%40ss@host", "sky", "", 1.0)
+    broker = parse_broker("mqtts://me:p%40ss@host", "sky", "", 1.0)
     assert (broker.user, broker.password, broker.port, broker.tls) == ("me", "p@ss", 8883, True)
     assert "p@ss" not in broker.name
 

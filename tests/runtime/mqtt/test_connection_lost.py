@@ -40,7 +40,7 @@ def test_a_broker_that_is_killed_and_comes_back_misses_nothing(broker, listener,
     until(lambda: {(event["type"], event["id"]) for event in listener.events()} >= expected, 90)
     # At least once: what was under way when the broker died may come twice, the rest does not.
     doubled = sum(count - 1 for count in Counter((event["type"], event["id"]) for event in listener.events()).values())
-    assert doubled <= 3 * mqtt.WINDOW
+    assert doubled <= 3 * mqtt.MAX_IN_FLIGHT
     one.close(0, 0)
     assert (
         sum("cannot be reached" in line for line in one.told) == sum("reached again" in line for line in one.told) <= 3

@@ -19,7 +19,7 @@ from helpers.sockets import is_open, pictures, viewer, wire_to
 
 
 def test_large_requests_are_refused(live):
-    assert live.ask("/api/controls", b"x" * (guard.MOST_BYTES + 1))[0] == 413
+    assert live.ask("/api/controls", b"x" * (guard.MAX_BODY_BYTES + 1))[0] == 413
     host, port = live.address.removeprefix("http://").split(":")
     chunk = b"400\r\n" + b"x" * 1024 + b"\r\n"
     for head, body in (
@@ -45,7 +45,7 @@ def test_streams_are_counted_and_their_places_given_back(live):
         wire.sendall(b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         return wire
 
-    wires = [watch() for _ in range(streams.MOST)]
+    wires = [watch() for _ in range(streams.MAX_STREAMS)]
     content = pictures(wires[0], 3)
     start = content.index(b"\xff\xd8")
     picture = cv2.imdecode(np.frombuffer(content[start:], np.uint8), cv2.IMREAD_COLOR)
@@ -65,10 +65,10 @@ def test_streams_are_counted_and_their_places_given_back(live):
 
 
 def test_a_viewer_that_takes_nothing_loses_its_place_and_slows_nobody(live, monkeypatch):
-    monkeypatch.setattr(door, "PATIENCE", 0.5)
+    monkeypatch.setattr(door, "CLIENT_TIMEOUT", 0.5)
     host, port = live.address.removeprefix("http://").split(":")
     wires = []
-    for _ in range(streams.MOST):
+    for _ in range(streams.MAX_STREAMS):
         wire = socket.socket()
         wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         wire.connect((host, int(port)))
@@ -98,7 +98,7 @@ HALVES = {
 
 @pytest.mark.parametrize("sent", HALVES.values(), ids=HALVES)
 def test_who_keeps_the_server_waiting_is_let_go(live, monkeypatch, sent):
-    monkeypatch.setattr(door, "PATIENCE", 1.0)
+    monkeypatch.setattr(door, "CLIENT_TIMEOUT", 1.0)
     with viewer(live) as busy, wire_to(live) as wire:
         wire.sendall(sent)
         for _ in range(20):
@@ -128,9 +128,9 @@ def test_silent_connections_shut_nobody_out(tmp_path):
             silent = [stack.enter_context(wire_to(live)) for _ in range(300)]
             assert live.ask("/healthz")[0] == 200
             assert live.json("/api/status")["state"] == "running"
-            live.until(lambda: sum(map(is_open, silent)) < door.MOST, 20)
+            live.until(lambda: sum(map(is_open, silent)) < door.MAX_CONNECTIONS, 20)
             pictures(viewer, 2)
-        assert [line for line in live.told if f"more than {door.MOST} connections" in line] == live.told
+        assert [line for line in live.told if f"more than {door.MAX_CONNECTIONS} connections" in line] == live.told
         assert len(live.told) == 1, "told once, not three hundred times"
 
 
