@@ -63,13 +63,14 @@ class ServiceOptions:
             if self.serve:
                 from ..runtime.web.sink import WebSink
 
-                sinks.append(WebSink(self.serve, self.token_file, source, output, pulse, controls, say, alert))
+                sinks.append(WebSink(self.serve, self.token_file, source, output, pulse, controls))
             if self.mqtt:
-                from ..runtime.mqtt.publisher import MqttSink, parse_broker
+                from ..runtime.mqtt.address import parse_broker
+                from ..runtime.mqtt.publisher import MqttSink
 
                 prefix = self.mqtt_prefix or f"galaxy-edge/{socket.gethostname()}"
                 broker = parse_broker(self.mqtt, prefix, self.mqtt_discovery, self.mqtt_every, self.mqtt_ca)
-                sinks.append(MqttSink(broker, output.info, output.folder, pulse, alert))
+                sinks.append(MqttSink(broker, output.info, output.folder, pulse))
         except UserError:
             SinkGroup(sinks).close(0, 0)
             raise

@@ -23,7 +23,8 @@ import numpy as np
 from ...runtime.frame import Detections, Frame
 from ...runtime.monitoring.controls import Controls
 from ...runtime.monitoring.health import RunMonitor
-from ...runtime.mqtt.publisher import MqttSink, parse_broker
+from ...runtime.mqtt.address import parse_broker
+from ...runtime.mqtt.publisher import MqttSink
 from ...runtime.pipeline.sink import Sink, SinkGroup
 from ...runtime.recording.output_folder import OutputFolder
 from ...runtime.tracking.track import Track
@@ -73,9 +74,9 @@ def _sinks(folder: Path, stack: ExitStack, viewers: int, broker: bool, got: list
     sinks: list[Sink] = [output, pulse]
     if viewers:
         controls = Controls(writer=output.writer)
-        live = WebSink("0", None, "played", output, pulse, controls, _silent, _silent)
+        live = WebSink("0", None, "played", output, pulse, controls)
         sinks.append(live)
-        port = int(live.address.rstrip("/").rpartition(":")[2])
+        port = int(live.url.rstrip("/").rpartition(":")[2])
         for _ in range(viewers):
             threading.Thread(target=_watch, args=(port, got), daemon=True).start()
         while not got[0]:  # the server has started
@@ -84,7 +85,7 @@ def _sinks(folder: Path, stack: ExitStack, viewers: int, broker: bool, got: list
     if broker:
         port = stack.enter_context(_dead_broker())
         where = parse_broker(f"mqtt://127.0.0.1:{port}", "bench", "", 1.0)
-        sinks.append(MqttSink(where, output.info, folder, pulse, _silent))
+        sinks.append(MqttSink(where, output.info, folder, pulse))
     return SinkGroup(sinks)
 
 
@@ -128,10 +129,6 @@ def _dead_broker() -> Iterator[int]:
     """A port that takes connections and never answers."""
     with closing(socket.create_server(("127.0.0.1", 0))) as door:
         yield door.getsockname()[1]
-
-
-def _silent(line: str) -> None:
-    """Say nothing."""
 
 
 def main() -> None:

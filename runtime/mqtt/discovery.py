@@ -1,4 +1,4 @@
-"""What Home Assistant is told, so that a run shows up there by itself."""
+"""Discovery messages for Home Assistant, which make a run appear there without any set-up."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ SENSORS: dict[str, dict[str, Any]] = {
         "state_class": "measurement",
     },
     "evidence_bytes": {
-        "name": "Evidence", "device_class": "data_size", "unit_of_measurement": "B", "state_class": "measurement",
+        "name": "Saved files", "device_class": "data_size", "unit_of_measurement": "B", "state_class": "measurement",
     },
 }  # fmt: skip
-"""By their key in the figures."""
+"""Sensors by their key in the run's figures (`RunMonitor.stats`)."""
 
 
-def discovery_messages(under: str, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the discovery messages of a device: topic and content.
+def discovery_messages(discovery_prefix: str, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the discovery messages of a run: topic and content.
 
     Args:
-        under: prefix of discovery topics, ``homeassistant`` by default there.
-        prefix: of the run's own topics.
+        discovery_prefix: prefix of discovery topics; Home Assistant's default is ``homeassistant``.
+        prefix: prefix of the run's own topics.
     """
     node = re.sub(r"[^a-zA-Z0-9_-]", "_", prefix)
-    about = {
+    common = {
         "availability_topic": f"{prefix}/available",
         "device": {
             "identifiers": [node], "name": f"galaxy-edge {socket.gethostname()}", "manufacturer": "galaxy-edge",
@@ -43,14 +43,15 @@ def discovery_messages(under: str, prefix: str) -> Iterator[tuple[str, dict[str,
         "origin": {"name": "galaxy-edge", "sw_version": __version__},
     }  # fmt: skip
 
-    def entity(kind: str, key: str, **more: Any) -> tuple[str, dict[str, Any]]:
-        return f"{under}/{kind}/{node}/{key}/config", {"unique_id": f"{node}_{key}", **more, **about}
+    def entity(component: str, key: str, **settings: Any) -> tuple[str, dict[str, Any]]:
+        topic = f"{discovery_prefix}/{component}/{node}/{key}/config"
+        return topic, {"unique_id": f"{node}_{key}", **settings, **common}
 
     stats = f"{prefix}/stats"
-    for key, more in SENSORS.items():
-        yield entity("sensor", key, state_topic=stats, value_template=f"{{{{ value_json.{key} }}}}", **more)
+    for key, settings in SENSORS.items():
+        yield entity("sensor", key, state_topic=stats, value_template=f"{{{{ value_json.{key} }}}}", **settings)
     yield entity(
-        "binary_sensor", "evidence_stopped", name="No evidence", device_class="problem", state_topic=stats,
+        "binary_sensor", "evidence_stopped", name="Crops not written", device_class="problem", state_topic=stats,
         value_template="{{ 'ON' if value_json.evidence_stopped else 'OFF' }}",
     )  # fmt: skip
     yield entity(

@@ -1,23 +1,26 @@
-"""Messages that wait for a broker, on disk: in their order, up to a cap, given again until they are acknowledged."""
+"""A persistent queue of messages for a broker, delivered at least once and in order."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import UsageError
 from ..events.database import damage, quarantine
 
+logger = logging.getLogger(__name__)
+
 MAX_MESSAGES = 10_000
 
 
 class Message(NamedTuple):
-    """A message: its place in the box, its topic, its content."""
+    """A queued message: its position in the queue, its topic and its content."""
 
-    place: int
+    position: int
     topic: str
     content: str
 
@@ -25,86 +28,90 @@ class Message(NamedTuple):
 class Outbox:
     """A queue in an SQLite file, used by one thread.
 
-    Where the disk takes nothing, messages wait in memory, up to the same cap.
+    When the file cannot be written, e.g. on a full disk, messages wait in memory, up to the same limit.
 
     Args:
-        path: made if it is not there; what waits in it from an earlier run is given first.
-        most: messages it holds; beyond it the oldest go, and are counted.
+        path: created if it does not exist; messages of an earlier run are delivered first.
+        max_messages: maximum number of messages; beyond it the oldest are dropped and counted.
+        busy_timeout: seconds to wait while another program locks the file.
 
     Attributes:
-        lost: messages that were given up.
+        lost: number of messages dropped.
 
     Raises:
         sqlite3.Error: the file cannot be used.
     """
 
-    def __init__(self, path: Path, most: int = MAX_MESSAGES) -> None:
-        self._most = most
-        self._waiting: deque[tuple[str, str]] = deque()
+    def __init__(self, path: Path, max_messages: int = MAX_MESSAGES, busy_timeout: float = 10.0) -> None:
+        self._max_messages = max_messages
+        self._unwritten: deque[tuple[str, str]] = deque()
         self.lost = 0
-        self._base = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
-        self._base.execute("PRAGMA journal_mode=WAL")
-        self._base.execute("PRAGMA synchronous=NORMAL")  # a power cut may cost the last second, not the box
-        self._base.execute(
+        self._database = sqlite3.connect(path, timeout=busy_timeout, check_same_thread=False, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        # A power cut may lose the last second, but does not damage the file.
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.execute(
             "CREATE TABLE IF NOT EXISTS message (place INTEGER PRIMARY KEY AUTOINCREMENT, topic, content)"
         )
 
     def __len__(self) -> int:
-        return int(self._base.execute("SELECT count(*) FROM message").fetchone()[0]) + len(self._waiting)
+        """Return the number of messages, on disk and in memory."""
+        return int(self._database.execute("SELECT count(*) FROM message").fetchone()[0]) + len(self._unwritten)
 
     def add(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Put messages, each a topic and a content, at the end: on the disk, or in memory where it takes nothing."""
-        self._waiting.extend(messages)
+        """Append messages, each a topic and a content: on disk, or in memory when the file cannot be written."""
+        self._unwritten.extend(messages)
         try:
-            if self._waiting:
-                self._transact("INSERT INTO message (topic, content) VALUES (?, ?)", list(self._waiting))
-                self._waiting.clear()
-                over = len(self) - self._most
-                if over > 0:
+            if self._unwritten:
+                self._execute_many("INSERT INTO message (topic, content) VALUES (?, ?)", list(self._unwritten))
+                self._unwritten.clear()
+                excess = len(self) - self._max_messages
+                if excess > 0:
                     oldest = "SELECT place FROM message ORDER BY place LIMIT ?"
-                    self._transact(f"DELETE FROM message WHERE place IN ({oldest})", [(over,)])
-                    self.lost += over
-        except sqlite3.Error:
-            while len(self._waiting) > self._most:
-                self._waiting.popleft()
+                    self._execute_many(f"DELETE FROM message WHERE place IN ({oldest})", [(excess,)])
+                    self.lost += excess
+        except sqlite3.Error:  # they stay in memory, and the next call tries again
+            while len(self._unwritten) > self._max_messages:
+                self._unwritten.popleft()
                 self.lost += 1
 
-    def first(self, count: int, after: int = 0) -> list[Message]:
-        """Look at the first messages behind a place."""
-        rows = self._base.execute("SELECT * FROM message WHERE place > ? ORDER BY place LIMIT ?", (after, count))
+    def peek(self, count: int, after: int = 0) -> list[Message]:
+        """Return up to `count` messages whose position is after `after`, the oldest first; they stay queued."""
+        rows = self._database.execute("SELECT * FROM message WHERE place > ? ORDER BY place LIMIT ?", (after, count))
         return [Message(*row) for row in rows]
 
-    def done(self, places: Iterable[int]) -> None:
-        """Take messages out that were acknowledged; where the disk takes nothing, they may be given twice."""
+    def remove(self, positions: Iterable[int]) -> None:
+        """Remove acknowledged messages; when the file cannot be written they may be delivered twice."""
         try:
-            self._transact("DELETE FROM message WHERE place = ?", [(place,) for place in places])
-        except sqlite3.Error:
-            return
+            self._execute_many("DELETE FROM message WHERE place = ?", [(position,) for position in positions])
+        except sqlite3.Error as error:
+            logger.debug("acknowledged messages could not be removed: %s", error)
 
     def close(self) -> None:
         """Close the file."""
-        self._base.close()
+        self._database.close()
 
-    def _transact(self, statement: str, values: list[tuple]) -> None:
-        self._base.execute("BEGIN IMMEDIATE")
+    def _execute_many(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+        """Execute a statement for each row, in one transaction."""
+        self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._base.executemany(statement, values)
-            self._base.execute("COMMIT")
+            self._database.executemany(statement, rows)
+            self._database.execute("COMMIT")
         except sqlite3.Error:
-            if self._base.in_transaction:
-                self._base.execute("ROLLBACK")
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
             raise
 
 
-def open_outbox(path: Path, alert: Callable[[str], None]) -> Outbox:
-    """Open the file of what waits; one that is damaged is set aside, and named.
+def open_outbox(path: Path) -> Outbox:
+    """Open the queue in a file; a damaged file is renamed, which is logged, and replaced by a new one.
 
     Raises:
         UsageError: it cannot be used.
     """
     try:
-        if path.exists() and damage(path) and (aside := quarantine(path)):
-            alert(f"{path} was damaged; it is now {aside}, and a new one was begun")
+        if path.exists() and damage(path) and (renamed := quarantine(path)):
+            logger.warning("%s was damaged; it is now %s, and a new one was created", path, renamed)
         return Outbox(path)
-    except sqlite3.Error as problem:
-        raise UsageError(f"{path} cannot be used: {problem}; delete it to go on") from None
+    except sqlite3.Error as error:
+        raise UsageError(f"{path} cannot be used: {error}; delete it to continue without its messages") from None

@@ -1,225 +1,201 @@
-"""Tell a broker: whether the run is there, its events, its figures.
+"""Publish a run to an MQTT broker: whether it is online, its events and its figures.
 
 ::
 
-    PREFIX/available   online or offline; the last will, retained
+    PREFIX/available   online or offline; retained, and the last will
     PREFIX/events      a JSON object for each event that is new, has changed (update) or is over (end), with a stable id
-    PREFIX/stats       a JSON object every few seconds: the figures of `Pulse.stats`
+    PREFIX/stats       a JSON object at regular intervals: the figures of `RunMonitor.stats`
 
-Events wait on the disk until the broker has acknowledged them, up to a cap, over outages and restarts; one may come
-twice.
+Events are stored on disk until the broker has acknowledged them, up to a limit, across outages and restarts; they are
+delivered at least once.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import paho.mqtt.client as paho
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from ...errors import UsageError
 from ..events.event import Event, RunInfo, events_from_tracks
 from ..frame import Detections, Frame
 from ..monitoring.health import RunMonitor
 from ..tracking.track import Track
-from .address import BROKER_PORTS, parse_broker_url, parse_topic
+from .address import Broker
 from .discovery import discovery_messages
 from .outbox import open_outbox
 
+logger = logging.getLogger(__name__)
+
 NEW, UPDATE, END = "new", "update", "end"
 MAX_IN_FLIGHT = 100
-"""Messages that may be on their way."""
-IDLE_SECONDS = 0.5
+"""Messages sent but not yet acknowledged."""
+POLL_SECONDS = 0.5
 CLOSE_SECONDS, GOODBYE_SECONDS = 0.8, 0.1
-"""For all that is left to say at the end, and for the last word of it."""
+"""Time at the end for everything that is left to send, and for the last message of it."""
 MAX_INBOX = 10_000
-"""Messages that may wait for the thread that puts them on the disk."""
+"""Messages that may wait for the thread that writes them to disk."""
 RECONNECT_SECONDS = (1, 60)
-"""Seconds between attempts to reach the broker: the first, and the longest, after doubling."""
-
-
-@dataclass(frozen=True)
-class Broker:
-    """Where to publish.
-
-    Attributes:
-        host, port, tls, user, password: of the broker.
-        prefix: of every topic.
-        discovery: prefix of Home Assistant's discovery topics; "" for none.
-        every: seconds between figures.
-        authority: certificate of the authority that vouches for the broker, where the system does not know it.
-    """
-
-    host: str
-    port: int
-    tls: bool
-    user: str | None
-    password: str | None
-    prefix: str
-    discovery: str
-    every: float
-    authority: Path | None = None
-
-    @property
-    def name(self) -> str:
-        """The broker without its secrets."""
-        return f"{self.host}:{self.port}"
-
-
-def parse_broker(url: str, prefix: str, discovery: str, every: float, authority: Path | None = None) -> Broker:
-    """Read ``mqtt[s]://[USER:PASSWORD@]HOST[:PORT]``.
-
-    Raises:
-        UsageError: it is no such address, or a prefix is no topic.
-    """
-    parts = parse_broker_url(url)
-    if not parse_topic(prefix):
-        raise UsageError("topics need a beginning: --mqtt-prefix is empty")
-    user, password = (unquote(one) if one is not None else None for one in (parts.username, parts.password))
-    tls = parts.scheme == "mqtts"
-    port = parts.port or BROKER_PORTS[parts.scheme]
-    return Broker(parts.hostname or "", port, tls, user, password, prefix, parse_topic(discovery), every, authority)
+"""Delay between attempts to reach the broker: the first, and the longest after doubling."""
+KEEPALIVE_SECONDS = 30
 
 
 class MqttSink:
-    """A sink that publishes, from threads of its own: a dead broker costs the loop nothing.
+    """A sink that publishes from its own threads: a broker that hangs does not slow down the frame loop.
+
+    That the broker cannot be reached, and that it can be reached again, is logged as a warning.
 
     Args:
-        broker: where to.
-        run: which run this is.
-        folder: the output folder, which keeps what waits in ``mqtt.sqlite``.
-        pulse: has the figures.
-        alert: told when the broker cannot be reached, and when it can again.
+        broker: where to publish.
+        run: identifies the run.
+        folder: the output folder; unacknowledged messages are stored there in ``mqtt.sqlite``.
+        monitor: has the figures of the run.
+
+    Attributes:
+        connected: whether the broker is connected.
+        delivered: event messages that the broker has acknowledged.
+        lost: messages dropped because too many waited to be written to disk.
 
     Raises:
-        UsageError: the file of what waits cannot be used.
+        UsageError: ``mqtt.sqlite`` or the authority's certificate cannot be used.
     """
 
-    def __init__(
-        self, broker: Broker, run: RunInfo, folder: Path, pulse: RunMonitor, alert: Callable[[str], None]
-    ) -> None:
-        self._broker, self._run, self._pulse, self._alert = broker, run, pulse, alert
-        self._outbox = open_outbox(folder / "mqtt.sqlite", alert)
+    def __init__(self, broker: Broker, run: RunInfo, folder: Path, monitor: RunMonitor) -> None:
+        self._broker, self._run, self._monitor = broker, run, monitor
+        self._outbox = open_outbox(folder / "mqtt.sqlite")
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._ending = False
-        self._until = 0.0  # when to give up what is left, once it ends
-        self._gone = threading.Event()
+        self._closing = False
+        self._deadline = 0.0  # when to stop delivering, once the run has ended
+        self._disconnected = threading.Event()
         self._inbox: dict[tuple[str, str], Event] = {}
-        self._known: set[int] = set()
+        self._published: set[int] = set()  # numbers of the events that are new to the broker and not yet over
         self._acknowledged: set[int] = set()
-        self._under_way: dict[int, int] = {}  # message id -> place in the outbox
-        self._given = 0  # the last place that was given to the broker
-        self._connected = False
-        self._told = False
-        self.lost = 0
+        self._in_flight: dict[int, int] = {}  # paho's message id -> position in the outbox
+        self._last_sent = 0  # position in the outbox
+        self.connected = False
+        self._outage_logged = False
+        self.delivered = self.lost = 0
         self._client = self._connect()
-        self._thread = threading.Thread(target=self._work, name="mqtt", daemon=True)
+        self._thread = threading.Thread(target=self._run_thread, name="mqtt", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the publishing thread is running."""
+        return self._thread.is_alive()
+
+    @property
+    def pending(self) -> int:
+        """Number of events that are stored and not yet acknowledged; those not yet stored are not counted."""
+        return len(self._outbox)
+
     def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
-        """Frames are not published; their figures are."""
+        """Do nothing: only the figures of frames are published."""
 
     def events(self, changed: list[Track]) -> None:
-        """Take tracks that began, changed or ended."""
+        """Queue a message for each track that started, changed or ended."""
         with self._lock:
             for event in events_from_tracks(changed, self._run):
                 over = event.ended or not event.is_object
-                if event.number not in self._known:
+                if event.number not in self._published:
                     if not event.is_object:
-                        continue  # its end was told when it turned out to be none
-                    self._known.add(event.number)
-                    self._take(NEW, event)
+                        continue  # its end was published when it turned out not to be an object
+                    self._published.add(event.number)
+                    self._enqueue(NEW, event)
                 elif not over:
-                    self._take(UPDATE, event)
+                    self._enqueue(UPDATE, event)
                 if over:
-                    self._known.discard(event.number)
-                    self._take(END, event)
+                    self._published.discard(event.number)
+                    self._enqueue(END, event)
 
     def close(self, frames: int, bad: int) -> None:
-        """Publish what waits, as far as a moment goes, and say goodbye."""
-        self._until = time.monotonic() + CLOSE_SECONDS
-        self._ending = True
+        """Publish what is queued, within `CLOSE_SECONDS`, then go offline and disconnect."""
+        self._deadline = time.monotonic() + CLOSE_SECONDS
+        self._closing = True
         self._wake.set()
         self._thread.join()
         wire = self._client.socket()
-        if self._connected and not self._said_goodbye() and isinstance(wire, socket.socket):
-            with suppress(OSError):  # it was lost just now
-                wire.shutdown(socket.SHUT_RDWR)  # no farewell: the broker then speaks the last will
+        if self.connected and not self._publish_offline() and isinstance(wire, socket.socket):
+            with suppress(OSError):  # the connection was lost just now
+                wire.shutdown(socket.SHUT_RDWR)  # without an MQTT DISCONNECT, so that the broker sends the last will
         else:
             self._client.disconnect()
-        if self._connected:
-            self._gone.wait(GOODBYE_SECONDS)
+        if self.connected:
+            self._disconnected.wait(GOODBYE_SECONDS)
         try:
-            waiting = len(self._outbox)
-        except sqlite3.Error as problem:
-            waiting = 0
-            self._alert(f"what waits for the broker {self._broker.name} may be lost: mqtt.sqlite: {problem}")
+            pending = len(self._outbox)
+        except sqlite3.Error as error:
+            pending = 0
+            logger.warning("messages for the broker %s may be lost: mqtt.sqlite: %s", self._broker.name, error)
         self._outbox.close()
-        if waiting:
-            self._alert(f"{waiting} messages wait for the broker {self._broker.name}: the next run delivers them")
+        if pending:
+            logger.warning("%d messages wait for the broker %s: the next run delivers them", pending, self._broker.name)
         if lost := self.lost + self._outbox.lost:
-            self._alert(f"{lost} messages to the broker {self._broker.name} were given up: too many waited")
+            logger.warning("%d messages for the broker %s were dropped: too many waited", lost, self._broker.name)
 
-    def _take(self, kind: str, event: Event) -> None:
-        """Put a message in the inbox; an update that still waits is replaced. The lock is held."""
+    def _enqueue(self, kind: str, event: Event) -> None:
+        """Put a message in the inbox, replacing an update that still waits; the lock must be held."""
         key = (event.id, kind)
         if key not in self._inbox and len(self._inbox) >= MAX_INBOX:
             self.lost += 1
             return
         self._inbox[key] = event
 
-    def _work(self) -> None:
-        """Move messages until the end, or until their file can be read no more."""
+    def _run_thread(self) -> None:
+        """Publish until the end, or until the outbox cannot be read."""
         try:
-            self._move_on()
-        except sqlite3.Error as problem:
-            self._alert(f"publishing has ended: mqtt.sqlite cannot be read: {problem}; detection goes on")
+            self._publish_until_closed()
+        except sqlite3.Error as error:
+            logger.warning("publishing has ended: mqtt.sqlite cannot be read: %s; detection continues", error)
 
-    def _move_on(self) -> None:
-        """Move messages: inbox, outbox, broker."""
-        told = 0.0
-        while not self._ending:
-            self._wake.wait(min(IDLE_SECONDS, self._broker.every))
+    def _publish_until_closed(self) -> None:
+        published_at = 0.0
+        while not self._closing:
+            self._wake.wait(min(POLL_SECONDS, self._broker.interval))
             self._wake.clear()
-            self._move()
-            if self._connected and time.monotonic() - told >= self._broker.every:
-                told = time.monotonic()
-                self._client.publish(self._topic("stats"), json.dumps(self._pulse.stats()))
-        self._move()
-        while self._connected and len(self._outbox) and time.monotonic() < self._until:
+            self._move_messages()
+            if self.connected and time.monotonic() - published_at >= self._broker.interval:
+                published_at = time.monotonic()
+                self._client.publish(self._topic("stats"), json.dumps(self._monitor.stats()))
+        self._move_messages()
+        while self.connected and len(self._outbox) and time.monotonic() < self._deadline:
             self._wake.wait(0.05)
             self._wake.clear()
-            self._move()
+            self._move_messages()
 
-    def _move(self) -> None:
+    def _move_messages(self) -> None:
+        """Move messages from the inbox to the outbox and from there to the broker; remove those acknowledged."""
         with self._lock:
             inbox, self._inbox = self._inbox, {}
             acknowledged, self._acknowledged = self._acknowledged, set()
         topic = self._topic("events")
         self._outbox.add((topic, _content(kind, event)) for (_, kind), event in inbox.items())
-        self._outbox.done([self._under_way.pop(mid) for mid in acknowledged if mid in self._under_way])
-        if self._connected:
-            for message in self._outbox.first(MAX_IN_FLIGHT - len(self._under_way), self._given):
+        delivered = [self._in_flight.pop(mid) for mid in acknowledged if mid in self._in_flight]
+        self._outbox.remove(delivered)
+        self.delivered += len(delivered)
+        if self.connected:
+            for message in self._outbox.peek(MAX_IN_FLIGHT - len(self._in_flight), self._last_sent):
                 sent = self._client.publish(message.topic, message.content, qos=1)
-                self._under_way[sent.mid] = message.place
-                self._given = message.place
+                self._in_flight[sent.mid] = message.position
+                self._last_sent = message.position
 
-    def _said_goodbye(self) -> bool:
-        """Say that the run is over; tell whether the broker has heard it."""
-        goodbye = self._client.publish(self._topic("available"), "offline", qos=1, retain=True)
+    def _publish_offline(self) -> bool:
+        """Publish that the run has ended; return whether the broker has acknowledged it."""
+        message = self._client.publish(self._topic("available"), "offline", qos=1, retain=True)
         try:
-            goodbye.wait_for_publish(max(GOODBYE_SECONDS, self._until - time.monotonic()))
-            return goodbye.is_published()
+            message.wait_for_publish(max(GOODBYE_SECONDS, self._deadline - time.monotonic()))
+            return message.is_published()
         except (RuntimeError, ValueError):  # the connection was lost just now
             return False
 
@@ -234,49 +210,56 @@ class MqttSink:
         if broker.tls:
             try:
                 client.tls_set(None if broker.authority is None else str(broker.authority))
-            except OSError as problem:  # an SSLError is one too
-                raise UsageError(f"--mqtt-ca {broker.authority} cannot be used: {problem.strerror}") from None
+            except OSError as error:  # SSLError is a subclass
+                raise UsageError(f"--mqtt-ca {broker.authority} cannot be used: {error.strerror}") from None
         client.will_set(self._topic("available"), "offline", qos=1, retain=True)
         client.reconnect_delay_set(*RECONNECT_SECONDS)
         client.on_connect = self._on_connect
-        client.on_connect_fail = lambda *_: self._unreachable("it does not answer")
+        client.on_connect_fail = lambda *_: self._log_outage("it does not answer")
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        client.connect_async(broker.host, broker.port, keepalive=30)
+        client.connect_async(broker.host, broker.port, keepalive=KEEPALIVE_SECONDS)
         client.loop_start()
         return client
 
-    def _on_connect(self, client: paho.Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
+    def _on_connect(
+        self, client: paho.Client, _: object, flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
         if reason.is_failure:
-            self._unreachable(str(reason).lower())
+            self._log_outage(str(reason).lower())
             return
         client.publish(self._topic("available"), "online", qos=1, retain=True)
         if self._broker.discovery:
             for topic, content in discovery_messages(self._broker.discovery, self._broker.prefix):
                 client.publish(topic, json.dumps(content), qos=1, retain=True)
-        if self._told:
-            self._alert(f"the broker {self._broker.name} is reached again")
-        self._told = False
-        self._connected = True
+        if self._outage_logged:
+            logger.warning("the broker %s can be reached again", self._broker.name)
+        self._outage_logged = False
+        self.connected = True
         self._wake.set()
 
-    def _on_disconnect(self, client: paho.Client, _: Any, flags: Any, reason: Any, properties: Any) -> None:
-        self._connected = False
-        if self._ending:
-            client.loop_stop()  # from its own thread, that is only a word to end
-            self._gone.set()
+    def _on_disconnect(
+        self, client: paho.Client, _: object, flags: object, reason: ReasonCode, properties: Properties | None
+    ) -> None:
+        self.connected = False
+        if self._closing:
+            client.loop_stop()  # called from the loop's own thread, it only asks the loop to end
+            self._disconnected.set()
         else:
-            self._unreachable("the connection is lost")
+            self._log_outage("the connection was lost")
 
-    def _on_publish(self, client: paho.Client, _: Any, mid: int, reason: Any, properties: Any) -> None:
+    def _on_publish(
+        self, client: paho.Client, _: object, mid: int, reason: ReasonCode, properties: Properties | None
+    ) -> None:
         with self._lock:
             self._acknowledged.add(mid)
         self._wake.set()
 
-    def _unreachable(self, why: str) -> None:
-        if not self._told:
-            self._told = True
-            self._alert(f"the broker {self._broker.name} cannot be reached ({why}); events wait on the disk")
+    def _log_outage(self, reason: str) -> None:
+        """Log, once per outage, that the broker cannot be reached."""
+        if not self._outage_logged:
+            self._outage_logged = True
+            logger.warning("the broker %s cannot be reached (%s); events wait on the disk", self._broker.name, reason)
 
 
 def _content(kind: str, event: Event) -> str:

@@ -1,4 +1,4 @@
-"""Who may ask, and for how much: token, origin, host, request size."""
+"""ASGI middleware that checks token, origin, host name and size of each request."""
 
 from __future__ import annotations
 
@@ -11,55 +11,56 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from .token import Token
 
 MAX_BODY_BYTES = 4096
-"""Of a request's body."""
+"""Maximum size of a request's body."""
 PUBLIC_PATHS = {"/healthz", "/login", "/login.js", "/page.css", "/icon.svg"}
-"""What is told without a token: whether the run is healthy, and the page that asks for the token."""
+"""Paths that are served without a token: whether the run is healthy, and the page that asks for the token."""
 
 
 class AccessMiddleware:
-    """Stands before the application.
+    """Reject requests that are not allowed before they reach the application.
 
     Args:
-        token: demanded of every request but those to `PUBLIC_PATHS`; None on loopback.
-        hosts: names that a request may use for this server, against pages elsewhere that give themselves its address;
-            None takes any, where a token is demanded.
+        token: required of every request except those to `PUBLIC_PATHS`; None on loopback.
+        hosts: host names that requests may use for this server; protects against DNS rebinding, where another site's
+            name resolves to this server. None allows any name, for servers that require a token.
     """
 
     def __init__(self, app: ASGIApp, token: Token | None, hosts: frozenset[str] | None) -> None:
         self._app, self._token, self._hosts = app, token, hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle a request."""
+        """Pass an allowed request to the application; answer any other with an error."""
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        refused = self._refuse(scope, headers)
-        if refused and refused[0] == 401 and _is_browser(scope, headers):
+        rejection = self._rejection(scope, headers)
+        if rejection and rejection[0] == 401 and _is_browser(scope, headers):
             await send({"type": "http.response.start", "status": 303, "headers": [(b"location", b"/login")]})
             await send({"type": "http.response.body", "body": b""})
             return
-        if refused is None:
-            receive, large = await _limited(receive, headers)
-            refused = (413, "the request is too large") if large else None
-        if refused:
-            await _answer(send, *refused)
+        if rejection is None:
+            receive, too_large = await _read_body(receive, headers)
+            rejection = (413, "the request is too large") if too_large else None
+        if rejection:
+            await _send_error(send, *rejection)
         else:
             await self._app(scope, receive, send)
 
-    def _refuse(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+    def _rejection(self, scope: Scope, headers: Headers) -> tuple[int, str] | None:
+        """Return status and reason to reject a request with, or None if it is allowed."""
         host = headers.get("host", "")
-        if self._hosts is not None and _name(host) not in self._hosts:
-            return 403, "this server does not go by that name"
+        if self._hosts is not None and _host_name(host) not in self._hosts:
+            return 403, "requests may not use this host name"
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin and urlsplit(origin).netloc != host:
-            return 403, "another page may not ask for that"
-        if self._token and scope["path"] not in PUBLIC_PATHS and not self._token.allows(headers):
-            return 401, "a token is wanted"
+            return 403, "requests from other sites are not allowed"
+        if self._token and scope["path"] not in PUBLIC_PATHS and not self._token.authorises(headers):
+            return 401, "a token is required"
         return None
 
 
-async def _limited(receive: Receive, headers: Headers) -> tuple[Receive, bool]:
-    """Read a request's body up to the limit; return a `receive` that gives it, and whether it is too large."""
+async def _read_body(receive: Receive, headers: Headers) -> tuple[Receive, bool]:
+    """Read a request's body up to the limit; return a `receive` that replays it, and whether it is too large."""
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
         return receive, True
@@ -69,24 +70,24 @@ async def _limited(receive: Receive, headers: Headers) -> tuple[Receive, bool]:
     while more:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return receive, False  # who would be answered is gone, and gets nothing done with half a request
+            return receive, False  # the application sees the disconnect too and ignores the incomplete request
         body += message.get("body", b"")
         more = message.get("more_body", False)
         if len(body) > MAX_BODY_BYTES:
             return receive, True
-    given = False
+    replayed = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        given = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay, False
 
 
-async def _answer(send: Send, status: int, detail: str) -> None:
+async def _send_error(send: Send, status: int, detail: str) -> None:
     headers = [(b"content-type", b"application/json")]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
@@ -95,12 +96,12 @@ async def _answer(send: Send, status: int, detail: str) -> None:
 
 
 def _is_browser(scope: Scope, headers: Headers) -> bool:
-    """Tell whether a person asks for the page, who can be asked for the token."""
+    """Return whether a browser requests the page, so that its user can be asked for the token."""
     return scope["path"] == "/" and "text/html" in headers.get("accept", "") and "authorization" not in headers
 
 
-def _name(host: str) -> str:
-    """Take the name out of a Host header: without port, and an IPv6 address without brackets."""
+def _host_name(host: str) -> str:
+    """Return the name in a Host header: without port, and an IPv6 address without brackets."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:

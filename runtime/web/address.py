@@ -8,13 +8,13 @@ from ...errors import UsageError
 from ..system.address import is_host_name
 
 
-def parse_listen_address(where: str) -> tuple[str, int]:
-    """Read ``[HOST:]PORT``; without a host it is loopback.
+def parse_listen_address(text: str) -> tuple[str, int]:
+    """Parse ``[HOST:]PORT`` into host and port; the default host is loopback.
 
     Raises:
-        UsageError: it is no such address.
+        UsageError: `text` is not such an address.
     """
-    found = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", where)
-    if not found or int(found["port"]) > 65535 or not is_host_name(found["host"] or ""):
-        raise UsageError(f"'{where}' is no address: give PORT or HOST:PORT, e.g. 8080 or 0.0.0.0:8080")
-    return (found["host"] or "127.0.0.1").strip("[]"), int(found["port"])
+    match = re.fullmatch(r"(?:(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]+):)?(?P<port>\d{1,5})", text)
+    if not match or int(match["port"]) > 65535 or not is_host_name(match["host"] or ""):
+        raise UsageError(f"'{text}' is not an address: give PORT or HOST:PORT, e.g. 8080 or 0.0.0.0:8080")
+    return (match["host"] or "127.0.0.1").strip("[]"), int(match["port"])

@@ -1,4 +1,4 @@
-"""The application: the page and the JSON API."""
+"""The web application: the live page, the JSON API, the video stream and the metrics."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
-from fastapi import Path as InPath
+from fastapi import Path as PathParameter
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from ... import __version__
 from ...errors import UserError
-from ..events import queries as kept
+from ..events import queries
 from ..events.event import OBJECT
 from ..monitoring.controls import Controls
 from ..monitoring.health import PAUSED, RUNNING, RunMonitor
@@ -36,176 +36,190 @@ from .schemas import (
 )
 from .token import COOKIE, Token
 
-PAGE = {
+PAGE_FILES = {
     "/": ("index.html", "text/html; charset=utf-8"), "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"), "/login": ("login.html", "text/html; charset=utf-8"),
     "/login.js": ("login.js", "text/javascript"), "/icon.svg": ("icon.svg", "image/svg+xml"),
 }  # fmt: skip
-EventId = Annotated[str, InPath(pattern=r"^[0-9a-f]{8}-[0-9]{5,9}$")]
-CropName = Annotated[str, InPath(pattern=r"^[0-9]{5,9}\.png$")]
-SavedName = Annotated[str, InPath(pattern=r"^[0-9]{8}T[0-9]{9}Z\.png$")]
-REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ErrorResponse, "description": "The request is no text."},
-    401: {"model": ErrorResponse, "description": "A token is wanted."},
-    403: {"model": ErrorResponse, "description": "Another page, or another name of this server."},
+"""URL path -> file in ``page/`` and its media type."""
+COOKIE_SECONDS = 30 * 86400
+EventId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{8}-[0-9]{5,9}$")]
+CropName = Annotated[str, PathParameter(pattern=r"^[0-9]{5,9}\.png$")]
+SavedName = Annotated[str, PathParameter(pattern=r"^[0-9]{8}T[0-9]{9}Z\.png$")]
+Responses = dict[int | str, dict[str, Any]]
+"""Documented responses by status, as FastAPI takes them."""
+ERRORS: Responses = {
+    400: {"model": ErrorResponse, "description": "The request is not valid text."},
+    401: {"model": ErrorResponse, "description": "A token is required."},
+    403: {"model": ErrorResponse, "description": "The request is from another site or uses another host name."},
     413: {"model": ErrorResponse, "description": "The request is too large."},
 }
-MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorResponse, "description": "There is none."}}
-PICTURE: dict[int | str, dict[str, Any]] = {200: {"content": {"image/png": {}}, "description": "The picture."}}
-STREAM: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"multipart/x-mixed-replace": {}}, "description": "Pictures, without an end."},
-    429: {"model": ErrorResponse, "description": "Too many are watching."},
+NOT_FOUND: Responses = {404: {"model": ErrorResponse, "description": "Not found."}}
+PNG: Responses = {200: {"content": {"image/png": {}}, "description": "The image."}}
+STREAM: Responses = {
+    200: {"content": {"multipart/x-mixed-replace": {}}, "description": "JPEG images until the run ends."},
+    429: {"model": ErrorResponse, "description": "Too many viewers."},
 }
 
 
 def create_app(
-    folder: Path, run: int, source: str, pulse: RunMonitor, controls: Controls, preview: Preview,
+    folder: Path, run: int, source: str, monitor: RunMonitor, controls: Controls, preview: Preview,
     token: Token | None = None, hosts: frozenset[str] | None = None,
 ) -> ASGIApp:  # fmt: skip
-    """Make the application of a run.
+    """Create the web application of a run.
 
     Args:
         folder: the output folder.
         run: the run's number.
-        source: the run's source, to be shown.
-        token: demanded of every request; None on loopback.
-        hosts: see `Guard`.
+        source: name of the run's source, to be shown.
+        monitor, controls, preview: of the run.
+        token: required of every request; None on loopback.
+        hosts: allowed host names, see `AccessMiddleware`.
     """
     app = FastAPI(
-        title="galaxy-edge", version=__version__, docs_url=None, redoc_url=None, responses=REFUSALS,
-        description="A run that goes on.",
+        title="galaxy-edge", version=__version__, docs_url=None, redoc_url=None, responses=ERRORS,
+        description="A running galaxy-edge: its state, its events and its controls.",
     )  # fmt: skip
     app.add_exception_handler(UserError, _unavailable)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    _add_status(app, run, source, pulse, controls, preview)
-    _add_events(app, folder, run)
-    _add_page(app, preview, token)
+    app.add_exception_handler(RequestValidationError, _invalid_request)
+    _add_status_routes(app, run, source, monitor)
+    _add_control_routes(app, controls)
+    _add_health_routes(app, monitor)
+    _add_event_routes(app, folder, run)
+    _add_view_routes(app, preview)
+    _add_page_routes(app, token)
     if token is not None:
-        _tell_of_token(app.openapi())
+        _document_security(app.openapi())
     return AccessMiddleware(app, token, hosts)
 
 
-def _add_status(app: FastAPI, run: int, source: str, pulse: RunMonitor, controls: Controls, preview: Preview) -> None:
+def _add_status_routes(app: FastAPI, run: int, source: str, monitor: RunMonitor) -> None:
     @app.get("/api/status")
     def status() -> Status:
-        """Tell how the run is doing."""
-        return Status(run=run, source=source, **pulse.stats())
+        """Return the state and figures of the run."""
+        return Status(run=run, source=source, **monitor.stats())
 
     @app.get("/api/history")
     def history() -> list[Sample]:
-        """Tell rate, timings and temperature of the last ten minutes, a sample a second."""
-        return [Sample(**sample) for sample in pulse.history()]
+        """Return rate, timings and temperature of the last ten minutes, one sample per second."""
+        return [Sample(**sample) for sample in monitor.history()]
 
+
+def _add_control_routes(app: FastAPI, controls: Controls) -> None:
     @app.get("/api/controls")
-    def settings() -> ControlsState:
-        """Tell the controls as they stand."""
+    def read_controls() -> ControlsState:
+        """Return the current values of the controls."""
         return ControlsState(paused=controls.paused, min_score=controls.min_score, stack=controls.stack)
 
     @app.post("/api/controls", responses={409: {"model": ErrorResponse, "description": "The run does not stack."}})
-    def change(wanted: ControlsUpdate) -> ControlsState:
-        """Change controls."""
-        if wanted.stack is not None and controls.stack is None:
-            raise HTTPException(409, "this run does not stack: its pictures do not follow from each other")
-        if wanted.stack is not None:
-            controls.stack = wanted.stack
-        if wanted.min_score is not None:
-            controls.min_score = wanted.min_score
-        if wanted.paused is not None:
-            controls.paused = wanted.paused
-        return settings()
+    def update_controls(update: ControlsUpdate) -> ControlsState:
+        """Change controls; return their new values."""
+        if update.stack is not None and controls.stack is None:
+            raise HTTPException(409, "this run does not stack: its images are not of one continuous view")
+        if update.stack is not None:
+            controls.stack = update.stack
+        if update.min_score is not None:
+            controls.min_score = update.min_score
+        if update.paused is not None:
+            controls.paused = update.paused
+        return read_controls()
 
     @app.post(
         "/api/frames", status_code=202, responses={409: {"model": ErrorResponse, "description": "The disk is full."}}
     )
     def save_frame() -> SavedFrame:
-        """Keep the next frame."""
+        """Save the next frame."""
         name = controls.save_frame()
         if name is None:
-            raise HTTPException(409, "nothing can be kept now: the disk is full")
+            raise HTTPException(409, "nothing can be saved now: the disk is full")
         return SavedFrame(name=name)
 
+
+def _add_health_routes(app: FastAPI, monitor: RunMonitor) -> None:
     @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz", responses={503: {"model": Health, "description": "No frame comes."}})
+    @app.get("/healthz", responses={503: {"model": Health, "description": "No frames arrive."}})
     def health(response: Response) -> Health:
-        """Tell whether frames come; a paused run is healthy while they do."""
-        state = pulse.state()
+        """Return whether frames arrive; a paused run is healthy while they do."""
+        state = monitor.state()
         response.status_code = 200 if state in (RUNNING, PAUSED) else 503
         return Health(state=state)
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
-        """Tell the figures to Prometheus."""
-        return Response(metrics_text(pulse), media_type="text/plain; version=0.0.4; charset=utf-8")
+        """Return the metrics for Prometheus."""
+        return Response(metrics_text(monitor), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    @app.get("/frame.jpg", response_class=Response, responses={**MISSING, 200: {"content": {"image/jpeg": {}}}})
-    def latest() -> Response:
-        """Show the latest frame, with what was found."""
+
+def _add_event_routes(app: FastAPI, folder: Path, run: int) -> None:
+    @app.get("/api/events")
+    def list_events(
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        all_runs: bool = False,
+        name: Annotated[
+            str | None, Query(alias="class", max_length=100, description="A class, or the beginning of its name.")
+        ] = None,
+    ) -> list[EventRecord]:
+        """List the latest events of this run, or of all runs in its output folder, in order of time."""
+        query = queries.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit)
+        return [EventRecord(**record) for record in queries.query_events(folder, query)]
+
+    @app.get("/api/events/{event}", responses=NOT_FOUND)
+    def get_event(event: EventId) -> EventRecord:
+        """Return everything that is stored about an event."""
+        try:
+            return EventRecord(**queries.get_event(folder, event))
+        except queries.NoSuchEvent as error:
+            raise HTTPException(404, f"there is no event {event}") from error
+
+    @app.get("/crops/{number}/{name}", response_class=Response, responses={**NOT_FOUND, **PNG})
+    def crop(number: Annotated[int, PathParameter(ge=1, le=10**9)], name: CropName) -> Response:
+        """Return the best image of an object."""
+        return _png_file(folder / "crops", f"{number:04d}/{name}")
+
+    @app.get("/saved/{name}", response_class=Response, responses={**NOT_FOUND, **PNG})
+    def saved(name: SavedName) -> Response:
+        """Return a saved frame."""
+        return _png_file(folder / "saved", name)
+
+
+def _add_view_routes(app: FastAPI, preview: Preview) -> None:
+    streams = MjpegStreams(preview)
+
+    @app.get("/frame.jpg", response_class=Response, responses={**NOT_FOUND, 200: {"content": {"image/jpeg": {}}}})
+    def latest_frame() -> Response:
+        """Return the latest frame with its detections drawn."""
         jpeg = preview.jpeg()
         if jpeg is None:
             raise HTTPException(404, "there is no frame yet")
         return Response(jpeg, media_type="image/jpeg")
 
-
-def _add_events(app: FastAPI, folder: Path, run: int) -> None:
-    @app.get("/api/events")
-    def events(
-        limit: Annotated[int, Query(ge=1, le=500)] = 50,
-        all_runs: bool = False,
-        name: Annotated[str | None, Query(alias="class", max_length=100, description="Or the beginning of it.")] = None,
-    ) -> list[EventRecord]:
-        """List the last events of this run, or of all runs into its folder, the latest last."""
-        found = kept.query_events(
-            folder, kept.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit)
-        )
-        return [EventRecord(**record) for record in found]
-
-    @app.get("/api/events/{event}", responses=MISSING)
-    def event(event: EventId) -> EventRecord:
-        """Tell all that is known of an event."""
-        try:
-            return EventRecord(**kept.get_event(folder, event))
-        except kept.NoSuchEvent as problem:
-            raise HTTPException(404, f"there is no event {event}") from problem
-
-    @app.get("/crops/{number}/{name}", response_class=Response, responses={**MISSING, **PICTURE})
-    def crop(number: Annotated[int, InPath(ge=1, le=10**9)], name: CropName) -> Response:
-        """Show the best view of an object."""
-        return _picture(folder / "crops", f"{number:04d}/{name}")
-
-    @app.get("/saved/{name}", response_class=Response, responses={**MISSING, **PICTURE})
-    def saved(name: SavedName) -> Response:
-        """Show a frame that was kept."""
-        return _picture(folder / "saved", name)
-
-
-def _add_page(app: FastAPI, preview: Preview, token: Token | None) -> None:
-    streams = MjpegStreams(preview)
-
     @app.get("/stream.mjpg", response_class=Response, responses=STREAM)
     async def stream() -> Response:
-        """Show the run as it goes on, with what was found, as motion JPEG."""
-        return streams.open() or JSONResponse({"detail": "too many are watching"}, 429, {"Retry-After": "10"})
+        """Stream the frames with their detections drawn, as motion JPEG."""
+        return streams.open() or JSONResponse({"detail": "too many viewers"}, 429, {"Retry-After": "10"})
 
-    @app.post("/login", status_code=204, responses={401: {"model": ErrorResponse, "description": "A wrong token."}})
-    def login(given: Login, response: Response) -> None:
+
+def _add_page_routes(app: FastAPI, token: Token | None) -> None:
+    @app.post("/login", status_code=204, responses={401: {"model": ErrorResponse, "description": "Wrong token."}})
+    def login(credentials: Login, response: Response) -> None:
         """Exchange the token for a cookie."""
         if token is None:
             return
-        if not token.fits(given.token):
+        if not token.matches(credentials.token):
             raise HTTPException(401, "this is not the token")
-        response.set_cookie(COOKIE, token.cookie, httponly=True, samesite="strict", max_age=30 * 86400)
+        response.set_cookie(COOKIE, token.cookie, httponly=True, samesite="strict", max_age=COOKIE_SECONDS)
 
-    content = resources.files(__package__) / "page"
-    for place, (name, kind) in PAGE.items():
-        shown = _shown((content / name).read_bytes(), kind)
-        app.add_api_route(place, shown, methods=["GET", "HEAD"], include_in_schema=False)
+    files = resources.files(__package__) / "page"
+    for path, (name, media_type) in PAGE_FILES.items():
+        endpoint = _static_endpoint((files / name).read_bytes(), media_type)
+        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
 
 
-def _tell_of_token(document: dict[str, Any]) -> None:
-    """Write into the API's document how the token is given, and where none is wanted."""
+def _document_security(document: dict[str, Any]) -> None:
+    """Document in an OpenAPI document how the token is given, and which paths do not require one."""
     schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "The token."},
-        "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "What /login gives for the token."},
+        "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by /login for the token."},
     }
     document["components"]["securitySchemes"] = schemes
     document["security"] = [{name: []} for name in schemes]
@@ -214,27 +228,27 @@ def _tell_of_token(document: dict[str, Any]) -> None:
             operation["security"] = []
 
 
-def _shown(body: bytes, kind: str) -> Callable[[], Response]:
-    """Make the function that answers with a part of the page."""
-    return lambda: Response(body, media_type=kind)
+def _static_endpoint(body: bytes, media_type: str) -> Callable[[], Response]:
+    """Return an endpoint that always answers with the same body."""
+    return lambda: Response(body, media_type=media_type)
 
 
-def _unavailable(request: Request, problem: Exception) -> Response:
-    """Answer where the event file cannot be read now."""
-    return JSONResponse({"detail": str(problem)}, 503)
+def _unavailable(request: Request, error: Exception) -> Response:
+    """Answer 503 when the event file cannot be read."""
+    return JSONResponse({"detail": str(error)}, 503)
 
 
-def _invalid(request: Request, problem: Exception) -> Response:
-    """Answer what is wrong with a request, without what was sent: that need not be JSON (NaN)."""
-    assert isinstance(problem, RequestValidationError)
-    wrong = [{key: one[key] for key in ("type", "loc", "msg")} for one in problem.errors()]
-    return JSONResponse({"detail": wrong}, 422)
+def _invalid_request(request: Request, error: Exception) -> Response:
+    """Answer 422 with what is wrong, without the input itself: that may not be valid JSON (NaN)."""
+    assert isinstance(error, RequestValidationError)
+    detail = [{key: entry[key] for key in ("type", "loc", "msg")} for entry in error.errors()]
+    return JSONResponse({"detail": detail}, 422)
 
 
-def _picture(folder: Path, name: str) -> Response:
-    """Send a picture of a folder; one that leads out of it, through a link, is not there."""
+def _png_file(folder: Path, name: str) -> Response:
+    """Return a PNG file of a folder; a symbolic link that leads out of it is not found."""
     path = folder / name
     if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
-        raise HTTPException(404, "there is no such picture")
-    # Read at once: a better view may take its place while it is sent.
+        raise HTTPException(404, "there is no such image")
+    # Read at once: a better view may replace the file while it is sent.
     return Response(path.read_bytes(), media_type="image/png")

@@ -1,7 +1,7 @@
 """uvicorn's HTTP/1.1 protocol with a limit on connections, time-outs for slow clients and security headers.
 
-This is built on attributes of uvicorn that are not documented (`cycle`, `connections`, `flow`, `conn`), so pyproject.toml
-bounds uvicorn's version, and a contract test names whatever changes there.
+It uses attributes of uvicorn that are not documented (`cycle`, `connections`, `flow`, `conn`). pyproject.toml therefore
+bounds uvicorn's version, and a contract test names the attribute that changed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The figures for Prometheus, in base units."""
+"""Metrics of a run for Prometheus, in base units."""
 
 from __future__ import annotations
 
@@ -15,46 +15,47 @@ from ..monitoring.health import COUNTS, PAUSED, RUNNING, RunMonitor
 
 
 class RunCollector(Collector):
-    """Turns a pulse into metrics, each time they are asked for."""
+    """Turn a run's figures into metrics at each scrape."""
 
-    def __init__(self, pulse: RunMonitor) -> None:
-        self._pulse = pulse
+    def __init__(self, monitor: RunMonitor) -> None:
+        self._monitor = monitor
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
-        stats = self._pulse.stats()
+        stats = self._monitor.stats()
         for name, text in (
-            ("frames", "Frames that were looked at."), ("detections", "Galaxies found in frames."),
-            ("events", "Objects that began."), *((name, f"Frames or sources that were {name}.") for name in COUNTS),
+            ("frames", "Frames processed."), ("detections", "Galaxies detected in frames."),
+            ("events", "Objects that were confirmed."),
+            *((name, f"Frames or sources that were {name}.") for name in COUNTS),
         ):  # fmt: skip
             yield CounterMetricFamily(f"galaxy_edge_{name}", text, value=stats[name])
         stages = SummaryMetricFamily("galaxy_edge_stage_seconds", "Time of a frame in each stage.", labels=["stage"])
-        for stage, (count, spent) in self._pulse.totals().items():
-            stages.add_metric([stage], count, spent)
+        for stage, (count, seconds) in self._monitor.totals().items():
+            stages.add_metric([stage], count, seconds)
         yield stages
         up = stats["state"] in (RUNNING, PAUSED)
         for name, text, value in (
-            ("up", "1 while frames come or the run is paused.", float(up)),
-            ("frames_per_second", "Rate of the last ten seconds.", stats["frames_per_second"]),
-            ("uptime_seconds", "Time since the run began.", stats["uptime_seconds"]),
+            ("up", "1 while frames arrive or the run is paused.", float(up)),
+            ("frames_per_second", "Frame rate over the last ten seconds.", stats["frames_per_second"]),
+            ("uptime_seconds", "Time since the run started.", stats["uptime_seconds"]),
             ("memory_bytes", "Resident memory.", stats["memory_bytes"]),
             ("open_files", "Open file descriptors.", _open_files()),
-            ("evidence_bytes", "Crops, pictures and logs in the output folder.", stats["evidence_bytes"]),
+            ("evidence_bytes", "Size of crops, images and logs in the output folder.", stats["evidence_bytes"]),
             ("evidence_stopped", "1 while no crops can be written.", float(bool(stats["evidence_stopped"]))),
-            ("temperature_celsius", "Of the processor.", stats["temperature"]),
+            ("temperature_celsius", "Processor temperature.", stats["temperature"]),
             ("time_seconds", "Time of this answer since 1970.", time.time()),
         ):
             if value is not None:
                 yield GaugeMetricFamily(f"galaxy_edge_{name}", text, value=value)
-        info = GaugeMetricFamily("galaxy_edge_build_info", "Version of the program.", labels=["version"])
+        info = GaugeMetricFamily("galaxy_edge_build_info", "Version of galaxy-edge.", labels=["version"])
         info.add_metric([__version__], 1)
         yield info
 
 
-def metrics_text(pulse: RunMonitor) -> bytes:
-    """Write the metrics in the text format of Prometheus."""
+def metrics_text(monitor: RunMonitor) -> bytes:
+    """Return the metrics in the text format of Prometheus."""
     registry = CollectorRegistry()
-    registry.register(RunCollector(pulse))
+    registry.register(RunCollector(monitor))
     return generate_latest(registry)
 
 

@@ -1,4 +1,4 @@
-"""Motion JPEG: the preview, picture after picture, to a limited number of viewers."""
+"""The preview as a motion JPEG stream, for a limited number of viewers."""
 
 from __future__ import annotations
 
@@ -16,48 +16,50 @@ BOUNDARY = "frame"
 
 
 class MjpegStreams:
-    """Gives out streams, `MAX_CONNECTIONS` at a time."""
+    """Open streams of the preview, up to `max_streams` at a time."""
 
-    def __init__(self, preview: Preview, most: int = MAX_STREAMS) -> None:
+    def __init__(self, preview: Preview, max_streams: int = MAX_STREAMS) -> None:
         self._preview = preview
-        self._free = most
+        self._available = max_streams
 
     def open(self) -> StreamingResponse | None:
-        """Open a stream; None where there are too many."""
-        if self._free == 0:
+        """Return a new stream, or None if too many are open."""
+        if self._available == 0:
             return None
-        self._free -= 1
-        return _Stream(self._pictures(), self._done)
+        self._available -= 1
+        return _MjpegResponse(self._parts(), self._release)
 
-    def _done(self) -> None:
-        self._free += 1
+    def _release(self) -> None:
+        self._available += 1
 
-    async def _pictures(self) -> AsyncIterator[bytes]:
-        shown = -1
+    async def _parts(self) -> AsyncIterator[bytes]:
+        """Yield each new image as a part of the multipart body."""
+        sent = -1
         while not self._preview.closed:
-            self._preview.ask()
-            if self._preview.number != shown:
-                shown = self._preview.number
+            self._preview.mark_watched()
+            if self._preview.image_number != sent:
+                sent = self._preview.image_number
                 jpeg = await run_in_threadpool(self._preview.jpeg)
                 if jpeg:
-                    # The next boundary at once, so that a browser shows this picture now and not with the next.
-                    head = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
-                    yield head + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
+                    # The next boundary is sent at once, so that a browser shows this image now and not with the next.
+                    header = f"Content-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n".encode()
+                    yield header + jpeg + f"\r\n--{BOUNDARY}\r\n".encode()
             await asyncio.sleep(1 / MAX_RATE)
 
 
-class _Stream(StreamingResponse):
-    """A stream that gives its place back however it ends."""
+class _MjpegResponse(StreamingResponse):
+    """A streaming response that calls `on_end` however it ends."""
 
-    def __init__(self, pictures: AsyncIterator[bytes], done: Callable[[], None]) -> None:
-        super().__init__(pictures, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
-        self._done = done
+    def __init__(self, parts: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
+        super().__init__(parts, media_type=f"multipart/x-mixed-replace; boundary={BOUNDARY}")
+        self._on_end = on_end
 
     async def stream_response(self, send: Send) -> None:
+        """Send the first boundary, then the parts."""
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": f"--{BOUNDARY}\r\n".encode(), "more_body": True})
             async for chunk in self.body_iterator:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:
-            self._done()
+            self._on_end()

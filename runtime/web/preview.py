@@ -1,4 +1,4 @@
-"""The picture that viewers see: small, a few times a second, and only while somebody looks."""
+"""The image that viewers of the live page see: reduced in size and rate, made only while there are viewers."""
 
 from __future__ import annotations
 
@@ -13,65 +13,71 @@ from ..imaging.downscale import downscale_with_boxes
 from ..recording.annotate import annotate
 
 MAX_SIDE = 960
+"""Length of the longer side in pixels."""
 MAX_RATE = 10.0
-WATCHED_SECONDS, IDLE_SECONDS = 5.0, 2.0
+"""Images per second while there are viewers."""
+WATCHED_SECONDS = 5.0
+"""Time since the last request during which there is taken to be a viewer."""
+IDLE_SECONDS = 2.0
+"""Seconds between images without viewers."""
 JPEG_QUALITY = 80
 
 
 class Preview:
-    """Keeps the last frame, small, for viewers.
+    """Keep a reduced copy of the latest frame for viewers; thread-safe.
 
-    The loop pays for a small copy of a few frames a second while somebody looks, and for one now and then otherwise, so
-    that who comes while the run is paused, or between long exposures, sees something at once. Drawing and encoding are
-    the viewers' own, once for all of them.
+    The frame loop only pays for reducing a few frames a second while there are viewers, and one every `IDLE_SECONDS`
+    otherwise, so that a viewer who connects while the run is paused, or between long exposures, sees an image at once.
+    Drawing and encoding run in the threads of the viewers, once per image for all of them.
 
     Args:
-        abstain: probability below which no class is named; None for none.
+        classes: class names, in the order of the detections' probabilities.
+        abstain_below: probability below which no class is named; None to always name one.
 
     Attributes:
-        number: counts the pictures; another number is another picture.
-        closed: whether no more will come, so that viewers are let go.
+        image_number: counts the images; it changes with each new one.
+        closed: set at the end of the run; streams then end.
     """
 
-    def __init__(self, classes: tuple[str, ...], abstain: float | None) -> None:
+    def __init__(self, classes: tuple[str, ...], abstain_below: float | None) -> None:
         self._classes = classes
-        self._abstain = abstain
+        self._abstain_below = abstain_below
         self._lock = threading.Lock()
-        self._drawing = threading.Lock()
-        self._asked = 0.0
-        self._taken = 0.0
+        self._encode_lock = threading.Lock()
+        self._watched_at = 0.0
+        self._updated_at = 0.0
         self._latest: tuple[np.ndarray, Detections] | None = None
         self._jpeg: tuple[int, bytes] = (0, b"")
-        self.number = 0
+        self.image_number = 0
         self.closed = False
 
-    def frame(self, frame: Frame, named: Detections) -> None:
-        """Keep a small copy of a frame, if the last one is old enough: older where nobody looks."""
+    def update(self, frame: Frame, detections: Detections) -> None:
+        """Keep a reduced copy of a frame, unless the previous copy is recent enough."""
         now = time.monotonic()
-        watched = now - self._asked < WATCHED_SECONDS
-        if now - self._taken < (1 / MAX_RATE if watched else IDLE_SECONDS):
+        is_watched = now - self._watched_at < WATCHED_SECONDS
+        if now - self._updated_at < (1 / MAX_RATE if is_watched else IDLE_SECONDS):
             return
-        self._taken = now
-        small = downscale_with_boxes(frame.pixels, named, MAX_SIDE)
+        self._updated_at = now
+        reduced = downscale_with_boxes(frame.pixels, detections, MAX_SIDE)
         with self._lock:
-            self._latest = small
-            self.number += 1
+            self._latest = reduced
+            self.image_number += 1
 
-    def ask(self) -> None:
-        """Say that somebody looks."""
-        self._asked = time.monotonic()
+    def mark_watched(self) -> None:
+        """Note that there is a viewer."""
+        self._watched_at = time.monotonic()
 
     def jpeg(self) -> bytes | None:
-        """Draw and encode the latest picture; None if there is none yet."""
-        self.ask()
-        with self._drawing:
+        """Return the latest image with its detections drawn, as JPEG; None if there is none yet."""
+        self.mark_watched()
+        with self._encode_lock:
             with self._lock:
-                latest, number = self._latest, self.number
+                latest, number = self._latest, self.image_number
             if latest is None:
                 return None
             if self._jpeg[0] != number:
-                picture = cv2.cvtColor(annotate(*latest, self._classes, self._abstain), cv2.COLOR_RGB2BGR)
-                done, content = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
-                assert done
+                image = cv2.cvtColor(annotate(*latest, self._classes, self._abstain_below), cv2.COLOR_RGB2BGR)
+                encoded, content = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY))
+                assert encoded
                 self._jpeg = number, content.tobytes()
             return self._jpeg[1]

@@ -1,4 +1,4 @@
-"""What the API takes and tells, as types: its OpenAPI document is made of them."""
+"""The types of the API's requests and responses; its OpenAPI document is generated from them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..monitoring.health import State
 
 
 class Status(BaseModel):
-    """How the run is doing; see `Pulse.stats`."""
+    """State and figures of the run; see `RunMonitor.stats`."""
 
     state: State
     source: str
@@ -20,10 +20,10 @@ class Status(BaseModel):
     last_frame: str | None
     uptime_seconds: float
     stages: dict[str, float] = Field(description="Median milliseconds by stage.")
-    temperature: float | None = Field(description="Of the processor, degrees Celsius.")
+    temperature: float | None = Field(description="Processor temperature in degrees Celsius.")
     memory_bytes: int
     evidence_bytes: int
-    evidence_stopped: str = Field(description="Why no crops are written now; empty while they are.")
+    evidence_stopped: str = Field(description="Why no crops are being written; empty while they are.")
     dropped: int
     gated: int
     reopened: int
@@ -31,13 +31,13 @@ class Status(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether frames come."""
+    """Whether frames arrive."""
 
     state: State
 
 
 class Sample(BaseModel):
-    """A second of the past."""
+    """Figures of one second of the history."""
 
     time: float = Field(description="Seconds since 1970, UTC.")
     frames_per_second: float
@@ -64,19 +64,19 @@ class EventRecord(BaseModel):
     first_time: str
     last_time: str
     source: str
-    crop: str | None = Field(description="Path of its picture here and in the output folder.")
+    crop: str | None = Field(description="Path of its image, here and in the output folder.")
 
 
 class ControlsState(BaseModel):
-    """The controls as they stand; stack is null where the run does not stack."""
+    """Current values of the controls."""
 
     paused: bool
-    min_score: float | None = Field(description="null: the bundle's own.")
-    stack: int | None
+    min_score: float | None = Field(description="null: the bundle's default.")
+    stack: int | None = Field(description="null: this run does not stack.")
 
 
 class ControlsUpdate(BaseModel):
-    """Controls to change; those that are left out stay."""
+    """Controls to change; those that are missing stay as they are."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -86,13 +86,13 @@ class ControlsUpdate(BaseModel):
 
 
 class SavedFrame(BaseModel):
-    """A frame that will be kept."""
+    """The path under which the next frame will be saved."""
 
     name: str
 
 
 class Login(BaseModel):
-    """A token, for a cookie."""
+    """The token to exchange for a cookie."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -100,6 +100,6 @@ class Login(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """Why something was refused."""
+    """Why a request was rejected."""
 
     detail: str

@@ -1,8 +1,8 @@
-"""The live view as a sink: it starts its server, shows the loop's frames, and ends the server."""
+"""The live page as a sink: starts its server, shows the loop's frames, and stops the server."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,61 +18,61 @@ from .token import Token, load_or_create_token
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+logger = logging.getLogger(__name__)
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class WebSink:
-    """Serves the live view of a run, from a thread of its own.
+    """Serve the live page of a run from a thread of its own; its address and token file are logged.
 
     Args:
-        where: ``[HOST:]PORT``.
-        token_file: holds the token, which is wanted off loopback, or wherever this is named; None for
-            ``OUT/token`` where one is wanted.
-        source: the run's source, to be shown.
-        output, pulse, controls: of the run.
-        say: told where the page is.
-        alert: told what goes wrong.
+        address: ``[HOST:]PORT``.
+        token_file: file that holds the token. A token is required off loopback, or wherever this is given; None for
+            ``OUT/token`` where one is required.
+        source: name of the run's source, to be shown.
+        output, monitor, controls: of the run.
 
     Attributes:
-        address: of the page.
+        url: of the page.
 
     Raises:
         UsageError: the address or the token file cannot be used.
     """
 
     def __init__(
-        self, where: str, token_file: Path | None, source: str, output: OutputFolder, pulse: RunMonitor,
+        self, address: str, token_file: Path | None, source: str, output: OutputFolder, monitor: RunMonitor,
         controls: Controls,
-        say: Callable[[str], None], alert: Callable[[str], None],
     ) -> None:  # fmt: skip
-        bound = listen(where)
-        self.address = browser_url(bound)
-        local, token, told = is_loopback(bound), None, [f"live view: {self.address}"]
+        bound = listen(address)
+        self.url = browser_url(bound)
+        token, local = None, is_loopback(bound)
+        messages = [f"live view: {self.url}"]
         if token_file or not local:
-            place = token_file or output.folder / "token"
-            text, new = load_or_create_token(place)
+            path = token_file or output.folder / "token"
+            text, is_new = load_or_create_token(path)
             token = Token(text)
-            told.append(f"its token is {text} (kept in {place})" if new else f"its token is in {place}")
-        for line in told:
-            say(line)
+            messages.append(f"its token is {text} (kept in {path})" if is_new else f"its token is in {path}")
+        for message in messages:
+            logger.info("%s", message)
         self._preview = Preview(output.info.classes, output.info.abstain)
 
-        def make() -> ASGIApp:
+        def make_app() -> ASGIApp:
             from .app import create_app
 
-            hosts = LOOPBACK if local else None
-            return create_app(output.folder, output.info.number, source, pulse, controls, self._preview, token, hosts)
+            hosts = LOOPBACK_HOSTS if local else None
+            return create_app(output.folder, output.info.number, source, monitor, controls, self._preview, token, hosts)
 
-        self._server = Server(make, bound, alert)
+        self._server = Server(make_app, bound)
 
     def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
-        """Show a frame, if somebody looks."""
-        self._preview.frame(frame, named)
+        """Show a frame if there are viewers."""
+        self._preview.update(frame, named)
 
     def events(self, changed: list[Track]) -> None:
-        """Events are read from the store."""
+        """Do nothing: the page reads events from the event file."""
 
     def close(self, frames: int, bad: int) -> None:
-        """Let the viewers go."""
+        """End the viewers' streams and stop the server."""
         self._preview.closed = True
         self._server.close()

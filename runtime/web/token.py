@@ -1,4 +1,4 @@
-"""The token that is wanted off loopback: where it is kept, and how it is compared."""
+"""The access token of the live page: stored in a file, compared in constant time."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from ...errors import UsageError
 from ..system.atomic_files import write_atomic
 
 COOKIE = "galaxy-edge"
+MIN_TOKEN_LENGTH = 16
 
 
 def load_or_create_token(path: Path) -> tuple[str, bool]:
-    """Read the token in a file, or make one; tell whether it is new.
+    """Read the token from a file, or create both; return the token and whether it is new.
 
     Raises:
-        UsageError: others may read the file, it holds no token, or it cannot be read or written.
+        UsageError: other users may read the file, it does not hold a token, or it cannot be read or written.
     """
     try:
         if not path.exists():
@@ -28,31 +29,39 @@ def load_or_create_token(path: Path) -> tuple[str, bool]:
             write_atomic(path, f"{token}\n".encode(), mode=0o600)
             return token, True
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise UsageError(f"others may read the token in {path}: chmod 600 {path}, or delete it for a new one")
+            raise UsageError(
+                f"other users may read the token in {path}: run chmod 600 {path}, or delete it to get a new one"
+            )
         token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as problem:
-        reason = problem.strerror if isinstance(problem, OSError) else "it is no ASCII text"
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
         raise UsageError(f"the token in {path} cannot be used: {reason}") from None
-    if len(token) < 16:
-        raise UsageError(f"{path} holds no token of at least 16 characters; delete it for a new one")
+    if len(token) < MIN_TOKEN_LENGTH:
+        raise UsageError(
+            f"{path} does not hold a token of at least {MIN_TOKEN_LENGTH} characters; delete it to get a new one"
+        )
     return token, False
 
 
 class Token:
-    """A secret that is compared in constant time, and the cookie that stands for it."""
+    """A secret that is compared in constant time.
+
+    Attributes:
+        cookie: value of the cookie that stands for the token in a browser.
+    """
 
     def __init__(self, token: str) -> None:
         self._token = token.encode()
         self.cookie = hmac.new(self._token, b"galaxy-edge session", hashlib.sha256).hexdigest()
 
-    def fits(self, given: str) -> bool:
-        """Tell whether a text is the token."""
-        return hmac.compare_digest(given.encode(), self._token)
+    def matches(self, text: str) -> bool:
+        """Return whether a text is the token."""
+        return hmac.compare_digest(text.encode(), self._token)
 
-    def allows(self, headers: Mapping[str, str]) -> bool:
-        """Tell whether a request carries the token (``Authorization: Bearer``) or its cookie."""
-        kind, _, given = headers.get("authorization", "").partition(" ")
-        if kind.lower() == "bearer" and self.fits(given.strip()):
+    def authorises(self, headers: Mapping[str, str]) -> bool:
+        """Return whether a request carries the token (``Authorization: Bearer``) or its cookie."""
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self.matches(credentials.strip()):
             return True
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)

@@ -1,7 +1,8 @@
-"""A run that goes on: the shipped networks on the demo sky, again and again, in a thread."""
+"""A run with a live page: the shipped networks on the demo sky, endlessly, in a thread."""
 
 import contextlib
 import json
+import logging
 import threading
 import time
 import urllib.error
@@ -18,50 +19,55 @@ from galaxy_edge.runtime.recording.output_folder import OutputFolder
 from galaxy_edge.runtime.sources.demo import DemoSource
 from galaxy_edge.runtime.web.sink import WebSink
 
-from helpers.tracks import ABOUT
+from helpers import tracks
+from helpers.log_records import recorded
 
 
 class EndlessDemo(DemoSource):
-    """The demo's tour without an end; it can be told to stand still, as a camera that delivers no more."""
+    """The demo repeated without end; while `stalled` is set it delivers no frames, like a camera that failed."""
 
     length = None
 
     def __init__(self):
         super().__init__()
-        self.dead = threading.Event()
+        self.stalled = threading.Event()
         self.over = threading.Event()
 
     def __iter__(self):
         number = 0
         while True:
             for frame in super().__iter__():
-                while self.dead.is_set() and not self.over.wait(0.05):
+                while self.stalled.is_set() and not self.over.wait(0.05):
                     pass
                 yield type(frame)(frame.pixels, frame.time, frame.source, number)
                 number += 1
                 time.sleep(0.08)  # a camera of ten frames a second leaves time for the rest
 
 
-class Running:
-    """A run with its live view; `said` and `told` are what it would print."""
+class LiveRun:
+    """A run with its live page, and a client of it.
 
-    def __init__(self, folder, where="0", token_file=None, stale=20.0, more=lambda running: []):
-        self.said, self.told = [], []
+    Attributes:
+        warnings: what was logged as a warning or worse, in order.
+    """
+
+    def __init__(self, folder, records, where="0", token_file=None, stale=20.0):
+        self._records, self._alerts = records, []
         self.source = EndlessDemo()
         detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector"), "detect"))
         classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify"))
-        self.output = OutputFolder(folder, ABOUT, classifier.classes, video=False, floor=0, alert=self.told.append)
-        self.controls = Controls(min_score=detector.min_score, writer=self.output.writer)
-        self.pulse = RunMonitor(stale, self.output.writer, lambda: self.controls.paused)
-        self.live = WebSink(
-            where, token_file, "demo", self.output, self.pulse, self.controls, self.said.append, self.told.append
+        self.output = OutputFolder(
+            folder, tracks.ABOUT, classifier.classes, video=False, floor=0, alert=self._alerts.append
         )
-        self.address = self.live.address.rstrip("/")
-        sink = SinkGroup([self.output, self.pulse, self.live, *more(self)])
+        self.controls = Controls(min_score=detector.min_score, writer=self.output.writer)
+        self.monitor = RunMonitor(stale, self.output.writer, lambda: self.controls.paused)
+        self.live = WebSink(where, token_file, "demo", self.output, self.monitor, self.controls)
+        self.address = self.live.url.rstrip("/")
+        sink = SinkGroup([self.output, self.monitor, self.live])
         self.stop = threading.Event()
 
         def watch(frame, named, record, summary):
-            self.pulse.summary = summary
+            self.monitor.summary = summary
 
         self.thread = threading.Thread(
             target=run,
@@ -69,8 +75,13 @@ class Running:
             kwargs={"controls": self.controls},
         )
 
+    @property
+    def warnings(self):
+        logged = [record.getMessage() for record in self._records if record.levelno >= logging.WARNING]
+        return [*logged, *self._alerts]
+
     def ask(self, path, body=None, headers=None, method=None):
-        """Ask; return the status, the headers and the body."""
+        """Send a request; return the status, the headers and the body."""
         data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {**({"Content-Type": "application/json"} if body is not None else {}), **(headers or {})}
         request = urllib.request.Request(self.address + path, data, headers, method=method)
@@ -81,25 +92,29 @@ class Running:
             return answer.code, answer.headers, answer.read()
 
     def json(self, path, body=None):
+        """Send a request that must succeed; return the decoded answer."""
         status, _, content = self.ask(path, body)
         assert status < 300, (status, content)
         return json.loads(content)
 
     def until(self, condition, seconds=60):
+        """Wait for a condition; fail if it is not met in time."""
         end = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < end, "it did not come"
+            assert time.monotonic() < end, "timed out"
             time.sleep(0.05)
 
 
 @contextlib.contextmanager
-def running(folder, **how):
-    one = Running(folder, **how)
-    one.thread.start()
-    try:
-        one.until(lambda: one.ask("/healthz")[0] == 200)
-        yield one
-    finally:
-        one.source.over.set()
-        one.stop.set()
-        one.thread.join()
+def running(folder, **settings):
+    """Yield a `LiveRun` that answers; stop it at the end."""
+    with recorded() as records:
+        live = LiveRun(folder, records, **settings)
+        live.thread.start()
+        try:
+            live.until(lambda: live.ask("/healthz")[0] == 200)
+            yield live
+        finally:
+            live.source.over.set()
+            live.stop.set()
+            live.thread.join()

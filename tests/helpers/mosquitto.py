@@ -1,4 +1,4 @@
-"""A real MQTT broker, and a listener to it."""
+"""A real MQTT broker, and a subscriber to it."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from helpers.tracks import until
 
 
 class Mosquitto:
-    """A broker on a port of its own, which remembers over restarts."""
+    """A broker on a port of its own that keeps its state across restarts."""
 
     def __init__(self, folder, more="allow_anonymous true\n"):
         self.program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin")
@@ -23,8 +23,8 @@ class Mosquitto:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         self.settings = folder / "mosquitto.conf"
-        self.memory = folder / "mosquitto.db"
-        self.memory.touch()
+        self.state_file = folder / "mosquitto.db"
+        self.state_file.touch()
         self.settings.write_text(
             f"listener {self.port} 127.0.0.1\npersistence true\npersistence_location {folder}/\n"
             "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
@@ -38,47 +38,55 @@ class Mosquitto:
         return f"mqtt://127.0.0.1:{self.port}"
 
     def start(self):
+        """Start the broker and wait until it accepts connections."""
         self.process = subprocess.Popen(
             [self.program, "-c", self.settings], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
-        def there():
-            with socket.socket() as wire:
-                return wire.connect_ex(("127.0.0.1", self.port)) == 0
+        def accepts():
+            with socket.socket() as connection:
+                return connection.connect_ex(("127.0.0.1", self.port)) == 0
 
-        until(there)
+        until(accepts)
 
     def kill(self):
+        """End the broker without warning."""
         self.process.kill()
         self.process.wait()
 
 
-class Listener:
-    """A subscriber that is remembered by the broker, so that it gets what came while it was away."""
+class Subscriber:
+    """A subscriber with a persistent session: it receives what was published while it was disconnected, too.
 
-    def __init__(self, broker, prefix="#"):
+    Attributes:
+        received: (topic, content, whether it was retained) of each message.
+    """
+
+    def __init__(self, broker, topics="#", client_id="listener"):
         import paho.mqtt.client as paho  # of the mqtt extra, without which these tests are skipped
 
-        self.got = []
+        self.received = []
         self.subscribed = threading.Event()
-        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="listener", clean_session=False)
-        self.client.on_connect = lambda client, *_: client.subscribe(prefix, qos=1)
+        self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+        self.client.on_connect = lambda client, *_: client.subscribe(topics, qos=1)
         self.client.on_subscribe = lambda *_: self.subscribed.set()
-        self.client.on_message = lambda _, __, message: self.got.append(
+        self.client.on_message = lambda _, __, message: self.received.append(
             (message.topic, message.payload.decode(), message.retain)
         )
         self.client.reconnect_delay_set(1, 1)
         self.client.connect("127.0.0.1", broker.port)
         self.client.loop_start()
         assert self.subscribed.wait(20)
-        # The broker remembers client and subscription from now on, whenever it is killed.
-        until(lambda: broker.memory.read_bytes().count(b"listener") >= 2)
+        # From now on the broker has saved client and subscription: it may be killed.
+        until(lambda: broker.state_file.read_bytes().count(client_id.encode()) >= 2)
 
-    def of(self, topic):
-        return [content for name, content, _ in list(self.got) if name == topic]
+    def contents(self, topic):
+        """Return the contents of the messages of a topic, in order."""
+        return [content for name, content, _ in list(self.received) if name == topic]
 
     def events(self):
-        return [json.loads(content) for content in self.of("sky/events")]
+        """Return the decoded events, in order."""
+        return [json.loads(content) for content in self.contents("sky/events")]
 
     def close(self):
         self.client.disconnect()

@@ -7,5 +7,5 @@ document.getElementById("login").onsubmit = async (event) => {
     body: JSON.stringify({ token: document.getElementById("token").value.trim() }),
   });
   if (answer.ok) location.href = "/";
-  else document.getElementById("told").textContent = answer.status === 401 ? "This is not the token." : `Answer ${answer.status}`;
+  else document.getElementById("told").textContent = answer.status === 401 ? "This is not the token." : `The server answered with status ${answer.status}.`;
 };

@@ -1,91 +1,91 @@
 "use strict";
-const at = (id) => document.getElementById(id);
+const byId = (id) => document.getElementById(id);
 const COLOURS = ["#6cb2ff", "#ffb45a", "#96ff96", "#ff82c8", "#d0a8ff", "#ffe27a", "#7ae0d6", "#ff8a7a", "#b8c4d6"];
 const SAMPLES = 600;
 let samples = [];
 let shownEvents = "";
-let turning = false; // whether a person has the threshold in hand, so that it is not moved under the finger
+let dragging = false; // the slider is not updated while the user drags it
 
-async function ask(path, body) {
+async function request(path, body) {
   const answer = await fetch(path, body === undefined ? {} : {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   });
   if (answer.status === 401) location.href = "/login";
-  const told = await answer.json();
-  if (!answer.ok) throw new Error(typeof told.detail === "string" ? told.detail : `answer ${answer.status}`);
-  return told;
+  const content = await answer.json();
+  if (!answer.ok) throw new Error(typeof content.detail === "string" ? content.detail : `the server answered with status ${answer.status}`);
+  return content;
 }
 
-function tell(text) { at("told").textContent = text; }
+function showMessage(text) { byId("told").textContent = text; }
 
-async function change(what) {
-  try { showControls(await ask("/api/controls", what)); } catch (problem) { tell(problem.message); }
+async function updateControls(update) {
+  try { showControls(await request("/api/controls", update)); } catch (error) { showMessage(error.message); }
 }
 
-function showControls(now) {
-  at("pause").textContent = now.paused ? "Go on" : "Pause";
-  at("pause").setAttribute("aria-pressed", now.paused);
-  if (!turning) at("score").value = now.min_score;
-  at("score-value").textContent = Number(at("score").value).toFixed(2);
-  at("stack-label").hidden = now.stack === null;
-  if (now.stack !== null && document.activeElement !== at("stack")) at("stack").value = now.stack;
+function showControls(controls) {
+  byId("pause").textContent = controls.paused ? "Resume" : "Pause";
+  byId("pause").setAttribute("aria-pressed", controls.paused);
+  if (!dragging) byId("score").value = controls.min_score;
+  byId("score-value").textContent = Number(byId("score").value).toFixed(2);
+  byId("stack-label").hidden = controls.stack === null;
+  if (controls.stack !== null && document.activeElement !== byId("stack")) byId("stack").value = controls.stack;
 }
 
-function showStatus(now) {
-  at("state").textContent = now.state;
-  at("state").className = now.state;
-  const more = ["dropped", "gated", "reopened", "hung"].filter((name) => now[name]).map((name) => `${now[name]} ${name}`);
-  at("figures").textContent = [
-    now.source, `${now.frames} frames`, `${now.frames_per_second.toFixed(1)} frames/s`, `${now.events} objects`, ...more,
-    `${Math.round(now.memory_bytes / 1e6)} MB`,
+function showStatus(status) {
+  byId("state").textContent = status.state;
+  byId("state").className = status.state;
+  const more = ["dropped", "gated", "reopened", "hung"].filter((name) => status[name]).map((name) => `${status[name]} ${name}`);
+  byId("figures").textContent = [
+    status.source, `${status.frames} frames`, `${status.frames_per_second.toFixed(1)} frames/s`, `${status.events} objects`, ...more,
+    `${Math.round(status.memory_bytes / 1e6)} MB`,
   ].join(" · ");
-  at("warning").hidden = !now.evidence_stopped;
-  at("warning").textContent = now.evidence_stopped ? `No crops are written: ${now.evidence_stopped}` : "";
-  at("degrees").textContent = now.temperature === null ? "(not known)" : `${now.temperature.toFixed(1)} °C`;
+  byId("warning").hidden = !status.evidence_stopped;
+  byId("warning").textContent = status.evidence_stopped ? `Crops are not being written: ${status.evidence_stopped}` : "";
+  byId("degrees").textContent = status.temperature === null ? "(unknown)" : `${status.temperature.toFixed(1)} °C`;
 }
 
 function showEvents(list) {
-  const key = JSON.stringify(list.map((one) => [one.id, one.last_time, one.crop, one.state]));
+  const key = JSON.stringify(list.map((event) => [event.id, event.last_time, event.crop, event.state]));
   if (key === shownEvents) return;
   shownEvents = key;
-  at("none").hidden = list.length > 0;
-  at("events").replaceChildren(...list.reverse().map((one) => {
+  byId("none").hidden = list.length > 0;
+  byId("events").replaceChildren(...list.reverse().map((event) => {
     const row = document.createElement("li");
-    row.dataset.id = one.id;
-    const picture = document.createElement(one.crop ? "img" : "span");
-    if (one.crop) {
-      picture.src = `/${one.crop}?${one.best_frame}`;
-      picture.alt = "";
-      picture.loading = "lazy";
-    } else picture.className = "blank";
-    const words = document.createElement("div");
+    row.dataset.id = event.id;
+    const image = document.createElement(event.crop ? "img" : "span");
+    if (event.crop) {
+      image.src = `/${event.crop}?${event.best_frame}`;
+      image.alt = "";
+      image.loading = "lazy";
+    } else image.className = "blank";
+    const text = document.createElement("div");
     const name = document.createElement("p");
-    name.textContent = one.sure === false ? "galaxy, class uncertain" : one.class.replaceAll("_", " ");
+    name.textContent = event.sure === false ? "galaxy of uncertain class" : event.class.replaceAll("_", " ");
     const rest = document.createElement("p");
     rest.className = "dim";
-    const time = new Date(one.first_time).toLocaleTimeString();
-    rest.textContent = `${one.class.replaceAll("_", " ")} ${Math.round(one.probability * 100)} % · score ${one.score.toFixed(2)} · ${time} · ${one.frames} frames · ${one.source}`;
-    words.append(name, rest);
-    row.append(picture, words);
+    const time = new Date(event.first_time).toLocaleTimeString();
+    rest.textContent = `${event.class.replaceAll("_", " ")} ${Math.round(event.probability * 100)} % · score ${event.score.toFixed(2)} · ${time} · ${event.frames} frames · ${event.source}`;
+    text.append(name, rest);
+    row.append(image, text);
     return row;
   }));
 }
 
-function line(canvas, rows, top) {
+function drawLines(canvas, rows, top) {
   const pen = canvas.getContext("2d");
   const { width, height } = canvas;
   pen.clearRect(0, 0, width, height);
   pen.font = "12px system-ui, sans-serif";
   pen.fillStyle = "#9aa4b5";
   pen.fillText(top.toPrecision(3), 4, 14);
-  rows.forEach((values, index) => {
-    pen.strokeStyle = COLOURS[index % COLOURS.length];
+  rows.forEach((values, row) => {
+    pen.strokeStyle = COLOURS[row % COLOURS.length];
     pen.lineWidth = 1.5;
     pen.beginPath();
     let drawn = false;
-    values.forEach((value, place) => {
+    values.forEach((value, index) => {
       if (value === null || value === undefined) return;
-      const x = width * (place + SAMPLES - values.length) / SAMPLES;
+      const x = width * (index + SAMPLES - values.length) / SAMPLES;
       const y = height - 4 - (height - 22) * value / top;
       if (drawn) pen.lineTo(x, y); else pen.moveTo(x, y);
       drawn = true;
@@ -94,12 +94,12 @@ function line(canvas, rows, top) {
   });
 }
 
-function draw() {
-  const names = [...new Set(samples.flatMap((one) => Object.keys(one.stages)))];
-  const rows = names.map((name) => samples.map((one) => one.stages[name]));
-  line(at("stages"), rows, Math.max(1, ...rows.flat().filter(Number.isFinite)));
-  if (at("legend").children.length !== names.length) {
-    at("legend").replaceChildren(...names.map((name, index) => {
+function drawCharts() {
+  const names = [...new Set(samples.flatMap((sample) => Object.keys(sample.stages)))];
+  const rows = names.map((name) => samples.map((sample) => sample.stages[name]));
+  drawLines(byId("stages"), rows, Math.max(1, ...rows.flat().filter(Number.isFinite)));
+  if (byId("legend").children.length !== names.length) {
+    byId("legend").replaceChildren(...names.map((name, index) => {
       const entry = document.createElement("li");
       const patch = document.createElement("i");
       patch.style.background = COLOURS[index % COLOURS.length];
@@ -107,12 +107,12 @@ function draw() {
       return entry;
     }));
   }
-  line(at("heat"), [samples.map((one) => one.temperature)], 100);
+  drawLines(byId("heat"), [samples.map((sample) => sample.temperature)], 100);
 }
 
-function watch() {
-  // A stream that breaks off is asked for again; where too many are watching, single pictures do.
-  const view = at("view");
+function showStream() {
+  // A stream that ends is requested again; when there are too many viewers, single frames are shown instead.
+  const view = byId("view");
   view.onerror = () => { view.dataset.broken = "yes"; };
   view.src = "/stream.mjpg";
   setInterval(() => {
@@ -126,40 +126,40 @@ function watch() {
   }, 2000);
 }
 
-async function look() {
+async function poll() {
   try {
-    const [now, controls, events] = await Promise.all([
-      ask("/api/status"), ask("/api/controls"), ask("/api/events?limit=40"),
+    const [status, controls, events] = await Promise.all([
+      request("/api/status"), request("/api/controls"), request("/api/events?limit=40"),
     ]);
-    showStatus(now);
+    showStatus(status);
     showControls(controls);
     showEvents(events);
-    samples.push({ stages: now.stages, temperature: now.temperature });
+    samples.push({ stages: status.stages, temperature: status.temperature });
     samples = samples.slice(-SAMPLES);
-    draw();
-  } catch (problem) {
-    at("state").textContent = "no answer";
-    at("state").className = "stalled";
+    drawCharts();
+  } catch (error) {
+    byId("state").textContent = "not responding";
+    byId("state").className = "stalled";
   }
-  setTimeout(look, document.hidden ? 5000 : 1000);
+  setTimeout(poll, document.hidden ? 5000 : 1000);
 }
 
-function night(on) {
+function setNightMode(on) {
   document.documentElement.classList.toggle("night", on);
-  at("night").setAttribute("aria-pressed", on);
+  byId("night").setAttribute("aria-pressed", on);
   localStorage.setItem("night", on ? "yes" : "no");
 }
 
-at("night").onclick = () => night(!document.documentElement.classList.contains("night"));
-at("pause").onclick = () => change({ paused: at("pause").getAttribute("aria-pressed") !== "true" });
-at("score").onpointerdown = () => { turning = true; };
-at("score").onpointerup = () => { turning = false; };
-at("score").oninput = () => { at("score-value").textContent = Number(at("score").value).toFixed(2); };
-at("score").onchange = () => { turning = false; change({ min_score: Number(at("score").value) }); };
-at("stack").onchange = () => change({ stack: Number(at("stack").value) });
-at("save").onclick = async () => {
-  try { tell(`kept: ${(await ask("/api/frames", {})).name}`); } catch (problem) { tell(problem.message); }
+byId("night").onclick = () => setNightMode(!document.documentElement.classList.contains("night"));
+byId("pause").onclick = () => updateControls({ paused: byId("pause").getAttribute("aria-pressed") !== "true" });
+byId("score").onpointerdown = () => { dragging = true; };
+byId("score").onpointerup = () => { dragging = false; };
+byId("score").oninput = () => { byId("score-value").textContent = Number(byId("score").value).toFixed(2); };
+byId("score").onchange = () => { dragging = false; updateControls({ min_score: Number(byId("score").value) }); };
+byId("stack").onchange = () => updateControls({ stack: Number(byId("stack").value) });
+byId("save").onclick = async () => {
+  try { showMessage(`saved: ${(await request("/api/frames", {})).name}`); } catch (error) { showMessage(error.message); }
 };
-night(localStorage.getItem("night") === "yes");
-ask("/api/history").then((past) => { samples = past.concat(samples); }).catch(() => {}).finally(look);
-watch();
+setNightMode(localStorage.getItem("night") === "yes");
+request("/api/history").then((past) => { samples = past.concat(samples); }).catch(() => {}).finally(poll);
+showStream();

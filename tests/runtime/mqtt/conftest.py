@@ -1,52 +1,52 @@
-"""A broker, who listens to it, and who publishes."""
+"""A broker, a subscriber to it, and sinks that publish there."""
 
 import signal
 
 import pytest
 from galaxy_edge.runtime.events.event import RunInfo
 from galaxy_edge.runtime.monitoring.health import RunMonitor
-from helpers.mosquitto import Listener, Mosquitto
+from helpers.mosquitto import Mosquitto, Subscriber
 from helpers.tracks import CLASSES
 
 
 @pytest.fixture
 def broker(tmp_path):
+    """A running broker; it is resumed and killed at the end."""
     folder = tmp_path / "broker"
     folder.mkdir()
-    one = Mosquitto(folder)
-    one.start()
-    yield one
-    if one.process.poll() is None:
-        one.process.send_signal(signal.SIGCONT)
-        one.kill()
+    mosquitto = Mosquitto(folder)
+    mosquitto.start()
+    yield mosquitto
+    if mosquitto.process.poll() is None:
+        mosquitto.process.send_signal(signal.SIGCONT)
+        mosquitto.kill()
 
 
 @pytest.fixture
-def listener(broker):
-    one = Listener(broker)
-    yield one
-    one.close()
+def subscriber(broker):
+    """A subscriber to every topic."""
+    subscriber = Subscriber(broker)
+    yield subscriber
+    subscriber.close()
 
 
 @pytest.fixture
-def publisher(monkeypatch, tmp_path):
-    """Makes publishers that are quick to try again, and closes them."""
-    from galaxy_edge.runtime.mqtt import publisher as mqtt  # of the mqtt extra, without which these tests are skipped
+def make_sink(monkeypatch, tmp_path):
+    """A function that makes sinks which reconnect quickly; they are closed at the end."""
+    from galaxy_edge.runtime.mqtt import publisher  # of the mqtt extra, without which these tests are skipped
+    from galaxy_edge.runtime.mqtt.address import parse_broker
 
-    monkeypatch.setattr(mqtt, "RECONNECT_SECONDS", (1, 1))
+    monkeypatch.setattr(publisher, "RECONNECT_SECONDS", (1, 1))
     run = RunInfo(1, "0123abcd", CLASSES)
-    made = []
+    sinks = []
 
-    def make(broker, **how):
+    def make(broker, monitor=None, **settings):
         url = broker if isinstance(broker, str) else broker.url
-        told = []
-        settings = {"prefix": "sky", "discovery": "homeassistant", "every": 0.2, **how}
-        one = mqtt.MqttSink(mqtt.parse_broker(url, **settings), run, tmp_path, RunMonitor(), told.append)
-        one.told = told
-        made.append(one)
-        return one
+        settings = {"prefix": "sky", "discovery": "homeassistant", "interval": 0.2, **settings}
+        sinks.append(publisher.MqttSink(parse_broker(url, **settings), run, tmp_path, monitor or RunMonitor()))
+        return sinks[-1]
 
     yield make
-    for one in made:
-        if one._thread.is_alive():
-            one.close(0, 0)
+    for sink in sinks:
+        if sink.is_alive:
+            sink.close(0, 0)

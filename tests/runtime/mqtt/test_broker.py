@@ -1,4 +1,4 @@
-"""Which broker: its address, its topics, its password and its certificate."""
+"""Brokers: their address, topics, password and certificate."""
 
 import shutil
 import subprocess
@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("paho.mqtt.client", reason="needs the mqtt extra")
 from galaxy_edge.errors import UsageError
-from galaxy_edge.runtime.mqtt.publisher import parse_broker
+from galaxy_edge.runtime.mqtt.address import parse_broker
 from helpers.mosquitto import Mosquitto
 from helpers.tracks import track, until
 
@@ -27,24 +27,29 @@ from helpers.tracks import track, until
         "mqtt://host:0",
     ],
 )
-def test_addresses_that_are_none(url):
+def test_invalid_addresses_are_refused(url):
+    """Other schemes, missing and impossible hosts and ports, and paths."""
     with pytest.raises(UsageError, match="broker"):
         parse_broker(url, "sky", "", 1.0)
 
 
 @pytest.mark.parametrize("prefix", ["", "a/#", "a+b", "/a", "a/", "x" * 201, "a\udcff"])
-def test_prefixes_that_are_no_topics(prefix):
+def test_invalid_topic_prefixes_are_refused(prefix):
+    """Wildcards and empty levels are not allowed in a topic that is published to."""
     with pytest.raises(UsageError, match="topic"):
         parse_broker("mqtt://host", prefix, "", 1.0)
 
 
-def test_a_password_is_never_told():
-    with pytest.raises(UsageError) as problem:
+def test_password_is_never_shown():
+    """Neither in the messages about wrong addresses nor in the broker's name."""
+    with pytest.raises(UsageError) as error:
         parse_broker("ftp://me:secret@host", "sky", "", 1.0)
-    assert "secret" not in str(problem.value)
-    with pytest.raises(UsageError) as problem:  # '#' ends an address: what stands before it would be host and port
+    assert "secret" not in str(error.value)
+    with pytest.raises(
+        UsageError
+    ) as error:  # '#' begins a fragment: the part before it would be parsed as host and port
         parse_broker("mqtt://me:1234#secret@host", "sky", "", 1.0)
-    assert "1234" not in str(problem.value) and "secret" not in str(problem.value)
+    assert "1234" not in str(error.value) and "secret" not in str(error.value)
     broker = parse_broker("mqtts://me:p%40ss@host", "sky", "", 1.0)
     assert (broker.user, broker.password, broker.port, broker.tls) == ("me", "p@ss", 8883, True)
     assert "p@ss" not in broker.name
@@ -52,27 +57,27 @@ def test_a_password_is_never_told():
 
 @pytest.fixture
 def guarded(tmp_path):
-    """A broker that wants a password, behind TLS, with a certificate of its own authority."""
+    """A broker that requires a password, over TLS, with a certificate signed by an authority of its own."""
     folder = tmp_path / "guarded"
     folder.mkdir()
     for program in ("openssl", "mosquitto_passwd"):
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}")
-    one = Mosquitto(
+    mosquitto = Mosquitto(
         folder,
         f"allow_anonymous false\npassword_file {folder}/passwords\ncafile {folder}/ca.pem\n"
         f"certfile {folder}/broker.pem\nkeyfile {folder}/broker.key\n",
     )
     subprocess.run(["mosquitto_passwd", "-b", "-c", folder / "passwords", "scope", "p@ss word"], check=True)
-    new = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    create = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
     subprocess.run(
-        [*new, "-subj", "/CN=authority", "-keyout", folder / "ca.key", "-out", folder / "ca.pem"],
+        [*create, "-subj", "/CN=authority", "-keyout", folder / "ca.key", "-out", folder / "ca.pem"],
         check=True,
         capture_output=True,
     )
     subprocess.run(
         [
-            *new,
+            *create,
             "-subj",
             "/CN=broker",
             "-addext",
@@ -89,24 +94,27 @@ def guarded(tmp_path):
         check=True,
         capture_output=True,
     )
-    one.authority = folder / "ca.pem"
-    one.start()
-    yield one
-    one.kill()
+    mosquitto.authority = folder / "ca.pem"
+    mosquitto.start()
+    yield mosquitto
+    mosquitto.kill()
 
 
-def test_a_broker_with_password_and_certificate(guarded, publisher):
+def test_broker_with_password_and_certificate(guarded, make_sink, caplog):
+    """A wrong password and an unknown authority are outages that are logged; a missing certificate is refused."""
     address = f"127.0.0.1:{guarded.port}"
-    one = publisher(f"mqtts://scope:p%40ss%20word@{address}", authority=guarded.authority)
-    one.events([track(1, ended=True)])
-    until(lambda: one._given == 2 and len(one._outbox) == 0)
-    assert one.told == []
-    one.close(0, 0)
-    wrong = publisher(f"mqtts://scope:wrong@{address}", authority=guarded.authority)
-    until(lambda: wrong.told)
-    assert "not authorized" in wrong.told[0] and "wrong" not in wrong.told[0]
-    stranger = publisher(f"mqtts://scope:p%40ss%20word@{address}")  # an authority that the system does not know
-    until(lambda: stranger.told)
-    assert not stranger._connected
+    sink = make_sink(f"mqtts://scope:p%40ss%20word@{address}", authority=guarded.authority)
+    until(lambda: sink.connected)
+    sink.events([track(1, ended=True)])
+    until(lambda: sink.delivered == 2 and sink.pending == 0)
+    assert caplog.messages == []
+    sink.close(0, 0)
+    make_sink(f"mqtts://scope:wrong@{address}", authority=guarded.authority)
+    until(lambda: caplog.messages)
+    assert "not authorized" in caplog.messages[0] and "wrong" not in caplog.messages[0]
+    caplog.clear()
+    stranger = make_sink(f"mqtts://scope:p%40ss%20word@{address}")  # an authority that the system does not know
+    until(lambda: caplog.messages)
+    assert not stranger.connected
     with pytest.raises(UsageError, match="--mqtt-ca"):
-        publisher(f"mqtts://{address}", authority=guarded.settings.with_name("none.pem"))
+        make_sink(f"mqtts://{address}", authority=guarded.settings.with_name("none.pem"))

@@ -1,4 +1,4 @@
-"""What waits for the broker: its cap, a disk that takes nothing, a file that is damaged or breaks."""
+"""The queue of messages: its limit, a disk that cannot be written, a file that is damaged or breaks."""
 
 import sqlite3
 
@@ -9,48 +9,57 @@ from galaxy_edge.runtime.mqtt.outbox import Outbox
 from helpers.tracks import track, until
 
 
-def test_there_is_a_cap_and_the_oldest_go(tmp_path):
-    box = Outbox(tmp_path / "box.sqlite", most=5)
-    box.add([("t", str(number)) for number in range(8)])
-    assert [message.content for message in box.first(10)] == ["3", "4", "5", "6", "7"] and box.lost == 3
-    first, second, *_ = box.first(10)
-    assert [message.content for message in box.first(2, after=first.place)] == ["4", "5"]
-    box.done([second.place])
-    box.close()
-    again = Outbox(tmp_path / "box.sqlite")
-    assert [message.content for message in again.first(10)] == ["3", "5", "6", "7"]
-    again.close()
+def contents(outbox, count=10, **where):
+    return [message.content for message in outbox.peek(count, **where)]
 
 
-def test_where_the_disk_takes_nothing_messages_wait_in_memory(tmp_path):
-    box = Outbox(tmp_path / "box.sqlite", most=3)
-    other = sqlite3.connect(tmp_path / "box.sqlite", isolation_level=None)
-    box._base.execute("PRAGMA busy_timeout = 0")
+def test_oldest_messages_are_dropped_beyond_the_limit(tmp_path):
+    """A broker that is gone for ever must not fill the disk; what is left survives a restart."""
+    outbox = Outbox(tmp_path / "outbox.sqlite", max_messages=5)
+    outbox.add([("t", str(number)) for number in range(8)])
+    assert contents(outbox) == ["3", "4", "5", "6", "7"] and outbox.lost == 3
+    first, second, *_ = outbox.peek(10)
+    assert contents(outbox, 2, after=first.position) == ["4", "5"]
+    outbox.remove([second.position])
+    outbox.close()
+    reopened = Outbox(tmp_path / "outbox.sqlite")
+    assert contents(reopened) == ["3", "5", "6", "7"]
+    reopened.close()
+
+
+def test_messages_wait_in_memory_while_the_file_cannot_be_written(tmp_path):
+    """Up to the same limit; they are written by the next call that can."""
+    outbox = Outbox(tmp_path / "outbox.sqlite", max_messages=3, busy_timeout=0)
+    other = sqlite3.connect(tmp_path / "outbox.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
-    box.add([("t", str(number)) for number in range(5)])
+    outbox.add([("t", str(number)) for number in range(5)])
     other.execute("ROLLBACK")
-    assert box.lost == 2
-    box.add([])
-    assert [message.content for message in box.first(10)] == ["2", "3", "4"]
+    assert outbox.lost == 2
+    outbox.add([])
+    assert contents(outbox) == ["2", "3", "4"]
     other.close()
-    box.close()
+    outbox.close()
 
 
-def test_a_damaged_file_of_what_waits_is_set_aside_and_named(broker, listener, publisher, tmp_path):
-    box = tmp_path / "mqtt.sqlite"
-    Outbox(box).close()
-    box.write_bytes(box.read_bytes()[:50] + b"no more of it" * 500)
-    one = publisher(broker)
-    one.events([track(1, ended=True)])
-    until(lambda: len(listener.events()) == 2)
-    aside = next(tmp_path.glob("mqtt-unreadable-*.sqlite"))
-    assert one.told == [f"{box} was damaged; it is now {aside}, and a new one was begun"]
+def test_damaged_file_is_renamed_and_reported(broker, subscriber, make_sink, tmp_path, caplog):
+    """The run then publishes with a new file."""
+    path = tmp_path / "mqtt.sqlite"
+    Outbox(path).close()
+    path.write_bytes(path.read_bytes()[:50] + b"no more of it" * 500)
+    sink = make_sink(broker)
+    sink.events([track(1, ended=True)])
+    until(lambda: len(subscriber.events()) == 2)
+    renamed = next(tmp_path.glob("mqtt-unreadable-*.sqlite"))
+    assert caplog.messages == [f"{path} was damaged; it is now {renamed}, and a new one was created"]
 
 
-def test_a_file_of_what_waits_that_breaks_meanwhile_ends_the_publishing_and_not_the_run(broker, publisher):
-    one = publisher(broker)
-    one._outbox._base.execute("DROP TABLE message")
-    until(lambda: any("publishing has ended" in line for line in one.told))
-    one.events([track(1)])
-    one.close(0, 0)
-    assert "may be lost" in one.told[-1]
+def test_file_that_breaks_during_a_run_ends_publishing_and_not_the_run(broker, make_sink, tmp_path, caplog):
+    """Calls still return; what may be lost is reported at the end."""
+    sink = make_sink(broker)
+    with sqlite3.connect(tmp_path / "mqtt.sqlite") as other:
+        other.execute("DROP TABLE message")
+    other.close()
+    until(lambda: "publishing has ended" in caplog.text)
+    sink.events([track(1)])
+    sink.close(0, 0)
+    assert "may be lost" in caplog.messages[-1]

@@ -1,12 +1,14 @@
-"""The live view's door: which paths, names, headers and pages of others get through."""
+"""Which requests the live page answers, its security headers, and what it relies on in uvicorn."""
 
+import inspect
 import re
 
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the serve extra")
-from galaxy_edge.runtime.web import http_protocol as door
-from helpers.sockets import raw
+from galaxy_edge.runtime.web import http_protocol as protocol
+from helpers.sockets import exchange
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 
 @pytest.mark.parametrize(
@@ -35,14 +37,15 @@ from helpers.sockets import raw
         "//etc/passwd",
     ],
 )
-def test_no_path_leads_out(live, path):
-    """As raw bytes: a client that is well-behaved would tidy up the path itself."""
-    answer = raw(live, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+def test_no_path_leaves_the_served_folders(live, path):
+    """Paths that try to escape are not found; sent as raw bytes, for HTTP clients normalise paths."""
+    answer = exchange(live, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert answer.split()[1] in (b"404", b"422"), answer[:200]
     assert b"SQLite" not in answer and b"root:" not in answer
 
 
-def test_a_link_in_the_crops_folder_leads_nowhere(live):
+def test_symbolic_link_out_of_the_crops_folder_is_not_followed(live):
+    """Whoever can write a link into the output folder must not be able to publish other files."""
     link = live.output.crops / "77777.png"
     link.symlink_to("/etc/passwd")
     assert live.ask("/crops/1/77777.png")[0] == 404
@@ -50,29 +53,51 @@ def test_a_link_in_the_crops_folder_leads_nowhere(live):
 
 
 def test_every_answer_has_the_security_headers(live):
+    """Errors have them too, even the answer to a request that never reaches the application."""
     for path in ("/", "/page.js", "/api/status", "/crops/1/99999.png", "/nowhere", "/healthz"):
         _, headers, _ = live.ask(path)
-        for name, value in door.SECURITY_HEADERS.items():
+        for name, value in protocol.SECURITY_HEADERS.items():
             assert headers.get_all(name) == [value], path
         assert "server" not in {name.lower() for name in headers}
-    assert "unsafe" not in door.SECURITY_HEADERS["Content-Security-Policy"]
-    answer = raw(live, b"GET / HTTP/1.1\r\nno header\r\n\r\n")  # it never reaches the application
+    assert "unsafe" not in protocol.SECURITY_HEADERS["Content-Security-Policy"]
+    answer = exchange(live, b"GET / HTTP/1.1\r\nno header\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 400 ")
-    for name, value in door.SECURITY_HEADERS.items():
+    for name, value in protocol.SECURITY_HEADERS.items():
         assert f"\r\n{name.lower()}: {value}\r\n".encode() in answer.replace(name.encode(), name.lower().encode())
 
 
-def test_the_page_needs_nothing_from_outside(live):
+def test_page_loads_nothing_from_elsewhere(live):
+    """A telescope may have no internet, and the security policy allows no inline code."""
     for path in ("/", "/page.js", "/page.css", "/login", "/login.js"):
         status, _, content = live.ask(path)
         assert status == 200 and not re.search(rb"(?:https?:)?//[a-z]", content.replace(b"//!", b"")), path
         assert not re.search(rb"\son\w+=|<style|style=|<script>", content), "an inline script or style"
 
 
-def test_another_page_and_another_name_are_refused(live):
-    """A page elsewhere could let its visitor's browser ask, or give itself this server's address (DNS rebinding)."""
+def test_other_sites_and_host_names_are_rejected(live):
+    """Another site could use its visitor's browser, or let its name resolve to this server (DNS rebinding)."""
     assert live.ask("/api/controls", {"paused": True}, {"Origin": "http://evil.example"})[0] == 403
     assert live.ask("/api/status", headers={"Host": "evil.example"})[0] == 403
     assert live.ask("/api/controls", b'{"paused": true}', {"Content-Type": "text/plain"})[0] == 422
     assert live.ask("/api/controls", {}, {"Origin": live.address})[0] == 200
     assert not live.json("/api/controls")["paused"]
+
+
+def test_uvicorn_has_the_internals_that_the_protocol_uses():
+    """They are not documented: a version of uvicorn that changes them must fail here and not at a telescope."""
+    for method, parameters in {
+        "connection_made": ["self", "transport"], "connection_lost": ["self", "exc"], "resume_writing": ["self"],
+        "send_400_response": ["self", "msg"],
+    }.items():  # fmt: skip
+        found = getattr(H11Protocol, method, None)
+        assert found is not None, f"uvicorn's H11Protocol has no method {method} any more"
+        assert list(inspect.signature(found).parameters) == parameters, f"H11Protocol.{method} has other parameters"
+    source = inspect.getsource(H11Protocol)
+    for attribute in ("loop", "connections", "logger", "cycle", "conn", "flow", "transport"):
+        assert f"self.{attribute}: " in source or f"self.{attribute} = " in source, f"H11Protocol sets no {attribute}"
+    assert "send_400_response(" in inspect.getsource(H11Protocol.handle_events), (
+        "invalid requests are answered elsewhere"
+    )
+    cycle = inspect.getsource(RequestResponseCycle.__init__)
+    for attribute in ("more_body", "response_complete"):
+        assert f"self.{attribute} = " in cycle, f"uvicorn's RequestResponseCycle sets no {attribute}"

@@ -1,4 +1,4 @@
-"""The page, driven by a real browser: what a person at the telescope sees and does."""
+"""The live page in a real browser: what a person at the telescope sees and does."""
 
 import shutil
 import time
@@ -28,60 +28,64 @@ def browser():
 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory):
-    with running(tmp_path_factory.mktemp("live")) as one:
-        yield one
+    """A run of its own: these tests pause it and change its threshold."""
+    with running(tmp_path_factory.mktemp("live")) as run:
+        yield run
 
 
 @pytest.fixture
 def page(browser, live):
-    """The page on a phone; whatever it asks for elsewhere, and whatever its console complains of, is a failure."""
+    """The page on a phone; requests to other hosts and errors on its console fail the test."""
     context = browser.new_context(**PHONE)
     page = context.new_page()
-    asked, complaints = [], []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda problem: complaints.append(str(problem)))
+    urls, errors = [], []
+    page.on("request", lambda request: urls.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(live.address)
     yield page
-    assert all(url.startswith(live.address) for url in asked), asked
-    assert complaints == []
+    assert all(url.startswith(live.address) for url in urls), urls
+    assert errors == []
     context.close()
 
 
 def wait(page, condition, seconds=60):
-    """Wait for a condition; asked from outside, since the page's own policy allows no eval."""
+    """Wait for a condition, evaluated by the driver: the page's security policy allows no eval."""
     end = time.monotonic() + seconds
     while not page.evaluate(condition):
-        assert time.monotonic() < end, f"it did not come: {condition}"
+        assert time.monotonic() < end, f"timed out: {condition}"
         page.wait_for_timeout(50)
 
 
-def shot(page, selector):
+def screenshot(page, selector):
     """The pixels of an element as (H, W, 3)."""
     return decode_image(page.locator(selector).screenshot(), "shot.png").pixels.astype(int)
 
 
-def test_a_live_frame_is_shown_and_moves(page):
+def test_live_image_is_shown_and_changes(page):
+    """The stream plays: a still image would hide that the run has stalled."""
     wait(page, "document.getElementById('view').naturalWidth == 640")
-    first = shot(page, "#view")
-    assert first.std() > 5, "there is a picture"
+    first = screenshot(page, "#view")
+    assert first.std() > 5, "the image is not blank"
     for _ in range(50):
         page.wait_for_timeout(100)
-        if np.abs(shot(page, "#view") - first).mean() > 0.5:
+        if np.abs(screenshot(page, "#view") - first).mean() > 0.5:
             break
     else:
-        pytest.fail("the picture stood still")
+        pytest.fail("the image did not change")
 
 
-def test_an_event_appears_with_its_crop(page, live):
+def test_event_is_listed_with_its_crop(page, live):
+    """The list shows an image and a score for each object."""
     page.wait_for_selector("#events li img")
-    wait(page, "[...document.querySelectorAll('#events img')].some(one => one.naturalWidth > 4)")
+    wait(page, "[...document.querySelectorAll('#events img')].some(image => image.naturalWidth > 4)")
     number = page.locator("#events li").count()
     assert number >= 1 and not page.locator("#none").is_visible()
     assert "score" in page.locator("#events li").first.inner_text()
 
 
 def test_timings_are_plotted(page):
+    """The chart has lines, and a legend that names the stages."""
     wait(page, "document.querySelectorAll('#legend li').length >= 4")
     assert "detect" in page.locator("#legend").inner_text()
     page.wait_for_timeout(2500)
@@ -92,65 +96,70 @@ def test_timings_are_plotted(page):
     assert drawn > 500
 
 
-def test_night_mode_leaves_red_only_and_is_remembered(page):
+def test_night_mode_shows_red_only_and_is_remembered(page):
+    """Green or blue light spoils the observer's dark adaptation, after a reload too."""
     wait(page, "document.getElementById('view').naturalWidth == 640")
-    assert shot(page, "#live")[..., 1:].max() > 100
+    assert screenshot(page, "#live")[..., 1:].max() > 100
     page.click("#night")
     for _ in range(2):
         wait(page, "document.getElementById('view').naturalWidth == 640")
         night = decode_image(page.screenshot(), "shot.png").pixels.astype(int)
-        assert night[..., 1:].max() == 0, "green or blue light spoils eyes that are used to the dark"
+        assert night[..., 1:].max() == 0, "green or blue light is shown"
         assert night[..., 0].max() > 60
         page.reload()
     page.click("#night")
 
 
-def test_pause_stops_the_search_and_a_second_touch_goes_on(page, live):
+def test_pause_button_stops_detection_and_resumes_it(page, live):
+    """One button does both; its label says what it will do."""
     page.wait_for_selector("#state.running")
     page.tap("#pause")
     page.wait_for_selector("#state.paused")
     page.wait_for_timeout(1000)
-    found = live.pulse.summary.detections
+    found = live.monitor.summary.detections
     page.wait_for_timeout(500)
-    assert live.pulse.summary.detections == found
-    assert page.locator("#pause").inner_text() == "Go on"
+    assert live.monitor.summary.detections == found
+    assert page.locator("#pause").inner_text() == "Resume"
     page.tap("#pause")
     page.wait_for_selector("#state.running")
-    live.until(lambda: live.pulse.summary.detections > found)
+    live.until(lambda: live.monitor.summary.detections > found)
 
 
-def test_the_threshold_and_a_saved_frame(page, live):
+def test_threshold_and_save_button(page, live):
+    """The slider changes the run's threshold; the button saves a frame and shows its name."""
     page.wait_for_selector("#state.running")
     page.locator("#score").focus()
     before = live.controls.min_score
     page.keyboard.press("ArrowRight")
     live.until(lambda: live.controls.min_score > before)
     page.tap("#save")
-    wait(page, "document.getElementById('told').textContent.startsWith('kept: saved/')")
+    wait(page, "document.getElementById('told').textContent.startsWith('saved: saved/')")
     live.until(lambda: list(live.output.folder.glob("saved/*.png")))
     live.controls.min_score = before
     assert not page.locator("#stack-label").is_visible()  # this run does not stack
 
 
-def test_it_fits_a_phone(page):
+def test_page_fits_a_phone(page):
+    """No scrolling sideways, and buttons large enough for a cold finger."""
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for button in page.locator("button").all():
-        assert button.bounding_box()["height"] >= 44, "large enough for a cold finger"
+        assert button.bounding_box()["height"] >= 44
 
 
-def test_a_wrong_token_gets_401_and_the_right_one_the_page(browser, tmp_path):
-    with running(tmp_path, token_file=tmp_path / "token") as one:
+def test_login_page_refuses_a_wrong_token_and_accepts_the_right_one(browser, tmp_path):
+    """A page without a token leads to the login page, which says what is wrong."""
+    with running(tmp_path, token_file=tmp_path / "token") as live:
         context = browser.new_context(**PHONE)
         page = context.new_page()
         answers = []
-        page.on("response", lambda answer: answers.append((answer.url.removeprefix(one.address), answer.status)))
-        page.goto(one.address)
+        page.on("response", lambda answer: answers.append((answer.url.removeprefix(live.address), answer.status)))
+        page.goto(live.address)
         assert page.url.endswith("/login")
         page.fill("#token", "not the token")
         page.click("button")
         wait(page, "document.getElementById('told').textContent.includes('not the token')")
         assert ("/login", 401) in answers
-        assert page.request.get(f"{one.address}/api/status", headers={"Authorization": "Bearer wrong"}).status == 401
+        assert page.request.get(f"{live.address}/api/status", headers={"Authorization": "Bearer wrong"}).status == 401
         page.fill("#token", (tmp_path / "token").read_text().strip())
         page.click("button")
         page.wait_for_selector("#state.running")

@@ -1,4 +1,4 @@
-"""Where the live view listens, and what `run --serve` says of it."""
+"""The addresses that the live page listens on, and what `run --serve` logs."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from galaxy_edge.runtime.web.server import listen
 
 
 @pytest.mark.parametrize(
-    "where",
+    "address",
     [
         "",
         "x",
@@ -32,64 +32,61 @@ from galaxy_edge.runtime.web.server import listen
         f"{'a' * 64}:80",
     ],
 )
-def test_addresses_that_are_none(where):
-    with pytest.raises(UsageError, match=r"no address|listened"):
-        listen(where)
+def test_invalid_addresses_are_refused(address):
+    """Malformed ones, and those of other computers."""
+    with pytest.raises(UsageError, match=r"not an address|listened"):
+        listen(address)
 
 
-def test_a_view_that_cannot_be_had_is_not_announced(tmp_path):
+def test_page_that_cannot_be_served_is_not_announced(tmp_path):
+    """The token file is checked before the address is logged."""
     done = command_line(
         "run", "--camera", "demo", "--out", tmp_path / "out", "--serve", 0, "--token-file", tmp_path / "no" / "token"
     )
     assert done.returncode == 2 and "cannot be used" in done.stderr and "live view" not in done.stderr
 
 
-def test_run_serves_itself_and_says_where(tmp_path):
-    """The command, off loopback: the token is in its output the first time only, the second run is refused the port."""
+def start_run(folder, out, address):
+    command = [sys.executable, "-m", "galaxy_edge", "run", "--camera", folder, "--out", out, "--serve", address]
+    return subprocess.Popen(
+        [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=folder.parent
+    )
+
+
+def test_run_serves_off_loopback_with_a_token_and_refuses_a_port_in_use(tmp_path):
+    """The token is in the output of the first run only; the second uses the same file. A run ends when asked to."""
     folder = tmp_path / "sky"
     folder.mkdir()
-    picture = np.random.default_rng(1).integers(0, 30, (480, 640, 3), dtype=np.uint8)
-    cv2.imwrite(str(folder / "0000.png"), picture)
+    image = np.random.default_rng(1).integers(0, 30, (480, 640, 3), dtype=np.uint8)
+    cv2.imwrite(str(folder / "0000.png"), image)
     for number in range(1, 3000):
         os.link(folder / "0000.png", folder / f"{number:04d}.png")
+    with listen("127.0.0.1:0") as free:
+        port = free.getsockname()[1]
     with listen("127.0.0.1:0") as taken:
-        port = taken.getsockname()[1]
-        done = command_line("run", "--camera", folder, "--out", tmp_path / "other", "--serve", str(port), cwd=tmp_path)
-        assert done.returncode == 2 and "cannot be listened on" in done.stderr and "Traceback" not in done.stderr
-    command = [
-        sys.executable,
-        "-m",
-        "galaxy_edge",
-        "run",
-        "--camera",
-        folder,
-        "--out",
-        tmp_path / "out",
-        "--serve",
-        f"0.0.0.0:{port}",
-    ]
-    tokens = []
-    for _ in range(2):
-        process = subprocess.Popen(
-            [*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path
-        )
-        said = [process.stderr.readline(), process.stderr.readline()]
-        assert "live view: http://" in said[0]
-        tokens.append(re.search(r"its token is ([\w-]{32}) \(kept in", said[1]))
-        end = time.monotonic() + 60
-        while True:
-            with socket.socket() as wire:
-                if not wire.connect_ex(("127.0.0.1", port)):
-                    wire.sendall(b"GET /api/status HTTP/1.1\r\nHost: x\r\n\r\n")
-                    assert b"401" in wire.recv(4096)
-                    break
-            assert time.monotonic() < end
-            time.sleep(0.1)
-        watcher = threading.Timer(20, process.kill)  # it would fail below: a run must end when asked to
-        watcher.start()
-        process.terminate()
-        process.communicate()
-        watcher.cancel()
-        assert process.returncode == 0
+        refused = start_run(folder, tmp_path / "other", str(taken.getsockname()[1]))
+        tokens = []
+        for _ in range(2):
+            process = start_run(folder, tmp_path / "out", f"0.0.0.0:{port}")
+            messages = [process.stderr.readline(), process.stderr.readline()]
+            assert "live view: http://" in messages[0]
+            tokens.append(re.search(r"its token is ([\w-]{32}) \(kept in", messages[1]))
+            end = time.monotonic() + 60
+            while True:
+                with socket.socket() as connection:
+                    if not connection.connect_ex(("127.0.0.1", port)):
+                        connection.sendall(b"GET /api/status HTTP/1.1\r\nHost: x\r\n\r\n")
+                        assert b"401" in connection.recv(4096)
+                        break
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            killer = threading.Timer(20, process.kill)  # a run that does not end when asked to fails below
+            killer.start()
+            process.terminate()
+            process.communicate()
+            killer.cancel()
+            assert process.returncode == 0
+        errors = refused.communicate(timeout=60)[1]
+        assert refused.returncode == 2 and "cannot be listened on" in errors and "Traceback" not in errors
     assert tokens[0] and not tokens[1]
     assert (tmp_path / "out" / "token").read_text().strip() == tokens[0][1]

@@ -1,4 +1,4 @@
-"""The live view's token: without it there is nothing, and others cannot read it."""
+"""The token of the live page: what it protects, and how it is stored."""
 
 import stat
 
@@ -9,7 +9,8 @@ from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.web.token import Token, load_or_create_token
 
 
-def test_without_the_token_there_is_nothing(guarded):
+def test_nothing_is_served_without_the_token(guarded):
+    """Whatever the path and however the credentials are malformed; only the health check is public."""
     for path in (
         "/",
         "/api/status",
@@ -34,10 +35,11 @@ def test_without_the_token_there_is_nothing(guarded):
             assert status == 401 and answer["WWW-Authenticate"] == "Bearer", (path, headers)
     assert guarded.ask("/api/controls", {"paused": True})[0] == 401
     assert not guarded.controls.paused
-    assert guarded.ask("/healthz")[0] == 200  # a monitor learns whether it runs, and no more
+    assert guarded.ask("/healthz")[0] == 200
 
 
-def test_with_the_token_there_is_everything(guarded):
+def test_token_and_cookie_give_access(guarded):
+    """Scripts send the token; browsers exchange it for a cookie that scripts of a page cannot read."""
     bearer = {"Authorization": f"Bearer {guarded.token}"}
     assert guarded.ask("/api/status", headers=bearer)[0] == 200
     assert guarded.ask("/metrics", headers=bearer)[0] == 200
@@ -48,18 +50,19 @@ def test_with_the_token_there_is_everything(guarded):
     assert guarded.ask("/api/status", headers={"Cookie": cookie.split(";")[0]})[0] == 200
 
 
-def test_the_token_is_printed_once_and_kept_from_others(tmp_path):
+def test_token_is_new_once_and_other_users_cannot_read_it(tmp_path):
+    """A file that other users can read, or that holds no token, is refused with what to do."""
     token, new = load_or_create_token(tmp_path / "token")
     assert new and len(token) >= 32
     assert stat.S_IMODE((tmp_path / "token").stat().st_mode) == 0o600
     assert load_or_create_token(tmp_path / "token") == (token, False)
-    assert Token(token).fits(token) and not Token(token).fits(token[:-1]) and not Token(token).fits("")
+    assert Token(token).matches(token) and not Token(token).matches(token[:-1]) and not Token(token).matches("")
     (tmp_path / "token").chmod(0o644)
     with pytest.raises(UsageError, match="chmod 600"):
         load_or_create_token(tmp_path / "token")
     (tmp_path / "short").write_text("1234")
     (tmp_path / "short").chmod(0o600)
-    with pytest.raises(UsageError, match="no token of at least"):
+    with pytest.raises(UsageError, match="does not hold a token of at least"):
         load_or_create_token(tmp_path / "short")
     with pytest.raises(UsageError, match=r"nowhere/token cannot be used: No such file or directory$"):
         load_or_create_token(tmp_path / "nowhere" / "token")
