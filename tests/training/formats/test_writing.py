@@ -109,15 +109,15 @@ def test_a_killed_process_leaves_no_half_result_and_the_next_one_cleans_up(tmp_p
 import sys, time
 from pathlib import Path
 from galaxy_edge.training.formats import writing
-from galaxy_edge.training.formats.convert import read_labels, write_labels
+from galaxy_edge.training.formats.registry import read_labels, write_labels
 def slowly(done, total):
     print(done, flush=True)
     time.sleep(0.05)
 write_labels(read_labels(Path("in")), Path("out"), "yolo", progress=slowly)
 """
     process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE)
-    while process.stdout.readline().strip() != b"4":
-        pass
+    while (line := process.stdout.readline().strip()) != b"4":
+        assert line, "the writing process ended early"
     process.send_signal(signal.SIGKILL)
     process.wait()
     process.stdout.close()
