@@ -64,9 +64,9 @@ class Understood(click.ParamType):
 
 
 def _tiles(text: str) -> object:
-    from ..runtime.imaging.tiling import grid_of
+    from ..runtime.imaging.tiling import parse_grid
 
-    return grid_of(text)
+    return parse_grid(text)
 
 
 def _server(text: str) -> object:

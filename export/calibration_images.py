@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from ..models.bundle import UNPACKING
+from ..models.bundle import UNPACK_ERRORS
 from ..models.images.decoder import SUFFIXES, decode_image
 from ..models.preprocess import letterbox, resize
 from .errors import ExportError
@@ -32,7 +32,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as arrays:
             # What is no array in it comes as bytes.
             return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
-    except UNPACKING as problem:
+    except UNPACK_ERRORS as problem:
         raise ExportError(f"{path} cannot be read: {problem or type(problem).__name__}") from None
 
 

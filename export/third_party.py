@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..models.bundle import UNPACKING
-from ..models.manifest import FORMAT, BundleError, fault_in_decode
+from ..models.bundle import UNPACK_ERRORS
+from ..models.manifest import FORMAT, BundleError, find_decode_fault
 from ..models.preprocess import letterbox
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.sandbox import check_model_loads
@@ -92,7 +92,7 @@ def import_model(
     }
     defaults: dict[str, Any] = {"score_threshold": THRESHOLD, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
     settled = defaults | ({} if decoded else described["decode"])
-    fault = None if decoded else fault_in_decode(settled)
+    fault = None if decoded else find_decode_fault(settled)
     if fault:
         raise ExportUsage(f"{decode}: {fault}")
     pictures = _calibration_images(settings, model)
@@ -218,7 +218,7 @@ def packed_labels(content: bytes, file: TFLiteFile) -> str:
                 return ""
             with packed.open(lists[0]) as stream:
                 return stream.read(MAX_LABELS_BYTES).decode("utf-8", errors="replace")
-    except UNPACKING as problem:
+    except UNPACK_ERRORS as problem:
         raise ExportUsage(f"labels in the file's metadata cannot be read ({problem}): give --labels") from None
 
 

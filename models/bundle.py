@@ -30,7 +30,7 @@ import numpy as np
 
 from .manifest import GOLDEN, MANIFEST, BundleError, check_manifest
 
-UNPACKING = (
+UNPACK_ERRORS = (
     ValueError,
     OSError,
     EOFError,
@@ -42,7 +42,7 @@ UNPACKING = (
     zlib.error,
 )
 """What reading a damaged or hostile zip or .npz raises."""
-LARGEST_MANIFEST, LARGEST_FILE = 2**24, 2**31
+MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 2**24, 2**31
 """Bytes; what is greater is not read at all."""
 
 
@@ -163,7 +163,7 @@ class Bundle:
         if not path.is_dir():
             raise BundleError(f"{path} is not a folder, so it holds no model bundle")
         try:
-            raw = read_plain(path / MANIFEST, LARGEST_MANIFEST)
+            raw = read_plain(path / MANIFEST, MAX_MANIFEST_BYTES)
         except FileNotFoundError:
             raise BundleError(f"{path} has no {MANIFEST}, so it is not a model bundle") from None
         try:
@@ -210,7 +210,7 @@ def read_plain(path: Path, most: int) -> bytes:
 
 def _read_verified(folder: Path, file: str, digest: str) -> bytes:
     try:
-        content = read_plain(folder / file, LARGEST_FILE)
+        content = read_plain(folder / file, MAX_FILE_BYTES)
     except FileNotFoundError:
         raise BundleError(f"{folder} lacks the file {file}, which its manifest lists") from None
     if hashlib.sha256(content).hexdigest() != digest:
@@ -223,9 +223,9 @@ def _unpacked(content: bytes, where: str) -> dict[str, np.ndarray]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as packed:
             size = sum(entry.file_size for entry in packed.infolist())
-        if size > LARGEST_FILE:
+        if size > MAX_FILE_BYTES:
             raise BundleError(f"{where} would unpack to {size >> 20} MB: those are no golden vectors")
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
-    except UNPACKING as problem:
+    except UNPACK_ERRORS as problem:
         raise BundleError(f"{where} cannot be unpacked: {problem or type(problem).__name__}") from None

@@ -69,7 +69,7 @@ _OPTIONAL: dict[str, dict[str, type]] = {
 }
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
 _HIGHEST_LEVEL, _MOST_ASPECTS = 12, 16
-LARGEST_SIDE = 4096
+MAX_INPUT_SIDE = 4096
 """Of a network's input, in pixels: anchors are as many as its cells."""
 
 
@@ -93,7 +93,7 @@ def check_decode(decode: dict[str, Any]) -> str | None:
     return None
 
 
-def fault_in_decode(decode: dict[str, Any]) -> str | None:
+def find_decode_fault(decode: dict[str, Any]) -> str | None:
     """Say which key of a detector's ``[decode]`` with anchors is missing, unknown or wrong; None if none is."""
     known = _SECTIONS["decode.detect"]
     for key in decode:
@@ -141,8 +141,8 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     check(manifest["input"], _SECTIONS["input"], "[input]")
     check(manifest["network"], _SECTIONS["network"], "[network]")
     check(manifest["data"], _SECTIONS["data"], "[data]")
-    if not all(1 <= manifest["input"][side] <= LARGEST_SIDE for side in ("width", "height")):
-        fail(f"width and height in [input] must be at least 1 and at most {LARGEST_SIDE}", "width")
+    if not all(1 <= manifest["input"][side] <= MAX_INPUT_SIDE for side in ("width", "height")):
+        fail(f"width and height in [input] must be at least 1 and at most {MAX_INPUT_SIDE}", "width")
     for key, values in (("classes", manifest["classes"]), ("sources", manifest["data"]["sources"])):
         if not all(isinstance(value, str) for value in values):
             fail(f"'{key}' must be a list of strings", key)

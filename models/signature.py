@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = "bundle.sig"
 HEADER = "galaxy-edge signature 1"
-LARGEST_KEY = 2**16
+MAX_KEY_BYTES = 2**16
 
 
 class SignatureError(BundleError):
@@ -90,7 +90,7 @@ def verify(bundle: Bundle, key: Path) -> None:
 
     path = bundle.path / SIGNATURE
     try:
-        lines = read_plain(path, LARGEST_KEY).decode("ascii").split("\n")
+        lines = read_plain(path, MAX_KEY_BYTES).decode("ascii").split("\n")
         header, signature = lines[0], bytes.fromhex(lines[1])
     except FileNotFoundError:
         raise SignatureError(f"{bundle.path} is not signed: it has no {SIGNATURE}") from None
@@ -121,7 +121,7 @@ def _load(path: Path, private: bool) -> Any:
     """Read a key file; of a private key, its public half serves as well."""
     serialization, ed25519 = _cryptography()
     try:
-        content = read_plain(path.resolve(), LARGEST_KEY)
+        content = read_plain(path.resolve(), MAX_KEY_BYTES)
     except FileNotFoundError:
         raise SignatureError(f"there is no key file {path}") from None
     try:

@@ -20,12 +20,12 @@ from ...errors import ImageError, UsageError
 from .headers import validate_image_size
 
 BLOCK, CARD = 2880, 80
-MOST_BLOCKS = 1000
+MAX_BLOCKS = 1000
 """Of one header: 36,000 cards."""
-MOST_UNITS = 1000
-MOST_COUNTED = 999
+MAX_UNITS = 1000
+MAX_COUNT = 999
 """Axes or columns (FITS standard 4.0, 4.4.1 and 7.2.1)."""
-_ONE = threading.Lock()
+_WARNINGS_LOCK = threading.Lock()
 """What warnings are shown is settled for all threads together, so that one at a time may settle it."""
 _COUNTS = re.compile(rb"(BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT|TFIELDS) *= *(.*)", re.DOTALL)
 
@@ -48,7 +48,7 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
     if end == 0:
         raise ImageError(name, f"the FITS file is truncated or damaged ({problem})")
     with ExitStack() as stack:
-        stack.enter_context(_ONE)
+        stack.enter_context(_WARNINGS_LOCK)
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # what astropy only warns of either does no harm or fails below
         for unit in stack.enter_context(fits.open(io.BytesIO(content[:end]), memmap=False)):
@@ -82,7 +82,7 @@ def _time(date: Any) -> datetime.datetime | None:
 def _sound(content: bytes) -> tuple[int, str]:
     """Walk over the units of a file; tell where the last sound one ends, and what is wrong with the next, if one is."""
     end = 0
-    for _ in range(MOST_UNITS):
+    for _ in range(MAX_UNITS):
         if end and not content.startswith(b"XTENSION", end):
             break  # whatever follows the last unit is not ours
         try:
@@ -99,7 +99,7 @@ def _unit_end(content: bytes, start: int) -> int:
         ValueError: its header says nonsense, or the file ends before.
     """
     counts: dict[str, int] = {}
-    for place in range(start, min(len(content), start + MOST_BLOCKS * BLOCK), CARD):
+    for place in range(start, min(len(content), start + MAX_BLOCKS * BLOCK), CARD):
         card = content[place : place + CARD]
         if card.rstrip() == b"END":
             break
@@ -112,7 +112,7 @@ def _unit_end(content: bytes, start: int) -> int:
                 raise ValueError(f"its header says {found[1].decode()} = {told!r}") from None
     else:
         raise ValueError("a header breaks off")
-    for key, most in (("NAXIS", MOST_COUNTED), ("TFIELDS", MOST_COUNTED)):
+    for key, most in (("NAXIS", MAX_COUNT), ("TFIELDS", MAX_COUNT)):
         if counts.get(key, 0) > most:
             raise ValueError(f"its header says {key} = {counts[key]}")
     try:

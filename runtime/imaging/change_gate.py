@@ -9,12 +9,12 @@ import numpy as np
 
 from .statistics import mad_std, median
 
-BEYOND = 6.0
+MIN_SIGMAS = 6.0
 """Standard deviations of a cell's noise that are a change: of 100,000 cells, none in a thousand frames by chance."""
 SCINTILLATION = 0.15
 """Share of its light that a star may gain or lose by the air alone."""
-LEAST_NOISE = 0.35
-BRIGHTNESS = 1.5
+MIN_NOISE = 0.35
+MAX_BRIGHTNESS_CHANGE = 1.5
 """Levels by which the whole sky may brighten or darken."""
 
 
@@ -31,7 +31,7 @@ class ChangeGate:
         self._limit = np.zeros(0)
         self._time = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
-    def is_new(self, small: np.ndarray, time: datetime.datetime) -> bool:
+    def has_changed(self, small: np.ndarray, time: datetime.datetime) -> bool:
         """Tell whether a frame's `motion.glance` differs from the last new one's beyond noise; if so, keep it.
 
         Cells of 3x3 pixels of the small look are compared. The noise is that of the difference itself.
@@ -44,8 +44,8 @@ class ChangeGate:
             change = now - kept
             middle = median(change[::2, ::2])
             cells = np.abs(cv2.blur(change, (3, 3)) - middle)
-            noise = BEYOND * max(mad_std(change[::2, ::2], middle) / 3, LEAST_NOISE)
-            new = abs(middle) > BRIGHTNESS or bool((cells > noise + self._limit).any())
+            noise = MIN_SIGMAS * max(mad_std(change[::2, ::2], middle) / 3, MIN_NOISE)
+            new = abs(middle) > MAX_BRIGHTNESS_CHANGE or bool((cells > noise + self._limit).any())
         if new:
             self._kept, self._time = now, time
             self._limit = SCINTILLATION * np.maximum(cv2.blur(now, (3, 3)) - median(now[::2, ::2]), 0.0)

@@ -22,17 +22,17 @@ MOTION_SIDE = 320
 """The same where only the motion is wanted: half the side is a quarter of the time."""
 MIN_RESPONSE = 0.2
 """Of phase correlation: pictures of nothing but noise reach 0.1, fields of six stars and more 0.4 to 1.3."""
-MIN_STARS, MOST_STARS = 5, 60
+MIN_STARS, MAX_STARS = 5, 60
 MIN_AGREEING = 0.5
-CERTAIN = 0.8
+MIN_CERTAIN = 0.8
 """Share of the stars that must have moved on as before, for no other motion to be looked for."""
-MOST_ZOOM = 1000.0
+MAX_ZOOM = 1000.0
 """How much larger or smaller the sky may become, counted from the first frame."""
-SOUGHT_AGAIN = 8
+STAR_REFRESH_INTERVAL = 8
 """Frames after which stars are sought anew; until then those that moved with the sky are followed."""
-STEADY, EVEN = 4, 1.0
+MIN_STEADY_UPDATES, MAX_PREDICTION_ERROR = 4, 1.0
 """Looks in a row that must meet the sky where it was foretold, to so many pixels of the look, for it to be steady."""
-UNSEEN = 3
+MAX_EXTRAPOLATED = 3
 """Frames between two looks at a steady sky."""
 IDENTITY = np.eye(3)
 NO_STARS = np.zeros((0, 1, 2), np.float32)
@@ -108,7 +108,7 @@ def _shines(before: np.ndarray, now: np.ndarray, stars: np.ndarray, found: np.nd
     return inside & (2 * now[to_y * inside, to_x * inside].astype(int) >= before[y, x])
 
 
-def in_frame(matrix: np.ndarray, factor: float) -> np.ndarray:
+def to_frame_pixels(matrix: np.ndarray, factor: float) -> np.ndarray:
     """Turn a motion (2, 3) in pixels of a small look into one (3, 3) in pixels of a frame `factor` times as large."""
     # Pixel centres: a place x of the frame is at (x + 1/2) / factor - 1/2 of the small look.
     half = (factor - 1.0) / 2.0
@@ -116,12 +116,12 @@ def in_frame(matrix: np.ndarray, factor: float) -> np.ndarray:
     return larger @ np.vstack([matrix, [0.0, 0.0, 1.0]]) @ np.linalg.inv(larger)
 
 
-def in_glance(matrix: np.ndarray, factor: float) -> np.ndarray:
+def to_thumbnail_pixels(matrix: np.ndarray, factor: float) -> np.ndarray:
     """Turn a motion (3, 3) in frame pixels into one (3, 3) in pixels of a look `factor` times smaller."""
-    return in_frame(matrix[:2], 1.0 / factor)
+    return to_frame_pixels(matrix[:2], 1.0 / factor)
 
 
-def repeated(step: np.ndarray, times: float) -> np.ndarray:
+def repeat_motion(step: np.ndarray, times: float) -> np.ndarray:
     """Repeat a similarity (2, 3) so many times; a part of it, for less than 1."""
     turn, shift = complex(step[0, 0], step[1, 0]), complex(step[0, 2], step[1, 2])
     whole = turn**times
@@ -150,15 +150,15 @@ class SkyMotion:
         self.seen = True
 
     @property
-    def due(self) -> bool:
+    def needs_update(self) -> bool:
         """Whether the next frame must be looked at, because the sky is not steady or has not been seen for a while."""
-        return self._pace is None or self._steady < STEADY or self._unseen >= UNSEEN
+        return self._pace is None or self._steady < MIN_STEADY_UPDATES or self._unseen >= MAX_EXTRAPOLATED
 
-    def go_on(self) -> np.ndarray:
+    def extrapolate(self) -> np.ndarray:
         """Let a steady sky go on for a frame that is not looked at; return `sky`."""
         assert self._pace is not None
         self._unseen += 1
-        self.sky = in_frame(self._pace, self._factor) @ self.sky
+        self.sky = to_frame_pixels(self._pace, self._factor) @ self.sky
         return self.sky
 
     def update(self, small: np.ndarray, factor: float) -> np.ndarray:
@@ -171,28 +171,28 @@ class SkyMotion:
         self._last, self._factor = now, factor
         step = None if before is None or before.soft.shape != now.soft.shape else self._moved(before, now, frames)
         self.seen = before is None or step is not None
-        pace = None if step is None else repeated(step, 1 / frames)
+        pace = None if step is None else repeat_motion(step, 1 / frames)
         # The motions of a steady sky differ by how well they are measured: their mean foretells better than one.
         self._pace = (self._pace + pace) / 2 if self._steady and self._pace is not None and pace is not None else pace
-        sky = self._base if step is None else in_frame(step, factor) @ self._base
+        sky = self._base if step is None else to_frame_pixels(step, factor) @ self._base
         # Zooming on and on would end in numbers that are none, and with them all following: it begins anew.
-        self.sky = sky if 1 / MOST_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MOST_ZOOM else IDENTITY
+        self.sky = sky if 1 / MAX_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MAX_ZOOM else IDENTITY
         self._base = self.sky
         return self.sky
 
     def _moved(self, before: _Look, now: _Look, frames: int) -> np.ndarray | None:
         """Find the motion (2, 3) between two looks, so many frames apart; None where they have nothing in common."""
         stars, steady, self._steady = self._stars, self._steady, 0
-        if self._followed % SOUGHT_AGAIN == 0 or self._pace is None or len(stars) < MIN_STARS:
+        if self._followed % STAR_REFRESH_INTERVAL == 0 or self._pace is None or len(stars) < MIN_STARS:
             stars = _bright(before)
             self._followed = 0
         if self._pace is not None:
-            guess = repeated(self._pace, frames)
-            found = estimate_similarity(before.soft, now.soft, stars, guess, CERTAIN)
+            guess = repeat_motion(self._pace, frames)
+            found = estimate_similarity(before.soft, now.soft, stars, guess, MIN_CERTAIN)
             if found is not None:
                 self._followed += 1
                 matrix, self._stars = found
-                self._steady = steady + 1 if _apart(guess, matrix, now.soft.shape) < EVEN else 0
+                self._steady = steady + 1 if _apart(guess, matrix, now.soft.shape) < MAX_PREDICTION_ERROR else 0
                 return matrix
             if self._followed:
                 stars = _bright(before)
@@ -213,5 +213,5 @@ def _apart(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
 
 def _bright(look: _Look) -> np.ndarray:
     """Find the brightest stars of a look: (N, 1, 2) float32 places."""
-    stars = cv2.goodFeaturesToTrack(look.soft, MOST_STARS, 0.02, 6)
+    stars = cv2.goodFeaturesToTrack(look.soft, MAX_STARS, 0.02, 6)
     return NO_STARS if stars is None else stars

@@ -16,23 +16,23 @@ import numpy as np
 
 from ...models.images.stretch import to_rgb8
 from ..frame import Frame
-from .sky_motion import in_frame, in_glance, subtract_background
+from .sky_motion import subtract_background, to_frame_pixels, to_thumbnail_pixels
 from .statistics import mad_std, median
 
-BEYOND = 5.0
+MAX_SIGMAS = 5.0
 """Standard deviations of the noise by which a pixel must differ from the stack to be left out."""
 SCINTILLATION = 0.5
 """Share of its light by which a star may differ: seeing, and a registration that is a little off."""
-LEAST_NOISE = 0.5
-STRANGE = 0.2
+MIN_NOISE = 0.5
+MAX_DISAGREEING = 0.2
 """Share of pixels that do not agree with the stack from which on the frame shows something else."""
-STRANGE_STARS = 0.6
+MAX_DISAGREEING_STARS = 0.6
 """The same of the peaks of the stack's stars: after a slew or in a cloud nearly all."""
-HOT = 0.1
+MIN_STAR_SPREAD = 0.1
 """What the pixels around a star's peak have of it at least; around a hot pixel there is nothing."""
-LEAST_OVERLAP = 0.6
-LEAST_CORRELATION = 0.2
-ROUNDS = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-4)
+MIN_OVERLAP = 0.6
+MIN_CORRELATION = 0.2
+ECC_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-4)
 
 
 @dataclass
@@ -91,20 +91,20 @@ class Stack:
 
     def _register(self, stars: np.ndarray, factor: int, sky: np.ndarray) -> np.ndarray:
         """Find where the first frame's places are in this one: (2, 3) in frame pixels; at worst, where the sky went."""
-        guess = in_glance(sky @ np.linalg.inv(self._sky), factor)
+        guess = to_thumbnail_pixels(sky @ np.linalg.inv(self._sky), factor)
         try:
             match, matrix = cv2.findTransformECC(
                 self._stars,
                 stars,
                 guess[:2].astype(np.float32),
                 cv2.MOTION_EUCLIDEAN,
-                ROUNDS,
+                ECC_CRITERIA,
                 np.ones(stars.shape, np.uint8),
                 5,
             )
         except cv2.error:  # it does not converge
             match, matrix = 0.0, guess[:2]
-        return in_frame(matrix if match > LEAST_CORRELATION else guess[:2], factor)[:2]
+        return to_frame_pixels(matrix if match > MIN_CORRELATION else guess[:2], factor)[:2]
 
     def _lay(self, values: np.ndarray, place: np.ndarray) -> bool:
         """Lay a frame upon the stack; False if it does not belong there."""
@@ -113,18 +113,20 @@ class Stack:
         laid = cv2.warpAffine(values, place, size, flags=back)
         inside = cv2.warpAffine(np.full(values.shape[:2], 255, np.uint8), place, size, flags=back) == 255
         known = inside & (self._count > 0)
-        if known.mean() < LEAST_OVERLAP:
+        if known.mean() < MIN_OVERLAP:
             return False
         mean = _grey(self._mean())
         change = _grey(laid.astype(np.float32)) - mean
         some = change[::3, ::3][known[::3, ::3]]
-        noise = max(LEAST_NOISE, mad_std(some))
+        noise = max(MIN_NOISE, mad_std(some))
         light = np.maximum(mean - median(mean[::3, ::3]), 0.0)
         nearby = cv2.dilate(light, np.ones((3, 3), np.uint8))
-        strange = known & (np.abs(change) > BEYOND * noise + SCINTILLATION * nearby)
+        strange = known & (np.abs(change) > MAX_SIGMAS * noise + SCINTILLATION * nearby)
         round_it = cv2.erode(light, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
-        stars = known & (light == nearby) & (light > 2 * BEYOND * noise) & (round_it > HOT * light)  # their peaks
-        if strange.sum() > STRANGE * known.sum() or strange[stars].sum() > STRANGE_STARS * stars.sum():
+        stars = (
+            known & (light == nearby) & (light > 2 * MAX_SIGMAS * noise) & (round_it > MIN_STAR_SPREAD * light)
+        )  # their peaks
+        if strange.sum() > MAX_DISAGREEING * known.sum() or strange[stars].sum() > MAX_DISAGREEING_STARS * stars.sum():
             return False
         # Two against each other: the brighter is the plane, whichever came first.
         wrong_before = strange & (change < 0) & (self._count <= 1)

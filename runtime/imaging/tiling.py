@@ -18,18 +18,18 @@ from .statistics import mad_std
 CELL = 4
 """Side in frame pixels of the cells in which light is looked for: a star is one or two, a galaxy several."""
 SKY_CELLS = 16
-BEYOND = 6.0
+MIN_SIGMAS = 6.0
 """Standard deviations of the noise that are light: of half a million cells, none by chance."""
-LEAST_NOISE = 0.1
-EXTENDED = 0.15
+MIN_NOISE = 0.1
+MIN_EXTENDED_SHARE = 0.15
 """What an opening must leave of a peak: 0.02 of a star of 4 pixels' full width, 0.06 of 6, 0.3 of a galaxy of 10."""
 _BLOCK = np.ones((3, 3), np.uint8)
-ROOM = 2.5
+TILE_MARGIN = 2.5
 """Sides of a tile in sizes of the light it is to show."""
-MOST_TILES = 24
+MAX_TILES = 24
 
 
-def grid_of(text: str) -> tuple[int, int] | None:
+def parse_grid(text: str) -> tuple[int, int] | None:
     """Read columns and rows of ``3x2``; None of ``off`` and ``auto``.
 
     Raises:
@@ -53,11 +53,11 @@ class TileSelector:
     """
 
     def __init__(self, text: str, side: int) -> None:
-        self._grid = grid_of(text)
+        self._grid = parse_grid(text)
         self._auto = text == "auto"
         self._side = side
 
-    def views(self, pixels: np.ndarray) -> np.ndarray:
+    def select(self, pixels: np.ndarray) -> np.ndarray:
         """Choose the parts of a frame (H, W, 3) uint8 RGB: the whole, then tiles.
 
         Returns:
@@ -79,12 +79,12 @@ class TileSelector:
             for x, y, size in find_extended_light(pixels)
             if self._fitting(size) < max(width, height)
         )
-        return np.array(list(chosen)[:MOST_TILES], int).reshape(-1, 4)
+        return np.array(list(chosen)[:MAX_TILES], int).reshape(-1, 4)
 
     def _fitting(self, size: float) -> int:
         """The side of tiles for light of `size`: the network's input, or that doubled as often as it takes."""
         side = self._side
-        while side < ROOM * size:
+        while side < TILE_MARGIN * size:
             side *= 2
         return side
 
@@ -108,12 +108,14 @@ def find_extended_light(pixels: np.ndarray) -> list[tuple[float, float, float]]:
     sky = cv2.medianBlur(cv2.resize(light, coarse, interpolation=cv2.INTER_AREA), 5)
     sky = cv2.resize(sky, size, interpolation=cv2.INTER_LINEAR)
     light = light - sky
-    extended = np.where(light < EXTENDED * (peaks - sky - BEYOND * mad_std((cells - sky)[::2, ::2])), 0.0, light)
+    extended = np.where(
+        light < MIN_EXTENDED_SHARE * (peaks - sky - MIN_SIGMAS * mad_std((cells - sky)[::2, ::2])), 0.0, light
+    )
     lit: np.ndarray = np.zeros(light.shape, np.uint8)
     for fold in (1, 2, 4):
         folded = max(1, size[0] // fold), max(1, size[1] // fold)
-        noise = max(LEAST_NOISE, mad_std(cv2.resize(light, folded, interpolation=cv2.INTER_AREA)[::2, ::2]))
-        found = (cv2.resize(extended, folded, interpolation=cv2.INTER_AREA) > BEYOND * noise).astype(np.uint8)
+        noise = max(MIN_NOISE, mad_std(cv2.resize(light, folded, interpolation=cv2.INTER_AREA)[::2, ::2]))
+        found = (cv2.resize(extended, folded, interpolation=cv2.INTER_AREA) > MIN_SIGMAS * noise).astype(np.uint8)
         lit = np.maximum(lit, cv2.resize(found, size, interpolation=cv2.INTER_NEAREST))
     count, _, boxes, middles = cv2.connectedComponentsWithStats(lit, connectivity=8)
     scale = np.array(pixels.shape[1::-1]) / size

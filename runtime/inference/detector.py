@@ -73,7 +73,7 @@ class Detector:
     def preprocess(self, pixels: np.ndarray | ImagePyramid) -> ModelInput:
         """Fit (H, W, 3) uint8 RGB, or the same as an `ImagePyramid`, into the network's input."""
         width, height = self.bundle.input_size
-        canvas, scale = letterbox(pixels, width, height, self._fill, self._buffers.take((height, width, 3)))
+        canvas, scale = letterbox(pixels, width, height, self._fill, self._buffers.acquire((height, width, 3)))
         return ModelInput(canvas[None], scale, pixels.shape[1], pixels.shape[0])
 
     def reload_engine(self) -> None:

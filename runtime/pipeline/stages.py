@@ -96,13 +96,13 @@ class FrameProcessor:
             halves = ImagePyramid(work.frame.pixels)
             if self._motion:
                 gate = None if stacking or paused else self._gate
-                due = stacking or self._motion.due or halves.shape != self._shape
+                due = stacking or self._motion.needs_update or halves.shape != self._shape
                 small, self._shape = grey_thumbnail(halves) if due or gate else None, halves.shape
-                work.new = gate is None or small is None or gate.is_new(small, work.frame.time)
+                work.new = gate is None or small is None or gate.has_changed(small, work.frame.time)
                 if small is not None and due and work.new:  # where nothing is new, the sky has not moved either
                     self._motion.update(small, work.frame.width // small.shape[1])
                 elif work.new:
-                    self._motion.go_on()
+                    self._motion.extrapolate()
                 work.sky, work.sky_seen = self._motion.sky, self._motion.seen
         if stacking:
             assert small is not None
@@ -112,7 +112,7 @@ class FrameProcessor:
         pixels = work.frame.pixels
         if work.new and not paused:
             with work.watch.stage("tiles"):
-                work.views = self._tiles.views(pixels)
+                work.views = self._tiles.select(pixels)
         with work.watch.stage("preprocess"):
             work.fitted = [
                 self.detector.preprocess(pixels[y0:y1, x0:x1] if number else halves)

@@ -11,10 +11,10 @@ import cv2
 from ...errors import UsageError
 from ..frame import Frame
 from ..system.address import is_text, printable_name, redact_credentials
-from .capture import Capture, _Frames, configure_capture
+from .capture import Capture, FrameBuilder, configure_capture
 from .video import STREAM_TIMEOUT_MS
 
-FIRST_WAIT, LONGEST_WAIT = 0.25, 30.0
+MIN_WAIT, MAX_WAIT = 0.25, 30.0
 """Seconds before a lost camera is opened again; doubled after each attempt that fails."""
 
 
@@ -52,12 +52,12 @@ class Camera:
 
     def __iter__(self) -> Iterator[Frame]:
         """Read for ever."""
-        make = _Frames(self.name)
+        make = FrameBuilder(self.name)
         try:
             while True:
                 image = make.read(self._capture)
                 if image is None:
-                    self._come_back(make.number)
+                    self._reconnect(make.number)
                     continue
                 frame = make(image, datetime.datetime.now(datetime.UTC))
                 del image
@@ -66,17 +66,17 @@ class Camera:
         finally:
             self._capture.release()
 
-    def _come_back(self, frames: int) -> None:
+    def _reconnect(self, frames: int) -> None:
         """Open the camera again, however long that takes."""
         self._capture.release()
         self._on_lost(f"{self.name} stopped delivering after {frames} frames; it is being opened again")
-        wait = FIRST_WAIT
+        wait = MIN_WAIT
         while True:
             time.sleep(wait)
             capture = self._open()
             if capture is not None:
                 break
-            wait = min(2 * wait, LONGEST_WAIT)
+            wait = min(2 * wait, MAX_WAIT)
         self._capture = capture
         self.reopened += 1
         self._on_lost(f"{self.name} is back")

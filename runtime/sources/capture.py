@@ -26,26 +26,26 @@ class Capture(Protocol):
 def configure_capture(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
     """Return a capture, or None where it could not be opened."""
     if capture.isOpened():
-        if _pixel_format(capture) == GREY16:
+        if pixel_format(capture) == GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         return capture
     capture.release()
     return None
 
 
-def _pixel_format(capture: cv2.VideoCapture) -> bytes:
+def pixel_format(capture: cv2.VideoCapture) -> bytes:
     """Return FFmpeg's mark of the decoded pictures, four bytes."""
     return (int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
-def _grey_bits(mark: bytes) -> int:
+def grey_bits(mark: bytes) -> int:
     """Return the depth that a mark of deep grey tells, either byte first (libavcodec/raw.c); 0 of any other."""
     if mark.startswith(b"Y1\0"):
         return mark[3]
     return mark[0] if mark.endswith(b"\x001Y") else 0
 
 
-class _Frames:
+class FrameBuilder:
     """Makes frames of what OpenCV delivers: BGR, or one channel, of any depth; in memory that is used again.
 
     Attributes:
@@ -60,7 +60,7 @@ class _Frames:
 
     def read(self, capture: Capture) -> np.ndarray | None:
         """Read a picture; None where there is none."""
-        there, image = capture.read(self._buffers.take(self._shape) if self._shape else None)
+        there, image = capture.read(self._buffers.acquire(self._shape) if self._shape else None)
         before, self._shape = self._shape, None
         if not there or image is None:
             return None

@@ -87,7 +87,7 @@ def _decoded(entry: Entry) -> DecodedImage:
     return decode_image(read(), name)
 
 
-def _read_file(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
     try:
         _check_regular(path, printable_name(path.name))
         if path.stat().st_size > MAX_FILE:
@@ -103,7 +103,7 @@ def _check_regular(path: Path, name: str) -> None:
         raise ImageError(name, "it is no regular file")
 
 
-def _folder_entries(folder: Path, out: Path | None) -> list[Entry]:
+def folder_entries(folder: Path, out: Path | None) -> list[Entry]:
     """List the pictures of a folder and of the zips in it, by name, at any depth, without those in `out`.
 
     Raises:
@@ -120,10 +120,10 @@ def _folder_entries(folder: Path, out: Path | None) -> list[Entry]:
             continue
         name = printable_name(inside.as_posix())
         if path.suffix.lower() in SUFFIXES:
-            entries.append((name, lambda path=path: _read_file(path)))  # type: ignore[misc]
+            entries.append((name, lambda path=path: read_file(path)))  # type: ignore[misc]
         elif path.suffix.lower() == ".zip":
             try:
-                entries.extend(_zip_entries(path, name, name + "/"))
+                entries.extend(zip_entries(path, name, name + "/"))
             except ImageError as problem:
                 entries.append((name, _failing(problem)))  # told of and counted in its turn, like a picture
     return entries
@@ -136,7 +136,7 @@ def _failing(problem: ImageError) -> Callable[[], bytes]:
     return read
 
 
-def _zip_entries(path: Path, name: str, prefix: str = "") -> list[Entry]:
+def zip_entries(path: Path, name: str, prefix: str = "") -> list[Entry]:
     """List the pictures in a zip by name.
 
     Raises:

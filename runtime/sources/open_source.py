@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import ImageError, UsageError
 from ...models.images.decoder import SUFFIXES, decode_image
 from ..system.address import printable_name, redact_credentials
-from .image_files import KNOWN, STREAMS, VIDEO_SUFFIXES, ImageSource, _folder_entries, _read_file, _zip_entries
+from .image_files import KNOWN, STREAMS, VIDEO_SUFFIXES, ImageSource, folder_entries, read_file, zip_entries
 from .source import Source
 
 
@@ -59,12 +59,12 @@ def open_source(
         raise UsageError(f"'{camera}' is no camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
     try:
         if path.is_dir():
-            return ImageSource(camera, _folder_entries(path, out), on_bad, sequence, at_once)
+            return ImageSource(camera, folder_entries(path, out), on_bad, sequence, at_once)
         if not path.is_file():
             wrong = "is no regular file" if path.exists() else "does not exist"
             raise UsageError(f"the source '{redact_credentials(camera)}' {wrong}: give {KNOWN}")
         if zipfile.is_zipfile(path):
-            return ImageSource(camera, _zip_entries(path, printable_name(path.name)), on_bad, sequence, at_once)
+            return ImageSource(camera, zip_entries(path, printable_name(path.name)), on_bad, sequence, at_once)
         if path.suffix.lower() == ".ser":
             from .ser import SerSource
 
@@ -81,6 +81,6 @@ def open_source(
         raise UsageError(
             f"'{camera}' is neither a picture ({', '.join(SUFFIXES)}), a zip nor a video ({', '.join(VIDEO_SUFFIXES)})"
         )
-    entry = (printable_name(path.name), lambda: _read_file(path))
+    entry = (printable_name(path.name), lambda: read_file(path))
     decode_image(entry[1](), entry[0])  # one picture that is bad is a wrong argument, not a skipped frame
     return ImageSource(camera, [entry], on_bad)

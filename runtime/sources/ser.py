@@ -23,7 +23,7 @@ from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import printable_name
 from ..system.buffer_pool import FrameBufferPool
-from .video import incomplete
+from .video import describe_missing_frames
 
 HEADER = struct.Struct("<14s7i40s40s40s2q")
 """Mark; LuID, colour, byte order, width, height, bits, frames; observer, instrument, telescope; local and UTC time."""
@@ -35,7 +35,7 @@ TO_RGB = {
 RATE = 25.0
 """Frames a second where the file does not say when they were taken."""
 YEAR_ONE = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
-MOST_TICKS = 10 * 86400 * 10**6 * 3_652_000
+MAX_TICKS = 10 * 86400 * 10**6 * 3_652_000
 """The year 9999, in units of 100 ns since the year one."""
 
 
@@ -104,11 +104,11 @@ class SerSource:
             raise RunFailure(f"'{self._path}' cannot be read any further: {problem.strerror}") from None
         self.bad = self.length - number
         if self.bad:
-            self._on_lost(incomplete(self._path.name, number, self.length))
+            self._on_lost(describe_missing_frames(self._path.name, number, self.length))
 
     def _frame(self, values: np.ndarray, time: datetime.datetime, number: int, buffers: FrameBufferPool) -> Frame:
         if values.dtype == np.uint8:
-            pixels = buffers.take((*values.shape[:2], 3))
+            pixels = buffers.acquire((*values.shape[:2], 3))
             if self._colour == RGB:
                 np.copyto(pixels, values)
             else:
@@ -127,7 +127,7 @@ class SerSource:
             return None
         stream.seek(start)
         ticks = np.frombuffer(stream.read(size), "<i8")
-        return ticks if ticks.min() > 0 and ticks.max() < MOST_TICKS else None
+        return ticks if ticks.min() > 0 and ticks.max() < MAX_TICKS else None
 
 
 def _byte_order(values: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from ...errors import UsageError
 from .camera import Camera
 from .capture import Capture, configure_capture
 
-DEEP = {b"Y16 ": "<u2", b"Y16\xa0": ">u2", b"Y12 ": "<u2", b"Y10 ": "<u2"}
+RAW_FORMATS = {b"Y16 ": "<u2", b"Y16\xa0": ">u2", b"Y12 ": "<u2", b"Y10 ": "<u2"}
 """The kernel's marks of grey in words of 16 bits, and how their bytes lie (linux/videodev2.h, pixfmt-yuv-luma)."""
 
 
@@ -24,14 +24,14 @@ def v4l2_camera(index: int, on_lost: Callable[[str], None]) -> Camera:
         attached = f"there are {', '.join(there)}" if there else "no camera is attached"
         raise UsageError(f"there is no camera {name}; {attached}")
     why = "another program may hold it, or you may not be in the group video"
-    return Camera(name, lambda: _deep(configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))), on_lost, why)
+    return Camera(name, lambda: _keep_depth(configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))), on_lost, why)
 
 
-def _deep(capture: cv2.VideoCapture | None) -> Capture | None:
+def _keep_depth(capture: cv2.VideoCapture | None) -> Capture | None:
     """Read a camera that OpenCV set to deep grey as it is: OpenCV would keep the upper 8 bits, in three channels."""
     if capture is None:
         return None
-    order = DEEP.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little"))
+    order = RAW_FORMATS.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little"))
     return capture if order is None else RawGreyCapture(capture, order)
 
 

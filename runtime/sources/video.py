@@ -12,13 +12,13 @@ from ...errors import UsageError
 from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import is_text, printable_name
-from .capture import GREY16, _Frames, _grey_bits, _pixel_format, configure_capture
+from .capture import GREY16, FrameBuilder, configure_capture, grey_bits, pixel_format
 
 STREAM_TIMEOUT_MS = 5000
 """After so long without a picture a stream is lost. A V4L2 camera is after 10 s, by OpenCV's own limit."""
-COUNTED = (".avi", ".mp4", ".mov", ".m4v")
+EXACT_COUNT_SUFFIXES = (".avi", ".mp4", ".mov", ".m4v")
 """Files that say how many frames they hold; of others it follows from how long they last, and a second may be amiss."""
-FAILURES = 1000
+MAX_FAILURES = 1000
 """Reads that fail, one after another, before a video has ended: behind a damaged place it may go on."""
 
 
@@ -47,8 +47,8 @@ class VideoSource:
         capture = configure_capture(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
-        mark = _pixel_format(capture)
-        if mark != GREY16 and (bits := _grey_bits(mark)) > 8:
+        mark = pixel_format(capture)
+        if mark != GREY16 and (bits := grey_bits(mark)) > 8:
             on_lost(
                 f"{printable_name(path.name)}: of its {bits} bits of grey OpenCV keeps 8; all are read from a copy by "
                 "ffmpeg -i FILE -pix_fmt gray16le -c:v ffv1 COPY.mkv"
@@ -66,11 +66,11 @@ class VideoSource:
         )
         if capture is None:
             raise RunFailure(f"'{self._path}' cannot be opened again")
-        make = _Frames(printable_name(self._path.name))
+        make = FrameBuilder(printable_name(self._path.name))
         began, at, failed = datetime.datetime.now(datetime.UTC), 0.0, 0
         rate = capture.get(cv2.CAP_PROP_FPS)
         try:
-            while failed < FAILURES:
+            while failed < MAX_FAILURES:
                 image = make.read(capture)
                 if image is None:
                     failed += 1
@@ -86,12 +86,14 @@ class VideoSource:
         if make.number == 0:
             raise RunFailure(f"'{self._path}' holds no frame that can be decoded")
         missing = max(0, (self.length or 0) - make.number)
-        if self._path.suffix.lower() in COUNTED or (rate > 0 and at < 1000 * ((self.length or 0) / rate - 1)):
+        if self._path.suffix.lower() in EXACT_COUNT_SUFFIXES or (
+            rate > 0 and at < 1000 * ((self.length or 0) / rate - 1)
+        ):
             self.bad = missing
         if self.bad:
-            self._on_lost(incomplete(self._path.name, make.number, self.length))
+            self._on_lost(describe_missing_frames(self._path.name, make.number, self.length))
 
 
-def incomplete(name: str, frames: int, length: int | None) -> str:
+def describe_missing_frames(name: str, frames: int, length: int | None) -> str:
     """Say in one line that a video did not give as many frames as it says to hold."""
     return f"{name}: {frames} of {length} frames could be read; the file is damaged or truncated"

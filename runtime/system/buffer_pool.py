@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-MOST = 16
+MAX_ARRAYS = 16
 # What `sys.getrefcount` counts of an array that only the list here holds: the list, the loop, the argument.
 _ALONE = 3
 
@@ -20,7 +20,7 @@ class FrameBufferPool:
     def __init__(self) -> None:
         self._arrays: list[np.ndarray] = []
 
-    def take(self, shape: tuple[int, ...]) -> np.ndarray:
+    def acquire(self, shape: tuple[int, ...]) -> np.ndarray:
         """Return an array of `shape` with anything in it."""
         for array in self._arrays:
             if array.shape == shape and sys.getrefcount(array) == _ALONE:
@@ -33,5 +33,5 @@ class FrameBufferPool:
         """Give out an array, made elsewhere and owning its memory, as one of these when nobody holds it any more."""
         if self._arrays and self._arrays[0].shape != array.shape:
             self._arrays = []
-        if len(self._arrays) < MOST:
+        if len(self._arrays) < MAX_ARRAYS:
             self._arrays.append(array)

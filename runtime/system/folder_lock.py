@@ -10,7 +10,7 @@ from pathlib import Path
 from ...errors import UsageError
 
 NAME = ".lock"
-ATTEMPTS, BETWEEN_SECONDS = 10, 0.05
+MAX_ATTEMPTS, BETWEEN_SECONDS = 10, 0.05
 """Who only asks whether a run is there holds the lock for a moment."""
 
 
@@ -22,7 +22,7 @@ def acquire_lock(folder: Path) -> int:
         OSError: the folder cannot be written to.
     """
     handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
-    for attempt in range(ATTEMPTS):
+    for attempt in range(MAX_ATTEMPTS):
         time.sleep(BETWEEN_SECONDS * (attempt > 0))
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

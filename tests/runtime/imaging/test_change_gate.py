@@ -31,8 +31,8 @@ def after(seconds):
 @pytest.mark.parametrize("noise", [0.0, 1.0, 4.0, 10.0])
 def test_noise_and_twinkling_bring_nothing_new(noise):
     gate = ChangeGate(10)
-    assert gate.is_new(sky(0, noise=noise), after(0))
-    assert not any(gate.is_new(sky(seed, noise=noise, twinkle=0.08), after(seed / 10)) for seed in range(1, 40))
+    assert gate.has_changed(sky(0, noise=noise), after(0))
+    assert not any(gate.has_changed(sky(seed, noise=noise, twinkle=0.08), after(seed / 10)) for seed in range(1, 40))
 
 
 @pytest.mark.parametrize(
@@ -46,23 +46,23 @@ def test_noise_and_twinkling_bring_nothing_new(noise):
 )
 def test_what_changes_beyond_noise_is_new(change, why):
     gate = ChangeGate(10)
-    gate.is_new(sky(0), after(0))
-    assert gate.is_new(sky(1, **change), after(1)), why
+    gate.has_changed(sky(0), after(0))
+    assert gate.has_changed(sky(1, **change), after(1)), why
 
 
 def test_a_slow_drift_is_measured_from_the_last_frame_that_was_looked_at():
     gate = ChangeGate(1000)
-    news = [gate.is_new(sky(seed, shift=0.1 * seed), after(seed)) for seed in range(40)]
+    news = [gate.has_changed(sky(seed, shift=0.1 * seed), after(seed)) for seed in range(40)]
     assert news[0] and 3 <= sum(news) <= 20 and not all(news)
 
 
 def test_a_frame_is_new_after_so_many_seconds_whatever_it_shows():
     gate = ChangeGate(10)
-    news = [gate.is_new(sky(0, noise=0.0), after(seconds)) for seconds in (0, 4, 9.9, 10, 12, 20.1)]
+    news = [gate.has_changed(sky(0, noise=0.0), after(seconds)) for seconds in (0, 4, 9.9, 10, 12, 20.1)]
     assert news == [True, False, False, True, False, True]
 
 
 def test_a_clock_that_was_set_back_and_another_size_are_new():
     gate = ChangeGate(10)
-    assert gate.is_new(sky(0), after(0)) and gate.is_new(sky(0), after(-3600))
-    assert gate.is_new(sky(0)[::2, ::2], after(-3600))
+    assert gate.has_changed(sky(0), after(0)) and gate.has_changed(sky(0), after(-3600))
+    assert gate.has_changed(sky(0)[::2, ::2], after(-3600))

@@ -5,7 +5,7 @@ from itertools import cycle, islice
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.runtime.imaging.sky_motion import IDENTITY, SkyMotion, grey_thumbnail, repeated
+from galaxy_edge.runtime.imaging.sky_motion import IDENTITY, SkyMotion, grey_thumbnail, repeat_motion
 from galaxy_edge.runtime.sources.demo import DemoSource
 from galaxy_edge.runtime.sources.open_source import open_source
 from helpers.moving_sky import HEIGHT, WIDTH, MovingSky
@@ -94,11 +94,11 @@ def steady(random, stars, shifts):
     """Follow a sky over frames whose stars are so far on; return the motion, and which frames were looked at."""
     motion, looked = SkyMotion(), []
     for shift in shifts:
-        looked.append(motion.due)
-        if motion.due:
+        looked.append(motion.needs_update)
+        if motion.needs_update:
             follow(motion, starry(random, stars, np.array(shift)))
         else:
-            motion.go_on()
+            motion.extrapolate()
     return motion, looked
 
 
@@ -122,13 +122,13 @@ def test_a_slew_while_nobody_looks_is_seen_at_the_next_look_and_every_frame_is_l
     random = np.random.default_rng(8)
     stars, motion = random.uniform(60, 180, (50, 2)), SkyMotion()
     step = 0
-    while motion.due:
+    while motion.needs_update:
         follow(motion, starry(random, stars, np.array([1.0, 0.5]) * step))
         step += 1
-    while not motion.due:
-        motion.go_on()
+    while not motion.needs_update:
+        motion.extrapolate()
     follow(motion, starry(random, random.uniform(10, 230, (50, 2)), np.zeros(2)))
-    assert not motion.seen and motion.due
+    assert not motion.seen and motion.needs_update
 
 
 @pytest.mark.parametrize("times", [0.25, 1, 3])
@@ -139,5 +139,5 @@ def test_a_motion_repeated_is_its_power(times):
     )
     whole = np.vstack([step, [0, 0, 1]])
     expected = fractional_matrix_power(whole, times)
-    assert repeated(step, times) == pytest.approx(expected[:2].real, abs=1e-9)
-    assert repeated(np.array([[1.0, 0, 3.0], [0, 1.0, 2.0]]), times)[:, 2] == pytest.approx([3 * times, 2 * times])
+    assert repeat_motion(step, times) == pytest.approx(expected[:2].real, abs=1e-9)
+    assert repeat_motion(np.array([[1.0, 0, 3.0], [0, 1.0, 2.0]]), times)[:, 2] == pytest.approx([3 * times, 2 * times])

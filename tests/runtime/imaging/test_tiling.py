@@ -46,7 +46,7 @@ def starry(width, height, galaxies=(), stars=100, seed=0):
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160), (100, 2000)])
 @pytest.mark.parametrize("grid", ["1x1", "3x2", "5x5"])
 def test_a_grid_covers_the_frame_and_its_tiles_overlap(size, grid):
-    views = TileSelector(grid, 256).views(np.zeros((*size[::-1], 3), np.uint8))
+    views = TileSelector(grid, 256).select(np.zeros((*size[::-1], 3), np.uint8))
     columns, rows = (int(part) for part in grid.split("x"))
     assert len(views) == 1 + columns * rows and views[0].tolist() == [0, 0, *size]
     covered = np.zeros(size[::-1], int)
@@ -66,14 +66,14 @@ def test_a_wrong_grid_says_what_is_right(text):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_sky_of_stars_alone_costs_one_view(size, seed):
     pixels = starry(*size, seed=seed)
-    assert len(TileSelector("auto", 256).views(pixels)) == 1
+    assert len(TileSelector("auto", 256).select(pixels)) == 1
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize(("sigma", "light"), [(9, 60), (15, 30), (30, 25)])
 def test_a_galaxy_among_stars_is_shown_by_a_tile_that_has_it_whole(size, sigma, light):
     x, y = 0.37 * size[0], 0.61 * size[1]
-    views = TileSelector("auto", 256).views(starry(*size, [(x, y, sigma, light)]))
+    views = TileSelector("auto", 256).select(starry(*size, [(x, y, sigma, light)]))
     whole = [
         (x0, y0, x1, y1)
         for x0, y0, x1, y1 in views[1:]
@@ -90,7 +90,7 @@ def test_light_is_measured_in_pixels_of_the_frame():
 
 def test_a_frame_no_larger_than_the_network_needs_no_tiles():
     pixels = starry(300, 200, [(100, 100, 12, 80)], stars=5)
-    assert len(TileSelector("auto", 256).views(pixels)) == 1
+    assert len(TileSelector("auto", 256).select(pixels)) == 1
 
 
 VIEWS = np.array([[0, 0, 400, 200], [0, 0, 250, 200], [150, 0, 400, 200]])

@@ -344,22 +344,22 @@ def test_stage_times_take_no_more_memory_in_a_long_night():
 
 def test_a_buffer_is_used_again_only_when_not_even_a_part_of_it_is_held():
     buffers = FrameBufferPool()
-    first = buffers.take((8, 8, 3))
+    first = buffers.acquire((8, 8, 3))
     part, place = first[2:4], first.ctypes.data
     del first
-    assert buffers.take((8, 8, 3)).ctypes.data != place
+    assert buffers.acquire((8, 8, 3)).ctypes.data != place
     del part
-    assert buffers.take((8, 8, 3)).ctypes.data == place
-    assert buffers.take((4, 4, 3)).shape == (4, 4, 3)
+    assert buffers.acquire((8, 8, 3)).ctypes.data == place
+    assert buffers.acquire((4, 4, 3)).shape == (4, 4, 3)
 
 
 def test_an_adopted_array_is_given_out_once_it_is_free():
     buffers, array = FrameBufferPool(), np.zeros((8, 8, 3), np.uint8)
     place = array.ctypes.data
     buffers.adopt(array)
-    assert buffers.take((8, 8, 3)).ctypes.data != place
+    assert buffers.acquire((8, 8, 3)).ctypes.data != place
     del array
-    assert buffers.take((8, 8, 3)).ctypes.data == place
+    assert buffers.acquire((8, 8, 3)).ctypes.data == place
 
 
 @pytest.fixture(scope="module")

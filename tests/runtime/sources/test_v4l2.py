@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.runtime.sources import v4l2
-from galaxy_edge.runtime.sources.v4l2 import DEEP, v4l2_camera
+from galaxy_edge.runtime.sources.v4l2 import RAW_FORMATS, v4l2_camera
 
 PICTURE = (np.arange(48 * 64, dtype=np.uint16) * 21).reshape(48, 64)
 
@@ -52,10 +52,10 @@ def bytes_of(words):
     return np.frombuffer(words.tobytes(), np.uint8)[None]
 
 
-@pytest.mark.parametrize("mark", DEEP)
+@pytest.mark.parametrize("mark", RAW_FORMATS)
 @pytest.mark.parametrize("form", ["bytes in a row", "words"])
 def test_words_of_either_byte_order_stay_to_the_bit(camera, mark, form):
-    lying = PICTURE.astype(DEEP[mark])
+    lying = PICTURE.astype(RAW_FORMATS[mark])
     content = bytes_of(lying) if form.startswith("bytes") else np.frombuffer(lying.tobytes(), np.uint16).reshape(48, 64)
     capture = Fake(mark, [content])
     source, told = camera(capture)
