@@ -37,3 +37,17 @@ class ImageError(UserError):
         super().__init__(f"{name}: {reason}")
         self.name = name
         self.reason = reason
+
+
+class MissingExtra(UserError):
+    """An extra of this package that is needed and not installed."""
+
+    exit_code = 2
+
+
+def require_extra(module: str, extra: str) -> None:
+    """Raise `MissingExtra` unless a module, which an extra of this package installs, can be imported."""
+    import importlib.util
+
+    if importlib.util.find_spec(module) is None:
+        raise MissingExtra(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'")

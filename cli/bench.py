@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import UsageError
-from .options import CLASSIFIER, DETECTOR, FILE, FOLDER
-from .run import load_bundle
+from ..runtime.inference.bundles import CLASSIFIER, DETECTOR, load_bundle
+from .options import FILE, FOLDER
 
 if TYPE_CHECKING:
     pass

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..runtime.system.address import redact_credentials
-from .options import FILE, Understood
+from .options import FILE, CheckedText
 from .settings import (
     DEFAULT,
     SettingsError,
@@ -123,7 +123,7 @@ def _example(option: click.Option) -> Any:
     """Give an option's default, or a value that fits it."""
     if option.is_flag:
         return option.default is True
-    if isinstance(option.type, Understood):
+    if isinstance(option.type, CheckedText):
         return option.default if isinstance(option.default, str) else option.type.example
     if isinstance(option.default, str | int | float | Path):
         return option.default

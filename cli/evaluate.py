@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from ..errors import UserError
-from .options import CLASSIFIER, DETECTOR, ENGINES, FOLDER, THREADS, require_extra, resolve_engine
+from ..errors import UserError, require_extra
+from ..runtime.inference.bundles import CLASSIFIER, DETECTOR
+from .options import ENGINES, FOLDER, THREADS, resolve_engine
 
 
 @click.group("eval")

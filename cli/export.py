@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UserError
-from .options import FILE, FOLDER, PATH, require_extra
+from ..errors import UserError, require_extra
+from .options import FILE, FOLDER, PATH
 
 if TYPE_CHECKING:
     from ..export.bundle import ExportResult

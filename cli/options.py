@@ -1,4 +1,4 @@
-"""What the commands of the study share: their options, and the check that an extra is installed."""
+"""Types of option values, options that several commands share, and grouped help."""
 
 from __future__ import annotations
 
@@ -19,35 +19,37 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 PATH = click.Path(path_type=Path)
 
 
-class Size(click.ParamType):
-    """A number of bytes: 500000, 200M, 2G."""
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
+    """A number of bytes, such as 500000, 200M or 2G."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int:
-        """Turn a text into bytes."""
-        found = re.fullmatch(r"(\d{1,15})([KMGT]?)", str(value).upper())
-        if not found:
-            self.fail(f"'{value}' is no size: give bytes, or e.g. 200M or 2G", param, context)
-        return int(found[1]) << 10 * " KMGT".index(found[2] or " ")
+        """Convert text to bytes."""
+        match = re.fullmatch(r"(\d{1,15})([KMGT]?)", str(value).upper())
+        if not match:
+            self.fail(f"'{value}' is not a size: give bytes, or e.g. 200M or 2G", param, context)
+        return int(match[1]) << 10 * " KMGT".index(match[2] or " ")
 
 
 class Number(click.FloatRange):
-    """A number in a range, and a finite one: no comparison finds `nan` outside of a range."""
+    """A finite number in a range; `nan` would pass the comparisons of `click.FloatRange`."""
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
-        """Turn a text into a number."""
+        """Convert text to a number."""
         number = super().convert(value, param, context)
         if not math.isfinite(number):
-            self.fail(f"{value} is no number that can be worked with", param, context)
+            self.fail(f"{value} is not a finite number", param, context)
         return number
 
 
-class Understood(click.ParamType):
-    """A text that a part of the package understands; it is handed on as it is written.
+class CheckedText(click.ParamType):  # type: ignore[type-arg]
+    """A text that a function of the package checks; it is passed on as written.
 
     Args:
-        name: shown in help; check: raises a `UserError` for what it does not understand; example: what it does.
+        name: shown in help.
+        check: raises a `UserError` for a text that is wrong.
+        example: a text that is right.
     """
 
     def __init__(self, name: str, check: Callable[[str], object], example: str) -> None:
@@ -55,11 +57,11 @@ class Understood(click.ParamType):
         self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """See that a text is understood."""
+        """Check the text."""
         try:
             self._check(str(value))
-        except UserError as problem:
-            self.fail(str(problem), param, context)
+        except UserError as error:
+            self.fail(str(error), param, context)
         return str(value)
 
 
@@ -93,30 +95,46 @@ def _profile(text: str) -> object:
     return load_profile(text)
 
 
-TILES = Understood("tiles", _tiles, "auto")
-PROFILE = Understood("profile", _profile, "raspberry-pi-5")
-SERVER = Understood("address", _server, "8080")
-BROKER = Understood("url", _broker, "mqtt://localhost")
-TOPIC = Understood("topic", _topic, "galaxy-edge/my-telescope")
+TILES = CheckedText("tiles", _tiles, "auto")
+PROFILE = CheckedText("profile", _profile, "raspberry-pi-5")
+SERVER = CheckedText("address", _server, "8080")
+BROKER = CheckedText("url", _broker, "mqtt://localhost")
+TOPIC = CheckedText("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
 COUNT = click.IntRange(1, 10**9)
 ENGINES = click.Choice(ENGINE_NAMES)
-DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 
 
-class MissingExtra(UserError):
-    """An extra that is not installed."""
+class GroupedCommand(click.Command):
+    """A command whose `--help` lists its options under the headings of `option_group`."""
 
-    exit_code = 2
+    def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section for each heading, in the order in which they first occur."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(context):
+            record = parameter.get_help_record(context)
+            if record is not None:
+                sections.setdefault(getattr(parameter, "heading", "Options"), []).append(record)
+        for heading, records in sections.items():
+            with formatter.section(heading):
+                formatter.write_dl(records)
 
 
-def require_extra(module: str, extra: str) -> None:
-    """See that an extra is installed before anything begins."""
-    import importlib.util
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
-    if importlib.util.find_spec(module) is None:
-        raise MissingExtra(f"this command needs the extra [{extra}]: pip install 'galaxy-edge[{extra}]'")
+
+def option_group(heading: str, *decorators: Decorator) -> Decorator:
+    """Return a decorator that adds options to a `GroupedCommand`, in their order, under a heading of its help."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+            option: click.Option = command.__click_params__[-1]  # type: ignore[attr-defined]
+            option.heading = heading  # type: ignore[attr-defined]
+        return command
+
+    return add
 
 
 def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -134,7 +152,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
         "seed": click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
         "split": click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split."),
         "seeds": click.option("--seeds", default="1", show_default=True, callback=_numbers, help="Seeds, e.g. 1,2,3."),
-        "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Most epochs; default: the recipe's."),
+        "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Maximum epochs; default: the recipe's."),
         "threads": click.option(
             "--threads",
             type=click.IntRange(1, 64),
@@ -142,7 +160,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             show_default=True,
             help="Threads to use.",
         ),
-        "boxy": click.option("--keep-boxy", is_flag=True, help="Keep class 5 of Galaxy10 SDSS (17 pictures) too."),
+        "boxy": click.option("--keep-boxy", is_flag=True, help="Keep class 5 of Galaxy10 SDSS (17 images) too."),
         "weights": click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none."),
     }
 
@@ -174,14 +192,8 @@ def weights_of(text: str | None, *recipes: Any) -> Any:
     return None if text == "none" else Path(text) if text and text != "imagenet" else "imagenet"
 
 
-def resolve_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
-    """Settle engine and threads: what was asked for, else what the device's profile says."""
-    from ..devices.probe import probe, select_profile
-    from ..devices.profile import load_profile
-    from ..runtime.inference.load import available_engines
+def resolve_engine(engine: str | None, threads: int | None) -> tuple[str, int]:
+    """Return the engine and the thread count: as given, else those of the device's profile."""
+    from ..runtime.inference import load
 
-    fitting = load_profile(device) if device else select_profile(probe(engines=False))
-    there = available_engines()
-    if engine is None:
-        engine = fitting.engine if fitting.engine in there or not there else there[0]
-    return engine, threads or fitting.threads
+    return load.resolve_engine(engine, threads)

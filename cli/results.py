@@ -9,7 +9,8 @@ from pathlib import Path
 
 import click
 
-from .options import FILE, FOLDER, options, require_extra
+from ..errors import require_extra
+from .options import FILE, FOLDER, options
 
 
 @click.command("judge")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from .options import FOLDER, options, require_extra
+from ..errors import require_extra
+from .options import FOLDER, options
 
 
 @click.command("search")

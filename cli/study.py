@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from ..errors import UserError
-from .options import FOLDER, PATH, options, require_extra, weights_of
+from ..errors import UserError, require_extra
+from .options import FOLDER, PATH, options, weights_of
 from .results import judge, judge_detectors, keep, results
 from .search import pick, report_search, search, search_detector
 

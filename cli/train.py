@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from .options import FILE, FOLDER, PATH, THREADS, options, require_extra
+from ..errors import require_extra
+from .options import FILE, FOLDER, PATH, THREADS, options
 
 
 @click.group()

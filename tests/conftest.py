@@ -33,7 +33,8 @@ def package_log() -> Iterator[None]:
     logger.propagate = True
     logger.setLevel(logging.INFO)
     yield
-    logger.handlers.clear()
+    for handler in [handler for handler in logger.handlers if type(handler).__name__ == "StderrHandler"]:
+        logger.removeHandler(handler)
     logger.propagate = True
 
 

@@ -11,22 +11,21 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...devices.probe import probe
-from ...models.bundle import Bundle, shipped_bundle_path
 from ...runtime.frame import Detections, Frame
-from ...runtime.inference.classifier import Classifier
-from ...runtime.inference.detector import Detector
 from ...runtime.monitoring.run_stats import RunStats
-from ...runtime.pipeline.stages import ViewOptions
-from ...runtime.pipeline.threads import run
-from ...runtime.recording.output_folder import OutputFolder, utc_now
+from ...runtime.pipeline.tasks import FrameCallback
+from ...runtime.recording.output_folder import utc_now
+from ...runtime.session import RunConfig, Session
 from ...runtime.sources.camera import stream
 from ...runtime.sources.image_files import ImageSource
+from ...runtime.sources.source import Source
 from ..performance.synthetic_sources import InMemory, NetworkCamera, poison
 
 DROPS, CORRUPT_IMAGES, LONG_RUN_FRAMES = 50, 10_000, 200_000
@@ -113,24 +112,14 @@ def resident_mib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _run(source: Any, watch: Any = lambda *_: None, stop: Any = lambda: False) -> RunStats:
-    """Run the shipped networks over a source, with a real output folder that is thrown away."""
-    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
-    classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier")))
-    about = {
-        "started": utc_now(),
-        "source": source.name,
-        "version": "",
-        "engine": detector.engine.name,
-        "detector": detector.bundle.hash,
-        "classifier": classifier.bundle.hash,
-    }
+def _run(source: Source, watch: FrameCallback = lambda *_: None, stop: Callable[[], bool] = lambda: False) -> RunStats:
+    """Run the shipped networks over a source, with an output folder that is deleted at the end."""
     with tempfile.TemporaryDirectory() as folder:
-        output = OutputFolder(Path(folder), about, classifier.classes, video=False)
-        summary = run(source, detector, classifier, output, watch, stop, looks=ViewOptions(gate=0))
-    if summary.failure:
-        raise summary.failure
-    return summary
+        config = RunConfig(out=Path(folder), video=False, gate=0, engine="litert", threads=1)
+        stats = Session(config, source=source).run(watch, stop)
+    if stats.failure:
+        raise stats.failure
+    return stats
 
 
 def main() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ...devices.engines import ENGINE_NAMES, ENGINES, engines_for, is_installed
+from ...devices.probe import probe, select_profile
+from ...devices.profile import load_profile
 from ...errors import UsageError
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
@@ -74,3 +76,21 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
     from .tflite_engine import TFLiteEngine
 
     return TFLiteEngine(bundle, chosen, engine, threads)
+
+
+def resolve_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
+    """Return the engine and the thread count: as given, else those of a device profile.
+
+    Args:
+        engine: one of `ENGINE_NAMES`; None for the profile's, or, where that is not installed, one that is.
+        threads: threads of an inference; None for the profile's.
+        device: name or TOML file of a profile; None for the one that fits this machine.
+
+    Raises:
+        ProfileError: there is no such profile.
+    """
+    profile = load_profile(device) if device else select_profile(probe(engines=False))
+    if engine is None:
+        installed = available_engines()
+        engine = profile.engine if profile.engine in installed or not installed else installed[0]
+    return engine, threads or profile.threads

@@ -1,1 +1,1 @@
-"""The loop: stages, threads, sinks."""
+"""The frame loop: its stages, the threads they run in, and the sinks that take the results."""

@@ -1,4 +1,4 @@
-"""Report each processed frame to the sinks and callbacks."""
+"""Report each processed frame: track its objects, write it to the sinks, count it, call back."""
 
 from __future__ import annotations
 
@@ -15,59 +15,73 @@ from .trace import TraceFile
 
 
 class Reporter:
-    """The end of the loop: objects are followed, written and shown. Everything in it is called from one thread."""
+    """The last stage of the pipeline; all of it is called from one thread.
+
+    Args:
+        tracker: joins the detections of successive frames.
+        classifier: names the classes.
+        sink: takes frames and events.
+        on_frame: called after each frame.
+        stats: counts of the run, updated here.
+        trace: where the spans of every frame are written.
+    """
 
     def __init__(
         self,
         tracker: Tracker,
         classifier: Classifier,
-        output: Sink,
-        watch: FrameCallback,
-        summary: RunStats,
+        sink: Sink,
+        on_frame: FrameCallback,
+        stats: RunStats,
         trace: TraceFile | None = None,
     ) -> None:
         self._tracker = tracker
         self._classes = classifier.classes
-        self._abstain = classifier.abstain_below
-        self._output = output
-        self._watch = watch
-        self._summary = summary
+        self._abstain_below = classifier.abstain_below
+        self._sink = sink
+        self._on_frame = on_frame
+        self._stats = stats
         self._trace = trace
 
-    def tell(self, work: FrameTask) -> None:
-        """Follow the frame's objects, write the frame, count it and show it."""
-        with work.watch.stage("track"):
+    def report(self, task: FrameTask) -> None:
+        """Track the frame's objects, write the frame, count it and call back."""
+        with task.stopwatch.stage("track"):
             changed: list[Track] = []
-            if work.searched:  # an object that was not looked for is not unseen
-                changed = self._tracker.update(work.frame, work.named, work.sky, work.sky_seen)
-        record = frame_record(work.frame, work.named, self._classes, work.watch.ms, self._abstain)
-        if not work.new:
+            if task.is_searched:  # an object that was not searched for is not unseen
+                changed = self._tracker.update(task.frame, task.detections, task.sky, task.sky_seen)
+        record = frame_record(task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below)
+        if not task.is_new:
             record["reused"] = True
-        with work.watch.stage("write"):
-            self._output.frame(work.frame, work.named, record)
-            self._output.events(changed)
+        with task.stopwatch.stage("write"):
+            self._sink.frame(task.frame, task.detections, record)
+            self._sink.events(changed)
         if self._trace:
-            self._trace.frame(work.frame.number, work.watch.spans)
-        self._summary.clock.add(work.watch.ms)
-        self._summary.frames += 1
-        self._summary.gated += not work.new
-        self._summary.views += len(work.views)
-        self._summary.detections += len(work.named)
-        self._summary.last = time.monotonic()
-        self._count(changed)
-        self._watch(work.frame, work.named, record, self._summary)
+            self._trace.frame(task.frame.number, task.stopwatch.spans)
+        self._count_frame(task)
+        self._count_events(changed)
+        self._on_frame(task.frame, task.detections, record, self._stats)
 
     def close(self, bad: int) -> None:
-        """End every object, write what is left, close the output."""
-        rest = self._tracker.finish()
-        self._output.events(rest)
-        self._count(rest)
-        self._output.close(self._summary.frames, bad)
+        """End every object, write what is left, close the sink and the trace."""
+        remaining = self._tracker.finish()
+        self._sink.events(remaining)
+        self._count_events(remaining)
+        self._sink.close(self._stats.frames, bad)
         if self._trace:
             self._trace.close()
 
-    def _count(self, changed: list[Track]) -> None:
-        """Count objects, and those that are over by the class that was found in the end."""
-        self._summary.events = self._tracker.count
-        over = [track for track in changed if track.ended and track.confirmed and track.kind == "object"]
-        self._summary.classes.update(display_label(track.probabilities, self._classes, self._abstain) for track in over)
+    def _count_frame(self, task: FrameTask) -> None:
+        self._stats.clock.add(task.stopwatch.ms)
+        self._stats.frames += 1
+        self._stats.gated += not task.is_new
+        self._stats.views += len(task.views)
+        self._stats.detections += len(task.detections)
+        self._stats.last = time.monotonic()
+
+    def _count_events(self, changed: list[Track]) -> None:
+        """Count objects; those that have ended are counted by their final class as well."""
+        self._stats.events = self._tracker.count
+        ended = [track for track in changed if track.ended and track.confirmed and track.kind == "object"]
+        self._stats.classes.update(
+            display_label(track.probabilities, self._classes, self._abstain_below) for track in ended
+        )

@@ -3,27 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Protocol
 
 from ..sources.source import Source
-from .stages import read
+from .stages import read_frames
 from .tasks import FrameTask, Stage
 
 
-class SerialExecutor:
-    """The stages one after the other, in this thread; `pipeline` has them at once."""
+class Executor(Protocol):
+    """Runs the stages on every frame of a source."""
 
-    dropped = hung = 0
+    @property
+    def dropped(self) -> int:
+        """Frames that a newer one replaced."""
+        ...
+
+    @property
+    def hung(self) -> int:
+        """Frames that were abandoned because their inference did not return."""
+        ...
+
+    def __iter__(self) -> Iterator[FrameTask | None]:
+        """Yield each frame's task when all stages are done, and None now and then while there is none."""
+        ...
+
+    def close(self) -> None:
+        """Release the source."""
+        ...
+
+
+class SerialExecutor:
+    """Runs the stages one after another in the calling thread; the results are those of `ThreadedExecutor`.
+
+    Args:
+        source: delivers the frames.
+        stages: in their order.
+        limit: maximum number of frames to read; None for all.
+    """
+
+    dropped = 0
+    hung = 0
 
     def __init__(self, source: Source, stages: list[Stage], limit: int | None) -> None:
-        self._works = read(source, limit)
+        self._tasks = read_frames(source, limit)
         self._stages = stages
 
     def __iter__(self) -> Iterator[FrameTask | None]:
-        for work in self._works:
+        for task in self._tasks:
             for stage in self._stages:
-                stage.do(work)
-            yield work
+                stage.process(task)
+            yield task
 
     def close(self) -> None:
-        """Let the source go."""
-        self._works.close()
+        """Release the source."""
+        self._tasks.close()

@@ -1,6 +1,6 @@
-"""The loop, as one sentence: a frame is prepared, searched, named, followed and told of.
+"""The stages of the pipeline: each frame is preprocessed, run through the detector and classified.
 
-Each stage is a function of the frame's work and can be called alone; `pipeline` decides in which thread.
+Each stage works on a frame's task and can be called alone; an executor (`serial`, `threads`) decides in which thread.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from .tasks import FrameTask, Stage
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """How frames are looked at.
+    """Which parts of which frames the detector sees.
 
     Attributes:
-        tiles: ``off``, ``auto`` or columns x rows, see `tiles.Tiles`.
-        stack: frames that are laid upon each other; 1 for none. A stack grows deeper with every frame, so there is no
-            gate then.
-        gate: seconds for which a frame that is like the last may share its result; 0 for never.
+        tiles: ``off``, ``auto`` or columns x rows, see `imaging.tiling.TileSelector`.
+        gate: maximum time in seconds for which a frame that is like the last may share its result; 0 for never.
+        stack: number of frames that are aligned and averaged; 1 for none. A stack improves with every frame, so there
+            is no gate then.
     """
 
     tiles: str = "off"
@@ -41,17 +41,20 @@ class ViewOptions:
     stack: int = 1
 
     def why_no_gate(self, continuous: bool) -> str:
-        """Say why a gate has nothing to do, if it has not: ``""`` where frames follow from each other, one by one."""
+        """Return why the gate has no effect; "" where frames follow from each other and are not stacked."""
         if not continuous:
-            return "the pictures do not follow from each other"
+            return "the images do not follow from each other"
         return "frames are stacked" if self.stack > 1 else ""
 
 
 class FrameProcessor:
-    """What is done to every frame before it is told of: prepare, search, name.
+    """The stages before a frame is reported: preprocess, detect, classify.
 
     Args:
-        continuous: whether frames follow from each other; if not, there is nothing to stack either.
+        detector, classifier: the two networks.
+        continuous: whether frames follow from each other; if not, there is nothing to stack, and no gate.
+        views: which parts of which frames the detector sees.
+        controls: what may be changed during the run.
 
     Attributes:
         stack: the stack, where frames are stacked.
@@ -62,95 +65,105 @@ class FrameProcessor:
         detector: Detector,
         classifier: Classifier,
         continuous: bool,
-        looks: ViewOptions,
+        views: ViewOptions,
         controls: Controls | None = None,
     ) -> None:
         self.detector = detector
         self.classifier = classifier
-        self._tiles = TileSelector(looks.tiles, min(detector.bundle.input_size))
+        self.stack = Stack(views.stack)
+        self._tiles = TileSelector(views.tiles, min(detector.bundle.input_size))
         self._motion = SkyMotion() if continuous else None
-        self._shape: tuple[int, ...] = ()
+        self._gate = ChangeGate(views.gate) if continuous and views.gate else None
         self._controls = controls or Controls()
-        self._depth = looks.stack
-        self.stack = Stack(looks.stack)
-        self._gate = ChangeGate(looks.gate) if continuous and looks.gate else None
-        self._last = self._nothing = Detections.empty().with_probabilities(
-            np.zeros((0, len(classifier.classes)), np.float32)
-        )
+        self._depth = views.stack
+        self._last_shape: tuple[int, ...] = ()
+        self._empty = Detections.empty().with_probabilities(np.zeros((0, len(classifier.classes)), np.float32))
+        self._last_detections = self._empty
 
     @property
     def stages(self) -> list[Stage]:
         """The stages in their order."""
         return [
-            Stage(self.prepare),
-            Stage(self.search, self.detector.reload_engine),
-            Stage(self.name, self.classifier.reload_engine),
+            Stage(self.preprocess),
+            Stage(self.detect, self.detector.reload_engine),
+            Stage(self.classify, self.classifier.reload_engine),
         ]
 
-    def prepare(self, work: FrameTask) -> None:
-        """See how the sky has moved, what is new, and fit what is worth a look into the detector's input."""
+    def preprocess(self, task: FrameTask) -> None:
+        """Register the frame, stack it, select its views and fit them into the detector's input."""
         self.stack.depth, paused = self._controls.stack or self._depth, self._controls.paused
-        stacking = self._motion is not None and self.stack.depth > 1
-        work.searched = not paused
-        with work.watch.stage("glance"):
-            halves = ImagePyramid(work.frame.pixels)
-            if self._motion:
-                gate = None if stacking or paused else self._gate
-                due = stacking or self._motion.needs_update or halves.shape != self._shape
-                small, self._shape = grey_thumbnail(halves) if due or gate else None, halves.shape
-                work.new = gate is None or small is None or gate.has_changed(small, work.frame.time)
-                if small is not None and due and work.new:  # where nothing is new, the sky has not moved either
-                    self._motion.update(small, work.frame.width // small.shape[1])
-                elif work.new:
-                    self._motion.extrapolate()
-                work.sky, work.sky_seen = self._motion.sky, self._motion.seen
+        task.is_searched = not paused
+        with task.stopwatch.stage("glance"):
+            pyramid = ImagePyramid(task.frame.pixels)
+            stacking = self._motion is not None and self.stack.depth > 1
+            thumbnail = self._register(task, pyramid, stacking)
         if stacking:
-            assert small is not None
-            with work.watch.stage("stack"):
-                work.frame = self.stack.add(work.frame, small, work.sky)
-                halves = ImagePyramid(work.frame.pixels)
-        pixels = work.frame.pixels
-        if work.new and not paused:
-            with work.watch.stage("tiles"):
-                work.views = self._tiles.select(pixels)
-        with work.watch.stage("preprocess"):
-            work.fitted = [
-                self.detector.preprocess(pixels[y0:y1, x0:x1] if number else halves)
-                for number, (x0, y0, x1, y1) in enumerate(work.views)
-            ]
+            assert thumbnail is not None
+            with task.stopwatch.stage("stack"):
+                task.frame = self.stack.add(task.frame, thumbnail, task.sky)
+                pyramid = ImagePyramid(task.frame.pixels)
+        if task.is_new and task.is_searched:
+            with task.stopwatch.stage("tiles"):
+                task.views = self._tiles.select(task.frame.pixels)
+        with task.stopwatch.stage("preprocess"):
+            self._fit_views(task, pyramid)
 
-    def search(self, work: FrameTask) -> None:
+    def _register(self, task: FrameTask, pyramid: ImagePyramid, stacking: bool) -> np.ndarray | None:
+        """Measure how the sky has moved and whether the frame is new; return its thumbnail where one was made."""
+        if self._motion is None:
+            return None
+        gate = self._gate if task.is_searched and not stacking else None
+        needs_update = stacking or self._motion.needs_update or pyramid.shape != self._last_shape
+        thumbnail = grey_thumbnail(pyramid) if needs_update or gate else None
+        self._last_shape = pyramid.shape
+        task.is_new = gate is None or thumbnail is None or gate.has_changed(thumbnail, task.frame.time)
+        if thumbnail is not None and needs_update and task.is_new:  # where nothing is new, the sky has not moved
+            self._motion.update(thumbnail, task.frame.width // thumbnail.shape[1])
+        elif task.is_new:
+            self._motion.extrapolate()
+        task.sky, task.sky_seen = self._motion.sky, self._motion.seen
+        return thumbnail
+
+    def _fit_views(self, task: FrameTask, pyramid: ImagePyramid) -> None:
+        """Fit each view into the detector's input; the first is the whole frame, which shares the pyramid."""
+        pixels = task.frame.pixels
+        task.inputs = [
+            self.detector.preprocess(pixels[y0:y1, x0:x1] if number else pyramid)
+            for number, (x0, y0, x1, y1) in enumerate(task.views)
+        ]
+
+    def detect(self, task: FrameTask) -> None:
         """Run the detector on every view."""
-        for fitted in work.fitted:
-            with work.watch.stage("detect"):
-                work.raw.append(self.detector.infer(fitted))
+        for model_input in task.inputs:
+            with task.stopwatch.stage("detect"):
+                task.raw.append(self.detector.infer(model_input))
 
-    def name(self, work: FrameTask) -> None:
-        """Decode what the detector said and classify it; what is not new is what was last found."""
-        if work.fitted:
+    def classify(self, task: FrameTask) -> None:
+        """Decode the detector's output and classify it; a frame that is not new gets the last result."""
+        if task.inputs:
             if self._controls.min_score is not None:
                 self.detector.min_score = self._controls.min_score
-            with work.watch.stage("decode"):
-                found = [self.detector.decode(raw, fitted) for raw, fitted in zip(work.raw, work.fitted, strict=True)]
-                one = found[0] if len(found) == 1 else self.detector.merge(work.views, found)
-            with work.watch.stage("classify"):
-                self._last = self.classifier(work.frame.pixels, one)
-        work.named = self._nothing if work.new and not work.fitted else self._last
+            with task.stopwatch.stage("decode"):
+                found = [self.detector.decode(raw, view) for raw, view in zip(task.raw, task.inputs, strict=True)]
+                merged = found[0] if len(found) == 1 else self.detector.merge(task.views, found)
+            with task.stopwatch.stage("classify"):
+                self._last_detections = self.classifier(task.frame.pixels, merged)
+        task.detections = self._empty if task.is_new and not task.inputs else self._last_detections
 
 
-def read(source: Source, limit: int | None) -> Generator[FrameTask]:
-    """Read frames, timed; let the source go at once when this is closed."""
+def read_frames(source: Source, limit: int | None) -> Generator[FrameTask]:
+    """Read up to `limit` frames, timed; closing the generator releases the source at once."""
     frames = iter(source)
     try:
         for _ in islice(count(), limit):
-            watch = Stopwatch()
-            with watch.stage("read"):
+            stopwatch = Stopwatch()
+            with stopwatch.stage("read"):
                 frame = next(frames, None)
             if frame is None:
                 return
-            yield FrameTask(frame, watch)
-            del frame, watch  # nothing is held while the next is read
+            yield FrameTask(frame, stopwatch)
+            del frame, stopwatch  # nothing is held while the next frame is read
     finally:
         close = getattr(frames, "close", None)
         if close is not None:
-            close()  # ends the generator at once, which lets the camera go
+            close()  # ends the source's generator, which releases the camera

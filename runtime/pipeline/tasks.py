@@ -11,32 +11,56 @@ import numpy as np
 from ..frame import Detections, Frame
 from ..imaging.sky_motion import IDENTITY
 from ..inference.detector import ModelInput
-from ..inference.engine import RawTensor as RawOutput
+from ..inference.engine import RawTensor
 from ..monitoring.run_stats import RunStats
 from ..timing import Stopwatch
 
 
 @dataclass
 class FrameTask:
-    """A frame on its way, and what each stage made of it; `searched` is false where the run is paused."""
+    """A frame on its way through the stages, with the result of each.
+
+    Attributes:
+        frame: the frame; after stacking, with the mean of the stack in its place.
+        stopwatch: times each stage.
+        sky: (3, 3) where the sky has moved to, see `imaging.sky_motion`.
+        sky_seen: whether any sky was visible in the frame.
+        is_searched: false while the run is paused: then nothing is detected, and no object counts as unseen.
+        is_new: false if the frame shares the detections of the last new one, see `imaging.change_gate`.
+        views: (N, 4) int x0, y0, x1, y1: the parts of the frame that the detector sees, the whole frame first.
+        inputs: the views as the detector takes them.
+        raw: the detector's raw outputs for each view.
+        detections: the result: boxes, scores and class probabilities.
+    """
 
     frame: Frame
-    watch: Stopwatch = field(default_factory=Stopwatch)
+    stopwatch: Stopwatch = field(default_factory=Stopwatch)
     sky: np.ndarray = field(default_factory=lambda: IDENTITY)
     sky_seen: bool = True
-    searched: bool = True
-    new: bool = True
+    is_searched: bool = True
+    is_new: bool = True
     views: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), int))
-    fitted: list[ModelInput] = field(default_factory=list)
-    raw: list[dict[str, RawOutput]] = field(default_factory=list)
-    named: Detections = field(default_factory=Detections.empty)
+    inputs: list[ModelInput] = field(default_factory=list)
+    raw: list[dict[str, RawTensor]] = field(default_factory=list)
+    detections: Detections = field(default_factory=Detections.empty)
 
 
 class Stage(NamedTuple):
-    """One stage: what it does to a frame's work, and how to get over an inference in it that hangs."""
+    """One stage of the pipeline.
 
-    do: Callable[[FrameTask], None]
+    Attributes:
+        process: the work on a frame; its name is the stage's.
+        reload_engine: replaces the stage's engine after an inference that hangs; None where there is none.
+    """
+
+    process: Callable[[FrameTask], None]
     reload_engine: Callable[[], None] | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the stage, also of its thread."""
+        return self.process.__name__
 
 
 FrameCallback = Callable[[Frame, Detections, dict[str, Any], RunStats], None]
+"""Called after each frame with the frame, its detections, its record and the statistics so far."""

@@ -75,7 +75,7 @@ def test_tables_follow_the_commands(here):
         ("[run]\nmin-score = 1.5", [":2: 'min-score' is wrong: 1.5 is not in the range"]),
         ("[run]\nshow = 'yes'", [":2: 'show' must be true or false, not 'yes'"]),
         ("[run]\nengine = 'fast'", [":2: 'engine' is wrong: 'fast' is not one of"]),
-        ("[run]\nquota = '2 gigabytes'", [":2: 'quota' is wrong", "is no size"]),
+        ("[run]\nquota = '2 gigabytes'", [":2: 'quota' is wrong", "is not a size"]),
         ("[run]\ncamera = 3", [":2: 'camera' must be a text, not 3"]),
         ("[run]\ncamera = ['a']\nout = 1", [":2: 'camera' must be a text", ":3: 'out' must be a text"]),
         # What stands in a text is neither a key nor a table.

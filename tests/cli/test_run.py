@@ -201,8 +201,8 @@ def test_reader_that_has_had_enough_is_no_error(night, tiny_models, tmp_path):
 
 def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
     program = (
-        "import sys; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
-        "FrameLog.write = lambda *_: 1 / 0; cli.main()"
+        "import sys; from galaxy_edge.cli.main import main; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
+        "FrameLog.write = lambda *_: 1 / 0; main()"
     )
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models, "--max-frames", "2"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
@@ -232,9 +232,9 @@ def test_output_that_the_encoding_cannot_hold_is_escaped_as_json_does(tiny_model
 
 def test_what_was_lost_is_told_where_the_run_is_interrupted_too(tiny_models, tmp_path):
     program = (
-        "import signal; from galaxy_edge import cli; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
-        "from galaxy_edge.runtime.monitoring.progress_line import Ticker; FrameLog.write = lambda *_: 1 / 0; "
-        "Ticker.update = lambda *_: signal.default_int_handler(2, None); cli.main()"
+        "import signal; from galaxy_edge.cli.main import main; from galaxy_edge.runtime.recording.frame_log import FrameLog; "
+        "from galaxy_edge.runtime.monitoring.progress_line import StatusLine; FrameLog.write = lambda *_: 1 / 0; "
+        "StatusLine.update = lambda *_: signal.default_int_handler(2, None); main()"
     )
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
@@ -243,8 +243,8 @@ def test_what_was_lost_is_told_where_the_run_is_interrupted_too(tiny_models, tmp
 
 
 @pytest.mark.parametrize(("camera", "more", "env", "why"), [
-    ("night", ["--gate", 5], {}, "the pictures do not follow from each other"),
-    ("night", [], {"GALAXY_EDGE_RUN_GATE": "5"}, "the pictures do not follow from each other"),
+    ("night", ["--gate", 5], {}, "the images do not follow from each other"),
+    ("night", [], {"GALAXY_EDGE_RUN_GATE": "5"}, "the images do not follow from each other"),
     ("demo", ["--gate", 5, "--stack", 2], {}, "frames are stacked"),
     ("demo", ["--gate", 5], {}, ""),
     ("night", [], {}, ""),
@@ -352,12 +352,9 @@ def test_absurd_sizes_get_one_clear_line(tiny_models, tmp_path, size):
 
 
 def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, tmp_path):
-    from galaxy_edge.models.bundle import Bundle
+    """What was seen until then is a night's work; the exit code comes from the failure that is returned."""
     from galaxy_edge.runtime.errors import RunFailure
-    from galaxy_edge.runtime.inference.classifier import Classifier
-    from galaxy_edge.runtime.inference.detector import Detector
-    from galaxy_edge.runtime.pipeline.threads import run as run_loop
-    from galaxy_edge.runtime.recording.output_folder import OutputFolder
+    from galaxy_edge.runtime.session import RunConfig, Session
     from galaxy_edge.runtime.sources.open_source import open_source
 
     (tmp_path / "a.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
@@ -372,12 +369,9 @@ def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, t
                 yield from open_source(str(tmp_path / "a.png"), lambda _: None)
             raise RunFailure("/dev/video0 stopped delivering after 3 frames")
 
-    detector = Detector(Bundle.load(tiny_models / "galaxy-detector"))
-    classifier = Classifier(Bundle.load(tiny_models / "galaxy-classifier"))
-    about = dict.fromkeys(("started", "source", "version", "engine", "detector", "classifier"), "x")
-    output = OutputFolder(tmp_path / "out", about, classifier.classes, video=False)
-    summary = run_loop(Failing(), detector, classifier, output, lambda *_: None, lambda: False)
-    assert "stopped delivering" in str(summary.failure) and summary.frames == 3
+    config = RunConfig(models=tiny_models, out=tmp_path / "out", video=False)
+    stats = Session(config, source=Failing()).run()
+    assert "stopped delivering" in str(stats.failure) and stats.frames == 3
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(3,)]
     assert rows(tmp_path / "out", "SELECT count(*) FROM event")[0][0] >= 1
 

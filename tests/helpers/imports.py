@@ -27,6 +27,7 @@ SUB_FLOORS = {
         ("recording",),
         ("monitoring",),
         ("pipeline", "web", "mqtt"),
+        ("run_config",),
         ("session",),
     ),
     "training": (

@@ -8,18 +8,9 @@ import time
 import urllib.error
 import urllib.request
 
-from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
-from galaxy_edge.runtime.inference.classifier import Classifier
-from galaxy_edge.runtime.inference.detector import Detector
-from galaxy_edge.runtime.monitoring.controls import Controls
-from galaxy_edge.runtime.monitoring.health import RunMonitor
-from galaxy_edge.runtime.pipeline.sink import SinkGroup
-from galaxy_edge.runtime.pipeline.threads import run
-from galaxy_edge.runtime.recording.output_folder import OutputFolder
+from galaxy_edge.runtime.session import RunConfig, Session, WebConfig
 from galaxy_edge.runtime.sources.demo import DemoSource
-from galaxy_edge.runtime.web.sink import WebSink
 
-from helpers import tracks
 from helpers.log_records import recorded
 
 
@@ -52,33 +43,19 @@ class LiveRun:
     """
 
     def __init__(self, folder, records, where="0", token_file=None, stale=20.0):
-        self._records, self._alerts = records, []
+        self._records = records
         self.source = EndlessDemo()
-        detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector"), "detect"))
-        classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify"))
-        self.output = OutputFolder(
-            folder, tracks.ABOUT, classifier.classes, video=False, floor=0, alert=self._alerts.append
-        )
-        self.controls = Controls(min_score=detector.min_score, writer=self.output.writer)
-        self.monitor = RunMonitor(stale, self.output.writer, lambda: self.controls.paused)
-        self.live = WebSink(where, token_file, "demo", self.output, self.monitor, self.controls)
-        self.address = self.live.url.rstrip("/")
-        sink = SinkGroup([self.output, self.monitor, self.live])
+        web = WebConfig(where, token_file)
+        config = RunConfig(out=folder, video=False, keep_free=0, stale_after=stale, web=web)
+        self.session = Session(config, source=self.source)
+        self.output, self.controls, self.monitor = self.session.output, self.session.controls, self.session.monitor
+        self.address = self.session.web.url.rstrip("/")
         self.stop = threading.Event()
-
-        def watch(frame, named, record, summary):
-            self.monitor.summary = summary
-
-        self.thread = threading.Thread(
-            target=run,
-            args=(self.source, detector, classifier, sink, watch, self.stop.is_set),
-            kwargs={"controls": self.controls},
-        )
+        self.thread = threading.Thread(target=self.session.run, kwargs={"should_stop": self.stop.is_set})
 
     @property
     def warnings(self):
-        logged = [record.getMessage() for record in self._records if record.levelno >= logging.WARNING]
-        return [*logged, *self._alerts]
+        return [record.getMessage() for record in self._records if record.levelno >= logging.WARNING]
 
     def ask(self, path, body=None, headers=None, method=None):
         """Send a request; return the status, the headers and the body."""

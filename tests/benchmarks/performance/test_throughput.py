@@ -2,7 +2,8 @@
 
 import pytest
 from galaxy_edge.benchmarks.accuracy.stacking import recall_by_depth
-from galaxy_edge.benchmarks.performance.throughput import Measure, command, decoding, empty_sky, overhead, overlap
+from galaxy_edge.benchmarks.performance.command import measure_command
+from galaxy_edge.benchmarks.performance.throughput import Measure, decoding, empty_sky, overhead, overlap
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 
 
@@ -41,7 +42,7 @@ def test_decoding_is_timed_for_the_anchors_of_that_size(measure):
 
 
 def test_the_command_is_measured_as_a_process_of_its_own():
-    row = command(rounds=1, frames=4)
+    row = measure_command(rounds=1, frames=4)
     assert 50 < row["peak_memory_mib"] < 400 and 0 < row["first_detection_best_s"] <= row["first_detection_s"]
 
 

@@ -137,9 +137,9 @@ def test_small_galaxies_of_a_big_frame_are_found_only_with_tiles():
         loop = FrameProcessor(detector, classifier, False, ViewOptions(tiles=tiles))
         work = FrameTask(Frame(frame, datetime.datetime.now(datetime.UTC), "deep field", 0))
         for stage in loop.stages:
-            stage.do(work)
-        counts[tiles] = len(work.named)
-        boxes = work.named.boxes
+            stage.process(work)
+        counts[tiles] = len(work.detections)
+        boxes = work.detections.boxes
     assert counts["off"] <= 3 and counts["auto"] >= 10
     inside = (boxes[:, 0] >= 1490) & (boxes[:, 1] >= 590) & (boxes[:, 2] <= 1510 + sky.shape[1])
     assert inside.all()

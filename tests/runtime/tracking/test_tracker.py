@@ -265,14 +265,14 @@ def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
         Detector(Bundle.load(shipped_bundle_path("galaxy-detector"))),
         Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))),
         continuous=True,
-        looks=ViewOptions(tiles="auto"),
+        views=ViewOptions(tiles="auto"),
     )
     events, tracker = {}, Tracker(continuous=True)
     for one in open_source(str(sky.path), print):
         work = FrameTask(one)
         for stage in loop.stages:
-            stage.do(work)
-        events |= {track.number: track for track in tracker.update(one, work.named, work.sky) if track.confirmed}
+            stage.process(work)
+        events |= {track.number: track for track in tracker.update(one, work.detections, work.sky) if track.confirmed}
     tracker.finish()
     assert len(events) >= 5
     places = [

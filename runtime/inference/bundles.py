@@ -1,0 +1,50 @@
+"""Load the bundles of a run."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...errors import UsageError
+
+if TYPE_CHECKING:
+    from ...models.bundle import Bundle
+
+DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
+"""Names of the two bundles, and of their folders in a folder of models."""
+TASKS = {DETECTOR: "detect", CLASSIFIER: "classify"}
+
+logger = logging.getLogger(__name__)
+
+
+def load_bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
+    """Load and check one of the two bundles; log a warning if it failed a gate of its export.
+
+    Args:
+        models: folder with the bundles; None for the shipped ones.
+        name: `DETECTOR` or `CLASSIFIER`.
+        key: public key that the bundle must be signed for. Without it, a bundle that is not a shipped one is loaded in
+            a separate process first, since a file of unknown origin could crash the run.
+
+    Raises:
+        UsageError: the folder or the key does not exist.
+        BundleError, SignatureError: the bundle cannot be used.
+    """
+    from ...models.bundle import Bundle, shipped_bundle_path
+
+    for option, path in (("--models", models), ("--require-signature", key)):
+        if path and not path.exists():
+            raise UsageError(f"{option} {path} does not exist")
+    bundle = Bundle.load(models / name if models else shipped_bundle_path(name), TASKS[name])
+    if key is not None:
+        from ...models.signature import verify
+
+        verify(bundle, key)
+    elif models:
+        from .sandbox import check_bundle_loads
+
+        check_bundle_loads(bundle, [bundle.usual])
+    if bundle.failed:
+        logger.warning("%s is UNGATED: it was written although it failed %s", bundle.path, ", ".join(bundle.failed))
+    return bundle

@@ -1,0 +1,80 @@
+"""Run a source through the pipeline and report every frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+
+from ..errors import RunFailure
+from ..monitoring.run_stats import RunStats
+from ..sources.source import Source
+from ..timing import peak_memory_mib
+from ..tracking.tracker import Tracker
+from .reporter import Reporter
+from .serial import Executor, SerialExecutor
+from .sink import Sink
+from .stages import FrameProcessor
+from .tasks import FrameCallback
+from .threads import ThreadedExecutor, core_count
+from .trace import TraceFile
+
+
+def run_loop(
+    source: Source,
+    processor: FrameProcessor,
+    sink: Sink,
+    on_frame: FrameCallback = lambda *_: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    max_frames: int | None = None,
+    *,
+    trace: TraceFile | None = None,
+    overlap: bool = True,
+) -> RunStats:
+    """Process frames until the source ends, `should_stop` returns True, or `max_frames` are done.
+
+    However the run ends, everything is written and closed; a `RunFailure` is returned in the statistics.
+
+    Args:
+        source: delivers the frames.
+        processor: preprocesses, detects and classifies.
+        sink: takes frames and events; like `on_frame`, called from this thread only.
+        on_frame: called after each frame.
+        should_stop: called once a frame, and every `threads.IDLE_SECONDS` while there is none.
+        max_frames: maximum number of frames; None for all.
+        trace: where the spans of every frame are written.
+        overlap: whether the stages run at the same time; a serial loop gives the same results in more time.
+    """
+    stats = RunStats()
+    reporter = Reporter(Tracker(source.continuous), processor.classifier, sink, on_frame, stats, trace)
+    executor: Executor = (ThreadedExecutor if overlap else SerialExecutor)(source, processor.stages, max_frames)
+
+    def update_counts() -> None:
+        stats.dropped, stats.hung, stats.reopened = executor.dropped, executor.hung, source.reopened
+        stats.seconds = stats.clock.seconds()
+
+    opencv_threads = cv2.getNumThreads()
+    if overlap:
+        cv2.setNumThreads(max(1, core_count() // 2))  # the stages share the cores; OpenCV's own threads compete
+    try:
+        for task in executor:
+            if should_stop():
+                stats.stopped = True
+                break
+            update_counts()
+            if task is None:
+                continue
+            reporter.report(task)
+            del task  # no frame is held while the next is waited for
+            if stats.frames == max_frames:
+                break
+    except RunFailure as failure:
+        stats.failure = failure
+    finally:
+        cv2.setNumThreads(opencv_threads)
+        executor.close()
+        update_counts()
+        stats.bad_pictures = source.bad
+        stats.peak_memory_mib = peak_memory_mib()
+        reporter.close(source.bad)
+    return stats

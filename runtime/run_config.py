@@ -1,0 +1,146 @@
+"""How to run: one frozen, validated object. The command line and `session.Session` use it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..devices.engines import ENGINE_NAMES
+from ..errors import UsageError
+from .imaging.tiling import parse_grid
+from .mqtt.address import parse_broker_url, parse_topic
+from .recording.retention import FLOOR, QUOTA
+from .web.address import parse_listen_address
+
+MAX_THREADS = 64
+MAX_STACK = 64
+MAX_GATE = 86_400.0
+
+
+@dataclass(frozen=True)
+class WebConfig:
+    """The live view.
+
+    Attributes:
+        address: ``[HOST:]PORT``; without a host, this machine only.
+        token_file: file with the token; None for ``OUT/token`` where one is needed, off loopback.
+    """
+
+    address: str
+    token_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        parse_listen_address(self.address)
+
+
+@dataclass(frozen=True)
+class MqttConfig:
+    """Where to publish events.
+
+    Attributes:
+        url: ``mqtt[s]://[USER:PASSWORD@]HOST[:PORT]``.
+        authority: certificate of the authority that signed the broker's, where the system does not know it.
+        prefix: prefix of the topics; None for ``galaxy-edge/`` and the name of this computer.
+        discovery: prefix of Home Assistant's discovery; "" for none.
+        interval: publish interval of the figures in seconds.
+    """
+
+    url: str = field(repr=False)  # it may hold a password
+    authority: Path | None = None
+    prefix: str | None = None
+    discovery: str = "homeassistant"
+    interval: float = 10.0
+
+    def __post_init__(self) -> None:
+        parse_broker_url(self.url)
+        if self.prefix == "":
+            raise UsageError("--mqtt-prefix is empty: topics need a beginning")
+        for prefix in filter(None, (self.prefix, self.discovery)):
+            parse_topic(prefix)
+        if self.authority and not self.authority.is_file():
+            raise UsageError(f"--mqtt-ca {self.authority}: there is no such file")
+        _check_range("mqtt interval", self.interval, 0.1, math.inf)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """How to run.
+
+    Attributes:
+        source: ``demo``, an image, a folder or zip of images, a video file, a camera or the address of a stream, see
+            `sources.open_source`.
+        models: folder with the bundles; None for the shipped ones.
+        require_signature: public key that the bundles must be signed for; None for no check.
+        device: name or TOML file of a device profile; None for the one that fits this machine.
+        engine: one of `ENGINE_NAMES`; None for the profile's.
+        threads: threads of an inference, 1 to 64; None for the profile's.
+        min_score: minimum detector score, 0..1; None for the bundle's operating threshold.
+        tiles: ``off``, ``auto`` or columns x rows, see `imaging.tiling.TileSelector`.
+        stack: number of frames that are aligned and averaged, 1 to 64.
+        gate: seconds for which frames like the last share its result, 0 for never; None: 10 for live sources, else 0.
+        max_frames: stop after this number of frames; None for all.
+        overlap: whether the stages run at the same time, each in its own thread.
+        out: output folder; None to write nothing.
+        video: whether the annotated video of a file is written.
+        quota: maximum bytes of crops, images, videos and logs in the output folder; 0 for no limit.
+        keep_free: bytes of the disk to leave free.
+        fits: whether crops and saved frames are written as FITS too.
+        trace: file for the timing of every frame, a trace that Perfetto opens; None for none.
+        show: whether to show the frames in a window.
+        stale_after: seconds without a frame after which the run counts as stalled.
+        web: the live view; None for none.
+        mqtt: where to publish; None for nowhere.
+
+    Raises:
+        UsageError: a value is outside its range, or two do not go together.
+    """
+
+    source: str = field(default="demo", repr=False)  # it may hold a password
+    models: Path | None = None
+    require_signature: Path | None = None
+    device: str | None = None
+    engine: str | None = None
+    threads: int | None = None
+    min_score: float | None = None
+    tiles: str = "off"
+    stack: int = 1
+    gate: float | None = None
+    max_frames: int | None = None
+    overlap: bool = True
+    out: Path | None = Path("galaxy-edge-out")
+    video: bool = True
+    quota: int = QUOTA
+    keep_free: int = FLOOR
+    fits: bool = False
+    trace: Path | None = None
+    show: bool = False
+    stale_after: float = 20.0
+    web: WebConfig | None = None
+    mqtt: MqttConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.engine is not None and self.engine not in ENGINE_NAMES:
+            raise UsageError(f"unknown engine '{self.engine}'; known: {', '.join(ENGINE_NAMES)}")
+        parse_grid(self.tiles)
+        for name, value, low, high in (
+            ("threads", self.threads, 1, MAX_THREADS),
+            ("min_score", self.min_score, 0, 1),
+            ("stack", self.stack, 1, MAX_STACK),
+            ("gate", self.gate, 0, MAX_GATE),
+            ("max_frames", self.max_frames, 1, math.inf),
+            ("quota", self.quota, 0, math.inf),
+            ("keep_free", self.keep_free, 0, math.inf),
+        ):
+            if value is not None:
+                _check_range(name, value, low, high)
+        if not (self.stale_after > 0 and math.isfinite(self.stale_after)):
+            raise UsageError(f"stale_after must be a positive number of seconds, not {self.stale_after}")
+        if self.out is None and (self.web or self.mqtt):
+            raise UsageError("the live view and MQTT need an output folder: events are read from it")
+
+
+def _check_range(name: str, value: float, low: float, high: float) -> None:
+    if not (low <= value <= high and math.isfinite(value)):
+        limit = f"from {low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
+        raise UsageError(f"{name} must be {limit}, not {value}")

@@ -1,0 +1,267 @@
+"""Put a run together: source, networks, views, output folder, controls, monitor, sinks and pipeline.
+
+>>> stats = Session(RunConfig(source="demo", out=Path("found"))).run()  # doctest: +SKIP
+
+What is configured is checked before anything begins. The live view and MQTT are imported only if they are configured.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__
+from ..devices.probe import probe
+from ..errors import ImageError, UsageError, UserError, require_extra
+from .frame import Detections, Frame
+from .inference.bundles import CLASSIFIER, DETECTOR, load_bundle
+from .inference.classifier import Classifier
+from .inference.detector import Detector
+from .inference.load import resolve_engine
+from .monitoring.controls import Controls
+from .monitoring.health import RunMonitor
+from .pipeline.loop import run_loop
+from .pipeline.sink import Sink, SinkGroup
+from .pipeline.stages import FrameProcessor, ViewOptions
+from .pipeline.tasks import FrameCallback
+from .pipeline.threads import decoder_threads
+from .pipeline.trace import TraceFile
+from .recording.output_folder import OutputFolder, utc_now
+from .run_config import MqttConfig, RunConfig, WebConfig
+from .sources.open_source import open_source
+from .sources.source import Source
+from .system.systemd import SystemdNotifier
+
+if TYPE_CHECKING:
+    from .monitoring.run_stats import RunStats
+    from .monitoring.window import Window
+    from .web.sink import WebSink
+
+__all__ = ["MqttConfig", "RunConfig", "Session", "WebConfig"]
+
+logger = logging.getLogger(__name__)
+
+
+class Session:
+    """One run: everything is opened when this is created, and closed at the end of `run`.
+
+    Args:
+        config: how to run.
+        source: delivers the frames in place of ``config.source``.
+        detector, classifier: networks that are loaded already, in place of the configured ones.
+        sinks: take frames and events in addition to the configured ones; closed with them.
+
+    Attributes:
+        config: as given.
+        source: delivers the frames.
+        detector, classifier: the networks.
+        output: the output folder; None if ``config.out`` is None.
+        controls: what may be changed during the run, from any thread.
+        monitor: figures of the run, from any thread.
+        web: the live view; None if it is not configured.
+
+    Raises:
+        UsageError: the source, the output folder or a service cannot be opened.
+        BundleError: a bundle cannot be used.
+        MissingExtra: a package that is needed is not installed.
+    """
+
+    def __init__(
+        self,
+        config: RunConfig,
+        *,
+        source: Source | None = None,
+        detector: Detector | None = None,
+        classifier: Classifier | None = None,
+        sinks: Sequence[Sink] = (),
+    ) -> None:
+        self.config = config
+        _require_extras(config)
+        _check_trace(config)
+        engine, threads = resolve_engine(config.engine, config.threads, config.device)
+        bundles = {
+            name: load_bundle(config.models, name, config.require_signature)
+            for name, network in ((DETECTOR, detector), (CLASSIFIER, classifier))
+            if network is None
+        }
+        self.source = source or _open_source(config)
+        self.detector = detector or Detector(
+            bundles[DETECTOR], bundles[DETECTOR].usual, engine, threads, config.min_score
+        )
+        self.classifier = classifier or Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine, threads)
+        self._views = self._view_options()
+        self._window = self._open_window()
+        self._trace = TraceFile(config.trace) if config.trace else None
+        self.output = self._open_output(config.out, engine) if config.out else None
+        writer = self.output.writer if self.output else None
+        self.controls = Controls(
+            min_score=self.detector.min_score, stack=config.stack if self.source.continuous else None, writer=writer
+        )
+        self.monitor = RunMonitor(config.stale_after, writer, lambda: self.controls.paused)
+        self.web: WebSink | None = None
+        self._sink = self._open_sinks(sinks)
+
+    @property
+    def length(self) -> int | None:
+        """Number of frames that the run will have, if known."""
+        return self.source.length if self.config.max_frames is None else self.config.max_frames
+
+    def run(
+        self, on_frame: FrameCallback = lambda *_: None, should_stop: Callable[[], bool] = lambda: False
+    ) -> RunStats:
+        """Run until the source ends, `should_stop` returns True, the window is closed, or the frames are done.
+
+        Args:
+            on_frame: called after each frame, from this thread: the frame, its detections, its record, the statistics.
+            should_stop: called once a frame, and several times a second while there is none.
+
+        Returns:
+            Statistics of the run; if it could not go on or could not write everything, ``failure`` says why.
+        """
+        processor = FrameProcessor(self.detector, self.classifier, self.source.continuous, self._views, self.controls)
+        manager = SystemdNotifier(logger.warning)
+
+        def frame_done(frame: Frame, detections: Detections, record: dict[str, Any], stats: RunStats) -> None:
+            on_frame(frame, detections, record, stats)
+            self.monitor.summary = stats
+            if self._window:
+                self._window.show(frame, detections)
+            manager.frame_done()
+
+        with self._report_lost_output():
+            stats = run_loop(
+                self.source,
+                processor,
+                self._sink,
+                frame_done,
+                lambda: should_stop() or bool(self._window and self._window.closed),
+                self.config.max_frames,
+                trace=self._trace,
+                overlap=self.config.overlap,
+            )
+        manager.ends()
+        lost = self.output.writer.failure if self.output else None
+        if stats.failure and lost:
+            logger.error("%s", lost)
+        stats.failure = stats.failure or lost
+        return stats
+
+    def close(self) -> None:
+        """Close everything without a run."""
+        self._sink.close(0, 0)
+        if self._trace:
+            self._trace.close()
+
+    def _view_options(self) -> ViewOptions:
+        """Return the view options; the gate's default is 10 s for live sources."""
+        config = self.config
+        gate = 10.0 * self.source.live if config.gate is None else config.gate
+        views = ViewOptions(config.tiles, gate, config.stack)
+        if config.gate and (reason := views.why_no_gate(self.source.continuous)):
+            logger.warning("--gate has no effect: %s", reason)
+        return views
+
+    def _open_window(self) -> Window | None:
+        if not self.config.show:
+            return None
+        from .monitoring.window import Window
+
+        return Window(self.classifier.classes, self.classifier.abstain_below)
+
+    def _open_output(self, folder: Path, engine: str) -> OutputFolder:
+        machine = probe(engines=False)
+        about = {
+            "started": utc_now(),
+            "source": self.source.name,
+            "version": __version__,
+            "engine": engine,
+            "device": machine.model or machine.machine,
+            "detector": self.detector.bundle.hash,
+            "classifier": self.classifier.bundle.hash,
+        }
+        return OutputFolder(
+            folder,
+            about,
+            self.classifier.classes,
+            video=self.source.continuous and not self.source.live and self.config.video,
+            abstain=self.classifier.abstain_below,
+            quota=self.config.quota,
+            floor=self.config.keep_free,
+            fits=self.config.fits,
+            alert=logger.warning,
+        )
+
+    def _open_sinks(self, more: Sequence[Sink]) -> SinkGroup:
+        """Open the configured sinks; if one cannot be opened, close all."""
+        sinks: list[Sink] = [self.output] if self.output else []
+        sinks += [self.monitor, *more]
+        try:
+            if self.config.web:
+                self.web = self._open_web(self.config.web)
+                sinks.append(self.web)
+            if self.config.mqtt:
+                sinks.append(self._open_mqtt(self.config.mqtt))
+        except UserError:
+            SinkGroup(sinks).close(0, 0)
+            raise
+        return SinkGroup(sinks)
+
+    def _open_web(self, web: WebConfig) -> WebSink:
+        from .web.sink import WebSink
+
+        assert self.output is not None  # RunConfig checks it
+        return WebSink(
+            web.address, web.token_file, self.source.name, self.output, self.monitor, self.controls
+        )  # fmt: skip
+
+    def _open_mqtt(self, mqtt: MqttConfig) -> Sink:
+        from .mqtt.address import parse_broker
+        from .mqtt.publisher import MqttSink
+
+        assert self.output is not None
+        prefix = mqtt.prefix or f"galaxy-edge/{socket.gethostname()}"
+        broker = parse_broker(mqtt.url, prefix, mqtt.discovery, mqtt.interval, mqtt.authority)
+        return MqttSink(broker, self.output.info, self.output.folder, self.monitor)
+
+    @contextmanager
+    def _report_lost_output(self) -> Iterator[None]:
+        """Log what could not be written if the run ends with an exception; else `run` returns it."""
+        try:
+            yield
+        except BaseException:
+            if self.output and self.output.writer.failure:
+                logger.error("%s", self.output.writer.failure)
+            raise
+
+
+def _open_source(config: RunConfig) -> Source:
+    def skipped(error: ImageError) -> None:
+        logger.warning("skipped %s", error)
+
+    return open_source(
+        config.source, skipped, logger.warning, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out
+    )
+
+
+def _require_extras(config: RunConfig) -> None:
+    """Check that the packages of what is configured are installed."""
+    for is_needed, module, extra in (
+        (config.fits, "astropy", "fits"),
+        (config.web, "fastapi", "serve"),
+        (config.mqtt, "paho", "mqtt"),
+    ):
+        if is_needed:
+            require_extra(module, extra)
+
+
+def _check_trace(config: RunConfig) -> None:
+    """Refuse a trace that would replace the source."""
+    source = os.path.expanduser(config.source)  # it may not be a valid path: os.path copes, Path raises
+    trace = config.trace
+    if trace and trace.exists() and os.path.exists(source) and trace.samefile(source):
+        raise UsageError(f"--profile would replace the source '{config.source}': name another file")
