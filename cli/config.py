@@ -1,4 +1,4 @@
-"""`galaxy-edge config`: show, check and begin ``galaxy-edge.toml``."""
+"""`galaxy-edge config`: show, check and create ``galaxy-edge.toml``."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from .options import FILE, CheckedText
 from .settings import (
     DEFAULT,
     SettingsError,
+    invalid_variables,
     options_of,
     read_settings,
     settings_for,
     source_of,
     unknown_environment,
-    wrong_variables,
 )
 
 HEAD = """\
-# Settings of galaxy-edge. Every option of every command can be set here, under the command's name; a flag on the
-# command line wins over the environment (GALAXY_EDGE_RUN_CAMERA is run's camera), and that over this file.
+# Settings of galaxy-edge. Every option of every command can be set here, in the table of the command. A flag on the
+# command line overrides the environment (GALAXY_EDGE_RUN_CAMERA is run's camera), which overrides this file.
 """
 
 
 @click.group()
 def config() -> None:
-    """Show, check and begin galaxy-edge.toml.
+    """Show, check and create galaxy-edge.toml.
 
-    It is read from the working folder, or from where --config before the command's name says.
+    It is read from the working folder, or from the file given by --config before the command's name.
     """
 
 
@@ -41,18 +41,19 @@ def config() -> None:
 @click.argument("command", default="run")
 @click.pass_context
 def show(context: click.Context, as_json: bool, command: str) -> None:
-    """Show what COMMAND (run) would work with, and where each setting is from."""
+    """Show the settings of COMMAND (default: run) and where each of them is from."""
     root, target = _root(context), _command(context, command)
     root.default_map = settings_for(root, root.params["config"])
-    if problems := wrong_variables(root.command, command.split()[0]):  # type: ignore[arg-type]
-        raise SettingsError("\n".join(problems))
-    below = root
-    for depth, part in enumerate(command.split(), 1):  # each finds its own table and variables in that of its group
-        below = click.Context(_command(context, " ".join(command.split()[:depth])), parent=below, info_name=part)
-    rows = {key: source_of(target, below, key) for key in options_of(target)}
-    shown = {key: (_masked(value), origin) for key, (value, origin) in rows.items()}
+    assert isinstance(root.command, click.Group)
+    if errors := invalid_variables(root.command, command.split()[0]):
+        raise SettingsError("\n".join(errors))
+    nested = root
+    for depth, part in enumerate(command.split(), 1):  # each context finds its table in that of its parent
+        nested = click.Context(_command(context, " ".join(command.split()[:depth])), parent=nested, info_name=part)
+    values = {key: source_of(target, nested, key) for key in options_of(target)}
+    rows = {key: (_displayed(value), origin) for key, (value, origin) in values.items()}
     if as_json:
-        click.echo(json.dumps({key: {"value": value, "from": origin} for key, (value, origin) in shown.items()}))
+        click.echo(json.dumps({key: {"value": value, "from": origin} for key, (value, origin) in rows.items()}))
         return
     from rich import box
     from rich.console import Console
@@ -60,7 +61,7 @@ def show(context: click.Context, as_json: bool, command: str) -> None:
     from rich.table import Table
 
     table = Table("setting", "value", "from", box=box.SIMPLE_HEAD, pad_edge=False)
-    for key, (value, origin) in shown.items():
+    for key, (value, origin) in rows.items():
         table.add_row(key, "" if value is None else escape(_toml(value)), origin)
     Console().print(table)
 
@@ -69,39 +70,39 @@ def show(context: click.Context, as_json: bool, command: str) -> None:
 @click.argument("file", type=FILE, required=False)
 @click.pass_context
 def check(context: click.Context, file: Path | None) -> None:
-    """Check FILE (galaxy-edge.toml) and the environment. Exit codes: 0 all right, 1 something is wrong, 2 wrong use."""
+    """Check FILE (default: galaxy-edge.toml) and the environment. Exit codes: 0 valid, 1 invalid, 2 usage error."""
     root = _root(context)
     group = root.command
     assert isinstance(group, click.Group)
     file = file or root.params["config"] or DEFAULT
     settings = read_settings(file, group)
-    problems = settings.problems + [line for name in group.commands for line in wrong_variables(group, name)]
-    problems += unknown_environment(group)
-    for line in problems:
+    errors = settings.errors + [line for name in group.commands for line in invalid_variables(group, name)]
+    errors += unknown_environment(group)
+    for line in errors:
         click.echo(line, err=True)
-    if problems:
+    if errors:
         raise SystemExit(1)
-    click.echo(f"{file}: {settings.count} settings, nothing wrong")
+    click.echo(f"{file}: {settings.count} settings, no errors")
 
 
 @config.command()
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--force", is_flag=True, help="Replace an existing file.")
 @click.argument("file", type=FILE, default=DEFAULT)
 @click.pass_context
 def init(context: click.Context, force: bool, file: Path) -> None:
-    """Write FILE (galaxy-edge.toml) with every setting of run, explained and commented out."""
+    """Write FILE (default: galaxy-edge.toml) with every setting of run, explained and commented out."""
     from ..runtime.system.atomic_files import write_user_file
 
     if file.exists() and not force:
-        raise click.UsageError(f"{file} is there already; --force replaces it")
+        raise click.UsageError(f"{file} already exists; --force replaces it")
     lines = [HEAD, "[run]"]
     for key, option in options_of(_command(context, "run")).items():
         lines += [textwrap.fill(option.help or "", 110, initial_indent="# ", subsequent_indent="# ")]
         lines += [f"#{key} = {_toml(_example(option))}", ""]
     try:
-        write_user_file(file, "\n".join(lines).encode(), mode=0o600)  # it may come to hold a broker's password
-    except OSError as problem:
-        raise click.UsageError(f"'{file}' cannot be written: {problem.strerror}") from None
+        write_user_file(file, "\n".join(lines).encode(), mode=0o600)  # a broker's password may be added to it
+    except OSError as error:
+        raise click.UsageError(f"'{file}' cannot be written: {error.strerror}") from None
     click.echo(f"written: {file}")
 
 
@@ -110,7 +111,7 @@ def _root(context: click.Context) -> click.Context:
 
 
 def _command(context: click.Context, name: str) -> click.Command:
-    """Find a command by its name, e.g. ``run`` or ``train detector``."""
+    """Return a command by its name, e.g. ``run`` or ``train detector``."""
     found: click.Command | None = _root(context).command
     for part in name.split():
         found = found.commands.get(part) if isinstance(found, click.Group) else None
@@ -120,7 +121,7 @@ def _command(context: click.Context, name: str) -> click.Command:
 
 
 def _example(option: click.Option) -> Any:
-    """Give an option's default, or a value that fits it."""
+    """Return an option's default, or an example of a valid value."""
     if option.is_flag:
         return option.default is True
     if isinstance(option.type, CheckedText):
@@ -140,8 +141,8 @@ def _toml(value: Any) -> str:
     return json.dumps(value if isinstance(value, bool | int | float) else str(value), ensure_ascii=False)
 
 
-def _masked(value: Any) -> Any:
-    """Show a value, an address without its password."""
+def _displayed(value: Any) -> Any:
+    """Return a value as it is shown: an address without its password, a path as text."""
     if isinstance(value, Path):
         return str(value)
     return redact_credentials(value) if isinstance(value, str) else value

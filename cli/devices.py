@@ -1,4 +1,4 @@
-"""`galaxy-edge devices`: this machine, its cameras and the device profiles."""
+"""`galaxy-edge devices`: show this machine, its cameras and the device profiles."""
 
 from __future__ import annotations
 
@@ -14,39 +14,36 @@ if TYPE_CHECKING:
     from ..devices.probe import Machine
     from ..devices.profile import Profile
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def devices(as_json: bool) -> None:
-    """Show this machine, the cameras on it, and the device profiles."""
+    """Show this machine, its cameras and the device profiles."""
     from rich.console import Console
 
     from ..devices.probe import probe, select_profile
     from ..devices.profile import all_profiles
 
     machine = probe()
-    fitting = select_profile(machine)
+    selected = select_profile(machine)
     if as_json:
         profiles = [profile.as_dict() for profile in all_profiles()]
-        click.echo(json.dumps({"machine": machine.as_dict(), "profile": fitting.as_dict(), "profiles": profiles}))
+        click.echo(json.dumps({"machine": machine.as_dict(), "profile": selected.as_dict(), "profiles": profiles}))
         return
     console = Console()
     for line in machine_lines(machine):
         console.print(line, highlight=False)
-    console.print(devices_table(all_profiles(), fitting.name))
+    console.print(devices_table(all_profiles(), selected.name))
 
 
-def devices_table(profiles: Iterable[Profile], fitting: str) -> Table:
-    """Lay out the device profiles; the one that fits this machine is marked."""
+def devices_table(profiles: Iterable[Profile], selected: str) -> Table:
+    """Return the device profiles as a table, with the profile of this machine marked."""
     from rich.table import Table
 
     table = Table("", "profile", "device", "engine", "threads", "verified", title="device profiles")
     for profile in profiles:
         table.add_row(
-            "*" if profile.name == fitting else "",
+            "*" if profile.name == selected else "",
             profile.name,
             profile.title,
             profile.engine,
@@ -57,12 +54,12 @@ def devices_table(profiles: Iterable[Profile], fitting: str) -> Table:
 
 
 def machine_lines(machine: Machine) -> list[str]:
-    """Describe a machine in a few lines."""
+    """Return a description of a machine in four lines."""
     engines = ", ".join(f"{name} {version}" for name, version in machine.engines.items()) or "none"
     memory = f", {machine.memory} MiB" if machine.memory else ""
-    warmth = f", {machine.temperature:.0f} degrees C" if machine.temperature is not None else ""
+    temperature = f", {machine.temperature:.0f} degrees C" if machine.temperature is not None else ""
     return [
-        f"machine: {machine.model or machine.machine} ({machine.machine}), {machine.cores} cores{memory}{warmth}",
+        f"machine: {machine.model or machine.machine} ({machine.machine}), {machine.cores} cores{memory}{temperature}",
         f"python:  {machine.python}",
         f"engines: {engines}",
         f"cameras: {', '.join(machine.cameras) or 'none'}",

@@ -1,66 +1,62 @@
-"""Settings from a file: every option of every command is a key of ``galaxy-edge.toml``; the options are the schema."""
+"""Settings from ``galaxy-edge.toml`` and the environment: every option of every command is a key and a variable."""
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ..devices.toml_lines import did_you_mean, find_line
 from ..errors import UserError
 from .options import Size
 
 DEFAULT = Path("galaxy-edge.toml")
 PREFIX = "GALAXY_EDGE"
 ROOT = (f"{PREFIX}_DATA", f"{PREFIX}_CONFIG", f"{PREFIX}_LOG_LEVEL", f"{PREFIX}_QUIET")
-"""Variables of no command: the folder of data sets, the file of settings, and what is printed."""
+"""Variables that belong to no command: the folder of data sets, the settings file, and what is printed."""
 
 
 class SettingsError(UserError):
-    """Settings that cannot be used; a line for each."""
+    """Settings cannot be used; the message has one line for each of them."""
 
     exit_code = 2
 
 
 @dataclass
 class Settings:
-    """What a file says, checked.
+    """The checked content of a settings file.
 
     Attributes:
-        values: by command and option, as click takes it (``default_map``).
+        values: by command and option, as click's ``default_map``.
         count: number of settings.
-        problems: a line for each key or value that is wrong, with file and line.
+        errors: one line for each invalid key or value, with file and line.
     """
 
     values: dict[str, Any] = field(default_factory=dict)
     count: int = 0
-    problems: list[str] = field(default_factory=list)
-
-
-_TEXTS = re.compile(r'"""(?:\\.|[^\\])*?"{3,5}|\'{3}.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL)
-"""Strings and comments of TOML: no key and no table begins in them."""
+    errors: list[str] = field(default_factory=list)
 
 
 def options_of(command: click.Command) -> dict[str, click.Option]:
-    """List the options of a command that can be set, by their key: the long flag without its dashes."""
-    found = {}
-    for one in command.params:
-        if isinstance(one, click.Option) and one.expose_value and not one.is_eager:
-            found[max(one.opts, key=len).lstrip("-")] = one
-    return found
+    """Return the options of a command that can be set, by their key: the long flag without its dashes."""
+    return {
+        max(option.opts, key=len).lstrip("-"): option
+        for option in command.params
+        if isinstance(option, click.Option) and option.expose_value and not option.is_eager
+    }
 
 
 def read_settings(path: Path, root: click.Group) -> Settings:
-    """Read and check a file.
+    """Read and check a settings file.
 
     Args:
-        root: the command line, whose commands are the tables and whose options are the keys.
+        path: the file.
+        root: the command line; its commands are the tables and their options are the keys.
 
     Raises:
         SettingsError: the file cannot be read or is not TOML.
@@ -68,160 +64,173 @@ def read_settings(path: Path, root: click.Group) -> Settings:
     try:
         text = path.read_text(encoding="utf-8")
         content = tomllib.loads(text)
-    except OSError as problem:
-        raise SettingsError(f"{path}: cannot be read ({problem.strerror})") from None
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as problem:
-        raise SettingsError(f"{path}: is not valid TOML: {problem}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path}: is not valid TOML: {error}") from None
     settings = Settings()
-    settings.values = _table(content, root, (), settings, lambda keys: f"{path}{_line(text, keys)}")
+    settings.values = _check_table(content, root, (), settings, lambda keys: f"{path}{find_line(text, keys)}")
     return settings
 
 
 def settings_for(context: click.Context, path: Path | None) -> dict[str, Any]:
-    """Read the settings of a command line: of the file that is named, else of `DEFAULT` where there is one.
+    """Return the settings in a file: the one given, otherwise `DEFAULT` if it exists.
 
     Raises:
-        SettingsError: something in the file or in the command's environment is wrong; the message has every line.
+        SettingsError: something in the file or in the command's environment variables is invalid.
     """
     root = context.command
     assert isinstance(root, click.Group)
-    problems = wrong_variables(root, context.invoked_subcommand)
+    variable_errors = invalid_variables(root, context.invoked_subcommand)
     settings = Settings()
     if path or DEFAULT.is_file():
         settings = read_settings(path or DEFAULT, root)
-    if problems := settings.problems + problems:
-        raise SettingsError("\n".join(problems))
+    if errors := settings.errors + variable_errors:
+        raise SettingsError("\n".join(errors))
     return settings.values
 
 
 def name_variables(root: click.Group) -> None:
-    """Give every option of every command its environment variable: the command's and the long flag's name.
+    """Give every option of every command its environment variable, named after the command and the long flag.
 
-    click's own rule (``auto_envvar_prefix``) takes the name of the function's parameter instead, as in ``AS_JSON``.
+    click's ``auto_envvar_prefix`` would name it after the function's parameter instead, e.g. ``AS_JSON``.
     """
     for variable, option in _variables(root, PREFIX):
-        own = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
-        option.envvar = [*own, variable]
+        declared = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
+        option.envvar = [*declared, variable]
 
 
-def wrong_variables(root: click.Group, name: str | None) -> list[str]:
-    """Find environment variables that look like options of a command and are none: a line for each."""
+def invalid_variables(root: click.Group, name: str | None) -> list[str]:
+    """Return a line for each environment variable of a command that is not an option or has an invalid value."""
     if name is None or name not in root.commands:
         return []
     prefix = f"{PREFIX}_{_variable(name)}"
     known = dict(_variables(root.commands[name], prefix))
-    wrong = []
+    errors = []
     for key in sorted(key for key in os.environ if key.startswith(prefix + "_")):
         if key not in known:
-            wrong.append(f"the environment: unknown variable {key}{_suggest(key, known)}")
-        elif problem := _unfit_text(known[key], os.environ[key]):
-            wrong.append(f"the environment: {key} {problem}")
-    return wrong
+            errors.append(f"the environment: unknown variable {key}{did_you_mean(key, known)}")
+        elif error := _text_error(known[key], os.environ[key]):
+            errors.append(f"the environment: {key} {error}")
+    return errors
 
 
 def unknown_environment(root: click.Group) -> list[str]:
-    """Find environment variables that look like the options of commands that are none: a line for each."""
+    """Return a line for each environment variable with our prefix that belongs to no command."""
     prefixes = [f"{PREFIX}_{_variable(name)}_" for name in root.commands]
-    strange = sorted(key for key in os.environ if key.startswith(f"{PREFIX}_") and not key.startswith(tuple(prefixes)))
+    unknown = sorted(key for key in os.environ if key.startswith(f"{PREFIX}_") and not key.startswith(tuple(prefixes)))
     known = [
         variable
         for name, command in root.commands.items()
         for variable, _ in _variables(command, f"{PREFIX}_{_variable(name)}")
     ]
-    return [f"the environment: unknown variable {key}{_suggest(key, known)}" for key in strange if key not in ROOT]
+    return [f"the environment: unknown variable {key}{did_you_mean(key, known)}" for key in unknown if key not in ROOT]
 
 
 def source_of(command: click.Command, context: click.Context, key: str) -> tuple[Any, str]:
-    """Tell the value of an option as it stands without flags, and where it is from.
+    """Return the value of an option without flags on the command line, and its origin.
 
     Raises:
-        click.BadParameter: the value from the environment does not fit.
+        click.BadParameter: the value from the environment is invalid.
     """
     option = options_of(command)[key]
     value, source = option.consume_value(context, {})
     variable = next((name for name in option.envvar or () if os.environ.get(name)), "")
-    names = {
+    origins = {
         click.core.ParameterSource.ENVIRONMENT: variable,
         click.core.ParameterSource.DEFAULT_MAP: "file",
     }
     if not isinstance(value, str | int | float | bool | Path):
-        return None, names.get(source, "default")
-    fitted = option.type.convert(value, option, context)
-    # What is written in words, as 2G, is shown so.
-    return (value if isinstance(option.type, Size) else fitted), names.get(source, "default")
+        return None, origins.get(source, "default")
+    converted = option.type.convert(value, option, context)
+    # A size is shown as it is written, e.g. 2G.
+    return (value if isinstance(option.type, Size) else converted), origins.get(source, "default")
 
 
-def _table(
-    content: dict[str, Any], command: click.Command, keys: tuple[str, ...], settings: Settings, where: Any
+def _check_table(
+    content: dict[str, Any],
+    command: click.Command,
+    keys: tuple[str, ...],
+    settings: Settings,
+    where: Callable[[tuple[str, ...]], str],
 ) -> dict[str, Any]:
-    """Check a table against a command; return it as click takes it."""
-    known: dict[str, Any] = options_of(command)
+    """Check a table against a command, adding to the count and the errors; return it as click's ``default_map``.
+
+    Args:
+        keys: path of the table.
+        where: returns file and line of a key's path.
+    """
+    known = options_of(command)
     if not keys:
-        known.pop("config", None)  # the file itself
-    below = command.commands if isinstance(command, click.Group) else {}
+        known.pop("config", None)  # names the file itself
+    commands = command.commands if isinstance(command, click.Group) else {}
     values: dict[str, Any] = {}
     for key, value in content.items():
-        here = (*keys, key)
-        if key in below and isinstance(value, dict):
-            values[key] = _table(value, below[key], here, settings, where)
-        elif key in below:
-            table = f"[{'.'.join(here)}]"
-            settings.problems.append(f"{where(here)}: '{key}' is a command: its settings stand in one table {table}")
+        path = (*keys, key)
+        if key in commands and isinstance(value, dict):
+            values[key] = _check_table(value, commands[key], path, settings, where)
+        elif key in commands:
+            table = f"[{'.'.join(path)}]"
+            settings.errors.append(f"{where(path)}: '{key}' is a command: its settings belong in one table {table}")
         elif key in known:
             settings.count += 1
-            problem = _problem(known[key], value)
-            if problem:
-                settings.problems.append(f"{where(here)}: '{key}' {problem}")
+            error = _option_error(known[key], value)
+            if error:
+                settings.errors.append(f"{where(path)}: '{key}' {error}")
             else:
                 values[known[key].name] = value
         else:
-            what = "table" if isinstance(value, dict) else "key"
-            hint = _suggest(key, [*known, *below]) if keys or what == "table" else _home(key, command)
-            settings.problems.append(f"{where(here)}: unknown {what} '{key}'{hint}")
+            kind = "table" if isinstance(value, dict) else "key"
+            hint = did_you_mean(key, [*known, *commands]) if keys or kind == "table" else _table_hint(key, command)
+            settings.errors.append(f"{where(path)}: unknown {kind} '{key}'{hint}")
     return values
 
 
-def _home(key: str, root: click.Command) -> str:
-    """Say under which commands a key belongs that stands outside of every table."""
+def _table_hint(key: str, root: click.Command) -> str:
+    """Return which tables a key that is outside of every table belongs in."""
     assert isinstance(root, click.Group)
-    homes = [f"[{name}]" for name, command in root.commands.items() if key in options_of(command)]
-    return f"; it belongs under {' or '.join(homes)}" if homes else "; settings stand under their command, as [run]"
+    tables = [f"[{name}]" for name, command in root.commands.items() if key in options_of(command)]
+    return (
+        f"; it belongs in {' or '.join(tables)}"
+        if tables
+        else "; settings belong in the table of their command, e.g. [run]"
+    )
 
 
-def _problem(option: click.Option, value: Any) -> str | None:
-    """Say what is wrong with a value; None if it is right."""
+def _option_error(option: click.Option, value: object) -> str | None:
+    """Return what is wrong with an option's value; None if it is valid."""
     kind = option.type
     if option.multiple:
         if not isinstance(value, list):
             return f"must be a list, not {value!r}"
-        return next((told for one in value if (told := _unfit(kind, option, one))), None)
-    return _unfit(kind, option, value)
+        return next((error for entry in value if (error := _value_error(kind, option, entry))), None)
+    return _value_error(kind, option, value)
 
 
-def _unfit(kind: click.ParamType, option: click.Option, value: Any) -> str | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
+def _value_error(kind: click.ParamType[Any], option: click.Option, value: object) -> str | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if option.is_flag:
         return None if isinstance(value, bool) else f"must be true or false, not {value!r}"
     if isinstance(kind, click.types.IntParamType):
-        if not number or not isinstance(value, int):
+        if not is_number or not isinstance(value, int):
             return f"must be a whole number, not {value!r}"
     elif isinstance(kind, click.types.FloatParamType):
-        if not number:
+        if not is_number:
             return f"must be a number, not {value!r}"
-    elif not isinstance(value, str) and not (isinstance(kind, Size) and number):
-        return f"must be a text, not {value!r}"
+    elif not isinstance(value, str) and not (isinstance(kind, Size) and is_number):
+        return f"must be a string, not {value!r}"
     try:
         kind.convert(value, option, None)
-    except click.BadParameter as problem:
-        return f"is wrong: {problem.message}"
+    except click.BadParameter as error:
+        return f"is invalid: {error.message}"
     return None
 
 
-def _unfit_text(option: click.Option, text: str) -> str | None:
-    """Say what is wrong with a value from the environment, which is text whatever the option; None if nothing is."""
-    value: Any = text
+def _text_error(option: click.Option, text: str) -> str | None:
+    """Return what is wrong with an option's value in the environment; None if it is valid."""
+    value: object = text
     kind = option.type
     try:
         if option.is_flag:
@@ -229,48 +238,20 @@ def _unfit_text(option: click.Option, text: str) -> str | None:
         elif isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
             value = int(text) if isinstance(kind, click.types.IntParamType) else float(text)
     except (ValueError, click.BadParameter):
-        pass  # it is told of as what it is, a text
+        pass  # it stays text, which is reported below
     if option.multiple:
         return None
-    return _unfit(kind, option, value)
+    return _value_error(kind, option, value)
 
 
 def _variables(command: click.Command, prefix: str) -> Iterator[tuple[str, click.Option]]:
+    """Yield variable and option of a command and those below it."""
     for key, option in options_of(command).items():
         yield f"{prefix}_{_variable(key)}", option
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
-            yield from _variables(below, f"{prefix}_{_variable(name)}")
+        for name, subcommand in command.commands.items():
+            yield from _variables(subcommand, f"{prefix}_{_variable(name)}")
 
 
 def _variable(name: str) -> str:
     return name.upper().replace("-", "_")
-
-
-def _line(text: str, keys: tuple[str, ...]) -> str:
-    """Find where a key or table is written, as ``:line``; empty where it is written in an unusual way."""
-    table: tuple[str, ...] = ()
-    inside = 0  # so many lists: a list in a list, alone on its line, looks like a table
-    for number, line in enumerate(_TEXTS.sub(lambda found: re.sub(r"[][=]", " ", found[0]), text).split("\n"), 1):
-        outside, inside = not inside, inside + line.count("[") - line.count("]")
-        if not outside:
-            continue
-        header = re.match(r"\s*\[{1,2}([^\[\]]+)\]", line)
-        if header:
-            table = _parts(header[1])
-            if table[: len(keys)] == keys:
-                return f":{number}"
-            continue
-        written = re.match(r"\s*([\w.\"' -]+?)\s*=", line)
-        if written and (*table, *_parts(written[1]))[: len(keys)] == keys:
-            return f":{number}"
-    return ""
-
-
-def _parts(dotted: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in dotted.split("."))
-
-
-def _suggest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word.replace("_", "-") if "-" in "".join(known) else word, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""

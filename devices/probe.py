@@ -1,4 +1,4 @@
-"""What this computer is, read from the system's files: no special rights, no import of an engine, no waiting."""
+"""Describe this computer from system files, quickly, without special rights and without importing an engine."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .profile import Profile, all_profiles, load_profile
 
 @dataclass(frozen=True)
 class Machine:
-    """A computer, as found.
+    """Properties of a computer.
 
     Attributes:
         machine: processor architecture as ``platform.machine()`` names it, e.g. ``aarch64``.
-        model: the board's model string, or "" where there is none, as on a PC.
+        model: the board's model string, or "" if there is none, as on a PC.
         cores: processor cores that this process may use.
         memory: memory in MiB, or None.
         temperature: of the processor in degrees Celsius, or None.
@@ -39,20 +39,20 @@ class Machine:
     cameras: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """Turn into a dictionary that can be written as JSON."""
+        """Return a dictionary that can be written as JSON."""
         return {**dataclasses.asdict(self), "cameras": list(self.cameras)}
 
 
 def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
-    """Look at this computer.
+    """Describe this computer.
 
     Args:
-        root: where ``proc``, ``sys`` and ``dev`` are. Architecture, cores, Python and engines are always those of
-            the running process.
-        engines: whether to look for them, too; a run, which needs to know but one of them, begins sooner without.
+        root: folder that holds ``proc``, ``sys`` and ``dev``. Architecture, cores, Python and engines are always those
+            of the running process.
+        engines: whether to look for installed engines too, which takes a while.
 
     Returns:
-        What was found; whatever cannot be read is empty or None, never an error.
+        Its properties; those that cannot be read are empty or None.
     """
     return Machine(
         machine=platform.machine(),
@@ -67,24 +67,23 @@ def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
 
 
 def temperature(root: Path = Path("/")) -> float | None:
-    """Read the processor's temperature in degrees Celsius; None where it cannot be read."""
+    """Return the processor's temperature in degrees Celsius; None if it cannot be read."""
     return _temperature(_read(root / "sys/class/thermal/thermal_zone0/temp"))
 
 
 def select_profile(machine: Machine) -> Profile:
-    """Choose the profile that fits a machine.
+    """Select the profile for a machine.
 
-    Among the profiles of its architecture whose `model_contains` is part of its model string, the one that says most
-    about the model. An unknown 64-bit ARM board gets ``raspberry-pi-4``, the weakest machine with a profile: its
+    Among the profiles of its architecture whose `model_contains` is part of its model string, the most specific
+    one. An unknown 64-bit ARM board gets ``raspberry-pi-4``, the weakest machine with a profile: its
     settings run on any of them. Anything else gets ``desktop-x86``.
 
     Returns:
-        The profile, with no more threads than the machine has cores for this process: more would only wait for
-        each other.
+        The profile, with at most as many threads as this process may use cores: more would not be faster.
     """
-    fitting = [p for p in all_profiles() if machine.machine in p.machine and p.model_contains in machine.model]
-    if fitting:
-        best = max(fitting, key=lambda profile: len(profile.model_contains))
+    matching = [p for p in all_profiles() if machine.machine in p.machine and p.model_contains in machine.model]
+    if matching:
+        best = max(matching, key=lambda profile: len(profile.model_contains))
     else:
         best = load_profile("raspberry-pi-4" if machine.machine in ("aarch64", "arm64") else "desktop-x86")
     return dataclasses.replace(best, threads=max(1, min(best.threads, machine.cores)))
@@ -98,15 +97,15 @@ def _read(path: Path) -> str:
 
 
 def _cores() -> int:
-    # Fewer than os.cpu_count() in a container or under taskset. Not there on macOS.
+    # Fewer than os.cpu_count() in a container or under taskset. Not available on macOS.
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _memory(meminfo: str) -> int | None:
-    found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
-    return int(found[1]) // 1024 if found else None
+    match = re.search(r"^MemTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
+    return int(match[1]) // 1024 if match else None
 
 
 def _temperature(millidegrees: str) -> float | None:

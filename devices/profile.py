@@ -1,10 +1,8 @@
-"""Device profiles: how to run a model on a kind of computer, one TOML file a kind."""
+"""Device profiles: how to run a model on a type of computer, one TOML file per type."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import re
 import tomllib
 from dataclasses import dataclass
 from importlib import resources
@@ -14,27 +12,28 @@ from typing import Any
 
 from ..errors import UserError
 from .engines import ENGINE_NAMES
+from .toml_lines import did_you_mean, find_line
 
 
 class ProfileError(UserError):
-    """A profile that does not exist or cannot be used; the message names the file, the line and the key."""
+    """A profile does not exist or cannot be used; the message names the file, the line and the key."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How to run a model on a kind of computer.
+    """How to run a model on a type of computer.
 
     Attributes:
-        name: short name, as on a command line.
-        title: name for people.
-        machine: what ``platform.machine()`` says there, e.g. ``("aarch64",)``.
+        name: short name, as on the command line.
+        title: descriptive name.
+        machine: values of ``platform.machine()`` on such a computer, e.g. ``("aarch64",)``.
         engine: one of `devices.engines.ENGINE_NAMES`.
-        threads: threads an inference uses, at least 1.
-        verified: whether the project has been run on such a machine.
+        threads: threads per inference, at least 1.
+        verified: whether the project has been tested on such a machine.
         model_contains: part of the board's model string, or "" for any board.
-        notes: what a user should know.
+        notes: remarks for the user.
     """
 
     name: str
@@ -47,94 +46,85 @@ class Profile:
     notes: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Turn into a dictionary that can be written as JSON."""
+        """Return a dictionary that can be written as JSON."""
         return {**dataclasses.asdict(self), "machine": list(self.machine)}
 
 
-_WANTED = {
-    "name": "a text", "title": "a text", "machine": "a list of texts", "engine": "a text", "threads": "a whole number",
-    "verified": "true or false", "model_contains": "a text", "notes": "a text",
+_KEY_TYPES = {
+    "name": "a string", "title": "a string", "machine": "a list of strings", "engine": "a string",
+    "threads": "a whole number", "verified": "true or false", "model_contains": "a string", "notes": "a string",
 }  # fmt: skip
-_OPTIONAL = frozenset(f.name for f in dataclasses.fields(Profile) if f.default is not dataclasses.MISSING)
+_OPTIONAL_KEYS = frozenset(
+    field.name for field in dataclasses.fields(Profile) if field.default is not dataclasses.MISSING
+)
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
-    """Read a profile.
+    """Load a profile.
 
     Args:
         name_or_path: the name of a shipped profile, e.g. ``raspberry-pi-5``, or the path of a TOML file (a `Path`, or
-            a text that ends in ``.toml`` or has a ``/``).
+            a string that ends in ``.toml`` or contains a ``/``).
 
     Raises:
         ProfileError: there is no such profile; it is not TOML; a key is unknown, missing or of the wrong type.
     """
-    text = str(name_or_path)
-    if isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text:
+    name = str(name_or_path)
+    if isinstance(name_or_path, Path) or name.endswith(".toml") or "/" in name:
         return _read(Path(name_or_path))
-    shipped = _shipped()
-    if text not in shipped:
-        raise ProfileError(f"there is no profile '{text}'{_suggest(text, shipped)}; known: {', '.join(shipped)}")
-    return _read(shipped[text])
+    shipped = _shipped_files()
+    if name not in shipped:
+        raise ProfileError(f"there is no profile '{name}'{did_you_mean(name, shipped)}; known: {', '.join(shipped)}")
+    return _read(shipped[name])
 
 
 def all_profiles() -> list[Profile]:
-    """Read the shipped profiles, by name."""
-    return [_read(place) for place in _shipped().values()]
+    """Return the shipped profiles, sorted by name."""
+    return [_read(path) for path in _shipped_files().values()]
 
 
-def _shipped() -> dict[str, Traversable]:
+def _shipped_files() -> dict[str, Traversable]:
     folder = resources.files("galaxy_edge.devices") / "profiles"
-    places = {place.name.removesuffix(".toml"): place for place in folder.iterdir() if place.name.endswith(".toml")}
-    return dict(sorted(places.items()))
+    files = {path.name.removesuffix(".toml"): path for path in folder.iterdir() if path.name.endswith(".toml")}
+    return dict(sorted(files.items()))
 
 
-def _read(place: Traversable | Path) -> Profile:
+def _read(path: Traversable | Path) -> Profile:
     try:
-        text = place.read_text(encoding="utf-8")
-    except OSError as problem:
-        raise ProfileError(f"{place}: cannot be read ({problem.strerror})") from None
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ProfileError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
-        raise ProfileError(f"{place}: is not UTF-8 text") from None
+        raise ProfileError(f"{path}: is not UTF-8 text") from None
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
-        raise ProfileError(f"{place}: is not valid TOML: {problem}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"{path}: is not valid TOML: {error}") from None
     for key, value in table.items():
-        where = f"{place}{_line(text, key)}"
-        if key not in _WANTED:
-            raise ProfileError(f"{where}: unknown key '{key}'{_suggest(key, _WANTED)}; known: {', '.join(_WANTED)}")
-        if not _fits(value, _WANTED[key]):
-            raise ProfileError(f"{where}: '{key}' must be {_WANTED[key]}, not {value!r}")
-    missing = [key for key in _WANTED if key not in table and key not in _OPTIONAL]
+        where = f"{path}{find_line(text, (key,))}"
+        if key not in _KEY_TYPES:
+            hint = did_you_mean(key, _KEY_TYPES)
+            raise ProfileError(f"{where}: unknown key '{key}'{hint}; known: {', '.join(_KEY_TYPES)}")
+        if not _has_type(value, _KEY_TYPES[key]):
+            raise ProfileError(f"{where}: '{key}' must be {_KEY_TYPES[key]}, not {value!r}")
+    missing = [key for key in _KEY_TYPES if key not in table and key not in _OPTIONAL_KEYS]
     if missing:
-        raise ProfileError(f"{place}: missing {', '.join(missing)}")
+        raise ProfileError(f"{path}: missing {', '.join(missing)}")
     if table["engine"] not in ENGINE_NAMES:
-        where = f"{place}{_line(text, 'engine')}"
-        hint = _suggest(table["engine"], ENGINE_NAMES)
+        where = f"{path}{find_line(text, ('engine',))}"
+        hint = did_you_mean(table["engine"], ENGINE_NAMES)
         raise ProfileError(f"{where}: unknown engine '{table['engine']}'{hint}; known: {', '.join(ENGINE_NAMES)}")
     if table["threads"] < 1:
-        raise ProfileError(f"{place}{_line(text, 'threads')}: 'threads' must be at least 1, not {table['threads']}")
+        where = f"{path}{find_line(text, ('threads',))}"
+        raise ProfileError(f"{where}: 'threads' must be at least 1, not {table['threads']}")
     return Profile(**{**table, "machine": tuple(table["machine"])})
 
 
-def _fits(value: object, wanted: str) -> bool:
-    if wanted == "a list of texts":
+def _has_type(value: object, type_name: str) -> bool:
+    if type_name == "a list of strings":
         return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
-    if wanted == "true or false":
+    if type_name == "true or false":
         return isinstance(value, bool)
-    if wanted == "a whole number":
-        # A bool is an int to Python, but not to a reader of the file.
-        return isinstance(value, int) and not isinstance(value, bool)
+    if type_name == "a whole number":
+        return isinstance(value, int) and not isinstance(value, bool)  # in Python a bool is an int
     return isinstance(value, str)
-
-
-def _line(text: str, key: str) -> str:
-    """Find where a top-level key or table is written, as ``:line``; empty when it is written in an unusual way."""
-    quoted = rf"[\"']?{re.escape(key)}[\"']?"
-    found = re.search(rf"^[ \t]*(?:{quoted}[ \t]*[=.]|\[+[ \t]*{quoted})", text, re.MULTILINE)
-    return f":{text.count(chr(10), 0, found.start()) + 1}" if found else ""
-
-
-def _suggest(word: str, known: Any) -> str:
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""

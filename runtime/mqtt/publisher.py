@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -204,7 +205,7 @@ class MqttSink:
 
     def _connect(self) -> paho.Client:
         broker = self._broker
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=f"galaxy-edge-{self._run.uid}")
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id=f"galaxy-edge-{self._run.uid}")
         if broker.user is not None:
             client.username_pw_set(broker.user, broker.password)
         if broker.tls:

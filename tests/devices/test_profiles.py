@@ -90,11 +90,15 @@ def test_unknown_key_is_found_however_it_is_written(tmp_path, line, number):
         ("threads = 4", "threads = 4.0", "5: 'threads' must be a whole number, not 4.0"),
         ("threads = 4", "threads = true", "5: 'threads' must be a whole number, not True"),  # an int to Python
         ("threads = 4", "threads = 0", "5: 'threads' must be at least 1, not 0"),
-        ('["aarch64"]', '"aarch64"', "3: 'machine' must be a list of texts, not 'aarch64'"),  # texts are iterable too
-        ('["aarch64"]', "[64]", "3: 'machine' must be a list of texts"),
-        ('["aarch64"]', "[]", "3: 'machine' must be a list of texts"),
+        (
+            '["aarch64"]',
+            '"aarch64"',
+            "3: 'machine' must be a list of strings, not 'aarch64'",
+        ),  # strings are iterable too
+        ('["aarch64"]', "[64]", "3: 'machine' must be a list of strings"),
+        ('["aarch64"]', "[]", "3: 'machine' must be a list of strings"),
         ("verified = false", "verified = 0", "6: 'verified' must be true or false, not 0"),
-        ('"My board"', "5", "2: 'title' must be a text, not 5"),
+        ('"My board"', "5", "2: 'title' must be a string, not 5"),
         ('"litert"', '"literal"', "4: unknown engine 'literal'; did you mean 'litert'?"),
         ("threads = 4\n", "", "missing threads"),
         ("threads = 4", "threads = ", "not valid TOML"),
