@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from ..runtime.system.utc_time import utc_text
 from .options import COUNT, FOLDER, Number
 
 FORMATS = click.Choice(["table", "json", "csv"])
@@ -40,7 +41,7 @@ class When(click.ParamType):
         except (ValueError, OverflowError):
             known = "2026-11-22, 2026-11-22T21:30 (UTC), 36h or 30d (ago)"
             self.fail(f"'{value}' is no time: give {known}", param, context)
-        return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return utc_text(time)
 
 
 def _which(command: Callable[..., None]) -> Callable[..., None]:

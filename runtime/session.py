@@ -31,11 +31,12 @@ from .pipeline.stages import FrameProcessor, ViewOptions
 from .pipeline.tasks import FrameCallback
 from .pipeline.threads import decoder_threads
 from .pipeline.trace import TraceFile
-from .recording.output_folder import OutputFolder, utc_now
+from .recording.output_folder import OutputFolder
 from .run_config import MqttConfig, RunConfig, WebConfig
 from .sources.open_source import open_source
 from .sources.source import Source
 from .system.systemd import SystemdNotifier
+from .system.utc_time import utc_now
 
 if TYPE_CHECKING:
     from .monitoring.run_stats import RunStats
@@ -193,7 +194,6 @@ class Session:
             quota=self.config.quota,
             floor=self.config.keep_free,
             fits=self.config.fits,
-            alert=logger.warning,
         )
 
     def _open_sinks(self, more: Sequence[Sink]) -> SinkGroup:

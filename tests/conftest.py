@@ -54,12 +54,6 @@ def galaxy() -> np.ndarray:
 
 
 @pytest.fixture
-def quick(monkeypatch):
-    """Batches of what a run keeps follow each other at once, so that tests need not wait."""
-    monkeypatch.setattr("galaxy_edge.runtime.recording.writer.BATCH_SECONDS", 0.01)
-
-
-@pytest.fixture
 def small_disk(tmp_path):
     """A disk of 4 MB."""
     disk = tmp_path / "disk"

@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import fcntl
 import hashlib
 import importlib.metadata
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..runtime.system.utc_time import utc_now
 
 
 class RunError(UserError):
@@ -210,7 +210,7 @@ def _logged(folder: Path) -> list[dict[str, Any]]:
 
 
 def _now() -> str:
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return utc_now("seconds")
 
 
 def _versions() -> dict[str, str]:

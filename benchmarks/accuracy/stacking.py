@@ -26,7 +26,7 @@ from ...runtime.frame import Frame
 from ...runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
 from ...runtime.imaging.stacking import Stack
 from ...runtime.inference.detector import Detector
-from ...runtime.recording.output_folder import utc_now
+from ...runtime.system.utc_time import utc_now
 from ...training.data.sample import read_set
 from ...training.scenes.generator import SceneGenerator
 from .evaluate import held_out_samples

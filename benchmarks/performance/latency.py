@@ -6,7 +6,6 @@ minimum is what the machine can do, the median what it did. Figures of one machi
 
 from __future__ import annotations
 
-import datetime
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,6 +18,7 @@ from ...devices.probe import Machine
 from ...models.bundle import Bundle
 from ...runtime.inference.engine import Engine
 from ...runtime.inference.load import load_engine
+from ...runtime.system.utc_time import utc_now
 
 FORMAT = 1
 WARM_UP = 3
@@ -74,7 +74,7 @@ def bench(
     return {
         "format": FORMAT,
         "version": __version__,
-        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "time": utc_now("seconds"),
         "machine": machine.as_dict(),
         "rounds": rounds,
         "results": results,

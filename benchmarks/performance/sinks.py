@@ -27,6 +27,7 @@ from ...runtime.mqtt.address import parse_broker
 from ...runtime.mqtt.publisher import MqttSink
 from ...runtime.pipeline.sink import Sink, SinkGroup
 from ...runtime.recording.output_folder import OutputFolder
+from ...runtime.system.utc_time import utc_text
 from ...runtime.tracking.track import Track
 from ...runtime.web.sink import WebSink
 
@@ -103,7 +104,7 @@ def _camera(count: int, size: tuple[int, int]) -> Iterator[tuple[Frame, Detectio
     before: list[Track] = []
     for number in range(count):
         now = datetime.datetime.now(datetime.UTC)
-        when = number, now.isoformat(timespec="milliseconds")
+        when = number, utc_text(now)
         for track in before:
             track.state = "ended"
         begun = [

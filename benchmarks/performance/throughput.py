@@ -26,9 +26,9 @@ from ...runtime.inference.detector import Detector, ModelInput
 from ...runtime.inference.engine import Engine, RawTensor
 from ...runtime.monitoring.run_stats import RunStats
 from ...runtime.pipeline.threads import core_count, decoder_threads
-from ...runtime.recording.output_folder import utc_now
 from ...runtime.session import RunConfig, Session
 from ...runtime.sources.source import Source
+from ...runtime.system.utc_time import utc_now
 from .command import measure_command
 from .synthetic_sources import InMemory, jpegs
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import logging
 import os
 import signal
 import sqlite3
@@ -26,8 +27,9 @@ import cv2
 import numpy as np
 
 from ...runtime.frame import Detections, Frame
-from ...runtime.recording import writer
 from ...runtime.recording.output_folder import OutputFolder
+from ...runtime.recording.pending import WriterLimits
+from ...runtime.system.utc_time import utc_text
 from ...runtime.tracking.track import Track
 
 CLASSES = ("smooth", "spiral", "edge_on")
@@ -40,8 +42,7 @@ QUOTA = 4 << 20
 
 def write_load(folder: Path, seed: int) -> None:
     """Write events, crops and lines into a folder as fast as it takes them, until killed."""
-    writer.BATCH_SECONDS = 0.02
-    output = _output_folder(folder, lambda _: None)
+    output = _output_folder(folder, WriterLimits(batch_seconds=0.02))
     for frame, tracks in _synthetic_frames(seed):
         output.frame(frame, Detections.empty(), {"frame": frame.number, "detections": []})
         output.events(tracks)
@@ -49,9 +50,9 @@ def write_load(folder: Path, seed: int) -> None:
             time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
 
 
-def _output_folder(folder: Path, alert: Callable[[str], None]) -> OutputFolder:
+def _output_folder(folder: Path, limits: WriterLimits | None = None) -> OutputFolder:
     about = {key: "load" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
-    return OutputFolder(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, alert=alert)
+    return OutputFolder(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, limits=limits)
 
 
 def _synthetic_frames(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
@@ -62,7 +63,7 @@ def _synthetic_frames(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
     number = 0
     while True:
         now = datetime.datetime.now(datetime.UTC)
-        when = (number, now.isoformat(timespec="milliseconds"))
+        when = (number, utc_text(now))
         begun = Track(
             number + 1, when, when, "load", np.array([0, 0, SIDE, SIDE], np.float32), float(random.random()), number,
             np.roll(pixels, number, axis=0), random.dirichlet(np.ones(len(CLASSES))), state="confirmed", confirmed=True,
@@ -91,7 +92,7 @@ def kill_repeatedly(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
         "unfinished": 0, "set_aside": 0,
     }  # fmt: skip
     for turn in range(kills):
-        command = [sys.executable, "-m", f"{__package__}.faults", "--load", str(folder), "--seed", str(turn)]
+        command = [sys.executable, "-m", f"{__package__}.crash_recovery", "--load", str(folder), "--seed", str(turn)]
         process = subprocess.Popen(command)
         seen = _wait_for_events(folder / "events.sqlite", process, turn + 1, float(random.uniform(0.0, 0.6)))
         process.send_signal(signal.SIGKILL)
@@ -99,6 +100,28 @@ def kill_repeatedly(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
         _count_remains(folder, turn + 1, seen, told)
     told["set_aside"] = len(list(folder.glob("events-unreadable-*")))
     return told
+
+
+class _MessageCounter(logging.Handler):
+    """Counts what the output folder logs, until `stop`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+        self._logger = logging.getLogger(OutputFolder.__module__.rpartition(".")[0])
+        self._level = self._logger.level
+        self._logger.setLevel(logging.INFO)
+        self._logger.addHandler(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a message."""
+        self._count += 1
+
+    def stop(self) -> int:
+        """Return the number of messages."""
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)
+        return self._count
 
 
 def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
@@ -110,11 +133,11 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
 
     Returns:
         Counts: frames before, while it was full, and after; the longest that the loop waited in one of them; alerts
-        (2 is right: that evidence stops, and that it is kept again); events that are not in the store (0 is right);
-        crops that are damaged (0 is right); seconds from room on the disk to evidence.
+        (2 is right: that writing stops, and that it works again); events that are not in the store (0 is right);
+        crops that are damaged (0 is right); seconds from space on the disk to the next crop.
     """
-    alerts: list[str] = []
-    output = _output_folder(disk, alerts.append)
+    messages = _MessageCounter()
+    output = _output_folder(disk)
     sky, waits, frames = _synthetic_frames(seed), [0.0], {"before": 0, "full": 0, "after": 0}
 
     def play(phase: str, until: Callable[[], bool]) -> None:
@@ -145,7 +168,7 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
     damaged = sum(cv2.imread(str(path)) is None for path in disk.glob("crops/*/*"))
     return {
         "frames": frames, "longest_wait_ms": round(max(waits) * 1e3, 2),
-        "alerts": len(alerts) - output.writer.lost,  # the last one tells what was given up
+        "alerts": messages.stop() - output.writer.has_lost,  # the last one reports what was dropped
         "events_lost": sum(frames.values()) - stored, "crops_damaged": damaged,
         "recovered_seconds": round(recovered, 2),
     }  # fmt: skip

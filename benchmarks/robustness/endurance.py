@@ -21,11 +21,11 @@ from ...devices.probe import probe
 from ...runtime.frame import Detections, Frame
 from ...runtime.monitoring.run_stats import RunStats
 from ...runtime.pipeline.tasks import FrameCallback
-from ...runtime.recording.output_folder import utc_now
 from ...runtime.session import RunConfig, Session
 from ...runtime.sources.camera import stream
 from ...runtime.sources.image_files import ImageSource
 from ...runtime.sources.source import Source
+from ...runtime.system.utc_time import utc_now
 from ..performance.synthetic_sources import InMemory, NetworkCamera, poison
 
 DROPS, CORRUPT_IMAGES, LONG_RUN_FRAMES = 50, 10_000, 200_000

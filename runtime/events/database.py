@@ -1,15 +1,17 @@
-"""The event file's tables, how older ones become these, and how a file that cannot be read is set aside."""
+"""The tables of the event file, their migrations, and how a damaged file is replaced."""
 
 from __future__ import annotations
 
-import datetime
 import os
 import sqlite3
 from pathlib import Path
 
 from ...errors import UsageError
+from ..system.utc_time import file_stamp
 
 SCHEMA_VERSION = 3
+BUSY_TIMEOUT = 10.0
+"""Seconds to wait while another program has locked the file."""
 _RUN = """
 CREATE TABLE run (
     id INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT, source TEXT NOT NULL, version TEXT NOT NULL,
@@ -29,7 +31,7 @@ CREATE TABLE event (
 );
 CREATE INDEX event_class ON event(class);
 """
-# What has come since, both of a new file and of one that is brought up to date.
+# Added by later versions; run for a new file as well as for one that is migrated.
 _SINCE_1 = """
 CREATE UNIQUE INDEX run_uid ON run(uid);
 CREATE INDEX event_time ON event(first_time);
@@ -51,67 +53,70 @@ ALTER TABLE event ADD COLUMN sure INTEGER;
 _MIGRATIONS = {0: _RUN + _EVENT + _SINCE_1 + _SINCE_2, 1: _FROM_1 + _SINCE_1 + _SINCE_2, 2: _SINCE_2}
 
 
-def open_database(path: Path) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the event file for writing: checked, in WAL mode, with the tables of this version.
+def open_database(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the event file for writing: check it, set WAL mode, migrate it to this version.
 
     Args:
-        path: made if it is not there. A file that is damaged is renamed, with what belongs to it, and a new one begun.
+        path: created if missing. A damaged file is renamed together with its journal, and a new one is started.
+        busy_timeout: seconds to wait while another program has locked the file.
 
     Returns:
-        The connection (usable from any one thread at a time), and where a damaged file now is.
+        The connection (to be used by one thread at a time), and the new path of a damaged file or None.
 
     Raises:
-        UsageError: it was made by a newer version, belongs to another program, or the disk is not fit for it.
+        UsageError: it was made by a newer version, belongs to another program, or the disk does not support it.
     """
     aside = None
-    if path.exists() and (problem := damage(path)):
+    if path.exists() and (defect := damage(path, busy_timeout)):
         aside = quarantine(path)
         if aside is None:
-            raise UsageError(f"{path} cannot be used as an event file ({problem}) and cannot be set aside")
-    base = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+            raise UsageError(f"{path} cannot be used as an event file ({defect}) and cannot be renamed")
+    database = sqlite3.connect(path, timeout=busy_timeout, check_same_thread=False, isolation_level=None)
     try:
-        version = base.execute("PRAGMA user_version").fetchone()[0]
+        version = database.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
-            raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version}): name another --out")
-        if version == 0 and base.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-            raise UsageError(f"{path} belongs to another program: name another --out")
-        if base.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+            raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version}): use another --out")
+        if version == 0 and database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
+            raise UsageError(f"{path} belongs to another program: use another --out")
+        if database.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
             raise UsageError(f"{path} cannot be opened for safe writing (WAL): the disk may be a network share")
-        # FULL: what is committed outlives a power cut. There is a commit a second at most.
-        base.execute("PRAGMA synchronous=FULL")
+        # FULL: a commit survives a power loss. There is at most about one commit a second.
+        database.execute("PRAGMA synchronous=FULL")
         if version < SCHEMA_VERSION:
-            base.executescript(f"BEGIN IMMEDIATE; {_MIGRATIONS[version]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;")
-    except sqlite3.Error as problem:
-        base.close()
-        raise UsageError(f"{path} cannot be used as an event file: {problem}") from None
+            database.executescript(
+                f"BEGIN IMMEDIATE; {_MIGRATIONS[version]} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+            )
+    except sqlite3.Error as error:
+        database.close()
+        raise UsageError(f"{path} cannot be used as an event file: {error}") from None
     except UsageError:
-        base.close()
+        database.close()
         raise
-    return base, aside
+    return database, aside
 
 
-def damage(path: Path) -> str | None:
-    """Tell what is wrong with an SQLite file; None if it is whole.
+def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> str | None:
+    """Return what is wrong with an SQLite file; None if it is whole.
 
     Raises:
-        UsageError: it cannot be looked at now, e.g. for want of rights; that says nothing about the file.
+        UsageError: it cannot be opened at the moment, e.g. for lack of permissions; it may be whole.
     """
     try:
-        base = sqlite3.connect(path, timeout=10)
+        database = sqlite3.connect(path, timeout=busy_timeout)
         try:
-            told = base.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            result = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
         finally:
-            base.close()
-    except sqlite3.DatabaseError as problem:
-        if isinstance(problem, sqlite3.OperationalError):
-            raise UsageError(f"{path} cannot be used: {problem}") from None
-        return str(problem)
-    return None if told == "ok" else told.splitlines()[0]
+            database.close()
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise UsageError(f"{path} cannot be used: {error}") from None
+        return str(error)
+    return None if result == "ok" else result.splitlines()[0]
 
 
 def quarantine(path: Path) -> Path | None:
-    """Rename a file, with its journal, to a free name beside it; return that, or None if the disk does not let us."""
-    now = datetime.datetime.now(datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    """Rename a file and its journal to an unused name in the same folder; return it, or None if that fails."""
+    now = file_stamp()
     count = 1
     while (target := path.with_name(f"{path.stem}-unreadable-{now}-{count}{path.suffix}")).exists():
         count += 1

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..frame import Detections, Frame
-from ..tracking.tracker import iso_time
+from ..system.utc_time import utc_text
 
 UNCERTAIN = "galaxy, class uncertain"
 
@@ -42,7 +42,7 @@ def frame_record(
     record: dict[str, Any] = {
         "frame": frame.number,
         "source": frame.source,
-        "time": iso_time(frame),
+        "time": utc_text(frame.time),
         "width": frame.width,
         "height": frame.height,
         "detections": [_detection(named, index, classes, abstain) for index in range(len(named))],

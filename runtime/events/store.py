@@ -10,84 +10,85 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
-from .database import open_database
+from .database import BUSY_TIMEOUT, open_database
 from .event import Event
 
 
 class EventStore:
-    """Events of all runs into one output folder, which this process has for its own (see `lock`).
+    """The events of all runs in an output folder, which this process has locked (see `system.folder_lock`).
 
-    What earlier runs left open they will not end any more: their events are ended here, at their last sighting, and
-    the runs marked as interrupted.
+    Events that earlier runs left open are ended here, at their last sighting, and these runs are marked as
+    interrupted.
 
     Args:
-        path: the SQLite file; made if it is not there.
-        run: what to note of this run: started, source, version, engine, device, detector and classifier (bundle
+        path: the SQLite file; created if missing.
+        run: description of this run: started, source, version, engine, device, detector and classifier (bundle
             hashes).
-        after: the highest run number that the folder knows of otherwise; this run's is higher.
+        after: the highest run number among the folder's other files; this run's is higher.
+        busy_timeout: seconds to wait while another program has locked the file.
 
     Attributes:
         run: this run's number.
-        uid: 8 hexadecimal digits, unlike any other run's.
-        aside: where a file that could not be read was put; None if there was none.
+        uid: 8 hexadecimal digits, unique to this run.
+        aside: new path of a damaged file; None if the file was whole.
 
     Raises:
-        UsageError: the file was made by a newer version or another program, or the disk is not fit for it.
+        UsageError: the file was made by a newer version or another program, or the disk does not support it.
     """
 
-    def __init__(self, path: Path, run: dict[str, str], after: int = 0) -> None:
-        self._base, self.aside = open_database(path)
+    def __init__(self, path: Path, run: dict[str, str], after: int = 0, busy_timeout: float = BUSY_TIMEOUT) -> None:
+        self._database, self.aside = open_database(path, busy_timeout)
         self.uid = secrets.token_hex(4)
         try:
-            known = self._base.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
+            known = self._database.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
             self.run = max(known, after) + 1
             values: dict[str, Any] = {"id": self.run, "uid": self.uid, **run}
-            marks = ", ".join("?" for _ in values)
-            with self._base:
-                self._base.execute("BEGIN IMMEDIATE")
-                self._base.execute("UPDATE event SET state = 'ended' WHERE state <> 'ended'")
-                self._base.execute(_INTERRUPTED)
-                self._base.execute(f"INSERT INTO run ({', '.join(values)}) VALUES ({marks})", tuple(values.values()))
-        except sqlite3.Error as problem:
-            self._base.close()
-            raise UsageError(f"{path} cannot be used as an event file: {problem}") from None
+            insert = f"INSERT INTO run ({', '.join(values)}) VALUES ({', '.join('?' for _ in values)})"
+            with self._database:
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.execute("UPDATE event SET state = 'ended' WHERE state <> 'ended'")
+                self._database.execute(_INTERRUPTED)
+                self._database.execute(insert, tuple(values.values()))
+        except sqlite3.Error as error:
+            self._database.close()
+            raise UsageError(f"{path} cannot be used as an event file: {error}") from None
 
-    def save(self, events: Iterable[tuple[Event, str | None]], gone: Sequence[str] = ()) -> None:
-        """Write events, each with the name of its crop, and forget crops that are gone: all in one transaction.
+    def save(self, events: Iterable[tuple[Event, str | None]], deleted: Sequence[str] = ()) -> None:
+        """Write events, each with the name of its crop, and remove the names of deleted crops, in one transaction.
 
         Raises:
-            sqlite3.Error: nothing of it was written.
+            sqlite3.Error: nothing was written.
         """
-        self._base.execute("BEGIN IMMEDIATE")
+        self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._base.executemany(_SAVE, [_row(self.run, event, crop) for event, crop in events])
-            self._base.executemany("UPDATE event SET crop = NULL WHERE crop = ?", [(name,) for name in gone])
-            self._base.execute("COMMIT")
+            self._database.executemany(_SAVE, [_row(self.run, event, crop) for event, crop in events])
+            self._database.executemany("UPDATE event SET crop = NULL WHERE crop = ?", [(name,) for name in deleted])
+            self._database.execute("COMMIT")
         except BaseException:
-            if self._base.in_transaction:
-                self._base.execute("ROLLBACK")
+            if self._database.in_transaction:
+                self._database.execute("ROLLBACK")
             raise
 
     def crops(self) -> list[str]:
-        """List the crops that events name.
+        """Return the names of all crops.
 
         Raises:
             sqlite3.Error: the file cannot be read.
         """
-        return [name for (name,) in self._base.execute("SELECT crop FROM event WHERE crop IS NOT NULL")]
+        return [name for (name,) in self._database.execute("SELECT crop FROM event WHERE crop IS NOT NULL")]
 
     def end(self, ended: str, frames: int, bad_pictures: int) -> None:
-        """Note the end of the run.
+        """Record the end of the run.
 
         Raises:
-            sqlite3.Error: it could not be written.
+            sqlite3.Error: it cannot be written.
         """
         values = (ended, frames, bad_pictures, self.run)
-        self._base.execute("UPDATE run SET ended = ?, frames = ?, bad_pictures = ? WHERE id = ?", values)
+        self._database.execute("UPDATE run SET ended = ?, frames = ?, bad_pictures = ? WHERE id = ?", values)
 
     def close(self) -> None:
         """Close the file."""
-        self._base.close()
+        self._database.close()
 
 
 _INTERRUPTED = """

@@ -1,4 +1,4 @@
-"""Draw what was found: boxes with names on a frame, and sheets of several frames."""
+"""Draw detections on a frame, and scale images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..events.frame_record import UNCERTAIN, display_label
 from ..frame import Detections
 
 TILE = (640, 480)
-"""Width and height of a frame on a sheet of several."""
+"""Width and height of a frame on a contact sheet."""
 COLOURS = {
     "disk_no_spiral": (120, 200, 255),
     "smooth": (255, 190, 90),
@@ -21,7 +21,7 @@ COLOURS = {
 
 def annotate(
     pixels: np.ndarray,
-    named: Detections,
+    detections: Detections,
     classes: tuple[str, ...],
     abstain: float | None = None,
     longest: int | None = None,
@@ -29,43 +29,45 @@ def annotate(
     """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels.
 
     Args:
+        detections: with class probabilities; without them nothing is drawn.
+        classes: names in the order of the probabilities.
         abstain: probability below which no class is named.
-        longest: the copy's longer side is this at most.
+        longest: maximum length of the copy's longer side.
     """
     scale_down = min(1.0, longest / max(pixels.shape[:2])) if longest else 1.0
-    picture = shrink(pixels, scale_down) if scale_down < 1.0 else pixels.copy()
-    if named.probabilities is None:
-        return picture
-    unit = max(1.0, min(picture.shape[:2]) / 480)
+    image = shrink(pixels, scale_down) if scale_down < 1.0 else pixels.copy()
+    if detections.probabilities is None:
+        return image
+    unit = max(1.0, min(image.shape[:2]) / 480)
     scale, thick = 0.42 * unit, max(1, round(unit))
-    for box, probabilities in zip(named.boxes, named.probabilities, strict=True):
+    for box, probabilities in zip(detections.boxes, detections.probabilities, strict=True):
         best = int(np.argmax(probabilities))
         name = display_label(probabilities, classes, abstain)
         colour = next((c for group, c in COLOURS.items() if name.startswith(group)), (255, 255, 255))
         x0, y0, x1, y1 = (round(float(value) * scale_down) for value in box)
-        cv2.rectangle(picture, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
+        cv2.rectangle(image, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
         text = name if name == UNCERTAIN else f"{name} {probabilities[best]:.0%}"
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
-        left = max(0, min(x0, picture.shape[1] - width - 2))
-        base = y0 - 4 if y0 - 4 - height > 0 else min(picture.shape[0] - 3, y1 + height + 5)
-        cv2.putText(picture, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
-        cv2.putText(picture, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
-    return picture
+        left = max(0, min(x0, image.shape[1] - width - 2))
+        base = y0 - 4 if y0 - 4 - height > 0 else min(image.shape[0] - 3, y1 + height + 5)
+        cv2.putText(image, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), thick + 2, cv2.LINE_AA)
+        cv2.putText(image, text, (left, base), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thick, cv2.LINE_AA)
+    return image
 
 
-def shrink(picture: np.ndarray, scale: float) -> np.ndarray:
-    """Make a picture smaller by averaging; `scale` below 1."""
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+def shrink(image: np.ndarray, scale: float) -> np.ndarray:
+    """Reduce an image by averaging; `scale` is below 1."""
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def fit(picture: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Fit a picture into width x height, centred on black; one that fits is returned itself."""
-    scale = min(width / picture.shape[1], height / picture.shape[0])
-    size = max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale))
-    inner = picture
-    if size != picture.shape[1::-1]:
-        inner = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Fit an image into width x height, centred on black; return it unchanged if it has this size."""
+    scale = min(width / image.shape[1], height / image.shape[0])
+    size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    inner = image
+    if size != image.shape[1::-1]:
+        inner = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     if size == (width, height):
         return inner
     canvas = np.zeros((height, width, 3), np.uint8)

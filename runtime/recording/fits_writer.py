@@ -1,4 +1,4 @@
-"""Crops and frames as FITS, for those who measure on them. Needs the extra ``fits``."""
+"""Encode crops and frames as FITS, for measurements. Needs the extra ``fits``."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from ..events.event import Event
 from ..frame import Frame
-from ..tracking.tracker import iso_time
+from ..system.utc_time import utc_text
 
 Cards = dict[str, tuple[Any, str]]
-"""Keyword -> value and comment."""
+"""FITS keyword -> value and comment."""
 
 
 def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
@@ -22,7 +22,7 @@ def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
     planes = pixels if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)
     unit = fits.PrimaryHDU(np.ascontiguousarray(planes))
     for key, (value, comment) in cards.items():
-        if isinstance(value, str):  # the format knows ASCII only
+        if isinstance(value, str):  # FITS headers are ASCII
             value = value.encode("ascii", "backslashreplace").decode()
         unit.header[key] = value, comment
     stream = io.BytesIO()
@@ -31,7 +31,7 @@ def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
 
 
 def event_cards(event: Event) -> Cards:
-    """Say of a crop what it shows."""
+    """Return the FITS header of an event's crop."""
     x0, y0, x1, y1 = event.box
     return {
         "DATE-BEG": (event.first_time.removesuffix("Z"), "first sighting, UTC"),
@@ -43,12 +43,12 @@ def event_cards(event: Event) -> Cards:
 
 
 def frame_cards(frame: Frame) -> Cards:
-    """Say of a frame when and where it is from, and how it was brought to 8 bits to be looked at."""
+    """Return the FITS header of a frame: time, number, stack, and the stretch to 8 bits for display."""
     cards: Cards = {
-        "DATE-OBS": (iso_time(frame).removesuffix("Z"), "UTC"), "FRAME": (frame.number, "number in its run"),
+        "DATE-OBS": (utc_text(frame.time).removesuffix("Z"), "UTC"), "FRAME": (frame.number, "number in its run"),
         "NSTACK": (frame.stacked, "frames that this is the mean of"),
     }  # fmt: skip
     if frame.stretch:
-        told = {"STRETCH": "kind", "STRBLACK": "black", "STRWHITE": "white", "STRSOFT": "softening"}
-        cards |= {key: (frame.stretch[name], f"{name} of the stretch") for key, name in told.items()}
+        keywords = {"STRETCH": "kind", "STRBLACK": "black", "STRWHITE": "white", "STRSOFT": "softening"}
+        cards |= {key: (frame.stretch[name], f"{name} of the stretch") for key, name in keywords.items()}
     return cards

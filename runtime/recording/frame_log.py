@@ -1,4 +1,4 @@
-"""The log of frames: JSON lines, in files that are closed at a size, so that old ones can be given up."""
+"""The frame log: JSON lines in files of limited size, so that old files can be deleted."""
 
 from __future__ import annotations
 
@@ -7,36 +7,40 @@ from collections.abc import Callable
 from pathlib import Path
 
 SEGMENT = 64 << 20
+"""Bytes at which a file is closed and the next is opened."""
 
 
 class FrameLog:
-    """Appends lines to ``frames-0001.jsonl``, then ``frames-0001-02.jsonl`` and so on.
+    """Appends lines to ``frames-0001.jsonl``, then to ``frames-0001-02.jsonl`` and so on.
 
     Args:
         folder: where the files are.
-        number: the run's, as in the names.
-        closed: told of each file that is complete: its name and size.
+        number: of the run, as in the file names.
+        on_closed: called with the name and size of each file that is complete.
         segment: bytes at which a file is closed.
 
     Attributes:
-        size: bytes of the file that is open.
+        path: the first file.
+        size: bytes of the open file.
 
     Raises:
-        OSError: the first file cannot be made.
+        OSError: the first file cannot be created.
     """
 
-    def __init__(self, folder: Path, number: str, closed: Callable[[str, int], None], segment: int = SEGMENT) -> None:
+    def __init__(
+        self, folder: Path, number: str, on_closed: Callable[[str, int], None], segment: int = SEGMENT
+    ) -> None:
         self.path = folder / f"frames-{number}.jsonl"
-        self._folder, self._number, self._closed, self._segment = folder, number, closed, segment
+        self._folder, self._number, self._on_closed, self._segment = folder, number, on_closed, segment
         self._count = 1
         self.size = 0
         self._file = self.path.open("wb", buffering=0)
 
     def write(self, lines: list[str]) -> None:
-        """Append lines, all or none.
+        """Append all lines, or none.
 
         Raises:
-            OSError: they cannot be written; no part of them is left.
+            OSError: they cannot be written; a part that was written is removed.
         """
         content = "".join(f"{line}\n" for line in lines).encode()
         try:
@@ -49,10 +53,10 @@ class FrameLog:
             raise
         self.size += len(content)
         if self.size >= self._segment:
-            self._next()
+            self._open_next()
 
     def close(self) -> None:
-        """Close the last file, its content on the disk.
+        """Flush the open file to the disk and close it.
 
         Raises:
             OSError: the disk does not take it.
@@ -62,10 +66,10 @@ class FrameLog:
         finally:
             self._file.close()
 
-    def _next(self) -> None:
+    def _open_next(self) -> None:
         following = (self._folder / f"frames-{self._number}-{self._count + 1:02d}.jsonl").open("wb", buffering=0)
         self.close()
         closed, size = Path(self._file.name).name, self.size
         self._file, self.size = following, 0
-        self._closed(closed, size)
+        self._on_closed(closed, size)
         self._count += 1

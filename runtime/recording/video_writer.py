@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,36 +13,36 @@ from ..system.address import is_text, printable_name
 from ..system.atomic_files import commit_staged, staging_path
 from .annotate import fit
 
+logger = logging.getLogger(__name__)
+
 RATE = 12.0
 WIDEST = 1280
 BLOCK = 256 << 10
-"""FFmpeg writes so many bytes at once: a file that may not grow to this size is over its limit with the first."""
+"""FFmpeg writes blocks of this size in bytes: a file that may not reach it would exceed its limit at once."""
 
 
 class VideoWriter:
-    """An MPEG-4 file that is there once it is complete.
+    """An MPEG-4 file that appears once it is complete.
 
     Args:
-        path: where it will be.
-        alert: told if it cannot be written, or not to the end.
-        may_grow: tells, by its bytes so far, whether there is room for more; where not, it ends early, or is not begun.
+        path: of the finished file.
+        may_grow: called with its size in bytes; if it returns False, the video ends early or is not started.
     """
 
-    def __init__(
-        self, path: Path, alert: Callable[[str], None], may_grow: Callable[[int], bool] = lambda _: True
-    ) -> None:
+    def __init__(self, path: Path, may_grow: Callable[[int], bool] = lambda _: True) -> None:
         self.path = path
-        self._alert = alert
         self._may_grow = may_grow
         self._writer: cv2.VideoWriter | None = None
-        self._picture_size = (0, 0)
+        self._frame_size = (0, 0)
         self._frames = 0
         self._over = not is_text(str(path))
         if self._over:
-            alert(f"{printable_name(str(path))} cannot be written: its name is no UTF-8 text; detection goes on")
+            logger.warning(
+                "%s cannot be written: its name is not UTF-8; detection continues", printable_name(str(path))
+            )
 
     def size(self) -> int:
-        """Bytes on the disk so far."""
+        """Return the size on the disk so far, in bytes."""
         if self._writer is None:
             return 0
         for path in (staging_path(self.path), self.path):
@@ -51,51 +52,52 @@ class VideoWriter:
                 continue
         return 0
 
-    def write(self, picture: np.ndarray) -> None:
+    def write(self, image: np.ndarray) -> None:
         """Add an annotated frame, (H, W, 3) uint8 RGB."""
         if self._over:
             return
         if not self._may_grow(self.size() if self._writer else BLOCK):
-            what = f"ends after {self._frames} frames" if self._writer else "is not begun"
-            self._alert(f"{self.path} {what}, for the disk or the quota is small or nearly full; detection goes on")
+            what = f"ends after {self._frames} frames" if self._writer else "is not started"
+            reason = "the disk or the quota is small or nearly full"
+            logger.warning("%s %s, because %s; detection continues", self.path, what, reason)
             self.close()
             return
         if self._writer is None:
-            # MPEG-4 wants even sides; a 4K run is not kept at full size.
-            scale = min(1.0, WIDEST / picture.shape[1])
-            width, height = (max(2, int(side * scale) // 2 * 2) for side in picture.shape[1::-1])
-            self._picture_size = (width, height)
+            # MPEG-4 needs even sides; 4K frames are reduced.
+            scale = min(1.0, WIDEST / image.shape[1])
+            width, height = (max(2, int(side * scale) // 2 * 2) for side in image.shape[1::-1])
+            self._frame_size = (width, height)
             code = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(staging_path(self.path)), code, RATE, self._picture_size)
+            self._writer = cv2.VideoWriter(str(staging_path(self.path)), code, RATE, self._frame_size)
             if not self._writer.isOpened():
                 self._over = True
-                self._alert(f"{self.path} cannot be written as a video; detection goes on")
+                logger.warning("%s cannot be written as a video; detection continues", self.path)
                 return
-        self._writer.write(cv2.cvtColor(fit(picture, *self._picture_size), cv2.COLOR_RGB2BGR))
+        self._writer.write(cv2.cvtColor(fit(image, *self._frame_size), cv2.COLOR_RGB2BGR))
         self._frames += 1
 
     def close(self) -> None:
-        """Complete the file, see whether it is whole, and move it to its place; what is not whole is deleted."""
+        """Complete the file, check it and rename it to `path`; delete it if it is incomplete."""
         if self._over:
             return
         self._over = True
         if self._writer is None:
             return
         self._writer.release()
-        part = staging_path(self.path)
+        staged = staging_path(self.path)
         try:
-            if not _plays(part, self._frames):  # OpenCV does not tell when the disk takes no more
-                part.unlink(missing_ok=True)
-                self._alert(f"{self.path} could not be completed and was deleted: the disk did not take all of it")
+            if not _is_complete(staged, self._frames):  # OpenCV does not report a full disk
+                staged.unlink(missing_ok=True)
+                logger.warning("%s could not be completed and was deleted: the disk is full", self.path)
                 return
             commit_staged(self.path)
-        except OSError as problem:
-            part.unlink(missing_ok=True)
-            self._alert(f"{self.path} could not be completed: {problem.strerror}")
+        except OSError as error:
+            staged.unlink(missing_ok=True)
+            logger.warning("%s could not be completed: %s", self.path, error.strerror)
 
 
-def _plays(path: Path, frames: int) -> bool:
-    """Tell whether a video has so many frames, and the last can be decoded."""
+def _is_complete(path: Path, frames: int) -> bool:
+    """Return whether a video has `frames` frames and the last one can be decoded."""
     capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
     try:
         if round(capture.get(cv2.CAP_PROP_FRAME_COUNT)) != frames:

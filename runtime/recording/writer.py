@@ -1,319 +1,251 @@
-"""The thread that writes: events to the store, crops and frames to files, in batches, and again after a full disk."""
+"""Write events, crops and the frame log from a thread of their own, in batches; retry while the disk is full."""
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from ..errors import RunFailure
 from ..events.event import Event
 from ..events.store import EventStore
 from ..frame import Frame
-from .fits_writer import Cards, event_cards, fits_bytes, frame_cards
+from ..imaging.encoding import encode_image
+from .crop_writer import CropWriter
+from .fits_writer import fits_bytes, frame_cards
 from .frame_log import FrameLog
+from .pending import Batch, PendingImage, PendingOutput, WriterLimits
 from .retention import RetainedFiles
 
-BATCH_SECONDS, BATCH_EVENTS = 1.0, 64
-"""A batch is written after so long, or once so many events wait."""
-CLOSE_SECONDS = 15.0
-MOST_LINES, MOST_EVENTS, MOST_PICTURES = 20_000, 10_000, 256
-"""What may wait while the disk takes nothing; beyond it lines, rows and pictures are given up, and counted."""
-NO_PICTURE = np.zeros((0, 0, 3), np.uint8)
+logger = logging.getLogger(__name__)
 
 
 class OutputWriter:
-    """Writes what the loop hands over, from one thread of its own.
+    """Writes what the frame loop hands over, from a thread of its own.
 
-    A batch is: the old evidence that goes, the new crops, then one transaction with all rows, then the lines of the
-    log. So a row never names a crop that is not whole. Where the disk is full or below its floor of free space, crops
-    and lines are given up and counted, rows wait; one alert says so, and one that it is over.
+    A batch is written in this order: the oldest files are deleted, new crops are written, one transaction stores all
+    rows, the lines are appended to the log. So a row never names a crop that is not whole. While the disk is full or
+    below its floor of free space, crops and lines are dropped and counted, and rows wait; one warning reports this,
+    and one message its end.
 
     Args:
-        store, evidence, log: where to; used by the thread only until `close`.
+        store, files, log: where to write; used by the thread only until `close`.
         crops: folder of the run's crops, by its name in the output folder.
-        fits: whether crops are written as FITS too.
-        alert: told what a person should know.
+        fits: whether crops and saved frames are written as FITS too.
+        limits: of batches and of what may wait.
 
     Attributes:
-        wanted: name of the frame that is to be kept, or None; set by `want`.
-        stopped: why no evidence is written now; "" while it is.
-        crops_lost, lines_lost, events_lost: what was given up.
-        pending: events that wait for the disk.
-        failure: after `close`: how much was lost, and why, where that is events or the writer failed; else None.
+        wanted: name of the frame that is to be saved, or None; set by `want`.
+        stopped: why nothing is written at the moment; "" while writing succeeds.
+        failure: after `close`: how much was lost and why, if events were lost or the writer failed; else None.
     """
 
     def __init__(
-        self,
-        store: EventStore,
-        evidence: RetainedFiles,
-        log: FrameLog,
-        crops: str,
-        fits: bool,
-        alert: Callable[[str], None],
+        self, store: EventStore, files: RetainedFiles, log: FrameLog, crops: str, fits: bool, limits: WriterLimits
     ) -> None:
-        self._store, self._evidence, self._log, self._crops, self._fits = store, evidence, log, crops, fits
-        self._alert = alert
-        self._lock = threading.Lock()
+        self._store, self._files, self._log, self._fits, self._limits = store, files, log, fits, limits
+        self._crops = CropWriter(files, crops, fits)
+        self._queue = PendingOutput(limits)
         self._wake = threading.Event()
         self._ending = self._failed = False
-        self._lines: list[str] = []
-        self._events: dict[int, Event] = {}
-        self._pictures: list[tuple[str, bytes | np.ndarray, Cards]] = []
-        self._views: dict[int, int] = {}  # of each object that goes on: the frame of the view on the disk
-        self._gone: list[str] = []  # crops that went, and that rows may still name
-        self._since = 0.0
+        self._deleted: list[str] = []  # files that were deleted, and that rows may still name
+        self._stopped_at = 0.0
         self.wanted: str | None = None
         self.stopped = ""
         self.failure: RunFailure | None = None
-        self.crops_lost = self.lines_lost = 0
-        self._refused: set[int] = set()  # events that found no place, until a later state of them does
-        missing = [name for name in store.crops() if name not in evidence]
-        store.save([], missing)  # crops that went while no run was there, or as the last one was cut off
+        missing = [name for name in store.crops() if name not in files]
+        store.save([], missing)  # crops that were deleted between runs, or as the last run was killed
         self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
         self._thread.start()
 
     @property
     def pending(self) -> int:
-        """Events that wait for the disk."""
-        return len(self._events)
+        """Number of events that are not in the store yet."""
+        return self._queue.events
 
     @property
     def events_lost(self) -> int:
-        """Events that were given up."""
-        return len(self._refused)
+        """Number of events that were dropped."""
+        return self._queue.events_lost
 
     @property
-    def lost(self) -> bool:
-        """Whether anything was given up."""
-        return bool(self.crops_lost or self.lines_lost or self.events_lost)
+    def images_lost(self) -> int:
+        """Number of images that were dropped, crops included."""
+        return self._queue.images_lost
+
+    @property
+    def lines_lost(self) -> int:
+        """Number of lines of the frame log that were dropped."""
+        return self._queue.lines_lost
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether anything was dropped."""
+        return bool(self.images_lost or self.lines_lost or self.events_lost)
 
     @property
     def evidence_bytes(self) -> int:
-        """Bytes of all evidence in the folder."""
-        return self._evidence.size
+        """Size of all crops, saved frames, logs, sheets and videos in the folder, in bytes."""
+        return self._files.size
 
     def line(self, text: str) -> None:
-        """Take a line of the log of frames."""
-        with self._lock:
-            if len(self._lines) < MOST_LINES:
-                self._lines.append(text)
-            else:
-                self.lines_lost += 1
+        """Take a line of the frame log."""
+        self._queue.add_line(text)
 
     def events(self, events: list[Event]) -> None:
         """Take events; one that still waits is replaced by its later state."""
-        with self._lock:
-            for event in events:
-                self._take(event)
+        self._queue.add_events(events)
+        if self._queue.is_batch_full and not self.stopped:
+            self._wake.set()
 
     def want(self, name: str) -> None:
-        """Ask for the next frame to be kept as a PNG of this name in the output folder."""
+        """Request that the next frame is saved as a PNG of this name in the output folder."""
         self.wanted = name
 
-    def keep(self, frame: Frame) -> None:
-        """Take the frame that was wanted, as it is looked at, and with all its depth where it has more than 8 bits.
+    def save_frame(self, frame: Frame) -> None:
+        """Take the frame that was requested by `want`: as processed, and at full depth if it has more than 8 bits.
 
-        That is the frame or stack as 16-bit PNG (``NAME-16bit.png``; a mean is rounded, what is not in 0..65535 is not
-        written), and as FITS where that is wanted.
+        The frame or stack at full depth is a 16-bit PNG (``NAME-16bit.png``; a mean is rounded, and values outside
+        0..65535 are not written), and a FITS file if FITS is wanted.
         """
         name, self.wanted = self.wanted, None
         if not name:
             return
         pixels = frame.pixels.copy()
-        self.picture(name, pixels)
+        self.image(name, pixels)
         if frame.raw is not None and frame.raw.min() >= 0.0 and 1.0 < frame.raw.max() <= 65535.0:
-            self.picture(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
+            self.image(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
         if self._fits:
             deep = pixels if frame.raw is None else frame.raw.copy()
-            self.picture(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame))
+            self._queue.add_image(PendingImage(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame)))
 
-    def picture(self, name: str, content: bytes | np.ndarray, cards: Cards | None = None) -> None:
-        """Take a picture, encoded or pixels to be encoded, by its name in the output folder (PNG, FITS)."""
-        with self._lock:
-            if len(self._pictures) < MOST_PICTURES:
-                self._pictures.append((name, content, cards or {}))
-            else:
-                self.crops_lost += 1
+    def image(self, name: str, content: bytes | np.ndarray) -> None:
+        """Take an image, encoded or as pixels for a PNG, by its name in the output folder."""
+        self._queue.add_image(PendingImage(name, content))
 
     def close(self, ended: str, frames: int, bad: int) -> None:
-        """Write what waits, note the end of the run, and close everything; what was lost is then in `failure`."""
+        """Write what waits, record the end of the run and close everything; losses are then in `failure`."""
         self._ending = True
         self._wake.set()
-        self._thread.join(CLOSE_SECONDS)
+        self._thread.join(self._limits.close_seconds)
         if self._thread.is_alive():
             self.failure = RunFailure(
-                "evidence was lost: the disk does not answer, and what was found last may not be written"
+                "output was lost: the disk does not respond, and the last results may not be written"
             )
             return
-        problem = ""
+        error = ""
         try:
             self._store.end(ended, frames, bad)
             self._store.close()
             self._log.close()
-        except (OSError, sqlite3.Error) as trouble:
-            problem = _reason(trouble)
-            self._alert(f"the end of the run could not be noted: {problem}")
-        with self._lock:
-            self._refused |= set(self._events)
-            self.lines_lost += len(self._lines)
-            self.crops_lost += len(self._pictures)
-        given_up = f"{self.crops_lost} pictures and {self.lines_lost} lines of the log"
-        if self._refused or self._failed:
-            why = self.stopped or problem or "more than the disk could take"
-            self.failure = RunFailure(f"evidence was lost: {self.events_lost} events, {given_up} ({why})")
-        elif self.lost:
-            self._alert(f"more than the disk could take: {given_up} were given up; every event is written")
-
-    def _take(self, event: Event) -> None:
-        """Put an event in the queue, without its picture where too many wait; the lock is held."""
-        if event.number not in self._events and len(self._events) >= MOST_EVENTS:
-            self._refused.add(event.number)
-            return
-        if event.cutout.size and sum(bool(one.cutout.size) for one in self._events.values()) >= MOST_PICTURES:
-            event = replace(event, cutout=NO_PICTURE, deep=None)
-            self.crops_lost += 1
-        self._events[event.number] = event
-        self._refused.discard(event.number)
-        if len(self._events) >= BATCH_EVENTS and not self.stopped:
-            self._wake.set()
+        except (OSError, sqlite3.Error) as cause:
+            error = _reason(cause)
+            logger.warning("the end of the run could not be recorded: %s", error)
+        self._queue.drop_all()
+        lost = f"{self.images_lost} images and {self.lines_lost} lines of the log"
+        if self.events_lost or self._failed:
+            reason = self.stopped or error or "more than the disk could take"
+            self.failure = RunFailure(f"output was lost: {self.events_lost} events, {lost} ({reason})")
+        elif self.has_lost:
+            logger.warning("more than the disk could take: %s were dropped; every event is written", lost)
 
     def _work(self) -> None:
         try:
             while not self._ending:
-                self._wake.wait(BATCH_SECONDS)
+                self._wake.wait(self._limits.batch_seconds)
                 self._wake.clear()
-                self._batch()
-            self._batch()
+                self._write_batch()
+            self._write_batch()
         except BaseException:
-            self._failed, self.stopped = True, "its writer failed"
+            self._failed, self.stopped = True, "the writer failed"
             if not self._ending:
-                self._alert("evidence has ended: its writer failed; detection goes on")
+                logger.error("output has ended: the writer failed; detection continues")
             raise
 
-    def _batch(self) -> None:
-        with self._lock:
-            events, self._events = self._events, {}
-            lines, self._lines = self._lines, []
-            pictures, self._pictures = self._pictures, []
+    def _write_batch(self) -> None:
+        batch = self._queue.take_batch()
         try:
-            self._save(events, lines, pictures)
+            self._report(self._save(batch))
         except BaseException:
-            self._put_back(events)  # nobody writes it any more: `close` counts it
-            self.lines_lost += len(lines)
-            self.crops_lost += len(pictures)
+            self._queue.put_back(batch)  # nobody writes it any more: `close` counts it
+            self._queue.drop(len(batch.lines), len(batch.images))
             raise
 
-    def _save(
-        self, events: dict[int, Event], lines: list[str], pictures: list[tuple[str, bytes | np.ndarray, Cards]]
-    ) -> None:
-        """Write a batch; each of its parts is emptied once it is on the disk or was given up and counted."""
-        problem = ""
+    def _save(self, batch: Batch) -> str:
+        """Write a batch; return why a part of it could not be written, or ""."""
+        error = _attempt(self._make_space)
+        rows, error = self._write_crops(batch, error)
+        for image in batch.images:
+            error = error or _attempt(self._write_image, image)
+            self._queue.drop(images=bool(error))
+        batch.images.clear()
         try:
-            self._gone += self._evidence.retire()
-            if not self._evidence.room():
-                problem = "the disk is below its floor of free space"
-        except OSError as trouble:
-            problem = _reason(trouble)
-        rows, problem = self._pictures_of(events, problem)
-        for name, content, cards in pictures:
-            problem = problem or self._write(name, _encoded(name, content, cards))
-            self.crops_lost += bool(problem)
-        pictures.clear()
-        try:
-            if rows or self._gone:
-                self._store.save(rows, self._gone)
-                self._gone = []
-        except sqlite3.Error as trouble:
-            problem = problem or _reason(trouble)
-            self._put_back(events)
-        events.clear()
-        if lines:
-            problem = self._write_lines(lines, problem)
-            lines.clear()
-        self._tell(problem)
+            if rows or self._deleted:
+                self._store.save(rows, self._deleted)
+                self._deleted = []
+            self._queue.events_written(batch)
+        except sqlite3.Error as cause:
+            error = error or _reason(cause)
+            self._queue.put_back(batch)
+        if batch.lines:
+            error = error or _attempt(self._log.write, batch.lines)
+            self._queue.drop(lines=len(batch.lines) if error else 0)
+            batch.lines.clear()
+        return error
 
-    def _pictures_of(self, events: dict[int, Event], problem: str) -> tuple[list[tuple[Event, str | None]], str]:
-        """Write the crops of events; return the events with the name of their crop, and what went wrong."""
+    def _make_space(self) -> None:
+        """Delete the oldest files as the quota demands.
+
+        Raises:
+            OSError: a file cannot be deleted, or the disk stays below its floor of free space.
+        """
+        self._deleted += self._files.delete_oldest()
+        if not self._files.has_space():
+            raise OSError("the disk is below its floor of free space")
+
+    def _write_crops(self, batch: Batch, error: str) -> tuple[list[tuple[Event, str | None]], str]:
+        """Write the crops of a batch; return its events with the names of their crops, and the error or ""."""
         rows = []
-        for event in events.values():
-            name = f"{self._crops}/{event.number:05d}.png"
-            if event.cutout.size and self._views.get(event.number) != event.best_frame:
-                if not problem:
-                    problem = self._write(name, _encoded(name, event.cutout, {}))
-                    if not problem and self._fits:
-                        other = str(Path(name).with_suffix(".fits"))
-                        problem = self._write(other, _encoded(other, _deepest(event), event_cards(event)))
-                if problem:
-                    self.crops_lost += 1
-                else:
-                    self._views[event.number] = event.best_frame
-            if event.ended:
-                self._views.pop(event.number, None)
-            rows.append((event, name if name in self._evidence else None))
-        try:
-            self._evidence.sync()
-        except OSError as trouble:
-            problem = problem or _reason(trouble)
-        return rows, problem
+        for event in batch.events.values():
+            if self._crops.is_new_view(event):
+                error = error or _attempt(self._crops.write, event)
+                self._queue.drop(images=bool(error))
+            rows.append((event, self._crops.stored_name(event)))
+        sync_error = _attempt(self._files.sync)
+        return rows, error or sync_error
 
-    def _write(self, name: str, content: bytes) -> str:
-        """Write a file; return what went wrong."""
-        try:
-            self._evidence.write(name, content)
-        except OSError as trouble:
-            return _reason(trouble)
-        return ""
+    def _write_image(self, image: PendingImage) -> None:
+        content = image.content
+        if not isinstance(content, bytes):
+            content = fits_bytes(content, image.cards) if image.name.endswith(".fits") else encode_image(content)
+        self._files.write(image.name, content)
 
-    def _write_lines(self, lines: list[str], problem: str) -> str:
-        if not problem:
-            try:
-                self._log.write(lines)
-                return ""
-            except OSError as trouble:
-                problem = _reason(trouble)
-        self.lines_lost += len(lines)
-        return problem
-
-    def _put_back(self, events: dict[int, Event]) -> None:
-        with self._lock:
-            later, self._events = self._events, {}
-            for event in [*(replace(one, cutout=NO_PICTURE, deep=None) for one in events.values()), *later.values()]:
-                self._take(event)
-
-    def _tell(self, problem: str) -> None:
-        """Alert once when evidence stops, and once when it is written again."""
-        if problem and not self.stopped:
-            self._since = time.monotonic()
-            self._alert(f"evidence has stopped: {problem}; detection goes on, and this is tried again")
-        elif self.stopped and not problem:
-            self._alert(f"evidence is kept again, after {time.monotonic() - self._since:.0f} s")
-        self.stopped = problem
+    def _report(self, error: str) -> None:
+        """Log once that writing stops, and once that it works again."""
+        if error and not self.stopped:
+            self._stopped_at = time.monotonic()
+            logger.warning("output has stopped: %s; detection continues and writing is retried", error)
+        elif self.stopped and not error:
+            logger.info("output is written again, after %.0f s", time.monotonic() - self._stopped_at)
+        self.stopped = error
 
 
-def _encoded(name: str, picture: bytes | np.ndarray, cards: Cards) -> bytes:
-    if isinstance(picture, bytes):
-        return picture
-    if name.endswith(".fits"):
-        return fits_bytes(picture, cards)
-    done, content = cv2.imencode(".png", picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    if not done:
-        raise ValueError(f"{picture.shape} cannot be encoded as PNG")
-    return content.tobytes()
+def _attempt(function: Callable[..., object], *arguments: object) -> str:
+    """Call a function; return the reason if it raises OSError, else ""."""
+    try:
+        function(*arguments)
+    except OSError as error:
+        return _reason(error)
+    return ""
 
 
-def _deepest(event: Event) -> np.ndarray:
-    return event.cutout if event.deep is None else event.deep
-
-
-def _reason(problem: Exception) -> str:
-    """Say in a few words what the disk answered."""
-    if isinstance(problem, OSError):
-        return problem.strerror or str(problem)
-    return str(problem)
+def _reason(error: Exception) -> str:
+    """Return in a few words what the disk or the event file reported."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)

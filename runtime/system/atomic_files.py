@@ -1,41 +1,43 @@
-"""Files that are there whole or not at all."""
+"""Write files atomically: a reader sees the whole file or none of it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 def staging_path(path: Path) -> Path:
-    """Name the place beside a file where it is written first: hidden, with the same suffix."""
+    """Return where a file is written before it is renamed to `path`: next to it, hidden, with the same suffix."""
     return path.with_name("." + path.name)
 
 
 def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file beside its place, bring it to the disk, then rename it: a reader never sees a part of it.
+    """Write a file under a temporary name, flush it to the disk, then rename it to `path`.
 
-    The folder's own entry is durable after `fsync_directory`, once for many files.
+    The rename itself is durable only after `fsync_directory`, which is called once for many files.
 
     Raises:
-        OSError: it cannot be written; nothing is left beside, and a file that was there before is as it was.
+        OSError: the file cannot be written; the temporary file is deleted, and a previous file is unchanged.
     """
-    part = staging_path(path)
+    staged = staging_path(path)
     try:
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, path)
+        os.replace(staged, path)
     except OSError:
-        part.unlink(missing_ok=True)
+        staged.unlink(missing_ok=True)
         raise
 
 
 def write_user_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write to what a person named: a file whole, through a link if it is one; a device or a pipe as it is.
+    """Write to a path that the user named: a file atomically, following links; a device or pipe in place.
 
-    A rename would put a file in the place of ``/dev/stdout`` for every program.
+    Renaming onto ``/dev/stdout`` would replace the device by a file for every program.
 
     Raises:
         OSError: it cannot be written.
@@ -46,19 +48,38 @@ def write_user_file(path: Path, content: bytes, mode: int = 0o644) -> None:
         write_atomic(path.resolve(), content, mode)
 
 
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path`, for libraries that write by name; rename it to `path` at the end.
+
+    If the block fails, the temporary file is deleted and a previous file is unchanged.
+    """
+    staged = staging_path(path)
+    try:
+        yield staged
+        commit_staged(path)
+    except BaseException:
+        staged.unlink(missing_ok=True)  # a partial file would take space on a full disk
+        raise
+
+
 def commit_staged(path: Path) -> None:
-    """Bring what was written `beside` a path to the disk and rename it there."""
-    part = staging_path(path)
-    handle = os.open(part, os.O_RDONLY)
+    """Flush the file at `staging_path` to the disk and rename it to `path`.
+
+    Raises:
+        OSError: the file is not there, or the disk does not take it.
+    """
+    staged = staging_path(path)
+    handle = os.open(staged, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
         os.close(handle)
-    os.replace(part, path)
+    os.replace(staged, path)
 
 
 def fsync_directory(folder: Path) -> None:
-    """Bring a folder's entries to the disk."""
+    """Flush a folder's entries to the disk, so that files created or renamed in it survive a power loss."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

@@ -1,4 +1,7 @@
-"""The lock of an output folder: one run at a time writes into it, and the system lets it go however a run ends."""
+"""File locks: the system releases them however the process that holds them ends.
+
+A run locks its output folder, so that only one run at a time writes into it.
+"""
 
 from __future__ import annotations
 
@@ -11,30 +14,36 @@ from ...errors import UsageError
 
 NAME = ".lock"
 MAX_ATTEMPTS, BETWEEN_SECONDS = 10, 0.05
-"""Who only asks whether a run is there holds the lock for a moment."""
+"""`is_locked` of another process holds the lock for a moment."""
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file exclusively, until it is closed; return whether that succeeded, without waiting."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def acquire_lock(folder: Path) -> int:
-    """Take a folder for this process; return the handle, whose closing lets it go.
+    """Lock a folder for this process; return the handle, which releases the lock when it is closed.
 
     Raises:
-        UsageError: another run has it.
+        UsageError: another run holds the lock.
         OSError: the folder cannot be written to.
     """
     handle = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
     for attempt in range(MAX_ATTEMPTS):
         time.sleep(BETWEEN_SECONDS * (attempt > 0))
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if try_lock(handle):
             return handle
-        except BlockingIOError:
-            continue
     os.close(handle)
     raise UsageError(f"another run writes to '{folder}': end it, or name another --out")
 
 
 def is_locked(folder: Path) -> bool:
-    """Tell whether a run writes into a folder now; where that cannot be told, it may."""
+    """Return whether a run writes into a folder now; True if that cannot be determined."""
     try:
         handle = os.open(folder / NAME, os.O_RDONLY)
     except FileNotFoundError:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..frame import Detections, Frame
 from ..imaging.sky_motion import IDENTITY
+from ..system.utc_time import utc_text
 from .association import Observation, associate, cut, is_fixed_on_sensor, is_streak, moves_across_sky
 from .track import Track
 
@@ -123,7 +124,7 @@ class Tracker:
     def _begin(self, frame: Frame, named: Detections, index: int, sky: np.ndarray) -> Track:
         self._begun += 1
         assert named.probabilities is not None
-        when, box = (frame.number, iso_time(frame)), named.boxes[index]
+        when, box = (frame.number, utc_text(frame.time)), named.boxes[index]
         place = Observation(box, sky, self._updates)
         return Track(
             self._begun,
@@ -151,7 +152,7 @@ class Tracker:
         else:
             track._follows += 1
         track._places[-1], track._seen_at = place, self._clock
-        track.last = (frame.number, iso_time(frame))
+        track.last = (frame.number, utc_text(frame.time))
         track.frames += 1
         track.seen = track.seen + named.probabilities[index]
         if float(named.scores[index]) > track.score:
@@ -173,11 +174,6 @@ class Tracker:
             track.kind = "trail" if ran else "object"
             if track.kind == "object" and track._follows >= MIN_CONFIRMATIONS:
                 self._confirm(track)
-
-
-def iso_time(frame: Frame) -> str:
-    """Write a frame's time as ISO 8601 UTC with milliseconds."""
-    return frame.time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _look(track: Track) -> tuple[int, int]:

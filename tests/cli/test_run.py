@@ -209,7 +209,7 @@ def test_a_thread_that_fails_is_told_of_in_a_line(tiny_models, tmp_path):
     assert "unexpected ZeroDivisionError in the thread writer" in done.stderr and "Traceback" not in done.stderr
     # Nobody is to take a night for kept that is not: the exit code says so, and the last line how much is missing.
     assert done.returncode == 1 and len(done.stdout.splitlines()) > 2
-    assert done.stderr.splitlines()[-1].startswith("galaxy-edge: evidence was lost: ")
+    assert done.stderr.splitlines()[-1].startswith("galaxy-edge: output was lost: ")
 
 
 def test_output_that_the_encoding_cannot_hold_is_escaped_as_json_does(tiny_models, tmp_path):
@@ -239,7 +239,7 @@ def test_what_was_lost_is_told_where_the_run_is_interrupted_too(tiny_models, tmp
     command = [sys.executable, "-c", program, "run", "--camera", "demo", "--models", tiny_models]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 130 and done.stderr.splitlines()[-1] == "galaxy-edge: interrupted"
-    assert done.stderr.count("galaxy-edge: evidence was lost: ") == 1
+    assert done.stderr.count("galaxy-edge: output was lost: ") == 1
 
 
 @pytest.mark.parametrize(("camera", "more", "env", "why"), [

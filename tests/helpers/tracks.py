@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.recording.output_folder import OutputFolder
+from galaxy_edge.runtime.recording.pending import WriterLimits
 from galaxy_edge.runtime.tracking.track import Track
 
 CLASSES = ("smooth", "spiral")
@@ -67,8 +68,13 @@ def record(number=0):
     return {"frame": number, "source": "sky", "detections": [], "ms": {"detect": 5.0, "read": 1.0}}
 
 
-def output(folder, **how):
-    return OutputFolder(folder, ABOUT, CLASSES, **{"video": False, "floor": 0, **how})
+FAST = WriterLimits(batch_seconds=0.01)
+"""Batches follow each other at once, so that tests do not wait for the next one."""
+
+
+def output(folder, **options):
+    """An output folder without a video, on a disk without a floor of free space, that writes at once."""
+    return OutputFolder(folder, ABOUT, CLASSES, **{"video": False, "floor": 0, "limits": FAST, **options})
 
 
 def rows(folder, query):

@@ -9,11 +9,9 @@ from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.events.database import open_database
 from helpers.tracks import output, rows, track
 
-pytestmark = pytest.mark.usefixtures("quick")
-
 
 @pytest.mark.parametrize("where", ["header", "middle", "empty"])
-def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, where):
+def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, caplog, where):
     out = output(tmp_path)
     out.events([track(number, ended=True) for number in range(1, 200)])
     out.close(1, 0)
@@ -26,13 +24,12 @@ def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, where):
     else:
         content = content[:4096]  # the first page alone: it names pages that are not there
     path.write_bytes(content)
-    told = []
-    again = output(tmp_path, alert=told.append)
+    again = output(tmp_path)
     again.events([track(1, ended=True)])
     again.close(1, 0)
     (aside,) = tmp_path.glob("events-unreadable-*.sqlite")
     assert aside.read_bytes() == bytes(content)
-    assert len(told) == 1 and str(aside) in told[0]
+    assert len(caplog.messages) == 1 and str(aside) in caplog.messages[0]
     # The new file goes on counting where the folder's files end: nothing of the old run is overwritten.
     assert rows(tmp_path, "SELECT run, crop FROM event") == [(2, "crops/0002/00001.png")]
     assert len(list(tmp_path.glob("crops/0001/*.png"))) == 199

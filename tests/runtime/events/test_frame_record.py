@@ -16,7 +16,7 @@ def record(abstain):
     frame = Frame(np.zeros((40, 60, 3), np.uint8), datetime.datetime(2026, 11, 22, tzinfo=datetime.UTC), "x.png", 0)
     boxes = np.array([[1, 2, 20, 22], [30, 5, 50, 30]], np.float32)
     found = Detections(boxes, np.array([0.9, 0.8], np.float32))
-    named = found.named(np.array([[0.7, 0.3], [0.45, 0.55]], np.float32))
+    named = found.with_probabilities(np.array([[0.7, 0.3], [0.45, 0.55]], np.float32))
     return frame_record(frame, named, ("smooth_round", "spiral_loose"), {"detect": 1.0}, abstain)
 
 

@@ -1,36 +1,36 @@
-"""The output folder under its quota: what goes first, and where log and video end."""
+"""The output folder within its quota: what is deleted first, and where log and video end."""
 
 import os
 import time
 
 import numpy as np
 import pytest
-from galaxy_edge.runtime.recording.retention import RetainedFiles
+from galaxy_edge.runtime.recording.retention import QUOTA, RetainedFiles
 from helpers.tracks import frame, frames_of, named, noisy, output, record, rows, track, until
 
-pytestmark = pytest.mark.usefixtures("quick")
 
-
-def test_the_oldest_crops_go_first_and_their_events_stay(tmp_path):
+def test_oldest_crops_are_deleted_and_their_events_stay(tmp_path):
+    """Over several runs in one folder, rows must name exactly the crops that are left."""
     random = np.random.default_rng(1)
     noise = random.integers(0, 256, (24, 24, 3), dtype=np.uint8)  # 1.8 kB as PNG
     for _ in range(3):  # three runs into one folder
         out = output(tmp_path, quota=20_000)
         for count in range(1, 7):
-            one = track(count, ended=True)
-            one.cutout = noise
-            out.events([one])
+            event = track(count, ended=True)
+            event.cutout = noise
+            out.events([event])
         out.close(1, 0)
-        evidence = sum(path.stat().st_size for path in tmp_path.glob("crops/*/*"))
-        assert evidence <= 20_000 + 6 * 2000, "at most a batch over"
-    kept = rows(tmp_path, "SELECT run, number FROM event WHERE crop IS NOT NULL ORDER BY run, number")
+        size = sum(path.stat().st_size for path in tmp_path.glob("crops/*/*"))
+        assert size <= 20_000 + 6 * 2000, "at most one batch above the quota"
+    named_crops = rows(tmp_path, "SELECT run, number FROM event WHERE crop IS NOT NULL ORDER BY run, number")
     assert rows(tmp_path, "SELECT count(*) FROM event") == [(18,)]
-    assert len(kept) < 18 and kept == sorted(kept) and kept[-1] == (3, 6)
-    there = {(int(path.parent.name), int(path.stem)) for path in tmp_path.glob("crops/*/*.png")}
-    assert set(kept) == there
+    assert len(named_crops) < 18 and named_crops == sorted(named_crops) and named_crops[-1] == (3, 6)
+    crops = {(int(path.parent.name), int(path.stem)) for path in tmp_path.glob("crops/*/*.png")}
+    assert set(named_crops) == crops
 
 
-def test_evidence_scans_its_own_files_only_oldest_first(tmp_path):
+def test_only_own_files_are_deleted_oldest_first(tmp_path):
+    """A user's file in the folder and the event file must never be deleted; half files of a killed run are."""
     (tmp_path / "crops/0001").mkdir(parents=True)
     for age, name in enumerate(
         ("crops/0001/00001.png", "crops/0001/00002.png", "frames-0001.jsonl", "notes.txt", "events.sqlite")
@@ -38,15 +38,18 @@ def test_evidence_scans_its_own_files_only_oldest_first(tmp_path):
         (tmp_path / name).write_bytes(b"x" * 100)
         os.utime(tmp_path / name, (1000 + age, 1000 + age))
     (tmp_path / "crops/0001/.00003.png").write_bytes(b"half")
-    evidence = RetainedFiles(tmp_path, quota=150, floor=0)
-    assert evidence.size == 300 and not (tmp_path / "crops/0001/.00003.png").exists()
-    assert evidence.retire() == ["crops/0001/00001.png", "crops/0001/00002.png"]
+    files = RetainedFiles(tmp_path, quota=150, floor=0)
+    assert files.size == 300 and not (tmp_path / "crops/0001/.00003.png").exists()
+    assert files.delete_oldest() == ["crops/0001/00001.png", "crops/0001/00002.png"]
     assert (tmp_path / "notes.txt").exists() and (tmp_path / "events.sqlite").exists()
     free = iter([50, 50, 500])
-    assert RetainedFiles(tmp_path, quota=0, floor=400, free=lambda _: next(free)).retire() == ["frames-0001.jsonl"]
+    assert RetainedFiles(tmp_path, quota=0, floor=400, free=lambda _: next(free)).delete_oldest() == [
+        "frames-0001.jsonl"
+    ]
 
 
-def test_a_crop_that_went_while_no_run_was_there_is_forgotten(tmp_path):
+def test_crop_deleted_between_runs_is_no_longer_named(tmp_path):
+    """A user may delete crops by hand; the next run must notice."""
     out = output(tmp_path)
     out.events([track(1, ended=True)])
     out.close(1, 0)
@@ -55,8 +58,8 @@ def test_a_crop_that_went_while_no_run_was_there_is_forgotten(tmp_path):
     assert rows(tmp_path, "SELECT crop FROM event") == [(None,)]
 
 
-def test_the_log_goes_on_in_a_second_file_and_the_first_can_be_given_up(tmp_path):
-    """A file of the log is never so long that it takes the quota for itself."""
+def test_log_continues_in_further_files_and_the_first_is_deleted(tmp_path):
+    """An open log file cannot be deleted, so it must never take the quota for itself."""
     out = output(tmp_path, quota=8000)
     for number in range(1000):
         out.frame(frame(number), named(), record(number))
@@ -67,39 +70,52 @@ def test_the_log_goes_on_in_a_second_file_and_the_first_can_be_given_up(tmp_path
     assert left and "frames-0001.jsonl" not in left and left[-1] >= "frames-0001-03.jsonl"
 
 
-def test_the_video_ends_before_anything_is_given_up_for_it(tmp_path):
-    told = []
-    out = output(tmp_path, video=True, quota=6_000_000, alert=told.append)
+def test_video_ends_before_anything_is_deleted_for_it(tmp_path, caplog):
+    """A video is worth less than the crops of its run, and more than those of earlier runs."""
+    out = output(tmp_path, video=True, quota=6_000_000)
     for number in range(1, 251):
         out.frame(noisy(number), named(), record(number))
         out.events([track(number, number, ended=True)])
     out.close(250, 0)
     video = tmp_path / "annotated-0001.mp4"
-    assert len(told) == 1 and "annotated-0001.mp4 ends after" in told[0]
-    assert video.stat().st_size <= 2_300_000 and f"after {frames_of(video)} frames" in told[0]
+    assert len(caplog.messages) == 1 and "annotated-0001.mp4 ends after" in caplog.messages[0]
+    assert video.stat().st_size <= 2_300_000 and f"after {frames_of(video)} frames" in caplog.messages[0]
     assert rows(tmp_path, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(250,)]
-    # What an earlier run left does not keep the next from having a video: it goes first.
-    again = output(tmp_path, video=True, quota=6_000_000, alert=told.append)
+    # Files of an earlier run do not keep the next from having a video: they are deleted first.
+    again = output(tmp_path, video=True, quota=6_000_000)
     for number in range(1, 5):
         again.frame(noisy(number), named(), record(number))
     again.close(4, 0)
-    assert frames_of(tmp_path / "annotated-0002.mp4") == 4 and len(told) == 1
+    assert frames_of(tmp_path / "annotated-0002.mp4") == 4 and len(caplog.messages) == 1
 
 
-@pytest.mark.parametrize("quota", [1 << 10, 600_000, 800_000])
-def test_no_video_takes_more_than_the_quota(tmp_path, quota):
-    """FFmpeg writes 256 KiB at once: with a quota of 1 KB the video alone was 275 KB."""
-    told = []
-    out = output(tmp_path, video=True, quota=quota, alert=told.append)
-    for number in range(1, 51):
+@pytest.mark.parametrize(
+    ("disk", "quota", "floor", "is_started"),
+    [
+        ("tmp_path", 1 << 10, 0, False),
+        ("tmp_path", 600_000, 0, False),
+        ("tmp_path", 800_000, 0, True),
+        ("small_disk", QUOTA, 200_000, False),
+    ],
+)
+def test_video_stays_within_quota_and_disk(request, caplog, disk, quota, floor, is_started):
+    """FFmpeg writes 256 KiB at once: with a quota of 1 KB the video alone took 275 KB."""
+    folder = request.getfixturevalue(disk)
+    out = output(folder, video=True, quota=quota, floor=floor)
+    for number in range(1, 101):
         out.frame(noisy(number), named(), record(number))
-    out.close(50, 0)
-    videos = list(tmp_path.glob("*annotated*"))
-    assert len(told) == 1 and ("is not begun" in told[0]) == (not videos) == (quota < 700_000)
+        out.events([track(number, number, ended=True)])
+    out.close(100, 0)
+    videos = list(folder.glob("*annotated*"))
+    assert len(caplog.messages) == 1 and "small or nearly full" in caplog.messages[0]
+    assert ("is not started" in caplog.messages[0]) == (not videos) == (not is_started)
     assert sum(video.stat().st_size for video in videos) <= quota
+    if disk == "small_disk":  # a disk without space for a video still takes every crop
+        assert rows(folder, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(100,)]
 
 
-def test_the_growing_files_count(tmp_path):
+def test_files_that_are_being_written_count(tmp_path):
+    """Otherwise a long video would exceed the quota unnoticed."""
     out = output(tmp_path, video=True)
     for number in range(20):
         out.frame(noisy(number), named(), record(number))

@@ -1,4 +1,4 @@
-"""Crops and whole frames that are kept have the pixels, and the depth, of what was looked at."""
+"""Saved crops and frames have the pixels, and the depth, of what was processed."""
 
 from dataclasses import replace
 
@@ -14,24 +14,25 @@ from helpers.tracks import frame, named, output, record, track
 
 
 def test_crops_as_fits_hold_the_same_pixels(tmp_path):
+    """Measurements are made on the FITS file; its header says what it shows."""
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     out = output(tmp_path, fits=True)
-    one = track(3, ended=True)
-    one.cutout = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
-    out.events([one])
+    event = track(3, ended=True)
+    event.cutout = np.random.default_rng(1).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    out.events([event])
     out.writer.want("saved/one.png")
     out.frame(frame(1, level=77), named(), record(1))
     out.close(1, 0)
     with fits.open(tmp_path / "saved/one.fits") as units:
         assert units[0].data.shape == (3, 120, 160) and units[0].header["DATE-OBS"] == "2026-11-22T21:00:01.000"
     with fits.open(tmp_path / "crops/0001/00003.fits") as units:
-        assert (np.moveaxis(units[0].data, 0, 2) == one.cutout).all()
+        assert (np.moveaxis(units[0].data, 0, 2) == event.cutout).all()
         assert units[0].header["CLASS"] == "spiral"
         assert units[0].header["DATE-BEG"] == "2026-11-22T21:00:00.000"
 
 
-def test_a_class_of_any_letters_does_not_end_the_writing(tmp_path, monkeypatch):
-    """FITS knows ASCII only: a class of one's own models with an accent in its name ended all writing."""
+def test_class_name_beyond_ascii_is_escaped_in_fits(tmp_path, monkeypatch):
+    """FITS headers are ASCII: an accent in the class name of a user's model ended all writing."""
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     monkeypatch.setattr(tracks, "CLASSES", ("smooth", "serrée"))
     out = output(tmp_path, fits=True)
@@ -42,19 +43,20 @@ def test_a_class_of_any_letters_does_not_end_the_writing(tmp_path, monkeypatch):
         assert units[0].header["CLASS"] == r"serr\xe9e"
 
 
-def test_a_frame_that_was_asked_for_is_kept_whole(tmp_path):
+def test_requested_frame_is_saved_whole(tmp_path):
+    """The next frame is saved, without annotations, and only once."""
     out = output(tmp_path)
     out.writer.want("saved/one.png")
     out.frame(frame(1, level=77), named(), record(1))
     out.frame(frame(2, level=88), named(), record(2))
     out.close(2, 0)
-    picture = cv2.imread(str(tmp_path / "saved/one.png"))
-    assert picture.shape == (120, 160, 3) and (picture == 77).all()
+    image = cv2.imread(str(tmp_path / "saved/one.png"))
+    assert image.shape == (120, 160, 3) and (image == 77).all()
 
 
 @pytest.mark.parametrize("colours", [(), (3,)])
-def test_a_frame_of_more_than_8_bits_is_kept_with_all_of_them(tmp_path, colours):
-    # The picture that is looked at is stretched; who measures on it wants the numbers of the sensor.
+def test_frame_of_more_than_8_bits_is_saved_at_full_depth(tmp_path, colours):
+    """The processed image is stretched; measurements need the values of the sensor."""
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     raw = np.random.default_rng(1).integers(0, 65536, (120, 160, *colours), dtype=np.uint16)
     pixels, stretch = to_rgb8(raw)
@@ -71,7 +73,8 @@ def test_a_frame_of_more_than_8_bits_is_kept_with_all_of_them(tmp_path, colours)
         assert units[0].header["NSTACK"] == 8 and units[0].header["STRBLACK"] == pytest.approx(stretch["black"])
 
 
-def test_a_crop_as_fits_has_the_depth_of_its_frame(tmp_path):
+def test_crop_as_fits_has_the_depth_of_its_frame(tmp_path):
+    """The PNG is stretched to 8 bits; photometry needs the raw values around the object."""
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     raw = np.random.default_rng(2).integers(0, 65536, (120, 160), dtype=np.uint16)
     pixels, stretch = to_rgb8(raw)
@@ -85,7 +88,8 @@ def test_a_crop_as_fits_has_the_depth_of_its_frame(tmp_path):
     assert cv2.imread(str(tmp_path / "crops/0001/00001.png")).shape == (28, 28, 3)
 
 
-def test_a_frame_whose_values_no_16_bits_hold_is_kept_as_fits_only(tmp_path):
+def test_frame_that_16_bits_cannot_hold_is_saved_as_fits_only(tmp_path):
+    """Rounding values of 0..1 to integers would lose everything."""
     pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     raw = np.linspace(0, 1, 120 * 160, dtype=np.float32).reshape(120, 160)
     out = output(tmp_path, fits=True)
@@ -96,7 +100,8 @@ def test_a_frame_whose_values_no_16_bits_hold_is_kept_as_fits_only(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(3840, 2160), (1921, 1080), (2400, 300), (1000, 900), (640, 480), (1, 5)])
-def test_a_small_copy_keeps_the_boxes_on_their_objects(size):
+def test_downscaled_copy_keeps_boxes_on_their_objects(size):
+    """The preview shows boxes on a smaller copy; odd sizes and rounding must not shift them."""
     width, height = size
     pixels = np.zeros((height, width, 3), np.uint8)
     x0, y0, x1, y1 = width // 4, height // 4, width // 2 + 1, height // 2 + 1

@@ -1,20 +1,18 @@
-"""The writer of the output folder: in what order it writes, what holds it up, and what is lost when it fails."""
+"""The writer of the output folder: its order of writing, what delays it, and what is lost when it fails."""
 
 import os
 import sqlite3
 import threading
 import time
 
-import pytest
 from galaxy_edge.runtime.events.store import EventStore
-from galaxy_edge.runtime.recording import writer
+from galaxy_edge.runtime.recording.frame_log import FrameLog
+from galaxy_edge.runtime.recording.pending import WriterLimits
 from helpers.tracks import frame, named, output, record, rows, track, until
 
-pytestmark = pytest.mark.usefixtures("quick")
 
-
-def test_what_a_row_names_is_on_the_disk_before_the_row(tmp_path, monkeypatch):
-    # A power loss keeps what was synced and any part of the rest: content, name and folder come first, then the row.
+def test_crop_is_on_the_disk_before_its_row(tmp_path, monkeypatch):
+    """A power loss keeps what was synced and any part of the rest: content, name and folder first, then the row."""
     done, sync, save, replace_ = [], os.fsync, EventStore.save, os.replace
 
     def fsync(handle):
@@ -25,9 +23,9 @@ def test_what_a_row_names_is_on_the_disk_before_the_row(tmp_path, monkeypatch):
         replace_(part, path)
         done.append(f"{os.path.relpath(path, tmp_path)} is there")
 
-    def saved(store, events, gone=()):
+    def saved(store, events, deleted=()):
         events = list(events)
-        save(store, events, gone)
+        save(store, events, deleted)
         done.extend(f"row of {crop}" for _, crop in events)
 
     monkeypatch.setattr(os, "fsync", fsync)
@@ -46,8 +44,8 @@ def test_what_a_row_names_is_on_the_disk_before_the_row(tmp_path, monkeypatch):
     assert [step for step in done if step in order] == order
 
 
-def test_a_store_that_is_locked_holds_up_nothing_but_itself(tmp_path):
-    """Another program may have the file open for a while: a backup, or someone with sqlite3."""
+def test_locked_store_does_not_delay_the_loop(tmp_path):
+    """Another program may lock the file for a while: a backup, or a user with sqlite3."""
     out = output(tmp_path)
     other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -62,9 +60,9 @@ def test_a_store_that_is_locked_holds_up_nothing_but_itself(tmp_path):
     assert rows(tmp_path, "SELECT count(*) FROM event WHERE crop IS NOT NULL") == [(100,)]
 
 
-def test_events_that_find_no_place_are_a_failure_unless_they_come_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "MOST_EVENTS", 2)
-    out = output(tmp_path)
+def test_events_beyond_the_limit_are_lost_unless_they_come_again(tmp_path):
+    """Memory is limited: while the store takes nothing, what exceeds the limit is dropped, counted and reported."""
+    out = output(tmp_path, limits=WriterLimits(batch_seconds=0.01, busy_timeout=0.2, max_events=2))
     other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     out.events([track(1), track(2)])
@@ -77,19 +75,18 @@ def test_events_that_find_no_place_are_a_failure_unless_they_come_again(tmp_path
     out.events([track(3, ended=True)])
     out.close(1, 0)
     assert rows(tmp_path, "SELECT number FROM event ORDER BY number") == [(1,), (2,), (3,)]
-    assert str(out.writer.failure).startswith("evidence was lost: 1 events,")
+    assert str(out.writer.failure).startswith("output was lost: 1 events,")
 
 
-def test_a_writer_that_fails_for_good_is_a_failure_that_says_how_much_was_lost(tmp_path, monkeypatch):
-    """What is on the disk already is not lost; what the writer held and what came after it is."""
+def test_failed_writer_reports_how_much_was_lost(tmp_path, monkeypatch, caplog):
+    """What is on the disk already is not lost; what the writer held and what came later is."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    told = []
-    out = output(tmp_path, alert=told.append)
+    out = output(tmp_path)
     out.events([track(1, ended=True)])
     until(lambda: rows(tmp_path, "SELECT number FROM event") == [(1,)])
 
     def fail(*_):
-        raise ValueError("nobody thought of this")
+        raise ValueError("unexpected")
 
     monkeypatch.setattr(EventStore, "save", fail)
     out.events([track(2, ended=True)])
@@ -97,20 +94,19 @@ def test_a_writer_that_fails_for_good_is_a_failure_that_says_how_much_was_lost(t
     out.events([track(2, ended=True), track(3, ended=True)])
     out.frame(frame(3), named(), record(3))
     out.close(3, 0)
-    assert told == ["evidence has ended: its writer failed; detection goes on"]
-    # The sheet is the picture.
-    assert str(out.writer.failure) == (
-        "evidence was lost: 2 events, 1 pictures and 1 lines of the log (its writer failed)"
-    )
+    assert caplog.messages == ["output has ended: the writer failed; detection continues"]
+    # The contact sheet is the image.
+    assert str(out.writer.failure) == ("output was lost: 2 events, 1 images and 1 lines of the log (the writer failed)")
 
 
-def test_a_batch_whose_rows_are_written_is_not_lost_with_its_writer(tmp_path, monkeypatch):
+def test_rows_written_before_the_writer_fails_are_not_lost(tmp_path, monkeypatch):
+    """A batch that fails at its last part must not count the rows that are in the store."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     out = output(tmp_path)
-    monkeypatch.setattr(out.writer._log, "write", lambda _: 1 / 0)
+    monkeypatch.setattr(FrameLog, "write", lambda *_: 1 / 0)
     out.events([track(1, ended=True)])
     until(lambda: rows(tmp_path, "SELECT number FROM event") == [(1,)])
     out.frame(frame(1), named(), record(1))
     until(lambda: out.writer.stopped)
     out.close(1, 0)
-    assert str(out.writer.failure).startswith("evidence was lost: 0 events, 1 pictures and 1 lines of the log")
+    assert str(out.writer.failure).startswith("output was lost: 0 events, 1 images and 1 lines of the log")
