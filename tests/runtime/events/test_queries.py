@@ -46,7 +46,8 @@ def cut_off(tmp_path):
         "import sys, time; from pathlib import Path; from helpers.tracks import output, track\n"
         "out = output(Path(sys.argv[1])); out.events([track(1, 0), track(2, 1, 4)]); print(flush=True); time.sleep(60)"
     )
-    env = {**os.environ, "PYTHONPATH": str(HELPERS.parent)}
+    paths = [str(HELPERS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=env, stdout=subprocess.PIPE)
     try:
         process.stdout.readline()
