@@ -128,5 +128,5 @@ def _event(track: Track, run: RunInfo) -> Event:
         probabilities={name: round(float(p), 4) for name, p in zip(run.classes, probabilities, strict=True)},
         sure=None if run.abstain is None else probability >= run.abstain,
         cutout=track.cutout,
-        deep=track.deep,
+        deep=track.raw_cutout,
     )

@@ -56,4 +56,5 @@ def _overlap_share(boxes: np.ndarray) -> np.ndarray:
     top_left = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
     bottom_right = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    return np.prod(np.clip(bottom_right - top_left, 0, None), axis=2) / np.minimum.outer(areas, areas)
+    shares: np.ndarray = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2) / np.minimum.outer(areas, areas)
+    return shares

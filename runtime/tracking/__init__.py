@@ -1,1 +1,1 @@
-"""Observations of one object, joined over frames."""
+"""Join detections of successive frames into objects."""

@@ -1,4 +1,4 @@
-"""Where an object was seen, on the sensor and under the sky, and what two such places say of it."""
+"""Where an object was observed, on the sensor and on the sky, and what two observations say about its motion."""
 
 from __future__ import annotations
 
@@ -9,28 +9,30 @@ import cv2
 import numpy as np
 
 NEAR = 0.5
-"""How far, in sizes of the object, a detection may be from where the object must be."""
+"""Maximum distance of a detection from where the object must be, in sizes of the object."""
 FAR = 6.0
-"""How far, in its sizes a frame, something new may run and still be followed."""
+"""Maximum distance that an object seen only once may have moved, in its sizes a frame."""
 SAME_SIZE = 2.5
+"""Maximum ratio of the sizes of two observations of one object."""
 STEP = 0.35
-"""What moves by more than this share of its size across the sky, from frame to frame, is no part of the sky."""
+"""What moves by more than this share of its size across the sky, from frame to frame, is not part of the sky."""
 STEP_PIXELS = 3.0
+"""The same in pixels, for small objects."""
 LONG = 50
-"""Frames after which an object is looked for where the sky took it, and nowhere else."""
+"""Frames after which an object is searched for only where the sky's motion took it."""
 STREAK = 0.15
-"""Short over long axis of the light of a line."""
+"""Ratio of the short to the long axis of the light below which it is a line."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """A place.
+    """An object in one frame.
 
     Attributes:
-        box: (4,) in frame pixels.
-        sky: (3, 3) where the sky was, see `motion.SkyMotion.update`.
-        update: number of the frame among those that were followed.
-        velocity: (2,) frame pixels a frame across the sensor since the sighting before; None for the first.
+        box: (4,) x0, y0, x1, y1 in frame pixels.
+        sky: (3, 3) where the sky was, see `imaging.sky_motion.SkyMotion.update`.
+        update: number of the frame among those that were tracked.
+        velocity: (2,) frame pixels a frame across the sensor since the last observation; None for the first.
     """
 
     box: np.ndarray
@@ -41,77 +43,84 @@ class Observation:
     @property
     def centre(self) -> np.ndarray:
         """(2,) x, y."""
-        return (self.box[:2] + self.box[2:]) / 2
+        middle: np.ndarray = (self.box[:2] + self.box[2:]) / 2
+        return middle
 
     @property
     def size(self) -> float:
-        """Root of the box's area, in pixels."""
+        """Square root of the box's area, in pixels."""
         return float(_sizes(self.box[None])[0])
 
     def predicted_position(self, sky: np.ndarray) -> np.ndarray:
-        """(2,) where this place is when the sky has moved to `sky`."""
-        return _moved(self.centre[None], sky @ np.linalg.inv(self.sky))[0]
+        """Return (2,) where the object is when the sky has moved to `sky`."""
+        matrix = sky @ np.linalg.inv(self.sky)
+        positions: np.ndarray = self.centre[None] @ matrix[:2, :2].T + matrix[:2, 2]
+        position: np.ndarray = positions[0]
+        return position
 
     def then(self, box: np.ndarray, sky: np.ndarray, update: int) -> Observation:
-        """Return the next place of the same object."""
+        """Return the next observation of the same object."""
         velocity = ((box[:2] + box[2:]) / 2 - self.centre) / (update - self.update)
         return Observation(box, sky, update, velocity)
 
 
-def associate(places: Sequence[Observation], boxes: np.ndarray, sky: np.ndarray, update: int) -> list[tuple[int, int]]:
-    """Pair known objects with a frame's boxes, nearest first.
+def associate(
+    observations: Sequence[Observation], boxes: np.ndarray, sky: np.ndarray, update: int
+) -> list[tuple[int, int]]:
+    """Pair known objects with the boxes of a frame, nearest first.
 
-    An object is looked for where the sky took it, where it was on the sensor, and where its own way leads; one that
-    was seen only once is then looked for farther away. What was not seen for `LONG` is looked for under the sky only.
+    An object is searched for where the sky's motion took it, where it was on the sensor, and where its own velocity
+    leads; one that was seen only once is then searched for farther away. After `LONG` frames without an observation,
+    only the sky's motion counts.
 
     Args:
-        places: where the objects were last.
+        observations: the last one of each object.
         boxes: (N, 4) in frame pixels.
-        sky, update: of the frame.
+        sky, update: of the frame, as in `Observation`.
 
     Returns:
-        (object, box) indices.
+        Pairs of indices: object, box.
     """
-    if not places or not len(boxes):
+    if not observations or not len(boxes):
         return []
-    known = np.stack([place.box for place in places])
+    known = np.stack([observation.box for observation in observations])
     centres, sizes = (known[:, :2] + known[:, 2:]) / 2, _sizes(known)
-    frames = np.array([update - place.update for place in places])
-    still = np.zeros(2)
-    ways = np.stack([still if place.velocity is None else place.velocity for place in places]) * frames[:, None]
-    steps = sky @ np.linalg.inv(np.stack([place.sky for place in places]))
-    followed = np.einsum("tij,tj->ti", steps[:, :2, :2], centres) + steps[:, :2, 2]
+    frames = np.array([update - observation.update for observation in observations])
+    is_new = np.array([observation.velocity is None for observation in observations])
+    zero = np.zeros(2)
+    velocities = np.stack([zero if seen.velocity is None else seen.velocity for seen in observations])
+    steps = sky @ np.linalg.inv(np.stack([observation.sky for observation in observations]))
+    with_sky = np.einsum("tij,tj->ti", steps[:, :2, :2], centres) + steps[:, :2, 2]
     found, found_sizes = (boxes[:, :2] + boxes[:, 2:]) / 2, _sizes(boxes)
-    expected = np.stack([followed, centres, centres + ways])  # (3, T, 2)
+    expected = np.stack([with_sky, centres, centres + velocities * frames[:, None]])  # (3, T, 2)
     distances = np.linalg.norm(expected[:, :, None] - found[None, None], axis=3) / sizes[:, None]
     distances[1:, frames > LONG] = np.inf
     ratio = found_sizes[None] / sizes[:, None]
-    unlike = np.maximum(ratio, 1 / ratio) > SAME_SIZE
-    near = np.where(unlike, np.inf, distances.min(axis=0) / NEAR)
-    pairs = _nearest(near)
-    new = np.array([place.velocity is None for place in places])
-    far = np.where(unlike | ~new[:, None], np.inf, distances[0] / (FAR * frames[:, None]))
+    differs_in_size = np.maximum(ratio, 1 / ratio) > SAME_SIZE
+    near = np.where(differs_in_size, np.inf, distances.min(axis=0) / NEAR)
+    pairs = _nearest_pairs(near)
+    far = np.where(differs_in_size | ~is_new[:, None], np.inf, distances[0] / (FAR * frames[:, None]))
     for row, column in pairs:
         far[row, :] = far[:, column] = np.inf
-    return pairs + _nearest(far)
+    return pairs + _nearest_pairs(far)
 
 
 def moves_across_sky(before: Observation, now: Observation) -> bool:
-    """Tell whether an object ran across the sky between two sightings, and across the sensor too."""
-    least = max(STEP_PIXELS, STEP * before.size) * min(3, now.update - before.update)
+    """Return whether an object moved across the sky between two observations, and across the sensor too."""
+    minimum = max(STEP_PIXELS, STEP * before.size) * min(3, now.update - before.update)
     across_sky = np.linalg.norm(now.centre - before.predicted_position(now.sky))
-    return bool(across_sky > least and np.linalg.norm(now.centre - before.centre) > least)
+    return bool(across_sky > minimum and np.linalg.norm(now.centre - before.centre) > minimum)
 
 
 def is_fixed_on_sensor(start: Observation, now: Observation) -> bool:
-    """Tell whether an object kept its place on the sensor while the sky moved on."""
+    """Return whether an object kept its place on the sensor while the sky moved on."""
     sky_moved = float(np.linalg.norm(start.predicted_position(now.sky) - start.centre))
     moved = float(np.linalg.norm(now.centre - start.centre))
     return sky_moved > max(4.0, 0.5 * start.size) and moved < min(0.25 * sky_moved, max(1.5, 0.15 * start.size))
 
 
 def is_streak(cutout: np.ndarray) -> bool:
-    """Tell whether the light in (H, W, 3) uint8 is a line, by its second moments above half its height."""
+    """Return whether the light in (H, W, 3) uint8 is a line, by its second moments above half its height."""
     grey = cv2.cvtColor(cutout, cv2.COLOR_RGB2GRAY).astype(np.float32)
     sky = float(np.median(grey))
     light = cv2.moments(((grey - sky) > 0.5 * (grey.max() - sky)).astype(np.uint8), binaryImage=True)
@@ -122,16 +131,16 @@ def is_streak(cutout: np.ndarray) -> bool:
     return bool(np.sqrt(max(middle - spread, 0.0) / (middle + spread)) < STREAK)
 
 
-def cut(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Copy a box with a fifth of its longer side around it, as far as the frame goes."""
+def cut_out(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Copy a box with a margin of a fifth of its longer side, as far as the frame extends."""
     x0, y0, x1, y1 = (float(value) for value in box)
-    around = 0.2 * max(x1 - x0, y1 - y0)
-    top, left = max(0, int(y0 - around)), max(0, int(x0 - around))
-    return pixels[top : max(top + 1, int(y1 + around)), left : max(left + 1, int(x1 + around))].copy()
+    margin = 0.2 * max(x1 - x0, y1 - y0)
+    top, left = max(0, int(y0 - margin)), max(0, int(x0 - margin))
+    return pixels[top : max(top + 1, int(y1 + margin)), left : max(left + 1, int(x1 + margin))].copy()
 
 
-def _nearest(distances: np.ndarray) -> list[tuple[int, int]]:
-    """Take the nearest pair, then the nearest of the rest, while they are within 1."""
+def _nearest_pairs(distances: np.ndarray) -> list[tuple[int, int]]:
+    """Take the nearest pair, then the nearest of the rest, while their distance is at most 1."""
     left, pairs = distances.copy(), []
     for _ in range(min(left.shape)):
         row, column = np.unravel_index(int(left.argmin()), left.shape)
@@ -143,8 +152,5 @@ def _nearest(distances: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _sizes(boxes: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0), axis=1))
-
-
-def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    return points @ matrix[:2, :2].T + matrix[:2, 2]
+    sizes: np.ndarray = np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0), axis=1))
+    return sizes

@@ -1,4 +1,4 @@
-"""One object followed over frames."""
+"""One object, tracked over frames."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .association import Observation, moves_across_sky
+from ..frame import Detections, Frame
+from ..system.utc_time import utc_text
+from .association import Observation, cut_out, is_fixed_on_sensor, is_streak, moves_across_sky
+
+MIN_CONFIRMATIONS = 3
+"""Observations in line with the sky's motion after which a tentative object is confirmed."""
+
+OBJECT, TRAIL, HOT_PIXEL = "object", "trail", "hot pixel"
+TENTATIVE, CONFIRMED, ENDED = "tentative", "confirmed", "ended"
 
 
 @dataclass
@@ -14,19 +22,22 @@ class Track:
     """One object over its frames.
 
     Attributes:
-        number: counts from 1 within a run, tentative ones included.
-        state: ``tentative``, ``confirmed`` (it is an event) or ``ended`` (nothing of it will change).
-        confirmed: whether it ever was an event; a tentative one may end without.
-        kind: ``object``, ``trail`` (plane, satellite) or ``hot pixel``; only an object is confirmed, but a confirmed
-            one may turn out to be a hot pixel when the sky has drifted on.
-        first, last: (frame number, UTC time as ISO 8601) of its first and last sighting.
+        number: counts from 1 within a run, tentative objects included.
+        first, last: (frame number, UTC time as ISO 8601) of its first and last observation.
         source: where its best view is from.
         box, score: its best view: (4,) box in pixels of that frame, score 0..1.
         best_frame: number of that frame.
         cutout: (H, W, 3) uint8 RGB, the best view with some sky around it.
-        deep: (H, W) or (H, W, 3) uint16 or float32, the same as the source gave it, where that is more than 8 bits.
         seen: (C,) sum of its class probabilities over its frames.
-        frames: number of sightings.
+        frames: number of observations.
+        state: ``tentative``, ``confirmed`` (it is an event) or ``ended`` (it will not change any more).
+        confirmed: whether it ever was an event; a tentative one may end without.
+        kind: ``object``, ``trail`` (plane, satellite) or ``hot pixel``; only an object is confirmed, but a confirmed
+            one may turn out to be a hot pixel when the sky has drifted on.
+        raw_cutout: (H, W) or (H, W, 3) uint16 or float32, the cutout as the source delivered it, where that has more
+            than 8 bits.
+        start, latest: its first and its last observation; None only in tracks that no tracker made.
+        seen_at, reported_at: time of the tracker's clock, in seconds, at which it was last seen and last reported.
     """
 
     number: int
@@ -39,26 +50,114 @@ class Track:
     cutout: np.ndarray
     seen: np.ndarray
     frames: int = 1
-    state: str = "tentative"
+    state: str = TENTATIVE
     confirmed: bool = False
-    kind: str = "object"
-    deep: np.ndarray | None = None
-    _places: list[Observation] = field(default_factory=list)  # the first and the last
-    _seen_at: float = 0.0  # by the tracker's clock
-    _told_at: float = 0.0
-    _follows: int = 1  # sightings where the sky took it
-    _runs: int = 0  # sightings elsewhere
+    kind: str = OBJECT
+    raw_cutout: np.ndarray | None = None
+    start: Observation | None = None
+    latest: Observation | None = None
+    seen_at: float = 0.0
+    reported_at: float = 0.0
+    _with_sky: int = field(default=1, repr=False)  # observations where the sky's motion took it
+    _across_sky: int = field(default=0, repr=False)  # observations elsewhere
+
+    @classmethod
+    def begin(
+        cls, number: int, frame: Frame, detections: Detections, index: int, observation: Observation, clock: float
+    ) -> Track:
+        """Start a track with detection `index` of a frame."""
+        assert detections.probabilities is not None
+        when, box = (frame.number, utc_text(frame.time)), observation.box
+        return cls(
+            number,
+            when,
+            when,
+            frame.source,
+            box,
+            float(detections.scores[index]),
+            frame.number,
+            cut_out(frame.pixels, box),
+            detections.probabilities[index].astype(np.float64),
+            raw_cutout=_raw_cutout(frame, box),
+            start=observation,
+            latest=observation,
+            seen_at=clock,
+            reported_at=clock,
+        )
 
     @property
     def ended(self) -> bool:
-        """Whether it is over, so that nothing of it will change."""
-        return self.state == "ended"
+        """Whether it has ended, so that it will not change any more."""
+        return self.state == ENDED
 
     @property
     def probabilities(self) -> np.ndarray:
         """(C,) class probabilities, the mean over its frames."""
-        return self.seen / self.frames
+        mean: np.ndarray = self.seen / self.frames
+        return mean
 
-    def is_false_join(self, now: Observation) -> bool:
-        """Tell whether it was joined from two objects: what ran to a place and stays there had never been elsewhere."""
-        return self._runs == 1 and self._follows == 1 and not moves_across_sky(self._places[-1], now)
+    @property
+    def appearance(self) -> tuple[int, int]:
+        """Number of the best frame, and index of the most probable class."""
+        return self.best_frame, int(self.seen.argmax())
+
+    def end(self) -> None:
+        """Mark it as ended."""
+        self.state = ENDED
+
+    def confirm(self) -> None:
+        """Make it an event."""
+        self.state, self.confirmed = CONFIRMED, True
+
+    def is_false_join(self, observation: Observation) -> bool:
+        """Return whether its two observations are of two objects: it moved to a place, and now stays there."""
+        assert self.latest is not None
+        joined = self._across_sky == 1 and self._with_sky == 1
+        return joined and not moves_across_sky(self.latest, observation)
+
+    def add_observation(
+        self, frame: Frame, detections: Detections, index: int, sky: np.ndarray, update: int, clock: float
+    ) -> None:
+        """Add detection `index` of a frame: its place, its class probabilities and, if it scores best, its view.
+
+        Args:
+            frame: the frame.
+            detections: all that was found in it, classified.
+            index: which of these detections is of this object.
+            sky: (3, 3) where the sky was in the frame.
+            update: number of the frame among those that were tracked.
+            clock: time of the tracker's clock in seconds.
+        """
+        assert detections.probabilities is not None and self.latest is not None
+        box, score = detections.boxes[index], float(detections.scores[index])
+        observation = self.latest.then(box, sky, update)
+        if moves_across_sky(self.latest, observation):
+            self._across_sky += 1
+        else:
+            self._with_sky += 1
+        self.latest, self.seen_at = observation, clock
+        self.last = (frame.number, utc_text(frame.time))
+        self.frames += 1
+        self.seen = self.seen + detections.probabilities[index]
+        if score > self.score:
+            self.box, self.score, self.best_frame, self.source = box, score, frame.number, frame.source
+            self.cutout, self.raw_cutout = cut_out(frame.pixels, box), _raw_cutout(frame, box)
+
+    def classify_motion(self) -> None:
+        """Distinguish objects from trails and hot pixels; confirm what has moved with the sky for long enough.
+
+        What keeps its place on the sensor while the sky drifts is a hot pixel; what moves across the sky is a trail.
+        """
+        assert self.start is not None and self.latest is not None
+        if is_fixed_on_sensor(self.start, self.latest):
+            self.kind = HOT_PIXEL
+        elif not self.confirmed:
+            across = self._across_sky
+            is_trail = across >= max(2, self._with_sky - 1) or (across and is_streak(self.cutout))
+            self.kind = TRAIL if is_trail else OBJECT
+            if self.kind == OBJECT and self._with_sky >= MIN_CONFIRMATIONS:
+                self.confirm()
+
+
+def _raw_cutout(frame: Frame, box: np.ndarray) -> np.ndarray | None:
+    return None if frame.raw is None else cut_out(frame.raw, box)

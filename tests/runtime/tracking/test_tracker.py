@@ -14,7 +14,7 @@ from galaxy_edge.runtime.pipeline.stages import FrameProcessor, ViewOptions
 from galaxy_edge.runtime.pipeline.tasks import FrameTask
 from galaxy_edge.runtime.sources.open_source import open_source
 from galaxy_edge.runtime.tracking.association import is_streak
-from galaxy_edge.runtime.tracking.tracker import MOST_UNSEEN, Tracker
+from galaxy_edge.runtime.tracking.tracker import MAX_UNSEEN_TRACKS, Tracker
 from helpers.images import render
 from helpers.moving_sky import MovingSky
 
@@ -150,7 +150,7 @@ def test_what_is_remembered_is_bounded():
         named = Detections(box, np.full(1, 0.9, np.float32), np.full((1, 2), 0.5, np.float32))
         for track in tracker.update(frame(number, rate=100.0), named):
             (alive.discard if track.ended else alive.add)(track.number)
-    assert tracker.count == 1000 and MOST_UNSEEN <= len(alive) <= MOST_UNSEEN + 2
+    assert tracker.count == 1000 and MAX_UNSEEN_TRACKS <= len(alive) <= MAX_UNSEEN_TRACKS + 2
 
 
 def test_an_object_in_sight_is_told_of_when_it_changes_and_every_ten_seconds():
