@@ -148,9 +148,9 @@ def report_search(
     require_extra("keras_tuner", "study")
     from ..training.classifier.dataset import load_pictures
     from ..training.classifier.fit import set_threads
+    from ..training.classifier.partition import split_dataset
     from ..training.classifier.recipe import RECIPES
     from ..training.search.keras_tuner_search import search_report
-    from ..training.study.runs import split_dataset
 
     set_threads(threads)
     recipe = RECIPES["optimised"]

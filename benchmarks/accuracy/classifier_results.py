@@ -20,9 +20,10 @@ from ...runtime.inference.classifier import Classifier
 from ...training.classifier.augmentation import normalise_levels
 from ...training.classifier.calibration import calibration_error_by_chance
 from ...training.classifier.dataset import GalaxyDataset, load_pictures
+from ...training.classifier.partition import DatasetSplit, split_dataset
 from ...training.run import RunError, read_record, write_json
 from ...training.study.ensembles import calibrated
-from ...training.study.runs import DatasetSplit, probabilities_of, split_dataset
+from ...training.study.runs import probabilities_of
 
 RESULTS = Path(__file__).parents[2] / "training" / "results"
 PAGE = RESULTS.parent / "RESULTS.md"

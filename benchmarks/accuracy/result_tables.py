@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...training.classifier.small_network import CLASSIFIERS
 from ...training.run import RunError, write_json
 from ...training.search import pareto_front as front
+from ...training.search.classifier_space import CLASSIFIERS
 from ...training.search.detector_space import DETECTORS
 from ...training.search.space import Space
 from ...training.study import runs as study

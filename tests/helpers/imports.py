@@ -31,7 +31,7 @@ SUB_FLOORS = {
         ("session",),
     ),
     "training": (
-        ("progress", "cache", "run"),
+        ("cost", "progress", "cache", "run"),
         ("data",),
         ("figures",),
         ("formats", "mobilenet"),

@@ -11,10 +11,8 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from ..detector.networks import INPUT_OFFSET, INPUT_SCALE
-from ..mobilenet.architecture import BLOCKS, scaled
-from ..mobilenet.pretrained_weights import Folded, WeightsError, folded_mobilenet, set_folded
-from ..run import read_record
+from ..mobilenet.architecture import BLOCKS, INPUT_OFFSET, INPUT_SCALE, scaled
+from ..mobilenet.pretrained_weights import WeightsError, folded_mobilenet, set_folded
 
 DROPOUT = 0.3
 
@@ -69,17 +67,3 @@ def mobilenet(size: int, classes: int, weights: str | Path | None, width: float 
         for folded, layer in zip(read, convolutions, strict=False):
             set_folded(Path(weights), folded, layer, normalised=False)
     return model
-
-
-def folded_of_run(folder: Path) -> list[Folded]:
-    """Read the convolutions of a classifier that was trained by this recipe, in the order of the network.
-
-    Raises:
-        RunError: the folder is no run. WeightsError: it is of another network, or not finished.
-    """
-    record = read_record(folder)
-    if record["settings"].get("network") != "mobilenet" or not (folder / "model.keras").is_file():
-        raise WeightsError(f"{folder} is no finished run of train classifier --recipe mobilenet")
-    model = keras.saving.load_model(folder / "model.keras", compile=False)
-    read = [layer for layer in model.layers if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)]
-    return [Folded(layer.name, *layer.get_weights()) for layer in read]

@@ -10,12 +10,12 @@ cannot disagree, and thousands of candidates can be priced without TensorFlow.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import UserError
-from ..search.space import Cost, Space
+from ..cost import Cost
 
 if TYPE_CHECKING:
     import keras
@@ -28,64 +28,6 @@ POOLINGS = ("average", "both")
 
 NORM_MOMENTUM = 0.95
 """At the default 0.99 and 50 steps an epoch the moving averages lag so far that nothing seems learnt."""
-
-
-WIDTHS = (range(16, 65, 8), range(24, 97, 8), range(48, 193, 16))
-"""Channels that each of the three stages of the search may have."""
-
-
-def _stage_space(number: int, widths: range) -> dict[str, Sequence[Any]]:
-    choices = {"width": widths, "depth": range(0, 4), "kernel": (3, 5), "kind": KINDS}
-    return {f"stage{number}_{name}": values for name, values in choices.items()}
-
-
-SPACE: dict[str, Sequence[Any]] = {
-    "size": range(48, 97, 3),
-    "stem_channels": range(8, 33, 4),
-    "stem_kernel": (3, 5),
-    "stem_stride": (1, 2),
-    **_stage_space(1, WIDTHS[0]),
-    **_stage_space(2, WIDTHS[1]),
-    **_stage_space(3, WIDTHS[2]),
-    "pooling": POOLINGS,
-    "dense": range(0, 97, 32),
-    "dropout_percent": range(0, 51, 10),
-}
-"""What the search may choose: a range is ordered, a tuple is not."""
-
-
-START: dict[str, Any] = {
-    "size": 69,
-    "stem_channels": 16,
-    "stem_kernel": 5,
-    "stem_stride": 2,
-    "stage1_width": 24,
-    "stage1_depth": 1,
-    "stage1_kernel": 3,
-    "stage1_kind": "plain",
-    "stage2_width": 64,
-    "stage2_depth": 2,
-    "stage2_kernel": 3,
-    "stage2_kind": "mixed",
-    "stage3_width": 128,
-    "stage3_depth": 1,
-    "stage3_kernel": 3,
-    "stage3_kind": "separable",
-    "pooling": "average",
-    "dense": 0,
-    "dropout_percent": 20,
-}
-"""Where a search begins: a design found by hand, the nearest of the space to the network that was shipped first."""
-
-
-def from_choice(choice: Mapping[str, Any]) -> SmallNetwork:
-    """Make a network of one value for every name in `SPACE`."""
-    stages = (
-        Stage(*(choice[f"stage{number}_{name}"] for name in ("width", "depth", "kernel", "kind")))
-        for number in (1, 2, 3)
-    )
-    plain = {name: choice[name] for name in SPACE if not name.startswith(("stage", "dropout"))}
-    return SmallNetwork(**plain, stages=tuple(stages), dropout=choice["dropout_percent"] / 100)
 
 
 class NetworkError(UserError):
@@ -301,23 +243,3 @@ def _check_keys(what: str, kind: type, values: Any) -> None:
         raise NetworkError(f"{what} has unknown keys: {names}; known are {', '.join(sorted(known))}")
     if missing := sorted(known - values.keys()):
         raise NetworkError(f"{what} lacks {', '.join(missing)}")
-
-
-def _describe(values: dict[str, Any]) -> tuple[str, ...]:
-    net = SmallNetwork.from_dict(values)
-    stages = ", ".join(f"{one.width}x{1 + one.depth} {one.kind} {one.kernel}x{one.kernel}" for one in net.stages)
-    head = f"{net.pooling}{f', dense {net.dense}' if net.dense else ''}, dropout {net.dropout:g}"
-    return str(net.size), f"{net.stem_channels} {net.stem_kernel}x{net.stem_kernel}/{net.stem_stride}", stages, head
-
-
-CLASSIFIERS = Space(
-    SPACE,
-    START,
-    from_choice,
-    cost,
-    ("macro_f1", "macro F1"),
-    ("input", "stem", "stages", "head"),
-    _describe,
-    "galaxy-edge train classifier --network {picked} --out RUN_DIR",
-)
-"""The space of small classifiers."""

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from ..mobilenet.architecture import INPUT_OFFSET, INPUT_SCALE
 from ..mobilenet.pretrained_weights import folded_mobilenet, load_backbone
-from .networks import INPUT_OFFSET, INPUT_SCALE
 
 LEVELS = ("3", "4", "5")
 """Levels of stride 8, 16 and 32, which the pyramid takes."""

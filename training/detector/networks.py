@@ -13,12 +13,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+from ..mobilenet.architecture import INPUT_OFFSET, INPUT_SCALE
 from .bifpn import bifpn
 from .quick_backbone import quick_backbone
 from .settings import DetectorSettings
-
-INPUT_SCALE, INPUT_OFFSET = 1.0 / 127.5, -1.0
-"""What turns levels 0..255 into the -1..1 that the pretrained backbone expects."""
 
 
 def _tensorflow() -> Any:

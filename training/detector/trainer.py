@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..mobilenet.architecture import INPUT_OFFSET, INPUT_SCALE
 from . import networks as ssd
 from .feature_distillation import FeatureDistillation
 
@@ -74,7 +75,7 @@ class DetectorTrainer:
         positive = tf.cast(target == 1, tf.float32)
         counted = tf.cast(target >= 0, tf.float32)
         with tf.GradientTape() as tape:
-            pictures = tf.cast(images, tf.float32) * ssd.INPUT_SCALE + ssd.INPUT_OFFSET
+            pictures = tf.cast(images, tf.float32) * INPUT_SCALE + INPUT_OFFSET
             features = self.model.backbone(pictures, training=True)
             boxes, logits = ssd.head_outputs(self.model, features, training=True)
             # Focal loss (Lin et al. 2017, arXiv:1708.02002).

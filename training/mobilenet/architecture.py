@@ -5,6 +5,9 @@ from __future__ import annotations
 BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 """Expansion, channels, blocks and first stride of every stage."""
 
+INPUT_SCALE, INPUT_OFFSET = 1.0 / 127.5, -1.0
+"""Scale and offset from levels 0..255 to the -1..1 that the pretrained backbone expects."""
+
 CHANNELS_OF = 4
 """Channels are a multiple of this at every width, as in the published networks and in the detector's backbone."""
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...errors import UserError
-from ..detector.networks import INPUT_OFFSET, INPUT_SCALE
+from .architecture import INPUT_OFFSET, INPUT_SCALE
 
 
 class WeightsError(UserError):
@@ -101,7 +101,7 @@ def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
     import tensorflow as tf
 
     if path.is_dir():
-        from ..classifier.mobilenet import folded_of_run
+        from .run_weights import folded_of_run
 
         read = folded_of_run(path)
     else:

@@ -17,11 +17,11 @@ from ..classifier.batches import BatchLoader
 from ..classifier.dataset import load_pictures
 from ..classifier.fit import SETTLING, forward, set_threads
 from ..classifier.keras_utils import refresh_normalisation
+from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import RECIPES
 from ..classifier.schedules import Cycles
 from ..classifier.small_network import SmallNetwork, build
 from ..classifier.trainer import ClassifierTrainer
-from ..study.runs import DatasetSplit, split_dataset
 
 LOOKS = 4
 """How often a trial is looked at while it trains, to be given up early."""

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from ..cost import Cost
 from ..detector.settings import DetectorSettings
 from ..mobilenet.architecture import BLOCKS, scaled
-from .space import Cost, Space
+from .space import Space
 
 SPACE: dict[str, Sequence[Any]] = {
     "size": range(192, 321, 32),

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..classifier.small_network import CLASSIFIERS
 from ..figures.plots import pareto as draw
 from ..run import write_json
+from .classifier_space import CLASSIFIERS
 from .space import Space
 from .study_store import Limits, SearchError, locked, open_study, space_of
 

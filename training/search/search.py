@@ -28,7 +28,7 @@ import numpy as np
 
 from ...errors import UserError, disk_is_full
 from ...models.labels import CLASSES
-from ..classifier.small_network import CLASSIFIERS
+from .classifier_space import CLASSIFIERS
 from .pareto_front import curve_of, points, write_trials
 from .space import Space
 from .study_store import Heartbeat, Limits, SearchError, distributions, locked, open_study, sampler

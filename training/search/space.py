@@ -6,15 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
-
-class Cost(NamedTuple):
-    """What a network costs: multiply-adds for one picture, float parameters, and bytes of its int8 TFLite file."""
-
-    macs: int
-    parameters: int
-    int8_bytes: int
+from ..cost import Cost
 
 
 class Network(Protocol):

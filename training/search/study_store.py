@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UserError
-from ..classifier.small_network import CLASSIFIERS
+from .classifier_space import CLASSIFIERS
 from .detector_space import DETECTORS
 from .space import Space
 

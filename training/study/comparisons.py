@@ -12,12 +12,13 @@ import numpy as np
 from ...models.labels import coarse_group
 from ..classifier.dataset import load_pictures
 from ..classifier.fit import fit
+from ..classifier.partition import DatasetSplit, groups_of, split_dataset
 from ..classifier.recipe import Recipe, find_recipe
 from ..data.sample import DataError
 from ..data.splits import folds as draw_folds
 from ..data.splits import split
 from ..run import write_json
-from .runs import DatasetSplit, finished, fit_parts, goes_on, groups_of, probabilities_of, split_dataset
+from .runs import finished, fit_parts, goes_on, probabilities_of
 from .significance import compare, macro_scores
 
 

@@ -7,73 +7,19 @@ part; the test part is touched by `judge` only.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...models.decode import softmax
-from ..cache import cache_key, cached_array
 from ..classifier.dataset import GalaxyDataset, load_pictures
 from ..classifier.fit import fit
+from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
-from ..data.splits import CRITERIA, near_duplicates, split, split_hash
 from ..figures.plots import compare_bars
 from ..run import RunError, network_hash, read_record, write_json
 from .significance import macro_scores
-
-VALIDATION, TEST = 0.12, 0.12
-"""Shares of the pictures to choose by, and to judge by at the end."""
-LOOK = 69
-"""Side in pixels at which pictures are compared to find duplicates."""
-
-
-@dataclass(frozen=True)
-class DatasetSplit:
-    """A set parted for a study; of validation and test every picture has a class. `record` says how it was parted."""
-
-    train: GalaxyDataset
-    validation: GalaxyDataset
-    test: GalaxyDataset
-    record: dict[str, Any]
-
-
-def groups_of(pictures: GalaxyDataset) -> np.ndarray:
-    """Group pictures of the same galaxy, (N,) int; what was found is kept, for it takes long."""
-    key = cache_key(pictures.ids, pictures.margin, LOOK, *CRITERIA)
-    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(pictures.images(LOOK))))
-
-
-def split_dataset(pictures: GalaxyDataset, seed: int = 1) -> DatasetSplit:
-    """Part pictures by content into training, validation and test, duplicates together.
-
-    Pictures of which nothing is known have no say in it; they are learnt from unless another part has their galaxy.
-
-    Raises:
-        DataError: a class has too few pictures.
-    """
-    everything, known = pictures, pictures.placed
-    pictures = everything.take(known)
-    groups, ids = groups_of(pictures), list(pictures.ids)
-    found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed, pictures.classes)
-
-    def with_class(indices: np.ndarray) -> GalaxyDataset:
-        return pictures.take([index for index in indices if pictures.labels[index] >= 0])
-
-    record = {
-        "seed": seed,
-        "hash": split_hash(found, ids),
-        "groups": len(np.unique(groups)),
-        "pictures": len(pictures),
-        "test": len(found.test),
-    }
-    learn = known[found.train]
-    if len(unknown := np.setdiff1d(np.arange(len(everything)), known)):
-        among = groups_of(everything)
-        apart = np.isin(among[unknown], among[known[np.concatenate([found.validation, found.test])]], invert=True)
-        learn = np.concatenate([learn, unknown[apart]])
-    return DatasetSplit(everything.take(learn), with_class(found.validation), with_class(found.test), record)
 
 
 def train(

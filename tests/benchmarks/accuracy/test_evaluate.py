@@ -140,7 +140,7 @@ def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_mode
     """Its duplicates went with their groups, so that a hash alone does not say in which part a picture is."""
     pytest.importorskip("keras")
     from galaxy_edge.training.classifier.dataset import load_pictures
-    from galaxy_edge.training.study.runs import split_dataset
+    from galaxy_edge.training.classifier.partition import split_dataset
 
     folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")
     parts = split_dataset(load_pictures(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)

@@ -10,9 +10,10 @@ keras = pytest.importorskip("keras")
 from galaxy_edge.models.labels import CLASSES, coarse_of
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.distillation import SOFTENING, Teacher, opinions, turned
+from galaxy_edge.training.classifier.partition import DatasetSplit
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.run import RunError, RunFolder
-from galaxy_edge.training.study.runs import DatasetSplit, fit_parts
+from galaxy_edge.training.study.runs import fit_parts
 
 SPLIT = {"seed": 1, "hash": "a" * 64}
 

@@ -14,14 +14,13 @@ from galaxy_edge.training.classifier.keras_utils import multiply_adds, save_netw
 from galaxy_edge.training.classifier.small_network import (
     KINDS,
     POOLINGS,
-    SPACE,
     NetworkError,
     SmallNetwork,
     Stage,
     build,
     cost,
-    from_choice,
 )
+from galaxy_edge.training.search.classifier_space import SPACE, from_choice
 from helpers.networks import classifier_network
 
 PLAIN = Stage(32, 1, 3, "plain")

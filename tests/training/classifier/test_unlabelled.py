@@ -7,9 +7,9 @@ pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.dataset import load_pictures
-from galaxy_edge.training.classifier.small_network import START, from_choice
+from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.search import classifier_trial as trial
-from galaxy_edge.training.study.runs import split_dataset
+from galaxy_edge.training.search.classifier_space import START, from_choice
 from helpers.two_sources import write_two_sources
 
 

@@ -13,9 +13,10 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from galaxy_edge.training.classifier.small_network import CLASSIFIERS, cost, from_choice
+from galaxy_edge.training.classifier.small_network import cost
 from galaxy_edge.training.search import search as module
 from galaxy_edge.training.search import study_store as store
+from galaxy_edge.training.search.classifier_space import CLASSIFIERS, from_choice
 from galaxy_edge.training.search.pareto_front import points
 from galaxy_edge.training.search.search import ATTEMPTS, run_worker, search
 from galaxy_edge.training.search.study_store import SearchError, open_study

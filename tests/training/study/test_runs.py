@@ -14,13 +14,14 @@ keras = pytest.importorskip("keras")
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES, coarse_of
 from galaxy_edge.training.classifier.dataset import load_pictures
+from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.data.sample import DataError
 from galaxy_edge.training.data.splits import folds, near_duplicates
 from galaxy_edge.training.run import RunError, read_record, write_json
 from galaxy_edge.training.study.comparisons import compare_folds, cross_sources
 from galaxy_edge.training.study.ensembles import calibrated, find_ensemble, read_ensemble
-from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, split_dataset, table, train
+from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, table, train
 from helpers.two_sources import encoded, galaxy, write_two_sources
 
 PLAIN = replace(RECIPES["simple"], size=32, batch=32, epochs=1, views="turned")

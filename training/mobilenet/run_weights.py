@@ -1,0 +1,25 @@
+"""Pretrained weights from the run folder of a classifier."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+from keras import layers
+
+from ..run import read_record
+from .pretrained_weights import Folded, WeightsError
+
+
+def folded_of_run(folder: Path) -> list[Folded]:
+    """Read the convolutions of a classifier that was trained by this recipe, in the order of the network.
+
+    Raises:
+        RunError: the folder is no run. WeightsError: it is of another network, or not finished.
+    """
+    record = read_record(folder)
+    if record["settings"].get("network") != "mobilenet" or not (folder / "model.keras").is_file():
+        raise WeightsError(f"{folder} is no finished run of train classifier --recipe mobilenet")
+    model = keras.saving.load_model(folder / "model.keras", compile=False)
+    read = [layer for layer in model.layers if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)]
+    return [Folded(layer.name, *layer.get_weights()) for layer in read]
