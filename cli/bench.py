@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -12,13 +11,12 @@ from ..errors import UsageError
 from ..runtime.inference.bundles import CLASSIFIER, DETECTOR, load_bundle
 from .options import FILE, FOLDER
 
-if TYPE_CHECKING:
-    pass
-
 
 @click.group(invoke_without_command=True)
 @click.option("--models", type=FOLDER, help="Folder with the two bundles; default: the shipped ones.")
-@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each kind.")
+@click.option(
+    "--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each configuration."
+)
 @click.option("--out", type=FILE, default=Path("bench.json"), show_default=True, help="JSON file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON as well.")
 @click.pass_context

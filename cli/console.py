@@ -10,9 +10,9 @@ from ..runtime.monitoring.live_table import make_progress
 
 
 class ProgressBar:
-    """A progress bar on stderr for a loop that tells how many of how many are done.
+    """A progress bar on stderr for a loop; it is called with the number done and the total.
 
-    >>> with ProgressBar("pictures") as progress:
+    >>> with ProgressBar("images") as progress:
     ...     progress(1, 10)
     """
 

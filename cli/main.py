@@ -1,4 +1,4 @@
-"""The command line: one thin command a verb. No logic lives here, and nothing heavy is imported before it is needed."""
+"""The command line: one thin command for each verb. Nothing heavy is imported before it is needed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
     }
 )
 @click.version_option(__version__, prog_name="galaxy-edge")
-@click.option("--config", type=FILE, help="File of settings; default: galaxy-edge.toml, where there is one.")
+@click.option("--config", type=FILE, help="Settings file; default: galaxy-edge.toml, if it exists.")
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS),
@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
     show_default=True,
     help="Print messages of this level and above to stderr.",
 )
-@click.option("--quiet", is_flag=True, help="Print warnings and errors only: no remarks, no progress.")
+@click.option("--quiet", is_flag=True, help="Print warnings and errors only: no information, no progress.")
 @click.pass_context
 def cli(context: click.Context, config: Path | None, log_level: str, quiet: bool) -> None:
     """Find and name galaxies on small computers at telescopes.
@@ -73,59 +73,49 @@ def _setting(context: click.Context, name: str) -> Any:
     return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
 
 
-for command in (run, bench, devices):
+for command in (
+    run, bench, devices, train, study, explain, data, evaluate, export, bundle, events, config_group,
+):  # fmt: skip
     cli.add_command(command)
-cli.add_command(train)
-cli.add_command(study)
-cli.add_command(explain)
-cli.add_command(data)
-cli.add_command(evaluate)
-cli.add_command(export)
-cli.add_command(bundle)
-cli.add_command(events)
-cli.add_command(config_group)
-
-
 name_variables(cli)
 
 
+REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO})
+"""Errors of a disk whose cause the user can remove; they are not reported as bugs."""
+HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
+
+
 def _open_closed_streams() -> None:
-    """Open nothing in the place of streams that the caller closed (``>&-``); else our own files take their numbers."""
+    """Open /dev/null for standard streams that the caller closed (``>&-``); else our files would get their numbers."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
-def _escape(problem: UnicodeError) -> tuple[str, int]:
-    """Write signs that an encoding lacks as JSON does (``\\u00e9``), so that a line of JSON stays one."""
-    assert isinstance(problem, UnicodeEncodeError)
-    return json.dumps(problem.object[problem.start : problem.end])[1:-1], problem.end
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    """Write characters that an encoding lacks as JSON does (``\\u00e9``), so that a line of JSON stays valid."""
+    assert isinstance(error, UnicodeEncodeError)
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _print_in_any_encoding() -> None:
-    """Let no sign in a name end a command whose standard output is not UTF-8; standard error is so by default."""
+    """Escape what a standard output that is not UTF-8 cannot encode; standard error does so by default."""
     codecs.register_error("galaxy-edge", _escape)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="galaxy-edge")
 
 
 def _fail(message: str, code: int) -> NoReturn:
+    """Print an error, which may have several lines, and exit."""
     prefix = priority_prefix(logging.ERROR)
     click.echo(prefix + f"galaxy-edge: {message}".replace("\n", f"\n{prefix}"), err=True)
     raise SystemExit(code)
 
 
-REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO})
-"""What a disk says for reasons that are the user's to see to, not ours."""
-
-
-HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
-
-
-def _tell_of_thread(failed: threading.ExceptHookArgs) -> None:
-    """Say in a line that a thread of the program, or of a library, has ended."""
+def _report_thread(failed: threading.ExceptHookArgs) -> None:
+    """Log in one line that a thread of the program, or of a library, has failed."""
     name = failed.thread.name if failed.thread else "unknown"
-    logger.error(f"unexpected {failed.exc_type.__name__} in the thread {name}: {failed.exc_value} ({HINT})")
+    logger.error("unexpected %s in the thread %s: %s (%s)", failed.exc_type.__name__, name, failed.exc_value, HINT)
 
 
 def main() -> None:
@@ -134,29 +124,34 @@ def main() -> None:
     _print_in_any_encoding()
     configure_logging()
     if not os.environ.get("GALAXY_EDGE_DEBUG"):
-        threading.excepthook = _tell_of_thread
-    # OpenCV reads these when it is imported; its complaints would stand beside our own clear line.
+        threading.excepthook = _report_thread
+    # OpenCV reads these when it is imported; its own messages would only repeat ours.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
         cli.main(prog_name="galaxy-edge", standalone_mode=False)
-    except click.ClickException as problem:
-        problem.show()
-        raise SystemExit(problem.exit_code) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort):
         click.echo("galaxy-edge: interrupted", err=True)
         raise SystemExit(130) from None
     except BrokenPipeError:
-        # Whoever read our output has had enough, as in `| head`; keep Python from flushing into the closed pipe.
+        # The reader of our output has closed it, as `| head` does; keep Python from flushing into the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
-    except UserError as problem:
-        _fail(str(problem), problem.exit_code)
-    except Exception as problem:  # the last line of defence: no traceback reaches a user
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except Exception as error:  # the last resort: no traceback reaches a user
         if os.environ.get("GALAXY_EDGE_DEBUG"):
             raise
-        if disk_is_full(problem):
-            _fail("the disk is full: make room, then give the same command again, where it has one with --resume", 1)
-        if isinstance(problem, OSError) and problem.errno in REFUSALS:
-            _fail(f"{problem.filename or 'a file'} cannot be written or read: {problem.strerror}", 1)
-        _fail(f"unexpected {type(problem).__name__}: {problem} ({HINT})", 1)
+        _fail(_explain(error), 1)
+
+
+def _explain(error: Exception) -> str:
+    """Return the message for an error that is not a `UserError`."""
+    if disk_is_full(error):
+        return "the disk is full: make room, then repeat the command, with --resume where it has that option"
+    if isinstance(error, OSError) and error.errno in REFUSALS:
+        return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
+    return f"unexpected {type(error).__name__}: {error} ({HINT})"

@@ -65,6 +65,7 @@ class Session:
         controls: what may be changed during the run, from any thread.
         monitor: figures of the run, from any thread.
         web: the live view; None if it is not configured.
+        sink: everything that takes the frames and events of the run.
 
     Raises:
         UsageError: the source, the output folder or a service cannot be opened.
@@ -105,7 +106,7 @@ class Session:
         )
         self.monitor = RunMonitor(config.stale_after, writer, lambda: self.controls.paused)
         self.web: WebSink | None = None
-        self._sink = self._open_sinks(sinks)
+        self.sink = self._open_sinks(sinks)
 
     @property
     def length(self) -> int | None:
@@ -138,7 +139,7 @@ class Session:
             stats = run_loop(
                 self.source,
                 processor,
-                self._sink,
+                self.sink,
                 frame_done,
                 lambda: should_stop() or bool(self._window and self._window.closed),
                 self.config.max_frames,
@@ -154,7 +155,7 @@ class Session:
 
     def close(self) -> None:
         """Close everything without a run."""
-        self._sink.close(0, 0)
+        self.sink.close(0, 0)
         if self._trace:
             self._trace.close()
 

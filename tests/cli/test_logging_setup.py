@@ -85,7 +85,7 @@ def test_level_and_quiet_are_set_by_flag_variable_and_file(tmp_path, flags, env,
 
 @pytest.mark.parametrize(("flags", "settings", "message"), [
     (["--log-level", "loud"], "", "'loud' is not one of"),
-    ([], "log-level = 'loud'\n", "galaxy-edge.toml:1: 'log-level' is wrong"),
+    ([], "log-level = 'loud'\n", "galaxy-edge.toml:1: 'log-level' is invalid"),
     ([], "quiet = 1\n", "galaxy-edge.toml:1: 'quiet' must be true or false"),
 ])  # fmt: skip
 def test_an_unknown_level_is_refused(tmp_path, flags, settings, message):
