@@ -233,7 +233,7 @@ def explain(model: Path, pictures: str, out: Path, seed: int) -> None:
     network = load_model(model)
     size = network.input_shape[1]
     images, names = [], []
-    for frame in open_source(pictures, lambda problem: click.echo(f"galaxy-edge: skipped {problem}", err=True)):
+    for frame in open_source(pictures):
         images.append(resize(frame.pixels, size, size))
         names.append(Path(frame.source).name)
     if not images:

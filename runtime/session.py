@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import __version__
 from ..devices.probe import probe
-from ..errors import ImageError, UsageError, UserError, require_extra
+from ..errors import UsageError, UserError, require_extra
 from .frame import Detections, Frame
 from .inference.bundles import CLASSIFIER, DETECTOR, load_bundle
 from .inference.classifier import Classifier
@@ -126,7 +126,7 @@ class Session:
             Statistics of the run; if it could not go on or could not write everything, ``failure`` says why.
         """
         processor = FrameProcessor(self.detector, self.classifier, self.source.continuous, self._views, self.controls)
-        manager = SystemdNotifier(logger.warning)
+        manager = SystemdNotifier()
 
         def frame_done(frame: Frame, detections: Detections, record: dict[str, Any], stats: RunStats) -> None:
             on_frame(frame, detections, record, stats)
@@ -146,7 +146,7 @@ class Session:
                 trace=self._trace,
                 overlap=self.config.overlap,
             )
-        manager.ends()
+        manager.stopping()
         lost = self.output.writer.failure if self.output else None
         if stats.failure and lost:
             logger.error("%s", lost)
@@ -241,12 +241,7 @@ class Session:
 
 
 def _open_source(config: RunConfig) -> Source:
-    def skipped(error: ImageError) -> None:
-        logger.warning("skipped %s", error)
-
-    return open_source(
-        config.source, skipped, logger.warning, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out
-    )
+    return open_source(config.source, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out)
 
 
 def _require_extras(config: RunConfig) -> None:

@@ -55,7 +55,7 @@ def camera_disconnects(drops: int, seed: int = 1) -> dict[str, Any]:
             camera.put_back()
             back = time.monotonic()
 
-    summary = _run(stream(camera.url, lambda _: None), watch=watch, stop=lambda: len(took) == drops)
+    summary = _run(stream(camera.url), watch=watch, stop=lambda: len(took) == drops)
     camera.pull_out()
     return {
         "drops": drops,

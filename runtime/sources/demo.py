@@ -1,6 +1,6 @@
-"""The demo camera: slow pans and zooms over a real sky that comes with the package.
+"""The demo source: slow pans and zooms over an image of the sky that comes with the package.
 
-The sky is the Hubble eXtreme Deep Field (NASA/ESA, public domain). The path is fixed: every demo is the same.
+The image is the Hubble eXtreme Deep Field (NASA/ESA, public domain). The path is fixed: every demo is the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..frame import Frame
 
 SIZE = (640, 480)
 SKY = "hubble_xdf.jpg"
-# Stops of the tour: centre x, centre y and width of the window in pixels of the sky picture.
+# Stops of the tour: centre x, centre y and width of the window in pixels of the sky image.
 STOPS = (
     (500, 436, 620),
     (150, 430, 230),
@@ -29,11 +29,11 @@ STOPS = (
     (440, 700, 240),
     (780, 700, 260),
 )
-FRAMES_A_LEG = 16
+FRAMES_PER_LEG = 16
 
 
 class DemoSource:
-    """A camera that looks at the shipped sky for a fixed number of frames."""
+    """A fixed number of frames along a tour of the shipped sky."""
 
     name = "demo"
     continuous = True
@@ -44,22 +44,22 @@ class DemoSource:
     def __init__(self) -> None:
         content = (resources.files(__package__) / "sky" / SKY).read_bytes()
         self._sky = decode_image(content, SKY).pixels
-        self.length: int | None = FRAMES_A_LEG * (len(STOPS) - 1)
+        self.length: int | None = FRAMES_PER_LEG * (len(STOPS) - 1)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield 640x480 frames along the tour."""
         stops = np.asarray(STOPS, np.float64)
         number = 0
         for start, end in pairwise(stops):
-            for step in range(FRAMES_A_LEG):
-                part = step / FRAMES_A_LEG
-                ease = part * part * (3 - 2 * part)
+            for step in range(FRAMES_PER_LEG):
+                fraction = step / FRAMES_PER_LEG
+                ease = fraction * fraction * (3 - 2 * fraction)
                 pixels = self._window(start + (end - start) * ease)
                 yield Frame(pixels, datetime.datetime.now(datetime.UTC), "demo", number)
                 number += 1
 
     def _window(self, view: np.ndarray) -> np.ndarray:
-        """Cut and scale the window (centre x, centre y, width) that stays inside the sky."""
+        """Crop and scale the window (centre x, centre y, width), moved so that it lies inside the sky."""
         rows, columns = self._sky.shape[:2]
         width = min(round(view[2]), columns)
         height = min(round(width * SIZE[1] / SIZE[0]), rows)

@@ -1,15 +1,16 @@
-"""SER, the video format of planetary cameras: frames of 8 or 16 bits, grey, coloured or under a Bayer mosaic.
+"""SER, the video format of planetary cameras: frames of 8 or 16 bits, grey, colour or Bayer mosaic.
 
-Read here, since FFmpeg takes the bytes of 16-bit frames the wrong way round and OpenCV keeps 8 bits of them. Format:
+Read here, since FFmpeg swaps the bytes of 16-bit frames and OpenCV keeps 8 bits of them. Format:
 Grischa Hahn and Heiko Wilkens, "SER format description version 3", 2014.
 """
 
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,58 +27,60 @@ from ..system.buffer_pool import FrameBufferPool
 from .video import describe_missing_frames
 
 HEADER = struct.Struct("<14s7i40s40s40s2q")
-"""Mark; LuID, colour, byte order, width, height, bits, frames; observer, instrument, telescope; local and UTC time."""
+"""Signature; LuID, colour, byte order, width, height, bits, frames; observer, instrument, telescope; two times."""
 GREY, RGB, BGR = 0, 100, 101
 TO_RGB = {
     GREY: cv2.COLOR_GRAY2RGB, BGR: cv2.COLOR_BGR2RGB, 8: cv2.COLOR_BayerRGGB2RGB, 9: cv2.COLOR_BayerGRBG2RGB,
     10: cv2.COLOR_BayerGBRG2RGB, 11: cv2.COLOR_BayerBGGR2RGB,
 }  # fmt: skip
 RATE = 25.0
-"""Frames a second where the file does not say when they were taken."""
+"""Frames per second where the file does not give their times."""
 YEAR_ONE = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
 MAX_TICKS = 10 * 86400 * 10**6 * 3_652_000
 """The year 9999, in units of 100 ns since the year one."""
 
+logger = logging.getLogger(__name__)
+
 
 class SerSource:
-    """Frames of a SER file, at the times of its trailer, else from when it is opened on.
+    """Frames of a SER file, at the times of its trailer, or counted from when it is opened.
+
+    Frames that are missing at the end are logged as a warning.
 
     Args:
         path: the file.
-        on_lost: told in one line when frames are missing in the end.
 
     Raises:
-        BadPicture: its frames are too small or too large.
-        UsageError: it is no SER file, of a kind that is not known, or holds no whole frame.
+        ImageError: its frames are too small or too large.
+        UsageError: it is not a SER file, of an unknown kind, or holds no complete frame.
     """
 
     continuous = True
     live = False
     reopened = 0
 
-    def __init__(self, path: Path, on_lost: Callable[[str], None]) -> None:
+    def __init__(self, path: Path) -> None:
         self.name = printable_name(str(path))
         self.bad = 0
         self._path = path
-        self._on_lost = on_lost
         with path.open("rb") as stream:
-            head = stream.read(HEADER.size)
-        if len(head) < HEADER.size or not head.startswith(b"LUCAM-RECORDER"):
-            raise UsageError(f"'{path}' is no SER video, or its header is damaged")
-        _, _, self._colour, _, width, height, bits, stated, *_ = HEADER.unpack(head)
+            header = stream.read(HEADER.size)
+        if len(header) < HEADER.size or not header.startswith(b"LUCAM-RECORDER"):
+            raise UsageError(f"'{path}' is not a SER video, or its header is damaged")
+        _, _, self._colour, _, width, height, bits, stated, *_ = HEADER.unpack(header)
         if self._colour not in (RGB, *TO_RGB) or not 1 <= bits <= 16:
             raise UsageError(f"'{path}' is a SER video of colours {self._colour} and {bits} bits, which cannot be read")
         validate_image_size(width, height, path.name)
         self._shape = (height, width, 3) if self._colour in (RGB, BGR) else (height, width)
         self._type = np.dtype("u1" if bits <= 8 else "<u2")
         self._bytes = int(np.prod(self._shape)) * self._type.itemsize
-        held = (path.stat().st_size - HEADER.size) // self._bytes
-        if held == 0:
-            raise UsageError(f"'{path}' holds no whole frame; it is damaged or truncated")
-        self.length: int | None = stated if stated > 0 else held  # a recorder that was killed has written none
+        available = (path.stat().st_size - HEADER.size) // self._bytes
+        if available == 0:
+            raise UsageError(f"'{path}' holds no complete frame; it is damaged or truncated")
+        self.length: int | None = stated if stated > 0 else available  # a recorder that was killed has stated none
 
     def __iter__(self) -> Iterator[Frame]:
-        """Read frame after frame."""
+        """Yield the frames in order."""
         assert self.length is not None
         number, buffers = 0, FrameBufferPool()
         began = datetime.datetime.now(datetime.UTC)
@@ -100,11 +103,11 @@ class SerSource:
                     yield frame
                     del frame
                     number += 1
-        except OSError as problem:
-            raise RunFailure(f"'{self._path}' cannot be read any further: {problem.strerror}") from None
+        except OSError as error:
+            raise RunFailure(f"'{self._path}' cannot be read any further: {error.strerror}") from None
         self.bad = self.length - number
         if self.bad:
-            self._on_lost(describe_missing_frames(self._path.name, number, self.length))
+            logger.warning("%s", describe_missing_frames(self._path.name, number, self.length))
 
     def _frame(self, values: np.ndarray, time: datetime.datetime, number: int, buffers: FrameBufferPool) -> Frame:
         if values.dtype == np.uint8:
@@ -120,7 +123,7 @@ class SerSource:
         return Frame(pixels, time, printable_name(self._path.name), number, stretch, raw=raw_of(values))
 
     def _ticks(self, stream: BinaryIO) -> np.ndarray | None:
-        """Read when each frame was taken, from behind the last; None if that is not there or makes no sense."""
+        """Read the time of each frame from the trailer; None where it is missing or invalid."""
         assert self.length is not None
         size = 8 * self.length
         if stream.seek(0, os.SEEK_END) < (start := HEADER.size + self.length * self._bytes) + size:
@@ -131,13 +134,13 @@ class SerSource:
 
 
 def _byte_order(values: np.ndarray) -> str:
-    """Tell how the bytes of 16-bit values lie, from a frame: in the right order neighbours are more alike.
+    """Return the byte order of 16-bit values of a frame: in the right order neighbours differ less.
 
-    The header says it too, but programs disagree on what its flag means.
+    The header gives it too, but programs disagree on the meaning of its flag.
     """
 
-    def rough(order: str) -> float:
+    def roughness(order: str) -> float:
         levels = values.view(order).astype(np.float32)
-        return float(np.abs(levels[:, 2:] - levels[:, :-2]).sum())  # two apart is one colour of a mosaic
+        return float(np.abs(levels[:, 2:] - levels[:, :-2]).sum())  # two apart: the same colour of a mosaic
 
-    return "<u2" if rough("<u2") <= rough(">u2") else ">u2"
+    return "<u2" if roughness("<u2") <= roughness(">u2") else ">u2"

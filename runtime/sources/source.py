@@ -9,14 +9,14 @@ from ..frame import Frame
 
 
 class Source(Protocol):
-    """Frames, one after another.
+    """A sequence of frames.
 
     Attributes:
-        name: how it was asked for.
-        continuous: whether one frame follows from the last (video, camera), so that objects can be followed.
-        live: whether frames come when they like (camera), so that only the newest is worth looking at.
+        name: the source as the user named it, without a password.
+        continuous: whether successive frames show the same field (video, camera), so that objects can be tracked.
+        live: whether frames arrive at their own pace (camera), so that only the newest one is worth processing.
         length: number of frames if known.
-        bad: number of pictures or frames that could not be read and were skipped.
+        bad: number of images or frames that could not be read and were skipped.
         reopened: how often it was lost and came back.
     """
 

@@ -153,24 +153,27 @@ def test_the_service_manager_hears_of_frames_and_of_nothing_else(manager, tmp_pa
     process.stderr.close()
 
 
-def test_without_a_watchdog_only_the_beginning_and_the_end_are_told(manager, tmp_path):
-    service = SystemdNotifier(pytest.fail, {"NOTIFY_SOCKET": str(tmp_path / "notify")})
+def test_without_a_watchdog_only_the_start_and_the_end_are_notified(manager, tmp_path, caplog):
+    service = SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
     service.frame_done()
     service.frame_done()
-    service.ends()
+    service.stopping()
+    assert caplog.messages == []
     assert [manager.recv(100), manager.recv(100)] == [b"READY=1\nWATCHDOG=1", b"STOPPING=1"]
 
 
-def test_a_name_without_a_file_is_understood():
+def test_an_abstract_socket_name_is_understood(caplog):
     name = f"galaxy-edge-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
         ear.bind("\0" + name)
-        SystemdNotifier(pytest.fail, {"NOTIFY_SOCKET": "@" + name}).frame_done()
+        SystemdNotifier({"NOTIFY_SOCKET": "@" + name}).frame_done()
         assert ear.recv(100).startswith(b"READY=1")
+    assert caplog.messages == []
 
 
-def test_without_a_service_manager_nothing_is_said():
-    SystemdNotifier(pytest.fail, {}).frame_done()
+def test_without_a_service_manager_nothing_is_sent(caplog):
+    SystemdNotifier({}).frame_done()
+    assert caplog.messages == []
 
 
 def test_a_service_manager_that_does_not_listen_is_told_of_once_and_the_run_goes_on(tmp_path):

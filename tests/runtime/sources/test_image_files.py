@@ -83,7 +83,7 @@ def test_a_name_turns_nothing_on_a_terminal(tmp_path):
 
 def test_folder_of_bad_pictures_only_fails(tmp_path):
     (tmp_path / "x.png").write_bytes(b"broken")
-    with pytest.raises(RunFailure, match="none of the 1 pictures"):
+    with pytest.raises(RunFailure, match="none of the 1 images"):
         list(open_source(str(tmp_path), lambda _: None))
 
 
@@ -120,11 +120,11 @@ def test_one_bad_picture_alone_is_an_error(tmp_path):
     ("name", "content", "reason"),
     [
         ("nothing.png", None, "does not exist"),
-        ("empty", "folder", "holds no picture"),
-        ("empty.zip", b"PK\x05\x06" + bytes(18), "holds no picture"),
+        ("empty", "folder", "holds no image"),
+        ("empty.zip", b"PK\x05\x06" + bytes(18), "holds no image"),
         ("x.zip", b"no zip", "not a zip file"),
         ("x.mp4", b"no video", "not a video that can be decoded"),
-        ("x.docx", b"text", "neither a picture"),
+        ("x.docx", b"text", "neither an image"),
     ],
 )
 def test_wrong_sources_say_what_is_wrong(tmp_path, name, content, reason):
@@ -140,7 +140,7 @@ def test_wrong_sources_say_what_is_wrong(tmp_path, name, content, reason):
 
 @pytest.mark.parametrize("camera", ["97", "/dev/video97", "/dev/null", "/dev/videoX"])
 def test_camera_that_nobody_has(camera):
-    with pytest.raises(UsageError, match=r"there is no camera /dev/video97|is no camera"):
+    with pytest.raises(UsageError, match=r"there is no camera /dev/video97|is not a camera"):
         open_source(camera, never)
 
 
@@ -172,8 +172,8 @@ def test_a_named_pipe_is_not_waited_for(folder, name):
     os.mkfifo(folder / name)
     told = []
     frames = list(open_source(str(folder), told.append))
-    assert len(frames) == 4 and [str(problem) for problem in told] == [f"{name}: it is no regular file"]
-    with pytest.raises(UsageError, match="is no regular file"):
+    assert len(frames) == 4 and [str(problem) for problem in told] == [f"{name}: it is not a regular file"]
+    with pytest.raises(UsageError, match="is not a regular file"):
         open_source(str(folder / name), never)
 
 

@@ -6,7 +6,7 @@ import pytest
 from galaxy_edge.runtime.sources import v4l2
 from galaxy_edge.runtime.sources.v4l2 import RAW_FORMATS, v4l2_camera
 
-PICTURE = (np.arange(48 * 64, dtype=np.uint16) * 21).reshape(48, 64)
+IMAGE = (np.arange(48 * 64, dtype=np.uint16) * 21).reshape(48, 64)
 
 
 class Fake:
@@ -38,11 +38,10 @@ class Fake:
 @pytest.fixture
 def camera(monkeypatch):
     def plug_in(*captures):
-        there = iter(captures)
-        monkeypatch.setattr(v4l2.cv2, "VideoCapture", lambda *_: next(there))
+        available = iter(captures)
+        monkeypatch.setattr(v4l2.cv2, "VideoCapture", lambda *_: next(available))
         monkeypatch.setattr(v4l2.Path, "exists", lambda _: True)
-        told = []
-        return v4l2_camera(0, told.append), told
+        return v4l2_camera(0)
 
     return plug_in
 
@@ -54,34 +53,34 @@ def bytes_of(words):
 
 @pytest.mark.parametrize("mark", RAW_FORMATS)
 @pytest.mark.parametrize("form", ["bytes in a row", "words"])
-def test_words_of_either_byte_order_stay_to_the_bit(camera, mark, form):
-    lying = PICTURE.astype(RAW_FORMATS[mark])
+def test_words_of_either_byte_order_are_read_exactly(camera, mark, form, caplog):
+    lying = IMAGE.astype(RAW_FORMATS[mark])
     content = bytes_of(lying) if form.startswith("bytes") else np.frombuffer(lying.tobytes(), np.uint16).reshape(48, 64)
     capture = Fake(mark, [content])
-    source, told = camera(capture)
+    source = camera(capture)
     frame = next(iter(source))
-    assert capture.properties[cv2.CAP_PROP_CONVERT_RGB] == 0 and told == []
-    assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, PICTURE)
+    assert capture.properties[cv2.CAP_PROP_CONVERT_RGB] == 0 and caplog.messages == []
+    assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, IMAGE)
     assert frame.pixels.shape == (48, 64, 3) and frame.pixels.dtype == np.uint8 and frame.stretch["kind"] == "asinh"
 
 
-def test_what_follows_upon_the_picture_in_memory_is_left(camera):
+def test_memory_behind_the_image_is_ignored(camera):
     # Drivers round the size of their memory up to whole pages.
-    source, _ = camera(Fake(b"Y16 ", [np.pad(bytes_of(PICTURE), ((0, 0), (0, 2048)))]))
-    assert np.array_equal(next(iter(source)).raw, PICTURE)
+    source = camera(Fake(b"Y16 ", [np.pad(bytes_of(IMAGE), ((0, 0), (0, 2048)))]))
+    assert np.array_equal(next(iter(source)).raw, IMAGE)
 
 
-def test_a_picture_that_is_not_all_there_is_never_read_as_one(camera):
-    whole = bytes_of(PICTURE)
-    source, told = camera(Fake(b"Y16 ", [whole[:, :-2]]), Fake(b"Y16 ", [whole]))
-    assert np.array_equal(next(iter(source)).raw, PICTURE)
-    assert source.reopened == 1 and len(told) == 2
+def test_an_incomplete_image_is_never_returned(camera, caplog):
+    whole = bytes_of(IMAGE)
+    source = camera(Fake(b"Y16 ", [whole[:, :-2]]), Fake(b"Y16 ", [whole]))
+    assert np.array_equal(next(iter(source)).raw, IMAGE)
+    assert source.reopened == 1 and len(caplog.messages) == 2
 
 
-def test_a_camera_of_colour_is_read_as_before(camera):
+def test_a_colour_camera_is_read_as_rgb(camera):
     colour = np.zeros((48, 64, 3), np.uint8)
     colour[..., 0] = 200  # blue, in OpenCV's order
     capture = Fake(b"YUYV", [colour])
-    frame = next(iter(camera(capture)[0]))
+    frame = next(iter(camera(capture)))
     assert cv2.CAP_PROP_CONVERT_RGB not in capture.properties
     assert frame.raw is None and frame.pixels[0, 0].tolist() == [0, 0, 200]
