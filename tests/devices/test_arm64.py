@@ -1,6 +1,6 @@
 """The device install on 64-bit Arm, under emulation: Raspberry Pi OS has this Python and these wheels.
 
-Emulation proves what is computed, not how fast.
+Emulation shows what is computed, not how fast.
 """
 
 import json
@@ -15,12 +15,12 @@ PLATFORMS = ("manylinux_2_17", "manylinux2014", "manylinux_2_27", "manylinux_2_2
 GOLDEN = """
 import json, platform
 import numpy as np
-from galaxy_edge.models.bundle import Bundle, shipped
-from galaxy_edge.runtime.engine import load
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
+from galaxy_edge.runtime.inference.load import load_engine
 same = {}
 for name in ("galaxy-detector", "galaxy-classifier"):
-    bundle = Bundle.load(shipped(name))
-    golden, engine = bundle.golden(), load(bundle, "int8")
+    bundle = Bundle.load(shipped_bundle_path(name))
+    golden, engine = bundle.golden(), load_engine(bundle, "int8")
     outputs = [engine(image[None]) for image in golden["inputs"]]
     same[name] = all(np.array_equal(raw[key].values, golden[f"int8.{key}"][number])
                      for number, raw in enumerate(outputs) for key in raw)
@@ -86,23 +86,25 @@ def arm64(wheel, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_golden_vectors_of_the_shipped_models_hold_to_the_bit_on_arm64(arm64):
+def test_golden_vectors_of_the_shipped_models_are_reproduced_exactly_on_arm64(arm64):
+    """The int8 models compute the same on another processor, bit for bit."""
     done = arm64("-c", GOLDEN)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told == {"machine": "aarch64", "same": {"galaxy-detector": True, "galaxy-classifier": True}}
+    result = json.loads(done.stdout)
+    assert result == {"machine": "aarch64", "same": {"galaxy-detector": True, "galaxy-classifier": True}}
 
 
 @pytest.mark.slow
-def test_the_demo_gives_the_same_on_arm64_as_here(arm64, tmp_path):
+def test_demo_gives_the_same_detections_on_arm64_as_here(arm64, tmp_path):
+    """The whole command: classes are equal, boxes and scores within rounding."""
     arguments = ["run", "--camera", "demo", "--json", "--max-frames", "6", "--out"]
     there = arm64("-m", "galaxy_edge", *arguments, tmp_path / "there")
     assert there.returncode == 0, there.stderr
     here = command_line(*arguments, tmp_path / "here")
     pairs = list(zip(there.stdout.splitlines(), here.stdout.splitlines(), strict=True))
     assert len(pairs) == 6
-    for one, other in (map(json.loads, pair) for pair in pairs):
-        assert [d["class"] for d in one["detections"]] == [d["class"] for d in other["detections"]]
-        for first, second in zip(one["detections"], other["detections"], strict=True):
+    for emulated, native in (map(json.loads, pair) for pair in pairs):
+        assert [d["class"] for d in emulated["detections"]] == [d["class"] for d in native["detections"]]
+        for first, second in zip(emulated["detections"], native["detections"], strict=True):
             assert first["box"] == pytest.approx(second["box"], abs=0.02)
             assert first["score"] == pytest.approx(second["score"], abs=1e-4)

@@ -1,4 +1,4 @@
-"""Device profiles and probing, on trees of files like those of a Raspberry Pi and of a PC."""
+"""Device profiles, and probing on folders with files like those of a Raspberry Pi and of a PC."""
 
 import dataclasses
 import json
@@ -33,7 +33,8 @@ def write(folder: Path, text: str) -> Path:
 # Profiles
 
 
-def test_shipped_profiles_are_read_and_named_as_their_files():
+def test_shipped_profiles_are_valid_and_named_as_their_files():
+    """A user gives the file's name on the command line."""
     names = [profile.name for profile in all_profiles()]
     assert names == ["desktop-x86", "raspberry-pi-4", "raspberry-pi-5"]
     for name in names:
@@ -48,25 +49,29 @@ def test_every_engine_runs_a_kind_of_file_that_a_bundle_can_hold():
 
 
 @pytest.mark.parametrize("name", ["raspberry-pi-4", "raspberry-pi-5"])
-def test_boards_nobody_has_run_it_on_say_so(name):
+def test_profiles_of_untested_boards_say_so(name):
+    """No figure of such a board has been measured."""
     profile = load_profile(name)
     assert not profile.verified and "not verified on hardware" in profile.notes
 
 
-def test_profile_is_read_from_a_path_with_optional_keys_left_out(tmp_path):
+def test_profile_is_read_from_a_path_with_optional_keys_missing(tmp_path):
+    """As a path or as text; the optional keys have defaults."""
     path = write(tmp_path, GOOD)
     expected = Profile("mine", "My board", ("aarch64",), "litert", 4, False)
     assert load_profile(path) == load_profile(str(path)) == expected
 
 
-def test_profile_cannot_be_changed_and_is_plain_json():
+def test_profile_is_frozen_and_can_be_written_as_json():
+    """It is shared by all parts of a run, and `devices --json` prints it."""
     profile = load_profile("raspberry-pi-5")
     with pytest.raises(dataclasses.FrozenInstanceError):
         profile.threads = 8  # type: ignore[misc]
     assert json.loads(json.dumps(profile.as_dict())) == profile.as_dict()
 
 
-def test_unknown_key_names_file_line_and_the_key_meant(tmp_path):
+def test_unknown_key_is_refused_with_file_line_and_suggestion(tmp_path):
+    """A misspelt key would otherwise be ignored silently."""
     path = write(tmp_path, GOOD.replace("threads", "thread"))
     with pytest.raises(ProfileError) as error:
         load_profile(path)
@@ -77,7 +82,8 @@ def test_unknown_key_names_file_line_and_the_key_meant(tmp_path):
 @pytest.mark.parametrize(
     ("line", "number"), [("[delegate]", 7), ("[[delegate]]", 7), ("delegate.path = 'x'", 7), ('"delegate" = 1', 7)]
 )
-def test_unknown_key_is_found_however_it_is_written(tmp_path, line, number):
+def test_line_of_an_unknown_key_is_found_however_it_is_written(tmp_path, line, number):
+    """As a table, an array of tables, a dotted or a quoted key."""
     path = write(tmp_path, GOOD + line)
     with pytest.raises(ProfileError, match=f":{number}: unknown key 'delegate'"):
         load_profile(path)
@@ -104,21 +110,24 @@ def test_unknown_key_is_found_however_it_is_written(tmp_path, line, number):
         ("threads = 4", "threads = ", "not valid TOML"),
     ],
 )
-def test_wrong_value_is_refused_with_its_place(tmp_path, old, new, message):
+def test_invalid_value_is_refused_with_file_and_line(tmp_path, old, new, message):
+    """Wrong types, wrong ranges, and files that are not complete."""
     path = write(tmp_path, GOOD.replace(old, new))
     with pytest.raises(ProfileError) as error:
         load_profile(path)
     assert message in str(error.value) and str(path) in str(error.value)
 
 
-def test_unknown_name_suggests_one():
+def test_unknown_name_is_refused_with_a_suggestion():
+    """And with the names that exist."""
     with pytest.raises(ProfileError, match="did you mean 'raspberry-pi-5'"):
         load_profile("rasberry-pi-5")
     with pytest.raises(ProfileError, match="known: desktop-x86, raspberry-pi-4, raspberry-pi-5"):
         load_profile("toaster")
 
 
-def test_file_that_cannot_be_read_is_a_profile_error(tmp_path):
+def test_unreadable_file_is_a_profile_error(tmp_path):
+    """Missing, a folder, or not UTF-8: none is a traceback."""
     with pytest.raises(ProfileError, match=r"nowhere\.toml: cannot be read"):
         load_profile(tmp_path / "nowhere.toml")
     with pytest.raises(ProfileError, match="cannot be read"):
@@ -132,7 +141,7 @@ def test_file_that_cannot_be_read_is_a_profile_error(tmp_path):
 # Probing
 
 
-def tree(root: Path, model: str | None, temperature: str | None = None, videos: tuple[str, ...] = ()) -> Path:
+def make_root(root: Path, model: str | None, temperature: str | None = None, videos: tuple[str, ...] = ()) -> Path:
     """Files as Linux shows them on a board with 8 GB of memory."""
     (root / "proc/device-tree").mkdir(parents=True)
     (root / "dev").mkdir()
@@ -154,53 +163,60 @@ def arm(monkeypatch):
 
 
 @pytest.mark.parametrize("number", [4, 5])
-def test_raspberry_pi_is_known_by_its_model(tmp_path, arm, number):
+def test_raspberry_pi_is_recognised_by_its_model(tmp_path, arm, number):
     model = f"Raspberry Pi {number} Model B Rev 1.0"
-    found = probe(tree(tmp_path, model, "48312\n", ("video0", "video10", "video2", "video", "videodev")))
-    assert found.model == model, "the NUL that ends it must not stay"
+    found = probe(make_root(tmp_path, model, "48312\n", ("video0", "video10", "video2", "video", "videodev")))
+    assert found.model == model, "the trailing NUL must be removed"
     assert (found.machine, found.cores, found.memory, found.temperature) == ("aarch64", 4, 8051, 48.312)
-    # By number, as people count, and only what is a device.
+    # In order of their numbers, and without names that are not devices.
     assert found.cameras == ("/dev/video0", "/dev/video2", "/dev/video10")
     assert select_profile(found) == load_profile(f"raspberry-pi-{number}")
 
 
 @pytest.mark.parametrize("model", ["Raspberry Pi 3 Model B Plus Rev 1.3", "Radxa ROCK 5B", None])
-def test_unknown_arm_board_gets_the_settings_that_run_everywhere(tmp_path, arm, model):
-    assert select_profile(probe(tree(tmp_path, model))).name == "raspberry-pi-4"
+def test_unknown_arm_board_gets_the_profile_of_the_weakest(tmp_path, arm, model):
+    """Its settings run on any 64-bit Arm board."""
+    assert select_profile(probe(make_root(tmp_path, model))).name == "raspberry-pi-4"
 
 
 def test_pc_has_no_model_and_no_temperature(tmp_path, monkeypatch):
+    """Virtual machines have no thermal zone either."""
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
-    found = probe(tree(tmp_path, None))
+    found = probe(make_root(tmp_path, None))
     assert (found.model, found.temperature, found.cameras) == ("", None, ())
     assert select_profile(found).name == "desktop-x86"
 
 
-def test_pi_model_does_not_outvote_the_architecture(tmp_path, monkeypatch):
-    # An arm64 profile on another processor could not run.
+def test_architecture_takes_precedence_over_the_model(tmp_path, monkeypatch):
+    """A profile for arm64 may not run on another processor, whatever the board is called."""
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
-    assert select_profile(probe(tree(tmp_path, "Raspberry Pi 5 lookalike"))).name == "desktop-x86"
+    assert select_profile(probe(make_root(tmp_path, "Raspberry Pi 5 lookalike"))).name == "desktop-x86"
 
 
-def test_no_more_threads_than_cores(tmp_path, arm, monkeypatch):
+def test_profile_has_no_more_threads_than_cores(tmp_path, arm, monkeypatch):
+    """In a container, or under taskset, a process may use fewer cores than there are."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3}, raising=False)
-    assert select_profile(probe(tree(tmp_path, "Raspberry Pi 5 Model B"))).threads == 1
+    assert select_profile(probe(make_root(tmp_path, "Raspberry Pi 5 Model B"))).threads == 1
 
 
-def test_bare_root_is_no_error(tmp_path):
+def test_empty_root_is_not_an_error(tmp_path):
+    """Nothing of /proc, /sys and /dev exists on macOS."""
     found = probe(tmp_path)
     assert (found.model, found.memory, found.temperature, found.cameras) == ("", None, None, ())
 
 
 def test_temperature_that_is_not_a_number_is_none(tmp_path, arm):
-    assert probe(tree(tmp_path, None, "")).temperature is None
+    """The file of a disabled thermal zone can be empty."""
+    assert probe(make_root(tmp_path, None, "")).temperature is None
 
 
-def test_negative_temperature_of_a_winter_night(tmp_path, arm):
-    assert probe(tree(tmp_path, None, "-7500\n")).temperature == -7.5
+def test_temperature_can_be_negative(tmp_path, arm):
+    """On a winter night."""
+    assert probe(make_root(tmp_path, None, "-7500\n")).temperature == -7.5
 
 
-def test_engines_are_asked_for_without_importing_them(tmp_path, monkeypatch):
+def test_engines_are_found_without_importing_them(tmp_path, monkeypatch):
+    """Importing them takes seconds on a small board."""
     installed = {"ai-edge-litert": "2.1.2", "onnxruntime": "1.20.0"}
 
     def version(name):
@@ -215,6 +231,7 @@ def test_engines_are_asked_for_without_importing_them(tmp_path, monkeypatch):
 
 
 def test_this_machine_can_be_probed():
+    """Whatever it is; the result can be written as JSON."""
     found = probe()
     assert isinstance(found, Machine) and found.cores >= 1 and found.python == platform.python_version()
     assert json.loads(json.dumps(found.as_dict())) == found.as_dict()
