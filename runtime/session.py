@@ -34,7 +34,7 @@ from .pipeline.trace import TraceFile
 from .recording.output_folder import OutputFolder
 from .run_config import MqttConfig, RunConfig, WebConfig
 from .sources.open_source import open_source
-from .sources.source import Source
+from .sources.source import ResumableSource, Source
 from .system.systemd import SystemdNotifier
 from .system.utc_time import utc_now
 
@@ -131,6 +131,8 @@ class Session:
         def frame_done(frame: Frame, detections: Detections, record: dict[str, Any], stats: RunStats) -> None:
             on_frame(frame, detections, record, stats)
             self.monitor.summary = stats
+            if isinstance(self.source, ResumableSource):
+                self.source.frame_processed(frame.source)
             if self._window:
                 self._window.show(frame, detections)
             manager.frame_done()

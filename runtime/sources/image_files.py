@@ -21,7 +21,7 @@ from ..system.prefetch import prefetch
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".ser", ".mpg", ".mpeg")
 STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
 MAX_FILE = 2**30
-KNOWN = "an image, folder, zip, video, camera, stream or demo"
+KNOWN = "an image, folder, zip, video, camera, stream, watch:FOLDER or demo"
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, ValueError, EOFError, OSError, struct.error)
 """Raised on reading a damaged zip, one with a password or of a later version."""
 

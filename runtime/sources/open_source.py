@@ -50,6 +50,10 @@ def open_source(
         from .demo import DemoSource
 
         return DemoSource()
+    if camera.startswith("watch:"):
+        from .watched_folder import WatchedFolderSource
+
+        return WatchedFolderSource(Path(camera.removeprefix("watch:")).expanduser(), out)
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", camera)
     if device:
         from .v4l2 import v4l2_camera

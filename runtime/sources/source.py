@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..frame import Frame
 
@@ -29,4 +29,13 @@ class Source(Protocol):
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames, numbered from 0."""
+        ...
+
+
+@runtime_checkable
+class ResumableSource(Protocol):
+    """A source that a later run resumes after the frames that were processed."""
+
+    def frame_processed(self, source: str) -> None:
+        """Note that the frame of this `Frame.source` was processed and written."""
         ...

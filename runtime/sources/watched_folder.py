@@ -1,0 +1,232 @@
+"""A folder that a capture program writes frames into, read as they arrive.
+
+NINA, Ekos, SharpCap and smart telescopes write each frame as a file, often to a network share and into a sub-folder for each
+night. A file is read once it is finished: its size has stopped changing, and a FITS file is as long as its header says.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import ImageError, UsageError
+from ...models.images.decoder import SUFFIXES, decode_image
+from ..frame import Frame
+from ..system.address import printable_name
+from .image_files import read_file
+from .natural_order import natural_key
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""Between two looks into the folder; a file must be unchanged from one to the next."""
+PATIENCE_SECONDS = 30.0
+"""A file that stays unreadable this long after its last change is reported and skipped."""
+FITS_SUFFIXES = (".fits", ".fit", ".fts")
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What a file's directory entry says: it changes while the file is being written."""
+
+    size: int
+    modified: int
+
+
+class WatchedFolderSource:
+    """Frames of the files that appear in a folder and its sub-folders, oldest first, each once.
+
+    Args:
+        folder: the folder; it may be missing for a while (a network share), at the start too.
+        out: the output folder; it is not read where it lies inside `folder`, and keeps the list of processed files,
+            so that a later run resumes after them.
+        poll_seconds: seconds between two looks into the folder.
+
+    Raises:
+        UsageError: the folder is the output folder itself, or a file.
+    """
+
+    continuous = True
+    live = False
+    length = None
+
+    def __init__(self, folder: Path, out: Path | None = None, poll_seconds: float = POLL_SECONDS) -> None:
+        self.name = printable_name(f"watch:{folder}")
+        self.bad = 0
+        self.reopened = 0
+        self._folder, self._out, self._poll = folder, out and out.resolve(), poll_seconds
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"'{folder}' is not a folder: watch:FOLDER needs one")
+        if self._out == folder.resolve():
+            raise UsageError(f"'{folder}' cannot be source and output folder at once: name another --out")
+        self._list = ProcessedList(out, folder) if out else None
+        self._done: dict[str, _Version] = self._list.read() if self._list else {}
+        self._seen: dict[str, _Version] = {}
+        self._names: dict[str, str] = {}  # of frames under way: as shown, as on the disk
+        self._away = False
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames of finished files; wait for more, without end."""
+        number = 0
+        while True:
+            for name, version in self._ready():
+                frame = self._read(name, version, number)
+                if frame is not None:
+                    yield frame
+                    del frame  # nothing is held while the next is waited for
+                    number += 1
+            time.sleep(self._poll)
+
+    def frame_processed(self, source: str) -> None:
+        """Note that a frame was processed and written, so that no later run processes its file again.
+
+        Args:
+            source: the frame's `source`.
+        """
+        name = self._names.pop(source, None)
+        if self._list and name is not None:
+            self._list.append(name, self._done[name])
+
+    def _ready(self) -> list[tuple[str, _Version]]:
+        """Return finished files that were not read yet, oldest first, then in natural order of their names."""
+        try:
+            found = dict(self._files())
+        except OSError as error:
+            if not self._away:
+                logger.warning("%s cannot be read (%s); waiting for it to come back", self.name, error.strerror)
+            self._away = True
+            return []
+        if self._away:
+            self._away, self.reopened = False, self.reopened + 1
+            logger.warning("%s is back", self.name)
+        ready = [
+            (name, version)
+            for name, version in found.items()
+            if self._seen.get(name) == version and self._done.get(name) != version and self._complete(name, version)
+        ]
+        self._seen = found
+        return sorted(ready, key=lambda item: (item[1].modified, natural_key(item[0])))
+
+    def _files(self) -> Iterator[tuple[str, _Version]]:
+        """List the image files, without hidden ones and the output folder.
+
+        Raises:
+            OSError: the folder cannot be listed. A sub-folder or file that vanishes meanwhile is passed over.
+        """
+        os.scandir(self._folder).close()  # os.walk passes over a folder that is missing
+        for root, folders, names in os.walk(self._folder):
+            folders[:] = sorted(
+                name for name in folders if not name.startswith(".") and Path(root, name).resolve() != self._out
+            )
+            for name in names:
+                path = Path(root, name)
+                if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                    continue
+                try:
+                    status = path.stat()
+                except FileNotFoundError:
+                    continue
+                yield path.relative_to(self._folder).as_posix(), _Version(status.st_size, status.st_mtime_ns)
+
+    def _complete(self, name: str, version: _Version) -> bool:
+        """Return whether a file whose size is stable is whole, or will not become so any more."""
+        if time.time() - version.modified / 1e9 > PATIENCE_SECONDS:
+            return True  # what is wrong with it by now is reported when it is read
+        if version.size == 0:
+            return False
+        if Path(name).suffix.lower() not in FITS_SUFFIXES:
+            return True
+        try:
+            with (self._folder / name).open("rb") as stream:
+                return version.size >= fits_length(stream.read)
+        except (OSError, ValueError):
+            return False
+
+    def _read(self, name: str, version: _Version, number: int) -> Frame | None:
+        shown = printable_name(name)
+        try:
+            image = decode_image(read_file(self._folder / name), shown)
+        except ImageError as error:
+            self._done[name] = version
+            self.bad += 1
+            logger.warning("skipped %s", error)
+            return None
+        self._done[name] = version
+        self._names[shown] = name
+        moment = image.time or datetime.datetime.fromtimestamp(version.modified / 1e9, datetime.UTC)
+        return Frame(image.pixels, moment, shown, number, image.stretch, image.header, image.raw)
+
+
+class ProcessedList:
+    """The files of a watched folder that were processed, as JSON lines in the output folder.
+
+    Args:
+        out: the output folder.
+        folder: the watched folder; each has a list of its own.
+    """
+
+    def __init__(self, out: Path, folder: Path) -> None:
+        mark = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:12]
+        self._path = out / f"watched-{mark}.jsonl"
+
+    def read(self) -> dict[str, _Version]:
+        """Return name and version of each file; a last line that was cut short by a crash is ignored."""
+        done = {}
+        if self._path.is_file():
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                try:
+                    record = json.loads(line)
+                    done[record["file"]] = _Version(record["size"], record["modified"])
+                except (ValueError, KeyError, TypeError):
+                    continue
+        return done
+
+    def append(self, name: str, version: _Version) -> None:
+        """Add a file; it is on the disk when this returns."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        line = json.dumps({"file": name, "size": version.size, "modified": version.modified})
+        with self._path.open("a", encoding="utf-8") as stream:
+            stream.write(line + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+
+
+def fits_length(read: Callable[[int], bytes]) -> int:
+    """Return the length in bytes of a FITS file's first unit, by its header.
+
+    Args:
+        read: returns the next bytes of the file, up to a number.
+
+    Raises:
+        ValueError: the header is not complete, or is not a FITS header.
+    """
+    cards: dict[str, int] = {}
+    length = 0
+    while True:
+        block = read(2880)
+        if len(block) < 2880 or (length == 0 and not block.startswith(b"SIMPLE  =")):
+            raise ValueError("the FITS header is not complete")
+        length += 2880
+        for start in range(0, 2880, 80):
+            card = block[start : start + 80]
+            key = card[:8].decode("ascii", "replace").strip()
+            if key == "END":
+                return length + _data_length(cards)
+            if card[8:10] == b"= " and (key == "BITPIX" or key.startswith("NAXIS")):
+                cards[key] = int(card[10:].split(b"/")[0])
+
+
+def _data_length(cards: dict[str, int]) -> int:
+    """Return the length of a unit's data, a multiple of 2880 bytes."""
+    axes = [cards[f"NAXIS{number}"] for number in range(1, cards.get("NAXIS", 0) + 1)]
+    size = abs(cards.get("BITPIX", 8)) // 8
+    for axis in axes:
+        size *= axis
+    return -(-size // 2880) * 2880 if axes else 0
