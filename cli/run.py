@@ -23,7 +23,7 @@ source_options = option_group(
     "Source",
     click.option(
         "--camera", "source", required=True, metavar="SOURCE",
-        help="demo, an image, a folder or zip of images, a video file, /dev/videoN or N, rtsp:// or http://.",
+        help="demo, an image, a folder or zip of images, a video, /dev/videoN or N, rtsp://, http:// or watch:FOLDER.",
     ),
     click.option("--max-frames", type=COUNT, help="Stop after N frames.", metavar="N"),
 )  # fmt: skip

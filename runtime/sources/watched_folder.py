@@ -1,7 +1,8 @@
 """A folder that a capture program writes frames into, read as they arrive.
 
-NINA, Ekos, SharpCap and smart telescopes write each frame as a file, often to a network share and into a sub-folder for each
-night. A file is read once it is finished: its size has stopped changing, and a FITS file is as long as its header says.
+NINA, Ekos, SharpCap and smart telescopes write each frame as a file, often to a network share and into a sub-folder
+for each night. A file is read once it is finished: its size has stopped changing, and a FITS file is as long as its
+header says.
 """
 
 from __future__ import annotations
