@@ -1,1 +1,1 @@
-"""From a trained network to a gated bundle: convert, prove that it is int8, measure what it lost, write."""
+"""Export of trained networks: convert, check by gates, measure and write as a bundle."""

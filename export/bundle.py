@@ -1,11 +1,11 @@
-"""Export a run: convert, measure, gate, and write the bundle beside its place before it takes it."""
+"""Export a run: convert it, run the gates, and write the bundle to a staging folder before it is published."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import importlib.metadata
-from collections.abc import Callable
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..devices.engines import engines_for
 from ..models.bundle import Bundle
 from ..models.manifest import FORMAT, GOLDEN
 from .bundle_writer import (
@@ -26,8 +25,8 @@ from .bundle_writer import (
     write_bundle,
 )
 from .calibration_images import load_calibration_images
-from .evaluation import FLOAT_VARIANTS, Evaluation, evaluate_bundle, reference_variant
-from .examples import draw_examples
+from .evaluation import FLOAT_VARIANTS, Evaluation, evaluate_bundle, reference_variant, runnable_variants
+from .examples import Examples, draw_examples
 from .fallbacks import NO_FALLBACK, QUANTISED_FORMATS, fallbacks
 from .gates import WIDE_DTYPE, Gate, accuracy_gate, contract_gate, int8_gate, parity_gate
 from .run_reader import read_evaluation, read_run
@@ -40,25 +39,27 @@ from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, Network, build_var
 NAMES = {"classify": "galaxy-classifier", "detect": "galaxy-detector"}
 PACKAGES = ("tensorflow", "ai-edge-quantizer", "ai-edge-litert", "tf2onnx", "onnx", "onnxruntime", "numpy")
 MAX_LAYERS = 40
-"""So many of the worst layers are written into the manifest."""
+"""Maximum number of layers with the largest errors that are written into the manifest."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """What came of an export.
+    """The result of an export.
 
     Attributes:
-        bundle: where it is; None where a gate failed and none was written.
-        sizes: bytes of every form, by variant.
-        examples: pictures (H, W, 3) uint8 with what was found in them, and captions.
+        bundle: its folder; None if a gate failed and it was not written.
+        sizes: bytes of the file of each variant.
+        examples: images (H, W, 3) uint8 with the results drawn into them, and captions.
     """
 
     bundle: Path | None
     gates: list[Gate]
-    measured: Evaluation
+    evaluation: Evaluation
     manifest: dict[str, Any]
     sizes: dict[str, int]
-    examples: list[tuple[np.ndarray, str]]
+    examples: Examples
 
     @property
     def passed(self) -> bool:
@@ -66,110 +67,99 @@ class ExportResult:
         return all(gate.passed for gate in self.gates)
 
 
-def export_run(
-    run: Path, out: Path | None, say: Callable[[str], None], settings: Settings | None = None
-) -> ExportResult:
+def export_run(run: Path, out: Path | None, settings: Settings | None = None) -> ExportResult:
     """Make a bundle of a finished run.
 
     Args:
-        run: a run folder.
-        out: the bundle's folder; by default ``RUN/galaxy-detector`` or ``RUN/galaxy-classifier``.
-        say: told what is going on.
-        settings: what is wanted; by default float32 and int8 TFLite.
+        run: the run folder.
+        out: the bundle's folder; default: ``RUN/galaxy-detector`` or ``RUN/galaxy-classifier``.
+        settings: default: float32 and int8 TFLite.
 
     Returns:
-        What came of it. Where a gate failed (and not ``settings.force``), no bundle was written and one that was there
-        before is untouched.
+        The result. If a gate failed (and not ``settings.force``), no bundle was written and an existing one is
+        unchanged.
 
     Raises:
         RunError, ExportError: the run is incomplete or cannot be converted.
     """
     settings = settings or Settings()
     record = read_run(run, tuple(NAMES))
-    settings.wanted(record["task"])
-    name = NAMES[record["task"]]
+    task, model = record["task"], record["model"]
+    settings.wanted(task)
+    name = NAMES[task]
     target = check_target(out or run / name)
-    calibration = load_calibration_images(
-        settings.calibration or run / "calibration.npz",
-        record["model"],
-        record["task"],
-        settings.samples,
-        settings.seed,
-    )
-    evaluation = read_evaluation(run / "evaluation.npz", record["task"], record["model"])
-    network = Network(run / "saved_model", record["task"], record["model"])
-    made = build_variants(network, settings, calibration, say)
-    draft = draft_manifest(
-        record, name, describe_variants(made.files, record["model"]["outputs"]), settings, len(calibration)
-    )
-    return validate_and_write(target, draft, made, evaluation, calibration, settings, say)
+    source = settings.calibration or run / "calibration.npz"
+    calibration = load_calibration_images(source, model, task, settings.samples, settings.seed)
+    evaluation = read_evaluation(run / "evaluation.npz", task, model)
+    built = build_variants(Network(run / "saved_model", task, model), settings, calibration)
+    variants = describe_variants(built.files, model["outputs"])
+    manifest = draft_manifest(record, name, variants, settings, len(calibration))
+    return validate_and_write(target, manifest, built, evaluation, calibration, settings)
 
 
 def validate_and_write(
     target: Path,
     manifest: dict[str, Any],
-    made: BuiltVariants,
+    built: BuiltVariants,
     evaluation: dict[str, np.ndarray],
     calibration: np.ndarray,
     settings: Settings,
-    say: Callable[[str], None],
 ) -> ExportResult:
-    """Put forms to the gates, and write the bundle where all pass or `settings` force it."""
-    files = made.files
+    """Run the gates on all variants; write the bundle if all pass or `settings` force it."""
+    files = built.files
     with staging_folder(target) as folder:
-        gates, measured = _run_gates(folder, manifest, files, evaluation, settings, say)
-        if settings.rescue == "auto" and not all(gate.passed for gate in gates):
-            files = _apply_fallbacks(folder, manifest, made, gates, evaluation, calibration, settings, say)
-            gates, measured = _run_gates(folder, manifest, files, evaluation, settings, say)
+        gates, measured = _run_gates(folder, manifest, files, evaluation, settings)
+        if settings.fallback == "auto" and not all(gate.passed for gate in gates):
+            files = _apply_fallbacks(folder, manifest, built, gates, evaluation, calibration, settings)
+            gates, measured = _run_gates(folder, manifest, files, evaluation, settings)
         contents = {FORMATS[name].file: content for name, content in files.items()}
         contents[GOLDEN] = (folder / GOLDEN).read_bytes()
         passed = all(gate.passed for gate in gates)
         if not passed:
             manifest["ungated"] = True
         manifest["gates"] = [dataclasses.asdict(gate) for gate in gates]
-        _describe_int8(manifest, files, calibration, settings, say)
+        _describe_int8(manifest, files, calibration, settings)
         write_bundle(folder, manifest, contents)
-        shown = draw_examples(Bundle.load(folder, manifest["task"])) if measured.metrics else []
+        examples = draw_examples(Bundle.load(folder, manifest["task"])) if measured.metrics else []
         written = passed or settings.force
         if written:
             publish(folder, target)
     sizes = {FORMATS[name].variant: len(content) for name, content in files.items()}
-    return ExportResult(target if written else None, gates, measured, manifest, sizes, shown)
+    return ExportResult(target if written else None, gates, measured, manifest, sizes, examples)
 
 
 def _apply_fallbacks(
     folder: Path,
     manifest: dict[str, Any],
-    made: BuiltVariants,
+    built: BuiltVariants,
     gates: list[Gate],
     evaluation: dict[str, np.ndarray],
     calibration: np.ndarray,
     settings: Settings,
-    say: Callable[[str], None],
 ) -> dict[str, bytes]:
-    """Make every form that failed in other ways until it passes; what helped goes into the manifest, by variant."""
-    files = dict(made.files)
-    told: dict[str, str] = {}
-    for form in QUANTISED_FORMATS:
-        variant = FORMATS[form].variant
+    """Replace each failed variant by its first alternative that passes; record the choice in the manifest."""
+    files = dict(built.files)
+    chosen: dict[str, str] = {}
+    for name in QUANTISED_FORMATS:
+        variant = FORMATS[name].variant
         failed = any(not gate.passed for gate in gates if gate.name.endswith(f": {variant}"))
-        if not failed or form not in made.sources or REFERENCE not in files:
+        if not failed or name not in built.sources or REFERENCE not in files:
             continue
-        told[variant] = NO_FALLBACK
-        for how, content in fallbacks(form, made.sources[form], files[form], settings, calibration, say):
+        chosen[variant] = NO_FALLBACK
+        for description, content in fallbacks(name, built.sources[name], files[name], settings, calibration):
             draft = copy.deepcopy(manifest)
-            draft["export"]["rescue"] = {variant: how}
-            draft["variants"] = {one: draft["variants"][one] for one in (FORMATS[REFERENCE].variant, variant)}
-            tried = {REFERENCE: files[REFERENCE], form: content}
-            if all(gate.passed for gate in _run_gates(folder, draft, tried, evaluation, settings, say)[0]):
-                files[form], told[variant] = content, how
+            draft["export"]["rescue"] = {variant: description}
+            draft["variants"] = {key: draft["variants"][key] for key in (FORMATS[REFERENCE].variant, variant)}
+            candidates = {REFERENCE: files[REFERENCE], name: content}
+            if all(gate.passed for gate in _run_gates(folder, draft, candidates, evaluation, settings)[0]):
+                files[name], chosen[variant] = content, description
                 break
-    if "edgetpu" in files and files["tflite-int8"] != made.files["tflite-int8"]:
-        compiled = compile_for_edgetpu(files["tflite-int8"], say)  # of what is kept now
+    if "edgetpu" in files and files["tflite-int8"] != built.files["tflite-int8"]:
+        compiled = compile_for_edgetpu(files["tflite-int8"])
         assert compiled is not None
         files["edgetpu"] = compiled
-    if told:
-        manifest["export"]["rescue"] = told
+    if chosen:
+        manifest["export"]["rescue"] = chosen
     return files
 
 
@@ -179,74 +169,70 @@ def _run_gates(
     files: dict[str, bytes],
     evaluation: dict[str, np.ndarray],
     settings: Settings,
-    say: Callable[[str], None],
 ) -> tuple[list[Gate], Evaluation]:
-    """Write a draft, run it, and judge it; golden vectors, metrics and the threshold go into the draft."""
+    """Write a draft bundle, run it and check it; add golden vectors, metrics and the threshold to the draft."""
     contents = {FORMATS[name].file: content for name, content in files.items()}
     write_bundle(folder, manifest, contents)
     draft = Bundle.load(folder, manifest["task"])
-    say("making golden vectors")
+    logger.info("making golden vectors")
     contents[GOLDEN] = golden_vectors(draft, pick_evenly(evaluation["images"]))
     write_bundle(folder, manifest, contents)
     draft = Bundle.load(folder, manifest["task"])
-    wide = {one for one, how in manifest["export"].get("rescue", {}).items() if how.startswith(WIDE_DTYPE)}
-    gates = [
-        int8_gate(
-            FORMATS[name].variant,
-            content,
-            FORMATS[name].runtime,
-            FORMATS[name].variant in wide,
-            "from" not in manifest["export"],
-        )
-        for name, content in files.items()
-        if FORMATS[name].variant not in FLOAT_VARIANTS and FORMATS[name].runtime != "edgetpu"
-    ]
-    agreed = contract_gate(draft)
-    gates.append(agreed)
-    if not agreed.passed:
+    gates = _int8_gates(manifest, files)
+    contract = contract_gate(draft)
+    gates.append(contract)
+    if not contract.passed:
         return gates, Evaluation({})
-    say("measuring every variant on the run's evaluation share")
+    logger.info("measuring every variant on the run's evaluation share")
     measured = evaluate_bundle(draft, evaluation)
-    first = reference_variant([name for name, variant in draft.variants.items() if engines_for(variant.runtime)])
+    reference = reference_variant(runnable_variants(draft))
     if "from" in manifest["export"]:
-        gates.append(Gate(f"accuracy: {first}", "as it was given: nothing was converted", True))
-    before = measured.metrics.get(first, {})
-    for variant, alike in measured.agreement.items():
+        gates.append(Gate(f"accuracy: {reference}", "the given file, unchanged: nothing was converted", True))
+    before = measured.metrics.get(reference, {})
+    for variant, agreement in measured.agreement.items():
         after = measured.metrics.get(variant, {})
         gates.append(accuracy_gate(manifest["task"], variant, before, after, settings.max_drop))
-        gates.append(parity_gate(manifest["task"], variant, alike))
+        gates.append(parity_gate(manifest["task"], variant, agreement))
     if measured.threshold is not None:
         manifest["decode"]["score_threshold"] = round(float(measured.threshold), 4)
-    manifest["metrics"] = without_none(
-        {
-            name: values | ({"parity": measured.agreement[name]} if name in measured.agreement else {})
-            for name, values in measured.metrics.items()
-        }
-    )
+    metrics = {
+        name: values | ({"parity": measured.agreement[name]} if name in measured.agreement else {})
+        for name, values in measured.metrics.items()
+    }
+    manifest["metrics"] = without_none(metrics)
     return gates, measured
 
 
+def _int8_gates(manifest: dict[str, Any], files: dict[str, bytes]) -> list[Gate]:
+    """Check each quantised file; 16-bit activations pass only in variants that a fallback gave them to."""
+    chosen = manifest["export"].get("rescue", {})
+    gates = []
+    for name, content in files.items():
+        variant = FORMATS[name]
+        if variant.variant in FLOAT_VARIANTS or variant.runtime == "edgetpu":
+            continue
+        wide = chosen.get(variant.variant, "").startswith(WIDE_DTYPE)
+        gates.append(int8_gate(variant.variant, content, variant.runtime, wide, "from" not in manifest["export"]))
+    return gates
+
+
 def _describe_int8(
-    manifest: dict[str, Any],
-    files: dict[str, bytes],
-    calibration: np.ndarray,
-    settings: Settings,
-    say: Callable[[str], None],
+    manifest: dict[str, Any], files: dict[str, bytes], calibration: np.ndarray, settings: Settings
 ) -> None:
-    """Note what is known of int8 beside its metrics: its layers' errors, and what an Edge TPU would run of it."""
+    """Add the errors of int8's layers and its mapping to an Edge TPU to the manifest."""
     if "tflite-int8" not in files:
         return
     manifest["export"]["edgetpu"] = mappability(read_tflite(files["tflite-int8"]).graph).summary()
     if settings.debug_layers and REFERENCE in files:
-        say("measuring every layer")
+        logger.info("measuring every layer")
         errors = layer_errors(files[REFERENCE], files["tflite-int8"], pick_evenly(calibration, 16))
         manifest["export"]["layers"] = [dataclasses.asdict(error) for error in errors[:MAX_LAYERS]]
 
 
 def draft_manifest(
-    record: dict[str, Any], name: str, variants: dict[str, Any], settings: Settings, pictures: int
+    record: dict[str, Any], name: str, variants: dict[str, Any], settings: Settings, calibration_images: int
 ) -> dict[str, Any]:
-    """Draft the manifest from the run's record; thresholds and metrics are filled in once measured."""
+    """Return a manifest made from the run's record; gates, threshold and metrics are added once measured."""
     model = record["model"]
     decode = dict(model["decode"])
     if record["task"] == "detect":
@@ -265,7 +251,7 @@ def draft_manifest(
         "network": {"parameters": int(model["parameters"]), "macs": int(model["macs"])},
         "training": without_none(record["settings"]),
         "data": {key: record["data"][key] for key in ("hash", "sets", "split", "sources")},
-        "export": export_record(settings, pictures),
+        "export": export_record(settings, calibration_images),
         "gates": [],
         "metrics": {},
         "variants": variants,
@@ -273,19 +259,20 @@ def draft_manifest(
     }
 
 
-def export_record(settings: Settings, pictures: int) -> dict[str, Any]:
-    """Note how an export was made; the calibration's path is not noted, where it came from is."""
+def export_record(settings: Settings, calibration_images: int) -> dict[str, Any]:
+    """Return the manifest's table ``export``; the path of the calibration images is not recorded."""
     versions = {}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
+    source = "given" if settings.calibration else "the run's own"
     return {
         "method": settings.tflite_method,
         "onnx_method": settings.onnx_method,
         "max_drop": settings.max_drop,
         "seed": settings.seed,
-        "calibration": {"pictures": pictures, "source": "given" if settings.calibration else "the run's own"},
+        "calibration": {"pictures": calibration_images, "source": source},
         "versions": versions,
     }

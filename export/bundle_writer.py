@@ -1,4 +1,4 @@
-"""Write a bundle: golden vectors, manifest and hashes, beside its place, which it takes when all is on the disk."""
+"""Write a bundle (golden vectors, manifest, hashes) to a staging folder, and publish it by renaming the folder."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ GOLDEN_INPUTS = 8
 
 
 def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
-    """Run inputs through every TFLite form and keep the raw outputs; those of int8 must match to the bit anywhere."""
+    """Return an .npz with inputs and the raw outputs of every TFLite variant; those of int8 are bit-exact anywhere."""
     arrays = {"inputs": inputs}
     for name, variant in bundle.variants.items():
-        if variant.runtime != "tflite":  # what ONNX Runtime gives depends on the processor's instructions
+        if variant.runtime != "tflite":  # ONNX Runtime's results depend on the processor's instructions
             continue
         engine = load_engine(bundle, name)
-        results = [engine(one[None]) for one in inputs]
+        results = [engine(image[None]) for image in inputs]
         for output in results[0]:
             arrays[f"{name}.{output}"] = np.stack([result[output].values for result in results])
     stream = io.BytesIO()
@@ -39,12 +39,12 @@ def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
 
 
 def pick_evenly(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
-    """Pick `count` images evenly from all; the first ones again where there are fewer."""
+    """Pick `count` images at even distances; images are repeated if there are fewer."""
     return images[np.linspace(0, len(images) - 1, count).astype(int)]
 
 
 def write_bundle(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
-    """Write the files and a manifest with their hashes, all forced to the disk.
+    """Write the files and a manifest with their hashes, and flush all to disk.
 
     Raises:
         ExportError: the disk is full, or cannot be written to.
@@ -62,44 +62,44 @@ def write_bundle(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]
                 stream.flush()
                 os.fsync(stream.fileno())
         fsync_directory(folder)
-    except OSError as problem:
-        raise ExportError(f"{folder} cannot be written: {problem.strerror}") from None
+    except OSError as error:
+        raise ExportError(f"{folder} cannot be written: {error.strerror}") from None
 
 
 def check_target(target: Path) -> Path:
-    """See that a bundle may be put at a place: nothing is there, an empty folder, or a bundle.
+    """Check that a bundle may be written to `target`: nothing exists there, an empty folder, or a bundle.
 
-    Where an export was killed between the two renames of `replace`, the old bundle takes its place again first.
+    If an export was killed between the two renames of `publish`, restore the old bundle first.
 
     Returns:
-        the place itself, where `target` is a link to it or has no name (``.``).
+        The absolute path, with links resolved.
 
     Raises:
-        ExportUsage: something else is there.
+        ExportUsage: something else exists there.
     """
     target = target.resolve()
     if not target.name:
-        raise ExportUsage(f"{target} can be no bundle's folder: name another --out")
-    old = _backup_path(target)
-    if not target.exists() and (old / MANIFEST).is_file():
-        os.rename(old, target)
+        raise ExportUsage(f"{target} cannot be the folder of a bundle: choose another --out")
+    backup = _backup_path(target)
+    if not target.exists() and (backup / MANIFEST).is_file():
+        os.rename(backup, target)
     if target.exists() and not (target / MANIFEST).is_file() and not _is_empty_folder(target):
-        raise ExportUsage(f"{target} exists and is no bundle: name another --out")
+        raise ExportUsage(f"{target} exists and is not a bundle: choose another --out")
     return target
 
 
 @contextmanager
 def staging_folder(target: Path) -> Iterator[Path]:
-    """Give a folder beside a bundle's place to write into; it is removed at the end unless it was renamed."""
-    # One a process, so that two exports do not write into each other's; what a killed one left goes when it is met.
+    """Make a folder next to `target` to write into; remove it at the end unless it was published."""
+    # Named by process, so that concurrent exports do not collide; folders of killed processes are removed here.
     folder = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        for left in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
-            if _writer_is_gone(left):
-                shutil.rmtree(left, ignore_errors=True)
+        for path in target.parent.glob(f".{glob.escape(target.name)}.*.part"):
+            if _writer_is_gone(path):
+                shutil.rmtree(path, ignore_errors=True)
         folder.mkdir(parents=True)
-    except OSError as problem:
-        raise ExportUsage(f"{folder.parent} cannot be written to: {problem.strerror}") from None
+    except OSError as error:
+        raise ExportUsage(f"{folder.parent} cannot be written to: {error.strerror}") from None
     try:
         yield folder
     finally:
@@ -107,19 +107,19 @@ def staging_folder(target: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Put the new bundle in the old one's place; the old one is gone only when the new one is there."""
-    old = _backup_path(target)
-    shutil.rmtree(old, ignore_errors=True)
+    """Replace `target` by the new bundle; the old one is deleted only when the new one is in place."""
+    backup = _backup_path(target)
+    shutil.rmtree(backup, ignore_errors=True)
     try:
         if target.exists():
-            os.rename(target, old)
+            os.rename(target, backup)
         os.rename(folder, target)
-    except OSError as problem:
-        if old.exists() and not target.exists():
-            os.rename(old, target)
-        raise ExportError(f"{target} cannot be written: {problem.strerror}") from None
+    except OSError as error:
+        if backup.exists() and not target.exists():
+            os.rename(backup, target)
+        raise ExportError(f"{target} cannot be written: {error.strerror}") from None
     fsync_directory(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(backup, ignore_errors=True)
 
 
 def _backup_path(target: Path) -> Path:
@@ -130,14 +130,14 @@ def _is_empty_folder(folder: Path) -> bool:
     return folder.is_dir() and not any(folder.iterdir())
 
 
-def _writer_is_gone(draft: Path) -> bool:
-    """Tell whether a draft is of a process that is no more."""
-    number = draft.name.split(".")[-2]
-    return number.isdecimal() and (int(number) == os.getpid() or not Path("/proc", number).exists())
+def _writer_is_gone(folder: Path) -> bool:
+    """Return whether the process that made a staging folder has ended."""
+    pid = folder.name.split(".")[-2]
+    return pid.isdecimal() and (int(pid) == os.getpid() or not Path("/proc", pid).exists())
 
 
 def without_none(values: Any) -> Any:
-    """Drop what is not defined: TOML has no null."""
+    """Return tables without keys whose value is None: TOML has no null."""
     if isinstance(values, dict):
         return {key: without_none(value) for key, value in values.items() if value is not None}
     return values

@@ -1,4 +1,4 @@
-"""The pictures that int8 is calibrated on: the run's own, a folder's, or those of an .npz."""
+"""Read the images for int8 calibration, from a folder or an .npz."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from ..models.preprocess import letterbox, resize
 from .errors import ExportError
 
 MAX_UNPACKED_BYTES = 2**32
-"""Bytes that an .npz may unpack to."""
+"""Maximum unpacked size of an .npz."""
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read an .npz, unless it is damaged or would unpack to more than 4 GB.
+    """Read the arrays of an .npz.
 
     Raises:
-        ExportError: it cannot be used.
+        ExportError: it is damaged, or would unpack to more than 4 GB.
     """
     try:
         with zipfile.ZipFile(path) as packed:
             size = sum(entry.file_size for entry in packed.infolist())
         if size > MAX_UNPACKED_BYTES:
-            raise ExportError(f"{path} would unpack to {size >> 20} MB: that is no set of pictures")
+            raise ExportError(f"{path} would unpack to {size >> 20} MB, which is too large for a set of images")
         with np.load(path, allow_pickle=False) as arrays:
-            # What is no array in it comes as bytes.
+            # Members that are not arrays are returned as bytes.
             return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
-    except UNPACK_ERRORS as problem:
-        raise ExportError(f"{path} cannot be read: {problem or type(problem).__name__}") from None
+    except UNPACK_ERRORS as error:
+        raise ExportError(f"{path} cannot be read: {error or type(error).__name__}") from None
 
 
 def load_calibration_images(
     source: Path, model: dict[str, Any], task: str, samples: int | None, seed: int
 ) -> np.ndarray:
-    """Read calibration pictures as the network sees them.
+    """Return calibration images as network inputs.
 
     Args:
-        source: an .npz with ``images`` (n, H, W, 3) uint8 of the network's input size, or a folder of pictures, which
-            are preprocessed as at run time; where it has folders, each gives as many as another.
+        source: an .npz with ``images`` (n, H, W, 3) uint8 of the network's input size, or a folder of images, which
+            are preprocessed as at run time; the same number is taken from each of its subfolders.
         model: with ``input`` and ``preprocess``; task: ``classify`` or ``detect``.
-        samples: at most so many, drawn by `seed`; None takes all.
+        samples: maximum number of images, selected by `seed`; None uses all.
 
     Returns:
         (n, H, W, 3) uint8.
 
     Raises:
-        ExportError: there are none, they are all black, or of another size.
+        ExportError: there are no images, they are all black, or of another size.
     """
     width, height = model["input"]["width"], model["input"]["height"]
     if source.is_dir():
@@ -68,7 +68,7 @@ def load_calibration_images(
         if samples is not None and len(images) > samples:
             images = images[np.sort(np.random.default_rng(seed).permutation(len(images))[:samples])]
     if len(images) == 0 or images.max() == 0:
-        raise ExportError(f"{source} holds no pictures, or only black ones")
+        raise ExportError(f"{source} holds no images, or only black ones")
     return images
 
 
@@ -80,16 +80,16 @@ def _read_folder(
         if path.suffix.lower() in SUFFIXES and path.is_file():
             groups.setdefault(path.parent, []).append(path)
     rng = np.random.default_rng(seed)
-    shuffled = [[paths[place] for place in rng.permutation(len(paths))] for _, paths in sorted(groups.items())]
-    # In turns, so that a few from every folder come before the rest of any.
+    shuffled = [[paths[index] for index in rng.permutation(len(paths))] for _, paths in sorted(groups.items())]
+    # Round-robin over the folders, so that each contributes the same number.
     longest = max(map(len, shuffled), default=0)
-    turns = [paths[turn] for turn in range(longest) for paths in shuffled if turn < len(paths)]
+    ordered = [paths[turn] for turn in range(longest) for paths in shuffled if turn < len(paths)]
     images = []
-    for path in turns[:samples]:
+    for path in ordered[:samples]:
         try:
             pixels = decode_image(path.read_bytes(), str(path)).pixels
-        except (OSError, ImageError) as problem:
-            raise ExportError(f"a calibration picture cannot be read: {problem}") from None
+        except (OSError, ImageError) as error:
+            raise ExportError(f"a calibration image cannot be read: {error}") from None
         fitted = (
             letterbox(pixels, width, height, preprocess["fill"])[0]
             if task == "detect"

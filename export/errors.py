@@ -1,4 +1,4 @@
-"""What can go wrong in an export, as one clear line."""
+"""Errors of an export; each message is one line."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from ..errors import UserError
 
 
 class ExportError(UserError):
-    """An export that cannot go on; the message says why and what to do."""
+    """An export failed; the message gives the reason and what to do."""
 
 
 class ExportUsage(ExportError):
-    """An export that was asked for something that is not there."""
+    """An export was called with invalid arguments."""
 
     exit_code = 2

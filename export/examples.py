@@ -1,4 +1,4 @@
-"""Example pictures for the report: what the float and the int8 network make of the golden inputs."""
+"""Example images for the report: the results of the float32 and the int8 network on the golden inputs."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 
 COLOURS = {"fp32": (90, 220, 90), "int8": (250, 160, 40)}
-"""Of boxes, RGB."""
+"""RGB colour of each variant's boxes."""
+
+Examples = list[tuple[np.ndarray, str]]
+"""Images (H, W, 3) uint8 RGB, each with its caption."""
 
 
-def draw_examples(bundle: Bundle) -> list[tuple[np.ndarray, str]]:
-    """Return (H, W, 3) uint8 pictures with what was found in them, and a caption of each."""
-    pictures = bundle.golden()["inputs"]
+def draw_examples(bundle: Bundle) -> Examples:
+    """Return the golden inputs with the results drawn into them, and captions."""
+    images = bundle.golden()["inputs"]
     names = [name for name in COLOURS if name in bundle.variants]
-    return _classified(bundle, names, pictures) if bundle.task == "classify" else _boxed(bundle, names, pictures)
+    return _classified(bundle, names, images) if bundle.task == "classify" else _boxed(bundle, names, images)
 
 
-def _classified(bundle: Bundle, names: list[str], pictures: np.ndarray) -> list[tuple[np.ndarray, str]]:
-    found = {name: Classifier(bundle, name).probabilities(pictures) for name in names}
-    told = []
-    for number, picture in enumerate(pictures):
-        best = [(name, found[name][number]) for name in names]
-        told.append((picture, "; ".join(f"{name}: {bundle.classes[p.argmax()]} {p.max():.2f}" for name, p in best)))
-    return told
+def _classified(bundle: Bundle, names: list[str], images: np.ndarray) -> Examples:
+    probabilities = {name: Classifier(bundle, name).probabilities(images) for name in names}
+    examples = []
+    for index, image in enumerate(images):
+        rows = [(name, probabilities[name][index]) for name in names]
+        caption = "; ".join(f"{name}: {bundle.classes[row.argmax()]} {row.max():.2f}" for name, row in rows)
+        examples.append((image, caption))
+    return examples
 
 
-def _boxed(bundle: Bundle, names: list[str], pictures: np.ndarray) -> list[tuple[np.ndarray, str]]:
+def _boxed(bundle: Bundle, names: list[str], images: np.ndarray) -> Examples:
     detectors = {name: Detector(bundle, name) for name in names}
-    told = []
-    for picture in pictures:
-        drawn, counts = picture.copy(), []
+    examples = []
+    for image in images:
+        drawn, counts = image.copy(), []
         for name, detector in detectors.items():
-            found = detector(picture)
-            counts.append(f"{name}: {len(found)} boxes")
-            for x0, y0, x1, y1 in found.boxes.round().astype(int).tolist():
+            detections = detector(image)
+            counts.append(f"{name}: {len(detections)} boxes")
+            for x0, y0, x1, y1 in detections.boxes.round().astype(int).tolist():
                 cv2.rectangle(drawn, (x0, y0), (x1, y1), COLOURS[name], 1)
-        told.append((drawn, "; ".join(counts)))
-    return told
+        examples.append((drawn, "; ".join(counts)))
+    return examples

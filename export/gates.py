@@ -1,4 +1,4 @@
-"""Gates: what an export must prove before a bundle is written."""
+"""Gates: the checks that every variant must pass before a bundle is written."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from .tflite.convert import input_is_raw
 from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, Graph, read_tflite
 
 MIN_AGREEMENT = 0.95
-"""Share of pictures on which a quantised classifier must name the class that the float one names."""
+"""Minimum share of images to which a quantised classifier gives the same class as the float one."""
 MIN_MATCHED, MIN_CORRELATION = 0.9, 0.9
-"""Share of the float detector's boxes that a quantised one must find again, and correlation of their scores."""
+"""Minimum share of the float detector's boxes that a quantised one must find, and correlation of their scores."""
 MAX_DIFFERENCE = 0.1
-"""What scores of the same box may differ by, on average: half of it moves one in twenty over the threshold."""
+"""Maximum mean difference of the scores of the same box; half of it moves one box in twenty over the threshold."""
 RECALL_SHARE = 3.0
-"""A class's recall may drop by so many times what accuracy may."""
+"""The recall of a class may drop by this many times the allowed drop of accuracy."""
 WIDE_DTYPE = "int16"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """One check: its name, what was measured, and whether it passed."""
+    """The result of one check: its name, what was measured, and whether it passed."""
 
     name: str
     measured: str
@@ -38,145 +38,162 @@ class Gate:
 
 
 def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
-    """Check every tensor and operator of a quantised file: none may be float, and raw pixels must go in.
+    """Check that no tensor and no operator of a quantised file is float, and that its input takes raw levels.
 
     Args:
-        variant: its name, for the table; content: the file; runtime: ``tflite`` or ``onnx``.
-        wide: whether 16-bit activations were asked for; if not, they are not let through.
-        ours: whether the input's scale must be 1; in other people's files normalisation is often in the scale, and
-            bytes go in as they are all the same.
+        variant: its name, for the report; content: the file; runtime: ``tflite`` or ``onnx``.
+        wide: whether 16-bit activations are allowed.
+        ours: whether the input's scale must be 1. Third-party files often have their normalisation in the scale; they
+            take the same raw levels.
     """
     name = f"really int8: {variant}"
     if runtime == "onnx":
         floats = float_nodes(content)
-        told = _listed("float operators", floats) if floats else "every weighted operator takes quantised values (QDQ)"
-        return Gate(name, told, not floats)
+        ok = "every weighted operator takes quantised values (QDQ)"
+        return Gate(name, _listed("float operators", floats) if floats else ok, not floats)
     file = read_tflite(content)
     graph, allowed = file.graph, _after_decoding(file.graph)
-    floats, ops, longer = [], [], []
-    for part in file.graphs:  # branches and loops are graphs of their own
-        let = allowed if part is graph else set()
-        floats += [t.name for number, t in enumerate(part.tensors) if t.dtype in FLOAT_DTYPES and number not in let]
+    floats, ops, sixteen_bit = [], [], []
+    for part in file.graphs:  # branches and loops have graphs of their own
+        exempt = allowed if part is graph else set()
+        floating = {i for i, t in enumerate(part.tensors) if t.dtype in FLOAT_DTYPES and i not in exempt}
+        floats += [part.tensors[index].name for index in sorted(floating)]
         ops += [
             f"{op.name} -> {part.tensors[op.outputs[0]].name}"
             for op in part.ops
-            if op.outputs
-            and any(part.tensors[n].dtype in FLOAT_DTYPES and n not in let for n in (*op.inputs, *op.outputs) if n >= 0)
+            if op.outputs and not floating.isdisjoint((*op.inputs, *op.outputs))
         ]
-        longer += [t.name for t in part.tensors if t.dtype == WIDE_DTYPE]
+        sixteen_bit += [t.name for t in part.tensors if t.dtype == WIDE_DTYPE]
     if floats:
         return Gate(name, f"{_listed('float tensors', floats)}; {_listed('float operators', ops)}", False)
-    if longer and not wide:
-        return Gate(name, _listed("16-bit tensors", longer), False)
+    if sixteen_bit and not wide:
+        return Gate(name, _listed("16-bit tensors", sixteen_bit), False)
     if ours and not input_is_raw(content):
         return Gate(name, "the input does not take raw levels: it must be uint8 or int8 with scale 1", False)
-    each, of = _per_channel(graph)
-    told = f"{len(graph.tensors)} tensors, {len(graph.ops)} operators, none float"
-    told += f" before {POSTPROCESS}" if allowed else ""
-    told += f", {len(longer)} tensors of 16 bits" if longer else ""
-    return Gate(name, f"{told}; weights per channel in {each} of {of} convolutions; raw {_entry(graph)} in", True)
+    per_channel, convolutions = _per_channel(graph)
+    measured = f"{len(graph.tensors)} tensors, {len(graph.ops)} operators, none float"
+    measured += f" before {POSTPROCESS}" if allowed else ""
+    measured += f", {len(sixteen_bit)} tensors of 16 bits" if sixteen_bit else ""
+    measured += f"; weights per channel in {per_channel} of {convolutions} convolutions"
+    return Gate(name, f"{measured}; raw {graph.tensors[graph.inputs[0]].dtype} input", True)
 
 
 def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
-    """Compare a form with float32: accuracy and each class's recall, or mAP@0.5.
+    """Compare a variant with float32: accuracy and the recall of each class, or mAP@0.5.
 
-    Of a class of twenty pictures one is five points and closes the gate, so pictures are told beside points.
+    The result shows images in addition to points: one image of a class of twenty is five points, which fails the gate.
 
     Args:
-        before, after: metrics of float32 and of the form.
-        max_drop: points of accuracy, or hundredths of mAP@0.5; three times as many of a recall.
+        before, after: metrics of float32 and of the variant.
+        max_drop: points of accuracy, or hundredths of mAP@0.5; a recall may drop by three times as many points.
     """
     key = "accuracy" if task == "classify" else "map50"
     name = f"accuracy: {variant}"
     if before.get(key) is None or after.get(key) is None:
-        return Gate(name, "there is nothing in the evaluation share to measure it on", False)
-    least = max_drop / 100 + 1e-9
-    passed = before[key] - after[key] <= least
+        return Gate(name, "the evaluation share has no labelled images to measure it on", False)
+    limit = max_drop / 100 + 1e-9
+    passed = before[key] - after[key] <= limit
     if task != "classify":
-        told = f"{key} {before[key]:.4f} float32, {after[key]:.4f} here, at most {max_drop / 100:g} less"
-        return Gate(name, told, passed)
-    right, still, pictures = _correct_by_class(before), _correct_by_class(after), sum(map(sum, before["confusion"]))
-    told = (
-        f"accuracy {before[key]:.4f} float32 ({sum(right)} of {pictures} pictures), {after[key]:.4f} here "
-        f"({sum(still)}), at most {max_drop:g} points less"
+        measured = f"{key} {before[key]:.4f} float32, {after[key]:.4f} here, at most {max_drop / 100:g} less"
+        return Gate(name, measured, passed)
+    recalls, worst_failed = _recall_drops(before, after, max_drop)
+    count, correct_before, correct_after = (
+        sum(map(sum, before["confusion"])),
+        sum(_correct_by_class(before)),
+        sum(_correct_by_class(after)),
     )
+    measured = (
+        f"accuracy {before[key]:.4f} float32 ({correct_before} of {count} images), {after[key]:.4f} here "
+        f"({correct_after}), at most {max_drop:g} points less; {recalls}"
+    )
+    return Gate(name, measured, passed and not worst_failed)
+
+
+def _recall_drops(before: dict[str, Any], after: dict[str, Any], max_drop: float) -> tuple[str, bool]:
+    """Describe the recalls that dropped too far, or else the one that dropped most; return whether any did."""
+    correct_before, correct_after = _correct_by_class(before), _correct_by_class(after)
     drops = sorted(
         (
-            (was - after["recall"][of], place, of)
-            for place, (of, was) in enumerate(before["recall"].items())
-            if was is not None
+            (recall - after["recall"][label], index, label)
+            for index, (label, recall) in enumerate(before["recall"].items())
+            if recall is not None
         ),
         reverse=True,
     )
-    most = f"at most {RECALL_SHARE * max_drop:g} points"
-    # All that fell too far; where none did, the one that fell furthest.
-    named = [drop for drop in drops if drop[0] > RECALL_SHARE * least]
-    lost = [
-        f"{of} by {100 * drop:.2f} points ({right[place] - still[place]} of {sum(before['confusion'][place])} pictures)"
-        for drop, place, of in named or drops[:1]
-        if drop > 0
-    ]
-    told += f"; recall down: {', '.join(lost)}, {most}" if lost else f"; no class's recall is down, {most}"
-    return Gate(name, told, passed and not named)
+    limit = f"at most {RECALL_SHARE * max_drop:g} points"
+    failed = [drop for drop in drops if drop[0] > RECALL_SHARE * (max_drop / 100 + 1e-9)]
+    texts = []
+    for drop, index, label in failed or drops[:1]:
+        if drop > 0:
+            lost = correct_before[index] - correct_after[index]
+            texts.append(f"{label} by {100 * drop:.2f} points ({lost} of {sum(before['confusion'][index])} images)")
+    if not texts:
+        return f"no class's recall is down, {limit}", bool(failed)
+    return f"recall down: {', '.join(texts)}, {limit}", bool(failed)
 
 
-def parity_gate(task: str, variant: str, measured: dict[str, Any]) -> Gate:
-    """Judge the agreement of a form with float32, picture by picture; `measured` is from `measure.agreement`."""
+def parity_gate(task: str, variant: str, agreement: dict[str, Any]) -> Gate:
+    """Check how a variant agrees with float32, image by image; `agreement` is from `evaluation.Evaluation`."""
     name = f"parity: {variant}"
     if task == "classify":
-        told = (
-            f"top-1 agreement {measured['agreement']:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
-            f"{measured['mean_difference']:.4f} on average, {measured['max_difference']:.3f} at most"
+        measured = (
+            f"top-1 agreement {agreement['agreement']:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
+            f"{agreement['mean_difference']:.4f} on average, {agreement['max_difference']:.3f} at most"
         )
-        return Gate(name, told, measured["agreement"] >= MIN_AGREEMENT)
-    if not measured["boxes"]:
-        return Gate(name, "float32 finds nothing in these pictures: there is nothing to compare with", False)
-    correlation, apart = measured["score_correlation"], measured["mean_difference"]
-    told = f"{measured['matched']:.3f} of {measured['boxes']} boxes found again, at least {MIN_MATCHED}"
+        return Gate(name, measured, agreement["agreement"] >= MIN_AGREEMENT)
+    if not agreement["boxes"]:
+        return Gate(name, "float32 finds nothing in these images: there is nothing to compare with", False)
+    correlation, difference = agreement["score_correlation"], agreement["mean_difference"]
+    measured = f"{agreement['matched']:.3f} of {agreement['boxes']} boxes found by both, at least {MIN_MATCHED}"
     if correlation is not None:
-        told += f"; score correlation {correlation:.3f}, at least {MIN_CORRELATION}"
-    if measured["matched"]:
-        told += (
-            f"; scores differ by {measured['mean_difference']:.4f} on average, at most {MAX_DIFFERENCE}; "
-            f"{measured['max_difference']:.3f} in one"
+        measured += f"; score correlation {correlation:.3f}, at least {MIN_CORRELATION}"
+    if agreement["matched"]:
+        measured += (
+            f"; scores differ by {agreement['mean_difference']:.4f} on average, at most {MAX_DIFFERENCE}; "
+            f"maximum {agreement['max_difference']:.3f}"
         )
-    told += f"; {measured['added']:.3f} of its boxes are new, at most {1 - MIN_MATCHED:.1f}"
-    alike = (correlation is None or correlation >= MIN_CORRELATION) and (apart is None or apart <= MAX_DIFFERENCE)
-    return Gate(name, told, measured["matched"] >= MIN_MATCHED and measured["added"] <= 1 - MIN_MATCHED and alike)
+    measured += f"; {agreement['added']:.3f} of its boxes are new, at most {1 - MIN_MATCHED:.1f}"
+    passed = (
+        agreement["matched"] >= MIN_MATCHED
+        and agreement["added"] <= 1 - MIN_MATCHED
+        and (correlation is None or correlation >= MIN_CORRELATION)
+        and (difference is None or difference <= MAX_DIFFERENCE)
+    )
+    return Gate(name, measured, passed)
 
 
 def contract_gate(bundle: Bundle) -> Gate:
-    """Check that every form has the input and the outputs that the manifest says, by running it as a device does."""
+    """Run every variant as a device does; check that its input and outputs are those of the manifest."""
     width, height = bundle.input_size
-    told = []
+    results = []
     for name, variant in bundle.variants.items():
         if not engines_for(variant.runtime):
-            told.append(f"{name} not run here")
+            results.append(f"{name} not run here")
             continue
         try:
             engine = load_engine(bundle, name)
             raw = engine(bundle.golden()["inputs"][:1])
-        except UserError as problem:
-            return Gate("contract", str(problem), False)
+        except UserError as error:
+            return Gate("contract", str(error), False)
         for spec in variant.outputs:
-            if raw[spec.name].values.shape != spec.shape[1:] or raw[spec.name].values.dtype != spec.dtype:
+            values = raw[spec.name].values
+            if values.shape != spec.shape[1:] or values.dtype != spec.dtype:
                 return Gate(
                     "contract",
-                    f"{name}: {spec.name} came out as {raw[spec.name].values.dtype} "
-                    f"{raw[spec.name].values.shape}, not as its manifest says",
+                    f"{name}: {spec.name} is {values.dtype} {values.shape}, which differs from the manifest",
                     False,
                 )
-            if not np.isfinite(raw[spec.name].values).all():
+            if not np.isfinite(values).all():
                 return Gate("contract", f"{name}: {spec.name} has values that are not finite", False)
-        told.append(f"{name} gives {', '.join(raw)}")
+        results.append(f"{name} gives {', '.join(raw)}")
     fault = _shape_fault(bundle)
     if fault:
         return Gate("contract", fault, False)
-    return Gate("contract", f"{width}x{height} RGB in; {'; '.join(told)}", True)
+    return Gate("contract", f"{width}x{height} RGB in; {'; '.join(results)}", True)
 
 
 def _shape_fault(bundle: Bundle) -> str | None:
-    """Say where the shapes of a form's outputs do not fit the classes or the anchors of its manifest."""
+    """Return how a variant's output shapes contradict the manifest's classes or anchors, or None."""
     width, height = bundle.input_size
     decode = bundle.manifest["decode"]
     for name, variant in bundle.variants.items():
@@ -193,7 +210,7 @@ def _shape_fault(bundle: Bundle) -> str | None:
             )
             if boxes != (1, count, 4) or scores is None or scores[:2] != (1, count):
                 return (
-                    f"{name} gives boxes {boxes} and scores {scores}, and its manifest tells of {count} anchors: "
+                    f"{name} gives boxes {boxes} and scores {scores}, and its manifest has {count} anchors: "
                     "levels, scales or aspect ratios are not the network's"
                 )
         tensors = [spec.tensor for spec in variant.outputs]
@@ -203,19 +220,20 @@ def _shape_fault(bundle: Bundle) -> str | None:
 
 
 def _correct_by_class(metrics: dict[str, Any]) -> list[int]:
-    return [row[place] for place, row in enumerate(metrics["confusion"])]
+    return [row[index] for index, row in enumerate(metrics["confusion"])]
 
 
 def _after_decoding(graph: Graph) -> set[int]:
-    """Number the tensors that may be float because they belong to the operator that decodes boxes."""
-    made = {number: op for op in graph.ops for number in op.outputs}
+    """Return the indices of tensors that may be float because they belong to the operator that decodes boxes."""
+    producers = {index: op for op in graph.ops for index in op.outputs}
     allowed: set[int] = set()
     for op in graph.ops:
         if op.name == POSTPROCESS:
             allowed |= set(op.outputs)
-            for number in op.inputs:
-                if graph.tensors[number].constant is not None or (number in made and made[number].name == "DEQUANTIZE"):
-                    allowed.add(number)
+            for index in op.inputs:
+                dequantised = index in producers and producers[index].name == "DEQUANTIZE"
+                if graph.tensors[index].constant is not None or dequantised:
+                    allowed.add(index)
     return allowed
 
 
@@ -224,10 +242,6 @@ def _per_channel(graph: Graph) -> tuple[int, int]:
     return sum(len(weight.scales) == weight.shape[weight.axis] for weight in weights), len(weights)
 
 
-def _entry(graph: Graph) -> str:
-    return graph.tensors[graph.inputs[0]].dtype
-
-
-def _listed(kind: str, names: list[str], most: int = 5) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{len(names)} {kind}: {', '.join(names[:most])}{more}"
+def _listed(kind: str, names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return f"{len(names)} {kind}: {', '.join(names[:limit])}{more}"

@@ -1,4 +1,4 @@
-"""The report of an export, for people: one HTML page with everything in it, or Markdown."""
+"""Write the report of an export: one self-contained HTML page, or Markdown."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 
 from ..models.markdown import markdown_table
+from ..runtime.system.atomic_files import write_atomic
 from .errors import ExportError, ExportUsage
 from .evaluation import reference_variant
 
@@ -34,64 +35,62 @@ Rows = list[tuple[str, ...]]
 
 
 def variant_rows(result: ExportResult) -> Rows:
-    """Tabulate the forms: heading first, then size, metrics, drop and agreement of each."""
+    """Return a table of the variants: a heading, then size, metrics, drop and agreement of each."""
     task = result.manifest["task"]
-    main, keys, alike = METRICS[task][0], METRICS[task], AGREEMENT[task]
-    first = reference_variant(list(result.sizes))
-    before = result.measured.metrics.get(first, {}).get(main)
-    rows: Rows = [("form", "KiB", *keys, f"drop of {main}", *alike)]
+    main, keys, agreement_keys = METRICS[task][0], METRICS[task], AGREEMENT[task]
+    reference = reference_variant(list(result.sizes))
+    before = result.evaluation.metrics.get(reference, {}).get(main)
+    rows: Rows = [("variant", "KiB", *keys, f"drop of {main}", *agreement_keys)]
     for name, size in result.sizes.items():
-        found, same = result.measured.metrics.get(name, {}), result.measured.agreement.get(name, {})
-        drop = None if name == first or before is None or found.get(main) is None else before - found[main]
+        metrics, agreement = result.evaluation.metrics.get(name, {}), result.evaluation.agreement.get(name, {})
+        drop = None if name == reference or before is None or metrics.get(main) is None else before - metrics[main]
         rows.append(
             (
                 name,
                 f"{size / 1024:.0f}",
-                *(_number(found.get(key)) for key in keys),
+                *(_number(metrics.get(key)) for key in keys),
                 _number(drop),
-                *(_number(same.get(key)) for key in alike),
+                *(_number(agreement.get(key)) for key in agreement_keys),
             )
         )
     return rows
 
 
 def check_report_path(path: Path) -> None:
-    """See that a report can be written to a place, before the work of an export is done.
+    """Check that a report can be written to `path`, before the export begins.
 
     Raises:
-        ExportUsage: it cannot.
+        ExportUsage: it cannot be written.
     """
     if path.suffix.lower() not in SUFFIXES:
-        raise ExportUsage(f"{path}: a report is {' or '.join(SUFFIXES)}")
+        raise ExportUsage(f"{path}: the name of a report must end in {' or '.join(SUFFIXES)}")
     parent = next(folder for folder in path.absolute().parents if folder.exists())
     if path.is_dir() or not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ExportUsage(f"{path} cannot be written; name another --report")
+        raise ExportUsage(f"{path} cannot be written: choose another --report")
 
 
 def write_report(path: Path, result: ExportResult) -> None:
-    """Write the report beside its place, then rename it there: Markdown, with a picture of the examples, or HTML.
+    """Write the report as HTML, or as Markdown with an image file of the examples; each file is replaced atomically.
 
     Raises:
         ExportError: it cannot be written.
     """
     files = {path: html_report(result).encode()}
     if path.suffix.lower() == ".md":
-        picture = path.with_name(f"{path.stem}-examples.png")
-        sheet = _sheet(result)
-        files = {picture: sheet} if sheet else {}
-        files[path] = markdown_report(result, picture.name if sheet else None).encode()
+        image = path.with_name(f"{path.stem}-examples.png")
+        sheet = _contact_sheet(result)
+        files = {image: sheet} if sheet else {}
+        files[path] = markdown_report(result, image.name if sheet else None).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for place, content in files.items():
-            part = place.with_name(f".{place.name}.part")
-            part.write_bytes(content)
-            os.replace(part, place)
-    except OSError as problem:
-        raise ExportError(f"{path} cannot be written: {problem.strerror}; name another --report") from None
+        for file, content in files.items():
+            write_atomic(file, content)
+    except OSError as error:
+        raise ExportError(f"{path} cannot be written: {error.strerror}; choose another --report") from None
 
 
 def html_report(result: ExportResult) -> str:
-    """Write the report as one HTML page: no script, no link, pictures inside."""
+    """Return the report as one HTML page without scripts and links, with its images embedded."""
     parts = [f"<h1>Export of {html.escape(result.manifest['name'])}</h1>", f"<p>{html.escape(_summary(result))}</p>"]
     for title, rows in _sections(result):
         body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
@@ -99,9 +98,8 @@ def html_report(result: ExportResult) -> str:
         parts.append(f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{body}</table>")
     if result.examples:
         parts.append("<h2>Examples</h2>")
-    for picture, caption in result.examples:
-        done, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        data = base64.b64encode(content.tobytes()).decode("ascii") if done else ""
+    for image, caption in result.examples:
+        data = base64.b64encode(_png(image)).decode("ascii")
         parts.append(
             f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}'
             "</figcaption></figure>"
@@ -113,59 +111,64 @@ def html_report(result: ExportResult) -> str:
     )
 
 
-def markdown_report(result: ExportResult, picture: str | None = None) -> str:
-    """Write the report as Markdown; `picture` is a file beside it that shows the examples, in rows of four."""
+def markdown_report(result: ExportResult, image: str | None = None) -> str:
+    """Return the report as Markdown; `image` is the name of a file with the examples, in rows of four."""
     lines = [f"# Export of {result.manifest['name']}", "", _summary(result), ""]
     for title, rows in _sections(result):
         lines += [f"## {title}", "", *markdown_table(rows[0], rows[1:]), ""]
-    if picture:
-        lines += ["## Examples", "", f"![Examples, in rows of {COLUMNS}]({picture})", ""]
+    if image:
+        lines += ["## Examples", "", f"![Examples, in rows of {COLUMNS}]({image})", ""]
         lines += [f"{number}. {caption}" for number, (_, caption) in enumerate(result.examples, 1)]
         lines.append("")
     return "\n".join(lines)
 
 
-def _sheet(result: ExportResult) -> bytes | None:
-    """Lay the example pictures, which are all of one size, beside each other; PNG."""
-    pictures = [picture for picture, _ in result.examples]
-    if not pictures:
+def _contact_sheet(result: ExportResult) -> bytes | None:
+    """Return the example images, which have one size, in rows, as PNG; None if there are none."""
+    images = [image for image, _ in result.examples]
+    if not images:
         return None
-    pictures += [np.zeros_like(pictures[0])] * (-len(pictures) % COLUMNS)
-    rows = [np.hstack(pictures[start : start + COLUMNS]) for start in range(0, len(pictures), COLUMNS)]
-    return cv2.imencode(".png", cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))[1].tobytes()
+    images += [np.zeros_like(images[0])] * (-len(images) % COLUMNS)
+    rows = [np.hstack(images[start : start + COLUMNS]) for start in range(0, len(images), COLUMNS)]
+    return _png(np.vstack(rows))
+
+
+def _png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
-    about = result.manifest["export"]
+    record = result.manifest["export"]
     gates: Rows = [("gate", "measured", "result")]
     gates += [(gate.name, gate.measured, "passed" if gate.passed else "failed") for gate in result.gates]
-    sections = [("Gates", gates), ("Forms", variant_rows(result))]
-    for name, metrics in result.measured.metrics.items():
+    sections = [("Gates", gates), ("Variants", variant_rows(result))]
+    for name, metrics in result.evaluation.metrics.items():
         if "confusion" in metrics:
             sections.append((f"Confusion matrix of {name}: rows are the truth", _confusion(result, metrics)))
-    if "edgetpu" in about:
-        told = about["edgetpu"]
+    if "edgetpu" in record:
+        mapping = record["edgetpu"]
         rows: Rows = [
-            ("what", "value"),
-            ("operators mapped", f"{told['mapped']} of {told['operators']}"),
-            ("share of multiplications", f"{told['share_of_macs']:.1%}"),
+            ("item", "value"),
+            ("operators mapped", f"{mapping['mapped']} of {mapping['operators']}"),
+            ("share of multiplications", f"{mapping['share_of_macs']:.1%}"),
         ]
-        rows += [("on the processor", line) for line in told["on_processor"]] + [("to compile", told["command"])]
+        rows += [("on the processor", line) for line in mapping["on_processor"]] + [("to compile", mapping["command"])]
         sections.append(("Edge TPU: an estimate from the table of supported operations", rows))
-    if about.get("layers"):
+    if record.get("layers"):
         layers: Rows = [("layer", "operator", "relative error", "largest error")]
         layers += [
-            (one["layer"], one["op"], _number(one["relative"]), _number(one["largest"])) for one in about["layers"]
+            (layer["layer"], layer["op"], _number(layer["relative"]), _number(layer["largest"]))
+            for layer in record["layers"]
         ]
-        sections.append(("Layers that lose most in int8", layers))
-    made: Rows = [
-        ("what", "value"),
-        ("method", f"{about['method']} (TFLite), {about['onnx_method']} (ONNX)"),
-        *((f"rescue of {name}", how) for name, how in about.get("rescue", {}).items()),
-        ("calibration", f"{about['calibration']['pictures']} pictures, {about['calibration']['source']}"),
+        sections.append(("Layers with the largest int8 errors", layers))
+    details: Rows = [
+        ("item", "value"),
+        ("method", f"{record['method']} (TFLite), {record['onnx_method']} (ONNX)"),
+        *((f"fallback for {name}", choice) for name, choice in record.get("rescue", {}).items()),
+        ("calibration", f"{record['calibration']['pictures']} images, {record['calibration']['source']}"),
     ]
-    made += [(package, version) for package, version in about["versions"].items()]
-    return [*sections, ("How it was made", made)]
+    details += [(package, version) for package, version in record["versions"].items()]
+    return [*sections, ("How it was made", details)]
 
 
 def _confusion(result: ExportResult, metrics: dict[str, Any]) -> Rows:
@@ -180,8 +183,8 @@ def _summary(result: ExportResult) -> str:
     failed = [gate.name for gate in result.gates if not gate.passed]
     if not failed:
         return "Every gate passed."
-    forced = "the bundle was written by force and is marked as ungated" if result.bundle else "no bundle was written"
-    return f"Failed: {', '.join(failed)}; {forced}."
+    outcome = "the bundle was written because of --force and is marked as ungated"
+    return f"Failed: {', '.join(failed)}; {outcome if result.bundle else 'no bundle was written'}."
 
 
 def _cell(text: str) -> str:

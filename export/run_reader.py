@@ -1,4 +1,4 @@
-"""What an export takes of a run folder: its record and its evaluation share, checked before they are used."""
+"""Read and check the record and the evaluation share of a run folder."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _BOX_ARRAYS = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "nega
 
 
 def read_run(run: Path, tasks: tuple[str, ...]) -> dict[str, Any]:
-    """Read the record of a finished run that lacks nothing an export needs.
+    """Read the record of a finished run, and check that nothing that an export needs is missing.
 
     Raises:
-        RunError: there is none. ExportError: the run is not finished, files are missing, or the record is damaged.
+        RunError: there is no record. ExportError: the run is not finished, files are missing, or the record is damaged.
     """
     record = read_record(run)
     where = run / "run.json"
     if record["task"] not in tasks:
         raise ExportError(f"{where} is damaged: its task is {record['task']!r}, not one of {', '.join(tasks)}")
     if "model" not in record:
-        raise ExportError(f"{run} is not finished: go on with galaxy-edge train ... --resume")
-    for needed in ("saved_model", "calibration.npz", "evaluation.npz"):
-        if not (run / needed).exists():
-            raise ExportError(f"{run} is incomplete: it has no {needed}")
+        raise ExportError(f"{run} is not finished: resume it with galaxy-edge train ... --resume")
+    for file in ("saved_model", "calibration.npz", "evaluation.npz"):
+        if not (run / file).exists():
+            raise ExportError(f"{run} is incomplete: it has no {file}")
     for key, kind in _RECORD.items():
         value: Any = record
         for step in key.split("."):
@@ -58,22 +58,22 @@ def read_run(run: Path, tasks: tuple[str, ...]) -> dict[str, Any]:
 
 
 def read_evaluation(path: Path, task: str, model: dict[str, Any], labelled: bool = True) -> dict[str, np.ndarray]:
-    """Read an evaluation share, as a training writes it.
+    """Read an evaluation share as written by a training.
 
     Args:
-        path: .npz with ``images`` (n, H, W, 3) uint8 and, of a classifier, ``labels`` (n,) whole numbers; of a
-            detector, what `training.evaluation.evaluation_set` gives.
+        path: .npz with ``images`` (n, H, W, 3) uint8 and, of a classifier, ``labels`` (n,) integers; of a
+            detector, the arrays of `training.detector.evaluation.evaluation_set`.
         task: ``classify`` or ``detect``; model: with ``input`` and ``classes``.
-        labelled: whether it must tell what is in the pictures.
+        labelled: whether labels or boxes are required.
 
     Raises:
-        ExportError: it is damaged, or of another network.
+        ExportError: it is damaged, or belongs to another network.
     """
     arrays = read_arrays(path)
     width, height = model["input"]["width"], model["input"]["height"]
     images = arrays.get("images")
     if images is None or not len(images.shape and images):
-        raise ExportError(f"{path} holds no pictures")
+        raise ExportError(f"{path} holds no images")
     if images.dtype != np.uint8 or images.shape[1:] != (height, width, 3):
         raise ExportError(f"images in {path} are {images.dtype} {images.shape}, not uint8 (n, {height}, {width}, 3)")
     if task == "classify":
@@ -83,21 +83,21 @@ def read_evaluation(path: Path, task: str, model: dict[str, Any], labelled: bool
     else:
         fault = None
     if fault:
-        raise ExportError(f"{path} cannot be measured on: {fault}")
+        raise ExportError(f"{path} cannot be used for evaluation: {fault}")
     return arrays
 
 
-def _labels_fault(labels: np.ndarray | None, pictures: int, classes: int) -> str | None:
+def _labels_fault(labels: np.ndarray | None, images: int, classes: int) -> str | None:
     if labels is None:
         return "it has no array 'labels'"
-    if labels.shape != (pictures,) or labels.dtype.kind not in "iu":
-        return f"labels are {labels.dtype} {labels.shape}, not a whole number for each of {pictures} pictures"
+    if labels.shape != (images,) or labels.dtype.kind not in "iu":
+        return f"labels are {labels.dtype} {labels.shape}, not an integer for each of {images} images"
     if labels.min() < 0 or labels.max() >= classes:
         return f"labels are {labels.min()} to {labels.max()}, and there are {classes} classes"
     return None
 
 
-def _boxes_fault(arrays: dict[str, np.ndarray], pictures: int) -> str | None:
+def _boxes_fault(arrays: dict[str, np.ndarray], images: int) -> str | None:
     missing = [name for name in _BOX_ARRAYS if name not in arrays]
     if missing:
         return f"it has no array {', '.join(missing)}"
@@ -106,10 +106,10 @@ def _boxes_fault(arrays: dict[str, np.ndarray], pictures: int) -> str | None:
         if corners.ndim != 2 or corners.shape[1] != 4 or corners.dtype.kind != "f" or not np.isfinite(corners).all():
             return f"{boxes} are {corners.dtype} {corners.shape}, not finite numbers (m, 4)"
         if numbers.shape != corners.shape[:1] or numbers.dtype.kind not in "iu":
-            return f"{frames} is {numbers.dtype} {numbers.shape}, not a picture's number for each of {len(corners)}"
-        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < pictures:
-            return f"{frames} names pictures that are not there"
+            return f"{frames} is {numbers.dtype} {numbers.shape}, not an image index for each of {len(corners)}"
+        if len(numbers) and not 0 <= numbers.min() <= numbers.max() < images:
+            return f"{frames} refers to images that do not exist"
     for name, kinds in (("complete", "b"), ("negative", "b"), ("set", "U")):
-        if arrays[name].shape != (pictures,) or arrays[name].dtype.kind not in kinds:
-            return f"{name} is {arrays[name].dtype} {arrays[name].shape}, and there are {pictures} pictures"
+        if arrays[name].shape != (images,) or arrays[name].dtype.kind not in kinds:
+            return f"{name} is {arrays[name].dtype} {arrays[name].shape}, and there are {images} images"
     return None

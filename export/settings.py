@@ -1,4 +1,4 @@
-"""What an export is asked for: forms of the network, how it is calibrated, and how much it may lose."""
+"""Settings of an export: formats, calibration, and the accuracy loss that is allowed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .tflite.calibration_ranges import METHODS as TFLITE_METHODS
 from .tflite.quantise import INPUTS, OUTPUTS
 
 REFERENCE = "tflite-fp32"
-"""The form that all others are measured against; every bundle has it."""
+"""The format that all others are measured against; every bundle of a run contains it."""
 
 
 @dataclass(frozen=True)
 class VariantFormat:
-    """A form in which a network can be exported: its variant's name, its file, and what runs it."""
+    """A format in which a network can be exported: its variant's name, its file, and its runtime."""
 
     variant: str
     file: str
@@ -33,10 +33,10 @@ FORMATS = {
 }
 POSTPROCESS_FORMAT = "tflite-postprocess"
 INT8 = (REFERENCE, "tflite-int8")
-"""What ``export --int8`` makes."""
+"""The formats of ``export --int8``."""
 
 ALL = "all"
-"""Every form that there is for the task."""
+"""Stands for every format of the task."""
 
 AUTO = "auto"
 METHODS = (AUTO, *dict.fromkeys([*TFLITE_METHODS, *ONNX_METHODS]))
@@ -48,17 +48,17 @@ class Settings:
     """How to export.
 
     Attributes:
-        formats: of `FORMATS`, or `ALL`; the float reference is always added.
-        calibration: folder of pictures or .npz with ``images``; None takes the run's own calibration pictures.
-        samples: at most so many of them; None takes all.
+        formats: keys of `FORMATS`, or `ALL`; the float reference is always added.
+        calibration: folder of images, or .npz with ``images``; None uses the run's own calibration images.
+        samples: maximum number of calibration images; None uses all.
         method: how ranges are chosen, one of `METHODS`; ``auto`` is ``mse`` for TFLite and ``min-max`` for ONNX.
         input_type, output_type: of int8 TFLite, ``uint8`` or ``int8``.
-        max_drop: points of accuracy, or hundredths of mAP@0.5, that a quantised form may lose; three times as many
-            of any class's recall.
-        rescue: ``auto`` tries other methods and 16-bit activations where int8 loses more than it may.
-        debug_layers: measure what every layer of int8 loses.
-        force: write the bundle even where a gate failed; it is marked as ungated.
-        seed: of the draw of calibration pictures.
+        max_drop: points of accuracy, or hundredths of mAP@0.5, that a quantised variant may lose; the recall of a
+            class may drop by three times as many points.
+        fallback: ``auto`` tries other methods, then 16-bit activations, if int8 loses more than `max_drop`.
+        debug_layers: measure the error of every int8 layer.
+        force: write the bundle even if a gate fails; it is marked as ungated.
+        seed: seed of the selection of calibration images.
     """
 
     formats: tuple[str, ...] = INT8
@@ -68,7 +68,7 @@ class Settings:
     input_type: str = "uint8"
     output_type: str = "int8"
     max_drop: float = 1.0
-    rescue: str = "none"
+    fallback: str = "none"
     debug_layers: bool = False
     force: bool = False
     seed: int = 1
@@ -81,7 +81,7 @@ class Settings:
             ("method", self.method, METHODS),
             ("input type", self.input_type, INPUTS),
             ("output type", self.output_type, OUTPUTS),
-            ("rescue", self.rescue, FALLBACK_MODES),
+            ("fallback", self.fallback, FALLBACK_MODES),
         ):
             if value not in known:
                 raise ExportUsage(f"unknown {name} '{value}'; known: {', '.join(known)}")
@@ -89,22 +89,23 @@ class Settings:
             raise ExportUsage(f"samples must be at least 1, not {self.samples}")
         if not 0 <= self.max_drop <= 100:
             raise ExportUsage(f"max-drop must be 0 to 100 points, not {self.max_drop}")
-        asked = set(self.formats)
-        if asked & {"tflite-int8", POSTPROCESS_FORMAT, "edgetpu", ALL} and self.method not in (AUTO, *TFLITE_METHODS):
-            raise ExportUsage(f"int8 TFLite knows no method '{self.method}'; it has {', '.join(TFLITE_METHODS)}")
+        requested = set(self.formats)
+        uses_int8_tflite = requested & {"tflite-int8", POSTPROCESS_FORMAT, "edgetpu", ALL}
+        if uses_int8_tflite and self.method not in (AUTO, *TFLITE_METHODS):
+            raise ExportUsage(f"int8 TFLite has no method '{self.method}'; choose from {', '.join(TFLITE_METHODS)}")
 
     @property
     def tflite_method(self) -> str:
-        """How ranges are chosen for TFLite: ``mse`` lost least on our own networks of both tasks."""
+        """The method for TFLite; ``mse`` lost least accuracy on our networks of both tasks."""
         return "mse" if self.method == AUTO else self.method
 
     @property
     def onnx_method(self) -> str:
-        """How ranges are chosen for ONNX."""
+        """The method for ONNX."""
         return "min-max" if self.method == AUTO else self.method
 
     def wanted(self, task: str) -> dict[str, VariantFormat]:
-        """Return the forms to make for a task, in the order of `FORMATS`; what one is made from is among them."""
+        """Return the formats to build for a task, in the order of `FORMATS`, with those that they are built from."""
         if task != "detect" and POSTPROCESS_FORMAT in self.formats:
             raise ExportUsage(f"{POSTPROCESS_FORMAT} is for detectors; this is a classifier")
         needed = {REFERENCE, *self.formats}
@@ -112,4 +113,4 @@ class Settings:
             needed |= {name for name in FORMATS if task == "detect" or name != POSTPROCESS_FORMAT}
         if "edgetpu" in needed:
             needed.add("tflite-int8")
-        return {name: form for name, form in FORMATS.items() if name in needed}
+        return {name: variant for name, variant in FORMATS.items() if name in needed}

@@ -1,8 +1,9 @@
-"""Make the forms of a run's network: each file from the one it is made of."""
+"""Build the variants of a run's network: each file from the one that it is derived from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import logging
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from ..runtime.inference.detector import POSTPROCESSED
 from .errors import ExportError
 from .onnx.convert import describe_onnx, quantise_onnx, to_onnx
-from .settings import FORMATS, REFERENCE, Settings
+from .settings import FORMATS, POSTPROCESS_FORMAT, REFERENCE, Settings
 from .tflite.calibration_ranges import measure_ranges
 from .tflite.convert import convert_saved_model, describe_outputs
 from .tflite.edgetpu import compile_for_edgetpu
@@ -22,16 +23,17 @@ from .tflite.reader import read_tflite
 
 NMS_IOU = 0.5
 MAX_DETECTIONS = 100
-Say = Callable[[str], None]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Network:
-    """What an export starts from.
+    """The network to export.
 
     Attributes:
         saved_model: folder of the network; task: ``classify`` or ``detect``.
-        model: as in a run's record: input, preprocess, decode, outputs, classes, parameters, macs.
+        model: table ``model`` of the run's record: input, preprocess, decode, outputs, classes, parameters, macs.
     """
 
     saved_model: Path
@@ -41,7 +43,7 @@ class Network:
 
 @dataclass(frozen=True)
 class BuiltVariants:
-    """Forms of a network.
+    """The built variants of a network.
 
     Attributes:
         files: format -> content of its file.
@@ -52,69 +54,69 @@ class BuiltVariants:
     sources: dict[str, bytes] = field(default_factory=dict)
 
 
-def build_variants(network: Network, settings: Settings, calibration: np.ndarray, say: Say) -> BuiltVariants:
-    """Make every form that is wanted and can be made here; no ``edgetpu`` where its compiler is not installed."""
+def build_variants(network: Network, settings: Settings, calibration: np.ndarray) -> BuiltVariants:
+    """Build every requested variant; ``edgetpu`` is left out if its compiler is not installed."""
     wanted = settings.wanted(network.task)
-    say("converting to float32")
+    logger.info("converting to float32")
     files = {REFERENCE: convert_saved_model(network.saved_model)}
     _check_interface(network, files[REFERENCE])
     sources = {"tflite-int8": files[REFERENCE]}
     if "tflite-int8" in wanted:
-        say(f"quantising to int8 with {len(calibration)} calibration pictures ({settings.tflite_method})")
+        logger.info("quantising to int8 with %d calibration images (%s)", len(calibration), settings.tflite_method)
         files["tflite-int8"] = quantise_to_int8(files[REFERENCE], settings, calibration)
-    if "tflite-postprocess" in wanted:
-        say("quantising with TFLite_Detection_PostProcess")
-        whole = convert_with_postprocess(network.saved_model, network.model, NMS_IOU, MAX_DETECTIONS)
-        sources["tflite-postprocess"] = whole
-        files["tflite-postprocess"] = quantise_to_int8(whole, settings, calibration)
+    if POSTPROCESS_FORMAT in wanted:
+        logger.info("quantising with TFLite_Detection_PostProcess")
+        source = convert_with_postprocess(network.saved_model, network.model, NMS_IOU, MAX_DETECTIONS)
+        sources[POSTPROCESS_FORMAT] = source
+        files[POSTPROCESS_FORMAT] = quantise_to_int8(source, settings, calibration)
     if "onnx-fp32" in wanted or "onnx-int8" in wanted:
-        say("converting to ONNX")
-        whole = to_onnx(network.saved_model)
+        logger.info("converting to ONNX")
+        source = to_onnx(network.saved_model)
         if "onnx-fp32" in wanted:
-            files["onnx-fp32"] = whole
+            files["onnx-fp32"] = source
         if "onnx-int8" in wanted:
-            say(f"quantising to ONNX int8 ({settings.onnx_method})")
-            sources["onnx-int8"] = whole
-            files["onnx-int8"] = quantise_onnx(whole, calibration, settings.onnx_method)
+            logger.info("quantising to ONNX int8 (%s)", settings.onnx_method)
+            sources["onnx-int8"] = source
+            files["onnx-int8"] = quantise_onnx(source, calibration, settings.onnx_method)
     if "edgetpu" in wanted:
-        compiled = compile_for_edgetpu(files["tflite-int8"], say)
+        compiled = compile_for_edgetpu(files["tflite-int8"])
         if compiled is not None:
             files["edgetpu"] = compiled
     return BuiltVariants({name: files[name] for name in FORMATS if name in files}, sources)
 
 
 def _check_interface(network: Network, content: bytes) -> None:
-    """See that the network is the one that the run describes, before anything is fed to it.
+    """Check that inputs and outputs of the network are those of the run's record.
 
     Raises:
         ExportError: its input has another shape, or an output is missing.
     """
     graph = read_tflite(content).graph
-    found = [list(graph.tensors[number].shape) for number in graph.inputs]
-    wanted = [1, network.model["input"]["height"], network.model["input"]["width"], 3]
-    if found != [wanted]:
-        raise ExportError(f"{network.saved_model} takes {found}, not one input of {wanted} as its run says")
+    actual = [list(graph.tensors[index].shape) for index in graph.inputs]
+    expected = [1, network.model["input"]["height"], network.model["input"]["width"], 3]
+    if actual != [expected]:
+        raise ExportError(f"{network.saved_model} takes {actual}, not one input of {expected} as its run says")
     describe_outputs(content, network.model["outputs"])
 
 
 def quantise_to_int8(
     content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (), method: str | None = None
 ) -> bytes:
-    """Quantise a float TFLite file as `settings` say; `method` overrides theirs."""
+    """Quantise a float TFLite file by `settings`; `method` overrides theirs, `wide` is that of `quantise`."""
     ranges = measure_ranges(content, calibration, method or settings.tflite_method)
     return quantise(content, ranges, settings.input_type, settings.output_type, wide)
 
 
 def describe_variants(files: dict[str, bytes], outputs: list[str]) -> dict[str, dict[str, Any]]:
-    """Describe every form as the manifest's ``variants`` do."""
+    """Return the manifest's table ``variants``: file, runtime and outputs of each."""
     variants = {}
     for name, content in files.items():
-        form = FORMATS[name]
-        if form.runtime == "onnx":
-            told = describe_onnx(content, outputs)
-        elif name == "edgetpu":  # the compiler keeps the ends of the file it is given
-            told = describe_outputs(files["tflite-int8"], outputs)
+        variant = FORMATS[name]
+        if variant.runtime == "onnx":
+            described = describe_onnx(content, outputs)
+        elif name == "edgetpu":  # the compiler keeps the inputs and outputs of its source file
+            described = describe_outputs(files["tflite-int8"], outputs)
         else:
-            told = describe_outputs(content, list(POSTPROCESSED) if name == "tflite-postprocess" else outputs)
-        variants[form.variant] = {"file": form.file, "runtime": form.runtime, "outputs": told}
+            described = describe_outputs(content, list(POSTPROCESSED) if name == POSTPROCESS_FORMAT else outputs)
+        variants[variant.variant] = {"file": variant.file, "runtime": variant.runtime, "outputs": described}
     return variants

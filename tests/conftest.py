@@ -93,7 +93,7 @@ def tiny_models(tiny_runs, tmp_path_factory) -> Path:
 
     models = tmp_path_factory.mktemp("models")
     for run, name in (("detector", "galaxy-detector"), ("classifier", "galaxy-classifier")):
-        made = export_run(tiny_runs / run, models / name, lambda _: None)
+        made = export_run(tiny_runs / run, models / name)
         assert made.passed, json.dumps([gate.__dict__ for gate in made.gates])
     return models
 

@@ -99,7 +99,7 @@ def compare_runs(
         bundles = []
         for number, run in enumerate(runs):
             say(f"exporting {run}")
-            made = export_run(run, Path(folder) / str(number), say, Settings((ALL,), rescue="auto", force=True))
+            made = export_run(run, Path(folder) / str(number), Settings((ALL,), fallback="auto", force=True))
             assert made.bundle is not None
             bundles.append(Bundle.load(made.bundle))
         return compare_forms(bundles, rounds, machine, progress)
@@ -153,7 +153,7 @@ def forms_page(result: dict[str, Any]) -> str:
 def _told(rows: list[dict[str, Any]]) -> list[str]:
     """Say in words what the numbers mean: gates, rescues, goals."""
     lines = ["Every gate passed." if all(row["gates_passed"] for row in rows) else "**A gate failed.**"]
-    lines += [f"{row['variant']}: rescue, {row['made']}." for row in rows if row["made"]]
+    lines += [f"{row['variant']}: fallback, {row['made']}." for row in rows if row["made"]]
     for row in rows:
         if row["goals"]:
             met = (f"{goal} {'(met)' if kept else '(**missed**)'}" for goal, kept in row["goals"].items())

@@ -1,1 +1,1 @@
-"""ONNX: conversion and quantisation."""
+"""Conversion to ONNX and its quantisation."""

@@ -1,7 +1,7 @@
-"""ONNX: float32 by tf2onnx, and int8 in QDQ form by ONNX Runtime's static quantisation.
+"""Convert networks to ONNX: float32 by tf2onnx, int8 in QDQ format by ONNX Runtime's static quantisation.
 
-Weights take all 8 bits. On x86 without VNNI, ONNX Runtime adds products of 8-bit pairs in 16 bits, which overflow; our
-engine asks it not to (`runtime.engine_onnx`). Other programs must do the same: ``session.x64quantprecision`` = 1.
+Weights use all 8 bits. On x86 without VNNI, ONNX Runtime adds products of 8-bit pairs in 16 bits, which can overflow;
+our engine disables that (`runtime.inference.onnx_engine`). Other programs must too: ``session.x64quantprecision`` = 1.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ METHODS = ("min-max", "percentile", "mse", "entropy")
 IN_MEMORY_METHODS = ("percentile", "entropy")
 OPSET = 17
 MAX_PIXELS_IN_MEMORY = 1_500_000
-"""Of pictures, for the methods (`IN_MEMORY_METHODS`) that keep every value of every tensor in memory until the end."""
+"""Maximum pixels of calibration images for `IN_MEMORY_METHODS`, which keep every value of every tensor in memory."""
 WEIGHTED_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def to_onnx(saved_model: Path) -> bytes:
-    """Convert a SavedModel of batch 1; its input becomes raw uint8 pixels, whatever it was.
+    """Convert a SavedModel of batch size 1; the input of the result is raw uint8 pixels.
 
     Raises:
         ExportError: a package is missing, or the network cannot be converted.
@@ -38,8 +38,8 @@ def to_onnx(saved_model: Path) -> bytes:
     try:
         import tensorflow as tf
         import tf2onnx
-    except ImportError as problem:
-        raise ExportError(f"ONNX needs {problem.name}: pip install 'galaxy-edge[export]'") from None
+    except ImportError as error:
+        raise ExportError(f"ONNX needs {error.name}: pip install 'galaxy-edge[export]'") from None
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     try:
         with suppress_native_stderr():
@@ -52,8 +52,8 @@ def to_onnx(saved_model: Path) -> bytes:
                 return network(**{name: tf.cast(image, spec.dtype)})
 
             model, _ = tf2onnx.convert.from_function(raw, raw.input_signature, opset=OPSET)
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
-        raise ExportError(f"{saved_model} cannot be converted to ONNX: {problem}") from problem
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        raise ExportError(f"{saved_model} cannot be converted to ONNX: {error}") from error
     return _with_numbered_names(model).SerializeToString()
 
 
@@ -65,8 +65,8 @@ def tflite_to_onnx(content: bytes) -> bytes:
     """
     try:
         import tf2onnx
-    except ImportError as problem:
-        raise ExportError(f"ONNX needs {problem.name}: pip install 'galaxy-edge[export]'") from None
+    except ImportError as error:
+        raise ExportError(f"ONNX needs {error.name}: pip install 'galaxy-edge[export]'") from None
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.tflite"
@@ -74,29 +74,29 @@ def tflite_to_onnx(content: bytes) -> bytes:
         try:
             with suppress_native_stderr(), contextlib.redirect_stdout(io.StringIO()):
                 model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
-        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
-            raise ExportError(f"the network cannot be converted to ONNX: {problem}") from problem
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise ExportError(f"the network cannot be converted to ONNX: {error}") from error
     return _with_numbered_names(model).SerializeToString()
 
 
-def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
-    """Quantise a float ONNX network to int8 in QDQ form: weights for each channel, activations as a whole.
+def quantise_onnx(content: bytes, images: np.ndarray, method: str) -> bytes:
+    """Quantise a float ONNX network to int8 in QDQ format: weights per channel, activations per tensor.
 
     Args:
-        content: the float file; pictures: (n, H, W, 3) uint8 network inputs; method: one of `METHODS`.
+        content: the float file; images: (n, H, W, 3) uint8 network inputs; method: one of `METHODS`.
 
     Raises:
-        ExportError: ONNX Runtime is missing, or cannot do it.
+        ExportError: ONNX Runtime is missing or reports an error.
     """
     try:
         from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
         from onnxruntime.quantization.shape_inference import quant_pre_process
-    except ImportError as problem:
-        raise ExportError(f"ONNX int8 needs {problem.name}: pip install 'galaxy-edge[export]'") from None
+    except ImportError as error:
+        raise ExportError(f"ONNX int8 needs {error.name}: pip install 'galaxy-edge[export]'") from None
     if method in IN_MEMORY_METHODS:
-        most = max(1, MAX_PIXELS_IN_MEMORY // (pictures.shape[1] * pictures.shape[2]))
-        pictures = pictures[np.linspace(0, len(pictures) - 1, min(most, len(pictures))).astype(int)]
-    kinds = {"percentile": CalibrationMethod.Percentile, "entropy": CalibrationMethod.Entropy}
+        limit = max(1, MAX_PIXELS_IN_MEMORY // (images.shape[1] * images.shape[2]))
+        images = images[np.linspace(0, len(images) - 1, min(limit, len(images))).astype(int)]
+    methods = {"percentile": CalibrationMethod.Percentile, "entropy": CalibrationMethod.Entropy}
     with tempfile.TemporaryDirectory() as folder:
         first, ready, last = (str(Path(folder) / name) for name in ("first.onnx", "ready.onnx", "last.onnx"))
         Path(first).write_bytes(content)
@@ -107,32 +107,32 @@ def quantise_onnx(content: bytes, pictures: np.ndarray, method: str) -> bytes:
                 options: dict[str, Any] = {"CalibPercentile": PERCENTILE} if method == "percentile" else {}
                 if method == "mse":
                     options["TensorQuantOverrides"] = least_error_ranges(
-                        Path(ready).read_bytes(), _CalibrationReader(content, pictures).get_next
+                        Path(ready).read_bytes(), _CalibrationReader(content, images).get_next
                     )
                 quantize_static(
                     ready,
                     last,
-                    _CalibrationReader(content, pictures),
+                    _CalibrationReader(content, images),
                     quant_format=QuantFormat.QDQ,
                     per_channel=True,
                     activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8,
-                    calibrate_method=kinds.get(method, CalibrationMethod.MinMax),
+                    calibrate_method=methods.get(method, CalibrationMethod.MinMax),
                     extra_options=options,
                 )
-        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as problem:
-            raise ExportError(f"the network cannot be quantised to ONNX int8: {problem}") from problem
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise ExportError(f"the network cannot be quantised to ONNX int8: {error}") from error
         return Path(last).read_bytes()
 
 
 def describe_onnx(content: bytes, names: list[str]) -> list[dict[str, Any]]:
-    """Find the outputs of a file by their names.
+    """Describe the outputs with the given names.
 
     Returns:
-        One table an output, in the order of `names`: name, tensor, shape, dtype.
+        A table for each name, in their order: name, tensor, shape, dtype.
 
     Raises:
-        ExportError: one is missing.
+        ExportError: an output is missing.
     """
     from ...runtime.inference.onnx_engine import OUTPUTS, session
 
@@ -152,28 +152,28 @@ def describe_onnx(content: bytes, names: list[str]) -> list[dict[str, Any]]:
 
 
 def float_nodes(content: bytes) -> list[str]:
-    """Name the weighted operators of an ONNX file that do not take quantised values; an int8 network has none."""
+    """Return the names of weighted operators whose inputs are not quantised; an int8 network has none."""
     import onnx
 
     graph = onnx.load_model_from_string(content).graph
-    made = {output: node.op_type for node in graph.node for output in node.output}
+    producers = {output: node.op_type for node in graph.node for output in node.output}
     return [
         node.name or node.output[0]
         for node in graph.node
-        if node.op_type in WEIGHTED_OPS and any(made.get(name) != "DequantizeLinear" for name in node.input[:2])
+        if node.op_type in WEIGHTED_OPS and any(producers.get(name) != "DequantizeLinear" for name in node.input[:2])
     ]
 
 
 class _CalibrationReader:
-    """Hands calibration pictures to ONNX Runtime, and two flat ones that pin the input to 0..255."""
+    """Passes calibration images to ONNX Runtime, and two constant ones that fix the input's range to 0..255."""
 
-    def __init__(self, content: bytes, pictures: np.ndarray) -> None:
+    def __init__(self, content: bytes, images: np.ndarray) -> None:
         from ...runtime.inference.onnx_engine import INPUTS, session
 
         entry = session(content, "the ONNX file").get_inputs()[0]
-        flat = np.stack([np.full(pictures.shape[1:], level, np.uint8) for level in (0, 255)])
+        constant = np.stack([np.full(images.shape[1:], level, np.uint8) for level in (0, 255)])
         self._feeds: Iterator[dict[str, np.ndarray]] = (
-            {entry.name: picture[None].astype(INPUTS[entry.type])} for picture in (*pictures, *flat)
+            {entry.name: image[None].astype(INPUTS[entry.type])} for image in (*images, *constant)
         )
 
     def get_next(self) -> dict[str, np.ndarray] | None:
@@ -181,30 +181,30 @@ class _CalibrationReader:
 
 
 def _with_unshared_weights(content: bytes) -> bytes:
-    """Give every weighted operator weights of its own.
+    """Copy weights that several operators share, so that each operator has its own.
 
-    The layers of a head that is shared by all levels have theirs in common; ONNX Runtime, asked for exact sums, changes
-    the weights of each in place and fails at the second ("Attempt to replace the existing tensor").
+    The layers of a head that all levels share have common weights; with ``session.x64quantprecision``, ONNX Runtime
+    changes the weights of each in place and fails at the second ("Attempt to replace the existing tensor").
     """
     import onnx
 
     model = onnx.load_model_from_string(content)
     weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    taken: set[str] = set()
-    for number, node in enumerate(model.graph.node):
-        for place, name in enumerate(node.input):
+    used: set[str] = set()
+    for index, node in enumerate(model.graph.node):
+        for position, name in enumerate(node.input):
             if node.op_type in WEIGHTED_OPS and name in weights:
-                if name in taken:
-                    twin = onnx.TensorProto.FromString(weights[name].SerializeToString())
-                    twin.name = node.input[place] = f"{name}_{number}"
-                    model.graph.initializer.append(twin)
-                taken.add(name)
+                if name in used:
+                    duplicate = onnx.TensorProto.FromString(weights[name].SerializeToString())
+                    duplicate.name = node.input[position] = f"{name}_{index}"
+                    model.graph.initializer.append(duplicate)
+                used.add(name)
     return bytes(model.SerializeToString())
 
 
 @contextlib.contextmanager
 def _quiet_logging() -> Iterator[None]:
-    """Silence what the quantiser logs; its errors are raised as ever."""
+    """Disable the quantiser's log messages; its exceptions are still raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -214,22 +214,22 @@ def _quiet_logging() -> Iterator[None]:
 
 
 def _with_numbered_names(model: Any) -> Any:
-    """Number everything inside in the order in which it is used: tf2onnx counts over the whole process."""
+    """Rename inner tensors and nodes by order of use: tf2onnx numbers them over the whole process."""
     graph = model.graph
-    plain = {tensor.name: tensor.name for tensor in (*graph.input, *graph.output)} | {"": ""}
+    names = {tensor.name: tensor.name for tensor in (*graph.input, *graph.output)} | {"": ""}
     for node in graph.node:
         for name in (*node.input, *node.output):
-            plain.setdefault(name, f"t{len(plain)}")
-    for number, node in enumerate(graph.node):
-        node.name = f"{node.op_type}_{number}"
-        node.input[:] = [plain[name] for name in node.input]
-        node.output[:] = [plain[name] for name in node.output]
-    weights = sorted((one for one in graph.initializer if one.name in plain), key=lambda one: int(plain[one.name][1:]))
-    for one in weights:
-        one.name = plain[one.name]
-    kept = [type(one).FromString(one.SerializeToString()) for one in weights]
+            names.setdefault(name, f"t{len(names)}")
+    for index, node in enumerate(graph.node):
+        node.name = f"{node.op_type}_{index}"
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    weights = sorted((w for w in graph.initializer if w.name in names), key=lambda w: int(names[w.name][1:]))
+    for weight in weights:
+        weight.name = names[weight.name]
+    copies = [type(weight).FromString(weight.SerializeToString()) for weight in weights]
     del graph.initializer[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(copies)
     del graph.value_info[:]
     del model.metadata_props[:]
     graph.doc_string = ""

@@ -1,1 +1,1 @@
-"""TensorFlow Lite: conversion, quantisation, reading and editing."""
+"""Conversion to TensorFlow Lite, quantisation, and reading and editing of its files."""

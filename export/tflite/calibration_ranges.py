@@ -1,9 +1,8 @@
-"""Calibration: between which values each tensor of a network lies, measured on pictures.
+"""Calibration: measure the range of values of each tensor of a network on images.
 
-``min-max`` takes the extremes; ``percentile`` leaves out the rarest values, one in ten thousand at either
-end; ``mse`` takes the range whose 256 levels represent the values with the least squared error. See Nagel et
-al. 2021, arXiv:2106.08295, section 3.1. What leaves the network keeps its extremes with every method: among a
-detector's scores the rarest are the galaxies.
+``min-max`` takes the extremes; ``percentile`` cuts off one value in ten thousand at either end; ``mse`` takes the range
+whose 256 levels represent the values with the least squared error. See Nagel et al. 2021, arXiv:2106.08295, section
+3.1. The network's outputs keep their extremes with every method: a detector's rarest scores are those of galaxies.
 """
 
 from __future__ import annotations
@@ -19,72 +18,71 @@ from .reader import POSTPROCESS, Graph, read_tflite
 METHODS = ("min-max", "percentile", "mse")
 PERCENTILE = 99.99
 SAMPLES_PER_IMAGE = 512
-"""So many values of a tensor are drawn from each picture, for the methods that need more than extremes."""
+"""Number of values of each tensor sampled from each image, for methods that need more than the extremes."""
 LEVELS = 256
 RANGE_SHARES = np.linspace(0.4, 1.0, 31)
-"""Shares of the full range among which ``mse`` chooses."""
+"""Shares of the full range that ``mse`` tries."""
 
 PASSTHROUGH_OPS = ("RESHAPE", "CONCATENATION", "SQUEEZE", "EXPAND_DIMS", "TRANSPOSE", "PACK")
-"""Operators that hand values on as they are."""
+"""Operators that do not change values."""
 
 Ranges = dict[str, tuple[float, float]]
 
 
-def measure_ranges(content: bytes, pictures: np.ndarray, method: str = "min-max") -> Ranges:
+def measure_ranges(content: bytes, images: np.ndarray, method: str = "min-max") -> Ranges:
     """Measure the range of every computed float tensor of a float TFLite network.
 
     Args:
-        content: the file, with one input (1, H, W, 3) float32 that takes levels 0..255.
-        pictures: (n, H, W, 3) uint8; method: one of `METHODS`.
+        content: the file, with one input (1, H, W, 3) float32 of levels 0..255.
+        images: (n, H, W, 3) uint8; method: one of `METHODS`.
 
     Returns:
-        Tensor name -> lowest, highest value; 0 is always within. That of the input is 0..255, so that its scale is 1
+        Tensor name -> (minimum, maximum); the range always contains 0. The input's is 0..255, so that its scale is 1
         and pixels need no arithmetic.
 
     Raises:
-        ExportError: a tensor holds what is no number: the training has diverged.
+        ExportError: a tensor has values that are not finite: the training has diverged.
     """
     extremes: dict[str, list[tuple[float, float]]] = {}
-    kept: dict[str, list[np.ndarray]] = {}
+    samples: dict[str, list[np.ndarray]] = {}
     rng = np.random.default_rng(1)
-    for values in activations(content, pictures):
+    for values in activations(content, images):
         for name, value in values.items():
             extremes.setdefault(name, []).append((float(value.min()), float(value.max())))
             if method != "min-max":
-                # Drawn, not every n-th: channels come last, and a step over them would always meet the same ones.
-                kept.setdefault(name, []).append(value.reshape(-1)[rng.integers(0, value.size, SAMPLES_PER_IMAGE)])
+                # At random: channels are the last axis, so a fixed step would select the same channels always.
+                samples.setdefault(name, []).append(value.reshape(-1)[rng.integers(0, value.size, SAMPLES_PER_IMAGE)])
     ranges = {}
     graph = read_tflite(content).graph
-    whole = _output_tensors(graph)
-    # Of a list of detections only the first `num_detections` are written; the rest may be anything.
-    unread = {graph.tensors[number].name for op in graph.ops if op.name == POSTPROCESS for number in op.outputs}
+    outputs = _output_tensors(graph)
+    # Only the first `num_detections` entries of a list of detections are defined.
+    undefined = {graph.tensors[number].name for op in graph.ops if op.name == POSTPROCESS for number in op.outputs}
     for name, pairs in extremes.items():
         low, high = min(pair[0] for pair in pairs), max(pair[1] for pair in pairs)
-        if name not in unread and not np.isfinite(pairs).all():
-            raise ExportError(f"the network cannot be quantised: {name} has values that are not finite; train it anew")
-        if name in whole:
+        if name not in undefined and not np.isfinite(pairs).all():
+            raise ExportError(f"the network cannot be quantised: {name} has values that are not finite; train it again")
+        if name in outputs:
             pass
         elif method == "percentile":
-            low, high = np.percentile(np.concatenate(kept[name]), (100 - PERCENTILE, PERCENTILE))
+            low, high = np.percentile(np.concatenate(samples[name]), (100 - PERCENTILE, PERCENTILE))
         elif method == "mse":
-            low, high = least_error_range(np.concatenate(kept[name]), low, high)
+            low, high = least_error_range(np.concatenate(samples[name]), low, high)
         ranges[name] = (min(float(low), 0.0), max(float(high), 0.0))
     return ranges | {graph.tensors[number].name: (0.0, 255.0) for number in graph.inputs}
 
 
-def activations(content: bytes, pictures: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    """Run a TFLite network on pictures (n, H, W, 3) uint8; yield every computed tensor of each by name.
+def activations(content: bytes, images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    """Run a TFLite network on images (n, H, W, 3) uint8; yield every computed tensor of each image by name.
 
-    Float tensors come as they are, quantised ones as the real values they stand for. The arrays are valid until the
-    next picture.
+    Quantised tensors are dequantised. The arrays are valid until the next image.
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     from ...runtime.system.native_output import suppress_native_stderr
 
     with suppress_native_stderr(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")  # it costs memory: known
-        # Without the delegate, which would fuse operators and leave their inner tensors empty.
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")  # warns about its memory use
+        # The default delegate would fuse operators and leave their inner tensors empty.
         interpreter = Interpreter(
             model_content=content,
             experimental_preserve_all_tensors=True,
@@ -95,15 +93,15 @@ def activations(content: bytes, pictures: np.ndarray) -> Iterator[dict[str, np.n
     graph = read_tflite(content).graph
     computed = sorted({number for op in graph.ops for number in op.outputs if number >= 0} | set(graph.inputs))
     chosen = [(number, graph.tensors[number]) for number in computed]
-    for picture in pictures:
-        pixels = picture[None]
+    for image in images:
+        pixels = image[None]
         if entry["dtype"] == np.int8:
             pixels = (pixels ^ 0x80).view(np.int8)
         interpreter.set_tensor(entry["index"], pixels.astype(entry["dtype"], copy=False))
         interpreter.invoke()
         values = {}
-        for number, tensor in chosen:
-            value = interpreter.get_tensor(number)
+        for index, tensor in chosen:
+            value = interpreter.get_tensor(index)
             if len(tensor.scales) == 1:
                 value = (value.astype(np.float32) - np.float32(tensor.zero_points[0])) * tensor.scales[0]
             if value.dtype == np.float32 and value.size:
@@ -112,7 +110,7 @@ def activations(content: bytes, pictures: np.ndarray) -> Iterator[dict[str, np.n
 
 
 def _output_tensors(graph: Graph) -> set[str]:
-    """Name the tensors whose values leave the network as they are."""
+    """Return the names of tensors whose values are outputs of the network."""
     numbers = set(graph.outputs)
     for op in reversed(graph.ops):
         if op.name in PASSTHROUGH_OPS and numbers & set(op.outputs):
@@ -121,14 +119,14 @@ def _output_tensors(graph: Graph) -> set[str]:
 
 
 def least_error_range(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """Choose the range within low..high, 0 in it, whose 256 levels represent values with the least squared error."""
+    """Return the range within low..high that represents values with the least squared error; it contains 0."""
     low, high = min(low, 0.0), max(high, 0.0)
-    best, least = (low, high), np.inf
+    best, min_error = (low, high), np.inf
     for share in RANGE_SHARES:
         bottom, top = low * share, high * share
         step = max((top - bottom) / (LEVELS - 1), 1e-12)
         rounded = np.clip(np.round((values - bottom) / step), 0, LEVELS - 1) * step + bottom
         error = float(np.mean((rounded - values) ** 2))
-        if error <= least:  # of equals the widest
-            best, least = (bottom, top), error
+        if error <= min_error:  # prefer the widest
+            best, min_error = (bottom, top), error
     return best

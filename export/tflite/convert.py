@@ -1,7 +1,7 @@
-"""Turn a run's SavedModel into TFLite: float32, and full int8 by post-training quantisation.
+"""Convert a SavedModel to float32 TFLite, and describe the inputs and outputs of TFLite files.
 
-The network takes raw RGB levels 0..255; normalisation is in the graph. In int8 the input is uint8 with scale 1, so the
-pixels go in as they are, and every tensor inside is integer.
+Networks take raw RGB levels 0..255; normalisation is in the graph. An int8 input is uint8 with scale 1 (or int8 with
+zero point -128), so that pixels need no arithmetic.
 """
 
 from __future__ import annotations
@@ -13,27 +13,11 @@ import numpy as np
 
 from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
-from .calibration_ranges import measure_ranges
-from .quantise import quantise
-from .reader import FLOAT_DTYPES, Tensor, read_tflite
-
-
-def to_tflite(saved_model: Path, calibration: np.ndarray | None) -> bytes:
-    """Convert a SavedModel of batch 1.
-
-    Args:
-        saved_model: folder with the signature ``serving_default``.
-        calibration: (n, H, W, 3) uint8 network inputs for int8; None for float32.
-
-    Raises:
-        ExportError: TensorFlow is missing, or the network cannot be converted.
-    """
-    content = convert_saved_model(saved_model)
-    return content if calibration is None else quantise(content, measure_ranges(content, calibration, "mse"))
+from .reader import Tensor, read_tflite
 
 
 def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
-    """Convert a SavedModel of batch 1 to float TFLite; `custom` lets operators of other people in."""
+    """Convert a SavedModel of batch size 1 to float TFLite; `custom` allows custom operators."""
     try:
         import tensorflow as tf
     except ImportError:
@@ -45,16 +29,19 @@ def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
             converter.allow_custom_ops = custom
             return converter.convert()
-    except (ConverterError, tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError) as problem:
-        reason = next((line for line in str(problem).splitlines() if line.strip()), repr(problem))
-        raise ExportError(f"{saved_model} cannot be converted to TFLite: {reason}") from problem
+    except (ConverterError, tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError) as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
+        raise ExportError(f"{saved_model} cannot be converted to TFLite: {reason}") from error
 
 
 def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
-    """Find which tensor is which output, by the signature that the converter wrote into the file.
+    """Describe the outputs with the given names, by the signature that the converter wrote into the file.
 
     Returns:
-        One table an output, in the order of `names`: name, tensor, shape, dtype.
+        A table for each name, in their order: name, tensor, shape, dtype.
+
+    Raises:
+        ExportError: an output is missing.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -75,15 +62,8 @@ def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
     ]
 
 
-def float_tensors(content: bytes) -> list[str]:
-    """Name every float tensor in a TFLite file; an int8 network has none."""
-    return [
-        tensor.name for graph in read_tflite(content).graphs for tensor in graph.tensors if tensor.dtype in FLOAT_DTYPES
-    ]
-
-
 def input_is_raw(content: bytes) -> bool:
-    """Tell whether the input takes levels as they are: uint8 with scale 1 and zero point 0, or int8 with -128."""
+    """Return whether the input takes raw levels: scale 1, and uint8 with zero point 0 or int8 with -128."""
     graph = read_tflite(content).graph
     if len(graph.inputs) != 1:
         return False

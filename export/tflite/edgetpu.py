@@ -1,12 +1,13 @@
-"""What of an int8 network an Edge TPU would run: a static check, and the compiler where it is installed.
+"""Estimate which operators of an int8 network an Edge TPU would run, and call its compiler if it is installed.
 
-The compiler maps operators from the input on, up to the first that it cannot map; what comes after that runs on the
+The compiler maps operators from the input on, up to the first that it cannot map; what comes after it runs on the
 processor ("it can map only one consecutive subgraph"). Sources: coral.ai/docs/edgetpu/models-intro (table of supported
 operations, model requirements) and coral.ai/docs/edgetpu/compiler. Not verified on hardware.
 """
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 import tempfile
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ExportError
 from .reader import Graph, Op
 
 COMPILER = "edgetpu_compiler"
@@ -26,8 +28,8 @@ EIGHT_BIT = ("int8", "uint8")
 ALLOWED_DTYPES = (*EIGHT_BIT, "int32", "int64", "bool")
 MAX_SOFTMAX = 16_000
 MAX_RESIZE = 128 * 128 * 512
-"""Elements from which on the compiler is known to leave a resize on the processor; it says itself only "depending on
-input/output size", so this is an estimate."""
+"""Number of elements from which on the compiler leaves a resize on the processor; an estimate, since the documentation
+says only "depending on input/output size"."""
 
 UNCONDITIONAL_OPS = frozenset(
     {
@@ -51,7 +53,10 @@ UNCONDITIONAL_OPS = frozenset(
         "TANH",
     }
 )
-"""Supported without a condition that the file could show."""
+"""Operators that are supported without conditions that can be checked in the file."""
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,11 +64,11 @@ class OpMapping:
     """Where an operator would run.
 
     Attributes:
-        place: its number; op: its name; output: its first output tensor; macs: its multiplications (estimate).
-        reason: why it stays on the processor, or "" where it is mapped.
+        index: of the operator; op: its name; output: its first output tensor; macs: its multiplications (estimate).
+        reason: why it stays on the processor, or "" if it is mapped.
     """
 
-    place: int
+    index: int
     op: str
     output: str
     macs: int
@@ -72,12 +77,12 @@ class OpMapping:
 
 @dataclass(frozen=True)
 class Mappability:
-    """The whole graph's: one `Mapping` an operator, in the order in which they run."""
+    """The mapping of a graph: one `OpMapping` per operator, in order of execution."""
 
     ops: tuple[OpMapping, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Sum up, for a manifest: counts, the share of multiplications, and what stays on the processor and why."""
+        """Return counts, the share of multiplications, and what stays on the processor and why, for a manifest."""
         mapped = [op for op in self.ops if not op.reason]
         work = sum(op.macs for op in self.ops)
         reasons: dict[str, int] = {}
@@ -88,33 +93,33 @@ class Mappability:
             "operators": len(self.ops),
             "mapped": len(mapped),
             "share_of_macs": round(sum(op.macs for op in mapped) / work, 4) if work else float(bool(mapped)),
-            "on_processor": [f"{count} x {told}" for told, count in reasons.items()],
+            "on_processor": [f"{count} x {reason}" for reason, count in reasons.items()],
             "command": COMMAND,
         }
 
 
 def mappability(graph: Graph) -> Mappability:
-    """Tell which operators an Edge TPU would run."""
-    tainted: set[int] = set()
+    """Return which operators an Edge TPU would run."""
+    unmapped: set[int] = set()
     ops = []
-    for place, op in enumerate(graph.ops):
+    for index, op in enumerate(graph.ops):
         reason = unsupported(graph, op)
-        if not reason and any(number in tainted for number in op.inputs):
+        if not reason and any(tensor in unmapped for tensor in op.inputs):
             reason = "comes after an operator that is not mapped"
         if reason:
-            tainted |= set(op.outputs)
+            unmapped |= set(op.outputs)
         output = graph.tensors[op.outputs[0]].name if op.outputs and op.outputs[0] >= 0 else ""
-        ops.append(OpMapping(place, op.name, output, _macs(graph, op), reason))
+        ops.append(OpMapping(index, op.name, output, _macs(graph, op), reason))
     return Mappability(tuple(ops))
 
 
 def unsupported(graph: Graph, op: Op) -> str:
-    """Say why an Edge TPU cannot run an operator, whatever comes before it; "" if it can."""
+    """Return why an Edge TPU cannot run an operator, whatever comes before it; "" if it can."""
     if op.custom:
         return "custom operators run on the processor"
     if op.name not in UNCONDITIONAL_OPS and op.name not in _CONDITIONS:
         return "not in the table of supported operations"
-    for number in op.inputs[1:3] if op.name in _WEIGHTED else ():
+    for number in op.inputs[1:3] if op.name in _WEIGHTED_OPS else ():
         if number >= 0 and graph.tensors[number].constant is None:
             return "weights or biases are not constant"
     tensors = [graph.tensors[number] for number in (*op.inputs, *op.outputs) if number >= 0]
@@ -129,17 +134,17 @@ def unsupported(graph: Graph, op: Op) -> str:
     return _CONDITIONS[op.name](graph, op) if op.name in _CONDITIONS else ""
 
 
-def compile_for_edgetpu(content: bytes, say: Callable[[str], None]) -> bytes | None:
-    """Compile an int8 file where the compiler is on PATH; None, and the command for later, where it is not.
+def compile_for_edgetpu(content: bytes) -> bytes | None:
+    """Compile an int8 file; if the compiler is not on PATH, log the command to run later and return None.
 
     Raises:
-        ExportError: the compiler refuses the file or takes longer than ten minutes.
+        ExportError: the compiler reports an error or takes longer than ten minutes.
     """
-    from ..errors import ExportError
-
     compiler = shutil.which(COMPILER)
     if compiler is None:
-        say(f"{COMPILER} is not on PATH: no Edge TPU file. On x86-64 with it installed, in the bundle: {COMMAND}")
+        logger.info(
+            "%s is not on PATH: no Edge TPU file. On x86-64 with it installed, run in the bundle: %s", COMPILER, COMMAND
+        )
         return None
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "int8.tflite"
@@ -155,8 +160,8 @@ def compile_for_edgetpu(content: bytes, say: Callable[[str], None]) -> bytes | N
         return result.read_bytes()
 
 
-def _shape(graph: Graph, op: Op, place: int = 0) -> tuple[int, ...]:
-    return graph.tensors[op.inputs[place]].shape
+def _shape(graph: Graph, op: Op, position: int = 0) -> tuple[int, ...]:
+    return graph.tensors[op.inputs[position]].shape
 
 
 def _no_fused(graph: Graph, op: Op) -> str:
@@ -174,7 +179,7 @@ def _concatenation(graph: Graph, op: Op) -> str:
         return "joins a constant with more than one other tensor"
     for number in constants:
         values, zero = graph.values(number), graph.tensors[number].zero_points[:1]
-        if values is None or np.any(values != (zero[0] if len(zero) else 0)):  # zeros are padding
+        if values is None or np.any(values != (zero[0] if len(zero) else 0)):  # zeros are padding, which is supported
             return "joins a constant that is not all zeros"
     return _no_fused(graph, op)
 
@@ -192,7 +197,7 @@ def _resize(graph: Graph, op: Op) -> str:
 
 
 def _reduction(graph: Graph, op: Op) -> str:
-    # Whatever axes it has, the batch must come out as it went in.
+    # Whatever its axes are, the size of the batch must not change.
     before, after = _shape(graph, op), graph.tensors[op.outputs[0]].shape
     return "" if before and (before[0] == 1 or (after and after[0] == before[0])) else "reduces the batch"
 
@@ -200,7 +205,7 @@ def _reduction(graph: Graph, op: Op) -> str:
 def _mean(graph: Graph, op: Op) -> str:
     before, after = _shape(graph, op), graph.tensors[op.outputs[0]].shape
     if before and (not after or after[-1] != before[-1]) and before[-1] % 4:
-        return "reduces channels whose number is no multiple of 4"
+        return "reduces channels whose number is not a multiple of 4"
     return _reduction(graph, op)
 
 
@@ -212,13 +217,13 @@ def _softmax(graph: Graph, op: Op) -> str:
 
 
 def _split(graph: Graph, op: Op) -> str:
-    # The axis is the first input of SPLIT, what is split the second.
+    # The first input of SPLIT is the axis, the second is the tensor to split.
     return "" if _shape(graph, op, 1)[:1] == graph.tensors[op.outputs[0]].shape[:1] else "splits the batch"
 
 
 def _squeeze(graph: Graph, op: Op) -> str:
     before, after = _shape(graph, op), graph.tensors[op.outputs[0]].shape
-    return "" if before[len(before) - len(after) :] == after else "takes out other dimensions than leading ones"
+    return "" if before[len(before) - len(after) :] == after else "removes dimensions other than leading ones"
 
 
 def _strided(graph: Graph, op: Op) -> str:
@@ -240,7 +245,7 @@ def _prelu(graph: Graph, op: Op) -> str:
     return "alpha has more than one dimension" if any(n > 1 for n in _shape(graph, op, 1)[:-1]) else ""
 
 
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
+_WEIGHTED_OPS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _CONDITIONS: dict[str, Callable[[Graph, Op], str]] = {
     "AVERAGE_POOL_2D": _no_fused,
     "MAX_POOL_2D": _no_fused,
@@ -266,7 +271,7 @@ _CONDITIONS: dict[str, Callable[[Graph, Op], str]] = {
 
 
 def _macs(graph: Graph, op: Op) -> int:
-    if op.name not in _WEIGHTED or len(op.inputs) < 2:
+    if op.name not in _WEIGHTED_OPS or len(op.inputs) < 2:
         return 0
     weights, result = graph.tensors[op.inputs[1]].shape, graph.tensors[op.outputs[0]].shape
     inner = {"CONV_2D": weights[1:], "TRANSPOSE_CONV": weights[1:], "DEPTHWISE_CONV_2D": weights[1:3]}.get(

@@ -1,4 +1,4 @@
-"""Small changes to a quantised TFLite file: operators that need no float, and the types at its ends."""
+"""Edit quantised TFLite files: remove needless float operators, and change input and output types."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 import numpy as np
 
 SELECTION_OPS = ("RELU6", "RELU_N1_TO_1", "REDUCE_MAX", "SQUEEZE", "EXPAND_DIMS")
-"""Operators that give back values they were given, or bounds: the same on integers of one scale as on reals."""
+"""Operators that select or clip values: on integers of one scale they compute the same as on real numbers."""
 
 
 def remove_float_around_selections(content: bytes) -> bytes:
-    """Take the float out of DEQUANTIZE, an operator of `SELECTION_OPS`, QUANTIZE.
+    """Remove the DEQUANTIZE before an operator of `SELECTION_OPS` whose result is quantised again.
 
-    The operator then works on the integers, with the scale of its input, and the QUANTIZE goes from that scale to the
-    one of its output.
+    The operator then works on integers with the scale of its input, and QUANTIZE converts from that scale to the one of
+    its output.
     """
     from ai_edge_litert.tools import flatbuffer_utils as tools
 
     model = tools.read_model_from_bytearray(bytearray(content))
     graph = model.subgraphs[0]
     names = [tools.opcode_to_name(model, number) for number in range(len(model.operatorCodes))]
-    made = {int(op.outputs[0]): op for op in graph.operators}
+    producers = {int(op.outputs[0]): op for op in graph.operators}
     uses: dict[int, list[Any]] = {}
     for op in graph.operators:
         for number in op.inputs:
             uses.setdefault(int(number), []).append(op)
-    gone = []
+    removed = []
     for op in graph.operators:
-        before, after = made.get(int(op.inputs[0])), uses.get(int(op.outputs[0]), [])
+        before, after = producers.get(int(op.inputs[0])), uses.get(int(op.outputs[0]), [])
         if (
             names[op.opcodeIndex] in SELECTION_OPS
             and before is not None
@@ -41,19 +41,19 @@ def remove_float_around_selections(content: bytes) -> bytes:
             source, result = graph.tensors[int(before.inputs[0])], graph.tensors[int(op.outputs[0])]
             result.type, result.quantization = source.type, copy.deepcopy(source.quantization)
             if len(uses[int(before.outputs[0])]) == 1:
-                gone.append(before)
-    if not gone:
+                removed.append(before)
+    if not removed:
         return content
-    graph.operators = [op for op in graph.operators if not any(op is other for other in gone)]
+    graph.operators = [op for op in graph.operators if not any(op is other for other in removed)]
     _drop_unused(model)
     return bytes(tools.convert_object_to_bytearray(model))
 
 
 def set_interface(content: bytes, input_type: str, output_type: str) -> bytes:
-    """Give a network with int8 ends inputs and outputs of other integer types, through a QUANTIZE at the end.
+    """Change int8 inputs and outputs of a network to the given types, with a QUANTIZE at each.
 
     Args:
-        input_type, output_type: ``uint8`` or ``int8``; ends that are not int8 stay as they are.
+        input_type, output_type: ``uint8`` or ``int8``; inputs and outputs that are not int8 are not changed.
     """
     from ai_edge_litert import schema_py_generated as schema
     from ai_edge_litert.tools import flatbuffer_utils as tools
@@ -66,7 +66,7 @@ def set_interface(content: bytes, input_type: str, output_type: str) -> bytes:
         for number in [int(n) for n in numbers]:
             tensor = graph.tensors[number]
             if wanted == "uint8" and tensor.type == schema.TensorType.INT8:
-                # The old number stays the network's end, so that signatures need no change.
+                # The old index stays the input or output, so that signatures need no change.
                 inside = len(graph.tensors)
                 graph.tensors.append(_inner(tensor))
                 tensor.type = schema.TensorType.UINT8
@@ -82,24 +82,24 @@ def set_interface(content: bytes, input_type: str, output_type: str) -> bytes:
 
 
 def _drop_unused(model: Any) -> None:
-    """Remove the tensors that no operator touches any more."""
+    """Remove tensors that no operator uses."""
     graph = model.subgraphs[0]
     lists = [(op, key) for op in graph.operators for key in ("inputs", "outputs")]
     lists += [(graph, "inputs"), (graph, "outputs")]
     used = sorted({int(number) for owner, key in lists for number in getattr(owner, key) if number >= 0})
-    place = {old: new for new, old in enumerate(used)} | {-1: -1}
-    graph.tensors = [graph.tensors[number] for number in used]
+    new_index = {old: new for new, old in enumerate(used)} | {-1: -1}
+    graph.tensors = [graph.tensors[index] for index in used]
     for owner, key in lists:
-        setattr(owner, key, np.asarray([place[int(number)] for number in getattr(owner, key)], np.int32))
+        setattr(owner, key, np.asarray([new_index[int(number)] for number in getattr(owner, key)], np.int32))
     for signature in model.signatureDefs or []:
         for end in [*(signature.inputs or []), *(signature.outputs or [])]:
-            end.tensorIndex = place[end.tensorIndex]
+            end.tensorIndex = new_index[end.tensorIndex]
 
 
 def _inner(tensor: Any) -> Any:
-    twin = copy.deepcopy(tensor)
-    twin.name = bytes(tensor.name) + b"_int8"
-    return twin
+    inner = copy.deepcopy(tensor)
+    inner.name = bytes(tensor.name) + b"_int8"
+    return inner
 
 
 def _replace(ops: list[Any], old: int, new: int) -> None:

@@ -1,4 +1,4 @@
-"""Which layers lose most in int8: every computed tensor of the int8 network beside the float one's."""
+"""Measure the int8 error of every layer: compare each computed tensor with that of the float network."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from .reader import read_tflite
 
 @dataclass(frozen=True)
 class LayerError:
-    """A layer's error.
+    """The error of a layer.
 
     Attributes:
         layer: the tensor's name in both files; op: what computes it; shape: its shape.
         relative: root mean square error over the root mean square of the float values.
-        largest: largest error, in the units of the float values.
+        largest: maximum error, in the units of the float values.
     """
 
     layer: str
@@ -27,35 +27,35 @@ class LayerError:
     largest: float
 
 
-def layer_errors(before: bytes, after: bytes, pictures: np.ndarray) -> list[LayerError]:
-    """Compare a quantised file with the float one it was made of, tensor by tensor.
+def layer_errors(before: bytes, after: bytes, images: np.ndarray) -> list[LayerError]:
+    """Compare a quantised file with the float file it was made from, tensor by tensor.
 
-    The error of a layer holds what the layers before it lost.
+    The error of a layer includes those of the layers before it.
 
     Args:
-        before, after: the float and the quantised TFLite file; pictures: (n, H, W, 3) uint8 network inputs.
+        before, after: the float and the quantised TFLite file; images: (n, H, W, 3) uint8 network inputs.
 
     Returns:
-        The layers that both have, the worst first.
+        The layers that both files have, the largest error first.
     """
     squares: dict[str, list[tuple[float, float, float]]] = {}
-    for exact, rounded in zip(activations(before, pictures), activations(after, pictures), strict=True):
+    for exact, rounded in zip(activations(before, images), activations(after, images), strict=True):
         for name in exact.keys() & rounded.keys():
             if exact[name].shape == rounded[name].shape:
-                wrong = np.abs(rounded[name] - exact[name])
+                error = np.abs(rounded[name] - exact[name])
                 squares.setdefault(name, []).append(
-                    (float(np.mean(wrong**2)), float(np.mean(exact[name] ** 2)), float(wrong.max()))
+                    (float(np.mean(error**2)), float(np.mean(exact[name] ** 2)), float(error.max()))
                 )
     graph = read_tflite(before).graph
     errors = []
     for op in graph.ops:
-        for tensor in (graph.tensors[number] for number in op.outputs if number >= 0):
+        for tensor in (graph.tensors[index] for index in op.outputs if index >= 0):
             if tensor.name in squares:
-                wrong, size, largest = np.asarray(squares[tensor.name]).T
-                relative = float(np.sqrt(wrong.mean() / max(size.mean(), 1e-20)))
+                error, size, largest = np.asarray(squares[tensor.name]).T
+                relative = float(np.sqrt(error.mean() / max(size.mean(), 1e-20)))
                 errors.append(
                     LayerError(
                         tensor.name, op.name, list(tensor.shape), round(relative, 6), round(float(largest.max()), 6)
                     )
                 )
-    return sorted(errors, key=lambda error: -error.relative)
+    return sorted(errors, key=lambda layer: -layer.relative)

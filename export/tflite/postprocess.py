@@ -1,7 +1,7 @@
-"""The detector with TFLite_Detection_PostProcess behind it: the four classic outputs, for other people's programs.
+"""Convert a detector with TFLite_Detection_PostProcess, whose four outputs third-party programs expect.
 
-The operator decodes boxes and suppresses doubles inside the interpreter. It works in float; everything before it can be
-int8. Its source: tensorflow/lite/kernels/detection_postprocess.cc.
+The operator decodes boxes and does non-maximum suppression inside the interpreter. It computes in float; everything
+before it can be int8. Its source: tensorflow/lite/kernels/detection_postprocess.cc.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def convert_with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: 
     Args:
         saved_model: with outputs ``boxes`` (deltas) and ``scores`` (logits of one class).
         model: with ``input`` and ``decode``, as in a run's record.
-        nms_iou: overlap from which on a box is a double; limit: at most so many detections.
+        nms_iou: IoU from which on a box is suppressed; limit: maximum number of detections.
 
     Raises:
         ExportError: it cannot be converted.
@@ -42,29 +42,29 @@ def convert_with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: 
     anchors = anchor_grid(width, height, **grid) / np.asarray([height, width, height, width], np.float32)
     limit = min(limit, len(anchors))
     weights = model["decode"]["box_weights"]
-    loaded = tf.saved_model.load(str(saved_model))  # a signature does not keep the variables: who loaded it must
+    loaded = tf.saved_model.load(str(saved_model))  # keeps the variables alive, which a signature does not
     network = loaded.signatures["serving_default"]
     ((name, spec),) = network.structured_input_signature[1].items()
 
     @tf.function(experimental_implements=_description(weights, nms_iou, limit))
-    def decode(boxes: Any, scores: Any, places: Any) -> Any:
-        # The converter puts the operator in the place of this; only the shapes matter.
-        some = boxes[:, :limit, :] * 0.0 + tf.reduce_sum(scores) * 0.0 + tf.reduce_sum(places) * 0.0
-        return some, some[:, :, 0], some[:, :, 1], some[:, 0, 0]
+    def decode(boxes: Any, scores: Any, anchor_boxes: Any) -> Any:
+        # The converter replaces this function by the operator; only the shapes matter.
+        dummy = boxes[:, :limit, :] * 0.0 + tf.reduce_sum(scores) * 0.0 + tf.reduce_sum(anchor_boxes) * 0.0
+        return dummy, dummy[:, :, 0], dummy[:, :, 1], dummy[:, 0, 0]
 
     @tf.function(input_signature=[tf.TensorSpec(spec.shape, spec.dtype, name="image")])
-    def whole(image: Any) -> dict[str, Any]:
-        found = network(**{name: image})
-        scores = tf.sigmoid(tf.reshape(found["scores"], (1, len(anchors), 1)))
-        return dict(zip(POSTPROCESSED, decode(found["boxes"], scores, tf.constant(anchors)), strict=True))
+    def predict(image: Any) -> dict[str, Any]:
+        raw = network(**{name: image})
+        scores = tf.sigmoid(tf.reshape(raw["scores"], (1, len(anchors), 1)))
+        return dict(zip(POSTPROCESSED, decode(raw["boxes"], scores, tf.constant(anchors)), strict=True))
 
     holder = tf.Module()
-    holder.loaded, holder.whole = loaded, whole
+    holder.loaded, holder.predict = loaded, predict
     with tempfile.TemporaryDirectory() as folder:
         try:
-            tf.saved_model.save(holder, folder, signatures={"serving_default": whole})
-        except (ValueError, TypeError) as problem:
-            raise ExportError(f"{POSTPROCESS} cannot be put behind {saved_model}: {problem}") from problem
+            tf.saved_model.save(holder, folder, signatures={"serving_default": predict})
+        except (ValueError, TypeError) as error:
+            raise ExportError(f"{POSTPROCESS} cannot be added to {saved_model}: {error}") from error
         return convert_saved_model(Path(folder), custom=True)
 
 
@@ -78,6 +78,6 @@ def _description(weights: list[float], nms_iou: float, limit: int) -> str:
         "nms_iou_threshold": f"f: {nms_iou}",
         "num_classes": "i: 1",
     }
-    values |= {f"{of}_scale": f"f: {weight}" for of, weight in zip("yxhw", weights, strict=True)}
+    values |= {f"{axis}_scale": f"f: {weight}" for axis, weight in zip("yxhw", weights, strict=True)}
     attributes = "".join(f' attr {{ key: "{key}" value {{ {value} }} }}' for key, value in values.items())
     return f'name: "{POSTPROCESS}"{attributes}'

@@ -1,8 +1,8 @@
-"""Full int8 from a float TFLite network and its ranges, by Google's AI Edge Quantizer.
+"""Quantise a float TFLite network to full int8, with Google's AI Edge Quantizer.
 
-It is the successor of the quantiser in TensorFlow's converter, and takes any float TFLite file. Weights are quantised
-for each output channel, activations as a whole. Operators that it does not know, but that only choose among values
-(RELU6, REDUCE_MAX and such), are turned to int8 here: they compute the same on integers as on reals.
+It succeeds the quantiser in TensorFlow's converter and takes any float TFLite file. Weights are quantised per output
+channel, activations per tensor. Operators that it does not support but that only select or clip values (RELU6,
+REDUCE_MAX and such) are converted to int8 here: on integers they compute the same as on real numbers.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ def quantise(
     """Quantise a float TFLite network to int8.
 
     Args:
-        content: the float file; ranges: of its tensors, from `ranges.measure_ranges`.
+        content: the float file; ranges: those of its tensors, from `measure_ranges`.
         input_type, output_type: ``uint8`` or ``int8``; int8 input is the level - 128.
-        wide: names of output tensors of operators whose activations take 16 bits instead of 8.
+        wide: names of output tensors whose operators get 16-bit instead of 8-bit activations.
 
     Raises:
-        ExportError: the quantizer is not installed, or cannot do it.
+        ExportError: the quantizer is not installed, or reports an error.
     """
     try:
         from ai_edge_quantizer import quantizer, recipe_manager
@@ -47,14 +47,14 @@ def quantise(
             f"{re.escape(name)};?$", TFLOperationName.ALL_SUPPORTED, activation_num_bits=16, weight_num_bits=8
         )
     graph = read_tflite(content).graph
-    if any(op.custom for op in graph.ops):  # what an operator of other people gives stays as it gives it
+    if any(op.custom for op in graph.ops):  # the outputs of a custom operator are not quantised
         recipe.add_quantization_config(".*", TFLOperationName.OUTPUT, algorithm_key=AlgorithmName.NO_QUANTIZE)
-    found = {}
+    statistics = {}
     for tensor in graph.tensors:
         if tensor.name in ranges:
             shape = (1,) * len(tensor.shape)
             low, high = ranges[tensor.name]
-            found[tensor.name] = {
+            statistics[tensor.name] = {
                 "min": np.full(shape, low, np.float32),
                 "max": np.full(shape, high, np.float32),
                 "num_samples": np.array(1),
@@ -62,8 +62,8 @@ def quantise(
     try:
         with suppress_native_stderr():
             result = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe()).quantize(
-                found, enable_progress_bar=False, enable_progress_report=False
+                statistics, enable_progress_bar=False, enable_progress_report=False
             )
-    except (ValueError, RuntimeError, KeyError, IndexError, NotImplementedError) as problem:
-        raise ExportError(f"the network cannot be quantised: {problem}") from problem
+    except (ValueError, RuntimeError, KeyError, IndexError, NotImplementedError) as error:
+        raise ExportError(f"the network cannot be quantised: {error}") from error
     return set_interface(remove_float_around_selections(bytes(result.quantized_model)), input_type, output_type)

@@ -1,8 +1,8 @@
-"""Read what is in a TFLite file without running it: tensors, operators, metadata.
+"""Read tensors, operators and metadata of a TFLite file without running it.
 
-The bindings are those that LiteRT brings. A file may come from anywhere, so every length is checked against the file's
-size before anything is looped over: a damaged or hostile file ends in an `ExportError`, never in a crash or a hang.
-The form: https://github.com/google-ai-edge/LiteRT, tflite/converter/schema/schema.fbs.
+Uses the flatbuffer bindings of LiteRT. A file may come from anywhere, so every length is checked against the file's
+size before it is used: a damaged or hostile file raises `ExportError` and never causes a crash or a hang.
+File format: https://github.com/google-ai-edge/LiteRT, tflite/converter/schema/schema.fbs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FLOAT_DTYPES = frozenset(
 )
 INTEGER_DTYPES = frozenset({"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"})
 POSTPROCESS = "TFLite_Detection_PostProcess"
-"""The operator of TFLite that decodes boxes and drops doubles, in float."""
+"""TFLite's operator that decodes boxes and does non-maximum suppression, in float."""
 _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "CONV_2D": ("Conv2DOptions", ("FusedActivationFunction", "DilationWFactor", "DilationHFactor", "StrideW")),
     "DEPTHWISE_CONV_2D": (
@@ -43,10 +43,10 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor: its name, shape, dtype, and how it is quantised (no scales: it is not).
+    """A tensor: its name, shape, dtype and quantisation (without scales it is not quantised).
 
     Attributes:
-        constant: where its values lie in the file, (first byte, count), or None where they are computed.
+        constant: (first byte, byte count) of its values in the file, or None if they are computed.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """An operator: its name, e.g. ``CONV_2D`` or a custom one's own, and the numbers of its tensors (-1: none)."""
+    """An operator: its name, e.g. ``CONV_2D`` or that of a custom one, and the indices of its tensors (-1: none)."""
 
     name: str
     custom: bool
@@ -71,7 +71,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph of a file: tensors, and operators in the order in which they run. `content` is the whole file."""
+    """One graph of a file: tensors, and operators in order of execution. `content` is the whole file."""
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
@@ -79,9 +79,9 @@ class Graph:
     outputs: tuple[int, ...]
     content: bytes = field(default=b"", repr=False)
 
-    def values(self, number: int) -> np.ndarray | None:
-        """Read the values of a constant tensor, flat; None where they are computed, or are not whole numbers."""
-        tensor = self.tensors[number]
+    def values(self, index: int) -> np.ndarray | None:
+        """Return the values of a constant tensor, flat; None if they are computed or are not integers."""
+        tensor = self.tensors[index]
         if tensor.constant is None or tensor.dtype not in INTEGER_DTYPES:
             return None
         (first, count), kind = tensor.constant, np.dtype(tensor.dtype)
@@ -90,14 +90,14 @@ class Graph:
 
 @dataclass(frozen=True)
 class TFLiteFile:
-    """A whole file. `metadata` holds named blobs, e.g. ``TFLITE_METADATA``."""
+    """The contents of a file. `metadata` holds named blobs, e.g. ``TFLITE_METADATA``."""
 
     graphs: tuple[Graph, ...]
     metadata: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def graph(self) -> Graph:
-        """The graph that runs."""
+        """The main graph."""
         return self.graphs[0]
 
 
@@ -105,21 +105,21 @@ def read_tflite(content: bytes, where: str = "the file") -> TFLiteFile:
     """Read a TFLite file.
 
     Args:
-        content: the file; where: what it is called in messages.
+        content: the file; where: its name in error messages.
 
     Raises:
-        ExportError: it is none, or it is truncated or damaged.
+        ExportError: it is not a TFLite file, or it is truncated or damaged.
     """
     if len(content) < 20 or content[4:8] != IDENTIFIER:
-        raise ExportError(f"{where} is no TFLite file: it does not begin as one")
+        raise ExportError(f"{where} is not a TFLite file: it does not begin with {IDENTIFIER.decode()} at byte 4")
     try:
         return _Reader(content).file()
-    except (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError) as problem:
-        raise ExportError(f"{where} is a damaged TFLite file: {problem}") from None
+    except (struct.error, IndexError, ValueError, TypeError, OverflowError, KeyError) as error:
+        raise ExportError(f"{where} is a damaged TFLite file: {error}") from None
 
 
 class _Reader:
-    """Walks a file; `_left` is how many things it may still read, so that parts that overlap cannot multiply."""
+    """Reads a file; `_left` is how many items it may still read, so that overlapping parts cannot multiply."""
 
     def __init__(self, content: bytes) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -132,18 +132,18 @@ class _Reader:
     def file(self) -> TFLiteFile:
         model = self._model
         codes = [self._code(model.OperatorCodes(number)) for number in self._count(model.OperatorCodesLength())]
-        buffers = [self._place(model.Buffers(number)) for number in self._count(model.BuffersLength())]
+        buffers = [self._span(model.Buffers(number)) for number in self._count(model.BuffersLength())]
         graphs = [
             self._graph(model.Subgraphs(number), codes, buffers) for number in self._count(model.SubgraphsLength())
         ]
         if not graphs:
-            raise ValueError("there is no graph in it")
+            raise ValueError("it contains no graph")
         metadata = {}
         for number in self._count(model.MetadataLength()):
             entry = model.Metadata(number)
-            place = buffers[entry.Buffer()]
-            if place is not None:
-                first, size = place
+            span = buffers[entry.Buffer()]
+            if span is not None:
+                first, size = span
                 self._count(size)
                 metadata[self._text(entry.Name())] = self._content[first : first + size]
         return TFLiteFile(tuple(graphs), metadata)
@@ -153,7 +153,7 @@ class _Reader:
 
         def checked(numbers: tuple[int, ...]) -> tuple[int, ...]:
             if any(not -1 <= number < len(tensors) for number in numbers):
-                raise ValueError("an operator names a tensor that is not there")
+                raise ValueError("an operator refers to a tensor that does not exist")
             return numbers
 
         ops = []
@@ -170,13 +170,13 @@ class _Reader:
                     self._options(name, op),
                 )
             )
-        ends = [
+        interface = [
             checked(self._numbers(graph.InputsLength(), graph.InputsAsNumpy)),
             checked(self._numbers(graph.OutputsLength(), graph.OutputsAsNumpy)),
         ]
-        if any(number < 0 for numbers in ends for number in numbers):
-            raise ValueError("the graph has an input or output that is not there")
-        return Graph(tuple(tensors), tuple(ops), ends[0], ends[1], self._content)
+        if any(number < 0 for numbers in interface for number in numbers):
+            raise ValueError("the graph has an input or output that does not exist")
+        return Graph(tuple(tensors), tuple(ops), interface[0], interface[1], self._content)
 
     def _tensor(self, tensor: Any, buffers: list[tuple[int, int] | None]) -> Tensor:
         quantised = tensor.Quantization()
@@ -198,15 +198,15 @@ class _Reader:
         )
 
     def _code(self, code: Any) -> tuple[str, bool]:
-        # Numbers above 127 came later: an old reader finds them in another field.
+        # Codes above 127 were added later and are stored in another field, for the sake of old readers.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if number == self._schema.BuiltinOperator.CUSTOM:
             return self._text(code.CustomCode()), True
         return self._name(self._schema.BuiltinOperator, number), False
 
-    def _place(self, buffer: Any) -> tuple[int, int] | None:
-        """Find where a buffer's bytes lie: (first, size), or None for an empty one."""
-        if buffer.Offset() > 1:  # behind the flatbuffer, in files of more than 2 GB
+    def _span(self, buffer: Any) -> tuple[int, int] | None:
+        """Return (first byte, size) of a buffer, or None for an empty one."""
+        if buffer.Offset() > 1:  # after the flatbuffer, in files larger than 2 GB
             first, size = buffer.Offset(), buffer.Size()
         elif buffer.DataLength():
             table = buffer._tab
@@ -214,7 +214,7 @@ class _Reader:
         else:
             return None
         if first < 0 or first + size > len(self._content):
-            raise ValueError("a buffer reaches beyond the end")
+            raise ValueError("a buffer extends beyond the end of the file")
         return first, size
 
     def _options(self, name: str, op: Any) -> dict[str, int]:
@@ -232,7 +232,7 @@ class _Reader:
     def _count(self, length: int) -> Iterator[int]:
         self._left -= length
         if self._left < 0:
-            raise ValueError("a length in it is greater than the file")
+            raise ValueError("a length is greater than the file")
         return iter(range(length))
 
     def _text(self, content: bytes | None) -> str:
@@ -242,15 +242,15 @@ class _Reader:
     def _name(self, kind: type, number: int) -> str:
         names = _names(kind)
         if number not in names:
-            raise ValueError(f"{number} is no {kind.__name__} that is known")
+            raise ValueError(f"{number} is not a known {kind.__name__}")
         return names[number]
 
 
 @functools.cache
 def _names(kind: type) -> dict[int, str]:
-    """Map the numbers of an enumeration of the schema to their names; of two for a number the first."""
-    found: dict[int, str] = {}
+    """Map the values of a schema enumeration to their names; the first of several names of a value."""
+    result: dict[int, str] = {}
     for name, value in vars(kind).items():
         if isinstance(value, int) and not name.startswith("_"):
-            found.setdefault(value, name)
-    return found
+            result.setdefault(value, name)
+    return result

@@ -23,7 +23,7 @@ def detector(tiny_runs, tmp_path):
 
 def refused(run, words):
     with pytest.raises(ExportError) as told:
-        export_run(run, run.parent / "bundle", lambda _: None)
+        export_run(run, run.parent / "bundle")
     assert words in str(told.value) and str(run) in str(told.value)
     assert sorted(path.name for path in run.parent.iterdir()) == ["run"]
 
@@ -75,14 +75,14 @@ def changed(run, **arrays):
     [
         ({"images": np.zeros((90, 16, 16, 3), np.float32)}, "are float32"),
         ({"images": np.zeros((90, 20, 16, 3), np.uint8)}, "not uint8 (n, 16, 16, 3)"),
-        ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, "holds no pictures"),
-        ({"images": None}, "holds no pictures"),
+        ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, "holds no images"),
+        ({"images": None}, "holds no images"),
         ({"labels": None}, "no array 'labels'"),
-        ({"labels": np.zeros(89, int)}, "not a whole number for each of 90"),
+        ({"labels": np.zeros(89, int)}, "not an integer for each of 90"),
         ({"labels": np.full(90, 0.5)}, "float64"),
         ({"labels": np.full(90, 9)}, "labels are 9 to 9, and there are 9 classes"),
         ({"labels": np.full(90, -1)}, "labels are -1"),
-        ({"labels": np.full(90, "spiral")}, "not a whole number"),
+        ({"labels": np.full(90, "spiral")}, "not an integer"),
     ],
 )
 def test_an_evaluation_share_that_is_none_for_classifiers(classifier, arrays, words):
@@ -97,8 +97,8 @@ def test_an_evaluation_share_that_is_none_for_classifiers(classifier, arrays, wo
         ("set", lambda sets: None, "no array set"),
         ("boxes", lambda boxes: np.c_[boxes, boxes[:, :1]], "not finite numbers (m, 4)"),
         ("boxes", lambda boxes: np.full_like(boxes, np.nan), "not finite numbers"),
-        ("box_frame", lambda frames: frames[:-1], "not a picture's number for each"),
-        ("box_frame", lambda frames: frames + 10_000, "pictures that are not there"),
+        ("box_frame", lambda frames: frames[:-1], "not an image index for each"),
+        ("box_frame", lambda frames: frames + 10_000, "images that do not exist"),
         ("complete", lambda complete: complete[:-1], "complete is bool"),
     ],
 )

@@ -20,10 +20,6 @@ def run(tiny_runs, tmp_path):
     return shutil.copytree(tiny_runs / "classifier", tmp_path / "run")
 
 
-def silent(_):
-    pass
-
-
 def test_a_bundle_carries_what_the_run_knew(tiny_models):
     manifest = Bundle.load(tiny_models / "galaxy-classifier", "classify").manifest
     assert manifest["preprocess"] == {"kind": "crop", "margin": 0.25}
@@ -53,7 +49,7 @@ def test_a_network_that_quantisation_ruins_is_not_shipped(tiny_runs, tmp_path):
 
 
 def test_force_writes_and_says_so(tiny_runs, tmp_path):
-    made = export_run(tiny_runs / "fragile", tmp_path / "bundle", silent, Settings(force=True))
+    made = export_run(tiny_runs / "fragile", tmp_path / "bundle", Settings(force=True))
     assert made.bundle is not None and not made.passed
     manifest = Bundle.load(made.bundle).manifest
     assert manifest["ungated"] is True and not all(gate["passed"] for gate in manifest["gates"])
@@ -64,7 +60,7 @@ def test_force_writes_and_says_so(tiny_runs, tmp_path):
 def test_a_bundle_that_was_there_survives_a_failed_export(run, tiny_runs, tiny_models, tmp_path):
     target = shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / "bundle")
     before = Bundle.load(target).hash
-    assert export_run(tiny_runs / "fragile", target, silent).bundle is None
+    assert export_run(tiny_runs / "fragile", target).bundle is None
     assert Bundle.load(target).hash == before and list(tmp_path.glob(".bundle*")) == []
 
 
@@ -72,22 +68,22 @@ def test_an_export_killed_between_its_renames_loses_no_bundle(tiny_runs, tiny_mo
     # The old one has made room, the new one is not there yet: what a power cut leaves.
     old = shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / ".bundle.old")
     before = Bundle.load(old).hash
-    assert export_run(tiny_runs / "fragile", tmp_path / "bundle", silent).bundle is None
+    assert export_run(tiny_runs / "fragile", tmp_path / "bundle").bundle is None
     assert Bundle.load(tmp_path / "bundle").hash == before and not old.exists()
-    assert export_run(tiny_runs / "fragile", tmp_path / "bundle", silent, Settings(force=True)).bundle is not None
+    assert export_run(tiny_runs / "fragile", tmp_path / "bundle", Settings(force=True)).bundle is not None
     assert Bundle.load(tmp_path / "bundle").hash != before and list(tmp_path.glob(".bundle*")) == []
 
 
 def test_export_twice_gives_the_same_bytes(tiny_runs, tmp_path):
     # In one process: converters that number what they make must not show it.
-    made = [export_run(tiny_runs / "detector", tmp_path / name, silent, Settings(("all",))) for name in ("one", "two")]
+    made = [export_run(tiny_runs / "detector", tmp_path / name, Settings(("all",))) for name in ("one", "two")]
     assert len({Bundle.load(one.bundle).hash for one in made}) == 1
 
 
 def test_every_form_of_a_detector_finds_the_same(tiny_runs, tmp_path):
     from galaxy_edge.runtime.inference.detector import Detector
 
-    made = export_run(tiny_runs / "detector", tmp_path / "bundle", silent, Settings(("all",)))
+    made = export_run(tiny_runs / "detector", tmp_path / "bundle", Settings(("all",)))
     assert made.passed, made.gates
     bundle = Bundle.load(tmp_path / "bundle")
     assert list(bundle.variants) == ["fp32", "int8", "postprocess", "onnx_fp32", "onnx_int8"]
@@ -98,37 +94,36 @@ def test_every_form_of_a_detector_finds_the_same(tiny_runs, tmp_path):
         assert found.boxes == pytest.approx(np.array([[72, 24, 104, 56]]), abs=1), name
         assert found.scores[0] > 0.98
     with pytest.raises(ExportUsage, match="for detectors"):
-        export_run(tiny_runs / "classifier", None, silent, Settings(("tflite-postprocess",)))
+        export_run(tiny_runs / "classifier", None, Settings(("tflite-postprocess",)))
 
 
-def test_a_rescue_is_tried_in_order_and_noted(tiny_runs, tmp_path):
-    # No range saves a layer with one unit 60 times the others; 16 bits do.
-    said = []
-    assert not export_run(tiny_runs / "wide", tmp_path / "bundle", said.append).passed
-    made = export_run(tiny_runs / "wide", tmp_path / "bundle", said.append, Settings(rescue="auto"))
-    assert made.passed and made.measured.metrics["int8"]["accuracy"] == 1.0
-    assert [line for line in said if line.startswith("rescue")][
-        -1
-    ] == "rescue of tflite-int8: int16 activations in 2 of 2 layers"
+def test_fallbacks_are_tried_in_order_and_recorded(tiny_runs, tmp_path, caplog):
+    """No range suits a layer with one unit 60 times the others; 16 bits do."""
+    caplog.set_level("INFO", "galaxy_edge")
+    assert not export_run(tiny_runs / "wide", tmp_path / "bundle").passed
+    made = export_run(tiny_runs / "wide", tmp_path / "bundle", Settings(fallback="auto"))
+    assert made.passed and made.evaluation.metrics["int8"]["accuracy"] == 1.0
+    messages = [message for message in caplog.messages if message.startswith("fallback")]
+    assert messages[-1] == "fallback for tflite-int8: int16 activations in 2 of 2 layers"
     manifest = Bundle.load(tmp_path / "bundle").manifest
     assert manifest["export"]["rescue"] == {"int8": "int16 activations in 2 of 2 layers"}
     assert manifest["export"]["edgetpu"]["mapped"] < manifest["export"]["edgetpu"]["operators"]
 
 
 def test_a_rescue_that_fails_is_said_to(tiny_runs, tmp_path):
-    made = export_run(tiny_runs / "fragile", tmp_path / "bundle", silent, Settings(rescue="auto"))
+    made = export_run(tiny_runs / "fragile", tmp_path / "bundle", Settings(fallback="auto"))
     assert made.bundle is None and made.manifest["export"]["rescue"] == {"int8": "nothing helped"}
 
 
 def test_another_method_rescues_tflite_and_onnx_at_no_cost(tiny_runs, tmp_path):
     # One wild calibration pixel stretches min-max until grey levels share a step; percentile leaves it out.
-    def settings(rescue):
-        return Settings(("tflite-int8", "onnx-int8"), method="min-max", rescue=rescue)
+    def settings(fallback):
+        return Settings(("tflite-int8", "onnx-int8"), method="min-max", fallback=fallback)
 
-    made = export_run(tiny_runs / "spiked", tmp_path / "bundle", silent, settings("none"))
+    made = export_run(tiny_runs / "spiked", tmp_path / "bundle", settings("none"))
     failed = {gate.name for gate in made.gates if not gate.passed}
     assert made.bundle is None and {"accuracy: int8", "accuracy: onnx_int8"} <= failed
-    made = export_run(tiny_runs / "spiked", tmp_path / "bundle", silent, settings("auto"))
+    made = export_run(tiny_runs / "spiked", tmp_path / "bundle", settings("auto"))
     assert made.passed, made.gates
     assert made.manifest["export"]["rescue"] == {"int8": "percentile", "onnx_int8": "percentile"}
     # What a device gets is the rescued file, all in 8 bits, with golden vectors of its own.
@@ -140,7 +135,7 @@ def test_another_method_rescues_tflite_and_onnx_at_no_cost(tiny_runs, tmp_path):
 
 @pytest.mark.parametrize("method", ["min-max", "percentile", "mse", "entropy"])
 def test_every_method_of_onnx_makes_what_passes(run, tmp_path, method):
-    made = export_run(run, tmp_path / "bundle", silent, Settings(("onnx-int8",), method=method))
+    made = export_run(run, tmp_path / "bundle", Settings(("onnx-int8",), method=method))
     assert made.passed and made.manifest["export"]["onnx_method"] == method, made.gates
 
 
@@ -149,7 +144,7 @@ def test_the_ends_of_int8_can_be_chosen(run, tmp_path, input_type, output_type):
     from galaxy_edge.export.tflite.reader import read_tflite
 
     settings = Settings(input_type=input_type, output_type=output_type)
-    made = export_run(run, tmp_path / "bundle", silent, settings)
+    made = export_run(run, tmp_path / "bundle", settings)
     assert made.passed, made.gates
     graph = read_tflite(Bundle.load(made.bundle).read("int8.tflite")).graph
     assert [graph.tensors[graph.inputs[0]].dtype, graph.tensors[graph.outputs[0]].dtype] == [input_type, output_type]
@@ -157,7 +152,7 @@ def test_the_ends_of_int8_can_be_chosen(run, tmp_path, input_type, output_type):
     bundle = Bundle.load(made.bundle)
     assert bundle.variant("int8").outputs[0].dtype == output_type
     assert bundle.golden()["int8.logits"].dtype == output_type and "to the bit" in check_golden(bundle)
-    usual = Bundle.load(export_run(run, tmp_path / "usual", silent).bundle).golden()["int8.logits"].astype(int)
+    usual = Bundle.load(export_run(run, tmp_path / "usual").bundle).golden()["int8.logits"].astype(int)
     np.testing.assert_array_equal(bundle.golden()["int8.logits"].astype(int) - 128 * (output_type == "uint8"), usual)
 
 
@@ -166,11 +161,11 @@ def test_where_a_bundle_may_be_put(run, tmp_path):
     link.symlink_to(place)
     empty.mkdir()
     for out in (link, link, empty):  # a link leads to the bundle before and after
-        assert export_run(run, out, silent).passed
+        assert export_run(run, out).passed
     assert link.is_symlink() and Bundle.load(place).hash == Bundle.load(empty).hash
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "link", "place", "run"]
-    with pytest.raises(ExportUsage, match="name another --out"):
-        export_run(run, tmp_path.__class__("/"), silent)
+    with pytest.raises(ExportUsage, match="choose another --out"):
+        export_run(run, tmp_path.__class__("/"))
 
 
 def test_a_draft_is_ones_own(run, tmp_path):
@@ -178,13 +173,13 @@ def test_a_draft_is_ones_own(run, tmp_path):
     alive = tmp_path / f".bundle.{os.getppid()}.part"
     for folder in (mine, dead, alive):
         folder.mkdir()
-    assert export_run(run, tmp_path / "bundle", silent).passed
+    assert export_run(run, tmp_path / "bundle").passed
     assert mine.is_dir() and alive.is_dir() and not dead.exists()
 
 
 def test_an_ungated_bundle_is_run_with_a_word(tiny_runs, tmp_path):
-    export_run(tiny_runs / "fragile", tmp_path / "galaxy-classifier", silent, Settings(force=True))
-    export_run(tiny_runs / "detector", tmp_path / "galaxy-detector", silent)
+    export_run(tiny_runs / "fragile", tmp_path / "galaxy-classifier", Settings(force=True))
+    export_run(tiny_runs / "detector", tmp_path / "galaxy-detector")
     done = command_line("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
     assert done.returncode == 0 and "galaxy-classifier is UNGATED" in done.stderr
     assert "UNGATED" in command_line("bundle", "verify", tmp_path / "galaxy-classifier").stdout
@@ -194,27 +189,27 @@ def test_an_ungated_bundle_is_run_with_a_word(tiny_runs, tmp_path):
 def test_an_incomplete_run_is_named(run, missing):
     shutil.rmtree(run / missing) if (run / missing).is_dir() else (run / missing).unlink()
     with pytest.raises(ExportError, match=f"incomplete: it has no {missing}"):
-        export_run(run, None, silent)
+        export_run(run, None)
 
 
 def test_runs_that_are_none(run, tmp_path):
     with pytest.raises(RunError, match=r"has no run\.json"):
-        export_run(tmp_path / "nothing", None, silent)
+        export_run(tmp_path / "nothing", None)
     record = json.loads((run / "run.json").read_text())
     del record["model"]
     (run / "run.json").write_text(json.dumps(record))
     with pytest.raises(ExportError, match="not finished"):
-        export_run(run, None, silent)
+        export_run(run, None)
     (run / "run.json").write_text("{")
     with pytest.raises(RunError, match="damaged"):
-        export_run(run, None, silent)
+        export_run(run, None)
 
 
 def test_a_folder_that_is_no_bundle_is_not_replaced(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
-    with pytest.raises(ExportError, match="exists and is no bundle"):
-        export_run(run, tmp_path / "mine", silent)
+    with pytest.raises(ExportError, match="exists and is not a bundle"):
+        export_run(run, tmp_path / "mine")
     assert (tmp_path / "mine" / "thesis.tex").exists()
 
 
@@ -238,11 +233,11 @@ def test_a_damaged_network_gets_one_line(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), "say what to make"),
+        ((), "choose what to make"),
         (("--formats", "tflite-int4"), "unknown format 'tflite-int4'"),
-        (("--formats", "tflite-int8", "--method", "entropy"), "int8 TFLite knows no method 'entropy'"),
+        (("--formats", "tflite-int8", "--method", "entropy"), "int8 TFLite has no method 'entropy'"),
         (("--formats", "onnx-int8", "--method", "kl"), "unknown method 'kl'"),
-        (("--int8", "--labels", "x.txt"), "--labels goes with --from"),
+        (("--int8", "--labels", "x.txt"), "--labels needs --from"),
     ],
 )
 def test_wrong_use_is_told(run, arguments, message):

@@ -7,11 +7,11 @@ pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to
 
 from galaxy_edge.export.fallbacks import fallbacks
 from galaxy_edge.export.settings import Settings
-from galaxy_edge.export.tflite.convert import to_tflite
 from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.export.variants import quantise_to_int8
 from galaxy_edge.training.classifier.keras_utils import save_network
 from helpers.networks import classifier_network
+from helpers.tflite import to_tflite
 
 
 def test_layers_of_16_bits_leave_what_goes_in_and_comes_out_as_bytes(tmp_path):
@@ -22,7 +22,7 @@ def test_layers_of_16_bits_leave_what_goes_in_and_comes_out_as_bytes(tmp_path):
     content = quantise_to_int8(source, settings, pictures)
     wide = [
         (how, read_tflite(made).graph)
-        for how, made in fallbacks("tflite-int8", source, content, settings, pictures, lambda _: None)
+        for how, made in fallbacks("tflite-int8", source, content, settings, pictures)
         if "int16" in how
     ]
     assert len(wide) > 1

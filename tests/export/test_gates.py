@@ -9,11 +9,12 @@ from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.evaluation import classifier_agreement, detector_agreement
 from galaxy_edge.export.gates import accuracy_gate, contract_gate, int8_gate, parity_gate
 from galaxy_edge.export.tflite.calibration_ranges import measure_ranges
-from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw
+from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.export.tflite.quantise import quantise
 from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.metrics import DetectionTruth
+from helpers.tflite import float_tensors
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +88,12 @@ def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passe
 def test_the_gate_tells_pictures_beside_points():
     gate = accuracy_gate("classify", "int8", told(60, 63, 2), told(58, 63, 1), 1.0)
     assert gate.measured == (
-        "accuracy 0.9603 float32 (121 of 126 pictures), 0.9524 here (120), at most 1 points less; "
-        "recall down: a by 3.17 points (2 of 63 pictures), at most 3 points"
+        "accuracy 0.9603 float32 (121 of 126 images), 0.9524 here (120), at most 1 points less; "
+        "recall down: a by 3.17 points (2 of 63 images), at most 3 points"
     )
     # Where all is well, what fell furthest is told all the same.
     assert (
-        "recall down: a by 1.59 points (1 of 63 pictures), at most 3 points"
+        "recall down: a by 1.59 points (1 of 63 images), at most 3 points"
         in accuracy_gate("classify", "int8", told(60, 63, 2), told(59, 63, 1), 1.0).measured
     )
     assert "no class's recall is down" in accuracy_gate("classify", "int8", told(60), told(60), 1.0).measured
@@ -193,7 +194,7 @@ def test_calibration_pictures_of_a_folder_are_drawn_evenly(tmp_path):
     ("arrays", "reason"),
     [
         ({"images": np.zeros((5, 16, 16, 3), np.uint8)}, "only black ones"),
-        ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, "no pictures"),
+        ({"images": np.zeros((0, 16, 16, 3), np.uint8)}, "no images"),
         ({"images": np.ones((5, 8, 8, 3), np.uint8)}, r"not uint8 \(n, 16, 16, 3\)"),
         ({"images": np.ones((5, 16, 16, 3), np.float32)}, "are float32"),
         ({"pictures": np.ones(3)}, "has no array 'images'; it has pictures"),
@@ -209,7 +210,7 @@ def test_calibration_files_that_cannot_be_read(tmp_path):
     import zipfile
 
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ExportError, match="no pictures"):
+    with pytest.raises(ExportError, match="no images"):
         load_calibration_images(tmp_path / "empty", MODEL, "classify", None, 1)
     (tmp_path / "x.npz").write_bytes(b"not a zip")
     with pytest.raises(ExportError, match="cannot be read"):

@@ -22,14 +22,21 @@ KEPT_FORMS = REFERENCE / "forms.json"
 @pytest.fixture(scope="module")
 def result(tiny_runs, tmp_path_factory):
     settings = Settings(("all",), debug_layers=True)
-    return export_run(tiny_runs / "classifier", tmp_path_factory.mktemp("out") / "bundle", lambda _: None, settings)
+    return export_run(tiny_runs / "classifier", tmp_path_factory.mktemp("out") / "bundle", settings)
 
 
 def test_the_page_stands_alone(result):
     text = html_report(result)
     assert not re.search(r"(src|href)=\"(?!data:)", text) and "<script" not in text
     assert text.count("data:image/png;base64,") == 8
-    for heading in ("Gates", "Forms", "Confusion matrix of int8", "Layers that lose most", "Edge TPU", "Examples"):
+    for heading in (
+        "Gates",
+        "Variants",
+        "Confusion matrix of int8",
+        "Layers with the largest int8 errors",
+        "Edge TPU",
+        "Examples",
+    ):
         assert heading in text
     assert "Every gate passed." in text
 
@@ -38,7 +45,7 @@ def test_markdown_says_the_same(result):
     text = markdown_report(result)
     for row in ("| onnx_int8 |", "| accuracy: int8 |", "| ai-edge-quantizer |", "| smooth_round |"):
         assert row in text
-    assert len({line.count("|") for line in text.split("## Forms")[1].split("##")[0].splitlines() if line}) == 1
+    assert len({line.count("|") for line in text.split("## Variants")[1].split("##")[0].splitlines() if line}) == 1
 
 
 def test_figures_are_whole_on_a_narrow_screen(tiny_runs, tmp_path):

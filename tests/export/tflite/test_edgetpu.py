@@ -65,7 +65,7 @@ BAD = [
     (graph("SOFTMAX", tensor([1, 20_000]), tensor([1, 20_000])), "more than 16000"),
     (graph("STRIDED_SLICE", A, STRIDES[0], STRIDES[0], STRIDES[0], B, content=STRIDES[1]), "a stride is not 1"),
     (graph("SUM", tensor([2, 8]), tensor([2], "int32", constant=True), tensor([8])), "reduces the batch"),
-    (graph("MEAN", tensor([1, 8, 6]), tensor([1], "int32", constant=True), tensor([1, 8])), "no multiple of 4"),
+    (graph("MEAN", tensor([1, 8, 6]), tensor([1], "int32", constant=True), tensor([1, 8])), "not a multiple of 4"),
     (graph("SPLIT", tensor([1], "int32", constant=True), tensor([4, 8]), tensor([2, 8])), "splits the batch"),
     (graph("SQUEEZE", tensor([1, 8, 1]), tensor([1, 8])), "other dimensions than leading"),
     (graph("PRELU", A, tensor([8, 8, 4], constant=True), B), "alpha"),
@@ -125,7 +125,7 @@ def test_the_compiler_is_called_as_its_manual_says(compiler):
     compiler(
         '[ "$1 $2" = "--show_operations --out_dir" ] && cp "$4" "$3/int8_edgetpu.tflite" && echo x >> "$3/int8_edgetpu.tflite"'
     )
-    assert compile_for_edgetpu(b"network ", lambda _: None) == b"network x\n"
+    assert compile_for_edgetpu(b"network ") == b"network x\n"
 
 
 def test_a_compiler_that_fails_or_is_missing_is_told(compiler, monkeypatch):

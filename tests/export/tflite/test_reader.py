@@ -40,7 +40,7 @@ def test_it_reads_what_the_interpreter_says(int8):
 
 def test_what_is_no_tflite_file_is_refused(int8):
     for content in (b"", b"TFL3", b"PK\x03\x04" * 20, int8[4:]):
-        with pytest.raises(ExportError, match="does not begin as one"):
+        with pytest.raises(ExportError, match="does not begin with TFL3"):
             read_tflite(content)
     for end in (24, 100, len(int8) // 2):
         with pytest.raises(ExportError, match="damaged"):

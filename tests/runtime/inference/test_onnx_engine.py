@@ -21,7 +21,7 @@ pytest.importorskip("onnxruntime", reason="needs the onnx extra")
 def both(tiny_runs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("out") / "bundle"
     settings = Settings(("tflite-int8", "onnx-fp32", "onnx-int8"))
-    assert export_run(tiny_runs / "detector", folder, lambda _: None, settings).passed
+    assert export_run(tiny_runs / "detector", folder, settings).passed
     return Bundle.load(folder)
 
 

@@ -11,7 +11,7 @@ import pytest
 keras = pytest.importorskip("keras")
 tf = pytest.importorskip("tensorflow")
 
-from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw, to_tflite
+from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES, coarse_of
 from galaxy_edge.training.classifier.attributes import ATTRIBUTES
@@ -24,6 +24,7 @@ from galaxy_edge.training.data.sample import DataError
 from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
 from galaxy_edge.training.run import RunError, alone, read_record, write_json
 from helpers.networks import classifier_network
+from helpers.tflite import float_tensors, to_tflite
 from helpers.tiny_recipe import TINY
 
 

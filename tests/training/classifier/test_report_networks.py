@@ -9,10 +9,11 @@ from scipy.signal import correlate2d
 tf = pytest.importorskip("tensorflow")
 
 import keras
-from galaxy_edge.export.tflite.convert import float_tensors, input_is_raw, to_tflite
+from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.keras_utils import multiply_adds, save_network
 from galaxy_edge.training.classifier.report_networks import BUILDERS, L1, L2, optimised, regularised, simple
+from helpers.tflite import float_tensors, to_tflite
 
 SWITCHES = ("dropout", "l1l2", "batch_norm")
 

@@ -8,7 +8,6 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from galaxy_edge.export.tflite.convert import float_tensors, to_tflite
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.keras_utils import multiply_adds, save_network
 from galaxy_edge.training.classifier.small_network import (
@@ -22,6 +21,7 @@ from galaxy_edge.training.classifier.small_network import (
 )
 from galaxy_edge.training.search.classifier_space import SPACE, from_choice
 from helpers.networks import classifier_network
+from helpers.tflite import float_tensors, to_tflite
 
 PLAIN = Stage(32, 1, 3, "plain")
 PRESENT = SmallNetwork(
