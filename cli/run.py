@@ -15,6 +15,7 @@ from .options import COUNT, ENGINES, FILE, FOLDER, PROFILE, THREADS, TILES, Grou
 from .service_options import mqtt_config, service_options, web_config
 
 if TYPE_CHECKING:
+    from ..runtime.events.frame_record import FrameRecord
     from ..runtime.frame import Detections, Frame
     from ..runtime.monitoring.run_stats import RunStats
     from ..runtime.run_config import RunConfig
@@ -71,9 +72,9 @@ def run(as_json: bool, **options: Any) -> None:
     session = Session(_config(options))
     with _progress(session.length, as_json) as progress:
 
-        def on_frame(frame: Frame, detections: Detections, record: dict[str, Any], stats: RunStats) -> None:
+        def on_frame(frame: Frame, detections: Detections, record: FrameRecord, stats: RunStats) -> None:
             if as_json:
-                sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+                sys.stdout.write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
                 sys.stdout.flush()
             if progress:
                 progress.update(frame, detections, record, stats)

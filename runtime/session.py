@@ -13,11 +13,12 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..devices.probe import probe
 from ..errors import UsageError, UserError, require_extra
+from .events.frame_record import FrameRecord
 from .frame import Detections, Frame
 from .inference.bundles import CLASSIFIER, DETECTOR, load_bundle
 from .inference.classifier import Classifier
@@ -128,9 +129,9 @@ class Session:
         processor = FrameProcessor(self.detector, self.classifier, self.source.continuous, self._views, self.controls)
         manager = SystemdNotifier()
 
-        def frame_done(frame: Frame, detections: Detections, record: dict[str, Any], stats: RunStats) -> None:
+        def frame_done(frame: Frame, detections: Detections, record: FrameRecord, stats: RunStats) -> None:
             on_frame(frame, detections, record, stats)
-            self.monitor.summary = stats
+            self.monitor.run_stats = stats
             if isinstance(self.source, ResumableSource):
                 self.source.frame_processed(frame.source)
             if self._window:

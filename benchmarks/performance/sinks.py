@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ...runtime.events.frame_record import FrameRecord
 from ...runtime.frame import Detections, Frame
 from ...runtime.pipeline.sink import Sink
 from ...runtime.session import MqttConfig, RunConfig, Session, WebConfig
@@ -88,7 +89,7 @@ def _start_viewers(port: int, viewers: int, received: list[int], sink: Sink, cla
 
 def _camera(
     count: int, size: tuple[int, int], classes: int
-) -> Iterator[tuple[Frame, Detections, dict[str, Any], list[Track]]]:
+) -> Iterator[tuple[Frame, Detections, FrameRecord, list[Track]]]:
     """Yield frames of noise with a few boxes; in each, some objects begin and those of the frame before end."""
     random = np.random.default_rng(1)
     pixels = random.integers(0, 60, (size[1], size[0], 3), dtype=np.uint8)
@@ -106,7 +107,7 @@ def _camera(
                   np.full(classes, 1 / classes), state=CONFIRMED, confirmed=True)
             for i in range(BOXES)
         ]  # fmt: skip
-        record = {"frame": number, "time": when[1], "detections": [], "ms": {"detect": 10.0}}
+        record = FrameRecord(number, "played", when[1], *size, ms={"detect": 10.0})
         yield Frame(pixels, now, "played", number), detections, record, [*before, *begun]
         before = begun
 

@@ -26,6 +26,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...runtime.events.frame_record import frame_record
 from ...runtime.frame import Detections, Frame
 from ...runtime.recording.output_folder import OutputFolder
 from ...runtime.recording.pending import WriterLimits
@@ -44,7 +45,7 @@ def write_load(folder: Path, seed: int) -> None:
     """Write events, crops and lines into a folder as fast as it takes them, until killed."""
     output = _output_folder(folder, WriterLimits(batch_seconds=0.02))
     for frame, tracks in _synthetic_frames(seed):
-        output.frame(frame, Detections.empty(), {"frame": frame.number, "detections": []})
+        output.frame(frame, Detections.empty(), frame_record(frame, Detections.empty(), CLASSES, {}))
         output.events(tracks)
         if output.writer.pending > 100:
             time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
@@ -144,7 +145,7 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
         while not until():
             frame, tracks = next(sky)
             begin = time.perf_counter()
-            output.frame(frame, Detections.empty(), {"frame": frame.number, "detections": []})
+            output.frame(frame, Detections.empty(), frame_record(frame, Detections.empty(), CLASSES, {}))
             output.events(tracks)
             waits.append(time.perf_counter() - begin)
             frames[phase] += 1

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...devices.probe import probe
+from ...runtime.events.frame_record import FrameRecord
 from ...runtime.frame import Detections, Frame
 from ...runtime.monitoring.run_stats import RunStats
 from ...runtime.pipeline.tasks import FrameCallback
@@ -43,7 +44,7 @@ def camera_disconnects(drops: int, seed: int = 1) -> dict[str, Any]:
     took: list[float] = []
     back, since = 0.0, 0
 
-    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
+    def watch(frame: Frame, named: Detections, record: FrameRecord, summary: RunStats) -> None:
         nonlocal back, since
         if back and summary.reopened == len(took) + 1:
             took.append(time.monotonic() - back)
@@ -88,7 +89,7 @@ def run_long(frames: int) -> dict[str, Any]:
     samples: list[tuple[int, float, int]] = []
     every = max(1, frames // SAMPLES)
 
-    def watch(frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
+    def watch(frame: Frame, named: Detections, record: FrameRecord, summary: RunStats) -> None:
         if summary.frames % every == 0:
             samples.append((summary.frames, resident_mib(), len(os.listdir("/proc/self/fd"))))
 

@@ -76,7 +76,7 @@ class Event:
         """Whether it is still taken for one of the sky."""
         return self.kind == OBJECT
 
-    def record(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Turn into plain values for JSON, without the picture."""
         sure = {} if self.sure is None else {"sure": self.sure}
         return {

@@ -1,7 +1,8 @@
-"""The output contract: one JSON object a frame. Its schema is ``runtime/frame.schema.json``."""
+"""The record of a frame, one JSON object. Its schema is ``runtime/events/frame.schema.json``."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,59 +13,139 @@ from ..system.utc_time import utc_text
 UNCERTAIN = "galaxy, class uncertain"
 
 
+@dataclass(frozen=True)
+class DetectionRecord:
+    """One detection in a frame's record.
+
+    Attributes:
+        box: x0, y0, x1, y1 in pixels of the source frame.
+        score: of the detector, 0..1.
+        name: the best class.
+        probability: of the best class.
+        sure: whether the class is more than a guess; None if the classifier has no such threshold.
+        probabilities: by class name.
+    """
+
+    box: list[float]
+    score: float
+    name: str
+    probability: float
+    sure: bool | None
+    probabilities: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        sure = {} if self.sure is None else {"sure": self.sure}
+        return {
+            "box": self.box,
+            "score": self.score,
+            "class": self.name,
+            "probability": self.probability,
+            **sure,
+            "probabilities": self.probabilities,
+        }
+
+
+@dataclass(frozen=True)
+class FrameRecord:
+    """What was found in a frame.
+
+    Attributes:
+        frame: number of the frame.
+        source: name of the source.
+        time: UTC, ISO 8601.
+        width, height: of the source frame in pixels.
+        detections: best score first.
+        ms: milliseconds by stage; the last stages are added after the record was made.
+        stacked: number of frames that the frame is the mean of.
+        stretch: how more than 8 bits were reduced to 8, see `models.images.stretch`; None if they were not.
+        reused: whether the detections are those of an earlier frame, see `imaging.change_gate`.
+    """
+
+    frame: int
+    source: str
+    time: str
+    width: int
+    height: int
+    detections: list[DetectionRecord] = field(default_factory=list)
+    ms: dict[str, float] = field(default_factory=dict)
+    stacked: int = 1
+    stretch: dict[str, Any] | None = None
+    reused: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON, without ``stacked``, ``stretch`` and ``reused`` where they do not apply."""
+        values: dict[str, Any] = {
+            "frame": self.frame,
+            "source": self.source,
+            "time": self.time,
+            "width": self.width,
+            "height": self.height,
+            "detections": [detection.to_dict() for detection in self.detections],
+            "ms": self.ms,
+        }
+        if self.stacked > 1:
+            values["stacked"] = self.stacked
+        if self.stretch is not None:
+            values["stretch"] = self.stretch
+        if self.reused:
+            values["reused"] = True
+        return values
+
+
 def display_label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: float | None) -> str:
-    """Name a galaxy for people: its best class, or that none is sure.
+    """Return a galaxy's name for display: its best class, or `UNCERTAIN`.
 
     Args:
         probabilities: (C,).
-        abstain: probability below which a name is a guess, if the classifier has such a threshold.
+        classes: names in the order of the probabilities.
+        abstain: probability below which a class is a guess, if the classifier has such a threshold.
     """
     best = int(np.argmax(probabilities))
     return classes[best] if abstain is None or probabilities[best] >= abstain else UNCERTAIN
 
 
 def frame_record(
-    frame: Frame, named: Detections, classes: tuple[str, ...], ms: dict[str, float], abstain: float | None = None
-) -> dict[str, Any]:
-    """Describe a frame and what was found in it.
+    frame: Frame,
+    detections: Detections,
+    classes: tuple[str, ...],
+    ms: dict[str, float],
+    abstain: float | None = None,
+    reused: bool = False,
+) -> FrameRecord:
+    """Make the record of a frame.
 
     Args:
-        named: detections with class probabilities.
+        frame: the frame.
+        detections: with class probabilities.
         classes: names in the order of the probabilities.
-        ms: milliseconds by stage.
-        abstain: probability below which a name is a guess, if the classifier has such a threshold.
-
-    Returns:
-        Plain values for JSON: frame, source, time (UTC), width, height, detections, ms; ``stretch`` where a picture of
-        more than 8 bits was stretched; ``stacked`` where it is the mean of several frames. Boxes are x0, y0, x1, y1 in
-        pixels of the source frame, best score first.
+        ms: milliseconds by stage; kept by reference.
+        abstain: probability below which a class is a guess, if the classifier has such a threshold.
+        reused: whether the detections are those of an earlier frame.
     """
-    record: dict[str, Any] = {
-        "frame": frame.number,
-        "source": frame.source,
-        "time": utc_text(frame.time),
-        "width": frame.width,
-        "height": frame.height,
-        "detections": [_detection(named, index, classes, abstain) for index in range(len(named))],
-        "ms": ms,
-    }
-    if frame.stacked > 1:
-        record["stacked"] = frame.stacked
-    if frame.stretch is not None:
-        record["stretch"] = frame.stretch
-    return record
+    return FrameRecord(
+        frame=frame.number,
+        source=frame.source,
+        time=utc_text(frame.time),
+        width=frame.width,
+        height=frame.height,
+        detections=[_detection(detections, index, classes, abstain) for index in range(len(detections))],
+        ms=ms,
+        stacked=frame.stacked,
+        stretch=frame.stretch,
+        reused=reused,
+    )
 
 
-def _detection(named: Detections, index: int, classes: tuple[str, ...], abstain: float | None) -> dict[str, Any]:
-    assert named.probabilities is not None
-    probabilities = named.probabilities[index]
+def _detection(detections: Detections, index: int, classes: tuple[str, ...], abstain: float | None) -> DetectionRecord:
+    assert detections.probabilities is not None
+    probabilities = detections.probabilities[index]
     best = int(np.argmax(probabilities))
-    sure = {} if abstain is None else {"sure": bool(probabilities[best] >= abstain)}
-    return {
-        "box": [round(float(value), 2) for value in named.boxes[index]],
-        "score": round(float(named.scores[index]), 4),
-        "class": classes[best],
-        "probability": round(float(probabilities[best]), 4),
-        **sure,
-        "probabilities": {name: round(float(value), 4) for name, value in zip(classes, probabilities, strict=True)},
-    }
+    return DetectionRecord(
+        box=[round(float(value), 2) for value in detections.boxes[index]],
+        score=round(float(detections.scores[index]), 4),
+        name=classes[best],
+        probability=round(float(probabilities[best]), 4),
+        sure=None if abstain is None else bool(probabilities[best] >= abstain),
+        probabilities={name: round(float(value), 4) for name, value in zip(classes, probabilities, strict=True)},
+    )

@@ -1,4 +1,4 @@
-"""What was found, read back from an output folder: list, look up, export, prune."""
+"""Read the events of an output folder: list, look up, export, prune."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, UserError
-from ..system import folder_lock as lock
-from .database import SCHEMA_VERSION, open_database
+from ..system import folder_lock
+from .database import BUSY_TIMEOUT, SCHEMA_VERSION, open_database
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
 COLUMNS = (
@@ -23,26 +23,26 @@ COLUMNS = (
     "first_time", "last_time", "first_frame", "last_frame", "best_frame", "source", "crop", "device", "engine",
     "detector", "classifier", "version", "probabilities",
 )  # fmt: skip
-"""Of a record, in the order of a CSV file's columns."""
+"""Columns of a CSV file, in their order."""
 
 
 class NoSuchEvent(UserError):
-    """An event that is not there."""
+    """The event does not exist."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Query:
-    """Which events are wanted; None takes all.
+    """Conditions that events must meet; None matches all.
 
     Attributes:
         run: number of a run.
-        kind: ``object``, or what an object turned out to be.
+        kind: ``object``, or what an object turned out to be, see `tracking.track`.
         name: a class, or the beginning of its name (``spiral``).
-        since, before: of the last and the first sighting, UTC as ISO 8601.
-        min_score, min_probability: least values.
-        limit: the last so many.
+        since, before: last seen at or after, first seen before; UTC, ISO 8601.
+        min_score, min_probability: minimum values.
+        limit: only the latest events, at most this number.
     """
 
     run: int | None = None
@@ -55,7 +55,7 @@ class Query:
     limit: int | None = None
 
     def where(self) -> tuple[str, list[Any]]:
-        """Turn into an SQL condition and its values."""
+        """Return an SQL condition and its values."""
         terms = {
             "run = ?": self.run, "kind = ?": self.kind, "instr(class, ?) = 1": self.name, "last_time >= ?": self.since,
             "first_time < ?": self.before, "score >= ?": self.min_score, "probability >= ?": self.min_probability,
@@ -64,63 +64,112 @@ class Query:
         return " AND ".join(given) or "1", list(given.values())
 
 
-def query_events(folder: Path, query: Query) -> list[dict[str, Any]]:
-    """List events as records (see `COLUMNS`), in the order they began.
+@dataclass(frozen=True)
+class EventRow:
+    """An event as stored, with the description of its run.
+
+    Attributes:
+        id: stable and unique, e.g. ``1f0c22aa-00012``.
+        run, number: of the run in its output folder, and of the event in its run.
+        first_frame, last_frame, first_time, last_time, frames: its sightings; times are UTC, ISO 8601.
+        source, best_frame, score, box: its best view; the box is x0, y0, x1, y1 in pixels of that frame.
+        name, probability, probabilities: its class, over all its frames; ``name`` is ``class`` in JSON, SQL and CSV.
+        crop: path of its image in the output folder; None if there is none.
+        state: confirmed or ended.
+        kind: ``object``, or what it turned out to be.
+        sure: whether the class is more than a guess; None if the classifier has no such threshold.
+        device, engine, detector, classifier, version, started: of its run.
+    """
+
+    id: str
+    run: int
+    number: int
+    first_frame: int
+    last_frame: int
+    first_time: str
+    last_time: str
+    frames: int
+    source: str
+    best_frame: int
+    score: float
+    name: str
+    probability: float
+    probabilities: dict[str, float]
+    crop: str | None
+    state: str
+    kind: str
+    sure: bool | None
+    device: str
+    engine: str
+    detector: str
+    classifier: str
+    version: str
+    started: str
+    box: list[float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"class" if key == "name" else key: value for key, value in vars(self).items()}
+
+
+def query_events(folder: Path, query: Query) -> list[EventRow]:
+    """Return the events that match a query, in the order they began.
 
     Raises:
-        UsageError: the folder has no event file, or none that can be read.
+        UsageError: the folder has no event file, or it cannot be read.
     """
     condition, values = query.where()
     last = f"LIMIT {int(query.limit)}" if query.limit is not None else ""
-    with _opened(folder) as base:
-        rows = base.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
-        going_on = _going_on(folder, base)
-        return [_record(folder, row, going_on) for row in reversed(rows.fetchall())]
+    with _opened(folder) as database:
+        rows = database.execute(f"SELECT * FROM told WHERE {condition} ORDER BY run DESC, number DESC {last}", values)
+        running = _running(folder, database)
+        return [_event_row(folder, row, running) for row in reversed(rows.fetchall())]
 
 
-def get_event(folder: Path, event: str) -> dict[str, Any]:
-    """Look up an event by its id.
+def get_event(folder: Path, event: str) -> EventRow:
+    """Return the event with an id.
 
     Raises:
-        NoSuchEvent: there is none.
+        NoSuchEvent: it does not exist.
     """
     if ID.fullmatch(event):
         uid, number = event.split("-")
-        with _opened(folder) as base:
-            row = base.execute("SELECT * FROM told WHERE uid = ? AND number = ?", (uid, int(number))).fetchone()
-            going_on = _going_on(folder, base)
+        with _opened(folder) as database:
+            row = database.execute("SELECT * FROM told WHERE uid = ? AND number = ?", (uid, int(number))).fetchone()
+            running = _running(folder, database)
         if row:
-            return _record(folder, row, going_on)
+            return _event_row(folder, row, running)
     raise NoSuchEvent(f"there is no event '{event}' in {folder}: galaxy-edge events list shows them")
 
 
-def as_csv(records: list[dict[str, Any]]) -> str:
-    """Write records as CSV (RFC 4180) with a header; probabilities are a JSON object in one field."""
+def as_csv(events: list[EventRow]) -> str:
+    """Return events as CSV (RFC 4180) with a header; probabilities are a JSON object in one field."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
-    for record in records:
-        box = dict(zip(("x0", "y0", "x1", "y1"), record["box"], strict=True))
-        flat = {**record, **box, "probabilities": json.dumps(record["probabilities"])}
+    for event in events:
+        box = dict(zip(("x0", "y0", "x1", "y1"), event.box, strict=True))
+        flat = {**event.to_dict(), **box, "probabilities": json.dumps(event.probabilities)}
         writer.writerow({key: flat[key] for key in COLUMNS})
     return stream.getvalue()
 
 
 def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
-    """Delete events and their crops; a run that is going on is not disturbed, and what it has in sight stays.
+    """Delete events and their crops; events that a running run still has in sight stay.
 
     Args:
-        crops_only: whether events stay and only their crops go.
-        dry_run: whether nothing is deleted, only counted.
+        query: which events.
+        crops_only: whether only the crops are deleted.
+        dry_run: whether to count only, without deleting.
 
     Returns:
         Counts: events, crops, bytes.
     """
     condition, values = query.where()
-    with _opened(folder, write=True) as base:
-        rows = base.execute(
+    with _opened(folder, write=True) as database:
+        rows = database.execute(
             f"SELECT run, number, crop FROM told WHERE ({condition}) AND (state = 'ended' OR run < ?)",
-            (*values, _going_on(folder, base)),
+            (*values, _running(folder, database)),
         ).fetchall()
         files = {path: size for _, _, crop in rows for path, size in _files(folder, crop).items()}
         counts = {
@@ -129,81 +178,87 @@ def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: 
         }  # fmt: skip
         if dry_run:
             return counts
-        for path in files:  # first of all: on a full disk the rows need the room
+        for path in files:  # first, because on a full disk the rows need the space
             path.unlink(missing_ok=True)
         change = "UPDATE event SET crop = NULL" if crops_only else "DELETE FROM event"
-        with base:
-            base.execute("BEGIN IMMEDIATE")
-            base.executemany(f"{change} WHERE run = ? AND number = ?", [(run, number) for run, number, _ in rows])
+        with database:
+            database.execute("BEGIN IMMEDIATE")
+            database.executemany(f"{change} WHERE run = ? AND number = ?", [(run, number) for run, number, _ in rows])
     return counts
 
 
 @contextmanager
 def _opened(folder: Path, write: bool = False) -> Iterator[sqlite3.Connection]:
-    """Open the event file of a folder; one of an older version is brought up to date first."""
+    """Open the event file of a folder; migrate it first if an older version wrote it."""
     path = folder / "events.sqlite"
     if not path.is_file():
-        raise UsageError(f"'{folder}' has no events.sqlite: name the output folder of a run")
+        raise UsageError(f"'{folder}' has no events.sqlite: use the output folder of a run")
     try:
-        with closing(_connected(path, write)) as base:
-            base.row_factory = sqlite3.Row
-            version = base.execute("PRAGMA user_version").fetchone()[0]
+        with closing(_connected(path, write)) as database:
+            database.row_factory = sqlite3.Row
+            version = database.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA_VERSION:
                 raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version})")
             if version < SCHEMA_VERSION:
                 open_database(path)[0].close()
-            yield base
-    except sqlite3.Error as problem:
-        raise UsageError(f"{path} cannot be read: {problem}") from None
+            yield database
+    except sqlite3.Error as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
 
 
 def _connected(path: Path, write: bool) -> sqlite3.Connection:
-    """Connect to a file; where the disk has no room for the memory that processes share of it, for this one alone."""
-    for alone in (False, True):
-        mode = "rw" if write or alone else "ro"
-        base = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=10, isolation_level=None)
+    """Connect to a file; exclusively if the disk is too full for the memory that SQLite shares between processes."""
+    for exclusive in (False, True):
+        mode = "rw" if write or exclusive else "ro"
+        database = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT, isolation_level=None
+        )
         try:
-            if alone:
-                base.execute("PRAGMA locking_mode = EXCLUSIVE")
-            base.execute("SELECT count(*) FROM sqlite_schema")
+            if exclusive:
+                database.execute("PRAGMA locking_mode = EXCLUSIVE")
+            database.execute("SELECT count(*) FROM sqlite_schema")
             break
-        except sqlite3.Error as problem:
-            base.close()
-            if alone or not problem.sqlite_errorname.startswith("SQLITE_IOERR_SHM"):
+        except sqlite3.Error as error:
+            database.close()
+            if exclusive or not error.sqlite_errorname.startswith("SQLITE_IOERR_SHM"):
                 raise
-    return base
+    return database
 
 
-def _going_on(folder: Path, base: sqlite3.Connection) -> int:
-    """Tell the number of the run that goes on, or of the next one where none does: all below it are over.
+def _running(folder: Path, database: sqlite3.Connection) -> int:
+    """Return the number of the running run, or of the next one if none is running; all lower ones have ended.
 
-    A run that was killed could not say so; that it no longer holds the folder does.
+    A run that was killed could not record its end, but it no longer holds the lock of the folder.
     """
-    following = base.execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
-    if not lock.is_locked(folder):
-        return following
-    return base.execute("SELECT coalesce(max(id), ?) FROM run WHERE ended IS NULL", (following,)).fetchone()[0]
+    next_run: int = database.execute("SELECT coalesce(max(id), 0) + 1 FROM run").fetchone()[0]
+    if not folder_lock.is_locked(folder):
+        return next_run
+    running: int = database.execute("SELECT coalesce(max(id), ?) FROM run WHERE ended IS NULL", (next_run,)).fetchone()[
+        0
+    ]
+    return running
 
 
-def _record(folder: Path, row: sqlite3.Row, going_on: int) -> dict[str, Any]:
-    """Turn a row into plain values; a crop that is gone is None, and an event of a run that is over has ended."""
-    record = {key: row[key] for key in row.keys() if key not in ("x0", "y0", "x1", "y1", "uid")}  # noqa: SIM118
-    record["box"] = [row["x0"], row["y0"], row["x1"], row["y1"]]
-    record["sure"] = None if row["sure"] is None else bool(row["sure"])
-    record["state"] = "ended" if record["run"] < going_on else record["state"]
-    record["probabilities"] = json.loads(row["probabilities"])
-    if record["crop"] and not (folder / record["crop"]).is_file():
-        record["crop"] = None
-    return record
+def _event_row(folder: Path, row: sqlite3.Row, running: int) -> EventRow:
+    """Convert a row; a deleted crop becomes None, and events of a run that is over have ended."""
+    values = {key: row[key] for key in row.keys() if key not in ("x0", "y0", "x1", "y1", "uid", "class")}  # noqa: SIM118
+    values["name"] = row["class"]
+    values["box"] = [row["x0"], row["y0"], row["x1"], row["y1"]]
+    values["sure"] = None if row["sure"] is None else bool(row["sure"])
+    values["state"] = "ended" if row["run"] < running else row["state"]
+    values["probabilities"] = json.loads(row["probabilities"])
+    if row["crop"] and not (folder / row["crop"]).is_file():
+        values["crop"] = None
+    return EventRow(**values)
 
 
 def _files(folder: Path, crop: str | None) -> dict[Path, int]:
-    """Find the files of a crop, with their bytes; a name that leads out of the crops folder is none of ours."""
+    """Return the files of a crop with their sizes in bytes; names outside the crops folder are ignored."""
     found: dict[Path, int] = {}
     if not crop or not re.fullmatch(r"crops/\d+/\d+\.png", crop):
         return found
     for path in (folder / crop, (folder / crop).with_suffix(".fits")):
-        with suppress(FileNotFoundError):  # the run that goes on may delete it at any moment, for its quota
+        with suppress(FileNotFoundError):  # a running run may delete it at any moment, for its quota
             if path.is_file():
                 found[path] = path.stat().st_size
     return found

@@ -1,4 +1,4 @@
-"""What a person may change while a run goes on."""
+"""Settings that may be changed during a run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Controls:
-    """The handles of a run; any thread may turn them, and they are heeded from the next frame on.
+    """Settings of a run; thread-safe, changes apply from the next frame.
 
     Attributes:
-        paused: frames are shown and told of, but not searched.
-        min_score: least score of a detection, 0..1; None for what the detector was made with.
-        stack: frames in a stack; None for what the run began with, and where frames do not follow from each other.
-        writer: writes the frame that is to be kept; None where nothing is kept.
+        paused: frames are shown and reported, but nothing is detected in them.
+        min_score: minimum score of a detection, 0..1; None for the detector's own.
+        stack: frames in a stack; None for the run's initial value, and where frames do not follow from each other.
+        writer: writes a requested frame; None if the run has no output folder.
     """
 
     paused: bool = False
@@ -27,7 +27,7 @@ class Controls:
     writer: OutputWriter | None = None
 
     def save_frame(self) -> str | None:
-        """Ask for the next frame to be kept; return its name in the output folder, or None where the disk is full."""
+        """Request that the next frame is saved; return its name in the output folder, or None if the disk is full."""
         if self.writer is None or self.writer.stopped:
             return None
         if self.writer.wanted is None:

@@ -1,4 +1,4 @@
-"""How a run is doing: counts, rate, stage timings, temperature. What the live view, Prometheus and MQTT tell."""
+"""The state of a run: counts, rate, stage timings, temperature. Shown by the live view, Prometheus and MQTT."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...devices.probe import temperature
+from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..tracking.track import Track
 
@@ -25,27 +26,28 @@ PAUSED: Final = "paused"
 STALLED: Final = "stalled"
 ENDED: Final = "ended"
 RECENT = 64
-"""Frames that timings are the median of."""
+"""Number of frames of which timings are the median."""
 RATE_SECONDS = 10.0
 SAMPLES = 600
-"""Samples of the history, one a second."""
+"""Maximum number of samples in the history, one a second."""
 COUNTS = ("dropped", "gated", "reopened", "hung")
-"""What a summary counts beside frames, where the pipeline has it."""
+"""Further counts of `RunStats` that are published."""
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class RunMonitor:
-    """A sink that counts; its figures may be read from any thread.
+    """A sink that counts; thread-safe.
 
     Args:
-        stale: seconds without a frame after which a run has stalled.
-        writer: of the output folder, which knows what became of evidence.
-        paused: tells whether someone paused the run.
-        root: where ``sys`` is, for the temperature.
-        clock: seconds that go on evenly.
+        stale: seconds without a frame after which a run counts as stalled.
+        writer: of the output folder, which reports whether files can be written; None without one.
+        paused: returns whether the run is paused.
+        root: folder that contains ``sys``, for the temperature.
+        clock: returns monotonic seconds.
 
     Attributes:
-        summary: of the run, once there is one; its clock has the stages' timings.
+        run_stats: of the run, once it has started; its clock has the timings of the stages.
+        frames, detections, events_begun: counts so far.
     """
 
     def __init__(
@@ -54,25 +56,25 @@ class RunMonitor:
     ) -> None:  # fmt: skip
         self._stale, self._writer, self._paused, self._root, self._clock = stale, writer, paused, root, clock
         self._lock = threading.Lock()
-        self._begun = clock()
-        self._last: float | None = None
-        self._last_time: str | None = None
-        self._beats: deque[float] = deque(maxlen=2048)
+        self._started = clock()
+        self._last_frame: float | None = None
+        self._last_frame_time: str | None = None
+        self._frame_times: deque[float] = deque(maxlen=2048)
         self._sampled = clock()
         self._history: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._ended = False
-        self.summary: RunStats | None = None
+        self.run_stats: RunStats | None = None
         self.frames = self.detections = self.events_begun = 0
         self._seen: set[int] = set()
 
-    def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
+    def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Count a frame."""
         now = self._clock()
         with self._lock:
             self.frames += 1
-            self.detections += len(named)
-            self._last, self._last_time = now, record.get("time")
-            self._beats.append(now)
+            self.detections += len(detections)
+            self._last_frame, self._last_frame_time = now, record.time
+            self._frame_times.append(now)
             due = now - self._sampled >= 1.0
         if due:
             self._sampled = now
@@ -84,7 +86,7 @@ class RunMonitor:
                 self._history.append(sample)
 
     def events(self, changed: list[Track]) -> None:
-        """Count objects that were confirmed."""
+        """Count confirmed objects."""
         with self._lock:
             for track in (track for track in changed if track.confirmed):
                 if track.number not in self._seen:
@@ -94,43 +96,43 @@ class RunMonitor:
                     self._seen.discard(track.number)
 
     def close(self, frames: int, bad: int) -> None:
-        """Note the end."""
+        """Record the end of the run."""
         self._ended = True
 
     def state(self) -> State:
-        """Tell whether the run starts, runs, is paused, has stalled (no frame for too long, paused or not) or ended."""
+        """Return the state; a run without frames for too long has stalled, even if it is paused."""
         if self._ended:
             return ENDED
-        since = self._clock() - (self._begun if self._last is None else self._last)
+        since = self._clock() - (self._started if self._last_frame is None else self._last_frame)
         if since > self._stale:
             return STALLED
-        if self._paused():  # frames come all the same
+        if self._paused():  # frames still arrive
             return PAUSED
-        return STARTING if self._last is None else RUNNING
+        return STARTING if self._last_frame is None else RUNNING
 
     def rate(self) -> float:
-        """Frames a second over the last `RATE_SECONDS`, or, where there are fewer, since the last but one."""
+        """Return frames per second over the last `RATE_SECONDS`; of a slower camera, since the last frame but one."""
         now = self._clock()
         with self._lock:
-            beats = list(self._beats)
-        recent = [beat for beat in beats if now - beat <= RATE_SECONDS]
-        recent = recent if len(recent) > 1 else beats[-2:]
+            times = list(self._frame_times)
+        recent = [at for at in times if now - at <= RATE_SECONDS]
+        recent = recent if len(recent) > 1 else times[-2:]
         return round((len(recent) - 1) / max(now - recent[0], 1e-3), 3) if len(recent) > 1 else 0.0
 
     def stages(self) -> dict[str, float]:
-        """Median milliseconds by stage, of the last `RECENT` frames."""
-        return self.summary.clock.recent(RECENT) if self.summary else {}
+        """Return median milliseconds by stage, of the last `RECENT` frames."""
+        return self.run_stats.clock.recent(RECENT) if self.run_stats else {}
 
     def totals(self) -> dict[str, tuple[int, float]]:
-        """How often each stage ran, and its seconds altogether."""
-        return self.summary.clock.totals() if self.summary else {}
+        """Return how often each stage ran, and its total seconds."""
+        return self.run_stats.clock.totals() if self.run_stats else {}
 
     def counts(self) -> dict[str, int]:
-        """What the pipeline counts beside frames: dropped, reused, reopened, hung."""
-        return {name: int(getattr(self.summary, name, 0)) for name in COUNTS}
+        """Return the further counts of the pipeline, see `COUNTS`."""
+        return {name: int(getattr(self.run_stats, name, 0)) for name in COUNTS}
 
     def stats(self) -> dict[str, Any]:
-        """All figures of this moment, as plain values."""
+        """Return all current figures as plain values for JSON."""
         writer = self._writer
         return {
             "state": self.state(),
@@ -138,8 +140,8 @@ class RunMonitor:
             "frames_per_second": self.rate(),
             "detections": self.detections,
             "events": self.events_begun,
-            "last_frame": self._last_time,
-            "uptime_seconds": round(self._clock() - self._begun, 1),
+            "last_frame": self._last_frame_time,
+            "uptime_seconds": round(self._clock() - self._started, 1),
             "stages": self.stages(),
             "temperature": temperature(self._root),
             "memory_bytes": memory_bytes(),
@@ -149,13 +151,13 @@ class RunMonitor:
         }
 
     def history(self) -> list[dict[str, Any]]:
-        """Samples of the last minutes, one a second, oldest first."""
+        """Return samples of the last minutes, one a second, oldest first."""
         with self._lock:
             return list(self._history)
 
 
 def memory_bytes() -> int:
-    """Resident memory of this process in bytes; 0 where the system does not tell."""
+    """Return the resident memory of this process in bytes; 0 if the system does not report it."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
     except (OSError, IndexError, ValueError):

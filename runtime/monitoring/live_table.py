@@ -1,29 +1,29 @@
-"""What a person sees while a run goes on, and at its end."""
+"""The live table of a run on a terminal, and the summary at its end."""
 
 from __future__ import annotations
 
 from collections import deque
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..events.frame_record import UNCERTAIN
+from ..events.frame_record import UNCERTAIN, FrameRecord
 from ..frame import Detections, Frame
 from .run_stats import RunStats
 
 ROWS = 10
+"""Number of latest detections that are shown."""
 
 
 class LiveTable:
     """A live table on a terminal.
 
     Args:
-        length: frames to come, if known.
-        err: whether it is on stderr.
+        length: number of frames, if known.
+        err: whether it is drawn on stderr.
     """
 
     def __init__(self, length: int | None, err: bool) -> None:
@@ -40,64 +40,65 @@ class LiveTable:
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
+    def update(self, frame: Frame, detections: Detections, record: FrameRecord, stats: RunStats) -> None:
         """Show a frame."""
-        self._progress.update(self._task, completed=summary.frames)
-        for found in record["detections"]:
-            x0, y0, x1, y1 = found["box"]
-            name = found["class"] if found.get("sure", True) else UNCERTAIN
+        self._progress.update(self._task, completed=stats.frames)
+        for detection in record.detections:
+            x0, y0, x1, y1 = detection.box
+            name = UNCERTAIN if detection.sure is False else detection.name
             self._recent.append(
                 (
                     str(frame.number),
                     frame.source,
                     name,
-                    f"{found['probability']:.2f}",
-                    f"{found['score']:.2f}",
+                    f"{detection.probability:.2f}",
+                    f"{detection.score:.2f}",
                     f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
                 )
             )
         self._live.update(Group(self._table(), self._progress))
 
     def _table(self) -> Table:
-        table = Table(title="galaxies seen last", expand=False)
-        for heading in ("frame", "source", "class", "probability", "score", "size and place (px)"):
+        table = Table(title="latest galaxies", expand=False)
+        for heading in ("frame", "source", "class", "probability", "score", "size and position (px)"):
             table.add_column(heading)
         for row in self._recent:
             table.add_row(*row)
         return table
 
 
-def print_summary(summary: RunStats, places: dict[str, Path], err: bool) -> None:
-    """Print what was found, where the time went and where everything is; to stderr if `err`."""
+def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
+    """Print what was found, the time of each stage and the output paths; to stderr if `err`."""
     console = Console(stderr=err)
-    if summary.stopped:
-        console.print("ended on request" if summary.failure else "ended on request; everything is written")
+    if stats.stopped:
+        console.print("stopped on request" if stats.failure else "stopped on request; everything is written")
     table = Table(title="where the time went")
     for heading in ("stage", "count", "median ms", "p95 ms"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
-    for stage, row in summary.stages.items():
+    for stage, row in stats.stages.items():
         table.add_row(stage, str(row["count"]), f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}")
     console.print(table)
-    rate = summary.frames / summary.seconds if summary.seconds else 0.0
-    console.print(f"{rate:.1f} frames a second, peak memory {summary.peak_memory_mib:.0f} MiB")
-    if summary.bad_pictures:
-        console.print(f"{summary.bad_pictures} pictures could not be read and were skipped")
-    if summary.dropped:
-        console.print(f"{summary.dropped} frames came too fast: newer ones took their place")
-    if summary.gated:
-        console.print(f"{summary.gated} frames brought nothing new and share the result of the last that did")
-    if summary.reopened:
-        console.print(f"the camera was lost and came back {summary.reopened} times")
-    if summary.hung:
-        console.print(f"{summary.hung} frames were given up because an inference hung")
-    counts = ", ".join(f"{count} {name}" for name, count in summary.classes.most_common())
-    galaxies = "galaxy" if summary.events == 1 else "galaxies"
-    found = f"[bold]{summary.frames} frames, {summary.events} {galaxies}[/bold]"
+    rate = stats.frames / stats.seconds if stats.seconds else 0.0
+    console.print(f"{rate:.1f} frames a second, peak memory {stats.peak_memory_mib:.0f} MiB")
+    if stats.bad_pictures:
+        console.print(f"{stats.bad_pictures} images could not be read and were skipped")
+    if stats.dropped:
+        console.print(f"{stats.dropped} frames were dropped because newer ones arrived before they were processed")
+    if stats.gated:
+        console.print(f"{stats.gated} frames without change share the result of an earlier one")
+    if stats.reopened:
+        console.print(f"the camera was lost and reopened {stats.reopened} times")
+    if stats.hung:
+        console.print(f"{stats.hung} frames were abandoned because an inference hung")
+    counts = ", ".join(f"{count} {name}" for name, count in stats.classes.most_common())
+    galaxies = "galaxy" if stats.events == 1 else "galaxies"
+    found = f"[bold]{stats.frames} frames, {stats.events} {galaxies}[/bold]"
     console.print(f"{found}: {counts}" if counts else found)
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
 
 
 def make_progress(description: str, console: Console, transient: bool = False) -> Progress:
+    """Make a progress bar with a count and the remaining time."""
     columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
     return Progress(*columns, console=console, transient=transient)

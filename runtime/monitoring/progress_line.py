@@ -1,42 +1,51 @@
-"""What a run says of itself while it goes on: on a terminal a live table, elsewhere a line now and then."""
+"""Show the progress of a run: a live table on a terminal, elsewhere one log line a minute."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import click
-
+from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from .run_stats import RunStats
 
 if TYPE_CHECKING:
     from .live_table import LiveTable
 
-SECONDS = 5.0
+logger = logging.getLogger(__name__)
+
+INTERVAL = 60.0
+"""Seconds between lines; a journal of a night stays readable."""
 
 
 def progress_display(length: int | None, err: bool) -> LiveTable | StatusLine:
-    """Give what follows a run.
+    """Return what shows the progress of a run, a context manager.
 
     Args:
-        length: frames to come, if known.
-        err: whether to write to stderr.
+        length: number of frames, if known.
+        err: whether a live table is drawn on stderr, because stdout has the results.
     """
     if not (sys.stderr if err else sys.stdout).isatty():
-        return StatusLine(err)
-    from .live_table import LiveTable  # what draws on a terminal takes memory, which a service does without
+        return StatusLine()
+    from .live_table import LiveTable  # rich takes memory that a service does not need to spend
 
     return LiveTable(length, err)
 
 
 class StatusLine:
-    """A line now and then."""
+    """Logs one line at regular intervals.
 
-    def __init__(self, err: bool) -> None:
-        self._err = err
-        self._spoken = time.monotonic()
+    Args:
+        interval: seconds between lines.
+        clock: returns monotonic seconds.
+    """
+
+    def __init__(self, interval: float = INTERVAL, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval, self._clock = interval, clock
+        self._logged_at = clock()
 
     def __enter__(self) -> StatusLine:
         return self
@@ -44,9 +53,10 @@ class StatusLine:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def update(self, frame: Frame, named: Detections, record: dict[str, Any], summary: RunStats) -> None:
-        """Say how far it is, if that was not said lately."""
-        if time.monotonic() - self._spoken > SECONDS:
-            self._spoken = time.monotonic()
-            rate = summary.frames / summary.seconds if summary.seconds else 0.0
-            click.echo(f"{summary.frames} frames, {summary.events} galaxies, {rate:.1f} frames/s", err=self._err)
+    def update(self, frame: Frame, detections: Detections, record: FrameRecord, stats: RunStats) -> None:
+        """Log the progress if the last line is old enough."""
+        if self._clock() - self._logged_at < self._interval:
+            return
+        self._logged_at = self._clock()
+        rate = stats.frames / stats.seconds if stats.seconds else 0.0
+        logger.info("%d frames, %d galaxies, %.1f frames/s", stats.frames, stats.events, rate)

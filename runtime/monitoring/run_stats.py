@@ -1,4 +1,4 @@
-"""What a run did so far: the counts that the screen, a live view and the end of the run show."""
+"""Statistics of a run, for the terminal, the live view and the summary at the end."""
 
 from __future__ import annotations
 
@@ -11,22 +11,21 @@ from ..timing import StageClock
 
 @dataclass
 class RunStats:
-    """What a run did; it may be read from any thread while the run goes on.
+    """Counts and timings of a run; may be read from any thread during the run.
 
     Attributes:
         frames, bad_pictures, detections, events: counts.
-        dropped: frames that were replaced by newer ones before they were looked at (``latest``).
-        gated: frames that brought nothing new and share the result of the last that did.
-        views: inferences of the detector: one a new frame, and one a tile.
-        reopened: how often a camera was lost and came back.
-        hung: frames given up because an inference did not come back.
+        dropped: frames of a live source that were replaced by newer ones before they were processed.
+        gated: frames without change that share the result of an earlier one.
+        views: inferences of the detector: one for each new frame, and one for each tile.
+        reopened: number of times a camera was lost and reopened.
+        hung: frames that were abandoned because an inference did not return.
         classes: ended events by class name.
         seconds: wall time of the loop.
-        last: when the last frame was done, in seconds of `time.monotonic`; 0 before the first.
-        clock: the time spent in each stage.
+        clock: time spent in each stage.
         peak_memory_mib: of the process, at the end.
-        stopped: whether it was ended from outside before the source was.
-        failure: what ended it, if it could not go on; None otherwise.
+        stopped: whether it was stopped before the source ended.
+        failure: why it could not continue; None otherwise.
     """
 
     frames: int = 0
@@ -40,7 +39,6 @@ class RunStats:
     reopened: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
-    last: float = 0.0
     clock: StageClock = field(default_factory=StageClock)
     peak_memory_mib: float = 0.0
     stopped: bool = False
@@ -48,5 +46,5 @@ class RunStats:
 
     @property
     def stages(self) -> dict[str, dict[str, float]]:
-        """The stage timings of this moment, see `timing.StageClock.table`."""
+        """Current stage timings, see `timing.StageClock.table`."""
         return self.clock.table()

@@ -1,4 +1,4 @@
-"""``--show``: the annotated frames in a window, where there is a display. Tk: the headless OpenCV has no window."""
+"""Show annotated frames in a window (``--show``). Uses Tk, because headless OpenCV has no windows."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from ...errors import UsageError
 from ..frame import Detections, Frame
 from ..recording.annotate import annotate
 
-WIDEST = 1280
+MAX_SIDE = 1280
 
 
 class Window:
-    """A window that shows frames; closing it ends the run.
+    """A window that shows frames; closing it stops the run.
+
+    Args:
+        classes: class names.
+        abstain: probability below which a class is a guess, or None.
+
+    Attributes:
+        closed: whether the user closed it.
 
     Raises:
         UsageError: there is no display, or Python has no tkinter.
@@ -31,8 +38,8 @@ class Window:
             raise UsageError("--show needs tkinter: sudo apt install python3-tk") from None
         try:
             self._root: Any = tkinter.Tk()
-        except tkinter.TclError as problem:
-            raise UsageError(f"--show cannot open a window: {problem}") from None
+        except tkinter.TclError as error:
+            raise UsageError(f"--show cannot open a window: {error}") from None
         self._root.title("galaxy-edge")
         self._root.protocol("WM_DELETE_WINDOW", self._close)
         self._label = tkinter.Label(self._root, background="black")
@@ -43,17 +50,17 @@ class Window:
         self._abstain = abstain
         self.closed = False
 
-    def show(self, frame: Frame, named: Detections) -> None:
-        """Show a frame with its boxes."""
+    def show(self, frame: Frame, detections: Detections) -> None:
+        """Show a frame with boxes and class names."""
         if self.closed:
             return
-        picture = annotate(frame.pixels, named, self._classes, self._abstain)
-        scale = min(1.0, WIDEST / max(picture.shape[:2]))
+        image = annotate(frame.pixels, detections, self._classes, self._abstain)
+        scale = min(1.0, MAX_SIDE / max(image.shape[:2]))
         if scale < 1.0:
-            size = round(picture.shape[1] * scale), round(picture.shape[0] * scale)
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        header = f"P6 {picture.shape[1]} {picture.shape[0]} 255 ".encode()
-        self._image = self._make_image(data=header + np.ascontiguousarray(picture).tobytes(), format="PPM")
+            size = round(image.shape[1] * scale), round(image.shape[0] * scale)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        header = f"P6 {image.shape[1]} {image.shape[0]} 255 ".encode()
+        self._image = self._make_image(data=header + np.ascontiguousarray(image).tobytes(), format="PPM")
         self._label.configure(image=self._image)
         self._root.update()
 

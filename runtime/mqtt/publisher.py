@@ -20,7 +20,6 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -29,6 +28,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from ...errors import UsageError
 from ..events.event import Event, RunInfo, events_from_tracks
+from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..monitoring.health import RunMonitor
 from ..tracking.track import Track
@@ -101,7 +101,7 @@ class MqttSink:
         """Number of events that are stored and not yet acknowledged; those not yet stored are not counted."""
         return len(self._outbox)
 
-    def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
+    def frame(self, frame: Frame, named: Detections, record: FrameRecord) -> None:
         """Do nothing: only the figures of frames are published."""
 
     def events(self, changed: list[Track]) -> None:
@@ -264,4 +264,4 @@ class MqttSink:
 
 
 def _content(kind: str, event: Event) -> str:
-    return json.dumps({"type": kind, **event.record()}, ensure_ascii=False)
+    return json.dumps({"type": kind, **event.to_dict()}, ensure_ascii=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from ..events.frame_record import display_label, frame_record
 from ..inference.classifier import Classifier
 from ..monitoring.run_stats import RunStats
@@ -49,9 +47,9 @@ class Reporter:
             changed: list[Track] = []
             if task.is_searched:  # an object that was not searched for is not unseen
                 changed = self._tracker.update(task.frame, task.detections, task.sky, task.sky_seen)
-        record = frame_record(task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below)
-        if not task.is_new:
-            record["reused"] = True
+        record = frame_record(
+            task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below, reused=not task.is_new
+        )
         with task.stopwatch.stage("write"):
             self._sink.frame(task.frame, task.detections, record)
             self._sink.events(changed)
@@ -76,7 +74,6 @@ class Reporter:
         self._stats.gated += not task.is_new
         self._stats.views += len(task.views)
         self._stats.detections += len(task.detections)
-        self._stats.last = time.monotonic()
 
     def _count_events(self, changed: list[Track]) -> None:
         """Count objects; those that have ended are counted by their final class as well."""

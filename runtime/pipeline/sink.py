@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Protocol
 
+from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..tracking.track import Track
 
@@ -17,7 +18,7 @@ class Sink(Protocol):
     its own, and logs and counts what it could not do.
     """
 
-    def frame(self, frame: Frame, detections: Detections, record: dict[str, Any], /) -> None:
+    def frame(self, frame: Frame, detections: Detections, record: FrameRecord, /) -> None:
         """Take a frame, its classified detections and its record; the pixels are only lent for this call."""
         ...
 
@@ -36,7 +37,7 @@ class SinkGroup:
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = tuple(sinks)
 
-    def frame(self, frame: Frame, detections: Detections, record: dict[str, Any]) -> None:
+    def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Give a frame to every sink."""
         for sink in self._sinks:
             sink.frame(frame, detections, record)

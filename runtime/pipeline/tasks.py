@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..imaging.sky_motion import IDENTITY
 from ..inference.detector import ModelInput
@@ -62,5 +63,5 @@ class Stage(NamedTuple):
         return self.process.__name__
 
 
-FrameCallback = Callable[[Frame, Detections, dict[str, Any], RunStats], None]
+FrameCallback = Callable[[Frame, Detections, FrameRecord, RunStats], None]
 """Called after each frame with the frame, its detections, its record and the statistics so far."""

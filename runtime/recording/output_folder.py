@@ -19,10 +19,10 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 from ...errors import UsageError
 from ..events.event import RunInfo, events_from_tracks
+from ..events.frame_record import FrameRecord
 from ..events.store import EventStore
 from ..frame import Detections, Frame
 from ..imaging.encoding import encode_image
@@ -103,9 +103,9 @@ class OutputFolder:
         self._video = VideoWriter(folder / f"annotated-{number}.mp4", files.may_grow) if video else None
         files.growing += [lambda: log.size, *([self._video.size] if self._video else [])]
 
-    def frame(self, frame: Frame, detections: Detections, record: dict[str, Any]) -> None:
+    def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Write a frame's record, and annotate the frame for the contact sheet and the video."""
-        self.writer.line(json.dumps(record, ensure_ascii=False))
+        self.writer.line(json.dumps(record.to_dict(), ensure_ascii=False))
         if self.writer.wanted:
             self.writer.save_frame(frame)
         on_sheet = self._sheet.wants_next()

@@ -161,13 +161,13 @@ def _add_event_routes(app: FastAPI, folder: Path, run: int) -> None:
     ) -> list[EventRecord]:
         """List the latest events of this run, or of all runs in its output folder, in order of time."""
         query = queries.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit)
-        return [EventRecord(**record) for record in queries.query_events(folder, query)]
+        return [EventRecord(**event.to_dict()) for event in queries.query_events(folder, query)]
 
     @app.get("/api/events/{event}", responses=NOT_FOUND)
     def get_event(event: EventId) -> EventRecord:
         """Return everything that is stored about an event."""
         try:
-            return EventRecord(**queries.get_event(folder, event))
+            return EventRecord(**queries.get_event(folder, event).to_dict())
         except queries.NoSuchEvent as error:
             raise HTTPException(404, f"there is no event {event}") from error
 

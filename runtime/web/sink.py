@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..monitoring.controls import Controls
 from ..monitoring.health import RunMonitor
@@ -65,7 +66,7 @@ class WebSink:
 
         self._server = Server(make_app, bound)
 
-    def frame(self, frame: Frame, named: Detections, record: dict[str, Any]) -> None:
+    def frame(self, frame: Frame, named: Detections, record: FrameRecord) -> None:
         """Show a frame if there are viewers."""
         self._preview.update(frame, named)
 

@@ -185,7 +185,7 @@ def test_ctrl_c_ends_cleanly_with_everything_written(tiny_models, tmp_path):
     process.send_signal(signal.SIGINT)
     rest, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors
-    assert "ended on request" in errors and "Traceback" not in errors
+    assert "stopped on request" in errors and "Traceback" not in errors
     done = 20 + len(rest.splitlines())
     assert done < 3000
     assert rows(out, "SELECT frames FROM run WHERE ended IS NOT NULL") == [(done,)]

@@ -102,7 +102,7 @@ def test_an_rtsp_camera_that_dies_and_comes_back_goes_on_until_it_is_told_to_end
     process.send_signal(signal.SIGTERM)
     rest, errors = process.communicate(timeout=60)
     frames += [json.loads(line)["frame"] for line in rest.splitlines()]
-    assert process.returncode == 0 and "ended on request" in errors and "Traceback" not in errors
+    assert process.returncode == 0 and "stopped on request" in errors and "Traceback" not in errors
     assert frames == sorted(set(frames))
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(len(frames),)]
 
@@ -125,7 +125,7 @@ def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path, word):
         assert line
     process.send_signal(word)
     rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 0 and "ended on request" in errors
+    assert process.returncode == 0 and "stopped on request" in errors
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(3 + len(rest.splitlines()),)]
     assert rows(tmp_path / "out", "PRAGMA integrity_check") == [("ok",)]
 

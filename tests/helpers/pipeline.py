@@ -53,7 +53,7 @@ class RecordingSink:
         if frame.number == self.fail_at:
             raise RunFailure("the disk is full")
         self.threads.add(threading.current_thread())
-        self.records.append({key: value for key, value in record.items() if key not in ("ms", "time")})
+        self.records.append({key: value for key, value in record.to_dict().items() if key not in ("ms", "time")})
 
     def events(self, changed):
         self.tracks += [track.number for track in changed]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+from galaxy_edge.runtime.events.frame_record import FrameRecord
 from galaxy_edge.runtime.frame import Detections, Frame
 from galaxy_edge.runtime.recording.output_folder import OutputFolder
 from galaxy_edge.runtime.recording.pending import WriterLimits
@@ -65,7 +66,7 @@ def named(boxes=((10, 20, 40, 50),), score=0.9, spiral=0.8):
 
 
 def record(number=0):
-    return {"frame": number, "source": "sky", "detections": [], "ms": {"detect": 5.0, "read": 1.0}}
+    return FrameRecord(number, "sky", iso(number), 160, 120, ms={"detect": 5.0, "read": 1.0})
 
 
 FAST = WriterLimits(batch_seconds=0.01)

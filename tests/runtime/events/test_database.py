@@ -1,4 +1,4 @@
-"""The event file: damaged, of another program, newer, of the first version."""
+"""The event file: damaged, of another program, of a newer and of the first version."""
 
 import os
 import sqlite3
@@ -11,7 +11,8 @@ from helpers.tracks import output, rows, track
 
 
 @pytest.mark.parametrize("where", ["header", "middle", "empty"])
-def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, caplog, where):
+def test_damaged_event_file_is_renamed_and_reported(tmp_path, caplog, where):
+    """A power loss or a bad card must not keep a telescope from observing, nor overwrite what can be recovered."""
     out = output(tmp_path)
     out.events([track(number, ended=True) for number in range(1, 200)])
     out.close(1, 0)
@@ -22,7 +23,7 @@ def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, caplog, where):
     elif where == "middle":
         content[len(content) // 2 :] = os.urandom(len(content) - len(content) // 2)
     else:
-        content = content[:4096]  # the first page alone: it names pages that are not there
+        content = content[:4096]  # only the first page: it refers to pages that are missing
     path.write_bytes(content)
     again = output(tmp_path)
     again.events([track(1, ended=True)])
@@ -30,22 +31,24 @@ def test_a_damaged_event_file_is_set_aside_and_named(tmp_path, caplog, where):
     (aside,) = tmp_path.glob("events-unreadable-*.sqlite")
     assert aside.read_bytes() == bytes(content)
     assert len(caplog.messages) == 1 and str(aside) in caplog.messages[0]
-    # The new file goes on counting where the folder's files end: nothing of the old run is overwritten.
+    # The new file continues the numbers of the folder's files: nothing of the old run is overwritten.
     assert rows(tmp_path, "SELECT run, crop FROM event") == [(2, "crops/0002/00001.png")]
     assert len(list(tmp_path.glob("crops/0001/*.png"))) == 199
 
 
-def test_the_data_base_of_another_program_is_left_alone(tmp_path):
-    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as base:
-        base.execute("CREATE TABLE diary (line)")
+def test_database_of_another_program_is_not_changed(tmp_path):
+    """A mistyped output folder must not damage it."""
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database:
+        database.execute("CREATE TABLE diary (line)")
     with pytest.raises(UsageError, match="another program"):
         output(tmp_path)
     assert rows(tmp_path, "SELECT name FROM sqlite_schema") == [("diary",)]
 
 
-def test_a_newer_file_is_left_alone(tmp_path):
-    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as base:
-        base.execute("PRAGMA user_version = 99")
+def test_newer_file_is_not_changed(tmp_path):
+    """An older program cannot know what a newer schema means."""
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database:
+        database.execute("PRAGMA user_version = 99")
     with pytest.raises(UsageError, match="newer"):
         output(tmp_path)
 
@@ -71,12 +74,12 @@ PRAGMA user_version = 1;
 """
 
 
-def test_the_file_of_the_first_version_is_brought_up_to_date(tmp_path):
-    """As 0.1.0 wrote it: its events stay, with ids, and have the same columns as those of a new file."""
+def test_file_of_the_first_version_is_migrated(tmp_path):
+    """A file written by 0.1.0 keeps its events, gives them ids, and has the same columns as a new file."""
     (tmp_path / "new").mkdir()
     output(tmp_path / "new").close(0, 0)
-    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as base:
-        base.executescript(FIRST_SCHEMA)
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database:
+        database.executescript(FIRST_SCHEMA)
     output(tmp_path).close(0, 0)
     ((event, state, kind),) = rows(tmp_path, "SELECT id, state, kind FROM told")
     assert event.endswith("-00007") and (state, kind) == ("ended", "object")
@@ -86,9 +89,9 @@ def test_the_file_of_the_first_version_is_brought_up_to_date(tmp_path):
         assert rows(tmp_path, columns) == rows(tmp_path / "new", columns)
 
 
-def test_a_commit_is_on_the_disk_when_it_is_done(tmp_path):
-    # In WAL mode SQLite would by default leave the last commits to the system's leisure.
-    base, _ = open_database(tmp_path / "events.sqlite")
-    with closing(base):
-        assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert base.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+def test_commit_is_durable(tmp_path):
+    """By default SQLite does not flush each commit in WAL mode, so a power loss could undo the latest."""
+    database, _ = open_database(tmp_path / "events.sqlite")
+    with closing(database):
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert database.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL

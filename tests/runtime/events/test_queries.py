@@ -1,4 +1,4 @@
-"""`galaxy-edge events`: what a person, a script and a spreadsheet get of what was found."""
+"""`galaxy-edge events`: what a user, a script and a spreadsheet get of the events of an output folder."""
 
 import contextlib
 import csv
@@ -19,20 +19,20 @@ import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.events.queries import COLUMNS, NoSuchEvent, Query, get_event, prune_events, query_events
 from galaxy_edge.runtime.recording.output_folder import OutputFolder
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge, galaxy_edge_in_process
 from helpers.paths import HELPERS
-from helpers.tracks import ABOUT, CLASSES, iso, output, track, until
+from helpers.tracks import ABOUT, CLASSES, FAST, iso, output, track, until
 
 
 @pytest.fixture
 def nights(tmp_path):
-    """Two runs: three events, then two; their times are seconds 0..4. The second goes on, with the last in sight."""
-    out = OutputFolder(tmp_path, {**ABOUT, "source": "night 1"}, CLASSES, video=False, floor=0)
+    """Two runs of three and two events, at seconds 0..4; the second still runs, with the last event in sight."""
+    out = OutputFolder(tmp_path, {**ABOUT, "source": "night 1"}, CLASSES, video=False, floor=0, limits=FAST)
     out.events(
         [track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5), track(3, 2, ended=True)]
     )
     out.close(5, 0)
-    out = OutputFolder(tmp_path, {**ABOUT, "source": "night 2"}, CLASSES, video=False, floor=0)
+    out = OutputFolder(tmp_path, {**ABOUT, "source": "night 2"}, CLASSES, video=False, floor=0, limits=FAST)
     out.events([track(1, 3, ended=True), track(2, 4)])
     until(lambda: len(query_events(tmp_path, Query())) == 5)
     yield tmp_path
@@ -40,7 +40,7 @@ def nights(tmp_path):
 
 
 @pytest.fixture
-def cut_off(tmp_path):
+def killed_run(tmp_path):
     """A run that was killed with two objects in sight, one of them unseen since."""
     code = (
         "import sys, time; from pathlib import Path; from helpers.tracks import output, track\n"
@@ -52,7 +52,7 @@ def cut_off(tmp_path):
     try:
         process.stdout.readline()
         until(lambda: len(query_events(tmp_path, Query())) == 2)
-        assert [record["state"] for record in query_events(tmp_path, Query())] == ["confirmed"] * 2
+        assert [event.state for event in query_events(tmp_path, Query())] == ["confirmed"] * 2
         assert prune_events(tmp_path, Query(), dry_run=True)["events"] == 0
     finally:
         process.kill()
@@ -60,23 +60,24 @@ def cut_off(tmp_path):
     return tmp_path
 
 
-def test_events_of_a_run_that_was_killed_are_over(cut_off):
-    assert [record["state"] for record in query_events(cut_off, Query())] == ["ended"] * 2
-    assert get_event(cut_off, query_events(cut_off, Query())[0]["id"])["state"] == "ended"
-    assert prune_events(cut_off, Query(run=1), dry_run=True)["events"] == 2
-    out = output(cut_off)  # the next run writes so, and by when
-    base = sqlite3.connect(cut_off / "events.sqlite", isolation_level=None)
-    assert base.execute("SELECT state, last_time FROM event").fetchall() == [("ended", iso(0)), ("ended", iso(4))]
+def test_events_of_a_killed_run_have_ended(killed_run):
+    """A killed run cannot record its end; its events must not stay in sight for ever."""
+    assert [event.state for event in query_events(killed_run, Query())] == ["ended"] * 2
+    assert get_event(killed_run, query_events(killed_run, Query())[0].id).state == "ended"
+    assert prune_events(killed_run, Query(run=1), dry_run=True)["events"] == 2
+    out = output(killed_run)  # the next run stores this, with the time
+    database = sqlite3.connect(killed_run / "events.sqlite", isolation_level=None)
+    assert database.execute("SELECT state, last_time FROM event").fetchall() == [("ended", iso(0)), ("ended", iso(4))]
     runs = "SELECT id, ended, interrupted FROM run ORDER BY id"
-    assert base.execute(runs).fetchall() == [(1, iso(4), 1), (2, None, 0)]
+    assert database.execute(runs).fetchall() == [(1, iso(4), 1), (2, None, 0)]
     out.close(1, 0)
-    assert base.execute("SELECT interrupted FROM run WHERE id = 2 AND ended IS NOT NULL").fetchall() == [(0,)]
-    base.close()
-    assert prune_events(cut_off, Query())["events"] == 2
+    assert database.execute("SELECT interrupted FROM run WHERE id = 2 AND ended IS NOT NULL").fetchall() == [(0,)]
+    database.close()
+    assert prune_events(killed_run, Query())["events"] == 2
 
 
-def which(records):
-    return [(record["run"], record["number"]) for record in records]
+def keys(events):
+    return [(event.run, event.number) for event in events]
 
 
 @pytest.mark.parametrize(
@@ -85,47 +86,60 @@ def which(records):
         ({}, [(1, 1), (1, 2), (1, 3), (2, 1), (2, 2)]),
         ({"run": 2}, [(2, 1), (2, 2)]),
         ({"name": "smo"}, [(1, 2)]),
-        ({"name": "%"}, []),  # a text is no pattern
+        ({"name": "%"}, []),  # a text is not a pattern
         ({"min_score": 0.6, "run": 1}, [(1, 1), (1, 3)]),
         ({"min_probability": 0.85}, [(1, 1)]),
         ({"since": iso(2), "before": iso(4)}, [(1, 3), (2, 1)]),
-        ({"limit": 2}, [(2, 1), (2, 2)]),  # the last ones, in order
+        ({"limit": 2}, [(2, 1), (2, 2)]),  # the latest, in order
         ({"run": 9}, []),
         ({"kind": "hot pixel"}, []),
     ],
 )
-def test_what_is_chosen(nights, query, expected):
-    assert which(query_events(nights, Query(**query))) == expected
+def test_query_selects_events(nights, query, expected):
+    """Each condition alone and some together, as an SQL condition is put together from them."""
+    assert keys(query_events(nights, Query(**query))) == expected
 
 
-def test_an_event_carries_where_it_came_from(nights):
-    record = query_events(nights, Query(run=2))[0]
-    assert record["detector"] == "x" and record["engine"] == "x" and record["device"] == "x"
-    assert record["probabilities"] == {"smooth": pytest.approx(0.2), "spiral": pytest.approx(0.8)}
-    assert get_event(nights, record["id"]) == record
-    (nights / record["crop"]).unlink()
-    assert get_event(nights, record["id"])["crop"] is None  # never the name of a file that is gone
+def test_event_names_its_run_and_crop(nights):
+    """A result must be traceable to the model and device; a deleted crop must not be named."""
+    event = query_events(nights, Query(run=2))[0]
+    assert event.detector == event.engine == event.device == "x"
+    assert event.probabilities == {"smooth": pytest.approx(0.2), "spiral": pytest.approx(0.8)}
+    assert get_event(nights, event.id) == event
+    (nights / event.crop).unlink()
+    assert get_event(nights, event.id).crop is None
+
+
+def test_json_keys_and_their_order_are_fixed(nights):
+    """Scripts read the JSON of `events list`, `events show` and the web API: it is a public contract."""
+    assert list(query_events(nights, Query())[0].to_dict()) == [
+        "id", "run", "number", "first_frame", "last_frame", "first_time", "last_time", "frames", "source", "best_frame",
+        "score", "class", "probability", "probabilities", "crop", "state", "kind", "sure", "device", "engine",
+        "detector", "classifier", "version", "started", "box",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("wrong", ["", "1", "00000000-00001", "../../etc/passwd", "00000000-00001' OR 1=1 --"])
-def test_an_event_that_is_not_there(nights, wrong):
+def test_unknown_event_is_refused(nights, wrong):
+    """An id comes from the command line or the network and may be anything."""
     with pytest.raises(NoSuchEvent, match="there is no event"):
         get_event(nights, wrong)
 
 
-def test_pruning_takes_crops_along_and_leaves_what_goes_on(nights):
+def test_pruning_deletes_crops_and_leaves_events_in_sight(nights):
+    """Pruning may run at any time, also during a run."""
     assert prune_events(nights, Query(), dry_run=True)["events"] == 4
     assert len(query_events(nights, Query())) == 5
     assert prune_events(nights, Query(run=1), crops_only=True) | {"bytes": 0} == {"events": 0, "crops": 3, "bytes": 0}
-    assert [record["crop"] for record in query_events(nights, Query(run=1))] == [None] * 3
+    assert [event.crop for event in query_events(nights, Query(run=1))] == [None] * 3
     assert not list(nights.glob("crops/0001/*.png"))
     assert prune_events(nights, Query()) | {"bytes": 0} == {"events": 4, "crops": 1, "bytes": 0}
-    assert which(query_events(nights, Query())) == [(2, 2)]  # it has not ended
+    assert keys(query_events(nights, Query())) == [(2, 2)]  # it has not ended
     assert [path.name for path in nights.glob("crops/*/*.png")] == ["00002.png"]
 
 
-def test_on_a_full_disk_events_are_listed_and_pruning_makes_room(small_disk):
-    """SQLite has no room there for what processes share; pruning, which makes room, was refused with the rest."""
+def test_pruning_works_on_a_full_disk(small_disk):
+    """SQLite has no space there for its shared memory; pruning, which makes space, was refused with the rest."""
     out = output(small_disk)
     large = track(1, ended=True)
     large.cutout = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
@@ -139,12 +153,12 @@ def test_on_a_full_disk_events_are_listed_and_pruning_makes_room(small_disk):
     assert query_events(small_disk, Query()) == []
 
 
-def test_crops_that_the_run_retires_meanwhile_are_no_error(nights, monkeypatch):
-    """Whenever it is: each crop of the first run goes once it was looked at for the first time."""
-    look, seen = Path.stat, set()
+def test_crops_that_a_run_deletes_meanwhile_are_not_an_error(nights, monkeypatch):
+    """The running run deletes crops for its quota at any moment: here each one after its first `stat`."""
+    original, seen = Path.stat, set()
 
-    def stat(path, **how):
-        status = look(path, **how)
+    def stat(path, **options):
+        status = original(path, **options)
         if path.suffix == ".png" and path not in seen:
             seen.add(path)
             path.unlink()
@@ -152,28 +166,31 @@ def test_crops_that_the_run_retires_meanwhile_are_no_error(nights, monkeypatch):
 
     monkeypatch.setattr(Path, "stat", stat)
     assert prune_events(nights, Query(run=1)) == {"events": 3, "crops": 0, "bytes": 0}
-    assert len(seen) == 3 and [record["run"] for record in query_events(nights, Query())] == [2, 2]
+    assert len(seen) == 3 and [event.run for event in query_events(nights, Query())] == [2, 2]
 
 
 def test_pruning_deletes_nothing_outside_the_crops(nights):
-    """A file of events may come from elsewhere: what it names is not trusted."""
-    base = sqlite3.connect(nights / "events.sqlite", isolation_level=None)
-    base.execute("UPDATE event SET crop = '../precious.png' WHERE run = 1")
-    base.close()
+    """An event file may come from elsewhere: its paths are not trusted."""
+    database = sqlite3.connect(nights / "events.sqlite", isolation_level=None)
+    database.execute("UPDATE event SET crop = '../precious.png' WHERE run = 1")
+    database.close()
     precious = nights.parent / "precious.png"
     precious.write_bytes(b"")
     prune_events(nights, Query(run=1))
     assert precious.exists()
 
 
-def test_a_folder_without_events(tmp_path):
+def test_folder_without_events_is_refused(tmp_path):
+    """A mistyped folder must not look like a night without events."""
     with pytest.raises(UsageError, match=r"no events\.sqlite"):
         query_events(tmp_path, Query())
 
 
-def test_the_commands(nights):
+def test_commands_print_what_is_stored(nights):
+    """The same events as table, JSON, CSV and file, and the counts of pruning."""
+
     def run(*arguments):
-        done = command_line("events", *arguments[:1], "--in", nights, *arguments[1:])
+        done = galaxy_edge_in_process("events", *arguments[:1], "--in", nights, *arguments[1:])
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -197,13 +214,13 @@ def test_the_commands(nights):
     assert json.loads(run("prune", "--before", "1h", "--json"))["events"] == 4
 
 
-def test_what_is_no_file_is_written_into_and_not_replaced(nights, tmp_path):
-    """A rename put a file in the place of /dev/stdout, for every program on the machine."""
+def test_pipes_and_links_are_written_to_and_not_replaced(nights, tmp_path):
+    """Renaming onto /dev/stdout replaced the device by a file for every program."""
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     (tmp_path / "link.csv").symlink_to(tmp_path / "night.csv")
-    for place in ("pipe", "link.csv"):
-        done = command_line("events", "export", "--in", nights, "--format", "csv", tmp_path / place)
+    for name in ("pipe", "link.csv"):
+        done = galaxy_edge_in_process("events", "export", "--in", nights, "--format", "csv", tmp_path / name)
         assert done.returncode == 0, done.stderr
     assert os.read(reader, 65536).startswith(b"id,run,number")
     os.close(reader)
@@ -212,8 +229,8 @@ def test_what_is_no_file_is_written_into_and_not_replaced(nights, tmp_path):
 
 
 @pytest.fixture
-def with_a_hot_pixel(tmp_path):
-    """One object, and one that turned out to be a hot pixel; the run goes on."""
+def with_hot_pixel(tmp_path):
+    """An object and a hot pixel, in a run that still runs."""
     out, hot = output(tmp_path), track(1, 5)
     hot.kind = "hot pixel"
     out.events([hot, track(2, 6)])
@@ -223,14 +240,15 @@ def with_a_hot_pixel(tmp_path):
 
 
 @pytest.mark.parametrize("command", [["list", "--format", "json"], ["export", "-", "--format", "json"]])
-def test_the_kind_is_chosen_beside_the_format(with_a_hot_pixel, command):
-    done = command_line("events", *command, "--in", with_a_hot_pixel, "--kind", "hot pixel")
+def test_kind_is_selected_in_every_command(with_hot_pixel, command):
+    """Users look for false detections with it."""
+    done = galaxy_edge_in_process("events", *command, "--in", with_hot_pixel, "--kind", "hot pixel")
     assert done.returncode == 0, done.stderr
-    assert which(json.loads(done.stdout)) == [(1, 1)]
+    assert [(event["run"], event["number"]) for event in json.loads(done.stdout)] == [(1, 1)]
 
 
 def on_a_terminal(columns, *arguments):
-    """Run the command line on a terminal of so many columns; return what it shows."""
+    """Run the command line on a terminal with this number of columns; return what it prints."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}
@@ -238,7 +256,7 @@ def on_a_terminal(columns, *arguments):
     with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env) as process:
         os.close(slave)
         shown = b""
-        with contextlib.suppress(OSError):  # that is how the end of a terminal's program reads
+        with contextlib.suppress(OSError):  # raised when the program has closed the terminal
             while content := os.read(master, 65536):
                 shown += content
         os.close(master)
@@ -246,33 +264,35 @@ def on_a_terminal(columns, *arguments):
     return shown.decode()
 
 
-def test_a_table_never_shortens_an_id(with_a_hot_pixel):
-    ids = [record["id"] for record in query_events(with_a_hot_pixel, Query())]
-    base = sqlite3.connect(with_a_hot_pixel / "events.sqlite", isolation_level=None)
+def test_table_never_shortens_an_id(with_hot_pixel):
+    """The id is the argument of `events show`; a long class name must give way."""
+    ids = [event.id for event in query_events(with_hot_pixel, Query())]
+    database = sqlite3.connect(with_hot_pixel / "events.sqlite", isolation_level=None)
     long = "a_galaxy_with_a_long_name_" * 3
-    base.execute("UPDATE event SET class = ?", (long,))
-    base.close()
-    piped = command_line("events", "list", "--in", with_a_hot_pixel, env={"COLUMNS": "40"}).stdout
-    assert all(one in piped for one in ids) and long in piped
-    shown = on_a_terminal(72, "events", "list", "--in", with_a_hot_pixel)
-    assert all(one in shown for one in ids) and long not in shown and "0.90" in shown and "1 +" in shown
+    database.execute("UPDATE event SET class = ?", (long,))
+    database.close()
+    piped = galaxy_edge("events", "list", "--in", with_hot_pixel, env={"COLUMNS": "40"}).stdout
+    assert all(event in piped for event in ids) and long in piped
+    shown = on_a_terminal(72, "events", "list", "--in", with_hot_pixel)
+    assert all(event in shown for event in ids) and long not in shown and "0.90" in shown and "1 +" in shown
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["prune"], "say which events go"),
-        (["prune", "--all", "--run", "1"], "say which events go"),
-        (["list", "--since", "yesterday"], "is no time"),
-        (["list", "--min-score", "nan"], "is no number"),
+        (["prune"], "select the events to delete"),
+        (["prune", "--all", "--run", "1"], "select the events to delete"),
+        (["list", "--since", "yesterday"], "is not a time"),
+        (["list", "--min-score", "nan"], "is not a finite number"),
         (["list", "--run", "9" * 20], "--run"),
         (["list", "--limit", "9" * 20], "--limit"),
-        (["export", "night.doc"], "does not tell the format"),
+        (["export", "night.doc"], "does not give the format"),
         (["export", "/proc/nowhere/night.csv"], "cannot be written"),
         (["show", "1234"], "there is no event '1234'"),
     ],
 )
-def test_wrong_use_gets_one_clear_line(nights, arguments, message):
-    done = command_line("events", arguments[0], "--in", nights, *arguments[1:])
+def test_wrong_use_is_refused_and_changes_nothing(nights, arguments, message):
+    """Each refusal says what is wrong and exits with 2."""
+    done = galaxy_edge_in_process("events", arguments[0], "--in", nights, *arguments[1:])
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
     assert len(query_events(nights, Query())) == 5

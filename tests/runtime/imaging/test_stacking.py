@@ -169,8 +169,8 @@ def test_the_record_of_a_frame_tells_how_many_it_is_the_mean_of():
 
     _, results = stacked(3, 3)
     named = Detections.empty().with_probabilities(np.zeros((0, 2), np.float32))
-    line = frame_record(results[-1], named, ("a", "b"), {})
+    line = frame_record(results[-1], named, ("a", "b"), {}).to_dict()
     jsonschema.validate(
         line, json.loads((resources.files("galaxy_edge.runtime.events") / "frame.schema.json").read_text())
     )
-    assert line["stacked"] == 3 and "stacked" not in frame_record(results[0], named, ("a", "b"), {})
+    assert line["stacked"] == 3 and "stacked" not in frame_record(results[0], named, ("a", "b"), {}).to_dict()

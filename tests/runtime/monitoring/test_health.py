@@ -19,8 +19,8 @@ def beat(monitor, clock, count, every, ms=5.0):
     for number in range(count):
         clock.now += every
         monitor.frame(frame(number), named(), record(number))
-        if monitor.summary:
-            monitor.summary.clock.add({"detect": ms, "write": 1.0})
+        if monitor.run_stats:
+            monitor.run_stats.clock.add({"detect": ms, "write": 1.0})
 
 
 def test_states_follow_the_frames():
@@ -59,7 +59,7 @@ def test_figures_and_history(tmp_path):
     clock = Clock()
     monitor = RunMonitor(root=tmp_path, clock=clock)
     assert monitor.stages() == monitor.totals() == {}
-    monitor.summary = RunStats()
+    monitor.run_stats = RunStats()
     unsure = track(3)
     unsure.confirmed = False
     monitor.events([track(1), unsure])

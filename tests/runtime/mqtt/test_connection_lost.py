@@ -120,6 +120,6 @@ def test_run_ends_within_two_seconds_while_viewers_and_broker_hang(broker, tmp_p
         errors = process.stderr.read()
         process.stdout.close()
         process.stderr.close()
-        assert "ended on request" in errors and "Traceback" not in errors and "live view" not in errors
+        assert "stopped on request" in errors and "Traceback" not in errors and "live view" not in errors
     camera.pull_out()
     assert min(seconds) <= 2.0, seconds

@@ -57,11 +57,11 @@ def test_object_that_stays_in_view_is_updated_regularly(broker, subscriber, make
         until(lambda part=part: len(subscriber.events()) >= part + 1)
         until(
             lambda minimum=number - 10: [
-                event for event in query_events(tmp_path / "out", Query()) if event["last_frame"] >= minimum
+                event for event in query_events(tmp_path / "out", Query()) if event.last_frame >= minimum
             ]
         )
     assert [event["type"] for event in subscriber.events()][:6] == ["new", *["update"] * 5]
-    assert query_events(tmp_path / "out", Query())[0]["state"] == "confirmed"
+    assert query_events(tmp_path / "out", Query())[0].state == "confirmed"
     sink.close(0, 0)
     folder.close(120, 0)
 
@@ -109,6 +109,6 @@ def test_run_publishes_every_event_that_it_stores(broker, subscriber, tmp_path):
     arguments = ["run", "--camera", "demo", "--max-frames", "40", "--out", out]
     done = command_line(*arguments, "--mqtt", broker.url, "--mqtt-prefix", "sky", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    stored = {record["id"] for record in query_events(out, Query())}
+    stored = {event.id for event in query_events(out, Query())}
     until(lambda: {event["id"] for event in subscriber.events() if event["type"] == "end"} == stored)
     assert stored and subscriber.contents("sky/available") == ["online", "offline"]

@@ -38,7 +38,7 @@ def test_class_name_beyond_ascii_is_escaped_in_fits(tmp_path, monkeypatch):
     out = output(tmp_path, fits=True)
     out.events([track(3, ended=True)])
     out.close(1, 0)
-    assert [record["class"] for record in query_events(tmp_path, Query())] == ["serrée"]
+    assert [event.name for event in query_events(tmp_path, Query())] == ["serrée"]
     with fits.open(tmp_path / "crops/0001/00003.fits") as units:
         assert units[0].header["CLASS"] == r"serr\xe9e"
 

@@ -116,13 +116,13 @@ def test_pause_button_stops_detection_and_resumes_it(page, live):
     page.tap("#pause")
     page.wait_for_selector("#state.paused")
     page.wait_for_timeout(1000)
-    found = live.monitor.summary.detections
+    found = live.monitor.run_stats.detections
     page.wait_for_timeout(500)
-    assert live.monitor.summary.detections == found
+    assert live.monitor.run_stats.detections == found
     assert page.locator("#pause").inner_text() == "Resume"
     page.tap("#pause")
     page.wait_for_selector("#state.running")
-    live.until(lambda: live.monitor.summary.detections > found)
+    live.until(lambda: live.monitor.run_stats.detections > found)
 
 
 def test_threshold_and_save_button(page, live):

@@ -42,12 +42,12 @@ def test_controls_change_the_run(live):
     assert before == {"paused": False, "min_score": pytest.approx(0.47, abs=0.1), "stack": None}
     assert live.json("/api/controls", {"paused": True, "min_score": 0.9})["paused"]
     time.sleep(1.0)  # frames in flight have been processed
-    frames, found = live.monitor.frames, live.monitor.summary.detections
+    frames, found = live.monitor.frames, live.monitor.run_stats.detections
     live.until(lambda: live.monitor.frames > frames + 3)  # frames are shown, but not searched
-    assert live.json("/api/status")["state"] == "paused" and live.monitor.summary.detections == found
+    assert live.json("/api/status")["state"] == "paused" and live.monitor.run_stats.detections == found
     assert live.ask("/healthz")[0] == 200, "a pause is not a fault"
     assert live.json("/api/controls", {"paused": False, "min_score": before["min_score"]}) == before
-    live.until(lambda: live.monitor.summary.detections > found)
+    live.until(lambda: live.monitor.run_stats.detections > found)
     assert live.ask("/api/controls", {"stack": 4})[0] == 409  # this run does not stack
 
 
