@@ -1,0 +1,198 @@
+"""Sky level and noise of a linear frame: a coarse mesh of robust medians, and a smooth surface through it.
+
+Gradients of town, moon and dusk and the fall of light towards the corners are smooth over the whole frame: a quadratic
+surface follows them. It cannot follow a galaxy, and is laid through the darker cells, so that an object over a third of
+the frame stays. numpy only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+CELLS = 12
+"""Cells of the mesh along a frame's longer side."""
+SAMPLES = 16_384
+"""About as many pixels are looked at."""
+QUANTILE = 0.2
+"""Share of the cells under the first surface."""
+_ROUNDS, _SETTLED = 12, 0.002
+_LEAST_IN_CELL = 8
+_FEWEST_CELLS = 12
+_STEEP = 0.2
+
+
+@dataclass(frozen=True)
+class Background:
+    """The sky of one channel.
+
+    Attributes:
+        coefficients: (6,) float64 of 1, x, y, x^2, xy, y^2, with x and y from -1 to 1 over the frame.
+        noise: standard deviation of a pixel's noise, > 0; 0 where the frame is one level.
+    """
+
+    coefficients: np.ndarray
+    noise: float
+
+    @property
+    def level(self) -> float:
+        """The sky in the frame's middle."""
+        return float(self.coefficients[0])
+
+    def surface(self, height: int, width: int) -> np.ndarray:
+        """Return the sky level of every pixel: (height, width) float32."""
+        a, bx, by, cxx, cxy, cyy = (np.float32(value) for value in self.coefficients)
+        x, y = _axis(width), _axis(height)
+        down = np.stack([a + by * y + cyy * (y * y), np.ones_like(y), cxy * y], axis=1)
+        return down @ np.stack([np.ones_like(x), bx * x + cxx * (x * x), x])
+
+    def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return the sky level at places given from -1 to 1 over the frame, of any shapes that broadcast: float64."""
+        a, bx, by, cxx, cxy, cyy = self.coefficients
+        return np.asarray(a + bx * x + by * y + cxx * x * x + cxy * x * y + cyy * y * y)
+
+
+def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> Background:
+    """Measure the sky of a channel.
+
+    Args:
+        channel: (H, W) of any real type, linear.
+        valid: (H, W) bool, what may be looked at; by default, all but what is not finite, and areas of exact zeros,
+            as the borders of aligned frames are.
+    """
+    step = max(1, int((channel.size / SAMPLES) ** 0.5))
+    some = channel[::step, ::step].astype(np.float64)
+    usable = np.isfinite(some)
+    usable &= valid[::step, ::step] if valid is not None else ~zero_areas(some)
+    if not usable.any():
+        return Background(np.zeros(6), 0.0)
+    side = max(1, -(-max(some.shape) // CELLS))
+    rows, columns = max(1, some.shape[0] // side), max(1, some.shape[1] // side)
+    cells, known = _cells(some, rows, columns), _cells(usable, rows, columns)
+    levels, noises, counts = _cell_levels(cells, known)
+    enough = counts >= max(_LEAST_IN_CELL, cells.shape[1] // 2)
+    if not enough.any():
+        rows = columns = 1
+        cells, known = some.reshape(1, -1), usable.reshape(1, -1)
+        levels, noises, counts = _cell_levels(cells, known)
+        enough = np.ones(1, bool)
+    high, wide = (1, 1) if len(cells) == 1 else (some.shape[0] // rows, some.shape[1] // columns)
+    x = _places((np.arange(columns) + 0.5) * wide - 0.5, step, channel.shape[1])
+    y = _places((np.arange(rows) + 0.5) * high - 0.5, step, channel.shape[0])
+    places = np.stack([np.tile(x, rows), np.repeat(y, columns)], axis=1)
+    coefficients, sky = _fit(places[enough], levels[enough], noises[enough], counts[enough])
+    slope = 2 / CELLS * float(np.abs(coefficients[1:]).sum())
+    if slope > _STEEP * float(np.median(noises[enough])):  # the slope inside a cell is not noise
+        x = _places(np.arange(some.shape[1]), step, channel.shape[1])
+        y = _places(np.arange(some.shape[0]), step, channel.shape[0])
+        flat = some - Background(coefficients, 1.0).at(x[None, :], y[:, None])
+        noises = _cell_levels(_cells(flat, rows, columns), known)[1]
+    noises = noises[enough]
+    noise = float(np.median(noises[sky])) or float(noises.mean())
+    return Background(coefficients, noise)
+
+
+def _places(samples: np.ndarray, step: int, length: int) -> np.ndarray:
+    """Return where samples, every `step` pixels from the first, lie from -1 to 1 over so many pixels."""
+    return np.asarray((2 * step * samples + 1) / length - 1)
+
+
+def zero_areas(some: np.ndarray) -> np.ndarray:
+    """Return which of (H, W) values lie in squares of 3 x 3 exact zeros, or such at the edge, bool."""
+    zero = some == 0
+    if not zero.any():
+        return zero
+    core = np.logical_and.reduce(_shifted(zero, True))
+    return zero & np.logical_or.reduce(_shifted(core, False))
+
+
+def _shifted(mask: np.ndarray, outside: bool) -> list[np.ndarray]:
+    framed = np.pad(mask, 1, constant_values=outside)
+    height, width = mask.shape
+    return [framed[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+
+
+def _axis(length: int) -> np.ndarray:
+    return ((np.arange(length, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / length) - 1).astype(np.float32)
+
+
+def _cells(some: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Divide (H, W) into equal cells: (rows * columns, pixels of a cell); what is over at the end is left out."""
+    high, wide = some.shape[0] // rows, some.shape[1] // columns
+    parts = some[: high * rows, : wide * columns].reshape(rows, high, columns, wide)
+    return parts.swapaxes(1, 2).reshape(rows * columns, high * wide)
+
+
+def _medians(cells: np.ndarray, known: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return the upper median of the known values of each cell, (N,)."""
+    if known.all():
+        middle = cells.shape[1] // 2
+        return np.partition(cells, middle, axis=1)[:, middle]
+    ordered = np.sort(np.where(known, cells, np.inf), axis=1)
+    middles = np.minimum(counts // 2, np.maximum(counts - 1, 0))
+    found = ordered[np.arange(len(cells)), middles]
+    return np.where(counts > 0, found, 0.0)
+
+
+def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return median, noise and number of known pixels of each cell, (N,) each.
+
+    The noise is that below the median, where no star is. The mean square, unlike the median distance, is right for
+    levels as coarse as the noise, too.
+    """
+    counts = known.sum(axis=1)
+    some = np.maximum(counts, 1)
+    levels = _medians(cells, known, counts)
+    away = np.where(known, cells - levels[:, None], 0.0)
+    distance = np.abs(away)
+    spreads = 1.4826 * _medians(distance, known, counts)
+    coarse = spreads <= 0  # most pixels have the same level
+    spreads = np.where(coarse, 1.2533 * distance.sum(axis=1) / some, spreads)
+    units = np.where(spreads > 0, spreads, 1.0)
+    shares = np.clip(away / units[:, None], -4.0, 4.0)
+    means = np.where(coarse, shares.sum(axis=1) / some, 0.0)
+    shares = np.where(coarse[:, None], np.where(known, shares - means[:, None], 0.0), np.minimum(shares, 0.0))
+    squares = np.sqrt(np.where(coarse, 1, 2) * np.einsum("ij,ij->i", shares, shares) / some)
+    return levels + means * units * coarse, spreads * np.where(squares > 0, squares, 1.0), counts
+
+
+def _fit(
+    places: np.ndarray, levels: np.ndarray, noises: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit the surface to the mesh: its (6,) coefficients, and which cells (N,) bool are sky.
+
+    First the surface below which a fifth of the cells lie (quantile regression: Koenker and Bassett 1978, Econometrica
+    46, 33), which no object drags along that covers less than half of the frame; then the mean of what is near it.
+    """
+    scale = float(np.median(noises)) or float(np.abs(levels - np.median(levels)).max())
+    if scale <= 0 or len(levels) < _FEWEST_CELLS:  # one level, or too little to see a gradient in
+        level = float(np.sort(levels)[len(levels) // 3 if len(levels) > 3 else len(levels) // 2])
+        return np.array([level, 0.0, 0, 0, 0, 0]), np.ones(len(levels), bool)
+    x, y = places[:, 0], places[:, 1]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    base = float(np.median(levels))
+    values = (levels - base) / scale
+    certain = float(np.median(1.2533 / np.sqrt(counts)))  # of a cell's median, in standard deviations
+    fitted = _solve(terms, values, np.ones(len(values)))
+    for _ in range(_ROUNDS):
+        rest = values - terms @ fitted
+        weights = np.where(rest > 0, QUANTILE, 1 - QUANTILE) / np.maximum(np.abs(rest), certain)
+        before, fitted = fitted, _solve(terms, values, weights)
+        if np.abs(fitted - before).max() < _SETTLED:
+            break
+    for _ in range(3):
+        rest = values - terms @ fitted
+        below = np.sort(-rest[rest < 0])
+        spread = max(certain, 1.4826 * float(below[len(below) // 2]) if len(below) else 0.0)
+        sky = (rest < 3 * spread) & (rest > -8 * spread)
+        fitted = _solve(terms, values, np.where(sky, 1.0, 1e-3))
+    coefficients = fitted * scale
+    coefficients[0] += base
+    return coefficients, sky if sky.any() else np.ones(len(levels), bool)
+
+
+def _solve(terms: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Solve weighted least squares: terms (N, 6), values and weights (N,)."""
+    weighted = terms * weights[:, None]
+    return np.linalg.solve(weighted.T @ terms + 1e-9 * weights.sum() * np.eye(6), weighted.T @ values)

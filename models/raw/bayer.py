@@ -1,0 +1,193 @@
+"""Colour filter arrays: read a Bayer pattern, make superpixels or a debayered image, replace hot pixels.
+
+A raw frame of a colour camera is a mosaic: every pixel has seen one colour. Superpixels take each 2 x 2 cell as one
+pixel (red, mean of both greens, blue): half the size, and nothing is interpolated. numpy and OpenCV only.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
+_DEBAYER = {
+    "RGGB": cv2.COLOR_BayerRGGB2RGB, "GRBG": cv2.COLOR_BayerGRBG2RGB,
+    "GBRG": cv2.COLOR_BayerGBRG2RGB, "BGGR": cv2.COLOR_BayerBGGR2RGB,
+}  # fmt: skip
+
+HOT_SIGMA = 10.0
+"""Standard deviations of the noise by which a hot pixel exceeds every neighbour of its colour."""
+HOT_SHARE = 0.12
+"""What the brightest neighbour of a star's peak has of it at least; around a hot pixel there is only sky."""
+_OFFSETS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
+_SAMPLES = 6_000
+
+
+def parse_pattern(text: str, x_offset: int = 0, y_offset: int = 0, bottom_up: bool = False, height: int = 0) -> str:
+    """Return the pattern of an array's first 2 x 2 pixels, rows as they are stored.
+
+    Args:
+        text: the pattern as a header gives it (FITS BAYERPAT, COLORTYP, a CFA name), in any case, e.g. ``grbg``.
+        x_offset, y_offset: FITS XBAYROFF and YBAYROFF: columns and rows by which the array begins inside the pattern.
+        bottom_up: FITS ROWORDER is BOTTOM-UP: the pattern is that of the scene's upper left corner, and the array's
+            first row is the scene's last.
+        height: rows of the array; used where `bottom_up` is set.
+
+    Raises:
+        ValueError: the text is not a Bayer pattern.
+    """
+    name = text.strip(" '\"").upper()
+    if name not in PATTERNS:
+        raise ValueError(f"'{text.strip()}' is not a Bayer pattern; known: {', '.join(PATTERNS)}")
+    rows = [name[:2], name[2:]]
+    if int(y_offset) % 2:
+        rows.reverse()
+    if int(x_offset) % 2:
+        rows = [row[::-1] for row in rows]
+    if bottom_up and height % 2 == 0:
+        rows.reverse()
+    return "".join(rows)
+
+
+def colour_planes(mosaic: np.ndarray) -> list[np.ndarray]:
+    """Take a mosaic apart into its four planes, in the order of the pattern's letters.
+
+    Args:
+        mosaic: (H, W) of any type that OpenCV knows; an odd last row or column is left out.
+
+    Returns:
+        four (H // 2, W // 2) arrays of the same type.
+
+    Raises:
+        ValueError: it is not an array of 2 axes with at least 2 x 2 pixels.
+    """
+    if mosaic.ndim != 2 or min(mosaic.shape) < 2:
+        raise ValueError(f"a mosaic has 2 axes and at least 2 x 2 pixels, not the shape {mosaic.shape}")
+    height, width = mosaic.shape[0] // 2 * 2, mosaic.shape[1] // 2 * 2
+    pairs = np.ascontiguousarray(mosaic[:height, :width]).reshape(height, width // 2, 2)
+    left, right = cv2.split(pairs)
+    return [left[0::2], right[0::2], left[1::2], right[1::2]]
+
+
+def superpixel_planes(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> tuple[list[np.ndarray], int]:
+    """Make the red, green and blue planes of superpixels.
+
+    Args:
+        mosaic: (H, W) uint8, uint16 or float32, linear.
+        pattern: of its first 2 x 2 pixels, see `parse_pattern`.
+        hot_pixels: replace hot pixels first, each by neighbours of its own colour.
+
+    Returns:
+        three (H // 2, W // 2) arrays, red and blue of the mosaic's type (of 8 bits: uint16), green float32, the mean
+        of both; and how many pixels were replaced.
+    """
+    if mosaic.dtype == np.uint8:
+        mosaic = mosaic.astype(np.uint16)
+    planes = colour_planes(mosaic)
+    replaced = 0
+    if hot_pixels:
+        planes, counts = zip(*map(replace_hot_pixels, planes), strict=True)
+        replaced = sum(counts)
+    greens = [plane for plane, letter in zip(planes, pattern, strict=True) if letter == "G"]
+    green = greens[0].astype(np.float32)  # so that no half level is lost
+    green += greens[1]
+    green *= np.float32(0.5)
+    return [planes[pattern.index("R")], green, planes[pattern.index("B")]], replaced
+
+
+def superpixels(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.ndarray:
+    """Make superpixels: (H, W) mosaic -> (H // 2, W // 2, 3) float32 red, mean of both greens, blue.
+
+    For arguments see `superpixel_planes`.
+    """
+    red, green, blue = superpixel_planes(mosaic, pattern, hot_pixels)[0]
+    return cv2.merge([red.astype(np.float32), green, blue.astype(np.float32)])
+
+
+def debayer(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.ndarray:
+    """Interpolate every colour at every pixel (bilinear, OpenCV): (H, W) mosaic -> (H, W, 3) RGB, even sides.
+
+    Args:
+        mosaic: uint8, uint16 or float32, linear; float32 is brought to 16 bits for it and back.
+        pattern: see `parse_pattern`.
+        hot_pixels: replace hot pixels first.
+    """
+    height, width = mosaic.shape[0] // 2 * 2, mosaic.shape[1] // 2 * 2
+    mosaic = np.ascontiguousarray(mosaic[:height, :width])
+    if hot_pixels:
+        mosaic = without_hot_pixels(mosaic)
+    if mosaic.dtype in (np.uint8, np.uint16):
+        return cv2.cvtColor(mosaic, _DEBAYER[pattern])
+    low, high = float(mosaic.min()), float(mosaic.max())
+    step = (high - low) / 65535 or 1.0
+    whole = np.round((mosaic - np.float32(low)) / np.float32(step)).astype(np.uint16)
+    return cv2.cvtColor(whole, _DEBAYER[pattern]).astype(np.float32) * np.float32(step) + np.float32(low)
+
+
+def without_hot_pixels(mosaic: np.ndarray) -> np.ndarray:
+    """Replace a mosaic's hot pixels by neighbours of their own colour: (H, W) -> (H, W), even sides, same type."""
+    planes = [replace_hot_pixels(plane)[0] for plane in colour_planes(mosaic)]
+    result = np.empty((2 * planes[0].shape[0], 2 * planes[0].shape[1]), mosaic.dtype)
+    for plane, (y, x) in zip(planes, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True):
+        result[y::2, x::2] = plane
+    return result
+
+
+def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
+    """Replace single pixels far brighter than all of their neighbours by the median of these.
+
+    A star's light reaches the pixels next to its peak; a hot pixel's does not.
+
+    Args:
+        plane: (H, W) of one colour, uint8, uint16 or float32, finite.
+
+    Returns:
+        the plane, a copy where anything was replaced, and how many pixels were.
+    """
+    if min(plane.shape) < 3:
+        return plane, 0
+    level, noise = _level_and_noise(plane)
+    if noise <= 0:
+        return plane, 0
+    y, x = _risen(plane, HOT_SIGMA * noise)
+    if not len(y):
+        return plane, 0
+    rows, columns = plane.shape
+    around = np.stack([plane[_mirrored(y + dy, rows), _mirrored(x + dx, columns)] for dy, dx in _OFFSETS]).astype(
+        np.float64
+    )
+    value, brightest = plane[y, x].astype(np.float64), around.max(axis=0)
+    hot = value - brightest > HOT_SIGMA * noise
+    hot &= brightest - level < np.maximum(HOT_SHARE * (value - level), 4 * noise)
+    if not hot.any():
+        return plane, 0
+    result = plane.copy()
+    result[y[hot], x[hot]] = np.median(around[:, hot], axis=0).astype(plane.dtype)
+    return result, int(hot.sum())
+
+
+def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
+    """Find pixels brighter by more than `least` than the one to their left; of the first column, to their right."""
+    columns = plane.shape[1]
+    steps = cv2.subtract(plane[:, 1:], plane[:, :-1])  # saturates at 0 in whole numbers
+    if plane.dtype != np.float32:
+        least = min(np.floor(least), np.iinfo(plane.dtype).max)
+    found = np.flatnonzero(steps > plane.dtype.type(least))
+    first = np.flatnonzero(plane[:, 0].astype(np.float64) - plane[:, 1] > least)
+    y, x = np.divmod(found, columns - 1)
+    return np.concatenate([y, first]), np.concatenate([x + 1, np.zeros_like(first)])
+
+
+def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
+    return length - 1 - np.abs(length - 1 - np.abs(index))
+
+
+def _level_and_noise(plane: np.ndarray) -> tuple[float, float]:
+    """Estimate sky level and noise from some thousand pixels: median and median distance to it."""
+    step = max(1, int((plane.size / _SAMPLES) ** 0.5))
+    some = plane[::step, ::step].astype(np.float32).ravel()
+    middle = some.size // 2
+    level = float(np.partition(some, middle)[middle])
+    distance = np.abs(some - level)
+    spread = 1.4826 * float(np.partition(distance, middle)[middle])
+    return level, spread or 1.2533 * float(distance.mean())

@@ -1,0 +1,180 @@
+"""Extended light in a developed frame, found without a network: which parts of a large frame are worth a look.
+
+The levels are turned back into standard deviations of the noise. A morphological opening removes stars, which are
+narrow; what is left is compared with its own noise behind Gaussian filters of growing width (matched filters for round
+objects: Irwin 1985, MNRAS 214, 575). numpy and OpenCV only; a frame of 540 x 960 costs about 2 ms on a desktop core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .stretch import Stretch
+
+WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Standard deviations of the filters, in cells of 2 x 2 pixels; whole numbers."""
+SIGNIFICANT = 6.5
+"""Standard deviations of the filtered noise from which on light counts."""
+LARGEST = 40.0
+"""Light of a pixel above so many sigma counts as so much, or one bright star would outshine all."""
+EXTENDED = 0.2
+"""What the opening must leave of light: 0.1 of a star's of a pixel or two, 0.3 and more of a galaxy's."""
+MOST = 12
+_CELL = 2
+_SKY_CELLS = 24
+_SAMPLE = 3
+_OPENING = np.ones((3, 3), np.uint8)
+_FEW = 64
+_KERNEL = cv2.getGaussianKernel(5, 1.0, cv2.CV_32F)
+
+
+@dataclass(frozen=True)
+class ExtendedSource:
+    """Light that is no star.
+
+    Attributes:
+        x, y: its middle in pixels of the picture; size: about its width in pixels.
+        significance: its peak behind the filter that shows it best, in standard deviations of the noise there.
+    """
+
+    x: float
+    y: float
+    size: float
+    significance: float
+
+
+def extended_sources(
+    pixels: np.ndarray, stretch: Stretch | None = None, significant: float = SIGNIFICANT, most: int = MOST
+) -> list[ExtendedSource]:
+    """Find extended light, the most significant first.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.
+        significant: least significance; most: at most so many are returned.
+    """
+    height, width = pixels.shape[0] // _CELL, pixels.shape[1] // _CELL
+    if min(height, width) < 2 * _CELL:
+        return []
+    cells = _cells(pixels, stretch or Stretch(), height, width)
+    opened = cv2.morphologyEx(cells, cv2.MORPH_OPEN, _OPENING)
+    sky = _sky(opened)
+    light, whole = opened - sky, cells - sky
+    found: list[ExtendedSource] = []
+    for size in WIDTHS:
+        if 6 * size > min(height, width):
+            break
+        found.extend(_peaks(light, whole, size, significant))
+    found.sort(key=lambda source: -source.significance)
+    kept: list[ExtendedSource] = []
+    for source in found:
+        if all(np.hypot(source.x - other.x, source.y - other.y) > 0.6 * max(source.size, other.size) for other in kept):
+            kept.append(source)
+            if len(kept) == most:
+                break
+    return kept
+
+
+def _cells(pixels: np.ndarray, stretch: Stretch, height: int, width: int) -> np.ndarray:
+    """Return about the light of cells of 2 x 2 pixels in sigma of a pixel: (height, width) float32."""
+    levels = np.arange(256) / 255 * np.arcsinh((stretch.white + stretch.black) / stretch.softening)
+    table = np.minimum(np.sinh(levels) * stretch.softening - stretch.black, LARGEST)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[: height * _CELL, : width * _CELL]
+    # Averaged as levels: what is lost in faint light by rounding, noise carries over it.
+    return cv2.LUT(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), table.astype(np.float32))
+
+
+def _sky(light: np.ndarray) -> np.ndarray:
+    """Return the level around each cell: medians of a coarse mesh, of which objects up to half a frame are a part."""
+    height, width = light.shape
+    side = max(4, max(height, width) // _SKY_CELLS)
+    coarse = max(1, width // side), max(1, height // side)
+    mesh = cv2.resize(light, coarse, interpolation=cv2.INTER_AREA)
+    if min(coarse) < 5:
+        return np.full(light.shape, np.median(mesh), np.float32)
+    level = float(np.median(mesh))
+    smooth = cv2.medianBlur(mesh, 5)
+    smooth = cv2.GaussianBlur(cv2.medianBlur(smooth, 5), (0, 0), 2.0)
+    # Only what is a gradient is taken away: a galaxy's light in the mesh is cut off at the frame's level.
+    spread = 1.4826 * float(np.median(np.abs(mesh - level)))
+    return cv2.resize(np.minimum(smooth, level + 2 * spread), (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def _peaks(light: np.ndarray, whole: np.ndarray, size: float, significant: float) -> Iterator[ExtendedSource]:
+    """Find the peaks of `light`, opened, behind a filter, of which `whole` does not show much more."""
+    fold = int(size)
+    smooth, opened = _filtered(light, fold)
+    level = opened[opened.size // 2]
+    below = level - opened[: opened.size // 2]
+    noise = 1.4826 * float(np.partition(below, below.size // 2)[below.size // 2]) if below.size else 0.0
+    if noise <= 0:
+        return
+    unopened, base = _filtered(whole, fold)
+    peaks = smooth >= cv2.dilate(smooth, _OPENING)
+    peaks &= smooth > level + significant * noise
+    peaks &= smooth - level > EXTENDED * (unopened - base[base.size // 2])
+    y, x = np.divmod(np.flatnonzero(peaks), smooth.shape[1])
+    scale = fold * _CELL
+    for row, column in zip(y.tolist(), x.tolist(), strict=True):
+        value = float(smooth[row, column] - level) / noise
+        yield ExtendedSource((column + 0.5) * scale, (row + 0.5) * scale, 4.0 * size * _CELL, value)
+
+
+def _filtered(light: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray]:
+    """Reduce light `fold` times and filter it; return it, and some of its values, parted at their median."""
+    height, width = light.shape[0] // fold, light.shape[1] // fold
+    folded = cv2.resize(light, (width, height), interpolation=cv2.INTER_AREA) if fold > 1 else light
+    smooth = cv2.sepFilter2D(folded, -1, _KERNEL, _KERNEL)
+    some = smooth[::_SAMPLE, ::_SAMPLE].ravel()
+    if some.size < _FEW:
+        some = smooth.ravel()
+    return smooth, np.partition(some, some.size // 2)
+
+
+def windows_around(sources: list[ExtendedSource], width: int, height: int, side: int, most: int = 8) -> np.ndarray:
+    """Lay square windows over a picture so that every source lies well inside one.
+
+    Args:
+        sources: the most significant first; width, height: of the picture in pixels.
+        side: of the network's input in pixels; larger sources get windows twice, four times as large.
+        most: at most so many windows.
+
+    Returns:
+        (N, 4) int x0, y0, x1, y1, inside the picture.
+    """
+    windows: list[tuple[int, int, int, int]] = []
+    for source in sources:
+        span = side
+        while span < 2.2 * source.size:
+            span *= 2
+        if span >= 1.5 * max(width, height):
+            continue  # the whole frame shows it
+        margin = min(0.3 * span, 0.75 * source.size + 8)
+        if any(_well_inside(source, window, margin, width, height) for window in windows if window[4] == span):
+            continue
+        corner = [
+            int(min(max(0, at - span / 2), max(0, length - span)))
+            for at, length in ((source.x, width), (source.y, height))
+        ]
+        windows.append((corner[0], corner[1], min(width, corner[0] + span), min(height, corner[1] + span), span))
+        if len(windows) == most:
+            break
+    return np.array([window[:4] for window in windows], int).reshape(-1, 4)
+
+
+def _well_inside(source: ExtendedSource, window: tuple[int, ...], margin: float, width: int, height: int) -> bool:
+    x0, y0, x1, y1 = window[:4]
+    left = x0 == 0 or source.x - x0 > margin
+    right = x1 == width or x1 - source.x > margin
+    top = y0 == 0 or source.y - y0 > margin
+    return (
+        x0 <= source.x < x1
+        and y0 <= source.y < y1
+        and left
+        and right
+        and top
+        and (y1 == height or y1 - source.y > margin)
+    )

@@ -1,0 +1,222 @@
+"""From a linear frame to the 8-bit picture that the networks are shown. The only such path in the project.
+
+Bayer mosaic -> superpixels -> sky taken away -> channels balanced -> stretched by the frame's own noise. Any change of
+gain, offset or exposure, of each channel by itself, gives the same picture. Pictures that were processed to 8 bits do
+not come here. numpy and OpenCV only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from .background import Background, measure_background
+from .bayer import debayer, superpixel_planes
+from .stretch import STEPS, Stretch
+
+STAR_SIGMA = 5.0
+"""Standard deviations of a pixel's noise by which the mean of 2 x 2 must stand out to be a star's."""
+FEW_STARS = 30
+"""Pixels of stars that are worth as much as the noise, by which channels are balanced where there are none."""
+_STANDS_OUT = 0.6
+_NOT_SATURATED = 0.8
+_OFF_NOISE = 1.6
+"""Stars may give a channel so many times the noise of green, or so many times less."""
+_AROUND = np.ones((5, 5), np.uint8)
+_LUT_OF_16_BITS = int(cv2.__version__.split(".")[0]) >= 5
+
+
+@dataclass(frozen=True)
+class FrameLevels:
+    """What a frame's stretch starts from.
+
+    Attributes:
+        backgrounds: of each channel, one or three.
+        factors: of each channel, from its units to standard deviations of the picture's noise.
+        balance: ``stars``, ``noise`` or ``mono``: what mostly balanced the channels.
+    """
+
+    backgrounds: tuple[Background, ...]
+    factors: tuple[float, ...]
+    balance: str
+
+
+@dataclass(frozen=True)
+class Developed:
+    """A developed frame.
+
+    Attributes:
+        pixels: (H, W, 3) uint8 RGB.
+        binning: frame pixels a picture pixel, 2 for superpixels, else 1.
+        record: what was done, as plain values: stretch, pattern, binning, sky, noise, balance, factors, hot_pixels.
+    """
+
+    pixels: np.ndarray
+    binning: int
+    record: dict[str, Any]
+
+
+def develop(
+    frame: np.ndarray,
+    pattern: str | None = None,
+    stretch: Stretch | None = None,
+    full_size: bool = False,
+    hot_pixels: bool = True,
+    levels: FrameLevels | None = None,
+) -> Developed:
+    """Turn a linear frame into the picture that the networks are shown.
+
+    Args:
+        frame: (H, W) mosaic or mono, or (H, W, 3) RGB; any real type; linear, in any units. What is not finite counts
+            for nothing.
+        pattern: of a mosaic, see `bayer.parse_pattern`; None for mono and RGB.
+        stretch: None for the standard one.
+        full_size: debayer a mosaic to its full size instead of making superpixels.
+        hot_pixels: replace hot pixels of a mosaic.
+        levels: measured before, see `measure`, of a frame in the same units; None to measure this one.
+
+    Raises:
+        ValueError: it is not a frame of such a shape, or a pattern is given for one that is not a mosaic.
+    """
+    stretch = stretch or Stretch()
+    planes, replaced = linear_planes(frame, pattern, full_size, hot_pixels)
+    levels = levels or measure(planes, stretch)
+    binning = 2 if pattern and not full_size else 1
+    record = stretch.manifest() | {
+        "pattern": pattern,
+        "binning": binning,
+        "balance": levels.balance,
+        "hot_pixels": replaced,
+        "sky": [sky.level for sky in levels.backgrounds],
+        "noise": [sky.noise for sky in levels.backgrounds],
+        "factors": list(levels.factors),
+    }
+    return Developed(stretch_planes(planes, levels, stretch), binning, record)
+
+
+def linear_planes(
+    frame: np.ndarray, pattern: str | None = None, full_size: bool = False, hot_pixels: bool = True
+) -> tuple[list[np.ndarray], int]:
+    """Take a frame apart into its linear channels, one or three; for arguments and errors see `develop`.
+
+    Returns:
+        (H, W) uint16 or float32 arrays, finite; and the number of hot pixels replaced.
+    """
+    if frame.ndim not in (2, 3) or (frame.ndim == 3 and frame.shape[2] != 3) or min(frame.shape) < 1:
+        raise ValueError(f"a frame is (H, W) or (H, W, 3), not {frame.shape}")
+    if pattern and frame.ndim == 3:
+        raise ValueError("a frame of three channels has no Bayer pattern")
+    values = _working(frame)
+    if pattern and full_size:
+        return list(cv2.split(debayer(values, pattern, hot_pixels))), 0
+    if pattern:
+        return superpixel_planes(values, pattern, hot_pixels)
+    return (list(cv2.split(values)) if values.ndim == 3 else [values]), 0
+
+
+def measure(planes: Sequence[np.ndarray], stretch: Stretch | None = None) -> FrameLevels:
+    """Measure sky, noise and balance of the channels of `linear_planes`."""
+    white = (stretch or Stretch()).white
+    backgrounds = tuple(measure_background(plane) for plane in planes)
+    factors = []
+    for plane, sky in zip(planes, backgrounds, strict=True):
+        if sky.noise > 0:
+            factors.append(1 / sky.noise)
+        else:  # drawn, or saturated all over: what is brightest becomes white
+            reach = cv2.minMaxLoc(plane)[1] - sky.level
+            factors.append(white / reach if reach > 0 else 0.0)
+    if len(planes) == 1:
+        return FrameLevels(backgrounds, tuple(factors), "mono")
+    gains, stars = _star_balance(planes, backgrounds, factors)
+    return FrameLevels(
+        backgrounds,
+        tuple(factor * gain for factor, gain in zip(factors, gains, strict=True)),
+        "stars" if stars >= FEW_STARS else "noise",
+    )
+
+
+def stretch_planes(planes: Sequence[np.ndarray], levels: FrameLevels, stretch: Stretch | None = None) -> np.ndarray:
+    """Stretch linear channels (H, W), one or three, to (H, W, 3) uint8 RGB."""
+    stretch = stretch or Stretch()
+    height, width = planes[0].shape
+    table, result = stretch.table(), []
+    for plane, sky, factor in zip(planes, levels.backgrounds, levels.factors, strict=True):
+        alpha = factor * STEPS
+        # Level and surface apart, or steps of float32 would show where the sky is high above the noise.
+        offset = stretch.black * STEPS + 0.5
+        shape = Background(np.array([offset, *(-alpha * sky.coefficients[1:])]), 1.0)
+        steps = plane.astype(np.float32)
+        steps -= np.float32(sky.level)
+        steps *= np.float32(alpha)
+        steps += shape.surface(height, width)
+        np.clip(steps, np.float32(0), np.float32(len(table) - 1), out=steps)
+        result.append(_looked_up(table, steps.astype(np.uint16)))
+    return cv2.merge(result if len(result) == 3 else result * 3)
+
+
+def _looked_up(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
+    """Look up (H, W) uint16 in a table (65536,) uint8; OpenCV 5 does it in half the time."""
+    if _LUT_OF_16_BITS:
+        return cv2.LUT(steps, table)
+    return np.take(table, steps, mode="clip")
+
+
+def _working(frame: np.ndarray) -> np.ndarray:
+    """Bring a frame to uint16 or finite float32 of ordinary size."""
+    if frame.dtype == np.uint16:
+        return np.ascontiguousarray(frame)
+    if frame.dtype == np.uint8:
+        return frame.astype(np.uint16)
+    if frame.dtype.kind not in "iufb":
+        raise ValueError(f"a frame holds real numbers, not {frame.dtype}")
+    if frame.dtype.byteorder == ">":
+        frame = frame.astype(frame.dtype.newbyteorder("="))
+    if frame.dtype != np.float32:
+        frame = frame.astype(np.float64)
+    if not np.isfinite(frame.sum(dtype=np.float64)):
+        frame = np.where(np.isfinite(frame), frame, 0)
+    peak = max(abs(float(frame.min())), abs(float(frame.max())))
+    if peak and not 1e-10 < peak < 1e10:  # far from the ends of float32
+        frame = frame * (1 / peak) if peak > 1e-300 else frame * 0
+    return np.ascontiguousarray(frame, np.float32)
+
+
+def _star_balance(
+    planes: Sequence[np.ndarray], backgrounds: Sequence[Background], factors: Sequence[float]
+) -> tuple[list[float], int]:
+    """Return the gains that make the middle star white, and by how many pixels of stars; by few, they stay near 1.
+
+    Stars are what stands out of a 5 x 5 neighbourhood in the halved green channel and is not saturated in any.
+    """
+    height, width = planes[0].shape[0] // 2, planes[0].shape[1] // 2
+    if min(height, width) < 8 or min(factors) <= 0:
+        return [1.0, 1.0, 1.0], 0
+    half = cv2.resize(planes[1][: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    stands_out = cv2.morphologyEx(half, cv2.MORPH_TOPHAT, _AROUND)
+    y, x = np.divmod(np.flatnonzero(stands_out > STAR_SIGMA / factors[1]), width)
+    if not len(y):
+        return [1.0, 1.0, 1.0], 0
+    light = np.stack(
+        [
+            (_quad_means(plane, y, x) - sky.at((x + 0.5) / width * 2 - 1, (y + 0.5) / height * 2 - 1)) * factor
+            for plane, sky, factor in zip(planes, backgrounds, factors, strict=True)
+        ]
+    )
+    good = stands_out[y, x] * factors[1] > _STANDS_OUT * light[1]
+    good &= (light < _NOT_SATURATED * light.max(axis=1, keepdims=True)).all(axis=0)
+    count = int(good.sum())
+    if not count:
+        return [1.0, 1.0, 1.0], 0
+    ratios = np.median(light[:, good] / light[1, good], axis=1)
+    trust = count / (count + FEW_STARS)
+    gains = [_OFF_NOISE if ratio <= 0 else min(max(1 / float(ratio), 1 / _OFF_NOISE), _OFF_NOISE) for ratio in ratios]
+    return [gain**trust for gain in gains], count
+
+
+def _quad_means(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the means of the 2 x 2 pixels at (2 y, 2 x), float64."""
+    return sum(plane[2 * y + down, 2 * x + right].astype(np.float64) for down in (0, 1) for right in (0, 1)) / 4

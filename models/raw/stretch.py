@@ -1,0 +1,75 @@
+"""The one stretch from linear light to 8-bit levels, in units of a frame's own noise.
+
+level = 255 asinh(max(0, x + black) / softening) / asinh((white + black) / softening), x in standard deviations of the
+noise above the sky (Lupton et al. 2004, PASP 116, 133). Nothing depends on gain, offset or exposure, and nothing on
+what else is in the frame: a frame of noise alone becomes dark noise. Training, evaluation, export and runtime share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+KIND = "asinh-noise"
+STEPS = 128
+"""Steps of the look-up table in a standard deviation."""
+_LARGEST = 65535
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """An asinh stretch.
+
+    Attributes:
+        black: standard deviations below the sky that become level 0.
+        softening: standard deviations above black up to which the stretch is about linear.
+        white: standard deviations above the sky that become level 255.
+    """
+
+    black: float = 2.0
+    softening: float = 3.0
+    white: float = 500.0
+
+    def __post_init__(self) -> None:
+        if not (self.black >= 0 and self.softening > 0 and self.white > 0):
+            raise ValueError(f"black must be at least 0, softening and white over 0, not {asdict(self)}")
+        if (self.black + self.white) * STEPS > _LARGEST:
+            raise ValueError(f"black + white must be at most {_LARGEST // STEPS} sigma")
+
+    def manifest(self) -> dict[str, Any]:
+        """Return the table that a bundle's manifest holds."""
+        return {"kind": KIND, **asdict(self)}
+
+    @classmethod
+    def from_manifest(cls, table: Mapping[str, Any]) -> Stretch:
+        """Read the table of a manifest.
+
+        Raises:
+            ValueError: it is of another kind, a key is missing or unknown, or a value impossible.
+        """
+        known = {"kind", "black", "softening", "white"}
+        if table.get("kind") != KIND or set(table) != known:
+            raise ValueError(f"a stretch has kind = '{KIND}', black, softening and white, not {dict(table)}")
+        return cls(*(float(table[key]) for key in ("black", "softening", "white")))
+
+    def table(self) -> np.ndarray:
+        """Return the levels (65536,) uint8 of (x + black) * `STEPS`, rounded."""
+        return _table(self)
+
+    def levels(self, x: np.ndarray) -> np.ndarray:
+        """Stretch values of any shape, in standard deviations above the sky, to uint8."""
+        steps = (np.asarray(x, np.float32) + np.float32(self.black)) * np.float32(STEPS)
+        return self.table()[np.rint(np.clip(steps, 0, _LARGEST)).astype(np.uint16)]
+
+
+@lru_cache(maxsize=8)
+def _table(stretch: Stretch) -> np.ndarray:
+    above = np.arange(_LARGEST + 1) / STEPS / stretch.softening
+    white = np.arcsinh((stretch.white + stretch.black) / stretch.softening)
+    levels: np.ndarray = np.clip(np.rint(255 * np.arcsinh(above) / white), 0, 255).astype(np.uint8)
+    levels.setflags(write=False)
+    return levels
