@@ -9,9 +9,7 @@ from pathlib import Path
 from ..devices.engines import ENGINE_NAMES
 from ..errors import UsageError
 from .imaging.tiling import parse_grid
-from .mqtt.address import parse_broker_url, parse_topic
 from .recording.retention import FLOOR, QUOTA
-from .web.address import parse_listen_address
 
 MAX_THREADS = 64
 MAX_STACK = 64
@@ -31,6 +29,8 @@ class WebConfig:
     token_file: Path | None = None
 
     def __post_init__(self) -> None:
+        from .web.address import parse_listen_address
+
         parse_listen_address(self.address)
 
 
@@ -53,6 +53,8 @@ class MqttConfig:
     interval: float = 10.0
 
     def __post_init__(self) -> None:
+        from .mqtt.address import parse_broker_url, parse_topic
+
         parse_broker_url(self.url)
         if self.prefix == "":
             raise UsageError("--mqtt-prefix is empty: topics need a beginning")
