@@ -1,4 +1,4 @@
-"""`galaxy-edge eval`: measure bundles on labelled pictures."""
+"""`galaxy-edge eval`: measure bundles on labelled images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .options import ENGINES, FOLDER, THREADS, resolve_engine
 
 @click.group("eval")
 def evaluate() -> None:
-    """Measure bundles on labelled pictures."""
+    """Measure bundles on labelled images."""
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -24,7 +24,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
         click.option("--threads", type=THREADS, help="Default: the device profile's."),
         click.option("--engine", type=ENGINES, help="Default: the device profile's."),
-        click.option("--variant", default="int8", show_default=True, help="Which form of the network."),
+        click.option("--variant", default="int8", show_default=True, help="Variant of the network."),
         click.option(
             "--data",
             type=FOLDER,
@@ -38,13 +38,15 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-UNSEEN = click.option("--unseen", is_flag=True, help="Leave out the pictures that the bundle was trained on.")
-SEED = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the scenes that are made.")
+HELD_OUT = click.option("--held-out", is_flag=True, help="Leave out the images that the bundle was trained on.")
+UNSEEN = click.option("--unseen", is_flag=True, hidden=True)  # the old name of --held-out
+SEED = click.option("--seed", type=int, default=1, show_default=True, help="Seed of the synthetic scenes.")
 
 
 @evaluate.command("detector")
 @click.option("--bundle", "path", type=FOLDER, help="Bundle; default: the shipped one.")
 @_options
+@HELD_OUT
 @UNSEEN
 @SEED
 @click.option("--out", type=FOLDER, help="Folder for report.json, report.md and plots.")
@@ -55,11 +57,12 @@ def detector(
     engine: str | None,
     threads: int | None,
     as_json: bool,
+    held_out: bool,
     unseen: bool,
     seed: int,
     out: Path | None,
 ) -> None:
-    """Measure a detector in every situation, beside a constant box and SEP."""
+    """Measure a detector in every situation, with a constant centre box and SEP as baselines."""
     from ..benchmarks.accuracy.evaluate import evaluate_detector
     from ..benchmarks.accuracy.report import detector_table, write_report
     from ..models.bundle import Bundle, shipped_bundle_path
@@ -67,17 +70,17 @@ def detector(
     bundle = Bundle.load(path or shipped_bundle_path(DETECTOR), "detect")
     try:
         if out:
-            out.mkdir(parents=True, exist_ok=True)  # what cannot be written is told before minutes of work, not after
-    except OSError as problem:
-        raise UserError(f"--out {out} cannot be made: {problem.strerror}") from None
+            out.mkdir(parents=True, exist_ok=True)  # fail before minutes of work, not after
+    except OSError as error:
+        raise UserError(f"--out {out} cannot be created: {error.strerror}") from None
     result = _measure(
         lambda progress: evaluate_detector(
-            bundle, data, variant, *resolve_engine(engine, threads), progress, only_unseen=unseen, seed=seed
+            bundle, data, variant, *resolve_engine(engine, threads), progress, only_unseen=held_out or unseen, seed=seed
         )
     )
     click.echo(json.dumps(result) if as_json else detector_table(result))
-    for place in write_report(result, out) if out else ():
-        click.echo(f"written to {place}", err=True)
+    for file in write_report(result, out) if out else ():
+        click.echo(f"written to {file}", err=True)
 
 
 @evaluate.command("classifier")
@@ -86,7 +89,7 @@ def detector(
 def classifier(
     path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None, as_json: bool
 ) -> None:
-    """Measure a classifier on every picture that has a Galaxy10 class."""
+    """Measure a classifier on every image with a Galaxy10 class."""
     from rich.console import Console
 
     from ..benchmarks.accuracy.evaluate import evaluate_classifier
@@ -106,6 +109,7 @@ def classifier(
 @click.option("--detector", "detect", type=FOLDER, help="Bundle; default: the shipped one.")
 @click.option("--classifier", "classify", type=FOLDER, help="Bundle; default: the shipped one.")
 @_options
+@HELD_OUT
 @UNSEEN
 @SEED
 def pipeline(
@@ -116,12 +120,13 @@ def pipeline(
     engine: str | None,
     threads: int | None,
     as_json: bool,
+    held_out: bool,
     unseen: bool,
     seed: int,
 ) -> None:
-    """Measure both networks together: what is found and rightly named, and at which step the others are lost."""
-    if unseen:
-        require_extra("tensorflow", "train")  # a classifier's pictures are parted as its training parts them
+    """Measure both networks together: galaxies found and classified correctly, and where the others are lost."""
+    if held_out or unseen:
+        require_extra("tensorflow", "train")  # the classifier's images are split as for its training
     from ..benchmarks.accuracy.pipeline import evaluate_pipeline
     from ..benchmarks.accuracy.report import pipeline_table
     from ..models.bundle import Bundle, shipped_bundle_path
@@ -130,7 +135,14 @@ def pipeline(
     namer = Bundle.load(classify or shipped_bundle_path(CLASSIFIER), "classify")
     result = _measure(
         lambda progress: evaluate_pipeline(
-            finder, namer, data, variant, *resolve_engine(engine, threads), progress, only_unseen=unseen, seed=seed
+            finder,
+            namer,
+            data,
+            variant,
+            *resolve_engine(engine, threads),
+            progress,
+            only_unseen=held_out or unseen,
+            seed=seed,
         )
     )
     click.echo(json.dumps(result) if as_json else pipeline_table(result))
@@ -139,5 +151,5 @@ def pipeline(
 def _measure(work: Callable[[Callable[[int, int], None]], dict[str, Any]]) -> dict[str, Any]:
     from .console import ProgressBar
 
-    with ProgressBar("pictures") as progress:
+    with ProgressBar("images") as progress:
         return work(progress)

@@ -40,7 +40,8 @@ def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
 
 def pick_evenly(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
     """Pick `count` images at even distances; images are repeated if there are fewer."""
-    return images[np.linspace(0, len(images) - 1, count).astype(int)]
+    chosen: np.ndarray = images[np.linspace(0, len(images) - 1, count).astype(int)]
+    return chosen
 
 
 def write_bundle(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:

@@ -54,7 +54,7 @@ def to_onnx(saved_model: Path) -> bytes:
             model, _ = tf2onnx.convert.from_function(raw, raw.input_signature, opset=OPSET)
     except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise ExportError(f"{saved_model} cannot be converted to ONNX: {error}") from error
-    return _with_numbered_names(model).SerializeToString()
+    return bytes(_with_numbered_names(model).SerializeToString())
 
 
 def tflite_to_onnx(content: bytes) -> bytes:
@@ -76,7 +76,7 @@ def tflite_to_onnx(content: bytes) -> bytes:
                 model, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
         except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
             raise ExportError(f"the network cannot be converted to ONNX: {error}") from error
-    return _with_numbered_names(model).SerializeToString()
+    return bytes(_with_numbered_names(model).SerializeToString())
 
 
 def quantise_onnx(content: bytes, images: np.ndarray, method: str) -> bytes:

@@ -28,7 +28,7 @@ def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
         with suppress_native_stderr():
             converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
             converter.allow_custom_ops = custom
-            return converter.convert()
+            return bytes(converter.convert())
     except (ConverterError, tf.errors.OpError, OSError, LookupError, ValueError, RuntimeError) as error:
         reason = next((line for line in str(error).splitlines() if line.strip()), repr(error))
         raise ExportError(f"{saved_model} cannot be converted to TFLite: {reason}") from error
