@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..training.progress import Report
+from ..training.run import RunRecord
 
 
 class Training:
@@ -77,12 +78,12 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def show_training(train: Callable[[Report], dict[str, Any]], out: Path) -> None:
+def show_training(train: Callable[[Report], RunRecord], out: Path) -> None:
     """Run a training under a progress bar and say what came out and what to do with it."""
     with Training() as shown:
         record = train(shown.report)
-    metrics = record["metrics"]
-    if record["task"] == "classify":
+    metrics = record.metrics
+    if record.task == "classify":
         shown.console.print(summary(metrics), markup=False, highlight=False, soft_wrap=True)
     else:
         shown.console.print_json(json.dumps(metrics))

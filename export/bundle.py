@@ -15,6 +15,7 @@ import numpy as np
 from .. import __version__
 from ..models.bundle import Bundle
 from ..models.manifest import FORMAT, GOLDEN
+from ..training.run import RunRecord
 from .bundle_writer import (
     check_target,
     golden_vectors,
@@ -84,7 +85,7 @@ def export_run(run: Path, out: Path | None, settings: Settings | None = None) ->
     """
     settings = settings or Settings()
     record = read_run(run, tuple(NAMES))
-    task, model = record["task"], record["model"]
+    task, model = record.task, record.model
     settings.wanted(task)
     name = NAMES[task]
     target = check_target(out or run / name)
@@ -230,27 +231,27 @@ def _describe_int8(
 
 
 def draft_manifest(
-    record: dict[str, Any], name: str, variants: dict[str, Any], settings: Settings, calibration_images: int
+    record: RunRecord, name: str, variants: dict[str, Any], settings: Settings, calibration_images: int
 ) -> dict[str, Any]:
     """Return a manifest made from the run's record; gates, threshold and metrics are added once measured."""
-    model = record["model"]
+    model = record.model
     decode = dict(model["decode"])
-    if record["task"] == "detect":
+    if record.task == "detect":
         decode |= {"score_threshold": 0.5, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
     return {
         "format": FORMAT,
         "name": name,
-        "task": record["task"],
+        "task": record.task,
         "version": __version__,
-        "created": record["finished"],
+        "created": record.finished,
         "licence": "Apache-2.0",
         "classes": model["classes"],
         "input": {**model["input"], "dtype": "uint8", "colour": "RGB"},
         "preprocess": model["preprocess"],
         "decode": decode,
         "network": {"parameters": int(model["parameters"]), "macs": int(model["macs"])},
-        "training": without_none(record["settings"]),
-        "data": {key: record["data"][key] for key in ("hash", "sets", "split", "sources")},
+        "training": without_none(record.settings),
+        "data": {key: record.data[key] for key in ("hash", "sets", "split", "sources")},
         "export": export_record(settings, calibration_images),
         "gates": [],
         "metrics": {},

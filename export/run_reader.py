@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..training.run import read_record
+from ..training.run import RunRecord, read_record
 from .calibration_images import read_arrays
 from .errors import ExportError
 
@@ -30,7 +30,7 @@ _RECORD: dict[str, type] = {
 _BOX_ARRAYS = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "negative", "set")
 
 
-def read_run(run: Path, tasks: tuple[str, ...]) -> dict[str, Any]:
+def read_run(run: Path, tasks: tuple[str, ...]) -> RunRecord:
     """Read the record of a finished run, and check that nothing that an export needs is missing.
 
     Raises:
@@ -38,21 +38,21 @@ def read_run(run: Path, tasks: tuple[str, ...]) -> dict[str, Any]:
     """
     record = read_record(run)
     where = run / "run.json"
-    if record["task"] not in tasks:
-        raise ExportError(f"{where} is damaged: its task is {record['task']!r}, not one of {', '.join(tasks)}")
-    if "model" not in record:
+    if record.task not in tasks:
+        raise ExportError(f"{where} is damaged: its task is {record.task!r}, not one of {', '.join(tasks)}")
+    if not record.is_finished:
         raise ExportError(f"{run} is not finished: resume it with galaxy-edge train ... --resume")
     for file in ("saved_model", "calibration.npz", "evaluation.npz"):
         if not (run / file).exists():
             raise ExportError(f"{run} is incomplete: it has no {file}")
     for key, kind in _RECORD.items():
-        value: Any = record
+        value: Any = record.to_dict()
         for step in key.split("."):
             value = value.get(step) if isinstance(value, dict) else None
         if not isinstance(value, kind) or isinstance(value, bool):
             raise ExportError(f"{where} is damaged: '{key}' must be there, of type {kind.__name__}")
     for key in ("classes", "outputs"):
-        if not record["model"][key] or not all(isinstance(name, str) for name in record["model"][key]):
+        if not record.model[key] or not all(isinstance(name, str) for name in record.model[key]):
             raise ExportError(f"{where} is damaged: 'model.{key}' must be a list of names")
     return record
 

@@ -104,8 +104,8 @@ def test_old_run_folder_is_read_by_export_and_can_be_resumed(tmp_path):
     (tmp_path / "saved_model").mkdir()
     (tmp_path / "run.json").write_bytes((OLD / "run.json").read_bytes())
     record = read_run(tmp_path, ("classify",))
-    assert record["model"]["input"] == {"width": 48, "height": 48} and record["model"]["classes"][-1] == "spiral_loose"
-    assert record["model"]["decode"] == {"temperature": 1.8531668489115505}
+    assert record.model["input"] == {"width": 48, "height": 48} and record.model["classes"][-1] == "spiral_loose"
+    assert record.model["decode"] == {"temperature": 1.8531668489115505}
     assert record == read_record(tmp_path)
-    resumed = load_resumable_record(tmp_path, "classify", record["settings"], record["data"], resume=True)
+    resumed = load_resumable_record(tmp_path, "classify", record.settings, record.data, resume=True)
     assert resumed == record

@@ -1,20 +1,20 @@
-"""The run folder: what a training writes, and what `galaxy-edge export` reads.
+"""The run folder: what a training writes and what `galaxy-edge export` reads.
 
 ::
 
     RUN/run.json          task, settings, seed, data hashes, model description, metrics, versions
-    RUN/log.jsonl         one line an epoch
-    RUN/checkpoint/       everything needed to go on after a stop
+    RUN/log.jsonl         one line per epoch
+    RUN/checkpoint/       the state that is needed to resume an interrupted training
     RUN/saved_model/      the network: raw uint8 RGB of batch 1 in, named outputs
     RUN/calibration.npz   images (n, H, W, 3) uint8: network inputs drawn from the training share
     RUN/evaluation.npz    network inputs and labels of the validation share, never trained on
-    RUN/scenes.png        of a detector: what it is fed
+    RUN/scenes.png        detectors only: a sample of the rendered training scenes
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import dataclasses
 import hashlib
 import importlib.metadata
 import json
@@ -24,6 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..runtime.system.atomic_files import atomic_path
+from ..runtime.system.folder_lock import NAME as LOCK_NAME
+from ..runtime.system.folder_lock import try_lock
 from ..runtime.system.utc_time import utc_now
 
 
@@ -33,142 +36,177 @@ class RunError(UserError):
     exit_code = 2
 
 
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """The content of ``run.json``.
+
+    Attributes:
+        task: ``classify`` or ``detect``.
+        settings: plain values: the recipe or the detector's settings, seed, threads.
+        data: what the network is trained on: hash, number of images by set, split, sources.
+        started, finished: UTC times in ISO format, "" where there is none yet.
+        versions: package name -> version.
+        model: description of the network for the bundle: input, preprocess, decode, outputs, classes, parameters,
+            macs; empty until the training has finished.
+        metrics: measured on the validation share; empty until the training has finished.
+        extra: other values at the top level of the file, e.g. ``core_hours`` of a detector.
+    """
+
+    task: str
+    settings: dict[str, Any]
+    data: dict[str, Any]
+    started: str = ""
+    versions: dict[str, str] = dataclasses.field(default_factory=dict)
+    finished: str = ""
+    model: dict[str, Any] = dataclasses.field(default_factory=dict)
+    metrics: dict[str, Any] = dataclasses.field(default_factory=dict)
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the training has ended and the network is described."""
+        return bool(self.model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as it is written to ``run.json``."""
+        begun = {name: getattr(self, name) for name in ("task", "started", "settings", "data", "versions")}
+        finished = {name: getattr(self, name) for name in ("finished", "model", "metrics")} if self.is_finished else {}
+        return begun | finished | self.extra
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> RunRecord:
+        """Read what `to_dict` returned; ``task`` must be there, everything else has a default."""
+        known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
+        fields = {"settings": {}, "data": {}} | {name: value for name, value in values.items() if name in known}
+        return cls(**fields, extra={name: value for name, value in values.items() if name not in known})
+
+
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON beside its place, then rename it there, so that a stop leaves the old file or the new one."""
-    with replacing(path) as beside:
-        beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write indented JSON atomically: an interruption leaves either the previous file or the new one."""
+    with atomic_path(path) as staged:
+        staged.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def network_hash(folder: Path) -> str:
-    """Hash the network of a finished run (SHA-256, hex), by which it is known wherever its folder is moved.
+    """Return the SHA-256 (hex) of a finished classifier's network, which identifies it wherever its folder is moved.
 
     Raises:
-        RunError: it holds none.
+        RunError: the folder holds no trained classifier.
     """
     try:
         return hashlib.sha256((folder / "model.keras").read_bytes()).hexdigest()
     except FileNotFoundError:
-        raise RunError(f"{folder} is no finished run of a classifier: it has no model.keras") from None
+        raise RunError(f"{folder} is not a finished run of a classifier: it has no model.keras") from None
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give the name of a file beside a place, and rename it there when it is written; one not finished is deleted."""
-    beside = path.with_name(path.name + ".part")
-    try:
-        yield beside
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)  # on a full disk even a half file is in the way
-        raise
-
-
-@contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a run folder alone among all processes; however its holder ends, it is let go.
+def lock_run_folder(folder: Path) -> Iterator[None]:
+    """Lock a run folder exclusively among all processes; the system releases the lock however the holder ends.
 
     Raises:
-        RunError: another process holds it.
+        RunError: another process holds the lock.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
+    lock = folder / LOCK_NAME
     with lock.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunError(f"another process is at work in {folder}: let it end, or name another --out") from None
+        if not try_lock(file.fileno()):
+            raise RunError(f"another process writes to {folder}: wait until it ends, or name another --out")
         try:
             yield
         finally:
-            if list(folder.iterdir()) == [lock]:  # what could not begin leaves nothing
+            if list(folder.iterdir()) == [lock]:  # a training that could not start leaves nothing behind
                 lock.unlink()
                 folder.rmdir()
 
 
-def read_record(folder: Path) -> dict[str, Any]:
+def read_record(folder: Path) -> RunRecord:
     """Read ``run.json`` of a run folder.
 
     Raises:
-        RunError: the folder is none, or the record is missing or damaged.
+        RunError: the folder is not a run folder, or the record is missing or damaged.
     """
+    path = folder / "run.json"
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError(f"{folder} is not a run folder: it has no run.json") from None
-    except ValueError as problem:
-        raise RunError(f"{folder / 'run.json'} is damaged: {problem}") from None
-    if not isinstance(record, dict) or "task" not in record:
-        raise RunError(f"{folder / 'run.json'} is not the record of a run")
-    return record
+    except ValueError as error:
+        raise RunError(f"{path} is damaged: {error}") from None
+    if not isinstance(values, dict) or "task" not in values:
+        raise RunError(f"{path} is not the record of a run")
+    return RunRecord.from_dict(values)
 
 
 def load_resumable_record(
     folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool
-) -> dict[str, Any]:
-    """Read the record of a run that is to be gone on with; empty where there is none yet. For arguments see `Run`.
+) -> RunRecord | None:
+    """Read the record of a run that is to be resumed; None where there is none yet. For arguments see `RunFolder`.
 
     Raises:
-        RunError: there is one and `resume` is not given, or it is another run, or longer than what is asked for.
+        RunError: there is a run and `resume` is not given, or it is of other settings or data, or it has already more
+            epochs than are requested.
     """
     if not (folder / "run.json").exists():
-        return {}
+        return None
     if not resume:
-        raise RunError(f"{folder} already holds a run: add --resume to go on with it, or name another --out")
-    before = read_record(folder)
+        raise RunError(f"{folder} already holds a run: add --resume to continue it, or name another --out")
+    record = read_record(folder)
     for name, value in {"task": task, **settings}.items():
-        # What the record of an older version does not know of cannot be compared.
-        old = before["task"] if name == "task" else before["settings"].get(name, value)
-        if old != value and name not in ("epochs", "threads"):
-            raise RunError(f"{folder} was begun with {name}={old}, not {value}: resume it with the same")
-    if before["data"]["hash"] != data["hash"]:
-        raise RunError(f"{folder} was begun on other data: its hash is {before['data']['hash'][:12]}")
-    done = max((line.get("epoch", 0) for line in _logged(folder)), default=0)
+        # A setting that an older version did not record cannot be compared.
+        recorded = record.task if name == "task" else record.settings.get(name, value)
+        if recorded != value and name not in ("epochs", "threads"):
+            raise RunError(f"{folder} was started with {name}={recorded}, not {value}: resume it with the same")
+    if record.data["hash"] != data["hash"]:
+        raise RunError(f"{folder} was started on other data: its hash is {record.data['hash'][:12]}")
+    done = max((line.get("epoch", 0) for line in _read_log(folder)), default=0)
     if done > settings.get("epochs", done):
-        raise RunError(f"{folder} has {done} epochs behind it: ask for as many at least, or name another --out")
-    return before
+        raise RunError(f"{folder} already has {done} epochs: request at least as many, or name another --out")
+    return record
 
 
 class RunFolder:
     """An open run folder.
 
     Args:
-        folder: where it is, or will be.
+        folder: where it is or will be.
         task: ``classify`` or ``detect``.
         settings: plain values only; a resumed run must have the same, apart from ``epochs`` and ``threads``.
-        data: what it is trained on: hashes, counts, split.
-        resume: go on with what is there; without it, an existing run is an error, so that none is overwritten.
+        data: what the network is trained on: hashes, counts, split.
+        resume: continue the run that is there; without it an existing run is an error, so that none is overwritten.
 
     Attributes:
-        resumed: whether there was a run to go on with.
+        resumed: whether there was a run to continue.
+        record: the current `RunRecord`.
 
     Raises:
-        RunError: see `begun`.
+        RunError: see `load_resumable_record`.
     """
 
     def __init__(self, folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool) -> None:
         self.folder = folder
         before = load_resumable_record(folder, task, settings, data, resume)
-        self.resumed = bool(before)
+        self.resumed = before is not None
         folder.mkdir(parents=True, exist_ok=True)
-        self.record: dict[str, Any] = {
-            "task": task,
-            "started": before.get("started") or _now(),
-            "settings": settings,
-            "data": data,
-            "versions": _versions(),
-        }
-        write_json(folder / "run.json", self.record)
+        started = before.started if before else ""
+        self.record = RunRecord(task, settings, data, started or _now(), _versions())
+        self._write_record()
+
+    def _write_record(self) -> None:
+        write_json(self.folder / "run.json", self.record.to_dict())
 
     @property
-    def checkpoints(self) -> Path:
-        """The folder for checkpoints, made when asked for."""
+    def checkpoint_folder(self) -> Path:
+        """The folder for checkpoints; it is created on first use."""
         path = self.folder / "checkpoint"
         path.mkdir(exist_ok=True)
         return path
 
     @contextlib.contextmanager
-    def beginning(self) -> Iterator[None]:
-        """Take a new run's record away again if this fails: nothing is trained yet that the next try could destroy."""
+    def discard_on_failure(self) -> Iterator[None]:
+        """Delete the record of a new run if the block fails, so that the same command can be given again.
+
+        Use it before anything is trained that a second try could overwrite. A resumed run keeps its record.
+        """
         try:
             yield
         except Exception:
@@ -177,34 +215,38 @@ class RunFolder:
             raise
 
     def log(self, **values: Any) -> None:
-        """Append a line to the log, or nothing where the disk does not take all of it."""
+        """Append a line to the log; if the disk does not take all of it, append nothing.
+
+        Raises:
+            OSError: the line cannot be written.
+        """
         path = self.folder / "log.jsonl"
-        before = path.stat().st_size if path.exists() else 0
+        size = path.stat().st_size if path.exists() else 0
         try:
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"time": _now(), **values}) + "\n")
         except OSError:
-            os.truncate(path, before)  # half a line would spoil the next one too
+            os.truncate(path, size)  # a partial line would make the next one unreadable too
             raise
 
-    def forget(self, epoch: int) -> None:
-        """Take out of the log what comes after an epoch."""
-        kept = [line for line in self.logged() if line.get("epoch", 0) <= epoch]
-        with replacing(self.folder / "log.jsonl") as beside:
-            beside.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    def truncate_log(self, epoch: int) -> None:
+        """Delete the lines of the log that come after an epoch."""
+        kept = [line for line in self.read_log() if line.get("epoch", 0) <= epoch]
+        with atomic_path(self.folder / "log.jsonl") as staged:
+            staged.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
-    def logged(self) -> list[dict[str, Any]]:
-        """Read the lines of the log."""
-        return _logged(self.folder)
+    def read_log(self) -> list[dict[str, Any]]:
+        """Return the lines of the log."""
+        return _read_log(self.folder)
 
-    def finish(self, model: dict[str, Any], metrics: dict[str, Any], **more: Any) -> dict[str, Any]:
-        """Complete the record with the model's description (for the bundle), its metrics and more; return it."""
-        self.record |= {"finished": _now(), "model": model, "metrics": metrics, **more}
-        write_json(self.folder / "run.json", self.record)
+    def finish(self, model: dict[str, Any], metrics: dict[str, Any], **extra: Any) -> RunRecord:
+        """Complete the record with the model's description, its metrics and other values; write and return it."""
+        self.record = dataclasses.replace(self.record, finished=_now(), model=model, metrics=metrics, extra=extra)
+        self._write_record()
         return self.record
 
 
-def _logged(folder: Path) -> list[dict[str, Any]]:
+def _read_log(folder: Path) -> list[dict[str, Any]]:
     path = folder / "log.jsonl"
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
@@ -217,8 +259,6 @@ def _versions() -> dict[str, str]:
     names = ("galaxy-edge", "tensorflow", "keras", "tf-models-official", "numpy", "opencv-python-headless")
     found = {}
     for name in names:
-        try:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return found

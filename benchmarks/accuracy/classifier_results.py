@@ -57,12 +57,12 @@ def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
         RunError: it is not.
     """
     record = read_record(run)
-    if "model" not in record:
+    if not record.is_finished:
         raise RunError(f"{run} is not finished: it cannot be judged")
-    settings = record["settings"]
-    keep_boxy = GALAXY10[EXCLUDED_LABEL] in record["model"]["classes"]
+    settings = record.settings
+    keep_boxy = GALAXY10[EXCLUDED_LABEL] in record.model["classes"]
     parts = split_dataset(load_pictures(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
-    if record["data"]["split"].get("hash") != parts.record["hash"]:
+    if record.data["split"].get("hash") != parts.record["hash"]:
         raise RunError(f"{run} was trained on another split of {data}: it may have seen the test part")
     return parts
 
@@ -88,13 +88,13 @@ def judge(
     records = [read_record(run) for run in runs]
     verdict: dict[str, Any] = {
         "name": name,
-        "seed": records[0]["settings"]["seed"],
-        "split": records[0]["data"]["split"]["hash"],
+        "seed": records[0].settings["seed"],
+        "split": records[0].data["split"]["hash"],
         "images": len(test),
         "weights": list(weights),
         "temperature": temperature,
-        "parameters": sum(record["model"]["parameters"] for record in records),
-        "macs": sum(record["model"]["macs"] for record in records),
+        "parameters": sum(record.model["parameters"] for record in records),
+        "macs": sum(record.model["macs"] for record in records),
     }
     for kind, change in (("float", None), ("float_levelled", _levelled)):
         total = np.zeros((len(test), len(test.classes)))
@@ -103,7 +103,7 @@ def judge(
         verdict[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test)
     if bundle:
         classifier = Classifier(Bundle.load(bundle, "classify"), "int8")
-        images = test.images(records[0]["model"]["input"]["width"])
+        images = test.images(records[0].model["input"]["width"])
         verdict["int8_bytes"] = (bundle / "int8.tflite").stat().st_size
         verdict["int8"] = scores(classifier.probabilities(images), test)
         verdict["int8_levelled"] = scores(classifier.probabilities(_levelled(images)), test)

@@ -60,14 +60,14 @@ def judge_detectors(
     bundles = {}
     for name, run in runs.items():
         place = run / "galaxy-detector"
-        if "model" not in records[name] or not place.is_dir():
+        if not records[name].is_finished or not place.is_dir():
             raise RunError(f"{run} is not finished or not exported: galaxy-edge export --int8 {run}")
         bundles[name] = Bundle.load(place, "detect")
-    first = next(iter(records.values()))["data"]
+    first = next(iter(records.values())).data
     on = before["judged_on"] if before else {"data": first["hash"], "split": first["split"], "seed": seed}
-    if any(record["data"]["hash"] != on["data"] for record in records.values()):
+    if any(record.data["hash"] != on["data"] for record in records.values()):
         raise RunError("these were not trained on the same data: what one has not seen, another has")
-    apart = {name: record["data"]["split"] != on["split"] for name, record in records.items()}
+    apart = {name: record.data["split"] != on["split"] for name, record in records.items()}
     if before and not all(apart.values()):
         name = next(name for name in apart if not apart[name])
         raise RunError(f"{name} has the split of those judged before, so all must be judged and timed in one run")
@@ -77,11 +77,11 @@ def judge_detectors(
     timed = bench(together, ENGINE_NAMES[:1], (1,), rounds, probe(), lambda done, total: None) if together else {}
     rows, baselines = [], dict[str, dict[str, Any]]()
     for name, bundle in bundles.items():
-        record, row = records[name], {"name": name, "seed": records[name]["settings"]["seed"], "apart": apart[name]}
-        row |= {key: record["model"][key] for key in ("parameters", "macs")}
+        record, row = records[name], {"name": name, "seed": records[name].settings["seed"], "apart": apart[name]}
+        row |= {key: record.model[key] for key in ("parameters", "macs")}
         row["int8_bytes"] = len(bundle.read("int8.tflite"))
-        row["core_hours"] = record["core_hours"]
-        row["images"] = record["settings"]["images_per_epoch"] * record["settings"]["epochs"]
+        row["core_hours"] = record.extra["core_hours"]
+        row["images"] = record.settings["images_per_epoch"] * record.settings["epochs"]
         if not apart[name]:
             row |= next(
                 {key: one[key] for key in ("min_ms", "median_ms")}

@@ -31,7 +31,7 @@ def test_a_log_that_the_disk_did_not_take_has_no_half_line(tmp_path, small_disk)
     assert (tmp_path / "log.jsonl").stat().st_size == size
     small_disk(size + 1000)
     run.log(epoch=2)
-    assert [line["epoch"] for line in run.logged()] == [1, 2]
+    assert [line["epoch"] for line in run.read_log()] == [1, 2]
 
 
 def test_a_file_that_the_disk_did_not_take_leaves_the_old_one_alone(tmp_path, small_disk):

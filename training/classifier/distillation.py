@@ -39,9 +39,9 @@ class Teacher:
 
     def __init__(self, run: Path) -> None:
         record = read_record(run)
-        if "model" not in record:
+        if not record.is_finished:
             raise RunError(f"{run} is not finished: it cannot teach")
-        model = record["model"]
+        model = record.model
         self.name, self.record, self.side = run.name, record, model["input"]["width"]
         self.temperature = model["decode"]["temperature"]
         self.network = load_model(run)
@@ -81,9 +81,9 @@ def opinions(
     """
     teachers = [Teacher(run) for run in runs]
     for run, one in zip(runs, teachers, strict=True):
-        if one.record["data"]["split"].get("hash") != split["hash"]:
+        if one.record.data["split"].get("hash") != split["hash"]:
             raise RunError(f"{run} was trained on another split: it may have seen the pictures its pupil is judged on")
-        if tuple(one.record["model"]["classes"]) != pictures.classes:
+        if tuple(one.record.model["classes"]) != pictures.classes:
             raise RunError(f"{run} names other classes")
     total = np.zeros((len(pictures), len(pictures.classes)))
     for number, one in enumerate(teachers):

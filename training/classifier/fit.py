@@ -25,7 +25,7 @@ from ..data.sample import DataError
 from ..data.splits import name_of
 from ..figures.plots import accuracy_coverage as draw_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
-from ..run import RunFolder, alone, load_resumable_record
+from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from .attributes import with_attributes
 from .balancing import class_weights
 from .batches import BatchLoader
@@ -103,7 +103,7 @@ def fit(
     split: dict[str, Any] | None = None,
     soft: np.ndarray | None = None,
     teachers: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> RunRecord:
     """Train a classifier.
 
     Args:
@@ -139,9 +139,9 @@ def fit(
     settings["weights"] = _name(recipe, weights)
     if teachers:
         settings["teachers"] = list(teachers)
-    with alone(out):
+    with lock_run_folder(out):
         before = load_resumable_record(out, "classify", settings, data, resume)
-        if "model" in before and before["settings"]["epochs"] == recipe.epochs:
+        if before and before.is_finished and before.settings["epochs"] == recipe.epochs:
             return before
         # Whatever may be wrong with weights, network and classes is found before anything is written.
         keras.utils.set_random_seed(seed)
@@ -162,7 +162,7 @@ def _train(
     weights: Any,
     soft: np.ndarray | None,
     report: Callable[[dict[str, Any]], None] | None,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Train a network in its run folder, from the last checkpoint there; see `fit`."""
     out, classes = run.folder, train.classes
     images = validation.images(recipe.size)
@@ -177,7 +177,7 @@ def _train(
         if recipe.schedule == "cycles"
         else Plateau(recipe.rates[0], recipe.factor, recipe.patience, recipe.stop_after)
     )
-    checkpoint = run.checkpoints / "state.npz"
+    checkpoint = run.checkpoint_folder / "state.npz"
     first = learner.load(checkpoint, schedule) if run.resumed else 0
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
     shown, look = feed.through(images), forward(average)

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..run import replacing
+from ...runtime.system.atomic_files import atomic_path
 from .batches import Batch
 from .recipe import Recipe
 from .schedules import Cycles, Plateau
@@ -125,7 +125,7 @@ class ClassifierTrainer:
         """Write all state beside its place, then rename it there."""
         arrays = {f"v{index}": np.asarray(value) for index, value in enumerate(self._state)}
         arrays |= {f"best{index}": value for index, value in enumerate(self._best)}
-        with replacing(path) as beside, beside.open("wb") as stream:
+        with atomic_path(path) as staged, staged.open("wb") as stream:
             np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
 
     def load(self, path: Path, schedule: Cycles | Plateau) -> int:

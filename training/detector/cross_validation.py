@@ -40,7 +40,7 @@ def train_folds(
         place = out / f"fold{fold + 1}"
         one = dataclasses.replace(settings, folds=folds, fold=fold)
         # Of a finished fold too it is told whether it is of these settings and data: folds of two kinds have no mean.
-        found.append(train(data, place, one, resume, report, skipped=skipped)["metrics"])
+        found.append(train(data, place, one, resume, report, skipped=skipped).metrics)
     metrics = {}
     for name in sorted({name for one in found for name in one}):
         values = [one[name] for one in found if name in one]

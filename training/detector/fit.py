@@ -13,7 +13,7 @@ import numpy as np
 
 from ...models.decode import anchor_grid
 from ..data.sample import DataError, Sample, read_set
-from ..run import RunError, RunFolder, alone, load_resumable_record
+from ..run import RunError, RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from ..scenes.contact_sheet import write_scene_sheet
 from ..scenes.generator import SceneGenerator
 from . import networks as ssd
@@ -45,7 +45,7 @@ def train(
     report: Callable[[dict[str, Any]], None] | None = None,
     workers: Workers = ALONE,
     skipped: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Train a detector.
 
     Args:
@@ -59,7 +59,7 @@ def train(
         skipped: told which faulty labels are left out; without it, they end the work.
 
     Returns:
-        the run's record, as in ``run.json``.
+        the run's record.
 
     Raises:
         DataError: there are no usable data.
@@ -73,9 +73,9 @@ def train(
     if settings.patience and workers.count > 1:
         raise RunError("several processes cannot agree on when to stop early: leave --patience out, or train in one")
     out, part = workers.folder(out), workers.part(settings.batch)
-    with alone(out):
+    with lock_run_folder(out):
         before = load_resumable_record(out, "detect", settings.plain(), record, resume)
-        if "model" in before and before["settings"]["epochs"] == settings.epochs:
+        if before and before.is_finished and before.settings["epochs"] == settings.epochs:
             return before
         run = RunFolder(out, "detect", settings.plain(), record, resume)
         with workers.together():
@@ -90,7 +90,7 @@ def _train(
     part: range,
     workers: Workers,
     report: Callable[[dict[str, Any]], None] | None,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Train in an open run folder; for arguments see `train`, `part` are the places of a batch that are made here."""
     out = run.folder
     set_threads(settings.threads)
@@ -106,13 +106,13 @@ def _train(
     evaluation = evaluation_set(held, settings.size, settings.seed)
     np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
     tf_keras.utils.set_random_seed(settings.seed)
-    with run.beginning(), strategy.scope():
+    with run.discard_on_failure(), strategy.scope():
         network = ssd.build_network(settings, workers.count > 1)
         imitation = (
             FeatureDistillation(network.backbone, settings.imitate, first_inputs(batches)) if settings.imitate else None
         )
         learner = DetectorTrainer(network, settings.weight_decay, imitation)
-    checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoints), max_to_keep=2)
+    checkpoints = tf.train.CheckpointManager(learner.state, str(run.checkpoint_folder), max_to_keep=2)
     paths = (*checkpoints.checkpoints, checkpoints.latest_checkpoint)  # a clock set back leaves the first empty
     saved = {int(path.rpartition("-")[2]): path for path in paths if path}  # by epoch
     done = max(saved, default=0)
@@ -123,18 +123,18 @@ def _train(
             raise WorkersError(
                 f"{out} has {done} epochs behind it and another worker's folder {common}: they are not of one training"
             )
-        run.forget(common)
+        run.truncate_log(common)
     if common:
         learner.state.restore(saved[common]).expect_partial()
     else:
         if settings.weights:
             from ..mobilenet.pretrained_weights import load_backbone
 
-            with run.beginning():
+            with run.discard_on_failure():
                 load_backbone(learner.model.backbone, settings.weights, first_inputs(batches))
         learner.begin_averages()
 
-    best = run.checkpoints / "best"
+    best = run.checkpoint_folder / "best"
     steps = settings.images_per_epoch // settings.batch
     for epoch in range(int(learner.epoch.numpy()), settings.epochs):
         if settings.patience and epoch - int(learner.best_epoch) >= settings.patience:
@@ -185,7 +185,7 @@ def _train(
         "parameters": parameters,
         "macs": macs,
     }
-    spent = sum(line.get("core_seconds", 0.0) for line in run.logged())
+    spent = sum(line.get("core_seconds", 0.0) for line in run.read_log())
     return run.finish(description, metrics, core_hours=round(spent / 3600, 3))
 
 

@@ -181,7 +181,7 @@ def classes_of(path: Path, model: keras.Model) -> tuple[Sequence[str], float]:
     """Give the class names and the temperature of a model: of its run's record, or else as a galaxy classifier's."""
     folder = path if path.is_dir() else path.parent
     if (folder / "run.json").is_file():
-        described = read_record(folder).get("model", {})
+        described = read_record(folder).model
         if described:
             return described["classes"], described["decode"]["temperature"]
     count = model.output_shape[-1]

@@ -18,7 +18,7 @@ def folded_of_run(folder: Path) -> list[Folded]:
         RunError: the folder is no run. WeightsError: it is of another network, or not finished.
     """
     record = read_record(folder)
-    if record["settings"].get("network") != "mobilenet" or not (folder / "model.keras").is_file():
+    if record.settings.get("network") != "mobilenet" or not (folder / "model.keras").is_file():
         raise WeightsError(f"{folder} is no finished run of train classifier --recipe mobilenet")
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     read = [layer for layer in model.layers if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)]

@@ -33,17 +33,17 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
         raise RunError("an ensemble needs two runs or more")
     records = [read_record(run) for run in runs]
     for run, record in zip(runs, records, strict=True):
-        if "model" not in record:
+        if not record.is_finished:
             raise RunError(f"{run} is not finished: it cannot be weighed")
     kept = [(record, np.load(run / "predictions.npz")) for run, record in zip(runs, records, strict=True)]
     first = kept[0][1]
     for run, (record, predictions) in zip(runs, kept, strict=True):
         if not np.array_equal(predictions["ids"], first["ids"]):
             raise RunError(f"{run} was validated on other pictures than {runs[0]}: train both on one split")
-        if record["model"]["classes"] != kept[0][0]["model"]["classes"]:
+        if record.model["classes"] != kept[0][0].model["classes"]:
             raise RunError(f"{run} names other classes than {runs[0]}")
-    labels, classes = first["labels"], kept[0][0]["model"]["classes"]
-    each = [softmax(one["logits"], record["model"]["decode"]["temperature"]) for record, one in kept]
+    labels, classes = first["labels"], kept[0][0].model["classes"]
+    each = [softmax(one["logits"], record.model["decode"]["temperature"]) for record, one in kept]
     weights = find_weights(each, labels)
     together = blend(each, weights)
     temperature = fit_temperature(np.log(together + TINY), labels)

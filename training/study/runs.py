@@ -18,7 +18,7 @@ from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
-from ..run import RunError, network_hash, read_record, write_json
+from ..run import RunError, RunRecord, network_hash, read_record, write_json
 from .significance import macro_scores
 
 
@@ -35,7 +35,7 @@ def train(
     teacher: Sequence[Path] = (),
     keep_boxy: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+) -> RunRecord:
     """Train a recipe on a data set's training part; see `fit.fit`.
 
     Args:
@@ -50,7 +50,7 @@ def train(
 
 def fit_parts(
     recipe: Recipe, parts: DatasetSplit, out: Path, *, teacher: Sequence[Path] = (), **options: Any
-) -> dict[str, Any]:
+) -> RunRecord:
     """Train a recipe on parts that are there already; `options` are those of `fit.fit`."""
     learn, soft = parts.train, None
     if not recipe.unnamed:
@@ -68,14 +68,14 @@ def fit_parts(
 def row_of(run: Path) -> dict[str, Any]:
     """Give a finished run's row of a table: what was measured on validation, and what the network costs."""
     record = read_record(run)
-    if "model" not in record:
+    if not record.is_finished:
         raise RunError(f"{run} is not finished")
     with np.load(run / "predictions.npz") as kept:
-        scores = macro_scores(softmax(kept["logits"]), kept["labels"], len(record["model"]["classes"]))
-    metrics, model = record["metrics"], record["model"]
+        scores = macro_scores(softmax(kept["logits"]), kept["labels"], len(record.model["classes"]))
+    metrics, model = record.metrics, record.model
     return {
-        "seed": record["settings"]["seed"],
-        "epochs": record["settings"]["epochs"],
+        "seed": record.settings["seed"],
+        "epochs": record.settings["epochs"],
         **scores,
         "coarse_accuracy": metrics["coarse_accuracy"],
         "ece": metrics["ece"],
@@ -139,7 +139,7 @@ def run_many(
 
 def finished(place: Path) -> bool:
     """Tell whether a run folder holds a finished run."""
-    return (place / "run.json").exists() and "model" in read_record(place)
+    return (place / "run.json").exists() and read_record(place).is_finished
 
 
 def goes_on(place: Path, recipe: Recipe) -> bool:
@@ -150,7 +150,7 @@ def goes_on(place: Path, recipe: Recipe) -> bool:
     """
     if not (place / "run.json").exists():
         return False
-    epochs = read_record(place)["settings"]["epochs"]
+    epochs = read_record(place).settings["epochs"]
     if epochs != recipe.epochs:
         raise RunError(
             f"{place} was begun with epochs={epochs}, not {recipe.epochs}: give the same, or name another --out"
@@ -202,7 +202,7 @@ def probabilities_of(
     from ..classifier.fit import predict
     from ..figures.saliency_sheets import load_model
 
-    record = read_record(run)["model"]
-    images = pictures.images(record["input"]["width"])
+    model = read_record(run).model
+    images = pictures.images(model["input"]["width"])
     logits = predict(load_model(run), images if change is None else change(images))
-    return softmax(logits, record["decode"]["temperature"])
+    return softmax(logits, model["decode"]["temperature"])

@@ -136,8 +136,8 @@ def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
     write_teacher(tmp_path / "teacher", 1)
     recipe = replace(RECIPES["simple"], size=32, batch=18, epochs=1, views="none", balance="none")
     record = fit_parts(recipe, parts, tmp_path / "pupil", teacher=[tmp_path / "teacher"])
-    assert record["settings"]["taught"]
-    assert record["data"]["split"] == {**SPLIT, "train": 18, "validation": 9}  # the recipe has no use for coarse ones
+    assert record.settings["taught"]
+    assert record.data["split"] == {**SPLIT, "train": 18, "validation": 9}  # the recipe has no use for coarse ones
     with pytest.raises(RunError, match="taught=True, not False"):
         fit_parts(recipe, parts, tmp_path / "pupil", resume=True)
     with pytest.raises(RunError, match="another split"):

@@ -22,7 +22,7 @@ from galaxy_edge.training.classifier.recipe import RECIPES, build
 from galaxy_edge.training.classifier.schedules import Plateau
 from galaxy_edge.training.data.sample import DataError
 from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
-from galaxy_edge.training.run import RunError, alone, read_record, write_json
+from galaxy_edge.training.run import RunError, RunRecord, lock_run_folder, read_record, write_json
 from helpers.networks import classifier_network
 from helpers.tflite import float_tensors, to_tflite
 from helpers.tiny_recipe import TINY
@@ -98,21 +98,21 @@ def run(tmp_path_factory):
 
 def test_record_says_what_export_needs(run):
     out, record, _ = run
-    assert read_record(out) == json.loads(json.dumps(record))
-    assert record["task"] == "classify"
-    assert record["settings"] == {**TINY.plain(), "seed": 3, "threads": 1, "taught": False, "weights": None}
-    model = record["model"]
+    assert read_record(out) == RunRecord.from_dict(json.loads(json.dumps(record.to_dict())))
+    assert record.task == "classify"
+    assert record.settings == {**TINY.plain(), "seed": 3, "threads": 1, "taught": False, "weights": None}
+    model = record.model
     assert model["input"] == {"width": 48, "height": 48}
     assert model["preprocess"] == {"kind": "crop", "margin": TINY.margin}
     assert (model["outputs"], model["classes"]) == (["logits"], list(CLASSES))
     assert 0.2 <= model["decode"]["temperature"] <= 5
     network = build(TINY, 9)
     assert (model["parameters"], model["macs"]) == (network.count_params(), multiply_adds(network))
-    metrics = record["metrics"]
+    metrics = record.metrics
     assert 0 <= metrics["macro_f1"] <= 1 and set(metrics["recall"]) == set(CLASSES)
     assert {name: part["images"] for name, part in metrics["sets"].items()} == {"efigi": 18, "gz_frames": 2}
-    assert record["data"]["sets"] == {"efigi": 36, "gz_frames": 6}
-    assert record["data"]["split"] == {"seed": 1, "hash": "5" * 64, "train": 42, "validation": 20}
+    assert record.data["sets"] == {"efigi": 36, "gz_frames": 6}
+    assert record.data["split"] == {"seed": 1, "hash": "5" * 64, "train": 42, "validation": 20}
 
 
 def test_every_epoch_is_told_and_logged(run):
@@ -146,9 +146,9 @@ def test_predictions_are_those_of_the_saved_model(run):
     # The score in the record is that of these predictions, counted elsewhere.
     sklearn = pytest.importorskip("sklearn.metrics")
     f1 = sklearn.f1_score(JUDGED.labels, logits.argmax(axis=1), average="macro", labels=np.unique(JUDGED.labels))
-    assert record["metrics"]["macro_f1"] == pytest.approx(f1)
+    assert record.metrics["macro_f1"] == pytest.approx(f1)
     losses = [-np.log(softmax(logits, t)[np.arange(20), JUDGED.labels]).mean()
-              for t in record["model"]["decode"]["temperature"] * np.array([0.97, 1, 1.03])]  # fmt: skip
+              for t in record.model["decode"]["temperature"] * np.array([0.97, 1, 1.03])]  # fmt: skip
     assert losses[1] <= min(losses) + 1e-6  # its temperature is the best of its neighbours
 
 
@@ -178,7 +178,7 @@ def test_resume_goes_on_where_it_stopped(run):
     # and the optimiser must all go on, or some number below differs.
     whole, _, _ = run
     stopped, told, options = whole.with_name("stopped"), [], {"seed": 3, "split": {"seed": 1}}
-    assert not (stopped / "saved_model").exists() and "model" not in read_record(stopped)
+    assert not (stopped / "saved_model").exists() and not read_record(stopped).is_finished
     with pytest.raises(RunError, match="--resume"):
         fit(TINY, LEARN, JUDGED, stopped, **options)
     fit(TINY, LEARN, JUDGED, stopped, resume=True, report=told.append, **options)
@@ -213,19 +213,21 @@ def test_a_finished_run_is_left_as_it_is(run):
     # Measured anew, its averaged weights would settle on other views, and what was exported from it be another network.
     out, record, told = run
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file() and path.name != ".lock"}
-    assert fit(TINY, LEARN, JUDGED, out, seed=3, resume=True, report=told.append) == json.loads(json.dumps(record))
+    assert fit(TINY, LEARN, JUDGED, out, seed=3, resume=True, report=told.append) == RunRecord.from_dict(
+        json.loads(json.dumps(record.to_dict()))
+    )
     assert {path: path.stat().st_mtime_ns for path in before} == before and len(told) == 2
 
 
 def test_a_run_is_not_resumed_for_fewer_epochs_than_it_has(run):
     before = (run[0] / "run.json").read_text()
-    with pytest.raises(RunError, match="has 2 epochs behind it: ask for as many"):
+    with pytest.raises(RunError, match="already has 2 epochs: request at least as many"):
         fit(replace(TINY, epochs=1), LEARN, JUDGED, run[0], seed=3, resume=True)
     assert (run[0] / "run.json").read_text() == before
 
 
 def test_a_run_that_another_process_is_at_is_left_alone(tmp_path):
-    with alone(tmp_path / "run"), pytest.raises(RunError, match="another process is at work in"):
+    with lock_run_folder(tmp_path / "run"), pytest.raises(RunError, match="another process writes to"):
         fit(TINY, LEARN, JUDGED, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -234,7 +236,7 @@ def test_a_pupil_is_not_resumed_with_another_teacher(tmp_path):
     soft, learn = np.full((36, 9), 1 / 9), LEARN.take(np.arange(36))
     recipe = replace(TINY, epochs=1)
     fit(recipe, learn, JUDGED, tmp_path, soft=soft, teachers=["a" * 64])
-    with pytest.raises(RunError, match="begun with teachers="):
+    with pytest.raises(RunError, match="started with teachers="):
         fit(replace(recipe, epochs=2), learn, JUDGED, tmp_path, soft=soft, teachers=["b" * 64], resume=True)
 
 
@@ -265,7 +267,9 @@ def test_a_plateau_resumed_is_a_plateau_that_never_stopped(tmp_path):
     straight, halves = tmp_path / "straight", tmp_path / "halves"
     fit(recipe, learn, JUDGED, straight, report=copied_after(2, straight, halves))
     # Begun for two epochs and then wanted longer, it is the same: rates hang on losses, not on the length.
-    write_json(halves / "run.json", {**(begun := read_record(halves)), "settings": {**begun["settings"], "epochs": 2}})
+    write_json(
+        halves / "run.json", replace(begun := read_record(halves), settings={**begun.settings, "epochs": 2}).to_dict()
+    )
     fit(recipe, learn, JUDGED, halves, resume=True)
     same_training(straight, halves)
     rows = log_of(straight)

@@ -14,7 +14,7 @@ from galaxy_edge.training.detector.distributed import Workers
 from galaxy_edge.training.detector.fit import train
 from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
 from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
-from galaxy_edge.training.run import RunError, alone
+from galaxy_edge.training.run import RunError, lock_run_folder
 from galaxy_edge.training.scenes.generator import SceneGenerator
 from helpers.labelled_sets import make_close_ups, make_sets
 
@@ -91,7 +91,7 @@ def test_close_ups_only_teach_and_none_shows_a_galaxy_that_is_judged(sets, tmp_p
 
 
 def test_two_processes_do_not_train_in_one_folder(sets, tmp_path):
-    with alone(tmp_path / "run"), pytest.raises(RunError, match="another process is at work in"):
+    with lock_run_folder(tmp_path / "run"), pytest.raises(RunError, match="another process writes to"):
         train(sets, tmp_path / "run", SMALL)
     assert not (tmp_path / "run").exists()
 
@@ -200,7 +200,7 @@ def test_a_run_is_whole_and_resumes(sets, tmp_path):
     kept = (tmp_path / "run" / "run.json").read_bytes()
     assert train(sets, tmp_path / "run", SMALL, resume=True, report=seen.append) == record
     assert len(seen) == 6 and (tmp_path / "run" / "run.json").read_bytes() == kept, "what is finished stays as it is"
-    assert first["model"] == record["model"] and record["model"]["parameters"] > 0 and record["model"]["macs"] > 0
+    assert first.model == record.model and record.model["parameters"] > 0 and record.model["macs"] > 0
 
     evaluation = np.load(tmp_path / "run" / "evaluation.npz")
     count = len(evaluation["images"])

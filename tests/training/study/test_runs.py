@@ -126,12 +126,12 @@ def test_rows_of_other_data_or_epochs_are_not_passed_off_as_these(runs, folder, 
     out = runs[0]
     with pytest.raises(RunError, match=r"plain/seed1 was begun with epochs=1, not 2"):
         run_many({"plain": replace(PLAIN, epochs=2)}, folder[0], out)
-    with pytest.raises(RunError, match="begun with balance=weights, not none"):
+    with pytest.raises(RunError, match="started with balance=weights, not none"):
         run_many({"plain": replace(PLAIN, balance="none")}, folder[0], out)
     other = shutil.copytree(folder[0], tmp_path / "other")
     for file in sorted((other / NAMES[0]).iterdir())[:5]:
         file.unlink()
-    with pytest.raises(RunError, match="begun on other data"):
+    with pytest.raises(RunError, match="started on other data"):
         run_many({"plain": PLAIN}, other, out)
 
 
@@ -171,11 +171,11 @@ def test_recipes_are_compared_on_one_split(runs, parts):
     assert [row["name"] for row in rows] == ["plain", "full"] and rows[1]["f1_sd"] is None
     for run in (out / "plain/seed1", out / "full/seed1"):
         record = read_record(run)
-        assert record["data"]["split"] | {"train": 0, "validation": 0} == {**parts.record, "train": 0, "validation": 0}
+        assert record.data["split"] | {"train": 0, "validation": 0} == {**parts.record, "train": 0, "validation": 0}
         with np.load(run / "predictions.npz") as kept:
             assert set(kept["ids"]) == set(parts.validation.ids)
             assert not set(kept["ids"]) & {*parts.train.ids, *parts.test.ids}
-        assert record["data"]["hash"] == parts.train.hash  # the test part is not in it
+        assert record.data["hash"] == parts.train.hash  # the test part is not in it
 
 
 def test_a_table_is_written_best_first(runs):
@@ -205,7 +205,7 @@ def test_probabilities_are_the_networks_at_its_temperature(runs, parts):
     run = runs[0] / "plain/seed1"
     found = probabilities_of(run, parts.validation)
     with np.load(run / "predictions.npz") as kept:
-        temperature = read_record(run)["model"]["decode"]["temperature"]
+        temperature = read_record(run).model["decode"]["temperature"]
         assert found == pytest.approx(softmax(kept["logits"], temperature), abs=1e-5)
     # What is done to the inputs reaches the network.
     changed = probabilities_of(run, parts.validation, lambda images: 255 - images)
@@ -224,7 +224,7 @@ def test_an_ensemble_is_weighed_on_validation(runs, tmp_path):
     for run in members:
         with np.load(run / "predictions.npz") as kept:
             labels = kept["labels"]
-            each.append(softmax(kept["logits"].astype(float), read_record(run)["model"]["decode"]["temperature"]))
+            each.append(softmax(kept["logits"].astype(float), read_record(run).model["decode"]["temperature"]))
 
     def f1(share):
         blended = share * each[0] + (1 - share) * each[1]
@@ -258,11 +258,11 @@ def test_ensembles_that_cannot_be_are_refused(runs, tmp_path):
         find_ensemble([run, other], tmp_path / "out")
     np.savez(other / "predictions.npz", **arrays)
     record = read_record(run)
-    write_json(other / "run.json", {**record, "model": {**record["model"], "classes": [*NAMES[::-1]]}})
+    write_json(other / "run.json", replace(record, model={**record.model, "classes": [*NAMES[::-1]]}).to_dict())
     with pytest.raises(RunError, match="names other classes"):
         find_ensemble([run, other], tmp_path / "out")
     # A run that was stopped has a record, but neither a model nor predictions.
-    write_json(other / "run.json", {key: value for key, value in record.items() if key not in ("model", "metrics")})
+    write_json(other / "run.json", replace(record, model={}).to_dict())
     (other / "predictions.npz").unlink()
     with pytest.raises(RunError, match="not finished"):
         find_ensemble([run, other], tmp_path / "out")
@@ -303,7 +303,7 @@ def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_pat
     for name, found in scores.items():
         for number, (_, judged) in enumerate(dealt):
             place = tmp_path / name / f"repeat0_fold{number}"
-            counts = read_record(place)["data"]["split"]
+            counts = read_record(place).data["split"]
             assert counts["train"] + counts["validation"] + len(judged) == len(pictures)
             with np.load(place / "predictions.npz") as kept:
                 assert not set(kept["ids"]) & {pictures.ids[index] for index in judged}
@@ -338,10 +338,10 @@ def test_sources_are_crossed_over_what_they_share(tmp_path):
     groups = np.array([coarse_of(name) for name in CLASSES])
     for trained in ("efigi", "gz_frames"):
         record = read_record(out / trained)
-        assert list(record["data"]["sets"]) == [trained] and set(record["metrics"]["sets"]) == {trained}
+        assert list(record.data["sets"]) == [trained] and set(record.metrics["sets"]) == {trained}
         # By a recipe of the report only pictures with a class teach.
         own = np.array(parts.train.sources) == trained
-        assert record["data"]["split"]["train"] == np.sum(own & (parts.train.labels >= 0))
+        assert record.data["split"]["train"] == np.sum(own & (parts.train.labels >= 0))
         model = keras.saving.load_model(out / trained / "model.keras", compile=False)
         for measured in ("efigi", "gz_frames"):
             shared = {"edge_on", "smooth"} | ({"spiral"} if trained == measured == "efigi" else set())
