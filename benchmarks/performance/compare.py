@@ -1,4 +1,4 @@
-"""`galaxy-edge bench compare`: one machine's figures beside another's, as ratios."""
+"""`galaxy-edge bench compare`: the figures of two machines, as ratios."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def read_bench(path: Path) -> dict[str, Any]:
     except ValueError as problem:
         raise BenchError(f"{path} is not JSON: {problem}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT or "results" not in content:
-        raise BenchError(f"{path} is no benchmark of format {FORMAT}: make it with galaxy-edge bench --out")
+        raise BenchError(f"{path} is not a benchmark of format {FORMAT}: make it with galaxy-edge bench --out")
     return content
 
 

@@ -1,6 +1,6 @@
-"""`galaxy-edge bench`: how long an inference takes, for every bundle, variant, engine and number of threads.
+"""`galaxy-edge bench`: measure inference latency for every bundle, variant, engine and thread count.
 
-Configurations take turns, round by round in a rotating order, so that a busy moment hits all of them alike; the
+Configurations take turns, round by round in a rotating order, so that a busy moment affects all of them alike; the
 minimum is what the machine can do, the median what it did. Figures of one machine say nothing about another's.
 """
 
@@ -36,7 +36,7 @@ def bench(
 
     Args:
         rounds: inferences of each configuration, at least 1.
-        machine: what is noted of the machine.
+        machine: recorded with the figures.
 
     Returns:
         Plain values for JSON: format, version, time, machine, rounds, and results with bundle, hash, variant, engine,

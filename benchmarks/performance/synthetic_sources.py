@@ -1,4 +1,4 @@
-"""Sources for measurements and faults: frames from memory, a network camera that can be pulled out, poison."""
+"""Sources for benchmarks: frames from memory, a network camera that can be disconnected, corrupt files."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class InMemory:
 
     def __init__(self, size: tuple[int, int], length: int, different: int = 100, still: bool = False) -> None:
         self.length: int | None = length
-        self._pictures = _empty(size) if still else _skies(size, different)
+        self._images = _empty(size) if still else _skies(size, different)
 
     def __iter__(self) -> Iterator[Frame]:
         start = datetime.datetime.now(datetime.UTC)
-        there_and_back = self._pictures + self._pictures[-2:0:-1]
+        there_and_back = self._images + self._images[-2:0:-1]
         for number in range(self.length or 0):
             time = start + datetime.timedelta(seconds=number / 25)
             yield Frame(there_and_back[number % len(there_and_back)], time, self.name, number)
 
 
 def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int = 1) -> ImageSource:
-    """The same sky as a folder of JPEGs that follow from each other; `at_once`: see `Pictures`."""
+    """Return the same sky as a folder of JPEGs that follow from each other; `at_once`: see `ImageSource`."""
     files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
     there_and_back = files + files[-2:0:-1]
     entries: list[Entry] = [
@@ -61,13 +61,13 @@ def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int
 
 
 def _skies(size: tuple[int, int], different: int) -> list[np.ndarray]:
-    """The demo's sky, drifting by two pixels a frame and one down: so many different frames of a size, none a copy."""
+    """Return `different` frames of the demo's sky, which drifts by two pixels a frame and one down; none is a copy."""
     sky = cv2.resize(next(iter(DemoSource())).pixels, (size[0] + 2 * different, size[1] + different))
     return [sky[at : at + size[1], 2 * at : 2 * at + size[0]] for at in range(different)]
 
 
 def _empty(size: tuple[int, int], different: int = 16) -> list[np.ndarray]:
-    """Make frames of one sky of two hundred stars, each with noise of its own."""
+    """Return frames of one sky of two hundred stars, each with its own noise."""
     random = np.random.default_rng(1)
     sky: np.ndarray = np.full((size[1], size[0]), 12.0, np.float32)
     places = random.uniform((8, 8), (size[0] - 8, size[1] - 8), (200, 2)).astype(int)
@@ -78,17 +78,17 @@ def _empty(size: tuple[int, int], different: int = 16) -> list[np.ndarray]:
 
 
 class NetworkCamera:
-    """An MJPEG camera on loopback that shows the demo's sky, and can be pulled out and put back.
+    """An MJPEG camera on loopback that shows the demo's sky and can be disconnected and reconnected.
 
     Args:
         rate: frames a second.
 
     Attributes:
-        url: where it is, the same after it was put back.
+        url: its address, the same after it was reconnected.
     """
 
     def __init__(self, rate: float = 25.0) -> None:
-        self._pictures = [
+        self._images = [
             cv2.imencode(".jpg", frame.pixels[..., ::-1])[1].tobytes()
             for frame, _ in zip(DemoSource(), range(16), strict=False)
         ]
@@ -102,14 +102,14 @@ class NetworkCamera:
         self.put_back()
 
     def put_back(self) -> None:
-        """Begin to answer."""
+        """Start to answer."""
         self._there = threading.Event()
         self._there.set()
         self._listener = socket.create_server(("127.0.0.1", self._port))
         threading.Thread(target=self._listen, args=(self._listener, self._there), daemon=True).start()
 
     def pull_out(self) -> None:
-        """Stop to answer, in the middle of whatever is being sent."""
+        """Stop answering, in the middle of whatever is being sent."""
         self._there.clear()
         assert self._listener is not None
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -131,7 +131,7 @@ class NetworkCamera:
                 for number in count():
                     if not there.is_set():
                         return
-                    picture = self._pictures[number % len(self._pictures)]
+                    picture = self._images[number % len(self._images)]
                     head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
                     viewer.sendall(head.encode() + picture + b"\r\n")
                     time.sleep(self._pause)

@@ -60,7 +60,7 @@ def test_compare_gives_second_over_first_of_what_both_have():
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(None, "cannot be read"), ("{", "is not JSON"), ("[]", "no benchmark")]
+    ("content", "reason"), [(None, "cannot be read"), ("{", "is not JSON"), ("[]", "not a benchmark")]
 )
 def test_files_that_are_no_benchmarks(tmp_path, content, reason):
     if content is not None:
