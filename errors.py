@@ -1,4 +1,4 @@
-"""The one base of every error that is a user's business: a clear line, and an exit code."""
+"""Errors that are reported to the user: a one-line message and an exit code."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import os
 
 
 class UserError(Exception):
-    """Something that the person at the keyboard can mend; the message says what is wrong, where, and what to do.
+    """An error that the user can fix; the message says what is wrong, where, and what to do.
 
     Attributes:
-        exit_code: 2 where a command was asked for something that is not there, 1 where its work failed.
+        exit_code: 2 where the command names something that does not exist, 1 where its work failed.
     """
 
     exit_code = 1
 
 
-def disk_is_full(problem: BaseException) -> bool:
-    """Tell whether an error says that a disk or a quota is full; TensorFlow and HDF5 keep only the system's words."""
+def disk_is_full(error: BaseException) -> bool:
+    """Return whether an error means that a disk or quota is full; TensorFlow and HDF5 keep only the system's text."""
     codes = (errno.ENOSPC, errno.EDQUOT)
-    return getattr(problem, "errno", None) in codes or any(os.strerror(code) in str(problem) for code in codes)
+    return getattr(error, "errno", None) in codes or any(os.strerror(code) in str(error) for code in codes)
 
 
 class UsageError(UserError):
-    """The command asks for something that is not there: a source, a folder, an extra."""
+    """The command names something that does not exist: a source, a folder, an extra."""
 
     exit_code = 2
 
 
 class ImageError(UserError):
-    """One picture that cannot be read; in a folder it is reported, counted and skipped."""
+    """An image that cannot be read; in a folder it is reported, counted and skipped."""
 
     exit_code = 2
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..devices.engines import engines_for
 from ..models.bundle import Bundle
 from ..models.decode import iou_matrix
-from ..models.metrics import DetectionTruth, EvaluatedFrame, detection_metrics, operating_threshold
+from ..models.detection_metrics import DetectionTruth, EvaluatedFrame, detection_metrics, operating_threshold
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of

@@ -1,4 +1,4 @@
-"""The Galaxy10 classes, in the order of Galaxy10 SDSS, and the coarse groups they fall into."""
+"""The Galaxy10 classes, in the order of Galaxy10 SDSS, and their coarse groups."""
 
 from __future__ import annotations
 
@@ -17,30 +17,22 @@ GALAXY10 = (
 """All ten classes; the position is the label in Galaxy10 SDSS and in every ``g10`` column."""
 
 EXCLUDED_LABEL = 5
-"""Edge-on with a boxy bulge: 17 images in Galaxy10 SDSS, too few to learn, dropped as in the report."""
+"""Edge-on with a boxy bulge: 17 images in Galaxy10 SDSS, too few to learn from."""
 
 CLASSES = tuple(name for label, name in enumerate(GALAXY10) if label != EXCLUDED_LABEL)
-"""The nine classes that a classifier names, in output order."""
+"""The nine classes of a classifier, in output order."""
 
 COARSE = ("disk_no_spiral", "smooth", "edge_on", "spiral")
 """Groups of the nine classes that survive low resolution."""
 
 
 def class_index_from_galaxy10(g10: int) -> int:
-    """Turn a Galaxy10 label (0..9) into an index of `CLASSES` (0..8), or -1 where there is none."""
+    """Return the index in `CLASSES` (0..8) of a Galaxy10 label (0..9); -1 for the excluded label and others."""
     if not 0 <= g10 <= 9 or g10 == EXCLUDED_LABEL:
         return -1
     return g10 if g10 < EXCLUDED_LABEL else g10 - 1
 
 
-def coarse_of(name: str) -> str:
-    """Name the coarse group of a class name, e.g. ``spiral_tight`` -> ``spiral``."""
-    group = coarse_group(name)
-    if group not in COARSE:
-        raise ValueError(f"'{name}' is not a Galaxy10 class; known: {', '.join(GALAXY10)}")
-    return group
-
-
 def coarse_group(name: str) -> str:
-    """Name the coarse group of a class; one of another set of classes that fits none is a group of its own."""
+    """Return the coarse group of a class, e.g. ``spiral_tight`` -> ``spiral``; other classes are their own group."""
     return next((group for group in COARSE if name.startswith(group)), name)

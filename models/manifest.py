@@ -198,10 +198,6 @@ def _is(value: Any, kind: Any) -> bool:
     return isinstance(value, kind)
 
 
-def _called(kind: Any) -> str:
-    return kind.__name__
-
-
 def _positive(value: Any) -> bool:
     return _is(value, float) and value > 0
 

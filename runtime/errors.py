@@ -1,4 +1,4 @@
-"""What can go wrong at run time, as one clear line for the person at the telescope."""
+"""Errors of a run."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from ..errors import UserError
 
 
 class RunFailure(UserError):
-    """The run began and could not go on, or nothing in it could be used."""
+    """The run started and could not continue, or none of its input could be used."""

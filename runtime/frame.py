@@ -1,4 +1,4 @@
-"""The two things that travel through the loop: a frame, and what was found in it."""
+"""The types that pass through the pipeline: a frame and its detections."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Frame:
-    """One picture from a source.
+    """One image from a source.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        time: UTC; of the exposure where the source tells it, otherwise of reading.
-        source: the picture's file name, the device, or ``demo``.
+        time: UTC; start of the exposure where the source gives it, otherwise the time of reading.
+        source: the image's file name, the device, or ``demo``.
         number: counts from 0 within a run.
-        raw: (H, W) or (H, W, 3) uint16 or float32, as the source gave it, where that is more than 8 bits.
-        stacked: frames that `pixels` is the mean of.
-        stretch: how more than 8 bits were brought to 8: ``{"kind", "black", "white", "softening"}``; None if not.
+        raw: (H, W) or (H, W, 3) uint16 or float32, as delivered, where the source has more than 8 bits.
+        stacked: number of frames that `pixels` is the mean of.
+        stretch: how more than 8 bits were reduced to 8: ``{"kind", "black", "white", "softening"}``; None if not.
         header: FITS keywords, where the source has them.
     """
 
@@ -46,7 +46,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in a frame, best first, as parallel arrays; checked when made.
+    """Detections in a frame, best first, as parallel arrays; validated on creation.
 
     Attributes:
         boxes: (N, 4) float32 x0, y0, x1, y1 in frame pixels.

@@ -1,4 +1,4 @@
-"""Where the time of a frame goes: the spans of one frame, and the table made of those of the last few thousand."""
+"""Time per stage: the spans of one frame, and statistics over the last few thousand frames."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import numpy as np
 
 STAGES = ("read", "glance", "stack", "tiles", "preprocess", "detect", "decode", "classify", "track", "write")
 WINDOW = 4096
-"""Frames that medians are made of, so that a night costs no more memory than a minute."""
+"""Frames over which medians are computed, so that memory does not grow over a night."""
 
 
 class Span(NamedTuple):
-    """A piece of work: its stage, begin and end in seconds of `time.perf_counter`, and the thread that did it."""
+    """A timed piece of work: stage, begin and end in seconds of `time.perf_counter`, and native thread id."""
 
     stage: str
     begin: float
@@ -28,11 +28,11 @@ class Span(NamedTuple):
 
 
 class Stopwatch:
-    """The time that one frame spends in each stage; always on, two clock readings a span.
+    """Measures the time that one frame spends in each stage; two clock readings per span.
 
     Attributes:
-        spans: what was timed so far.
-        touched: when the last span began, in seconds of `time.monotonic`; what hangs has not been touched for long.
+        spans: the spans timed so far.
+        touched: when the last span began, in seconds of `time.monotonic`; long ago where the frame hangs.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Stopwatch:
 
 
 class StageClock:
-    """Keeps what the last `WINDOW` frames spent in each stage; may be read from any thread at any moment."""
+    """Collects the stage times of the last `WINDOW` frames. Thread-safe."""
 
     def __init__(self) -> None:
         self._spent: dict[str, deque[float]] = {stage: deque(maxlen=WINDOW) for stage in STAGES}
@@ -69,7 +69,7 @@ class StageClock:
         self.started = time.perf_counter()
 
     def add(self, ms: dict[str, float]) -> None:
-        """Take a frame's milliseconds by stage."""
+        """Add a frame's milliseconds by stage."""
         with self._lock:
             self._counts.update(ms.keys())
             for name, spent in ms.items():
@@ -90,21 +90,21 @@ class StageClock:
         }
 
     def recent(self, frames: int) -> dict[str, float]:
-        """Median milliseconds by stage, of the last so many frames."""
+        """Return the median milliseconds by stage of the last `frames` frames."""
         with self._lock:
             last = {stage: list(islice(reversed(spent), frames)) for stage, spent in self._spent.items() if spent}
         return {stage: round(float(np.median(spent)), 3) for stage, spent in last.items()}
 
     def totals(self) -> dict[str, tuple[int, float]]:
-        """How often each stage ran, and the seconds that it took altogether."""
+        """Return how often each stage ran and its total seconds."""
         with self._lock:
             return {stage: (count, self._seconds[stage]) for stage, count in self._counts.items()}
 
     def seconds(self) -> float:
-        """Seconds since the clock was made."""
+        """Return the seconds since creation."""
         return time.perf_counter() - self.started
 
 
 def peak_memory_mib() -> float:
-    """Peak resident memory of this process in MiB."""
+    """Return the peak resident memory of this process in MiB."""
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)

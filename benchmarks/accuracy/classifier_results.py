@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ...models.bundle import Bundle
+from ...models.classification_metrics import classification_metrics
 from ...models.labels import EXCLUDED_LABEL, GALAXY10
-from ...models.metrics import classification_metrics
 from ...runtime.inference.classifier import Classifier
 from ...training.classifier.augmentation import normalise_levels
 from ...training.classifier.calibration import calibration_error_by_chance

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.metrics import IGNORED, TRUE_POSITIVE, EvaluatedFrame, match_outcomes
+from ...models.detection_metrics import IGNORED, TRUE_POSITIVE, EvaluatedFrame, match_outcomes
 
 LEVELS = tuple(round(0.05 * step, 2) for step in range(1, 20))
 """Scores at which curves are read, 0.05 to 0.95."""

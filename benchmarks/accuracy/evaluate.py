@@ -10,8 +10,8 @@ import numpy as np
 
 from ...export.baselines import ScoredBoxes, centre_box, extended_sources
 from ...models.bundle import Bundle
+from ...models.detection_metrics import EvaluatedFrame, detection_metrics, precision_by_size
 from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
-from ...models.metrics import EvaluatedFrame, detection_metrics, precision_by_size
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics

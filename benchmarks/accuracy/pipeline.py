@@ -10,8 +10,8 @@ import numpy as np
 from ...export.baselines import centre_box, extended_sources
 from ...models.bundle import Bundle
 from ...models.decode import iou_matrix
+from ...models.detection_metrics import MATCH_IOU
 from ...models.labels import CLASSES, coarse_group
-from ...models.metrics import MATCH_IOU
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...training.data.sample import DataError, Sample, read_set

@@ -20,8 +20,8 @@ import numpy as np
 
 from ...models.bundle import Bundle, shipped_bundle_path
 from ...models.decode import iou_matrix
+from ...models.detection_metrics import MATCH_IOU
 from ...models.images.stretch import to_rgb8
-from ...models.metrics import MATCH_IOU
 from ...runtime.frame import Frame
 from ...runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
 from ...runtime.imaging.stacking import Stack

@@ -1,4 +1,4 @@
-"""The change gate: a frame like the last one that was looked at has the same galaxies in it."""
+"""The change gate: skip frames that do not differ from the last one processed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from .statistics import mad_std, median
 
 MIN_SIGMAS = 6.0
-"""Standard deviations of a cell's noise that are a change: of 100,000 cells, none in a thousand frames by chance."""
+"""Standard deviations of a cell's noise that count as a change: of 100,000 cells, none in 1000 frames by chance."""
 SCINTILLATION = 0.15
-"""Share of its light that a star may gain or lose by the air alone."""
+"""Share of its light that a star may gain or lose by scintillation."""
 MIN_NOISE = 0.35
 MAX_BRIGHTNESS_CHANGE = 1.5
-"""Levels by which the whole sky may brighten or darken."""
+"""Levels by which the whole sky may change."""
 
 
 class ChangeGate:
-    """Tells frames that bring nothing new.
+    """Detects frames that differ from the last one processed.
 
     Args:
-        seconds: after so long, by the frames' own time, a frame is new in any case.
+        seconds: time, by the frames' own clock, after which a frame counts as changed in any case.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -32,9 +32,9 @@ class ChangeGate:
         self._time = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
     def has_changed(self, small: np.ndarray, time: datetime.datetime) -> bool:
-        """Tell whether a frame's `motion.glance` differs from the last new one's beyond noise; if so, keep it.
+        """Return whether a frame's `grey_thumbnail` differs beyond noise from the last changed one; if so, keep it.
 
-        Cells of 3x3 pixels of the small look are compared. The noise is that of the difference itself.
+        Cells of 3x3 thumbnail pixels are compared. The noise is that of the difference itself.
         """
         now = small.astype(np.float32)
         kept = self._kept

@@ -1,4 +1,4 @@
-"""Small copies of frames, for those who look at them."""
+"""Small copies of frames, for displays."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ..frame import Detections
 
 
 def downscale_with_boxes(pixels: np.ndarray, named: Detections, longest: int) -> tuple[np.ndarray, Detections]:
-    """Copy (H, W, 3) pixels, at most `longest` a side, and the detections in their pixels.
+    """Copy (H, W, 3) pixels, at most `longest` a side, and scale the detections.
 
-    By halves, which costs a quarter of what one step by area does, then linearly: no star falls between pixels.
+    The image is halved, which costs a quarter of one step by area, then scaled linearly: no star is lost.
     """
     small = pixels
     while max(small.shape[:2]) >= 2 * longest:

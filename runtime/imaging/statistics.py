@@ -1,4 +1,4 @@
-"""Robust level and noise of what is mostly empty sky."""
+"""Robust level and noise of images that are mostly empty sky."""
 
 from __future__ import annotations
 

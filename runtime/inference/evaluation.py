@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ...models.metrics import DetectionTruth, EvaluatedFrame, classification_metrics
+from ...models.classification_metrics import classification_metrics
+from ...models.detection_metrics import DetectionTruth, EvaluatedFrame
 from .classifier import Classifier
 from .detector import Detector
 

@@ -1,1 +1,1 @@
-"""What the runtime asks of the operating system: files, locks, addresses, buffers, systemd."""
+"""Operating system services of the runtime: files, locks, addresses, buffers, systemd."""

@@ -1,4 +1,4 @@
-"""Arrays that are used again, so that frames of the same size cost no new memory."""
+"""A pool of reusable arrays, so that frames of the same size need no new memory."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _ALONE = 3
 
 
 class FrameBufferPool:
-    """Gives out uint8 arrays; one that nobody holds any more, not even a view of it, is given out again.
+    """A pool of uint8 arrays; an array to which no reference is left, nor to a view of it, is reused.
 
-    One thread takes; any thread may let go. A new shape forgets the arrays of the old one.
+    Only one thread may acquire; any thread may release. A new shape drops the arrays of the old one.
     """
 
     def __init__(self) -> None:
         self._arrays: list[np.ndarray] = []
 
     def acquire(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Return an array of `shape` with anything in it."""
+        """Return an array of `shape` with arbitrary content."""
         for array in self._arrays:
             if array.shape == shape and sys.getrefcount(array) == _ALONE:
                 return array
@@ -30,7 +30,7 @@ class FrameBufferPool:
         return array
 
     def adopt(self, array: np.ndarray) -> None:
-        """Give out an array, made elsewhere and owning its memory, as one of these when nobody holds it any more."""
+        """Add an array that was made elsewhere and owns its memory; it is reused once it is released."""
         if self._arrays and self._arrays[0].shape != array.shape:
             self._arrays = []
         if len(self._arrays) < MAX_ARRAYS:

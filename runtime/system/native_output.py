@@ -10,18 +10,18 @@ from contextlib import contextmanager
 
 @contextmanager
 def suppress_native_stderr() -> Iterator[None]:
-    """Send file descriptor 2 nowhere for a moment.
+    """Redirect file descriptor 2 to /dev/null.
 
-    Interpreters and converters write notes ("Created TensorFlow Lite XNNPACK delegate") past Python to the terminal,
-    and have no switch for it. Python's own errors are raised as ever. Not for use while other threads print.
+    Interpreters and converters write notes ("Created TensorFlow Lite XNNPACK delegate") to the terminal, past
+    Python, and have no switch for it. Python's exceptions are not affected. Not for use while other threads print.
     """
     sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    saved = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

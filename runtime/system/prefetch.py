@@ -1,4 +1,4 @@
-"""Work done ahead of who asks for it, in threads: decoders let go of the interpreter's lock."""
+"""Compute results ahead of their use, in threads: decoders release the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ Task = tuple["Future[Result]", Item] | None
 
 
 def prefetch(work: Callable[[Item], Result], items: Iterable[Item], at_once: int) -> Iterator[Callable[[], Result]]:
-    """Do the work on items, on so many at the same time.
+    """Apply `work` to items, several at a time.
 
     Args:
-        at_once: so many threads do it, and end with the program even if one hangs; 1 does it in the caller's thread
-            when it is asked for.
+        at_once: number of daemon threads; with 1, the work is done in the caller's thread on demand.
 
     Yields:
-        For each item, in its order, what returns the result, or raises what the work raised.
+        For each item, in order, a function that returns the result or raises the exception of the work.
     """
     waiting = iter(items)
     if at_once == 1:
@@ -33,7 +32,7 @@ def prefetch(work: Callable[[Item], Result], items: Iterable[Item], at_once: int
         return
     tasks: SimpleQueue[Task[Result, Item]] = SimpleQueue()
     for _ in range(at_once):
-        threading.Thread(target=_serve, args=(work, tasks), name="ahead", daemon=True).start()
+        threading.Thread(target=_serve, args=(work, tasks), name="prefetch", daemon=True).start()
     begun: deque[Future[Result]] = deque()
 
     def begin(count: int) -> None:
@@ -52,11 +51,11 @@ def prefetch(work: Callable[[Item], Result], items: Iterable[Item], at_once: int
 
 
 def _serve(work: Callable[[Item], Result], tasks: SimpleQueue[Task[Result, Item]]) -> None:
-    """Do the tasks that come until there is none."""
+    """Process tasks until None is received."""
     while (task := tasks.get()) is not None:
         future, item = task
         try:
             future.set_result(work(item))
-        except BaseException as problem:  # noqa: BLE001 - whatever it is, it is raised where the result is asked for
-            future.set_exception(problem)
-        del task, future, item  # nothing is held while the next is waited for
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is used
+            future.set_exception(error)
+        del task, future, item  # release the memory before waiting for the next

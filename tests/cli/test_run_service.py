@@ -92,7 +92,7 @@ def test_an_rtsp_camera_that_dies_and_comes_back_goes_on_until_it_is_told_to_end
     frames = [json.loads(process.stdout.readline())["frame"] for _ in range(5)]
     server.kill()
     server.wait()
-    while "is being opened again" not in (line := process.stderr.readline()):
+    while "is being reopened" not in (line := process.stderr.readline()):
         assert line
     begin()
     while "is back" not in (line := process.stderr.readline()):
@@ -121,7 +121,7 @@ def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path, word):
     for _ in range(3):
         assert process.stdout.readline()
     camera.pull_out()
-    while "is being opened again" not in (line := process.stderr.readline()):
+    while "is being reopened" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(word)
     rest, errors = process.communicate(timeout=60)

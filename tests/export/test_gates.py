@@ -13,7 +13,7 @@ from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.export.tflite.quantise import quantise
 from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle
-from galaxy_edge.models.metrics import DetectionTruth
+from galaxy_edge.models.detection_metrics import DetectionTruth
 from helpers.tflite import float_tensors
 
 

@@ -5,7 +5,7 @@ import zipfile
 
 import cv2
 import numpy as np
-from galaxy_edge.models.labels import coarse_of
+from galaxy_edge.models.labels import coarse_group
 
 
 def galaxy(kind, number, side=64):
@@ -43,7 +43,7 @@ def write_two_sources(root, unknown=0):
                 pack.writestr(file, encoded(galaxy(kind, number)))
                 box = {f"{u}{name}": value for u in ("", "u") for name, value in
                        zip(("xmin", "ymin", "xmax", "ymax"), (8, 8, 56, 56), strict=True)}  # fmt: skip
-                line = {"file": file, "g10": label, "coarse": coarse_of(names[kind])}
+                line = {"file": file, "g10": label, "coarse": coarse_group(names[kind])}
                 if place == "gz":
                     line["coarse"] *= kind != 2
                     line = {**line, "file": f"tag/{file}", "g10_p": "", "box_flag": "ok", "ubox_flag": "ok", **box}

@@ -65,7 +65,7 @@ def test_golden_vectors_that_would_unpack_to_much_are_not_unpacked(bundle, monke
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("inputs.npy", bytes(2**22))
     put(bundle, "golden.npz", stream.getvalue())
-    monkeypatch.setattr(bundles, "LARGEST_FILE", 2**21)
+    monkeypatch.setattr(bundles, "MAX_FILE_BYTES", 2**21)
     with pytest.raises(BundleError, match="would unpack to 4 MB"):
         Bundle.load(bundle).golden()
 

@@ -5,7 +5,7 @@ import sys
 
 import numpy as np
 import pytest
-from galaxy_edge.models.metrics import (
+from galaxy_edge.models.detection_metrics import (
     SIZES,
     DetectionTruth,
     detection_metrics,

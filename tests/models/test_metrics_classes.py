@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.models.labels import CLASSES, coarse_of
-from galaxy_edge.models.metrics import classification_metrics
+from galaxy_edge.models.classification_metrics import classification_metrics
+from galaxy_edge.models.labels import CLASSES, coarse_group
 
 
 def drawn_probabilities(seed=0, images=400, absent=()):
@@ -64,7 +64,7 @@ def test_coarse_accuracy_forgives_confusion_within_a_group():
 def test_coarse_accuracy_agrees_with_a_naive_twin():
     probabilities, labels = drawn_probabilities(seed=2)
     hits = [
-        coarse_of(CLASSES[row.argmax()]) == coarse_of(CLASSES[label])
+        coarse_group(CLASSES[row.argmax()]) == coarse_group(CLASSES[label])
         for row, label in zip(probabilities, labels, strict=True)
     ]
     found = classification_metrics(probabilities, labels, CLASSES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...models.metrics import calibration_error
+from ...models.classification_metrics import calibration_error
 from ..data.sample import DataError
 
 TEMPERATURES = (0.2, 5.0)

@@ -19,8 +19,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
-from ...models.metrics import classification_metrics
 from ..data.sample import DataError
 from ..data.splits import name_of
 from ..figures.plots import accuracy_coverage as draw_coverage

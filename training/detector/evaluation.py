@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.metrics import DetectionTruth, detection_metrics
+from ...models.detection_metrics import DetectionTruth, detection_metrics
 from ..data.sample import Sample
 from ..scenes import evaluation_scenes as situations
 from ..scenes.generator import SceneGenerator

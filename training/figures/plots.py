@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
-from ...models.metrics import ECE_BINS
+from ...models.classification_metrics import ECE_BINS
 
 BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8C8C8C"
 LINES = ((BLUE, "-"), (ORANGE, "--"), (GREEN, "-."), (RED, ":"), ("#CC79A7", "-"), ("#56B4E9", "--"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...models.metrics import DetectionTruth
+from ...models.detection_metrics import DetectionTruth
 from ..data.sample import Sample
 from .generator import Scene, SceneGenerator
 

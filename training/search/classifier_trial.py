@@ -10,8 +10,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
-from ...models.metrics import classification_metrics
 from ..classifier.attributes import with_attributes
 from ..classifier.batches import BatchLoader
 from ..classifier.dataset import load_pictures

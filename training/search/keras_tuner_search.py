@@ -25,9 +25,9 @@ import numpy as np
 from keras import layers
 
 from ...errors import UserError
+from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ...models.labels import CLASSES
-from ...models.metrics import classification_metrics
 from ..classifier.keras_utils import multiply_adds
 from ..run import write_json
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
-from ...models.metrics import classification_metrics
 from ..classifier.calibration import fit_temperature
 from ..run import RunError, network_hash, read_record, write_json
 from .ensemble_weights import blend, find_weights

@@ -9,7 +9,7 @@ from galaxy_edge.benchmarks.accuracy.evaluate import held_out_samples
 from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, _summarise, evaluate_pipeline
 from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
 from galaxy_edge.models.bundle import Bundle
-from galaxy_edge.models.metrics import DetectionTruth
+from galaxy_edge.models.detection_metrics import DetectionTruth
 from galaxy_edge.training.data.sample import DataError, Sample, in_share, read_set
 from helpers.command_line import galaxy_edge as command_line
 from helpers.labelled_sets import make_labelled, make_sets

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("keras")
 
-from galaxy_edge.models.labels import CLASSES, COARSE, coarse_of
+from galaxy_edge.models.labels import CLASSES, COARSE, coarse_group
 from galaxy_edge.training.classifier.balancing import STRATEGIES
 from galaxy_edge.training.classifier.batches import BatchLoader
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
@@ -22,7 +22,7 @@ COUNTS = (12, 3, 6, 3, 3, 3, 3, 3, 4)
 def pictures(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
     """Even pictures, each of its own level, by which a view's picture can be told: some with a coarse group only."""
     labels = np.repeat([*range(len(counts)), -1], [*counts, len(coarse)])
-    groups = [coarse_of(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
+    groups = [coarse_group(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
     return GalaxyDataset(
         CLASSES,
         labels,

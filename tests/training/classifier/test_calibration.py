@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.models.metrics import classification_metrics
 from galaxy_edge.training.classifier.calibration import (
     LEAST_KEPT,
     abstain_threshold,

@@ -6,8 +6,8 @@ import cv2
 import h5py
 import numpy as np
 import pytest
+from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES, GALAXY10
-from galaxy_edge.models.metrics import classification_metrics
 from galaxy_edge.models.preprocess import crop, resize
 from galaxy_edge.training.classifier.dataset import DECALS, RELEASES, load_pictures
 from galaxy_edge.training.data.sample import DataError, read_set

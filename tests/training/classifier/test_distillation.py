@@ -7,7 +7,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from galaxy_edge.models.labels import CLASSES, coarse_of
+from galaxy_edge.models.labels import CLASSES, coarse_group
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.distillation import SOFTENING, Teacher, opinions, turned
 from galaxy_edge.training.classifier.partition import DatasetSplit
@@ -22,7 +22,7 @@ def some_pictures(labels, coarse=()):
     rng = np.random.default_rng(len(labels))
     labels = np.array([*labels, *(-1 for _ in coarse)])
     images = rng.integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
-    groups = [coarse_of(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
+    groups = [coarse_group(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
     return GalaxyDataset(CLASSES, labels, tuple(groups), tuple(image.tobytes().hex()[:16] for image in images),
                       ("noise",) * len(labels), tuple(lambda one=one: (one, None) for one in images), 0.3)  # fmt: skip
 
@@ -92,7 +92,7 @@ def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
     assert found[:3] == pytest.approx(mean[:3], abs=1e-5)
     assert found[6] == pytest.approx(mean[6], abs=1e-5)  # nothing is known of it: the teacher alone speaks
     for row, group in ((3, "spiral"), (4, "edge_on"), (5, "disk_no_spiral")):
-        allowed = np.array([coarse_of(name) == group for name in CLASSES])
+        allowed = np.array([coarse_group(name) == group for name in CLASSES])
         assert (found[row][~allowed] == 0).all()
         assert found[row][allowed] == pytest.approx(mean[row][allowed] / mean[row][allowed].sum(), abs=1e-5)
 

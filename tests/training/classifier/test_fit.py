@@ -13,7 +13,7 @@ tf = pytest.importorskip("tensorflow")
 
 from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.models.decode import softmax
-from galaxy_edge.models.labels import CLASSES, coarse_of
+from galaxy_edge.models.labels import CLASSES, coarse_group
 from galaxy_edge.training.classifier.attributes import ATTRIBUTES
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
 from galaxy_edge.training.classifier.fit import fit
@@ -45,7 +45,7 @@ def picture_set(rows):
     return GalaxyDataset(
         CLASSES,
         np.array([row[0] for row in rows]),
-        tuple(coarse_of(CLASSES[row[0]]) if row[0] >= 0 else "edge_on" for row in rows),
+        tuple(coarse_group(CLASSES[row[0]]) if row[0] >= 0 else "edge_on" for row in rows),
         tuple(f"{index}-{row}" for index, row in enumerate(rows)),
         tuple("gz_frames" if row[3] else "efigi" for row in rows),
         tuple(

@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.models.metrics import classification_metrics
 
 pytest.importorskip("matplotlib")
 

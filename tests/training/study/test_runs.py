@@ -12,7 +12,7 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.decode import softmax
-from galaxy_edge.models.labels import CLASSES, coarse_of
+from galaxy_edge.models.labels import CLASSES, coarse_group
 from galaxy_edge.training.classifier.dataset import load_pictures
 from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.classifier.recipe import RECIPES
@@ -335,7 +335,7 @@ def test_sources_are_crossed_over_what_they_share(tmp_path):
     result = cross_sources(recipe, data, out, say=said.append)
     assert said == ["trained on efigi", "trained on gz_frames"]
     assert result["groups"] == {"efigi": ["edge_on", "smooth", "spiral"], "gz_frames": ["edge_on", "smooth"]}
-    groups = np.array([coarse_of(name) for name in CLASSES])
+    groups = np.array([coarse_group(name) for name in CLASSES])
     for trained in ("efigi", "gz_frames"):
         record = read_record(out / trained)
         assert list(record.data["sets"]) == [trained] and set(record.metrics["sets"]) == {trained}

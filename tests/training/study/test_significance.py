@@ -5,8 +5,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.models.metrics import classification_metrics
 from galaxy_edge.training.study.significance import METRICS, compare, macro_scores
 
 pytest.importorskip("scipy")

@@ -1,4 +1,4 @@
-"""How good a model is: accuracy and calibration of names, precision and recall of boxes.
+"""Precision, recall and average precision of detections.
 
 Training, export gates and benchmarks measure with these functions only, so that their numbers can be compared.
 Every number is a plain Python float, or None where it is not defined, so that a report can be written as JSON.
@@ -15,9 +15,7 @@ from typing import Any
 import numpy as np
 
 from .decode import iou_matrix
-from .labels import coarse_group
 
-ECE_BINS = 15
 MATCH_IOU = 0.5
 """Overlap with a true box from which on a detection is right; share in an ignore box from which on it is ignored."""
 
@@ -25,64 +23,6 @@ SIZES = {"under 16 px": (0, 16), "16 to 32 px": (16, 32), "32 to 96 px": (32, 96
 """Sides of boxes (square root of the area) by which average precision is told apart; 32 and 96 are COCO's."""
 
 TRUE_POSITIVE, FALSE_POSITIVE, IGNORED = 1, 0, -1
-
-
-def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Measure a classifier.
-
-    Args:
-        probabilities: (N, C) 0..1, rows adding up to 1.
-        labels: (N,) integers 0..C-1, the true classes.
-        classes: C class names, in output order; their coarse groups are those of `labels.coarse_group`.
-
-    Returns:
-        ``accuracy``, ``macro_f1`` (mean over the classes that occur in the truth), ``coarse_accuracy`` (of the coarse
-        group of the class named), ``recall`` (class -> 0..1, None for a class without images), ``confusion`` (C x C
-        counts, rows are the truth), ``ece`` (expected calibration error, 15 equal bins; Guo et al. 2017,
-        arXiv:1706.04599) and ``images``. Without images, all but counts are None.
-
-    Raises:
-        ValueError: shapes do not agree, or a label is out of range.
-    """
-    probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
-    count = len(classes)
-    if probabilities.ndim != 2 or probabilities.shape[1] != count or labels.shape != probabilities.shape[:1]:
-        raise ValueError(
-            f"probabilities {probabilities.shape} and labels {labels.shape} do not fit {count} classes: "
-            f"(N, {count}) and (N,) are needed"
-        )
-    labels = labels.astype(np.intp)
-    if labels.size and not (labels.min() >= 0 and labels.max() < count):
-        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{count - 1}")
-    groups = np.asarray([coarse_group(name) for name in classes])
-
-    named = probabilities.argmax(axis=1)
-    confusion = np.zeros((count, count), np.int64)
-    np.add.at(confusion, (labels, named), 1)
-    right, true, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    present = true > 0
-    f1 = 2 * right[present] / (true[present] + said[present])
-    return {
-        "accuracy": _mean(named == labels),
-        "macro_f1": _mean(f1),
-        "coarse_accuracy": _mean(groups[named] == groups[labels]),
-        "recall": {name: float(right[i] / true[i]) if true[i] else None for i, name in enumerate(classes)},
-        "confusion": confusion.tolist(),
-        "ece": calibration_error(probabilities.max(axis=1), named == labels) if labels.size else None,
-        "images": int(labels.size),
-    }
-
-
-def _mean(values: np.ndarray) -> float | None:
-    return float(np.mean(values)) if len(values) else None
-
-
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Measure how far confidences (N,) 0..1 and how often they are right (N,) bool differ, 0..1, in 15 equal bins."""
-    # Bins are closed above, as in the paper; the first also takes 0.
-    bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, right.astype(float) - confidence, ECE_BINS)
-    return float(np.abs(gaps).sum() / len(confidence))
 
 
 @dataclass(frozen=True)
