@@ -67,7 +67,7 @@ BAD = [
     (graph("SUM", tensor([2, 8]), tensor([2], "int32", constant=True), tensor([8])), "reduces the batch"),
     (graph("MEAN", tensor([1, 8, 6]), tensor([1], "int32", constant=True), tensor([1, 8])), "not a multiple of 4"),
     (graph("SPLIT", tensor([1], "int32", constant=True), tensor([4, 8]), tensor([2, 8])), "splits the batch"),
-    (graph("SQUEEZE", tensor([1, 8, 1]), tensor([1, 8])), "other dimensions than leading"),
+    (graph("SQUEEZE", tensor([1, 8, 1]), tensor([1, 8])), "dimensions other than leading"),
     (graph("PRELU", A, tensor([8, 8, 4], constant=True), B), "alpha"),
 ]
 
