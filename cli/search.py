@@ -36,12 +36,12 @@ def search(
     stop it goes on.
     """
     require_extra("optuna", "study")
-    from ..training.classifier.dataset import load_pictures
+    from ..training.classifier.dataset import load_dataset
     from ..training.search.classifier_trial import Trial
     from ..training.search.search import search as run_search
     from ..training.search.study_store import Limits
 
-    pictures = load_pictures(data)
+    pictures = load_dataset(data)
     about = {"data": pictures.hash, "split_seed": split_seed, "epochs": trial_epochs}
     trial = Trial(data, trial_epochs, split_seed, seed, threads)
     run_search(
@@ -146,7 +146,7 @@ def report_search(
     is the chief and the workers of one search.
     """
     require_extra("keras_tuner", "study")
-    from ..training.classifier.dataset import load_pictures
+    from ..training.classifier.dataset import load_dataset
     from ..training.classifier.fit import set_threads
     from ..training.classifier.partition import split_dataset
     from ..training.classifier.recipe import RECIPES
@@ -154,7 +154,7 @@ def report_search(
 
     set_threads(threads)
     recipe = RECIPES["optimised"]
-    parts = split_dataset(load_pictures(data, recipe.margin, unnamed=True), split_seed)
+    parts = split_dataset(load_dataset(data, recipe.margin, unnamed=True), split_seed)
     learn = parts.train.take(parts.train.labelled)
     rows = search_report(
         (learn.images(recipe.size), learn.labels),

@@ -99,12 +99,12 @@ def _many(
     from dataclasses import replace
 
     from ..training.study.runs import run_many, table
-    from .training_progress import Training
+    from .training_progress import TrainingProgress
 
     begin = weights_of(weights, *recipes.values())
     if epochs:
         recipes = {name: replace(recipe, epochs=epochs) for name, recipe in recipes.items()}
-    with Training() as shown:
+    with TrainingProgress() as shown:
         rows = run_many(
             recipes,
             data,
@@ -143,10 +143,10 @@ def folds(
     require_extra("tensorflow", "train")
     from ..training.classifier.recipe import find_recipe
     from ..training.study.comparisons import compare_folds
-    from .training_progress import Training
+    from .training_progress import TrainingProgress
 
     begin = weights_of(weights, find_recipe(first), find_recipe(second))
-    with Training() as shown:
+    with TrainingProgress() as shown:
         result = compare_folds(
             first,
             second,
@@ -194,11 +194,11 @@ def cross(
 
     from ..training.classifier.recipe import find_recipe
     from ..training.study.comparisons import cross_sources
-    from .training_progress import Training
+    from .training_progress import TrainingProgress
 
     chosen = replace(find_recipe(recipe), epochs=epochs) if epochs else find_recipe(recipe)
     begin = weights_of(weights, chosen)
-    with Training() as shown:
+    with TrainingProgress() as shown:
         result = cross_sources(
             chosen,
             data,

@@ -161,7 +161,7 @@ def train_detector(
     from ..training.detector.fit import train
     from ..training.detector.settings import PRESETS, DetectorSettings, read_picked_network
     from ..training.formats.samples import FaultyLabels
-    from .training_progress import Training, show_training
+    from .training_progress import TrainingProgress, show_training
 
     if folds and workers:
         raise click.UsageError("--folds trains one network after the other, in one process: leave --workers out")
@@ -177,7 +177,7 @@ def train_detector(
     skipped = _warn if skip_bad else None
     try:
         if folds:
-            with Training() as shown:
+            with TrainingProgress() as shown:
                 train_folds(data, out, settings, folds, resume, shown.report, skipped)
             click.echo((out / "folds.md").read_text(encoding="utf-8"))
         else:

@@ -15,7 +15,7 @@ from ..training.progress import Report
 from ..training.run import RunRecord
 
 
-class Training:
+class TrainingProgress:
     """A progress bar on stderr, for one training or several after each other."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Training:
         self._progress = Progress(*columns, console=self.console)
         self._task = self._progress.add_task("preparing", total=None)
 
-    def __enter__(self) -> Training:
+    def __enter__(self) -> TrainingProgress:
         self._progress.start()
         return self
 
@@ -47,7 +47,7 @@ class Training:
         self._progress.update(self._task, total=state["epochs"] * steps, completed=done, description=label)
 
 
-def summary(metrics: dict[str, Any]) -> str:
+def format_metrics(metrics: dict[str, Any]) -> str:
     """Tell in some lines what a classifier reached on its validation pictures, together and by source."""
     columns = {"all": metrics} | (metrics["sets"] if len(metrics["sets"]) > 1 else {})
     rows = [("pictures of the validation part", [str(found["images"]) for found in columns.values()])]
@@ -80,11 +80,11 @@ def _figure(value: float | None) -> str:
 
 def show_training(train: Callable[[Report], RunRecord], out: Path) -> None:
     """Run a training under a progress bar and say what came out and what to do with it."""
-    with Training() as shown:
+    with TrainingProgress() as shown:
         record = train(shown.report)
     metrics = record.metrics
     if record.task == "classify":
-        shown.console.print(summary(metrics), markup=False, highlight=False, soft_wrap=True)
+        shown.console.print(format_metrics(metrics), markup=False, highlight=False, soft_wrap=True)
     else:
         shown.console.print_json(json.dumps(metrics))
     shown.console.print(f"run: {out}   next: galaxy-edge export --int8 {out}", soft_wrap=True, highlight=False)

@@ -18,8 +18,8 @@ from ...models.classification_metrics import classification_metrics
 from ...models.labels import EXCLUDED_LABEL, GALAXY10
 from ...runtime.inference.classifier import Classifier
 from ...training.classifier.augmentation import normalise_levels
-from ...training.classifier.calibration import calibration_error_by_chance
-from ...training.classifier.dataset import GalaxyDataset, load_pictures
+from ...training.classifier.calibration import expected_calibration_error
+from ...training.classifier.dataset import GalaxyDataset, load_dataset
 from ...training.classifier.partition import DatasetSplit, split_dataset
 from ...training.run import RunError, read_record, write_json
 from ...training.study.ensembles import calibrated
@@ -46,7 +46,7 @@ def scores(probabilities: np.ndarray, pictures: GalaxyDataset) -> dict[str, Any]
         return metrics
 
     found = measure(np.arange(len(pictures)))
-    found["ece_by_chance"] = calibration_error_by_chance(probabilities)
+    found["ece_by_chance"] = expected_calibration_error(probabilities)
     return found | {"sets": {name: measure(np.flatnonzero(origin == name)) for name in sorted(set(pictures.sources))}}
 
 
@@ -61,7 +61,7 @@ def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
         raise RunError(f"{run} is not finished: it cannot be judged")
     settings = record.settings
     keep_boxy = GALAXY10[EXCLUDED_LABEL] in record.model["classes"]
-    parts = split_dataset(load_pictures(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
+    parts = split_dataset(load_dataset(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
     if record.data["split"].get("hash") != parts.record["hash"]:
         raise RunError(f"{run} was trained on another split of {data}: it may have seen the test part")
     return parts

@@ -55,11 +55,11 @@ def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folde
 
 def _training_hashes(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
     """Tell what a classifier was trained on, by hash: where its duplicates went only parting all pictures can tell."""
-    from ...training.classifier.dataset import load_pictures
+    from ...training.classifier.dataset import load_dataset
     from ...training.classifier.partition import split_dataset
 
     margin, boxy = bundle.manifest["preprocess"]["margin"], GALAXY10[EXCLUDED_LABEL] in bundle.classes
-    parts = split_dataset(load_pictures(folder, margin, boxy, unnamed=True), split["seed"])
+    parts = split_dataset(load_dataset(folder, margin, boxy, unnamed=True), split["seed"])
     if parts.record["hash"] != split["hash"]:
         raise DataError(
             f"{folder} holds other pictures than the bundle {bundle.name} was made of: it cannot be told "

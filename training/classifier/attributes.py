@@ -38,7 +38,7 @@ LOWEST_TYPE, HIGHEST_TYPE = -6.0, 11.0
 """The morphological type, from compact to dwarf ellipticals; every other attribute goes from 0 to 1."""
 
 
-def attributes_of(row: Mapping[str, str]) -> np.ndarray:
+def read_attributes(row: Mapping[str, str]) -> np.ndarray:
     """Read a table's row: (A,) float32 in 0..1, NaN where nothing was said.
 
     Raises:

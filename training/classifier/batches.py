@@ -90,7 +90,7 @@ class BatchLoader:
 
         def make(number: int) -> np.ndarray:
             rng = np.random.default_rng([4, number])
-            return self.through(np.stack([self._view(canvas, recipe.size, rng) for canvas in self._canvases]))
+            return self.frozen_features(np.stack([self._view(canvas, recipe.size, rng) for canvas in self._canvases]))
 
         return [cached_array(f"features{number}", key, partial(make, number)) for number in range(recipe.cached)]
 
@@ -99,15 +99,15 @@ class BatchLoader:
         """Whether attributes teach."""
         return self._attributes.shape[1] > 0
 
-    def twin(self, build: Callable[[], keras.Model]) -> keras.Model:
+    def make_average(self, build: Callable[[], keras.Model]) -> keras.Model:
         """Give the network that holds the average of the weights; the network itself where none is kept."""
         return build() if self._recipe.average else self.trainable
 
-    def whole(self, trained: keras.Model) -> keras.Model:
+    def complete_network(self, trained: keras.Model) -> keras.Model:
         """Give the whole network of a trained one, its frozen part included."""
         return trained if self._frozen is None else self._network
 
-    def through(self, images: np.ndarray) -> np.ndarray:
+    def frozen_features(self, images: np.ndarray) -> np.ndarray:
         """Put pictures (N, size, size, 3) uint8 through the frozen part, if there is one."""
         if self._frozen is None:
             return images
@@ -152,7 +152,7 @@ class BatchLoader:
             )
         return np.stack([self._view(self._canvases[index], self._recipe.size, rng) for index in drawn])
 
-    def settling(self, batches: int) -> Iterator[np.ndarray]:
+    def refresh_batches(self, batches: int) -> Iterator[np.ndarray]:
         """Draw inputs over which the statistics of averaged weights are measured."""
         for number, batch in enumerate(self.epoch(self._recipe.epochs)):
             if number >= batches:

@@ -9,7 +9,7 @@ from ..data.sample import DataError
 
 TEMPERATURES = (0.2, 5.0)
 
-LEAST_KEPT = 30
+MIN_KEPT = 30
 """So many pictures must be left above a threshold before anything is claimed of them."""
 
 CONFIDENCE = 1.6449
@@ -49,7 +49,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def calibration_error_by_chance(probabilities: np.ndarray, draws: int = 200, seed: int = 0) -> float:
+def expected_calibration_error(probabilities: np.ndarray, draws: int = 200, seed: int = 0) -> float:
     """Tell which calibration error perfect probabilities would show on so few pictures, on average.
 
     The measure is never 0: of thirty pictures in a bin, chance alone makes some more right than their confidence says
@@ -101,7 +101,7 @@ def wilson_bound(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wanted: float) -> float:
     """Find the confidence below which a galaxy is better left unnamed.
 
-    It is the lowest one at which at least `LEAST_KEPT` pictures are left and Wilson's lower bound of their accuracy
+    It is the lowest one at which at least `MIN_KEPT` pictures are left and Wilson's lower bound of their accuracy
     reaches what is wanted. A few lucky pictures are so no proof; the bound holds for each threshold, not for having
     picked the best of many, so confirm it on pictures that played no part.
 
@@ -121,9 +121,9 @@ def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wa
     if not 0 <= accuracy_wanted <= 1:
         raise ValueError(f"accuracy_wanted is {accuracy_wanted}; it must lie in 0..1")
     thresholds, kept, right = _kept(probabilities, labels)
-    enough = kept >= LEAST_KEPT
+    enough = kept >= MIN_KEPT
     if not enough.any():
-        raise DataError(f"{len(labels)} validation pictures are too few to choose a threshold: {LEAST_KEPT} are needed")
+        raise DataError(f"{len(labels)} validation pictures are too few to choose a threshold: {MIN_KEPT} are needed")
     bounds = wilson_bound(right, kept)
     meets = enough & (bounds >= accuracy_wanted)
     if not meets.any():

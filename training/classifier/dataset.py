@@ -20,7 +20,7 @@ from ...models.images.decoder import SUFFIXES, decode_image
 from ...models.labels import CLASSES, COARSE, EXCLUDED_LABEL, GALAXY10, coarse_group
 from ..data.crops import CREDITS, network_input
 from ..data.sample import DataError, Sample, data_hash, read_set, set_name
-from .attributes import attributes_of
+from .attributes import read_attributes
 from .augmentation import Canvas, prepare
 
 DECALS = (
@@ -98,16 +98,16 @@ class GalaxyDataset:
         return np.flatnonzero(self.labels >= 0)
 
     @property
-    def placed(self) -> np.ndarray:
+    def grouped(self) -> np.ndarray:
         """Indices (n,) of the pictures with a class or at least a coarse group."""
         return np.flatnonzero((self.labels >= 0) | (np.array(self.groups, str) != ""))
 
     @property
-    def told(self) -> np.ndarray:
+    def informative(self) -> np.ndarray:
         """Indices (n,) of the pictures of which anything is known: a class, a coarse group, an attribute."""
         if self.attributes is None:
-            return self.placed
-        return np.union1d(self.placed, np.flatnonzero(np.isfinite(self.attributes).any(axis=1)))
+            return self.grouped
+        return np.union1d(self.grouped, np.flatnonzero(np.isfinite(self.attributes).any(axis=1)))
 
     def images(self, size: int) -> np.ndarray:
         """Give what a network of `size` pixels sees of each, cut as the runtime cuts: (N, size, size, 3) uint8."""
@@ -139,7 +139,7 @@ class GalaxyDataset:
         return allowed.astype(np.float32)
 
 
-def load_pictures(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnamed: bool = False) -> GalaxyDataset:
+def load_dataset(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnamed: bool = False) -> GalaxyDataset:
     """Load labelled galaxies.
 
     Args:
@@ -279,7 +279,7 @@ def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
         tuple(_of_sample(sample) for sample in used),
         margin,
         (*(CREDITS[name] for name in sorted(set(origins)) if name in CREDITS), "images: Sloan Digital Sky Survey"),
-        np.stack([attributes_of(sample.row) for sample in used]),
+        np.stack([read_attributes(sample.row) for sample in used]),
     )
 
 
@@ -296,7 +296,7 @@ def _of_sample(sample: Sample) -> Reader:
     return lambda: (sample.load(), sample.boxes[0] if len(sample.boxes) else None)
 
 
-def record_of(pictures: GalaxyDataset) -> dict[str, Any]:
+def describe_dataset(pictures: GalaxyDataset) -> dict[str, Any]:
     """Describe a set for a run's record: hash, counts by source, credits."""
     names, counts = np.unique(np.array(pictures.sources), return_counts=True)
     return {

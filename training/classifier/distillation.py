@@ -14,14 +14,14 @@ from ..figures.saliency_sheets import load_model
 from ..progress import Report
 from ..run import RunError, read_record
 from .dataset import GalaxyDataset
-from .fit import forward
+from .fit import compile_forward
 
-SOFTENING = 1.5
+SOFTENING_FACTOR = 1.5
 """Divides the logits on top of a teacher's own temperature (Hinton et al. 2015, arXiv:1503.02531): what it finds likely
 besides its first choice is what there is to learn."""
 
 
-def turned(images: np.ndarray) -> list[np.ndarray]:
+def orientations(images: np.ndarray) -> list[np.ndarray]:
     """Give pictures (N, S, S, 3) in their eight orientations: turned by quarters, and mirrored."""
     return [np.rot90(some, quarter, axes=(1, 2)) for some in (images, images[:, :, ::-1]) for quarter in range(4)]
 
@@ -45,24 +45,24 @@ class Teacher:
         self.name, self.record, self.side = run.name, record, model["input"]["width"]
         self.temperature = model["decode"]["temperature"]
         self.network = load_model(run)
-        self._look = forward(self.network)
+        self._look = compile_forward(self.network)
 
-    def opinion(self, images: np.ndarray, softening: float = 1.0) -> np.ndarray:
+    def predict(self, images: np.ndarray, softening: float = 1.0) -> np.ndarray:
         """Average its probabilities (N, C) over the eight orientations of pictures (N, S, S, 3) uint8 of its size."""
         heat = self.temperature * softening
-        return np.mean([softmax(self._look(some), heat) for some in turned(images)], axis=0)
+        return np.mean([softmax(self._look(some), heat) for some in orientations(images)], axis=0)
 
-    def told(self, pictures: GalaxyDataset) -> np.ndarray:
+    def soft_targets(self, pictures: GalaxyDataset) -> np.ndarray:
         """Give its softened opinion on pictures, (N, C); it is kept, for a large network takes long over it."""
-        asked = (pictures.ids, pictures.margin, self.side, self.temperature, SOFTENING)
+        asked = (pictures.ids, pictures.margin, self.side, self.temperature, SOFTENING_FACTOR)
         return cached_array(
             "opinion",
             cache_key(*asked, network=self.network),
-            lambda: self.opinion(pictures.images(self.side), SOFTENING).astype(np.float32),
+            lambda: self.predict(pictures.images(self.side), SOFTENING_FACTOR).astype(np.float32),
         )
 
 
-def opinions(
+def average_soft_targets(
     runs: Sequence[Path], pictures: GalaxyDataset, split: dict[str, Any], report: Report | None = None
 ) -> np.ndarray:
     """Average the opinions of several runs on pictures: (N, C) float32, rows adding up to 1.
@@ -89,7 +89,7 @@ def opinions(
     for number, one in enumerate(teachers):
         if report:
             report({"label": f"asking {one.name}", "epoch": number + 1, "epochs": len(teachers)})
-        total += one.told(pictures)
+        total += one.soft_targets(pictures)
     coarse = pictures.labels < 0
     total[coarse] = (total[coarse] + 1e-9) * pictures.targets()[coarse]
     return (total / total.sum(axis=1, keepdims=True)).astype(np.float32)

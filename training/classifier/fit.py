@@ -30,16 +30,16 @@ from .attributes import with_attributes
 from .balancing import class_weights
 from .batches import BatchLoader
 from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
-from .dataset import GalaxyDataset, record_of
+from .dataset import GalaxyDataset, describe_dataset
 from .keras_utils import multiply_adds, refresh_normalisation, save_network
 from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
 from .trainer import ClassifierTrainer
 
 CALIBRATION_IMAGES = 300
-SURE = 0.85
+TARGET_ACCURACY = 0.85
 """Accuracy, proven on validation, of the names that are given without a doubt."""
-SETTLING = 50
+REFRESH_BATCHES = 50
 """Batches after which the statistics of averaged weights are settled."""
 
 
@@ -61,7 +61,7 @@ def _name(recipe: Recipe, weights: Any) -> str | None:
 Forward = Callable[[np.ndarray], np.ndarray]
 
 
-def forward(network: keras.Model, batch: int = 64) -> Forward:
+def compile_forward(network: keras.Model, batch: int = 64) -> Forward:
     """Make the function from pictures (N, size, size, 3) uint8 to logits (N, C) float32, which follows the weights."""
     run = tf.function(lambda inputs: network(inputs, training=False), reduce_retracing=True)
 
@@ -74,10 +74,10 @@ def forward(network: keras.Model, batch: int = 64) -> Forward:
 
 def predict(network: keras.Model, images: np.ndarray) -> np.ndarray:
     """Run pictures (N, size, size, 3) uint8 through a network once: (N, C) float32 logits."""
-    return forward(network)(images)
+    return compile_forward(network)(images)
 
 
-def measures(logits: np.ndarray, pictures: GalaxyDataset, temperature: float = 1.0) -> dict[str, Any]:
+def evaluate_logits(logits: np.ndarray, pictures: GalaxyDataset, temperature: float = 1.0) -> dict[str, Any]:
     """Measure logits (N, C) of labelled pictures, all together and, in ``sets``, of each source."""
     probabilities = softmax(logits, temperature)
     origin = np.array(pictures.sources)
@@ -134,8 +134,8 @@ def fit(
         only = name_of(found[0], train.classes)
         raise DataError(f"all pictures to learn from are of {only}: nothing can be told apart")
     set_threads(threads)
-    data = record_of(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}
-    settings = {**recipe.plain(), "seed": seed, "threads": threads, "taught": soft is not None}
+    data = describe_dataset(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}
+    settings = {**recipe.to_dict(), "seed": seed, "threads": threads, "taught": soft is not None}
     settings["weights"] = _name(recipe, weights)
     if teachers:
         settings["teachers"] = list(teachers)
@@ -169,7 +169,7 @@ def _train(
     np.savez(out / "evaluation.npz", images=images, labels=validation.labels, set=np.array(validation.sources))
     feed = BatchLoader(recipe, train, network, seed, soft)
     np.savez(out / "calibration.npz", images=feed.calibration(CALIBRATION_IMAGES))
-    average = feed.twin(lambda: build(recipe, len(classes), weights))
+    average = feed.make_average(lambda: build(recipe, len(classes), weights))
     pair = (with_attributes(feed.trainable), with_attributes(average)) if feed.attributes else (feed.trainable, average)
     learner = ClassifierTrainer(*pair, recipe, feed.attributes)
     schedule: Cycles | Plateau = (
@@ -180,12 +180,12 @@ def _train(
     checkpoint = run.checkpoint_folder / "state.npz"
     first = learner.load(checkpoint, schedule) if run.resumed else 0
     board = tf.summary.create_file_writer(str(out / "tensorboard"))
-    shown, look = feed.through(images), forward(average)
+    shown, look = feed.frozen_features(images), compile_forward(average)
 
     for epoch in range(first, recipe.epochs):
-        if schedule.over:
+        if schedule.is_over:
             break
-        total, plain = 0.0, schedule.plain(epoch)
+        total, plain = 0.0, schedule.is_last_cycle(epoch)
         for step, batch in enumerate(feed.epoch(epoch, plain)):
             learner.optimizer.learning_rate = schedule.rate(epoch * feed.steps + step)
             total += learner.step(batch, 0.0 if plain else recipe.smoothing, epoch * feed.steps + step)
@@ -198,7 +198,7 @@ def _train(
             "macro_f1": scores["macro_f1"],
             "accuracy": scores["accuracy"],
         }
-        if schedule.better(values["val_loss"]):
+        if schedule.update(values["val_loss"]):
             learner.keep_best()
         learner.save(checkpoint, epoch + 1, schedule)
         run.log(**values, rate=float(learner.optimizer.learning_rate), coarse_accuracy=scores["coarse_accuracy"])
@@ -212,12 +212,12 @@ def _train(
     if recipe.schedule == "plateau":
         learner.restore_best()
     elif recipe.average:
-        refresh_normalisation(average, feed.settling(min(SETTLING, 2 * feed.steps)))
-    kept = feed.whole(average)
+        refresh_normalisation(average, feed.refresh_batches(min(REFRESH_BATCHES, 2 * feed.steps)))
+    kept = feed.complete_network(average)
     logits = predict(kept, images)
     temperature = fit_temperature(logits, validation.labels)
-    metrics = measures(logits, validation, temperature)
-    metrics["ece_before"] = measures(logits, validation)["ece"]
+    metrics = evaluate_logits(logits, validation, temperature)
+    metrics["ece_before"] = evaluate_logits(logits, validation)["ece"]
     metrics["chosen_on"] = "validation"
     decode = {"temperature": temperature} | _abstaining(softmax(logits, temperature), validation.labels, out, metrics)
     np.savez(
@@ -249,14 +249,14 @@ def _abstaining(probabilities: np.ndarray, labels: np.ndarray, out: Path, metric
     """Choose the probability below which a name is a guess, and draw what that costs; none where none is provable."""
     thresholds, coverage, accuracy = accuracy_coverage(probabilities, labels)
     try:
-        chosen = abstain_threshold(probabilities, labels, SURE)
+        chosen = abstain_threshold(probabilities, labels, TARGET_ACCURACY)
     except DataError as problem:
-        metrics["abstain"] = {"accuracy_wanted": SURE, "none": str(problem)}
+        metrics["abstain"] = {"accuracy_wanted": TARGET_ACCURACY, "none": str(problem)}
         return {}
     named = probabilities.max(axis=1) >= chosen
     right = probabilities.argmax(axis=1)[named] == labels[named]
     metrics["abstain"] = {
-        "accuracy_wanted": SURE,
+        "accuracy_wanted": TARGET_ACCURACY,
         "threshold": chosen,
         "coverage": float(named.mean()),
         "accuracy": float(right.mean()),

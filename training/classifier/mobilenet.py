@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from ..mobilenet.architecture import BLOCKS, INPUT_OFFSET, INPUT_SCALE, scaled
+from ..mobilenet.architecture import BLOCKS, INPUT_OFFSET, INPUT_SCALE, scale_channels
 from ..mobilenet.pretrained_weights import WeightsError, folded_mobilenet, set_folded
 
 DROPOUT = 0.3
@@ -46,9 +46,9 @@ def mobilenet(size: int, classes: int, weights: str | Path | None, width: float 
 
     picture = keras.Input((size, size, 3))
     x = layers.Rescaling(INPUT_SCALE, INPUT_OFFSET)(picture)
-    x = convolve(layers.Conv2D(scaled(32, width), 3, 2, padding="same"), x)
+    x = convolve(layers.Conv2D(scale_channels(32, width), 3, 2, padding="same"), x)
     for expansion, full, blocks, first in BLOCKS:
-        channels = scaled(full, width)
+        channels = scale_channels(full, width)
         for number in range(blocks):
             whole, stride = x, first if number == 0 else 1
             if expansion > 1:
@@ -57,7 +57,7 @@ def mobilenet(size: int, classes: int, weights: str | Path | None, width: float 
             x = convolve(layers.Conv2D(channels, 1), x, bent=False)
             if stride == 1 and whole.shape[-1] == channels:
                 x = layers.Add()([whole, x])
-    x = convolve(layers.Conv2D(scaled(1280, max(1.0, width)), 1), x)
+    x = convolve(layers.Conv2D(scale_channels(1280, max(1.0, width)), 1), x)
     x = layers.Dropout(DROPOUT)(layers.GlobalAveragePooling2D()(x))
     model = keras.Model(picture, layers.Dense(classes, name="logits")(x), name="mobilenet")
     if weights is not None:

@@ -13,7 +13,7 @@ from .dataset import GalaxyDataset
 
 VALIDATION, TEST = 0.12, 0.12
 """Shares of the pictures to choose by, and to judge by at the end."""
-LOOK = 69
+COMPARED_SIDE = 69
 """Side in pixels at which pictures are compared to find duplicates."""
 
 
@@ -27,10 +27,10 @@ class DatasetSplit:
     record: dict[str, Any]
 
 
-def groups_of(pictures: GalaxyDataset) -> np.ndarray:
+def duplicate_groups(pictures: GalaxyDataset) -> np.ndarray:
     """Group pictures of the same galaxy, (N,) int; what was found is kept, for it takes long."""
-    key = cache_key(pictures.ids, pictures.margin, LOOK, *CRITERIA)
-    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(pictures.images(LOOK))))
+    key = cache_key(pictures.ids, pictures.margin, COMPARED_SIDE, *CRITERIA)
+    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(pictures.images(COMPARED_SIDE))))
 
 
 def split_dataset(pictures: GalaxyDataset, seed: int = 1) -> DatasetSplit:
@@ -41,9 +41,9 @@ def split_dataset(pictures: GalaxyDataset, seed: int = 1) -> DatasetSplit:
     Raises:
         DataError: a class has too few pictures.
     """
-    everything, known = pictures, pictures.placed
+    everything, known = pictures, pictures.grouped
     pictures = everything.take(known)
-    groups, ids = groups_of(pictures), list(pictures.ids)
+    groups, ids = duplicate_groups(pictures), list(pictures.ids)
     found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed, pictures.classes)
 
     def with_class(indices: np.ndarray) -> GalaxyDataset:
@@ -58,7 +58,7 @@ def split_dataset(pictures: GalaxyDataset, seed: int = 1) -> DatasetSplit:
     }
     learn = known[found.train]
     if len(unknown := np.setdiff1d(np.arange(len(everything)), known)):
-        among = groups_of(everything)
+        among = duplicate_groups(everything)
         apart = np.isin(among[unknown], among[known[np.concatenate([found.validation, found.test])]], invert=True)
         learn = np.concatenate([learn, unknown[apart]])
     return DatasetSplit(everything.take(learn), with_class(found.validation), with_class(found.test), record)

@@ -120,7 +120,7 @@ class Recipe:
         """Whether the network begins with weights of another task."""
         return self.network.startswith(("vgg_", "mobilenet"))
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """The recipe as plain values, for a record."""
         return asdict(self) | {"rates": list(self.rates)}
 

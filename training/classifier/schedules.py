@@ -18,17 +18,17 @@ class Cycles:
     rates: tuple[float, ...]
     steps: int
     epochs: int
-    over = False
+    is_over = False
 
     def rate(self, step: int) -> float:
         """Give the rate of a step, counted from the beginning of the training."""
         return learning_rate(step, self.steps * self.epochs, self.rates)
 
-    def plain(self, epoch: int) -> bool:
+    def is_last_cycle(self, epoch: int) -> bool:
         """Tell whether an epoch (from 0) is of the last cycle, which sees neither mixup nor smoothing."""
         return epoch >= self.epochs - self.epochs / len(self.rates)
 
-    def better(self, loss: float) -> bool:
+    def update(self, loss: float) -> bool:
         """Weights are never chosen by validation here."""
         return False
 
@@ -67,7 +67,7 @@ class Plateau:
         self._now, self._best, self._wait, self._since = self.first, np.inf, 0.0, 0.0
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the training should end."""
         return self._since >= self.stop_after
 
@@ -75,11 +75,11 @@ class Plateau:
         """Give the rate now."""
         return self._now
 
-    def plain(self, epoch: int) -> bool:
+    def is_last_cycle(self, epoch: int) -> bool:
         """Every epoch is as the recipe says."""
         return False
 
-    def better(self, loss: float) -> bool:
+    def update(self, loss: float) -> bool:
         """Take an epoch's validation loss; tell whether it is the best so far."""
         if loss < self._best:
             self._best, self._wait, self._since = loss, 0.0, 0.0

@@ -15,7 +15,7 @@ from .batches import Batch
 from .recipe import Recipe
 from .schedules import Cycles, Plateau
 
-TAUGHT = 0.7
+TEACHER_SHARE = 0.7
 """Share of the loss that a teacher's soft targets take where there are any."""
 
 
@@ -87,7 +87,7 @@ class ClassifierTrainer:
             def fit(targets: tf.Tensor, soft: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
                 # A class is a group of one: the same loss serves both kinds of label.
                 own = tf.reduce_logsumexp(tf.where(targets > 0, logs, -1e9), axis=1) * weights
-                taught = TAUGHT * tf.minimum(tf.reduce_sum(soft, axis=1), 1.0)
+                taught = TEACHER_SHARE * tf.minimum(tf.reduce_sum(soft, axis=1), 1.0)
                 return (1.0 - taught) * own + taught * tf.reduce_sum(soft * logs, axis=1)
 
             fits = share * fit(targets, soft, weights) + (1.0 - share) * fit(targets[::-1], soft[::-1], weights[::-1])

@@ -8,12 +8,12 @@ BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3,
 INPUT_SCALE, INPUT_OFFSET = 1.0 / 127.5, -1.0
 """Scale and offset from levels 0..255 to the -1..1 that the pretrained backbone expects."""
 
-CHANNELS_OF = 4
+CHANNEL_MULTIPLE = 4
 """Channels are a multiple of this at every width, as in the published networks and in the detector's backbone."""
 
 
-def scaled(channels: int, width: float) -> int:
-    """Give a share of some channels as a multiple of `CHANNELS_OF`, at most a tenth below it."""
+def scale_channels(channels: int, width: float) -> int:
+    """Give a share of some channels as a multiple of `CHANNEL_MULTIPLE`, at most a tenth below it."""
     wanted = channels * width
-    rounded = max(CHANNELS_OF, int(wanted + CHANNELS_OF / 2) // CHANNELS_OF * CHANNELS_OF)
-    return rounded if rounded >= 0.9 * wanted else rounded + CHANNELS_OF
+    rounded = max(CHANNEL_MULTIPLE, int(wanted + CHANNEL_MULTIPLE / 2) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE)
+    return rounded if rounded >= 0.9 * wanted else rounded + CHANNEL_MULTIPLE

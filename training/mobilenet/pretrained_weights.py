@@ -101,9 +101,9 @@ def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
     import tensorflow as tf
 
     if path.is_dir():
-        from .run_weights import folded_of_run
+        from .run_weights import folded_from_run
 
-        read = folded_of_run(path)
+        read = folded_from_run(path)
     else:
         read = folded_mobilenet(path)
     left = iter(read)

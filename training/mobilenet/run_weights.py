@@ -11,7 +11,7 @@ from ..run import read_record
 from .pretrained_weights import Folded, WeightsError
 
 
-def folded_of_run(folder: Path) -> list[Folded]:
+def folded_from_run(folder: Path) -> list[Folded]:
     """Read the convolutions of a classifier that was trained by this recipe, in the order of the network.
 
     Raises:

@@ -14,8 +14,8 @@ from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ..classifier.attributes import with_attributes
 from ..classifier.batches import BatchLoader
-from ..classifier.dataset import load_pictures
-from ..classifier.fit import SETTLING, forward, set_threads
+from ..classifier.dataset import load_dataset
+from ..classifier.fit import REFRESH_BATCHES, compile_forward, set_threads
 from ..classifier.keras_utils import refresh_normalisation
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import RECIPES
@@ -58,17 +58,17 @@ class Trial:
         images, labels, classes = parts.validation.images(network.size), parts.validation.labels, parts.train.classes
         keras.utils.set_random_seed(self.seed)
         model = build(network, len(classes))
-        feed = BatchLoader(recipe, parts.train.take(parts.train.told), model, self.seed)
+        feed = BatchLoader(recipe, parts.train.take(parts.train.informative), model, self.seed)
         average = build(network, len(classes))
         learner = (
             ClassifierTrainer(with_attributes(model), with_attributes(average), recipe, True)
             if feed.attributes
             else (ClassifierTrainer(model, average, recipe))
         )
-        schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), forward(average)
+        schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), compile_forward(average)
 
         def score() -> float:
-            refresh_normalisation(average, feed.settling(min(SETTLING, 2 * feed.steps)))
+            refresh_normalisation(average, feed.refresh_batches(min(REFRESH_BATCHES, 2 * feed.steps)))
             return classification_metrics(softmax(look(images)), labels, classes)["macro_f1"]
 
         for epoch in range(self.epochs):
@@ -84,4 +84,4 @@ class Trial:
 
 @lru_cache(maxsize=1)
 def _parts(data: Path, margin: float, split_seed: int) -> DatasetSplit:
-    return split_dataset(load_pictures(data, margin, unnamed=True), split_seed)
+    return split_dataset(load_dataset(data, margin, unnamed=True), split_seed)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..cost import Cost
 from ..detector.settings import DetectorSettings
-from ..mobilenet.architecture import BLOCKS, scaled
+from ..mobilenet.architecture import BLOCKS, scale_channels
 from .space import Space
 
 SPACE: dict[str, Sequence[Any]] = {
@@ -71,10 +71,10 @@ class _Convolution(NamedTuple):
 
 
 def _backbone(design: DetectorDesign) -> Iterator[_Convolution]:
-    side, before = -(-design.size // 2), scaled(32, design.width)
+    side, before = -(-design.size // 2), scale_channels(32, design.width)
     yield _Convolution(3, 3, before, side)
     for expansion, full, blocks, first in BLOCKS:
-        channels = scaled(full, design.width)
+        channels = scale_channels(full, design.width)
         for number in range(blocks):
             wide = expansion * before
             if expansion > 1:
@@ -93,7 +93,7 @@ def _separable(before: int, channels: int, side: int, normalisation: int = 4) ->
 def _pyramid(design: DetectorDesign, sides: dict[int, int]) -> Iterator[_Convolution]:
     filters = design.fpn_filters
     for level in range(design.min_level, TOP_LEVEL + 1):
-        yield from _separable(scaled(ENDS[level], design.width), filters, sides[level])
+        yield from _separable(scale_channels(ENDS[level], design.width), filters, sides[level])
         yield from _separable(filters, filters, sides[level])
     for level in range(TOP_LEVEL + 1, max(sides) + 1):
         yield from _separable(filters, filters, sides[level])

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...models.labels import coarse_group
-from ..classifier.dataset import load_pictures
+from ..classifier.dataset import load_dataset
 from ..classifier.fit import fit
-from ..classifier.partition import DatasetSplit, groups_of, split_dataset
+from ..classifier.partition import DatasetSplit, duplicate_groups, split_dataset
 from ..classifier.recipe import Recipe, find_recipe
 from ..data.sample import DataError
 from ..data.splits import folds as draw_folds
@@ -44,8 +44,8 @@ def compare_folds(
     scores: dict[str, dict[str, list[float]]] = {first: {}, second: {}}
     for name in (first, second):
         recipe = find_recipe(name) if epochs is None else replace(find_recipe(name), epochs=epochs)
-        pictures = load_pictures(data, recipe.margin)
-        ids, groups = list(pictures.ids), groups_of(pictures)
+        pictures = load_dataset(data, recipe.margin)
+        ids, groups = list(pictures.ids), duplicate_groups(pictures)
         planned = []
         for repeat in range(repeats):
             dealt = draw_folds(ids, groups, pictures.labels, k, seed, repeat, pictures.classes)
@@ -112,7 +112,7 @@ def cross_sources(
     Raises:
         DataError: there is one source only.
     """
-    parts = split_dataset(load_pictures(data, recipe.margin, unnamed=True), split_seed)
+    parts = split_dataset(load_dataset(data, recipe.margin, unnamed=True), split_seed)
     names = sorted(set(parts.train.sources))
     if len(names) < 2:
         raise DataError(f"{data} has pictures of one source only ({names[0]}): there is no other to measure on")

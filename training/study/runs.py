@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...models.decode import softmax
-from ..classifier.dataset import GalaxyDataset, load_pictures
+from ..classifier.dataset import GalaxyDataset, load_dataset
 from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
@@ -42,7 +42,7 @@ def train(
         teacher: run folders of networks whose averaged opinion teaches too; they must be of the same split.
         keep_boxy: see `pictures.load_pictures`.
     """
-    parts = split_dataset(load_pictures(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
+    parts = split_dataset(load_dataset(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
     return fit_parts(
         recipe, parts, out, seed=seed, resume=resume, threads=threads, report=report, weights=weights, teacher=teacher
     )
@@ -56,11 +56,11 @@ def fit_parts(
     if not recipe.unnamed:
         learn = learn.take(learn.labelled)
     elif not teacher:
-        learn = learn.take(learn.told)
+        learn = learn.take(learn.informative)
     if teacher:
-        from ..classifier.distillation import opinions
+        from ..classifier.distillation import average_soft_targets
 
-        soft = opinions(teacher, learn, parts.record, options.get("report"))
+        soft = average_soft_targets(teacher, learn, parts.record, options.get("report"))
         options["teachers"] = [network_hash(run) for run in teacher]
     return fit(recipe, learn, parts.validation, out, split=parts.record, soft=soft, **options)
 
@@ -113,7 +113,7 @@ def run_many(
             if not finished(place):
                 say(f"{name}, seed {seed}")
             if recipe.margin not in parts:
-                pictures = load_pictures(data, recipe.margin, keep_boxy, unnamed=True)
+                pictures = load_dataset(data, recipe.margin, keep_boxy, unnamed=True)
                 parts[recipe.margin] = split_dataset(pictures, split_seed)
             fit_parts(
                 recipe,

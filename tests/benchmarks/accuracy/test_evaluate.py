@@ -139,11 +139,11 @@ def test_unseen_leaves_what_was_trained_on(tiny_models, sets):
 def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_models, tmp_path):
     """Its duplicates went with their groups, so that a hash alone does not say in which part a picture is."""
     pytest.importorskip("keras")
-    from galaxy_edge.training.classifier.dataset import load_pictures
+    from galaxy_edge.training.classifier.dataset import load_dataset
     from galaxy_edge.training.classifier.partition import split_dataset
 
     folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")
-    parts = split_dataset(load_pictures(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)
+    parts = split_dataset(load_dataset(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)
     bundle.manifest["data"] = {"sets": {"efigi": 54}, "split": parts.record}
     kept = {sample.digest() for sample in held_out_samples(read_set(folder), [bundle], folder)}
     assert kept == {*parts.validation.ids, *parts.test.ids} and not kept & set(parts.train.ids)

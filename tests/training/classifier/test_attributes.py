@@ -4,18 +4,18 @@ import csv
 
 import numpy as np
 import pytest
-from galaxy_edge.training.classifier.attributes import ATTRIBUTES, attributes_of
+from galaxy_edge.training.classifier.attributes import ATTRIBUTES, read_attributes
 
 
 def test_values_and_what_cannot_be_seen():
-    said = attributes_of({"T": "-6.0", "Arm_Curvature": "-1.0", "Inclination": "0.25", "Arm_Rotation": "1.0"})
+    said = read_attributes({"T": "-6.0", "Arm_Curvature": "-1.0", "Inclination": "0.25", "Arm_Rotation": "1.0"})
     known = dict(zip(ATTRIBUTES, said.tolist(), strict=True))
     assert known["T"] == 0 and known["Inclination"] == 0.25 and np.isnan(known["Arm_Curvature"])
     assert np.isnan(known["Bulge_to_Total"]), "not in the table"
-    assert attributes_of({"T": "11"})[0] == 1
-    assert np.isnan(attributes_of({})).all()
+    assert read_attributes({"T": "11"})[0] == 1
+    assert np.isnan(read_attributes({})).all()
     with pytest.raises(ValueError, match="none"):
-        attributes_of({"T": "none"})
+        read_attributes({"T": "none"})
 
 
 def test_what_depends_on_the_view_is_left_out():
@@ -27,9 +27,9 @@ def test_real_tables_agree_with_their_classes(shared_data):
     """Tight, medium and loose are steps of the curvature of arms: what is read must be that very column."""
     with (shared_data / "efigi" / "labels.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    curvature = np.array([attributes_of(row)[ATTRIBUTES.index("Arm_Curvature")] for row in rows])
+    curvature = np.array([read_attributes(row)[ATTRIBUTES.index("Arm_Curvature")] for row in rows])
     label = np.array([int(row["g10"]) for row in rows])
     assert (curvature[label == 7] >= 0.75).all() and (curvature[label == 8] == 0.5).all()
     assert (curvature[label == 9] <= 0.25).all()
-    everything = np.stack([attributes_of(row) for row in rows])
+    everything = np.stack([read_attributes(row) for row in rows])
     assert np.nanmin(everything) >= 0 and np.nanmax(everything) <= 1 and np.isfinite(everything).mean() > 0.7

@@ -146,7 +146,7 @@ def test_calibration_takes_from_every_class_alike_and_from_no_other():
 
 def test_settling_uses_views_of_an_epoch_that_no_training_had():
     fed = feed(epochs=3)
-    settled = list(fed.settling(4))
+    settled = list(fed.refresh_batches(4))
     assert [one.shape for one in settled] == [(4, 48, 48, 3)] * 4
     for epoch in range(3):
         assert not np.array_equal(settled, [batch.inputs for batch in list(fed.epoch(epoch))[:4]])
@@ -187,7 +187,7 @@ def test_cached_features_are_the_frozen_part_of_views(vgg):
     # Other pictures have other features, so that the match above means something.
     assert np.abs(known[0][0] - known[0][1]).max() / known[0][0].max() > 0.01
     # Training the part behind trains the network that is saved.
-    assert fed.whole(fed.trainable) is network and fed.trainable is not network
+    assert fed.complete_network(fed.trainable) is network and fed.trainable is not network
     fed.trainable.layers[-1].kernel.assign(np.zeros((64, 9)))
     assert not np.asarray(network.get_layer("logits").kernel).any()
 

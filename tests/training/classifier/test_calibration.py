@@ -6,10 +6,10 @@ from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.calibration import (
-    LEAST_KEPT,
+    MIN_KEPT,
     abstain_threshold,
     accuracy_coverage,
-    calibration_error_by_chance,
+    expected_calibration_error,
     fit_temperature,
     wilson_bound,
 )
@@ -65,9 +65,9 @@ def test_perfect_probabilities_show_the_error_that_chance_says():
     for seed in range(40):
         logits, labels = honest(seed, 300)
         seen.append(classification_metrics(softmax(logits), labels, CLASSES)["ece"])
-        said.append(calibration_error_by_chance(softmax(logits), draws=50, seed=seed))
+        said.append(expected_calibration_error(softmax(logits), draws=50, seed=seed))
     assert np.mean(said) == pytest.approx(np.mean(seen), rel=0.1)
-    many = calibration_error_by_chance(softmax(honest(3, 30_000)[0]))
+    many = expected_calibration_error(softmax(honest(3, 30_000)[0]))
     assert many < np.mean(said) / 5
 
 
@@ -107,7 +107,7 @@ def test_threshold_is_the_lowest_that_the_rule_allows():
 
     def allowed(threshold):
         kept = confidence >= threshold
-        return kept.sum() >= LEAST_KEPT and wilson_bound(right[kept].sum(), kept.sum()) >= 0.8
+        return kept.sum() >= MIN_KEPT and wilson_bound(right[kept].sum(), kept.sum()) >= 0.8
 
     lowest = min(value for value in confidence if allowed(value))
     threshold = abstain_threshold(probabilities, labels, 0.8)

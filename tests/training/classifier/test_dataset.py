@@ -9,7 +9,7 @@ import pytest
 from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES, GALAXY10
 from galaxy_edge.models.preprocess import crop, resize
-from galaxy_edge.training.classifier.dataset import DECALS, RELEASES, load_pictures
+from galaxy_edge.training.classifier.dataset import DECALS, RELEASES, load_dataset
 from galaxy_edge.training.data.sample import DataError, read_set
 from helpers.labelled_sets import make_labelled
 
@@ -24,7 +24,7 @@ def write_hdf5(path, side=69, count=40, **more):
 
 def test_galaxy10_sdss_is_read_and_class_five_dropped(tmp_path):
     path = write_hdf5(tmp_path / "Galaxy10.h5")
-    pictures, whole = load_pictures(path), load_pictures(path, keep_boxy=True)
+    pictures, whole = load_dataset(path), load_dataset(path, keep_boxy=True)
     assert pictures.classes == CLASSES and whole.classes == GALAXY10
     assert len(pictures) == 36 and len(whole) == 40
     # Without the sixth class those behind it move up by one, and keep their names.
@@ -36,7 +36,7 @@ def test_galaxy10_sdss_is_read_and_class_five_dropped(tmp_path):
 
 
 def test_galaxy10_decals_is_known_by_its_size(tmp_path):
-    pictures = load_pictures(write_hdf5(tmp_path / "Galaxy10_DECals.h5", side=256, count=10))
+    pictures = load_dataset(write_hdf5(tmp_path / "Galaxy10_DECals.h5", side=256, count=10))
     assert pictures.classes == DECALS and set(pictures.sources) == {"galaxy10_decals"}
     assert pictures.images(69).shape == (10, 69, 69, 3)
 
@@ -45,7 +45,7 @@ def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatc
     path = write_hdf5(tmp_path / "Galaxy10.h5")
     monkeypatch.setitem(RELEASES, 40, ("Galaxy10 SDSS", "0" * 64))
     with pytest.raises(DataError, match="not Galaxy10 SDSS as published"):
-        load_pictures(path)
+        load_dataset(path)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatc
 )
 def test_a_wrong_hdf5_is_named(tmp_path, change, message):
     with pytest.raises(DataError, match=message):
-        load_pictures(write_hdf5(tmp_path / "x.h5", **change))
+        load_dataset(write_hdf5(tmp_path / "x.h5", **change))
 
 
 def test_a_group_in_place_of_the_pictures_is_named(tmp_path):
@@ -69,29 +69,29 @@ def test_a_group_in_place_of_the_pictures_is_named(tmp_path):
         file.create_group("images")
         file["ans"] = np.arange(4)
     with pytest.raises(DataError, match="is a group, not a dataset"):
-        load_pictures(tmp_path / "x.h5")
+        load_dataset(tmp_path / "x.h5")
 
 
 def test_the_folder_of_a_galaxy10_file_is_told_from_the_file(tmp_path):
     path = write_hdf5(tmp_path / "Galaxy10.h5")
     with pytest.raises(DataError, match=f"name the Galaxy10 file in it, --data {path}"):
-        load_pictures(tmp_path)
+        load_dataset(tmp_path)
 
 
 def test_a_truncated_or_foreign_file_is_named(tmp_path):
     path = write_hdf5(tmp_path / "Galaxy10.h5")
     path.write_bytes(path.read_bytes()[:100_000])
     with pytest.raises(DataError, match="not a whole HDF5 file"):
-        load_pictures(path)
+        load_dataset(path)
     path.write_bytes(b"no HDF5")
     with pytest.raises(DataError, match="not a whole HDF5 file"):
-        load_pictures(path)
+        load_dataset(path)
     with h5py.File(path, "w") as file:
         file["pictures"] = np.zeros(3)
     with pytest.raises(DataError, match="no dataset images and ans"):
-        load_pictures(path)
+        load_dataset(path)
     with pytest.raises(DataError, match="does not exist"):
-        load_pictures(tmp_path / "nowhere")
+        load_dataset(tmp_path / "nowhere")
 
 
 def folders(root, names):
@@ -104,15 +104,15 @@ def folders(root, names):
 
 
 def test_a_folder_of_the_nine_classes_keeps_their_order(tmp_path):
-    pictures = load_pictures(folders(tmp_path, ["spiral_loose", "smooth_round"]))
+    pictures = load_dataset(folders(tmp_path, ["spiral_loose", "smooth_round"]))
     assert pictures.classes == ("smooth_round", "spiral_loose")
     (tmp_path / "all").mkdir()
-    assert load_pictures(folders(tmp_path / "all", sorted(CLASSES))).classes == CLASSES
+    assert load_dataset(folders(tmp_path / "all", sorted(CLASSES))).classes == CLASSES
     assert set(pictures.groups) == {"spiral", "smooth"}
 
 
 def test_a_folder_of_other_classes_has_its_own(tmp_path):
-    pictures = load_pictures(folders(tmp_path, ["ring", "lens"]))
+    pictures = load_dataset(folders(tmp_path, ["ring", "lens"]))
     assert pictures.classes == ("lens", "ring") and pictures.groups.count("ring") == 3
     # They are measured too: each is a group of its own.
     assert (
@@ -122,19 +122,19 @@ def test_a_folder_of_other_classes_has_its_own(tmp_path):
 
 def test_a_folder_with_one_class_is_refused(tmp_path):
     with pytest.raises(DataError, match="one class only"):
-        load_pictures(folders(tmp_path, ["ring"]))
+        load_dataset(folders(tmp_path, ["ring"]))
 
 
 def test_a_broken_picture_is_named_when_it_is_read(tmp_path):
     path = folders(tmp_path, ["ring", "lens"]) / "ring" / "1.png"
     path.write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"1\.png is not a picture"):
-        load_pictures(tmp_path).images(48)
+        load_dataset(tmp_path).images(48)
 
 
 def test_labelled_sets_give_what_the_runtime_would_cut(tmp_path):
     data = make_labelled(tmp_path)
-    pictures = load_pictures(data)
+    pictures = load_dataset(data)
     sample = next(one for one in read_set(data) if one.label >= 0)
     box = np.array([0, 0, *sample.load().shape[1::-1]], float)
     assert np.array_equal(pictures.images(69)[0], resize(sample.load(), 69, 69))
@@ -142,14 +142,14 @@ def test_labelled_sets_give_what_the_runtime_would_cut(tmp_path):
 
 
 def test_the_hash_changes_with_a_label_not_with_the_order(tmp_path):
-    pictures = load_pictures(write_hdf5(tmp_path / "a.h5"))
+    pictures = load_dataset(write_hdf5(tmp_path / "a.h5"))
     shuffled = pictures.take(np.random.default_rng(1).permutation(len(pictures)))
-    other = load_pictures(write_hdf5(tmp_path / "b.h5", ans=(np.arange(40) + 1) % 10))
+    other = load_dataset(write_hdf5(tmp_path / "b.h5", ans=(np.arange(40) + 1) % 10))
     assert pictures.hash == shuffled.hash != other.hash
 
 
 def test_targets_allow_a_group_where_only_the_group_is_known(tmp_path):
-    pictures = load_pictures(folders(tmp_path, ["spiral_loose", "spiral_tight", "smooth_round"]))
+    pictures = load_dataset(folders(tmp_path, ["spiral_loose", "spiral_tight", "smooth_round"]))
     pictures.labels[3] = -1
     allowed = pictures.targets()
     group = pictures.groups[3]

@@ -9,7 +9,7 @@ keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES, coarse_group
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
-from galaxy_edge.training.classifier.distillation import SOFTENING, Teacher, opinions, turned
+from galaxy_edge.training.classifier.distillation import SOFTENING_FACTOR, Teacher, average_soft_targets, orientations
 from galaxy_edge.training.classifier.partition import DatasetSplit
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.run import RunError, RunFolder
@@ -61,7 +61,7 @@ def by_hand(images, matrix, temperature):
 
 def test_orientations_are_the_eight_of_a_square():
     picture = np.arange(2 * 3 * 3 * 3).reshape(2, 3, 3, 3)
-    ways = turned(picture)
+    ways = orientations(picture)
     assert len({way.tobytes() for way in map(np.ascontiguousarray, ways)}) == 8
     for way in ways:
         assert way.shape == picture.shape  # which picture and which channel is which stays
@@ -73,20 +73,20 @@ def test_opinion_is_the_mean_over_orientations(tmp_path):
     pictures = some_pictures(range(9))
     matrix = write_teacher(tmp_path / "run", 1)
     images = pictures.images(32)
-    opinion = Teacher(tmp_path / "run").opinion
+    opinion = Teacher(tmp_path / "run").predict
     assert opinion(images) == pytest.approx(by_hand(images, matrix, 1.3), abs=1e-5)
     # Turning the pictures changes nothing.
-    assert opinion(turned(images)[5]) == pytest.approx(opinion(images), abs=1e-6)
+    assert opinion(orientations(images)[5]) == pytest.approx(opinion(images), abs=1e-6)
 
 
 def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
     pictures = some_pictures([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral", ""])
     matrices = [write_teacher(tmp_path / str(seed), seed, seed + 0.5) for seed in (1, 2)]
-    found = opinions([tmp_path / "1", tmp_path / "2"], pictures, SPLIT)
+    found = average_soft_targets([tmp_path / "1", tmp_path / "2"], pictures, SPLIT)
     assert found.shape == (7, 9) and found.dtype == np.float32
     assert found.sum(axis=1) == pytest.approx(np.ones(7), abs=1e-5)
     images = pictures.images(32)
-    mean = np.mean([by_hand(images, matrix, SOFTENING * t) for matrix, t in zip(matrices, (1.5, 2.5), strict=True)],
+    mean = np.mean([by_hand(images, matrix, SOFTENING_FACTOR * t) for matrix, t in zip(matrices, (1.5, 2.5), strict=True)],
                    axis=0)  # fmt: skip
     # Where the class is known, a teacher may still doubt it: that is what there is to learn.
     assert found[:3] == pytest.approx(mean[:3], abs=1e-5)
@@ -101,7 +101,7 @@ def test_progress_tells_who_is_asked(tmp_path):
     for name in ("one", "two"):
         write_teacher(tmp_path / name, 1)
     said: list[dict] = []
-    opinions([tmp_path / "one", tmp_path / "two"], some_pictures([0, 1]), SPLIT, said.append)
+    average_soft_targets([tmp_path / "one", tmp_path / "two"], some_pictures([0, 1]), SPLIT, said.append)
     assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [(1, 2, "asking one"), (2, 2, "asking two")]
 
 
@@ -109,7 +109,7 @@ def test_a_teacher_sure_of_another_group_leaves_the_group_open(tmp_path):
     # All of its probability may lie elsewhere: nothing divided by nothing must not come out.
     matrix = write_teacher(tmp_path / "run", 1, temperature=1e-4)
     pictures = some_pictures([], ["spiral", "edge_on", "smooth"])
-    found = opinions([tmp_path / "run"], pictures, SPLIT)
+    found = average_soft_targets([tmp_path / "run"], pictures, SPLIT)
     assert np.isfinite(found).all() and found.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
     assert (found[pictures.targets() == 0] == 0).all()
     assert matrix.any()
@@ -125,9 +125,9 @@ def test_who_may_not_teach(tmp_path, changes, message):
     write_teacher(tmp_path / "good", 1)
     write_teacher(tmp_path / "bad", 2, **changes)
     with pytest.raises(RunError, match=message):
-        opinions([tmp_path / "good", tmp_path / "bad"], some_pictures([0, 1]), SPLIT)
+        average_soft_targets([tmp_path / "good", tmp_path / "bad"], some_pictures([0, 1]), SPLIT)
     with pytest.raises(RunError, match="not a run folder"):
-        opinions([tmp_path / "nothing"], some_pictures([0, 1]), SPLIT)
+        average_soft_targets([tmp_path / "nothing"], some_pictures([0, 1]), SPLIT)
 
 
 def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
@@ -149,10 +149,10 @@ def test_an_opinion_is_asked_for_once(tmp_path, monkeypatch):
     pictures = some_pictures([0, 1, 2, 3])
     write_teacher(tmp_path / "one", 1)
     write_teacher(tmp_path / "two", 2)
-    first = opinions([tmp_path / "one"], pictures, SPLIT)
-    other = opinions([tmp_path / "two"], pictures, SPLIT)
+    first = average_soft_targets([tmp_path / "one"], pictures, SPLIT)
+    other = average_soft_targets([tmp_path / "two"], pictures, SPLIT)
     assert np.abs(first - other).max() > 0.01
-    monkeypatch.setattr(Teacher, "opinion", None)  # nobody is asked again
-    np.testing.assert_array_equal(opinions([tmp_path / "one"], pictures, SPLIT), first)
+    monkeypatch.setattr(Teacher, "predict", None)  # nobody is asked again
+    np.testing.assert_array_equal(average_soft_targets([tmp_path / "one"], pictures, SPLIT), first)
     with pytest.raises(TypeError):
-        opinions([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT)
+        average_soft_targets([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT)

@@ -100,7 +100,7 @@ def test_record_says_what_export_needs(run):
     out, record, _ = run
     assert read_record(out) == RunRecord.from_dict(json.loads(json.dumps(record.to_dict())))
     assert record.task == "classify"
-    assert record.settings == {**TINY.plain(), "seed": 3, "threads": 1, "taught": False, "weights": None}
+    assert record.settings == {**TINY.to_dict(), "seed": 3, "threads": 1, "taught": False, "weights": None}
     model = record.model
     assert model["input"] == {"width": 48, "height": 48}
     assert model["preprocess"] == {"kind": "crop", "margin": TINY.margin}
@@ -276,10 +276,10 @@ def test_a_plateau_resumed_is_a_plateau_that_never_stopped(tmp_path):
     # It ends when, and with what rates, its own losses say.
     losses, schedule, expected = [row["val_loss"] for row in rows], Plateau(0.01, recipe.factor, 1, 2), []
     for loss in losses:
-        assert not schedule.over
+        assert not schedule.is_over
         expected.append(schedule.rate(0))
-        schedule.better(loss)
-    assert schedule.over or len(rows) == 4
+        schedule.update(loss)
+    assert schedule.is_over or len(rows) == 4
     assert [row["rate"] for row in rows] == pytest.approx(expected)
     # What is kept is the best, as its own predictions show.
     with np.load(halves / "predictions.npz") as kept:

@@ -63,7 +63,7 @@ def test_network_that_a_search_picked_is_taken_whole(tmp_path):
 @pytest.mark.parametrize("name", RECIPES)
 def test_record_of_a_recipe_survives_json(name):
     # A run is resumed only if its settings are those of its record: nothing may change on the way through JSON.
-    plain = RECIPES[name].plain()
+    plain = RECIPES[name].to_dict()
     assert json.loads(json.dumps(plain)) == plain
     assert Recipe(**{**plain, "rates": tuple(plain["rates"])}) == RECIPES[name]
 
@@ -78,7 +78,7 @@ def test_recipes_cannot_be_changed_by_their_users():
 @pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("small", "mobilenet")])
 def test_recipes_of_the_report_train_alike(name):
     # They are compared with each other: besides the network, only what a pretrained base needs may differ.
-    differing = {key for key, value in RECIPES[name].plain().items() if value != REPORT.plain()[key]}
+    differing = {key for key, value in RECIPES[name].to_dict().items() if value != REPORT.to_dict()[key]}
     assert differing <= {"network"} | ({"cached", "rates"} if name.startswith("vgg") else set())
     assert RECIPES[name].decay == RECIPES[name].average == RECIPES[name].mixup == 0
 

@@ -27,10 +27,10 @@ def test_short_cycles_warm_up_over_a_fifth_of_them():
 
 def test_only_the_last_cycle_is_plain():
     cycles = Cycles((3e-3, 2e-3, 1e-3), steps=10, epochs=9)
-    assert [cycles.plain(epoch) for epoch in range(9)] == [False] * 6 + [True] * 3
+    assert [cycles.is_last_cycle(epoch) for epoch in range(9)] == [False] * 6 + [True] * 3
     assert cycles.rate(45) == learning_rate(45, 90, (3e-3, 2e-3, 1e-3))
     # Weights are the last ones and the length is fixed, whatever validation says.
-    assert not cycles.better(0.0) and not cycles.over
+    assert not cycles.update(0.0) and not cycles.is_over
 
 
 def by_keras(losses, first, factor, patience, stop_after):
@@ -58,10 +58,10 @@ def by_keras(losses, first, factor, patience, stop_after):
 def by_plateau(losses, plateau, start=0):
     rates, best = [], None
     for epoch, loss in enumerate(losses[start:], start):
-        if plateau.over:
+        if plateau.is_over:
             break
         rates.append(plateau.rate(7 * epoch))
-        best = epoch if plateau.better(loss) else best
+        best = epoch if plateau.update(loss) else best
     return rates, best
 
 

@@ -15,7 +15,7 @@ from galaxy_edge.training.classifier.batches import Batch
 from galaxy_edge.training.classifier.recipe import RECIPES, build
 from galaxy_edge.training.classifier.report_networks import L1, L2
 from galaxy_edge.training.classifier.schedules import Cycles
-from galaxy_edge.training.classifier.trainer import TAUGHT, ClassifierTrainer
+from galaxy_edge.training.classifier.trainer import TEACHER_SHARE, ClassifierTrainer
 from helpers.tiny_recipe import TINY
 
 SIMPLE = replace(RECIPES["simple"], size=32, batch=8)
@@ -63,7 +63,7 @@ def slow_loss(network, batch, smoothing):
         fits = []
         for one in (index, last - index):
             of_label = np.log(chances[batch.targets[one] > 0].sum()) * batch.weights[one]
-            taught = TAUGHT if batch.soft[one].any() else 0.0
+            taught = TEACHER_SHARE if batch.soft[one].any() else 0.0
             fits.append((1 - taught) * of_label + taught * (batch.soft[one] * np.log(chances)).sum())
         fit = share * fits[0] + (1 - share) * fits[1]
         total -= (1 - smoothing) * fit + smoothing * np.log(chances).mean()

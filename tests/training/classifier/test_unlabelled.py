@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.training.classifier.dataset import load_pictures
+from galaxy_edge.training.classifier.dataset import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.search import classifier_trial as trial
 from galaxy_edge.training.search.classifier_space import START, from_choice
@@ -16,8 +16,8 @@ from helpers.two_sources import write_two_sources
 def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
-    plain = split_dataset(load_pictures(write_two_sources(tmp_path / "without"), unnamed=True), 1)
-    parts = split_dataset(load_pictures(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
+    plain = split_dataset(load_dataset(write_two_sources(tmp_path / "without"), unnamed=True), 1)
+    parts = split_dataset(load_dataset(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
     assert parts.record["hash"] == plain.record["hash"]  # they have no say in who is judged
     assert parts.validation.ids == plain.validation.ids and parts.test.ids == plain.test.ids
     spirals = [
@@ -28,7 +28,7 @@ def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_
     unknown = [parts.train.ids[index] for index, group in enumerate(parts.train.groups) if not group]
     assert 0 < len(spirals) < 40 and sorted(unknown) == sorted(spirals)
     # Without a teacher there is nothing to learn from them.
-    assert sorted(parts.train.take(parts.train.told).ids) == sorted(plain.train.ids)
+    assert sorted(parts.train.take(parts.train.informative).ids) == sorted(plain.train.ids)
 
 
 def test_a_trial_of_the_search_has_no_teacher_and_learns_from_what_is_told(tmp_path, monkeypatch):
@@ -39,8 +39,8 @@ def test_a_trial_of_the_search_has_no_teacher_and_learns_from_what_is_told(tmp_p
         fed.append(pictures)
         raise StopIteration
 
-    monkeypatch.setattr(trial, "Feed", feed)
+    monkeypatch.setattr(trial, "BatchLoader", feed)
     with pytest.raises(StopIteration):
         trial.Trial(data)(from_choice(START), lambda *_: None)
-    parts = split_dataset(load_pictures(data, unnamed=True), 1)
-    assert 0 < len(fed[0]) < len(parts.train) and fed[0].ids == parts.train.take(parts.train.told).ids
+    parts = split_dataset(load_dataset(data, unnamed=True), 1)
+    assert 0 < len(fed[0]) < len(parts.train) and fed[0].ids == parts.train.take(parts.train.informative).ids

@@ -13,7 +13,7 @@ keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES, coarse_group
-from galaxy_edge.training.classifier.dataset import load_pictures
+from galaxy_edge.training.classifier.dataset import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.data.sample import DataError
@@ -57,7 +57,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def parts(folder):
-    return split_dataset(load_pictures(folder[0]), 1)
+    return split_dataset(load_dataset(folder[0]), 1)
 
 
 def test_no_copy_of_a_galaxy_is_on_another_side(folder, parts):
@@ -75,7 +75,7 @@ def test_no_copy_of_a_galaxy_is_on_another_side(folder, parts):
 
 
 def test_the_split_hangs_on_the_seed_alone(folder, parts):
-    pictures = load_pictures(folder[0], margin=0.1, unnamed=True)
+    pictures = load_dataset(folder[0], margin=0.1, unnamed=True)
     again = split_dataset(pictures.take(np.random.default_rng(1).permutation(len(pictures))), 1)
     assert again.record == parts.record
     other = split_dataset(pictures, 2)
@@ -140,7 +140,7 @@ def test_a_class_of_ones_own_is_named_in_messages(folder, tmp_path):
     for file in sorted((few / NAMES[0]).iterdir())[2:]:
         file.unlink()
     with pytest.raises(DataError, match=f"class '{NAMES[0]}' has 2 pictures of . different galax"):
-        split_dataset(load_pictures(few), 1)
+        split_dataset(load_dataset(few), 1)
     with pytest.raises(DataError, match=f"class '{NAMES[0]}' has 2 pictures, too few"):
         compare_folds("simple", "scratch", few, tmp_path / "out", k=3)
 
@@ -297,7 +297,7 @@ def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_pat
     said = []
     result = compare_folds("plain", "full", folder[0], tmp_path, k=2, say=said.append)
     assert len(said) == 4 and (result["recipes"], result["pairs"]) == (["plain", "full"], 2)
-    pictures = load_pictures(folder[0])
+    pictures = load_dataset(folder[0])
     dealt = folds(list(pictures.ids), near_duplicates(pictures.images(69)), pictures.labels, 2, 1, 0)
     scores = {"plain": [], "full": []}
     for name, found in scores.items():
@@ -325,7 +325,7 @@ def test_folds_judge_each_picture_by_a_network_that_never_saw_it(folder, tmp_pat
 
 def test_sources_are_crossed_over_what_they_share(tmp_path):
     data = write_two_sources(tmp_path)
-    pictures = load_pictures(data, unnamed=True)
+    pictures = load_dataset(data, unnamed=True)
     parts = split_dataset(pictures, 1)
     # Pictures with a coarse group only teach; nothing is chosen or judged by them.
     assert sum(parts.train.labels < 0) > 0
