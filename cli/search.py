@@ -36,7 +36,7 @@ def search(
     stop it goes on.
     """
     require_extra("optuna", "study")
-    from ..training.classifier.dataset import load_dataset
+    from ..training.classifier.dataset_files import load_dataset
     from ..training.search.classifier_trial import Trial
     from ..training.search.search import search as run_search
     from ..training.search.study_store import Limits
@@ -146,7 +146,7 @@ def report_search(
     is the chief and the workers of one search.
     """
     require_extra("keras_tuner", "study")
-    from ..training.classifier.dataset import load_dataset
+    from ..training.classifier.dataset_files import load_dataset
     from ..training.classifier.fit import set_threads
     from ..training.classifier.partition import split_dataset
     from ..training.classifier.recipe import RECIPES

@@ -19,7 +19,8 @@ from ...models.labels import EXCLUDED_LABEL, GALAXY10
 from ...runtime.inference.classifier import Classifier
 from ...training.classifier.augmentation import normalise_levels
 from ...training.classifier.calibration import expected_calibration_error
-from ...training.classifier.dataset import GalaxyDataset, load_dataset
+from ...training.classifier.dataset import GalaxyDataset
+from ...training.classifier.dataset_files import load_dataset
 from ...training.classifier.partition import DatasetSplit, split_dataset
 from ...training.run import RunError, read_record, write_json
 from ...training.study.ensembles import calibrated

@@ -55,7 +55,7 @@ def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folde
 
 def _training_hashes(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
     """Tell what a classifier was trained on, by hash: where its duplicates went only parting all pictures can tell."""
-    from ...training.classifier.dataset import load_dataset
+    from ...training.classifier.dataset_files import load_dataset
     from ...training.classifier.partition import split_dataset
 
     margin, boxy = bundle.manifest["preprocess"]["margin"], GALAXY10[EXCLUDED_LABEL] in bundle.classes

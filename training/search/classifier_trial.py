@@ -14,7 +14,7 @@ from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ..classifier.attributes import with_attributes
 from ..classifier.batches import BatchLoader
-from ..classifier.dataset import load_dataset
+from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import REFRESH_BATCHES, compile_forward, set_threads
 from ..classifier.keras_utils import refresh_normalisation
 from ..classifier.partition import DatasetSplit, split_dataset

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...models.labels import coarse_group
-from ..classifier.dataset import load_dataset
+from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, duplicate_groups, split_dataset
 from ..classifier.recipe import Recipe, find_recipe

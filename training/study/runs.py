@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from ...models.decode import softmax
-from ..classifier.dataset import GalaxyDataset, load_dataset
+from ..classifier.dataset import GalaxyDataset
+from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe

@@ -139,7 +139,7 @@ def test_unseen_leaves_what_was_trained_on(tiny_models, sets):
 def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_models, tmp_path):
     """Its duplicates went with their groups, so that a hash alone does not say in which part a picture is."""
     pytest.importorskip("keras")
-    from galaxy_edge.training.classifier.dataset import load_dataset
+    from galaxy_edge.training.classifier.dataset_files import load_dataset
     from galaxy_edge.training.classifier.partition import split_dataset
 
     folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")

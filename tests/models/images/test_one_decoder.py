@@ -8,7 +8,7 @@ import pytest
 from galaxy_edge.models.images.decoder import decode_image
 from galaxy_edge.models.images.exif import apply_orientation, read_orientation
 from galaxy_edge.runtime.sources.open_source import open_source
-from galaxy_edge.training.classifier.dataset import _read_folders
+from galaxy_edge.training.classifier.dataset_files import _read_folders
 from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.formats.images import decode, size_of
 from helpers.images import add_exif_orientation, encode, encode_palette_png, encode_tiff, render

@@ -9,7 +9,7 @@ import pytest
 from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES, GALAXY10
 from galaxy_edge.models.preprocess import crop, resize
-from galaxy_edge.training.classifier.dataset import DECALS, RELEASES, load_dataset
+from galaxy_edge.training.classifier.dataset_files import DECALS, RELEASES, load_dataset
 from galaxy_edge.training.data.sample import DataError, read_set
 from helpers.labelled_sets import make_labelled
 
@@ -56,7 +56,7 @@ def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatc
         ({"images": np.zeros((40, 69, 69), np.uint8)}, r"not \(N, side, side, 3\)"),
         ({"images": np.zeros((40, 69, 69, 3), np.float32)}, "float32"),
         ({"ans": np.arange(40) % 10 + 0.0}, "labels in 'ans' are float64, not whole numbers"),
-        ({"ans": np.zeros(0, int), "images": np.zeros((0, 69, 69, 3), np.uint8)}, "holds no picture"),
+        ({"ans": np.zeros(0, int), "images": np.zeros((0, 69, 69, 3), np.uint8)}, "holds no images"),
     ],
 )
 def test_a_wrong_hdf5_is_named(tmp_path, change, message):
@@ -81,10 +81,10 @@ def test_the_folder_of_a_galaxy10_file_is_told_from_the_file(tmp_path):
 def test_a_truncated_or_foreign_file_is_named(tmp_path):
     path = write_hdf5(tmp_path / "Galaxy10.h5")
     path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(DataError, match="not a whole HDF5 file"):
+    with pytest.raises(DataError, match="not a complete HDF5 file"):
         load_dataset(path)
     path.write_bytes(b"no HDF5")
-    with pytest.raises(DataError, match="not a whole HDF5 file"):
+    with pytest.raises(DataError, match="not a complete HDF5 file"):
         load_dataset(path)
     with h5py.File(path, "w") as file:
         file["pictures"] = np.zeros(3)
@@ -128,7 +128,7 @@ def test_a_folder_with_one_class_is_refused(tmp_path):
 def test_a_broken_picture_is_named_when_it_is_read(tmp_path):
     path = folders(tmp_path, ["ring", "lens"]) / "ring" / "1.png"
     path.write_bytes(b"nothing")
-    with pytest.raises(DataError, match=r"1\.png is not a picture"):
+    with pytest.raises(DataError, match=r"1\.png cannot be decoded"):
         load_dataset(tmp_path).images(48)
 
 

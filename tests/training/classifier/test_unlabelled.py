@@ -6,7 +6,7 @@ import pytest
 pytest.importorskip("keras")
 
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.training.classifier.dataset import load_dataset
+from galaxy_edge.training.classifier.dataset_files import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.search import classifier_trial as trial
 from galaxy_edge.training.search.classifier_space import START, from_choice

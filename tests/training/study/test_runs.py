@@ -13,7 +13,7 @@ keras = pytest.importorskip("keras")
 
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES, coarse_group
-from galaxy_edge.training.classifier.dataset import load_dataset
+from galaxy_edge.training.classifier.dataset_files import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.data.sample import DataError
