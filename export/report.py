@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 
 from ..models.markdown import markdown_table
+from ..runtime.imaging.encoding import encode_image
 from ..runtime.system.atomic_files import write_atomic
 from .errors import ExportError, ExportUsage
 from .evaluation import reference_variant
@@ -134,7 +134,7 @@ def _contact_sheet(result: ExportResult) -> bytes | None:
 
 
 def _png(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return encode_image(image)
 
 
 def _sections(result: ExportResult) -> list[tuple[str, Rows]]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from ...devices.probe import Machine
 from ...errors import UserError
 from ...models.bundle import Bundle
 from ...runtime.inference.load import available_engines
+from ...runtime.system.atomic_files import write_atomic
 from .latency import bench
 
 METRICS = {"classify": ("accuracy", "macro_f1"), "detect": ("map50", "map")}
@@ -112,11 +112,9 @@ def write_forms(path: Path, result: dict[str, Any]) -> None:
         FormsError: it cannot be written.
     """
     text = json.dumps(result, indent=1) + "\n" if path.suffix.lower() == ".json" else forms_page(result)
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, path)
+        write_atomic(path, text.encode())
     except OSError as problem:
         raise FormsError(f"{path} cannot be written: {problem.strerror}") from None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ import numpy as np
 
 from ...models.decode import softmax
 from ...models.labels import CLASSES
+from ...runtime.imaging.encoding import encode_image
+from ...runtime.system.atomic_files import write_atomic
 from ..run import read_record
 from .saliency import ExplainError, activations, filter_patterns, grad_cam
 
@@ -140,12 +141,9 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     Raises:
         ExplainError: it cannot be written.
     """
-    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    beside = path.with_name("." + path.name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content.tobytes())
-        os.replace(beside, path)
+        write_atomic(path, encode_image(picture))
     except OSError as problem:
         raise ExplainError(f"{path} cannot be written: {problem.strerror}") from None
 

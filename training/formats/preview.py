@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from ...models.preprocess import letterbox
+from ...runtime.imaging.encoding import encode_image
 from ..data.sample import DataError
 from .annotation import AnnotatedDataset, ImageAnnotation, Progress, silent
 from .images import BrokenPicture, load
@@ -120,6 +121,5 @@ def write_sheet(path: Path, picture: np.ndarray) -> None:
     Raises:
         WriteError: the disk refuses.
     """
-    _, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     with staged(path, replace=True) as place:
-        write_bytes(place, content.tobytes())
+        write_bytes(place, encode_image(picture))

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UserError
+from ...runtime.system.folder_lock import try_lock
 from .classifier_space import CLASSIFIERS
 from .detector_space import DETECTORS
 from .space import Space
@@ -257,10 +258,6 @@ class Heartbeat:
                     os.utime(self._file.fileno())
                     silence = os.fstat(self._file.fileno()).st_mtime - os.fstat(file.fileno()).st_mtime
                     return silence < SILENT_SECONDS
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return True
-                return False
+                return not try_lock(file.fileno())
         except FileNotFoundError:
             return False
