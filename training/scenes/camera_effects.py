@@ -1,4 +1,4 @@
-"""What cameras, skies and optics do to a picture, drawn at random. numpy and OpenCV only."""
+"""Random effects of cameras, skies and optics on images. numpy and OpenCV only."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ Rng = np.random.Generator
 
 
 def rotate_randomly(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Turn a picture by a random multiple of 90 degrees, mirror it or not, and its boxes with it.
+    """Rotate an image and its boxes by a random multiple of 90 degrees, and mirror them or not.
 
     Args:
-        image: (H, W, 3); box_sets: (N, 4) each.
+        image: (H, W, 3).
+        box_sets: (N, 4) each.
 
     Returns:
-        the picture and the boxes, in new arrays.
+        the image and the boxes, in new arrays.
     """
     boxes = [box.copy() for box in box_sets]
     if rng.random() < 0.5:
@@ -29,48 +30,51 @@ def rotate_randomly(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple
     return np.ascontiguousarray(image), *boxes
 
 
-def add_saturated_stars(rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, apart: float | None = None) -> None:
-    """Add overexposed stars with the halos and diffraction spikes that one telescope gives them all, in place.
+def add_saturated_stars(
+    rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, max_distance: float | None = None
+) -> None:
+    """Add overexposed stars in place, all with the halos and diffraction spikes of one telescope.
 
     Args:
         canvas: (H, W, 3) float32 levels.
         reach: length of the first star's spikes in pixels; the others are fainter.
-        apart: how far from the first the others may be, in pixels; None: anywhere.
+        count: number of stars.
+        max_distance: maximum distance of the others from the first in x and in y, in pixels; None: anywhere.
     """
     height, width = canvas.shape[:2]
     core, power = rng.uniform(0.04, 0.22), rng.uniform(1.1, 3.0)
     ring = (rng.uniform(5, 30), rng.uniform(0.3, 0.8)) if rng.random() < 0.4 else (0.0, 0.0)
     spikes, angle, thick = int(rng.choice([0, 4, 4, 4, 6, 8])), rng.uniform(0, np.pi), core * rng.uniform(0.1, 0.6)
     tint = rng.uniform(-0.25, 0.25)
-    place = rng.uniform(0, (width, height))
+    first = rng.uniform(0, (width, height))
     for number in range(count):
-        x0, y0 = place
+        x0, y0 = first
         if number:
-            low = np.zeros(2) if apart is None else place - apart
-            high = np.array([width, height], float) if apart is None else place + apart
+            low = np.zeros(2) if max_distance is None else first - max_distance
+            high = np.array([width, height], float) if max_distance is None else first + max_distance
             x0, y0 = rng.uniform(low, high)
         colour = 1 + (tint + rng.uniform(-0.15, 0.15)) * np.array([1.0, 0.0, -1.0], np.float32)
-        long = max(3.0, reach * (rng.uniform(0.3, 1.0) if number else 1.0))
-        left, right = int(max(0, x0 - 1.3 * long)), int(min(width, x0 + 1.3 * long + 1))
-        top, bottom = int(max(0, y0 - 1.3 * long)), int(min(height, y0 + 1.3 * long + 1))
+        length = max(3.0, reach * (rng.uniform(0.3, 1.0) if number else 1.0))
+        left, right = int(max(0, x0 - 1.3 * length)), int(min(width, x0 + 1.3 * length + 1))
+        top, bottom = int(max(0, y0 - 1.3 * length)), int(min(height, y0 + 1.3 * length + 1))
         if right <= left or bottom <= top:
             continue
-        x = (np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x0)) / np.float32(long)
-        y = (np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y0)) / np.float32(long)
-        radius2, narrow = x**2 + y**2, max(core, 0.8 / long)
+        x = (np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x0)) / np.float32(length)
+        y = (np.arange(top, bottom, dtype=np.float32)[:, None] - np.float32(y0)) / np.float32(length)
+        radius2, narrow = x**2 + y**2, max(core, 0.8 / length)
         profile = rng.uniform(250, 900) / (1 + radius2 / narrow**2) ** power
         profile += ring[0] * (radius2 < ring[1] ** 2)  # reflection of a refractor or corrector
         for spike in range(spikes // 2):
             turned = angle + spike * 2 * np.pi / spikes
             along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
-            wide = max(thick, 0.6 / long)
+            wide = max(thick, 0.6 / length)
             profile += rng.uniform(60, 350) * np.exp(-np.abs(along) / 0.4 - (across / wide) ** 2 / 2)
         edge = np.clip(1.3 - np.sqrt(radius2), 0, 0.3) / 0.3  # fades before the patch ends
         canvas[top:bottom, left:right] += (profile * edge)[..., None] * colour
 
 
 def add_small_stars(rng: Rng, canvas: np.ndarray, count: int) -> None:
-    """Add point sources of one seeing, in place: (H, W, 3) float32 levels."""
+    """Add point sources of one seeing to a canvas in place: (H, W, 3) float32 levels."""
     height, width = canvas.shape[:2]
     seeing = rng.uniform(0.6, 1.8)
     reach = int(4 * seeing) + 2
@@ -96,37 +100,39 @@ def _noise(rng: Rng, height: int, width: int) -> np.ndarray:
     return _NOISE[0][y : y + height, x : x + width]
 
 
-def _restretch(rng: Rng, x: np.ndarray) -> np.ndarray:
-    """Undo a picture's stretch and give it another one, or nearly none as a raw frame has: levels (H, W, 3) float32."""
-    light = np.sinh(4.0 * x / 255) / np.sinh(4.0)  # as if the picture had been stretched by an arcsinh
+def restretch(rng: Rng, x: np.ndarray) -> np.ndarray:
+    """Replace an image's stretch by another, or by almost none as in a raw frame: levels (H, W, 3) float32."""
+    light = np.sinh(4.0 * x / 255) / np.sinh(4.0)  # as if the image had been stretched by an arcsinh
     softening = np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
     stretched = np.arcsinh(light / softening) / np.arcsinh(1 / softening)  # Lupton et al. 2004, PASP 116, 133
-    return (255 * stretched).astype(np.float32)
+    result: np.ndarray = (255 * stretched).astype(np.float32)
+    return result
 
 
 def mix_channels(rng: Rng, image: np.ndarray) -> np.ndarray:
-    """Mix a picture's channels, as filters and palettes do that show the same gas in other hues.
+    """Mix an image's channels, as filters and palettes do that show the same gas in other hues.
 
     Args:
         image: (H, W, 3) uint8.
 
     Returns:
-        the same with each channel between itself and another, or itself again.
+        (H, W, 3) uint8: each channel a mean of itself and another, or itself.
     """
     amount, order = np.float32(rng.uniform(0.2, 1.0)), rng.permutation(3)
     return cv2.addWeighted(image, 1 - float(amount), np.ascontiguousarray(image[..., order]), float(amount), 0.0)
 
 
-def _vignette(rng: Rng, height: int, width: int) -> np.ndarray:
-    """Draw the fall of light towards the corners: (H, W, 1) float32, 1 in the middle, at least 0.4."""
+def vignette(rng: Rng, height: int, width: int) -> np.ndarray:
+    """Draw a vignette: (H, W, 1) float32 factors, 1 near the middle, at least 0.4 in the corners."""
     x = (np.arange(width, dtype=np.float32) - rng.uniform(0.4, 0.6) * width) / width
     y = (np.arange(height, dtype=np.float32) - rng.uniform(0.4, 0.6) * height) / height
     depth = rng.uniform(0.1, 1.0)
-    return (1 - depth * np.minimum(x[None, :] ** 2 + y[:, None] ** 2, 0.6))[..., None].astype(np.float32)
+    factors: np.ndarray = 1 - depth * np.minimum(x[None, :] ** 2 + y[:, None] ** 2, 0.6)
+    return factors[..., None].astype(np.float32)
 
 
 def apply_camera_effects(rng: Rng, image: np.ndarray) -> np.ndarray:
-    """Change gain, stretch, colours, sky level, seeing and noise; now and then a trail, hot pixels, a grey camera.
+    """Apply random gain, stretch, colours, sky level, seeing and noise; sometimes a trail, hot pixels or no colour.
 
     Args:
         image: (H, W, 3) uint8 or float32 levels, at most 1024 on a side.
@@ -146,13 +152,13 @@ def apply_camera_effects(rng: Rng, image: np.ndarray) -> np.ndarray:
     if draw < 0.5:
         x = 255 * (x / 255) ** np.float32(np.exp(rng.normal(0, 0.22)))
     elif draw < 0.6:
-        x = _restretch(rng, x)
+        x = restretch(rng, x)
     x = x * np.float32(np.exp(rng.normal(0, 0.2))) * np.exp(rng.normal(0, 0.08, 3)).astype(np.float32)
     if rng.random() < 0.15:
-        x = x * _vignette(rng, height, width)
+        x = x * vignette(rng, height, width)
     if rng.random() < 0.5:
         x += np.float32(rng.uniform(-8, 25)) + rng.normal(0, 2, 3).astype(np.float32)
-    if rng.random() < 0.25:  # the sky of a town, of dusk, of a stretch that went too far
+    if rng.random() < 0.25:  # a bright sky: a town, dusk, or too strong a stretch
         x += np.float32(rng.uniform(10, 70)) * rng.uniform(0.2, 1.0, 3).astype(np.float32)
     if rng.random() < 0.2:
         slope = rng.normal(0, 12, 2).astype(np.float32)
@@ -170,8 +176,8 @@ def apply_camera_effects(rng: Rng, image: np.ndarray) -> np.ndarray:
     if rng.random() < 0.05:
         count = int(rng.integers(1, 12))
         x[rng.integers(0, height, count), rng.integers(0, width, count)] = rng.uniform(150, 255)
-    result = np.clip(x, 0, 255).astype(np.uint8)
+    result: np.ndarray = np.clip(x, 0, 255).astype(np.uint8)
     if rng.random() < 0.1:
-        _, packed = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 95))])
-        result = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        _, encoded = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 95))])
+        result = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
     return result

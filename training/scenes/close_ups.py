@@ -1,6 +1,6 @@
-"""Galaxies that fill their picture, as catalogues of nearby ones show them: measure their ellipse and cut them out.
+"""Measure and cut out galaxies that fill their image, as in catalogues of nearby galaxies.
 
-Such pictures have no box; how large a galaxy is has to be measured. numpy and OpenCV only.
+Such images have no box, so the size of the galaxy has to be measured. numpy and OpenCV only.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ import numpy as np
 from .cutouts import Cutout
 
 CLOSE_UPS = "efigi"
-"""The data set of such pictures."""
+"""Name of the data set of such images."""
 
 MAX_ROUNDS = 8
-"""Most times that ellipse and curve of growth are measured anew."""
+"""Maximum iterations of the ellipse and its curve of growth."""
 
 FADE = (1.05, 1.4)
-"""Radii between which a cut-out fades, in those of the ellipse."""
+"""Radii between which a cutout fades to zero, in units of the ellipse."""
 
 RIM = 0.08
-"""Share of the picture's side over which a cut-out fades at its edges."""
+"""Share of the image's side over which a cutout fades to zero at the edges."""
 
 MIN_BRIGHTNESS = 15.0
-"""Level that a tenth of the ellipse must exceed: fainter galaxies vanish in another sky."""
+"""Level that a tenth of the ellipse must exceed; fainter galaxies would be invisible in another sky."""
 
 
 def measure_ellipse(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Measure the ellipse that holds 90 % of the light of the galaxy in the middle, as displayed.
+    """Measure the ellipse that contains 90 % of the displayed light of the galaxy in the middle.
 
-    Axis ratio and angle come from second moments of the light that the picture and the same turned by 180 degrees
-    share, which rids it of stars; the radius from the curve of growth of the median profile. Against the measured
-    boxes of Galaxy Zoo frames that were cut to show the galaxy as large, the median overlap (IoU) is 0.89.
+    Axis ratio and angle come from second moments of the minimum of the image and the image rotated by 180 degrees,
+    which removes stars; the radius comes from the curve of growth of the median profile. The median overlap (IoU) with
+    the measured boxes of Galaxy Zoo frames cut to the same scale is 0.89.
 
     Args:
-        image: (H, W, 3) uint8 RGB, the galaxy in its middle and not much smaller than it.
+        image: (H, W, 3) uint8 RGB, the galaxy in the middle and filling most of it.
 
     Returns:
-        the (2, 2) matrix of the ellipse, its diagonal the squared half sides of its box in pixels, and (3,) float32
-        levels of the sky; None where there is no light in the middle.
+        the (2, 2) matrix of the ellipse, whose diagonal holds the squared half sides of its box in pixels, and the
+        sky's levels (3,) float32; None if there is no light in the middle.
     """
     grey = cv2.medianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), 5).astype(np.float32)
     height, width = grey.shape
@@ -66,21 +66,21 @@ def measure_ellipse(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         growth = np.cumsum(profile * np.diff(np.arange(reach + 1) ** 2))
         if growth[-1] <= 0:
             return None
-        before, radius = radius, float(np.searchsorted(growth, 0.9 * growth[-1]) + 0.5)
-        if abs(radius - before) < 1:
+        previous, radius = radius, float(np.searchsorted(growth, 0.9 * growth[-1]) + 0.5)
+        if abs(radius - previous) < 1:
             break
     sky = np.percentile(image[rim], 25, axis=0).astype(np.float32)
     return shape * radius**2, sky
 
 
 def cut_out_close_up(image: np.ndarray) -> Cutout | None:
-    """Cut the galaxy in the middle of its picture out, fading around its ellipse and at the picture's edges.
+    """Cut out the galaxy in the middle of an image, fading around its ellipse and at the edges.
 
     Args:
         image: (H, W, 3) uint8 RGB, see `measure_ellipse`.
 
     Returns:
-        None where the galaxy is larger than its picture, or too faint to be seen elsewhere, or there is none.
+        the cutout, or None if there is no galaxy, or it is larger than the image or too faint for another sky.
     """
     measured = measure_ellipse(image)
     if measured is None:
@@ -92,8 +92,8 @@ def cut_out_close_up(image: np.ndarray) -> Cutout | None:
         return None
     y, x = np.mgrid[:height, :width] + 0.5 - np.array([height, width])[:, None, None] / 2
     mask = np.clip((FADE[1] - _radii(x, y, ellipse)) / (FADE[1] - FADE[0]), 0, 1)
-    for at, side in ((x, width), (y, height)):
-        mask *= np.clip((0.5 * side - np.abs(at)) / (RIM * side), 0, 1)
+    for offset, side in ((x, width), (y, height)):
+        mask *= np.clip((0.5 * side - np.abs(offset)) / (RIM * side), 0, 1)
     light = np.maximum(image.astype(np.float32) - sky, 0) * mask[..., None]
     middle = np.array([width, height]) / 2
     inside = _radii(x, y, ellipse) < 1
@@ -105,6 +105,7 @@ def cut_out_close_up(image: np.ndarray) -> Cutout | None:
 
 
 def _radii(x: np.ndarray, y: np.ndarray, ellipse: np.ndarray) -> np.ndarray:
-    """Give distances from the middle, along which the ellipse is at 1."""
+    """Return elliptical distances from the middle; the ellipse lies at 1."""
     inverse = np.linalg.inv(ellipse)
-    return np.sqrt(np.maximum(inverse[0, 0] * x**2 + 2 * inverse[0, 1] * x * y + inverse[1, 1] * y**2, 0))
+    squared: np.ndarray = np.maximum(inverse[0, 0] * x**2 + 2 * inverse[0, 1] * x * y + inverse[1, 1] * y**2, 0)
+    return np.sqrt(squared)

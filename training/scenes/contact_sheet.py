@@ -1,4 +1,4 @@
-"""A contact sheet of what a detector is fed: look at it before the nights of computing begin."""
+"""Contact sheet of a detector's training scenes, to be checked before a long training."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from .generator import SceneGenerator
 SCENES = 36
 
 
-def write_scene_sheet(maker: SceneGenerator, seed: int, path: Path) -> None:
-    """Draw scenes of every kind in turn, with the galaxies to find and, dashed, what counts neither way; as PNG."""
+def write_scene_sheet(generator: SceneGenerator, seed: int, path: Path) -> None:
+    """Write scenes of every kind as a PNG, with the boxes to find and, dashed, those to ignore."""
     tiles = []
     for number in range(SCENES):
-        scene = maker.draw(np.random.default_rng([seed, 5, number]), maker.kinds[number % len(maker.kinds)])
+        kind = generator.kinds[number % len(generator.kinds)]
+        scene = generator.draw(np.random.default_rng([seed, 5, number]), kind)
         boxes = np.concatenate([scene.boxes, scene.ignore])
         dashed = [False] * len(scene.boxes) + [True] * len(scene.ignore)
         tiles.append(tile(scene.image, boxes, [0] * len(boxes), dashed, scene.kind.replace("_", " ")))

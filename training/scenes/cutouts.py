@@ -1,4 +1,4 @@
-"""Cut galaxies out of survey frames, and measure the neighbours that no table boxes. numpy, OpenCV and SEP only."""
+"""Cut galaxies out of survey frames, and find neighbours without a box. numpy, OpenCV and SEP only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Cutout:
     """A galaxy without its sky.
 
     Attributes:
-        light: (H, W, 3) uint8, what the galaxy adds to the sky.
-        box: (4,) float32 its box in pixels of `light`.
-        tilt: correlation of x and y in its ellipse, -1..1, from the moments of its light.
+        light: (H, W, 3) uint8 levels that the galaxy adds to the sky.
+        box: (4,) float32, its box in pixels of `light`.
+        tilt: correlation of x and y in its ellipse, -1..1, from second moments of its light.
     """
 
     light: np.ndarray
@@ -32,7 +32,14 @@ class Cutout:
 
 @dataclass(frozen=True)
 class Segments:
-    """Sources of a frame: `labels` (H, W) int, 0 is sky; `boxes` (N, 4) and `areas` (N,) of label 1..N; `sky` RGB."""
+    """Sources of a frame.
+
+    Attributes:
+        labels: (H, W) int, 0 for sky, 1..N for the sources.
+        boxes: (N, 4) float32 of labels 1..N.
+        areas: (N,) pixels of labels 1..N.
+        sky: (3,) RGB level of the sky.
+    """
 
     labels: np.ndarray
     boxes: np.ndarray
@@ -71,7 +78,7 @@ def segment_sources(image: np.ndarray) -> Segments:
 
 
 def unboxed_sources(segments: Segments, boxes: np.ndarray) -> np.ndarray:
-    """Box the sources large enough to be galaxies that no box is about: (M, 4) float32, to be ignored."""
+    """Return boxes (M, 4) float32 of sources large enough to be galaxies and centred in none of `boxes`."""
     large = segments.areas >= 90
     if len(boxes):
         centre = (segments.boxes[:, :2] + segments.boxes[:, 2:]) / 2
@@ -81,14 +88,15 @@ def unboxed_sources(segments: Segments, boxes: np.ndarray) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, box: np.ndarray, segments: Segments) -> Cutout | None:
-    """Cut a galaxy out by its segment, widened and softened, so that no neighbour and no edge comes along.
+    """Cut out a galaxy along its segment, dilated and blurred so that neither neighbours nor edges are included.
 
     Args:
         image: (H, W, 3) uint8 RGB.
         box: (4,) the galaxy's box.
+        segments: of the same image.
 
     Returns:
-        None where the segment and the box disagree: the galaxy is then blended, or fades out of the frame.
+        the cutout, or None if segment and box disagree because the galaxy is blended or extends past the frame.
     """
     height, width = segments.labels.shape
     centre = ((box[:2] + box[2:]) / 2).astype(int)
@@ -109,12 +117,12 @@ def cut_out(image: np.ndarray, box: np.ndarray, segments: Segments) -> Cutout | 
     x0, y0 = np.maximum(own[:2].astype(int) - margin, 0)
     x1, y1 = np.minimum(own[2:].astype(int) + margin, (width, height))
     light = np.clip(image[y0:y1, x0:x1].astype(np.float32) - segments.sky, 0, 255) * soft[y0:y1, x0:x1, None]
-    moved = (box - [x0, y0, x0, y0]).astype(np.float32)
-    return Cutout(light.round().astype(np.uint8), moved, _tilt(light, moved))
+    local_box = (box - [x0, y0, x0, y0]).astype(np.float32)
+    return Cutout(light.round().astype(np.uint8), local_box, _tilt(light, local_box))
 
 
 def _tilt(light: np.ndarray, box: np.ndarray) -> float:
-    # Bright cores are levelled, or the bulge alone would decide.
+    # Limit bright cores, or the bulge alone would decide.
     weight = np.minimum(light.sum(axis=2), np.percentile(light.sum(axis=2), 90))
     total = float(weight.sum())
     if total <= 0:
@@ -129,16 +137,16 @@ def _tilt(light: np.ndarray, box: np.ndarray) -> float:
 def paste(
     canvas: np.ndarray, cutout: Cutout, centre: tuple[float, float], matrix: np.ndarray, gain: float
 ) -> np.ndarray:
-    """Add a galaxy's light to a picture, in place.
+    """Add a galaxy's light to a canvas, in place.
 
     Args:
         canvas: (H, W, 3) float32 levels.
-        centre: where the middle of its box comes, x and y.
-        matrix: (2, 2) rotation, flip and scale applied to it.
-        gain: factor of its light.
+        centre: (x, y) of the middle of its box in the canvas.
+        matrix: (2, 2) rotation, reflection and scale applied to it.
+        gain: factor applied to its light.
 
     Returns:
-        (4,) float32 box in the canvas, of the transformed ellipse, not clipped.
+        (4,) float32 box of the transformed ellipse in the canvas, not clipped.
     """
     middle = (cutout.box[:2] + cutout.box[2:]) / 2
     target = np.asarray(centre, np.float64)
@@ -149,13 +157,13 @@ def paste(
         light = cv2.resize(light, half_size, interpolation=cv2.INTER_AREA)
         scale *= 2
     factor = np.array([light.shape[1] / cutout.light.shape[1], light.shape[0] / cutout.light.shape[0]])
-    # Only the part of the canvas that the light can reach is warped.
+    # Warp only the part of the canvas that the light can reach.
     corners = (np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * cutout.light.shape[1::-1] - middle) @ matrix.T + target
     low = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     high = np.minimum(np.ceil(corners.max(axis=0)).astype(int), canvas.shape[1::-1])
     if (high > low).all():
         linear = matrix / factor
-        # Pixel centres lie at +0.5 in box coordinates, at whole numbers in OpenCV's.
+        # Pixel centres lie at +0.5 in box coordinates, at integers in OpenCV's.
         shift = target - low - 0.5 - linear @ (middle * factor - 0.5)
         warped = cv2.warpAffine(light, np.hstack([linear, shift[:, None]]), tuple(int(v) for v in high - low))
         canvas[low[1] : high[1], low[0] : high[0]] += gain * warped

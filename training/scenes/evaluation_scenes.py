@@ -1,7 +1,7 @@
-"""Where a detector is measured: real frames as they are, and the same galaxies in places and skies they were not in.
+"""Scenes for evaluating a detector: real frames, and the same galaxies off centre and in other skies.
 
-A constant box in the middle does well on survey frames, because they are centred; nothing of that is left where the
-same galaxies stand off centre, among others, or where there are none.
+A constant box in the middle scores well on survey frames because they are centred. It fails where the same galaxies
+are off centre, among others, or where there are none.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from .generator import Scene, SceneGenerator
 
 OFF_CENTRE, COMPOSED = "gz_off_centre", "composed"
 COMPOSED_SCENES = 200
-"""Composed scenes, where no other number is asked for."""
+"""Default number of composed scenes."""
 
 
 @dataclass(frozen=True)
 class EvaluationScene:
-    """A scene to measure on.
+    """A scene to evaluate on.
 
     Attributes:
-        situation: name of the set that the frame is of, `OFF_CENTRE` or `COMPOSED`.
-        scene: what the network sees.
+        situation: name of the frame's data set, `OFF_CENTRE` or `COMPOSED`.
+        scene: the network input and its boxes.
         complete: whether every visible galaxy is boxed.
-        samples: (N) the frame that each of the scene's boxes is of.
+        samples: the N frames that the scene's boxes come from.
     """
 
     situation: str
@@ -38,58 +38,64 @@ class EvaluationScene:
 
     @property
     def truth(self) -> DetectionTruth:
-        """What is in it; a scene without a box, where nothing is ignored either, is known to be without galaxies."""
+        """The ground truth; a scene without boxes and without ignored boxes is known to be without galaxies."""
         empty = not len(self.scene.boxes) and not len(self.scene.ignore)
         return DetectionTruth(self.scene.boxes, self.scene.ignore, self.complete, empty)
 
 
 class EvaluationScenes:
-    """Samples in every situation that they allow, one situation after the other; views are made when iterated.
+    """Samples in every situation that they allow, one situation after the other.
+
+    Scenes are generated while iterating, the same ones each time.
 
     Args:
-        samples: frames with boxes or known to be without galaxies; others are passed over.
+        samples: frames with boxes or known to be without galaxies; others are skipped.
         size: side of the network's input in pixels.
-        seed: of the draws.
-        most: at most so many views of a situation, by name; all of the others.
+        seed: of the random draws.
+        limits: maximum number of scenes by situation; situations not listed are unlimited.
     """
 
-    def __init__(self, samples: Sequence[Sample], size: int, seed: int, most: Mapping[str, int] | None = None) -> None:
-        most, rng = most or {}, np.random.default_rng([seed, 1])
+    def __init__(
+        self, samples: Sequence[Sample], size: int, seed: int, limits: Mapping[str, int] | None = None
+    ) -> None:
+        limits, rng = limits or {}, np.random.default_rng([seed, 1])
         self._seed = seed
         self._usable = [
             sample
             for sample in samples
             if sample.kind == "negative" or len(sample.boxes) or (sample.complete and len(sample.ignore))
         ]
-        self._maker = SceneGenerator(self._usable, size) if self._usable else None
+        self._generator = SceneGenerator(self._usable, size) if self._usable else None
         names = dict.fromkeys(sample.set for sample in self._usable)
         self._whole = [
             sample
             for name in names
-            for sample in _sample_of(rng, [one for one in self._usable if one.set == name], most.get(name))
+            for sample in _sample_of(
+                rng, [candidate for candidate in self._usable if candidate.set == name], limits.get(name)
+            )
         ]
-        survey = self._maker.survey if self._maker else []
-        self._off_centre = _sample_of(rng, survey, most.get(OFF_CENTRE))
-        self._composed = most.get(COMPOSED, COMPOSED_SCENES) if survey else 0
+        survey = self._generator.survey if self._generator else []
+        self._off_centre = _sample_of(rng, survey, limits.get(OFF_CENTRE))
+        self._composed = limits.get(COMPOSED, COMPOSED_SCENES) if survey else 0
 
     def __len__(self) -> int:
         return len(self._whole) + len(self._off_centre) + self._composed
 
     def __iter__(self) -> Iterator[EvaluationScene]:
-        if not self._maker:
+        if not self._generator:
             return
         for sample in self._whole:
-            scene = self._maker.whole(sample)
+            scene = self._generator.whole(sample)
             yield EvaluationScene(
                 sample.set, scene, sample.complete or sample.kind == "negative", (sample,) * len(scene.boxes)
             )
-        for place, sample in enumerate(self._off_centre):
-            scene = self._maker.off_centre(np.random.default_rng([self._seed, 2, place]), sample)
+        for index, sample in enumerate(self._off_centre):
+            scene = self._generator.off_centre(np.random.default_rng([self._seed, 2, index]), sample)
             yield EvaluationScene(OFF_CENTRE, scene, False, (sample,) * len(scene.boxes))
-        for place in range(self._composed):
-            scene, origins = self._maker.composed(np.random.default_rng([self._seed, 3, place]))
+        for index in range(self._composed):
+            scene, origins = self._generator.composed(np.random.default_rng([self._seed, 3, index]))
             yield EvaluationScene(COMPOSED, scene, True, tuple(origins))
 
 
-def _sample_of(rng: np.random.Generator, samples: Sequence[Sample], most: int | None) -> list[Sample]:
-    return [samples[place] for place in rng.permutation(len(samples))[:most]]
+def _sample_of(rng: np.random.Generator, samples: Sequence[Sample], limit: int | None) -> list[Sample]:
+    return [samples[index] for index in rng.permutation(len(samples))[:limit]]

@@ -1,7 +1,7 @@
-"""What is taken for a galaxy and is none, drawn at random: planetary and diffuse nebulae, clusters, stars in haze.
+"""Draw objects that resemble galaxies at random: planetary and diffuse nebulae, clusters, stars in haze.
 
-Real frames of such objects are few, and a network learns them by heart; these are never twice the same. Each drawing is
-light to be added to a sky: (side, side, 3) float32 levels, faded to nothing at its rim. numpy and OpenCV only.
+Real frames of such objects are few, and a network memorises them; these are never the same twice. Each drawing is
+light to add to a sky: (side, side, 3) float32 levels, 0 at the rim. numpy and OpenCV only.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ import numpy as np
 from .camera_effects import Rng
 
 TEAL, RED, GREEN, BLUE, WHITE = (0.55, 1.0, 0.95), (1.0, 0.45, 0.5), (0.6, 1.0, 0.6), (0.6, 0.75, 1.0), (1.0, 1.0, 1.0)
-"""Hues of doubly ionised oxygen, of hydrogen, of both in amateurs' palettes, of reflected starlight; and none."""
+"""Hues of doubly ionised oxygen, hydrogen, both in amateurs' palettes, reflected starlight; and neutral."""
 
 
 def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give x (1, side) and y (side, 1), -1 to 1 from edge to edge."""
+    """Return x (1, side) and y (side, 1), -1 to 1 from edge to edge."""
     axis = np.linspace(-1, 1, side, dtype=np.float32)
     return axis[None, :], axis[:, None]
 
 
 def _turbulence(rng: Rng, side: int, steepness: float) -> np.ndarray:
-    """Draw turbulence (side, side) float32 in 0..1: octaves of noise, each `steepness` times the last."""
+    """Draw turbulence (side, side) float32 in 0..1: octaves of noise, each `steepness` times the previous."""
     field = np.zeros((side, side), np.float32)
     weight, cells = 1.0, 2
     while cells < side:
@@ -30,24 +30,25 @@ def _turbulence(rng: Rng, side: int, steepness: float) -> np.ndarray:
         field += np.float32(weight) * cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
         weight, cells = weight * steepness, cells * 2
     field -= field.min()
-    return field / max(float(field.max()), 1e-6)
+    scaled: np.ndarray = field / max(float(field.max()), 1e-6)
+    return scaled
 
 
-def _random_hue(rng: Rng, *known: tuple[float, float, float]) -> np.ndarray:
-    """Draw a colour between white and one of those known."""
-    colour = np.asarray(known[int(rng.integers(len(known)))], np.float32)
+def _random_hue(rng: Rng, *hues: tuple[float, float, float]) -> np.ndarray:
+    """Draw a colour between white and one of the hues: (3,) float32."""
+    colour = np.asarray(hues[int(rng.integers(len(hues)))], np.float32)
     return 1 + np.float32(rng.uniform(0.2, 1.0)) * (colour - 1)
 
 
 def _fade_at_rim(light: np.ndarray) -> np.ndarray:
-    """Fade light to nothing before its rim."""
+    """Fade light to zero before its rim."""
     x, y = _axes(light.shape[0])
     return light * np.clip(4 - 4 * np.hypot(x, y), 0, 1)[..., None]
 
 
-def _neighbourhood(light: np.ndarray, at: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what lies within `reach` of a place (x, y), as a view, and the distances x (1, w) and y (h, 1) to it."""
-    side, (x0, y0) = light.shape[0], at
+def _neighbourhood(light: np.ndarray, position: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return a view of the pixels within `reach` of (x, y), and their distances x (1, w) and y (h, 1) from it."""
+    side, (x0, y0) = light.shape[0], position
     left, right = max(0, int(x0) - reach), max(0, min(side, int(x0) + reach + 1))
     top, bottom = max(0, int(y0) - reach), max(0, min(side, int(y0) + reach + 1))
     x = np.arange(left, right, dtype=np.float32)[None, :] - np.float32(x0)
@@ -55,22 +56,28 @@ def _neighbourhood(light: np.ndarray, at: np.ndarray, reach: int) -> tuple[np.nd
     return light[top:bottom, left:right], x, y
 
 
-def _add_star(light: np.ndarray, at: np.ndarray, width: float, colour: np.ndarray) -> None:
+def _add_star(light: np.ndarray, position: np.ndarray, width: float, colour: np.ndarray) -> None:
     """Add a star at (x, y) pixels, a Moffat profile `width` pixels wide (Moffat 1969, A&A 3, 455)."""
-    part, x, y = _neighbourhood(light, at, int(8 * width) + 3)
+    part, x, y = _neighbourhood(light, position, int(8 * width) + 3)
     part += (1 + (x * x + y * y) / np.float32(width * width))[..., None] ** -2.5 * colour
 
 
-def _add_spikes(
-    light: np.ndarray, at: np.ndarray, long: float, thick: float, angle: float, count: int, colour: np.ndarray
+def add_spikes(
+    light: np.ndarray,
+    position: np.ndarray,
+    length: float,
+    thickness: float,
+    angle: float,
+    count: int,
+    colour: np.ndarray,
 ) -> None:
-    """Add so many spikes to a star at (x, y) pixels, `long` pixels each, the first at an angle in radians."""
-    part, x, y = _neighbourhood(light, at, int(long) + 1)
+    """Add `count` spikes of `length` pixels to a star at (x, y) pixels, the first at `angle` radians."""
+    part, x, y = _neighbourhood(light, position, int(length) + 1)
     for spike in range(count // 2):
         turned = angle + spike * 2 * np.pi / count
         along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
-        fall = np.maximum(1 - np.abs(along) / np.float32(long), 0) ** 2
-        part += (fall * np.exp(-((across / np.float32(thick)) ** 2)))[..., None] * colour
+        fall = np.maximum(1 - np.abs(along) / np.float32(length), 0) ** 2
+        part += (fall * np.exp(-((across / np.float32(thickness)) ** 2)))[..., None] * colour
 
 
 def planetary_nebula(rng: Rng, side: int) -> np.ndarray:
@@ -84,7 +91,7 @@ def planetary_nebula(rng: Rng, side: int) -> np.ndarray:
     soft = max(rng.uniform(0.03, 0.15), 3 / side)
     edge = 1 / (1 + np.exp(np.clip((radius - 1) / soft, -40, 40)))
     hollow = 1 - rng.uniform(0.0, 0.95) / (1 + np.exp(np.clip((radius - rng.uniform(0.4, 0.75)) / (2 * soft), -40, 40)))
-    uneven = rng.uniform(0, 0.5) * np.clip(2 * radius, 0, 1)  # even in the middle, where every angle is
+    uneven = rng.uniform(0, 0.5) * np.clip(2 * radius, 0, 1)  # uniform in the middle, where all angles meet
     body = edge * hollow * (1 + uneven * np.cos(2 * turn + rng.uniform(0, 6.3)))
     body *= 0.5 + _turbulence(rng, side, 0.6) if rng.random() < 0.7 else 1.0
     rim = np.exp(-(((radius - 1) / 0.2) ** 2)) * hollow
@@ -114,13 +121,15 @@ def diffuse_nebula(rng: Rng, side: int) -> np.ndarray:
     light += (body**3)[..., None] * rng.uniform(0, 1) * _random_hue(rng, WHITE, TEAL)
     light *= np.float32(np.exp(rng.uniform(np.log(40), np.log(350))))
     for _ in range(int(rng.integers(0, 6))):
-        at = side / 2 * (1 + np.array([dx, dy])) + rng.normal(0, 0.15 * side, 2)
-        _add_star(light, at, max(0.7, side * rng.uniform(0.005, 0.02)), rng.uniform(100, 600) * _random_hue(rng, BLUE))
+        position = side / 2 * (1 + np.array([dx, dy])) + rng.normal(0, 0.15 * side, 2)
+        _add_star(
+            light, position, max(0.7, side * rng.uniform(0.005, 0.02)), rng.uniform(100, 600) * _random_hue(rng, BLUE)
+        )
     return _fade_at_rim(light).astype(np.float32)
 
 
 def hazy_stars(rng: Rng, side: int) -> np.ndarray:
-    """Draw one to six bright stars close together, each in a wide glow: of dew, thin cloud, a lens, or dust."""
+    """Draw one to six bright stars in wide glows, as from dew, thin cloud, a lens, or dust."""
     light = np.zeros((side, side, 3), np.float32)
     x, y = _axes(side)
     spread, narrow, turned = rng.uniform(0.0, 0.3), side * rng.uniform(0.008, 0.03), rng.uniform(0, np.pi)
@@ -132,18 +141,18 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
         glow = np.exp(-radius2 / wide**2) if rng.random() < 0.5 else 0.6 / (1 + radius2 / (0.4 * wide) ** 2)
         light += (level * rng.uniform(0.05, 0.45) * glow)[..., None] * colour
         _add_star(light, side / 2 * (1 + np.array([dx, dy])), max(0.8, narrow), level * colour)
-        if rng.random() < 0.5:  # cross of the secondary mirror's vanes
-            thin, long = rng.uniform(0.008, 0.02), rng.uniform(0.1, 0.5)
-            one = (x - dx) * np.cos(turned) + (y - dy) * np.sin(turned)
-            other = (y - dy) * np.cos(turned) - (x - dx) * np.sin(turned)
-            for along, across in ((one, other), (other, one)):
-                light += (0.5 * level * np.exp(-np.abs(along) / long - (across / thin) ** 2))[..., None] * colour
+        if rng.random() < 0.5:  # diffraction by the secondary mirror's vanes
+            thin, length = rng.uniform(0.008, 0.02), rng.uniform(0.1, 0.5)
+            first = (x - dx) * np.cos(turned) + (y - dy) * np.sin(turned)
+            second = (y - dy) * np.cos(turned) - (x - dx) * np.sin(turned)
+            for along, across in ((first, second), (second, first)):
+                light += (0.5 * level * np.exp(-np.abs(along) / length - (across / thin) ** 2))[..., None] * colour
         narrow *= rng.uniform(0.5, 1.0)
     return _fade_at_rim(light)
 
 
 def cluster(rng: Rng, side: int) -> np.ndarray:
-    """Draw a cluster of a few to some hundred stars, by a Plummer profile (1911, MNRAS 71, 460)."""
+    """Draw a cluster of a few to several hundred stars with a Plummer profile (1911, MNRAS 71, 460)."""
     count = int(np.exp(rng.uniform(np.log(8), np.log(600))))
     core = side * rng.uniform(0.05, 0.2)
     radius = core / np.sqrt(np.maximum(rng.random(count), 1e-3) ** -1 - 1 + 1e-6)
@@ -151,10 +160,10 @@ def cluster(rng: Rng, side: int) -> np.ndarray:
     light = np.zeros((side, side, 3), np.float32)
     seeing, faintest = rng.uniform(0.6, 1.4), rng.uniform(3, 40)
     levels = np.minimum(faintest * (rng.pareto(1.2, count) + 1), 500)
-    for place in range(count):
-        at = side / 2 + radius[place] * np.array([np.cos(angle[place]), np.sin(angle[place])])
-        _add_star(light, at, seeing, levels[place] * _random_hue(rng, BLUE, (1.0, 0.8, 0.6)))
-    if count > 150:  # the many that are too faint to be seen one by one
+    for index in range(count):
+        position = side / 2 + radius[index] * np.array([np.cos(angle[index]), np.sin(angle[index])])
+        _add_star(light, position, seeing, levels[index] * _random_hue(rng, BLUE, (1.0, 0.8, 0.6)))
+    if count > 150:  # unresolved faint stars
         x, y = _axes(side)
         glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -2
         grain = 0.6 + 0.8 * rng.random((side, side)).astype(np.float32)
@@ -163,38 +172,40 @@ def cluster(rng: Rng, side: int) -> np.ndarray:
 
 
 def open_cluster(rng: Rng, side: int) -> np.ndarray:
-    """Draw bright stars, overexposed, with the halos and spikes that one telescope gives them all."""
+    """Draw overexposed bright stars, all with the halos and spikes of one telescope."""
     light = np.zeros((side, side, 3), np.float32)
     spikes, angle = int(rng.choice([0, 4, 4, 4, 6])), rng.uniform(0, np.pi)
     finest, fringe, spread = rng.uniform(0.5, 1.2), _random_hue(rng, BLUE, RED, (1.0, 0.8, 0.6)), rng.uniform(0.1, 0.35)
-    halo, long = rng.uniform(0.05, 0.4), rng.uniform(4, 12)
+    halo, length = rng.uniform(0.05, 0.4), rng.uniform(4, 12)
     for _ in range(int(np.exp(rng.uniform(np.log(4), np.log(60))))):
-        at = side / 2 + rng.normal(0, spread * side, 2)
+        position = side / 2 + rng.normal(0, spread * side, 2)
         width = min(finest * (1 + rng.pareto(1.3)), 0.03 * side)
         colour = _random_hue(rng, BLUE, WHITE, (1.0, 0.8, 0.6))
-        _add_star(light, at, width, rng.uniform(300, 1200) * colour)
-        _add_star(light, at, 3 * width, halo * 255 * colour * fringe)
+        _add_star(light, position, width, rng.uniform(300, 1200) * colour)
+        _add_star(light, position, 3 * width, halo * 255 * colour * fringe)
         if width > 1.5 * finest:
-            _add_spikes(light, at, long * width, 0.25 * width + 0.4, angle, spikes, rng.uniform(80, 300) * colour)
+            add_spikes(
+                light, position, length * width, 0.25 * width + 0.4, angle, spikes, rng.uniform(80, 300) * colour
+            )
     return _fade_at_rim(light)
 
 
 def globular(rng: Rng, side: int) -> np.ndarray:
-    """Draw a globular cluster, hundreds to thousands of stars by a Plummer profile, most of them just told apart."""
+    """Draw a globular cluster: hundreds to thousands of stars with a Plummer profile."""
     count = int(np.exp(rng.uniform(np.log(400), np.log(8000))))
     core, seeing = side * np.exp(rng.uniform(np.log(0.015), np.log(0.15))), rng.uniform(0.5, 1.1)
     radius = core / np.sqrt(np.maximum(rng.random(count), 2e-3) ** (-2 / 3) - 1 + 1e-6)
     angle = rng.uniform(0, 2 * np.pi, count)
-    at = (side / 2 + radius * np.stack([np.sin(angle), np.cos(angle)])).astype(int)
-    inside = ((at >= 0) & (at < side)).all(axis=0)
+    pixels = (side / 2 + radius * np.stack([np.sin(angle), np.cos(angle)])).astype(int)
+    inside = ((pixels >= 0) & (pixels < side)).all(axis=0)
     levels = np.minimum(rng.uniform(4, 40) * (rng.pareto(1.3, count) + 1), 900) * 2 * np.pi * seeing**2
     light = np.zeros((side, side, 3), np.float32)
     blue = rng.random(count) < rng.uniform(0.1, 0.6)
-    for some, colour in ((blue, _random_hue(rng, BLUE)), (~blue, _random_hue(rng, (1.0, 0.8, 0.6)))):
+    for group, colour in ((blue, _random_hue(rng, BLUE)), (~blue, _random_hue(rng, (1.0, 0.8, 0.6)))):
         plane = np.zeros((side, side), np.float32)
-        np.add.at(plane, tuple(at[:, some & inside]), levels[some & inside])
+        np.add.at(plane, tuple(pixels[:, group & inside]), levels[group & inside])
         light += cv2.GaussianBlur(plane, (0, 0), seeing)[..., None] * colour
-    if rng.random() < 0.8:  # those too faint to be told apart
+    if rng.random() < 0.8:  # unresolved faint stars
         x, y = _axes(side)
         glow = (1 + (x * x + y * y) / np.float32(2 * core / side) ** 2) ** -rng.uniform(1.2, 2.0)
         light += (np.exp(rng.uniform(np.log(10), np.log(400))) * glow)[..., None] * _random_hue(rng, (1.0, 0.85, 0.7))
@@ -202,10 +213,10 @@ def globular(rng: Rng, side: int) -> np.ndarray:
 
 
 MIN_SIDES = {planetary_nebula: 20, diffuse_nebula: 48, hazy_stars: 40, cluster: 48, open_cluster: 48, globular: 48}
-"""What is drawn, and the least side in pixels: smaller ones could as well be galaxies."""
+"""Drawing functions and their minimum side in pixels; smaller drawings could be galaxies."""
 
 
 def draw_nebula(rng: Rng, side: int) -> np.ndarray:
-    """Draw one of them, where possible of this side in pixels: (S, S, 3) float32 levels to be added to a sky."""
+    """Draw a random object of at least its minimum side: (S, S, 3) float32 levels to add to a sky."""
     kind = list(MIN_SIDES)[int(rng.integers(len(MIN_SIDES)))]
     return kind(rng, max(MIN_SIDES[kind], side))

@@ -1,4 +1,4 @@
-"""Situations: each shows what it promises, knows what is in it, and comes out the same again."""
+"""Evaluation scenes: content, ground truth and repeatability of every situation."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,8 @@ def views(samples):
     return list(EvaluationScenes(samples, SIZE, 1, {COMPOSED: 12}))
 
 
-def test_every_situation_is_there_and_counted(samples, views):
+def test_every_situation_is_present_and_counted(samples, views):
+    """Progress and limits rely on the length and on the names of the situations."""
     names = [view.situation for view in views]
     assert set(names) >= {"gz_frames", "deepsky_frames", "sdss_starfields", OFF_CENTRE, COMPOSED}
     assert names.count(COMPOSED) == 12 and len(views) == len(EvaluationScenes(samples, SIZE, 1, {COMPOSED: 12}))
@@ -30,6 +31,7 @@ def test_every_situation_is_there_and_counted(samples, views):
 
 
 def test_every_box_has_its_frame(views):
+    """The pipeline's evaluation takes the class of each box from its frame."""
     for view in views:
         assert view.scene.image.shape == (SIZE, SIZE, 3) and view.scene.image.dtype == np.uint8
         assert len(view.samples) == len(view.scene.boxes) == len(view.truth.boxes)
@@ -37,13 +39,15 @@ def test_every_box_has_its_frame(views):
     assert max(len(view.samples) for view in views if view.situation == COMPOSED) > 1
 
 
-def test_star_fields_are_known_to_be_empty_and_survey_frames_to_be_incomplete(views):
+def test_star_fields_are_empty_and_survey_frames_incomplete(views):
+    """Detections count as false only where all galaxies are boxed."""
     assert all(view.truth.negative and view.complete for view in views if view.situation == "sdss_starfields")
     assert not any(view.complete for view in views if view.situation in ("gz_frames", OFF_CENTRE))
 
 
-def test_off_centre_is_off_centre(views):
-    # A constant box in the middle is good for whole survey frames; here it must fail.
+def test_off_centre_galaxies_are_off_centre(views):
+    """A constant box in the middle scores well on whole survey frames; here it must fail."""
+
     def mean_offset(name):
         centres = [(view.scene.boxes[0, :2] + view.scene.boxes[0, 2:]) / 2 for view in views if view.situation == name]
         return np.mean([np.hypot(*(centre - SIZE / 2)) for centre in centres]) / SIZE
@@ -54,14 +58,20 @@ def test_off_centre_is_off_centre(views):
             assert view.scene.boxes.min() >= 0 and view.scene.boxes.max() <= SIZE  # whole
 
 
-def test_the_same_seed_gives_the_same_views(samples, views):
+def test_same_seed_gives_the_same_scenes(samples, views):
+    """Results of two networks are comparable only on the same scenes."""
     again = list(EvaluationScenes(samples, SIZE, 1, {COMPOSED: 12}))
-    assert all(np.array_equal(one.scene.image, other.scene.image) for one, other in zip(views, again, strict=True))
+    assert all(
+        np.array_equal(first.scene.image, second.scene.image) for first, second in zip(views, again, strict=True)
+    )
     other = list(EvaluationScenes(samples, SIZE, 2, {COMPOSED: 12}))
-    assert any(not np.array_equal(one.scene.image, two.scene.image) for one, two in zip(views, other, strict=True))
+    assert any(
+        not np.array_equal(first.scene.image, second.scene.image) for first, second in zip(views, other, strict=True)
+    )
 
 
-def test_frames_that_cannot_be_judged_are_passed_over(samples):
+def test_frames_without_ground_truth_are_skipped(samples):
+    """A galaxy without a box can be neither found nor missed."""
     unboxed = [sample for sample in samples if sample.kind == "galaxy" and not len(sample.boxes)]
     assert list(EvaluationScenes(unboxed[:3], SIZE, 1)) == [] and len(EvaluationScenes([], SIZE, 1)) == 0
     only_sky = [sample for sample in samples if sample.set == "sdss_starfields"]

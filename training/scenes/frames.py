@@ -1,0 +1,51 @@
+"""Frames that scenes are drawn from, and what is to be ignored in each, cached in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from ..data.sample import Sample
+from .cutouts import Segments, segment_sources, unboxed_sources
+
+MAX_CACHED_FRAMES = 1500
+
+
+class FrameCache:
+    """Loads frames and finds their unboxed sources, each once.
+
+    Args:
+        samples: the frames that may be asked for.
+    """
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        by_key = {_key(sample): sample for sample in samples}
+        self._cached = lru_cache(maxsize=MAX_CACHED_FRAMES)(lambda key: by_key[key].load())
+        self._ignored: dict[tuple[str, str], np.ndarray] = {}
+
+    def load(self, sample: Sample) -> np.ndarray:
+        """Return a frame: (H, W, 3) uint8 RGB."""
+        # Survey frames are many and decode quickly; the others are few, large, and used repeatedly.
+        image: np.ndarray = sample.load() if sample.set == "gz_frames" else self._cached(_key(sample))
+        return image
+
+    def ignored(self, sample: Sample, image: np.ndarray) -> np.ndarray:
+        """Return the boxes to ignore in a frame, (M, 4) float32; in a survey frame, the unboxed neighbours too."""
+        key = _key(sample)
+        if key not in self._ignored:
+            if sample.complete:
+                self._ignored[key] = np.concatenate([sample.ignore, np.zeros((0, 4), np.float32)])
+            else:
+                self.add_segments(sample, segment_sources(image))
+        return self._ignored[key]
+
+    def add_segments(self, sample: Sample, segments: Segments) -> None:
+        """Store the unboxed sources of a frame that has been segmented, unless they are known."""
+        extra = unboxed_sources(segments, sample.boxes)
+        self._ignored.setdefault(_key(sample), np.concatenate([sample.ignore, extra]))
+
+
+def _key(sample: Sample) -> tuple[str, str]:
+    return sample.set, sample.file
