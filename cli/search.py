@@ -147,10 +147,10 @@ def report_search(
     """
     require_extra("keras_tuner", "study")
     from ..training.classifier.dataset_files import load_dataset
-    from ..training.classifier.fit import set_threads
     from ..training.classifier.partition import split_dataset
     from ..training.classifier.recipe import RECIPES
     from ..training.search.keras_tuner_search import search_report
+    from ..training.threads import set_threads
 
     set_threads(threads)
     recipe = RECIPES["optimised"]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import require_extra
 from .options import FILE, FOLDER, PATH, THREADS, options
+
+if TYPE_CHECKING:
+    from ..training.detector.settings import DetectorSettings
+
+logger = logging.getLogger(__name__)
 
 
 @click.group()
@@ -21,8 +27,8 @@ def train() -> None:
 def _training_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
         click.option("--threads", type=THREADS, default=os.cpu_count() or 1, show_default=True, help="Threads to use."),
-        click.option("--resume", is_flag=True, help="Go on with the run that is in --out."),
-        click.option("--epochs", type=click.IntRange(min=1), help="Epochs; default: the recipe's."),
+        click.option("--resume", is_flag=True, help="Continue the run in --out."),
+        click.option("--epochs", type=click.IntRange(min=1), help="Number of epochs; default: the recipe's."),
         click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
         click.option("--out", type=FOLDER, required=True, help="Run folder."),
     ):
@@ -33,12 +39,14 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @train.command("classifier")
 @options("data", "boxy")
 @_training_options
-@click.option("--recipe", default="small", show_default=True, help="How to train: a network of the report, or ours.")
+@click.option("--recipe", default="small", show_default=True, help="Network and how it is trained.")
 @click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split.")
-@click.option("--teacher", type=FOLDER, multiple=True, help="Run folder of a network to learn from; may be repeated.")
+@click.option(
+    "--teacher", type=FOLDER, multiple=True, help="Run folder of a finished network to distil from; may be repeated."
+)
 @click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none.")
-@click.option("--network", type=FILE, help="picked.json of a search: the small network to train.")
-@click.option("--width", type=float, help="Share of the channels, of the recipe mobilenet.")
+@click.option("--network", type=FILE, help="The picked.json of a search: train its network.")
+@click.option("--width", type=float, help="Channel multiplier of the recipe mobilenet.")
 def train_classifier(
     data: Path,
     out: Path,
@@ -54,7 +62,7 @@ def train_classifier(
     width: float | None,
     keep_boxy: bool,
 ) -> None:
-    """Train a network that names a galaxy's morphology; by default the small one that is shipped."""
+    """Train a classifier of galaxy morphology; by default the small network that is shipped."""
     require_extra("tensorflow", "train")
     from dataclasses import replace
 
@@ -70,7 +78,7 @@ def train_classifier(
         chosen = with_width(chosen, width)
     if epochs:
         chosen = replace(chosen, epochs=epochs)
-    begin = weights_of(weights, chosen)
+    initial = weights_of(weights, chosen)
     show_training(
         lambda report: train(
             data,
@@ -81,7 +89,7 @@ def train_classifier(
             resume=resume,
             threads=threads,
             teacher=teacher,
-            weights=begin,
+            weights=initial,
             keep_boxy=keep_boxy,
             report=report,
         ),
@@ -94,50 +102,52 @@ def train_classifier(
     "--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True, help="Folder of data sets."
 )
 @_training_options
-@click.option("--images", type=click.IntRange(min=1), help="Scenes an epoch; default: the recipe's.")
+@click.option("--images", type=click.IntRange(min=1), help="Scenes per epoch; default: the recipe's.")
 @click.option(
     "--weights",
     type=PATH,
-    help="What the backbone begins with: pretrained MobileNetV2 weights (.npz), or "
-    "the run folder of train classifier --recipe mobilenet; default: random.",
+    help="Initial weights of the backbone: a pretrained MobileNetV2 (.npz), or the run folder of "
+    "train classifier --recipe mobilenet; default: random.",
 )
 @click.option(
-    "--imitate",
+    "--distill-from",
     type=FILE,
-    help="Pretrained MobileNetV2 (.npz) whose features the backbone learns to "
-    "foretell beside its task; for networks that begin from random weights.",
+    help="Pretrained MobileNetV2 (.npz) whose features the backbone also learns to predict; for networks "
+    "that start from random weights.",
 )
+@click.option("--imitate", type=FILE, hidden=True)  # the old name of --distill-from
 @click.option(
     "--preset",
     type=click.Choice(["quick", "small", "stock", "efficientdet"]),
-    help="Ours, with early stages that take the least time; ours with MobileNetV2; SSD MobileNetV2 FPNLite "
-    "320; EfficientDet-Lite0. Default: quick, or small where --weights is given; options below change it.",
+    help="quick: ours with the fastest early stages; small: ours with MobileNetV2; stock: SSD MobileNetV2 FPNLite "
+    "320; efficientdet: EfficientDet-Lite0. Default: quick, or small with --weights. The options below change it.",
 )
-@click.option("--network", type=FILE, help="picked.json of a search for detectors, in place of a preset.")
+@click.option("--network", type=FILE, help="The picked.json of a search for detectors, instead of a preset.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
-@click.option("--width", type=float, help="Share of MobileNetV2's channels, e.g. 0.1 to 1.0.")
+@click.option("--width", type=float, help="Channel multiplier of MobileNetV2, e.g. 0.1 to 1.0.")
 @click.option("--fpn-filters", type=click.IntRange(min=1), help="Channels of pyramid and head.")
-@click.option("--head-convs", type=click.IntRange(min=0), help="Convolutions of the head before its last.")
-@click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid: its stride is 2 to that.")
+@click.option("--head-convs", type=click.IntRange(min=0), help="Convolutions of the head before its last one.")
+@click.option("--min-level", type=click.IntRange(2, 7), help="First level of the pyramid; its stride is 2^level.")
 @click.option("--max-level", type=click.IntRange(2, 7), help="Last level of the pyramid.")
 @click.option(
     "--patience",
     type=click.IntRange(min=1),
-    help="End after so many epochs without a better validation "
-    "mAP@0.5, and keep the best weights; default: train to the end.",
+    help="Stop after N epochs without a better validation mAP@0.5 and keep the best weights; default: never.",
 )
 @click.option(
-    "--folds", type=click.IntRange(min=2), help="Train so many networks, each without one fold, and tell the spread."
+    "--folds", type=click.IntRange(min=2), help="Cross-validate: train N networks, each without one fold of the images."
 )
-@click.option("--skip-bad", is_flag=True, help="Leave faulty labels and pictures out, and tell how many they were.")
-@click.option("--workers", help="host:port of every process that trains, with commas between; the same everywhere.")
+@click.option("--skip-invalid", is_flag=True, help="Leave invalid labels and images out, and report their number.")
+@click.option("--skip-bad", is_flag=True, hidden=True)  # the old name of --skip-invalid
+@click.option("--workers", help="host:port of every training process, comma-separated, the same in each of them.")
 @click.option(
     "--worker-index",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Which of them this one is; 0 is the chief.",
+    help="Position of this process in --workers; 0 is the chief.",
 )
+# Long because every option is a parameter.
 def train_detector(
     data: Path,
     out: Path,
@@ -149,47 +159,61 @@ def train_detector(
     preset: str | None,
     network: Path | None,
     folds: int | None,
+    distill_from: Path | None,
+    imitate: Path | None,
+    skip_invalid: bool,
     skip_bad: bool,
     workers: str | None,
     worker_index: int,
     **options: Any,
 ) -> None:
-    """Train a network that finds galaxies; by default the SSD MobileNet that is shipped."""
+    """Train a detector of galaxies; by default the SSD network that is shipped."""
     require_extra("official", "detector")
+    from ..training.detector.settings import PRESETS, DetectorSettings, read_picked_network
+    from ..training.formats.samples import FaultyLabels
+
+    if folds and workers:
+        raise click.UsageError("--folds trains one network after the other in one process: leave --workers out")
+    if network and preset:
+        raise click.UsageError("--network and --preset both choose the network: leave one of them out")
+    # `imitate` is the setting's name in run.json.
+    options |= {"seed": seed, "threads": threads, "epochs": epochs, "imitate": distill_from or imitate}
+    options["images_per_epoch"] = images
+    shape = read_picked_network(network) if network else PRESETS[preset or ("small" if options["weights"] else "quick")]
+    try:
+        settings = DetectorSettings(**(shape | {name: value for name, value in options.items() if value is not None}))
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    skip_invalid = skip_invalid or skip_bad
+    try:
+        _train_detector(data, out, settings, resume, skip_invalid, folds, workers, worker_index)
+    except FaultyLabels as error:
+        if skip_invalid:
+            raise  # nothing valid was left
+        raise FaultyLabels(f"{error}; --skip-invalid leaves them out") from None
+
+
+def _train_detector(
+    data: Path,
+    out: Path,
+    settings: DetectorSettings,
+    resume: bool,
+    skip_invalid: bool,
+    folds: int | None,
+    workers: str | None,
+    worker_index: int,
+) -> None:
+    """Train one network, or one per fold, under a progress bar."""
     from ..training.detector.cross_validation import train_folds
     from ..training.detector.distributed import Workers
     from ..training.detector.fit import train
-    from ..training.detector.settings import PRESETS, DetectorSettings, read_picked_network
-    from ..training.formats.samples import FaultyLabels
     from .training_progress import TrainingProgress, show_training
 
-    if folds and workers:
-        raise click.UsageError("--folds trains one network after the other, in one process: leave --workers out")
-    if network and preset:
-        raise click.UsageError("--network says what the network is like, as --preset does: leave one of them out")
-    given = {"seed": seed, "threads": threads, "epochs": epochs, "images_per_epoch": images, **options}
-    shape = read_picked_network(network) if network else PRESETS[preset or ("small" if options["weights"] else "quick")]
-    chosen = shape | {name: value for name, value in given.items() if value is not None}
-    try:
-        settings = DetectorSettings(**chosen)
-    except ValueError as problem:
-        raise click.UsageError(str(problem)) from None
-    skipped = _warn if skip_bad else None
-    try:
-        if folds:
-            with TrainingProgress() as shown:
-                train_folds(data, out, settings, folds, resume, shown.report, skipped)
-            click.echo((out / "folds.md").read_text(encoding="utf-8"))
-        else:
-            together = Workers(tuple(map(str.strip, workers.split(","))) if workers else (), worker_index)
-            show_training(
-                lambda report: train(data, out, settings, resume, report, together, skipped), together.folder(out)
-            )
-    except FaultyLabels as problem:
-        if skip_bad:
-            raise  # nothing was left
-        raise FaultyLabels(f"{problem}; --skip-bad leaves them out") from None
-
-
-def _warn(message: str) -> None:
-    click.echo(f"galaxy-edge: {message}", err=True)
+    skipped = logger.warning if skip_invalid else None
+    if folds:
+        with TrainingProgress() as progress:
+            train_folds(data, out, settings, folds, resume, progress.report, skipped)
+        click.echo((out / "folds.md").read_text(encoding="utf-8"))
+        return
+    group = Workers(tuple(map(str.strip, workers.split(","))) if workers else (), worker_index)
+    show_training(lambda report: train(data, out, settings, resume, report, group, skipped), group.folder(out))

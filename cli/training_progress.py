@@ -1,4 +1,4 @@
-"""What a person sees while a network is trained."""
+"""Progress bar of a training, and the summary of its metrics."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..training.run import RunRecord
 
 
 class TrainingProgress:
-    """A progress bar on stderr, for one training or several after each other."""
+    """A progress bar on stderr, for one training or several in succession."""
 
     def __init__(self) -> None:
-        # That a second network is traced anew is no news to who trains several.
+        # TensorFlow warns that a second network is traced again, which is expected here.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
         self.console = Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
@@ -34,12 +34,12 @@ class TrainingProgress:
         self._progress.stop()
 
     def say(self, message: str) -> None:
-        """Print a line above the bar, which begins anew."""
+        """Print a line above the bar and reset the bar."""
         self.console.print(message, highlight=False)
         self._progress.reset(self._task, total=None, description="preparing")
 
     def report(self, state: dict[str, Any]) -> None:
-        """Show how far a training is, see `Report`."""
+        """Update the bar from a training's progress, see `Report`."""
         steps = state.get("steps", 1)
         done = (state["epoch"] - 1) * steps + state.get("step", steps)
         numbers = "  ".join(f"{key} {value:.4f}" for key, value in state.items() if isinstance(value, float))
@@ -48,13 +48,13 @@ class TrainingProgress:
 
 
 def format_metrics(metrics: dict[str, Any]) -> str:
-    """Tell in some lines what a classifier reached on its validation pictures, together and by source."""
+    """Return a table of a classifier's validation metrics, over all images and by source."""
     columns = {"all": metrics} | (metrics["sets"] if len(metrics["sets"]) > 1 else {})
-    rows = [("pictures of the validation part", [str(found["images"]) for found in columns.values()])]
+    rows = [("validation images", [str(found["images"]) for found in columns.values()])]
     for key, title in (
         ("accuracy", "accuracy"),
         ("macro_f1", "macro F1"),
-        ("coarse_accuracy", "coarse group"),
+        ("coarse_accuracy", "coarse group accuracy"),
         ("ece", "calibration error"),
     ):
         rows.append((title, [_figure(found[key]) for found in columns.values()]))
@@ -63,14 +63,14 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     width, wide = max(len(title) for title, _ in rows), max(9, *map(len, columns))
     rows.insert(0, ("", list(columns)))
     lines = [f"{title:{width}}" + "".join(f"  {cell:>{wide}}" for cell in cells) for title, cells in rows]
-    sure = metrics["abstain"]
-    if "threshold" in sure:
+    abstain = metrics["abstain"]
+    if "threshold" in abstain:
         lines.append(
-            f"named for sure from a probability of {sure['threshold']:.2f} on: {sure['coverage']:.1%} of "
-            f"them, {sure['accuracy']:.1%} of those rightly"
+            f"above the abstention threshold of {abstain['threshold']:.2f}: {abstain['coverage']:.1%} of the images, "
+            f"{abstain['accuracy']:.1%} of them correct"
         )
     else:
-        lines.append(f"nothing can be named for sure: {sure['none']}")
+        lines.append(f"no abstention threshold: {abstain['none']}")
     return "\n".join(lines)
 
 
@@ -79,12 +79,12 @@ def _figure(value: float | None) -> str:
 
 
 def show_training(train: Callable[[Report], RunRecord], out: Path) -> None:
-    """Run a training under a progress bar and say what came out and what to do with it."""
-    with TrainingProgress() as shown:
-        record = train(shown.report)
+    """Run a training under a progress bar; print its metrics and the next command."""
+    with TrainingProgress() as progress:
+        record = train(progress.report)
     metrics = record.metrics
     if record.task == "classify":
-        shown.console.print(format_metrics(metrics), markup=False, highlight=False, soft_wrap=True)
+        progress.console.print(format_metrics(metrics), markup=False, highlight=False, soft_wrap=True)
     else:
-        shown.console.print_json(json.dumps(metrics))
-    shown.console.print(f"run: {out}   next: galaxy-edge export --int8 {out}", soft_wrap=True, highlight=False)
+        progress.console.print_json(json.dumps(metrics))
+    progress.console.print(f"run: {out}   next: galaxy-edge export --int8 {out}", soft_wrap=True, highlight=False)

@@ -14,7 +14,7 @@ from ..figures.saliency_sheets import load_model
 from ..progress import Report
 from ..run import RunError, read_record
 from .dataset import GalaxyDataset
-from .fit import compile_forward
+from .validation import compile_forward
 
 SOFTENING_FACTOR = 1.5
 """Divides the logits on top of a teacher's own temperature (Hinton et al. 2015, arXiv:1503.02531): what it finds likely

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from ...models.decode import anchor_grid
@@ -16,6 +14,7 @@ from ..data.sample import DataError, Sample, read_set
 from ..run import RunError, RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from ..scenes.contact_sheet import write_scene_sheet
 from ..scenes.generator import SceneGenerator
+from ..threads import set_threads
 from . import networks as ssd
 from .dataset import SceneBatches, split
 from .distributed import Workers, WorkersError
@@ -25,16 +24,6 @@ from .settings import DetectorSettings
 from .trainer import DetectorTrainer
 
 ALONE = Workers()
-
-
-def set_threads(threads: int) -> None:
-    """Have TensorFlow use so many threads, and leave the making of scenes to threads of our own."""
-    import tensorflow as tf
-
-    cv2.setNumThreads(1)
-    with contextlib.suppress(RuntimeError):  # TensorFlow already at work in this process keeps the threads it has
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def train(
@@ -93,7 +82,7 @@ def _train(
 ) -> RunRecord:
     """Train in an open run folder; for arguments see `train`, `part` are the places of a batch that are made here."""
     out = run.folder
-    set_threads(settings.threads)
+    set_threads(settings.threads, opencv_threads=1)
     if report and workers.count > 1:
         report({"epoch": 1, "step": 0, "epochs": settings.epochs, "label": f"meeting {', '.join(workers.addresses)}"})
     strategy = workers.strategy()

@@ -15,13 +15,15 @@ from ...models.decode import softmax
 from ..classifier.attributes import with_attributes
 from ..classifier.batches import BatchLoader
 from ..classifier.dataset_files import load_dataset
-from ..classifier.fit import REFRESH_BATCHES, compile_forward, set_threads
+from ..classifier.fit import REFRESH_BATCHES
 from ..classifier.keras_utils import refresh_normalisation
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import RECIPES
 from ..classifier.schedules import Cycles
 from ..classifier.small_network import SmallNetwork, build
 from ..classifier.trainer import ClassifierTrainer
+from ..classifier.validation import compile_forward
+from ..threads import set_threads
 
 LOOKS = 4
 """How often a trial is looked at while it trains, to be given up early."""

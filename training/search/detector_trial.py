@@ -14,10 +14,11 @@ from ..data.sample import DataError, Sample, read_set
 from ..detector import networks as ssd
 from ..detector.dataset import SceneBatches, split
 from ..detector.evaluation import evaluation_set, score
-from ..detector.fit import schedule, set_threads
+from ..detector.fit import schedule
 from ..detector.settings import DetectorSettings
 from ..detector.trainer import DetectorTrainer
 from ..scenes.generator import SceneGenerator
+from ..threads import set_threads
 from .detector_space import DetectorDesign
 
 
@@ -38,7 +39,7 @@ class DetectorTrial:
 
     def __call__(self, design: DetectorDesign, report: Callable[[int, float], None]) -> float:
         """Train `design`; `report` is told the epoch and the score after each but the last and may end the trial."""
-        set_threads(self.threads)
+        set_threads(self.threads, opencv_threads=1)
         import tensorflow as tf
         import tf_keras
 

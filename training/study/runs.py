@@ -200,7 +200,7 @@ def probabilities_of(
     run: Path, pictures: GalaxyDataset, change: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> np.ndarray:
     """Run pictures through a run's network, at its temperature: (N, C). `change` is done to the inputs before."""
-    from ..classifier.fit import predict
+    from ..classifier.validation import predict
     from ..figures.saliency_sheets import load_model
 
     model = read_record(run).model

@@ -243,7 +243,7 @@ def test_a_pupil_is_not_resumed_with_another_teacher(tmp_path):
 @pytest.mark.parametrize(("recipe", "train", "weights", "error", "message"), [
     (RECIPES["vgg_features"], LEARN, "nosuch.h5", WeightsError, "nosuch.h5"),
     (RECIPES["scratch"], LEARN.take(np.arange(8)), None, DataError, "no picture of class 'spiral_loose' to learn from"),
-    (TINY, LEARN.take([0, 9, 18]), None, DataError, "all pictures to learn from are of class 'disk_no_spiral'"),
+    (TINY, LEARN.take([0, 9, 18]), None, DataError, "all training images are of class 'disk_no_spiral'"),
 ])  # fmt: skip
 def test_what_cannot_begin_leaves_its_place_free(recipe, train, weights, error, message, tmp_path):
     # Who mends what was wrong gives the same command again, and it must not find a run in its way.
@@ -255,7 +255,7 @@ def test_what_cannot_begin_leaves_its_place_free(recipe, train, weights, error, 
 @pytest.mark.parametrize(("train", "validation"), [(LEARN.take([-1, -2]), JUDGED), (LEARN, JUDGED.take([]))])
 def test_nothing_to_learn_from_or_to_judge_on_is_said_at_once(train, validation, tmp_path):
     # Coarse groups alone name no class.
-    with pytest.raises(DataError, match="too few have a class"):
+    with pytest.raises(DataError, match=r"too few of \d+ training and \d+ validation images"):
         fit(TINY, train, validation, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -47,7 +47,7 @@ def test_only_a_command_that_can_leave_faults_out_says_so(labelled, tmp_path, co
         pytest.importorskip("official", reason="needs the detector extra")
     done = galaxy_edge(*command.split(), "--data", labelled, *(["--out", tmp_path / "run"] if skips else []))
     assert done.returncode == 2 and "and 2 more faults" in done.stderr and "Traceback" not in done.stderr, done.stderr
-    assert ("--skip-bad" in done.stderr) == skips and "train detector" not in done.stderr
+    assert ("--skip-invalid" in done.stderr) == skips and "train detector" not in done.stderr
 
 
 def test_faults_are_left_out_and_counted(labelled):

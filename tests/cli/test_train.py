@@ -1,0 +1,59 @@
+"""`train`: renamed options keep their old names, hidden from the help."""
+
+import logging
+
+import pytest
+from click.testing import CliRunner
+from galaxy_edge.cli.main import cli
+
+
+class TrainingReached(Exception):
+    """Raised in place of the training."""
+
+
+@pytest.fixture
+def call_arguments(tmp_path, monkeypatch):
+    """Return a function that runs `train detector` and returns the settings and the handler of invalid labels."""
+    pytest.importorskip("official", reason="needs the detector extra")
+    weights = tmp_path / "v2.npz"
+    weights.touch()
+
+    def parse(*options):
+        reached = []
+
+        def train(data, out, settings, resume, report, group, skipped):
+            reached.append((settings, skipped))
+            raise TrainingReached
+
+        monkeypatch.setattr("galaxy_edge.training.detector.fit.train", train)
+        arguments = ["train", "detector", "--data", tmp_path, "--out", tmp_path / "run", *options]
+        result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+        assert isinstance(result.exception, TrainingReached), result.output
+        return reached[0]
+
+    parse.weights = weights
+    return parse
+
+
+@pytest.mark.parametrize("name", ["--distill-from", "--imitate"])
+def test_the_network_to_distil_from_is_given_by_the_new_or_the_old_name(call_arguments, name):
+    """Scripts written for version 0.1.0 use the old name; the setting in run.json keeps its key."""
+    settings, _ = call_arguments(name, call_arguments.weights)
+    assert settings.imitate == call_arguments.weights
+
+
+@pytest.mark.parametrize("name", ["--skip-invalid", "--skip-bad"])
+def test_invalid_labels_are_left_out_by_the_new_or_the_old_name(call_arguments, name, caplog):
+    """Either name makes what is left out a warning; without it nothing may be left out silently."""
+    assert call_arguments()[1] is None
+    _, skipped = call_arguments(name)
+    with caplog.at_level(logging.WARNING):
+        skipped("2 labels are left out")
+    assert "2 labels are left out" in caplog.messages
+
+
+def test_old_names_are_not_in_the_help():
+    """Only one name of each option is documented."""
+    text = CliRunner().invoke(cli, ["train", "detector", "--help"]).output
+    assert "--distill-from" in text and "--skip-invalid" in text
+    assert "--imitate" not in text and "--skip-bad" not in text

@@ -1,0 +1,126 @@
+"""Evaluate a trained classifier on its validation share: metrics, temperature, abstention threshold and plots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ...models.classification_metrics import classification_metrics
+from ...models.decode import softmax
+from ..data.sample import DataError
+from ..figures.plots import accuracy_coverage as plot_coverage
+from ..figures.plots import confusion_matrix, learning_curves, reliability
+from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
+from .dataset import GalaxyDataset
+
+TARGET_ACCURACY = 0.85
+"""Accuracy, proven on validation, of the classes that are reported above the abstention threshold."""
+
+BATCH = 64
+
+Forward = Callable[[np.ndarray], np.ndarray]
+"""Takes images (N, size, size, 3) uint8, returns logits (N, C) float32."""
+
+
+def compile_forward(network: keras.Model, batch: int = BATCH) -> Forward:
+    """Compile inference in batches; the returned function always uses the network's current weights."""
+    run = tf.function(lambda inputs: network(inputs, training=False), reduce_retracing=True)
+
+    def forward(images: np.ndarray) -> np.ndarray:
+        parts = [
+            run(tf.constant(images[start : start + batch], tf.float32)).numpy()
+            for start in range(0, len(images), batch)
+        ]
+        return np.concatenate(parts) if parts else np.zeros((0, network.output_shape[-1]), np.float32)
+
+    return forward
+
+
+def predict(network: keras.Model, images: np.ndarray) -> np.ndarray:
+    """Run images (N, size, size, 3) uint8 through a network once: (N, C) float32 logits."""
+    return compile_forward(network)(images)
+
+
+def evaluate_logits(logits: np.ndarray, dataset: GalaxyDataset, temperature: float = 1.0) -> dict[str, Any]:
+    """Measure logits (N, C) of labelled images, over all of them and, under ``sets``, by source."""
+    probabilities = softmax(logits, temperature)
+    sources = np.array(dataset.sources)
+    metrics = classification_metrics(probabilities, dataset.labels, dataset.classes)
+    metrics["sets"] = {
+        name: classification_metrics(probabilities[sources == name], dataset.labels[sources == name], dataset.classes)
+        for name in sorted(set(dataset.sources))
+    }
+    return metrics
+
+
+def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative log probability of the true classes."""
+    return float(-np.log(softmax(logits)[np.arange(len(labels)), labels] + 1e-9).mean())
+
+
+def calibrate_and_measure(
+    logits: np.ndarray, validation: GalaxyDataset, out: Path
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Fit temperature and abstention threshold on validation logits (N, C); write ``predictions.npz``.
+
+    Returns:
+        The ``decode`` section of the model's description (temperature, and ``abstain`` where a threshold can be
+        proven), and the metrics at that temperature.
+    """
+    temperature = fit_temperature(logits, validation.labels)
+    metrics = evaluate_logits(logits, validation, temperature)
+    metrics["ece_before"] = evaluate_logits(logits, validation)["ece"]
+    metrics["chosen_on"] = "validation"
+    abstain, metrics["abstain"] = _choose_abstention(softmax(logits, temperature), validation.labels, out)
+    np.savez(
+        out / "predictions.npz",
+        logits=logits,
+        labels=validation.labels,
+        set=np.array(validation.sources),
+        ids=np.array(validation.ids),
+    )
+    return {"temperature": temperature} | abstain, metrics
+
+
+def _choose_abstention(
+    probabilities: np.ndarray, labels: np.ndarray, out: Path
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """Choose the probability below which a class is not reported, and plot coverage against accuracy.
+
+    Returns:
+        The entry for ``decode``, empty where no threshold can be proven, and that for the metrics.
+    """
+    thresholds, coverage, accuracy = accuracy_coverage(probabilities, labels)
+    try:
+        chosen = abstain_threshold(probabilities, labels, TARGET_ACCURACY)
+    except DataError as error:
+        return {}, {"accuracy_wanted": TARGET_ACCURACY, "none": str(error)}
+    reported = probabilities.max(axis=1) >= chosen
+    correct = probabilities.argmax(axis=1)[reported] == labels[reported]
+    plot_coverage(coverage, accuracy, chosen, out / "coverage.png", thresholds)
+    return {"abstain": round(chosen, 4)}, {
+        "accuracy_wanted": TARGET_ACCURACY,
+        "threshold": chosen,
+        "coverage": float(reported.mean()),
+        "accuracy": float(correct.mean()),
+    }
+
+
+def write_plots(
+    out: Path,
+    log: list[dict[str, Any]],
+    logits: np.ndarray,
+    temperature: float,
+    metrics: dict[str, Any],
+    validation: GalaxyDataset,
+) -> None:
+    """Write learning curves, confusion matrix and reliability diagram into a run folder."""
+    learning_curves(log, out / "learning.png")
+    confusion_matrix(np.array(metrics["confusion"]), validation.classes, out / "confusion.png")
+    probabilities = softmax(logits), softmax(logits, temperature)
+    reliability(*probabilities, validation.labels, out / "reliability.png")
