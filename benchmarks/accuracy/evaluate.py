@@ -90,7 +90,7 @@ def evaluate_detector(
 
     Returns:
         Of all real frames together: map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating
-        threshold), frames, boxes. ``situations``: the same of each, with ``sizes`` (`models.metrics.SIZES`, in pixels
+        threshold), frames, boxes. ``situations``: the same of each, with ``sizes`` (`SIZES`, in pixels
         of the input), ``centre_box`` and ``sep`` (the same of these baselines, with all that they find). ``curves``:
         see `curves.curves`, of all real frames. ``threshold``.
     """

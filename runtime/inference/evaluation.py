@@ -20,7 +20,7 @@ def detections_of(detector: Detector, images: Iterable[tuple[np.ndarray, Detecti
     """Run a detector, created with ``min_score=MIN_EVALUATED_SCORE``, over images (H, W, 3) uint8 with their truth.
 
     Returns:
-        (truth, boxes, scores) for each image, as `models.metrics.detection_metrics` takes them.
+        (truth, boxes, scores) for each image, as `models.detection_metrics.detection_metrics` takes them.
     """
     evaluated = []
     for pixels, truth in images:
@@ -35,7 +35,7 @@ def classifier_metrics(
     """Run a classifier over images (H, W, 3) uint8, each with a box (4,) or None for the whole image, and a label.
 
     Returns:
-        Metrics, see `models.metrics.classification_metrics`, and the (N, C) probabilities.
+        Metrics, see `models.classification_metrics.classification_metrics`, and the (N, C) probabilities.
     """
     labels, rows = [], []
     for pixels, box, label in images:

@@ -109,7 +109,7 @@ def test_an_rtsp_camera_that_dies_and_comes_back_goes_on_until_it_is_told_to_end
 
 @pytest.mark.parametrize("url", ["rtsp://127.0.0.1:9/stream", "http://127.0.0.1:9/stream"])
 def test_a_stream_that_does_not_answer_is_wrong_use(url):
-    with pytest.raises(UsageError, match="does not answer, or is no video stream"):
+    with pytest.raises(UsageError, match="does not answer, or is not a video stream"):
         open_source(url, lambda _: None)
 
 

@@ -82,7 +82,7 @@ def score(
 
     Returns:
         map50 and map over all frames, ``map50_<set>`` of each set with boxes, and ``false_<set>``: detections above
-        score 0.5 a frame without a galaxy. See `models.metrics.detection_metrics`.
+        score 0.5 a frame without a galaxy. See `models.detection_metrics.detection_metrics`.
     """
     frames = np.arange(0, len(evaluation["images"]), every)
     # The deep-sky frames are few: all of them are used always.

@@ -34,7 +34,7 @@ def class_rates(named: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.n
 def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
     """Measure a classifier by the metrics that folds are compared in.
 
-    Macro means are over the classes that occur in the truth, as in `models.metrics`.
+    Macro means are over the classes that occur in the truth, as in `models.classification_metrics`.
 
     Args:
         probabilities: (N, C) 0..1, N at least 1.
