@@ -1,4 +1,4 @@
-"""What takes minutes to compute and is needed again: frozen features, groups of duplicates, opinions of teachers."""
+"""Cache arrays that take minutes to compute: frozen features, groups of duplicates, soft targets of teachers."""
 
 from __future__ import annotations
 
@@ -17,46 +17,47 @@ if TYPE_CHECKING:
 
 
 class CacheError(UserError):
-    """Something that cannot be kept; the message says where and why."""
+    """An array that cannot be cached; the message says where and why."""
 
 
 def cache_folder() -> Path:
-    """Tell where it is kept: ``$XDG_CACHE_HOME/galaxy-edge``, by default ``~/.cache/galaxy-edge``."""
+    """Return the cache folder: ``$XDG_CACHE_HOME/galaxy-edge``, by default ``~/.cache/galaxy-edge``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galaxy-edge"
 
 
-def cache_key(*things: object, network: keras.Model | None = None) -> str:
-    """Hash what a result depends on, a network by its weights (SHA-256, hex)."""
-    digest = hashlib.sha256(repr(things).encode())
+def cache_key(*values: object, network: keras.Model | None = None) -> str:
+    """Return the SHA-256 (hex) of the values that a result depends on, and of a network's weights."""
+    digest = hashlib.sha256(repr(values).encode())
     for weights in network.weights if network is not None else ():
         digest.update(np.ascontiguousarray(np.asarray(weights)).tobytes())
     return digest.hexdigest()
 
 
 def cached_array(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Read the array that is kept under a name and a key, or make and keep it.
+    """Return the array cached under a name and a key; compute and cache it where there is none.
 
     Raises:
-        CacheError: it cannot be written.
+        CacheError: the array cannot be written.
     """
     path = cache_folder() / f"{name}-{key[:32]}.npy"
     try:
         return np.load(path, mmap_mode="r")
     except (FileNotFoundError, NotADirectoryError):
-        pass  # none kept yet
+        pass  # not cached yet
     except (ValueError, EOFError):
-        path.unlink()  # a file that a stop left half written by other means than ours
+        path.unlink()  # incomplete, e.g. copied from elsewhere: computed again
     array = make()
-    beside = path.with_name(f"{path.name}.{os.getpid()}.part")
+    # A temporary name of its own: several processes may compute the same array at the same time.
+    staged = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as stream:
+        with staged.open("wb") as stream:
             np.save(stream, array)
-        os.replace(beside, path)
-    except OSError as problem:
-        if beside.exists():
-            beside.unlink()
+        os.replace(staged, path)
+    except OSError as error:
+        if staged.exists():
+            staged.unlink()
         raise CacheError(
-            f"{name} cannot be kept in {path.parent}: {problem.strerror}; set XDG_CACHE_HOME to a place with room"
+            f"{name} cannot be cached in {path.parent}: {error.strerror}; set XDG_CACHE_HOME to a folder with space"
         ) from None
     return array

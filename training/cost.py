@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Cost(NamedTuple):
-    """What a network costs: multiply-adds for one picture, float parameters, and bytes of its int8 TFLite file."""
+    """Multiply-adds for one image, float parameters, and bytes of the int8 TFLite file."""
 
     macs: int
     parameters: int

@@ -1,4 +1,4 @@
-"""How long-running work reports its progress."""
+"""The callback by which long-running work reports its progress."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Any
 
 Report = Callable[[dict[str, Any]], None]
 """Called with ``epoch`` (from 1), ``epochs``, ``step`` and ``steps`` within the epoch, and any float to show;
-``label`` where what runs is not a training."""
+``label`` is shown instead where the work is not a training."""

@@ -1,10 +1,9 @@
 """`train`: renamed options keep their old names, hidden from the help."""
 
-import logging
-
 import pytest
 from click.testing import CliRunner
 from galaxy_edge.cli.main import cli
+from helpers.log_records import recorded
 
 
 class TrainingReached(Exception):
@@ -43,13 +42,13 @@ def test_the_network_to_distil_from_is_given_by_the_new_or_the_old_name(call_arg
 
 
 @pytest.mark.parametrize("name", ["--skip-invalid", "--skip-bad"])
-def test_invalid_labels_are_left_out_by_the_new_or_the_old_name(call_arguments, name, caplog):
+def test_invalid_labels_are_left_out_by_the_new_or_the_old_name(call_arguments, name):
     """Either name makes what is left out a warning; without it nothing may be left out silently."""
     assert call_arguments()[1] is None
     _, skipped = call_arguments(name)
-    with caplog.at_level(logging.WARNING):
+    with recorded("galaxy_edge.cli.train") as records:
         skipped("2 labels are left out")
-    assert "2 labels are left out" in caplog.messages
+    assert [(record.levelname, record.getMessage()) for record in records] == [("WARNING", "2 labels are left out")]
 
 
 def test_old_names_are_not_in_the_help():

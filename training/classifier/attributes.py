@@ -1,8 +1,8 @@
-"""What experts said of galaxies beside their class: the attributes of EFIGI (Baillard et al. 2011, A&A 532, A74).
+"""Attributes of galaxies as an auxiliary training target: those of EFIGI (Baillard et al. 2011, A&A 532, A74).
 
-Tight, medium and loose arms are steps of one scale, as are bulges and inclinations. A class says on which side of a
-step a galaxy lies, an attribute how far; a network that must tell both learns from the same pictures what the steps are
-about. Only in training: the attributes' outputs are left out of what is kept.
+The classes divide continuous scales: how tightly arms are wound, the size of the bulge, the inclination. A class says
+on which side of a boundary a galaxy lies, an attribute how far from it, so that predicting both teaches the scales.
+Attributes are used in training only: their outputs are not part of the saved network.
 """
 
 from __future__ import annotations
@@ -31,33 +31,33 @@ ATTRIBUTES = (
     "Hot_Spots",
     "Inclination",
 )
-"""Those that stay what they are when a picture is turned, mirrored, or cropped: neither the sense of rotation nor what
-else is in the frame."""
+"""Attributes that do not change when an image is rotated, mirrored or cropped: neither the sense of rotation nor the
+presence of neighbours."""
 
 LOWEST_TYPE, HIGHEST_TYPE = -6.0, 11.0
-"""The morphological type, from compact to dwarf ellipticals; every other attribute goes from 0 to 1."""
+"""The morphological type, from compact to dwarf ellipticals; every other attribute ranges from 0 to 1."""
 
 
 def read_attributes(row: Mapping[str, str]) -> np.ndarray:
-    """Read a table's row: (A,) float32 in 0..1, NaN where nothing was said.
+    """Read a table's row: (A,) float32 in 0..1, NaN where an attribute is not known.
 
     Raises:
-        ValueError: a value is no number.
+        ValueError: a value is not a number.
     """
     values = np.array([float(row.get(name) or "nan") for name in ATTRIBUTES], np.float32)
     values[0] = (values[0] - LOWEST_TYPE) / (HIGHEST_TYPE - LOWEST_TYPE)
-    values[(values < 0) | (values > 1)] = np.nan  # -1 stands for what cannot be seen, e.g. arms of an edge-on galaxy
+    values[(values < 0) | (values > 1)] = np.nan  # -1 marks what cannot be seen, e.g. arms of an edge-on galaxy
     return values
 
 
 def with_attributes(network: keras.Model) -> keras.Model:
-    """Give a network that tells a logit of every attribute, too, from the features that its last layer sees.
+    """Add an output with one logit per attribute, computed from the inputs of the last layer.
 
     Returns:
-        A model with the outputs logits (N, C) and attributes (N, A), which shares all of the network's layers.
+        A model with the outputs logits (N, C) and attributes (N, A), which shares all the network's layers.
     """
     import keras
 
     features = network.get_layer("logits").input
-    told = keras.layers.Dense(len(ATTRIBUTES), name="attributes")(features)
-    return keras.Model(network.input, [network.output, told], name=f"{network.name}_with_attributes")
+    attributes = keras.layers.Dense(len(ATTRIBUTES), name="attributes")(features)
+    return keras.Model(network.input, [network.output, attributes], name=f"{network.name}_with_attributes")

@@ -1,8 +1,9 @@
-"""One fused warp and one table of levels a picture: how a galaxy may look to another telescope. numpy and OpenCV only.
+"""Augment galaxies as another telescope might see them: one affine warp and one level table per image.
 
-A classifier learns from two surveys' cut-outs, whose framing and sky differ; left alone it learns to tell the
-surveys apart, not the galaxies. So the sky is taken away by a random share and put back at a random level, colours,
-gains and sharpness vary, and the frame moves as the box of a detector does.
+The training images come from two surveys whose framing and sky differ; without augmentation a classifier learns to
+recognise the survey instead of the galaxy. Therefore the sky is subtracted by a random share and added again at a
+random level, colours, gains and sharpness vary, and the frame moves as the box of a detector does. Only numpy and
+OpenCV are used.
 """
 
 from __future__ import annotations
@@ -15,21 +16,21 @@ import numpy as np
 from ...models.preprocess import crop, resize
 
 FIELD = 88
-"""Side in pixels at which the field that a network will see is kept: fine enough for inputs of up to this size."""
+"""Side in pixels at which a network's field of view is kept: enough for inputs of up to this size."""
 
 REACH = 1.6
-"""Side of what is kept around a boxed galaxy over the side of its field, for turning, moving and widening the view."""
+"""Side of what is kept around a boxed galaxy over the side of its field, for rotating, moving and widening the view."""
 
 
 @dataclass(frozen=True)
 class Canvas:
-    """A galaxy kept ready for augmentation.
+    """A galaxy, prepared for augmentation.
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB, with the galaxy's field in the middle.
         side: side of that field in pixels of the canvas.
         sky: (3,) float32 median level of the field's rim, 0..255.
-        peak: level over the sky that all but 0.5 % of the field stay below, 0..255.
+        peak: 99.5th percentile of the field's level above the sky, 0..255.
     """
 
     pixels: np.ndarray
@@ -40,21 +41,21 @@ class Canvas:
 
 @dataclass(frozen=True)
 class SkyAugmentation:
-    """How far views of one galaxy may differ.
+    """Ranges within which views of one galaxy differ.
 
-    The shipped detector's boxes are off their galaxy by less than 0.045 of the longer side in 95 % of Galaxy Zoo frames
-    and of 0.84 to 1.15 of its size in 90 %, of 0.72 to 1.22 in 98 %: the frame moves and grows a little more than that.
+    The shipped detector's boxes are displaced by less than 0.045 of the longer side in 95 % of Galaxy Zoo frames, and
+    their size is 0.84 to 1.15 of the true one in 90 %, 0.72 to 1.22 in 98 %: the frame varies slightly more than that.
 
     Attributes:
-        shift: largest offset of the frame, as a share of its side, each axis.
-        scale: smallest and largest side of the frame, over the true one.
-        anisotropy: largest stretch of one axis against the other.
+        shift: maximum offset of the frame, as a share of its side, each axis.
+        scale: minimum and maximum side of the frame, over the true one.
+        anisotropy: maximum stretch of one axis relative to the other.
         gain, channel_gain: spread (sigma of the logarithm) of the brightness, and of each channel's.
-        gamma: smallest and largest exponent of the levels.
-        offset: largest level added as sky, 0..255, in half of the views.
-        colourless, blurred: share of views in grey, and unsharp.
-        levelled: share of views without sky and over the full range of levels, as a camera's own stretch leaves them.
-        noise: largest sigma of the noise added to half of the views, in levels.
+        gamma: minimum and maximum exponent of the levels.
+        offset: maximum level added as sky, 0..255, in half of the views.
+        colourless, blurred: shares of views that are made grey, and blurred.
+        levelled: share of views with the sky subtracted and stretched to the full range, as by a camera's own stretch.
+        noise: maximum sigma of the noise added to half of the views, in levels.
     """
 
     shift: float = 0.06
@@ -71,12 +72,12 @@ class SkyAugmentation:
 
 
 def prepare(image: np.ndarray, box: np.ndarray | None, margin: float) -> Canvas:
-    """Keep what augmentation needs of a picture.
+    """Return the part of an image that augmentation needs.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        box: (4,) the galaxy in pixels, or None when it fills the picture.
-        margin: share of the box's longer side added in all, as in `models.preprocess.crop`.
+        box: (4,) the galaxy in pixels, or None when it fills the image.
+        margin: total share of the box's longer side that is added, as in `models.preprocess.crop`.
     """
     if box is None:
         pixels = resize(image, FIELD, FIELD)
@@ -90,28 +91,28 @@ def prepare(image: np.ndarray, box: np.ndarray | None, margin: float) -> Canvas:
 
 
 def sky_and_peak(field: np.ndarray) -> tuple[np.ndarray, float]:
-    """Measure a picture (H, W, 3) uint8: the (3,) median of its rim, and what 99.5 % of it stay below over that."""
+    """Return the (3,) median of an image's rim, and the 99.5th percentile of its level above that; (H, W, 3) uint8."""
     rim = np.concatenate([field[:2], field[-2:], field[:, :2].swapaxes(0, 1), field[:, -2:].swapaxes(0, 1)])
     sky = np.median(rim, axis=(0, 1)).astype(np.float32)
     return sky, max(1.0, float(np.percentile((field - sky).max(axis=2), 99.5)))
 
 
 def normalise_levels(image: np.ndarray, top: float = 230.0) -> np.ndarray:
-    """Take the sky away from a picture (H, W, 3) uint8 and scale what is left to the full range.
+    """Subtract the sky from an image (H, W, 3) uint8 and scale the rest to the full range.
 
-    A network that tells surveys apart by their sky or stretch, not galaxies by their shape, fails on such pictures.
+    A network that relies on a survey's sky or stretch instead of the galaxy's shape fails on such images.
     """
     sky, peak = sky_and_peak(image)
     return np.clip(np.round((image - sky) * (top / peak)), 0, 255).astype(np.uint8)
 
 
 def view_matrix(canvas: Canvas, size: int, rng: np.random.Generator, variation: SkyAugmentation) -> np.ndarray:
-    """Draw the (2, 3) affine map from pixels of the view to pixels of the canvas."""
-    turn = rng.uniform(0, 2 * np.pi)
+    """Draw the (2, 3) affine matrix from pixels of the view to pixels of the canvas."""
+    angle = rng.uniform(0, 2 * np.pi)
     zoom = canvas.side / size * np.exp(rng.uniform(*np.log(variation.scale)))
     stretch = np.exp(rng.uniform(-variation.anisotropy, variation.anisotropy) / 2)
     flip = rng.choice((-1.0, 1.0))
-    cosine, sine = np.cos(turn), np.sin(turn)
+    cosine, sine = np.cos(angle), np.sin(angle)
     linear = zoom * np.array([[cosine, -sine], [sine, cosine]]) @ np.diag([flip * stretch, 1.0 / stretch])
     height, width = canvas.pixels.shape[:2]
     middle = (np.array([width, height]) - 1) / 2 + rng.uniform(-1, 1, 2) * variation.shift * canvas.side
@@ -122,26 +123,26 @@ def level_table(canvas: Canvas, rng: np.random.Generator, variation: SkyAugmenta
     """Draw the (256, 3) uint8 table from levels of the canvas to levels of the view."""
     levels = np.arange(256, dtype=np.float32)[:, None]
     if rng.random() < variation.levelled:
-        bent = (levels - canvas.sky) * (rng.uniform(150, 255) / canvas.peak)
-        return np.clip(np.round(bent), 0, 255).astype(np.uint8)
+        mapped = (levels - canvas.sky) * (rng.uniform(150, 255) / canvas.peak)
+        return np.clip(np.round(mapped), 0, 255).astype(np.uint8)
     levels = (levels - rng.uniform(0, 1) * canvas.sky).astype(np.float32)
     gain = np.exp(rng.normal(0, variation.gain) + rng.normal(0, variation.channel_gain, 3))
-    bent = 255.0 * (np.clip(levels, 0, 255) / 255.0) ** rng.uniform(*variation.gamma) * gain
+    mapped = 255.0 * (np.clip(levels, 0, 255) / 255.0) ** rng.uniform(*variation.gamma) * gain
     if rng.random() < 0.5:
-        bent = bent + rng.uniform(0, variation.offset) * np.exp(rng.normal(0, 0.2, 3))
-    return np.clip(np.round(bent), 0, 255).astype(np.uint8)
+        mapped = mapped + rng.uniform(0, variation.offset) * np.exp(rng.normal(0, 0.2, 3))
+    return np.clip(np.round(mapped), 0, 255).astype(np.uint8)
 
 
 def draw_view(
     canvas: Canvas, size: int, rng: np.random.Generator, variation: SkyAugmentation = SkyAugmentation()
 ) -> np.ndarray:
-    """Draw one view of a galaxy: the same state of `rng` gives the same view.
+    """Draw one augmented view of a galaxy; the same state of `rng` gives the same view.
 
     Returns:
         (size, size, 3) uint8.
     """
     matrix = view_matrix(canvas, size, rng, variation)
-    # Past the rim the sky is mirrored: a flat or black corner would betray a turned picture.
+    # Pixels outside the canvas are mirrored: a flat or black corner would reveal a rotated image.
     view = cv2.warpAffine(
         canvas.pixels,
         matrix,

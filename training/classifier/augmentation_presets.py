@@ -1,8 +1,8 @@
-"""How a galaxy is shown in training: the report's augmentation, turned freely, or as other telescopes might see it.
+"""Augmentations by name: the report's, the same with any orientation, and views as of other telescopes.
 
 The report's parameters (section 2.3) are those of Keras' ImageDataGenerator: rotation 40 degrees, width shift 0.2,
-height shift 0.1, shear 0.2 (of a degree, there), zoom 0.2, horizontal flip, nearest fill. All of it is one affine map
-here, so that a picture is resampled once. numpy and OpenCV only.
+height shift 0.1, shear 0.2 (degrees, in Keras), zoom 0.2, horizontal flip, nearest fill. They are combined into one
+affine matrix here, so that an image is resampled once. Only numpy and OpenCV are used.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from .augmentation import Canvas, draw_view
 
 @dataclass(frozen=True)
 class AffineAugmentation:
-    """How far a picture may be moved.
+    """Ranges of an affine augmentation.
 
     Attributes:
-        rotation: largest turn in degrees, each way.
-        shift: largest shift of columns and rows, shares of the side, each way.
-        shear: largest angle of shear in degrees, each way.
-        zoom: largest change of scale, each axis by itself, each way.
-        mirror: which axes are flipped in half of the views: columns, rows.
+        rotation: maximum angle in degrees, either way.
+        shift: maximum shift of columns and rows as shares of the side, either way.
+        shear: maximum angle of shear in degrees, either way.
+        zoom: maximum change of scale of each axis, either way.
+        mirror: whether columns and rows are flipped in half of the views.
     """
 
     rotation: float = 40.0
@@ -38,17 +38,17 @@ class AffineAugmentation:
 
 REPORT = AffineAugmentation()
 TURNED = AffineAugmentation(rotation=180.0, mirror=(True, True))
-"""The report's, but with every orientation: there is no 'up' in the sky."""
+"""The report's, with any orientation: the sky has no preferred one."""
 
 
 def warp_matrix(size: int, warp: AffineAugmentation, rng: np.random.Generator) -> np.ndarray:
-    """Draw the (2, 3) affine map from pixels of the view to pixels of the picture, both (size, size)."""
-    turn = np.deg2rad(rng.uniform(-warp.rotation, warp.rotation))
+    """Draw the (2, 3) affine matrix from pixels of the view to pixels of the image, both (size, size)."""
+    angle = np.deg2rad(rng.uniform(-warp.rotation, warp.rotation))
     columns, rows = (rng.uniform(-part, part) * size for part in warp.shift)
     shear = np.deg2rad(rng.uniform(-warp.shear, warp.shear))
     across, down = rng.uniform(1 - warp.zoom, 1 + warp.zoom, 2)
     flips = [-1.0 if allowed and rng.random() < 0.5 else 1.0 for allowed in warp.mirror]
-    cosine, sine = np.cos(turn), np.sin(turn)
+    cosine, sine = np.cos(angle), np.sin(angle)
     linear = (
         np.array([[cosine, sine], [-sine, cosine]])
         @ np.array([[np.cos(shear), 0.0], [-np.sin(shear), 1.0]])
@@ -60,13 +60,13 @@ def warp_matrix(size: int, warp: AffineAugmentation, rng: np.random.Generator) -
 
 
 def _field(canvas: Canvas, size: int) -> np.ndarray:
-    """Cut the galaxy's field out of a canvas, (size, size, 3) uint8."""
+    """Crop the galaxy's field from a canvas: (size, size, 3) uint8."""
     side = round(canvas.side)
     top, left = ((length - side) // 2 for length in canvas.pixels.shape[:2])
     return resize(canvas.pixels[top : top + side, left : left + side], size, size)
 
 
-def _warped(warp: AffineAugmentation) -> Callable[[Canvas, int, np.random.Generator], np.ndarray]:
+def _affine_view(warp: AffineAugmentation) -> Callable[[Canvas, int, np.random.Generator], np.ndarray]:
     def draw(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
         return cv2.warpAffine(
             _field(canvas, size),
@@ -81,8 +81,8 @@ def _warped(warp: AffineAugmentation) -> Callable[[Canvas, int, np.random.Genera
 
 AUGMENTATIONS: dict[str, Callable[[Canvas, int, np.random.Generator], np.ndarray]] = {
     "none": lambda canvas, size, rng: _field(canvas, size),
-    "report": _warped(REPORT),
-    "turned": _warped(TURNED),
+    "report": _affine_view(REPORT),
+    "turned": _affine_view(TURNED),
     "sky": draw_view,
 }
-"""Name -> function of canvas, side in pixels and generator that gives a view, (size, size, 3) uint8."""
+"""Name -> function of canvas, side in pixels and random generator that returns a view, (size, size, 3) uint8."""

@@ -1,6 +1,6 @@
-"""What is done about classes of very different sizes: what an epoch draws, and how classes weigh in the loss.
+"""Balance classes of very different sizes: by what an epoch draws, or by weights in the loss.
 
-Three strategies of the university report (section 2.3), the baseline without any, and this project's own default.
+Three strategies of the university report (section 2.3), the baseline without balancing, and this project's default.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ from ..data.sample import DataError
 from ..data.splits import name_of
 
 STRATEGIES = ("none", "full", "weights", "partial", "root")
-"""``none``: every picture once an epoch.
+"""``none``: every image once per epoch.
 ``full``: every class down- or over-sampled to the mean count.
-``weights``: every picture once, its class weighing N / (C n_c) in the loss.
-``partial``: every class half of the way to the mean count, as ratios go (the geometric mean of both), and weights
-against the imbalance that is left.
-``root``: as many pictures as there are, drawn with a chance of count^-0.5 each, as `galaxies.draw_weights` does.
+``weights``: every image once, with the class weight N / (C n_c) in the loss.
+``partial``: every class sampled to the geometric mean of its count and the mean count, and class weights against the
+remaining imbalance.
+``root``: N images, each drawn with a probability proportional to count^-0.5, as in `crops.draw_weights`.
 """
 
 
 def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray:
-    """Draw what an epoch trains on.
+    """Draw the images of an epoch.
 
-    A class made smaller shows other pictures in each epoch; in one made larger, each picture comes as often as any
-    other, or once more. ``root`` draws each picture independently, as training by steps does.
+    An under-sampled class shows other images in each epoch; in an over-sampled one the images' counts differ by one at
+    most. ``root`` draws each image independently.
 
     Args:
         labels: (N,) classes, 0 and up.
         strategy: a name in `STRATEGIES`.
-        seed, epoch: the same two give the same draw.
+        seed, epoch: the same pair gives the same draw.
 
     Returns:
-        (M,) indices of pictures, shuffled.
+        (M,) indices of images, shuffled.
 
     Raises:
-        DataError: there is no picture, or one has no class.
-        ValueError: there is no such strategy.
+        DataError: there are no images, or one has no class.
+        ValueError: the strategy does not exist.
     """
     counts = _counts(labels, strategy)
     rng = np.random.default_rng([seed, epoch])
@@ -47,55 +47,56 @@ def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray
         chances = counts[labels] ** -0.5
         return rng.choice(len(labels), len(labels), p=chances / chances.sum())
     drawn = []
-    for label, wanted in enumerate(_wanted(counts, strategy).tolist()):
+    for label, wanted in enumerate(_epoch_counts(counts, strategy).tolist()):
         own = rng.permutation(np.flatnonzero(labels == label))
-        drawn.append(np.resize(own, wanted))  # goes through the class again and again until there are enough
+        drawn.append(np.resize(own, wanted))  # repeats the class as often as needed
     return rng.permutation(np.concatenate(drawn))
 
 
 def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequence[str] = CLASSES) -> np.ndarray:
-    """Weigh classes in the loss, against the imbalance that is left in what `draw` draws.
+    """Return class weights for the loss, against the imbalance that remains in what `draw` draws.
 
     Args:
         labels: (N,) classes, 0..classes-1.
         strategy: a name in `STRATEGIES`.
-        classes: C, how many there are; names: of them, for messages.
+        classes: C, the number of classes; names: of the classes, for messages.
 
     Returns:
-        (C,) float32; 1 throughout where the strategy has no weights. Their mean over what is drawn is 1, so that the
-        learning rate means the same under every strategy.
+        (C,) float32, all 1 where the strategy has no weights. Their mean over the drawn images is 1, so that the
+        learning rate has the same effect under every strategy.
 
     Raises:
-        DataError: a class has no picture, or a picture no class.
-        ValueError: there is no such strategy, or a label beyond the classes.
+        DataError: a class has no images, or an image has no class.
+        ValueError: the strategy does not exist, or a label is out of range.
     """
     counts = _counts(labels, strategy, classes)
     if len(counts) > classes:
         raise ValueError(f"labels run to {len(counts) - 1}, but there are {classes} classes")
     if not counts.all():
         missing = ", ".join(name_of(label, names) for label in np.flatnonzero(counts == 0).tolist())
-        raise DataError(f"there is no picture of {missing} to learn from: add some, or leave the class out")
+        raise DataError(f"there is no training image of {missing}: add some, or leave the class out")
     if strategy not in ("weights", "partial"):
         return np.ones(classes, np.float32)
-    drawn = _wanted(counts, strategy)
+    drawn = _epoch_counts(counts, strategy)
     return (drawn.sum() / (classes * drawn)).astype(np.float32)
 
 
-def _counts(labels: np.ndarray, strategy: str, least: int = 0) -> np.ndarray:
-    """Count the pictures of each class, checking what is asked for."""
+def _counts(labels: np.ndarray, strategy: str, min_classes: int = 0) -> np.ndarray:
+    """Count the images of each class, after checking labels and strategy."""
     if strategy not in STRATEGIES:
-        raise ValueError(f"'{strategy}' is no strategy against imbalance; known: {', '.join(STRATEGIES)}")
+        raise ValueError(f"'{strategy}' is not a balancing strategy; known: {', '.join(STRATEGIES)}")
     if not len(labels):
-        raise DataError("there is no labelled picture to draw from")
+        raise DataError("there is no labelled image to draw from")
     if np.min(labels) < 0:
-        raise DataError(f"{np.sum(labels < 0)} pictures have no class (a coarse group at most): leave them out")
-    return np.bincount(labels, minlength=least)
+        raise DataError(f"{np.sum(labels < 0)} images have no class (a coarse group at most): leave them out")
+    return np.bincount(labels, minlength=min_classes)
 
 
-def _wanted(counts: np.ndarray, strategy: str) -> np.ndarray:
-    """Say how many pictures of each class an epoch is to show; a class that is not there stays so."""
+def _epoch_counts(counts: np.ndarray, strategy: str) -> np.ndarray:
+    """Return the number of images of each class in an epoch; 0 for a class without images."""
     if strategy not in ("full", "partial"):
         return counts
     mean = counts[counts > 0].mean()
     wanted = np.full(len(counts), mean) if strategy == "full" else np.sqrt(counts * mean)
-    return np.where(counts > 0, np.maximum(1, np.round(wanted)), 0).astype(int)
+    result: np.ndarray = np.where(counts > 0, np.maximum(1, np.round(wanted)), 0).astype(int)
+    return result

@@ -1,4 +1,4 @@
-"""What a classifier is fed: balanced draws of views of the galaxies, the same for the same seed and epoch."""
+"""Training batches of a classifier: balanced draws of augmented galaxies, the same for the same seed and epoch."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's pictures.
+    """The images of one training step.
 
     Attributes:
-        inputs: (B, size, size, 3) uint8, or what a frozen part makes of them, float32.
+        inputs: (B, size, size, 3) uint8, or the features of the frozen part, float32.
         targets: (B, C) float32, 1 for every class that the label allows.
-        soft: (B, C) float32 probabilities given by a teacher; all 0 without one.
-        attributes: (B, A) float32 in 0..1, NaN where nothing was said; A is 0 where none teach.
-        weights: (B,) float32 weight of each picture in the loss.
-        share: (B,) float32, how much of each is left when it is mixed with its mirror image in the batch's order.
+        soft: (B, C) float32 soft targets of a teacher; all 0 without one.
+        attributes: (B, A) float32 in 0..1, NaN where not known; A is 0 where attributes are not trained on.
+        weights: (B,) float32 weight of each image in the loss.
+        share: (B,) float32, mixup share of each image; the rest is of the image at the mirrored position in the batch.
     """
 
     inputs: np.ndarray
@@ -43,95 +43,98 @@ class Batch:
 
 
 class BatchLoader:
-    """Draws batches of a picture set by a recipe.
+    """Draw batches of a dataset by a recipe.
 
     Args:
-        network: the whole network; of one with a frozen part (recipe.cached), views are put through that part once.
-        soft: (N, C) probabilities given by a teacher, or None.
+        recipe: see `recipe.Recipe`; dataset: the training images; seed: of all draws.
+        network: the complete network; if it has a frozen part (recipe.cached), that part's features are cached.
+        soft: (N, C) soft targets of a teacher, or None.
 
     Attributes:
-        trainable: the network, or what of it is not frozen.
-        steps: steps of an epoch.
+        trainable: the part of the network that is not frozen.
+        steps: number of steps per epoch.
     """
 
     def __init__(
-        self, recipe: Recipe, pictures: GalaxyDataset, network: keras.Model, seed: int, soft: np.ndarray | None = None
+        self, recipe: Recipe, dataset: GalaxyDataset, network: keras.Model, seed: int, soft: np.ndarray | None = None
     ) -> None:
-        self._recipe, self._pictures, self._seed, self._network = recipe, pictures, seed, network
+        self._recipe, self._dataset, self._seed, self._network = recipe, dataset, seed, network
         self._view = AUGMENTATIONS[recipe.views]
-        self._canvases = pictures.canvases()
-        self._targets = pictures.targets()
+        self._canvases = dataset.canvases()
+        self._targets = dataset.targets()
         self._soft = np.zeros_like(self._targets) if soft is None else soft.astype(np.float32)
-        said = pictures.attributes if recipe.attributes else None
-        self._attributes = np.zeros((len(pictures), 0), np.float32) if said is None else said
-        self._labelled = pictures.labelled
+        known = dataset.attributes if recipe.attributes else None
+        self._attributes = np.zeros((len(dataset), 0), np.float32) if known is None else known
+        self._labelled = dataset.labelled
         self._balance = None if recipe.balance == "root" else recipe.balance
-        self._weights = np.ones(len(pictures.classes), np.float32)
+        self._weights = np.ones(len(dataset.classes), np.float32)
         if self._balance:
-            labels = pictures.labels[self._labelled]
-            self._weights = class_weights(labels, self._balance, len(pictures.classes), pictures.classes)
-        self._odds = draw_weights(pictures.labels, pictures.groups)
+            labels = dataset.labels[self._labelled]
+            self._weights = class_weights(labels, self._balance, len(dataset.classes), dataset.classes)
+        self._chances = draw_weights(dataset.labels, dataset.groups)
         self.trainable, self._frozen, self._cache = network, None, None
         if recipe.cached:
             from .vgg import frozen_part, trainable_part
 
             self.trainable, self._frozen = trainable_part(network), frozen_part(network)
-            self._cache = self._fill()
+            self._cache = self._cache_features()
         self.steps = max(1, round(len(self._indices(0)) / recipe.batch))
 
-    def _fill(self) -> list[np.ndarray]:
-        """Put `cached` views of every picture through the frozen part: one array (N, ...) a view.
+    def _cache_features(self) -> list[np.ndarray]:
+        """Return the frozen part's features of `cached` views of every image: one array (N, ...) per view.
 
-        The views are the same for every seed, so that they are made once.
+        The views do not depend on the seed, so that all runs share the cache.
         """
         assert self._frozen is not None
-        recipe, pictures = self._recipe, self._pictures
-        key = cache_key(pictures.ids, pictures.margin, recipe.size, recipe.views, network=self._frozen)
+        recipe, dataset = self._recipe, self._dataset
+        key = cache_key(dataset.ids, dataset.margin, recipe.size, recipe.views, network=self._frozen)
 
-        def make(number: int) -> np.ndarray:
+        def compute(number: int) -> np.ndarray:
             rng = np.random.default_rng([4, number])
             return self.frozen_features(np.stack([self._view(canvas, recipe.size, rng) for canvas in self._canvases]))
 
-        return [cached_array(f"features{number}", key, partial(make, number)) for number in range(recipe.cached)]
+        return [cached_array(f"features{number}", key, partial(compute, number)) for number in range(recipe.cached)]
 
     @property
     def attributes(self) -> bool:
-        """Whether attributes teach."""
-        return self._attributes.shape[1] > 0
+        """Whether attributes are trained on."""
+        return bool(self._attributes.shape[1])
 
     def make_average(self, build: Callable[[], keras.Model]) -> keras.Model:
-        """Give the network that holds the average of the weights; the network itself where none is kept."""
+        """Build the network that holds the averaged weights; without averaging, return the trained network itself."""
         return build() if self._recipe.average else self.trainable
 
     def complete_network(self, trained: keras.Model) -> keras.Model:
-        """Give the whole network of a trained one, its frozen part included."""
+        """Return the complete network of a trained one, including its frozen part."""
         return trained if self._frozen is None else self._network
 
     def frozen_features(self, images: np.ndarray) -> np.ndarray:
-        """Put pictures (N, size, size, 3) uint8 through the frozen part, if there is one."""
+        """Return the frozen part's features of images (N, size, size, 3) uint8; without such a part, the images."""
         if self._frozen is None:
             return images
         parts = [
-            np.asarray(self._frozen(images[at : at + 64].astype(np.float32), training=False), np.float16)
-            for at in range(0, len(images), 64)
+            np.asarray(self._frozen(images[start : start + 64].astype(np.float32), training=False), np.float16)
+            for start in range(0, len(images), 64)
         ]
         return np.concatenate(parts)
 
     def _indices(self, epoch: int) -> np.ndarray:
+        """Draw the images of an epoch: (M,) indices into the dataset."""
         rng = np.random.default_rng([self._seed, epoch])
         if self._balance is None:
-            return rng.choice(len(self._odds), len(self._labelled), p=self._odds)
-        return self._labelled[draw_balanced(self._pictures.labels[self._labelled], self._balance, self._seed, epoch)]
+            drawn: np.ndarray = rng.choice(len(self._chances), len(self._labelled), p=self._chances)
+            return drawn
+        return self._labelled[draw_balanced(self._dataset.labels[self._labelled], self._balance, self._seed, epoch)]
 
     def epoch(self, epoch: int, plain: bool = True) -> Iterator[Batch]:
-        """Draw the batches of an epoch (from 0); `plain` ones are not mixed."""
+        """Yield the batches of an epoch (from 0); mixup is applied unless `plain`."""
         size, mixup = self._recipe.batch, self._recipe.mixup
         rng = np.random.default_rng([self._seed, epoch, 1])
         indices = np.resize(self._indices(epoch), self.steps * size)
-        for at in range(0, len(indices), size):
-            drawn = indices[at : at + size]
+        for start in range(0, len(indices), size):
+            drawn = indices[start : start + size]
             share = rng.beta(mixup, mixup, size) if mixup > 0 and not plain else np.ones(size)
-            labels = self._pictures.labels[drawn]
+            labels = self._dataset.labels[drawn]
             weights = np.where(labels >= 0, self._weights[labels], 1.0)
             yield Batch(
                 self._inputs(drawn, rng),
@@ -153,18 +156,18 @@ class BatchLoader:
         return np.stack([self._view(self._canvases[index], self._recipe.size, rng) for index in drawn])
 
     def refresh_batches(self, batches: int) -> Iterator[np.ndarray]:
-        """Draw inputs over which the statistics of averaged weights are measured."""
+        """Yield inputs over which the normalisation statistics of averaged weights are measured."""
         for number, batch in enumerate(self.epoch(self._recipe.epochs)):
             if number >= batches:
                 return
             yield batch.inputs
 
-    def calibration(self, most: int) -> np.ndarray:
-        """Draw at most `most` plain pictures, as equally from the classes as their counts allow: (n, size, size, 3)."""
-        labels = self._pictures.labels
+    def calibration(self, max_images: int) -> np.ndarray:
+        """Draw images without augmentation, as evenly from the classes as their counts allow: (n, size, size, 3)."""
+        labels = self._dataset.labels
         order = np.random.default_rng(self._seed).permutation(self._labelled)
         ranks = np.zeros(len(order), int)
-        for label in range(len(self._pictures.classes)):
+        for label in range(len(self._dataset.classes)):
             of_class = np.flatnonzero(labels[order] == label)
             ranks[of_class] = np.arange(len(of_class))
-        return self._pictures.take(order[np.argsort(ranks, kind="stable")[:most]]).images(self._recipe.size)
+        return self._dataset.take(order[np.argsort(ranks, kind="stable")[:max_images]]).images(self._recipe.size)

@@ -1,4 +1,4 @@
-"""Make probabilities mean what they say, and find from which one on a name is worth giving."""
+"""Calibrate probabilities, and choose the confidence below which a classifier abstains."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from ...models.classification_metrics import calibration_error
 from ..data.sample import DataError
 
 TEMPERATURES = (0.2, 5.0)
+"""Range that is searched."""
 
 MIN_KEPT = 30
-"""So many pictures must be left above a threshold before anything is claimed of them."""
+"""Minimum number of images above a threshold for a statement about their accuracy."""
 
 CONFIDENCE = 1.6449
-"""Standard deviations of a one-sided bound that holds 95 times in 100."""
+"""Standard deviations of a one-sided 95 % bound."""
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature in 0.2..5 that makes logits most likely (Guo et al. 2017, arXiv:1706.04599).
+    """Fit the temperature in 0.2..5 of maximum likelihood (Guo et al. 2017, arXiv:1706.04599).
 
-    The likelihood has one peak over the temperature, since its logarithm is concave in the inverse.
+    The likelihood has a single maximum, since its logarithm is concave in the inverse temperature.
 
     Args:
-        logits: (N, C), of validation pictures.
+        logits: (N, C), of validation images.
         labels: (N,) true classes, 0..C-1.
 
     Raises:
-        DataError: there is no picture to fit on.
+        DataError: there are no images to fit on.
         ModuleNotFoundError: scipy is not installed.
     """
     try:
         from scipy.optimize import minimize_scalar
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "temperatures are fitted by scipy: pip install 'galaxy-edge[train]'", name=missing.name
+            "fitting a temperature needs scipy: pip install 'galaxy-edge[train]'", name=missing.name
         ) from missing
     logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
     if not len(labels):
-        raise DataError("there is no validation picture to fit a temperature on")
+        raise DataError("there is no validation image to fit a temperature on")
     own = logits[np.arange(len(labels)), labels]
 
     def loss(log_temperature: float) -> float:
@@ -50,13 +51,14 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def expected_calibration_error(probabilities: np.ndarray, draws: int = 200, seed: int = 0) -> float:
-    """Tell which calibration error perfect probabilities would show on so few pictures, on average.
+    """Return the mean calibration error that perfect probabilities would show on this number of images.
 
-    The measure is never 0: of thirty pictures in a bin, chance alone makes some more right than their confidence says
-    (Roelofs et al. 2022, arXiv:2012.08668). So an error that is no larger says nothing against a network.
+    The measured error is never 0: in a bin of thirty images the accuracy differs from the confidence by chance
+    (Roelofs et al. 2022, arXiv:2012.08668). An error that is not larger is no evidence of miscalibration.
 
     Args:
-        probabilities: (N, C) 0..1; draws: how often outcomes are drawn as these probabilities say, with `seed`.
+        probabilities: (N, C) 0..1.
+        draws: number of times that outcomes are drawn by these probabilities; seed: of the draws.
     """
     confidence, rng = np.asarray(probabilities).max(axis=1), np.random.default_rng(seed)
     drawn = (calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(draws))
@@ -64,7 +66,7 @@ def expected_calibration_error(probabilities: np.ndarray, draws: int = 200, seed
 
 
 def accuracy_coverage(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Trace how accurate names are when only confident ones are given.
+    """Return accuracy over coverage as the confidence threshold rises.
 
     Args:
         probabilities: (N, C) 0..1.
@@ -72,64 +74,65 @@ def accuracy_coverage(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np
 
     Returns:
         thresholds: (T,) the confidences (highest probabilities) that occur, ascending.
-        coverage: (T,) share 0..1 of the pictures with at least this confidence, from 1 down.
-        accuracy: (T,) share 0..1 of those named right.
+        coverage: (T,) share 0..1 of the images with at least this confidence, descending from 1.
+        accuracy: (T,) share 0..1 of those classified correctly.
     """
-    thresholds, kept, right = _kept(probabilities, labels)
-    return thresholds, kept / max(1, len(labels)), right / kept
+    thresholds, kept, correct = _counts_above(probabilities, labels)
+    return thresholds, kept / max(1, len(labels)), correct / kept
 
 
-def _kept(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count, for each confidence (T,) ascending, the pictures that have it or more, and those of them named right."""
+def _counts_above(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Count the images with at least each confidence (T,), ascending, and the correct ones among them."""
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
         raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape} do not fit: (N, C) and (N,)")
-    thresholds, place = np.unique(probabilities.max(axis=1), return_inverse=True)
-    correct = (probabilities.argmax(axis=1) == labels).astype(int)
-    kept = np.cumsum(np.bincount(place, minlength=len(thresholds))[::-1])[::-1]
-    right = np.cumsum(np.bincount(place, correct, len(thresholds))[::-1])[::-1]
-    return thresholds, kept, right
+    thresholds, index = np.unique(probabilities.max(axis=1), return_inverse=True)
+    is_correct = (probabilities.argmax(axis=1) == labels).astype(int)
+    kept = np.cumsum(np.bincount(index, minlength=len(thresholds))[::-1])[::-1]
+    correct = np.cumsum(np.bincount(index, is_correct, len(thresholds))[::-1])[::-1]
+    return thresholds, kept, correct
 
 
-def wilson_bound(right: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Bound a share from below, 95 times in 100 (Wilson 1927, JASA 22, 209): right of kept (>= 1) -> 0..1."""
-    share, squared = right / kept, CONFIDENCE**2
+def wilson_bound(correct: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the lower 95 % bound of the share correct / kept (kept >= 1), 0..1 (Wilson 1927, JASA 22, 209)."""
+    share, squared = correct / kept, CONFIDENCE**2
     spread = CONFIDENCE * np.sqrt(share * (1 - share) / kept + squared / (4 * kept**2))
-    return (share + squared / (2 * kept) - spread) / (1 + squared / kept)
+    bound: np.ndarray = (share + squared / (2 * kept) - spread) / (1 + squared / kept)
+    return bound
 
 
 def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wanted: float) -> float:
-    """Find the confidence below which a galaxy is better left unnamed.
+    """Return the confidence below which the classifier should abstain.
 
-    It is the lowest one at which at least `MIN_KEPT` pictures are left and Wilson's lower bound of their accuracy
-    reaches what is wanted. A few lucky pictures are so no proof; the bound holds for each threshold, not for having
-    picked the best of many, so confirm it on pictures that played no part.
+    It is the lowest one at which at least `MIN_KEPT` images are left and Wilson's lower bound of their accuracy
+    reaches `accuracy_wanted`. The bound holds for each threshold, not for the choice of the best of many: confirm it
+    on images that were not used for the choice.
 
     Args:
-        probabilities: (N, C) 0..1, calibrated, on validation pictures.
+        probabilities: (N, C) 0..1, calibrated, of validation images.
         labels: (N,) true classes.
-        accuracy_wanted: 0..1, of the names that are given.
+        accuracy_wanted: 0..1, of the images above the threshold.
 
     Returns:
-        The threshold: 0 when everything may be named; otherwise the middle between the lowest confidence kept and
-        the next below, so that rounding it moves no picture across.
+        The threshold: 0 where no abstention is needed; otherwise halfway between the lowest confidence kept and the
+        next below, so that rounding it does not change which images are kept.
 
     Raises:
         ValueError: the accuracy wanted is not within 0..1.
-        DataError: no threshold reaches it on these pictures.
+        DataError: no threshold reaches it on these images.
     """
     if not 0 <= accuracy_wanted <= 1:
         raise ValueError(f"accuracy_wanted is {accuracy_wanted}; it must lie in 0..1")
-    thresholds, kept, right = _kept(probabilities, labels)
+    thresholds, kept, correct = _counts_above(probabilities, labels)
     enough = kept >= MIN_KEPT
     if not enough.any():
-        raise DataError(f"{len(labels)} validation pictures are too few to choose a threshold: {MIN_KEPT} are needed")
-    bounds = wilson_bound(right, kept)
+        raise DataError(f"{len(labels)} validation images are too few to choose a threshold: {MIN_KEPT} are needed")
+    bounds = wilson_bound(correct, kept)
     meets = enough & (bounds >= accuracy_wanted)
     if not meets.any():
         raise DataError(
-            f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {len(labels)} validation "
-            f"pictures could prove; the most is {bounds[enough].max():.3g}: ask for less, or bring more"
+            f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {len(labels)} validation images can prove; "
+            f"the maximum is {bounds[enough].max():.3g}: request less, or add images"
         )
     lowest = int(np.argmax(meets))
     return float(thresholds[lowest - 1] + thresholds[lowest]) / 2 if lowest else 0.0

@@ -12,14 +12,14 @@ from .pretrained_weights import Folded, WeightsError
 
 
 def folded_from_run(folder: Path) -> list[Folded]:
-    """Read the convolutions of a classifier that was trained by this recipe, in the order of the network.
+    """Read the convolutions of a classifier of the recipe mobilenet, in the order of the network.
 
     Raises:
-        RunError: the folder is no run. WeightsError: it is of another network, or not finished.
+        RunError: the folder is not a run folder. WeightsError: the run is of another network, or not finished.
     """
     record = read_record(folder)
     if record.settings.get("network") != "mobilenet" or not (folder / "model.keras").is_file():
-        raise WeightsError(f"{folder} is no finished run of train classifier --recipe mobilenet")
+        raise WeightsError(f"{folder} is not a finished run of train classifier --recipe mobilenet")
     model = keras.saving.load_model(folder / "model.keras", compile=False)
     read = [layer for layer in model.layers if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D)]
     return [Folded(layer.name, *layer.get_weights()) for layer in read]

@@ -90,18 +90,18 @@ def test_strategies_without_weights(strategy):
 def test_labels_may_skip_a_class_in_drawing_but_not_in_weighing():
     labels = np.array([0, 0, 0, 2])
     assert np.bincount(labels[draw(labels, "full", 0, 0)], minlength=3).tolist() == [2, 0, 2]
-    with pytest.raises(DataError, match="no picture of class 'smooth_round'"):
+    with pytest.raises(DataError, match="no training image of class 'smooth_round'"):
         class_weights(labels, "weights", 3)
     with pytest.raises(DataError, match="'smooth_cigar'"):
         class_weights(np.array([0, 1, 2]), "none", 4)
 
 
 def test_errors_say_what_is_wrong():
-    with pytest.raises(DataError, match="2 pictures have no class"):
+    with pytest.raises(DataError, match="2 images have no class"):
         draw(np.array([0, -1, 1, -1]), "full", 0, 0)
-    with pytest.raises(DataError, match="no labelled picture"):
+    with pytest.raises(DataError, match="no labelled image"):
         draw(np.array([], int), "none", 0, 0)
-    with pytest.raises(ValueError, match="'half' is no strategy"):
+    with pytest.raises(ValueError, match="'half' is not a balancing strategy"):
         draw(LABELS, "half", 0, 0)
     with pytest.raises(ValueError, match="labels run to 2"):
         class_weights(LABELS, "weights", 2)

@@ -46,7 +46,7 @@ def test_temperature_stays_within_its_range():
     labels = np.arange(9)
     assert fit_temperature(4 * np.eye(9), labels) == pytest.approx(0.2, rel=1e-3)  # never wrong: as sharp as allowed
     assert fit_temperature(4 * np.eye(9)[::-1][:4], labels[:4]) == pytest.approx(5, rel=1e-3)  # wrong and sure: as flat
-    with pytest.raises(DataError, match="no validation picture"):
+    with pytest.raises(DataError, match="no validation image"):
         fit_temperature(np.zeros((0, 9)), np.zeros(0, int))
 
 
@@ -123,7 +123,7 @@ def test_few_lucky_pictures_prove_nothing():
     assert accuracy_coverage(probabilities, labels)[2][-1] == 1
     with pytest.raises(DataError, match=r"accuracy of 0.95 that 200 validation"):
         abstain_threshold(probabilities, labels, 0.95)
-    with pytest.raises(DataError, match="29 validation pictures are too few"):
+    with pytest.raises(DataError, match="29 validation images are too few"):
         abstain_threshold(probabilities[:29], labels[:29], 0.5)
 
 

@@ -242,7 +242,7 @@ def test_a_pupil_is_not_resumed_with_another_teacher(tmp_path):
 
 @pytest.mark.parametrize(("recipe", "train", "weights", "error", "message"), [
     (RECIPES["vgg_features"], LEARN, "nosuch.h5", WeightsError, "nosuch.h5"),
-    (RECIPES["scratch"], LEARN.take(np.arange(8)), None, DataError, "no picture of class 'spiral_loose' to learn from"),
+    (RECIPES["scratch"], LEARN.take(np.arange(8)), None, DataError, "no training image of class 'spiral_loose'"),
     (TINY, LEARN.take([0, 9, 18]), None, DataError, "all training images are of class 'disk_no_spiral'"),
 ])  # fmt: skip
 def test_what_cannot_begin_leaves_its_place_free(recipe, train, weights, error, message, tmp_path):

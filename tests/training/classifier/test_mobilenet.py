@@ -53,12 +53,12 @@ def test_other_weights_are_refused(network, tmp_path):
         assert "\n" not in str(caught.value)
 
     bias = "MobileNetV2/expanded_conv_7/project/bias"
-    refused({name: value for name, value in tensors.items() if name != bias}, "expanded_conv_7/project' lacks its bias")
+    refused({name: value for name, value in tensors.items() if name != bias}, "expanded_conv_7/project' has no bias")
     refused({name: value for name, value in tensors.items() if "conv_17" not in name}, "49 convolutions .* not 52")
     refused({**tensors, bias.replace("bias", "kernel"): np.zeros((8, 1, 1, 192))}, "conv_7/project' has shape")
     refused({"something": np.zeros(3)}, "holds no MobileNetV2")
     path.write_bytes(b"PK no archive")
-    with pytest.raises(WeightsError, match="is no npz file, or is cut short"):
+    with pytest.raises(WeightsError, match="is not a npz file, or is truncated"):
         folded_mobilenet(path)
     with pytest.raises(WeightsError, match="no such"):
         folded_mobilenet(tmp_path / "none.npz")

@@ -315,6 +315,6 @@ def test_weights_that_do_not_fit_leave_no_run_in_the_way_of_the_next_try(sets, t
     (tmp_path / "start.npz").write_bytes(b"no weights")
     settings = dataclasses.replace(SMALL, weights=tmp_path / "start.npz")
     for _ in range(2):
-        with pytest.raises(WeightsError, match=r"start\.npz is no npz file, or is cut short"):
+        with pytest.raises(WeightsError, match=r"start\.npz is not a npz file, or is truncated"):
             train(sets, tmp_path / "run", settings)
     assert not (tmp_path / "run" / "run.json").exists()
