@@ -13,15 +13,23 @@ import numpy as np
 class Frame:
     """One image from a source.
 
+    Inside the pipeline, boxes are in pixels of `pixels`. In everything that leaves it (JSON lines, events, MQTT, FITS
+    headers, crops of `raw`) they are in pixels of the source's own frame, see `source_boxes`.
+
     Attributes:
-        pixels: (H, W, 3) uint8 RGB.
+        pixels: (h, w, 3) uint8 RGB, the image for networks and people; of a Bayer mosaic, superpixels of half the size.
         time: UTC; start of the exposure where the source gives it, otherwise the time of reading.
         source: the image's file name, the device, or ``demo``.
         number: counts from 0 within a run.
-        raw: (H, W) or (H, W, 3) uint16 or float32, as delivered, where the source has more than 8 bits.
+        raw: (H, W) mono or mosaic, or (H, W, 3) RGB, uint16 or float32, as delivered, where the source has more than
+            8 bits; else None. The mean of a stack may have the size of `pixels` instead.
         stacked: number of frames that `pixels` is the mean of.
         stretch: how more than 8 bits were reduced to 8: ``{"kind", "black", "white", "softening"}``; None if not.
         header: FITS keywords, where the source has them.
+        binning: pixels of the source along a side of one pixel of `pixels`: 2 for superpixels, else 1.
+        cfa: Bayer pattern of `raw` as it is stored, e.g. ``GRBG``; None where it is not a mosaic.
+        planes: one or three linear channels (h, w), uint16 or float32, that `pixels` was developed from; None for
+            images of 8 bits.
     """
 
     pixels: np.ndarray
@@ -32,16 +40,36 @@ class Frame:
     header: dict[str, Any] = field(default_factory=dict)
     raw: np.ndarray | None = None
     stacked: int = 1
+    binning: int = 1
+    cfa: str | None = None
+    planes: tuple[np.ndarray, ...] | None = None
 
     @property
     def width(self) -> int:
-        """Width in pixels."""
+        """Width of `pixels`."""
         return self.pixels.shape[1]
 
     @property
     def height(self) -> int:
-        """Height in pixels."""
+        """Height of `pixels`."""
         return self.pixels.shape[0]
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """Width and height of the source's own frame; odd sides that superpixels cut off are included."""
+        width, height = self.width * self.binning, self.height * self.binning
+        if self.raw is not None and self.raw_binning == self.binning:
+            height, width = self.raw.shape[:2]
+        return width, height
+
+    @property
+    def raw_binning(self) -> int:
+        """Pixels of `raw` along a side of one pixel of `pixels`."""
+        return self.binning if self.raw is not None and self.raw.shape[:2] != self.pixels.shape[:2] else 1
+
+    def source_boxes(self, boxes: np.ndarray) -> np.ndarray:
+        """Convert boxes (..., 4) from pixels of `pixels` to pixels of the source's own frame."""
+        return boxes if self.binning == 1 else np.asarray(boxes * self.binning)
 
 
 @dataclass(frozen=True)
@@ -49,7 +77,7 @@ class Detections:
     """Detections in a frame, best first, as parallel arrays; validated on creation.
 
     Attributes:
-        boxes: (N, 4) float32 x0, y0, x1, y1 in frame pixels.
+        boxes: (N, 4) float32 x0, y0, x1, y1 in pixels of `Frame.pixels`.
         scores: (N,) float32 in 0..1.
         probabilities: (N, C) float32, once classified; None before.
     """

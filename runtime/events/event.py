@@ -39,11 +39,12 @@ class Event:
         state: confirmed or ended.
         kind: object, or what it turned out to be: see `Track`.
         first_frame, last_frame, first_time, last_time, frames: its sightings; times are UTC, ISO 8601.
-        source, best_frame, box, score: its best view; the box is x0, y0, x1, y1 in pixels of that frame.
+        source, best_frame, box, score: its best view; the box is x0, y0, x1, y1 in pixels of the source's own frame.
         name, probability, probabilities: its class, over all its frames.
         sure: whether the class is more than a guess; None where the classifier has no such threshold.
         cutout: (H, W, 3) uint8 RGB, the best view.
         deep: the same with more than 8 bits, see `Track`; None where the source has no more.
+        cfa: Bayer pattern of `deep`, where that is a mosaic.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Event:
     sure: bool | None
     cutout: np.ndarray
     deep: np.ndarray | None = None
+    cfa: str | None = None
 
     @property
     def ended(self) -> bool:
@@ -129,4 +131,5 @@ def _event(track: Track, run: RunInfo) -> Event:
         sure=None if run.abstain is None else probability >= run.abstain,
         cutout=track.cutout,
         deep=track.raw_cutout,
+        cfa=track.cfa,
     )

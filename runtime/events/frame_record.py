@@ -123,13 +123,15 @@ def frame_record(
         abstain: probability below which a class is a guess, if the classifier has such a threshold.
         reused: whether the detections are those of an earlier frame.
     """
+    width, height = frame.source_size
+    boxes = frame.source_boxes(detections.boxes)
     return FrameRecord(
         frame=frame.number,
         source=frame.source,
         time=utc_text(frame.time),
-        width=frame.width,
-        height=frame.height,
-        detections=[_detection(detections, index, classes, abstain) for index in range(len(detections))],
+        width=width,
+        height=height,
+        detections=[_detection(boxes[index], detections, index, classes, abstain) for index in range(len(detections))],
         ms=ms,
         stacked=frame.stacked,
         stretch=frame.stretch,
@@ -137,12 +139,14 @@ def frame_record(
     )
 
 
-def _detection(detections: Detections, index: int, classes: tuple[str, ...], abstain: float | None) -> DetectionRecord:
+def _detection(
+    box: np.ndarray, detections: Detections, index: int, classes: tuple[str, ...], abstain: float | None
+) -> DetectionRecord:
     assert detections.probabilities is not None
     probabilities = detections.probabilities[index]
     best = int(np.argmax(probabilities))
     return DetectionRecord(
-        box=[round(float(value), 2) for value in detections.boxes[index]],
+        box=[round(float(value), 2) for value in box],
         score=round(float(detections.scores[index]), 4),
         name=classes[best],
         probability=round(float(probabilities[best]), 4),

@@ -33,13 +33,14 @@ def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
 def event_cards(event: Event) -> Cards:
     """Return the FITS header of an event's crop."""
     x0, y0, x1, y1 = event.box
-    return {
+    cards: Cards = {
         "DATE-BEG": (event.first_time.removesuffix("Z"), "first sighting, UTC"),
         "DATE-END": (event.last_time.removesuffix("Z"), "last sighting, UTC"),
         "OBJECT": (event.id, "event"), "CLASS": (event.name, "morphology"), "PROB": (event.probability, "of the class"),
         "SCORE": (event.score, "of the detector"), "FRAME": (event.best_frame, "number of the frame"),
         "X0": (x0, "box in pixels of the frame"), "Y0": (y0, ""), "X1": (x1, ""), "Y1": (y1, ""),
     }  # fmt: skip
+    return cards | _pattern_cards(event.cfa if event.deep is not None else None)
 
 
 def frame_cards(frame: Frame) -> Cards:
@@ -50,5 +51,14 @@ def frame_cards(frame: Frame) -> Cards:
     }  # fmt: skip
     if frame.stretch:
         keywords = {"STRETCH": "kind", "STRBLACK": "black", "STRWHITE": "white", "STRSOFT": "softening"}
-        cards |= {key: (frame.stretch[name], f"{name} of the stretch") for key, name in keywords.items()}
-    return cards
+        cards |= {
+            key: (frame.stretch[name], f"{name} of the stretch")
+            for key, name in keywords.items()
+            if name in frame.stretch
+        }
+    return cards | _pattern_cards(frame.cfa)
+
+
+def _pattern_cards(cfa: str | None) -> Cards:
+    """Return the card of a mosaic's Bayer pattern, which is that of the first pixels as they are stored."""
+    return {"BAYERPAT": (cfa, "Bayer pattern of the first 2 x 2 pixels")} if cfa else {}

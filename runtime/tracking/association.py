@@ -131,12 +131,20 @@ def is_streak(cutout: np.ndarray) -> bool:
     return bool(np.sqrt(max(middle - spread, 0.0) / (middle + spread)) < STREAK)
 
 
-def cut_out(pixels: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Copy a box with a margin of a fifth of its longer side, as far as the frame extends."""
+def cut_out(pixels: np.ndarray, box: np.ndarray, binning: int = 1) -> np.ndarray:
+    """Copy a box with a margin of a fifth of its longer side, as far as the frame extends.
+
+    Args:
+        pixels: (H, W) or (H, W, 3).
+        box: in units of `binning` pixels; the copy begins and ends at whole units, so that the copy of a Bayer mosaic
+            begins with the mosaic's own pattern.
+        binning: pixels along a side of the box's unit.
+    """
     x0, y0, x1, y1 = (float(value) for value in box)
     margin = 0.2 * max(x1 - x0, y1 - y0)
     top, left = max(0, int(y0 - margin)), max(0, int(x0 - margin))
-    return pixels[top : max(top + 1, int(y1 + margin)), left : max(left + 1, int(x1 + margin))].copy()
+    bottom, right = max(top + 1, int(y1 + margin)), max(left + 1, int(x1 + margin))
+    return pixels[top * binning : bottom * binning, left * binning : right * binning].copy()
 
 
 def _nearest_pairs(distances: np.ndarray) -> list[tuple[int, int]]:

@@ -25,7 +25,7 @@ class Track:
         number: counts from 1 within a run, tentative objects included.
         first, last: (frame number, UTC time as ISO 8601) of its first and last observation.
         source: where its best view is from.
-        box, score: its best view: (4,) box in pixels of that frame, score 0..1.
+        box, score: its best view: (4,) box in pixels of the source's own frame, score 0..1.
         best_frame: number of that frame.
         cutout: (H, W, 3) uint8 RGB, the best view with some sky around it.
         seen: (C,) sum of its class probabilities over its frames.
@@ -34,6 +34,7 @@ class Track:
         confirmed: whether it ever was an event; a tentative one may end without.
         kind: ``object``, ``trail`` (plane, satellite) or ``hot pixel``; only an object is confirmed, but a confirmed
             one may turn out to be a hot pixel when the sky has drifted on.
+        cfa: Bayer pattern of `raw_cutout`, where that is a mosaic.
         raw_cutout: (H, W) or (H, W, 3) uint16 or float32, the cutout as the source delivered it, where that has more
             than 8 bits.
         start, latest: its first and its last observation; None only in tracks that no tracker made.
@@ -54,6 +55,7 @@ class Track:
     confirmed: bool = False
     kind: str = OBJECT
     raw_cutout: np.ndarray | None = None
+    cfa: str | None = None
     start: Observation | None = None
     latest: Observation | None = None
     seen_at: float = 0.0
@@ -73,12 +75,13 @@ class Track:
             when,
             when,
             frame.source,
-            box,
+            frame.source_boxes(box),
             float(detections.scores[index]),
             frame.number,
             cut_out(frame.pixels, box),
             detections.probabilities[index].astype(np.float64),
             raw_cutout=_raw_cutout(frame, box),
+            cfa=frame.cfa,
             start=observation,
             latest=observation,
             seen_at=clock,
@@ -140,7 +143,8 @@ class Track:
         self.frames += 1
         self.seen = self.seen + detections.probabilities[index]
         if score > self.score:
-            self.box, self.score, self.best_frame, self.source = box, score, frame.number, frame.source
+            self.box, self.score = frame.source_boxes(box), score
+            self.best_frame, self.source, self.cfa = frame.number, frame.source, frame.cfa
             self.cutout, self.raw_cutout = cut_out(frame.pixels, box), _raw_cutout(frame, box)
 
     def classify_motion(self) -> None:
@@ -160,4 +164,4 @@ class Track:
 
 
 def _raw_cutout(frame: Frame, box: np.ndarray) -> np.ndarray | None:
-    return None if frame.raw is None else cut_out(frame.raw, box)
+    return None if frame.raw is None else cut_out(frame.raw, box, frame.raw_binning)
