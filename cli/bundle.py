@@ -20,7 +20,7 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     from ..models.signature import SIGNATURE
 
     manifest = bundle.manifest
-    state = f"UNGATED: failed {', '.join(bundle.failed)}" if bundle.failed else "all passed"
+    state = f"UNGATED: failed {', '.join(bundle.failed_gates)}" if bundle.failed_gates else "all passed"
     width, height = bundle.input_size
     sets = ", ".join(f"{name} ({count})" for name, count in manifest["data"]["sets"].items())
     sources = manifest["data"]["sources"]
@@ -150,8 +150,8 @@ def sign(path: Path, key: Path) -> None:
 
     whole = Bundle.load(path)
     click.echo(f"signed: {sign_bundle(whole, key)}")
-    if whole.failed:
-        click.echo(f"galaxy-edge: {path} is UNGATED: it failed {', '.join(whole.failed)}", err=True)
+    if whole.failed_gates:
+        click.echo(f"galaxy-edge: {path} is UNGATED: it failed {', '.join(whole.failed_gates)}", err=True)
 
 
 @bundle.command()
@@ -169,8 +169,8 @@ def verify(path: Path, key: Path | None) -> None:
         verify_bundle(whole, key)
     check_bundle_loads(whole, list(whole.variants))
     told = check_golden(whole)
-    if whole.failed:
-        told += f"; UNGATED: failed {', '.join(whole.failed)}"
+    if whole.failed_gates:
+        told += f"; UNGATED: failed {', '.join(whole.failed_gates)}"
     signed = f", signed with {key}" if key else ", signature not asked for"
     click.echo(f"{path}: {len(whole.manifest['files'])} files unchanged; {told}{signed}")
 

@@ -138,7 +138,8 @@ def split(
     if (holdout is None) == (folds is None):
         raise click.UsageError("name either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5")
     from ..training.formats.registry import newly_listed, read_labels
-    from ..training.formats.split import holdout, k_fold, looked_at, write_parts
+    from ..training.formats.split import holdout as split_holdout
+    from ..training.formats.split import k_fold, looked_at, write_parts
     from ..training.formats.writing import can_link, check_free
     from .console import ProgressBar
 
@@ -149,7 +150,7 @@ def split(
     click.echo(f"comparing {len(looked.pictures)} pictures", err=True)
     record: dict[str, Any] = {"seed": seed}
     if holdout:
-        parts = holdout(looked, holdout, seed)
+        parts = split_holdout(looked, holdout, seed)
         record["shares"] = {"validation": holdout[0], "test": holdout[1]}
     else:
         assert folds is not None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import ImageError
-from ..models.bundle import UNPACK_ERRORS
 from ..models.images.decoder import SUFFIXES, decode_image
+from ..models.npz import NpzError, read_npz
 from ..models.preprocess import letterbox, resize
 from .errors import ExportError
 
@@ -25,15 +24,9 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         ExportError: it is damaged, or would unpack to more than 4 GB.
     """
     try:
-        with zipfile.ZipFile(path) as packed:
-            size = sum(entry.file_size for entry in packed.infolist())
-        if size > MAX_UNPACKED_BYTES:
-            raise ExportError(f"{path} would unpack to {size >> 20} MB, which is too large for a set of images")
-        with np.load(path, allow_pickle=False) as arrays:
-            # Members that are not arrays are returned as bytes.
-            return {name: arrays[name] for name in arrays.files if isinstance(arrays[name], np.ndarray)}
-    except UNPACK_ERRORS as error:
-        raise ExportError(f"{path} cannot be read: {error or type(error).__name__}") from None
+        return read_npz(path, MAX_UNPACKED_BYTES)
+    except NpzError as error:
+        raise ExportError(f"{path} {error}") from None
 
 
 def load_calibration_images(

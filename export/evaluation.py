@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..devices.engines import engines_for
+from ..models.boxes import iou_matrix
 from ..models.bundle import Bundle
-from ..models.decode import iou_matrix
 from ..models.detection_metrics import DetectionTruth, EvaluatedFrame, detection_metrics, operating_threshold
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..models.bundle import UNPACK_ERRORS
 from ..models.manifest import FORMAT, BundleError, find_decode_fault
+from ..models.npz import UNPACK_ERRORS
 from ..models.preprocess import letterbox
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.sandbox import check_model_loads

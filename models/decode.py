@@ -1,4 +1,4 @@
-"""From a network's raw outputs to boxes, scores and probabilities. numpy only; vectorised over anchors.
+"""Decode a network's raw outputs into boxes, scores and probabilities; numpy only, vectorised over anchors.
 
 The anchor grid and the box code are those of RetinaNet in tf-models-official (``official.vision``): levels of
 stride 2**level, ``scales_per_octave`` sizes an octave, box deltas (ty, tx, th, tw) weighted by [10, 10, 5, 5]
@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from .boxes import iou_matrix
+
 
 def anchor_grid(
     width: int,
@@ -22,14 +24,14 @@ def anchor_grid(
     scales_per_octave: int,
     aspect_ratios: Sequence[float],
 ) -> np.ndarray:
-    """Lay out the anchors of an SSD / RetinaNet head.
+    """Compute the anchors of an SSD / RetinaNet head.
 
     Args:
-        width, height: network input in pixels. Where it is no multiple of ``2**L``, the cells of level L are as many
-            as convolutions with 'same' padding give, evenly spread.
+        width, height: network input in pixels. Where it is not a multiple of ``2**L``, level L has the number of
+            cells that convolutions with 'same' padding give, evenly spaced.
         min_level, max_level: pyramid levels; level L has stride ``2**L``.
         anchor_size: side of the smallest anchor of a level, in strides.
-        scales_per_octave: sizes a level, at ``2**(i / n)``.
+        scales_per_octave: sizes per level, at ``2**(i / n)``.
         aspect_ratios: width over height.
 
     Returns:
@@ -52,7 +54,7 @@ def anchor_grid(
 
 
 def anchors_from_manifest(decode: Mapping[str, Any], width: int, height: int) -> np.ndarray:
-    """Lay out the anchors that a manifest's ``[decode]`` tells of, for an input of so many pixels."""
+    """Compute the anchors described by a manifest's ``[decode]``, for an input of `width` x `height` pixels."""
     return anchor_grid(
         width,
         height,
@@ -65,7 +67,7 @@ def anchors_from_manifest(decode: Mapping[str, Any], width: int, height: int) ->
 
 
 def decode_boxes(deltas: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Turn box deltas into boxes.
+    """Decode box deltas into boxes.
 
     Args:
         deltas: (N, 4) float32 ty, tx, th, tw, with the weights [10, 10, 5, 5].
@@ -75,31 +77,19 @@ def decode_boxes(deltas: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         (N, 4) float32 x0, y0, x1, y1 in input pixels, not clipped.
     """
     centre = deltas[:, :2] / 10.0 * anchors[:, 2:] + anchors[:, :2]
-    # The bound keeps a wild delta from overflowing exp; it is the one official.vision decodes with.
+    # The bound keeps a large delta from overflowing exp; official.vision decodes with the same one.
     half = np.exp(np.minimum(deltas[:, 2:] / 5.0, np.log(1000.0 / 16.0))) * anchors[:, 2:] / 2.0
     return np.concatenate([(centre - half)[:, ::-1], (centre + half)[:, ::-1]], axis=1).astype(np.float32)
-
-
-def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Compute the intersection over union of every pair: (N, 4) and (M, 4) boxes -> (N, M) in 0..1."""
-    left, top, right, bottom = first.T[:, :, None]
-    wide = np.maximum(np.minimum(right, second[:, 2]) - np.maximum(left, second[:, 0]), 0)
-    high = np.maximum(np.minimum(bottom, second[:, 3]) - np.maximum(top, second[:, 1]), 0)
-    overlap = wide * high
-    area_first = np.maximum(right - left, 0) * np.maximum(bottom - top, 0)
-    area_second = np.maximum(second[:, 2] - second[:, 0], 0) * np.maximum(second[:, 3] - second[:, 1], 0)
-    union = area_first + area_second - overlap
-    return np.where(union > 0, overlap / np.maximum(union, 1e-12), 0.0)
 
 
 def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, iou: float, limit: int) -> np.ndarray:
     """Keep the best of overlapping boxes, greedily.
 
     Args:
-        boxes: (N, 4) float32; a few hundred at most, since every pair is compared.
+        boxes: (N, 4) float32; at most a few hundred, because every pair is compared.
         scores: (N,) float32.
-        iou: a box is dropped when it overlaps a better one by more than this.
-        limit: at most so many are kept.
+        iou: a box is dropped when its IoU with a better one exceeds this.
+        limit: maximum number of boxes kept.
 
     Returns:
         Indices of the kept boxes, best first. Equal scores keep their order, so the result is deterministic.
@@ -121,11 +111,13 @@ def non_maximum_suppression(boxes: np.ndarray, scores: np.ndarray, iou: float, l
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Map logits to scores in 0..1, without overflow."""
-    return (0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float32)))).astype(np.float32)
+    scores: np.ndarray = (0.5 * (1.0 + np.tanh(0.5 * logits.astype(np.float32)))).astype(np.float32)
+    return scores
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Map (N, C) logits to probabilities that add up to 1; `temperature` is the calibration found on validation."""
+    """Map (N, C) logits to probabilities that sum to 1; `temperature` is the calibration fitted on validation data."""
     scaled = logits.astype(np.float32) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+    probabilities: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .decode import iou_matrix
+from .boxes import box_areas, intersection_areas, iou_matrix
 
 MATCH_IOU = 0.5
 """Overlap with a true box from which on a detection is right; share in an ignore box from which on it is ignored."""
@@ -221,11 +221,9 @@ def _share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
     """Share of each box (N, 4) that lies in the region (M, 4) covering most of it: (N,) 0..1."""
     if not len(regions):
         return np.zeros(len(boxes))
-    low = np.maximum(boxes[:, None, :2], regions[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], regions[None, :, 2:])
-    area = np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1)
-    covered = np.prod(np.clip(high - low, 0, None), axis=2).max(axis=1)
-    return np.where(area > 0, covered / np.maximum(area, 1e-12), 0.0)
+    areas = box_areas(boxes)
+    covered = intersection_areas(boxes, regions).max(axis=1)
+    return np.where(areas > 0, covered / np.maximum(areas, 1e-12), 0.0)
 
 
 def _coco(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:

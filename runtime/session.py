@@ -94,9 +94,11 @@ class Session:
         }
         self.source = source or _open_source(config)
         self.detector = detector or Detector(
-            bundles[DETECTOR], bundles[DETECTOR].usual, engine, threads, config.min_score
+            bundles[DETECTOR], bundles[DETECTOR].default_variant, engine, threads, config.min_score
         )
-        self.classifier = classifier or Classifier(bundles[CLASSIFIER], bundles[CLASSIFIER].usual, engine, threads)
+        self.classifier = classifier or Classifier(
+            bundles[CLASSIFIER], bundles[CLASSIFIER].default_variant, engine, threads
+        )
         self._views = self._view_options()
         self._window = self._open_window()
         self._trace = TraceFile(config.trace) if config.trace else None

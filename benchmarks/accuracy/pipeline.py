@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...export.baselines import centre_box, extended_sources
+from ...models.boxes import iou_matrix
 from ...models.bundle import Bundle
-from ...models.decode import iou_matrix
 from ...models.detection_metrics import MATCH_IOU
 from ...models.labels import CLASSES, coarse_group
 from ...runtime.inference.classifier import Classifier

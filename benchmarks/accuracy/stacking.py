@@ -18,8 +18,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from ...models.boxes import iou_matrix
 from ...models.bundle import Bundle, shipped_bundle_path
-from ...models.decode import iou_matrix
 from ...models.detection_metrics import MATCH_IOU
 from ...models.images.stretch import to_rgb8
 from ...runtime.frame import Frame

@@ -45,7 +45,8 @@ class Background:
         a, bx, by, cxx, cxy, cyy = (np.float32(value) for value in self.coefficients)
         x, y = _axis(width), _axis(height)
         down = np.stack([a + by * y + cyy * (y * y), np.ones_like(y), cxy * y], axis=1)
-        return down @ np.stack([np.ones_like(x), bx * x + cxx * (x * x), x])
+        surface: np.ndarray = down @ np.stack([np.ones_like(x), bx * x + cxx * (x * x), x])
+        return surface
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the sky level at places given from -1 to 1 over the frame, of any shapes that broadcast: float64."""
@@ -100,11 +101,12 @@ def _places(samples: np.ndarray, step: int, length: int) -> np.ndarray:
 
 def zero_areas(some: np.ndarray) -> np.ndarray:
     """Return which of (H, W) values lie in squares of 3 x 3 exact zeros, or such at the edge, bool."""
-    zero = some == 0
+    zero: np.ndarray = some == 0
     if not zero.any():
         return zero
     core = np.logical_and.reduce(_shifted(zero, True))
-    return zero & np.logical_or.reduce(_shifted(core, False))
+    areas: np.ndarray = zero & np.logical_or.reduce(_shifted(core, False))
+    return areas
 
 
 def _shifted(mask: np.ndarray, outside: bool) -> list[np.ndarray]:

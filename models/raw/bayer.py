@@ -179,7 +179,8 @@ def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
-    return length - 1 - np.abs(length - 1 - np.abs(index))
+    mirrored: np.ndarray = length - 1 - np.abs(length - 1 - np.abs(index))
+    return mirrored
 
 
 def _level_and_noise(plane: np.ndarray) -> tuple[float, float]:

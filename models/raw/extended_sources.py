@@ -145,7 +145,7 @@ def windows_around(sources: list[ExtendedSource], width: int, height: int, side:
     Returns:
         (N, 4) int x0, y0, x1, y1, inside the picture.
     """
-    windows: list[tuple[int, int, int, int]] = []
+    windows: list[tuple[int, int, int, int, int]] = []
     for source in sources:
         span = side
         while span < 2.2 * source.size:

@@ -219,4 +219,5 @@ def _star_balance(
 
 def _quad_means(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Return the means of the 2 x 2 pixels at (2 y, 2 x), float64."""
-    return sum(plane[2 * y + down, 2 * x + right].astype(np.float64) for down in (0, 1) for right in (0, 1)) / 4
+    corners = [plane[2 * y + down, 2 * x + right].astype(np.float64) for down in (0, 1) for right in (0, 1)]
+    return np.asarray(sum(corners) / 4)

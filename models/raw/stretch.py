@@ -63,7 +63,8 @@ class Stretch:
     def levels(self, x: np.ndarray) -> np.ndarray:
         """Stretch values of any shape, in standard deviations above the sky, to uint8."""
         steps = (np.asarray(x, np.float32) + np.float32(self.black)) * np.float32(STEPS)
-        return self.table()[np.rint(np.clip(steps, 0, _LARGEST)).astype(np.uint16)]
+        levels: np.ndarray = self.table()[np.rint(np.clip(steps, 0, _LARGEST)).astype(np.uint16)]
+        return levels
 
 
 @lru_cache(maxsize=8)

@@ -44,7 +44,9 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None) -> Bund
     elif models:
         from .sandbox import check_bundle_loads
 
-        check_bundle_loads(bundle, [bundle.usual])
-    if bundle.failed:
-        logger.warning("%s is UNGATED: it was written although it failed %s", bundle.path, ", ".join(bundle.failed))
+        check_bundle_loads(bundle, [bundle.default_variant])
+    if bundle.failed_gates:
+        logger.warning(
+            "%s is UNGATED: it was written although it failed %s", bundle.path, ", ".join(bundle.failed_gates)
+        )
     return bundle

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...models.decode import iou_matrix
+from ...models.boxes import box_areas, intersection_areas, iou_matrix
 from ..frame import Detections
 
 EDGE = 2.0
@@ -53,8 +53,6 @@ def merge(views: np.ndarray, found: Sequence[Detections], iou: float, limit: int
 
 def _overlap_share(boxes: np.ndarray) -> np.ndarray:
     """Return (N, N) the intersection of each two boxes as a share of the smaller one."""
-    top_left = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
-    bottom_right = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    shares: np.ndarray = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2) / np.minimum.outer(areas, areas)
+    areas = box_areas(boxes)
+    shares: np.ndarray = intersection_areas(boxes, boxes) / np.minimum.outer(areas, areas)
     return shares

@@ -56,7 +56,7 @@ class WatchedFolderSource:
 
     continuous = True
     live = False
-    length = None
+    length: int | None = None
 
     def __init__(self, folder: Path, out: Path | None = None, poll_seconds: float = POLL_SECONDS) -> None:
         self.name = printable_name(f"watch:{folder}")

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.models.decode import anchor_grid, decode_boxes, iou_matrix, non_maximum_suppression, sigmoid, softmax
+from galaxy_edge.models.boxes import iou_matrix
+from galaxy_edge.models.decode import anchor_grid, decode_boxes, non_maximum_suppression, sigmoid, softmax
 
 
 def drawn_boxes(seed, count, span=100.0):

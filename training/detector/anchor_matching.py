@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...models.decode import decode_boxes, iou_matrix, non_maximum_suppression, sigmoid
+from ...models.boxes import intersection_areas, iou_matrix
+from ...models.decode import decode_boxes, non_maximum_suppression, sigmoid
 
 
 def anchor_corners(anchors: np.ndarray) -> np.ndarray:
@@ -38,10 +39,7 @@ def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -
     target = np.zeros(len(anchors), np.int8)
     deltas = np.zeros((len(anchors), 4), np.float32)
     if len(ignore):
-        low = np.maximum(grid[:, None, :2], ignore[None, :, :2])
-        high = np.minimum(grid[:, None, 2:], ignore[None, :, 2:])
-        shared = np.prod(np.clip(high - low, 0, None), axis=2)
-        covered = (shared > 0.5 * np.prod(anchors[:, 2:], axis=1)[:, None]).any(axis=1)
+        covered = (intersection_areas(grid, ignore) > 0.5 * np.prod(anchors[:, 2:], axis=1)[:, None]).any(axis=1)
         target[covered | (iou_matrix(grid, ignore) > 0.25).any(axis=1)] = -1
     if len(boxes):
         overlap = iou_matrix(grid, boxes)

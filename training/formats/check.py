@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...models.decode import iou_matrix
+from ...models.boxes import iou_matrix
 from ...models.preprocess import resize
 from ..data.sample import DataError, is_galaxy
 from ..data.splits import near_duplicates

@@ -1,0 +1,28 @@
+"""Areas and overlaps of boxes, (N, 4) x0, y0, x1, y1 in pixels; x1 and y1 are exclusive edges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Return the areas (N,) of boxes (N, 4); a box whose edges are reversed has area 0."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
+    areas: np.ndarray = sides[:, 0] * sides[:, 1]
+    return areas
+
+
+def intersection_areas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the area that each box of (N, 4) shares with each of (M, 4), as (N, M); 0 where they are apart."""
+    left, top, right, bottom = first.T[:, :, None]
+    widths = np.maximum(np.minimum(right, second[:, 2]) - np.maximum(left, second[:, 0]), 0)
+    heights = np.maximum(np.minimum(bottom, second[:, 3]) - np.maximum(top, second[:, 1]), 0)
+    areas: np.ndarray = widths * heights
+    return areas
+
+
+def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Compute the intersection over union of every pair: (N, 4) and (M, 4) boxes -> (N, M) in 0..1."""
+    overlap = intersection_areas(first, second)
+    union = box_areas(first)[:, None] + box_areas(second) - overlap
+    return np.where(union > 0, overlap / np.maximum(union, 1e-12), 0.0)
