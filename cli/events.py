@@ -95,11 +95,15 @@ def _print_table(rows: list[EventRow]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from ..models.naming import GROUP_LABELS, sure_group
+
     table = Table("event", "first seen (UTC)", "class", "score", "frames", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
         column.no_wrap = column.header != "class"
     for row in rows:
+        group = sure_group(row.probabilities) if row.sure is False else None
         name = f"{row.name} {row.probability:.2f}{' ?' if row.sure is False else ''}"
+        name = f"{GROUP_LABELS[group]} ({row.name}?)" if group else name
         name = name if row.kind == "object" else row.kind
         table.add_row(
             row.id,

@@ -23,6 +23,7 @@ from .config import config as config_group
 from .data import data
 from .devices import devices
 from .evaluate import evaluate
+from .evaluate_sky import names, night
 from .events import events
 from .export import export
 from .logging_setup import DEFAULT_LEVEL, LEVELS, configure_logging, priority_prefix
@@ -73,6 +74,8 @@ def _setting(context: click.Context, name: str) -> Any:
     return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
 
 
+evaluate.add_command(night)
+evaluate.add_command(names)
 for command in (
     run, bench, devices, train, study, explain, data, evaluate, export, bundle, events, config_group,
 ):  # fmt: skip

@@ -16,8 +16,8 @@ import numpy as np
 from ...models.bundle import Bundle
 from ...models.classification_metrics import classification_metrics
 from ...models.labels import EXCLUDED_LABEL, GALAXY10
+from ...models.levels import normalise_levels
 from ...runtime.inference.classifier import Classifier
-from ...training.classifier.augmentation import normalise_levels
 from ...training.classifier.calibration import expected_calibration_error
 from ...training.classifier.dataset import GalaxyDataset
 from ...training.classifier.dataset_files import load_dataset

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...models.naming import sure_group
 from ..tracking.track import Track
 
 OBJECT = "object"
@@ -80,7 +81,9 @@ class Event:
 
     def to_dict(self) -> dict[str, Any]:
         """Turn into plain values for JSON, without the picture."""
-        sure = {} if self.sure is None else {"sure": self.sure}
+        sure: dict[str, Any] = {} if self.sure is None else {"sure": self.sure}
+        if self.sure is False and (group := sure_group(self.probabilities)):
+            sure["group"] = group
         return {
             "id": self.id,
             "state": self.state,

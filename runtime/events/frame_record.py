@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ...models.naming import display_name, sure_group
 from ..frame import Detections, Frame
 from ..system.utc_time import utc_text
-
-UNCERTAIN = "galaxy, class uncertain"
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,9 @@ class DetectionRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        sure = {} if self.sure is None else {"sure": self.sure}
+        sure: dict[str, Any] = {} if self.sure is None else {"sure": self.sure}
+        if self.sure is False and (group := sure_group(self.probabilities)):
+            sure["group"] = group
         return {
             "box": self.box,
             "score": self.score,
@@ -94,7 +95,7 @@ class FrameRecord:
 
 
 def display_label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: float | None) -> str:
-    """Return a galaxy's name for display: its best class, or `UNCERTAIN`.
+    """Return a galaxy's name for display: its best class, its coarse group, or `UNCERTAIN`; see `models.naming`.
 
     Args:
         probabilities: (C,).
@@ -102,7 +103,8 @@ def display_label(probabilities: np.ndarray, classes: tuple[str, ...], abstain: 
         abstain: probability below which a class is a guess, if the classifier has such a threshold.
     """
     best = int(np.argmax(probabilities))
-    return classes[best] if abstain is None or probabilities[best] >= abstain else UNCERTAIN
+    sure = None if abstain is None else bool(probabilities[best] >= abstain)
+    return display_name(classes[best], dict(zip(classes, map(float, probabilities), strict=True)), sure)
 
 
 def frame_record(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError, UserError
+from ...models.naming import sure_group
 from ..system import folder_lock
 from .database import BUSY_TIMEOUT, SCHEMA_VERSION, open_database
 
@@ -109,7 +110,10 @@ class EventRow:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        return {"class" if key == "name" else key: value for key, value in vars(self).items()}
+        values = {"class" if key == "name" else key: value for key, value in vars(self).items()}
+        if self.sure is False and (group := sure_group(self.probabilities)):
+            values["group"] = group
+        return values
 
 
 def query_events(folder: Path, query: Query) -> list[EventRow]:

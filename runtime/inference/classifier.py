@@ -8,6 +8,7 @@ import numpy as np
 
 from ...models.bundle import Bundle
 from ...models.decode import softmax
+from ...models.levels import normalise_levels
 from ...models.preprocess import crop, resize
 from ..frame import Detections
 from .engine import Engine
@@ -60,8 +61,16 @@ class Classifier:
             return np.zeros((0, len(self.classes)), np.float32)
         return softmax(np.stack(logits), self._temperature)
 
+    def robust_probabilities(self, crops: np.ndarray) -> np.ndarray:
+        """Classify crops as they are and with sky and peak normalised; return the mean (N, C) float32.
+
+        Where a camera's levels are unlike those of the training images, the two differ, and no class stays sure.
+        """
+        levelled = np.stack([normalise_levels(image) for image in crops]) if len(crops) else crops
+        return (self.probabilities(crops) + self.probabilities(levelled)) / np.float32(2)
+
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
         """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities."""
         size = (len(found), self._size, self._size, 3)
         crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)
-        return found.with_probabilities(self.probabilities(crops))
+        return found.with_probabilities(self.robust_probabilities(crops))

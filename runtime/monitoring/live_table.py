@@ -10,7 +10,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..events.frame_record import UNCERTAIN, FrameRecord
+from ...models.naming import display_name
+from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from .run_stats import RunStats
 
@@ -45,7 +46,7 @@ class LiveTable:
         self._progress.update(self._task, completed=stats.frames)
         for detection in record.detections:
             x0, y0, x1, y1 = detection.box
-            name = UNCERTAIN if detection.sure is False else detection.name
+            name = display_name(detection.name, detection.probabilities, detection.sure)
             self._recent.append(
                 (
                     str(frame.number),

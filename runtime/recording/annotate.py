@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ..events.frame_record import UNCERTAIN, display_label
+from ..events.frame_record import display_label
 from ..frame import Detections
 
 TILE = (640, 480)
@@ -43,10 +43,11 @@ def annotate(
     for box, probabilities in zip(detections.boxes, detections.probabilities, strict=True):
         best = int(np.argmax(probabilities))
         name = display_label(probabilities, classes, abstain)
+        is_class = name == classes[best]
         colour = next((c for group, c in COLOURS.items() if name.startswith(group)), (255, 255, 255))
         x0, y0, x1, y1 = (round(float(value) * scale_down) for value in box)
         cv2.rectangle(image, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
-        text = name if name == UNCERTAIN else f"{name} {probabilities[best]:.0%}"
+        text = f"{name} {probabilities[best]:.0%}" if is_class else name
         (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
         left = max(0, min(x0, image.shape[1] - width - 2))
         base = y0 - 4 if y0 - 4 - height > 0 else min(image.shape[0] - 3, y1 + height + 5)

@@ -58,6 +58,7 @@ class EventRecord(BaseModel):
     name: str = Field(alias="class")
     probability: float
     sure: bool | None
+    group: str | None = Field(None, description="Coarse group; only where the class is not sure but the group is.")
     score: float
     box: list[float] = Field(min_length=4, max_length=4)
     frames: int

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ...models.levels import sky_and_peak
 from ...models.preprocess import crop, resize
 
 FIELD = 88
@@ -88,22 +89,6 @@ def prepare(image: np.ndarray, box: np.ndarray | None, margin: float) -> Canvas:
         field = pixels[edge : edge + FIELD, edge : edge + FIELD]
     sky, peak = sky_and_peak(field)
     return Canvas(pixels, float(FIELD), sky, peak)
-
-
-def sky_and_peak(field: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the (3,) median of an image's rim, and the 99.5th percentile of its level above that; (H, W, 3) uint8."""
-    rim = np.concatenate([field[:2], field[-2:], field[:, :2].swapaxes(0, 1), field[:, -2:].swapaxes(0, 1)])
-    sky = np.median(rim, axis=(0, 1)).astype(np.float32)
-    return sky, max(1.0, float(np.percentile((field - sky).max(axis=2), 99.5)))
-
-
-def normalise_levels(image: np.ndarray, top: float = 230.0) -> np.ndarray:
-    """Subtract the sky from an image (H, W, 3) uint8 and scale the rest to the full range.
-
-    A network that relies on a survey's sky or stretch instead of the galaxy's shape fails on such images.
-    """
-    sky, peak = sky_and_peak(image)
-    return np.clip(np.round((image - sky) * (top / peak)), 0, 255).astype(np.uint8)
 
 
 def view_matrix(canvas: Canvas, size: int, rng: np.random.Generator, variation: SkyAugmentation) -> np.ndarray:

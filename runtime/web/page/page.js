@@ -44,6 +44,15 @@ function showStatus(status) {
   byId("degrees").textContent = status.temperature === null ? "(unknown)" : `${status.temperature.toFixed(1)} °C`;
 }
 
+const GROUPS = {
+  disk_no_spiral: "disk galaxy", smooth: "smooth galaxy", edge_on: "edge-on galaxy", spiral: "spiral galaxy",
+};
+
+function shownName(event) {
+  if (event.sure !== false) return event.class.replaceAll("_", " ");
+  return event.group ? GROUPS[event.group] : "galaxy of uncertain class";
+}
+
 function showEvents(list) {
   const key = JSON.stringify(list.map((event) => [event.id, event.last_time, event.crop, event.state]));
   if (key === shownEvents) return;
@@ -60,7 +69,7 @@ function showEvents(list) {
     } else image.className = "blank";
     const text = document.createElement("div");
     const name = document.createElement("p");
-    name.textContent = event.sure === false ? "galaxy of uncertain class" : event.class.replaceAll("_", " ");
+    name.textContent = shownName(event);
     const rest = document.createElement("p");
     rest.className = "dim";
     const time = new Date(event.first_time).toLocaleTimeString();

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
+from galaxy_edge.models.levels import normalise_levels
 from galaxy_edge.models.preprocess import ImagePyramid
 from galaxy_edge.runtime.frame import Detections
 from galaxy_edge.runtime.imaging.sky_motion import grey_thumbnail
@@ -94,9 +95,21 @@ def test_classifier_names_by_the_crop_of_each_box(classifier):
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[:, :100], picture[:, 100:] = 28 * 2, 28 * 6
     boxes = np.array([[30, 30, 60, 60], [130, 30, 160, 60]], np.float32)
+    crops = np.stack([classifier.crop(picture, box) for box in boxes])
+    assert classifier.probabilities(crops).argmax(axis=1).tolist() == [2, 6]
     named = classifier(picture, Detections(boxes, np.ones(2, np.float32)))
-    assert named.probabilities.argmax(axis=1).tolist() == [2, 6]
     assert named.probabilities.sum(axis=1) == pytest.approx([1, 1])
+
+
+def test_levels_unlike_those_of_training_make_a_class_less_sure(classifier):
+    """The mean of the crop as it is and with normalised levels: where the two disagree, no class stays sure."""
+    crops = np.full((1, 64, 64, 3), 28 * 6, np.uint8)
+    crops[:, 24:40, 24:40] = 250
+    both = classifier.probabilities(np.concatenate([crops, [normalise_levels(crops[0])]]))
+    assert classifier.robust_probabilities(crops)[0] == pytest.approx(both.mean(axis=0))
+    assert both[0].argmax() != both[1].argmax()
+    assert classifier.robust_probabilities(crops).max() < both.max()
+    assert classifier.robust_probabilities(crops[:0]).shape == (0, len(classifier.classes))
 
 
 def test_classifier_of_nothing_gives_nothing(classifier):

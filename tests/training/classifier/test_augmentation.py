@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from galaxy_edge.models.levels import normalise_levels
 from galaxy_edge.models.preprocess import crop
 from galaxy_edge.training.classifier.augmentation import (
     FIELD,
@@ -11,7 +12,6 @@ from galaxy_edge.training.classifier.augmentation import (
     SkyAugmentation,
     draw_view,
     level_table,
-    normalise_levels,
     prepare,
     view_matrix,
 )

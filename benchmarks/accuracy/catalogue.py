@@ -1,0 +1,53 @@
+"""What the OpenNGC catalogue says of an object, through PyOngc: whether it is a galaxy, and its Hubble type."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import dataclass
+
+GALAXY_TYPES = frozenset({"Galaxy", "Galaxy Pair", "Galaxy Triplet", "Group of galaxies"})
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """An object of the catalogue.
+
+    Attributes:
+        name: e.g. ``NGC4736``.
+        is_galaxy: whether it is a galaxy, or several.
+        hubble: Hubble type, e.g. ``Sab``; empty if there is none.
+        axis_ratio: minor by major axis, 0..1; 1 where the catalogue has none.
+    """
+
+    name: str
+    is_galaxy: bool
+    hubble: str
+    axis_ratio: float
+
+
+def find_object(name: str) -> CatalogueEntry | None:
+    """Look an object up by a name such as ``M94``, ``M 94 (Cat's Eye)``, ``NGC0205`` or ``IC4537``.
+
+    Returns:
+        None where the catalogue does not know the name, or is not installed (extra ``catalogue``).
+    """
+    if importlib.util.find_spec("pyongc") is None:
+        return None
+    from pyongc import ongc
+
+    match = re.match(r"\s*(M|NGC|IC)\s*0*(\d+)", name, re.IGNORECASE)
+    if not match:
+        return None
+    found = ongc.get(f"{match[1].upper()}{match[2]}")
+    if found is None:
+        return None
+    major, minor = (*(found.dimensions or ()), None, None)[:2]
+    ratio = float(minor) / float(major) if major and minor else 1.0
+    return CatalogueEntry(found.name, found.type in GALAXY_TYPES, (found.hubble or "").strip(), ratio)
+
+
+def is_galaxy(name: str) -> bool | None:
+    """Return whether an object is a galaxy; None where the catalogue does not know."""
+    entry = find_object(name)
+    return None if entry is None else entry.is_galaxy

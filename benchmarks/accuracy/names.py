@@ -1,0 +1,180 @@
+"""`galaxy-edge eval names`: names of Messier and NGC galaxies against their catalogued Hubble types, by coarse group.
+
+A Hubble type does not say how a galaxy is turned. An elliptical is right as ``smooth``; a lenticular as ``smooth`` or
+``disk_no_spiral``; a spiral as ``spiral``; disks whose catalogued axes differ by more than `EDGE_ON_RATIO` are right as
+``edge_on`` too. Irregular galaxies have no Galaxy10 class and are not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...models.images.decoder import decode_image
+from ...models.labels import COARSE, coarse_group
+from ...models.naming import sure_group
+from ...runtime.frame import Detections
+from ...runtime.inference.classifier import Classifier
+from ...training.data.sample import BOX_COLUMNS, read_csv_rows, read_member
+from ..intervals import wilson_interval
+from .catalogue import CatalogueEntry, find_object
+
+EDGE_ON_RATIO = 0.5
+"""Minor by major axis below which a disk may be called edge-on."""
+MIN_SIDE = 12
+"""Pixels of a box's longer side from which on a shape can be seen."""
+TABLE = "boxes.csv"
+
+
+class NamesError(UserError):
+    """A data set without catalogued galaxies."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class NamedGalaxy:
+    """A catalogued galaxy and what the classifier made of it.
+
+    Attributes:
+        set: data set. object: name in the catalogue.
+        right: coarse groups that its Hubble type allows.
+        group: the most probable coarse group. probability: of that group, 0..1.
+        sure_class, sure_group: whether the class, or only the group, is shown as a name.
+    """
+
+    set: str
+    object: str
+    right: frozenset[str]
+    group: str
+    probability: float
+    sure_class: bool
+    sure_group: bool
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the group is one of those allowed."""
+        return self.group in self.right
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether a name is shown at all."""
+        return self.sure_class or self.sure_group
+
+
+def allowed_groups(entry: CatalogueEntry) -> frozenset[str]:
+    """Return the coarse groups that a catalogue entry allows; empty for irregular and unknown types."""
+    hubble = entry.hubble.upper()
+    turned = {"edge_on"} if entry.axis_ratio < EDGE_ON_RATIO else set()
+    if hubble.startswith("E"):
+        return frozenset({"smooth"})
+    if hubble.startswith("S0"):
+        return frozenset({"smooth", "disk_no_spiral"} | turned)
+    if hubble.startswith("S") and not hubble.startswith("S?"):
+        return frozenset({"spiral"} | turned)
+    return frozenset()
+
+
+def catalogued_galaxies(folder: Path) -> Iterator[tuple[str, CatalogueEntry, np.ndarray, np.ndarray]]:
+    """Yield name, catalogue entry, image (H, W, 3) uint8 and box (4,) of the galaxies of a data set.
+
+    Boxes that are marked as difficult, that follow another convention (``ubox_flag`` ``old_...``) or that are smaller
+    than `MIN_SIDE` are left out.
+    """
+    for row in read_csv_rows(folder / TABLE, ("file", "object", *BOX_COLUMNS)):
+        entry = find_object(row["object"])
+        usable = row.get("difficult") != "1" and not row.get("ubox_flag", "").startswith(("old_", "none"))
+        if entry is None or not entry.is_galaxy or not usable or not allowed_groups(entry):
+            continue
+        image = decode_image(read_member(folder / "images.zip", row["file"]), row["file"]).pixels
+        box = np.array([float(row[column]) for column in BOX_COLUMNS], np.float32)
+        box = np.clip(box, 0, [image.shape[1], image.shape[0]] * 2).astype(np.float32)
+        if max(box[2] - box[0], box[3] - box[1]) >= MIN_SIDE:
+            yield entry.name, entry, image, box
+
+
+def name_galaxies(folder: Path, classifier: Classifier) -> list[NamedGalaxy]:
+    """Classify the catalogued galaxies of a data set by their labelled boxes, as the runtime does."""
+    groups = [[i for i, name in enumerate(classifier.classes) if coarse_group(name) == group] for group in COARSE]
+    found = []
+    for name, entry, image, box in catalogued_galaxies(folder):
+        named = classifier(image, Detections(box[None], np.ones(1, np.float32)))
+        assert named.probabilities is not None
+        probabilities = named.probabilities[0]
+        sums = [float(probabilities[indices].sum()) for indices in groups]
+        best = int(np.argmax(sums))
+        found.append(
+            NamedGalaxy(
+                folder.name,
+                name,
+                allowed_groups(entry),
+                COARSE[best],
+                sums[best],
+                classifier.abstain_below is None or float(probabilities.max()) >= classifier.abstain_below,
+                sure_group(dict(zip(classifier.classes, map(float, probabilities), strict=True))) is not None,
+            )
+        )
+    return found
+
+
+def evaluate_names(data: Path, classifier: Classifier) -> dict[str, Any]:
+    """Measure names on every data set with catalogued objects in a folder.
+
+    Returns:
+        ``sets``: a summary of each set, and of ``all``; ``galaxies``: every galaxy with what it was called.
+
+    Raises:
+        NamesError: no set has catalogued galaxies.
+    """
+    folders = [folder for folder in (data, *sorted(data.iterdir())) if (folder / TABLE).is_file()]
+    found = [galaxy for folder in folders for galaxy in name_galaxies(folder, classifier)]
+    if not found:
+        raise NamesError(f"{data} holds no data set with {TABLE} of catalogued galaxies")
+    sets = {name: [galaxy for galaxy in found if galaxy.set == name] for name in dict.fromkeys(g.set for g in found)}
+    if len(sets) > 1:
+        sets["all"] = found
+    return {
+        "sets": {name: summarise_names(galaxies) for name, galaxies in sets.items()},
+        "galaxies": [
+            {"set": g.set, "object": g.object, "allowed": sorted(g.right), "group": g.group,
+             "probability": round(g.probability, 4), "sure_class": g.sure_class, "sure_group": g.sure_group}
+            for g in found
+        ],
+    }  # fmt: skip
+
+
+def summarise_names(galaxies: Sequence[NamedGalaxy]) -> dict[str, Any]:
+    """Count right groups of all galaxies, of those with a class and of those with any name, with 95 % intervals."""
+
+    def share(chosen: Sequence[NamedGalaxy]) -> dict[str, Any]:
+        right = sum(galaxy.is_right for galaxy in chosen)
+        return {"galaxies": len(chosen), "right": right, "interval": wilson_interval(right, len(chosen))}
+
+    sure = [galaxy for galaxy in galaxies if galaxy.is_sure]
+    return {
+        "all": share(galaxies),
+        "sure": share(sure),
+        "sure_class": share([galaxy for galaxy in galaxies if galaxy.sure_class]),
+        "coverage": len(sure) / len(galaxies) if galaxies else 0.0,
+    }
+
+
+def name_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return table rows: set, galaxies, right of all, marked sure, right of these."""
+    rows = []
+    for name, summary in result["sets"].items():
+        every, sure = summary["all"], summary["sure"]
+        shares = [
+            f"{part['right'] / part['galaxies']:.2f} [{part['interval'][0]:.2f}, {part['interval'][1]:.2f}]"
+            if part["galaxies"]
+            else "-"
+            for part in (every, sure)
+        ]
+        covered = f"{sure['galaxies']} ({summary['coverage']:.0%})"
+        rows.append((name, str(every["galaxies"]), shares[0], covered, shares[1]))
+    return rows

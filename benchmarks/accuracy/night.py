@@ -1,0 +1,195 @@
+"""`galaxy-edge eval night`: frames of a telescope with known targets, run as a night runs.
+
+Every depth of stack is a run of its own over the whole folder, through the same pipeline as `galaxy-edge run`. A galaxy
+is found in a frame if a box holds its centre, and the centre lies within a quarter of the box's sides from its middle.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from ...errors import UserError
+from ...runtime.events.frame_record import FrameRecord
+from ...runtime.run_config import RunConfig
+from ...runtime.session import Session
+from ..intervals import poisson_interval, wilson_interval
+
+COLUMNS = ("file", "object", "target_x", "target_y")
+CENTRAL = 0.25
+"""Share of a box's sides from its middle within which the target must lie."""
+
+
+class NightError(UserError):
+    """A truth table that cannot be read, or does not fit the frames."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Target:
+    """A known object in a frame: its name, its place in pixels of the source frame, and whether it is a galaxy."""
+
+    name: str
+    x: float
+    y: float
+    is_galaxy: bool
+
+
+def read_truth(path: Path, is_galaxy: Callable[[str], bool | None]) -> dict[str, list[Target]]:
+    """Read a truth table: targets by file name.
+
+    Args:
+        path: CSV with the columns `COLUMNS`, one row for each object in each frame; the optional column ``galaxy``
+            (1 or 0) says whether it is one. Further columns are ignored.
+        is_galaxy: asked for objects without such a column; None where it does not know, which counts as a galaxy.
+
+    Raises:
+        NightError: the table is missing, lacks a column, or holds a number that cannot be read.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise NightError(f"--truth {path} cannot be read: {error}") from None
+    if not rows:
+        raise NightError(f"--truth {path} has no rows")
+    if missing := [name for name in COLUMNS if name not in rows[0]]:
+        raise NightError(f"--truth {path} lacks the columns {', '.join(missing)}; needed are {', '.join(COLUMNS)}")
+    targets: dict[str, list[Target]] = {}
+    for number, row in enumerate(rows, 2):
+        try:
+            x, y = float(row["target_x"]), float(row["target_y"])
+            stated = row.get("galaxy") or ""
+            known = bool(int(stated)) if stated.strip() else is_galaxy(row["object"])
+        except (TypeError, ValueError):
+            raise NightError(f"--truth {path}, line {number}: target_x, target_y or galaxy is not a number") from None
+        targets.setdefault(row["file"], []).append(Target(row["object"], x, y, known is not False))
+    return targets
+
+
+def holds_target(boxes: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Return which boxes (N, 4) hold a place in their central part, see `CENTRAL`: (N,) bool."""
+    middle, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    return np.asarray((np.abs(middle - np.array([x, y])) <= CENTRAL * sides).all(axis=1))
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """What came of one frame: galaxies found by name, and the number of false detections."""
+
+    found: Mapping[str, bool]
+    false: int
+
+
+def score_frame(boxes: np.ndarray, targets: Iterable[Target]) -> FrameScore:
+    """Compare a frame's boxes (N, 4), in pixels of the source frame, with its targets.
+
+    A detection is false unless it holds the centre of a galaxy anywhere inside it.
+    """
+    found: dict[str, bool] = {}
+    right = np.zeros(len(boxes), bool)
+    for target in targets:
+        if target.is_galaxy:
+            found[target.name] = bool(holds_target(boxes, target.x, target.y).any())
+            low, high = boxes[:, :2] <= (target.x, target.y), boxes[:, 2:] >= (target.x, target.y)
+            right |= (low & high).all(axis=1)
+    return FrameScore(found, int((~right).sum()))
+
+
+def evaluate_night(
+    folder: Path,
+    truth: Mapping[str, Sequence[Target]],
+    config: RunConfig,
+    depths: Sequence[int],
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Run over a folder of frames for each depth of stack, and compare with the truth.
+
+    Args:
+        folder: folder or zip of frames; those that the truth does not name are not counted.
+        truth: targets by file name, see `read_truth`.
+        config: how to run; source, output folder and stack are set here.
+        depths: numbers of frames in a stack; 1 for single exposures.
+        progress: called with the number of frames done and their total.
+
+    Returns:
+        ``depths``: for each depth the rows of `summarise`; ``unknown``: frames without a row in the table.
+
+    Raises:
+        NightError: no frame has a row in the table.
+    """
+    result: dict[str, Any] = {"folder": str(folder), "depths": []}
+    for number, depth in enumerate(depths):
+        scores: list[FrameScore] = []
+        unknown = 0
+        session = Session(dataclasses.replace(config, source=str(folder), out=None, stack=depth))
+        total = (session.length or 0) * len(depths)
+
+        def take(
+            _frame: Any, _detections: Any, record: FrameRecord, stats: Any, scores: list[FrameScore] = scores,
+            depth: int = depth, before: int = number * (session.length or 0), total: int = total,
+        ) -> None:  # fmt: skip
+            nonlocal unknown
+            progress(before + stats.frames, total)
+            targets = truth.get(PurePosixPath(record.source).name)
+            if targets is None:
+                unknown += 1
+            elif record.stacked == depth:  # a stack that is still growing is not of this depth
+                boxes = np.array([found.box for found in record.detections], np.float64).reshape(-1, 4)
+                scores.append(score_frame(boxes, targets))
+
+        session.run(take)
+        if not scores and unknown:
+            raise NightError(f"no frame of {folder} has a row in the truth table: its names are those of the files")
+        result["depths"].append({"depth": depth, **summarise(scores)})
+        result["unknown"] = unknown
+    return result
+
+
+def summarise(scores: Sequence[FrameScore]) -> dict[str, Any]:
+    """Add up frames: for each galaxy frames, found, share and its 95 % interval; false detections a frame."""
+    galaxies: dict[str, Any] = {}
+    for name in dict.fromkeys(name for score in scores for name in score.found):
+        frames = [score.found[name] for score in scores if name in score.found]
+        galaxies[name] = {
+            "frames": len(frames),
+            "found": sum(frames),
+            "share": sum(frames) / len(frames),
+            "interval": wilson_interval(sum(frames), len(frames)),
+        }
+    false = sum(score.false for score in scores)
+    empty = [score for score in scores if not score.found]
+    return {
+        "frames": len(scores),
+        "galaxies": galaxies,
+        "false": false,
+        "false_per_frame": false / len(scores) if scores else None,
+        "false_interval": poisson_interval(false, len(scores)) if scores else None,
+        "frames_without_galaxy": len(empty),
+        "false_without_galaxy": sum(score.false for score in empty),
+    }
+
+
+def night_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return table rows: depth, object, frames, found, share with interval, false detections a frame with interval."""
+    rows = []
+    for depth in result["depths"]:
+        false = "-"
+        if depth["false_interval"]:
+            low, high = depth["false_interval"]
+            false = f"{depth['false_per_frame']:.3f} [{low:.3f}, {high:.3f}]"
+        for name, galaxy in depth["galaxies"].items() or [("no galaxy", None)]:
+            if galaxy is None:
+                rows.append((str(depth["depth"]), name, str(depth["frames"]), "-", "-", false))
+                continue
+            low, high = galaxy["interval"]
+            share = f"{galaxy['share']:.2f} [{low:.2f}, {high:.2f}]"
+            rows.append((str(depth["depth"]), name, str(galaxy["frames"]), str(galaxy["found"]), share, false))
+    return rows

@@ -1,0 +1,49 @@
+"""The name of a galaxy for display: its class where that is sure, its coarse group where only that is, or neither.
+
+Where a camera or its processing is unlike the images that a classifier was trained on, the nine classes are guesses
+long before the four groups are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .labels import CLASSES, COARSE, coarse_group
+
+UNCERTAIN = "galaxy, class uncertain"
+GROUP_SURE = 0.85
+"""Summed probability from which on a coarse group is a name; chosen on half of the deep-sky photographs."""
+GROUP_LABELS = {
+    "disk_no_spiral": "disk galaxy",
+    "smooth": "smooth galaxy",
+    "edge_on": "edge-on galaxy",
+    "spiral": "spiral galaxy",
+}
+
+
+def sure_group(probabilities: Mapping[str, float]) -> str | None:
+    """Return the coarse group whose classes have at least `GROUP_SURE` together; None where there is none.
+
+    Args:
+        probabilities: by class name. Classes other than Galaxy10's have no groups.
+    """
+    sums = dict.fromkeys(COARSE, 0.0)
+    for name, probability in probabilities.items():
+        if name in CLASSES:
+            sums[coarse_group(name)] += probability
+    best = max(sums, key=lambda group: sums[group])
+    return best if sums[best] >= GROUP_SURE else None
+
+
+def display_name(name: str, probabilities: Mapping[str, float], sure: bool | None) -> str:
+    """Return what a galaxy is called.
+
+    Args:
+        name: the most probable class.
+        probabilities: by class name.
+        sure: whether the class is more than a guess; None where the classifier does not say.
+    """
+    if sure is not False:
+        return name
+    group = sure_group(probabilities)
+    return UNCERTAIN if group is None else GROUP_LABELS[group]

@@ -1,0 +1,61 @@
+"""`eval names`: names against catalogued Hubble types."""
+
+import json
+
+import pytest
+from galaxy_edge.benchmarks.accuracy.catalogue import CatalogueEntry, find_object, is_galaxy
+from galaxy_edge.benchmarks.accuracy.names import NamedGalaxy, allowed_groups, name_rows, summarise_names
+from helpers.command_line import galaxy_edge as command_line
+
+
+@pytest.mark.parametrize(
+    ("hubble", "ratio", "groups"),
+    [
+        ("E", 0.9, {"smooth"}),
+        ("E-S0", 0.4, {"smooth"}),  # an elliptical is never edge-on
+        ("S0", 0.9, {"smooth", "disk_no_spiral"}),
+        ("S0-a", 0.3, {"smooth", "disk_no_spiral", "edge_on"}),
+        ("SABb", 0.8, {"spiral"}),
+        ("Sc", 0.2, {"spiral", "edge_on"}),
+        ("IB", 0.8, set()),
+        ("", 0.8, set()),
+    ],
+)
+def test_groups_that_a_hubble_type_allows(hubble, ratio, groups):
+    """The type does not say how the galaxy is turned."""
+    assert allowed_groups(CatalogueEntry("x", True, hubble, ratio)) == groups
+
+
+def test_the_catalogue_knows_galaxies_from_other_objects():
+    """Names as people and data sets write them."""
+    pytest.importorskip("pyongc", reason="needs the catalogue extra")
+    assert find_object("M 94 (Cat's Eye)").name == "NGC4736" and find_object("NGC0205").hubble == "E"
+    assert (is_galaxy("M31"), is_galaxy("NGC7023"), is_galaxy("M13"), is_galaxy("Betelgeuse")) == (
+        True,
+        False,
+        False,
+        None,
+    )
+
+
+def test_shares_count_what_is_marked_sure():
+    """A name that is not shown cannot be wrong; it lowers the coverage."""
+    galaxies = [
+        NamedGalaxy("set", "a", frozenset({"smooth"}), "smooth", 0.9, True, True),
+        NamedGalaxy("set", "b", frozenset({"spiral"}), "smooth", 0.9, False, True),
+        NamedGalaxy("set", "c", frozenset({"spiral"}), "smooth", 0.4, False, False),
+        NamedGalaxy("set", "d", frozenset({"spiral"}), "spiral", 0.8, True, False),
+    ]
+    result = summarise_names(galaxies)
+    assert (result["all"]["right"], result["sure"]["galaxies"], result["sure"]["right"]) == (2, 3, 2)
+    assert result["coverage"] == 0.75 and result["sure_class"]["galaxies"] == 2
+    assert name_rows({"sets": {"set": result}})[0][3] == "3 (75%)"
+
+
+def test_names_that_are_marked_sure_are_mostly_right(shared_data):
+    """On photographs the classifier was never taught on, chosen on one half of the objects, judged on the other."""
+    pytest.importorskip("pyongc", reason="needs the catalogue extra")
+    done = command_line("eval", "names", "--data", shared_data / "deepsky_frames", "--json")
+    assert done.returncode == 0, done.stderr
+    sure = json.loads(done.stdout)["sets"]["deepsky_frames"]["sure"]
+    assert sure["galaxies"] > 150 and sure["right"] / sure["galaxies"] > 0.85
