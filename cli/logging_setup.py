@@ -7,9 +7,11 @@ that imports the package decides for itself.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
+from collections.abc import Callable
 
 import click
 
@@ -49,6 +51,11 @@ def configure_logging(level: str = DEFAULT_LEVEL) -> None:
     logger.setLevel(level.upper())
     if not any(isinstance(handler, StderrHandler) for handler in logger.handlers):
         logger.addHandler(StderrHandler())
+
+
+def log_like_this_process() -> Callable[[], None]:
+    """Return a picklable function that configures logging in a child process at this process's level."""
+    return functools.partial(configure_logging, logging.getLevelName(logging.getLogger(PACKAGE).getEffectiveLevel()))
 
 
 def priority_prefix(level: int) -> str:

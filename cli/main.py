@@ -25,12 +25,13 @@ from .devices import devices
 from .evaluate import evaluate
 from .evaluate_sky import names, night
 from .events import events
+from .explain import explain
 from .export import export
 from .logging_setup import DEFAULT_LEVEL, LEVELS, configure_logging, priority_prefix
 from .options import FILE
 from .run import run
 from .settings import name_variables, settings_for
-from .study import explain, study
+from .study import study
 from .train import train
 
 logger = logging.getLogger(__name__)

@@ -8,15 +8,16 @@ from pathlib import Path
 import click
 
 from ..errors import require_extra
+from .logging_setup import log_like_this_process
 from .options import FOLDER, options
 
 
 @click.command("search")
-@click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Trials in all.")
+@click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Total number of trials.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
-@click.option("--trial-epochs", type=click.IntRange(min=1), default=24, show_default=True, help="Epochs of a trial.")
-@click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of a network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
+@click.option("--trial-epochs", type=click.IntRange(min=1), default=24, show_default=True, help="Epochs per trial.")
+@click.option("--max-macs", type=click.IntRange(min=1), help="Maximum multiply-adds of a network.")
+@click.option("--max-kib", type=click.FloatRange(min=1), help="Maximum size of its int8 file in KiB.")
 @options("data", "out", "seed", "split", "threads")
 def search(
     trials: int,
@@ -30,10 +31,10 @@ def search(
     split_seed: int,
     threads: int,
 ) -> None:
-    """Section 2.9.2, our space: search small networks for macro F1 and cost together.
+    """Search small classifiers for macro F1 and cost together.
 
-    The same command in a second process, or on another machine with the same --out, works on the same search; after a
-    stop it goes on.
+    Run the same command in a second process, or on another machine with the same --out, to share the work. Run it
+    again after an interruption to resume.
     """
     require_extra("optuna", "study")
     from ..training.classifier.dataset_files import load_dataset
@@ -41,8 +42,8 @@ def search(
     from ..training.search.search import search as run_search
     from ..training.search.study_store import Limits
 
-    pictures = load_dataset(data)
-    about = {"data": pictures.hash, "split_seed": split_seed, "epochs": trial_epochs}
+    dataset = load_dataset(data)
+    about = {"data": dataset.hash, "split_seed": split_seed, "epochs": trial_epochs}
     trial = Trial(data, trial_epochs, split_seed, seed, threads)
     run_search(
         trial,
@@ -51,28 +52,24 @@ def search(
         seed,
         Limits(max_macs, max_kib),
         workers,
-        classes=len(pictures.classes),
+        classes=len(dataset.classes),
         about=about,
-        say=_say,
+        initialize=log_like_this_process(),
     )
-    _tell_front(out, max_macs, max_kib)
-
-
-def _say(line: str) -> None:
-    click.echo(line, err=True)
+    _print_front(out, max_macs, max_kib)
 
 
 @click.command("pick")
 @click.argument("folder", type=FOLDER)
-@click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of the network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
+@click.option("--max-macs", type=click.IntRange(min=1), help="Maximum multiply-adds of the network.")
+@click.option("--max-kib", type=click.FloatRange(min=1), help="Maximum size of its int8 file in KiB.")
 def pick(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
-    """Pick from the search in FOLDER the best network that a budget allows."""
+    """Pick the best network within a budget from the search in FOLDER."""
     require_extra("optuna", "study")
-    _tell_front(folder, max_macs, max_kib)
+    _print_front(folder, max_macs, max_kib)
 
 
-def _tell_front(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
+def _print_front(folder: Path, max_macs: int | None, max_kib: float | None) -> None:
     from ..training.search.pareto_front import write_front
 
     chosen, space = write_front(folder, max_macs, max_kib)
@@ -86,12 +83,12 @@ def _tell_front(folder: Path, max_macs: int | None, max_kib: float | None) -> No
 
 
 @click.command("search-detector")
-@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Trials in all.")
+@click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Total number of trials.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
-@click.option("--trial-epochs", type=click.IntRange(min=1), default=6, show_default=True, help="Epochs of a trial.")
-@click.option("--images", type=click.IntRange(min=16), default=800, show_default=True, help="Scenes an epoch.")
-@click.option("--max-macs", type=click.IntRange(min=1), help="Most multiply-adds of a network.")
-@click.option("--max-kib", type=click.FloatRange(min=1), help="Most KiB of its int8 file.")
+@click.option("--trial-epochs", type=click.IntRange(min=1), default=6, show_default=True, help="Epochs per trial.")
+@click.option("--images", type=click.IntRange(min=16), default=800, show_default=True, help="Scenes per epoch.")
+@click.option("--max-macs", type=click.IntRange(min=1), help="Maximum multiply-adds of a network.")
+@click.option("--max-kib", type=click.FloatRange(min=1), help="Maximum size of its int8 file in KiB.")
 @options("data", "out", "seed", "threads")
 def search_detector(
     trials: int,
@@ -105,7 +102,10 @@ def search_detector(
     seed: int,
     threads: int,
 ) -> None:
-    """Search small detectors for mAP@0.5 and cost together, as 'study search' does classifiers."""
+    """Search small detectors for mAP@0.5 and cost together.
+
+    Works like 'study search': several processes and machines can share a search, and it can be resumed.
+    """
     require_extra("optuna", "study")
     require_extra("official", "detector")
     from ..training.data.sample import data_hash, read_set
@@ -127,23 +127,23 @@ def search_detector(
         space=DETECTORS,
         warmup=2,
         about=about,
-        say=_say,
+        initialize=log_like_this_process(),
     )
-    _tell_front(out, max_macs, max_kib)
+    _print_front(out, max_macs, max_kib)
 
 
 @click.command("report-search")
-@click.option("--trials", type=click.IntRange(min=1), default=10, show_default=True, help="Trials in all.")
-@click.option("--trial-epochs", type=click.IntRange(min=1), default=10, show_default=True, help="Epochs of a trial.")
-@click.option("--resume", is_flag=True, help="Go on with the search that is in --out.")
+@click.option("--trials", type=click.IntRange(min=1), default=10, show_default=True, help="Total number of trials.")
+@click.option("--trial-epochs", type=click.IntRange(min=1), default=10, show_default=True, help="Epochs per trial.")
+@click.option("--resume", is_flag=True, help="Resume the search in --out.")
 @options("data", "out", "seed", "split", "threads")
 def report_search(
     trials: int, trial_epochs: int, resume: bool, data: Path, out: Path, seed: int, split_seed: int, threads: int
 ) -> None:
-    """Section 2.9.2, the report's space: two convolutions, by KerasTuner's BayesianOptimization.
+    """Search networks of two convolutions for accuracy with KerasTuner.
 
-    With KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set, the same command in several processes
-    is the chief and the workers of one search.
+    Uses BayesianOptimization, like the university report. To share the work among several processes, set
+    KERASTUNER_TUNER_ID, KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT in each, as KerasTuner documents.
     """
     require_extra("keras_tuner", "study")
     from ..training.classifier.dataset_files import load_dataset
@@ -155,17 +155,16 @@ def report_search(
     set_threads(threads)
     recipe = RECIPES["optimised"]
     parts = split_dataset(load_dataset(data, recipe.margin, unnamed=True), split_seed)
-    learn = parts.train.take(parts.train.labelled)
+    train = parts.train.take(parts.train.labelled)
     rows = search_report(
-        (learn.images(recipe.size), learn.labels),
+        (train.images(recipe.size), train.labels),
         (parts.validation.images(recipe.size), parts.validation.labels),
         out,
         trials,
         trial_epochs,
         seed,
         resume,
-        learn.classes,
-        say=_say,
+        train.classes,
     )
     for row in rows:
         click.echo(json.dumps(row))

@@ -1,7 +1,6 @@
-"""Judge the networks of the classification study on the test part, once, and write what came out as tables.
+"""Evaluate the networks of the classification study on the test part, once, and save the results.
 
-``training/results/NAME-seedN.json`` keeps each verdict, ``training/RESULTS.md`` is written from them: no figure there
-is typed in, and a test compares the two.
+Each result is one file ``NAME-seedN.json`` in the folder of results; `results_page` writes a page from them.
 """
 
 from __future__ import annotations
@@ -26,40 +25,40 @@ from ...training.run import RunError, read_record, write_json
 from ...training.study.ensembles import calibrated
 from ...training.study.runs import probabilities_of
 
-RESULTS = Path(__file__).parents[2] / "training" / "results"
-PAGE = RESULTS.parent / "RESULTS.md"
 
-
-def _levelled(images: np.ndarray) -> np.ndarray:
+def _normalise_levels(images: np.ndarray) -> np.ndarray:
     return np.stack([normalise_levels(image) for image in images])
 
 
-def scores(probabilities: np.ndarray, pictures: GalaxyDataset) -> dict[str, Any]:
-    """Measure probabilities (N, C) of labelled pictures: all, and each source in ``sets``; without the matrix.
+def scores(probabilities: np.ndarray, dataset: GalaxyDataset) -> dict[str, Any]:
+    """Measure the probabilities (N, C) of a labelled data set.
 
-    Beside ``ece`` stands ``ece_by_chance``, what perfect probabilities would show on as many pictures.
+    Returns:
+        The classification metrics of all images, without the confusion matrix; ``ece_by_chance``, the calibration error
+        that perfect probabilities would show on the same number of images; and ``sets``, the metrics of each source.
     """
-    origin = np.array(pictures.sources)
+    sources = np.array(dataset.sources)
 
-    def measure(chosen: np.ndarray) -> dict[str, Any]:
-        metrics = classification_metrics(probabilities[chosen], pictures.labels[chosen], pictures.classes)
+    def measure(indices: np.ndarray) -> dict[str, Any]:
+        metrics = classification_metrics(probabilities[indices], dataset.labels[indices], dataset.classes)
         metrics.pop("confusion")
         return metrics
 
-    found = measure(np.arange(len(pictures)))
-    found["ece_by_chance"] = expected_calibration_error(probabilities)
-    return found | {"sets": {name: measure(np.flatnonzero(origin == name)) for name in sorted(set(pictures.sources))}}
+    metrics = measure(np.arange(len(dataset)))
+    metrics["ece_by_chance"] = expected_calibration_error(probabilities)
+    by_source = {name: measure(np.flatnonzero(sources == name)) for name in sorted(set(dataset.sources))}
+    return metrics | {"sets": by_source}
 
 
 def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
-    """Part a data set as a run's was, and check that it is the same split.
+    """Split a data set as for a run and check that the run was trained on this split.
 
     Raises:
-        RunError: it is not.
+        RunError: the run is not finished, or was trained on another split.
     """
     record = read_record(run)
     if not record.is_finished:
-        raise RunError(f"{run} is not finished: it cannot be judged")
+        raise RunError(f"{run} is not finished: it cannot be evaluated")
     settings = record.settings
     keep_boxy = GALAXY10[EXCLUDED_LABEL] in record.model["classes"]
     parts = split_dataset(load_dataset(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
@@ -68,26 +67,37 @@ def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
     return parts
 
 
-def judge(
+def evaluate_on_test(
     name: str,
     runs: Sequence[Path],
     weights: Sequence[float],
     data: Path,
+    results: Path,
     *,
     temperature: float = 1.0,
     bundle: Path | None = None,
     split_seed: int = 1,
-    results: Path = RESULTS,
 ) -> dict[str, Any]:
-    """Judge a run, or the weighted average of several, on the test part, as it is and levelled, and keep the verdict.
+    """Evaluate a run, or the weighted average of several, on the test part and save the result.
+
+    The images are measured as they are and with normalised levels.
 
     Args:
-        weights: of the runs, adding up to 1; temperature: of their average, see `ensembles.read_ensemble`.
-        bundle: of the run: its int8 variant is judged too, through the runtime.
+        name: name of the result.
+        runs: run folders of one split; the result has the seed of the first.
+        weights: weights of the runs, with a sum of 1.
+        data: see `dataset_files.load_dataset`.
+        results: folder for ``NAME-seedN.json``; it is created if missing.
+        temperature: temperature of the average, see `ensembles.read_ensemble`.
+        bundle: bundle of the run, whose int8 variant is evaluated too, by the runtime.
+        split_seed: seed of the split.
+
+    Raises:
+        RunError: the first run is not finished, or was trained on another split.
     """
     test = test_part(runs[0], data, split_seed).test
     records = [read_record(run) for run in runs]
-    verdict: dict[str, Any] = {
+    result: dict[str, Any] = {
         "name": name,
         "seed": records[0].settings["seed"],
         "split": records[0].data["split"]["hash"],
@@ -97,26 +107,26 @@ def judge(
         "parameters": sum(record.model["parameters"] for record in records),
         "macs": sum(record.model["macs"] for record in records),
     }
-    for kind, change in (("float", None), ("float_levelled", _levelled)):
+    for kind, change in (("float", None), ("float_levelled", _normalise_levels)):
         total = np.zeros((len(test), len(test.classes)))
         for weight, run in zip(weights, runs, strict=True):
             total += weight * probabilities_of(run, test, change)
-        verdict[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test)
+        result[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test)
     if bundle:
         classifier = Classifier(Bundle.load(bundle, "classify"), "int8")
         images = test.images(records[0].model["input"]["width"])
-        verdict["int8_bytes"] = (bundle / "int8.tflite").stat().st_size
-        verdict["int8"] = scores(classifier.probabilities(images), test)
-        verdict["int8_levelled"] = scores(classifier.probabilities(_levelled(images)), test)
+        result["int8_bytes"] = (bundle / "int8.tflite").stat().st_size
+        result["int8"] = scores(classifier.probabilities(images), test)
+        result["int8_levelled"] = scores(classifier.probabilities(_normalise_levels(images)), test)
     results.mkdir(parents=True, exist_ok=True)
-    write_json(results / f"{name}-seed{verdict['seed']}.json", verdict)
-    return verdict
+    write_json(results / f"{name}-seed{result['seed']}.json", result)
+    return result
 
 
-def verdicts(results: Path = RESULTS) -> dict[str, list[dict[str, Any]]]:
-    """Read the verdicts that are kept, by name."""
+def read_results(results: Path) -> dict[str, list[dict[str, Any]]]:
+    """Read the saved results: name -> one result for each seed."""
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted(results.glob("*-seed*.json")):
-        verdict = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault(verdict["name"], []).append(verdict)
+        result = json.loads(path.read_text(encoding="utf-8"))
+        found.setdefault(result["name"], []).append(result)
     return found

@@ -1,7 +1,7 @@
-"""Tables of the study on its validation part (section 2.3, 2.5, 2.7, 2.9.2 of the report), kept beside the verdicts.
+"""Save and render the tables of the study's comparisons and searches, measured on the validation part.
 
-``training/results/table-NAME.json`` is what a command of the study wrote into its own folder, cut to what the page
-shows.
+``table-NAME.json`` in the folder of results holds what ``galaxy-edge study NAME`` wrote into its output folder, reduced
+to what the page of results shows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ...training.search.classifier_space import CLASSIFIERS
 from ...training.search.detector_space import DETECTORS
 from ...training.search.space import Space
 from ...training.study import runs as study
-from .classifier_results import RESULTS
 
 TITLES = {
     "views": "Augmentation (section 2.3)",
@@ -30,36 +29,41 @@ TITLES = {
     "cross": "Trained on one source, measured on the other",
     "search-detector": "The search for detectors: mAP@0.5 and cost together",
 }
-"""The tables, in the order of the page."""
+"""The titles of the tables, in the order of the page; sections are those of the university report."""
 
 
-def keep(name: str, folder: Path, results: Path = RESULTS) -> Path:
-    """Keep the table that a command of the study wrote into a folder.
+def save_table(name: str, folder: Path, results: Path) -> Path:
+    """Save the table that a command of the study wrote into a folder.
 
     Args:
         name: one of `TITLES`.
+        folder: output folder of the command.
+        results: folder of the results; it is created if missing.
+
+    Returns:
+        The path of the saved table.
 
     Raises:
-        RunError: there is none, or no such name.
+        RunError: the name is unknown, or the folder does not contain such a table.
     """
     if name not in TITLES:
-        raise RunError(f"there is no table '{name}'; known: {', '.join(TITLES)}")
+        raise RunError(f"there is no table '{name}'; known tables: {', '.join(TITLES)}")
     path = folder / _FILES.get(name, "table.json")
     try:
-        found = _CUT.get(name, lambda whole: whole)(json.loads(path.read_text(encoding="utf-8")))
+        found = _REDUCE.get(name, lambda whole: whole)(json.loads(path.read_text(encoding="utf-8")))
         if not found:
             raise ValueError("it is empty")
         render(name, found)
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
-        raise RunError(f"{path} is no table of 'galaxy-edge study {name}': {problem}") from None
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise RunError(f"{path} is not a table of 'galaxy-edge study {name}': {error}") from None
     results.mkdir(parents=True, exist_ok=True)
-    place = results / f"table-{name}.json"
-    write_json(place, found)
-    return place
+    saved = results / f"table-{name}.json"
+    write_json(saved, found)
+    return saved
 
 
-def kept_tables(results: Path = RESULTS) -> list[str]:
-    """Write the tables that are kept as Markdown, in order."""
+def saved_tables(results: Path) -> list[str]:
+    """Return the saved tables as Markdown, in the order of `TITLES`."""
     lines = []
     for name, title in TITLES.items():
         path = results / f"table-{name}.json"
@@ -69,7 +73,12 @@ def kept_tables(results: Path = RESULTS) -> list[str]:
 
 
 def render(name: str, found: Any) -> str:
-    """Write one table's content as Markdown."""
+    """Return a table as Markdown.
+
+    Args:
+        name: one of `TITLES`.
+        found: the content of the saved table.
+    """
     return _RENDER.get(name, _networks)(found)
 
 
@@ -84,7 +93,7 @@ def _folds(found: dict[str, Any]) -> str:
     first, second = found["recipes"]
     lines = [f"| | {first} | {second} | difference | p |", "| --- | --- | --- | --- | --- |"]
     for name, row in found["metrics"].items():
-        cells = [f"{row[one]['mean']:.3f} ± {row[one]['std']:.3f}" for one in ("a", "b")]
+        cells = [f"{row[recipe]['mean']:.3f} ± {row[recipe]['std']:.3f}" for recipe in ("a", "b")]
         lines.append(f"| {name} | {cells[0]} | {cells[1]} | {row['difference']:+.3f} | {row['p']:.4f} |")
     about = f"{found['folds']} folds, {found['repeats']} time{'s' if found['repeats'] > 1 else ''}"
     about += f", at most {found['epochs']} epochs each. " if found.get("epochs") else ". "
@@ -95,20 +104,19 @@ def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
     scenes = f" on {found['images']} scenes each" if "images" in found else ""
     about = (
         f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs{scenes} "
-        f"({found['pruned']} of them given up early) that no other beats in both {space.score[1]} on validation "
-        "and cost."
+        f"({found['pruned']} of them pruned) that no other beats in both {space.score[1]} on validation and cost."
     )
     return f"{about}\n\n{front.table(found['front'], space)}"
 
 
-def _cut_search(whole: dict[str, Any]) -> dict[str, Any]:
+def _reduce_search(whole: dict[str, Any]) -> dict[str, Any]:
     numbers, trials = set(whole["front"]), whole["trials"]
-    chosen = sorted((one for one in trials if one["number"] in numbers), key=lambda one: int(one["macs"]))
+    on_front = sorted((trial for trial in trials if trial["number"] in numbers), key=lambda trial: int(trial["macs"]))
     return {
         "trials": len(trials),
         **{key: value for key, value in whole["agreed"]["about"].items() if key in ("epochs", "images")},
-        "pruned": sum(one["state"] == "pruned" for one in trials),
-        "front": [{key: value for key, value in one.items() if key != "curve"} for one in chosen],
+        "pruned": sum(trial["state"] == "pruned" for trial in trials),
+        "front": [{key: value for key, value in trial.items() if key != "curve"} for trial in on_front],
     }
 
 
@@ -131,14 +139,14 @@ def _cross(found: dict[str, Any]) -> str:
     lines += ["| trained on | " + " | ".join(f"on {name}" for name in names) + " |", "| --- |" + " --- |" * len(names)]
     for trained, row in found["coarse_accuracy"].items():
         lines.append(f"| {trained} | " + " | ".join(f"{row[name]:.3f}" for name in names) + " |")
-    lines.append("\nRecall of each group (pictures); sources do not mean quite the same by a class.\n")
-    groups = sorted({group for row in found["recall"].values() for one in row.values() for group in one})
+    lines.append("\nRecall of each group (images); the sources define their classes slightly differently.\n")
+    groups = sorted({group for row in found["recall"].values() for recall in row.values() for group in recall})
     lines += ["| trained on | on | " + " | ".join(groups) + " |", "| --- | --- |" + " --- |" * len(groups)]
     for trained, row in found["recall"].items():
         for measured, recall in row.items():
             count = found["pictures"][trained][measured]
-            told = [f"{recall[group]:.2f} ({count[group]})" if group in recall else "" for group in groups]
-            lines.append(f"| {trained} | {measured} | " + " | ".join(told) + " |")
+            cells = [f"{recall[group]:.2f} ({count[group]})" if group in recall else "" for group in groups]
+            lines.append(f"| {trained} | {measured} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -149,7 +157,7 @@ _FILES = {
     "cross": "cross.json",
     "search-detector": "trials.json",
 }
-_CUT: dict[str, Callable[[Any], Any]] = {"search": _cut_search, "search-detector": _cut_search}
+_REDUCE: dict[str, Callable[[Any], Any]] = {"search": _reduce_search, "search-detector": _reduce_search}
 _RENDER: dict[str, Callable[[Any], str]] = {
     "folds": _folds,
     "search": _search,

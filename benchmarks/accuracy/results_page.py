@@ -1,4 +1,4 @@
-"""The page ``training/RESULTS.md``, written from the verdicts on the test part; see `judge`."""
+"""Write the page of results from the saved results and tables, e.g. ``training/RESULTS.md``."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .classifier_results import RESULTS, verdicts
+from .classifier_results import read_results
 from .detector_results import detector_page
-from .result_tables import kept_tables
+from .result_tables import saved_tables
 
 TITLES = {
     "scratch": "report: CNN from scratch (16-32-64-128)",
@@ -19,43 +19,47 @@ TITLES = {
     "ensemble": "report: ensemble of the two above",
     "small_alone": "ours, from labels alone (neither teacher nor attributes)",
     "small": "ours, with a teacher and attributes",
-    "small_all": "ours, with teachers, attributes and pictures without a class",
+    "small_all": "ours, with teachers, attributes and images without a class",
     "small_five": "ours, with the three above as teachers too",
 }
 HEAD = """# What was measured: classifiers first, detectors after them
 
-Written by `galaxy-edge study results` from `training/results/`; no figure is typed in. Every classifier was trained on
-one split by content (exact and near duplicates kept together), chosen on its validation part and judged once on its
-test part; mean and standard deviation over the seeds named. Differences below three points are noise on so few
-pictures, and so is a calibration error (ECE) that is no larger than perfect probabilities would show on as many ("by
-chance").
+Written by `galaxy-edge study report` from saved results; no number is typed in. Every classifier was trained on one
+split by content (exact and near duplicates kept together), selected on its validation part and evaluated once on its
+test part; mean and standard deviation over the seeds given. With this number of images, differences below three points
+are noise. So is a calibration error (ECE) that is not larger than that of perfect probabilities on the same number of
+images ("by chance").
 """
 
 
-def page(results: Path = RESULTS) -> str:
-    """Write the page as Markdown."""
-    found = verdicts(results)
+def page(results: Path) -> str:
+    """Return the page as Markdown.
+
+    Args:
+        results: folder of the saved results.
+    """
+    found = read_results(results)
     order = [name for name in TITLES if name in found] + sorted(set(found) - set(TITLES))
     rows = [
         (f"{TITLES.get(name, name)}{', int8' if kind == 'int8' else ''}", kind, found[name])
         for name in order
         for kind in ("float", "int8")
-        if all(kind in one for one in found[name])
+        if all(kind in result for result in found[name])
     ]
-    tables = [*kept_tables(results), *detector_page(results)]
+    tables = [*saved_tables(results), *detector_page(results)]
     if not rows:
-        return "\n".join([HEAD, "Nothing has been judged yet.", *tables]) + "\n"
-    images = {one["images"] for _, _, group in rows for one in group}
+        return "\n".join([HEAD, "Nothing has been evaluated yet.", *tables]) + "\n"
+    images = {result["images"] for _, _, group in rows for result in group}
     parts = [
         HEAD,
-        f"Test part: {', '.join(map(str, sorted(images)))} pictures.\n",
-        "## All of it\n",
+        f"Test part: {', '.join(map(str, sorted(images)))} images.\n",
+        "## All images\n",
         *_whole(rows),
         "\n## Recall of each class\n",
         *_recalls(rows),
         "\n## No shortcut\n",
-        "Each source by itself, and all pictures with their sky taken away and their levels scaled to one range: a "
-        "network that knows surveys instead of galaxies falls there.\n",
+        "Each source separately, and all images with the sky subtracted and the levels scaled to one range: a network "
+        "that recognises surveys instead of galaxies loses accuracy there.\n",
         *_shortcuts(rows),
         *tables,
     ]
@@ -73,7 +77,7 @@ def _whole(rows: list[Row]) -> list[str]:
         cells = [_mean(group, kind, key) for key in keys]
         first = group[0]
         kib = f"{first['int8_bytes'] / 1024:.1f}" if kind == "int8" else ""
-        seeds = ", ".join(str(one["seed"]) for one in group)
+        seeds = ", ".join(str(result["seed"]) for result in group)
         lines.append(_line(title, *cells, f"{first['parameters']:,}", f"{first['macs'] / 1e6:.1f}", kib, seeds))
     return lines
 
@@ -82,21 +86,26 @@ def _recalls(rows: list[Row]) -> list[str]:
     classes = list(rows[0][2][0]["float"]["recall"])
     lines = [_head(*(name.replace("_", " ") for name in classes))]
     for title, kind, group in rows:
-        values = [np.mean([one[kind]["recall"][name] for one in group]) for name in classes]
+        values = [np.mean([result[kind]["recall"][name] for result in group]) for name in classes]
         lines.append(_line(title, *(f"{value:.2f}" for value in values)))
     return lines
 
 
 def _shortcuts(rows: list[Row]) -> list[str]:
-    sources = sorted({source for _, kind, group in rows for one in group for source in one[kind]["sets"]})
-    lines = [_head(*(f"{source}: accuracy, macro F1" for source in sources), "levelled: accuracy, macro F1", "change")]
+    sources = sorted({source for _, kind, group in rows for result in group for source in result[kind]["sets"]})
+    lines = [
+        _head(
+            *(f"{source}: accuracy, macro F1" for source in sources), "levels normalised: accuracy, macro F1", "change"
+        )
+    ]
     for title, kind, group in rows:
         cells = []
         for source in sources:
-            some = [one[kind]["sets"][source] for one in group]
-            cells.append(", ".join(f"{np.mean([one[key] for one in some]):.3f}" for key in ("accuracy", "macro_f1")))
+            values = [result[kind]["sets"][source] for result in group]
+            means = [np.mean([metrics[key] for metrics in values]) for key in ("accuracy", "macro_f1")]
+            cells.append(", ".join(f"{mean:.3f}" for mean in means))
         levelled = f"{kind}_levelled"
-        change = [[one[levelled][key] - one[kind][key] for one in group] for key in ("accuracy", "macro_f1")]
+        change = [[result[levelled][key] - result[kind][key] for result in group] for key in ("accuracy", "macro_f1")]
         cells += [
             ", ".join(_mean(group, levelled, key) for key in ("accuracy", "macro_f1")),
             ", ".join(f"{np.mean(values):+.3f}" for values in change),
@@ -106,7 +115,7 @@ def _shortcuts(rows: list[Row]) -> list[str]:
 
 
 def _mean(group: list[dict[str, Any]], kind: str, key: str) -> str:
-    values = [one[kind][key] for one in group]
+    values = [result[kind][key] for result in group]
     return f"{np.mean(values):.3f}" + (f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else "")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...models.decode import softmax
 from ..cache import cache_key, cached_array
-from ..figures.saliency_sheets import load_model
+from ..figures.explain import load_model
 from ..progress import Report
 from ..run import RunError, read_record
 from .dataset import GalaxyDataset

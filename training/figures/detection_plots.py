@@ -1,4 +1,4 @@
-"""Figures of a detector, as PNG: what its score means. Style and writing are those of `plots`."""
+"""Figures of a detector's score, as PNG."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .plots import BLUE, GREEN, GREY, ORANGE, RED, PlotError, label_axes, new_figure, write_figure
+from .style import BLUE, GREEN, GREY, ORANGE, RED, PlotError, label_axes, new_figure, write_figure
 
 
 def score_curves(levels: Sequence[Mapping[str, Any]], threshold: float, path: Path) -> None:
-    """Draw precision against recall, and beside it precision, recall and false alarms over the score.
+    """Draw precision against recall, and precision, recall and false alarms over the score.
 
     Args:
-        levels: score, precision, recall and fp_per_frame (0 and up), each of the last three None where not defined.
-        threshold: the operating threshold, marked.
+        levels: score, precision, recall and fp_per_frame (0 and up), each of the last three None where undefined.
+        threshold: the operating threshold, which is marked.
     """
     figure = new_figure(10.4, 3.8)
     left, right = figure.subplots(1, 2)
-    both = [row for row in levels if row["precision"] is not None and row["recall"] is not None]
-    left.plot([row["recall"] for row in both], [row["precision"] for row in both], color=BLUE, marker="o", markersize=3)
-    if both:
-        chosen = min(both, key=lambda row: abs(row["score"] - threshold))
+    defined = [row for row in levels if row["precision"] is not None and row["recall"] is not None]
+    left.plot(
+        [row["recall"] for row in defined], [row["precision"] for row in defined], color=BLUE, marker="o", markersize=3
+    )
+    if defined:
+        chosen = min(defined, key=lambda row: abs(row["score"] - threshold))
         left.plot(
             chosen["recall"],
             chosen["precision"],
@@ -37,7 +39,7 @@ def score_curves(levels: Sequence[Mapping[str, Any]], threshold: float, path: Pa
     lines = (("precision", BLUE, "-"), ("recall", GREEN, "-."), ("fp_per_frame", ORANGE, "--"))
     for key, colour, style in lines:
         known = [row for row in levels if row[key] is not None]
-        name = "false detections a frame without galaxies" if key == "fp_per_frame" else key
+        name = "false detections per frame without galaxies" if key == "fp_per_frame" else key
         right.plot([row["score"] for row in known], [row[key] for row in known], style, color=colour, label=name)
     right.axvline(threshold, color=GREY, linewidth=1, linestyle=":", label=f"threshold {threshold:.2f}")
     label_axes(right, "score", "")
@@ -47,7 +49,7 @@ def score_curves(levels: Sequence[Mapping[str, Any]], threshold: float, path: Pa
 
 
 def score_calibration(bins: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Draw the share of detections that are right against their score.
+    """Draw the share of correct detections against their score.
 
     Args:
         bins: score (mean), right (0..1) and detections (count) of each bin.
@@ -59,7 +61,7 @@ def score_calibration(bins: Sequence[Mapping[str, Any]], path: Path) -> None:
     upper.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=":", label="perfect")
     scores = [row["score"] for row in bins]
     upper.plot(scores, [row["right"] for row in bins], color=BLUE, marker="o", clip_on=False, label="detections")
-    label_axes(upper, "", "share right")
+    label_axes(upper, "", "share correct")
     upper.set(xlim=(0, 1), ylim=(0, 1))
     upper.legend(frameon=False, loc="upper left")
     lower.bar(scores, [row["detections"] for row in bins], width=0.06, color=BLUE)

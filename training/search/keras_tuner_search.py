@@ -14,9 +14,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from ...models.decode import softmax
 from ...models.labels import CLASSES
 from ..classifier.keras_utils import multiply_adds
 from ..run import write_json
+
+logger = logging.getLogger(__name__)
 
 PROJECT = "tuner"
 BATCH = 64
@@ -81,7 +83,6 @@ def search_report(
     seed: int = 1,
     resume: bool = False,
     classes: tuple[str, ...] = CLASSES,
-    say: Callable[[str], None] = lambda line: None,
 ) -> list[dict[str, Any]]:
     """Search, and write ``trials.json`` into `out`.
 
@@ -93,7 +94,6 @@ def search_report(
         epochs: of each trial.
         resume: go on with the search that is there; a trial that a stop interrupted is begun again.
         classes: C class names.
-        say: called with a line after every trial that this process trains.
 
     Returns:
         One table a trial, the most accurate first: trial, values (name -> choice), accuracy, macro_f1, macs,
@@ -140,9 +140,12 @@ def search_report(
                     "macs": multiply_adds(model),
                     "parameters": model.count_params(),
                 }
-                say(
-                    f"trial {trial.trial_id}: accuracy {result['accuracy']:.4f}, macro F1 {result['macro_f1']:.4f}, "
-                    f"{result['macs']:,} MACs"
+                logger.info(
+                    "trial %s: accuracy %.4f, macro F1 %.4f, %s MACs",
+                    trial.trial_id,
+                    result["accuracy"],
+                    result["macro_f1"],
+                    f"{result['macs']:,}",
                 )
                 return result
             except Exception as problem:

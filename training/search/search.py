@@ -14,6 +14,7 @@ than a large one, and where few are as cheap, none is stopped.
 
 from __future__ import annotations
 
+import logging
 import math
 import multiprocessing
 import os
@@ -41,6 +42,8 @@ Report = Callable[[int, float], None]
 
 Objective = Callable[[Any, Report], float]
 """Trains a network of the space and gives its score on validation pictures, 0..1."""
+
+logger = logging.getLogger(__name__)
 
 ANY = Limits()
 
@@ -79,7 +82,6 @@ def run_worker(
     peers: int = 5,
     about: dict[str, Any] | None = None,
     space: Space = CLASSIFIERS,
-    say: Callable[[str], None] = lambda line: None,
 ) -> int:
     """Work on a study until it has enough trials; any number of workers may do so at once.
 
@@ -95,7 +97,6 @@ def run_worker(
         peers: trials of no more cost that must have come as far before one is pruned.
         space: what is searched.
         about: plain values that the objective depends on (data hash, epochs ...); a study keeps to them.
-        say: called with a line after every trial.
 
     Returns:
         How many trials this worker finished.
@@ -130,7 +131,7 @@ def run_worker(
                     return done
                 time.sleep(POLL_SECONDS)  # others are at the last trials: stay, in case one of them dies
                 continue
-            done += _run(study, space, trial, objective, storage, agreed, say)
+            done += _run(study, space, trial, objective, storage, agreed)
 
 
 def _claim(
@@ -183,7 +184,6 @@ def _run(
     objective: Objective,
     storage: Path,
     agreed: dict[str, Any],
-    say: Callable[[str], None],
 ) -> int:
     """Train a trial's network and record what comes out; give 1, or 0 where another worker has taken it over."""
     import optuna
@@ -232,8 +232,13 @@ def _run(
         raise
     if told.state == TrialState.FAIL:
         return 0  # taken over likewise
-    say(f"trial {trial.number}: {outcome}, {price.macs:,} MACs, {price.int8_bytes / 1024:.0f} KiB")
+    kib = f"{price.int8_bytes / 1024:.0f} KiB"
+    logger.info("trial %d: %s, %s MACs, %s", trial.number, outcome, f"{price.macs:,}", kib)
     return 1
+
+
+def _do_nothing() -> None:
+    pass
 
 
 def search(
@@ -243,13 +248,15 @@ def search(
     seed: int = 1,
     limits: Limits = ANY,
     workers: int = 1,
+    initialize: Callable[[], None] = _do_nothing,
     **options: Any,
 ) -> optuna.Study:
     """Search with some processes on this machine, and write ``trials.json`` into the folder.
 
     Args:
-        workers: processes; with more than one the objective must be a function of a module, so that each can import it.
-        options: see `run_worker`, and for the other arguments too.
+        workers: number of processes; with more than one, the objective must be importable by name.
+        initialize: called first in each additional process, e.g. to configure logging; must be importable by name.
+        options: these and the other arguments: see `run_worker`.
 
     Raises:
         SearchError: see `run_worker`; or workers stopped and left trials undone.
@@ -260,7 +267,7 @@ def search(
         failed = 0
     else:
         context = multiprocessing.get_context("spawn")
-        processes = [context.Process(target=_work, args=work, kwargs=options) for _ in range(workers)]
+        processes = [context.Process(target=_work, args=(initialize, *work), kwargs=options) for _ in range(workers)]
         for process in processes:
             process.start()
         for process in processes:
@@ -277,15 +284,17 @@ def search(
     return study
 
 
-def _work(*work: Any, **options: Any) -> None:
+def _work(initialize: Callable[[], None], *work: Any, **options: Any) -> None:
+    """Run a worker in a process of its own; report errors without a traceback, like the command line does."""
+    initialize()
     try:
         run_worker(*work, **options)
-    except UserError as problem:
-        print(problem, file=sys.stderr)
-        sys.exit(problem.exit_code)
-    except Exception as problem:  # as in `cli.main`: no traceback reaches a user, of a process of its own neither
+    except UserError as error:
+        logger.error("%s", error)
+        sys.exit(error.exit_code)
+    except Exception as error:
         if os.environ.get("GALAXY_EDGE_DEBUG"):
             raise
-        unexpected = f"unexpected {type(problem).__name__}: {problem}"
-        print("the disk is full: make room" if disk_is_full(problem) else unexpected, file=sys.stderr)
+        unexpected = f"unexpected {type(error).__name__}: {error}"
+        logger.error("%s", "the disk is full: free some space" if disk_is_full(error) else unexpected)
         sys.exit(1)

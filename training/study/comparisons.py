@@ -1,15 +1,18 @@
-"""Recipes over folds (report section 2.7), and over sources of pictures."""
+"""Compare two recipes over folds, and a recipe over the sources of its training images."""
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...models.labels import coarse_group
+from ..classifier.dataset import GalaxyDataset
 from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, duplicate_groups, split_dataset
@@ -18,8 +21,13 @@ from ..data.sample import DataError
 from ..data.splits import folds as draw_folds
 from ..data.splits import split
 from ..run import write_json
-from .runs import finished, fit_parts, goes_on, probabilities_of
+from .runs import fit_parts, is_finished, is_resumable, probabilities_of
 from .significance import compare, macro_scores
+
+logger = logging.getLogger(__name__)
+
+MIN_IMAGES = 20
+"""Minimum number of training images of a group in a source, for the group to be compared."""
 
 
 def compare_folds(
@@ -34,43 +42,43 @@ def compare_folds(
     threads: int = 1,
     epochs: int | None = None,
     weights: Any = None,
-    say: Callable[[str], None] = print,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Compare two recipes by k-fold cross-validation, on the same folds, and test the difference (section 2.7).
+    """Compare two recipes by k-fold cross-validation on the same folds and test the difference.
 
-    Within each training part an eighth is kept for the recipe's own choices (rate, stopping), never the fold judged.
+    An eighth of each training part is held out for the recipe's own choices (learning rate, stopping); the fold that is
+    measured is not used for them. Writes ``comparison.json``.
+
+    Returns:
+        recipes, folds, repeats, epochs, and the result of `significance.compare`.
+
+    Raises:
+        DataError: a class has too few images for one of the folds.
+        RunError: a folder holds a run of other data or settings.
     """
     scores: dict[str, dict[str, list[float]]] = {first: {}, second: {}}
     for name in (first, second):
         recipe = find_recipe(name) if epochs is None else replace(find_recipe(name), epochs=epochs)
-        pictures = load_dataset(data, recipe.margin)
-        ids, groups = list(pictures.ids), duplicate_groups(pictures)
-        planned = []
-        for repeat in range(repeats):
-            dealt = draw_folds(ids, groups, pictures.labels, k, seed, repeat, pictures.classes)
-            for number, (learn, judged) in enumerate(dealt):
-                own, names = [ids[index] for index in learn], pictures.classes
-                inner = split(own, groups[learn], pictures.labels[learn], (0.12, 0.0), seed, names)
-                planned.append((repeat, number, learn[inner.train], learn[inner.validation], judged))
-        # All are drawn before the first is trained on: a class that is too small for one of them is told of at once.
-        for repeat, number, learn, choose, judged in planned:
-            place = out / name / f"repeat{repeat}_fold{number}"
-            if not finished(place):
-                say(f"{name}, repeat {repeat + 1}, fold {number + 1} of {k}")
+        dataset = load_dataset(data, recipe.margin)
+        # All folds are drawn before the first training: a class that is too small is reported at once.
+        for fold in _draw(dataset, k, repeats, seed):
+            run = out / name / f"repeat{fold.repeat}_fold{fold.number}"
+            if not is_finished(run):
+                logger.info("training %s, repeat %d, fold %d of %d", name, fold.repeat + 1, fold.number + 1, k)
             fit(
                 recipe,
-                pictures.take(learn),
-                pictures.take(choose),
-                place,
+                dataset.take(fold.train),
+                dataset.take(fold.validation),
+                run,
                 seed=seed,
-                resume=goes_on(place, recipe),
+                resume=is_resumable(run, recipe),
                 threads=threads,
                 weights=weights,
                 report=report,
             )
-            probabilities = probabilities_of(place, pictures.take(judged))
-            for key, value in macro_scores(probabilities, pictures.labels[judged], len(pictures.classes)).items():
+            probabilities = probabilities_of(run, dataset.take(fold.held_out))
+            measured = macro_scores(probabilities, dataset.labels[fold.held_out], len(dataset.classes))
+            for key, value in measured.items():
                 scores[name].setdefault(key, []).append(value)
     keys = ("accuracy", "precision", "recall", "f1")
     result = {
@@ -88,6 +96,28 @@ def compare_folds(
     return result
 
 
+class _Fold(NamedTuple):
+    """Image indices of one fold: two parts to train on, and the part that is measured."""
+
+    repeat: int
+    number: int
+    train: np.ndarray
+    validation: np.ndarray
+    held_out: np.ndarray
+
+
+def _draw(dataset: GalaxyDataset, k: int, repeats: int, seed: int) -> list[_Fold]:
+    ids, groups, names = list(dataset.ids), duplicate_groups(dataset), dataset.classes
+    drawn = []
+    for repeat in range(repeats):
+        partition = draw_folds(ids, groups, dataset.labels, k, seed, repeat, names)
+        for number, (learn, held_out) in enumerate(partition):
+            own = [ids[index] for index in learn]
+            inner = split(own, groups[learn], dataset.labels[learn], (0.12, 0.0), seed, names)
+            drawn.append(_Fold(repeat, number, learn[inner.train], learn[inner.validation], held_out))
+    return drawn
+
+
 def cross_sources(
     recipe: Recipe,
     data: Path,
@@ -97,80 +127,69 @@ def cross_sources(
     split_seed: int = 1,
     threads: int = 1,
     weights: Any = None,
-    say: Callable[[str], None] = print,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
     """Train on each source alone and measure on the validation part of every source.
 
-    The sources share few classes, so what counts is the coarse group, and only where both have pictures of it.
+    The sources share few classes, so the coarse group is measured, for the groups of which both sources have at least
+    `MIN_IMAGES` images in the training part. Writes ``cross.json``.
 
     Returns:
-        ``coarse_accuracy[trained][measured]``, over the groups that both sources have in the training part;
-        ``recall`` and ``pictures``, the same for each of these groups. Classes mean not quite the same in two sources,
-        and one may have next to none of a group: the recalls show where it comes from.
+        ``groups[source]``; ``coarse_accuracy[trained][measured]``; ``recall`` and ``pictures``, recall and number of
+        images of each group. The sources define their classes slightly differently, and one may have few images of a
+        group: the recalls show where a difference comes from.
 
     Raises:
-        DataError: there is one source only.
+        DataError: there is only one source.
     """
     parts = split_dataset(load_dataset(data, recipe.margin, unnamed=True), split_seed)
     names = sorted(set(parts.train.sources))
     if len(names) < 2:
-        raise DataError(f"{data} has pictures of one source only ({names[0]}): there is no other to measure on")
-    enough = 20
+        raise DataError(f"{data} has images of one source only ({names[0]}): there is no other to measure on")
+    counts = Counter(zip(parts.train.sources, parts.train.groups, strict=True))
     groups = {
-        name: {
-            group
-            for group in set(parts.train.groups) - {""}
-            if sum(
-                one == group and source == name
-                for one, source in zip(parts.train.groups, parts.train.sources, strict=True)
-            )
-            >= enough
-        }
-        for name in names
+        name: {group for group in set(parts.train.groups) - {""} if counts[name, group] >= MIN_IMAGES} for name in names
     }
     result: dict[str, Any] = {"groups": {name: sorted(found) for name, found in groups.items()}}
     result |= {"coarse_accuracy": {}, "recall": {}, "pictures": {}}
     for trained in names:
-        own = [np.flatnonzero(np.array(some.sources) == trained) for some in (parts.train, parts.validation)]
-        narrow = DatasetSplit(parts.train.take(own[0]), parts.validation.take(own[1]), parts.test, parts.record)
-        place = out / trained
-        if not finished(place):
-            say(f"trained on {trained}")
+        run = out / trained
+        if not is_finished(run):
+            logger.info("training on %s", trained)
+        own = [np.flatnonzero(np.array(part.sources) == trained) for part in (parts.train, parts.validation)]
         fit_parts(
             recipe,
-            narrow,
-            place,
+            DatasetSplit(parts.train.take(own[0]), parts.validation.take(own[1]), parts.test, parts.record),
+            run,
             seed=seed,
-            resume=goes_on(place, recipe),
+            resume=is_resumable(run, recipe),
             threads=threads,
             weights=weights,
             report=report,
         )
-        found = result["coarse_accuracy"][trained] = {}
-        recall = result["recall"][trained] = {}
-        count = result["pictures"][trained] = {}
+        for key in ("coarse_accuracy", "recall", "pictures"):
+            result[key][trained] = {}
         for measured in names:
-            shared = groups[trained] & groups[measured]
-            chosen = [
-                index
-                for index, (source, group) in enumerate(
-                    zip(parts.validation.sources, parts.validation.groups, strict=True)
-                )
-                if source == measured and group in shared
-            ]
-            pictures = parts.validation.take(chosen)
-            right = np.array(
-                [
-                    coarse_group(pictures.classes[named]) == group
-                    for named, group in zip(
-                        probabilities_of(place, pictures).argmax(axis=1), pictures.groups, strict=True
-                    )
-                ]
+            correct = _correct_groups(run, parts.validation, measured, groups[trained] & groups[measured])
+            result["coarse_accuracy"][trained][measured] = float(
+                np.mean([value for values in correct.values() for value in values])
             )
-            of = {group: right[np.array(pictures.groups) == group] for group in sorted(set(pictures.groups))}
-            found[measured] = float(right.mean())
-            recall[measured] = {group: float(some.mean()) for group, some in of.items()}
-            count[measured] = {group: len(some) for group, some in of.items()}
+            result["recall"][trained][measured] = {group: float(values.mean()) for group, values in correct.items()}
+            result["pictures"][trained][measured] = {group: len(values) for group, values in correct.items()}
     write_json(out / "cross.json", result)
     return result
+
+
+def _correct_groups(run: Path, validation: GalaxyDataset, source: str, groups: set[str]) -> dict[str, np.ndarray]:
+    """Return for each group whether each of its images from a source is classified into that group."""
+    indices = [
+        index
+        for index, (origin, group) in enumerate(zip(validation.sources, validation.groups, strict=True))
+        if origin == source and group in groups
+    ]
+    dataset = validation.take(indices)
+    predicted = probabilities_of(run, dataset).argmax(axis=1)
+    correct = np.array(
+        [coarse_group(dataset.classes[label]) == group for label, group in zip(predicted, dataset.groups, strict=True)]
+    )
+    return {group: correct[np.array(dataset.groups) == group] for group in sorted(set(dataset.groups))}

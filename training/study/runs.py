@@ -1,11 +1,12 @@
-"""The study: recipes trained on one split and compared, over seeds or over folds, and what they do on the test part.
+"""Train recipes on one split, with one or several seeds, and write their scores as a table.
 
-The split is by content, with exact and near duplicates kept together (`split`). Everything is chosen on the validation
-part; the test part is touched by `judge` only.
+The split is by content, with exact and near duplicates kept together. Everything is selected on the validation part;
+only the command ``study evaluate`` uses the test part.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
 from ..run import RunError, RunRecord, network_hash, read_record, write_json
 from .significance import macro_scores
+
+logger = logging.getLogger(__name__)
 
 
 def train(
@@ -40,8 +43,8 @@ def train(
     """Train a recipe on a data set's training part; see `fit.fit`.
 
     Args:
-        teacher: run folders of networks whose averaged opinion teaches too; they must be of the same split.
-        keep_boxy: see `pictures.load_pictures`.
+        teacher: run folders of networks whose averaged predictions are soft targets; they must be of the same split.
+        keep_boxy: see `dataset_files.load_dataset`.
     """
     parts = split_dataset(load_dataset(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
     return fit_parts(
@@ -52,7 +55,7 @@ def train(
 def fit_parts(
     recipe: Recipe, parts: DatasetSplit, out: Path, *, teacher: Sequence[Path] = (), **options: Any
 ) -> RunRecord:
-    """Train a recipe on parts that are there already; `options` are those of `fit.fit`."""
+    """Train a recipe on an existing split; for `options` see `fit.fit`."""
     learn, soft = parts.train, None
     if not recipe.unnamed:
         learn = learn.take(learn.labelled)
@@ -67,7 +70,11 @@ def fit_parts(
 
 
 def row_of(run: Path) -> dict[str, Any]:
-    """Give a finished run's row of a table: what was measured on validation, and what the network costs."""
+    """Return a finished run's row of a table: its scores on validation and the cost of its network.
+
+    Raises:
+        RunError: the run is not finished.
+    """
     record = read_record(run)
     if not record.is_finished:
         raise RunError(f"{run} is not finished")
@@ -98,35 +105,39 @@ def run_many(
     split_seed: int = 1,
     weights: Any = None,
     keep_boxy: bool = False,
-    say: Callable[[str], None] = print,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Train every recipe with every seed, each in its own run folder; those that are there are gone on with.
+    """Train every recipe with every seed, each in its own run folder, and write ``table.json``, ``.md`` and ``.png``.
+
+    Interrupted runs are resumed; finished ones are not trained again.
 
     Returns:
-        A row a recipe: name, mean and standard deviation over the seeds of what was measured, costs.
+        A row for each recipe: name, mean and standard deviation of the scores over the seeds, costs. See `summary`.
+
+    Raises:
+        RunError: a folder holds a run of other data or settings.
     """
     rows, parts = [], {}
     for name, recipe in recipes.items():
         found = []
         for seed in seeds:
-            place = out / name / f"seed{seed}"
-            if not finished(place):
-                say(f"{name}, seed {seed}")
+            run = out / name / f"seed{seed}"
+            if not is_finished(run):
+                logger.info("training %s, seed %d", name, seed)
             if recipe.margin not in parts:
                 pictures = load_dataset(data, recipe.margin, keep_boxy, unnamed=True)
                 parts[recipe.margin] = split_dataset(pictures, split_seed)
             fit_parts(
                 recipe,
                 parts[recipe.margin],
-                place,
+                run,
                 seed=seed,
-                resume=goes_on(place, recipe),
+                resume=is_resumable(run, recipe),
                 threads=threads,
                 weights=weights,
                 report=report,
             )
-            found.append(row_of(place))
+            found.append(row_of(run))
         rows.append(summary(name, found))
         write_json(out / "table.json", rows)
         (out / "table.md").write_text(table(rows), encoding="utf-8")
@@ -138,29 +149,29 @@ def run_many(
     return rows
 
 
-def finished(place: Path) -> bool:
-    """Tell whether a run folder holds a finished run."""
-    return (place / "run.json").exists() and read_record(place).is_finished
+def is_finished(run: Path) -> bool:
+    """Return whether a folder holds a finished run."""
+    return (run / "run.json").exists() and read_record(run).is_finished
 
 
-def goes_on(place: Path, recipe: Recipe) -> bool:
-    """Tell whether a run of a study is there already, to be gone on with; a finished one `fit.fit` leaves as it is.
+def is_resumable(run: Path, recipe: Recipe) -> bool:
+    """Return whether a folder already holds a run of the recipe, interrupted or finished.
 
     Raises:
-        RunError: it is of another number of epochs, so that it cannot be compared with the others.
+        RunError: the run has another number of epochs, so it cannot be compared with the others.
     """
-    if not (place / "run.json").exists():
+    if not (run / "run.json").exists():
         return False
-    epochs = read_record(place).settings["epochs"]
+    epochs = read_record(run).settings["epochs"]
     if epochs != recipe.epochs:
         raise RunError(
-            f"{place} was begun with epochs={epochs}, not {recipe.epochs}: give the same, or name another --out"
+            f"{run} was started with epochs={epochs}, not {recipe.epochs}: request the same, or name another --out"
         )
     return True
 
 
 def summary(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Put the rows of several seeds into one: ``NAME`` the mean, ``NAME_sd`` the standard deviation (None for one)."""
+    """Combine the rows of several seeds: ``KEY`` is the mean, ``KEY_sd`` the standard deviation (None for one seed)."""
     result: dict[str, Any] = {"name": name, "seeds": [row["seed"] for row in rows]}
     for key in MEASURED:
         values = [row[key] for row in rows]
@@ -170,7 +181,7 @@ def summary(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Write rows as a Markdown table, best macro F1 first."""
+    """Return rows as a Markdown table, best macro F1 first."""
     heads = {
         "accuracy": "accuracy",
         "precision": "macro precision",
@@ -197,13 +208,19 @@ def _cell(mean: float, spread: float | None) -> str:
 
 
 def probabilities_of(
-    run: Path, pictures: GalaxyDataset, change: Callable[[np.ndarray], np.ndarray] | None = None
+    run: Path, dataset: GalaxyDataset, transform: Callable[[np.ndarray], np.ndarray] | None = None
 ) -> np.ndarray:
-    """Run pictures through a run's network, at its temperature: (N, C). `change` is done to the inputs before."""
+    """Return the probabilities (N, C) of a run's network, at its temperature.
+
+    Args:
+        run: folder of a finished run.
+        dataset: the images.
+        transform: applied to the network's inputs (N, S, S, 3) uint8; None for no change.
+    """
     from ..classifier.validation import predict
-    from ..figures.saliency_sheets import load_model
+    from ..figures.explain import load_model
 
     model = read_record(run).model
-    images = pictures.images(model["input"]["width"])
-    logits = predict(load_model(run), images if change is None else change(images))
+    images = dataset.images(model["input"]["width"])
+    logits = predict(load_model(run), images if transform is None else transform(images))
     return softmax(logits, model["decode"]["temperature"])

@@ -1,4 +1,4 @@
-"""The page of results says what the verdicts say, and the committed page is the one that they give."""
+"""The page of results shows the saved results, and the committed page is up to date."""
 
 import json
 
@@ -9,11 +9,14 @@ from galaxy_edge.models.labels import CLASSES
 
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
-from galaxy_edge.benchmarks.accuracy.classifier_results import PAGE, RESULTS, scores, verdicts
+from galaxy_edge.benchmarks.accuracy.classifier_results import read_results, scores
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
+from helpers.paths import ROOT
+
+RESULTS = ROOT / "training" / "results"
 
 
-def verdict(name, seed, accuracy, **more):
+def result(name, seed, accuracy, **more):
     measured = {
         "accuracy": accuracy,
         "macro_f1": accuracy - 0.1,
@@ -39,9 +42,10 @@ def verdict(name, seed, accuracy, **more):
     }
 
 
-def test_the_page_gives_means_spreads_and_the_fall_without_sky(tmp_path):
+def test_page_shows_means_spreads_and_the_change_with_normalised_levels(tmp_path):
+    """A reader compares networks by these numbers; they must be those of the saved results."""
     for seed, accuracy in ((1, 0.70), (2, 0.80)):
-        (tmp_path / f"scratch-seed{seed}.json").write_text(json.dumps(verdict("scratch", seed, accuracy)))
+        (tmp_path / f"scratch-seed{seed}.json").write_text(json.dumps(result("scratch", seed, accuracy)))
     text = page(tmp_path)
     row = next(line for line in text.splitlines() if "CNN from scratch" in line)
     spread = np.std([0.7, 0.8], ddof=1)
@@ -49,29 +53,35 @@ def test_the_page_gives_means_spreads_and_the_fall_without_sky(tmp_path):
     assert "-0.040, +0.000" in text and "int8 |" not in row
 
 
-def test_int8_has_a_row_of_its_own(tmp_path):
-    one = verdict("small", 1, 0.7)
-    one |= {"int8": one["float"], "int8_levelled": one["float_levelled"], "int8_bytes": 51200}
-    (tmp_path / "small-seed1.json").write_text(json.dumps(one))
+def test_int8_has_its_own_row(tmp_path):
+    """The int8 network is another network, with its own accuracy and file size."""
+    saved = result("small", 1, 0.7)
+    saved |= {"int8": saved["float"], "int8_levelled": saved["float_levelled"], "int8_bytes": 51200}
+    (tmp_path / "small-seed1.json").write_text(json.dumps(saved))
     assert any(f"{TITLES['small']}, int8" in line and "| 50.0 |" in line for line in page(tmp_path).splitlines())
 
 
-def test_nothing_judged_is_said(tmp_path):
-    assert "Nothing has been judged" in page(tmp_path)
+def test_page_without_results(tmp_path):
+    """An empty table would look like a result."""
+    assert "Nothing has been evaluated" in page(tmp_path)
 
 
-def test_the_page_of_the_package_is_what_its_verdicts_give():
-    assert PAGE.read_text(encoding="utf-8") == page(), "run galaxy-edge study results"
+def test_committed_page_is_up_to_date():
+    """No number of the page is typed in."""
+    command = "galaxy-edge study report --results training/results --out training/RESULTS.md"
+    assert (RESULTS.parent / "RESULTS.md").read_text(encoding="utf-8") == page(RESULTS), f"run {command}"
 
 
-def test_verdicts_are_of_one_split():
-    assert len({one["split"] for group in verdicts(RESULTS).values() for one in group}) <= 1
+def test_committed_results_are_of_one_split():
+    """Results of different test parts cannot be compared."""
+    assert len({result["split"] for group in read_results(RESULTS).values() for result in group}) <= 1
 
 
-def test_scores_are_given_of_each_source_alone():
+def test_scores_of_each_source():
+    """An accuracy over all images can hide a source on which a network fails."""
     labels = np.array([0, 1, 2, 3])
-    pictures = GalaxyDataset(CLASSES, labels, ("",) * 4, tuple("abcd"), ("one", "one", "two", "two"), (), 0.3)
+    dataset = GalaxyDataset(CLASSES, labels, ("",) * 4, tuple("abcd"), ("one", "one", "two", "two"), (), 0.3)
     probabilities = np.eye(9)[[0, 1, 2, 8]]
-    found = scores(probabilities, pictures)
+    found = scores(probabilities, dataset)
     assert found["accuracy"] == 0.75
     assert found["sets"]["one"]["accuracy"] == 1.0 and found["sets"]["two"]["accuracy"] == 0.5

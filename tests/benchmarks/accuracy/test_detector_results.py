@@ -1,10 +1,11 @@
-"""Detectors side by side: on the same unseen pictures, timed in one run, beside the baselines; and the page of them."""
+"""Detectors are compared on the same held-out images, timed in one run; and the page of them."""
 
 import json
+import logging
 import shutil
 
 import pytest
-from galaxy_edge.benchmarks.accuracy.detector_results import FILE, detector_page, judge_detectors
+from galaxy_edge.benchmarks.accuracy.detector_results import FILE, detector_page, evaluate_detectors
 from galaxy_edge.benchmarks.accuracy.results_page import page
 from galaxy_edge.training.run import RunError
 from helpers.labelled_sets import make_sets
@@ -16,7 +17,7 @@ pytest.importorskip("sep", reason="needs the export extra")
 @pytest.fixture(scope="module")
 def run(tiny_runs, tiny_models, tmp_path_factory):
     """A finished run of a detector with its bundle in it."""
-    folder = tmp_path_factory.mktemp("judged") / "run"
+    folder = tmp_path_factory.mktemp("evaluated") / "run"
     shutil.copytree(next(path for path in tiny_runs.iterdir() if "detect" in path.name), folder)
     shutil.copytree(tiny_models / "galaxy-detector", folder / "galaxy-detector")
     record = json.loads((folder / "run.json").read_text())
@@ -25,18 +26,20 @@ def run(tiny_runs, tiny_models, tmp_path_factory):
     return folder
 
 
-def test_verdict_and_page(run, tmp_path):
+def test_result_and_page(run, tmp_path, caplog):
+    """The page shows the saved numbers, and every network is measured on the same images."""
+    caplog.set_level(logging.INFO, "galaxy_edge.benchmarks")
     sets = make_sets(tmp_path, survey=4, deepsky=6, fields=2)
-    said = []
-    verdict = judge_detectors({"ours": run, "stock": run}, sets, 1, 2, said.append, tmp_path / "results")
-    assert json.loads((tmp_path / "results" / FILE).read_text()) == verdict
-    assert said == [f"judging {name}, {kind}" for name in ("ours", "stock") for kind in ("float", "int8")]
-    ours, stock = verdict["detectors"]
-    assert ours["int8"] == stock["int8"], "the same network on the same pictures"
+    result = evaluate_detectors({"ours": run, "stock": run}, sets, tmp_path / "results", rounds=2)
+    assert json.loads((tmp_path / "results" / FILE).read_text()) == result
+    expected = [f"evaluating {name}, {kind}" for name in ("ours", "stock") for kind in ("float", "int8")]
+    assert [message for message in caplog.messages if message.startswith("evaluating")] == expected
+    ours, stock = result["detectors"]
+    assert ours["int8"] == stock["int8"], "the same network on the same images"
     assert (ours["core_hours"], ours["images"], ours["seed"]) == (1.25, 400, 3)
     assert 0 < ours["min_ms"] <= ours["median_ms"]
     assert ours["int8"]["gz_frames"]["boxes"] == 4 and ours["int8"]["sdss_starfields"]["frames"] == 2
-    assert set(verdict["baselines"]) == {"centre_box", "sep"}
+    assert set(result["baselines"]) == {"centre_box", "sep"}
 
     written = "\n".join(detector_page(tmp_path / "results"))
     assert written in page(tmp_path / "results")
@@ -56,20 +59,22 @@ def test_verdict_and_page(run, tmp_path):
     assert "star fields" not in written.split("###")[1]
 
 
-def test_only_what_can_be_compared_is_judged(run, tmp_path):
+def test_runs_that_cannot_be_compared_are_rejected(run, tmp_path):
+    """Images held out of one training may have been used in another."""
     other = tmp_path / "other"
     shutil.copytree(run, other)
     record = json.loads((other / "run.json").read_text())
     record["data"]["hash"] = "f" * 64
     (other / "run.json").write_text(json.dumps(record))
     with pytest.raises(RunError, match="same data"):
-        judge_detectors({"a": run, "b": other}, tmp_path, 1, 1, print, tmp_path)
+        evaluate_detectors({"a": run, "b": other}, tmp_path, tmp_path)
     shutil.rmtree(other / "galaxy-detector")
     with pytest.raises(RunError, match="export --int8"):
-        judge_detectors({"b": other}, tmp_path, 1, 1, print, tmp_path)
+        evaluate_detectors({"b": other}, tmp_path, tmp_path)
 
 
-def test_nothing_judged_is_no_page(tmp_path):
+def test_no_results_give_no_page(tmp_path):
+    """The page of classifiers must not end with an empty section."""
     assert detector_page(tmp_path) == []
 
 
@@ -81,31 +86,33 @@ def of_another_seed(run, folder, seed):
     return folder
 
 
-def test_a_run_that_held_other_pictures_out_is_told_apart(run, tmp_path):
+def test_run_that_held_out_other_images_is_listed_apart(run, tmp_path):
+    """Its accuracy is of other images, so it must not stand in the same table."""
     other, sets = of_another_seed(run, tmp_path / "other", 9), make_sets(tmp_path, survey=4, deepsky=6, fields=2)
-    verdict = judge_detectors({"first": run, "second": other}, sets, 1, 1, lambda _: None, tmp_path / "results")
-    assert [row["apart"] for row in verdict["detectors"]] == [False, True]
-    assert "min_ms" not in verdict["detectors"][1], "the same network with other weights: only its accuracy is told"
-    main, apart = "\n".join(detector_page(tmp_path / "results")).split("### Other seeds, other pictures held out")
+    result = evaluate_detectors({"first": run, "second": other}, sets, tmp_path / "results", rounds=1)
+    assert [row["apart"] for row in result["detectors"]] == [False, True]
+    assert "min_ms" not in result["detectors"][1], "the same network with other weights: only its accuracy is measured"
+    main, apart = "\n".join(detector_page(tmp_path / "results")).split("### Other seeds, other images held out")
     assert "| first | " in main and "second" not in main
     assert "| second | " in apart and "| second, int8 | " in apart and "first" not in apart
-    assert "SEP" in main and "SEP" not in apart  # the baselines are of the first's pictures
+    assert "SEP" in main and "SEP" not in apart  # the baselines were measured on the first's images
     assert "median ms" in main and "median ms" not in apart
 
 
 def test_other_seeds_are_added_later(run, tmp_path):
+    """Adding a seed must not change what was evaluated and timed before."""
     results, sets = tmp_path / "results", make_sets(tmp_path, survey=4, deepsky=6, fields=2)
     second, third = (of_another_seed(run, tmp_path / str(seed), seed) for seed in (8, 9))
     with pytest.raises(RunError, match="without --add first"):
-        judge_detectors({"second": second}, sets, 1, 1, print, results, add=True)
-    before = judge_detectors({"first": run, "second": second}, sets, 1, 1, lambda _: None, results)
-    with pytest.raises(RunError, match="judged and timed in one run"):
-        judge_detectors({"again": run}, sets, 1, 1, print, results, add=True)
+        evaluate_detectors({"second": second}, sets, results, rounds=1, add=True)
+    before = evaluate_detectors({"first": run, "second": second}, sets, results, rounds=1)
+    with pytest.raises(RunError, match="evaluated and timed in one run"):
+        evaluate_detectors({"again": run}, sets, results, rounds=1, add=True)
     with pytest.raises(RunError, match="scenes of seed 1, not 2"):
-        judge_detectors({"third": third}, sets, 2, 1, print, results, add=True)
-    assert json.loads((results / FILE).read_text()) == before, "what is refused changes nothing"
-    after = judge_detectors({"third": third, "second": second}, sets, 1, 1, lambda _: None, results, add=True)
-    assert [row["name"] for row in after["detectors"]] == ["first", "third", "second"], "none is there twice"
+        evaluate_detectors({"third": third}, sets, results, seed=2, rounds=1, add=True)
+    assert json.loads((results / FILE).read_text()) == before, "a rejected call changes nothing"
+    after = evaluate_detectors({"third": third, "second": second}, sets, results, rounds=1, add=True)
+    assert [row["name"] for row in after["detectors"]] == ["first", "third", "second"], "none is listed twice"
     assert after["detectors"][0] == before["detectors"][0] and after["baselines"] == before["baselines"]
     assert after["detectors"][2] == before["detectors"][1]
     assert json.loads((results / FILE).read_text()) == after

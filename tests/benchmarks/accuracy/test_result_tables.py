@@ -1,12 +1,12 @@
-"""Tables of the study that are kept: each says what its command found, and nothing else is taken for one."""
+"""Saved tables show what their command found, and other files are rejected."""
 
 import json
 
 import pytest
 
-pytest.importorskip("tensorflow")  # tables are kept where networks are trained
+pytest.importorskip("tensorflow")  # tables are saved where networks are trained
 
-from galaxy_edge.benchmarks.accuracy.result_tables import TITLES, keep, kept_tables
+from galaxy_edge.benchmarks.accuracy.result_tables import TITLES, save_table, saved_tables
 from galaxy_edge.training.run import RunError
 
 NETWORK = {
@@ -51,7 +51,7 @@ FOUND = {
     "search": ("trials.json", {
         "agreed": {"about": {"epochs": 12}}, "front": [3, 1],
         "trials": [point(1, 0.7, 5_000_000), point(2, None, 9_000_000), point(3, 0.6, 2_500_000)],
-    }, ["2 of 3 trials of 12 epochs (1 of them given up early)", "| 3 | 0.600 | 2.50 M |", "| 1 | 0.700 | 5.00 M |"]),
+    }, ["2 of 3 trials of 12 epochs (1 of them pruned)", "| 3 | 0.600 | 2.50 M |", "| 1 | 0.700 | 5.00 M |"]),
     "report-search": ("trials.json", {"trials": [
         {"trial": 0, "values": {"dense": 64, "dropout": 0.2}, "accuracy": 0.625, "macro_f1": 0.5, "macs": 30_000_000,
          "parameters": 400_000},
@@ -68,33 +68,37 @@ FOUND = {
 
 
 @pytest.mark.parametrize("name", FOUND)
-def test_a_kept_table_says_what_was_found(name, tmp_path):
+def test_saved_table_shows_what_was_found(name, tmp_path):
+    """The numbers of the page are those of the command's own file."""
     file, content, lines = FOUND[name]
     (tmp_path / file).write_text(json.dumps(content))
-    assert keep(name, tmp_path, tmp_path / "results").name == f"table-{name}.json"
-    page = "\n".join(kept_tables(tmp_path / "results"))
+    assert save_table(name, tmp_path, tmp_path / "results").name == f"table-{name}.json"
+    page = "\n".join(saved_tables(tmp_path / "results"))
     assert TITLES[name] in page
     for line in lines:
         assert line in page
     assert not any(other in page for key, other in TITLES.items() if key != name)
 
 
-def test_curves_of_trials_are_not_kept(tmp_path):
+def test_learning_curves_of_trials_are_not_saved(tmp_path):
+    """They would make the saved table many times as large, and the page does not show them."""
     (tmp_path / "trials.json").write_text(json.dumps(FOUND["search"][1]))
-    assert "curve" not in keep("search", tmp_path, tmp_path).read_text()
+    assert "curve" not in save_table("search", tmp_path, tmp_path).read_text()
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "[3]", '{"trials": []}', '{"coarse_accuracy": 3}'])
 @pytest.mark.parametrize("name", FOUND)
-def test_what_is_no_table_is_not_kept(name, content, tmp_path):
+def test_file_that_is_not_a_table_is_rejected(name, content, tmp_path):
+    """A damaged or foreign file must not reach the page."""
     (tmp_path / FOUND[name][0]).write_text(content)
-    with pytest.raises(RunError, match=f"is no table of 'galaxy-edge study {name}'"):
-        keep(name, tmp_path, tmp_path / "results")
+    with pytest.raises(RunError, match=f"is not a table of 'galaxy-edge study {name}'"):
+        save_table(name, tmp_path, tmp_path / "results")
     assert not (tmp_path / "results").exists()
 
 
-def test_other_names_are_not_kept(tmp_path):
-    with pytest.raises(RunError, match=r"no table 'other'; known: views"):
-        keep("other", tmp_path, tmp_path)
-    with pytest.raises(RunError, match="is no table"):
-        keep("scratch", tmp_path, tmp_path)
+def test_unknown_names_and_missing_files_are_rejected(tmp_path):
+    """The message lists the known names."""
+    with pytest.raises(RunError, match=r"no table 'other'; known tables: views"):
+        save_table("other", tmp_path, tmp_path)
+    with pytest.raises(RunError, match="is not a table"):
+        save_table("scratch", tmp_path, tmp_path)

@@ -1,14 +1,15 @@
-"""Figures of a detector's score: drawn from what may be undefined, and refused where there is nothing to draw."""
+"""Figures of a detector's score, with undefined values and without any."""
 
 import cv2
 import pytest
 from galaxy_edge.training.figures.detection_plots import score_calibration, score_curves
-from galaxy_edge.training.figures.plots import PlotError
+from galaxy_edge.training.figures.style import PlotError
 
 pytest.importorskip("matplotlib")
 
 
 def test_curves_are_drawn_where_they_are_defined(tmp_path):
+    """At high scores there are no detections, so the precision is undefined."""
     levels = [
         {"score": 0.1, "precision": 0.5, "recall": 0.9, "fp_per_frame": None},
         {"score": 0.5, "precision": 0.9, "recall": 0.6, "fp_per_frame": 0.1},
@@ -20,7 +21,8 @@ def test_curves_are_drawn_where_they_are_defined(tmp_path):
         assert cv2.imread(str(path)).shape[1] > 900
 
 
-def test_calibration_of_nothing_is_refused(tmp_path):
+def test_calibration_without_detections(tmp_path):
+    """An empty figure would look like a result."""
     score_calibration([{"score": 0.3, "right": 0.2, "detections": 10}], tmp_path / "one.png")
     assert cv2.imread(str(tmp_path / "one.png")) is not None
     with pytest.raises(PlotError, match="nothing was detected"):

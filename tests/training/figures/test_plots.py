@@ -1,4 +1,4 @@
-"""Figures: the numbers in them are those of the data, and a figure that cannot be drawn is a clear error."""
+"""Figures show the numbers of the data, and a figure that cannot be drawn is a clear error."""
 
 import warnings
 from pathlib import Path
@@ -13,7 +13,6 @@ pytest.importorskip("matplotlib")
 
 from galaxy_edge.training.figures import plots
 from galaxy_edge.training.figures.plots import (
-    PlotError,
     accuracy_coverage,
     compare_bars,
     confusion_matrix,
@@ -22,11 +21,12 @@ from galaxy_edge.training.figures.plots import (
     reliability,
     reliability_bins,
 )
+from galaxy_edge.training.figures.style import PlotError
 
 
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
-    """Draw with a function; check the file, and return the figure's axes. A warning is an error."""
+    """Return a function that draws, checks the file and returns the figure's axes. A warning is an error."""
     figures, write = [], plots.write_figure
     monkeypatch.setattr(plots, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
 
@@ -34,8 +34,8 @@ def drawn(monkeypatch, tmp_path):
         path = tmp_path / "new" / "figure.png"
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            function(*(path if one is Path else one for one in arguments), **named)
-        assert [one.name for one in path.parent.iterdir()] == ["figure.png"], "no temporary file is left"
+            function(*(path if argument is Path else argument for argument in arguments), **named)
+        assert [file.name for file in path.parent.iterdir()] == ["figure.png"], "no temporary file is left"
         assert cv2.imread(str(path)).std() > 5
         return figures[-1].axes
 
@@ -43,7 +43,7 @@ def drawn(monkeypatch, tmp_path):
 
 
 def predictions(count=400, seed=0):
-    """Nine classes, confidences from even to sure, labels drawn from them."""
+    """Return probabilities of nine classes, from uniform to confident, and labels drawn from them."""
     rng = np.random.default_rng(seed)
     powers = np.exp(rng.normal(size=(count, 9)) * rng.uniform(0, 5, (count, 1)))
     probabilities = powers / powers.sum(axis=1, keepdims=True)
@@ -54,28 +54,30 @@ def legend(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_reliability_bins_are_those_of_scikit_learn():
+def test_reliability_bins_equal_those_of_scikit_learn():
+    """An independent implementation checks the edges of the bins."""
     calibration = pytest.importorskip("sklearn.calibration")
     probabilities, labels = predictions()
     confidence, right, count = reliability_bins(probabilities, labels)
-    hit = probabilities.argmax(axis=1) == labels
-    wanted, mean = calibration.calibration_curve(hit, probabilities.max(axis=1), n_bins=15)
-    np.testing.assert_allclose(right[count > 0], wanted)
+    is_correct = probabilities.argmax(axis=1) == labels
+    expected, mean = calibration.calibration_curve(is_correct, probabilities.max(axis=1), n_bins=15)
+    np.testing.assert_allclose(right[count > 0], expected)
     np.testing.assert_allclose(confidence[count > 0], mean)
     assert count.sum() == len(labels) and np.isnan(right[count == 0]).all()
 
 
-def test_reliability_shows_the_error_that_is_reported(drawn):
+def test_reliability_shows_the_reported_error(drawn):
+    """The figure and the metrics must state the same calibration error."""
     probabilities, labels = predictions()
     sharper = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
     upper, lower = drawn(reliability, sharper, probabilities, labels, Path)
-    wanted = [classification_metrics(one, labels, CLASSES)["ece"] for one in (sharper, probabilities)]
-    assert legend(upper)[1:] == [f"before (ECE {wanted[0]:.3f})", f"after (ECE {wanted[1]:.3f})"]
+    expected = [classification_metrics(values, labels, CLASSES)["ece"] for values in (sharper, probabilities)]
+    assert legend(upper)[1:] == [f"before (ECE {expected[0]:.3f})", f"after (ECE {expected[1]:.3f})"]
     assert [sum(patch.get_data().values) for patch in lower.patches] == [len(labels)] * 2
 
 
 def test_learning_curves_of_a_resumed_run(drawn):
-    # Epoch 2 was done twice, and its first line must not be drawn; the loss of epoch 3 blew up, and is a gap.
+    """Epoch 2 was repeated, so its first line must not be drawn; the loss of epoch 3 is NaN and leaves a gap."""
     rows = [
         {"epoch": 1, "loss": 2.0, "macro_f1": 0.2, "time": "x"},
         {"epoch": 2, "loss": 9.0, "macro_f1": 0.9},
@@ -93,37 +95,40 @@ def test_learning_curves_of_a_resumed_run(drawn):
 
 
 def test_learning_curves_of_one_epoch_without_scores(drawn):
+    """A line of one point would be invisible."""
     (axes,) = drawn(learning_curves, [{"epoch": 1, "loss": 2.0}], Path)
-    # A line of one point would not be seen.
     assert axes.lines[0].get_marker() == "o"
 
 
-def test_confusion_is_coloured_by_row_and_counted(drawn):
+def test_confusion_matrix_is_coloured_by_row_and_shows_counts(drawn):
+    """A class without images is an empty row that says so."""
     matrix = np.array([[6, 2, 0], [0, 0, 0], [1, 0, 3]])
-    axes, _ = drawn(confusion_matrix, matrix.tolist(), ["a", "b_c", "d"], Path)  # metrics give lists
+    axes, _ = drawn(confusion_matrix, matrix.tolist(), ["a", "b_c", "d"], Path)  # metrics contain lists
     np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25, 0], [0, 0, 0], [0.25, 0, 0.75]])
     written = {(int(text.get_position()[1]), int(text.get_position()[0])): int(text.get_text()) for text in axes.texts}
-    assert written == {place: count for place, count in np.ndenumerate(matrix) if count}
-    # A class without pictures is an empty row that says so.
+    assert written == {position: count for position, count in np.ndenumerate(matrix) if count}
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a (8)", "b c (0)", "d (4)"]
 
 
-def test_threshold_is_marked_where_it_lies(drawn):
+def test_threshold_is_marked_on_the_curve(drawn):
+    """The legend states the coverage and accuracy of the marked point."""
     thresholds = np.array([0.0, 0.5, 0.8, 1.0])
     coverage, accuracy = np.array([1.0, 0.7, 0.4, 0.0]), np.array([0.7, 0.8, 0.95, np.nan])
     (axes,) = drawn(accuracy_coverage, coverage, accuracy, 0.5, Path, thresholds=thresholds)
     curve, mark = axes.lines
     np.testing.assert_array_equal(curve.get_xdata(), [0.4, 0.7, 1.0])
     assert (*mark.get_xdata(), *mark.get_ydata()) == (0.7, 0.8)
-    assert legend(axes)[1] == "threshold 0.50: 70% named, 80.0% right"
+    assert legend(axes)[1] == "threshold 0.50: 70% classified, 80.0% correct"
 
 
 def test_threshold_above_all_confidences_is_marked_on_the_curve(drawn):
+    """The accuracy at that threshold is undefined; the nearest defined point is marked."""
     (axes,) = drawn(accuracy_coverage, [1.0, 0.0], [0.7, np.nan], 0.99, Path, thresholds=[0.0, 1.0])
     assert axes.lines[1].get_xdata().tolist() == [1.0]
 
 
-def test_threshold_without_its_place_is_only_named(drawn):
+def test_threshold_of_unknown_position_is_only_in_the_legend(drawn):
+    """Without the confidence of each point, the position of the threshold is not known."""
     (axes,) = drawn(accuracy_coverage, [1.0, 0.5], [0.7, 0.9], 0.5, Path)
     assert legend(axes)[1] == "threshold 0.50"
     (axes,) = drawn(accuracy_coverage, [1.0, 0.5], [0.7, 0.9], None, Path)
@@ -131,6 +136,7 @@ def test_threshold_without_its_place_is_only_named(drawn):
 
 
 def test_front_rises_with_the_cost(drawn):
+    """The steps must be drawn in the order of the cost, whatever the order of the trials."""
     points = [
         dict(cost=8e6, score=0.7, chosen=True, front=True),
         dict(cost=1e6, score=0.5, chosen=False, front=True),
@@ -145,11 +151,13 @@ def test_front_rises_with_the_cost(drawn):
 
 
 def test_front_of_one_trial(drawn):
+    """A search that was stopped early still has a figure."""
     (axes,) = drawn(pareto, [dict(cost=5.0, score=0.5, chosen=False, front=True)], Path, "KiB")
     assert legend(axes) == ["trials (1)", "front"]
 
 
-def test_bars_start_at_zero_and_say_their_spread(drawn):
+def test_bars_start_at_zero_and_show_their_spread(drawn):
+    """Bars that do not start at zero exaggerate differences."""
     rows = [dict(name="a", mean=0.5, spread=0.02), dict(name="b", mean=0.6, spread=None)]
     (axes,) = drawn(compare_bars, rows, Path, "macro F1")
     assert [(bar.get_x(), bar.get_width()) for bar in axes.patches] == [(0, 0.5), (0, 0.6)]
@@ -170,7 +178,8 @@ def test_bars_start_at_zero_and_say_their_spread(drawn):
         lambda path: compare_bars([], path, "score"),
     ],
 )
-def test_nothing_to_draw_is_said_and_leaves_the_old_figure(tmp_path, draw):
+def test_nothing_to_draw_is_an_error_and_keeps_the_old_figure(tmp_path, draw):
+    """An empty figure would look like a result."""
     path = tmp_path / "figure.png"
     path.write_text("old")
     with pytest.raises(PlotError, match=r"figure\.png: "):
@@ -178,7 +187,8 @@ def test_nothing_to_draw_is_said_and_leaves_the_old_figure(tmp_path, draw):
     assert path.read_text() == "old"
 
 
-def test_place_that_cannot_be_written_is_said(tmp_path):
+def test_folder_that_cannot_be_written(tmp_path):
+    """The message names the file."""
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(PlotError, match="cannot be written"):
         compare_bars([dict(name="a", mean=1, spread=0)], tmp_path / "file" / "bars.png", "score")
