@@ -1,4 +1,4 @@
-"""The study's commands, from pictures to a page of results, as a researcher would give them."""
+"""The commands of the study, from images to a page of results."""
 
 import json
 import os
@@ -19,7 +19,7 @@ NAMES = ("edge_on_no_bulge", "smooth_round", "spiral_loose")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Forty rendered galaxies of each of three classes, each among stars of its own."""
+    """Forty rendered galaxies of each of three classes, each with other stars."""
     root = tmp_path_factory.mktemp("galaxies")
     for kind, name in enumerate(NAMES):
         (root / name).mkdir()
@@ -55,35 +55,40 @@ def compared(data, out):
     return out / "two", text
 
 
-def test_compare_trains_each_and_writes_a_table(compared):
-    place, text = compared
+def test_compare_trains_each_recipe_and_writes_a_table(compared):
+    """Every run folder is complete, and the printed table is the written one."""
+    folder, text = compared
     assert "| simple |" in text and "| scratch |" in text
-    assert (place / "table.md").read_text().strip() == text.strip()
+    assert (folder / "table.md").read_text().strip() == text.strip()
     for name in ("simple", "scratch"):
-        run = place / name / "seed1"
+        run = folder / name / "seed1"
         for file in ("run.json", "log.jsonl", "model.keras", "learning.png", "confusion.png", "reliability.png"):
             assert (run / file).stat().st_size > 0, file
         assert list((run / "tensorboard").glob("events*"))
 
 
-def test_the_same_command_again_trains_nothing(compared, data):
-    place, text = compared
-    before = {path: path.stat().st_mtime_ns for path in place.glob("*/*/model.keras")}
-    again = call("study", "compare", "simple", "scratch", "--data", data, "--out", place, "--epochs", 2, "--threads", 1)
+def test_same_command_again_trains_nothing(compared, data):
+    """Finished runs are kept: their files are not written again."""
+    folder, text = compared
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("*/*/model.keras")}
+    again = call(
+        "study", "compare", "simple", "scratch", "--data", data, "--out", folder, "--epochs", 2, "--threads", 1
+    )
     assert again == text
-    assert {path: path.stat().st_mtime_ns for path in place.glob("*/*/model.keras")} == before
+    assert {path: path.stat().st_mtime_ns for path in folder.glob("*/*/model.keras")} == before
 
 
-def test_an_ensemble_is_weighed_judged_and_tabled(compared, data, out):
-    place, _ = compared
-    runs = [place / name / "seed1" for name in ("simple", "scratch")]
+def test_ensemble_is_found_evaluated_and_reported(compared, data, out):
+    """The numbers pass from one command to the next by their files."""
+    folder, _ = compared
+    runs = [folder / name / "seed1" for name in ("simple", "scratch")]
     found = json.loads(call("study", "ensemble", *runs, "--out", out / "both"))
     assert sum(found["weights"]) == pytest.approx(1) and found["chosen_on"] == "validation"
     results = out / "results"
-    verdict = json.loads(
+    result = json.loads(
         call(
             "study",
-            "judge",
+            "evaluate",
             "ensemble",
             *runs,
             "--ensemble",
@@ -94,33 +99,45 @@ def test_an_ensemble_is_weighed_judged_and_tabled(compared, data, out):
             results,
         )
     )
-    assert verdict["weights"] == found["weights"] and verdict["images"] > 0
-    assert verdict["temperature"] == found["temperature"] != 1
-    assert "table-views.json" in call("study", "keep", "views", place, "--results", results)
-    call("study", "judge", "scratch", runs[1], "--data", data, "--results", results)
-    call("study", "results", "--results", results, "--out", out / "RESULTS.md")
+    assert result["weights"] == found["weights"] and result["images"] > 0
+    assert result["temperature"] == found["temperature"] != 1
+    assert "table-views.json" in call("study", "save-table", "views", folder, "--results", results)
+    call("study", "evaluate", "scratch", runs[1], "--data", data, "--results", results)
+    call("study", "report", "--results", results, "--out", out / "RESULTS.md")
     page = (out / "RESULTS.md").read_text()
     assert "report: CNN from scratch" in page and "report: ensemble" in page
-    assert f"{verdict['float']['accuracy']:.3f}" in page
+    assert f"{result['float']['accuracy']:.3f}" in page
     assert "## Augmentation" in page and "At most 2 epochs each, seed 1" in page
 
 
-def test_a_run_of_another_split_is_not_judged(compared, data, out):
+def test_run_of_another_split_is_not_evaluated(compared, data, out):
+    """Its network may have been trained on images of the test part."""
     from galaxy_edge.training.run import RunError
 
     with pytest.raises(RunError, match="another split"):
         call(
-            "study", "judge", "x", compared[0] / "simple" / "seed1", "--data", data, "--split-seed", 2, "--results", out
+            "study",
+            "evaluate",
+            "x",
+            compared[0] / "simple" / "seed1",
+            "--data",
+            data,
+            "--split-seed",
+            2,
+            "--results",
+            out,
         )
 
 
 def test_explain_writes_three_sheets(compared, data, out):
+    """The paths that are printed are those of the files."""
     text = call("explain", compared[0] / "simple" / "seed1", data / NAMES[2], "--out", out / "sheets")
     for name in ("heat.png", "activations.png", "filters.png"):
         assert cv2.imread(str(out / "sheets" / name)) is not None and name in text
 
 
-def test_search_picks_a_network_and_it_is_trained(data, out):
+def test_search_picks_a_network_that_can_be_trained(data, out):
+    """The trained network costs what the search computed."""
     pytest.importorskip("optuna", reason="needs the study extra")
     folder = out / "search"
     text = call(
@@ -145,7 +162,7 @@ def test_search_picks_a_network_and_it_is_trained(data, out):
     picked = json.loads((folder / "picked.json").read_text())
     assert picked["macs"] <= 3_000_000 and picked["int8_bytes"] <= 80 * 1024
     assert "picked: trial" in call("study", "pick", folder, "--max-macs", 3_000_000)
-    assert "table-search.json" in call("study", "keep", "search", folder, "--results", out / "kept")
+    assert "table-search.json" in call("study", "save-table", "search", folder, "--results", out / "kept")
     run = out / "picked"
     call(
         "train",
@@ -165,7 +182,8 @@ def test_search_picks_a_network_and_it_is_trained(data, out):
     assert record["model"]["macs"] == picked["macs"] and record["model"]["parameters"] == picked["parameters"]
 
 
-def test_folds_are_compared_with_an_honest_reading(data, out):
+def test_folds_are_compared_and_interpreted(data, out):
+    """The sentence about what p can show is part of the page."""
     found = json.loads(
         call(
             "study",
@@ -186,8 +204,8 @@ def test_folds_are_compared_with_an_honest_reading(data, out):
     )
     assert found["recipes"] == ["simple", "bigger"] and found["folds"] == 2
     assert "fold" in found["reading"]
-    assert "table-folds.json" in call("study", "keep", "folds", out / "folds", "--results", out / "kept")
-    call("study", "results", "--results", out / "kept", "--out", out / "kept.md")
+    assert "table-folds.json" in call("study", "save-table", "folds", out / "folds", "--results", out / "kept")
+    call("study", "report", "--results", out / "kept", "--out", out / "kept.md")
     assert found["reading"] in (out / "kept.md").read_text()
 
 
@@ -198,14 +216,16 @@ def test_folds_are_compared_with_an_honest_reading(data, out):
         (["views", "--recipe", "nothing"], "there is no recipe"),
     ],
 )
-def test_an_unknown_recipe_is_named(words, message, data, out):
+def test_unknown_recipe(words, message, data, out):
+    """The message lists the known recipes."""
     from galaxy_edge.training.classifier.recipe import RecipeError
 
     with pytest.raises(RecipeError, match=message):
         call("study", *words, "--data", data, "--out", out / "none")
 
 
-def test_a_galaxy10_file_trains_with_class_five_where_it_is_asked_for(out, tmp_path):
+def test_galaxy10_file_with_class_five(out, tmp_path):
+    """Class 5 is used only with --keep-boxy, and the evaluation must then use it too."""
     rng, path = np.random.default_rng(4), tmp_path / "Galaxy10.h5"
     images = rng.integers(0, 40, (700, 69, 69, 3), np.uint8)
     with h5py.File(path, "w") as file:
@@ -227,10 +247,10 @@ def test_a_galaxy10_file_trains_with_class_five_where_it_is_asked_for(out, tmp_p
     )
     record = json.loads((out / "boxy" / "run.json").read_text())
     assert record["model"]["classes"][5] == "edge_on_boxy_bulge" and len(record["model"]["classes"]) == 10
-    verdict = json.loads(
-        call("study", "judge", "boxy", out / "boxy", "--data", path, "--results", out / "boxy-results")
+    result = json.loads(
+        call("study", "evaluate", "boxy", out / "boxy", "--data", path, "--results", out / "boxy-results")
     )
-    assert "edge_on_boxy_bulge" in verdict["float"]["recall"]
+    assert "edge_on_boxy_bulge" in result["float"]["recall"]
 
 
 @pytest.mark.parametrize(
@@ -242,15 +262,17 @@ def test_a_galaxy10_file_trains_with_class_five_where_it_is_asked_for(out, tmp_p
         ["study", "cross"],
     ],
 )
-def test_weights_that_no_network_would_take_are_refused(words, data, tmp_path):
-    place = tmp_path / "out"
-    done = CliRunner().invoke(cli, [*words, "--weights", "x.h5", "--data", str(data), "--out", str(place)])
+def test_weights_without_a_pretrained_base_are_rejected(words, data, tmp_path):
+    """Silently ignoring --weights would look like transfer learning."""
+    folder = tmp_path / "out"
+    done = CliRunner().invoke(cli, [*words, "--weights", "x.h5", "--data", str(data), "--out", str(folder)])
     assert done.exit_code == 2 and "--weights is for networks with a pretrained base" in done.output
-    assert not place.exists()
+    assert not folder.exists()
 
 
-def test_what_a_training_reached_is_told_in_some_lines(data, compared):
-    place = compared[0] / "simple" / "seed1"
+def test_training_prints_a_summary(data, compared):
+    """The printed numbers are those of the record, without the confusion matrix."""
+    folder = compared[0] / "simple" / "seed1"
     done = CliRunner().invoke(
         cli,
         [
@@ -265,34 +287,36 @@ def test_what_a_training_reached_is_told_in_some_lines(data, compared):
             "--data",
             str(data),
             "--out",
-            str(place),
+            str(folder),
             "--resume",
         ],
     )
-    metrics = json.loads((place / "run.json").read_text())["metrics"]
+    metrics = json.loads((folder / "run.json").read_text())["metrics"]
     rows = [line.split() for line in done.stderr.splitlines()]
     assert done.exit_code == 0 and ["macro", "F1", f"{metrics['macro_f1']:.3f}"] in rows
     assert ["recall", "of", "smooth_round", f"{metrics['recall']['smooth_round']:.3f}"] in rows
     assert "confusion" not in done.stderr and len(rows) < 20
 
 
-def test_seeds_are_numbers():
+def test_seeds_must_be_numbers():
+    """A typing error must not end in a traceback."""
     done = CliRunner().invoke(cli, ["study", "compare", "simple", "--seeds", "1,b", "--data", ".", "--out", "x"])
     assert done.exit_code == 2 and "whole numbers with commas" in done.output
 
 
-def test_a_page_is_written_without_words_of_tensorflow(tmp_path):
+def test_report_prints_no_messages_of_tensorflow(tmp_path):
+    """The command does not use TensorFlow, so its start-up messages would only confuse."""
     words = (
         sys.executable,
         "-m",
         "galaxy_edge",
         "study",
-        "results",
+        "report",
         "--results",
         tmp_path,
         "--out",
         tmp_path / "page.md",
     )
-    asked = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    done = subprocess.run(words, capture_output=True, text=True, env=asked, cwd=tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=tmp_path)
     assert (done.returncode, done.stderr) == (0, "") and "written to" in done.stdout

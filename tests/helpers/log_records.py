@@ -1,4 +1,4 @@
-"""Record the package's log messages for longer than one test, as `caplog` cannot."""
+"""Record the package's log messages for longer than one test, or react to them, as `caplog` cannot."""
 
 import contextlib
 import logging
@@ -16,6 +16,21 @@ def recorded(logger_name="galaxy_edge.runtime"):
     logger.setLevel(logging.INFO)
     try:
         yield records
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def on_message(logger_name, function):
+    """Call a function with every message of level info and above; what it raises reaches whoever logged."""
+    logger, level = logging.getLogger(logger_name), logging.getLogger(logger_name).level
+    handler = logging.Handler(logging.INFO)
+    handler.emit = lambda record: function(record.getMessage())
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

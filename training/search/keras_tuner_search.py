@@ -245,4 +245,4 @@ def _agree(out: Path, settings: dict[str, Any], resume: bool, role: str) -> None
     for name, value in settings.items():
         if before.get(name) != value:
             what = "other data" if name == "data" else f"{name}={before.get(name)}, not {value}"
-            raise TunerError(f"{out} was begun with {what}: go on with the same, or name another folder")
+            raise TunerError(f"{out} was started with {what}: continue with the same, or name another folder")

@@ -1,4 +1,4 @@
-"""The report's search by KerasTuner: alone, in three processes, interrupted; and what it refuses."""
+"""The report's search with KerasTuner: alone, in three processes, interrupted; and what it rejects."""
 
 import json
 import os
@@ -8,31 +8,33 @@ import sys
 
 import numpy as np
 import pytest
+from helpers.log_records import on_message
 
+LOGGER = "galaxy_edge.training.search.keras_tuner_search"
 NAMES = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
 
 REPORT_SCRIPT = """
 import pathlib, sys
 import numpy as np
-from galaxy_edge.training.search_report import search_report
+from galaxy_edge.training.search.keras_tuner_search import search_report
 
 rng = np.random.default_rng(0)
-pictures, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
-search_report((pictures[:40], labels[:40]), (pictures[40:], labels[40:]), pathlib.Path(sys.argv[1]), 3, 1)
+images, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
+search_report((images[:40], labels[:40]), (images[40:], labels[40:]), pathlib.Path(sys.argv[1]), 3, 1)
 """
 
 
 @pytest.fixture(scope="module")
 def few():
-    """Forty pictures of noise to train on and twenty to validate with."""
+    """Return forty images of noise to train on and twenty for validation, with labels."""
     pytest.importorskip("keras_tuner")
     rng = np.random.default_rng(0)
-    pictures, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
-    return (pictures[:40], labels[:40]), (pictures[40:], labels[40:])
+    images, labels = rng.integers(0, 256, (60, 24, 24, 3)).astype(np.uint8), np.arange(60) % 9
+    return (images[:40], labels[:40]), (images[40:], labels[40:])
 
 
 def test_report_search_alone_and_in_three_processes(tmp_path, few):
-    # Interrupted and resumed, or divided among machines: the same seed must try the same networks.
+    """Interrupted and resumed, or divided among machines: the same seed must try the same networks."""
     from galaxy_edge.training.classifier.keras_utils import multiply_adds
     from galaxy_edge.training.search.keras_tuner_search import report_hypermodel, search_report
 
@@ -55,9 +57,10 @@ def test_report_search_alone_and_in_three_processes(tmp_path, few):
             if len(lines) == 2:
                 raise KeyboardInterrupt
 
-        with pytest.raises(KeyboardInterrupt):
-            search_report(*few, tmp_path / "alone", 2, 1, say=interrupt)
-        rows = search_report(*few, tmp_path / "alone", 2, 1, resume=True, say=lines.append)
+        with on_message(LOGGER, interrupt), pytest.raises(KeyboardInterrupt):
+            search_report(*few, tmp_path / "alone", 2, 1)
+        with on_message(LOGGER, lines.append):
+            rows = search_report(*few, tmp_path / "alone", 2, 1, resume=True)
         assert [line.split(":")[0] for line in lines] == ["trial 0", "trial 1", "trial 1"]
         assert [process.wait(timeout=400) for process in processes] == [0, 0, 0]
     finally:
@@ -80,17 +83,21 @@ def test_report_search_alone_and_in_three_processes(tmp_path, few):
 
 
 def test_report_space_is_that_of_the_report():
-    # Both ends of every choice must be reachable, and no other choice.
+    """Both ends of every choice must be reachable, and no other choice."""
     keras_tuner = pytest.importorskip("keras_tuner")
     from galaxy_edge.training.search.keras_tuner_search import report_hypermodel
 
     choice = keras_tuner.HyperParameters()
     model = report_hypermodel(choice, 69, 9)
-    space = {one.name: one for one in choice.space}
-    ends = {name: (one.min_value, one.max_value) for name, one in space.items() if hasattr(one, "min_value")}
+    space = {parameter.name: parameter for parameter in choice.space}
+    ends = {
+        name: (parameter.min_value, parameter.max_value)
+        for name, parameter in space.items()
+        if hasattr(parameter, "min_value")
+    }
     assert ends == {"filters1": (32, 128), "filters2": (32, 64), "dense": (32, 128), "dropout": (0.0, 0.5)}
     assert {space[name].step for name in ("filters1", "filters2", "dense")} == {16}
-    assert {name: one.values for name, one in space.items() if name not in ends} == {
+    assert {name: parameter.values for name, parameter in space.items() if name not in ends} == {
         "kernel1": [3, 5],
         "kernel2": [3, 5],
         "learning_rate": [1e-2, 1e-3],
@@ -107,7 +114,8 @@ def test_report_space_is_that_of_the_report():
     )
 
 
-def test_report_search_refuses(tmp_path, few, monkeypatch):
+def test_report_search_rejects(tmp_path, few, monkeypatch):
+    """Other data, other settings and a missing chief are reported, and nothing is written."""
     from galaxy_edge.training.search import keras_tuner_search as report
     from galaxy_edge.training.search.keras_tuner_search import TunerError, search_report
 
@@ -118,11 +126,11 @@ def test_report_search_refuses(tmp_path, few, monkeypatch):
             raise OSError("disk full")
 
     # A trial that fails must stop the search and not count as a bad network.
-    with pytest.raises(OSError, match="disk full"):
-        search_report(train, validation, tmp_path, 3, 1, say=broken)
+    with on_message(LOGGER, broken), pytest.raises(OSError, match="disk full"):
+        search_report(train, validation, tmp_path, 3, 1)
     with pytest.raises(TunerError, match="already holds a search"):
         search_report(train, validation, tmp_path, 1, 1)
-    with pytest.raises(TunerError, match="begun with epochs=1, not 2"):
+    with pytest.raises(TunerError, match="started with epochs=1, not 2"):
         search_report(train, validation, tmp_path, 1, 2, resume=True)
     with pytest.raises(TunerError, match="other data"):
         search_report((train[0][::-1], train[1]), validation, tmp_path, 1, 1, resume=True)

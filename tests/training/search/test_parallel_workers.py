@@ -24,8 +24,8 @@ from helpers.search import formula, networks, running
 
 SCRIPT = """
 import math, os, pathlib, sys, time
-from galaxy_edge.training.search import run_worker, search
-from galaxy_edge.training.small_network import cost
+from galaxy_edge.training.classifier.small_network import cost
+from galaxy_edge.training.search.search import run_worker, search
 
 def objective(spec, report):
     report(1, 0.1)
