@@ -77,8 +77,8 @@ class RunConfig:
         device: name or TOML file of a device profile; None for the one that fits this machine.
         engine: one of `ENGINE_NAMES`; None for the profile's.
         threads: threads of an inference, 1 to 64; None for the profile's.
-        min_score: minimum detector score, 0..1; None for the bundle's operating threshold.
-        tiles: ``off``, ``auto`` or columns x rows, see `imaging.tiling.TileSelector`.
+        min_score: minimum detector score in whole frames and tiles, 0..1; None for the bundle's operating thresholds.
+        tiles: ``auto``, ``off`` or columns x rows, see `imaging.tiling.TileSelector`.
         stack: number of frames that are aligned and averaged, 1 to 64.
         gate: seconds for which frames like the last share its result, 0 for never; None: 10 for live sources, else 0.
         max_frames: stop after this number of frames; None for all.
@@ -105,7 +105,7 @@ class RunConfig:
     engine: str | None = None
     threads: int | None = None
     min_score: float | None = None
-    tiles: str = "off"
+    tiles: str = "auto"
     stack: int = 1
     gate: float | None = None
     max_frames: int | None = None

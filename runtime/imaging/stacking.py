@@ -1,29 +1,31 @@
 """Stacking: the mean of the last frames, aligned by their stars, which lowers the noise.
 
-Phase correlation and optical flow give the approximate motion of the sky (see `sky_motion`); the enhanced correlation
-coefficient (Evangelidis & Psarakis 2008, IEEE TPAMI 30, 1858), through OpenCV, aligns each frame with the first of its
-stack, with rotation and to a fraction of a pixel. Pixels that do not agree with the stack are excluded from the mean:
-planes, satellites, cosmic rays, hot pixels.
+The linear channels of raw frames are averaged, and their mean is developed as a frame is; images of 8 bits are averaged
+as they are. Frames are registered on the first one of the stack (see `registration`). Pixels that do not agree with the
+stack are excluded from the mean: planes, satellites, cosmic rays, hot pixels. The measure is the noise of the frames
+themselves, so that the units of their values make no difference.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from ...models.images.stretch import to_rgb8
+from ...models.raw.front_end import measure, stretch_planes
 from ..frame import Frame
-from .sky_motion import subtract_background, to_frame_pixels, to_thumbnail_pixels
+from .developed import stretch_of
+from .registration import Registration
 from .statistics import mad_std, median
 
 MAX_SIGMAS = 5.0
 """Standard deviations of the noise by which a pixel must differ from the stack to be excluded."""
 SCINTILLATION = 0.5
 """Share of its light by which a star may differ: seeing, and an inexact registration."""
-MIN_NOISE = 0.5
+MIN_NOISE_OF_8_BITS = 0.5
 MAX_DISAGREEING = 0.2
 """Share of disagreeing pixels above which the frame shows another field."""
 MAX_DISAGREEING_STARS = 0.6
@@ -31,15 +33,23 @@ MAX_DISAGREEING_STARS = 0.6
 MIN_STAR_SPREAD = 0.1
 """Minimum share of a star's peak in the pixels around it; around a hot pixel there is none."""
 MIN_OVERLAP = 0.6
-MIN_CORRELATION = 0.2
-ECC_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-4)
+_SAMPLE = 6
+_BORDER = 1.0
+"""Pixels at the edge of a frame that are not used: interpolation mixes them with what is outside."""
+_GREY = (0.299, 0.587, 0.114)
+_BLOCK = np.ones((3, 3), np.uint8)
+_CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+_IDENTITY = np.eye(3)[:2]
+
+Planes = list[np.ndarray]
+"""One or three arrays (H, W), all uint8 or all float32."""
 
 
 @dataclass
 class _Layer:
-    """A frame in the stack: its values, aligned with the first frame, and which of them count (H, W) bool."""
+    """A frame in the stack, aligned with the first frame: its planes, and which pixels count, (H, W) uint8 0 or 255."""
 
-    values: np.ndarray
+    planes: Planes
     counts: np.ndarray
 
 
@@ -53,114 +63,220 @@ class Stack:
     def __init__(self, depth: int) -> None:
         self.depth = depth
         self._layers: deque[_Layer] = deque()
-        self._sum = self._count = self._stars = np.zeros(0, np.float32)
-        self._sky = np.eye(3)
+        self._sums: Planes = []
+        self._means: Planes = []
+        self._count = np.zeros((0, 0), np.float32)
+        self._levels: list[float] = []
+        self._reference: Registration | None = None
 
-    def add(self, frame: Frame, small: np.ndarray, sky: np.ndarray) -> Frame:
+    def add(self, frame: Frame, thumbnail: np.ndarray, sky: np.ndarray) -> Frame:
         """Add a frame.
 
         Args:
-            small: its `sky_motion.grey_thumbnail`.
+            thumbnail: its `sky_motion.grey_thumbnail`.
             sky: (3, 3) motion of the sky, see `sky_motion.SkyMotion.update`.
 
         Returns:
-            The frame with its pixels replaced by the mean of the stack, aligned with the frame. Values of more than 8
-            bits are averaged first and stretched afterwards.
+            The frame with the mean of the stack, aligned with it, in place of its own pixels. Of a frame with `planes`,
+            these are their means, `raw` holds the same as one array in pixels of `pixels`, and `pixels` is developed
+            from them.
         """
-        values = frame.pixels if frame.raw is None else frame.raw
-        factor = frame.width // small.shape[1]
-        stars = subtract_background(small)
-        transform = self._register(stars, factor, sky) if self._layers and self._sum.shape == values.shape else None
-        if transform is None or not self._add_layer(values, transform):
-            self._begin(values, stars, sky)
-            transform = np.eye(3)[:2]
+        planes, valid = _split(frame)
+        registration = Registration(thumbnail, sky)
+        transform = None
+        if self._reference and self._fits(planes):
+            transform = self._reference.transform(registration, frame.width // thumbnail.shape[1])
+        levels = None if transform is None else self._add_layer(planes, valid, transform)
+        if transform is None or levels is None:
+            self._begin(planes, valid, registration)
+            transform, levels = _IDENTITY, self._levels
         while len(self._layers) > max(1, self.depth):
             self._remove(self._layers.popleft())
-        return self._warp_back(frame, values, transform)
+        self._update_means()
+        return self._developed(frame, self._warp_back(planes, levels, transform))
 
-    def _begin(self, values: np.ndarray, stars: np.ndarray, sky: np.ndarray) -> None:
-        self._layers = deque([_Layer(values, np.ones(values.shape[:2], bool))])
-        self._sum = values.astype(np.float32)
-        self._count = np.ones(values.shape[:2], np.float32)
-        self._stars, self._sky = stars, sky
+    def _fits(self, planes: Planes) -> bool:
+        """Return whether planes have the number, size and type of the stack's."""
+        first = self._layers[0].planes
+        return len(first) == len(planes) and (first[0].shape, first[0].dtype) == (planes[0].shape, planes[0].dtype)
 
-    def _register(self, stars: np.ndarray, factor: int, sky: np.ndarray) -> np.ndarray:
-        """Return the (2, 3) transform from the first frame's pixels to this frame's; at worst, that of `sky`."""
-        guess = to_thumbnail_pixels(sky @ np.linalg.inv(self._sky), factor)
-        try:
-            match, matrix = cv2.findTransformECC(
-                self._stars,
-                stars,
-                guess[:2].astype(np.float32),
-                cv2.MOTION_EUCLIDEAN,
-                ECC_CRITERIA,
-                np.ones(stars.shape, np.uint8),
-                5,
-            )
-        except cv2.error:  # it does not converge
-            match, matrix = 0.0, guess[:2]
-        return to_frame_pixels(matrix if match > MIN_CORRELATION else guess[:2], factor)[:2]
+    def _begin(self, planes: Planes, valid: np.ndarray | None, registration: Registration) -> None:
+        # Sums of values around 0 stay exact: the sky level is added to the mean in the end.
+        self._levels = [median(plane[::_SAMPLE, ::_SAMPLE]) if _is_linear(plane) else 0.0 for plane in planes]
+        values = [plane - level if level else plane for plane, level in zip(planes, self._levels, strict=True)]
+        self._layers = deque()
+        self._sums = [np.zeros(plane.shape, np.float32) for plane in planes]
+        self._count = np.zeros(planes[0].shape, np.float32)
+        self._reference = registration
+        self._push(_Layer(values, np.full(planes[0].shape, 255, np.uint8) if valid is None else valid))
 
-    def _add_layer(self, values: np.ndarray, transform: np.ndarray) -> bool:
-        """Add an aligned frame to the stack; return False if it does not agree with it."""
-        size = values.shape[1], values.shape[0]
-        back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        aligned = cv2.warpAffine(values, transform, size, flags=back)
-        inside = cv2.warpAffine(np.full(values.shape[:2], 255, np.uint8), transform, size, flags=back) == 255
-        known = inside & (self._count > 0)
-        if known.mean() < MIN_OVERLAP:
-            return False
-        mean = _grey(self._mean())
-        change = _grey(aligned.astype(np.float32)) - mean
-        sample = change[::3, ::3][known[::3, ::3]]
-        noise = max(MIN_NOISE, mad_std(sample))
-        light = np.maximum(mean - median(mean[::3, ::3]), 0.0)
-        nearby = cv2.dilate(light, np.ones((3, 3), np.uint8))
-        disagreeing = known & (np.abs(change) > MAX_SIGMAS * noise + SCINTILLATION * nearby)
-        round_it = cv2.erode(light, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
-        stars = (
-            known & (light == nearby) & (light > 2 * MAX_SIGMAS * noise) & (round_it > MIN_STAR_SPREAD * light)
-        )  # their peaks
-        if (
-            disagreeing.sum() > MAX_DISAGREEING * known.sum()
-            or disagreeing[stars].sum() > MAX_DISAGREEING_STARS * stars.sum()
-        ):
-            return False
-        # Of two frames that disagree, the brighter value is excluded, whichever came first.
-        wrong_before = disagreeing & (change < 0) & (self._count <= 1)
-        if wrong_before.any():
-            for layer in self._layers:
-                layer.counts &= ~wrong_before
-            self._sum[wrong_before], self._count[wrong_before] = 0.0, 0.0
-        layer = _Layer(aligned, inside & (~disagreeing | wrong_before))
+    def _push(self, layer: _Layer) -> None:
         self._layers.append(layer)
-        self._sum += aligned * _spread(layer.counts, aligned)
-        self._count += layer.counts
-        return True
+        for total, plane in zip(self._sums, layer.planes, strict=True):
+            cv2.accumulate(plane, total, layer.counts)
+        cv2.add(self._count, 1.0, self._count, layer.counts)
 
     def _remove(self, layer: _Layer) -> None:
-        self._sum -= layer.values * _spread(layer.counts, layer.values)
-        self._count -= layer.counts
+        for total, plane in zip(self._sums, layer.planes, strict=True):
+            cv2.subtract(total, plane, total, layer.counts, cv2.CV_32F)
+        cv2.subtract(self._count, 1.0, self._count, layer.counts)
 
-    def _mean(self) -> np.ndarray:
-        return self._sum / _spread(np.maximum(self._count, 1.0), self._sum)
+    def _update_means(self) -> None:
+        weight = 1.0 / np.maximum(self._count, np.float32(1))
+        self._means = [cv2.multiply(total, weight) for total in self._sums]
 
-    def _warp_back(self, frame: Frame, values: np.ndarray, transform: np.ndarray) -> Frame:
-        """Align the mean with the frame; keep the frame's own values where the stack has none."""
-        size = values.shape[1], values.shape[0]
-        mean = cv2.warpAffine(self._mean(), transform, size, flags=cv2.INTER_LINEAR)
-        held = cv2.warpAffine((self._count > 0).astype(np.uint8) * 255, transform, size, flags=cv2.INTER_LINEAR) == 255
-        mean = np.where(_spread(held, mean), mean, values)
+    def _add_layer(self, planes: Planes, valid: np.ndarray | None, transform: np.ndarray) -> list[float] | None:
+        """Add an aligned frame to the stack.
+
+        Returns:
+            The level of each plane that is 0 in the stack; None if the frame does not agree with the stack.
+        """
+        size = planes[0].shape[1], planes[0].shape[0]
+        back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        aligned = [cv2.warpAffine(plane, transform, size, flags=back) for plane in planes]
+        inside = _inside(valid, cv2.invertAffineTransform(transform), size)
+        known = cv2.bitwise_and(inside, cv2.compare(self._count, 0, cv2.CMP_GT))
+        if cv2.countNonZero(known) < MIN_OVERLAP * known.size:
+            return None
+        levels, weights = self._compare_levels(aligned, known)
+        for plane, level in zip(aligned, levels, strict=True):
+            if level:
+                plane -= np.float32(level)
+        change, disagreeing = self._disagreement(aligned, known, weights)
+        if disagreeing is None:
+            return None
+        # Of two frames that disagree, the brighter value is excluded, whichever came first.
+        wrong_before = disagreeing & cv2.compare(change, 0, cv2.CMP_LT) & cv2.compare(self._count, 1, cv2.CMP_LE)
+        if cv2.countNonZero(wrong_before):
+            for layer in self._layers:
+                layer.counts &= ~wrong_before
+            for total in (*self._sums, self._count):
+                total[wrong_before > 0] = 0.0
+        self._push(_Layer(aligned, inside & (~disagreeing | wrong_before)))
+        return levels
+
+    def _compare_levels(self, aligned: Planes, known: np.ndarray) -> tuple[list[float], list[float]]:
+        """Return the level of each plane that is 0 in the stack, and its weight: of linear planes, 1 / noise."""
+        if not _is_linear(aligned[0]):
+            return [0.0] * len(aligned), list(_GREY) if len(aligned) == 3 else [1.0]
+        sample = known[::_SAMPLE, ::_SAMPLE] > 0
+        levels, weights = [], []
+        for plane, mean in zip(aligned, self._means, strict=True):
+            change = (plane[::_SAMPLE, ::_SAMPLE] - mean[::_SAMPLE, ::_SAMPLE])[sample]
+            level = median(change)
+            noise = _spread(change - level)
+            levels.append(level)
+            weights.append(1.0 / noise if noise > 0 else 0.0)
+        return levels, weights
+
+    def _disagreement(
+        self, aligned: Planes, known: np.ndarray, weights: Sequence[float]
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Compare an aligned frame with the mean.
+
+        Returns:
+            How much brighter each pixel of the frame is, (H, W) float32, and which ones disagree, (H, W) uint8 0 or
+            255; None if they are so many that the frame shows another field.
+        """
+        mean = _weighted(self._means, weights)
+        change = _weighted(aligned, weights)
+        change -= mean
+        sampled = known[::_SAMPLE, ::_SAMPLE] > 0
+        sample = change[::_SAMPLE, ::_SAMPLE][sampled]
+        noise = _spread(sample - median(sample))
+        if not _is_linear(aligned[0]):
+            noise = max(MIN_NOISE_OF_8_BITS, noise)
+        light = mean
+        light -= median(mean[::_SAMPLE, ::_SAMPLE][sampled])
+        np.maximum(light, 0, out=light)
+        nearby = cv2.dilate(light, _BLOCK)
+        allowed = nearby * np.float32(SCINTILLATION)
+        allowed += np.float32(MAX_SIGMAS * noise)
+        disagreeing = known & cv2.compare(np.abs(change), allowed, cv2.CMP_GT)
+        spread = cv2.erode(light, _CROSS)
+        stars = known & cv2.compare(light, nearby, cv2.CMP_EQ) & cv2.compare(light, 2 * MAX_SIGMAS * noise, cv2.CMP_GT)
+        light *= np.float32(MIN_STAR_SPREAD)
+        stars &= cv2.compare(spread, light, cv2.CMP_GT)  # their peaks
+        disagreeing_stars = cv2.countNonZero(disagreeing & stars)
+        if cv2.countNonZero(disagreeing) > MAX_DISAGREEING * cv2.countNonZero(
+            known
+        ) or disagreeing_stars > MAX_DISAGREEING_STARS * cv2.countNonZero(stars):
+            return change, None
+        return change, disagreeing
+
+    def _warp_back(self, planes: Planes, levels: Sequence[float], transform: np.ndarray) -> Planes:
+        """Align the means with the frame; keep the frame's own values where the stack has none."""
+        size = planes[0].shape[1], planes[0].shape[0]
+        means = [cv2.warpAffine(mean, transform, size, flags=cv2.INTER_LINEAR) for mean in self._means]
+        held = cv2.compare(self._count, 0, cv2.CMP_GT)
+        missing = ~_inside(None if cv2.countNonZero(held) == held.size else held, transform, size)
+        has_missing = cv2.countNonZero(missing) > 0
+        for mean, plane, level, sky in zip(means, planes, levels, self._levels, strict=True):
+            if has_missing:
+                cv2.copyTo(plane.astype(np.float32) - np.float32(level), missing, mean)
+            if sky:
+                mean += np.float32(sky)
+        return means
+
+    def _developed(self, frame: Frame, planes: Planes) -> Frame:
         stacked = len(self._layers)
-        if frame.raw is None:
-            return replace(frame, pixels=np.round(mean).astype(np.uint8), stacked=stacked)
-        pixels, stretch = to_rgb8(mean)
-        return replace(frame, pixels=pixels, stretch=stretch, stacked=stacked, raw=mean.astype(np.float32, copy=False))
+        if frame.planes is None:
+            return replace(frame, pixels=cv2.convertScaleAbs(cv2.merge(planes)), stacked=stacked)
+        stretch = stretch_of(frame)
+        levels = measure(planes, stretch)
+        return replace(
+            frame,
+            pixels=stretch_planes(planes, levels, stretch),
+            planes=tuple(planes),
+            raw=cv2.merge(planes) if len(planes) == 3 else planes[0],
+            cfa=None,
+            stacked=stacked,
+        )
 
 
-def _grey(values: np.ndarray) -> np.ndarray:
-    return values if values.ndim == 2 else cv2.cvtColor(values, cv2.COLOR_RGB2GRAY)
+def _split(frame: Frame) -> tuple[Planes, np.ndarray | None]:
+    """Return a frame's planes, and which of their pixels are valid, (H, W) uint8 0 or 255; None for all."""
+    if frame.planes is None:
+        return list(cv2.split(frame.pixels)), None
+    planes = [plane.astype(np.float32) for plane in frame.planes]
+    raw = frame.raw
+    if raw is None or raw.dtype.kind != "f" or np.isfinite(raw.sum(dtype=np.float64)):
+        return planes, None
+    finite = np.isfinite(raw if raw.ndim == 2 else raw.sum(axis=2)).astype(np.uint8) * 255
+    height, width = planes[0].shape
+    cells = finite[: height * frame.binning, : width * frame.binning]
+    return planes, cells.reshape(height, frame.binning, width, frame.binning).min(axis=(1, 3))
 
 
-def _spread(per_pixel: np.ndarray, like: np.ndarray) -> np.ndarray:
-    return per_pixel if like.ndim == 2 else per_pixel[..., None]
+def _is_linear(plane: np.ndarray) -> bool:
+    return plane.dtype != np.uint8
+
+
+def _weighted(planes: Planes, weights: Sequence[float]) -> np.ndarray:
+    """Return the weighted sum of planes, (H, W) float32."""
+    if len(planes) == 1:
+        return planes[0].astype(np.float32) * np.float32(weights[0])
+    total = cv2.addWeighted(planes[0], weights[0], planes[1], weights[1], 0.0, dtype=cv2.CV_32F)
+    return cv2.addWeighted(planes[2], weights[2], total, 1.0, 0.0, dtype=cv2.CV_32F)
+
+
+def _inside(valid: np.ndarray | None, transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return which pixels of an image of `size` (w, h) all come from valid ones, (h, w) uint8 0 or 255.
+
+    Args:
+        valid: (h, w) uint8 0 or 255 before the transform; None if all are.
+        transform: (2, 3) from the pixels of `valid` to those of the result.
+    """
+    if np.array_equal(transform, _IDENTITY):
+        return np.full(size[::-1], 255, np.uint8) if valid is None else valid
+    if valid is not None:
+        return cv2.compare(cv2.warpAffine(valid, transform, size, flags=cv2.INTER_LINEAR), 255, cv2.CMP_EQ)
+    right, below = size[0] - 1 - _BORDER, size[1] - 1 - _BORDER
+    corners = np.array([[_BORDER, _BORDER], [right, _BORDER], [right, below], [_BORDER, below]])
+    there = corners @ transform[:, :2].T + transform[:, 2]
+    return cv2.fillConvexPoly(np.zeros(size[::-1], np.uint8), np.rint(there).astype(np.int32), 255)
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the noise of values around 0; where most of them are 0, that of all."""
+    return mad_std(values, 0.0) or 1.2533 * float(np.abs(values).mean())

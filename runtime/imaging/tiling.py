@@ -1,8 +1,7 @@
-"""Big frames: overlapping tiles beside the whole frame, and one list of detections in the end.
+"""Select tiles of large frames, which the detector processes in addition to the whole frame.
 
 A network's input is small: a galaxy of 30 pixels in a frame of 3840 would be two of its pixels. Tiles show it at the
-size it has in the frame; which tiles hold extended light is seen on a small look at the frame, so that an empty sky
-costs one view.
+size it has in the frame. They are placed around extended light, so that an empty sky costs no tile.
 """
 
 from __future__ import annotations
@@ -13,19 +12,23 @@ import cv2
 import numpy as np
 
 from ...errors import UsageError
+from ...models.raw.extended_sources import extended_sources, windows_around
+from ...models.raw.stretch import Stretch
 from .statistics import mad_std
 
+MIN_INPUTS = 3.0
+"""Longer side of a frame, in sides of the network's input, above which ``auto`` selects tiles."""
 CELL = 4
-"""Side in frame pixels of the cells in which light is looked for: a star is one or two, a galaxy several."""
+"""Side in frame pixels of the cells in which light is searched: a star covers one or two, a galaxy several."""
 SKY_CELLS = 16
 MIN_SIGMAS = 6.0
-"""Standard deviations of the noise that are light: of half a million cells, none by chance."""
+"""Standard deviations of the noise above which a cell holds light: of half a million cells, none by chance."""
 MIN_NOISE = 0.1
 MIN_EXTENDED_SHARE = 0.15
-"""What an opening must leave of a peak: 0.02 of a star of 4 pixels' full width, 0.06 of 6, 0.3 of a galaxy of 10."""
+"""Minimum share of a peak that an opening leaves: 0.02 of a star of 4 pixels' full width, 0.3 of a galaxy of 10."""
 _BLOCK = np.ones((3, 3), np.uint8)
 TILE_MARGIN = 2.5
-"""Sides of a tile in sizes of the light it is to show."""
+"""Sides of a tile in sizes of the light that it shows."""
 MAX_TILES = 24
 
 
@@ -42,14 +45,15 @@ def parse_grid(text: str) -> tuple[int, int] | None:
 
 
 class TileSelector:
-    """Which parts of a frame the network looks at.
+    """Selects the parts of a frame that the detector processes.
 
     Args:
-        text: ``off``, ``auto`` or columns x rows, e.g. ``3x2``.
+        text: ``off``, ``auto`` or columns x rows, e.g. ``3x2``. ``auto`` selects tiles around extended light in frames
+            whose longer side exceeds `MIN_INPUTS` sides of the network's input.
         side: side of the network's input in pixels.
 
     Raises:
-        UsageError: it is none of these.
+        UsageError: `text` is none of these.
     """
 
     def __init__(self, text: str, side: int) -> None:
@@ -57,8 +61,13 @@ class TileSelector:
         self._auto = text == "auto"
         self._side = side
 
-    def select(self, pixels: np.ndarray) -> np.ndarray:
-        """Choose the parts of a frame (H, W, 3) uint8 RGB: the whole, then tiles.
+    def select(self, pixels: np.ndarray, stretch: Stretch | None = None) -> np.ndarray:
+        """Select the parts of a frame: the whole frame, then tiles.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            stretch: with which they were developed from linear values; None for processed images. It selects the way
+                in which extended light is found.
 
         Returns:
             (N, 4) int x0, y0, x1, y1 in frame pixels.
@@ -67,12 +76,16 @@ class TileSelector:
         whole = np.array([[0, 0, width, height]])
         if self._grid:
             return np.concatenate([whole, _grid(width, height, *self._grid)])
-        if self._auto and max(width, height) >= 1.5 * self._side:
-            return np.concatenate([whole, self._lit(pixels)])
-        return whole
+        if not self._auto or max(width, height) <= MIN_INPUTS * self._side:
+            return whole
+        if stretch is not None:
+            tiles = windows_around(extended_sources(pixels, stretch), width, height, self._side)
+        else:
+            tiles = self._around_light(pixels)
+        return np.concatenate([whole, tiles])
 
-    def _lit(self, pixels: np.ndarray) -> np.ndarray:
-        """Choose, for each patch of extended light, the tile of a fitting size that has it nearest its middle."""
+    def _around_light(self, pixels: np.ndarray) -> np.ndarray:
+        """Return, for each patch of extended light, the tile of a fitting size with its middle nearest to it."""
         height, width = pixels.shape[:2]
         chosen = dict.fromkeys(
             _tile_around(width, height, x, y, self._fitting(size))
@@ -82,7 +95,7 @@ class TileSelector:
         return np.array(list(chosen)[:MAX_TILES], int).reshape(-1, 4)
 
     def _fitting(self, size: float) -> int:
-        """The side of tiles for light of `size`: the network's input, or that doubled as often as it takes."""
+        """Return the side of tiles for light of `size`: the network's input, doubled until it is large enough."""
         side = self._side
         while side < TILE_MARGIN * size:
             side *= 2

@@ -44,7 +44,13 @@ class Detector:
     Args:
         bundle: a bundle for the task ``detect``.
         variant, engine, threads: see `load.load_engine`.
-        min_score: detections below it are dropped, 0..1; None takes the operating threshold of the bundle.
+        min_score: detections below it are dropped, 0..1; None takes the operating thresholds of the bundle.
+
+    Attributes:
+        bundle: as given.
+        engine: runs the network.
+        min_score: minimum score in a whole frame.
+        tile_min_score: minimum score in a tile of a large frame.
     """
 
     def __init__(
@@ -60,7 +66,10 @@ class Detector:
         self._load = partial(load_engine, bundle, variant, engine, threads)
         self._buffers = FrameBufferPool()
         self.engine: Engine = self._load()
-        self.min_score = settings["score_threshold"] if min_score is None else min_score
+        self.min_score: float = settings["score_threshold"]
+        self.tile_min_score: float = settings.get("tile_threshold", self.min_score)
+        if min_score is not None:
+            self.set_min_score(min_score)
         self._fill = bundle.manifest["preprocess"]["fill"]
         self._nms_iou = settings["nms_iou"]
         self._limit = settings["max_detections"]
@@ -76,6 +85,10 @@ class Detector:
         canvas, scale = letterbox(pixels, width, height, self._fill, self._buffers.acquire((height, width, 3)))
         return ModelInput(canvas[None], scale, pixels.shape[1], pixels.shape[0])
 
+    def set_min_score(self, min_score: float) -> None:
+        """Replace the operating thresholds of whole frames and of tiles, from the next `decode` on."""
+        self.min_score = self.tile_min_score = min_score
+
     def reload_engine(self) -> None:
         """Abandon the engine, which may hang, and load a new one."""
         self.engine = self._load()
@@ -84,16 +97,23 @@ class Detector:
         """Run the network; return its raw outputs: ``boxes`` and ``scores``, or those in `POSTPROCESSED`."""
         return self.engine(model_input.batch)
 
-    def decode(self, raw: dict[str, RawTensor], model_input: ModelInput) -> Detections:
-        """Return detections in pixels of the image, clipped to it, best first."""
+    def decode(self, raw: dict[str, RawTensor], model_input: ModelInput, is_tile: bool = False) -> Detections:
+        """Return detections in pixels of the image, clipped to it, best first.
+
+        Args:
+            raw: outputs of `infer`.
+            model_input: the image that they belong to.
+            is_tile: whether that is a tile of a frame, for which `tile_min_score` holds.
+        """
+        min_score = self.tile_min_score if is_tile else self.min_score
         if self._is_decoded:
-            boxes, score = self._read_postprocessed(raw)
+            boxes, score = self._read_postprocessed(raw, min_score)
             boxes, score = _to_image(boxes, score, model_input)
             return Detections(boxes[: self._limit], score[: self._limit])
         scores = raw["scores"]
         values = scores.values.reshape(-1)
         # Scores are compared in raw values, so that only the few candidates are dequantised.
-        minimum = min(max(self.min_score, 1e-6), 1.0 - 1e-6)
+        minimum = min(max(min_score, 1e-6), 1.0 - 1e-6)
         chosen = np.flatnonzero(values >= scores.threshold(float(np.log(minimum / (1.0 - minimum)))))
         if len(chosen) == 0:
             return Detections.empty()
@@ -105,14 +125,14 @@ class Detector:
         kept = non_maximum_suppression(boxes, score, self._nms_iou, self._limit)
         return Detections(boxes[kept], score[kept])
 
-    def _read_postprocessed(self, raw: dict[str, RawTensor]) -> tuple[np.ndarray, np.ndarray]:
+    def _read_postprocessed(self, raw: dict[str, RawTensor], min_score: float) -> tuple[np.ndarray, np.ndarray]:
         """Read boxes that the network decoded itself; return (N, 4) in input pixels and (N,) scores."""
         count = int(np.clip(raw["num_detections"].dequantize(), 0, len(raw["detection_scores"].values)))
         score = raw["detection_scores"].dequantize()[:count]
         width, height = self.bundle.input_size
         size = np.asarray([width, height] * 2, np.float32)
         boxes = raw["detection_boxes"].dequantize()[:count, [1, 0, 3, 2]] * size
-        kept = np.flatnonzero((score >= self.min_score) & np.isfinite(boxes).all(axis=1))
+        kept = np.flatnonzero((score >= min_score) & np.isfinite(boxes).all(axis=1))
         return boxes[kept], score[kept]
 
     def merge(self, views: np.ndarray, found: list[Detections]) -> Detections:

@@ -14,6 +14,7 @@ import numpy as np
 from ...models.preprocess import ImagePyramid
 from ..frame import Detections
 from ..imaging.change_gate import ChangeGate
+from ..imaging.developed import stretch_of
 from ..imaging.sky_motion import SkyMotion, grey_thumbnail
 from ..imaging.stacking import Stack
 from ..imaging.tiling import TileSelector
@@ -30,13 +31,13 @@ class ViewOptions:
     """Which parts of which frames the detector sees.
 
     Attributes:
-        tiles: ``off``, ``auto`` or columns x rows, see `imaging.tiling.TileSelector`.
+        tiles: ``auto``, ``off`` or columns x rows, see `imaging.tiling.TileSelector`.
         gate: maximum time in seconds for which a frame that is like the last may share its result; 0 for never.
         stack: number of frames that are aligned and averaged; 1 for none. A stack improves with every frame, so there
             is no gate then.
     """
 
-    tiles: str = "off"
+    tiles: str = "auto"
     gate: float = 0.0
     stack: int = 1
 
@@ -104,7 +105,7 @@ class FrameProcessor:
                 pyramid = ImagePyramid(task.frame.pixels)
         if task.is_new and task.is_searched:
             with task.stopwatch.stage("tiles"):
-                task.views = self._tiles.select(task.frame.pixels)
+                task.views = self._tiles.select(task.frame.pixels, stretch_of(task.frame))
         with task.stopwatch.stage("preprocess"):
             self._fit_views(task, pyramid)
 
@@ -141,10 +142,13 @@ class FrameProcessor:
     def classify(self, task: FrameTask) -> None:
         """Decode the detector's output and classify it; a frame that is not new gets the last result."""
         if task.inputs:
-            if self._controls.min_score is not None:
-                self.detector.min_score = self._controls.min_score
+            if self._controls.min_score not in (None, self.detector.min_score):
+                self.detector.set_min_score(self._controls.min_score)
             with task.stopwatch.stage("decode"):
-                found = [self.detector.decode(raw, view) for raw, view in zip(task.raw, task.inputs, strict=True)]
+                found = [
+                    self.detector.decode(raw, view, is_tile=number > 0)
+                    for number, (raw, view) in enumerate(zip(task.raw, task.inputs, strict=True))
+                ]
                 merged = found[0] if len(found) == 1 else self.detector.merge(task.views, found)
             with task.stopwatch.stage("classify"):
                 self._last_detections = self.classifier(task.frame.pixels, merged)

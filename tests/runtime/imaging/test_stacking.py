@@ -1,11 +1,13 @@
 """Stacking: noise falls, stars stay where the newest frame has them, and what does not belong is left out."""
 
 import datetime
+import io
+import zipfile
 
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.models.images.stretch import to_rgb8
+from galaxy_edge.models.raw.front_end import develop, linear_planes
 from galaxy_edge.runtime.frame import Frame
 from galaxy_edge.runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
 from galaxy_edge.runtime.imaging.stacking import Stack
@@ -43,11 +45,27 @@ def shot(stars, number, drift=(0.0, 0.0), turn=0.0, noise=6.0, deep=False):
         picture[near] += light * np.exp(-((columns[near] - at[0]) ** 2 + (rows[near] - at[1]) ** 2) / (2 * sigma**2))
     picture += np.random.default_rng(1000 + number).normal(0, noise, picture.shape)
     if deep:
-        raw = np.clip(40 * picture, 0, 65535).astype(np.uint16)
-        pixels, stretch = to_rgb8(raw)
-        return Frame(pixels, TIME, "sky", number, stretch, raw=raw)
+        return developed(np.clip(40 * picture, 0, 65535).astype(np.uint16), number)
     pixels = np.repeat(np.clip(np.round(picture), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     return Frame(pixels, TIME, "sky", number)
+
+
+def developed(raw, number, pattern=None):
+    """The frame that a source makes of linear values."""
+    result, planes = develop(raw, pattern), linear_planes(raw, pattern)[0]
+    return Frame(
+        result.pixels, TIME, "sky", number, result.record,
+        raw=raw, binning=result.binning, cfa=pattern, planes=tuple(planes),
+    )  # fmt: skip
+
+
+def stack_frames(frames, depth=16):
+    """Stack frames as the pipeline does; return each result."""
+    stack, motion, results = Stack(depth), SkyMotion(), []
+    for frame in frames:
+        small = grey_thumbnail(frame.pixels)
+        results.append(stack.add(frame, small, motion.update(small, frame.width // small.shape[1])))
+    return results
 
 
 def stacked(depth, frames, change=lambda pixels, number: None, stars=None, **how):
@@ -134,27 +152,184 @@ def test_another_frame_size_and_a_dark_frame_begin_a_new_stack():
         assert result.stacked == 1 and np.array_equal(result.pixels, pixels)
 
 
-def test_values_of_16_bits_are_averaged_as_they_are_and_stretched_then():
+def sky_noise(plane):
+    """Noise of a plane of a mean, without what the stars and a slope of the sky add."""
+    fine = plane.astype(float) - cv2.blur(plane.astype(np.float32), (15, 15))
+    return 1.4826 * np.median(np.abs(fine))
+
+
+def test_linear_values_are_averaged_and_their_mean_is_developed():
+    """Stretched levels must not be averaged: faint light is less than a level in each frame."""
     _, results = stacked(8, 8, deep=True, drift=(0.4, 0.1))
-    assert results[-1].stacked == 8 and results[-1].stretch["kind"] == "asinh"
-    # Black is one sigma below the sky, and sigma has fallen: the stretch follows what the stack can show.
-    assert results[-1].stretch["black"] > results[0].stretch["black"] + 100
-    # Who keeps the stack keeps the mean, not the newest frame: its noise has fallen.
-    sky = [
-        np.std(one.raw[50:70, 50:70].astype(float) - cv2.blur(one.raw, (5, 5))[50:70, 50:70])
-        for one in (results[0], results[-1])
-    ]
-    assert results[-1].raw.dtype == np.float32 and sky[1] < 0.6 * sky[0]
+    first, last = results[0], results[-1]
+    assert last.stacked == 8 and last.stretch["kind"] == first.stretch["kind"]
+    assert last.planes[0].dtype == np.float32 and np.array_equal(last.raw, last.planes[0])
+    assert sky_noise(last.planes[0]) < 0.4 * sky_noise(first.planes[0])
+    assert abs(np.median(last.raw) - np.median(first.raw)) < 0.1 * sky_noise(first.raw)  # in the source's own units
+    assert np.array_equal(last.pixels, develop(last.raw).pixels)
+    # The stretch is in units of the noise: in the stack, a star is so many more of them.
+    bright = shot(sky(), 7, drift=(0.4, 0.1), noise=0.0).pixels[..., 0] > 60
+    assert last.pixels[bright].mean() > first.pixels[bright].mean() + 20
+
+
+@pytest.mark.parametrize("scale", [1 / 65535, 0.02, 1e6], ids=["0 to 1", "electrons a second", "large"])
+def test_units_of_the_values_make_no_difference(scale):
+    """Rejection is measured by the noise of the frames: floats of 0..1 are stacked as 16-bit levels are."""
+
+    def frames(factor):
+        for number in range(8):
+            raw = shot(sky(), number, deep=True, drift=(0.5, 0.2)).raw.copy()
+            if number == 5:
+                cv2.line(raw, (0, 60), (319, 160), 9000, 3)
+            yield developed(raw if factor is None else raw.astype(np.float32) * np.float32(factor), number)
+
+    counts, floats = stack_frames(frames(None)), stack_frames(frames(scale))
+    assert [frame.stacked for frame in floats] == [frame.stacked for frame in counts] == list(range(1, 9))
+    difference = np.abs(counts[-1].pixels.astype(int) - floats[-1].pixels)
+    assert difference.max() <= 3 and difference.mean() < 0.1
+    trail = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.line(trail, (1, 60), (320, 160), 1, 1)
+    clean = shot(sky(), 7, drift=(0.5, 0.2), noise=0.0).pixels[..., 0] < 20
+    inner = np.s_[20:-20, 20:-20]
+    assert np.median(floats[-1].pixels[inner][((trail == 1) & clean)[inner]]) <= np.median(floats[-1].pixels) + 6
+
+
+def test_pixels_that_are_not_a_number_are_left_out():
+    """A masked pixel counts as 0 in a developed frame; in a mean it would be a dark spot."""
+
+    def frames():
+        for number in range(6):
+            raw = shot(sky(), number, deep=True).raw.astype(np.float32)
+            if number in (0, 3):
+                raw[100:120, 50:80] = np.nan
+            yield developed(raw, number)
+
+    results = stack_frames(frames())
+    patch, level = results[-1].planes[0][102:118, 52:78], np.median(results[-1].planes[0])
+    assert results[-1].stacked == 6 and np.isfinite(results[-1].planes[0]).all()
+    assert abs(np.median(patch) - level) < 60 and patch.min() > 300
+
+
+def test_a_sky_that_brightens_stays_in_the_stack():
+    """Moon, dusk and thin clouds raise the level of all pixels by many times their noise."""
+
+    def frames():
+        for number in range(8):
+            raw = shot(sky(), number, deep=True, drift=(0.4, 0.1)).raw
+            yield developed(raw + np.uint16(400 * number), number)
+
+    results = stack_frames(frames())
+    assert results[-1].stacked == 8 and sky_noise(results[-1].planes[0]) < 0.4 * sky_noise(results[0].planes[0])
+
+
+def turned(number, degrees, light=1.0, width=480, height=360):
+    """A frame of 16 bits of a field that has turned around its middle."""
+    random = np.random.default_rng(8)
+    places = random.uniform(-300, 300, (160, 2))
+    angle = np.deg2rad(degrees)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    image = np.zeros((height, width), np.float32)
+    for (x, y), flux in zip(
+        places @ matrix.T + (width / 2 + 0.3, height / 2 - 0.2), random.exponential(6, 160), strict=True
+    ):
+        if 8 <= x < width - 8 and 8 <= y < height - 8:
+            rows, columns = np.mgrid[int(y) - 7 : int(y) + 8, int(x) - 7 : int(x) + 8]
+            image[rows, columns] += light * 400 * flux * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 4.5)
+    noisy = 1000 + image + np.random.default_rng(100 + number).normal(0, 30, image.shape)
+    return developed(np.clip(noisy, 0, 65535).astype(np.uint16), number)
+
+
+def smearing(result, number, degrees):
+    """Ratio of the light of the brightest stars in a result and in a frame without the other frames' light."""
+    truth = turned(number, degrees).planes[0].astype(np.float32) - 1000
+    stars = (truth > 2000) & (truth == cv2.dilate(truth, np.ones((5, 5), np.uint8)))
+    assert stars.sum() > 8
+    return float(np.median((result.planes[0][stars] - np.median(result.planes[0])) / truth[stars]))
+
+
+@pytest.mark.parametrize("step", [0.05, 0.5, 1.5])
+def test_a_field_that_turns_is_stacked_without_smearing(step):
+    """On an alt-az mount the field turns, by up to a degree a minute near the zenith."""
+    results = stack_frames(turned(number, step * number) for number in range(12))
+    assert [frame.stacked for frame in results] == list(range(1, 13))
+    assert smearing(results[-1], 11, 11 * step) == pytest.approx(1, abs=0.2)
+    assert sky_noise(results[-1].planes[0]) < 0.4 * sky_noise(results[0].planes[0])
+
+
+@pytest.mark.parametrize("gap", [3.0, 5.5, 20.0])
+def test_a_gap_between_frames_resumes_the_stack_or_starts_a_new_one(gap):
+    """Telescopes reject frames; meanwhile the field has turned. A mean of two orientations must never appear."""
+    angles = [0.1 * number + gap * (number >= 6) for number in range(12)]
+    results = stack_frames(turned(number, angle) for number, angle in enumerate(angles))
+    assert results[5].stacked == 6
+    assert results[-1].stacked == 12 if gap < 10 else results[-1].stacked in (6, 12)
+    for number in (6, 11):
+        assert smearing(results[number], number, angles[number]) == pytest.approx(1, abs=0.25)
+
+
+def test_a_meridian_flip_keeps_the_stack_and_turns_it():
+    """A German mount turns the camera by 180 degrees when the target crosses the meridian."""
+    angles = [0.02 * number + 180 * (number >= 5) for number in range(10)]
+    results = stack_frames(turned(number, angle) for number, angle in enumerate(angles))
+    assert results[4].stacked == 5 and results[-1].stacked in (5, 10)
+    for number in (5, 9):
+        assert smearing(results[number], number, angles[number]) == pytest.approx(1, abs=0.25)
+
+
+def test_a_cloud_that_passes_leaves_no_stars_out():
+    """A mean of clouds must not reject the stars that appear behind them."""
+    results = stack_frames(turned(number, 0.0, light=0.0 if 4 <= number < 8 else 1.0) for number in range(12))
+    assert results[3].stacked == 4 and results[8].stacked == 1
+    assert smearing(results[-1], 11, 0.0) == pytest.approx(1, abs=0.2)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_real_frames_of_a_smart_telescope_are_all_kept(shared_data, depth):
+    """Twenty exposures of 10 s on an alt-az mount, with gaps; the noise falls with the square root of their number."""
+    fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
+    archive = shared_data / "seestar_subs" / "m94_night1.zip"
+    if not archive.exists():
+        pytest.skip("needs the raw frames of M 94: seestar_subs")
+
+    def frames():
+        with zipfile.ZipFile(archive) as members:
+            for number, name in enumerate(sorted(members.namelist())):
+                with fits.open(io.BytesIO(members.read(name))) as units:
+                    raw = np.ascontiguousarray(units[0].data.astype(np.uint16))
+                    yield developed(raw, number, units[0].header["BAYERPAT"])
+
+    results = stack_frames(frames(), depth)
+    assert [frame.stacked for frame in results] == [min(number + 1, depth) for number in range(20)]
+    for channel in range(3):
+        one, many = (sky_noise(frame.planes[channel][100:-100, 100:-100]) for frame in (results[1], results[-1]))
+        assert many < 1.25 * one * (2 / depth) ** 0.5  # two frames are interpolated as the mean is
+    assert results[-1].raw.shape == (*results[-1].planes[0].shape, 3) and results[-1].cfa is None
+    assert results[-1].source_size == (1080, 1920)
 
 
 def test_what_leaves_the_stack_leaves_no_trace():
+    """A change that no frame of the stack has any more must not stay in the running sums."""
+    results = stack_frames(
+        (
+            developed(shot(sky(), number % 4, deep=True).raw + np.uint16(8 * (number < 8)), number)
+            for number in range(12)
+        ),
+        4,
+    )
+    fresh = stack_frames((developed(shot(sky(), number, deep=True).raw, number) for number in range(4)), 4)
+    assert results[-1].stacked == 4
+    difference = results[-1].planes[0] - fresh[-1].planes[0]
+    assert np.median(np.abs(difference - np.median(difference))) < 0.5
+
+
+def test_fewer_frames_from_now_on():
+    """The depth is changed in the live view."""
     stack, _ = stacked(4, 12, drift=(0.3, 0.0))
-    counts = sum(layer.counts.astype(int) for layer in stack._layers)
-    values = sum(layer.values.astype(float) * layer.counts[..., None] for layer in stack._layers)
-    assert np.array_equal(counts, stack._count) and np.allclose(values, stack._sum, atol=0.05)
-    stack.depth = 2  # fewer from now on
+    stack.depth = 2
     frame = shot(sky(), 12, drift=(0.3, 0.0))
-    assert stack.add(frame, grey_thumbnail(frame.pixels), stack._sky).stacked == 2
+    moved = np.eye(3)
+    moved[0, 2] = 12 * 0.3
+    assert stack.add(frame, grey_thumbnail(frame.pixels), moved).stacked == 2
 
 
 def test_the_record_of_a_frame_tells_how_many_it_is_the_mean_of():
