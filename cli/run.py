@@ -36,7 +36,10 @@ network_options = option_group(
         "--require-signature", type=FILE, metavar="KEY",
         help="Use only bundles that are signed with the private half of this public key.",
     ),
-    click.option("--min-score", type=Number(0, 1), help="Minimum detector score, in tiles too; default: the bundle's own."),
+    click.option(
+        "--min-score", type=Number(0, 1),
+        help="Minimum detector score in the frame and in tiles; default: the bundle's own for each.",
+    ),
     click.option("--device", type=PROFILE, help="Device profile, name or TOML file; default: what fits this machine."),
     click.option("--engine", type=ENGINES, help="Default: the device profile's."),
     click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's."),
@@ -46,8 +49,8 @@ view_options = option_group(
     "Views",
     click.option(
         "--tiles", type=TILES, default="auto", show_default=True, metavar="auto|NxM|off",
-        help="Process tiles in addition to the whole frame: around extended light where the longer side exceeds three "
-        "sides of the network's input, 672 pixels for the shipped one (auto), or N columns x M rows of overlapping tiles.",
+        help="Process tiles in addition to the whole frame: around extended light in frames with a side of more than "
+        "three times the network's input (auto), or N columns x M rows of overlapping tiles.",
     ),
     click.option(
         "--stack", type=click.IntRange(1, 64), default=1, show_default=True,

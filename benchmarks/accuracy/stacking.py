@@ -21,7 +21,7 @@ import numpy as np
 from ...models.boxes import iou_matrix
 from ...models.bundle import Bundle, shipped_bundle_path
 from ...models.detection_metrics import MATCH_IOU
-from ...models.images.stretch import to_rgb8
+from ...models.raw.front_end import develop, linear_planes
 from ...runtime.frame import Frame
 from ...runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
 from ...runtime.imaging.stacking import Stack
@@ -90,8 +90,10 @@ def _take_frame(image: np.ndarray, step: int, noise: float, random: np.random.Ge
     there = cv2.warpAffine(image.astype(np.float32), matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
     values = PEDESTAL + GAIN * (there + random.normal(0, noise, there.shape) if noise else there)
     raw = np.clip(values, 0, 65535).astype(np.uint16)
-    pixels, stretch = to_rgb8(raw)
-    return Frame(pixels, datetime.datetime.now(datetime.UTC), "composed", step, stretch, raw=raw), matrix
+    developed, planes = develop(raw), linear_planes(raw)[0]
+    now = datetime.datetime.now(datetime.UTC)
+    frame = Frame(developed.pixels, now, "composed", step, developed.record, raw=raw, planes=tuple(planes))
+    return frame, matrix
 
 
 def _move_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Tiles: they cover the frame, light chooses them, and an object on a seam is found once and whole."""
 
 import datetime
+from dataclasses import replace
 from importlib import resources
 
 import cv2
@@ -8,13 +9,19 @@ import numpy as np
 import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
+from galaxy_edge.models.raw.extended_sources import extended_sources, windows_around
+from galaxy_edge.models.raw.front_end import develop, linear_planes
+from galaxy_edge.models.raw.stretch import Stretch
 from galaxy_edge.runtime.frame import Detections, Frame
+from galaxy_edge.runtime.imaging.developed import stretch_of
 from galaxy_edge.runtime.imaging.tiling import TileSelector, find_extended_light
 from galaxy_edge.runtime.inference.classifier import Classifier
 from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.inference.tile_merging import merge
+from galaxy_edge.runtime.monitoring.controls import Controls
 from galaxy_edge.runtime.pipeline.stages import FrameProcessor, ViewOptions
 from galaxy_edge.runtime.pipeline.tasks import FrameTask
+from galaxy_edge.runtime.sources.demo import DemoSource
 
 
 def found(*boxes, scores=None):
@@ -69,7 +76,7 @@ def test_a_sky_of_stars_alone_costs_one_view(size, seed):
     assert len(TileSelector("auto", 256).select(pixels)) == 1
 
 
-@pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
+@pytest.mark.parametrize("size", [(960, 540), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize(("sigma", "light"), [(9, 60), (15, 30), (30, 25)])
 def test_a_galaxy_among_stars_is_shown_by_a_tile_that_has_it_whole(size, sigma, light):
     x, y = 0.37 * size[0], 0.61 * size[1]
@@ -88,9 +95,119 @@ def test_light_is_measured_in_pixels_of_the_frame():
     assert (x, y) == pytest.approx((700, 500), abs=10) and 50 < side < 200
 
 
-def test_a_frame_no_larger_than_the_network_needs_no_tiles():
-    pixels = starry(300, 200, [(100, 100, 12, 80)], stars=5)
-    assert len(TileSelector("auto", 256).select(pixels)) == 1
+@pytest.mark.parametrize(("size", "tiled"), [((300, 200), False), ((768, 600), False), ((769, 600), True)])
+def test_a_frame_of_up_to_three_inputs_needs_no_tiles(size, tiled):
+    """The whole frame shows a galaxy of 30 pixels as 10: tiles would cost more than they find."""
+    pixels = starry(*size, [(100, 100, 12, 80)], stars=5)
+    assert (len(TileSelector("auto", 256).select(pixels)) > 1) == tiled
+
+
+def raw_frame(galaxies=(), width=960, height=540, pattern=None):
+    """A raw frame with a sky of 1000 levels, noise of 30, stars, and galaxies (x, y, sigma, light)."""
+    random = np.random.default_rng(3)
+    sky = random.normal(1000, 30, (height, width)).astype(np.float32)
+    stars = [(random.uniform(0, width), random.uniform(0, height), 0.8, random.exponential(800)) for _ in range(150)]
+    rows, columns = np.mgrid[:height, :width]
+    for x, y, sigma, light in [*stars, *galaxies]:
+        near = np.s_[max(0, int(y - 5 * sigma)) : int(y + 5 * sigma), max(0, int(x - 5 * sigma)) : int(x + 5 * sigma)]
+        sky[near] += light * np.exp(-((columns[near] - x) ** 2 + (rows[near] - y) ** 2) / (2 * sigma**2))
+    raw = np.clip(sky, 0, 65535).astype(np.uint16)
+    developed, planes = develop(raw), linear_planes(raw)[0]
+    return Frame(
+        developed.pixels, datetime.datetime.now(datetime.UTC), "raw", 0, developed.record, raw=raw, planes=tuple(planes)
+    )
+
+
+def test_tiles_of_a_raw_frame_are_those_that_thresholds_are_measured_with():
+    """The thresholds of the networks hold for windows around extended sources of the developed frame."""
+    frame = raw_frame([(300, 200, 14, 60), (700, 380, 8, 150)])
+    stretch = stretch_of(frame)
+    assert stretch == Stretch()
+    views = TileSelector("auto", 224).select(frame.pixels, stretch)
+    windows = windows_around(extended_sources(frame.pixels, stretch), 960, 540, 224)
+    assert views[0].tolist() == [0, 0, 960, 540] and np.array_equal(views[1:], windows)
+    for x, y in ((300, 200), (700, 380)):
+        assert ((views[1:, 0] < x) & (x < views[1:, 2]) & (views[1:, 1] < y) & (y < views[1:, 3])).any()
+
+
+def test_the_empty_sky_of_a_raw_frame_costs_no_tile():
+    """Most frames of a survey show stars only: they must not cost more than one inference."""
+    frame = raw_frame()
+    assert len(TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))) == 1
+
+
+def test_frames_of_8_bits_and_of_other_stretches_have_no_stretch_of_the_front_end():
+    """Their light is found in the levels as they are."""
+    frame = raw_frame()
+    assert stretch_of(replace(frame, planes=None)) is None
+    assert stretch_of(replace(frame, stretch=None)) is None
+    assert stretch_of(replace(frame, stretch={"kind": "linear", "black": 0.0, "white": 1.0})) is None
+
+
+class Scored(Detector):
+    """The shipped detector with one box of a fixed score in the whole frame, and one in every tile."""
+
+    scores = (0.6, 0.6)
+
+    def decode(self, raw, model_input, is_tile=False):
+        score = self.scores[is_tile]
+        if score < (self.tile_min_score if is_tile else self.min_score):
+            return found()
+        return found([10, 10, 60, 60], scores=[score]) if not is_tile else found([80, 80, 140, 140], scores=[score])
+
+
+@pytest.mark.parametrize(
+    ("tile_threshold", "min_score", "counts"),
+    [(None, None, 2), (0.7, None, 1), (0.7, 0.5, 2), (0.3, 0.65, 0)],
+    ids=["shared", "own", "given", "given above both"],
+)
+def test_tiles_have_a_threshold_of_their_own(tile_threshold, min_score, counts):
+    """Tiles add false detections at the threshold of whole frames; ``--min-score`` is obeyed in both."""
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
+    decode = bundle.manifest["decode"] | {"score_threshold": 0.5}
+    decode.pop("tile_threshold", None)
+    if tile_threshold is not None:
+        decode["tile_threshold"] = tile_threshold
+    detector = Scored(replace(bundle, manifest=bundle.manifest | {"decode": decode}), min_score=min_score)
+    processor = FrameProcessor(
+        detector, Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))), False, ViewOptions("1x1")
+    )
+    task = FrameTask(Frame(np.zeros((480, 640, 3), np.uint8), datetime.datetime.now(datetime.UTC), "sky", 0))
+    for stage in processor.stages:
+        stage.process(task)
+    assert len(task.detections) == counts
+
+
+def test_the_minimum_score_of_the_live_page_holds_for_tiles_too():
+    """Until it is changed there, the bundle's thresholds hold."""
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
+    decode = bundle.manifest["decode"] | {"tile_threshold": 0.9}
+    detector = Scored(replace(bundle, manifest=bundle.manifest | {"decode": decode}))
+    controls = Controls(min_score=detector.min_score)
+    processor = FrameProcessor(
+        detector, Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))), False, ViewOptions("1x1"), controls
+    )
+    counts = []
+    for min_score in (detector.min_score, 0.55, 0.65):
+        controls.min_score = min_score
+        task = FrameTask(Frame(np.zeros((480, 640, 3), np.uint8), datetime.datetime.now(datetime.UTC), "sky", 0))
+        for stage in processor.stages:
+            stage.process(task)
+        counts.append(len(task.detections))
+    assert counts == [1, 2, 0]
+
+
+@pytest.mark.parametrize("min_score", [None, 0.2])
+def test_decoding_keeps_what_is_above_the_threshold_of_its_view(min_score):
+    """The shipped network on a view of its demo, decoded as a frame and as a tile."""
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
+    decode = bundle.manifest["decode"] | {"score_threshold": 0.1, "tile_threshold": 0.5}
+    detector = Detector(replace(bundle, manifest=bundle.manifest | {"decode": decode}), min_score=min_score)
+    fed = detector.preprocess(next(iter(DemoSource())).pixels)
+    raw = detector.infer(fed)
+    whole, tile = detector.decode(raw, fed), detector.decode(raw, fed, is_tile=True)
+    assert len(whole) and whole.scores.min() >= (min_score or 0.1)
+    assert len(tile) == (len(whole) if min_score else (whole.scores >= 0.5).sum())
 
 
 VIEWS = np.array([[0, 0, 400, 200], [0, 0, 250, 200], [150, 0, 400, 200]])

@@ -15,7 +15,7 @@ from helpers.pipeline import RecordingSink, Sky, Still, run_pipeline
 def test_frames_that_show_nothing_new_share_a_result_without_inference(detector, classifier):
     """The gate saves a small computer most of its work; the objects are tracked all the same."""
     sink = RecordingSink()
-    stats, _ = run_pipeline(Still(9), detector, classifier, sink, views=ViewOptions(tiles="auto", gate=5))
+    stats, _ = run_pipeline(Still(9), detector, classifier, sink, views=ViewOptions(tiles="2x2", gate=5))
     assert [record.pop("reused", False) for record in sink.records] == [number % 5 > 0 for number in range(9)]
     assert stats.gated == 7 and stats.stages["detect"]["count"] == 2 and stats.views >= 4
     assert sink.records[0]["detections"] and all(
@@ -33,7 +33,7 @@ def test_controls_apply_from_the_next_frame(own_detector, classifier):
         controls.stack = 3 if frame.number >= 11 else None
         controls.min_score = 1.0 if frame.number >= 15 else minimum
 
-    views = ViewOptions(tiles="auto", gate=3)
+    views = ViewOptions(tiles="2x2", gate=3)
     run_pipeline(
         Still(20), own_detector, classifier, sink, views=views, controls=controls, on_frame=on_frame, overlap=False
     )

@@ -265,7 +265,7 @@ def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
         Detector(Bundle.load(shipped_bundle_path("galaxy-detector"))),
         Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))),
         continuous=True,
-        views=ViewOptions(tiles="auto"),
+        views=ViewOptions(tiles="3x2"),
     )
     events, tracker = {}, Tracker(continuous=True)
     for one in open_source(str(sky.path), print):
