@@ -1,4 +1,4 @@
-"""What is done to a classifier's network besides training: its cost, its statistics, how it is written down."""
+"""Operations on a Keras network: multiply-adds, normalisation statistics, writing a SavedModel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from keras import layers
 
 
 def multiply_adds(model: keras.Model) -> int:
-    """Count the multiply-adds of the convolutions and dense layers for one picture."""
+    """Count the multiply-adds of the convolutions and dense layers for one image."""
     total = 0
     for layer in model.layers:
         if isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
@@ -23,9 +23,9 @@ def multiply_adds(model: keras.Model) -> int:
 
 
 def refresh_normalisation(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
-    """Measure the batch-normalisation statistics again, over `batches` of inputs with equal weight.
+    """Recompute the batch-normalisation statistics as the mean over `batches` of inputs.
 
-    Averaged weights were never run in training, so the averages that training kept do not belong to them.
+    Averaged weights were never used in training, so the moving averages of the training do not fit them.
     """
     norms = [layer for layer in model.layers if isinstance(layer, layers.BatchNormalization)]
     if not norms:
@@ -40,7 +40,7 @@ def refresh_normalisation(model: keras.Model, batches: Iterable[np.ndarray]) -> 
 
 
 def save_network(model: keras.Model, folder: Path, size: int) -> None:
-    """Write a SavedModel for one raw picture, (1, size, size, 3) RGB levels 0..255, that gives ``logits`` (1, C).
+    """Write a SavedModel from one raw image, (1, size, size, 3) RGB levels 0..255, to ``logits`` (1, C).
 
     The levels are float32, so that the int8 converter can make the input uint8 with scale 1; a uint8 input here would
     leave a cast through float at the head of the converted graph.

@@ -12,14 +12,20 @@ from ..data.splits import CRITERIA, near_duplicates, split, split_hash
 from .dataset import GalaxyDataset
 
 VALIDATION, TEST = 0.12, 0.12
-"""Shares of the pictures to choose by, and to judge by at the end."""
+"""Shares of the images for choosing (validation) and for the final evaluation (test)."""
 COMPARED_SIDE = 69
-"""Side in pixels at which pictures are compared to find duplicates."""
+"""Side in pixels at which images are compared to find duplicates."""
 
 
 @dataclass(frozen=True)
 class DatasetSplit:
-    """A set parted for a study; of validation and test every picture has a class. `record` says how it was parted."""
+    """A dataset in three parts.
+
+    Attributes:
+        train: images to train on, with or without a class.
+        validation, test: images with a class.
+        record: how the split was made: seed, hash, number of groups and images.
+    """
 
     train: GalaxyDataset
     validation: GalaxyDataset
@@ -27,38 +33,39 @@ class DatasetSplit:
     record: dict[str, Any]
 
 
-def duplicate_groups(pictures: GalaxyDataset) -> np.ndarray:
-    """Group pictures of the same galaxy, (N,) int; what was found is kept, for it takes long."""
-    key = cache_key(pictures.ids, pictures.margin, COMPARED_SIDE, *CRITERIA)
-    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(pictures.images(COMPARED_SIDE))))
+def duplicate_groups(dataset: GalaxyDataset) -> np.ndarray:
+    """Group images of the same galaxy: (N,) int. The result is cached, since it takes minutes to compute."""
+    key = cache_key(dataset.ids, dataset.margin, COMPARED_SIDE, *CRITERIA)
+    return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(dataset.images(COMPARED_SIDE))))
 
 
-def split_dataset(pictures: GalaxyDataset, seed: int = 1) -> DatasetSplit:
-    """Part pictures by content into training, validation and test, duplicates together.
+def split_dataset(dataset: GalaxyDataset, seed: int = 1) -> DatasetSplit:
+    """Split images by content into training, validation and test, with duplicates in the same part.
 
-    Pictures of which nothing is known have no say in it; they are learnt from unless another part has their galaxy.
+    Images without class and coarse group do not influence the split; they are added to the training part unless their
+    galaxy is in another part.
 
     Raises:
-        DataError: a class has too few pictures.
+        DataError: a class has too few images.
     """
-    everything, known = pictures, pictures.grouped
-    pictures = everything.take(known)
-    groups, ids = duplicate_groups(pictures), list(pictures.ids)
-    found = split(ids, groups, pictures.labels, (VALIDATION, TEST), seed, pictures.classes)
+    known = dataset.grouped
+    grouped = dataset.take(known)
+    groups, ids = duplicate_groups(grouped), list(grouped.ids)
+    found = split(ids, groups, grouped.labels, (VALIDATION, TEST), seed, grouped.classes)
 
     def with_class(indices: np.ndarray) -> GalaxyDataset:
-        return pictures.take([index for index in indices if pictures.labels[index] >= 0])
+        return grouped.take([index for index in indices if grouped.labels[index] >= 0])
 
     record = {
         "seed": seed,
         "hash": split_hash(found, ids),
         "groups": len(np.unique(groups)),
-        "pictures": len(pictures),
+        "pictures": len(grouped),
         "test": len(found.test),
     }
-    learn = known[found.train]
-    if len(unknown := np.setdiff1d(np.arange(len(everything)), known)):
-        among = duplicate_groups(everything)
-        apart = np.isin(among[unknown], among[known[np.concatenate([found.validation, found.test])]], invert=True)
-        learn = np.concatenate([learn, unknown[apart]])
-    return DatasetSplit(everything.take(learn), with_class(found.validation), with_class(found.test), record)
+    train = known[found.train]
+    if len(unknown := np.setdiff1d(np.arange(len(dataset)), known)):
+        all_groups = duplicate_groups(dataset)
+        held_out = all_groups[known[np.concatenate([found.validation, found.test])]]
+        train = np.concatenate([train, unknown[np.isin(all_groups[unknown], held_out, invert=True)]])
+    return DatasetSplit(dataset.take(train), with_class(found.validation), with_class(found.test), record)

@@ -1,8 +1,8 @@
-"""Recipes: which network is trained, on which views of the galaxies, and how.
+"""Recipes: which network is trained, with which augmentation, and how.
 
-The names are those of the commands: ``galaxy-edge train classifier --recipe NAME``. Those of the report keep its
-choices (Adam, EarlyStopping and ReduceLROnPlateau of section 2.4, augmentation and balance of section 2.3); ``small``
-is the network that is shipped.
+The names are those of ``galaxy-edge train classifier --recipe NAME``. Recipes of the report keep its choices (Adam,
+EarlyStopping and ReduceLROnPlateau of section 2.4, augmentation and balancing of section 2.3); ``small`` is the network
+that is shipped.
 """
 
 from __future__ import annotations
@@ -34,37 +34,37 @@ SMALL: dict[str, Any] = {
     "dense": 0,
     "dropout": 0.2,
 }
-"""The network that is shipped, without its size: see `small_network.SmallNetwork`."""
+"""The network that is shipped, without its input size: see `small_network.SmallNetwork`."""
 
 
 class RecipeError(UserError):
-    """A recipe that does not exist or cannot be; the message says which value and what it may be."""
+    """A recipe that does not exist or has an invalid value; the message says which values are valid."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is made and trained.
+    """How a network is built and trained.
 
     Attributes:
         network: name of the network, see `build`.
-        spec: what the network is made of, where its name leaves that open.
+        spec: parameters of the network that its name does not determine.
         size: side of its input in pixels.
-        views: how galaxies are shown: a name in `warps.VIEWS`.
-        balance: how classes are balanced: a name in `imbalance.STRATEGIES`.
-        attributes: weight in the loss of what experts said of a galaxy beside its class, see `attributes`; 0 for none.
-        unnamed: whether pictures without a class teach too: by their coarse group, attributes, or a teacher's opinion.
-        epochs, batch: most passes over as many pictures as have a class; pictures a step.
-        schedule: ``cycles`` of cosine form, or ``plateau``: the rate falls to `factor` of itself after `patience`
+        views: augmentation: a name in `augmentation_presets.AUGMENTATIONS`.
+        balance: how classes are balanced: a name in `balancing.STRATEGIES`.
+        attributes: weight of a galaxy's attributes in the loss, see `attributes`; 0 for none.
+        unnamed: whether images without a class are trained on too: by coarse group, attributes or soft targets.
+        epochs, batch: maximum number of epochs, each of as many images as have a class; images per step.
+        schedule: ``cycles`` of cosine form, or ``plateau``: the rate is multiplied by `factor` after `patience`
             epochs without a better validation loss, and training ends after `stop_after` of them with the best weights.
-        rates: peak learning rate of each cycle, which share the epochs equally; or the first rate.
-        decay: weight decay, not of biases and normalisation (AdamW; 0 is Adam).
+        rates: peak learning rate of each cycle, all of equal length; or the initial rate.
+        decay: weight decay, except of biases and normalisation (AdamW; 0 is Adam).
         average: decay of the running average of the weights, 0 for none.
-        mixup, smoothing: Beta parameter of mixup, share of the target spread over all classes; none in the last cycle.
-        cached: of a network with a frozen part, how many views of each picture are put through it once and kept.
-        margin: share of a box's longer side added in all. At 0.3 boxed galaxies fill 0.75 of the crop, as those of
-            EFIGI fill their pictures (medians 0.72 smooth, 0.74 disk, 0.77 spiral, 0.85 edge-on, by one estimate
+        mixup, smoothing: Beta parameter of mixup, label smoothing; neither is used in the last cycle.
+        cached: for a network with a frozen part, the number of views per image whose features are cached.
+        margin: total share of a box's longer side that is added. At 0.3 boxed galaxies fill 0.75 of the crop, as those
+            of EFIGI fill their images (medians 0.72 smooth, 0.74 disk, 0.77 spiral, 0.85 edge-on, by one estimate
             of the ellipse of 90 % of the light for both).
     """
 
@@ -113,15 +113,15 @@ class Recipe:
             if getattr(self, name) not in known:
                 raise RecipeError(f"{name} is '{getattr(self, name)}'; it may be {', '.join(known)}")
         if not self.rates or not all(0 < rate <= 1 for rate in self.rates):
-            raise RecipeError(f"rates is {self.rates}; it must hold learning rates in 0..1, one a cycle")
+            raise RecipeError(f"rates is {self.rates}; it must hold learning rates in 0..1, one per cycle")
 
     @property
     def pretrained(self) -> bool:
-        """Whether the network begins with weights of another task."""
+        """Whether the network starts from weights of another task."""
         return self.network.startswith(("vgg_", "mobilenet"))
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain values, for a record."""
+        """Return the recipe as plain values, for a run's record."""
         return asdict(self) | {"rates": list(self.rates)}
 
 
@@ -139,7 +139,7 @@ REPORT = Recipe(
     mixup=0.0,
     smoothing=0.0,
 )
-"""What the recipes of the report share."""
+"""Common values of the report's recipes."""
 
 SCRATCH = (
     "simple",
@@ -152,7 +152,7 @@ SCRATCH = (
     "l1l2+batch_norm",
     "dropout+l1l2+batch_norm",
 )
-"""The table of section 2.5: two plain networks and the seven combinations of regularisation."""
+"""The networks of section 2.5: two without regularisation and seven combinations of regularisations."""
 
 RECIPES: dict[str, Recipe] = {
     "small": Recipe(),
@@ -167,10 +167,10 @@ RECIPES: dict[str, Recipe] = {
 
 
 def find_recipe(name: str) -> Recipe:
-    """Look a recipe up.
+    """Return a recipe by name.
 
     Raises:
-        RecipeError: there is none of this name.
+        RecipeError: there is no recipe of this name.
     """
     if name not in RECIPES:
         raise RecipeError(f"there is no recipe '{name}'; known: {', '.join(RECIPES)}")
@@ -178,28 +178,28 @@ def find_recipe(name: str) -> Recipe:
 
 
 def with_network(recipe: Recipe, path: Path) -> Recipe:
-    """Give a recipe the network that a search picked.
+    """Return a recipe with the network that a search picked.
 
     Raises:
-        RecipeError: the file is none, or the recipe's network is not of our space.
+        RecipeError: the file is not a search's ``picked.json``, or the recipe is not ``small``.
     """
     if recipe.network != "small":
         raise RecipeError(f"the network of this recipe is {recipe.network}: only that of 'small' can be chosen")
     try:
         spec = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RecipeError(f"{path} is no picked.json of a search: {problem}") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RecipeError(f"{path} is not the picked.json of a search: {error}") from None
     return replace(recipe, size=spec.pop("size", recipe.size), spec=spec)
 
 
 def with_width(recipe: Recipe, width: float) -> Recipe:
-    """Give a recipe another share of its network's channels.
+    """Return a recipe with another channel multiplier.
 
     Raises:
-        RecipeError: the recipe's network has no such share, or it is out of bounds.
+        RecipeError: the recipe's network has no multiplier, or it is out of range.
     """
     if "width" not in recipe.spec:
-        raise RecipeError(f"the network of this recipe, {recipe.network}, has no width to choose; mobilenet has")
+        raise RecipeError(f"the network of this recipe, {recipe.network}, has no width; mobilenet has one")
     if not 0.05 <= width <= 2:
         raise RecipeError(f"width is {width}; it must lie in 0.05..2")
     return replace(recipe, spec=recipe.spec | {"width": width})
@@ -209,7 +209,7 @@ def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
     """Build a recipe's network: (N, size, size, 3) levels 0..255 to (N, classes) logits.
 
     Args:
-        weights: of a pretrained base: see `vgg.vgg16` and `mobilenet.mobilenet`.
+        weights: pretrained weights, see `vgg.vgg16` and `mobilenet.mobilenet`.
     """
     if recipe.network.startswith("vgg_"):
         from .vgg import vgg16

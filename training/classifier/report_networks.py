@@ -1,10 +1,10 @@
-"""The small networks that the university report compared on Galaxy10 SDSS, as references for our own.
+"""The small networks that the university report compared on Galaxy10 SDSS, as references.
 
-Pictures of 69x69 and nine classes there. A block is convolution, ReLU, batch normalisation (where there is any),
-2x2 maximum pooling, in that order; our own network in `networks` normalises before the ReLU.
+The report uses images of 69x69 and nine classes. A block is convolution, ReLU, batch normalisation (where used),
+2x2 maximum pooling, in that order; `small_network` normalises before the ReLU.
 
-The report gives layers and parameter counts, but not every rate: those of dropout and of L1L2 below are usual ones,
-not the report's, and so is the momentum of the normalisation.
+The report gives layers and parameter counts, but not every rate: those of dropout and of L1L2 below are common
+values, not the report's, and so is the momentum of the normalisation.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from keras import layers, regularizers
 
 SIMPLE = (16, 32)
 BIGGER = (16, 32, 64, 128)
-"""Filters of the convolutions, one block each."""
+"""Filters of the convolutions, one per block."""
 
 DENSE = 64
-"""Units of the dense layer behind the blocks."""
+"""Units of the dense layer after the blocks."""
 
 BLOCK_DROPOUT, DENSE_DROPOUT = 0.25, 0.5
 """Share dropped after a block's pooling, and after a dense layer."""
@@ -29,11 +29,11 @@ L1, L2 = 1e-5, 1e-4
 """Penalty on the sum of absolute values and of squares of every kernel but the last layer's."""
 
 MOMENTUM = 0.95
-"""Of the moving averages of batch normalisation, as in `networks`; Keras' 0.99 lags behind in short epochs."""
+"""Of the moving averages of batch normalisation, as in `small_network`; Keras' 0.99 lags behind in short epochs."""
 
 
 def simple(size: int, classes: int) -> keras.Model:
-    """Build the report's first network: two convolutions and a dense layer, not regularised.
+    """Build the report's first network: two convolutions and a dense layer, without regularisation.
 
     Args:
         size: side of the input in pixels, at least 4.
@@ -50,13 +50,13 @@ def regularised(
 ) -> keras.Model:
     """Build the network of four convolutions with any of three regularisations (section 2.5 of the report).
 
-    With none it is the report's ``bigger``; with batch normalisation alone its ``scratch``, the network it trains
+    Without any it is the report's ``bigger``; with batch normalisation alone its ``scratch``, the network it trains
     from scratch: 230,377 parameters at size 69 and nine classes.
 
     Args:
         size: side of the input in pixels, at least 16.
         classes: number of outputs.
-        dropout: drop features after every block and after the dense layer.
+        dropout: dropout after every block and after the dense layer.
         l1l2: penalise kernels; the training must add ``model.losses`` to its loss.
         batch_norm: normalise after every ReLU.
 
@@ -67,12 +67,12 @@ def regularised(
 
 
 def optimised(size: int, classes: int) -> keras.Model:
-    """Build the report's hyper-optimised small network, as far as it can be known.
+    """Build the report's hyper-optimised small network, as far as it is known.
 
-    The layers are RECONSTRUCTED from the published costs: 5x5 kernels, 128 filters at full resolution, 392,137
+    The layers are reconstructed from the published costs: 5x5 kernels, 128 filters at full resolution, 392,137
     parameters and about 225 M multiply-adds at size 69 and nine classes. These layers have exactly that many
-    parameters and 223.5 M multiply-adds, but others may have them too. Dropout has no parameters, so where the report
-    had any is not known; here it stands before the last layer.
+    parameters and 223.5 M multiply-adds, but others may have them too. Dropout has no parameters, so its place in
+    the report is not known; here it is before the last layer.
 
     Args:
         size: side of the input in pixels, at least 4.
@@ -81,8 +81,8 @@ def optimised(size: int, classes: int) -> keras.Model:
     Returns:
         A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
     """
-    picture = keras.Input((size, size, 3))
-    x = layers.Rescaling(1.0 / 255.0)(picture)
+    image = keras.Input((size, size, 3))
+    x = layers.Rescaling(1.0 / 255.0)(image)
     for filters in (128, 48):
         x = layers.ReLU()(layers.Conv2D(filters, 5, padding="same")(x))
         x = layers.MaxPooling2D(2)(x)
@@ -91,7 +91,7 @@ def optimised(size: int, classes: int) -> keras.Model:
         x = layers.ReLU()(layers.Dense(units)(x))
         x = layers.BatchNormalization(momentum=MOMENTUM)(x)
     x = layers.Dropout(DENSE_DROPOUT)(x)
-    return keras.Model(picture, layers.Dense(classes, name="logits")(x))
+    return keras.Model(image, layers.Dense(classes, name="logits")(x))
 
 
 def _stack(
@@ -102,8 +102,8 @@ def _stack(
         return layers.BatchNormalization(momentum=MOMENTUM)(x) if batch_norm else x
 
     penalty = regularizers.L1L2(L1, L2) if l1l2 else None
-    picture = keras.Input((size, size, 3))
-    x = layers.Rescaling(1.0 / 255.0)(picture)
+    image = keras.Input((size, size, 3))
+    x = layers.Rescaling(1.0 / 255.0)(image)
     for channels in filters:
         x = finish(layers.Conv2D(channels, 3, padding="same", kernel_regularizer=penalty)(x))
         x = layers.MaxPooling2D(2)(x)
@@ -113,7 +113,7 @@ def _stack(
     x = finish(layers.Dense(DENSE, kernel_regularizer=penalty)(x))
     if dropout:
         x = layers.Dropout(DENSE_DROPOUT)(x)
-    return keras.Model(picture, layers.Dense(classes, name="logits")(x))
+    return keras.Model(image, layers.Dense(classes, name="logits")(x))
 
 
 BUILDERS: dict[str, Callable[[int, int], keras.Model]] = {

@@ -1,4 +1,4 @@
-"""Learning rates over a training: cosine cycles, or a plateau that is left when nothing gets better any more."""
+"""Learning-rate schedules: cosine cycles, or reduction on a plateau of the validation loss."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Cycles:
     """Cosine cycles of equal length, each with its own peak and a warm-up; the length of the training is fixed.
 
     Args:
-        rates: peak of each cycle; steps: a epoch's steps; epochs: of the whole training.
+        rates: peak of each cycle; steps: steps per epoch; epochs: of the whole training.
     """
 
     rates: tuple[float, ...]
@@ -21,27 +21,27 @@ class Cycles:
     is_over = False
 
     def rate(self, step: int) -> float:
-        """Give the rate of a step, counted from the beginning of the training."""
+        """Return the learning rate of a step, counted from the start of the training."""
         return learning_rate(step, self.steps * self.epochs, self.rates)
 
     def is_last_cycle(self, epoch: int) -> bool:
-        """Tell whether an epoch (from 0) is of the last cycle, which sees neither mixup nor smoothing."""
+        """Return whether an epoch (from 0) is in the last cycle, which uses neither mixup nor smoothing."""
         return epoch >= self.epochs - self.epochs / len(self.rates)
 
     def update(self, loss: float) -> bool:
-        """Weights are never chosen by validation here."""
+        """Ignore an epoch's validation loss: this schedule does not choose weights by it."""
         return False
 
     def state(self) -> np.ndarray:
-        """Give what must be known to go on; set it with `restore`."""
+        """Return the state to be saved in a checkpoint."""
         return np.zeros(0)
 
     def restore(self, state: np.ndarray) -> None:
-        """Take a state back."""
+        """Set a state that `state` returned."""
 
 
 def learning_rate(step: int, steps: int, rates: tuple[float, ...], warm: int = 100) -> float:
-    """Give the rate of a step (0-based) of `steps` in cosine cycles, each warming up over `warm` steps at most."""
+    """Return the rate of a step (from 0) of `steps` in cosine cycles, each with a warm-up of at most `warm` steps."""
     length = steps / len(rates)
     cycle = min(int(step / length), len(rates) - 1)
     done = (step - cycle * length) / length
@@ -54,8 +54,8 @@ class Plateau:
     """ReduceLROnPlateau and EarlyStopping of Keras in one (section 2.4 of the report), on the validation loss.
 
     Args:
-        first: the first rate; factor: what it falls to, of itself.
-        patience, stop_after: epochs without a better loss until it falls, and until the training is over.
+        first: the initial rate; factor: by which it is multiplied on a plateau.
+        patience, stop_after: epochs without a better loss until the rate is reduced, and until the training ends.
     """
 
     first: float
@@ -72,15 +72,15 @@ class Plateau:
         return self._since >= self.stop_after
 
     def rate(self, step: int) -> float:
-        """Give the rate now."""
+        """Return the current learning rate."""
         return self._now
 
     def is_last_cycle(self, epoch: int) -> bool:
-        """Every epoch is as the recipe says."""
+        """Return False: mixup and smoothing are used in every epoch."""
         return False
 
     def update(self, loss: float) -> bool:
-        """Take an epoch's validation loss; tell whether it is the best so far."""
+        """Record an epoch's validation loss; return whether it is the best so far."""
         if loss < self._best:
             self._best, self._wait, self._since = loss, 0.0, 0.0
             return True
@@ -91,9 +91,9 @@ class Plateau:
         return False
 
     def state(self) -> np.ndarray:
-        """Give what must be known to go on; set it with `restore`."""
+        """Return the state to be saved in a checkpoint."""
         return np.array([self._now, self._best, self._wait, self._since])
 
     def restore(self, state: np.ndarray) -> None:
-        """Take a state back."""
+        """Set a state that `state` returned."""
         self._now, self._best, self._wait, self._since = (float(value) for value in state)

@@ -1,11 +1,11 @@
-"""The small networks that the search chooses from: what one looks like, what it costs, and how it is built.
+"""The small networks that the search chooses from: their description, their cost, and how they are built.
 
-Convolution, batch normalisation, ReLU, in that order, so that normalisation folds; a stem, then stages that each halve
-the picture and add residual blocks (He et al. 2016, arXiv:1512.03385), plain or depthwise-separable (Howard et al.
-2017, arXiv:1704.04861). The network that was shipped first is one of them.
+Convolution, batch normalisation, ReLU, in that order, so that normalisation can be folded; a stem, then stages that
+each halve the image and add residual blocks (He et al. 2016, arXiv:1512.03385), plain or depthwise-separable
+(Howard et al. 2017, arXiv:1704.04861). The first shipped network is one of them.
 
-A description becomes a list of steps; the cost is arithmetic on it and the network is built from it, so that the two
-cannot disagree, and thousands of candidates can be priced without TensorFlow.
+A description is expanded into a list of steps. The cost is computed from it and the network is built from it, so that
+the two agree, and the cost of thousands of candidates is known without TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import keras
 
 KINDS = ("plain", "mixed", "separable")
-"""How a stage convolves: all plain; its first convolution plain and its residual blocks separable; all separable."""
+"""Convolutions of a stage: all plain; the first one plain and the residual blocks separable; all separable."""
 
 POOLINGS = ("average", "both")
-"""Global average, or global average and maximum side by side."""
+"""Global average, or global average and maximum concatenated."""
 
 NORM_MOMENTUM = 0.95
-"""At the default 0.99 and 50 steps an epoch the moving averages lag so far that nothing seems learnt."""
+"""With the default 0.99 and 50 steps per epoch the moving averages lag so far that validation stays at chance."""
 
 
 class NetworkError(UserError):
@@ -61,7 +61,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class SmallNetwork:
-    """A network of the space.
+    """A network of the search space.
 
     Attributes:
         size: side of the input in pixels, 48..96.
@@ -97,12 +97,12 @@ class SmallNetwork:
             raise NetworkError(f"dropout is {self.dropout!r}; it must be a number in 0..0.8")
 
     def to_dict(self) -> dict[str, Any]:
-        """Describe it in plain values, for JSON."""
+        """Return the description as plain values, for JSON."""
         return {**asdict(self), "stages": [asdict(stage) for stage in self.stages]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SmallNetwork:
-        """Read what `to_dict` wrote.
+        """Read what `to_dict` returned.
 
         Raises:
             NetworkError: a key is unknown or missing, or a value is out of range.
@@ -116,7 +116,7 @@ class SmallNetwork:
 
 
 class Step(NamedTuple):
-    """One step of a network: ``keep`` and ``add`` open and close a residual block; `side` is that of its output."""
+    """One step of a network: ``keep`` and ``add`` start and end a residual block; `side` is that of the output."""
 
     kind: str
     channels: int = 0
@@ -127,7 +127,7 @@ class Step(NamedTuple):
 
 
 def steps(spec: SmallNetwork, classes: int) -> Iterator[Step]:
-    """Lay a network out, input to logits."""
+    """Yield the steps of a network, from input to logits."""
     side, channels = spec.size, 3
 
     def convolve(width: int, kernel: int, stride: int, kind: str = "conv") -> Step:
@@ -157,38 +157,38 @@ def steps(spec: SmallNetwork, classes: int) -> Iterator[Step]:
 
 
 INT8_BYTES = {"conv": 465, "depthwise": 465, "dense": 465, "logits": 465, "add": 190, "both": 390}
-"""Bytes that an operation adds to an int8 TFLite file beside its weights: its tensors, their names and scales. Like
-the next three, fitted to conversions of random networks of the space; a test holds the sum against the converter."""
+"""Bytes that an operation adds to an int8 TFLite file in addition to its weights: tensors, their names and scales.
+Like the next two, fitted to conversions of random networks of the space; a test compares the sum with the converter."""
 
-INT8_BYTES_A_CHANNEL = {"conv": 24, "depthwise": 24, "dense": 9, "logits": 9}
-"""Bias, and a scale and zero point for weights and bias, by channel for convolutions."""
+INT8_BYTES_PER_CHANNEL = {"conv": 24, "depthwise": 24, "dense": 9, "logits": 9}
+"""Bias, and scales and zero points of weights and bias, which convolutions have per channel."""
 
-INT8_BYTES_A_FILE = 1_700
+INT8_BYTES_PER_FILE = 1_700
+"""Bytes of a file without operations."""
 
 
 def cost(spec: SmallNetwork, classes: int) -> Cost:
-    """Price a network without building it; `networks.multiply_adds` and Keras count the same.
+    """Return a network's cost without building it; `keras_utils.multiply_adds` and Keras count the same.
 
-    Returns:
-        Its cost; the bytes of its int8 file are an estimate, good to a few percent.
+    The bytes of its int8 file are an estimate within a few percent.
     """
     macs = parameters = 0
-    size = INT8_BYTES_A_FILE
+    size = INT8_BYTES_PER_FILE
     for step in steps(spec, classes):
-        if step.kind in INT8_BYTES_A_CHANNEL:
+        if step.kind in INT8_BYTES_PER_CHANNEL:
             inputs = 1 if step.kind == "depthwise" else step.before
             weights = step.kernel**2 * inputs * step.channels
             convolution = step.kind in ("conv", "depthwise")
             macs += weights * (step.side**2 if convolution else 1)
-            # Batch normalisation has four numbers a channel, and folds away; a dense layer has its bias.
+            # Batch normalisation has four numbers per channel, and is folded; a dense layer has a bias.
             parameters += weights + (4 if convolution else 1) * step.channels
-            size += weights + INT8_BYTES_A_CHANNEL[step.kind] * step.channels
+            size += weights + INT8_BYTES_PER_CHANNEL[step.kind] * step.channels
         size += INT8_BYTES.get(step.kind, 0)
     return Cost(macs, parameters, size)
 
 
 def build(spec: SmallNetwork, classes: int) -> keras.Model:
-    """Build the network, with random weights.
+    """Build a network with random weights.
 
     Returns:
         A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
@@ -199,8 +199,8 @@ def build(spec: SmallNetwork, classes: int) -> keras.Model:
     def normalise(x: keras.KerasTensor) -> keras.KerasTensor:
         return layers.ReLU()(layers.BatchNormalization(momentum=NORM_MOMENTUM)(x))
 
-    picture = keras.Input((spec.size, spec.size, 3))
-    x = kept = layers.Rescaling(1.0 / 255.0)(picture)
+    image = keras.Input((spec.size, spec.size, 3))
+    x = kept = layers.Rescaling(1.0 / 255.0)(image)
     for step in steps(spec, classes):
         if step.kind == "conv":
             convolution = layers.Conv2D(step.channels, step.kernel, step.stride, padding="same", use_bias=False)
@@ -221,7 +221,7 @@ def build(spec: SmallNetwork, classes: int) -> keras.Model:
             x = layers.Dense(step.channels, activation="relu")(x)
         else:
             x = layers.Dense(step.channels, name="logits")(x)
-    return keras.Model(picture, x)
+    return keras.Model(image, x)
 
 
 def _within(name: str, value: Any, low: int, high: int) -> None:
@@ -234,12 +234,12 @@ def _one_of(name: str, value: Any, known: tuple[Any, ...]) -> None:
         raise NetworkError(f"{name} is {value!r}; it must be one of {', '.join(map(str, known))}")
 
 
-def _check_keys(what: str, kind: type, values: Any) -> None:
+def _check_keys(description: str, kind: type, values: Any) -> None:
     if not isinstance(values, dict):
-        raise NetworkError(f"{what} is {values!r}; it must be a table of names and values")
+        raise NetworkError(f"{description} is {values!r}; it must be a table of names and values")
     known = {field.name for field in fields(kind)}
     if unknown := sorted(values.keys() - known, key=str):
         names = ", ".join(map(str, unknown))
-        raise NetworkError(f"{what} has unknown keys: {names}; known are {', '.join(sorted(known))}")
+        raise NetworkError(f"{description} has unknown keys: {names}; known are {', '.join(sorted(known))}")
     if missing := sorted(known - values.keys()):
-        raise NetworkError(f"{what} lacks {', '.join(missing)}")
+        raise NetworkError(f"{description} has no {', '.join(missing)}")

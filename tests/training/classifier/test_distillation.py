@@ -102,7 +102,10 @@ def test_progress_tells_who_is_asked(tmp_path):
         write_teacher(tmp_path / name, 1)
     said: list[dict] = []
     average_soft_targets([tmp_path / "one", tmp_path / "two"], some_pictures([0, 1]), SPLIT, said.append)
-    assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [(1, 2, "asking one"), (2, 2, "asking two")]
+    assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [
+        (1, 2, "predictions of one"),
+        (2, 2, "predictions of two"),
+    ]
 
 
 def test_a_teacher_sure_of_another_group_leaves_the_group_open(tmp_path):

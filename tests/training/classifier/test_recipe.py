@@ -54,9 +54,9 @@ def test_network_that_a_search_picked_is_taken_whole(tmp_path):
         with_network(RECIPES["scratch"], path)
     for content in ("{}", "no JSON", "[]", '{"network": 3}'):
         path.write_text(content)
-        with pytest.raises(RecipeError, match=r"is no picked\.json"):
+        with pytest.raises(RecipeError, match=r"is not the picked\.json"):
             with_network(RECIPES["small"], path)
-    with pytest.raises(RecipeError, match=r"is no picked\.json"):
+    with pytest.raises(RecipeError, match=r"is not the picked\.json"):
         with_network(RECIPES["small"], tmp_path / "nothing.json")
 
 

@@ -142,5 +142,5 @@ def test_bad_description_is_named(change, words):
 
 
 def test_missing_key_is_named():
-    with pytest.raises(NetworkError, match="the network lacks dense"):
+    with pytest.raises(NetworkError, match="the network has no dense"):
         SmallNetwork.from_dict({name: value for name, value in PRESENT.to_dict().items() if name != "dense"})

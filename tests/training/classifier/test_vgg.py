@@ -12,7 +12,7 @@ import keras
 from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.keras_utils import save_network
-from galaxy_edge.training.classifier.vgg import describe_weights, download_imagenet, frozen_part, trainable_part, vgg16
+from galaxy_edge.training.classifier.vgg import download_imagenet, frozen_part, trainable_part, vgg16
 from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
 from helpers.tflite import float_tensors, to_tflite
 
@@ -154,13 +154,6 @@ def test_sizes_and_depths_that_cannot_be_are_refused():
         vgg16(69, 9, None, "block4")
 
 
-def test_weights_are_named_by_content_not_by_file_name(notop, hed):
-    # Random numbers in a known layout are neither ImageNet nor HED, whatever the file is called.
-    assert describe_weights(notop) == "VGG-16 of unknown training (Keras notop layout)"
-    assert describe_weights(str(hed)) == "VGG-16 of unknown training (HED layout)"
-    assert describe_weights(None) == "random"
-
-
 def test_files_that_are_not_whole_are_refused(notop, tmp_path):
     text = tmp_path / "page.h5"
     text.write_text("<html>404: not found</html>")  # what a failed download often leaves
@@ -169,10 +162,8 @@ def test_files_that_are_not_whole_are_refused(notop, tmp_path):
         short.write_bytes(stream.read(1_000_000))
     for path, said in ((text, "cannot be read as HDF5"), (short, "truncated"), (tmp_path / "none.h5", "no such")):
         with pytest.raises(WeightsError, match=said) as caught:
-            describe_weights(path)
-        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-        with pytest.raises(WeightsError, match=said):
             vgg16(32, 9, path, "none")
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_files_of_other_networks_are_refused(arrays, tmp_path):
@@ -181,7 +172,7 @@ def test_files_of_other_networks_are_refused(arrays, tmp_path):
     with h5py.File(path, "w") as file:
         file["conv1_conv/kernel:0"] = np.zeros((7, 7, 3, 64), np.float32)
     with pytest.raises(WeightsError, match=r"no kernel and bias in 'block1_conv1'.*notop"):
-        describe_weights(path)
+        vgg16(32, 9, path, "none")
 
     def write(change):
         with h5py.File(path, "w") as file:
@@ -191,10 +182,10 @@ def test_files_of_other_networks_are_refused(arrays, tmp_path):
 
     write(lambda name, pair: [values[..., ::2] for values in pair] if name == "block5_conv3" else pair)
     with pytest.raises(WeightsError, match=r"block5_conv3 has shapes \(3, 3, 512, 256\) and \(256,\).*needs"):
-        describe_weights(path)
+        vgg16(32, 9, path, "none")
     write(lambda name, pair: (pair[0], pair[1] * np.nan) if name == "block3_conv2" else pair)
     with pytest.raises(WeightsError, match="block3_conv2 holds values that are not finite"):
-        describe_weights(path)
+        vgg16(32, 9, path, "none")
 
 
 def test_no_network_says_where_the_file_is_and_how_to_pass_it(tmp_path, monkeypatch):
