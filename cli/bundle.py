@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
-    """Describe a verified bundle, line by line."""
+    """Return the names and values that describe a verified bundle."""
     from ..models.signature import SIGNATURE
 
     manifest = bundle.manifest
@@ -24,7 +24,7 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     width, height = bundle.input_size
     sets = ", ".join(f"{name} ({count})" for name, count in manifest["data"]["sets"].items())
     sources = manifest["data"]["sources"]
-    more = f" and {len(sources) - 4} more, in the manifest" if len(sources) > 4 else ""
+    rest = f" and {len(sources) - 4} more, in the manifest" if len(sources) > 4 else ""
     rows = [
         ("name", f"{bundle.name}, version {manifest['version']}"),
         ("task", bundle.task),
@@ -35,25 +35,25 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
         ("input", f"{width}x{height} {manifest['input']['colour']}, raw levels"),
         ("network", f"{manifest['network']['parameters']} parameters, {manifest['network']['macs']} multiplications"),
         ("data", f"{sets or 'none recorded'}; hash {manifest['data']['hash'][:16] or 'none'}"),
-        ("sources", "; ".join(sources[:4]) + more or "none recorded"),
+        ("sources", "; ".join(sources[:4]) + rest or "none recorded"),
         ("gates", f"{len(manifest['gates'])}, {state}"),
-        ("signature", "there is one (bundle verify --key checks it)" if (bundle.path / SIGNATURE).exists() else "none"),
+        ("signature", "present (checked by bundle verify --key)" if (bundle.path / SIGNATURE).exists() else "none"),
     ]
     if "score_threshold" in manifest["decode"]:
         rows.append(("score threshold", f"{manifest['decode']['score_threshold']:.4f}"))
     rows += [(f"rescue of {name}", how) for name, how in manifest.get("export", {}).get("rescue", {}).items()]
     for name, variant in bundle.variants.items():
-        told = [f"{variant.file}, {len(bundle.read(variant.file)) / 1024:.0f} KiB"]
-        told += [f"{key} {value:.4f}" for key, value in _variant_numbers(manifest, name).items()]
-        rows.append((f"form {name}", "; ".join(told)))
+        details = [f"{variant.file}, {len(bundle.read(variant.file)) / 1024:.0f} KiB"]
+        details += [f"{key} {value:.4f}" for key, value in _variant_numbers(manifest, name).items()]
+        rows.append((f"form {name}", "; ".join(details)))
     return rows
 
 
 def diff_rows(first: Bundle, second: Bundle) -> list[tuple[str, str, str, str]]:
-    """Compare two bundles: what, the first's, the second's, and the change where there is one to compute."""
+    """Compare two bundles: name, first value, second value, and the change of numbers."""
     rows = [
-        (key, str(one), str(other), "" if one == other else "differs")
-        for key, one, other in (
+        (key, str(left), str(right), "" if left == right else "differs")
+        for key, left, right in (
             ("name", first.name, second.name),
             ("task", first.task, second.task),
             ("hash", first.hash[:16], second.hash[:16]),
@@ -69,23 +69,23 @@ def diff_rows(first: Bundle, second: Bundle) -> list[tuple[str, str, str, str]]:
     for name in dict.fromkeys([*first.variants, *second.variants]):
         sizes = [len(b.read(b.variants[name].file)) if name in b.variants else None for b in (first, second)]
         rows.append(_change_row(f"{name} bytes", sizes[0], sizes[1], "d"))
-        one, other = _variant_numbers(first.manifest, name), _variant_numbers(second.manifest, name)
-        keys = dict.fromkeys([*one, *other])
-        rows += [_change_row(f"{name} {key}", one.get(key), other.get(key), ".4f") for key in keys]
+        left, right = _variant_numbers(first.manifest, name), _variant_numbers(second.manifest, name)
+        keys = dict.fromkeys([*left, *right])
+        rows += [_change_row(f"{name} {key}", left.get(key), right.get(key), ".4f") for key in keys]
     return rows
 
 
 def _variant_numbers(manifest: dict[str, Any], variant: str) -> dict[str, float]:
     metrics = manifest["metrics"].get(variant, {})
     found = {key: metrics[key] for key in SHOWN_METRICS if isinstance(metrics.get(key), (int, float))}
-    alike = metrics.get("parity", {})
-    return found | {key: alike[key] for key in ("agreement", "matched") if key in alike}
+    parity = metrics.get("parity", {})
+    return found | {key: parity[key] for key in ("agreement", "matched") if key in parity}
 
 
-def _change_row(what: str, one: float | None, other: float | None, form: str) -> tuple[str, str, str, str]:
-    cells = ["-" if value is None else format(value, form) for value in (one, other)]
-    change = "" if one is None or other is None else format(other - one, "+" + form)
-    return what, cells[0], cells[1], change
+def _change_row(name: str, first: float | None, second: float | None, spec: str) -> tuple[str, str, str, str]:
+    cells = ["-" if value is None else format(value, spec) for value in (first, second)]
+    change = "" if first is None or second is None else format(second - first, "+" + spec)
+    return name, cells[0], cells[1], change
 
 
 SHOWN_METRICS = (
@@ -103,14 +103,14 @@ SHOWN_METRICS = (
 
 @click.group()
 def bundle() -> None:
-    """Look at model bundles, compare and sign them."""
+    """Describe, compare, sign and verify model bundles."""
 
 
 @bundle.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.argument("path", type=FOLDER)
 def info(path: Path, as_json: bool) -> None:
-    """Say what the bundle in PATH is, how good it is, and whether it is whole."""
+    """Show contents, metrics and integrity of the bundle in PATH."""
     from ..models.bundle import Bundle
 
     rows = info_rows(Bundle.load(path))
@@ -133,11 +133,11 @@ def diff(first: Path, second: Path, as_json: bool) -> None:
 @bundle.command()
 @click.argument("name", type=PATH)
 def keygen(name: Path) -> None:
-    """Make the keys NAME.key (keep it secret) and NAME.pub (give it to devices)."""
+    """Generate the key pair NAME.key (secret) and NAME.pub (for the devices)."""
     from ..models.signature import generate_keypair
 
     secret, public = generate_keypair(name)
-    click.echo(f"{secret}: sign with it, keep it to yourself\n{public}: give it to every device")
+    click.echo(f"{secret}: secret key, for signing\n{public}: public key, for the devices")
 
 
 @bundle.command()
@@ -148,47 +148,47 @@ def sign(path: Path, key: Path) -> None:
     from ..models.bundle import Bundle
     from ..models.signature import sign as sign_bundle
 
-    whole = Bundle.load(path)
-    click.echo(f"signed: {sign_bundle(whole, key)}")
-    if whole.failed_gates:
-        click.echo(f"galaxy-edge: {path} is UNGATED: it failed {', '.join(whole.failed_gates)}", err=True)
+    loaded = Bundle.load(path)
+    click.echo(f"signed: {sign_bundle(loaded, key)}")
+    if loaded.failed_gates:
+        click.echo(f"galaxy-edge: {path} is UNGATED: it failed {', '.join(loaded.failed_gates)}", err=True)
 
 
 @bundle.command()
 @click.option("--key", type=FILE, help="Public key, NAME.pub: the bundle must be signed with it.")
 @click.argument("path", type=FOLDER)
 def verify(path: Path, key: Path | None) -> None:
-    """Check every hash of the bundle in PATH, its golden vectors, and, with --key, who signed it."""
+    """Check hashes and golden vectors of the bundle in PATH, and its signature with --key."""
     from ..models.bundle import Bundle
     from ..models.signature import verify as verify_bundle
     from ..runtime.inference.golden import check_golden
     from ..runtime.inference.sandbox import check_bundle_loads
 
-    whole = Bundle.load(path)
+    loaded = Bundle.load(path)
     if key is not None:
-        verify_bundle(whole, key)
-    check_bundle_loads(whole, list(whole.variants))
-    told = check_golden(whole)
-    if whole.failed_gates:
-        told += f"; UNGATED: failed {', '.join(whole.failed_gates)}"
+        verify_bundle(loaded, key)
+    check_bundle_loads(loaded, list(loaded.variants))
+    result = check_golden(loaded)
+    if loaded.failed_gates:
+        result += f"; UNGATED: failed {', '.join(loaded.failed_gates)}"
     signed = f", signed with {key}" if key else ", signature not asked for"
-    click.echo(f"{path}: {len(whole.manifest['files'])} files unchanged; {told}{signed}")
+    click.echo(f"{path}: {len(loaded.manifest['files'])} files unchanged; {result}{signed}")
 
 
 @bundle.command()
-@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each form.")
+@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each variant.")
 @click.option("--out", type=FILE, default=Path("forms.md"), show_default=True, help="File to write, .md or .json.")
 @click.argument("paths", type=FOLDER, nargs=-1, required=True)
 def forms(paths: tuple[Path, ...], rounds: int, out: Path) -> None:
-    """Compare all forms of bundles: size, metrics, drop, agreement, and latency on this machine with one thread."""
-    from ..benchmarks.performance.variants import compare_forms, write_forms
+    """Compare all variants of bundles: size, metrics, drop, agreement, and latency with one thread."""
+    from ..benchmarks.performance.variants import compare_variants, write_comparison
     from ..devices.probe import probe
     from ..models.bundle import Bundle
     from .console import ProgressBar
 
     with ProgressBar("rounds") as progress:
-        result = compare_forms([Bundle.load(path) for path in paths], rounds, probe(), progress)
-    write_forms(out, result)
+        result = compare_variants([Bundle.load(path) for path in paths], rounds, probe(), progress)
+    write_comparison(out, result)
     click.echo(f"written to {out}")
 
 
@@ -199,7 +199,7 @@ def _print_rows(heading: Sequence[str], rows: Sequence[Sequence[str]], as_json: 
     from rich.console import Console
     from rich.table import Column, Table
 
-    table = Table(*(Column(name, overflow="fold") for name in heading), show_header=any(heading))  # a hash is whole
+    table = Table(*(Column(name, overflow="fold") for name in heading), show_header=any(heading))  # show hashes in full
     for row in rows:
         table.add_row(*row)
     Console(markup=False).print(table)

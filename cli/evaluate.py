@@ -75,7 +75,7 @@ def detector(
         raise UserError(f"--out {out} cannot be created: {error.strerror}") from None
     result = _measure(
         lambda progress: evaluate_detector(
-            bundle, data, variant, *resolve_engine(engine, threads), progress, only_unseen=held_out or unseen, seed=seed
+            bundle, data, variant, *resolve_engine(engine, threads), progress, held_out=held_out or unseen, seed=seed
         )
     )
     click.echo(json.dumps(result) if as_json else detector_table(result))
@@ -141,7 +141,7 @@ def pipeline(
             variant,
             *resolve_engine(engine, threads),
             progress,
-            only_unseen=held_out or unseen,
+            held_out=held_out or unseen,
             seed=seed,
         )
     )

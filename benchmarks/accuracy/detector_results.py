@@ -136,7 +136,7 @@ def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[dict[str
     for variant, kind in KINDS.items():
         logger.info("evaluating %s, %s", name, kind)
         found = evaluate_detector(
-            bundle, data, variant, ENGINE_NAMES[0], 1, lambda done, total: None, only_unseen=True, seed=seed
+            bundle, data, variant, ENGINE_NAMES[0], 1, lambda done, total: None, held_out=True, seed=seed
         )
         situations = found["situations"]
         measured["threshold"] = found["threshold"]

@@ -1,4 +1,4 @@
-"""`galaxy-edge eval`: a bundle on labelled pictures, situation by situation, beside what means nothing to beat."""
+"""`galaxy-edge eval`: measure a bundle on labelled images in every situation, with baselines."""
 
 from __future__ import annotations
 
@@ -22,18 +22,20 @@ from .curves import curves
 Progress = Callable[[int, int], None]
 
 SYNTHETIC_SITUATIONS = (OFF_CENTRE, COMPOSED)
-"""Situations that are made from real frames; they do not count among all of them."""
+"""Situations made from real frames; they are not included in the totals."""
 
 
 def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -> list[Sample]:
-    """Keep the pictures that no bundle was trained on: those of sets it did not use, and of its own held-out share.
+    """Keep the samples that no bundle was trained on: of other data sets, and of its own held-out share.
 
     Args:
-        folder: where the samples were read from; a classifier's pictures are parted there once more, as it was taught.
+        samples: of any data sets.
+        bundles: whose training data are excluded.
+        folder: where the samples were read from; a classifier's split of it is repeated.
 
     Raises:
-        DataError: a bundle does not say how its data were split, or its classifier's are others than those in `folder`,
-            or nothing is left.
+        DataError: a bundle does not record how its data were split, a classifier was trained on other data than
+            those in `folder`, or no sample is left.
     """
     kept = list(samples)
     for bundle in bundles:
@@ -42,19 +44,18 @@ def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folde
         if "seed" in split and split.keys() & {"folds", "test_share", "validation_share"}:
             kept = [sample for sample in kept if sample.set not in data["sets"] or is_held_out(split, sample.digest())]
         elif "seed" in split and "hash" in split:
-            taught = (
-                _training_hashes(bundle, split, folder) if any(sample.set in data["sets"] for sample in kept) else set()
-            )
-            kept = [sample for sample in kept if sample.set not in data["sets"] or sample.digest() not in taught]
+            used = any(sample.set in data["sets"] for sample in kept)
+            trained = _training_hashes(bundle, split, folder) if used else set()
+            kept = [sample for sample in kept if sample.set not in data["sets"] or sample.digest() not in trained]
         else:
-            raise DataError(f"the bundle {bundle.name} does not say which pictures it was not trained on")
+            raise DataError(f"the bundle {bundle.name} does not record which images it was not trained on")
     if not kept:
-        raise DataError("every picture there may have been trained on")
+        raise DataError("every image there may have been trained on")
     return kept
 
 
 def _training_hashes(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
-    """Tell what a classifier was trained on, by hash: where its duplicates went only parting all pictures can tell."""
+    """Return the hashes of a classifier's training images; duplicates are known only after splitting all of them."""
     from ...training.classifier.dataset_files import load_dataset
     from ...training.classifier.partition import split_dataset
 
@@ -62,8 +63,8 @@ def _training_hashes(bundle: Bundle, split: dict[str, Any], folder: Path) -> set
     parts = split_dataset(load_dataset(folder, margin, boxy, unnamed=True), split["seed"])
     if parts.record["hash"] != split["hash"]:
         raise DataError(
-            f"{folder} holds other pictures than the bundle {bundle.name} was made of: it cannot be told "
-            "which of them it was not trained on"
+            f"{folder} holds other images than those the bundle {bundle.name} was trained on: "
+            "the images it was not trained on cannot be determined"
         )
     return set(parts.train.ids)
 
@@ -76,93 +77,94 @@ def evaluate_detector(
     threads: int,
     progress: Progress,
     *,
-    only_unseen: bool = False,
+    held_out: bool = False,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Measure a detector in every situation that the frames of a data set allow, see `training.situations`.
+    """Measure a detector in every situation that a data set allows, see `training.scenes.evaluation_scenes`.
 
     Boxes are the unified ones; difficult ones are ignored. In frames where only some galaxies are boxed (Galaxy Zoo:
-    the central one), neighbours are ignored, and so is what is found with its centre outside every box.
+    the central one), neighbours and detections with their centre outside every box are ignored.
 
     Args:
-        only_unseen: leave out what the bundle was trained on.
-        seed: of the frames that are composed or cut off centre.
+        held_out: exclude the samples that the bundle was trained on.
+        seed: of the composed and off-centre scenes.
 
     Returns:
-        Of all real frames together: map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating
-        threshold), frames, boxes. ``situations``: the same of each, with ``sizes`` (`SIZES`, in pixels
-        of the input), ``centre_box`` and ``sep`` (the same of these baselines, with all that they find). ``curves``:
-        see `curves.curves`, of all real frames. ``threshold``.
+        of all real frames together: map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating
+        threshold), frames, boxes. ``situations``: the same for each situation, with ``sizes``
+        (`models.detection_metrics.SIZES`, in pixels of the input), ``centre_box`` and ``sep`` (the same for these
+        baselines, at any score). ``curves``: see `curves.curves`, of all real frames. ``threshold``.
     """
     samples = read_set(data)
-    if only_unseen:
+    if held_out:
         samples = held_out_samples(samples, [bundle], data)
     detector = Detector(bundle, variant, engine, threads, min_score=MIN_EVALUATED_SCORE)
     threshold = bundle.manifest["decode"]["score_threshold"]
-    views: dict[str, list[EvaluatedScene]] = {}
-    everything = EvaluationScenes(samples, bundle.input_size[0], seed)
-    for done, view in enumerate(everything):
-        progress(done, len(everything))
-        views.setdefault(view.situation, []).append(_evaluate_scene(detector, view))
-    if not views:
+    evaluated: dict[str, list[EvaluatedScene]] = {}
+    scenes = EvaluationScenes(samples, bundle.input_size[0], seed)
+    for done, scene in enumerate(scenes):
+        progress(done, len(scenes))
+        evaluated.setdefault(scene.situation, []).append(_evaluate_scene(detector, scene))
+    if not evaluated:
         raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
-    real = [one.frame for name, group in views.items() if name not in SYNTHETIC_SITUATIONS for one in group]
+    real = [scene.frame for name, group in evaluated.items() if name not in SYNTHETIC_SITUATIONS for scene in group]
     return {
         **detection_metrics(real, threshold),
         "threshold": threshold,
-        "situations": {name: _situation_metrics(group, threshold) for name, group in views.items()},
+        "situations": {name: _situation_metrics(group, threshold) for name, group in evaluated.items()},
         "curves": curves(real),
     }
 
 
 class EvaluatedScene(NamedTuple):
-    """What a detector and SEP found in a view of so many pixels a side; the picture itself is let go."""
+    """Detections of a detector and of SEP in a scene of `side` pixels; the image itself is not kept."""
 
     frame: EvaluatedFrame
     sep: ScoredBoxes
     side: int
 
 
-def _evaluate_scene(detector: Detector, view: EvaluationScene) -> EvaluatedScene:
-    found = detector(view.scene.image)
-    (sources,) = extended_sources(view.scene.image[None])
-    return EvaluatedScene((view.truth, found.boxes, found.scores), sources, view.scene.image.shape[0])
+def _evaluate_scene(detector: Detector, scene: EvaluationScene) -> EvaluatedScene:
+    image = scene.scene.image
+    detections = detector(image)
+    (sources,) = extended_sources(image[None])
+    return EvaluatedScene((scene.truth, detections.boxes, detections.scores), sources, image.shape[0])
 
 
 def _situation_metrics(group: list[EvaluatedScene], threshold: float) -> dict[str, Any]:
-    frames = [one.frame for one in group]
+    frames = [scene.frame for scene in group]
     truths = [truth for truth, _, _ in frames]
     boxes = np.concatenate([truth.boxes for truth in truths])
     constant = centre_box(np.zeros((len(group), group[0].side, group[0].side, 3), np.uint8), boxes)
-    baselines = {"centre_box": constant, "sep": [one.sep for one in group]}
+    baselines = {"centre_box": constant, "sep": [scene.sep for scene in group]}
     result: dict[str, Any] = detection_metrics(frames, threshold) | {"sizes": precision_by_size(frames)}
-    for name, found in baselines.items():
-        judged = [(truth, *one) for truth, one in zip(truths, found, strict=True)]
-        # Their scores are no probabilities: all that they find is a detection.
-        result[name] = detection_metrics(judged, 0.0) | {"sizes": precision_by_size(judged)}
+    for name, detections in baselines.items():
+        baseline = [(truth, *scored_boxes) for truth, scored_boxes in zip(truths, detections, strict=True)]
+        # Scores of baselines are not probabilities, so every detection counts.
+        result[name] = detection_metrics(baseline, 0.0) | {"sizes": precision_by_size(baseline)}
     return result
 
 
 def evaluate_classifier(
     bundle: Bundle, data: Path, variant: str, engine: str, threads: int, progress: Progress
 ) -> dict[str, Any]:
-    """Measure a classifier on every picture of a set that has one of the nine classes.
+    """Measure a classifier on every image of a data set with one of the nine classes.
 
-    The picture is cropped by its box where it has one, and taken whole otherwise.
+    Images with a box are cropped to it; others are used whole.
 
     Returns:
-        accuracy, macro_f1, coarse_accuracy, recall by class, confusion (rows: truth), ece, images.
+        accuracy, macro_f1, coarse_accuracy, recall by class, confusion (rows: truth), ece and images (their number).
     """
     samples = [sample for sample in read_set(data) if sample.label >= 0]
     if not samples:
-        raise DataError(f"{data} holds no picture with a Galaxy10 class")
+        raise DataError(f"{data} holds no image with a Galaxy10 class")
     classifier = Classifier(bundle, variant, engine, threads)
-    place = {name: classifier.classes.index(name) for name in CLASSES}
+    indices = {name: classifier.classes.index(name) for name in CLASSES}
 
-    def pictures() -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
+    def images() -> Iterator[tuple[np.ndarray, np.ndarray | None, int]]:
         for done, sample in enumerate(samples):
             progress(done, len(samples))
             box = sample.boxes[0] if len(sample.boxes) else None
-            yield sample.load(), box, place[CLASSES[sample.label]]
+            yield sample.load(), box, indices[CLASSES[sample.label]]
 
-    return classifier_metrics(classifier, pictures())[0]
+    return classifier_metrics(classifier, images())[0]

@@ -1,7 +1,8 @@
-"""`galaxy-edge eval pipeline`: both networks together, and at which step a galaxy is lost."""
+"""`galaxy-edge eval pipeline`: measure both networks together, and at which step galaxies are lost."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,118 +31,130 @@ def evaluate_pipeline(
     threads: int,
     progress: Progress,
     *,
-    only_unseen: bool = False,
+    held_out: bool = False,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Measure detector and classifier together, situation by situation.
+    """Measure detector and classifier together in every situation.
 
-    A galaxy is found where a detection at the operating threshold overlaps its box by IoU 0.5; of several the best
-    scored. It is named by the classifier from the detection's box, and once more from the true box, which tells what
-    the detector's frame costs.
+    A galaxy is found if a detection at the operating threshold overlaps its box by IoU 0.5; of several, the one with
+    the highest score counts. The classifier is run on the detection's box and again on the true box, which shows the
+    effect of the detector's box.
 
     Args:
-        only_unseen: leave out what either bundle was trained on.
-        seed: of the frames that are composed or cut off centre.
+        held_out: exclude the samples that either bundle was trained on.
+        seed: of the composed and off-centre scenes.
 
     Returns:
-        By situation: ``galaxies`` and ``found``, 0..1, of all that are boxed; and for those with one of the nine
-        classes (``classes``) and with a coarse group (``groups``): ``galaxies``, ``found``, ``right`` (found and given
-        the right name), ``lost_unfound``, ``lost_by_frame`` (found, named rightly from the true box only),
-        ``lost_by_name`` (found, named wrongly from either). The last four add up to 1; None where there are no
-        galaxies of the kind. ``centre_box`` and ``sep``: the same where these baselines stand for the detector, with
-        all that they find.
+        by situation: ``galaxies`` and ``found``, 0..1, of all that are boxed; and for those with one of the nine
+        classes (``classes``) and with a coarse group (``groups``): ``galaxies``, ``found``, ``right`` (found and
+        classified correctly), ``lost_unfound``, ``lost_by_frame`` (found, classified correctly from the true box
+        only), ``lost_by_name`` (found, classified wrongly from either). The last four add up to 1; None if there are
+        no such galaxies. ``centre_box`` and ``sep``: the same with these baselines, at any score, as the detector.
 
     Raises:
         DataError: there is no boxed galaxy.
     """
+    # Many parameters because the command passes on its options, and most of them are needed in one place only.
     samples = read_set(data)
-    if only_unseen:
+    if held_out:
         samples = held_out_samples(samples, [detect, classify], data)
     detector = Detector(detect, variant, engine, threads)
     classifier = Classifier(classify, variant, engine, threads)
-    names = np.array([classifier.classes.index(name) for name in CLASSES])
-    everything = EvaluationScenes(samples, detect.input_size[0], seed)
-    # The constant box has the median size of a situation's galaxies, so all views are seen before the first is judged.
-    boxes: dict[str, list[np.ndarray]] = {}
-    for done, view in enumerate(everything):
-        progress(done, 2 * len(everything))
-        if len(view.scene.boxes):
-            boxes.setdefault(view.situation, []).append(view.scene.boxes)
+    scenes = EvaluationScenes(samples, detect.input_size[0], seed)
+    # The constant box has the median size of a situation's galaxies, so it needs all scenes in advance.
+    boxes = _boxes_by_situation(scenes, progress)
     if not boxes:
         raise DataError(f"{data} holds no galaxy with a box")
-    whole = {name: np.concatenate(group) for name, group in boxes.items()}
-    fates: dict[str, dict[str, list[GalaxyOutcome]]] = {name: {} for name in whole}
-    for done, view in enumerate(everything, len(everything)):
-        progress(done, 2 * len(everything))
-        if not len(view.scene.boxes):
+    outcomes: dict[str, dict[str, list[GalaxyOutcome]]] = {name: {} for name in boxes}
+    for done, scene in enumerate(scenes, len(scenes)):
+        progress(done, 2 * len(scenes))
+        if not len(scene.scene.boxes):
             continue
-        image = view.scene.image
-        found = {
+        image = scene.scene.image
+        detections = {
             DETECTOR: detector(image).boxes,
-            "centre_box": centre_box(image[None], whole[view.situation])[0][0],
+            "centre_box": centre_box(image[None], boxes[scene.situation])[0][0],
             "sep": extended_sources(image[None])[0][0],
         }
-        for finder, some in found.items():
-            fates[view.situation].setdefault(finder, []).extend(_galaxy_outcomes(classifier, names, view, some))
-    summed = {name: {finder: _summarise(of) for finder, of in group.items()} for name, group in fates.items()}
-    return {name: group.pop(DETECTOR) | group for name, group in summed.items()}
+        for finder, found in detections.items():
+            outcomes[scene.situation].setdefault(finder, []).extend(galaxy_outcomes(classifier, scene, found))
+    result: dict[str, Any] = {}
+    for name, by_finder in outcomes.items():
+        summaries = {finder: summarise(galaxies) for finder, galaxies in by_finder.items()}
+        result[name] = summaries.pop(DETECTOR) | summaries
+    return result
+
+
+def _boxes_by_situation(scenes: EvaluationScenes, progress: Progress) -> dict[str, np.ndarray]:
+    """Gather the boxes (N, 4) of every situation that has any."""
+    boxes: dict[str, list[np.ndarray]] = {}
+    for done, scene in enumerate(scenes):
+        progress(done, 2 * len(scenes))
+        if len(scene.scene.boxes):
+            boxes.setdefault(scene.situation, []).append(scene.scene.boxes)
+    return {name: np.concatenate(group) for name, group in boxes.items()}
 
 
 class GalaxyOutcome(NamedTuple):
-    """What became of a galaxy: whether it was found, and the classes named from the detection's and the true box."""
+    """Whether a galaxy was found, and the classes predicted from the detection's and from the true box."""
 
     sample: Sample
     found: bool
-    named: int
-    named_true: int
+    predicted: int
+    predicted_from_truth: int
 
 
-def _galaxy_outcomes(
-    classifier: Classifier, names: np.ndarray, view: EvaluationScene, found: np.ndarray
-) -> list[GalaxyOutcome]:
-    """Follow the galaxies of a view: `found` are the boxes (K, 4) of a detector, the best scored first."""
-    image, boxes = view.scene.image, view.scene.boxes
+def galaxy_outcomes(classifier: Classifier, scene: EvaluationScene, found: np.ndarray) -> list[GalaxyOutcome]:
+    """Return the outcome of every galaxy of a scene.
+
+    Args:
+        found: boxes (K, 4) of a detector, highest score first.
+    """
+    columns = np.array([classifier.classes.index(name) for name in CLASSES])
+    image, boxes = scene.scene.image, scene.scene.boxes
     overlaps = iou_matrix(found, boxes)
-    fates = []
-    for number, (box, sample) in enumerate(zip(boxes, view.samples, strict=True)):
+    outcomes = []
+    for number, (box, sample) in enumerate(zip(boxes, scene.samples, strict=True)):
         hits = np.flatnonzero(overlaps[:, number] >= MATCH_IOU)
-        frames = [found[hits[0]] if len(hits) else box, box]
-        crops = np.stack([classifier.crop(image, frame) for frame in frames])
-        named = classifier.probabilities(crops)[:, names].argmax(axis=1)
-        fates.append(GalaxyOutcome(sample, bool(len(hits)), int(named[0]), int(named[1])))
-    return fates
+        crops = np.stack([classifier.crop(image, area) for area in (found[hits[0]] if len(hits) else box, box)])
+        classes = classifier.probabilities(crops)[:, columns].argmax(axis=1)
+        outcomes.append(GalaxyOutcome(sample, bool(len(hits)), int(classes[0]), int(classes[1])))
+    return outcomes
 
 
-def _summarise(fates: list[GalaxyOutcome]) -> dict[str, Any]:
+def summarise(outcomes: Sequence[GalaxyOutcome]) -> dict[str, Any]:
+    """Summarise the outcomes of a situation; for the result see `evaluate_pipeline`."""
     classes = [
-        (fate, fate.named == fate.sample.label, fate.named_true == fate.sample.label)
-        for fate in fates
-        if fate.sample.label >= 0
+        (outcome, outcome.predicted == outcome.sample.label, outcome.predicted_from_truth == outcome.sample.label)
+        for outcome in outcomes
+        if outcome.sample.label >= 0
     ]
     groups = [
         (
-            fate,
-            coarse_group(CLASSES[fate.named]) == fate.sample.coarse,
-            coarse_group(CLASSES[fate.named_true]) == fate.sample.coarse,
+            outcome,
+            coarse_group(CLASSES[outcome.predicted]) == outcome.sample.coarse,
+            coarse_group(CLASSES[outcome.predicted_from_truth]) == outcome.sample.coarse,
         )
-        for fate in fates
-        if fate.sample.coarse
+        for outcome in outcomes
+        if outcome.sample.coarse
     ]
     return {
-        "galaxies": len(fates),
-        "found": float(np.mean([fate.found for fate in fates])),
+        "galaxies": len(outcomes),
+        "found": float(np.mean([outcome.found for outcome in outcomes])),
         "classes": _loss_shares(classes),
         "groups": _loss_shares(groups),
     }
 
 
-def _loss_shares(followed: list[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, Any] | None:
-    if not followed:
+def _loss_shares(rows: Sequence[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, Any] | None:
+    """Compute shares of galaxies by where they are lost; the booleans are correctness from either box."""
+    if not rows:
         return None
-    found = np.array([fate.found for fate, _, _ in followed])
-    right, right_true = (np.array([row[place] for row in followed]) for place in (1, 2))
+    found = np.array([outcome.found for outcome, _, _ in rows])
+    right = np.array([correct for _, correct, _ in rows])
+    right_true = np.array([correct for _, _, correct in rows])
     return {
-        "galaxies": len(followed),
+        "galaxies": len(rows),
         "found": float(found.mean()),
         "right": float((found & right).mean()),
         "lost_unfound": float((~found).mean()),

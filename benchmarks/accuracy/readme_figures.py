@@ -1,7 +1,7 @@
-"""The tables of figures in README.md, written from the shipped bundles' manifests.
+"""Generate the tables of figures in README.md from the shipped bundles' manifests.
 
-``python -m galaxy_edge.benchmarks.accuracy.readme_figures`` writes them. Nothing in them is typed in; a test
-compares README.md with what this would write.
+``python -m galaxy_edge.benchmarks.accuracy.readme_figures`` updates README.md. A test
+checks that README.md is up to date.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SETS = {
 
 
 def figures() -> str:
-    """Write both tables as Markdown."""
+    """Return both tables as Markdown."""
     detector = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect").manifest
     classifier = Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify").manifest
     return "\n".join([*_detector_lines(detector), "", *_classifier_lines(classifier), ""])
@@ -37,19 +37,19 @@ def _detector_lines(manifest: dict[str, Any]) -> list[str]:
         "which was never trained on; mAP@0.5 (mAP@[.5:.95]):",
         "",
     ]
-    parts = [name for name in metrics["int8"]["sets"] if "map50" in metrics["int8"]["sets"][name]]
+    sets = [name for name in metrics["int8"]["sets"] if "map50" in metrics["int8"]["sets"][name]]
     rows = []
-    for part in sorted(parts, key=lambda name: list(SETS).index(name) if name in SETS else len(SETS)):
-        cells = [_pair(metrics[column]["sets"][part]) for column in columns]
-        count = metrics["int8"]["sets"][part]["frames"]
-        rows.append([f"{SETS.get(part, part)} ({count})", *cells])
+    for data_set in sorted(sets, key=lambda name: list(SETS).index(name) if name in SETS else len(SETS)):
+        cells = [_pair(metrics[column]["sets"][data_set]) for column in columns]
+        count = metrics["int8"]["sets"][data_set]["frames"]
+        rows.append([f"{SETS.get(data_set, data_set)} ({count})", *cells])
     rows.append(["all", *(_pair(metrics[column]) for column in columns)])
     lines += markdown_table(["frames", *columns.values()], rows)
-    at, threshold = metrics["int8"], manifest["decode"]["score_threshold"]
+    int8, threshold = metrics["int8"], manifest["decode"]["score_threshold"]
     lines += [
         "",
-        f"At the operating threshold ({threshold:.2f}), int8: precision {at['precision']:.2f}, "
-        f"recall {at['recall']:.2f}, {at['fp_per_frame']:.3f} false positives a frame without galaxies.",
+        f"At the operating threshold ({threshold:.2f}), int8: precision {int8['precision']:.2f}, "
+        f"recall {int8['recall']:.2f}, {int8['fp_per_frame']:.3f} false positives a frame without galaxies.",
     ]
     return lines
 
@@ -81,7 +81,7 @@ def _pair(metrics: dict[str, Any]) -> str:
 
 
 def with_current_figures(text: str) -> str:
-    """Return README's text with the tables between their marks replaced."""
+    """Return README's text with the tables between the markers replaced."""
     before, rest = text.split(BEGIN, 1)
     return before + BEGIN + figures() + END + rest.split(END, 1)[1]
 

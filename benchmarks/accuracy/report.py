@@ -1,4 +1,4 @@
-"""What `galaxy-edge eval` tells of a detector, and of both networks together, for people: tables and plots."""
+"""Tables and plots of `galaxy-edge eval` for a detector and for both networks together."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ NAMES = {
     "lco_messier": "LCO frames",
     "sdss_starfields": "star fields",
 }
-BASELINES = {"centre_box": "constant box in the middle", "sep": "SEP, extended sources"}
-HEADINGS = ("frames", "galaxies", "mAP@0.5", "mAP@.5:.95", "AR@1", "AR@10", "precision", "recall", "false a frame")
+BASELINES = {"centre_box": "constant centre box", "sep": "SEP, extended sources"}
+HEADINGS = ("frames", "galaxies", "mAP@0.5", "mAP@.5:.95", "AR@1", "AR@10", "precision", "recall", "false per frame")
 KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
 
 
 def detector_table(result: dict[str, Any]) -> str:
-    """Write what `evaluate.evaluate_detector` found as Markdown: a row a situation, and the baselines below it."""
+    """Format the result of `evaluate_detector` as Markdown: a row per situation, followed by its baselines."""
     rows = []
     for name in _ordered(result["situations"]):
         found = result["situations"][name]
@@ -32,7 +32,7 @@ def detector_table(result: dict[str, Any]) -> str:
         for baseline, title in BASELINES.items():
             rows.append([title, "", "", *(_share(found[baseline][key]) for key in KEYS)])
     lines = markdown_table(["", *HEADINGS], rows)
-    about = f"Precision, recall and false detections (a frame without galaxies) at score {result['threshold']:.2f};"
+    about = f"Precision, recall and false detections (per frame without galaxies) at score {result['threshold']:.2f};"
     lines += ["", about, "baselines at any score.", "", "mAP@0.5 by the side of a galaxy in the network's input", ""]
     sizes = list(next(iter(result["situations"].values()))["sizes"])
     rows = []
@@ -47,15 +47,15 @@ def detector_table(result: dict[str, Any]) -> str:
 
 
 def pipeline_table(result: dict[str, Any]) -> str:
-    """Write what `pipeline.evaluate_pipeline` found as Markdown: a row a situation, and the baselines below it."""
+    """Format the result of `evaluate_pipeline` as Markdown: a row per situation, followed by its baselines."""
     headings = (
         "",
         "galaxies",
         "found",
-        "right name",
+        "right class",
         "not found",
-        "lost by the frame",
-        "lost by the name",
+        "lost by the box",
+        "lost by the class",
         "right group",
     )
     rows = []
@@ -63,7 +63,7 @@ def pipeline_table(result: dict[str, Any]) -> str:
         found = result[name]
         rows.append([f"**{NAMES.get(name, name)}**", str(found["galaxies"]), *_pipeline_cells(found)])
         rows += [[title, "", *_pipeline_cells(found[baseline])] for baseline, title in BASELINES.items()]
-    about = "Baselines: the same classifier, given their boxes. Names right and lost: shares of galaxies with a class."
+    about = "Baselines: the same classifier with their boxes. Right and lost: shares of galaxies with a class."
     return "\n".join([*markdown_table(headings, rows), "", about]) + "\n"
 
 
@@ -74,7 +74,7 @@ def _pipeline_cells(found: dict[str, Any]) -> list[str]:
 
 
 def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``report.json``, ``report.md``, ``scores.png`` and ``calibration.png`` into a folder that exists."""
+    """Write ``report.json``, ``report.md``, ``scores.png`` and ``calibration.png`` to an existing folder."""
     (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(detector_table(result), encoding="utf-8")
     score_curves(result["curves"]["levels"], result["threshold"], folder / "scores.png")

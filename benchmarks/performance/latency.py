@@ -1,13 +1,14 @@
 """`galaxy-edge bench`: measure inference latency for every bundle, variant, engine and thread count.
 
-Configurations take turns, round by round in a rotating order, so that a busy moment affects all of them alike; the
-minimum is what the machine can do, the median what it did. Figures of one machine say nothing about another's.
+Configurations take turns, round by round in a rotating order, so that a busy moment affects all of them alike. The
+minimum is what the machine can do, the median what it did. Results of one machine are not valid for another.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,14 +36,58 @@ def bench(
     """Time every configuration on a golden input of its bundle.
 
     Args:
+        bundles: to measure, with all their variants.
+        engines: to measure where they can run a variant.
+        threads: thread counts to measure.
         rounds: inferences of each configuration, at least 1.
-        machine: recorded with the figures.
+        machine: recorded with the results.
+        progress: called with the rounds done and their total.
 
     Returns:
-        Plain values for JSON: format, version, time, machine, rounds, and results with bundle, hash, variant, engine,
+        plain values for JSON: format, version, time, machine, rounds, and results with bundle, hash, variant, engine,
         threads, bytes, min_ms and median_ms.
     """
-    runs: list[tuple[dict[str, Any], Engine, np.ndarray, list[float]]] = []
+    configurations = list(_load(bundles, engines, threads))
+    for configuration in configurations:
+        for _ in range(WARM_UP):
+            configuration.engine(configuration.batch)
+    for done in range(rounds):
+        progress(done, rounds)
+        first = done % len(configurations)
+        for configuration in configurations[first:] + configurations[:first]:
+            started = time.perf_counter()
+            configuration.engine(configuration.batch)
+            configuration.times_ms.append((time.perf_counter() - started) * 1e3)
+    results = [
+        {
+            **configuration.about,
+            "min_ms": round(min(configuration.times_ms), 4),
+            "median_ms": round(float(np.median(configuration.times_ms)), 4),
+        }
+        for configuration in configurations
+    ]
+    return {
+        "format": FORMAT,
+        "version": __version__,
+        "time": utc_now("seconds"),
+        "machine": machine.as_dict(),
+        "rounds": rounds,
+        "results": results,
+    }
+
+
+@dataclass(frozen=True)
+class _Configuration:
+    """A loaded network, its input, and the times measured so far."""
+
+    about: dict[str, Any]
+    engine: Engine
+    batch: np.ndarray
+    times_ms: list[float] = field(default_factory=list)
+
+
+def _load(bundles: Sequence[Bundle], engines: Sequence[str], threads: Sequence[int]) -> Iterator[_Configuration]:
+    """Load every bundle, variant, engine and thread count."""
     for bundle in bundles:
         batch = bundle.golden()["inputs"][:1]
         for variant in bundle.variants.values():
@@ -56,26 +101,4 @@ def bench(
                         "threads": count,
                         "bytes": len(bundle.read(variant.file)),
                     }
-                    runs.append((about, load_engine(bundle, variant.name, engine, count), batch, []))
-    for _, network, batch, _ in runs:
-        for _ in range(WARM_UP):
-            network(batch)
-    for turn in range(rounds):
-        progress(turn, rounds)
-        first = turn % len(runs)
-        for _, network, batch, spent in runs[first:] + runs[:first]:
-            begin = time.perf_counter()
-            network(batch)
-            spent.append((time.perf_counter() - begin) * 1e3)
-    results = [
-        {**about, "min_ms": round(min(spent), 4), "median_ms": round(float(np.median(spent)), 4)}
-        for about, _, _, spent in runs
-    ]
-    return {
-        "format": FORMAT,
-        "version": __version__,
-        "time": utc_now("seconds"),
-        "machine": machine.as_dict(),
-        "rounds": rounds,
-        "results": results,
-    }
+                    yield _Configuration(about, load_engine(bundle, variant.name, engine, count), batch)

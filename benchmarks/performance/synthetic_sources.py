@@ -26,14 +26,14 @@ VALUES = ("0", "-1", "3", "16", "999999999", "1e400", "T", "'x'", "NaN", "")
 
 
 class InMemory:
-    """The demo's sky at any size, drifting, from memory, as fast as frames are taken.
+    """The drifting sky of the demo at any size, from memory, without delay between frames.
 
     Args:
         size: (width, height) of the frames.
         length: number of frames.
-        different: frames before the sky turns back, as it does not jump; parts of one picture, so that a frame is in
-            the processor's cache, as one is that a camera has just delivered.
-        still: whether every frame is the same empty sky, with stars, and noise of its own.
+        different: number of different frames, after which the sky drifts back. They are views of one image, so a frame
+            is in the processor's cache like one just delivered by a camera.
+        still: whether the sky is fixed and has only stars, with independent noise in every frame.
     """
 
     name, continuous, live, bad, reopened = "memory", True, False, 0, 0
@@ -51,7 +51,7 @@ class InMemory:
 
 
 def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int = 1) -> ImageSource:
-    """Return the same sky as a folder of JPEGs that follow from each other; `at_once`: see `ImageSource`."""
+    """Return the same sky as a sequence of JPEG files; for `at_once` see `ImageSource`."""
     files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
     there_and_back = files + files[-2:0:-1]
     entries: list[Entry] = [
@@ -61,30 +61,30 @@ def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int
 
 
 def _skies(size: tuple[int, int], different: int) -> list[np.ndarray]:
-    """Return `different` frames of the demo's sky, which drifts by two pixels a frame and one down; none is a copy."""
+    """Return `different` views of the demo's sky, which drifts by two pixels right and one down per frame."""
     sky = cv2.resize(next(iter(DemoSource())).pixels, (size[0] + 2 * different, size[1] + different))
-    return [sky[at : at + size[1], 2 * at : 2 * at + size[0]] for at in range(different)]
+    return [sky[step : step + size[1], 2 * step : 2 * step + size[0]] for step in range(different)]
 
 
 def _empty(size: tuple[int, int], different: int = 16) -> list[np.ndarray]:
     """Return frames of one sky of two hundred stars, each with its own noise."""
     random = np.random.default_rng(1)
     sky: np.ndarray = np.full((size[1], size[0]), 12.0, np.float32)
-    places = random.uniform((8, 8), (size[0] - 8, size[1] - 8), (200, 2)).astype(int)
-    sky[places[:, 1], places[:, 0]] += random.uniform(200, 2500, 200)
+    positions = random.uniform((8, 8), (size[0] - 8, size[1] - 8), (200, 2)).astype(int)
+    sky[positions[:, 1], positions[:, 0]] += random.uniform(200, 2500, 200)
     sky = cv2.GaussianBlur(sky, (0, 0), 1.5)
     noisy = (sky + random.normal(0.0, 2.0, sky.shape) for _ in range(different))
-    return [np.repeat(one.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2) for one in noisy]
+    return [np.repeat(frame.clip(0, 255).astype(np.uint8)[..., None], 3, axis=2) for frame in noisy]
 
 
 class NetworkCamera:
     """An MJPEG camera on loopback that shows the demo's sky and can be disconnected and reconnected.
 
     Args:
-        rate: frames a second.
+        rate: frames per second.
 
     Attributes:
-        url: its address, the same after it was reconnected.
+        url: its address, which stays the same after a reconnection.
     """
 
     def __init__(self, rate: float = 25.0) -> None:
@@ -94,55 +94,55 @@ class NetworkCamera:
         ]
         self._pause = 1.0 / rate
         self._listener: socket.socket | None = None
-        self._there = threading.Event()
+        self._connected = threading.Event()
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self._port}/stream"
-        self.put_back()
+        self.reconnect()
 
-    def put_back(self) -> None:
-        """Start to answer."""
-        self._there = threading.Event()
-        self._there.set()
+    def reconnect(self) -> None:
+        """Start answering."""
+        self._connected = threading.Event()
+        self._connected.set()
         self._listener = socket.create_server(("127.0.0.1", self._port))
-        threading.Thread(target=self._listen, args=(self._listener, self._there), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self._listener, self._connected), daemon=True).start()
 
-    def pull_out(self) -> None:
-        """Stop answering, in the middle of whatever is being sent."""
-        self._there.clear()
+    def disconnect(self) -> None:
+        """Stop answering and interrupt running transfers."""
+        self._connected.clear()
         assert self._listener is not None
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def _listen(self, listener: socket.socket, there: threading.Event) -> None:
-        while there.is_set():
+    def _listen(self, listener: socket.socket, connected: threading.Event) -> None:
+        while connected.is_set():
             try:
                 viewer, _ = listener.accept()
             except OSError:
-                return  # pulled out
-            threading.Thread(target=self._send, args=(viewer, there), daemon=True).start()
+                return  # disconnected
+            threading.Thread(target=self._send, args=(viewer, connected), daemon=True).start()
 
-    def _send(self, viewer: socket.socket, there: threading.Event) -> None:
+    def _send(self, viewer: socket.socket, connected: threading.Event) -> None:
         with viewer:
             try:
                 viewer.recv(4096)
                 viewer.sendall(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=edge\r\n\r\n")
                 for number in count():
-                    if not there.is_set():
+                    if not connected.is_set():
                         return
-                    picture = self._images[number % len(self._images)]
-                    head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                    viewer.sendall(head.encode() + picture + b"\r\n")
+                    image = self._images[number % len(self._images)]
+                    head = f"--edge\r\nContent-Type: image/jpeg\r\nContent-Length: {len(image)}\r\n\r\n"
+                    viewer.sendall(head.encode() + image + b"\r\n")
                     time.sleep(self._pause)
             except OSError:
                 return  # the viewer has gone
 
 
-def poison(number: int, random: np.random.Generator) -> Entry:
-    """Make one picture file that may be anything: of any size and type, with NaN, cut off, spoiled, or empty.
+def corrupt_image(number: int, random: np.random.Generator) -> Entry:
+    """Generate an image file with arbitrary content: any size and type, with NaN, truncated, corrupted, or empty.
 
-    FITS may be tile-compressed and have nonsense in its headers.
+    FITS files may be tile-compressed and have invalid headers.
     """
     kind = int(random.integers(7))
     width, height = (int(side) for side in random.integers(1, 200, 2))
@@ -151,19 +151,19 @@ def poison(number: int, random: np.random.Generator) -> Entry:
     if kind in (0, 1, 2):
         suffix = SUFFIXES[kind]
         wide = suffix != ".jpg" and random.random() < 0.5
-        picture = random.integers(0, 65536 if wide else 256, (height, width, channels), np.uint16 if wide else np.uint8)
+        image = random.integers(0, 65536 if wide else 256, (height, width, channels), np.uint16 if wide else np.uint8)
         if suffix == ".jpg" and channels == 4:
-            picture = picture[..., :3]
-        name, content = f"{number:06d}{suffix}", cv2.imencode(suffix, picture)[1].tobytes()
+            image = image[..., :3]
+        name, content = f"{number:06d}{suffix}", cv2.imencode(suffix, image)[1].tobytes()
     elif kind == 3:
         name, content = f"{number:06d}.fits", _fits(random, width, height)
     elif kind == 4:
         head = random.choice([b"", PNG_HEAD, b"\xff\xd8", b"SIMPLE  ="])
         content = head + random.bytes(int(random.integers(0, 3000))) + PNG_END * int(random.integers(2))
     elif kind == 5:
-        name, content = f"{number:06d}.fits", _nonsense(_packed_fits(random, width, height), random)
+        name, content = f"{number:06d}.fits", _invalid_headers(_compressed_fits(random, width, height), random)
     if content and random.random() < 0.4:
-        content = _spoil(content, random)
+        content = _damage(content, random)
     return name, _reader(content)
 
 
@@ -179,7 +179,7 @@ def _fits(random: np.random.Generator, width: int, height: int) -> bytes:
     return file.getvalue()
 
 
-def _packed_fits(random: np.random.Generator, width: int, height: int) -> bytes:
+def _compressed_fits(random: np.random.Generator, width: int, height: int) -> bytes:
     from astropy.io import fits
 
     data = random.integers(0, 5000, (height, width)).astype(np.int16)
@@ -189,25 +189,25 @@ def _packed_fits(random: np.random.Generator, width: int, height: int) -> bytes:
     return file.getvalue()
 
 
-def _nonsense(content: bytes, random: np.random.Generator) -> bytes:
-    """Write wrong values into a FITS file's header, or none."""
-    spoiled = bytearray(content)
+def _invalid_headers(content: bytes, random: np.random.Generator) -> bytes:
+    """Write up to two invalid values into a FITS file's header."""
+    damaged = bytearray(content)
     for _ in range(int(random.integers(0, 3))):
         card = f"{random.choice(CARDS):8}= {random.choice(VALUES):>20}".ljust(80).encode()
-        at = spoiled.rfind(card[:9])
-        if at >= 0:
-            spoiled[at : at + 80] = card
-    return bytes(spoiled)
+        start = damaged.rfind(card[:9])
+        if start >= 0:
+            damaged[start : start + 80] = card
+    return bytes(damaged)
 
 
-def _spoil(content: bytes, random: np.random.Generator) -> bytes:
-    """Cut a file off, or write wrong bytes into it."""
+def _damage(content: bytes, random: np.random.Generator) -> bytes:
+    """Truncate a file, or overwrite random bytes."""
     if random.random() < 0.5:
         return content[: int(random.integers(0, len(content)))]
-    spoiled = np.frombuffer(content, np.uint8).copy()
-    places = random.integers(0, len(spoiled), int(random.integers(1, 20)))
-    spoiled[places] = random.integers(0, 256, len(places))
-    return spoiled.tobytes()
+    damaged = np.frombuffer(content, np.uint8).copy()
+    positions = random.integers(0, len(damaged), int(random.integers(1, 20)))
+    damaged[positions] = random.integers(0, 256, len(positions))
+    return damaged.tobytes()
 
 
 def _reader(content: bytes) -> Callable[[], bytes]:

@@ -1,4 +1,4 @@
-"""Tables of machines, profiles and benchmarks, for people."""
+"""Terminal tables of benchmark results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def bench_table(result: dict[str, Any]) -> Table:
-    """Lay out a benchmark: minimum and median milliseconds of every configuration."""
+    """Format a benchmark: minimum and median milliseconds of every configuration."""
     table = Table("bundle", "variant", "engine", title=f"{_title(result)}, {result['rounds']} rounds")
     for heading in ("threads", "min ms", "median ms", "KiB"):
         table.add_column(heading, justify="right")
@@ -27,7 +27,7 @@ def bench_table(result: dict[str, Any]) -> Table:
 
 
 def compare_table(first: dict[str, Any], second: dict[str, Any], rows: Iterable[dict[str, Any]]) -> Table:
-    """Lay out a comparison; a model that is not the same on both sides is marked."""
+    """Format a comparison; configurations with different models are marked."""
     table = Table("bundle", "variant", "engine", title=f"{_title(first)}  against  {_title(second)}")
     for heading in ("threads", "first min ms", "second min ms", "ratio", "ratio of medians"):
         table.add_column(heading, justify="right")
@@ -51,4 +51,4 @@ def _short(bundle: str) -> str:
 
 def _title(result: dict[str, Any]) -> str:
     machine = result["machine"]
-    return machine["model"] or f"{machine['machine']}, {machine['cores']} cores"
+    return str(machine["model"] or f"{machine['machine']}, {machine['cores']} cores")

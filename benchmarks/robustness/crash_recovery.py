@@ -1,8 +1,8 @@
-"""What faults do to an output folder: killed at random moments under load, and a disk that is full for a while.
+"""Test an output folder under faults: kills at random moments under load, and a temporarily full disk.
 
 ``python -m galaxy_edge.benchmarks.robustness.crash_recovery --kills 200 --out benchmarks/reference/faults-store.json``
-writes the figures.
-The full disk is a small one in memory, which only root may mount; others get the figures of the kills alone.
+writes the results.
+The full disk is a small tmpfs, which only root may mount; other users get the results of the kills only.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from ...runtime.tracking.track import Track
 CLASSES = ("smooth", "spiral", "edge_on")
 SIDE = 48
 VISIBLE_FRAMES = 12
-"""Frames an object of the load is in sight."""
+"""Number of frames in which an object of the load is visible."""
 QUOTA = 4 << 20
-"""Small, so that old crops are deleted under load as well."""
+"""Small, so that old crops are deleted under load too."""
 
 
 def write_load(folder: Path, seed: int) -> None:
-    """Write events, crops and lines into a folder as fast as it takes them, until killed."""
+    """Write events, crops and log lines to a folder at maximum speed until killed."""
     output = _output_folder(folder, WriterLimits(batch_seconds=0.02))
     for frame, tracks in _synthetic_frames(seed):
         output.frame(frame, Detections.empty(), frame_record(frame, Detections.empty(), CLASSES, {}))
         output.events(tracks)
         if output.writer.pending > 100:
-            time.sleep(0.01)  # the load is what the disk takes, not what the queue gives up
+            time.sleep(0.01)  # limit the load to the disk's speed, so the queue drops nothing
 
 
 def _output_folder(folder: Path, limits: WriterLimits | None = None) -> OutputFolder:
@@ -57,54 +57,55 @@ def _output_folder(folder: Path, limits: WriterLimits | None = None) -> OutputFo
 
 
 def _synthetic_frames(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
-    """Frames without end, in each of which an object begins, and one that was seen for `VISIBLE_FRAMES` frames ends."""
+    """Yield frames endlessly; in each an object appears, and one visible for `VISIBLE_FRAMES` frames ends."""
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     alive: list[Track] = []
     number = 0
     while True:
         now = datetime.datetime.now(datetime.UTC)
-        when = (number, utc_text(now))
-        begun = Track(
-            number + 1, when, when, "load", np.array([0, 0, SIDE, SIDE], np.float32), float(random.random()), number,
-            np.roll(pixels, number, axis=0), random.dirichlet(np.ones(len(CLASSES))), state="confirmed", confirmed=True,
+        seen_at = (number, utc_text(now))
+        started = Track(
+            number + 1, seen_at, seen_at, "load", np.array([0, 0, SIDE, SIDE], np.float32), float(random.random()),
+            number, np.roll(pixels, number, axis=0), random.dirichlet(np.ones(len(CLASSES))),
+            state="confirmed", confirmed=True,
         )  # fmt: skip
-        alive.append(begun)
+        alive.append(started)
         ended = [track for track in alive if number - track.first[0] >= VISIBLE_FRAMES]
         alive = [track for track in alive if number - track.first[0] < VISIBLE_FRAMES]
         for track in ended:
-            track.state, track.last, track.frames = "ended", when, VISIBLE_FRAMES
+            track.state, track.last, track.frames = "ended", seen_at, VISIBLE_FRAMES
             track.seen = track.seen * VISIBLE_FRAMES
-        yield Frame(pixels, now, "load", number), [begun, *ended]
+        yield Frame(pixels, now, "load", number), [started, *ended]
         number += 1
 
 
 def kill_repeatedly(folder: Path, kills: int, seed: int = 1) -> dict[str, Any]:
-    """Start the load in a folder and kill it at a random moment, so many times over; look after each.
+    """Repeatedly start the load, kill it at a random moment, and check the folder.
 
     Returns:
-        Counts: kills, events that a reader had seen committed before a kill, of them lost (0 is right), crops looked
-        at, of them damaged (0 is right), integrity checks that failed (0 is right), unfinished files left behind by a
-        kill and cleared by the next start.
+        counts: kills; events that a reader had seen committed before a kill, and those lost (expected: 0); crops, and
+        those damaged (expected: 0); failed integrity checks (expected: 0); unfinished files left by a kill, which the
+        next start deletes.
     """
     random = np.random.default_rng(seed)
-    told: dict[str, Any] = {
+    counts: dict[str, Any] = {
         "kills": 0, "seen": 0, "lost": 0, "events": 0, "crops": 0, "crops_damaged": 0, "integrity_failed": 0,
         "unfinished": 0, "set_aside": 0,
     }  # fmt: skip
-    for turn in range(kills):
-        command = [sys.executable, "-m", f"{__package__}.crash_recovery", "--load", str(folder), "--seed", str(turn)]
+    for run in range(kills):
+        command = [sys.executable, "-m", f"{__package__}.crash_recovery", "--load", str(folder), "--seed", str(run)]
         process = subprocess.Popen(command)
-        seen = _wait_for_events(folder / "events.sqlite", process, turn + 1, float(random.uniform(0.0, 0.6)))
+        seen = _wait_for_events(folder / "events.sqlite", process, run + 1, float(random.uniform(0.0, 0.6)))
         process.send_signal(signal.SIGKILL)
         process.wait()
-        _count_remains(folder, turn + 1, seen, told)
-    told["set_aside"] = len(list(folder.glob("events-unreadable-*")))
-    return told
+        _count_remains(folder, run + 1, seen, counts)
+    counts["set_aside"] = len(list(folder.glob("events-unreadable-*")))
+    return counts
 
 
 class _MessageCounter(logging.Handler):
-    """Counts what the output folder logs, until `stop`."""
+    """Counts the messages that the output folder logs, until `stop`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -126,46 +127,46 @@ class _MessageCounter(logging.Handler):
 
 
 def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
-    """Fill a small disk while a run writes to it, at 100 frames a second, and make room again.
+    """Fill a small disk while a run writes to it at 100 frames per second, and free the space again.
 
     Args:
-        disk: where it is mounted.
-        seconds: how long it stays full.
+        disk: mount point.
+        seconds: time for which the disk stays full.
 
     Returns:
-        Counts: frames before, while it was full, and after; the longest that the loop waited in one of them; alerts
-        (2 is right: that writing stops, and that it works again); events that are not in the store (0 is right);
-        crops that are damaged (0 is right); seconds from space on the disk to the next crop.
+        counts: frames before, during and after the full disk; longest wait of the loop in a frame; alerts (expected: 2,
+        for writing stopped and resumed); events missing from the database (expected: 0); damaged crops (expected: 0);
+        seconds from free space to resumed writing.
     """
     messages = _MessageCounter()
     output = _output_folder(disk)
-    sky, waits, frames = _synthetic_frames(seed), [0.0], {"before": 0, "full": 0, "after": 0}
+    source, waits, frames = _synthetic_frames(seed), [0.0], {"before": 0, "full": 0, "after": 0}
 
-    def play(phase: str, until: Callable[[], bool]) -> None:
+    def write_frames(phase: str, until: Callable[[], bool]) -> None:
         while not until():
-            frame, tracks = next(sky)
-            begin = time.perf_counter()
+            frame, tracks = next(source)
+            started = time.perf_counter()
             output.frame(frame, Detections.empty(), frame_record(frame, Detections.empty(), CLASSES, {}))
             output.events(tracks)
-            waits.append(time.perf_counter() - begin)
+            waits.append(time.perf_counter() - started)
             frames[phase] += 1
             time.sleep(0.01)
 
-    play("before", lambda: output.writer.evidence_bytes > 100_000)
+    write_frames("before", lambda: output.writer.evidence_bytes > 100_000)
     ballast = disk / "ballast"
     with ballast.open("wb", buffering=0) as stream, suppress(OSError):
         while True:
             stream.write(b"\0" * 4096)
-    play("full", lambda: bool(output.writer.stopped))
+    write_frames("full", lambda: bool(output.writer.stopped))
     until = time.monotonic() + seconds
-    play("full", lambda: time.monotonic() > until)
+    write_frames("full", lambda: time.monotonic() > until)
     ballast.unlink()
-    begin = time.monotonic()
-    play("after", lambda: not output.writer.stopped)
-    recovered = time.monotonic() - begin
+    freed = time.monotonic()
+    write_frames("after", lambda: not output.writer.stopped)
+    recovered = time.monotonic() - freed
     output.close(sum(frames.values()), 0)
-    with closing(sqlite3.connect(disk / "events.sqlite")) as base:
-        stored = base.execute("SELECT count(*) FROM event").fetchone()[0]
+    with closing(sqlite3.connect(disk / "events.sqlite")) as database:
+        stored = database.execute("SELECT count(*) FROM event").fetchone()[0]
     damaged = sum(cv2.imread(str(path)) is None for path in disk.glob("crops/*/*"))
     return {
         "frames": frames, "longest_wait_ms": round(max(waits) * 1e3, 2),
@@ -176,12 +177,12 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
 
 
 def _wait_for_events(path: Path, process: subprocess.Popen[bytes], run: int, seconds: float) -> dict[int, str]:
-    """Wait for the run's first committed event and some seconds more; return state by number, as a reader sees it."""
+    """Wait for the run's first committed event and `seconds` more; return states by number as a reader sees them."""
     seen: dict[int, str] = {}
     until = None
     while until is None or time.monotonic() < until:
         if process.poll() is not None:
-            raise RuntimeError("the load ended by itself")
+            raise RuntimeError("the load ended on its own")
         time.sleep(0.005)
         seen = _states(path, run)
         if seen and until is None:
@@ -193,34 +194,34 @@ def _states(path: Path, run: int) -> dict[int, str]:
     if not path.exists():
         return {}
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as base:
-            return dict(base.execute("SELECT number, state FROM event WHERE run = ?", (run,)))
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)) as database:
+            return dict(database.execute("SELECT number, state FROM event WHERE run = ?", (run,)))
     except sqlite3.OperationalError:
-        return {}  # it is being made: its tables are not there yet
+        return {}  # the database is being created: its tables do not exist yet
 
 
-def _count_remains(folder: Path, run: int, seen: dict[int, str], told: dict[str, Any]) -> None:
-    """Add up what is left after a kill."""
-    with closing(sqlite3.connect(folder / "events.sqlite")) as base:
-        whole = base.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-        left = dict(base.execute("SELECT number, state FROM event WHERE run = ?", (run,)))
-    told["kills"] += 1
-    told["seen"] += len(seen)
-    told["events"] += len(left)
-    told["integrity_failed"] += not whole
-    told["lost"] += sum(left.get(number) not in (state, "ended") for number, state in seen.items())
+def _count_remains(folder: Path, run: int, seen: dict[int, str], counts: dict[str, Any]) -> None:
+    """Update the counts with the state of the folder after a kill."""
+    with closing(sqlite3.connect(folder / "events.sqlite")) as database:
+        intact = database.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        remaining = dict(database.execute("SELECT number, state FROM event WHERE run = ?", (run,)))
+    counts["kills"] += 1
+    counts["seen"] += len(seen)
+    counts["events"] += len(remaining)
+    counts["integrity_failed"] += not intact
+    counts["lost"] += sum(remaining.get(number) not in (state, "ended") for number, state in seen.items())
     for path in (folder / "crops" / f"{run:04d}").glob("*"):
         if path.name.startswith("."):
-            told["unfinished"] += 1
+            counts["unfinished"] += 1
             continue
-        picture = cv2.imread(str(path))
-        told["crops"] += 1
-        told["crops_damaged"] += picture is None or picture.shape != (SIDE, SIDE, 3)
+        image = cv2.imread(str(path))
+        counts["crops"] += 1
+        counts["crops_damaged"] += image is None or image.shape != (SIDE, SIDE, 3)
 
 
 @contextmanager
 def mount_small_disk() -> Iterator[Path | None]:
-    """Mount a disk of 8 MB in memory; None where that is not allowed."""
+    """Mount a tmpfs of 8 MB; yield None if that is not permitted."""
     with tempfile.TemporaryDirectory() as folder:
         mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", folder]
         if subprocess.run(mount, capture_output=True).returncode:
@@ -236,27 +237,27 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--full", type=float, default=10.0, help="Seconds for which the disk is full.")
+    parser.add_argument("--full", type=float, default=10.0, help="Seconds for which the disk stays full.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--load", type=Path, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.load:
-        write_load(given.load, given.seed)
+    arguments = parser.parse_args()
+    if arguments.load:
+        write_load(arguments.load, arguments.seed)
         return
     with tempfile.TemporaryDirectory() as folder:
-        begin = time.monotonic()
-        told = kill_repeatedly(Path(folder), given.kills, given.seed) | {"seed": given.seed}
-        told["seconds"] = round(time.monotonic() - begin, 1)
-        told["machine"] = os.uname().machine
+        started = time.monotonic()
+        result = kill_repeatedly(Path(folder), arguments.kills, arguments.seed) | {"seed": arguments.seed}
+        result["seconds"] = round(time.monotonic() - started, 1)
+        result["machine"] = os.uname().machine
     with mount_small_disk() as disk:
         if disk:
-            told["full_disk"] = fill_disk(disk, given.full, given.seed)
-    text = json.dumps(told, indent=1) + "\n"
+            result["full_disk"] = fill_disk(disk, arguments.full, arguments.seed)
+    text = json.dumps(result, indent=1) + "\n"
     print(text, end="")
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(text, encoding="utf-8")
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

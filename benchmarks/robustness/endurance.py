@@ -1,7 +1,7 @@
-"""Does it last the night? A camera pulled out again and again, poisoned pictures, a long run at full speed.
+"""Endurance tests: repeated camera disconnects, corrupt images, and a long run at full speed.
 
 ``python -m galaxy_edge.benchmarks.robustness.endurance --out benchmarks/reference/endurance-NAME.json`` runs the full
-counts; the tests run the same functions with small ones.
+counts; the tests run the same functions with small counts.
 """
 
 from __future__ import annotations
@@ -27,64 +27,64 @@ from ...runtime.sources.camera import stream
 from ...runtime.sources.image_files import ImageSource
 from ...runtime.sources.source import Source
 from ...runtime.system.utc_time import utc_now
-from ..performance.synthetic_sources import InMemory, NetworkCamera, poison
+from ..performance.synthetic_sources import InMemory, NetworkCamera, corrupt_image
 
 DROPS, CORRUPT_IMAGES, LONG_RUN_FRAMES = 50, 10_000, 200_000
 SAMPLES = 400
 
 
 def camera_disconnects(drops: int, seed: int = 1) -> dict[str, Any]:
-    """Pull a network camera out `drops` times, for up to a second, and put it back while a run looks at it.
+    """Disconnect a network camera `drops` times for up to a second during a run.
 
     Returns:
-        ``drops``, ``reopened``, ``frames``, and ``worst_s`` and ``median_s``: seconds from when it was back to the
-        next frame that was looked at.
+        ``drops``, ``reopened``, ``frames``, and ``worst_s`` and ``median_s``: seconds from the reconnection to the
+        next processed frame.
     """
     random, camera = np.random.default_rng(seed), NetworkCamera()
-    took: list[float] = []
-    back, since = 0.0, 0
+    delays: list[float] = []
+    reconnected, frames_since = 0.0, 0
 
     def watch(frame: Frame, named: Detections, record: FrameRecord, summary: RunStats) -> None:
-        nonlocal back, since
-        if back and summary.reopened == len(took) + 1:
-            took.append(time.monotonic() - back)
-            back, since = 0.0, 0
-        since += 1
-        if not back and since > 3 and len(took) < drops:
-            camera.pull_out()
+        nonlocal reconnected, frames_since
+        if reconnected and summary.reopened == len(delays) + 1:
+            delays.append(time.monotonic() - reconnected)
+            reconnected, frames_since = 0.0, 0
+        frames_since += 1
+        if not reconnected and frames_since > 3 and len(delays) < drops:
+            camera.disconnect()
             time.sleep(random.uniform(0.05, 1.0))
-            camera.put_back()
-            back = time.monotonic()
+            camera.reconnect()
+            reconnected = time.monotonic()
 
-    summary = _run(stream(camera.url), watch=watch, stop=lambda: len(took) == drops)
-    camera.pull_out()
+    summary = _run(stream(camera.url), watch=watch, stop=lambda: len(delays) == drops)
+    camera.disconnect()
     return {
         "drops": drops,
         "reopened": summary.reopened,
         "frames": summary.frames,
-        "worst_s": round(max(took), 3),
-        "median_s": round(float(np.median(took)), 3),
+        "worst_s": round(max(delays), 3),
+        "median_s": round(float(np.median(delays)), 3),
     }
 
 
-def corrupt_inputs(pictures: int, seed: int = 1) -> dict[str, Any]:
-    """Look at so many pictures that may be anything.
+def corrupt_inputs(images: int, seed: int = 1) -> dict[str, Any]:
+    """Process `images` files with arbitrary content.
 
     Returns:
-        ``pictures``, ``frames`` (those that could be read) and ``bad`` (reported and skipped).
+        ``pictures`` (their number), ``frames`` (readable ones) and ``bad`` (reported and skipped).
     """
     random = np.random.default_rng(seed)
-    source = ImageSource("poison", [poison(number, random) for number in range(pictures)], lambda _: None)
+    source = ImageSource("poison", [corrupt_image(number, random) for number in range(images)], lambda _: None)
     summary = _run(source)
-    return {"pictures": pictures, "frames": summary.frames, "bad": summary.bad_pictures}
+    return {"pictures": images, "frames": summary.frames, "bad": summary.bad_pictures}
 
 
 def run_long(frames: int) -> dict[str, Any]:
-    """Run at full speed.
+    """Run at full speed and sample memory and open files.
 
     Returns:
         ``frames``, ``seconds``; resident memory in MiB after a tenth of the run (``memory_mib``), at its end
-        (``memory_end_mib``) and its slope over the rest (``memory_slope_kib_per_1000_frames``); open files at both.
+        (``memory_end_mib``) and its slope in between (``memory_slope_kib_per_1000_frames``); open files at both.
     """
     samples: list[tuple[int, float, int]] = []
     every = max(1, frames // SAMPLES)
@@ -108,13 +108,13 @@ def run_long(frames: int) -> dict[str, Any]:
 
 
 def resident_mib() -> float:
-    """Resident memory of this process now, in MiB."""
+    """Return the current resident memory of this process in MiB."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 def _run(source: Source, watch: FrameCallback = lambda *_: None, stop: Callable[[], bool] = lambda: False) -> RunStats:
-    """Run the shipped networks over a source, with an output folder that is deleted at the end."""
+    """Run the shipped networks on a source with a temporary output folder."""
     with tempfile.TemporaryDirectory() as folder:
         config = RunConfig(out=Path(folder), video=False, gate=0, engine="litert", threads=1)
         stats = Session(config, source=source).run(watch, stop)
@@ -124,23 +124,23 @@ def _run(source: Source, watch: FrameCallback = lambda *_: None, stop: Callable[
 
 
 def main() -> None:
-    """Run what was asked for and write it down."""
+    """Run the command line."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--drops", type=int, default=DROPS)
     options.add_argument("--poisoned", type=int, default=CORRUPT_IMAGES)
     options.add_argument("--soak", type=int, default=LONG_RUN_FRAMES)
     options.add_argument("--out", type=Path, required=True)
-    given = options.parse_args()
+    arguments = options.parse_args()
     result: dict[str, Any] = {"machine": probe().as_dict(), "created": utc_now()}
     for name, measure, times in (
-        ("pulled_out", camera_disconnects, given.drops),
-        ("poisoned", corrupt_inputs, given.poisoned),
-        ("soak", run_long, given.soak),
+        ("pulled_out", camera_disconnects, arguments.drops),
+        ("poisoned", corrupt_inputs, arguments.poisoned),
+        ("soak", run_long, arguments.soak),
     ):
         if times:
             result[name] = measure(times)
             print(name, json.dumps(result[name]), flush=True)
-    given.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,10 @@
 
 ``python -m galaxy_edge.benchmarks.robustness.fuzz_models --count 100000 --out fuzz.json``
 
-Every file is a small network with bytes changed, cut off, moved or made up. Each goes through our own reader in this
-process, and into the interpreter in a process of its own (`runtime.first_load`). The reader must answer or refuse, and
-no step may take longer than ten seconds; the interpreter may crash, as long as only its own process does.
+Every file is a small network with bytes changed, truncated, moved or random. Each is read by the package's own reader
+in this process, and loaded by the interpreter in a separate process (`runtime.inference.sandbox`). The reader must
+succeed or raise an ExportError, and no step may take longer than ten seconds; the interpreter may crash, but only in
+its own process.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from ...models.bundle import Bundle, shipped_bundle_path
 from ...runtime.inference.sandbox import SECONDS, SandboxedLoader
 
 CLASSIFIERS_PER_DETECTOR = 9
-"""For one damaged file of the detector, which takes twenty times as long, so many of each form of the classifier."""
+"""Damaged files of each classifier variant per damaged detector, which takes twenty times as long."""
 
 
 def mutations(seeds: list[bytes], count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """Make `count` damaged files of some whole ones: what was done, and the content."""
+    """Yield `count` damaged copies of files: kind of damage and content."""
     rng = np.random.default_rng(seed)
     kinds = list(_KINDS)
     for number in range(count):
@@ -47,61 +48,62 @@ def fuzz(
     count: int,
     seed: int,
     load: bool = True,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Put damaged files through reader and interpreter.
+    """Run reader and interpreter on damaged files.
 
     Returns:
-        ``files``, and ``kinds`` of damage; ``read``, ``refused`` by our reader; ``loads``, what came of the first load
-        (of those that ``crashed`` only the child did); ``slowest_read_s`` and ``slowest_load_s``; ``hangs``, how many
-        steps took longer than ten seconds.
+        ``files``; ``kinds`` of damage; ``read`` and ``refused`` by the reader; ``loads``, results of the interpreter
+        (``crashed``: in the child process); ``slowest_read_s`` and ``slowest_load_s``; ``hangs``, the number of steps
+        longer than ten seconds.
     """
-    told: dict[str, Any] = {"files": 0, "read": 0, "refused": 0, "slowest_read_s": 0.0, "slowest_load_s": 0.0}
-    told["hangs"] = 0
+    result: dict[str, Any] = {"files": 0, "read": 0, "refused": 0, "slowest_read_s": 0.0, "slowest_load_s": 0.0}
+    result["hangs"] = 0
     loads: Counter[str] = Counter()
     kinds: Counter[str] = Counter()
     loader = SandboxedLoader("tflite")
     for number, (kind, content) in enumerate(mutations(seeds, count, seed)):
         progress(number, count)
         kinds[kind] += 1
-        begun = time.perf_counter()
+        started = time.perf_counter()
         try:
             read_tflite(content)
-            told["read"] += 1
+            result["read"] += 1
         except ExportError:
-            told["refused"] += 1
-        spent = time.perf_counter() - begun
-        told["slowest_read_s"] = max(told["slowest_read_s"], round(spent, 4))
-        told["hangs"] += spent > SECONDS
+            result["refused"] += 1
+        elapsed = time.perf_counter() - started
+        result["slowest_read_s"] = max(result["slowest_read_s"], round(elapsed, 4))
+        result["hangs"] += elapsed > SECONDS
         if load:
-            begun = time.perf_counter()
-            problem = loader.try_load(content)
-            spent = time.perf_counter() - begun
-            loads[_kind(problem)] += 1
-            told["slowest_load_s"] = max(told["slowest_load_s"], round(spent, 4))
-            told["hangs"] += spent > SECONDS + 2  # the time to make and end the process
-        told["files"] += 1
+            started = time.perf_counter()
+            error = loader.try_load(content)
+            elapsed = time.perf_counter() - started
+            loads[_load_result(error)] += 1
+            result["slowest_load_s"] = max(result["slowest_load_s"], round(elapsed, 4))
+            result["hangs"] += elapsed > SECONDS + 2  # includes starting and ending the process
+        result["files"] += 1
     loader.close()
-    return told | {"loads": dict(sorted(loads.items())), "kinds": dict(kinds)}
+    return result | {"loads": dict(sorted(loads.items())), "kinds": dict(kinds)}
 
 
-def _kind(problem: str) -> str:
+def _load_result(error: str) -> str:
+    """Classify the message of `SandboxedLoader.try_load`."""
     for words in ("crashed", "still busy with it"):
-        if words in problem:
+        if words in error:
             return words
-    return "refused" if problem else "ran"
+    return "refused" if error else "ran"
 
 
 def _flip(content: bytearray, rng: np.random.Generator) -> bytes:
-    for place in rng.integers(0, len(content), int(rng.integers(1, 9))):
-        content[place] ^= 1 << int(rng.integers(8))
+    for position in rng.integers(0, len(content), int(rng.integers(1, 9))):
+        content[position] ^= 1 << int(rng.integers(8))
     return bytes(content)
 
 
 def _overwrite(content: bytearray, rng: np.random.Generator) -> bytes:
     length = int(rng.integers(1, 65))
-    place = int(rng.integers(0, len(content)))
-    content[place : place + length] = rng.bytes(length)[: len(content) - place]
+    start = int(rng.integers(0, len(content)))
+    content[start : start + length] = rng.bytes(length)[: len(content) - start]
     return bytes(content)
 
 
@@ -110,29 +112,29 @@ def _cut(content: bytearray, rng: np.random.Generator) -> bytes:
 
 
 def _offset(content: bytearray, rng: np.random.Generator) -> bytes:
-    """Put a number of four bytes that leads far away, or back, where an offset or a length may be."""
-    wild = [0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, len(content), len(content) - 1, int(rng.integers(2**32))]
+    """Overwrite possible offsets or lengths with extreme 32-bit values."""
+    values = [0, 1, 0x7FFFFFFF, 0xFFFFFFFF, 0x80000000, len(content), len(content) - 1, int(rng.integers(2**32))]
     for _ in range(int(rng.integers(1, 4))):
-        place = 4 * int(rng.integers(0, len(content) // 4))
-        content[place : place + 4] = int(rng.choice(wild)).to_bytes(4, "little")
+        start = 4 * int(rng.integers(0, len(content) // 4))
+        content[start : start + 4] = int(rng.choice(values)).to_bytes(4, "little")
     return bytes(content)
 
 
 def _head(content: bytearray, rng: np.random.Generator) -> bytes:
-    """Damage the first bytes, where the tables are that lead to all others."""
-    for place in rng.integers(0, min(256, len(content)), int(rng.integers(1, 5))):
-        content[place] = int(rng.integers(256))
+    """Damage the first bytes, which contain the root tables."""
+    for position in rng.integers(0, min(256, len(content)), int(rng.integers(1, 5))):
+        content[position] = int(rng.integers(256))
     return bytes(content)
 
 
 def _repeat(content: bytearray, rng: np.random.Generator) -> bytes:
     start, end = np.sort(rng.integers(0, len(content), 2))
-    place = int(rng.integers(0, len(content)))
-    return bytes(content[:place] + content[start:end] + content[place:])
+    target = int(rng.integers(0, len(content)))
+    return bytes(content[:target] + content[start:end] + content[target:])
 
 
 def _noise(content: bytearray, rng: np.random.Generator) -> bytes:
-    """Random bytes, every other time behind the first eight of a whole file, so that they are taken for one."""
+    """Return random bytes, half of the time after the first eight bytes of a valid file, which identify it."""
     return (bytes(content[:8]) if rng.random() < 0.5 else b"") + rng.bytes(int(rng.integers(0, 2048)))
 
 
@@ -148,42 +150,44 @@ _KINDS: dict[str, Callable[[bytearray, np.random.Generator], bytes]] = {
 
 
 def main() -> None:
-    """Fuzz, print what came of it as JSON, and end with 1 where something took too long."""
+    """Fuzz, print the result as JSON, and exit with 1 if any step took too long."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--model", type=Path, action="append", help="whole .tflite to damage; default: shipped ones")
-    parser.add_argument("--no-load", action="store_true", help="our own reader only")
-    parser.add_argument("--out", type=Path, help="keep what came of it in this file too")
-    given = parser.parse_args()
-    seeds = [path.read_bytes() for path in given.model] if given.model else _shipped_files()
+    parser.add_argument(
+        "--model", type=Path, action="append", help="valid .tflite file to damage; default: the shipped ones"
+    )
+    parser.add_argument("--no-load", action="store_true", help="test the reader only")
+    parser.add_argument("--out", type=Path, help="also write the result to this file")
+    arguments = parser.parse_args()
+    seeds = [path.read_bytes() for path in arguments.model] if arguments.model else _shipped_files()
 
-    def progress(done: int, of: int) -> None:
+    def progress(done: int, total: int) -> None:
         if done % 1000 == 0:
-            sys.stderr.write(f"{done} of {of}\n")
+            sys.stderr.write(f"{done} of {total}\n")
 
-    begun = time.monotonic()
-    told = fuzz(seeds, given.count, given.seed, not given.no_load, progress)
-    told |= {
-        "seed": given.seed,
+    started = time.monotonic()
+    result = fuzz(seeds, arguments.count, arguments.seed, not arguments.no_load, progress)
+    result |= {
+        "seed": arguments.seed,
         "version": __version__,
         "machine": os.uname().machine,
-        "seconds": round(time.monotonic() - begun, 1),
+        "seconds": round(time.monotonic() - started, 1),
         "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "damaged": sorted({hashlib.sha256(content).hexdigest() for content in seeds}),
     }
-    text = json.dumps(told, indent=1) + "\n"
+    text = json.dumps(result, indent=1) + "\n"
     sys.stdout.write(text)
-    if given.out:
-        given.out.parent.mkdir(parents=True, exist_ok=True)
-        given.out.write_text(text, encoding="utf-8")
-    raise SystemExit(1 if told["hangs"] else 0)
+    if arguments.out:
+        arguments.out.parent.mkdir(parents=True, exist_ok=True)
+        arguments.out.write_text(text, encoding="utf-8")
+    raise SystemExit(1 if result["hangs"] else 0)
 
 
 def _shipped_files() -> list[bytes]:
-    """Read what is damaged by default: both TFLite forms of the classifier, and the detector's int8."""
+    """Read the default files: both TFLite variants of the classifier, and the detector's int8."""
     classifier, detector = (Bundle.load(shipped_bundle_path(name)) for name in ("galaxy-classifier", "galaxy-detector"))
-    small = [classifier.read(one.file) for one in classifier.variants.values() if one.runtime == "tflite"]
+    small = [classifier.read(variant.file) for variant in classifier.variants.values() if variant.runtime == "tflite"]
     return small * CLASSIFIERS_PER_DETECTOR + [detector.read("int8.tflite")]
 
 

@@ -120,7 +120,7 @@ def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path, word):
     process = start(camera.url, tmp_path / "out")
     for _ in range(3):
         assert process.stdout.readline()
-    camera.pull_out()
+    camera.disconnect()
     while "is being reopened" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(word)

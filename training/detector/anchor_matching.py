@@ -1,4 +1,4 @@
-"""Which anchor is to answer for which galaxy, and what its answers mean. numpy only."""
+"""Assign boxes to anchors for training, and decode a network's raw outputs. numpy only."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ from ...models.decode import decode_boxes, non_maximum_suppression, sigmoid
 
 
 def anchor_corners(anchors: np.ndarray) -> np.ndarray:
-    """Turn (N, 4) anchors (centre y, centre x, height, width) into boxes (x0, y0, x1, y1)."""
+    """Convert (N, 4) anchors (centre y, centre x, height, width) to boxes (x0, y0, x1, y1)."""
     centre, half = anchors[:, 1::-1], anchors[:, :1:-1] / 2
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
 def encode_boxes(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Turn boxes into deltas, the inverse of `models.decode.decode_boxes`: (N, 4) and (N, 4) -> (N, 4) float32."""
+    """Encode boxes as deltas, the inverse of `models.decode.decode_boxes`: (N, 4) and (N, 4) -> (N, 4) float32."""
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     shift = (centre[:, ::-1] - anchors[:, :2]) / anchors[:, 2:] * 10.0
     return np.concatenate([shift, np.log(extent[:, ::-1] / anchors[:, 2:]) * 5.0], axis=1).astype(np.float32)
 
 
 def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Tell every anchor what to answer.
+    """Assign a target to every anchor.
 
-    An anchor is positive when it overlaps a box by IoU 0.5, or nearly as well as the best anchor of that box, so that
-    galaxies smaller than every anchor are learnt too. Anchors between 0.4 and 0.5, and those on ignored boxes that
-    are not positive, neither count for nor against.
+    An anchor is positive if its IoU with a box is at least 0.5, or nearly that of the best anchor of the box, so that
+    galaxies smaller than every anchor are learnt too. Anchors with an IoU between 0.4 and 0.5, and those on ignored
+    boxes, are not counted unless they are positive.
 
     Args:
         anchors: (N, 4) from `models.decode.anchor_grid`.
-        boxes, ignore: (G, 4) and (M, 4) in input pixels.
+        boxes: (G, 4) in input pixels.
+        ignore: (M, 4) in input pixels.
 
     Returns:
-        (N,) int8: 1 positive, 0 sky, -1 not counted; and (N, 4) float32 deltas of the positive ones, else 0.
+        (N,) int8: 1 positive, 0 negative, -1 not counted; and (N, 4) float32 deltas of the positive ones, else 0.
     """
     grid = anchor_corners(anchors)
     target = np.zeros(len(anchors), np.int8)
@@ -48,7 +49,7 @@ def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -
         target[(best >= 0.4) & (target == 0)] = -1
         positive = best >= 0.5
         near = overlap >= np.maximum(0.9 * overlap.max(axis=0), 0.05)
-        near &= overlap.max(axis=0) < 0.6  # boxes that anchors fit well have enough of them
+        near &= overlap.max(axis=0) < 0.6  # boxes with well-fitting anchors have enough of them
         forced = near.any(axis=1) & ~positive
         owner[forced] = np.where(near[forced], overlap[forced], -1).argmax(axis=1)
         positive |= forced
@@ -58,12 +59,12 @@ def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -
 
 
 def decode_detections(
-    deltas: np.ndarray, logits: np.ndarray, anchors: np.ndarray, least: float = 0.02, limit: int = 100
+    deltas: np.ndarray, logits: np.ndarray, anchors: np.ndarray, min_score: float = 0.02, limit: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decode one picture's raw outputs: (N, 4), (N,) -> boxes (K, 4) and scores (K,), best first."""
+    """Decode the raw outputs of an image: (N, 4), (N,) -> boxes (K, 4) and scores (K,), best first."""
     scores = sigmoid(logits)
     top = np.argsort(-scores, kind="stable")[:400]
-    top = top[scores[top] >= least]
+    top = top[scores[top] >= min_score]
     boxes = decode_boxes(deltas[top], anchors[top])
     keep = non_maximum_suppression(boxes, scores[top], 0.5, limit)
     return boxes[keep], scores[top][keep]

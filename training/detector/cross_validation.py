@@ -1,4 +1,4 @@
-"""K-fold training of a detector: every picture is held out once, and what is reported has a spread."""
+"""K-fold cross-validation of a detector: every image is held out once."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...models.markdown import markdown_table
+from ..progress import Report
 from ..run import write_json
 from .fit import train
 from .settings import DetectorSettings
@@ -21,39 +22,40 @@ def train_folds(
     settings: DetectorSettings,
     folds: int,
     resume: bool = False,
-    report: Callable[[dict[str, Any]], None] | None = None,
+    report: Report | None = None,
     skipped: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Train a detector on all folds but one, for each in turn, in ``OUT/fold1``, ``OUT/fold2`` and so on.
+    """Train one detector without each of the folds, in ``OUT/fold1``, ``OUT/fold2`` and so on.
 
     Args:
-        data, settings, report, skipped: as for `detector.train`.
-        folds: how many, at least 2; pictures are dealt by the seeded hash of their content.
-        resume: keep the folds that are finished and go on with the one that is not; of other settings, an error.
+        data, settings, report, skipped: as for `fit.train`.
+        out: folder of the runs and their summary.
+        folds: number of folds, at least 2; images are assigned by the seeded hash of their content.
+        resume: keep the finished folds and continue with the others; folds with other settings are an error.
 
     Returns:
-        What is written to ``OUT/folds.json``: folds, seed, and of every metric its mean, std (of a sample) and values,
-        of the float32 network on the fold that it did not see; folds where it is not defined are left out.
+        the content of ``OUT/folds.json``: folds, seed, and mean, sample std and values of every metric of the float32
+        network on its held-out fold; folds in which a metric is undefined are omitted.
     """
-    found: list[dict[str, float]] = []
+    metrics_by_fold: list[dict[str, float]] = []
     for fold in range(folds):
-        place = out / f"fold{fold + 1}"
-        one = dataclasses.replace(settings, folds=folds, fold=fold)
-        # Of a finished fold too it is told whether it is of these settings and data: folds of two kinds have no mean.
-        found.append(train(data, place, one, resume, report, skipped=skipped).metrics)
-    metrics = {}
-    for name in sorted({name for one in found for name in one}):
-        values = [one[name] for one in found if name in one]
+        fold_settings = dataclasses.replace(settings, folds=folds, fold=fold)
+        # Also checks that a finished fold has these settings and data: a mean of different ones is meaningless.
+        record = train(data, out / f"fold{fold + 1}", fold_settings, resume, report, skipped=skipped)
+        metrics_by_fold.append(record.metrics)
+    summary = {}
+    for name in sorted({name for metrics in metrics_by_fold for name in metrics}):
+        values = [metrics[name] for metrics in metrics_by_fold if name in metrics]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
-        metrics[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
-    result = {"folds": folds, "seed": settings.seed, "metrics": metrics}
+        summary[name] = {"mean": float(np.mean(values)), "std": spread, "values": values}
+    result = {"folds": folds, "seed": settings.seed, "metrics": summary}
     write_json(out / "folds.json", result)
     (out / "folds.md").write_text(table(result), encoding="utf-8")
     return result
 
 
 def table(result: dict[str, Any]) -> str:
-    """Write the result of `train_folds` as a Markdown table."""
+    """Format the result of `train_folds` as a Markdown table."""
     count = result["folds"]
     rows = []
     for name, metric in result["metrics"].items():

@@ -1,4 +1,4 @@
-"""What the detector is trained on: which pictures, on which side of the split, and the batches made of them."""
+"""Training data of the detector: the samples of each side of the split, and batches of scenes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from ..scenes.generator import SceneGenerator
 from .anchor_matching import assign_targets
 
 SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
-"""What it is trained on; the last is what a user labelled. `lco_messier` is left out: its licence forbids it, and it
-makes a clean test."""
+"""Data sets to train on; the last is labelled by the user. `lco_messier` is excluded by its licence, and serves as an
+independent test."""
 
 CREDITS = {
     CLOSE_UPS: GALAXY_CREDITS[CLOSE_UPS],
@@ -29,23 +29,26 @@ CREDITS = {
 }
 VALIDATION_SHARE = 0.1
 MARGIN, COMPARED_SIDE = 0.3, 69
-"""Of a boxed galaxy, how much is seen around it, and at what side in pixels, to be compared with close-ups."""
+"""Margin around a boxed galaxy, and side in pixels, at which it is compared with close-ups."""
 
 
 def split(
     samples: list[Sample], seed: int, folds: int = 0, fold: int = 0
 ) -> tuple[list[Sample], list[Sample], dict[str, Any]]:
-    """Sort samples into a training and a validation share, by content, and describe them.
+    """Split samples into a training and a validation share by content, and describe them.
 
     Args:
-        folds, fold: of so many folds, the one to hold out, from 0; 0 folds: hold out `VALIDATION_SHARE`.
+        samples: of all data sets; those unsuitable for training are skipped.
+        seed: of the split.
+        folds: number of folds; 0: hold out `VALIDATION_SHARE`.
+        fold: the fold to hold out, from 0.
 
     Returns:
         training samples, validation samples, and the record of the data for the run folder.
     """
     digests: list[str] = []
-    drawn: dict[str, Any] = {"seed": seed}
-    drawn |= {"folds": folds, "fold": fold} if folds else {"validation_share": VALIDATION_SHARE}
+    criteria: dict[str, Any] = {"seed": seed}
+    criteria |= {"folds": folds, "fold": fold} if folds else {"validation_share": VALIDATION_SHARE}
     shares: tuple[list[Sample], list[Sample]] = ([], [])
     for sample in samples:
         galaxy_without_box = sample.kind == "galaxy" and not len(sample.boxes) and sample.set != CLOSE_UPS
@@ -53,38 +56,40 @@ def split(
         if sample.set not in SETS or sample.file in RESERVED or galaxy_without_box or small:
             continue
         digests.append(sample.digest())
-        shares[is_held_out(drawn, digests[-1])].append(sample)
-    train, held = _drop_close_ups(*shares)
+        shares[is_held_out(criteria, digests[-1])].append(sample)
+    train, held_out = _drop_close_ups(*shares)
     record = {
         "hash": data_hash(digests),
-        "sets": dict(Counter(sample.set for sample in train + held)),
-        "split": drawn | {"train": len(train), "validation": len(held)},
-        "sources": _credits(train + held),
+        "sets": dict(Counter(sample.set for sample in train + held_out)),
+        "split": criteria | {"train": len(train), "validation": len(held_out)},
+        "sources": _credits(train + held_out),
     }
-    return train, held, record
+    return train, held_out, record
 
 
-def _drop_close_ups(train: list[Sample], held: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Leave out close-ups that nothing can be judged by, and those of a galaxy that the other share is judged by."""
-    held = [sample for sample in held if sample.set != CLOSE_UPS]
+def _drop_close_ups(train: list[Sample], held_out: list[Sample]) -> tuple[list[Sample], list[Sample]]:
+    """Remove held-out close-ups, which have no box to evaluate on, and those of galaxies that are evaluated on."""
+    held_out = [sample for sample in held_out if sample.set != CLOSE_UPS]
     close_ups = [sample for sample in train if sample.set == CLOSE_UPS]
-    judged = [sample for sample in held if len(sample.boxes) and not sample.complete]
-    if close_ups and judged:
-        groups = group_by_galaxy(close_ups + judged)
-        seen = np.isin(groups[: len(close_ups)], groups[len(close_ups) :])
-        twins = {sample.file for sample, too in zip(close_ups, seen, strict=True) if too}
+    evaluated = [sample for sample in held_out if len(sample.boxes) and not sample.complete]
+    if close_ups and evaluated:
+        groups = group_by_galaxy(close_ups + evaluated)
+        duplicate = np.isin(groups[: len(close_ups)], groups[len(close_ups) :])
+        twins = {sample.file for sample, removed in zip(close_ups, duplicate, strict=True) if removed}
         train = [sample for sample in train if sample.set != CLOSE_UPS or sample.file not in twins]
-    return train, held
+    return train, held_out
 
 
 def group_by_galaxy(samples: list[Sample]) -> np.ndarray:
-    """Group frames whose first galaxy is the same, (N,) int; what was found is kept, for it takes long."""
-    told = [(sample.digest(), sample.boxes[:1].tolist()) for sample in samples]
+    """Group frames whose first galaxy is the same: (N,) int. Slow, so the result is cached."""
+    contents = [(sample.digest(), sample.boxes[:1].tolist()) for sample in samples]
 
     def find() -> np.ndarray:
-        return near_duplicates([network_input(one.load(), one.boxes[:1], MARGIN, COMPARED_SIDE) for one in samples])
+        return near_duplicates(
+            [network_input(sample.load(), sample.boxes[:1], MARGIN, COMPARED_SIDE) for sample in samples]
+        )
 
-    key = cache_key(told, MARGIN, COMPARED_SIDE, *CRITERIA)
+    key = cache_key(contents, MARGIN, COMPARED_SIDE, *CRITERIA)
     return np.asarray(cached_array("twins", key, find))
 
 
@@ -94,23 +99,35 @@ def _credits(samples: list[Sample]) -> list[str]:
 
 
 class SceneBatches:
-    """Training batches by number, made ahead in background threads; batch n is the same however it is reached.
+    """Training batches by number, generated ahead in background threads.
 
-    Of every batch only the scenes at `places` are made: all of them, or a worker's part.
+    Batch n is the same whether training starts there or reaches it, so a resumed run sees the same scenes.
+
+    Args:
+        generator: draws the scenes.
+        anchors: (N, 4) from `models.decode.anchor_grid`.
+        positions: positions in a batch to generate: all, or a worker's part.
+        seed: of the draws.
     """
 
-    def __init__(self, maker: SceneGenerator, anchors: np.ndarray, places: range, seed: int) -> None:
-        self.maker, self.anchors, self.places, self.seed = maker, anchors, places, seed
+    def __init__(self, generator: SceneGenerator, anchors: np.ndarray, positions: range, seed: int) -> None:
+        self.generator, self.anchors, self.positions, self.seed = generator, anchors, positions, seed
 
     def make(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Make batch `step`: images (B, size, size, 3) uint8, targets (B, N) int8 and deltas (B, N, 4) of `match`."""
-        scenes = [self.maker.draw(np.random.default_rng([self.seed, step, place])) for place in self.places]
+        """Generate batch `step`.
+
+        Returns:
+            images (B, size, size, 3) uint8, and targets (B, N) int8 and deltas (B, N, 4) of `assign_targets`.
+        """
+        scenes = [
+            self.generator.draw(np.random.default_rng([self.seed, step, position])) for position in self.positions
+        ]
         matched = [assign_targets(self.anchors, scene.boxes, scene.ignore) for scene in scenes]
         targets, deltas = zip(*matched, strict=True)
         return np.stack([scene.image for scene in scenes]), np.stack(targets), np.stack(deltas)
 
     def run(self, begin: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Yield the batches from `begin` to before `end`."""
+        """Yield the batches from `begin` up to but not including `end`."""
         with ThreadPoolExecutor(2) as pool:
             ahead = {step: pool.submit(self.make, step) for step in range(begin, min(begin + 4, end))}
             try:

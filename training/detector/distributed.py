@@ -1,4 +1,4 @@
-"""Several processes, on one machine or more, that train one network on the parts of common batches."""
+"""Distributed training: several processes, on one or more machines, each with a part of every batch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ...errors import UserError
 
 
 class WorkersError(UserError):
-    """Addresses that cannot be those of workers; the message says why."""
+    """Invalid worker addresses, or a lost worker; the message says which."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Workers:
-    """The processes of a training, and which of them this one is.
+    """The processes of a training, and the index of this one.
 
     Attributes:
-        addresses: ``host:port`` of each, the same list in the same order everywhere; none or one is a training alone.
-        index: the place of this process in it; the first is the chief.
+        addresses: ``host:port`` of each, in the same order everywhere; empty or one for a single process.
+        index: position of this process in `addresses`; the first is the chief.
     """
 
     addresses: tuple[str, ...] = ()
@@ -35,9 +35,9 @@ class Workers:
     def __post_init__(self) -> None:
         for address in self.addresses:
             host, colon, port = address.rpartition(":")
-            named = host and colon and not re.search(r"[\s/]", host)  # a name that is none would be waited for
-            if not (named and port.isdecimal() and 0 < int(port) < 65536):
-                raise WorkersError(f"'{address}' is no address of a worker: host:port is needed, e.g. 192.168.1.7:4000")
+            valid = host and colon and not re.search(r"[\s/]", host)  # an invalid name would be waited for
+            if not (valid and port.isdecimal() and 0 < int(port) < 65536):
+                raise WorkersError(f"'{address}' is not a worker address: use host:port, e.g. 192.168.1.7:4000")
         if len(set(self.addresses)) < len(self.addresses):
             raise WorkersError("two workers have the same address")
         if not 0 <= self.index < max(1, len(self.addresses)):
@@ -45,11 +45,11 @@ class Workers:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of processes, at least 1."""
         return max(1, len(self.addresses))
 
     def part(self, batch: int) -> range:
-        """Give the places in a batch of so many scenes that this worker makes and learns from.
+        """Return the positions in a batch of `batch` scenes that this worker generates and learns from.
 
         Raises:
             WorkersError: the batch cannot be divided equally.
@@ -60,13 +60,13 @@ class Workers:
         return range(self.index * share, (self.index + 1) * share)
 
     def folder(self, out: Path) -> Path:
-        """Give this worker's run folder: `out` is the chief's, the others have theirs in it."""
+        """Return this worker's run folder: `out` for the chief, a subfolder for the others."""
         return out / f"worker{self.index}" if self.index else out
 
     def strategy(self) -> Any:
-        """Meet the others, and give the `tf.distribute` strategy to train in; call it before TensorFlow has worked.
+        """Wait for the other workers and return the `tf.distribute` strategy to train in.
 
-        It waits until all are there.
+        Must be called before TensorFlow is initialised.
         """
         import tensorflow as tf
 
@@ -76,8 +76,8 @@ class Workers:
         os.environ["TF_CONFIG"] = json.dumps({"cluster": {"worker": list(self.addresses)}, "task": task})
         return tf.distribute.MultiWorkerMirroredStrategy()
 
-    def least(self, strategy: Any, number: int) -> int:
-        """Give the least of the numbers that the workers bring, to all of them."""
+    def minimum(self, strategy: Any, number: int) -> int:
+        """Return the minimum of the workers' numbers, on every worker."""
         if self.count == 1:
             return number
         import tensorflow as tf
@@ -89,11 +89,11 @@ class Workers:
         return int(tf.reduce_min(tf.function(lambda: strategy.run(gather))()))
 
     @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """Tell in one line where another worker is lost, instead of where in the network it was missed."""
+    def explain_failures(self) -> Iterator[None]:
+        """Raise a WorkersError where another worker is lost, instead of an error of the graph."""
         try:
             yield
-        except Exception as problem:
+        except Exception as error:
             import tensorflow as tf
 
             lost = (
@@ -102,9 +102,9 @@ class Workers:
                 tf.errors.CancelledError,
                 tf.errors.DeadlineExceededError,
             )
-            if self.count == 1 or not isinstance(problem, lost):
+            if self.count == 1 or not isinstance(error, lost):
                 raise
             raise WorkersError(
-                "another worker has ended or cannot be reached: look there why, and start all of them "
-                "again, with --resume"
-            ) from problem
+                "another worker has ended or cannot be reached: check its messages, then restart all workers "
+                "with --resume"
+            ) from error

@@ -1,4 +1,4 @@
-"""What a trained detector is measured on, and its calibration inputs."""
+"""Evaluation set, calibration inputs and scores of a detector in training."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ import numpy as np
 
 from ...models.detection_metrics import DetectionTruth, detection_metrics
 from ..data.sample import Sample
-from ..scenes import evaluation_scenes as situations
+from ..scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScenes
 from ..scenes.generator import SceneGenerator
 from .anchor_matching import decode_detections
 
-MAX_SCENES = {"gz_frames": 150, situations.OFF_CENTRE: 100, "sdss_starfields": 80, situations.COMPOSED: 100}
-"""At most so many survey frames, off-centre cuts, star fields and composed scenes."""
+MAX_SCENES = {"gz_frames": 150, OFF_CENTRE: 100, "sdss_starfields": 80, COMPOSED: 100}
+"""Maximum number of survey frames, off-centre cuts, star fields and composed scenes."""
 CALIBRATION_IMAGES = 200
 THRESHOLD = 0.5
-"""Score from which false detections are counted while training; the export chooses the operating threshold."""
+"""Minimum score of false detections while training; the export chooses the operating threshold."""
 
 
 def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str, np.ndarray]:
-    """Gather what to measure on.
+    """Generate the scenes to evaluate on.
 
     Args:
-        samples: of the validation share; size: side of the input in pixels; seed: of the draws.
+        samples: of the validation share.
+        size: side of the input in pixels.
+        seed: of the draws.
 
     Returns:
         images (n, size, size, 3) uint8 letterboxed; boxes (M, 4) float32 in input pixels and box_frame (M,) int;
         ignore (K, 4) and ignore_frame (K,); complete (n,) bool; set (n,) str; negative (n,) bool.
     """
-    views = list(situations.EvaluationScenes(samples, size, seed, MAX_SCENES))
+    views = list(EvaluationScenes(samples, size, seed, MAX_SCENES))
 
     def gather(boxes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        frames = np.repeat(np.arange(len(boxes)), [len(part) for part in boxes])
+        frames = np.repeat(np.arange(len(boxes)), [len(frame_boxes) for frame_boxes in boxes])
         return np.concatenate(boxes).astype(np.float32).reshape(-1, 4), frames
 
     boxes, box_frame = gather([view.scene.boxes for view in views])
@@ -50,8 +52,8 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
     }
 
 
-def calibration_set(maker: SceneGenerator, samples: Sequence[Sample], seed: int) -> np.ndarray:
-    """Draw network inputs of the training share: whole real frames of every set, then scenes of every kind.
+def calibration_set(generator: SceneGenerator, samples: Sequence[Sample], seed: int) -> np.ndarray:
+    """Draw training inputs: whole real frames of every data set, then scenes of every kind.
 
     Returns:
         (200, size, size, 3) uint8.
@@ -61,10 +63,10 @@ def calibration_set(maker: SceneGenerator, samples: Sequence[Sample], seed: int)
     sets = sorted({sample.set for sample in samples})
     for name in sets:
         chosen = [sample for sample in samples if sample.set == name]
-        places = rng.integers(0, len(chosen), CALIBRATION_IMAGES // 2 // len(sets))
-        images.extend(maker.whole(chosen[place]).image for place in places)
+        indices = rng.integers(0, len(chosen), CALIBRATION_IMAGES // 2 // len(sets))
+        images.extend(generator.whole(chosen[index]).image for index in indices)
     for number in range(CALIBRATION_IMAGES - len(images)):
-        images.append(maker.draw(rng, maker.kinds[number % len(maker.kinds)]).image)
+        images.append(generator.draw(rng, generator.kinds[number % len(generator.kinds)]).image)
     return np.stack(images)
 
 
@@ -74,33 +76,35 @@ def score(
     anchors: np.ndarray,
     every: int = 1,
 ) -> dict[str, Any]:
-    """Measure a network.
+    """Evaluate a network.
 
     Args:
-        outputs: pictures (n, size, size, 3) uint8 -> deltas (n, N, 4) and logits (n, N).
-        evaluation: from `evaluation_set`; anchors: (N, 4); every: use every n-th frame only.
+        outputs: images (n, size, size, 3) uint8 -> deltas (n, N, 4) and logits (n, N).
+        evaluation: from `evaluation_set`.
+        anchors: (N, 4) from `models.decode.anchor_grid`.
+        every: use every n-th frame only.
 
     Returns:
-        map50 and map over all frames, ``map50_<set>`` of each set with boxes, and ``false_<set>``: detections above
-        score 0.5 a frame without a galaxy. See `models.detection_metrics.detection_metrics`.
+        map50 and map of all frames, ``map50_<set>`` of each set with boxes, and ``false_<set>``: detections per frame
+        without galaxies with a score of at least 0.5. See `models.detection_metrics.detection_metrics`.
     """
     frames = np.arange(0, len(evaluation["images"]), every)
-    # The deep-sky frames are few: all of them are used always.
+    # Deep-sky frames are few, so all of them are used.
     frames = np.union1d(frames, np.flatnonzero(evaluation["set"] == "deepsky_frames"))
     deltas, logits = outputs(evaluation["images"][frames])
     sets = evaluation["set"][frames]
-    judged = []
-    for frame, some_deltas, some_logits in zip(frames, deltas, logits, strict=True):
+    evaluated = []
+    for frame, frame_deltas, frame_logits in zip(frames, deltas, logits, strict=True):
         truth = DetectionTruth(
             evaluation["boxes"][evaluation["box_frame"] == frame],
             evaluation["ignore"][evaluation["ignore_frame"] == frame],
             bool(evaluation["complete"][frame]),
             bool(evaluation["negative"][frame]),
         )
-        judged.append((truth, *decode_detections(some_deltas, some_logits, anchors)))
-    whole = detection_metrics(judged, THRESHOLD)
+        evaluated.append((truth, *decode_detections(frame_deltas, frame_logits, anchors)))
+    whole = detection_metrics(evaluated, THRESHOLD)
     metrics = {"map50": whole["map50"], "map": whole["map"]}
     for name in sorted(set(sets.tolist())):
-        of = detection_metrics([judged[place] for place in np.flatnonzero(sets == name)], THRESHOLD)
-        metrics |= {f"map50_{name}": of["map50"], f"false_{name}": of["fp_per_frame"]}
+        of_set = detection_metrics([evaluated[index] for index in np.flatnonzero(sets == name)], THRESHOLD)
+        metrics |= {f"map50_{name}": of_set["map50"], f"false_{name}": of_set["fp_per_frame"]}
     return {name: round(value, 4) for name, value in metrics.items() if value is not None}

@@ -3,7 +3,7 @@
 SSD: MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) and a feature pyramid of separable convolutions (Lin et al.
 2017, arXiv:1612.03144). Quick: the same with the backbone of `quick_backbone`. EfficientDet: EfficientNet (Tan and Le
 2019, arXiv:1905.11946) without squeeze-and-excite, and `bifpn`. All: a separable head shared by the levels, one class,
-one logit an anchor.
+one logit per anchor.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ def _tensorflow() -> Any:
         import tensorflow as tf
         import tf_keras  # noqa: F401
         from official.vision.modeling import factory  # noqa: F401
-    except ImportError as missing:
-        raise ImportError(f"training a detector needs {missing.name}: pip install 'galaxy-edge[detector]'") from missing
+    except ImportError as error:
+        raise ImportError(f"training a detector needs {error.name}: pip install 'galaxy-edge[detector]'") from error
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # A backbone offers more levels than a pyramid takes, and a pyramid more than a head of few: that is meant.
+    # Backbones have more levels than pyramids use, and pyramids more than small heads use, on purpose.
     warnings.filterwarnings("ignore", message="Input dict contained keys")
     return tf
 
 
-def build_network(settings: DetectorSettings, together: bool = False) -> Any:
+def build_network(settings: DetectorSettings, synchronized: bool = False) -> Any:
     """Build the network with random weights.
 
     Args:
-        together: normalise by the whole batch where it is divided among workers.
+        synchronized: normalise by the whole batch if it is divided among workers.
 
     Returns:
         the official RetinaNet model; call it through `raw_outputs`.
@@ -65,20 +65,20 @@ def build_network(settings: DetectorSettings, together: bool = False) -> Any:
         head=retinanet.RetinaNetHead(
             num_convs=settings.head_convs, num_filters=filters, use_separable_conv=True, share_level_convs=True
         ),
-        # Short runs need quickly moving statistics: at the usual 0.99 they lag behind the weights.
-        norm_activation=common.NormActivation(activation="relu6", use_sync_bn=together, norm_momentum=0.9),
+        # In short runs statistics with the usual momentum of 0.99 lag behind the weights.
+        norm_activation=common.NormActivation(activation="relu6", use_sync_bn=synchronized, norm_momentum=0.9),
     )
-    norm = {"norm_momentum": 0.9, "use_sync_bn": together}
+    norm = {"norm_momentum": 0.9, "use_sync_bn": synchronized}
     specs, pyramid = tf_keras.layers.InputSpec(shape=[None, size, size, 3]), None
     if settings.architecture == "ssd":
-        # Multiples of 4 as in the published MobileNetV2 0.5 of slim, whose weights are loaded; the default is 8.
+        # Multiples of 4 as in slim's published MobileNetV2 0.5, whose weights are loaded; the default is 8.
         backbone = MobileNet("MobileNetV2", settings.width, specs, divisible_by=4, **norm)
     elif settings.architecture == "quick":
         backbone = quick_backbone(specs, settings.width, **norm)
     else:
         backbone = EfficientNet("b0", specs, se_ratio=0.0, activation="relu6", **norm)
         shapes = {level: tuple(backbone.output_specs[level][1:]) for level in map(str, range(settings.min_level, 6))}
-        pyramid = bifpn(shapes, settings.max_level, filters, settings.repeats, together)
+        pyramid = bifpn(shapes, settings.max_level, filters, settings.repeats, synchronized)
     model = factory.build_retinanet(specs, config, backbone=backbone, decoder=pyramid)
     raw_outputs(model, tf.zeros([1, size, size, 3]), training=False)
     return model
@@ -97,11 +97,11 @@ def raw_outputs(model: Any, images: Any, training: bool) -> tuple[Any, Any]:
 
 
 def head_outputs(model: Any, features: Any, training: bool) -> tuple[Any, Any]:
-    """Run what is behind the backbone on its features, by level; see `raw_outputs`."""
+    """Run pyramid and head on the backbone's features by level; returns as `raw_outputs`."""
     import tensorflow as tf
 
-    some = next(iter(features.values()))
-    batch = some.shape[0] if some.shape[0] is not None else tf.shape(some)[0]
+    first = next(iter(features.values()))
+    batch = first.shape[0] if first.shape[0] is not None else tf.shape(first)[0]
     scores, boxes, _ = model.head(model.decoder(features, training=training), training=training)
     levels = sorted(boxes, key=int)
     return (
@@ -111,28 +111,30 @@ def head_outputs(model: Any, features: Any, training: bool) -> tuple[Any, Any]:
 
 
 def batch_norms(model: Any) -> list[Any]:
-    """List the batch normalisations of a network, each once."""
+    """Return the batch normalisation layers of a network, each once."""
     import tf_keras
 
-    return [part for part in model.submodules if isinstance(part, tf_keras.layers.BatchNormalization)]
+    return [layer for layer in model.submodules if isinstance(layer, tf_keras.layers.BatchNormalization)]
 
 
 def save_network(model: Any, size: int, folder: Path) -> tuple[int, int]:
-    """Write the network for export: ``image`` (1, size, size, 3) raw RGB in, ``boxes`` and ``scores`` (logits) out.
+    """Write the network for export.
+
+    The input is ``image`` (1, size, size, 3), raw RGB; the outputs are ``boxes`` and ``scores`` (logits).
 
     Returns:
-        multiply-accumulates an image, and the number of parameters in use.
+        multiply-accumulates per image, and the number of parameters in use.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    class Predictor(tf.Module):
+    class Predictor(tf.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
-        def predict(self, image):
+        def predict(self, image: Any) -> dict[str, Any]:
             boxes, scores = raw_outputs(self.model, image, training=False)
             return {"boxes": boxes, "scores": scores}
 
@@ -150,15 +152,15 @@ def save_network(model: Any, size: int, folder: Path) -> tuple[int, int]:
 
 
 def _reachable(function: Any) -> Any:
-    """Give the part of a frozen function's graph that its outputs are computed from.
+    """Return the part of a frozen function's graph that its outputs depend on.
 
-    The backbone's last convolution feeds no level: no converter keeps it, and so it does not count.
+    The backbone's last convolution feeds no level, and converters drop it, so it must not be counted.
     """
     import tensorflow as tf
 
     frozen = function.graph.as_graph_def()
     for node in frozen.node:
-        kept = [name for name in node.input if not name.startswith("^")]  # orders side effects, of which there are none
+        kept = [name for name in node.input if not name.startswith("^")]  # those order side effects; there are none
         del node.input[:]
         node.input.extend(kept)
     outputs = [tensor.op.name for tensor in function.outputs]

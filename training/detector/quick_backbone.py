@@ -1,9 +1,9 @@
-"""A MobileNet whose early stages are plain convolutions, quick where it is not arithmetic that costs.
+"""A MobileNet with plain convolutions in its early stages, fast where memory access limits the speed.
 
-MobileNetV2's first blocks work on half and quarter of the input's side with wide, depthwise layers: few multiply-adds,
-but so much memory that at small widths they take most of an int8 inference. Here a convolution of stride 4 looks at the
-picture, plain convolutions halve it (as the fused blocks of MobileNet-EdgeTPU do, Xiong et al. 2020, arXiv:2004.14525),
-and inverted bottlenecks (Sandler et al. 2018, arXiv:1801.04381) follow where pictures are small.
+MobileNetV2's first blocks apply wide depthwise layers at a half and a quarter of the input's side: few multiply-adds,
+but so much memory traffic that at small widths they dominate an int8 inference. Here the first convolution has stride
+4, plain convolutions halve the side (as in the fused blocks of MobileNet-EdgeTPU, Xiong et al. 2020,
+arXiv:2004.14525), and inverted bottlenecks (Sandler et al. 2018, arXiv:1801.04381) follow at low resolution.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 NAME = "GalaxyEdgeQuick"
 
 _STAGES = ((48, 2, 1), (80, 3, 3), (144, 3, 4))
-"""Channels after a convolution that halves; expansion and number of the inverted bottlenecks that follow."""
+"""Per stage: channels after the convolution of stride 2, and expansion and number of inverted bottlenecks."""
 
 STEM = 32
 
@@ -25,7 +25,7 @@ def _blocks() -> list[tuple[Any, ...]]:
         rows += [
             ("invertedbottleneck", 3, 1, channels, float(expansion), number == count - 1) for number in range(count)
         ]
-    # What classifiers end in; no level of a pyramid takes it.
+    # The last layer of classifiers; the pyramid does not use it.
     rows.append(("convbn", 1, 1, 1280, None, False))
     return rows
 
@@ -35,8 +35,8 @@ def quick_backbone(specs: Any, width: float, **norm: Any) -> Any:
 
     Args:
         specs: a `tf_keras.layers.InputSpec` of (None, size, size, 3), size a multiple of 32.
-        width: share of the channels.
-        norm: of `official.vision`'s MobileNet: norm_momentum, use_sync_bn.
+        width: factor of the number of channels.
+        norm: norm_momentum and use_sync_bn of `official.vision`'s MobileNet.
 
     Returns:
         an `official.vision` MobileNet whose levels 2 to 5 have strides 4 to 32.
@@ -44,6 +44,6 @@ def quick_backbone(specs: Any, width: float, **norm: Any) -> Any:
     from official.vision.modeling.backbones import mobilenet
 
     schema = ["block_fn", "kernel_size", "strides", "filters", "expand_ratio", "is_output"]
-    # The library finds its networks in this table, by name.
+    # The library looks its networks up in this table by name.
     mobilenet.SUPPORTED_SPECS_MAP[NAME] = {"spec_name": NAME, "block_spec_schema": schema, "block_specs": _blocks()}
     return mobilenet.MobileNet(NAME, width, specs, divisible_by=8, **norm)

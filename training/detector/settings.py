@@ -1,4 +1,4 @@
-"""How a detector is built and trained, and the networks that have a name."""
+"""Settings of a detector's network and training, and named presets."""
 
 from __future__ import annotations
 
@@ -15,27 +15,28 @@ ARCHITECTURES = ("ssd", "quick", "efficientdet")
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """How a detector is built and trained.
+    """Settings of a detector's network and training.
 
     Attributes:
         architecture: ``ssd`` (MobileNetV2, FPNLite), ``quick`` (the same with the backbone of `quick_backbone`) or
-            ``efficientdet`` (EfficientNet-B0 as the Lite ones, BiFPN).
+            ``efficientdet`` (EfficientNet-B0 of the Lite family, BiFPN).
         seed: of weights, split and scenes.
         size: side of the input in pixels, a multiple of 32.
-        width: share of the MobileNet's channels; an EfficientNet is taken whole.
+        width: factor of the MobileNet's channels; not used by EfficientNet.
         fpn_filters, head_convs: channels of pyramid and head, convolutions of the head before its last.
-        repeats: how often a BiFPN goes down and up.
+        repeats: number of passes of a BiFPN.
         min_level, max_level, anchor_size, scales_per_octave, aspect_ratios: as in `models.decode.anchor_grid`.
-        batch, epochs, images_per_epoch: scenes a step, epochs, scenes an epoch.
-        learning_rate: its peak, after a warm-up and before a cosine to 0; weight_decay: of kernels only (AdamW).
-        ema: decay of the averaged weights, a step.
-        threads: of the arithmetic; it may change when a run is resumed, as `epochs` may.
-        weights: what the backbone begins with: the npz of a folded MobileNetV2 of this width, or the run folder of a
-            classifier by the recipe ``mobilenet``; None for random weights.
-        imitate: the npz of a folded MobileNetV2 whose features the backbone learns to foretell, see `imitation`.
-        patience: epochs without a better mAP@0.5 on the validation share after which training ends; whether it does
-            or not, the best weights are then kept. 0: train to the end, and keep the last.
-        folds, fold: divide the pictures into so many folds and hold out this one, from 0; 0 folds: hold out a tenth.
+        batch, epochs, images_per_epoch: scenes per step, epochs, scenes per epoch.
+        learning_rate: peak, after a warm-up and before a cosine decay to 0.
+        weight_decay: of kernels only (AdamW).
+        ema: decay of the averaged weights per step.
+        threads: of TensorFlow; may change when a run is resumed, as may `epochs`.
+        weights: initial weights of the backbone: the npz of a folded MobileNetV2 of this width, or the run folder of a
+            classifier with the recipe ``mobilenet``; None for random weights.
+        imitate: the npz of a folded MobileNetV2 whose features are distilled, see `feature_distillation`.
+        patience: epochs without a better mAP@0.5 on the validation share after which training stops; the best weights
+            are kept in any case. 0: train to the end and keep the last weights.
+        folds, fold: number of folds and the one to hold out, from 0; 0 folds: hold out a tenth.
     """
 
     architecture: str = "ssd"
@@ -73,7 +74,7 @@ class DetectorSettings:
             raise ValueError(f"head_convs must be at least 0, not {self.head_convs}")
         if not 2 <= self.min_level <= self.max_level:
             raise ValueError(f"levels must be 2 <= min_level <= max_level, not {self.min_level} and {self.max_level}")
-        if self.size % 32:  # the backbone's stride: past it sides are rounded up
+        if self.size % 32:  # the backbone's stride; other sides would be rounded up
             raise ValueError(f"size must be a multiple of 32, not {self.size}")
         if self.images_per_epoch < self.batch:
             raise ValueError(f"images_per_epoch ({self.images_per_epoch}) must be at least one batch ({self.batch})")
@@ -92,12 +93,12 @@ class DetectorSettings:
 
     @property
     def grid(self) -> dict[str, Any]:
-        """The keyword arguments of the anchor grid, without the input's size."""
+        """Keyword arguments of the anchor grid, except the input's size."""
         names = ("min_level", "max_level", "anchor_size", "scales_per_octave")
         return {name: getattr(self, name) for name in names} | {"aspect_ratios": list(self.aspect_ratios)}
 
     def plain(self) -> dict[str, Any]:
-        """The settings as plain values; of files only their names."""
+        """Return the settings as plain values, with the names of files instead of paths."""
         values = dataclasses.asdict(self) | {"aspect_ratios": list(self.aspect_ratios)}
         return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
 
@@ -123,20 +124,20 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scales_per_octave": 3,
     },
 }
-"""What differs from `DetectorSettings`: ours, ours with MobileNetV2, and two as they were published."""
+"""Differences from `DetectorSettings`: two networks of this project, and two as published."""
 
 
 def read_picked_network(path: Path) -> dict[str, Any]:
-    """Read what a search for detectors picked.
+    """Read the network chosen by a detector search.
 
     Raises:
-        RunError: the file is none of one.
+        RunError: the file is not the result of a search.
     """
     names = {field.name for field in dataclasses.fields(DetectorSettings)}
     try:
         values = dict(json.loads(path.read_text(encoding="utf-8"))["network"])
         if not values or not values.keys() <= names:
-            raise ValueError("its network is no detector")
-    except (OSError, ValueError, KeyError, TypeError) as problem:
-        raise RunError(f"{path} is no picked.json of 'galaxy-edge study search-detector': {problem}") from None
+            raise ValueError("its network is not a detector")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is not a picked.json of 'galaxy-edge study search-detector': {error}") from None
     return values

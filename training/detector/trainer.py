@@ -1,4 +1,4 @@
-"""The detector while it learns: network, loss, optimiser and averaged weights."""
+"""Training steps of the detector: network, loss, optimiser and averaged weights."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ DISTILLATION_WEIGHT = 0.5
 class DetectorTrainer:
     """A network, its optimiser and its averaged weights, which are checkpointed together.
 
-    Made within the scope of a `tf.distribute` strategy it learns in several processes: each takes its part of every
-    batch, and the sums over all parts are those that one process would have.
+    Created in the scope of a `tf.distribute` strategy it trains in several processes: each takes its part of every
+    batch, and sums over all parts are equal to those of a single process.
 
     Args:
-        model: from `ssd.build_network`.
+        model: from `networks.build_network`.
         weight_decay: of kernels only (AdamW, Loshchilov and Hutter 2019, arXiv:1711.05101).
-        imitation: what the backbone learns to imitate beside its task.
+        distillation: features that the backbone learns in addition to its task.
     """
 
-    def __init__(self, model: Any, weight_decay: float, imitation: FeatureDistillation | None = None) -> None:
+    def __init__(self, model: Any, weight_decay: float, distillation: FeatureDistillation | None = None) -> None:
         import tensorflow as tf
         import tf_keras
 
-        self.model, self.imitation = model, imitation
-        self.trained = self.model.trainable_variables + (imitation.maps if imitation else [])
+        self.model, self.distillation = model, distillation
+        self.trained = self.model.trainable_variables + (distillation.maps if distillation else [])
         self.optimizer = tf_keras.optimizers.AdamW(1e-3, weight_decay=weight_decay, global_clipnorm=10.0)
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.optimizer.build(self.trained)
-        first = tf.VariableAggregation.ONLY_FIRST_REPLICA  # they are the same everywhere
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA  # identical on all replicas
         self.averages = [tf.Variable(value, trainable=False, aggregation=first) for value in self.model.variables]
         self.epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
         self.best_epoch = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -46,7 +46,9 @@ class DetectorTrainer:
         self.strategy = tf.distribute.get_strategy()
         self.step = tf.function(self._step_everywhere)
         self.predict = tf.function(
-            lambda images: self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=False), (images,))
+            lambda images: self.strategy.run(
+                lambda inputs: ssd.raw_outputs(self.model, inputs, training=False), (images,)
+            )
         )
         self.state = tf.train.Checkpoint(
             model=self.model,
@@ -55,11 +57,11 @@ class DetectorTrainer:
             epoch=self.epoch,
             best_epoch=self.best_epoch,
             best_score=self.best_score,
-            maps=imitation.maps if imitation else [],
+            maps=distillation.maps if distillation else [],
         )
 
     def begin_averages(self) -> None:
-        """Set the averaged weights to the present ones."""
+        """Initialise the averaged weights with the current ones."""
         for average, value in zip(self.averages, self.model.variables, strict=True):
             average.assign(value.numpy())
 
@@ -75,29 +77,29 @@ class DetectorTrainer:
         positive = tf.cast(target == 1, tf.float32)
         counted = tf.cast(target >= 0, tf.float32)
         with tf.GradientTape() as tape:
-            pictures = tf.cast(images, tf.float32) * INPUT_SCALE + INPUT_OFFSET
-            features = self.model.backbone(pictures, training=True)
+            inputs = tf.cast(images, tf.float32) * INPUT_SCALE + INPUT_OFFSET
+            features = self.model.backbone(inputs, training=True)
             boxes, logits = ssd.head_outputs(self.model, features, training=True)
             # Focal loss (Lin et al. 2017, arXiv:1708.02002).
             cross = tf.nn.sigmoid_cross_entropy_with_logits(positive, logits)
-            chance = tf.sigmoid(logits)
-            wrong = positive * (1 - chance) + (1 - positive) * chance
+            probability = tf.sigmoid(logits)
+            difference = positive * (1 - probability) + (1 - positive) * probability
             alpha = positive * FOCAL_ALPHA + (1 - positive) * (1 - FOCAL_ALPHA)
-            everywhere = tf.distribute.get_replica_context().all_reduce("SUM", tf.reduce_sum(positive))
-            number = tf.maximum(everywhere, 1.0)
-            class_loss = tf.reduce_sum(counted * alpha * wrong**FOCAL_GAMMA * cross) / number
+            total = tf.distribute.get_replica_context().all_reduce("SUM", tf.reduce_sum(positive))
+            count = tf.maximum(total, 1.0)
+            class_loss = tf.reduce_sum(counted * alpha * difference**FOCAL_GAMMA * cross) / count
             error = tf.abs(boxes - deltas)
             huber = tf.where(error < 1, 0.5 * error**2, error - 0.5)
-            box_loss = tf.reduce_sum(tf.reduce_mean(huber, axis=2) * positive) / number
+            box_loss = tf.reduce_sum(tf.reduce_mean(huber, axis=2) * positive) / count
             loss = class_loss + BOX_WEIGHT * box_loss
-            if self.imitation:  # a mean over the batch, of which each process has its part
-                parts = tf.distribute.get_replica_context().num_replicas_in_sync
-                loss += DISTILLATION_WEIGHT / parts * self.imitation.loss(pictures, features)
+            if self.distillation:  # a mean over the batch, so each process contributes its share
+                replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+                loss += DISTILLATION_WEIGHT / replicas * self.distillation.loss(inputs, features)
         variables = self.trained
         gradients = tape.gradient(loss, variables)
         self.optimizer.learning_rate.assign(rate)
         # The backbone's last layer feeds no level, so it has no gradient.
-        used = [(slope, value) for slope, value in zip(gradients, variables, strict=True) if slope is not None]
+        used = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
         self.optimizer.apply_gradients(used)
         for average, value in zip(self.averages, self.model.variables, strict=True):
             average.assign_sub((1 - decay) * (average - value))
@@ -105,7 +107,7 @@ class DetectorTrainer:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Use the averaged weights inside the block."""
+        """Use the averaged weights within the context."""
         kept = [value.numpy() for value in self.model.variables]
         for average, value in zip(self.averages, self.model.variables, strict=True):
             value.assign(average.numpy())
@@ -116,7 +118,7 @@ class DetectorTrainer:
                 value.assign(old)
 
     def keep_if_best(self, score: float, file: Path) -> None:
-        """Write the averaged weights of this epoch to a file if their score is the best so far."""
+        """Write the averaged weights to a file if their score is the best so far."""
         import tensorflow as tf
 
         if score > float(self.best_score):
@@ -131,16 +133,18 @@ class DetectorTrainer:
         tf.train.Checkpoint(averages=self.averages).read(str(file)).assert_consumed()
 
     def outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Run pictures (n, size, size, 3) uint8 through the network: deltas (n, N, 4) and logits (n, N)."""
+        """Run the network on images (n, size, size, 3) uint8: deltas (n, N, 4) and logits (n, N)."""
         import tensorflow as tf
 
-        own = self.strategy.experimental_local_results
-        parts = [self.predict(tf.constant(images[at : at + 25], tf.float32)) for at in range(0, len(images), 25)]
-        deltas, logits = ([own(part[place])[0] for part in parts] for place in (0, 1))
+        local = self.strategy.experimental_local_results
+        parts = [
+            self.predict(tf.constant(images[start : start + 25], tf.float32)) for start in range(0, len(images), 25)
+        ]
+        deltas, logits = ([local(part[output])[0] for part in parts] for output in (0, 1))
         return np.concatenate(deltas), np.concatenate(logits)
 
     def estimate_statistics(self, batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
-        """Replace the moving statistics, which lag behind averaged weights, by the mean over some batches."""
+        """Replace the moving statistics, which lag behind the averaged weights, by means over batches."""
         import tensorflow as tf
 
         norms = ssd.batch_norms(self.model)
@@ -148,6 +152,6 @@ class DetectorTrainer:
             for norm in norms:
                 norm.momentum = index / (index + 1)
             inputs = tf.constant(images, tf.float32)
-            self.strategy.run(lambda some: ssd.raw_outputs(self.model, some, training=True), (inputs,))
+            self.strategy.run(lambda batch: ssd.raw_outputs(self.model, batch, training=True), (inputs,))
         for norm in norms:
             norm.momentum = 0.9

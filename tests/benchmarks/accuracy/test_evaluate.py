@@ -1,4 +1,4 @@
-"""`galaxy-edge eval`: situations beside their baselines, curves over the score, and where both networks lose galaxies."""
+"""`galaxy-edge eval`: situations with baselines, curves over the score, and where galaxies are lost."""
 
 import json
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves
 from galaxy_edge.benchmarks.accuracy.evaluate import held_out_samples
-from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, _summarise, evaluate_pipeline
+from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, evaluate_pipeline, summarise
 from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.detection_metrics import DetectionTruth
@@ -20,43 +20,45 @@ def sets(tmp_path_factory):
     return make_sets(tmp_path_factory.mktemp("sets"))
 
 
-def test_eval_detector_tells_every_situation_and_writes_a_report(tiny_models, sets, tmp_path):
+def test_eval_detector_reports_every_situation_and_writes_files(tiny_models, sets, tmp_path):
+    """Printed JSON, report.json and report.md must agree, and baselines be present everywhere."""
     words = ("eval", "detector", "--bundle", tiny_models / "galaxy-detector", "--data", sets)
     done = command_line(*words, "--json", "--out", tmp_path / "report")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert set(told["situations"]) >= {"gz_frames", "gz_off_centre", "composed", "deepsky_frames", "sdss_starfields"}
-    centred, moved = (told["situations"][name]["centre_box"]["map50"] for name in ("gz_frames", "gz_off_centre"))
-    assert centred > moved  # what a constant box is worth where galaxies are not in the middle
-    assert json.loads((tmp_path / "report" / "report.json").read_text()) == told
+    result = json.loads(done.stdout)
+    assert set(result["situations"]) >= {"gz_frames", "gz_off_centre", "composed", "deepsky_frames", "sdss_starfields"}
+    centred, moved = (result["situations"][name]["centre_box"]["map50"] for name in ("gz_frames", "gz_off_centre"))
+    assert centred > moved  # galaxies are off centre, so the constant box must fail
+    assert json.loads((tmp_path / "report" / "report.json").read_text()) == result
     assert (tmp_path / "report" / "scores.png").stat().st_size > 1000
     table = (tmp_path / "report" / "report.md").read_text()
-    # A row a situation, and one of each baseline below it, in both tables.
-    assert table == detector_table(told) and set(told["situations"]["gz_frames"]["sep"]) >= {
-        "ar10",
-        "precision",
-        "sizes",
-    }
-    boxed = sum(found["boxes"] > 0 for found in told["situations"].values())
-    for title in ("| constant box in the middle |", "| SEP, extended sources |"):
-        assert table.count(title) == len(told["situations"]) + boxed
+    # Both tables have a row per situation, followed by one per baseline.
+    assert table == detector_table(result)
+    assert set(result["situations"]["gz_frames"]["sep"]) >= {"ar10", "precision", "sizes"}
+    boxed = sum(found["boxes"] > 0 for found in result["situations"].values())
+    for title in ("| constant centre box |", "| SEP, extended sources |"):
+        assert table.count(title) == len(result["situations"]) + boxed
     shown = command_line(*words)
     assert shown.returncode == 0 and "the same, off centre" in shown.stdout
 
 
-def test_a_folder_that_cannot_be_made_is_told_before_the_work(tiny_models, sets, tmp_path):
+def test_folder_that_cannot_be_created_is_reported_before_the_work(tiny_models, sets, tmp_path):
+    """An evaluation takes minutes; its result must not be lost at the end."""
     (tmp_path / "file").touch()
     for out in (tmp_path / "file" / "report", "/proc/report"):
         done = command_line(
             "eval", "detector", "--bundle", tiny_models / "galaxy-detector", "--data", sets, "--out", out
         )
         assert (
-            done.returncode == 1 and f"--out {out} cannot be made: " in done.stderr and "unexpected" not in done.stderr
+            done.returncode == 1
+            and f"--out {out} cannot be created: " in done.stderr
+            and "unexpected" not in done.stderr
         )
         assert done.stdout == ""
 
 
-def test_eval_pipeline_tells_where_galaxies_are_lost(tiny_models, sets):
+def test_eval_pipeline_reports_where_galaxies_are_lost(tiny_models, sets):
+    """Shares of every situation and baseline must add up."""
     done = command_line(
         "eval",
         "pipeline",
@@ -69,34 +71,38 @@ def test_eval_pipeline_tells_where_galaxies_are_lost(tiny_models, sets):
         "--json",
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    for found in (one for of in told.values() for one in (of, of["centre_box"], of["sep"])):
+    result = json.loads(done.stdout)
+    for found in (part for whole in result.values() for part in (whole, whole["centre_box"], whole["sep"])):
         assert 0 <= found["found"] <= 1 and found["galaxies"] > 0
         for kind in ("classes", "groups"):
             if found[kind]:
                 steps = [found[kind][key] for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name")]
                 assert sum(steps) == pytest.approx(1)
                 assert found[kind]["found"] == pytest.approx(1 - found[kind]["lost_unfound"])
-    table = pipeline_table(told)
-    assert "lost by the frame" in table and table.count("| constant box in the middle |") == len(told)
-    # The constant box is found where the galaxies are in the middle; it is named by the same classifier.
-    assert told["gz_frames"]["centre_box"]["found"] > told["gz_off_centre"]["centre_box"]["found"]
+    table = pipeline_table(result)
+    assert "lost by the box" in table and table.count("| constant centre box |") == len(result)
+    # The constant box matches galaxies in the middle only.
+    assert result["gz_frames"]["centre_box"]["found"] > result["gz_off_centre"]["centre_box"]["found"]
 
 
 def test_each_galaxy_is_lost_once():
-    def fate(found, named, named_true, label=0, coarse="disk_no_spiral"):
-        return GalaxyOutcome(Sample("s", "f", None, "f", label=label, coarse=coarse), found, named, named_true)
+    """Causes exclude each other: shares add up to 1, also for groups and without labels."""
 
-    # Right; not found (whatever it would have been named); by the frame; by the name, within the right group.
-    fates = [
-        fate(True, 0, 0),
-        fate(False, 0, 0),
-        fate(True, 3, 0),
-        fate(True, 2, 2, label=1, coarse="smooth"),
-        fate(True, 0, 0, label=-1, coarse=""),
-        fate(True, 6, 6, label=-1, coarse="spiral"),
+    def outcome(found, predicted, predicted_from_truth, label=0, coarse="disk_no_spiral"):
+        return GalaxyOutcome(
+            Sample("s", "f", None, "f", label=label, coarse=coarse), found, predicted, predicted_from_truth
+        )
+
+    # Correct; not found (whatever the class); lost by the box; lost by the class, within the right group.
+    outcomes = [
+        outcome(True, 0, 0),
+        outcome(False, 0, 0),
+        outcome(True, 3, 0),
+        outcome(True, 2, 2, label=1, coarse="smooth"),
+        outcome(True, 0, 0, label=-1, coarse=""),
+        outcome(True, 6, 6, label=-1, coarse="spiral"),
     ]
-    found = _summarise(fates)
+    found = summarise(outcomes)
     assert found["galaxies"] == 6 and found["found"] == pytest.approx(5 / 6)
     assert found["classes"] == {
         "galaxies": 4,
@@ -114,30 +120,31 @@ def test_each_galaxy_is_lost_once():
         "lost_by_frame": 0.2,
         "lost_by_name": 0.0,
     }
-    assert _summarise(fates[4:5])["classes"] is None
+    assert summarise(outcomes[4:5])["classes"] is None
 
 
-def test_unseen_leaves_what_was_trained_on(tiny_models, sets):
+def test_held_out_excludes_training_samples(tiny_models, sets):
+    """Metrics on training samples would be too good."""
     bundle = Bundle.load(tiny_models / "galaxy-detector", "detect")
     samples = read_set(sets)
     bundle.manifest["data"] = {"sets": {"gz_frames": 8}, "split": {"seed": 4, "validation_share": 0.5}}
     kept = held_out_samples(samples, [bundle], sets)
     assert 0 < len(kept) < len(samples)
     for sample in samples:
-        never = sample.set != "gz_frames" or in_share(sample.digest(), 0.5, 4)
-        assert (sample in kept) == never
-    # A share kept for the last judgement counts, not the one that the network was chosen on.
+        expected = sample.set != "gz_frames" or in_share(sample.digest(), 0.5, 4)
+        assert (sample in kept) == expected
+    # The test share counts, not the validation share that the network was chosen on.
     bundle.manifest["data"]["split"]["test_share"] = 0.0
     assert not any(sample.set == "gz_frames" for sample in held_out_samples(samples, [bundle], sets))
-    with pytest.raises(DataError, match="every picture"):
+    with pytest.raises(DataError, match="every image"):
         held_out_samples([sample for sample in samples if sample.set == "gz_frames"], [bundle], sets)
     bundle.manifest["data"] = {"sets": {}}
-    with pytest.raises(DataError, match="does not say"):
+    with pytest.raises(DataError, match="does not record"):
         held_out_samples(samples, [bundle], sets)
 
 
-def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_models, tmp_path):
-    """Its duplicates went with their groups, so that a hash alone does not say in which part a picture is."""
+def test_held_out_repeats_the_split_of_a_classifier(tiny_models, tmp_path):
+    """Duplicates are kept in one part, so the hash of an image alone does not determine its part."""
     pytest.importorskip("keras")
     from galaxy_edge.training.classifier.dataset_files import load_dataset
     from galaxy_edge.training.classifier.partition import split_dataset
@@ -148,11 +155,12 @@ def test_unseen_parts_the_pictures_of_a_classifier_as_its_training_did(tiny_mode
     kept = {sample.digest() for sample in held_out_samples(read_set(folder), [bundle], folder)}
     assert kept == {*parts.validation.ids, *parts.test.ids} and not kept & set(parts.train.ids)
     bundle.manifest["data"]["split"] = parts.record | {"hash": "of others"}
-    with pytest.raises(DataError, match="holds other pictures than the bundle"):
+    with pytest.raises(DataError, match="holds other images than those the bundle"):
         held_out_samples(read_set(folder), [bundle], folder)
 
 
-def test_curves_count_what_is_right_above_each_score():
+def test_curves_count_true_positives_above_each_score():
+    """Checked against counts by hand, including undefined values."""
     truth = DetectionTruth(np.array([[0, 0, 10, 10], [20, 20, 40, 40]]))
     frames = [
         (truth, np.array([[0, 0, 10, 10], [60, 60, 70, 70], [20, 20, 40, 41]]), np.array([0.92, 0.52, 0.32])),
@@ -160,21 +168,22 @@ def test_curves_count_what_is_right_above_each_score():
         (DetectionTruth(negative=True), np.zeros((0, 4)), np.zeros(0)),
     ]
     found = curves(frames)
-    at = {row["score"]: row for row in found["levels"]}
-    assert tuple(at) == LEVELS
-    assert at[0.9] == {"score": 0.9, "precision": 1.0, "recall": 0.5, "fp_per_frame": 0.0}
-    assert at[0.4] == {"score": 0.4, "precision": pytest.approx(1 / 3), "recall": 0.5, "fp_per_frame": 0.5}
-    assert at[0.05]["recall"] == 1.0 and at[0.95]["precision"] is None
+    by_score = {row["score"]: row for row in found["levels"]}
+    assert tuple(by_score) == LEVELS
+    assert by_score[0.9] == {"score": 0.9, "precision": 1.0, "recall": 0.5, "fp_per_frame": 0.0}
+    assert by_score[0.4] == {"score": 0.4, "precision": pytest.approx(1 / 3), "recall": 0.5, "fp_per_frame": 0.5}
+    assert by_score[0.05]["recall"] == 1.0 and by_score[0.95]["precision"] is None
     assert [row["detections"] for row in found["calibration"]] == [1, 1, 1, 1]
     assert [row["right"] for row in found["calibration"]] == [1.0, 0.0, 0.0, 1.0]
     nothing = curves([(DetectionTruth(), np.zeros((0, 4)), np.zeros(0))])
     assert nothing["calibration"] == [] and nothing["levels"][0]["recall"] is None
 
 
-def test_a_set_without_boxed_galaxies_is_no_test_of_the_pipeline(tiny_models, sets):
+def test_pipeline_needs_a_galaxy_with_a_box(tiny_models, sets):
+    """Shares of no galaxies are undefined."""
     detect, classify = (
         Bundle.load(tiny_models / f"galaxy-{name}", task)
         for name, task in (("detector", "detect"), ("classifier", "classify"))
     )
     with pytest.raises(DataError, match="no galaxy with a box"):
-        evaluate_pipeline(detect, classify, sets / "sdss_starfields", "int8", "litert", 1, lambda done, of: None)
+        evaluate_pipeline(detect, classify, sets / "sdss_starfields", "int8", "litert", 1, lambda done, total: None)

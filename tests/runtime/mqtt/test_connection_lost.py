@@ -124,5 +124,5 @@ def test_run_ends_within_two_seconds_while_viewers_and_broker_hang(broker, tmp_p
         process.stdout.close()
         process.stderr.close()
         assert "stopped on request" in errors and "Traceback" not in errors and "live view" not in errors
-    camera.pull_out()
+    camera.disconnect()
     assert min(seconds) <= 2.0, seconds

@@ -220,7 +220,7 @@ def test_the_scheme_of_a_stream_may_be_in_capitals():
     frames = iter(open_source(camera.url.replace("http", "HTTP"), never))
     assert next(frames).source == camera.url
     frames.close()
-    camera.pull_out()
+    camera.disconnect()
 
 
 @pytest.mark.parametrize("bad", [(), ("003.png", "004.png", "011.png")])

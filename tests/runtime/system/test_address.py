@@ -27,7 +27,7 @@ def test_no_file_and_no_line_of_a_run_holds_the_password(tmp_path):
     camera = NetworkCamera()
     url = camera.url.replace("://", "://me:opensesame@") + "?pwd=opensesame"
     done = galaxy_edge("run", "--camera", url, "--out", tmp_path / "out", "--max-frames", 4, "--json")
-    camera.pull_out()
+    camera.disconnect()
     assert done.returncode == 0 and done.stdout.count('"source": "http://me:***@127.0.0.1') == 4
     written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(written) > 2 and b"me:***@127.0.0.1" in b"".join(written)

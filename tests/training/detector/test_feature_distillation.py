@@ -1,4 +1,4 @@
-"""A backbone learns what a pretrained one sees, and the pretrained one stays as it is."""
+"""Feature distillation: the student approaches the pretrained network, which stays unchanged."""
 
 import dataclasses
 import json
@@ -26,7 +26,8 @@ def weights(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_features_come_nearer_and_the_pretrained_network_stays(weights):
+def test_features_approach_the_unchanged_pretrained_network(weights):
+    """Only the student and the maps may be trained, and neither maps nor teacher are exported."""
     import tensorflow as tf
     import tf_keras
     from galaxy_edge.models.decode import anchor_grid
@@ -37,28 +38,29 @@ def test_features_come_nearer_and_the_pretrained_network_stays(weights):
     tf_keras.utils.set_random_seed(1)
     images = np.random.default_rng(0).integers(0, 256, (8, 64, 64, 3), dtype=np.uint8)
     network = ssd.build_network(SMALL)
-    imitation = FeatureDistillation(network.backbone, weights, images)
-    assert [linear.shape[1] for linear in imitation.maps] == [32, 96, 320]
-    before = [value.numpy() for value in imitation._teacher.variables]
-    learner = DetectorTrainer(network, 0.0, imitation)
+    distillation = FeatureDistillation(network.backbone, weights, images)
+    assert [linear.shape[1] for linear in distillation.maps] == [32, 96, 320]
+    before = [value.numpy() for value in distillation.teacher.variables]
+    trainer = DetectorTrainer(network, 0.0, distillation)
     count = len(anchor_grid(64, 64, **SMALL.grid))
     nothing = np.zeros((8, count), np.int8), np.zeros((8, count, 4), np.float32)
 
-    def apart():
-        pictures = tf.cast(images, tf.float32) * ssd.INPUT_SCALE + ssd.INPUT_OFFSET
-        return float(imitation.loss(pictures, network.backbone(pictures, training=True)))
+    def distance():
+        inputs = tf.cast(images, tf.float32) * ssd.INPUT_SCALE + ssd.INPUT_OFFSET
+        return float(distillation.loss(inputs, network.backbone(inputs, training=True)))
 
-    first = apart()
+    first = distance()
     for _ in range(30):
-        learner.step(images, *nothing, tf.constant(3e-3), tf.constant(0.9))
-    assert apart() < 0.7 * first
-    for value, old in zip(imitation._teacher.variables, before, strict=True):
+        trainer.step(images, *nothing, tf.constant(3e-3), tf.constant(0.9))
+    assert distance() < 0.7 * first
+    for value, old in zip(distillation.teacher.variables, before, strict=True):
         np.testing.assert_array_equal(value, old)
-    assert not any("map_" in value.name for value in network.variables), "what is exported holds no maps"
+    assert not any("map_" in value.name for value in network.variables), "the exported network has no maps"
 
 
 @pytest.mark.slow
-def test_a_training_names_whom_it_imitates_and_can_be_resumed(weights, tmp_path):
+def test_distilled_training_is_recorded_and_resumes(weights, tmp_path):
+    """The maps are part of the checkpoint, or a resumed run would start them again at random."""
     import tensorflow as tf
     from galaxy_edge.training.detector.fit import train
 
@@ -79,4 +81,4 @@ def test_a_training_names_whom_it_imitates_and_can_be_resumed(weights, tmp_path)
     assert json.loads((run / "run.json").read_text())["settings"]["imitate"] == "v2.npz"
     assert [json.loads(line)["epoch"] for line in (run / "log.jsonl").read_text().splitlines()] == [1, 2]
     kept = tf.train.load_checkpoint(str(run / "checkpoint")).get_variable_to_shape_map()
-    assert sum(name.startswith("maps/") and "OPTIMIZER" not in name for name in kept) == 3, "the maps go on too"
+    assert sum(name.startswith("maps/") and "OPTIMIZER" not in name for name in kept) == 3, "the maps are saved too"
