@@ -1,4 +1,4 @@
-"""The space of small classifiers that the search chooses from."""
+"""The search space of small classifiers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..classifier.small_network import KINDS, POOLINGS, SmallNetwork, Stage, cos
 from .space import Space
 
 WIDTHS = (range(16, 65, 8), range(24, 97, 8), range(48, 193, 16))
-"""Channels that each of the three stages of the search may have."""
+"""Possible channels of each of the three stages."""
 
 
 def _stage_space(number: int, widths: range) -> dict[str, Sequence[Any]]:
@@ -29,7 +29,7 @@ SPACE: dict[str, Sequence[Any]] = {
     "dense": range(0, 97, 32),
     "dropout_percent": range(0, 51, 10),
 }
-"""What the search may choose: a range is ordered, a tuple is not."""
+"""Possible values: a range is ordered, a tuple is not."""
 
 
 START: dict[str, Any] = {
@@ -53,11 +53,11 @@ START: dict[str, Any] = {
     "dense": 0,
     "dropout_percent": 20,
 }
-"""Where a search begins: a design found by hand, the nearest of the space to the network that was shipped first."""
+"""The first choice of a search: a hand-made design, the closest of the space to the first network of this project."""
 
 
 def from_choice(choice: Mapping[str, Any]) -> SmallNetwork:
-    """Make a network of one value for every name in `SPACE`."""
+    """Return the network of a choice, i.e. of one value for every name in `SPACE`."""
     stages = (
         Stage(*(choice[f"stage{number}_{name}"] for name in ("width", "depth", "kernel", "kind")))
         for number in (1, 2, 3)
@@ -68,7 +68,9 @@ def from_choice(choice: Mapping[str, Any]) -> SmallNetwork:
 
 def _describe(values: dict[str, Any]) -> tuple[str, ...]:
     net = SmallNetwork.from_dict(values)
-    stages = ", ".join(f"{one.width}x{1 + one.depth} {one.kind} {one.kernel}x{one.kernel}" for one in net.stages)
+    stages = ", ".join(
+        f"{stage.width}x{1 + stage.depth} {stage.kind} {stage.kernel}x{stage.kernel}" for stage in net.stages
+    )
     head = f"{net.pooling}{f', dense {net.dense}' if net.dense else ''}, dropout {net.dropout:g}"
     return str(net.size), f"{net.stem_channels} {net.stem_kernel}x{net.stem_kernel}/{net.stem_stride}", stages, head
 

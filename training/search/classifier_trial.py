@@ -25,17 +25,20 @@ from ..classifier.trainer import ClassifierTrainer
 from ..classifier.validation import compile_forward
 from ..threads import set_threads
 
-LOOKS = 4
-"""How often a trial is looked at while it trains, to be given up early."""
+REPORTS = 4
+"""How often a trial reports its score during training, so that it can be pruned."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Train a network of the search space and give its macro F1 on the validation part; can be sent to a process.
+    """Train a network of the search space and measure its macro F1 on the validation part; can be pickled.
 
     Attributes:
-        data: see `pictures.load_pictures`; split_seed: of the split; seed: of draws and weights.
-        epochs: of each trial, in one cosine cycle; threads: of the arithmetic.
+        data: see `dataset_files.load_dataset`.
+        epochs: epochs of each trial, in one cosine cycle.
+        split_seed: seed of the split.
+        seed: seed of augmentation and weights.
+        threads: TensorFlow's thread count.
     """
 
     data: Path
@@ -45,7 +48,7 @@ class Trial:
     threads: int = 1
 
     def __call__(self, network: SmallNetwork, report: Callable[[int, float], None]) -> float:
-        """Train `network`; `report` is told the epoch and the score now and then and may end the trial."""
+        """Train `network` and return its score; `report` is called with epoch and score, and may raise to prune."""
         set_threads(self.threads)
         recipe = replace(
             RECIPES["small"],
@@ -77,7 +80,7 @@ class Trial:
             for step, batch in enumerate(feed.epoch(epoch)):
                 learner.optimizer.learning_rate = schedule.rate(epoch * feed.steps + step)
                 learner.step(batch, 0.0, epoch * feed.steps + step)
-            if (epoch + 1) % max(1, self.epochs // LOOKS) == 0 and epoch + 1 < self.epochs:
+            if (epoch + 1) % max(1, self.epochs // REPORTS) == 0 and epoch + 1 < self.epochs:
                 report(epoch + 1, score())
         final = score()
         keras.backend.clear_session()

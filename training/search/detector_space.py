@@ -1,6 +1,6 @@
-"""The detectors that a search chooses from: SSD MobileNetV2 FPNLite in several sizes, and what each costs.
+"""The search space of detectors: SSD MobileNetV2 FPNLite in several sizes, and their cost.
 
-The cost is arithmetic on the layers that `ssd.build_network` makes, so that a candidate is priced without building it.
+The cost is computed from the layers that `networks.build_network` creates, without building them.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ START: dict[str, Any] = {
 }
 
 ENDS, TOP_LEVEL = {2: 24, 3: 32, 4: 96, 5: 320}, 5
-"""A level of the pyramid takes the last block of these channels."""
+"""Channels of the last block at each level of the backbone, and the highest of these levels."""
 
 INT8_BYTES_A_CHANNEL, INT8_BYTES_AN_OPERATION, INT8_BYTES_A_FILE = 16, 420, 46_000
-"""Bytes of an int8 TFLite file beside its weights, fitted to conversions; a test weighs some."""
+"""Bytes of an int8 TFLite file in addition to its weights, fitted to converted networks; tests check some."""
 
 
 @dataclass(frozen=True)
 class DetectorDesign:
-    """A detector of the space; see `DetectorSettings` for what the values are."""
+    """A detector of the space; for the values see `DetectorSettings`."""
 
     size: int
     width: float
@@ -50,13 +50,21 @@ class DetectorDesign:
     min_level: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, which `DetectorSettings` takes."""
+        """Return it as plain values, which are arguments of `DetectorSettings`."""
         return asdict(self)
 
 
 class _Convolution(NamedTuple):
-    """One convolution: `depthwise` has one kernel a channel; `side` is that of its output; `normalisation` is how many
-    numbers a channel follow it."""
+    """A convolution.
+
+    Attributes:
+        kernel: side of the kernel.
+        before: input channels.
+        channels: output channels.
+        side: side of the output.
+        depthwise: whether it has one kernel per channel.
+        normalisation: parameters per channel of the normalisation behind it.
+    """
 
     kernel: int
     before: int
@@ -109,25 +117,26 @@ def _head(design: DetectorDesign, sides: dict[int, int], aspects: int) -> Iterat
 
 
 def cost(design: DetectorDesign, classes: int = 1) -> Cost:
-    """Price a detector: the bytes of its int8 file are an estimate, good to a tenth.
+    """Return the cost of a detector; the size of its int8 file is an estimate with an error of at most a tenth.
 
-    The head's kernels are shared by the levels; each level has its own normalisation, so that folding it makes a copy
-    of them in the file for every level.
+    The levels share the kernels of the head, but each has its own normalisation. When it is folded into the kernels,
+    the file contains a copy of them for every level.
     """
     settings = DetectorSettings(**design.to_dict())
     sides = {level: -(-design.size // 2**level) for level in range(design.min_level, settings.max_level + 1)}
     body = [*_backbone(design), *_pyramid(design, sides)]
     head = list(_head(design, sides, len(settings.aspect_ratios)))
     whole = body + head
-    macs = sum(one.weights * one.side**2 for one in whole)
+    macs = sum(layer.weights * layer.side**2 for layer in whole)
     shared = head[: len(head) // len(sides)]
-    parameters = sum(one.weights for one in body + shared) + sum(one.normalisation * one.channels for one in whole)
-    size = sum(one.weights + INT8_BYTES_A_CHANNEL * one.channels + INT8_BYTES_AN_OPERATION for one in whole)
+    parameters = sum(layer.weights for layer in body + shared)
+    parameters += sum(layer.normalisation * layer.channels for layer in whole)
+    size = sum(layer.weights + INT8_BYTES_A_CHANNEL * layer.channels + INT8_BYTES_AN_OPERATION for layer in whole)
     return Cost(macs, parameters, size + INT8_BYTES_A_FILE)
 
 
 def design_of(choice: Mapping[str, Any]) -> DetectorDesign:
-    """Make a detector of one value for every name in `SPACE`."""
+    """Return the detector of a choice, i.e. of one value for every name in `SPACE`."""
     plain = {name: value for name, value in choice.items() if name != "width_percent"}
     return DetectorDesign(width=choice["width_percent"] / 100, **plain)
 

@@ -24,11 +24,14 @@ from .detector_space import DetectorDesign
 
 @dataclass(frozen=True)
 class DetectorTrial:
-    """Train a detector of the search space and give its mAP@0.5 on the validation share; can be sent to a process.
+    """Train a detector of the search space and measure its mAP@0.5 on the validation share; can be pickled.
 
     Attributes:
-        data: see `data.read_set`; seed: of split, scenes and weights.
-        epochs, images: of each trial, and scenes an epoch; threads: of the arithmetic.
+        data: see `sample.read_set`.
+        epochs: epochs of each trial.
+        images: scenes per epoch.
+        seed: seed of split, scenes and weights.
+        threads: TensorFlow's thread count.
     """
 
     data: Path
@@ -38,7 +41,7 @@ class DetectorTrial:
     threads: int = 1
 
     def __call__(self, design: DetectorDesign, report: Callable[[int, float], None]) -> float:
-        """Train `design`; `report` is told the epoch and the score after each but the last and may end the trial."""
+        """Train `design` and return its score; `report` is called after epochs and may raise to prune."""
         set_threads(self.threads, opencv_threads=1)
         import tensorflow as tf
         import tf_keras
@@ -61,8 +64,8 @@ class DetectorTrial:
         steps = settings.images_per_epoch // settings.batch
         reached = 0.0
         for epoch in range(self.epochs):
-            for place, batch in enumerate(batches.run(epoch * steps, (epoch + 1) * steps)):
-                rate, decay = schedule(settings, epoch * steps + place, self.epochs * steps)
+            for step, batch in enumerate(batches.run(epoch * steps, (epoch + 1) * steps)):
+                rate, decay = schedule(settings, epoch * steps + step, self.epochs * steps)
                 learner.step(*batch, tf.constant(rate), tf.constant(decay))
             with learner.averaged():
                 if epoch + 1 == self.epochs:
@@ -78,5 +81,5 @@ class DetectorTrial:
 def _shares(data: Path, seed: int) -> tuple[list[Sample], list[Sample]]:
     samples, held, _ = split(read_set(data), seed)
     if not samples or not any(len(sample.boxes) for sample in held):
-        raise DataError(f"{data} holds too few frames with boxes to search for a detector")
+        raise DataError(f"{data} has too few frames with boxes to search for a detector")
     return samples, held

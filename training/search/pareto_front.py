@@ -1,4 +1,4 @@
-"""What a search found: its trials, the front of score and cost, and the network picked from it."""
+"""The results of a search: its trials, their Pareto front of score and cost, and the network picked from it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def points(study: optuna.Study) -> list[dict[str, Any]]:
-    """List what the finished and the pruned trials tried and reached, in plain values.
+    """List networks and scores of the finished and the pruned trials, in plain values.
 
     Returns:
-        One table a trial: number, state (``complete`` or ``pruned``), the score by its key (``macro_f1`` of
+        A dictionary for each trial: number, state (``complete`` or ``pruned``), the score by its key (``macro_f1`` of
         classifiers; None if pruned), macs, parameters, int8_bytes, curve (epoch and score), and network, plain values.
     """
     from optuna.trial import TrialState
@@ -41,7 +41,7 @@ def points(study: optuna.Study) -> list[dict[str, Any]]:
 
 
 def pareto(study: optuna.Study) -> list[dict[str, Any]]:
-    """List the `points` than which no other is both as good and cheaper, or better and as cheap; cheapest first."""
+    """List the `points` of the Pareto front of score and multiply-adds, cheapest first."""
     best = {trial.number for trial in study.best_trials}
     return sorted((point for point in points(study) if point["number"] in best), key=lambda point: point["macs"])
 
@@ -52,19 +52,19 @@ def pick(
     max_kib: float | None = None,
     space: Space = CLASSIFIERS,
 ) -> dict[str, Any]:
-    """Pick the best score among the `points` that a device can afford; the cheaper of equals.
+    """Pick the `points` entry of the best score within limits; of equal scores, the cheaper one.
 
     Raises:
-        SearchError: none is within the limits.
+        SearchError: no network is within the limits.
     """
     limits, score = Limits(max_macs, max_kib), space.score[0]
     finished = [point for point in found if point[score] is not None]
     fitting = [point for point in finished if limits.allow(point["macs"], point["int8_bytes"])]
     if not fitting:
-        least = min(finished, key=lambda point: point["macs"], default=None)
+        cheapest = min(finished, key=lambda point: point["macs"], default=None)
         hint = (
-            f"the cheapest takes {least['macs']:,} MACs and {least['int8_bytes'] / 1024:.0f} KiB"
-            if least
+            f"the cheapest takes {cheapest['macs']:,} MACs and {cheapest['int8_bytes'] / 1024:.0f} KiB"
+            if cheapest
             else "no trial has finished"
         )
         raise SearchError(f"none of {len(finished)} networks is within {limits}: {hint}")
@@ -72,7 +72,7 @@ def pick(
 
 
 def table(found: Sequence[dict[str, Any]], space: Space = CLASSIFIERS) -> str:
-    """Write `points` as a Markdown table."""
+    """Return `points` as a Markdown table."""
     key, title = space.score
     rows = [f"| trial | {title} | MACs | int8 KiB | parameters | " + " | ".join(space.columns) + " |"]
     rows.append("|" + "---|" * (5 + len(space.columns)))
@@ -86,7 +86,7 @@ def table(found: Sequence[dict[str, Any]], space: Space = CLASSIFIERS) -> str:
 
 
 def write_trials(study: optuna.Study, folder: Path) -> None:
-    """Write what the study agreed on, its `points` and the numbers of its front to ``trials.json``."""
+    """Write the settings of a study, its `points` and the trial numbers of its front to ``trials.json``."""
     with locked(folder / "turn"):
         write_json(
             folder / "trials.json",
@@ -103,14 +103,18 @@ def curve_of(trial: optuna.trial.FrozenTrial) -> dict[int, float]:
 
 
 def write_front(folder: Path, max_macs: int | None, max_kib: float | None) -> tuple[dict[str, Any], Space]:
-    """Write ``front.md``, ``front.png`` and ``picked.json`` into a search's folder; return the point picked, and the
-    space that it is of.
+    """Write ``front.md``, ``front.png`` and ``picked.json`` into the folder of a search.
 
     Args:
-        max_macs, max_kib: what the device can afford: multiply-adds and KiB of the int8 file.
+        folder: the folder.
+        max_macs: maximum multiply-adds, or None.
+        max_kib: maximum size of the int8 file in KiB, or None.
+
+    Returns:
+        The picked network, one of `points`, and its space.
 
     Raises:
-        SearchError: there is no search, or no network of it is within the limits.
+        SearchError: there is no search, or none of its networks is within the limits.
     """
     study = open_study(folder)
     space, front = space_of(study), pareto(study)

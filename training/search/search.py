@@ -1,15 +1,15 @@
-"""Search the space of small networks for those that name galaxies best at each cost (report section 2.9.2).
+"""Search a space of small networks for score and cost together.
 
-The report's search maximised accuracy alone; this one also minimises multiply-adds, and so ends in a front from which
-every device takes the best that it can afford. A multivariate, multi-objective TPE (Ozaki et al. 2022,
-doi:10.1613/jair.1.13188) proposes; what is over the limits is proposed anew before a trial begins.
+The university report's search maximised accuracy only; this one also minimises multiply-adds and yields a Pareto front
+of both. Networks are proposed by a multivariate, multi-objective TPE (Ozaki et al. 2022, doi:10.1613/jair.1.13188);
+proposals over the limits are replaced before a trial starts.
 
-Any number of processes and machines work on one study through a journal in a shared folder. A worker holds a lock on
-a file of its own as long as it lives, and touches it; the trial of a worker that died is begun again by another.
+Any number of processes and machines can work on one study through a journal in a shared folder. A worker holds a lock
+on a file of its own while it is alive, and touches it; the trial of a worker that died is restarted by another.
 
-Optuna prunes with one objective only, so a trial is stopped here by a median rule of its own (after Golovin et al.
-2017, doi:10.1145/3097983.3098043) among trials that cost no more: a small network is never stopped for being worse
-than a large one, and where few are as cheap, none is stopped.
+Optuna prunes with one objective only, so trials are pruned here by a median rule (after Golovin et al.
+2017, doi:10.1145/3097983.3098043) among trials that do not cost more: a small network is never pruned for being worse
+than a large one, and nothing is pruned before enough trials are as cheap.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ if TYPE_CHECKING:
     import optuna
 
 Report = Callable[[int, float], None]
-"""Told the epoch (from 1) and the validation score after it; raises `optuna.TrialPruned` when it is not worth more."""
+"""Called with the epoch (from 1) and the validation score after it; raises `optuna.TrialPruned` to stop the trial."""
 
 Objective = Callable[[Any, Report], float]
-"""Trains a network of the space and gives its score on validation pictures, 0..1."""
+"""Trains a network of the space and returns its score on validation images, 0..1."""
 
 logger = logging.getLogger(__name__)
 
 ANY = Limits()
 
 SIMILAR_COST = 1.25
-"""A trial is judged against those of at most so many times its multiply-adds."""
+"""Trials of at most this many times the multiply-adds are compared for pruning."""
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
-"""How often a trial is begun: one that takes its worker down with it each time must not end them all."""
+"""How often a trial is started: a trial that crashes its worker must not stop all workers."""
 
 
 def falls_behind(best: float, others: Sequence[Mapping[int, float]], epoch: int, peers: int) -> bool:
-    """Tell whether a trial is below the median of the others at the same epoch.
+    """Return whether a trial is below the median of the others at the same epoch.
 
     Args:
         best: its best score up to this epoch.
-        others: epoch -> score of the trials to compare with; those that did not come this far are left out.
-        peers: how many must have come this far for a verdict.
+        others: epoch -> score of the trials to compare with; trials that did not reach this epoch are ignored.
+        peers: how many trials must have reached this epoch.
     """
     reached = [
         max(score for at, score in curve.items() if at <= epoch)
@@ -83,23 +83,23 @@ def run_worker(
     about: dict[str, Any] | None = None,
     space: Space = CLASSIFIERS,
 ) -> int:
-    """Work on a study until it has enough trials; any number of workers may do so at once.
+    """Work on a study until it has enough trials; any number of workers may do so at the same time.
 
     Args:
-        objective: trains; what it raises ends this worker, and the trial is begun again, `ATTEMPTS` times in all.
+        objective: trains a network. An exception stops this worker; the trial is restarted, at most `ATTEMPTS` times.
         storage: folder of the study, shared by its workers.
-        trials: how many the study shall have finished or pruned in all, those of other workers and earlier runs too.
-        seed: of the study. What the n-th network is drawn with depends on this and n alone, so that an interrupted
-            study goes on as if it had not been.
-        limits: what a network may cost.
+        trials: total number of finished or pruned trials, including those of other workers and earlier runs.
+        seed: seed of the study. The random numbers for the n-th network depend on this and n only, so a resumed study
+            equals an uninterrupted one.
+        limits: maximum cost of a network.
         classes: number of outputs.
         warmup: the first epoch after which a trial may be pruned.
-        peers: trials of no more cost that must have come as far before one is pruned.
-        space: what is searched.
-        about: plain values that the objective depends on (data hash, epochs ...); a study keeps to them.
+        peers: number of trials of similar or lower cost that must have reached an epoch before one is pruned there.
+        space: the space of networks.
+        about: plain values on which the objective depends (data hash, epochs ...); all workers must pass the same.
 
     Returns:
-        How many trials this worker finished.
+        The number of trials that this worker finished.
 
     Raises:
         SearchError: see `open_study`; or no network is within the limits.
@@ -129,7 +129,7 @@ def run_worker(
             if isinstance(trial, bool):
                 if trial:
                     return done
-                time.sleep(POLL_SECONDS)  # others are at the last trials: stay, in case one of them dies
+                time.sleep(POLL_SECONDS)  # others work on the last trials: stay, in case one of them dies
                 continue
             done += _run(study, space, trial, objective, storage, agreed)
 
@@ -142,12 +142,12 @@ def _claim(
     seed: int,
     fits: Callable[[Mapping[str, Any]], bool],
 ) -> optuna.Trial | bool:
-    """Take the next trial, alone among all workers; True if all are done, False if others are at the last ones."""
+    """Return the next trial; True if all are done, False if others work on the last ones. The caller holds the lock."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        # Without an owner, it was left by a worker that was killed in this very place.
-        if not presence.sees(trial.user_attrs.get("owner", "nobody")):
+        # A trial without an owner was left by a worker that was killed in this function.
+        if not presence.is_alive(trial.user_attrs.get("owner", "nobody")):
             _give_back(study, space, trial.number)
     known = study.get_trials(deepcopy=False)
     finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in known)
@@ -161,7 +161,7 @@ def _claim(
 
 
 def _give_back(study: optuna.Study, space: Space, number: int) -> None:
-    """Fail a trial whose worker is gone, and line its network up to be tried again."""
+    """Mark the trial of a lost worker as failed and enqueue its network again."""
     from optuna.trial import TrialState
 
     known = study.get_trials(deepcopy=False)
@@ -171,7 +171,7 @@ def _give_back(study: optuna.Study, space: Space, number: int) -> None:
     choice = trial.user_attrs.get("choice", trial.params)
     attempt = trial.user_attrs.get("attempt", 1)
     copied = any(other.user_attrs.get("copy_of") == number for other in known)
-    # The copy comes first: whoever dies between the two leaves nothing undone.
+    # The copy is enqueued first, so that a worker that dies between the two loses nothing.
     if choice.keys() == space.choices.keys() and attempt < ATTEMPTS and not copied:
         study.enqueue_trial(choice, user_attrs={"copy_of": number, "attempt": attempt + 1, "choice": choice})
     study.tell(number, state=TrialState.FAIL)
@@ -185,7 +185,7 @@ def _run(
     storage: Path,
     agreed: dict[str, Any],
 ) -> int:
-    """Train a trial's network and record what comes out; give 1, or 0 where another worker has taken it over."""
+    """Train a trial's network and record its score; return 1, or 0 if another worker took the trial over."""
     import optuna
     from optuna.trial import TrialState
 
@@ -217,21 +217,21 @@ def _run(
                 raise optuna.TrialPruned(f"its score is {score}")
         except optuna.TrialPruned as reason:
             trial.set_user_attr("stopped", str(reason))
-            told = study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+            recorded = study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
             outcome = f"stopped, {reason}"
         else:
-            # In decades, so that halving the cost counts as much at either end of the front.
+            # The logarithm, so that halving the cost counts the same at both ends of the front.
             values = [score, math.log10(price.macs)]
-            told = study.tell(trial, values, skip_if_finished=True)
+            recorded = study.tell(trial, values, skip_if_finished=True)
             outcome = f"{space.score[1]} {score:.4f}"
     except optuna.exceptions.UpdateFinishedTrialError:
-        return 0  # silent for so long (a machine that slept) that another worker took the trial over
+        return 0  # after a long silence (a suspended machine), another worker took the trial over
     except BaseException:
         with locked(storage / "turn"):
             _give_back(study, space, trial.number)
         raise
-    if told.state == TrialState.FAIL:
-        return 0  # taken over likewise
+    if recorded.state == TrialState.FAIL:
+        return 0  # taken over, too
     kib = f"{price.int8_bytes / 1024:.0f} KiB"
     logger.info("trial %d: %s, %s MACs, %s", trial.number, outcome, f"{price.macs:,}", kib)
     return 1
@@ -251,7 +251,7 @@ def search(
     initialize: Callable[[], None] = _do_nothing,
     **options: Any,
 ) -> optuna.Study:
-    """Search with some processes on this machine, and write ``trials.json`` into the folder.
+    """Search with one or several processes on this machine and write ``trials.json`` into the folder.
 
     Args:
         workers: number of processes; with more than one, the objective must be importable by name.
@@ -259,7 +259,7 @@ def search(
         options: these and the other arguments: see `run_worker`.
 
     Raises:
-        SearchError: see `run_worker`; or workers stopped and left trials undone.
+        SearchError: see `run_worker`; or workers stopped before all trials were done.
     """
     work = (objective, storage, trials, seed, limits)
     if workers == 1:
@@ -277,8 +277,8 @@ def search(
     done = len(points(study))
     if done < trials:
         raise SearchError(
-            f"{failed} of {workers} workers stopped with {done} of {trials} trials done: see what they "
-            "said above, mend it, and run the same again to go on"
+            f"{failed} of {workers} workers stopped with {done} of {trials} trials done: see their "
+            "messages above, fix the cause, and run the same command again to resume"
         )
     write_trials(study, storage)
     return study

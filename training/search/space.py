@@ -1,4 +1,4 @@
-"""What a search chooses from: the choices, the network that one of them names, and what it costs."""
+"""A space of networks: the choices, the network of a choice, and its cost."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ..cost import Cost
 
 
 class Network(Protocol):
-    """A network as it is described before it is built."""
+    """The description of a network that is not built yet."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values."""
+        """Return it as plain values."""
         ...
 
 
@@ -24,14 +24,14 @@ class Space:
     """A space of networks.
 
     Attributes:
-        choices: what may be chosen, by name: a range is ordered, a tuple is not.
-        start: where a search begins: a design found by hand.
-        network: makes a network of one value for every name.
-        cost: prices a network with so many outputs, without building it.
-        score: key and title of what is measured on validation pictures, 0..1.
-        columns: titles of what `describe` tells.
-        describe: tells a network's parts, from its plain values, for a table.
-        use: how a network that was picked is trained, for a message.
+        choices: possible values by name: a range is ordered, a tuple is not.
+        start: the first choice of a search, a hand-made design.
+        network: returns the network of a choice, i.e. of one value for every name.
+        cost: returns the cost of a network with a number of outputs, without building it.
+        score: key and title of the score on validation images, 0..1.
+        columns: titles of the cells that `describe` returns.
+        describe: returns the cells of a table row for a network, given as plain values.
+        use: command that trains the picked network, for a message.
     """
 
     choices: Mapping[str, Sequence[Any]]
@@ -45,7 +45,7 @@ class Space:
 
     @property
     def hash(self) -> str:
-        """SHA-256 (hex) of the choices, so that a search is not continued in another space."""
+        """SHA-256 (hex) of the choices, to prevent that a search is continued in another space."""
         return hashlib.sha256(
             json.dumps({name: list(values) for name, values in self.choices.items()}).encode()
         ).hexdigest()

@@ -1,4 +1,4 @@
-"""The study that a search's workers share: its journal in a folder, who works on it, and what proposes networks."""
+"""The study that the workers of a search share: its journal, its limits, its sampler and the workers' heartbeats."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 JOURNAL, STUDY = "study.journal", "search"
 PROPOSALS, DRAWS = 40, 20_000
-"""How often a network within the limits is asked of the sampler, and then drawn at random, before giving up."""
+"""Maximum proposals of the sampler, and then of random draws, to find a network within the limits."""
 BEAT_SECONDS, SILENT_SECONDS = 20.0, 300.0
-"""How often a worker shows that it lives; after what silence one of another machine is taken for dead."""
+"""Interval of a worker's heartbeats; silence after which a worker of another machine is considered dead."""
 
 
 class SearchError(UserError):
-    """A search that cannot go on; the message says why and what to do."""
+    """A search that cannot continue."""
 
     exit_code = 2
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a network may cost: multiply-adds for one picture, KiB of its int8 file; None for any."""
+    """Maximum cost of a network: multiply-adds for one image, KiB of its int8 file; None for no limit."""
 
     max_macs: int | None = None
     max_kib: float | None = None
@@ -49,10 +49,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
             if value is not None and not value > 0:
-                raise SearchError(f"{name} is {value}; it must be more than 0")
+                raise SearchError(f"{name} is {value}; it must be greater than 0")
 
     def allow(self, macs: int, int8_bytes: int) -> bool:
-        """Tell whether a network may be used."""
+        """Return whether a network is within the limits."""
         return (self.max_macs is None or macs <= self.max_macs) and (
             self.max_kib is None or int8_bytes <= self.max_kib * 1024
         )
@@ -66,21 +66,21 @@ SPACES = (CLASSIFIERS, DETECTORS)
 
 
 def space_of(study: optuna.Study) -> Space:
-    """Give the space that a study searches.
+    """Return the space that a study searches.
 
     Raises:
-        SearchError: it is none of today's.
+        SearchError: it is not a space of this version.
     """
     agreed = study.user_attrs.get("agreed", {}).get("space")
     found = next((space for space in SPACES if space.hash == agreed), None)
     if found is None:
-        raise SearchError("the search was begun on another space of networks, that of another version of galaxy-edge")
+        raise SearchError("the search was started on another space of networks, by another version of galaxy-edge")
     return found
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold ``path.lock`` alone among all workers; that of one killed while it held it is broken after 30 seconds."""
+    """Hold ``path.lock`` exclusively among all workers; the lock of a killed worker is broken after 30 seconds."""
     from optuna.storages.journal import JournalFileOpenLock
 
     lock = JournalFileOpenLock(str(path))
@@ -96,12 +96,12 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
 
     Args:
         storage: the folder.
-        agreed: plain values that all its workers must share; the first worker begins the study with them. None opens
-            a study that is there, only to be read.
-        space: that it searches; of a study that is only read, its own.
+        agreed: plain values that all workers must share; the first worker creates the study with them. None opens an
+            existing study for reading.
+        space: the space to search; not used with `agreed` None.
 
     Raises:
-        SearchError: there is none, its journal is damaged, or it was begun with other values.
+        SearchError: there is no study, its journal is damaged, or it was started with other values.
     """
     import optuna
     from optuna.storages import JournalStorage
@@ -111,18 +111,18 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
     path = storage / JOURNAL
 
     class Journal(JournalFileBackend):
-        """A journal in which a full disk leaves no half line, to which others would append."""
+        """A journal in which a full disk leaves no partial line, to which others would append."""
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             try:
                 super().append_logs(logs)
             except OSError:
                 with locked(path):
-                    _cut_half_line(path)
+                    _cut_partial_line(path)
                 raise
 
     if agreed is None and not path.is_file():
-        raise SearchError(f"{storage} holds no search: it has no {JOURNAL}")
+        raise SearchError(f"{storage} contains no search: it has no {JOURNAL}")
     storage.mkdir(parents=True, exist_ok=True)
     with locked(storage / "turn"):
         _check_journal(path)
@@ -145,25 +145,25 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
             study.set_user_attr("agreed", agreed)
             return study
     if before.get("space") != agreed["space"]:
-        raise SearchError(f"{storage} was begun on another space of networks: name another folder")
-    one, other = _each(before), _each(agreed)
-    for name in sorted(one.keys() | other.keys()):
-        if one.get(name) != other.get(name):
-            what = "on other data" if name == "data" else f"with {name}={one.get(name)}, not {other.get(name)}"
-            raise SearchError(f"{storage} was begun {what}: go on with the same, or name another folder")
+        raise SearchError(f"{storage} was started on another space of networks: name another folder")
+    old, new = _flatten(before), _flatten(agreed)
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            what = "on other data" if name == "data" else f"with {name}={old.get(name)}, not {new.get(name)}"
+            raise SearchError(f"{storage} was started {what}: continue with the same, or name another folder")
     return study
 
 
-def _each(agreed: Mapping[str, Any]) -> dict[str, Any]:
-    """List what was agreed on value by value, those in tables too, so that a message can name the one that differs."""
+def _flatten(agreed: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge nested tables into one, so that a message can name the value that differs."""
     tables = {name: value for name, value in agreed.items() if isinstance(value, dict)}
     return {key: value for table in tables.values() for key, value in table.items()} | {
         name: value for name, value in agreed.items() if name not in tables
     }
 
 
-def _cut_half_line(path: Path) -> None:
-    """Cut off a last line without an end: whoever wrote it was stopped, and never heard that it was taken."""
+def _cut_partial_line(path: Path) -> None:
+    """Remove a last line without an end: its writer was stopped before the write was confirmed."""
     content = path.read_bytes() if path.exists() else b""
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
@@ -173,8 +173,8 @@ def _cut_half_line(path: Path) -> None:
 def _check_journal(path: Path) -> None:
     if not path.exists():
         return
-    with locked(path), path.open("rb") as stream:  # so that no line is seen half written
-        _cut_half_line(path)
+    with locked(path), path.open("rb") as stream:  # no line is being written meanwhile
+        _cut_partial_line(path)
         for number, line in enumerate(stream, 1):
             try:
                 whole = line.endswith(b"\n") and "op_code" in json.loads(line)
@@ -182,8 +182,8 @@ def _check_journal(path: Path) -> None:
                 whole = False
             if not whole:
                 raise SearchError(
-                    f"{path} is damaged at line {number}: put back a copy, or keep the lines before it "
-                    "and lose what came after"
+                    f"{path} is damaged at line {number}: restore a copy, or keep only the lines before it "
+                    "and lose the later ones"
                 )
 
 
@@ -204,7 +204,7 @@ def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], b
     rng = np.random.default_rng(seed)
 
     class WithinLimits(TPESampler):
-        """TPE over the whole space at once, which proposes until a proposal fits."""
+        """A TPE over the whole space that proposes until a proposal is within the limits."""
 
         def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, BaseDistribution]:
             return distributions(space)
@@ -212,7 +212,7 @@ def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], b
         def sample_relative(self, study: Any, trial: Any, search_space: dict[str, BaseDistribution]) -> dict[str, Any]:
             for _ in range(PROPOSALS):
                 proposed = super().sample_relative(study, trial, search_space)
-                if not proposed:  # too few trials yet to learn from
+                if not proposed:  # too few trials yet
                     break
                 if fits(proposed):
                     return proposed
@@ -226,8 +226,11 @@ def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], b
 
 
 class Heartbeat:
-    """The file by which other workers see that this one lives: locked for those on the same machine, touched for the
-    others (its age is taken by the folder's own clock, so that the machines' clocks need not agree)."""
+    """A file that shows other workers that this one is alive.
+
+    It is locked for workers on the same machine and touched for the others. Its age is measured by the clock of the
+    shared folder, so the clocks of the machines may differ.
+    """
 
     def __init__(self, storage: Path) -> None:
         self.folder, self.host = storage / "workers", socket.gethostname()
@@ -250,8 +253,8 @@ class Heartbeat:
         while not self._ended.wait(BEAT_SECONDS):
             os.utime(self._file.fileno())
 
-    def sees(self, owner: str) -> bool:
-        """Tell whether the worker of that name lives."""
+    def is_alive(self, owner: str) -> bool:
+        """Return whether the worker of a name is alive."""
         try:
             with (self.folder / owner).open("r+b") as file:
                 if owner.rsplit("-", 2)[0] != self.host:

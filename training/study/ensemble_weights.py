@@ -1,4 +1,4 @@
-"""Blend several classifiers' probabilities, with weights found on validation pictures."""
+"""Average the probabilities of several classifiers, with weights found on validation images."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ def blend(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.nda
     """Average the probabilities of several models.
 
     Args:
-        probabilities: for each of M models (N, C) 0..1, of the same pictures and classes.
-        weights: (M,) not negative; brought to a sum of 1.
+        probabilities: for each of M models (N, C) 0..1, of the same images and classes.
+        weights: (M,) not negative; they are divided by their sum.
 
     Returns:
         (N, C) float64 0..1.
 
     Raises:
-        ValueError: models do not agree on shape, or weights do not fit.
+        ValueError: the shapes differ, or the weights do not match the models.
     """
-    shapes = {np.shape(one) for one in probabilities}
+    shapes = {np.shape(array) for array in probabilities}
     if len(shapes) != 1 or len(next(iter(shapes))) != 2:
         raise ValueError(f"models do not give probabilities of one shape (N, C): {sorted(shapes)}")
     share = np.asarray(weights, np.float64)
@@ -32,23 +32,23 @@ def blend(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.nda
 
 
 def find_weights(probabilities: Sequence[np.ndarray], labels: np.ndarray, step: float = 0.05) -> np.ndarray:
-    """Find the blend with the best macro F1; of equals, the one with the lowest log loss.
+    """Find the weights of the best macro F1; of equal ones, those of the lowest log loss.
 
-    Two models: every weight on the grid is tried (the university report found 0.6 and 0.4 so). More: from each
-    model alone and from all alike, weight is moved from one model to another, by whatever amount helps most, until
-    no move helps. Such a search may end at a local best.
+    For two models, every weight on the grid is tried, as in the university report. For more, a hill climb starts from
+    each model alone and from equal weights, and moves weight from one model to another, by the amount that helps most,
+    until no move helps. It may end at a local optimum.
 
     Args:
-        probabilities: for each of M models (N, C) 0..1 on **validation** pictures. Weights found on test pictures
-            would flatter the blend.
+        probabilities: for each of M models (N, C) 0..1 on **validation** images. Weights found on test images
+            would flatter the result.
         labels: (N,) true classes, 0..C-1.
-        step: of the weights; must divide 1.
+        step: step of the weights; must divide 1.
 
     Returns:
-        (M,) float64 weights, adding up to 1.
+        (M,) float64 weights with a sum of 1.
 
     Raises:
-        ValueError: shapes do not agree, or the step does not divide 1.
+        ValueError: the shapes differ, or the step does not divide 1.
     """
     count, labels = len(probabilities), np.asarray(labels)
     units = round(1 / step) if 0 < step <= 1 else 0
@@ -83,14 +83,14 @@ def _climb(held: tuple[int, ...], score: Callable[[tuple[int, ...]], tuple[float
                     moved[giver] -= amount
                     moved[taker] += amount
                     moves.append(tuple(moved))
-        best = max(moves, key=score)  # the first of equals, so what is held stays unless a move improves it
+        best = max(moves, key=score)  # the first of equal moves, so nothing changes without an improvement
         if best == held:
             return held
         held = best
 
 
 def _score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Score a blend: macro F1 and minus the log loss, both the higher the better."""
+    """Return macro F1 and minus the log loss; higher is better for both."""
     f1 = class_rates(probabilities.argmax(axis=1), labels, probabilities.shape[1])[2].mean()
     loss = -np.log(np.maximum(probabilities[np.arange(len(labels)), labels], 1e-12)).mean()
     return round(float(f1), 12), -float(loss)

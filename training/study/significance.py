@@ -1,6 +1,6 @@
-"""Compare two recipes over cross-validation folds, and say what the comparison is worth.
+"""Compare two recipes over cross-validation folds and state what the comparison can show.
 
-The folds themselves are dealt by `training.split.folds`.
+The folds are drawn by `training.data.splits.folds`.
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ import numpy as np
 METRICS = ("accuracy", "precision", "recall", "f1")
 
 EXACT_PAIRS = 12
-"""Up to so many differences, all their signs are enumerated, so that p is exact even where differences tie."""
+"""Maximum number of differences for which all signs are enumerated, so that p is exact even with ties."""
 
 
-def class_rates(named: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def class_rates(predicted: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Measure precision, recall and F1 (K,) 0..1 of the K classes that occur among the true labels.
 
-    A class that is never named has a precision of 0.
+    A class that is never predicted has a precision of 0.
 
     Args:
-        named, labels: (N,) classes given and true, 0..count-1.
+        predicted, labels: (N,) predicted and true classes, 0..count-1.
     """
-    right = np.bincount(labels[named == labels], minlength=count)
-    true, said = np.bincount(labels, minlength=count), np.bincount(named, minlength=count)
+    right = np.bincount(labels[predicted == labels], minlength=count)
+    true, said = np.bincount(labels, minlength=count), np.bincount(predicted, minlength=count)
     here = true > 0
     right, true, said = right[here], true[here], said[here]
     return right / np.maximum(said, 1), right / true, 2 * right / (true + said)
 
 
 def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
-    """Measure a classifier by the metrics that folds are compared in.
+    """Measure a classifier by the metrics in which folds are compared.
 
     Macro means are over the classes that occur in the truth, as in `models.classification_metrics`.
 
@@ -53,12 +53,12 @@ def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) ->
         raise ValueError(f"probabilities {probabilities.shape} do not fit {len(labels)} labels of {classes} classes")
     if labels.min() < 0 or labels.max() >= classes:
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{classes - 1}")
-    named = probabilities.argmax(axis=1)
-    precision, recall, f1 = class_rates(named, labels, classes)
+    predicted = probabilities.argmax(axis=1)
+    precision, recall, f1 = class_rates(predicted, labels, classes)
     present = np.unique(labels).tolist()
     areas = [_area(probabilities[:, label], labels == label) for label in present if len(present) > 1]
     return {
-        "accuracy": float(np.mean(named == labels)),
+        "accuracy": float(np.mean(predicted == labels)),
         "precision": float(precision.mean()),
         "recall": float(recall.mean()),
         "f1": float(f1.mean()),
@@ -67,15 +67,15 @@ def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def _area(scores: np.ndarray, true: np.ndarray) -> float:
-    """Find the chance that a true one scores above a false one, ties half (Hanley & McNeil 1982)."""
-    _, place, ties = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(ties) - (ties - 1) / 2)[place]
+    """Return the area under the ROC curve; ties count half (Hanley & McNeil 1982)."""
+    _, position, ties = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(ties) - (ties - 1) / 2)[position]
     positives = int(true.sum())
     return float((ranks[true].sum() - positives * (positives + 1) / 2) / (positives * (len(true) - positives)))
 
 
 def compare(scores_a: Mapping[str, np.ndarray], scores_b: Mapping[str, np.ndarray], repeats: int = 1) -> dict[str, Any]:
-    """Compare two recipes that were trained and judged on the same folds.
+    """Compare two recipes that were trained and measured on the same folds.
 
     The test is Wilcoxon's signed-rank test on paired differences, two-sided (Wilcoxon 1945, Biometrics Bulletin 1,
     80). Pairs without a difference are left out, as Wilcoxon did, which lowers the number of pairs; without any
@@ -84,12 +84,12 @@ def compare(scores_a: Mapping[str, np.ndarray], scores_b: Mapping[str, np.ndarra
     Args:
         scores_a, scores_b: metric -> (n,) scores, one a fold, of the same folds in the same order; for example each
             of `METRICS`.
-        repeats: how often all pictures were dealt anew into n / repeats folds.
+        repeats: how often all images were divided into n / repeats folds.
 
     Returns:
         ``pairs`` (n); ``metrics``: for each one ``a`` and ``b`` (``mean`` and ``std``, with ddof 1),
-        ``difference`` (mean of b - a), ``pairs_used``, ``p``, ``smallest_p`` (what p could be at best with so many
-        pairs); and ``reading``, a sentence on what these numbers can show. Plain values, for JSON.
+        ``difference`` (mean of b - a), ``pairs_used``, ``p``, ``smallest_p`` (the smallest possible p for this
+        number of pairs); and ``reading``, a sentence on what these numbers can show. Plain values, for JSON.
 
     Raises:
         ValueError: metrics or folds do not agree, there are fewer than two, or a score is not finite.
@@ -101,7 +101,7 @@ def compare(scores_a: Mapping[str, np.ndarray], scores_b: Mapping[str, np.ndarra
     for name in scores_a:
         a, b = np.asarray(scores_a[name], np.float64), np.asarray(scores_b[name], np.float64)
         if a.ndim != 1 or a.shape != b.shape or len(a) < 2:
-            raise ValueError(f"{name}: scores of shapes {a.shape} and {b.shape} are no pairs, two or more")
+            raise ValueError(f"{name}: scores of shapes {a.shape} and {b.shape} are not two or more pairs")
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             raise ValueError(f"{name}: a score is not finite")
         p, used = _signed_rank(b - a)
@@ -127,14 +127,14 @@ def _smallest(pairs: int) -> float:
 
 
 def _signed_rank(differences: np.ndarray) -> tuple[float, int]:
-    """Test whether differences (n,) are as often and as far up as down: p, and how many are not 0."""
+    """Return the p value of differences (n,) by the signed-rank test, and how many of them are not 0."""
     try:
         from scipy.stats import PermutationMethod, wilcoxon
     except ModuleNotFoundError as missing:
         raise ModuleNotFoundError(
-            "recipes are compared by scipy: pip install 'galaxy-edge[train]'", name=missing.name
+            "comparing recipes needs scipy: pip install 'galaxy-edge[train]'", name=missing.name
         ) from missing
-    rounded = np.round(differences, 12)  # or equal differences would not tie
+    rounded = np.round(differences, 12)  # otherwise equal differences would not tie
     rounded = rounded[rounded != 0]
     if not len(rounded):
         return 1.0, 0
@@ -145,23 +145,23 @@ def _signed_rank(differences: np.ndarray) -> tuple[float, int]:
 
 
 def _reading(pairs: int, repeats: int) -> str:
-    """Say what p over so many folds can show, and what it cannot."""
+    """Describe what p over a number of folds can show."""
     folds = pairs // repeats
-    least = _smallest(pairs)
+    smallest = _smallest(pairs)
     if repeats > 1:
         return (
-            f"The {pairs} pairs are {repeats} repeats of {folds} folds over the same pictures, so they are not "
-            "independent and p is smaller than it should be: repeats show how much the result hangs on the way the "
-            "pictures were dealt, they are no new data. Read the size of the difference against the standard deviation "
-            "and take p as a description."
+            f"The {pairs} pairs are {repeats} repeats of {folds} folds over the same images, so they are not "
+            "independent and p is smaller than it should be: repeats show how much the result depends on the division "
+            "into folds, but they are not new data. Compare the size of the difference with the standard deviation and "
+            "use p as a description only."
         )
-    text = f"With {pairs} folds the smallest two-sided p is {least:.4g}"
-    if least > 0.05:
+    text = f"With {pairs} folds the smallest two-sided p is {smallest:.4g}"
+    if smallest > 0.05:
         return (
-            f"{text}: no difference, however large, can reach 0.05. Read its size, whether its sign is the same in "
-            "every fold, and the standard deviation; judge on pictures held out of all folds."
+            f"{text}: no difference, however large, can reach 0.05. Consider its size, whether its sign is the "
+            "same in every fold, and the standard deviation; decide on images held out of all folds."
         )
     return (
         f"{text}. The training parts of the folds overlap, so their scores are not quite independent and p is somewhat "
-        "smaller than it should be; judge on pictures held out of all folds."
+        "smaller than it should be; decide on images held out of all folds."
     )

@@ -152,13 +152,13 @@ def test_trial_taken_over_while_asleep(tmp_path, when):
 def test_silent_worker_elsewhere_is_dead(tmp_path):
     # The lock of another machine cannot be seen on every shared folder: there, its silence must tell.
     with store.Heartbeat(tmp_path) as me, store.Heartbeat(tmp_path) as other:
-        assert me.sees(me.name) and me.sees(other.name) and not me.sees("gone-1-00000000")
+        assert me.is_alive(me.name) and me.is_alive(other.name) and not me.is_alive("gone-1-00000000")
         file = tmp_path / "workers" / "elsewhere-7-12345678"
         for age, alive in ((0, True), (store.SILENT_SECONDS - 30, True), (store.SILENT_SECONDS + 30, False)):
             file.touch()
             os.utime(file, (time.time() - age,) * 2)
-            assert me.sees(file.name) == alive
-    assert not me.sees(other.name)
+            assert me.is_alive(file.name) == alive
+    assert not me.is_alive(other.name)
 
 
 def test_death_while_giving_a_trial_back(tmp_path, monkeypatch):

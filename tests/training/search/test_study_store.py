@@ -1,4 +1,4 @@
-"""The folder of a search: what it was begun with, and its journal damaged, cut off or on a full disk."""
+"""The folder of a search: its settings, and its journal when damaged, truncated or on a full disk."""
 
 import resource
 
@@ -15,9 +15,9 @@ from helpers.search import formula
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"seed": 2}, "begun with seed=1, not 2"),
-        ({"limits": Limits(max_kib=99)}, "begun with max_kib=None, not 99"),
-        ({"about": {"data": "other"}}, "begun on other data: go on"),
+        ({"seed": 2}, "started with seed=1, not 2"),
+        ({"limits": Limits(max_kib=99)}, "started with max_kib=None, not 99"),
+        ({"about": {"data": "other"}}, "started on other data: continue"),
     ],
 )
 def test_study_keeps_to_what_it_began_with(tmp_path, change, words):
@@ -34,7 +34,7 @@ def test_study_of_another_space(tmp_path, monkeypatch):
 
 
 def test_no_study_there(tmp_path):
-    with pytest.raises(SearchError, match="holds no search"):
+    with pytest.raises(SearchError, match="contains no search"):
         open_study(tmp_path)
     assert not list(tmp_path.iterdir())
 
