@@ -1,4 +1,4 @@
-"""Accuracy, F1 and calibration of a classifier. Every number is a plain float, or None where it is not defined."""
+"""Accuracy, F1 and calibration of a classifier; every number is a plain float, or None where it is undefined."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
     """Measure a classifier.
 
     Args:
-        probabilities: (N, C) 0..1, rows adding up to 1.
+        probabilities: (N, C) 0..1, each row sums to 1.
         labels: (N,) integers 0..C-1, the true classes.
         classes: C class names, in output order; their coarse groups are those of `labels.coarse_group`.
 
     Returns:
-        ``accuracy``, ``macro_f1`` (mean over the classes that occur in the truth), ``coarse_accuracy`` (of the coarse
-        group of the class named), ``recall`` (class -> 0..1, None for a class without images), ``confusion`` (C x C
-        counts, rows are the truth), ``ece`` (expected calibration error, 15 equal bins; Guo et al. 2017,
-        arXiv:1706.04599) and ``images``. Without images, all but counts are None.
+        ``accuracy``, ``macro_f1`` (mean over the classes that occur in the truth), ``coarse_accuracy`` (by the coarse
+        group of the predicted class), ``recall`` (class -> 0..1, None for a class without images), ``confusion``
+        (C x C counts, rows are the truth), ``ece`` (expected calibration error, 15 equal bins; Guo et al. 2017,
+        arXiv:1706.04599) and ``images``. Without images, everything except counts is None.
 
     Raises:
-        ValueError: shapes do not agree, or a label is out of range.
+        ValueError: shapes do not match, or a label is out of range.
     """
     probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
     count = len(classes)
@@ -41,19 +41,22 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{count - 1}")
     groups = np.asarray([coarse_group(name) for name in classes])
 
-    named = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((count, count), np.int64)
-    np.add.at(confusion, (labels, named), 1)
-    right, true, said = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    present = true > 0
-    f1 = 2 * right[present] / (true[present] + said[present])
+    np.add.at(confusion, (labels, predicted), 1)
+    correct, true_counts, predicted_counts = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = true_counts > 0
+    f1 = 2 * correct[present] / (true_counts[present] + predicted_counts[present])
     return {
-        "accuracy": _mean(named == labels),
+        "accuracy": _mean(predicted == labels),
         "macro_f1": _mean(f1),
-        "coarse_accuracy": _mean(groups[named] == groups[labels]),
-        "recall": {name: float(right[i] / true[i]) if true[i] else None for i, name in enumerate(classes)},
+        "coarse_accuracy": _mean(groups[predicted] == groups[labels]),
+        "recall": {
+            name: float(correct[index] / true_counts[index]) if true_counts[index] else None
+            for index, name in enumerate(classes)
+        },
         "confusion": confusion.tolist(),
-        "ece": calibration_error(probabilities.max(axis=1), named == labels) if labels.size else None,
+        "ece": calibration_error(probabilities.max(axis=1), predicted == labels) if labels.size else None,
         "images": int(labels.size),
     }
 
@@ -62,9 +65,13 @@ def _mean(values: np.ndarray) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Measure how far confidences (N,) 0..1 and how often they are right (N,) bool differ, 0..1, in 15 equal bins."""
-    # Bins are closed above, as in the paper; the first also takes 0.
+def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
+    """Return the expected calibration error 0..1, in 15 equal bins.
+
+    Args:
+        confidence: (N,) 0..1, the probability of the predicted class; correct: (N,) bool, whether it is the true one.
+    """
+    # Bins are closed above, as in the paper; the first also contains 0.
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
-    gaps = np.bincount(bins, right.astype(float) - confidence, ECE_BINS)
+    gaps = np.bincount(bins, correct.astype(float) - confidence, ECE_BINS)
     return float(np.abs(gaps).sum() / len(confidence))

@@ -1,7 +1,7 @@
-"""The manifest of a bundle, ``bundle.toml``: which keys it has, and what may stand in them.
+"""Check the manifest of a bundle, ``bundle.toml``: its keys, their types and values.
 
-A manifest may come from anybody. What passes here can be read and printed as it is; what it says of a network is proved
-when that is run.
+A manifest may come from anyone. One that passes is safe to read and to print; its claims about the network are checked
+when the network is loaded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MANIFEST = "bundle.toml"
 GOLDEN = "golden.npz"
 
 DECODED = "detection_boxes"
-"""The output that a network has which decodes its boxes itself, see `runtime.detect`."""
+"""Output of a network that decodes its boxes itself, see `runtime.inference.detector`."""
 _OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
 _SECTIONS: dict[str, dict[str, type]] = {
     "": {
@@ -68,24 +68,24 @@ _OPTIONAL: dict[str, dict[str, type]] = {
     "decode.classify": {"abstain": float},
 }
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
-_HIGHEST_LEVEL, _MOST_ASPECTS = 12, 16
+_MAX_LEVEL, _MAX_ASPECTS = 12, 16
 MAX_INPUT_SIDE = 4096
-"""Of a network's input, in pixels: anchors are as many as its cells."""
+"""Maximum side of a network's input in pixels; it bounds the number of anchors."""
 
 
 class BundleError(UserError):
-    """A bundle that must not be used; the message says what is wrong with it and where."""
+    """A bundle that must not be used; the message says what is wrong and where."""
 
 
 def check_decode(decode: dict[str, Any]) -> str | None:
-    """Say what is wrong with the values of a detector's ``[decode]``, whose types were checked; None if nothing is."""
+    """Return the first invalid value in a detector's ``[decode]``, whose types were checked, in words; None if none."""
     if "min_level" in decode:
-        if not 0 <= decode["min_level"] <= decode["max_level"] <= _HIGHEST_LEVEL:
-            return f"levels must be 0 <= min_level <= max_level <= {_HIGHEST_LEVEL}"
+        if not 0 <= decode["min_level"] <= decode["max_level"] <= _MAX_LEVEL:
+            return f"levels must be 0 <= min_level <= max_level <= {_MAX_LEVEL}"
         if not _positive(decode["anchor_size"]) or not 1 <= decode["scales_per_octave"] <= 16:
             return "anchor_size must be over 0, scales_per_octave 1 to 16"
-        if not 1 <= len(decode["aspect_ratios"]) <= _MOST_ASPECTS or not all(map(_positive, decode["aspect_ratios"])):
-            return f"aspect_ratios must be 1 to {_MOST_ASPECTS} numbers over 0"
+        if not 1 <= len(decode["aspect_ratios"]) <= _MAX_ASPECTS or not all(map(_positive, decode["aspect_ratios"])):
+            return f"aspect_ratios must be 1 to {_MAX_ASPECTS} numbers over 0"
         if len(decode["box_weights"]) != 4 or not all(map(_positive, decode["box_weights"])):
             return "box_weights must be four numbers over 0"
     if not all(0 <= decode[key] <= 1 for key in ("score_threshold", "nms_iou")) or decode["max_detections"] < 1:
@@ -94,7 +94,7 @@ def check_decode(decode: dict[str, Any]) -> str | None:
 
 
 def find_decode_fault(decode: dict[str, Any]) -> str | None:
-    """Say which key of a detector's ``[decode]`` with anchors is missing, unknown or wrong; None if none is."""
+    """Return which key of a detector's ``[decode]`` with anchors is missing, unknown or invalid; None if none is."""
     known = _SECTIONS["decode.detect"]
     for key in decode:
         if key not in known:
@@ -108,7 +108,11 @@ def find_decode_fault(decode: dict[str, Any]) -> str | None:
 
 
 def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
-    """Check every key and type of a manifest; the first fault is raised with the line it is on."""
+    """Check every key and type of a manifest.
+
+    Raises:
+        BundleError: something is missing, unknown or invalid; the message gives the line of the first fault.
+    """
 
     def fail(message: str, key: str = "") -> NoReturn:
         lines = [n for n, line in enumerate(text.splitlines(), 1) if key and key in line.split("=")[0]]
@@ -134,7 +138,7 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     check(manifest, _SECTIONS[""], "the manifest", _OPTIONAL[""])
     for string in _strings(manifest):
         if not string.isprintable():
-            fail(f"{string!r} holds characters that cannot be printed")
+            fail(f"{string!r} contains characters that cannot be printed")
     task = manifest["task"]
     if task not in TASKS:
         fail(f"unknown task '{task}'; known: {', '.join(TASKS)}", "task")
@@ -147,19 +151,19 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
         if not all(isinstance(value, str) for value in values):
             fail(f"'{key}' must be a list of strings", key)
     if not manifest["classes"]:
-        fail("there is no class in it", "classes")
+        fail("'classes' is empty", "classes")
     for name, metrics in manifest["metrics"].items():
         if not isinstance(metrics, dict) or not isinstance(metrics.get("parity", {}), dict):
             fail(f"[metrics.{name}] must be a table", name)
     rescue = manifest.get("export", {}).get("rescue", {})
-    if not isinstance(rescue, dict) or not all(isinstance(how, str) for how in rescue.values()):
-        fail("'rescue' in [export] must tell of every form in words", "rescue")
+    if not isinstance(rescue, dict) or not all(isinstance(description, str) for description in rescue.values()):
+        fail("'rescue' in [export] must have a description for every variant", "rescue")
     kind = _PREPROCESS_OF[task]
     if manifest["preprocess"].get("kind") != kind:
         fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
     check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]")
     if not manifest["variants"]:
-        fail("there is no variant in it")
+        fail("[variants] is empty")
     for name, table in manifest["variants"].items():
         check(table, _SECTIONS["variant"], f"[variants.{name}]")
         if table["runtime"] not in RUNTIMES:
@@ -167,12 +171,12 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
         for output in table["outputs"]:
             check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")
             if not all(_is(side, int) for side in output["shape"]):
-                fail(f"a shape in [variants.{name}] is no list of whole numbers", "shape")
+                fail(f"a shape in [variants.{name}] is not a list of integers", "shape")
         if table["file"] not in manifest["files"]:
             fail(f"[variants.{name}] names the file '{table['file']}', which has no hash in [files]", "file")
     names = [{output["name"] for output in table["outputs"]} for table in manifest["variants"].values()]
-    # A network that decodes its boxes itself has no anchors to tell of.
-    kind = "decoded" if task == "detect" and all(DECODED in one for one in names) else task
+    # A network that decodes its boxes itself has no anchors to describe.
+    kind = "decoded" if task == "detect" and all(DECODED in outputs for outputs in names) else task
     check(manifest["decode"], _SECTIONS[f"decode.{kind}"], "[decode]", _OPTIONAL.get(f"decode.{kind}"))
     fault = check_decode(manifest["decode"]) if task == "detect" else None
     if fault:
@@ -182,7 +186,7 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     if GOLDEN not in manifest["files"]:
         fail(f"[files] lacks {GOLDEN}")
     for file, digest in manifest["files"].items():
-        # A name with a folder in it could lead out of the bundle.
+        # A name with a folder in it could point outside the bundle.
         if Path(file).name != file or file in ("", ".", "..", MANIFEST):
             fail(f"'{file}' in [files] is not a plain file name", file)
         if not isinstance(digest, str) or len(digest) != 64:
@@ -190,7 +194,7 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Tell whether a value is of a kind: whole numbers are numbers, truth values are none, and none is infinite."""
+    """Return whether a value has a type; integers count as floats, booleans do not, and floats must be finite."""
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     if kind is float:
@@ -203,13 +207,13 @@ def _positive(value: Any) -> bool:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Give every string in a manifest, keys too."""
+    """Yield every string in a manifest, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        for key, one in value.items():
+        for key, item in value.items():
             yield key
-            yield from _strings(one)
+            yield from _strings(item)
     elif isinstance(value, list):
-        for one in value:
-            yield from _strings(one)
+        for item in value:
+            yield from _strings(item)

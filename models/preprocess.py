@@ -1,8 +1,8 @@
-"""From a picture to what a network is fed. The only resize, letterbox and crop in the project.
+"""Resize, letterbox and crop images for the networks; the only implementation in the project.
 
-Training, export and runtime call these same functions. Only OpenCV operations whose results are identical to the
-bit on x86-64 and arm64 are used (INTER_LINEAR_EXACT and exact 2x INTER_AREA), so that a golden vector made on a
-workstation holds on a Raspberry Pi.
+Training, export and runtime call the same functions. They use only OpenCV operations whose results are identical to
+the bit on x86-64 and arm64 (INTER_LINEAR_EXACT and exact 2x INTER_AREA), so that a golden vector made on a workstation
+holds on a Raspberry Pi.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import cv2
 import numpy as np
 
 FloatBoxes = np.ndarray
-"""(N, 4) float32, x0, y0, x1, y1 in pixels of the picture; x1 and y1 are exclusive edges."""
+"""(N, 4) float32, x0, y0, x1, y1 in pixels of the image; x1 and y1 are exclusive edges."""
 
 
 class ImagePyramid:
-    """A picture and what is left of it halved once, twice and so on; each is made when it is first asked for.
+    """An image and its copies at 1/2, 1/4, ... of its size; each is computed on first use.
 
-    Whoever looks at a frame in several sizes shares them, and the large ones are read only once.
+    Code that needs a frame in several sizes shares them, so that the large ones are read only once.
 
     Args:
         pixels: (H, W, 3) or (H, W) uint8.
@@ -28,57 +28,57 @@ class ImagePyramid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the picture itself."""
+        """Shape of the image itself."""
         return self._levels[0].shape
 
     def __getitem__(self, level: int) -> np.ndarray:
-        """Return the picture halved `level` times; an odd last row or column is left out.
+        """Return the image halved `level` times; an odd last row or column is dropped.
 
         Raises:
-            ValueError: there are not that many pixels.
+            ValueError: the image is too small to be halved that often.
         """
         while len(self._levels) <= level:
             last = self._levels[-1]
             rows, columns = last.shape[0] // 2, last.shape[1] // 2
             if min(rows, columns) < 1:
-                raise ValueError(f"a picture of {self.shape[1]}x{self.shape[0]} pixels is not halved {level} times")
+                raise ValueError(f"an image of {self.shape[1]}x{self.shape[0]} pixels cannot be halved {level} times")
             half = cv2.resize(last[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA)
             self._levels.append(half)
         return self._levels[level]
 
 
 def resize(image: np.ndarray | ImagePyramid, width: int, height: int) -> np.ndarray:
-    """Resize a uint8 picture without aliasing, to the same bits on every machine.
+    """Resize a uint8 image without aliasing, to the same bits on every machine.
 
-    The picture is halved by exact 2x2 averages while it is at least twice too large, then interpolated linearly.
+    The image is halved by exact 2x2 averages while it is at least twice too large, then interpolated linearly.
 
     Args:
-        image: (H, W, 3) or (H, W) uint8, or the same as `Halves`.
-        width, height: wanted size in pixels, at least 1.
+        image: (H, W, 3) or (H, W) uint8, or an `ImagePyramid` of it.
+        width, height: size of the result in pixels, at least 1.
     """
-    halves = image if isinstance(image, ImagePyramid) else ImagePyramid(image)
+    pyramid = image if isinstance(image, ImagePyramid) else ImagePyramid(image)
     level = 0
-    while halves[level].shape[1] >= 2 * width and halves[level].shape[0] >= 2 * height:
+    while pyramid[level].shape[1] >= 2 * width and pyramid[level].shape[0] >= 2 * height:
         level += 1
-    fitting = halves[level]
-    if fitting.shape[1] == width and fitting.shape[0] == height:
-        return np.ascontiguousarray(fitting)
-    return cv2.resize(fitting, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
+    halved = pyramid[level]
+    if halved.shape[1] == width and halved.shape[0] == height:
+        return np.ascontiguousarray(halved)
+    return cv2.resize(halved, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
 
 
 def letterbox(
     image: np.ndarray | ImagePyramid, width: int, height: int, fill: int = 0, canvas: np.ndarray | None = None
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Fit a picture into a network's input, keeping its aspect; the rest, right and below, is `fill`.
+    """Fit an image into a network's input, keeping its aspect ratio; pad right and below with `fill`.
 
     Args:
-        image: (H, W, 3) uint8, or the same as `Halves`.
+        image: (H, W, 3) uint8, or an `ImagePyramid` of it.
         width, height: size of the network's input in pixels.
         fill: level of the padding, 0..255; black, as the sky is.
-        canvas: (height, width, 3) uint8 that is overwritten with the result; made anew if None.
+        canvas: (height, width, 3) uint8 that is overwritten with the result; None allocates one.
 
     Returns:
-        (height, width, 3) uint8 and the scales (x, y): input pixel = picture pixel * scale.
+        (height, width, 3) uint8 and the scales (x, y): input pixel = image pixel * scale.
     """
     scale = min(width / image.shape[1], height / image.shape[0])
     inner_w = max(1, min(width, round(image.shape[1] * scale)))
@@ -91,19 +91,22 @@ def letterbox(
 
 
 def crop(image: np.ndarray, box: np.ndarray, margin: float, size: int) -> np.ndarray:
-    """Cut the square that a classifier sees around a box.
+    """Crop the classifier's input, a square around a box.
 
-    The square is centred on the box; its side is the longer side of the box times (1 + margin). What lies outside
-    the picture is filled with the nearest pixel.
+    The square is centred on the box; its side is the longer side of the box times (1 + margin). Pixels outside the
+    image take the value of the nearest pixel inside.
 
     Args:
         image: (H, W, 3) uint8.
         box: (4,) x0, y0, x1, y1 in pixels.
-        margin: share of the longer side added in all, e.g. 0.2.
+        margin: total margin as a share of the longer side, e.g. 0.2.
         size: side of the result in pixels.
 
     Returns:
         (size, size, 3) uint8.
+
+    Raises:
+        ValueError: the box lies outside the image.
     """
     height, width = image.shape[:2]
     x0, y0, x1, y1 = (float(value) for value in box)
@@ -112,7 +115,7 @@ def crop(image: np.ndarray, box: np.ndarray, margin: float, size: int) -> np.nda
     top = round((y0 + y1) / 2 - side / 2)
     inside = image[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
     if inside.size == 0:
-        raise ValueError(f"the box {[x0, y0, x1, y1]} lies outside the picture of {width}x{height} pixels")
+        raise ValueError(f"the box {[x0, y0, x1, y1]} lies outside the image of {width}x{height} pixels")
     pad = (
         max(0, -top),
         max(0, top + side - height),

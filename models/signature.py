@@ -1,7 +1,7 @@
-"""Signatures: who vouches for a bundle. Ed25519 (RFC 8032) over the hash of the manifest, which holds every file's.
+"""Sign and verify bundles: Ed25519 (RFC 8032) over the hash of the manifest, which holds the hash of every file.
 
-Keys are PEM files: NAME.key, for whoever signs, and NAME.pub, for every device. The signature lies in the bundle as
-``bundle.sig``; it is no part of the manifest, so that a bundle can be signed later and by another.
+Keys are PEM files: NAME.key, for the person who signs, and NAME.pub, for every device. The signature is the file
+``bundle.sig`` in the bundle; it is not part of the manifest, so that a bundle can be signed later and by someone else.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class SignatureError(BundleError):
 
 
 def generate_keypair(name: Path) -> tuple[Path, Path]:
-    """Make a pair of keys, NAME.key (for its owner only) and NAME.pub; nothing is overwritten.
+    """Create a pair of keys, NAME.key (readable by its owner only) and NAME.pub; existing files are kept.
 
     Raises:
-        SignatureError: a file is there already, or cannot be written.
+        SignatureError: a file exists already, or cannot be written.
     """
     serialization, ed25519 = _cryptography()
     key = ed25519.Ed25519PrivateKey.generate()
@@ -47,8 +47,8 @@ def generate_keypair(name: Path) -> tuple[Path, Path]:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
-        except OSError as problem:
-            raise SignatureError(f"{path} cannot be written: {problem.strerror}") from None
+        except OSError as error:
+            raise SignatureError(f"{path} cannot be written: {error.strerror}") from None
     return paths
 
 
@@ -56,34 +56,35 @@ def sign(bundle: Bundle, key: Path) -> Path:
     """Sign a verified bundle with a private key; an older signature is replaced.
 
     Raises:
-        SignatureError: the key is none, or the signature cannot be written.
+        SignatureError: the key is not a private key, or the signature cannot be written.
     """
     private = _load(key, private=True)
     path = bundle.path / SIGNATURE
-    beside = path.with_name(f".{SIGNATURE}.{os.getpid()}.part")
+    partial = path.with_name(f".{SIGNATURE}.{os.getpid()}.part")
     text = f"{HEADER}\n{private.sign(_message(bundle)).hex()}\n"
     try:
-        # A bundle may come from anybody: what lies in it is neither written to nor followed.
-        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="ascii") as stream:
+        # A bundle may come from anyone: do not write through a file or link that exists in it.
+        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="ascii") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(beside, path)
-    except OSError as problem:
-        if not isinstance(problem, FileExistsError):
-            beside.unlink(missing_ok=True)
-        raise SignatureError(f"{path} cannot be written: {problem.strerror}") from None
+        os.replace(partial, path)
+    except OSError as error:
+        if not isinstance(error, FileExistsError):
+            partial.unlink(missing_ok=True)
+        raise SignatureError(f"{path} cannot be written: {error.strerror}") from None
     return path
 
 
 def verify(bundle: Bundle, key: Path) -> None:
-    """Check that a loaded bundle was signed with the private half of a public key.
+    """Check that a loaded bundle was signed with the private key that belongs to a public key.
 
     Args:
-        bundle: as loaded: what is checked is the hash of the manifest that was read, not of the file as it is now.
+        bundle: as loaded; the hash of the manifest that was read is checked, not that of the file as it is now.
+        key: the public key's file.
 
     Raises:
-        SignatureError: it is not signed, or by another key, or the package for it is missing.
+        SignatureError: it is not signed or signed with another key, or the package for signatures is missing.
     """
     public = _load(key, private=False)
     from cryptography.exceptions import InvalidSignature
@@ -95,9 +96,9 @@ def verify(bundle: Bundle, key: Path) -> None:
     except FileNotFoundError:
         raise SignatureError(f"{bundle.path} is not signed: it has no {SIGNATURE}") from None
     except (ValueError, IndexError):
-        raise SignatureError(f"{path} is no signature") from None
+        raise SignatureError(f"{path} is not a signature") from None
     if header != HEADER:
-        raise SignatureError(f"{path} is no signature of a form that this version knows")
+        raise SignatureError(f"{path} is not a signature in a format that this version reads")
     try:
         public.verify(signature, _message(bundle))
     except InvalidSignature:
@@ -118,7 +119,7 @@ def _cryptography() -> tuple[Any, Any]:
 
 
 def _load(path: Path, private: bool) -> Any:
-    """Read a key file; of a private key, its public half serves as well."""
+    """Read a key file; a private key's file also serves where the public key is needed."""
     serialization, ed25519 = _cryptography()
     try:
         content = read_plain(path.resolve(), MAX_KEY_BYTES)
@@ -126,15 +127,15 @@ def _load(path: Path, private: bool) -> Any:
         raise SignatureError(f"there is no key file {path}") from None
     try:
         if b"PRIVATE" in content:
-            found: Ed25519PrivateKey | Ed25519PublicKey = serialization.load_pem_private_key(content, None)
+            key: Ed25519PrivateKey | Ed25519PublicKey = serialization.load_pem_private_key(content, None)
         else:
-            found = serialization.load_pem_public_key(content)
-    except (ValueError, TypeError) as problem:
-        raise SignatureError(f"{path} is no key file: {problem}") from None
-    if isinstance(found, ed25519.Ed25519PrivateKey):
-        return found if private else found.public_key()
+            key = serialization.load_pem_public_key(content)
+    except (ValueError, TypeError) as error:
+        raise SignatureError(f"{path} is not a key file: {error}") from None
+    if isinstance(key, ed25519.Ed25519PrivateKey):
+        return key if private else key.public_key()
     if private:
         raise SignatureError(f"{path} holds a public key: signing needs the private one, NAME.key")
-    if not isinstance(found, ed25519.Ed25519PublicKey):
-        raise SignatureError(f"{path} is no Ed25519 key")
-    return found
+    if not isinstance(key, ed25519.Ed25519PublicKey):
+        raise SignatureError(f"{path} is not an Ed25519 key")
+    return key

@@ -9,15 +9,15 @@ import numpy as np
 
 
 def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
-    """Bring (H, W) or (H, W, 3) of any depth to (H, W, 3) uint8; return the stretch if one was needed.
+    """Convert (H, W) or (H, W, 3) of any depth to (H, W, 3) uint8; return the stretch if one was needed.
 
-    The stretch is one for all channels: black at the median less one robust sigma, white at the 99.8th percentile,
-    and between them asinh (Lupton et al. 2004, PASP 116, 133). Values that are not finite become black.
+    All channels share one stretch: black at the median minus one robust sigma, white at the 99.8th percentile, and
+    asinh between them (Lupton et al. 2004, PASP 116, 133). Values that are not finite become black.
     """
     if image.dtype == np.uint8:
         stretch = None
     else:
-        with np.errstate(over="ignore", invalid="ignore"):  # what is beyond float32 or not finite becomes black
+        with np.errstate(over="ignore", invalid="ignore"):  # values beyond float32 or not finite become black
             image, stretch = _stretched(image.astype(np.float32))
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
@@ -25,7 +25,7 @@ def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
 
 
 def raw_of(image: np.ndarray) -> np.ndarray | None:
-    """Return a picture of more than 8 bits as uint16 or float32, finite; None for one of 8 bits."""
+    """Return an image of more than 8 bits as uint16 or float32, finite; None for one of 8 bits."""
     if image.dtype in (np.uint8, np.uint16):
         return None if image.dtype == np.uint8 else np.ascontiguousarray(image)
     with np.errstate(over="ignore", invalid="ignore"):

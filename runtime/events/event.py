@@ -1,4 +1,4 @@
-"""An event: what is known of one object at one moment, as every sink tells it."""
+"""Events: the state of a tracked object at one moment, as every sink reports it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class RunInfo:
     """The run that events belong to.
 
     Attributes:
-        number: within its output folder, from 1.
-        uid: 8 hexadecimal digits, unlike any other run's.
+        number: of the run within its output folder, from 1.
+        uid: 8 hexadecimal digits, unique to the run.
         classes: class names in the order of probabilities.
-        abstain: probability below which a name is a guess, or None.
+        abstain: probability below which a class is a guess, or None.
     """
 
     number: int
@@ -32,20 +32,20 @@ class RunInfo:
 
 @dataclass(frozen=True)
 class Event:
-    """A track as it stands, copied, so that other threads can read it while the track goes on.
+    """A copy of a track's current state, which other threads can read while the track changes.
 
     Attributes:
-        id: stable and unlike any other event's: the run's uid and the number, e.g. ``1f0c22aa-00012``.
+        id: stable and unique: the run's uid and the number, e.g. ``1f0c22aa-00012``.
         number: of its track within the run, from 1.
         state: confirmed or ended.
-        kind: object, or what it turned out to be: see `Track`.
-        first_frame, last_frame, first_time, last_time, frames: its sightings; times are UTC, ISO 8601.
+        kind: object, or the artefact it was recognised as: see `Track`.
+        first_frame, last_frame, first_time, last_time, frames: its observations; times are UTC, ISO 8601.
         source, best_frame, box, score: its best view; the box is x0, y0, x1, y1 in pixels of the source's own frame.
         name, probability, probabilities: its class, over all its frames.
-        sure: whether the class is more than a guess; None where the classifier has no such threshold.
+        sure: whether the probability reaches the classifier's threshold; None where it has none.
         cutout: (H, W, 3) uint8 RGB, the best view.
-        deep: the same with more than 8 bits, see `Track`; None where the source has no more.
-        cfa: Bayer pattern of `deep`, where that is a mosaic.
+        raw_cutout: the same with more than 8 bits, see `Track`; None where the source has 8 bits.
+        cfa: Bayer pattern of `raw_cutout`, where that is a mosaic.
     """
 
     id: str
@@ -66,21 +66,21 @@ class Event:
     probabilities: dict[str, float]
     sure: bool | None
     cutout: np.ndarray
-    deep: np.ndarray | None = None
+    raw_cutout: np.ndarray | None = None
     cfa: str | None = None
 
     @property
     def ended(self) -> bool:
-        """Whether it is over, so that nothing of it will change."""
+        """Whether the event has ended, so that it will not change any more."""
         return self.state == "ended"
 
     @property
     def is_object(self) -> bool:
-        """Whether it is still taken for one of the sky."""
+        """Whether it counts as an object of the sky, and not as an artefact."""
         return self.kind == OBJECT
 
     def to_dict(self) -> dict[str, Any]:
-        """Turn into plain values for JSON, without the picture."""
+        """Return plain values for JSON, without the image."""
         sure: dict[str, Any] = {} if self.sure is None else {"sure": self.sure}
         if self.sure is False and (group := sure_group(self.probabilities)):
             sure["group"] = group
@@ -105,7 +105,7 @@ class Event:
 
 
 def events_from_tracks(tracks: list[Track], run: RunInfo) -> list[Event]:
-    """Copy the present state of those tracks that are or were events."""
+    """Return an event for each confirmed track, with a copy of its current state."""
     return [_event(track, run) for track in tracks if track.confirmed]
 
 
@@ -130,9 +130,9 @@ def _event(track: Track, run: RunInfo) -> Event:
         score=round(track.score, 4),
         name=run.classes[best],
         probability=round(probability, 4),
-        probabilities={name: round(float(p), 4) for name, p in zip(run.classes, probabilities, strict=True)},
+        probabilities={name: round(float(value), 4) for name, value in zip(run.classes, probabilities, strict=True)},
         sure=None if run.abstain is None else probability >= run.abstain,
         cutout=track.cutout,
-        deep=track.raw_cutout,
+        raw_cutout=track.raw_cutout,
         cfa=track.cfa,
     )

@@ -36,7 +36,7 @@ class CropWriter:
         name = self._name(event)
         self._files.write(name, encode_image(event.cutout))
         if self._fits:
-            pixels = event.cutout if event.deep is None else event.deep
+            pixels = event.cutout if event.raw_cutout is None else event.raw_cutout
             self._files.write(str(Path(name).with_suffix(".fits")), fits_bytes(pixels, event_cards(event)))
         self._views[event.number] = event.best_frame
 

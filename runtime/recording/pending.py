@@ -143,7 +143,7 @@ class PendingOutput:
             later, self._events = self._events, {}
             self._in_flight.clear()
             for event in batch.events.values():
-                self._add(replace(event, cutout=NO_IMAGE, deep=None))
+                self._add(replace(event, cutout=NO_IMAGE, raw_cutout=None))
             for event in later.values():
                 self._add(event)
             batch.events.clear()
@@ -169,7 +169,7 @@ class PendingOutput:
             return
         waiting_images = sum(bool(waiting.cutout.size) for waiting in self._events.values())
         if event.cutout.size and waiting_images >= self._limits.max_images:
-            event = replace(event, cutout=NO_IMAGE, deep=None)
+            event = replace(event, cutout=NO_IMAGE, raw_cutout=None)
             self._images_lost += 1
         self._events[event.number] = event
         self._refused.discard(event.number)

@@ -107,7 +107,7 @@ def test_a_bundle_without_golden_outputs_is_not_verified(bundle):
         ("classes = [", "classes = [3, ", "'classes' must be a list of strings"),
         ("[metrics.int8]", "[metrics]\nother = 3\n\n[metrics.int8]", "must be a table"),
         ('licence = "Apache-2.0"', r'licence = "\u001b[31mMIT"', "cannot be printed"),
-        ("shape = [", 'shape = ["x", ', "no list of whole numbers"),
+        ("shape = [", 'shape = ["x", ', "is not a list of integers"),
         ("width = 16", "width = 0", "at least 1"),
         ("temperature = ", "temperature = inf #", "must be of type float"),
         ("format = 1", "x = " + "[" * 5000 + "\nformat = 1", "nested too deeply"),

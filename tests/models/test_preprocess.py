@@ -28,7 +28,7 @@ def test_quartering_is_halving_twice():
 def test_halves_are_made_once_and_end_with_the_pixels():
     halves = ImagePyramid(noise(9, 7))
     assert halves[2] is halves[2] and halves[2].shape == (2, 1, 3) and halves.shape == (9, 7, 3)
-    with pytest.raises(ValueError, match="7x9 pixels is not halved 3 times"):
+    with pytest.raises(ValueError, match="7x9 pixels cannot be halved 3 times"):
         halves[3]
 
 
@@ -178,8 +178,8 @@ def test_crop_of_a_single_pixel_is_flat():
 
 
 @pytest.mark.parametrize("box", [(-60, 10, -20, 50), (10, 200, 50, 240), (101, 81, 140, 120), (120, -50, 160, -10)])
-def test_box_outside_the_picture_is_refused(box):
-    with pytest.raises(ValueError, match="outside the picture of 100x80"):
+def test_box_outside_the_image_is_refused(box):
+    with pytest.raises(ValueError, match="outside the image of 100x80"):
         crop(noise(80, 100), np.array(box), 0.0, 64)
 
 

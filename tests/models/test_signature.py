@@ -77,7 +77,7 @@ def test_wrong_keys_are_told(bundle, keys, tmp_path):
     with pytest.raises(SignatureError, match="no key file"):
         sign(bundle, tmp_path / "nothing.key")
     (tmp_path / "x.key").write_text("hello")
-    with pytest.raises(SignatureError, match="is no key file"):
+    with pytest.raises(SignatureError, match="is not a key file"):
         sign(bundle, tmp_path / "x.key")
     with pytest.raises(SignatureError, match="never overwritten"):
         generate_keypair(tmp_path / "mine")

@@ -59,9 +59,11 @@ def test_crop_of_a_mosaic_begins_with_the_mosaic_s_pattern():
     """A crop cut at an odd pixel would swap the colours."""
     source = mosaic_frame()
     event, _ = event_of(source)
-    y, x = divmod(int(event.deep[0, 0]), 160)
-    assert (y % 2, x % 2) == (0, 0) and np.array_equal(event.deep, source.raw[y:, x:][:56, : event.deep.shape[1]])
-    assert event.deep.shape == tuple(2 * side for side in event.cutout.shape[:2])
+    y, x = divmod(int(event.raw_cutout[0, 0]), 160)
+    assert (y % 2, x % 2) == (0, 0) and np.array_equal(
+        event.raw_cutout, source.raw[y:, x:][:56, : event.raw_cutout.shape[1]]
+    )
+    assert event.raw_cutout.shape == tuple(2 * side for side in event.cutout.shape[:2])
 
 
 def test_crop_of_a_stack_without_its_mosaic_has_the_size_of_the_pixels():
@@ -70,7 +72,7 @@ def test_crop_of_a_stack_without_its_mosaic_has_the_size_of_the_pixels():
     source = replace(mosaic_frame(), raw=mean, cfa=None, stacked=8)
     event, _ = event_of(source)
     assert source.source_size == (160, 120) and event.box == (60.0, 42.0, 102.0, 80.0)
-    assert event.deep.shape == event.cutout.shape
+    assert event.raw_cutout.shape == event.cutout.shape
 
 
 def test_fits_files_of_a_mosaic_name_its_pattern(tmp_path):

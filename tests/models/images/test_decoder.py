@@ -179,9 +179,11 @@ def test_bad_fits_says_what_is_wrong(fits, kind):
         "cut header": lambda: whole[:200],
         "thin": lambda: fits_bytes(fits, fits.PrimaryHDU(np.ones((1, 50), np.float32))),
     }[kind]()
-    reason = {"no data": "holds no picture", "table": "holds no picture", "thin": "50x1 pixels is too small"}.get(
-        kind, "truncated or damaged"
-    )
+    reason = {
+        "no data": "contains no image of 2 axes",
+        "table": "contains no image of 2 axes",
+        "thin": "50x1 pixels is too small",
+    }.get(kind, "truncated or damaged")
     with pytest.raises(ImageError, match=reason):
         decode_image(content, "bad.fits")
 
