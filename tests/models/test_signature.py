@@ -63,13 +63,13 @@ def test_a_file_changed_after_signing_is_refused(bundle, keys):
         b"galaxy-edge signature 1\n" + b"00" * 64 + b"\n",
     ],
 )
-def test_what_is_no_signature_is_refused(bundle, keys, content):
+def test_invalid_signature_is_refused(bundle, keys, content):
     (bundle.path / SIGNATURE).write_bytes(content)
-    with pytest.raises(SignatureError, match=r"no signature|not signed with"):
+    with pytest.raises(SignatureError, match=r"is not a signature|not signed with"):
         verify(bundle, keys[1])
 
 
-def test_wrong_keys_are_told(bundle, keys, tmp_path):
+def test_wrong_keys_are_refused(bundle, keys, tmp_path):
     with pytest.raises(SignatureError, match="not signed: it has no"):
         verify(bundle, keys[1])
     with pytest.raises(SignatureError, match="signing needs the private one"):
@@ -83,7 +83,7 @@ def test_wrong_keys_are_told(bundle, keys, tmp_path):
         generate_keypair(tmp_path / "mine")
 
 
-def test_the_commands(bundle, tiny_models, tmp_path):
+def test_commands_create_keys_sign_and_verify(bundle, tiny_models, tmp_path):
     assert command_line("bundle", "keygen", tmp_path / "k").returncode == 0
     assert command_line("bundle", "sign", "--key", tmp_path / "k.key", bundle.path).returncode == 0
     good = command_line("bundle", "verify", "--key", tmp_path / "k.pub", bundle.path)
@@ -106,14 +106,14 @@ def test_the_commands(bundle, tiny_models, tmp_path):
     assert run.returncode == 1 and "galaxy-detector is not signed" in run.stderr and not (tmp_path / "out").exists()
 
 
-def test_a_device_without_the_package_is_told_which_extra(bundle, keys):
+def test_missing_package_names_the_extra(bundle, keys):
     sign(bundle, keys[0])
     script = (
         "import sys; sys.modules['cryptography'] = None\n"
         "from pathlib import Path\nfrom galaxy_edge.models.bundle import Bundle\n"
         "from galaxy_edge.models.signature import SignatureError, verify\n"
         "try: verify(Bundle.load(sys.argv[1]), Path(sys.argv[2]))\n"
-        "except SignatureError as problem: print(problem)\n"
+        "except SignatureError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", script, bundle.path, keys[1]], capture_output=True, text=True)
     assert "pip install 'galaxy-edge[sign]'" in done.stdout, done.stderr
