@@ -116,7 +116,7 @@ class Registration:
             turn = cv2.getRotationMatrix2D(((size[0] - 1) / 2, (size[1] - 1) / 2), degrees, 1.0)
             (x, y), response = cv2.phaseCorrelate(cv2.warpAffine(before, turn, size), now, window)
             if response >= MIN_RESPONSE and np.isfinite(x + y):
-                turn[:, 2] += x, y
+                turn[:, 2] += np.array([x, y])
                 found.append((response, to_frame_pixels(turn, fold)[:2]))
         for _, guess in sorted(found, key=lambda pair: -pair[0])[:2]:
             matrix = self._follow_stars(other, guess)
@@ -133,7 +133,7 @@ def _is_light_visible(thumbnail: np.ndarray) -> bool:
     """Return whether at least `MIN_STARS` pixels of a thumbnail (h, w) uint8 stand out of its noise."""
     light = thumbnail - cv2.boxFilter(thumbnail, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
     noise = max(0.5, mad_std(light[::3, ::3]))
-    return bool(cv2.countNonZero(cv2.compare(light, MIN_VISIBLE_SIGMAS * noise, cv2.CMP_GT)) >= MIN_STARS)
+    return bool(np.count_nonzero(light > MIN_VISIBLE_SIGMAS * noise) >= MIN_STARS)
 
 
 def _without_scale(matrix: np.ndarray, middle: np.ndarray) -> np.ndarray | None:

@@ -65,7 +65,8 @@ class Stack:
         self._layers: deque[_Layer] = deque()
         self._sums: Planes = []
         self._means: Planes = []
-        self._count = np.zeros((0, 0), np.float32)
+        self._count: np.ndarray = np.zeros((0, 0), np.float32)
+        self._ones: np.ndarray = self._count
         self._levels: list[float] = []
         self._reference: Registration | None = None
 
@@ -106,7 +107,7 @@ class Stack:
         values = [plane - level if level else plane for plane, level in zip(planes, self._levels, strict=True)]
         self._layers = deque()
         self._sums = [np.zeros(plane.shape, np.float32) for plane in planes]
-        self._count = np.zeros(planes[0].shape, np.float32)
+        self._count, self._ones = np.zeros(planes[0].shape, np.float32), np.ones(planes[0].shape, np.float32)
         self._reference = registration
         self._push(_Layer(values, np.full(planes[0].shape, 255, np.uint8) if valid is None else valid))
 
@@ -114,12 +115,12 @@ class Stack:
         self._layers.append(layer)
         for total, plane in zip(self._sums, layer.planes, strict=True):
             cv2.accumulate(plane, total, layer.counts)
-        cv2.add(self._count, 1.0, self._count, layer.counts)
+        cv2.accumulate(self._ones, self._count, layer.counts)
 
     def _remove(self, layer: _Layer) -> None:
         for total, plane in zip(self._sums, layer.planes, strict=True):
             cv2.subtract(total, plane, total, layer.counts, cv2.CV_32F)
-        cv2.subtract(self._count, 1.0, self._count, layer.counts)
+        cv2.subtract(self._count, self._ones, self._count, layer.counts)
 
     def _update_means(self) -> None:
         weight = 1.0 / np.maximum(self._count, np.float32(1))
@@ -133,9 +134,9 @@ class Stack:
         """
         size = planes[0].shape[1], planes[0].shape[0]
         back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        aligned = [cv2.warpAffine(plane, transform, size, flags=back) for plane in planes]
+        aligned: Planes = [cv2.warpAffine(plane, transform, size, flags=back) for plane in planes]
         inside = _inside(valid, cv2.invertAffineTransform(transform), size)
-        known = cv2.bitwise_and(inside, cv2.compare(self._count, 0, cv2.CMP_GT))
+        known = inside & _mask(self._count > 0)
         if cv2.countNonZero(known) < MIN_OVERLAP * known.size:
             return None
         levels, weights = self._compare_levels(aligned, known)
@@ -146,7 +147,7 @@ class Stack:
         if disagreeing is None:
             return None
         # Of two frames that disagree, the brighter value is excluded, whichever came first.
-        wrong_before = disagreeing & cv2.compare(change, 0, cv2.CMP_LT) & cv2.compare(self._count, 1, cv2.CMP_LE)
+        wrong_before = disagreeing & _mask((change < 0) & (self._count <= 1))
         if cv2.countNonZero(wrong_before):
             for layer in self._layers:
                 layer.counts &= ~wrong_before
@@ -192,28 +193,26 @@ class Stack:
         nearby = cv2.dilate(light, _BLOCK)
         allowed = nearby * np.float32(SCINTILLATION)
         allowed += np.float32(MAX_SIGMAS * noise)
-        disagreeing = known & cv2.compare(np.abs(change), allowed, cv2.CMP_GT)
-        spread = cv2.erode(light, _CROSS)
-        stars = known & cv2.compare(light, nearby, cv2.CMP_EQ) & cv2.compare(light, 2 * MAX_SIGMAS * noise, cv2.CMP_GT)
-        light *= np.float32(MIN_STAR_SPREAD)
-        stars &= cv2.compare(spread, light, cv2.CMP_GT)  # their peaks
-        disagreeing_stars = cv2.countNonZero(disagreeing & stars)
-        if cv2.countNonZero(disagreeing) > MAX_DISAGREEING * cv2.countNonZero(
-            known
-        ) or disagreeing_stars > MAX_DISAGREEING_STARS * cv2.countNonZero(stars):
+        disagreeing = known & _mask(np.abs(change) > allowed)
+        bright = np.flatnonzero((light > 2 * MAX_SIGMAS * noise) & (known > 0))
+        peaks = light.reshape(-1)[bright]
+        spread = cv2.erode(light, _CROSS).reshape(-1)[bright] > MIN_STAR_SPREAD * peaks
+        stars = bright[spread & (peaks == nearby.reshape(-1)[bright])]
+        share = cv2.countNonZero(disagreeing) / max(1, cv2.countNonZero(known))
+        share_of_stars = np.count_nonzero(disagreeing.reshape(-1)[stars]) / max(1, len(stars))
+        if share > MAX_DISAGREEING or share_of_stars > MAX_DISAGREEING_STARS:
             return change, None
         return change, disagreeing
 
     def _warp_back(self, planes: Planes, levels: Sequence[float], transform: np.ndarray) -> Planes:
         """Align the means with the frame; keep the frame's own values where the stack has none."""
         size = planes[0].shape[1], planes[0].shape[0]
-        means = [cv2.warpAffine(mean, transform, size, flags=cv2.INTER_LINEAR) for mean in self._means]
-        held = cv2.compare(self._count, 0, cv2.CMP_GT)
-        missing = ~_inside(None if cv2.countNonZero(held) == held.size else held, transform, size)
-        has_missing = cv2.countNonZero(missing) > 0
+        means: Planes = [cv2.warpAffine(mean, transform, size, flags=cv2.INTER_LINEAR) for mean in self._means]
+        held = _mask(self._count > 0)
+        inside = _inside(None if cv2.countNonZero(held) == held.size else held, transform, size)
+        missing = np.flatnonzero(inside == 0)
         for mean, plane, level, sky in zip(means, planes, levels, self._levels, strict=True):
-            if has_missing:
-                cv2.copyTo(plane.astype(np.float32) - np.float32(level), missing, mean)
+            mean.reshape(-1)[missing] = plane.reshape(-1)[missing] - np.float32(level)
             if sky:
                 mean += np.float32(sky)
         return means
@@ -238,7 +237,7 @@ def _split(frame: Frame) -> tuple[Planes, np.ndarray | None]:
     """Return a frame's planes, and which of their pixels are valid, (H, W) uint8 0 or 255; None for all."""
     if frame.planes is None:
         return list(cv2.split(frame.pixels)), None
-    planes = [plane.astype(np.float32) for plane in frame.planes]
+    planes: Planes = [plane.astype(np.float32, copy=False) for plane in frame.planes]
     raw = frame.raw
     if raw is None or raw.dtype.kind != "f" or np.isfinite(raw.sum(dtype=np.float64)):
         return planes, None
@@ -246,6 +245,11 @@ def _split(frame: Frame) -> tuple[Planes, np.ndarray | None]:
     height, width = planes[0].shape
     cells = finite[: height * frame.binning, : width * frame.binning]
     return planes, cells.reshape(height, frame.binning, width, frame.binning).min(axis=(1, 3))
+
+
+def _mask(values: np.ndarray) -> np.ndarray:
+    """Turn bool into uint8 0 or 255, as OpenCV takes masks."""
+    return np.multiply(values.view(np.uint8), 255, dtype=np.uint8)
 
 
 def _is_linear(plane: np.ndarray) -> bool:
@@ -270,7 +274,7 @@ def _inside(valid: np.ndarray | None, transform: np.ndarray, size: tuple[int, in
     if np.array_equal(transform, _IDENTITY):
         return np.full(size[::-1], 255, np.uint8) if valid is None else valid
     if valid is not None:
-        return cv2.compare(cv2.warpAffine(valid, transform, size, flags=cv2.INTER_LINEAR), 255, cv2.CMP_EQ)
+        return _mask(cv2.warpAffine(valid, transform, size, flags=cv2.INTER_LINEAR) == 255)
     right, below = size[0] - 1 - _BORDER, size[1] - 1 - _BORDER
     corners = np.array([[_BORDER, _BORDER], [right, _BORDER], [right, below], [_BORDER, below]])
     there = corners @ transform[:, :2].T + transform[:, 2]
