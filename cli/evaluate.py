@@ -63,6 +63,7 @@ def detector(
     out: Path | None,
 ) -> None:
     """Measure a detector in every situation, with a constant centre box and SEP as baselines."""
+    # Many parameters because click passes each option as one.
     from ..benchmarks.accuracy.evaluate import evaluate_detector
     from ..benchmarks.accuracy.report import detector_table, write_report
     from ..models.bundle import Bundle, shipped_bundle_path
@@ -125,6 +126,7 @@ def pipeline(
     seed: int,
 ) -> None:
     """Measure both networks together: galaxies found and classified correctly, and where the others are lost."""
+    # Many parameters because click passes each option as one.
     if held_out or unseen:
         require_extra("tensorflow", "train")  # the classifier's images are split as for its training
     from ..benchmarks.accuracy.pipeline import evaluate_pipeline

@@ -83,6 +83,7 @@ def import_model(path: Path, out: Path, settings: Settings, options: ImportOptio
     Raises:
         ExportError: the file is not a network, is not safe to load, or cannot be imported.
     """
+    # Long because the manifest is written out key by key in one piece, in the order of the file.
     if options.task != "detector":
         raise ExportUsage("--from imports detectors only: add --task detector")
     out = check_target(out)

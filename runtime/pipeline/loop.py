@@ -45,6 +45,7 @@ def run_loop(
         trace: where the spans of every frame are written.
         overlap: whether the stages run at the same time; a serial loop gives the same results in more time.
     """
+    # Long because the order in which a run starts, fails and closes must be read in one place.
     stats = RunStats()
     reporter = Reporter(Tracker(source.continuous), processor.classifier, sink, on_frame, stats, trace)
     executor: Executor = (ThreadedExecutor if overlap else SerialExecutor)(source, processor.stages, max_frames)

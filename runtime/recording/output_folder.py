@@ -69,7 +69,7 @@ class OutputFolder:
         UsageError: the folder cannot be created or written to, or another run writes to it.
     """
 
-    # More than eight parameters: each is an option of a run that only the output folder knows.
+    # Many parameters because each is an option of a run that only the output folder knows.
     def __init__(
         self, folder: Path, run: dict[str, str], classes: tuple[str, ...], video: bool, *,
         abstain: float | None = None, quota: int = QUOTA, floor: int = FLOOR, fits: bool = False,

@@ -44,6 +44,7 @@ def open_source(
         UsageError: there is no such source, nothing in it, or it is the output folder itself.
         ImageError: the one image that was named cannot be read.
     """
+    # Long because every kind of source is recognised here, in order of precedence.
     if not camera.strip():
         raise UsageError(f"the source is empty: give {KNOWN}")
     if camera == "demo":

@@ -179,5 +179,5 @@ def apply_camera_effects(rng: Rng, image: np.ndarray) -> np.ndarray:
     result: np.ndarray = np.clip(x, 0, 255).astype(np.uint8)
     if rng.random() < 0.1:
         _, encoded = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 95))])
-        result = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        result = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     return result
