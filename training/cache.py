@@ -41,7 +41,8 @@ def cached_array(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndar
     """
     path = cache_folder() / f"{name}-{key[:32]}.npy"
     try:
-        return np.load(path, mmap_mode="r")
+        array: np.ndarray = np.load(path, mmap_mode="r")
+        return array
     except (FileNotFoundError, NotADirectoryError):
         pass  # not cached yet
     except (ValueError, EOFError):

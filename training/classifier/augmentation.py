@@ -109,13 +109,15 @@ def level_table(canvas: Canvas, rng: np.random.Generator, variation: SkyAugmenta
     levels = np.arange(256, dtype=np.float32)[:, None]
     if rng.random() < variation.levelled:
         mapped = (levels - canvas.sky) * (rng.uniform(150, 255) / canvas.peak)
-        return np.clip(np.round(mapped), 0, 255).astype(np.uint8)
+        result: np.ndarray = np.clip(np.round(mapped), 0, 255).astype(np.uint8)
+        return result
     levels = (levels - rng.uniform(0, 1) * canvas.sky).astype(np.float32)
     gain = np.exp(rng.normal(0, variation.gain) + rng.normal(0, variation.channel_gain, 3))
     mapped = 255.0 * (np.clip(levels, 0, 255) / 255.0) ** rng.uniform(*variation.gamma) * gain
     if rng.random() < 0.5:
         mapped = mapped + rng.uniform(0, variation.offset) * np.exp(rng.normal(0, 0.2, 3))
-    return np.clip(np.round(mapped), 0, 255).astype(np.uint8)
+    result = np.clip(np.round(mapped), 0, 255).astype(np.uint8)
+    return result
 
 
 def draw_view(

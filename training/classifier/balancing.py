@@ -78,7 +78,8 @@ def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequen
     if strategy not in ("weights", "partial"):
         return np.ones(classes, np.float32)
     drawn = _epoch_counts(counts, strategy)
-    return (drawn.sum() / (classes * drawn)).astype(np.float32)
+    result: np.ndarray = (drawn.sum() / (classes * drawn)).astype(np.float32)
+    return result
 
 
 def _counts(labels: np.ndarray, strategy: str, min_classes: int = 0) -> np.ndarray:

@@ -124,7 +124,10 @@ class BatchLoader:
         if self._balance is None:
             drawn: np.ndarray = rng.choice(len(self._chances), len(self._labelled), p=self._chances)
             return drawn
-        return self._labelled[draw_balanced(self._dataset.labels[self._labelled], self._balance, self._seed, epoch)]
+        result: np.ndarray = self._labelled[
+            draw_balanced(self._dataset.labels[self._labelled], self._balance, self._seed, epoch)
+        ]
+        return result
 
     def epoch(self, epoch: int, plain: bool = True) -> Iterator[Batch]:
         """Yield the batches of an epoch (from 0); mixup is applied unless `plain`."""
