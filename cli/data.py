@@ -64,7 +64,7 @@ def convert(path: Path, out: Path, kind: str, source: str | None, images: str, a
     """Write the labels in IN to OUT in another format.
 
     OUT is a folder that is not there yet; for coco and tfrecord it may also be a file (.json, .tfrecord). It is written
-    whole or not at all. Nothing is lost between the formats: what one cannot hold is kept beside it.
+    whole or not at all. Nothing is lost between the formats: what one cannot hold is kept in a file next to it.
     """
     from ..training.formats.registry import cautions, read_labels, write_labels
     from ..training.formats.writing import check_free

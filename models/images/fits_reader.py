@@ -41,7 +41,7 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
         (H, W) or (H, W, 3) of the file's own depth, the keywords, and DATE-OBS where it is valid.
 
     Raises:
-        ImageError: there is no image, or its size is not accepted. Errors of astropy on damaged data pass through.
+        ImageError: the file has no image, or its size is not accepted. Errors of astropy on damaged data pass through.
         UsageError: astropy is missing.
     """
     try:

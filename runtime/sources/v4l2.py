@@ -25,7 +25,7 @@ def v4l2_camera(index: int) -> Camera:
     if not Path(name).exists():
         found = sorted(str(path) for path in Path("/dev").glob("video*"))
         attached = f"there are {', '.join(found)}" if found else "no camera is attached"
-        raise UsageError(f"there is no camera {name}; {attached}")
+        raise UsageError(f"the camera {name} does not exist; {attached}")
     hint = "another program may hold it, or you may not be in the group video"
     return Camera(name, lambda: _keep_depth(configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))), hint)
 

@@ -139,11 +139,11 @@ def manager(tmp_path):
         yield ear
 
 
-def test_the_service_manager_hears_of_frames_and_of_nothing_else(manager, tmp_path):
+def test_watchdog_messages_follow_the_frames(manager, tmp_path):
     process = start(
         "demo", tmp_path / "out", "--max-frames", "30", NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="40000"
     )
-    assert manager.recv(100) == b"READY=1\nWATCHDOG=1"  # not before a frame was looked at and written
+    assert manager.recv(100) == b"READY=1\nWATCHDOG=1"  # only after a frame was processed and written
     heard = [manager.recv(100)]
     while heard[-1] != b"STOPPING=1":
         heard.append(manager.recv(100))

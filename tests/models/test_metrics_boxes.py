@@ -95,13 +95,13 @@ def test_detection_mostly_outside_an_ignore_region_is_wrong():
 
 
 def test_galaxy_within_an_ignore_region_is_still_found():
-    # The overlap with a true box is looked at first: being in a crowd as well does not take a hit away.
+    # The overlap with a true box takes precedence: being in a crowd as well does not undo a match.
     found = measured(DetectionTruth(boxes(GALAXY), ignore=boxes([0, 0, 90, 90])), boxes(GALAXY), scores(0.9))
     assert found["precision"] == found["recall"] == 1.0 and found["map"] == pytest.approx(1.0)
 
 
 def test_incomplete_frame_does_not_judge_what_is_elsewhere():
-    # (100, 100) may be a galaxy nobody boxed; the small box in the galaxy's middle is an error whoever boxed what.
+    # (100, 100) may be an unboxed galaxy; the small box in the galaxy's middle is an error in any case.
     elsewhere, part = [80, 80, 120, 120], [28, 28, 32, 32]
     found, certainty = boxes(elsewhere, GALAXY, part), scores(0.95, 0.9, 0.8)
     incomplete = measured(DetectionTruth(boxes(GALAXY), complete=False), found, certainty)

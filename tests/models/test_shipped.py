@@ -54,7 +54,7 @@ def test_the_classes_are_the_nine():
 
 
 def test_galaxies_of_a_real_group_are_found():
-    # Seyfert's Sextet: four galaxies stand apart well enough to be told from each other.
+    # Seyfert's Sextet: four galaxies are far enough apart to be separated.
     found = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))(picture("n6027.jpg"))
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     group = (centres[:, 0] > 40) & (centres[:, 0] < 190) & (centres[:, 1] > 50) & (centres[:, 1] < 230)

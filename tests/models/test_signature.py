@@ -28,7 +28,7 @@ def test_what_was_signed_is_accepted(bundle, keys):
     secret, public = keys
     sign(bundle, secret)
     verify(Bundle.load(bundle.path), public)
-    verify(Bundle.load(bundle.path), secret)  # whoever has the private key has the public one
+    verify(Bundle.load(bundle.path), secret)  # the private key contains the public one
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 

@@ -85,7 +85,7 @@ def test_values_that_are_not_finite_become_black():
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"this is no picture at all, only some text", "not a PNG, JPEG, TIFF, BMP or FITS image"),
+        (b"this is plain text and not an image", "not a PNG, JPEG, TIFF, BMP or FITS image"),
         (encode(SKY, ".jpg")[:-300], "truncated"),  # OpenCV would return it with a grey bottom
         (encode(SKY, ".jpg")[:20], "truncated"),
         (encode(SKY)[:-40], "truncated"),
@@ -202,7 +202,7 @@ def packed(fits):
 
 @pytest.fixture
 def in_time():
-    """Ten seconds for a test: without the mend it would go on for ever."""
+    """Limit a test to ten seconds: a decoder without the header check would never return."""
 
     def late(*_):
         raise TimeoutError("the decoder did not come back")

@@ -1,4 +1,4 @@
-"""The change gate: noise, twinkling and time are told from news."""
+"""The change gate distinguishes noise and scintillation from changes."""
 
 import datetime
 
@@ -12,16 +12,16 @@ STARS = RANDOM.uniform(10, 250, 40), RANDOM.uniform(10, 230, 40), RANDOM.uniform
 
 
 def sky(seed, shift=0.0, twinkle=0.0, noise=4.0, level=12.0, blob=0.0):
-    """A small look (240, 320): stars, noise, and perhaps a faint round blob in an empty place."""
+    """Draw a thumbnail (240, 320): stars, noise, and optionally a faint round blob in an empty area."""
     random = np.random.default_rng(seed)
-    picture = np.full((240, 320), level, np.float32)
+    image = np.full((240, 320), level, np.float32)
     rows, columns = np.mgrid[:240, :320]
     for x, y, light in zip(*STARS, strict=True):
         light = light * (1 + twinkle * random.uniform(-1, 1))
         near = np.s_[max(0, int(y) - 6) : int(y) + 7, max(0, int(x) - 6) : int(x) + 7]
-        picture[near] += light * np.exp(-((columns[near] - x - shift) ** 2 + (rows[near] - y) ** 2) / 3)
-    picture += blob * np.exp(-((columns - 280) ** 2 + (rows - 120) ** 2) / 50)
-    return np.clip(picture + random.normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
+        image[near] += light * np.exp(-((columns[near] - x - shift) ** 2 + (rows[near] - y) ** 2) / 3)
+    image += blob * np.exp(-((columns - 280) ** 2 + (rows - 120) ** 2) / 50)
+    return np.clip(image + random.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
 
 
 def after(seconds):
@@ -29,7 +29,7 @@ def after(seconds):
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0, 4.0, 10.0])
-def test_noise_and_twinkling_bring_nothing_new(noise):
+def test_noise_and_scintillation_are_no_change(noise):
     gate = ChangeGate(10)
     assert gate.has_changed(sky(0, noise=noise), after(0))
     assert not any(gate.has_changed(sky(seed, noise=noise, twinkle=0.08), after(seed / 10)) for seed in range(1, 40))
@@ -39,30 +39,30 @@ def test_noise_and_twinkling_bring_nothing_new(noise):
     ("change", "why"),
     [
         ({"blob": 15.0}, "a faint galaxy that was not there, four sigma of one pixel"),
-        ({"shift": 1.0}, "a drift by a pixel of the small look"),
+        ({"shift": 1.0}, "a drift by a pixel of the thumbnail"),
         ({"level": 16.0}, "the whole sky has brightened"),
         ({"twinkle": 0.9}, "stars that vanish"),
     ],
 )
-def test_what_changes_beyond_noise_is_new(change, why):
+def test_changes_beyond_noise_are_detected(change, why):
     gate = ChangeGate(10)
     gate.has_changed(sky(0), after(0))
     assert gate.has_changed(sky(1, **change), after(1)), why
 
 
-def test_a_slow_drift_is_measured_from_the_last_frame_that_was_looked_at():
+def test_slow_drift_is_measured_from_the_last_changed_frame():
     gate = ChangeGate(1000)
     news = [gate.has_changed(sky(seed, shift=0.1 * seed), after(seed)) for seed in range(40)]
     assert news[0] and 3 <= sum(news) <= 20 and not all(news)
 
 
-def test_a_frame_is_new_after_so_many_seconds_whatever_it_shows():
+def test_every_frame_counts_as_changed_after_the_interval():
     gate = ChangeGate(10)
     news = [gate.has_changed(sky(0, noise=0.0), after(seconds)) for seconds in (0, 4, 9.9, 10, 12, 20.1)]
     assert news == [True, False, False, True, False, True]
 
 
-def test_a_clock_that_was_set_back_and_another_size_are_new():
+def test_clock_set_back_and_new_size_count_as_changed():
     gate = ChangeGate(10)
     assert gate.has_changed(sky(0), after(0)) and gate.has_changed(sky(0), after(-3600))
     assert gate.has_changed(sky(0)[::2, ::2], after(-3600))

@@ -1,4 +1,4 @@
-"""How the sky moves, measured against videos whose motion is known."""
+"""Sky motion, measured against videos whose motion is known."""
 
 from itertools import cycle, islice
 
@@ -30,16 +30,16 @@ def test_drift_and_field_rotation_are_followed(tmp_path, drift, turn):
     assert error.max() < 3.0  # pixels, in the corners too, after all frames; an object is ten times as large
 
 
-def test_a_sky_without_stars_and_a_slew_count_as_still():
+def test_sky_without_stars_and_slew_count_as_still():
     noise = np.random.default_rng(1)
     motion = SkyMotion()
     for _ in range(4):  # noise alone: two frames have nothing in common
         assert follow(motion, noise.integers(5, 15, (240, 320, 3), np.uint8)) is IDENTITY
     assert follow(motion, np.zeros((240, 320, 3), np.uint8)) is IDENTITY
-    assert follow(motion, np.zeros((120, 160, 3), np.uint8)) is IDENTITY  # another size: a camera that was set anew
+    assert follow(motion, np.zeros((120, 160, 3), np.uint8)) is IDENTITY  # another size: a camera was reconfigured
 
 
-def test_what_does_not_move_with_the_sky_is_not_heeded():
+def test_hot_pixels_do_not_affect_the_motion():
     # Ten hot pixels stay where they are; sixty stars drift.
     random = np.random.default_rng(2)
     stars, hot = random.uniform(20, 280, (60, 2)), random.integers(10, 230, (10, 2))
@@ -60,8 +60,8 @@ def starry(random, stars, shift):
     return np.repeat(sky.astype(np.uint8)[..., None], 3, axis=2)
 
 
-def test_a_drift_that_turns_back_is_followed():
-    # The sky is first looked for where it went so far; a mount that corrects itself goes elsewhere.
+def test_drift_that_reverses_is_followed():
+    # The search starts at the predicted position; a mount that corrects itself moves the sky elsewhere.
     random = np.random.default_rng(3)
     stars, motion = random.uniform(40, 200, (50, 2)), SkyMotion()
     for shift in ([0, 0], [4, 0], [8, 0], [-12, 3], [-14, 3], [-14, 3]):
@@ -70,7 +70,7 @@ def test_a_drift_that_turns_back_is_followed():
 
 
 @pytest.mark.parametrize("after", ["a cloud", "another sky"])
-def test_a_sky_that_drifted_is_not_taken_to_drift_on_when_it_is_gone(after):
+def test_drift_is_not_extrapolated_when_the_field_is_lost(after):
     random = np.random.default_rng(4)
     stars, motion = random.uniform(40, 200, (50, 2)), SkyMotion()
     for step in range(3):
@@ -78,11 +78,11 @@ def test_a_sky_that_drifted_is_not_taken_to_drift_on_when_it_is_gone(after):
     gone = random.uniform(10, 230, (0 if after == "a cloud" else 50, 2))
     assert motion.seen
     assert follow(motion, starry(random, gone, np.zeros(2))) is matrix
-    assert not motion.seen  # nobody can say what is to be seen of what was there
+    assert not motion.seen
 
 
-def test_a_sky_that_zooms_on_and_on_stays_in_numbers():
-    """Its views come nearer and nearer: some hundred frames on, the sky would be a billionth of what it was."""
+def test_endless_zoom_stays_finite():
+    """The demo zooms in repeatedly: after some hundred frames, the scale would be a billionth of the initial one."""
     motion, zooms = SkyMotion(), []
     frames = [frame.pixels for frame in islice(DemoSource(), 16)]
     for pixels in islice(cycle(frames + frames[-2:0:-1]), 600):
@@ -91,34 +91,34 @@ def test_a_sky_that_zooms_on_and_on_stays_in_numbers():
 
 
 def steady(random, stars, shifts):
-    """Follow a sky over frames whose stars are so far on; return the motion, and which frames were looked at."""
-    motion, looked = SkyMotion(), []
+    """Follow a sky over frames with the given shifts; return the motion, and which frames needed an update."""
+    motion, updated = SkyMotion(), []
     for shift in shifts:
-        looked.append(motion.needs_update)
+        updated.append(motion.needs_update)
         if motion.needs_update:
             follow(motion, starry(random, stars, np.array(shift)))
         else:
             motion.extrapolate()
-    return motion, looked
+    return motion, updated
 
 
-def test_a_steady_sky_is_looked_at_every_fourth_frame_and_is_where_it_was_foretold():
+def test_steady_sky_is_updated_every_fourth_frame_and_predicted_correctly():
     random = np.random.default_rng(6)
-    motion, looked = steady(random, random.uniform(60, 180, (50, 2)), [(0.9 * step, 0.4 * step) for step in range(40)])
-    assert all(looked[:6]) and looked[-16:].count(True) == 4
+    motion, updated = steady(random, random.uniform(60, 180, (50, 2)), [(0.9 * step, 0.4 * step) for step in range(40)])
+    assert all(updated[:6]) and updated[-16:].count(True) == 4
     assert motion.sky[:2, 2] == pytest.approx([0.9 * 39, 0.4 * 39], abs=0.3)
     assert motion.seen
 
 
-def test_a_sky_that_stops_while_nobody_looks_is_met_again_at_the_next_look():
+def test_sky_that_stops_between_updates_is_corrected_at_the_next_update():
     random = np.random.default_rng(7)
     shifts = [(1.5 * min(step, 17), 0.0) for step in range(30)]
-    motion, looked = steady(random, random.uniform(60, 180, (50, 2)), shifts)
-    assert not all(looked[:18])
+    motion, updated = steady(random, random.uniform(60, 180, (50, 2)), shifts)
+    assert not all(updated[:18])
     assert motion.sky[:2, 2] == pytest.approx([1.5 * 17, 0.0], abs=0.3)
 
 
-def test_a_slew_while_nobody_looks_is_seen_at_the_next_look_and_every_frame_is_looked_at_again():
+def test_slew_between_updates_is_detected_and_every_frame_is_updated_again():
     random = np.random.default_rng(8)
     stars, motion = random.uniform(60, 180, (50, 2)), SkyMotion()
     step = 0
@@ -132,7 +132,7 @@ def test_a_slew_while_nobody_looks_is_seen_at_the_next_look_and_every_frame_is_l
 
 
 @pytest.mark.parametrize("times", [0.25, 1, 3])
-def test_a_motion_repeated_is_its_power(times):
+def test_repeated_motion_is_the_matrix_power(times):
     turn, zoom = np.radians(0.7), 1.01
     step = np.array(
         [[zoom * np.cos(turn), -zoom * np.sin(turn), 2.0], [zoom * np.sin(turn), zoom * np.cos(turn), -1.0]]

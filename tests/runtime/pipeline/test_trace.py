@@ -11,7 +11,7 @@ STAGES = ["read", "glance", "tiles", "preprocess", "detect", "decode", "classify
 
 
 def test_the_trace_has_every_stage_of_every_frame(detector, classifier, tmp_path):
-    """A trace with a gap would lead whoever reads it to the wrong stage."""
+    """A trace with a gap would blame the wrong stage for the time."""
     run_pipeline(Sky(5), detector, classifier, RecordingSink(), trace=TraceFile(tmp_path / "trace.json"))
     events = json.loads((tmp_path / "trace.json").read_text())
     spans = [event for event in events if event["ph"] == "X"]

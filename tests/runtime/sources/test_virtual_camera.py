@@ -81,7 +81,7 @@ def test_frames_of_a_camera_are_read(told, how, frames):
 
 @pytest.mark.slow
 def test_a_camera_that_is_not_there_says_which_are(told):
-    assert "there is no camera /dev/video1; there are /dev/video0" in told["none"] and "code 2" in told["none"]
+    assert "the camera /dev/video1 does not exist; there are /dev/video0" in told["none"] and "code 2" in told["none"]
 
 
 @pytest.mark.slow

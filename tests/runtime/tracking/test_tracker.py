@@ -1,4 +1,4 @@
-"""One event an object: what is the same object, what is another, and what is made of its frames."""
+"""Tracking: one event per object, from association to its best view and class."""
 
 import datetime
 
@@ -20,7 +20,7 @@ from helpers.moving_sky import MovingSky
 
 
 def frame(number, side=100, rate=1.0):
-    """A frame of so many a second."""
+    """Make frame `number` of a source with `rate` frames per second."""
     time = datetime.datetime(2026, 11, 22, 21, tzinfo=datetime.UTC) + datetime.timedelta(seconds=number / rate)
     return Frame(np.full((side, side, 3), number % 256, np.uint8), time, "sky", number)
 
@@ -33,7 +33,7 @@ def found(*rows):
 
 
 def drifted(x, y=0.0):
-    """Where the sky is after a drift, as the tracker is told it."""
+    """Return the sky motion after a drift, as the tracker receives it."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
