@@ -104,6 +104,8 @@ SIZE = Size()
 THREADS = click.IntRange(1, 64)
 COUNT = click.IntRange(1, 10**9)
 ENGINES = click.Choice(ENGINE_NAMES)
+STRETCH = click.Choice(("auto", "none", "percentile"))
+"""`models.images.development.STRETCHES`; written out, since importing that takes time at every start."""
 
 
 class GroupedCommand(click.Command):

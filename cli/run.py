@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import COUNT, ENGINES, FILE, FOLDER, PROFILE, THREADS, TILES, GroupedCommand, Number, option_group
+from .options import (
+    COUNT,
+    ENGINES,
+    FILE,
+    FOLDER,
+    PROFILE,
+    STRETCH,
+    THREADS,
+    TILES,
+    GroupedCommand,
+    Number,
+    option_group,
+)
 from .service_options import mqtt_config, service_options, web_config
 
 if TYPE_CHECKING:
@@ -51,6 +63,11 @@ view_options = option_group(
         "--tiles", type=TILES, default="auto", show_default=True, metavar="auto|NxM|off",
         help="Process tiles in addition to the whole frame: around extended light in frames with a side of more than "
         "three times the network's input (auto), or N columns x M rows of overlapping tiles.",
+    ),
+    click.option(
+        "--stretch", type=STRETCH, default="auto", show_default=True,
+        help="How more than 8 bits are reduced to 8: by the image's noise (auto), linearly from minimum to "
+        "maximum (none), or from the median to the 99.8th percentile.",
     ),
     click.option(
         "--stack", type=click.IntRange(1, 64), default=1, show_default=True,

@@ -26,6 +26,7 @@ import numpy as np
 
 from .manifest import GOLDEN, MANIFEST, BundleError, check_manifest
 from .npz import NpzError, read_npz
+from .raw.stretch import Stretch
 
 MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 2**24, 2**31
 """Maximum size of the manifest and of any other file; larger files are not read."""
@@ -84,6 +85,12 @@ class Bundle:
     def input_size(self) -> tuple[int, int]:
         """Width and height of the network's input in pixels."""
         return self.manifest["input"]["width"], self.manifest["input"]["height"]
+
+    @property
+    def stretch(self) -> Stretch:
+        """The stretch of images of more than 8 bits that the network was trained with."""
+        table = self.manifest["preprocess"].get("stretch")
+        return Stretch() if table is None else Stretch.from_manifest(table)
 
     @property
     def failed_gates(self) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UserError
+from .raw.stretch import Stretch
 
 FORMAT = 1
 TASKS = ("classify", "detect")
@@ -66,6 +67,9 @@ _SECTIONS: dict[str, dict[str, type]] = {
 _OPTIONAL: dict[str, dict[str, type]] = {
     "": {"export": dict, "ungated": bool},
     "decode.classify": {"abstain": float},
+    "decode.detect": {"tile_threshold": float},
+    "decode.decoded": {"tile_threshold": float},
+    "preprocess": {"stretch": dict},
 }
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
 _MAX_LEVEL, _MAX_ASPECTS = 12, 16
@@ -88,6 +92,8 @@ def check_decode(decode: dict[str, Any]) -> str | None:
             return f"aspect_ratios must be 1 to {_MAX_ASPECTS} numbers over 0"
         if len(decode["box_weights"]) != 4 or not all(map(_positive, decode["box_weights"])):
             return "box_weights must be four numbers over 0"
+    if not 0 <= decode.get("tile_threshold", 0.5) <= 1:
+        return "tile_threshold must be 0 to 1"
     if not all(0 <= decode[key] <= 1 for key in ("score_threshold", "nms_iou")) or decode["max_detections"] < 1:
         return "score_threshold and nms_iou must be 0 to 1, max_detections at least 1"
     return None
@@ -95,12 +101,15 @@ def check_decode(decode: dict[str, Any]) -> str | None:
 
 def find_decode_fault(decode: dict[str, Any]) -> str | None:
     """Return which key of a detector's ``[decode]`` with anchors is missing, unknown or invalid; None if none is."""
-    known = _SECTIONS["decode.detect"]
+    required, optional = _SECTIONS["decode.detect"], _OPTIONAL["decode.detect"]
+    known = required | optional
     for key in decode:
         if key not in known:
             return f"unknown key '{key}'; known: {', '.join(known)}"
     for key, kind in known.items():
         if key not in decode:
+            if key in optional:
+                continue
             return f"the key '{key}' is missing"
         if not _is(decode[key], kind):
             return f"'{key}' must be of type {kind.__name__}, not {type(decode[key]).__name__}"
@@ -161,7 +170,12 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     kind = _PREPROCESS_OF[task]
     if manifest["preprocess"].get("kind") != kind:
         fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
-    check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]")
+    check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]", _OPTIONAL["preprocess"])
+    if "stretch" in manifest["preprocess"]:
+        try:
+            Stretch.from_manifest(manifest["preprocess"]["stretch"])
+        except (ValueError, TypeError) as error:
+            fail(f"[preprocess.stretch]: {error}", "stretch")
     if not manifest["variants"]:
         fail("[variants] is empty")
     for name, table in manifest["variants"].items():

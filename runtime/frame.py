@@ -28,6 +28,7 @@ class Frame:
         header: FITS keywords, where the source has them.
         binning: pixels of the source along a side of one pixel of `pixels`: 2 for superpixels, else 1.
         cfa: Bayer pattern of `raw` as it is stored, e.g. ``GRBG``; None where it is not a mosaic.
+        source_shape: height and width of the source's own frame; None where they follow from `raw` and `pixels`.
         planes: one or three linear channels (h, w), uint16 or float32, that `pixels` was developed from; None for
             images of 8 bits.
     """
@@ -43,22 +44,25 @@ class Frame:
     binning: int = 1
     cfa: str | None = None
     planes: tuple[np.ndarray, ...] | None = None
+    source_shape: tuple[int, int] | None = None
 
     @property
     def width(self) -> int:
         """Width of `pixels`."""
-        return self.pixels.shape[1]
+        return int(self.pixels.shape[1])
 
     @property
     def height(self) -> int:
         """Height of `pixels`."""
-        return self.pixels.shape[0]
+        return int(self.pixels.shape[0])
 
     @property
     def source_size(self) -> tuple[int, int]:
         """Width and height of the source's own frame; odd sides that superpixels cut off are included."""
         width, height = self.width * self.binning, self.height * self.binning
-        if self.raw is not None and self.raw_binning == self.binning:
+        if self.source_shape is not None:
+            height, width = self.source_shape
+        elif self.raw is not None and self.raw_binning == self.binning:
             height, width = self.raw.shape[:2]
         return width, height
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..devices.engines import ENGINE_NAMES
 from ..errors import UsageError
+from ..models.images.development import STRETCHES
 from .imaging.tiling import parse_grid
 from .recording.retention import FLOOR, QUOTA
 
@@ -79,6 +80,7 @@ class RunConfig:
         threads: threads of an inference, 1 to 64; None for the profile's.
         min_score: minimum detector score in whole frames and tiles, 0..1; None for the bundle's operating thresholds.
         tiles: ``auto``, ``off`` or columns x rows, see `imaging.tiling.TileSelector`.
+        stretch: how more than 8 bits are reduced to 8: one of `models.images.development.STRETCHES`.
         stack: number of frames that are aligned and averaged, 1 to 64.
         gate: seconds for which frames like the last share its result, 0 for never; None: 10 for live sources, else 0.
         max_frames: stop after this number of frames; None for all.
@@ -106,6 +108,7 @@ class RunConfig:
     threads: int | None = None
     min_score: float | None = None
     tiles: str = "auto"
+    stretch: str = "auto"
     stack: int = 1
     gate: float | None = None
     max_frames: int | None = None
@@ -125,6 +128,8 @@ class RunConfig:
         if self.engine is not None and self.engine not in ENGINE_NAMES:
             raise UsageError(f"unknown engine '{self.engine}'; known: {', '.join(ENGINE_NAMES)}")
         parse_grid(self.tiles)
+        if self.stretch not in STRETCHES:
+            raise UsageError(f"unknown stretch '{self.stretch}'; known: {', '.join(STRETCHES)}")
         for name, value, low, high in (
             ("threads", self.threads, 1, MAX_THREADS),
             ("min_score", self.min_score, 0, 1),

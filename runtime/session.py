@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..devices.probe import probe
 from ..errors import UsageError, UserError, require_extra
+from ..models.images.development import Development
 from .events.frame_record import FrameRecord
 from .frame import Detections, Frame
 from .inference.bundles import CLASSIFIER, DETECTOR, load_bundle
@@ -92,7 +93,8 @@ class Session:
             for name, network in ((DETECTOR, detector), (CLASSIFIER, classifier))
             if network is None
         }
-        self.source = source or _open_source(config)
+        network = detector.bundle if detector else bundles[DETECTOR]
+        self.source = source or _open_source(config, Development(config.stretch, network.stretch))
         self.detector = detector or Detector(
             bundles[DETECTOR], bundles[DETECTOR].default_variant, engine, threads, config.min_score
         )
@@ -245,8 +247,14 @@ class Session:
             raise
 
 
-def _open_source(config: RunConfig) -> Source:
-    return open_source(config.source, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out)
+def _open_source(config: RunConfig, development: Development) -> Source:
+    return open_source(
+        config.source,
+        sequence=config.stack > 1,
+        at_once=decoder_threads(),
+        out=config.out,
+        development=development,
+    )
 
 
 def _require_extras(config: RunConfig) -> None:

@@ -14,10 +14,13 @@ import cv2
 import numpy as np
 
 from ...errors import ImageError, UserError
+from .development import Development, develop_image
 from .exif import apply_orientation, read_orientation, reset_tiff_orientation
 from .fits_reader import read_fits
+from .frame_type import check_is_light
 from .headers import read_image_size, validate_image_size
-from .stretch import raw_of, to_rgb8
+from .mosaic import bayer_pattern
+from .stretch import to_rgb8
 
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES)
@@ -30,11 +33,16 @@ class DecodedImage:
     """A decoded image.
 
     Attributes:
-        pixels: (H, W, 3) uint8 RGB, turned as the file's orientation tag says.
-        stretch: how `pixels` were made of more than 8 bits; None where the file has 8.
+        pixels: (h, w, 3) uint8 RGB, turned as the file's orientation tag says; of a Bayer mosaic, superpixels of half
+            the size.
+        stretch: how `pixels` were made of more than 8 bits, see `development`; None where the file has 8.
         header: keywords of a FITS file.
         time: start of the exposure, UTC, where a FITS file gives it.
-        raw: (H, W) or (H, W, 3) uint16 or float32, where the file has more than 8 bits.
+        raw: (H, W) or (H, W, 3) uint16 or float32, where the file has more than 8 bits or is a mosaic.
+        cfa: Bayer pattern of `raw`; None where it is not a mosaic.
+        binning: pixels of the file along a side of one pixel of `pixels`: 2 for superpixels, else 1.
+        planes: one or three linear channels (h, w) that `pixels` was developed from, where there is `raw`.
+        remarks: what a person should know of how the file was read, e.g. why a keyword was ignored.
     """
 
     pixels: np.ndarray
@@ -42,19 +50,25 @@ class DecodedImage:
     header: dict[str, Any] = field(default_factory=dict)
     time: datetime.datetime | None = None
     raw: np.ndarray | None = None
+    cfa: str | None = None
+    binning: int = 1
+    planes: tuple[np.ndarray, ...] | None = None
+    remarks: tuple[str, ...] = ()
 
 
-def decode_image(content: bytes, name: str) -> DecodedImage:
+def decode_image(content: bytes, name: str, development: Development | None = None) -> DecodedImage:
     """Decode the bytes of an image file.
 
-    Grey, RGBA and palette images become RGB (transparency over black); more than 8 bits are stretched; the
-    orientation tag of JPEG, PNG and TIFF is applied.
+    Grey, RGBA and palette images become RGB (transparency over black); more than 8 bits and Bayer mosaics are
+    developed; the orientation tag of JPEG, PNG and TIFF is applied.
 
     Args:
         content: the whole file.
         name: for messages, and for the suffix that marks FITS.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
 
     Raises:
+        CalibrationFrameError: a FITS keyword says that it is a dark, a bias or a flat.
         ImageError: empty, truncated, not an image, smaller than 16 or larger than 32,000 pixels a side.
         UsageError: FITS without astropy.
     """
@@ -62,8 +76,8 @@ def decode_image(content: bytes, name: str) -> DecodedImage:
         raise ImageError(name, "the file is empty")
     try:
         if content.startswith(b"SIMPLE  =") or name.lower().endswith(FITS_SUFFIXES):
-            return _decode_fits(content, name)
-        return _decode(content, name)
+            return _decode_fits(content, name, development)
+        return _decode(content, name, development)
     except UserError:
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged bytes; it concerns this image only
@@ -71,7 +85,7 @@ def decode_image(content: bytes, name: str) -> DecodedImage:
         raise ImageError(name, f"it is truncated or damaged ({reason})") from None
 
 
-def _decode(content: bytes, name: str) -> DecodedImage:
+def _decode(content: bytes, name: str, development: Development | None) -> DecodedImage:
     size, jpeg = read_image_size(content, name), content.startswith(b"\xff\xd8")
     if size is not None:
         validate_image_size(*size, name)
@@ -94,14 +108,33 @@ def _decode(content: bytes, name: str) -> DecodedImage:
             image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
         else:
             image = _flatten(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)) if channels == 4 else image[..., 0]
-    pixels, stretch = to_rgb8(image)
-    return DecodedImage(pixels, stretch, raw=raw_of(image))
+    return _developed(image, development, {}, None)
 
 
-def _decode_fits(content: bytes, name: str) -> DecodedImage:
+def _decode_fits(content: bytes, name: str, development: Development | None) -> DecodedImage:
     data, header, time = read_fits(content, name)
-    pixels, stretch = to_rgb8(data)
-    return DecodedImage(pixels, stretch, header, time, raw_of(data))
+    check_is_light(header, name)
+    return _developed(data, development, header, time)
+
+
+def _developed(
+    image: np.ndarray, development: Development | None, header: dict[str, Any], time: datetime.datetime | None
+) -> DecodedImage:
+    """Develop what has more than 8 bits or is a mosaic; leave processed images of 8 bits as they are."""
+    if image.dtype == np.uint8 and not header:
+        return DecodedImage(to_rgb8(image)[0])
+    cfa, remarks = bayer_pattern(image, header)
+    if image.dtype == np.uint8 and cfa is None:
+        return DecodedImage(to_rgb8(image)[0], None, header, time, remarks=remarks)
+    found = develop_image(image, cfa, development)
+    remarks += _level_remarks(found.raw)
+    return DecodedImage(found.pixels, found.stretch, header, time, found.raw, cfa, found.binning, found.planes, remarks)
+
+
+def _level_remarks(raw: np.ndarray) -> tuple[str, ...]:
+    """Return a remark where all pixels have one level: a closed cover, or saturation."""
+    low, high = float(raw.min()), float(raw.max())
+    return () if low < high else (f"every pixel has the same level, {low:g}: a closed cover, or saturation",)
 
 
 def _flatten(rgba: np.ndarray) -> np.ndarray:

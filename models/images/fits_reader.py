@@ -66,7 +66,7 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
         colours_last = len(axes) == 3 and axes[2] == 3
         validate_image_size(*((axes[1], axes[0]) if colours_last else (axes[-1], axes[-2])), name)
         data = np.asarray(unit.data)
-        header = {key: value for key, value in unit.header.items() if key not in ("", "COMMENT", "HISTORY")}
+        header = {key.upper(): value for key, value in unit.header.items() if key not in ("", "COMMENT", "HISTORY")}
         time = _parse_time(header.get("DATE-OBS"))
     if data.ndim == 3:
         data = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 2) if data.shape[0] == 3 else data

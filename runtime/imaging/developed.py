@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from ...models.images.development import Development
 from ...models.raw.stretch import KIND, Stretch
 from ..frame import Frame
 
 _KEYS = ("kind", "black", "softening", "white")
+_DEVELOPMENTS = {"linear": "none", "asinh": "percentile"}
+"""Kinds of a stretch's record, other than by noise, and the names of their developments."""
 
 
 def stretch_of(frame: Frame) -> Stretch | None:
@@ -13,3 +16,12 @@ def stretch_of(frame: Frame) -> Stretch | None:
     if frame.planes is None or frame.stretch is None or frame.stretch.get("kind") != KIND:
         return None
     return Stretch.from_manifest({key: frame.stretch[key] for key in _KEYS})
+
+
+def development_of(frame: Frame) -> Development:
+    """Return how a frame was developed, so that others made of it can be developed in the same way."""
+    stretch = stretch_of(frame)
+    if stretch is not None:
+        return Development(stretch=stretch)
+    kind = str((frame.stretch or {}).get("kind"))
+    return Development(_DEVELOPMENTS.get(kind, "auto"))

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from ...models.raw.front_end import measure, stretch_planes
+from ...models.images.development import develop_planes
 from ..frame import Frame
-from .developed import stretch_of
+from .developed import development_of
 from .registration import Registration
 from .statistics import mad_std, median
 
@@ -221,11 +221,11 @@ class Stack:
         stacked = len(self._layers)
         if frame.planes is None:
             return replace(frame, pixels=cv2.convertScaleAbs(cv2.merge(planes)), stacked=stacked)
-        stretch = stretch_of(frame)
-        levels = measure(planes, stretch)
+        pixels, record = develop_planes(planes, development_of(frame))
         return replace(
             frame,
-            pixels=stretch_planes(planes, levels, stretch),
+            pixels=pixels,
+            stretch=(frame.stretch or {}) | record,
             planes=tuple(planes),
             raw=cv2.merge(planes) if len(planes) == 3 else planes[0],
             cfa=None,

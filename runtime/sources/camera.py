@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import cv2
 
 from ...errors import UsageError
+from ...models.images.development import Development
 from ..frame import Frame
 from ..system.address import is_text, printable_name, redact_credentials
 from .capture import Capture, FrameBuilder, configure_capture
@@ -30,6 +31,7 @@ class Camera:
         name: its name without a password: it is written, shown and published.
         open_capture: opens it; returns None where that fails.
         hint: why it may fail to open, for the error message.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
 
     Attributes:
         reopened: how often it was lost and came back.
@@ -42,11 +44,14 @@ class Camera:
     live = True
     length: int | None = None
 
-    def __init__(self, name: str, open_capture: Callable[[], Capture | None], hint: str) -> None:
+    def __init__(
+        self, name: str, open_capture: Callable[[], Capture | None], hint: str, development: Development | None = None
+    ) -> None:
         self.name = name
         self.bad = 0
         self.reopened = 0
         self._open = open_capture
+        self._development = development
         capture = open_capture()
         if capture is None:
             raise UsageError(f"{name} cannot be opened as a camera: {hint}")
@@ -54,14 +59,15 @@ class Camera:
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames without end."""
-        builder = FrameBuilder(self.name)
+        builder = FrameBuilder(self.name, self._development)
         try:
             while True:
                 image = builder.read(self._capture)
                 if image is None:
                     self._reconnect(builder.number)
                     continue
-                frame = builder(image, datetime.datetime.now(datetime.UTC))
+                cfa = getattr(self._capture, "cfa", None)
+                frame = builder(image, datetime.datetime.now(datetime.UTC), cfa)
                 del image
                 yield frame
                 del frame
@@ -84,7 +90,7 @@ class Camera:
         logger.warning("%s is back", self.name)
 
 
-def stream(url: str) -> Camera:
+def stream(url: str, development: Development | None = None) -> Camera:
     """Open an RTSP, HTTP (MJPEG) or other stream that FFmpeg reads; only FFmpeg receives its password."""
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
     if not is_text(url):
@@ -93,4 +99,5 @@ def stream(url: str) -> Camera:
         redact_credentials(url),
         lambda: configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)),
         "it does not answer, or is not a video stream",
+        development,
     )

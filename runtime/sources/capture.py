@@ -8,9 +8,11 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from ...models.images.stretch import raw_of, to_rgb8
+from ...models.images.development import Development
+from ...models.images.stretch import to_rgb8
 from ..frame import Frame
 from ..system.buffer_pool import FrameBufferPool
+from .image_frame import developed_frame
 
 BAND = 64
 """Rows that are converted from BGR to RGB at once."""
@@ -53,12 +55,17 @@ def grey_bits(code: bytes) -> int:
 class FrameBuilder:
     """Build frames from what OpenCV delivers, BGR or one channel, of any depth, in reused memory.
 
+    Args:
+        source: name of the source.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
+
     Attributes:
         number: frames built so far.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, development: Development | None = None) -> None:
         self.number = 0
+        self._development = development
         self._source = source
         self._buffers = FrameBufferPool()
         self._shape: tuple[int, ...] | None = None
@@ -75,17 +82,20 @@ class FrameBuilder:
                 self._buffers.adopt(image)  # freed, it would fragment the heap
         return image
 
-    def __call__(self, image: np.ndarray, time: datetime.datetime) -> Frame:
-        """Make the next frame of an image, in place where that is possible."""
-        stretch, raw = None, None
+    def __call__(self, image: np.ndarray, time: datetime.datetime, cfa: str | None = None) -> Frame:
+        """Make the next frame of an image, in place where that is possible.
+
+        Args:
+            image: (H, W, 3) BGR, or (H, W).
+            time: of the frame.
+            cfa: Bayer pattern of a mosaic (H, W) of more than 8 bits.
+        """
+        self.number += 1
         if image.ndim == 3:
             _swap_red_and_blue(image)
-        if image.ndim == 3 and image.dtype == np.uint8:
-            pixels = image
-        else:
-            (pixels, stretch), raw = to_rgb8(image), raw_of(image)
-        self.number += 1
-        return Frame(pixels, time, self._source, self.number - 1, stretch, raw=raw)
+        if image.dtype != np.uint8:
+            return developed_frame(image, cfa, self._development, time, self._source, self.number - 1)
+        return Frame(image if image.ndim == 3 else to_rgb8(image)[0], time, self._source, self.number - 1)
 
 
 def _swap_red_and_blue(image: np.ndarray) -> None:

@@ -9,14 +9,18 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from ...errors import ImageError, UsageError
 from ...models.images.decoder import SUFFIXES, DecodedImage, decode_image
+from ...models.images.development import Development
+from ...models.images.frame_type import CalibrationFrameError
 from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import printable_name
 from ..system.prefetch import prefetch
+from .image_frame import ReadingLog, image_frame
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".ser", ".mpg", ".mpeg")
 STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
@@ -38,6 +42,11 @@ class ImageSource:
         on_bad: called with the error of each image that is skipped.
         sequence: whether the images are exposures of one field, in order.
         at_once: number of threads that read and decode, 1 for the caller's alone; the order is kept.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
+
+    Attributes:
+        bad: images that could not be read.
+        skipped: darks, biases and flats that were skipped.
     """
 
     live = False
@@ -50,6 +59,7 @@ class ImageSource:
         on_bad: Callable[[ImageError], None],
         sequence: bool = False,
         at_once: int = 1,
+        development: Development | None = None,
     ) -> None:
         if not entries:
             raise UsageError(f"'{name}' holds no image ({', '.join(SUFFIXES)})")
@@ -60,30 +70,40 @@ class ImageSource:
         self._entries = entries
         self._on_bad = on_bad
         self._at_once = at_once
+        self._decoded = partial(_decoded, development=development)
+        self._log = ReadingLog()
+
+    @property
+    def skipped(self) -> int:
+        """Number of calibration frames that were skipped."""
+        return self._log.skipped
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode the images; skip and report the bad ones."""
         number = 0
         for name, result in zip(
-            (name for name, _ in self._entries), prefetch(_decoded, self._entries, self._at_once), strict=True
+            (name for name, _ in self._entries), prefetch(self._decoded, self._entries, self._at_once), strict=True
         ):
             try:
                 image = result()
+            except CalibrationFrameError as error:
+                self._log.calibration_frame(error)
+                continue
             except ImageError as error:
                 self.bad += 1
                 self._on_bad(error)
                 continue
-            time = image.time or datetime.datetime.now(datetime.UTC)
-            yield Frame(image.pixels, time, name, number, image.stretch, image.header, image.raw)
+            self._log.remarks(name, image)
+            yield image_frame(image, datetime.datetime.now(datetime.UTC), name, number)
             del image, result  # release the memory before waiting for the next
             number += 1
-        if number == 0 and self._entries:
+        if number == 0 and self._entries and not self.skipped:
             raise RunFailure(f"none of the {len(self._entries)} images in '{self.name}' could be read")
 
 
-def _decoded(entry: Entry) -> DecodedImage:
+def _decoded(entry: Entry, development: Development | None) -> DecodedImage:
     name, read = entry
-    return decode_image(read(), name)
+    return decode_image(read(), name, development)
 
 
 def read_file(path: Path) -> bytes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...errors import ImageError, UsageError
 from ...models.images.decoder import SUFFIXES, decode_image
+from ...models.images.development import Development
 from ..system.address import printable_name, redact_credentials
 from .image_files import KNOWN, STREAMS, VIDEO_SUFFIXES, ImageSource, folder_entries, read_file, zip_entries
 from .source import Source
@@ -29,6 +30,7 @@ def open_source(
     sequence: bool = False,
     at_once: int = 1,
     out: Path | None = None,
+    development: Development | None = None,
 ) -> Source:
     """Open the source that ``--camera`` names.
 
@@ -39,6 +41,7 @@ def open_source(
         sequence: whether the images of a folder or zip are exposures of one field, in the order of their names.
         at_once: images of a folder or zip that are decoded at the same time.
         out: the output folder; where it lies in a folder of images, what earlier runs wrote there is not read.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
 
     Raises:
         UsageError: there is no such source, nothing in it, or it is the output folder itself.
@@ -54,36 +57,37 @@ def open_source(
     if camera.startswith("watch:"):
         from .watched_folder import WatchedFolderSource
 
-        return WatchedFolderSource(Path(camera.removeprefix("watch:")).expanduser(), out)
+        return WatchedFolderSource(Path(camera.removeprefix("watch:")).expanduser(), out, development=development)
     device = re.fullmatch(r"(?:/dev/video)?(\d+)", camera)
     if device:
         from .v4l2 import v4l2_camera
 
-        return v4l2_camera(int(device[1]))
+        return v4l2_camera(int(device[1]), development)
     if camera.lower().startswith(STREAMS):
         from .camera import stream
 
         scheme, rest = camera.split("://", 1)
-        return stream(f"{scheme.lower()}://{rest}")  # FFmpeg accepts lower case only
+        return stream(f"{scheme.lower()}://{rest}", development)  # FFmpeg accepts lower case only
     path = Path(camera).expanduser()
     if camera.startswith("/dev/"):
         raise UsageError(f"'{camera}' is not a camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
     try:
         if path.is_dir():
-            return ImageSource(camera, folder_entries(path, out), on_bad, sequence, at_once)
+            return ImageSource(camera, folder_entries(path, out), on_bad, sequence, at_once, development)
         if not path.is_file():
             fault = "is not a regular file" if path.exists() else "does not exist"
             raise UsageError(f"the source '{redact_credentials(camera)}' {fault}: give {KNOWN}")
         if zipfile.is_zipfile(path):
-            return ImageSource(camera, zip_entries(path, printable_name(path.name)), on_bad, sequence, at_once)
+            entries = zip_entries(path, printable_name(path.name))
+            return ImageSource(camera, entries, on_bad, sequence, at_once, development)
         if path.suffix.lower() == ".ser":
             from .ser import SerSource
 
-            return SerSource(path)
+            return SerSource(path, development)
         if path.suffix.lower() in VIDEO_SUFFIXES:
             from .video import VideoSource
 
-            return VideoSource(path)
+            return VideoSource(path, development)
     except PermissionError as error:
         raise UsageError(f"'{error.filename}' cannot be read: permission denied") from None
     if path.suffix.lower() == ".zip":
@@ -93,5 +97,5 @@ def open_source(
             f"'{camera}' is neither an image ({', '.join(SUFFIXES)}), a zip nor a video ({', '.join(VIDEO_SUFFIXES)})"
         )
     entry = (printable_name(path.name), lambda: read_file(path))
-    decode_image(entry[1](), entry[0])  # a single bad image is a wrong argument, not a skipped frame
-    return ImageSource(camera, [entry], on_bad)
+    decode_image(entry[1](), entry[0], development)  # a single bad image is a wrong argument, not a skipped frame
+    return ImageSource(camera, [entry], on_bad, development=development)

@@ -18,17 +18,20 @@ import cv2
 import numpy as np
 
 from ...errors import UsageError
+from ...models.images.development import Development
 from ...models.images.headers import validate_image_size
-from ...models.images.stretch import raw_of, to_rgb8
 from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import printable_name
 from ..system.buffer_pool import FrameBufferPool
+from .image_frame import developed_frame
 from .video import describe_missing_frames
 
 HEADER = struct.Struct("<14s7i40s40s40s2q")
 """Signature; LuID, colour, byte order, width, height, bits, frames; observer, instrument, telescope; two times."""
 GREY, RGB, BGR = 0, 100, 101
+PATTERNS = {8: "RGGB", 9: "GRBG", 10: "GBRG", 11: "BGGR"}
+"""Colour ids of Bayer mosaics."""
 TO_RGB = {
     GREY: cv2.COLOR_GRAY2RGB, BGR: cv2.COLOR_BGR2RGB, 8: cv2.COLOR_BayerRGGB2RGB, 9: cv2.COLOR_BayerGRBG2RGB,
     10: cv2.COLOR_BayerGBRG2RGB, 11: cv2.COLOR_BayerBGGR2RGB,
@@ -49,6 +52,8 @@ class SerSource:
 
     Args:
         path: the file.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise. Frames of 8 bits
+            keep their levels, and their mosaics are debayered to full size.
 
     Raises:
         ImageError: its frames are too small or too large.
@@ -59,10 +64,11 @@ class SerSource:
     live = False
     reopened = 0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, development: Development | None = None) -> None:
         self.name = printable_name(str(path))
         self.bad = 0
         self._path = path
+        self._development = development
         with path.open("rb") as stream:
             header = stream.read(HEADER.size)
         if len(header) < HEADER.size or not header.startswith(b"LUCAM-RECORDER"):
@@ -117,10 +123,10 @@ class SerSource:
             else:
                 cv2.cvtColor(values, TO_RGB[self._colour], dst=pixels)
             return Frame(pixels, time, printable_name(self._path.name), number)
-        if self._colour not in (GREY, RGB):
-            values = cv2.cvtColor(values, TO_RGB[self._colour])
-        pixels, stretch = to_rgb8(values)
-        return Frame(pixels, time, printable_name(self._path.name), number, stretch, raw=raw_of(values))
+        if self._colour == BGR:
+            values = cv2.cvtColor(values, TO_RGB[BGR])
+        cfa = PATTERNS.get(self._colour)
+        return developed_frame(values, cfa, self._development, time, printable_name(self._path.name), number)
 
     def _ticks(self, stream: BinaryIO) -> np.ndarray | None:
         """Read the time of each frame from the trailer; None where it is missing or invalid."""

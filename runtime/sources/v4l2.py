@@ -1,4 +1,4 @@
-"""V4L2 cameras, through OpenCV; grey of 10, 12 and 16 bits keeps its depth."""
+"""V4L2 cameras, through OpenCV; grey and Bayer mosaics of 10 to 16 bits keep their depth."""
 
 from __future__ import annotations
 
@@ -8,14 +8,22 @@ import cv2
 import numpy as np
 
 from ...errors import UsageError
+from ...models.images.development import Development
 from .camera import Camera
 from .capture import Capture, configure_capture
 
-RAW_FORMATS = {b"Y16 ": "<u2", b"Y16\xa0": ">u2", b"Y12 ": "<u2", b"Y10 ": "<u2"}
-"""The kernel's codes of grey in 16-bit words, and their byte order (linux/videodev2.h, pixfmt-yuv-luma)."""
+RAW_FORMATS: dict[bytes, tuple[str, str | None]] = {
+    b"Y16 ": ("<u2", None), b"Y16\xa0": (">u2", None), b"Y12 ": ("<u2", None), b"Y10 ": ("<u2", None),
+    b"RG10": ("<u2", "RGGB"), b"BA10": ("<u2", "GRBG"), b"GB10": ("<u2", "GBRG"), b"BG10": ("<u2", "BGGR"),
+    b"RG12": ("<u2", "RGGB"), b"BA12": ("<u2", "GRBG"), b"GB12": ("<u2", "GBRG"), b"BG12": ("<u2", "BGGR"),
+    b"RG14": ("<u2", "RGGB"), b"GR14": ("<u2", "GRBG"), b"GB14": ("<u2", "GBRG"), b"BG14": ("<u2", "BGGR"),
+    b"RG16": ("<u2", "RGGB"), b"GR16": ("<u2", "GRBG"), b"GB16": ("<u2", "GBRG"), b"BYR2": ("<u2", "BGGR"),
+}  # fmt: skip
+"""The kernel's codes of grey and of Bayer mosaics in 16-bit words: byte order and Bayer pattern (linux/videodev2.h,
+pixfmt-yuv-luma, pixfmt-bayer)."""
 
 
-def v4l2_camera(index: int) -> Camera:
+def v4l2_camera(index: int, development: Development | None = None) -> Camera:
     """Open /dev/videoN.
 
     Raises:
@@ -27,26 +35,33 @@ def v4l2_camera(index: int) -> Camera:
         attached = f"there are {', '.join(found)}" if found else "no camera is attached"
         raise UsageError(f"the camera {name} does not exist; {attached}")
     hint = "another program may hold it, or you may not be in the group video"
-    return Camera(name, lambda: _keep_depth(configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))), hint)
+    return Camera(
+        name, lambda: _keep_depth(configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))), hint, development
+    )
 
 
 def _keep_depth(capture: cv2.VideoCapture | None) -> Capture | None:
     """Read the words of a camera that OpenCV set to a raw format: OpenCV would keep 8 bits, in three channels."""
     if capture is None:
         return None
-    order = RAW_FORMATS.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little"))
-    return capture if order is None else RawGreyCapture(capture, order)
+    layout = RAW_FORMATS.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little"))
+    return capture if layout is None else RawCapture(capture, *layout)
 
 
-class RawGreyCapture:
-    """A V4L2 camera of grey words, (H, W) uint16, with the interface of an OpenCV capture.
+class RawCapture:
+    """A V4L2 camera of grey or mosaic words, (H, W) uint16, with the interface of an OpenCV capture.
 
     Args:
         capture: opened, and set to one of `RAW_FORMATS`.
         order: type of a word in the camera's memory, ``<u2`` or ``>u2``.
+        cfa: Bayer pattern; None for grey.
+
+    Attributes:
+        cfa: as given.
     """
 
-    def __init__(self, capture: cv2.VideoCapture, order: str) -> None:
+    def __init__(self, capture: cv2.VideoCapture, order: str, cfa: str | None = None) -> None:
+        self.cfa = cfa
         self._capture = capture
         self._order = order
         capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 
 from ...errors import UsageError
+from ...models.images.development import Development
 from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import is_text, printable_name
@@ -32,6 +33,7 @@ class VideoSource:
 
     Args:
         path: the file.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
 
     Raises:
         UsageError: it is not a video.
@@ -41,10 +43,11 @@ class VideoSource:
     live = False
     reopened = 0
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, development: Development | None = None) -> None:
         self.name = printable_name(str(path))
         self.bad = 0
         self._path = path
+        self._development = development
         if not is_text(str(path)):
             raise UsageError(f"'{self.name}' cannot be opened: its name is not UTF-8 text; rename it")
         capture = configure_capture(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
@@ -71,7 +74,7 @@ class VideoSource:
         )
         if capture is None:
             raise RunFailure(f"'{self._path}' cannot be opened again")
-        builder = FrameBuilder(printable_name(self._path.name))
+        builder = FrameBuilder(printable_name(self._path.name), self._development)
         began, position, failures = datetime.datetime.now(datetime.UTC), 0.0, 0
         rate = capture.get(cv2.CAP_PROP_FPS)
         try:

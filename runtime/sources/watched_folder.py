@@ -19,9 +19,12 @@ from pathlib import Path
 
 from ...errors import ImageError, UsageError
 from ...models.images.decoder import SUFFIXES, decode_image
+from ...models.images.development import Development
+from ...models.images.frame_type import CalibrationFrameError
 from ..frame import Frame
 from ..system.address import printable_name
 from .image_files import read_file
+from .image_frame import ReadingLog, image_frame
 from .natural_order import natural_key
 
 logger = logging.getLogger(__name__)
@@ -49,6 +52,7 @@ class WatchedFolderSource:
         out: the output folder; it is not read where it lies inside `folder`, and keeps the list of processed files,
             so that a later run resumes after them.
         poll_seconds: seconds between two looks into the folder.
+        development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
 
     Raises:
         UsageError: the folder is the output folder itself, or a file.
@@ -58,7 +62,13 @@ class WatchedFolderSource:
     live = False
     length: int | None = None
 
-    def __init__(self, folder: Path, out: Path | None = None, poll_seconds: float = POLL_SECONDS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        out: Path | None = None,
+        poll_seconds: float = POLL_SECONDS,
+        development: Development | None = None,
+    ) -> None:
         self.name = printable_name(f"watch:{folder}")
         self.bad = 0
         self.reopened = 0
@@ -72,6 +82,7 @@ class WatchedFolderSource:
         self._seen: dict[str, _Version] = {}
         self._names: dict[str, str] = {}  # of frames under way: as shown, as on the disk
         self._away = False
+        self._development, self._log = development, ReadingLog()
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of finished files; wait for more, without end."""
@@ -153,7 +164,11 @@ class WatchedFolderSource:
     def _read(self, name: str, version: _Version, number: int) -> Frame | None:
         shown = printable_name(name)
         try:
-            image = decode_image(read_file(self._folder / name), shown)
+            image = decode_image(read_file(self._folder / name), shown, self._development)
+        except CalibrationFrameError as error:
+            self._done[name] = version
+            self._log.calibration_frame(error)
+            return None
         except ImageError as error:
             self._done[name] = version
             self.bad += 1
@@ -161,8 +176,8 @@ class WatchedFolderSource:
             return None
         self._done[name] = version
         self._names[shown] = name
-        moment = image.time or datetime.datetime.fromtimestamp(version.modified / 1e9, datetime.UTC)
-        return Frame(image.pixels, moment, shown, number, image.stretch, image.header, image.raw)
+        self._log.remarks(shown, image)
+        return image_frame(image, datetime.datetime.fromtimestamp(version.modified / 1e9, datetime.UTC), shown, number)
 
 
 class ProcessedList:

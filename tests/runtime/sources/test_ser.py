@@ -9,6 +9,7 @@ import pytest
 from galaxy_edge.errors import ImageError, UsageError
 from galaxy_edge.runtime.sources.open_source import open_source
 from helpers.images import render
+from helpers.mosaics import mosaic_of, scene
 from helpers.moving_sky import stack_all
 
 SKY = render([(40, 30, 6)], 80, 60)[..., 0]
@@ -55,7 +56,7 @@ def test_16_bits_come_to_the_bit_whatever_the_flag_of_the_byte_order_says(tmp_pa
     path = ser(tmp_path / "a.SER", [deep(n, bits).astype(order) for n in range(3)], bits=bits, flag=flag)
     for number, frame in enumerate(read(path)):
         assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, deep(number, bits))
-        assert frame.stretch["kind"] == "asinh" and frame.pixels.shape == (60, 80, 3)
+        assert frame.stretch["kind"] == "asinh-noise" and frame.pixels.shape == (60, 80, 3)
 
 
 @pytest.mark.parametrize(("colour", "order"), [(100, [0, 1, 2]), (101, [2, 1, 0])])
@@ -67,14 +68,24 @@ def test_colours_keep_their_order(tmp_path, colour, order, bits):
 
 
 @pytest.mark.parametrize(("colour", "first"), [(8, "RGGB"), (9, "GRBG"), (10, "GBRG"), (11, "BGGR")])
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_mosaic_becomes_its_colours(tmp_path, colour, first, bits):
-    levels = np.array([200, 120, 40], np.uint8 if bits == 8 else "<u2") * (1 if bits == 8 else 100)
+def test_a_mosaic_of_8_bits_becomes_its_colours(tmp_path, colour, first):
+    levels = np.array([200, 120, 40], np.uint8)
     mosaic = np.zeros((60, 80), levels.dtype)
     for place, name in enumerate(first):
         mosaic[place // 2 :: 2, place % 2 :: 2] = levels["RGB".index(name)]
-    (frame,) = read(ser(tmp_path / "a.ser", [mosaic], colour, bits))
-    assert np.array_equal((frame.pixels if bits == 8 else frame.raw)[10, 10], levels)
+    (frame,) = read(ser(tmp_path / "a.ser", [mosaic], colour))
+    assert np.array_equal(frame.pixels[10, 10], levels) and frame.binning == 1
+
+
+@pytest.mark.parametrize(("colour", "first"), [(8, "RGGB"), (9, "GRBG"), (10, "GBRG"), (11, "BGGR")])
+def test_a_mosaic_of_16_bits_becomes_superpixels_of_its_colours(tmp_path, colour, first):
+    """The mosaic is kept for stacking and measurements."""
+    mosaic = mosaic_of(scene(61, 81), first)
+    (frame,) = read(ser(tmp_path / "a.ser", [mosaic], colour, 16))
+    assert np.array_equal(frame.raw, mosaic) and (frame.cfa, frame.binning) == (first, 2)
+    assert frame.pixels.shape == (30, 40, 3) and frame.source_size == (81, 61) and len(frame.planes) == 3
+    red, green, blue = (int(level) for level in frame.pixels[15, 20])
+    assert red > green > blue
 
 
 def test_the_times_of_the_trailer_are_those_of_the_frames(tmp_path):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from galaxy_edge.runtime.sources import v4l2
 from galaxy_edge.runtime.sources.v4l2 import RAW_FORMATS, v4l2_camera
+from helpers.mosaics import mosaic_of, scene
 
 IMAGE = (np.arange(48 * 64, dtype=np.uint16) * 21).reshape(48, 64)
 
@@ -54,14 +55,24 @@ def bytes_of(words):
 @pytest.mark.parametrize("mark", RAW_FORMATS)
 @pytest.mark.parametrize("form", ["bytes in a row", "words"])
 def test_words_of_either_byte_order_are_read_exactly(camera, mark, form, caplog):
-    lying = IMAGE.astype(RAW_FORMATS[mark])
+    order, cfa = RAW_FORMATS[mark]
+    lying = IMAGE.astype(order)
     content = bytes_of(lying) if form.startswith("bytes") else np.frombuffer(lying.tobytes(), np.uint16).reshape(48, 64)
     capture = Fake(mark, [content])
     source = camera(capture)
     frame = next(iter(source))
     assert capture.properties[cv2.CAP_PROP_CONVERT_RGB] == 0 and caplog.messages == []
     assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, IMAGE)
-    assert frame.pixels.shape == (48, 64, 3) and frame.pixels.dtype == np.uint8 and frame.stretch["kind"] == "asinh"
+    assert frame.pixels.shape == ((24, 32, 3) if cfa else (48, 64, 3)) and frame.pixels.dtype == np.uint8
+    assert frame.cfa == cfa and frame.binning == (2 if cfa else 1) and frame.stretch["kind"] == "asinh-noise"
+
+
+def test_a_mosaic_has_the_colours_of_its_format(camera):
+    """OpenCV would deliver it in grey or not at all."""
+    mosaic = mosaic_of(scene(48, 64), "BGGR")
+    frame = next(iter(camera(Fake(b"BYR2", [bytes_of(mosaic)]))))
+    red, green, blue = (int(level) for level in frame.pixels[12, 16])
+    assert red > green > blue and frame.source_size == (64, 48)
 
 
 def test_memory_behind_the_image_is_ignored(camera):

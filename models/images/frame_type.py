@@ -1,0 +1,37 @@
+"""Recognise calibration frames by their FITS keywords: darks, biases and flats show no sky."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ...errors import ImageError
+
+KEYWORDS = ("IMAGETYP", "FRAME", "FRAMETYP", "IMTYPE")
+"""Written by MaxIm, NINA, SharpCap, ASIAIR (IMAGETYP), and Ekos (FRAME)."""
+_LIGHT = re.compile(r"light|object|science", re.IGNORECASE)
+_KINDS = {"flat": r"flat", "dark": r"dark", "bias": r"bias|zero|offset"}
+
+
+class CalibrationFrameError(ImageError):
+    """A dark, bias or flat frame, which is skipped; nothing is wrong with the file."""
+
+
+def check_is_light(header: Mapping[str, Any], name: str) -> None:
+    """Refuse a calibration frame.
+
+    Args:
+        header: keywords of a FITS file, in capitals.
+        name: of the file, for the message.
+
+    Raises:
+        CalibrationFrameError: a keyword says that it is a dark, a bias or a flat.
+    """
+    for key in KEYWORDS:
+        value = header.get(key)
+        if not isinstance(value, str) or _LIGHT.search(value):
+            continue
+        for kind, words in _KINDS.items():
+            if re.search(words, value, re.IGNORECASE):
+                raise CalibrationFrameError(name, f"it is a {kind} frame, not a light ({key} = '{value.strip()[:40]}')")

@@ -1,0 +1,121 @@
+"""Find out from FITS keywords and levels whether an image is a Bayer mosaic, and of which pattern.
+
+Capture programs write BAYERPAT (NINA, SharpCap, ZWO, Ekos), COLORTYP (SBIG, MaxIm) or a CFA keyword, with the offset of
+the first pixel in XBAYROFF and YBAYROFF and the order of rows in ROWORDER. Where the keywords contradict the image, or
+are missing, the levels of the four pixels of a cell decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..raw.bayer import colour_planes, parse_pattern
+
+PATTERN_KEYS = ("BAYERPAT", "COLORTYP", "CFA_PAT", "CFAPAT", "CFATYPE", "CFA", "BAYER")
+NO_MOSAIC = ("", "NONE", "NO", "N/A", "FALSE", "F", "MONO", "GREY", "GRAY", "RGB", "COLOR", "COLOUR", "UNKNOWN")
+"""Values of these keywords that name no pattern: the levels of the image decide."""
+MIN_SIDE = 64
+"""Pixels of a side below which an image is too small to find a pattern in its levels."""
+MIN_CONTRAST = 0.5
+"""Standard deviations of a pixel's noise by which red or blue must differ from green."""
+MAX_GREEN_CONTRAST = 0.15
+"""Share of that difference by which the two greens of a cell may differ; rows and columns of a sensor's readout that
+alternate differ on both diagonals."""
+_SAMPLES = 40_000
+
+
+def bayer_pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
+    """Return the Bayer pattern of an image, None if it is not a mosaic, and remarks where that is a judgement.
+
+    Args:
+        image: (H, W) or (H, W, 3), rows as they are stored.
+        header: keywords of a FITS file, in capitals; may be empty.
+    """
+    key = next((key for key in PATTERN_KEYS if _named(header, key)), None)
+    text = _named(header, key) if key else ""
+    if image.ndim != 2:
+        remark = f"{key} = '{text}' is ignored: the image has three colours already"
+        return None, ((remark,) if _is_pattern(text) else ())
+    bottom_up = "BOTTOM" in str(header.get("ROWORDER", "")).upper()
+    x_offset, y_offset = _whole(header.get("XBAYROFF")), _whole(header.get("YBAYROFF"))
+    try:
+        pattern = parse_pattern(text, x_offset, y_offset, bottom_up, image.shape[0]) if key else None
+    except ValueError:
+        pattern = None
+    if pattern:
+        binning = max(_whole(header.get("XBINNING")), _whole(header.get("YBINNING")))
+        if binning <= 1 or pattern_from_levels(image):
+            return pattern, ()
+        return None, (f"{key} = '{text}' is ignored: binning {binning} has mixed the colours; it is read as mono",)
+    guess = pattern_from_levels(image)
+    if key:
+        reading = f"as a mosaic {guess}, by its levels; red and blue may be swapped" if guess else "as mono"
+        return guess, (f"{key} = '{text[:40]}' is not a Bayer pattern; the image is read {reading}",)
+    if guess:
+        return guess, (
+            f"the header names no Bayer pattern, but the levels are those of a mosaic; it is read as {guess}, in which "
+            "red and blue may be swapped",
+        )
+    return None, ()
+
+
+def pattern_from_levels(image: np.ndarray) -> str | None:
+    """Guess the pattern of a mosaic from its levels; None where it has none.
+
+    The pixels of one diagonal of the cells, the greens, have the same level, those of the other have not. Which of
+    these is red cannot be seen: the pattern returned has it first.
+    """
+    if min(image.shape) < MIN_SIDE:
+        return None
+    step = max(1, int((image.size / 4 / _SAMPLES) ** 0.5))
+    cells = [plane[::step, ::step].astype(np.float64) for plane in colour_planes(_numeric(image))]
+    medians = [float(np.median(cell)) for cell in cells]
+    noise = max(1.4826 * float(np.median(np.abs(cell - median))) for cell, median in zip(cells, medians, strict=True))
+    noise = noise or max(float(cell.std()) for cell in cells)
+    # Means without stars: medians of whole numbers are too coarse where the noise is about 1.
+    levels = np.array(
+        [
+            np.clip(cell, median - 3 * noise, median + 3 * noise).mean()
+            for cell, median in zip(cells, medians, strict=True)
+        ]
+    )
+    for greens, others, pattern in (((1, 2), (0, 3), "RGGB"), ((0, 3), (1, 2), "GRBG")):
+        green = float(levels[list(greens)].mean())
+        contrast = float(np.abs(levels[list(others)] - green).max())
+        green_contrast = abs(float(levels[greens[0]] - levels[greens[1]]))
+        if contrast > MIN_CONTRAST * noise and green_contrast <= MAX_GREEN_CONTRAST * contrast:
+            return pattern
+    return None
+
+
+def _numeric(image: np.ndarray) -> np.ndarray:
+    """Return values that OpenCV can split: whole numbers of 16 bits, or finite float32."""
+    if image.dtype in (np.uint8, np.uint16):
+        return image
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.nan_to_num(image.astype(np.float32), posinf=0.0, neginf=0.0)
+
+
+def _named(header: Mapping[str, Any], key: str) -> str:
+    """Return the text of a keyword that claims a pattern; "" where it is missing or names none."""
+    value = header.get(key)
+    text = str(value).strip(" '\"") if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+    return "" if text.upper() in NO_MOSAIC else text
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        return bool(parse_pattern(text))
+    except ValueError:
+        return False
+
+
+def _whole(value: Any) -> int:
+    """Return a keyword's value as a whole number; 0 where it is missing or not a number."""
+    try:
+        return int(float(value))
+    except (TypeError, ValueError, OverflowError):
+        return 0

@@ -1,0 +1,89 @@
+"""Make frames of decoded image files, and log what a person must know of how they were read, once each."""
+
+from __future__ import annotations
+
+import datetime
+import logging
+
+import numpy as np
+
+from ...models.images.decoder import DecodedImage
+from ...models.images.development import Development, develop_image
+from ...models.images.frame_type import CalibrationFrameError
+from ..frame import Frame
+
+logger = logging.getLogger(__name__)
+
+
+class ReadingLog:
+    """Logs the remarks on the images of a source, each once, and counts skipped calibration frames.
+
+    Attributes:
+        skipped: number of calibration frames.
+    """
+
+    def __init__(self) -> None:
+        self.skipped = 0
+        self._logged: set[str] = set()
+
+    def remarks(self, name: str, image: DecodedImage) -> None:
+        """Log the remarks on an image that are new."""
+        for remark in image.remarks:
+            if remark not in self._logged:
+                self._logged.add(remark)
+                logger.warning("%s: %s", name, remark)
+
+    def calibration_frame(self, error: CalibrationFrameError) -> None:
+        """Count and log a calibration frame that is skipped."""
+        self.skipped += 1
+        logger.warning("skipped %s", error)
+
+
+def image_frame(image: DecodedImage, time: datetime.datetime, name: str, number: int) -> Frame:
+    """Make a frame of a decoded image.
+
+    Args:
+        time: used where the image does not give its own.
+        name, number: of the frame.
+    """
+    return Frame(
+        image.pixels,
+        image.time or time,
+        name,
+        number,
+        image.stretch,
+        image.header,
+        image.raw,
+        binning=image.binning,
+        cfa=image.cfa,
+        planes=image.planes,
+        source_shape=_shape(image.raw),
+    )
+
+
+def developed_frame(
+    values: np.ndarray,
+    cfa: str | None,
+    development: Development | None,
+    time: datetime.datetime,
+    name: str,
+    number: int,
+) -> Frame:
+    """Develop values of more than 8 bits, (H, W) mono or mosaic or (H, W, 3) RGB, and make a frame of them."""
+    image = develop_image(values, cfa, development)
+    return Frame(
+        image.pixels,
+        time,
+        name,
+        number,
+        image.stretch,
+        raw=image.raw,
+        binning=image.binning,
+        cfa=cfa,
+        planes=image.planes,
+        source_shape=_shape(image.raw),
+    )
+
+
+def _shape(raw: np.ndarray | None) -> tuple[int, int] | None:
+    return None if raw is None else (int(raw.shape[0]), int(raw.shape[1]))

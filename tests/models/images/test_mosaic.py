@@ -1,0 +1,130 @@
+"""Bayer mosaics in FITS files: keywords as capture programs write them, nonsense in them, and none at all."""
+
+import numpy as np
+import pytest
+from galaxy_edge.models.images.decoder import decode_image
+from galaxy_edge.models.images.mosaic import pattern_from_levels
+from galaxy_edge.models.raw.bayer import PATTERNS
+from helpers.mosaics import fits_file, mosaic_of, scene
+
+SCENE = scene()
+
+
+def is_reddish(image):
+    """Return whether the blob in the middle has the colour of the scene's."""
+    red, green, blue = (int(level) for level in image.pixels[32, 40])
+    return red > green > blue
+
+
+def decode(data, **cards):
+    return decode_image(fits_file(data, **cards), "m31.fits")
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("key", ["BAYERPAT", "COLORTYP"])
+@pytest.mark.parametrize("lower", [False, True])
+def test_mosaic_becomes_superpixels_of_its_colours(pattern, key, lower):
+    """Capture programs differ in the keyword and in its case."""
+    mosaic = mosaic_of(SCENE, pattern)
+    image = decode(mosaic, **{key: pattern.lower() if lower else pattern})
+    assert image.pixels.shape == (64, 80, 3) and image.binning == 2 and image.cfa == pattern
+    assert np.array_equal(image.raw, mosaic) and is_reddish(image) and image.remarks == ()
+    assert [plane.shape for plane in image.planes] == [(64, 80)] * 3
+    assert image.stretch["pattern"] == pattern and image.stretch["binning"] == 2
+
+
+@pytest.mark.parametrize("cards, pattern", [
+    ({"BAYERPAT": "RGGB", "XBAYROFF": 1, "YBAYROFF": 0}, "GRBG"),
+    ({"BAYERPAT": "RGGB", "XBAYROFF": 0, "YBAYROFF": 1.0}, "GBRG"),
+    ({"BAYERPAT": "RGGB", "XBAYROFF": "1", "YBAYROFF": "1"}, "BGGR"),
+    ({"BAYERPAT": "RGGB", "ROWORDER": "BOTTOM-UP"}, "GBRG"),
+    ({"BAYERPAT": "RGGB", "ROWORDER": "TOP-DOWN"}, "RGGB"),
+    ({"BAYERPAT": "RGGB", "XBAYROFF": "left"}, "RGGB"),
+])  # fmt: skip
+def test_offsets_and_row_order_shift_the_pattern(cards, pattern):
+    """A pattern shifted by a pixel swaps red and blue, or mixes both with green."""
+    image = decode(mosaic_of(SCENE, pattern), **cards)
+    assert image.cfa == pattern and is_reddish(image)
+
+
+def test_row_order_of_an_odd_height_leaves_the_pattern():
+    """From its last row upwards a mosaic of odd height begins with the same pattern."""
+    image = decode(mosaic_of(SCENE[:127], "RGGB"), BAYERPAT="RGGB", ROWORDER="BOTTOM-UP")
+    assert image.cfa == "RGGB" and image.pixels.shape == (63, 80, 3) and is_reddish(image)
+
+
+@pytest.mark.parametrize("text", ["XYZW", "RGBG", "7", "CYMG"])
+def test_nonsense_keyword_is_read_by_the_levels_with_a_remark(text):
+    """A grey mosaic would be shown to the networks as a checkerboard, silently."""
+    image = decode(mosaic_of(SCENE, "GRBG"), BAYERPAT=text)
+    assert image.cfa == "GRBG" and is_reddish(image)
+    assert len(image.remarks) == 1 and f"BAYERPAT = '{text}' is not a Bayer pattern" in image.remarks[0]
+
+
+def test_nonsense_keyword_of_a_mono_image_is_read_as_mono():
+    """Some programs write the keyword for every camera."""
+    image = decode(np.rint(SCENE[..., 1]).astype(np.uint16), BAYERPAT="XYZW")
+    assert image.cfa is None and image.pixels.shape == (128, 160, 3) and "read as mono" in image.remarks[0]
+
+
+@pytest.mark.parametrize("text", ["", "NONE", "MONO"])
+def test_keyword_that_names_none_is_not_worth_a_remark(text):
+    """Mono cameras write it in this way."""
+    image = decode(np.rint(SCENE[..., 1]).astype(np.uint16), BAYERPAT=text)
+    assert image.cfa is None and image.remarks == () and image.binning == 1
+
+
+def test_header_without_any_keyword_is_read_by_the_levels():
+    """Some programs write no pattern; the two greens of a cell give the mosaic away."""
+    image = decode(mosaic_of(SCENE, "GBRG"))
+    assert image.cfa == "GRBG" and image.binning == 2 and "names no Bayer pattern" in image.remarks[0]
+
+
+def test_debayered_image_that_kept_its_keyword_is_read_as_rgb():
+    """Stacking programs copy the header of the raw frames."""
+    planes = np.moveaxis(np.rint(SCENE), 2, 0).astype(np.uint16)
+    image = decode(planes, BAYERPAT="RGGB")
+    assert image.cfa is None and image.pixels.shape == (128, 160, 3) and "three colours already" in image.remarks[0]
+
+
+def test_binned_mosaic_that_lost_its_colours_is_mono():
+    """Binning of 2 adds the four colours of a cell."""
+    binned = mosaic_of(SCENE, "RGGB").reshape(64, 2, 80, 2).mean(axis=(1, 3)).astype(np.uint16)
+    image = decode(binned, BAYERPAT="RGGB", XBINNING=2, YBINNING=2)
+    assert image.cfa is None and image.pixels.shape == (64, 80, 3) and "read as mono" in image.remarks[0]
+
+
+def test_binned_mosaic_that_kept_its_colours_is_a_mosaic():
+    """Some cameras bin pixels of the same colour."""
+    image = decode(mosaic_of(SCENE, "RGGB"), BAYERPAT="RGGB", XBINNING=2, YBINNING=2)
+    assert image.cfa == "RGGB" and is_reddish(image)
+
+
+def test_mosaic_of_8_bits_is_developed():
+    """It is not a processed image, whatever its depth."""
+    image = decode((mosaic_of(SCENE, "RGGB") / 30).astype(np.uint8), BAYERPAT="RGGB")
+    assert image.pixels.shape == (64, 80, 3) and image.stretch["kind"] == "asinh-noise"
+
+
+def test_image_of_8_bits_stays_as_it_is():
+    """Processed images must give the same pixels as before."""
+    grey = (SCENE[..., 1] / 30).astype(np.uint8)
+    image = decode(grey)
+    assert np.array_equal(image.pixels, np.repeat(grey[..., None], 3, 2))
+    assert image.stretch is image.raw is image.planes is None
+
+
+@pytest.mark.parametrize("make", [
+    lambda rng: rng.normal(1000, 20, (200, 300)),
+    lambda rng: rng.normal(1000, 1, (200, 300)).round(),  # a level of whole numbers is as coarse as the noise
+    lambda rng: rng.normal(1000, 20, (200, 300)) + 40 * (np.arange(200) % 2)[:, None],  # rows of the readout
+    lambda rng: rng.normal(1000, 20, (200, 300)) + 40 * (np.arange(300) % 2)[None],
+    lambda rng: rng.normal(1000, 5, (200, 300)) + np.arange(300)[None] * 10 + np.arange(200)[:, None] * 10,
+    lambda rng: np.zeros((200, 300)),
+    lambda rng: np.where(rng.random((200, 300)) < 0.01, 5000.0, 0.0),
+    lambda rng: np.full((200, 300), np.nan),
+])  # fmt: skip
+def test_mono_images_are_not_taken_for_mosaics(make):
+    """Half the size would be lost."""
+    for seed in range(10):
+        assert pattern_from_levels(make(np.random.default_rng(seed))) is None

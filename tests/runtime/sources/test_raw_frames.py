@@ -1,0 +1,121 @@
+"""Raw frames of telescopes as sources: mosaics, calibration frames among lights, frames of two cameras, and runs."""
+
+import json
+
+import numpy as np
+import pytest
+from galaxy_edge.errors import ImageError
+from galaxy_edge.models.images.development import Development, develop_planes
+from galaxy_edge.models.raw.stretch import Stretch
+from galaxy_edge.runtime.session import RunConfig, Session
+from galaxy_edge.runtime.sources.open_source import open_source
+from galaxy_edge.runtime.sources.watched_folder import WatchedFolderSource
+from helpers.mosaics import fits_file, mosaic_of, scene
+
+
+def write_light(path, seed=1, size=(128, 160), **cards):
+    path.write_bytes(fits_file(mosaic_of(scene(*size, seed)), **{"BAYERPAT": "GRBG", "IMAGETYP": "Light", **cards}))
+
+
+def test_frames_of_a_folder_carry_their_mosaic(tmp_path):
+    """Stacking needs the planes, crops the mosaic, and boxes its size."""
+    write_light(tmp_path / "a.fits", EXPTIME=10.0)
+    (frame,) = open_source(str(tmp_path))
+    assert frame.binning == 2 and frame.cfa == "GRBG" and frame.source_size == (160, 128)
+    assert [plane.shape for plane in frame.planes] == [(64, 80)] * 3 and frame.header["EXPTIME"] == 10.0
+
+
+def test_calibration_frames_are_logged_and_skipped(tmp_path, caplog):
+    """Capture programs put darks into the folder of the night; nothing is wrong with them."""
+    write_light(tmp_path / "a.fits")
+    write_light(tmp_path / "b.fits", IMAGETYP="Dark Frame")
+    write_light(tmp_path / "c.fits", IMAGETYP="FLAT")
+    source = open_source(str(tmp_path))
+    assert [frame.source for frame in source] == ["a.fits"]
+    assert source.bad == 0 and source.skipped == 2
+    assert caplog.messages == [
+        "skipped b.fits: it is a dark frame, not a light (IMAGETYP = 'Dark Frame')",
+        "skipped c.fits: it is a flat frame, not a light (IMAGETYP = 'FLAT')",
+    ]
+
+
+def test_folder_of_darks_gives_no_frame_and_no_error(tmp_path):
+    """Every file could be read."""
+    write_light(tmp_path / "a.fits", IMAGETYP="Dark")
+    assert list(open_source(str(tmp_path))) == []
+
+
+def test_single_dark_says_what_it_is(tmp_path):
+    """It was named by mistake."""
+    write_light(tmp_path / "a.fits", IMAGETYP="Dark")
+    with pytest.raises(ImageError, match="it is a dark frame, not a light"):
+        open_source(str(tmp_path / "a.fits"))
+
+
+def test_watched_folder_skips_calibration_frames(tmp_path, caplog):
+    """The night begins with flats."""
+    write_light(tmp_path / "a.fits", IMAGETYP="Flat")
+    write_light(tmp_path / "b.fits", BAYERPAT="XYZW")
+    source = WatchedFolderSource(tmp_path, poll_seconds=0.05)
+    frame = next(iter(source))
+    assert frame.source == "b.fits" and frame.number == 0 and source.bad == 0 and frame.binning == 2
+    assert caplog.messages[0].startswith("skipped a.fits: it is a flat frame")
+    assert caplog.messages[1].startswith("b.fits: BAYERPAT = 'XYZW' is not a Bayer pattern")
+
+
+def test_remark_is_logged_once(tmp_path, caplog):
+    """A night has a thousand frames of the same camera."""
+    for name in ("a.fits", "b.fits", "c.fits"):
+        write_light(tmp_path / name, BAYERPAT="XYZW")
+    assert len(list(open_source(str(tmp_path)))) == 3 and len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("stretch, kind", [("auto", "asinh-noise"), ("none", "linear"), ("percentile", "asinh")])
+def test_run_uses_the_stretch_of_its_options(tmp_path, stretch, kind):
+    """Each line of output says what was done."""
+    (tmp_path / "in").mkdir()
+    write_light(tmp_path / "in" / "a.fits")
+    config = RunConfig(source=str(tmp_path / "in"), out=tmp_path / "out", stretch=stretch)
+    Session(config).run()
+    (line,) = (tmp_path / "out" / "frames-0001.jsonl").read_text().splitlines()
+    record = json.loads(line)
+    assert record["stretch"]["kind"] == kind and record["stretch"]["pattern"] == "GRBG"
+    assert (record["width"], record["height"]) == (160, 128)
+
+
+@pytest.mark.parametrize("stack", [1, 4])
+def test_frames_of_two_cameras_in_a_folder_are_processed(tmp_path, stack):
+    """Two telescopes write into one share; each change of size begins a new stack."""
+    (tmp_path / "in").mkdir()
+    write_light(tmp_path / "in" / "a.fits", 1)
+    write_light(tmp_path / "in" / "b.fits", 2, (121, 203))
+    write_light(tmp_path / "in" / "c.fits", 3)
+    grey = np.rint(scene(140, 100)[..., 1]).astype(np.uint16)
+    (tmp_path / "in" / "d.fits").write_bytes(fits_file(grey))
+    stats = Session(RunConfig(source=str(tmp_path / "in"), out=tmp_path / "out", stack=stack)).run()
+    assert stats.failure is None
+    lines = [json.loads(line) for line in (tmp_path / "out" / "frames-0001.jsonl").read_text().splitlines()]
+    assert [(line["width"], line["height"]) for line in lines] == [(160, 128), (203, 121), (160, 128), (100, 140)]
+
+
+@pytest.mark.parametrize("kind", ["auto", "none", "percentile"])
+def test_stack_is_developed_in_the_same_way(tmp_path, kind):
+    """A stack in another stretch would not be what the options ask for."""
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        write_light(tmp_path / "in" / f"{number}.fits", number)
+    config = RunConfig(source=str(tmp_path / "in"), out=tmp_path / "out", stack=4, stretch=kind)
+    frames = []
+    Session(config).run(lambda frame, *_: frames.append(frame))
+    last = frames[-1]
+    pixels, record = develop_planes(last.planes, Development(kind))
+    assert last.stacked == 3 and np.array_equal(last.pixels, pixels)
+    assert last.stretch == {"pattern": "GRBG", "binning": 2} | record | {"hot_pixels": last.stretch["hot_pixels"]}
+
+
+def test_source_takes_the_stretch_of_the_network(tmp_path):
+    """The parameters are in the detector's manifest."""
+    write_light(tmp_path / "a.fits")
+    stretch = Stretch(1.0, 5.0, 100.0)
+    (frame,) = open_source(str(tmp_path), development=Development(stretch=stretch))
+    assert {key: frame.stretch[key] for key in stretch.manifest()} == stretch.manifest()
