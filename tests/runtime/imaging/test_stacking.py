@@ -262,7 +262,7 @@ def test_a_gap_between_frames_resumes_the_stack_or_starts_a_new_one(gap):
     angles = [0.1 * number + gap * (number >= 6) for number in range(12)]
     results = stack_frames(turned(number, angle) for number, angle in enumerate(angles))
     assert results[5].stacked == 6
-    assert results[-1].stacked == 12 if gap < 10 else results[-1].stacked in (6, 12)
+    assert results[-1].stacked == (12 if gap < 10 else 6)
     for number in (6, 11):
         assert smearing(results[number], number, angles[number]) == pytest.approx(1, abs=0.25)
 
@@ -271,7 +271,7 @@ def test_a_meridian_flip_keeps_the_stack_and_turns_it():
     """A German mount turns the camera by 180 degrees when the target crosses the meridian."""
     angles = [0.02 * number + 180 * (number >= 5) for number in range(10)]
     results = stack_frames(turned(number, angle) for number, angle in enumerate(angles))
-    assert results[4].stacked == 5 and results[-1].stacked in (5, 10)
+    assert [frame.stacked for frame in results] == list(range(1, 11))
     for number in (5, 9):
         assert smearing(results[number], number, angles[number]) == pytest.approx(1, abs=0.25)
 
