@@ -146,7 +146,7 @@ class FrameProcessor:
                 self.detector.set_min_score(self._controls.min_score)
             with task.stopwatch.stage("decode"):
                 found = [
-                    self.detector.decode(raw, view, is_tile=number > 0)
+                    self.detector.decode(raw, view, number > 0)
                     for number, (raw, view) in enumerate(zip(task.raw, task.inputs, strict=True))
                 ]
                 merged = found[0] if len(found) == 1 else self.detector.merge(task.views, found)

@@ -15,7 +15,7 @@ def test_a_run_is_three_words_of_python(tmp_path):
     """The command line is only one user of a session; a script gets the same output folder."""
     seen = []
     session = Session(RunConfig(source="demo", out=tmp_path / "out", max_frames=3))
-    stats = session.run(lambda frame, detections, record, stats: seen.append(record["frame"]))
+    stats = session.run(lambda frame, detections, record, stats: seen.append(record.frame))
     assert stats.frames == 3 and stats.failure is None and seen == [0, 1, 2] and session.length == 3
     lines = (tmp_path / "out" / "frames-0001.jsonl").read_text().splitlines()
     assert [json.loads(line)["frame"] for line in lines] == [0, 1, 2]
