@@ -108,7 +108,8 @@ def search_detector(
     """
     require_extra("optuna", "study")
     require_extra("official", "detector")
-    from ..training.data.sample import data_hash, read_set
+    from ..training.data.splits import data_hash
+    from ..training.formats.read_set import read_set
     from ..training.search.detector_space import DETECTORS
     from ..training.search.detector_trial import DetectorTrial
     from ..training.search.search import search as run_search

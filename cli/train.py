@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,6 @@ from .options import FILE, FOLDER, PATH, THREADS, options
 
 if TYPE_CHECKING:
     from ..training.detector.settings import DetectorSettings
-
-logger = logging.getLogger(__name__)
 
 
 @click.group()
@@ -170,7 +167,7 @@ def train_detector(
     """Train a detector of galaxies; by default the SSD network that is shipped."""
     require_extra("official", "detector")
     from ..training.detector.settings import PRESETS, DetectorSettings, read_picked_network
-    from ..training.formats.samples import FaultyLabels
+    from ..training.formats.samples import InvalidLabelsError
 
     if folds and workers:
         raise click.UsageError("--folds trains one network after the other in one process: leave --workers out")
@@ -187,10 +184,10 @@ def train_detector(
     skip_invalid = skip_invalid or skip_bad
     try:
         _train_detector(data, out, settings, resume, skip_invalid, folds, workers, worker_index)
-    except FaultyLabels as error:
+    except InvalidLabelsError as error:
         if skip_invalid:
             raise  # nothing valid was left
-        raise FaultyLabels(f"{error}; --skip-invalid leaves them out") from None
+        raise InvalidLabelsError(f"{error}; --skip-invalid leaves them out") from None
 
 
 def _train_detector(
@@ -209,11 +206,10 @@ def _train_detector(
     from ..training.detector.fit import train
     from .training_progress import TrainingProgress, show_training
 
-    skipped = logger.warning if skip_invalid else None
     if folds:
         with TrainingProgress() as progress:
-            train_folds(data, out, settings, folds, resume, progress.report, skipped)
+            train_folds(data, out, settings, folds, resume, progress.report, skip_invalid)
         click.echo((out / "folds.md").read_text(encoding="utf-8"))
         return
     group = Workers(tuple(map(str.strip, workers.split(","))) if workers else (), worker_index)
-    show_training(lambda report: train(data, out, settings, resume, report, group, skipped), group.folder(out))
+    show_training(lambda report: train(data, out, settings, resume, report, group, skip_invalid), group.folder(out))

@@ -15,7 +15,10 @@ from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics
-from ...training.data.sample import DataError, Sample, is_held_out, read_set
+from ...training.data.errors import DataError
+from ...training.data.sample import Sample
+from ...training.data.splits import is_held_out
+from ...training.formats.read_set import read_set
 from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScene, EvaluationScenes
 from .curves import curves
 

@@ -20,7 +20,8 @@ from ...models.labels import COARSE, coarse_group
 from ...models.naming import sure_group
 from ...runtime.frame import Detections
 from ...runtime.inference.classifier import Classifier
-from ...training.data.sample import BOX_COLUMNS, read_csv_rows, read_member
+from ...training.data.archives import read_csv_rows, read_member
+from ...training.data.catalogues import BOX_COLUMNS
 from ..intervals import wilson_interval
 from .catalogue import CatalogueEntry, find_object
 

@@ -15,7 +15,9 @@ from ...models.detection_metrics import MATCH_IOU
 from ...models.labels import CLASSES, coarse_group
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
-from ...training.data.sample import DataError, Sample, read_set
+from ...training.data.errors import DataError
+from ...training.data.sample import Sample
+from ...training.formats.read_set import read_set
 from ...training.scenes.evaluation_scenes import EvaluationScene, EvaluationScenes
 from .evaluate import Progress, held_out_samples
 

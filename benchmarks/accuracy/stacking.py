@@ -28,7 +28,7 @@ from ...runtime.imaging.sky_motion import SkyMotion, grey_thumbnail
 from ...runtime.imaging.stacking import Stack
 from ...runtime.inference.detector import Detector
 from ...runtime.system.utc_time import utc_now
-from ...training.data.sample import read_set
+from ...training.formats.read_set import read_set
 from ...training.scenes.generator import SceneGenerator
 from .evaluate import held_out_samples
 

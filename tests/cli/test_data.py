@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.cli import main as cli
-from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, build_dataset, raise_error
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.command_line import galaxy_edge
 from helpers.images import encode
@@ -43,7 +43,7 @@ def sky(tmp_path_factory):
                 member=name,
             )
         )
-    write_labels(gather("test", found, refuse, ["galaxy"]), folder / "sky", "voc")
+    write_labels(build_dataset("test", found, raise_error, ["galaxy"]), folder / "sky", "voc")
     return folder / "sky"
 
 
@@ -57,16 +57,16 @@ def data(*arguments, code=0, **how):
 def test_convert_says_what_it_wrote_and_what_others_will_miss(sky, tmp_path):
     done = data("convert", sky, "out", "--to", "yolo", cwd=tmp_path)
     assert done.stdout.split("\n")[:2] == [
-        "pictures: 40, of them empty: 10; boxes: 30, of them difficult: 5; classes: galaxy 30",
+        "images: 40 (10 empty); boxes: 30 (5 difficult); classes: galaxy 30",
         "written to out (yolo)",
     ]
-    assert "note: difficult boxes, which other programs take for plain ones, as YOLO has no flag: 5" in done.stderr
+    assert "note: difficult boxes, which other programs read as ordinary ones, as YOLO has no flag: 5" in done.stderr
     assert plain(read_labels(tmp_path / "out")) == plain(read_labels(sky))
 
 
 def test_convert_as_json(sky, tmp_path):
-    told = json.loads(data("convert", sky, "out.json", "--to", "coco", "--json", cwd=tmp_path).stdout)
-    assert told == {
+    summary = json.loads(data("convert", sky, "out.json", "--to", "coco", "--json", cwd=tmp_path).stdout)
+    assert summary == {
         "format": "coco",
         "out": "out.json",
         "pictures": 40,
@@ -79,12 +79,12 @@ def test_convert_as_json(sky, tmp_path):
 
 def test_check_exits_with_0_or_1(sky, tmp_path):
     done = data("check", sky)
-    assert done.stdout.endswith("nothing found\n")
+    assert done.stdout.endswith("no issues found\n")
     write_labels(awkward_set(tmp_path / "p"), tmp_path / "bad", "voc")
     done = data("check", tmp_path / "bad", code=1)
-    assert "box outside (" in done.stdout and "box without area (" in done.stdout and "findings: " in done.stdout
-    told = json.loads(data("check", tmp_path / "bad", "--json", code=1).stdout)
-    assert told["pictures"] == 8 and {"kind", "file", "detail"} == set(told["findings"][0])
+    assert "box outside (" in done.stdout and "box without area (" in done.stdout and "issues: " in done.stdout
+    summary = json.loads(data("check", tmp_path / "bad", "--json", code=1).stdout)
+    assert summary["pictures"] == 8 and {"kind", "file", "detail"} == set(summary["findings"][0])
 
 
 def test_many_findings_are_cut_on_the_screen_and_whole_in_json(tmp_path):
@@ -93,35 +93,37 @@ def test_many_findings_are_cut_on_the_screen_and_whole_in_json(tmp_path):
         (tmp_path / "bad" / f"{number}.xml").write_text("<annotation>")
     done = data("check", tmp_path / "bad", code=1)
     assert "unreadable label (30)" in done.stdout and "and 20 more; --json lists all" in done.stdout
-    told = json.loads(data("check", tmp_path / "bad", "--json", code=1).stdout)
-    assert sum(one["kind"] == "unreadable label" for one in told["findings"]) == 30
+    summary = json.loads(data("check", tmp_path / "bad", "--json", code=1).stdout)
+    assert sum(issue["kind"] == "unreadable label" for issue in summary["findings"]) == 30
 
 
 def test_split_writes_parts_and_repeats_itself(sky, tmp_path):
-    told = [
+    summary = [
         json.loads(data("split", sky, out, "--holdout", "60/20/20", "--seed", "5", "--json", cwd=tmp_path).stdout)
         for out in ("one", "two")
     ]
     assert (
-        told[0] == told[1] and told[0]["seed"] == 5 and sum(one["pictures"] for one in told[0]["parts"].values()) == 40
+        summary[0] == summary[1]
+        and summary[0]["seed"] == 5
+        and sum(counts["pictures"] for counts in summary[0]["parts"].values()) == 40
     )
     assert (tmp_path / "one" / "test" / "classes.txt").read_text() == "galaxy\n"
     pictures = sorted((tmp_path / "one" / "train").glob("*.png"))
     assert pictures and all(path.is_symlink() for path in pictures)
     done = data("check", tmp_path / "one", code=2)
-    assert "is a split, whose parts are not to be mixed" in done.stderr
+    assert "is a split, whose parts must not be mixed" in done.stderr
 
 
 def test_split_into_folds(sky, tmp_path):
     done = data("split", sky, "out", "--folds", "4", "--to", "coco", cwd=tmp_path)
     assert "fold-4/test" in done.stdout
-    tests = [read_labels(tmp_path / "out" / f"fold-{number}" / "test").pictures for number in range(1, 5)]
+    tests = [read_labels(tmp_path / "out" / f"fold-{number}" / "test").images for number in range(1, 5)]
     assert sorted(one.file for part in tests for one in part) == [f"{number:02d}.png" for number in range(40)]
 
 
 def test_preview_draws_a_sheet(sky, tmp_path):
     done = data("preview", sky, "--out", "sheet.png", "--count", "9", cwd=tmp_path)
-    assert done.stdout == "9 of 40 pictures: sheet.png\n"
+    assert done.stdout == "9 of 40 images: sheet.png\n"
     assert cv2.imread(str(tmp_path / "sheet.png")).shape[1] > 900
 
 
@@ -136,8 +138,8 @@ def test_preview_draws_a_sheet(sky, tmp_path):
         (["preview", ".", "--out", "sheet.png"], 2, "holds no labels in a known format"),
         (["convert", "SKY", "out", "--to", "csv", "--images", "link"], 2, "none can be linked: use --images copy"),
         (["check", "nowhere"], 2, "nowhere does not exist"),
-        (["split", "SKY", "out"], 2, "name either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5"),
-        (["split", "SKY", "out", "--holdout", "72/10/18", "--folds", "3"], 2, "name either --holdout"),
+        (["split", "SKY", "out"], 2, "give either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5"),
+        (["split", "SKY", "out", "--holdout", "72/10/18", "--folds", "3"], 2, "give either --holdout"),
         (["split", "SKY", "out", "--holdout", "72/10"], 2, "must be three numbers with / between"),
         (["split", "SKY", "out", "--holdout", "72/10/20"], 2, "add up to 100"),
         (["split", "SKY", "out", "--holdout", "nan/10/20"], 2, "add up to 100"),

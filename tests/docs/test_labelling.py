@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, build_dataset, raise_error
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.images import encode
 from helpers.labelled_sets import galaxy_frame
@@ -47,7 +47,7 @@ def label(folder, count=120):
                 member=name,
             )
         )
-    write_labels(gather("test", found, refuse, ["galaxy"]), folder, "voc")
+    write_labels(build_dataset("test", found, raise_error, ["galaxy"]), folder, "voc")
 
 
 def follow(commands, folder):

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
+from galaxy_edge.training.formats.annotation import ImageAnnotation, build_dataset, raise_error
 
 FORMATS = ("voc", "yolo", "coco", "tfrecord", "csv")
 NAMES = (
@@ -87,12 +87,12 @@ def awkward_set(folder, seed=0, size=(64, 48)):
                 name,
             )
         )
-    return gather("test", found, refuse, CLASSES)
+    return build_dataset("test", found, raise_error, CLASSES)
 
 
 def plain(labels):
     """Give all that a set says, for comparison."""
-    return {one.file: one.plain() for one in labels.pictures}
+    return {one.file: one.plain() for one in labels.images}
 
 
 def one_picture(folder, boxes, classes=None, name="m31.png", size=(64, 48), difficult=None, **more):
@@ -109,4 +109,4 @@ def one_picture(folder, boxes, classes=None, name="m31.png", size=(64, 48), diff
         member=name,
         **more,
     )
-    return gather("test", [one], refuse)
+    return build_dataset("test", [one], raise_error)

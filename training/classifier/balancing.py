@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...models.labels import CLASSES
-from ..data.sample import DataError
-from ..data.splits import name_of
+from ..data.errors import DataError
+from ..data.splits import class_label
 
 STRATEGIES = ("none", "full", "weights", "partial", "root")
 """``none``: every image once per epoch.
@@ -73,7 +73,7 @@ def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequen
     if len(counts) > classes:
         raise ValueError(f"labels run to {len(counts) - 1}, but there are {classes} classes")
     if not counts.all():
-        missing = ", ".join(name_of(label, names) for label in np.flatnonzero(counts == 0).tolist())
+        missing = ", ".join(class_label(label, names) for label in np.flatnonzero(counts == 0).tolist())
         raise DataError(f"there is no training image of {missing}: add some, or leave the class out")
     if strategy not in ("weights", "partial"):
         return np.ones(classes, np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...models.classification_metrics import calibration_error
-from ..data.sample import DataError
+from ..data.errors import DataError
 
 TEMPERATURES = (0.2, 5.0)
 """Range that is searched."""

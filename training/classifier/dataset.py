@@ -10,7 +10,7 @@ import numpy as np
 
 from ...models.labels import coarse_group
 from ..data.crops import network_input
-from ..data.sample import data_hash
+from ..data.splits import data_hash
 from .augmentation import Canvas, prepare
 
 ImageReader = Callable[[], tuple[np.ndarray, np.ndarray | None]]

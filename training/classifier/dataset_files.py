@@ -2,7 +2,7 @@
 
 Galaxy10 SDSS (``Galaxy10.h5``) and Galaxy10 DECaLS (``Galaxy10_DECals.h5``) are read as their authors publish them:
 HDF5 with the datasets ``images`` and ``ans``; https://astronn.readthedocs.io/en/latest/galaxy10.html. Labelled sets
-are read by `data.sample.read_set`.
+are read by `formats.read_set`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ import numpy as np
 from ...errors import ImageError
 from ...models.images.decoder import SUFFIXES, decode_image
 from ...models.labels import CLASSES, COARSE, EXCLUDED_LABEL, GALAXY10, coarse_group
+from ..data.catalogues import detect_layout
 from ..data.crops import CREDITS
-from ..data.sample import DataError, Sample, read_set, set_name
+from ..data.errors import DataError
+from ..data.sample import Sample
+from ..formats.read_set import read_set
 from .attributes import read_attributes
 from .dataset import GalaxyDataset, ImageReader
 
@@ -61,7 +64,7 @@ def load_dataset(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnam
     if not path.is_dir():
         raise DataError(f"{path} does not exist")
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
-    if not any(set_name(folder) for folder in (path, *folders)):
+    if not any(detect_layout(folder) for folder in (path, *folders)):
         if any(_image_files(folder) for folder in folders):
             return _read_folders(path, margin)
         if files := sorted((*path.glob("*.h5"), *path.glob("*.hdf5"))):

@@ -19,8 +19,8 @@ import tensorflow as tf
 
 from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
-from ..data.sample import DataError
-from ..data.splits import name_of
+from ..data.errors import DataError
+from ..data.splits import class_label
 from ..progress import Report
 from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from ..threads import set_threads
@@ -86,7 +86,7 @@ def fit(
             f"too few of {len(train)} training and {len(validation)} validation images have a class: add some that do"
         )
     if len(found := np.unique(train.labels[train.labelled])) < 2:
-        only = name_of(found[0], train.classes)
+        only = class_label(found[0], train.classes)
         raise DataError(f"all training images are of {only}: a classifier needs at least two classes")
     set_threads(threads)
     data = describe_dataset(train) | {"split": {**(split or {}), "train": len(train), "validation": len(validation)}}

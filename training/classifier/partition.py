@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..cache import cache_key, cached_array
-from ..data.splits import CRITERIA, near_duplicates, split, split_hash
+from ..data.near_duplicates import CRITERIA, near_duplicates
+from ..data.splits import holdout_indices, split_hash
 from .dataset import GalaxyDataset
 
 VALIDATION, TEST = 0.12, 0.12
@@ -51,7 +52,7 @@ def split_dataset(dataset: GalaxyDataset, seed: int = 1) -> DatasetSplit:
     known = dataset.grouped
     grouped = dataset.take(known)
     groups, ids = duplicate_groups(grouped), list(grouped.ids)
-    found = split(ids, groups, grouped.labels, (VALIDATION, TEST), seed, grouped.classes)
+    found = holdout_indices(ids, groups, grouped.labels, (VALIDATION, TEST), seed, grouped.classes)
 
     def with_class(indices: np.ndarray) -> GalaxyDataset:
         return grouped.take([index for index in indices if grouped.labels[index] >= 0])

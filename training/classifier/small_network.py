@@ -44,7 +44,7 @@ class Stage:
         width: channels, 4..512.
         depth: residual blocks after the first convolution, 0..6.
         kernel: side of the kernels, 3 or 5.
-        kind: one of `KINDS`.
+        kind: one of `ENCODINGS`.
     """
 
     width: int

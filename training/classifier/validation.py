@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
-from ..data.sample import DataError
+from ..data.errors import DataError
 from ..figures.plots import accuracy_coverage as plot_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
 from .calibration import abstain_threshold, accuracy_coverage, fit_temperature

@@ -1,1 +1,1 @@
-"""Labelled image sets: samples, archives, splits, crops."""
+"""Labelled image sets: samples, catalogues, archives, splits, near duplicates, crops."""

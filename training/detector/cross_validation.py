@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ def train_folds(
     folds: int,
     resume: bool = False,
     report: Report | None = None,
-    skipped: Callable[[str], None] | None = None,
+    skip_invalid: bool = False,
 ) -> dict[str, Any]:
     """Train one detector without each of the folds, in ``OUT/fold1``, ``OUT/fold2`` and so on.
 
     Args:
-        data, settings, report, skipped: as for `fit.train`.
+        data, settings, report, skip_invalid: as for `fit.train`.
         out: folder of the runs and their summary.
         folds: number of folds, at least 2; images are assigned by the seeded hash of their content.
         resume: keep the finished folds and continue with the others; folds with other settings are an error.
@@ -41,7 +40,7 @@ def train_folds(
     for fold in range(folds):
         fold_settings = dataclasses.replace(settings, folds=folds, fold=fold)
         # Also checks that a finished fold has these settings and data: a mean of different ones is meaningless.
-        record = train(data, out / f"fold{fold + 1}", fold_settings, resume, report, skipped=skipped)
+        record = train(data, out / f"fold{fold + 1}", fold_settings, resume, report, skip_invalid=skip_invalid)
         metrics_by_fold.append(record.metrics)
     summary = {}
     for name in sorted({name for metrics in metrics_by_fold for name in metrics}):

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from ..cache import cache_key, cached_array
+from ..data.catalogues import LABELLED, RESERVED_FILES
 from ..data.crops import CREDITS as GALAXY_CREDITS
 from ..data.crops import network_input
-from ..data.sample import LABELLED, RESERVED, Sample, data_hash, is_held_out
-from ..data.splits import CRITERIA, near_duplicates
+from ..data.near_duplicates import CRITERIA, near_duplicates
+from ..data.sample import Sample
+from ..data.splits import data_hash, is_held_out
 from ..scenes.close_ups import CLOSE_UPS
 from ..scenes.generator import SceneGenerator
 from .anchor_matching import assign_targets
@@ -53,7 +55,7 @@ def split(
     for sample in samples:
         galaxy_without_box = sample.kind == "galaxy" and not len(sample.boxes) and sample.set != CLOSE_UPS
         small = len(sample.boxes) and not sample.complete and sample.boxes[0][2:].max() < 40  # thumbnails
-        if sample.set not in SETS or sample.file in RESERVED or galaxy_without_box or small:
+        if sample.set not in SETS or sample.file in RESERVED_FILES or galaxy_without_box or small:
             continue
         digests.append(sample.digest())
         shares[is_held_out(criteria, digests[-1])].append(sample)

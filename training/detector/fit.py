@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ...models.decode import anchor_grid
-from ..data.sample import DataError, Sample, read_set
+from ..data.errors import DataError
+from ..data.sample import Sample
+from ..formats.read_set import read_set
 from ..progress import Report
 from ..run import RunError, RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from ..scenes.contact_sheet import write_scene_sheet
@@ -34,19 +36,19 @@ def train(
     resume: bool = False,
     report: Report | None = None,
     workers: Workers = SINGLE_PROCESS,
-    skipped: Callable[[str], None] | None = None,
+    skip_invalid: bool = False,
 ) -> RunRecord:
     """Train a detector.
 
     Args:
-        data: folder of data sets, see `data.sample.read_set`.
+        data: folder of data sets, see `formats.read_set`.
         out: the run folder, see `run`.
         resume: continue after the last complete epoch of the run in `out`, with the same result as without the
             interruption. A finished run is left unchanged.
         report: called after every step with epoch, epochs, step, steps and loss.
         workers: the processes that train together. Each calls this function with the same arguments but its own index,
             and writes its own run folder, see `Workers.folder`.
-        skipped: called with a message about the invalid labels that are skipped; if None, they are an error.
+        skip_invalid: leave invalid labels out, with a warning, instead of raising.
 
     Returns:
         the run's record.
@@ -56,7 +58,7 @@ def train(
         RunError: `out` contains a run and `resume` is not set, or the run has other settings or data; or another
             process writes to it.
     """
-    train_samples, held_out, record = split(read_set(data, skipped), settings.seed, settings.folds, settings.fold)
+    train_samples, held_out, record = split(read_set(data, skip_invalid), settings.seed, settings.folds, settings.fold)
     if not train_samples or not held_out:
         raise DataError(f"{data} holds too few images to train a detector on: {record['sets'] or 'none'}")
     if not any(len(sample.boxes) for sample in train_samples):

@@ -13,7 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from ..data.sample import FARTHEST, DataError, is_known, read_member
+from ..data.archives import read_member
+from ..data.errors import DataError
+from ..data.sample import MAX_COORDINATE
+from ..data.vocabulary import is_known
 
 
 class LabelError(DataError):
@@ -25,28 +28,28 @@ class LabelError(DataError):
         fault: what is wrong with it.
     """
 
-    def __init__(self, kind: str, file: str, fault: str) -> None:
-        super().__init__(f"{file}: {fault}")
-        self.kind, self.file, self.fault = kind, file, fault
+    def __init__(self, kind: str, file: str, reason: str) -> None:
+        super().__init__(f"{file}: {reason}")
+        self.kind, self.file, self.reason = kind, file, reason
 
 
-Complain = Callable[[LabelError], None]
+ErrorHandler = Callable[[LabelError], None]
 """Told of every label that cannot be taken; it may raise, or note it and have the reader go on with the next."""
 
 Progress = Callable[[int, int], None]
 """Told how many of how many are done."""
 
 
-def refuse(problem: LabelError) -> None:
+def raise_error(error: LabelError) -> None:
     """Complain by raising: the first fault ends the work."""
-    raise problem
+    raise error
 
 
-def silent(done: int, total: int) -> None:
+def no_progress(done: int, total: int) -> None:
     """Show no progress."""
 
 
-def check_text(text: str) -> None:
+def validate_text(text: str) -> None:
     """See that a name can stand in a line of text in every format.
 
     Raises:
@@ -59,13 +62,13 @@ def check_text(text: str) -> None:
         raise ValueError(f"has a character that no label file can hold (U+{ord(bad):04X})")
 
 
-def safe_name(text: str) -> str:
+def normalise_name(text: str) -> str:
     """Bring a picture's name into one form: a relative path with ``/``.
 
     Raises:
         ValueError: it leads out of the data set, or cannot be a name.
     """
-    check_text(text)
+    validate_text(text)
     if "\\" in text:
         raise ValueError(f"'{text}' has a backslash: write / between folders")
     path = PurePosixPath(text)
@@ -108,12 +111,12 @@ class ImageAnnotation:
 
     def __post_init__(self) -> None:
         try:
-            object.__setattr__(self, "file", safe_name(self.file))
+            object.__setattr__(self, "file", normalise_name(self.file))
         except ValueError as fault:
             raise LabelError("unreadable label", repr(self.file), f"its name {fault}") from None
         try:
             for name in {*self.classes, *self.about, *(key for one in self.extras for key in one)}:
-                check_text(name)
+                validate_text(name)
                 if name != name.strip():
                     raise ValueError("has space around it")
         except ValueError as fault:
@@ -124,13 +127,13 @@ class ImageAnnotation:
         object.__setattr__(self, "extras", self.extras or ({},) * len(boxes))
         if not len(boxes) == len(self.classes) == len(self.difficult) == len(self.extras):
             raise LabelError("unreadable label", self.file, "numbers of boxes, classes and flags differ")
-        if not (np.abs(boxes) < FARTHEST).all():
+        if not (np.abs(boxes) < MAX_COORDINATE).all():
             raise LabelError("unreadable label", self.file, "a box has a number that is no place in a picture")
         try:
             json.dumps([*self.extras, self.about], ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError):  # the second is what text that is no Unicode raises, too
             raise LabelError("unreadable label", self.file, "has a value that no label file can hold") from None
-        if not (1 <= self.width < FARTHEST and 1 <= self.height < FARTHEST):
+        if not (1 <= self.width < MAX_COORDINATE and 1 <= self.height < MAX_COORDINATE):
             raise LabelError("unreadable label", self.file, f"its size is {self.width} x {self.height} pixels")
 
     def plain(self) -> dict[str, Any]:
@@ -155,7 +158,7 @@ class ImageAnnotation:
         return read_member(self.archive, self.member)
 
 
-def of_plain(values: Any, archive: Path | None = None, member: str = "") -> ImageAnnotation:
+def annotation_from_json(values: Any, archive: Path | None = None, member: str = "") -> ImageAnnotation:
     """Make a picture's labels of what `Labelled.plain` gave.
 
     Raises:
@@ -185,14 +188,14 @@ class AnnotatedDataset:
 
     Attributes:
         format: name of the format it was read from.
-        pictures: by name, no name twice.
+        images: by name, no name twice.
         classes: class names in the order of the set's own list, or of first use; all that are used are in it.
         notes: what the reader left out or took in one of several ways, a line each.
         listed: the set's own list of classes, if it has one.
     """
 
     format: str
-    pictures: tuple[ImageAnnotation, ...]
+    images: tuple[ImageAnnotation, ...]
     classes: tuple[str, ...]
     notes: tuple[str, ...] = ()
     listed: tuple[str, ...] = ()
@@ -200,7 +203,7 @@ class AnnotatedDataset:
     @property
     def counts(self) -> Counter[str]:
         """Count the boxes of each class."""
-        return Counter(name for one in self.pictures for name in one.classes)
+        return Counter(name for one in self.images for name in one.classes)
 
     @property
     def unknown(self) -> set[str]:
@@ -214,10 +217,10 @@ class AnnotatedDataset:
         return tuple(name for name in self.classes if name not in unknown)
 
 
-def gather(
+def build_dataset(
     kind: str,
-    pictures: Iterable[ImageAnnotation],
-    complain: Complain,
+    images: Iterable[ImageAnnotation],
+    on_error: ErrorHandler,
     listed: Iterable[str] = (),
     notes: Iterable[str] = (),
 ) -> AnnotatedDataset:
@@ -225,12 +228,12 @@ def gather(
 
     Args:
         kind: name of the format; pictures, listed, notes: see `AnnotatedDataset`.
-        complain: told of names that come twice; the first of them is kept.
+        on_error: told of names that come twice; the first of them is kept.
     """
     found: dict[str, ImageAnnotation] = {}
-    for one in pictures:
+    for one in images:
         if one.file in found:
-            complain(LabelError("file name twice", one.file, "two labels are for a picture of this name"))
+            on_error(LabelError("file name twice", one.file, "two labels are for a picture of this name"))
         else:
             found[one.file] = one
     ordered, listed = tuple(found[name] for name in sorted(found)), tuple(listed)
@@ -238,13 +241,13 @@ def gather(
     return AnnotatedDataset(kind, ordered, tuple(names), tuple(notes), listed)
 
 
-def foreign(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+def other_format_values(values: Mapping[str, Any], key: str) -> dict[str, Any]:
     """Give what another program's format said that has no place of its own here, kept under that format's name."""
     found = values.get(key)
     return dict(found) if isinstance(found, dict) else {}
 
 
-def finite(value: Any) -> float:
+def parse_finite(value: Any) -> float:
     """Read a number.
 
     Raises:
@@ -258,6 +261,6 @@ def finite(value: Any) -> float:
         raise ValueError(f"{value!r} is not a number") from None
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a finite number")
-    if abs(number) >= FARTHEST:
+    if abs(number) >= MAX_COORDINATE:
         raise ValueError(f"{number:g} is no place in a picture")
     return number

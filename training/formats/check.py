@@ -1,8 +1,9 @@
-"""What is wrong with a labelled set: found all at once, before a training finds it one by one."""
+"""Find everything that is wrong with a labelled set at once, before it is trained on."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ import numpy as np
 
 from ...models.boxes import iou_matrix
 from ...models.preprocess import resize
-from ..data.sample import DataError, is_galaxy
-from ..data.splits import near_duplicates
-from .annotation import AnnotatedDataset, ImageAnnotation, LabelError, Progress, silent
-from .images import BrokenPicture, decode
-from .registry import format_of, read_labels
+from ..data.errors import DataError
+from ..data.near_duplicates import near_duplicates
+from ..data.vocabulary import is_galaxy
+from .annotation import AnnotatedDataset, ImageAnnotation, LabelError, Progress, no_progress
+from .images import BrokenImageError, decode
+from .registry import resolve_format
+
+logger = logging.getLogger(__name__)
 
 KINDS = (
     "unreadable label",
@@ -31,17 +35,18 @@ KINDS = (
     "same picture twice",
     "near duplicate",
 )
-TWICE = 0.95
-"""IoU from which on two boxes are taken for one that was drawn twice."""
-LOOK = 69
-"""Side in pixels at which pictures are compared, as in `study`."""
-SLACK = 2e-6
-"""Share of the picture by which a box may stand out: numbers with six decimals are not more exact."""
+"""Kinds of issues, in the order of a report. They are part of the JSON output and stay as they are."""
+DUPLICATE_IOU = 0.95
+"""IoU above which two boxes are reported as one that was drawn twice."""
+COMPARISON_SIDE = 69
+"""Side in pixels at which images are compared, as in `study`."""
+EDGE_TOLERANCE = 2e-6
+"""Share of the image by which a box may exceed it: numbers with six decimals are not more exact."""
 
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """One fault: its `kind` (one of `KINDS`), the `file` that it is in, and what is wrong there."""
+    """An issue of a labelled set: its `kind` (one of `KINDS`), the `file` that has it, and what is wrong."""
 
     kind: str
     file: str
@@ -49,152 +54,148 @@ class LabelIssue:
 
 
 @dataclass(frozen=True)
-class Looked:
-    """Pictures that could be decoded: their labels, content hashes (hex) and (LOOK, LOOK, 3) uint8 small versions."""
+class DecodedImages:
+    """The images of a set that could be decoded.
 
-    pictures: tuple[ImageAnnotation, ...]
+    Attributes:
+        images: N annotations.
+        digests: N SHA-256 of the encoded images (hex).
+        small: N thumbnails (COMPARISON_SIDE, COMPARISON_SIDE, 3) uint8 RGB.
+    """
+
+    images: tuple[ImageAnnotation, ...]
     digests: tuple[str, ...]
     small: tuple[np.ndarray, ...]
 
 
-def look(labels: AnnotatedDataset, tell: Callable[[LabelIssue], None], progress: Progress = silent) -> Looked:
-    """Decode every picture, and tell of those that are missing, broken, or of another size than their label says."""
-    found: list[tuple[ImageAnnotation, str, np.ndarray]] = []
-    for done, one in enumerate(labels.pictures):
-        progress(done, len(labels.pictures))
+def decode_images(
+    labels: AnnotatedDataset, on_issue: Callable[[LabelIssue], None], progress: Progress = no_progress
+) -> DecodedImages:
+    """Decode every image; report those that are missing, broken, or of another size than labelled to `on_issue`."""
+    decoded: list[tuple[ImageAnnotation, str, np.ndarray]] = []
+    for done, image in enumerate(labels.images):
+        progress(done, len(labels.images))
         try:
-            content = one.read_bytes()
-            image = decode(content)
-        except BrokenPicture as fault:
-            tell(LabelIssue("broken picture", one.file, str(fault)))
+            content = image.read_bytes()
+            pixels = decode(content)
+        except BrokenImageError as error:
+            on_issue(LabelIssue("broken picture", image.file, str(error)))
             continue
-        except LabelError as fault:
-            tell(LabelIssue("missing picture", one.file, fault.fault))
+        except LabelError as error:
+            on_issue(LabelIssue("missing picture", image.file, error.reason))
             continue
-        except DataError as fault:
-            tell(LabelIssue("missing picture", one.file, str(fault)))
+        except DataError as error:
+            on_issue(LabelIssue("missing picture", image.file, str(error)))
             continue
-        height, width = image.shape[:2]
-        if (width, height) != (one.width, one.height):
-            tell(
-                LabelIssue(
-                    "size differs",
-                    one.file,
-                    f"the picture has {width} x {height} pixels, its label says {one.width} x {one.height}",
-                )
-            )
-        found.append((one, hashlib.sha256(content).hexdigest(), resize(image, LOOK, LOOK)))
-    pictures, digests, small = zip(*found, strict=True) if found else ((), (), ())
-    return Looked(tuple(pictures), tuple(digests), tuple(small))
+        height, width = pixels.shape[:2]
+        if (width, height) != (image.width, image.height):
+            detail = f"the image has {width} x {height} pixels, its label says {image.width} x {image.height}"
+            on_issue(LabelIssue("size differs", image.file, detail))
+        decoded.append((image, hashlib.sha256(content).hexdigest(), resize(pixels, COMPARISON_SIDE, COMPARISON_SIDE)))
+    images, digests, small = zip(*decoded, strict=True) if decoded else ((), (), ())
+    return DecodedImages(tuple(images), tuple(digests), tuple(small))
 
 
 def check(
-    path: Path, kind: str | None = None, progress: Progress = silent, say: Callable[[str], None] = lambda _: None
+    path: Path, name: str | None = None, progress: Progress = no_progress
 ) -> tuple[AnnotatedDataset, list[LabelIssue]]:
     """Check a labelled set.
 
     Args:
-        path, kind: as for `convert.read_labels`.
-        progress: told how many pictures are looked at; say: told what else is being done.
+        path, name: as for `registry.read_labels`.
+        progress: called with the number of images processed and their total.
 
     Returns:
-        What could be read, and what was found, sorted by kind and file.
+        The part of the set that can be read, and its issues, sorted by kind and file.
 
     Raises:
         DataError: there are no labels in a known format.
     """
-    found: list[LabelIssue] = []
+    issues: list[LabelIssue] = []
 
-    def complain(problem: LabelError) -> None:
-        found.append(LabelIssue(problem.kind, problem.file, problem.fault))
+    def add_issue(error: LabelError) -> None:
+        issues.append(LabelIssue(error.kind, error.file, error.reason))
 
-    kind = kind or format_of(path)
+    label_format = resolve_format(path, name)
     try:
-        labels = read_labels(path, kind, complain, progress)
-    except LabelError as problem:
-        complain(problem)
-        return AnnotatedDataset(kind or "", (), ()), found
-    looked = look(labels, found.append, progress)
-    for one in labels.pictures:
-        found.extend(_boxes_of(one))
-    found.extend(_classes_of(labels))
-    say(f"comparing {len(looked.pictures)} pictures")
-    found.extend(_twins(looked))
-    if not (labels.pictures or found):
-        found.append(LabelIssue("unreadable label", path.name, "there is no labelled picture in it"))
-    return labels, sorted(found, key=lambda one: (KINDS.index(one.kind), one.file))
+        labels = label_format.read(path, add_issue, progress)
+    except LabelError as error:
+        add_issue(error)
+        return AnnotatedDataset(label_format.name, (), ()), issues
+    decoded = decode_images(labels, issues.append, progress)
+    for image in labels.images:
+        issues.extend(_box_issues(image))
+    issues.extend(_class_issues(labels))
+    logger.info("comparing %d images", len(decoded.images))
+    issues.extend(_duplicate_issues(decoded))
+    if not (labels.images or issues):
+        issues.append(LabelIssue("unreadable label", path.name, "there is no labelled image in it"))
+    return labels, sorted(issues, key=lambda issue: (KINDS.index(issue.kind), issue.file))
 
 
-def unfit(labels: AnnotatedDataset) -> list[LabelIssue]:
-    """Find what forbids to train on a set as it is: pictures not as labelled, boxes that cannot be, unknown classes."""
-    found: list[LabelIssue] = []
-    look(labels, found.append)
-    for one in labels.pictures:
-        found.extend(fault for fault in _boxes_of(one) if fault.kind != "box twice")
-    found.extend(_classes_of(labels))
-    return found
+def find_training_issues(labels: AnnotatedDataset) -> list[LabelIssue]:
+    """Find the issues that prevent training: images that differ from their labels, invalid boxes, unknown classes."""
+    issues: list[LabelIssue] = []
+    decode_images(labels, issues.append)
+    for image in labels.images:
+        issues.extend(issue for issue in _box_issues(image) if issue.kind != "box twice")
+    issues.extend(_class_issues(labels))
+    return issues
 
 
-def _boxes_of(one: ImageAnnotation) -> Iterator[LabelIssue]:
-    sides = one.boxes[:, 2:] - one.boxes[:, :2]
-    slack = SLACK * np.array([one.width, one.height])
-    out = (one.boxes[:, :2] < -slack) | (one.boxes[:, 2:] > np.array([one.width, one.height]) + slack)
-    for place in np.flatnonzero((sides <= 0).any(axis=1)).tolist():
-        yield LabelIssue("box without area", one.file, _box(one, place))
-    for place in np.flatnonzero(out.any(axis=1) & (sides > 0).all(axis=1)).tolist():
-        yield LabelIssue("box outside", one.file, f"{_box(one, place)} in {one.width} x {one.height}")
-    whole = np.flatnonzero((sides > 0).all(axis=1))
-    alike = np.triu(iou_matrix(one.boxes[whole], one.boxes[whole]) > TWICE, 1)
-    for first, second in zip(*np.nonzero(alike), strict=True):
-        yield LabelIssue("box twice", one.file, f"{_box(one, whole[first])} and {_box(one, whole[second])}")
+def _box_issues(image: ImageAnnotation) -> Iterator[LabelIssue]:
+    sides = image.boxes[:, 2:] - image.boxes[:, :2]
+    size = np.array([image.width, image.height])
+    tolerance = EDGE_TOLERANCE * size
+    outside = (image.boxes[:, :2] < -tolerance) | (image.boxes[:, 2:] > size + tolerance)
+    for index in np.flatnonzero((sides <= 0).any(axis=1)).tolist():
+        yield LabelIssue("box without area", image.file, _box_text(image, index))
+    for index in np.flatnonzero(outside.any(axis=1) & (sides > 0).all(axis=1)).tolist():
+        yield LabelIssue("box outside", image.file, f"{_box_text(image, index)} in {image.width} x {image.height}")
+    valid = np.flatnonzero((sides > 0).all(axis=1))
+    duplicates = np.triu(iou_matrix(image.boxes[valid], image.boxes[valid]) > DUPLICATE_IOU, 1)
+    for first, second in zip(*np.nonzero(duplicates), strict=True):
+        detail = f"{_box_text(image, valid[first])} and {_box_text(image, valid[second])}"
+        yield LabelIssue("box twice", image.file, detail)
 
 
-def _box(one: ImageAnnotation, place: int) -> str:
-    return f"{one.classes[place]} {', '.join(f'{value:.10g}' for value in one.boxes[place])}"
+def _box_text(image: ImageAnnotation, index: int) -> str:
+    return f"{image.classes[index]} {', '.join(f'{value:.10g}' for value in image.boxes[index])}"
 
 
-def _classes_of(labels: AnnotatedDataset) -> Iterator[LabelIssue]:
-    why = (
+def _class_issues(labels: AnnotatedDataset) -> Iterator[LabelIssue]:
+    reason = (
         "is not in the set's list of classes"
         if labels.listed
-        else (
-            "is no known thing of the sky, and the set has no list of classes (classes.txt): mend it, or list it there"
-        )
+        else "is not a known object of the sky, and the set has no list of classes (classes.txt): correct it, or list "
+        "it there"
     )
     unknown = labels.unknown
-    for one in labels.pictures:
-        yield from (
-            LabelIssue("unknown class", one.file, f"'{name}' {why}")
-            for name in dict.fromkeys(one.classes)
-            if name in unknown
-        )
+    for image in labels.images:
+        for name in dict.fromkeys(image.classes):
+            if name in unknown:
+                yield LabelIssue("unknown class", image.file, f"'{name}' {reason}")
 
 
-def _twins(looked: Looked) -> Iterator[LabelIssue]:
+def _duplicate_issues(decoded: DecodedImages) -> Iterator[LabelIssue]:
     first: dict[str, int] = {}
-    for index, digest in enumerate(looked.digests):
+    for index, digest in enumerate(decoded.digests):
         if first.setdefault(digest, index) != index:
-            yield LabelIssue(
-                "same picture twice",
-                looked.pictures[index].file,
-                f"byte for byte {looked.pictures[first[digest]].file}",
-            )
-    single = list(first.values())
-    groups = near_duplicates([looked.small[index] for index in single])
-    heads: dict[int, int] = {}
-    for index, group in zip(single, groups.tolist(), strict=True):
-        if heads.setdefault(group, index) != index:
-            yield LabelIssue(
-                "near duplicate",
-                looked.pictures[index].file,
-                f"looks like {looked.pictures[heads[group]].file}; a split keeps them together",
-            )
+            detail = f"the same bytes as {decoded.images[first[digest]].file}"
+            yield LabelIssue("same picture twice", decoded.images[index].file, detail)
+    unique = list(first.values())
+    groups = near_duplicates([decoded.small[index] for index in unique])
+    first_of_group: dict[int, int] = {}
+    for index, group in zip(unique, groups.tolist(), strict=True):
+        if first_of_group.setdefault(group, index) != index:
+            detail = f"looks like {decoded.images[first_of_group[group]].file}; a split keeps them together"
+            yield LabelIssue("near duplicate", decoded.images[index].file, detail)
 
 
-def remarks(labels: AnnotatedDataset) -> list[str]:
-    """Tell what is no fault, but good to know: what was left out, and which classes are no galaxies."""
+def describe_classes(labels: AnnotatedDataset) -> list[str]:
+    """Return notes that are not issues: what was left out, and which classes are not galaxies."""
     others = [f"{name} ({count})" for name, count in labels.counts.items() if not is_galaxy(name)]
-    said = list(labels.notes)
+    notes = list(labels.notes)
     if others:
-        said.append(f"not galaxies to the detector: {', '.join(others)}")
-    return said
+        notes.append(f"not galaxies to the detector: {', '.join(others)}")
+    return notes

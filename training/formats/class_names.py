@@ -7,27 +7,27 @@ import re
 from pathlib import Path
 
 from .annotation import LabelError
-from .images import fault_of
+from .images import to_label_error
 from .voc import read_classes
 
 QUOTES = {"'", '"'}
-LISTS = ("labels/classes.txt", "classes.txt", "obj.names", "labels.txt")
+LIST_FILES = ("labels/classes.txt", "classes.txt", "obj.names", "labels.txt")
 
 
-def read_names(folder: Path) -> list[str]:
+def read_class_names(folder: Path) -> list[str]:
     """Read the class names of a folder, in order, from the first list that has any.
 
     Raises:
         LabelError: there is no list, or it cannot be read.
     """
-    lists = [folder / name for name in LISTS]
+    lists = [folder / name for name in LIST_FILES]
     lists += sorted(
         [*folder.glob("*.names"), *folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.rglob("classes.txt")]
     )
     there = [path for path in lists if path.is_file()]
     for path in there:
         yaml = path.suffix in (".yaml", ".yml")
-        if found := names_of_yaml(_text(path), path.name) if yaml else read_classes(path):
+        if found := parse_yaml_names(_text(path), path.name) if yaml else read_classes(path):
             return found
     if there:
         return []  # pictures without a single object need no class
@@ -41,11 +41,11 @@ def read_names(folder: Path) -> list[str]:
 def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as problem:
-        raise fault_of(problem, path.name) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise to_label_error(error, path.name) from None
 
 
-def names_of_yaml(text: str, file: str) -> list[str]:
+def parse_yaml_names(text: str, file: str) -> list[str]:
     """Read ``names`` of a data.yaml: a list in brackets, a list of lines with dashes, or a map from numbers.
 
     Of YAML no more than this is understood, and the rest of the file is not looked at.

@@ -17,37 +17,37 @@ import numpy as np
 
 from .annotation import (
     AnnotatedDataset,
-    Complain,
+    ErrorHandler,
     ImageAnnotation,
     LabelError,
     Progress,
-    finite,
-    foreign,
-    gather,
-    safe_name,
+    build_dataset,
+    normalise_name,
+    other_format_values,
+    parse_finite,
 )
-from .images import fault_of, files_in, size_of
-from .rounding import simplest
-from .writing import json_text, put_pictures, write_text
+from .images import image_size, list_files, to_label_error
+from .rounding import round_to_shortest
+from .writing import format_json, place_images, write_text
 
 FILE, IMAGES = "annotations.json", "images"
-SUM_ERROR = 1e-9
+ROUNDING_ERROR = 1e-9
 """Pixels by which adding and subtracting may be off."""
-OF_PICTURE = {"id", "file_name", "width", "height", "attributes"}
-OF_BOX = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "difficult", "attributes", "edges"}
-KEPT = {"area", "iscrowd"}
+IMAGE_KEYS = {"id", "file_name", "width", "height", "attributes"}
+BOX_KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "difficult", "attributes", "edges"}
+PRESERVED_BOX_KEYS = {"area", "iscrowd"}
 """What others may have said of a box otherwise than we would: the area of its outline, and that it is no crowd."""
-OF_SET = {"images", "annotations", "categories"}
+DATASET_KEYS = {"images", "annotations", "categories"}
 
 
-def find(path: Path) -> list[Path]:
+def find_files(path: Path) -> list[Path]:
     """List the COCO files of a folder, by what is in them; a file is its own list.
 
     Where none looks right, all JSON files are listed: of a broken one it can then be told what is wrong with it.
     """
     if path.is_file():
         return [path]
-    files = [one for one in files_in(path) if one.suffix.lower() == ".json"]
+    files = [one for one in list_files(path) if one.suffix.lower() == ".json"]
     return [one for one in files if sniff(one)] or files
 
 
@@ -63,33 +63,33 @@ def sniff(path: Path) -> bool:
     except OSError:
         return False
     # The three lists may come in any order and be long, so that all need not show.
-    return head.lstrip()[:1] == b"{" and sum(f'"{key}"'.encode() in ends for key in sorted(OF_SET)) >= 2
+    return head.lstrip()[:1] == b"{" and sum(f'"{key}"'.encode() in ends for key in sorted(DATASET_KEYS)) >= 2
 
 
-def read(path: Path, complain: Complain, progress: Progress) -> AnnotatedDataset:
+def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
     """Read a COCO file, or the one in a folder; pictures are beside it, in ``images``, or in a folder of its name."""
-    files = find(path)
+    files = find_files(path)
     if len(files) != 1:
         raise LabelError("unreadable label", str(path), f"holds {len(files)} COCO files: name one of them")
     file = files[0]
     try:
         content = json.loads(file.read_text(encoding="utf-8-sig"))
-        images, categories = _list(content, "images"), _list(content, "categories")
-        annotations = _list(content, "annotations")
-    except (ValueError, RecursionError, OSError) as problem:
-        raise LabelError("unreadable label", file.name, f"it is no whole COCO file ({problem})") from None
-    names = _names_of(categories, file.name)
+        images, categories = _read_list(content, "images"), _read_list(content, "categories")
+        annotations = _read_list(content, "annotations")
+    except (ValueError, RecursionError, OSError) as error:
+        raise LabelError("unreadable label", file.name, f"it is no whole COCO file ({error})") from None
+    names = _category_names(categories, file.name)
     boxes_of: dict[Any, list[dict[str, Any]]] = {}
     for place, one in enumerate(images, 1):
-        if (key := _key(one, "id")) is None:
-            complain(LabelError("unreadable label", f"{file.name}, image {place}", "it has no id, a number or a text"))
+        if (key := _read_id(one, "id")) is None:
+            on_error(LabelError("unreadable label", f"{file.name}, image {place}", "it has no id, a number or a text"))
         else:
             boxes_of[key] = []
     for one in annotations:
-        if (key := _key(one, "image_id")) in boxes_of:
+        if (key := _read_id(one, "image_id")) in boxes_of:
             boxes_of[key].append(one)
         else:
-            complain(
+            on_error(
                 LabelError(
                     "unreadable label",
                     file.name,
@@ -100,35 +100,35 @@ def read(path: Path, complain: Complain, progress: Progress) -> AnnotatedDataset
     for place, image in enumerate(images, 1):
         progress(place, len(images))
         name = f"{file.name}, image {place}"
-        if _key(image, "id") is None:
+        if _read_id(image, "id") is None:
             continue
         try:
             named = image.get("file_name")
             if not isinstance(named, str) or not named:
                 raise ValueError("it has no file_name, a text")
-            name = safe_name(named)
+            name = normalise_name(named)
             if image["id"] in ids:
                 raise ValueError(f"its id {image['id']!r} is another image's too")
             ids.add(image["id"])
-            if labelled := _read_one(name, image, boxes_of[image["id"]], names, place, file, complain):
+            if labelled := _read_one(name, image, boxes_of[image["id"]], names, place, file, on_error):
                 found.append(labelled)
-        except (LabelError, ValueError, OSError) as problem:
-            complain(fault_of(problem, name))
-    notes = [f"left out of the file: '{key}'" for key in content if key not in OF_SET and content[key]]
-    return gather("coco", found, complain, names.values(), notes)
+        except (LabelError, ValueError, OSError) as error:
+            on_error(to_label_error(error, name))
+    notes = [f"left out of the file: '{key}'" for key in content if key not in DATASET_KEYS and content[key]]
+    return build_dataset("coco", found, on_error, names.values(), notes)
 
 
-def _key(one: Mapping[str, Any], key: str) -> int | float | str | None:
+def _read_id(one: Mapping[str, Any], key: str) -> int | float | str | None:
     """Give an id; None where there is none, or one of a kind that no list of ids can hold."""
     value = one.get(key)
     return value if isinstance(value, (int, float, str)) else None
 
 
-def _names_of(categories: list[dict[str, Any]], file: str) -> dict[Any, str]:
+def _category_names(categories: list[dict[str, Any]], file: str) -> dict[Any, str]:
     """Read the names of categories by their ids; without them no box in the file means anything."""
     names: dict[Any, str] = {}
     for place, one in enumerate(categories, 1):
-        key, name = _key(one, "id"), one.get("name")
+        key, name = _read_id(one, "id"), one.get("name")
         if key is None or not isinstance(name, str) or not name.strip():
             raise LabelError("unreadable label", file, f"category {place} lacks its id or name")
         if key in names:
@@ -145,7 +145,7 @@ def _attributes(one: Mapping[str, Any]) -> dict[str, Any]:
     return dict(found)
 
 
-def _list(content: Any, key: str) -> list[dict[str, Any]]:
+def _read_list(content: Any, key: str) -> list[dict[str, Any]]:
     found = content.get(key) if isinstance(content, dict) else None
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
         raise ValueError(f"it has no list '{key}' of objects")
@@ -159,39 +159,39 @@ def _read_one(
     names: Mapping[Any, str],
     place: int,
     file: Path,
-    complain: Complain,
+    on_error: ErrorHandler,
 ) -> ImageAnnotation | None:
-    """Make labels of an image; None where an annotation cannot be taken: `complain` is told of all such."""
-    folder = _folder_of(name, file)
+    """Make labels of an image; None where an annotation cannot be taken: `on_error` is told of all such."""
+    folder = _find_image_folder(name, file)
     try:
-        width, height = (int(finite(image.get(side) or 0)) for side in ("width", "height"))
+        width, height = (int(parse_finite(image.get(side) or 0)) for side in ("width", "height"))
     except ValueError as fault:
         raise ValueError(f"its width or height: {fault}") from None
     if (width < 1 or height < 1) and folder:
-        width, height = size_of((folder / name).read_bytes())
+        width, height = image_size((folder / name).read_bytes())
     boxes, classes, difficult, extras, whole = [], [], [], [], True
     for number, one in enumerate(annotations, 1):
         try:
-            boxes.append(_box(one))
-            if _key(one, "category_id") not in names:
+            boxes.append(_read_box(one))
+            if _read_id(one, "category_id") not in names:
                 raise ValueError(f"category {one.get('category_id')!r} is not listed")
             attributes = _attributes(one)
         except ValueError as fault:
             whole = False
-            complain(LabelError("unreadable label", name, f"annotation {one.get('id', number)}: {fault}"))
+            on_error(LabelError("unreadable label", name, f"annotation {one.get('id', number)}: {fault}"))
             continue
         classes.append(names[one["category_id"]])
         crowd = bool(one.get("iscrowd", 0))
         difficult.append(crowd or bool(one.get("ignore", 0)) or bool(one.get("difficult", False)))
-        others = {key: one[key] for key in one if key not in OF_BOX and one[key] not in ([], None)}
+        others = {key: one[key] for key in one if key not in BOX_KEYS and one[key] not in ([], None)}
         if crowd != difficult[-1]:
             others["iscrowd"] = int(crowd)
-        if "area" in one and one["area"] != finite(one["bbox"][2]) * finite(one["bbox"][3]):
+        if "area" in one and one["area"] != parse_finite(one["bbox"][2]) * parse_finite(one["bbox"][3]):
             others["area"] = one["area"]
         extras.append(attributes | ({"coco": others} if others else {}))
     if not whole:
         return None
-    others = {key: image[key] for key in image if key not in OF_PICTURE and image[key] not in ("", None)}
+    others = {key: image[key] for key in image if key not in IMAGE_KEYS and image[key] not in ("", None)}
     if image["id"] != place:
         others["id"] = image["id"]
     about = _attributes(image) | ({"coco": others} if others else {})
@@ -209,15 +209,15 @@ def _read_one(
     )
 
 
-def _box(annotation: Mapping[str, Any]) -> list[float]:
+def _read_box(annotation: Mapping[str, Any]) -> list[float]:
     numbers = annotation.get("bbox")
     if not isinstance(numbers, list) or len(numbers) != 4:
         raise ValueError("it has no bbox of four numbers")
-    bbox = [finite(value) for value in numbers]
+    bbox = [parse_finite(value) for value in numbers]
     edges = annotation.get("edges")
     if isinstance(edges, list) and len(edges) == 4:
-        kept = [finite(value) for value in edges]
-        if bbox_of(kept) == bbox:
+        kept = [parse_finite(value) for value in edges]
+        if to_bbox(kept) == bbox:
             return kept
     return _edges(bbox)
 
@@ -225,20 +225,21 @@ def _box(annotation: Mapping[str, Any]) -> list[float]:
 def _edges(bbox: list[float]) -> list[float]:
     """Add sizes to corners. 10.1 + 20.2 is 30.3 here, as was meant, where floating point has 30.299999999999997."""
     start, sums = np.array(bbox[:2]), np.array(bbox[:2]) + np.array(bbox[2:])
-    return [*bbox[:2], *simplest(sums, lambda tried: np.abs(tried - start - np.array(bbox[2:])) < SUM_ERROR).tolist()]
+    rounded = round_to_shortest(sums, lambda tried: np.abs(tried - start - np.array(bbox[2:])) < ROUNDING_ERROR)
+    return [*bbox[:2], *rounded.tolist()]
 
 
-def bbox_of(box: list[float]) -> list[float]:
+def to_bbox(box: list[float]) -> list[float]:
     """Turn a box into x, y, width and height: the roundest that `_edges` would turn back, if there are such."""
     sizes = np.array(box[2:]) - np.array(box[:2])
 
     def agrees(tried: np.ndarray) -> np.ndarray:
-        return np.array(_edges([*box[:2], *tried.tolist()])[2:]) == box[2:]
+        return np.equal(_edges([*box[:2], *tried.tolist()])[2:], box[2:])
 
-    return [*box[:2], *simplest(sizes, agrees).tolist()]
+    return [*box[:2], *round_to_shortest(sizes, agrees).tolist()]
 
 
-def _folder_of(name: str, file: Path) -> Path | None:
+def _find_image_folder(name: str, file: Path) -> Path | None:
     """Find the folder that a picture's name begins in."""
     here, up = file.parent, file.parent.parent
     stem = file.stem.removeprefix("instances_")
@@ -250,25 +251,25 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
     """Write a folder with ``annotations.json`` and ``images/``; to a file, the pictures go beside it."""
     single = target.suffix.lower() == ".json"
     file = target if single else target / FILE
-    put_pictures(labels.pictures, file.with_name(f"{file.stem}_{IMAGES}" if single else IMAGES), images, progress)
+    place_images(labels.images, file.with_name(f"{file.stem}_{IMAGES}" if single else IMAGES), images, progress)
     write_text(file, to_json(labels))
 
 
 def to_json(labels: AnnotatedDataset) -> str:
     """Give a set as COCO JSON."""
     number = {name: index for index, name in enumerate(labels.classes, 1)}
-    others = [foreign(one.about, "coco") for one in labels.pictures]
+    others = [other_format_values(one.about, "coco") for one in labels.images]
     ids = [other.pop("id", place) for place, other in enumerate(others, 1)]
     if len(set(map(repr, ids))) < len(ids):  # as when sets were put together
         ids = list(range(1, len(ids) + 1))
     pictures, annotations = [], list[dict[str, Any]]()
-    for one, key, other in zip(labels.pictures, ids, others, strict=True):
-        about = _rest(one.about)
+    for one, key, other in zip(labels.images, ids, others, strict=True):
+        about = _without_coco(one.about)
         size = {"id": key, "file_name": one.file, "width": one.width, "height": one.height}
         pictures.append({**other, **size, **({"attributes": about} if about else {})})
         rows = zip(one.boxes.tolist(), one.classes, one.difficult.tolist(), one.extras, strict=True)
         for box, name, flag, extra in rows:
-            bbox = [int(value) if value.is_integer() else value for value in bbox_of(box)]
+            bbox = [int(value) if value.is_integer() else value for value in to_bbox(box)]
             plain = {
                 "id": len(annotations) + 1,
                 "image_id": key,
@@ -280,17 +281,18 @@ def to_json(labels: AnnotatedDataset) -> str:
             }
             if flag:
                 plain["ignore"] = 1
-            plain |= {name: value for name, value in foreign(extra, "coco").items() if name not in OF_BOX - KEPT}
-            if rest := _rest(extra):
+            kept = other_format_values(extra, "coco").items()
+            plain |= {name: value for name, value in kept if name not in BOX_KEYS - PRESERVED_BOX_KEYS}
+            if rest := _without_coco(extra):
                 plain["attributes"] = rest
             if _edges(bbox) != box:
                 plain["edges"] = box
             annotations.append(plain)
     categories = [{"id": index, "name": name, "supercategory": ""} for name, index in number.items()]
-    return json_text(
+    return format_json(
         {"info": {}, "licenses": [], "images": pictures, "annotations": annotations, "categories": categories}
     )
 
 
-def _rest(values: Mapping[str, Any]) -> dict[str, Any]:
+def _without_coco(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "coco" or not isinstance(value, dict)}

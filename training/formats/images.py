@@ -13,20 +13,20 @@ from ...models.images.decoder import SUFFIXES, decode_image
 from .annotation import ImageAnnotation, LabelError
 
 
-class BrokenPicture(ValueError):
+class BrokenImageError(ValueError):
     """Bytes that are no whole picture; the message says what is wrong with them."""
 
 
-def fault_of(problem: Exception, file: str) -> LabelError:
+def to_label_error(error: Exception, file: str) -> LabelError:
     """Make of what went wrong with a file the label error that names it."""
-    if isinstance(problem, LabelError):
-        return problem
-    kind = "broken picture" if isinstance(problem, BrokenPicture) else "unreadable label"
-    if isinstance(problem, UnicodeDecodeError):
-        return LabelError(kind, file, f"is no UTF-8 text: {problem.object[problem.start]:#04x} at byte {problem.start}")
-    if isinstance(problem, OSError):
-        return LabelError(kind, file, f"cannot be read: {problem.strerror}")
-    return LabelError(kind, file, str(problem))
+    if isinstance(error, LabelError):
+        return error
+    kind = "broken picture" if isinstance(error, BrokenImageError) else "unreadable label"
+    if isinstance(error, UnicodeDecodeError):
+        return LabelError(kind, file, f"is no UTF-8 text: {error.object[error.start]:#04x} at byte {error.start}")
+    if isinstance(error, OSError):
+        return LabelError(kind, file, f"cannot be read: {error.strerror}")
+    return LabelError(kind, file, str(error))
 
 
 def decode(content: bytes) -> np.ndarray:
@@ -40,10 +40,10 @@ def decode(content: bytes) -> np.ndarray:
     try:
         return decode_image(content, "").pixels
     except ImageError as error:
-        raise BrokenPicture(error.reason) from None
+        raise BrokenImageError(error.reason) from None
 
 
-def size_of(content: bytes) -> tuple[int, int]:
+def image_size(content: bytes) -> tuple[int, int]:
     """Tell a picture's width and height in pixels.
 
     Raises:
@@ -53,7 +53,7 @@ def size_of(content: bytes) -> tuple[int, int]:
     return width, height
 
 
-def load(one: ImageAnnotation) -> np.ndarray:
+def load_image(one: ImageAnnotation) -> np.ndarray:
     """Decode a labelled picture to (H, W, 3) uint8 RGB.
 
     Raises:
@@ -62,20 +62,20 @@ def load(one: ImageAnnotation) -> np.ndarray:
     return decode(one.read_bytes())
 
 
-def is_picture(path: Path) -> bool:
+def is_image_file(path: Path) -> bool:
     """Tell a picture file by its ending."""
     return path.suffix.lower() in SUFFIXES
 
 
-def files_in(folder: Path) -> Iterator[Path]:
+def list_files(folder: Path) -> Iterator[Path]:
     """List the files in a folder and its folders, sorted; what is hidden is passed over.
 
     Raises:
         LabelError: a folder cannot be read, and what is in it would be missed.
     """
 
-    def refuse(problem: OSError) -> None:
-        raise LabelError("unreadable label", str(problem.filename), f"the folder cannot be read: {problem.strerror}")
+    def refuse(error: OSError) -> None:
+        raise LabelError("unreadable label", str(error.filename), f"the folder cannot be read: {error.strerror}")
 
     for place, folders, files in os.walk(folder, onerror=refuse):
         folders[:] = sorted(name for name in folders if not name.startswith("."))

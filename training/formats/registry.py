@@ -1,130 +1,199 @@
-"""Any format in, any format out."""
+"""The table of label formats: detect, read and write any of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 
-from ..data.sample import DataError, set_folders
-from . import coco, tfrecord, voc, yolo
-from . import csv_tables as tables
-from .annotation import AnnotatedDataset, Complain, LabelError, Progress, refuse, silent
-from .images import files_in
-from .writing import staged
+from ..data.catalogues import find_set_folders
+from ..data.errors import DataError
+from . import coco, csv_tables, tfrecord, voc, yolo
+from .annotation import AnnotatedDataset, ErrorHandler, LabelError, Progress, no_progress, raise_error
+from .images import list_files
+from .writing import staged_output
 
-FORMATS: dict[str, ModuleType] = {"voc": voc, "yolo": yolo, "coco": coco, "tfrecord": tfrecord, "csv": tables}
-"""Name -> its module, with ``read(path, complain, progress)`` and ``write(labels, target, images, progress)``."""
+Reader = Callable[[Path, ErrorHandler, Progress], AnnotatedDataset]
+"""Reads a file or folder of one format; calls the error handler with every label that cannot be read."""
+Writer = Callable[[AnnotatedDataset, Path, str, Progress], None]
+"""Writes a data set in one format to a folder or file; the text is one of `writing.IMAGES`."""
 
 
-def formats_in(path: Path) -> list[str]:
-    """Tell which formats a file or folder holds, by what is in it.
+@dataclass(frozen=True)
+class LabelFormat:
+    """A label format.
+
+    Attributes:
+        name: as in the options ``--from`` and ``--to``.
+        reader, writer: functions of the format's module.
+        sniff: returns whether a folder, given with all files in it, looks like the format.
+        single_file: whether a data set may also be one file.
+    """
+
+    name: str
+    reader: Reader
+    writer: Writer
+    sniff: Callable[[Path, Sequence[Path]], bool]
+    single_file: bool = False
+
+    def read(
+        self, path: Path, on_error: ErrorHandler = raise_error, progress: Progress = no_progress
+    ) -> AnnotatedDataset:
+        """Read a data set.
+
+        Args:
+            path: a file or folder.
+            on_error: called with every label that cannot be read; by default the first is raised.
+            progress: called with the number of images read and their total.
+
+        Raises:
+            DataError: there are no labels, or none that can be read.
+        """
+        if path.is_file() and not self.single_file:
+            raise DataError(f"{path} is a file, and labels in {self.name} are a folder: name the folder")
+        try:
+            labels = self.reader(path, on_error, progress)
+        except LabelError as error:
+            if on_error is not raise_error:
+                raise
+            advice = f"{error.reason}; 'galaxy-edge data check {path}' lists all errors"
+            raise LabelError(error.kind, error.file, advice) from None
+        if not labels.images and on_error is raise_error:
+            notes = "".join(f"; {note}" for note in labels.notes)
+            raise DataError(f"{path} holds no labelled image ({self.name}){notes}")
+        return labels
+
+    def write(
+        self, labels: AnnotatedDataset, out: Path, images: str = "copy", progress: Progress = no_progress
+    ) -> None:
+        """Write a data set; on any error nothing is left of it.
+
+        Args:
+            out: folder to create; where `single_file` is set also a file, by its suffix.
+            images: one of `writing.IMAGES`.
+
+        Raises:
+            DataError: an image is missing, or the format cannot represent the set.
+            WriteError: the set cannot be written.
+        """
+        with staged_output(out) as path:
+            self.writer(labels, path, images, progress)
+
+
+def _sniff_voc(folder: Path, files: Sequence[Path]) -> bool:
+    return any(map(voc.sniff, files))
+
+
+def _sniff_yolo(folder: Path, files: Sequence[Path]) -> bool:
+    return any(yolo.sniff(file, folder) for file in files)
+
+
+def _sniff_coco(folder: Path, files: Sequence[Path]) -> bool:
+    return any(map(coco.sniff, files))
+
+
+def _sniff_tfrecord(folder: Path, files: Sequence[Path]) -> bool:
+    return bool(tfrecord.find_files(files))
+
+
+def _sniff_tables(folder: Path, files: Sequence[Path]) -> bool:
+    return bool(find_set_folders(folder))
+
+
+FORMATS: dict[str, LabelFormat] = {
+    "voc": LabelFormat("voc", voc.read, voc.write, _sniff_voc),
+    "yolo": LabelFormat("yolo", yolo.read, yolo.write, _sniff_yolo),
+    "coco": LabelFormat("coco", coco.read, coco.write, _sniff_coco, single_file=True),
+    "tfrecord": LabelFormat("tfrecord", tfrecord.read, tfrecord.write, _sniff_tfrecord, single_file=True),
+    "csv": LabelFormat("csv", csv_tables.read, csv_tables.write, _sniff_tables),
+}
+"""All label formats by name."""
+
+
+def detect_all(path: Path) -> list[LabelFormat]:
+    """Return the formats of which a file or folder holds labels, judged by its content.
 
     Raises:
         DataError: it does not exist, or holds the parts of a split, which must not be read together.
     """
     if path.is_file():
-        # Of a JSON file that is named and broken, it shall be told what is wrong with it.
-        return ["tfrecord"] if tfrecord.find([path]) else ["coco"] if path.suffix.lower() == ".json" else []
+        # A JSON file counts as COCO whatever its content, so that reading it reports what is wrong with it.
+        name = "tfrecord" if tfrecord.find_files([path]) else "coco" if path.suffix.lower() == ".json" else None
+        return [FORMATS[name]] if name else []
     if not path.is_dir():
         raise DataError(f"{path} does not exist")
-    if set_folders(path):
-        return ["csv"]
-    files = list(files_in(path))
-    signs: dict[str, Callable[[], bool]] = {
-        "voc": lambda: any(map(voc.sniff, files)),
-        "yolo": lambda: any(yolo.sniff(file, path) for file in files),
-        "coco": lambda: any(map(coco.sniff, files)),
-        "tfrecord": lambda: bool(tfrecord.find(files)),
-    }
-    return [name for name, sign in signs.items() if sign()]
+    if find_set_folders(path):
+        return [FORMATS["csv"]]
+    files = list(list_files(path))
+    return [label_format for label_format in FORMATS.values() if label_format.sniff(path, files)]
 
 
-def format_of(path: Path) -> str | None:
-    """Tell the one format of a file or folder; None where there is none.
+def detect(path: Path) -> LabelFormat | None:
+    """Return the format of a file or folder, None where there are no labels.
 
     Raises:
-        DataError: there are several.
+        DataError: there are labels in several formats; see also `detect_all`.
     """
-    found = formats_in(path)
+    found = detect_all(path)
     if len(found) > 1:
+        names = ", ".join(label_format.name for label_format in found)
         raise DataError(
-            f"{path} holds labels in several formats ({', '.join(found)}): say which with --from, or move "
-            "the others away"
+            f"{path} holds labels in several formats ({names}): choose one with --from, or move the others away"
         )
     return found[0] if found else None
 
 
-def read_labels(
-    path: Path, kind: str | None = None, complain: Complain = refuse, progress: Progress = silent
-) -> AnnotatedDataset:
-    """Read a data set.
-
-    Args:
-        path: a file or folder.
-        kind: its format, one of `FORMATS`; told by what is in it if not given.
-        complain: told of every label that cannot be taken; by default the first ends the work.
-        progress: told how far it is.
+def resolve_format(path: Path, name: str | None = None) -> LabelFormat:
+    """Return the format called `name`, by default the one that `path` holds.
 
     Raises:
-        DataError: there are no labels there, or none that can be taken.
+        DataError: `name` is not given and `path` holds no labels in a known format.
     """
-    kind = kind or format_of(path)
-    if kind is None:
-        raise DataError(f"{path} holds no labels in a known format ({', '.join(FORMATS)}); say which it is with --from")
-    if path.is_file() and kind not in ("coco", "tfrecord"):
-        raise DataError(f"{path} is a file, and labels in {kind} are a folder: name the folder")
-    try:
-        labels: AnnotatedDataset = FORMATS[kind].read(path, complain, progress)
-    except LabelError as problem:
-        if complain is not refuse:
-            raise
-        advice = f"{problem.fault}; 'galaxy-edge data check {path}' lists all that is wrong"
-        raise LabelError(problem.kind, problem.file, advice) from None
-    if not labels.pictures and complain is refuse:
-        raise DataError(f"{path} holds no labelled picture ({kind})" + "".join(f"; {note}" for note in labels.notes))
-    return labels
+    label_format = FORMATS[name] if name else detect(path)
+    if label_format is None:
+        raise DataError(f"{path} holds no labels in a known format ({', '.join(FORMATS)}); choose one with --from")
+    return label_format
+
+
+def read_labels(
+    path: Path, name: str | None = None, on_error: ErrorHandler = raise_error, progress: Progress = no_progress
+) -> AnnotatedDataset:
+    """Read a data set in the format called `name`, by default the one that it holds; see `LabelFormat.read`."""
+    return resolve_format(path, name).read(path, on_error, progress)
 
 
 def write_labels(
-    labels: AnnotatedDataset, out: Path, kind: str, images: str = "copy", progress: Progress = silent
+    labels: AnnotatedDataset, out: Path, name: str, images: str = "copy", progress: Progress = no_progress
 ) -> None:
-    """Write a data set, whole or not at all.
-
-    Args:
-        out: folder to make; for coco and tfrecord also a file, by its ending.
-        kind: one of `FORMATS`; images: one of `writing.IMAGES`.
-
-    Raises:
-        DataError: a picture is not there, or the format cannot hold the set. WriteError: the disk refuses.
-    """
-    with staged(out) as place:
-        FORMATS[kind].write(labels, place, images, progress)
+    """Write a data set in the format called `name`; see `LabelFormat.write`."""
+    FORMATS[name].write(labels, out, images, progress)
 
 
-def newly_listed(labels: AnnotatedDataset, kind: str) -> list[str]:
-    """Tell which classes, misspelt perhaps, a format takes into its list, for their numbers are places in it."""
-    unknown = sorted(labels.unknown) if kind in ("yolo", "coco", "tfrecord") else []
-    return [f"classes of no list, that are in that of {kind} from now on: {', '.join(unknown)}"] if unknown else []
+def new_class_notes(labels: AnnotatedDataset, name: str) -> list[str]:
+    """Return a note on unlisted, perhaps misspelt classes that a format with numbered classes adds to its list."""
+    unknown = sorted(labels.unknown) if name in ("yolo", "coco", "tfrecord") else []
+    return (
+        [f"classes that were in no list and are added to the list of {name}: {', '.join(unknown)}"] if unknown else []
+    )
 
 
-def cautions(labels: AnnotatedDataset, kind: str, images: str = "copy") -> list[str]:
-    """Tell what other programs will not understand of a set in a format; read back by us, nothing of it is lost."""
-    difficult = sum(int(one.difficult.sum()) for one in labels.pictures)
-    unboxed = sum(one.about.get("kind") == "galaxy" and not len(one.boxes) for one in labels.pictures)
-    partly = sum(one.about.get("boxes_complete") == "0" and len(one.boxes) > 0 for one in labels.pictures)
-    decimals = sum(bool((one.boxes % 1).any()) for one in labels.pictures)
-    said = newly_listed(labels, kind)
-    if difficult and kind == "yolo":
-        said.append(f"difficult boxes, which other programs take for plain ones, as YOLO has no flag: {difficult}")
-    if unboxed and kind != "csv":
-        said.append(f"pictures of galaxies without a box, which other programs take for empty sky: {unboxed}")
-    if partly and kind != "csv":
-        said.append(f"pictures with some galaxies boxed, of which other programs take the rest for sky: {partly}")
-    if decimals and kind == "voc":
-        said.append(f"pictures with decimals in their boxes, which labelImg cuts off when it saves: {decimals}")
-    if kind == "tfrecord" and (tiff := sum(one.file.lower().endswith((".tif", ".tiff")) for one in labels.pictures)):
-        said.append(f"TIFF pictures, which TensorFlow does not decode: {tiff}")
-    if images == "none" and kind != "tfrecord":
-        said.append("pictures were left where they are: labels alone cannot be trained on")
-    return said
+def conversion_notes(labels: AnnotatedDataset, name: str, images: str = "copy") -> list[str]:
+    """Return notes on what other programs cannot read of a set in a format; galaxy-edge itself reads all of it."""
+    difficult = sum(int(image.difficult.sum()) for image in labels.images)
+    unboxed = sum(image.about.get("kind") == "galaxy" and not len(image.boxes) for image in labels.images)
+    partial = sum(image.about.get("boxes_complete") == "0" and len(image.boxes) > 0 for image in labels.images)
+    decimals = sum(bool((image.boxes % 1).any()) for image in labels.images)
+    notes = new_class_notes(labels, name)
+    if difficult and name == "yolo":
+        notes.append(f"difficult boxes, which other programs read as ordinary ones, as YOLO has no flag: {difficult}")
+    if unboxed and name != "csv":
+        notes.append(f"images of galaxies without a box, which other programs read as empty sky: {unboxed}")
+    if partial and name != "csv":
+        notes.append(f"images with only some galaxies boxed, where other programs read the rest as sky: {partial}")
+    if decimals and name == "voc":
+        notes.append(f"images with decimals in their boxes, which labelImg truncates when it saves: {decimals}")
+    if name == "tfrecord" and (tiff := sum(image.file.lower().endswith((".tif", ".tiff")) for image in labels.images)):
+        notes.append(f"TIFF images, which TensorFlow does not decode: {tiff}")
+    if images == "none" and name != "tfrecord":
+        notes.append("the images were not copied: labels alone cannot be trained on")
+    return notes

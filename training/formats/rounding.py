@@ -13,7 +13,7 @@ DECIMALS = range(6)
 """Numbers of decimals, of pixels, that are tried, the roundest first."""
 
 
-def simplest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def round_to_shortest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Find the roundest pixels that a format would write as it has written them.
 
     A normalised or rounded number stands for a small range of pixels. The box that was drawn is nearly always the
@@ -34,7 +34,7 @@ def simplest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndarray]) -> 
     return found
 
 
-def recalled(
+def restore_from_record(
     read: ImageAnnotation,
     keys: Sequence[Hashable],
     remembered: ImageAnnotation | None,

@@ -1,92 +1,101 @@
-"""What a user labelled, as the samples that networks are trained and measured on."""
+"""Convert images that a user labelled to the samples on which networks are trained and evaluated."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from ...models.labels import GALAXY10
-from ..data.sample import LABELLED, SETS, DataError, Sample, class_of, is_galaxy, split_boxes
+from ..data.catalogues import CATALOGUES, LABELLED, class_index, split_boxes
+from ..data.errors import DataError
+from ..data.sample import Sample
+from ..data.vocabulary import is_galaxy
 from .annotation import ImageAnnotation, LabelError
-from .check import LabelIssue, unfit
+from .check import LabelIssue, find_training_issues
 from .csv_tables import box_row
-from .registry import format_of, read_labels
+from .registry import read_labels
 
-__all__ = ["FaultyLabels", "format_of", "read_samples", "sample_of"]
-
-
-class FaultyLabels(DataError):
-    """Labels or pictures that are not as they must be; a command that can leave them out adds how."""
+logger = logging.getLogger(__name__)
 
 
-def read_samples(path: Path, skipped: Callable[[str], None] | None = None) -> list[Sample]:
+class InvalidLabelsError(DataError):
+    """Labels or images are invalid; a command that can leave them out appends how."""
+
+
+def read_samples(path: Path, skip_invalid: bool = False) -> list[Sample]:
     """Read a data set in any label format as samples.
 
     Args:
-        skipped: told what is left out, by kind of fault and number; without it, a fault ends the work.
+        skip_invalid: leave invalid labels and images out, with a warning that counts them by kind, instead of raising.
 
     Raises:
-        FaultyLabels: a label or picture is not as it must be.
-        DataError: there is none, or no class in it is a galaxy.
+        InvalidLabelsError: a label or an image is invalid; with `skip_invalid`, all are.
+        DataError: there are no labelled images, or none of the classes is a galaxy.
     """
-    faults: list[LabelIssue] = []
+    issues: list[LabelIssue] = []
 
-    def complain(problem: LabelError) -> None:
-        faults.append(LabelIssue(problem.kind, problem.file, problem.fault))
+    def add_issue(error: LabelError) -> None:
+        issues.append(LabelIssue(error.kind, error.file, error.reason))
 
-    labels = read_labels(path, complain=complain)
-    faults += unfit(labels)
-    bad = {fault.file for fault in faults}
-    pictures = [one for one in labels.pictures if one.file not in bad]
-    if faults and (skipped is None or not pictures):
-        first = faults[0]
-        more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise FaultyLabels(
+    labels = read_labels(path, on_error=add_issue)
+    issues += find_training_issues(labels)
+    invalid = {issue.file for issue in issues}
+    images = [image for image in labels.images if image.file not in invalid]
+    if issues and not (skip_invalid and images):
+        first = issues[0]
+        more = f" (and {len(issues) - 1} more errors)" if len(issues) > 1 else ""
+        raise InvalidLabelsError(
             f"{path}: {first.file}: {first.kind}: {first.detail}{more}. 'galaxy-edge data check "
-            f"{path}' lists all: mend or remove them"
+            f"{path}' lists all: correct or remove them"
         )
-    if faults and skipped:
-        kinds = Counter(fault.kind for fault in faults)
-        skipped(
-            f"{path}: left out {len(bad)} of {len(pictures) + len(bad)} labels and pictures: "
-            + ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
-        )
-    if not pictures:
-        raise DataError(f"{path} holds no labelled picture")
+    if issues:
+        kinds = ", ".join(f"{kind} ({count})" for kind, count in Counter(issue.kind for issue in issues).items())
+        total = len(images) + len(invalid)
+        logger.warning("%s: left out %d of %d labels and images: %s", path, len(invalid), total, kinds)
+    if not images:
+        raise DataError(f"{path} holds no labelled image")
     if labels.counts and not any(map(is_galaxy, labels.counts)):
         raise DataError(
             f"{path} has no class that is a galaxy, only {', '.join(labels.counts)}: name galaxies "
             "'galaxy', or by their Galaxy10 class"
         )
-    return [sample_of(one) for one in pictures]
+    return [sample_from_annotation(image) for image in images]
 
 
-def sample_of(one: ImageAnnotation) -> Sample:
-    """Make a sample: boxes of galaxies, clipped to the picture, to find or, where difficult, to ignore.
+def sample_from_annotation(image: ImageAnnotation) -> Sample:
+    """Convert an annotation to a sample.
 
-    Boxes of other classes are sky that is no galaxy. Frames are complete unless their set said otherwise. A picture of
-    one galaxy whose class is of Galaxy10 has a label too.
+    Boxes of galaxies, clipped to the image, are to be detected or, where difficult, ignored. Boxes of other classes are
+    background. An image is completely boxed unless its set says otherwise. An image of one galaxy whose class is a
+    Galaxy10 class has a label too.
+
+    Raises:
+        DataError: the image itself is missing.
     """
-    if one.archive is None:
-        raise DataError(f"{one.file}: the picture is not there; galaxy-edge data check lists all that are missing")
-    rows = [box_row(one, place) for place, name in enumerate(one.classes) if is_galaxy(name)]
-    boxes, ignore = (_clipped(some, one) for some in split_boxes(rows))
-    about = {key: value for key, value in one.about.items() if isinstance(value, str)}
+    if image.archive is None:
+        raise DataError(f"{image.file}: the image is missing; galaxy-edge data check lists all missing images")
+    rows = [box_row(image, index) for index, name in enumerate(image.classes) if is_galaxy(name)]
+    boxes, ignore = (_clip_boxes(part, image) for part in split_boxes(rows))
+    about = {key: value for key, value in image.about.items() if isinstance(value, str)}
     label = -1
-    with contextlib.suppress(ValueError):  # another program's properties of these names
-        label = class_of(about.get("g10", ""), about.get("g10_p", ""))
-    sure = [name.lower() for name, flag in zip(one.classes, one.difficult, strict=True) if is_galaxy(name) and not flag]
-    if label < 0 and len(sure) == 1 and sure[0] in GALAXY10:
-        label = class_of(str(GALAXY10.index(sure[0])))
+    with contextlib.suppress(ValueError):  # another program may use these names for properties of its own
+        label = class_index(about.get("g10", ""), about.get("g10_p", ""))
+    certain = [
+        name.lower()
+        for name, difficult in zip(image.classes, image.difficult, strict=True)
+        if is_galaxy(name) and not difficult
+    ]
+    if label < 0 and len(certain) == 1 and certain[0] in GALAXY10:
+        label = class_index(str(GALAXY10.index(certain[0])))
     return Sample(
-        about["set"] if about.get("set") in SETS else LABELLED,
-        one.file,
-        one.archive,
-        one.member,
+        about["set"] if about.get("set") in CATALOGUES else LABELLED,
+        image.file,
+        image.archive,
+        image.member,
         kind="galaxy" if rows or about.get("kind") == "galaxy" else "negative",
         label=label,
         coarse=about.get("coarse", ""),
@@ -98,6 +107,7 @@ def sample_of(one: ImageAnnotation) -> Sample:
     )
 
 
-def _clipped(boxes: np.ndarray, one: ImageAnnotation) -> np.ndarray:
-    clipped = np.clip(boxes, 0, np.array([one.width, one.height] * 2, np.float32))
-    return clipped[(clipped[:, 2:] > clipped[:, :2]).all(axis=1)]
+def _clip_boxes(boxes: np.ndarray, image: ImageAnnotation) -> np.ndarray:
+    clipped: np.ndarray = np.clip(boxes, 0, np.array([image.width, image.height] * 2, np.float32))
+    kept: np.ndarray = clipped[(clipped[:, 2:] > clipped[:, :2]).all(axis=1)]
+    return kept

@@ -1,4 +1,4 @@
-"""Part a labelled set: training, validation and test, or folds; by content, what shows the same on one side."""
+"""Split a labelled set by content: training, validation and test, or folds; images of the same object stay together."""
 
 from __future__ import annotations
 
@@ -10,152 +10,165 @@ from typing import Any
 
 import numpy as np
 
-from ..data.sample import PARTS, DataError
-from ..data.splits import folds, near_duplicates, split
-from .annotation import AnnotatedDataset, ImageAnnotation, Progress, silent
-from .check import LabelIssue, Looked, look
+from ..data.catalogues import SPLIT_FILE
+from ..data.errors import DataError
+from ..data.near_duplicates import near_duplicates
+from ..data.splits import holdout_indices, k_fold_indices
+from .annotation import AnnotatedDataset, ImageAnnotation, Progress, no_progress
+from .check import DecodedImages, LabelIssue, decode_images
 from .registry import FORMATS
-from .writing import json_text, staged, write_text
+from .writing import format_json, staged_output, write_text
 
-NAMES = ("train", "validation", "test")
-SEEDS = 200
-"""Seeds that are tried to name one by which every class is in every part."""
+PART_NAMES = ("train", "validation", "test")
+MAX_SEEDS = 200
+"""Number of seeds that are tried to suggest one with which every class is in every part."""
 
 
-def _ids(looked: Looked) -> list[str]:
-    """Name pictures by their content, otherwise than a training does.
+def _split_ids(decoded: DecodedImages) -> list[str]:
+    """Return ids by content that differ from those of a training.
 
-    It draws its own share by the same hash; of a part that was drawn by it too, that share would be all or nothing.
+    A training draws its held-out share by the same hash: with the same ids, that share of a part would be all or
+    nothing.
     """
-    return [f"part:{digest}" for digest in looked.digests]
+    return [f"part:{digest}" for digest in decoded.digests]
 
 
-def looked_at(labels: AnnotatedDataset, progress: Progress = silent) -> Looked:
-    """Decode every picture of a set that shall be parted.
+def decode_dataset(labels: AnnotatedDataset, progress: Progress = no_progress) -> DecodedImages:
+    """Decode every image of a set that is to be split.
 
     Raises:
-        DataError: one is missing or broken.
+        DataError: an image is missing or broken.
     """
 
-    def stop(fault: LabelIssue) -> None:
-        if fault.kind in ("missing picture", "broken picture"):
-            raise DataError(f"{fault.file}: {fault.detail}; galaxy-edge data check lists all such pictures")
+    def raise_issue(issue: LabelIssue) -> None:
+        if issue.kind in ("missing picture", "broken picture"):
+            raise DataError(f"{issue.file}: {issue.detail}; galaxy-edge data check lists all such images")
 
-    return look(labels, stop, progress)
+    return decode_images(labels, raise_issue, progress)
 
 
-def holdout(looked: Looked, shares: tuple[float, float], seed: int) -> dict[str, list[ImageAnnotation]]:
-    """Part pictures into training, validation and test.
+def holdout(decoded: DecodedImages, shares: tuple[float, float], seed: int) -> dict[str, list[ImageAnnotation]]:
+    """Split images into training, validation and test.
 
     Args:
         shares: of validation and test, 0..1; a part of share 0 is left out.
 
     Returns:
-        name of the part -> its pictures.
+        name of the part -> its images.
 
     Raises:
-        DataError: a part would be empty, or have none of a class that is on enough pictures to be in all.
+        DataError: a part would be empty, or lack a class that is on enough images to be in all parts.
     """
-    groups = near_duplicates(looked.small)
-    wanted = [place for place, share in enumerate((1.0, *shares)) if share]
-
-    def lacking(parted: tuple[np.ndarray, ...]) -> Iterator[tuple[str, int]]:
-        """Yield the classes that a part lacks, and which part."""
-        held = [{kind for index in part.tolist() for kind in _kinds_of(looked.pictures[index])} for part in parted]
-        for kind, count in everywhere.items():
-            yield from ((kind, place) for place in wanted if count >= len(wanted) and kind not in held[place])
-        yield from (("", place) for place in wanted if not len(parted[place]))
-
-    def drawn(seed: int) -> tuple[np.ndarray, ...]:
-        found = split(_ids(looked), groups, np.full(len(groups), -1), shares, seed)
-        return found.train, found.validation, found.test
-
-    everywhere = Counter(
-        kind
-        for kind, _ in {
-            (kind, group)
-            for one, group in zip(looked.pictures, groups.tolist(), strict=True)
-            for kind in _kinds_of(one)
+    groups = near_duplicates(decoded.small)
+    used_parts = [index for index, share in enumerate((1.0, *shares)) if share]
+    images_of_class = Counter(
+        name
+        for name, _ in {
+            (name, group)
+            for image, group in zip(decoded.images, groups.tolist(), strict=True)
+            for name in _class_set(image)
         }
     )
-    parted = drawn(seed)
-    for kind, place in lacking(parted):
-        what = f"of the {everywhere[kind]} different pictures with '{kind}' none" if kind else "no picture"
-        other = next((one for one in range(1, SEEDS) if not any(lacking(drawn(one)))), None)
-        advice = f"take --seed {other}, by which all are everywhere" if other else "label more, or enlarge the share"
-        raise DataError(f"{what} falls in the {NAMES[place]} part: {advice}")
-    return {NAMES[place]: _take(looked, parted[place]) for place in wanted}
+
+    def draw(seed: int) -> tuple[np.ndarray, ...]:
+        indices = holdout_indices(_split_ids(decoded), groups, np.full(len(groups), -1), shares, seed)
+        return indices.train, indices.validation, indices.test
+
+    def missing(parts: tuple[np.ndarray, ...]) -> Iterator[tuple[str, int]]:
+        """Yield each class that a part lacks with the index of the part; "" stands for an empty part."""
+        classes = [{name for index in part.tolist() for name in _class_set(decoded.images[index])} for part in parts]
+        for name, count in images_of_class.items():
+            for part in used_parts:
+                if count >= len(used_parts) and name not in classes[part]:
+                    yield name, part
+        yield from (("", part) for part in used_parts if not len(parts[part]))
+
+    parts = draw(seed)
+    for name, part in missing(parts):
+        subject = f"of the {images_of_class[name]} different images with '{name}' none" if name else "no image"
+        other_seed = next((other for other in range(1, MAX_SEEDS) if not any(missing(draw(other)))), None)
+        advice = (
+            f"use --seed {other_seed}, with which every class is in every part"
+            if other_seed
+            else "label more, or enlarge the share"
+        )
+        raise DataError(f"{subject} is in the {PART_NAMES[part]} part: {advice}")
+    return {PART_NAMES[part]: _take(decoded, parts[part]) for part in used_parts}
 
 
-def k_fold(looked: Looked, k: int, seed: int) -> dict[str, list[ImageAnnotation]]:
-    """Deal pictures into k folds, each class, and those without a box, as evenly as groups of duplicates allow.
+def k_fold(decoded: DecodedImages, k: int, seed: int) -> dict[str, list[ImageAnnotation]]:
+    """Assign images to k folds, each class, and images without a box, as evenly as groups of duplicates allow.
 
-    A picture with several classes counts as one of the rarest.
+    An image with several classes counts as one of the rarest.
 
     Returns:
-        ``fold-1/train``, ``fold-1/test`` ... -> pictures; every picture is in one test part.
+        ``fold-1/train``, ``fold-1/test`` ... -> images; every image is in one test part.
 
     Raises:
-        DataError: a class is on too few pictures.
+        DataError: a class is on too few images.
     """
-    counts = Counter(kind for one in looked.pictures for kind in _kinds_of(one))
-    order = sorted(counts, key=lambda kind: (counts[kind], kind))
-    rarest = np.array([min(map(order.index, _kinds_of(one)), default=-1) for one in looked.pictures], int)
-    groups = near_duplicates(looked.small)
+    counts = Counter(name for image in decoded.images for name in _class_set(image))
+    by_rarity = sorted(counts, key=lambda name: (counts[name], name))
+    rarest = np.array([min(map(by_rarity.index, _class_set(image)), default=-1) for image in decoded.images], int)
+    groups = near_duplicates(decoded.small)
     try:
-        dealt = folds(_ids(looked), groups, rarest, k, seed)
-    except DataError:  # it would name the classes of a classifier
-        different = Counter(place for place, _ in set(zip(rarest.tolist(), groups.tolist(), strict=True)) if place >= 0)
-        place, count = min(different.items(), key=lambda item: item[1])
+        folds = k_fold_indices(_split_ids(decoded), groups, rarest, k, seed)
+    except DataError:  # its message would name the classes of a classifier
+        pairs = set(zip(rarest.tolist(), groups.tolist(), strict=True))
+        different = Counter(label for label, _ in pairs if label >= 0)
+        label, count = min(different.items(), key=lambda item: item[1])
         raise DataError(
-            f"{k} folds need {k} different pictures of each class, and of '{order[place]}' there are "
-            f"{count}: label more of it, or take fewer folds"
+            f"{k} folds need {k} different images of each class, and there are only {count} of "
+            f"'{by_rarity[label]}': label more of it, or use fewer folds"
         ) from None
     return {
-        f"fold-{number}/{name}": _take(looked, part)
-        for number, pair in enumerate(dealt, 1)
+        f"fold-{number}/{name}": _take(decoded, part)
+        for number, pair in enumerate(folds, 1)
         for name, part in zip(("train", "test"), pair, strict=True)
     }
 
 
-def _take(looked: Looked, part: np.ndarray) -> list[ImageAnnotation]:
-    return [looked.pictures[index] for index in part.tolist()]
+def _take(decoded: DecodedImages, indices: np.ndarray) -> list[ImageAnnotation]:
+    return [decoded.images[index] for index in indices.tolist()]
 
 
-def _kinds_of(one: ImageAnnotation) -> set[str]:
-    return set(one.classes)
+def _class_set(image: ImageAnnotation) -> set[str]:
+    return set(image.classes)
 
 
-def write_parts(
+def write_split(
     labels: AnnotatedDataset,
     parts: Mapping[str, list[ImageAnnotation]],
-    record: dict[str, Any],
+    record: Mapping[str, Any],
     out: Path,
-    kind: str,
+    name: str,
     images: str,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Write every part as a data set of its own, and ``split.json``, which says what is where.
+    """Write every part as a data set of its own, and ``split.json``, which lists the images of each.
 
     Args:
-        parts: path of each part in the folder -> its pictures.
-        record: how they were parted.
-        out: folder to make; kind, images: as for `convert.write_labels`.
+        parts: path of each part in the folder -> its images.
+        record: how they were split.
+        out: folder to create.
+        name, images: as for `registry.write_labels`.
 
     Returns:
-        What ``split.json`` holds, without the lists of files.
+        The content of ``split.json`` without the lists of files.
 
     Raises:
-        DataError, WriteError: see `convert.write_labels`.
+        DataError, WriteError: see `registry.write_labels`.
     """
     counts = {
-        name: {"pictures": len(part), "boxes": sum(len(one.boxes) for one in part)} for name, part in parts.items()
+        part: {"pictures": len(members), "boxes": sum(len(image.boxes) for image in members)}
+        for part, members in parts.items()
     }
-    with staged(out) as folder:
-        for name, part in parts.items():
-            FORMATS[kind].write(replace(labels, pictures=tuple(part)), folder / name, images, progress)
-        files = {name: [one.file for one in part] for name, part in parts.items()}
-        for place in {(folder / name).parent for name in parts} - {folder}:
-            write_text(place / PARTS, json_text({"see": f"../{PARTS}"}))
-        write_text(folder / PARTS, json_text({**record, "format": kind, "parts": counts, **files}))
-    return {**record, "format": kind, "parts": counts}
+    summary = {**record, "format": name, "parts": counts}
+    with staged_output(out) as folder:
+        for part, members in parts.items():
+            FORMATS[name].writer(replace(labels, images=tuple(members)), folder / part, images, progress)
+        files = {part: [image.file for image in members] for part, members in parts.items()}
+        for path in {(folder / part).parent for part in parts} - {folder}:
+            write_text(path / SPLIT_FILE, format_json({"see": f"../{SPLIT_FILE}"}))
+        write_text(folder / SPLIT_FILE, format_json({**summary, **files}))
+    return summary

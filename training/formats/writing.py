@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
-from ..data.sample import DataError
+from ..data.errors import DataError
 from .annotation import ImageAnnotation, Progress
 
 IMAGES = ("copy", "link", "none")
@@ -23,7 +23,7 @@ class WriteError(UserError):
 
 
 @contextmanager
-def staged(target: Path, replace: bool = False) -> Iterator[Path]:
+def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
     """Give a place beside `target` to write a file or folder at; when all is written, put it in the target's place.
 
     A target that exists is an error, unless it is an empty folder, or a file and `replace` is set.
@@ -36,7 +36,7 @@ def staged(target: Path, replace: bool = False) -> Iterator[Path]:
     """
     target = target.absolute()
     if not replace or target.is_dir():
-        check_free(target)
+        ensure_free(target)
     stage = target.with_name(f".{target.name}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -47,18 +47,18 @@ def staged(target: Path, replace: bool = False) -> Iterator[Path]:
         # The target itself comes last: who sees it sees all that belongs to it.
         ready = sorted(stage.iterdir(), key=lambda path: path.name == target.name)
         for path in ready if not replace else ():
-            check_free(target.with_name(path.name))
+            ensure_free(target.with_name(path.name))
         for path in ready:
             os.replace(path, target.with_name(path.name))
         _sync_one(target.parent)
-    except OSError as problem:
-        reason = problem.strerror or type(problem).__name__
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
         raise WriteError(f"{target} cannot be written: {reason}; nothing of it was kept") from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
-def check_free(target: Path, source: Path | None = None) -> None:
+def ensure_free(target: Path, source: Path | None = None) -> None:
     """See that nothing stands where something is to be written; an empty folder may.
 
     Args:
@@ -71,8 +71,8 @@ def check_free(target: Path, source: Path | None = None) -> None:
         raise WriteError(f"{target} lies inside {source}, which would then hold both: name a place outside")
     try:
         there = target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir())))
-    except OSError as problem:
-        raise WriteError(f"{target} cannot be looked into: {problem.strerror}") from None
+    except OSError as error:
+        raise WriteError(f"{target} cannot be looked into: {error.strerror}") from None
     if there:
         raise WriteError(f"{target} exists already, and nothing is overwritten: name another place, or remove it")
 
@@ -107,7 +107,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def json_text(content: Mapping[str, Any]) -> str:
+def format_json(content: Mapping[str, Any]) -> str:
     """Give a JSON object that people can look at too: of every list in it, one item a line."""
     parts = []
     for key, value in content.items():
@@ -122,7 +122,7 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def put_pictures(pictures: Sequence[ImageAnnotation], folder: Path, images: str, progress: Progress) -> None:
+def place_images(pictures: Sequence[ImageAnnotation], folder: Path, images: str, progress: Progress) -> None:
     """Put pictures into a folder under their names.
 
     Args:
@@ -152,7 +152,7 @@ def can_link(one: ImageAnnotation) -> bool:
     return one.archive is not None and (one.archive / one.member).is_file()
 
 
-def only_once(names: Iterable[str], what: str) -> None:
+def ensure_unique(names: Iterable[str], what: str) -> None:
     """See that no two files of a format have one name.
 
     Raises:

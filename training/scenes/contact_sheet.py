@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..formats.preview import grid, tile, write_sheet
+from ..formats.preview import arrange_grid, draw_tile, write_sheet
 from .generator import SceneGenerator
 
 SCENES = 36
@@ -20,5 +20,5 @@ def write_scene_sheet(generator: SceneGenerator, seed: int, path: Path) -> None:
         scene = generator.draw(np.random.default_rng([seed, 5, number]), kind)
         boxes = np.concatenate([scene.boxes, scene.ignore])
         dashed = [False] * len(scene.boxes) + [True] * len(scene.ignore)
-        tiles.append(tile(scene.image, boxes, [0] * len(boxes), dashed, scene.kind.replace("_", " ")))
-    write_sheet(path, grid(tiles, ["galaxy"]))
+        tiles.append(draw_tile(scene.image, boxes, [0] * len(boxes), dashed, scene.kind.replace("_", " ")))
+    write_sheet(path, arrange_grid(tiles, ["galaxy"]))

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...models.preprocess import letterbox, resize
-from ..data.sample import DataError, Sample
+from ..data.errors import DataError
+from ..data.sample import Sample
 from .camera_effects import Rng, apply_camera_effects, rotate_randomly
 from .close_ups import CLOSE_UPS
 from .composition import SceneComposer, pick

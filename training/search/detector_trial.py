@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from ...models.decode import anchor_grid
-from ..data.sample import DataError, Sample, read_set
+from ..data.errors import DataError
+from ..data.sample import Sample
 from ..detector import networks as ssd
 from ..detector.dataset import SceneBatches, split
 from ..detector.evaluation import evaluation_set, score
 from ..detector.fit import schedule
 from ..detector.settings import DetectorSettings
 from ..detector.trainer import DetectorTrainer
+from ..formats.read_set import read_set
 from ..scenes.generator import SceneGenerator
 from ..threads import set_threads
 from .detector_space import DetectorDesign

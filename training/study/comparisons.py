@@ -17,9 +17,9 @@ from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, duplicate_groups, split_dataset
 from ..classifier.recipe import Recipe, find_recipe
-from ..data.sample import DataError
-from ..data.splits import folds as draw_folds
-from ..data.splits import split
+from ..data.errors import DataError
+from ..data.splits import holdout_indices
+from ..data.splits import k_fold_indices as draw_folds
 from ..run import write_json
 from .runs import fit_parts, is_finished, is_resumable, probabilities_of
 from .significance import compare, macro_scores
@@ -113,7 +113,7 @@ def _draw(dataset: GalaxyDataset, k: int, repeats: int, seed: int) -> list[_Fold
         partition = draw_folds(ids, groups, dataset.labels, k, seed, repeat, names)
         for number, (learn, held_out) in enumerate(partition):
             own = [ids[index] for index in learn]
-            inner = split(own, groups[learn], dataset.labels[learn], (0.12, 0.0), seed, names)
+            inner = holdout_indices(own, groups[learn], dataset.labels[learn], (0.12, 0.0), seed, names)
             drawn.append(_Fold(repeat, number, learn[inner.train], learn[inner.validation], held_out))
     return drawn
 

@@ -10,7 +10,10 @@ from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, evaluate_pip
 from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.detection_metrics import DetectionTruth
-from galaxy_edge.training.data.sample import DataError, Sample, in_share, read_set
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.sample import Sample
+from galaxy_edge.training.data.splits import in_share
+from galaxy_edge.training.formats.read_set import read_set
 from helpers.command_line import galaxy_edge as command_line
 from helpers.labelled_sets import make_labelled, make_sets
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from galaxy_edge.training.classifier.balancing import STRATEGIES, class_weights, draw
-from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.data.errors import DataError
 
 SIZES = np.array([900, 80, 20])
 """The mean is 333 1/3: the first class must shrink, the others grow."""

@@ -13,7 +13,7 @@ from galaxy_edge.training.classifier.calibration import (
     fit_temperature,
     wilson_bound,
 )
-from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.data.errors import DataError
 
 
 def honest(seed, count=4000, classes=9, temperature=1.0):

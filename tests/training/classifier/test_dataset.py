@@ -10,7 +10,8 @@ from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES, GALAXY10
 from galaxy_edge.models.preprocess import crop, resize
 from galaxy_edge.training.classifier.dataset_files import DECALS, RELEASES, load_dataset
-from galaxy_edge.training.data.sample import DataError, read_set
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.formats.read_set import read_set
 from helpers.labelled_sets import make_labelled
 
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.training.data.sample import DataError, data_hash, in_share, read_set, set_name
+from galaxy_edge.training.data.catalogues import detect_layout
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.splits import data_hash, in_share
+from galaxy_edge.training.formats.read_set import read_set
 
 BOX = dict(xmin=1, ymin=2, xmax=30, ymax=40, uxmin=4.5, uymin=5, uxmax=20, uymax=21.5, ubox_flag="ok")
 
@@ -79,7 +82,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layout_is_known_by_its_tables_not_by_its_folder(tmp_path, name):
     LAYOUTS[name](tmp_path / "any")
-    assert set_name(tmp_path / "any") == name
+    assert detect_layout(tmp_path / "any") == name
     assert {sample.set for sample in read_set(tmp_path / "any")} == {name}
 
 
@@ -191,7 +194,7 @@ def test_missing_and_broken_pictures_are_named(tmp_path):
     first, second = read_set(tmp_path)
     with pytest.raises(DataError, match=r"a\.png.*decoded"):
         first.load()
-    with pytest.raises(DataError, match=r"no picture 'b\.png'"):
+    with pytest.raises(DataError, match=r"has no image 'b\.png'"):
         second.load()
 
 

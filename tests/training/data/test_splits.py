@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.training.data.crops import network_input
-from galaxy_edge.training.data.sample import DataError, read_set
-from galaxy_edge.training.data.splits import Split, folds, near_duplicates, split, split_hash
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.near_duplicates import near_duplicates
+from galaxy_edge.training.data.splits import SplitIndices, holdout_indices, k_fold_indices, split_hash
+from galaxy_edge.training.formats.read_set import read_set
 
 
 def galaxy(seed, size=88, round_one=True):
@@ -111,7 +113,7 @@ def parts_of(found, count):
 
 def test_split_has_its_shares_and_parts_no_group():
     ids, groups, labels = many()
-    parts = parts_of(split(ids, groups, labels, (0.12, 0.2), 3), len(ids))
+    parts = parts_of(holdout_indices(ids, groups, labels, (0.12, 0.2), 3), len(ids))
     for group in np.unique(groups):
         assert len(np.unique(parts[groups == group])) == 1
     assert np.bincount(parts) / len(ids) == pytest.approx([0.68, 0.12, 0.2], abs=0.03)
@@ -119,17 +121,17 @@ def test_split_has_its_shares_and_parts_no_group():
 
 def test_split_is_by_content_not_by_position():
     ids, groups, labels = many()
-    parts = parts_of(split(ids, groups, labels, (0.12, 0.2), 3), len(ids))
+    parts = parts_of(holdout_indices(ids, groups, labels, (0.12, 0.2), 3), len(ids))
     order = np.random.default_rng(1).permutation(len(ids))
-    mixed = split([ids[index] for index in order], 7000 - groups[order], labels[order], (0.12, 0.2), 3)
+    mixed = holdout_indices([ids[index] for index in order], 7000 - groups[order], labels[order], (0.12, 0.2), 3)
     assert np.array_equal(parts_of(mixed, len(ids)), parts[order])
 
 
 def test_added_pictures_move_no_other():
     ids, groups, labels = many()
     more_ids, more_groups, more_labels = many(500, 1)
-    before = parts_of(split(ids, groups, labels, (0.12, 0.2), 3), len(ids))
-    after = split(
+    before = parts_of(holdout_indices(ids, groups, labels, (0.12, 0.2), 3), len(ids))
+    after = holdout_indices(
         ids + more_ids,
         np.concatenate([groups, more_groups + 10_000]),
         np.concatenate([labels, more_labels]),
@@ -141,19 +143,19 @@ def test_added_pictures_move_no_other():
 
 def test_another_seed_is_another_split():
     ids, groups, labels = many()
-    one, other = (split(ids, groups, labels, (0.12, 0.2), seed).test for seed in (3, 4))
+    one, other = (holdout_indices(ids, groups, labels, (0.12, 0.2), seed).test for seed in (3, 4))
     # Test parts drawn apart share one picture in five, as chance has it.
     assert len(np.intersect1d(one, other)) / len(one) == pytest.approx(0.2, abs=0.06)
 
 
 def test_split_hash_is_of_what_is_where():
     ids, groups, labels = many(400)
-    found = split(ids, groups, labels, (0.2, 0.2), 0)
+    found = holdout_indices(ids, groups, labels, (0.2, 0.2), 0)
     order = np.random.default_rng(0).permutation(400)
     mixed_ids = [ids[index] for index in order]
-    mixed = split(mixed_ids, groups[order], labels[order], (0.2, 0.2), 0)
+    mixed = holdout_indices(mixed_ids, groups[order], labels[order], (0.2, 0.2), 0)
     assert split_hash(found, ids) == split_hash(mixed, mixed_ids)
-    moved = Split(np.append(found.train, found.test[0]), found.validation, found.test[1:])
+    moved = SplitIndices(np.append(found.train, found.test[0]), found.validation, found.test[1:])
     assert split_hash(moved, ids) != split_hash(found, ids)
 
 
@@ -163,22 +165,22 @@ def test_class_missing_in_a_part_is_named():
     labels[np.isin(groups, np.unique(groups)[:1])] = 6
     with pytest.raises(
         DataError,
-        match=rf"'spiral_tight' has {np.sum(labels == 6)} pictures of \d+ different galaxies and none falls in the",
+        match=rf"'spiral_tight' has {np.sum(labels == 6)} images of \d+ different galaxies and none of them is in the",
     ):
-        split(ids, groups, labels, (0.12, 0.2), 3)
+        holdout_indices(ids, groups, labels, (0.12, 0.2), 3)
     # Pictures without a class need not be everywhere, and a part that is not wanted needs no picture.
     labels[labels == 6] = -1
-    assert len(split(ids, groups, labels, (0.12, 0.0), 3).test) == 0
+    assert len(holdout_indices(ids, groups, labels, (0.12, 0.0), 3).test) == 0
 
 
 def test_shares_must_leave_something_to_train_on():
     with pytest.raises(ValueError, match=r"0.5 and 0.5"):
-        split(*many(10), (0.5, 0.5), 0)
+        holdout_indices(*many(10), (0.5, 0.5), 0)
 
 
 def test_folds_are_whole_groups_and_even_in_every_class():
     ids, groups, labels = many()
-    dealt = folds(ids, groups, labels, 5, 0)
+    dealt = k_fold_indices(ids, groups, labels, 5, 0)
     judged = np.concatenate([test for _, test in dealt])
     assert np.array_equal(np.sort(judged), np.arange(len(ids)))
     for train, test in dealt:
@@ -198,26 +200,26 @@ def test_folds_are_as_even_as_those_of_sklearn():
     def unevenness(dealt):
         return np.std([np.bincount(labels[test], minlength=5) for _, test in dealt], axis=0).sum()
 
-    assert unevenness(folds(ids, groups, labels, 5, 0)) <= unevenness(other)
+    assert unevenness(k_fold_indices(ids, groups, labels, 5, 0)) <= unevenness(other)
 
 
 def test_folds_are_by_content_and_each_repeat_deals_anew():
     ids, groups, labels = many(600)
     order = np.random.default_rng(1).permutation(600)
-    mixed = folds([ids[index] for index in order], groups[order], labels[order], 5, 0)
-    for (_, test), (_, other) in zip(folds(ids, groups, labels, 5, 0), mixed, strict=True):
+    mixed = k_fold_indices([ids[index] for index in order], groups[order], labels[order], 5, 0)
+    for (_, test), (_, other) in zip(k_fold_indices(ids, groups, labels, 5, 0), mixed, strict=True):
         assert np.array_equal(test, np.sort(order[other]))
     again, anew, reseeded = (
-        folds(ids, groups, labels, 5, seed, repeat)[0][1] for seed, repeat in ((0, 0), (0, 1), (1, 0))
+        k_fold_indices(ids, groups, labels, 5, seed, repeat)[0][1] for seed, repeat in ((0, 0), (0, 1), (1, 0))
     )
-    assert np.array_equal(again, folds(ids, groups, labels, 5, 0)[0][1])
+    assert np.array_equal(again, k_fold_indices(ids, groups, labels, 5, 0)[0][1])
     assert not np.array_equal(again, anew) and not np.array_equal(again, reseeded)
 
 
 def test_too_few_different_pictures_for_folds():
     ids, groups, labels = many(600)
     labels = np.where(groups < 3, 8, labels)
-    with pytest.raises(DataError, match=r"'spiral_loose' has \d+ pictures, too few different ones for 5 folds"):
-        folds(ids, groups, labels, 5, 0)
+    with pytest.raises(DataError, match=r"'spiral_loose' has \d+ images, too few different ones for 5 folds"):
+        k_fold_indices(ids, groups, labels, 5, 0)
     with pytest.raises(ValueError, match="k is 1"):
-        folds(ids, groups, labels, 1, 0)
+        k_fold_indices(ids, groups, labels, 1, 0)

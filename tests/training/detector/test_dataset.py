@@ -5,8 +5,9 @@ import zipfile
 import cv2
 import numpy as np
 from galaxy_edge.models.decode import anchor_grid
-from galaxy_edge.training.data.sample import is_held_out, read_set
+from galaxy_edge.training.data.splits import is_held_out
 from galaxy_edge.training.detector.dataset import SceneBatches, split
+from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.scenes.generator import SceneGenerator
 from helpers.labelled_sets import make_close_ups
 from helpers.small_detector import SMALL

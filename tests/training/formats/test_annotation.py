@@ -7,11 +7,11 @@ import pytest
 from galaxy_edge.training.formats.annotation import (
     ImageAnnotation,
     LabelError,
-    finite,
-    gather,
-    of_plain,
-    refuse,
-    safe_name,
+    annotation_from_json,
+    build_dataset,
+    normalise_name,
+    parse_finite,
+    raise_error,
 )
 from helpers.labels import awkward_set
 
@@ -40,7 +40,7 @@ def labelled(**changes):
     ],
 )
 def test_names_have_one_form(name, form):
-    assert safe_name(name) == form
+    assert normalise_name(name) == form
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_names_have_one_form(name, form):
 )
 def test_names_that_lead_elsewhere_or_break_lines_are_refused(name):
     with pytest.raises(ValueError, match=r"leads out|backslash|empty|no label file can hold|hidden"):
-        safe_name(name)
+        normalise_name(name)
     with pytest.raises(LabelError):
         labelled(file=name)
 
@@ -100,8 +100,8 @@ def test_what_no_format_could_hold_never_gets_in(changes, message):
 
 
 def test_plain_values_say_everything(tmp_path):
-    for one in awkward_set(tmp_path).pictures:
-        again = of_plain(json.loads(json.dumps(one.plain())))
+    for one in awkward_set(tmp_path).images:
+        again = annotation_from_json(json.loads(json.dumps(one.plain())))
         assert again.plain() == one.plain() and np.array_equal(again.boxes, one.boxes)
 
 
@@ -121,26 +121,26 @@ def test_a_damaged_record_is_refused(spoil):
     values = labelled().plain()
     spoil(values)
     with pytest.raises(LabelError):
-        of_plain(values)
+        annotation_from_json(values)
     for other in (None, 5, [], "x"):
         with pytest.raises(LabelError, match="damaged"):
-            of_plain(other)
+            annotation_from_json(other)
 
 
 def test_a_name_twice_is_told_and_the_first_kept():
     told = []
-    found = gather("voc", [labelled(), labelled(width=20)], told.append)
-    assert [one.width for one in found.pictures] == [9] and told[0].kind == "file name twice"
+    found = build_dataset("voc", [labelled(), labelled(width=20)], told.append)
+    assert [one.width for one in found.images] == [9] and told[0].kind == "file name twice"
     with pytest.raises(LabelError, match=r"a\.png: two labels"):
-        gather("voc", [labelled(), labelled()], refuse)
+        build_dataset("voc", [labelled(), labelled()], raise_error)
 
 
 def test_classes_keep_the_order_of_the_sets_own_list():
-    found = gather("voc", [labelled(classes=("star",))], refuse, ["galaxy", "nebula"])
+    found = build_dataset("voc", [labelled(classes=("star",))], raise_error, ["galaxy", "nebula"])
     assert found.classes == ("galaxy", "nebula", "star") and found.listed == ("galaxy", "nebula")
 
 
 @pytest.mark.parametrize("value", ["nan", "-inf", "1e999", "x", "", None, True, [1], 10**400])
 def test_only_finite_numbers_are_numbers(value):
     with pytest.raises(ValueError, match="number"):
-        finite(value)
+        parse_finite(value)

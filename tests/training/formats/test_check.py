@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from galaxy_edge.training.data.sample import DataError
-from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
-from galaxy_edge.training.formats.check import KINDS, check, remarks
-from galaxy_edge.training.formats.registry import cautions, read_labels, write_labels
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.formats.annotation import ImageAnnotation, build_dataset, raise_error
+from galaxy_edge.training.formats.check import KINDS, check, describe_classes
+from galaxy_edge.training.formats.registry import conversion_notes, read_labels, write_labels
 from helpers.images import encode, render
 from helpers.labels import one_picture
 
@@ -30,7 +30,7 @@ def clean(folder, count=6):
                 name, 80, 60, [[10, 10, 30 + number, 40]], ("galaxy",), [False], archive=folder, member=name
             )
         )
-    return gather("test", found, refuse)
+    return build_dataset("test", found, raise_error)
 
 
 def kinds(path, kind=None):
@@ -41,7 +41,7 @@ def kinds(path, kind=None):
 def test_a_clean_set_is_clean(tmp_path, kind):
     write_labels(clean(tmp_path / "p"), tmp_path / "out", kind)
     labels, found = check(tmp_path / "out")
-    assert found == [] and len(labels.pictures) == 6 and remarks(labels) == []
+    assert found == [] and len(labels.images) == 6 and describe_classes(labels) == []
 
 
 def spoiled(folder, text=lambda text: text, name="2.xml"):
@@ -187,7 +187,10 @@ def test_without_a_list_a_class_that_nobody_knows_is_a_fault(tmp_path):
     )
     (tmp_path / "out" / "classes.txt").unlink()
     (found,) = check(tmp_path / "out")[1]
-    assert (found.kind, found.file) == ("unknown class", "m31.png") and "'galxy' is no known thing" in found.detail
+    assert (found.kind, found.file) == (
+        "unknown class",
+        "m31.png",
+    ) and "'galxy' is not a known object of the sky" in found.detail
     (tmp_path / "out" / "classes.txt").write_text("\n".join(names))
     assert kinds(tmp_path / "out") == []
 
@@ -202,7 +205,7 @@ def test_a_class_that_is_not_in_the_list_is_not_put_there(tmp_path, kind, listed
     write_labels(replace(labels, listed=listed), tmp_path / "out", kind)
     assert kinds(tmp_path / "out") == [("unknown class", "m31.png")]
     for other in ("yolo", "coco", "tfrecord"):
-        assert "galxy" in cautions(read_labels(tmp_path / "out"), other)[0]
+        assert "galxy" in conversion_notes(read_labels(tmp_path / "out"), other)[0]
 
 
 def test_a_cut_tfrecord_is_a_finding(tmp_path):
@@ -211,7 +214,7 @@ def test_a_cut_tfrecord_is_a_finding(tmp_path):
     path = tmp_path / "out" / "pictures.tfrecord"
     path.write_bytes(path.read_bytes()[:-10])
     labels, found = check(tmp_path / "out")
-    assert [one.kind for one in found] == ["file cut short"] and len(labels.pictures) == 5
+    assert [one.kind for one in found] == ["file cut short"] and len(labels.images) == 5
     path.write_bytes(b"")
     assert [one.detail for one in check(tmp_path / "out")[1]] == ["the file is empty"]
 
@@ -221,7 +224,7 @@ def test_a_set_without_a_picture_is_a_finding(tmp_path):
     for name in ("frames.csv", "boxes.csv"):
         path = tmp_path / "out" / name
         path.write_text(path.read_text().split("\n")[0] + "\n")
-    assert [one.detail for one in check(tmp_path / "out")[1]] == ["there is no labelled picture in it"]
+    assert [one.detail for one in check(tmp_path / "out")[1]] == ["there is no labelled image in it"]
 
 
 def test_coco_faults_are_all_told(tmp_path):
@@ -244,7 +247,7 @@ def test_classes_that_are_no_galaxies_are_told_not_found_fault_with(tmp_path):
         one_picture(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "star"]), tmp_path / "out", "yolo"
     )
     labels, found = check(tmp_path / "out")
-    assert found == [] and remarks(labels) == ["not galaxies to the detector: star (1)"]
+    assert found == [] and describe_classes(labels) == ["not galaxies to the detector: star (1)"]
 
 
 def test_nothing_to_check_is_an_error(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 from galaxy_edge.training.formats.annotation import LabelError
-from galaxy_edge.training.formats.class_names import names_of_yaml
+from galaxy_edge.training.formats.class_names import parse_yaml_names
 
 TEXTS = [
     "names: ['galaxy', 'star']\n",
@@ -22,11 +22,11 @@ TEXTS = [
 def test_names_are_what_a_yaml_reader_finds(text):
     yaml = pytest.importorskip("yaml", reason="comes with the train extra")
     wanted = yaml.safe_load(text)["names"]
-    assert names_of_yaml(text, "data.yaml") == (list(wanted.values()) if isinstance(wanted, dict) else wanted)
+    assert parse_yaml_names(text, "data.yaml") == (list(wanted.values()) if isinstance(wanted, dict) else wanted)
 
 
 def test_a_file_without_names_has_none():
-    assert names_of_yaml("train: images\nnc: 2\n", "data.yaml") == []
+    assert parse_yaml_names("train: images\nnc: 2\n", "data.yaml") == []
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_a_file_without_names_has_none():
 )
 def test_other_forms_are_refused(text, message):
     with pytest.raises(LabelError, match=message):
-        names_of_yaml(text, "data.yaml")
+        parse_yaml_names(text, "data.yaml")

@@ -55,9 +55,9 @@ def test_pycocotools_reads_what_we_write(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "coco")
     read = coco(tmp_path / "out" / "annotations.json")
-    assert len(read.getAnnIds()) == len(set(read.getAnnIds())) == sum(len(one.boxes) for one in source.pictures)
+    assert len(read.getAnnIds()) == len(set(read.getAnnIds())) == sum(len(one.boxes) for one in source.images)
     by_name = {image["file_name"]: image for image in read.loadImgs(read.getImgIds())}
-    for one in source.pictures:
+    for one in source.images:
         image = by_name[one.file]
         assert (image["width"], image["height"]) == (one.width, one.height)
         found = read.loadAnns(read.getAnnIds(imgIds=[image["id"]]))
@@ -90,7 +90,7 @@ def test_a_difficult_box_counts_neither_way_in_cocos_own_evaluation(tmp_path):
 
 def test_a_file_of_others(tmp_path):
     labels = read_labels(put(tmp_path))
-    one, sky = labels.pictures
+    one, sky = labels.images
     assert one.boxes.tolist() == [[10.1, 5.2, 30.3, 35.5], [1, 2, 4, 6], [2, 2, 5, 6]]  # not 30.299999999999997
     assert one.classes == ("galaxy", "star", "star") and labels.classes == ("galaxy", "star")
     assert one.difficult.tolist() == [False, True, True]
@@ -121,7 +121,7 @@ def test_what_others_said_comes_back_through_other_formats(tmp_path, kind):
 def test_pictures_are_found_near_the_file(tmp_path, place):
     (tmp_path / "instances.json").write_text(json.dumps(FOREIGN))
     put_pictures(tmp_path, [place])
-    assert read_labels(tmp_path / "instances.json").pictures[0].read_bytes() == picture(0)
+    assert read_labels(tmp_path / "instances.json").images[0].read_bytes() == picture(0)
 
 
 @pytest.mark.parametrize("place", ["train2017/m31.png", "images/train2017/m31.png", "images/m31.png"])
@@ -129,7 +129,7 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
     put_pictures(tmp_path, [place])
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(FOREIGN))
-    assert read_labels(tmp_path).pictures[0].read_bytes() == picture(0)
+    assert read_labels(tmp_path).images[0].read_bytes() == picture(0)
 
 
 @pytest.mark.parametrize(
@@ -184,16 +184,14 @@ def test_edges_stand_beside_a_box_only_where_arithmetic_loses_them(tmp_path):
     assert content["annotations"][0]["bbox"] == [10.1, 0.2, 20.2, 40.2]
     content["annotations"][1]["bbox"] = [1, 2, 3, 4]  # whoever edits it wins
     (tmp_path / "out" / "annotations.json").write_text(json.dumps(content))
-    assert read_labels(tmp_path / "out").pictures[0].boxes[1].tolist() == [1, 2, 4, 6]
+    assert read_labels(tmp_path / "out").images[0].boxes[1].tolist() == [1, 2, 4, 6]
 
 
 def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
     from dataclasses import replace
 
     labels = read_labels(put(tmp_path / "one"))
-    twice = replace(
-        labels, pictures=(*labels.pictures, *(replace(one, file=f"x/{one.file}") for one in labels.pictures))
-    )
+    twice = replace(labels, images=(*labels.images, *(replace(one, file=f"x/{one.file}") for one in labels.images)))
     write_labels(twice, tmp_path / "two", "coco")
     read = coco(tmp_path / "two" / "annotations.json")
     assert sorted(read.getImgIds()) == [1, 2, 3, 4]
@@ -203,5 +201,5 @@ def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
 def test_one_image_that_cannot_be_taken_does_not_cost_the_others(tmp_path):
     put(tmp_path, change(images={"id": ...}))
     faults = []
-    assert len(read_labels(tmp_path, complain=faults.append).pictures) == len(FOREIGN["images"]) - 1
+    assert len(read_labels(tmp_path, on_error=faults.append).images) == len(FOREIGN["images"]) - 1
     assert "image 1: it has no id" in str(faults[0])

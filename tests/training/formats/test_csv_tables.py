@@ -5,7 +5,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from galaxy_edge.training.data.sample import DataError, read_set, set_name
+from galaxy_edge.training.data.catalogues import detect_layout
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.labelled_sets import make_labelled, make_sets
 from helpers.labels import awkward_set, one_picture, plain
@@ -38,12 +40,12 @@ def test_what_networks_are_trained_on_is_the_same_in_every_format(sets, tmp_path
     assert samples(tmp_path / "out") == samples(sets / name)
     write_labels(read_labels(tmp_path / "out"), tmp_path / "back", "csv")
     assert samples(tmp_path / "back") == samples(sets / name)
-    assert set_name(tmp_path / "back") == "labelled"
+    assert detect_layout(tmp_path / "back") == "labelled"
 
 
 def test_a_folder_of_sets_is_one_set(sets, tmp_path):
     whole = read_labels(sets)
-    assert len(whole.pictures) == len(read_set(sets))
+    assert len(whole.images) == len(read_set(sets))
     write_labels(whole, tmp_path / "out", "voc")
     # Two sets have a picture 0.png: the second is told apart by its set.
     assert {name.split("/")[-1] for _, name in samples(tmp_path / "out")} == {
@@ -74,10 +76,10 @@ def test_a_flag_that_was_changed_outside_wins_over_the_old_row(sets, tmp_path):
     from dataclasses import replace
 
     whole = read_labels(sets / "deepsky_frames")
-    turned = replace(whole, pictures=tuple(replace(one, difficult=~one.difficult) for one in whole.pictures))
+    turned = replace(whole, images=tuple(replace(one, difficult=~one.difficult) for one in whole.images))
     write_labels(turned, tmp_path / "out", "csv")
     assert plain(read_labels(tmp_path / "out")).keys() == plain(turned).keys()
-    for one in read_labels(tmp_path / "out").pictures:
+    for one in read_labels(tmp_path / "out").images:
         assert one.difficult.all() if len(one.boxes) else True
     assert not any(len(one.boxes) for one in read_set(tmp_path / "out"))
 
@@ -89,7 +91,7 @@ def test_frames_left_out_are_counted(sets, tmp_path):
     text = (tmp_path / "set" / "frames.csv").read_text()
     (tmp_path / "set" / "frames.csv").write_text(text.replace("n0.png,negative", "n0.png,ambiguous"))
     labels = read_labels(tmp_path / "set")
-    assert len(labels.pictures) == 5 and labels.notes[0].endswith("that nobody boxed: 1")
+    assert len(labels.images) == 5 and labels.notes[0].endswith("that nobody boxed: 1")
 
 
 def test_the_zip_is_the_same_every_time(tmp_path):
@@ -109,8 +111,12 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
 @pytest.mark.parametrize(
     "name, spoil, message",
     [
-        ("boxes.csv", lambda text: text[: len(text) // 2], "has not the columns of its head; is the file cut short"),
-        ("frames.csv", lambda text: text.rsplit(",", 2)[0], "has not the columns of its head"),
+        (
+            "boxes.csv",
+            lambda text: text[: len(text) // 2],
+            "the number of columns differs from the header; is the file truncated",
+        ),
+        ("frames.csv", lambda text: text.rsplit(",", 2)[0], "the number of columns differs from the header"),
         ("boxes.csv", lambda text: text.replace("ubox_flag", "flag"), "no column 'ubox_flag'"),
         ("frames.csv", lambda text: text.replace("m31.png", "../../m31.png"), "leads out of the data set"),
         ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "'wide' x '48', not two whole numbers"),
@@ -128,7 +134,7 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
         ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of box 1: '' is not a number"),
         ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"), "1e\\+300 is no place in a picture"),
         ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of box 1 is 'yes', not 0 or 1"),
-        ("frames.csv", lambda text: text + "\0,,,\n", "has not the columns"),
+        ("frames.csv", lambda text: text + "\0,,,\n", "the number of columns differs from the header"),
     ],
 )
 def test_broken_tables_say_what_is_wrong(tmp_path, name, spoil, message):
@@ -152,12 +158,12 @@ def test_a_cut_zip_is_no_traceback(tmp_path):
     damaged[200] ^= 255
     path.write_bytes(bytes(damaged))
     with pytest.raises(DataError, match=r"plain\.png"):
-        next(one for one in read_labels(tmp_path / "out").pictures if one.file == "plain.png").read_bytes()
+        next(one for one in read_labels(tmp_path / "out").images if one.file == "plain.png").read_bytes()
 
 
 def test_boxes_of_a_set_are_read_to_the_digit_that_stands_there(tmp_path, shared_data):
     # As float32, in which samples keep them, 398.6 is 398.6000061.
-    (m31,) = [one for one in read_labels(shared_data / "deepsky_frames").pictures if one.file == "m31.jpg"]
+    (m31,) = [one for one in read_labels(shared_data / "deepsky_frames").images if one.file == "m31.jpg"]
     assert np.array_equal(m31.boxes[0], [398.6, 168.0, 435.2, 228.8])
     assert m31.extras[0]["object"] == "NGC0205" and m31.difficult.tolist() == [True, False, False]
 
@@ -168,10 +174,10 @@ def test_tables_that_are_no_utf8_are_one_line(tmp_path):
         path = tmp_path / "out" / name
         good = path.read_bytes()
         path.write_bytes(good + b"\xe9t\xe9")
-        with pytest.raises(DataError, match=f"{name} is no UTF-8 text"):
+        with pytest.raises(DataError, match=f"{name} is not UTF-8 text"):
             read_labels(tmp_path / "out")
         path.write_bytes(b"\xef\xbb\xbf" + good)  # as spreadsheets save them
-    assert len(read_labels(tmp_path / "out").pictures) == 1
+    assert len(read_labels(tmp_path / "out").images) == 1
 
 
 def test_numbers_beyond_float32_are_told_without_a_warning(tmp_path, recwarn):

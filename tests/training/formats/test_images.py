@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.training.formats.annotation import LabelError
-from galaxy_edge.training.formats.images import BrokenPicture, decode, files_in, size_of
+from galaxy_edge.training.formats.images import BrokenImageError, decode, image_size, list_files
 from helpers.labels import picture, put_pictures
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
 def test_size_of_every_kind(suffix):
-    assert size_of(picture(1, 40, 30, suffix)) == (40, 30)
+    assert image_size(picture(1, 40, 30, suffix)) == (40, 30)
 
 
 def test_pictures_are_rgb():
@@ -27,7 +27,7 @@ def test_pictures_are_rgb():
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.97])
 def test_what_is_cut_short_is_broken(suffix, share):
     whole = picture(1, 64, 48, suffix)
-    with pytest.raises(BrokenPicture, match="truncated"):
+    with pytest.raises(BrokenImageError, match="truncated"):
         decode(whole[: int(share * len(whole))])
 
 
@@ -36,15 +36,15 @@ def test_a_preview_inside_does_not_end_the_picture():
     small, whole = picture(1, 16, 16, ".jpg"), picture(2, 64, 48, ".jpg")
     block = b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
     both = whole[:2] + block + whole[2:]
-    assert size_of(both) == (64, 48)
-    with pytest.raises(BrokenPicture, match="JPEG is truncated"):
+    assert image_size(both) == (64, 48)
+    with pytest.raises(BrokenImageError, match="JPEG is truncated"):
         decode(both[:-30])
 
 
 def test_nothing_and_nonsense():
-    with pytest.raises(BrokenPicture, match="empty"):
+    with pytest.raises(BrokenImageError, match="empty"):
         decode(b"")
-    with pytest.raises(BrokenPicture, match="not a PNG, JPEG, TIFF, BMP or FITS image"):
+    with pytest.raises(BrokenImageError, match="not a PNG, JPEG, TIFF, BMP or FITS image"):
         decode(b"text")
 
 
@@ -52,14 +52,14 @@ def test_a_turned_photograph_has_the_size_that_people_see():
     # labelImg and OpenCV both turn a picture as its EXIF tag says.
     whole = picture(2, 64, 48, ".jpg")
     tag = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
-    assert size_of(whole[:2] + b"\xff\xe1" + (len(tag) + 2).to_bytes(2, "big") + tag + whole[2:]) == (48, 64)
+    assert image_size(whole[:2] + b"\xff\xe1" + (len(tag) + 2).to_bytes(2, "big") + tag + whole[2:]) == (48, 64)
 
 
 def test_hidden_files_are_passed_over(tmp_path):
     for name in ("b/x.png", ".hidden/x.png", "._x.png", "a.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert [path.relative_to(tmp_path).as_posix() for path in files_in(tmp_path)] == ["a.png", "b/x.png"]
+    assert [path.relative_to(tmp_path).as_posix() for path in list_files(tmp_path)] == ["a.png", "b/x.png"]
 
 
 def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
@@ -74,4 +74,4 @@ def test_a_folder_that_cannot_be_read_is_not_passed_over(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refusing)
     with pytest.raises(LabelError, match="closed: the folder cannot be read: Permission denied"):
-        list(files_in(tmp_path))
+        list(list_files(tmp_path))

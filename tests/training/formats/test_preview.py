@@ -2,13 +2,21 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.training.formats.preview import COLOURS, GAP, HEAD, SIDE, choose, sheet, write_sheet
+from galaxy_edge.training.formats.preview import (
+    COLOURS,
+    GAP,
+    HEADER_HEIGHT,
+    SIDE,
+    choose_images,
+    draw_sheet,
+    write_sheet,
+)
 from galaxy_edge.training.formats.writing import WriteError
 from helpers.labels import awkward_set, one_picture
 
 
 def tile(picture):
-    return picture[HEAD : HEAD + SIDE, GAP : GAP + SIDE]
+    return picture[HEADER_HEIGHT : HEADER_HEIGHT + SIDE, GAP : GAP + SIDE]
 
 
 def drawn(picture, colour):
@@ -19,7 +27,7 @@ def drawn(picture, colour):
 def test_a_box_is_drawn_where_it_is(tmp_path, difficult):
     # 64 pixels become 300: the box from 16, 8 to 48, 40 is drawn from 75, 38 to 225, 188.
     labels = one_picture(tmp_path, [[16, 8, 48, 40]], difficult=[difficult])
-    found = drawn(tile(sheet(labels.pictures, labels.classes)), COLOURS[0])
+    found = drawn(tile(draw_sheet(labels.images, labels.classes)), COLOURS[0])
     assert found.min(axis=0).tolist() == pytest.approx([38, 75], abs=4)
     assert found.max(axis=0).tolist() == pytest.approx([188, 225], abs=4)
     around = 2 * (150 + 150)
@@ -28,31 +36,35 @@ def test_a_box_is_drawn_where_it_is(tmp_path, difficult):
 
 def test_classes_have_their_colours(tmp_path):
     labels = one_picture(tmp_path, [[5, 5, 20, 20], [30, 5, 50, 20]], ["galaxy", "star"])
-    picture = tile(sheet(labels.pictures, labels.classes))
+    picture = tile(draw_sheet(labels.images, labels.classes))
     assert drawn(picture, COLOURS[0])[:, 1].max() < drawn(picture, COLOURS[1])[:, 1].min()
 
 
 def test_awkward_boxes_names_and_many_classes_are_no_obstacle(tmp_path):
     labels = awkward_set(tmp_path)
-    picture = sheet(labels.pictures, labels.classes)
-    assert picture.dtype == np.uint8 and picture.shape == (HEAD + 3 * (SIDE + 26) + GAP, 3 * (SIDE + GAP) + GAP, 3)
-    assert sheet(labels.pictures[:1], [*labels.classes, *map(str, range(20))]).shape[1] == SIDE + 2 * GAP
+    picture = draw_sheet(labels.images, labels.classes)
+    assert picture.dtype == np.uint8 and picture.shape == (
+        HEADER_HEIGHT + 3 * (SIDE + 26) + GAP,
+        3 * (SIDE + GAP) + GAP,
+        3,
+    )
+    assert draw_sheet(labels.images[:1], [*labels.classes, *map(str, range(20))]).shape[1] == SIDE + 2 * GAP
 
 
 def test_the_draw_is_seeded(tmp_path):
     labels = awkward_set(tmp_path)
-    names = [[one.file for one in choose(labels, 4, seed)] for seed in (1, 1, 2)]
+    names = [[one.file for one in choose_images(labels, 4, seed)] for seed in (1, 1, 2)]
     assert names[0] == names[1] != names[2] and len(names[0]) == 4
-    assert len(choose(labels, 400, 1)) == len(labels.pictures)
+    assert len(choose_images(labels, 400, 1)) == len(labels.images)
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"no picture"), lambda path: path.unlink()])
 def test_in_the_place_of_a_broken_picture_stands_what_is_wrong(tmp_path, spoil):
     # One bad file of a thousand must not keep the others from being looked at.
     labels = one_picture(tmp_path, [[5, 20, 20, 40]])
-    whole = sheet(labels.pictures, labels.classes)
+    whole = draw_sheet(labels.images, labels.classes)
     spoil(tmp_path / "m31.png")
-    broken = sheet(labels.pictures, labels.classes)
+    broken = draw_sheet(labels.images, labels.classes)
     assert broken.shape == whole.shape and tile(broken)[:80].max() > 200
     assert len(drawn(tile(broken), COLOURS[0])) > 200
 

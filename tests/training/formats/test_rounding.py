@@ -2,19 +2,19 @@
 
 import numpy as np
 from galaxy_edge.training.formats.annotation import ImageAnnotation
-from galaxy_edge.training.formats.rounding import recalled, simplest
+from galaxy_edge.training.formats.rounding import restore_from_record, round_to_shortest
 
 
 def test_the_roundest_number_that_agrees_is_taken():
     values = np.array([[10.0000002, 0.30000000000000004, 7.12499, 1 / 3]])
-    near = simplest(values, lambda tried: np.abs(tried - values) < 1e-4)
+    near = round_to_shortest(values, lambda tried: np.abs(tried - values) < 1e-4)
     assert near.tolist() == [[10, 0.3, 7.125, 0.3333]]
 
 
 def test_where_nothing_round_agrees_the_number_stays():
     values = np.array([[1 / 3, 2 / 3, 0.1, 5.0]])
-    assert np.array_equal(simplest(values, lambda tried: tried == values), values)
-    assert simplest(np.zeros((0, 4)), lambda tried: tried == 0).shape == (0, 4)
+    assert np.array_equal(round_to_shortest(values, lambda tried: tried == values), values)
+    assert round_to_shortest(np.zeros((0, 4)), lambda tried: tried == 0).shape == (0, 4)
 
 
 def labelled(boxes, difficult, extras):
@@ -31,9 +31,9 @@ def test_a_record_counts_for_the_boxes_that_are_still_there():
         [[1.1, 1, 2, 2], [3.3, 3, 4, 4], [1.2, 1, 2, 2]], [True, True, False], [{"n": 1}, {"n": 2}, {"n": 3}]
     )
     read = labelled([[1, 1, 2, 2], [5, 5, 6, 6], [1, 1, 2, 2], [1, 1, 2, 2]], [False] * 4, [{}] * 4)
-    found = recalled(read, keys(read), kept, keys)
+    found = restore_from_record(read, keys(read), kept, keys)
     # Two that are written alike are told apart by their order; a third of them is new.
     assert found.boxes[:, 0].tolist() == [1.1, 5, 1.2, 1]
     assert found.difficult.tolist() == [True, False, False, False]
     assert [extra.get("n") for extra in found.extras] == [1, None, 3, None]
-    assert recalled(read, keys(read), None, keys) is read
+    assert restore_from_record(read, keys(read), None, keys) is read

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from galaxy_edge.training.data.sample import DataError, in_share, read_set
-from galaxy_edge.training.formats.annotation import ImageAnnotation, gather, refuse
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.splits import in_share
+from galaxy_edge.training.formats.annotation import ImageAnnotation, build_dataset, raise_error
+from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.formats.registry import read_labels, write_labels
-from galaxy_edge.training.formats.split import holdout, k_fold, looked_at, write_parts
+from galaxy_edge.training.formats.split import decode_dataset, holdout, k_fold, write_split
 from helpers.images import encode
 from helpers.labels import plain
 
@@ -51,12 +53,12 @@ def labels(tmp_path_factory):
                     member=name,
                 )
             )
-    return gather("test", found, refuse)
+    return build_dataset("test", found, raise_error)
 
 
 @pytest.fixture(scope="module")
 def looked(labels):
-    return looked_at(labels)
+    return decode_dataset(labels)
 
 
 def names(part):
@@ -66,10 +68,10 @@ def names(part):
 def test_every_picture_is_in_one_part_and_the_shares_are_kept(labels, looked):
     parts = holdout(looked, SHARES, 1)
     assert list(parts) == ["train", "validation", "test"]
-    assert sum(map(len, parts.values())) == len(labels.pictures)
-    assert set.union(*map(names, parts.values())) == {one.file for one in labels.pictures}
+    assert sum(map(len, parts.values())) == len(labels.images)
+    assert set.union(*map(names, parts.values())) == {one.file for one in labels.images}
     for name, share in zip(parts, (0.72, 0.10, 0.18), strict=True):
-        assert abs(len(parts[name]) / len(labels.pictures) - share) < 0.09  # two standard deviations of 120
+        assert abs(len(parts[name]) / len(labels.images) - share) < 0.09  # two standard deviations of 120
 
 
 @pytest.mark.parametrize("seed", range(1, 8))
@@ -89,14 +91,14 @@ def test_a_training_finds_its_own_share_in_a_part(looked, seed):
 
 
 def test_names_and_order_play_no_part(labels, looked):
-    renamed = replace(labels, pictures=tuple(replace(one, file=f"x/{one.file[::-1]}") for one in labels.pictures[::-1]))
-    other = holdout(looked_at(renamed), SHARES, 1)
+    renamed = replace(labels, images=tuple(replace(one, file=f"x/{one.file[::-1]}") for one in labels.images[::-1]))
+    other = holdout(decode_dataset(renamed), SHARES, 1)
     for name, part in holdout(looked, SHARES, 1).items():
         assert {one.member for one in other[name]} == {one.member for one in part}
 
 
 def test_pictures_added_later_move_no_other(labels, looked):
-    fewer = looked_at(replace(labels, pictures=labels.pictures[:100]))
+    fewer = decode_dataset(replace(labels, images=labels.images[:100]))
     before, after = holdout(fewer, (0.2, 0.2), 1), holdout(looked, (0.2, 0.2), 1)
     assert all(names(before[name]) <= names(after[name]) for name in before)
 
@@ -109,10 +111,10 @@ def test_seeds_draw_differently_and_repeat_themselves(looked):
 def test_folds_share_classes_and_empty_pictures_evenly(labels, looked):
     dealt = k_fold(looked, 5, 1)
     tests = [dealt[f"fold-{number}/test"] for number in range(1, 6)]
-    assert sum(map(len, tests)) == len(labels.pictures) == len(set.union(*map(names, tests)))
+    assert sum(map(len, tests)) == len(labels.images) == len(set.union(*map(names, tests)))
     for number in range(1, 6):
         assert not names(dealt[f"fold-{number}/train"]) & names(dealt[f"fold-{number}/test"])
-        assert len(dealt[f"fold-{number}/train"]) + len(dealt[f"fold-{number}/test"]) == len(labels.pictures)
+        assert len(dealt[f"fold-{number}/train"]) + len(dealt[f"fold-{number}/test"]) == len(labels.images)
     for kind in (lambda one: not len(one.boxes), lambda one: "star" in one.classes):
         counts = [sum(map(kind, part)) for part in tests]
         assert max(counts) - min(counts) <= 3  # groups of three are dealt whole
@@ -121,12 +123,10 @@ def test_folds_share_classes_and_empty_pictures_evenly(labels, looked):
 def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
     rare = tuple(
         replace(one, classes=("comet", *one.classes[1:])) if one.file in ("001.png", "002.png", "004.png") else one
-        for one in looked.pictures
+        for one in looked.images
     )
-    few = replace(looked, pictures=rare)
-    with pytest.raises(
-        DataError, match=r"of the 3 different pictures with 'comet' none falls in the \w+ part"
-    ) as problem:
+    few = replace(looked, images=rare)
+    with pytest.raises(DataError, match=r"of the 3 different images with 'comet' none is in the \w+ part") as problem:
         holdout(few, SHARES, 1)
     seed = int(str(problem.value).split("--seed ")[1].split(",")[0])
     parts = holdout(few, SHARES, seed)
@@ -135,42 +135,44 @@ def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
 
 def test_a_class_on_fewer_pictures_than_parts_is_no_obstacle(labels, looked):
     rare = tuple(
-        replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one for one in looked.pictures
+        replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one for one in looked.images
     )
-    assert holdout(replace(looked, pictures=rare), SHARES, 1)
-    with pytest.raises(DataError, match=r"2 folds need 2 different pictures of each class, and of 'comet' there are 1"):
-        k_fold(replace(looked, pictures=rare), 2, 1)
+    assert holdout(replace(looked, images=rare), SHARES, 1)
+    with pytest.raises(
+        DataError, match=r"2 folds need 2 different images of each class, and there are only 1 of 'comet'"
+    ):
+        k_fold(replace(looked, images=rare), 2, 1)
 
 
 def test_too_few_pictures_to_part(labels):
-    few = looked_at(replace(labels, pictures=labels.pictures[3:5]))
-    with pytest.raises(DataError, match=r"no picture falls in the \w+ part: label more"):
+    few = decode_dataset(replace(labels, images=labels.images[3:5]))
+    with pytest.raises(DataError, match=r"no image is in the \w+ part: label more"):
         holdout(few, SHARES, 1)
 
 
 def test_a_broken_picture_is_no_part_of_a_split(labels, tmp_path):
-    write_labels(replace(labels, pictures=labels.pictures[:3]), tmp_path / "out", "voc")
+    write_labels(replace(labels, images=labels.images[:3]), tmp_path / "out", "voc")
     (tmp_path / "out" / "000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"000\.png: .*galaxy-edge data check"):
-        looked_at(read_labels(tmp_path / "out"))
+        decode_dataset(read_labels(tmp_path / "out"))
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
 def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
     parts = holdout(looked, SHARES, 1)
     images = "copy" if kind == "csv" else "link"
-    told = write_parts(labels, parts, {"seed": 1}, tmp_path / "out", kind, images)
+    summary = write_split(labels, parts, {"seed": 1}, tmp_path / "out", kind, images)
     record = json.loads((tmp_path / "out" / "split.json").read_text())
     for name, part in parts.items():
         read = read_labels(tmp_path / "out" / name)
         assert read.format == kind and read.classes == labels.classes
         assert plain(read) == {one.file: one.plain() for one in part}
-        assert len(read_set(tmp_path / "out" / name)) == len(part) == told["parts"][name]["pictures"]
+        assert len(read_set(tmp_path / "out" / name)) == len(part) == summary["parts"][name]["pictures"]
         assert record[name] == [one.file for one in part]
 
 
 def test_the_two_parts_of_a_fold_are_not_read_together_either(labels, looked, tmp_path):
-    write_parts(labels, k_fold(looked, 2, 1), {}, tmp_path / "out", "voc", "link")
+    write_split(labels, k_fold(looked, 2, 1), {}, tmp_path / "out", "voc", "link")
     for place in ("out", "out/fold-1"):
         with pytest.raises(DataError, match="is a split"):
             read_set(tmp_path / place)
@@ -178,7 +180,7 @@ def test_the_two_parts_of_a_fold_are_not_read_together_either(labels, looked, tm
 
 
 def test_parts_are_never_read_together(labels, looked, tmp_path):
-    write_parts(labels, holdout(looked, SHARES, 1), {}, tmp_path / "out", "voc", "link")
+    write_split(labels, holdout(looked, SHARES, 1), {}, tmp_path / "out", "voc", "link")
     for read in (read_set, read_labels):
-        with pytest.raises(DataError, match="is a split, whose parts are not to be mixed"):
+        with pytest.raises(DataError, match="is a split, whose parts must not be mixed"):
             read(tmp_path / "out")

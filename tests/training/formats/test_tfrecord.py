@@ -9,11 +9,12 @@ from helpers.command_line import galaxy_edge
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 
-from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.tfrecord_files import read_record_image
 from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
-from galaxy_edge.training.formats.samples import sample_of
-from galaxy_edge.training.formats.tfrecord import FILE, OWN, read_picture
+from galaxy_edge.training.formats.samples import sample_from_annotation
+from galaxy_edge.training.formats.tfrecord import FILE, OWN_FEATURE
 from helpers.labels import awkward_set, one_picture, picture, plain
 
 
@@ -87,8 +88,8 @@ def test_tensorflow_parses_what_we_write(tmp_path):
         **{f"image/object/{key}": tf.io.VarLenFeature(tf.int64) for key in ("class/label", "difficult", "is_crowd")},
     }
     read = [tf.io.parse_single_example(record, spec) for record in records(tmp_path / "out" / FILE)]
-    assert [one["image/filename"].numpy().decode() for one in read] == [one.file for one in source.pictures]
-    for parsed, one in zip(read, source.pictures, strict=True):
+    assert [one["image/filename"].numpy().decode() for one in read] == [one.file for one in source.images]
+    for parsed, one in zip(read, source.images, strict=True):
         column = {
             key: tf.sparse.to_dense(value).numpy() for key, value in parsed.items() if key.startswith("image/object")
         }
@@ -112,7 +113,7 @@ def test_the_decoder_of_official_vision_reads_what_we_write(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
     decode = decoder.TfExampleDecoder().decode
-    for record, one in zip(records(tmp_path / "out" / FILE), source.pictures, strict=True):
+    for record, one in zip(records(tmp_path / "out" / FILE), source.images, strict=True):
         told = decode(record)
         assert told["image"].shape == (one.height, one.width, 3)
         boxes = told["groundtruth_boxes"].numpy()[:, [1, 0, 3, 2]] * np.array([64, 48, 64, 48], np.float32)
@@ -127,7 +128,7 @@ def test_the_decoder_of_official_vision_reads_what_we_write(tmp_path):
 
 def test_a_record_of_others(tmp_path):
     labels = read_labels(put(tmp_path / "out", example()))
-    (one,) = labels.pictures
+    (one,) = labels.images
     assert (one.file, one.width, one.height) == ("17.png", 64, 48)
     # float32 shares of 64 pixels: the whole pixels that were meant, and 6.4 and 32 for 0.1 and 0.5.
     assert one.boxes.tolist() == [[10, 7, 31, 41], [6.4, 9.6, 32, 14.4]]
@@ -154,7 +155,7 @@ def test_whole_pixels_come_back_from_float32_shares(tmp_path, seed):
             },
         }
     )
-    (one,) = read_labels(put(tmp_path / "out", content)).pictures
+    (one,) = read_labels(put(tmp_path / "out", content)).images
     assert one.boxes.tolist() == boxes.tolist()
 
 
@@ -164,7 +165,7 @@ def test_a_label_map_names_classes_and_their_order(tmp_path):
         '# classes\nitem {\n  name: \'star\'\n  id: 2\n}\nitem {id: 1 name: "galaxy, {any}" display_name: "x"}\n'
     )
     labels = read_labels(tmp_path / "out")
-    assert labels.classes == ("galaxy, {any}", "star") == labels.pictures[0].classes
+    assert labels.classes == ("galaxy, {any}", "star") == labels.images[0].classes
 
 
 def test_shards_are_one_set(tmp_path):
@@ -174,7 +175,7 @@ def test_shards_are_one_set(tmp_path):
             example(**{"image/filename": f"{shard}.png".encode()}),
             name=f"d.tfrecord-0000{shard}-of-00003",
         )
-    assert [one.file for one in read_labels(tmp_path / "out").pictures] == ["0.png", "1.png", "2.png"]
+    assert [one.file for one in read_labels(tmp_path / "out").images] == ["0.png", "1.png", "2.png"]
 
 
 def test_whoever_edits_a_record_wins(tmp_path):
@@ -184,10 +185,10 @@ def test_whoever_edits_a_record_wins(tmp_path):
     read.features.feature["image/object/bbox/xmin"].float_list.value[1] = 0.25
     read.features.feature["image/object/difficult"].int64_list.value[0] = 0
     read.features.feature["image/object/is_crowd"].int64_list.value[0] = 0
-    (one,) = read_labels(put(tmp_path / "new", read.SerializeToString())).pictures
+    (one,) = read_labels(put(tmp_path / "new", read.SerializeToString())).images
     assert one.boxes[1].tolist() == [16, 6, 50, 40]
     assert one.difficult.tolist() == [False, False]
-    assert np.abs(one.boxes[0] - source.pictures[0].boxes[0]).max() < 1e-5  # no longer known to the last bit
+    assert np.abs(one.boxes[0] - source.images[0].boxes[0]).max() < 1e-5  # no longer known to the last bit
 
 
 @pytest.mark.parametrize(
@@ -200,8 +201,8 @@ def test_whoever_edits_a_record_wins(tmp_path):
         ({"image/filename": b"\xff.png"}, "byte 0"),
         ({"image/encoded": b"no picture", "image/width": None}, "not a PNG, JPEG, TIFF, BMP or FITS image"),
         ({"image/encoded": None, "image/width": None}, "empty"),
-        ({OWN: b"{"}, "record 'galaxy_edge/label' of 17.png is damaged"),
-        ({OWN: json.dumps({"file": "x"}).encode()}, "damaged"),
+        ({OWN_FEATURE: b"{"}, "record 'galaxy_edge/label' of 17.png is damaged"),
+        ({OWN_FEATURE: json.dumps({"file": "x"}).encode()}, "damaged"),
     ],
 )
 def test_broken_records_say_what_is_wrong_and_where(tmp_path, changes, message):
@@ -225,7 +226,7 @@ def test_a_file_that_is_cut_short(tmp_path, left):
     end = first + (left if left > 0 else second + left)
     file.write_bytes(content[:end])
     faults = []
-    assert len(read_labels(tmp_path / "out", complain=faults.append).pictures) == 1
+    assert len(read_labels(tmp_path / "out", on_error=faults.append).images) == 1
     assert [str(fault) for fault in faults] == [
         f"pictures.tfrecord: is cut short or damaged in record 2, after byte {first}: the last {end - first} bytes, and the "
         "records in them, cannot be read"
@@ -242,7 +243,7 @@ def test_truncated_is_what_the_xml_says(tmp_path):
     write_labels(read_labels(tmp_path / "voc"), tmp_path / "out", "tfrecord")
     found = tf.train.Example.FromString(records(tmp_path / "out" / FILE)[0])
     assert list(found.features.feature["image/object/truncated"].int64_list.value) == [1, 0, 1, 0]
-    del found.features.feature[OWN]
+    del found.features.feature[OWN_FEATURE]
     write_labels(read_labels(put(tmp_path / "others", found.SerializeToString())), tmp_path / "again", "voc")
     assert re.findall("<truncated>(.)", (tmp_path / "again" / "m31.xml").read_text()) == ["1", "0", "1", "0"]
 
@@ -273,10 +274,10 @@ def test_a_changed_byte_is_noticed(tmp_path):
 def test_samples_read_their_picture_out_of_the_record(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
-    for read, one in zip(read_labels(tmp_path / "out").pictures, source.pictures, strict=True):
-        assert sample_of(read).read_bytes() == one.read_bytes()
-    with pytest.raises(OSError, match="cut short"):
-        read_picture(tmp_path / "out" / FILE, 5)
+    for read, one in zip(read_labels(tmp_path / "out").images, source.images, strict=True):
+        assert sample_from_annotation(read).read_bytes() == one.read_bytes()
+    with pytest.raises(OSError, match="is truncated"):
+        read_record_image(tmp_path / "out" / FILE, 5)
 
 
 def test_pictures_cannot_be_left_out(tmp_path):

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 from galaxy_edge.training.formats.annotation import LabelError
-from galaxy_edge.training.formats.registry import format_of, read_labels, write_labels
+from galaxy_edge.training.formats.registry import detect, read_labels, write_labels
 from galaxy_edge.training.formats.voc import to_xml
 from helpers.labels import awkward_set, one_picture, picture, put_pictures
 
@@ -60,7 +60,7 @@ def label(folder, text=LABELIMG, name="m31.xml", pictures=("m31.png",)):
 
 
 def test_labelimgs_own_file(tmp_path):
-    (one,) = read_labels(label(tmp_path / "night 1")).pictures
+    (one,) = read_labels(label(tmp_path / "night 1")).images
     assert (one.file, one.width, one.height) == ("m31.png", 64, 48)
     assert one.boxes.tolist() == [[1, 1, 31, 24], [40, 10, 52, 22]]  # as they stand: 0-based edges, whole pixels
     assert one.classes == ("galaxy", "star") and one.difficult.tolist() == [False, True]
@@ -69,7 +69,7 @@ def test_labelimgs_own_file(tmp_path):
 
 
 def test_written_again_it_is_the_same_but_for_the_path(tmp_path):
-    (one,) = read_labels(label(tmp_path / "night 1")).pictures
+    (one,) = read_labels(label(tmp_path / "night 1")).images
     assert to_xml(one, "night 1") == LABELIMG.replace("/home/somebody/night 1/m31.png", "m31.png")
 
 
@@ -78,7 +78,7 @@ def test_labelimg_reads_what_we_write(tmp_path):
     etree = pytest.importorskip("lxml.etree")
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "voc")
-    for one in source.pictures:
+    for one in source.images:
         root = etree.parse(
             (tmp_path / "out" / one.file).with_suffix(".xml"), etree.XMLParser(encoding="utf-8")
         ).getroot()
@@ -99,7 +99,7 @@ def test_labelimg_reads_what_we_write(tmp_path):
 
 def test_truncated_is_told_as_labelimg_does(tmp_path):
     boxes = [[1, 5, 9, 9], [5, 1, 9, 9], [5, 5, 64, 9], [5, 5, 9, 48], [5, 5, 9, 9], [0, 0, 9, 9]]
-    xml = to_xml(one_picture(tmp_path, boxes).pictures[0])
+    xml = to_xml(one_picture(tmp_path, boxes).images[0])
     assert re.findall(r"<truncated>(\d)", xml) == ["1", "1", "1", "1", "0", "0"]
 
 
@@ -114,7 +114,7 @@ def test_truncated_is_told_as_labelimg_does(tmp_path):
     ],
 )
 def test_the_picture_is_found_where_people_put_it(tmp_path, xml, image):
-    (one,) = read_labels(label(tmp_path, name=xml, pictures=[image])).pictures
+    (one,) = read_labels(label(tmp_path, name=xml, pictures=[image])).images
     assert one.file == image
     assert one.read_bytes() == picture(0)
 
@@ -123,25 +123,25 @@ def test_the_picture_is_found_where_people_put_it(tmp_path, xml, image):
 def test_a_renamed_picture_is_found_by_its_label(tmp_path, named):
     # labelImg goes by the name of the XML; very old versions wrote the file's name without its ending.
     text = LABELIMG.replace("<filename>m31.png", f"<filename>{named}")
-    assert read_labels(label(tmp_path, text)).pictures[0].file == "m31.png"
+    assert read_labels(label(tmp_path, text)).images[0].file == "m31.png"
 
 
 def test_a_picture_without_xml_is_not_yet_labelled(tmp_path):
     labels = read_labels(label(tmp_path, pictures=["m31.png", "new.png"]))
-    assert [one.file for one in labels.pictures] == ["m31.png"]
+    assert [one.file for one in labels.images] == ["m31.png"]
     assert "without an XML, left out: 1" in labels.notes[0] and "new.png" in labels.notes[0]
 
 
 def test_an_xml_without_object_is_a_picture_without_galaxy(tmp_path):
     text = re.sub(r"\t<object>.*</object>\n", "", LABELIMG, flags=re.S)
-    (one,) = read_labels(label(tmp_path, text)).pictures
+    (one,) = read_labels(label(tmp_path, text)).images
     assert one.boxes.shape == (0, 4) and one.classes == ()
 
 
 def test_a_size_of_nothing_is_looked_up(tmp_path):
     # What scripts write that did not open the picture.
     text = LABELIMG.replace("<width>64", "<width>0").replace("<height>48", "<height>0")
-    (one,) = read_labels(label(tmp_path, text)).pictures
+    (one,) = read_labels(label(tmp_path, text)).images
     assert (one.width, one.height) == (64, 48)
 
 
@@ -155,7 +155,7 @@ def test_other_xml_is_passed_over(tmp_path):
     label(tmp_path)
     (tmp_path / "project.xml").write_text("<project><annotation/></project>")
     labels = read_labels(tmp_path)
-    assert len(labels.pictures) == 1 and labels.notes[0] == "no label, for its root is <project>: project.xml"
+    assert len(labels.images) == 1 and labels.notes[0] == "no label, for its root is <project>: project.xml"
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
@@ -199,7 +199,7 @@ def test_the_folder_a_label_names_leads_nowhere_else(tmp_path):
     secret = tmp_path / "secret"
     put_pictures(secret, ["m31.png"])
     text = LABELIMG.replace("<folder>night 1", "<folder>../../secret")
-    (one,) = read_labels(label(tmp_path / "set" / "deep", text, pictures=[])).pictures
+    (one,) = read_labels(label(tmp_path / "set" / "deep", text, pictures=[])).images
     assert one.archive is None
 
 
@@ -211,18 +211,18 @@ def test_two_labels_for_one_picture(tmp_path):
 
 
 def test_a_cut_label_is_still_known_as_voc(tmp_path):
-    assert format_of(label(tmp_path, LABELIMG[:100])) == "voc"
+    assert detect(label(tmp_path, LABELIMG[:100])).name == "voc"
 
 
 def test_numbers_with_decimals_are_written_whole_where_they_are(tmp_path):
-    xml = to_xml(one_picture(tmp_path, [[1, 0.1, 30.5, np.nextafter(40, 0)]]).pictures[0])
+    xml = to_xml(one_picture(tmp_path, [[1, 0.1, 30.5, np.nextafter(40, 0)]]).images[0])
     assert re.findall(r"<[xy]m\w+>([^<]*)", xml) == ["1", "0.1", "30.5", "39.99999999999999"]
 
 
 def test_pictures_whose_label_cannot_be_read_do_not_count_as_without_one(tmp_path):
     put_pictures(tmp_path, ["bad.png", "bare.png"])
     (tmp_path / "bad.xml").write_text("<annotation>")
-    labels = read_labels(tmp_path, complain=lambda fault: None)
+    labels = read_labels(tmp_path, on_error=lambda fault: None)
     assert labels.notes == ("pictures without an XML, left out: 1, e.g. bare.png",)
 
 

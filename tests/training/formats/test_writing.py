@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
-from galaxy_edge.training.formats.writing import WriteError, json_text, staged, write_text
+from galaxy_edge.training.formats.writing import WriteError, format_json, staged_output, write_text
 from helpers.command_line import galaxy_edge
 from helpers.labels import FORMATS, awkward_set, one_picture, plain
 
@@ -21,7 +21,7 @@ def left(folder):
 
 
 def test_nothing_is_seen_before_all_is_written(tmp_path):
-    with staged(tmp_path / "a" / "out") as place:
+    with staged_output(tmp_path / "a" / "out") as place:
         write_text(place / "x" / "y.txt", "text")
         assert not (tmp_path / "a" / "out").exists()
     assert (tmp_path / "a" / "out" / "x" / "y.txt").read_text() == "text"
@@ -30,7 +30,7 @@ def test_nothing_is_seen_before_all_is_written(tmp_path):
 
 @pytest.mark.parametrize("problem", [ValueError("x"), KeyboardInterrupt()])
 def test_an_error_or_ctrl_c_leaves_nothing(tmp_path, problem):
-    with pytest.raises(type(problem)), staged(tmp_path / "out") as place:
+    with pytest.raises(type(problem)), staged_output(tmp_path / "out") as place:
         write_text(place / "y.txt", "text")
         raise problem
     assert left(tmp_path) == []
@@ -38,14 +38,14 @@ def test_an_error_or_ctrl_c_leaves_nothing(tmp_path, problem):
 
 def test_what_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
-    with staged(tmp_path / "out") as place:  # an empty folder may be there
+    with staged_output(tmp_path / "out") as place:  # an empty folder may be there
         write_text(place / "y.txt", "text")
     for _ in range(2):
-        with pytest.raises(WriteError, match="exists already"), staged(tmp_path / "out") as place:
+        with pytest.raises(WriteError, match="exists already"), staged_output(tmp_path / "out") as place:
             raise AssertionError("never reached")
     assert (tmp_path / "out" / "y.txt").read_text() == "text"
     (tmp_path / "link").symlink_to("nowhere")
-    with pytest.raises(WriteError, match="exists already"), staged(tmp_path / "link"):
+    with pytest.raises(WriteError, match="exists already"), staged_output(tmp_path / "link"):
         pass
 
 
@@ -130,7 +130,7 @@ write_labels(read_labels(Path("in")), Path("out"), "yolo", progress=slowly)
 
 def test_a_folder_that_may_not_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match="cannot be written: "), staged(tmp_path / "file" / "out"):
+    with pytest.raises(WriteError, match="cannot be written: "), staged_output(tmp_path / "file" / "out"):
         pass
 
 
@@ -139,16 +139,16 @@ def test_an_interrupt_ends_with_130_and_nothing_left(tmp_path):
     script = """
 import time
 from galaxy_edge.training.formats import voc
-from galaxy_edge import cli
-put = voc.put_pictures
+from galaxy_edge.cli.main import main
+put = voc.place_images
 def slowly(*given):
     put(*given)
     print("now", flush=True)
     time.sleep(30)
-voc.put_pictures = slowly
+voc.place_images = slowly
 import sys
 sys.argv = ["galaxy-edge", "data", "convert", "in", "out", "--to", "voc"]
-cli.main()
+main()
 """
     process = subprocess.Popen(
         [sys.executable, "-c", script], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -165,18 +165,18 @@ def test_json_has_one_item_a_line():
     import json
 
     content = {"a": 1, "b": [{"x": [1, 2]}, {"y": "ü"}], "c": []}
-    text = json_text(content)
+    text = format_json(content)
     assert json.loads(text) == content and '\n{"y": "ü"}\n' in text
 
 
 def test_the_result_of_an_older_run_is_kept_when_a_new_one_fails(tmp_path):
     out = tmp_path / "sheet.png"
     out.write_bytes(b"old")
-    with pytest.raises(ValueError), staged(out, replace=True) as place:
+    with pytest.raises(ValueError), staged_output(out, replace=True) as place:
         Path(place).write_bytes(b"half")
         raise ValueError
     assert out.read_bytes() == b"old"
-    with staged(out, replace=True) as place:
+    with staged_output(out, replace=True) as place:
         Path(place).write_bytes(b"new")
     assert out.read_bytes() == b"new" and left(tmp_path) == ["sheet.png"]
 

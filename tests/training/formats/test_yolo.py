@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
-from galaxy_edge.training.formats.yolo import label_of
+from galaxy_edge.training.formats.yolo import label_path
 from helpers.labels import awkward_set, one_picture, plain, put_pictures
 
 
@@ -23,7 +23,7 @@ def labelled(
 
 def test_a_line_is_class_centre_and_size_in_shares(tmp_path):
     # Counted by hand: centre at 0.5 * 64 = 32 and 0.25 * 48 = 12, sides of 16 and 12 pixels.
-    (one,) = read_labels(labelled(tmp_path, "1 0.5 0.25 0.25 0.25\n")).pictures
+    (one,) = read_labels(labelled(tmp_path, "1 0.5 0.25 0.25 0.25\n")).images
     assert one.classes == ("star",) and one.boxes.tolist() == [[24, 6, 40, 18]]
     assert (one.width, one.height) == (64, 48)
 
@@ -32,8 +32,8 @@ def test_we_write_what_darknet_reads(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "yolo")
     names = (tmp_path / "out" / "labels" / "classes.txt").read_text().split("\n")
-    for one in source.pictures:
-        text = (tmp_path / "out" / label_of(f"images/{one.file}")).read_text()
+    for one in source.images:
+        text = (tmp_path / "out" / label_path(f"images/{one.file}")).read_text()
         for line, box, name in zip(text.split("\n"), one.boxes, one.classes, strict=False):
             number, x, y, w, h = line.split(" ")
             assert names[int(number)] == name
@@ -55,16 +55,16 @@ def test_what_labelimg_rounded_to_six_decimals_comes_back_as_it_was_drawn(tmp_pa
         f"0 {(a + c) / 2 / width:.6f} {(b + d) / 2 / height:.6f} {(c - a) / width:.6f} {(d - b) / height:.6f}\n"
         for a, b, c, d in boxes.tolist()
     )
-    (one,) = read_labels(labelled(tmp_path, lines, size=(width, height))).pictures
+    (one,) = read_labels(labelled(tmp_path, lines, size=(width, height))).images
     assert one.boxes.tolist() == boxes.tolist()
 
 
 def test_short_numbers_are_not_taken_for_rounded_ones(tmp_path):
     # 0.5 of 65 pixels is 32.5 and nothing else.
-    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.2 0.2\n", size=(65, 45))).pictures
+    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.2 0.2\n", size=(65, 45))).images
     assert one.boxes.tolist() == [[26, 18, 39, 27]]
     (tmp_path / "m31.txt").write_text("0 0.5 0.5 0.5 0.5\n")
-    assert read_labels(tmp_path).pictures[0].boxes.tolist() == [[16.25, 11.25, 48.75, 33.75]]
+    assert read_labels(tmp_path).images[0].boxes.tolist() == [[16.25, 11.25, 48.75, 33.75]]
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_short_numbers_are_not_taken_for_rounded_ones(tmp_path):
     ],
 )
 def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes, name):
-    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", classes, label, image, listed)).pictures
+    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", classes, label, image, listed)).images
     assert (one.file, one.classes) == (name, ("galaxy",))
     assert one.read_bytes()
 
@@ -105,14 +105,14 @@ def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes,
     ],
 )
 def test_labels_are_where_ultralytics_looks(picture, label):
-    assert label_of(picture) == label
+    assert label_path(picture) == label
 
 
 def test_a_picture_without_label_is_empty_as_ultralytics_has_it(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
     put_pictures(tmp_path, ["m31.png", "sky.png"])
     labels = read_labels(tmp_path)
-    assert [len(one.boxes) for one in labels.pictures] == [1, 0]
+    assert [len(one.boxes) for one in labels.images] == [1, 0]
     assert "without a label file, taken for empty as Ultralytics does: 1" in labels.notes[0]
 
 
@@ -158,7 +158,7 @@ def test_other_text_files_are_no_labels(tmp_path):
     (tmp_path / "catalogue.txt").write_text("31 10.68 41.27 3.44 190.0\n")
     (tmp_path / "train.txt").write_text("images/m31.png\n")
     (tmp_path / "README.txt").write_text("five words about these pictures\n")
-    assert len(read_labels(tmp_path).pictures) == 1
+    assert len(read_labels(tmp_path).images) == 1
 
 
 def test_without_a_list_of_classes_it_says_what_to_do(tmp_path):
@@ -177,7 +177,7 @@ def test_whoever_edits_a_line_wins_over_the_record(tmp_path):
     lines = label.read_text().split("\n")
     lines[1] = "0 0.5 0.5 0.25 0.25"
     label.write_text("\n".join([lines[1], lines[0]]) + "\n")  # one changed, one deleted, another order
-    (one,) = read_labels(tmp_path / "out").pictures
+    (one,) = read_labels(tmp_path / "out").images
     assert one.boxes.tolist() == [[24, 18, 40, 30], boxes[0]]
     assert one.difficult.tolist() == [False, True]
 
@@ -203,9 +203,9 @@ def test_a_picture_deleted_with_its_label_is_gone(tmp_path):
 def test_pictures_with_other_endings_come_back(tmp_path):
     source = one_picture(tmp_path / "p", [[1, 2, 3, 4]])
     (tmp_path / "p" / "m31.png").rename(tmp_path / "p" / "m31.webp")
-    one = replace(source.pictures[0], file="m31.webp", member="m31.webp")
-    write_labels(replace(source, pictures=(one,)), tmp_path / "out", "yolo")
-    (back,) = read_labels(tmp_path / "out").pictures
+    one = replace(source.images[0], file="m31.webp", member="m31.webp")
+    write_labels(replace(source, images=(one,)), tmp_path / "out", "yolo")
+    (back,) = read_labels(tmp_path / "out").images
     assert back.plain() == one.plain() and back.read_bytes() == one.read_bytes()
 
 

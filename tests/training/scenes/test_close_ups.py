@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.preprocess import crop
-from galaxy_edge.training.data.sample import read_set
+from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.scenes.close_ups import cut_out_close_up, measure_ellipse
 from galaxy_edge.training.scenes.cutouts import paste
 from helpers.labelled_sets import close_up_frame

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.training.data.sample import read_set
+from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScenes
 from helpers.labelled_sets import make_sets
 

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import pytest
 import sep
-from galaxy_edge.training.data.sample import DataError, read_set
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.scenes import camera_effects as augment
 from galaxy_edge.training.scenes.camera_effects import (
     add_saturated_stars,

@@ -13,8 +13,9 @@ from galaxy_edge.models.labels import CLASSES, coarse_group
 from galaxy_edge.training.classifier.dataset_files import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.classifier.recipe import RECIPES
-from galaxy_edge.training.data.sample import DataError
-from galaxy_edge.training.data.splits import folds, near_duplicates
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.data.near_duplicates import near_duplicates
+from galaxy_edge.training.data.splits import k_fold_indices
 from galaxy_edge.training.run import read_record
 from galaxy_edge.training.study.comparisons import compare_folds, cross_sources
 from helpers.log_records import recorded
@@ -49,7 +50,7 @@ def test_folds_are_measured_by_networks_that_were_not_trained_on_them(folder, tm
         result = compare_folds("plain", "full", folder[0], tmp_path, k=2)
     assert len(records) == 4 and (result["recipes"], result["pairs"]) == (["plain", "full"], 2)
     dataset = load_dataset(folder[0])
-    partition = folds(list(dataset.ids), near_duplicates(dataset.images(69)), dataset.labels, 2, 1, 0)
+    partition = k_fold_indices(list(dataset.ids), near_duplicates(dataset.images(69)), dataset.labels, 2, 1, 0)
     scores = {"plain": [], "full": []}
     for name, found in scores.items():
         for number, (_, held_out) in enumerate(partition):

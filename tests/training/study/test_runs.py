@@ -12,7 +12,7 @@ keras = pytest.importorskip("keras")
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.training.classifier.dataset_files import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
-from galaxy_edge.training.data.sample import DataError
+from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.run import RunError, read_record, write_json
 from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, table, train
 from helpers.tiny_study import NAMES, PLAIN

@@ -1,0 +1,11 @@
+"""Errors of labelled image sets."""
+
+from __future__ import annotations
+
+from ...errors import UserError
+
+
+class DataError(UserError):
+    """A data set is missing, incomplete or not in a known layout; the message says which and where."""
+
+    exit_code = 2

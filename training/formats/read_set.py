@@ -1,0 +1,37 @@
+"""Read a data-set folder as samples, whether a catalogue or labels in any format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..data.catalogues import CATALOGUES, LABELLED, detect_layout, find_set_folders, read_catalogue
+from ..data.errors import DataError
+from ..data.sample import Sample
+from .registry import detect
+from .samples import read_samples
+
+
+def read_set(folder: Path, skip_invalid: bool = False) -> list[Sample]:
+    """Read a data set.
+
+    Args:
+        folder: a data-set folder in a layout of `data.catalogues` or in a label format, or a folder of such folders,
+            whose samples are read together.
+        skip_invalid: leave invalid labels that a user made out, with a warning, instead of raising. The tables of
+            catalogues are not checked.
+
+    Raises:
+        DataError: the folder does not exist, holds no set in a known layout, or a table lacks a column.
+    """
+    set_folders = find_set_folders(folder)
+    samples = []
+    for path in set_folders:
+        samples += read_samples(path, skip_invalid) if detect_layout(path) == LABELLED else read_catalogue(path)
+    if set_folders != [folder]:
+        others = [path for path in sorted(folder.iterdir()) if path.is_dir() and path not in set_folders]
+        for path in others if set_folders else [folder]:
+            if detect(path) is not None:
+                samples.extend(read_samples(path, skip_invalid))
+    if not samples:
+        raise DataError(f"{folder} holds no data set in a known layout ({', '.join(CATALOGUES)}) or label format")
+    return samples
