@@ -80,7 +80,7 @@ def names(data: Path, models: Path | None, as_json: bool) -> None:
 
     require_extra("pyongc", "catalogue")
     bundle = load_bundle(models, CLASSIFIER)
-    result = evaluate_names(data, Classifier(bundle, bundle.usual))
+    result = evaluate_names(data, Classifier(bundle, bundle.default_variant))
     if as_json:
         click.echo(json.dumps(result))
     else:

@@ -18,4 +18,4 @@ def normalise_levels(image: np.ndarray, top: float = 230.0) -> np.ndarray:
     A network that relies on a survey's sky or stretch instead of the galaxy's shape fails on such images.
     """
     sky, peak = sky_and_peak(image)
-    return np.clip(np.round((image - sky) * (top / peak)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.round((image - sky) * (top / peak)), 0, 255).astype(np.uint8))

@@ -167,7 +167,7 @@ def summarise_names(galaxies: Sequence[NamedGalaxy]) -> dict[str, Any]:
 
 def name_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return table rows: set, galaxies, right of all, marked sure, right of these."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for name, summary in result["sets"].items():
         every, sure = summary["all"], summary["sure"]
         shares = [

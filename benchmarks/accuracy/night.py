@@ -179,7 +179,7 @@ def summarise(scores: Sequence[FrameScore]) -> dict[str, Any]:
 
 def night_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """Return table rows: depth, object, frames, found, share with interval, false detections a frame with interval."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for depth in result["depths"]:
         false = "-"
         if depth["false_interval"]:

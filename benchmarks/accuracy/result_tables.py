@@ -79,7 +79,7 @@ def render(name: str, found: Any) -> str:
         name: one of `TITLES`.
         found: the content of the saved table.
     """
-    return _RENDER.get(name, _networks)(found)
+    return str(_RENDER.get(name, _networks)(found))  # type: ignore[no-untyped-call] # keys differ in their value's type
 
 
 def _networks(rows: list[dict[str, Any]]) -> str:
@@ -97,7 +97,7 @@ def _folds(found: dict[str, Any]) -> str:
         lines.append(f"| {name} | {cells[0]} | {cells[1]} | {row['difference']:+.3f} | {row['p']:.4f} |")
     about = f"{found['folds']} folds, {found['repeats']} time{'s' if found['repeats'] > 1 else ''}"
     about += f", at most {found['epochs']} epochs each. " if found.get("epochs") else ". "
-    return about + found["reading"] + "\n\n" + "\n".join(lines)
+    return str(about + found["reading"] + "\n\n" + "\n".join(lines))
 
 
 def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:

@@ -100,7 +100,7 @@ def _take_frame(image: np.ndarray, step: int, noise: float, random: np.random.Ge
 def _move_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Move boxes with their centres; the rotation is too small to change their sides."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
-    return boxes + np.tile(centres @ matrix[:, :2].T + matrix[:, 2] - centres, 2)
+    return np.asarray(boxes + np.tile(centres @ matrix[:, :2].T + matrix[:, 2] - centres, 2))
 
 
 def _count_matches(found: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def to_onnx(saved_model: Path) -> bytes:
             network = loaded.signatures["serving_default"]
             ((name, spec),) = network.structured_input_signature[1].items()
 
-            @tf.function(input_signature=[tf.TensorSpec(spec.shape, tf.uint8, name="image")])
+            @tf.function(input_signature=[tf.TensorSpec(spec.shape, tf.uint8, name="image")])  # type: ignore[untyped-decorator]
             def raw(image: Any) -> Any:
                 return network(**{name: tf.cast(image, spec.dtype)})
 

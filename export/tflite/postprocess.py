@@ -46,13 +46,13 @@ def convert_with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: 
     network = loaded.signatures["serving_default"]
     ((name, spec),) = network.structured_input_signature[1].items()
 
-    @tf.function(experimental_implements=_description(weights, nms_iou, limit))
+    @tf.function(experimental_implements=_description(weights, nms_iou, limit))  # type: ignore[untyped-decorator]
     def decode(boxes: Any, scores: Any, anchor_boxes: Any) -> Any:
         # The converter replaces this function by the operator; only the shapes matter.
         dummy = boxes[:, :limit, :] * 0.0 + tf.reduce_sum(scores) * 0.0 + tf.reduce_sum(anchor_boxes) * 0.0
         return dummy, dummy[:, :, 0], dummy[:, :, 1], dummy[:, 0, 0]
 
-    @tf.function(input_signature=[tf.TensorSpec(spec.shape, spec.dtype, name="image")])
+    @tf.function(input_signature=[tf.TensorSpec(spec.shape, spec.dtype, name="image")])  # type: ignore[untyped-decorator]
     def predict(image: Any) -> dict[str, Any]:
         raw = network(**{name: image})
         scores = tf.sigmoid(tf.reshape(raw["scores"], (1, len(anchors), 1)))

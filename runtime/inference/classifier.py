@@ -67,7 +67,7 @@ class Classifier:
         Where a camera's levels are unlike those of the training images, the two differ, and no class stays sure.
         """
         levelled = np.stack([normalise_levels(image) for image in crops]) if len(crops) else crops
-        return (self.probabilities(crops) + self.probabilities(levelled)) / np.float32(2)
+        return np.asarray((self.probabilities(crops) + self.probabilities(levelled)) / np.float32(2))
 
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
         """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities."""

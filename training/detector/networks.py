@@ -133,7 +133,7 @@ def save_network(model: Any, size: int, folder: Path) -> tuple[int, int]:
             super().__init__()
             self.model = model
 
-        @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])
+        @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])  # type: ignore[untyped-decorator]
         def predict(self, image: Any) -> dict[str, Any]:
             boxes, scores = raw_outputs(self.model, image, training=False)
             return {"boxes": boxes, "scores": scores}

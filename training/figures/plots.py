@@ -55,7 +55,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
                 markersize=4,
             )
         label_axes(axes, "epoch", "loss" if names[0] in LOSSES else "score")
-        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)  # type: ignore[call-arg] # a MaxNLocator
         axes.legend(frameon=False)
     write_figure(figure, path)
 

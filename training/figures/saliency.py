@@ -34,7 +34,7 @@ class ExplainError(UserError):
     exit_code = 2
 
 
-class _Tap(layers.Layer):
+class _Tap(layers.Layer):  # type: ignore[misc]
     """A layer that calls another one and records its output."""
 
     def __init__(self, layer: keras.Layer, seen: list[tuple[keras.Layer, Any]]) -> None:
@@ -43,7 +43,7 @@ class _Tap(layers.Layer):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         output = self._layer(*args, **kwargs)
-        self._keep(output)
+        self._keep(output)  # type: ignore[no-untyped-call]
         return output
 
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:

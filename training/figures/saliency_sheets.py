@@ -69,7 +69,7 @@ def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Blend heat (H, W) 0..1 over an image (H, W, 3) uint8; where it is hotter, it covers the image more."""
     colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     share = (0.15 + 0.5 * heat)[..., None]
-    return np.rint(image * (1 - share) + cv2.cvtColor(colours, cv2.COLOR_BGR2RGB) * share).astype(np.uint8)
+    return np.asarray(np.rint(image * (1 - share) + cv2.cvtColor(colours, cv2.COLOR_BGR2RGB) * share).astype(np.uint8))
 
 
 def activation_sheet(image: np.ndarray, maps: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -108,4 +108,4 @@ def _radii(x: np.ndarray, y: np.ndarray, ellipse: np.ndarray) -> np.ndarray:
     """Return elliptical distances from the middle; the ellipse lies at 1."""
     inverse = np.linalg.inv(ellipse)
     squared: np.ndarray = np.maximum(inverse[0, 0] * x**2 + 2 * inverse[0, 1] * x * y + inverse[1, 1] * y**2, 0)
-    return np.sqrt(squared)
+    return np.asarray(np.sqrt(squared))

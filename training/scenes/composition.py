@@ -66,7 +66,7 @@ class SceneComposer:
         canvas = np.full((self.size, self.size, 3), rng.uniform(2, 30), np.float32)
         add_small_stars(rng, canvas, int(rng.integers(0, 60)))
         noise: np.ndarray = rng.normal(0, rng.uniform(1, 5), canvas.shape).astype(np.float32)
-        return canvas + noise
+        return np.asarray(canvas + noise)
 
     def negative(self, rng: Rng) -> np.ndarray:
         """Show part of a real frame without galaxies, sometimes smaller than the input: (size, size, 3) uint8."""
@@ -230,7 +230,7 @@ class SceneComposer:
         light = np.maximum(light - np.percentile(light, 30), 0)
         axis = np.linspace(-1, 1, side, dtype=np.float32)
         light *= np.clip(2.2 - 2.2 * np.hypot(axis[None], axis[:, None]), 0, 1)[..., None]
-        return light
+        return np.asarray(light)
 
 
 def pick(rng: Rng, samples: Sequence[Sample]) -> Sample:

@@ -43,7 +43,7 @@ def _random_hue(rng: Rng, *hues: tuple[float, float, float]) -> np.ndarray:
 def _fade_at_rim(light: np.ndarray) -> np.ndarray:
     """Fade light to zero before its rim."""
     x, y = _axes(light.shape[0])
-    return light * np.clip(4 - 4 * np.hypot(x, y), 0, 1)[..., None]
+    return np.asarray(light * np.clip(4 - 4 * np.hypot(x, y), 0, 1)[..., None])
 
 
 def _neighbourhood(light: np.ndarray, position: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

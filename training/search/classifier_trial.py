@@ -74,7 +74,7 @@ class Trial:
 
         def score() -> float:
             refresh_normalisation(average, feed.refresh_batches(min(REFRESH_BATCHES, 2 * feed.steps)))
-            return classification_metrics(softmax(look(images)), labels, classes)["macro_f1"]
+            return float(classification_metrics(softmax(look(images)), labels, classes)["macro_f1"])
 
         for epoch in range(self.epochs):
             for step, batch in enumerate(feed.epoch(epoch)):

@@ -123,7 +123,7 @@ def search_report(
         keras_tuner.Objective("accuracy", "max"), max_trials=trials, seed=seed + 1
     )
 
-    class Tuner(keras_tuner.Tuner):
+    class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Trains one trial and measures it."""
 
         def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:

@@ -28,7 +28,7 @@ def blend(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.nda
     share = np.asarray(weights, np.float64)
     if share.shape != (len(probabilities),) or not np.isfinite(share).all() or share.min() < 0 or share.sum() <= 0:
         raise ValueError(f"weights {share.tolist()} do not fit {len(probabilities)} models: one each, none negative")
-    return np.einsum("m,mnc->nc", share / share.sum(), np.asarray(probabilities, np.float64))
+    return np.asarray(np.einsum("m,mnc->nc", share / share.sum(), np.asarray(probabilities, np.float64)))
 
 
 def find_weights(probabilities: Sequence[np.ndarray], labels: np.ndarray, step: float = 0.05) -> np.ndarray:
