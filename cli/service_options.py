@@ -24,6 +24,7 @@ output_options = option_group(
     ),
     click.option("--keep-free", type=SIZE, default="256M", show_default=True, help="Space of the disk to leave free."),
     click.option("--fits", is_flag=True, help="Write crops and saved frames as FITS too."),
+    click.option("--save-input", is_flag=True, help="Write the exact images that the detector sees to OUT/inputs/."),
     click.option(
         "--profile", "trace", type=FILE, help="Write the timing of every frame to this file, a trace for Perfetto."
     ),

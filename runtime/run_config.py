@@ -90,6 +90,7 @@ class RunConfig:
         quota: maximum bytes of crops, images, videos and logs in the output folder; 0 for no limit.
         keep_free: bytes of the disk to leave free.
         fits: whether crops and saved frames are written as FITS too.
+        save_input: whether the detector's inputs are written, as 8-bit PNG.
         trace: file for the timing of every frame, a trace that Perfetto opens; None for none.
         show: whether to show the frames in a window.
         stale_after: seconds without a frame after which the run counts as stalled.
@@ -118,6 +119,7 @@ class RunConfig:
     quota: int = QUOTA
     keep_free: int = FLOOR
     fits: bool = False
+    save_input: bool = False
     trace: Path | None = None
     show: bool = False
     stale_after: float = 20.0

@@ -130,7 +130,10 @@ class Session:
         Returns:
             Statistics of the run; if it could not go on or could not write everything, ``failure`` says why.
         """
-        processor = FrameProcessor(self.detector, self.classifier, self.source.continuous, self._views, self.controls)
+        save_input = self.output.save_input if self.output and self.config.save_input else None
+        processor = FrameProcessor(
+            self.detector, self.classifier, self.source.continuous, self._views, self.controls, save_input
+        )
         manager = SystemdNotifier()
 
         def frame_done(frame: Frame, detections: Detections, record: FrameRecord, stats: RunStats) -> None:

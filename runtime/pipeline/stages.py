@@ -5,7 +5,7 @@ Each stage works on a frame's task and can be called alone; an executor (`serial
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -56,6 +56,8 @@ class FrameProcessor:
         continuous: whether frames follow from each other; if not, there is nothing to stack, and no gate.
         views: which parts of which frames the detector sees.
         controls: what may be changed during the run.
+        save_input: called with the numbers of the frame and the view, and the pixels that the detector is given; they
+            are only lent for the call.
 
     Attributes:
         stack: the stack, where frames are stacked.
@@ -68,6 +70,7 @@ class FrameProcessor:
         continuous: bool,
         views: ViewOptions,
         controls: Controls | None = None,
+        save_input: Callable[[int, int, np.ndarray], None] | None = None,
     ) -> None:
         self.detector = detector
         self.classifier = classifier
@@ -76,6 +79,7 @@ class FrameProcessor:
         self._motion = SkyMotion() if continuous else None
         self._gate = ChangeGate(views.gate) if continuous and views.gate else None
         self._controls = controls or Controls()
+        self._save_input = save_input
         self._depth = views.stack
         self._last_shape: tuple[int, ...] = ()
         self._empty = Detections.empty().with_probabilities(np.zeros((0, len(classifier.classes)), np.float32))
@@ -108,6 +112,9 @@ class FrameProcessor:
                 task.views = self._tiles.select(task.frame.pixels, stretch_of(task.frame))
         with task.stopwatch.stage("preprocess"):
             self._fit_views(task, pyramid)
+        if self._save_input:
+            for number, model_input in enumerate(task.inputs):
+                self._save_input(task.frame.number, number, model_input.batch[0])
 
     def _register(self, task: FrameTask, pyramid: ImagePyramid, stacking: bool) -> np.ndarray | None:
         """Measure how the sky has moved and whether the frame is new; return its thumbnail where one was made."""

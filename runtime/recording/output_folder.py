@@ -8,6 +8,7 @@
     OUT/annotated-0001.mp4   the annotated run, for the demo, video files and sequences of images
     OUT/crops/0001/          the best view of each object
     OUT/saved/               frames that a user asked to save
+    OUT/inputs/              with --save-input: the detector's input of each view, by run, frame and view
 
 The number is that of the run; each run into the same folder takes the next one, so nothing is overwritten.
 """
@@ -19,6 +20,8 @@ import logging
 import os
 import re
 from pathlib import Path
+
+import numpy as np
 
 from ...errors import UsageError
 from ..events.event import RunInfo, events_from_tracks
@@ -115,6 +118,16 @@ class OutputFolder:
                 self._sheet.add(image)
             if self._video:
                 self._video.write(image)
+
+    def save_input(self, frame: int, view: int, pixels: np.ndarray) -> None:
+        """Write what the detector is given of a view, (H, W, 3) uint8; may be called from any thread.
+
+        Args:
+            frame: number of the frame.
+            view: number of the view, 0 for the whole frame.
+            pixels: copied.
+        """
+        self.writer.image(f"inputs/{self.info.number:04d}-{frame:06d}-{view:02d}.png", pixels.copy())
 
     def events(self, changed: list[Track]) -> None:
         """Write the changed tracks that are events: their rows and best views."""

@@ -1,4 +1,4 @@
-"""Keep crops, saved frames and logs within a quota and above a floor of free disk space: delete the oldest."""
+"""Keep crops, saved frames, inputs and logs within a quota and above a floor of free disk space: delete the oldest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ QUOTA, FLOOR = 2048 * MIB, 256 * MIB
 MARGIN = 4 * MIB
 """Free bytes above the floor at which low-priority files stop growing; completing a file needs space, too."""
 _RETAINED = re.compile(
-    r"(crops/\d+|saved)/[^/.][^/]*\.(png|fits)|(frames-[\d-]+\.jsonl|sheet-\d+\.jpg|annotated-\d+\.mp4)"
+    r"(crops/\d+|saved|inputs)/[^/.][^/]*\.(png|fits)|(frames-[\d-]+\.jsonl|sheet-\d+\.jpg|annotated-\d+\.mp4)"
 )
 
 
@@ -46,7 +46,7 @@ class RetainedFiles:
         self._bytes = 0
         self.growing: list[Callable[[], int]] = []
         found = []
-        listed = (path for pattern in ("crops/*/*", "saved/*", "*") for path in folder.glob(pattern))
+        listed = (path for pattern in ("crops/*/*", "saved/*", "inputs/*", "*") for path in folder.glob(pattern))
         for path in (path for path in listed if path.is_file() and not path.is_symlink()):
             name = path.relative_to(folder).as_posix()
             if _RETAINED.fullmatch(name):

@@ -2,11 +2,13 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from galaxy_edge.errors import ImageError
 from galaxy_edge.models.images.development import Development, develop_planes
 from galaxy_edge.models.raw.stretch import Stretch
+from galaxy_edge.runtime.recording.retention import RetainedFiles
 from galaxy_edge.runtime.session import RunConfig, Session
 from galaxy_edge.runtime.sources.open_source import open_source
 from galaxy_edge.runtime.sources.watched_folder import WatchedFolderSource
@@ -111,6 +113,21 @@ def test_stack_is_developed_in_the_same_way(tmp_path, kind):
     pixels, record = develop_planes(last.planes, Development(kind))
     assert last.stacked == 3 and np.array_equal(last.pixels, pixels)
     assert last.stretch == {"pattern": "GRBG", "binning": 2} | record | {"hot_pixels": last.stretch["hot_pixels"]}
+
+
+def test_inputs_of_the_network_are_written_exactly(tmp_path):
+    """What the network sees can be seen, and it counts in the quota."""
+    (tmp_path / "in").mkdir()
+    write_light(tmp_path / "in" / "a.fits")
+    config = RunConfig(source=str(tmp_path / "in"), out=tmp_path / "out", tiles="2x1", save_input=True)
+    frames = []
+    session = Session(config)
+    session.run(lambda frame, *_: frames.append(frame))
+    names = sorted(path.name for path in (tmp_path / "out" / "inputs").iterdir())
+    assert names[0] == "0001-000000-00.png" and len(names) == 3
+    saved = cv2.imread(str(tmp_path / "out" / "inputs" / names[0]))[..., ::-1]
+    assert np.array_equal(saved, session.detector.preprocess(frames[0].pixels).batch[0])
+    assert all(f"inputs/{name}" in RetainedFiles(tmp_path / "out") for name in names)
 
 
 def test_source_takes_the_stretch_of_the_network(tmp_path):
