@@ -30,7 +30,7 @@ def bench(context: click.Context, models: Path | None, rounds: int, out: Path, a
     from ..benchmarks.performance.tables import bench_table
     from ..devices.probe import probe
     from ..runtime.inference.load import available_engines
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     bundles = [load_bundle(models, name) for name in (DETECTOR, CLASSIFIER)]
     try:

@@ -184,7 +184,7 @@ def forms(paths: tuple[Path, ...], rounds: int, out: Path) -> None:
     from ..benchmarks.performance.variants import compare_variants, write_comparison
     from ..devices.probe import probe
     from ..models.bundle import Bundle
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     with ProgressBar("rounds") as progress:
         result = compare_variants([Bundle.load(path) for path in paths], rounds, probe(), progress)

@@ -72,7 +72,7 @@ def convert(path: Path, out: Path, kind: str, source: str | None, images: str, a
     """
     from ..training.formats.registry import conversion_notes, read_labels, write_labels
     from ..training.formats.writing import ensure_free
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     ensure_free(out, path)
     with ProgressBar("reading") as progress:
@@ -95,7 +95,7 @@ def check(path: Path, source: str | None, as_json: bool) -> None:
     """
     from ..training.formats.check import check as check_labels
     from ..training.formats.check import describe_classes
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     with ProgressBar("checking") as progress:
         labels, issues = check_labels(path, source, progress)
@@ -145,7 +145,7 @@ def split(
     from ..training.formats import split as splitting
     from ..training.formats.registry import new_class_notes, read_labels
     from ..training.formats.writing import can_link, ensure_free
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     ensure_free(out, path)
     with ProgressBar("reading") as progress:
@@ -189,7 +189,7 @@ def preview(path: Path, out: Path, count: int, seed: int, source: str | None) ->
     """Draw some images of IN with their boxes on one contact sheet; difficult boxes are dashed."""
     from ..training.formats.preview import choose_images, draw_sheet, write_sheet
     from ..training.formats.registry import read_labels
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     with ProgressBar("drawing") as progress:
         labels = read_labels(path, source, progress=progress)

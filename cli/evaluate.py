@@ -151,7 +151,7 @@ def pipeline(
 
 
 def _measure(work: Callable[[Callable[[int, int], None]], dict[str, Any]]) -> dict[str, Any]:
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     with ProgressBar("images") as progress:
         return work(progress)

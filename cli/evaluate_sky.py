@@ -45,7 +45,7 @@ def night(
     from ..benchmarks.accuracy.catalogue import is_galaxy
     from ..benchmarks.accuracy.night import evaluate_night, night_rows, read_truth
     from ..runtime.run_config import RunConfig
-    from .console import ProgressBar
+    from .terminal.progress_bar import ProgressBar
 
     if not folder.exists():
         raise UsageError(f"'{folder}' does not exist: give a folder or zip of frames")

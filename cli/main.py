@@ -27,11 +27,11 @@ from .evaluate_sky import names, night
 from .events import events
 from .explain import explain
 from .export import export
-from .logging_setup import DEFAULT_LEVEL, LEVELS, configure_logging, priority_prefix
 from .options import FILE
 from .run import run
 from .settings import name_variables, settings_for
 from .study import study
+from .terminal.logging_setup import DEFAULT_LEVEL, LEVELS, configure_logging, priority_prefix
 from .train import train
 
 logger = logging.getLogger(__name__)

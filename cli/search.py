@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from ..errors import require_extra
-from .logging_setup import log_like_this_process
 from .options import FOLDER, options
+from .terminal.logging_setup import log_like_this_process
 
 
 @click.command("search")

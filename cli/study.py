@@ -128,7 +128,7 @@ def _train_all(
     from dataclasses import replace
 
     from ..training.study.runs import run_many, table
-    from .training_progress import TrainingProgress
+    from .terminal.training_progress import TrainingProgress
 
     initial = weights_of(weights, *recipes.values())
     if epochs:
@@ -180,7 +180,7 @@ def folds(
     require_extra("tensorflow", "train")
     from ..training.classifier.recipe import find_recipe
     from ..training.study.comparisons import compare_folds
-    from .training_progress import TrainingProgress
+    from .terminal.training_progress import TrainingProgress
 
     initial = weights_of(weights, find_recipe(first), find_recipe(second))
     with TrainingProgress() as progress:
@@ -233,7 +233,7 @@ def cross(
 
     from ..training.classifier.recipe import find_recipe
     from ..training.study.comparisons import cross_sources
-    from .training_progress import TrainingProgress
+    from .terminal.training_progress import TrainingProgress
 
     settings = replace(find_recipe(recipe), epochs=epochs) if epochs else find_recipe(recipe)
     initial = weights_of(weights, settings)

@@ -66,7 +66,7 @@ def train_classifier(
     from ..training.classifier.recipe import find_recipe, with_network, with_width
     from ..training.study.runs import train
     from .options import weights_of
-    from .training_progress import show_training
+    from .terminal.training_progress import show_training
 
     chosen = find_recipe(recipe)
     if network:
@@ -204,7 +204,7 @@ def _train_detector(
     from ..training.detector.cross_validation import train_folds
     from ..training.detector.distributed import Workers
     from ..training.detector.fit import train
-    from .training_progress import TrainingProgress, show_training
+    from .terminal.training_progress import TrainingProgress, show_training
 
     if folds:
         with TrainingProgress() as progress:

@@ -31,7 +31,7 @@ SUB_FLOORS = {
         ("session",),
     ),
     "training": (
-        ("cost", "progress", "cache", "run"),
+        ("cost", "progress", "cache", "run", "threads"),
         ("data",),
         ("figures",),
         ("formats", "mobilenet"),

@@ -12,7 +12,8 @@ import keras
 from keras import layers
 
 from ..mobilenet.architecture import BLOCKS, INPUT_OFFSET, INPUT_SCALE, scale_channels
-from ..mobilenet.pretrained_weights import WeightsError, folded_mobilenet, set_folded
+from ..mobilenet.folded import WeightsError
+from ..mobilenet.pretrained_weights import folded_mobilenet, set_folded
 
 DROPOUT = 0.3
 

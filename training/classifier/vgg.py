@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from ..mobilenet.pretrained_weights import WeightsError
+from ..mobilenet.folded import WeightsError
 
 BLOCKS = ((2, 64), (2, 128), (3, 256), (3, 512), (3, 512))
 """Convolutions and filters of each block; its last layer is a 2x2 maximum pooling."""

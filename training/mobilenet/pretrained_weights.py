@@ -5,25 +5,12 @@ from __future__ import annotations
 import re
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
 from .architecture import INPUT_OFFSET, INPUT_SCALE
-
-
-class WeightsError(UserError):
-    """Pretrained weights that are missing or do not fit the network; the message says which."""
-
-
-class Folded(NamedTuple):
-    """A convolution with its normalisation folded in: `kernel` (k, k, in, out), or (k, k, in, 1) of a depthwise one."""
-
-    name: str
-    kernel: np.ndarray
-    bias: np.ndarray
-
+from .folded import Folded, WeightsError
 
 _STEM = re.compile(r"(.*mobilenetv2/(?:conv2d_0_0|conv))/", re.IGNORECASE)
 _BLOCK = re.compile(r"(.*mobilenetv2/expanded_conv(?:_(\d+))?/(expand|depthwise|project))/", re.IGNORECASE)

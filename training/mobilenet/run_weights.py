@@ -8,7 +8,7 @@ import keras
 from keras import layers
 
 from ..run import read_record
-from .pretrained_weights import Folded, WeightsError
+from .folded import Folded, WeightsError
 
 
 def folded_from_run(folder: Path) -> list[Folded]:

@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 import pytest
-from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError, folded_mobilenet
+from galaxy_edge.training.mobilenet.folded import WeightsError
+from galaxy_edge.training.mobilenet.pretrained_weights import folded_mobilenet
 from helpers.weights import STYLES, folded
 
 keras = pytest.importorskip("keras", reason="needs the train extra")

@@ -14,7 +14,7 @@ from galaxy_edge.training.classifier.fit import fit
 from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.classifier.schedules import Plateau
 from galaxy_edge.training.data.errors import DataError
-from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
+from galaxy_edge.training.mobilenet.folded import WeightsError
 from galaxy_edge.training.run import RunError, RunRecord, lock_run_folder, read_record, write_json
 from helpers.drawn_galaxies import TRAIN, VALIDATION, copy_after_epoch, read_log, train_tiny, weights_of
 from helpers.tiny_recipe import TINY

@@ -13,7 +13,7 @@ from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.keras_utils import save_network
 from galaxy_edge.training.classifier.vgg import download_imagenet, frozen_part, trainable_part, vgg16
-from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
+from galaxy_edge.training.mobilenet.folded import WeightsError
 from helpers.tflite import float_tensors, to_tflite
 
 SIDE = 45  # odd at every level (22, 11, 5, 2, 1), where flooring could go wrong

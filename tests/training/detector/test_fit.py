@@ -9,7 +9,7 @@ import pytest
 from galaxy_edge.models.decode import anchor_grid
 from galaxy_edge.training.detector.distributed import Workers
 from galaxy_edge.training.detector.fit import train
-from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError
+from galaxy_edge.training.mobilenet.folded import WeightsError
 from galaxy_edge.training.run import RunError, lock_run_folder
 from helpers.small_detector import SMALL
 

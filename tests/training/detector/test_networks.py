@@ -21,7 +21,8 @@ def test_anchor_grid_is_the_official_one():
 @pytest.mark.slow
 def test_folded_weights_give_the_folded_network(network, tmp_path):
     """Folded batch normalisations are restored from statistics; the outputs must stay the same."""
-    from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError, load_backbone
+    from galaxy_edge.training.mobilenet.folded import WeightsError
+    from galaxy_edge.training.mobilenet.pretrained_weights import load_backbone
 
     rng = np.random.default_rng(0)
     tensors = {}
@@ -90,7 +91,8 @@ def test_quick_network_has_an_output_per_anchor_and_rejects_other_weights(tmp_pa
     """Its backbone differs from MobileNetV2, so MobileNetV2 weights must not be loaded partially."""
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from galaxy_edge.training.detector import networks as ssd
-    from galaxy_edge.training.mobilenet.pretrained_weights import WeightsError, load_backbone
+    from galaxy_edge.training.mobilenet.folded import WeightsError
+    from galaxy_edge.training.mobilenet.pretrained_weights import load_backbone
 
     settings = DetectorSettings(**PRESETS["quick"] | {"size": 64, "width": 0.25, "fpn_filters": 16})
     model = ssd.build_network(settings)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import click
 
-from ..runtime.system.address import printable_name
+from ...runtime.system.address import printable_name
 
 PACKAGE = "galaxy_edge"
 LEVELS = ("debug", "info", "warning", "error")

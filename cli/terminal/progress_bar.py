@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from ..runtime.monitoring.live_table import make_progress
+from ...runtime.monitoring.live_table import make_progress
 
 
 class ProgressBar:

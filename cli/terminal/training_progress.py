@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..training.progress import Report
-from ..training.run import RunRecord
+from ...training.progress import Report
+from ...training.run import RunRecord
 
 
 class TrainingProgress:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from galaxy_edge.cli.logging_setup import configure_logging
+from galaxy_edge.cli.terminal.logging_setup import configure_logging
 from helpers.command_line import galaxy_edge as command_line
 
 LOGGER = logging.getLogger("galaxy_edge.runtime.sources.camera")
@@ -46,7 +46,7 @@ def test_other_libraries_are_not_printed(capsys):
 
 def test_the_journal_gets_priorities(tmp_path):
     """systemd announces its journal by device and inode of the stream; elsewhere a prefix would only be noise."""
-    script = "import logging; from galaxy_edge.cli.logging_setup import configure_logging; configure_logging('debug')\n"
+    script = "import logging; from galaxy_edge.cli.terminal.logging_setup import configure_logging; configure_logging('debug')\n"
     script += (
         "for level in ('error', 'warning', 'info', 'debug'): getattr(logging.getLogger('galaxy_edge.x'), level)(level)"
     )
