@@ -47,7 +47,7 @@ def test_result_and_page(run, tmp_path, caplog):
         "| ours | ",
         "| stock, int8 | ",
         "SEP, extended sources",
-        "constant box",
+        "constant centre box",
         "star fields",
         "| 1.2 |",
         "1.2 core-hours each (1.25 to 1.25 were used)",
