@@ -66,11 +66,28 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
         colours_last = len(axes) == 3 and axes[2] == 3
         validate_image_size(*((axes[1], axes[0]) if colours_last else (axes[-1], axes[-2])), name)
         data = np.asarray(unit.data)
-        header = {key.upper(): value for key, value in unit.header.items() if key not in ("", "COMMENT", "HISTORY")}
+        header = _read_header(unit.header)
         time = _parse_time(header.get("DATE-OBS"))
     if data.ndim == 3:
         data = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 2) if data.shape[0] == 3 else data
     return np.ascontiguousarray(data), header, time
+
+
+def _read_header(header: Any) -> dict[str, Any]:
+    """Return the keywords of an astropy header, in capitals, without comments.
+
+    Cards that astropy cannot parse are left out: programs write NaN, decimal commas and unquoted text.
+    """
+    from astropy.io.fits.verify import VerifyError
+
+    values: dict[str, Any] = {}
+    for card in header.cards:
+        try:
+            if card.keyword not in ("", "COMMENT", "HISTORY"):
+                values.setdefault(card.keyword.upper(), card.value)
+        except (VerifyError, ValueError):
+            continue
+    return values
 
 
 def _parse_time(date: Any) -> datetime.datetime | None:

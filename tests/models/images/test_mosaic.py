@@ -128,3 +128,15 @@ def test_mono_images_are_not_taken_for_mosaics(make):
     """Half the size would be lost."""
     for seed in range(10):
         assert pattern_from_levels(make(np.random.default_rng(seed))) is None
+
+
+@pytest.mark.parametrize("card", [
+    "CCD-TEMP=                  nan / deg", "EXPTIME =                 30,5 / locale", "OBJECT  = M 31 Andromeda",
+    "TESTVERI= '2017/02/13-16:51:38 / no end", "GAIN    =                 1.#IND / NaN of Windows",
+])  # fmt: skip
+def test_card_that_cannot_be_parsed_leaves_the_others_readable(card):
+    """Programs write such cards; the pixels and the pattern are sound."""
+    content = fits_file(mosaic_of(SCENE, "RGGB"), BAYERPAT="RGGB", UNUSED="x" * 60)
+    start = content.index(b"UNUSED  =")
+    image = decode_image(content[:start] + card.encode().ljust(80) + content[start + 80 :], "x.fits")
+    assert image.cfa == "RGGB" and is_reddish(image) and image.header["BAYERPAT"] == "RGGB"
