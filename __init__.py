@@ -4,5 +4,5 @@ import os
 
 __version__ = "0.1.0"
 
-# TensorFlow tells of the processor and of missing GPUs when it is imported, wherever that happens first.
+# TensorFlow prints messages about the processor and missing GPUs when it is first imported.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

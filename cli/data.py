@@ -111,6 +111,7 @@ def check(path: Path, source: str | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
+# Many parameters because click passes one for each option.
 @data.command()
 @click.argument("path", metavar="IN", type=PATH)
 @click.argument("out", type=PATH)

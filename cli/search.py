@@ -12,6 +12,7 @@ from .options import FOLDER, options
 from .terminal.logging_setup import log_like_this_process
 
 
+# Many parameters because click passes one for each option.
 @click.command("search")
 @click.option("--trials", type=click.IntRange(min=1), default=40, show_default=True, help="Total number of trials.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")
@@ -82,6 +83,7 @@ def _print_front(folder: Path, max_macs: int | None, max_kib: float | None) -> N
     click.echo("next: " + space.use.format(picked=folder / "picked.json"))
 
 
+# Many parameters because click passes one for each option.
 @click.command("search-detector")
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True, help="Total number of trials.")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this machine.")

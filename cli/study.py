@@ -113,6 +113,7 @@ def transfer(**given: Any) -> None:
     _train_all({name: RECIPES[name] for name in ("vgg_features", "vgg_block5")}, **given)
 
 
+# Many parameters because the commands of a study share these options.
 def _train_all(
     recipes: dict[str, Recipe],
     data: Path,
@@ -149,6 +150,7 @@ def _train_all(
     click.echo(f"written to {out / 'table.md'}", err=True)
 
 
+# Many parameters because click passes one for each option.
 @study.command("folds")
 @click.argument("first")
 @click.argument("second")

@@ -33,6 +33,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+# Many parameters because click passes one for each option.
 @train.command("classifier")
 @options("data", "boxy")
 @_training_options
@@ -94,6 +95,7 @@ def train_classifier(
     )
 
 
+# Many parameters because click passes one for each option.
 @train.command("detector")
 @click.option(
     "--data", type=FOLDER, envvar="GALAXY_EDGE_DATA", required=True, show_envvar=True, help="Folder of data sets."

@@ -116,6 +116,7 @@ def find_decode_fault(decode: dict[str, Any]) -> str | None:
     return check_decode(decode)
 
 
+# Long because it lists every section of the manifest, in order.
 def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     """Check every key and type of a manifest.
 

@@ -68,7 +68,7 @@ def small_disk(tmp_path):
 def small_data(tmp_path_factory) -> Path:
     """A folder of small rendered data sets, enough to train both networks for a moment.
 
-    Of each class there are so many that a split by content leaves no part without one.
+    Each class has enough images that a split by content leaves none out of a part.
     """
     return make_labelled(make_sets(tmp_path_factory.mktemp("data")), copies=60)
 
@@ -102,7 +102,7 @@ def tiny_models(tiny_runs, tmp_path_factory) -> Path:
 def wheel(tmp_path_factory) -> Path:
     """The package, built as it would be published."""
     folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "source"  # built from a copy: setuptools leaves its build folder beside the sources
+    copy = folder / "source"  # built from a copy: setuptools leaves its build folder next to the sources
     listing = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"]
     tracked = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
     for name in tracked:

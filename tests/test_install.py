@@ -120,7 +120,7 @@ def interpreter(version):
 def test_the_device_install_runs_on_later_pythons(wheel, tmp_path, version):
     base = interpreter(version)
     if base is None or sys.version_info[:2] != (3, 11):
-        pytest.skip(f"needs Python {version} beside the 3.11 that runs this")
+        pytest.skip(f"needs Python {version} in addition to the 3.11 that runs this")
     command = environment(tmp_path / "env", wheel, base=base).parent / "galaxy-edge"
     lines = run(command, "run", "--camera", "demo", "--json", "--max-frames", "40", cwd=tmp_path).splitlines()
     assert any(json.loads(line)["detections"] for line in lines)

@@ -63,3 +63,22 @@ def test_the_command_line_starts_without_anything_heavy():
     script = "import sys, galaxy_edge.cli.main; print([m for m in ('numpy', 'cv2', 'tensorflow', 'rich') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_functions_stay_small():
+    """At most 50 lines and 8 parameters, or a comment in it or above it that says why not."""
+    long = []
+    for module, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            named = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            parameters = [argument for argument in named if argument.arg not in ("self", "cls")]
+            first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
+            reason = any("# Long because" in line or "# Many parameters because" in line
+                         for line in lines[max(0, first - 3) : node.end_lineno])  # fmt: skip
+            if (node.end_lineno - node.lineno >= 50 or len(parameters) > 8) and not reason:
+                long.append(f"{module}.{node.name}")
+    assert long == []

@@ -67,6 +67,7 @@ def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
     return parts
 
 
+# Long because all variants of a run are measured on the same images, loaded once.
 def evaluate_on_test(
     name: str,
     runs: Sequence[Path],

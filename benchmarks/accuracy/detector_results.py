@@ -25,6 +25,7 @@ KEPT = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "f
 """The metrics that are saved."""
 
 
+# Long because all networks are measured in turn on the same scenes and in the same run.
 def evaluate_detectors(
     runs: Mapping[str, Path],
     data: Path,

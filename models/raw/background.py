@@ -14,7 +14,7 @@ import numpy as np
 CELLS = 12
 """Cells of the mesh along a frame's longer side."""
 SAMPLES = 16_384
-"""About as many pixels are looked at."""
+"""Approximate number of pixels that are sampled."""
 QUANTILE = 0.2
 """Share of the cells under the first surface."""
 _ROUNDS, _SETTLED = 12, 0.002
@@ -59,7 +59,7 @@ def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> 
 
     Args:
         channel: (H, W) of any real type, linear.
-        valid: (H, W) bool, what may be looked at; by default, all but what is not finite, and areas of exact zeros,
+        valid: (H, W) bool, pixels to use; by default, all that are finite, except areas of exact zeros,
             as the borders of aligned frames are.
     """
     step = max(1, int((channel.size / SAMPLES) ** 0.5))
@@ -95,7 +95,7 @@ def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> 
 
 
 def _places(samples: np.ndarray, step: int, length: int) -> np.ndarray:
-    """Return where samples, every `step` pixels from the first, lie from -1 to 1 over so many pixels."""
+    """Return the places, from -1 to 1 over `length` pixels, of samples every `step` pixels from the first."""
     return np.asarray((2 * step * samples + 1) / length - 1)
 
 

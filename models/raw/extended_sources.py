@@ -20,7 +20,7 @@ WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
 SIGNIFICANT = 6.5
 """Standard deviations of the filtered noise from which on light counts."""
 LARGEST = 40.0
-"""Light of a pixel above so many sigma counts as so much, or one bright star would outshine all."""
+"""A pixel's light is clipped at this number of sigma, or one bright star would outshine all."""
 EXTENDED = 0.2
 """What the opening must leave of light: 0.1 of a star's of a pixel or two, 0.3 and more of a galaxy's."""
 MOST = 12
@@ -54,7 +54,7 @@ def extended_sources(
 
     Args:
         pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.
-        significant: least significance; most: at most so many are returned.
+        significant: minimum significance; most: maximum number of sources.
     """
     height, width = pixels.shape[0] // _CELL, pixels.shape[1] // _CELL
     if min(height, width) < 2 * _CELL:
@@ -140,7 +140,7 @@ def windows_around(sources: list[ExtendedSource], width: int, height: int, side:
     Args:
         sources: the most significant first; width, height: of the picture in pixels.
         side: of the network's input in pixels; larger sources get windows twice, four times as large.
-        most: at most so many windows.
+        most: maximum number of windows.
 
     Returns:
         (N, 4) int x0, y0, x1, y1, inside the picture.

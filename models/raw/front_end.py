@@ -25,7 +25,7 @@ FEW_STARS = 30
 _STANDS_OUT = 0.6
 _NOT_SATURATED = 0.8
 _OFF_NOISE = 1.6
-"""Stars may give a channel so many times the noise of green, or so many times less."""
+"""Maximum factor between the gains that stars and noise give a channel, up or down."""
 _AROUND = np.ones((5, 5), np.uint8)
 _LUT_OF_16_BITS = int(cv2.__version__.split(".")[0]) >= 5
 

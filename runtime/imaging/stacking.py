@@ -177,7 +177,7 @@ class Stack:
 
         Returns:
             How much brighter each pixel of the frame is, (H, W) float32, and which ones disagree, (H, W) uint8 0 or
-            255; None if they are so many that the frame shows another field.
+            255; None if there are too many, because the frame shows another field.
         """
         mean = _weighted(self._means, weights)
         change = _weighted(aligned, weights)

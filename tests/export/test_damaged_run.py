@@ -64,7 +64,7 @@ def test_a_record_of_fewer_classes_than_the_network_has(classifier):
 
 
 def changed(run, **arrays):
-    """Write an evaluation share anew with other arrays; None takes one out."""
+    """Write an evaluation share again with other arrays; None takes one out."""
     with np.load(run / "evaluation.npz") as before:
         kept = {name: before[name] for name in before.files} | arrays
     np.savez(run / "evaluation.npz", **{name: value for name, value in kept.items() if value is not None})

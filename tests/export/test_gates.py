@@ -91,7 +91,7 @@ def test_the_gate_tells_pictures_beside_points():
         "accuracy 0.9603 float32 (121 of 126 images), 0.9524 here (120), at most 1 points less; "
         "recall down: a by 3.17 points (2 of 63 images), at most 3 points"
     )
-    # Where all is well, what fell furthest is told all the same.
+    # Where all gates pass, the largest drop is reported too.
     assert (
         "recall down: a by 1.59 points (1 of 63 images), at most 3 points"
         in accuracy_gate("classify", "int8", told(60, 63, 2), told(59, 63, 1), 1.0).measured

@@ -19,7 +19,7 @@ INSTEAD = {
     r"\bgone on with\b": "resumed",
     r"\b[Ss]o many\b": "N, the number of",
     r"\bof no use\b": "not usable",
-    r"\bis no (?:picture|image|file|video|camera|galaxy|network|folder|number|directory|bundle|stream)\b": "is not a",
+    r"(?<![Tt]here )\bis no (?:picture|image|file|video|camera|galaxy|network|folder|number|directory|bundle|stream)\b": "is not a",
     r"\b(?:is|are|be|been|was|were) looked at\b": "is processed",
     r"\b[Ll]ooks? at the mean\b": "process the mean",
     r"\b[Bb]eside (?:it|them|the|its|each|every|a|an)\b": "next to, in addition to",

@@ -95,6 +95,7 @@ def split_hash(split: SplitIndices, ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
+# Long because half of it describes its arguments and errors.
 def k_fold_indices(
     ids: Sequence[str],
     groups: np.ndarray,

@@ -71,6 +71,7 @@ def classes_of(path: Path, model: keras.Model) -> tuple[Sequence[str], float]:
     return (CLASSES if count == len(CLASSES) else [f"class {number}" for number in range(count)]), 1.0
 
 
+# Long because it writes the three sheets in the order in which they need each other.
 def explain_model(
     model: keras.Model,
     images: np.ndarray,

@@ -103,6 +103,7 @@ class _Tapped:
         return images.astype(np.float32)
 
 
+# Long because half of it describes its arguments and the method.
 def grad_cam(
     model: keras.Model, images: np.ndarray, class_index: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -34,10 +34,10 @@ class LabelError(DataError):
 
 
 ErrorHandler = Callable[[LabelError], None]
-"""Told of every label that cannot be taken; it may raise, or note it and have the reader go on with the next."""
+"""Called with every label that cannot be read; it may raise, or note it so that the reader continues."""
 
 Progress = Callable[[int, int], None]
-"""Told how many of how many are done."""
+"""Called with the number done and the total."""
 
 
 def raise_error(error: LabelError) -> None:
@@ -212,7 +212,7 @@ class AnnotatedDataset:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Give the other classes, in order: in a list that is written anew, none that is misspelt shall be."""
+        """Return the other classes, in order: a newly written list must not contain misspelt ones."""
         unknown = self.unknown
         return tuple(name for name in self.classes if name not in unknown)
 
@@ -228,7 +228,7 @@ def build_dataset(
 
     Args:
         kind: name of the format; pictures, listed, notes: see `AnnotatedDataset`.
-        on_error: told of names that come twice; the first of them is kept.
+        on_error: called with names that occur twice; the first of them is kept.
     """
     found: dict[str, ImageAnnotation] = {}
     for one in images:

@@ -43,7 +43,7 @@ DATASET_KEYS = {"images", "annotations", "categories"}
 def find_files(path: Path) -> list[Path]:
     """List the COCO files of a folder, by what is in them; a file is its own list.
 
-    Where none looks right, all JSON files are listed: of a broken one it can then be told what is wrong with it.
+    If none is recognised, all JSON files are listed, so that reading a broken one reports what is wrong with it.
     """
     if path.is_file():
         return [path]
@@ -52,7 +52,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 def sniff(path: Path) -> bool:
-    """Tell whether a file looks like COCO: an object with two at least of its three lists."""
+    """Return whether a file looks like COCO: an object with at least two of its three lists."""
     if path.suffix.lower() != ".json":
         return False
     try:
@@ -67,7 +67,7 @@ def sniff(path: Path) -> bool:
 
 
 def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
-    """Read a COCO file, or the one in a folder; pictures are beside it, in ``images``, or in a folder of its name."""
+    """Read a COCO file, or the one in a folder; images are next to it, in ``images``, or in a folder of its name."""
     files = find_files(path)
     if len(files) != 1:
         raise LabelError("unreadable label", str(path), f"holds {len(files)} COCO files: name one of them")
@@ -152,6 +152,7 @@ def _read_list(content: Any, key: str) -> list[dict[str, Any]]:
     return found
 
 
+# Long because every field of an annotation has a fault of its own.
 def _read_one(
     name: str,
     image: dict[str, Any],
@@ -161,7 +162,7 @@ def _read_one(
     file: Path,
     on_error: ErrorHandler,
 ) -> ImageAnnotation | None:
-    """Make labels of an image; None where an annotation cannot be taken: `on_error` is told of all such."""
+    """Make the labels of an image; None if an annotation cannot be read: `on_error` is called with each."""
     folder = _find_image_folder(name, file)
     try:
         width, height = (int(parse_finite(image.get(side) or 0)) for side in ("width", "height"))
@@ -248,7 +249,7 @@ def _find_image_folder(name: str, file: Path) -> Path | None:
 
 
 def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progress) -> None:
-    """Write a folder with ``annotations.json`` and ``images/``; to a file, the pictures go beside it."""
+    """Write a folder with ``annotations.json`` and ``images/``; of a file, the images are written next to it."""
     single = target.suffix.lower() == ".json"
     file = target if single else target / FILE
     place_images(labels.images, file.with_name(f"{file.stem}_{IMAGES}" if single else IMAGES), images, progress)

@@ -237,7 +237,7 @@ def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progres
 
 
 def _fits_column(key: str, value: Any, galaxies: bool) -> bool:
-    """Tell whether something about a picture can be the cell of that name: the layout has meanings of its own."""
+    """Return whether a property of an image can be the cell of that name: the layout has meanings of its own."""
     if key in ("kind", "boxes_complete"):
         return bool(value == "galaxy" and not galaxies) if key == "kind" else bool(value == "0")
     if key in ("set", "g10", "g10_p"):

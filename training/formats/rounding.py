@@ -21,7 +21,7 @@ def round_to_shortest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndar
 
     Args:
         values: pixels, of any shape, as arithmetic gives them.
-        agrees: tells of each number of such an array whether the format would write it the same.
+        agrees: returns, for each number of such an array, whether the format would write it the same.
 
     Returns:
         the same shape; where no round number agrees, `values`.

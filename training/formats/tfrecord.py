@@ -70,7 +70,7 @@ def find_files(files: Iterable[Path]) -> list[Path]:
 
 
 def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
-    """Read a TFRecord file, or all in a folder. A label map (``.pbtxt``) beside it gives the order of classes."""
+    """Read a TFRecord file, or all in a folder. A label map (``.pbtxt``) next to it gives the order of classes."""
     files = [path] if path.is_file() else find_files(list_files(path))
     tf = load_tensorflow()
     numbered = _read_label_map((path if path.is_dir() else path.parent), files)
@@ -182,7 +182,7 @@ def _read_label_map(folder: Path, files: Sequence[Path]) -> dict[int, str]:
 
 
 def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progress) -> None:
-    """Write one TFRecord file, and a label map beside it. The pictures are in it.
+    """Write one TFRecord file, which contains the images, and a label map next to it.
 
     Raises:
         DataError: the pictures were to be linked or left out.
@@ -202,7 +202,7 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
                 writer.write(record)
                 expected += len(record) + FRAMING_BYTES
     except tf.errors.OpError as error:
-        raise OSError(None, str(error).partition("; ")[2] or str(error)) from None  # the place is told by `staged`
+        raise OSError(None, str(error).partition("; ")[2] or str(error)) from None  # `staged` names the path
     if file.stat().st_size != expected:
         raise OSError(None, "the disk did not take all of it")
     items = "".join(

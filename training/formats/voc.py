@@ -1,4 +1,4 @@
-"""Pascal VOC XML as labelImg 1.8 writes it: one XML a picture, beside it.
+"""Pascal VOC XML as labelImg 1.8 writes it: one XML file for each image, next to it.
 
 Pixels are taken as they stand. labelImg writes the position of the mouse in the picture, cut to a whole pixel and at
 least 1; the 1-based, inclusive pixels of the VOC challenge are not what it writes. Numbers with decimals are legal
@@ -114,10 +114,11 @@ def _text(element: ET.Element, tag: str, default: str | None = None) -> str:
     return found
 
 
+# Long because every field of an object has a fault of its own.
 def _read_one(
     root: ET.Element, folder: Path, name: str, pictures: Container[str], dropped: dict[str, int], on_error: ErrorHandler
 ) -> ImageAnnotation | None:
-    """Make labels of an XML; None where an object cannot be taken: `on_error` is told of all such."""
+    """Make the labels of an XML file; None if an object cannot be read: `on_error` is called with each."""
     try:
         picture = _find_image(normalise_name(_text(root, "filename")), Path(name), _text(root, "folder", ""), pictures)
     except ValueError as fault:
@@ -170,7 +171,7 @@ def _read_one(
 
 
 def _find_image(named: str, label: Path, within: str, pictures: Container[str]) -> str:
-    """Find a label's picture: beside it, in a neighbouring folder, in the folder it names, or by its own name."""
+    """Find a label's image: next to it, in a neighbouring folder, in the folder it names, or by its own name."""
     beside, up = label.parent, label.parent.parent
     tried = [place / named for place in (beside, up / "JPEGImages", up / "images", up, up / within, Path())]
     # A picture was renamed (labelImg itself goes by the name of the XML), or an old version left the ending out.
@@ -203,7 +204,7 @@ def _read_attributes(element: ET.Element) -> dict[str, Any]:
 
 
 def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
-    """Write pictures, an XML beside each, and ``classes.txt`` with the known classes in order, for labelImg to offer.
+    """Write images, an XML file next to each, and ``classes.txt`` with the known classes in order, for labelImg.
 
     Raises:
         DataError: two pictures would have one XML.
@@ -284,7 +285,7 @@ def _add_attributes(element: ET.Element, values: Mapping[str, Any]) -> None:
 
 
 def sniff(path: Path) -> bool:
-    """Tell whether a file looks like a VOC label."""
+    """Return whether a file looks like a VOC label."""
     if path.suffix.lower() != ".xml":
         return False
     try:

@@ -1,4 +1,4 @@
-"""Write a data set beside its place, force it to the disk, and only then put it there."""
+"""Write a data set next to its target, sync it to disk, and only then rename it into place."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def place_images(pictures: Sequence[ImageAnnotation], folder: Path, images: str,
 
 
 def can_link(one: ImageAnnotation) -> bool:
-    """Tell whether a picture is a file of its own."""
+    """Return whether an image is a file of its own."""
     return one.archive is not None and (one.archive / one.member).is_file()
 
 

@@ -118,7 +118,7 @@ def _read_record(folder: Path) -> dict[str, ImageAnnotation]:
 
 
 def _read_rows(path: Path | None, label: str, classes: int, on_error: ErrorHandler) -> list[_Row] | None:
-    """Read the lines of a label file; None where one cannot be taken: `on_error` is told of all such."""
+    """Read the lines of a label file; None if one cannot be read: `on_error` is called with each."""
     rows, whole = [], True
     text = path.read_text(encoding="utf-8-sig") if path else ""
     for number, line in enumerate(text.split("\n"), 1):
@@ -183,7 +183,7 @@ def _row_keys(one: ImageAnnotation) -> list[Hashable]:
 
 
 def sniff(path: Path, folder: Path) -> bool:
-    """Tell whether a txt file of a folder looks like a label: it lies in ``labels``, or begins with a line of a box."""
+    """Return whether a text file looks like a label: it is in ``labels``, or begins with the line of a box."""
     if path.suffix.lower() != ".txt" or path.name == CLASSES:
         return False
     if LABELS in path.relative_to(folder).parts[:-1]:

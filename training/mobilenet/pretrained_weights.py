@@ -71,6 +71,7 @@ def set_folded(path: Path, folded: Folded, layer: Any, normalised: bool) -> None
     layer.set_weights([folded.kernel] if normalised else [folded.kernel, folded.bias])
 
 
+# Long because half of it describes its arguments and errors.
 def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
     """Load a folded MobileNetV2 into the backbone of `ssd.build_network`.
 

@@ -1,7 +1,7 @@
 """Search the report's own space as the report did: Bayesian optimisation of the accuracy (section 2.9.2).
 
 KerasTuner's BayesianOptimization, a Gaussian process, over two convolutions and a dense layer. The report's search
-knew accuracy only; here the macro F1 and the cost of every trial are recorded beside it, and change nothing.
+knew accuracy only; here the macro F1 and the cost of every trial are recorded too, and change nothing.
 
 It runs in one process, or in several by KerasTuner's own variables, the same call in each: ``KERASTUNER_TUNER_ID`` is
 ``chief`` in one and any other name in the workers; ``KERASTUNER_ORACLE_IP`` and ``KERASTUNER_ORACLE_PORT`` name the
@@ -74,6 +74,7 @@ def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
     return model
 
 
+# Long because KerasTuner's tuner class needs the variables around it.
 def search_report(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
@@ -188,7 +189,7 @@ def _row(trial: Any) -> dict[str, Any]:
 
 
 def _role() -> str:
-    """Tell what this process is by KerasTuner's variables: ``alone``, ``chief`` or ``worker``."""
+    """Return this process's role by KerasTuner's variables: ``alone``, ``chief`` or ``worker``."""
     names = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
     missing = [name for name in names if not os.environ.get(name)]
     if len(missing) == len(names):

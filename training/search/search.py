@@ -70,6 +70,7 @@ def falls_behind(best: float, others: Sequence[Mapping[int, float]], epoch: int,
     return len(reached) >= peers and best < float(np.median(reached))
 
 
+# Long because a worker's life reads from top to bottom. Many parameters because it is a process of its own.
 def run_worker(
     objective: Objective,
     storage: Path,
@@ -177,13 +178,9 @@ def _give_back(study: optuna.Study, space: Space, number: int) -> None:
     study.tell(number, state=TrialState.FAIL)
 
 
+# Long because a trial's life reads from top to bottom.
 def _run(
-    study: optuna.Study,
-    space: Space,
-    trial: optuna.Trial,
-    objective: Objective,
-    storage: Path,
-    agreed: dict[str, Any],
+    study: optuna.Study, space: Space, trial: optuna.Trial, objective: Objective, storage: Path, agreed: dict[str, Any]
 ) -> int:
     """Train a trial's network and record its score; return 1, or 0 if another worker took the trial over."""
     import optuna

@@ -30,6 +30,7 @@ MIN_IMAGES = 20
 """Minimum number of training images of a group in a source, for the group to be compared."""
 
 
+# Long because half of it describes its arguments and result. Many parameters because both recipes have theirs.
 def compare_folds(
     first: str,
     second: str,
@@ -118,6 +119,7 @@ def _draw(dataset: GalaxyDataset, k: int, repeats: int, seed: int) -> list[_Fold
     return drawn
 
 
+# Long because half of it describes its arguments and result.
 def cross_sources(
     recipe: Recipe,
     data: Path,

@@ -26,6 +26,7 @@ from .significance import macro_scores
 logger = logging.getLogger(__name__)
 
 
+# Many parameters because they are those of the command.
 def train(
     data: Path,
     out: Path,
@@ -95,6 +96,7 @@ def row_of(run: Path) -> dict[str, Any]:
 MEASURED = ("accuracy", "precision", "recall", "f1", "auc", "coarse_accuracy", "ece")
 
 
+# Long because half of it describes its arguments and errors. Many parameters because they are those of the command.
 def run_many(
     recipes: dict[str, Recipe],
     data: Path,

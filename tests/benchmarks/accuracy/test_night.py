@@ -38,7 +38,7 @@ def test_a_target_must_lie_in_the_middle_of_the_box():
 
 
 def test_false_detections_are_those_that_hold_no_galaxy():
-    """A nebula is no galaxy: every box of its frame is false."""
+    """A nebula is not a galaxy: every box of its frame is false."""
     boxes = np.array([[40, 40, 60, 60], [0, 0, 200, 60], [80, 80, 90, 90]], float)
     galaxy = score_frame(boxes, [Target("M94", 50, 50, True)])
     assert galaxy.found == {"M94": True} and galaxy.false == 1

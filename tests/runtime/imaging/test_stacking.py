@@ -103,7 +103,7 @@ def test_linear_values_are_averaged_and_their_mean_is_developed():
     assert sky_noise(last.planes[0]) < 0.4 * sky_noise(first.planes[0])
     assert abs(np.median(last.raw) - np.median(first.raw)) < 0.1 * sky_noise(first.raw)  # in the source's own units
     assert np.array_equal(last.pixels, develop(last.raw).pixels)
-    # The stretch is in units of the noise: in the stack, a star is so many more of them.
+    # The stretch is in units of the noise: in the stack, a star is more of them.
     bright = shot(sky(), 7, drift=(0.4, 0.1), noise=0.0).pixels[..., 0] > 60
     assert last.pixels[bright].mean() > first.pixels[bright].mean() + 20
 

@@ -20,7 +20,7 @@ COUNTS = (12, 3, 6, 3, 3, 3, 3, 3, 4)
 
 
 def pictures(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
-    """Even pictures, each of its own level, by which a view's picture can be told: some with a coarse group only."""
+    """Uniform images, each of its own level, which identifies a view's image: some with a coarse group only."""
     labels = np.repeat([*range(len(counts)), -1], [*counts, len(coarse)])
     groups = [coarse_group(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
     return GalaxyDataset(
@@ -40,7 +40,7 @@ def feed(seed=1, some=None, soft=None, **changes):
 
 
 def places(batches):
-    """Tell which pictures were drawn, by their levels."""
+    """Return which images were drawn, by their levels."""
     return np.concatenate([batch.inputs[:, 24, 24, 0] for batch in batches]) // 4
 
 

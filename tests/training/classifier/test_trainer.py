@@ -78,7 +78,7 @@ def judged_learner():
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_loss_of_attributes_is_that_of_a_slow_twin(share):
-    """Beside the loss of the names stands, of every attribute that is known, how far what is told is from it."""
+    """The loss has a second term: the error of every known attribute."""
     recipe = replace(SIMPLE, attributes=0.7)
     plain = build(recipe, 9)
     both = with_attributes(plain)
@@ -193,7 +193,7 @@ def test_a_damaged_checkpoint_is_as_none(tmp_path):
     for damaged in (whole[: len(whole) // 2], bytes(flipped), b"", b"nothing of ours"):
         path.write_bytes(damaged)
         assert other.load(path, schedule) == 0
-        # Not half of it either: the training begins anew with the weights it would have begun with.
+        # Not half of it either: the training starts again with the same initial weights.
         assert all(np.array_equal(a, b) for a, b in zip(other.network.get_weights(), start, strict=True))
     path.write_bytes(whole)
     assert other.load(path, schedule) == 1

@@ -203,17 +203,17 @@ def test_folds_are_as_even_as_those_of_sklearn():
     assert unevenness(k_fold_indices(ids, groups, labels, 5, 0)) <= unevenness(other)
 
 
-def test_folds_are_by_content_and_each_repeat_deals_anew():
+def test_folds_are_by_content_and_each_repeat_deals_again():
     ids, groups, labels = many(600)
     order = np.random.default_rng(1).permutation(600)
     mixed = k_fold_indices([ids[index] for index in order], groups[order], labels[order], 5, 0)
     for (_, test), (_, other) in zip(k_fold_indices(ids, groups, labels, 5, 0), mixed, strict=True):
         assert np.array_equal(test, np.sort(order[other]))
-    again, anew, reseeded = (
+    again, fresh, reseeded = (
         k_fold_indices(ids, groups, labels, 5, seed, repeat)[0][1] for seed, repeat in ((0, 0), (0, 1), (1, 0))
     )
     assert np.array_equal(again, k_fold_indices(ids, groups, labels, 5, 0)[0][1])
-    assert not np.array_equal(again, anew) and not np.array_equal(again, reseeded)
+    assert not np.array_equal(again, fresh) and not np.array_equal(again, reseeded)
 
 
 def test_too_few_different_pictures_for_folds():

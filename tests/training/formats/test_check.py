@@ -1,4 +1,4 @@
-"""Every fault is found, named and told once; a clean set is clean."""
+"""Every fault is found, named and reported once; a clean set has none."""
 
 import json
 
@@ -141,7 +141,7 @@ MANY = {
 
 @pytest.mark.parametrize("kind", MANY)
 def test_every_fault_in_a_file_is_told(tmp_path, kind):
-    # Else a user mends one, and meets the next.
+    # Otherwise a user fixes one and then meets the next.
     boxes = [[1, 2, 30, 40], [5, 6, 40, 44], [7, 8, 11, 12]]
     write_labels(one_picture(tmp_path / "p", boxes), tmp_path / "out", kind)
     name, spoil = MANY[kind]

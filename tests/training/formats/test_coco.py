@@ -182,7 +182,7 @@ def test_edges_stand_beside_a_box_only_where_arithmetic_loses_them(tmp_path):
     content = json.loads((tmp_path / "out" / "annotations.json").read_text())
     assert ["edges" in one for one in content["annotations"]] == [False, True, False]
     assert content["annotations"][0]["bbox"] == [10.1, 0.2, 20.2, 40.2]
-    content["annotations"][1]["bbox"] = [1, 2, 3, 4]  # whoever edits it wins
+    content["annotations"][1]["bbox"] = [1, 2, 3, 4]  # an edited box takes precedence
     (tmp_path / "out" / "annotations.json").write_text(json.dumps(content))
     assert read_labels(tmp_path / "out").images[0].boxes[1].tolist() == [1, 2, 4, 6]
 

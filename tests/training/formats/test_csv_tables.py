@@ -47,7 +47,7 @@ def test_a_folder_of_sets_is_one_set(sets, tmp_path):
     whole = read_labels(sets)
     assert len(whole.images) == len(read_set(sets))
     write_labels(whole, tmp_path / "out", "voc")
-    # Two sets have a picture 0.png: the second is told apart by its set.
+    # Two sets have an image 0.png: the second is distinguished by its set.
     assert {name.split("/")[-1] for _, name in samples(tmp_path / "out")} == {
         name.split("/")[-1] for _, name in samples(sets)
     }

@@ -32,7 +32,7 @@ def test_a_record_counts_for_the_boxes_that_are_still_there():
     )
     read = labelled([[1, 1, 2, 2], [5, 5, 6, 6], [1, 1, 2, 2], [1, 1, 2, 2]], [False] * 4, [{}] * 4)
     found = restore_from_record(read, keys(read), kept, keys)
-    # Two that are written alike are told apart by their order; a third of them is new.
+    # Two that are written alike are distinguished by their order; a third of them is new.
     assert found.boxes[:, 0].tolist() == [1.1, 5, 1.2, 1]
     assert found.difficult.tolist() == [True, False, False, False]
     assert [extra.get("n") for extra in found.extras] == [1, None, 3, None]
