@@ -126,9 +126,11 @@ def test_min_score_and_max_frames(night, tiny_models, tmp_path):
 def test_16_bit_images_carry_their_stretch(tmp_path, tiny_models):
     """Without it nobody could reproduce what the detector saw."""
     (tmp_path / "deep.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)[..., 0].astype(np.uint16) * 200))
-    line = json.loads(run(tmp_path / "deep.png", tiny_models, tmp_path / "out", "--json").stdout)
-    jsonschema.validate(line, SCHEMA)
-    assert line["stretch"]["kind"] == "asinh" and line["detections"]
+    for chosen, kind in (("auto", "asinh-noise"), ("percentile", "asinh")):
+        done = run(tmp_path / "deep.png", tiny_models, tmp_path / "out", "--json", "--stretch", chosen)
+        line = json.loads(done.stdout)
+        jsonschema.validate(line, SCHEMA)
+        assert line["stretch"]["kind"] == kind and line["detections"]
 
 
 def test_a_video_gives_an_annotated_video_and_one_event_an_object(tmp_path, tiny_models):

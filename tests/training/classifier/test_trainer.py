@@ -72,6 +72,7 @@ def slow_loss(network, batch, smoothing):
 
 @pytest.fixture(scope="module")
 def judged_learner():
+    keras.utils.set_random_seed(6)  # an unlucky start names all classes alike, and smoothing changes nothing
     network = build(SIMPLE, 9)
     return ClassifierTrainer(network, network, SIMPLE), network.get_weights()
 
