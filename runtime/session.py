@@ -21,10 +21,11 @@ from ..errors import UsageError, UserError, require_extra
 from ..models.images.development import Development
 from .events.frame_record import FrameRecord
 from .frame import Detections, Frame
-from .inference.bundles import CLASSIFIER, DETECTOR, load_bundle
+from .inference.bundles import CLASSIFIER, DETECTOR, RAW_DETECTOR, load_bundle
 from .inference.classifier import Classifier
 from .inference.detector import Detector
 from .inference.load import resolve_engine
+from .inference.raw_detector import RawDetector
 from .monitoring.controls import Controls
 from .monitoring.health import RunMonitor
 from .pipeline.loop import run_loop
@@ -87,7 +88,8 @@ class Session:
         self.config = config
         _require_extras(config)
         _check_trace(config)
-        engine, threads = resolve_engine(config.engine, config.threads, config.device)
+        engine, threads = self._engine = resolve_engine(config.engine, config.threads, config.device)
+        self._has_own_detector = detector is not None
         bundles = {
             name: load_bundle(config.models, name, config.require_signature)
             for name, network in ((DETECTOR, detector), (CLASSIFIER, classifier))
@@ -132,7 +134,13 @@ class Session:
         """
         save_input = self.output.save_input if self.output and self.config.save_input else None
         processor = FrameProcessor(
-            self.detector, self.classifier, self.source.continuous, self._views, self.controls, save_input
+            self.detector,
+            self.classifier,
+            self.source.continuous,
+            self._views,
+            self.controls,
+            save_input,
+            self._raw_detector_loader(),
         )
         manager = SystemdNotifier()
 
@@ -168,6 +176,18 @@ class Session:
         self.sink.close(0, 0)
         if self._trace:
             self._trace.close()
+
+    def _raw_detector_loader(self) -> Callable[[], RawDetector] | None:
+        """Return what loads the detector of raw frames; None if the configured models have none."""
+        config = self.config
+        if self._has_own_detector or (config.models and not (config.models / RAW_DETECTOR).is_dir()):
+            return None
+
+        def load() -> RawDetector:
+            bundle = load_bundle(config.models, RAW_DETECTOR, config.require_signature)
+            return RawDetector(bundle, bundle.default_variant, *self._engine, config.min_score)
+
+        return load
 
     def _view_options(self) -> ViewOptions:
         """Return the view options; the gate's default is 10 s for live sources."""

@@ -21,6 +21,11 @@ SIGNIFICANT = 6.5
 """Standard deviations of the filtered noise from which on light counts."""
 LARGEST = 40.0
 """A pixel's light is clipped at this number of sigma, or one bright star would outshine all."""
+STAR_BOX = 32
+"""Minimum side in pixels of a box to check for a star: an opening removes smaller galaxies too."""
+STAR_PEAK, STAR_SHARE, STAR_VEIL = 100.0, 0.07, 25.0
+"""A box is of a star if its peak exceeds the first, in sigma, and an opening leaves less than the second, as a share of
+the peak, and less than the third, in sigma."""
 EXTENDED = 0.2
 """What the opening must leave of light: 0.1 of a star's of a pixel or two, 0.3 and more of a galaxy's."""
 MOST = 12
@@ -80,11 +85,41 @@ def extended_sources(
 
 def _cells(pixels: np.ndarray, stretch: Stretch, height: int, width: int) -> np.ndarray:
     """Return about the light of cells of 2 x 2 pixels in sigma of a pixel: (height, width) float32."""
-    levels = np.arange(256) / 255 * np.arcsinh((stretch.white + stretch.black) / stretch.softening)
-    table = np.minimum(np.sinh(levels) * stretch.softening - stretch.black, LARGEST)
+    table = np.minimum(_linear(stretch), LARGEST)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[: height * _CELL, : width * _CELL]
     # Averaged as levels: what is lost in faint light by rounding, noise carries over it.
-    return cv2.LUT(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), table.astype(np.float32))
+    return cv2.LUT(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), table)
+
+
+def star_dominated(pixels: np.ndarray, boxes: np.ndarray, stretch: Stretch | None = None) -> np.ndarray:
+    """Return which boxes (N, 4) are about a bright star in faint light, as in a reflection nebula, (N,) bool.
+
+    The brightest pixel in the middle half of such a box belongs to a star: an opening by 5 x 5 pixels leaves almost
+    nothing of it, but a good part of a galaxy's nucleus.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.
+    """
+    table, result = _linear(stretch or Stretch()), np.zeros(len(boxes), bool)
+    for number, (x0, y0, x1, y1) in enumerate(np.asarray(boxes, np.float64)):
+        left, top = max(0, int(x0)), max(0, int(y0))
+        part = pixels[top : int(np.ceil(y1)), left : int(np.ceil(x1))]
+        if min(part.shape[:2]) < STAR_BOX:
+            continue
+        light = cv2.LUT(cv2.cvtColor(part, cv2.COLOR_RGB2GRAY), table)
+        opened = cv2.morphologyEx(light, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+        high, wide = light.shape[0] // 4, light.shape[1] // 4
+        peak = float(light[high:-high, wide:-wide].max())
+        left_over = float(opened[high:-high, wide:-wide].max())
+        result[number] = peak > STAR_PEAK and left_over < min(STAR_SHARE * peak, STAR_VEIL)
+    return result
+
+
+def _linear(stretch: Stretch) -> np.ndarray:
+    """Return the light of each level in sigma: (256,) float32."""
+    levels = np.arange(256) / 255 * np.arcsinh((stretch.white + stretch.black) / stretch.softening)
+    light: np.ndarray = (np.sinh(levels) * stretch.softening - stretch.black).astype(np.float32)
+    return light
 
 
 def _sky(light: np.ndarray) -> np.ndarray:

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 """Names of the two bundles, and of their folders in a folder of models."""
-TASKS = {DETECTOR: "detect", CLASSIFIER: "classify"}
+RAW_DETECTOR = "galaxy-detector-raw"
+"""Name of the bundle for raw frames; a folder of models may do without it."""
+TASKS = {DETECTOR: "detect", CLASSIFIER: "classify", RAW_DETECTOR: "detect"}
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None) -> Bund
 
     Args:
         models: folder with the bundles; None for the shipped ones.
-        name: `DETECTOR` or `CLASSIFIER`.
+        name: `DETECTOR`, `CLASSIFIER` or `RAW_DETECTOR`.
         key: public key that the bundle must be signed for. Without it, a bundle that is not a shipped one is loaded in
             a separate process first, since a file of unknown origin could crash the run.
 

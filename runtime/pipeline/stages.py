@@ -20,6 +20,7 @@ from ..imaging.stacking import Stack
 from ..imaging.tiling import TileSelector
 from ..inference.classifier import Classifier
 from ..inference.detector import Detector
+from ..inference.raw_detector import RawDetector
 from ..monitoring.controls import Controls
 from ..sources.source import Source
 from ..timing import Stopwatch
@@ -58,9 +59,11 @@ class FrameProcessor:
         controls: what may be changed during the run.
         save_input: called with the numbers of the frame and the view, and the pixels that the detector is given; they
             are only lent for the call.
+        load_raw_detector: called at the first frame in linear light; None if `detector` is for those too.
 
     Attributes:
         stack: the stack, where frames are stacked.
+        raw_detector: the detector of frames in linear light, once there was one.
     """
 
     def __init__(
@@ -71,14 +74,18 @@ class FrameProcessor:
         views: ViewOptions,
         controls: Controls | None = None,
         save_input: Callable[[int, int, np.ndarray], None] | None = None,
+        load_raw_detector: Callable[[], RawDetector] | None = None,
     ) -> None:
         self.detector = detector
+        self.raw_detector: RawDetector | None = None
+        self._load_raw_detector = load_raw_detector
         self.classifier = classifier
         self.stack = Stack(views.stack)
         self._tiles = TileSelector(views.tiles, min(detector.bundle.input_size))
         self._motion = SkyMotion() if continuous else None
         self._gate = ChangeGate(views.gate) if continuous and views.gate else None
         self._controls = controls or Controls()
+        self._min_score = detector.min_score  # a change of the control counts for both detectors
         self._save_input = save_input
         self._depth = views.stack
         self._last_shape: tuple[int, ...] = ()
@@ -90,7 +97,7 @@ class FrameProcessor:
         """The stages in their order."""
         return [
             Stage(self.preprocess),
-            Stage(self.detect, self.detector.reload_engine),
+            Stage(self.detect, self._reload_detectors),
             Stage(self.classify, self.classifier.reload_engine),
         ]
 
@@ -134,29 +141,54 @@ class FrameProcessor:
 
     def _fit_views(self, task: FrameTask, pyramid: ImagePyramid) -> None:
         """Fit each view into the detector's input; the first is the whole frame, which shares the pyramid."""
-        pixels = task.frame.pixels
+        pixels, detector = task.frame.pixels, self._detector_of(task)
         task.inputs = [
-            self.detector.preprocess(pixels[y0:y1, x0:x1] if number else pyramid)
+            detector.preprocess(pixels[y0:y1, x0:x1] if number else pyramid)
             for number, (x0, y0, x1, y1) in enumerate(task.views)
         ]
 
     def detect(self, task: FrameTask) -> None:
         """Run the detector on every view."""
+        detector = self._detector_of(task)
         for model_input in task.inputs:
             with task.stopwatch.stage("detect"):
-                task.raw.append(self.detector.infer(model_input))
+                task.raw.append(detector.infer(model_input))
+
+    def _detector_of(self, task: FrameTask) -> Detector:
+        """Return the detector for a frame: frames in linear light may have one of their own."""
+        if task.frame.planes is None or self._load_raw_detector is None:
+            return self.detector
+        if self.raw_detector is None:
+            self.raw_detector = self._load_raw_detector()
+        return self.raw_detector
+
+    def _apply_min_score(self) -> None:
+        """Give the detectors the control's minimum score once it was changed."""
+        if self._controls.min_score not in (None, self._min_score):
+            self._min_score = self._controls.min_score
+            for detector in filter(None, (self.detector, self.raw_detector)):
+                detector.set_min_score(self._min_score)
+
+    def _reload_detectors(self) -> None:
+        """Load the engines of both detectors again."""
+        self.detector.reload_engine()
+        if self.raw_detector is not None:
+            self.raw_detector.reload_engine()
 
     def classify(self, task: FrameTask) -> None:
         """Decode the detector's output and classify it; a frame that is not new gets the last result."""
         if task.inputs:
-            if self._controls.min_score not in (None, self.detector.min_score):
-                self.detector.set_min_score(self._controls.min_score)
+            self._apply_min_score()
+            detector = self._detector_of(task)
             with task.stopwatch.stage("decode"):
                 found = [
-                    self.detector.decode(raw, view, number > 0)
+                    detector.decode(raw, view, number > 0)
                     for number, (raw, view) in enumerate(zip(task.raw, task.inputs, strict=True))
                 ]
-                merged = found[0] if len(found) == 1 else self.detector.merge(task.views, found)
+                if isinstance(detector, RawDetector):
+                    merged = detector.fuse(task.frame.pixels, task.views, found, stretch_of(task.frame))
+                else:
+                    merged = found[0] if len(found) == 1 else detector.merge(task.views, found)
             with task.stopwatch.stage("classify"):
                 self._last_detections = self.classifier(task.frame.pixels, merged)
         task.detections = self._empty if task.is_new and not task.inputs else self._last_detections

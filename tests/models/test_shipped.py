@@ -12,7 +12,7 @@ from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.inference.load import load_engine
 from galaxy_edge.runtime.sources.demo import STOPS, DemoSource
 
-TASKS = {"galaxy-detector": "detect", "galaxy-classifier": "classify"}
+TASKS = {"galaxy-detector": "detect", "galaxy-classifier": "classify", "galaxy-detector-raw": "detect"}
 DATA = Path(__file__).parent.parent / "data"
 
 

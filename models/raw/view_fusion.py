@@ -1,0 +1,73 @@
+"""Merge the detections of a whole frame and of windows of it into one list.
+
+Views of the same galaxy agree on its middle, but the whole frame shows a small one coarsely: it gets the box of the
+window, and the best score of all views. numpy only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..boxes import iou_matrix
+
+FAINTEST = 0.1
+"""Minimum score of a detection whose box is reliable."""
+EDGE = 2.0
+"""Pixels from the edge of a window within which a box counts as cut off."""
+SAME_MIDDLE, SAME_SIZE, SAME_BOX = 0.35, 2.2, 0.5
+"""Boxes are of one object if their middles lie within the first share of the smaller sides and their sizes differ by at
+most the second factor, or if their IoU exceeds the third."""
+TRUSTED = 0.4
+"""Minimum share of the best score for a window's box to be used."""
+
+
+def fuse_views(
+    views: np.ndarray, found: Sequence[tuple[np.ndarray, np.ndarray]], side: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Merge detections of several views, before any threshold.
+
+    Args:
+        views: (V, 4) x0, y0, x1, y1 in frame pixels, the whole frame first.
+        found: of each view boxes (N, 4) in its own pixels and scores (N,), at least those from `FAINTEST`.
+        side: of the network's input; of objects under half of it windows know the box better than the whole frame.
+
+    Returns:
+        boxes (M, 4) float32 in frame pixels, scores (M,) float32, best first, and (M,) int the view of the best score.
+    """
+    boxes, scores, origin = _in_frame(views, found)
+    middle, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    size = np.sqrt(np.prod(extent, axis=1))
+    used = np.zeros(len(boxes), bool)
+    kept, boxed = [], []
+    for best in range(len(boxes)):
+        if used[best]:
+            continue
+        ratio = size / size[best]
+        same = (np.abs(middle - middle[best]) < SAME_MIDDLE * np.minimum(extent, extent[best])).all(axis=1)
+        same &= (ratio < SAME_SIZE) & (ratio > 1 / SAME_SIZE)
+        same |= iou_matrix(boxes[best : best + 1], boxes)[0] > SAME_BOX
+        same &= ~used
+        used |= same
+        closer = np.flatnonzero(same & (origin > 0) & (scores >= TRUSTED * scores[best]))
+        kept.append(best)
+        boxed.append(closer[0] if len(closer) and extent[best].max() < side / 2 else best)
+    return boxes[boxed], scores[kept], origin[kept]
+
+
+def _in_frame(
+    views: np.ndarray, found: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Convert boxes that are not cut off to frame pixels, best first: boxes, scores, and numbers of the views."""
+    boxes, scores, origin = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)], [np.zeros(0, int)]
+    for number, (view, (some, score)) in enumerate(zip(views, found, strict=True)):
+        inner = np.array([view[0] > views[0][0], view[1] > views[0][1], view[2] < views[0][2], view[3] < views[0][3]])
+        gap = np.concatenate([some[:, :2], view[2:] - view[:2] - some[:, 2:]], axis=1)
+        whole = (score >= FAINTEST) & ~((gap < EDGE) & inner).any(axis=1)
+        boxes.append((some[whole] + np.tile(view[:2], 2)).astype(np.float32))
+        scores.append(score[whole].astype(np.float32))
+        origin.append(np.full(int(whole.sum()), number))
+    score = np.concatenate(scores)
+    order = np.argsort(-score, kind="stable")
+    return np.concatenate(boxes)[order], score[order], np.concatenate(origin)[order]

@@ -1,0 +1,50 @@
+"""Find galaxies in developed raw frames: low scores of all views are fused, then one threshold is applied.
+
+Raw exposures are noisy and dim, so that a galaxy scores lower in them than in processed images. Views of the whole
+frame and of tiles confirm each other, and boxes around bright stars, as in reflection nebulae, are left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...models.raw.extended_sources import star_dominated
+from ...models.raw.stretch import Stretch
+from ...models.raw.view_fusion import fuse_views
+from ..frame import Detections
+from .detector import Detector, ModelInput
+from .engine import RawTensor
+
+MIN_VIEW_SCORE = 0.05
+"""Minimum score in a single view; the operating threshold is applied to the fused list."""
+
+
+class RawDetector(Detector):
+    """A detector whose bundle was trained on developed raw frames; for arguments see `Detector`."""
+
+    def decode(self, raw: dict[str, RawTensor], model_input: ModelInput, is_tile: bool = False) -> Detections:
+        """Return all detections of a view above `MIN_VIEW_SCORE`; for arguments see `Detector.decode`."""
+        operating = self.min_score, self.tile_min_score
+        self.min_score = self.tile_min_score = MIN_VIEW_SCORE
+        try:
+            return super().decode(raw, model_input, is_tile)
+        finally:
+            self.min_score, self.tile_min_score = operating
+
+    def fuse(
+        self, pixels: np.ndarray, views: np.ndarray, found: list[Detections], stretch: Stretch | None
+    ) -> Detections:
+        """Fuse the detections of all views of a frame and apply the operating threshold.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB, developed with `stretch`.
+            views: (V, 4) int x0, y0, x1, y1 in frame pixels, the whole frame first.
+            found: results of `decode` for each view, in its own pixels.
+        """
+        parts = []
+        for (x0, y0, x1, y1), view in zip(views, found, strict=True):
+            kept = ~star_dominated(np.ascontiguousarray(pixels[y0:y1, x0:x1]), view.boxes, stretch)
+            parts.append((view.boxes[kept], view.scores[kept]))
+        boxes, scores, origin = fuse_views(views, parts, min(self.bundle.input_size))
+        kept = scores >= np.where(origin > 0, self.tile_min_score, self.min_score)
+        return Detections(boxes[kept], scores[kept])
