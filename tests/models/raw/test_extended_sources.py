@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.models.raw.extended_sources import ExtendedSource, extended_sources, windows_around
+from galaxy_edge.models.raw.extended_sources import ExtendedSource, extended_sources, star_dominated, windows_around
 from galaxy_edge.models.raw.front_end import develop
 
 SHAPE = (540, 960)
@@ -69,5 +69,17 @@ def test_no_sources_no_windows():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (30, 30), (101, 57)])
-def test_small_pictures(shape):
+def test_small_images(shape):
     assert extended_sources(np.zeros((*shape, 3), np.uint8)) == []
+
+
+def test_a_star_in_a_nebula_is_distinguished_from_a_galaxy():
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    frame = rng.normal(0, 1, SHAPE)
+    frame += 3 * np.exp(-(((x - 200) ** 2 + (y - 200) ** 2) / (2 * 25**2)))
+    frame += 900 * np.exp(-(((x - 205) ** 2 + (y - 203) ** 2) / (2 * 1.0**2)))
+    frame += galaxy(600, 300, 80, 60.0) + 200 * np.exp(-(((x - 600) ** 2 + (y - 300) ** 2) / (2 * 1.5**2)))
+    boxes = np.array([[150, 150, 250, 250], [560, 270, 640, 330], [400, 100, 460, 160], [1, 1, 3, 3]], np.float32)
+    assert star_dominated(develop(frame).pixels, boxes).tolist() == [True, False, False, False]
+    assert star_dominated(develop(frame).pixels, np.zeros((0, 4))).shape == (0,)

@@ -1,0 +1,71 @@
+"""Training continued from an exported detector, and batches in which scenes come back."""
+
+import numpy as np
+import pytest
+from galaxy_edge.models.bundle import shipped_bundle_path
+from galaxy_edge.models.decode import anchor_grid
+from galaxy_edge.training.detector.raw_tuning import REUSE, PooledBatches
+from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
+from galaxy_edge.training.mobilenet.folded import WeightsError
+from galaxy_edge.training.scenes.generator import Scene
+
+
+class Counting:
+    """Draws scenes with one box, and counts them."""
+
+    def __init__(self):
+        self.drawn = 0
+
+    def draw(self, rng):
+        self.drawn += 1
+        image = np.zeros((64, 64, 3), np.uint8)
+        x, y = rng.integers(0, 30, 2)
+        image[y : y + 20, x : x + 30] = rng.integers(50, 255)
+        return Scene(image, np.array([[x, y, x + 30, y + 20]], np.float32), np.zeros((0, 4), np.float32), "one")
+
+
+@pytest.fixture
+def anchors():
+    return anchor_grid(64, 64, **DetectorSettings(**PRESETS["quick"]).grid)
+
+
+def test_scenes_come_back_and_batches_are_what_they_were(anchors):
+    maker = Counting()
+    batches = PooledBatches(maker, anchors, range(10), 1)
+    first = [batches.make(step) for step in range(12)]
+    assert 120 / REUSE <= maker.drawn <= 120 / REUSE + 1
+    again = PooledBatches(Counting(), anchors, range(10), 1).make(11)
+    assert all(np.array_equal(one, two) for one, two in zip(first[11], again, strict=True))
+    assert first[0][0].shape == (10, 64, 64, 3) and (first[0][1] == 1).any(axis=1).all()
+
+
+def test_training_continues_from_an_exported_network():
+    """The network gives what the file gives, and nearly the same while it normalises by the batch."""
+    pytest.importorskip("official.vision")
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+    from galaxy_edge.training.detector import networks as ssd
+    from galaxy_edge.training.detector.tflite_weights import load_exported
+
+    path = shipped_bundle_path("galaxy-detector") / "fp32.tflite"
+    model = ssd.build_network(DetectorSettings(**PRESETS["quick"]))
+    images = np.random.default_rng(1).integers(0, 255, (6, 224, 224, 3)).astype(np.uint8)
+    load_exported(model, path, images)
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    expected = interpreter.get_signature_runner()(image=images[:1].astype(np.float32))
+    boxes, scores = ssd.raw_outputs(model, tf.constant(images, tf.float32), training=False)
+    assert np.abs(boxes[:1].numpy() - expected["boxes"]).max() < 1e-3
+    assert np.abs(scores[:1].numpy() - expected["scores"]).max() < 1e-3
+    trained = ssd.raw_outputs(model, tf.constant(images, tf.float32), training=True)[1]
+    assert np.abs(trained.numpy() - scores.numpy()).mean() < 0.05
+
+
+def test_another_network_is_refused():
+    pytest.importorskip("official.vision")
+    from galaxy_edge.training.detector import networks as ssd
+    from galaxy_edge.training.detector.tflite_weights import load_exported
+
+    model = ssd.build_network(DetectorSettings(**(PRESETS["quick"] | {"fpn_filters": 32, "size": 64})))
+    with pytest.raises(WeightsError, match="not of this network"):
+        load_exported(model, shipped_bundle_path("galaxy-detector") / "fp32.tflite", np.zeros((2, 64, 64, 3), np.uint8))

@@ -1,0 +1,139 @@
+"""Read an exported detector's float32 TFLite file back into the trainable network that it was made of.
+
+The export folded every normalisation into the convolution before it. As in `pretrained_weights.load_backbone`, each
+gets the statistics of our own images and the scale and shift that undo them, so that inference gives the same results
+as the file, and training, which normalises by the batch, starts from nearly the same function.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..mobilenet.folded import WeightsError
+from . import networks as ssd
+
+_PART = re.compile(r"(?:fpn|retina_net_head)/(\w+?)/separable_conv2d(?:_\d+)?/depthwise")
+
+
+def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
+    """Load a float32 TFLite file of a network of `ssd.build_network` with MobileNet blocks and an FPN.
+
+    Args:
+        model: of the same settings, with random weights.
+        path: the file, e.g. ``fp32.tflite`` of a bundle.
+        images: (B, size, size, 3) uint8, some tens of training inputs, for the statistics.
+
+    Raises:
+        WeightsError: the file is of another network.
+    """
+    import tf_keras
+
+    backbone, parts, norms = _read(path)
+    layers = [layer for layer in model.submodules if isinstance(layer, tf_keras.layers.SeparableConv2D)]
+    named = {layer.name: layer for layer in layers}
+    try:
+        affine = _set_backbone(model, backbone)
+        for name, (depthwise, pointwise, bias) in parts.items():
+            named[name].set_weights([depthwise.transpose(1, 2, 3, 0), pointwise.transpose(1, 2, 3, 0), bias])
+        for layer in ssd.batch_norms(model):
+            level = layer.name.removeprefix("norm_")
+            if layer.name.startswith("norm_") and id(layer) not in affine:
+                alone = norms.get(layer.name)
+                affine[id(layer)] = alone if alone else _unfolded(named, level)
+    except (KeyError, ValueError) as error:
+        raise WeightsError(f"{path} is not of this network: {error}") from None
+    _settle(model, affine, images)
+
+
+def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, Any], dict[str, Any]]:
+    """Read kernels and biases of the backbone in order, of pyramid and head by name, and norms that stand alone."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(path.read_bytes(), 0)
+    graph, kinds = model.Subgraphs(0), schema.BuiltinOperator
+
+    def name_of(number: int) -> str:
+        return str(graph.Tensors(number).Name(), "utf-8")
+
+    def values(number: int) -> np.ndarray:
+        tensor = graph.Tensors(number)
+        return np.frombuffer(model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes(), np.float32).reshape(
+            tensor.ShapeAsNumpy()
+        )
+
+    backbone: list[tuple[np.ndarray, np.ndarray]] = []
+    parts: dict[str, Any] = {}
+    norms: dict[str, list[np.ndarray]] = {}
+    waiting: dict[int, tuple[str, np.ndarray]] = {}
+    for index in range(graph.OperatorsLength()):
+        op = graph.Operators(index)
+        kind, inputs, output = model.OperatorCodes(op.OpcodeIndex()).BuiltinCode(), op.InputsAsNumpy(), op.Outputs(0)
+        if kind == kinds.DEPTHWISE_CONV_2D and (match := _PART.search(name_of(output))):
+            waiting[output] = (match[1], values(inputs[1]))
+        elif kind == kinds.CONV_2D and inputs[0] in waiting:
+            name, depthwise = waiting[inputs[0]]
+            parts[name] = (depthwise, values(inputs[1]), values(inputs[2]))
+        elif kind in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D):
+            backbone.append((values(inputs[1]).transpose(1, 2, 3, 0), values(inputs[2])))
+        elif kind in (kinds.MUL, kinds.ADD) and (found := re.search(r"norm_\d", name_of(output))):
+            norms.setdefault(found[0], []).append(values(inputs[1]))
+    return backbone, parts, {name: tuple(pair) for name, pair in norms.items()}
+
+
+def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> dict[int, Any]:
+    """Set the backbone's kernels; return scale and shift of each normalisation by its id."""
+    left, affine = iter(backbone), {}
+
+    def take(layer: Any, norm: Any) -> None:
+        kernel, bias = next(left, (None, None))
+        if kernel is None:
+            return
+        layer.set_weights([kernel])
+        affine[id(norm)] = (np.ones_like(bias), bias)
+
+    for block in model.backbone.layers:
+        kind = type(block).__name__
+        if kind == "Conv2DBNBlock":
+            take(block._conv0, block._norm0)
+        elif kind == "InvertedBottleneckBlock":
+            if block._expand_ratio > 1:
+                take(block._conv0, block._norm0)
+            take(block._conv1, block._norm1)
+            take(block._conv2, block._norm2)
+    if next(left, None) is not None:
+        raise ValueError("it has more convolutions than the network")
+    return affine
+
+
+def _unfolded(named: dict[str, Any], level: str) -> tuple[np.ndarray, np.ndarray]:
+    """Move the bias of a pyramid's convolution, into which a normalisation was folded, to that normalisation."""
+    layer = named.get(f"post_hoc_{level}") or named[f"coarser_{level}"]
+    depthwise, pointwise, bias = layer.get_weights()
+    layer.set_weights([depthwise, pointwise, np.zeros_like(bias)])
+    return np.ones_like(bias), bias
+
+
+def _settle(model: Any, affine: dict[int, Any], images: np.ndarray) -> None:
+    """Set the statistics of every normalisation to those of its inputs, keeping its scale and shift."""
+    import tensorflow as tf
+    import tf_keras
+
+    kind, plain = tf_keras.layers.BatchNormalization, tf_keras.layers.BatchNormalization.call
+
+    def settle(layer: Any, inputs: Any, *_: Any, **__: Any) -> Any:
+        if id(layer) not in affine:
+            return plain(layer, inputs, training=False)
+        scale, shift = affine[id(layer)]
+        mean, variance = (value.numpy() for value in tf.nn.moments(inputs, axes=[0, 1, 2]))
+        layer.set_weights([scale * np.sqrt(variance + layer.epsilon), shift + scale * mean, mean, variance])
+        return inputs * scale + shift
+
+    kind.call = settle
+    try:
+        ssd.raw_outputs(model, tf.constant(images, tf.float32), training=False)
+    finally:
+        kind.call = plain

@@ -1,0 +1,118 @@
+"""Read raw exposures with known targets: FITS frames in zips next to a table of plate solutions."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...models.raw.bayer import parse_pattern
+from ..data.errors import DataError
+from .raw_sky import RawSky, raw_sky
+
+TABLE = "plate_solutions.csv"
+TARGET_RADIUS = 170
+"""Radius in pixels around a target that is not sky: more than the D25 of M 94 at 2.4 arcseconds a pixel."""
+
+NO_GALAXIES = ("NGC7023",)
+"""Targets that are not galaxies, so that their frames may be used whole as skies."""
+
+
+@dataclass(frozen=True)
+class RawFrame:
+    """A raw exposure.
+
+    Attributes:
+        file, target: names; mosaic: (H, W) uint16; pattern: of its first 2 x 2 pixels, None for mono.
+        x, y: where the target lies, in pixels of the mosaic.
+    """
+
+    file: str
+    target: str
+    mosaic: np.ndarray
+    pattern: str | None
+    x: float
+    y: float
+
+    def sky(self) -> RawSky:
+        """Return its sky in linear light, without the target unless that is one of `NO_GALAXIES`."""
+        targets = [] if self.target in NO_GALAXIES else [(self.x, self.y, TARGET_RADIUS)]
+        return raw_sky(self.mosaic, self.pattern, targets)
+
+
+def read_raw_frames(folder: Path, target: str | None = None) -> Iterator[RawFrame]:
+    """Read the frames of a folder in the order of its table.
+
+    Args:
+        folder: with a table named `TABLE`, and its frames as files or in zips.
+        target: only frames of this object.
+
+    Raises:
+        DataError: there is no table, or a frame is missing.
+    """
+    try:
+        with (folder / TABLE).open(encoding="utf-8", newline="") as table:
+            rows = list(csv.DictReader(table))
+    except FileNotFoundError:
+        raise DataError(f"{folder} has no {TABLE}") from None
+    inside: dict[str, Path] = {}
+    for packed in sorted(folder.glob("*.zip")):
+        with zipfile.ZipFile(packed) as archive:
+            inside |= dict.fromkeys(archive.namelist(), packed)
+    for row in rows:
+        if target and row["object"] != target:
+            continue
+        name = row["file"]
+        if name in inside:
+            with zipfile.ZipFile(inside[name]) as archive:
+                content = archive.read(name)
+        elif (folder / name).is_file():
+            content = (folder / name).read_bytes()
+        else:
+            raise DataError(f"{folder} has no {name}")
+        data, header = _read(content, name)
+        pattern = (
+            parse_pattern(
+                str(header["BAYERPAT"]),
+                int(header.get("XBAYROFF", 0)),
+                int(header.get("YBAYROFF", 0)),
+                str(header.get("ROWORDER", "")).upper() == "BOTTOM-UP",
+                data.shape[0],
+            )
+            if "BAYERPAT" in header
+            else None
+        )
+        yield RawFrame(name, row["object"], data, pattern, float(row["target_x"]), float(row["target_y"]))
+
+
+def _read(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any]]:
+    """Read the first image of a FITS file: (H, W) and its keywords."""
+    from astropy.io import fits
+
+    try:
+        with fits.open(io.BytesIO(content), memmap=False) as units:
+            return np.ascontiguousarray(units[0].data), dict(units[0].header)
+    except (OSError, TypeError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as FITS: {error}") from None
+
+
+TRAIN_FRAMES, VALIDATION_FRAMES = {"M94": 4, "NGC7023": 2}, {"M94": 3}
+"""Number of frames of a target, from the first, whose skies are trained on; number after them to validate on."""
+
+
+def parted(frames: Sequence[RawFrame]) -> tuple[list[RawFrame], list[RawFrame], list[RawFrame]]:
+    """Divide frames in time into those whose skies train, those that validate, and the rest to test on."""
+    shares: tuple[list[RawFrame], list[RawFrame], list[RawFrame]] = ([], [], [])
+    for target in dict.fromkeys(frame.target for frame in frames):
+        of_target = [frame for frame in frames if frame.target == target]
+        first = TRAIN_FRAMES.get(target, 0)
+        second = first + VALIDATION_FRAMES.get(target, 0)
+        for share, chosen in zip(shares, (of_target[:first], of_target[first:second], of_target[second:]), strict=True):
+            share.extend(chosen)
+    return shares
