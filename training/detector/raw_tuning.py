@@ -101,8 +101,8 @@ def tune(
     training, validation, _ = parted(list(read_raw_frames(frames)))
     with lock_run_folder(out):
         run = RunFolder(out, "detect", settings.plain(), record, resume)
-        maker = SceneGenerator(train, settings.size)
-        mixed = MixedScenes(maker, RawSceneGenerator(maker, [frame.sky() for frame in training]), RAW_SHARE)
+        generator = SceneGenerator(train, settings.size)
+        mixed = MixedScenes(generator, RawSceneGenerator(generator, [frame.sky() for frame in training]), RAW_SHARE)
         evaluation = _evaluation(held, [frame.sky() for frame in validation], settings)
         np.savez_compressed(out / "evaluation.npz", **evaluation)  # type: ignore[arg-type]
         return _tune(run, settings, mixed, train, evaluation, start, seconds, report)
