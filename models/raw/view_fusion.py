@@ -1,7 +1,7 @@
-"""Merge the detections of a whole frame and of windows of it into one list.
+"""One list of detections of a frame that was searched whole and in windows.
 
-Views of the same galaxy agree on its middle, but the whole frame shows a small one coarsely: it gets the box of the
-window, and the best score of all views. numpy only.
+Views of the same galaxy agree on its middle, but the whole frame shows a small one coarsely: its box is the window's,
+and its score that of the view that was surest. numpy only.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 from ..boxes import iou_matrix
 
 FAINTEST = 0.1
-"""Minimum score of a detection whose box is reliable."""
+"""Scores under it say nothing of where a box lies."""
 EDGE = 2.0
-"""Pixels from the edge of a window within which a box counts as cut off."""
+"""Pixels from the edge of a window within which a box is taken to be cut off."""
 SAME_MIDDLE, SAME_SIZE, SAME_BOX = 0.35, 2.2, 0.5
-"""Boxes are of one object if their middles lie within the first share of the smaller sides and their sizes differ by at
-most the second factor, or if their IoU exceeds the third."""
+"""Boxes are of one object whose middles lie within that share of the smaller sides and whose sizes differ by at most so
+many times; or that overlap by so much (IoU)."""
 TRUSTED = 0.4
-"""Minimum share of the best score for a window's box to be used."""
+"""Share of the best score from which on a window's box is taken."""
 
 
 def fuse_views(
@@ -30,11 +30,11 @@ def fuse_views(
 
     Args:
         views: (V, 4) x0, y0, x1, y1 in frame pixels, the whole frame first.
-        found: of each view boxes (N, 4) in its own pixels and scores (N,), at least those from `FAINTEST`.
+        found: of each view boxes (N, 4) in its own pixels and scores (N,), those from `FAINTEST` on at least.
         side: of the network's input; of objects under half of it windows know the box better than the whole frame.
 
     Returns:
-        boxes (M, 4) float32 in frame pixels, scores (M,) float32, best first, and (M,) int the view of the best score.
+        boxes (M, 4) float32 in frame pixels, scores (M,) float32, best first, and (M,) int which view was surest.
     """
     boxes, scores, origin = _in_frame(views, found)
     middle, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
@@ -59,7 +59,7 @@ def fuse_views(
 def _in_frame(
     views: np.ndarray, found: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Convert boxes that are not cut off to frame pixels, best first: boxes, scores, and numbers of the views."""
+    """Bring what is whole in its view to frame pixels, best first: boxes, scores, and numbers of the views."""
     boxes, scores, origin = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)], [np.zeros(0, int)]
     for number, (view, (some, score)) in enumerate(zip(views, found, strict=True)):
         inner = np.array([view[0] > views[0][0], view[1] > views[0][1], view[2] < views[0][2], view[3] < views[0][3]])
