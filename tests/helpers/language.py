@@ -32,6 +32,7 @@ READ = (".py", ".md", ".toml", ".html", ".js")
 EXEMPT = (
     "CHANGELOG.md",
     "tests/helpers/language.py",
+    "tests/docs/test_language.py",
     "tests/data/",
     "models/shipped/",
     "training/results/",
