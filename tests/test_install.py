@@ -70,7 +70,15 @@ print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreig
 """
     told = json.loads(run(device, "-c", script, cwd=tmp_path))
     assert told["foreign"] == []
-    extras = {"fastapi", "uvicorn", "starlette", "pydantic", "prometheus_client", "paho", "h11"}  # of [serve] and [mqtt]
+    extras = {
+        "fastapi",
+        "uvicorn",
+        "starlette",
+        "pydantic",
+        "prometheus_client",
+        "paho",
+        "h11",
+    }  # of [serve] and [mqtt]
     assert {name: gone for name, gone in told["missing"].items() if gone.split(".")[0] not in extras} == {}
     assert {name.split(".")[2] for name in told["missing"]} <= {"mqtt", "web"}
     assert "galaxy_edge.runtime.pipeline.threads" in told["modules"] and len(told["modules"]) > 20
