@@ -36,8 +36,8 @@ echo "lines $(wc -l < /run/lines)"; grep galaxy-edge: /run/error
 # camera, set to it as soon as it is opened.
 DEEP = """
 import cv2, json
-from galaxy_edge import cli
-from galaxy_edge.runtime.sources import open_source
+from galaxy_edge.cli.main import main
+from galaxy_edge.runtime.sources.open_source import open_source
 plain = cv2.VideoCapture
 def only(mark):
     def opened(*how):
@@ -48,13 +48,13 @@ def only(mark):
 if __name__ == "__main__":  # a model is first loaded in a process of its own, which imports this
     for mark in (b"GREY", b"Y10 ", b"Y12 ", b"Y16 ", b"Y16\\xa0"):
         only(mark)
-        frames = iter(open_source("0", print))
+        frames = iter(open_source("0"))
         frame = next(frames)
         frames.close()
         values = frame.pixels[..., 0] if frame.raw is None else frame.raw
         print(json.dumps(dict(kind=str(values.dtype), shape=values.shape, row=values[10, ::20].tolist())), flush=True)
     only(b"Y16 ")
-    cli.main()
+    main()
 """
 
 
