@@ -108,5 +108,5 @@ def test_a_network_that_was_picked_is_no_preset(tmp_path):
 def test_what_no_search_for_detectors_picked_is_refused(tmp_path):
     for content in ("no json", "{}", '{"network": {"stem_channels": 16}}', '{"network": {}}'):
         (tmp_path / "picked.json").write_text(content)
-        with pytest.raises(RunError, match="is not a picked.json"):
+        with pytest.raises(RunError, match=r"is not a picked\.json"):
             read_picked_network(tmp_path / "picked.json")

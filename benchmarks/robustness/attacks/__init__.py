@@ -1,0 +1,1 @@
+"""Attacks on promises, one a module; see `robustness.attack`."""

@@ -1,0 +1,1 @@
+"""Attacks on secrets, the live page, models and bundles."""

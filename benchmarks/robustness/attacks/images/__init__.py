@@ -1,0 +1,1 @@
+"""Attacks on images, their memory, their headers, and the sky in them."""

@@ -1,0 +1,1 @@
+"""Attacks on cameras, streams, clocks and brokers."""

@@ -1,0 +1,27 @@
+"""Every attack of `benchmarks.robustness.attacks` with its small count, and the published table."""
+
+import pytest
+from galaxy_edge.benchmarks.robustness import table
+from galaxy_edge.benchmarks.robustness.attack import find_attacks
+
+ATTACKS = find_attacks()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_promise_holds(name):
+    """The full counts are in the published table; the small ones find what a change broke."""
+    row = table.run_attack(ATTACKS[name], ATTACKS[name].small_count)
+    if "not_possible" in row:
+        pytest.skip(row["not_possible"])
+    assert row["held"], row["figures"]
+
+
+def test_published_table_has_every_attack_and_all_held():
+    """README's promises are this table's."""
+    rows = table.read_rows()
+    assert rows.keys() == ATTACKS.keys(), "run python -m galaxy_edge.benchmarks.robustness.table NAME"
+    assert [name for name, row in rows.items() if not row.get("held", True)] == []
+    assert {name: row["promise"] for name, row in rows.items()} == {
+        name: attack.promise for name, attack in ATTACKS.items()
+    }
+    assert table.PAGE.read_text(encoding="utf-8") == table.page(rows)
