@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
+from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from .reader import POSTPROCESS, Graph, read_tflite
 
@@ -71,6 +73,14 @@ def measure_ranges(content: bytes, images: np.ndarray, method: str = "min-max") 
     return ranges | {graph.tensors[number].name: (0.0, 255.0) for number in graph.inputs}
 
 
+@contextmanager
+def suppress_interpreter_notes() -> Iterator[None]:
+    """Hide what LiteRT prints, and its warning that keeping all tensors takes memory, where that is intended."""
+    with suppress_native_stderr(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
+        yield
+
+
 def activations(content: bytes, images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     """Run a TFLite network on images (n, H, W, 3) uint8; yield every computed tensor of each image by name.
 
@@ -78,10 +88,7 @@ def activations(content: bytes, images: np.ndarray) -> Iterator[dict[str, np.nda
     """
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    from ...runtime.system.native_output import suppress_native_stderr
-
-    with suppress_native_stderr(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")  # warns about its memory use
+    with suppress_interpreter_notes():
         # The default delegate would fuse operators and leave their inner tensors empty.
         interpreter = Interpreter(
             model_content=content,

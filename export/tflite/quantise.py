@@ -12,9 +12,8 @@ from collections.abc import Collection
 
 import numpy as np
 
-from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
-from .calibration_ranges import Ranges
+from .calibration_ranges import Ranges, suppress_interpreter_notes
 from .editor import remove_float_around_selections, set_interface
 from .reader import read_tflite
 
@@ -60,7 +59,7 @@ def quantise(
                 "num_samples": np.array(1),
             }
     try:
-        with suppress_native_stderr():
+        with suppress_interpreter_notes():
             result = quantizer.Quantizer(bytearray(content), recipe.get_quantization_recipe()).quantize(
                 statistics, enable_progress_bar=False, enable_progress_report=False
             )

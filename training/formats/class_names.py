@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
+from ...errors import require_extra
 from .annotation import LabelError
 from .images import to_label_error
 from .voc import read_classes
 
-QUOTES = {"'", '"'}
 LIST_FILES = ("labels/classes.txt", "classes.txt", "obj.names", "labels.txt")
 
 
@@ -46,46 +44,32 @@ def _text(path: Path) -> str:
 
 
 def parse_yaml_names(text: str, file: str) -> list[str]:
-    """Read ``names`` of a data.yaml: a list in brackets, a list of lines with dashes, or a map from numbers.
+    """Read the class names of a data.yaml: ``names`` is a list, or a map from the numbers 0, 1, 2 ...
 
-    Of YAML no more than this is understood, and the rest of the file is not looked at.
+    Every value is read as the text that it is written as, so that the names ``no``, ``1.0`` and ``007`` keep their
+    spelling; `yaml.safe_load` would make a truth value and numbers of them.
 
     Raises:
-        LabelError: what stands there is of another form.
+        LabelError: the file is not YAML, or its names are of another form.
+        MissingExtra: PyYAML is not installed.
     """
-    lines = text.split("\n")
-    start = next((number for number, line in enumerate(lines) if line.startswith("names:")), None)
-    if start is None:
+    require_extra("yaml", "train")
+    import yaml
+
+    try:
+        content = yaml.load(text, Loader=yaml.BaseLoader)  # builds texts, lists and maps only: safe like SafeLoader
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        reason = getattr(error, "problem", None) or "it nests too deeply"
+        raise LabelError("unreadable label", file, f"it is not valid YAML: {line}{reason}") from None
+    names = content.get("names") if isinstance(content, dict) else None
+    if names is None or names == "":
         return []
-    block = [lines[start].removeprefix("names:")]
-    for line in lines[start + 1 :]:
-        if line.strip() and not line.startswith((" ", "\t", "-", "#", "]", "}")):
-            break
-        block.append(line)
-    block = [line if QUOTES & set(line) else re.sub(r"(^|\s)#.*", "", line) for line in block]
-    joined = " ".join(block).strip()
-    if joined.startswith(("[", "{")):
-        if not joined.endswith(("]", "}")):
-            raise LabelError("unreadable label", file, "the list of names does not end")
-        items = re.findall(r"""(?:\d+\s*:\s*)?(?:"(?:\\.|[^"\\])*"|'(?:''|[^'])*'|[^,\s][^,]*)""", joined[1:-1])
-    else:
-        items = [line.strip() for line in block if line.strip()]
-    names: dict[int, str] = {}
-    for place, item in enumerate(items):
-        numbered = re.match(r"(\d+)\s*:\s*(.*)", item)
-        index, value = (int(numbered[1]), numbered[2]) if numbered else (place, item.removeprefix("- "))
-        names[index] = _unquoted(value.strip(), file)
-    if sorted(names) != list(range(len(names))) or not all(names.values()):
-        raise LabelError("unreadable label", file, "its names are not numbered 0, 1, 2 ... without a gap")
-    return [names[index] for index in range(len(names))]
-
-
-def _unquoted(text: str, file: str) -> str:
-    if text.startswith("'"):
-        return text[1:-1].replace("''", "'").strip()
-    if text.startswith('"'):
-        try:
-            return str(json.loads(text)).strip()
-        except ValueError:
-            raise LabelError("unreadable label", file, f"the name {text} cannot be read") from None
-    return text
+    if isinstance(names, dict):
+        if sorted(names) != sorted(map(str, range(len(names)))):
+            raise LabelError("unreadable label", file, "its names are not numbered 0, 1, 2 ... without a gap")
+        names = [names[str(index)] for index in range(len(names))]
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise LabelError("unreadable label", file, "its names are not a list of texts, or one of them is empty")
+    return [name.strip() for name in names]

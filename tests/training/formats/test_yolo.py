@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.yolo import label_path
@@ -226,7 +227,6 @@ def test_a_damaged_record_is_not_passed_over(tmp_path):
 
 
 def test_ultralytics_finds_pictures_labels_and_names(tmp_path):
-    yaml = pytest.importorskip("yaml", reason="comes with the train extra")
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "yolo")
     told = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
