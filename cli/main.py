@@ -17,6 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import UserError, disk_is_full
+from ..runtime.system.address import redact_credentials
 from .bench import bench
 from .bundle import bundle
 from .config import config as config_group
@@ -135,6 +136,7 @@ def main() -> None:
     try:
         cli.main(prog_name="galaxy-edge", standalone_mode=False)
     except click.ClickException as error:
+        error.message = _without_secrets(error.message)
         error.show()
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort):
@@ -158,4 +160,13 @@ def _explain(error: Exception) -> str:
         return "the disk is full: make room, then repeat the command, with --resume where it has that option"
     if isinstance(error, OSError) and error.errno in REFUSALS:
         return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
-    return f"unexpected {type(error).__name__}: {error} ({HINT})"
+    return f"unexpected {type(error).__name__}: {_without_secrets(str(error))} ({HINT})"
+
+
+def _without_secrets(message: str) -> str:
+    """Mask addresses of the command line in a message of click or of a library, which repeat what they were given."""
+    for argument in sys.argv[1:]:
+        for text in (argument, argument.partition("=")[2]):
+            if text and (shown := redact_credentials(text)) != text:
+                message = message.replace(text, shown)
+    return message

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +15,10 @@ import click
 
 from ..devices.toml_lines import did_you_mean, find_line
 from ..errors import UserError
+from ..runtime.system.address import redact_credentials
 from .options import Size
+
+logger = logging.getLogger(__name__)
 
 DEFAULT = Path("galaxy-edge.toml")
 PREFIX = "GALAXY_EDGE"
@@ -70,6 +75,7 @@ def read_settings(path: Path, root: click.Group) -> Settings:
         raise SettingsError(f"{path}: is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: is not valid TOML: {error}") from None
+    _warn_if_exposed(path, content)
     settings = Settings()
     settings.values = _check_table(content, root, (), settings, lambda keys: f"{path}{find_line(text, keys)}")
     return settings
@@ -204,7 +210,7 @@ def _option_error(option: click.Option, value: object) -> str | None:
     kind = option.type
     if option.multiple:
         if not isinstance(value, list):
-            return f"must be a list, not {value!r}"
+            return f"must be a list, not {_shown(value)}"
         return next((error for entry in value if (error := _value_error(kind, option, entry))), None)
     return _value_error(kind, option, value)
 
@@ -212,20 +218,44 @@ def _option_error(option: click.Option, value: object) -> str | None:
 def _value_error(kind: click.ParamType[Any], option: click.Option, value: object) -> str | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if option.is_flag:
-        return None if isinstance(value, bool) else f"must be true or false, not {value!r}"
+        return None if isinstance(value, bool) else f"must be true or false, not {_shown(value)}"
     if isinstance(kind, click.types.IntParamType):
         if not is_number or not isinstance(value, int):
-            return f"must be a whole number, not {value!r}"
+            return f"must be a whole number, not {_shown(value)}"
     elif isinstance(kind, click.types.FloatParamType):
         if not is_number:
-            return f"must be a number, not {value!r}"
+            return f"must be a number, not {_shown(value)}"
     elif not isinstance(value, str) and not (isinstance(kind, Size) and is_number):
-        return f"must be a string, not {value!r}"
+        return f"must be a string, not {_shown(value)}"
     try:
         kind.convert(value, option, None)
     except click.BadParameter as error:
-        return f"is invalid: {error.message}"
+        return f"is invalid: {error.message.replace(str(value), redact_credentials(str(value)))}"
     return None
+
+
+def _shown(value: object) -> str:
+    """Return an invalid value for a message: a text without credentials, a list or table by its kind only."""
+    if isinstance(value, str):
+        return repr(redact_credentials(value))
+    return {list: "a list", dict: "a table"}.get(type(value), repr(value))
+
+
+def _warn_if_exposed(path: Path, content: object) -> None:
+    """Log a warning if other users can read a settings file with an address that may hold a password."""
+    mode = path.stat().st_mode
+    if mode & 0o044 and stat.S_ISREG(mode) and any(redact_credentials(text) != text for text in _texts(content)):
+        logger.warning("%s may hold a password in an address, and other users can read it: "
+                       "run chmod 600 %s", path, path)  # fmt: skip
+
+
+def _texts(content: object) -> Iterator[str]:
+    """Yield every string in a TOML document's values."""
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, dict | list):
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from _texts(value)
 
 
 def _text_error(option: click.Option, text: str) -> str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from ...errors import UsageError
-from ..system.address import is_host_name, is_text
+from ..system.address import is_host_name, is_text, redact_credentials
 
 URL_HELP = "mqtt://HOST or mqtts://USER:PASSWORD@HOST:PORT, with %23 for a # in the password, %2F for / and %40 for @"
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -31,7 +31,7 @@ class Broker:
     port: int
     tls: bool
     user: str | None
-    password: str | None
+    password: str | None = field(repr=False)
     prefix: str
     discovery: str
     interval: float
@@ -56,7 +56,7 @@ def parse_broker_url(url: str) -> SplitResult:
         raise UsageError(f"the broker's address cannot be parsed; give {URL_HELP}") from None
     valid = parts.scheme in DEFAULT_PORTS and parts.hostname and is_host_name(parts.hostname) and parts.port != 0
     if not valid or parts.path.strip("/") or parts.query or parts.fragment:
-        raise UsageError(f"'{url.rpartition('@')[2]}' is not a broker's address; give {URL_HELP}")
+        raise UsageError(f"'{redact_credentials(url)}' is not a broker's address; give {URL_HELP}")
     return parts
 
 

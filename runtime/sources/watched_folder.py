@@ -22,7 +22,7 @@ from ...models.images.decoder import SUFFIXES, decode_image
 from ...models.images.development import Development
 from ...models.images.frame_type import CalibrationFrameError
 from ..frame import Frame
-from ..system.address import printable_name
+from ..system.address import printable_name, redact_credentials
 from .image_files import read_file
 from .image_frame import ReadingLog, image_frame
 from .natural_order import natural_key
@@ -69,7 +69,7 @@ class WatchedFolderSource:
         poll_seconds: float = POLL_SECONDS,
         development: Development | None = None,
     ) -> None:
-        self.name = printable_name(f"watch:{folder}")
+        self.name = printable_name(f"watch:{folder if folder.is_dir() else redact_credentials(str(folder))}")
         self.bad = 0
         self.reopened = 0
         self._folder, self._out, self._poll = folder, out and out.resolve(), poll_seconds

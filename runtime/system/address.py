@@ -2,22 +2,102 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import unicodedata
+
+MASK = "***"
+_INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
+"""Unicode categories: control and format characters, line and paragraph separators."""
+_JOINERS = "\u200c\u200d"
+_SCHEMES = (
+    "rtsp", "rtsps", "rtspt", "rtspu", "http", "https", "httpproxy", "rtmp", "rtmps", "rtmpe", "rtmpt", "mqtt", "mqtts",
+    "ftp", "ftps", "sftp", "srt", "udp", "tcp", "tls", "rtp", "srtp", "mms", "mmsh", "mmst", "hls", "onvif", "smb",
+    "file", "ws", "wss",
+)  # fmt: skip
+_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_WORDS = """
+aac action api audio av avc avi axis base bin bitrate bitstream bmp c cam camera cameras cgi ch chan channel channels
+codec compression dms enable encode encoding feed first format fps frame framerate frames h height hd hevc high hls
+http id image images img index input ipcam iphone jpeg jpg live livestream low m main media medium mjpeg mjpg mode
+mono mov mp mpeg mpg multicast nph onvif original out output play playlist preview primary profile proto protocol psia
+push quality rate real realmonitor res resolution rotation rtp rtsp sd sdp second secondary size snap snapshot sound
+source srtp stereo still stream streaming streams sub substream subtype tcp test track trackid transport ts type u udp
+unicast v vga video videoinput videos videostream view web webcam width x
+"""
+_HARMLESS = frozenset(_WORDS.split())
+"""Words of cameras' addresses, in paths and as names and values of parameters, that are no secrets."""
 
 
 def redact_credentials(address: str) -> str:
-    """Mask the password in front of the host, and the values of parameters that may be secret.
+    """Mask whatever in an address is not known to be harmless; return any other text as it is.
 
-    The part after the last ``@`` is taken for the host, as passwords may contain ``/`` and ``@`` too.
+    Every camera has its own way to put a password into its address: before the host, as a parameter of any name, in the
+    path, or as the path. So only what is recognised is kept: the scheme, the host, and path and parameters up to the
+    first word that is not in `_HARMLESS`. User names are masked too, as some cameras take a token for one. Where it is
+    uncertain how an address is to be parsed (``@`` behind the host, a mistyped scheme), only its scheme is kept.
     """
-    address = re.sub(r"(://[^:/@]*):(?!\d+(?:/|$)).*@", r"\1:***@", address)
-    return re.sub(r"(?i)([?&;][^=&;]*(?:pass|pw|secret|token|key|auth)[^=&;]*=)[^&;#]*", r"\1***", address)
+    if address.startswith("watch:"):
+        return "watch:" + redact_credentials(address.removeprefix("watch:"))
+    match = re.fullmatch(r"(?is)([a-z][a-z0-9+.-]*)://([^/?#\\]*)(.*)", address)
+    if not match:
+        return _redact_text(address)
+    scheme, authority, rest = match.groups()
+    user, separator, host = authority.rpartition("@")
+    if not _is_scheme(scheme):
+        return MASK
+    if "@" in rest or "@" in user or not _HOST.fullmatch(host):
+        return f"{scheme}://{MASK}"
+    shown = f"{scheme}://{MASK + separator if separator else ''}{host}"
+    for delimiter, part in re.findall(r"([/?&#])([^/?&#]*)", rest):
+        if not _is_harmless(part):
+            return f"{shown}{delimiter}{MASK}"
+        shown += delimiter + part
+    return shown
+
+
+def _redact_text(text: str) -> str:
+    """Mask a text that is not a whole URL if it may have been meant as one."""
+    scheme = re.match(r"(?i)\W*([a-z]+)([:;]|[/\\]{2}|/)", text)
+    known = ""
+    if scheme and (_is_scheme(scheme[1]) if scheme[2] != "/" else scheme[1].lower() in _SCHEMES):
+        known = scheme[1]
+    is_path = not known and "//" not in text and "\\\\" not in text
+    if is_path and not re.search(r"[@?&=]|://|:(?!\d)", text):
+        return text
+    if is_path and re.match(r"~|\.{0,2}/", text) and not re.search(r"[@?&]", text):
+        return "/".join(MASK if "=" in part or ":" in part else part for part in text.split("/"))
+    return f"{known}:{MASK}" if known else MASK
+
+
+def _is_scheme(word: str) -> bool:
+    """Return whether a word is a scheme, or one that was mistyped."""
+    return bool(difflib.get_close_matches(word.lower(), _SCHEMES, 1, 0.7))
+
+
+def _is_harmless(part: str) -> bool:
+    """Return whether a part of a path or a parameter consists of known words, sizes and short numbers."""
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^A-Za-z0-9_.=-]+", part)
+    numbers = [word for word in words if word.isdigit()]
+    named = [word for word in words if not word.isdigit() and word.lower() not in _HARMLESS]
+    return not named and all(len(number) <= 4 for number in numbers) and len(numbers) <= 2
 
 
 def printable_name(name: str) -> str:
-    """Return a file's name as one printable line: control characters and invalid UTF-8 as ``\\x1b``."""
+    """Return a file's name as one printable line.
+
+    Control characters, line separators (U+2028), characters that turn or hide text (U+202E) and invalid UTF-8 are
+    written as ``\\x1b`` or ``\\u202e``. The two joiners that scripts such as Persian need are kept.
+    """
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda sign: f"\\x{ord(sign[0]):02x}", text)
+    return "".join(_escaped(sign) if unicodedata.category(sign) in _INVISIBLE else sign for sign in text)
+
+
+def _escaped(sign: str) -> str:
+    code = ord(sign)
+    if sign in _JOINERS:
+        return sign
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
 
 
 def is_text(name: str) -> bool:

@@ -23,7 +23,9 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
     """
     staged = staging_path(path)
     try:
-        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        # A file or link of this name may be of a killed process or of someone else: neither it nor its mode is used.
+        staged.unlink(missing_ok=True)
+        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
 import stat
 from collections.abc import Mapping
+from errno import ELOOP
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
@@ -15,32 +17,55 @@ from ..system.atomic_files import write_atomic
 
 COOKIE = "galaxy-edge"
 MIN_TOKEN_LENGTH = 16
+MAX_TOKEN_FILE_BYTES = 4096
 
 
 def load_or_create_token(path: Path) -> tuple[str, bool]:
     """Read the token from a file, or create both; return the token and whether it is new.
 
+    No symbolic link is followed: someone who may write to the folder must neither choose the token by a link to a file
+    that they know, nor have another file of this user overwritten.
+
     Raises:
-        UsageError: other users may read the file, it does not hold a token, or it cannot be read or written.
+        UsageError: other users may read the file, it is a link, it does not hold a token, or it cannot be read or
+            written.
     """
     try:
-        if not path.exists():
+        try:
+            token = _read_private_file(path)
+        except FileNotFoundError:
             token = secrets.token_urlsafe(24)
-            write_atomic(path, f"{token}\n".encode(), mode=0o600)
+            write_atomic(path, f"{token}\n".encode(), mode=0o600)  # its rename replaces a link, and never follows it
             return token, True
-        if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise UsageError(
-                f"other users may read the token in {path}: run chmod 600 {path}, or delete it to get a new one"
-            )
-        token = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not ASCII text"
+        reason = "it is a link; name the file itself" if isinstance(error, OSError) and error.errno == ELOOP else reason
         raise UsageError(f"the token in {path} cannot be used: {reason}") from None
     if len(token) < MIN_TOKEN_LENGTH:
         raise UsageError(
             f"{path} does not hold a token of at least {MIN_TOKEN_LENGTH} characters; delete it to get a new one"
         )
     return token, False
+
+
+def _read_private_file(path: Path) -> str:
+    """Return a file's text if it is a regular file that only this user, or root, can read and change.
+
+    Raises:
+        OSError: it is a link (`ELOOP`) or cannot be read.
+        UsageError: it is not a regular file, belongs to another user, or others may use it.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
+        status = os.fstat(stream.fileno())  # of the file that is read, not of what the name leads to a moment later
+        if not stat.S_ISREG(status.st_mode):
+            raise UsageError(f"the token in {path} cannot be used: it is not a regular file")
+        if status.st_uid not in (os.geteuid(), 0):
+            raise UsageError(f"the token in {path} cannot be used: the file belongs to another user; delete it")
+        if stat.S_IMODE(status.st_mode) & 0o077:
+            raise UsageError(
+                f"other users may read the token in {path}: run chmod 600 {path}, or delete it to get a new one"
+            )
+        return stream.read(MAX_TOKEN_FILE_BYTES).decode("ascii").strip()
 
 
 class Token:

@@ -1,5 +1,6 @@
 """The token of the live page: what it protects, and how it is stored."""
 
+import os
 import stat
 
 import pytest
@@ -66,3 +67,30 @@ def test_token_is_new_once_and_other_users_cannot_read_it(tmp_path):
         load_or_create_token(tmp_path / "short")
     with pytest.raises(UsageError, match=r"nowhere/token cannot be used: No such file or directory$"):
         load_or_create_token(tmp_path / "nowhere" / "token")
+
+
+def test_a_token_file_is_created_new_and_no_link_is_followed(tmp_path):
+    """Someone who may write to the folder plants links or files where the token, or its temporary file, is written."""
+    victim = tmp_path / "victim"
+    victim.write_text("known to the attacker, long enough")
+    victim.chmod(0o600)
+    planted = tmp_path / "token"
+    planted.symlink_to(victim)
+    with pytest.raises(UsageError, match="it is a link"):
+        load_or_create_token(planted)
+    planted.unlink()
+    planted.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="it is a link"):
+        load_or_create_token(planted)
+    planted.unlink()
+    os.mkfifo(planted, 0o600)
+    with pytest.raises(UsageError, match="not a regular file"):
+        load_or_create_token(planted)
+    planted.unlink()
+    for make in (lambda path: path.symlink_to(victim), lambda path: path.touch(0o666)):
+        staged = tmp_path / ".token"
+        make(staged)
+        load_or_create_token(planted)
+        assert stat.S_IMODE(planted.lstat().st_mode) == 0o600 and stat.S_ISREG(planted.lstat().st_mode)
+        assert victim.read_text().startswith("known")
+        planted.unlink()
