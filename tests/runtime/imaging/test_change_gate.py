@@ -1,4 +1,4 @@
-"""The change gate distinguishes noise and scintillation from changes."""
+"""Check that the change gate distinguishes noise and scintillation from changes."""
 
 import datetime
 
@@ -29,7 +29,7 @@ def after(seconds):
 
 
 @pytest.mark.parametrize("noise", [0.0, 1.0, 4.0, 10.0])
-def test_noise_and_scintillation_are_no_change(noise):
+def test_noise_and_scintillation_are_not_changes(noise):
     gate = ChangeGate(10)
     assert gate.has_changed(sky(0, noise=noise), after(0))
     assert not any(gate.has_changed(sky(seed, noise=noise, twinkle=0.08), after(seed / 10)) for seed in range(1, 40))
@@ -52,14 +52,14 @@ def test_changes_beyond_noise_are_detected(change, why):
 
 def test_slow_drift_is_measured_from_the_last_changed_frame():
     gate = ChangeGate(1000)
-    news = [gate.has_changed(sky(seed, shift=0.1 * seed), after(seed)) for seed in range(40)]
-    assert news[0] and 3 <= sum(news) <= 20 and not all(news)
+    changed = [gate.has_changed(sky(seed, shift=0.1 * seed), after(seed)) for seed in range(40)]
+    assert changed[0] and 3 <= sum(changed) <= 20 and not all(changed)
 
 
 def test_every_frame_counts_as_changed_after_the_interval():
     gate = ChangeGate(10)
-    news = [gate.has_changed(sky(0, noise=0.0), after(seconds)) for seconds in (0, 4, 9.9, 10, 12, 20.1)]
-    assert news == [True, False, False, True, False, True]
+    changed = [gate.has_changed(sky(0, noise=0.0), after(seconds)) for seconds in (0, 4, 9.9, 10, 12, 20.1)]
+    assert changed == [True, False, False, True, False, True]
 
 
 def test_clock_set_back_and_new_size_count_as_changed():

@@ -1,4 +1,4 @@
-"""Tiles: they cover the frame, light chooses them, and an object on a seam is found once and whole."""
+"""Check tiles: grids cover the frame, extended light selects tiles, objects across tiles are found once and whole."""
 
 import datetime
 from dataclasses import replace
@@ -24,13 +24,13 @@ from galaxy_edge.runtime.pipeline.tasks import FrameTask
 from galaxy_edge.runtime.sources.demo import DemoSource
 
 
-def found(*boxes, scores=None):
+def detections_of(*boxes, scores=None):
     boxes = np.array(boxes, np.float32).reshape(-1, 4)
     return Detections(boxes, np.array(scores or [0.9] * len(boxes), np.float32))
 
 
-def starry(width, height, galaxies=(), stars=100, seed=0):
-    """A sky (height, width, 3) with stars of 1.5 pixels' sigma, noise, and round galaxies (x, y, sigma, light)."""
+def draw_sky(width, height, galaxies=(), stars=100, seed=0):
+    """Draw a sky (height, width, 3) with noise, stars of sigma 1.5, and round galaxies (x, y, sigma, light)."""
     random = np.random.default_rng(seed)
     sky = random.normal(14, 3, (height, width)).astype(np.float32)
     blobs = [
@@ -52,7 +52,7 @@ def starry(width, height, galaxies=(), stars=100, seed=0):
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160), (100, 2000)])
 @pytest.mark.parametrize("grid", ["1x1", "3x2", "5x5"])
-def test_a_grid_covers_the_frame_and_its_tiles_overlap(size, grid):
+def test_grid_covers_the_frame_with_overlapping_tiles(size, grid):
     views = TileSelector(grid, 256).select(np.zeros((*size[::-1], 3), np.uint8))
     columns, rows = (int(part) for part in grid.split("x"))
     assert len(views) == 1 + columns * rows and views[0].tolist() == [0, 0, *size]
@@ -64,46 +64,47 @@ def test_a_grid_covers_the_frame_and_its_tiles_overlap(size, grid):
 
 
 @pytest.mark.parametrize("text", ["3", "0x2", "3x", "x", "on", "3x2x1", "100x1"])
-def test_a_wrong_grid_says_what_is_right(text):
+def test_error_of_an_invalid_grid_gives_the_valid_forms(text):
     with pytest.raises(UsageError, match="auto, off or columns x rows"):
         TileSelector(text, 256)
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_sky_of_stars_alone_costs_one_view(size, seed):
-    pixels = starry(*size, seed=seed)
+def test_sky_of_stars_alone_needs_one_view(size, seed):
+    pixels = draw_sky(*size, seed=seed)
     assert len(TileSelector("auto", 256).select(pixels)) == 1
 
 
 @pytest.mark.parametrize("size", [(960, 540), (1920, 1080), (3840, 2160)])
 @pytest.mark.parametrize(("sigma", "light"), [(9, 60), (15, 30), (30, 25)])
-def test_a_galaxy_among_stars_is_shown_by_a_tile_that_has_it_whole(size, sigma, light):
+def test_galaxy_among_stars_is_completely_inside_a_tile(size, sigma, light):
     x, y = 0.37 * size[0], 0.61 * size[1]
-    views = TileSelector("auto", 256).select(starry(*size, [(x, y, sigma, light)]))
-    whole = [
+    views = TileSelector("auto", 256).select(draw_sky(*size, [(x, y, sigma, light)]))
+    containing = [
         (x0, y0, x1, y1)
         for x0, y0, x1, y1 in views[1:]
         if x0 <= x - 2 * sigma and x + 2 * sigma <= x1 and y0 <= y - 2 * sigma and y + 2 * sigma <= y1
     ]
-    assert whole and len(views) <= 3
-    assert min(x1 - x0 for x0, _, x1, _ in whole) <= max(256, 24 * sigma)  # not shown much smaller than it is
+    assert containing and len(views) <= 3
+    # The network must not see the galaxy much smaller than it is.
+    assert min(x1 - x0 for x0, _, x1, _ in containing) <= max(256, 24 * sigma)
 
 
-def test_light_is_measured_in_pixels_of_the_frame():
-    ((x, y, side),) = find_extended_light(starry(1920, 1080, [(700, 500, 25, 80)]))
+def test_extended_light_is_measured_in_frame_pixels():
+    ((x, y, side),) = find_extended_light(draw_sky(1920, 1080, [(700, 500, 25, 80)]))
     assert (x, y) == pytest.approx((700, 500), abs=10) and 50 < side < 200
 
 
 @pytest.mark.parametrize(("size", "tiled"), [((300, 200), False), ((768, 600), False), ((769, 600), True)])
-def test_a_frame_of_up_to_three_inputs_needs_no_tiles(size, tiled):
-    """The whole frame shows a galaxy of 30 pixels as 10: tiles would cost more than they find."""
-    pixels = starry(*size, [(100, 100, 12, 80)], stars=5)
+def test_frame_of_up_to_three_times_the_input_needs_no_tiles(size, tiled):
+    """A galaxy of 30 pixels still has 10 in the whole frame: tiles would cost more than they find."""
+    pixels = draw_sky(*size, [(100, 100, 12, 80)], stars=5)
     assert (len(TileSelector("auto", 256).select(pixels)) > 1) == tiled
 
 
 def raw_frame(galaxies=(), width=960, height=540, pattern=None):
-    """A raw frame with a sky of 1000 levels, noise of 30, stars, and galaxies (x, y, sigma, light)."""
+    """Draw a raw frame with a sky of 1000 levels, noise of 30, stars, and galaxies (x, y, sigma, light)."""
     random = np.random.default_rng(3)
     sky = random.normal(1000, 30, (height, width)).astype(np.float32)
     stars = [(random.uniform(0, width), random.uniform(0, height), 0.8, random.exponential(800)) for _ in range(150)]
@@ -118,7 +119,7 @@ def raw_frame(galaxies=(), width=960, height=540, pattern=None):
     )
 
 
-def test_tiles_of_a_raw_frame_are_those_that_thresholds_are_measured_with():
+def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
     """The thresholds of the networks hold for windows around extended sources of the developed frame."""
     frame = raw_frame([(300, 200, 14, 60), (700, 380, 8, 150)])
     stretch = stretch_of(frame)
@@ -130,21 +131,21 @@ def test_tiles_of_a_raw_frame_are_those_that_thresholds_are_measured_with():
         assert ((views[1:, 0] < x) & (x < views[1:, 2]) & (views[1:, 1] < y) & (y < views[1:, 3])).any()
 
 
-def test_the_empty_sky_of_a_raw_frame_costs_no_tile():
+def test_empty_sky_of_a_raw_frame_needs_no_tiles():
     """Most frames of a survey show stars only: they must not cost more than one inference."""
     frame = raw_frame()
     assert len(TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))) == 1
 
 
-def test_frames_of_8_bits_and_of_other_stretches_have_no_stretch_of_the_front_end():
-    """Their light is found in the levels as they are."""
+def test_only_frames_developed_by_the_front_end_have_its_stretch():
+    """Extended light of other frames is found in their levels as they are."""
     frame = raw_frame()
     assert stretch_of(replace(frame, planes=None)) is None
     assert stretch_of(replace(frame, stretch=None)) is None
     assert stretch_of(replace(frame, stretch={"kind": "linear", "black": 0.0, "white": 1.0})) is None
 
 
-class Scored(Detector):
+class FixedScoreDetector(Detector):
     """The shipped detector with one box of a fixed score in the whole frame, and one in every tile."""
 
     scores = (0.6, 0.6)
@@ -152,8 +153,8 @@ class Scored(Detector):
     def decode(self, raw, model_input, is_tile=False):
         score = self.scores[is_tile]
         if score < (self.tile_min_score if is_tile else self.min_score):
-            return found()
-        return found([10, 10, 60, 60], scores=[score]) if not is_tile else found([80, 80, 140, 140], scores=[score])
+            return detections_of()
+        return detections_of([80, 80, 140, 140] if is_tile else [10, 10, 60, 60], scores=[score])
 
 
 @pytest.mark.parametrize(
@@ -161,14 +162,14 @@ class Scored(Detector):
     [(None, None, 2), (0.7, None, 1), (0.7, 0.5, 2), (0.3, 0.65, 0)],
     ids=["shared", "own", "given", "given above both"],
 )
-def test_tiles_have_a_threshold_of_their_own(tile_threshold, min_score, counts):
+def test_tiles_have_their_own_threshold(tile_threshold, min_score, counts):
     """Tiles add false detections at the threshold of whole frames; ``--min-score`` is obeyed in both."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
     decode = bundle.manifest["decode"] | {"score_threshold": 0.5}
     decode.pop("tile_threshold", None)
     if tile_threshold is not None:
         decode["tile_threshold"] = tile_threshold
-    detector = Scored(replace(bundle, manifest=bundle.manifest | {"decode": decode}), min_score=min_score)
+    detector = FixedScoreDetector(replace(bundle, manifest=bundle.manifest | {"decode": decode}), min_score=min_score)
     processor = FrameProcessor(
         detector, Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))), False, ViewOptions("1x1")
     )
@@ -178,11 +179,11 @@ def test_tiles_have_a_threshold_of_their_own(tile_threshold, min_score, counts):
     assert len(task.detections) == counts
 
 
-def test_the_minimum_score_of_the_live_page_holds_for_tiles_too():
-    """Until it is changed there, the bundle's thresholds hold."""
+def test_minimum_score_of_the_live_view_applies_to_tiles_too():
+    """Until the user changes it, the bundle's thresholds apply."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
     decode = bundle.manifest["decode"] | {"tile_threshold": 0.9}
-    detector = Scored(replace(bundle, manifest=bundle.manifest | {"decode": decode}))
+    detector = FixedScoreDetector(replace(bundle, manifest=bundle.manifest | {"decode": decode}))
     controls = Controls(min_score=detector.min_score)
     processor = FrameProcessor(
         detector, Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))), False, ViewOptions("1x1"), controls
@@ -198,14 +199,14 @@ def test_the_minimum_score_of_the_live_page_holds_for_tiles_too():
 
 
 @pytest.mark.parametrize("min_score", [None, 0.2])
-def test_decoding_keeps_what_is_above_the_threshold_of_its_view(min_score):
-    """The shipped network on a view of its demo, decoded as a frame and as a tile."""
+def test_decoding_applies_the_threshold_of_its_view(min_score):
+    """Decode the output of the shipped network for a demo frame, as a whole frame and as a tile."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
     decode = bundle.manifest["decode"] | {"score_threshold": 0.1, "tile_threshold": 0.5}
     detector = Detector(replace(bundle, manifest=bundle.manifest | {"decode": decode}), min_score=min_score)
-    fed = detector.preprocess(next(iter(DemoSource())).pixels)
-    raw = detector.infer(fed)
-    whole, tile = detector.decode(raw, fed), detector.decode(raw, fed, is_tile=True)
+    model_input = detector.preprocess(next(iter(DemoSource())).pixels)
+    raw = detector.infer(model_input)
+    whole, tile = detector.decode(raw, model_input), detector.decode(raw, model_input, is_tile=True)
     assert len(whole) and whole.scores.min() >= (min_score or 0.1)
     assert len(tile) == (len(whole) if min_score else (whole.scores >= 0.5).sum())
 
@@ -214,7 +215,7 @@ VIEWS = np.array([[0, 0, 400, 200], [0, 0, 250, 200], [150, 0, 400, 200]])
 
 
 @pytest.mark.parametrize(
-    ("parts", "boxes", "why"),
+    ("view_boxes", "boxes", "why"),
     [
         (([190, 50, 230, 90], [190, 50, 230, 90], [40, 50, 80, 90]), [[190, 50, 230, 90]], "in all three views"),
         (((), [200, 50, 250, 90], [49, 50, 110, 90]), [[199, 50, 260, 90]], "cut by the edge of the left tile"),
@@ -223,25 +224,26 @@ VIEWS = np.array([[0, 0, 400, 200], [0, 0, 250, 200], [150, 0, 400, 200]])
         (([100, 20, 300, 180], [150, 60, 190, 100], ()), [[100, 20, 300, 180]], "a knot in an arm, seen in a tile"),
     ],
 )
-def test_an_object_of_several_views_is_found_once(parts, boxes, why):
-    several = [
-        found(part, scores=[score]) if part else found() for part, score in zip(parts, (0.9, 0.8, 0.7), strict=True)
+def test_object_in_several_views_is_found_once(view_boxes, boxes, why):
+    detections = [
+        detections_of(box, scores=[score]) if box else detections_of()
+        for box, score in zip(view_boxes, (0.9, 0.8, 0.7), strict=True)
     ]
-    merged = merge(VIEWS, several, iou=0.5, limit=10)
+    merged = merge(VIEWS, detections, iou=0.5, limit=10)
     assert merged.boxes.tolist() == boxes, why
 
 
-def test_neighbours_in_one_view_stay_two_and_the_best_are_kept_in_order():
-    # A companion in front of a large galaxy: both were found in the same view, where doubles are gone already.
-    pair = found([100, 20, 300, 180], [240, 120, 280, 160], scores=[0.8, 0.9])
-    merged = merge(VIEWS, [pair, found(), found()], iou=0.5, limit=10)
+def test_neighbours_in_one_view_stay_separate_and_are_sorted_by_score():
+    # A companion in front of a large galaxy: both were found in the same view, where duplicates are removed already.
+    pair = detections_of([100, 20, 300, 180], [240, 120, 280, 160], scores=[0.8, 0.9])
+    merged = merge(VIEWS, [pair, detections_of(), detections_of()], iou=0.5, limit=10)
     assert merged.scores.tolist() == pytest.approx([0.9, 0.8])
-    assert len(merge(VIEWS, [pair, found(), found()], iou=0.5, limit=1)) == 1
-    assert len(merge(VIEWS, [found()] * 3, iou=0.5, limit=1)) == 0
+    assert len(merge(VIEWS, [pair, detections_of(), detections_of()], iou=0.5, limit=1)) == 1
+    assert len(merge(VIEWS, [detections_of()] * 3, iou=0.5, limit=1)) == 0
 
 
-def test_small_galaxies_of_a_big_frame_are_found_only_with_tiles():
-    """The shipped detector and real galaxies: the deep field, in the middle of a dark frame of 4K."""
+def test_small_galaxies_of_a_large_frame_need_tiles():
+    """The shipped detector and real galaxies: the Hubble deep field in the middle of a dark 4K frame."""
     sky = cv2.imread(str(resources.files("galaxy_edge.runtime.sources") / "sky" / "hubble_xdf.jpg"))[..., ::-1]
     frame = np.full((2160, 3840, 3), 4, np.uint8)
     frame[600 : 600 + sky.shape[0], 1500 : 1500 + sky.shape[1]] = sky
@@ -251,12 +253,12 @@ def test_small_galaxies_of_a_big_frame_are_found_only_with_tiles():
     )
     counts = {}
     for tiles in ("off", "auto"):
-        loop = FrameProcessor(detector, classifier, False, ViewOptions(tiles=tiles))
-        work = FrameTask(Frame(frame, datetime.datetime.now(datetime.UTC), "deep field", 0))
-        for stage in loop.stages:
-            stage.process(work)
-        counts[tiles] = len(work.detections)
-        boxes = work.detections.boxes
+        processor = FrameProcessor(detector, classifier, False, ViewOptions(tiles=tiles))
+        task = FrameTask(Frame(frame, datetime.datetime.now(datetime.UTC), "deep field", 0))
+        for stage in processor.stages:
+            stage.process(task)
+        counts[tiles] = len(task.detections)
+        boxes = task.detections.boxes
     assert counts["off"] <= 3 and counts["auto"] >= 10
     inside = (boxes[:, 0] >= 1490) & (boxes[:, 1] >= 590) & (boxes[:, 2] <= 1510 + sky.shape[1])
     assert inside.all()

@@ -1,4 +1,4 @@
-"""Raw frames of telescopes as sources: mosaics, calibration frames among lights, frames of two cameras, and runs."""
+"""Check raw frames of telescopes as sources: mosaics, calibration frames among lights, two cameras, runs."""
 
 import json
 
@@ -41,21 +41,21 @@ def test_calibration_frames_are_logged_and_skipped(tmp_path, caplog):
     ]
 
 
-def test_folder_of_darks_gives_no_frame_and_no_error(tmp_path):
-    """Every file could be read."""
+def test_folder_of_darks_gives_no_frames_and_no_error(tmp_path):
+    """Nothing is damaged: every file could be read."""
     write_light(tmp_path / "a.fits", IMAGETYP="Dark")
     assert list(open_source(str(tmp_path))) == []
 
 
 def test_single_dark_says_what_it_is(tmp_path):
-    """It was named by mistake."""
+    """A dark that is named explicitly is an error, unlike one among other files of a folder."""
     write_light(tmp_path / "a.fits", IMAGETYP="Dark")
     with pytest.raises(ImageError, match="it is a dark frame, not a light"):
         open_source(str(tmp_path / "a.fits"))
 
 
 def test_watched_folder_skips_calibration_frames(tmp_path, caplog):
-    """The night begins with flats."""
+    """Capture programs write flats at the start of the night; they do not count as damaged."""
     write_light(tmp_path / "a.fits", IMAGETYP="Flat")
     write_light(tmp_path / "b.fits", BAYERPAT="XYZW")
     source = WatchedFolderSource(tmp_path, poll_seconds=0.05)
@@ -65,7 +65,7 @@ def test_watched_folder_skips_calibration_frames(tmp_path, caplog):
     assert caplog.messages[1].startswith("b.fits: BAYERPAT = 'XYZW' is not a Bayer pattern")
 
 
-def test_remark_is_logged_once(tmp_path, caplog):
+def test_warning_about_a_header_is_logged_once(tmp_path, caplog):
     """A night has a thousand frames of the same camera."""
     for name in ("a.fits", "b.fits", "c.fits"):
         write_light(tmp_path / name, BAYERPAT="XYZW")
@@ -74,7 +74,7 @@ def test_remark_is_logged_once(tmp_path, caplog):
 
 @pytest.mark.parametrize("stretch, kind", [("auto", "asinh-noise"), ("none", "linear"), ("percentile", "asinh")])
 def test_run_uses_the_stretch_of_its_options(tmp_path, stretch, kind):
-    """Each line of output says what was done."""
+    """The record of each frame gives the stretch that was applied."""
     (tmp_path / "in").mkdir()
     write_light(tmp_path / "in" / "a.fits")
     config = RunConfig(source=str(tmp_path / "in"), out=tmp_path / "out", stretch=stretch)
@@ -116,7 +116,7 @@ def test_stack_is_developed_in_the_same_way(tmp_path, kind):
 
 
 def test_inputs_of_the_network_are_written_exactly(tmp_path):
-    """What the network sees can be seen, and it counts in the quota."""
+    """``save_input`` writes each input of the network unchanged; the files count towards the quota."""
     (tmp_path / "in").mkdir()
     write_light(tmp_path / "in" / "a.fits")
     config = RunConfig(source=str(tmp_path / "in"), out=tmp_path / "out", tiles="2x1", save_input=True)
@@ -131,7 +131,7 @@ def test_inputs_of_the_network_are_written_exactly(tmp_path):
 
 
 def test_source_takes_the_stretch_of_the_network(tmp_path):
-    """The parameters are in the detector's manifest."""
+    """A detector's manifest gives the stretch that its input must have."""
     write_light(tmp_path / "a.fits")
     stretch = Stretch(1.0, 5.0, 100.0)
     (frame,) = open_source(str(tmp_path), development=Development(stretch=stretch))

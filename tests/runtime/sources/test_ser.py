@@ -1,4 +1,4 @@
-"""SER videos, written here by the format's description: every depth, colour and byte order, whole and broken off."""
+"""Check SER videos, written here from the format's specification: all depths, colours, byte orders; damage."""
 
 import datetime
 import struct
@@ -16,35 +16,35 @@ SKY = render([(40, 30, 6)], 80, 60)[..., 0]
 BEGAN = datetime.datetime(2026, 11, 20, 21, 4, 5, 250_000, tzinfo=datetime.UTC)
 
 
-def never(error):
+def fail_on_skip(error):
     raise AssertionError(f"no image should be skipped, but {error} was")
 
 
-def ser(path, frames, colour=0, bits=8, flag=0, stated=None, times=()):
+def write_ser(path, frames, colour=0, bits=8, flag=0, stated_frames=None, times=()):
     height, width = frames[0].shape[:2]
-    count = len(frames) if stated is None else stated
-    head = struct.pack("<14s7i120x2q", b"LUCAM-RECORDER", 0, colour, flag, width, height, bits, count, 0, 0)
-    since = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
-    ticks = [(time - since) // datetime.timedelta(microseconds=1) * 10 for time in times]
-    path.write_bytes(head + b"".join(frame.tobytes() for frame in frames) + struct.pack(f"<{len(ticks)}q", *ticks))
+    count = len(frames) if stated_frames is None else stated_frames
+    header = struct.pack("<14s7i120x2q", b"LUCAM-RECORDER", 0, colour, flag, width, height, bits, count, 0, 0)
+    epoch = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
+    ticks = [(time - epoch) // datetime.timedelta(microseconds=1) * 10 for time in times]
+    path.write_bytes(header + b"".join(frame.tobytes() for frame in frames) + struct.pack(f"<{len(ticks)}q", *ticks))
     return path
 
 
-def deep(number, bits=16):
+def raw_frame(number, bits=16):
     return (SKY.astype(np.uint16) * 40 + 900 + number) >> (16 - bits)
 
 
-def read(path):
-    source = open_source(str(path), never)
+def read_all(path):
+    source = open_source(str(path), fail_on_skip)
     frames = list(source)
     assert source.continuous and not source.live and source.length == len(frames) and source.bad == 0
     assert [frame.number for frame in frames] == list(range(len(frames)))
     return frames
 
 
-def test_grey_of_8_bits(tmp_path):
-    frames = read(ser(tmp_path / "a.ser", [np.roll(SKY, 3 * n, 1) for n in range(5)]))
-    for number, frame in enumerate(frames):  # all are still held: no memory was given out twice
+def test_grey_of_8_bits_is_read_exactly(tmp_path):
+    frames = read_all(write_ser(tmp_path / "a.ser", [np.roll(SKY, 3 * n, 1) for n in range(5)]))
+    for number, frame in enumerate(frames):  # all frames are still held: no buffer was reused
         assert frame.raw is None and frame.stretch is None
         assert np.array_equal(frame.pixels, np.repeat(np.roll(SKY, 3 * number, 1)[..., None], 3, 2))
 
@@ -52,10 +52,10 @@ def test_grey_of_8_bits(tmp_path):
 @pytest.mark.parametrize("order", ["<u2", ">u2"])
 @pytest.mark.parametrize("flag", [0, 1])
 @pytest.mark.parametrize("bits", [12, 16])
-def test_16_bits_come_to_the_bit_whatever_the_flag_of_the_byte_order_says(tmp_path, order, flag, bits):
-    path = ser(tmp_path / "a.SER", [deep(n, bits).astype(order) for n in range(3)], bits=bits, flag=flag)
-    for number, frame in enumerate(read(path)):
-        assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, deep(number, bits))
+def test_16_bits_are_read_exactly_even_if_the_byte_order_flag_is_wrong(tmp_path, order, flag, bits):
+    path = write_ser(tmp_path / "a.SER", [raw_frame(n, bits).astype(order) for n in range(3)], bits=bits, flag=flag)
+    for number, frame in enumerate(read_all(path)):
+        assert frame.raw.dtype == np.uint16 and np.array_equal(frame.raw, raw_frame(number, bits))
         assert frame.stretch["kind"] == "asinh-noise" and frame.pixels.shape == (60, 80, 3)
 
 
@@ -63,76 +63,78 @@ def test_16_bits_come_to_the_bit_whatever_the_flag_of_the_byte_order_says(tmp_pa
 @pytest.mark.parametrize("bits", [8, 16])
 def test_colours_keep_their_order(tmp_path, colour, order, bits):
     sky = np.stack([SKY, SKY // 2, SKY // 4], axis=2).astype("u1" if bits == 8 else "<u2") * (1 if bits == 8 else 40)
-    (frame,) = read(ser(tmp_path / "a.ser", [np.ascontiguousarray(sky[..., order])], colour, bits))
+    (frame,) = read_all(write_ser(tmp_path / "a.ser", [np.ascontiguousarray(sky[..., order])], colour, bits))
     assert np.array_equal(frame.pixels if bits == 8 else frame.raw, sky)
 
 
-@pytest.mark.parametrize(("colour", "first"), [(8, "RGGB"), (9, "GRBG"), (10, "GBRG"), (11, "BGGR")])
-def test_a_mosaic_of_8_bits_becomes_its_colours(tmp_path, colour, first):
+@pytest.mark.parametrize(("colour", "pattern"), [(8, "RGGB"), (9, "GRBG"), (10, "GBRG"), (11, "BGGR")])
+def test_mosaic_of_8_bits_is_demosaiced_in_its_colours(tmp_path, colour, pattern):
     levels = np.array([200, 120, 40], np.uint8)
     mosaic = np.zeros((60, 80), levels.dtype)
-    for place, name in enumerate(first):
-        mosaic[place // 2 :: 2, place % 2 :: 2] = levels["RGB".index(name)]
-    (frame,) = read(ser(tmp_path / "a.ser", [mosaic], colour))
+    for position, name in enumerate(pattern):
+        mosaic[position // 2 :: 2, position % 2 :: 2] = levels["RGB".index(name)]
+    (frame,) = read_all(write_ser(tmp_path / "a.ser", [mosaic], colour))
     assert np.array_equal(frame.pixels[10, 10], levels) and frame.binning == 1
 
 
-@pytest.mark.parametrize(("colour", "first"), [(8, "RGGB"), (9, "GRBG"), (10, "GBRG"), (11, "BGGR")])
-def test_a_mosaic_of_16_bits_becomes_superpixels_of_its_colours(tmp_path, colour, first):
+@pytest.mark.parametrize(("colour", "pattern"), [(8, "RGGB"), (9, "GRBG"), (10, "GBRG"), (11, "BGGR")])
+def test_mosaic_of_16_bits_becomes_superpixels(tmp_path, colour, pattern):
     """The mosaic is kept for stacking and measurements."""
-    mosaic = mosaic_of(scene(61, 81), first)
-    (frame,) = read(ser(tmp_path / "a.ser", [mosaic], colour, 16))
-    assert np.array_equal(frame.raw, mosaic) and (frame.cfa, frame.binning) == (first, 2)
+    mosaic = mosaic_of(scene(61, 81), pattern)
+    (frame,) = read_all(write_ser(tmp_path / "a.ser", [mosaic], colour, 16))
+    assert np.array_equal(frame.raw, mosaic) and (frame.cfa, frame.binning) == (pattern, 2)
     assert frame.pixels.shape == (30, 40, 3) and frame.source_size == (81, 61) and len(frame.planes) == 3
     red, green, blue = (int(level) for level in frame.pixels[15, 20])
     assert red > green > blue
 
 
-def test_the_times_of_the_trailer_are_those_of_the_frames(tmp_path):
+def test_frame_times_are_those_of_the_trailer(tmp_path):
     times = [BEGAN + datetime.timedelta(milliseconds=40 * number) for number in range(3)]
-    assert [frame.time for frame in read(ser(tmp_path / "a.ser", [SKY] * 3, times=times))] == times
+    assert [frame.time for frame in read_all(write_ser(tmp_path / "a.ser", [SKY] * 3, times=times))] == times
     before = datetime.datetime.now(datetime.UTC)
-    without = read(ser(tmp_path / "b.ser", [SKY] * 3, times=times[:1]))  # broken off: from now on, 25 a second
-    assert before <= without[0].time and (without[2].time - without[0].time).total_seconds() == pytest.approx(0.08)
+    # With an incomplete trailer, times start now, at 25 frames a second.
+    untimed = read_all(write_ser(tmp_path / "b.ser", [SKY] * 3, times=times[:1]))
+    assert before <= untimed[0].time and (untimed[2].time - untimed[0].time).total_seconds() == pytest.approx(0.08)
 
 
-def test_a_truncated_file_logs_how_many_frames_were_read(tmp_path, caplog):
-    path = ser(tmp_path / "a.ser", [SKY] * 7)
+def test_truncated_file_logs_the_number_of_frames_read(tmp_path, caplog):
+    path = write_ser(tmp_path / "a.ser", [SKY] * 7)
     path.write_bytes(path.read_bytes()[:-6000])  # one frame and a part of another
-    source = open_source(str(path), never)
+    source = open_source(str(path), fail_on_skip)
     assert len(list(source)) == 5 and source.length == 7 and source.bad == 2
     assert caplog.messages == ["a.ser: 5 of 7 frames could be read; the file is damaged or truncated"]
 
 
-def test_a_file_whose_recorder_was_killed_holds_what_is_there(tmp_path):
-    assert len(read(ser(tmp_path / "a.ser", [SKY] * 4, stated=0))) == 4
+def test_file_with_a_frame_count_of_zero_is_read_to_its_end(tmp_path):
+    """A recorder that was killed leaves a count of zero in the header."""
+    assert len(read_all(write_ser(tmp_path / "a.ser", [SKY] * 4, stated_frames=0))) == 4
 
 
-def test_a_header_that_claims_two_thousand_million_frames_costs_no_memory(tmp_path):
-    source = open_source(str(ser(tmp_path / "a.ser", [SKY] * 2, stated=2**31 - 1)), never)
+def test_absurd_frame_count_in_the_header_costs_no_memory(tmp_path):
+    source = open_source(str(write_ser(tmp_path / "a.ser", [SKY] * 2, stated_frames=2**31 - 1)), fail_on_skip)
     assert len(list(source)) == 2 and source.bad == 2**31 - 3
 
 
-@pytest.mark.parametrize(("how", "error", "reason"), [
+@pytest.mark.parametrize(("options", "error", "reason"), [
     ({"colour": 16}, UsageError, "colours 16"),
     ({"bits": 32}, UsageError, "32 bits"),
     ({"frames": [SKY[:4]]}, ImageError, "80x4 pixels is too small"),
     ({"frames": [SKY], "cut": 200}, UsageError, "no complete frame"),
     ({"frames": [SKY], "cut": 100}, UsageError, "not a SER video"),
 ])  # fmt: skip
-def test_a_file_that_is_not_a_ser_video_says_why(tmp_path, how, error, reason):
-    cut = how.pop("cut", None)
-    path = ser(tmp_path / "a.ser", **{"frames": [SKY], **how})
+def test_error_of_an_unusable_file_gives_the_reason(tmp_path, options, error, reason):
+    cut = options.pop("cut", None)
+    path = write_ser(tmp_path / "a.ser", **{"frames": [SKY], **options})
     path.write_bytes(path.read_bytes()[:cut])
     with pytest.raises(error, match=reason):
-        open_source(str(path), never)
+        open_source(str(path), fail_on_skip)
 
 
-def test_what_8_bits_do_not_show_is_found_by_stacking_16(tmp_path):
-    """From the file to the stack: the mean of sixteen frames has a quarter of their noise, in their own levels."""
+def test_stacking_sixteen_raw_frames_reduces_noise_to_a_quarter(tmp_path):
+    """From the file to the stack: the mean keeps the units of the raw values, and has a quarter of their noise."""
     random = np.random.default_rng(2)
     stars = cv2.GaussianBlur((random.random((60, 80)) > 0.99).astype(np.float32), (0, 0), 1.5) * 90_000
     frames = [(1000 + stars + random.normal(0, 60, SKY.shape)).clip(0).astype("<u2") for _ in range(16)]
-    last = stack_all(open_source(str(ser(tmp_path / "a.ser", frames, bits=16)), never), 16)
+    last = stack_all(open_source(str(write_ser(tmp_path / "a.ser", frames, bits=16)), fail_on_skip), 16)
     assert last.stacked == 16 and last.raw.dtype == np.float32 and last.stretch
     assert np.std(last.raw[stars < 1] - 1000) < 30

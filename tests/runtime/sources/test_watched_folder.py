@@ -1,4 +1,4 @@
-"""A watched folder: only finished files are read, in order of time, each once, and a share that vanishes comes back."""
+"""Check a watched folder: finished files only, in order of time, each once; a lost network share is waited for."""
 
 import itertools
 import os
@@ -26,12 +26,12 @@ def write(path, x=60, age=0.0):
     os.utime(path, (time.time() - age,) * 2)
 
 
-def first(source, count):
-    """Return the names of the next frames."""
+def next_names(source, count):
+    """Return the names of the next `count` frames."""
     return [frame.source for frame in itertools.islice(iter(source), count)]
 
 
-def fits_bytes():
+def small_fits_file():
     from astropy.io import fits
 
     return fits.HDUList([fits.PrimaryHDU(np.arange(96 * 128, dtype=np.uint16).reshape(96, 128))])
@@ -44,26 +44,26 @@ def test_files_come_in_order_of_time_from_sub_folders_too(tmp_path):
     write(tmp_path / "c.png", age=20)
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / ".hidden.png").write_bytes(b"")
-    assert first(WatchedFolderSource(tmp_path, poll_seconds=POLL), 3) == ["night1/b.png", "c.png", "night2/a.png"]
+    assert next_names(WatchedFolderSource(tmp_path, poll_seconds=POLL), 3) == ["night1/b.png", "c.png", "night2/a.png"]
 
 
-def test_files_of_one_moment_are_in_natural_order(tmp_path):
+def test_files_with_equal_times_are_in_natural_order(tmp_path):
     """A network share may give several files one time stamp: frame 2 is before frame 10."""
     now = time.time()
     for name in ("m94_10.png", "m94_2.png"):
         write(tmp_path / name)
         os.utime(tmp_path / name, (now, now))
-    assert first(WatchedFolderSource(tmp_path, poll_seconds=POLL), 2) == ["m94_2.png", "m94_10.png"]
+    assert next_names(WatchedFolderSource(tmp_path, poll_seconds=POLL), 2) == ["m94_2.png", "m94_10.png"]
     assert natural_key("a2b10") < natural_key("a10b2")
 
 
-def test_a_file_that_is_being_written_is_read_once_it_is_whole(tmp_path):
-    """Half a FITS file whose writer pauses has a stable size; its header says how long it will be."""
+def test_file_that_is_being_written_is_read_once_it_is_complete(tmp_path):
+    """Half a FITS file whose writer pauses has a stable size; its header gives the final length."""
     pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
-    whole = tmp_path / "whole"
-    fits_bytes().writeto(whole)
-    content = whole.read_bytes()
-    whole.unlink()
+    complete = tmp_path / "complete"
+    small_fits_file().writeto(complete)
+    content = complete.read_bytes()
+    complete.unlink()
     path = tmp_path / "m94.fit"
     path.write_bytes(content[:5760])
 
@@ -73,22 +73,22 @@ def test_a_file_that_is_being_written_is_read_once_it_is_whole(tmp_path):
 
     threading.Thread(target=finish).start()
     source = WatchedFolderSource(tmp_path, poll_seconds=POLL)
-    assert first(source, 1) == ["m94.fit"]
+    assert next_names(source, 1) == ["m94.fit"]
     assert source.bad == 0
 
 
-def test_a_file_that_stays_damaged_is_skipped_once(tmp_path, caplog):
-    """A transfer that was broken off never becomes whole; it must not hold up what comes after it."""
+def test_file_that_stays_damaged_is_skipped_once(tmp_path, caplog):
+    """A transfer that broke off never completes; it must not delay the files after it."""
     (tmp_path / "broken.png").write_bytes(encode(render([(60, 40, 10)], 160, 120))[:200])
     os.utime(tmp_path / "broken.png", (1e9, 1e9))
     write(tmp_path / "good.png")
     source = WatchedFolderSource(tmp_path, poll_seconds=POLL)
-    assert first(source, 1) == ["good.png"]
+    assert next_names(source, 1) == ["good.png"]
     assert source.bad == 1 and "broken.png" in caplog.text
 
 
-def test_a_folder_that_vanishes_is_waited_for(tmp_path, caplog):
-    """A network share goes away for minutes, at the start too; one line says so and one that it is back."""
+def test_folder_that_vanishes_is_waited_for(tmp_path, caplog):
+    """A network share may be away for minutes, even at the start; one line reports the loss, one the return."""
     folder = tmp_path / "share"
 
     def come_back():
@@ -97,29 +97,29 @@ def test_a_folder_that_vanishes_is_waited_for(tmp_path, caplog):
 
     threading.Thread(target=come_back).start()
     source = WatchedFolderSource(folder, poll_seconds=POLL)
-    assert first(source, 1) == ["a.png"]
+    assert next_names(source, 1) == ["a.png"]
     assert source.reopened == 1
     assert caplog.text.count("waiting for it to come back") == 1 and caplog.text.count("is back") == 1
 
 
-def test_a_later_run_resumes_after_the_processed_frames(tmp_path):
-    """A restart in the middle of the night processes no frame twice and leaves none out."""
+def test_later_run_resumes_after_the_processed_frames(tmp_path):
+    """A restart in the middle of the night processes no frame twice and omits none."""
     folder, out = tmp_path / "frames", tmp_path / "out"
     for number in range(4):
         write(folder / f"{number}.png", x=40 + 10 * number, age=100 - number)
-    seen = []
+    processed = []
 
     def run(count):
         config = RunConfig(source=f"watch:{folder}", out=out, max_frames=count)
-        Session(config).run(lambda frame, *_: seen.append(frame.source))
+        Session(config).run(lambda frame, *_: processed.append(frame.source))
 
     run(2)
     run(2)
-    assert seen == ["0.png", "1.png", "2.png", "3.png"]
+    assert processed == ["0.png", "1.png", "2.png", "3.png"]
 
 
-def test_a_list_that_was_cut_short_is_read(tmp_path):
-    """A power cut in the middle of a line loses that line only."""
+def test_truncated_list_of_processed_frames_is_read(tmp_path):
+    """A power cut while a line is written loses that line only."""
     folder, out = tmp_path / "frames", tmp_path / "out"
     write(folder / "0.png", age=2)
     write(folder / "1.png", age=1)
@@ -127,22 +127,22 @@ def test_a_list_that_was_cut_short_is_read(tmp_path):
     frames = iter(source)
     for _ in range(2):
         source.frame_processed(next(frames).source)
-    (kept,) = out.glob("watched-*.jsonl")
-    kept.write_bytes(kept.read_bytes()[:-20])
+    (list_file,) = out.glob("watched-*.jsonl")
+    list_file.write_bytes(list_file.read_bytes()[:-20])
     assert set(ProcessedList(out, folder).read()) == {"0.png"}
-    assert first(WatchedFolderSource(folder, out, poll_seconds=POLL), 1) == ["1.png"]
+    assert next_names(WatchedFolderSource(folder, out, poll_seconds=POLL), 1) == ["1.png"]
 
 
-def test_the_output_folder_is_not_read(tmp_path):
+def test_output_folder_inside_the_watched_folder_is_not_read(tmp_path):
     """Crops and sheets written inside the watched folder are not frames."""
     out = tmp_path / "out"
     write(out / "crops" / "0001" / "00001.png", age=50)
     write(tmp_path / "a.png")
-    assert first(WatchedFolderSource(tmp_path, out, poll_seconds=POLL), 1) == ["a.png"]
+    assert next_names(WatchedFolderSource(tmp_path, out, poll_seconds=POLL), 1) == ["a.png"]
 
 
-def test_what_cannot_be_watched_is_refused(tmp_path):
-    """A file, and the output folder itself."""
+def test_file_and_output_folder_cannot_be_watched(tmp_path):
+    """Watching the output folder would process what the run writes."""
     shutil.copy(__file__, tmp_path / "file")
     with pytest.raises(UsageError, match="not a folder"):
         open_source(f"watch:{tmp_path / 'file'}", lambda _: None)

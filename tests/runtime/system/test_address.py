@@ -1,4 +1,4 @@
-"""A camera's password goes to the camera and nowhere else: not to the screen, the files, or who watches."""
+"""Check that a camera's password reaches the camera only: not the terminal, the files or the live view."""
 
 from pathlib import Path
 
@@ -48,19 +48,19 @@ def test_no_form_of_a_secret_is_shown(address):
     assert SECRET not in redact_credentials(address.replace("{}", SECRET))
 
 
-def test_no_file_and_no_line_of_a_run_holds_the_password(tmp_path):
+def test_no_output_file_or_line_of_a_run_contains_the_password(tmp_path):
     camera = NetworkCamera()
     url = camera.url.replace("://", "://me:opensesame@") + "?pwd=opensesame"
-    done = galaxy_edge("run", "--camera", url, "--out", tmp_path / "out", "--max-frames", 4, "--json")
+    completed = galaxy_edge("run", "--camera", url, "--out", tmp_path / "out", "--max-frames", 4, "--json")
     camera.disconnect()
-    assert done.returncode == 0 and done.stdout.count('"source": "http://***@127.0.0.1') == 4
+    assert completed.returncode == 0 and completed.stdout.count('"source": "http://***@127.0.0.1') == 4
     written = [path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert len(written) > 2 and b"***@127.0.0.1" in b"".join(written)
-    assert b"opensesame" not in b"".join(written) + (done.stdout + done.stderr).encode()
+    assert b"opensesame" not in b"".join(written) + (completed.stdout + completed.stderr).encode()
 
 
 @pytest.mark.parametrize("address", ["rtsp://me:opensesame@127.0.0.1:9/x", "rtmp://me:opensesame@127.0.0.1:9/x"])
-def test_nor_does_an_error(address):
+def test_error_for_an_unreachable_camera_hides_the_password(address):
     with pytest.raises(UsageError, match=r"\*\*\*@127") as caught:
         open_source(address, lambda _: None)
     assert "opensesame" not in str(caught.value)
@@ -71,10 +71,10 @@ def test_nor_does_an_error(address):
     ("run", "--camera", "demo", "--mqtt", "mqtt://me:opensesame@scope/x"), ("run", "--camera", "me:opensesame@scope/x"),
     ("run", "--camera", "demo", "--engine=rtsp://me:opensesame@scope/x"),
 ])  # fmt: skip
-def test_nor_does_a_refusal_of_the_command_line(arguments, tmp_path):
+def test_command_line_errors_hide_the_password(arguments, tmp_path):
     """click repeats an argument that it does not expect; an address in the wrong place is still an address."""
-    done = galaxy_edge(*arguments)
-    assert done.returncode == 2 and "opensesame" not in done.stdout + done.stderr
+    completed = galaxy_edge(*arguments)
+    assert completed.returncode == 2 and "opensesame" not in completed.stdout + completed.stderr
 
 
 def test_a_watched_share_is_named_without_its_password():

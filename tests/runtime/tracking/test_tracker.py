@@ -1,4 +1,4 @@
-"""Tracking: one event per object, from association to its best view and class."""
+"""Check that tracking gives one event per object, with its best view and its class."""
 
 import datetime
 
@@ -25,24 +25,24 @@ def frame(number, side=100, rate=1.0):
     return Frame(np.full((side, side, 3), number % 256, np.uint8), time, "sky", number)
 
 
-def found(*rows):
-    """Detections (x, score, probability of the first of two classes) of 20 pixels a side."""
+def detections_at(*rows):
+    """Make detections of 20 pixels a side from rows (x, score, probability of the first of two classes)."""
     boxes = np.array([[x, 10, x + 20, 30] for x, _, _ in rows], np.float32).reshape(-1, 4)
     scores = np.array([score for _, score, _ in rows], np.float32)
     return Detections(boxes, scores, np.array([[p, 1 - p] for _, _, p in rows], np.float32).reshape(-1, 2))
 
 
-def drifted(x, y=0.0):
-    """Return the sky motion after a drift, as the tracker receives it."""
+def sky_shift(x, y=0.0):
+    """Return the sky motion (3x3) of a shift by x and y pixels."""
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y], [0.0, 0.0, 1.0]])
 
 
-def test_an_object_that_drifts_is_one_event_with_its_best_view():
+def test_drifting_object_is_one_event_with_its_best_view():
     tracker = Tracker(continuous=True)
-    (track,) = tracker.update(frame(0), found((10, 0.5, 0.9)))
+    (track,) = tracker.update(frame(0), detections_at((10, 0.5, 0.9)))
     assert (track.state, tracker.count) == ("tentative", 0)
-    assert tracker.update(frame(1), found((14, 0.8, 0.5))) == []
-    assert tracker.update(frame(2), found((18, 0.6, 0.1))) == [track]
+    assert tracker.update(frame(1), detections_at((14, 0.8, 0.5))) == []
+    assert tracker.update(frame(2), detections_at((18, 0.6, 0.1))) == [track]
     assert (track.state, track.kind, tracker.count) == ("confirmed", "object", 1)
     assert tracker.finish() == [track] and track.ended and track.confirmed
     assert (track.first[0], track.last[0], track.frames, track.best_frame) == (0, 2, 3, 1)
@@ -51,184 +51,193 @@ def test_an_object_that_drifts_is_one_event_with_its_best_view():
     assert (track.cutout == 1).all()  # cut from frame 1
 
 
-def test_two_objects_keep_their_identities_when_they_come_in_another_order():
+def test_objects_keep_their_identity_when_detections_change_order():
     tracker = Tracker(continuous=True)
-    left, right = tracker.update(frame(0), found((10, 0.9, 0.9), (60, 0.8, 0.1)))
-    tracker.update(frame(1), found((61, 0.9, 0.1), (11, 0.8, 0.9)))
+    left, right = tracker.update(frame(0), detections_at((10, 0.9, 0.9), (60, 0.8, 0.1)))
+    tracker.update(frame(1), detections_at((61, 0.9, 0.1), (11, 0.8, 0.9)))
     assert left.probabilities[0] == pytest.approx(0.9) and right.probabilities[0] == pytest.approx(0.1)
     assert len(tracker.finish()) == 2
 
 
-def test_an_object_that_is_missed_does_not_become_another_that_appears():
-    """One frame shows the one, the next only the other: seen like that, it could be one thing that runs."""
-    tracker, told = Tracker(continuous=True), []
-    tracker.update(frame(0), found((10, 0.9, 0.9)))
-    tracker.update(frame(1), found((80, 0.5, 0.1)))
+def test_missed_object_is_not_continued_by_another_that_appears():
+    """The first frame shows one object, the second only the other: together they look like one that moves."""
+    tracker, reported = Tracker(continuous=True), []
+    tracker.update(frame(0), detections_at((10, 0.9, 0.9)))
+    tracker.update(frame(1), detections_at((80, 0.5, 0.1)))
     for number in range(2, 7):
-        told += tracker.update(frame(number), found((10, 0.5, 0.9), (80, 0.5, 0.1)))
+        reported += tracker.update(frame(number), detections_at((10, 0.5, 0.9), (80, 0.5, 0.1)))
     tracker.finish()
-    events = {track.number: track for track in told if track.confirmed}
+    events = {track.number: track for track in reported if track.confirmed}
     assert sorted(track.box[0] for track in events.values()) == [10, 80] and tracker.count == 2
     for track in events.values():
         assert track.probabilities[0] == pytest.approx(0.9 if track.box[0] == 10 else 0.1)
         assert track.best_frame == track.first[0] >= 2 and track.kind == "object"
 
 
-def test_a_tentative_object_may_be_unseen_for_a_while_but_not_for_long():
+def test_tentative_track_survives_a_short_gap_and_ends_after_a_long_one():
     tracker = Tracker(continuous=True)
-    (first,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
+    (first,) = tracker.update(frame(0), detections_at((10, 0.9, 0.5)))
     for number in range(1, 5):
-        assert tracker.update(frame(number), found()) == []
-    assert tracker.update(frame(5), found((10, 0.9, 0.5))) == []
+        assert tracker.update(frame(number), detections_at()) == []
+    assert tracker.update(frame(5), detections_at((10, 0.9, 0.5))) == []
     assert first.frames == 2
     for number in range(6, 11):
-        assert tracker.update(frame(number), found()) == []
-    ended, begun = tracker.update(frame(11), found((10, 0.9, 0.5)))
-    assert ended is first and first.ended and begun.number == 2 and not begun.ended
+        assert tracker.update(frame(number), detections_at()) == []
+    ended, started = tracker.update(frame(11), detections_at((10, 0.9, 0.5)))
+    assert ended is first and first.ended and started.number == 2 and not started.ended
     assert not first.confirmed and tracker.count == 0  # it was never an event
 
 
-def test_a_confirmed_object_is_remembered_where_the_sky_took_it():
+def test_confirmed_object_is_expected_where_the_sky_motion_moves_it():
     tracker = Tracker(continuous=True)
-    (track,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
+    (track,) = tracker.update(frame(0), detections_at((10, 0.9, 0.5)))
     for number in range(1, 4):
-        tracker.update(frame(number), found((10, 0.9, 0.5)))
+        tracker.update(frame(number), detections_at((10, 0.9, 0.5)))
     for number in range(4, 44):  # a cloud, while the sky drifts by more than the object's size
-        assert tracker.update(frame(number), found(), drifted(number - 3)) == []
-    assert tracker.update(frame(44), found((50, 0.9, 0.5)), drifted(40)) == [track]
+        assert tracker.update(frame(number), detections_at(), sky_shift(number - 3)) == []
+    assert tracker.update(frame(44), detections_at((50, 0.9, 0.5)), sky_shift(40)) == [track]
     assert track.frames == 5 and tracker.count == 1
 
 
-def confirmed_at_once(tracker, rate=1.0):
-    """Three sightings; return the track."""
+def make_confirmed_track(tracker, rate=1.0):
+    """Feed three observations of one object to the tracker; return its track."""
     for number in range(3):
-        changed = tracker.update(frame(number, rate=rate), found((10, 0.9, 0.5)))
+        changed = tracker.update(frame(number, rate=rate), detections_at((10, 0.9, 0.5)))
     return changed[0]
 
 
 @pytest.mark.parametrize("rate", [25.0, 1.0, 1 / 60])  # a video, a camera, exposures of a minute
-def test_an_object_is_remembered_by_the_time_of_the_frames(rate):
+def test_track_lifetime_is_measured_in_frame_time(rate):
     tracker = Tracker(continuous=True)
-    track = confirmed_at_once(tracker, rate)
-    least = max(50, int(300 * rate))  # five minutes, and no less than 50 frames
-    for number in range(3, least):
-        assert tracker.update(frame(number, rate=rate), found()) == []
-    assert tracker.update(frame(least, rate=rate), found((10, 0.9, 0.5))) == [track] and track.frames == 4
-    for number in range(least + 1, 2 * least):
-        assert tracker.update(frame(number, rate=rate), found()) == []
-    last = [tracker.update(frame(number, rate=rate), found()) for number in range(2 * least, 2 * least + 3)]
-    assert [track] in last and track.ended
+    track = make_confirmed_track(tracker, rate)
+    lifetime = max(50, int(300 * rate))  # five minutes, and no less than 50 frames
+    for number in range(3, lifetime):
+        assert tracker.update(frame(number, rate=rate), detections_at()) == []
+    assert tracker.update(frame(lifetime, rate=rate), detections_at((10, 0.9, 0.5))) == [track] and track.frames == 4
+    for number in range(lifetime + 1, 2 * lifetime):
+        assert tracker.update(frame(number, rate=rate), detections_at()) == []
+    changes = [
+        tracker.update(frame(number, rate=rate), detections_at()) for number in range(2 * lifetime, 2 * lifetime + 3)
+    ]
+    assert [track] in changes and track.ended
 
 
-def test_a_cloud_that_hides_the_sky_ends_nothing():
+def test_cloud_that_hides_the_sky_ends_no_track_within_an_hour():
     tracker = Tracker(continuous=True)
-    track = confirmed_at_once(tracker)
+    track = make_confirmed_track(tracker)
     for number in range(3, 1800):  # half an hour
-        assert tracker.update(frame(number), found(), IDENTITY, sky_seen=False) == []
-    assert tracker.update(frame(1800), found((10, 0.9, 0.5))) == [track] and tracker.count == 1
-    changed = [tracker.update(frame(1801 + number), found(), IDENTITY, sky_seen=False) for number in range(3700)]
+        assert tracker.update(frame(number), detections_at(), IDENTITY, sky_seen=False) == []
+    assert tracker.update(frame(1800), detections_at((10, 0.9, 0.5))) == [track] and tracker.count == 1
+    changed = [
+        tracker.update(frame(1801 + number), detections_at(), IDENTITY, sky_seen=False) for number in range(3700)
+    ]
     assert [track] in changed and track.ended  # but not for ever
 
 
 @pytest.mark.parametrize("jump", [-86400, 0, 86400 * 365])  # set back; standing still; a board that learns the time
-def test_a_clock_that_is_set_ends_nothing_and_keeps_nothing_for_ever(jump):
+def test_clock_jump_neither_ends_a_track_nor_keeps_it_for_ever(jump):
     tracker = Tracker(continuous=True)
-    track = confirmed_at_once(tracker)
-    assert tracker.update(frame(3 + jump), found((10, 0.9, 0.5))) == [] and track.frames == 4
+    track = make_confirmed_track(tracker)
+    assert tracker.update(frame(3 + jump), detections_at((10, 0.9, 0.5))) == [] and track.frames == 4
     unseen = 0
     while not track.ended and unseen < 40_000:
-        tracker.update(frame(3 + jump), found())
+        tracker.update(frame(3 + jump), detections_at())
         unseen += 1
     assert 1000 < unseen < 40_000
 
 
-def test_what_is_remembered_is_bounded():
-    """A camera that sees another field with every frame, at 100 frames a second."""
+def test_number_of_unseen_tracks_is_bounded():
+    """A camera that shows another field every three frames, at 100 frames a second."""
     tracker, alive = Tracker(continuous=True), set()
     for number in range(3000):
         box = np.array([[0, 0, 20, 20]], np.float32) + 1000.0 * (number // 3)
-        named = Detections(box, np.full(1, 0.9, np.float32), np.full((1, 2), 0.5, np.float32))
-        for track in tracker.update(frame(number, rate=100.0), named):
+        detections = Detections(box, np.full(1, 0.9, np.float32), np.full((1, 2), 0.5, np.float32))
+        for track in tracker.update(frame(number, rate=100.0), detections):
             (alive.discard if track.ended else alive.add)(track.number)
     assert tracker.count == 1000 and MAX_UNSEEN_TRACKS <= len(alive) <= MAX_UNSEEN_TRACKS + 2
 
 
-def test_an_object_in_sight_is_told_of_when_it_changes_and_every_ten_seconds():
+def test_visible_object_is_reported_when_it_changes_and_every_ten_seconds():
     tracker = Tracker(continuous=True)
-    track = confirmed_at_once(tracker, rate=10.0)
-    assert tracker.update(frame(3, rate=10.0), found((10, 0.95, 0.5))) == [track]  # a better view
-    assert tracker.update(frame(4, rate=10.0), found((10, 0.5, 0.1))) == [track]  # another class
-    told = [number for number in range(5, 500) if tracker.update(frame(number, rate=10.0), found((10, 0.5, 0.1)))]
-    assert np.diff([4, *told]) == pytest.approx([100] * 4, abs=1)
+    track = make_confirmed_track(tracker, rate=10.0)
+    assert tracker.update(frame(3, rate=10.0), detections_at((10, 0.95, 0.5))) == [track]  # a better view
+    assert tracker.update(frame(4, rate=10.0), detections_at((10, 0.5, 0.1))) == [track]  # another class
+    reported = [
+        number for number in range(5, 500) if tracker.update(frame(number, rate=10.0), detections_at((10, 0.5, 0.1)))
+    ]
+    assert np.diff([4, *reported]) == pytest.approx([100] * 4, abs=1)
 
 
-def test_pictures_that_do_not_follow_each_other_share_no_object():
+def test_unrelated_images_share_no_object():
     tracker = Tracker(continuous=False)
-    (first,) = tracker.update(frame(0), found((10, 0.9, 0.5)))
-    (second,) = tracker.update(frame(1), found((10, 0.9, 0.5)))
+    (first,) = tracker.update(frame(0), detections_at((10, 0.9, 0.5)))
+    (second,) = tracker.update(frame(1), detections_at((10, 0.9, 0.5)))
     assert first.ended and second.ended and (first.number, second.number) == (1, 2)
     assert first.confirmed and second.confirmed and tracker.count == 2
     assert tracker.finish() == []
 
 
-def test_a_hot_pixel_keeps_its_place_on_the_sensor_while_the_sky_drifts():
+def test_object_fixed_on_the_sensor_of_a_drifting_sky_is_a_hot_pixel():
     tracker, kinds = Tracker(continuous=True), []
     for number in range(30):  # a pixel a frame, as a mount that does not track
-        for track in tracker.update(frame(number), found((30, 0.9, 0.5)), drifted(number)):
+        for track in tracker.update(frame(number), detections_at((30, 0.9, 0.5)), sky_shift(number)):
             kinds.append((number, track.state, track.kind))
     assert [kind for _, _, kind in kinds][-1] == "hot pixel" and tracker.count == 0
     assert len({track.number for track in tracker.finish()}) == 1
 
 
-def test_a_hot_pixel_that_was_taken_for_an_object_is_taken_back():
+def test_object_event_is_withdrawn_when_it_proves_to_be_a_hot_pixel():
     tracker = Tracker(continuous=True)
-    (track,) = tracker.update(frame(0), found((30, 0.9, 0.5)))
+    (track,) = tracker.update(frame(0), detections_at((30, 0.9, 0.5)))
     for number in range(1, 20):
-        tracker.update(frame(number), found((30, 0.9, 0.5)))  # the mount follows the sky: no difference can be seen
+        # The mount follows the sky: no difference can be seen.
+        tracker.update(frame(number), detections_at((30, 0.9, 0.5)))
     assert tracker.count == 1 and track.kind == "object"
-    changed = [tracker.update(frame(20 + step), found((30, 0.9, 0.5)), drifted(3.0 * step)) for step in range(1, 9)]
+    changed = [
+        tracker.update(frame(20 + step), detections_at((30, 0.9, 0.5)), sky_shift(3.0 * step)) for step in range(1, 9)
+    ]
     assert [track] in changed and (track.kind, tracker.count) == ("hot pixel", 0)
 
 
 @pytest.mark.parametrize("speed", [8.0, 20.0, 60.0])
-def test_a_plane_is_a_trail_and_no_event(speed):
-    tracker, seen = Tracker(continuous=True), []
+def test_plane_is_a_trail_and_not_an_event(speed):
+    tracker, changes = Tracker(continuous=True), []
     for number in range(8):
-        seen += tracker.update(frame(number), found((5 + speed * number, 0.9, 0.5)), drifted(0.2 * number))
-    kinds = {track.kind for track in [*seen, *tracker.finish()]}
+        changes += tracker.update(frame(number), detections_at((5 + speed * number, 0.9, 0.5)), sky_shift(0.2 * number))
+    kinds = {track.kind for track in [*changes, *tracker.finish()]}
     assert kinds == {"trail"} and tracker.count == 0
 
 
-def test_a_fast_sky_is_no_trail():
-    """A mount that runs: every frame is drifted by two sizes of the object."""
+def test_object_of_a_fast_sky_is_not_a_trail():
+    """A mount that slews: every frame is shifted by twice the size of the object."""
     tracker = Tracker(continuous=True)
     for number in range(6):
-        tracker.update(frame(number), found((5 + 40 * number, 0.9, 0.5)), drifted(40.0 * number))
+        tracker.update(frame(number), detections_at((5 + 40 * number, 0.9, 0.5)), sky_shift(40.0 * number))
     (track,) = tracker.finish()
     assert track.kind == "object" and track.frames == 6 and track.confirmed
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_night_of_flickering_objects_hot_pixels_and_planes(seed):
-    """Twelve galaxies seen in seven frames of ten on a sky that drifts and turns, four hot pixels, planes, false alarms."""
+def test_night_of_flickering_objects_hot_pixels_and_planes_gives_twelve_events(seed):
+    """Twelve galaxies, each seen in 70 % of the frames of a turning sky, among hot pixels and planes."""
     random = np.random.default_rng(seed)
-    places = np.array([(x, y) for x in (100, 300, 500, 700) for y in (100, 300, 500)]) + random.uniform(
+    galaxies = np.array([(x, y) for x in (100, 300, 500, 700) for y in (100, 300, 500)]) + random.uniform(
         -40, 40, (12, 2)
     )
-    hot = random.uniform(50, 750, (4, 2))
+    hot_pixels = random.uniform(50, 750, (4, 2))
     tracker, confirmed = Tracker(continuous=True), {}
     for number in range(120):
         angle = np.deg2rad(0.02 * number)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         sky = np.eye(3)
-        sky[:2, :2], sky[:2, 2] = turn, (0.8 * number, -0.3 * number)
-        now = places[random.random(12) < 0.7] @ turn.T + sky[:2, 2]
+        sky[:2, :2], sky[:2, 2] = rotation, (0.8 * number, -0.3 * number)
+        visible = galaxies[random.random(12) < 0.7] @ rotation.T + sky[:2, 2]
         plane = np.array([[20 + 12.0 * (number % 60), 400 + 3.0 * (number % 60)]])
-        alarms = random.uniform(20, 800, (1 if random.random() < 0.2 else 0, 2))
-        centres = np.concatenate([now + random.normal(0, 1, now.shape), hot, plane, alarms])
+        false_alarms = random.uniform(20, 800, (1 if random.random() < 0.2 else 0, 2))
+        centres = np.concatenate([visible + random.normal(0, 1, visible.shape), hot_pixels, plane, false_alarms])
         boxes = np.concatenate([centres - 14, centres + 14], axis=1).astype(np.float32)
-        named = Detections(boxes, np.full(len(boxes), 0.8, np.float32), np.full((len(boxes), 2), 0.5, np.float32))
-        for track in tracker.update(frame(number, 900), named, sky):
+        detections = Detections(boxes, np.full(len(boxes), 0.8, np.float32), np.full((len(boxes), 2), 0.5, np.float32))
+        for track in tracker.update(frame(number, 900), detections, sky):
             confirmed[track.number] = track
     tracker.finish()
     events = [track for track in confirmed.values() if track.confirmed and track.kind == "object"]
@@ -245,12 +254,12 @@ def test_a_night_of_flickering_objects_hot_pixels_and_planes(seed):
         ([[5, 0, 5, 5]], [0.5], "x1 > x0"),
     ],
 )
-def test_detections_are_checked_when_made(boxes, scores, reason):
+def test_invalid_detections_are_refused(boxes, scores, reason):
     with pytest.raises(ValueError, match=reason):
         Detections(np.array(boxes, np.float32), np.array(scores, np.float32))
 
 
-def test_a_streak_is_told_from_a_galaxy_by_its_light():
+def test_streak_is_distinguished_from_an_edge_on_galaxy():
     line = np.zeros((60, 60, 3), np.uint8)
     cv2.line(line, (0, 10), (59, 45), (200, 200, 200), 2, cv2.LINE_AA)
     disk = render([(30, 30, 8)], 60, 60)
@@ -258,28 +267,32 @@ def test_a_streak_is_told_from_a_galaxy_by_its_light():
     assert is_streak(line) and not is_streak(disk) and not is_streak(edge_on)
 
 
-def test_a_turning_drifting_sky_gives_one_event_a_galaxy(tmp_path):
-    """Real sky, the shipped detector, a video by ffmpeg: no place of the sky becomes two events."""
+def test_turning_drifting_sky_gives_one_event_per_galaxy(tmp_path):
+    """Real sky, the shipped detector, a video by ffmpeg: no position on the sky becomes two events."""
     sky = MovingSky(tmp_path / "sky.avi", 16, drift=(3, 2), turn=0.3, start=(120, 150))
-    loop = FrameProcessor(
+    processor = FrameProcessor(
         Detector(Bundle.load(shipped_bundle_path("galaxy-detector"))),
         Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))),
         continuous=True,
         views=ViewOptions(tiles="3x2"),
     )
     events, tracker = {}, Tracker(continuous=True)
-    for one in open_source(str(sky.path), print):
-        work = FrameTask(one)
-        for stage in loop.stages:
-            stage.process(work)
-        events |= {track.number: track for track in tracker.update(one, work.detections, work.sky) if track.confirmed}
+    for video_frame in open_source(str(sky.path), print):
+        task = FrameTask(video_frame)
+        for stage in processor.stages:
+            stage.process(task)
+        events |= {
+            track.number: track for track in tracker.update(video_frame, task.detections, task.sky) if track.confirmed
+        }
     tracker.finish()
     assert len(events) >= 5
-    places = [
+    positions = [
         sky.place([(box[:2] + box[2:]) / 2], number)[0]
         for box, number in ((track.box, track.best_frame) for track in events.values())
     ]
     sizes = [np.sqrt(np.prod(track.box[2:] - track.box[:2])) for track in events.values()]
-    apart = np.linalg.norm(np.array(places)[:, None] - np.array(places)[None], axis=2) / np.maximum.outer(sizes, sizes)
-    assert (apart + np.eye(len(places)) > 0.5).all()
+    distances = np.linalg.norm(np.array(positions)[:, None] - np.array(positions)[None], axis=2) / np.maximum.outer(
+        sizes, sizes
+    )
+    assert (distances + np.eye(len(positions)) > 0.5).all()
     assert {track.kind for track in events.values()} == {"object"}
