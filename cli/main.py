@@ -136,8 +136,8 @@ def main() -> None:
     try:
         cli.main(prog_name="galaxy-edge", standalone_mode=False)
     except click.ClickException as error:
-        error.message = _without_secrets(error.message)
-        error.show()
+        error.show(text := io.StringIO())
+        click.echo(_without_secrets(text.getvalue()), err=True, nl=False)
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort):
         click.echo("galaxy-edge: interrupted", err=True)

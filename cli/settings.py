@@ -238,7 +238,7 @@ def _shown(value: object) -> str:
     """Return an invalid value for a message: a text without credentials, a list or table by its kind only."""
     if isinstance(value, str):
         return repr(redact_credentials(value))
-    return {list: "a list", dict: "a table"}.get(type(value), repr(value))
+    return "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else repr(value)
 
 
 def _warn_if_exposed(path: Path, content: object) -> None:

@@ -15,7 +15,10 @@ _SCHEMES = (
     "ftp", "ftps", "sftp", "srt", "udp", "tcp", "tls", "rtp", "srtp", "mms", "mmsh", "mmst", "hls", "onvif", "smb",
     "file", "ws", "wss",
 )  # fmt: skip
-_HOST = re.compile(r"(?:[A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?")
+_HOST = re.compile(
+    r"(?:\d{1,3}(?:\.\d{1,3}){3}|(?!\d+\.\d)(?:[A-Za-z0-9_-]+\.)*[A-Za-z_][A-Za-z0-9_-]*\.?|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?"
+)
+_AS_HOST = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?/")
 _WORDS = """
 aac action api audio av avc avi axis base bin bitrate bitstream bmp c cam camera cameras cgi ch chan channel channels
 codec compression dms enable encode encoding feed first format fps frame framerate frames h height hd hevc high hls
@@ -33,8 +36,8 @@ def redact_credentials(address: str) -> str:
     """Mask whatever in an address is not known to be harmless; return any other text as it is.
 
     Every camera has its own way to put a password into its address: before the host, as a parameter of any name, in the
-    path, or as the path. So only what is recognised is kept: the scheme, the host, and path and parameters up to the
-    first word that is not in `_HARMLESS`. User names are masked too, as some cameras take a token for one. Where it is
+    path, or as the path. So only what is recognised is kept: the scheme, the host, and the rest if it consists of words
+    in `_HARMLESS` and short numbers. User names are masked too, as some cameras take a token for one. Where it is
     uncertain how an address is to be parsed (``@`` behind the host, a mistyped scheme), only its scheme is kept.
     """
     if address.startswith("watch:"):
@@ -49,11 +52,7 @@ def redact_credentials(address: str) -> str:
     if "@" in rest or "@" in user or not _HOST.fullmatch(host):
         return f"{scheme}://{MASK}"
     shown = f"{scheme}://{MASK + separator if separator else ''}{host}"
-    for delimiter, part in re.findall(r"([/?&#])([^/?&#]*)", rest):
-        if not _is_harmless(part):
-            return f"{shown}{delimiter}{MASK}"
-        shown += delimiter + part
-    return shown
+    return shown + (rest if all(map(_is_harmless, re.split("[/?&#]", rest))) else f"/{MASK}")
 
 
 def _redact_text(text: str) -> str:
@@ -62,7 +61,7 @@ def _redact_text(text: str) -> str:
     known = ""
     if scheme and (_is_scheme(scheme[1]) if scheme[2] != "/" else scheme[1].lower() in _SCHEMES):
         known = scheme[1]
-    is_path = not known and "//" not in text and "\\\\" not in text
+    is_path = not known and not _AS_HOST.search(text) and "//" not in text and "\\\\" not in text
     if is_path and not re.search(r"[@?&=]|://|:(?!\d)", text):
         return text
     if is_path and re.match(r"~|\.{0,2}/", text) and not re.search(r"[@?&]", text):
@@ -77,10 +76,18 @@ def _is_scheme(word: str) -> bool:
 
 def _is_harmless(part: str) -> bool:
     """Return whether a part of a path or a parameter consists of known words, sizes and short numbers."""
-    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^A-Za-z0-9_.=-]+", part)
-    numbers = [word for word in words if word.isdigit()]
-    named = [word for word in words if not word.isdigit() and word.lower() not in _HARMLESS]
-    return not named and all(len(number) <= 4 for number in numbers) and len(numbers) <= 2
+    pieces = re.split(r"[_.=-]", part)
+    return len(re.findall(r"\d+", part)) <= 4 and all(_is_known(piece) for piece in pieces)
+
+
+def _is_known(piece: str) -> bool:
+    """Return whether a piece is like ``stream1``, ``videoMain``, ``h264Preview``, ``640x480``, ``720p`` or ``101``."""
+    match = re.fullmatch(r"(?:[hH]26[45])?([A-Za-z]*)\d{0,4}", piece)
+    if not match:
+        return bool(re.fullmatch(r"\d{1,4}(?:[xX]\d{1,4}|[pP])|[mM][pP]4[vV]?", piece))
+    letters = match[1]
+    words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", letters)
+    return letters.lower() in _HARMLESS or all(len(word) > 1 and word.lower() in _HARMLESS for word in words)
 
 
 def printable_name(name: str) -> str:

@@ -17,7 +17,7 @@ SECRET = "tlJwpbo6"
     ("rtsp://me:secret@scope:554/live", "rtsp://***@scope:554/live"),
     ("rtsp://:secret@scope/", "rtsp://***@scope/"),
     ("rtsp://me:s@cr/et@scope/x", "rtsp://***"),  # where such a password ends is not certain
-    ("http://scope/video.cgi?pwd=secret&size=2", "http://scope/video.cgi?***"),
+    ("http://scope/video.cgi?pwd=secret&size=2", "http://scope/***"),
     ("http://scope:8080/mail/a@b", "http://***"),
     ("http://scope/axis-cgi/mjpg/video.cgi?resolution=640x480&fps=5",
      "http://scope/axis-cgi/mjpg/video.cgi?resolution=640x480&fps=5"),
