@@ -24,12 +24,11 @@ def bench(context: click.Context, models: Path | None, rounds: int, out: Path, a
     """Measure latency: both bundles, every installed engine, one and two threads."""
     if context.invoked_subcommand:
         return
-    from rich.console import Console
-
     from ..benchmarks.performance.latency import bench as measure
     from ..benchmarks.performance.tables import bench_table
     from ..devices.probe import probe
     from ..runtime.inference.load import available_engines
+    from ..runtime.monitoring.console import PlainConsole
     from .terminal.progress_bar import ProgressBar
 
     bundles = [load_bundle(models, name) for name in (DETECTOR, CLASSIFIER)]
@@ -42,7 +41,7 @@ def bench(context: click.Context, models: Path | None, rounds: int, out: Path, a
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     if as_json:
         click.echo(json.dumps(result))
-    console = Console(stderr=as_json)
+    console = PlainConsole(stderr=as_json)
     console.print(bench_table(result))
     console.print(f"written to {out}", highlight=False, soft_wrap=True)
 
@@ -53,14 +52,13 @@ def bench(context: click.Context, models: Path | None, rounds: int, out: Path, a
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON.")
 def bench_compare(first: Path, second: Path, as_json: bool) -> None:
     """Compare two benchmark files: the ratios SECOND / FIRST, e.g. device / desktop."""
-    from rich.console import Console
-
     from ..benchmarks.performance.compare import compare, read_bench
     from ..benchmarks.performance.tables import compare_table
+    from ..runtime.monitoring.console import PlainConsole
 
     one, other = read_bench(first), read_bench(second)
     rows = compare(one, other)
     if as_json:
         click.echo(json.dumps(rows))
     else:
-        Console().print(compare_table(one, other, rows))
+        PlainConsole().print(compare_table(one, other, rows))

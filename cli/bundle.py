@@ -196,10 +196,11 @@ def _print_rows(heading: Sequence[str], rows: Sequence[Sequence[str]], as_json: 
     if as_json:
         click.echo(json.dumps(plain))
         return
-    from rich.console import Console
     from rich.table import Column, Table
+
+    from ..runtime.monitoring.console import PlainConsole
 
     table = Table(*(Column(name, overflow="fold") for name in heading), show_header=any(heading))  # show hashes in full
     for row in rows:
         table.add_row(*row)
-    Console(markup=False).print(table)
+    PlainConsole().print(table)

@@ -56,14 +56,14 @@ def show(context: click.Context, as_json: bool, command: str) -> None:
         click.echo(json.dumps({key: {"value": value, "from": origin} for key, (value, origin) in rows.items()}))
         return
     from rich import box
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
+
+    from ..runtime.monitoring.console import PlainConsole
 
     table = Table("setting", "value", "from", box=box.SIMPLE_HEAD, pad_edge=False)
     for key, (value, origin) in rows.items():
-        table.add_row(key, "" if value is None else escape(_toml(value)), origin)
-    Console().print(table)
+        table.add_row(key, "" if value is None else _toml(value), origin)
+    PlainConsole().print(table)
 
 
 @config.command()

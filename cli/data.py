@@ -171,13 +171,14 @@ def split(
     if as_json:
         click.echo(json.dumps(summary))
     else:
-        from rich.console import Console
         from rich.table import Table
+
+        from ..runtime.monitoring.console import PlainConsole
 
         table = Table("part", "images", "boxes")
         for name, counts in summary["parts"].items():
             table.add_row(str(out / name), str(counts["pictures"]), str(counts["boxes"]))
-        Console().print(table)
+        PlainConsole().print(table)
 
 
 @data.command()
@@ -232,16 +233,16 @@ def _print_notes(notes: Sequence[str]) -> None:
 
 def _print_issues(issues: Sequence[LabelIssue]) -> None:
     """Print a table of each kind of issue, with the first `MAX_SHOWN` of them."""
-    from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    from ..runtime.monitoring.console import PlainConsole
+
+    console = PlainConsole()
     for kind in dict.fromkeys(issue.kind for issue in issues):
         of_kind = [issue for issue in issues if issue.kind == kind]
         table = Table("file", "issue", title=f"{kind} ({len(of_kind)})", title_justify="left")
         for issue in of_kind[:MAX_SHOWN]:
-            table.add_row(escape(issue.file), escape(issue.detail))
+            table.add_row(issue.file, issue.detail)
         console.print(table)
         if len(of_kind) > MAX_SHOWN:
             console.print(f"and {len(of_kind) - MAX_SHOWN} more; --json lists all")

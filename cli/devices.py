@@ -19,10 +19,9 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def devices(as_json: bool) -> None:
     """Show this machine, its cameras and the device profiles."""
-    from rich.console import Console
-
     from ..devices.probe import probe, select_profile
     from ..devices.profile import all_profiles
+    from ..runtime.monitoring.console import PlainConsole
 
     machine = probe()
     selected = select_profile(machine)
@@ -30,7 +29,7 @@ def devices(as_json: bool) -> None:
         profiles = [profile.as_dict() for profile in all_profiles()]
         click.echo(json.dumps({"machine": machine.as_dict(), "profile": selected.as_dict(), "profiles": profiles}))
         return
-    console = Console()
+    console = PlainConsole()
     for line in machine_lines(machine):
         console.print(line, highlight=False)
     console.print(devices_table(all_profiles(), selected.name))

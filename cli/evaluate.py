@@ -91,10 +91,9 @@ def classifier(
     path: Path | None, data: Path, variant: str, engine: str | None, threads: int | None, as_json: bool
 ) -> None:
     """Measure a classifier on every image with a Galaxy10 class."""
-    from rich.console import Console
-
     from ..benchmarks.accuracy.evaluate import evaluate_classifier
     from ..models.bundle import Bundle, shipped_bundle_path
+    from ..runtime.monitoring.console import PlainConsole
 
     bundle = Bundle.load(path or shipped_bundle_path(CLASSIFIER), "classify")
     result = _measure(
@@ -103,7 +102,7 @@ def classifier(
     if as_json:
         click.echo(json.dumps(result))
     else:
-        Console().print_json(json.dumps(result))
+        PlainConsole().print_json(json.dumps(result))
 
 
 @evaluate.command("pipeline")

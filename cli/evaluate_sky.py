@@ -88,10 +88,11 @@ def names(data: Path, models: Path | None, as_json: bool) -> None:
 
 
 def _print(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
     from rich.table import Table
+
+    from ..runtime.monitoring.console import PlainConsole
 
     table = Table(*heading)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    PlainConsole(width=None if sys.stdout.isatty() else 120).print(table)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runtime.system.address import printable_name
+from ..runtime.system.output_text import json_line
 from ..runtime.system.utc_time import utc_text
 from .options import COUNT, FOLDER, Number
 
@@ -80,7 +82,7 @@ def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> Non
 
     rows = query_events(folder, Query(**conditions, limit=limit))
     if format == "json":
-        click.echo(json.dumps([row.to_dict() for row in rows], ensure_ascii=False))
+        click.echo(json_line([row.to_dict() for row in rows]))
     elif format == "csv":
         sys.stdout.write(as_csv(rows))
     else:
@@ -91,11 +93,11 @@ def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> Non
 def _print_table(rows: list[EventRow]) -> None:
     """Print a line for each event. A narrow terminal shortens the class, never the id that `events show` takes."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     from ..models.naming import GROUP_LABELS, sure_group
+    from ..runtime.monitoring.console import PlainConsole
 
     table = Table("event", "first seen (UTC)", "class", "score", "frames", box=box.SIMPLE_HEAD, pad_edge=False)
     for column in table.columns:
@@ -113,7 +115,7 @@ def _print_table(rows: list[EventRow]) -> None:
             f"{row.frames}{'' if row.state == 'ended' else ' +'}",
         )
     table.columns[0].min_width = max((len(row.id) for row in rows), default=0)
-    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
+    PlainConsole(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 @events.command()
@@ -126,14 +128,14 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 
     record = get_event(folder, event).to_dict()
     if as_json:
-        click.echo(json.dumps(record, ensure_ascii=False))
+        click.echo(json_line(record))
         return
     for key, value in record.items():
         if key == "crop" and value:
             value = folder / value
         if key == "probabilities":
             value = ", ".join(f"{name} {p:.2f}" for name, p in sorted(value.items(), key=lambda pair: -pair[1]))
-        click.echo(f"{key}: {'' if value is None else value}")
+        click.echo(printable_name(f"{key}: {'' if value is None else value}"))
 
 
 @events.command()
@@ -153,7 +155,7 @@ def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> N
         raise click.UsageError(f"the name '{file}' does not give the format: end it in .csv or .json, or give --format")
     rows = query_events(folder, Query(**conditions))
     records = [row.to_dict() for row in rows]
-    text = as_csv(rows) if format == "csv" else json.dumps(records, ensure_ascii=False, indent=1) + "\n"
+    text = as_csv(rows) if format == "csv" else _json_list(records)
     if to_stdout:
         sys.stdout.write(text)
         return
@@ -162,6 +164,11 @@ def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> N
     except OSError as error:
         raise click.UsageError(f"'{file}' cannot be written: {error.strerror}") from None
     click.echo(f"{len(rows)} events: {file}")
+
+
+def _json_list(records: list[dict[str, Any]]) -> str:
+    """Return records as a JSON list, one a line."""
+    return "[" + ",\n ".join(map(json_line, records)) + "]\n"
 
 
 @events.command()

@@ -13,10 +13,9 @@ from ..errors import UserError, require_extra
 from .options import FILE, FOLDER, PATH
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ..export.bundle import ExportResult
     from ..export.settings import Settings
+    from ..runtime.monitoring.console import PlainConsole
 
 
 class GateFailed(UserError):
@@ -105,12 +104,12 @@ def export(
 ) -> None:
     """Make a bundle of the run in RUN_DIR, or of the file given with --from, if all gates pass."""
     require_extra("tensorflow", "export")
-    from rich.console import Console
 
     from ..export.bundle import export_run
     from ..export.errors import ExportUsage
     from ..export.report import check_report_path, write_report
     from ..export.third_party import ImportOptions, import_model
+    from ..runtime.monitoring.console import PlainConsole
 
     names = [field.name for field in dataclasses.fields(ImportOptions)]
     given = {name: options.pop(name) for name in names}
@@ -132,7 +131,7 @@ def export(
                 raise ExportUsage(f"--{flag} needs --from; the record of a run contains it")
         result = export_run(run_dir, out, settings)
         path = report or run_dir / "export-report.html"
-    console = Console(stderr=as_json, markup=False)  # names and paths may contain brackets
+    console = PlainConsole(stderr=as_json)
     if as_json:
         click.echo(json.dumps(_as_json(result)))
     _show(console, result)
@@ -168,7 +167,7 @@ def _as_json(result: ExportResult) -> dict[str, Any]:
     }
 
 
-def _show(console: Console, result: ExportResult) -> None:
+def _show(console: PlainConsole, result: ExportResult) -> None:
     """Print gates, variants, the mapping to an Edge TPU, fallbacks and layer errors."""
     from rich import box
     from rich.table import Table
@@ -197,7 +196,7 @@ def _show(console: Console, result: ExportResult) -> None:
         _show_layers(console, record["layers"])
 
 
-def _show_edgetpu(console: Console, mapping: dict[str, Any]) -> None:
+def _show_edgetpu(console: PlainConsole, mapping: dict[str, Any]) -> None:
     _print(
         console,
         f"Edge TPU (estimate, not verified on hardware): {mapping['mapped']} of {mapping['operators']} operators, "
@@ -208,7 +207,7 @@ def _show_edgetpu(console: Console, mapping: dict[str, Any]) -> None:
     _print(console, f"  to compile: {mapping['command']}")
 
 
-def _show_layers(console: Console, layers: list[dict[str, Any]]) -> None:
+def _show_layers(console: PlainConsole, layers: list[dict[str, Any]]) -> None:
     from rich.table import Column, Table
 
     table = Table(
@@ -224,5 +223,5 @@ def _show_layers(console: Console, layers: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
-def _print(console: Console, line: str) -> None:
+def _print(console: PlainConsole, line: str) -> None:
     console.print(line, highlight=False, soft_wrap=True)

@@ -17,7 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import UserError, disk_is_full
-from ..runtime.system.address import redact_credentials
+from ..runtime.system.address import printable_name, redact_credentials
 from .bench import bench
 from .bundle import bundle
 from .config import config as config_group
@@ -113,7 +113,7 @@ def _print_in_any_encoding() -> None:
 def _fail(message: str, code: int) -> NoReturn:
     """Print an error, which may have several lines, and exit."""
     prefix = priority_prefix(logging.ERROR)
-    click.echo(prefix + f"galaxy-edge: {message}".replace("\n", f"\n{prefix}"), err=True)
+    click.echo(prefix + f"galaxy-edge: {_printable(message)}".replace("\n", f"\n{prefix}"), err=True)
     raise SystemExit(code)
 
 
@@ -137,7 +137,7 @@ def main() -> None:
         cli.main(prog_name="galaxy-edge", standalone_mode=False)
     except click.ClickException as error:
         error.show(text := io.StringIO())
-        click.echo(_without_secrets(text.getvalue()), err=True, nl=False)
+        click.echo(_printable(_without_secrets(text.getvalue())), err=True, nl=False)
         raise SystemExit(error.exit_code) from None
     except (KeyboardInterrupt, click.Abort):
         click.echo("galaxy-edge: interrupted", err=True)
@@ -161,6 +161,11 @@ def _explain(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in REFUSALS:
         return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
     return f"unexpected {type(error).__name__}: {_without_secrets(str(error))} ({HINT})"
+
+
+def _printable(message: str) -> str:
+    """Escape what does not print in a message of several lines, e.g. in the name of a file."""
+    return "\n".join(map(printable_name, message.split("\n")))
 
 
 def _without_secrets(message: str) -> str:

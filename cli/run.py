@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..runtime.system.output_text import json_line
 from .options import (
     COUNT,
     ENGINES,
@@ -95,7 +95,7 @@ def run(as_json: bool, **options: Any) -> None:
 
         def on_frame(frame: Frame, detections: Detections, record: FrameRecord, stats: RunStats) -> None:
             if as_json:
-                sys.stdout.write(json.dumps(record.to_dict(), ensure_ascii=False) + "\n")
+                sys.stdout.write(json_line(record.to_dict()) + "\n")
                 sys.stdout.flush()
             if progress:
                 progress.update(frame, detections, record, stats)

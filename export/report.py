@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..models.markdown import markdown_table
+from ..models.markdown import markdown_table, markdown_text
 from ..runtime.imaging.encoding import encode_image
 from ..runtime.system.atomic_files import write_atomic
 from .errors import ExportError, ExportUsage
@@ -113,14 +113,19 @@ def html_report(result: ExportResult) -> str:
 
 def markdown_report(result: ExportResult, image: str | None = None) -> str:
     """Return the report as Markdown; `image` is the name of a file with the examples, in rows of four."""
-    lines = [f"# Export of {result.manifest['name']}", "", _summary(result), ""]
+    lines = [f"# Export of {markdown_text(result.manifest['name'])}", "", _summary(result), ""]
     for title, rows in _sections(result):
-        lines += [f"## {title}", "", *markdown_table(rows[0], rows[1:]), ""]
+        lines += [f"## {title}", "", *markdown_table(*_markdown_cells(rows)), ""]
     if image:
         lines += ["## Examples", "", f"![Examples, in rows of {COLUMNS}]({image})", ""]
-        lines += [f"{number}. {caption}" for number, (_, caption) in enumerate(result.examples, 1)]
+        lines += [f"{number}. {markdown_text(caption)}" for number, (_, caption) in enumerate(result.examples, 1)]
         lines.append("")
     return "\n".join(lines)
+
+
+def _markdown_cells(rows: Rows) -> tuple[list[str], list[list[str]]]:
+    heading, *body = ([markdown_text(cell) for cell in row] for row in rows)
+    return heading, body
 
 
 def _contact_sheet(result: ExportResult) -> bytes | None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 
 def markdown_row(cells: Iterable[str]) -> str:
-    """Return one line of a Markdown table; a ``|`` in a cell is escaped."""
-    escaped = (cell.replace("|", "\\|") for cell in cells)
+    """Return one line of a Markdown table; a ``|``, the begin of an HTML tag and line breaks in a cell are escaped."""
+    escaped = (re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(cell.splitlines())).replace("|", "\\|") for cell in cells)
     return "|" + "".join(f" {cell} |" if cell else " |" for cell in escaped)
+
+
+def markdown_text(text: str) -> str:
+    """Return a text from anywhere, such as a layer's name, so that Markdown makes no link, image or tag of it."""
+    return re.sub(r"([\\`\[\]])", r"\\\1", " ".join(text.splitlines())).replace("<", "&lt;")
 
 
 def markdown_table(heading: Sequence[str], rows: Iterable[Iterable[str]], right_from: int | None = None) -> list[str]:

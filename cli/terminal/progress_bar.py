@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.console import Console
-
+from ...runtime.monitoring.console import PlainConsole
 from ...runtime.monitoring.live_table import make_progress
 
 
@@ -17,7 +16,7 @@ class ProgressBar:
     """
 
     def __init__(self, name: str) -> None:
-        self._progress = make_progress("{task.description}", Console(stderr=True), transient=True)
+        self._progress = make_progress("{task.description}", PlainConsole(stderr=True), transient=True)
         self._task = self._progress.add_task(name, total=None)
 
     def __enter__(self) -> Callable[[int, int], None]:

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from ...runtime.monitoring.console import PlainConsole
 from ...training.progress import Report
 from ...training.run import RunRecord
 
@@ -21,8 +21,13 @@ class TrainingProgress:
     def __init__(self) -> None:
         # TensorFlow warns that a second network is traced again, which is expected here.
         logging.getLogger("tensorflow").setLevel(logging.ERROR)
-        self.console = Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self.console = PlainConsole(stderr=True)
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, console=self.console)
         self._task = self._progress.add_task("preparing", total=None)
 

@@ -16,6 +16,7 @@ from typing import Any
 from ...errors import UsageError, UserError
 from ...models.naming import sure_group
 from ..system import folder_lock
+from ..system.output_text import csv_cell
 from .database import BUSY_TIMEOUT, SCHEMA_VERSION, open_database
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
@@ -154,7 +155,7 @@ def as_csv(events: list[EventRow]) -> str:
     for event in events:
         box = dict(zip(("x0", "y0", "x1", "y1"), event.box, strict=True))
         flat = {**event.to_dict(), **box, "probabilities": json.dumps(event.probabilities)}
-        writer.writerow({key: flat[key] for key in COLUMNS})
+        writer.writerow({key: csv_cell(value) if isinstance(value := flat[key], str) else value for key in COLUMNS})
     return stream.getvalue()
 
 

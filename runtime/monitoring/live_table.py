@@ -9,10 +9,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from ...models.naming import display_name
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
+from .console import PlainConsole
 from .run_stats import RunStats
 
 ROWS = 10
@@ -28,9 +30,9 @@ class LiveTable:
     """
 
     def __init__(self, length: int | None, err: bool) -> None:
-        console = Console(stderr=err)
+        console = PlainConsole(stderr=err)
         self._recent: deque[tuple[str, ...]] = deque(maxlen=ROWS)
-        self._progress = make_progress("[bold]{task.description}", console)
+        self._progress = make_progress("{task.description}", console, style="bold")
         self._task = self._progress.add_task("frames", total=length)
         self._live = Live(console=console, refresh_per_second=4, transient=True)
 
@@ -70,7 +72,7 @@ class LiveTable:
 
 def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
     """Print what was found, the time of each stage and the output paths; to stderr if `err`."""
-    console = Console(stderr=err)
+    console = PlainConsole(stderr=err)
     if stats.stopped:
         console.print("stopped on request" if stats.failure else "stopped on request; everything is written")
     table = Table(title="where the time went")
@@ -93,13 +95,18 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
         console.print(f"{stats.hung} frames were abandoned because an inference hung")
     counts = ", ".join(f"{count} {name}" for name, count in stats.classes.most_common())
     galaxies = "galaxy" if stats.events == 1 else "galaxies"
-    found = f"[bold]{stats.frames} frames, {stats.events} {galaxies}[/bold]"
-    console.print(f"{found}: {counts}" if counts else found)
+    found = Text(f"{stats.frames} frames, {stats.events} {galaxies}", "bold")
+    console.print(found + Text(f": {counts}") if counts else found)
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
 
 
-def make_progress(description: str, console: Console, transient: bool = False) -> Progress:
+def make_progress(description: str, console: Console, transient: bool = False, style: str = "none") -> Progress:
     """Make a progress bar with a count and the remaining time."""
-    columns = [TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    columns = [
+        TextColumn(description, style=style, markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    ]
     return Progress(*columns, console=console, transient=transient)

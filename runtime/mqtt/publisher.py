@@ -31,6 +31,7 @@ from ..events.event import Event, RunInfo, events_from_tracks
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..monitoring.health import RunMonitor
+from ..system.output_text import json_line
 from ..tracking.track import Track
 from .address import Broker
 from .discovery import discovery_messages
@@ -264,4 +265,4 @@ class MqttSink:
 
 
 def _content(kind: str, event: Event) -> str:
-    return json.dumps({"type": kind, **event.to_dict()}, ensure_ascii=False)
+    return json_line({"type": kind, **event.to_dict()})

@@ -15,7 +15,6 @@ The number is that of the run; each run into the same folder takes the next one,
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -31,6 +30,7 @@ from ..frame import Detections, Frame
 from ..imaging.encoding import encode_image
 from ..system.atomic_files import fsync_directory
 from ..system.folder_lock import acquire_lock
+from ..system.output_text import json_line
 from ..system.utc_time import utc_now
 from ..tracking.track import Track
 from .annotate import annotate
@@ -108,7 +108,7 @@ class OutputFolder:
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Write a frame's record, and annotate the frame for the contact sheet and the video."""
-        self.writer.line(json.dumps(record.to_dict(), ensure_ascii=False))
+        self.writer.line(json_line(record.to_dict()))
         if self.writer.wanted:
             self.writer.save_frame(frame)
         on_sheet = self._sheet.wants_next()

@@ -1,0 +1,34 @@
+"""A terminal for text from anywhere: names of files, classes and networks are printed as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from ..system.address import printable_name
+
+
+class PlainConsole(Console):
+    """A rich console in which a string is text and nothing else.
+
+    By default, rich takes ``[/]`` in a file's name for markup and fails, makes links of ``[link=...]``, and replaces
+    ``:boom:``. Control characters and those that turn text round are escaped too. `rich.text.Text` carries styles.
+
+    Args:
+        stderr: whether to print to stderr.
+        width: columns; None for those of the terminal.
+    """
+
+    def __init__(self, *, stderr: bool = False, width: int | None = None) -> None:
+        super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make a string a text without markup; rich calls this for each string, also for the cells of tables."""
+        shown = "\n".join(map(printable_name, text.split("\n")))
+        return super().render_str(shown, **{**options, "markup": False, "emoji": False})
+
+    def print_json(self, json: str | None = None, **options: Any) -> None:
+        """Print JSON with its unusual characters as JSON escapes."""
+        super().print_json(json, **{"ensure_ascii": True, **options})

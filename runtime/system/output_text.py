@@ -1,0 +1,31 @@
+"""Text from anywhere as a line of JSON or a cell of a table."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from typing import Any
+
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20|]")
+
+
+def json_line(value: Any) -> str:
+    """Return a value as one line of JSON.
+
+    Letters of any script are written as they are; characters that some programs take for the end of a line (U+2028,
+    U+0085), that turn text round (U+202E) or that are invisible are written as ``\\u2028``.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    return text if text.isascii() else "".join(map(_json_escaped, text))
+
+
+def _json_escaped(sign: str) -> str:
+    if sign.isascii() or unicodedata.category(sign) not in ("Cc", "Cf", "Zl", "Zp", "Cs"):
+        return sign
+    return json.dumps(sign)[1:-1]
+
+
+def csv_cell(text: str) -> str:
+    """Return a text that no spreadsheet takes for a formula: one that begins like a formula gets a ``'`` in front."""
+    return f"'{text}" if _FORMULA.match(text) else text
