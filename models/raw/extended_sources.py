@@ -28,6 +28,8 @@ STAR_PEAK, STAR_SHARE, STAR_VEIL = 100.0, 0.07, 25.0
 the peak, and less than the third, in sigma."""
 EXTENDED = 0.2
 """What the opening must leave of light: 0.1 of a star's of a pixel or two, 0.3 and more of a galaxy's."""
+SMALL = 16.0
+"""Size in pixels up to which a source is shown enlarged: it differs from a star in a few pixels only."""
 MOST = 12
 _CELL = 2
 _SKY_CELLS = 24
@@ -174,7 +176,8 @@ def windows_around(sources: list[ExtendedSource], width: int, height: int, side:
 
     Args:
         sources: the most significant first; width, height: of the picture in pixels.
-        side: of the network's input in pixels; larger sources get windows twice, four times as large.
+        side: of the network's input in pixels; small sources get windows half as large, which enlarges them twice,
+            and larger ones windows twice, four times as large.
         most: maximum number of windows.
 
     Returns:
@@ -182,7 +185,7 @@ def windows_around(sources: list[ExtendedSource], width: int, height: int, side:
     """
     windows: list[tuple[int, int, int, int, int]] = []
     for source in sources:
-        span = side
+        span = side // 2 if source.size <= SMALL else side
         while span < 2.2 * source.size:
             span *= 2
         if span >= 1.5 * max(width, height):
