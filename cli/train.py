@@ -106,7 +106,7 @@ def train_classifier(
     "--weights",
     type=PATH,
     help="Initial weights of the backbone: a pretrained MobileNetV2 (.npz), or the run folder of "
-    "train classifier --recipe mobilenet; default: random.",
+    "train classifier --recipe mobilenet; or of the whole network: a bundle's fp32.tflite; default: random.",
 )
 @click.option(
     "--distill-from",
@@ -119,7 +119,8 @@ def train_classifier(
     "--preset",
     type=click.Choice(["quick", "small", "stock", "efficientdet"]),
     help="quick: ours with the fastest early stages; small: ours with MobileNetV2; stock: SSD MobileNetV2 FPNLite "
-    "320; efficientdet: EfficientDet-Lite0. Default: quick, or small with --weights. The options below change it.",
+    "320; efficientdet: EfficientDet-Lite0. Default: quick, or small with pretrained --weights. The options below "
+    "change it.",
 )
 @click.option("--network", type=FILE, help="The picked.json of a search for detectors, instead of a preset.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")
@@ -133,6 +134,15 @@ def train_classifier(
     type=click.IntRange(min=1),
     help="Stop after N epochs without a better validation mAP@0.5 and keep the best weights; default: never.",
 )
+@click.option(
+    "--raw-frames",
+    type=FOLDER,
+    help="Raw exposures with a table plate_solutions.csv: most scenes are drawn like them, with their skies and noise.",
+)
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, 1, min_open=True), help="Peak of the learning rate; default: 0.002."
+)
+@click.option("--raw-share", type=click.FloatRange(0, 1), help="Share of scenes like raw exposures; default: 0.8.")
 @click.option(
     "--folds", type=click.IntRange(min=2), help="Cross-validate: train N networks, each without one fold of the images."
 )
@@ -178,7 +188,9 @@ def train_detector(
     # `imitate` is the setting's name in run.json.
     options |= {"seed": seed, "threads": threads, "epochs": epochs, "imitate": distill_from or imitate}
     options["images_per_epoch"] = images
-    shape = read_picked_network(network) if network else PRESETS[preset or ("small" if options["weights"] else "quick")]
+    weights = options["weights"]
+    pretrained = weights is not None and weights.suffix != ".tflite"
+    shape = read_picked_network(network) if network else PRESETS[preset or ("small" if pretrained else "quick")]
     try:
         settings = DetectorSettings(**(shape | {name: value for name, value in options.items() if value is not None}))
     except ValueError as error:

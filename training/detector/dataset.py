@@ -17,7 +17,7 @@ from ..data.near_duplicates import CRITERIA, near_duplicates
 from ..data.sample import Sample
 from ..data.splits import data_hash, is_held_out
 from ..scenes.close_ups import CLOSE_UPS
-from ..scenes.generator import SceneGenerator
+from ..scenes.generator import SceneSource
 from .anchor_matching import assign_targets
 
 SETS = ("gz_frames", "deepsky_frames", "sdss_starfields", CLOSE_UPS, LABELLED)
@@ -112,7 +112,7 @@ class SceneBatches:
         seed: of the draws.
     """
 
-    def __init__(self, generator: SceneGenerator, anchors: np.ndarray, positions: range, seed: int) -> None:
+    def __init__(self, generator: SceneSource, anchors: np.ndarray, positions: range, seed: int) -> None:
         self.generator, self.anchors, self.positions, self.seed = generator, anchors, positions, seed
 
     def make(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from ...models.detection_metrics import DetectionTruth, detection_metrics
 from ..data.sample import Sample
 from ..scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScenes
-from ..scenes.generator import SceneGenerator
+from ..scenes.generator import SceneSource
 from .anchor_matching import decode_detections
 
 MAX_SCENES = {"gz_frames": 150, OFF_CENTRE: 100, "sdss_starfields": 80, COMPOSED: 100}
@@ -52,7 +52,7 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
     }
 
 
-def calibration_set(generator: SceneGenerator, samples: Sequence[Sample], seed: int) -> np.ndarray:
+def calibration_set(generator: SceneSource, samples: Sequence[Sample], seed: int) -> np.ndarray:
     """Draw training inputs: whole real frames of every data set, then scenes of every kind.
 
     Returns:

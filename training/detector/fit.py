@@ -10,20 +10,23 @@ from typing import Any
 import numpy as np
 
 from ...models.decode import anchor_grid
+from ...models.raw.stretch import Stretch
 from ..data.errors import DataError
 from ..data.sample import Sample
 from ..formats.read_set import read_set
 from ..progress import Report
 from ..run import RunError, RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from ..scenes.contact_sheet import write_scene_sheet
-from ..scenes.generator import SceneGenerator
+from ..scenes.generator import SceneGenerator, SceneSource
 from ..threads import set_threads
 from . import networks as ssd
 from .dataset import SceneBatches, split
 from .distributed import Workers, WorkersError
 from .evaluation import calibration_set, evaluation_set, score
 from .feature_distillation import FeatureDistillation
+from .raw_data import PooledBatches, RawSkies, join_raw_evaluation, raw_calibration, read_raw_skies, with_raw_scenes
 from .settings import DetectorSettings
+from .tflite_weights import load_exported
 from .trainer import DetectorTrainer
 
 SINGLE_PROCESS = Workers()
@@ -65,6 +68,9 @@ def train(
         raise DataError(f"{data} holds no frame with a usable box to train a detector on")
     if settings.patience and workers.count > 1:
         raise RunError("early stopping is not supported with several processes: omit --patience, or train in one")
+    skies = read_raw_skies(settings.raw_frames) if settings.raw_frames else None
+    if skies:
+        record |= {"raw_frames": skies.record}
     out, positions = workers.folder(out), workers.part(settings.batch)
     with lock_run_folder(out):
         previous = load_resumable_record(out, "detect", settings.plain(), record, resume)
@@ -72,7 +78,7 @@ def train(
             return previous
         run = RunFolder(out, "detect", settings.plain(), record, resume)
         with workers.explain_failures():
-            training = _Training(run, settings, train_samples, held_out, positions, workers, report)
+            training = _Training(run, settings, train_samples, held_out, skies, positions, workers, report)
             training.restore()
             training.run_epochs()
             return training.finish()
@@ -87,6 +93,7 @@ class _Training:
         settings: DetectorSettings,
         train_samples: list[Sample],
         held_out: list[Sample],
+        skies: RawSkies | None,
         positions: range,
         workers: Workers,
         report: Report | None,
@@ -102,10 +109,14 @@ class _Training:
         import tf_keras
 
         self.anchors = anchor_grid(settings.size, settings.size, **settings.grid)
-        generator = SceneGenerator(train_samples, settings.size)
-        self.batches = SceneBatches(generator, self.anchors, positions, settings.seed)
+        processed = SceneGenerator(train_samples, settings.size)
+        generator: SceneSource = with_raw_scenes(processed, skies.training, settings.raw_share) if skies else processed
+        batches = PooledBatches if skies else SceneBatches
+        self.batches = batches(generator, self.anchors, positions, settings.seed)
         write_scene_sheet(generator, settings.seed, run.folder / "scenes.png")
         self.evaluation = evaluation_set(held_out, settings.size, settings.seed)
+        if skies:
+            self.evaluation = join_raw_evaluation(self.evaluation, held_out, skies.validation, settings)
         np.savez_compressed(run.folder / "evaluation.npz", **self.evaluation)  # type: ignore[arg-type]
         tf_keras.utils.set_random_seed(settings.seed)
         with run.discard_on_failure(), self.strategy.scope():
@@ -141,7 +152,10 @@ class _Training:
             from ..mobilenet.pretrained_weights import load_backbone
 
             with self.run.discard_on_failure():
-                load_backbone(self.trainer.model.backbone, self.settings.weights, first_inputs(self.batches))
+                if self.settings.weights.suffix == ".tflite":
+                    load_exported(self.trainer.model, self.settings.weights, first_inputs(self.batches, 96))
+                else:
+                    load_backbone(self.trainer.model.backbone, self.settings.weights, first_inputs(self.batches))
         self.trainer.begin_averages()
 
     def run_epochs(self) -> None:
@@ -194,12 +208,17 @@ class _Training:
             trainer.estimate_statistics(self.batches.run(last, last + count))
             metrics = score(trainer.outputs, self.evaluation, self.anchors)
             inputs = calibration_set(self.batches.generator, self.train_samples, settings.seed)
+            if settings.raw_frames:
+                inputs = np.concatenate([inputs, raw_calibration(self.batches.generator, settings.seed)])
             np.savez_compressed(folder / "calibration.npz", images=inputs)
             network = _single_process_network(trainer.model, settings, self.workers)
             macs, parameters = ssd.save_network(network, settings.size, folder / "saved_model")
+        preprocess: dict[str, Any] = {"kind": "letterbox", "fill": 0}
+        if settings.raw_frames:
+            preprocess |= {"stretch": Stretch().manifest()}
         description = {
             "input": {"width": settings.size, "height": settings.size},
-            "preprocess": {"kind": "letterbox", "fill": 0},
+            "preprocess": preprocess,
             "decode": settings.grid | {"box_weights": [10, 10, 5, 5]},
             "outputs": ["boxes", "scores"],
             "classes": ["galaxy"],

@@ -32,10 +32,13 @@ class DetectorSettings:
         ema: decay of the averaged weights per step.
         threads: of TensorFlow; may change when a run is resumed, as may `epochs`.
         weights: initial weights of the backbone: the npz of a folded MobileNetV2 of this width, or the run folder of a
-            classifier with the recipe ``mobilenet``; None for random weights.
+            classifier with the recipe ``mobilenet``; or of the whole network: the float32 TFLite file of an exported
+            detector with these settings; None for random weights.
         imitate: the npz of a folded MobileNetV2 whose features are distilled, see `feature_distillation`.
         patience: epochs without a better mAP@0.5 on the validation share after which training stops; the best weights
             are kept in any case. 0: train to the end and keep the last weights.
+        raw_frames: folder of raw exposures, see `raw_frames.read_raw_frames`: a share `raw_share` (0..1) of the scenes
+            is drawn like them; None: none.
         folds, fold: number of folds and the one to hold out, from 0; 0 folds: hold out a tenth.
     """
 
@@ -61,6 +64,8 @@ class DetectorSettings:
     weights: Path | None = None
     imitate: Path | None = None
     patience: int = 0
+    raw_frames: Path | None = None
+    raw_share: float = 0.8
     folds: int = 0
     fold: int = 0
 
@@ -84,6 +89,8 @@ class DetectorSettings:
             raise ValueError("learning_rate and anchor_size must be over 0, weight_decay at least 0")
         if not 0 <= self.ema < 1:
             raise ValueError(f"ema must be in 0..1, not {self.ema}")
+        if not 0 <= self.raw_share <= 1:
+            raise ValueError(f"raw_share must be in 0..1, not {self.raw_share}")
         if self.patience < 0:
             raise ValueError(f"patience must be at least 0, not {self.patience}")
         if (self.folds and not 0 <= self.fold < self.folds) or self.folds == 1 or self.folds < 0:

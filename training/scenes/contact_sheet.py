@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from ..formats.preview import arrange_grid, draw_tile, write_sheet
-from .generator import SceneGenerator
+from .generator import SceneSource
 
 SCENES = 36
 
 
-def write_scene_sheet(generator: SceneGenerator, seed: int, path: Path) -> None:
+def write_scene_sheet(generator: SceneSource, seed: int, path: Path) -> None:
     """Write scenes of every kind as a PNG, with the boxes to find and, dashed, those to ignore."""
     tiles = []
     for number in range(SCENES):

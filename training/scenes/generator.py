@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -79,6 +80,19 @@ def clip_boxes(boxes: np.ndarray, width: float, height: float, visible: float) -
     inside = np.prod(clipped[:, 2:] - clipped[:, :2], axis=1)
     kept = inside >= visible * area
     return clipped[kept], clipped[~kept & (inside > 0)]
+
+
+class SceneSource(Protocol):
+    """Draws scenes: a `SceneGenerator`, or a mixture of it and others."""
+
+    size: int
+    kinds: list[str]
+
+    def draw(self, rng: Rng, kind: str | None = None) -> Scene:
+        """Draw a scene of a given kind, or of a random one."""
+
+    def whole(self, sample: Sample) -> Scene:
+        """Fit a whole frame into the input, unchanged."""
 
 
 class SceneGenerator:

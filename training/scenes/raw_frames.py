@@ -102,8 +102,8 @@ def _read(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any]]:
         raise DataError(f"{name} cannot be read as FITS: {error}") from None
 
 
-TRAIN_FRAMES, VALIDATION_FRAMES = {"M94": 4, "NGC7023": 2}, {"M94": 3}
-"""Number of frames of a target, from the first, whose skies are trained on; number after them to validate on."""
+TRAIN_SHARE, VALIDATION_SHARE, MIN_TRAIN_FRAMES = 0.2, 0.15, 2
+"""Share of a target's frames, from the first, whose skies are trained on; share after them to validate on."""
 
 
 def parted(frames: Sequence[RawFrame]) -> tuple[list[RawFrame], list[RawFrame], list[RawFrame]]:
@@ -111,8 +111,8 @@ def parted(frames: Sequence[RawFrame]) -> tuple[list[RawFrame], list[RawFrame], 
     shares: tuple[list[RawFrame], list[RawFrame], list[RawFrame]] = ([], [], [])
     for target in dict.fromkeys(frame.target for frame in frames):
         of_target = [frame for frame in frames if frame.target == target]
-        first = TRAIN_FRAMES.get(target, 0)
-        second = first + VALIDATION_FRAMES.get(target, 0)
+        first = max(MIN_TRAIN_FRAMES, int(TRAIN_SHARE * len(of_target)))
+        second = first + int(VALIDATION_SHARE * len(of_target))
         for share, chosen in zip(shares, (of_target[:first], of_target[first:second], of_target[second:]), strict=True):
             share.extend(chosen)
     return shares

@@ -1,13 +1,21 @@
-"""Training continued from an exported detector, and batches in which scenes come back."""
+"""Training on scenes like raw exposures, and continued from an exported detector."""
+
+import csv
+import dataclasses
+import json
 
 import numpy as np
 import pytest
 from galaxy_edge.models.bundle import shipped_bundle_path
 from galaxy_edge.models.decode import anchor_grid
-from galaxy_edge.training.detector.raw_tuning import REUSE, PooledBatches
+from galaxy_edge.training.data.errors import DataError
+from galaxy_edge.training.detector.fit import train
+from galaxy_edge.training.detector.raw_data import RAW, REUSE, PooledBatches
 from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
 from galaxy_edge.training.mobilenet.folded import WeightsError
 from galaxy_edge.training.scenes.generator import Scene
+from galaxy_edge.training.scenes.raw_frames import TABLE
+from helpers.small_detector import SMALL
 
 
 class Counting:
@@ -69,3 +77,44 @@ def test_another_network_is_refused():
     model = ssd.build_network(DetectorSettings(**(PRESETS["quick"] | {"fpn_filters": 32, "size": 64})))
     with pytest.raises(WeightsError, match="not of this network"):
         load_exported(model, shipped_bundle_path("galaxy-detector") / "fp32.tflite", np.zeros((2, 64, 64, 3), np.uint8))
+
+
+def write_night(folder, count):
+    """Write raw exposures of noise and a few stars, and their table."""
+    from astropy.io import fits
+
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    for number in range(count):
+        mosaic = rng.normal(1000, 20, (600, 700))
+        mosaic[rng.integers(0, 600, 30), rng.integers(0, 700, 30)] += 4000
+        unit = fits.PrimaryHDU(np.clip(mosaic, 0, 65535).astype(np.uint16))
+        unit.header["BAYERPAT"] = "GRBG"
+        unit.writeto(folder / f"{number}.fit")
+    with (folder / TABLE).open("w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table)
+        writer.writerow(["file", "object", "target_x", "target_y"])
+        writer.writerows([f"{number}.fit", "NGC7023", 300, 300] for number in range(count))
+
+
+def test_too_few_raw_frames_are_refused(sets, tmp_path):
+    write_night(tmp_path / "night", 3)
+    with pytest.raises(DataError, match="3 raw frames, too few to train and validate on"):
+        train(sets, tmp_path / "run", dataclasses.replace(SMALL, raw_frames=tmp_path / "night"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_raw_scenes_are_trained_on_and_evaluated(sets, tmp_path):
+    """The run names its frames and the stretch, which the export puts into the manifest."""
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    write_night(tmp_path / "night", 10)
+    settings = dataclasses.replace(SMALL, epochs=1, raw_frames=tmp_path / "night")
+    record = train(sets, tmp_path / "run", settings)
+    assert record.model["preprocess"]["stretch"]["kind"] == "asinh-noise"
+    assert record.data["raw_frames"] | {"hash": ""} == {"hash": "", "training": 2, "validation": 1, "unused": 7}
+    assert f"map50_{RAW}" in record.metrics or f"false_{RAW}" in record.metrics
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["settings"]["raw_frames"] == "night"
+    evaluation = np.load(tmp_path / "run" / "evaluation.npz")
+    assert (evaluation["set"] == RAW).sum() == 240 and len(evaluation["set"]) == len(evaluation["images"])
+    assert len(np.load(tmp_path / "run" / "calibration.npz")["images"]) == 300
