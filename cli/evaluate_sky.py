@@ -1,15 +1,16 @@
-"""`galaxy-edge eval night` and `eval names`: measure on frames of real telescopes and on catalogued galaxies."""
+"""`galaxy-edge eval night`, `composites`, `names`: measure on real telescopes' frames and catalogued galaxies."""
 
 from __future__ import annotations
 
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..errors import UsageError, require_extra
-from .options import FILE, FOLDER, PATH, TILES
+from ..errors import UsageError, UserError, require_extra
+from .options import COUNT, FILE, FOLDER, PATH, TILES
 
 
 def _depths(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
@@ -20,6 +21,11 @@ def _depths(_context: click.Context, _option: click.Parameter, text: str) -> tup
     if not depths or min(depths) < 1 or max(depths) > 64:
         raise click.BadParameter("give numbers of frames from 1 to 64 with commas, e.g. 1,4,8")
     return depths
+
+
+OUT = click.option(
+    "--out", type=PATH, metavar="FILE", help="Also save the result as JSON, e.g. training/results/raw-night.json."
+)
 
 
 @click.command()
@@ -34,9 +40,10 @@ def _depths(_context: click.Context, _option: click.Parameter, text: str) -> tup
 @click.option("--depths", default="1,4,8,16", show_default=True, callback=_depths, help="Depths of stack, with commas.")
 @click.option("--models", type=FOLDER, help="Folder with the two bundles; default: the shipped ones.")
 @click.option("--tiles", type=TILES, default="auto", show_default=True, help="As in run.")
+@OUT
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def night(
-    folder: Path, truth: Path, depths: tuple[int, ...], models: Path | None, tiles: str, as_json: bool
+    folder: Path, truth: Path, depths: tuple[int, ...], models: Path | None, tiles: str, out: Path | None, as_json: bool
 ) -> None:  # fmt: skip
     """Count how often known galaxies are found in the frames in FOLDER, alone and by depth of stack.
 
@@ -53,12 +60,54 @@ def night(
     config = RunConfig(source=str(folder), models=models, tiles=tiles, video=False)
     with ProgressBar("frames") as progress:
         result = evaluate_night(folder, targets, config, depths, progress)
-    if as_json:
-        click.echo(json.dumps(result))
+    if _save(result, out, as_json):
         return
     _print(("depth", "object", "frames", "found", "share [95 %]", "false a frame [95 %]"), night_rows(result))
     if result["unknown"]:
         click.echo(f"{result['unknown']} frames are not in the table and were not counted")
+
+
+@click.command()
+@click.argument("frames", type=FOLDER)
+@click.option(
+    "--data",
+    type=FOLDER,
+    envvar="GALAXY_EDGE_DATA",
+    required=True,
+    show_envvar=True,
+    help="A data-set folder, or a folder of them, with the galaxies to add.",
+)
+@click.option("--models", type=FOLDER, help="Folder with galaxy-detector-raw; default: the shipped one.")
+@click.option("--repeats", type=COUNT, default=3, show_default=True, help="Times that each exposure is used.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Random seed.")
+@OUT
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def composites(
+    frames: Path, data: Path, models: Path | None, repeats: int, seed: int, out: Path | None, as_json: bool
+) -> None:
+    """Add galaxies to the raw exposures in FRAMES and count how many are found, and how many SEP finds.
+
+    FRAMES holds exposures as files or in zips, and plate_solutions.csv with file, object, target_x and target_y. The
+    exposures and galaxies are those that the detector was not trained on. The parameters of SEP (Source Extractor) are
+    fitted on the other exposures; it is compared at the same number of false detections.
+    """
+    for package, extra in (("sep", "detector"), ("astropy", "fits")):
+        require_extra(package, extra)
+    from ..benchmarks.accuracy.composites import composite_rows, evaluate_composites, held_out_cutouts
+    from ..runtime.inference.bundles import RAW_DETECTOR, load_bundle
+    from ..runtime.inference.raw_detector import RawDetector
+    from ..training.scenes.raw_frames import read_raw_frames
+    from .terminal.progress_bar import ProgressBar
+
+    bundle = load_bundle(models, RAW_DETECTOR)
+    detector = RawDetector(bundle, bundle.default_variant)
+    exposures, cutouts = list(read_raw_frames(frames)), held_out_cutouts(data, [bundle])
+    with ProgressBar("frames") as progress:
+        result = evaluate_composites(detector, exposures, cutouts, repeats, seed, progress)
+    if not _save(result, out, as_json):
+        _print(("signal in sigma", "galaxies", "detector [95 %]", "SEP [95 %]"), composite_rows(result))
+        low, high = result["detector"]["false_interval"]
+        click.echo(f"false detections a frame: {result['detector']['false_per_frame']:.3f} [{low:.3f}, {high:.3f}]")
 
 
 @click.command()
@@ -85,6 +134,19 @@ def names(data: Path, models: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(result))
     else:
         _print(("set", "galaxies", "right group [95 %]", "marked sure", "of these right [95 %]"), name_rows(result))
+
+
+def _save(result: dict[str, Any], out: Path | None, as_json: bool) -> bool:
+    """Save and print a result as JSON where this is asked for; return whether it was printed."""
+    if out:
+        try:
+            out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise UserError(f"--out {out} cannot be written: {error.strerror}") from None
+        click.echo(f"written to {out}", err=True)
+    if as_json:
+        click.echo(json.dumps(result))
+    return as_json
 
 
 def _print(heading: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

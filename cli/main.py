@@ -24,7 +24,7 @@ from .config import config as config_group
 from .data import data
 from .devices import devices
 from .evaluate import evaluate
-from .evaluate_sky import names, night
+from .evaluate_sky import composites, names, night
 from .events import events
 from .explain import explain
 from .export import export
@@ -77,6 +77,7 @@ def _setting(context: click.Context, name: str) -> Any:
 
 
 evaluate.add_command(night)
+evaluate.add_command(composites)
 evaluate.add_command(names)
 for command in (
     run, bench, devices, train, study, explain, data, evaluate, export, bundle, events, config_group,

@@ -1,4 +1,4 @@
-"""Generate the tables of figures in README.md from the shipped bundles' manifests.
+"""Generate the tables of figures in README.md from the shipped bundles' manifests and the saved results.
 
 ``python -m galaxy_edge.benchmarks.accuracy.readme_figures`` updates README.md. A test
 checks that README.md is up to date.
@@ -11,9 +11,11 @@ from typing import Any
 
 from ...models.bundle import Bundle, shipped_bundle_path
 from ...models.markdown import markdown_table
+from .raw_results import raw_readme_lines
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
 README = Path(__file__).parents[2] / "README.md"
+RESULTS = Path(__file__).parents[2] / "training" / "results"
 SETS = {
     "gz_frames": "Galaxy Zoo frames",
     "gz_off_centre": "the same, off-centre crops",
@@ -23,10 +25,11 @@ SETS = {
 
 
 def figures() -> str:
-    """Return both tables as Markdown."""
+    """Return the tables as Markdown."""
     detector = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect").manifest
     classifier = Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify").manifest
-    return "\n".join([*_detector_lines(detector), "", *_classifier_lines(classifier), ""])
+    raw = raw_readme_lines(RESULTS)
+    return "\n".join([*_detector_lines(detector), "", *raw, *_classifier_lines(classifier), ""])
 
 
 def _detector_lines(manifest: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .classifier_results import read_results
 from .detector_results import detector_page
+from .raw_results import raw_page
 from .result_tables import saved_tables
 
 TITLES = {
@@ -46,7 +47,7 @@ def page(results: Path) -> str:
         for kind in ("float", "int8")
         if all(kind in result for result in found[name])
     ]
-    tables = [*saved_tables(results), *detector_page(results)]
+    tables = [*saved_tables(results), *detector_page(results), *raw_page(results)]
     if not rows:
         return "\n".join([HEAD, "Nothing has been evaluated yet.", *tables]) + "\n"
     images = {result["images"] for _, _, group in rows for result in group}

@@ -1,19 +1,18 @@
-"""Judging by raw exposures: what counts as found, what as false, and how certain shares and rates are."""
+"""Galaxies added to raw exposures: what counts as found and as false, for the detector and for a fitted SEP."""
+
+import json
 
 import numpy as np
 import pytest
+from galaxy_edge.benchmarks.accuracy.composites import evaluate_composites
 from galaxy_edge.benchmarks.accuracy.raw_composites import compose
-from galaxy_edge.benchmarks.accuracy.raw_search import (
-    Looks,
-    found_galaxies,
-    holds_target,
-    look,
-    poisson,
-    rates,
-    wilson,
-)
+from galaxy_edge.benchmarks.accuracy.raw_results import raw_page, raw_readme_lines
+from galaxy_edge.benchmarks.accuracy.raw_search import SearchedFrame, match
+from galaxy_edge.benchmarks.accuracy.sep_baseline import at_equal_false_alarms
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.raw.bayer import superpixels
-from galaxy_edge.models.raw.front_end import develop
+from galaxy_edge.runtime.inference.raw_detector import RawDetector
+from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.scenes.cutouts import Cutout
 from galaxy_edge.training.scenes.raw_frames import RawFrame
 
@@ -44,56 +43,64 @@ def test_composites_add_what_they_say():
         assert max(abs((x0 + x1) / 2 - 250), abs((y0 + y1) / 2 - 200)) > 75, "nothing lies on the frame's own target"
 
 
-def test_a_target_must_lie_near_the_middle_of_its_box():
-    boxes = np.array([[0, 0, 40, 40], [15, 0, 55, 40], [100, 100, 140, 140]], np.float32)
-    assert holds_target(boxes, 25.0, 20.0).tolist() == [True, True, False]
-    assert holds_target(boxes, 31.0, 20.0).tolist() == [False, True, False]
+def searched(boxes, truth=(), ignore=(), scores=None) -> SearchedFrame:
+    truth, ignore, boxes = (np.array(rows, np.float32).reshape(-1, 4) for rows in (truth, ignore, boxes))
+    scores = np.linspace(1, 0.5, len(boxes)) if scores is None else np.array(scores)
+    return SearchedFrame(truth, np.full(len(truth), 3.0), ignore, boxes, scores)
 
 
 def test_found_and_false():
-    truth = np.array([[0, 0, 40, 40], [100, 100, 120, 120]], np.float32)
-    boxes = np.array([[2, 2, 42, 42], [1, 0, 40, 40], [5, 5, 15, 15], [300, 300, 320, 320]], np.float32)
-    found, right = found_galaxies(boxes, truth)
+    truth = [[0, 0, 40, 40], [100, 100, 120, 120]]
+    boxes = [[2, 2, 42, 42], [1, 0, 40, 40], [5, 5, 15, 15], [300, 300, 320, 320]]
+    found, false = match(searched(boxes, truth))
     assert found.tolist() == [True, False]
-    assert right.tolist() == [True, True, False, False], "a double is not false, a part of a galaxy is"
+    assert false.tolist() == [False, False, True, True], "a double is not false, a part of a galaxy is"
+    assert match(searched(boxes, truth, [[290, 290, 330, 330]]))[1].tolist() == [False, False, True, False]
+    assert match(searched(boxes))[1].all() and not match(searched([], truth))[0].any()
 
 
-def test_thresholds_of_views_differ():
-    views = np.array([[0, 0, 400, 300], [100, 50, 324, 274]])
-    found = [
-        (np.array([[10, 10, 40, 40]], np.float32), np.array([0.5], np.float32)),
-        (np.array([[60, 60, 90, 90]], np.float32), np.array([0.3], np.float32)),
+def test_the_baseline_is_cut_at_the_same_number_of_false_detections():
+    galaxy = [[0, 0, 40, 40]]
+    frames = [
+        searched([[0, 0, 40, 40], [90, 90, 130, 130]], galaxy, scores=[0.9, 0.8]),
+        searched([[90, 90, 130, 130], [0, 0, 40, 40]], galaxy, scores=[0.7, 0.6]),
     ]
-    looks = Looks(views, found)
-    assert len(looks.detections(0.4, 0.2)[0]) == 2
-    assert looks.detections(0.4, 0.35)[0].tolist() == [[10, 10, 40, 40]]
-    assert looks.detections(0.6, 0.2)[0].tolist() == [[160, 110, 190, 140]]
-    hits, false = rates([looks], [np.array([[158, 108, 190, 140]], np.float32)], [np.zeros((0, 4))], 0.4, 0.2)
-    assert hits[0].tolist() == [True] and false == 1
-    assert rates([looks], [np.zeros((0, 4))], [np.array([[0, 0, 60, 60]], np.float32)], 0.4, 0.9)[1] == 0
+    assert [int(found.sum()) for found in at_equal_false_alarms(frames, 0)] == [1, 0]
+    assert [int(found.sum()) for found in at_equal_false_alarms(frames, 1)] == [1, 0]
+    assert [int(found.sum()) for found in at_equal_false_alarms(frames, 2)] == [1, 1]
 
 
-def test_windows_are_searched():
-    made = compose(np.random.default_rng(3), raw_frame(), [disc()], 3)
-    pixels = develop(made.frame.mosaic, "GRBG").pixels
-    sizes = []
-
-    def detect(part):
-        sizes.append(part.shape[:2])
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-
-    looks = look(pixels, detect, 224)
-    assert sizes[0] == (400, 500) and len(sizes) == len(looks.views) > 1
-    assert len(look(pixels, detect, 224, tiles=False).views) == 1
+@pytest.fixture(scope="module")
+def result():
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector-raw"), "detect")
+    exposures = [raw_frame(seed) for seed in range(8)]  # four train, three validate, one is tested on
+    return evaluate_composites(RawDetector(bundle), exposures, [disc()], repeats=1)
 
 
-@pytest.mark.parametrize(
-    ("found", "of", "low", "high"), [(19, 20, 0.764, 0.991), (0, 10, 0.0, 0.278), (10, 10, 0.722, 1.0)]
-)
-def test_intervals_of_shares(found, of, low, high):
-    assert np.allclose(wilson(found, of), (low, high), atol=0.002)
+def test_galaxies_are_counted_by_signal(result):
+    pytest.importorskip("sep", reason="needs the detector extra")
+    assert (result["frames"], result["exposures"]) == (1, 1)
+    total = result["all"]["galaxies"]
+    assert sum(group["galaxies"] for group in result["bins"]) == total > 0
+    for name in ("detector", "sep"):
+        assert sum(group[name]["found"] for group in result["bins"]) == result["all"][name]["found"] <= total
+        low, high = result["all"][name]["interval"]
+        assert 0 <= low < high <= 1
+    assert result["sep"]["false"] == result["detector"]["false"] and result["sep"]["settings"]["size"] > 0
 
 
-@pytest.mark.parametrize(("count", "low", "high"), [(0, 0.0, 3.69), (3, 0.62, 8.77), (10, 4.80, 18.39)])
-def test_intervals_of_rates(count, low, high):
-    assert np.allclose(np.array(poisson(count, 1)), (low, high), rtol=0.03, atol=0.02)
+def test_too_few_exposures_are_refused():
+    bundle = Bundle.load(shipped_bundle_path("galaxy-detector-raw"), "detect")
+    with pytest.raises(DataError, match="too few exposures"):
+        evaluate_composites(RawDetector(bundle), [raw_frame()], [disc()])
+
+
+def test_the_page_of_results_shows_what_was_saved(result, tmp_path):
+    assert raw_page(tmp_path) == []
+    (tmp_path / "raw-composites.json").write_text(json.dumps(result))
+    night = {"frames": 20, "false": 1, "false_per_frame": 0.05, "false_interval": [0.001, 0.28]}
+    night["galaxies"] = {"M94": {"frames": 20, "found": 19, "share": 0.95, "interval": [0.76, 0.99]}}
+    (tmp_path / "raw-night.json").write_text(json.dumps({"depths": [{"depth": 8, **night}]}))
+    for text in ("\n".join(raw_page(tmp_path)), "\n".join(raw_readme_lines(tmp_path))):
+        assert "| 8 | M94 | 20 | 19 | 0.95 [0.76, 0.99] | 0.050 [0.001, 0.280] |" in text
+        assert "| 2 and more |" in text and "1 raw exposures" in text

@@ -1,0 +1,169 @@
+"""`galaxy-edge eval composites`: galaxies added to raw exposures, found by the detector and by a fitted SEP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...models.bundle import Bundle
+from ...runtime.imaging.tiling import TileSelector
+from ...runtime.inference.raw_detector import RawDetector
+from ...training.data.errors import DataError
+from ...training.formats.read_set import read_set
+from ...training.scenes.cutouts import Cutout, cut_out, segment_sources
+from ...training.scenes.raw_frames import RawFrame, parted
+from ..intervals import poisson_interval, wilson_interval
+from .evaluate import held_out_samples
+from .raw_composites import compose
+from .raw_search import MIN_IOU, SearchedFrame, match, search
+from .sep_baseline import SepImages, at_equal_false_alarms, summed_superpixels
+
+SIGNAL_BINS = (0.7, 1.0, 2.0, 4.0, 8.0, 20.0)
+"""Limits of the bins of mean light inside a galaxy's ellipse, in standard deviations of a superpixel's noise."""
+BRIGHT = 2.0
+"""Signal from which on galaxies are counted in the total that is compared with the goal."""
+CUTOUT_SET = "gz_frames"
+"""Data set of the added galaxies: one in the middle of each frame, with little around it."""
+MAX_CUTOUTS = 300
+GALAXIES = 4
+"""Number of galaxies added to a frame, fewer where there is no room."""
+TARGET_SIDE = 190.0
+"""Side in superpixels of the box around a frame's own target in which detections are not counted."""
+ALLOWED_FALSE = 0.05
+"""False detections a frame at which the baseline's settings are fitted."""
+
+Progress = Callable[[int, int], None]
+
+
+def held_out_cutouts(data: Path, bundles: Sequence[Bundle]) -> list[Cutout]:
+    """Cut out galaxies that no bundle was trained on.
+
+    Raises:
+        DataError: the data hold none.
+    """
+    cutouts: list[Cutout] = []
+    samples = [sample for sample in read_set(data) if sample.set == CUTOUT_SET and len(sample.boxes) == 1]
+    for sample in held_out_samples(samples, bundles, data) if samples else ():
+        image = sample.load()
+        cutout = cut_out(image, sample.boxes[0], segment_sources(image))
+        if cutout is not None:
+            cutouts.append(cutout)
+            if len(cutouts) == MAX_CUTOUTS:
+                break
+    if not cutouts:
+        raise DataError(f"{data} holds no galaxies of {CUTOUT_SET} that the detector was not trained on")
+    return cutouts
+
+
+def composites(
+    frames: Sequence[RawFrame], cutouts: Sequence[Cutout], repeats: int, seed: int
+) -> Iterator[tuple[RawFrame, SearchedFrame]]:
+    """Add galaxies to each frame, `repeats` times with other galaxies.
+
+    Yields:
+        a frame, and its galaxies with the frame's own target to ignore; without detections.
+    """
+    for repeat in range(repeats):
+        for number, frame in enumerate(frames):
+            made = compose(np.random.default_rng([seed, repeat, number]), frame, cutouts, GALAXIES)
+            half = TARGET_SIDE / 2
+            x, y = frame.x / 2, frame.y / 2
+            ignore = np.array([[x - half, y - half, x + half, y + half]], np.float32)
+            truth = SearchedFrame(made.boxes, made.signals, ignore, np.zeros((0, 4), np.float32), np.zeros(0))
+            yield made.frame, truth
+
+
+def evaluate_composites(
+    detector: RawDetector,
+    exposures: Sequence[RawFrame],
+    cutouts: Sequence[Cutout],
+    repeats: int = 3,
+    seed: int = 1,
+    progress: Progress = lambda *_: None,
+) -> dict[str, Any]:
+    """Add galaxies to the exposures whose skies the detector was not trained on, and search them.
+
+    Args:
+        detector: of raw frames.
+        exposures: raw exposures in order, see `raw_frames.parted` for which of them are tested on.
+        cutouts: galaxies to add, see `held_out_cutouts`.
+        repeats: number of times that each exposure is used, each time with other galaxies.
+        seed: of the galaxies, their sizes, signals and positions.
+
+    Returns:
+        ``frames``, ``exposures``, ``min_iou``, ``bins`` (``low``, ``high``, ``galaxies``, and ``found`` and
+        ``interval`` for ``detector`` and ``sep``), ``bright`` (the same of all galaxies from `BRIGHT` on), ``all``,
+        ``detector`` and ``sep``: ``false``, ``false_per_frame``, ``false_interval``; of ``sep`` also its settings.
+
+    Raises:
+        DataError: there are too few exposures.
+    """
+    training, validation, test = parted(exposures)
+    if not test or not (training or validation):
+        raise DataError("too few exposures: the baseline is fitted on some, and others are tested on")
+    fitted = list(composites([*training, *validation], cutouts, repeats, seed + 1))
+    fit_images = SepImages([truth for _, truth in fitted], [summed_superpixels(frame) for frame, _ in fitted])
+    settings = fit_images.best_settings(int(ALLOWED_FALSE * len(fitted)))
+    tiles = TileSelector("auto", detector.bundle.input_size[0])
+    truths, searched, images = [], [], []
+    for done, (frame, truth) in enumerate(composites(test, cutouts, repeats, seed)):
+        progress(done, repeats * len(test))
+        boxes, scores = search(detector, tiles, frame)
+        truths.append(truth)
+        searched.append(truth._replace(boxes=boxes, scores=scores))
+        images.append(summed_superpixels(frame))
+    found = [match(frame)[0] for frame in searched]
+    false = sum(int(match(frame)[1].sum()) for frame in searched)
+    sep_images = SepImages(truths, images, [settings.threshold])
+    sep_found = at_equal_false_alarms(sep_images.searched(settings), false)
+    signals = np.concatenate([frame.signals for frame in truths])
+    hits = {"detector": np.concatenate(found), "sep": np.concatenate(sep_found)}
+    rate = {
+        "false": false,
+        "false_per_frame": false / len(searched),
+        "false_interval": poisson_interval(false, len(searched)),
+    }
+    return {
+        "frames": len(searched),
+        "exposures": len(test),
+        "min_iou": MIN_IOU,
+        "seed": seed,
+        "bundle": detector.bundle.hash,
+        "bins": [
+            {"low": low, "high": high, **_counts(hits, (signals >= low) & (signals < high))}
+            for low, high in pairwise(SIGNAL_BINS)
+        ],
+        "bright": {"low": BRIGHT, **_counts(hits, signals >= BRIGHT)},
+        "all": _counts(hits, signals >= 0),
+        "detector": rate,
+        "sep": rate | {"settings": asdict(settings)},
+    }
+
+
+def _counts(hits: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, Any]:
+    total = int(chosen.sum())
+    rows = {}
+    for name, found in hits.items():
+        count = int(found[chosen].sum())
+        rows[name] = {"found": count, "interval": wilson_interval(count, total)}
+    return {"galaxies": total, **rows}
+
+
+def composite_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Return table rows: signal, galaxies, and the share that the detector and SEP found, with its interval."""
+    groups = [(f"{group['low']:g} to {group['high']:g}", group) for group in result["bins"]]
+    groups += [(f"{result['bright']['low']:g} and more", result["bright"]), ("all", result["all"])]
+    return [
+        (title, str(group["galaxies"]), *(_share(group[name], group["galaxies"]) for name in ("detector", "sep")))
+        for title, group in groups
+    ]
+
+
+def _share(row: dict[str, Any], total: int) -> str:
+    low, high = row["interval"]
+    return f"{row['found'] / total:.2f} [{low:.2f}, {high:.2f}]" if total else "-"
