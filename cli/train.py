@@ -42,6 +42,11 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option(
     "--teacher", type=FOLDER, multiple=True, help="Run folder of a finished network to distil from; may be repeated."
 )
+@click.option(
+    "--start",
+    type=FOLDER,
+    help="Bundle of an exported network of the recipe: continue its training, and distil from it too.",
+)
 @click.option("--weights", help="Weights of a pretrained base: imagenet (VGG-16), a file, or none.")
 @click.option("--network", type=FILE, help="The picked.json of a search: train its network.")
 @click.option("--width", type=float, help="Channel multiplier of the recipe mobilenet.")
@@ -55,6 +60,7 @@ def train_classifier(
     recipe: str,
     split_seed: int,
     teacher: tuple[Path, ...],
+    start: Path | None,
     weights: str | None,
     network: Path | None,
     width: float | None,
@@ -87,6 +93,7 @@ def train_classifier(
             resume=resume,
             threads=threads,
             teacher=teacher,
+            start=start,
             weights=initial,
             keep_boxy=keep_boxy,
             report=report,

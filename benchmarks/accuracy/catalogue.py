@@ -6,6 +6,13 @@ import importlib.util
 import re
 from dataclasses import dataclass
 
+CORRECTIONS = {"M102": "NGC5866"}
+"""Objects that the catalogue takes for others. It lists M 102 as a second observation of M 101 (NGC 5457); observers'
+lists, as that of these frames, have the Spindle Galaxy, NGC 5866."""
+AXIS_RATIOS = {"NGC4594": 0.4}
+"""Axis ratios of RC3 (de Vaucouleurs et al. 1991) in place of the catalogue's, whose axes of M 104 (0.58) are those of
+the halo: the disk is seen from the edge."""
+
 GALAXY_TYPES = frozenset({"Galaxy", "Galaxy Pair", "Galaxy Triplet", "Group of galaxies"})
 
 
@@ -29,6 +36,8 @@ class CatalogueEntry:
 def find_object(name: str) -> CatalogueEntry | None:
     """Look an object up by a name such as ``M94``, ``M 94 (Cat's Eye)``, ``NGC0205`` or ``IC4537``.
 
+    A component, such as ``NGC6027A``, is an object of its own; those that only NED lists (``NED01``) are not known.
+
     Returns:
         None where the catalogue does not know the name, or is not installed (extra ``catalogue``).
     """
@@ -36,14 +45,15 @@ def find_object(name: str) -> CatalogueEntry | None:
         return None
     from pyongc import ongc
 
-    match = re.match(r"\s*(M|NGC|IC)\s*0*(\d+)", name, re.IGNORECASE)
+    match = re.match(r"\s*(M|NGC|IC)\s*0*(\d+)([A-Z]?)(?![A-Z0-9])(?!\s*NED)", name, re.IGNORECASE)
     if not match:
         return None
-    found = ongc.get(f"{match[1].upper()}{match[2]}")
+    number = "".join(match.groups()).upper()
+    found = ongc.get(CORRECTIONS.get(number, number))
     if found is None:
         return None
     major, minor = (*(found.dimensions or ()), None, None)[:2]
-    ratio = float(minor) / float(major) if major and minor else 1.0
+    ratio = AXIS_RATIOS.get(found.name) or (float(minor) / float(major) if major and minor else 1.0)
     return CatalogueEntry(found.name, found.type in GALAXY_TYPES, (found.hubble or "").strip(), ratio)
 
 

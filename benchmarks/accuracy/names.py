@@ -1,8 +1,14 @@
 """`galaxy-edge eval names`: names of Messier and NGC galaxies against their catalogued Hubble types, by coarse group.
 
-A Hubble type does not say how a galaxy is turned. An elliptical is right as ``smooth``; a lenticular as ``smooth`` or
-``disk_no_spiral``; a spiral as ``spiral``; disks whose catalogued axes differ by more than `EDGE_ON_RATIO` are right as
-``edge_on`` too. Irregular galaxies have no Galaxy10 class and are not counted.
+What is right:
+
+* An elliptical (E) is ``smooth``.
+* A lenticular (E-S0, S0, S0-a) is ``smooth`` or ``disk_no_spiral``. It has a disk without arms, so that EFIGI's experts,
+  whose types follow Hubble's, make it ``disk_no_spiral`` in the training images; but its disk is seldom seen, and Galaxy
+  Zoo's volunteers call most lenticulars ``smooth``. E-S0 is the early lenticular, type -3, and no elliptical.
+* A spiral (Sa and later, barred or not) is ``spiral``. A name says nothing of how the galaxy is turned: disks whose
+  catalogued axes have a ratio below `EDGE_ON_RATIO` are right as ``edge_on`` too.
+* Irregular galaxies have no Galaxy10 class and are not counted, nor is an uncertain type (S?).
 """
 
 from __future__ import annotations
@@ -72,9 +78,9 @@ def allowed_groups(entry: CatalogueEntry) -> frozenset[str]:
     """Return the coarse groups that a catalogue entry allows; empty for irregular and unknown types."""
     hubble = entry.hubble.upper()
     turned = {"edge_on"} if entry.axis_ratio < EDGE_ON_RATIO else set()
-    if hubble.startswith("E"):
+    if hubble.startswith("E") and not hubble.startswith("E-S0"):
         return frozenset({"smooth"})
-    if hubble.startswith("S0"):
+    if hubble.startswith(("E-S0", "S0")):
         return frozenset({"smooth", "disk_no_spiral"} | turned)
     if hubble.startswith("S") and not hubble.startswith("S?"):
         return frozenset({"spiral"} | turned)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ...models.preprocess import resize
 from .augmentation import Canvas, draw_view
+from .telescope_views import draw_mixed_view
 
 
 @dataclass(frozen=True)
@@ -84,5 +85,6 @@ AUGMENTATIONS: dict[str, Callable[[Canvas, int, np.random.Generator], np.ndarray
     "report": _affine_view(REPORT),
     "turned": _affine_view(TURNED),
     "sky": draw_view,
+    "telescopes": draw_mixed_view,
 }
 """Name -> function of canvas, side in pixels and random generator that returns a view, (size, size, 3) uint8."""

@@ -1,4 +1,4 @@
-"""Soft targets for knowledge distillation: the averaged probabilities of an ensemble of finished runs."""
+"""Soft targets for knowledge distillation: probabilities of finished runs, or of an exported network."""
 
 from __future__ import annotations
 
@@ -8,22 +8,33 @@ from typing import Any
 
 import numpy as np
 
+from ...models.bundle import Bundle
 from ...models.decode import softmax
 from ..cache import cache_key, cached_array
 from ..figures.explain import load_model
 from ..progress import Report
 from ..run import RunError, read_record
 from .dataset import GalaxyDataset
-from .validation import compile_forward
+from .exported_weights import load_exported
+from .recipe import Recipe, build
+from .validation import Forward, compile_forward
 
 SOFTENING_FACTOR = 1.5
 """Divides the logits in addition to a teacher's own temperature (Hinton et al. 2015, arXiv:1503.02531): the
 probabilities of the classes besides its first choice carry the information."""
 
+STATISTICS_IMAGES = 300
+"""Images over which the normalisation statistics of an exported network are measured."""
+
 
 def orientations(images: np.ndarray) -> list[np.ndarray]:
     """Return images (N, S, S, 3) in eight orientations: rotated by quarters, and mirrored."""
     return [np.rot90(view, quarter, axes=(1, 2)) for view in (images, images[:, :, ::-1]) for quarter in range(4)]
+
+
+def _predict(forward: Forward, images: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the mean probabilities (N, C) over eight orientations of images (N, S, S, 3) uint8."""
+    return np.asarray(np.mean([softmax(forward(view), temperature) for view in orientations(images)], axis=0))
 
 
 class Teacher:
@@ -49,9 +60,7 @@ class Teacher:
 
     def predict(self, images: np.ndarray, softening: float = 1.0) -> np.ndarray:
         """Return probabilities (N, C) of images (N, S, S, 3) uint8, averaged over eight orientations."""
-        temperature = self.temperature * softening
-        views = [softmax(self._forward(view), temperature) for view in orientations(images)]
-        return np.asarray(np.mean(views, axis=0))
+        return _predict(self._forward, images, self.temperature * softening)
 
     def soft_targets(self, dataset: GalaxyDataset) -> np.ndarray:
         """Return softened probabilities of a dataset's images, (N, C); cached, since a large network is slow."""
@@ -93,7 +102,27 @@ def average_soft_targets(
         if report:
             report({"label": f"predictions of {teacher.name}", "epoch": number + 1, "epochs": len(teachers)})
         total += teacher.soft_targets(dataset)
+    return _within_groups(total, dataset)
+
+
+def exported_soft_targets(bundle: Bundle, recipe: Recipe, dataset: GalaxyDataset) -> np.ndarray:
+    """Return the soft targets of an exported network of a recipe: (N, C) float32, rows adding up to 1.
+
+    Raises:
+        ExportedWeightsError: the network is not of this recipe. RunError: it has other classes.
+    """
+    if tuple(bundle.classes) != dataset.classes:
+        raise RunError(f"{bundle.path} has other classes")
+    network, images = build(recipe, len(dataset.classes)), dataset.images(recipe.size)
+    load_exported(
+        network, bundle.path / bundle.variant("fp32").file, images[:: max(1, len(images) // STATISTICS_IMAGES)]
+    )
+    temperature = bundle.manifest["decode"]["temperature"] * SOFTENING_FACTOR
+    return _within_groups(_predict(compile_forward(network), images, temperature), dataset)
+
+
+def _within_groups(total: np.ndarray, dataset: GalaxyDataset) -> np.ndarray:
+    """Set classes that an image's coarse group excludes to 0, and normalise: (N, C) float32."""
     coarse = dataset.labels < 0
     total[coarse] = (total[coarse] + 1e-9) * dataset.targets()[coarse]
-    averaged: np.ndarray = (total / total.sum(axis=1, keepdims=True)).astype(np.float32)
-    return averaged
+    return np.asarray((total / total.sum(axis=1, keepdims=True)).astype(np.float32))

@@ -8,6 +8,7 @@ only where the recipe asks for it.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from .attributes import with_attributes
 from .balancing import class_weights
 from .batches import BatchLoader
 from .dataset import GalaxyDataset, describe_dataset
+from .exported_weights import load_exported
 from .keras_utils import multiply_adds, refresh_normalisation, save_network
 from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
@@ -37,6 +39,9 @@ from .validation import calibrate_and_measure, compile_forward, log_loss, predic
 CALIBRATION_IMAGES = 300
 REFRESH_BATCHES = 50
 """Batches over which the normalisation statistics of averaged weights are measured."""
+
+START_BATCHES = 8
+"""Batches over which the normalisation statistics of an exported network are measured."""
 
 Schedule = Cycles | Plateau
 
@@ -56,6 +61,7 @@ def fit(
     split: dict[str, Any] | None = None,
     soft: np.ndarray | None = None,
     teachers: Sequence[str] = (),
+    start: Path | None = None,
 ) -> RunRecord:
     """Train a classifier.
 
@@ -72,6 +78,7 @@ def fit(
         split: how train and validation were split, for the record.
         soft: (N, C) soft targets of the training images, or None.
         teachers: hashes of the networks that gave them, for the record.
+        start: float32 TFLite file of an exported network to continue from, of the recipe ``small``; None: random weights.
 
     Returns:
         The run's record. The network that is kept has the best weights on validation under a plateau schedule, the
@@ -94,6 +101,8 @@ def fit(
     settings["weights"] = _weights_name(recipe, weights)
     if teachers:
         settings["teachers"] = list(teachers)
+    if start:
+        settings["start"] = hashlib.sha256(start.read_bytes()).hexdigest()
     with lock_run_folder(out):
         before = load_resumable_record(out, "classify", settings, data, resume)
         if before and before.is_finished and before.settings["epochs"] == recipe.epochs:
@@ -108,6 +117,8 @@ def fit(
         np.savez(out / "evaluation.npz", images=images, labels=validation.labels, set=np.array(validation.sources))
         loader = BatchLoader(recipe, train, network, seed, soft)
         np.savez(out / "calibration.npz", images=loader.calibration(CALIBRATION_IMAGES))
+        if start:
+            load_exported(network, start, np.concatenate(list(loader.refresh_batches(START_BATCHES))))
         average = loader.make_average(lambda: build(recipe, len(train.classes), weights))
         _run_epochs(run, recipe, loader, average, validation, images, report)
         return _finish(run, recipe, loader, average, validation, images)

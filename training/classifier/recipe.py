@@ -2,7 +2,7 @@
 
 The names are those of ``galaxy-edge train classifier --recipe NAME``. Recipes of the report keep its choices (Adam,
 EarlyStopping and ReduceLROnPlateau of section 2.4, augmentation and balancing of section 2.3); ``small`` is the network
-that is shipped.
+that is shipped, ``telescopes`` continues its training (``--start``) on views as of other telescopes.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ SCRATCH = (
 
 RECIPES: dict[str, Recipe] = {
     "small": Recipe(),
+    "telescopes": Recipe(views="telescopes", rates=(1e-3,), mixup=0.0, smoothing=0.0),
     **{name: replace(REPORT, network=name) for name in SCRATCH},
     "scratch": replace(REPORT, network="scratch"),
     "optimised": replace(REPORT, network="optimised"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...models.bundle import Bundle
 from ...models.decode import softmax
 from ..classifier.dataset import GalaxyDataset
 from ..classifier.dataset_files import load_dataset
@@ -38,6 +39,7 @@ def train(
     threads: int = 1,
     weights: Any = None,
     teacher: Sequence[Path] = (),
+    start: Path | None = None,
     keep_boxy: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> RunRecord:
@@ -45,28 +47,51 @@ def train(
 
     Args:
         teacher: run folders of networks whose averaged predictions are soft targets; they must be of the same split.
+        start: bundle of an exported network of the recipe to continue from, whose predictions are soft targets too.
         keep_boxy: see `dataset_files.load_dataset`.
     """
     parts = split_dataset(load_dataset(data, recipe.margin, keep_boxy, unnamed=True), split_seed)
     return fit_parts(
-        recipe, parts, out, seed=seed, resume=resume, threads=threads, report=report, weights=weights, teacher=teacher
+        recipe,
+        parts,
+        out,
+        seed=seed,
+        resume=resume,
+        threads=threads,
+        report=report,
+        weights=weights,
+        teacher=teacher,
+        start=start,
     )
 
 
 def fit_parts(
-    recipe: Recipe, parts: DatasetSplit, out: Path, *, teacher: Sequence[Path] = (), **options: Any
+    recipe: Recipe,
+    parts: DatasetSplit,
+    out: Path,
+    *,
+    teacher: Sequence[Path] = (),
+    start: Path | None = None,
+    **options: Any,
 ) -> RunRecord:
     """Train a recipe on an existing split; for `options` see `fit.fit`."""
     learn, soft = parts.train, None
     if not recipe.unnamed:
         learn = learn.take(learn.labelled)
-    elif not teacher:
+    elif not teacher and not start:
         learn = learn.take(learn.informative)
     if teacher:
         from ..classifier.distillation import average_soft_targets
 
         soft = average_soft_targets(teacher, learn, parts.record, options.get("report"))
         options["teachers"] = [network_hash(run) for run in teacher]
+    if start:
+        from ..classifier.distillation import exported_soft_targets
+
+        bundle = Bundle.load(start, "classify")
+        own = exported_soft_targets(bundle, recipe, learn)
+        soft = own if soft is None else (own + len(teacher) * soft) / (1 + len(teacher))
+        options["start"] = bundle.path / bundle.variant("fp32").file
     return fit(recipe, learn, parts.validation, out, split=parts.record, soft=soft, **options)
 
 
