@@ -35,6 +35,11 @@ def sure_group(probabilities: Mapping[str, float]) -> str | None:
     return best if sums[best] >= GROUP_SURE else None
 
 
+def shown_group(shown: str) -> str | None:
+    """Return the coarse group of a name for display, a class or a group; None where it has none."""
+    return next((group for group, label in GROUP_LABELS.items() if shown == label or shown.startswith(group)), None)
+
+
 def display_name(name: str, probabilities: Mapping[str, float], sure: bool | None) -> str:
     """Return what a galaxy is called.
 

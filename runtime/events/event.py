@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...models.naming import sure_group
+from ...models.naming import display_name, sure_group
 from ..tracking.track import Track
 
 OBJECT = "object"
@@ -78,6 +78,11 @@ class Event:
     def is_object(self) -> bool:
         """Whether it counts as an object of the sky, and not as an artefact."""
         return self.kind == OBJECT
+
+    @property
+    def display_name(self) -> str:
+        """Name for display: its class, its coarse group, or that neither is sure; see `models.naming`."""
+        return display_name(self.name, self.probabilities, self.sure)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without the image."""

@@ -23,9 +23,9 @@ ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
 COLUMNS = (
     "id", "run", "number", "state", "kind", "class", "probability", "sure", "score", "x0", "y0", "x1", "y1", "frames",
     "first_time", "last_time", "first_frame", "last_frame", "best_frame", "source", "crop", "device", "engine",
-    "detector", "classifier", "version", "probabilities",
+    "detector", "classifier", "version", "probabilities", "group",
 )  # fmt: skip
-"""Columns of a CSV file, in their order."""
+"""Columns of a CSV file, in their order; ``group`` is empty where the class is sure, or not even the group is."""
 
 
 class NoSuchEvent(UserError):
@@ -154,7 +154,7 @@ def as_csv(events: list[EventRow]) -> str:
     writer.writeheader()
     for event in events:
         box = dict(zip(("x0", "y0", "x1", "y1"), event.box, strict=True))
-        flat = {**event.to_dict(), **box, "probabilities": json.dumps(event.probabilities)}
+        flat = {"group": None, **event.to_dict(), **box, "probabilities": json.dumps(event.probabilities)}
         writer.writerow({key: csv_cell(value) if isinstance(value := flat[key], str) else value for key in COLUMNS})
     return stream.getvalue()
 

@@ -54,7 +54,7 @@ class LiveTable:
                     str(frame.number),
                     frame.source,
                     name,
-                    f"{detection.probability:.2f}",
+                    f"{detection.probability:.2f}" if name == detection.name else "",
                     f"{detection.score:.2f}",
                     f"{x1 - x0:.0f}x{y1 - y0:.0f} at {(x0 + x1) / 2:.0f},{(y0 + y1) / 2:.0f}",
                 )

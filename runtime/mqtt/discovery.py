@@ -56,5 +56,5 @@ def discovery_messages(discovery_prefix: str, prefix: str) -> Iterator[tuple[str
     )  # fmt: skip
     yield entity(
         "sensor", "last_event", name="Last galaxy", state_topic=f"{prefix}/events", icon="mdi:telescope",
-        value_template="{{ value_json['class'] }}", json_attributes_topic=f"{prefix}/events",
+        value_template="{{ value_json.name | default(value_json['class']) }}", json_attributes_topic=f"{prefix}/events",
     )  # fmt: skip

@@ -265,4 +265,4 @@ class MqttSink:
 
 
 def _content(kind: str, event: Event) -> str:
-    return json_line({"type": kind, **event.to_dict()})
+    return json_line({"type": kind, **event.to_dict(), "name": event.display_name})

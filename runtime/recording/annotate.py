@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from ...models.naming import shown_group
 from ..events.frame_record import display_label
 from ..frame import Detections
 
@@ -44,7 +45,7 @@ def annotate(
         best = int(np.argmax(probabilities))
         name = display_label(probabilities, classes, abstain)
         is_class = name == classes[best]
-        colour = next((c for group, c in COLOURS.items() if name.startswith(group)), (255, 255, 255))
+        colour = COLOURS.get(shown_group(name) or "", (255, 255, 255))
         x0, y0, x1, y1 = (round(float(value) * scale_down) for value in box)
         cv2.rectangle(image, (x0, y0), (x1, y1), colour, thick, cv2.LINE_AA)
         text = f"{name} {probabilities[best]:.0%}" if is_class else name

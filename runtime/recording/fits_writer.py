@@ -40,6 +40,8 @@ def event_cards(event: Event) -> Cards:
         "SCORE": (event.score, "of the detector"), "FRAME": (event.best_frame, "number of the frame"),
         "X0": (x0, "box in pixels of the frame"), "Y0": (y0, ""), "X1": (x1, ""), "Y1": (y1, ""),
     }  # fmt: skip
+    if event.sure is False:
+        cards["NAME"] = event.display_name, "the class is a guess"
     return cards | _pattern_cards(event.cfa if event.raw_cutout is not None else None)
 
 

@@ -12,7 +12,9 @@ from helpers.command_line import galaxy_edge as command_line
     ("hubble", "ratio", "groups"),
     [
         ("E", 0.9, {"smooth"}),
-        ("E-S0", 0.4, {"smooth"}),  # an elliptical is never edge-on
+        ("E", 0.4, {"smooth"}),  # an elliptical is never edge-on
+        ("E-S0", 0.9, {"smooth", "disk_no_spiral"}),  # an early lenticular
+        ("E-S0", 0.4, {"smooth", "disk_no_spiral", "edge_on"}),
         ("S0", 0.9, {"smooth", "disk_no_spiral"}),
         ("S0-a", 0.3, {"smooth", "disk_no_spiral", "edge_on"}),
         ("SABb", 0.8, {"spiral"}),
@@ -36,6 +38,15 @@ def test_the_catalogue_knows_galaxies_from_other_objects():
         False,
         None,
     )
+
+
+def test_components_and_disputed_numbers_are_found_as_what_they_are():
+    """A part of a group has a type of its own, and M 102 is not M 101."""
+    pytest.importorskip("pyongc", reason="needs the catalogue extra")
+    assert [find_object(name).hubble for name in ("NGC6027", "NGC6027B", "ngc 1048A")] == ["S0-a", "S0", "SBbc"]
+    assert find_object("NGC0520 NED01") is None and find_object("NGC4486Z") is None
+    assert find_object("M102 (Spindle Galaxy)").name == "NGC5866" and find_object("M101").name == "NGC5457"
+    assert find_object("M 104").axis_ratio < 0.5 < find_object("M81").axis_ratio
 
 
 def test_shares_count_what_is_marked_sure():

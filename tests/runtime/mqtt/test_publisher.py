@@ -41,7 +41,8 @@ def test_event_is_new_changes_and_ends_under_one_id(broker, subscriber, make_sin
     assert first == [("new", "0123abcd-00007", 1), ("update", "0123abcd-00007", 4), ("end", "0123abcd-00007", 6)]
     assert [entry[0] for entry in published if entry[1] == "0123abcd-00008"] == ["new", "end"]  # seen in one frame
     assert [entry[0] for entry in published if entry[1] == "0123abcd-00010"] == ["new", "end"]  # a hot pixel
-    assert subscriber.events()[0]["class"] == "spiral" and subscriber.events()[0]["box"] == [10, 20, 34, 44]
+    assert subscriber.events()[0]["class"] == subscriber.events()[0]["name"] == "spiral"
+    assert subscriber.events()[0]["box"] == [10, 20, 34, 44]
     sink.close(0, 0)
     until(lambda: subscriber.contents("sky/available") == ["online", "offline"])
     assert caplog.messages == [] and not any("00009" in event["id"] for event in subscriber.events())
