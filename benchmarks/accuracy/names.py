@@ -3,9 +3,9 @@
 What is right:
 
 * An elliptical (E) is ``smooth``.
-* A lenticular (E-S0, S0, S0-a) is ``smooth`` or ``disk_no_spiral``. It has a disk without arms, so that EFIGI's experts,
-  whose types follow Hubble's, make it ``disk_no_spiral`` in the training images; but its disk is seldom seen, and Galaxy
-  Zoo's volunteers call most lenticulars ``smooth``. E-S0 is the early lenticular, type -3, and no elliptical.
+* A lenticular (E-S0, S0, S0-a) is ``smooth`` or ``disk_no_spiral``. It has a disk without arms, so that the experts of
+  EFIGI, whose types follow Hubble's, call it ``disk_no_spiral`` in the training images; but the disk is seldom seen,
+  and the volunteers of Galaxy Zoo call most lenticulars ``smooth``. E-S0 is the early lenticular (type -3).
 * A spiral (Sa and later, barred or not) is ``spiral``. A name says nothing of how the galaxy is turned: disks whose
   catalogued axes have a ratio below `EDGE_ON_RATIO` are right as ``edge_on`` too.
 * Irregular galaxies have no Galaxy10 class and are not counted, nor is an uncertain type (S?).
