@@ -78,7 +78,7 @@ def fit(
         split: how train and validation were split, for the record.
         soft: (N, C) soft targets of the training images, or None.
         teachers: hashes of the networks that gave them, for the record.
-        start: float32 TFLite file of an exported network to continue from, of the recipe ``small``; None: random weights.
+        start: float32 TFLite file of an exported network of the recipe to continue from; None: random weights.
 
     Returns:
         The run's record. The network that is kept has the best weights on validation under a plateau schedule, the
