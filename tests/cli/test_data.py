@@ -132,8 +132,8 @@ def test_preview_draws_a_sheet(sky, tmp_path):
     [
         (["convert", "nowhere", "out", "--to", "voc"], 2, "nowhere does not exist"),
         (["convert", "SKY", "out"], 2, "Missing option '--to'"),
-        (["convert", "SKY", "SKY", "--to", "voc"], 1, "exists already, and nothing is overwritten"),
-        (["convert", ".", "a/out", "--to", "voc"], 1, "a/out lies inside ."),
+        (["convert", "SKY", "SKY", "--to", "voc"], 1, "exists already and is not overwritten"),
+        (["convert", ".", "a/out", "--to", "voc"], 1, "a/out is inside ."),
         (["convert", "SKY", "out", "--to", "voc", "--from", "coco"], 2, "holds 0 COCO files"),
         (["preview", ".", "--out", "sheet.png"], 2, "holds no labels in a known format"),
         (["convert", "SKY", "out", "--to", "csv", "--images", "link"], 2, "none can be linked: use --images copy"),

@@ -1,4 +1,4 @@
-"""What is labelled in a picture, whatever the format: boxes, their classes, and what else was said."""
+"""Annotations of an image, independent of the label format: boxes, their classes and other values."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ..data.vocabulary import is_known
 
 
 class LabelError(DataError):
-    """A label that cannot be taken as it is.
+    """A label that cannot be used.
 
     Attributes:
-        kind: what sort of fault it is, as `check` sorts them.
-        file: the picture or label file at fault.
-        fault: what is wrong with it.
+        kind: one of `check.KINDS`.
+        file: the image or label file that has the error.
+        reason: what is wrong with it.
     """
 
     def __init__(self, kind: str, file: str, reason: str) -> None:
@@ -34,14 +34,14 @@ class LabelError(DataError):
 
 
 ErrorHandler = Callable[[LabelError], None]
-"""Called with every label that cannot be read; it may raise, or note it so that the reader continues."""
+"""Called with every label that cannot be read; if it raises, reading ends, otherwise the reader continues."""
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the total."""
 
 
 def raise_error(error: LabelError) -> None:
-    """Complain by raising: the first fault ends the work."""
+    """Raise the error: the first one ends the work."""
     raise error
 
 
@@ -50,10 +50,10 @@ def no_progress(done: int, total: int) -> None:
 
 
 def validate_text(text: str) -> None:
-    """See that a name can stand in a line of text in every format.
+    """Check that every format can hold a name in a line of text.
 
     Raises:
-        ValueError: it is empty, or has control characters, line breaks or what is no Unicode.
+        ValueError: it is empty, or contains control characters, line breaks or invalid Unicode.
     """
     if not text:
         raise ValueError("is empty")
@@ -63,10 +63,10 @@ def validate_text(text: str) -> None:
 
 
 def normalise_name(text: str) -> str:
-    """Bring a picture's name into one form: a relative path with ``/``.
+    """Return an image's name as a relative path with ``/``, without ``.`` parts.
 
     Raises:
-        ValueError: it leads out of the data set, or cannot be a name.
+        ValueError: it is outside the data set, hidden, or not a valid name.
     """
     validate_text(text)
     if "\\" in text:
@@ -75,27 +75,27 @@ def normalise_name(text: str) -> str:
     if path.is_absolute() or ".." in path.parts or not path.name:
         raise ValueError(f"'{text}' leads out of the data set: names are relative to its folder, without ..")
     if any(part.startswith(".") for part in path.parts):
-        raise ValueError(f"'{text}' is hidden, for it begins with a dot: no program would find it")
+        raise ValueError(f"'{text}' is hidden, as it begins with a dot: other programs would not find it")
     return str(path)
 
 
 @dataclass(frozen=True)
 class ImageAnnotation:
-    """One picture and what is labelled in it.
+    """An image and its annotations.
 
     Attributes:
-        file: its name, a relative path with ``/``, the same in every format.
-        width, height: its size in pixels.
+        file: name of the image, a relative path with ``/``, the same in every format.
+        width, height: size of the image in pixels.
         boxes: (N, 4) float64, x0, y0, x1, y1 in pixels: 0 is the left (upper) edge of the first pixel, `width`
             (`height`) the right (lower) edge of the last.
         classes: N class names.
-        difficult: (N,) bool: boxes that count neither for nor against.
-        extras: N mappings of what else is known of a box (plain JSON values).
-        about: what else is known of the picture (plain JSON values).
-        archive, member: where its bytes are, see `data.read_member`; no archive where there is no picture.
+        difficult: (N,) bool: boxes that evaluations ignore: they are neither right nor wrong.
+        extras: N mappings with further values of each box (plain JSON values).
+        about: further values of the image (plain JSON values).
+        archive, member: where the encoded image is, see `data.archives.read_member`; None and "" without an image.
 
     Raises:
-        LabelError: these do not fit together, a number is not finite, or a name is not fit to be one.
+        LabelError: lengths differ, a number is not finite or too large, or a name is not valid.
     """
 
     file: str
@@ -112,15 +112,15 @@ class ImageAnnotation:
     def __post_init__(self) -> None:
         try:
             object.__setattr__(self, "file", normalise_name(self.file))
-        except ValueError as fault:
-            raise LabelError("unreadable label", repr(self.file), f"its name {fault}") from None
+        except ValueError as error:
+            raise LabelError("unreadable label", repr(self.file), f"its name {error}") from None
         try:
-            for name in {*self.classes, *self.about, *(key for one in self.extras for key in one)}:
+            for name in {*self.classes, *self.about, *(key for extra in self.extras for key in extra)}:
                 validate_text(name)
                 if name != name.strip():
                     raise ValueError("has space around it")
-        except ValueError as fault:
-            raise LabelError("unreadable label", self.file, f"the name '{name}' in it {fault}") from None
+        except ValueError as error:
+            raise LabelError("unreadable label", self.file, f"the name '{name}' in it {error}") from None
         boxes = np.asarray(self.boxes, np.float64).reshape(-1, 4)
         object.__setattr__(self, "boxes", boxes)
         object.__setattr__(self, "difficult", np.asarray(self.difficult, bool).reshape(-1))
@@ -128,16 +128,16 @@ class ImageAnnotation:
         if not len(boxes) == len(self.classes) == len(self.difficult) == len(self.extras):
             raise LabelError("unreadable label", self.file, "numbers of boxes, classes and flags differ")
         if not (np.abs(boxes) < MAX_COORDINATE).all():
-            raise LabelError("unreadable label", self.file, "a box has a number that is no place in a picture")
+            raise LabelError("unreadable label", self.file, "a box has a number that cannot be a position in an image")
         try:
             json.dumps([*self.extras, self.about], ensure_ascii=False, allow_nan=False).encode()
-        except (TypeError, ValueError):  # the second is what text that is no Unicode raises, too
+        except (TypeError, ValueError):  # UnicodeEncodeError, for invalid Unicode, is a ValueError
             raise LabelError("unreadable label", self.file, "has a value that no label file can hold") from None
         if not (1 <= self.width < MAX_COORDINATE and 1 <= self.height < MAX_COORDINATE):
             raise LabelError("unreadable label", self.file, f"its size is {self.width} x {self.height} pixels")
 
     def plain(self) -> dict[str, Any]:
-        """Give all that is labelled as plain JSON values, the same for the same labels."""
+        """Return all annotations as plain JSON values, the same for equal annotations."""
         boxes = [
             {"class": name, "box": box, "difficult": flag} | ({"extras": dict(extras)} if extras else {})
             for name, box, flag, extras in zip(
@@ -148,21 +148,21 @@ class ImageAnnotation:
         return size | {"boxes": boxes} | ({"about": dict(self.about)} if self.about else {})
 
     def read_bytes(self) -> bytes:
-        """Read the encoded picture.
+        """Return the encoded image.
 
         Raises:
-            DataError: it is not there.
+            DataError: it does not exist.
         """
         if self.archive is None:
-            raise LabelError("missing picture", self.file, "the picture is not there")
+            raise LabelError("missing picture", self.file, "the image does not exist")
         return read_member(self.archive, self.member)
 
 
 def annotation_from_json(values: Any, archive: Path | None = None, member: str = "") -> ImageAnnotation:
-    """Make a picture's labels of what `Labelled.plain` gave.
+    """Make an annotation of the result of `ImageAnnotation.plain`.
 
     Raises:
-        LabelError: it is not of that form.
+        LabelError: `values` does not have that form.
     """
     try:
         boxes = values["boxes"]
@@ -178,20 +178,20 @@ def annotation_from_json(values: Any, archive: Path | None = None, member: str =
             archive,
             member,
         )
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as fault:
-        raise LabelError("unreadable label", "galaxy-edge's own record", f"is damaged ({fault!r})") from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise LabelError("unreadable label", "galaxy-edge's own record", f"is damaged ({error!r})") from None
 
 
 @dataclass(frozen=True)
 class AnnotatedDataset:
-    """A data set as it was read.
+    """A labelled data set.
 
     Attributes:
         format: name of the format it was read from.
-        images: by name, no name twice.
-        classes: class names in the order of the set's own list, or of first use; all that are used are in it.
-        notes: what the reader left out or took in one of several ways, a line each.
-        listed: the set's own list of classes, if it has one.
+        images: sorted by name, each name once.
+        classes: all class names that are used or listed, in the order of the set's own list, or else of first use.
+        notes: what the reader omitted, or interpreted in one of several ways; one line each.
+        listed: the set's own list of classes; empty if it has none.
     """
 
     format: str
@@ -202,17 +202,17 @@ class AnnotatedDataset:
 
     @property
     def counts(self) -> Counter[str]:
-        """Count the boxes of each class."""
-        return Counter(name for one in self.images for name in one.classes)
+        """Return the number of boxes of each class."""
+        return Counter(name for image in self.images for name in image.classes)
 
     @property
     def unknown(self) -> set[str]:
-        """Find the classes that are not in the set's list; without one, those that are no known thing of the sky."""
+        """Return classes that are not in the set's list; without a list, those that are not known sky objects."""
         return {name for name in self.counts if (name not in self.listed if self.listed else not is_known(name))}
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Return the other classes, in order: a newly written list must not contain misspelt ones."""
+        """Return the classes that are not `unknown`, in order: a written list must not contain misspelt ones."""
         unknown = self.unknown
         return tuple(name for name in self.classes if name not in unknown)
 
@@ -224,34 +224,34 @@ def build_dataset(
     listed: Iterable[str] = (),
     notes: Iterable[str] = (),
 ) -> AnnotatedDataset:
-    """Put what a reader found into a set: by name, each name once.
+    """Make a data set of the annotations that a reader found, sorted by name, each name once.
 
     Args:
-        kind: name of the format; pictures, listed, notes: see `AnnotatedDataset`.
-        on_error: called with names that occur twice; the first of them is kept.
+        kind: name of the format; images, listed, notes: see `AnnotatedDataset`.
+        on_error: called for each name that occurs again; the first image of that name is kept.
     """
-    found: dict[str, ImageAnnotation] = {}
-    for one in images:
-        if one.file in found:
-            on_error(LabelError("file name twice", one.file, "two labels are for a picture of this name"))
+    by_name: dict[str, ImageAnnotation] = {}
+    for image in images:
+        if image.file in by_name:
+            on_error(LabelError("file name twice", image.file, "two labels are for an image of this name"))
         else:
-            found[one.file] = one
-    ordered, listed = tuple(found[name] for name in sorted(found)), tuple(listed)
-    names = dict.fromkeys((*listed, *(name for one in ordered for name in one.classes)))
+            by_name[image.file] = image
+    ordered, listed = tuple(by_name[name] for name in sorted(by_name)), tuple(listed)
+    names = dict.fromkeys((*listed, *(name for image in ordered for name in image.classes)))
     return AnnotatedDataset(kind, ordered, tuple(names), tuple(notes), listed)
 
 
 def other_format_values(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Give what another program's format said that has no place of its own here, kept under that format's name."""
-    found = values.get(key)
-    return dict(found) if isinstance(found, dict) else {}
+    """Return the values of another format that we have no field for, kept under that format's name."""
+    foreign = values.get(key)
+    return dict(foreign) if isinstance(foreign, dict) else {}
 
 
 def parse_finite(value: Any) -> float:
-    """Read a number.
+    """Return a number as float.
 
     Raises:
-        ValueError: it is none, is not finite, or is too large to be a place in a picture.
+        ValueError: it is not a number, not finite, or too large for a position in an image.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise ValueError(f"{value!r} is not a number")
@@ -262,5 +262,5 @@ def parse_finite(value: Any) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{value!r} is not a finite number")
     if abs(number) >= MAX_COORDINATE:
-        raise ValueError(f"{number:g} is no place in a picture")
+        raise ValueError(f"{number:g} cannot be a position in an image")
     return number

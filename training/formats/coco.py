@@ -1,9 +1,9 @@
-"""COCO JSON: one file for all pictures, ``bbox`` as x, y, width, height in pixels.
+"""COCO JSON: one file for all images, ``bbox`` as x, y, width, height in pixels.
 
-A difficult box is written with ``iscrowd`` 1, the only flag that COCO's evaluation heeds: what is found there counts
-neither way. Read, ``iscrowd``, ``ignore`` and ``difficult`` all say so. Where x + width is not to the last bit the edge
-that was meant, the edges stand in the annotation too. What else we know stands in ``attributes``, as CVAT has it, and
-unknown keys of others are kept under ``coco``.
+A difficult box is written with ``iscrowd`` 1, the only flag by which COCO's evaluation ignores a box. When reading,
+``iscrowd``, ``ignore`` and ``difficult`` all mean difficult. If x + width is not bit for bit the edge of the box, the
+annotation contains ``edges`` too. Further values are in ``attributes``, as in CVAT; unknown keys of other programs are
+kept under ``coco``.
 """
 
 from __future__ import annotations
@@ -32,23 +32,20 @@ from .writing import format_json, place_images, write_text
 
 FILE, IMAGES = "annotations.json", "images"
 ROUNDING_ERROR = 1e-9
-"""Pixels by which adding and subtracting may be off."""
+"""Rounding error, in pixels, of adding and subtracting."""
 IMAGE_KEYS = {"id", "file_name", "width", "height", "attributes"}
 BOX_KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "difficult", "attributes", "edges"}
 PRESERVED_BOX_KEYS = {"area", "iscrowd"}
-"""What others may have said of a box otherwise than we would: the area of its outline, and that it is no crowd."""
+"""Values of other programs that may differ from ours: the area of the outline, and whether it is a crowd."""
 DATASET_KEYS = {"images", "annotations", "categories"}
 
 
 def find_files(path: Path) -> list[Path]:
-    """List the COCO files of a folder, by what is in them; a file is its own list.
-
-    If none is recognised, all JSON files are listed, so that reading a broken one reports what is wrong with it.
-    """
+    """List a folder's COCO files; if none is recognised, all JSON files, so that reading one reports its error."""
     if path.is_file():
         return [path]
-    files = [one for one in list_files(path) if one.suffix.lower() == ".json"]
-    return [one for one in files if sniff(one)] or files
+    files = [candidate for candidate in list_files(path) if candidate.suffix.lower() == ".json"]
+    return [candidate for candidate in files if sniff(candidate)] or files
 
 
 def sniff(path: Path) -> bool:
@@ -77,60 +74,64 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
         images, categories = _read_list(content, "images"), _read_list(content, "categories")
         annotations = _read_list(content, "annotations")
     except (ValueError, RecursionError, OSError) as error:
-        raise LabelError("unreadable label", file.name, f"it is no whole COCO file ({error})") from None
+        raise LabelError("unreadable label", file.name, f"it is not a complete COCO file ({error})") from None
     names = _category_names(categories, file.name)
-    boxes_of: dict[Any, list[dict[str, Any]]] = {}
-    for place, one in enumerate(images, 1):
-        if (key := _read_id(one, "id")) is None:
-            on_error(LabelError("unreadable label", f"{file.name}, image {place}", "it has no id, a number or a text"))
-        else:
-            boxes_of[key] = []
-    for one in annotations:
-        if (key := _read_id(one, "image_id")) in boxes_of:
-            boxes_of[key].append(one)
-        else:
-            on_error(
-                LabelError(
-                    "unreadable label",
-                    file.name,
-                    f"annotation {one.get('id')!r} is of image {one.get('image_id')!r}, which is not listed",
-                )
-            )
-    found, ids = [], set()
-    for place, image in enumerate(images, 1):
-        progress(place, len(images))
-        name = f"{file.name}, image {place}"
+    boxes_of = _group_by_image(images, annotations, file.name, on_error)
+    annotated, ids = [], set()
+    for number, image in enumerate(images, 1):
+        progress(number, len(images))
+        name = f"{file.name}, image {number}"
         if _read_id(image, "id") is None:
             continue
         try:
             named = image.get("file_name")
             if not isinstance(named, str) or not named:
-                raise ValueError("it has no file_name, a text")
+                raise ValueError("it has no file_name (a string)")
             name = normalise_name(named)
             if image["id"] in ids:
-                raise ValueError(f"its id {image['id']!r} is another image's too")
+                raise ValueError(f"its id {image['id']!r} is also that of another image")
             ids.add(image["id"])
-            if labelled := _read_one(name, image, boxes_of[image["id"]], names, place, file, on_error):
-                found.append(labelled)
+            if labelled := _read_one(name, image, boxes_of[image["id"]], names, number, file, on_error):
+                annotated.append(labelled)
         except (LabelError, ValueError, OSError) as error:
             on_error(to_label_error(error, name))
-    notes = [f"left out of the file: '{key}'" for key in content if key not in DATASET_KEYS and content[key]]
-    return build_dataset("coco", found, on_error, names.values(), notes)
+    notes = [f"omitted from the file: '{key}'" for key in content if key not in DATASET_KEYS and content[key]]
+    return build_dataset("coco", annotated, on_error, names.values(), notes)
 
 
-def _read_id(one: Mapping[str, Any], key: str) -> int | float | str | None:
-    """Give an id; None where there is none, or one of a kind that no list of ids can hold."""
-    value = one.get(key)
+def _group_by_image(
+    images: list[dict[str, Any]], annotations: list[dict[str, Any]], file: str, on_error: ErrorHandler
+) -> dict[Any, list[dict[str, Any]]]:
+    """Return the annotations of each image by its id; report images without an id and annotations without an image."""
+    boxes_of: dict[Any, list[dict[str, Any]]] = {}
+    for number, image in enumerate(images, 1):
+        if (key := _read_id(image, "id")) is None:
+            on_error(LabelError("unreadable label", f"{file}, image {number}", "it has no id (a number or a string)"))
+        else:
+            boxes_of[key] = []
+    for annotation in annotations:
+        if (key := _read_id(annotation, "image_id")) in boxes_of:
+            boxes_of[key].append(annotation)
+        else:
+            name, image_id = annotation.get("id"), annotation.get("image_id")
+            reason = f"annotation {name!r} is of image {image_id!r}, which is not listed"
+            on_error(LabelError("unreadable label", file, reason))
+    return boxes_of
+
+
+def _read_id(element: Mapping[str, Any], key: str) -> int | float | str | None:
+    """Return an id; None if there is none, or if it is not a number or a string."""
+    value = element.get(key)
     return value if isinstance(value, (int, float, str)) else None
 
 
 def _category_names(categories: list[dict[str, Any]], file: str) -> dict[Any, str]:
-    """Read the names of categories by their ids; without them no box in the file means anything."""
+    """Return the names of categories by id; without them, no box of the file has a class."""
     names: dict[Any, str] = {}
-    for place, one in enumerate(categories, 1):
-        key, name = _read_id(one, "id"), one.get("name")
+    for number, category in enumerate(categories, 1):
+        key, name = _read_id(category, "id"), category.get("name")
         if key is None or not isinstance(name, str) or not name.strip():
-            raise LabelError("unreadable label", file, f"category {place} lacks its id or name")
+            raise LabelError("unreadable label", file, f"category {number} lacks its id or name")
         if key in names:
             both = f"'{names[key]}' and '{name.strip()}'"
             raise LabelError("unreadable label", file, f"two categories have the id {key!r}: {both}")
@@ -138,75 +139,71 @@ def _category_names(categories: list[dict[str, Any]], file: str) -> dict[Any, st
     return names
 
 
-def _attributes(one: Mapping[str, Any]) -> dict[str, Any]:
-    found = one.get("attributes") or {}
-    if not isinstance(found, dict):
-        raise ValueError("its attributes are no object")
-    return dict(found)
+def _attributes(element: Mapping[str, Any]) -> dict[str, Any]:
+    attributes = element.get("attributes") or {}
+    if not isinstance(attributes, dict):
+        raise ValueError("its attributes are not an object")
+    return dict(attributes)
 
 
 def _read_list(content: Any, key: str) -> list[dict[str, Any]]:
-    found = content.get(key) if isinstance(content, dict) else None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+    values = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise ValueError(f"it has no list '{key}' of objects")
-    return found
+    return values
 
 
-# Long because every field of an annotation has a fault of its own.
+# Long because every field of an annotation has an error of its own.
 def _read_one(
     name: str,
     image: dict[str, Any],
     annotations: list[dict[str, Any]],
     names: Mapping[Any, str],
-    place: int,
+    position: int,
     file: Path,
     on_error: ErrorHandler,
 ) -> ImageAnnotation | None:
-    """Make the labels of an image; None if an annotation cannot be read: `on_error` is called with each."""
+    """Read the annotations of an image; `on_error` is called for each that is invalid, and then None is returned."""
     folder = _find_image_folder(name, file)
     try:
         width, height = (int(parse_finite(image.get(side) or 0)) for side in ("width", "height"))
-    except ValueError as fault:
-        raise ValueError(f"its width or height: {fault}") from None
+    except ValueError as error:
+        raise ValueError(f"its width or height: {error}") from None
     if (width < 1 or height < 1) and folder:
         width, height = image_size((folder / name).read_bytes())
-    boxes, classes, difficult, extras, whole = [], [], [], [], True
-    for number, one in enumerate(annotations, 1):
+    boxes, classes, difficult, extras, is_complete = [], [], [], [], True
+    for number, annotation in enumerate(annotations, 1):
         try:
-            boxes.append(_read_box(one))
-            if _read_id(one, "category_id") not in names:
-                raise ValueError(f"category {one.get('category_id')!r} is not listed")
-            attributes = _attributes(one)
-        except ValueError as fault:
-            whole = False
-            on_error(LabelError("unreadable label", name, f"annotation {one.get('id', number)}: {fault}"))
+            boxes.append(_read_box(annotation))
+            if _read_id(annotation, "category_id") not in names:
+                raise ValueError(f"category {annotation.get('category_id')!r} is not listed")
+            attributes = _attributes(annotation)
+        except ValueError as error:
+            is_complete = False
+            on_error(LabelError("unreadable label", name, f"annotation {annotation.get('id', number)}: {error}"))
             continue
-        classes.append(names[one["category_id"]])
-        crowd = bool(one.get("iscrowd", 0))
-        difficult.append(crowd or bool(one.get("ignore", 0)) or bool(one.get("difficult", False)))
-        others = {key: one[key] for key in one if key not in BOX_KEYS and one[key] not in ([], None)}
+        classes.append(names[annotation["category_id"]])
+        crowd = bool(annotation.get("iscrowd", 0))
+        difficult.append(crowd or bool(annotation.get("ignore", 0)) or bool(annotation.get("difficult", False)))
+        others = {
+            key: annotation[key] for key in annotation if key not in BOX_KEYS and annotation[key] not in ([], None)
+        }
         if crowd != difficult[-1]:
             others["iscrowd"] = int(crowd)
-        if "area" in one and one["area"] != parse_finite(one["bbox"][2]) * parse_finite(one["bbox"][3]):
-            others["area"] = one["area"]
+        box_width, box_height = (parse_finite(value) for value in annotation["bbox"][2:])
+        if "area" in annotation and annotation["area"] != box_width * box_height:
+            others["area"] = annotation["area"]
         extras.append(attributes | ({"coco": others} if others else {}))
-    if not whole:
+    if not is_complete:
         return None
     others = {key: image[key] for key in image if key not in IMAGE_KEYS and image[key] not in ("", None)}
-    if image["id"] != place:
+    if image["id"] != position:
         others["id"] = image["id"]
     about = _attributes(image) | ({"coco": others} if others else {})
+    location = (folder, name) if folder else (None, "")
+    box_array = np.array(boxes, np.float64).reshape(-1, 4)
     return ImageAnnotation(
-        name,
-        width,
-        height,
-        np.array(boxes, np.float64).reshape(-1, 4),
-        tuple(classes),
-        np.array(difficult, bool),
-        tuple(extras),
-        about,
-        folder,
-        name if folder else "",
+        name, width, height, box_array, tuple(classes), np.array(difficult, bool), tuple(extras), about, *location
     )
 
 
@@ -224,14 +221,14 @@ def _read_box(annotation: Mapping[str, Any]) -> list[float]:
 
 
 def _edges(bbox: list[float]) -> list[float]:
-    """Add sizes to corners. 10.1 + 20.2 is 30.3 here, as was meant, where floating point has 30.299999999999997."""
+    """Add sizes to corners without rounding errors: 10.1 + 20.2 is 30.3, not 30.299999999999997."""
     start, sums = np.array(bbox[:2]), np.array(bbox[:2]) + np.array(bbox[2:])
     rounded = round_to_shortest(sums, lambda tried: np.abs(tried - start - np.array(bbox[2:])) < ROUNDING_ERROR)
     return [*bbox[:2], *rounded.tolist()]
 
 
 def to_bbox(box: list[float]) -> list[float]:
-    """Turn a box into x, y, width and height: the roundest that `_edges` would turn back, if there are such."""
+    """Convert a box to x, y, width and height: the shortest numbers that `_edges` converts back exactly, if any."""
     sizes = np.array(box[2:]) - np.array(box[:2])
 
     def agrees(tried: np.ndarray) -> np.ndarray:
@@ -241,15 +238,19 @@ def to_bbox(box: list[float]) -> list[float]:
 
 
 def _find_image_folder(name: str, file: Path) -> Path | None:
-    """Find the folder that a picture's name begins in."""
-    here, up = file.parent, file.parent.parent
+    """Return the folder that an image's name is relative to; None if the image does not exist."""
+    folder, parent = file.parent, file.parent.parent
     stem = file.stem.removeprefix("instances_")
-    places = [here / IMAGES, here, here / f"{file.stem}_{IMAGES}", up / IMAGES, up / stem, up / IMAGES / stem, up]
-    return next((place for place in places if (place / name).is_file()), None)
+    near = (IMAGES, "", f"{file.stem}_{IMAGES}")
+    candidates = [
+        *(folder / path for path in near),
+        *(parent / path for path in (IMAGES, stem, f"{IMAGES}/{stem}", "")),
+    ]
+    return next((candidate for candidate in candidates if (candidate / name).is_file()), None)
 
 
 def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progress) -> None:
-    """Write a folder with ``annotations.json`` and ``images/``; of a file, the images are written next to it."""
+    """Write ``annotations.json`` and ``images/`` in a folder; if `target` is a file, the images are next to it."""
     single = target.suffix.lower() == ".json"
     file = target if single else target / FILE
     place_images(labels.images, file.with_name(f"{file.stem}_{IMAGES}" if single else IMAGES), images, progress)
@@ -257,21 +258,21 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
 
 
 def to_json(labels: AnnotatedDataset) -> str:
-    """Give a set as COCO JSON."""
+    """Return a data set as COCO JSON."""
     number = {name: index for index, name in enumerate(labels.classes, 1)}
-    others = [other_format_values(one.about, "coco") for one in labels.images]
-    ids = [other.pop("id", place) for place, other in enumerate(others, 1)]
-    if len(set(map(repr, ids))) < len(ids):  # as when sets were put together
+    others = [other_format_values(image.about, "coco") for image in labels.images]
+    ids = [other.pop("id", position) for position, other in enumerate(others, 1)]
+    if len(set(map(repr, ids))) < len(ids):  # as after sets were merged
         ids = list(range(1, len(ids) + 1))
-    pictures, annotations = [], list[dict[str, Any]]()
-    for one, key, other in zip(labels.images, ids, others, strict=True):
-        about = _without_coco(one.about)
-        size = {"id": key, "file_name": one.file, "width": one.width, "height": one.height}
-        pictures.append({**other, **size, **({"attributes": about} if about else {})})
-        rows = zip(one.boxes.tolist(), one.classes, one.difficult.tolist(), one.extras, strict=True)
+    images, annotations = [], list[dict[str, Any]]()
+    for image, key, other in zip(labels.images, ids, others, strict=True):
+        about = _without_coco(image.about)
+        size = {"id": key, "file_name": image.file, "width": image.width, "height": image.height}
+        images.append({**other, **size, **({"attributes": about} if about else {})})
+        rows = zip(image.boxes.tolist(), image.classes, image.difficult.tolist(), image.extras, strict=True)
         for box, name, flag, extra in rows:
             bbox = [int(value) if value.is_integer() else value for value in to_bbox(box)]
-            plain = {
+            annotation = {
                 "id": len(annotations) + 1,
                 "image_id": key,
                 "category_id": number[name],
@@ -281,17 +282,17 @@ def to_json(labels: AnnotatedDataset) -> str:
                 "segmentation": [],
             }
             if flag:
-                plain["ignore"] = 1
-            kept = other_format_values(extra, "coco").items()
-            plain |= {name: value for name, value in kept if name not in BOX_KEYS - PRESERVED_BOX_KEYS}
-            if rest := _without_coco(extra):
-                plain["attributes"] = rest
+                annotation["ignore"] = 1
+            foreign = other_format_values(extra, "coco").items()
+            annotation |= {name: value for name, value in foreign if name not in BOX_KEYS - PRESERVED_BOX_KEYS}
+            if own_extras := _without_coco(extra):
+                annotation["attributes"] = own_extras
             if _edges(bbox) != box:
-                plain["edges"] = box
-            annotations.append(plain)
+                annotation["edges"] = box
+            annotations.append(annotation)
     categories = [{"id": index, "name": name, "supercategory": ""} for name, index in number.items()]
     return format_json(
-        {"info": {}, "licenses": [], "images": pictures, "annotations": annotations, "categories": categories}
+        {"info": {}, "licenses": [], "images": images, "annotations": annotations, "categories": categories}
     )
 
 

@@ -1,8 +1,8 @@
-"""The CSV sets: read in every layout that `data` knows, written as ``frames.csv``, ``boxes.csv`` and ``images.zip``.
+"""CSV data sets: read in every layout of `data.catalogues`, written as frames.csv, boxes.csv and images.zip.
 
-A row of boxes is a box, by the unified columns where it has them; one that `data` ignores is difficult. All other
-columns are kept as text, and go back into columns. ``set`` says which set a frame is of, so that its licence, its
-credit and the ways of its labels are not lost by turning it into another format.
+Each row of the box table is a box, read from the unified columns if it has them; one that `data` ignores is difficult.
+All other columns are kept as text and are written back. ``set`` names the data set of a frame, so that its licence, its
+credit and the meaning of its labels survive a conversion to another format.
 """
 
 from __future__ import annotations
@@ -47,86 +47,90 @@ from .writing import write_bytes, write_text
 DEFAULT_CLASS = "galaxy"
 FRAME_COLUMNS = ("file", "set", "kind", "boxes_complete", "width", "height")
 MORE_COLUMN = "more"
-"""Column for what has the name of one that says something else: an object in JSON."""
+"""Column with a JSON object: values whose name is that of a column with another meaning."""
 COUNT_COLUMNS = {"n_boxes", "n_difficult", "n"}
 JSON_PREFIX = "json:"
 BOX_TABLE = ("file", "class", "difficult", *BOX_COLUMNS, "ubox_flag")
 RESERVED_COLUMNS = {"file", "class", *BOX_COLUMNS, "width", "height", MORE_COLUMN}
-"""Columns that nothing else known of a box can stand in."""
+"""Columns that further values of a box must not use."""
 FLAG_COLUMNS = ("difficult", "ubox_flag")
 SHARED_ROW_BOX_COLUMNS = {*BOX_TABLE, *OLD_BOX_COLUMNS, "box_flag", "axis_ratio", "width", "height"}
-"""Columns that speak of a box where one table speaks of frame and box together (``gz_frames``)."""
+"""Columns about the box in a table that has frame and box in one row (``gz_frames``)."""
 
 
 def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
-    """Read a data-set folder, or all that are in a folder."""
-    found, notes, taken, listed = [], [], set[str](), list[str]()
-    for place in find_set_folders(folder):
-        listed += read_classes(place / CLASSES)
-        layout, own = detect_layout(place), set[str]()
+    """Read a data-set folder, or all data sets in a folder."""
+    annotations, notes, used_names, listed = [], [], set[str](), list[str]()
+    for set_folder in find_set_folders(folder):
+        listed += read_classes(set_folder / CLASSES)
+        layout, names = detect_layout(set_folder), set[str]()
         try:
-            samples = read_catalogue(place)
+            samples = read_catalogue(set_folder)
         except DataError as error:
-            on_error(LabelError("unreadable label", place.name, str(error)))
+            on_error(LabelError("unreadable label", set_folder.name, str(error)))
             continue
         frames = (
-            [row["file"] for row in read_csv_rows(place / "frames.csv")] if (place / "frames.csv").is_file() else []
+            [row["file"] for row in read_csv_rows(set_folder / "frames.csv")]
+            if (set_folder / "frames.csv").is_file()
+            else []
         )
-        if frames and (left := len(frames) - len(samples)):
-            notes.append(f"frames of {place.name} left out, ambiguous or with galaxies that nobody boxed: {left}")
+        if frames and (omitted := len(frames) - len(samples)):
+            notes.append(
+                f"frames of {set_folder.name} omitted, as they are ambiguous or have galaxies without boxes: {omitted}"
+            )
         for done, sample in enumerate(samples):
             progress(done, len(samples))
-            if sample.file in own:
-                on_error(LabelError("file name twice", sample.file, f"{place.name} has two rows of it"))
+            if sample.file in names:
+                on_error(LabelError("file name twice", sample.file, f"{set_folder.name} has two rows for it"))
                 continue
-            own.add(sample.file)
+            names.add(sample.file)
             try:
-                faults = list(_row_errors(sample)) if layout == LABELLED else []
-                for fault in faults:
-                    on_error(LabelError("unreadable label", sample.file, fault))
-                if not faults:
-                    found.append(_read_one(sample, layout, taken))
-                    taken.add(found[-1].file)
+                errors = list(_row_errors(sample)) if layout == LABELLED else []
+                for error in errors:
+                    on_error(LabelError("unreadable label", sample.file, error))
+                if not errors:
+                    annotations.append(_read_one(sample, layout, used_names))
+                    used_names.add(annotations[-1].file)
             except (LabelError, ValueError) as error:
                 on_error(to_label_error(error, sample.file))
             except DataError as error:
                 on_error(LabelError("missing picture", sample.file, str(error)))
-        boxed = {row["file"] for row in read_csv_rows(place / "boxes.csv")} if frames else set()
+        boxed = {row["file"] for row in read_csv_rows(set_folder / "boxes.csv")} if frames else set()
         for file in sorted(boxed - set(frames)):
-            on_error(LabelError("missing picture", file, "boxes.csv has boxes of it, and frames.csv no row"))
-    return build_dataset("csv", found, on_error, dict.fromkeys(listed), notes)
+            on_error(LabelError("missing picture", file, "boxes.csv has boxes for it, but frames.csv has no row"))
+    return build_dataset("csv", annotations, on_error, dict.fromkeys(listed), notes)
 
 
-def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> ImageAnnotation:
-    own = layout == LABELLED
-    whole = layout == "gz_frames"
-    more = {MORE_COLUMN} if own else set()
+def _read_one(sample: Sample, layout: str | None, used_names: set[str]) -> ImageAnnotation:
+    is_own_layout = layout == LABELLED
+    has_shared_rows = layout == "gz_frames"
+    reserved = {MORE_COLUMN} if is_own_layout else set()
     boxes, classes, difficult, extras = [], [], [], []
     for row in sample.box_rows:
         box = _read_numbers(row, BOX_COLUMNS) or _read_numbers(row, OLD_BOX_COLUMNS)
-        if box is None or (row["ubox_flag"] == "none" and not own):
-            continue  # the catalogue's way of saying that there is no box
+        if box is None or (row["ubox_flag"] == "none" and not is_own_layout):
+            continue  # in a catalogue, this means that there is no box
         boxes.append(box)
         classes.append(row.get("class", DEFAULT_CLASS))
         difficult.append(is_difficult(row))
-        kept = {
-            key: _parse_cell(value, own)
+        extra = {
+            key: _parse_cell(value, is_own_layout)
             for key, value in row.items()
             if value
-            and (key in SHARED_ROW_BOX_COLUMNS if whole else True)
-            and key not in (*BOX_TABLE, "width", "height", *more)
+            and (key in SHARED_ROW_BOX_COLUMNS if has_shared_rows else True)
+            and key not in (*BOX_TABLE, "width", "height", *reserved)
         }
         if row["ubox_flag"] != "ok":
-            kept["ubox_flag"] = row["ubox_flag"]
+            extra["ubox_flag"] = row["ubox_flag"]
         if difficult[-1] != (row.get("difficult") == "1"):
-            kept["difficult"] = row.get("difficult", "0")
-        extras.append(kept | _read_more(row, own))
+            extra["difficult"] = row.get("difficult", "0")
+        extras.append(extra | _read_more(row, is_own_layout))
     about = {
-        key: _parse_cell(value, own)
+        key: _parse_cell(value, is_own_layout)
         for key, value in sample.row.items()
         if value
-        and key not in (*FRAME_COLUMNS, *COUNT_COLUMNS, *more)
-        and not (whole and key in SHARED_ROW_BOX_COLUMNS)
+        and key not in (*FRAME_COLUMNS, *COUNT_COLUMNS, *reserved)
+        and not (has_shared_rows and key in SHARED_ROW_BOX_COLUMNS)
     }
     if sample.set != LABELLED:
         about["set"] = sample.set
@@ -134,8 +138,8 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> ImageAnnot
         about["kind"] = sample.kind
     if not sample.complete:
         about["boxes_complete"] = "0"
-    about |= _read_more(sample.row, own)
-    file = sample.file if sample.file not in taken else f"{sample.set}/{sample.file}"
+    about |= _read_more(sample.row, is_own_layout)
+    file = sample.file if sample.file not in used_names else f"{sample.set}/{sample.file}"
     return ImageAnnotation(
         file,
         *_read_size(sample),
@@ -150,21 +154,21 @@ def _read_one(sample: Sample, layout: str | None, taken: set[str]) -> ImageAnnot
 
 
 def _row_errors(sample: Sample) -> Iterator[str]:
-    """Find what says nothing in rows that we wrote, or a user: in catalogues much stands that is no box."""
+    """Yield errors in the rows of our own layout; rows of catalogues may contain values that are not boxes."""
     for number, row in enumerate(sample.box_rows, 1):
         for column in BOX_COLUMNS if any(map(row.get, BOX_COLUMNS)) else OLD_BOX_COLUMNS:
             try:
                 parse_finite(row.get(column, ""))
-            except ValueError as fault:
-                yield f"{column} of box {number}: {fault}"
+            except ValueError as error:
+                yield f"{column} of box {number}: {error}"
         if row.get("difficult", "0") not in ("0", "1"):
             yield f"difficult of box {number} is '{row['difficult']}', not 0 or 1"
 
 
-def _read_more(row: Mapping[str, str], own: bool) -> dict[str, Any]:
-    """Read what has the name of a column that says something else."""
-    found = _parse_cell(row.get(MORE_COLUMN, ""), own) if own else {}
-    return found if isinstance(found, dict) else {}
+def _read_more(row: Mapping[str, str], is_own_layout: bool) -> dict[str, Any]:
+    """Return the values of `MORE_COLUMN`, whose names are those of columns with another meaning."""
+    values = _parse_cell(row.get(MORE_COLUMN, ""), is_own_layout) if is_own_layout else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _read_numbers(row: Mapping[str, str], columns: tuple[str, ...]) -> list[float] | None:
@@ -184,9 +188,9 @@ def _read_size(sample: Sample) -> tuple[int, int]:
     return image_size(sample.read_bytes())
 
 
-def _parse_cell(text: str, own: bool) -> Any:
-    """Read a cell; of the tables that we write, one that begins with ``json:`` is what JSON makes of the rest."""
-    if own and text.startswith(JSON_PREFIX):
+def _parse_cell(text: str, is_own_layout: bool) -> Any:
+    """Return the value of a cell; in our own layout, text after ``json:`` is parsed as JSON."""
+    if is_own_layout and text.startswith(JSON_PREFIX):
         try:
             return json.loads(text.removeprefix(JSON_PREFIX))
         except RecursionError:
@@ -195,49 +199,50 @@ def _parse_cell(text: str, own: bool) -> Any:
 
 
 def _format_cell(value: Any) -> str:
-    plain = (
+    is_plain = (
         isinstance(value, str)
         and value
         and not value.startswith(JSON_PREFIX)
         and "\r" not in value
         and "\0" not in value
     )
-    return value if plain else JSON_PREFIX + json.dumps(value)
+    return value if is_plain else JSON_PREFIX + json.dumps(value)
 
 
 def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
-    """Write the tables, the list of classes and the zip of pictures.
+    """Write the tables, the list of classes and the zip of images.
 
     Raises:
-        DataError: the pictures were to be linked.
+        DataError: the images are to be linked.
     """
     if images == "link":
-        raise DataError("the CSV layout keeps pictures in images.zip, where none can be linked: use --images copy")
+        raise DataError("the CSV layout keeps images in images.zip, which cannot hold links: use --images copy")
     frames, boxes = [], []
-    for one in labels.images:
-        rows = [box_row(one, place) for place in range(len(one.boxes))]
+    for image in labels.images:
+        rows = [box_row(image, index) for index in range(len(image.boxes))]
         boxes += rows
-        galaxies = any(map(is_galaxy, one.classes))
-        more = {key: value for key, value in one.about.items() if not _fits_column(key, value, galaxies)}
-        about = {key: _format_cell(value) for key, value in one.about.items() if key not in more}
-        if more:
-            about[MORE_COLUMN] = _format_cell(more)
+        galaxies = any(map(is_galaxy, image.classes))
+        reserved = {key: value for key, value in image.about.items() if not _fits_column(key, value, galaxies)}
+        about = {key: _format_cell(value) for key, value in image.about.items() if key not in reserved}
+        if reserved:
+            about[MORE_COLUMN] = _format_cell(reserved)
         kind = "galaxy" if galaxies else "negative"
-        size = {"width": str(one.width), "height": str(one.height)}
-        frames.append({"file": one.file, "set": LABELLED, "kind": kind, "boxes_complete": "1"} | size | about)
+        size = {"width": str(image.width), "height": str(image.height)}
+        frames.append({"file": image.file, "set": LABELLED, "kind": kind, "boxes_complete": "1"} | size | about)
     write_text(folder / "frames.csv", _format_table(FRAME_COLUMNS, frames))
     write_text(folder / "boxes.csv", _format_table((*BOX_TABLE, *OLD_BOX_COLUMNS), boxes))
     write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.known))
     if images == "copy":
         write_bytes(folder / "images.zip", b"")
         with zipfile.ZipFile(folder / "images.zip", "w") as archive:
-            for done, one in enumerate(labels.images):
+            for done, image in enumerate(labels.images):
                 progress(done, len(labels.images))
-                archive.writestr(zipfile.ZipInfo(one.file), one.read_bytes())  # without a date: the same zip every time
+                # ZipInfo has no date, so that equal sets give equal zips.
+                archive.writestr(zipfile.ZipInfo(image.file), image.read_bytes())
 
 
 def _fits_column(key: str, value: Any, galaxies: bool) -> bool:
-    """Return whether a property of an image can be the cell of that name: the layout has meanings of its own."""
+    """Return whether a value of an image can be written into the column of its name, without another meaning."""
     if key in ("kind", "boxes_complete"):
         return bool(value == "galaxy" and not galaxies) if key == "kind" else bool(value == "0")
     if key in ("set", "g10", "g10_p"):
@@ -246,26 +251,26 @@ def _fits_column(key: str, value: Any, galaxies: bool) -> bool:
     return key not in (*FRAME_COLUMNS, *COUNT_COLUMNS, MORE_COLUMN)
 
 
-def box_row(one: ImageAnnotation, place: int) -> dict[str, str]:
-    """Give the row of one of a picture's boxes."""
-    extra = one.extras[place]
-    numbers = [repr(int(value) if value.is_integer() else value) for value in one.boxes[place].tolist()]
-    row = {"file": one.file, "class": one.classes[place], "difficult": str(int(one.difficult[place]))}
+def box_row(image: ImageAnnotation, index: int) -> dict[str, str]:
+    """Return the row of box number `index` of an image."""
+    extra = image.extras[index]
+    numbers = [repr(int(value) if value.is_integer() else value) for value in image.boxes[index].tolist()]
+    row = {"file": image.file, "class": image.classes[index], "difficult": str(int(image.difficult[index]))}
     row |= dict(zip(BOX_COLUMNS, numbers, strict=True)) | {"ubox_flag": "ok"} | dict.fromkeys(OLD_BOX_COLUMNS, "")
-    said, flag = dict[str, str](), extra.get("ubox_flag")
+    kept_flags, flag = dict[str, str](), extra.get("ubox_flag")
     if isinstance(flag, str) and flag != "ok" and re.fullmatch(r"\w+", flag, re.ASCII):
-        plain = extra.get("difficult") == "0" and one.difficult[place]
-        said = {"ubox_flag": flag} | ({"difficult": "0"} if plain else {})
-        if is_difficult(row | said) != bool(one.difficult[place]):  # the flag was changed after the row was read
-            said = {}
-    more = {
+        was_ignored = extra.get("difficult") == "0" and image.difficult[index]
+        kept_flags = {"ubox_flag": flag} | ({"difficult": "0"} if was_ignored else {})
+        if is_difficult(row | kept_flags) != image.difficult[index]:
+            kept_flags = {}  # `difficult` was changed after the row was read
+    reserved = {
         key: value
         for key, value in extra.items()
-        if key in RESERVED_COLUMNS or (key in FLAG_COLUMNS and key not in said)
+        if key in RESERVED_COLUMNS or (key in FLAG_COLUMNS and key not in kept_flags)
     }
-    row |= {key: _format_cell(value) for key, value in extra.items() if key not in more} | said
-    if more:
-        row[MORE_COLUMN] = _format_cell(more)
+    row |= {key: _format_cell(value) for key, value in extra.items() if key not in reserved} | kept_flags
+    if reserved:
+        row[MORE_COLUMN] = _format_cell(reserved)
     return row
 
 

@@ -1,4 +1,4 @@
-"""Numbers that come back: what a format rounds, and how the pixels that were meant are found again."""
+"""Recover exact pixels from the rounded numbers of label formats."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ import numpy as np
 from .annotation import ImageAnnotation
 
 DECIMALS = range(6)
-"""Numbers of decimals, of pixels, that are tried, the roundest first."""
+"""Numbers of decimals of a pixel coordinate that are tried, the shortest first."""
 
 
 def round_to_shortest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Find the roundest pixels that a format would write as it has written them.
+    """Return the pixel coordinates with the fewest decimals that a format would write in the same way.
 
-    A normalised or rounded number stands for a small range of pixels. The box that was drawn is nearly always the
+    A normalised or rounded number stands for a small range of pixels. The edge that was drawn is nearly always the
     number of that range with the fewest decimals.
 
     Args:
-        values: pixels, of any shape, as arithmetic gives them.
-        agrees: returns, for each number of such an array, whether the format would write it the same.
+        values: pixels, of any shape, as computed from the format's numbers.
+        agrees: returns, for each number of such an array, whether the format would write it in the same way.
 
     Returns:
-        the same shape; where no round number agrees, `values`.
+        Same shape as `values`, and equal to it where no rounded number agrees.
     """
-    found, open_ = values.copy(), np.ones(values.shape, bool)
+    result, unsettled = values.copy(), np.ones(values.shape, bool)
     for decimals in DECIMALS:
-        tried = np.where(open_, np.round(values, decimals) + 0.0, found)
-        settled = open_ & agrees(tried)
-        found, open_ = np.where(settled, tried, found), open_ & ~settled
-    return found
+        candidate = np.where(unsettled, np.round(values, decimals) + 0.0, result)
+        settled = unsettled & agrees(candidate)
+        result, unsettled = np.where(settled, candidate, result), unsettled & ~settled
+    return result
 
 
 def restore_from_record(
@@ -40,25 +40,27 @@ def restore_from_record(
     remembered: ImageAnnotation | None,
     keys_of: Callable[[ImageAnnotation], Iterable[Hashable]],
 ) -> ImageAnnotation:
-    """Take back of a record what the format itself could not hold, for the boxes that are still as they were written.
+    """Restore from a record what the format itself cannot hold, for boxes that have not changed since then.
 
     Args:
-        read: as the format alone tells it; keys: N, what the format says of each box, its class among it.
-        remembered: the record, if there is one; keys_of: gives what the format would say of each box of a record.
+        read: the annotation as read from the format alone.
+        keys: N, the format's values of each box, including its class.
+        remembered: the record, if there is one.
+        keys_of: returns the keys that the boxes of a record have in the format.
 
     Returns:
-        `read` with the record's numbers, flags and extras for the boxes that both have, and with what it has `about`
-        the picture.
+        `read` with the record's coordinates, flags and extras for the boxes that both have, and its values `about` the
+        image.
     """
     if remembered is None:
         return read
     boxes, difficult, extras = read.boxes.copy(), read.difficult.copy(), list(read.extras)
-    places: dict[Hashable, list[int]] = {}
-    for place, key in enumerate(keys_of(remembered)):
-        places.setdefault(key, []).append(place)
+    unused: dict[Hashable, list[int]] = {}
+    for position, key in enumerate(keys_of(remembered)):
+        unused.setdefault(key, []).append(position)
     for index, key in enumerate(keys):
-        if places.get(key):
-            place = places[key].pop(0)
-            boxes[index], difficult[index] = remembered.boxes[place], remembered.difficult[place]
-            extras[index] = remembered.extras[place]
+        if unused.get(key):
+            position = unused[key].pop(0)
+            boxes[index], difficult[index] = remembered.boxes[position], remembered.difficult[position]
+            extras[index] = remembered.extras[position]
     return replace(read, boxes=boxes, difficult=difficult, extras=tuple(extras), about=remembered.about)

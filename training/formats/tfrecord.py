@@ -1,9 +1,9 @@
 """TFRecord of tf.train.Example, with the keys that TensorFlow's object detection tools read. Needs TensorFlow.
 
-Boxes are written as float32 shares of the picture, classes by name and by number (from 1; 0 is the background), and a
-difficult box with ``difficult`` and ``is_crowd`` 1, which is what evaluations heed. ``source_id`` is a number, as the
-evaluation of COCO wants it. Exact pixels and what else we know stand in a feature of our own, which those tools pass
-over; it counts for the boxes that are still as they were written.
+Boxes are written as float32, relative to the image size, classes by name and by number (from 1; 0 is the background),
+and a difficult box with ``difficult`` and ``is_crowd`` 1, which evaluations use. ``source_id`` is a number, as COCO's
+evaluation requires. Exact pixels and further values are in a feature of our own, which other tools ignore; it is used
+for boxes that have not changed since they were written.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ KNOWN_FEATURES = {
 
 
 def find_files(files: Iterable[Path]) -> list[Path]:
-    """Pick the TFRecord files, by their names."""
-    return [one for one in files if re.search(r"\.(tf)?records?(-\d+-of-\d+)?$", one.name)]
+    """Return the TFRecord files, recognised by name."""
+    return [path for path in files if re.search(r"\.(tf)?records?(-\d+-of-\d+)?$", path.name)]
 
 
 def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
@@ -74,35 +74,35 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
     files = [path] if path.is_file() else find_files(list_files(path))
     tf = load_tensorflow()
     numbered = _read_label_map((path if path.is_dir() else path.parent), files)
-    found, dropped, total = [], set[str](), sum(file.stat().st_size for file in files)
+    annotations, unknown, total = [], set[str](), sum(file.stat().st_size for file in files)
     before = 0
     for file in files:
         for number, (offset, record) in enumerate(_records(file, on_error), 1):
             progress(before + offset, total)
-            place = f"{file.name}, record {number} at byte {offset}"
+            location = f"{file.name}, record {number} at byte {offset}"
             try:
                 example = tf.train.Example.FromString(record)
-                dropped |= set(example.features.feature) - KNOWN_FEATURES
-                found.append(_read_one(ExampleFeatures(example), numbered, file, offset))
+                unknown |= set(example.features.feature) - KNOWN_FEATURES
+                annotations.append(_read_one(ExampleFeatures(example), numbered, file, offset))
             except (LabelError, ValueError, OverflowError) as error:
-                on_error(to_label_error(error, place))
-            except Exception as fault:  # noqa: BLE001 - protobuf's own errors; its type depends on its build
-                on_error(LabelError("unreadable label", place, f"is no Example ({fault})"))
+                on_error(to_label_error(error, location))
+            except Exception as error:  # noqa: BLE001 - protobuf's own errors; its type depends on its build
+                on_error(LabelError("unreadable label", location, f"is not an Example ({error})"))
         before += file.stat().st_size
-    notes = [f"left out of the records: feature '{name}'" for name in sorted(dropped)]
-    return build_dataset("tfrecord", found, on_error, numbered.values(), notes)
+    notes = [f"omitted from the records: feature '{name}'" for name in sorted(unknown)]
+    return build_dataset("tfrecord", annotations, on_error, numbered.values(), notes)
 
 
 def _records(file: Path, on_error: ErrorHandler) -> Iterator[tuple[int, bytes]]:
-    """Yield the records of a file with the bytes where they begin; on_error if it does not end with a whole one."""
+    """Yield the records of a file with their byte offsets; call `on_error` if the last one is not complete."""
     tf, size, offset, number = load_tensorflow(), file.stat().st_size, 0, 0
     if not size:
         on_error(LabelError("unreadable label", file.name, "the file is empty"))
-    with contextlib.suppress(tf.errors.DataLossError):  # told below, by what is left
+    with contextlib.suppress(tf.errors.DataLossError):  # reported below
         for record in tf.data.TFRecordDataset(str(file)).take(count_fitting_records(file)).as_numpy_iterator():
             yield offset, record
             offset, number = offset + len(record) + FRAMING_BYTES, number + 1
-    if offset < size:  # TensorFlow passes over the beginning of a record that is shorter than its head
+    if offset < size:  # TensorFlow ignores a last record that is shorter than its header
         on_error(
             LabelError(
                 "file cut short",
@@ -115,8 +115,8 @@ def _records(file: Path, on_error: ErrorHandler) -> Iterator[tuple[int, bytes]]:
 
 def _read_one(features: ExampleFeatures, numbered: Mapping[int, str], file: Path, offset: int) -> ImageAnnotation:
     content = (features.bytes("image/encoded") or [b""])[0]
-    source, ending = features.text("image/source_id"), features.text("image/format") or "jpeg"
-    name = features.text("image/filename") or f"{source or offset}.{'jpg' if ending == 'jpeg' else ending}"
+    source, encoding = features.text("image/source_id"), features.text("image/format") or "jpeg"
+    name = features.text("image/filename") or f"{source or offset}.{'jpg' if encoding == 'jpeg' else encoding}"
     width, height = (int((features.numbers(f"image/{side}") or [0])[0]) for side in ("width", "height"))
     if width < 1 or height < 1:
         width, height = image_size(content)
@@ -136,33 +136,37 @@ def _read_one(features: ExampleFeatures, numbered: Mapping[int, str], file: Path
     boxes = round_to_shortest(
         shares.astype(np.float64) * scale, lambda tried: (tried / scale).astype(np.float32) == shares
     )
-    place = (file, f"@{offset}") if content else (None, "")
-    read = ImageAnnotation(name, width, height, boxes, tuple(classes), difficult, tuple(extras), {}, *place)
-    for extra, box, cut in zip(extras, boxes.tolist(), features.numbers("image/object/truncated"), strict=False):
-        extra.update({"truncated": str(int(cut))} if str(int(cut)) != truncated_flag(box, width, height) else {})
-    own = features.text(OWN_FEATURE)
-    if not own:
-        return read
+    location = (file, f"@{offset}") if content else (None, "")
+    annotation = ImageAnnotation(name, width, height, boxes, tuple(classes), difficult, tuple(extras), {}, *location)
+    for extra, box, truncated in zip(extras, boxes.tolist(), features.numbers("image/object/truncated"), strict=False):
+        extra.update(
+            {"truncated": str(int(truncated))} if str(int(truncated)) != truncated_flag(box, width, height) else {}
+        )
+    own_feature = features.text(OWN_FEATURE)
+    if not own_feature:
+        return annotation
     try:
-        remembered = annotation_from_json(json.loads(own))
+        record = annotation_from_json(json.loads(own_feature))
     except (ValueError, RecursionError):
         raise ValueError(f"the record '{OWN_FEATURE}' of {name} is damaged") from None
     keys = [(*row.tolist(), label, flag) for row, label, flag in zip(shares, classes, difficult, strict=True)]
-    return restore_from_record(read, keys, remembered, _row_keys)
+    return restore_from_record(annotation, keys, record, _row_keys)
 
 
-def _row_keys(one: ImageAnnotation) -> list[Hashable]:
-    shares = _relative_boxes(one)
-    return [(*row.tolist(), label, flag) for row, label, flag in zip(shares, one.classes, one.difficult, strict=True)]
+def _row_keys(image: ImageAnnotation) -> list[Hashable]:
+    shares = _relative_boxes(image)
+    return [
+        (*row.tolist(), label, flag) for row, label, flag in zip(shares, image.classes, image.difficult, strict=True)
+    ]
 
 
-def _relative_boxes(one: ImageAnnotation) -> np.ndarray:
-    return (one.boxes / np.array([one.width, one.height] * 2, np.float64)).astype(np.float32)
+def _relative_boxes(image: ImageAnnotation) -> np.ndarray:
+    return (image.boxes / np.array([image.width, image.height] * 2, np.float64)).astype(np.float32)
 
 
 def _read_label_map(folder: Path, files: Sequence[Path]) -> dict[int, str]:
-    """Read the items of the label map beside TFRecords, by number; of several, the one named as the file."""
-    maps = sorted(folder.glob("*.pbtxt"), key=lambda one: (all(one.stem != file.stem for file in files), one.name))
+    """Read the label map next to TFRecords, by number; of several, the one with the name of the file."""
+    maps = sorted(folder.glob("*.pbtxt"), key=lambda path: (all(path.stem != file.stem for file in files), path.name))
     if not maps:
         return {}
     try:
@@ -185,10 +189,10 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
     """Write one TFRecord file, which contains the images, and a label map next to it.
 
     Raises:
-        DataError: the pictures were to be linked or left out.
+        DataError: the images are to be linked or omitted.
     """
     if images != "copy":
-        raise DataError(f"a TFRecord holds the pictures themselves: use --images copy, not {images}")
+        raise DataError(f"a TFRecord contains the images themselves: use --images copy, not {images}")
     tf = load_tensorflow()
     file = target if find_files([target]) else target / FILE
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -196,13 +200,13 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
     expected = 0
     try:
         with tf.io.TFRecordWriter(str(file)) as writer:
-            for place, one in enumerate(labels.images, 1):
-                progress(place, len(labels.images))
-                record = to_example(one, place, number).SerializeToString()
+            for number_of_image, image in enumerate(labels.images, 1):
+                progress(number_of_image, len(labels.images))
+                record = to_example(image, number_of_image, number).SerializeToString()
                 writer.write(record)
                 expected += len(record) + FRAMING_BYTES
     except tf.errors.OpError as error:
-        raise OSError(None, str(error).partition("; ")[2] or str(error)) from None  # `staged` names the path
+        raise OSError(None, str(error).partition("; ")[2] or str(error)) from None  # `staged_output` adds the path
     if file.stat().st_size != expected:
         raise OSError(None, "the disk did not take all of it")
     items = "".join(
@@ -212,15 +216,15 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
     write_text(file.with_name(f"{file.stem}.pbtxt"), items)
 
 
-def to_example(one: ImageAnnotation, source: int, number: Mapping[str, int]) -> Any:
-    """Make the tf.train.Example of a picture.
+def to_example(image: ImageAnnotation, source: int, number: Mapping[str, int]) -> Any:
+    """Return the tf.train.Example of an image.
 
     Args:
-        source: its number; number: of each class, from 1.
+        source: number of the image, for ``source_id``; number: class number by name, from 1.
     """
     train = load_tensorflow().train
-    content = one.read_bytes()
-    shares, box = _relative_boxes(one), one.boxes
+    content = image.read_bytes()
+    shares, box = _relative_boxes(image), image.boxes
 
     def texts(*values: str | bytes) -> Any:
         return train.Feature(
@@ -237,33 +241,33 @@ def to_example(one: ImageAnnotation, source: int, number: Mapping[str, int]) -> 
 
     crowd = [
         int(other_format_values(extra, "coco").get("iscrowd", flag))
-        for extra, flag in zip(one.extras, one.difficult, strict=True)
+        for extra, flag in zip(image.extras, image.difficult, strict=True)
     ]
-    cut = [
-        int(str(extra.get("truncated", truncated_flag(row, one.width, one.height))) == "1")
-        for extra, row in zip(one.extras, box.tolist(), strict=True)
+    truncated = [
+        int(str(extra.get("truncated", truncated_flag(row, image.width, image.height))) == "1")
+        for extra, row in zip(image.extras, box.tolist(), strict=True)
     ]
     features = {
         "image/encoded": texts(content),
         "image/format": texts(encoding_name(content)),
-        "image/filename": texts(one.file),
+        "image/filename": texts(image.file),
         "image/source_id": texts(str(source)),
         "image/key/sha256": texts(hashlib.sha256(content).hexdigest()),
-        "image/height": integers(one.height),
-        "image/width": integers(one.width),
-        "image/object/class/text": texts(*one.classes),
-        "image/object/class/label": integers(*(number[name] for name in one.classes)),
-        "image/object/difficult": integers(*one.difficult.astype(int).tolist()),
+        "image/height": integers(image.height),
+        "image/width": integers(image.width),
+        "image/object/class/text": texts(*image.classes),
+        "image/object/class/label": integers(*(number[name] for name in image.classes)),
+        "image/object/difficult": integers(*image.difficult.astype(int).tolist()),
         "image/object/is_crowd": integers(*crowd),
-        "image/object/truncated": integers(*cut),
-        "image/object/view": texts(*(str(extra.get("pose", "Unspecified")) for extra in one.extras)),
+        "image/object/truncated": integers(*truncated),
+        "image/object/view": texts(*(str(extra.get("pose", "Unspecified")) for extra in image.extras)),
         "image/object/area": floats((box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1])),
-        OWN_FEATURE: texts(json.dumps(one.plain(), ensure_ascii=False, allow_nan=False)),
+        OWN_FEATURE: texts(json.dumps(image.plain(), ensure_ascii=False, allow_nan=False)),
     }
-    features |= {f"image/object/bbox/{side}": floats(shares[:, place]) for place, side in enumerate(SIDES)}
+    features |= {f"image/object/bbox/{side}": floats(shares[:, column]) for column, side in enumerate(SIDES)}
     return train.Example(features=train.Features(feature=features))
 
 
 def encoding_name(content: bytes) -> str:
-    """Name a picture's encoding by its first bytes, as ``image/format`` does."""
+    """Return an image's encoding, from its first bytes, as ``image/format`` names it."""
     return ENCODINGS.get(content[:2], "raw")

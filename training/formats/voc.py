@@ -1,9 +1,8 @@
 """Pascal VOC XML as labelImg 1.8 writes it: one XML file for each image, next to it.
 
-Pixels are taken as they stand. labelImg writes the position of the mouse in the picture, cut to a whole pixel and at
-least 1; the 1-based, inclusive pixels of the VOC challenge are not what it writes. Numbers with decimals are legal
-here (labelImg reads them, and cuts them when it saves). What labelImg does not know stands in ``attributes``, as CVAT
-writes them.
+Pixel coordinates are used unchanged. labelImg writes the position of the mouse in the image, truncated to a whole pixel
+and at least 1, and not the 1-based, inclusive pixels of the VOC challenge. Numbers with decimals are allowed (labelImg
+reads them and truncates them when it saves). Values that labelImg does not know are in ``attributes``, as in CVAT.
 """
 
 from __future__ import annotations
@@ -38,54 +37,54 @@ BOX_TAGS = {"name", "pose", "truncated", "difficult", "bndbox", "attributes"}
 
 
 class _SafeTreeBuilder(ET.TreeBuilder):
-    """Builds a tree of elements; declarations of types and entities, which no label has, are refused."""
+    """Builds a tree of elements; refuses type and entity declarations, which labels do not need and attacks use."""
 
     def doctype(self, name: str, public: str | None, system: str | None) -> None:
-        raise ValueError("it declares a document type, which labels never do and attacks do")
+        raise ValueError("it declares a document type, which is refused: labels do not need one")
 
 
 def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
     """Read the XMLs in a folder and its folders.
 
-    A picture's name is its path in the folder, whatever ``path`` says. A picture without an XML is not part of the set:
-    in labelImg, one without a galaxy is marked by verifying it (space), which writes an XML without an object.
+    An image's name is its path in the folder; ``path`` is ignored. An image without an XML is not part of the set: in
+    labelImg, an image without a galaxy is marked by verifying it (space), which writes an XML without an object.
     """
     files = list(list_files(folder))
     labels = [path for path in files if path.suffix.lower() == ".xml"]
-    pictures = {path.relative_to(folder).as_posix(): is_image_file(path) for path in files}
-    found, notes, dropped = [], [], dict[str, int]()
+    images = {path.relative_to(folder).as_posix(): is_image_file(path) for path in files}
+    annotations, notes, omitted = [], [], dict[str, int]()
     for done, path in enumerate(labels):
         progress(done, len(labels))
         name = path.relative_to(folder).as_posix()
         try:
             root = _parse(path)
             if root.tag != "annotation":
-                notes.append(f"no label, for its root is <{root.tag}>: {name}")
+                notes.append(f"not a label, as its root is <{root.tag}>: {name}")
                 continue
-            if one := _read_one(root, folder, name, pictures, dropped, on_error):
-                found.append(one)
+            if annotation := _read_one(root, folder, name, images, omitted, on_error):
+                annotations.append(annotation)
         except (LabelError, ValueError, OSError) as error:
             on_error(to_label_error(error, name))
-    # A picture whose label cannot be read has been complained of.
-    used = {one.file for one in found} | {
+    # An image whose label cannot be read has been reported above.
+    used = {annotation.file for annotation in annotations} | {
         path.relative_to(folder).with_suffix(end).as_posix()
         for path in labels
         for suffix in SUFFIXES
         for end in (suffix, suffix.upper())
     }
-    bare = [name for name, usual in pictures.items() if usual and name not in used]
-    if bare:
-        notes.append(f"pictures without an XML, left out: {len(bare)}, e.g. {bare[0]}")
-    notes += [f"<{tag}> left out: {count}" for tag, count in dropped.items()]
+    unlabelled = [name for name, is_image in images.items() if is_image and name not in used]
+    if unlabelled:
+        notes.append(f"images without an XML, omitted: {len(unlabelled)}, e.g. {unlabelled[0]}")
+    notes += [f"<{tag}> omitted: {count}" for tag, count in omitted.items()]
     classes = read_classes(folder / CLASSES)
-    return build_dataset("voc", found, on_error, classes, notes)
+    return build_dataset("voc", annotations, on_error, classes, notes)
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read class names, one a line; none where the file is not there.
+    """Read class names, one a line; none if the file does not exist.
 
     Raises:
-        LabelError: it is not text.
+        LabelError: it is not UTF-8 text, or cannot be read.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -100,83 +99,79 @@ def _parse(path: Path) -> ET.Element:
     try:
         return ET.fromstring(path.read_bytes(), ET.XMLParser(target=_SafeTreeBuilder()))
     except ET.ParseError as error:
-        raise ValueError(f"it is no whole XML ({error})") from None
+        raise ValueError(f"it is not complete XML ({error})") from None
     except (LookupError, UnicodeError) as error:
-        raise ValueError(f"it is no XML text ({error})") from None
+        raise ValueError(f"it is not XML text ({error})") from None
 
 
 def _text(element: ET.Element, tag: str, default: str | None = None) -> str:
-    found = element.findtext(tag)
-    if found is None:
+    value = element.findtext(tag)
+    if value is None:
         if default is None:
             raise ValueError(f"<{element.tag}> has no <{tag}>")
         return default
-    return found
+    return value
 
 
-# Long because every field of an object has a fault of its own.
+# Long because every field of an object has an error of its own.
 def _read_one(
-    root: ET.Element, folder: Path, name: str, pictures: Container[str], dropped: dict[str, int], on_error: ErrorHandler
+    root: ET.Element, folder: Path, name: str, images: Container[str], omitted: dict[str, int], on_error: ErrorHandler
 ) -> ImageAnnotation | None:
-    """Make the labels of an XML file; None if an object cannot be read: `on_error` is called with each."""
+    """Read the annotations of an XML file; `on_error` is called for each invalid object, and then None is returned."""
     try:
-        picture = _find_image(normalise_name(_text(root, "filename")), Path(name), _text(root, "folder", ""), pictures)
-    except ValueError as fault:
-        raise ValueError(f"<filename> {fault}") from None
-    there = picture in pictures
+        image = _find_image(normalise_name(_text(root, "filename")), Path(name), _text(root, "folder", ""), images)
+    except ValueError as error:
+        raise ValueError(f"<filename> {error}") from None
+    exists = image in images
     width, height = (int(parse_finite(_text(root, f"size/{side}", "0"))) for side in ("width", "height"))
-    if (width < 1 or height < 1) and there:  # as some programs write where they did not open the picture
-        width, height = image_size((folder / picture).read_bytes())
-    boxes, classes, difficult, extras, whole = [], [], [], [], True
-    for number, thing in enumerate(root.findall("object"), 1):
+    if (width < 1 or height < 1) and exists:  # as some programs write that did not open the image
+        width, height = image_size((folder / image).read_bytes())
+    boxes, classes, difficult, extras, is_complete = [], [], [], [], True
+    for number, element in enumerate(root.findall("object"), 1):
         try:
-            box = thing.find("bndbox")
+            box = element.find("bndbox")
             if box is None:
                 raise ValueError("it has no <bndbox>")
             boxes.append([parse_finite(_text(box, side)) for side in SIDES])
-            classes.append(_text(thing, "name").strip())
-            difficult.append(_parse_flag(_text(thing, "difficult", "0")))
-            extra = _read_attributes(thing)
-            pose, cut = _text(thing, "pose", "Unspecified"), _text(thing, "truncated", "")
+            classes.append(_text(element, "name").strip())
+            difficult.append(_parse_flag(_text(element, "difficult", "0")))
+            extra = _read_attributes(element)
+            pose, truncated = _text(element, "pose", "Unspecified"), _text(element, "truncated", "")
             if pose not in ("Unspecified", ""):
                 extra["pose"] = pose
-            if cut and cut != truncated_flag(boxes[-1], width, height):
-                extra["truncated"] = cut
+            if truncated and truncated != truncated_flag(boxes[-1], width, height):
+                extra["truncated"] = truncated
             extras.append(extra)
-        except ValueError as fault:
-            whole = False
-            on_error(LabelError("unreadable label", name, f"object {number}: {fault}"))
-        _count_unknown(dropped, thing, BOX_TAGS)
-    _count_unknown(dropped, root, IMAGE_TAGS)
-    if not whole:
+        except ValueError as error:
+            is_complete = False
+            on_error(LabelError("unreadable label", name, f"object {number}: {error}"))
+        _count_unknown(omitted, element, BOX_TAGS)
+    _count_unknown(omitted, root, IMAGE_TAGS)
+    if not is_complete:
         return None
     about = _read_attributes(root)
     if root.get("verified") == "yes":
         about["verified"] = True
-    for tag, usual in (("size/depth", "3"), ("source/database", "Unknown"), ("segmented", "0")):
-        if (said := _text(root, tag, usual)) != usual:
-            about[tag.split("/")[-1]] = said
-    place = (folder, picture) if there else (None, "")
+    for tag, default in (("size/depth", "3"), ("source/database", "Unknown"), ("segmented", "0")):
+        if (value := _text(root, tag, default)) != default:
+            about[tag.split("/")[-1]] = value
+    location = (folder, image) if exists else (None, "")
+    box_array = np.array(boxes, np.float64).reshape(-1, 4)
     return ImageAnnotation(
-        picture,
-        width,
-        height,
-        np.array(boxes, np.float64).reshape(-1, 4),
-        tuple(classes),
-        np.array(difficult, bool),
-        tuple(extras),
-        about,
-        *place,
+        image, width, height, box_array, tuple(classes), np.array(difficult, bool), tuple(extras), about, *location
     )
 
 
-def _find_image(named: str, label: Path, within: str, pictures: Container[str]) -> str:
+def _find_image(filename: str, label: Path, folder: str, images: Container[str]) -> str:
     """Find a label's image: next to it, in a neighbouring folder, in the folder it names, or by its own name."""
-    beside, up = label.parent, label.parent.parent
-    tried = [place / named for place in (beside, up / "JPEGImages", up / "images", up, up / within, Path())]
-    # A picture was renamed (labelImg itself goes by the name of the XML), or an old version left the ending out.
-    tried += [label.with_suffix(end) for suffix in SUFFIXES for end in (suffix, suffix.upper())]
-    return next((path.as_posix() for path in tried if path.as_posix() in pictures), tried[0].as_posix())
+    here, parent = label.parent, label.parent.parent
+    candidates = [
+        candidate / filename
+        for candidate in (here, parent / "JPEGImages", parent / "images", parent, parent / folder, Path())
+    ]
+    # The image was renamed (labelImg uses the name of the XML), or an old version omitted the suffix.
+    candidates += [label.with_suffix(end) for suffix in SUFFIXES for end in (suffix, suffix.upper())]
+    return next((path.as_posix() for path in candidates if path.as_posix() in images), candidates[0].as_posix())
 
 
 def _parse_flag(text: str) -> bool:
@@ -185,80 +180,86 @@ def _parse_flag(text: str) -> bool:
     return text.strip() == "1"
 
 
-def _count_unknown(dropped: dict[str, int], element: ET.Element, known: set[str]) -> None:
+def _count_unknown(omitted: dict[str, int], element: ET.Element, known: set[str]) -> None:
     for child in element:
         if child.tag not in known:
-            dropped[child.tag] = dropped.get(child.tag, 0) + 1
+            omitted[child.tag] = omitted.get(child.tag, 0) + 1
 
 
 def _read_attributes(element: ET.Element) -> dict[str, Any]:
-    found = {}
-    for one in element.findall("attributes/attribute"):
-        value = one.find("value")
+    attributes = {}
+    for attribute in element.findall("attributes/attribute"):
+        value = attribute.find("value")
         text = "" if value is None else value.text or ""
         try:
-            found[_text(one, "name")] = json.loads(text) if value is not None and value.get("type") == "json" else text
+            attributes[_text(attribute, "name")] = (
+                json.loads(text) if value is not None and value.get("type") == "json" else text
+            )
         except RecursionError:
-            raise ValueError("an attribute is nested too deep") from None
-    return found
+            raise ValueError("an attribute is nested too deeply") from None
+    return attributes
 
 
 def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
     """Write images, an XML file next to each, and ``classes.txt`` with the known classes in order, for labelImg.
 
     Raises:
-        DataError: two pictures would have one XML.
+        DataError: two images would have the same XML.
     """
-    names = [Path(one.file).with_suffix(".xml").as_posix() for one in labels.images]
-    ensure_unique([*names, *(one.file for one in labels.images), CLASSES], "label")
+    names = [Path(image.file).with_suffix(".xml").as_posix() for image in labels.images]
+    ensure_unique([*names, *(image.file for image in labels.images), CLASSES], "label")
     place_images(labels.images, folder, images, progress)
-    for one, name in zip(labels.images, names, strict=True):
-        write_text(folder / name, to_xml(one, folder.name))
+    for image, name in zip(labels.images, names, strict=True):
+        write_text(folder / name, to_xml(image, folder.name))
     write_text(folder / CLASSES, "".join(f"{name}\n" for name in labels.known))
 
 
-def to_xml(one: ImageAnnotation, root: str = "") -> str:
-    """Give a picture's XML; its folder, where the name has none, is `root`."""
-    about = dict(one.about)
-    top = ET.Element("annotation", {"verified": "yes"} if about.get("verified") is True else {})
-    if top.attrib:
+def to_xml(image: ImageAnnotation, root: str = "") -> str:
+    """Return an image's annotations as XML; `root` is its folder if its name has none."""
+    about = dict(image.about)
+    annotation = ET.Element("annotation", {"verified": "yes"} if about.get("verified") is True else {})
+    if annotation.attrib:
         del about["verified"]
-    path = Path(one.file)
-    _add_element(top, "folder", path.parent.name or root)
-    _add_element(top, "filename", path.name)
-    _add_element(top, "path", one.file)  # not where it is on this machine: that is nobody's business elsewhere
-    _add_element(_add_element(top, "source"), "database", _take_element(about, "database", "Unknown"))
-    size = _add_element(top, "size")
-    for tag, value in (("width", one.width), ("height", one.height), ("depth", _take_element(about, "depth", "3"))):
+    path = Path(image.file)
+    _add_element(annotation, "folder", path.parent.name or root)
+    _add_element(annotation, "filename", path.name)
+    _add_element(annotation, "path", image.file)  # not the absolute path, which is private to this machine
+    _add_element(_add_element(annotation, "source"), "database", _take_element(about, "database", "Unknown"))
+    size = _add_element(annotation, "size")
+    for tag, value in (("width", image.width), ("height", image.height), ("depth", _take_element(about, "depth", "3"))):
         _add_element(size, tag, value)
-    _add_element(top, "segmented", _take_element(about, "segmented", "0"))
-    _add_attributes(top, about)
-    for box, name, flag, more in zip(one.boxes.tolist(), one.classes, one.difficult.tolist(), one.extras, strict=True):
-        extra, thing = dict(more), _add_element(top, "object")
-        _add_element(thing, "name", name)
-        _add_element(thing, "pose", _take_element(extra, "pose", "Unspecified"))
-        _add_element(thing, "truncated", _take_element(extra, "truncated", truncated_flag(box, one.width, one.height)))
-        _add_element(thing, "difficult", int(flag))
-        place = _add_element(thing, "bndbox")
+    _add_element(annotation, "segmented", _take_element(about, "segmented", "0"))
+    _add_attributes(annotation, about)
+    for box, name, flag, values in zip(
+        image.boxes.tolist(), image.classes, image.difficult.tolist(), image.extras, strict=True
+    ):
+        extra, element = dict(values), _add_element(annotation, "object")
+        _add_element(element, "name", name)
+        _add_element(element, "pose", _take_element(extra, "pose", "Unspecified"))
+        _add_element(
+            element, "truncated", _take_element(extra, "truncated", truncated_flag(box, image.width, image.height))
+        )
+        _add_element(element, "difficult", int(flag))
+        bndbox = _add_element(element, "bndbox")
         for side, value in zip(SIDES, box, strict=True):
-            _add_element(place, side, int(value) if value.is_integer() else repr(value))
-        _add_attributes(thing, extra)
-    ET.indent(top, "\t")
-    return ET.tostring(top, "unicode") + "\n"
+            _add_element(bndbox, side, int(value) if value.is_integer() else repr(value))
+        _add_attributes(element, extra)
+    ET.indent(annotation, "\t")
+    return ET.tostring(annotation, "unicode") + "\n"
 
 
-def _take_element(values: dict[str, Any], key: str, usual: str) -> str:
-    """Take a value out that has an element of its own, if reading gives it back; others stay and become attributes."""
+def _take_element(values: dict[str, Any], key: str, default: str) -> str:
+    """Remove and return a value that has an XML element of its own; a value that XML cannot hold stays an attribute."""
     value = values.get(key)
     try:
         validate_text(value if isinstance(value, str) else "")
     except ValueError:
-        return usual
-    return str(values.pop(key)) if value != usual else usual
+        return default
+    return str(values.pop(key)) if value != default else default
 
 
 def truncated_flag(box: list[float], width: int, height: int) -> str:
-    """Tell as labelImg does, 0 or 1, whether an object is cut off by the picture's edge, where nothing else says so."""
+    """Return labelImg's default for ``truncated``: "1" if the box touches the edge of the image, else "0"."""
     x0, y0, x1, y1 = (int(value) for value in box)
     return str(int(y1 == height or y0 == 1 or x1 == width or x0 == 1))
 
@@ -275,13 +276,13 @@ def _add_attributes(element: ET.Element, values: Mapping[str, Any]) -> None:
         return
     group = _add_element(element, "attributes")
     for name, value in values.items():
-        one = _add_element(group, "attribute")
-        _add_element(one, "name", name)
+        attribute = _add_element(group, "attribute")
+        _add_element(attribute, "name", name)
         try:
             validate_text(value if isinstance(value, str) else "")
-            _add_element(one, "value", value)
-        except ValueError:  # what XML cannot hold as it is
-            _add_element(one, "value", json.dumps(value)).set("type", "json")
+            _add_element(attribute, "value", value)
+        except ValueError:  # XML cannot hold it as text
+            _add_element(attribute, "value", json.dumps(value)).set("type", "json")
 
 
 def sniff(path: Path) -> bool:

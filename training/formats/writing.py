@@ -15,21 +15,21 @@ from ..data.errors import DataError
 from .annotation import ImageAnnotation, Progress
 
 IMAGES = ("copy", "link", "none")
-"""What becomes of the pictures: copied, linked to where they are, or left where they are."""
+"""What to do with the images: copy them, link to them, or leave them where they are."""
 
 
 class WriteError(UserError):
-    """A result that cannot be written; the message says where and why. Nothing of it is left, nothing else changed."""
+    """A result that cannot be written; the message says where and why. Nothing partial is left behind."""
 
 
 @contextmanager
 def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
-    """Give a place beside `target` to write a file or folder at; when all is written, put it in the target's place.
+    """Yield a temporary path for a file or folder; rename it to `target` when it is complete and synced.
 
     A target that exists is an error, unless it is an empty folder, or a file and `replace` is set.
 
-    What is written next to that place goes next to the target. On any error, and on Ctrl-C, nothing is left; what a
-    killed process leaves is named ``.<target>.part`` and goes when the same target is written again.
+    Files written next to that path are moved next to the target. On any error, and on Ctrl-C, nothing is left; what a
+    killed process leaves is named ``.<target>.part`` and is removed when the same target is written again.
 
     Raises:
         WriteError: the target exists already, or the disk refuses.
@@ -44,7 +44,7 @@ def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
         stage.mkdir()
         yield stage / target.name
         _sync(stage)
-        # The target itself comes last: who sees it sees all that belongs to it.
+        # The target itself comes last, so that it never exists without what belongs to it.
         ready = sorted(stage.iterdir(), key=lambda path: path.name == target.name)
         for path in ready if not replace else ():
             ensure_free(target.with_name(path.name))
@@ -53,38 +53,38 @@ def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
         _sync_one(target.parent)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        raise WriteError(f"{target} cannot be written: {reason}; nothing of it was kept") from None
+        raise WriteError(f"{target} cannot be written: {reason}; nothing was kept") from None
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
 def ensure_free(target: Path, source: Path | None = None) -> None:
-    """See that nothing stands where something is to be written; an empty folder may.
+    """Check that `target` does not exist yet, or is an empty folder.
 
     Args:
-        source: what is read; if it is a folder, the target must not lie in it.
+        source: the input; if it is a folder, the target must not be inside it.
 
     Raises:
-        WriteError: something does, or the target lies in the source.
+        WriteError: it exists, cannot be read, or is inside the source.
     """
     if source and source.is_dir() and source.resolve() in target.resolve().parents:
-        raise WriteError(f"{target} lies inside {source}, which would then hold both: name a place outside")
+        raise WriteError(f"{target} is inside {source}, which would then contain both: name a path outside")
     try:
-        there = target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir())))
+        exists = target.is_symlink() or (target.exists() and not (target.is_dir() and not any(target.iterdir())))
     except OSError as error:
-        raise WriteError(f"{target} cannot be looked into: {error.strerror}") from None
-    if there:
-        raise WriteError(f"{target} exists already, and nothing is overwritten: name another place, or remove it")
+        raise WriteError(f"{target} cannot be read: {error.strerror}") from None
+    if exists:
+        raise WriteError(f"{target} exists already and is not overwritten: name another path, or remove it")
 
 
 def _sync(folder: Path) -> None:
-    """Force a folder and all in it to the disk."""
-    for place, folders, files in os.walk(folder):
+    """Call fsync for a folder and everything in it."""
+    for parent, folders, files in os.walk(folder):
         for name in files:
-            if not (path := Path(place, name)).is_symlink():
+            if not (path := Path(parent, name)).is_symlink():
                 _sync_one(path)
         for name in (*folders, "."):
-            _sync_one(Path(place, name))
+            _sync_one(Path(parent, name))
 
 
 def _sync_one(path: Path) -> None:
@@ -96,19 +96,19 @@ def _sync_one(path: Path) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a text file, with the folders that it needs."""
+    """Write a UTF-8 text file; create missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode())
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, with the folders that it needs."""
+    """Write a file; create missing folders."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
 
 
 def format_json(content: Mapping[str, Any]) -> str:
-    """Give a JSON object that people can look at too: of every list in it, one item a line."""
+    """Return a JSON object as readable text: each item of its lists is on a line of its own."""
     parts = []
     for key, value in content.items():
         text = _dump(value)
@@ -122,38 +122,38 @@ def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def place_images(pictures: Sequence[ImageAnnotation], folder: Path, images: str, progress: Progress) -> None:
-    """Put pictures into a folder under their names.
+def place_images(annotations: Sequence[ImageAnnotation], folder: Path, images: str, progress: Progress) -> None:
+    """Copy or link images into a folder under their names.
 
     Args:
         images: one of `IMAGES`.
 
     Raises:
-        DataError: a picture is not there, or one inside an archive was to be linked.
+        DataError: an image does not exist, or one inside an archive is to be linked.
     """
-    for done, one in enumerate(pictures):
-        progress(done, len(pictures))
-        place = folder / one.file
+    for done, annotation in enumerate(annotations):
+        progress(done, len(annotations))
+        path = folder / annotation.file
         if images == "copy":
-            write_bytes(place, one.read_bytes())
+            write_bytes(path, annotation.read_bytes())
         elif images == "link":
-            if not can_link(one):
+            if not can_link(annotation):
                 raise DataError(
-                    f"{one.file} is inside {one.archive or 'nothing'}, and no file that can be linked: "
+                    f"{annotation.file} is inside {annotation.archive or 'nothing'} and not a file that can be linked: "
                     "use --images copy"
                 )
-            assert one.archive is not None
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.symlink_to((one.archive / one.member).resolve())
+            assert annotation.archive is not None
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.symlink_to((annotation.archive / annotation.member).resolve())
 
 
-def can_link(one: ImageAnnotation) -> bool:
-    """Return whether an image is a file of its own."""
-    return one.archive is not None and (one.archive / one.member).is_file()
+def can_link(annotation: ImageAnnotation) -> bool:
+    """Return whether an image is a file, and not inside an archive."""
+    return annotation.archive is not None and (annotation.archive / annotation.member).is_file()
 
 
-def ensure_unique(names: Iterable[str], what: str) -> None:
-    """See that no two files of a format have one name.
+def ensure_unique(names: Iterable[str], kind: str) -> None:
+    """Check that no two files have the same name; `kind` names them in the error.
 
     Raises:
         DataError: two have.
@@ -162,6 +162,6 @@ def ensure_unique(names: Iterable[str], what: str) -> None:
     for name in names:
         if name in seen:
             raise DataError(
-                f"two pictures would have the {what} '{name}', as their names differ in the ending only: rename one"
+                f"two images would have the {kind} '{name}', as their names differ in the suffix only: rename one"
             )
         seen.add(name)

@@ -1,12 +1,13 @@
-"""Search the report's own space as the report did: Bayesian optimisation of the accuracy (section 2.9.2).
+"""Search the space of the original report: Bayesian optimisation of the accuracy (its section 2.9.2).
 
-KerasTuner's BayesianOptimization, a Gaussian process, over two convolutions and a dense layer. The report's search
-knew accuracy only; here the macro F1 and the cost of every trial are recorded too, and change nothing.
+KerasTuner's BayesianOptimization, a Gaussian process, over two convolutions and a dense layer. As in the report, the
+objective is the accuracy; the macro F1 and the cost of every trial are recorded too, but do not affect the search.
 
-It runs in one process, or in several by KerasTuner's own variables, the same call in each: ``KERASTUNER_TUNER_ID`` is
-``chief`` in one and any other name in the workers; ``KERASTUNER_ORACLE_IP`` and ``KERASTUNER_ORACLE_PORT`` name the
-chief's address. The chief hands out trials and trains none; all need the same data and the same ``out``. It waits for a
-worker that was stopped: start that again under its name, or stop the chief and resume, and the trial begins again.
+It runs in one process, or in several with KerasTuner's environment variables and the same call in each:
+``KERASTUNER_TUNER_ID`` is ``chief`` in one process and any other name in the workers; ``KERASTUNER_ORACLE_IP`` and
+``KERASTUNER_ORACLE_PORT`` are the chief's address. The chief distributes trials and trains none; all need the same data
+and the same ``out``. The chief waits for a worker that was stopped: start it again with the same name, or stop the
+chief and resume; its trial then starts again.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ logger = logging.getLogger(__name__)
 PROJECT = "tuner"
 BATCH = 64
 CHIEF_SECONDS = 120
-"""How long a worker waits for its chief before it gives up; KerasTuner itself would wait an hour, without a word."""
+"""Seconds that a worker waits for its chief; KerasTuner itself would wait for an hour without a message."""
 
 
 class TunerError(UserError):
-    """A search that cannot go on; the message says why and what to do."""
+    """A search that cannot continue; the message says why and what to do."""
 
     exit_code = 2
 
@@ -54,10 +55,10 @@ def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
     Returns:
         A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
     """
-    picture = keras.Input((size, size, 3))
-    x = layers.Rescaling(1.0 / 255.0)(picture)
-    for number, widest in ((1, 128), (2, 64)):
-        filters = hp.Int(f"filters{number}", 32, widest, step=16)
+    image = keras.Input((size, size, 3))
+    x = layers.Rescaling(1.0 / 255.0)(image)
+    for number, max_filters in ((1, 128), (2, 64)):
+        filters = hp.Int(f"filters{number}", 32, max_filters, step=16)
         kernel = hp.Choice(f"kernel{number}", [3, 5])
         x = layers.Conv2D(filters, kernel, padding="same", activation="relu")(x)
         x = layers.BatchNormalization(momentum=0.95)(x)
@@ -65,7 +66,7 @@ def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
     x = layers.Flatten()(x)
     x = layers.Dense(hp.Int("dense", 32, 128, step=16), activation="relu")(x)
     x = layers.Dropout(hp.Float("dropout", 0.0, 0.5, step=0.1))(x)
-    model = keras.Model(picture, layers.Dense(classes, name="logits")(x))
+    model = keras.Model(image, layers.Dense(classes, name="logits")(x))
     model.compile(
         keras.optimizers.Adam(hp.Choice("learning_rate", [1e-2, 1e-3])),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -88,20 +89,20 @@ def search_report(
     """Search, and write ``trials.json`` into `out`.
 
     Args:
-        train, validation: pictures (N, size, size, 3) uint8 and labels (N,) 0..C-1. What the search maximises is the
-            accuracy on the second after the last epoch.
+        train, validation: images (N, size, size, 3) uint8 and labels (N,) 0..C-1. The search maximises the accuracy on
+            `validation` after the last epoch.
         out: the folder.
-        trials: how many in all, those before a resume too.
+        trials: number of trials, including those before a resume.
         epochs: of each trial.
-        resume: go on with the search that is there; a trial that a stop interrupted is begun again.
+        resume: continue the search in `out`; a trial that was interrupted starts again.
         classes: C class names.
 
     Returns:
-        One table a trial, the most accurate first: trial, values (name -> choice), accuracy, macro_f1, macs,
+        One dict a trial, the most accurate first: trial, values (name -> choice), accuracy, macro_f1, macs,
         parameters. Empty in a worker: the chief has them.
 
     Raises:
-        TunerError: the arrays do not fit, `out` holds another search, or one and `resume` is not given, or the chief
+        TunerError: the arrays do not match, `out` contains another search (or any, without `resume`), or the chief
             cannot be reached.
     """
     import keras_tuner
@@ -112,14 +113,14 @@ def search_report(
     size = train[0].shape[1]
     if validation[0].shape[1] != size:
         raise TunerError(
-            f"training pictures are {size} pixels wide and those of validation "
+            f"training images are {size} pixels wide and validation images "
             f"{validation[0].shape[1]}: give both the same size"
         )
-    settings = {"epochs": epochs, "seed": seed, "classes": list(classes), "data": _digest(*train, *validation)}
+    settings = {"epochs": epochs, "seed": seed, "classes": list(classes), "data": _data_digest(*train, *validation)}
     if role == "worker":
-        _wait_for_chief()  # who begins the folder
-    _agree(out, settings, resume, role)
-    # A seed of 0 would be none to KerasTuner.
+        _wait_for_chief()  # the chief creates the folder
+    _check_settings(out, settings, resume, role)
+    # KerasTuner takes a seed of 0 for no seed.
     oracle = keras_tuner.oracles.BayesianOptimizationOracle(
         keras_tuner.Objective("accuracy", "max"), max_trials=trials, seed=seed + 1
     )
@@ -149,9 +150,9 @@ def search_report(
                     f"{result['macs']:,}",
                 )
                 return result
-            except Exception as problem:
-                # KerasTuner would note any other error as a bad trial and go on; this way a resume tries it again.
-                raise keras_tuner.errors.FatalError(str(problem)) from problem
+            except Exception as error:
+                # KerasTuner would count any other error as a failed trial; a fatal one is tried again by a resume.
+                raise keras_tuner.errors.FatalError(str(error)) from error
 
     with contextlib.redirect_stdout(sys.stderr):  # KerasTuner prints what it reloads
         try:
@@ -162,29 +163,29 @@ def search_report(
                 project_name=PROJECT,
                 overwrite=False,
             )
-        except (KeyError, RuntimeError, ValueError) as problem:
-            raise TunerError(f"{out / PROJECT} is damaged ({problem}): name another folder") from None
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise TunerError(f"{out / PROJECT} is damaged ({error}): name another folder") from None
         try:
             tuner.search(verbose=0)
-        except keras_tuner.errors.FatalError as wrapped:
-            raise (wrapped.__cause__ or wrapped) from None
+        except keras_tuner.errors.FatalError as fatal:
+            raise (fatal.__cause__ or fatal) from None
     if role == "worker":
         return []
-    done = [trial for trial in oracle.trials.values() if trial.status == "COMPLETED"]
-    rows = sorted((_row(trial) for trial in done), key=lambda row: -row["accuracy"])
+    completed = [trial for trial in oracle.trials.values() if trial.status == "COMPLETED"]
+    rows = sorted((_trial_row(trial) for trial in completed), key=lambda row: -row["accuracy"])
     write_json(out / "trials.json", {"trials": rows})
     return rows
 
 
-def _row(trial: Any) -> dict[str, Any]:
-    value = {name: trial.metrics.get_last_value(name) for name in ("accuracy", "macro_f1", "macs", "parameters")}
+def _trial_row(trial: Any) -> dict[str, Any]:
+    metrics = {name: trial.metrics.get_last_value(name) for name in ("accuracy", "macro_f1", "macs", "parameters")}
     return {
         "trial": int(trial.trial_id),
         "values": dict(trial.hyperparameters.values),
-        "accuracy": float(value["accuracy"]),
-        "macro_f1": float(value["macro_f1"]),
-        "macs": int(value["macs"]),
-        "parameters": int(value["parameters"]),
+        "accuracy": float(metrics["accuracy"]),
+        "macro_f1": float(metrics["macro_f1"]),
+        "macs": int(metrics["macs"]),
+        "parameters": int(metrics["parameters"]),
     }
 
 
@@ -197,7 +198,7 @@ def _role() -> str:
     if missing:
         raise TunerError(f"a search in several processes needs {' and '.join(missing)} set too")
     if not os.environ[names[2]].isdigit():
-        raise TunerError(f"{names[2]} is '{os.environ[names[2]]}'; it must be the number of a port")
+        raise TunerError(f"{names[2]} is '{os.environ[names[2]]}'; it must be a port number")
     return "chief" if "chief" in os.environ[names[0]] else "worker"
 
 
@@ -215,22 +216,24 @@ def _wait_for_chief() -> None:
 def _check_arrays(data: tuple[np.ndarray, np.ndarray], classes: int) -> None:
     images, labels = data
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3 or images.dtype != np.uint8:
-        raise TunerError(f"pictures are {images.shape} {images.dtype}; (N, size, size, 3) uint8 is needed")
+        raise TunerError(f"images are {images.shape} {images.dtype}; (N, size, size, 3) uint8 is needed")
     if images.shape[1] < 8 or not len(images) or labels.shape != (len(images),):
-        raise TunerError(f"pictures {images.shape} and labels {labels.shape} do not fit, or there are none")
+        raise TunerError(
+            f"images {images.shape} and labels {labels.shape} do not match, are too small, or there are none"
+        )
     if labels.min() < 0 or labels.max() >= classes:
         raise TunerError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{classes - 1}")
 
 
-def _digest(*arrays: np.ndarray) -> str:
+def _data_digest(*arrays: np.ndarray) -> str:
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(f"{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def _agree(out: Path, settings: dict[str, Any], resume: bool, role: str) -> None:
-    """Begin a folder with these settings, or see that it was begun with them."""
+def _check_settings(out: Path, settings: dict[str, Any], resume: bool, role: str) -> None:
+    """Write the settings into a new folder, or check that a folder was started with the same ones."""
     path = out / "search.json"
     if not path.exists():
         if role != "worker":
@@ -241,9 +244,9 @@ def _agree(out: Path, settings: dict[str, Any], resume: bool, role: str) -> None
         raise TunerError(f"{out} already holds a search: resume it, or name another folder")
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
-    except (TypeError, ValueError) as problem:
-        raise TunerError(f"{path} is damaged: {problem}") from None
+    except (TypeError, ValueError) as error:
+        raise TunerError(f"{path} is damaged: {error}") from None
     for name, value in settings.items():
         if before.get(name) != value:
-            what = "other data" if name == "data" else f"{name}={before.get(name)}, not {value}"
-            raise TunerError(f"{out} was started with {what}: continue with the same, or name another folder")
+            difference = "other data" if name == "data" else f"{name}={before.get(name)}, not {value}"
+            raise TunerError(f"{out} was started with {difference}: continue with the same, or name another folder")

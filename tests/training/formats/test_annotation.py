@@ -77,9 +77,9 @@ def test_names_that_lead_elsewhere_or_break_lines_are_refused(name):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"boxes": [[1, 2, 3, float("nan")]]}, "no place in a picture"),
-        ({"boxes": [[1, 2, 3, float("inf")]]}, "no place in a picture"),
-        ({"boxes": [[1, 2, 3, 1e12]]}, "no place in a picture"),
+        ({"boxes": [[1, 2, 3, float("nan")]]}, "cannot be a position in an image"),
+        ({"boxes": [[1, 2, 3, float("inf")]]}, "cannot be a position in an image"),
+        ({"boxes": [[1, 2, 3, 1e12]]}, "cannot be a position in an image"),
         ({"classes": ()}, "differ"),
         ({"difficult": []}, "differ"),
         ({"extras": ({}, {})}, "differ"),

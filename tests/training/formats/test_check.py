@@ -155,7 +155,7 @@ def test_of_a_coco_file_that_is_hardly_one_it_is_told_what_is_wrong(tmp_path, te
     write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "coco")
     (tmp_path / "out" / "annotations.json").write_text(text)
     for found in (check(tmp_path / "out", "coco")[1], check(tmp_path / "out" / "annotations.json")[1]):
-        assert [one.file for one in found] == ["annotations.json"] and "no whole COCO file" in found[0].detail
+        assert [one.file for one in found] == ["annotations.json"] and "not a complete COCO file" in found[0].detail
 
 
 def test_faulty_tables_are_findings_that_name_file_and_line(tmp_path):

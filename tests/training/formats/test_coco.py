@@ -1,4 +1,4 @@
-"""COCO JSON, read and judged by pycocotools; files of others; and what is no whole COCO file."""
+"""COCO JSON, read and judged by pycocotools; files of others; and what is not a complete COCO file."""
 
 import json
 
@@ -96,7 +96,7 @@ def test_a_file_of_others(tmp_path):
     assert one.difficult.tolist() == [False, True, True]
     assert (sky.file, len(sky.boxes)) == ("sky.png", 0)
     assert one.read_bytes() == picture(0)
-    assert labels.notes == ("left out of the file: 'info'", "left out of the file: 'licenses'")
+    assert labels.notes == ("omitted from the file: 'info'", "omitted from the file: 'licenses'")
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "csv"])
@@ -135,10 +135,10 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (json.dumps(FOREIGN)[:300], "no whole COCO file"),
-        ("", "no whole COCO file"),
+        (json.dumps(FOREIGN)[:300], "not a complete COCO file"),
+        ("", "not a complete COCO file"),
         ("[]", "no list 'images'"),
-        ("[" * 100_000, "no whole COCO file"),
+        ("[" * 100_000, "not a complete COCO file"),
         (json.dumps(FOREIGN).replace("10.1", "NaN"), "m31.png: annotation 90: nan is not a finite number"),
         (json.dumps(FOREIGN).replace("10.1", "1e999"), "not a finite number"),
         (change(annotations={"bbox": [1, 2, 3]}), "m31.png: annotation 90: it has no bbox of four numbers"),
@@ -148,13 +148,13 @@ def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
         (change(annotations={"image_id": 4}), "annotation 90 is of image 4, which is not listed"),
         (change(annotations={"image_id": ...}), "annotation 90 is of image None, which is not listed"),
         (change(annotations={"category_id": 4}), "annotation 90: category 4 is not listed"),
-        (change(annotations={"attributes": [5]}), "m31.png: annotation 90: its attributes are no object"),
-        (change(images={"attributes": "x"}), "m31.png: its attributes are no object"),
+        (change(annotations={"attributes": [5]}), "m31.png: annotation 90: its attributes are not an object"),
+        (change(images={"attributes": "x"}), "m31.png: its attributes are not an object"),
         (change(annotations={"image_id": [4]}), r"annotation 90 is of image \[4\], which is not listed"),
         (change(annotations={"category_id": [4]}), r"annotation 90: category \[4\] is not listed"),
         (change(images={"id": ...}), "image 1: it has no id"),
         (change(images={"id": [1]}), "image 1: it has no id"),
-        (json.dumps(FOREIGN).replace("139", "7"), "id 7 is another image's too"),
+        (json.dumps(FOREIGN).replace("139", "7"), "id 7 is also that of another image"),
         (change(images={"file_name": "../../m31.png"}), "leads out of the data set"),
         (change(images={"file_name": "/etc/passwd"}), "leads out of the data set"),
         (change(images={"file_name": ...}), "image 1: it has no file_name"),

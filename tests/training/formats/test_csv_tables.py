@@ -91,7 +91,7 @@ def test_frames_left_out_are_counted(sets, tmp_path):
     text = (tmp_path / "set" / "frames.csv").read_text()
     (tmp_path / "set" / "frames.csv").write_text(text.replace("n0.png,negative", "n0.png,ambiguous"))
     labels = read_labels(tmp_path / "set")
-    assert len(labels.images) == 5 and labels.notes[0].endswith("that nobody boxed: 1")
+    assert len(labels.images) == 5 and labels.notes[0].endswith("have galaxies without boxes: 1")
 
 
 def test_the_zip_is_the_same_every_time(tmp_path):
@@ -120,7 +120,7 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
         ("boxes.csv", lambda text: text.replace("ubox_flag", "flag"), "no column 'ubox_flag'"),
         ("frames.csv", lambda text: text.replace("m31.png", "../../m31.png"), "leads out of the data set"),
         ("frames.csv", lambda text: text.replace(",64,", ",wide,"), "'wide' x '48', not two whole numbers"),
-        ("frames.csv", lambda text: text.replace("m31.png", "m32.png"), "m31.png: boxes.csv has boxes of it"),
+        ("frames.csv", lambda text: text.replace("m31.png", "m32.png"), "m31.png: boxes.csv has boxes for it"),
         (
             "boxes.csv",
             lambda text: text.replace(",1,2,20,30,", ",nan,2,20,30,"),
@@ -132,7 +132,11 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
             "uymax of box 1: 'wide' is not a number",
         ),
         ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,,"), "uymax of box 1: '' is not a number"),
-        ("boxes.csv", lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"), "1e\\+300 is no place in a picture"),
+        (
+            "boxes.csv",
+            lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"),
+            "1e\\+300 is cannot be a position in an image",
+        ),
         ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of box 1 is 'yes', not 0 or 1"),
         ("frames.csv", lambda text: text + "\0,,,\n", "the number of columns differs from the header"),
     ],
@@ -184,6 +188,6 @@ def test_numbers_beyond_float32_are_told_without_a_warning(tmp_path, recwarn):
     write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
     path = tmp_path / "out" / "boxes.csv"
     path.write_text(path.read_text().replace(",20,30,", ",20,1e300,"))
-    with pytest.raises(DataError, match="no place in a picture"):
+    with pytest.raises(DataError, match="cannot be a position in an image"):
         read_labels(tmp_path / "out")
     assert not recwarn.list

@@ -196,7 +196,7 @@ def test_whoever_edits_a_record_wins(tmp_path):
     [
         ({"image/object/class/label": [1]}, "differing numbers"),
         ({"image/object/bbox/xmin": [0.1]}, "differing numbers"),
-        ({"image/object/bbox/xmin": [float("nan"), 0.1]}, "no place in a picture"),
+        ({"image/object/bbox/xmin": [float("nan"), 0.1]}, "cannot be a position in an image"),
         ({"image/filename": b"../../x.png"}, "leads out of the data set"),
         ({"image/filename": b"\xff.png"}, "byte 0"),
         ({"image/encoded": b"no picture", "image/width": None}, "not a PNG, JPEG, TIFF, BMP or FITS image"),
@@ -212,7 +212,7 @@ def test_broken_records_say_what_is_wrong_and_where(tmp_path, changes, message):
 
 
 def test_bytes_that_are_no_example(tmp_path):
-    with pytest.raises(LabelError, match=r"data\.tfrecord.*, record 1 at byte 0: is no Example"):
+    with pytest.raises(LabelError, match=r"data\.tfrecord.*, record 1 at byte 0: is not an Example"):
         read_labels(put(tmp_path / "out", b"\xff" * 40))
 
 

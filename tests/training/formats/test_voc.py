@@ -129,7 +129,7 @@ def test_a_renamed_picture_is_found_by_its_label(tmp_path, named):
 def test_a_picture_without_xml_is_not_yet_labelled(tmp_path):
     labels = read_labels(label(tmp_path, pictures=["m31.png", "new.png"]))
     assert [one.file for one in labels.images] == ["m31.png"]
-    assert "without an XML, left out: 1" in labels.notes[0] and "new.png" in labels.notes[0]
+    assert "without an XML, omitted: 1" in labels.notes[0] and "new.png" in labels.notes[0]
 
 
 def test_an_xml_without_object_is_a_picture_without_galaxy(tmp_path):
@@ -148,14 +148,14 @@ def test_a_size_of_nothing_is_looked_up(tmp_path):
 def test_what_no_picture_is_left_out_of_is_said(tmp_path):
     text = LABELIMG.replace("<name>star", "<part><name>arm</name></part><name>star")
     labels = read_labels(label(tmp_path, text))
-    assert labels.notes == ("<part> left out: 1",)
+    assert labels.notes == ("<part> omitted: 1",)
 
 
 def test_other_xml_is_passed_over(tmp_path):
     label(tmp_path)
     (tmp_path / "project.xml").write_text("<project><annotation/></project>")
     labels = read_labels(tmp_path)
-    assert len(labels.images) == 1 and labels.notes[0] == "no label, for its root is <project>: project.xml"
+    assert len(labels.images) == 1 and labels.notes[0] == "not a label, as its root is <project>: project.xml"
 
 
 BOMB = """<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
@@ -166,16 +166,16 @@ FILE = """<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/passwd">]><annota
 @pytest.mark.parametrize(
     "text, message",
     [
-        (LABELIMG[:400], "no whole XML"),
-        ("", "no whole XML"),
+        (LABELIMG[:400], "not complete XML"),
+        ("", "not complete XML"),
         (BOMB, "document type"),
         (BOMB.replace("utf-8", "utf-16").encode("utf-16"), "document type"),
         (FILE, "document type"),
-        ("<?xml version='1.0' encoding='nonsense'?><annotation/>", "no (whole )?XML"),
-        (LABELIMG.encode() + b"\xff\xfe", "no whole XML"),
+        ("<?xml version='1.0' encoding='nonsense'?><annotation/>", "not (complete )?XML"),
+        (LABELIMG.encode() + b"\xff\xfe", "not complete XML"),
         (LABELIMG.replace("<xmin>40", "<xmin>nan"), "object 2: 'nan' is not a finite number"),
         (LABELIMG.replace("<xmin>40", "<xmin>1e400"), "object 2: .*not a finite"),
-        (LABELIMG.replace("<xmin>40", "<xmin>1e12"), "no place in a picture"),
+        (LABELIMG.replace("<xmin>40", "<xmin>1e12"), "cannot be a position in an image"),
         (LABELIMG.replace("<xmin>40", "<xmin>left"), "object 2: 'left' is not a number"),
         (LABELIMG.replace("<xmin>40</xmin>", ""), "object 2: <bndbox> has no <xmin>"),
         (LABELIMG.replace("bndbox", "robndbox"), "object 1: it has no <bndbox>"),
@@ -223,12 +223,13 @@ def test_pictures_whose_label_cannot_be_read_do_not_count_as_without_one(tmp_pat
     put_pictures(tmp_path, ["bad.png", "bare.png"])
     (tmp_path / "bad.xml").write_text("<annotation>")
     labels = read_labels(tmp_path, on_error=lambda fault: None)
-    assert labels.notes == ("pictures without an XML, left out: 1, e.g. bare.png",)
+    assert labels.notes == ("images without an XML, omitted: 1, e.g. bare.png",)
 
 
 def test_a_size_beyond_all_pictures_is_refused(tmp_path):
     write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "voc")
     path = tmp_path / "out" / "m31.xml"
     path.write_text(path.read_text().replace("<width>64", "<width>1e300"))
-    with pytest.raises(LabelError, match=r"m31\.xml: 1e\+300 is no place in a picture; .*data check .* lists all"):
+    message = r"m31\.xml: 1e\+300 cannot be a position in an image; .*data check .* lists all"
+    with pytest.raises(LabelError, match=message):
         read_labels(tmp_path / "out")

@@ -85,7 +85,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, kind):
     if kind == "tfrecord":
         pytest.importorskip("tensorflow", reason="needs the train extra")
     source = awkward_set(tmp_path / "p")
-    message = "out cannot be written: File too large; nothing of it was kept"
+    message = "out cannot be written: File too large; nothing was kept"
     with full_disk(), pytest.raises(WriteError, match=message):
         write_labels(source, tmp_path / "out", kind)
     assert left(tmp_path) == ["p"]
@@ -96,9 +96,7 @@ def test_a_full_disk_is_one_line_on_the_screen(tmp_path):
     with full_disk():
         done = galaxy_edge("data", "convert", "in", "out", "--to", "yolo", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert (
-        done.stderr.strip() == f"galaxy-edge: {tmp_path}/out cannot be written: File too large; nothing of it was kept"
-    )
+    assert done.stderr.strip() == f"galaxy-edge: {tmp_path}/out cannot be written: File too large; nothing was kept"
     assert left(tmp_path) == ["in", "p"]
 
 

@@ -121,7 +121,7 @@ def test_a_picture_without_label_is_empty_as_ultralytics_has_it(tmp_path):
     "line, message",
     [
         ("0 0.5 0.5 0.25", "line 2 has 4 numbers, not the 5 of a box"),
-        ("0 0.5 0.5 0.25 0.25 0.9", "line 2 has 6 numbers.*scores are no boxes"),
+        ("0 0.5 0.5 0.25 0.25 0.9", "line 2 has 6 numbers.*scores are not supported"),
         ("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "line 2 has 9 numbers.*outlines"),
         ("0 nan 0.5 0.25 0.25", "line 2 'nan' is not a finite number"),
         ("0 inf 0.5 0.25 0.25", "line 2 'inf' is not a finite number"),
@@ -148,7 +148,7 @@ def test_bytes_that_are_no_text(tmp_path):
 def test_a_label_without_picture_is_missed(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", label="labels/m31.txt", image="images/m31.png")
     (tmp_path / "labels" / "gone.txt").write_text("0 0.5 0.5 0.25 0.25\n")
-    with pytest.raises(LabelError, match=r"labels/gone\.txt: there is no picture") as problem:
+    with pytest.raises(LabelError, match=r"labels/gone\.txt: there is no image for") as problem:
         read_labels(tmp_path)
     assert problem.value.kind == "missing picture"
 
@@ -245,6 +245,6 @@ def test_the_record_is_one_picture_a_line(tmp_path):
 def test_a_share_beyond_all_pictures_is_told_without_a_warning(tmp_path, recwarn):
     write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "yolo")
     (tmp_path / "out" / "labels" / "m31.txt").write_text("0 0.5 0.5 0.2 1e308\n")
-    with pytest.raises(LabelError, match=r"line 1 1e\+308 is no place in a picture"):
+    with pytest.raises(LabelError, match=r"line 1 1e\+308 is cannot be a position in an image"):
         read_labels(tmp_path / "out")
     assert not recwarn.list
