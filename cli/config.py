@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..runtime.system.address import redact_credentials
+from .old_names import current_name
 from .options import FILE, CheckedText
 from .settings import (
     DEFAULT,
@@ -49,7 +50,10 @@ def show(context: click.Context, as_json: bool, command: str) -> None:
         raise SettingsError("\n".join(errors))
     nested = root
     for depth, part in enumerate(command.split(), 1):  # each context finds its table in that of its parent
-        nested = click.Context(_command(context, " ".join(command.split()[:depth])), parent=nested, info_name=part)
+        group = nested.command
+        nested = click.Context(
+            _command(context, " ".join(command.split()[:depth])), parent=nested, info_name=current_name(group, part)
+        )
     values = {key: source_of(target, nested, key) for key in options_of(target)}
     rows = {key: (_displayed(value), origin) for key, (value, origin) in values.items()}
     if as_json:
@@ -114,7 +118,7 @@ def _command(context: click.Context, name: str) -> click.Command:
     """Return a command by its name, e.g. ``run`` or ``train detector``."""
     found: click.Command | None = _root(context).command
     for part in name.split():
-        found = found.commands.get(part) if isinstance(found, click.Group) else None
+        found = found.commands.get(current_name(found, part)) if isinstance(found, click.Group) else None
     if found is None:
         raise click.UsageError(f"there is no command '{name}'")
     return found

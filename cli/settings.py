@@ -16,6 +16,7 @@ import click
 from ..devices.toml_lines import did_you_mean, find_line
 from ..errors import UserError
 from ..runtime.system.address import redact_credentials
+from .old_names import current_name, named_commands
 from .options import Size
 
 logger = logging.getLogger(__name__)
@@ -171,15 +172,18 @@ def _check_table(
     known = options_of(command)
     if not keys:
         known.pop("config", None)  # names the file itself
-    commands = command.commands if isinstance(command, click.Group) else {}
+    commands = dict(named_commands(command)) if isinstance(command, click.Group) else {}
     values: dict[str, Any] = {}
     for key, value in content.items():
         path = (*keys, key)
         if key in commands and isinstance(value, dict):
-            values[key] = _check_table(value, commands[key], path, settings, where)
+            table = _check_table(value, commands[key], path, settings, where)
+            name = current_name(command, key)
+            # A table of an old name does not override one of the new name.
+            values[name] = table | values.get(name, {}) if name != key else values.get(name, {}) | table
         elif key in commands:
-            table = f"[{'.'.join(path)}]"
-            settings.errors.append(f"{where(path)}: '{key}' is a command: its settings belong in one table {table}")
+            header = f"[{'.'.join(path)}]"
+            settings.errors.append(f"{where(path)}: '{key}' is a command: its settings belong in one table {header}")
         elif key in known:
             settings.count += 1
             error = _option_error(known[key], value)
@@ -279,7 +283,7 @@ def _variables(command: click.Command, prefix: str) -> Iterator[tuple[str, click
     for key, option in options_of(command).items():
         yield f"{prefix}_{_variable(key)}", option
     if isinstance(command, click.Group):
-        for name, subcommand in command.commands.items():
+        for name, subcommand in named_commands(command):
             yield from _variables(subcommand, f"{prefix}_{_variable(name)}")
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from ..errors import require_extra
+from .old_names import RenamingGroup
 from .options import FOLDER, options, weights_of
 from .results import evaluate, evaluate_detectors, report, save_table
 from .search import pick, report_search, search, search_detector
@@ -17,21 +18,16 @@ from .search import pick, report_search, search, search_detector
 if TYPE_CHECKING:
     from ..training.classifier.recipe import Recipe
 
-OLD_NAMES = {
-    "judge": "evaluate",
-    "judge-detectors": "evaluate-detectors",
-    "keep": "save-table",
-    "results": "report",
-}
-"""Verbs of earlier versions, which keep working and are not shown in the help."""
 
+class StudyGroup(RenamingGroup):
+    """The group of the study's commands, with the names of earlier versions."""
 
-class StudyGroup(click.Group):
-    """A group whose commands can also be called by their old names."""
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """Return the command of a name or of an old name."""
-        return super().get_command(context, OLD_NAMES.get(name, name))
+    old_names: ClassVar[dict[str, str]] = {
+        "judge": "evaluate",
+        "judge-detectors": "evaluate-detectors",
+        "keep": "save-table",
+        "results": "report",
+    }
 
 
 @click.group(cls=StudyGroup)
