@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +34,11 @@ if TYPE_CHECKING:
     from ..runtime.frame import Detections, Frame
     from ..runtime.monitoring.run_stats import RunStats
     from ..runtime.run_config import RunConfig
+
+logger = logging.getLogger(__name__)
+
+STOP_SECONDS = 1.6
+"""Seconds after a signal at which a process that waits for a disk is ended: service managers and users expect two."""
 
 source_options = option_group(
     "Source",
@@ -100,7 +108,8 @@ def run(as_json: bool, **options: Any) -> None:
             if progress:
                 progress.update(frame, detections, record, stats)
 
-        stats = session.run(on_frame, stop_on_signal())
+        writer = session.output.writer if session.output else None
+        stats = session.run(on_frame, stop_on_signal(lambda: writer.why_abandoned() if writer else ""))
     from ..runtime.monitoring.live_table import print_summary  # its libraries take memory, and the frames are gone now
 
     print_summary(stats, session.output.places() if session.output else {}, as_json)
@@ -127,14 +136,29 @@ def _progress(length: int | None, as_json: bool) -> Any:
     return progress_display(length, as_json)
 
 
-def stop_on_signal() -> Callable[[], bool]:
+def _end_if_hung(why_hung: Callable[[], str]) -> None:
+    """End the process once `STOP_SECONDS` have passed and there is a reason why it does not end by itself."""
+    time.sleep(STOP_SECONDS)
+    while not (reason := why_hung()):
+        time.sleep(0.1)
+    logger.error("%s", reason)
+    os._exit(1)
+
+
+def stop_on_signal(why_hung: Callable[[], str] = lambda: "") -> Callable[[], bool]:
     """Return whether to stop, as the first Ctrl-C, SIGTERM or SIGHUP asks; a second Ctrl-C interrupts.
 
     SIGHUP comes when a terminal or an ssh session closes; where it is ignored, as under nohup, it stays so.
+
+    Args:
+        why_hung: returns why the run cannot end by itself, e.g. a disk that does not respond, or "". If it still gives
+            a reason `STOP_SECONDS` after the first signal, the process prints it and ends.
     """
     received: list[int] = []
 
     def receive(number: int, _: Any) -> None:
+        if not received:
+            threading.Thread(target=_end_if_hung, args=(why_hung,), name="stop", daemon=True).start()
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

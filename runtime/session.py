@@ -143,6 +143,7 @@ class Session:
             self._raw_detector_loader(),
         )
         manager = SystemdNotifier()
+        writer = self.output.writer if self.output else None
 
         def frame_done(frame: Frame, detections: Detections, record: FrameRecord, stats: RunStats) -> None:
             on_frame(frame, detections, record, stats)
@@ -151,7 +152,16 @@ class Session:
                 self.source.frame_processed(frame.source)
             if self._window:
                 self._window.show(frame, detections)
-            manager.frame_done()
+            if writer is None or writer.is_alive:
+                manager.frame_done()
+
+        def must_stop() -> bool:
+            if writer:
+                writer.check()
+            stops = should_stop() or bool(self._window and self._window.closed)
+            if stops and writer:
+                writer.stopping = True
+            return stops
 
         with self._report_lost_output():
             stats = run_loop(
@@ -159,13 +169,13 @@ class Session:
                 processor,
                 self.sink,
                 frame_done,
-                lambda: should_stop() or bool(self._window and self._window.closed),
+                must_stop,
                 self.config.max_frames,
                 trace=self._trace,
                 overlap=self.config.overlap,
             )
         manager.stopping()
-        lost = self.output.writer.failure if self.output else None
+        lost = writer.failure if writer else None
         if stats.failure and lost:
             logger.error("%s", lost)
         stats.failure = stats.failure or lost
@@ -257,7 +267,7 @@ class Session:
         assert self.output is not None
         prefix = mqtt.prefix or f"galaxy-edge/{socket.gethostname()}"
         broker = parse_broker(mqtt.url, prefix, mqtt.discovery, mqtt.interval, mqtt.authority)
-        return MqttSink(broker, self.output.info, self.output.folder, self.monitor)
+        return MqttSink(broker, self.output.info, self.output.folder, self.monitor, self.output.writer)
 
     @contextmanager
     def _report_lost_output(self) -> Iterator[None]:

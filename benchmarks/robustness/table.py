@@ -57,9 +57,10 @@ def run_apart(name: str, small: bool) -> dict[str, Any]:
     text = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    row: dict[str, Any]
     if process.returncode:
         attack = find_attacks()[name]
-        figures = {"exit_code": process.returncode}
+        figures: dict[str, Any] = {"exit_code": process.returncode}
         row = {"promise": attack.promise, "method": attack.method, "figures": figures, "held": False}
     else:
         row = json.loads(text.splitlines()[-1])

@@ -61,6 +61,7 @@ class FrameRecord:
         stacked: number of frames that the frame is the mean of.
         stretch: how more than 8 bits were reduced to 8, see `models.images.stretch`; None if they were not.
         reused: whether the detections are those of an earlier frame, see `imaging.change_gate`.
+        lost: events, images and log lines that the run has lost so far; empty while it has lost nothing.
     """
 
     frame: int
@@ -73,9 +74,10 @@ class FrameRecord:
     stacked: int = 1
     stretch: dict[str, Any] | None = None
     reused: bool = False
+    lost: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, without ``stacked``, ``stretch`` and ``reused`` where they do not apply."""
+        """Return plain values for JSON, without those that do not apply: stacked, stretch, reused, lost."""
         values: dict[str, Any] = {
             "frame": self.frame,
             "source": self.source,
@@ -91,6 +93,8 @@ class FrameRecord:
             values["stretch"] = self.stretch
         if self.reused:
             values["reused"] = True
+        if self.lost:
+            values["lost"] = self.lost
         return values
 
 

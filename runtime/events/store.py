@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class EventStore:
             hashes).
         after: the highest run number among the folder's other files; this run's is higher.
         busy_timeout: seconds to wait while another program has locked the file.
+        uid: of the run, where it has one already; None for a new one.
 
     Attributes:
         run: this run's number.
@@ -36,9 +37,16 @@ class EventStore:
         UsageError: the file was made by a newer version or another program, or the disk does not support it.
     """
 
-    def __init__(self, path: Path, run: dict[str, str], after: int = 0, busy_timeout: float = BUSY_TIMEOUT) -> None:
-        self._database, self.aside = open_database(path, busy_timeout)
-        self.uid = secrets.token_hex(4)
+    def __init__(
+        self,
+        path: Path,
+        run: dict[str, str],
+        after: int = 0,
+        busy_timeout: float = BUSY_TIMEOUT,
+        uid: str | None = None,
+    ) -> None:
+        self._database, self.aside = open_database(path)
+        self.uid = uid or secrets.token_hex(4)
         try:
             known = self._database.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
             self.run = max(known, after) + 1
@@ -49,25 +57,49 @@ class EventStore:
                 self._database.execute("UPDATE event SET state = 'ended' WHERE state <> 'ended'")
                 self._database.execute(_INTERRUPTED)
                 self._database.execute(insert, tuple(values.values()))
+            self.set_busy_timeout(busy_timeout)
         except sqlite3.Error as error:
             self._database.close()
             raise UsageError(f"{path} cannot be used as an event file: {error}") from None
 
-    def save(self, events: Iterable[tuple[Event, str | None]], deleted: Sequence[str] = ()) -> None:
-        """Write events, each with the name of its crop, and remove the names of deleted crops, in one transaction.
+    def save(
+        self,
+        events: Sequence[tuple[Event, str | None]],
+        deleted: Sequence[str] = (),
+        entered: Sequence[tuple[int, str]] = (),
+    ) -> list[tuple[Event, str]]:
+        """Write events and changes of crops in one transaction.
+
+        Args:
+            events: each with the name of its crop, or None.
+            deleted: names of crops that were deleted.
+            entered: number of an event, and the name of its crop that is on the disk now.
+
+        Returns:
+            Events that break a constraint of the table, each with the reason; all others are written.
 
         Raises:
             sqlite3.Error: nothing was written.
         """
+        refused: list[tuple[Event, str]] = []
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._database.executemany(_SAVE, [_row(self.run, event, crop) for event, crop in events])
+            for event, crop in events:
+                try:
+                    self._database.execute(_SAVE, _row(self.run, event, crop))
+                except _ROW_ERRORS as error:  # only this statement is undone
+                    refused.append((event, str(error)))
             self._database.executemany("UPDATE event SET crop = NULL WHERE crop = ?", [(name,) for name in deleted])
+            self._database.executemany(
+                "UPDATE event SET crop = ? WHERE run = ? AND number = ?",
+                [(name, self.run, number) for number, name in entered],
+            )
             self._database.execute("COMMIT")
         except BaseException:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
+        return refused
 
     def crops(self) -> list[str]:
         """Return the names of all crops.
@@ -84,13 +116,23 @@ class EventStore:
             sqlite3.Error: it cannot be written.
         """
         values = (ended, frames, bad_pictures, self.run)
+        self._database.execute("UPDATE event SET state = 'ended' WHERE run = ? AND state <> 'ended'", (self.run,))
         self._database.execute("UPDATE run SET ended = ?, frames = ?, bad_pictures = ? WHERE id = ?", values)
+
+    def set_busy_timeout(self, seconds: float) -> None:
+        """Set the time to wait while another program has locked the file."""
+        self._database.execute(f"PRAGMA busy_timeout = {round(seconds * 1000)}")
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
 
+_ROW_ERRORS = (
+    sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, ValueError, TypeError,
+    OverflowError,
+)  # fmt: skip
+"""Errors of one row: a value that is missing, not finite, too large, or of a type that cannot be stored."""
 _INTERRUPTED = """
 UPDATE run SET interrupted = 1, ended = coalesce((SELECT max(last_time) FROM event WHERE event.run = run.id), started)
 WHERE ended IS NULL
@@ -106,5 +148,5 @@ def _row(run: int, event: Event, crop: str | None) -> tuple[Any, ...]:
     return (
         run, event.number, event.first_frame, event.last_frame, event.first_time, event.last_time, event.frames,
         event.source, event.best_frame, *event.box, event.score, event.name, event.probability,
-        json.dumps(event.probabilities), crop, event.state, event.kind, event.sure,
+        json.dumps(event.probabilities, allow_nan=False), crop, event.state, event.kind, event.sure,
     )  # fmt: skip

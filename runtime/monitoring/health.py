@@ -100,9 +100,11 @@ class RunMonitor:
         self._ended = True
 
     def state(self) -> State:
-        """Return the state; a run without frames for too long has stalled, even if it is paused."""
+        """Return the state; a run without frames for too long, or that cannot write, has stalled, even if paused."""
         if self._ended:
             return ENDED
+        if self._writer and not self._writer.is_alive:
+            return STALLED
         since = self._clock() - (self._started if self._last_frame is None else self._last_frame)
         if since > self._stale:
             return STALLED
@@ -147,6 +149,11 @@ class RunMonitor:
             "memory_bytes": memory_bytes(),
             "evidence_bytes": writer.evidence_bytes if writer else 0,
             "evidence_stopped": writer.stopped if writer else "",
+            "events_lost": writer.events_lost if writer else 0,
+            "images_lost": writer.images_lost if writer else 0,
+            "lines_lost": writer.lines_lost if writer else 0,
+            "events_waiting": writer.pending if writer else 0,
+            "events_waiting_seconds": round(writer.pending_seconds, 3) if writer else 0.0,
             **self.counts(),
         }
 

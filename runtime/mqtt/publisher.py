@@ -31,6 +31,7 @@ from ..events.event import Event, RunInfo, events_from_tracks
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..monitoring.health import RunMonitor
+from ..recording.writer import OutputWriter
 from ..system.output_text import json_line
 from ..tracking.track import Track
 from .address import Broker
@@ -45,6 +46,8 @@ MAX_IN_FLIGHT = 100
 POLL_SECONDS = 0.5
 CLOSE_SECONDS, GOODBYE_SECONDS = 0.8, 0.1
 """Time at the end for everything that is left to send, and for the last message of it."""
+COMMIT_SECONDS, HANG_SECONDS = 20.0, 0.1
+"""How long closing waits for the last commit at most, and for a call to the disk that does not return."""
 MAX_INBOX = 10_000
 """Messages that may wait for the thread that writes them to disk."""
 RECONNECT_SECONDS = (1, 60)
@@ -62,6 +65,7 @@ class MqttSink:
         run: identifies the run.
         folder: the output folder; unacknowledged messages are stored there in ``mqtt.sqlite``.
         monitor: has the figures of the run.
+        writer: of the output folder; an event is published once it is in the event file. None publishes at once.
 
     Attributes:
         connected: whether the broker is connected.
@@ -72,8 +76,11 @@ class MqttSink:
         UsageError: ``mqtt.sqlite`` or the authority's certificate cannot be used.
     """
 
-    def __init__(self, broker: Broker, run: RunInfo, folder: Path, monitor: RunMonitor) -> None:
+    def __init__(
+        self, broker: Broker, run: RunInfo, folder: Path, monitor: RunMonitor, writer: OutputWriter | None = None
+    ) -> None:
         self._broker, self._run, self._monitor = broker, run, monitor
+        self._writer = writer
         self._outbox = open_outbox(folder / "mqtt.sqlite")
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -91,6 +98,8 @@ class MqttSink:
         self._client = self._connect()
         self._thread = threading.Thread(target=self._run_thread, name="mqtt", daemon=True)
         self._thread.start()
+        if writer:
+            writer.on_commit(self._queue)
 
     @property
     def is_alive(self) -> bool:
@@ -106,9 +115,14 @@ class MqttSink:
         """Do nothing: only the figures of frames are published."""
 
     def events(self, changed: list[Track]) -> None:
-        """Queue a message for each track that started, changed or ended."""
+        """Queue a message for each track that started, changed or ended, unless the writer does so later."""
+        if self._writer is None:
+            self._queue(events_from_tracks(changed, self._run))
+
+    def _queue(self, committed: list[Event]) -> None:
+        """Queue a message for each event that began, changed or ended; called from the writer's thread."""
         with self._lock:
-            for event in events_from_tracks(changed, self._run):
+            for event in committed:
                 over = event.ended or not event.is_object
                 if event.number not in self._published:
                     if not event.is_object:
@@ -122,11 +136,18 @@ class MqttSink:
                     self._enqueue(END, event)
 
     def close(self, frames: int, bad: int) -> None:
-        """Publish what is queued, within `CLOSE_SECONDS`, then go offline and disconnect."""
-        self._deadline = time.monotonic() + CLOSE_SECONDS
+        """Publish what is queued, within `CLOSE_SECONDS` of the last commit, then go offline and disconnect."""
+        seconds = CLOSE_SECONDS
+        if self._writer:
+            self._writer.closed.wait(COMMIT_SECONDS)
+            seconds = CLOSE_SECONDS / 2 if self._writer.failure else CLOSE_SECONDS
+        self._deadline = time.monotonic() + seconds
         self._closing = True
         self._wake.set()
-        self._thread.join()
+        self._thread.join(seconds + HANG_SECONDS)
+        if self._thread.is_alive():  # in a call to the disk
+            logger.warning("messages for the broker %s may be lost: the disk does not respond", self._broker.name)
+            return
         wire = self._client.socket()
         if self.connected and not self._publish_offline() and isinstance(wire, socket.socket):
             with suppress(OSError):  # the connection was lost just now

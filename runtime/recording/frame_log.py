@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
+
+from .retention import RetainedFiles
 
 SEGMENT = 64 << 20
 """Bytes at which a file is closed and the next is opened."""
@@ -16,7 +17,7 @@ class FrameLog:
     Args:
         folder: where the files are.
         number: of the run, as in the file names.
-        on_closed: called with the name and size of each file that is complete.
+        files: makes room for lines, and takes each file that is complete.
         segment: bytes at which a file is closed.
 
     Attributes:
@@ -27,22 +28,52 @@ class FrameLog:
         OSError: the first file cannot be created.
     """
 
-    def __init__(
-        self, folder: Path, number: str, on_closed: Callable[[str, int], None], segment: int = SEGMENT
-    ) -> None:
+    def __init__(self, folder: Path, number: str, files: RetainedFiles, segment: int = SEGMENT) -> None:
         self.path = folder / f"frames-{number}.jsonl"
-        self._folder, self._number, self._on_closed, self._segment = folder, number, on_closed, segment
+        self._folder, self._number, self._files, self._segment = folder, number, files, segment
         self._count = 1
+        self._synced = 0
         self.size = 0
         self._file = self.path.open("wb", buffering=0)
 
     def write(self, lines: list[str]) -> None:
-        """Append all lines, or none.
+        """Append lines, and remove those that were written from the list.
 
         Raises:
-            OSError: they cannot be written; a part that was written is removed.
+            OSError: the rest cannot be written; a part of a line that was written is removed.
         """
-        content = "".join(f"{line}\n" for line in lines).encode()
+        while lines:
+            size = count = 0
+            chunk = b""
+            while count < len(lines) and (not count or size < self._segment // 4):
+                chunk += f"{lines[count]}\n".encode()
+                size, count = len(chunk), count + 1
+            with self._files.room(size):
+                self._append(chunk)
+            del lines[:count]
+
+    def sync(self) -> None:
+        """Flush the open file to the disk, if it has grown.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if self._synced != self.size:
+            os.fsync(self._file.fileno())
+            self._synced = self.size
+
+    def close(self) -> None:
+        """Flush the open file to the disk and close it.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        try:
+            self.sync()
+        finally:
+            self._file.close()
+
+    def _append(self, content: bytes) -> None:
         try:
             written = 0
             while written < len(content):
@@ -55,21 +86,10 @@ class FrameLog:
         if self.size >= self._segment:
             self._open_next()
 
-    def close(self) -> None:
-        """Flush the open file to the disk and close it.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
-        try:
-            os.fsync(self._file.fileno())
-        finally:
-            self._file.close()
-
     def _open_next(self) -> None:
         following = (self._folder / f"frames-{self._number}-{self._count + 1:02d}.jsonl").open("wb", buffering=0)
         self.close()
         closed, size = Path(self._file.name).name, self.size
-        self._file, self.size = following, 0
-        self._on_closed(closed, size)
+        self._file, self.size, self._synced = following, 0, 0
+        self._files.add(closed, size)
         self._count += 1

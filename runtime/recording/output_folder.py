@@ -16,7 +16,6 @@ The number is that of the run; each run into the same folder takes the next one,
 from __future__ import annotations
 
 import logging
-import os
 import re
 from pathlib import Path
 
@@ -25,19 +24,16 @@ import numpy as np
 from ...errors import UsageError
 from ..events.event import RunInfo, events_from_tracks
 from ..events.frame_record import FrameRecord
-from ..events.store import EventStore
 from ..frame import Detections, Frame
 from ..imaging.encoding import encode_image
-from ..system.atomic_files import fsync_directory
-from ..system.folder_lock import acquire_lock
 from ..system.output_text import json_line
 from ..system.utc_time import utc_now
 from ..tracking.track import Track
 from .annotate import annotate
 from .contact_sheet import ContactSheet
-from .frame_log import SEGMENT, FrameLog
+from .open_folder import EVENT_FILE, FolderOptions, OpenFolder
 from .pending import WriterLimits
-from .retention import FLOOR, QUOTA, RetainedFiles
+from .retention import FLOOR, QUOTA
 from .video_writer import VideoWriter
 from .writer import OutputWriter
 
@@ -79,35 +75,28 @@ class OutputFolder:
         limits: WriterLimits | None = None,
     ) -> None:  # fmt: skip
         self.folder = folder
-        limits = limits or WriterLimits()
+        options = FolderOptions(run, quota, floor, fits, limits or WriterLimits())
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = acquire_lock(folder)
-            store = EventStore(folder / "events.sqlite", run, _last_run(folder), limits.busy_timeout)
-            if store.aside:
-                path = folder / "events.sqlite"
-                logger.warning("%s was damaged; it was renamed to %s and a new file was started", path, store.aside)
-            number = f"{store.run:04d}"
-            self.crops = folder / "crops" / number
-            self.crops.mkdir(parents=True, exist_ok=True)
-            for parent in (self.crops.parent, folder):  # a file survives a power loss only if its folder does
-                fsync_directory(parent)
-            files = RetainedFiles(folder, quota, floor)
-            # One file of the log is a small part of the quota, because an open file cannot be deleted.
-            segment = min(SEGMENT, max(4096, quota // 8)) if quota else SEGMENT
-            log = FrameLog(folder, number, files.add, segment)
+            opened = OpenFolder(folder, options, _last_run(folder))
         except OSError as error:
             raise UsageError(f"the output folder '{folder}' cannot be written to: {error.strerror}") from None
-        self.info = RunInfo(store.run, store.uid, classes, abstain)
-        self.writer = OutputWriter(store, files, log, f"crops/{number}", fits, limits)
-        self._log_path = log.path
+        if opened.store.aside:
+            path = folder / EVENT_FILE
+            logger.warning("%s was damaged; it was renamed to %s and a new file was started", path, opened.store.aside)
+        self.info = RunInfo(opened.store.run, opened.store.uid, classes, abstain)
+        self.crops = folder / opened.crops
+        self._log_path = opened.log.path
         self._sheet = ContactSheet()
-        self._sheet_name = f"sheet-{number}.jpg"
-        self._video = VideoWriter(folder / f"annotated-{number}.mp4", files.may_grow) if video else None
-        files.growing += [lambda: log.size, *([self._video.size] if self._video else [])]
+        self._sheet_name = f"sheet-{opened.number}.jpg"
+        files = opened.files
+        self._video = VideoWriter(folder / f"annotated-{opened.number}.mp4", files.may_grow) if video else None
+        if self._video:
+            files.growing.append(self._video.size)
+        self.writer = OutputWriter(opened, options)
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Write a frame's record, and annotate the frame for the contact sheet and the video."""
+        record.lost.update(self.writer.losses)
         self.writer.line(json_line(record.to_dict()))
         if self.writer.wanted:
             self.writer.save_frame(frame)
@@ -141,11 +130,12 @@ class OutputFolder:
         if sheet is not None:
             self.writer.image(self._sheet_name, encode_image(sheet, ".jpg"))
         self.writer.close(utc_now(), frames, bad)
-        os.close(self._lock)
 
     def places(self) -> dict[str, Path]:
         """Return the paths of the events, the frame log and the crops, and of sheet and video if they were written."""
-        places = {"events": self.folder / "events.sqlite", "frames": self._log_path, "crops": self.crops}
+        places = {"events": self.folder / EVENT_FILE, "frames": self._log_path, "crops": self.crops}
+        if self.writer.is_hung:
+            return places  # looking for the others may not return
         for name, path in (("sheet", self.folder / self._sheet_name), ("video", self._video and self._video.path)):
             if path and path.exists():
                 places[name] = path

@@ -1,14 +1,15 @@
-"""What waits to be written: lines, events and images, up to limits beyond which they are dropped and counted."""
+"""Rows and log lines that wait to be written, up to limits beyond which they are dropped and counted."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..events.event import Event
-from .fits_writer import Cards
 
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
@@ -18,35 +19,33 @@ class WriterLimits:
     """How often the writer writes, how long it waits, and how much may wait for it.
 
     Attributes:
-        batch_seconds: a batch is written this often.
-        batch_events: a batch is written earlier if this many events wait.
-        busy_timeout: seconds to wait for an event file that another program has locked.
-        close_seconds: how long closing waits for the last batch.
-        max_lines, max_events, max_images: what may wait while the disk takes nothing; the rest is dropped and counted.
+        batch_seconds: rows are committed this often.
+        batch_events: rows are committed earlier if this many wait.
+        commit_events: maximum number of rows in a transaction.
+        busy_timeout: seconds to wait for an event file that another program has locked, before the next attempt.
+        image_seconds: time that a batch of images takes before it is flushed to the disk.
+        hang_seconds: rows that take longer mean that the disk does not respond.
+        image_hang_seconds: the same for images; flushing them may wait for what other programs have written.
+        log_sync_seconds: how often the frame log is flushed to the disk.
+        close_seconds: how long closing waits for what is left.
+        stop_seconds: the same for a run that was asked to stop.
+        max_lines, max_events, max_images, max_image_bytes: what may wait; the rest is dropped and counted.
     """
 
     batch_seconds: float = 1.0
     batch_events: int = 64
-    busy_timeout: float = 10.0
+    commit_events: int = 1000
+    busy_timeout: float = 0.25
+    image_seconds: float = 0.3
+    hang_seconds: float = 10.0
+    image_hang_seconds: float = 60.0
+    log_sync_seconds: float = 10.0
     close_seconds: float = 15.0
+    stop_seconds: float = 0.6
     max_lines: int = 20_000
     max_events: int = 10_000
-    max_images: int = 256
-
-
-@dataclass(frozen=True)
-class PendingImage:
-    """An image file to be written.
-
-    Attributes:
-        name: of the file in the output folder; its suffix is the format, PNG or FITS.
-        content: the encoded file, or pixels to be encoded.
-        cards: header of a FITS file.
-    """
-
-    name: str
-    content: bytes | np.ndarray
-    cards: Cards = field(default_factory=dict)
+    max_images: int = 2048
+    max_image_bytes: int = 64 << 20
 
 
 @dataclass
@@ -55,31 +54,38 @@ class Batch:
 
     events: dict[int, Event]
     lines: list[str]
-    images: list[PendingImage]
 
 
-class PendingOutput:
-    """The queue between the frame loop and the writer's thread. Thread-safe.
+class PendingRows:
+    """The queue of events and log lines between the frame loop and the thread that writes them. Thread-safe.
 
     An event that still waits is replaced by its later state. Events of a batch that is being written still count as
-    waiting, since they come back if the store refuses them.
+    waiting, since they come back if the store does not take them. Their images are not kept.
+
+    Args:
+        limits: of the writer.
+        clock: returns monotonic seconds.
     """
 
-    def __init__(self, limits: WriterLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: WriterLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._clock = limits, clock
         self._lock = threading.Lock()
         self._lines: list[str] = []
         self._events: dict[int, Event] = {}
-        self._images: list[PendingImage] = []
-        self._in_flight: set[int] = set()
-        self._refused: set[int] = set()  # events that found no room, until a later state of them does
-        self._lines_lost = self._images_lost = 0
+        self._since: dict[int, float] = {}  # of each event that waits or is being written
+        self._refused: set[int] = set()  # events without room or refused, until a later state is not
+        self._lines_lost = 0
 
     @property
     def events(self) -> int:
         """Number of events that are not in the store yet."""
+        return len(self._since)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """For how long the oldest event waits; 0 if none does."""
         with self._lock:
-            return len(self._in_flight | self._events.keys())
+            return self._clock() - min(self._since.values()) if self._since else 0.0
 
     @property
     def is_batch_full(self) -> bool:
@@ -88,13 +94,8 @@ class PendingOutput:
 
     @property
     def events_lost(self) -> int:
-        """Number of events that were dropped."""
+        """Number of events that were dropped, or that the store refused."""
         return len(self._refused)
-
-    @property
-    def images_lost(self) -> int:
-        """Number of images that were dropped, crops included."""
-        return self._images_lost
 
     @property
     def lines_lost(self) -> int:
@@ -113,63 +114,52 @@ class PendingOutput:
         """Add events; one that still waits is replaced by its later state."""
         with self._lock:
             for event in events:
-                self._add(event)
-
-    def add_image(self, image: PendingImage) -> None:
-        """Add an image file."""
-        with self._lock:
-            if len(self._images) < self._limits.max_images:
-                self._images.append(image)
-            else:
-                self._images_lost += 1
+                if event.number not in self._since and len(self._since) >= self._limits.max_events:
+                    self._refused.add(event.number)
+                    continue
+                self._events[event.number] = replace(event, cutout=NO_IMAGE, raw_cutout=None)
+                self._since.setdefault(event.number, self._clock())
+                self._refused.discard(event.number)
 
     def take_batch(self) -> Batch:
-        """Remove and return everything that waits."""
+        """Remove and return all lines and the events that wait longest, at most `WriterLimits.commit_events`."""
         with self._lock:
-            batch = Batch(self._events, self._lines, self._images)
-            self._in_flight = set(batch.events)
-            self._events, self._lines, self._images = {}, [], []
+            numbers = list(self._events)[: self._limits.commit_events]
+            batch = Batch({number: self._events.pop(number) for number in numbers}, self._lines)
+            self._lines = []
         return batch
 
     def events_written(self, batch: Batch) -> None:
         """Note that the batch's events are in the store."""
         with self._lock:
-            self._in_flight.clear()
+            for number in batch.events:
+                if number not in self._events:
+                    self._since.pop(number, None)
+                else:  # a later state came meanwhile
+                    self._since[number] = self._clock()
             batch.events.clear()
 
     def put_back(self, batch: Batch) -> None:
-        """Let the batch's events wait again, without their images, which were written or dropped."""
+        """Let the batch's events wait again, before later ones."""
         with self._lock:
-            later, self._events = self._events, {}
-            self._in_flight.clear()
-            for event in batch.events.values():
-                self._add(replace(event, cutout=NO_IMAGE, raw_cutout=None))
-            for event in later.values():
-                self._add(event)
-            batch.events.clear()
+            self._events = batch.events | self._events
+            batch.events = {}
 
-    def drop(self, lines: int = 0, images: int = 0) -> None:
-        """Count lines and images that could not be written."""
+    def refuse(self, number: int) -> None:
+        """Count an event of a batch that the store refused, unless a later state of it is accepted."""
         with self._lock:
-            self._lines_lost += lines
-            self._images_lost += images
+            self._refused.add(number)
+            if number not in self._events:
+                self._since.pop(number, None)
+
+    def drop_lines(self, count: int) -> None:
+        """Count lines that could not be written."""
+        with self._lock:
+            self._lines_lost += count
 
     def drop_all(self) -> None:
         """Count everything that still waits as lost; nothing is written any more."""
         with self._lock:
-            self._refused |= self._in_flight | self._events.keys()
+            self._refused |= self._since.keys()
             self._lines_lost += len(self._lines)
-            self._images_lost += len(self._images)
-
-    def _add(self, event: Event) -> None:
-        """Add an event, without its image if too many wait; the lock is held."""
-        is_waiting = event.number in self._events or event.number in self._in_flight
-        if not is_waiting and len(self._in_flight | self._events.keys()) >= self._limits.max_events:
-            self._refused.add(event.number)
-            return
-        waiting_images = sum(bool(waiting.cutout.size) for waiting in self._events.values())
-        if event.cutout.size and waiting_images >= self._limits.max_images:
-            event = replace(event, cutout=NO_IMAGE, raw_cutout=None)
-            self._images_lost += 1
-        self._events[event.number] = event
-        self._refused.discard(event.number)
+            self._lines = []

@@ -1,107 +1,162 @@
-"""Write events, crops and the frame log from a thread of their own, in batches; retry while the disk is full."""
+"""Write events, crops and the frame log from threads of their own; retry while the disk is full."""
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RunFailure
 from ..events.event import Event
-from ..events.store import EventStore
 from ..frame import Frame
-from ..imaging.encoding import encode_image
-from .crop_writer import CropWriter
-from .fits_writer import fits_bytes, frame_cards
-from .frame_log import FrameLog
-from .pending import Batch, PendingImage, PendingOutput, WriterLimits
-from .retention import RetainedFiles
+from .fits_writer import frame_cards
+from .image_writer import ImageWriter
+from .open_folder import FolderOptions, OpenFolder
+from .pending import PendingRows
+from .pending_images import PendingImage, PendingImages
+from .row_writer import RowWriter
 
 logger = logging.getLogger(__name__)
 
+OVERLOAD = "more than the disk could take"
+HUNG = "the disk does not respond"
+IMAGE_SHARE = 0.6
+"""Share of the time for closing after which images that still wait are dropped, so that rows are written."""
+
 
 class OutputWriter:
-    """Writes what the frame loop hands over, from a thread of its own.
+    """Writes what the frame loop hands over: rows by the clock, images behind them (see the two threads).
 
-    A batch is written in this order: the oldest files are deleted, new crops are written, one transaction stores all
-    rows, the lines are appended to the log. So a row never names a crop that is not whole. While the disk is full or
-    below its floor of free space, crops and lines are dropped and counted, and rows wait; one warning reports this,
-    and one message its end.
+    While the disk is full or below its floor of free space, crops and lines are dropped and counted, and rows wait;
+    one warning reports this, and one message its end.
 
     Args:
-        store, files, log: where to write; used by the thread only until `close`.
-        crops: folder of the run's crops, by its name in the output folder.
-        fits: whether crops and saved frames are written as FITS too.
-        limits: of batches and of what may wait.
+        folder: where to write; used by the threads only, until `close`.
+        options: the folder was opened with.
 
     Attributes:
         wanted: name of the frame that is to be saved, or None; set by `want`.
-        stopped: why nothing is written at the moment; "" while writing succeeds.
-        failure: after `close`: how much was lost and why, if events were lost or the writer failed; else None.
+        stopping: whether the run was asked to stop, so that closing must be quick.
+        closed: set by `close`, when the last row is in the event file or will never be.
+        failure: after `close`: how much was lost and why, if something was lost or the writer failed; else None.
     """
 
-    def __init__(
-        self, store: EventStore, files: RetainedFiles, log: FrameLog, crops: str, fits: bool, limits: WriterLimits
-    ) -> None:
-        self._store, self._files, self._log, self._fits, self._limits = store, files, log, fits, limits
-        self._crops = CropWriter(files, crops, fits)
-        self._queue = PendingOutput(limits)
-        self._wake = threading.Event()
-        self._ending = self._failed = False
-        self._deleted: list[str] = []  # files that were deleted, and that rows may still name
+    def __init__(self, folder: OpenFolder, options: FolderOptions) -> None:
+        self._options, self._limits = options, options.limits
+        self._rows = PendingRows(self._limits)
+        self._images = PendingImages(self._limits)
+        self._row_writer = RowWriter(folder, self._rows, options, partial(self._report, "rows"))
+        self._image_writer = ImageWriter(self._row_writer, self._images, options, partial(self._report, "images"))
+        self._lock = threading.Lock()
+        self._errors = {"rows": "", "images": ""}
+        self._last_error = ""
         self._stopped_at = 0.0
+        self._hung_reported = self._drop_reported = self._failed = False
         self.wanted: str | None = None
-        self.stopped = ""
+        self.stopping = False
+        self.closed = threading.Event()
         self.failure: RunFailure | None = None
-        missing = [name for name in store.crops() if name not in files]
-        store.save([], missing)  # crops that were deleted between runs, or as the last run was killed
-        self._thread = threading.Thread(target=self._work, name="writer", daemon=True)
-        self._thread.start()
+        self._threads = {
+            part: threading.Thread(target=self._work, args=(part.work,), name=name, daemon=True)
+            for part, name in ((self._row_writer, "writer"), (self._image_writer, "images"))
+        }
+        for thread in self._threads.values():
+            thread.start()
+
+    @property
+    def stopped(self) -> str:
+        """Why something is not written at the moment; "" while writing succeeds."""
+        if self._failed:
+            return "the writer failed"
+        return HUNG if self.is_hung else self._errors["rows"] or self._errors["images"]
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether a call to the disk has not returned for so long that it may never."""
+        limits = self._limits
+        return (
+            self._row_writer.heartbeat.seconds > limits.hang_seconds
+            or self._image_writer.heartbeat.seconds > limits.image_hang_seconds
+        )
+
+    @property
+    def busy_seconds(self) -> float:
+        """For how long the current call to the disk has not returned; 0 between calls."""
+        return max(self._row_writer.heartbeat.seconds, self._image_writer.heartbeat.seconds)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether writing goes on: the disk responds, and no thread has failed."""
+        return not self.is_hung and not self._failed
 
     @property
     def pending(self) -> int:
         """Number of events that are not in the store yet."""
-        return self._queue.events
+        return self._rows.events
+
+    @property
+    def pending_seconds(self) -> float:
+        """For how long the oldest of them waits; 0 if none does."""
+        return self._rows.oldest_seconds
 
     @property
     def events_lost(self) -> int:
-        """Number of events that were dropped."""
-        return self._queue.events_lost
+        """Number of events that were dropped, or that the event file refused."""
+        return self._rows.events_lost
 
     @property
     def images_lost(self) -> int:
         """Number of images that were dropped, crops included."""
-        return self._queue.images_lost
+        return self._images.lost
 
     @property
     def lines_lost(self) -> int:
         """Number of lines of the frame log that were dropped."""
-        return self._queue.lines_lost
+        return self._rows.lines_lost
+
+    @property
+    def losses(self) -> dict[str, int]:
+        """What was lost so far: ``events``, ``images`` and ``lines``, those above 0."""
+        counts = {"events": self.events_lost, "images": self.images_lost, "lines": self.lines_lost}
+        return {name: count for name, count in counts.items() if count}
 
     @property
     def has_lost(self) -> bool:
         """Whether anything was dropped."""
-        return bool(self.images_lost or self.lines_lost or self.events_lost)
+        return bool(self.losses)
 
     @property
     def evidence_bytes(self) -> int:
         """Size of all crops, saved frames, logs, sheets and videos in the folder, in bytes."""
-        return self._files.size
+        return self.folder.files.size
+
+    @property
+    def folder(self) -> OpenFolder:
+        """The open folder; another one after it was removed during the run."""
+        return self._row_writer.folder
+
+    def on_commit(self, inform: Callable[[list[Event]], None]) -> None:
+        """Call a function with events as soon as they are in the event file, from the writer's thread."""
+        self._row_writer.on_commit.append(inform)
 
     def line(self, text: str) -> None:
         """Take a line of the frame log."""
-        self._queue.add_line(text)
+        self._rows.add_line(text)
 
     def events(self, events: list[Event]) -> None:
         """Take events; one that still waits is replaced by its later state."""
-        self._queue.add_events(events)
-        if self._queue.is_batch_full and not self.stopped:
-            self._wake.set()
+        for event in events:
+            self._images.add_crop(event, self.folder.crop_name(event.number), self._options.fits)
+        self._rows.add_events(events)
+        if self._rows.is_batch_full and not self.stopped:
+            self._row_writer.wake.set()
+        if len(self._images) >= self._limits.batch_events:
+            self._image_writer.wake.set()
 
     def want(self, name: str) -> None:
         """Request that the next frame is saved as a PNG of this name in the output folder."""
@@ -120,132 +175,78 @@ class OutputWriter:
         self.image(name, pixels)
         if frame.raw is not None and frame.raw.min() >= 0.0 and 1.0 < frame.raw.max() <= 65535.0:
             self.image(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
-        if self._fits:
+        if self._options.fits:
             deep = pixels if frame.raw is None else frame.raw.copy()
-            self._queue.add_image(PendingImage(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame)))
+            self._images.add(PendingImage(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame)))
 
     def image(self, name: str, content: bytes | np.ndarray) -> None:
         """Take an image, encoded or as pixels for a PNG, by its name in the output folder."""
-        self._queue.add_image(PendingImage(name, content))
+        self._images.add(PendingImage(name, content))
+
+    def check(self) -> None:
+        """Log once that the disk hangs, and that images are dropped; called regularly from the frame loop.
+
+        Raises:
+            RunFailure: nothing can be written any more.
+        """
+        if self.is_hung != self._hung_reported:
+            self._hung_reported = not self._hung_reported
+            if self._hung_reported:
+                logger.error("output has stopped: %s; detection continues", HUNG)
+            else:
+                logger.warning("the disk responds again")
+        if self.images_lost and not self._drop_reported and not self.stopped:
+            self._drop_reported = True
+            logger.warning("crops are dropped: %s; they are counted, and events are still written", OVERLOAD)
+        if self._row_writer.must_end:
+            raise self._row_writer.must_end
+
+    def why_abandoned(self) -> str:
+        """Return how much is lost if the process ends now, if it waits for a disk that does not respond; else ""."""
+        if self.failure and self._threads[self._row_writer].is_alive():
+            return str(self.failure)
+        if self.busy_seconds < 1.0:
+            return ""
+        return f"output was lost: {self.pending + self.events_lost} events are not stored ({HUNG})"
 
     def close(self, ended: str, frames: int, bad: int) -> None:
         """Write what waits, record the end of the run and close everything; losses are then in `failure`."""
-        self._ending = True
-        self._wake.set()
-        self._thread.join(self._limits.close_seconds)
-        if self._thread.is_alive():
-            self.failure = RunFailure(
-                "output was lost: the disk does not respond, and the last results may not be written"
-            )
-            return
-        error = ""
-        try:
-            self._store.end(ended, frames, bad)
-            self._store.close()
-            self._log.close()
-        except (OSError, sqlite3.Error) as cause:
-            error = _reason(cause)
-            logger.warning("the end of the run could not be recorded: %s", error)
-        self._queue.drop_all()
-        lost = f"{self.images_lost} images and {self.lines_lost} lines of the log"
-        if self.events_lost or self._failed:
-            reason = self.stopped or error or "more than the disk could take"
-            self.failure = RunFailure(f"output was lost: {self.events_lost} events, {lost} ({reason})")
-        elif self.has_lost:
-            logger.warning("more than the disk could take: %s were dropped; every event is written", lost)
+        seconds = self._limits.stop_seconds if self.stopping else self._limits.close_seconds
+        now = time.monotonic()
+        self._row_writer.wake.set()
+        self._image_writer.end(now + IMAGE_SHARE * seconds)
+        self._threads[self._image_writer].join(IMAGE_SHARE * seconds)
+        self._row_writer.end(now + seconds - 0.2 * min(1.0, seconds), ended, frames, bad)
+        self._threads[self._row_writer].join(max(0.0, now + seconds - time.monotonic()))
+        hangs = self._threads[self._row_writer].is_alive()
+        self._rows.drop_all()
+        self._images.drop_all()
+        reason = HUNG if hangs else self.stopped or self._row_writer.end_error or self._last_error or OVERLOAD
+        if self._row_writer.moved:
+            reason = f"{self._row_writer.moved}: what was written before is not there"
+        if self.has_lost or self._failed or hangs or self._row_writer.moved:
+            lost = f"{self.events_lost} events, {self.images_lost} images and {self.lines_lost} lines of the log"
+            self.failure = RunFailure(f"output was lost: {lost} ({reason})")
+        self.closed.set()
 
-    def _work(self) -> None:
+    def _work(self, work: Callable[[], None]) -> None:
         try:
-            while not self._ending:
-                self._wake.wait(self._limits.batch_seconds)
-                self._wake.clear()
-                self._write_batch()
-            self._write_batch()
+            work()
         except BaseException:
-            self._failed, self.stopped = True, "the writer failed"
-            if not self._ending:
-                logger.error("output has ended: the writer failed; detection continues")
+            self._failed = True
+            logger.error("output has ended: the writer failed; detection continues")
             raise
 
-    def _write_batch(self) -> None:
-        batch = self._queue.take_batch()
-        try:
-            self._report(self._save(batch))
-        except BaseException:
-            self._queue.put_back(batch)  # nobody writes it any more: `close` counts it
-            self._queue.drop(len(batch.lines), len(batch.images))
-            raise
-
-    def _save(self, batch: Batch) -> str:
-        """Write a batch; return why a part of it could not be written, or ""."""
-        error = _attempt(self._make_space)
-        rows, error = self._write_crops(batch, error)
-        for image in batch.images:
-            error = error or _attempt(self._write_image, image)
-            self._queue.drop(images=bool(error))
-        batch.images.clear()
-        try:
-            if rows or self._deleted:
-                self._store.save(rows, self._deleted)
-                self._deleted = []
-            self._queue.events_written(batch)
-        except sqlite3.Error as cause:
-            error = error or _reason(cause)
-            self._queue.put_back(batch)
-        if batch.lines:
-            error = error or _attempt(self._log.write, batch.lines)
-            self._queue.drop(lines=len(batch.lines) if error else 0)
-            batch.lines.clear()
-        return error
-
-    def _make_space(self) -> None:
-        """Delete the oldest files as the quota demands.
-
-        Raises:
-            OSError: a file cannot be deleted, or the disk stays below its floor of free space.
-        """
-        self._deleted += self._files.delete_oldest()
-        if not self._files.has_space():
-            raise OSError("the disk is below its floor of free space")
-
-    def _write_crops(self, batch: Batch, error: str) -> tuple[list[tuple[Event, str | None]], str]:
-        """Write the crops of a batch; return its events with the names of their crops, and the error or ""."""
-        rows = []
-        for event in batch.events.values():
-            if self._crops.is_new_view(event):
-                error = error or _attempt(self._crops.write, event)
-                self._queue.drop(images=bool(error))
-            rows.append((event, self._crops.stored_name(event)))
-        sync_error = _attempt(self._files.sync)
-        return rows, error or sync_error
-
-    def _write_image(self, image: PendingImage) -> None:
-        content = image.content
-        if not isinstance(content, bytes):
-            content = fits_bytes(content, image.cards) if image.name.endswith(".fits") else encode_image(content)
-        self._files.write(image.name, content)
-
-    def _report(self, error: str) -> None:
+    def _report(self, part: str, error: str) -> None:
         """Log once that writing stops, and once that it works again."""
-        if error and not self.stopped:
-            self._stopped_at = time.monotonic()
+        with self._lock:
+            before = any(self._errors.values())
+            self._errors[part] = error
+            self._last_error = error or self._last_error
+            after = any(self._errors.values())
+            if after and not before:
+                self._stopped_at = time.monotonic()
+        if after and not before:
             logger.warning("output has stopped: %s; detection continues and writing is retried", error)
-        elif self.stopped and not error:
+        elif before and not after:
             logger.info("output is written again, after %.0f s", time.monotonic() - self._stopped_at)
-        self.stopped = error
-
-
-def _attempt(function: Callable[..., object], *arguments: object) -> str:
-    """Call a function; return the reason if it raises OSError, else ""."""
-    try:
-        function(*arguments)
-    except OSError as error:
-        return _reason(error)
-    return ""
-
-
-def _reason(error: Exception) -> str:
-    """Return in a few words what the disk or the event file reported."""
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error)

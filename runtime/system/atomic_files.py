@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
+
+FLUSHES = 8
+"""Number of files that are flushed to the disk at the same time."""
 
 
 def staging_path(path: Path) -> Path:
@@ -72,17 +77,46 @@ def commit_staged(path: Path) -> None:
         OSError: the file is not there, or the disk does not take it.
     """
     staged = staging_path(path)
-    handle = os.open(staged, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    _fsync(staged, os.O_RDONLY)
     os.replace(staged, path)
 
 
 def fsync_directory(folder: Path) -> None:
     """Flush a folder's entries to the disk, so that files created or renamed in it survive a power loss."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def fsync_files(paths: Sequence[Path]) -> None:
+    """Flush files to the disk, several at a time: file systems join flushes that wait into one.
+
+    Raises:
+        OSError: the disk does not take one of them.
+    """
+    waiting = SimpleQueue[Path]()
+    for path in paths:
+        waiting.put(path)
+    errors: list[OSError] = []
+
+    def flush() -> None:
+        with suppress(Empty):
+            while not errors:
+                try:
+                    _fsync(waiting.get_nowait(), os.O_RDONLY)
+                except OSError as error:
+                    errors.append(error)
+
+    # Daemon threads, so that a disk that never responds does not keep the process from ending.
+    threads = [threading.Thread(target=flush, name="flush", daemon=True) for _ in range(min(FLUSHES, len(paths)))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _fsync(path: Path, flags: int) -> None:
+    handle = os.open(path, flags)
     try:
         os.fsync(handle)
     finally:

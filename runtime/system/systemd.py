@@ -14,8 +14,8 @@ logger = logging.getLogger(__name__)
 class SystemdNotifier:
     """Notifies systemd where it started this process (``Type=notify``, ``WatchdogSec=``); does nothing elsewhere.
 
-    Only a frame that was processed and written counts as a sign of life: a run that hangs is restarted, even if no
-    part of it crashed. A manager that does not listen is logged once as a warning; the run continues.
+    Only a frame that was processed, while the disk responds, counts as a sign of life: a run that hangs is restarted,
+    even if no part of it crashed. A manager that does not listen is logged once as a warning; the run continues.
 
     Args:
         environment: NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID are read.

@@ -137,9 +137,11 @@ def _add_control_routes(app: FastAPI, controls: Controls) -> None:
 
 def _add_health_routes(app: FastAPI, monitor: RunMonitor) -> None:
     @app.head("/healthz", include_in_schema=False)
-    @app.get("/healthz", responses={503: {"model": Health, "description": "No frames arrive."}})
+    @app.get(
+        "/healthz", responses={503: {"model": Health, "description": "No frames arrive, or nothing can be written."}}
+    )
     def health(response: Response) -> Health:
-        """Return whether frames arrive; a paused run is healthy while they do."""
+        """Return whether frames arrive and are written; a paused run is healthy while they do."""
         state = monitor.state()
         response.status_code = 200 if state in (RUNNING, PAUSED) else 503
         return Health(state=state)

@@ -27,6 +27,8 @@ class RunCollector(Collector):
             ("frames", "Frames processed."), ("detections", "Galaxies detected in frames."),
             ("events", "Objects that were confirmed."),
             *((name, f"Frames or sources that were {name}.") for name in COUNTS),
+            ("images_lost", "Images that could not be written, crops included."),
+            ("lines_lost", "Lines of the frame log that could not be written."),
         ):  # fmt: skip
             yield CounterMetricFamily(f"galaxy_edge_{name}", text, value=stats[name])
         stages = SummaryMetricFamily("galaxy_edge_stage_seconds", "Time of a frame in each stage.", labels=["stage"])
@@ -35,13 +37,16 @@ class RunCollector(Collector):
         yield stages
         up = stats["state"] in (RUNNING, PAUSED)
         for name, text, value in (
-            ("up", "1 while frames arrive or the run is paused.", float(up)),
+            ("up", "1 while frames arrive and are written, or the run is paused.", float(up)),
             ("frames_per_second", "Frame rate over the last ten seconds.", stats["frames_per_second"]),
             ("uptime_seconds", "Time since the run started.", stats["uptime_seconds"]),
             ("memory_bytes", "Resident memory.", stats["memory_bytes"]),
             ("open_files", "Open file descriptors.", _open_files()),
             ("evidence_bytes", "Size of crops, images and logs in the output folder.", stats["evidence_bytes"]),
             ("evidence_stopped", "1 while no crops can be written.", float(bool(stats["evidence_stopped"]))),
+            ("events_lost", "Events that could not be written.", stats["events_lost"]),
+            ("events_waiting", "Events that are not in the event file yet.", stats["events_waiting"]),
+            ("events_waiting_seconds", "For how long the oldest of them waits.", stats["events_waiting_seconds"]),
             ("temperature_celsius", "Processor temperature.", stats["temperature"]),
             ("time_seconds", "Time of this answer since 1970.", time.time()),
         ):

@@ -24,6 +24,11 @@ class Status(BaseModel):
     memory_bytes: int
     evidence_bytes: int
     evidence_stopped: str = Field(description="Why no crops are being written; empty while they are.")
+    events_lost: int = Field(ge=0, description="Events that could not be written.")
+    images_lost: int = Field(ge=0, description="Images that were dropped, crops included.")
+    lines_lost: int = Field(ge=0, description="Lines of the frame log that were dropped.")
+    events_waiting: int = Field(ge=0, description="Events that are not in the event file yet.")
+    events_waiting_seconds: float = Field(ge=0, description="For how long the oldest of them waits.")
     dropped: int
     gated: int
     reopened: int
@@ -31,7 +36,7 @@ class Status(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether frames arrive."""
+    """Whether frames arrive and are written."""
 
     state: State
 

@@ -35,8 +35,9 @@ function showStatus(status) {
   byId("state").textContent = status.state;
   byId("state").className = status.state;
   const more = ["dropped", "gated", "reopened", "hung"].filter((name) => status[name]).map((name) => `${status[name]} ${name}`);
+  const lost = ["events", "images", "lines"].filter((name) => status[`${name}_lost`]).map((name) => `${status[`${name}_lost`]} ${name} lost`);
   byId("figures").textContent = [
-    status.source, `${status.frames} frames`, `${status.frames_per_second.toFixed(1)} frames/s`, `${status.events} objects`, ...more,
+    status.source, `${status.frames} frames`, `${status.frames_per_second.toFixed(1)} frames/s`, `${status.events} objects`, ...more, ...lost,
     `${Math.round(status.memory_bytes / 1e6)} MB`,
   ].join(" · ");
   byId("warning").hidden = !status.evidence_stopped;

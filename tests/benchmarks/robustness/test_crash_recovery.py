@@ -13,7 +13,7 @@ STORED = REFERENCE / "faults-store.json"
 def test_killed_run_loses_no_committed_event_and_no_crop(tmp_path):
     """A power failure must cost at most what was not committed yet."""
     counts = kill_repeatedly(tmp_path, kills=6, seed=2)
-    assert counts["seen"] > 50 and counts["crops"] > 50, "there was no load"
+    assert counts["seen"] > 10 and counts["crops"] > 10, "there was no load"
     assert (counts["lost"], counts["crops_damaged"], counts["integrity_failed"], counts["set_aside"]) == (0, 0, 0, 0)
     about = dict.fromkeys(("started", "source", "version", "engine", "device", "detector", "classifier"), "x")
     OutputFolder(tmp_path, about, ("smooth",), video=False, floor=0).close(0, 0)

@@ -34,7 +34,7 @@ def nights(tmp_path):
     out.close(5, 0)
     out = OutputFolder(tmp_path, {**ABOUT, "source": "night 2"}, CLASSES, video=False, floor=0, limits=FAST)
     out.events([track(1, 3, ended=True), track(2, 4)])
-    until(lambda: len(query_events(tmp_path, Query())) == 5)
+    until(lambda: sum(event.crop is not None for event in query_events(tmp_path, Query())) == 5)
     yield tmp_path
     out.close(5, 0)
 

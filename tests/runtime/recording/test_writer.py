@@ -23,10 +23,10 @@ def test_crop_is_on_the_disk_before_its_row(tmp_path, monkeypatch):
         replace_(part, path)
         done.append(f"{os.path.relpath(path, tmp_path)} is there")
 
-    def saved(store, events, deleted=()):
-        events = list(events)
-        save(store, events, deleted)
-        done.extend(f"row of {crop}" for _, crop in events)
+    def saved(store, events, deleted, entered):
+        refused = save(store, events, deleted, entered)
+        done.extend(f"row of {crop}" for _, crop in [*events, *entered] if crop)
+        return refused
 
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", renamed)
@@ -95,8 +95,7 @@ def test_failed_writer_reports_how_much_was_lost(tmp_path, monkeypatch, caplog):
     out.frame(frame(3), named(), record(3))
     out.close(3, 0)
     assert caplog.messages == ["output has ended: the writer failed; detection continues"]
-    # The contact sheet is the image.
-    assert str(out.writer.failure) == ("output was lost: 2 events, 1 images and 1 lines of the log (the writer failed)")
+    assert str(out.writer.failure) == "output was lost: 2 events, 0 images and 1 lines of the log (the writer failed)"
 
 
 def test_rows_written_before_the_writer_fails_are_not_lost(tmp_path, monkeypatch):
@@ -109,4 +108,4 @@ def test_rows_written_before_the_writer_fails_are_not_lost(tmp_path, monkeypatch
     out.frame(frame(1), named(), record(1))
     until(lambda: out.writer.stopped)
     out.close(1, 0)
-    assert str(out.writer.failure).startswith("output was lost: 0 events, 1 images and 1 lines of the log")
+    assert str(out.writer.failure).startswith("output was lost: 0 events, 0 images and 1 lines of the log")

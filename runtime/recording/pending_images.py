@@ -1,0 +1,153 @@
+"""Crops and other images that wait to be written, up to limits beyond which they are dropped and counted."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..events.event import Event
+from ..imaging.encoding import encode_image
+from .fits_writer import Cards, event_cards, fits_bytes
+from .pending import WriterLimits
+
+
+@dataclass(frozen=True)
+class PendingImage:
+    """An image file to be written.
+
+    Attributes:
+        name: of the file in the output folder; its suffix is the format, PNG or FITS.
+        content: the encoded file, or pixels to be encoded.
+        cards: header of a FITS file.
+    """
+
+    name: str
+    content: bytes | np.ndarray
+    cards: Cards = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits."""
+        return len(self.content) if isinstance(self.content, bytes) else self.content.nbytes
+
+    def encoded(self) -> list[tuple[str, bytes]]:
+        """Return the files by name, with their content."""
+        content = self.content
+        if not isinstance(content, bytes):
+            content = fits_bytes(content, self.cards) if self.name.endswith(".fits") else encode_image(content)
+        return [(self.name, content)]
+
+
+@dataclass(frozen=True)
+class PendingCrop:
+    """The best view of an event, to be written as PNG, and as FITS if wanted.
+
+    Attributes:
+        name: of the PNG file in the output folder.
+        event: with its cutout.
+        fits: whether it is written as FITS too.
+    """
+
+    name: str
+    event: Event
+    fits: bool
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes while it waits."""
+        raw = self.event.raw_cutout
+        return self.event.cutout.nbytes + (raw.nbytes if raw is not None else 0)
+
+    def encoded(self) -> list[tuple[str, bytes]]:
+        """Return the files by name, with their content."""
+        event = self.event
+        files = [(self.name, encode_image(event.cutout))]
+        if self.fits:
+            pixels = event.cutout if event.raw_cutout is None else event.raw_cutout
+            files.append((str(Path(self.name).with_suffix(".fits")), fits_bytes(pixels, event_cards(event))))
+        return files
+
+
+class PendingImages:
+    """The queue of images between the frame loop and the thread that writes them. Thread-safe.
+
+    A crop that still waits is replaced by a better view of the same event.
+
+    Args:
+        limits: of the writer.
+    """
+
+    def __init__(self, limits: WriterLimits) -> None:
+        self._limits = limits
+        self._lock = threading.Lock()
+        self._waiting: dict[str, PendingImage | PendingCrop] = {}
+        self._bytes = 0
+        self._in_hand = 0  # files that are being written
+        self._views: dict[int, int] = {}  # of each event in sight: the frame of the view that waits or was written
+        self._lost = 0
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def lost(self) -> int:
+        """Number of images that were dropped."""
+        return self._lost
+
+    def add_crop(self, event: Event, name: str, fits: bool) -> None:
+        """Add an event's best view, unless it waits or was written already."""
+        with self._lock:
+            is_new = bool(event.cutout.size) and self._views.get(event.number) != event.best_frame
+            if is_new and self._put(PendingCrop(name, event, fits)):
+                self._views[event.number] = event.best_frame
+            if event.ended:
+                self._views.pop(event.number, None)
+
+    def add(self, image: PendingImage) -> None:
+        """Add an image file."""
+        with self._lock:
+            self._put(image)
+
+    def take(self) -> PendingImage | PendingCrop | None:
+        """Remove and return the image that waits longest; None if none waits."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            image = self._waiting.pop(next(iter(self._waiting)))
+            self._bytes -= image.size
+            self._in_hand += 1
+        return image
+
+    def written(self, count: int) -> None:
+        """Note that images that were taken are on the disk."""
+        with self._lock:
+            self._in_hand -= count
+
+    def failed(self, image: PendingImage | PendingCrop) -> None:
+        """Count an image that was taken and could not be written; the same view of its event may come again."""
+        with self._lock:
+            self._in_hand -= 1
+            self._lost += 1
+            if isinstance(image, PendingCrop):
+                self._views.pop(image.event.number, None)
+
+    def drop_all(self) -> None:
+        """Count everything that waits, or is being written, as lost; nothing is written any more."""
+        with self._lock:
+            self._lost += len(self._waiting) + self._in_hand
+            self._waiting, self._bytes, self._in_hand = {}, 0, 0
+
+    def _put(self, image: PendingImage | PendingCrop) -> bool:
+        """Add an image if there is room; the lock is held."""
+        replaced = self._waiting.get(image.name)
+        size = self._bytes - (replaced.size if replaced else 0) + image.size
+        count = len(self._waiting) + (replaced is None)
+        if count > self._limits.max_images or (count > 1 and size > self._limits.max_image_bytes):
+            self._lost += 1
+            return False
+        self._waiting[image.name] = image
+        self._bytes = size
+        return True
