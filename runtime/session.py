@@ -134,14 +134,9 @@ class Session:
         """
         save_input = self.output.save_input if self.output and self.config.save_input else None
         processor = FrameProcessor(
-            self.detector,
-            self.classifier,
-            self.source.continuous,
-            self._views,
-            self.controls,
-            save_input,
+            self.detector, self.classifier, self.source.continuous, self._views, self.controls, save_input,
             self._raw_detector_loader(),
-        )
+        )  # fmt: skip
         manager = SystemdNotifier()
         writer = self.output.writer if self.output else None
 
@@ -155,31 +150,29 @@ class Session:
             if writer is None or writer.is_alive:
                 manager.frame_done()
 
-        def must_stop() -> bool:
-            if writer:
-                writer.check()
-            stops = should_stop() or bool(self._window and self._window.closed)
-            if stops and writer:
-                writer.stopping = True
-            return stops
-
         with self._report_lost_output():
             stats = run_loop(
-                self.source,
-                processor,
-                self.sink,
-                frame_done,
-                must_stop,
-                self.config.max_frames,
-                trace=self._trace,
-                overlap=self.config.overlap,
-            )
+                self.source, processor, self.sink, frame_done, lambda: self._must_stop(should_stop()),
+                self.config.max_frames, trace=self._trace, overlap=self.config.overlap,
+            )  # fmt: skip
         manager.stopping()
         lost = writer.failure if writer else None
         if stats.failure and lost:
             logger.error("%s", lost)
         stats.failure = stats.failure or lost
         return stats
+
+    def _must_stop(self, is_asked: bool) -> bool:
+        """Return whether to stop; check the output folder, and let it close quickly if so.
+
+        Raises:
+            RunFailure: nothing can be written any more.
+        """
+        stops = is_asked or bool(self._window and self._window.closed)
+        if self.output:
+            self.output.writer.check()
+            self.output.writer.stopping = stops
+        return stops
 
     def close(self) -> None:
         """Close everything without a run."""

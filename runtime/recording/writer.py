@@ -202,8 +202,8 @@ class OutputWriter:
             raise self._row_writer.must_end
 
     def why_abandoned(self) -> str:
-        """Return how much is lost if the process ends now, if it waits for a disk that does not respond; else ""."""
-        if self.failure and self._threads[self._row_writer].is_alive():
+        """Return how much is lost if the process ends now, where waiting longer stores nothing more; else ""."""
+        if self.failure:
             return str(self.failure)
         if self.busy_seconds < 1.0:
             return ""

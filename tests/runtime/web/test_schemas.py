@@ -28,6 +28,7 @@ def test_status_events_and_crops(live):
     )
     event = live.json("/api/events?limit=1")[0]
     assert live.json(f"/api/events/{event['id']}")["id"] == event["id"]
+    live.until(lambda: any(event["crop"] for event in live.json("/api/events")))  # it follows its event
     with_crop = next(event for event in live.json("/api/events") if event["crop"])
     _, headers, content = live.ask(f"/{with_crop['crop']}")
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
