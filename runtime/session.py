@@ -249,9 +249,7 @@ class Session:
         from .web.sink import WebSink
 
         assert self.output is not None  # RunConfig checks it
-        return WebSink(
-            web.address, web.token_file, self.source.name, self.output, self.monitor, self.controls
-        )  # fmt: skip
+        return WebSink(web.address, web.token_file, self.source.name, self.output, self.monitor, self.controls)
 
     def _open_mqtt(self, mqtt: MqttConfig) -> Sink:
         from .mqtt.address import parse_broker
