@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -54,9 +55,23 @@ class AccessMiddleware:
         origin = headers.get("origin")
         if scope["method"] not in ("GET", "HEAD", "OPTIONS") and origin and urlsplit(origin).netloc != host:
             return 403, "requests from other sites are not allowed"
-        if self._token and scope["path"] not in PUBLIC_PATHS and not self._token.authorises(headers):
-            return 401, "a token is required"
+        if self._token and scope["path"] not in PUBLIC_PATHS:
+            allowed, wait = self._token.authorises(headers, client_address(scope))
+            if wait:
+                return 429, too_many_failures(wait)
+            if not allowed:
+                return 401, "a token is required"
         return None
+
+
+def client_address(scope: Scope) -> str:
+    """Return the address that a request comes from."""
+    return scope["client"][0] if scope.get("client") else "unknown"
+
+
+def too_many_failures(wait: float) -> str:
+    """Return what a client reads that must wait, in seconds, after too many failed logins."""
+    return f"too many failed logins: try again in {math.ceil(wait)} s"
 
 
 async def _read_body(receive: Receive, headers: Headers) -> tuple[Receive, bool]:

@@ -20,6 +20,7 @@ from ..events.event import OBJECT
 from ..monitoring.controls import Controls
 from ..monitoring.health import PAUSED, RUNNING, RunMonitor
 from .access_control import PUBLIC_PATHS, AccessMiddleware
+from .login import add_login_routes
 from .metrics import metrics_text
 from .mjpeg import MjpegStreams
 from .preview import Preview
@@ -29,7 +30,6 @@ from .schemas import (
     ErrorResponse,
     EventRecord,
     Health,
-    Login,
     Sample,
     SavedFrame,
     Status,
@@ -42,7 +42,6 @@ PAGE_FILES = {
     "/login.js": ("login.js", "text/javascript"), "/icon.svg": ("icon.svg", "image/svg+xml"),
 }  # fmt: skip
 """URL path -> file in ``page/`` and its media type."""
-COOKIE_SECONDS = 30 * 86400
 EventId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{8}-[0-9]{5,9}$")]
 CropName = Annotated[str, PathParameter(pattern=r"^[0-9]{5,9}\.png$")]
 SavedName = Annotated[str, PathParameter(pattern=r"^[0-9]{8}T[0-9]{9}Z\.png$")]
@@ -53,12 +52,12 @@ ERRORS: Responses = {
     401: {"model": ErrorResponse, "description": "A token is required."},
     403: {"model": ErrorResponse, "description": "The request is from another site or uses another host name."},
     413: {"model": ErrorResponse, "description": "The request is too large."},
+    429: {"model": ErrorResponse, "description": "Too many failed logins, or too many viewers."},
 }
 NOT_FOUND: Responses = {404: {"model": ErrorResponse, "description": "Not found."}}
 PNG: Responses = {200: {"content": {"image/png": {}}, "description": "The image."}}
 STREAM: Responses = {
     200: {"content": {"multipart/x-mixed-replace": {}}, "description": "JPEG images until the run ends."},
-    429: {"model": ErrorResponse, "description": "Too many viewers."},
 }
 
 
@@ -84,10 +83,11 @@ def create_app(
     app.add_exception_handler(RequestValidationError, _invalid_request)
     _add_status_routes(app, run, source, monitor)
     _add_control_routes(app, controls)
-    _add_health_routes(app, monitor)
+    _add_health_routes(app, monitor, token)
     _add_event_routes(app, folder, run)
-    _add_view_routes(app, preview)
-    _add_page_routes(app, token)
+    _add_view_routes(app, preview, token)
+    _add_page_routes(app)
+    add_login_routes(app, token)
     if token is not None:
         _document_security(app.openapi())
     return AccessMiddleware(app, token, hosts)
@@ -135,7 +135,7 @@ def _add_control_routes(app: FastAPI, controls: Controls) -> None:
         return SavedFrame(name=name)
 
 
-def _add_health_routes(app: FastAPI, monitor: RunMonitor) -> None:
+def _add_health_routes(app: FastAPI, monitor: RunMonitor, token: Token | None) -> None:
     @app.head("/healthz", include_in_schema=False)
     @app.get(
         "/healthz", responses={503: {"model": Health, "description": "No frames arrive, or nothing can be written."}}
@@ -149,7 +149,10 @@ def _add_health_routes(app: FastAPI, monitor: RunMonitor) -> None:
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
     def metrics() -> Response:
         """Return the metrics for Prometheus."""
-        return Response(metrics_text(monitor), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(
+            metrics_text(monitor, token.failures.count if token else 0),
+            media_type="text/plain; version=0.0.4; charset=utf-8",
+        )
 
 
 def _add_event_routes(app: FastAPI, folder: Path, run: int) -> None:
@@ -184,7 +187,7 @@ def _add_event_routes(app: FastAPI, folder: Path, run: int) -> None:
         return _png_file(folder / "saved", name)
 
 
-def _add_view_routes(app: FastAPI, preview: Preview) -> None:
+def _add_view_routes(app: FastAPI, preview: Preview, token: Token | None) -> None:
     streams = MjpegStreams(preview)
 
     @app.get("/frame.jpg", response_class=Response, responses={**NOT_FOUND, 200: {"content": {"image/jpeg": {}}}})
@@ -196,21 +199,14 @@ def _add_view_routes(app: FastAPI, preview: Preview) -> None:
         return Response(jpeg, media_type="image/jpeg")
 
     @app.get("/stream.mjpg", response_class=Response, responses=STREAM)
-    async def stream() -> Response:
-        """Stream the frames with their detections drawn, as motion JPEG."""
-        return streams.open() or JSONResponse({"detail": "too many viewers"}, 429, {"Retry-After": "10"})
+    async def stream(request: Request) -> Response:
+        """Stream the frames with their detections drawn, as motion JPEG; a session that ends ends its streams."""
+        by_session = token is not None and token.session(request.headers) is not None
+        is_allowed = (lambda: token.session(request.headers) is not None) if token and by_session else lambda: True
+        return streams.open(is_allowed) or JSONResponse({"detail": "too many viewers"}, 429, {"Retry-After": "10"})
 
 
-def _add_page_routes(app: FastAPI, token: Token | None) -> None:
-    @app.post("/login", status_code=204, responses={401: {"model": ErrorResponse, "description": "Wrong token."}})
-    def login(credentials: Login, response: Response) -> None:
-        """Exchange the token for a cookie."""
-        if token is None:
-            return
-        if not token.matches(credentials.token):
-            raise HTTPException(401, "this is not the token")
-        response.set_cookie(COOKIE, token.cookie, httponly=True, samesite="strict", max_age=COOKIE_SECONDS)
-
+def _add_page_routes(app: FastAPI) -> None:
     files = resources.files(__package__) / "page"
     for path, (name, media_type) in PAGE_FILES.items():
         endpoint = _static_endpoint((files / name).read_bytes(), media_type)

@@ -17,8 +17,8 @@ from ..monitoring.health import COUNTS, PAUSED, RUNNING, RunMonitor
 class RunCollector(Collector):
     """Turn a run's figures into metrics at each scrape."""
 
-    def __init__(self, monitor: RunMonitor) -> None:
-        self._monitor = monitor
+    def __init__(self, monitor: RunMonitor, failed_logins: int) -> None:
+        self._monitor, self._failed_logins = monitor, failed_logins
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
@@ -31,6 +31,7 @@ class RunCollector(Collector):
             ("lines_lost", "Lines of the frame log that could not be written."),
         ):  # fmt: skip
             yield CounterMetricFamily(f"galaxy_edge_{name}", text, value=stats[name])
+        yield CounterMetricFamily("galaxy_edge_failed_logins", "Wrong tokens given.", value=self._failed_logins)
         stages = SummaryMetricFamily("galaxy_edge_stage_seconds", "Time of a frame in each stage.", labels=["stage"])
         for stage, (count, seconds) in self._monitor.totals().items():
             stages.add_metric([stage], count, seconds)
@@ -57,10 +58,10 @@ class RunCollector(Collector):
         yield info
 
 
-def metrics_text(monitor: RunMonitor) -> bytes:
-    """Return the metrics in the text format of Prometheus."""
+def metrics_text(monitor: RunMonitor, failed_logins: int = 0) -> bytes:
+    """Return the metrics in the text format of Prometheus; `failed_logins` is counted by the page's token."""
     registry = CollectorRegistry()
-    registry.register(RunCollector(monitor))
+    registry.register(RunCollector(monitor, failed_logins))
     return generate_latest(registry)
 
 

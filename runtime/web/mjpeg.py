@@ -22,20 +22,20 @@ class MjpegStreams:
         self._preview = preview
         self._available = max_streams
 
-    def open(self) -> StreamingResponse | None:
-        """Return a new stream, or None if too many are open."""
+    def open(self, is_allowed: Callable[[], bool] = lambda: True) -> StreamingResponse | None:
+        """Return a new stream, or None if too many are open; it ends when it `is_allowed` no more."""
         if self._available == 0:
             return None
         self._available -= 1
-        return _MjpegResponse(self._parts(), self._release)
+        return _MjpegResponse(self._parts(is_allowed), self._release)
 
     def _release(self) -> None:
         self._available += 1
 
-    async def _parts(self) -> AsyncIterator[bytes]:
+    async def _parts(self, is_allowed: Callable[[], bool]) -> AsyncIterator[bytes]:
         """Yield each new image as a part of the multipart body."""
         sent = -1
-        while not self._preview.closed:
+        while not self._preview.closed and is_allowed():
             self._preview.mark_watched()
             if self._preview.image_number != sent:
                 sent = self._preview.image_number

@@ -105,6 +105,21 @@ class Login(BaseModel):
     token: str = Field(max_length=200)
 
 
+class SessionRecord(BaseModel):
+    """A browser that is logged in."""
+
+    id: str = Field(description="Names the session; it gives no access.")
+    created: str
+    client: str = Field(description="Address that it logged in from.")
+    current: bool = Field(description="Whether it is the one of this request.")
+
+
+class EndedSessions(BaseModel):
+    """How many sessions were ended."""
+
+    ended: int = Field(ge=0)
+
+
 class ErrorResponse(BaseModel):
     """Why a request was rejected."""
 

@@ -52,7 +52,7 @@ class WebSink:
         if token_file or not local:
             path = token_file or output.folder / "token"
             text, is_new = load_or_create_token(path)
-            token = Token(text)
+            token = Token(text, output.folder / "sessions.json")
             messages.append(f"its token is {text} (kept in {path})" if is_new else f"its token is in {path}")
         for message in messages:
             logger.info("%s", message)

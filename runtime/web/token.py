@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import secrets
@@ -14,6 +13,8 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ..system.atomic_files import write_atomic
+from .failed_logins import FailedLogins
+from .sessions import Session, Sessions
 
 COOKIE = "galaxy-edge"
 MIN_TOKEN_LENGTH = 16
@@ -69,27 +70,50 @@ def _read_private_file(path: Path) -> str:
 
 
 class Token:
-    """A secret that is compared in constant time.
+    """A secret that is compared in constant time, the sessions of browsers that gave it, and the failed attempts.
+
+    Args:
+        token: the secret.
+        sessions_file: keeps the sessions over a restart; None to keep them in memory.
 
     Attributes:
-        cookie: value of the cookie that stands for the token in a browser.
+        sessions: of browsers that have logged in.
+        failures: attempts with a wrong token.
     """
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, sessions_file: Path | None = None) -> None:
         self._token = token.encode()
-        self.cookie = hmac.new(self._token, b"galaxy-edge session", hashlib.sha256).hexdigest()
+        self.sessions = Sessions(sessions_file, token)
+        self.failures = FailedLogins()
 
     def matches(self, text: str) -> bool:
         """Return whether a text is the token."""
-        return hmac.compare_digest(text.encode(), self._token)
+        return hmac.compare_digest(text.encode("utf-8", "replace"), self._token)
 
-    def authorises(self, headers: Mapping[str, str]) -> bool:
-        """Return whether a request carries the token (``Authorization: Bearer``) or its cookie."""
-        scheme, _, credentials = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.matches(credentials.strip()):
-            return True
+    def attempt(self, text: str, client: str) -> tuple[bool, float]:
+        """Compare a token that a client gave, unless it must still wait.
+
+        Returns:
+            Whether it is the token, and the seconds for which the client must wait; a token is not compared meanwhile.
+        """
+        wait = self.failures.wait(client)
+        if wait == 0 and self.matches(text):
+            self.failures.forget(client)
+            return True, 0.0
+        self.failures.record(client)
+        return False, wait
+
+    def session(self, headers: Mapping[str, str]) -> Session | None:
+        """Return the session of a request's cookie; None if it has none, or it has ended."""
         try:
             cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
         except CookieError:
-            return False
-        return cookie is not None and hmac.compare_digest(cookie.value.encode(), self.cookie.encode())
+            return None
+        return self.sessions.find(cookie.value) if cookie is not None else None
+
+    def authorises(self, headers: Mapping[str, str], client: str) -> tuple[bool, float]:
+        """Return whether a request has a session's cookie or the token (``Authorization: Bearer``); see `attempt`."""
+        if self.session(headers):
+            return True, 0.0
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        return self.attempt(credentials.strip(), client) if scheme.lower() == "bearer" else (False, 0.0)

@@ -7,5 +7,5 @@ document.getElementById("login").onsubmit = async (event) => {
     body: JSON.stringify({ token: document.getElementById("token").value.trim() }),
   });
   if (answer.ok) location.href = "/";
-  else document.getElementById("told").textContent = answer.status === 401 ? "This is not the token." : `The server answered with status ${answer.status}.`;
+  else document.getElementById("told").textContent = answer.status === 401 ? "This is not the token." : answer.status === 429 ? `Too many failed logins: try again in ${answer.headers.get("Retry-After")} s.` : `The server answered with status ${answer.status}.`;
 };

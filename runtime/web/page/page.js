@@ -170,6 +170,12 @@ byId("stack").onchange = () => updateControls({ stack: Number(byId("stack").valu
 byId("save").onclick = async () => {
   try { showMessage(`saved: ${(await request("/api/frames", {})).name}`); } catch (error) { showMessage(error.message); }
 };
+for (const [id, path, method] of [["logout", "/logout", "POST"], ["logout-all", "/api/sessions", "DELETE"]]) {
+  byId(id).onclick = async () => { await fetch(path, { method }); location.href = "/login"; };
+}
+request("/api/sessions").then((sessions) => {
+  byId("logout").hidden = byId("logout-all").hidden = !sessions.some((session) => session.current);
+}).catch(() => {});
 setNightMode(localStorage.getItem("night") === "yes");
 request("/api/history").then((past) => { samples = past.concat(samples); }).catch(() => {}).finally(poll);
 showStream();
