@@ -14,6 +14,7 @@ from ...models.images.development import Development
 from ..frame import Frame
 from ..system.address import is_text, printable_name, redact_credentials
 from .capture import Capture, FrameBuilder, configure_capture
+from .ffmpeg_limits import limit_ffmpeg, redirects
 from .video import STREAM_TIMEOUT_MS
 
 MIN_WAIT, MAX_WAIT = 0.25, 30.0
@@ -95,9 +96,18 @@ def stream(url: str, development: Development | None = None) -> Camera:
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
     if not is_text(url):
         raise UsageError(f"{printable_name(redact_credentials(url))} cannot be opened: an address is UTF-8 text")
+
+    def open_stream() -> Capture | None:
+        if redirects(url):
+            logger.warning("%s redirects, which is not followed: give the address that it redirects to", name)
+            return None
+        return configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
+
+    name = redact_credentials(url)
+    limit_ffmpeg()
     return Camera(
-        redact_credentials(url),
-        lambda: configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)),
-        "it does not answer, or is not a video stream",
+        name,
+        open_stream,
+        "it does not answer, redirects, or is not a video stream",
         development,
     )

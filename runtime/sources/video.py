@@ -15,6 +15,7 @@ from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import is_text, printable_name
 from .capture import GREY16, FrameBuilder, configure_capture, grey_bits, pixel_format
+from .ffmpeg_limits import limit_ffmpeg
 
 STREAM_TIMEOUT_MS = 5000
 """Time without an image after which a stream counts as lost. For V4L2 cameras OpenCV's own limit is 10 s."""
@@ -50,6 +51,7 @@ class VideoSource:
         self._development = development
         if not is_text(str(path)):
             raise UsageError(f"'{self.name}' cannot be opened: its name is not UTF-8 text; rename it")
+        limit_ffmpeg()
         capture = configure_capture(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
