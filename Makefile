@@ -4,7 +4,7 @@ DEMO := .venv-demo
 TEST := .venv-test
 EXTRAS := train,study,detector,export,bench,dev
 
-.PHONY: help demo fmt lint types test-fast tests coverage test clean
+.PHONY: help demo fmt lint types test-fast tests coverage test sign-models clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,6 +50,9 @@ $(TEST)/ready: pyproject.toml constraints/workstation.txt
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --disable-pip-version-check --constraint constraints/workstation.txt --editable '.[$(EXTRAS)]'
 	touch $@
+
+sign-models: $(TEST)/ready  ## Sign the shipped bundles after one was replaced: make sign-models KEY=PATH/release.key
+	$(TEST)/bin/python -m galaxy_edge.models.release --key "$(KEY)"
 
 clean:  ## Remove the environments and build folders
 	rm -rf $(DEMO) $(TEST) build dist *.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,24 +135,44 @@ def diff(first: Path, second: Path, as_json: bool) -> None:
 @click.argument("name", type=PATH)
 def keygen(name: Path) -> None:
     """Generate the key pair NAME.key (secret) and NAME.pub (for the devices)."""
-    from ..models.signature import generate_keypair
+    from ..models.signature import fingerprint, generate_keypair
 
     secret, public = generate_keypair(name)
     click.echo(f"{secret}: secret key, for signing\n{public}: public key, for the devices")
+    click.echo(f"fingerprint: {fingerprint(public)}")
 
 
 @bundle.command()
 @click.option("--key", type=FILE, required=True, help="Private key, NAME.key.")
+@click.option("--days", type=click.IntRange(min=1), help="Let the signature expire after N days.", metavar="N")
 @click.argument("path", type=FOLDER)
-def sign(path: Path, key: Path) -> None:
+def sign(path: Path, key: Path, days: int | None) -> None:
     """Sign the bundle in PATH."""
+    import datetime
+
     from ..models.bundle import Bundle
+    from ..models.signature import NEVER
     from ..models.signature import sign as sign_bundle
+    from ..runtime.system.utc_time import utc_text
 
     loaded = Bundle.load(path)
-    click.echo(f"signed: {sign_bundle(loaded, key)}")
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days) if days else None
+    click.echo(f"signed: {sign_bundle(loaded, key, utc_text(end, 'seconds') if end else NEVER)}")
     if loaded.failed_gates:
         click.echo(f"galaxy-edge: {path} is UNGATED: it failed {', '.join(loaded.failed_gates)}", err=True)
+
+
+@bundle.command()
+@click.argument("key", type=FILE)
+@click.argument("file", type=FILE, required=False)
+def revoke(key: Path, file: Path | None) -> None:
+    """Add KEY to FILE, default: revoked-keys next to it. Devices heed the file next to their public key."""
+    from ..models.signature import REVOKED
+    from ..models.signature import revoke as revoke_key
+
+    file = file or key.with_name(REVOKED)
+    revoke_key(key, file)
+    click.echo(f"{key} is revoked in {file}; copy that file to the devices, next to their public key")
 
 
 @bundle.command()
@@ -160,11 +181,15 @@ def sign(path: Path, key: Path) -> None:
 def verify(path: Path, key: Path | None) -> None:
     """Check hashes and golden vectors of the bundle in PATH, and its signature with --key."""
     from ..models.bundle import Bundle
+    from ..models.release import check_shipped, is_shipped, release_key
     from ..models.signature import verify as verify_bundle
     from ..runtime.inference.golden import check_golden
     from ..runtime.inference.sandbox import check_bundle_loads
 
     loaded = Bundle.load(path)
+    if is_shipped(loaded):
+        check_shipped(loaded)
+        key = key or (release_key() if importlib.util.find_spec("cryptography") else None)
     if key is not None:
         verify_bundle(loaded, key)
     check_bundle_loads(loaded, list(loaded.variants))

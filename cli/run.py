@@ -57,6 +57,9 @@ network_options = option_group(
         help="Use only bundles that are signed with the private half of this public key.",
     ),
     click.option(
+        "--allow-older", is_flag=True, help="Accept signed bundles that are older than those used here before."
+    ),
+    click.option(
         "--min-score", type=Number(0, 1),
         help="Minimum detector score in the frame and in tiles; default: the bundle's own for each.",
     ),

@@ -18,6 +18,7 @@ from ..errors import UserError
 from ..runtime.system.address import redact_credentials
 from .old_names import current_name, named_commands
 from .options import Size
+from .settings_trust import check_trust
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,8 @@ def settings_for(context: click.Context, path: Path | None) -> dict[str, Any]:
     settings = Settings()
     if path or DEFAULT.is_file():
         settings = read_settings(path or DEFAULT, root)
+        if path is None and context.invoked_subcommand:
+            check_trust(DEFAULT, settings.values.get(context.invoked_subcommand, {}))
     if errors := settings.errors + variable_errors:
         raise SettingsError("\n".join(errors))
     return settings.values

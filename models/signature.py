@@ -6,7 +6,10 @@ Keys are PEM files: NAME.key, for the person who signs, and NAME.pub, for every 
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +20,11 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 SIGNATURE = "bundle.sig"
-HEADER = "galaxy-edge signature 1"
+HEADERS = {"galaxy-edge signature 1": 2, "galaxy-edge signature 2": 4}
+"""First line of each format, and its number of lines. Format 1 has no times: the manifest's ``created`` counts."""
+REVOKED = "revoked-keys"
+"""File next to a public key with the fingerprints of keys that count no more, one a line; # begins a comment."""
+NEVER = "never"
 MAX_KEY_BYTES = 2**16
 
 
@@ -52,8 +59,77 @@ def generate_keypair(name: Path) -> tuple[Path, Path]:
     return paths
 
 
-def sign(bundle: Bundle, key: Path) -> Path:
+@dataclass(frozen=True)
+class Signature:
+    """A signature that was verified.
+
+    Attributes:
+        key: fingerprint of the key, see `fingerprint`.
+        signed: UTC time at which it was made, ISO 8601.
+        expires: UTC time from which on it counts no more, or `NEVER`.
+    """
+
+    key: str
+    signed: str
+    expires: str
+
+
+def fingerprint(key: Path) -> str:
+    """Return the SHA-256 of a public key's 32 bytes, in hexadecimal; of a private key's public half.
+
+    Raises:
+        SignatureError: it is not a key.
+    """
+    return _fingerprint(_load(key, private=False))
+
+
+def public_pem(key: Path) -> bytes:
+    """Return the public half of a key as a PEM file."""
+    serialization, _ = _cryptography()
+    public = _load(key, private=False)
+    pem: bytes = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    return pem
+
+
+def _fingerprint(public: Any) -> str:
+    serialization, _ = _cryptography()
+    raw = public.public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return hashlib.sha256(raw).hexdigest()
+
+
+def revoke(key: Path, file: Path) -> None:
+    """Add a key's fingerprint to a file of revoked keys.
+
+    Raises:
+        SignatureError: it is not a key, or the file cannot be written.
+    """
+    line = f"{fingerprint(key)}  # {key.name.encode('ascii', 'replace').decode()}\n"
+    try:
+        with open(file, "a", encoding="ascii") as stream:
+            stream.write(line)
+    except OSError as error:
+        raise SignatureError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _check_revoked(public: Any, key: Path) -> None:
+    path = key.resolve().with_name(REVOKED)
+    try:
+        lines = read_plain(path, MAX_KEY_BYTES).decode("ascii").splitlines()
+    except FileNotFoundError:
+        return
+    except UnicodeDecodeError:
+        raise SignatureError(f"{path} is not a list of fingerprints") from None
+    if _fingerprint(public) in {line.partition("#")[0].strip().lower() for line in lines}:
+        raise SignatureError(f"the key {key} was revoked (in {path}): get bundles that are signed with another")
+
+
+def sign(bundle: Bundle, key: Path, expires: str = NEVER) -> Path:
     """Sign a verified bundle with a private key; an older signature is replaced.
+
+    Args:
+        bundle: as loaded.
+        key: the private key's file.
+        expires: UTC time from which on the signature counts no more, ISO 8601, or `NEVER`.
 
     Raises:
         SignatureError: the key is not a private key, or the signature cannot be written.
@@ -61,7 +137,9 @@ def sign(bundle: Bundle, key: Path) -> Path:
     private = _load(key, private=True)
     path = bundle.path / SIGNATURE
     partial = path.with_name(f".{SIGNATURE}.{os.getpid()}.part")
-    text = f"{HEADER}\n{private.sign(_message(bundle)).hex()}\n"
+    signed = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    head = f"galaxy-edge signature 2\nsigned {signed}\nexpires {expires}\n"
+    text = f"{head}{private.sign(_message(bundle, head)).hex()}\n"
     try:
         # A bundle may come from anyone: do not write through a file or link that exists in it.
         with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="ascii") as stream:
@@ -76,37 +154,56 @@ def sign(bundle: Bundle, key: Path) -> Path:
     return path
 
 
-def verify(bundle: Bundle, key: Path) -> None:
+def verify(bundle: Bundle, key: Path, now: str | None = None) -> Signature:
     """Check that a loaded bundle was signed with the private key that belongs to a public key.
 
     Args:
         bundle: as loaded; the hash of the manifest that was read is checked, not that of the file as it is now.
-        key: the public key's file.
+        key: the public key's file; a file `REVOKED` next to it is heeded.
+        now: UTC time, ISO 8601; None for the clock's.
+
+    Returns:
+        The signature, whose time the caller compares with that of the newest seen, see `newest_signed`.
 
     Raises:
-        SignatureError: it is not signed or signed with another key, or the package for signatures is missing.
+        SignatureError: it is not signed or signed with another key, the key was revoked, the signature has expired, or
+            the package for signatures is missing.
     """
     public = _load(key, private=False)
+    _check_revoked(public, key)
     from cryptography.exceptions import InvalidSignature
 
     path = bundle.path / SIGNATURE
     try:
         lines = read_plain(path, MAX_KEY_BYTES).decode("ascii").split("\n")
-        header, signature = lines[0], bytes.fromhex(lines[1])
+        length = HEADERS.get(lines[0])
+        signature = bytes.fromhex(lines[length - 1]) if length else b""
     except FileNotFoundError:
         raise SignatureError(f"{bundle.path} is not signed: it has no {SIGNATURE}") from None
     except (ValueError, IndexError):
         raise SignatureError(f"{path} is not a signature") from None
-    if header != HEADER:
+    if length is None:
         raise SignatureError(f"{path} is not a signature in a format that this version reads")
     try:
-        public.verify(signature, _message(bundle))
+        head = "\n".join(lines[: length - 1]) + "\n" if length > 2 else ""
+        public.verify(signature, _message(bundle, head))
     except InvalidSignature:
         raise SignatureError(f"{bundle.path} was not signed with the key {key}, or changed since") from None
+    times = (lines[1].partition(" ")[2], lines[2].partition(" ")[2]) if length > 2 else (_created(bundle), NEVER)
+    found = Signature(_fingerprint(public), *times)
+    now = now or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    # A device without a clock believes in an early year: it accepts what is signed later than its now.
+    if found.expires != NEVER and now >= found.expires:
+        raise SignatureError(f"the signature of {bundle.path} has expired ({found.expires}): get a newer bundle")
+    return found
 
 
-def _message(bundle: Bundle) -> bytes:
-    return f"galaxy-edge bundle {bundle.hash}".encode("ascii")
+def _created(bundle: Bundle) -> str:
+    return str(bundle.manifest["created"])
+
+
+def _message(bundle: Bundle, head: str) -> bytes:
+    return f"{head}galaxy-edge bundle {bundle.hash}".encode("ascii")
 
 
 def _cryptography() -> tuple[Any, Any]:

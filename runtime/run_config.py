@@ -75,6 +75,7 @@ class RunConfig:
             `sources.open_source`.
         models: folder with the bundles; None for the shipped ones.
         require_signature: public key that the bundles must be signed for; None for no check.
+        allow_older: whether signed bundles may be older than those used here before.
         device: name or TOML file of a device profile; None for the one that fits this machine.
         engine: one of `ENGINE_NAMES`; None for the profile's.
         threads: threads of an inference, 1 to 64; None for the profile's.
@@ -104,6 +105,7 @@ class RunConfig:
     source: str = field(default="demo", repr=False)  # it may hold a password
     models: Path | None = None
     require_signature: Path | None = None
+    allow_older: bool = False
     device: str | None = None
     engine: str | None = None
     threads: int | None = None

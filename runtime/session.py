@@ -91,7 +91,7 @@ class Session:
         engine, threads = self._engine = resolve_engine(config.engine, config.threads, config.device)
         self._has_own_detector = detector is not None
         bundles = {
-            name: load_bundle(config.models, name, config.require_signature)
+            name: load_bundle(config.models, name, config.require_signature, config.allow_older)
             for name, network in ((DETECTOR, detector), (CLASSIFIER, classifier))
             if network is None
         }
@@ -187,7 +187,7 @@ class Session:
             return None
 
         def load() -> RawDetector:
-            bundle = load_bundle(config.models, RAW_DETECTOR, config.require_signature)
+            bundle = load_bundle(config.models, RAW_DETECTOR, config.require_signature, config.allow_older)
             return RawDetector(bundle, bundle.default_variant, *self._engine, config.min_score)
 
         return load

@@ -19,6 +19,7 @@ from helpers.paths import HELPERS, ROOT
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Keep what tests cache out of the user's own cache."""
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(autouse=True)

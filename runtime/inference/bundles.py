@@ -20,7 +20,7 @@ TASKS = {DETECTOR: "detect", CLASSIFIER: "classify", RAW_DETECTOR: "detect"}
 logger = logging.getLogger(__name__)
 
 
-def load_bundle(models: Path | None, name: str, key: Path | None = None) -> Bundle:
+def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_older: bool = False) -> Bundle:
     """Load and check one of the two bundles; log a warning if it failed a gate of its export.
 
     Args:
@@ -28,22 +28,34 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None) -> Bund
         name: `DETECTOR`, `CLASSIFIER` or `RAW_DETECTOR`.
         key: public key that the bundle must be signed for. Without it, a bundle that is not a shipped one is loaded in
             a separate process first, since a file of unknown origin could crash the run.
+        allow_older: whether a signed bundle may be older than one of the same name that was used here before.
 
     Raises:
         UsageError: the folder or the key does not exist.
         BundleError, SignatureError: the bundle cannot be used.
     """
     from ...models.bundle import Bundle, shipped_bundle_path
+    from ...models.release import check_shipped
 
     for option, path in (("--models", models), ("--require-signature", key)):
         if path and not path.exists():
             raise UsageError(f"{option} {path} does not exist")
     bundle = Bundle.load(models / name if models else shipped_bundle_path(name), TASKS[name])
     if key is not None:
+        from ...models.manifest import BundleError
+        from ...models.newest_signed import newer_seen
         from ...models.signature import verify
 
-        verify(bundle, key)
-    elif models:
+        signature = verify(bundle, key)
+        newer = newer_seen(signature.key, bundle.name, signature.signed)
+        if newer and not allow_older:
+            raise BundleError(
+                f"{bundle.path} was signed on {signature.signed}, and one signed on {newer} was used here before: "
+                "--allow-older uses it all the same"
+            )
+    if not models:
+        check_shipped(bundle)
+    elif key is None:
         from .sandbox import check_bundle_loads
 
         check_bundle_loads(bundle, [bundle.default_variant])

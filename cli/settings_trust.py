@@ -1,0 +1,64 @@
+"""What a settings file that was only found in the working folder may decide."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+logger = logging.getLogger(__name__)
+
+CODE_OPTIONS = frozenset(
+    {"models", "engine", "device", "require_signature", "allow_older", "path", "bundle", "detector", "classifier",
+     "detect", "classify", "foreign", "weights", "distill_from", "teacher"}
+)  # fmt: skip
+"""Options, by the names of their parameters, that choose networks or what runs them."""
+
+
+class UntrustedSettings(UserError):
+    """A settings file of another user that chooses networks."""
+
+    exit_code = 2
+
+
+def check_trust(path: Path, values: dict[str, Any]) -> None:
+    """Refuse networks that are named by a file in a folder of another user; log those that our own file names.
+
+    Args:
+        path: the file, which nobody named: it was found in the working folder.
+        values: of the command that is run.
+
+    Raises:
+        UntrustedSettings: the file, or its folder, belongs to another user or can be changed by others.
+    """
+    named = sorted(set(_named(values)))
+    if not named:
+        return
+    options = ", ".join(named)
+    if owner := _foreign(path):
+        raise UntrustedSettings(
+            f"{path.absolute()} sets {options}, and {owner}: check it, then name it with --config {path}"
+        )
+    logger.info("%s from %s", options, path.absolute())
+
+
+def _named(values: dict[str, Any]) -> Iterator[str]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _named(value)
+        elif key in CODE_OPTIONS:
+            yield f"{key.replace('_', '-')} = {value}"
+
+
+def _foreign(path: Path) -> str:
+    """Return why a file is not only ours; "" if it is. Root's files are trusted, as root could do anything anyway."""
+    for what, status in (("it", path.stat()), ("its folder", path.absolute().parent.stat())):
+        if status.st_uid not in (os.geteuid(), 0):
+            return f"{what} belongs to another user"
+        if status.st_mode & 0o002 and not status.st_mode & 0o1000:
+            return f"other users can change {what}"
+    return ""

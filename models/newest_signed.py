@@ -1,0 +1,60 @@
+"""Remember the newest signed bundle of each key and name, so that an older one is noticed.
+
+An old signature stays valid: whoever can replace files could otherwise bring back a bundle that was withdrawn.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+
+def state_file(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the file of what was seen: in systemd's ``STATE_DIRECTORY``, else in the user's state folder."""
+    systemd = environment.get("STATE_DIRECTORY", "").partition(":")[0]
+    if systemd:
+        return Path(systemd) / "newest-bundles.json"
+    home = environment.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    return Path(home) / "galaxy-edge" / "newest-bundles.json"
+
+
+def newer_seen(key: str, name: str, signed: str, file: Path | None = None) -> str | None:
+    """Record when a bundle was signed; return when a newer one was, if one was seen here.
+
+    Args:
+        key: fingerprint of the key.
+        name: the bundle's name.
+        signed: UTC time of the signature, ISO 8601, which sorts as text.
+        file: of what was seen; None for `state_file`.
+    """
+    path = file or state_file()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+", encoding="utf-8") as stream:
+            fcntl.flock(stream, fcntl.LOCK_EX)
+            seen = _parse(stream.read(), path)
+            newest = seen.get(f"{key} {name}", "")
+            if newest > signed:
+                return newest
+            if newest < signed:
+                stream.seek(0)
+                stream.write(json.dumps(seen | {f"{key} {name}": signed}, indent=1))
+                stream.truncate()
+    except OSError as error:
+        logger.warning("%s cannot be used (%s): an older signed bundle would not be noticed", path, error.strerror)
+    return None
+
+
+def _parse(text: str, path: Path) -> dict[str, str]:
+    try:
+        content = json.loads(text or "{}")
+        return {str(key): str(value) for key, value in content.items()}
+    except (ValueError, AttributeError):
+        logger.warning("%s is damaged: an older signed bundle may not be noticed this time", path)
+        return {}

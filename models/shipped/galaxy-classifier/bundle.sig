@@ -1,0 +1,4 @@
+galaxy-edge signature 2
+signed 2026-11-28T21:31:31Z
+expires never
+e10baf06400f1796db26d64195b6b41affd8451a0451ff718fdd7495da7f87dc54e3c3eb19863bf008d7dd33d14023eb712c0cc490f3b4a8ff99dd34bcbb8206

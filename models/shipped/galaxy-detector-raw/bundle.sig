@@ -1,0 +1,4 @@
+galaxy-edge signature 2
+signed 2026-11-28T21:31:31Z
+expires never
+bbcabbfc5f8388093f9b099cc0cf6a55885bb01e9addd5628f176f7c3a22ab759f1db9d8b2861dd2a15f2d3cbc40cd3bc80af2e6571846630cdc80c48c70850c
