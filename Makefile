@@ -39,10 +39,12 @@ coverage: $(TEST)/ready  ## Run all tests and check the coverage
 test: lint types tests  ## Check style and types and run all tests
 
 # The device install: what a telescope's computer needs, and no more.
-$(DEMO)/ready: pyproject.toml
+$(DEMO)/ready: pyproject.toml constraints/device.txt
 	@echo "making the device environment in $(DEMO) (about 300 MB, a minute) ..."
 	$(PYTHON) -m venv $(DEMO)
-	$(DEMO)/bin/pip install --quiet --disable-pip-version-check --editable .
+	$(DEMO)/bin/pip install --quiet --disable-pip-version-check \
+		--require-hashes --only-binary :all: --requirement constraints/device.txt
+	$(DEMO)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 $(TEST)/ready: pyproject.toml constraints/workstation.txt
