@@ -55,6 +55,6 @@ ATTACK = Attack(
     promise="A name is text wherever it is shown: no markup, link, line break, turned text or formula comes of it.",
     method="{count} names of rich's markup, escape sequences, line separators, bidi controls and formulas",
     run=run,
-    count=20_000,
-    small_count=500,
+    count=5_000,
+    small_count=200,
 )
