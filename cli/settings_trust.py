@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..runtime.system.address import redact_credentials
 
 logger = logging.getLogger(__name__)
 
@@ -17,6 +18,8 @@ CODE_OPTIONS = frozenset(
      "detect", "classify", "foreign", "weights", "distill_from", "teacher"}
 )  # fmt: skip
 """Options, by the names of their parameters, that choose networks or what runs them."""
+NETWORK_OPTIONS = frozenset({"serve", "token_file", "mqtt", "mqtt_ca"})
+"""Options that let others in, or send what was found to another machine."""
 
 
 class UntrustedSettings(UserError):
@@ -26,7 +29,7 @@ class UntrustedSettings(UserError):
 
 
 def check_trust(path: Path, values: dict[str, Any]) -> None:
-    """Refuse networks that are named by a file in a folder of another user; log those that our own file names.
+    """Refuse networks and services that are named by a file of another user; log the networks that our own file names.
 
     Args:
         path: the file, which nobody named: it was found in the working folder.
@@ -35,23 +38,22 @@ def check_trust(path: Path, values: dict[str, Any]) -> None:
     Raises:
         UntrustedSettings: the file, or its folder, belongs to another user or can be changed by others.
     """
-    named = sorted(set(_named(values)))
-    if not named:
-        return
-    options = ", ".join(named)
-    if owner := _foreign(path):
+    sensitive = sorted(set(_named(values, CODE_OPTIONS | NETWORK_OPTIONS)))
+    if sensitive and (owner := _foreign(path)):
+        options = ", ".join(sensitive)
         raise UntrustedSettings(
             f"{path.absolute()} sets {options}, and {owner}: check it, then name it with --config {path}"
         )
-    logger.info("%s from %s", options, path.absolute())
+    if named := sorted(set(_named(values, CODE_OPTIONS))):
+        logger.info("%s from %s", ", ".join(named), path.absolute())
 
 
-def _named(values: dict[str, Any]) -> Iterator[str]:
+def _named(values: dict[str, Any], names: frozenset[str]) -> Iterator[str]:
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _named(value)
-        elif key in CODE_OPTIONS:
-            yield f"{key.replace('_', '-')} = {value}"
+            yield from _named(value, names)
+        elif key in names:
+            yield f"{key.replace('_', '-')} = {redact_credentials(str(value))}"
 
 
 def _foreign(path: Path) -> str:

@@ -13,11 +13,11 @@ def test_networks_named_by_our_own_file_are_logged(tmp_path, caplog):
     check_trust(file, {"models": "evil", "source": "demo"})
     assert caplog.messages == [f"models = evil from {file}"]
     caplog.clear()
-    check_trust(file, {"source": "demo", "stack": 4})
+    check_trust(file, {"source": "demo", "stack": 4, "mqtt": "mqtt://me:pw@h"})
     assert not caplog.messages
 
 
-@pytest.mark.parametrize("key", ["models", "engine", "device", "require_signature", "allow_older"])
+@pytest.mark.parametrize("key", ["models", "engine", "device", "require_signature", "mqtt"])
 @pytest.mark.parametrize("whose", ["another user's file", "another user's folder", "a file that all may change"])
 def test_networks_named_by_a_file_that_is_not_ours_are_refused(tmp_path, key, whose):
     file = tmp_path / "galaxy-edge.toml"
