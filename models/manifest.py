@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import UserError
+from .labels import COARSE
 from .raw.stretch import Stretch
 
 FORMAT = 1
@@ -66,7 +67,8 @@ _SECTIONS: dict[str, dict[str, type]] = {
 }
 _OPTIONAL: dict[str, dict[str, type]] = {
     "": {"export": dict, "ungated": bool},
-    "decode.classify": {"abstain": float},
+    "decode.classify": {"abstain": float, "domain": dict, "groups": dict},
+    "decode.domain": {"min_side": float, "max_outside": float, "max_burnt": float, "min_energy": float},
     "decode.detect": {"tile_threshold": float},
     "decode.decoded": {"tile_threshold": float},
     "preprocess": {"stretch": dict},
@@ -193,6 +195,10 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     # A network that decodes its boxes itself has no anchors to describe.
     kind = "decoded" if task == "detect" and all(DECODED in outputs for outputs in names) else task
     check(manifest["decode"], _SECTIONS[f"decode.{kind}"], "[decode]", _OPTIONAL.get(f"decode.{kind}"))
+    if "domain" in manifest["decode"]:
+        check(manifest["decode"]["domain"], {}, "[decode.domain]", _OPTIONAL["decode.domain"])
+    if "groups" in manifest["decode"]:
+        check(manifest["decode"]["groups"], {}, "[decode.groups]", dict.fromkeys(COARSE, float))
     fault = check_decode(manifest["decode"]) if task == "detect" else None
     if fault:
         fail(f"{fault}, in [decode]", "decode")

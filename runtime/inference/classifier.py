@@ -11,6 +11,7 @@ from ...models.decode import softmax
 from ...models.levels import normalise_levels
 from ...models.preprocess import crop, resize
 from ..frame import Detections
+from .domain import Domain, doubt
 from .engine import Engine
 from .load import load_engine
 
@@ -34,6 +35,7 @@ class Classifier:
         self._temperature = bundle.manifest["decode"]["temperature"]
         self._size = bundle.input_size[0]
         self.abstain_below: float | None = bundle.manifest["decode"].get("abstain")
+        self._domain = Domain.from_manifest(bundle.manifest["decode"])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -56,21 +58,31 @@ class Classifier:
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Classify (N, size, size, 3) uint8 crops; return (N, C) float32 calibrated probabilities."""
-        logits = [self.engine(image[None])["logits"].dequantize() for image in crops]
-        if not logits:
+        if not len(crops):
             return np.zeros((0, len(self.classes)), np.float32)
-        return softmax(np.stack(logits), self._temperature)
+        return softmax(self._logits(crops), self._temperature)
 
     def robust_probabilities(self, crops: np.ndarray) -> np.ndarray:
         """Classify crops as they are and with sky and peak normalised; return the mean (N, C) float32.
 
-        Where a camera's levels are unlike those of the training images, the two differ, and no class stays sure.
+        Where a camera's levels are unlike those of the training images, the two differ, and no class stays sure. Crops
+        that are unlike all that the classifier knows are doubted, see `domain`.
         """
-        levelled = np.stack([normalise_levels(image) for image in crops]) if len(crops) else crops
-        return np.asarray((self.probabilities(crops) + self.probabilities(levelled)) / np.float32(2))
+        if not len(crops):
+            return np.zeros((0, len(self.classes)), np.float32)
+        plain = self._logits(crops)
+        levelled = self._logits(np.stack([normalise_levels(image) for image in crops]))
+        mean = (softmax(plain, self._temperature) + softmax(levelled, self._temperature)) / np.float32(2)
+        strange = self._domain.excludes_images(np.asarray(crops), plain, self._temperature)
+        return doubt(mean, strange | self._domain.excludes_groups(mean, self.classes))
 
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
         """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities."""
         size = (len(found), self._size, self._size, 3)
         crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)
-        return found.with_probabilities(self.robust_probabilities(crops))
+        strange = self._domain.excludes_boxes(found.boxes, pixels.shape, self._margin)
+        return found.with_probabilities(doubt(self.robust_probabilities(crops), strange))
+
+    def _logits(self, crops: np.ndarray) -> np.ndarray:
+        logits = np.stack([self.engine(image[None])["logits"].dequantize() for image in crops])
+        return logits.reshape(len(crops), len(self.classes))

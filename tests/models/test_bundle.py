@@ -117,6 +117,10 @@ def test_the_probability_to_be_sure_is_optional(tiny_models, tmp_path):
     assert Classifier(Bundle.load(copy)).abstain_below is None
     edit(copy, "temperature = 1.0", "temperature = 1.0\nabstain = 0.6")
     assert Classifier(Bundle.load(copy)).abstain_below == 0.6
+    edit(copy, "abstain = 0.6", "abstain = 0.6\n[decode.groups]\nspiral = 0.9\nsmoth = 0.9")
+    with pytest.raises(BundleError, match=r"unknown key 'smoth' in \[decode.groups\]"):
+        Bundle.load(copy)
+    edit(copy, "\n[decode.groups]\nspiral = 0.9\nsmoth = 0.9", "")
     edit(copy, "abstain = 0.6", 'abstain = "high"')
     with pytest.raises(BundleError, match=r"'abstain' in \[decode\] must be of type float"):
         Bundle.load(copy)

@@ -37,6 +37,8 @@ class AffineAugmentation:
     mirror: tuple[bool, bool] = (True, False)
 
 
+TELESCOPES = "telescopes"
+"""The augmentation with views as of other telescopes, on which such a network is calibrated too."""
 REPORT = AffineAugmentation()
 TURNED = AffineAugmentation(rotation=180.0, mirror=(True, True))
 """The report's, with any orientation: the sky has no preferred one."""
@@ -85,6 +87,6 @@ AUGMENTATIONS: dict[str, Callable[[Canvas, int, np.random.Generator], np.ndarray
     "report": _affine_view(REPORT),
     "turned": _affine_view(TURNED),
     "sky": draw_view,
-    "telescopes": draw_mixed_view,
+    TELESCOPES: draw_mixed_view,
 }
 """Name -> function of canvas, side in pixels and random generator that returns a view, (size, size, 3) uint8."""

@@ -13,6 +13,9 @@ TEMPERATURES = (0.2, 5.0)
 MIN_KEPT = 30
 """Minimum number of images above a threshold for a statement about their accuracy."""
 
+TARGET_ACCURACY = 0.85
+"""Accuracy, proven on validation, of the classes that are reported above the abstention threshold."""
+
 CONFIDENCE = 1.6449
 """Standard deviations of a one-sided 95 % bound."""
 

@@ -8,7 +8,7 @@ by the batch, starts from nearly the same function.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,19 @@ if TYPE_CHECKING:
     import keras
 
 
+SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 1.0)
+"""Shares of the initial weights that are tried; 1 keeps the network as it was."""
+TOLERANCE = 0.005
+
+
 class ExportedWeightsError(UserError):
     """A file that does not fit the network; the message says where."""
 
     exit_code = 2
+
+
+Weights = list[tuple[np.ndarray, np.ndarray]]
+"""Kernel, with Keras' axes, and bias of every convolution and dense layer, normalisations folded into them."""
 
 
 def load_exported(network: keras.Model, path: Path, images: np.ndarray) -> None:
@@ -35,41 +44,121 @@ def load_exported(network: keras.Model, path: Path, images: np.ndarray) -> None:
     Raises:
         ExportedWeightsError: the file is of another network.
     """
+    try:
+        set_folded(network, read_weights(path), images)
+    except (StopIteration, ValueError) as error:
+        raise ExportedWeightsError(f"{path} is not of this network: {error or 'it has fewer layers'}") from None
+
+
+def blend(network: keras.Model, weights: Weights, start: Weights, share: float, images: np.ndarray) -> None:
+    """Set a network to `share` of the weights it started from and the rest of its own (Wortsman et al. 2022, CVPR).
+
+    Between the two lie networks that keep what the first does well and have most of what the second learned.
+
+    Args:
+        weights: its own, see `folded_weights`. images: as in `load_exported`.
+    """
+    mixed = [
+        tuple(np.float32(1 - share) * own + np.float32(share) * first for own, first in zip(*layers, strict=True))
+        for layers in zip(weights, start, strict=True)
+    ]
+    set_folded(network, mixed, images)  # type: ignore[arg-type]  # pairs stay pairs
+
+
+def choose_share(
+    network: keras.Model,
+    start: Weights,
+    inputs: np.ndarray,
+    validation: tuple[np.ndarray, np.ndarray],
+    views: tuple[np.ndarray, np.ndarray],
+) -> dict[str, Any]:
+    """Blend a network with the weights it started from, by the share that is best on validation.
+
+    Best is the highest accuracy on views as of other telescopes among the shares at which the accuracy on the
+    validation images is within `TOLERANCE` of the highest.
+
+    Args:
+        inputs: as in `load_exported`.
+        validation, views: images (N, size, size, 3) uint8 and their labels (N,).
+
+    Returns:
+        The share, and both accuracies at every share, for the run's record.
+    """
+    from .validation import compile_forward
+
+    own, forward = folded_weights(network), compile_forward(network)
+    rows = []
+    for share in SHARES:
+        blend(network, own, start, share, inputs)
+        known, other = (float(np.mean(forward(x).argmax(axis=1) == y)) for x, y in (validation, views))
+        rows.append({"share": share, "validation": known, "views": other})
+    highest = max(row["validation"] for row in rows)
+    best = max((row for row in rows if row["validation"] >= highest - TOLERANCE), key=lambda row: row["views"])
+    blend(network, own, start, best["share"], inputs)
+    return {"share": best["share"], "shares": rows}
+
+
+def folded_weights(network: keras.Model) -> Weights:
+    """Return the weights of a network of `small_network.build`, its normalisations folded into them."""
+    from keras import layers
+
+    found: Weights = []
+    scale = np.float32(1)
+    for layer in network.layers:
+        if isinstance(layer, layers.Rescaling):
+            scale = np.float32(layer.scale)
+        elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
+            kernel = layer.get_weights()[0] * scale
+            scale = np.float32(1)
+        elif isinstance(layer, layers.BatchNormalization):
+            gamma, beta, mean, variance = layer.get_weights()
+            factor = gamma / np.sqrt(variance + layer.epsilon)
+            shape = (-1, 1) if kernel.shape[3] == 1 else (-1,)  # of a depthwise kernel, channels are the third axis
+            found.append((kernel * factor.reshape(shape), beta - mean * factor))
+        elif isinstance(layer, layers.Dense):
+            kernel, bias = layer.get_weights()
+            found.append((kernel, bias))
+    return found
+
+
+def set_folded(network: keras.Model, weights: Weights, images: np.ndarray) -> None:
+    """Set folded weights, and every normalisation to the statistics of its inputs and what undoes them.
+
+    Raises:
+        ValueError, StopIteration: the weights are of another network.
+    """
     import tensorflow as tf
     from keras import layers
 
-    weights = iter(read_weights(path))
+    left = iter(weights)
     values = tf.constant(images, tf.float32)
-    by_tensor = {id(network.inputs[0]): values}
+    by_tensor = {}
     scale = np.float32(1)
-    try:
-        for layer in network.layers:
-            inputs = layer.input
-            if isinstance(layer, layers.InputLayer):
-                by_tensor[id(layer.output)] = values
-                continue
-            arguments = [by_tensor[id(tensor)] for tensor in (inputs if isinstance(inputs, list) else [inputs])]
-            if isinstance(layer, layers.Rescaling):
-                scale = np.float32(layer.scale)  # it was folded into the first convolution
-            elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
-                kernel, bias = next(weights)
-                layer.set_weights([(kernel / scale).reshape(layer.kernel.shape)])
-                scale = np.float32(1)
-            elif isinstance(layer, layers.Dense):
-                layer.set_weights(list(next(weights)))
-            elif isinstance(layer, layers.BatchNormalization):
-                mean, variance = (part.numpy() for part in tf.nn.moments(arguments[0], axes=[0, 1, 2]))
-                layer.set_weights([np.sqrt(variance + layer.epsilon), bias + mean, mean, variance])
-            result = layer(arguments[0] if len(arguments) == 1 else arguments, training=False)
-            by_tensor[id(layer.output)] = result
-    except (StopIteration, ValueError) as error:
-        raise ExportedWeightsError(f"{path} is not of this network: {error or 'it has fewer layers'}") from None
-    if next(weights, None) is not None:
-        raise ExportedWeightsError(f"{path} is not of this network: it has more layers")
+    for layer in network.layers:
+        if isinstance(layer, layers.InputLayer):
+            by_tensor[id(layer.output)] = values
+            continue
+        inputs = layer.input if isinstance(layer.input, list) else [layer.input]
+        arguments = [by_tensor[id(tensor)] for tensor in inputs]
+        if isinstance(layer, layers.Rescaling):
+            scale = np.float32(layer.scale)  # it was folded into the first convolution
+        elif isinstance(layer, layers.Conv2D | layers.DepthwiseConv2D):
+            kernel, bias = next(left)
+            layer.set_weights([(kernel / scale).reshape(layer.kernel.shape)])
+            scale = np.float32(1)
+        elif isinstance(layer, layers.Dense):
+            layer.set_weights(list(next(left)))
+        elif isinstance(layer, layers.BatchNormalization):
+            mean, variance = (part.numpy() for part in tf.nn.moments(arguments[0], axes=[0, 1, 2]))
+            layer.set_weights([np.sqrt(variance + layer.epsilon), bias + mean, mean, variance])
+        result = layer(arguments[0] if len(arguments) == 1 else arguments, training=False)
+        by_tensor[id(layer.output)] = result
+    if next(left, None) is not None:
+        raise ValueError("it has more layers")
 
 
-def read_weights(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Read kernels, with Keras' axes, and biases of all convolutions and dense layers, in order of the graph."""
+def read_weights(path: Path) -> Weights:
+    """Read the weights of a float32 TFLite file, in order of its graph."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(path.read_bytes(), 0)

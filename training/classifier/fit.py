@@ -26,10 +26,12 @@ from ..progress import Report
 from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from ..threads import set_threads
 from .attributes import with_attributes
+from .augmentation_presets import TELESCOPES
 from .balancing import class_weights
 from .batches import BatchLoader
 from .dataset import GalaxyDataset, describe_dataset
-from .exported_weights import load_exported
+from .domain_limits import calibrate_on_views, telescope_views
+from .exported_weights import choose_share, load_exported, read_weights
 from .keras_utils import multiply_adds, refresh_normalisation, save_network
 from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
@@ -121,7 +123,7 @@ def fit(
             load_exported(network, start, np.concatenate(list(loader.refresh_batches(START_BATCHES))))
         average = loader.make_average(lambda: build(recipe, len(train.classes), weights))
         _run_epochs(run, recipe, loader, average, validation, images, report)
-        return _finish(run, recipe, loader, average, validation, images)
+        return _finish(run, recipe, loader, average, validation, images, start)
 
 
 def _weights_name(recipe: Recipe, weights: Any) -> str | None:
@@ -204,12 +206,26 @@ def _finish(
     average: keras.Model,
     validation: GalaxyDataset,
     images: np.ndarray,
+    start: Path | None,
 ) -> RunRecord:
     """Measure the trained network on validation, write it with its plots, and complete the record."""
     out = run.folder
     network = loader.complete_network(average)
+    blended = {}
+    if start:
+        views = telescope_views(validation, recipe.size, run.record.settings["seed"])
+        inputs = np.concatenate(list(loader.refresh_batches(START_BATCHES)))
+        blended = choose_share(network, read_weights(start), inputs, (images, validation.labels), views)
     logits = predict(network, images)
-    decode, metrics = calibrate_and_measure(logits, validation, out)
+    chosen, measured = None, None
+    if recipe.views == TELESCOPES:
+        seed = run.record.settings["seed"]
+        chosen, measured = calibrate_on_views(compile_forward(network), images, validation, seed)
+    decode, metrics = calibrate_and_measure(logits, validation, out, chosen)
+    if measured:
+        metrics["sure"] = measured
+    if blended:
+        metrics["blended"] = blended
     network.save(out / "model.keras")
     write_plots(out, run.read_log(), logits, decode["temperature"], metrics, validation)
     shutil.rmtree(out / "saved_model", ignore_errors=True)

@@ -15,11 +15,8 @@ from ...models.decode import softmax
 from ..data.errors import DataError
 from ..figures.plots import accuracy_coverage as plot_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
-from .calibration import abstain_threshold, accuracy_coverage, fit_temperature
+from .calibration import TARGET_ACCURACY, abstain_threshold, accuracy_coverage, fit_temperature
 from .dataset import GalaxyDataset
-
-TARGET_ACCURACY = 0.85
-"""Accuracy, proven on validation, of the classes that are reported above the abstention threshold."""
 
 BATCH = 64
 
@@ -64,19 +61,23 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate_and_measure(
-    logits: np.ndarray, validation: GalaxyDataset, out: Path
-) -> tuple[dict[str, float], dict[str, Any]]:
+    logits: np.ndarray, validation: GalaxyDataset, out: Path, decode: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Fit temperature and abstention threshold on validation logits (N, C); write ``predictions.npz``.
+
+    Args:
+        decode: temperature and abstention threshold where they are chosen already, which are only measured then.
 
     Returns:
         The ``decode`` section of the model's description (temperature, and ``abstain`` where a threshold can be
         proven), and the metrics at that temperature.
     """
-    temperature = fit_temperature(logits, validation.labels)
+    temperature = decode["temperature"] if decode else fit_temperature(logits, validation.labels)
     metrics = evaluate_logits(logits, validation, temperature)
     metrics["ece_before"] = evaluate_logits(logits, validation)["ece"]
     metrics["chosen_on"] = "validation"
-    abstain, metrics["abstain"] = _choose_abstention(softmax(logits, temperature), validation.labels, out)
+    probabilities, chosen = softmax(logits, temperature), decode["abstain"] if decode else None
+    abstain, metrics["abstain"] = _choose_abstention(probabilities, validation.labels, out, chosen)
     np.savez(
         out / "predictions.npz",
         logits=logits,
@@ -84,11 +85,11 @@ def calibrate_and_measure(
         set=np.array(validation.sources),
         ids=np.array(validation.ids),
     )
-    return {"temperature": temperature} | abstain, metrics
+    return decode or {"temperature": temperature} | abstain, metrics
 
 
 def _choose_abstention(
-    probabilities: np.ndarray, labels: np.ndarray, out: Path
+    probabilities: np.ndarray, labels: np.ndarray, out: Path, chosen: float | None = None
 ) -> tuple[dict[str, float], dict[str, Any]]:
     """Choose the probability below which a class is not reported, and plot coverage against accuracy.
 
@@ -97,7 +98,8 @@ def _choose_abstention(
     """
     thresholds, coverage, accuracy = accuracy_coverage(probabilities, labels)
     try:
-        chosen = abstain_threshold(probabilities, labels, TARGET_ACCURACY)
+        if chosen is None:
+            chosen = abstain_threshold(probabilities, labels, TARGET_ACCURACY)
     except DataError as error:
         return {}, {"accuracy_wanted": TARGET_ACCURACY, "none": str(error)}
     reported = probabilities.max(axis=1) >= chosen

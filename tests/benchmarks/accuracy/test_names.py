@@ -70,3 +70,16 @@ def test_names_that_are_marked_sure_are_mostly_right(shared_data):
     assert done.returncode == 0, done.stderr
     sure = json.loads(done.stdout)["sets"]["deepsky_frames"]["sure"]
     assert sure["galaxies"] > 150 and sure["right"] / sure["galaxies"] > 0.85
+
+
+def test_names_on_messier_frames_of_large_telescopes(shared_data):
+    """Burnt-out cores and galaxies as large as their frame: M 31 and M 59 were disks, and sure."""
+    pytest.importorskip("pyongc", reason="needs the catalogue extra")
+    done = command_line("eval", "names", "--data", shared_data / "lco_messier", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    sure = result["sets"]["lco_messier"]["sure"]
+    assert sure["galaxies"] >= 10 and sure["right"] / sure["galaxies"] > 0.85
+    assert not any(
+        g["sure_class"] or g["sure_group"] for g in result["galaxies"] if g["object"] in ("NGC0224", "NGC4621")
+    )

@@ -5,7 +5,15 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="needs the train extra")
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
-from galaxy_edge.training.classifier.exported_weights import ExportedWeightsError, load_exported
+from galaxy_edge.runtime.inference.load import load_engine
+from galaxy_edge.training.classifier.exported_weights import (
+    ExportedWeightsError,
+    blend,
+    choose_share,
+    folded_weights,
+    load_exported,
+    read_weights,
+)
 from galaxy_edge.training.classifier.recipe import SMALL, Recipe, build
 from galaxy_edge.training.classifier.validation import predict
 
@@ -18,13 +26,10 @@ def shipped():
 
 def test_logits_are_those_of_the_file(shipped):
     """Normalisation that the export folded away is restored without a change."""
-    golden = shipped.golden()
-    images = golden["inputs"] if "inputs" in golden else next(v for v in golden.values() if v.ndim == 4)
+    images = shipped.golden()["inputs"]
     network = build(Recipe(), 9)
     rng = np.random.default_rng(1)
     load_exported(network, shipped.path / "fp32.tflite", rng.integers(0, 255, (64, 69, 69, 3), dtype=np.uint8))
-    from galaxy_edge.runtime.inference.load import load_engine
-
     engine = load_engine(shipped, "fp32")
     expected = np.stack([engine(image[None])["logits"].dequantize() for image in images]).reshape(len(images), 9)
     assert predict(network, images) == pytest.approx(expected, abs=1e-3)
@@ -38,3 +43,21 @@ def test_file_of_another_network_is_refused(shipped, stages):
     network = build(Recipe(spec=SMALL | {"stages": stages}), 9)
     with pytest.raises(ExportedWeightsError, match="is not of this network"):
         load_exported(network, shipped.path / "fp32.tflite", np.zeros((8, 69, 69, 3), np.uint8))
+
+
+def test_blended_networks_lie_between_the_two(shipped):
+    """A share of 1 restores the start, 0 the network's own weights; the best on validation is kept."""
+    images = np.random.default_rng(2).integers(0, 255, (32, 69, 69, 3), dtype=np.uint8)
+    start = read_weights(shipped.path / "fp32.tflite")
+    network = build(Recipe(), 9)
+    own, first = folded_weights(network), predict(network, images)
+    blend(network, own, start, 1.0, images)
+    logits = predict(network, images)
+    for one, other in zip(folded_weights(network), start, strict=True):
+        assert one[0] == pytest.approx(other[0], abs=1e-4) and one[1] == pytest.approx(other[1], abs=1e-4)
+    blend(network, own, start, 0.0, images)
+    assert predict(network, images) == pytest.approx(first, abs=1e-3)
+    labels = logits.argmax(axis=1)
+    chosen = choose_share(network, start, images, (images, labels), (images, labels))
+    assert chosen["share"] == 1 and chosen["shares"][-1]["views"] == 1
+    assert predict(network, images) == pytest.approx(logits, abs=1e-3)

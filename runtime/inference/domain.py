@@ -1,0 +1,79 @@
+"""Recognise galaxies that are unlike all that a classifier was trained on, whose class must not be called sure.
+
+A network's confidence holds for images like those it was calibrated on. A galaxy of too few pixels, one that reaches
+beyond the frame, a burnt-out image and one that excites no class are none of these. Half of their probability is spread
+over all classes alike: the most probable one stays the same, but neither it nor its coarse group can be sure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ...models.labels import coarse_group
+
+BURNT_LEVEL = 250
+"""Level from which on a pixel counts as burnt out."""
+DOUBTED = 0.5
+"""Share of the probability that is spread over all classes."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """Limits of what a classifier knows, chosen on validation; the ``[decode.domain]`` of its bundle.
+
+    Attributes:
+        min_side: longer side of a galaxy's box in pixels of the frame.
+        max_outside: share of the crop that lies outside of the frame, 0..1.
+        max_burnt: share of the crop's pixels that are burnt out, 0..1.
+        min_energy: log of the sum of the exponentiated logits at the classifier's temperature (Liu et al. 2020,
+            arXiv:2010.03759); it is low where no class is excited.
+        groups: probability, 0..1, that a coarse group needs to be sure, where the usual one is not enough.
+    """
+
+    min_side: float = 0.0
+    max_outside: float = 1.0
+    max_burnt: float = 1.0
+    min_energy: float = -np.inf
+    groups: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_manifest(cls, decode: Mapping[str, Any]) -> Domain:
+        """Read the limits of a manifest's ``[decode]``, which was checked; those that it lacks exclude nothing."""
+        return cls(**decode.get("domain", {}), groups=decode.get("groups", {}))
+
+    def excludes_images(self, images: np.ndarray, logits: np.ndarray, temperature: float) -> np.ndarray:
+        """Return which crops (N, size, size, 3) uint8 with their logits (N, C) are unlike the known: (N,) bool."""
+        burnt = (images.max(axis=3) >= BURNT_LEVEL).mean(axis=(1, 2))
+        highest = logits.max(axis=1)
+        energy = highest + temperature * np.log(np.exp((logits - highest[:, None]) / temperature).sum(axis=1))
+        return np.asarray((burnt > self.max_burnt) | (energy < self.min_energy))
+
+    def excludes_groups(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+        """Return for which rows (N, C) the most probable group is one that needs more than they have: (N,) bool."""
+        groups = np.array([coarse_group(name) for name in classes])
+        names = np.unique(groups)
+        sums = np.stack([probabilities[:, groups == name].sum(axis=1) for name in names], axis=1)
+        needed = np.array([self.groups.get(str(name), 0.0) for name in names])
+        return np.asarray(sums.max(axis=1) < needed[sums.argmax(axis=1)])
+
+    def excludes_boxes(self, boxes: np.ndarray, shape: tuple[int, ...], margin: float) -> np.ndarray:
+        """Return which boxes (N, 4) are too small or reach too far beyond a frame of `shape`: (N,) bool.
+
+        Args:
+            margin: total share of the longer side that the crop adds.
+        """
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+        middle, reach = (boxes[:, :2] + boxes[:, 2:]) / 2, (sides * (1 + margin) / 2)[:, None]
+        inside = np.minimum(middle + reach, [shape[1], shape[0]]) - np.maximum(middle - reach, 0)
+        shown = np.clip(inside, 0, None).prod(axis=1) / np.maximum((2 * reach[:, 0]) ** 2, 1e-9)
+        return np.asarray((sides < self.min_side) | (1 - shown > self.max_outside))
+
+
+def doubt(probabilities: np.ndarray, doubted: np.ndarray) -> np.ndarray:
+    """Spread `DOUBTED` of the probability (N, C) of the rows `doubted` (N,) bool over all classes alike."""
+    share = np.where(doubted, DOUBTED, 0.0)[:, None].astype(np.float32)
+    return np.asarray((1 - share) * probabilities + share / np.float32(probabilities.shape[1]))

@@ -1,0 +1,70 @@
+"""Limits of a classifier's domain, chosen by degrading validation images by known amounts."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("scipy", reason="needs the train extra")
+from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.training.classifier.domain_limits import (
+    BURNT,
+    OUTSIDE,
+    cut,
+    last_good,
+    overexposed,
+    shrunk,
+    sure_precision,
+)
+
+SIZE = 69
+
+
+@pytest.fixture(scope="module")
+def galaxy():
+    """A round galaxy on dark sky, (69, 69, 3) uint8."""
+    axis = np.arange(SIZE) - (SIZE - 1) / 2
+    light = 170 * np.exp(-np.hypot(axis[:, None], axis[None]) / 9)
+    return np.clip(light[..., None] + np.array([12, 9, 15]), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("share", BURNT)
+def test_overexposed_images_are_burnt_out_by_the_share(galaxy, share):
+    """Counted as the runtime does."""
+    burnt = (overexposed(galaxy, share).max(axis=2) >= 250).mean()
+    assert burnt == pytest.approx(share, abs=0.012)
+
+
+@pytest.mark.parametrize("share", OUTSIDE)
+def test_cut_images_repeat_the_last_row_of_the_frame(galaxy, share):
+    """The size stays, and the share that is no longer shown holds one value a line."""
+    for seed in range(4):
+        view = cut(galaxy, share, np.random.default_rng(seed))
+        assert view.shape == galaxy.shape
+        turned = [np.rot90(view, quarter) for quarter in range(4)]
+        strip = round(SIZE * (1 - np.sqrt(1 - share)) / 2)
+        assert any((part[:strip] == part[strip]).all() for part in turned)
+
+
+def test_shrunk_images_lose_detail_only(galaxy):
+    """A galaxy of few pixels is as bright as before."""
+    noise = np.random.default_rng(1).integers(0, 60, galaxy.shape, dtype=np.uint8)
+    small = shrunk(noise, 12)
+    assert small.shape == galaxy.shape and small.std() < noise.std() / 2
+    assert small.mean() == pytest.approx(noise.mean(), abs=1) and (shrunk(noise, 80) == noise).all()
+
+
+def test_a_limit_is_the_last_amount_before_too_few_are_right():
+    """Later amounts do not count, be they right by chance."""
+    rows = [
+        {"amount": amount, "precision": precision} for amount, precision in ((1, 0.97), (2, 0.93), (3, 0.8), (4, 1))
+    ]
+    assert last_good(rows) == 2 and last_good(rows[2:]) == 3
+
+
+def test_sure_names_are_classes_and_groups():
+    """A class above its threshold, or classes of one group that are sure together; right is the group."""
+    probabilities = np.full((3, 9), 0.01)
+    probabilities[0, CLASSES.index("smooth_round")] = 0.92
+    probabilities[1, [CLASSES.index("spiral_tight"), CLASSES.index("spiral_loose")]] = 0.465
+    probabilities[2, [CLASSES.index("spiral_tight"), CLASSES.index("smooth_cigar")]] = 0.465
+    labels = np.array([CLASSES.index(name) for name in ("smooth_cigar", "edge_on_no_bulge", "spiral_tight")])
+    assert sure_precision(probabilities, labels, 0.75) == {"coverage": pytest.approx(2 / 3), "precision": 0.5}
