@@ -152,7 +152,7 @@ def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray
     """Show a crop of which `share` of the area lies outside the frame, at one side or at two, as the runtime does."""
     size, two = image.shape[0], rng.random() < 0.5
     strip = round(size * (1 - np.sqrt(1 - share)) / 2) if two else round(size * share)
-    view = np.rot90(image, rng.integers(4))
+    view = np.rot90(image, int(rng.integers(4)))
     if two:  # the galaxy is larger than the frame
         inner = view[strip : size - strip, strip : size - strip]
         result = cv2.copyMakeBorder(np.ascontiguousarray(inner), *[strip] * 4, borderType=cv2.BORDER_REPLICATE)
