@@ -6,6 +6,7 @@ limit is the last amount up to which the names that are marked as sure are right
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,9 +19,12 @@ from ...models.levels import normalise_levels, sky_and_peak
 from ...models.naming import sure_group
 from ...models.preprocess import resize
 from ...runtime.inference.domain import BURNT_LEVEL
+from ..data.errors import DataError
 from .calibration import TARGET_ACCURACY, abstain_threshold, fit_temperature
 from .dataset import GalaxyDataset
 from .telescope_views import draw_telescope_view
+
+logger = logging.getLogger(__name__)
 
 MIN_PRECISION = 0.9
 """Share of right coarse groups among the names marked as sure, at every amount within the limits."""
@@ -60,20 +64,23 @@ def calibrate_on_views(
 
     Returns:
         The ``decode`` section of the model's description, and what was measured, for the run's record.
-
-    Raises:
-        DataError: no threshold of abstention can be proven on these images.
     """
     views, labels = telescope_views(validation, images.shape[1], seed)
     every = np.concatenate([images, views])
     known = np.concatenate([validation.labels, labels])
     temperature = fit_temperature(forward(every), known)
     probabilities = mean_probabilities(forward, every, temperature)
-    abstain = round(abstain_threshold(probabilities, known, TARGET_ACCURACY), 4)
+    abstain: float | None
+    try:
+        abstain = round(abstain_threshold(probabilities, known, TARGET_ACCURACY), 4)
+    except DataError as error:
+        abstain = None
+        logger.warning("no abstention threshold: %s", error)
     limits, measured = choose_domain(forward, images, validation.labels, temperature, abstain, margin=validation.margin)
     measured["views"] = sure_precision(probabilities[len(images) :], labels, abstain)
     measured["images"] = sure_precision(probabilities[: len(images)], validation.labels, abstain)
-    return {"temperature": temperature, "abstain": abstain, "domain": limits}, measured
+    decode = {"temperature": temperature, "domain": limits}
+    return decode if abstain is None else decode | {"abstain": abstain}, measured
 
 
 def choose_domain(
@@ -155,7 +162,9 @@ def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray
     view = np.rot90(image, int(rng.integers(4)))
     if two:  # the galaxy is larger than the frame
         inner = view[strip : size - strip, strip : size - strip]
-        result = cv2.copyMakeBorder(np.ascontiguousarray(inner), *[strip] * 4, borderType=cv2.BORDER_REPLICATE)
+        result = cv2.copyMakeBorder(
+            np.ascontiguousarray(inner), strip, strip, strip, strip, borderType=cv2.BORDER_REPLICATE
+        )
     else:
         inner = np.ascontiguousarray(view[strip:])
         result = cv2.copyMakeBorder(inner, strip, 0, 0, 0, borderType=cv2.BORDER_REPLICATE)

@@ -76,7 +76,7 @@ def calibrate_and_measure(
     metrics = evaluate_logits(logits, validation, temperature)
     metrics["ece_before"] = evaluate_logits(logits, validation)["ece"]
     metrics["chosen_on"] = "validation"
-    probabilities, chosen = softmax(logits, temperature), decode["abstain"] if decode else None
+    probabilities, chosen = softmax(logits, temperature), decode.get("abstain") if decode else None
     abstain, metrics["abstain"] = _choose_abstention(probabilities, validation.labels, out, chosen)
     np.savez(
         out / "predictions.npz",

@@ -1,5 +1,7 @@
 """An exported classifier is read back into the network that it was made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.runtime.inference.load import load_engine
 from galaxy_edge.training.classifier.exported_weights import (
+    SHARES,
     ExportedWeightsError,
     blend,
     choose_share,
@@ -14,8 +17,10 @@ from galaxy_edge.training.classifier.exported_weights import (
     load_exported,
     read_weights,
 )
-from galaxy_edge.training.classifier.recipe import SMALL, Recipe, build
+from galaxy_edge.training.classifier.fit import fit
+from galaxy_edge.training.classifier.recipe import RECIPES, SMALL, Recipe, build
 from galaxy_edge.training.classifier.validation import predict
+from helpers.drawn_galaxies import TRAIN, VALIDATION
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +66,14 @@ def test_blended_networks_lie_between_the_two(shipped):
     chosen = choose_share(network, start, images, (images, labels), (images, labels))
     assert chosen["share"] == 1 and chosen["shares"][-1]["views"] == 1
     assert predict(network, images) == pytest.approx(logits, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_training_continues_from_an_exported_network(shipped, tmp_path):
+    """The record says where it began, how much of that was kept, and holds the limits of what it knows."""
+    recipe = replace(RECIPES["telescopes"], epochs=1, batch=16)
+    record = fit(recipe, TRAIN, VALIDATION, tmp_path / "run", start=shipped.path / "fp32.tflite")
+    assert len(record.settings["start"]) == 64
+    assert record.metrics["blended"]["share"] in SHARES
+    assert set(record.model["decode"]["domain"]) == {"min_side", "max_outside", "max_burnt", "min_energy"}
+    assert 0 <= record.metrics["sure"]["views"]["precision"] <= 1
