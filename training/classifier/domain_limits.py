@@ -160,15 +160,11 @@ def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray
     size, two = image.shape[0], rng.random() < 0.5
     strip = round(size * (1 - np.sqrt(1 - share)) / 2) if two else round(size * share)
     view = np.rot90(image, int(rng.integers(4)))
-    if two:  # the galaxy is larger than the frame
-        inner = view[strip : size - strip, strip : size - strip]
-        result = cv2.copyMakeBorder(
-            np.ascontiguousarray(inner), strip, strip, strip, strip, borderType=cv2.BORDER_REPLICATE
-        )
-    else:
-        inner = np.ascontiguousarray(view[strip:])
-        result = cv2.copyMakeBorder(inner, strip, 0, 0, 0, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(result)
+    # Larger than its frame, or at the edge of it.
+    inner = view[strip : size - strip, strip : size - strip] if two else view[strip:]
+    sides = (strip, strip, strip, strip) if two else (strip, 0, 0, 0)
+    repeated = cv2.copyMakeBorder(np.ascontiguousarray(inner), *sides, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(repeated)
 
 
 def overexposed(image: np.ndarray, share: float) -> np.ndarray:
