@@ -162,8 +162,9 @@ def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray
     view = np.rot90(image, int(rng.integers(4)))
     # Larger than its frame, or at the edge of it.
     inner = view[strip : size - strip, strip : size - strip] if two else view[strip:]
-    sides = (strip, strip, strip, strip) if two else (strip, 0, 0, 0)
-    repeated = cv2.copyMakeBorder(np.ascontiguousarray(inner), *sides, borderType=cv2.BORDER_REPLICATE)
+    other = strip if two else 0
+    inner = np.ascontiguousarray(inner)
+    repeated = cv2.copyMakeBorder(inner, strip, other, other, other, borderType=cv2.BORDER_REPLICATE)
     return np.asarray(repeated)
 
 
