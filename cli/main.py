@@ -28,6 +28,7 @@ from .evaluate_sky import composites, names, night
 from .events import events
 from .explain import explain
 from .export import export
+from .noise_model import noise_model
 from .options import FILE
 from .run import run
 from .settings import name_variables, settings_for
@@ -76,6 +77,7 @@ def _setting(context: click.Context, name: str) -> Any:
     return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
 
 
+data.add_command(noise_model)
 evaluate.add_command(night)
 evaluate.add_command(composites)
 evaluate.add_command(names)

@@ -81,6 +81,10 @@ view_options = option_group(
         "maximum (none), or from the median to the 99.8th percentile.",
     ),
     click.option(
+        "--debayer", type=click.Choice(["superpixels", "full"]), default="superpixels", show_default=True,
+        help="Make a pixel of each 2 x 2 cell of a raw colour frame, or interpolate the colours at its full size.",
+    ),
+    click.option(
         "--stack", type=click.IntRange(1, 64), default=1, show_default=True,
         help="Process the mean of the last N frames, aligned by their stars; files in the order of their names.",
     ),

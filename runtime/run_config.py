@@ -12,6 +12,8 @@ from ..models.images.development import STRETCHES
 from .imaging.tiling import parse_grid
 from .recording.retention import FLOOR, QUOTA
 
+DEBAYERS = ("superpixels", "full")
+
 MAX_THREADS = 64
 MAX_STACK = 64
 MAX_GATE = 86_400.0
@@ -82,6 +84,7 @@ class RunConfig:
         min_score: minimum detector score in whole frames and tiles, 0..1; None for the bundle's operating thresholds.
         tiles: ``auto``, ``off`` or columns x rows, see `imaging.tiling.TileSelector`.
         stretch: how more than 8 bits are reduced to 8: one of `models.images.development.STRETCHES`.
+        debayer: ``superpixels``: each 2 x 2 cell of a mosaic becomes a pixel; ``full``: colours are interpolated.
         stack: number of frames that are aligned and averaged, 1 to 64.
         gate: seconds for which frames like the last share its result, 0 for never; None: 10 for live sources, else 0.
         max_frames: stop after this number of frames; None for all.
@@ -112,6 +115,7 @@ class RunConfig:
     min_score: float | None = None
     tiles: str = "auto"
     stretch: str = "auto"
+    debayer: str = "superpixels"
     stack: int = 1
     gate: float | None = None
     max_frames: int | None = None
@@ -134,6 +138,8 @@ class RunConfig:
         parse_grid(self.tiles)
         if self.stretch not in STRETCHES:
             raise UsageError(f"unknown stretch '{self.stretch}'; known: {', '.join(STRETCHES)}")
+        if self.debayer not in DEBAYERS:
+            raise UsageError(f"unknown debayer '{self.debayer}'; known: {', '.join(DEBAYERS)}")
         for name, value, low, high in (
             ("threads", self.threads, 1, MAX_THREADS),
             ("min_score", self.min_score, 0, 1),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..devices.probe import probe
 from ..errors import UsageError, UserError, require_extra
+from ..models.bundle import Bundle, shipped_bundle_path
 from ..models.images.development import Development
 from .events.frame_record import FrameRecord
 from .frame import Detections, Frame
@@ -96,7 +97,7 @@ class Session:
             if network is None
         }
         network = detector.bundle if detector else bundles[DETECTOR]
-        self.source = source or _open_source(config, Development(config.stretch, network.stretch))
+        self.source = source or _open_source(config, self._development(network))
         self.detector = detector or Detector(
             bundles[DETECTOR], bundles[DETECTOR].default_variant, engine, threads, config.min_score
         )
@@ -135,7 +136,7 @@ class Session:
         save_input = self.output.save_input if self.output and self.config.save_input else None
         processor = FrameProcessor(
             self.detector, self.classifier, self.source.continuous, self._views, self.controls, save_input,
-            self._raw_detector_loader(),
+            self._raw_detector_loader(), self.web and self.web.inputs,
         )  # fmt: skip
         manager = SystemdNotifier()
         writer = self.output.writer if self.output else None
@@ -180,10 +181,23 @@ class Session:
         if self._trace:
             self._trace.close()
 
+    def _development(self, detector: Bundle) -> Development:
+        """Return how the source develops raw frames: with the stretch of the bundle that will be given them."""
+        config = self.config
+        if self._uses_raw_detector():
+            path = config.models / RAW_DETECTOR if config.models else shipped_bundle_path(RAW_DETECTOR)
+            detector = Bundle.load(path)
+        return Development(config.stretch, detector.stretch, config.debayer == "full")
+
+    def _uses_raw_detector(self) -> bool:
+        """Return whether raw frames have a detector of their own; the configured models may have none."""
+        models = self.config.models
+        return not self._has_own_detector and (models is None or (models / RAW_DETECTOR).is_dir())
+
     def _raw_detector_loader(self) -> Callable[[], RawDetector] | None:
         """Return what loads the detector of raw frames; None if the configured models have none."""
         config = self.config
-        if self._has_own_detector or (config.models and not (config.models / RAW_DETECTOR).is_dir()):
+        if not self._uses_raw_detector():
             return None
 
         def load() -> RawDetector:

@@ -24,6 +24,8 @@ from .stretch import to_rgb8
 
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES)
+MAX_SATURATED = 0.25
+"""Share of pixels of the highest level above which a frame is said to be saturated."""
 JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 """How a JPEG is decoded: it has 8 bits and no transparency, and becomes RGB without a second copy."""
 
@@ -132,9 +134,18 @@ def _developed(
 
 
 def _level_remarks(raw: np.ndarray) -> tuple[str, ...]:
-    """Return a remark where all pixels have one level: a closed cover, or saturation."""
-    low, high = float(raw.min()), float(raw.max())
-    return () if low < high else (f"every pixel has the same level, {low:g}: a closed cover, or saturation",)
+    """Return a remark where a frame shows nothing: all pixels have one level, or most are saturated."""
+    sample = raw[:: max(1, raw.shape[0] // 256), :: max(1, raw.shape[1] // 256)]
+    sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
+    if not sample.size:
+        return ("no pixel that was looked at holds a finite number",)
+    high = sample.max()
+    if sample.min() == high and raw.min() == raw.max():
+        return (f"every pixel has the same level, {float(high):g}: a closed cover, or saturation",)
+    share = float(np.count_nonzero(sample == high) / sample.size)
+    if share > MAX_SATURATED and float(high) > 0:
+        return (f"about {share:.0%} of the pixels have the highest level, {float(high):g}: they are saturated",)
+    return ()
 
 
 def _flatten(rgba: np.ndarray) -> np.ndarray:

@@ -25,6 +25,7 @@ class Development:
     Attributes:
         kind: one of `STRETCHES`.
         stretch: parameters of ``auto``; those of the detector's manifest.
+        full_size: whether the colours of a mosaic are interpolated at every pixel, in place of superpixels.
 
     Raises:
         ValueError: the kind is unknown.
@@ -32,6 +33,7 @@ class Development:
 
     kind: str = "auto"
     stretch: Stretch = field(default_factory=Stretch)
+    full_size: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in STRETCHES:
@@ -43,10 +45,10 @@ class DevelopedImage:
     """A developed image.
 
     Attributes:
-        pixels: (h, w, 3) uint8 RGB; of a mosaic, superpixels of half the size.
+        pixels: (h, w, 3) uint8 RGB; of a mosaic, superpixels of half the size unless it was interpolated.
         stretch: what was done, as plain values for JSON.
-        raw: the image's own values, uint16 or float32, finite.
-        planes: one or three linear channels (h, w), hot pixels of a mosaic replaced.
+        raw: the image's own values, uint16 or float32; masked pixels are NaN.
+        planes: one or three linear channels (h, w), finite: 0 where `raw` is NaN; hot pixels of a mosaic replaced.
         binning: pixels of `raw` along a side of one pixel of `pixels`.
     """
 
@@ -65,13 +67,15 @@ def develop_image(image: np.ndarray, cfa: str | None = None, development: Develo
         cfa: Bayer pattern of a mosaic, see `models.raw.bayer.parse_pattern`; None for mono and RGB.
         development: by default, the standard stretch by noise.
     """
+    development = development or Development()
     raw = image.astype(np.uint16) if image.dtype == np.uint8 else raw_of(image)
     assert raw is not None  # only images of 8 bits have none
-    planes, replaced = linear_planes(raw, cfa)
+    planes, replaced = linear_planes(raw, cfa, development.full_size)
     pixels, record = develop_planes(planes, development)
+    binning = 2 if cfa and not development.full_size else 1
     if cfa:
-        record |= {"pattern": cfa, "binning": 2, "hot_pixels": replaced}
-    return DevelopedImage(pixels, record, raw, tuple(planes), 2 if cfa else 1)
+        record |= {"pattern": cfa, "binning": binning, "hot_pixels": replaced}
+    return DevelopedImage(pixels, record, raw, tuple(planes), binning)
 
 
 def develop_planes(

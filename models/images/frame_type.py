@@ -8,8 +8,8 @@ from typing import Any
 
 from ...errors import ImageError
 
-KEYWORDS = ("IMAGETYP", "FRAME", "FRAMETYP", "IMTYPE")
-"""Written by MaxIm, NINA, SharpCap, ASIAIR (IMAGETYP), and Ekos (FRAME)."""
+KEYWORDS = ("IMAGETYP", "IMAGETYPE", "FRAME", "FRAMETYP", "IMTYPE", "OBSTYPE")
+"""Written by MaxIm, NINA, SharpCap, ASIAIR (IMAGETYP), Ekos (FRAME) and observatories (OBSTYPE)."""
 _LIGHT = re.compile(r"light|object|science", re.IGNORECASE)
 _KINDS = {"flat": r"flat", "dark": r"dark", "bias": r"bias|zero|offset"}
 

@@ -7,12 +7,12 @@ are missing, the levels of the four pixels of a cell decide.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..raw.bayer import colour_planes, parse_pattern
+from ..raw.bayer import parse_pattern
 
 PATTERN_KEYS = ("BAYERPAT", "COLORTYP", "CFA_PAT", "CFAPAT", "CFATYPE", "CFA", "BAYER")
 NO_MOSAIC = ("", "NONE", "NO", "N/A", "FALSE", "F", "MONO", "GREY", "GRAY", "RGB", "COLOR", "COLOUR", "UNKNOWN")
@@ -24,7 +24,9 @@ MIN_CONTRAST = 0.5
 MAX_GREEN_CONTRAST = 0.15
 """Share of that difference by which the two greens of a cell may differ; rows and columns of a sensor's readout that
 alternate differ on both diagonals."""
-_SAMPLES = 40_000
+MAX_SMOOTHNESS = 0.85
+"""Median difference of neighbours, in those of pixels two apart, below which an image was interpolated."""
+_SAMPLES = 8_000
 
 
 def bayer_pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
@@ -45,12 +47,21 @@ def bayer_pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | N
         pattern = parse_pattern(text, x_offset, y_offset, bottom_up, image.shape[0]) if key else None
     except ValueError:
         pattern = None
+    possible = patterns_from_levels(image)
     if pattern:
         binning = max(_whole(header.get("XBINNING")), _whole(header.get("YBINNING")))
-        if binning <= 1 or pattern_from_levels(image):
+        if possible and not _share_greens(pattern, possible):
+            turned = pattern[2:] + pattern[:2]
+            remark = f"{key} = '{text}' contradicts the levels: green is on the other diagonal"
+            return turned, (f"{remark}; it is read as {turned}, in which red and blue may be swapped",)
+        if possible or not (binning > 1 or is_interpolated(image)):
             return pattern, ()
-        return None, (f"{key} = '{text}' is ignored: binning {binning} has mixed the colours; it is read as mono",)
-    guess = pattern_from_levels(image)
+        if binning > 1:
+            reason = f"binning {binning} has mixed the colours"
+        else:
+            reason = "neighbouring pixels are mixed, as in an image that was debayered"
+        return None, (f"{key} = '{text}' is ignored: {reason}; it is read as mono",)
+    guess = possible[0] if possible else None
     if key:
         reading = f"as a mosaic {guess}, by its levels; red and blue may be swapped" if guess else "as mono"
         return guess, (f"{key} = '{text[:40]}' is not a Bayer pattern; the image is read {reading}",)
@@ -62,16 +73,29 @@ def bayer_pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | N
     return None, ()
 
 
+def _share_greens(pattern: str, others: Sequence[str]) -> bool:
+    """Return whether a pattern has its greens where one of the others has them."""
+    return any((pattern[0] == "G") == (other[0] == "G") for other in others)
+
+
 def pattern_from_levels(image: np.ndarray) -> str | None:
-    """Guess the pattern of a mosaic from its levels; None where it has none.
+    """Guess the pattern of a mosaic from its levels; None where it has none; see `patterns_from_levels`."""
+    return next(iter(patterns_from_levels(image)), None)
+
+
+def patterns_from_levels(image: np.ndarray) -> list[str]:
+    """Return the patterns that a mosaic may have by its levels, the likelier first; none where it is no mosaic.
 
     The pixels of one diagonal of the cells, the greens, have the same level, those of the other have not. Which of
-    these is red cannot be seen: the pattern returned has it first.
+    these is red cannot be seen: the patterns returned have it first. Two are possible where red is as bright as blue.
     """
     if min(image.shape) < MIN_SIDE:
-        return None
-    step = max(1, int((image.size / 4 / _SAMPLES) ** 0.5))
-    cells = [plane[::step, ::step].astype(np.float64) for plane in colour_planes(_numeric(image))]
+        return []
+    step = 2 * max(1, int((image.size / 4 / _SAMPLES) ** 0.5))
+    height, width = image.shape[0] // 2 * 2, image.shape[1] // 2 * 2
+    cells = [
+        _numeric(image[y:height:step, x:width:step]).astype(np.float64) for y, x in ((0, 0), (0, 1), (1, 0), (1, 1))
+    ]
     medians = [float(np.median(cell)) for cell in cells]
     noise = max(1.4826 * float(np.median(np.abs(cell - median))) for cell, median in zip(cells, medians, strict=True))
     noise = noise or max(float(cell.std()) for cell in cells)
@@ -82,13 +106,21 @@ def pattern_from_levels(image: np.ndarray) -> str | None:
             for cell, median in zip(cells, medians, strict=True)
         ]
     )
+    found: list[tuple[float, str]] = []
     for greens, others, pattern in (((1, 2), (0, 3), "RGGB"), ((0, 3), (1, 2), "GRBG")):
         green = float(levels[list(greens)].mean())
         contrast = float(np.abs(levels[list(others)] - green).max())
         green_contrast = abs(float(levels[greens[0]] - levels[greens[1]]))
         if contrast > MIN_CONTRAST * noise and green_contrast <= MAX_GREEN_CONTRAST * contrast:
-            return pattern
-    return None
+            found.append((green_contrast, pattern))
+    return [pattern for _, pattern in sorted(found)]
+
+
+def is_interpolated(image: np.ndarray) -> bool:
+    """Return whether neighbours in a row differ less than pixels two apart, as they do not in a mosaic's noise."""
+    rows = _numeric(image[:: max(1, image.shape[0] // 64)]).astype(np.float64)
+    next_one, next_but_one = (float(np.median(np.abs(rows[:, lag:] - rows[:, :-lag]))) for lag in (1, 2))
+    return next_one < MAX_SMOOTHNESS * next_but_one
 
 
 def _numeric(image: np.ndarray) -> np.ndarray:

@@ -25,11 +25,14 @@ def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
 
 
 def raw_of(image: np.ndarray) -> np.ndarray | None:
-    """Return an image of more than 8 bits as uint16 or float32, finite; None for one of 8 bits."""
+    """Return an image of more than 8 bits as uint16 or float32; None for one of 8 bits. What is not finite is NaN."""
     if image.dtype in (np.uint8, np.uint16):
         return None if image.dtype == np.uint8 else np.ascontiguousarray(image)
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.nan_to_num(np.ascontiguousarray(image, dtype=np.float32), posinf=0.0, neginf=0.0)
+        values = np.ascontiguousarray(image, dtype=np.float32)
+        if np.isfinite(values.sum(dtype=np.float64)):
+            return values
+        return np.where(np.isfinite(values), values, np.float32(np.nan))
 
 
 def _stretched(data: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:

@@ -2,13 +2,14 @@
 
 Gradients of town, moon and dusk and the fall of light towards the corners are smooth over the whole frame: a quadratic
 surface follows them. It cannot follow a galaxy, and is laid through the darker cells, so that an object over a third of
-the frame stays. numpy only.
+the frame stays. numpy and OpenCV only.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 CELLS = 12
@@ -17,10 +18,15 @@ SAMPLES = 16_384
 """Approximate number of pixels that are sampled."""
 QUANTILE = 0.2
 """Share of the cells under the first surface."""
-_ROUNDS, _SETTLED = 12, 0.002
+_ROUNDS, _SETTLED = 12, 0.01
 _LEAST_IN_CELL = 8
 _FEWEST_CELLS = 12
 _STEEP = 0.2
+_DIAGONAL = np.arange(6)
+_BELOW = 0.1587
+"""Share of a normal distribution that lies more than a standard deviation below its mean."""
+_MOST_SHARED = 16
+"""Maximum number of rows that share their levels, see `Background.surface`."""
 
 
 @dataclass(frozen=True)
@@ -40,13 +46,29 @@ class Background:
         """The sky in the frame's middle."""
         return float(self.coefficients[0])
 
-    def surface(self, height: int, width: int) -> np.ndarray:
-        """Return the sky level of every pixel: (height, width) float32."""
+    def surface(
+        self, height: int, width: int, tolerance: float = 0.0, dtype: type[np.generic] = np.float32
+    ) -> np.ndarray:
+        """Return the sky level of every pixel: (height, width).
+
+        Args:
+            dtype: of the result; whole numbers are cut off.
+            tolerance: how far a level may be off. Neighbouring rows share their levels where they differ by less.
+        """
         a, bx, by, cxx, cxy, cyy = (np.float32(value) for value in self.coefficients)
+        steepest = 2 / height * (abs(by) + abs(cxy) + 2 * abs(cyy))
+        shared = 1
+        while shared < _MOST_SHARED and shared * steepest <= tolerance:  # half of 2 * shared rows to each side
+            shared *= 2
         x, y = _axis(width), _axis(height)
-        down = np.stack([a + by * y + cyy * (y * y), np.ones_like(y), cxy * y], axis=1)
-        surface: np.ndarray = down @ np.stack([np.ones_like(x), bx * x + cxx * (x * x), x])
-        return surface
+        if shared > 1:  # each row of a block has the level of the block's middle
+            numbers = np.arange(-(-height // shared), dtype=np.float32)
+            y = np.float32(2 / height) * (numbers * shared + np.float32(shared / 2)) - np.float32(1)
+        down = np.stack([a + y * (by + cyy * y), np.ones_like(y), cxy * y], axis=1)
+        across = np.stack([np.ones_like(x), bx * x + cxx * (x * x), x])
+        # Not by numpy: its matrix products use threads, which wait for each other where all cores are busy.
+        surface = cv2.gemm(down, across, 1.0, None, 0.0).astype(dtype, copy=False)
+        return surface if shared == 1 else np.repeat(surface, shared, axis=0)[:height]
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the sky level at places given from -1 to 1 over the frame, of any shapes that broadcast: float64."""
@@ -126,15 +148,19 @@ def _cells(some: np.ndarray, rows: int, columns: int) -> np.ndarray:
     return parts.swapaxes(1, 2).reshape(rows * columns, high * wide)
 
 
-def _medians(cells: np.ndarray, known: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return the upper median of the known values of each cell, (N,)."""
+def _medians(cells: np.ndarray, known: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the upper median of the known values of each cell, and how far the darkest `_BELOW` lie under it, (N,)."""
     if known.all():
-        middle = cells.shape[1] // 2
-        return np.partition(cells, middle, axis=1)[:, middle]
-    ordered = np.sort(np.where(known, cells, np.inf), axis=1)
-    middles = np.minimum(counts // 2, np.maximum(counts - 1, 0))
-    found = ordered[np.arange(len(cells)), middles]
-    return np.where(counts > 0, found, 0.0)
+        count = cells.shape[1]
+        middle, low = count // 2, int(_BELOW * count)
+        ordered = np.partition(cells, (low, middle), axis=1)
+        found, dark = ordered[:, middle], ordered[:, low]
+    else:
+        ordered = np.sort(np.where(known, cells, np.inf), axis=1)
+        numbers, last = np.arange(len(cells)), np.maximum(counts - 1, 0)
+        found = np.where(counts > 0, ordered[numbers, np.minimum(counts // 2, last)], 0.0)
+        dark = np.where(counts > 0, ordered[numbers, np.minimum((_BELOW * counts).astype(int), last)], 0.0)
+    return found, found - dark
 
 
 def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -145,16 +171,23 @@ def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
     """
     counts = known.sum(axis=1)
     some = np.maximum(counts, 1)
-    levels = _medians(cells, known, counts)
-    away = np.where(known, cells - levels[:, None], 0.0)
-    distance = np.abs(away)
-    spreads = 1.4826 * _medians(distance, known, counts)
+    levels, spreads = _medians(cells, known, counts)
+    away = cells - levels[:, None]
+    if not known.all():
+        away[~known] = 0.0
     coarse = spreads <= 0  # most pixels have the same level
-    spreads = np.where(coarse, 1.2533 * distance.sum(axis=1) / some, spreads)
+    if coarse.any():
+        spreads = np.where(coarse, 1.2533 * np.abs(away).sum(axis=1) / some, spreads)
     units = np.where(spreads > 0, spreads, 1.0)
-    shares = np.clip(away / units[:, None], -4.0, 4.0)
-    means = np.where(coarse, shares.sum(axis=1) / some, 0.0)
-    shares = np.where(coarse[:, None], np.where(known, shares - means[:, None], 0.0), np.minimum(shares, 0.0))
+    shares = away / units[:, None]
+    means = np.zeros(len(cells))
+    if coarse.any():
+        shares = np.clip(shares, -4.0, 4.0)
+        means = np.where(coarse, shares.sum(axis=1) / some, 0.0)
+        centred = np.where(known, shares - means[:, None], 0.0)
+        shares = np.where(coarse[:, None], centred, np.minimum(shares, 0.0))
+    else:
+        shares = np.clip(shares, -4.0, 0.0)
     squares = np.sqrt(np.where(coarse, 1, 2) * np.einsum("ij,ij->i", shares, shares) / some)
     return levels + means * units * coarse, spreads * np.where(squares > 0, squares, 1.0), counts
 
@@ -197,4 +230,7 @@ def _fit(
 def _solve(terms: np.ndarray, values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Solve weighted least squares: terms (N, 6), values and weights (N,)."""
     weighted = terms * weights[:, None]
-    return np.linalg.solve(weighted.T @ terms + 1e-9 * weights.sum() * np.eye(6), weighted.T @ values)
+    matrix = weighted.T @ terms
+    matrix[_DIAGONAL, _DIAGONAL] += 1e-9 * weights.sum()
+    found, solution = cv2.solve(matrix, (weighted.T @ values)[:, None], flags=cv2.DECOMP_CHOLESKY)
+    return np.asarray(solution[:, 0] if found else np.linalg.solve(matrix, weighted.T @ values))

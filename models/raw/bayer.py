@@ -6,10 +6,13 @@ pixel (red, mean of both greens, blue): half the size, and nothing is interpolat
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 
 PATTERNS = ("RGGB", "GRBG", "GBRG", "BGGR")
+_NAME = re.compile(r"(?:S|CFA)?([RGB]{4})(?:\d\d?P?)?|BAYER([RGB]{2}|[RGB]{4})(?:\d\d?P?)?")
 _DEBAYER = {
     "RGGB": cv2.COLOR_BayerRGGB2RGB, "GRBG": cv2.COLOR_BayerGRBG2RGB,
     "GBRG": cv2.COLOR_BayerGBRG2RGB, "BGGR": cv2.COLOR_BayerBGGR2RGB,
@@ -21,13 +24,16 @@ HOT_SHARE = 0.12
 """What the brightest neighbour of a star's peak has of it at least; around a hot pixel there is only sky."""
 _OFFSETS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
 _SAMPLES = 6_000
+_COARSE = 16.0
+"""Noise in levels from which on half a level is nothing: the mean of both greens stays in whole numbers."""
 
 
 def parse_pattern(text: str, x_offset: int = 0, y_offset: int = 0, bottom_up: bool = False, height: int = 0) -> str:
     """Return the pattern of an array's first 2 x 2 pixels, rows as they are stored.
 
     Args:
-        text: the pattern as a header gives it (FITS BAYERPAT, COLORTYP, a CFA name), in any case, e.g. ``grbg``.
+        text: the pattern as a header gives it (FITS BAYERPAT, COLORTYP, a CFA name), in any case, e.g. ``grbg``,
+            ``GR/BG``, ``SGRBG16`` (V4L2) or ``BAYER_RG8`` (GenICam, which names the first row).
         x_offset, y_offset: FITS XBAYROFF and YBAYROFF: columns and rows by which the array begins inside the pattern.
         bottom_up: FITS ROWORDER is BOTTOM-UP: the pattern is that of the scene's upper left corner, and the array's
             first row is the scene's last.
@@ -36,8 +42,10 @@ def parse_pattern(text: str, x_offset: int = 0, y_offset: int = 0, bottom_up: bo
     Raises:
         ValueError: the text is not a Bayer pattern.
     """
-    name = text.strip(" '\"").upper()
-    if name not in PATTERNS:
+    found = _NAME.fullmatch(re.sub(r"[\s'\"/_,-]", "", text.upper()))
+    letters = (found[1] or found[2]) if found else "?"
+    name = next((pattern for pattern in PATTERNS if pattern.startswith(letters)), None)
+    if not name:
         raise ValueError(f"'{text.strip()}' is not a Bayer pattern; known: {', '.join(PATTERNS)}")
     rows = [name[:2], name[2:]]
     if int(y_offset) % 2:
@@ -78,20 +86,27 @@ def superpixel_planes(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True)
         hot_pixels: replace hot pixels first, each by neighbours of its own colour.
 
     Returns:
-        three (H // 2, W // 2) arrays, red and blue of the mosaic's type (of 8 bits: uint16), green float32, the mean
-        of both; and how many pixels were replaced.
+        three (H // 2, W // 2) arrays, red and blue of the mosaic's type (of 8 bits: uint16), green the mean of both,
+        float32, or uint16 where the noise is many levels; and how many pixels were replaced.
     """
     if mosaic.dtype == np.uint8:
         mosaic = mosaic.astype(np.uint16)
     planes = colour_planes(mosaic)
     replaced = 0
+    noises = [_level_and_noise(plane) for plane in planes]
     if hot_pixels:
-        planes, counts = zip(*map(replace_hot_pixels, planes), strict=True)
+        planes, counts = zip(*map(replace_hot_pixels, planes, noises), strict=True)
         replaced = sum(counts)
-    greens = [plane for plane, letter in zip(planes, pattern, strict=True) if letter == "G"]
-    green = greens[0].astype(np.float32)  # so that no half level is lost
-    green += greens[1]
-    green *= np.float32(0.5)
+    greens = [number for number, letter in enumerate(pattern) if letter == "G"]
+    first, second = (planes[number] for number in greens)
+    if first.dtype == np.uint16 and min(noises[number][1] for number in greens) >= _COARSE:
+        green = first ^ second  # a & b + (a ^ b) / 2 does not overflow
+        green >>= 1
+        green += first & second
+    else:
+        green = first.astype(np.float32)  # so that no half level is lost
+        green += second
+        green *= np.float32(0.5)
     return [planes[pattern.index("R")], green, planes[pattern.index("B")]], replaced
 
 
@@ -100,8 +115,7 @@ def superpixels(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np
 
     For arguments see `superpixel_planes`.
     """
-    red, green, blue = superpixel_planes(mosaic, pattern, hot_pixels)[0]
-    return cv2.merge([red.astype(np.float32), green, blue.astype(np.float32)])
+    return cv2.merge([plane.astype(np.float32) for plane in superpixel_planes(mosaic, pattern, hot_pixels)[0]])
 
 
 def debayer(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.ndarray:
@@ -133,29 +147,27 @@ def without_hot_pixels(mosaic: np.ndarray) -> np.ndarray:
     return result
 
 
-def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
+def replace_hot_pixels(plane: np.ndarray, level_and_noise: tuple[float, float] | None = None) -> tuple[np.ndarray, int]:
     """Replace single pixels far brighter than all of their neighbours by the median of these.
 
     A star's light reaches the pixels next to its peak; a hot pixel's does not.
 
     Args:
         plane: (H, W) of one colour, uint8, uint16 or float32, finite.
+        level_and_noise: of its sky, where they were measured before.
 
     Returns:
         the plane, a copy where anything was replaced, and how many pixels were.
     """
     if min(plane.shape) < 3:
         return plane, 0
-    level, noise = _level_and_noise(plane)
+    level, noise = level_and_noise or _level_and_noise(plane)
     if noise <= 0:
         return plane, 0
     y, x = _risen(plane, HOT_SIGMA * noise)
     if not len(y):
         return plane, 0
-    rows, columns = plane.shape
-    around = np.stack([plane[_mirrored(y + dy, rows), _mirrored(x + dx, columns)] for dy, dx in _OFFSETS]).astype(
-        np.float64
-    )
+    around = _neighbours(plane, y, x)
     value, brightest = plane[y, x].astype(np.float64), around.max(axis=0)
     hot = value - brightest > HOT_SIGMA * noise
     hot &= brightest - level < np.maximum(HOT_SHARE * (value - level), 4 * noise)
@@ -172,23 +184,38 @@ def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
     steps = cv2.subtract(plane[:, 1:], plane[:, :-1])  # saturates at 0 in whole numbers
     if plane.dtype != np.float32:
         least = min(np.floor(least), np.iinfo(plane.dtype).max)
-    found = np.flatnonzero(steps > plane.dtype.type(least))
+    found = true_places((steps > plane.dtype.type(least)).reshape(-1))
     first = np.flatnonzero(plane[:, 0].astype(np.float64) - plane[:, 1] > least)
     y, x = np.divmod(found, columns - 1)
-    return np.concatenate([y, first]), np.concatenate([x + 1, np.zeros_like(first)])
+    y, x = np.concatenate([y, first]), np.concatenate([x + 1, np.zeros_like(first)])
+    # Most are edges of stars, whose other neighbour is as bright: these need not be compared with all.
+    other = plane[y, np.where(x + 1 < columns, x + 1, np.maximum(x - 1, 0))]
+    alone = plane[y, x].astype(np.float64) - other > least
+    return y[alone], x[alone]
 
 
-def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
-    mirrored: np.ndarray = length - 1 - np.abs(length - 1 - np.abs(index))
-    return mirrored
+def true_places(mask: np.ndarray) -> np.ndarray:
+    """Return where (N,) bool is true; like `np.flatnonzero`, but eight at a time, since almost all are false."""
+    whole = len(mask) // 8 * 8
+    groups = np.flatnonzero(mask[:whole].view(np.uint64) != 0)
+    group, offset = np.nonzero(mask[:whole].reshape(-1, 8)[groups])
+    return np.concatenate([groups[group] * 8 + offset, whole + np.flatnonzero(mask[whole:])])
+
+
+def _neighbours(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Return the eight neighbours of N pixels, mirrored at the edges: (8, N) float64."""
+    rows, columns = plane.shape
+    down = {-1: np.abs(y - 1), 0: y, 1: rows - 1 - np.abs(rows - 2 - y)}
+    right = {-1: np.abs(x - 1), 0: x, 1: columns - 1 - np.abs(columns - 2 - x)}
+    return np.stack([plane[down[dy], right[dx]] for dy, dx in _OFFSETS]).astype(np.float64)
 
 
 def _level_and_noise(plane: np.ndarray) -> tuple[float, float]:
     """Estimate sky level and noise from some thousand pixels: median and median distance to it."""
     step = max(1, int((plane.size / _SAMPLES) ** 0.5))
-    some = plane[::step, ::step].astype(np.float32).ravel()
+    some = plane[::step, ::step].ravel()
     middle = some.size // 2
-    level = float(np.partition(some, middle)[middle])
-    distance = np.abs(some - level)
+    level = np.partition(some, middle)[middle]
+    distance = np.maximum(some, level) - np.minimum(some, level)
     spread = 1.4826 * float(np.partition(distance, middle)[middle])
-    return level, spread or 1.2533 * float(distance.mean())
+    return float(level), spread or 1.2533 * float(distance.mean())

@@ -60,6 +60,10 @@ class Stretch:
         """Return the levels (65536,) uint8 of (x + black) * `STEPS`, rounded."""
         return _table(self)
 
+    def first_steps(self) -> np.ndarray:
+        """Return the first index in `table` that has each level or a higher one: (256,) int; 65536 where none has."""
+        return _first_steps(self)
+
     def levels(self, x: np.ndarray) -> np.ndarray:
         """Stretch values of any shape, in standard deviations above the sky, to uint8."""
         steps = (np.asarray(x, np.float32) + np.float32(self.black)) * np.float32(STEPS)
@@ -74,3 +78,11 @@ def _table(stretch: Stretch) -> np.ndarray:
     levels: np.ndarray = np.clip(np.rint(255 * np.arcsinh(above) / white), 0, 255).astype(np.uint8)
     levels.setflags(write=False)
     return levels
+
+
+@lru_cache(maxsize=8)
+def _first_steps(stretch: Stretch) -> np.ndarray:
+    steps: np.ndarray = np.searchsorted(_table(stretch), np.arange(256))
+    steps[0] = 0
+    steps.setflags(write=False)
+    return steps

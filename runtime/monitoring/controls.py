@@ -18,12 +18,14 @@ class Controls:
         paused: frames are shown and reported, but nothing is detected in them.
         min_score: minimum score of a detection, 0..1; None for the detector's own.
         stack: frames in a stack; None for the run's initial value, and where frames do not follow from each other.
+        show_inputs: the live page shows the detector's inputs in place of the frame.
         writer: writes a requested frame; None if the run has no output folder.
     """
 
     paused: bool = False
     min_score: float | None = None
     stack: int | None = None
+    show_inputs: bool = False
     writer: OutputWriter | None = None
 
     def save_frame(self) -> str | None:

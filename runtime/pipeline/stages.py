@@ -5,7 +5,7 @@ Each stage works on a frame's task and can be called alone; an executor (`serial
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -19,7 +19,7 @@ from ..imaging.sky_motion import SkyMotion, grey_thumbnail
 from ..imaging.stacking import Stack
 from ..imaging.tiling import TileSelector
 from ..inference.classifier import Classifier
-from ..inference.detector import Detector
+from ..inference.detector import Detector, ModelInput
 from ..inference.raw_detector import RawDetector
 from ..monitoring.controls import Controls
 from ..sources.source import Source
@@ -59,6 +59,7 @@ class FrameProcessor:
         controls: what may be changed during the run.
         save_input: called with the numbers of the frame and the view, and the pixels that the detector is given; they
             are only lent for the call.
+        show_inputs: called with the views of a frame, the inputs made of them, and the detections; as `save_input`.
         load_raw_detector: called at the first frame in linear light; None if `detector` is for those too.
 
     Attributes:
@@ -75,6 +76,7 @@ class FrameProcessor:
         controls: Controls | None = None,
         save_input: Callable[[int, int, np.ndarray], None] | None = None,
         load_raw_detector: Callable[[], RawDetector] | None = None,
+        show_inputs: Callable[[np.ndarray, Sequence[ModelInput], Detections], None] | None = None,
     ) -> None:
         self.detector = detector
         self.raw_detector: RawDetector | None = None
@@ -87,6 +89,7 @@ class FrameProcessor:
         self._controls = controls or Controls()
         self._min_score = detector.min_score  # a change of the control counts for both detectors
         self._save_input = save_input
+        self._show_inputs = show_inputs
         self._depth = views.stack
         self._last_shape: tuple[int, ...] = ()
         self._empty = Detections.empty().with_probabilities(np.zeros((0, len(classifier.classes)), np.float32))
@@ -191,6 +194,8 @@ class FrameProcessor:
                     merged = found[0] if len(found) == 1 else detector.merge(task.views, found)
             with task.stopwatch.stage("classify"):
                 self._last_detections = self.classifier(task.frame.pixels, merged)
+            if self._show_inputs:
+                self._show_inputs(task.views, task.inputs, self._last_detections)
         task.detections = self._empty if task.is_new and not task.inputs else self._last_detections
 
 

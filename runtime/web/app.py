@@ -109,7 +109,12 @@ def _add_control_routes(app: FastAPI, controls: Controls) -> None:
     @app.get("/api/controls")
     def read_controls() -> ControlsState:
         """Return the current values of the controls."""
-        return ControlsState(paused=controls.paused, min_score=controls.min_score, stack=controls.stack)
+        return ControlsState(
+            paused=controls.paused,
+            min_score=controls.min_score,
+            stack=controls.stack,
+            show_inputs=controls.show_inputs,
+        )
 
     @app.post("/api/controls", responses={409: {"model": ErrorResponse, "description": "The run does not stack."}})
     def update_controls(update: ControlsUpdate) -> ControlsState:
@@ -120,6 +125,8 @@ def _add_control_routes(app: FastAPI, controls: Controls) -> None:
             controls.stack = update.stack
         if update.min_score is not None:
             controls.min_score = update.min_score
+        if update.show_inputs is not None:
+            controls.show_inputs = update.show_inputs
         if update.paused is not None:
             controls.paused = update.paused
         return read_controls()
@@ -192,7 +199,7 @@ def _add_view_routes(app: FastAPI, preview: Preview, token: Token | None) -> Non
 
     @app.get("/frame.jpg", response_class=Response, responses={**NOT_FOUND, 200: {"content": {"image/jpeg": {}}}})
     def latest_frame() -> Response:
-        """Return the latest frame with its detections drawn."""
+        """Return the latest frame, or the detector's inputs, with the detections drawn."""
         jpeg = preview.jpeg()
         if jpeg is None:
             raise HTTPException(404, "there is no frame yet")

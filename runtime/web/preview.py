@@ -8,7 +8,7 @@ import time
 import cv2
 import numpy as np
 
-from ..frame import Detections, Frame
+from ..frame import Detections
 from ..imaging.downscale import downscale_with_boxes
 from ..recording.annotate import annotate
 
@@ -51,14 +51,18 @@ class Preview:
         self.image_number = 0
         self.closed = False
 
-    def update(self, frame: Frame, detections: Detections) -> None:
-        """Keep a reduced copy of a frame, unless the previous copy is recent enough."""
+    def is_due(self) -> bool:
+        """Return whether the previous copy is old enough for the next."""
         now = time.monotonic()
         is_watched = now - self._watched_at < WATCHED_SECONDS
-        if now - self._updated_at < (1 / MAX_RATE if is_watched else IDLE_SECONDS):
+        return now - self._updated_at >= (1 / MAX_RATE if is_watched else IDLE_SECONDS)
+
+    def update(self, pixels: np.ndarray, detections: Detections) -> None:
+        """Keep a reduced copy of an image (H, W, 3) uint8 RGB, unless the previous copy is recent enough."""
+        if not self.is_due():
             return
-        self._updated_at = now
-        reduced = downscale_with_boxes(frame.pixels, detections, MAX_SIDE)
+        self._updated_at = time.monotonic()
+        reduced = downscale_with_boxes(pixels, detections, MAX_SIDE)
         with self._lock:
             self._latest = reduced
             self.image_number += 1

@@ -79,6 +79,7 @@ class ControlsState(BaseModel):
     paused: bool
     min_score: float | None = Field(description="null: the bundle's default.")
     stack: int | None = Field(description="null: this run does not stack.")
+    show_inputs: bool = Field(description="The images show what the detector is given: the frame and tiles of it.")
 
 
 class ControlsUpdate(BaseModel):
@@ -89,6 +90,7 @@ class ControlsUpdate(BaseModel):
     paused: bool | None = None
     min_score: float | None = Field(None, ge=0, le=1)
     stack: int | None = Field(None, ge=1, le=64)
+    show_inputs: bool | None = None
 
 
 class SavedFrame(BaseModel):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
+from ..inference.detector import ModelInput
 from ..monitoring.controls import Controls
 from ..monitoring.health import RunMonitor
 from ..recording.output_folder import OutputFolder
 from ..tracking.track import Track
+from .input_sheet import input_sheet
 from .preview import Preview
 from .server import Server, browser_url, is_loopback, listen
 from .token import Token, load_or_create_token
@@ -57,6 +62,7 @@ class WebSink:
         for message in messages:
             logger.info("%s", message)
         self._preview = Preview(output.info.classes, output.info.abstain)
+        self._controls = controls
 
         def make_app() -> ASGIApp:
             from .app import create_app
@@ -67,8 +73,14 @@ class WebSink:
         self._server = Server(make_app, bound)
 
     def frame(self, frame: Frame, named: Detections, record: FrameRecord) -> None:
-        """Show a frame if there are viewers."""
-        self._preview.update(frame, named)
+        """Show a frame if there are viewers, unless they look at the detector's inputs."""
+        if not self._controls.show_inputs:
+            self._preview.update(frame.pixels, named)
+
+    def inputs(self, views: np.ndarray, inputs: Sequence[ModelInput], named: Detections) -> None:
+        """Show the detector's inputs for a frame if this is asked for; see `input_sheet`."""
+        if self._controls.show_inputs and self._preview.is_due():
+            self._preview.update(*input_sheet(views, inputs, named))
 
     def events(self, changed: list[Track]) -> None:
         """Do nothing: the page reads events from the event file."""

@@ -124,7 +124,7 @@ def measure_noise(frames: Sequence[np.ndarray], pattern: str | None) -> NoiseMod
         float(np.median([band[1] for band in bands])),
         float(np.median([_next_pixel(residual) for residual in residuals])),
         float(np.median(hot)),
-        float(max(frame.max() for frame in frames)),
+        float(max(np.nanmax(frame) for frame in frames)),
     )
 
 

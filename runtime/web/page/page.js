@@ -25,6 +25,9 @@ async function updateControls(update) {
 function showControls(controls) {
   byId("pause").textContent = controls.paused ? "Resume" : "Pause";
   byId("pause").setAttribute("aria-pressed", controls.paused);
+  byId("inputs").setAttribute("aria-pressed", controls.show_inputs);
+  byId("view").alt = controls.show_inputs ? "The frame and its tiles as the network is given them, with boxes around detected galaxies"
+    : "The latest frame, with boxes around detected galaxies";
   if (!dragging) byId("score").value = controls.min_score;
   byId("score-value").textContent = Number(byId("score").value).toFixed(2);
   byId("stack-label").hidden = controls.stack === null;
@@ -162,6 +165,7 @@ function setNightMode(on) {
 
 byId("night").onclick = () => setNightMode(!document.documentElement.classList.contains("night"));
 byId("pause").onclick = () => updateControls({ paused: byId("pause").getAttribute("aria-pressed") !== "true" });
+byId("inputs").onclick = () => updateControls({ show_inputs: byId("inputs").getAttribute("aria-pressed") !== "true" });
 byId("score").onpointerdown = () => { dragging = true; };
 byId("score").onpointerup = () => { dragging = false; };
 byId("score").oninput = () => { byId("score-value").textContent = Number(byId("score").value).toFixed(2); };

@@ -1,8 +1,11 @@
 """Bayer mosaics in FITS files: keywords as capture programs write them, nonsense in them, and none at all."""
 
+import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.images.decoder import decode_image
+from galaxy_edge.models.images.development import Development
+from galaxy_edge.models.images.frame_type import CalibrationFrameError
 from galaxy_edge.models.images.mosaic import pattern_from_levels
 from galaxy_edge.models.raw.bayer import PATTERNS
 from helpers.mosaics import fits_file, mosaic_of, scene
@@ -140,3 +143,57 @@ def test_card_that_cannot_be_parsed_leaves_the_others_readable(card):
     start = content.index(b"UNUSED  =")
     image = decode_image(content[:start] + card.encode().ljust(80) + content[start + 80 :], "x.fits")
     assert image.cfa == "RGGB" and is_reddish(image) and image.header["BAYERPAT"] == "RGGB"
+
+
+@pytest.mark.parametrize("text", ["GR/BG", "SGRBG16", "BAYER_GR8", "sgrbg10p", "CFA GRBG"])
+def test_names_of_formats_are_understood(text):
+    """V4L2, GenICam and ASCOM name the pattern in their own ways."""
+    image = decode(mosaic_of(SCENE, "GRBG"), BAYERPAT=text)
+    assert image.cfa == "GRBG" and image.remarks == ()
+
+
+def test_keyword_that_contradicts_the_levels_is_corrected_with_a_remark():
+    """A wrong row order or offset puts green where red and blue are: the image would be magenta and noisy."""
+    image = decode(mosaic_of(SCENE, "GBRG"), BAYERPAT="RGGB")
+    assert image.cfa == "GBRG" and "BAYERPAT = 'RGGB' contradicts the levels" in image.remarks[0]
+
+
+def test_debayered_grey_image_with_a_pattern_is_read_as_mono():
+    """Programs copy the keyword into what they have debayered."""
+    grey = cv2.GaussianBlur(np.random.default_rng(1).normal(1000, 30, (200, 300)), (3, 3), 0.8)
+    image = decode(np.rint(grey).astype(np.uint16), BAYERPAT="RGGB")
+    assert image.cfa is None and "debayered; it is read as mono" in image.remarks[0]
+    noise = np.random.default_rng(1).normal(1000, 30, (200, 300)).astype(np.uint16)
+    assert decode(noise, BAYERPAT="RGGB").cfa == "RGGB", "a grey sky shows no pattern, but is a mosaic"
+
+
+@pytest.mark.parametrize("key", ["IMAGETYP", "OBSTYPE", "FRAME"])
+def test_calibration_frame_is_refused_by_every_keyword(key):
+    with pytest.raises(CalibrationFrameError, match="it is a flat frame"):
+        decode(mosaic_of(SCENE, "RGGB"), **{key: "Flat Field"})
+
+
+def test_frames_that_show_nothing_are_named():
+    """Saturated, or without any number."""
+    saturated = np.random.default_rng(1).integers(900, 1100, (100, 100)).astype(np.uint16)
+    saturated[:60] = 65535
+    assert decode(saturated).remarks == ("about 60% of the pixels have the highest level, 65535: they are saturated",)
+    assert "no pixel" in decode(np.full((64, 64), np.nan, np.float32)).remarks[0]
+
+
+def test_colours_are_interpolated_on_request():
+    """At the frame's full size, in pixels of the source."""
+    content = fits_file(mosaic_of(SCENE, "RGGB"), BAYERPAT="RGGB")
+    image = decode_image(content, "m31.fits", Development(full_size=True))
+    assert image.pixels.shape == (128, 160, 3) and image.binning == 1 and image.stretch["binning"] == 1
+    red, green, blue = (int(level) for level in image.pixels[64, 80])
+    assert red > green > blue
+
+
+def test_masked_pixels_stay_masked_in_the_raw_values():
+    """A stack leaves them out; as zeros they would be dark spots in its mean."""
+    values = mosaic_of(SCENE, "RGGB").astype(np.float32)
+    values[10:20, 10:20] = np.inf
+    image = decode(values, BAYERPAT="RGGB")
+    assert np.isnan(image.raw[10:20, 10:20]).all() and np.isnan(image.raw).sum() == 100
+    assert all(np.isfinite(plane).all() for plane in image.planes)

@@ -7,6 +7,7 @@ from galaxy_edge.models.raw.bayer import (
     debayer,
     parse_pattern,
     replace_hot_pixels,
+    superpixel_planes,
     superpixels,
     without_hot_pixels,
 )
@@ -22,11 +23,18 @@ def mosaic_of(rgb: np.ndarray, pattern: str) -> np.ndarray:
     return result
 
 
+def test_mean_of_greens_stays_in_whole_levels_where_the_noise_is_many():
+    mosaic = np.random.default_rng(2).normal(60_000, 3_000, (60, 80)).clip(0, 65_535).astype(np.uint16)
+    (_, green, _), _ = superpixel_planes(mosaic, "GRBG", hot_pixels=False)
+    exact = (mosaic[::2, ::2].astype(float) + mosaic[1::2, 1::2]) / 2
+    assert green.dtype == np.uint16 and np.array_equal(green, np.floor(exact))
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
 def test_superpixels_are_the_colours_of_each_cell(pattern, kind):
     rng = np.random.default_rng(1)
-    mosaic = rng.integers(0, 255, (10, 12)).astype(kind)
+    mosaic = rng.integers(0, 12, (10, 12)).astype(kind)
     found = superpixels(mosaic, pattern, hot_pixels=False)
     assert found.shape == (5, 6, 3) and found.dtype == np.float32
     for y in range(5):

@@ -125,6 +125,21 @@ def test_pause_button_stops_detection_and_resumes_it(page, live):
     live.until(lambda: live.monitor.run_stats.detections > found)
 
 
+def test_switch_shows_what_the_network_sees(page, live):
+    """A square of the detector's input, with the same boxes; the button says whether it is on."""
+    wait(page, "document.getElementById('view').naturalWidth == 640")
+    page.tap("#inputs")
+    wait(page, "document.getElementById('inputs').getAttribute('aria-pressed') == 'true'")
+    live.until(lambda: live.controls.show_inputs)
+    wait(
+        page,
+        "document.getElementById('view').naturalWidth == 224 && document.getElementById('view').naturalHeight == 224",
+    )
+    assert "network" in page.locator("#view").get_attribute("alt")
+    page.tap("#inputs")
+    wait(page, "document.getElementById('view').naturalWidth == 640")
+
+
 def test_threshold_and_save_button(page, live):
     """The slider changes the run's threshold; the button saves a frame and shows its name."""
     page.wait_for_selector("#state.running")

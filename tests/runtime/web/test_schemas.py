@@ -40,7 +40,7 @@ def test_status_events_and_crops(live):
 def test_controls_change_the_run(live):
     """A paused run delivers frames but detects nothing; the answer holds the new values."""
     before = live.json("/api/controls")
-    assert before == {"paused": False, "min_score": pytest.approx(0.47, abs=0.1), "stack": None}
+    assert before == {"paused": False, "min_score": pytest.approx(0.47, abs=0.1), "stack": None, "show_inputs": False}
     assert live.json("/api/controls", {"paused": True, "min_score": 0.9})["paused"]
     time.sleep(1.0)  # frames in flight have been processed
     frames, found = live.monitor.frames, live.monitor.run_stats.detections
@@ -129,7 +129,7 @@ def test_preview_names_no_class_below_the_abstain_threshold(abstain, named):
     preview = Preview(("spiral", "smooth"), abstain)
     frame = Frame(np.zeros((240, 320, 3), np.uint8), datetime.datetime.now(datetime.UTC), "sky", 0)
     box, score, probabilities = [[60, 60, 200, 160]], [0.9], [[0.6, 0.4]]
-    preview.update(frame, Detections(*(np.array(values, np.float32) for values in (box, score, probabilities))))
+    preview.update(frame.pixels, Detections(*(np.array(values, np.float32) for values in (box, score, probabilities))))
     shown = cv2.imdecode(np.frombuffer(preview.jpeg(), np.uint8), cv2.IMREAD_COLOR)
     assert (np.ptp(shown, axis=2).max() > 20) == named and shown.max() > 150
 
