@@ -25,9 +25,20 @@ class ReadingLog:
     def __init__(self) -> None:
         self.skipped = 0
         self._logged: set[str] = set()
+        self._cameras: dict[tuple[str, tuple[int, ...]], None] = {}
 
     def remarks(self, name: str, image: DecodedImage) -> None:
-        """Log the remarks on an image that are new."""
+        """Log the remarks on an image that are new, and a camera that is another than before."""
+        if image.header and image.raw is not None:
+            camera = str(image.header.get("INSTRUME", "unnamed")).strip(), image.raw.shape
+            if self._cameras and camera not in self._cameras:
+                before = _camera_text(*next(reversed(self._cameras)))
+                logger.warning(
+                    "%s is from another camera, %s, than the frames before, %s; each frame is read by itself, "
+                    "and a stack is started again",
+                    name, _camera_text(*camera), before,
+                )  # fmt: skip
+            self._cameras[camera] = None
         for remark in image.remarks:
             if remark not in self._logged:
                 self._logged.add(remark)
@@ -37,6 +48,10 @@ class ReadingLog:
         """Count and log a calibration frame that is skipped."""
         self.skipped += 1
         logger.warning("skipped %s", error)
+
+
+def _camera_text(name: str, shape: tuple[int, ...]) -> str:
+    return f"{name} ({shape[1]} x {shape[0]})"
 
 
 def image_frame(image: DecodedImage, time: datetime.datetime, name: str, number: int) -> Frame:

@@ -79,7 +79,9 @@ class WatchedFolderSource:
             raise UsageError(f"'{folder}' cannot be source and output folder at once: name another --out")
         self._list = ProcessedList(out, folder) if out else None
         self._done: dict[str, _Version] = self._list.read() if self._list else {}
-        self._seen: dict[str, _Version] = {}
+        self._seen: dict[str, _Version] | None = None
+        self._changed: dict[str, float] = {}  # when files appeared or changed while the folder was watched
+        self._failed: dict[str, tuple[_Version, float]] = {}  # files that could not be read, and since when
         self._names: dict[str, str] = {}  # of frames under way: as shown, as on the disk
         self._away = False
         self._development, self._log = development, ReadingLog()
@@ -117,13 +119,17 @@ class WatchedFolderSource:
             return []
         if self._away:
             self._away, self.reopened = False, self.reopened + 1
+            self._failed.clear()
             logger.warning("%s is back", self.name)
+        seen, self._seen = self._seen or {}, found
+        if seen:
+            now = time.monotonic()
+            self._changed |= {name: now for name, version in found.items() if seen.get(name) != version}
         ready = [
             (name, version)
             for name, version in found.items()
-            if self._seen.get(name) == version and self._done.get(name) != version and self._complete(name, version)
+            if seen.get(name) == version and self._done.get(name) != version and self._complete(name, version)
         ]
-        self._seen = found
         return sorted(ready, key=lambda item: (item[1].modified, natural_key(item[0])))
 
     def _files(self) -> Iterator[tuple[str, _Version]]:
@@ -149,7 +155,9 @@ class WatchedFolderSource:
 
     def _complete(self, name: str, version: _Version) -> bool:
         """Return whether a file whose size is stable is whole, or will not become so any more."""
-        if time.time() - version.modified / 1e9 > PATIENCE_SECONDS:
+        if name in self._failed and self._failed[name][0] == version:
+            return self._is_settled(name, version)
+        if self._is_settled(name, version):
             return True  # what is wrong with it by now is reported when it is read
         if version.size == 0:
             return False
@@ -161,15 +169,37 @@ class WatchedFolderSource:
         except (OSError, ValueError):
             return False
 
+    def _is_settled(self, name: str, version: _Version) -> bool:
+        """Return whether a file has not changed for `PATIENCE_SECONDS`.
+
+        The time stamp of a file that changes while it is watched is not trusted: a server's clock may be wrong.
+        """
+        if name in self._changed:
+            return time.monotonic() - self._changed[name] > PATIENCE_SECONDS
+        return time.time() - version.modified / 1e9 > PATIENCE_SECONDS
+
+    def _give_up(self, name: str, version: _Version, error: ImageError) -> bool:
+        """Return whether a file that cannot be read is to be skipped; if not, it is tried again."""
+        failed = self._failed.get(name)
+        if failed is None or failed[0] != version:
+            failed = self._failed[name] = version, time.monotonic()
+        if isinstance(error.__context__, OSError):  # a share that is about to vanish
+            return time.monotonic() - failed[1] > PATIENCE_SECONDS
+        return self._is_settled(name, version)
+
     def _read(self, name: str, version: _Version, number: int) -> Frame | None:
         shown = printable_name(name)
         try:
             image = decode_image(read_file(self._folder / name), shown, self._development)
         except CalibrationFrameError as error:
             self._done[name] = version
+            if self._list:
+                self._list.append(name, version)
             self._log.calibration_frame(error)
             return None
         except ImageError as error:
+            if not self._give_up(name, version, error):
+                return None
             self._done[name] = version
             self.bad += 1
             logger.warning("skipped %s", error)

@@ -115,6 +115,17 @@ def test_stack_is_developed_in_the_same_way(tmp_path, kind):
     assert last.stretch == {"pattern": "GRBG", "binning": 2} | record | {"hot_pixels": last.stretch["hot_pixels"]}
 
 
+def test_second_camera_in_a_folder_is_reported_once(tmp_path, caplog):
+    """Frames of a guide camera among those of the telescope are read, but do not belong to its stack."""
+    noise = np.random.default_rng(1).normal(1000, 20, (200, 300)).astype(np.uint16)
+    for number, (name, part) in enumerate([("ASI533", noise), ("Guide", noise[:100, :160]), ("ASI533", noise)] * 2):
+        (tmp_path / f"{number}.fits").write_bytes(fits_file(part, INSTRUME=name))
+    frames = list(open_source(str(tmp_path)))
+    assert len(frames) == 6
+    assert caplog.text.count("from another camera") == 1
+    assert "1.fits is from another camera, Guide (160 x 100), than the frames before, ASI533 (300 x 200)" in caplog.text
+
+
 def test_inputs_of_the_network_are_written_exactly(tmp_path):
     """``save_input`` writes each input of the network unchanged; the files count towards the quota."""
     (tmp_path / "in").mkdir()

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from galaxy_edge.runtime.sources.natural_order import natural_key
 from galaxy_edge.runtime.sources.open_source import open_source
 from galaxy_edge.runtime.sources.watched_folder import ProcessedList, WatchedFolderSource
 from helpers.images import encode, render
+from helpers.mosaics import fits_file
 
 POLL = 0.02
 
@@ -85,6 +87,51 @@ def test_file_that_stays_damaged_is_skipped_once(tmp_path, caplog):
     source = WatchedFolderSource(tmp_path, poll_seconds=POLL)
     assert next_names(source, 1) == ["good.png"]
     assert source.bad == 1 and "broken.png" in caplog.text
+
+
+def test_image_that_is_written_slowly_is_read_once_it_is_whole(tmp_path):
+    """A PNG does not say how long it will be, and the clock of a network share may be an hour behind."""
+    content = encode(render([(60, 40, 10)], 160, 120))
+    path = tmp_path / "slow.png"
+    write(tmp_path / "first.png")
+
+    def write_slowly():
+        for end in (200, len(content) // 2, len(content)):
+            time.sleep(8 * POLL)
+            path.write_bytes(content[:end])
+            os.utime(path, (time.time() - 3600,) * 2)
+
+    source = WatchedFolderSource(tmp_path, poll_seconds=POLL)
+    threading.Thread(target=write_slowly).start()
+    assert next_names(source, 2) == ["first.png", "slow.png"]
+    assert source.bad == 0
+
+
+def test_file_that_cannot_be_read_for_a_moment_is_tried_again(tmp_path, monkeypatch):
+    """Shares answer with input/output errors before they vanish; the frame must not be lost."""
+    write(tmp_path / "a.png", age=100)
+    read, failures = Path.read_bytes, iter([OSError(5, "Input/output error")] * 3)
+
+    def unreliable(path):
+        error = next(failures, None) if path.name == "a.png" else None
+        if error:
+            raise error
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", unreliable)
+    source = WatchedFolderSource(tmp_path, poll_seconds=POLL)
+    assert next_names(source, 1) == ["a.png"] and source.bad == 0
+
+
+def test_dark_frame_is_not_reported_again_after_a_restart(tmp_path, caplog):
+    """It is as done as a frame that was processed."""
+    folder, out = tmp_path / "frames", tmp_path / "out"
+    folder.mkdir()
+    (folder / "dark.fits").write_bytes(fits_file(np.zeros((64, 64), np.uint16), IMAGETYP="Dark"))
+    write(folder / "light.png")
+    for _ in range(2):
+        assert next_names(WatchedFolderSource(folder, out, poll_seconds=POLL), 1) == ["light.png"]
+    assert caplog.text.count("it is a dark frame") == 1
 
 
 def test_folder_that_vanishes_is_waited_for(tmp_path, caplog):
