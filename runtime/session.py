@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..devices.probe import probe
 from ..errors import UsageError, UserError, require_extra
-from ..models.bundle import Bundle, shipped_bundle_path
 from ..models.images.development import Development
+from ..models.raw.stretch import Stretch
 from .events.frame_record import FrameRecord
 from .frame import Detections, Frame
-from .inference.bundles import CLASSIFIER, DETECTOR, RAW_DETECTOR, load_bundle
+from .inference.bundles import CLASSIFIER, DETECTOR, RAW_DETECTOR, has_raw_detector, load_bundle, raw_stretch
 from .inference.classifier import Classifier
 from .inference.detector import Detector
 from .inference.load import resolve_engine
@@ -96,8 +96,8 @@ class Session:
             for name, network in ((DETECTOR, detector), (CLASSIFIER, classifier))
             if network is None
         }
-        network = detector.bundle if detector else bundles[DETECTOR]
-        self.source = source or _open_source(config, self._development(network))
+        stretch = detector.bundle.stretch if detector else raw_stretch(config.models, bundles[DETECTOR].stretch)
+        self.source = source or _open_source(config, stretch)
         self.detector = detector or Detector(
             bundles[DETECTOR], bundles[DETECTOR].default_variant, engine, threads, config.min_score
         )
@@ -181,23 +181,10 @@ class Session:
         if self._trace:
             self._trace.close()
 
-    def _development(self, detector: Bundle) -> Development:
-        """Return how the source develops raw frames: with the stretch of the bundle that will be given them."""
-        config = self.config
-        if self._uses_raw_detector():
-            path = config.models / RAW_DETECTOR if config.models else shipped_bundle_path(RAW_DETECTOR)
-            detector = Bundle.load(path)
-        return Development(config.stretch, detector.stretch, config.debayer == "full")
-
-    def _uses_raw_detector(self) -> bool:
-        """Return whether raw frames have a detector of their own; the configured models may have none."""
-        models = self.config.models
-        return not self._has_own_detector and (models is None or (models / RAW_DETECTOR).is_dir())
-
     def _raw_detector_loader(self) -> Callable[[], RawDetector] | None:
         """Return what loads the detector of raw frames; None if the configured models have none."""
         config = self.config
-        if not self._uses_raw_detector():
+        if self._has_own_detector or not has_raw_detector(config.models):
             return None
 
         def load() -> RawDetector:
@@ -285,13 +272,10 @@ class Session:
             raise
 
 
-def _open_source(config: RunConfig, development: Development) -> Source:
+def _open_source(config: RunConfig, stretch: Stretch) -> Source:
+    development = Development(config.stretch, stretch, config.debayer == "full")
     return open_source(
-        config.source,
-        sequence=config.stack > 1,
-        at_once=decoder_threads(),
-        out=config.out,
-        development=development,
+        config.source, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out, development=development
     )
 
 

@@ -103,26 +103,19 @@ def evaluate_composites(
     Raises:
         DataError: there are too few exposures.
     """
+    # Long because of the description of the result.
     training, validation, test = parted(exposures)
     if not test or not (training or validation):
         raise DataError("too few exposures: the baseline is fitted on some, and others are tested on")
     fitted = list(composites([*training, *validation], cutouts, repeats, seed + 1))
     fit_images = SepImages([truth for _, truth in fitted], [summed_superpixels(frame) for frame, _ in fitted])
     settings = fit_images.best_settings(int(ALLOWED_FALSE * len(fitted)))
-    tiles = TileSelector("auto", detector.bundle.input_size[0])
-    truths, searched, images = [], [], []
-    for done, (frame, truth) in enumerate(composites(test, cutouts, repeats, seed)):
-        progress(done, repeats * len(test))
-        boxes, scores = search(detector, tiles, frame)
-        truths.append(truth)
-        searched.append(truth._replace(boxes=boxes, scores=scores))
-        images.append(summed_superpixels(frame))
-    found = [match(frame)[0] for frame in searched]
-    false = sum(int(match(frame)[1].sum()) for frame in searched)
-    sep_images = SepImages(truths, images, [settings.threshold])
-    sep_found = at_equal_false_alarms(sep_images.searched(settings), false)
-    signals = np.concatenate([frame.signals for frame in truths])
-    hits = {"detector": np.concatenate(found), "sep": np.concatenate(sep_found)}
+    searched, images = _search_all(detector, composites(test, cutouts, repeats, seed), repeats * len(test), progress)
+    matches = [match(frame) for frame in searched]
+    false = sum(int(wrong.sum()) for _, wrong in matches)
+    sep_found = at_equal_false_alarms(SepImages(searched, images, [settings.threshold]).searched(settings), false)
+    hits = {"detector": np.concatenate([found for found, _ in matches]), "sep": np.concatenate(sep_found)}
+    signals = np.concatenate([frame.signals for frame in searched])
     rate = {
         "false": false,
         "false_per_frame": false / len(searched),
@@ -143,6 +136,20 @@ def evaluate_composites(
         "detector": rate,
         "sep": rate | {"settings": asdict(settings)},
     }
+
+
+def _search_all(
+    detector: RawDetector, frames: Iterator[tuple[RawFrame, SearchedFrame]], total: int, progress: Progress
+) -> tuple[list[SearchedFrame], list[np.ndarray]]:
+    """Search frames with the detector; return them with its detections, and their `summed_superpixels`."""
+    tiles = TileSelector("auto", detector.bundle.input_size[0])
+    searched, images = [], []
+    for done, (frame, truth) in enumerate(frames):
+        progress(done, total)
+        boxes, scores = search(detector, tiles, frame)
+        searched.append(truth._replace(boxes=boxes, scores=scores))
+        images.append(summed_superpixels(frame))
+    return searched, images
 
 
 def _counts(hits: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, Any]:

@@ -138,7 +138,7 @@ def _level_remarks(raw: np.ndarray) -> tuple[str, ...]:
     sample = raw[:: max(1, raw.shape[0] // 256), :: max(1, raw.shape[1] // 256)]
     sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
     if not sample.size:
-        return ("no pixel that was looked at holds a finite number",)
+        return ("hardly any pixel holds a finite number",)
     high = sample.max()
     if sample.min() == high and raw.min() == raw.max():
         return (f"every pixel has the same level, {float(high):g}: a closed cover, or saturation",)

@@ -10,6 +10,7 @@ from ...errors import UsageError
 
 if TYPE_CHECKING:
     from ...models.bundle import Bundle
+    from ...models.raw.stretch import Stretch
 
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 """Names of the two bundles, and of their folders in a folder of models."""
@@ -64,3 +65,21 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_o
             "%s is UNGATED: it was written although it failed %s", bundle.path, ", ".join(bundle.failed_gates)
         )
     return bundle
+
+
+def has_raw_detector(models: Path | None) -> bool:
+    """Return whether raw frames have a detector of their own; a folder of models may have none."""
+    return models is None or (models / RAW_DETECTOR).is_dir()
+
+
+def raw_stretch(models: Path | None, default: Stretch) -> Stretch:
+    """Return the stretch of the detector of raw frames; `default` where they have none of their own.
+
+    Raises:
+        BundleError: the bundle cannot be used.
+    """
+    from ...models.bundle import Bundle, shipped_bundle_path
+
+    if not has_raw_detector(models):
+        return default
+    return Bundle.load(models / RAW_DETECTOR if models else shipped_bundle_path(RAW_DETECTOR), "detect").stretch

@@ -178,7 +178,7 @@ def test_frames_that_show_nothing_are_named():
     saturated = np.random.default_rng(1).integers(900, 1100, (100, 100)).astype(np.uint16)
     saturated[:60] = 65535
     assert decode(saturated).remarks == ("about 60% of the pixels have the highest level, 65535: they are saturated",)
-    assert "no pixel" in decode(np.full((64, 64), np.nan, np.float32)).remarks[0]
+    assert "hardly any pixel" in decode(np.full((64, 64), np.nan, np.float32)).remarks[0]
 
 
 def test_colours_are_interpolated_on_request():
