@@ -24,11 +24,10 @@ from .config import config as config_group
 from .data import data
 from .devices import devices
 from .evaluate import evaluate
-from .evaluate_sky import composites, names, night
+from .evaluate_sky import composites, names, night, noise_model
 from .events import events
 from .explain import explain
 from .export import export
-from .noise_model import noise_model
 from .options import FILE
 from .run import run
 from .settings import name_variables, settings_for

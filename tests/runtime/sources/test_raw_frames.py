@@ -138,7 +138,9 @@ def test_inputs_of_the_network_are_written_exactly(tmp_path):
     assert names[0] == "0001-000000-00.png" and len(names) == 3
     saved = cv2.imread(str(tmp_path / "out" / "inputs" / names[0]))[..., ::-1]
     assert np.array_equal(saved, session.detector.preprocess(frames[0].pixels).batch[0])
-    assert all(f"inputs/{name}" in RetainedFiles(tmp_path / "out") for name in names)
+    retained = RetainedFiles(tmp_path / "out")
+    retained.scan()
+    assert all(f"inputs/{name}" in retained for name in names)
 
 
 def test_source_takes_the_stretch_of_the_network(tmp_path):
