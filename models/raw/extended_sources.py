@@ -26,6 +26,9 @@ STAR_BOX = 32
 STAR_PEAK, STAR_SHARE, STAR_VEIL = 100.0, 0.07, 25.0
 """A box is of a star if its peak exceeds the first, in sigma, and an opening leaves less than the second, as a share of
 the peak, and less than the third, in sigma."""
+SATURATED, SATURATED_SHARE = 0.98, 0.15
+"""Share of the stretch's white from which on a peak is cut off, so that what an opening leaves is a larger share of it;
+the limit in sigma does not hold for it, because a nebula has more of them in a deep stack."""
 EXTENDED = 0.2
 """What the opening must leave of light: 0.1 of a star's of a pixel or two, 0.3 and more of a galaxy's."""
 SMALL = 16.0
@@ -102,7 +105,8 @@ def star_dominated(pixels: np.ndarray, boxes: np.ndarray, stretch: Stretch | Non
     Args:
         pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.
     """
-    table, result = _linear(stretch or Stretch()), np.zeros(len(boxes), bool)
+    stretch = stretch or Stretch()
+    table, result = _linear(stretch), np.zeros(len(boxes), bool)
     for number, (x0, y0, x1, y1) in enumerate(np.asarray(boxes, np.float64)):
         left, top = max(0, int(x0)), max(0, int(y0))
         part = pixels[top : int(np.ceil(y1)), left : int(np.ceil(x1))]
@@ -113,7 +117,9 @@ def star_dominated(pixels: np.ndarray, boxes: np.ndarray, stretch: Stretch | Non
         high, wide = light.shape[0] // 4, light.shape[1] // 4
         peak = float(light[high:-high, wide:-wide].max())
         left_over = float(opened[high:-high, wide:-wide].max())
-        result[number] = peak > STAR_PEAK and left_over < min(STAR_SHARE * peak, STAR_VEIL)
+        saturated = peak >= SATURATED * stretch.white
+        limit = SATURATED_SHARE * peak if saturated else min(STAR_SHARE * peak, STAR_VEIL)
+        result[number] = peak > STAR_PEAK and left_over < limit
     return result
 
 

@@ -83,3 +83,15 @@ def test_a_star_in_a_nebula_is_distinguished_from_a_galaxy():
     boxes = np.array([[150, 150, 250, 250], [560, 270, 640, 330], [400, 100, 460, 160], [1, 1, 3, 3]], np.float32)
     assert star_dominated(develop(frame).pixels, boxes).tolist() == [True, False, False, False]
     assert star_dominated(develop(frame).pixels, np.zeros((0, 4))).shape == (0,)
+
+
+def test_a_saturated_star_in_a_bright_nebula_is_distinguished_from_a_galaxy():
+    """Its peak is cut off at white, so that the nebula around it seems a larger share of it than it is."""
+    rng = np.random.default_rng(5)
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
+    frame = rng.normal(0, 1, SHAPE)
+    frame += 30 * np.exp(-(((x - 200) ** 2 + (y - 200) ** 2) / (2 * 25**2)))
+    frame += 1200 * np.exp(-(((x - 205) ** 2 + (y - 203) ** 2) / (2 * 1.0**2)))
+    frame += galaxy(600, 300, 80, 500.0)
+    boxes = np.array([[150, 150, 250, 250], [560, 270, 640, 330]], np.float32)
+    assert star_dominated(develop(frame).pixels, boxes).tolist() == [True, False]
