@@ -18,8 +18,9 @@ FAINTEST = 0.1
 EDGE = 2.0
 """Pixels from the edge of a window within which a box is taken to be cut off."""
 SAME_MIDDLE, SAME_SIZE, SAME_BOX, SAME_PART = 0.35, 2.2, 0.5, 0.5
-"""Boxes are of one object if their middles lie within the first share of the smaller sides, or the last share of the
-smaller area is common to both, and their sizes differ at most by the second factor; or if their IoU exceeds the third."""
+"""Boxes are of one object if their middles lie within the first share of the smaller sides, or they have more than the
+last share of the smaller area in common, and their sizes differ at most by the second factor; or if the third is less
+than their IoU."""
 TRUSTED = 0.4
 """Share of the best score from which on a window's box is taken."""
 MIN_SIDE = 11.0
