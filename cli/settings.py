@@ -18,7 +18,7 @@ from ..errors import UserError
 from ..runtime.system.address import redact_credentials
 from .old_names import current_name, named_commands
 from .options import Size
-from .settings_trust import check_trust
+from .terminal.settings_trust import check_trust
 
 logger = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
-from ..runtime.system.address import redact_credentials
+from ...errors import UserError
+from ...runtime.system.address import redact_credentials
 
 logger = logging.getLogger(__name__)
 

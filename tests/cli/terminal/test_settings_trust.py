@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from galaxy_edge.cli.settings_trust import UntrustedSettings, check_trust
+from galaxy_edge.cli.terminal.settings_trust import UntrustedSettings, check_trust
 
 
 def test_networks_named_by_our_own_file_are_logged(tmp_path, caplog):
