@@ -1,4 +1,4 @@
-"""`galaxy-edge events`: list, show, export and prune the events of an output folder."""
+"""`galaxy-edge events`: list, show, export, prune and back up the events of an output folder."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _query_options(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def events() -> None:
-    """List, look up, export and prune events."""
+    """List, look up, export, prune and back up events."""
 
 
 @events.command("list")
@@ -178,15 +178,32 @@ def _json_list(records: list[dict[str, Any]]) -> str:
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_json: bool, **conditions: Any) -> None:
-    """Delete the selected events that have ended, with their crops."""
+    """Delete the selected events that have ended, with their crops, and give their space back to the disk.
+
+    --before selects by the last sighting here.
+    """
     from ..runtime.events.queries import Query
     from ..runtime.events.queries import prune_events as delete
 
     if everything == any(value is not None for value in conditions.values()):
         raise click.UsageError("select the events to delete, e.g. --before 30d or --run 3, or --all")
+    conditions["last_before"] = conditions.pop("before")
     counts = delete(folder, Query(**conditions), crops_only, dry_run)
     if as_json:
         click.echo(json.dumps(counts))
         return
     verb = "would be deleted" if dry_run else "were deleted"
     click.echo(f"{counts['events']} events and {counts['crops']} crops ({counts['bytes'] / 1e6:.1f} MB) {verb}")
+
+
+@events.command()
+@IN
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(folder: Path, file: Path) -> None:
+    """Copy the event file to FILE, also while a run writes to it.
+
+    A copy of the file alone would lack what is in its journal.
+    """
+    from ..runtime.events.maintenance import backup_events
+
+    click.echo(f"{backup_events(folder, file)} events: {file}")

@@ -35,7 +35,7 @@ def write_load(folder: Path, rate: float, seconds: float) -> dict[str, Any]:
     started = time.monotonic()
     for number, (frame, tracks) in enumerate(synthetic_frames(1)):
         due = started + number / rate
-        if due > started + seconds:
+        if max(due, time.monotonic()) > started + seconds:
             break
         time.sleep(max(0.0, due - time.monotonic()))
         begun[tracks[0].number] = time.time()

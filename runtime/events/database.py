@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sqlite3
 from pathlib import Path
 
 from ...errors import UsageError
 from ..system.utc_time import file_stamp
+
+logger = logging.getLogger(__name__)
 
 SCHEMA_VERSION = 3
 BUSY_TIMEOUT = 10.0
@@ -53,12 +56,18 @@ ALTER TABLE event ADD COLUMN sure INTEGER;
 _MIGRATIONS = {0: _RUN + _EVENT + _SINCE_1 + _SINCE_2, 1: _FROM_1 + _SINCE_1 + _SINCE_2, 2: _SINCE_2}
 
 
-def open_database(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> tuple[sqlite3.Connection, Path | None]:
-    """Open the event file for writing: check it, set WAL mode, migrate it to this version.
+def open_database(
+    path: Path, busy_timeout: float = BUSY_TIMEOUT, vfs: str = ""
+) -> tuple[sqlite3.Connection, Path | None]:
+    """Open the event file for writing: check it quickly, set its journal, migrate it to this version.
+
+    WAL mode is used where the disk supports it. A network share or a FUSE disk may lack the shared memory that it
+    needs; there a rollback journal is used, and readers may wait for a commit.
 
     Args:
         path: created if missing. A damaged file is renamed together with its journal, and a new one is started.
         busy_timeout: seconds to wait while another program has locked the file.
+        vfs: SQLite's layer for the operating system; "" for the default.
 
     Returns:
         The connection (to be used by one thread at a time), and the new path of a damaged file or None.
@@ -67,19 +76,23 @@ def open_database(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> tuple[sqlit
         UsageError: it was made by a newer version, belongs to another program, or the disk does not support it.
     """
     aside = None
-    if path.exists() and (defect := damage(path, busy_timeout)):
+    if path.exists() and (defect := damage(path, busy_timeout, full=False)):
         aside = quarantine(path)
         if aside is None:
             raise UsageError(f"{path} cannot be used as an event file ({defect}) and cannot be renamed")
-    database = sqlite3.connect(path, timeout=busy_timeout, check_same_thread=False, isolation_level=None)
+    try:
+        database = _connect(path, busy_timeout, vfs)
+    except sqlite3.Error as error:
+        raise UsageError(f"{path} cannot be used as an event file: {error}") from None
     try:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version > SCHEMA_VERSION:
             raise UsageError(f"{path} was written by a newer galaxy-edge (schema {version}): use another --out")
         if version == 0 and database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise UsageError(f"{path} belongs to another program: use another --out")
-        if database.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
-            raise UsageError(f"{path} cannot be opened for safe writing (WAL): the disk may be a network share")
+        if version == 0:
+            database.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning gives space back
+        _set_journal(database, path)
         # FULL: a commit survives a power loss. There is at most about one commit a second.
         database.execute("PRAGMA synchronous=FULL")
         if version < SCHEMA_VERSION:
@@ -95,8 +108,32 @@ def open_database(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> tuple[sqlit
     return database, aside
 
 
-def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> str | None:
+def _connect(path: Path, busy_timeout: float, vfs: str = "") -> sqlite3.Connection:
+    where = f"{path.resolve().as_uri()}{f'?vfs={vfs}' if vfs else ''}"
+    return sqlite3.connect(where, uri=True, timeout=busy_timeout, check_same_thread=False, isolation_level=None)
+
+
+def _set_journal(database: sqlite3.Connection, path: Path) -> None:
+    """Set WAL mode, or a rollback journal where the disk does not support it."""
+    try:
+        if database.execute("PRAGMA journal_mode=WAL").fetchone()[0] == "wal":
+            return
+    except sqlite3.OperationalError as error:
+        if not error.sqlite_errorname.startswith(("SQLITE_IOERR_SHM", "SQLITE_CANTOPEN", "SQLITE_PROTOCOL")):
+            raise
+    database.execute("PRAGMA locking_mode=NORMAL")
+    mode = database.execute("PRAGMA journal_mode=TRUNCATE").fetchone()[0]
+    logger.warning("%s: this disk does not support WAL, as some network shares: the journal is '%s'", path, mode)
+
+
+def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT, full: bool = True) -> str | None:
     """Return what is wrong with an SQLite file; None if it is whole.
+
+    Args:
+        path: of the file.
+        busy_timeout: seconds to wait while another program has locked the file.
+        full: whether all of it is read, which takes minutes for millions of events on a memory card; else only its
+            header, its size, its tables and the latest rows.
 
     Raises:
         UsageError: it cannot be opened at the moment, e.g. for lack of permissions; it may be whole.
@@ -104,6 +141,8 @@ def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> str | None:
     try:
         database = sqlite3.connect(path, timeout=busy_timeout)
         try:
+            if not full:
+                return _quick_damage(database, path)
             result = database.execute("PRAGMA integrity_check(1)").fetchone()[0]
         finally:
             database.close()
@@ -111,7 +150,25 @@ def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT) -> str | None:
         if isinstance(error, sqlite3.OperationalError):
             raise UsageError(f"{path} cannot be used: {error}") from None
         return str(error)
-    return None if result == "ok" else result.splitlines()[0]
+    return None if result == "ok" else str(result).splitlines()[0]
+
+
+def _quick_damage(database: sqlite3.Connection, path: Path) -> str | None:
+    """Return what is wrong with the parts of an event file that a start reads."""
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    if path.stat().st_size and path.stat().st_size < (pages - _pages_in_wal(path, size)) * size:
+        return f"it has {path.stat().st_size} bytes in place of {pages * size}"
+    for table in {"run", "event"} & tables:
+        database.execute(f"SELECT * FROM {table} ORDER BY rowid DESC LIMIT 100").fetchall()
+        database.execute(f"SELECT * FROM {table} ORDER BY rowid LIMIT 100").fetchall()
+    return None
+
+
+def _pages_in_wal(path: Path, page_size: int) -> int:
+    """Return how many pages may be in the journal and not yet in the file."""
+    wal = path.with_name(f"{path.name}-wal")
+    return wal.stat().st_size // page_size if wal.exists() else 0
 
 
 def quarantine(path: Path) -> Path | None:

@@ -18,6 +18,7 @@ from ...models.naming import sure_group
 from ..system import folder_lock
 from ..system.output_text import csv_cell
 from .database import BUSY_TIMEOUT, SCHEMA_VERSION, open_database
+from .maintenance import give_space_back
 
 ID = re.compile(r"[0-9a-f]{8}-\d{5,9}")
 COLUMNS = (
@@ -43,6 +44,7 @@ class Query:
         kind: ``object``, or what an object turned out to be, see `tracking.track`.
         name: a class, or the beginning of its name (``spiral``).
         since, before: last seen at or after, first seen before; UTC, ISO 8601.
+        last_before: last seen before.
         min_score, min_probability: minimum values.
         limit: only the latest events, at most this number.
     """
@@ -52,6 +54,7 @@ class Query:
     name: str | None = None
     since: str | None = None
     before: str | None = None
+    last_before: str | None = None
     min_score: float | None = None
     min_probability: float | None = None
     limit: int | None = None
@@ -60,7 +63,8 @@ class Query:
         """Return an SQL condition and its values."""
         terms = {
             "run = ?": self.run, "kind = ?": self.kind, "instr(class, ?) = 1": self.name, "last_time >= ?": self.since,
-            "first_time < ?": self.before, "score >= ?": self.min_score, "probability >= ?": self.min_probability,
+            "first_time < ?": self.before, "last_time < ?": self.last_before, "score >= ?": self.min_score,
+            "probability >= ?": self.min_probability,
         }  # fmt: skip
         given = {term: value for term, value in terms.items() if value is not None}
         return " AND ".join(given) or "1", list(given.values())
@@ -189,6 +193,8 @@ def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: 
         with database:
             database.execute("BEGIN IMMEDIATE")
             database.executemany(f"{change} WHERE run = ? AND number = ?", [(run, number) for run, number, _ in rows])
+        if not crops_only:
+            give_space_back(database, is_running=folder_lock.is_locked(folder))
     return counts
 
 

@@ -54,7 +54,8 @@ class EventStore:
             insert = f"INSERT INTO run ({', '.join(values)}) VALUES ({', '.join('?' for _ in values)})"
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
-                self._database.execute("UPDATE event SET state = 'ended' WHERE state <> 'ended'")
+                # By run, whose rows are found by the primary key: a start does not read all events.
+                self._database.execute(_END_OPEN)
                 self._database.execute(_INTERRUPTED)
                 self._database.execute(insert, tuple(values.values()))
             self.set_busy_timeout(busy_timeout)
@@ -133,6 +134,9 @@ _ROW_ERRORS = (
     OverflowError,
 )  # fmt: skip
 """Errors of one row: a value that is missing, not finite, too large, or of a type that cannot be stored."""
+_END_OPEN = """
+UPDATE event SET state = 'ended' WHERE run IN (SELECT id FROM run WHERE ended IS NULL) AND state <> 'ended'
+"""
 _INTERRUPTED = """
 UPDATE run SET interrupted = 1, ended = coalesce((SELECT max(last_time) FROM event WHERE event.run = run.id), started)
 WHERE ended IS NULL

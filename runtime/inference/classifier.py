@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
 import numpy as np
@@ -14,6 +15,8 @@ from ..frame import Detections
 from .domain import Domain, doubt
 from .engine import Engine
 from .load import load_engine
+
+logger = logging.getLogger(__name__)
 
 
 class Classifier:
@@ -34,6 +37,7 @@ class Classifier:
         self._margin = bundle.manifest["preprocess"]["margin"]
         self._temperature = bundle.manifest["decode"]["temperature"]
         self._size = bundle.input_size[0]
+        self._has_warned = False
         self.abstain_below: float | None = bundle.manifest["decode"].get("abstain")
         self._domain = Domain.from_manifest(bundle.manifest["decode"])
 
@@ -77,11 +81,24 @@ class Classifier:
         return doubt(mean, strange | self._domain.excludes_groups(mean, self.classes))
 
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
-        """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities."""
+        """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities.
+
+        Detections whose probabilities are not finite are left out; the first are logged.
+        """
         size = (len(found), self._size, self._size, 3)
         crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)
         strange = self._domain.excludes_boxes(found.boxes, pixels.shape, self._margin)
-        return found.with_probabilities(doubt(self.robust_probabilities(crops), strange))
+        probabilities = doubt(self.robust_probabilities(crops), strange)
+        finite = np.isfinite(probabilities).all(axis=1)
+        if finite.all():
+            return found.with_probabilities(probabilities)
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "%s returned values that are not finite for %d of %d galaxies: such galaxies are left out",
+                self.bundle.path, int((~finite).sum()), len(found),
+            )  # fmt: skip
+        return Detections(found.boxes[finite], found.scores[finite], probabilities[finite])
 
     def _logits(self, crops: np.ndarray) -> np.ndarray:
         logits = np.stack([self.engine(image[None])["logits"].dequantize() for image in crops])

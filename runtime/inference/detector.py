@@ -127,12 +127,13 @@ class Detector:
 
     def _read_postprocessed(self, raw: dict[str, RawTensor], min_score: float) -> tuple[np.ndarray, np.ndarray]:
         """Read boxes that the network decoded itself; return (N, 4) in input pixels and (N,) scores."""
-        count = int(np.clip(raw["num_detections"].dequantize(), 0, len(raw["detection_scores"].values)))
+        given = np.nan_to_num(raw["num_detections"].dequantize())
+        count = int(np.clip(given, 0, len(raw["detection_scores"].values)))
         score = raw["detection_scores"].dequantize()[:count]
         width, height = self.bundle.input_size
         size = np.asarray([width, height] * 2, np.float32)
         boxes = raw["detection_boxes"].dequantize()[:count, [1, 0, 3, 2]] * size
-        kept = np.flatnonzero((score >= min_score) & np.isfinite(boxes).all(axis=1))
+        kept = np.flatnonzero((score >= min_score) & np.isfinite(score) & np.isfinite(boxes).all(axis=1))
         return boxes[kept], score[kept]
 
     def merge(self, views: np.ndarray, found: list[Detections]) -> Detections:

@@ -11,9 +11,10 @@ from collections.abc import Callable
 
 from ...errors import UsageError
 from ..errors import RunFailure
+from ..events.database import quarantine
 from ..events.event import Event
 from .heartbeat import Heartbeat
-from .open_folder import FolderOptions, OpenFolder, reopen
+from .open_folder import EVENT_FILE, FolderOptions, OpenFolder, reopen
 from .pending import Batch, PendingRows
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,10 @@ class RowWriter:
         heartbeat: of the calls to the disk.
         on_commit: called with events that are in the event file now, from this thread.
         moved: what happened to the folder during the run; "" if nothing did.
+        damaged: what is wrong with the event file, which is then replaced; "" if nothing is.
         must_end: why the run cannot go on; None while it can.
         wake: set to write at once.
+        ended: set at the end of the run.
         end_error: why the end of the run could not be recorded, or "".
     """
 
@@ -51,8 +54,10 @@ class RowWriter:
         self.heartbeat = Heartbeat()
         self.on_commit: list[Callable[[list[Event]], None]] = []
         self.moved = ""
+        self.damaged = ""
         self.must_end: RunFailure | None = None
         self.wake = threading.Event()
+        self.ended = threading.Event()
         self._lock = threading.Lock()
         self._entered: list[tuple[OpenFolder, int, str]] = []
         self._unnamed: list[str] = []  # names of deleted crops that rows may still have
@@ -71,6 +76,7 @@ class RowWriter:
         """Write what waits, until a time of the monotonic clock at most, record the end of the run and close."""
         self._deadline = deadline
         self._ending = (ended, frames, bad)
+        self.ended.set()
         self.wake.set()
 
     def work(self) -> None:
@@ -119,6 +125,8 @@ class RowWriter:
                     self._set_aside(event, reason)
                     del batch.events[event.number]
         except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+                self.damaged = f"{EVENT_FILE} was damaged ({error})"
             self._queue.put_back(batch)
             with self._lock:
                 self._entered = entered + self._entered
@@ -154,8 +162,8 @@ class RowWriter:
         return ""
 
     def _check_folder(self) -> None:
-        """Open the folder again if it was removed or replaced; if that is not possible, the run must end."""
-        if self.must_end or not (reason := self.folder.why_moved()):
+        """Open the folder again if it was removed, replaced or damaged; if that is not possible, the run must end."""
+        if self.must_end or not (reason := self.folder.why_moved() or self.damaged):
             return
         path = self.folder.path
         self.moved = reason
@@ -164,6 +172,9 @@ class RowWriter:
                 self.folder.close()
             except (OSError, sqlite3.Error) as error:
                 logger.debug("closing the old folder: %s", error)
+            if self.damaged:
+                logger.error("the damaged event file is now %s", quarantine(path / EVENT_FILE))
+                self.damaged = ""
             self.folder = reopen(self.folder, self._options, self.folder.store.uid)
             logger.error("%s: %s during the run; writing goes on in a new one, and what was written is not there",
                          path, reason)  # fmt: skip

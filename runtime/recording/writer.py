@@ -16,6 +16,7 @@ from ..events.event import Event
 from ..frame import Frame
 from .fits_writer import frame_cards
 from .image_writer import ImageWriter
+from .integrity import IntegrityChecker
 from .open_folder import FolderOptions, OpenFolder
 from .pending import PendingRows
 from .pending_images import PendingImage, PendingImages
@@ -67,6 +68,7 @@ class OutputWriter:
         }
         for thread in self._threads.values():
             thread.start()
+        IntegrityChecker(self._row_writer).start()
 
     @property
     def stopped(self) -> str:

@@ -17,7 +17,7 @@ from ... import __version__
 from ...errors import UserError
 from ..events import queries
 from ..events.event import OBJECT
-from ..monitoring.controls import Controls
+from ..monitoring.controls import Controls, TooSoon
 from ..monitoring.health import PAUSED, RUNNING, RunMonitor
 from .access_control import PUBLIC_PATHS, AccessMiddleware
 from .login import add_login_routes
@@ -132,11 +132,19 @@ def _add_control_routes(app: FastAPI, controls: Controls) -> None:
         return read_controls()
 
     @app.post(
-        "/api/frames", status_code=202, responses={409: {"model": ErrorResponse, "description": "The disk is full."}}
+        "/api/frames",
+        status_code=202,
+        responses={
+            409: {"model": ErrorResponse, "description": "The disk is full."},
+            429: {"model": ErrorResponse, "description": "A frame was saved just before."},
+        },
     )
     def save_frame() -> SavedFrame:
         """Save the next frame."""
-        name = controls.save_frame()
+        try:
+            name = controls.save_frame()
+        except TooSoon:
+            raise HTTPException(429, "a frame was saved just before", {"Retry-After": "1"}) from None
         if name is None:
             raise HTTPException(409, "nothing can be saved now: the disk is full")
         return SavedFrame(name=name)

@@ -33,6 +33,6 @@ ATTACK = Attack(
     promise="Events are in the event file within two seconds, whatever the load; crops that are dropped are counted.",
     method=f"{{count}} events at {RATE:.0f} a second on a disk whose every flush takes {SYNC_MS} ms",
     run=run,
-    count=9000,
+    count=4500,
     small_count=450,
 )
