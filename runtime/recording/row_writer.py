@@ -65,6 +65,7 @@ class RowWriter:
         self._deadline = 0.0
         self._log_synced = time.monotonic()
         self.end_error = ""
+        self._has_refused = False
         self._named_checked: OpenFolder | None = None
 
     def enter_crop(self, folder: OpenFolder, number: int, name: str) -> None:
@@ -141,7 +142,9 @@ class RowWriter:
     def _set_aside(self, event: Event, reason: str) -> None:
         """Keep an event that the event file refuses, so that it does not hold up the others."""
         self._queue.refuse(event.number)
-        logger.error("event %s cannot be stored (%s): it is in %s", event.id, reason, REFUSED_FILE)
+        level = logging.DEBUG if self._has_refused else logging.ERROR
+        self._has_refused = True
+        logger.log(level, "event %s cannot be stored (%s): such events are in %s", event.id, reason, REFUSED_FILE)
         try:
             with (self.folder.path / REFUSED_FILE).open("a", encoding="utf-8", errors="backslashreplace") as stream:
                 stream.write(json.dumps(event.to_dict(), default=str) + "\n")

@@ -8,6 +8,8 @@ import pytest
 from galaxy_edge.models.images.stretch import to_rgb8
 from galaxy_edge.runtime.events.queries import Query, query_events
 from galaxy_edge.runtime.imaging.downscale import downscale_with_boxes
+from galaxy_edge.runtime.monitoring.controls import Controls, TooSoon
+from galaxy_edge.runtime.recording.retention import RetainedFiles
 from galaxy_edge.runtime.tracking.tracker import Tracker
 from helpers import tracks
 from helpers.tracks import frame, named, output, record, track
@@ -111,3 +113,22 @@ def test_downscaled_copy_keeps_boxes_on_their_objects(size):
     rows_, columns = np.nonzero(small[..., 0] > 100)
     seen = (columns.min(), rows_.min(), columns.max() + 1, rows_.max() + 1)
     assert np.abs(found.boxes[0] - seen).max() <= 1.5
+
+
+def test_saved_frames_do_not_replace_the_crops_of_a_night(tmp_path):
+    """435 crops were driven out through the page's button in 25 s: saved frames have a share and a rate of their own."""
+    files = RetainedFiles(tmp_path, quota=1000, floor=0)
+    for number in range(7):
+        files.stage(f"crops/0001/{number:05d}.png", bytes(100))
+    for number in range(5):
+        files.stage(f"saved/{number}.png", bytes(100))
+        files.publish()
+    assert len(list(tmp_path.glob("crops/*/*.png"))) == 7
+    assert sorted(path.name for path in tmp_path.glob("saved/*")) == ["3.png", "4.png"]
+    out = output(tmp_path / "out")
+    controls = Controls(writer=out.writer)
+    assert controls.save_frame() == controls.save_frame()  # the same frame
+    out.frame(frame(1), named(), record(1))
+    with pytest.raises(TooSoon):
+        controls.save_frame()
+    out.close(1, 0)

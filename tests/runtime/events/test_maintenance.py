@@ -1,0 +1,56 @@
+"""Copying an event file while a run writes, and pruning it."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+from galaxy_edge.errors import UsageError
+from galaxy_edge.runtime.events.maintenance import backup_events
+from galaxy_edge.runtime.events.queries import Query, prune_events
+from helpers.command_line import galaxy_edge_in_process
+from helpers.tracks import output, rows, track, until
+
+
+def test_backup_of_a_running_run_has_every_committed_event(tmp_path):
+    """A plain copy lacks what is in the journal, or is torn."""
+    out = output(tmp_path / "out")
+    out.events([track(number) for number in range(1, 51)])
+    until(lambda: not out.writer.pending)
+    target = tmp_path / "copy.sqlite"
+    done = galaxy_edge_in_process("events", "backup", "--in", tmp_path / "out", target)
+    assert done.stdout == f"50 events: {target}\n"
+    with closing(sqlite3.connect(target)) as copy:
+        assert copy.execute("SELECT count(*) FROM told").fetchone() == (50,)
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    with pytest.raises(UsageError, match="exists: name another file"):
+        backup_events(tmp_path / "out", target)
+    out.close(1, 0)
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_pruning_gives_space_back(tmp_path, is_old):
+    """The file kept its size for ever; files of earlier versions are converted when no run writes."""
+    out = output(tmp_path)
+    out.events([track(number, ended=True) for number in range(1, 901)])
+    out.close(1, 0)
+    path = tmp_path / "events.sqlite"
+    if is_old:
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("PRAGMA journal_mode=DELETE")
+            database.execute("PRAGMA auto_vacuum=NONE")
+            database.execute("VACUUM")
+    before = path.stat().st_size
+    assert prune_events(tmp_path, Query(run=1))["events"] == 900
+    assert path.stat().st_size < before / 3
+
+
+def test_pruning_before_a_time_goes_by_the_last_sighting(tmp_path):
+    """An object that is in sight all night began long ago, and is not old."""
+    out = output(tmp_path)
+    out.events([track(1, 0, 3, ended=True), track(2, 0, 900, ended=True)])
+    out.close(1, 0)
+    limits = ("--before", "2026-11-22T21:10", "--json")
+    done = galaxy_edge_in_process("events", "prune", "--in", tmp_path, *limits)
+    assert json.loads(done.stdout)["events"] == 1
+    assert rows(tmp_path, "SELECT number FROM event") == [(2,)]
