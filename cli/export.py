@@ -113,7 +113,7 @@ def export(
 
     names = [field.name for field in dataclasses.fields(ImportOptions)]
     given = {name: options.pop(name) for name in names}
-    settings = _settings(int8, formats, foreign is not None, **options)
+    settings = build_settings(int8, formats, foreign is not None, **options)
     if (foreign is None) == (run_dir is None):
         raise ExportUsage("name a run folder, or a file with --from")
     if report:
@@ -143,7 +143,7 @@ def export(
         raise GateFailed("a gate failed: no bundle was written")
 
 
-def _settings(
+def build_settings(
     int8: bool, formats: str | None, foreign: bool, fallback: str, rescue: str | None, **options: Any
 ) -> Settings:
     from ..export.errors import ExportUsage

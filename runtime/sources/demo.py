@@ -43,7 +43,7 @@ class DemoSource:
 
     def __init__(self) -> None:
         content = (resources.files(__package__) / "sky" / SKY).read_bytes()
-        self._sky = decode_image(content, SKY).pixels
+        self.sky = decode_image(content, SKY).pixels
         self.length: int | None = FRAMES_PER_LEG * (len(STOPS) - 1)
 
     def __iter__(self) -> Iterator[Frame]:
@@ -54,15 +54,15 @@ class DemoSource:
             for step in range(FRAMES_PER_LEG):
                 fraction = step / FRAMES_PER_LEG
                 ease = fraction * fraction * (3 - 2 * fraction)
-                pixels = self._window(start + (end - start) * ease)
+                pixels = self.window(start + (end - start) * ease)
                 yield Frame(pixels, datetime.datetime.now(datetime.UTC), "demo", number)
                 number += 1
 
-    def _window(self, view: np.ndarray) -> np.ndarray:
+    def window(self, view: np.ndarray) -> np.ndarray:
         """Crop and scale the window (centre x, centre y, width), moved so that it lies inside the sky."""
-        rows, columns = self._sky.shape[:2]
+        rows, columns = self.sky.shape[:2]
         width = min(round(view[2]), columns)
         height = min(round(width * SIZE[1] / SIZE[0]), rows)
         left = int(np.clip(round(view[0] - width / 2), 0, columns - width))
         top = int(np.clip(round(view[1] - height / 2), 0, rows - height))
-        return resize(self._sky[top : top + height, left : left + width], *SIZE)
+        return resize(self.sky[top : top + height, left : left + width], *SIZE)

@@ -11,15 +11,7 @@ from galaxy_edge.training.formats.annotation import ImageAnnotation, build_datas
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.command_line import galaxy_edge
 from helpers.images import encode
-from helpers.labels import awkward_set, plain
-
-
-def field(number, side=64):
-    rng = np.random.default_rng([number, 4])
-    image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)
-    for x, y in rng.integers(2, side - 3, (14, 2)):
-        image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
-    return image
+from helpers.labels import awkward_set, plain, star_field
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +21,7 @@ def sky(tmp_path_factory):
     (folder / "p").mkdir()
     for number in range(40):
         name = f"{number:02d}.png"
-        (folder / "p" / name).write_bytes(encode(field(number)))
+        (folder / "p" / name).write_bytes(encode(star_field(number)))
         boxes = np.array([[10, 12, 30.5, 40]] * (number % 4 != 3)).reshape(-1, 4)
         found.append(
             ImageAnnotation(
@@ -97,28 +89,19 @@ def test_many_findings_are_cut_on_the_screen_and_whole_in_json(tmp_path):
     assert sum(issue["kind"] == "unreadable label" for issue in summary["findings"]) == 30
 
 
-def test_split_writes_parts_and_repeats_itself(sky, tmp_path):
-    summary = [
-        json.loads(data("split", sky, out, "--holdout", "60/20/20", "--seed", "5", "--json", cwd=tmp_path).stdout)
-        for out in ("one", "two")
-    ]
-    assert (
-        summary[0] == summary[1]
-        and summary[0]["seed"] == 5
-        and sum(counts["pictures"] for counts in summary[0]["parts"].values()) == 40
-    )
-    assert (tmp_path / "one" / "test" / "classes.txt").read_text() == "galaxy\n"
-    pictures = sorted((tmp_path / "one" / "train").glob("*.png"))
-    assert pictures and all(path.is_symlink() for path in pictures)
-    done = data("check", tmp_path / "one", code=2)
-    assert "is a split, whose parts must not be mixed" in done.stderr
-
-
-def test_split_into_folds(sky, tmp_path):
-    done = data("split", sky, "out", "--folds", "4", "--to", "coco", cwd=tmp_path)
-    assert "fold-4/test" in done.stdout
-    tests = [read_labels(tmp_path / "out" / f"fold-{number}" / "test").images for number in range(1, 5)]
-    assert sorted(one.file for part in tests for one in part) == [f"{number:02d}.png" for number in range(40)]
+@pytest.mark.parametrize(
+    ("how", "images"), [(("--holdout", "60/20/20", "--seed", "5"), "link"), (("--folds", "4", "--to", "coco"), "copy")]
+)
+def test_split_writes_data_sets_and_says_what_is_in_them(sky, tmp_path, how, images):
+    """What a split is made of is tested in training/formats/test_split; here its options and its output are."""
+    summary = json.loads(data("split", sky, "out", *how, "--images", images, "--json", cwd=tmp_path).stdout)
+    assert summary["seed"] == (5 if "--seed" in how else 1)
+    parts = {name: counts["pictures"] for name, counts in summary["parts"].items()}
+    assert parts == {name: len(read_labels(tmp_path / "out" / name).images) for name in parts}
+    assert sum(parts.values()) == (40 if "--holdout" in how else 4 * 40)
+    pictures = list((tmp_path / "out").rglob("*.png"))
+    assert len(pictures) == sum(parts.values()) and {path.is_symlink() for path in pictures} == {images == "link"}
+    assert "is a split, whose parts must not be mixed" in data("check", tmp_path / "out", code=2).stderr
 
 
 def test_preview_draws_a_sheet(sky, tmp_path):

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner
 from galaxy_edge.cli.evaluate import evaluate
-from galaxy_edge.cli.export import _settings, export
+from galaxy_edge.cli.export import build_settings, export
 from galaxy_edge.cli.main import cli
 from galaxy_edge.cli.study import study
 
@@ -27,8 +27,8 @@ def option(command, flag):
 def test_rescue_is_the_old_name_of_fallback():
     """Scripts of earlier versions call `export --rescue auto`."""
     assert option(export, "--rescue").hidden and not option(export, "--fallback").hidden
-    assert _settings(True, None, False, fallback="none", rescue="auto").fallback == "auto"
-    assert _settings(True, None, False, fallback="auto", rescue=None).fallback == "auto"
+    assert build_settings(True, None, False, fallback="none", rescue="auto").fallback == "auto"
+    assert build_settings(True, None, False, fallback="auto", rescue=None).fallback == "auto"
 
 
 @pytest.mark.parametrize("name", ["detector", "pipeline"])

@@ -39,6 +39,15 @@ def picture(seed, width=64, height=48, suffix=".png"):
     return cv2.imencode(suffix, pixels)[1].tobytes()
 
 
+def star_field(number, side=64):
+    """Draw a dark sky with stars of its own, (side, side, 3) uint8: whole numbers only, the same bytes everywhere."""
+    rng = np.random.default_rng([number, 4])
+    image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)
+    for x, y in rng.integers(2, side - 3, (14, 2)):
+        image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
+    return image
+
+
 def put_pictures(folder, names, size=(64, 48)):
     """Write a picture under each name."""
     for seed, name in enumerate(names):

@@ -70,8 +70,8 @@ def test_the_demo_boxes_galaxies_and_not_the_two_bright_stars():
     sky = DemoSource()
     centres = []
     for x, y, width in (*STOPS, *((x, y, 240) for x, y in stars), (753, 577, 320)):
-        view = sky._window(np.array((x, y, width), float))
-        height, columns = sky._sky.shape[:2]
+        view = sky.window(np.array((x, y, width), float))
+        height, columns = sky.sky.shape[:2]
         scale = width / view.shape[1]
         left = np.clip(x - width / 2, 0, columns - width)
         top = np.clip(y - width * 3 / 8, 0, height - width * 3 / 4)

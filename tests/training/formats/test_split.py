@@ -13,18 +13,15 @@ from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.split import decode_dataset, holdout, k_fold, write_split
 from helpers.images import encode
-from helpers.labels import plain
+from helpers.labels import plain, star_field
 
 SHARES = (0.1, 0.18)
 
 
-def field(number, side=64):
-    """A galaxy among stars of its own; whole numbers only, so that its bytes are the same everywhere."""
-    rng = np.random.default_rng([number, 4])
-    image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)
-    image[20:44, 24:40] = 150
-    for x, y in rng.integers(2, side - 3, (14, 2)):
-        image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
+def field(number):
+    """A galaxy among stars of its own."""
+    image = star_field(number)
+    image[20:44, 24:40] = np.maximum(image[20:44, 24:40], 150)
     return image
 
 
@@ -171,16 +168,13 @@ def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
         assert record[name] == [one.file for one in part]
 
 
-def test_the_two_parts_of_a_fold_are_not_read_together_either(labels, looked, tmp_path):
-    write_split(labels, k_fold(looked, 2, 1), {}, tmp_path / "out", "voc", "link")
-    for place in ("out", "out/fold-1"):
-        with pytest.raises(DataError, match="is a split"):
-            read_set(tmp_path / place)
-    assert read_set(tmp_path / "out" / "fold-1" / "test")
-
-
-def test_parts_are_never_read_together(labels, looked, tmp_path):
-    write_split(labels, holdout(looked, SHARES, 1), {}, tmp_path / "out", "voc", "link")
-    for read in (read_set, read_labels):
-        with pytest.raises(DataError, match="is a split, whose parts must not be mixed"):
-            read(tmp_path / "out")
+@pytest.mark.parametrize("folds", [0, 2])
+def test_parts_are_never_read_together(labels, looked, tmp_path, folds):
+    """Neither all parts, nor the two of a fold: what is trained on must not be tested on."""
+    parts = k_fold(looked, folds, 1) if folds else holdout(looked, SHARES, 1)
+    write_split(labels, parts, {"seed": 1}, tmp_path / "out", "voc", "link")
+    for folder in ("out", "out/fold-1") if folds else ("out",):
+        for read in (read_set, read_labels):
+            with pytest.raises(DataError, match="is a split, whose parts must not be mixed"):
+                read(tmp_path / folder)
+    assert read_set(tmp_path / "out" / ("fold-1/test" if folds else "test"))

@@ -59,42 +59,37 @@ def label(folder, text=LABELIMG, name="m31.xml", pictures=("m31.png",)):
     return folder
 
 
-def test_labelimgs_own_file(tmp_path):
-    (one,) = read_labels(label(tmp_path / "night 1")).images
+def read_as_labelimg(path):
+    """Read a label as labelImg's reader does: the file's name, then int(float()) of each side and int() of the flag."""
+    etree = pytest.importorskip("lxml.etree", reason="labelImg's own XML reader")
+    root = etree.parse(path, etree.XMLParser(encoding="utf-8")).getroot()
+    return root.find("filename").text, [
+        (
+            thing.find("name").text,
+            bool(int(thing.find("difficult").text)),
+            *(int(float(thing.find("bndbox").find(side).text)) for side in ("xmin", "ymin", "xmax", "ymax")),
+        )
+        for thing in root.findall("object")
+    ]
+
+
+def test_labelimg_and_this_package_read_and_write_the_same(tmp_path):
+    """Its own file is read in full and written again letter by letter, but for the path; it reads what is written."""
+    own = read_labels(label(tmp_path / "night 1"))
+    (one,) = own.images
     assert (one.file, one.width, one.height) == ("m31.png", 64, 48)
     assert one.boxes.tolist() == [[1, 1, 31, 24], [40, 10, 52, 22]]  # as they stand: 0-based edges, whole pixels
     assert one.classes == ("galaxy", "star") and one.difficult.tolist() == [False, True]
     assert one.about == {"verified": True} and one.extras == ({}, {})
     assert one.read_bytes() == picture(0)
-
-
-def test_written_again_it_is_the_same_but_for_the_path(tmp_path):
-    (one,) = read_labels(label(tmp_path / "night 1")).images
     assert to_xml(one, "night 1") == LABELIMG.replace("/home/somebody/night 1/m31.png", "m31.png")
-
-
-def test_labelimg_reads_what_we_write(tmp_path):
-    # labelImg's reader: lxml, the file's name first, then int(float()) of each side and int() of the flag.
-    etree = pytest.importorskip("lxml.etree")
-    source = awkward_set(tmp_path / "p")
-    write_labels(source, tmp_path / "out", "voc")
-    for one in source.images:
-        root = etree.parse(
-            (tmp_path / "out" / one.file).with_suffix(".xml"), etree.XMLParser(encoding="utf-8")
-        ).getroot()
-        assert root.find("filename").text == one.file.split("/")[-1]
-        read = [
-            (
-                thing.find("name").text,
-                bool(int(thing.find("difficult").text)),
-                *(int(float(thing.find("bndbox").find(side).text)) for side in ("xmin", "ymin", "xmax", "ymax")),
-            )
-            for thing in root.findall("object")
-        ]
-        assert read == [
-            (name, flag, *map(int, box))
-            for name, flag, box in zip(one.classes, one.difficult.tolist(), one.boxes.tolist(), strict=True)
-        ]
+    for source in (own, awkward_set(tmp_path / "p")):
+        out = tmp_path / f"out-{len(source.images)}"
+        write_labels(source, out, "voc")
+        for image in source.images:
+            boxes = zip(image.classes, image.difficult.tolist(), image.boxes.tolist(), strict=True)
+            expected = [(name, flag, *map(int, box)) for name, flag, box in boxes]
+            assert read_as_labelimg((out / image.file).with_suffix(".xml")) == (image.file.split("/")[-1], expected)
 
 
 def test_truncated_is_told_as_labelimg_does(tmp_path):
