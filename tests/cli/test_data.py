@@ -9,7 +9,7 @@ import pytest
 from galaxy_edge.cli import main as cli
 from galaxy_edge.training.formats.annotation import ImageAnnotation, build_dataset, raise_error
 from galaxy_edge.training.formats.registry import read_labels, write_labels
-from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process
 from helpers.images import encode
 from helpers.labels import awkward_set, plain, star_field
 
@@ -40,7 +40,7 @@ def sky(tmp_path_factory):
 
 
 def data(*arguments, code=0, **how):
-    done = galaxy_edge("data", *arguments, **how)
+    done = galaxy_edge_in_process("data", *arguments, **how)
     assert done.returncode == code, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     return done
@@ -137,7 +137,7 @@ def test_mistakes_are_one_clear_line(sky, tmp_path, arguments, code, message):
 
 
 def test_the_commands_are_in_the_help():
-    done = galaxy_edge("data", "--help")
+    done = galaxy_edge_in_process("data", "--help")
     assert all(f"  {name} " in done.stdout for name in ("check", "convert", "preview", "split"))
 
 

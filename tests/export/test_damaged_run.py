@@ -8,7 +8,7 @@ import pytest
 from galaxy_edge.export.bundle import export_run
 from galaxy_edge.export.calibration_images import read_arrays
 from galaxy_edge.export.errors import ExportError
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge_in_process as command_line
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from galaxy_edge.export.settings import Settings
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.runtime.inference.golden import check_golden
 from galaxy_edge.training.run import RunError
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process as command_line
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_a_draft_is_ones_own(run, tmp_path):
 def test_an_ungated_bundle_is_run_with_a_word(tiny_runs, tmp_path):
     export_run(tiny_runs / "fragile", tmp_path / "galaxy-classifier", Settings(force=True))
     export_run(tiny_runs / "detector", tmp_path / "galaxy-detector")
-    done = command_line("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
+    done = galaxy_edge("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
     assert done.returncode == 0 and "galaxy-classifier is UNGATED" in done.stderr
     assert "UNGATED" in command_line("bundle", "verify", tmp_path / "galaxy-classifier").stdout
 

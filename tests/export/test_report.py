@@ -13,7 +13,7 @@ from galaxy_edge.export.report import html_report, markdown_report, write_report
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.layer_errors import layer_errors
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge_in_process as command_line
 from helpers.paths import REFERENCE
 
 KEPT_FORMS = REFERENCE / "forms.json"

@@ -12,7 +12,8 @@ from galaxy_edge.export.tflite.reader import TFLiteFile
 from galaxy_edge.export.third_party import packed_labels
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.runtime.inference.detector import Detector
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process as command_line
 from helpers.third_party import export_command, imported
 
 
@@ -160,5 +161,5 @@ def test_a_float_network_alone_can_be_run(foreign, tiny_models, tmp_path):
         sources=("a survey",),
     )
     assert Bundle.load(tmp_path / "galaxy-detector").manifest["data"]["sources"] == ["a survey"]
-    done = command_line("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
+    done = galaxy_edge("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
     assert done.returncode == 0, done.stderr

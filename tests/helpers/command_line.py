@@ -1,9 +1,13 @@
 """Run the command line, as a user does or in this process."""
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
+from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 from click.testing import CliRunner
 
@@ -20,15 +24,27 @@ def galaxy_edge(*arguments, env=None, cwd=None, timeout=300):
     )
 
 
-def galaxy_edge_in_process(*arguments):
-    """Run the command line in this process, which takes milliseconds; return what `galaxy_edge` returns of it."""
-    from galaxy_edge.cli.main import cli
-    from galaxy_edge.errors import UserError
+def galaxy_edge_in_process(*arguments, env=None, cwd=None):
+    """Run the command line in this process; return what `galaxy_edge` returns of it.
 
-    result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
-    code, errors = result.exit_code, result.stderr
-    if isinstance(result.exception, UserError):  # as `main` prints it
-        code, errors = result.exception.exit_code, f"{errors}galaxy-edge: {result.exception}\n"
-    elif result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return SimpleNamespace(returncode=code, stdout=result.stdout, stderr=errors)
+    It takes milliseconds, where a process of its own imports everything again. For commands that leave nothing behind
+    in the process: not for `run`, which handles signals and starts threads.
+    """
+    from galaxy_edge.cli.main import main
+
+    command, code, hook = ["galaxy-edge", *map(str, arguments)], 0, threading.excepthook
+    with (
+        mock.patch.dict(os.environ, env or {}),
+        mock.patch.object(sys, "argv", command),
+        contextlib.chdir(cwd or Path.cwd()),
+        CliRunner().isolation() as (stdout, stderr, _),
+    ):
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            threading.excepthook = hook
+            sys.stdout.flush()
+            sys.stderr.flush()
+        return SimpleNamespace(returncode=code, stdout=stdout.getvalue().decode(), stderr=stderr.getvalue().decode())

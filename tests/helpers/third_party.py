@@ -2,7 +2,7 @@
 
 from galaxy_edge.export.third_party import ImportOptions, import_model
 
-from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process
 
 
 def imported(path, out, settings, task="detector", **options):
@@ -13,4 +13,4 @@ def imported(path, out, settings, task="detector", **options):
 def export_command(foreign, out, *arguments):
     """Run `galaxy-edge export --from` on the int8 file of a folder of third-party files."""
     given = ("--task", "detector", "--labels", foreign / "labels.txt")
-    return galaxy_edge("export", "--from", foreign / "int8.tflite", *given, "--out", out, *arguments)
+    return galaxy_edge_in_process("export", "--from", foreign / "int8.tflite", *given, "--out", out, *arguments)

@@ -13,7 +13,7 @@ from galaxy_edge.models import bundle as bundles
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.runtime.inference.golden import GoldenMismatch, check_golden
-from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_manifest_of_strange_values_is_refused(bundle, old, new, reason):
 def test_brackets_in_a_manifest_are_printed_as_they_are(bundle):
     text = (bundle / "bundle.toml").read_text()
     (bundle / "bundle.toml").write_text(text.replace('licence = "Apache-2.0"', 'licence = "[/x] [red]"', 1))
-    told = galaxy_edge("bundle", "info", bundle)
+    told = galaxy_edge_in_process("bundle", "info", bundle)
     assert told.returncode == 0 and "[/x] [red]" in told.stdout
 
 

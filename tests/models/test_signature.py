@@ -9,7 +9,8 @@ import pytest
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.manifest import BundleError
 from galaxy_edge.models.signature import SIGNATURE, SignatureError, generate_keypair, sign, verify
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process as command_line
 
 pytest.importorskip("cryptography", reason="needs the sign extra")
 
@@ -90,7 +91,7 @@ def test_commands_create_keys_sign_and_verify(bundle, tiny_models, tmp_path):
     assert good.returncode == 0 and "to the bit" in good.stdout and "signed with" in good.stdout
     bad = command_line("bundle", "verify", "--key", tmp_path / "k.pub", tiny_models / "galaxy-detector")
     assert bad.returncode == 1 and "not signed" in bad.stderr and "Traceback" not in bad.stderr
-    run = command_line(
+    run = galaxy_edge(
         "run",
         "--camera",
         "demo",

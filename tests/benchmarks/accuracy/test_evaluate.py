@@ -14,7 +14,7 @@ from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.data.splits import in_share
 from galaxy_edge.training.formats.read_set import read_set
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge_in_process as command_line
 from helpers.labelled_sets import make_labelled, make_sets
 
 

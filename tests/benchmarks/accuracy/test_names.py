@@ -5,7 +5,7 @@ import json
 import pytest
 from galaxy_edge.benchmarks.accuracy.catalogue import CatalogueEntry, find_object, is_galaxy
 from galaxy_edge.benchmarks.accuracy.names import NamedGalaxy, allowed_groups, name_rows, summarise_names
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge_in_process as command_line
 
 
 @pytest.mark.parametrize(

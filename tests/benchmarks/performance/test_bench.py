@@ -4,7 +4,7 @@ import json
 
 import pytest
 from galaxy_edge.benchmarks.performance.compare import BenchError, compare, read_bench
-from helpers.command_line import galaxy_edge as command_line
+from helpers.command_line import galaxy_edge_in_process as command_line
 
 CLASSIFIER_KEYS = {"accuracy", "macro_f1", "coarse_accuracy", "recall", "confusion", "ece", "images"}
 DETECTOR_KEYS = {

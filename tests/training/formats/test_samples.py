@@ -10,7 +10,7 @@ from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.samples import read_samples, sample_from_annotation
-from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process
 from helpers.log_records import recorded
 
 XML = """<annotation><filename>{name}</filename><size><width>{width}</width><height>48</height><depth>3</depth></size>
@@ -48,7 +48,7 @@ def test_only_a_command_that_can_leave_faults_out_says_so(labelled, tmp_path, co
     """Whoever measures is not sent to a flag that this command does not have."""
     if skips:
         pytest.importorskip("official", reason="needs the detector extra")
-    done = galaxy_edge(*command.split(), "--data", labelled, *(["--out", tmp_path / "run"] if skips else []))
+    done = galaxy_edge_in_process(*command.split(), "--data", labelled, *(["--out", tmp_path / "run"] if skips else []))
     assert done.returncode == 2 and "and 2 more errors" in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert ("--skip-invalid" in done.stderr) == skips and "train detector" not in done.stderr
 

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process
 
 tf = pytest.importorskip("tensorflow", reason="needs the train extra")
 
@@ -255,7 +255,7 @@ def test_a_record_that_says_it_is_absurdly_long(tmp_path, length):
     head = length.to_bytes(8, "little")
     with (tmp_path / "out" / FILE).open("ab") as stream:
         stream.write(head + masked_crc(head).to_bytes(4, "little") + bytes(100))
-    done = galaxy_edge("data", "check", tmp_path / "out", "--json")
+    done = galaxy_edge_in_process("data", "check", tmp_path / "out", "--json")
     assert done.returncode == 1, done.stderr
     (found,) = json.loads(done.stdout)["findings"]
     assert found["kind"] == "file cut short" and "damaged in record 2" in found["detail"]

@@ -12,7 +12,7 @@ import pytest
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.writing import WriteError, format_json, staged_output, write_text
-from helpers.command_line import galaxy_edge
+from helpers.command_line import galaxy_edge_in_process
 from helpers.labels import FORMATS, awkward_set, one_picture, plain
 
 
@@ -94,7 +94,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, kind):
 def test_a_full_disk_is_one_line_on_the_screen(tmp_path):
     write_labels(awkward_set(tmp_path / "p"), tmp_path / "in", "voc")
     with full_disk():
-        done = galaxy_edge("data", "convert", "in", "out", "--to", "yolo", cwd=tmp_path)
+        done = galaxy_edge_in_process("data", "convert", "in", "out", "--to", "yolo", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert done.stderr.strip() == f"galaxy-edge: {tmp_path}/out cannot be written: File too large; nothing was kept"
     assert left(tmp_path) == ["in", "p"]
@@ -181,5 +181,5 @@ def test_the_result_of_an_older_run_is_kept_when_a_new_one_fails(tmp_path):
 
 def test_convert_in_a_process_of_its_own(tmp_path):
     write_labels(awkward_set(tmp_path / "p"), tmp_path / "in", "voc")
-    done = galaxy_edge("data", "convert", "in", "in", "--to", "yolo", cwd=tmp_path)
+    done = galaxy_edge_in_process("data", "convert", "in", "in", "--to", "yolo", cwd=tmp_path)
     assert done.returncode == 1 and "in exists already" in done.stderr
