@@ -3,6 +3,8 @@ PYTHON ?= python3
 DEMO := .venv-demo
 TEST := .venv-test
 EXTRAS := train,study,detector,export,bench,dev
+# Two workers, each with whole files; files with slow tests come first (tests/conftest.py).
+PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo fmt lint types test-fast tests coverage test sign-models clean
 
@@ -27,10 +29,10 @@ types: $(TEST)/ready  ## Check types with mypy --strict
 	MYPYPATH=$(TEST)/types $(TEST)/bin/mypy --package galaxy_edge
 
 test-fast: $(TEST)/ready  ## Run the tests that take seconds
-	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile -m "not slow"
+	$(TEST)/bin/python -m pytest $(PARALLEL) -m "not slow"
 
 tests: $(TEST)/ready  ## Run all tests
-	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile
+	$(TEST)/bin/python -m pytest $(PARALLEL) --durations 40 --durations-min 5
 
 # Not part of `test`: coverage in child processes writes where tests fill the disk on purpose.
 coverage: $(TEST)/ready  ## Run all tests and check the coverage

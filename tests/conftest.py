@@ -1,11 +1,12 @@
 """What tests share: the labelled sets where they are, pictures rendered here, small runs that stand for trained ones."""
 
+import fcntl
 import json
 import logging
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,26 @@ import pytest
 from helpers.images import render
 from helpers.labelled_sets import make_labelled, make_sets
 from helpers.paths import HELPERS, ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first, so that no worker is left with a slow one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Return a folder that `make` has filled, once for all workers of a parallel run; tests must not change it."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        make(folder := factory.mktemp(name))
+        return folder
+    shared = factory.getbasetemp().parent / f"shared-{name}"
+    with open(shared.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            make(folder := factory.mktemp(name))
+            folder.rename(shared)
+    return shared
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -71,7 +92,7 @@ def small_data(tmp_path_factory) -> Path:
 
     Each class has enough images that a split by content leaves none out of a part.
     """
-    return make_labelled(make_sets(tmp_path_factory.mktemp("data")), copies=60)
+    return make_once(tmp_path_factory, "data", lambda folder: make_labelled(make_sets(folder), copies=60))
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +103,11 @@ def tiny_runs(tmp_path_factory) -> Path:
     the fragile one does so through a layer that int8 cannot hold, the wide one through one that 16 bits can.
     """
     pytest.importorskip("tensorflow", reason="needs TensorFlow (the export extra) to make small networks")
-    folder = tmp_path_factory.mktemp("runs")
-    subprocess.run([sys.executable, str(HELPERS / "tiny_runs.py"), str(folder)], check=True, timeout=300)
-    return folder
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, str(HELPERS / "tiny_runs.py"), str(folder)], check=True, timeout=300)
+
+    return make_once(tmp_path_factory, "runs", make)
 
 
 @pytest.fixture(scope="session")
@@ -92,24 +115,27 @@ def tiny_models(tiny_runs, tmp_path_factory) -> Path:
     """A models folder with the bundles of `tiny_runs`."""
     from galaxy_edge.export.bundle import export_run
 
-    models = tmp_path_factory.mktemp("models")
-    for run, name in (("detector", "galaxy-detector"), ("classifier", "galaxy-classifier")):
-        made = export_run(tiny_runs / run, models / name)
-        assert made.passed, json.dumps([gate.__dict__ for gate in made.gates])
-    return models
+    def make(models: Path) -> None:
+        for run, name in (("detector", "galaxy-detector"), ("classifier", "galaxy-classifier")):
+            made = export_run(tiny_runs / run, models / name)
+            assert made.passed, json.dumps([gate.__dict__ for gate in made.gates])
+
+    return make_once(tmp_path_factory, "models", make)
 
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory) -> Path:
     """The package, built as it would be published."""
-    folder = tmp_path_factory.mktemp("wheel")
-    copy = folder / "source"  # built from a copy: setuptools leaves its build folder next to the sources
-    listing = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"]
-    tracked = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
-    for name in tracked:
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
-    build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, copy]
-    subprocess.run(build, capture_output=True, check=True, timeout=300)
-    return next(folder.glob("*.whl"))
+
+    def make(folder: Path) -> None:
+        copy = folder / "source"  # built from a copy: setuptools leaves its build folder next to the sources
+        listing = ["git", "-C", ROOT, "ls-files", "--cached", "--others", "--exclude-standard"]
+        tracked = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
+        for name in tracked:
+            if (ROOT / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                (copy / name).write_bytes((ROOT / name).read_bytes())
+        build = [sys.executable, "-m", "build", "--wheel", "--outdir", folder, copy]
+        subprocess.run(build, capture_output=True, check=True, timeout=300)
+
+    return next(make_once(tmp_path_factory, "wheel", make).glob("*.whl"))
