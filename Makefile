@@ -6,6 +6,9 @@ EXTRAS := train,study,detector,export,bench,dev
 # Two workers, each with whole files; files with slow tests come first (tests/conftest.py).
 PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
+# Tests start many processes of the package: they keep its bytecode, even where the environment forbids it.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo fmt lint types test-fast tests coverage test sign-models clean
 
 help:  ## List the targets
