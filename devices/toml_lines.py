@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -43,6 +42,8 @@ def find_line(text: str, keys: tuple[str, ...]) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean '…'?`` with the most similar known word; empty if none is similar."""
+    import difflib  # needed for errors only
+
     known = list(known)
     if "-" in "".join(known):
         word = word.replace("_", "-")
