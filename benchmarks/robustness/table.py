@@ -54,7 +54,8 @@ def run_apart(name: str, small: bool) -> dict[str, Any]:
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    text = process.stdout.read()
+    with process.stdout as stream:
+        text = stream.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     row: dict[str, Any]

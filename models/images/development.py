@@ -9,7 +9,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ..raw.front_end import linear_planes, measure, stretch_planes
 from ..raw.stretch import Stretch
 from .stretch import raw_of, to_rgb8
 
@@ -67,6 +66,8 @@ def develop_image(image: np.ndarray, cfa: str | None = None, development: Develo
         cfa: Bayer pattern of a mosaic, see `models.raw.bayer.parse_pattern`; None for mono and RGB.
         development: by default, the standard stretch by noise.
     """
+    from ..raw.front_end import linear_planes  # imported by the first raw image: most runs have none
+
     development = development or Development()
     raw = image.astype(np.uint16) if image.dtype == np.uint8 else raw_of(image)
     assert raw is not None  # only images of 8 bits have none
@@ -88,6 +89,8 @@ def develop_planes(
         return pixels, percentiles or {}
     if development.kind == "none":
         return _linear(planes)
+    from ..raw.front_end import measure, stretch_planes
+
     stretch = development.stretch
     levels = measure(planes, stretch)
     record = stretch.manifest() | {

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 
 from ...errors import UsageError
-from ...models.raw.extended_sources import extended_sources, windows_around
 from ...models.raw.stretch import Stretch
 from .statistics import mad_std
 
@@ -79,6 +78,8 @@ class TileSelector:
         if not self._auto or max(width, height) <= MIN_INPUTS * self._side:
             return whole
         if stretch is not None:
+            from ...models.raw.extended_sources import extended_sources, windows_around
+
             tiles = windows_around(extended_sources(pixels, stretch), width, height, self._side)
         else:
             tiles = self._around_light(pixels)

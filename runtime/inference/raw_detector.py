@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...models.raw.extended_sources import star_dominated
 from ...models.raw.stretch import Stretch
 from ...models.raw.view_fusion import fuse_views
 from ..frame import Detections
@@ -41,6 +40,8 @@ class RawDetector(Detector):
             views: (V, 4) int x0, y0, x1, y1 in frame pixels, the whole frame first.
             found: results of `decode` for each view, in its own pixels.
         """
+        from ...models.raw.extended_sources import star_dominated  # imported by the first raw frame
+
         parts = []
         for (x0, y0, x1, y1), view in zip(views, found, strict=True):
             kept = ~star_dominated(np.ascontiguousarray(pixels[y0:y1, x0:x1]), view.boxes, stretch)
