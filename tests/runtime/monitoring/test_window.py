@@ -73,7 +73,8 @@ def test_the_window_shows_the_frames(screen, tiny_models, tmp_path):
     while process.poll() is None:
         shown = max(shown, int((np.abs(pixels().astype(int) - (240, 120, 10)).sum(axis=2) < 30).sum()))
         time.sleep(0.05)
-    assert process.returncode == 0, process.stderr.read().decode()
+    with process.stderr as errors:
+        assert process.returncode == 0, errors.read().decode()
     assert shown == 240 * 320
 
 
