@@ -1,6 +1,6 @@
 """Remember the newest signed bundle of each key and name, so that an older one is noticed.
 
-An old signature stays valid: whoever can replace files could otherwise bring back a bundle that was withdrawn.
+An old signature stays valid: someone who can replace files could otherwise bring back a bundle that was withdrawn.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class FailedLogins:
-    """Counts failed logins by client. The wait doubles from a second on; until it is over, no token is looked at.
+    """Counts failed logins by client. The wait doubles from a second on; until it is over, no token is checked.
 
     A client is an IPv4 address, or a /64 network of IPv6, which one computer can have all addresses of.
 
