@@ -9,7 +9,7 @@ PARALLEL := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 # Tests start many processes of the package: they keep its bytecode, even where the environment forbids it.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help demo fmt lint types test-fast tests coverage test sign-models clean
+.PHONY: help demo fmt lint types test-fast tests test sign-models clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,12 +34,8 @@ types: $(TEST)/ready  ## Check types with mypy --strict
 test-fast: $(TEST)/ready  ## Run the tests that take seconds
 	$(TEST)/bin/python -m pytest $(PARALLEL) -m "not slow"
 
-tests: $(TEST)/ready  ## Run all tests
-	$(TEST)/bin/python -m pytest $(PARALLEL) --durations 40 --durations-min 5
-
-# Not part of `test`: coverage in child processes writes where tests fill the disk on purpose.
-coverage: $(TEST)/ready  ## Run all tests and check the coverage
-	$(TEST)/bin/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term:skip-covered
+tests: $(TEST)/ready  ## Run all tests, and measure the coverage of four rooms
+	$(TEST)/bin/python -m pytest $(PARALLEL) --durations 40 --durations-min 5 --cov --cov-report=term:skip-covered
 
 test: lint types tests  ## Check style and types and run all tests
 

@@ -17,9 +17,16 @@ from helpers.paths import HELPERS, ROOT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with slow tests first, so that no worker is left with a slow one at the end."""
+    """Run files with slow tests first, so that no worker is left with a slow one at the end.
+
+    Coverage is measured by the tests of the rooms that it is measured of: elsewhere it would take time only.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    for item in items:
+        room = item.path.relative_to(ROOT / "tests").parts[0]
+        if room not in ("runtime", "models", "export", "devices"):
+            item.add_marker("no_cover")
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
