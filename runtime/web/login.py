@@ -20,6 +20,11 @@ SessionId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{8}$")]
 
 def add_login_routes(app: FastAPI, token: Token | None) -> None:
     """Add the routes of logins and sessions; without a token, there are none to end."""
+    _add_login(app, token)
+    _add_sessions(app, token)
+
+
+def _add_login(app: FastAPI, token: Token | None) -> None:
 
     @app.post("/login", status_code=204, responses={401: {"model": ErrorResponse, "description": "Wrong token."}})
     def login(credentials: Login, request: Request, response: Response) -> None:
@@ -43,6 +48,8 @@ def add_login_routes(app: FastAPI, token: Token | None) -> None:
             token.sessions.end(session.id)
         response.delete_cookie(COOKIE, httponly=True, samesite="strict")
 
+
+def _add_sessions(app: FastAPI, token: Token | None) -> None:
     @app.get("/api/sessions")
     def list_sessions(request: Request) -> list[SessionRecord]:
         """List the browsers that are logged in, oldest first."""

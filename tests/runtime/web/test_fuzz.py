@@ -42,5 +42,7 @@ def test_api_conforms_to_its_openapi_document(tmp_path):
         live.controls.paused = False
         frames = live.monitor.frames
         live.until(lambda: live.monitor.frames > frames)  # the run continues
-    # With a threshold of zero, which the fuzzer sets, there are more crops than a disk can take; nothing else failed.
-    assert [line for line in live.warnings if "more than the disk could" not in line] == []
+    # With a threshold of zero, which the fuzzer sets, there are more crops than a disk can take; it also tries wrong
+    # tokens. Nothing else failed.
+    expected = ("more than the disk could", "failed login from")
+    assert [line for line in live.warnings if not any(text in line for text in expected)] == []
