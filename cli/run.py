@@ -46,6 +46,10 @@ source_options = option_group(
         "--camera", "source", required=True, metavar="SOURCE",
         help="demo, an image, a folder or zip of images, a video, /dev/videoN or N, rtsp://, http:// or watch:FOLDER.",
     ),
+    click.option(
+        "--wait/--no-wait", default=None,
+        help="Wait for a camera or stream that is absent at the start; default: only in a systemd service.",
+    ),
     click.option("--max-frames", type=COUNT, help="Stop after N frames.", metavar="N"),
 )  # fmt: skip
 

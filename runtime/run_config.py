@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,6 +88,7 @@ class RunConfig:
         debayer: ``superpixels``: each 2 x 2 cell of a mosaic becomes a pixel; ``full``: colours are interpolated.
         stack: number of frames that are aligned and averaged, 1 to 64.
         gate: seconds for which frames like the last share its result, 0 for never; None: 10 for live sources, else 0.
+        wait: whether a camera or stream that is absent at the start is waited for; None: under a service manager.
         max_frames: stop after this number of frames; None for all.
         overlap: whether the stages run at the same time, each in its own thread.
         out: output folder; None to write nothing.
@@ -118,6 +120,7 @@ class RunConfig:
     debayer: str = "superpixels"
     stack: int = 1
     gate: float | None = None
+    wait: bool | None = None
     max_frames: int | None = None
     overlap: bool = True
     out: Path | None = Path("galaxy-edge-out")
@@ -155,6 +158,11 @@ class RunConfig:
             raise UsageError(f"stale_after must be a positive number of seconds, not {self.stale_after}")
         if self.out is None and (self.web or self.mqtt):
             raise UsageError("the live view and MQTT need an output folder: events are read from it")
+
+    @property
+    def waits(self) -> bool:
+        """Whether a camera that is absent at the start is waited for; by default, in a systemd service."""
+        return bool(os.environ.get("NOTIFY_SOCKET")) if self.wait is None else self.wait
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

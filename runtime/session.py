@@ -153,7 +153,7 @@ class Session:
 
         with self._report_lost_output():
             stats = run_loop(
-                self.source, processor, self.sink, frame_done, lambda: self._must_stop(should_stop()),
+                self.source, processor, self.sink, frame_done, lambda: self._must_stop(should_stop(), manager),
                 self.config.max_frames, trace=self._trace, overlap=self.config.overlap,
             )  # fmt: skip
         manager.stopping()
@@ -163,12 +163,13 @@ class Session:
         stats.failure = stats.failure or lost
         return stats
 
-    def _must_stop(self, is_asked: bool) -> bool:
+    def _must_stop(self, is_asked: bool, manager: SystemdNotifier) -> bool:
         """Return whether to stop; check the output folder, and let it close quickly if so.
 
         Raises:
             RunFailure: nothing can be written any more.
         """
+        manager.waiting(self.source.name if self.config.waits else "")
         stops = is_asked or bool(self._window and self._window.closed)
         if self.output:
             self.output.writer.check()
@@ -275,8 +276,9 @@ class Session:
 def _open_source(config: RunConfig, stretch: Stretch) -> Source:
     development = Development(config.stretch, stretch, config.debayer == "full")
     return open_source(
-        config.source, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out, development=development
-    )
+        config.source, sequence=config.stack > 1, at_once=decoder_threads(), out=config.out, development=development,
+        wait=config.waits,
+    )  # fmt: skip
 
 
 def _require_extras(config: RunConfig) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import socket
 import sqlite3
 import threading
@@ -32,6 +33,7 @@ from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..monitoring.health import RunMonitor
 from ..recording.writer import OutputWriter
+from ..system.backoff import Backoff
 from ..system.output_text import json_line
 from ..tracking.track import Track
 from .address import Broker
@@ -94,6 +96,7 @@ class MqttSink:
         self._last_sent = 0  # position in the outbox
         self.connected = False
         self._outage_logged = False
+        self._backoff = Backoff(*RECONNECT_SECONDS)
         self.delivered = self.lost = 0
         self._client = self._connect()
         self._thread = threading.Thread(target=self._run_thread, name="mqtt", daemon=True)
@@ -251,10 +254,12 @@ class MqttSink:
         if reason.is_failure:
             self._log_outage(str(reason).lower())
             return
-        client.publish(self._topic("available"), "online", qos=1, retain=True)
+        # Without acknowledgement, as at each connection: those of a lost one must not pile up in memory.
+        client.publish(self._topic("available"), "online", qos=0, retain=True)
         if self._broker.discovery:
             for topic, content in discovery_messages(self._broker.discovery, self._broker.prefix):
-                client.publish(topic, json.dumps(content), qos=1, retain=True)
+                client.publish(topic, json.dumps(content), qos=0, retain=True)
+        self._backoff.connected()
         if self._outage_logged:
             logger.warning("the broker %s can be reached again", self._broker.name)
         self._outage_logged = False
@@ -264,12 +269,18 @@ class MqttSink:
     def _on_disconnect(
         self, client: paho.Client, _: object, flags: object, reason: ReasonCode, properties: Properties | None
     ) -> None:
-        self.connected = False
+        was_connected, self.connected = self.connected, False
         if self._closing:
             client.loop_stop()  # called from the loop's own thread, it only asks the loop to end
             self._disconnected.set()
-        else:
-            self._log_outage("the connection was lost")
+            return
+        if was_connected:
+            self._backoff.lost()
+        delay = math.ceil(self._backoff.next_wait())
+        client.reconnect_delay_set(delay, max(delay, RECONNECT_SECONDS[1]))
+        losses = self._backoff.losses
+        again = f", {losses} times without a good minute between" if losses > 1 else ""
+        self._log_outage(f"the connection was lost{again}")
 
     def _on_publish(
         self, client: paho.Client, _: object, mid: int, reason: ReasonCode, properties: Properties | None
@@ -280,7 +291,7 @@ class MqttSink:
 
     def _log_outage(self, reason: str) -> None:
         """Log, once per outage, that the broker cannot be reached."""
-        if not self._outage_logged:
+        if not self._outage_logged and self._backoff.is_worth_a_message:
             self._outage_logged = True
             logger.warning("the broker %s cannot be reached (%s); events wait on the disk", self._broker.name, reason)
 

@@ -8,17 +8,24 @@ import time
 from collections.abc import Callable, Iterator
 
 import cv2
+import numpy as np
 
 from ...errors import UsageError
 from ...models.images.development import Development
 from ..frame import Frame
 from ..system.address import is_text, printable_name, redact_credentials
-from .capture import Capture, FrameBuilder, configure_capture
+from ..system.backoff import Backoff
+from .capture import Capture, CaptureError, FrameBuilder, configure_capture
 from .ffmpeg_limits import limit_ffmpeg, redirects
+from .http_camera import HttpCapture, open_snapshots
+from .stream_errors import why_not_opened
 from .video import STREAM_TIMEOUT_MS
 
 MIN_WAIT, MAX_WAIT = 0.25, 30.0
-"""Seconds before a lost camera is reopened; doubled after each attempt that fails."""
+"""Seconds before a lost camera is reopened: at first, and at most, see `Backoff`."""
+FIRST_READS = 3
+"""Attempts to read the first image: that of many USB cameras is incomplete."""
+NO_IMAGE = "it can be opened, but delivers no image"
 
 logger = logging.getLogger(__name__)
 
@@ -26,19 +33,19 @@ logger = logging.getLogger(__name__)
 class Camera:
     """A camera that is read until the run ends; when it stops delivering, it is reopened with increasing waits.
 
-    A lost camera and its return are logged as warnings.
+    A lost camera and its return are logged as warnings; where it is lost again and again, ever more rarely.
 
     Args:
         name: its name without a password: it is written, shown and published.
-        open_capture: opens it; returns None where that fails.
-        hint: why it may fail to open, for the error message.
+        open_capture: opens it; raises `CaptureError` where that fails.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
+        wait: whether a camera that is absent now is waited for.
 
     Attributes:
         reopened: how often it was lost and came back.
 
     Raises:
-        UsageError: it cannot be opened now.
+        UsageError: it delivers no image now, and `wait` is off.
     """
 
     continuous = True
@@ -46,68 +53,140 @@ class Camera:
     length: int | None = None
 
     def __init__(
-        self, name: str, open_capture: Callable[[], Capture | None], hint: str, development: Development | None = None
+        self,
+        name: str,
+        open_capture: Callable[[], Capture],
+        development: Development | None = None,
+        wait: bool = False,
     ) -> None:
         self.name = name
         self.bad = 0
         self.reopened = 0
         self._open = open_capture
-        self._development = development
-        capture = open_capture()
-        if capture is None:
-            raise UsageError(f"{name} cannot be opened as a camera: {hint}")
-        self._capture: Capture = capture
+        self._builder = FrameBuilder(name, development)
+        self._backoff = Backoff(MIN_WAIT, MAX_WAIT)
+        self._capture: Capture | None = None
+        self._first: tuple[np.ndarray, datetime.datetime] | None = None
+        self._reasons: set[str] = set()
+        self._is_loss_logged = True  # that it is absent at the start is logged below
+        try:
+            self._connect()
+        except CaptureError as error:
+            if not wait:
+                raise UsageError(f"{name} cannot be opened as a camera: {error} (--wait waits for it)") from None
+            self._reasons.add(str(error))
+            logger.warning("%s cannot be opened: %s; it is waited for", name, error)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames without end."""
-        builder = FrameBuilder(self.name, self._development)
         try:
             while True:
-                image = builder.read(self._capture)
-                if image is None:
-                    self._reconnect(builder.number)
+                if self._capture is None:
+                    self._await_connection()
+                found = self._read()
+                if found is None:
+                    self._reconnect()
                     continue
-                cfa = getattr(self._capture, "cfa", None)
-                frame = builder(image, datetime.datetime.now(datetime.UTC), cfa)
-                del image
+                frame = self._builder(*found, getattr(self._capture, "cfa", None))
+                del found
                 yield frame
                 del frame
         finally:
-            self._capture.release()
+            if self._capture is not None:
+                self._capture.release()
+                self._capture = None
 
-    def _reconnect(self, frames: int) -> None:
+    def _connect(self) -> None:
+        """Open the camera and read its first image.
+
+        Raises:
+            CaptureError: one of them fails.
+        """
+        capture = self._open()
+        try:
+            images = (self._builder.read(capture) for _ in range(FIRST_READS))
+            image = next((image for image in images if image is not None), None)
+            if image is None:
+                raise CaptureError(NO_IMAGE)
+        except CaptureError:
+            capture.release()
+            raise
+        self._capture, self._first = capture, (image, datetime.datetime.now(datetime.UTC))
+        self._backoff.connected()
+
+    def _read(self) -> tuple[np.ndarray, datetime.datetime] | None:
+        """Return the next image and its time; None where the camera has stopped delivering."""
+        assert self._capture is not None
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        try:
+            image = self._builder.read(self._capture)
+        except CaptureError as error:
+            self._log_reason(error)
+            return None
+        return None if image is None else (image, datetime.datetime.now(datetime.UTC))
+
+    def _reconnect(self) -> None:
         """Reopen the camera, however long that takes."""
+        assert self._capture is not None
         self._capture.release()
-        logger.warning("%s stopped delivering after %d frames; it is being reopened", self.name, frames)
-        wait = MIN_WAIT
-        while True:
-            time.sleep(wait)
-            capture = self._open()
-            if capture is not None:
-                break
-            wait = min(2 * wait, MAX_WAIT)
-        self._capture = capture
+        self._capture = None
+        self._backoff.lost()
+        self._is_loss_logged = False
+        if self._backoff.losses == 1:
+            self._reasons.clear()
+        self._log_loss()
+        self._await_connection()
         self.reopened += 1
-        logger.warning("%s is back", self.name)
+        if self._is_loss_logged:
+            logger.warning("%s is back", self.name)
+
+    def _await_connection(self) -> None:
+        """Try to connect until it succeeds; each reason why it does not is logged once."""
+        while self._capture is None:
+            time.sleep(self._backoff.next_wait())
+            try:
+                self._connect()
+            except CaptureError as error:
+                self._log_loss()
+                self._log_reason(error)
+
+    def _log_loss(self) -> None:
+        if self._is_loss_logged or not self._backoff.is_worth_a_message:
+            return
+        self._is_loss_logged = True
+        losses = self._backoff.losses
+        again = f" ({losses} times without a good minute between)" if losses > 1 else ""
+        logger.warning(
+            "%s stopped delivering after %d frames%s; it is being reopened", self.name, self._builder.number, again
+        )
+
+    def _log_reason(self, error: CaptureError) -> None:
+        if str(error) not in self._reasons:
+            self._reasons.add(str(error))
+            logger.warning("%s: %s", self.name, error)
 
 
-def stream(url: str, development: Development | None = None) -> Camera:
-    """Open an RTSP, HTTP (MJPEG) or other stream that FFmpeg reads; only FFmpeg receives its password."""
-    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
+def stream(url: str, development: Development | None = None, wait: bool = False) -> Camera:
+    """Open an RTSP, HTTP (MJPEG or single images) or other stream that FFmpeg reads.
+
+    Raises:
+        UsageError: its address is not text, or it delivers no image now and `wait` is off.
+    """
     if not is_text(url):
         raise UsageError(f"{printable_name(redact_credentials(url))} cannot be opened: an address is UTF-8 text")
+    return Camera(redact_credentials(url), lambda: _open_stream(url), development, wait)
 
-    def open_stream() -> Capture | None:
-        if redirects(url):
-            logger.warning("%s redirects, which is not followed: give the address that it redirects to", name)
-            return None
-        return configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
 
-    name = redact_credentials(url)
+def _open_stream(url: str) -> Capture:
+    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
     limit_ffmpeg()
-    return Camera(
-        name,
-        open_stream,
-        "it does not answer, redirects, or is not a video stream",
-        development,
-    )
+    if redirects(url):
+        raise CaptureError("it redirects, which is not followed: give the address that it redirects to")
+    capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
+    if url.startswith("http"):
+        return HttpCapture(url, capture) if capture is not None else open_snapshots(url)
+    if capture is None:
+        raise CaptureError(why_not_opened(url))
+    return capture

@@ -20,6 +20,10 @@ GREY16 = b"Y1\0\x10"
 """FFmpeg's code of 16-bit grey, which OpenCV converts to 8-bit colour unless CONVERT_RGB is off."""
 
 
+class CaptureError(Exception):
+    """A camera cannot be opened or delivers nothing; the text says why, for a message that begins with its name."""
+
+
 class Capture(Protocol):
     """The interface that cameras are read through: OpenCV's, or one that keeps their depth."""
 

@@ -31,6 +31,7 @@ def open_source(
     at_once: int = 1,
     out: Path | None = None,
     development: Development | None = None,
+    wait: bool = False,
 ) -> Source:
     """Open the source that ``--camera`` names.
 
@@ -42,6 +43,7 @@ def open_source(
         at_once: images of a folder or zip that are decoded at the same time.
         out: the output folder; where it lies in a folder of images, what earlier runs wrote there is not read.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
+        wait: whether a camera or stream that is absent now is waited for.
 
     Raises:
         UsageError: there is no such source, nothing in it, or it is the output folder itself.
@@ -62,12 +64,12 @@ def open_source(
     if device:
         from .v4l2 import v4l2_camera
 
-        return v4l2_camera(int(device[1]), development)
+        return v4l2_camera(int(device[1]), development, wait)
     if camera.lower().startswith(STREAMS):
         from .camera import stream
 
         scheme, rest = camera.split("://", 1)
-        return stream(f"{scheme.lower()}://{rest}", development)  # FFmpeg accepts lower case only
+        return stream(f"{scheme.lower()}://{rest}", development, wait)  # FFmpeg accepts lower case only
     path = Path(camera).expanduser()
     if camera.startswith("/dev/"):
         raise UsageError(f"'{camera}' is not a camera: give /dev/videoN or its number (galaxy-edge devices lists them)")

@@ -7,10 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from ...errors import UsageError
 from ...models.images.development import Development
 from .camera import Camera
-from .capture import Capture, configure_capture
+from .capture import Capture, CaptureError, configure_capture
 
 RAW_FORMATS: dict[bytes, tuple[str, str | None]] = {
     b"Y16 ": ("<u2", None), b"Y16\xa0": (">u2", None), b"Y12 ": ("<u2", None), b"Y10 ": ("<u2", None),
@@ -23,27 +22,25 @@ RAW_FORMATS: dict[bytes, tuple[str, str | None]] = {
 pixfmt-yuv-luma, pixfmt-bayer)."""
 
 
-def v4l2_camera(index: int, development: Development | None = None) -> Camera:
+def v4l2_camera(index: int, development: Development | None = None, wait: bool = False) -> Camera:
     """Open /dev/videoN.
 
     Raises:
-        UsageError: it does not exist, or cannot be opened.
+        UsageError: it does not exist or delivers no image, and `wait` is off.
     """
+    return Camera(f"/dev/video{index}", lambda: _open(index), development, wait)
+
+
+def _open(index: int) -> Capture:
     name = f"/dev/video{index}"
     if not Path(name).exists():
         found = sorted(str(path) for path in Path("/dev").glob("video*"))
         attached = f"there are {', '.join(found)}" if found else "no camera is attached"
-        raise UsageError(f"the camera {name} does not exist; {attached}")
-    hint = "another program may hold it, or you may not be in the group video"
-    return Camera(
-        name, lambda: _keep_depth(configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))), hint, development
-    )
-
-
-def _keep_depth(capture: cv2.VideoCapture | None) -> Capture | None:
-    """Read the words of a camera that OpenCV set to a raw format: OpenCV would keep 8 bits, in three channels."""
+        raise CaptureError(f"it does not exist; {attached}")
+    capture = configure_capture(cv2.VideoCapture(index, cv2.CAP_V4L2))
     if capture is None:
-        return None
+        raise CaptureError("another program may hold it, or you may not be in the group video")
+    # Of the words of a raw format, OpenCV would keep 8 bits, in three channels.
     layout = RAW_FORMATS.get((int(capture.get(cv2.CAP_PROP_FOURCC)) & 0xFFFFFFFF).to_bytes(4, "little"))
     return capture if layout is None else RawCapture(capture, *layout)
 

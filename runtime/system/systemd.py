@@ -8,6 +8,9 @@ import socket
 import time
 from collections.abc import Mapping
 
+EXTEND_SECONDS = 60
+"""Time by which the limit of the start is extended, again and again, while the source is waited for."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -31,7 +34,7 @@ class SystemdNotifier:
             logger.warning("WATCHDOG_USEC=%s is not a number of microseconds: the watchdog is not notified", limit)
             limit = "0"
         self._interval = int(limit) / 4e6
-        self._last_sent = 0.0
+        self._last_sent = time.monotonic()
 
     def frame_done(self) -> None:
         """Report that a frame was processed and written: ready at the first, alive at intervals after it."""
@@ -44,6 +47,13 @@ class SystemdNotifier:
         elif self._interval and now - self._last_sent >= self._interval:
             self._last_sent = now
             self._send("WATCHDOG=1")
+
+    def waiting(self, source: str) -> None:
+        """Report that the source is waited for, if any: until the first frame, this extends the limit of the start."""
+        now = time.monotonic()
+        if source and self._address and not self._is_ready and now - self._last_sent >= EXTEND_SECONDS / 3:
+            self._last_sent = now
+            self._send(f"EXTEND_TIMEOUT_USEC={EXTEND_SECONDS * 10**6}\nSTATUS=waiting for {source}")
 
     def stopping(self) -> None:
         """Report that the run ends."""

@@ -14,7 +14,7 @@ from helpers.runs import rows, run
     ("arguments", "code", "message"),
     [
         (["--camera", "nothing"], 2, "'nothing' does not exist"),
-        (["--camera", "97"], 2, "the camera /dev/video97 does not exist"),
+        (["--camera", "97"], 2, "/dev/video97 cannot be opened as a camera: it does not exist"),
         (["--camera", "demo", "--min-score", "2"], 2, "--min-score"),
         (["--camera", "demo", "--threads", "0"], 2, "--threads"),
         (["--camera", "demo", "--min-score", "nan"], 2, "--min-score"),  # nothing is below it, and nothing above

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from galaxy_edge.benchmarks.performance.synthetic_sources import NetworkCamera
 from galaxy_edge.benchmarks.robustness.endurance import camera_disconnects, corrupt_inputs, run_long
-from galaxy_edge.errors import UsageError
-from galaxy_edge.runtime.sources.open_source import open_source
+from galaxy_edge.runtime.run_config import RunConfig
+from galaxy_edge.runtime.system import systemd
 from galaxy_edge.runtime.system.systemd import SystemdNotifier
 from helpers.paths import HELPERS
 
@@ -107,12 +107,6 @@ def test_an_rtsp_camera_that_dies_and_comes_back_goes_on_until_it_is_told_to_end
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(len(frames),)]
 
 
-@pytest.mark.parametrize("url", ["rtsp://127.0.0.1:9/stream", "http://127.0.0.1:9/stream"])
-def test_a_stream_that_does_not_answer_is_wrong_use(url):
-    with pytest.raises(UsageError, match="does not answer, or is not a video stream"):
-        open_source(url, lambda _: None)
-
-
 @pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
 def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path, word):
     """The reader waits for the camera when the signal comes; nothing that was committed waits with it."""
@@ -151,6 +145,20 @@ def test_watchdog_messages_follow_the_frames(manager, tmp_path):
     assert process.wait(60) == 0
     process.stdout.close()
     process.stderr.close()
+
+
+def test_a_service_waits_for_its_camera_and_extends_its_start(manager, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(systemd, "EXTEND_SECONDS", 0)
+    service = SystemdNotifier({"NOTIFY_SOCKET": str(tmp_path / "notify")})
+    service.waiting("/dev/video0")
+    service.frame_done()
+    service.waiting("/dev/video0")
+    service.stopping()
+    heard = [manager.recv(100) for _ in range(3)]
+    assert heard == [b"EXTEND_TIMEOUT_USEC=0\nSTATUS=waiting for /dev/video0", b"READY=1\nWATCHDOG=1", b"STOPPING=1"]
+    assert not RunConfig().waits and not RunConfig(wait=False).waits
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    assert RunConfig().waits and not RunConfig(wait=False).waits
 
 
 def test_without_a_watchdog_only_the_start_and_the_end_are_notified(manager, tmp_path, caplog):

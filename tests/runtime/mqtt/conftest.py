@@ -35,8 +35,10 @@ def make_sink(monkeypatch, tmp_path):
     """A function that makes sinks which reconnect quickly; they are closed at the end."""
     from galaxy_edge.runtime.mqtt import publisher  # of the mqtt extra, without which these tests are skipped
     from galaxy_edge.runtime.mqtt.address import parse_broker
+    from galaxy_edge.runtime.system import backoff
 
     monkeypatch.setattr(publisher, "RECONNECT_SECONDS", (1, 1))
+    monkeypatch.setattr(backoff, "STABLE_SECONDS", 0.0)  # every connection is a good one
     run = RunInfo(1, "0123abcd", CLASSES)
     sinks = []
 

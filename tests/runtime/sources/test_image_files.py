@@ -143,7 +143,9 @@ def test_error_of_an_unusable_source_gives_name_and_reason(tmp_path, name, conte
 
 @pytest.mark.parametrize("camera", ["97", "/dev/video97", "/dev/null", "/dev/videoX"])
 def test_missing_camera_is_refused(camera):
-    with pytest.raises(UsageError, match=r"the camera /dev/video97 does not exist|is not a camera"):
+    with pytest.raises(
+        UsageError, match=r"/dev/video97 cannot be opened as a camera: it does not exist|is not a camera"
+    ):
         open_source(camera, fail_on_skip)
 
 

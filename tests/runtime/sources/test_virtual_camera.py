@@ -82,7 +82,7 @@ def test_frames_of_a_camera_are_read(sections, section, frames):
 @pytest.mark.slow
 def test_error_for_a_missing_camera_lists_the_cameras_there_are(sections):
     assert (
-        "the camera /dev/video1 does not exist; there are /dev/video0" in sections["none"]
+        "/dev/video1 cannot be opened as a camera: it does not exist; there are /dev/video0" in sections["none"]
         and "code 2" in sections["none"]
     )
 

@@ -1,0 +1,36 @@
+"""A camera that is not there when the run starts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+from .....runtime.sources.camera import stream
+from ...attack import Attack, Outcome
+from .http_cameras import HttpCameras
+
+
+def run(count: int, _: Path) -> Outcome:
+    """Wait `count` times for a camera that comes after a while; measure how long its first frame takes then."""
+    delays = []
+    for number in range(count):
+        cameras = HttpCameras()
+        cameras.close()
+        frames = iter(stream(f"{cameras.url}/snapshot", wait=True))
+        there = threading.Timer(0.2 + 0.3 * (number % 5), HttpCameras, [cameras.port])
+        started = time.monotonic()
+        there.start()
+        next(frames)
+        delays.append(time.monotonic() - started - there.interval)
+        frames.close()  # type: ignore[attr-defined]
+    return Outcome({"frames": len(delays), "worst_delay_s": round(max(delays), 2)}, len(delays) == count)
+
+
+ATTACK = Attack(
+    promise="A camera that is absent at the start is waited for with `--wait`.",
+    method="{count} cameras that appear 0.2 to 1.4 s after the start",
+    run=run,
+    count=20,
+    small_count=2,
+)
