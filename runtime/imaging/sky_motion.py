@@ -38,7 +38,7 @@ IDENTITY = np.eye(3)
 NO_STARS = np.zeros((0, 1, 2), np.float32)
 
 
-class _Thumbnail(NamedTuple):
+class Thumbnail(NamedTuple):
     """A frame's stars (h, w) float32, see `subtract_background`, and a blurred uint8 copy of them."""
 
     stars: np.ndarray
@@ -144,11 +144,12 @@ class SkyMotion:
     """
 
     def __init__(self) -> None:
-        self._last: _Thumbnail | None = None
+        self._last: Thumbnail | None = None
         self._pace: np.ndarray | None = None
         self._factor, self._base = 1.0, IDENTITY
         self._stars, self._followed = NO_STARS, 0
         self._steady = self._unseen = 0
+        self._unconfirmed: np.ndarray | None = None  # a shift on which the stars do not agree
         self.sky = IDENTITY
         self.seen = True
 
@@ -174,27 +175,38 @@ class SkyMotion:
             small, factor = ImagePyramid(small)[1], 2 * factor
         stars = subtract_background(small)
         blurred = cv2.convertScaleAbs(cv2.GaussianBlur(stars, (5, 5), 1.0), alpha=24.0)
-        now, before = _Thumbnail(stars, blurred), self._last
+        now, before = Thumbnail(stars, blurred), self._last
         frames, self._unseen = self._unseen + 1, 0
         self._last, self._factor = now, factor
         step = None
         if before is not None and before.blurred.shape == now.blurred.shape:
+            self._unconfirmed = None
             step = self._motion_between(before, now, frames)
+            if step is None and self._unconfirmed is not None and self._trusts_shift(small):
+                step = self._unconfirmed
         self.seen = before is None or step is not None
         pace = None if step is None else repeat_motion(step, 1 / frames)
         # The motions of a steady sky differ by measurement error only: their mean predicts better than a single one.
         self._pace = (self._pace + pace) / 2 if self._steady and self._pace is not None and pace is not None else pace
-        sky = self._base if step is None else to_frame_pixels(step, factor) @ self._base
+        sky = self._relocate(now, small) if step is None else to_frame_pixels(step, factor) @ self._base
         # A zoom without bounds would end in numbers that are not finite: restart from the current frame instead.
         self.sky = sky if 1 / MAX_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MAX_ZOOM else IDENTITY
         self._base = self.sky
         return self.sky
 
-    def _motion_between(self, before: _Thumbnail, now: _Thumbnail, frames: int) -> np.ndarray | None:
+    def _trusts_shift(self, small: np.ndarray) -> bool:
+        """Return whether to believe a shift on which the stars do not agree: they may be too few."""
+        return True
+
+    def _relocate(self, now: Thumbnail, small: np.ndarray) -> np.ndarray:
+        """Return where the sky is when the frame has nothing in common with the one before it: it counts as still."""
+        return self._base
+
+    def _motion_between(self, before: Thumbnail, now: Thumbnail, frames: int) -> np.ndarray | None:
         """Return the motion (2, 3) between thumbnails that are `frames` frames apart; None without a common field."""
         stars, steady, self._steady = self._stars, self._steady, 0
         if self._followed % STAR_REFRESH_INTERVAL == 0 or self._pace is None or len(stars) < MIN_STARS:
-            stars = _brightest_stars(before)
+            stars = brightest_stars(before)
             self._followed = 0
         if self._pace is not None:
             guess = repeat_motion(self._pace, frames)
@@ -206,14 +218,15 @@ class SkyMotion:
                 self._steady = steady + 1 if error < MAX_PREDICTION_ERROR else 0
                 return matrix
             if self._followed:
-                stars = _brightest_stars(before)
+                stars = brightest_stars(before)
         self._followed = 0
         shift = estimate_shift(before.stars, now.stars)
         if shift is None:
             return None
         guess = np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
         found = estimate_similarity(before.blurred, now.blurred, stars, guess, MIN_AGREEING)
-        return guess if found is None else found[0]
+        self._unconfirmed = guess if found is None else None
+        return None if found is None else found[0]
 
 
 def _max_distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
@@ -222,7 +235,7 @@ def _max_distance(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...])
     return float(np.hypot(*((first - second) @ corners.T)).max())
 
 
-def _brightest_stars(thumbnail: _Thumbnail) -> np.ndarray:
+def brightest_stars(thumbnail: Thumbnail) -> np.ndarray:
     """Return the positions (N, 1, 2) float32 of the brightest stars."""
     stars = cv2.goodFeaturesToTrack(thumbnail.blurred, MAX_STARS, 0.02, 6)
     return NO_STARS if stars is None else stars

@@ -46,7 +46,7 @@ class Reporter:
         with task.stopwatch.stage("track"):
             changed: list[Track] = []
             if task.is_searched:  # an object that was not searched for is not unseen
-                changed = self._tracker.update(task.frame, task.detections, task.sky, task.sky_seen)
+                changed = self._tracker.update(task.frame, task.detections, task.sky, task.sky_seen, task.star_field)
         record = frame_record(
             task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below, reused=not task.is_new
         )

@@ -15,7 +15,8 @@ from ...models.preprocess import ImagePyramid
 from ..frame import Detections
 from ..imaging.change_gate import ChangeGate
 from ..imaging.developed import stretch_of
-from ..imaging.sky_motion import SkyMotion, grey_thumbnail
+from ..imaging.field_motion import FieldMotion
+from ..imaging.sky_motion import grey_thumbnail
 from ..imaging.stacking import Stack
 from ..imaging.tiling import TileSelector
 from ..inference.classifier import Classifier
@@ -84,7 +85,7 @@ class FrameProcessor:
         self.classifier = classifier
         self.stack = Stack(views.stack)
         self._tiles = TileSelector(views.tiles, min(detector.bundle.input_size))
-        self._motion = SkyMotion() if continuous else None
+        self._motion = FieldMotion() if continuous else None
         self._gate = ChangeGate(views.gate) if continuous and views.gate else None
         self._controls = controls or Controls()
         self._min_score = detector.min_score  # a change of the control counts for both detectors
@@ -132,14 +133,16 @@ class FrameProcessor:
             return None
         gate = self._gate if task.is_searched and not stacking else None
         needs_update = stacking or self._motion.needs_update or pyramid.shape != self._last_shape
+        needs_update = needs_update or self._motion.has_jumped(task.frame.pixels)
         thumbnail = grey_thumbnail(pyramid) if needs_update or gate else None
         self._last_shape = pyramid.shape
         task.is_new = gate is None or thumbnail is None or gate.has_changed(thumbnail, task.frame.time)
         if thumbnail is not None and needs_update and task.is_new:  # where nothing is new, the sky has not moved
             self._motion.update(thumbnail, task.frame.width // thumbnail.shape[1])
+            self._motion.watch_stars(task.frame.pixels)
         elif task.is_new:
             self._motion.extrapolate()
-        task.sky, task.sky_seen = self._motion.sky, self._motion.seen
+        task.sky, task.sky_seen, task.star_field = self._motion.sky, self._motion.seen, self._motion.field
         return thumbnail
 
     def _fit_views(self, task: FrameTask, pyramid: ImagePyramid) -> None:

@@ -38,6 +38,7 @@ class Track:
         raw_cutout: (H, W) or (H, W, 3) uint16 or float32, the cutout as the source delivered it, where that has more
             than 8 bits.
         start, latest: its first and its last observation; None only in tracks that no tracker made.
+        star_field: number of its star field.
         seen_at, reported_at: time of the tracker's clock, in seconds, at which it was last seen and last reported.
     """
 
@@ -60,12 +61,20 @@ class Track:
     latest: Observation | None = None
     seen_at: float = 0.0
     reported_at: float = 0.0
+    star_field: int = 0
     _with_sky: int = field(default=1, repr=False)  # observations where the sky's motion took it
     _across_sky: int = field(default=0, repr=False)  # observations elsewhere
 
     @classmethod
     def begin(
-        cls, number: int, frame: Frame, detections: Detections, index: int, observation: Observation, clock: float
+        cls,
+        number: int,
+        frame: Frame,
+        detections: Detections,
+        index: int,
+        observation: Observation,
+        clock: float,
+        star_field: int = 0,
     ) -> Track:
         """Start a track with detection `index` of a frame."""
         assert detections.probabilities is not None
@@ -86,6 +95,7 @@ class Track:
             latest=observation,
             seen_at=clock,
             reported_at=clock,
+            star_field=star_field,
         )
 
     @property

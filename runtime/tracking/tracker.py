@@ -16,7 +16,7 @@ from .association import Observation, associate
 from .track import CONFIRMED, HOT_PIXEL, Track
 
 MAX_MISSED_FRAMES = 5
-"""Frames that a tentative object may be unseen before it ends."""
+"""Frames that a tentative object may be unseen before it ends, and any object after the telescope left its field."""
 TRACK_LIFETIME = 300.0
 """Seconds of the frames' own time that a confirmed object may be unseen."""
 MIN_LIFETIME_FRAMES = 50
@@ -48,10 +48,16 @@ class Tracker:
         self._clock = 0.0  # seconds, as they count for the lifetime
         self._time: datetime.datetime | None = None
         self._alive: list[Track] = []
+        self._field = self._field_began = 0
         self._continuous = continuous
 
     def update(
-        self, frame: Frame, detections: Detections, sky: np.ndarray = IDENTITY, sky_seen: bool = True
+        self,
+        frame: Frame,
+        detections: Detections,
+        sky: np.ndarray = IDENTITY,
+        sky_seen: bool = True,
+        star_field: int = 0,
     ) -> list[Track]:
         """Add the classified detections of a frame; not to be called for a frame in which nothing was searched.
 
@@ -60,6 +66,7 @@ class Tracker:
             detections: all that was found in it, classified.
             sky: (3, 3) where the sky has moved to, see `imaging.sky_motion.SkyMotion.update`.
             sky_seen: whether any sky was visible in it.
+            star_field: number of its star field, see `imaging.field_motion`: objects do not continue in another.
 
         Returns:
             The tracks that changed: began, were confirmed, turned out to be something else, or ended. Of those that
@@ -69,11 +76,14 @@ class Tracker:
         if not self._continuous:
             return self._update_unrelated(frame, detections, sky)
         self._updates += 1
+        if star_field != self._field:
+            self._field, self._field_began = star_field, self._updates
         self._advance_clock(frame.time, sky_seen or len(detections) > 0)
         changed = self._expired()
         for track in changed:
             track.end()
-        self._alive = [track for track in self._alive if not track.ended]
+        elsewhere = [track for track in self._alive if not track.ended and track.star_field != star_field]
+        self._alive = [track for track in self._alive if not track.ended and track.star_field == star_field]
         pairs = associate([_latest(track) for track in self._alive], detections.boxes, sky, self._updates)
         rows = {box: row for row, box in pairs}
         for index in range(len(detections)):
@@ -89,6 +99,7 @@ class Tracker:
             elif self._observe(track, frame, detections, index, sky):
                 track.reported_at = self._clock
                 changed.append(track)
+        self._alive += elsewhere
         return changed
 
     def finish(self) -> list[Track]:
@@ -120,6 +131,8 @@ class Tracker:
         for track in self._alive:
             missed = self._updates - _latest(track).update
             is_over = self._clock - track.seen_at > TRACK_LIFETIME if track.confirmed else missed > MAX_MISSED_FRAMES
+            if track.star_field != self._field:
+                is_over = self._updates - self._field_began > MAX_MISSED_FRAMES
             (expired if is_over else kept).append(track)
         unseen = [track for track in kept if _latest(track).update < self._updates - 1]
         return expired + sorted(unseen, key=lambda track: _latest(track).update)[:-MAX_UNSEEN_TRACKS]
@@ -127,7 +140,7 @@ class Tracker:
     def _begin(self, frame: Frame, detections: Detections, index: int, sky: np.ndarray) -> Track:
         self._begun += 1
         observation = Observation(detections.boxes[index], sky, self._updates)
-        return Track.begin(self._begun, frame, detections, index, observation, self._clock)
+        return Track.begin(self._begun, frame, detections, index, observation, self._clock, self._field)
 
     def _observe(self, track: Track, frame: Frame, detections: Detections, index: int, sky: np.ndarray) -> bool:
         """Add an observation to a track; return whether the change is worth reporting."""

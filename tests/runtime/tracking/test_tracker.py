@@ -99,6 +99,25 @@ def test_confirmed_object_is_expected_where_the_sky_motion_moves_it():
     assert track.frames == 5 and tracker.count == 1
 
 
+def test_object_ends_and_another_begins_where_the_star_field_changes():
+    """Two targets at the same place on the sensor: each is an event with its own class."""
+    tracker, reported = Tracker(continuous=True), []
+    for number in range(20):
+        field = number // 10
+        reported += tracker.update(frame(number), detections_at((10, 0.9, 0.9 - 0.8 * field)), star_field=field)
+    first, second = {track.number: track for track in reported if track.confirmed}.values()
+    assert first.ended and not second.ended and (first.frames, second.frames) == (10, 10)
+    assert first.probabilities[0] == pytest.approx(0.9) and second.probabilities[0] == pytest.approx(0.1)
+
+
+def test_object_continues_after_a_frame_of_another_field():
+    """A trailed frame between two good ones looks like another field."""
+    tracker = Tracker(continuous=True)
+    for number in range(12):
+        tracker.update(frame(number), detections_at((10, 0.9, 0.5)), star_field=int(number == 6))
+    assert tracker.count == 1 and [track.frames for track in tracker.finish() if track.confirmed] == [11]
+
+
 def make_confirmed_track(tracker, rate=1.0):
     """Feed three observations of one object to the tracker; return its track."""
     for number in range(3):
