@@ -7,8 +7,7 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from itertools import count
 
 import cv2
@@ -55,7 +54,7 @@ def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int
     files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
     there_and_back = files + files[-2:0:-1]
     entries: list[Entry] = [
-        (f"{number:06d}.jpg", partial(bytes, there_and_back[number % len(there_and_back)])) for number in range(length)
+        Entry.from_bytes(f"{number:06d}.jpg", there_and_back[number % len(there_and_back)]) for number in range(length)
     ]
     return ImageSource("memory", entries, lambda _: None, sequence=True, at_once=at_once)
 
@@ -164,7 +163,7 @@ def corrupt_image(number: int, random: np.random.Generator) -> Entry:
         name, content = f"{number:06d}.fits", _invalid_headers(_compressed_fits(random, width, height), random)
     if content and random.random() < 0.4:
         content = _damage(content, random)
-    return name, _reader(content)
+    return Entry.from_bytes(name, content)
 
 
 def _fits(random: np.random.Generator, width: int, height: int) -> bytes:
@@ -208,7 +207,3 @@ def _damage(content: bytes, random: np.random.Generator) -> bytes:
     positions = random.integers(0, len(damaged), int(random.integers(1, 20)))
     damaged[positions] = random.integers(0, 256, len(positions))
     return damaged.tobytes()
-
-
-def _reader(content: bytes) -> Callable[[], bytes]:
-    return lambda: content

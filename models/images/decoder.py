@@ -1,13 +1,13 @@
-"""Read an image into 8-bit RGB: PNG, JPEG, TIFF, BMP through OpenCV, FITS through astropy.
+"""Read an image into 8-bit RGB: PNG, JPEG, TIFF, BMP through OpenCV, FITS through astropy, DNG through rawpy.
 
-Size and completeness are read from the file's header before anything is decoded, so that a damaged or absurd file
-costs no memory and gives no wrong result: a decoder would return a truncated JPEG as an image with a grey bottom.
+Size, depth and completeness are read from the file's header before anything is decoded, so that a damaged or absurd
+file costs no memory and gives no wrong result: a decoder would return a truncated JPEG as one with a grey bottom.
 """
 
 from __future__ import annotations
 
 import datetime
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -15,15 +15,21 @@ import numpy as np
 
 from ...errors import ImageError, UserError
 from .development import Development, develop_image
-from .exif import apply_orientation, read_orientation, reset_tiff_orientation
-from .fits_reader import read_fits
+from .dng import DNG_SUFFIX, read_dng
+from .exif import apply_orientation, read_orientation
+from .fits_reader import FITS_SUFFIXES, read_fits
 from .frame_type import check_is_light
-from .headers import read_image_size, validate_image_size
+from .headers import ImageHeader, read_header
+from .memory import Reservation
 from .mosaic import bayer_pattern
 from .stretch import to_rgb8
+from .tiff import MAGIC as TIFF_MAGIC
+from .tiff import ORIENTATION, decode_tiff, multiply_alpha, parse_tiff
+from .unpack import unpack
 
-FITS_SUFFIXES = (".fits", ".fit", ".fts")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES)
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES, DNG_SUFFIX)
+"""Ends of the names, in lower case, of the files that are read; some have two dots."""
+MAGIC = (b"\x89PNG", b"\xff\xd8", b"BM", *TIFF_MAGIC)
 MAX_SATURATED = 0.25
 """Share of pixels of the highest level above which a frame is said to be saturated."""
 JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
@@ -58,7 +64,9 @@ class DecodedImage:
     remarks: tuple[str, ...] = ()
 
 
-def decode_image(content: bytes, name: str, development: Development | None = None) -> DecodedImage:
+def decode_image(
+    content: bytes, name: str, development: Development | None = None, reservation: Reservation | None = None
+) -> DecodedImage:
     """Decode the bytes of an image file.
 
     Grey, RGBA and palette images become RGB (transparency over black); more than 8 bits and Bayer mosaics are
@@ -66,66 +74,113 @@ def decode_image(content: bytes, name: str, development: Development | None = No
 
     Args:
         content: the whole file.
-        name: for messages, and for the suffix that marks FITS.
+        name: for messages, and for the suffix that marks FITS and DNG.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
+        reservation: is given the memory that the image takes, before it is decoded.
 
     Raises:
         CalibrationFrameError: a FITS keyword says that it is a dark, a bias or a flat.
-        ImageError: empty, truncated, not an image, smaller than 16 or larger than 32,000 pixels a side.
-        UsageError: FITS without astropy.
+        ImageError: empty, truncated, not an image, smaller than 16 or larger than 32,000 pixels a side, or larger than
+            the memory allows.
+        UsageError: FITS without astropy, DNG without rawpy.
     """
     if not content:
         raise ImageError(name, "the file is empty")
+    reserved = _Reserved(name, reservation)
     try:
-        if content.startswith(b"SIMPLE  =") or name.lower().endswith(FITS_SUFFIXES):
-            return _decode_fits(content, name, development)
-        return _decode(content, name, development)
+        stored = _stored(content, name, reserved)
+        del content  # a large file's, before its pixels are copied
+        if stored.pixels.ndim == 3 and stored.pixels.dtype != np.uint8:
+            stored = replace(stored, pixels=_by_channel(stored.pixels))
+        image = _developed(stored, development)
     except UserError:
         raise
+    except MemoryError:
+        raise ImageError(name, "there is not enough memory for it") from None
     except Exception as error:  # noqa: BLE001 - decoders raise anything on damaged bytes; it concerns this image only
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ImageError(name, f"it is truncated or damaged ({reason})") from None
+    if reservation:
+        reservation.keep(image.pixels, reserved.resident)
+    return image
 
 
-def _decode(content: bytes, name: str, development: Development | None) -> DecodedImage:
-    size, jpeg = read_image_size(content, name), content.startswith(b"\xff\xd8")
-    if size is not None:
-        validate_image_size(*size, name)
-    orientation = read_orientation(content)
-    if orientation != 1 and content[:2] in (b"II", b"MM"):
-        content = reset_tiff_orientation(content)
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), JPEG_FLAGS if jpeg else cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
+class _Reserved:
+    """Checks what an image takes against the budget, and notes what of it stays."""
+
+    def __init__(self, name: str, reservation: Reservation | None) -> None:
+        self.name, self.resident, self._reservation = name, 0, reservation
+
+    def check(self, header: ImageHeader, held: int) -> None:
+        needed, self.resident = header.check(held, self.name)
+        if self._reservation:
+            self._reservation.grow(needed)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The pixels of a file: (H, W) or (H, W, 3) RGB of any depth, and what it says of them."""
+
+    pixels: np.ndarray
+    header: dict[str, Any] = field(default_factory=dict)
+    time: datetime.datetime | None = None
+    cfa: str | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def _stored(content: bytes, name: str, reserved: _Reserved) -> _Stored:
+    """Decode by the first bytes, or by the name where they say nothing."""
+    lower = name.lower()
+    if lower.endswith(DNG_SUFFIX) and content.startswith(TIFF_MAGIC):
+        return _Stored(*read_dng(content, name, reserved.check))
+    content = unpack(content, name)
+    if content.startswith(b"SIMPLE  =") or (lower.endswith(FITS_SUFFIXES) and not content.startswith(MAGIC)):
+        data, keywords, time = read_fits(content, name, reserved.check)
+        check_is_light(keywords, name)
+        return _Stored(data, keywords, time)
+    if content.startswith(TIFF_MAGIC):
+        tiff = parse_tiff(content, name)
+        reserved.check(tiff.header(), 2 * len(content))
+        return _Stored(apply_orientation(decode_tiff(content, tiff, name), tiff.get(ORIENTATION)))
+    header = read_header(content, name)
+    reserved.check(header, len(content))
+    jpeg = content.startswith(b"\xff\xd8")
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), JPEG_FLAGS if jpeg else cv2.IMREAD_UNCHANGED)
     if image is None:
         raise ImageError(name, "it cannot be decoded; it may be damaged")
-    validate_image_size(image.shape[1], image.shape[0], name)
-    image = apply_orientation(image, orientation)
-    if jpeg:
-        return DecodedImage(image)
-    if image.ndim == 3:
-        channels = image.shape[2]
-        if channels == 3:
-            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-        else:
-            image = _flatten(cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)) if channels == 4 else image[..., 0]
-    return _developed(image, development, {}, None)
+    if (image.shape[1], image.shape[0]) != (header.width, header.height):
+        raise ImageError(name, "it is damaged: its header gives another size than its pixels have")
+    if image.ndim == 3 and not jpeg:
+        image = _rgb(image)
+    return _Stored(apply_orientation(image, read_orientation(content)))
 
 
-def _decode_fits(content: bytes, name: str, development: Development | None) -> DecodedImage:
-    data, header, time = read_fits(content, name)
-    check_is_light(header, name)
-    return _developed(data, development, header, time)
+def _rgb(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, C) as OpenCV decodes it as RGB, transparency over black, or (H, W) of one channel."""
+    channels = image.shape[2]
+    if channels == 1:
+        return image[..., 0]
+    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGB)
+    return rgb if channels == 3 else multiply_alpha(rgb, image[..., 3])
 
 
-def _developed(
-    image: np.ndarray, development: Development | None, header: dict[str, Any], time: datetime.datetime | None
-) -> DecodedImage:
+def _by_channel(image: np.ndarray) -> np.ndarray:
+    """Return (H, W, 3) stored channel by channel, so that its linear channels need no memory of their own."""
+    if image[..., 0].flags.c_contiguous:
+        return image
+    planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
+    for channel, plane in enumerate(planes):
+        plane[:] = image[..., channel]
+    return np.moveaxis(planes, 0, 2)
+
+
+def _developed(stored: _Stored, development: Development | None) -> DecodedImage:
     """Develop what has more than 8 bits or is a mosaic; leave processed images of 8 bits as they are."""
-    if image.dtype == np.uint8 and not header:
+    image, header, time = stored.pixels, stored.header, stored.time
+    if image.dtype == np.uint8 and not header and not stored.cfa:
         return DecodedImage(to_rgb8(image)[0])
-    cfa, remarks = bayer_pattern(image, header)
+    cfa, remarks = (stored.cfa, ()) if stored.cfa else bayer_pattern(image, header)
+    remarks += stored.remarks
     if image.dtype == np.uint8 and cfa is None:
         return DecodedImage(to_rgb8(image)[0], None, header, time, remarks=remarks)
     found = develop_image(image, cfa, development)
@@ -146,9 +201,3 @@ def _level_remarks(raw: np.ndarray) -> tuple[str, ...]:
     if share > MAX_SATURATED and float(high) > 0:
         return (f"about {share:.0%} of the pixels have the highest level, {float(high):g}: they are saturated",)
     return ()
-
-
-def _flatten(rgba: np.ndarray) -> np.ndarray:
-    """Compose an RGBA image over black, as the sky is; the depth stays."""
-    full = np.iinfo(rgba.dtype).max if rgba.dtype.kind == "u" else 1.0
-    return np.round(rgba[..., :3] * (rgba[..., 3:].astype(np.float64) / full)).astype(rgba.dtype)

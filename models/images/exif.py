@@ -1,4 +1,4 @@
-"""Image orientation: the EXIF tag of JPEG and PNG, the tag of the same number in TIFF."""
+"""Image orientation: the EXIF tag of JPEG and PNG. That of TIFF is read with its directory, see `tiff`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SHORT = 3
 
 
 def read_orientation(content: bytes) -> int:
-    """Read the orientation of a JPEG, PNG or TIFF file.
+    """Read the orientation of a JPEG, PNG or TIFF file (not BigTIFF).
 
     Returns:
         1 to 8 (Exif 2.32, section 4.6.4); 1, as displayed, where the tag is missing or invalid.
@@ -24,19 +24,6 @@ def read_orientation(content: bytes) -> int:
     offset, order = entry
     (orientation,) = struct.unpack_from(order + "H", content, offset + 8)
     return orientation if 1 <= orientation <= 8 else 1
-
-
-def reset_tiff_orientation(content: bytes) -> bytes:
-    """Return a TIFF file with its orientation tag set to 1.
-
-    OpenCV turns a TIFF by that tag whatever flags it is given, depending on version and depth; with the tag reset it
-    returns the pixels as stored.
-    """
-    entry = _find_entry(content)
-    if entry is None:
-        return content
-    offset, order = entry
-    return content[: offset + 8] + struct.pack(order + "H", 1) + content[offset + 10 :]
 
 
 def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:

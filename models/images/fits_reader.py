@@ -10,6 +10,7 @@ import io
 import re
 import threading
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from math import prod
 from typing import Any
@@ -17,8 +18,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import ImageError, UsageError
-from .headers import validate_image_size
+from .fits_tiles import check_tiles
+from .headers import ImageHeader
 
+FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.bz2", ".fit.bz2", ".fts.bz2")
 BLOCK, CARD = 2880, 80
 MAX_BLOCKS = 1000
 """Maximum length of a header: 36,000 cards."""
@@ -30,12 +33,15 @@ _WARNINGS_LOCK = threading.Lock()
 _COUNTS = re.compile(rb"(BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT|TFIELDS) *= *(.*)", re.DOTALL)
 
 
-def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], datetime.datetime | None]:
+def read_fits(
+    content: bytes, name: str, check: Callable[[ImageHeader, int], None]
+) -> tuple[np.ndarray, dict[str, Any], datetime.datetime | None]:
     """Read the first image of 2 axes, or of 3 colours.
 
     Args:
         content: the file.
         name: for error messages.
+        check: called with the image's size and depth, and the bytes in use, before it is decoded.
 
     Returns:
         (H, W) or (H, W, 3) of the file's own depth, the keywords, and DATE-OBS where it is valid.
@@ -64,13 +70,54 @@ def read_fits(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any], da
                 raise ImageError(name, f"the FITS file is truncated or damaged ({fault})")
             raise ImageError(name, "the FITS file contains no image of 2 axes, or of 3 colours")
         colours_last = len(axes) == 3 and axes[2] == 3
-        validate_image_size(*((axes[1], axes[0]) if colours_last else (axes[-1], axes[-2])), name)
-        data = np.asarray(unit.data)
+        check(_image_header(unit, *((axes[1], axes[0]) if colours_last else (axes[-1], axes[-2])), name), len(content))
+        if isinstance(unit, fits.CompImageHDU):
+            check_tiles(content[:end], unit, name)
+        data = _plain_values(content, unit)
+        if data is None:
+            data = np.asarray(unit.data)
         header = _read_header(unit.header)
         time = _parse_time(header.get("DATE-OBS"))
     if data.ndim == 3:
         data = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 2) if data.shape[0] == 3 else data
-    return np.ascontiguousarray(data), header, time
+    return _native(data), header, time
+
+
+def _image_header(unit: Any, width: int, height: int, name: str) -> ImageHeader:
+    """Return what the memory of an image depends on."""
+    bits, channels = abs(int(unit.header.get("BITPIX", 8))), prod(unit.shape) // max(1, width * height)
+    scaled = unit.header.get("BSCALE", 1) != 1 or unit.header.get("BZERO", 0) not in (0, 2 ** (bits - 1))
+    depth = max(bits // 8, 8 if scaled else 1)
+    kept = channels * (2 if bits <= 16 and not scaled else 4)
+    tile = prod(getattr(unit, "tile_shape", (0,)))
+    tiles = -(-tile // max(1, width * height))
+    return ImageHeader(width, height, channels * depth, kept, depth * tiles + (channels * depth if scaled else 0))
+
+
+def _plain_values(content: bytes, unit: Any) -> np.ndarray | None:
+    """Return the values of an image without scaling, read without astropy's copy; None for others."""
+    bits, zero = int(unit.header.get("BITPIX", 0)), unit.header.get("BZERO", 0)
+    kind = {8: ">u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}.get(bits)
+    is_plain = unit.header.get("BSCALE", 1) == 1 and "BLANK" not in unit.header and "ZIMAGE" not in unit.header
+    if type(unit).__name__ == "CompImageHDU" or not (kind and is_plain and (zero == 0 or (bits, zero) == (16, 32768))):
+        return None
+    values = np.frombuffer(content, kind, prod(unit.shape), unit.fileinfo()["datLoc"]).reshape(unit.shape)
+    if zero:
+        shifted: np.ndarray = values.view(">u2").astype(np.uint16)
+        shifted ^= np.uint16(0x8000)
+        return shifted
+    return values
+
+
+def _native(data: np.ndarray) -> np.ndarray:
+    """Return values in the machine's byte order."""
+    return (
+        np.ascontiguousarray(data, data.dtype.newbyteorder("="))
+        if data.ndim == 2
+        else data.astype(
+            data.dtype.newbyteorder("="), order="K", copy=not (data.dtype.isnative and data.flags.writeable)
+        )
+    )
 
 
 def _read_header(header: Any) -> dict[str, Any]:

@@ -1,10 +1,12 @@
-"""Read the size of an image from its header, before anything of it is decoded."""
+"""Read the size and depth of an image from its header, before anything of it is decoded."""
 
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, replace
 
 from ...errors import ImageError
+from .memory import check_memory
 
 MIN_SIDE = 16
 MAX_SIDE = 32_000
@@ -12,7 +14,7 @@ MAX_PIXELS = 200_000_000
 
 
 def validate_image_size(width: int, height: int, name: str) -> None:
-    """Refuse an image that is too small or too large.
+    """Refuse an image that is too small, or larger than any camera's.
 
     Raises:
         ImageError: it is smaller than 16 or larger than 32,000 pixels a side, or has more than 200 million.
@@ -24,33 +26,76 @@ def validate_image_size(width: int, height: int, name: str) -> None:
         raise ImageError(name, f"{width}x{height} pixels is too large; the maximum is {maximum}")
 
 
-def read_image_size(content: bytes, name: str) -> tuple[int, int] | None:
-    """Read width and height, as stored, from a PNG, JPEG, TIFF or BMP header; check that the file is complete.
+@dataclass(frozen=True)
+class ImageHeader:
+    """What the header of an image says.
 
-    Returns:
-        None where the header does not give them in the usual place (some TIFF).
+    Attributes:
+        width, height: in pixels, as stored.
+        pixel_bytes: bytes of a decoded pixel, all channels.
+        raw_bytes: bytes of a pixel that are kept in addition to 8-bit RGB, as uint16 or float32; 0 for 8 bits.
+        extra_bytes: bytes that the decoder needs for each pixel in addition.
+    """
+
+    width: int
+    height: int
+    pixel_bytes: int
+    raw_bytes: int = 0
+    extra_bytes: int = 0
+
+    def check(self, held: int, name: str) -> tuple[int, int]:
+        """Refuse an image that is too small, or too large for the memory.
+
+        Args:
+            held: bytes that are in use while it is decoded, such as the file's content.
+            name: for the message.
+
+        Returns:
+            The bytes that decoding and developing it takes, and those that stay while it is in use.
+
+        Raises:
+            ImageError: it is too small or too large.
+        """
+        validate_image_size(self.width, self.height, name)
+        pixels = self.width * self.height
+        developing = max(self.pixel_bytes + max(self.raw_bytes, 3), self.raw_bytes + 6)
+        needed = max(held + pixels * (self.pixel_bytes + self.extra_bytes), pixels * developing)
+        check_memory(needed, name)
+        return needed, pixels * (self.raw_bytes + 3)
+
+
+def read_header(content: bytes, name: str) -> ImageHeader:
+    """Read the header of a PNG, JPEG or BMP; check that the file is complete.
 
     Raises:
         ImageError: it is not such an image, or is truncated.
     """
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        if b"IEND\xaeB`\x82" not in content[-1024:]:
-            raise ImageError(name, "the PNG is truncated: its end is missing")
-        if content[12:16] != b"IHDR" or len(content) < 24:
-            raise ImageError(name, "the PNG is damaged: its header is missing")
-        width, height = struct.unpack_from(">II", content, 16)
-        return width, height
+        return _png_header(content, name)
     if content.startswith(b"\xff\xd8"):
-        return _jpeg_size(content, name)
-    if content[:4] in (b"II*\0", b"MM\0*"):
-        return _tiff_size(content, name)
+        return _jpeg_header(content, name)
     if content.startswith(b"BM"):
-        return _bmp_size(content, name)
+        return ImageHeader(*_bmp_size(content, name), 4)
     raise ImageError(name, "it is not a PNG, JPEG, TIFF, BMP or FITS image")
 
 
-def _jpeg_size(content: bytes, name: str) -> tuple[int, int]:
-    offset, size = 2, None
+def _png_header(content: bytes, name: str) -> ImageHeader:
+    if content[12:16] != b"IHDR" or len(content) < 33:
+        raise ImageError(name, "the PNG is damaged: its header is missing")
+    width, height, bits, colours = struct.unpack_from(">IIBB", content, 16)
+    offset = 8
+    while content[offset + 4 : offset + 8] != b"IEND":  # what follows the end is not looked at
+        offset += 12 + int.from_bytes(content[offset : offset + 4])
+        if offset + 12 > len(content):
+            raise ImageError(name, "the PNG is truncated: its end is missing")
+    channels = {0: 1, 2: 3, 3: 4, 4: 4}.get(colours, 4)  # OpenCV makes RGBA of grey with transparency, and of palettes
+    decoded = channels * (2 if bits == 16 else 1)
+    # Where it is interlaced or animated, a second image is held.
+    return ImageHeader(width, height, decoded, decoded if bits == 16 else 0, decoded)
+
+
+def _jpeg_header(content: bytes, name: str) -> ImageHeader:
+    offset, header, progressive, channels = 2, None, False, 3
     try:
         while content[offset] == 0xFF:
             marker = content[offset + 1]
@@ -59,34 +104,23 @@ def _jpeg_size(content: bytes, name: str) -> tuple[int, int]:
                 continue
             (length,) = struct.unpack(">H", content[offset + 2 : offset + 4])
             if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-                height, width = struct.unpack(">HH", content[offset + 5 : offset + 9])
-                size = (width, height)
+                height, width, channels = struct.unpack(">HHB", content[offset + 5 : offset + 10])
+                if header is not None:
+                    raise ImageError(name, "the JPEG is damaged: it has two headers")
+                header, progressive = ImageHeader(width, height, 3), marker & 3 == 2
+            if marker == 0xDA and header is not None and (progressive or content[offset + 4] < channels):
+                # All coefficients of an image of several scans are held until its end, 2 bytes each.
+                header = replace(header, extra_bytes=2 * channels)
             offset += 2 + length
             if marker == 0xDA:  # the scan begins; in it, only a real end marker is FF D9
                 break
     except (IndexError, struct.error):
         raise ImageError(name, "the JPEG is truncated: its header breaks off") from None
-    if size is None:
+    if header is None:
         raise ImageError(name, "the JPEG is damaged: its header gives no size")
     if content.rfind(b"\xff\xd9", offset) < 0:  # searched from the end, where it is
         raise ImageError(name, "the JPEG is truncated: its end is missing")
-    return size
-
-
-def _tiff_size(content: bytes, name: str) -> tuple[int, int] | None:
-    order = "<" if content[:2] == b"II" else ">"
-    try:
-        (directory,) = struct.unpack_from(order + "I", content, 4)
-        (count,) = struct.unpack_from(order + "H", content, directory)
-        values = {}
-        for entry in range(count):
-            tag, kind = struct.unpack_from(order + "HH", content, directory + 2 + 12 * entry)
-            if tag in (256, 257):
-                layout = order + ("H" if kind == 3 else "I")
-                (values[tag],) = struct.unpack_from(layout, content, directory + 2 + 12 * entry + 8)
-    except struct.error:
-        raise ImageError(name, "the TIFF is truncated: its directory breaks off") from None
-    return (values[256], values[257]) if len(values) == 2 else None
+    return header
 
 
 def _bmp_size(content: bytes, name: str) -> tuple[int, int]:

@@ -25,13 +25,13 @@ def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
 
 
 def raw_of(image: np.ndarray) -> np.ndarray | None:
-    """Return an image of more than 8 bits as uint16 or float32; None for one of 8 bits. What is not finite is NaN."""
+    """Return an image of more than 8 bits as uint16 or float32, not finite as NaN; itself if it is so; None for 8 bits."""
     if image.dtype in (np.uint8, np.uint16):
-        return None if image.dtype == np.uint8 else np.ascontiguousarray(image)
+        return None if image.dtype == np.uint8 else image
     with np.errstate(over="ignore", invalid="ignore"):
-        values = np.ascontiguousarray(image, dtype=np.float32)
+        values: np.ndarray = image if image.dtype == np.float32 else image.astype(np.float32)
         if np.isfinite(values.sum(dtype=np.float64)):
-            return values
+            return values  # without a copy: large images are most of a run's memory
         return np.where(np.isfinite(values), values, np.float32(np.nan))
 
 

@@ -70,6 +70,16 @@ class Background:
         surface = cv2.gemm(down, across, 1.0, None, 0.0).astype(dtype, copy=False)
         return surface if shared == 1 else np.repeat(surface, shared, axis=0)[:height]
 
+    def of_rows(self, rows: slice, height: int) -> Background:
+        """Return the sky of some rows of a frame of `height` rows, as that of a frame of its own."""
+        a, bx, by, cxx, cxy, cyy = self.coefficients
+        middle, scale = (rows.start + rows.stop) / height - 1, (rows.stop - rows.start) / height
+        coefficients = (
+            a + middle * (by + cyy * middle), bx + cxy * middle, scale * (by + 2 * cyy * middle),
+            cxx, scale * cxy, scale * scale * cyy,
+        )  # fmt: skip
+        return Background(np.array(coefficients), self.noise)
+
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Return the sky level at places given from -1 to 1 over the frame, of any shapes that broadcast: float64."""
         a, bx, by, cxx, cxy, cyy = self.coefficients

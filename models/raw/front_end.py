@@ -26,6 +26,8 @@ _STANDS_OUT = 0.6
 _NOT_SATURATED = 0.8
 _OFF_NOISE = 1.6
 """Maximum factor between the gains that stars and noise give a channel, up or down."""
+LARGE = 2**24
+"""Pixels above which a frame is stretched in bands."""
 _AROUND = np.ones((5, 5), np.uint8)
 _FINE = 24.0
 """Noise in whole levels from which on rounding the sky to whole levels is less than half a level of the picture."""
@@ -119,7 +121,13 @@ def linear_planes(
         return list(cv2.split(debayer(values, pattern, hot_pixels))), 0
     if pattern:
         return superpixel_planes(values, pattern, hot_pixels)
-    return (list(cv2.split(values)) if values.ndim == 3 else [values]), 0
+    return (channels_of(values) if values.ndim == 3 else [values]), 0
+
+
+def channels_of(image: np.ndarray) -> list[np.ndarray]:
+    """Return the channels of (H, W, 3): views of it where it is stored channel by channel, else copies."""
+    views = [image[..., channel] for channel in range(image.shape[2])]
+    return views if views[0].flags.c_contiguous else list(cv2.split(image))
 
 
 def measure(planes: Sequence[np.ndarray], stretch: Stretch | None = None) -> FrameLevels:
@@ -146,13 +154,18 @@ def measure(planes: Sequence[np.ndarray], stretch: Stretch | None = None) -> Fra
 def stretch_planes(planes: Sequence[np.ndarray], levels: FrameLevels, stretch: Stretch | None = None) -> np.ndarray:
     """Stretch linear channels (H, W), one or three, to (H, W, 3) uint8 RGB."""
     stretch = stretch or Stretch()
-    result = [
-        _levels_of_integers(plane, sky, factor, stretch)
-        if _is_coarse(plane, sky, factor, stretch)
-        else _levels(plane, sky, factor, stretch)
-        for plane, sky, factor in zip(planes, levels.backgrounds, levels.factors, strict=True)
-    ]
-    return cv2.merge(result if len(result) == 3 else result * 3)
+    height, width = planes[0].shape
+    band = height if height * width <= LARGE else max(1, LARGE // 4 // width)
+    result = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, band):  # the floats of a whole large frame would double its memory
+        rows = slice(top, min(height, top + band))
+        levels_of_rows = []
+        for plane, sky, factor in zip(planes, levels.backgrounds, levels.factors, strict=True):
+            part = sky if band == height else sky.of_rows(rows, height)
+            work = _levels_of_integers if _is_coarse(plane[rows], part, factor, stretch) else _levels
+            levels_of_rows.append(work(plane[rows], part, factor, stretch))
+        cv2.merge(levels_of_rows if len(planes) == 3 else levels_of_rows * 3, dst=result[rows])
+    return result
 
 
 def _levels(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch) -> np.ndarray:
@@ -198,7 +211,7 @@ def _looked_up(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
 def _working(frame: np.ndarray) -> np.ndarray:
     """Bring a frame to uint16 or finite float32 of ordinary size."""
     if frame.dtype == np.uint16:
-        return np.ascontiguousarray(frame)
+        return frame if frame.ndim == 3 else np.ascontiguousarray(frame)
     if frame.dtype == np.uint8:
         return frame.astype(np.uint16)
     if frame.dtype.kind not in "iufb":
@@ -212,7 +225,7 @@ def _working(frame: np.ndarray) -> np.ndarray:
     peak = max(abs(float(frame.min())), abs(float(frame.max())))
     if peak and not 1e-10 < peak < 1e10:  # far from the ends of float32
         frame = frame * (1 / peak) if peak > 1e-300 else frame * 0
-    return np.ascontiguousarray(frame, np.float32)
+    return frame.astype(np.float32, copy=False) if frame.ndim == 3 else np.ascontiguousarray(frame, np.float32)
 
 
 def _star_balance(

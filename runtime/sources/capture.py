@@ -8,7 +8,9 @@ from typing import Protocol
 import cv2
 import numpy as np
 
+from ...errors import ImageError
 from ...models.images.development import Development
+from ...models.images.headers import ImageHeader, read_header
 from ...models.images.stretch import to_rgb8
 from ..frame import Frame
 from ..system.buffer_pool import FrameBufferPool
@@ -18,6 +20,11 @@ BAND = 64
 """Rows that are converted from BGR to RGB at once."""
 GREY16 = b"Y1\0\x10"
 """FFmpeg's code of 16-bit grey, which OpenCV converts to 8-bit colour unless CONVERT_RGB is off."""
+
+
+FRAMES_AT_ONCE = 5
+"""Frames of a video that may be in the memory at the same time."""
+MOTION_JPEG = int.from_bytes(b"MJPG", "little")
 
 
 class CaptureError(Exception):
@@ -42,6 +49,49 @@ def configure_capture(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
         return capture
     capture.release()
     return None
+
+
+def check_frame_size(width: int, height: int, name: str) -> None:
+    """Refuse frames that are too large for the memory.
+
+    Raises:
+        ImageError: they are.
+    """
+    ImageHeader(width, height, 3, extra_bytes=4 + 3 * (FRAMES_AT_ONCE - 1)).check(0, name)
+
+
+class JpegScout:
+    """Reads the frames of a Motion JPEG file without decoding them, one ahead of the decoder.
+
+    The file states a size of its own, which is checked on opening; but a frame may be of any size.
+
+    Args:
+        path: the file.
+        name: for the message.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self._name = name
+        self._capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_FORMAT, -1])
+
+    def check_next(self) -> None:
+        """Check the size of the next frame.
+
+        Raises:
+            ImageError: it is too large for the memory.
+        """
+        available, packet = self._capture.read()
+        content = packet.tobytes() if available else b""
+        if content.startswith(b"\xff\xd8"):
+            try:
+                header = read_header(content, self._name)
+            except ImageError:
+                return  # it is damaged, which the decoder finds; its size is not read either
+            check_frame_size(header.width, header.height, self._name)
+
+    def release(self) -> None:
+        """Close the file."""
+        self._capture.release()
 
 
 def pixel_format(capture: cv2.VideoCapture) -> bytes:

@@ -9,11 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import ImageError, UsageError
-from ...models.images.decoder import SUFFIXES, decode_image
+from ...models.images.decoder import SUFFIXES
 from ...models.images.development import Development
+from ...models.images.memory import MemoryGate
 from ..system.address import printable_name, redact_credentials
-from .image_files import KNOWN, STREAMS, VIDEO_SUFFIXES, ImageSource, folder_entries, read_file, zip_entries
+from .image_files import (
+    KNOWN,
+    STREAMS,
+    VIDEO_SUFFIXES,
+    ImageSource,
+    decode_entry,
+    file_entry,
+    folder_entries,
+    zip_entries,
+)
 from .source import Source
+from .work_journal import WorkJournal
 
 logger = logging.getLogger(__name__)
 
@@ -71,17 +82,18 @@ def open_source(
         scheme, rest = camera.split("://", 1)
         return stream(f"{scheme.lower()}://{rest}", development, wait)  # FFmpeg accepts lower case only
     path = Path(camera).expanduser()
+    journal = WorkJournal(out)
     if camera.startswith("/dev/"):
         raise UsageError(f"'{camera}' is not a camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
     try:
         if path.is_dir():
-            return ImageSource(camera, folder_entries(path, out), on_bad, sequence, at_once, development)
+            return ImageSource(camera, folder_entries(path, out), on_bad, sequence, at_once, development, journal)
         if not path.is_file():
             fault = "is not a regular file" if path.exists() else "does not exist"
             raise UsageError(f"the source '{redact_credentials(camera)}' {fault}: give {KNOWN}")
         if zipfile.is_zipfile(path):
             entries = zip_entries(path, printable_name(path.name))
-            return ImageSource(camera, entries, on_bad, sequence, at_once, development)
+            return ImageSource(camera, entries, on_bad, sequence, at_once, development, journal)
         if path.suffix.lower() == ".ser":
             from .ser import SerSource
 
@@ -94,10 +106,12 @@ def open_source(
         raise UsageError(f"'{error.filename}' cannot be read: permission denied") from None
     if path.suffix.lower() == ".zip":
         raise UsageError(f"'{camera}' is not a zip file, or it is damaged")
-    if path.suffix.lower() not in SUFFIXES:
+    if not path.name.lower().endswith(SUFFIXES):
         raise UsageError(
             f"'{camera}' is neither an image ({', '.join(SUFFIXES)}), a zip nor a video ({', '.join(VIDEO_SUFFIXES)})"
         )
-    entry = (printable_name(path.name), lambda: read_file(path))
-    decode_image(entry[1](), entry[0], development)  # a single bad image is a wrong argument, not a skipped frame
-    return ImageSource(camera, [entry], on_bad, development=development)
+    entry = file_entry(path, printable_name(path.name))
+    decode_entry(
+        entry, development, MemoryGate(), journal
+    )  # a single bad image is a wrong argument, not a skipped frame
+    return ImageSource(camera, [entry], on_bad, development=development, journal=journal)

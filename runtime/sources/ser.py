@@ -19,7 +19,7 @@ import numpy as np
 
 from ...errors import UsageError
 from ...models.images.development import Development
-from ...models.images.headers import validate_image_size
+from ...models.images.headers import ImageHeader
 from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import printable_name
@@ -76,7 +76,8 @@ class SerSource:
         _, _, self._colour, _, width, height, bits, stated, *_ = HEADER.unpack(header)
         if self._colour not in (RGB, *TO_RGB) or not 1 <= bits <= 16:
             raise UsageError(f"'{path}' is a SER video of colours {self._colour} and {bits} bits, which cannot be read")
-        validate_image_size(width, height, path.name)
+        depth = (1 if bits <= 8 else 2) * (3 if self._colour in (RGB, BGR) else 1)
+        ImageHeader(width, height, depth, 0 if bits <= 8 else depth).check(0, path.name)
         self._shape = (height, width, 3) if self._colour in (RGB, BGR) else (height, width)
         self._type = np.dtype("u1" if bits <= 8 else "<u2")
         self._bytes = int(np.prod(self._shape)) * self._type.itemsize

@@ -9,12 +9,21 @@ from pathlib import Path
 
 import cv2
 
-from ...errors import UsageError
+from ...errors import ImageError, UsageError
 from ...models.images.development import Development
 from ..errors import RunFailure
 from ..frame import Frame
 from ..system.address import is_text, printable_name
-from .capture import GREY16, FrameBuilder, configure_capture, grey_bits, pixel_format
+from .capture import (
+    GREY16,
+    MOTION_JPEG,
+    FrameBuilder,
+    JpegScout,
+    check_frame_size,
+    configure_capture,
+    grey_bits,
+    pixel_format,
+)
 from .ffmpeg_limits import limit_ffmpeg
 
 STREAM_TIMEOUT_MS = 5000
@@ -37,6 +46,7 @@ class VideoSource:
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
 
     Raises:
+        ImageError: its frames are too small, or too large for the memory.
         UsageError: it is not a video.
     """
 
@@ -55,6 +65,8 @@ class VideoSource:
         capture = configure_capture(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
+        size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
+        check_frame_size(*size, printable_name(path.name))
         code = pixel_format(capture)
         if code != GREY16 and (bits := grey_bits(code)) > 8:
             logger.warning(
@@ -79,8 +91,12 @@ class VideoSource:
         builder = FrameBuilder(printable_name(self._path.name), self._development)
         began, position, failures = datetime.datetime.now(datetime.UTC), 0.0, 0
         rate = capture.get(cv2.CAP_PROP_FPS)
+        is_jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == MOTION_JPEG
+        scout = JpegScout(str(self._path), printable_name(self._path.name)) if is_jpeg else None
         try:
             while failures < MAX_FAILURES:
+                if scout:
+                    scout.check_next()
                 image = builder.read(capture)
                 if image is None:
                     failures += 1
@@ -91,8 +107,12 @@ class VideoSource:
                 del image
                 yield frame
                 del frame
+        except ImageError as error:
+            raise RunFailure(f"{error}; the frames before it were processed") from None
         finally:
             capture.release()
+            if scout:
+                scout.release()
         if builder.number == 0:
             raise RunFailure(f"'{self._path}' holds no frame that can be decoded")
         ended_early = rate > 0 and position < 1000 * ((self.length or 0) / rate - 1)

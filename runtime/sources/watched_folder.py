@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ImageError, UsageError
-from ...models.images.decoder import SUFFIXES, decode_image
+from ...models.images.decoder import SUFFIXES
 from ...models.images.development import Development
 from ...models.images.frame_type import CalibrationFrameError
+from ...models.images.memory import MemoryGate
 from ..frame import Frame
 from ..system.address import printable_name, redact_credentials
-from .image_files import read_file
+from .image_files import decode_entry, file_entry
 from .image_frame import ReadingLog, image_frame
+from .image_order import is_hidden, unread_suffix
 from .natural_order import natural_key
+from .work_journal import WorkJournal
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +88,8 @@ class WatchedFolderSource:
         self._names: dict[str, str] = {}  # of frames under way: as shown, as on the disk
         self._away = False
         self._development, self._log = development, ReadingLog()
+        self._unread: set[str] = set()
+        self._gate, self._journal = MemoryGate(), WorkJournal(out)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of finished files; wait for more, without end."""
@@ -141,17 +146,27 @@ class WatchedFolderSource:
         os.scandir(self._folder).close()  # os.walk passes over a folder that is missing
         for root, folders, names in os.walk(self._folder):
             folders[:] = sorted(
-                name for name in folders if not name.startswith(".") and Path(root, name).resolve() != self._out
+                name for name in folders if not is_hidden((name,)) and Path(root, name).resolve() != self._out
             )
             for name in names:
                 path = Path(root, name)
-                if name.startswith(".") or path.suffix.lower() not in SUFFIXES:
+                if name.startswith("."):
+                    continue
+                if not name.lower().endswith(SUFFIXES):
+                    self._note_unread(name)
                     continue
                 try:
                     status = path.stat()
                 except FileNotFoundError:
                     continue
                 yield path.relative_to(self._folder).as_posix(), _Version(status.st_size, status.st_mtime_ns)
+
+    def _note_unread(self, name: str) -> None:
+        """Log that files of a kind are not read, once for each kind."""
+        suffix = unread_suffix(name)
+        if suffix and suffix not in self._unread:
+            self._unread.add(suffix)
+            logger.warning("%s: files of the kind %s are not read (%s)", self.name, suffix, printable_name(name))
 
     def _complete(self, name: str, version: _Version) -> bool:
         """Return whether a file whose size is stable is whole, or will not become so any more."""
@@ -190,7 +205,8 @@ class WatchedFolderSource:
     def _read(self, name: str, version: _Version, number: int) -> Frame | None:
         shown = printable_name(name)
         try:
-            image = decode_image(read_file(self._folder / name), shown, self._development)
+            entry = file_entry(self._folder / name, shown)
+            image = decode_entry(entry, self._development, self._gate, self._journal)
         except CalibrationFrameError as error:
             self._done[name] = version
             if self._list:

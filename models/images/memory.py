@@ -1,0 +1,126 @@
+"""How much memory an image may take: counted in bytes, before anything of it is decoded.
+
+A file of some hundred kilobytes can stand for gigabytes of pixels. On a small computer the kernel would then end the
+process, so that an image that needs more than `budget` is refused by name.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import ImageError
+
+MAX_BUDGET = 640 * 2**20
+"""Maximum number of bytes for one image on any machine; with the engine and its buffers a run stays below 1 GiB."""
+SHARE = 0.25
+"""Share of the machine's memory, or of what its control group allows."""
+WAIT_SECONDS = 5.0
+"""Maximum time that an image waits for the memory of the ones before it."""
+_UNLIMITED = 2**60
+
+
+def memory_limit(root: Path = Path("/")) -> int:
+    """Return the bytes of memory that this process may have: of the machine, or less by control groups.
+
+    Args:
+        root: folder that holds ``proc`` and ``sys``.
+    """
+    limits = [_UNLIMITED]
+    for line in _lines(root / "proc/meminfo"):
+        if line.startswith("MemTotal:"):
+            limits.append(int(line.split()[1]) * 1024)
+    for line in _lines(root / "proc/self/cgroup"):
+        _, controllers, group = line.split(":", 2)
+        if controllers == "":  # version 2
+            base, file = root / "sys/fs/cgroup", "memory.max"
+        elif "memory" in controllers.split(","):
+            base, file = root / "sys/fs/cgroup/memory", "memory.limit_in_bytes"
+        else:
+            continue
+        folder = base / group.lstrip("/")
+        for parent in (folder, *folder.parents):
+            limits += [int(text) for text in _lines(parent / file)[:1] if text.strip().isdigit()]
+            if parent == base:
+                break
+    return min(limits)
+
+
+@cache
+def budget() -> int:
+    """Return the number of bytes that one image may take, all its copies included."""
+    return min(MAX_BUDGET, int(SHARE * memory_limit()))
+
+
+def check_memory(needed: int, name: str) -> None:
+    """Refuse an image that needs more than the budget.
+
+    Raises:
+        ImageError: it does.
+    """
+    if needed > budget():
+        raise ImageError(
+            name,
+            f"it is too large: it needs {needed / 2**20:,.0f} MiB of memory, and an image may take {budget() >> 20:,} "
+            f"MiB here (a quarter of the machine's memory, at most {MAX_BUDGET >> 20:,} MiB)",
+        )
+
+
+class MemoryGate:
+    """Shares the budget among images that are decoded at the same time, and those that are still in use.
+
+    An image waits until the others leave it enough memory, at most `WAIT_SECONDS`. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def reservation(self) -> Iterator[Reservation]:
+        """Reserve memory for one image; what is not kept for its frame is freed at the end."""
+        reservation = Reservation(self)
+        try:
+            yield reservation
+        finally:
+            reservation.grow(0)
+
+    def change(self, before: int, after: int, wait: bool) -> None:
+        """Replace a reservation of `before` bytes by one of `after`, once there is room where `wait` is set."""
+        with self._changed:
+            if wait:
+                self._changed.wait_for(
+                    lambda: self._held == before or self._held - before + after <= budget(), WAIT_SECONDS
+                )
+            self._held += after - before
+            self._changed.notify_all()
+
+
+class Reservation:
+    """Memory that one image takes."""
+
+    def __init__(self, gate: MemoryGate) -> None:
+        self._gate, self._bytes = gate, 0
+
+    def grow(self, needed: int) -> None:
+        """Reserve so many bytes in all; wait for them if they are more than before."""
+        self._gate.change(self._bytes, needed, needed > self._bytes)
+        self._bytes = needed
+
+    def keep(self, pixels: np.ndarray, size: int) -> None:
+        """Keep `size` bytes reserved for as long as `pixels` exists."""
+        self._gate.change(0, size, False)
+        weakref.finalize(pixels, self._gate.change, size, 0, False).atexit = False
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
