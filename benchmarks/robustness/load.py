@@ -9,6 +9,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import closing
@@ -57,14 +58,15 @@ def measure_delays(
         infinity for an event that was in no row.
     """
     command = [sys.executable, "-m", f"{__package__}.load", str(folder), str(rate), str(seconds)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, text=True)
     seen: dict[int, float] = {}
-    while process.poll() is None:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:  # a pipe would fill while nobody reads it
+        process = subprocess.Popen(command, stdout=output, env=environment)
+        while process.poll() is None:
+            _add_new_rows(folder, seen)
+            time.sleep(0.02)
         _add_new_rows(folder, seen)
-        time.sleep(0.02)
-    _add_new_rows(folder, seen)
-    assert process.stdout is not None
-    result = json.loads(process.stdout.read().splitlines()[-1])
+        output.seek(0)
+        result = json.loads(output.read().splitlines()[-1])
     begun = result.pop("begun")
     return result, [seen.get(int(number), float("inf")) - at for number, at in begun.items()]
 
