@@ -39,14 +39,15 @@ TO_RGB = {
 RATE = 25.0
 """Frames per second where the file does not give their times."""
 YEAR_ONE = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
-MAX_TICKS = 10 * 86400 * 10**6 * 3_652_000
-"""The year 9999, in units of 100 ns since the year one."""
+DAY_TICKS = 86400 * 10**7
+MIN_TICKS, MAX_TICKS = DAY_TICKS * 726_467, DAY_TICKS * 766_644
+"""The years 1990 and 2100, in units of 100 ns since the year one; other times are of a clock that was not set."""
 
 logger = logging.getLogger(__name__)
 
 
 class SerSource:
-    """Frames of a SER file, at the times of its trailer, or counted from when it is opened.
+    """Frames of a SER file, at the times of its trailer, or counted from that of its header or its opening.
 
     Frames that are missing at the end are logged as a warning.
 
@@ -73,7 +74,7 @@ class SerSource:
             header = stream.read(HEADER.size)
         if len(header) < HEADER.size or not header.startswith(b"LUCAM-RECORDER"):
             raise UsageError(f"'{path}' is not a SER video, or its header is damaged")
-        _, _, self._colour, _, width, height, bits, stated, *_ = HEADER.unpack(header)
+        _, _, self._colour, _, width, height, bits, stated, *_, began = HEADER.unpack(header)
         if self._colour not in (RGB, *TO_RGB) or not 1 <= bits <= 16:
             raise UsageError(f"'{path}' is a SER video of colours {self._colour} and {bits} bits, which cannot be read")
         depth = (1 if bits <= 8 else 2) * (3 if self._colour in (RGB, BGR) else 1)
@@ -84,13 +85,16 @@ class SerSource:
         available = (path.stat().st_size - HEADER.size) // self._bytes
         if available == 0:
             raise UsageError(f"'{path}' holds no complete frame; it is damaged or truncated")
-        self.length: int | None = stated if stated > 0 else available  # a recorder that was killed has stated none
+        self.length: int | None = self._count(stated, path.stat().st_size - HEADER.size)
+        self._header_ticks = began
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames in order."""
         assert self.length is not None
         number, buffers = 0, FrameBufferPool()
         began = datetime.datetime.now(datetime.UTC)
+        if MIN_TICKS <= self._header_ticks < MAX_TICKS:
+            began = YEAR_ONE + datetime.timedelta(microseconds=self._header_ticks // 10)
         try:
             with self._path.open("rb") as stream:
                 ticks = self._ticks(stream)
@@ -129,6 +133,14 @@ class SerSource:
         cfa = PATTERNS.get(self._colour)
         return developed_frame(values, cfa, self._development, time, printable_name(self._path.name), number)
 
+    def _count(self, stated: int, size: int) -> int:
+        """Return the number of frames; where `size` bytes hold more than stated, the recorder was killed."""
+        available = size // self._bytes
+        if stated > 0 and size - stated * (self._bytes + 8) < self._bytes:
+            return stated
+        with_times, rest = divmod(size, self._bytes + 8)
+        return with_times if rest == 0 else available
+
     def _ticks(self, stream: BinaryIO) -> np.ndarray | None:
         """Read the time of each frame from the trailer; None where it is missing or invalid."""
         assert self.length is not None
@@ -137,7 +149,7 @@ class SerSource:
             return None
         stream.seek(start)
         ticks = np.frombuffer(stream.read(size), "<i8")
-        return ticks if ticks.min() > 0 and ticks.max() < MAX_TICKS else None
+        return ticks if ticks.min() >= MIN_TICKS and ticks.max() < MAX_TICKS else None
 
 
 def _byte_order(values: np.ndarray) -> str:

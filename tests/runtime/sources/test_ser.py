@@ -138,3 +138,23 @@ def test_stacking_sixteen_raw_frames_reduces_noise_to_a_quarter(tmp_path):
     last = stack_all(open_source(str(write_ser(tmp_path / "a.ser", frames, bits=16)), fail_on_skip), 16)
     assert last.stacked == 16 and last.raw.dtype == np.float32 and last.stretch
     assert np.std(last.raw[stars < 1] - 1000) < 30
+
+
+@pytest.mark.parametrize("with_times", [False, True])
+def test_more_frames_than_the_header_states_are_read(tmp_path, with_times):
+    """A recorder that was killed had written its count long before."""
+    times = [BEGAN + datetime.timedelta(seconds=number) for number in range(9)] if with_times else ()
+    path = write_ser(tmp_path / "a.ser", [np.roll(SKY, n, 1) for n in range(9)], stated_frames=2, times=times)
+    frames = read_all(path)
+    assert len(frames) == 9 and (not with_times or frames[8].time == times[8])
+
+
+def test_times_of_a_clock_that_was_not_set_are_refused_and_the_header_time_is_used(tmp_path):
+    absurd = [datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)] * 2
+    path = write_ser(tmp_path / "a.ser", [SKY, SKY], times=absurd)
+    content = bytearray(path.read_bytes())
+    epoch = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
+    content[170:178] = struct.pack("<q", (BEGAN - epoch) // datetime.timedelta(microseconds=1) * 10)
+    path.write_bytes(content)
+    first, second = read_all(path)
+    assert first.time == BEGAN and second.time > BEGAN
