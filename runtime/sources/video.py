@@ -89,7 +89,7 @@ class VideoSource:
         if capture is None:
             raise RunFailure(f"'{self._path}' cannot be opened again")
         builder = FrameBuilder(printable_name(self._path.name), self._development)
-        began, position, failures = datetime.datetime.now(datetime.UTC), 0.0, 0
+        began, position, failures, damaged = datetime.datetime.now(datetime.UTC), 0.0, 0, 0
         rate = capture.get(cv2.CAP_PROP_FPS)
         is_jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == MOTION_JPEG
         scout = JpegScout(str(self._path), printable_name(self._path.name)) if is_jpeg else None
@@ -101,7 +101,10 @@ class VideoSource:
                 if image is None:
                     failures += 1
                     continue
-                failures = 0
+                damaged, failures = damaged + failures, 0
+                if builder.number == 0:  # a recording may start late: its duration, and so the count, is from zero
+                    start = int(capture.get(cv2.CAP_PROP_PTS))
+                    self.length = self.length - start if self.length and 0 < start < self.length else self.length
                 position = capture.get(cv2.CAP_PROP_POS_MSEC)
                 frame = builder(image, began + datetime.timedelta(milliseconds=position))
                 del image
@@ -116,7 +119,8 @@ class VideoSource:
         if builder.number == 0:
             raise RunFailure(f"'{self._path}' holds no frame that can be decoded")
         ended_early = rate > 0 and position < 1000 * ((self.length or 0) / rate - 1)
-        if ended_early or self._path.suffix.lower() in EXACT_COUNT_SUFFIXES:
+        # Frames that a camera dropped are counted in the file, but have no content: nothing of it is damaged.
+        if ended_early or (damaged and self._path.suffix.lower() in EXACT_COUNT_SUFFIXES):
             self.bad = max(0, (self.length or 0) - builder.number)
         if self.bad:
             logger.warning("%s", describe_missing_frames(self._path.name, builder.number, self.length))

@@ -149,3 +149,31 @@ def test_grey_of_8_bits_gives_no_warning(tmp_path, caplog):
     writer.write(ramp(0).astype(np.uint8))
     writer.release()
     assert len(list(open_source(str(path), fail_on_skip))) == 1 and caplog.messages == []
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg to move a video's start")
+def test_video_that_starts_late_is_not_damaged(tmp_path, caplog):
+    """Its duration, of which the number of frames is computed, is counted from zero."""
+    path = tmp_path / "late.mkv"
+    made = ["-f", "lavfi", "-i", "testsrc=s=80x60:r=10:d=4", "-c:v", "mjpeg", "-output_ts_offset", "95000", path]
+    subprocess.run(["ffmpeg", "-loglevel", "error", *made], check=True)
+    source = open_source(str(path))
+    assert len(list(source)) == 40 and source.bad == 0 and source.length == 40 and caplog.messages == []
+
+
+def test_frames_that_a_camera_dropped_are_not_damage(tmp_path, caplog):
+    """A capture program writes an empty chunk for each: the file states more frames than have content."""
+    path = tmp_path / "drops.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (80, 60))
+    for number in range(40):
+        writer.write(np.full((60, 80, 3), 5 * number, np.uint8))
+    writer.release()
+    content = path.read_bytes()
+    start, end = content.index(b"movi"), content.index(b"idx1")
+    chunks = [at for at in range(start, end) if content.startswith(b"00dc", at)]
+    parts = [content[at:after] for at, after in zip(chunks, [*chunks[1:], end], strict=True)]
+    for number in (5, 6, 20):
+        parts[number] = b"00dc" + bytes(4)
+    path.write_bytes(content[: chunks[0]] + b"".join(parts))
+    source = open_source(str(path))
+    assert len(list(source)) == 37 and source.bad == 0 and caplog.messages == []
