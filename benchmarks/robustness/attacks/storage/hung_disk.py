@@ -81,6 +81,6 @@ ATTACK = Attack(
     method="{count} runs stopped while every flush to the disk hangs, and as many while another program has locked the "
     "event file",
     run=run,
-    count=6,
+    count=4,
     small_count=1,
 )
