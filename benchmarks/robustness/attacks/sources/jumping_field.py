@@ -32,7 +32,7 @@ def star_field(seed: int) -> np.ndarray:
 def view(sky: np.ndarray, shift: tuple[float, float], degrees: float, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Return what a sensor of `WIDTH` x `HEIGHT` sees, with noise, and the matrix (3, 3) from the sky to it."""
     matrix = cv2.getRotationMatrix2D((650, 500), degrees, 1.0)
-    matrix[:, 2] += (WIDTH / 2 - 650 + shift[0], HEIGHT / 2 - 500 + shift[1])
+    matrix[:, 2] += np.array([WIDTH / 2 - 650 + shift[0], HEIGHT / 2 - 500 + shift[1]])
     frame = cv2.warpAffine(sky, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
     frame = np.clip(frame + np.random.default_rng(number).normal(0, 3, frame.shape), 0, 255).astype(np.uint8)
     return np.repeat(frame[..., None], 3, axis=2), np.vstack([matrix, [0, 0, 1]])
