@@ -109,7 +109,7 @@ class Reservation:
         self._gate, self._bytes = gate, 0
 
     def grow(self, needed: int) -> None:
-        """Reserve so many bytes in all; wait for them if they are more than before."""
+        """Reserve `needed` bytes in all; wait for them if they are more than before."""
         self._gate.change(self._bytes, needed, needed > self._bytes)
         self._bytes = needed
 
