@@ -23,6 +23,8 @@ from .video import STREAM_TIMEOUT_MS
 
 MIN_WAIT, MAX_WAIT = 0.25, 30.0
 """Seconds before a lost camera is reopened: at first, and at most, see `Backoff`."""
+BUSY_SECONDS = 1.0
+"""Time after which an RTSP camera that refused is asked again."""
 FIRST_READS = 3
 """Attempts to read the first image: that of many USB cameras is incomplete."""
 NO_IMAGE = "it can be opened, but delivers no image"
@@ -185,6 +187,10 @@ def _open_stream(url: str) -> Capture:
     if redirects(url):
         raise CaptureError("it redirects, which is not followed: give the address that it redirects to")
     capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
+    if capture is None and url.startswith("rtsp"):
+        # A camera may still be busy with the request by which `redirects` looked at it: it answers 503 then.
+        time.sleep(BUSY_SECONDS)
+        capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
     if url.startswith("http"):
         return HttpCapture(url, capture) if capture is not None else open_snapshots(url)
     if capture is None:

@@ -149,6 +149,7 @@ def request(url: str, max_bytes: int) -> tuple[str, bytes]:
         urllib.request.HTTPBasicAuthHandler(passwords),
         urllib.request.HTTPDigestAuthHandler(passwords),
         _NoRedirects(),
+        _CloseRefusals(),
     )
     try:
         with opener.open(plain, timeout=REQUEST_SECONDS) as answer:
@@ -186,3 +187,13 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         """Refuse."""
         raise CaptureError("it redirects, which is not followed: give the address that it redirects to")
+
+
+class _CloseRefusals(urllib.request.BaseHandler):
+    """Closes the connection of an answer 401, which the handlers of passwords leave open for a second request."""
+
+    handler_order = 100  # before them
+
+    def http_error_401(self, req: object, fp: IO[bytes], *_: Any) -> None:
+        """Close it."""
+        fp.close()
