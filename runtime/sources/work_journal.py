@@ -2,7 +2,7 @@
 
 A run that the kernel kills for want of memory, or that a decoder crashes, cannot report anything. A service manager
 starts it again, into the same file. Written without a sync: what a process wrote outlives it, and after a restart of
-the machine the note does not count, since a power cut is no file's fault.
+the machine the note does not count, since no file causes a power cut.
 """
 
 from __future__ import annotations
