@@ -15,6 +15,8 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 60.0
 """Minimum interval between two checks."""
+FIRST_SECONDS = 5.0
+"""Time from the start of a run to the first check, so that the end of a short run does not meet it."""
 MAX_SHARE = 0.05
 """Maximum share of the time that checks take: those of a large file take minutes."""
 
@@ -36,7 +38,7 @@ class IntegrityChecker:
 
     def _work(self) -> None:
         checked = 0
-        pause = 0.0
+        pause = min(self._interval, FIRST_SECONDS)
         while not self._rows.ended.wait(pause):
             path = self._rows.folder.path / EVENT_FILE
             started = time.monotonic()
