@@ -74,11 +74,10 @@ def _print_front(folder: Path, max_macs: int | None, max_kib: float | None) -> N
     from ..training.search.pareto_front import write_front
 
     chosen, space = write_front(folder, max_macs, max_kib)
-    key, title = space.score
     click.echo((folder / "front.md").read_text(encoding="utf-8"))
     click.echo(
-        f"picked: trial {chosen['number']}, {chosen['macs'] / 1e6:.2f} M multiply-adds, "
-        f"{chosen['int8_bytes'] / 1024:.0f} KiB, {title} {chosen[key]:.3f} on validation"
+        f"picked: trial {chosen.number}, {chosen.macs / 1e6:.2f} M multiply-adds, "
+        f"{chosen.int8_bytes / 1024:.0f} KiB, {space.score[1]} {chosen.score:.3f} on validation"
     )
     click.echo("next: " + space.use.format(picked=folder / "picked.json"))
 

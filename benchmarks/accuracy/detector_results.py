@@ -11,6 +11,7 @@ from typing import Any
 from ...devices.engines import ENGINE_NAMES
 from ...devices.probe import probe
 from ...models.bundle import Bundle
+from ...models.markdown import markdown_row, markdown_table
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ..performance.latency import bench
 from .evaluate import evaluate_detector
@@ -196,19 +197,21 @@ def detector_page(results: Path) -> list[str]:
 def _sizes(rows: list[dict[str, Any]], timed: bool = True) -> list[str]:
     latency = ("min ms", "median ms") if timed else ()
     heads = ("parameters", "million MACs", "int8 KiB", *latency, "core-hours", "scenes seen", "seed")
-    lines = [_line("", *heads), _line(*["---"] * (1 + len(heads)))]
+    lines = markdown_table(["", *heads], [])
     for row in rows:
         times = (f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}") if timed else ()
         lines.append(
-            _line(
-                row["name"],
-                f"{row['parameters']:,}",
-                f"{row['macs'] / 1e6:.1f}",
-                f"{row['int8_bytes'] / 1024:.0f}",
-                *times,
-                f"{row['core_hours']:.1f}",
-                f"{row['images']:,}",
-                str(row["seed"]),
+            markdown_row(
+                [
+                    row["name"],
+                    f"{row['parameters']:,}",
+                    f"{row['macs'] / 1e6:.1f}",
+                    f"{row['int8_bytes'] / 1024:.0f}",
+                    *times,
+                    f"{row['core_hours']:.1f}",
+                    f"{row['images']:,}",
+                    str(row["seed"]),
+                ]
             )
         )
     return lines
@@ -216,16 +219,16 @@ def _sizes(rows: list[dict[str, Any]], timed: bool = True) -> list[str]:
 
 def _metric(rows: list[dict[str, Any]], baselines: dict[str, Any], names: list[str], key: str) -> list[str]:
     shown = [name for name in names if rows[0]["int8"][name]["boxes"]]
-    lines = [_line("", *(SITUATIONS[name] for name in shown)), _line(*["---"] * (1 + len(shown)))]
+    lines = markdown_table(["", *(SITUATIONS[name] for name in shown)], [])
     counts = (f"{rows[0]['int8'][name]['frames']} / {rows[0]['int8'][name]['boxes']}" for name in shown)
-    lines.append(_line("frames / galaxies", *counts))
+    lines.append(markdown_row(["frames / galaxies", *counts]))
     for row in rows:
         lines += [
-            _line(f"{row['name']}, {kind}", *(_number(row[variant][name][key]) for name in shown))
+            markdown_row([f"{row['name']}, {kind}", *(_number(row[variant][name][key]) for name in shown)])
             for variant, kind in KINDS.items()
         ]
     lines += [
-        _line(title, *(_number(baselines[baseline][name].get(key)) for name in shown))
+        markdown_row([title, *(_number(baselines[baseline][name].get(key)) for name in shown)])
         for baseline, title in BASELINES.items()
         if baseline in baselines
     ]
@@ -233,7 +236,7 @@ def _metric(rows: list[dict[str, Any]], baselines: dict[str, Any], names: list[s
 
 
 def _operating(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
-    lines = [_line("", "threshold", *(SITUATIONS[name] for name in names)), _line(*["---"] * (2 + len(names)))]
+    lines = markdown_table(["", "threshold", *(SITUATIONS[name] for name in names)], [])
     for row in rows:
         cells = []
         for name in names:
@@ -242,13 +245,9 @@ def _operating(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
             if metrics["fp_per_frame"] is not None:
                 parts.append(f"{metrics['fp_per_frame']:.3f} per frame")
             cells.append("; ".join(parts))
-        lines.append(_line(row["name"], f"{row['threshold']:.2f}", *cells))
+        lines.append(markdown_row([row["name"], f"{row['threshold']:.2f}", *cells]))
     return lines
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _line(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...models.markdown import markdown_table
 from ...training.run import RunError, write_json
 from ...training.search import pareto_front as front
 from ...training.search.classifier_space import CLASSIFIERS
@@ -91,13 +92,15 @@ def _networks(rows: list[dict[str, Any]]) -> str:
 
 def _folds(found: dict[str, Any]) -> str:
     first, second = found["recipes"]
-    lines = [f"| | {first} | {second} | difference | p |", "| --- | --- | --- | --- | --- |"]
+    rows = []
     for name, row in found["metrics"].items():
         cells = [f"{row[recipe]['mean']:.3f} ± {row[recipe]['std']:.3f}" for recipe in ("a", "b")]
-        lines.append(f"| {name} | {cells[0]} | {cells[1]} | {row['difference']:+.3f} | {row['p']:.4f} |")
+        rows.append((name, *cells, f"{row['difference']:+.3f}", f"{row['p']:.4f}"))
     about = f"{found['folds']} folds, {found['repeats']} time{'s' if found['repeats'] > 1 else ''}"
     about += f", at most {found['epochs']} epochs each. " if found.get("epochs") else ". "
-    return str(about + found["reading"] + "\n\n" + "\n".join(lines))
+    return str(
+        about + found["reading"] + "\n\n" + "\n".join(markdown_table(["", first, second, "difference", "p"], rows))
+    )
 
 
 def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
@@ -106,7 +109,8 @@ def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
         f"The front: {len(found['front'])} of {found['trials']} trials of {found['epochs']} epochs{scenes} "
         f"({found['pruned']} of them pruned) that no other beats in both {space.score[1]} on validation and cost."
     )
-    return f"{about}\n\n{front.table(found['front'], space)}"
+    results = [front.TrialResult.from_dict(values, space.score[0]) for values in found["front"]]
+    return f"{about}\n\n{front.table(results, space)}"
 
 
 def _reduce_search(whole: dict[str, Any]) -> dict[str, Any]:
@@ -122,32 +126,35 @@ def _reduce_search(whole: dict[str, Any]) -> dict[str, Any]:
 
 def _report_search(found: dict[str, Any]) -> str:
     names = sorted(found["trials"][0]["values"])
-    lines = ["| accuracy | macro F1 | million MACs | parameters | " + " | ".join(names) + " |"]
-    lines.append("|" + " --- |" * (4 + len(names)))
-    for row in found["trials"]:
-        values = [f"{row['values'][name]:g}" for name in names]
-        lines.append(
-            f"| {row['accuracy']:.3f} | {row['macro_f1']:.3f} | {row['macs'] / 1e6:.1f} | "
-            f"{row['parameters']:,} | " + " | ".join(values) + " |"
+    rows = [
+        (
+            f"{row['accuracy']:.3f}",
+            f"{row['macro_f1']:.3f}",
+            f"{row['macs'] / 1e6:.1f}",
+            f"{row['parameters']:,}",
+            *(f"{row['values'][name]:g}" for name in names),
         )
-    return "\n".join(lines)
+        for row in found["trials"]
+    ]
+    return "\n".join(markdown_table(["accuracy", "macro F1", "million MACs", "parameters", *names], rows))
 
 
 def _cross(found: dict[str, Any]) -> str:
     names = list(found["coarse_accuracy"])
     lines = ["Accuracy of the coarse group, over the groups that both sources have.\n"]
-    lines += ["| trained on | " + " | ".join(f"on {name}" for name in names) + " |", "| --- |" + " --- |" * len(names)]
-    for trained, row in found["coarse_accuracy"].items():
-        lines.append(f"| {trained} | " + " | ".join(f"{row[name]:.3f}" for name in names) + " |")
+    accuracies = [
+        (trained, *(f"{row[name]:.3f}" for name in names)) for trained, row in found["coarse_accuracy"].items()
+    ]
+    lines += markdown_table(["trained on", *(f"on {name}" for name in names)], accuracies)
     lines.append("\nRecall of each group (images); the sources define their classes slightly differently.\n")
     groups = sorted({group for row in found["recall"].values() for recall in row.values() for group in recall})
-    lines += ["| trained on | on | " + " | ".join(groups) + " |", "| --- | --- |" + " --- |" * len(groups)]
+    recalls = []
     for trained, row in found["recall"].items():
         for measured, recall in row.items():
             count = found["pictures"][trained][measured]
             cells = [f"{recall[group]:.2f} ({count[group]})" if group in recall else "" for group in groups]
-            lines.append(f"| {trained} | {measured} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            recalls.append((trained, measured, *cells))
+    return "\n".join([*lines, *markdown_table(["trained on", "on", *groups], recalls)])
 
 
 _FILES = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ...models.markdown import markdown_row, markdown_table
 from .classifier_results import read_results
 from .detector_results import detector_page
 from .raw_results import raw_page
@@ -79,7 +80,9 @@ def _whole(rows: list[Row]) -> list[str]:
         first = group[0]
         kib = f"{first['int8_bytes'] / 1024:.1f}" if kind == "int8" else ""
         seeds = ", ".join(str(result["seed"]) for result in group)
-        lines.append(_line(title, *cells, f"{first['parameters']:,}", f"{first['macs'] / 1e6:.1f}", kib, seeds))
+        lines.append(
+            markdown_row([title, *cells, f"{first['parameters']:,}", f"{first['macs'] / 1e6:.1f}", kib, seeds])
+        )
     return lines
 
 
@@ -88,7 +91,7 @@ def _recalls(rows: list[Row]) -> list[str]:
     lines = [_head(*(name.replace("_", " ") for name in classes))]
     for title, kind, group in rows:
         values = [np.mean([result[kind]["recall"][name] for result in group]) for name in classes]
-        lines.append(_line(title, *(f"{value:.2f}" for value in values)))
+        lines.append(markdown_row([title, *(f"{value:.2f}" for value in values)]))
     return lines
 
 
@@ -111,7 +114,7 @@ def _shortcuts(rows: list[Row]) -> list[str]:
             ", ".join(_mean(group, levelled, key) for key in ("accuracy", "macro_f1")),
             ", ".join(f"{np.mean(values):+.3f}" for values in change),
         ]
-        lines.append(_line(title, *cells))
+        lines.append(markdown_row([title, *cells]))
     return lines
 
 
@@ -121,8 +124,4 @@ def _mean(group: list[dict[str, Any]], kind: str, key: str) -> str:
 
 
 def _head(*cells: str) -> str:
-    return _line("", *cells) + "\n" + "| --- |" + " --- |" * len(cells)
-
-
-def _line(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
+    return "\n".join(markdown_table(["", *cells], []))

@@ -19,6 +19,7 @@ from typing import Any
 from ...devices.probe import Machine
 from ...errors import UserError
 from ...models.bundle import Bundle
+from ...models.markdown import markdown_table
 from ...runtime.inference.load import available_engines
 from ...runtime.system.atomic_files import write_atomic
 from .latency import bench
@@ -135,14 +136,13 @@ def comparison_page(result: dict[str, Any]) -> str:
         lines += [
             f"### {bundle[0]} ({bundle[1][:12]})",
             "",
-            "| " + " | ".join(heading) + " |",
-            "| --- | --- |" + " ---: |" * (len(heading) - 2),
         ]
+        table = []
         for row in rows:
             cells = [row["variant"], row["engine"], f"{row['bytes'] / 1024:.0f}"]
             cells += ["-" if row[key] is None else f"{row[key]:.4f}" for key in keys]
-            lines.append("| " + " | ".join([*cells, f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}"]) + " |")
-        lines += ["", *_remarks(rows), ""]
+            table.append([*cells, f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}"])
+        lines += [*markdown_table(heading, table, right_from=2), "", *_remarks(rows), ""]
     return "\n".join(lines)
 
 

@@ -25,4 +25,4 @@ def running(study):
 
 
 def networks(study):
-    return [point["network"] for point in points(study)]
+    return [point.network for point in points(study)]

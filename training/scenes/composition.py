@@ -35,6 +35,9 @@ class SceneComposer:
         close_ups: images that a galaxy fills.
         fields: star fields without galaxies; may be empty.
         negatives: other frames without galaxies; may be empty.
+
+    Attributes:
+        close_up_samples, negatives: as given for `close_ups` and `negatives`.
     """
 
     def __init__(
@@ -47,8 +50,8 @@ class SceneComposer:
         negatives: Sequence[Sample],
     ) -> None:
         self.size, self._frames = size, frames
-        self._survey, self._close_up_samples = survey, close_ups
-        self._fields, self._negatives = fields, negatives
+        self._survey, self.close_up_samples = survey, close_ups
+        self._fields, self.negatives = fields, negatives
         self._cutouts: dict[tuple[str, str], Cutout | None] = {}
         self._close_ups: dict[str, Cutout | None] = {}
 
@@ -61,7 +64,7 @@ class SceneComposer:
             tiles = [self._field(rng, self.size // 2) for _ in range(4)]
             whole = np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
             return resize(whole, self.size, self.size).astype(np.float32)
-        if self._negatives and draw < 0.8:
+        if self.negatives and draw < 0.8:
             return self.negative(rng).astype(np.float32) * np.float32(rng.uniform(0.5, 1.0))
         canvas = np.full((self.size, self.size, 3), rng.uniform(2, 30), np.float32)
         add_small_stars(rng, canvas, int(rng.integers(0, 60)))
@@ -92,10 +95,8 @@ class SceneComposer:
         """Draw a nebula or cluster that fills much of the image: (size, size, 3) float32."""
         canvas = self.sky(rng)
         side = int(np.exp(rng.uniform(np.log(0.3), np.log(1.6))) * self.size)
-        if self._negatives and rng.random() < 0.4:
-            light = self._real_light(rng, side)
-        else:
-            light = nebulae.draw_nebula(rng, side)
+        is_real = self.negatives and rng.random() < 0.4
+        light = self.real_light(rng, side) if is_real else nebulae.draw_nebula(rng, side)
         side = light.shape[0]
         middle = (0.5 + rng.uniform(-0.25, 0.25, 2)) * self.size
         x, y = (int(value - side / 2) for value in middle)
@@ -118,13 +119,13 @@ class SceneComposer:
         boxes = np.zeros((0, 4), np.float32)
         samples: list[Sample] = []
         for _ in range(count):
-            drawn = self._draw_cutout(rng)
+            drawn = self.draw_cutout(rng)
             if drawn is None:
                 continue
             cutout, sample = drawn
             side = self.size * np.exp(rng.uniform(np.log(sides[0]), np.log(sides[1])))
             scale = min(1.4, side / max(cutout.box[2:] - cutout.box[:2]))
-            matrix = _random_matrix(rng) * scale
+            matrix = random_matrix(rng) * scale
             centre = rng.uniform(0.02, 0.98, 2) * self.size
             low, high = centre - 0.35 * side, centre + 0.35 * side
             if np.any(((boxes[:, :2] < high) & (boxes[:, 2:] > low)).all(axis=1)):
@@ -144,7 +145,7 @@ class SceneComposer:
         if rng.random() < 0.3:
             self._add_distractors(rng, canvas, 1)
         for _ in range(MAX_CUTOUT_ATTEMPTS):
-            sample = pick(rng, self._close_up_samples)
+            sample = pick(rng, self.close_up_samples)
             if sample.file not in self._close_ups:
                 self._close_ups[sample.file] = cut_out_close_up(sample.load())
             if (cutout := self._close_ups[sample.file]) is not None:
@@ -152,7 +153,7 @@ class SceneComposer:
         else:
             return canvas, np.zeros((0, 4), np.float32)
         side = self.size * np.exp(rng.uniform(*np.log(CLOSE_UP_SIDES)))
-        matrix = _random_matrix(rng) * side / max(cutout.box[2:] - cutout.box[:2])
+        matrix = random_matrix(rng) * side / max(cutout.box[2:] - cutout.box[:2])
         spread = max(0.1, 0.5 - 0.4 * side / self.size)  # larger galaxies lie nearer to the middle
         centre = (0.5 + rng.uniform(-spread, spread, 2)) * self.size
         gain = np.exp(rng.uniform(np.log(0.6), np.log(2.0)))
@@ -163,10 +164,11 @@ class SceneComposer:
 
     def _negative_frame(self, rng: Rng) -> np.ndarray:
         """Load a real frame of a nebula or cluster, with mixed channels in half of the cases."""
-        image = self._frames.load(pick(rng, self._negatives))
+        image = self._frames.load(pick(rng, self.negatives))
         return mix_channels(rng, image) if rng.random() < 0.5 else image
 
-    def _draw_cutout(self, rng: Rng) -> tuple[Cutout, Sample] | None:
+    def draw_cutout(self, rng: Rng) -> tuple[Cutout, Sample] | None:
+        """Cut a galaxy out of a random survey frame; None if the galaxies of several frames cannot be cut out."""
         for _ in range(MAX_CUTOUT_ATTEMPTS):
             sample = pick(rng, self._survey)
             key = (sample.set, sample.file)
@@ -186,12 +188,12 @@ class SceneComposer:
             if draw < 0.35:
                 self._add_stars(rng, canvas)
                 continue
-            if draw < 0.7 or not self._negatives:
+            if draw < 0.7 or not self.negatives:
                 self._add_nebula(rng, canvas)
                 continue
             side = int(np.exp(rng.uniform(np.log(0.05 * self.size), np.log(0.6 * self.size))))
             x, y = (int(value) for value in rng.integers(0, self.size - side + 1, 2))
-            canvas[y : y + side, x : x + side] += self._real_light(rng, side) * np.float32(rng.uniform(0.5, 1.1))
+            canvas[y : y + side, x : x + side] += self.real_light(rng, side) * np.float32(rng.uniform(0.5, 1.1))
 
     def _add_stars(self, rng: Rng, canvas: np.ndarray) -> None:
         """Add one overexposed star, two or three close together, or many as in a cluster or the Milky Way."""
@@ -210,7 +212,7 @@ class SceneComposer:
         x, y = (int(value) for value in rng.integers(-side // 4, self.size - 3 * side // 4 + 1, 2))
         _add_light(canvas, light, x, y)
 
-    def _real_light(self, rng: Rng, side: int) -> np.ndarray:
+    def real_light(self, rng: Rng, side: int) -> np.ndarray:
         """Extract the light of a real nebula or cluster, rotated, stretched and in other hues.
 
         Returns:
@@ -218,7 +220,7 @@ class SceneComposer:
         """
         image = self._negative_frame(rng)
         # Between the corners of the image and its middle half there is more than one nebula to be seen.
-        matrix = _random_matrix(rng, 0.25) / rng.uniform(0.6, 1.4)
+        matrix = random_matrix(rng, 0.25) / rng.uniform(0.6, 1.4)
         middle = np.full(2, (side - 1) / 2)
         light = cv2.warpAffine(
             letterbox(image, side, side)[0],
@@ -246,7 +248,7 @@ def _add_light(canvas: np.ndarray, light: np.ndarray, x: int, y: int) -> None:
     canvas[top : top + inside.shape[0], left : left + inside.shape[1]] += inside
 
 
-def _random_matrix(rng: Rng, max_stretch: float = 0.08) -> np.ndarray:
+def random_matrix(rng: Rng, max_stretch: float = 0.08) -> np.ndarray:
     """Draw a rotation, a reflection and a stretch of up to exp(max_stretch): (2, 2)."""
     angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1, 1])
     stretch = np.diag(np.exp(rng.uniform(-max_stretch, max_stretch, 2)))

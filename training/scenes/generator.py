@@ -105,6 +105,7 @@ class SceneGenerator:
 
     Attributes:
         kinds: the kinds of scenes that the samples allow.
+        composer: draws skies and composed galaxies.
 
     Raises:
         DataError: there is neither a box nor a frame without galaxies.
@@ -120,7 +121,7 @@ class SceneGenerator:
         negatives = [sample for sample in empty if sample.set != "sdss_starfields"]
         close_ups = [sample for sample in samples if sample.set == CLOSE_UPS]
         self._frames = FrameCache(samples)
-        self._composer = SceneComposer(size, self._frames, self.survey, close_ups, self.fields, negatives)
+        self.composer = SceneComposer(size, self._frames, self.survey, close_ups, self.fields, negatives)
         drawable: dict[str, tuple[Callable[[Rng], Boxed], list[Sample]]] = {
             "survey": (self._survey, self.survey),
             "deepsky": (self._deepsky, self.deepsky),
@@ -128,9 +129,9 @@ class SceneGenerator:
             "deep_field": (self._deep_field, self.survey),
             "mosaic": (self._mosaic, boxed),
             "close_up": (self._close_up, close_ups),
-            "negative": (lambda rng: (self._composer.negative(rng), NO_BOXES, NO_BOXES), negatives),
-            "stars": (lambda rng: (self._composer.stars(rng), NO_BOXES, NO_BOXES), self.fields),
-            "nebula": (lambda rng: (self._composer.nebula(rng), NO_BOXES, NO_BOXES), self.fields),
+            "negative": (lambda rng: (self.composer.negative(rng), NO_BOXES, NO_BOXES), negatives),
+            "stars": (lambda rng: (self.composer.stars(rng), NO_BOXES, NO_BOXES), self.fields),
+            "nebula": (lambda rng: (self.composer.nebula(rng), NO_BOXES, NO_BOXES), self.fields),
         }
         self._draw = {kind: drawable[kind][0] for kind in MIXTURE}
         self.kinds = [kind for kind in MIXTURE if drawable[kind][1]]
@@ -159,7 +160,7 @@ class SceneGenerator:
 
     def composed(self, rng: Rng) -> tuple[Scene, list[Sample]]:
         """Compose galaxies of 0.04 to 0.8 of the input onto a sky; return the scene and each box's frame."""
-        canvas, boxes, samples = self._composer.galaxies(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
+        canvas, boxes, samples = self.composer.galaxies(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
         visible = [bool(len(self._clip(box)[0])) for box in boxes]
         scene = Scene(np.clip(canvas, 0, 255).astype(np.uint8), *self._clip(boxes), "composed")
         return scene, [sample for sample, shown in zip(samples, visible, strict=True) if shown]
@@ -234,13 +235,13 @@ class SceneGenerator:
         return canvas, np.concatenate(boxes), np.concatenate(ignore)
 
     def _composed(self, rng: Rng) -> Boxed:
-        canvas, boxes, _ = self._composer.galaxies(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
+        canvas, boxes, _ = self.composer.galaxies(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
         return canvas, *self._clip(boxes)
 
     def _deep_field(self, rng: Rng) -> Boxed:
-        canvas, boxes, _ = self._composer.galaxies(rng, int(rng.integers(8, 40)), DEEP_FIELD_SIDES)
+        canvas, boxes, _ = self.composer.galaxies(rng, int(rng.integers(8, 40)), DEEP_FIELD_SIDES)
         return canvas, *self._clip(boxes)
 
     def _close_up(self, rng: Rng) -> Boxed:
-        canvas, boxes = self._composer.close_up(rng)
+        canvas, boxes = self.composer.close_up(rng)
         return canvas, *self._clip(boxes)

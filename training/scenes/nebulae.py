@@ -21,7 +21,7 @@ def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
     return axis[None, :], axis[:, None]
 
 
-def _turbulence(rng: Rng, side: int, steepness: float) -> np.ndarray:
+def turbulence(rng: Rng, side: int, steepness: float) -> np.ndarray:
     """Draw turbulence (side, side) float32 in 0..1: octaves of noise, each `steepness` times the previous."""
     field = np.zeros((side, side), np.float32)
     weight, cells = 1.0, 2
@@ -93,7 +93,7 @@ def planetary_nebula(rng: Rng, side: int) -> np.ndarray:
     hollow = 1 - rng.uniform(0.0, 0.95) / (1 + np.exp(np.clip((radius - rng.uniform(0.4, 0.75)) / (2 * soft), -40, 40)))
     uneven = rng.uniform(0, 0.5) * np.clip(2 * radius, 0, 1)  # uniform in the middle, where all angles meet
     body = edge * hollow * (1 + uneven * np.cos(2 * turn + rng.uniform(0, 6.3)))
-    body *= 0.5 + _turbulence(rng, side, 0.6) if rng.random() < 0.7 else 1.0
+    body *= 0.5 + turbulence(rng, side, 0.6) if rng.random() < 0.7 else 1.0
     rim = np.exp(-(((radius - 1) / 0.2) ** 2)) * hollow
     light = body[..., None] * _random_hue(rng, TEAL, GREEN, BLUE, WHITE, RED)
     light += rng.uniform(0, 0.6) * rim[..., None] * _random_hue(rng, RED, TEAL)
@@ -111,11 +111,11 @@ def planetary_nebula(rng: Rng, side: int) -> np.ndarray:
 def diffuse_nebula(rng: Rng, side: int) -> np.ndarray:
     """Draw a cloud with a bright part, filaments and dark lanes, and the stars that light it."""
     x, y = _axes(side)
-    clouds = _turbulence(rng, side, rng.uniform(0.45, 0.7))
+    clouds = turbulence(rng, side, rng.uniform(0.45, 0.7))
     dx, dy = rng.uniform(-0.35, 0.35, 2)
     reach = np.exp(-(((x - dx) ** 2 + (y - dy) ** 2) / rng.uniform(0.05, 0.5)))
     body = reach * np.clip(clouds - rng.uniform(0.0, 0.45), 0, 1) ** rng.uniform(0.7, 2.0)
-    lanes = np.clip(3 * np.abs(_turbulence(rng, side, 0.55) - 0.5), rng.uniform(0.1, 0.9), 1)
+    lanes = np.clip(3 * np.abs(turbulence(rng, side, 0.55) - 0.5), rng.uniform(0.1, 0.9), 1)
     body = body * lanes / max(float((body * lanes).max()), 1e-6)
     light = body[..., None] * _random_hue(rng, RED, BLUE, TEAL, WHITE)
     light += (body**3)[..., None] * rng.uniform(0, 1) * _random_hue(rng, WHITE, TEAL)

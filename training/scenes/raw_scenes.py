@@ -19,7 +19,7 @@ from ..data.sample import Sample
 from . import nebulae
 from .camera_effects import Rng, add_saturated_stars, rotate_randomly
 from .close_ups import cut_out_close_up
-from .composition import _random_matrix
+from .composition import random_matrix
 from .cutouts import Cutout, paste
 from .generator import MIN_IGNORED_SIDE, MIN_SIDE, MIN_VISIBLE_SHARE, Scene, SceneGenerator, clip_boxes
 from .linear_light import destretched, point_spread, sersic, stars
@@ -47,7 +47,7 @@ class RawSceneGenerator:
 
     def __init__(self, generator: SceneGenerator, skies: Sequence[RawSky] = ()) -> None:
         self._generator, self._skies, self.size = generator, list(skies), generator.size
-        self._composer = generator._composer
+        self.composer = generator.composer
         self._cutouts: dict[str, Cutout | None] = {}
 
     def draw(self, rng: Rng, kind: str | None = None, view: int | None = None) -> Scene:
@@ -138,7 +138,7 @@ class RawSceneGenerator:
         radius = np.hypot(x - off[0], (y - off[1]) / rng.uniform(0.6, 1.0))
         dust = np.exp(-((radius / rng.uniform(0.3, 0.7)) ** rng.uniform(0.7, 2.5))).astype(np.float32)
         if rng.random() < 0.7:
-            dust *= 0.3 + 1.4 * nebulae._turbulence(rng, side, rng.uniform(0.4, 0.65))
+            dust *= 0.3 + 1.4 * nebulae.turbulence(rng, side, rng.uniform(0.4, 0.65))
         dust *= np.clip(3 - 3 * np.hypot(x, y), 0, 1)
         hue = np.exp(rng.normal([-0.15, 0, 0.2], 0.15)).astype(np.float32)
         part = (dust * np.float32(np.exp(rng.uniform(np.log(0.5), np.log(15)))))[..., None] * hue
@@ -152,8 +152,8 @@ class RawSceneGenerator:
         """Add a nebula or cluster, drawn or real, whose side is a share of the scene's, in place."""
         side = max(24, int(share * min(light.shape[:2])))
         drawn = min(side, 360)
-        if self._composer._negatives and rng.random() < 0.3:
-            part = self._composer._real_light(rng, drawn)
+        if self.composer.negatives and rng.random() < 0.3:
+            part = self.composer.real_light(rng, drawn)
             if rng.random() < 0.7:
                 strength = rng.uniform(1, 5)
                 part = 255 * np.sinh(strength * np.minimum(part / 255, 1.5)) / np.float32(np.sinh(strength))
@@ -200,13 +200,13 @@ class RawSceneGenerator:
         if draw < 0.45 or not self._generator.survey:
             return sersic(rng, min(wanted, 160.0))
         strength = rng.uniform(*_STRENGTH)
-        if draw < 0.7 and wanted > 20 and self._composer._close_up_samples:
-            sample = self._composer._close_up_samples[int(rng.integers(len(self._composer._close_up_samples)))]
+        if draw < 0.7 and wanted > 20 and self.composer.close_up_samples:
+            sample = self.composer.close_up_samples[int(rng.integers(len(self.composer.close_up_samples)))]
             if sample.file not in self._cutouts:
                 self._cutouts[sample.file] = cut_out_close_up(sample.load())
             cutout = self._cutouts[sample.file]
         else:
-            cutout = (self._composer._draw_cutout(rng) or (None, None))[0]
+            cutout = (self.composer.draw_cutout(rng) or (None, None))[0]
         return destretched(cutout, strength) if cutout is not None else None
 
     def _develop(self, rng: Rng, linear: np.ndarray, sensor: SensorModel, real: bool) -> np.ndarray:
@@ -238,7 +238,7 @@ def _lay(
     left, top = max(0, x - reach), max(0, y - reach)
     around = light[top : y + reach, left : x + reach]
     canvas: np.ndarray = np.zeros_like(around)
-    box = paste(canvas, cutout, (centre[0] - left, centre[1] - top), _random_matrix(rng) * scale, 1.0)
+    box = paste(canvas, cutout, (centre[0] - left, centre[1] - top), random_matrix(rng) * scale, 1.0)
     x0, y0, x1, y1 = (round(float(value)) for value in box)
     box = box + np.array([left, top, left, top], np.float32)
     grey = canvas[max(0, y0) : max(1, y1), max(0, x0) : max(1, x1)].mean(axis=2)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...models.markdown import markdown_table
 from ..figures.plots import pareto as draw
 from ..run import write_json
 from .classifier_space import CLASSIFIERS
@@ -16,93 +18,125 @@ if TYPE_CHECKING:
     import optuna
 
 
-def points(study: optuna.Study) -> list[dict[str, Any]]:
-    """List networks and scores of the finished and the pruned trials, in plain values.
+@dataclass(frozen=True)
+class TrialResult:
+    """Network, score and cost of a finished or pruned trial.
 
-    Returns:
-        A dictionary for each trial: number, state (``complete`` or ``pruned``), the score by its key (``macro_f1`` of
-        classifiers; None if pruned), macs, parameters, int8_bytes, curve (epoch and score), and network, plain values.
+    Attributes:
+        number: of the trial, from 0.
+        state: ``complete`` or ``pruned``.
+        score: on validation, 0..1; None if pruned.
+        macs: multiply-adds.
+        parameters: number of parameters.
+        int8_bytes: size of the int8 file.
+        network: the network's choices, plain values.
+        curve: epoch and score of each report during training.
     """
+
+    number: int
+    state: str
+    score: float | None
+    macs: int
+    parameters: int
+    int8_bytes: int
+    network: dict[str, Any]
+    curve: tuple[tuple[int, float], ...] = ()
+
+    def to_dict(self, score_key: str) -> dict[str, Any]:
+        """Return plain values as in ``trials.json``, the score under `score_key`, e.g. ``macro_f1``."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["curve"] = [list(point) for point in self.curve]
+        return {score_key if name == "score" else name: value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], score_key: str) -> TrialResult:
+        """Make a result of `to_dict`'s values; a missing curve is empty."""
+        curve = tuple((int(epoch), float(score)) for epoch, score in values.get("curve", ()))
+        named = {"score" if name == score_key else name: value for name, value in values.items()}
+        return cls(**{**named, "curve": curve})
+
+
+def points(study: optuna.Study) -> list[TrialResult]:
+    """Return the results of the finished and the pruned trials."""
     from optuna.trial import TrialState
 
     space = space_of(study)
-
     return [
-        {
-            "number": trial.number,
-            "state": trial.state.name.lower(),
-            space.score[0]: trial.values[0] if trial.values else None,
+        TrialResult(
+            trial.number,
+            trial.state.name.lower(),
+            trial.values[0] if trial.values else None,
             **{name: trial.user_attrs[name] for name in ("macs", "parameters", "int8_bytes")},
-            "curve": sorted(curve_of(trial).items()),
-            "network": space.network(trial.params).to_dict(),
-        }
+            network=space.network(trial.params).to_dict(),
+            curve=tuple(sorted(curve_of(trial).items())),
+        )
         for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
     ]
 
 
-def pareto(study: optuna.Study) -> list[dict[str, Any]]:
-    """List the `points` of the Pareto front of score and multiply-adds, cheapest first."""
+def pareto(study: optuna.Study) -> list[TrialResult]:
+    """Return the Pareto front of score and multiply-adds, cheapest first."""
     best = {trial.number for trial in study.best_trials}
-    return sorted((point for point in points(study) if point["number"] in best), key=lambda point: point["macs"])
+    return sorted((result for result in points(study) if result.number in best), key=lambda result: result.macs)
 
 
-def pick(
-    found: Sequence[dict[str, Any]],
-    max_macs: int | None = None,
-    max_kib: float | None = None,
-    space: Space = CLASSIFIERS,
-) -> dict[str, Any]:
-    """Pick the `points` entry of the best score within limits; of equal scores, the cheaper one.
+def pick(results: Sequence[TrialResult], max_macs: int | None = None, max_kib: float | None = None) -> TrialResult:
+    """Pick the result with the best score within limits; of equal scores, the cheaper one.
 
     Raises:
         SearchError: no network is within the limits.
     """
-    limits, score = Limits(max_macs, max_kib), space.score[0]
-    finished = [point for point in found if point[score] is not None]
-    fitting = [point for point in finished if limits.allow(point["macs"], point["int8_bytes"])]
+    limits = Limits(max_macs, max_kib)
+    finished = [(result.score, result) for result in results if result.score is not None]
+    fitting = [(score, result) for score, result in finished if limits.allow(result.macs, result.int8_bytes)]
     if not fitting:
-        cheapest = min(finished, key=lambda point: point["macs"], default=None)
+        cheapest = min((result for _, result in finished), key=lambda result: result.macs, default=None)
         hint = (
-            f"the cheapest takes {cheapest['macs']:,} MACs and {cheapest['int8_bytes'] / 1024:.0f} KiB"
+            f"the cheapest takes {cheapest.macs:,} MACs and {cheapest.int8_bytes / 1024:.0f} KiB"
             if cheapest
             else "no trial has finished"
         )
         raise SearchError(f"none of {len(finished)} networks is within {limits}: {hint}")
-    return max(fitting, key=lambda point: (point[score], -point["macs"]))
+    return max(fitting, key=lambda scored: (scored[0], -scored[1].macs))[1]
 
 
-def table(found: Sequence[dict[str, Any]], space: Space = CLASSIFIERS) -> str:
-    """Return `points` as a Markdown table."""
-    key, title = space.score
-    rows = [f"| trial | {title} | MACs | int8 KiB | parameters | " + " | ".join(space.columns) + " |"]
-    rows.append("|" + "---|" * (5 + len(space.columns)))
-    for point in found:
-        score = "pruned" if point[key] is None else f"{point[key]:.3f}"
-        rows.append(
-            f"| {point['number']} | {score} | {point['macs'] / 1e6:.2f} M | {point['int8_bytes'] / 1024:.0f} "
-            f"| {point['parameters']:,} | " + " | ".join(space.describe(point["network"])) + " |"
+def table(results: Sequence[TrialResult], space: Space = CLASSIFIERS) -> str:
+    """Return results as a Markdown table."""
+    rows = [
+        (
+            str(result.number),
+            "pruned" if result.score is None else f"{result.score:.3f}",
+            f"{result.macs / 1e6:.2f} M",
+            f"{result.int8_bytes / 1024:.0f}",
+            f"{result.parameters:,}",
+            *space.describe(result.network),
         )
-    return "\n".join(rows) + "\n"
+        for result in results
+    ]
+    heading = ("trial", space.score[1], "MACs", "int8 KiB", "parameters", *space.columns)
+    return "\n".join(markdown_table(heading, rows)) + "\n"
 
 
 def write_trials(study: optuna.Study, folder: Path) -> None:
-    """Write the settings of a study, its `points` and the trial numbers of its front to ``trials.json``."""
+    """Write the settings of a study, its results and the trial numbers of its front to ``trials.json``."""
+    score_key = space_of(study).score[0]
     with locked(folder / "turn"):
         write_json(
             folder / "trials.json",
             {
                 "agreed": study.user_attrs["agreed"],
-                "front": [point["number"] for point in pareto(study)],
-                "trials": points(study),
+                "front": [result.number for result in pareto(study)],
+                "trials": [result.to_dict(score_key) for result in points(study)],
             },
         )
 
 
 def curve_of(trial: optuna.trial.FrozenTrial) -> dict[int, float]:
+    """Return the scores that a trial reported during training, by epoch."""
     return {int(name[6:]): score for name, score in trial.user_attrs.items() if name.startswith("epoch ")}
 
 
-def write_front(folder: Path, max_macs: int | None, max_kib: float | None) -> tuple[dict[str, Any], Space]:
+def write_front(folder: Path, max_macs: int | None, max_kib: float | None) -> tuple[TrialResult, Space]:
     """Write ``front.md``, ``front.png`` and ``picked.json`` into the folder of a search.
 
     Args:
@@ -111,29 +145,30 @@ def write_front(folder: Path, max_macs: int | None, max_kib: float | None) -> tu
         max_kib: maximum size of the int8 file in KiB, or None.
 
     Returns:
-        The picked network, one of `points`, and its space.
+        The picked result, and the space of its network.
 
     Raises:
         SearchError: there is no search, or none of its networks is within the limits.
     """
     study = open_study(folder)
     space, front = space_of(study), pareto(study)
-    chosen = pick(points(study), max_macs, max_kib, space)
-    numbers = {point["number"] for point in front}
+    results = points(study)
+    chosen = pick(results, max_macs, max_kib)
+    numbers = {result.number for result in front}
     (folder / "front.md").write_text(table(front, space), encoding="utf-8")
     draw(
         [
             {
-                "cost": point["macs"] / 1e6,
-                "score": point[space.score[0]],
-                "chosen": point["number"] == chosen["number"],
-                "front": point["number"] in numbers,
+                "cost": result.macs / 1e6,
+                "score": result.score,
+                "chosen": result.number == chosen.number,
+                "front": result.number in numbers,
             }
-            for point in points(study)
-            if point[space.score[0]] is not None
+            for result in results
+            if result.score is not None
         ],
         folder / "front.png",
         "million multiply-adds",
     )
-    write_json(folder / "picked.json", {"max_macs": max_macs, "max_kib": max_kib, **chosen})
+    write_json(folder / "picked.json", {"max_macs": max_macs, "max_kib": max_kib, **chosen.to_dict(space.score[0])})
     return chosen, space

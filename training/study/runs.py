@@ -15,6 +15,7 @@ import numpy as np
 
 from ...models.bundle import Bundle
 from ...models.decode import softmax
+from ...models.markdown import markdown_table
 from ..classifier.dataset import GalaxyDataset
 from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
@@ -218,16 +219,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "coarse_accuracy": "4 groups",
         "ece": "ECE",
     }
-    lines = [
-        "| | " + " | ".join(heads.values()) + " | parameters | million MACs |",
-        "| --- |" + " --- |" * (len(heads) + 2),
-    ]
-    for row in sorted(rows, key=lambda row: -row["f1"]):
-        cells = [_cell(row[key], row[f"{key}_sd"]) for key in heads]
-        lines.append(
-            f"| {row['name']} | " + " | ".join(cells) + f" | {row['parameters']:,} | {row['macs'] / 1e6:.1f} |"
+    cells = [
+        (
+            row["name"],
+            *(_cell(row[key], row[f"{key}_sd"]) for key in heads),
+            f"{row['parameters']:,}",
+            f"{row['macs'] / 1e6:.1f}",
         )
-    return "\n".join(lines) + "\n"
+        for row in sorted(rows, key=lambda row: -row["f1"])
+    ]
+    return "\n".join(markdown_table(["", *heads.values(), "parameters", "million MACs"], cells)) + "\n"
 
 
 def _cell(mean: float, spread: float | None) -> str:

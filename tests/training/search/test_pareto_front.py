@@ -1,4 +1,4 @@
-"""The front of a search, and what is picked from it."""
+"""Check the Pareto front of a search, and which network is picked from it."""
 
 import json
 
@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("optuna")
 
 from galaxy_edge.training.classifier.small_network import cost
-from galaxy_edge.training.search.pareto_front import pareto, pick, points, table
+from galaxy_edge.training.search.pareto_front import TrialResult, pareto, pick, points, table
 from galaxy_edge.training.search.search import search
 from galaxy_edge.training.search.study_store import SearchError
 
@@ -18,32 +18,44 @@ def score(spec, report):
     return 0.1 * len(str(cost(spec, 9).macs)) - 0.05 * abs(spec.size - 69) / 21 - 0.05 * (spec.pooling == "both")
 
 
-def test_front_against_a_slow_twin(tmp_path):
+def test_front_equals_that_of_a_slow_search_for_dominated_trials(tmp_path):
     study = search(score, tmp_path / "study", 25)
     found = points(study)
 
-    def beaten(one):
+    def is_dominated(result):
         return any(
-            (other["macro_f1"], -other["macs"]) != (one["macro_f1"], -one["macs"])
-            and other["macro_f1"] >= one["macro_f1"]
-            and other["macs"] <= one["macs"]
+            (other.score, -other.macs) != (result.score, -result.macs)
+            and other.score >= result.score
+            and other.macs <= result.macs
             for other in found
         )
 
-    expected = sorted((one for one in found if not beaten(one)), key=lambda one: one["macs"])
+    expected = sorted((result for result in found if not is_dominated(result)), key=lambda result: result.macs)
     assert pareto(study) == expected and 1 < len(expected) < 25
     record = json.loads((tmp_path / "study/trials.json").read_text())
-    assert record["front"] == [one["number"] for one in expected]
+    assert record["front"] == [result.number for result in expected]
     assert record["agreed"]["seed"] == 1
-    assert table(found).count("\n") == 2 + 25 and f"| {found[3]['macs'] / 1e6:.2f} M |" in table(found)
+    assert table(found).count("\n") == 2 + 25 and f"| {found[3].macs / 1e6:.2f} M |" in table(found)
 
 
-def made_up(score, macs, kib):
-    return {"macro_f1": score, "macs": macs, "int8_bytes": kib * 1024}
+def trial_result(score, macs, kib):
+    return TrialResult(0, "complete", score, macs, 0, kib * 1024, {})
 
 
-def test_pick():
-    found = [made_up(0.7, 5, 70), made_up(0.8, 50, 60), made_up(0.8, 40, 90), made_up(None, 1, 1)]
+def test_results_in_json_have_the_keys_of_earlier_versions():
+    """``trials.json`` names the score after the metric; results of earlier versions without a curve are read too."""
+    result = TrialResult(3, "pruned", None, 5, 6, 7, {"size": 69}, ((1, 0.25), (2, 0.5)))
+    values = {
+        "number": 3, "state": "pruned", "macro_f1": None, "macs": 5, "parameters": 6, "int8_bytes": 7,
+        "network": {"size": 69}, "curve": [[1, 0.25], [2, 0.5]],
+    }  # fmt: skip
+    assert result.to_dict("macro_f1") == values and TrialResult.from_dict(values, "macro_f1") == result
+    del values["curve"]
+    assert TrialResult.from_dict(values, "macro_f1").curve == ()
+
+
+def test_pick_takes_the_best_score_within_the_limits():
+    found = [trial_result(0.7, 5, 70), trial_result(0.8, 50, 60), trial_result(0.8, 40, 90), trial_result(None, 1, 1)]
     assert pick(found) is found[2]  # the cheaper of two as good
     assert pick(found, max_kib=60) is found[1]  # at its very limit
     assert pick(found, max_macs=39) is found[0]

@@ -27,9 +27,9 @@ def test_limits_waste_no_trial(tmp_path):
     study = search(formula, tmp_path / "study", 14, limits=limits)
     assert len(study.trials) == 14
     for point in points(study):
-        price = cost(SmallNetwork.from_dict(point["network"]), 9)
-        assert (price.macs, price.int8_bytes) == (point["macs"], point["int8_bytes"])
-        assert point["macs"] <= 4_000_000 and point["int8_bytes"] <= 60 * 1024
+        price = cost(SmallNetwork.from_dict(point.network), 9)
+        assert (price.macs, price.int8_bytes) == (point.macs, point.int8_bytes)
+        assert point.macs <= 4_000_000 and point.int8_bytes <= 60 * 1024
 
 
 def test_a_search_begins_with_the_known_design_where_that_is_within_the_limits(tmp_path):
@@ -50,8 +50,8 @@ def test_impossible_limits_are_said(tmp_path, monkeypatch):
 def test_diverged_training_is_no_result(tmp_path):
     scores = iter([0.5, float("nan"), 0.6])
     study = search(lambda spec, report: next(scores), tmp_path / "study", 3)
-    assert [point["state"] for point in points(study)] == ["complete", "pruned", "complete"]
-    assert [point["macro_f1"] for point in points(study)] == [0.5, None, 0.6]
+    assert [point.state for point in points(study)] == ["complete", "pruned", "complete"]
+    assert [point.score for point in points(study)] == [0.5, None, 0.6]
 
 
 def test_pruning_spares_the_cheap(tmp_path):
@@ -72,8 +72,8 @@ def test_pruning_spares_the_cheap(tmp_path):
         study.enqueue_trial(choice)
     run_worker(objective, tmp_path, len(order), peers=3, warmup=4)
     found = points(open_study(tmp_path))
-    assert [point["state"] for point in found] == ["complete"] * 5 + ["pruned", "complete"]
-    assert len(found[5]["curve"]) == 4, "at the end of the warm-up, neither before nor after"
+    assert [point.state for point in found] == ["complete"] * 5 + ["pruned", "complete"]
+    assert len(found[5].curve) == 4, "at the end of the warm-up, neither before nor after"
 
 
 def test_falls_behind_against_a_slow_twin():
