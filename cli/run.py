@@ -106,7 +106,7 @@ view_options = option_group(
 @view_options
 @service_options
 def run(as_json: bool, **options: Any) -> None:
-    """Detect, crop and classify galaxies in what SOURCE delivers."""
+    """Detect, crop and classify galaxies in the images of SOURCE."""
     from ..runtime.session import Session
 
     session = Session(_config(options))

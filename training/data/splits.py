@@ -79,11 +79,12 @@ def holdout_indices(
     for index, (name, share) in enumerate((("training", 1.0), ("validation", validation), ("test", test))):
         for label in np.unique(labels[labels >= 0]).tolist():
             if share and not np.any(labels[parts == index] == label):
-                galaxies = len(np.unique(groups[labels == label]))
+                count = len(np.unique(groups[labels == label]))
+                galaxies = "1 galaxy" if count == 1 else f"{count} different galaxies"
                 raise DataError(
-                    f"{class_label(label, classes)} has {np.sum(labels == label)} images of {galaxies} "
-                    f"different galaxies and none of them is in the {name} part: add images of it, leave the "
-                    "class out, or use another seed"
+                    f"{class_label(label, classes)} has {np.sum(labels == label)} images of {galaxies}, and none of "
+                    f"them is in the {name} part: add images of other galaxies of this class, omit the class, or use "
+                    "another seed"
                 )
     return SplitIndices(*(np.flatnonzero(parts == index) for index in range(3)))
 
