@@ -38,11 +38,6 @@ class TrainingProgress:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def say(self, message: str) -> None:
-        """Print a line above the bar and reset the bar."""
-        self.console.print(message, highlight=False)
-        self._progress.reset(self._task, total=None, description="preparing")
-
     def report(self, state: dict[str, Any]) -> None:
         """Update the bar from a training's progress, see `Report`."""
         steps = state.get("steps", 1)
