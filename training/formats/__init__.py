@@ -1,5 +1,5 @@
-"""Label formats in and out: one small file a format, and between them one type, `labelled.Labelled`.
+"""Read and write label formats: one module a format, and one type between them, `annotation.ImageAnnotation`.
 
-What a format cannot hold itself is stored where its other readers ignore it (an attribute, an unknown key, a
-file of our own), and is taken back only where the format's own numbers still say the same: who edits them wins.
+What a format cannot hold is stored where other programs ignore it (an attribute, an unknown key, a file of our own),
+and is used only for boxes whose values in the format have not changed since: edits by other programs take precedence.
 """
