@@ -62,7 +62,7 @@ FOUND = {
                    "gz": {"efigi": {"smooth": 0.5}, "gz": {"disk": 1.0, "smooth": 0.85}}},
         "pictures": {"efigi": {"efigi": {"smooth": 10}, "gz": {"smooth": 20}},
                      "gz": {"efigi": {"smooth": 10}, "gz": {"disk": 4, "smooth": 20}}},
-    }, ["| efigi | 0.900 | 0.750 |", "| gz | 0.500 | 0.875 |", "| efigi | gz |  | 0.75 (20) |",
+    }, ["| efigi | 0.900 | 0.750 |", "| gz | 0.500 | 0.875 |", "| efigi | gz | | 0.75 (20) |",
         "| gz | gz | 1.00 (4) | 0.85 (20) |"]),
 }  # fmt: skip
 
