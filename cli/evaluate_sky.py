@@ -184,7 +184,9 @@ def _read_exposures(path: Path) -> tuple[list[str], list[np.ndarray], str | None
     """
     from ..runtime.sources.open_source import open_source
 
-    names, values, pattern = [], [], None
+    names: list[str] = []
+    values: list[np.ndarray] = []
+    pattern: str | None = None
     for frame in islice(open_source(str(path), sequence=True), MAX_EXPOSURES):
         if frame.raw is None:
             raise UsageError(f"{frame.source} is an image of 8 bits; a noise model needs raw exposures, e.g. FITS")

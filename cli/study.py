@@ -94,7 +94,7 @@ def views(recipe: str, **given: Any) -> None:
     """
     from dataclasses import replace
 
-    from ..training.classifier.augmentation_presets import AUGMENTATIONS
+    from ..training.augmentation.presets import AUGMENTATIONS
     from ..training.classifier.recipe import find_recipe
 
     _train_all({name: replace(find_recipe(recipe), views=name) for name in AUGMENTATIONS}, **given)

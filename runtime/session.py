@@ -136,7 +136,7 @@ class Session:
         save_input = self.output.save_input if self.output and self.config.save_input else None
         processor = FrameProcessor(
             self.detector, self.classifier, self.source.continuous, self._views, self.controls, save_input,
-            self._raw_detector_loader(), self.web and self.web.inputs,
+            self._raw_detector_loader(), self.web.inputs if self.web else None,
         )  # fmt: skip
         manager = SystemdNotifier()
         writer = self.output.writer if self.output else None

@@ -61,8 +61,8 @@ def match(frame: SearchedFrame) -> tuple[np.ndarray, np.ndarray]:
             false[number] = False
         elif row.max() >= MIN_IOU:
             false[number] = False
-    for number in np.flatnonzero(false) if len(frame.ignore) else ():
-        false[number] = _inside(frame.boxes[number], frame.ignore).max() <= IGNORED_SHARE
+    for left in np.flatnonzero(false) if len(frame.ignore) else ():
+        false[left] = _inside(frame.boxes[left], frame.ignore).max() <= IGNORED_SHARE
     return found, false
 
 

@@ -27,7 +27,7 @@ def check_tiles(content: bytes, unit: Any, name: str) -> None:
     """
     limit = prod(unit.tile_shape) * MAX_PIXEL_BYTES
     if not str(unit.compression_type).startswith("GZIP") and "NOCOMPRESS" not in str(unit.compression_type):
-        names = ("GZIP_COMPRESSED_DATA",)  # for tiles whose floats could not be quantised
+        names: tuple[str, ...] = ("GZIP_COMPRESSED_DATA",)  # for tiles whose floats could not be quantised
     else:
         names = ("COMPRESSED_DATA", "GZIP_COMPRESSED_DATA")
     from astropy.io import fits

@@ -67,7 +67,8 @@ class Background:
         down = np.stack([a + y * (by + cyy * y), np.ones_like(y), cxy * y], axis=1)
         across = np.stack([np.ones_like(x), bx * x + cxx * (x * x), x])
         # Not by numpy: its matrix products use threads, which wait for each other where all cores are busy.
-        surface = cv2.gemm(down, across, 1.0, None, 0.0).astype(dtype, copy=False)
+        product = cv2.gemm(down, across, 1.0, None, 0.0)  # type: ignore[call-overload]  # no third matrix is needed
+        surface = np.asarray(product).astype(dtype, copy=False)
         return surface if shared == 1 else np.repeat(surface, shared, axis=0)[:height]
 
     def of_rows(self, rows: slice, height: int) -> Background:

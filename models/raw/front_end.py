@@ -177,7 +177,7 @@ def _levels(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch)
     steps = plane.astype(np.float32)
     steps -= np.float32(sky.level)
     steps *= np.float32(alpha)
-    steps += shape.surface(*plane.shape, tolerance=_TOLERANCE * STEPS)
+    steps += shape.surface(plane.shape[0], plane.shape[1], tolerance=_TOLERANCE * STEPS)
     np.clip(steps, np.float32(0), np.float32(len(table) - 1), out=steps)
     return _looked_up(table, steps.astype(np.uint16))
 
@@ -193,7 +193,7 @@ def _is_coarse(plane: np.ndarray, sky: Background, factor: float, stretch: Stret
 def _levels_of_integers(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch) -> np.ndarray:
     """Stretch one channel (H, W) uint16: the same as `_levels` in half of the time, by a table of its own levels."""
     black = Background(sky.coefficients - np.array([stretch.black / factor - 0.5, 0, 0, 0, 0, 0]), 1.0)
-    surface = black.surface(*plane.shape, tolerance=_TOLERANCE / factor, dtype=np.uint16)
+    surface = black.surface(plane.shape[0], plane.shape[1], tolerance=_TOLERANCE / factor, dtype=np.uint16)
     above = cv2.subtract(plane, surface)  # 0 below black
     # The first whole number that reaches each level of the picture.
     first = np.ceil((stretch.first_steps() - 0.5) / (factor * STEPS)).astype(int)

@@ -35,7 +35,7 @@ SUB_FLOORS = {
         ("data",),
         ("figures",),
         ("formats", "mobilenet"),
-        ("scenes",),
+        ("scenes", "augmentation"),
         ("classifier", "detector"),
         ("study", "search"),
     ),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..augmentation.presets import AUGMENTATIONS
 from ..cache import cache_key, cached_array
 from ..data.crops import draw_weights
-from .augmentation_presets import AUGMENTATIONS
 from .balancing import class_weights
 from .balancing import draw as draw_balanced
 from .dataset import GalaxyDataset

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ...models.labels import coarse_group
+from ..augmentation.views import Canvas, prepare
 from ..data.crops import network_input
 from ..data.splits import data_hash
-from .augmentation import Canvas, prepare
 
 ImageReader = Callable[[], tuple[np.ndarray, np.ndarray | None]]
 """Returns an image, (H, W, 3) uint8 RGB, and its galaxy's box (4,) in pixels, or None where it fills the image."""

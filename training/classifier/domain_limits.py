@@ -19,10 +19,10 @@ from ...models.levels import normalise_levels, sky_and_peak
 from ...models.naming import sure_group
 from ...models.preprocess import resize
 from ...runtime.inference.domain import BURNT_LEVEL
+from ..augmentation.telescope_views import draw_telescope_view
 from ..data.errors import DataError
 from .calibration import TARGET_ACCURACY, abstain_threshold, fit_temperature
 from .dataset import GalaxyDataset
-from .telescope_views import draw_telescope_view
 
 logger = logging.getLogger(__name__)
 

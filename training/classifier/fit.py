@@ -20,13 +20,13 @@ import tensorflow as tf
 
 from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
+from ..augmentation.presets import TELESCOPES
 from ..data.errors import DataError
 from ..data.splits import class_label
 from ..progress import Report
 from ..run import RunFolder, RunRecord, load_resumable_record, lock_run_folder
 from ..threads import set_threads
 from .attributes import with_attributes
-from .augmentation_presets import TELESCOPES
 from .balancing import class_weights
 from .batches import BatchLoader
 from .dataset import GalaxyDataset, describe_dataset

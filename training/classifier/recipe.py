@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UserError
-from .augmentation_presets import AUGMENTATIONS
+from ..augmentation.presets import AUGMENTATIONS
 from .balancing import STRATEGIES
 
 if TYPE_CHECKING:

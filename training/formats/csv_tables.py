@@ -86,8 +86,8 @@ def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedD
             names.add(sample.file)
             try:
                 errors = list(_row_errors(sample)) if layout == LABELLED else []
-                for error in errors:
-                    on_error(LabelError("unreadable label", sample.file, error))
+                for fault in errors:
+                    on_error(LabelError("unreadable label", sample.file, fault))
                 if not errors:
                     annotations.append(_read_one(sample, layout, used_names))
                     used_names.add(annotations[-1].file)

@@ -165,7 +165,7 @@ def vgg():
 
 
 def test_cached_features_are_the_frozen_part_of_views(vgg):
-    from galaxy_edge.training.classifier.augmentation_presets import AUGMENTATIONS
+    from galaxy_edge.training.augmentation.presets import AUGMENTATIONS
 
     recipe, network, some = vgg
     fed = BatchLoader(recipe, some, network, 7)

@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 from galaxy_edge.errors import UserError
-from galaxy_edge.training.classifier.augmentation_presets import AUGMENTATIONS
+from galaxy_edge.training.augmentation.presets import AUGMENTATIONS
 from galaxy_edge.training.classifier.balancing import STRATEGIES
 from galaxy_edge.training.classifier.recipe import (
     RECIPES,

@@ -4,14 +4,8 @@ import cv2
 import numpy as np
 import pytest
 from galaxy_edge.models.preprocess import crop, resize
-from galaxy_edge.training.classifier.augmentation import prepare
-from galaxy_edge.training.classifier.augmentation_presets import (
-    AUGMENTATIONS,
-    REPORT,
-    TURNED,
-    AffineAugmentation,
-    warp_matrix,
-)
+from galaxy_edge.training.augmentation.presets import AUGMENTATIONS, REPORT, TURNED, AffineAugmentation, warp_matrix
+from galaxy_edge.training.augmentation.views import prepare
 
 SIZE = 69
 

@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 
 from ...models.preprocess import resize
-from .augmentation import Canvas, draw_view
 from .telescope_views import draw_mixed_view
+from .views import Canvas, draw_view
 
 
 @dataclass(frozen=True)

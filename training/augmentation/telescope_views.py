@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from .augmentation import Canvas, SkyAugmentation, draw_view, view_matrix
+from .views import Canvas, SkyAugmentation, draw_view, view_matrix
 
 TELESCOPE_SHARE = 0.55
 """Share of telescope views among all; the others are those of `augmentation.draw_view`."""

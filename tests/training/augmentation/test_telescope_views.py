@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.training.classifier.augmentation import FIELD, Canvas
-from galaxy_edge.training.classifier.augmentation_presets import AUGMENTATIONS
-from galaxy_edge.training.classifier.telescope_views import draw_telescope_view
+from galaxy_edge.training.augmentation.presets import AUGMENTATIONS
+from galaxy_edge.training.augmentation.telescope_views import draw_telescope_view
+from galaxy_edge.training.augmentation.views import FIELD, Canvas
 
 
 @pytest.fixture(scope="module")

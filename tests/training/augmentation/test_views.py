@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.levels import normalise_levels
 from galaxy_edge.models.preprocess import crop
-from galaxy_edge.training.classifier.augmentation import (
+from galaxy_edge.training.augmentation.views import (
     FIELD,
     REACH,
     Canvas,
