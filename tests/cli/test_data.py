@@ -119,7 +119,7 @@ def test_preview_draws_a_sheet(sky, tmp_path):
         (["convert", ".", "a/out", "--to", "voc"], 1, "a/out is inside ."),
         (["convert", "SKY", "out", "--to", "voc", "--from", "coco"], 2, "holds 0 COCO files"),
         (["preview", ".", "--out", "sheet.png"], 2, "holds no labels in a known format"),
-        (["convert", "SKY", "out", "--to", "csv", "--images", "link"], 2, "none can be linked: use --images copy"),
+        (["convert", "SKY", "out", "--to", "csv", "--images", "link"], 2, "cannot hold links: use --images copy"),
         (["check", "nowhere"], 2, "nowhere does not exist"),
         (["split", "SKY", "out"], 2, "give either --holdout, e.g. --holdout 72/10/18, or --folds, e.g. --folds 5"),
         (["split", "SKY", "out", "--holdout", "72/10/18", "--folds", "3"], 2, "give either --holdout"),

@@ -51,9 +51,9 @@ def loaded_bundles(monkeypatch):
     """Return the list to which a session adds the name of each bundle that it loads."""
     names = []
 
-    def recording_load(models, name, require_signature):
+    def recording_load(models, name, require_signature, allow_older):
         names.append(name)
-        return load_bundle(models, name, require_signature)
+        return load_bundle(models, name, require_signature, allow_older)
 
     monkeypatch.setattr("galaxy_edge.runtime.session.load_bundle", recording_load)
     return names

@@ -135,7 +135,7 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
         (
             "boxes.csv",
             lambda text: text.replace(",1,2,20,30,", ",1,2,20,1e300,"),
-            "1e\\+300 is cannot be a position in an image",
+            "1e\\+300 cannot be a position in an image",
         ),
         ("boxes.csv", lambda text: text.replace("galaxy,0", "galaxy,yes"), "difficult of box 1 is 'yes', not 0 or 1"),
         ("frames.csv", lambda text: text + "\0,,,\n", "the number of columns differs from the header"),

@@ -167,7 +167,7 @@ def test_two_pictures_that_would_share_a_label_are_refused(tmp_path, kind):
     content["images"].append({"id": 2, "file_name": "x/a.jpg", "width": 64, "height": 48})
     (tmp_path / "coco" / "annotations.json").write_text(json.dumps(content))
     (tmp_path / "coco" / "images" / "x" / "a.jpg").write_bytes((tmp_path / "pictures/x/a.jpg").read_bytes())
-    with pytest.raises(DataError, match="differ in the ending only"):
+    with pytest.raises(DataError, match="differ in the suffix only"):
         write_labels(read_labels(tmp_path / "coco"), tmp_path / "out", kind)
     assert not (tmp_path / "out").exists()
 

@@ -114,7 +114,7 @@ def test_a_picture_without_label_is_empty_as_ultralytics_has_it(tmp_path):
     put_pictures(tmp_path, ["m31.png", "sky.png"])
     labels = read_labels(tmp_path)
     assert [len(one.boxes) for one in labels.images] == [1, 0]
-    assert "without a label file, taken for empty as Ultralytics does: 1" in labels.notes[0]
+    assert "without a label file, read as images without objects, as in Ultralytics: 1" in labels.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -245,6 +245,6 @@ def test_the_record_is_one_picture_a_line(tmp_path):
 def test_a_share_beyond_all_pictures_is_told_without_a_warning(tmp_path, recwarn):
     write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "yolo")
     (tmp_path / "out" / "labels" / "m31.txt").write_text("0 0.5 0.5 0.2 1e308\n")
-    with pytest.raises(LabelError, match=r"line 1 1e\+308 is cannot be a position in an image"):
+    with pytest.raises(LabelError, match=r"line 1 1e\+308 cannot be a position in an image"):
         read_labels(tmp_path / "out")
     assert not recwarn.list
