@@ -39,7 +39,7 @@ def test_everything_that_is_known_may_be_asked_for(name, known):
 
 def test_unknown_recipe_says_what_is_known():
     assert find_recipe("small") is RECIPES["small"]
-    with pytest.raises(RecipeError, match=r"'medium'; known: small, simple, bigger"):
+    with pytest.raises(RecipeError, match=r"'medium'; known: small, telescopes, simple, bigger"):
         find_recipe("medium")
     with pytest.raises(RecipeError, match="no network 'medium'"):
         build(Recipe(network="medium"), 9)
@@ -75,7 +75,7 @@ def test_recipes_cannot_be_changed_by_their_users():
     assert Recipe().spec["pooling"] == "average"
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("small", "mobilenet")])
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("small", "telescopes", "mobilenet")])
 def test_recipes_of_the_report_train_alike(name):
     # They are compared with each other: besides the network, only what a pretrained base needs may differ.
     differing = {key for key, value in RECIPES[name].to_dict().items() if value != REPORT.to_dict()[key]}
@@ -87,7 +87,7 @@ def test_recipes_of_the_report_train_alike(name):
 def test_networks_take_levels_and_give_logits(name):
     pytest.importorskip("keras")
     # The optimised network is wide at full resolution: the smallest pictures that a recipe may have.
-    recipe = replace(RECIPES[name], size=48 if name == "small" else 32)
+    recipe = replace(RECIPES[name], size=48 if name in ("small", "telescopes") else 32)
     network = build(recipe, 7)
     assert network.input_shape == (None, recipe.size, recipe.size, 3)
     assert network.layers[-1].name == "logits" and network.output_shape == (None, 7)
