@@ -120,12 +120,13 @@ def evaluate_night(
         progress: called with the number of frames done and their total.
 
     Returns:
-        ``depths``: for each depth the rows of `summarise`; ``unknown``: frames without a row in the table.
+        ``folder``: its name; ``depths``: for each depth the rows of `summarise`; ``unknown``: frames without a row in
+        the table.
 
     Raises:
         NightError: no frame has a row in the table.
     """
-    result: dict[str, Any] = {"folder": str(folder), "depths": []}
+    result: dict[str, Any] = {"folder": folder.resolve().name, "depths": []}
     for number, depth in enumerate(depths):
         scores: list[FrameScore] = []
         unknown = 0

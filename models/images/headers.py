@@ -84,7 +84,7 @@ def _png_header(content: bytes, name: str) -> ImageHeader:
         raise ImageError(name, "the PNG is damaged: its header is missing")
     width, height, bits, colours = struct.unpack_from(">IIBB", content, 16)
     offset = 8
-    while content[offset + 4 : offset + 8] != b"IEND":  # what follows the end is not looked at
+    while content[offset + 4 : offset + 8] != b"IEND":  # what follows the end is not read
         offset += 12 + int.from_bytes(content[offset : offset + 4])
         if offset + 12 > len(content):
             raise ImageError(name, "the PNG is truncated: its end is missing")

@@ -70,11 +70,11 @@ class OpenFolder:
             # One file of the log is a small part of the quota, because an open file cannot be deleted.
             segment = min(SEGMENT, max(4096, options.quota // 8)) if options.quota else SEGMENT
             self.log = FrameLog(folder, self.number, self.files, segment)
+            self.files.growing.append(lambda: self.log.size)
+            self._opened = {path: os.stat(path) for path in (folder, folder / NAME, folder / EVENT_FILE)}
         except BaseException:
             os.close(self._lock)
             raise
-        self.files.growing.append(lambda: self.log.size)
-        self._opened = {path: os.stat(path) for path in (folder, folder / NAME, folder / EVENT_FILE)}
 
     def crop_name(self, number: int) -> str:
         """Return the name of an event's crop in the output folder."""

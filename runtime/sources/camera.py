@@ -188,7 +188,7 @@ def _open_stream(url: str) -> Capture:
         raise CaptureError("it redirects, which is not followed: give the address that it redirects to")
     capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
     if capture is None and url.startswith("rtsp"):
-        # A camera may still be busy with the request by which `redirects` looked at it: it answers 503 then.
+        # A camera answers 503 while it is still busy with the request of `redirects`.
         time.sleep(BUSY_SECONDS)
         capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
     if url.startswith("http"):

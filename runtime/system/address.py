@@ -36,8 +36,8 @@ def redact_credentials(address: str) -> str:
     """Mask whatever in an address is not known to be harmless; return any other text as it is.
 
     Every camera has its own way to put a password into its address: before the host, as a parameter of any name, in the
-    path, or as the path. So only what is recognised is kept: the scheme, the host, and the rest if it consists of words
-    in `_HARMLESS` and short numbers. User names are masked too, as some cameras take a token for one. Where it is
+    path, or as the path. Only the scheme, the host, and a rest of words in `_HARMLESS` and short numbers are therefore
+    kept. User names are masked too, as some cameras take a token for one. Where it is
     uncertain how an address is to be parsed (``@`` behind the host, a mistyped scheme), only its scheme is kept.
     """
     if address.startswith("watch:"):
