@@ -28,6 +28,8 @@ OVERLOAD = "more than the disk could take"
 HUNG = "the disk does not respond"
 IMAGE_SHARE = 0.6
 """Share of the time for closing after which images that still wait are dropped, so that rows are written."""
+SETTLE_SECONDS = 5.0
+"""For how long writing must succeed before its end of stopping is reported: a nearly full disk alternates."""
 
 
 class OutputWriter:
@@ -56,8 +58,8 @@ class OutputWriter:
         self._lock = threading.Lock()
         self._errors = {"rows": "", "images": ""}
         self._last_error = ""
-        self._stopped_at = 0.0
-        self._hung_reported = self._drop_reported = self._failed = False
+        self._changed_at = self._stopped_at = 0.0
+        self._hung_reported = self._drop_reported = self._stop_reported = self._failed = False
         self.wanted: str | None = None
         self.stopping = False
         self.closed = threading.Event()
@@ -197,6 +199,7 @@ class OutputWriter:
                 logger.error("output has stopped: %s; detection continues", HUNG)
             else:
                 logger.warning("the disk responds again")
+        self._report_resumed(SETTLE_SECONDS)
         if self.images_lost and not self._drop_reported and not self.stopped:
             self._drop_reported = True
             logger.warning("crops are dropped: %s; they are counted, and events are still written", OVERLOAD)
@@ -221,6 +224,7 @@ class OutputWriter:
         self._row_writer.end(now + seconds - 0.2 * min(1.0, seconds), ended, frames, bad)
         self._threads[self._row_writer].join(max(0.0, now + seconds - time.monotonic()))
         hangs = self._threads[self._row_writer].is_alive()
+        self._report_resumed(settle_seconds=0.0)
         self._rows.drop_all()
         self._images.drop_all()
         reason = HUNG if hangs else self.stopped or self._row_writer.end_error or self._last_error or OVERLOAD
@@ -240,15 +244,25 @@ class OutputWriter:
             raise
 
     def _report(self, part: str, error: str) -> None:
-        """Log once that writing stops, and once that it works again."""
+        """Log once that writing stops; that it works again is logged by `check` or `close`."""
         with self._lock:
             before = any(self._errors.values())
             self._errors[part] = error
             self._last_error = error or self._last_error
             after = any(self._errors.values())
-            if after and not before:
-                self._stopped_at = time.monotonic()
-        if after and not before:
+            if before != after:
+                self._changed_at = time.monotonic()
+            is_first = after and not self._stop_reported
+            if is_first:
+                self._stop_reported, self._stopped_at = True, self._changed_at
+        if is_first:
             logger.warning("output has stopped: %s; detection continues and writing is retried", error)
-        elif before and not after:
-            logger.info("output is written again, after %.0f s", time.monotonic() - self._stopped_at)
+
+    def _report_resumed(self, settle_seconds: float) -> None:
+        """Log once that writing works again, after it has for so long."""
+        with self._lock:
+            works = not any(self._errors.values())
+            if not (self._stop_reported and works and time.monotonic() - self._changed_at >= settle_seconds):
+                return
+            self._stop_reported = False
+        logger.info("output is written again, after %.0f s", self._changed_at - self._stopped_at)

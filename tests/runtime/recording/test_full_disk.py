@@ -1,5 +1,6 @@
 """The output folder on a full or small disk: files are dropped, events and the frame loop are not affected."""
 
+import logging
 import time
 
 import cv2
@@ -33,9 +34,10 @@ def test_full_disk_stops_files_until_there_is_space_again(small_disk, caplog):
     assert out.writer.images_lost + out.writer.lines_lost > 0
     ballast.unlink()
     until(lambda: not out.writer.stopped and not out.writer.pending)
-    assert len(caplog.messages) == 2 and "written again" in caplog.messages[1]
+    assert len(caplog.messages) == 1, "that it works again is reported after it has for a while"
     play(5)
     out.close(610, 0)
+    assert "written again" in caplog.messages[1]
     assert str(out.writer.failure).startswith("output was lost: 0 events,") and len(caplog.messages) == 2
     # Every event is there, those of the full disk without a crop; the last ones with one.
     assert rows(small_disk, "SELECT count(*) FROM event") == [(610,)]
@@ -45,6 +47,19 @@ def test_full_disk_stops_files_until_there_is_space_again(small_disk, caplog):
         assert cv2.imread(str(path)).shape == (64, 64, 3)
     for line in (small_disk / "frames-0001.jsonl").read_text().splitlines():
         assert line.startswith("{") and line.endswith("}")
+
+
+def test_disk_that_is_nearly_full_is_reported_once(small_disk, caplog):
+    """Deleting old crops makes space for a moment, again and again: not two messages each time."""
+    caplog.set_level(logging.INFO)
+    out = output(small_disk)
+    for _ in range(20):
+        out.writer._report("images", "the disk is below its floor of free space")
+        out.writer._report("images", "")
+        out.writer.check()
+    assert [message.split(":")[0] for message in caplog.messages] == ["output has stopped"]
+    out.close(0, 0)
+    assert len(caplog.messages) == 2 and "written again" in caplog.messages[1]
 
 
 def test_incomplete_video_is_deleted(small_disk, caplog):
