@@ -8,6 +8,7 @@ the frame stays. numpy and OpenCV only.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -18,14 +19,14 @@ SAMPLES = 16_384
 """Approximate number of pixels that are sampled."""
 QUANTILE = 0.2
 """Share of the cells under the first surface."""
-_ROUNDS, _SETTLED = 12, 0.01
+_ROUNDS, _SETTLED = 12, 0.05
 _LEAST_IN_CELL = 8
 _FEWEST_CELLS = 12
 _STEEP = 0.2
 _DIAGONAL = np.arange(6)
 _BELOW = 0.1587
 """Share of a normal distribution that lies more than a standard deviation below its mean."""
-_MOST_SHARED = 16
+_MOST_SHARED = 64
 """Maximum number of rows that share their levels, see `Background.surface`."""
 
 
@@ -64,11 +65,11 @@ class Background:
         if shared > 1:  # each row of a block has the level of the block's middle
             numbers = np.arange(-(-height // shared), dtype=np.float32)
             y = np.float32(2 / height) * (numbers * shared + np.float32(shared / 2)) - np.float32(1)
-        down = np.stack([a + y * (by + cyy * y), np.ones_like(y), cxy * y], axis=1)
-        across = np.stack([np.ones_like(x), bx * x + cxx * (x * x), x])
-        # Not by numpy: its matrix products use threads, which wait for each other where all cores are busy.
-        product = cv2.gemm(down, across, 1.0, None, 0.0)  # type: ignore[call-overload]  # no third matrix is needed
-        surface = np.asarray(product).astype(dtype, copy=False)
+        # Not as a matrix product: numpy's use threads, which wait for each other where all cores are busy.
+        surface = np.multiply.outer(cxy * y, x)
+        surface += bx * x + cxx * (x * x)
+        surface += (a + y * (by + cyy * y))[:, None]
+        surface = surface.astype(dtype, copy=False)
         return surface if shared == 1 else np.repeat(surface, shared, axis=0)[:height]
 
     def of_rows(self, rows: slice, height: int) -> Background:
@@ -96,7 +97,8 @@ def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> 
             as the borders of aligned frames are.
     """
     step = max(1, int((channel.size / SAMPLES) ** 0.5))
-    some = channel[::step, ::step].astype(np.float64)
+    exact = np.float32 if channel.dtype in (np.uint8, np.uint16, np.float32) else np.float64
+    some = channel[::step, ::step].astype(exact)
     usable = np.isfinite(some)
     usable &= valid[::step, ::step] if valid is not None else ~zero_areas(some)
     if not usable.any():
@@ -111,20 +113,33 @@ def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> 
         cells, known = some.reshape(1, -1), usable.reshape(1, -1)
         levels, noises, counts = _cell_levels(cells, known)
         enough = np.ones(1, bool)
-    high, wide = (1, 1) if len(cells) == 1 else (some.shape[0] // rows, some.shape[1] // columns)
-    x = _places((np.arange(columns) + 0.5) * wide - 0.5, step, channel.shape[1])
-    y = _places((np.arange(rows) + 0.5) * high - 0.5, step, channel.shape[0])
-    places = np.stack([np.tile(x, rows), np.repeat(y, columns)], axis=1)
-    coefficients, sky = _fit(places[enough], levels[enough], noises[enough], counts[enough])
+    terms = _terms(*some.shape, rows, columns, step, *channel.shape)
+    coefficients, sky = _fit(terms[enough], levels[enough], noises[enough], counts[enough])
     slope = 2 / CELLS * float(np.abs(coefficients[1:]).sum())
-    if slope > _STEEP * float(np.median(noises[enough])):  # the slope inside a cell is not noise
+    if slope > _STEEP * _middle(noises[enough]):  # the slope inside a cell is not noise
         x = _places(np.arange(some.shape[1]), step, channel.shape[1])
         y = _places(np.arange(some.shape[0]), step, channel.shape[0])
         flat = some - Background(coefficients, 1.0).at(x[None, :], y[:, None])
         noises = _cell_levels(_cells(flat, rows, columns), known)[1]
     noises = noises[enough]
-    noise = float(np.median(noises[sky])) or float(noises.mean())
+    noise = _middle(noises[sky]) or float(noises.mean())
     return Background(coefficients, noise)
+
+
+@lru_cache(maxsize=8)
+def _terms(high: int, wide: int, rows: int, columns: int, step: int, height: int, width: int) -> np.ndarray:
+    """Return the terms of the surface in the middle of each of rows x columns cells: (rows * columns, 6).
+
+    Args:
+        high, wide: samples of the frame, taken every `step` pixels; height, width: its pixels.
+    """
+    if rows * columns == 1:
+        across, down = np.array([0.5]), np.array([0.5])
+    else:
+        across, down = (np.arange(columns) + 0.5) * (wide // columns), (np.arange(rows) + 0.5) * (high // rows)
+    x = np.tile(_places(across - 0.5, step, width), rows)
+    y = np.repeat(_places(down - 0.5, step, height), columns)
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
 
 
 def _places(samples: np.ndarray, step: int, length: int) -> np.ndarray:
@@ -148,6 +163,7 @@ def _shifted(mask: np.ndarray, outside: bool) -> list[np.ndarray]:
     return [framed[y : y + height, x : x + width] for y in range(3) for x in range(3)]
 
 
+@lru_cache(maxsize=8)
 def _axis(length: int) -> np.ndarray:
     return ((np.arange(length, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / length) - 1).astype(np.float32)
 
@@ -161,16 +177,10 @@ def _cells(some: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def _medians(cells: np.ndarray, known: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the upper median of the known values of each cell, and how far the darkest `_BELOW` lie under it, (N,)."""
-    if known.all():
-        count = cells.shape[1]
-        middle, low = count // 2, int(_BELOW * count)
-        ordered = np.partition(cells, (low, middle), axis=1)
-        found, dark = ordered[:, middle], ordered[:, low]
-    else:
-        ordered = np.sort(np.where(known, cells, np.inf), axis=1)
-        numbers, last = np.arange(len(cells)), np.maximum(counts - 1, 0)
-        found = np.where(counts > 0, ordered[numbers, np.minimum(counts // 2, last)], 0.0)
-        dark = np.where(counts > 0, ordered[numbers, np.minimum((_BELOW * counts).astype(int), last)], 0.0)
+    ordered = np.sort(np.where(known, cells, np.inf), axis=1)
+    numbers, last = np.arange(len(cells)), np.maximum(counts - 1, 0)
+    found = np.where(counts > 0, ordered[numbers, np.minimum(counts // 2, last)], 0.0)
+    dark = np.where(counts > 0, ordered[numbers, np.minimum((_BELOW * counts).astype(int), last)], 0.0)
     return found, found - dark
 
 
@@ -180,46 +190,53 @@ def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
     The noise is that below the median, where no star is. The mean square, unlike the median distance, is right for
     levels as coarse as the noise, too.
     """
+    number, size = cells.shape
+    if known.all():  # nearly always: a third of the work
+        middle, low = size // 2, int(_BELOW * size)
+        ordered = np.partition(cells, (low, middle), axis=1)
+        levels, counts = ordered[:, middle], np.full(number, size)
+        spreads = levels - ordered[:, low]
+        if spreads.min() > 0:
+            shares = ordered[:, :middle] - levels[:, None]
+            shares /= spreads[:, None]
+            np.maximum(shares, -4, out=shares)
+            squares = np.sqrt(2 / size * np.einsum("ij,ij->i", shares, shares))
+            return levels, spreads * squares, counts
     counts = known.sum(axis=1)
     some = np.maximum(counts, 1)
     levels, spreads = _medians(cells, known, counts)
-    away = cells - levels[:, None]
-    if not known.all():
-        away[~known] = 0.0
+    away = np.where(known, cells - levels[:, None], 0.0)
     coarse = spreads <= 0  # most pixels have the same level
-    if coarse.any():
-        spreads = np.where(coarse, 1.2533 * np.abs(away).sum(axis=1) / some, spreads)
+    spreads = np.where(coarse, 1.2533 * np.abs(away).sum(axis=1) / some, spreads)
     units = np.where(spreads > 0, spreads, 1.0)
-    shares = away / units[:, None]
-    means = np.zeros(len(cells))
-    if coarse.any():
-        shares = np.clip(shares, -4.0, 4.0)
-        means = np.where(coarse, shares.sum(axis=1) / some, 0.0)
-        centred = np.where(known, shares - means[:, None], 0.0)
-        shares = np.where(coarse[:, None], centred, np.minimum(shares, 0.0))
-    else:
-        shares = np.clip(shares, -4.0, 0.0)
+    shares = np.clip(away / units[:, None], -4.0, 4.0)
+    means = np.where(coarse, shares.sum(axis=1) / some, 0.0)
+    centred = np.where(known, shares - means[:, None], 0.0)
+    shares = np.where(coarse[:, None], centred, np.minimum(shares, 0.0))
     squares = np.sqrt(np.where(coarse, 1, 2) * np.einsum("ij,ij->i", shares, shares) / some)
     return levels + means * units * coarse, spreads * np.where(squares > 0, squares, 1.0), counts
 
 
+def _middle(values: np.ndarray) -> float:
+    """Return the upper median of (N,) values; a tenth of the work of numpy's where they are few."""
+    return float(np.partition(values, len(values) // 2)[len(values) // 2])
+
+
 def _fit(
-    places: np.ndarray, levels: np.ndarray, noises: np.ndarray, counts: np.ndarray
+    terms: np.ndarray, levels: np.ndarray, noises: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the surface to the mesh: its (6,) coefficients, and which cells (N,) bool are sky.
+    """Fit the surface to the mesh, by its terms (N, 6): (6,) coefficients, and which cells (N,) bool are sky.
 
     First the surface below which a fifth of the cells lie (quantile regression: Koenker and Bassett 1978, Econometrica
     46, 33), which no object drags along that covers less than half of the frame; then the mean of what is near it.
     """
-    scale = float(np.median(noises)) or float(np.abs(levels - np.median(levels)).max())
+    base = _middle(levels)
+    scale = _middle(noises) or float(np.abs(levels - base).max())
     if scale <= 0 or len(levels) < _FEWEST_CELLS:  # one level, or too little to see a gradient in
         level = float(np.sort(levels)[len(levels) // 3 if len(levels) > 3 else len(levels) // 2])
         return np.array([level, 0.0, 0, 0, 0, 0]), np.ones(len(levels), bool)
-    x, y = places[:, 0], places[:, 1]
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
-    base = float(np.median(levels))
     values = (levels - base) / scale
-    certain = float(np.median(1.2533 / np.sqrt(counts)))  # of a cell's median, in standard deviations
+    certain = 1.2533 / _middle(counts) ** 0.5  # of a cell's median, in standard deviations
     fitted = _solve(terms, values, np.ones(len(values)))
     for _ in range(_ROUNDS):
         rest = values - terms @ fitted
@@ -227,11 +244,14 @@ def _fit(
         before, fitted = fitted, _solve(terms, values, weights)
         if np.abs(fitted - before).max() < _SETTLED:
             break
+    sky = np.zeros(len(values), bool)
     for _ in range(3):
-        rest = values - terms @ fitted
-        below = np.sort(-rest[rest < 0])
-        spread = max(certain, 1.4826 * float(below[len(below) // 2]) if len(below) else 0.0)
+        rest, before = values - terms @ fitted, sky
+        below = rest[rest < 0]
+        spread = max(certain, -1.4826 * _middle(below) if len(below) else 0.0)
         sky = (rest < 3 * spread) & (rest > -8 * spread)
+        if np.array_equal(sky, before):
+            break
         fitted = _solve(terms, values, np.where(sky, 1.0, 1e-3))
     coefficients = fitted * scale
     coefficients[0] += base

@@ -23,7 +23,7 @@ HOT_SIGMA = 10.0
 HOT_SHARE = 0.12
 """What the brightest neighbour of a star's peak has of it at least; around a hot pixel there is only sky."""
 _OFFSETS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
-_SAMPLES = 6_000
+_SAMPLES = 2_000
 _COARSE = 16.0
 """Noise in levels from which on half a level is nothing: the mean of both greens stays in whole numbers."""
 
@@ -95,14 +95,15 @@ def superpixel_planes(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True)
     replaced = 0
     noises = [_level_and_noise(plane) for plane in planes]
     if hot_pixels:
-        planes, counts = zip(*map(replace_hot_pixels, planes, noises), strict=True)
-        replaced = sum(counts)
+        for plane, (level, noise) in zip(planes, noises, strict=True):
+            y, x, values = _hot_pixels(plane, level, noise)
+            plane[y, x] = values  # the planes are copies already
+            replaced += len(values)
     greens = [number for number, letter in enumerate(pattern) if letter == "G"]
     first, second = (planes[number] for number in greens)
     if first.dtype == np.uint16 and min(noises[number][1] for number in greens) >= _COARSE:
-        green = first ^ second  # a & b + (a ^ b) / 2 does not overflow
-        green >>= 1
-        green += first & second
+        green: np.ndarray = first >> 1  # halved first, or the sum would overflow; at most a level too low
+        green += second >> 1
     else:
         green = first.astype(np.float32)  # so that no half level is lost
         green += second
@@ -147,49 +148,52 @@ def without_hot_pixels(mosaic: np.ndarray) -> np.ndarray:
     return result
 
 
-def replace_hot_pixels(plane: np.ndarray, level_and_noise: tuple[float, float] | None = None) -> tuple[np.ndarray, int]:
+def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
     """Replace single pixels far brighter than all of their neighbours by the median of these.
 
     A star's light reaches the pixels next to its peak; a hot pixel's does not.
 
     Args:
         plane: (H, W) of one colour, uint8, uint16 or float32, finite.
-        level_and_noise: of its sky, where they were measured before.
 
     Returns:
         the plane, a copy where anything was replaced, and how many pixels were.
     """
-    if min(plane.shape) < 3:
-        return plane, 0
-    level, noise = level_and_noise or _level_and_noise(plane)
-    if noise <= 0:
-        return plane, 0
+    y, x, values = _hot_pixels(plane, *_level_and_noise(plane))
+    if len(values):
+        plane = plane.copy()
+        plane[y, x] = values
+    return plane, len(values)
+
+
+def _hot_pixels(plane: np.ndarray, level: float, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows and columns of hot pixels, and the medians of their neighbours, (N,) each; for the plane's sky."""
+    none = np.zeros(0, int)
+    if min(plane.shape) < 3 or noise <= 0:
+        return none, none, plane[none, none]
     y, x = _risen(plane, HOT_SIGMA * noise)
-    if not len(y):
-        return plane, 0
-    around = _neighbours(plane, y, x)
-    value, brightest = plane[y, x].astype(np.float64), around.max(axis=0)
+    around = np.sort(_neighbours(plane, y, x), axis=0)
+    value, brightest = plane[y, x].astype(np.float64), around[-1]
     hot = value - brightest > HOT_SIGMA * noise
     hot &= brightest - level < np.maximum(HOT_SHARE * (value - level), 4 * noise)
-    if not hot.any():
-        return plane, 0
-    result = plane.copy()
-    result[y[hot], x[hot]] = np.median(around[:, hot], axis=0).astype(plane.dtype)
-    return result, int(hot.sum())
+    medians = (around[3, hot] + around[4, hot]) / 2
+    return y[hot], x[hot], medians.astype(plane.dtype)
 
 
 def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find pixels brighter by more than `least` than the one to their left; of the first column, to their right."""
-    columns = plane.shape[1]
-    steps = cv2.subtract(plane[:, 1:], plane[:, :-1])  # saturates at 0 in whole numbers
+    """Find pixels brighter by more than `least` than one neighbour above or below and one to the left or right."""
+    rows, columns = plane.shape
     if plane.dtype != np.float32:
         least = min(np.floor(least), np.iinfo(plane.dtype).max)
-    found = true_places((steps > plane.dtype.type(least)).reshape(-1))
-    first = np.flatnonzero(plane[:, 0].astype(np.float64) - plane[:, 1] > least)
-    y, x = np.divmod(found, columns - 1)
-    y, x = np.concatenate([y, first]), np.concatenate([x + 1, np.zeros_like(first)])
+    # Each row is compared with one neighbour only, so that half of the pixels need a difference.
+    steps = cv2.absdiff(plane[: rows - 1 : 2], plane[1::2])
+    pair, x = np.divmod(true_places((steps > plane.dtype.type(least)).reshape(-1)), columns)
+    y = 2 * pair + (plane[2 * pair + 1, x] > plane[2 * pair, x])
+    if rows % 2:
+        last = np.flatnonzero(plane[-1].astype(np.float64) - plane[-2] > least)
+        y, x = np.concatenate([y, np.full(len(last), rows - 1)]), np.concatenate([x, last])
     # Most are edges of stars, whose other neighbour is as bright: these need not be compared with all.
-    other = plane[y, np.where(x + 1 < columns, x + 1, np.maximum(x - 1, 0))]
+    other = plane[y, np.where(x + 1 < columns, x + 1, x - 1)]
     alone = plane[y, x].astype(np.float64) - other > least
     return y[alone], x[alone]
 

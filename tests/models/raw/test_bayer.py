@@ -27,7 +27,7 @@ def test_mean_of_greens_stays_in_whole_levels_where_the_noise_is_many():
     mosaic = np.random.default_rng(2).normal(60_000, 3_000, (60, 80)).clip(0, 65_535).astype(np.uint16)
     (_, green, _), _ = superpixel_planes(mosaic, "GRBG", hot_pixels=False)
     exact = (mosaic[::2, ::2].astype(float) + mosaic[1::2, 1::2]) / 2
-    assert green.dtype == np.uint16 and np.array_equal(green, np.floor(exact))
+    assert green.dtype == np.uint16 and (green <= exact).all() and (green >= exact - 1).all()
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
@@ -103,6 +103,21 @@ def test_a_hot_pixel_goes_and_a_star_stays():
     assert count == 2
     assert abs(int(found[10, 40]) - 800) < 80 and abs(int(found[0, 0]) - 800) < 80
     assert np.array_equal(found[25:36, 15:26], plane[25:36, 15:26])
+
+
+@pytest.mark.parametrize("shape", [(61, 60), (60, 61), (3, 3), (4, 5)])
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+def test_hot_pixels_of_every_row_and_column_go(shape, kind):
+    """Rows are compared in pairs: neither the first nor the last of an odd number is left out."""
+    sky = np.random.default_rng(5).normal(800, 20, shape).astype(kind)
+    for y in {0, 1, shape[0] // 2, shape[0] - 2, shape[0] - 1}:
+        for x in {0, 1, shape[1] - 2, shape[1] - 1}:
+            plane = sky.copy()
+            plane[y, x] += 5000
+            found, count = replace_hot_pixels(plane)
+            assert count == 1 and abs(float(found[y, x]) - 800) < 80
+            found[y, x] = sky[y, x]
+            assert np.array_equal(found, sky)
 
 
 def test_hot_pixels_are_judged_by_their_own_colour():
