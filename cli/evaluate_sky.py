@@ -114,7 +114,7 @@ def composites(
     """
     for package, extra in (("sep", "detector"), ("astropy", "fits")):
         require_extra(package, extra)
-    from ..benchmarks.accuracy.composites import composite_rows, evaluate_composites, held_out_cutouts
+    from ..benchmarks.accuracy.composites import composite_rows, evaluate_composites, false_text, held_out_cutouts
     from ..runtime.inference.bundles import RAW_DETECTOR, load_bundle
     from ..runtime.inference.raw_detector import RawDetector
     from ..training.scenes.raw_frames import read_raw_frames
@@ -127,8 +127,7 @@ def composites(
         result = evaluate_composites(detector, exposures, cutouts, repeats, seed, progress)
     if not _save(result, out, as_json):
         _print(("signal in sigma", "galaxies", "detector [95 %]", "SEP [95 %]"), composite_rows(result))
-        low, high = result["detector"]["false_interval"]
-        click.echo(f"false detections a frame: {result['detector']['false_per_frame']:.3f} [{low:.3f}, {high:.3f}]")
+        click.echo(f"{false_text(result['detector'])}.")
 
 
 @click.command()

@@ -20,7 +20,7 @@ from ...training.scenes.raw_frames import RawFrame, parted
 from ..intervals import poisson_interval, wilson_interval
 from .evaluate import held_out_samples
 from .raw_composites import compose
-from .raw_search import MIN_IOU, SearchedFrame, match, search
+from .raw_search import MIN_IOU, SearchedFrame, match, search, signals_at
 from .sep_baseline import SepImages, at_equal_false_alarms, summed_superpixels
 
 SIGNAL_BINS = (0.7, 1.0, 2.0, 4.0, 8.0, 20.0)
@@ -98,7 +98,10 @@ def evaluate_composites(
     Returns:
         ``frames``, ``exposures``, ``min_iou``, ``bins`` (``low``, ``high``, ``galaxies``, and ``found`` and
         ``interval`` for ``detector`` and ``sep``), ``bright`` (the same of all galaxies from `BRIGHT` on), ``all``,
-        ``detector`` and ``sep``: ``false``, ``false_per_frame``, ``false_interval``; of ``sep`` also its settings.
+        ``detector`` and ``sep``: ``false``, ``false_per_frame``, ``false_interval``; of ``detector`` also
+        ``false_on_sky`` (those that touch no added galaxy) and ``without_faint`` (``false`` to ``false_interval``
+        without the boxes on galaxies under `BRIGHT` that miss them by more than `MIN_IOU` allows); of ``sep`` also its
+        settings.
 
     Raises:
         DataError: there are too few exposures.
@@ -116,10 +119,11 @@ def evaluate_composites(
     sep_found = at_equal_false_alarms(SepImages(searched, images, [settings.threshold]).searched(settings), false)
     hits = {"detector": np.concatenate([found for found, _ in matches]), "sep": np.concatenate(sep_found)}
     signals = np.concatenate([frame.signals for frame in searched])
-    rate = {
-        "false": false,
-        "false_per_frame": false / len(searched),
-        "false_interval": poisson_interval(false, len(searched)),
+    at = np.concatenate([signals_at(frame, wrong) for frame, (_, wrong) in zip(searched, matches, strict=True)])
+    rate = _rate(false, len(searched))
+    places = {
+        "false_on_sky": int((at == 0).sum()),
+        "without_faint": _rate(int(((at == 0) | (at >= BRIGHT)).sum()), len(searched)),
     }
     return {
         "frames": len(searched),
@@ -133,7 +137,7 @@ def evaluate_composites(
         ],
         "bright": {"low": BRIGHT, **_counts(hits, signals >= BRIGHT)},
         "all": _counts(hits, signals >= 0),
-        "detector": rate,
+        "detector": rate | places,
         "sep": rate | {"settings": asdict(settings)},
     }
 
@@ -150,6 +154,27 @@ def _search_all(
         searched.append(truth._replace(boxes=boxes, scores=scores))
         images.append(summed_superpixels(frame))
     return searched, images
+
+
+def _rate(false: int, frames: int) -> dict[str, Any]:
+    return {
+        "false": false,
+        "false_per_frame": false / frames,
+        "false_interval": poisson_interval(false, frames),
+    }
+
+
+def false_text(detector: dict[str, Any]) -> str:
+    """Say how many false detections there are, and where; `detector` is that key of a result."""
+    low, high = detector["false_interval"]
+    text = f"{detector['false']} false detections, {detector['false_per_frame']:.3f} a frame [{low:.3f}, {high:.3f}]"
+    rest = detector["without_faint"]
+    low, high = rest["false_interval"]
+    return (
+        f"{text}, of which {detector['false_on_sky']} touch no added galaxy; without the inexact boxes on galaxies "
+        f"under {BRIGHT:g} sigma there are {rest['false']}, {rest['false_per_frame']:.3f} a frame "
+        f"[{low:.3f}, {high:.3f}]"
+    )
 
 
 def _counts(hits: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, Any]:

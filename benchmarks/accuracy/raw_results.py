@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models.markdown import markdown_table
-from .composites import composite_rows
+from .composites import composite_rows, false_text
 from .night import night_rows
 
 NIGHT, COMPOSITES = "raw-night.json", "raw-composites.json"
@@ -52,13 +52,12 @@ def raw_readme_lines(results: Path) -> list[str]:
 
 def composites_text(result: dict[str, Any]) -> str:
     """Say what was measured, with the false detections of both."""
-    low, high = result["detector"]["false_interval"]
     return (
         f"Galaxies that were not trained on, added in linear light to {result['exposures']} raw exposures whose skies "
         f"were not trained on, {result['frames']} frames in all; share found (IoU {result['min_iou']:g}), by mean "
-        f"signal in standard deviations of a superpixel's noise. The detector has {result['detector']['false']} false "
-        f"detections, {result['detector']['false_per_frame']:.3f} a frame [{low:.3f}, {high:.3f}]; SEP, its "
-        "parameters fitted on other exposures, is cut at the same number (`galaxy-edge eval composites`):"
+        f"signal in standard deviations of a superpixel's noise. The detector has {false_text(result['detector'])}. "
+        "SEP, its parameters fitted on other exposures, is cut at the same number of all "
+        "(`galaxy-edge eval composites`):"
     )
 
 

@@ -66,6 +66,14 @@ def match(frame: SearchedFrame) -> tuple[np.ndarray, np.ndarray]:
     return found, false
 
 
+def signals_at(frame: SearchedFrame, detections: np.ndarray) -> np.ndarray:
+    """Return the signal of the galaxy that each of some detections overlaps most: (N,), 0 where it overlaps none."""
+    overlap = iou_matrix(frame.boxes[detections], frame.truth)
+    if not overlap.size:
+        return np.zeros(len(overlap))
+    return np.where(overlap.max(axis=1) > 0, frame.signals[overlap.argmax(axis=1)], 0.0)
+
+
 def _inside(box: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return the share of a box (4,) that lies in each of (K, 4) others."""
     low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])

@@ -17,7 +17,7 @@ FAINTEST = 0.1
 """Scores under it say nothing of where a box lies."""
 EDGE = 2.0
 """Pixels from the edge of a window within which a box is taken to be cut off."""
-SAME_MIDDLE, SAME_SIZE, SAME_BOX, SAME_PART = 0.35, 2.2, 0.5, 0.5
+SAME_MIDDLE, SAME_SIZE, SAME_BOX, SAME_PART = 0.35, 2.2, 0.5, 0.3
 """Boxes are of one object if their middles lie within the first share of the smaller sides, or they have more than the
 last share of the smaller area in common, and their sizes differ at most by the second factor; or if the third is less
 than their IoU."""

@@ -7,7 +7,7 @@ import pytest
 from galaxy_edge.benchmarks.accuracy.composites import evaluate_composites
 from galaxy_edge.benchmarks.accuracy.raw_composites import compose
 from galaxy_edge.benchmarks.accuracy.raw_results import raw_page, raw_readme_lines
-from galaxy_edge.benchmarks.accuracy.raw_search import SearchedFrame, match
+from galaxy_edge.benchmarks.accuracy.raw_search import SearchedFrame, match, signals_at
 from galaxy_edge.benchmarks.accuracy.sep_baseline import at_equal_false_alarms
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.raw.bayer import superpixels
@@ -57,6 +57,16 @@ def test_found_and_false():
     assert false.tolist() == [False, False, True, True], "a double is not false, a part of a galaxy is"
     assert match(searched(boxes, truth, [[290, 290, 330, 330]]))[1].tolist() == [False, False, True, False]
     assert match(searched(boxes))[1].all() and not match(searched([], truth))[0].any()
+
+
+def test_false_detections_are_told_apart_by_what_they_touch():
+    """A box that is wrong on a faint galaxy is no detection on empty sky, nor a failure at the goal's signals."""
+    truth = np.array([[0, 0, 40, 40], [100, 100, 140, 140]], np.float32)
+    boxes = np.array([[30, 30, 60, 60], [130, 130, 160, 160], [300, 300, 340, 340]], np.float32)
+    frame = SearchedFrame(truth, np.array([0.9, 5.0]), np.zeros((0, 4), np.float32), boxes, np.ones(3))
+    _, wrong = match(frame)
+    assert wrong.all() and signals_at(frame, wrong).tolist() == [0.9, 5.0, 0.0]
+    assert signals_at(frame._replace(truth=truth[:0], signals=np.zeros(0)), wrong).tolist() == [0.0] * 3
 
 
 def test_the_baseline_is_cut_at_the_same_number_of_false_detections():
