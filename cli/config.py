@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ..runtime.system.address import redact_credentials
-from .old_names import current_name
+from .command_groups import current_name
 from .options import FILE, CheckedText
 from .settings import (
     DEFAULT,

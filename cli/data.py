@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .evaluate_sky import noise_model
 from .options import FILE, PATH
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ def data() -> None:
     IN is a folder or file with labels: Pascal VOC XML (labelImg), YOLO txt, COCO JSON, TFRecord, or a folder of data
     sets with CSV tables. The format is detected from the content.
     """
+
+
+data.add_command(noise_model)
 
 
 def _parse_shares(context: click.Context, option: click.Parameter, text: str | None) -> tuple[float, float] | None:

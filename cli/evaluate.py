@@ -11,12 +11,17 @@ import click
 
 from ..errors import UserError, require_extra
 from ..runtime.inference.bundles import CLASSIFIER, DETECTOR
+from .evaluate_sky import composites, names, night
 from .options import ENGINES, FOLDER, THREADS, resolve_engine
 
 
 @click.group("eval")
 def evaluate() -> None:
     """Measure bundles on labelled images."""
+
+
+for command in (night, composites, names):
+    evaluate.add_command(command)
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +103,8 @@ def export(
 ) -> None:
     """Make a bundle of the run in RUN_DIR, or of the file given with --from, if all gates pass."""
     require_extra("tensorflow", "export")
+
+    import dataclasses
 
     from ..export.bundle import export_run
     from ..export.errors import ExportUsage

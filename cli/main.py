@@ -18,42 +18,57 @@ import click
 from .. import __version__
 from ..errors import UserError, disk_is_full
 from ..runtime.system.address import printable_name, redact_credentials
-from .bench import bench
-from .bundle import bundle
-from .config import config as config_group
-from .data import data
-from .devices import devices
-from .evaluate import evaluate
-from .evaluate_sky import composites, names, night, noise_model
-from .events import events
-from .explain import explain
-from .export import export
+from .command_groups import LazyCommands
 from .options import FILE
-from .run import run
 from .settings import name_variables, settings_for
-from .study import study
 from .terminal.logging_setup import DEFAULT_LEVEL, LEVELS, configure_logging, priority_prefix
-from .train import train
 
 logger = logging.getLogger(__name__)
 
+COMMANDS = (
+    "run",
+    "bench",
+    "devices",
+    "train",
+    "study",
+    "explain",
+    "data",
+    "evaluate",
+    "export",
+    "bundle",
+    "events",
+    "config",
+)
+"""Modules of the commands; each has a command of its own name."""
+
 
 @click.group(
+    commands=LazyCommands(
+        {"eval" if name == "evaluate" else name: f"{__package__}.{name}" for name in COMMANDS}, name_variables
+    ),
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 110,
-    }
+    },
 )
 @click.version_option(__version__, prog_name="galaxy-edge")
-@click.option("--config", type=FILE, help="Settings file; default: galaxy-edge.toml, if it exists.")
+@click.option(
+    "--config", type=FILE, envvar=["GALAXY_EDGE_CONFIG"], help="Settings file; default: galaxy-edge.toml, if it exists."
+)
 @click.option(
     "--log-level",
     type=click.Choice(LEVELS),
     default=DEFAULT_LEVEL,
+    envvar=["GALAXY_EDGE_LOG_LEVEL"],
     show_default=True,
     help="Print messages of this level and above to stderr.",
 )
-@click.option("--quiet", is_flag=True, help="Print warnings and errors only: no information, no progress.")
+@click.option(
+    "--quiet",
+    is_flag=True,
+    envvar=["GALAXY_EDGE_QUIET"],
+    help="Print warnings and errors only: no information, no progress.",
+)
 @click.pass_context
 def cli(context: click.Context, config: Path | None, log_level: str, quiet: bool) -> None:
     """Find and name galaxies on small computers at telescopes.
@@ -74,17 +89,6 @@ def _setting(context: click.Context, name: str) -> Any:
     given = context.params[name]
     from_file = context.default_map.pop(name, given) if isinstance(context.default_map, dict) else given
     return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
-
-
-data.add_command(noise_model)
-evaluate.add_command(night)
-evaluate.add_command(composites)
-evaluate.add_command(names)
-for command in (
-    run, bench, devices, train, study, explain, data, evaluate, export, bundle, events, config_group,
-):  # fmt: skip
-    cli.add_command(command)
-name_variables(cli)
 
 
 REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO})

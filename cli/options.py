@@ -57,7 +57,9 @@ class CheckedText(click.ParamType):  # type: ignore[type-arg]
         self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Check the text."""
+        """Check the text; a default is right."""
+        if param is not None and value == param.default:
+            return str(value)
         try:
             self._check(str(value))
         except UserError as error:

@@ -83,5 +83,7 @@ def mqtt_config(options: dict[str, Any]) -> MqttConfig | None:
 
     names = ("mqtt", "mqtt_ca", "mqtt_prefix", "mqtt_discovery", "mqtt_every")
     url, authority, prefix, discovery, interval = (options.pop(name) for name in names)
+    if not url and authority is None and prefix is None:
+        return None
     config = MqttConfig(url or "mqtt://localhost", authority, prefix, discovery, interval)  # checked in any case
     return config if url else None

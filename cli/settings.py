@@ -7,7 +7,6 @@ import os
 import stat
 import tomllib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import click
 from ..devices.toml_lines import did_you_mean, find_line
 from ..errors import UserError
 from ..runtime.system.address import redact_credentials
-from .old_names import current_name, named_commands
+from .command_groups import current_name, named_commands
 from .options import Size
 from .terminal.settings_trust import check_trust
 
@@ -34,7 +33,6 @@ class SettingsError(UserError):
     exit_code = 2
 
 
-@dataclass
 class Settings:
     """The checked content of a settings file.
 
@@ -44,9 +42,10 @@ class Settings:
         errors: one line for each invalid key or value, with file and line.
     """
 
-    values: dict[str, Any] = field(default_factory=dict)
-    count: int = 0
-    errors: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.count = 0
+        self.errors: list[str] = []
 
 
 def options_of(command: click.Command) -> dict[str, click.Option]:
@@ -102,12 +101,12 @@ def settings_for(context: click.Context, path: Path | None) -> dict[str, Any]:
     return settings.values
 
 
-def name_variables(root: click.Group) -> None:
-    """Give every option of every command its environment variable, named after the command and the long flag.
+def name_variables(name: str, command: click.Command) -> None:
+    """Give every option of a command its environment variable, named after the command and the long flag.
 
     click's ``auto_envvar_prefix`` would name it after the function's parameter instead, e.g. ``AS_JSON``.
     """
-    for variable, option in _variables(root, PREFIX):
+    for variable, option in _variables(command, f"{PREFIX}_{_variable(name)}"):
         declared = [option.envvar] if isinstance(option.envvar, str) else option.envvar or []
         option.envvar = [*declared, variable]
 

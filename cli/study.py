@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from ..errors import require_extra
-from .old_names import RenamingGroup
+from .command_groups import RenamingGroup
 from .options import FOLDER, options, weights_of
 from .results import evaluate, evaluate_detectors, report, save_table
 from .search import pick, report_search, search, search_detector

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import tomllib
 from dataclasses import dataclass
-from importlib import resources
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -83,13 +81,13 @@ def all_profiles() -> list[Profile]:
     return [_read(path) for path in _shipped_files().values()]
 
 
-def _shipped_files() -> dict[str, Traversable]:
-    folder = resources.files("galaxy_edge.devices") / "profiles"
-    files = {path.name.removesuffix(".toml"): path for path in folder.iterdir() if path.name.endswith(".toml")}
+def _shipped_files() -> dict[str, Path]:
+    folder = Path(__file__).with_name("profiles")
+    files = {path.stem: path for path in folder.iterdir() if path.suffix == ".toml"}
     return dict(sorted(files.items()))
 
 
-def _read(path: Traversable | Path) -> Profile:
+def _read(path: Path) -> Profile:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

@@ -18,22 +18,19 @@ import os
 import stat
 import tomllib
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .manifest import GOLDEN, MANIFEST, BundleError, check_manifest
-from .npz import NpzError, read_npz
 from .raw.stretch import Stretch
 
 MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 2**24, 2**31
 """Maximum size of the manifest and of any other file; larger files are not read."""
 
 
-@dataclass(frozen=True)
-class OutputSpec:
+class OutputSpec(NamedTuple):
     """An output of a variant: its name in the manifest, its tensor in the file, shape and dtype."""
 
     name: str
@@ -42,8 +39,7 @@ class OutputSpec:
     dtype: str
 
 
-@dataclass(frozen=True)
-class Variant:
+class Variant(NamedTuple):
     """A variant of the network: its file, the runtime it needs (one of `RUNTIMES`) and its outputs in order."""
 
     name: str
@@ -52,7 +48,7 @@ class Variant:
     outputs: tuple[OutputSpec, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bundle:
     """A verified bundle.
 
@@ -137,6 +133,8 @@ class Bundle:
 
     def golden(self) -> dict[str, np.ndarray]:
         """Read the golden vectors: ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs."""
+        from .npz import NpzError, read_npz
+
         path = self.path / GOLDEN
         try:
             vectors = read_npz(self.read(GOLDEN), MAX_FILE_BYTES)
@@ -185,7 +183,7 @@ class Bundle:
 
 def shipped_bundle_path(name: str) -> Path:
     """Return the folder of a bundle that comes with the package: ``galaxy-detector`` or ``galaxy-classifier``."""
-    return Path(str(resources.files(__package__))) / "shipped" / name
+    return Path(__file__).with_name("shipped") / name
 
 
 def read_plain(path: Path, max_bytes: int) -> bytes:

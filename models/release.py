@@ -10,9 +10,7 @@ signature too; a public key from somewhere else than the package itself proves m
 
 from __future__ import annotations
 
-import argparse
 import json
-from importlib import resources
 from pathlib import Path
 
 from .bundle import Bundle, shipped_bundle_path
@@ -25,7 +23,7 @@ COMMAND = "python -m galaxy_edge.models.release --key RELEASE.key"
 
 def shipped_folder() -> Path:
     """Return the folder of the shipped bundles."""
-    return Path(str(resources.files(__package__))) / "shipped"
+    return Path(__file__).with_name("shipped")
 
 
 def release_key() -> Path:
@@ -44,7 +42,7 @@ def check_shipped(bundle: Bundle) -> None:
     Raises:
         BundleError: the package was released with another bundle of this name.
     """
-    hashes = json.loads((shipped_folder() / HASHES).read_text(encoding="ascii"))
+    hashes = json.loads((shipped_folder() / HASHES).read_text(encoding="utf-8"))
     if hashes.get(bundle.path.name) != bundle.hash:
         raise BundleError(
             f"{bundle.path} is not the bundle that this version was released with: install galaxy-edge again, or, "
@@ -75,13 +73,15 @@ def sign_shipped(key: Path, folder: Path | None = None) -> list[str]:
         except SignatureError:
             sign(bundle, key)
     hashes = {bundle.path.name: bundle.hash for bundle in bundles}
-    (folder / HASHES).write_text(json.dumps(hashes, indent=1) + "\n", encoding="ascii")
+    (folder / HASHES).write_text(json.dumps(hashes, indent=1) + "\n", encoding="utf-8")
     (folder / KEY).write_bytes(public_pem(key))
     return list(hashes)
 
 
 def main() -> None:
     """Run the command line."""
+    import argparse  # not needed where a run imports this module for its hashes
+
     parser = argparse.ArgumentParser(description="Sign the shipped bundles and write their hashes.")
     parser.add_argument("--key", type=Path, required=True, help="Private key, NAME.key, outside of the repository.")
     names = sign_shipped(parser.parse_args().key)

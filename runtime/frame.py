@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One image from a source.
 
@@ -76,7 +76,7 @@ class Frame:
         return boxes if self.binning == 1 else np.asarray(boxes * self.binning)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detections:
     """Detections in a frame, best first, as parallel arrays; validated on creation.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..devices.engines import ENGINE_NAMES
-from ..errors import UsageError
+from ..errors import UsageError, require_extra
 from ..models.images.development import STRETCHES
 from .imaging.tiling import parse_grid
 from .recording.retention import FLOOR, QUOTA
@@ -20,7 +20,7 @@ MAX_STACK = 64
 MAX_GATE = 86_400.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WebConfig:
     """The live view.
 
@@ -38,7 +38,7 @@ class WebConfig:
         parse_listen_address(self.address)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class MqttConfig:
     """Where to publish events.
 
@@ -69,7 +69,7 @@ class MqttConfig:
         _check_range("mqtt interval", self.interval, 0.1, math.inf)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RunConfig:
     """How to run.
 
@@ -169,3 +169,22 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
     if not (low <= value <= high and math.isfinite(value)):
         limit = f"from {low:g} to {high:g}" if math.isfinite(high) else f"at least {low:g}"
         raise UsageError(f"{name} must be {limit}, not {value}")
+
+
+def require_extras(config: RunConfig) -> None:
+    """Check that the packages of what is configured are installed."""
+    for is_needed, module, extra in (
+        (config.fits, "astropy", "fits"),
+        (config.web, "fastapi", "serve"),
+        (config.mqtt, "paho", "mqtt"),
+    ):
+        if is_needed:
+            require_extra(module, extra)
+
+
+def check_trace(config: RunConfig) -> None:
+    """Refuse a trace that would replace the source."""
+    source = os.path.expanduser(config.source)  # it may not be a valid path: os.path copes, Path raises
+    trace = config.trace
+    if trace and trace.exists() and os.path.exists(source) and trace.samefile(source):
+        raise UsageError(f"--profile would replace the source '{config.source}': name another file")

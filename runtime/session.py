@@ -8,8 +8,6 @@ What is configured is checked before anything begins. The live view and MQTT are
 from __future__ import annotations
 
 import logging
-import os
-import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..devices.probe import probe
-from ..errors import UsageError, UserError, require_extra
+from ..errors import UserError
 from ..models.images.development import Development
 from ..models.raw.stretch import Stretch
 from .events.frame_record import FrameRecord
@@ -26,7 +24,6 @@ from .inference.bundles import CLASSIFIER, DETECTOR, RAW_DETECTOR, has_raw_detec
 from .inference.classifier import Classifier
 from .inference.detector import Detector
 from .inference.load import resolve_engine
-from .inference.raw_detector import RawDetector
 from .monitoring.controls import Controls
 from .monitoring.health import RunMonitor
 from .pipeline.loop import run_loop
@@ -34,17 +31,18 @@ from .pipeline.sink import Sink, SinkGroup
 from .pipeline.stages import FrameProcessor, ViewOptions
 from .pipeline.tasks import FrameCallback
 from .pipeline.threads import decoder_threads
-from .pipeline.trace import TraceFile
 from .recording.output_folder import OutputFolder
-from .run_config import MqttConfig, RunConfig, WebConfig
+from .run_config import MqttConfig, RunConfig, WebConfig, check_trace, require_extras
 from .sources.open_source import open_source
 from .sources.source import ResumableSource, Source
 from .system.systemd import SystemdNotifier
 from .system.utc_time import utc_now
 
 if TYPE_CHECKING:
+    from .inference.raw_detector import RawDetector
     from .monitoring.run_stats import RunStats
     from .monitoring.window import Window
+    from .pipeline.trace import TraceFile
     from .web.sink import WebSink
 
 __all__ = ["MqttConfig", "RunConfig", "Session", "WebConfig"]
@@ -87,8 +85,8 @@ class Session:
         sinks: Sequence[Sink] = (),
     ) -> None:
         self.config = config
-        _require_extras(config)
-        _check_trace(config)
+        require_extras(config)
+        check_trace(config)
         engine, threads = self._engine = resolve_engine(config.engine, config.threads, config.device)
         self._has_own_detector = detector is not None
         bundles = {
@@ -106,7 +104,7 @@ class Session:
         )
         self._views = self._view_options()
         self._window = self._open_window()
-        self._trace = TraceFile(config.trace) if config.trace else None
+        self._trace = _open_trace(config.trace)
         self.output = self._open_output(config.out, engine) if config.out else None
         writer = self.output.writer if self.output else None
         self.controls = Controls(
@@ -189,6 +187,8 @@ class Session:
             return None
 
         def load() -> RawDetector:
+            from .inference.raw_detector import RawDetector
+
             bundle = load_bundle(config.models, RAW_DETECTOR, config.require_signature, config.allow_older)
             return RawDetector(bundle, bundle.default_variant, *self._engine, config.min_score)
 
@@ -254,6 +254,8 @@ class Session:
         return WebSink(web.address, web.token_file, self.source.name, self.output, self.monitor, self.controls)
 
     def _open_mqtt(self, mqtt: MqttConfig) -> Sink:
+        import socket
+
         from .mqtt.address import parse_broker
         from .mqtt.publisher import MqttSink
 
@@ -281,20 +283,9 @@ def _open_source(config: RunConfig, stretch: Stretch) -> Source:
     )  # fmt: skip
 
 
-def _require_extras(config: RunConfig) -> None:
-    """Check that the packages of what is configured are installed."""
-    for is_needed, module, extra in (
-        (config.fits, "astropy", "fits"),
-        (config.web, "fastapi", "serve"),
-        (config.mqtt, "paho", "mqtt"),
-    ):
-        if is_needed:
-            require_extra(module, extra)
+def _open_trace(path: Path | None) -> TraceFile | None:
+    if path is None:
+        return None
+    from .pipeline.trace import TraceFile
 
-
-def _check_trace(config: RunConfig) -> None:
-    """Refuse a trace that would replace the source."""
-    source = os.path.expanduser(config.source)  # it may not be a valid path: os.path copes, Path raises
-    trace = config.trace
-    if trace and trace.exists() and os.path.exists(source) and trace.samefile(source):
-        raise UsageError(f"--profile would replace the source '{config.source}': name another file")
+    return TraceFile(path)

@@ -15,17 +15,10 @@ import numpy as np
 
 from ...errors import ImageError, UserError
 from .development import Development, develop_image
-from .dng import DNG_SUFFIX, read_dng
 from .exif import apply_orientation, read_orientation
-from .fits_reader import FITS_SUFFIXES, read_fits
-from .frame_type import check_is_light
-from .headers import ImageHeader, read_header
+from .headers import COMPRESSED_MAGIC, DNG_SUFFIX, FITS_SUFFIXES, TIFF_MAGIC, ImageHeader, read_header
 from .memory import Reservation
-from .mosaic import bayer_pattern
 from .stretch import to_rgb8
-from .tiff import MAGIC as TIFF_MAGIC
-from .tiff import ORIENTATION, decode_tiff, multiply_alpha, parse_tiff
-from .unpack import unpack
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES, DNG_SUFFIX)
 """Ends of the names, in lower case, of the files that are read; some have two dots."""
@@ -36,7 +29,7 @@ JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 """How a JPEG is decoded: it has 8 bits and no transparency, and becomes RGB without a second copy."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DecodedImage:
     """A decoded image.
 
@@ -117,7 +110,7 @@ class _Reserved:
             self._reservation.grow(needed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Stored:
     """The pixels of a file: (H, W) or (H, W, 3) RGB of any depth, and what it says of them."""
 
@@ -129,16 +122,29 @@ class _Stored:
 
 
 def _stored(content: bytes, name: str, reserved: _Reserved) -> _Stored:
-    """Decode by the first bytes, or by the name where they say nothing."""
+    """Decode by the first bytes, or by the name where they say nothing.
+
+    What reads a format is imported by the first file of it: most runs have one format, and starts are quick.
+    """
     lower = name.lower()
     if lower.endswith(DNG_SUFFIX) and content.startswith(TIFF_MAGIC):
+        from .dng import read_dng
+
         return _Stored(*read_dng(content, name, reserved.check))
-    content = unpack(content, name)
+    if content.startswith(COMPRESSED_MAGIC):
+        from .unpack import unpack
+
+        content = unpack(content, name)
     if content.startswith(b"SIMPLE  =") or (lower.endswith(FITS_SUFFIXES) and not content.startswith(MAGIC)):
+        from .fits_reader import read_fits
+        from .frame_type import check_is_light
+
         data, keywords, time = read_fits(content, name, reserved.check)
         check_is_light(keywords, name)
         return _Stored(data, keywords, time)
     if content.startswith(TIFF_MAGIC):
+        from .tiff import ORIENTATION, decode_tiff, parse_tiff
+
         tiff = parse_tiff(content, name)
         reserved.check(tiff.header(), 2 * len(content))
         return _Stored(apply_orientation(decode_tiff(content, tiff, name), tiff.get(ORIENTATION)))
@@ -160,8 +166,11 @@ def _rgb(image: np.ndarray) -> np.ndarray:
     channels = image.shape[2]
     if channels == 1:
         return image[..., 0]
-    rgb = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if channels == 3 else cv2.COLOR_BGRA2RGB)
-    return rgb if channels == 3 else multiply_alpha(rgb, image[..., 3])
+    if channels == 3:
+        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    from .tiff import multiply_alpha
+
+    return multiply_alpha(cv2.cvtColor(image, cv2.COLOR_BGRA2RGB), image[..., 3])
 
 
 def _by_channel(image: np.ndarray) -> np.ndarray:
@@ -179,6 +188,8 @@ def _developed(stored: _Stored, development: Development | None) -> DecodedImage
     image, header, time = stored.pixels, stored.header, stored.time
     if image.dtype == np.uint8 and not header and not stored.cfa:
         return DecodedImage(to_rgb8(image)[0])
+    from .mosaic import bayer_pattern
+
     cfa, remarks = (stored.cfa, ()) if stored.cfa else bayer_pattern(image, header)
     remarks += stored.remarks
     if image.dtype == np.uint8 and cfa is None:

@@ -39,7 +39,7 @@ class Development:
             raise ValueError(f"unknown stretch '{self.kind}'; known: {', '.join(STRETCHES)}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DevelopedImage:
     """A developed image.
 

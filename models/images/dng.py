@@ -12,8 +12,6 @@ import numpy as np
 from ...errors import ImageError, UsageError
 from .headers import ImageHeader
 
-DNG_SUFFIX = ".dng"
-
 
 def read_dng(
     content: bytes, name: str, check: Callable[[ImageHeader, int], None]

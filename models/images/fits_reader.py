@@ -21,7 +21,6 @@ from ...errors import ImageError, UsageError
 from .fits_tiles import check_tiles
 from .headers import ImageHeader
 
-FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.bz2", ".fit.bz2", ".fts.bz2")
 BLOCK, CARD = 2880, 80
 MAX_BLOCKS = 1000
 """Maximum length of a header: 36,000 cards."""

@@ -12,6 +12,13 @@ MIN_SIDE = 16
 MAX_SIDE = 32_000
 MAX_PIXELS = 200_000_000
 
+FITS_SUFFIXES = (".fits", ".fit", ".fts", ".fz", ".fits.gz", ".fit.gz", ".fts.gz", ".fits.bz2", ".fit.bz2", ".fts.bz2")
+DNG_SUFFIX = ".dng"
+TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""First bytes of TIFF files, then of BigTIFF files, in both byte orders."""
+COMPRESSED_MAGIC = (b"\x1f\x8b", b"BZh")
+"""First bytes of what gzip and bzip2 write."""
+
 
 def validate_image_size(width: int, height: int, name: str) -> None:
     """Refuse an image that is too small, or larger than any camera's.

@@ -15,9 +15,8 @@ import cv2
 import numpy as np
 
 from ...errors import ImageError
-from .headers import ImageHeader
+from .headers import TIFF_MAGIC, ImageHeader
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF and BigTIFF, in both byte orders."""
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIPS, ORIENTATION = 256, 257, 258, 259, 262, 273, 274
 SAMPLES, STRIP_BYTES, PLANAR, PREDICTOR, TILE_WIDTH, TILE_HEIGHT = 277, 279, 284, 317, 322, 323
@@ -91,7 +90,7 @@ def parse_tiff(content: bytes, name: str) -> TiffImage:
     Raises:
         ImageError: it is damaged, gives a tag of the layout twice, or has a layout that is not read.
     """
-    order, big = ("<" if content[:2] == b"II" else ">"), content[:4] in MAGIC[2:]
+    order, big = ("<" if content[:2] == b"II" else ">"), content[:4] in TIFF_MAGIC[2:]
     step, count_format, value_at = (20, "Q", 12) if big else (12, "H", 8)
     values: dict[int, tuple[int, ...]] = {}
     entries: dict[int, bytes] = {}

@@ -6,9 +6,9 @@ import bz2
 import zlib
 
 from ...errors import ImageError
+from .headers import COMPRESSED_MAGIC
 from .memory import budget
 
-GZIP, BZIP2 = b"\x1f\x8b", b"BZh"
 _STEP = 2**20
 
 
@@ -18,12 +18,12 @@ def unpack(content: bytes, name: str) -> bytes:
     Raises:
         ImageError: it is damaged, or its content is larger than half of the memory that an image may take.
     """
-    if not content.startswith((GZIP, BZIP2)):
+    if not content.startswith(COMPRESSED_MAGIC):
         return content
     unpacked = bytearray()
     limit = budget() // 2
     try:
-        while content.startswith((GZIP, BZIP2)):  # what follows is padding of a tape or of a download
+        while content.startswith(COMPRESSED_MAGIC):  # what follows is padding of a tape or of a download
             content = _unpack_stream(content, unpacked, limit, name)
     except (zlib.error, OSError, EOFError) as error:
         raise ImageError(name, f"it cannot be unpacked: {error}") from None
@@ -32,7 +32,7 @@ def unpack(content: bytes, name: str) -> bytes:
 
 def _unpack_stream(content: bytes, unpacked: bytearray, limit: int, name: str) -> bytes:
     """Append what the first stream of `content` unpacks to; return what follows the stream."""
-    is_gzip = content.startswith(GZIP)
+    is_gzip = content.startswith(COMPRESSED_MAGIC[0])
     decoder = zlib.decompressobj(wbits=31) if is_gzip else bz2.BZ2Decompressor()
     while not decoder.eof:
         before = len(unpacked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from ..tracking.track import Track
 OBJECT = "object"
 
 
-@dataclass(frozen=True)
-class RunInfo:
+class RunInfo(NamedTuple):
     """The run that events belong to.
 
     Attributes:
@@ -30,7 +29,7 @@ class RunInfo:
     abstain: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Event:
     """A copy of a track's current state, which other threads can read while the track changes.
 

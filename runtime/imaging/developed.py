@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from ...models.images.development import Development
-from ...models.raw.stretch import KIND, Stretch
+from typing import TYPE_CHECKING
+
 from ..frame import Frame
+
+if TYPE_CHECKING:
+    from ...models.images.development import Development
+    from ...models.raw.stretch import Stretch
 
 _KEYS = ("kind", "black", "softening", "white")
 _DEVELOPMENTS = {"linear": "none", "asinh": "percentile"}
@@ -13,13 +17,19 @@ _DEVELOPMENTS = {"linear": "none", "asinh": "percentile"}
 
 def stretch_of(frame: Frame) -> Stretch | None:
     """Return the stretch with which a frame was developed; None for images of 8 bits and for other stretches."""
-    if frame.planes is None or frame.stretch is None or frame.stretch.get("kind") != KIND:
+    if frame.planes is None or frame.stretch is None:
+        return None
+    from ...models.raw.stretch import KIND, Stretch
+
+    if frame.stretch.get("kind") != KIND:
         return None
     return Stretch.from_manifest({key: frame.stretch[key] for key in _KEYS})
 
 
 def development_of(frame: Frame) -> Development:
     """Return how a frame was developed, so that others made of it can be developed in the same way."""
+    from ...models.images.development import Development
+
     stretch = stretch_of(frame)
     if stretch is not None:
         return Development(stretch=stretch)

@@ -45,7 +45,7 @@ Planes = list[np.ndarray]
 """One or three arrays (H, W), all uint8 or all float32."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Layer:
     """A frame in the stack, aligned with the first frame: its planes, and which pixels count, (H, W) uint8 0 or 255."""
 

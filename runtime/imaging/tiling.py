@@ -7,13 +7,16 @@ size it has in the frame. They are placed around extended light, so that an empt
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from ...errors import UsageError
-from ...models.raw.stretch import Stretch
 from .statistics import mad_std
+
+if TYPE_CHECKING:
+    from ...models.raw.stretch import Stretch
 
 MIN_INPUTS = 3.0
 """Longer side of a frame, in sides of the network's input, above which ``auto`` selects tiles."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from ..system.buffer_pool import FrameBufferPool
 from .engine import Engine, RawTensor
 from .load import load_engine, select_variant
 from .tile_merging import merge
+
+if TYPE_CHECKING:
+    from ...models.raw.stretch import Stretch
 
 CANDIDATES = 300
 """Maximum number of boxes that are decoded; the best are taken."""
@@ -136,9 +139,18 @@ class Detector:
         kept = np.flatnonzero((score >= min_score) & np.isfinite(score) & np.isfinite(boxes).all(axis=1))
         return boxes[kept], score[kept]
 
-    def merge(self, views: np.ndarray, found: list[Detections]) -> Detections:
-        """Merge the detections of several views of a frame into one list, see `tile_merging.merge`."""
-        return merge(views, found, self._nms_iou, self._limit)
+    def fuse(
+        self, pixels: np.ndarray, views: np.ndarray, found: list[Detections], stretch: Stretch | None
+    ) -> Detections:
+        """Merge the detections of the views of a frame into one list, see `tile_merging.merge`.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB, the frame.
+            views: (V, 4) int x0, y0, x1, y1 in frame pixels, the whole frame first.
+            found: results of `decode` for each view, in its own pixels.
+            stretch: with which the frame was developed; None for images of 8 bits.
+        """
+        return found[0] if len(found) == 1 else merge(views, found, self._nms_iou, self._limit)
 
     def __call__(self, pixels: np.ndarray) -> Detections:
         """Find galaxies in (H, W, 3) uint8 RGB pixels."""

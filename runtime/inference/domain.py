@@ -21,7 +21,7 @@ DOUBTED = 0.5
 """Share of the probability that is spread over all classes."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Domain:
     """Limits of what a classifier knows, chosen on validation; the ``[decode.domain]`` of its bundle.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from ...devices.engines import ENGINE_NAMES, ENGINES, engines_for, is_installed
-from ...devices.probe import probe, select_profile
-from ...devices.profile import load_profile
 from ...errors import UsageError
 from ...models.bundle import Bundle, Variant
 from ...models.manifest import BundleError
@@ -89,6 +87,9 @@ def resolve_engine(engine: str | None, threads: int | None, device: str | None =
     Raises:
         ProfileError: there is no such profile.
     """
+    from ...devices.probe import probe, select_profile
+    from ...devices.profile import load_profile
+
     profile = load_profile(device) if device else select_profile(probe(engines=False))
     if engine is None:
         installed = available_engines()

@@ -18,7 +18,7 @@ class TooSoon(Exception):
     """A frame was saved on request just before."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Controls:
     """Settings of a run; thread-safe, changes apply from the next frame.
 

@@ -9,7 +9,7 @@ from ..errors import RunFailure
 from ..timing import StageClock
 
 
-@dataclass
+@dataclass(eq=False)
 class RunStats:
     """Counts and timings of a run; may be read from any thread during the run.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import cv2
 
@@ -12,12 +13,22 @@ from ..sources.source import Source
 from ..timing import peak_memory_mib
 from ..tracking.tracker import Tracker
 from .reporter import Reporter
-from .serial import Executor, SerialExecutor
 from .sink import Sink
 from .stages import FrameProcessor
-from .tasks import FrameCallback
+from .tasks import FrameCallback, Stage
 from .threads import ThreadedExecutor, core_count
-from .trace import TraceFile
+
+if TYPE_CHECKING:
+    from .serial import Executor
+    from .trace import TraceFile
+
+
+def _executor(overlap: bool) -> Callable[[Source, list[Stage], int | None], Executor]:
+    if overlap:
+        return ThreadedExecutor
+    from .serial import SerialExecutor
+
+    return SerialExecutor
 
 
 def run_loop(
@@ -48,7 +59,7 @@ def run_loop(
     # Long because the order in which a run starts, fails and closes must be read in one place.
     stats = RunStats()
     reporter = Reporter(Tracker(source.continuous), processor.classifier, sink, on_frame, stats, trace)
-    executor: Executor = (ThreadedExecutor if overlap else SerialExecutor)(source, processor.stages, max_frames)
+    executor = _executor(overlap)(source, processor.stages, max_frames)
 
     def update_counts() -> None:
         stats.dropped, stats.hung, stats.reopened = executor.dropped, executor.hung, source.reopened

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..events.frame_record import display_label, frame_record
 from ..inference.classifier import Classifier
 from ..monitoring.run_stats import RunStats
@@ -9,7 +11,9 @@ from ..tracking.track import Track
 from ..tracking.tracker import Tracker
 from .sink import Sink
 from .tasks import FrameCallback, FrameTask
-from .trace import TraceFile
+
+if TYPE_CHECKING:
+    from .trace import TraceFile
 
 
 class Reporter:

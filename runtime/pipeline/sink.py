@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from ..events.frame_record import FrameRecord
@@ -49,6 +48,8 @@ class SinkGroup:
 
     def close(self, frames: int, bad: int) -> None:
         """Close all sinks at the same time: each waits for something else, a disk, a broker or a browser."""
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(max(1, len(self._sinks)), "close") as pool:
             closing = [pool.submit(sink.close, frames, bad) for sink in self._sinks]
         for future in closing:

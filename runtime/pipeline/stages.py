@@ -6,8 +6,9 @@ Each stage works on a frame's task and can be called alone; an executor (`serial
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, islice
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,19 +18,20 @@ from ..imaging.change_gate import ChangeGate
 from ..imaging.developed import stretch_of
 from ..imaging.field_motion import FieldMotion
 from ..imaging.sky_motion import grey_thumbnail
-from ..imaging.stacking import Stack
 from ..imaging.tiling import TileSelector
 from ..inference.classifier import Classifier
 from ..inference.detector import Detector, ModelInput
-from ..inference.raw_detector import RawDetector
 from ..monitoring.controls import Controls
 from ..sources.source import Source
 from ..timing import Stopwatch
 from .tasks import FrameTask, Stage
 
+if TYPE_CHECKING:
+    from ..imaging.stacking import Stack
+    from ..inference.raw_detector import RawDetector
 
-@dataclass(frozen=True)
-class ViewOptions:
+
+class ViewOptions(NamedTuple):
     """Which parts of which frames the detector sees.
 
     Attributes:
@@ -64,7 +66,6 @@ class FrameProcessor:
         load_raw_detector: called at the first frame in linear light; None if `detector` is for those too.
 
     Attributes:
-        stack: the stack, where frames are stacked.
         raw_detector: the detector of frames in linear light, once there was one.
     """
 
@@ -83,7 +84,6 @@ class FrameProcessor:
         self.raw_detector: RawDetector | None = None
         self._load_raw_detector = load_raw_detector
         self.classifier = classifier
-        self.stack = Stack(views.stack)
         self._tiles = TileSelector(views.tiles, min(detector.bundle.input_size))
         self._motion = FieldMotion() if continuous else None
         self._gate = ChangeGate(views.gate) if continuous and views.gate else None
@@ -105,18 +105,25 @@ class FrameProcessor:
             Stage(self.classify, self.classifier.reload_engine),
         ]
 
+    @cached_property
+    def _stack(self) -> Stack:
+        from ..imaging.stacking import Stack  # most runs have no stack
+
+        return Stack(self._depth)
+
     def preprocess(self, task: FrameTask) -> None:
         """Register the frame, stack it, select its views and fit them into the detector's input."""
-        self.stack.depth, paused = self._controls.stack or self._depth, self._controls.paused
-        task.is_searched = not paused
+        depth = self._controls.stack or self._depth
+        task.is_searched = not self._controls.paused
         with task.stopwatch.stage("glance"):
             pyramid = ImagePyramid(task.frame.pixels)
-            stacking = self._motion is not None and self.stack.depth > 1
+            stacking = self._motion is not None and depth > 1
             thumbnail = self._register(task, pyramid, stacking)
         if stacking:
             assert thumbnail is not None
             with task.stopwatch.stage("stack"):
-                task.frame = self.stack.add(task.frame, thumbnail, task.sky)
+                self._stack.depth = depth
+                task.frame = self._stack.add(task.frame, thumbnail, task.sky)
                 pyramid = ImagePyramid(task.frame.pixels)
         if task.is_new and task.is_searched:
             with task.stopwatch.stage("tiles"):
@@ -191,10 +198,7 @@ class FrameProcessor:
                     detector.decode(raw, view, number > 0)
                     for number, (raw, view) in enumerate(zip(task.raw, task.inputs, strict=True))
                 ]
-                if isinstance(detector, RawDetector):
-                    merged = detector.fuse(task.frame.pixels, task.views, found, stretch_of(task.frame))
-                else:
-                    merged = found[0] if len(found) == 1 else detector.merge(task.views, found)
+                merged = detector.fuse(task.frame.pixels, task.views, found, stretch_of(task.frame))
             with task.stopwatch.stage("classify"):
                 self._last_detections = self.classifier(task.frame.pixels, merged)
             if self._show_inputs:

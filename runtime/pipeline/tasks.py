@@ -17,7 +17,7 @@ from ..monitoring.run_stats import RunStats
 from ..timing import Stopwatch
 
 
-@dataclass
+@dataclass(eq=False)
 class FrameTask:
     """A frame on its way through the stages, with the result of each.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import UsageError
 from ..events.store import EventStore
@@ -18,8 +18,7 @@ from .retention import FLOOR, QUOTA, RetainedFiles
 EVENT_FILE = "events.sqlite"
 
 
-@dataclass(frozen=True)
-class FolderOptions:
+class FolderOptions(NamedTuple):
     """What an output folder is opened with.
 
     Attributes:
@@ -33,7 +32,7 @@ class FolderOptions:
     quota: int = QUOTA
     floor: int = FLOOR
     fits: bool = False
-    limits: WriterLimits = field(default_factory=WriterLimits)
+    limits: WriterLimits = WriterLimits()
 
 
 class OpenFolder:

@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -34,8 +35,10 @@ from .contact_sheet import ContactSheet
 from .open_folder import EVENT_FILE, FolderOptions, OpenFolder
 from .pending import WriterLimits
 from .retention import FLOOR, QUOTA
-from .video_writer import VideoWriter
 from .writer import OutputWriter
+
+if TYPE_CHECKING:
+    from .video_writer import VideoWriter
 
 logger = logging.getLogger(__name__)
 
@@ -88,11 +91,16 @@ class OutputFolder:
         self._log_path = opened.log.path
         self._sheet = ContactSheet()
         self._sheet_name = f"sheet-{opened.number}.jpg"
-        files = opened.files
-        self._video = VideoWriter(folder / f"annotated-{opened.number}.mp4", files.may_grow) if video else None
-        if self._video:
-            files.growing.append(self._video.size)
+        self._video = self._open_video(opened) if video else None
         self.writer = OutputWriter(opened, options)
+
+    def _open_video(self, opened: OpenFolder) -> VideoWriter:
+        """Return the writer of the annotated video, whose size counts in the quota."""
+        from .video_writer import VideoWriter
+
+        video = VideoWriter(self.folder / f"annotated-{opened.number}.mp4", opened.files.may_grow)
+        opened.files.growing.append(video.size)
+        return video
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Write a frame's record, and annotate the frame for the contact sheet and the video."""

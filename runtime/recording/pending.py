@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,7 @@ from ..events.event import Event
 NO_IMAGE = np.zeros((0, 0, 3), np.uint8)
 
 
-@dataclass(frozen=True)
-class WriterLimits:
+class WriterLimits(NamedTuple):
     """How often the writer writes, how long it waits, and how much may wait for it.
 
     Attributes:
@@ -48,7 +48,7 @@ class WriterLimits:
     max_image_bytes: int = 64 << 20
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
     """What is written together; its parts are emptied once they are on the disk or counted as lost."""
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from ..events.event import Event
 from ..imaging.encoding import encode_image
-from .fits_writer import Cards, event_cards, fits_bytes
 from .pending import WriterLimits
 
+if TYPE_CHECKING:
+    from .fits_writer import Cards
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class PendingImage:
     """An image file to be written.
 
@@ -37,12 +40,15 @@ class PendingImage:
         """Return the files by name, with their content."""
         content = self.content
         if not isinstance(content, bytes):
-            content = fits_bytes(content, self.cards) if self.name.endswith(".fits") else encode_image(content)
+            if self.name.endswith(".fits"):
+                from .fits_writer import fits_bytes
+
+                return [(self.name, fits_bytes(content, self.cards))]
+            content = encode_image(content)
         return [(self.name, content)]
 
 
-@dataclass(frozen=True)
-class PendingCrop:
+class PendingCrop(NamedTuple):
     """The best view of an event, to be written as PNG, and as FITS if wanted.
 
     Attributes:
@@ -66,6 +72,8 @@ class PendingCrop:
         event = self.event
         files = [(self.name, encode_image(event.cutout))]
         if self.fits:
+            from .fits_writer import event_cards, fits_bytes
+
             pixels = event.cutout if event.raw_cutout is None else event.raw_cutout
             files.append((str(Path(self.name).with_suffix(".fits")), fits_bytes(pixels, event_cards(event))))
         return files

@@ -14,7 +14,6 @@ import numpy as np
 from ..errors import RunFailure
 from ..events.event import Event
 from ..frame import Frame
-from .fits_writer import frame_cards
 from .image_writer import ImageWriter
 from .integrity import IntegrityChecker
 from .open_folder import FolderOptions, OpenFolder
@@ -180,6 +179,8 @@ class OutputWriter:
         if frame.raw is not None and frame.raw.min() >= 0.0 and 1.0 < frame.raw.max() <= 65535.0:
             self.image(f"{name.removesuffix('.png')}-16bit.png", np.rint(frame.raw).astype(np.uint16))
         if self._options.fits:
+            from .fits_writer import frame_cards
+
             deep = pixels if frame.raw is None else frame.raw.copy()
             self._images.add(PendingImage(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame)))
 

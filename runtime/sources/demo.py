@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator
-from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 
@@ -42,7 +42,7 @@ class DemoSource:
     bad = 0
 
     def __init__(self) -> None:
-        content = (resources.files(__package__) / "sky" / SKY).read_bytes()
+        content = (Path(__file__).with_name("sky") / SKY).read_bytes()
         self.sky = decode_image(content, SKY).pixels
         self.length: int | None = FRAMES_PER_LEG * (len(STOPS) - 1)
 

@@ -29,9 +29,6 @@ from .image_order import HEAD, by_time, describe_unread, is_hidden, log_unread, 
 from .natural_order import natural_key
 from .work_journal import Mark, WorkJournal
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".ser", ".mpg", ".mpeg")
-STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
-KNOWN = "an image, folder, zip, video, camera, stream, watch:FOLDER or demo"
 _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, ValueError, EOFError, OSError, struct.error)
 """Raised on reading a damaged zip, one with a password or of a later version."""
 

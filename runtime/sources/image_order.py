@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Protocol, TypeVar
 
-from ...models.images.fits_reader import FITS_SUFFIXES
-from ...models.images.unpack import BZIP2, GZIP
+from ...models.images.headers import COMPRESSED_MAGIC, FITS_SUFFIXES
 
 logger = logging.getLogger(__name__)
 
@@ -96,9 +95,10 @@ def by_time(entries: list[Item], errors: tuple[type[Exception], ...]) -> list[It
 def exposure_start(head: bytes) -> datetime.datetime | None:
     """Return DATE-OBS from the first bytes of a FITS file, UTC; None where it is missing or has no time of day."""
     try:
-        if head.startswith(GZIP):
+        gzip, bzip2 = COMPRESSED_MAGIC
+        if head.startswith(gzip):
             head = zlib.decompressobj(wbits=31).decompress(head, HEAD)
-        elif head.startswith(BZIP2):
+        elif head.startswith(bzip2):
             head = bz2.BZ2Decompressor().decompress(head, HEAD)
     except (zlib.error, OSError):
         return None

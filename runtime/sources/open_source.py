@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from ...errors import ImageError, UsageError
-from ...models.images.decoder import SUFFIXES
 from ...models.images.development import Development
-from ...models.images.memory import MemoryGate
-from ..system.address import printable_name, redact_credentials
-from .image_files import (
-    KNOWN,
-    STREAMS,
-    VIDEO_SUFFIXES,
-    ImageSource,
-    decode_entry,
-    file_entry,
-    folder_entries,
-    zip_entries,
-)
-from .source import Source
-from .work_journal import WorkJournal
+from .source import KNOWN, Source
 
 logger = logging.getLogger(__name__)
+
+STREAMS = ("rtsp://", "rtsps://", "http://", "https://")
 
 
 def log_skipped(error: ImageError) -> None:
@@ -81,37 +68,8 @@ def open_source(
 
         scheme, rest = camera.split("://", 1)
         return stream(f"{scheme.lower()}://{rest}", development, wait)  # FFmpeg accepts lower case only
-    path = Path(camera).expanduser()
-    journal = WorkJournal(out)
     if camera.startswith("/dev/"):
         raise UsageError(f"'{camera}' is not a camera: give /dev/videoN or its number (galaxy-edge devices lists them)")
-    try:
-        if path.is_dir():
-            return ImageSource(camera, folder_entries(path, out), on_bad, sequence, at_once, development, journal)
-        if not path.is_file():
-            fault = "is not a regular file" if path.exists() else "does not exist"
-            raise UsageError(f"the source '{redact_credentials(camera)}' {fault}: give {KNOWN}")
-        if zipfile.is_zipfile(path):
-            entries = zip_entries(path, printable_name(path.name))
-            return ImageSource(camera, entries, on_bad, sequence, at_once, development, journal)
-        if path.suffix.lower() == ".ser":
-            from .ser import SerSource
+    from .open_files import open_files
 
-            return SerSource(path, development)
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            from .video import VideoSource
-
-            return VideoSource(path, development)
-    except PermissionError as error:
-        raise UsageError(f"'{error.filename}' cannot be read: permission denied") from None
-    if path.suffix.lower() == ".zip":
-        raise UsageError(f"'{camera}' is not a zip file, or it is damaged")
-    if not path.name.lower().endswith(SUFFIXES):
-        raise UsageError(
-            f"'{camera}' is neither an image ({', '.join(SUFFIXES)}), a zip nor a video ({', '.join(VIDEO_SUFFIXES)})"
-        )
-    entry = file_entry(path, printable_name(path.name))
-    decode_entry(
-        entry, development, MemoryGate(), journal
-    )  # a single bad image is a wrong argument, not a skipped frame
-    return ImageSource(camera, [entry], on_bad, development=development, journal=journal)
+    return open_files(camera, on_bad, sequence, at_once, out, development)

@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 
 from ..frame import Frame
 
+KNOWN = "an image, folder, zip, video, camera, stream, watch:FOLDER or demo"
+"""What a source may be, for messages."""
+
 
 class Source(Protocol):
     """A sequence of frames.

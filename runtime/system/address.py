@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import unicodedata
 
 MASK = "***"
 _INVISIBLE = {"Cc", "Cf", "Zl", "Zp"}
@@ -71,6 +69,8 @@ def _redact_text(text: str) -> str:
 
 def _is_scheme(word: str) -> bool:
     """Return whether a word is a scheme, or one that was mistyped."""
+    import difflib  # needed for malformed addresses only
+
     return bool(difflib.get_close_matches(word.lower(), _SCHEMES, 1, 0.7))
 
 
@@ -96,6 +96,10 @@ def printable_name(name: str) -> str:
     Control characters, line separators (U+2028), characters that turn or hide text (U+202E) and invalid UTF-8 are
     written as ``\\x1b`` or ``\\u202e``. The two joiners that scripts such as Persian need are kept.
     """
+    if name.isascii() and name.isprintable():
+        return name
+    import unicodedata  # most names do without
+
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return "".join(_escaped(sign) if unicodedata.category(sign) in _INVISIBLE else sign for sign in text)
 
@@ -114,6 +118,9 @@ def is_text(name: str) -> bool:
 
 def is_host_name(host: str) -> bool:
     """Return whether a text is a valid host name: no label is empty or longer than 63 characters."""
+    if host.isascii():  # Python's table of international names takes time to load
+        *labels, last = host.split(".")
+        return all(0 < len(label) < 64 for label in labels) and len(last) < 64
     try:
         host.encode("idna")
     except UnicodeError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import unicodedata
 from typing import Any
 
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20|]")
@@ -21,6 +20,8 @@ def json_line(value: Any) -> str:
 
 
 def _json_escaped(sign: str) -> str:
+    import unicodedata  # most texts do without
+
     if sign.isascii() or unicodedata.category(sign) not in ("Cc", "Cf", "Zl", "Zp", "Cs"):
         return sign
     return json.dumps(sign)[1:-1]

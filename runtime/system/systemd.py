@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 from collections.abc import Mapping
 
@@ -61,6 +60,8 @@ class SystemdNotifier:
             self._send("STOPPING=1")
 
     def _send(self, message: str) -> None:
+        import socket  # most runs have no service manager
+
         # A leading @ stands for the zero byte of Linux's abstract names.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         try:

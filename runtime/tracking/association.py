@@ -24,7 +24,7 @@ STREAK = 0.15
 """Ratio of the short to the long axis of the light below which it is a line."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Observation:
     """An object in one frame.
 

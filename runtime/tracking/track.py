@@ -17,7 +17,7 @@ OBJECT, TRAIL, HOT_PIXEL = "object", "trail", "hot pixel"
 TENTATIVE, CONFIRMED, ENDED = "tentative", "confirmed", "ended"
 
 
-@dataclass
+@dataclass(eq=False)
 class Track:
     """One object over its frames.
 

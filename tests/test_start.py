@@ -1,0 +1,83 @@
+"""What a start imports: every module costs time on a small board, and is noticed by its name here, not by a clock."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import json, sys
+before = set(sys.modules)
+from galaxy_edge.cli.main import main
+sys.argv = ["galaxy-edge", *json.loads(sys.argv[1])]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+names = sorted(set(sys.modules) - before)
+print(json.dumps({
+    "own": [name.removeprefix("galaxy_edge.") for name in names if name.startswith("galaxy_edge.")],
+    "third": sorted({name.split(".")[0] for name in names} - {"galaxy_edge", *sys.stdlib_module_names}),
+    "standard": [name for name in names if name in ("argparse", "zipfile", "importlib.resources", "unicodedata")],
+}))
+"""
+
+
+def start(*arguments: str) -> dict[str, list[str]]:
+    """Run a command in a process of its own; return the modules that it imported."""
+    command = [sys.executable, "-c", SCRIPT, json.dumps(arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="module")
+def demo_run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("start") / "out"
+    return start("run", "--camera", "demo", "--max-frames", "2", "--out", str(out))
+
+
+def test_help_imports_the_commands_and_click_alone():
+    found = start("--help")
+    assert found["third"] == ["click"]
+    rooms = {name.split(".")[0] for name in found["own"]}
+    assert rooms <= {"cli", "devices", "errors", "runtime"}
+    assert [name for name in found["own"] if name.startswith("runtime.")] == [
+        "runtime.inference", "runtime.inference.bundles", "runtime.system", "runtime.system.address",
+        "runtime.system.output_text", "runtime.system.utc_time",
+    ]  # fmt: skip
+
+
+def test_run_imports_the_packages_that_it_needs(demo_run):
+    engine = {"ai_edge_litert", "ai_edge_litert_sdk_intel", "tflite_runtime"} & set(demo_run["third"])
+    assert engine
+    assert set(demo_run["third"]) - engine == {"click", "cv2", "numpy", "rich"}
+
+
+def test_run_imports_no_other_command(demo_run):
+    commands = {name for name in demo_run["own"] if name.startswith("cli.") and not name.startswith("cli.terminal")}
+    assert commands == {
+        "cli.main", "cli.command_groups", "cli.options", "cli.run", "cli.service_options", "cli.settings",
+    }  # fmt: skip
+
+
+def test_run_imports_what_its_options_and_source_need(demo_run):
+    """The demo has no web page, no broker, no FITS, no stack and no raw frames; a folder of images is not read."""
+    own = set(demo_run["own"])
+    assert {name.split(".")[0] for name in own} == {"cli", "devices", "errors", "models", "runtime"}
+    unneeded = ("runtime.web", "runtime.mqtt", "runtime.imaging.stacking", "runtime.inference.raw_detector",
+                "runtime.inference.onnx_engine", "runtime.inference.sandbox", "runtime.monitoring.window",
+                "runtime.pipeline.serial", "runtime.pipeline.trace", "runtime.recording.fits_writer",
+                "runtime.sources.image_files", "runtime.sources.camera", "models.images.fits_reader",
+                "models.images.dng", "models.images.tiff", "models.images.mosaic", "models.npz", "models.signature",
+                "models.raw.front_end", "models.raw.view_fusion")  # fmt: skip
+    assert sorted(own & set(unneeded)) == []
+    assert len(own) <= 115, (
+        "a start imports more modules than before: import what most runs do not need where it is used"
+    )
+
+
+def test_run_imports_no_slow_module_of_the_standard_library(demo_run):
+    assert demo_run["standard"] == []
