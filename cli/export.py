@@ -103,8 +103,7 @@ def export(
 ) -> None:
     """Make a bundle of the run in RUN_DIR, or of the file given with --from, if all gates pass."""
     require_extra("tensorflow", "export")
-
-    import dataclasses
+    from dataclasses import fields
 
     from ..export.bundle import export_run
     from ..export.errors import ExportUsage
@@ -112,7 +111,7 @@ def export(
     from ..export.third_party import ImportOptions, import_model
     from ..runtime.monitoring.console import PlainConsole
 
-    names = [field.name for field in dataclasses.fields(ImportOptions)]
+    names = [field.name for field in fields(ImportOptions)]
     given = {name: options.pop(name) for name in names}
     settings = build_settings(int8, formats, foreign is not None, **options)
     if (foreign is None) == (run_dir is None):
