@@ -95,7 +95,7 @@ def check(context: click.Context, file: Path | None) -> None:
 @click.pass_context
 def init(context: click.Context, force: bool, file: Path) -> None:
     """Write FILE (default: galaxy-edge.toml) with every setting of run, explained and commented out."""
-    from ..runtime.system.atomic_files import write_user_file
+    from ..files import write_user_file
 
     if file.exists() and not force:
         raise click.UsageError(f"{file} already exists; --force replaces it")

@@ -146,8 +146,8 @@ def show(folder: Path, as_json: bool, event: str) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> None:
     """Write events to FILE (.csv or .json; - for standard output)."""
+    from ..files import write_user_file
     from ..runtime.events.queries import Query, as_csv, query_events
-    from ..runtime.system.atomic_files import write_user_file
 
     to_stdout = str(file) == "-"
     format = format or ("csv" if to_stdout else {".csv": "csv", ".json": "json"}.get(file.suffix.lower()))

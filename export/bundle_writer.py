@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ..files import fsync_directory, write_atomic
 from ..models.bundle import Bundle
 from ..models.manifest import GOLDEN, MANIFEST
 from ..runtime.inference.load import load_engine
-from ..runtime.system.atomic_files import fsync_directory
 from .errors import ExportError, ExportUsage
 
 GOLDEN_INPUTS = 8
@@ -58,10 +58,7 @@ def write_bundle(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]
     contents[MANIFEST] = tomli_w.dumps(without_none(manifest)).encode()
     try:
         for file, content in contents.items():
-            with (folder / file).open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
+            write_atomic(folder / file, content)
         fsync_directory(folder)
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error.strerror}") from None

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..files import write_atomic
 from ..models.markdown import markdown_table, markdown_text
 from ..runtime.imaging.encoding import encode_image
-from ..runtime.system.atomic_files import write_atomic
 from .errors import ExportError, ExportUsage
 from .evaluation import reference_variant
 

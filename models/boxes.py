@@ -26,3 +26,12 @@ def iou_matrix(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     overlap = intersection_areas(first, second)
     union = box_areas(first)[:, None] + box_areas(second) - overlap
     return np.where(union > 0, overlap / np.maximum(union, 1e-12), 0.0)
+
+
+def share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    """Return the share (N,) 0..1 of each box (N, 4) inside the region of (M, 4) that covers most of it."""
+    if not len(regions):
+        return np.zeros(len(boxes))
+    areas = box_areas(boxes)
+    covered = intersection_areas(boxes, regions).max(axis=1)
+    return np.where(areas > 0, covered / np.maximum(areas, 1e-12), 0.0)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .boxes import box_areas, intersection_areas, iou_matrix
+from .boxes import iou_matrix, share_inside
 
 MATCH_IOU = 0.5
 """Minimum IoU of a detection with its true box; minimum share inside an ignore box for it to be ignored."""
@@ -207,7 +207,7 @@ def _match_all(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray
 def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Match greedily, best score first, each detection to the free true box that it overlaps most."""
     outcomes = np.full(len(boxes), FALSE_POSITIVE)
-    outcomes[_share_inside(boxes, truth.ignore) >= MATCH_IOU] = IGNORED
+    outcomes[share_inside(boxes, truth.ignore) >= MATCH_IOU] = IGNORED
     if not len(truth.boxes):
         return outcomes
     overlaps = iou_matrix(boxes, truth.boxes)
@@ -217,15 +217,6 @@ def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.n
             outcomes[index] = TRUE_POSITIVE
             overlaps[:, best] = -1.0
     return outcomes
-
-
-def _share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    """Return the share (N,) 0..1 of each box (N, 4) inside the region of (M, 4) that covers most of it."""
-    if not len(regions):
-        return np.zeros(len(boxes))
-    areas = box_areas(boxes)
-    covered = intersection_areas(boxes, regions).max(axis=1)
-    return np.where(areas > 0, covered / np.maximum(areas, 1e-12), 0.0)
 
 
 def _coco_metrics(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:

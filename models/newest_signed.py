@@ -5,12 +5,13 @@ An old signature stays valid: someone who can replace files could otherwise brin
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from ..files import wait_for_lock
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def newer_seen(key: str, name: str, signed: str, file: Path | None = None) -> st
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+", encoding="utf-8") as stream:
-            fcntl.flock(stream, fcntl.LOCK_EX)
+            wait_for_lock(stream.fileno())
             seen = _parse(stream.read(), path)
             newest = seen.get(f"{key} {name}", "")
             if newest > signed:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import write_atomic
 from .bundle import Bundle, read_plain
 from .manifest import BundleError
 
@@ -136,20 +137,12 @@ def sign(bundle: Bundle, key: Path, expires: str = NEVER) -> Path:
     """
     private = _load(key, private=True)
     path = bundle.path / SIGNATURE
-    partial = path.with_name(f".{SIGNATURE}.{os.getpid()}.part")
     signed = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     head = f"galaxy-edge signature 2\nsigned {signed}\nexpires {expires}\n"
     text = f"{head}{private.sign(_message(bundle, head)).hex()}\n"
     try:
-        # A bundle may come from anyone: do not write through a file or link that exists in it.
-        with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w", encoding="ascii") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(partial, path)
+        write_atomic(path, text.encode("ascii"))  # not through a file or link that someone else put into the bundle
     except OSError as error:
-        if not isinstance(error, FileExistsError):
-            partial.unlink(missing_ok=True)
         raise SignatureError(f"{path} cannot be written: {error.strerror}") from None
     return path
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import UserError
+from ..files import atomic_path
 
 if TYPE_CHECKING:
     import keras
@@ -48,16 +49,12 @@ def cached_array(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndar
     except (ValueError, EOFError):
         path.unlink()  # incomplete, e.g. copied from elsewhere: computed again
     array = make()
-    # A temporary name of its own: several processes may compute the same array at the same time.
-    staged = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staged.open("wb") as stream:
-            np.save(stream, array)
-        os.replace(staged, path)
+        # Several processes may compute the same array at the same time.
+        with atomic_path(path, shared=True) as staged:
+            np.save(staged, array)
     except OSError as error:
-        if staged.exists():
-            staged.unlink()
         raise CacheError(
             f"{name} cannot be cached in {path.parent}: {error.strerror}; set XDG_CACHE_HOME to a folder with space"
         ) from None

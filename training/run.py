@@ -24,9 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..runtime.system.atomic_files import atomic_path
+from ..files import atomic_path, try_lock
 from ..runtime.system.folder_lock import NAME as LOCK_NAME
-from ..runtime.system.folder_lock import try_lock
 from ..runtime.system.utc_time import utc_now
 
 

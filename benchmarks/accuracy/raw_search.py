@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...models.boxes import iou_matrix
+from ...models.boxes import iou_matrix, share_inside
 from ...models.images.development import Development, develop_image
 from ...runtime.imaging.tiling import TileSelector
 from ...runtime.inference.raw_detector import RawDetector
@@ -61,8 +61,8 @@ def match(frame: SearchedFrame) -> tuple[np.ndarray, np.ndarray]:
             false[number] = False
         elif row.max() >= MIN_IOU:
             false[number] = False
-    for left in np.flatnonzero(false) if len(frame.ignore) else ():
-        false[left] = _inside(frame.boxes[left], frame.ignore).max() <= IGNORED_SHARE
+    unmatched = np.flatnonzero(false)
+    false[unmatched] = share_inside(frame.boxes[unmatched], frame.ignore) <= IGNORED_SHARE
     return found, false
 
 
@@ -72,10 +72,3 @@ def signals_at(frame: SearchedFrame, detections: np.ndarray) -> np.ndarray:
     if not overlap.size:
         return np.zeros(len(overlap))
     return np.where(overlap.max(axis=1) > 0, frame.signals[overlap.argmax(axis=1)], 0.0)
-
-
-def _inside(box: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Return the share of a box (4,) that lies in each of (K, 4) others."""
-    low, high = np.maximum(box[:2], others[:, :2]), np.minimum(box[2:], others[:, 2:])
-    area = max(float(np.prod(box[2:] - box[:2])), 1e-6)
-    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=1) / area)

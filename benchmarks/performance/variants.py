@@ -18,10 +18,10 @@ from typing import Any
 
 from ...devices.probe import Machine
 from ...errors import UserError
+from ...files import write_atomic
 from ...models.bundle import Bundle
 from ...models.markdown import markdown_table
 from ...runtime.inference.load import available_engines
-from ...runtime.system.atomic_files import write_atomic
 from .latency import bench
 
 logger = logging.getLogger(__name__)

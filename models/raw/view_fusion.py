@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..boxes import iou_matrix
+from ..boxes import box_areas, intersection_areas, iou_matrix
 
 FAINTEST = 0.1
 """Scores under it say nothing of where a box lies."""
@@ -67,10 +67,8 @@ def fuse_views(
 
 def _shared_part(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Return the overlap of a box (4,) with each of (N, 4), as a share of the smaller area."""
-    low, high = np.maximum(box[:2], boxes[:, :2]), np.minimum(box[2:], boxes[:, 2:])
-    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
-    smaller = np.maximum(np.minimum(areas, np.prod(box[2:] - box[:2])), 1e-6)
-    return np.asarray(np.prod(np.clip(high - low, 0, None), axis=1) / smaller)
+    smaller = np.minimum(box_areas(boxes), box_areas(box[None]))
+    return np.asarray(intersection_areas(box[None], boxes)[0] / np.maximum(smaller, 1e-6))
 
 
 def _in_frame(

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from ...errors import UsageError
-from ..system.atomic_files import commit_staged, fsync_directory, staging_path
+from ...files import commit_staged, fsync_directory, staging_path
 
 PAGES_AT_ONCE = 500
 """Pages that are given back in one transaction, so that a running run is not kept waiting."""

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import UsageError
+from ...files import fsync_directory
 from ..events.store import EventStore
-from ..system.atomic_files import fsync_directory
 from ..system.folder_lock import NAME, acquire_lock
 from .frame_log import SEGMENT, FrameLog
 from .pending import WriterLimits

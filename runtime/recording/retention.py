@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..system.atomic_files import fsync_directory, fsync_files, staging_path
+from ...files import fsync_directory, fsync_files, staging_path
 
 MIB = 1 << 20
 QUOTA, FLOOR = 2048 * MIB, 256 * MIB

@@ -9,8 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ...files import commit_staged, staging_path
 from ..system.address import is_text, printable_name
-from ..system.atomic_files import commit_staged, staging_path
 from .annotate import fit
 
 logger = logging.getLogger(__name__)

@@ -92,6 +92,7 @@ class WorkJournal:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = self._path.with_suffix(".tmp")
                 temporary.write_text(json.dumps(record), encoding="utf-8")
+                # Not flushed to the disk, as by `files`: it is written for each image, and outlives the process anyhow.
                 os.replace(temporary, self._path)
             except OSError as error:
                 logger.debug("%s cannot be written: %s", self._path, error.strerror)

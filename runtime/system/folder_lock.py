@@ -1,29 +1,17 @@
-"""File locks: the system releases them however the process that holds them ends.
-
-A run locks its output folder, so that only one run at a time writes into it.
-"""
+"""The lock of an output folder: only one run at a time writes into it."""
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from pathlib import Path
 
 from ...errors import UsageError
+from ...files import is_free, try_lock
 
 NAME = ".lock"
 MAX_ATTEMPTS, BETWEEN_SECONDS = 10, 0.05
 """`is_locked` of another process holds the lock for a moment."""
-
-
-def try_lock(handle: int) -> bool:
-    """Lock an open file exclusively, until it is closed; return whether that succeeded, without waiting."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def acquire_lock(folder: Path) -> int:
@@ -51,9 +39,6 @@ def is_locked(folder: Path) -> bool:
     except OSError:
         return True
     try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
+        return not is_free(handle)
     finally:
         os.close(handle)
-    return False

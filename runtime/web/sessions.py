@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..system.atomic_files import write_atomic
+from ...files import write_atomic
 
 LIFETIME = 30 * 86400
 """Seconds after which a session ends by itself."""

@@ -12,7 +12,7 @@ from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
 from ...errors import UsageError
-from ..system.atomic_files import write_atomic
+from ...files import write_atomic
 from .failed_logins import FailedLogins
 from .sessions import Session, Sessions
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from helpers.paths import ROOT
 
 FLOORS = (
-    ("errors",),
+    ("errors", "files"),
     ("models",),
     ("devices",),
     ("runtime",),

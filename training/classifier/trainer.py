@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ...runtime.system.atomic_files import atomic_path
+from ...files import atomic_path
 from .batches import Batch
 from .recipe import Recipe
 from .schedules import Cycles, Plateau

@@ -10,10 +10,10 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from ...files import write_atomic
 from ...models.decode import softmax
 from ...models.labels import CLASSES
 from ...runtime.imaging.encoding import encode_image
-from ...runtime.system.atomic_files import write_atomic
 from ..run import read_record
 from .saliency import ExplainError, activations, filter_patterns, grad_cam
 from .saliency_sheets import activation_sheet, evenly, filter_sheet, heat_sheet

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...errors import UserError
-from ...runtime.system.atomic_files import atomic_path
+from ...files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

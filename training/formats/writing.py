@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...files import fsync_directory, fsync_tree
 from ..data.errors import DataError
 from .annotation import ImageAnnotation, Progress
 
@@ -43,14 +44,14 @@ def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
         shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir()
         yield stage / target.name
-        _sync(stage)
+        fsync_tree(stage)
         # The target itself comes last, so that it never exists without what belongs to it.
         ready = sorted(stage.iterdir(), key=lambda path: path.name == target.name)
         for path in ready if not replace else ():
             ensure_free(target.with_name(path.name))
         for path in ready:
             os.replace(path, target.with_name(path.name))
-        _sync_one(target.parent)
+        fsync_directory(target.parent)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise WriteError(f"{target} cannot be written: {reason}; nothing was kept") from None
@@ -75,24 +76,6 @@ def ensure_free(target: Path, source: Path | None = None) -> None:
         raise WriteError(f"{target} cannot be read: {error.strerror}") from None
     if exists:
         raise WriteError(f"{target} exists already and is not overwritten: name another path, or remove it")
-
-
-def _sync(folder: Path) -> None:
-    """Call fsync for a folder and everything in it."""
-    for parent, folders, files in os.walk(folder):
-        for name in files:
-            if not (path := Path(parent, name)).is_symlink():
-                _sync_one(path)
-        for name in (*folders, "."):
-            _sync_one(Path(parent, name))
-
-
-def _sync_one(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_text(path: Path, content: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...errors import UserError
-from ...runtime.system.folder_lock import try_lock
+from ...files import try_lock, wait_for_lock
 from .classifier_space import CLASSIFIERS
 from .detector_space import DETECTORS
 from .space import Space
@@ -241,7 +240,7 @@ class Heartbeat:
 
     def __enter__(self) -> Heartbeat:
         self._file = (self.folder / self.name).open("wb")
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        wait_for_lock(self._file.fileno())
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 

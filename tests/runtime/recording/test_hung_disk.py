@@ -3,10 +3,10 @@
 import threading
 
 import pytest
+from galaxy_edge import files as atomic_files
 from galaxy_edge.runtime.events.store import EventStore
 from galaxy_edge.runtime.monitoring.health import RunMonitor
 from galaxy_edge.runtime.recording.pending import WriterLimits
-from galaxy_edge.runtime.system import atomic_files
 from helpers.tracks import frame, named, output, record, rows, track, until
 
 FAST = {"batch_seconds": 0.01, "stop_seconds": 0.3}

@@ -1,7 +1,8 @@
-"""Write files atomically: a reader sees the whole file or none of it."""
+"""Write files atomically, so that a reader sees the whole file or none of it; lock files between processes."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -56,27 +57,31 @@ def write_user_file(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to `path`, for libraries that write by name; rename it to `path` at the end.
 
     If the block fails, the temporary file is deleted and a previous file is unchanged.
+
+    Args:
+        path: the file.
+        shared: whether several processes may write it at the same time; the last one to end is kept.
     """
-    staged = staging_path(path)
+    staged = path.with_name(f".{os.getpid()}.{path.name}") if shared else staging_path(path)
     try:
         yield staged
-        commit_staged(path)
+        commit_staged(path, staged)
     except BaseException:
         staged.unlink(missing_ok=True)  # a partial file would take space on a full disk
         raise
 
 
-def commit_staged(path: Path) -> None:
-    """Flush the file at `staging_path` to the disk and rename it to `path`.
+def commit_staged(path: Path, staged: Path | None = None) -> None:
+    """Flush a file, by default that at `staging_path`, to the disk and rename it to `path`.
 
     Raises:
         OSError: the file is not there, or the disk does not take it.
     """
-    staged = staging_path(path)
+    staged = staged or staging_path(path)
     _fsync(staged, os.O_RDONLY)
     os.replace(staged, path)
 
@@ -113,6 +118,46 @@ def fsync_files(paths: Sequence[Path]) -> None:
         thread.join()
     if errors:
         raise errors[0]
+
+
+def fsync_tree(folder: Path) -> None:
+    """Flush a folder and everything in it to the disk; links are not followed.
+
+    Raises:
+        OSError: the disk does not take something.
+    """
+    for parent, folders, files in os.walk(folder):
+        for name in files:
+            if not (path := Path(parent, name)).is_symlink():
+                _fsync(path, os.O_RDONLY)
+        for name in (*folders, "."):
+            _fsync(Path(parent, name), os.O_RDONLY)
+
+
+def try_lock(handle: int) -> bool:
+    """Lock an open file exclusively, until it is closed; return whether that succeeded, without waiting.
+
+    The system releases the lock however the process that holds it ends.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def wait_for_lock(handle: int) -> None:
+    """Lock an open file exclusively, until it is closed; wait while another process holds the lock."""
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def is_free(handle: int) -> bool:
+    """Return whether no process holds the lock of an open file; False if that cannot be determined."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _fsync(path: Path, flags: int) -> None:
