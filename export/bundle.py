@@ -147,7 +147,8 @@ def _apply_fallbacks(
         if not failed or name not in built.sources or REFERENCE not in files:
             continue
         chosen[variant] = NO_FALLBACK
-        for description, content in fallbacks(name, built.sources[name], files[name], settings, calibration):
+        alternatives = fallbacks(name, built.sources[name], files[name], settings, calibration, built.convert)
+        for description, content in alternatives:
             draft = copy.deepcopy(manifest)
             draft["export"]["rescue"] = {variant: description}
             draft["variants"] = {key: draft["variants"][key] for key in (FORMATS[REFERENCE].variant, variant)}

@@ -21,7 +21,7 @@ from .settings import Settings
 from .tflite.calibration_ranges import METHODS
 from .tflite.layer_errors import layer_errors
 from .tflite.reader import read_tflite
-from .variants import quantise_to_int8
+from .variants import Convert, convert_here, quantise_to_int8
 
 QUANTISED_FORMATS = ("tflite-int8", "tflite-postprocess", "onnx-int8")
 """Formats that have alternatives."""
@@ -36,13 +36,18 @@ logger = logging.getLogger(__name__)
 
 
 def fallbacks(
-    name: str, source: bytes, content: bytes, settings: Settings, calibration: np.ndarray
+    name: str,
+    source: bytes,
+    content: bytes,
+    settings: Settings,
+    calibration: np.ndarray,
+    convert: Convert = convert_here,
 ) -> Iterator[tuple[str, bytes]]:
     """Yield alternative files of a variant, each with a description of how it was made.
 
     Args:
         name: format, one of `QUANTISED_FORMATS`; source: the float file it is made from; content: the rejected file.
-        calibration: (n, H, W, 3) uint8 network inputs.
+        calibration: (n, H, W, 3) uint8 network inputs; convert: see `BuiltVariants`.
     """
     onnx = name == "onnx-int8"
     methods, first = (ONNX_METHODS, settings.onnx_method) if onnx else (METHODS, settings.tflite_method)
@@ -54,17 +59,17 @@ def fallbacks(
         logger.info("fallback for %s: %s", name, description)
         try:
             if onnx:
-                yield description, quantise_onnx(source, images, method)
+                yield description, convert(quantise_onnx, source, images, method)
             else:
-                yield description, quantise_to_int8(source, settings, images, method=method)
+                yield description, convert(quantise_to_int8, source, settings, images, (), method)
         except ExportError as error:
             logger.info("fallback for %s: %s", name, error)
     if name == "tflite-int8":
-        yield from _wider_activations(source, content, settings, calibration)
+        yield from _wider_activations(source, content, settings, calibration, convert)
 
 
 def _wider_activations(
-    source: bytes, content: bytes, settings: Settings, calibration: np.ndarray
+    source: bytes, content: bytes, settings: Settings, calibration: np.ndarray, convert: Convert
 ) -> Iterator[tuple[str, bytes]]:
     """Yield TFLite files with 16-bit activations in more and more layers."""
     errors = layer_errors(source, content, pick_evenly(calibration, ERROR_IMAGES))
@@ -81,7 +86,7 @@ def _wider_activations(
         description = f"int16 activations in {len(chosen)} of {len(weighted)} layers"
         logger.info("fallback for tflite-int8: %s", description)
         try:
-            yield description, quantise_to_int8(source, settings, calibration, wide=chosen)
+            yield description, convert(quantise_to_int8, source, settings, calibration, chosen)
         except ExportError as error:
             logger.info("fallback for tflite-int8: %s", error)
         if count >= len(weighted):

@@ -1,9 +1,9 @@
 """Import a third-party detector (a TFLite or ONNX file, or a SavedModel) as a bundle.
 
-The file is read by our own reader, then loaded for the first time in a separate process. The network takes raw levels
-0..255: a float network must contain its normalisation. Outputs are identified by the operator that computes them or by
-their names, never by shape. The given file is kept unchanged; other formats are built from it on request and must pass
-the same gates.
+The file is converted, and loaded for the first time, in separate processes that can do no harm. The network takes raw
+levels 0..255: a float network must contain its normalisation. Outputs are identified by the operator that computes
+them or by their names, never by shape. The given file is kept unchanged; other formats are built from it on request
+and must pass the same gates.
 """
 
 from __future__ import annotations
@@ -20,20 +20,19 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..models.manifest import FORMAT, BundleError, find_decode_fault
+from ..models.manifest import FORMAT, find_decode_fault
 from ..models.npz import UNPACK_ERRORS
 from ..models.preprocess import letterbox
 from ..runtime.inference.detector import POSTPROCESSED
-from ..runtime.inference.sandbox import check_model_loads
 from ..runtime.sources.demo import DemoSource
 from .bundle import ExportResult, export_record, validate_and_write
 from .bundle_writer import check_target
 from .calibration_images import load_calibration_images
 from .errors import ExportError, ExportUsage
+from .isolated_conversion import IsolatedConverter, convert_foreign_saved_model
 from .onnx.convert import quantise_onnx, tflite_to_onnx
 from .run_reader import read_evaluation
 from .settings import ALL, FORMATS, REFERENCE, Settings
-from .tflite.convert import convert_saved_model
 from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, TFLiteFile, read_tflite
 from .third_party_outputs import check_self_contained, describe_outputs_by_name, find_outputs, onnx_interface
 from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, quantise_to_int8
@@ -83,11 +82,18 @@ def import_model(path: Path, out: Path, settings: Settings, options: ImportOptio
     Raises:
         ExportError: the file is not a network, is not safe to load, or cannot be imported.
     """
-    # Long because the manifest is written out key by key in one piece, in the order of the file.
     if options.task != "detector":
         raise ExportUsage("--from imports detectors only: add --task detector")
     out = check_target(out)
-    name, content = _read_model(path)
+    with IsolatedConverter(str(path)) as converter:
+        return _import(path, out, settings, options, converter)
+
+
+def _import(
+    path: Path, out: Path, settings: Settings, options: ImportOptions, converter: IsolatedConverter
+) -> ExportResult:
+    # Long because the manifest is written out key by key in one piece, in the order of the file.
+    name, content = _read_model(path, converter)
     width, height = _input_size(name, content)
     tables = _read_decode(options.decode)
     classes = _class_names(options.labels, content, name)
@@ -98,7 +104,7 @@ def import_model(path: Path, out: Path, settings: Settings, options: ImportOptio
         "preprocess": {"kind": "letterbox", "fill": 0},
     }
     images = _calibration_images(settings, model)
-    built = _build_variants(name, content, settings, images)
+    built = _build_variants(name, content, settings, images, converter)
     record = export_record(settings, len(images))
     manifest = {
         "format": FORMAT,
@@ -133,13 +139,13 @@ def import_model(path: Path, out: Path, settings: Settings, options: ImportOptio
     return validate_and_write(out, manifest, built, evaluation, images, settings)
 
 
-def _read_model(path: Path) -> tuple[str, bytes]:
-    """Read a file and check that it can be loaded; return its format and content."""
+def _read_model(path: Path, converter: IsolatedConverter) -> tuple[str, bytes]:
+    """Read or convert a file that was loaded elsewhere without harm; return its format and content."""
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ExportError(f"{path} is not a SavedModel: it has no saved_model.pb")
-        logger.info("converting the SavedModel to float32")
-        content = convert_saved_model(path, custom=True)
+        logger.info("converting the SavedModel to float32, in a separate process")
+        content = converter.convert(convert_foreign_saved_model, path.resolve())
         runtime = "tflite"
     else:
         try:
@@ -147,18 +153,15 @@ def _read_model(path: Path) -> tuple[str, bytes]:
         except OSError as error:
             raise ExportError(f"{path} cannot be read: {error.strerror}") from None
         runtime = "onnx" if path.suffix.lower() == ".onnx" else "tflite"
-    if runtime == "tflite":
-        file = read_tflite(content, str(path))
-    else:
-        check_self_contained(content, str(path))
-    logger.info("loading the network for the first time, in a separate process")
-    try:
-        check_model_loads(content, runtime, str(path))
-    except BundleError as error:
-        raise ExportError(str(error)) from None
+        if runtime == "tflite":
+            read_tflite(content, str(path))
+        else:
+            check_self_contained(content, str(path))
+        logger.info("loading the network for the first time, in a separate process")
+        converter.check_loads(content, runtime)
     if runtime == "onnx":
         return "onnx-int8" if onnx_interface(content).quantised else "onnx-fp32", content
-    graph = file.graph
+    graph = read_tflite(content, str(path)).graph
     return REFERENCE if graph.tensors[graph.inputs[0]].dtype in FLOAT_DTYPES else "tflite-int8", content
 
 
@@ -259,8 +262,11 @@ def _calibration_images(settings: Settings, model: dict[str, Any]) -> np.ndarray
     return np.stack(frames[:: max(1, len(frames) // count)][:count])
 
 
-def _build_variants(given: str, content: bytes, settings: Settings, images: np.ndarray) -> BuiltVariants:
+def _build_variants(
+    given: str, content: bytes, settings: Settings, images: np.ndarray, converter: IsolatedConverter
+) -> BuiltVariants:
     """Build the other requested formats from the given one, which stays the first."""
+    convert = converter.convert
     files, sources = {given: content}, {}
     # The formats that ``all`` builds from each given format.
     derived = {REFERENCE: ("tflite-int8", "onnx-fp32", "onnx-int8"), "onnx-fp32": ("onnx-int8",)}
@@ -271,13 +277,13 @@ def _build_variants(given: str, content: bytes, settings: Settings, images: np.n
         logger.info("making %s", name)
         if name == "tflite-int8" and given == REFERENCE:
             sources[name] = content
-            files[name] = quantise_to_int8(content, settings, images)
+            files[name] = convert(quantise_to_int8, content, settings, images)
         elif name == "onnx-fp32" and given == REFERENCE:
-            files[name] = tflite_to_onnx(content)
+            files[name] = convert(tflite_to_onnx, content)
         elif name == "onnx-int8" and given in derived:
-            source = content if given == "onnx-fp32" else tflite_to_onnx(content)
+            source = content if given == "onnx-fp32" else files.get("onnx-fp32") or convert(tflite_to_onnx, content)
             sources[name] = source
-            files[name] = quantise_onnx(source, images, settings.onnx_method)
+            files[name] = convert(quantise_onnx, source, images, settings.onnx_method)
         else:
             raise ExportUsage(f"{name} cannot be made of {given}")
-    return BuiltVariants(files, sources)
+    return BuiltVariants(files, sources, convert)

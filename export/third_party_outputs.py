@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,15 +53,29 @@ def check_self_contained(content: bytes, where: str) -> None:
     except ImportError:
         raise ExportError("reading ONNX needs the package onnx: pip install 'galaxy-edge[export]'") from None
     try:
-        graph = onnx.load_model_from_string(content).graph
+        model = onnx.load_model_from_string(content)
     except DecodeError:
         return  # loading it reports the error
-    external = [tensor.name for tensor in graph.initializer if tensor.data_location == onnx.TensorProto.EXTERNAL]
+    external = [tensor.name for tensor in _tensors(model, onnx) if tensor.data_location == onnx.TensorProto.EXTERNAL]
     if external:
         raise ExportError(
             f"{where} keeps {len(external)} of its weights in another file ({external[0]}): save it as one "
             "file first, with onnx.save_model(onnx.load(...), ..., save_as_external_data=False)"
         )
+
+
+def _tensors(message: Any, onnx: Any) -> Iterator[Any]:
+    """Yield every tensor of an ONNX model: in initialisers, attributes, inner graphs and functions."""
+    left = [message]
+    while left:
+        for field, value in left.pop().ListFields():
+            if field.message_type is None:
+                continue
+            for part in value if isinstance(value, Sequence) else [value]:
+                if isinstance(part, onnx.TensorProto):
+                    yield part
+                else:
+                    left.append(part)
 
 
 def find_outputs(name: str, content: bytes, named: dict[str, str]) -> dict[str, str]:

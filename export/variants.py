@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,14 @@ class Network:
     model: dict[str, Any]
 
 
+Convert = Callable[..., bytes]
+
+
+def convert_here(function: Convert, *arguments: Any) -> bytes:
+    """Call a conversion in this process."""
+    return function(*arguments)
+
+
 @dataclass(frozen=True)
 class BuiltVariants:
     """The built variants of a network.
@@ -48,10 +56,12 @@ class BuiltVariants:
     Attributes:
         files: format -> content of its file.
         sources: quantised format -> the float file that it was made from.
+        convert: calls a conversion with its arguments; for a network of unknown origin, in a separate process.
     """
 
     files: dict[str, bytes]
     sources: dict[str, bytes] = field(default_factory=dict)
+    convert: Convert = convert_here
 
 
 def build_variants(network: Network, settings: Settings, calibration: np.ndarray) -> BuiltVariants:

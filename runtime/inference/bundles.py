@@ -57,9 +57,9 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_o
     if not models:
         check_shipped(bundle)
     elif key is None:
-        from .sandbox import check_bundle_loads
+        from .sandbox import check_bundle_loads, runnable_here
 
-        check_bundle_loads(bundle, [bundle.default_variant])
+        check_bundle_loads(bundle, runnable_here(bundle))
     if bundle.failed_gates:
         logger.warning(
             "%s is UNGATED: it was written although it failed %s", bundle.path, ", ".join(bundle.failed_gates)

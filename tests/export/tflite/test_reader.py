@@ -13,8 +13,8 @@ from galaxy_edge.export.errors import ExportError
 from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.manifest import BundleError
-from galaxy_edge.runtime.inference import sandbox as first_load
-from galaxy_edge.runtime.inference.sandbox import SandboxedLoader, _serve, check_model_loads
+from galaxy_edge.runtime.inference.sandbox import SandboxedLoader, check_model_loads
+from galaxy_edge.runtime.system import isolated
 from helpers.paths import REFERENCE
 
 
@@ -82,28 +82,31 @@ def test_a_network_that_kills_its_process_does_not_kill_ours(int8, monkeypatch):
         check_model_loads(b"\x1c\0\0\0TFL3" + bytes(100), "tflite", "x")
     with SandboxedLoader("tflite") as loader:
         assert loader.try_load(int8) == ""
-        loader._process.kill()  # as a crash inside the engine ends it
+        loader.process._process.kill()  # as a crash inside the engine ends it
         assert "crashed" in loader.try_load(int8)
         assert loader.try_load(int8) == ""  # in a new one
-        os.kill(loader._process.pid, signal.SIGSTOP)  # as a file that keeps the engine busy for ever
+        os.kill(loader.process._process.pid, signal.SIGSTOP)  # as a file that keeps the engine busy for ever
         assert "still busy with it" in loader.try_load(int8, seconds=0.1)
         assert loader.try_load(int8) == ""
 
 
-def late(runtime, pipe):
+SERVE = isolated._serve
+
+
+def late(*arguments):
     time.sleep(4.0)
-    _serve(runtime, pipe)
+    SERVE(*arguments)
 
 
-def never(runtime, pipe):
+def never(pipe, *_):
     pipe.poll(None)
 
 
 def test_the_time_in_which_an_engine_starts_is_not_the_files(int8, monkeypatch):
-    monkeypatch.setattr(first_load, "_serve", late)
+    monkeypatch.setattr(isolated, "_serve", late)
     check_model_loads(int8, "tflite", "x", seconds=3.5)
-    monkeypatch.setattr(first_load, "_serve", never)
-    monkeypatch.setattr(first_load, "START", 0.5)
+    monkeypatch.setattr(isolated, "_serve", never)
+    monkeypatch.setattr(isolated, "START", 0.5)
     with pytest.raises(BundleError, match=r"had not started after 0\.5 s"):
         check_model_loads(int8, "tflite", "x")
 
@@ -114,6 +117,6 @@ def refuse():
 
 def test_no_file_is_blamed_where_no_process_can_be_started(int8, monkeypatch):
     with SandboxedLoader("tflite", "spawn") as loader:
-        monkeypatch.setattr(loader._context, "Pipe", refuse)
+        monkeypatch.setattr(loader.process._context, "Pipe", refuse)
         with pytest.raises(OSError, match="no process can be started"):
             loader.try_load(int8)

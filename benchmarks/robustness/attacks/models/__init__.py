@@ -1,0 +1,1 @@
+"""Attacks with models of unknown origin."""
