@@ -32,6 +32,11 @@ class GateFailed(UserError):
 @click.option("--from", "foreign", type=PATH, help="Import a third-party .tflite, .onnx or SavedModel, not a run.")
 @click.option("--task", type=click.Choice(["detector", "classifier"]), help="With --from: task of the network.")
 @click.option("--labels", type=FILE, help="With --from: file of class names, one per line.")
+@click.option(
+    "--galaxy-class",
+    metavar="NAME|INDEX",
+    help="With --from, a network of several classes: the one that are galaxies; detections of the others are dropped.",
+)
 @click.option("--decode", type=FILE, help="With --from, an SSD without post-processing: TOML file with anchors.")
 @click.option("--evaluation", type=FILE, help="With --from: .npz with labelled network inputs for the evaluation.")
 @click.option("--licence", help="With --from: the network's licence, e.g. Apache-2.0.")
@@ -127,7 +132,7 @@ def export(
         assert run_dir is not None
         for name, value in given.items():
             if value:
-                flag = "source" if name == "sources" else name
+                flag = "source" if name == "sources" else name.replace("_", "-")
                 raise ExportUsage(f"--{flag} needs --from; the record of a run contains it")
         result = export_run(run_dir, out, settings)
         path = report or run_dir / "export-report.html"

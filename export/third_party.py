@@ -9,10 +9,8 @@ and must pass the same gates.
 from __future__ import annotations
 
 import hashlib
-import io
 import logging
 import tomllib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,27 +19,25 @@ import numpy as np
 
 from .. import __version__
 from ..models.manifest import FORMAT, find_decode_fault
-from ..models.npz import UNPACK_ERRORS
 from ..models.preprocess import letterbox
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.sources.demo import DemoSource
 from .bundle import ExportResult, export_record, validate_and_write
 from .bundle_writer import check_target
 from .calibration_images import load_calibration_images
+from .class_labels import choose_galaxy_class, count_classes, fit_to_network, read_labels
 from .errors import ExportError, ExportUsage
 from .isolated_conversion import IsolatedConverter, convert_foreign_saved_model
 from .onnx.convert import quantise_onnx, tflite_to_onnx
 from .run_reader import read_evaluation
 from .settings import ALL, FORMATS, REFERENCE, Settings
-from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, TFLiteFile, read_tflite
+from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, read_tflite
 from .third_party_outputs import check_self_contained, describe_outputs_by_name, find_outputs, onnx_interface
 from .variants import MAX_DETECTIONS, NMS_IOU, BuiltVariants, quantise_to_int8
 
 MAX_IMAGES = 32
 """Maximum number of calibration images without `Settings.samples`, and of images that variants are compared on."""
 SCORE_THRESHOLD = 0.5
-MAX_LABELS_BYTES = 2**20
-"""Maximum size of a list of labels inside a file."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +53,7 @@ class ImportOptions:
             network without post-processing, and an optional table ``[outputs]`` with its names of ``boxes`` and
             ``scores``.
         evaluation: .npz with labelled network inputs, as written by a training.
+        galaxy_class: name or index of the class that are galaxies; needed where there are several.
         licence, sources: the network's licence, and the sources of its training data.
         name: the bundle's name; None: ``galaxy-detector``.
     """
@@ -68,6 +65,7 @@ class ImportOptions:
     licence: str | None = None
     name: str | None = None
     sources: tuple[str, ...] = ()
+    galaxy_class: str | None = None
 
 
 def import_model(path: Path, out: Path, settings: Settings, options: ImportOptions) -> ExportResult:
@@ -96,9 +94,12 @@ def _import(
     name, content = _read_model(path, converter)
     width, height = _input_size(name, content)
     tables = _read_decode(options.decode)
-    classes = _class_names(options.labels, content, name)
     outputs = find_outputs(name, content, tables["outputs"])
+    classes = fit_to_network(read_labels(options.labels, content, name), count_classes(name, content, outputs))
+    galaxy_class = choose_galaxy_class(classes, options.galaxy_class)
     decode = _decode_settings(path, options.decode, tables["decode"], POSTPROCESSED[0] in outputs)
+    if len(classes) > 1:
+        decode["galaxy_class"] = galaxy_class
     model: dict[str, Any] = {
         "input": {"width": width, "height": height},
         "preprocess": {"kind": "letterbox", "fill": 0},
@@ -215,41 +216,6 @@ def _decode_settings(path: Path, file: Path | None, anchors: dict[str, Any], pos
     if fault:
         raise ExportUsage(f"{file}: {fault}")
     return decode
-
-
-def _class_names(path: Path | None, content: bytes, name: str) -> list[str]:
-    """Read class names from a file, or from the labels in the TFLite metadata."""
-    if path is not None:
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ExportUsage(f"{path} cannot be read: {error}") from None
-    else:
-        text = packed_labels(content, read_tflite(content)) if FORMATS[name].runtime == "tflite" else ""
-    names = [line.strip() for line in text.splitlines() if line.strip()]
-    if not names:
-        raise ExportUsage(
-            "class names are needed: --labels FILE, one per line (the file's metadata contains no list of labels)"
-        )
-    return names
-
-
-def packed_labels(content: bytes, file: TFLiteFile) -> str:
-    """Return the list of labels that TFLite metadata appends to the file as a zip archive; "" if there is none."""
-    if "TFLITE_METADATA" not in file.metadata or not zipfile.is_zipfile(io.BytesIO(content)):
-        return ""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            lists = [entry for entry in archive.infolist() if entry.filename.lower().endswith(".txt")]
-            if len(lists) > 1:
-                names = ", ".join(entry.filename for entry in lists)
-                raise ExportUsage(f"the file's metadata has several lists, {names}: name the right one with --labels")
-            if not lists or lists[0].file_size > MAX_LABELS_BYTES:
-                return ""
-            with archive.open(lists[0]) as stream:
-                return stream.read(MAX_LABELS_BYTES).decode("utf-8", errors="replace")
-    except UNPACK_ERRORS as error:
-        raise ExportUsage(f"labels in the file's metadata cannot be read ({error}): give --labels") from None
 
 
 def _calibration_images(settings: Settings, model: dict[str, Any]) -> np.ndarray:

@@ -69,8 +69,8 @@ _OPTIONAL: dict[str, dict[str, type]] = {
     "": {"export": dict, "ungated": bool},
     "decode.classify": {"abstain": float, "domain": dict, "groups": dict},
     "decode.domain": {"min_side": float, "max_outside": float, "max_burnt": float, "min_energy": float},
-    "decode.detect": {"tile_threshold": float},
-    "decode.decoded": {"tile_threshold": float},
+    "decode.detect": {"tile_threshold": float, "galaxy_class": int},
+    "decode.decoded": {"tile_threshold": float, "galaxy_class": int},
     "preprocess": {"stretch": dict},
 }
 _PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
@@ -195,6 +195,8 @@ def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
     # A network that decodes its boxes itself has no anchors to describe.
     kind = "decoded" if task == "detect" and all(DECODED in outputs for outputs in names) else task
     check(manifest["decode"], _SECTIONS[f"decode.{kind}"], "[decode]", _OPTIONAL.get(f"decode.{kind}"))
+    if not 0 <= manifest["decode"].get("galaxy_class", 0) < len(manifest["classes"]):
+        fail("'galaxy_class' in [decode] is not the index of one of the 'classes'", "galaxy_class")
     if "domain" in manifest["decode"]:
         check(manifest["decode"]["domain"], {}, "[decode.domain]", _OPTIONAL["decode.domain"])
     if "groups" in manifest["decode"]:

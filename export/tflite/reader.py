@@ -60,13 +60,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """An operator: its name, e.g. ``CONV_2D`` or that of a custom one, and the indices of its tensors (-1: none)."""
+    """An operator: its name, e.g. ``CONV_2D`` or that of a custom one, and the indices of its tensors (-1: none).
+
+    `custom_options` are those of a custom operator, a flexbuffer.
+    """
 
     name: str
     custom: bool
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: dict[str, int]
+    custom_options: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,7 @@ class _Reader:
                     inputs,
                     checked(self._numbers(op.OutputsLength(), op.OutputsAsNumpy)),
                     self._options(name, op),
+                    bytes(self._numbers(op.CustomOptionsLength(), op.CustomOptionsAsNumpy)) if custom else b"",
                 )
             )
         interface = [

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...models.bundle import Bundle
 from ...models.decode import anchors_from_manifest, decode_boxes, non_maximum_suppression, sigmoid
+from ...models.manifest import BundleError
 from ...models.preprocess import ImagePyramid, letterbox
 from ..frame import Detections
 from ..system.buffer_pool import FrameBufferPool
@@ -76,11 +77,18 @@ class Detector:
         self._fill = bundle.manifest["preprocess"]["fill"]
         self._nms_iou = settings["nms_iou"]
         self._limit = settings["max_detections"]
-        outputs = [spec.name for spec in select_variant(bundle, variant, engine)[0].outputs]
+        outputs = {spec.name: spec.shape for spec in select_variant(bundle, variant, engine)[0].outputs}
         self._is_decoded = POSTPROCESSED[0] in outputs
         self._anchors = (
             np.zeros((0, 4), np.float32) if self._is_decoded else anchors_from_manifest(settings, *bundle.input_size)
         )
+        self._galaxy_class = _galaxy_class(bundle)
+        if not self._is_decoded:
+            columns = outputs["scores"][2] if len(outputs["scores"]) == 3 else 1
+            if columns != len(bundle.classes):
+                raise BundleError(
+                    f"{bundle.path} gives scores of {columns} classes, and its manifest has {len(bundle.classes)}"
+                )
 
     def preprocess(self, pixels: np.ndarray | ImagePyramid) -> ModelInput:
         """Fit (H, W, 3) uint8 RGB, or the same as an `ImagePyramid`, into the network's input."""
@@ -114,7 +122,7 @@ class Detector:
             boxes, score = _to_image(boxes, score, model_input)
             return Detections(boxes[: self._limit], score[: self._limit])
         scores = raw["scores"]
-        values = scores.values.reshape(-1)
+        values = scores.values.reshape(-1, len(self.bundle.classes))[:, self._galaxy_class or 0]
         # Scores are compared in raw values, so that only the few candidates are dequantised.
         minimum = min(max(min_score, 1e-6), 1.0 - 1e-6)
         chosen = np.flatnonzero(values >= scores.threshold(float(np.log(minimum / (1.0 - minimum)))))
@@ -136,7 +144,11 @@ class Detector:
         width, height = self.bundle.input_size
         size = np.asarray([width, height] * 2, np.float32)
         boxes = raw["detection_boxes"].dequantize()[:count, [1, 0, 3, 2]] * size
-        kept = np.flatnonzero((score >= min_score) & np.isfinite(score) & np.isfinite(boxes).all(axis=1))
+        chosen = (score >= min_score) & np.isfinite(score) & np.isfinite(boxes).all(axis=1)
+        if self._galaxy_class is not None:
+            classes = np.nan_to_num(raw["detection_classes"].dequantize()[:count], nan=-1.0)
+            chosen &= np.rint(classes) == self._galaxy_class
+        kept = np.flatnonzero(chosen)
         return boxes[kept], score[kept]
 
     def fuse(
@@ -156,6 +168,24 @@ class Detector:
         """Find galaxies in (H, W, 3) uint8 RGB pixels."""
         model_input = self.preprocess(pixels)
         return self.decode(self.infer(model_input), model_input)
+
+
+def _galaxy_class(bundle: Bundle) -> int | None:
+    """Return the index of the class that are galaxies; None if the network has one class only.
+
+    Raises:
+        BundleError: it has several, and the manifest does not say which.
+    """
+    index: int | None = bundle.manifest["decode"].get("galaxy_class")
+    if index is None and len(bundle.classes) > 1:
+        names = [name.casefold() for name in bundle.classes]
+        if names.count("galaxy") != 1:
+            raise BundleError(
+                f"{bundle.path} detects {len(names)} classes and does not say which are galaxies: import the network "
+                "again, with export --from and --galaxy-class"
+            )
+        return names.index("galaxy")
+    return index
 
 
 def _to_image(boxes: np.ndarray, score: np.ndarray, model_input: ModelInput) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,9 @@ import zipfile
 
 import numpy as np
 import pytest
+from galaxy_edge.export.class_labels import packed_labels
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.reader import TFLiteFile
-from galaxy_edge.export.third_party import packed_labels
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.runtime.inference.detector import Detector
 from helpers.command_line import galaxy_edge

@@ -5,11 +5,11 @@ import zipfile
 
 import numpy as np
 import pytest
+from galaxy_edge.export.class_labels import packed_labels
 from galaxy_edge.export.errors import ExportError, ExportUsage
 from galaxy_edge.export.gates import int8_gate
 from galaxy_edge.export.settings import Settings
 from galaxy_edge.export.tflite.reader import TFLiteFile
-from galaxy_edge.export.third_party import packed_labels
 from helpers.third_party import export_command, imported
 
 
