@@ -172,14 +172,13 @@ def _levels(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch)
     """Stretch one channel (H, W) of any type to uint8."""
     table, alpha = stretch.table(), factor * STEPS
     # Level and surface apart, or steps of float32 would show where the sky is high above the noise.
-    offset = stretch.black * STEPS + 0.5
-    shape = Background(np.array([offset, *(-alpha * sky.coefficients[1:])]), 1.0)
-    steps = plane.astype(np.float32)
-    steps -= np.float32(sky.level)
-    steps *= np.float32(alpha)
-    steps += shape.surface(plane.shape[0], plane.shape[1], tolerance=_TOLERANCE * STEPS)
-    np.clip(steps, np.float32(0), np.float32(len(table) - 1), out=steps)
-    return _looked_up(table, steps.astype(np.uint16))
+    shape = Background(np.array([stretch.black * STEPS, *(-alpha * sky.coefficients[1:])]), 1.0)
+    surface = shape.surface(plane.shape[0], plane.shape[1], tolerance=_TOLERANCE * STEPS)
+    above = np.subtract(plane, np.float32(sky.level), dtype=np.float32)
+    if alpha > 0:  # larger numbers would overflow before they are cut off
+        np.minimum(above, np.float32(min(2 * len(table) / alpha, 1e30)), out=above)
+    steps = cv2.addWeighted(above, alpha, surface, 1.0, 0.0, dtype=cv2.CV_16U)
+    return _looked_up(table, steps)
 
 
 def _is_coarse(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch) -> bool:

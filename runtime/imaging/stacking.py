@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from ...models.images.development import develop_planes
+from ...models.raw.bayer import true_places
 from ..frame import Frame
 from .developed import development_of
 from .registration import Registration
@@ -47,7 +48,7 @@ Planes = list[np.ndarray]
 
 @dataclass(eq=False)
 class _Layer:
-    """A frame in the stack, aligned with the first frame: its planes, and which pixels count, (H, W) uint8 0 or 255."""
+    """A frame in the stack, aligned with the first: planes, 0 where pixels do not count; which do, uint8 0 or 255."""
 
     planes: Planes
     counts: np.ndarray
@@ -69,6 +70,7 @@ class Stack:
         self._ones: np.ndarray = self._count
         self._levels: list[float] = []
         self._reference: Registration | None = None
+        self._unused: Planes = []  # those of the last layer that was removed: new memory costs more than most steps
 
     def add(self, frame: Frame, thumbnail: np.ndarray, sky: np.ndarray) -> Frame:
         """Add a frame.
@@ -104,8 +106,9 @@ class Stack:
     def _begin(self, planes: Planes, valid: np.ndarray | None, registration: Registration) -> None:
         # Sums of values around 0 stay exact: the sky level is added to the mean in the end.
         self._levels = [median(plane[::_SAMPLE, ::_SAMPLE]) if _is_linear(plane) else 0.0 for plane in planes]
-        values = [plane - level if level else plane for plane, level in zip(planes, self._levels, strict=True)]
-        self._layers = deque()
+        values = [plane - plane.dtype.type(level) for plane, level in zip(planes, self._levels, strict=True)]
+        self._layers, self._unused = deque(), []
+        self._means = [np.zeros(plane.shape, np.float32) for plane in planes]
         self._sums = [np.zeros(plane.shape, np.float32) for plane in planes]
         self._count, self._ones = np.zeros(planes[0].shape, np.float32), np.ones(planes[0].shape, np.float32)
         self._reference = registration
@@ -113,18 +116,23 @@ class Stack:
 
     def _push(self, layer: _Layer) -> None:
         self._layers.append(layer)
+        excluded = true_places(layer.counts.reshape(-1) == 0)
         for total, plane in zip(self._sums, layer.planes, strict=True):
-            cv2.accumulate(plane, total, layer.counts)
+            plane.reshape(-1)[excluded] = 0
+            cv2.accumulate(plane, total)
         cv2.accumulate(self._ones, self._count, layer.counts)
 
     def _remove(self, layer: _Layer) -> None:
         for total, plane in zip(self._sums, layer.planes, strict=True):
-            cv2.subtract(total, plane, total, layer.counts, cv2.CV_32F)
+            cv2.subtract(total, plane, total, dtype=cv2.CV_32F)
         cv2.subtract(self._count, self._ones, self._count, layer.counts)
+        self._unused = layer.planes
 
     def _update_means(self) -> None:
-        weight = 1.0 / np.maximum(self._count, np.float32(1))
-        self._means = [cv2.multiply(total, weight) for total in self._sums]
+        weight = np.maximum(self._count, np.float32(1))
+        np.divide(np.float32(1), weight, out=weight)
+        for total, mean in zip(self._sums, self._means, strict=True):
+            cv2.multiply(total, weight, mean)
 
     def _add_layer(self, planes: Planes, valid: np.ndarray | None, transform: np.ndarray) -> list[float] | None:
         """Add an aligned frame to the stack.
@@ -134,7 +142,10 @@ class Stack:
         """
         size = planes[0].shape[1], planes[0].shape[0]
         back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        aligned: Planes = [cv2.warpAffine(plane, transform, size, flags=back) for plane in planes]
+        unused: list[np.ndarray | None] = [*self._unused] or [None] * len(planes)
+        aligned: Planes = [
+            cv2.warpAffine(plane, transform, size, dst, back) for plane, dst in zip(planes, unused, strict=True)
+        ]
         inside = _inside(valid, cv2.invertAffineTransform(transform), size)
         known = inside & _mask(self._count > 0)
         if cv2.countNonZero(known) < MIN_OVERLAP * known.size:
@@ -149,10 +160,11 @@ class Stack:
         # Of two frames that disagree, the brighter value is excluded, whichever came first.
         wrong_before = disagreeing & _mask((change < 0) & (self._count <= 1))
         if cv2.countNonZero(wrong_before):
-            for layer in self._layers:
-                layer.counts &= ~wrong_before
-            for total in (*self._sums, self._count):
-                total[wrong_before > 0] = 0.0
+            wrong = true_places(wrong_before.reshape(-1) > 0)
+            of_layers = (array for layer in self._layers for array in (*layer.planes, layer.counts))
+            for array in (*self._sums, self._count, *of_layers):
+                array.reshape(-1)[wrong] = 0
+        self._unused = []
         self._push(_Layer(aligned, inside & (~disagreeing | wrong_before)))
         return levels
 
