@@ -66,7 +66,7 @@ def test_run_imports_no_other_command(demo_run):
 def test_run_imports_what_its_options_and_source_need(demo_run):
     """The demo has no web page, no broker, no FITS, no stack and no raw frames; a folder of images is not read."""
     own = set(demo_run["own"])
-    assert {name.split(".")[0] for name in own} == {"cli", "devices", "errors", "models", "runtime"}
+    assert {name.split(".")[0] for name in own} == {"cli", "devices", "errors", "files", "models", "runtime"}
     unneeded = ("runtime.web", "runtime.mqtt", "runtime.imaging.stacking", "runtime.inference.raw_detector",
                 "runtime.inference.onnx_engine", "runtime.inference.sandbox", "runtime.monitoring.window",
                 "runtime.pipeline.serial", "runtime.pipeline.trace", "runtime.recording.fits_writer",
