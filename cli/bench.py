@@ -15,7 +15,7 @@ from .options import FILE, FOLDER
 @click.group(invoke_without_command=True)
 @click.option("--models", type=FOLDER, help="Folder with the two bundles; default: the shipped ones.")
 @click.option(
-    "--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each configuration."
+    "--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences per configuration."
 )
 @click.option("--out", type=FILE, default=Path("bench.json"), show_default=True, help="JSON file to write.")
 @click.option("--json", "as_json", is_flag=True, help="Print the JSON as well.")

@@ -166,7 +166,10 @@ def sign(path: Path, key: Path, days: int | None) -> None:
 @click.argument("key", type=FILE)
 @click.argument("file", type=FILE, required=False)
 def revoke(key: Path, file: Path | None) -> None:
-    """Add KEY to FILE, default: revoked-keys next to it. Devices heed the file next to their public key."""
+    """Revoke KEY: add its fingerprint to FILE, by default revoked-keys in the folder of the key.
+
+    Devices read the file revoked-keys in the folder of their public key.
+    """
     from ..models.signature import REVOKED
     from ..models.signature import revoke as revoke_key
 
@@ -201,7 +204,7 @@ def verify(path: Path, key: Path | None) -> None:
 
 
 @bundle.command()
-@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences of each variant.")
+@click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Inferences per variant.")
 @click.option("--out", type=FILE, default=Path("forms.md"), show_default=True, help="File to write, .md or .json.")
 @click.argument("paths", type=FOLDER, nargs=-1, required=True)
 def forms(paths: tuple[Path, ...], rounds: int, out: Path) -> None:

@@ -42,7 +42,7 @@ def config() -> None:
 @click.argument("command", default="run")
 @click.pass_context
 def show(context: click.Context, as_json: bool, command: str) -> None:
-    """Show the settings of COMMAND (default: run) and where each of them is from."""
+    """Show the settings of COMMAND (default: run) and the origin of each."""
     root, target = _root(context), _command(context, command)
     root.default_map = settings_for(root, root.params["config"])
     assert isinstance(root.command, click.Group)

@@ -92,7 +92,7 @@ def convert(path: Path, out: Path, kind: str, source: str | None, images: str, a
 @FROM
 @AS_JSON
 def check(path: Path, source: str | None, as_json: bool) -> None:
-    """Find errors in the labels and images of IN. Exit codes: 0 none, 1 some, 2 usage error.
+    """Find errors in the labels and images of IN. Exit codes: 0 no errors, 1 errors found, 2 usage error.
 
     Unreadable labels, missing and broken images, sizes that differ from the label, boxes outside the image, without
     area or drawn twice, classes that are not in the set's list, names used twice, and duplicate images.

@@ -58,7 +58,13 @@ OUT = click.option(
     metavar="TABLE",
     help="CSV with file, object, target_x, target_y (pixels of the frame) and, optionally, galaxy (1 or 0).",
 )
-@click.option("--depths", default="1,4,8,16", show_default=True, callback=_depths, help="Depths of stack, with commas.")
+@click.option(
+    "--depths",
+    default="1,4,8,16",
+    show_default=True,
+    callback=_depths,
+    help="Frames per stack, comma-separated.",
+)
 @click.option("--models", type=FOLDER, help="Folder with the two bundles; default: the shipped ones.")
 @click.option("--tiles", type=TILES, default="auto", show_default=True, help="As in run.")
 @OUT
@@ -66,9 +72,9 @@ OUT = click.option(
 def night(
     folder: Path, truth: Path, depths: tuple[int, ...], models: Path | None, tiles: str, out: Path | None, as_json: bool
 ) -> None:  # fmt: skip
-    """Count how often known galaxies are found in the frames in FOLDER, alone and by depth of stack.
+    """Count known galaxies that are found in the frames in FOLDER, singly and stacked.
 
-    Without the column galaxy, the catalogue (pip install 'galaxy-edge[catalogue]') says which objects are galaxies.
+    Where TABLE has no column galaxy, a catalogue decides: pip install 'galaxy-edge[catalogue]'.
     """
     from ..benchmarks.accuracy.catalogue import is_galaxy
     from ..benchmarks.accuracy.night import evaluate_night, night_rows, read_truth
@@ -106,7 +112,7 @@ def night(
 def composites(
     frames: Path, data: Path, models: Path | None, repeats: int, seed: int, out: Path | None, as_json: bool
 ) -> None:
-    """Add galaxies to the raw exposures in FRAMES and count how many are found, and how many SEP finds.
+    """Add galaxies to raw exposures, and count how many the detector and SEP find.
 
     FRAMES holds exposures as files or in zips, and plate_solutions.csv with file, object, target_x and target_y. The
     exposures and galaxies are those that the detector was not trained on. The parameters of SEP (Source Extractor) are
@@ -142,7 +148,7 @@ def composites(
 @click.option("--models", type=FOLDER, help="Folder with the classifier's bundle; default: the shipped one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def names(data: Path, models: Path | None, as_json: bool) -> None:
-    """Compare the names of Messier and NGC galaxies with their catalogued Hubble types, by coarse group."""
+    """Compare the classes of Messier and NGC galaxies with their catalogued Hubble types."""
     from ..benchmarks.accuracy.names import evaluate_names, name_rows
     from ..runtime.inference.bundles import CLASSIFIER, load_bundle
     from ..runtime.inference.classifier import Classifier
@@ -161,7 +167,9 @@ def names(data: Path, models: Path | None, as_json: bool) -> None:
 @click.option("--out", type=PATH, metavar="FILE", help="Save the result as JSON.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def noise_model(frames: Path, out: Path | None, as_json: bool) -> None:
-    """Measure a camera's noise from raw exposures: a FITS file, or a folder or zip of them, in order of time.
+    """Measure a camera's noise from raw exposures.
+
+    FRAMES is a FITS file, or a folder or zip of FITS files in order of time.
 
     The first 20 exposures are used; all must be of one camera and setting, best of one night and one pointing.
     """

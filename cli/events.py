@@ -55,10 +55,15 @@ def _query_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--min-probability", type=Number(0, 1), help="Minimum probability of the class."),
         click.option("--min-score", type=Number(0, 1), help="Minimum score of the detector."),
         click.option(
-            "--before", type=When(), metavar="WHEN", help="First seen before: a date, a time, 36h or 30d ago."
+            "--before",
+            type=When(),
+            metavar="WHEN",
+            help="First seen before a date, a time, or an age such as 30d.",
         ),
-        click.option("--since", type=When(), metavar="WHEN", help="Last seen since then."),
-        click.option("--kind", help="object, or what it turned out to be, e.g. 'hot pixel'; default: all."),
+        click.option(
+            "--since", type=When(), metavar="WHEN", help="Last seen since a date, a time, or an age such as 36h."
+        ),
+        click.option("--kind", help="Only events of a kind: object, or an artefact such as 'hot pixel'; default: all."),
         click.option("--class", "name", help="Class, or the beginning of its name, e.g. spiral."),
         click.option("--run", type=COUNT, help="Number of a run."),
         IN,
@@ -123,7 +128,10 @@ def _print_table(rows: list[EventRow]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.argument("event")
 def show(folder: Path, as_json: bool, event: str) -> None:
-    """Show all fields of EVENT, e.g. 1f0c22aa-00012."""
+    """Show all fields of one event.
+
+    EVENT is its id, e.g. 1f0c22aa-00012.
+    """
     from ..runtime.events.queries import get_event
 
     record = get_event(folder, event).to_dict()
@@ -178,9 +186,9 @@ def _json_list(records: list[dict[str, Any]]) -> str:
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_json: bool, **conditions: Any) -> None:
-    """Delete the selected events that have ended, with their crops, and give their space back to the disk.
+    """Delete selected events that have ended, with their crops, and release the disk space.
 
-    --before selects by the last sighting here.
+    Here, --before selects by the time of the last sighting.
     """
     from ..runtime.events.queries import Query
     from ..runtime.events.queries import prune_events as delete
@@ -200,9 +208,9 @@ def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_js
 @IN
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(folder: Path, file: Path) -> None:
-    """Copy the event file to FILE, also while a run writes to it.
+    """Copy the event file to FILE, even while a run writes to it.
 
-    A copy of the file alone would lack what is in its journal.
+    Copying the file by other means misses what is still in its journal.
     """
     from ..runtime.events.maintenance import backup_events
 

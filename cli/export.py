@@ -57,8 +57,7 @@ class GateFailed(UserError):
     "--method",
     default="auto",
     show_default=True,
-    help="Method that chooses ranges: min-max, percentile, mse, entropy (ONNX only); auto: mse for TFLite, min-max "
-    "for ONNX.",
+    help="Calibration method: min-max, percentile, mse, entropy (ONNX only); auto: mse for TFLite, min-max for ONNX.",
 )
 @click.option(
     "--input-type",
@@ -79,7 +78,7 @@ class GateFailed(UserError):
     type=click.FloatRange(0, 100),
     default=1.0,
     show_default=True,
-    help="Points of accuracy (hundredths of mAP@0.5) that a variant may lose; 3 times as many of a class's recall.",
+    help="Maximum loss of a variant in percentage points of accuracy or mAP@0.5; 3 times that in a class's recall.",
 )
 @click.option(
     "--fallback",

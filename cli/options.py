@@ -153,7 +153,7 @@ def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]
             help="Galaxy10 HDF5 file, folder of class folders, or folder of labelled sets.",
         ),
         "out": click.option("--out", type=FOLDER, required=True, help="Folder for the runs and tables."),
-        "seed": click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
+        "seed": click.option("--seed", type=int, default=1, show_default=True, help="Random seed."),
         "split": click.option("--split-seed", type=int, default=1, show_default=True, help="Seed of the split."),
         "seeds": click.option("--seeds", default="1", show_default=True, callback=_numbers, help="Seeds, e.g. 1,2,3."),
         "epochs": click.option("--epochs", type=click.IntRange(min=1), help="Maximum epochs; default: the recipe's."),

@@ -67,7 +67,7 @@ def evaluate(
 def evaluate_detectors(runs: Sequence[str], rounds: int, add: bool, results: Path, data: Path, seed: int) -> None:
     """Evaluate exported detectors on held-out images and save the results.
 
-    None of the detectors was trained on these images. The int8 networks are timed in turns.
+    None of the detectors was trained on these images. The int8 networks are timed alternately.
     """
     require_extra("pycocotools", "bench")
     from ..benchmarks.accuracy.detector_results import evaluate_detectors as evaluate_runs

@@ -67,7 +67,7 @@ network_options = option_group(
         "--min-score", type=Number(0, 1),
         help="Minimum detector score in the frame and in tiles; default: the bundle's own for each.",
     ),
-    click.option("--device", type=PROFILE, help="Device profile, name or TOML file; default: what fits this machine."),
+    click.option("--device", type=PROFILE, help="Name or TOML file of a device profile; default: this machine's."),
     click.option("--engine", type=ENGINES, help="Default: the device profile's."),
     click.option("--threads", type=THREADS, help="Threads of an inference; default: the device profile's."),
 )  # fmt: skip
@@ -86,16 +86,16 @@ view_options = option_group(
     ),
     click.option(
         "--debayer", type=click.Choice(["superpixels", "full"]), default="superpixels", show_default=True,
-        help="Make a pixel of each 2 x 2 cell of a raw colour frame, or interpolate the colours at its full size.",
+        help="Combine each 2 x 2 cell of a raw colour frame into one pixel, or interpolate colours at full size.",
     ),
     click.option(
         "--stack", type=click.IntRange(1, 64), default=1, show_default=True,
-        help="Process the mean of the last N frames, aligned by their stars; files in the order of their names.",
+        help="Process the mean of the last N frames, aligned by their stars; files are read in the order of names.",
     ),
     click.option(
         "--gate", type=Number(0, 86400), metavar="SECONDS",
-        help="Let frames like the last share its result for up to this time; 0: never. Default: 10 for cameras, else "
-        "0. Without effect where images do not follow from each other, and with --stack above 1.",
+        help="Reuse the last result for frames that look the same, for up to this time; 0: never. Default: 10 for "
+        "cameras, else 0. No effect on unrelated images and with --stack above 1.",
     ),
 )  # fmt: skip
 

@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 output_options = option_group(
     "Output",
     click.option("--out", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder."),
-    click.option("--json", "as_json", is_flag=True, help="Print one JSON line a frame; all else goes to stderr."),
+    click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per frame; messages go to stderr."),
     click.option("--show", is_flag=True, help="Show the frames in a window."),
     click.option(
         "--quota", type=SIZE, default="2G", show_default=True,
         help="Maximum size of crops, images, videos and logs in OUT; the oldest are deleted first. 0: no limit.",
     ),
-    click.option("--keep-free", type=SIZE, default="256M", show_default=True, help="Space of the disk to leave free."),
+    click.option("--keep-free", type=SIZE, default="256M", show_default=True, help="Disk space to leave free."),
     click.option("--fits", is_flag=True, help="Write crops and saved frames as FITS too."),
     click.option("--save-input", is_flag=True, help="Write the exact images that the detector sees to OUT/inputs/."),
     click.option(
@@ -40,7 +40,10 @@ web_options = option_group(
         "--serve", type=SERVER, metavar="[HOST:]PORT",
         help="Show the run in a browser; without HOST, on this machine only.",
     ),
-    click.option("--token-file", type=FILE, help="Token of the live view; default: OUT/token, off loopback."),
+    click.option(
+        "--token-file", type=FILE,
+        help="File with the token of the live view, which other computers need; default: OUT/token.",
+    ),
 )  # fmt: skip
 
 mqtt_options = option_group(

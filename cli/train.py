@@ -26,7 +26,7 @@ def _training_options(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--threads", type=THREADS, default=os.cpu_count() or 1, show_default=True, help="Threads to use."),
         click.option("--resume", is_flag=True, help="Continue the run in --out."),
         click.option("--epochs", type=click.IntRange(min=1), help="Number of epochs; default: the recipe's."),
-        click.option("--seed", type=int, default=1, show_default=True, help="Seed of everything random."),
+        click.option("--seed", type=int, default=1, show_default=True, help="Random seed."),
         click.option("--out", type=FOLDER, required=True, help="Run folder."),
     ):
         command = option(command)
