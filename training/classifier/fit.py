@@ -33,6 +33,7 @@ from .dataset import GalaxyDataset, describe_dataset
 from .domain_limits import calibrate_on_views, telescope_views
 from .exported_weights import choose_share, load_exported, read_weights
 from .keras_utils import multiply_adds, refresh_normalisation, save_network
+from .last_layer import refit_last_layer, training_inputs
 from .recipe import Recipe, build
 from .schedules import Cycles, Plateau
 from .trainer import ClassifierTrainer
@@ -123,7 +124,7 @@ def fit(
             load_exported(network, start, np.concatenate(list(loader.refresh_batches(START_BATCHES))))
         average = loader.make_average(lambda: build(recipe, len(train.classes), weights))
         _run_epochs(run, recipe, loader, average, validation, images, report)
-        return _finish(run, recipe, loader, average, validation, images, start)
+        return _finish(run, recipe, loader, average, train, validation, images, start)
 
 
 def _weights_name(recipe: Recipe, weights: Any) -> str | None:
@@ -204,28 +205,34 @@ def _finish(
     recipe: Recipe,
     loader: BatchLoader,
     average: keras.Model,
+    train: GalaxyDataset,
     validation: GalaxyDataset,
     images: np.ndarray,
     start: Path | None,
 ) -> RunRecord:
     """Measure the trained network on validation, write it with its plots, and complete the record."""
-    out = run.folder
+    out, seed = run.folder, run.record.settings["seed"]
     network = loader.complete_network(average)
-    blended = {}
-    if start:
-        views = telescope_views(validation, recipe.size, run.record.settings["seed"])
+    on_views = recipe.views == TELESCOPES
+    views = telescope_views(validation, recipe.size, seed) if start or on_views else None
+    blended, refitted = {}, {}
+    if start and views:
         inputs = np.concatenate(list(loader.refresh_batches(START_BATCHES)))
         blended = choose_share(network, read_weights(start), inputs, (images, validation.labels), views)
+    if recipe.refit:
+        sets = [(images, validation.labels), *([views] if on_views and views else [])]
+        refitted = refit_last_layer(network, training_inputs(train, recipe.size, seed, on_views), sets)
     logits = predict(network, images)
     chosen, measured = None, None
-    if recipe.views == TELESCOPES:
-        seed = run.record.settings["seed"]
+    if on_views:
         chosen, measured = calibrate_on_views(compile_forward(network), images, validation, seed)
     decode, metrics = calibrate_and_measure(logits, validation, out, chosen)
     if measured:
         metrics["sure"] = measured
     if blended:
         metrics["blended"] = blended
+    if refitted:
+        metrics["refitted"] = refitted
     network.save(out / "model.keras")
     write_plots(out, run.read_log(), logits, decode["temperature"], metrics, validation)
     shutil.rmtree(out / "saved_model", ignore_errors=True)

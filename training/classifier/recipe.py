@@ -62,6 +62,7 @@ class Recipe:
         decay: weight decay, except of biases and normalisation (AdamW; 0 is Adam).
         average: decay of the running average of the weights, 0 for none.
         mixup, smoothing: Beta parameter of mixup, label smoothing; neither is used in the last cycle.
+        refit: whether the last layer is fitted to the classes after training, see `last_layer`.
         cached: for a network with a frozen part, the number of views per image whose features are cached.
         margin: total share of a box's longer side that is added. At 0.3 boxed galaxies fill 0.75 of the crop, as those
             of EFIGI fill their images (medians 0.72 smooth, 0.74 disk, 0.77 spiral, 0.85 edge-on, by one estimate
@@ -86,6 +87,7 @@ class Recipe:
     average: float = 0.995
     mixup: float = 0.2
     smoothing: float = 0.05
+    refit: bool = True
     cached: int = 0
     margin: float = 0.3
 
@@ -138,6 +140,7 @@ REPORT = Recipe(
     average=0.0,
     mixup=0.0,
     smoothing=0.0,
+    refit=False,
 )
 """Common values of the report's recipes."""
 

@@ -1,0 +1,99 @@
+"""Refit the last layer of a trained classifier by regularised logistic regression.
+
+Training follows coarse groups, attributes and soft targets of teachers too, which move the boundaries between classes
+away from where the classes alone put them. The features are kept, and the last layer is fitted to the classes (as in
+Kang et al. 2020, ICLR, "Decoupling representation and classifier", and Kirichenko et al. 2023, ICLR).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ...models.classification_metrics import classification_metrics
+from ...models.decode import softmax
+from ..augmentation.telescope_views import draw_telescope_view
+from .dataset import GalaxyDataset
+from .validation import compile_forward, log_loss
+
+STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+"""Inverse strengths C of the L2 penalty that are tried, on features of unit variance."""
+POWER = -0.5
+"""A class of n images has weight n to this power in each of its images."""
+LAST = "logits"
+
+
+def training_inputs(dataset: GalaxyDataset, size: int, seed: int, telescopes: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return what to fit to: every image with a class in two turns, and in one view as of another telescope if wanted.
+
+    Returns:
+        (N, size, size, 3) uint8 and the labels (N,).
+    """
+    named = dataset.take(dataset.labelled)
+    images = named.images(size)
+    parts = [images, np.rot90(images, axes=(1, 2))]
+    if telescopes:
+        rng = np.random.default_rng([seed, 12])
+        parts.append(np.stack([draw_telescope_view(canvas, size, rng) for canvas in named.canvases()]))
+    return np.concatenate(parts), np.tile(named.labels, len(parts))
+
+
+def refit_last_layer(
+    network: keras.Model,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> dict[str, Any]:
+    """Fit the last layer to the classes, in place, with the penalty that is best on validation.
+
+    The trained layer is one of the candidates, so that validation is never worse than before.
+
+    Args:
+        network: its last layer is a dense one, ``logits``.
+        training: images (N, size, size, 3) uint8 and their labels (N,), see `training_inputs`.
+        validation: sets of the same kind; the mean of their macro F1 decides, log losses break ties.
+
+    Returns:
+        The strength that was chosen, None for the trained layer, and the scores of each, for the run's record.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    layer = network.get_layer(LAST)
+    features = compile_forward(keras.Model(network.input, layer.input))
+    inputs, labels = features(training[0]), training[1]
+    mean, scale = inputs.mean(axis=0), inputs.std(axis=0) + 1e-6
+    counts = np.bincount(labels, minlength=layer.units).astype(float)
+    importance = counts[labels] ** POWER
+    known = np.flatnonzero(counts)
+    sets = [(features(images), truth) for images, truth in validation]
+    candidates: dict[float | None, list[np.ndarray]] = {None: layer.get_weights()}
+    if len(known) == layer.units > 2:
+        for strength in STRENGTHS:
+            model = LogisticRegression(C=strength * len(labels) / 1000, max_iter=300)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)  # such a fit is scored as it is
+                model.fit((inputs - mean) / scale, labels, importance / importance.mean())
+            kernel = (model.coef_ / scale).T
+            candidates[strength] = [kernel, model.intercept_ - mean @ kernel]
+    rows = []
+    for strength, (kernel, bias) in candidates.items():
+        logits = [(inputs @ kernel + bias, truth) for inputs, truth in sets]
+        rows.append(
+            {
+                "strength": strength,
+                "macro_f1": [_macro_f1(each, truth) for each, truth in logits],
+                "log_loss": [log_loss(each, truth) for each, truth in logits],
+            }
+        )
+    best = max(rows, key=lambda row: (np.mean(row["macro_f1"]), -np.mean(row["log_loss"])))
+    layer.set_weights([part.astype(np.float32) for part in candidates[best["strength"]]])
+    return {"strength": best["strength"], "strengths": rows}
+
+
+def _macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:
+    names = tuple(str(number) for number in range(logits.shape[1]))
+    return float(classification_metrics(softmax(logits), labels, names)["macro_f1"])
