@@ -22,6 +22,7 @@ TITLES = {
     "small_alone": "ours, from labels alone (neither teacher nor attributes)",
     "small": "ours, with a teacher and attributes",
     "small_all": "ours, with teachers, attributes and images without a class",
+    "telescopes": "ours, shipped: the same, continued on views as of other telescopes",
     "small_five": "ours, with the three above as teachers too",
 }
 HEAD = """# What was measured: classifiers first, detectors after them
