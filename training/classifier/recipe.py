@@ -220,7 +220,7 @@ def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
 
         return vgg16(recipe.size, classes, weights, {"vgg_features": "none", "vgg_block5": "block5"}[recipe.network])
     if recipe.network == "mobilenet":
-        from .mobilenet import mobilenet
+        from ..mobilenet.classifier import mobilenet
 
         return mobilenet(recipe.size, classes, weights, **recipe.spec)
     if recipe.network == "small":

@@ -18,7 +18,7 @@ SMALL = DetectorSettings(**PRESETS["quick"] | {
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    from galaxy_edge.training.classifier.mobilenet import mobilenet
+    from galaxy_edge.training.mobilenet.classifier import mobilenet
 
     path = tmp_path_factory.mktemp("weights") / "v2.npz"
     np.savez(path, **folded(mobilenet(32, 9, None), "slim", np.random.default_rng(1))[0])

@@ -11,9 +11,9 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from ..mobilenet.architecture import BLOCKS, INPUT_OFFSET, INPUT_SCALE, scale_channels
-from ..mobilenet.folded import WeightsError
-from ..mobilenet.pretrained_weights import folded_mobilenet, set_folded
+from .architecture import BLOCKS, INPUT_OFFSET, INPUT_SCALE, scale_channels
+from .folded import WeightsError
+from .pretrained_weights import folded_mobilenet, set_folded
 
 DROPOUT = 0.3
 

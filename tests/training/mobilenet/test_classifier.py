@@ -10,7 +10,7 @@ from helpers.weights import STYLES, folded
 keras = pytest.importorskip("keras", reason="needs the train extra")
 
 from galaxy_edge.training.classifier.keras_utils import multiply_adds
-from galaxy_edge.training.classifier.mobilenet import mobilenet
+from galaxy_edge.training.mobilenet.classifier import mobilenet
 
 
 @pytest.fixture(scope="module")
