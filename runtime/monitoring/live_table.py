@@ -75,7 +75,7 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
     console = PlainConsole(stderr=err)
     if stats.stopped:
         console.print("stopped on request" if stats.failure else "stopped on request; everything is written")
-    table = Table(title="where the time went")
+    table = Table(title="time of the stages")
     for heading in ("stage", "count", "median ms", "p95 ms"):
         table.add_column(heading, justify="left" if heading == "stage" else "right")
     for stage, row in stats.stages.items():
@@ -93,10 +93,10 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
         console.print(f"the camera was lost and reopened {stats.reopened} times")
     if stats.hung:
         console.print(f"{stats.hung} frames were abandoned because an inference hung")
-    counts = ", ".join(f"{count} {name}" for name, count in stats.classes.most_common())
-    galaxies = "galaxy" if stats.events == 1 else "galaxies"
-    found = Text(f"{stats.frames} frames, {stats.events} {galaxies}", "bold")
-    console.print(found + Text(f": {counts}") if counts else found)
+    counts = "; ".join(f"{name} ({count})" for name, count in stats.classes.most_common())
+    frames, galaxies = "frame" if stats.frames == 1 else "frames", "galaxy" if stats.events == 1 else "galaxies"
+    found = Text(f"{stats.frames} {frames}, {stats.events} {galaxies}", "bold")
+    console.print(found + Text(f": {counts}") if counts else found, soft_wrap=True)
     for name, path in places.items():
         console.print(f"  {name}: {path}", soft_wrap=True, highlight=False)
 
