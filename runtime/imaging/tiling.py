@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MIN_INPUTS = 3.0
 """Longer side of a frame, in sides of the network's input, above which ``auto`` selects tiles."""
+MIN_INPUTS_RAW = 1.0
+"""The same for developed raw frames, whose windows cost nothing where there is no extended light."""
 CELL = 4
 """Side in frame pixels of the cells in which light is searched: a star covers one or two, a galaxy several."""
 SKY_CELLS = 16
@@ -51,7 +53,7 @@ class TileSelector:
 
     Args:
         text: ``off``, ``auto`` or columns x rows, e.g. ``3x2``. ``auto`` selects tiles around extended light in frames
-            whose longer side exceeds `MIN_INPUTS` sides of the network's input.
+            whose longer side exceeds `MIN_INPUTS` sides of the network's input (raw frames: `MIN_INPUTS_RAW`).
         side: side of the network's input in pixels.
 
     Raises:
@@ -78,7 +80,8 @@ class TileSelector:
         whole = np.array([[0, 0, width, height]])
         if self._grid:
             return np.concatenate([whole, _grid(width, height, *self._grid)])
-        if not self._auto or max(width, height) <= MIN_INPUTS * self._side:
+        limit = MIN_INPUTS if stretch is None else MIN_INPUTS_RAW
+        if not self._auto or max(width, height) <= limit * self._side:
             return whole
         if stretch is not None:
             from ...models.raw.extended_sources import extended_sources, windows_around

@@ -131,6 +131,13 @@ def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
         assert ((views[1:, 0] < x) & (x < views[1:, 2]) & (views[1:, 1] < y) & (y < views[1:, 3])).any()
 
 
+def test_small_raw_frames_have_windows_too():
+    """A frame of a wide field or a small sensor shows its galaxies as small as a large one does."""
+    frame = raw_frame([(300, 160, 6.0, 100.0)], width=480, height=270)
+    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    assert len(views) > 1 and (views[1:, 2:] - views[1:, :2]).max() <= 224
+
+
 def test_empty_sky_of_a_raw_frame_needs_no_tiles():
     """Most frames of a survey show stars only: they must not cost more than one inference."""
     frame = raw_frame()
