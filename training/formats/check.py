@@ -77,7 +77,7 @@ def decode_images(
         progress(done, len(labels.images))
         try:
             content = image.read_bytes()
-            pixels = decode(content)
+            pixels = decode(content, image.file)
         except BrokenImageError as error:
             on_issue(LabelIssue("broken picture", image.file, str(error)))
             continue

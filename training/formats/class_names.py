@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ...errors import require_extra
 from .annotation import LabelError
-from .images import to_label_error
-from .voc import read_classes
+from .images import read_text, to_label_error
 
 LIST_FILES = ("labels/classes.txt", "classes.txt", "obj.names", "labels.txt")
 
@@ -36,9 +35,24 @@ def read_class_names(folder: Path) -> list[str]:
     )
 
 
+def read_classes(path: Path) -> list[str]:
+    """Read class names, one a line; none if the file does not exist.
+
+    Raises:
+        LabelError: it is not UTF-8 text, or cannot be read.
+    """
+    try:
+        lines = read_text(path).split("\n")
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError) as error:
+        raise to_label_error(error, path.name) from None
+    return [line.strip() for line in lines if line.strip()]
+
+
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise to_label_error(error, path.name) from None
 

@@ -8,6 +8,7 @@ kept under ``coco``.
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,15 +23,15 @@ from .annotation import (
     LabelError,
     Progress,
     build_dataset,
-    normalise_name,
     other_format_values,
     parse_finite,
 )
-from .images import image_size, list_files, to_label_error
+from .coco_images import IMAGES, ImageLocator
+from .images import image_size, list_files, read_text, to_label_error
 from .rounding import round_to_shortest
 from .writing import format_json, place_images, write_text
 
-FILE, IMAGES = "annotations.json", "images"
+FILE = "annotations.json"
 ROUNDING_ERROR = 1e-9
 """Rounding error, in pixels, of adding and subtracting."""
 IMAGE_KEYS = {"id", "file_name", "width", "height", "attributes"}
@@ -60,7 +61,10 @@ def sniff(path: Path) -> bool:
     except OSError:
         return False
     # The three lists may come in any order and be long, so that all need not show.
-    return head.lstrip()[:1] == b"{" and sum(f'"{key}"'.encode() in ends for key in sorted(DATASET_KEYS)) >= 2
+    return (
+        head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] == b"{"
+        and sum(f'"{key}"'.encode() in ends for key in sorted(DATASET_KEYS)) >= 2
+    )
 
 
 def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
@@ -70,7 +74,7 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
         raise LabelError("unreadable label", str(path), f"holds {len(files)} COCO files: name one of them")
     file = files[0]
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(read_text(file))
         images, categories = _read_list(content, "images"), _read_list(content, "categories")
         annotations = _read_list(content, "annotations")
     except (ValueError, RecursionError, OSError) as error:
@@ -78,6 +82,7 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
     names = _category_names(categories, file.name)
     boxes_of = _group_by_image(images, annotations, file.name, on_error)
     annotated, ids = [], set()
+    locator = ImageLocator(file, (image.get("file_name") for image in images))
     for number, image in enumerate(images, 1):
         progress(number, len(images))
         name = f"{file.name}, image {number}"
@@ -87,11 +92,12 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
             named = image.get("file_name")
             if not isinstance(named, str) or not named:
                 raise ValueError("it has no file_name (a string)")
-            name = normalise_name(named)
+            name = named
+            name = locator.name_in_set(named)
             if image["id"] in ids:
                 raise ValueError(f"its id {image['id']!r} is also that of another image")
             ids.add(image["id"])
-            if labelled := _read_one(name, image, boxes_of[image["id"]], names, number, file, on_error):
+            if labelled := _read_one(name, image, boxes_of[image["id"]], names, number, locator, on_error):
                 annotated.append(labelled)
         except (LabelError, ValueError, OSError) as error:
             on_error(to_label_error(error, name))
@@ -160,17 +166,17 @@ def _read_one(
     annotations: list[dict[str, Any]],
     names: Mapping[Any, str],
     position: int,
-    file: Path,
+    locator: ImageLocator,
     on_error: ErrorHandler,
 ) -> ImageAnnotation | None:
     """Read the annotations of an image; `on_error` is called for each that is invalid, and then None is returned."""
-    folder = _find_image_folder(name, file)
+    folder = locator.find_folder(name)
     try:
         width, height = (int(parse_finite(image.get(side) or 0)) for side in ("width", "height"))
     except ValueError as error:
         raise ValueError(f"its width or height: {error}") from None
     if (width < 1 or height < 1) and folder:
-        width, height = image_size((folder / name).read_bytes())
+        width, height = image_size((folder / name).read_bytes(), name)
     boxes, classes, difficult, extras, is_complete = [], [], [], [], True
     for number, annotation in enumerate(annotations, 1):
         try:
@@ -235,18 +241,6 @@ def to_bbox(box: list[float]) -> list[float]:
         return np.equal(_edges([*box[:2], *tried.tolist()])[2:], box[2:])
 
     return [*box[:2], *round_to_shortest(sizes, agrees).tolist()]
-
-
-def _find_image_folder(name: str, file: Path) -> Path | None:
-    """Return the folder that an image's name is relative to; None if the image does not exist."""
-    folder, parent = file.parent, file.parent.parent
-    stem = file.stem.removeprefix("instances_")
-    near = (IMAGES, "", f"{file.stem}_{IMAGES}")
-    candidates = [
-        *(folder / path for path in near),
-        *(parent / path for path in (IMAGES, stem, f"{IMAGES}/{stem}", "")),
-    ]
-    return next((candidate for candidate in candidates if (candidate / name).is_file()), None)
 
 
 def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progress) -> None:

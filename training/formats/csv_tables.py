@@ -40,8 +40,9 @@ from .annotation import (
     build_dataset,
     parse_finite,
 )
+from .class_names import read_classes
 from .images import image_size, to_label_error
-from .voc import CLASSES, read_classes
+from .voc import CLASSES
 from .writing import write_bytes, write_text
 
 DEFAULT_CLASS = "galaxy"
@@ -185,7 +186,7 @@ def _read_size(sample: Sample) -> tuple[int, int]:
                 return int(row["width"]), int(row["height"])
             except ValueError:
                 raise ValueError(f"its size is '{row['width']}' x '{row['height']}', not two whole numbers") from None
-    return image_size(sample.read_bytes())
+    return image_size(sample.read_bytes(), sample.file)
 
 
 def _parse_cell(text: str, is_own_layout: bool) -> Any:

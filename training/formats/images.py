@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,27 +30,42 @@ def to_label_error(error: Exception, file: str) -> LabelError:
     return LabelError(kind, file, str(error))
 
 
-def decode(content: bytes) -> np.ndarray:
-    """Decode an image to (H, W, 3) uint8 RGB with the decoder of the runtime.
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, or in UTF-16 where it begins with its byte-order mark; no mark is in the result.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read, or is not such a text.
+    """
+    content = path.read_bytes()
+    is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = content.decode("utf-16" if is_utf16 else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decode(content: bytes, name: str = "") -> np.ndarray:
+    """Decode an image to (H, W, 3) uint8 RGB with the decoder of the runtime, which develops more than 8 bits.
 
     Boxes of labels refer to these pixels: the EXIF orientation is applied.
+
+    Args:
+        content: the file; name: its name, whose suffix says what its first bytes leave open.
 
     Raises:
         BrokenImageError: it is not an image that can be decoded, or is truncated.
     """
     try:
-        return decode_image(content, "").pixels
+        return decode_image(content, name).pixels
     except ImageError as error:
         raise BrokenImageError(error.reason) from None
 
 
-def image_size(content: bytes) -> tuple[int, int]:
+def image_size(content: bytes, name: str = "") -> tuple[int, int]:
     """Return the width and height of an encoded image in pixels.
 
     Raises:
         BrokenImageError: see `decode`.
     """
-    height, width = decode(content).shape[:2]
+    height, width = decode(content, name).shape[:2]
     return width, height
 
 
@@ -59,7 +75,7 @@ def load_image(annotation: ImageAnnotation) -> np.ndarray:
     Raises:
         BrokenImageError: see `decode`. DataError: it does not exist.
     """
-    return decode(annotation.read_bytes())
+    return decode(annotation.read_bytes(), annotation.file)
 
 
 def is_image_file(path: Path) -> bool:

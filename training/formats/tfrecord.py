@@ -30,7 +30,7 @@ from .annotation import (
     build_dataset,
     other_format_values,
 )
-from .images import image_size, list_files, to_label_error
+from .images import image_size, list_files, read_text, to_label_error
 from .rounding import restore_from_record, round_to_shortest
 from .voc import truncated_flag
 from .writing import write_text
@@ -119,7 +119,7 @@ def _read_one(features: ExampleFeatures, numbered: Mapping[int, str], file: Path
     name = features.text("image/filename") or f"{source or offset}.{'jpg' if encoding == 'jpeg' else encoding}"
     width, height = (int((features.numbers(f"image/{side}") or [0])[0]) for side in ("width", "height"))
     if width < 1 or height < 1:
-        width, height = image_size(content)
+        width, height = image_size(content, name)
     columns = [features.numbers(f"image/object/bbox/{side}") for side in SIDES]
     count = len(columns[0])
     labels, texts = features.numbers("image/object/class/label"), features.bytes("image/object/class/text")
@@ -170,7 +170,7 @@ def _read_label_map(folder: Path, files: Sequence[Path]) -> dict[int, str]:
     if not maps:
         return {}
     try:
-        text = maps[0].read_text(encoding="utf-8")
+        text = read_text(maps[0])
     except (OSError, UnicodeDecodeError) as error:
         raise to_label_error(error, maps[0].name) from None
     items = {}

@@ -27,6 +27,8 @@ from .annotation import (
     parse_finite,
     validate_text,
 )
+from .class_names import read_classes
+from .foreign_paths import ImageIndex, is_foreign, path_parts
 from .images import image_size, is_image_file, list_files, to_label_error
 from .writing import ensure_unique, place_images, write_text
 
@@ -52,6 +54,7 @@ def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedD
     files = list(list_files(folder))
     labels = [path for path in files if path.suffix.lower() == ".xml"]
     images = {path.relative_to(folder).as_posix(): is_image_file(path) for path in files}
+    index = ImageIndex(name for name, is_image in images.items() if is_image)
     annotations, notes, omitted = [], [], dict[str, int]()
     for done, path in enumerate(labels):
         progress(done, len(labels))
@@ -61,7 +64,7 @@ def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedD
             if root.tag != "annotation":
                 notes.append(f"not a label, as its root is <{root.tag}>: {name}")
                 continue
-            if annotation := _read_one(root, folder, name, images, omitted, on_error):
+            if annotation := _read_one(root, folder, name, images, index, omitted, on_error):
                 annotations.append(annotation)
         except (LabelError, ValueError, OSError) as error:
             on_error(to_label_error(error, name))
@@ -78,21 +81,6 @@ def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedD
     notes += [f"<{tag}> omitted: {count}" for tag, count in omitted.items()]
     classes = read_classes(folder / CLASSES)
     return build_dataset("voc", annotations, on_error, classes, notes)
-
-
-def read_classes(path: Path) -> list[str]:
-    """Read class names, one a line; none if the file does not exist.
-
-    Raises:
-        LabelError: it is not UTF-8 text, or cannot be read.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except FileNotFoundError:
-        return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise to_label_error(error, path.name) from None
-    return [line.strip() for line in lines if line.strip()]
 
 
 def _parse(path: Path) -> ET.Element:
@@ -115,17 +103,27 @@ def _text(element: ET.Element, tag: str, default: str | None = None) -> str:
 
 # Long because every field of an object has an error of its own.
 def _read_one(
-    root: ET.Element, folder: Path, name: str, images: Container[str], omitted: dict[str, int], on_error: ErrorHandler
+    root: ET.Element,
+    folder: Path,
+    name: str,
+    images: Container[str],
+    index: ImageIndex,
+    omitted: dict[str, int],
+    on_error: ErrorHandler,
 ) -> ImageAnnotation | None:
     """Read the annotations of an XML file; `on_error` is called for each invalid object, and then None is returned."""
     try:
-        image = _find_image(normalise_name(_text(root, "filename")), Path(name), _text(root, "folder", ""), images)
+        filename = _text(root, "filename")
+        own = path_parts(filename)[-1] if is_foreign(filename) else normalise_name(filename)
+        image = _find_image(own, Path(name), _text(root, "folder", ""), images)
+        if image not in images and is_foreign(filename):
+            image = index.find(filename)
     except ValueError as error:
         raise ValueError(f"<filename> {error}") from None
     exists = image in images
     width, height = (int(parse_finite(_text(root, f"size/{side}", "0"))) for side in ("width", "height"))
     if (width < 1 or height < 1) and exists:  # as some programs write that did not open the image
-        width, height = image_size((folder / image).read_bytes())
+        width, height = image_size((folder / image).read_bytes(), image)
     boxes, classes, difficult, extras, is_complete = [], [], [], [], True
     for number, element in enumerate(root.findall("object"), 1):
         try:
@@ -291,6 +289,6 @@ def sniff(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as stream:
-            return b"<annotation" in stream.read(4096)
+            return b"<annotation" in stream.read(4096).replace(b"\0", b"")  # UTF-16 as well
     except OSError:
         return False

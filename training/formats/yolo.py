@@ -24,7 +24,7 @@ from .annotation import (
     parse_finite,
 )
 from .class_names import read_class_names
-from .images import BrokenImageError, image_size, is_image_file, list_files, to_label_error
+from .images import BrokenImageError, image_size, is_image_file, list_files, read_text, to_label_error
 from .rounding import restore_from_record, round_to_shortest
 from .writing import ensure_unique, format_json, place_images, write_text
 
@@ -105,7 +105,7 @@ def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedD
 def _read_record(folder: Path) -> dict[str, ImageAnnotation]:
     path = folder / RECORD
     try:
-        images = json.loads(path.read_text(encoding="utf-8"))["pictures"]
+        images = json.loads(read_text(path))["pictures"]
         return {image.file: image for image in (annotation_from_json(values) for values in images)}
     except FileNotFoundError:
         return {}
@@ -120,7 +120,7 @@ def _read_record(folder: Path) -> dict[str, ImageAnnotation]:
 def _read_rows(path: Path | None, label: str, classes: int, on_error: ErrorHandler) -> list[_Row] | None:
     """Read the lines of a label file; `on_error` is called for each invalid line, and then None is returned."""
     rows, is_complete = [], True
-    text = path.read_text(encoding="utf-8-sig") if path else ""
+    text = read_text(path) if path else ""
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
@@ -138,7 +138,7 @@ def _read_one(
     if record is not None:
         width, height = record.width, record.height
     elif exists:
-        width, height = image_size((folder / name).read_bytes())
+        width, height = image_size((folder / name).read_bytes(), name)
     else:
         raise LabelError("missing picture", name, "the image does not exist, and its size is not recorded")
     shares = np.array([row[1:] for row in rows], np.float64).reshape(-1, 4)
