@@ -2,7 +2,8 @@
 
 The levels are turned back into standard deviations of the noise. A morphological opening removes stars, which are
 narrow; what is left is compared with its own noise behind Gaussian filters of growing width (matched filters for round
-objects: Irwin 1985, MNRAS 214, 575). numpy and OpenCV only; a frame of 540 x 960 costs about 2 ms on a desktop core.
+objects: Irwin 1985, MNRAS 214, 575). An opening leaves much of blurred stars: a source must be wider than the frame's
+own stars, too. numpy and OpenCV only; a frame of 540 x 960 costs about 2 ms on a desktop core.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ SATURATED, SATURATED_SHARE = 0.98, 0.15
 the limit in sigma does not hold for it, because a nebula has more of them in a deep stack."""
 EXTENDED = 0.2
 """What the opening must leave of light: 0.1 of a star's of a pixel or two, 0.3 and more of a galaxy's."""
+FEWEST_STARS = 12
+"""Bright peaks from which on the frame's own stars are a measure; of fewer, most may be galaxies."""
+STAR_LIGHT = 6.0
+"""Light in sigma behind the narrowest filter from which on a peak is used for that."""
+WIDER = 1.5
+"""Factor by which a filter must keep more of a source's light than of a star's."""
 SMALL = 16.0
 """Size in pixels up to which a source is shown enlarged: it differs from a star in a few pixels only."""
 MOST = 12
@@ -69,15 +76,16 @@ def extended_sources(
     height, width = pixels.shape[0] // _CELL, pixels.shape[1] // _CELL
     if min(height, width) < 2 * _CELL:
         return []
-    cells = _cells(pixels, stretch or Stretch(), height, width)
+    cells, unclipped = _cells(pixels, stretch or Stretch(), height, width)
     opened = cv2.morphologyEx(cells, cv2.MORPH_OPEN, _OPENING)
     sky = _sky(opened)
     light, whole = opened - sky, cells - sky
+    stars = _Stars(unclipped - sky)
     found: list[ExtendedSource] = []
     for size in WIDTHS:
         if 6 * size > min(height, width):
             break
-        found.extend(_peaks(light, whole, size, significant))
+        found.extend(_peaks(light, whole, size, significant, stars))
     found.sort(key=lambda source: -source.significance)
     kept: list[ExtendedSource] = []
     for source in found:
@@ -88,12 +96,44 @@ def extended_sources(
     return kept
 
 
-def _cells(pixels: np.ndarray, stretch: Stretch, height: int, width: int) -> np.ndarray:
-    """Return about the light of cells of 2 x 2 pixels in sigma of a pixel: (height, width) float32."""
-    table = np.minimum(_linear(stretch), LARGEST)
+def _cells(pixels: np.ndarray, stretch: Stretch, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the light of cells of 2 x 2 pixels in sigma of a pixel, clipped and whole: two (height, width) float32."""
+    table = _linear(stretch)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[: height * _CELL, : width * _CELL]
     # Averaged as levels: what is lost in faint light by rounding, noise carries over it.
-    return cv2.LUT(cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA), table)
+    levels = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.LUT(levels, np.minimum(table, LARGEST)), cv2.LUT(levels, table)
+
+
+class _Stars:
+    """What filters leave of a frame's point sources, whatever their width: most peaks of a frame are stars.
+
+    Args:
+        light: (H, W) float32, of cells above the sky, in sigma, not clipped.
+    """
+
+    def __init__(self, light: np.ndarray) -> None:
+        self._light = light
+        self._narrow = cv2.sepFilter2D(light, -1, _KERNEL, _KERNEL)
+        peaks = (self._narrow >= cv2.dilate(self._narrow, _OPENING)) & (self._narrow > STAR_LIGHT)
+        y, x = np.divmod(np.flatnonzero(peaks), light.shape[1])
+        # The brighter half: noise and neighbours are a smaller part of their light.
+        bright = np.argsort(-self._narrow[y, x])[: max(FEWEST_STARS, len(y) // 2)]
+        self._y, self._x = y[bright], x[bright]
+
+    def wider(self, rows: np.ndarray, columns: np.ndarray, fold: int) -> np.ndarray:
+        """Return which sources, at rows and columns (N,) of the light reduced `fold` times, are wider than stars."""
+        if len(self._y) < FEWEST_STARS or not len(rows):
+            return np.ones(len(rows), bool)
+        smooth = _filtered(self._light, fold)[0]
+        height, width = smooth.shape
+        around = cv2.dilate(smooth, _OPENING)
+        y, x = np.minimum(self._y // fold, height - 1), np.minimum(self._x // fold, width - 1)
+        typical = np.median(around[y, x] / self._narrow[self._y, self._x])
+        reach = np.ones((2 * fold + 1, 2 * fold + 1), np.uint8)
+        narrow = cv2.dilate(self._narrow, reach)[rows * fold + fold // 2, columns * fold + fold // 2]
+        result: np.ndarray = smooth[rows, columns] > WIDER * typical * narrow
+        return result
 
 
 def star_dominated(pixels: np.ndarray, boxes: np.ndarray, stretch: Stretch | None = None) -> np.ndarray:
@@ -146,8 +186,10 @@ def _sky(light: np.ndarray) -> np.ndarray:
     return cv2.resize(np.minimum(smooth, level + 2 * spread), (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _peaks(light: np.ndarray, whole: np.ndarray, size: float, significant: float) -> Iterator[ExtendedSource]:
-    """Find the peaks of `light`, opened, behind a filter, of which `whole` does not show much more."""
+def _peaks(
+    light: np.ndarray, whole: np.ndarray, size: float, significant: float, stars: _Stars
+) -> Iterator[ExtendedSource]:
+    """Find the peaks of `light`, opened, behind a filter, of which `whole` does not show much more, and not stars."""
     fold = int(size)
     smooth, opened = _filtered(light, fold)
     level = opened[opened.size // 2]
@@ -160,6 +202,8 @@ def _peaks(light: np.ndarray, whole: np.ndarray, size: float, significant: float
     peaks &= smooth > level + significant * noise
     peaks &= smooth - level > EXTENDED * (unopened - base[base.size // 2])
     y, x = np.divmod(np.flatnonzero(peaks), smooth.shape[1])
+    extended = stars.wider(y, x, fold)
+    y, x = y[extended], x[extended]
     scale = fold * _CELL
     for row, column in zip(y.tolist(), x.tolist(), strict=True):
         value = float(smooth[row, column] - level) / noise

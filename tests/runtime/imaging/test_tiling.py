@@ -103,15 +103,24 @@ def test_frame_of_up_to_three_times_the_input_needs_no_tiles(size, tiled):
     assert (len(TileSelector("auto", 256).select(pixels)) > 1) == tiled
 
 
-def raw_frame(galaxies=(), width=960, height=540, pattern=None):
-    """Draw a raw frame with a sky of 1000 levels, noise of 30, stars, and galaxies (x, y, sigma, light)."""
+def raw_frame(galaxies=(), width=960, height=540, fwhm=1.9, wings=False):
+    """Draw a raw frame with a sky of 1000 levels, noise of 30, stars, and galaxies (x, y, sigma, light).
+
+    Args:
+        fwhm: full width of the stars at half of their peak.
+        wings: whether they are Moffat profiles (beta 2.5), as of the atmosphere, in place of Gaussians.
+    """
     random = np.random.default_rng(3)
     sky = random.normal(1000, 30, (height, width)).astype(np.float32)
-    stars = [(random.uniform(0, width), random.uniform(0, height), 0.8, random.exponential(800)) for _ in range(150)]
+    places = [(random.uniform(0, width), random.uniform(0, height), random.exponential(800)) for _ in range(150)]
+    stars = [(x, y, fwhm / 2.355, light) for x, y, light in places]
     rows, columns = np.mgrid[:height, :width]
-    for x, y, sigma, light in [*stars, *galaxies]:
-        near = np.s_[max(0, int(y - 5 * sigma)) : int(y + 5 * sigma), max(0, int(x - 5 * sigma)) : int(x + 5 * sigma)]
-        sky[near] += light * np.exp(-((columns[near] - x) ** 2 + (rows[near] - y) ** 2) / (2 * sigma**2))
+    for number, (x, y, sigma, light) in enumerate([*stars, *galaxies]):
+        reach = 8 * sigma if wings else 5 * sigma
+        near = np.s_[max(0, int(y - reach)) : int(y + reach) + 1, max(0, int(x - reach)) : int(x + reach) + 1]
+        distance = ((columns[near] - x) ** 2 + (rows[near] - y) ** 2) / (2 * sigma**2)
+        moffat = wings and number < len(stars)
+        sky[near] += light * ((1 + distance / 2.5) ** -2.5 if moffat else np.exp(-distance))
     raw = np.clip(sky, 0, 65535).astype(np.uint16)
     developed, planes = develop(raw), linear_planes(raw)[0]
     return Frame(
@@ -138,10 +147,44 @@ def test_small_raw_frames_have_windows_too():
     assert len(views) > 1 and (views[1:, 2:] - views[1:, :2]).max() <= 224
 
 
-def test_empty_sky_of_a_raw_frame_needs_no_tiles():
-    """Most frames of a survey show stars only: they must not cost more than one inference."""
-    frame = raw_frame()
-    assert len(TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))) == 1
+@pytest.mark.parametrize("wings", [False, True])
+@pytest.mark.parametrize("fwhm", [1.5, 1.9, 2.4, 3, 4, 5, 6])
+def test_empty_sky_of_a_raw_frame_needs_next_to_no_tiles(fwhm, wings):
+    """Most frames of a survey show stars only: they must not cost many inferences in any seeing."""
+    frame = raw_frame(fwhm=fwhm, wings=wings)
+    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    # What is left are pairs of blurred stars: there were eight tiles from 3 pixels, or 1.5 with wings, on.
+    assert len(views) <= (1 if fwhm < 2.4 else 3 if fwhm < 4 else 5)
+
+
+@pytest.mark.parametrize("fwhm", [1.5, 2.4, 4])
+@pytest.mark.parametrize("wings", [False, True])
+def test_galaxies_need_tiles_however_wide_the_stars_are(fwhm, wings):
+    galaxies = [(200, 150, 4, 150), (500, 270, 6, 60), (700, 400, 14, 60)]
+    frame = raw_frame(galaxies, fwhm=fwhm, wings=wings)
+    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    for x, y, _, _ in galaxies:
+        assert ((views[1:, 0] < x) & (x < views[1:, 2]) & (views[1:, 1] < y) & (y < views[1:, 3])).any()
+
+
+@pytest.mark.parametrize("light", [1_000, 4_000])
+def test_galaxy_with_a_bright_nucleus_is_not_a_star(light):
+    """In a deep stack, a nucleus is as bright and nearly as narrow as the stars, and the disk around it faint."""
+    frame = raw_frame([(400, 270, 1.5, light), (400, 270, 6, light / 20), (400, 270, 25, 150)], fwhm=2.4)
+    views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
+    assert ((views[1:, 0] < 360) & (views[1:, 2] > 440) & (views[1:, 1] < 230) & (views[1:, 3] > 310)).any()
+
+
+def test_few_sources_are_no_measure_of_stars():
+    """A field of galaxies alone has no stars with which they could be compared."""
+    sources = [(100 + 150 * n, 120 + 60 * (n % 5), 6, 300) for n in range(6)]
+    random = np.random.default_rng(4)
+    rows, columns = np.mgrid[:540, :960]
+    sky = random.normal(1000, 30, (540, 960))
+    for x, y, sigma, light in sources:
+        sky += light * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+    found = extended_sources(develop(sky.astype(np.uint16)).pixels)
+    assert all(any(np.hypot(source.x - x, source.y - y) < 10 for source in found) for x, y, _, _ in sources)
 
 
 def test_only_frames_developed_by_the_front_end_have_its_stretch():
