@@ -31,7 +31,7 @@ SUB_FLOORS = {
         ("session",),
     ),
     "training": (
-        ("cost", "progress", "cache", "run", "threads"),
+        ("cost", "progress", "cache", "run", "threads", "keras_file"),
         ("data",),
         ("figures",),
         ("formats", "mobilenet"),

@@ -14,6 +14,7 @@ from ...files import write_atomic
 from ...models.decode import softmax
 from ...models.labels import CLASSES
 from ...runtime.imaging.encoding import encode_image
+from ..keras_file import KerasFileError, check_keras_file, check_keras_loads, load_keras_file
 from ..run import read_record
 from .saliency import ExplainError, activations, filter_patterns, grad_cam
 from .saliency_sheets import activation_sheet, evenly, filter_sheet, heat_sheet
@@ -26,11 +27,12 @@ MAX_PATTERN_LAYERS, MAX_PATTERNS, ASCENT_STEPS = 4, 12, 40
 """Maximum number of layers on a sheet of filters, of filters per layer, and steps of the gradient ascent."""
 
 
-def load_model(path: Path) -> keras.Model:
+def load_model(path: Path, is_unknown: bool = False) -> keras.Model:
     """Load the Keras model of a finished run.
 
     Args:
         path: the run's folder, or its .keras file.
+        is_unknown: whether it may be anyone's: it is then loaded for the first time in a process that can do no harm.
 
     Raises:
         ExplainError: there is no model, it cannot be read, or its layers cannot be accessed.
@@ -50,10 +52,12 @@ def load_model(path: Path) -> keras.Model:
     if file.suffix != ".keras" or not zipfile.is_zipfile(file):
         raise ExplainError(f"{file} is not a .keras file, or is truncated; {hint}")
     try:
-        return keras.saving.load_model(file, compile=False)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ExplainError(f"{file} cannot be read as a Keras model: {reason}") from None
+        if is_unknown:
+            check_keras_file(file)
+            check_keras_loads(file)
+        return load_keras_file(file)
+    except KerasFileError as error:
+        raise ExplainError(str(error)) from None
 
 
 def classes_of(path: Path, model: keras.Model) -> tuple[Sequence[str], float]:
