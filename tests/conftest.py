@@ -1,4 +1,4 @@
-"""What tests share: the labelled sets where they are, pictures rendered here, small runs that stand for trained ones."""
+"""What tests share: the labelled sets where they are, images rendered here, small runs that stand for trained ones."""
 
 import fcntl
 import json

@@ -54,7 +54,7 @@ class ExtendedSource:
     """Light that is no star.
 
     Attributes:
-        x, y: its middle in pixels of the picture; size: about its width in pixels.
+        x, y: its middle in pixels of the image; size: about its width in pixels.
         significance: its peak behind the filter that shows it best, in standard deviations of the noise there.
     """
 
@@ -222,16 +222,16 @@ def _filtered(light: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def windows_around(sources: list[ExtendedSource], width: int, height: int, side: int, most: int = 8) -> np.ndarray:
-    """Lay square windows over a picture so that every source lies well inside one.
+    """Lay square windows over an image so that every source lies well inside one.
 
     Args:
-        sources: the most significant first; width, height: of the picture in pixels.
+        sources: the most significant first; width, height: of the image in pixels.
         side: of the network's input in pixels; small sources get windows half as large, which enlarges them twice,
             and larger ones windows twice, four times as large.
         most: maximum number of windows.
 
     Returns:
-        (N, 4) int x0, y0, x1, y1, inside the picture.
+        (N, 4) int x0, y0, x1, y1, inside the image.
     """
     windows: list[tuple[int, int, int, int, int]] = []
     for source in sources:

@@ -1,7 +1,7 @@
-"""From a linear frame to the 8-bit picture that the networks are shown. The only such path in the project.
+"""From a linear frame to the 8-bit image that the networks are shown. The only such path in the project.
 
 Bayer mosaic -> superpixels -> sky taken away -> channels balanced -> stretched by the frame's own noise. Any change of
-gain, offset or exposure, of each channel by itself, gives the same picture. Pictures that were processed to 8 bits do
+gain, offset or exposure, of each channel by itself, gives the same image. Images that were processed to 8 bits do
 not come here. numpy and OpenCV only.
 """
 
@@ -30,7 +30,7 @@ LARGE = 2**24
 """Pixels above which a frame is stretched in bands."""
 _AROUND = np.ones((5, 5), np.uint8)
 _FINE = 24.0
-"""Noise in whole levels from which on rounding the sky to whole levels is less than half a level of the picture."""
+"""Noise in whole levels from which on rounding the sky to whole levels is less than half a level of the image."""
 _TOLERANCE = 0.03
 """Standard deviations of the noise by which the sky of a row may be off."""
 _LUT_OF_16_BITS = int(cv2.__version__.split(".")[0]) >= 5
@@ -42,7 +42,7 @@ class FrameLevels:
 
     Attributes:
         backgrounds: of each channel, one or three.
-        factors: of each channel, from its units to standard deviations of the picture's noise.
+        factors: of each channel, from its units to standard deviations of the image's noise.
         balance: ``stars``, ``noise`` or ``mono``: what mostly balanced the channels.
     """
 
@@ -57,7 +57,7 @@ class Developed:
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        binning: frame pixels a picture pixel, 2 for superpixels, else 1.
+        binning: frame pixels an image pixel, 2 for superpixels, else 1.
         record: what was done, as plain values: stretch, pattern, binning, sky, noise, balance, factors, hot_pixels.
     """
 
@@ -74,7 +74,7 @@ def develop(
     hot_pixels: bool = True,
     levels: FrameLevels | None = None,
 ) -> Developed:
-    """Turn a linear frame into the picture that the networks are shown.
+    """Turn a linear frame into the image that the networks are shown.
 
     Args:
         frame: (H, W) mosaic or mono, or (H, W, 3) RGB; any real type; linear, in any units. What is not finite counts
@@ -194,7 +194,7 @@ def _levels_of_integers(plane: np.ndarray, sky: Background, factor: float, stret
     black = Background(sky.coefficients - np.array([stretch.black / factor - 0.5, 0, 0, 0, 0, 0]), 1.0)
     surface = black.surface(plane.shape[0], plane.shape[1], tolerance=_TOLERANCE / factor, dtype=np.uint16)
     above = cv2.subtract(plane, surface)  # 0 below black
-    # The first whole number that reaches each level of the picture.
+    # The first whole number that reaches each level of the image.
     first = np.ceil((stretch.first_steps() - 0.5) / (factor * STEPS)).astype(int)
     bounds = np.concatenate([np.clip(first, 0, 65_536), [65_536]])
     return _looked_up(np.repeat(np.arange(256, dtype=np.uint8), np.diff(bounds)), above)

@@ -1,4 +1,4 @@
-"""Staying alive: cameras that vanish, pictures that are poison, service managers, and an end on request."""
+"""Staying alive: cameras that vanish, images that are poison, service managers, and an end on request."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""docs/labelling.md, as a user follows it: the report's workflow from labelled pictures to a measured detector."""
+"""docs/labelling.md, as a user follows it: the report's workflow from labelled images to a measured detector."""
 
 import json
 import os
@@ -23,7 +23,7 @@ NETWORKS = ("galaxy-edge train", "galaxy-edge export", "galaxy-edge eval")
 
 
 def label(folder, count=120):
-    """Do what a person does in labelImg: pictures with whole-pixel boxes, every fourth one without a galaxy."""
+    """Do what a person does in labelImg: images with whole-pixel boxes, every fourth one without a galaxy."""
     rng, found, pictures = np.random.default_rng(3), [], folder.parent / "drawn"
     pictures.mkdir()
     for number in range(count):
@@ -31,7 +31,7 @@ def label(folder, count=120):
         boxes = [] if number % 4 == 3 else [np.round(box)]
         if not boxes:
             image = np.clip(8 + rng.normal(0, 1.5, image.shape), 0, 255).astype(np.uint8)
-        for x, y in rng.integers(3, 155, (14, 2)):  # stars of its own tell a picture from every other
+        for x, y in rng.integers(3, 155, (14, 2)):  # stars of its own tell an image from every other
             image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
         name = f"{number:03d}.png"
         (pictures / name).write_bytes(encode(image))

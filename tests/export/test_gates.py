@@ -58,7 +58,7 @@ def test_an_input_that_needs_arithmetic_is_no_raw_input(fp32, tiny_runs):
 
 
 def told(right, of=100, other=0):
-    """Metrics of two classes with `of` pictures each, `right` of the first named right, all but `other` of the second."""
+    """Metrics of two classes with `of` images each, `right` of the first named right, all but `other` of the second."""
     confusion = [[right, of - right], [other, of - other]]
     return {
         "accuracy": (right + of - other) / (2 * of),

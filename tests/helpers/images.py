@@ -17,7 +17,7 @@ def render(blobs, width, height, level=200.0):
 
 
 def encode(image, suffix=".png") -> bytes:
-    """Encode an RGB (or grey, or RGBA) array as a picture file."""
+    """Encode an RGB (or grey, or RGBA) array as an image file."""
     if image.ndim == 3:
         image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR if image.shape[2] == 3 else cv2.COLOR_RGBA2BGRA)
     done, content = cv2.imencode(suffix, image)

@@ -1,4 +1,4 @@
-"""Small rendered picture sets in the layouts that `galaxy_edge.training.data.sample` reads, for tests of training."""
+"""Small rendered image sets in the layouts that `galaxy_edge.training.data.sample` reads, for tests of training."""
 
 import csv
 import zipfile
@@ -78,7 +78,7 @@ def close_up_frame(rng, side, scale=0.11, axis=None, angle=None):
 
 
 def make_close_ups(folder, count=12):
-    """Write rendered galaxies that fill their pictures in the layout ``efigi``, all of one class; return the folder."""
+    """Write rendered galaxies that fill their images in the layout ``efigi``, all of one class; return the folder."""
     rng = np.random.default_rng(9)
     pictures = {}
     for number in range(count):
@@ -92,7 +92,7 @@ def make_close_ups(folder, count=12):
 
 
 def make_sets(folder, survey=40, deepsky=20, fields=20):
-    """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields`` of rendered pictures; return the folder."""
+    """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields`` of rendered images; return the folder."""
     rng = np.random.default_rng(7)
 
     def columns(box):

@@ -33,7 +33,7 @@ ABOUTS = (
 
 
 def picture(seed, width=64, height=48, suffix=".png"):
-    """Encode a picture of its own: noise in its upper left corner."""
+    """Encode an image of its own: noise in its upper left corner."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:64, :64] = np.random.default_rng([seed, 3]).integers(0, 256, pixels[:64, :64].shape)
     return cv2.imencode(suffix, pixels)[1].tobytes()
@@ -49,7 +49,7 @@ def star_field(number, side=64):
 
 
 def put_pictures(folder, names, size=(64, 48)):
-    """Write a picture under each name."""
+    """Write an image under each name."""
     for seed, name in enumerate(names):
         place = folder / name
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def awkward_boxes(rng, width, height):
 
 
 def awkward_set(folder, seed=0, size=(64, 48)):
-    """Make pictures and labels with all that is awkward at once."""
+    """Make images and labels with all that is awkward at once."""
     put_pictures(folder, NAMES, size)
     rng = np.random.default_rng([seed, 5])
     found = []
@@ -105,7 +105,7 @@ def plain(labels):
 
 
 def one_picture(folder, boxes, classes=None, name="m31.png", size=(64, 48), difficult=None, **more):
-    """Make a set of one picture."""
+    """Make a set of one image."""
     put_pictures(folder, [name], size)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     one = ImageAnnotation(

@@ -19,7 +19,7 @@ class MovingSky:
 
     Args:
         drift: (x, y) whole pixels a frame that the window moves.
-        turn: degrees a frame, clockwise, that the sky turns around the middle of the picture.
+        turn: degrees a frame, clockwise, that the sky turns around the middle of the image.
         start: (x, y) of the window's corner in the first frame.
     """
 

@@ -31,7 +31,7 @@ def test_every_class_has_the_coarse_group_of_galaxy_zoo():
 
 @pytest.mark.parametrize("group", COARSE)
 def test_coarse_group_is_its_own_group(group):
-    # Data sets label some pictures by group only.
+    # Data sets label some images by group only.
     assert coarse_group(group) == group
 
 

@@ -94,7 +94,7 @@ def test_letterbox_of_the_right_size_changes_nothing():
 
 @pytest.mark.parametrize("seed", range(40))
 def test_letterbox_scales_say_where_a_square_ends_up(seed):
-    # What boxes rest on: a picture's pixel times the scale is the input's pixel, within one, at every size and
+    # What boxes rest on: an image's pixel times the scale is the input's pixel, within one, at every size and
     # also after the odd row or column that halving leaves out.
     rng = np.random.default_rng(seed)
     height, width = (int(side) for side in rng.integers(60, 2500, 2))
@@ -117,7 +117,7 @@ def test_letterbox_scales_say_where_a_square_ends_up(seed):
 
 
 def reference_crop(image, box, side):
-    """Cut a square around a box's centre from the picture, widely padded with its nearest pixels."""
+    """Cut a square around a box's centre from the image, widely padded with its nearest pixels."""
     pad = 200
     padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
     left = round((box[0] + box[2]) / 2 - side / 2) + pad
@@ -138,7 +138,7 @@ def reference_crop(image, box, side):
     ],
 )
 def test_crop_is_the_square_of_the_box(box):
-    # No margin and no resizing: pixel for pixel what the definition says, also where it leaves the picture.
+    # No margin and no resizing: pixel for pixel what the definition says, also where it leaves the image.
     image, side = noise(80, 100), int(box[2] - box[0])
     assert np.array_equal(crop(image, np.array(box), 0.0, side), reference_crop(image, box, side))
 

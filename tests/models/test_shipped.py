@@ -1,4 +1,4 @@
-"""The bundles that are shipped: what they say of themselves holds, to the bit, and they see galaxies in real pictures."""
+"""The bundles that are shipped: what they say of themselves holds, to the bit, and they see galaxies in real images."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def test_galaxies_of_a_real_group_are_found():
 
 
 def test_the_demo_boxes_galaxies_and_not_the_two_bright_stars():
-    # Places in pixels of the sky picture, read off it by eye: a face-on spiral, three ellipticals, and the two stars
+    # Places in pixels of the sky image, read off it by eye: a face-on spiral, three ellipticals, and the two stars
     # with spikes. A detector that fires on anything bright and large takes the stars too.
     galaxies = np.array([(124, 401), (420, 405), (514, 440), (422, 718)])
     stars = np.array([(254, 166), (753, 577)])

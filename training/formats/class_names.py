@@ -27,7 +27,7 @@ def read_class_names(folder: Path) -> list[str]:
         if found := parse_yaml_names(_text(path), path.name) if yaml else read_classes(path):
             return found
     if there:
-        return []  # pictures without a single object need no class
+        return []  # images without a single object need no class
     raise LabelError(
         "unreadable label",
         str(folder),

@@ -1,4 +1,4 @@
-"""Pictures of every kind that is not bad are converted; every kind that is bad gets its reason."""
+"""Images of every kind that is not bad are converted; every kind that is bad gets its reason."""
 
 import signal
 import struct
@@ -198,7 +198,7 @@ def card(content, key, value):
 
 @pytest.fixture
 def packed(fits):
-    """A tile-compressed picture."""
+    """A tile-compressed image."""
     return fits_bytes(fits, fits.PrimaryHDU(), fits.CompImageHDU(np.arange(80 * 60, dtype=np.int16).reshape(60, 80)))
 
 

@@ -14,7 +14,7 @@ from galaxy_edge.models.raw.bayer import (
 
 
 def mosaic_of(rgb: np.ndarray, pattern: str) -> np.ndarray:
-    """Sample an RGB picture (H, W, 3) by a pattern, pixel by pixel."""
+    """Sample an RGB image (H, W, 3) by a pattern, pixel by pixel."""
     height, width = rgb.shape[:2]
     result = np.empty((height, width), rgb.dtype)
     for y in range(height):

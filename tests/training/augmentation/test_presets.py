@@ -1,4 +1,4 @@
-"""The report's augmentation: no further than its parameters, and the picture that scipy and Keras give for them."""
+"""The report's augmentation: no further than its parameters, and the image that scipy and Keras give for them."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ SIZE = 69
 
 
 def smooth(size=SIZE):
-    """A picture without symmetry, so smooth that interpolation hardly matters, but not at its rim: fill shows."""
+    """An image without symmetry, so smooth that interpolation hardly matters, but not at its rim: fill shows."""
     y, x = np.mgrid[:size, :size] / size
     planes = [np.sin(3 * x + 2 * y), np.cos(4 * y - x), np.exp(-8 * ((x - 0.3) ** 2 + (y - 0.6) ** 2))]
     return np.clip(120 + 100 * np.stack(planes, axis=2), 0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Balancing: every strategy shows and weighs what its name says, and no picture is forgotten for good."""
+"""Balancing: every strategy shows and weighs what its name says, and no image is forgotten for good."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_full_balance_brings_every_class_to_the_mean():
 
 
 def test_partial_balance_goes_half_of_the_way_as_ratios_go():
-    # As far from the own count as from the mean, in logarithms, to within the rounding to whole pictures.
+    # As far from the own count as from the mean, in logarithms, to within the rounding to whole images.
     sizes = drawn_sizes("partial")
     assert np.log(sizes / SIZES) == pytest.approx(np.log(1000 / 3 / sizes), abs=0.02)
 
@@ -68,7 +68,7 @@ def test_weights_are_those_of_sklearn():
     reference = pytest.importorskip("sklearn.utils.class_weight")
     expected = reference.compute_class_weight("balanced", classes=np.arange(3), y=LABELS)
     assert class_weights(LABELS, "weights", 3) == pytest.approx(expected)
-    # After partial balance, what is left is weighed as if the drawn pictures were the set.
+    # After partial balance, what is left is weighed as if the drawn images were the set.
     drawn = LABELS[draw(LABELS, "partial", 5, 0)]
     expected = reference.compute_class_weight("balanced", classes=np.arange(3), y=drawn)
     assert class_weights(LABELS, "partial", 3) == pytest.approx(expected)

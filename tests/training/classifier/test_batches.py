@@ -1,4 +1,4 @@
-"""What a network is fed: repeatable, balanced as asked, each view with its own picture's label."""
+"""What a network is fed: repeatable, balanced as asked, each view with its own image's label."""
 
 from collections import Counter
 from dataclasses import replace
@@ -16,7 +16,7 @@ from galaxy_edge.training.classifier.recipe import Recipe, build
 from galaxy_edge.training.data.crops import COARSE_WEIGHT, draw_weights, network_input
 
 COUNTS = (12, 3, 6, 3, 3, 3, 3, 3, 4)
-"""Pictures of each class: the mean is four and four ninths."""
+"""Images of each class: the mean is four and four ninths."""
 
 
 def pictures(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
@@ -88,7 +88,7 @@ def class_counts(balance, epochs=1):
 
 @pytest.mark.parametrize("balance", ["none", "weights"])
 def test_without_resampling_an_epoch_is_every_labelled_picture_once(balance):
-    # Pictures with a coarse label only have no class to be balanced by.
+    # Images with a coarse label only have no class to be balanced by.
     assert np.array_equal(np.sort(places(feed(balance=balance, batch=2).epoch(5))), np.arange(sum(COUNTS)))
 
 
@@ -184,7 +184,7 @@ def test_cached_features_are_the_frozen_part_of_views(vgg):
         index = int(target.argmax())
         gaps = [np.abs(features.astype(np.float32) - view[index]).max() / view[index].max() for view in known]
         assert min(gaps) < 2e-3  # kept in half precision
-    # Other pictures have other features, so that the match above means something.
+    # Other images have other features, so that the match above means something.
     assert np.abs(known[0][0] - known[0][1]).max() / known[0][0].max() > 0.01
     # Training the part behind trains the network that is saved.
     assert fed.complete_network(fed.trainable) is network and fed.trainable is not network
@@ -204,9 +204,9 @@ def test_rare_classes_are_drawn_more_often_but_not_equally():
     some = pictures()
     weights = draw_weights(some.labels, some.groups)
     assert weights.sum() == pytest.approx(1)
-    # The first class has twelve pictures, the second three.
+    # The first class has twelve images, the second three.
     assert weights[some.labels == 0].sum() / weights[some.labels == 1].sum() == pytest.approx(2)
-    # A coarse group without classes is a kind of its own, and weighs half; one picture as any other of its kind.
+    # A coarse group without classes is a kind of its own, and weighs half; one image as any other of its kind.
     kinds = Counter(group for group, label in zip(some.groups, some.labels, strict=True) if label < 0)
     assert set(kinds) < set(COARSE)
     spirals = weights[(some.labels < 0) & (np.array(some.groups) == "spiral")]

@@ -1,4 +1,4 @@
-"""Calibration: the temperature a brute search finds, and thresholds that promise no more than pictures can prove."""
+"""Calibration: the temperature a brute search finds, and thresholds that promise no more than images can prove."""
 
 import numpy as np
 import pytest
@@ -60,7 +60,7 @@ def test_fitting_lowers_the_calibration_error():
 
 
 def test_perfect_probabilities_show_the_error_that_chance_says():
-    """Or a network would be blamed for what is only few pictures: the error of honest draws scatters around it."""
+    """Or a network would be blamed for what is only few images: the error of honest draws scatters around it."""
     seen, said = [], []
     for seed in range(40):
         logits, labels = honest(seed, 300)

@@ -64,7 +64,7 @@ def test_orientations_are_the_eight_of_a_square():
     ways = orientations(picture)
     assert len({way.tobytes() for way in map(np.ascontiguousarray, ways)}) == 8
     for way in ways:
-        assert way.shape == picture.shape  # which picture and which channel is which stays
+        assert way.shape == picture.shape  # which image and which channel is which stays
         assert np.array_equal(np.sort(way, axis=None), np.sort(picture, axis=None))
         assert np.array_equal(way[0] % 3, picture[0] % 3) and way[0].max() == 26
 
@@ -75,7 +75,7 @@ def test_opinion_is_the_mean_over_orientations(tmp_path):
     images = pictures.images(32)
     opinion = Teacher(tmp_path / "run").predict
     assert opinion(images) == pytest.approx(by_hand(images, matrix, 1.3), abs=1e-5)
-    # Turning the pictures changes nothing.
+    # Turning the images changes nothing.
     assert opinion(orientations(images)[5]) == pytest.approx(opinion(images), abs=1e-6)
 
 

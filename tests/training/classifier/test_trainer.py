@@ -19,7 +19,7 @@ from galaxy_edge.training.classifier.trainer import TEACHER_SHARE, ClassifierTra
 from helpers.tiny_recipe import TINY
 
 SIMPLE = replace(RECIPES["simple"], size=32, batch=8)
-# What experts said of eight pictures; here and there they said nothing, of the last two nothing at all.
+# What experts said of eight images; here and there they said nothing, of the last two nothing at all.
 SAID = np.random.default_rng(9).choice([0, 0.25, 0.5, 0.75, 1, np.nan], (8, len(ATTRIBUTES))).astype(np.float32)
 SAID[6:] = np.nan
 
@@ -55,7 +55,7 @@ LOSSES = {
 
 
 def slow_loss(network, batch, smoothing):
-    """Loop over the pictures, in double precision."""
+    """Loop over the images, in double precision."""
     inputs, total, last = batch.inputs.astype(np.float32), 0.0, len(batch.share) - 1
     for index, share in enumerate(batch.share):
         mixed = inputs[index] * share + inputs[last - index] * (1 - share)
@@ -123,7 +123,7 @@ def test_loss_is_that_of_a_slow_twin(judged_learner, name):
 
 
 def test_steps_without_decay_are_those_of_adam_in_keras():
-    # Keras' own training, with its weights of pictures and its penalties on kernels, is the reference.
+    # Keras' own training, with its weights of images and its penalties on kernels, is the reference.
     recipe = replace(RECIPES["l1l2"], size=32)
     ours, theirs = build(recipe, 9), build(recipe, 9)
     start = ours.get_weights()
@@ -154,7 +154,7 @@ def averaging():
 
 
 def test_decay_shrinks_kernels_and_nothing_else(averaging):
-    # Pictures without weight give no slope: what moves is decay alone, and the statistics of the normalisation.
+    # Images without weight give no slope: what moves is decay alone, and the statistics of the normalisation.
     network, optimizer = averaging.network, averaging.optimizer
     for variable in optimizer.variables:
         variable.assign(np.zeros(variable.shape))

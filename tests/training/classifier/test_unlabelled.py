@@ -1,4 +1,4 @@
-"""Pictures of which nothing is known teach by a teacher's opinion alone, and never of a galaxy that is judged."""
+"""Images of which nothing is known teach by a teacher's opinion alone, and never of a galaxy that is judged."""
 
 import numpy as np
 import pytest

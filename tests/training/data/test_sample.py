@@ -199,7 +199,7 @@ def test_missing_and_broken_pictures_are_named(tmp_path):
 
 
 def test_split_goes_by_content(tmp_path):
-    # The same picture under two names, in two sets, must not be learnt from and validated on.
+    # The same image under two names, in two sets, must not be learnt from and validated on.
     gz(tmp_path / "one")
     gz(tmp_path / "two", coarse="spiral")
     first, second = read_set(tmp_path)

@@ -1,4 +1,4 @@
-"""Splits and folds: no galaxy on two sides, the same split for the same pictures, and twins found among look-alikes."""
+"""Splits and folds: no galaxy on two sides, the same split for the same images, and twins found among look-alikes."""
 
 import hashlib
 
@@ -144,7 +144,7 @@ def test_added_pictures_move_no_other():
 def test_another_seed_is_another_split():
     ids, groups, labels = many()
     one, other = (holdout_indices(ids, groups, labels, (0.12, 0.2), seed).test for seed in (3, 4))
-    # Test parts drawn apart share one picture in five, as chance has it.
+    # Test parts drawn apart share one image in five, as chance has it.
     assert len(np.intersect1d(one, other)) / len(one) == pytest.approx(0.2, abs=0.06)
 
 
@@ -168,7 +168,7 @@ def test_class_missing_in_a_part_is_named():
         match=rf"'spiral_tight' has {np.sum(labels == 6)} images of 1 galaxy, and none of them is in the",
     ):
         holdout_indices(ids, groups, labels, (0.12, 0.2), 3)
-    # Pictures without a class need not be everywhere, and a part that is not wanted needs no picture.
+    # Images without a class need not be everywhere, and a part that is not wanted needs no image.
     labels[labels == 6] = -1
     assert len(holdout_indices(ids, groups, labels, (0.12, 0.0), 3).test) == 0
 

@@ -19,7 +19,7 @@ def sky(number, width=80, height=60):
 
 
 def clean(folder, count=6):
-    """Write pictures of different fields, a box in each, and give the set."""
+    """Write images of different fields, a box in each, and give the set."""
     found = []
     for number in range(count):
         name = f"{number}.png"

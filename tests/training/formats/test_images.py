@@ -1,4 +1,4 @@
-"""Pictures: whole ones are decoded, others say what is wrong."""
+"""Images: whole ones are decoded, others say what is wrong."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def test_what_is_cut_short_is_broken(suffix, share):
 
 
 def test_a_preview_inside_does_not_end_the_picture():
-    # Cameras put a small JPEG, with its own end mark, before the picture.
+    # Cameras put a small JPEG, with its own end mark, before the image.
     small, whole = picture(1, 16, 16, ".jpg"), picture(2, 64, 48, ".jpg")
     block = b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small
     both = whole[:2] + block + whole[2:]
@@ -49,7 +49,7 @@ def test_nothing_and_nonsense():
 
 
 def test_a_turned_photograph_has_the_size_that_people_see():
-    # labelImg and OpenCV both turn a picture as its EXIF tag says.
+    # labelImg and OpenCV both turn an image as its EXIF tag says.
     whole = picture(2, 64, 48, ".jpg")
     tag = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
     assert image_size(whole[:2] + b"\xff\xe1" + (len(tag) + 2).to_bytes(2, "big") + tag + whole[2:]) == (48, 64)

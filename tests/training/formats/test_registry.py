@@ -38,7 +38,7 @@ def test_every_pair_of_formats_is_lossless(tmp_path, first, second):
     write_labels(two, tmp_path / "back", first)
     back = read_labels(tmp_path / "back")
     assert plain(back) == plain(source)
-    assert contents(back) == contents(source)  # the pictures' bytes are never touched
+    assert contents(back) == contents(source)  # the images' bytes are never touched
     assert [one.file for one in back.images] == sorted(NAMES)
     assert back.classes == CLASSES  # in their order, which numbers mean in YOLO, COCO and TFRecord
 
@@ -46,7 +46,7 @@ def test_every_pair_of_formats_is_lossless(tmp_path, first, second):
 @pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("seed", range(6))
 def test_random_boxes_come_back_to_the_last_bit(tmp_path, kind, seed):
-    # Sizes that no power of two divides, so that every share of the picture is rounded.
+    # Sizes that no power of two divides, so that every share of the image is rounded.
     need(kind)
     rng = np.random.default_rng([seed, 11])
     size = tuple(rng.integers(17, 90, 2).tolist())

@@ -20,7 +20,7 @@ XML = """<annotation><filename>{name}</filename><size><width>{width}</width><hei
 
 @pytest.fixture
 def labelled(tmp_path):
-    """Six pictures labelled in Pascal VOC, of which one has a box inside out, one another size, and one is broken."""
+    """Six images labelled in Pascal VOC, of which one has a box inside out, one another size, and one is broken."""
     folder = tmp_path / "set"
     folder.mkdir()
     for number in range(6):

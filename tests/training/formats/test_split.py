@@ -27,7 +27,7 @@ def field(number):
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """A hundred and twenty pictures: galaxies, every third empty, some with a star; of every tenth two more forms."""
+    """A hundred and twenty images: galaxies, every third empty, some with a star; of every tenth two more forms."""
     folder, found = tmp_path_factory.mktemp("fields"), []
     for number in range(120):
         forms = {"": field(number)}

@@ -134,7 +134,7 @@ def test_an_xml_without_object_is_a_picture_without_galaxy(tmp_path):
 
 
 def test_a_size_of_nothing_is_looked_up(tmp_path):
-    # What scripts write that did not open the picture.
+    # What scripts write that did not open the image.
     text = LABELIMG.replace("<width>64", "<width>0").replace("<height>48", "<height>0")
     (one,) = read_labels(label(tmp_path, text)).images
     assert (one.width, one.height) == (64, 48)

@@ -43,7 +43,7 @@ def test_two_models_get_the_best_weights_of_the_grid():
 
 
 def test_three_models_reach_the_best_of_all_combinations():
-    # The slow way: all of them. A climb may miss the very best, but not by more than one picture of 500 or so.
+    # The slow way: all of them. A climb may miss the very best, but not by more than one image of 500 or so.
     grid = [weights for weights in product(range(11), repeat=3) if sum(weights) == 10]
     best = max(judge(blend(MODELS, weights)) for weights in grid)
     found = find_weights(MODELS, LABELS, step=0.1)
