@@ -42,7 +42,7 @@ def test_a_network_camera_that_is_pulled_out_comes_back_every_time():
     assert 0 < result["median_s"] <= result["worst_s"]
 
 
-def test_poisoned_pictures_do_not_end_a_run():
+def test_poisoned_images_do_not_end_a_run():
     pytest.importorskip("astropy", reason="some of the poison is FITS")
     result = corrupt_inputs(150, seed=2)
     assert result["frames"] + result["bad"] == result["pictures"] == 150

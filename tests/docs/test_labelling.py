@@ -13,7 +13,7 @@ from galaxy_edge.training.formats.annotation import ImageAnnotation, build_datas
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.images import encode
 from helpers.labelled_sets import galaxy_frame
-from helpers.labels import plain
+from helpers.labels import plain_values
 from helpers.paths import ROOT
 
 TEXT = (ROOT / "docs" / "labelling.md").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_every_command_on_labels_works(tmp_path):
     follow([line for line in COMMANDS if not line.startswith(NETWORKS)], tmp_path)
     assert (tmp_path / "my-sky.png").stat().st_size > 10_000
     # Through every format and back: nothing lost.
-    assert plain(read_labels(tmp_path / "my-sky.voc")) == plain(read_labels(tmp_path / "my-sky"))
+    assert plain_values(read_labels(tmp_path / "my-sky.voc")) == plain_values(read_labels(tmp_path / "my-sky"))
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passe
     assert accuracy_gate("classify", "int8", before, after, drop).passed == passed, why
 
 
-def test_the_gate_tells_pictures_beside_points():
+def test_the_gate_tells_images_beside_points():
     gate = accuracy_gate("classify", "int8", told(60, 63, 2), told(58, 63, 1), 1.0)
     assert gate.measured == (
         "accuracy 0.9603 float32 (121 of 126 images), 0.9524 here (120), at most 1 points less; "
@@ -179,7 +179,7 @@ def test_outputs_are_told_apart_by_name_not_by_shape(tiny_models, tmp_path):
 MODEL = {"input": {"width": 16, "height": 16}, "preprocess": {"kind": "crop", "margin": 0.25}}
 
 
-def test_calibration_pictures_of_a_folder_are_drawn_evenly(tmp_path):
+def test_calibration_images_of_a_folder_are_drawn_evenly(tmp_path):
     from helpers.images import encode
 
     for name, level, count in (("a", 50, 6), ("b", 200, 2)):
@@ -201,7 +201,7 @@ def test_calibration_pictures_of_a_folder_are_drawn_evenly(tmp_path):
         ({"pictures": np.ones(3)}, "has no array 'images'; it has pictures"),
     ],
 )
-def test_calibration_pictures_that_are_none(tmp_path, arrays, reason):
+def test_calibration_images_that_are_none(tmp_path, arrays, reason):
     np.savez_compressed(tmp_path / "calibration.npz", **arrays)
     with pytest.raises(ExportError, match=reason):
         load_calibration_images(tmp_path / "calibration.npz", MODEL, "classify", None, 1)

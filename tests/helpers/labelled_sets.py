@@ -33,9 +33,9 @@ def _sky(rng, side):
     return np.clip(image, 0, 255).astype(np.uint8)
 
 
-def _pack(path, pictures):
+def _pack(path, images):
     with zipfile.ZipFile(path, "w") as archive:
-        for name, image in pictures.items():
+        for name, image in images.items():
             archive.writestr(name, cv2.imencode(".png", image[..., ::-1])[1].tobytes())
 
 
@@ -49,7 +49,7 @@ def _table(path, rows):
 def make_labelled(folder, copies=6):
     """Write a set of rendered galaxies in the layout ``efigi``: `copies` of each of nine shapes; return the folder."""
     rng = np.random.default_rng(8)
-    pictures, rows = {}, []
+    images, rows = {}, []
     for number in range(copies):
         for label in (0, 1, 2, 3, 4, 6, 7, 8, 9):
             image, _ = galaxy_frame(rng, 88)
@@ -58,12 +58,12 @@ def make_labelled(folder, copies=6):
             for x, y in rng.integers(3, 85, (14, 2)):  # stars of its own tell it from others of its shape
                 image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
             name = f"{label}_{number}.png"
-            pictures[name] = image
+            images[name] = image
             rows.append({"file": name, "g10": label, "coarse": ""})
-    place = folder / "efigi"
-    place.mkdir()
-    _pack(place / "images.zip", pictures)
-    _table(place / "labels.csv", rows)
+    target = folder / "efigi"
+    target.mkdir()
+    _pack(target / "images.zip", images)
+    _table(target / "labels.csv", rows)
     return folder
 
 
@@ -80,14 +80,14 @@ def close_up_frame(rng, side, scale=0.11, axis=None, angle=None):
 def make_close_ups(folder, count=12):
     """Write rendered galaxies that fill their images in the layout ``efigi``, all of one class; return the folder."""
     rng = np.random.default_rng(9)
-    pictures = {}
+    images = {}
     for number in range(count):
         image = close_up_frame(rng, 88) + rng.normal(0, 1.5, (88, 88, 3))
-        pictures[f"{number}.png"] = np.clip(image, 0, 255).astype(np.uint8)
-    place = folder / "efigi"
-    place.mkdir()
-    _pack(place / "images.zip", pictures)
-    _table(place / "labels.csv", [{"file": name, "g10": 8, "coarse": "spiral"} for name in pictures])
+        images[f"{number}.png"] = np.clip(image, 0, 255).astype(np.uint8)
+    target = folder / "efigi"
+    target.mkdir()
+    _pack(target / "images.zip", images)
+    _table(target / "labels.csv", [{"file": name, "g10": 8, "coarse": "spiral"} for name in images])
     return folder
 
 
@@ -99,12 +99,12 @@ def make_sets(folder, survey=40, deepsky=20, fields=20):
         values = dict(zip(("xmin", "ymin", "xmax", "ymax"), (round(float(v), 1) for v in box), strict=True))
         return values | {f"u{name}": value for name, value in values.items()}
 
-    place = folder / "gz_frames"
-    place.mkdir()
-    pictures, rows = {}, []
+    target = folder / "gz_frames"
+    target.mkdir()
+    images, rows = {}, []
     for number in range(survey):
         image, box = galaxy_frame(rng, 160)
-        pictures[f"{number}.png"] = image
+        images[f"{number}.png"] = image
         rows.append(
             {
                 "file": f"rendered/{number}.png",
@@ -116,25 +116,25 @@ def make_sets(folder, survey=40, deepsky=20, fields=20):
                 **columns(box),
             }
         )
-    _pack(place / "rendered.zip", pictures)
-    _table(place / "index.csv", rows)
+    _pack(target / "rendered.zip", images)
+    _table(target / "index.csv", rows)
 
-    place = folder / "deepsky_frames"
-    place.mkdir()
-    pictures, boxes, frames = {}, [], []
+    target = folder / "deepsky_frames"
+    target.mkdir()
+    images, boxes, frames = {}, [], []
     for number in range(deepsky):
         name, kind = f"n{number}.png", "galaxy" if number % 2 else "negative"
         if kind == "galaxy":
-            pictures[name], box = galaxy_frame(rng, 200)
+            images[name], box = galaxy_frame(rng, 200)
             boxes.append({"file": name, "difficult": 0, "ubox_flag": "ok", **columns(box)})
         else:
-            pictures[name] = _sky(rng, 200)
+            images[name] = _sky(rng, 200)
         frames.append({"file": name, "kind": kind, "credit": "rendered"})
-    _pack(place / "images.zip", pictures)
-    _table(place / "boxes.csv", boxes)
-    _table(place / "frames.csv", frames)
+    _pack(target / "images.zip", images)
+    _table(target / "boxes.csv", boxes)
+    _table(target / "frames.csv", frames)
 
-    place = folder / "sdss_starfields"
-    place.mkdir()
-    _pack(place / "images.zip", {f"{number}.png": _sky(rng, 100) for number in range(fields)})
+    target = folder / "sdss_starfields"
+    target.mkdir()
+    _pack(target / "images.zip", {f"{number}.png": _sky(rng, 100) for number in range(fields)})
     return folder

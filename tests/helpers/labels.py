@@ -32,7 +32,7 @@ ABOUTS = (
 )
 
 
-def picture(seed, width=64, height=48, suffix=".png"):
+def encoded_image(seed, width=64, height=48, suffix=".png"):
     """Encode an image of its own: noise in its upper left corner."""
     pixels = np.zeros((height, width, 3), np.uint8)
     pixels[:64, :64] = np.random.default_rng([seed, 3]).integers(0, 256, pixels[:64, :64].shape)
@@ -48,12 +48,12 @@ def star_field(number, side=64):
     return image
 
 
-def put_pictures(folder, names, size=(64, 48)):
+def write_images(folder, names, size=(64, 48)):
     """Write an image under each name."""
     for seed, name in enumerate(names):
-        place = folder / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(picture(seed, *size, suffix=place.suffix))
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded_image(seed, *size, suffix=path.suffix))
 
 
 def awkward_boxes(rng, width, height):
@@ -76,10 +76,10 @@ def awkward_boxes(rng, width, height):
 
 def awkward_set(folder, seed=0, size=(64, 48)):
     """Make images and labels with all that is awkward at once."""
-    put_pictures(folder, NAMES, size)
+    write_images(folder, NAMES, size)
     rng = np.random.default_rng([seed, 5])
     found = []
-    for place, name in enumerate(NAMES):
+    for index, name in enumerate(NAMES):
         boxes = awkward_boxes(rng, *size) if not name.startswith("no") else np.zeros((0, 4))
         kept = np.sort(rng.permutation(len(boxes))[: rng.integers(3, len(boxes) + 1)]) if len(boxes) else []
         boxes = boxes[kept]
@@ -91,7 +91,7 @@ def awkward_set(folder, seed=0, size=(64, 48)):
                 tuple(CLASSES[i] for i in rng.integers(0, len(CLASSES), len(boxes))),
                 rng.random(len(boxes)) < 0.4,
                 tuple(EXTRAS[i] for i in rng.integers(0, len(EXTRAS), len(boxes))),
-                ABOUTS[place % len(ABOUTS)],
+                ABOUTS[index % len(ABOUTS)],
                 folder,
                 name,
             )
@@ -99,14 +99,14 @@ def awkward_set(folder, seed=0, size=(64, 48)):
     return build_dataset("test", found, raise_error, CLASSES)
 
 
-def plain(labels):
+def plain_values(labels):
     """Give all that a set says, for comparison."""
     return {one.file: one.plain() for one in labels.images}
 
 
-def one_picture(folder, boxes, classes=None, name="m31.png", size=(64, 48), difficult=None, **more):
+def single_image_set(folder, boxes, classes=None, name="m31.png", size=(64, 48), difficult=None, **more):
     """Make a set of one image."""
-    put_pictures(folder, [name], size)
+    write_images(folder, [name], size)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
     one = ImageAnnotation(
         name,

@@ -32,24 +32,24 @@ def test_halves_are_made_once_and_end_with_the_pixels():
         halves[3]
 
 
-def test_same_size_is_the_same_picture():
+def test_same_size_is_the_same_image():
     image = noise(17, 23)
     assert np.array_equal(resize(image, 23, 17), image)
 
 
-def test_part_of_a_picture_comes_out_contiguous():
+def test_part_of_an_image_comes_out_contiguous():
     # Engines take the memory as it lies.
     assert resize(noise(40, 40)[5:25, 5:25], 20, 20).flags["C_CONTIGUOUS"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (3, 5), (319, 641), (1001, 333), (2, 40000)])
-def test_flat_picture_stays_flat(shape):
+def test_flat_image_stays_flat(shape):
     # Nothing may come in from beyond the edge, whatever the size.
     image = np.full((*shape, 3), (10, 130, 250), np.uint8)
     assert np.all(resize(image, 32, 20) == (10, 130, 250))
 
 
-def test_grey_picture_is_resized_like_each_colour():
+def test_grey_image_is_resized_like_each_colour():
     image = noise(37, 53)
     assert np.array_equal(resize(np.ascontiguousarray(image[..., 1]), 16, 12), resize(image, 16, 12)[..., 1])
 
@@ -61,7 +61,7 @@ def test_large_reduction_does_not_alias():
     assert np.ptp(resize(image, 40, 40).astype(int)) <= 2
 
 
-def test_enlarged_picture_stays_within_its_levels():
+def test_enlarged_image_stays_within_its_levels():
     image = noise(5, 5)
     found = resize(image, 50, 50)
     assert found.min() >= image.min() and found.max() <= image.max()
@@ -168,7 +168,7 @@ def test_crop_is_centred_to_a_pixel(seed):
 
 
 @pytest.mark.parametrize("box", [(10, 10, 10, 10), (10.2, 10.2, 10.6, 10.4), (0, 0, 1, 1), (99, 79, 100, 80)])
-def test_tiny_box_still_gives_a_picture(box):
+def test_tiny_box_still_gives_an_image(box):
     assert crop(noise(80, 100), np.array(box), 0.2, 64).shape == (64, 64, 3)
 
 
@@ -183,7 +183,7 @@ def test_box_outside_the_image_is_refused(box):
         crop(noise(80, 100), np.array(box), 0.0, 64)
 
 
-def test_crop_does_not_change_or_share_the_picture():
+def test_crop_does_not_change_or_share_the_image():
     image = noise(80, 100)
     before = image.copy()
     found = crop(image, np.array([10, 10, 74, 74]), 0.0, 64)

@@ -29,7 +29,7 @@ def test_features_are_made_once():
     assert len(calls) == 1 and np.array_equal(first, second) and second.dtype == np.float16
 
 
-def test_other_weights_or_pictures_are_another_key():
+def test_other_weights_or_images_are_another_key():
     assert cache_key("x", network=network(1)) == cache_key("x", network=network(1))
     assert cache_key("x", network=network(1)) != cache_key("x", network=network(2))
     assert cache_key("x", network=network(1)) != cache_key("y", network=network(1))

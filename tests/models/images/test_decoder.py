@@ -69,7 +69,7 @@ def test_stretch_keeps_the_order_of_levels():
 
 
 @pytest.mark.parametrize("flat", [np.zeros((20, 20), np.uint16), np.full((20, 20), 7.5, np.float32)])
-def test_flat_pictures_are_stretched_without_dividing_by_zero(flat):
+def test_flat_images_are_stretched_without_dividing_by_zero(flat):
     with np.errstate(all="raise"):
         assert to_rgb8(flat)[0].shape == (20, 20, 3)
 
@@ -98,7 +98,7 @@ def test_values_that_are_not_finite_become_black():
         (png_header(30000, 30000), "30000x30000 pixels is too large"),
     ],
 )
-def test_bad_pictures_say_what_is_wrong(content, reason):
+def test_bad_images_say_what_is_wrong(content, reason):
     with pytest.raises(ImageError, match=reason) as caught:
         decode_image(content, "bad.jpg")
     assert str(caught.value).startswith("bad.jpg: ")
@@ -112,7 +112,7 @@ def test_a_thumbnail_does_not_pass_for_the_end_of_a_truncated_jpeg():
     assert decode_image(whole[:2] + thumbnail + whole[2:], "exif.jpg").pixels.shape == SKY.shape
 
 
-def test_any_cut_or_flipped_byte_gives_a_picture_or_a_reason():
+def test_any_cut_or_flipped_byte_gives_an_image_or_a_reason():
     # Whatever reaches the decoder, nothing but BadPicture may come out of it.
     rng = np.random.default_rng(3)
     for suffix in (".jpg", ".png", ".tiff"):
@@ -224,21 +224,21 @@ def in_time():
     ("ZBITPIX", "7", "truncated or damaged"),
     ("ZNAXIS1", "999999", "too large"),
 ])  # fmt: skip
-def test_nonsense_in_the_header_of_a_compressed_fits_is_a_bad_picture(packed, in_time, key, value, reason):
+def test_nonsense_in_the_header_of_a_compressed_fits_is_a_bad_image(packed, in_time, key, value, reason):
     at = packed.index(b"XTENSION")
     with pytest.raises(ImageError, match=reason) as caught:
         decode_image(packed[:at] + card(packed[at:], key, value), "tiles.fits")
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_unit_behind_the_picture_does_not_matter(fits, packed, in_time):
+def test_a_damaged_unit_behind_the_image_does_not_matter(fits, packed, in_time):
     picture = fits_bytes(fits, fits.PrimaryHDU(SKY[..., 0].astype(np.float32)))
     behind = packed[packed.index(b"XTENSION") :]
     for content in (picture + card(behind, "TFIELDS", "999999999"), picture + behind[:-3000], picture + b"notes"):
         assert decode_image(content, "x.fits").pixels.shape == (60, 80, 3)
 
 
-def test_any_damage_to_a_compressed_fits_gives_a_picture_or_a_reason(packed, in_time):
+def test_any_damage_to_a_compressed_fits_gives_an_image_or_a_reason(packed, in_time):
     # astropy raises RuntimeError, AttributeError and its own CfitsioException beside what it documents.
     rng = np.random.default_rng(4)
     raised = 0

@@ -28,7 +28,7 @@ def test_gain_and_offset_change_nothing(factor, offset):
     assert np.abs(first - second).max() <= 1
 
 
-def test_integers_give_the_picture_of_their_floats():
+def test_integers_give_the_image_of_their_floats():
     linear = np.round(frame())
     assert (
         np.abs(develop(linear.astype(np.uint16), "RGGB").pixels.astype(int) - develop(linear, "RGGB").pixels).max() <= 1
@@ -87,7 +87,7 @@ def test_full_size_is_debayered():
         np.full((3, 500), -7.5, np.float32),
     ],
 )
-def test_odd_frames_give_a_picture(values, pattern):
+def test_odd_frames_give_an_image(values, pattern):
     found = develop(values, pattern)
     assert found.pixels.dtype == np.uint8 and found.pixels.ndim == 3
     assert np.isfinite([*found.record["sky"], *found.record["noise"], *found.record["factors"]]).all()

@@ -44,7 +44,7 @@ def event_of(group):
 
 
 @pytest.mark.parametrize("group", ["spiral", "smooth", "edge_on"])
-def test_frames_and_pictures_name_the_group(group, capsys):
+def test_frames_and_images_name_the_group(group, capsys):
     """JSON lines, boxes on frames, contact sheets and videos, and the live table."""
     frame = Frame(np.zeros((240, 320, 3), np.uint8), datetime.datetime.now(datetime.UTC), "sky", 0)
     found = Detections(np.array([[60, 60, 200, 160]], np.float32), np.ones(1, np.float32), spread_over(group)[None])

@@ -59,7 +59,7 @@ def test_sky_is_the_level_of_the_rim():
     assert prepare(*BOXED, margin=1.0).sky == pytest.approx([10, 20, 30], abs=2)
 
 
-def test_picture_without_a_box_is_its_own_field():
+def test_image_without_a_box_is_its_own_field():
     canvas = prepare(blob(88, (44, 44)), None, margin=0.3)
     assert canvas.pixels.shape == (88, 88, 3)
     assert canvas.side == 88
@@ -130,7 +130,7 @@ def test_colourless_view_has_equal_channels():
     assert (view == view[:, :, :1]).all()
 
 
-def test_no_dark_corners_when_a_whole_picture_turns():
+def test_no_dark_corners_when_a_whole_image_turns():
     bright = np.full((88, 88, 3), 90, np.uint8)
     cv2.circle(bright, (44, 44), 10, (200, 200, 200), -1)
     for seed in range(10):

@@ -15,7 +15,7 @@ def drawn_sizes(strategy, epoch=0):
 
 
 @pytest.mark.parametrize("strategy", ["none", "weights"])
-def test_without_resampling_every_picture_comes_once(strategy):
+def test_without_resampling_every_image_comes_once(strategy):
     assert np.array_equal(np.sort(draw(LABELS, strategy, 5, 0)), np.arange(1000))
 
 
@@ -38,7 +38,7 @@ def test_root_draws_classes_as_the_root_of_their_size():
 
 
 @pytest.mark.parametrize("strategy", ["full", "partial"])
-def test_a_grown_class_shows_all_its_pictures_equally_often(strategy):
+def test_a_grown_class_shows_all_its_images_equally_often(strategy):
     times = np.bincount(draw(LABELS, strategy, 5, 0), minlength=1000)
     for label in (1, 2):
         own = times[label == LABELS]
@@ -46,7 +46,7 @@ def test_a_grown_class_shows_all_its_pictures_equally_often(strategy):
     assert times[LABELS == 0].max() == 1  # the class that shrinks repeats none
 
 
-def test_a_shrunk_class_shows_other_pictures_in_each_epoch():
+def test_a_shrunk_class_shows_other_images_in_each_epoch():
     seen = np.zeros(1000, bool)
     for epoch in range(30):
         seen[draw(LABELS, "full", 5, epoch)] = True

@@ -19,7 +19,7 @@ COUNTS = (12, 3, 6, 3, 3, 3, 3, 3, 4)
 """Images of each class: the mean is four and four ninths."""
 
 
-def pictures(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
+def make_dataset(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
     """Uniform images, each of its own level, which identifies a view's image: some with a coarse group only."""
     labels = np.repeat([*range(len(counts)), -1], [*counts, len(coarse)])
     groups = [coarse_group(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
@@ -34,17 +34,17 @@ def pictures(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
     )
 
 
-def feed(seed=1, some=None, soft=None, **changes):
-    some = some or pictures()
-    return BatchLoader(Recipe(**{"views": "none", "size": 48, "batch": 4, **changes}), some, None, seed, soft)
+def make_loader(seed=1, galaxies=None, soft=None, **changes):
+    galaxies = galaxies or make_dataset()
+    return BatchLoader(Recipe(**{"views": "none", "size": 48, "batch": 4, **changes}), galaxies, None, seed, soft)
 
 
-def places(batches):
+def drawn_indices(batches):
     """Return which images were drawn, by their levels."""
     return np.concatenate([batch.inputs[:, 24, 24, 0] for batch in batches]) // 4
 
 
-def same(one, other):
+def are_equal(one, other):
     return all(
         np.array_equal(getattr(a, name), getattr(b, name))
         for a, b in zip(one, other, strict=True)
@@ -55,41 +55,43 @@ def same(one, other):
 @pytest.mark.parametrize("balance", STRATEGIES)
 def test_seed_and_epoch_give_the_batches(balance):
     def drawn(seed, epoch):
-        return list(feed(seed, views="sky", balance=balance).epoch(epoch, plain=False))
+        return list(make_loader(seed, views="sky", balance=balance).epoch(epoch, plain=False))
 
     first = drawn(1, 3)
-    assert same(first, drawn(1, 3))  # by another feed, as after a resume
-    assert not same(first, drawn(1, 4)) and not same(first, drawn(2, 3))
-    assert len(first) == feed(balance=balance).steps
+    assert are_equal(first, drawn(1, 3))  # by another feed, as after a resume
+    assert not are_equal(first, drawn(1, 4)) and not are_equal(first, drawn(2, 3))
+    assert len(first) == make_loader(balance=balance).steps
     assert all(batch.inputs.shape == (4, 48, 48, 3) and batch.inputs.dtype == np.uint8 for batch in first)
 
 
 @pytest.mark.parametrize("balance", STRATEGIES)
-def test_every_view_has_the_label_of_its_picture(balance):
-    some = pictures()
-    soft = np.random.default_rng(1).dirichlet(np.ones(9), len(some))
-    fed = feed(some=some, soft=soft, balance=balance)
-    batches = list(fed.epoch(0))
-    drawn = places(batches)
+def test_every_view_has_the_label_of_its_image(balance):
+    galaxies = make_dataset()
+    soft = np.random.default_rng(1).dirichlet(np.ones(9), len(galaxies))
+    loader = make_loader(galaxies=galaxies, soft=soft, balance=balance)
+    batches = list(loader.epoch(0))
+    drawn = drawn_indices(batches)
     assert len(np.unique(drawn)) > 9
-    assert np.array_equal(np.concatenate([batch.targets for batch in batches]), some.targets()[drawn])
+    assert np.array_equal(np.concatenate([batch.targets for batch in batches]), galaxies.targets()[drawn])
     assert np.concatenate([batch.soft for batch in batches]) == pytest.approx(soft[drawn], abs=1e-6)
 
 
 def test_without_a_teacher_nothing_is_soft():
-    assert not next(feed().epoch(0)).soft.any()
+    assert not next(make_loader().epoch(0)).soft.any()
 
 
 def class_counts(balance, epochs=1):
-    fed = feed(balance=balance, batch=2)
-    labels = pictures().labels[np.concatenate([places(fed.epoch(epoch)) for epoch in range(epochs)])]
+    loader = make_loader(balance=balance, batch=2)
+    labels = make_dataset().labels[np.concatenate([drawn_indices(loader.epoch(epoch)) for epoch in range(epochs)])]
     return np.bincount(labels[labels >= 0], minlength=9), np.sum(labels < 0)
 
 
 @pytest.mark.parametrize("balance", ["none", "weights"])
-def test_without_resampling_an_epoch_is_every_labelled_picture_once(balance):
+def test_without_resampling_an_epoch_is_every_labelled_image_once(balance):
     # Images with a coarse label only have no class to be balanced by.
-    assert np.array_equal(np.sort(places(feed(balance=balance, batch=2).epoch(5))), np.arange(sum(COUNTS)))
+    assert np.array_equal(
+        np.sort(drawn_indices(make_loader(balance=balance, batch=2).epoch(5))), np.arange(sum(COUNTS))
+    )
 
 
 def test_full_balance_shows_every_class_as_often():
@@ -102,7 +104,7 @@ def test_partial_balance_shows_the_geometric_mean():
     assert counts.tolist() == np.round(np.sqrt(np.array(COUNTS) * np.mean(COUNTS))).tolist()
 
 
-def test_root_draws_by_the_root_and_coarse_pictures_half_as_often():
+def test_root_draws_by_the_root_and_coarse_images_half_as_often():
     counts, coarse = class_counts("root", 80)
     total = counts.sum() + coarse
     chances = np.sqrt([*COUNTS, 8, 2]) * ([1] * 9 + [COARSE_WEIGHT] * 2)
@@ -114,9 +116,9 @@ def test_root_draws_by_the_root_and_coarse_pictures_half_as_often():
 @pytest.mark.parametrize("balance", STRATEGIES)
 def test_weights_are_those_of_sklearn_on_what_is_drawn(balance):
     reference = pytest.importorskip("sklearn.utils.class_weight")
-    some = pictures()
-    batches = list(feed(some=some, balance=balance, batch=2).epoch(0))
-    labels, weights = some.labels[places(batches)], np.concatenate([batch.weights for batch in batches])
+    galaxies = make_dataset()
+    batches = list(make_loader(galaxies=galaxies, balance=balance, batch=2).epoch(0))
+    labels, weights = galaxies.labels[drawn_indices(batches)], np.concatenate([batch.weights for batch in batches])
     if balance in ("weights", "partial"):
         assert weights == pytest.approx(reference.compute_sample_weight("balanced", labels), rel=1e-5)
         assert len(np.unique(weights)) > 2
@@ -125,31 +127,31 @@ def test_weights_are_those_of_sklearn_on_what_is_drawn(balance):
 
 
 def test_plain_epochs_are_not_mixed_and_others_by_a_beta_share():
-    fed = feed(mixup=0.2, batch=16)
-    assert all((batch.share == 1).all() for batch in fed.epoch(0))
-    shares = np.concatenate([batch.share for epoch in range(200) for batch in fed.epoch(epoch, plain=False)])
+    loader = make_loader(mixup=0.2, batch=16)
+    assert all((batch.share == 1).all() for batch in loader.epoch(0))
+    shares = np.concatenate([batch.share for epoch in range(200) for batch in loader.epoch(epoch, plain=False)])
     assert shares.min() >= 0 and shares.max() <= 1
     # Mean and variance of Beta(0.2, 0.2) are 1/2 and 1 / (4 (2 x 0.2 + 1)).
     assert shares.mean() == pytest.approx(0.5, abs=0.03) and shares.var() == pytest.approx(1 / 5.6, abs=0.01)
-    assert all((batch.share == 1).all() for batch in feed(mixup=0).epoch(0, plain=False))
+    assert all((batch.share == 1).all() for batch in make_loader(mixup=0).epoch(0, plain=False))
 
 
 def test_calibration_takes_from_every_class_alike_and_from_no_other():
-    fed = feed()
-    levels = fed.calibration(20)[:, 0, 0, 0] // 4
-    counts = np.bincount(pictures().labels[levels])
+    loader = make_loader()
+    levels = loader.calibration(20)[:, 0, 0, 0] // 4
+    counts = np.bincount(make_dataset().labels[levels])
     assert len(levels) == len(np.unique(levels)) == 20  # none twice
     assert counts.min() == 2 and counts.max() == 3  # 20 of nine classes
     # With more wanted than there are, all that have a class.
-    assert len(fed.calibration(300)) == sum(COUNTS)
+    assert len(loader.calibration(300)) == sum(COUNTS)
 
 
 def test_settling_uses_views_of_an_epoch_that_no_training_had():
-    fed = feed(epochs=3)
-    settled = list(fed.refresh_batches(4))
+    loader = make_loader(epochs=3)
+    settled = list(loader.refresh_batches(4))
     assert [one.shape for one in settled] == [(4, 48, 48, 3)] * 4
     for epoch in range(3):
-        assert not np.array_equal(settled, [batch.inputs for batch in list(fed.epoch(epoch))[:4]])
+        assert not np.array_equal(settled, [batch.inputs for batch in list(loader.epoch(epoch))[:4]])
 
 
 @pytest.fixture(scope="module")
@@ -159,18 +161,20 @@ def vgg():
     network = build(recipe, 9, weights=None)
     rng = np.random.default_rng(5)
     images = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
-    some = replace(pictures((1,) * 6 + (0,) * 3, ()), readers=tuple(lambda one=one: (one, None) for one in images))
-    some = replace(some, classes=CLASSES[:6])
-    return recipe, network, some
+    galaxies = replace(
+        make_dataset((1,) * 6 + (0,) * 3, ()), readers=tuple(lambda one=one: (one, None) for one in images)
+    )
+    galaxies = replace(galaxies, classes=CLASSES[:6])
+    return recipe, network, galaxies
 
 
 def test_cached_features_are_the_frozen_part_of_views(vgg):
     from galaxy_edge.training.augmentation.presets import AUGMENTATIONS
 
-    recipe, network, some = vgg
-    fed = BatchLoader(recipe, some, network, 7)
-    (batch, _) = list(fed.epoch(0))
-    canvases = some.canvases()
+    recipe, network, galaxies = vgg
+    loader = BatchLoader(recipe, galaxies, network, 7)
+    (batch, _) = list(loader.epoch(0))
+    canvases = galaxies.canvases()
     known = []
     for number in range(2):
         rng = np.random.default_rng([4, number])
@@ -187,12 +191,12 @@ def test_cached_features_are_the_frozen_part_of_views(vgg):
     # Other images have other features, so that the match above means something.
     assert np.abs(known[0][0] - known[0][1]).max() / known[0][0].max() > 0.01
     # Training the part behind trains the network that is saved.
-    assert fed.complete_network(fed.trainable) is network and fed.trainable is not network
-    fed.trainable.layers[-1].kernel.assign(np.zeros((64, 9)))
+    assert loader.complete_network(loader.trainable) is network and loader.trainable is not network
+    loader.trainable.layers[-1].kernel.assign(np.zeros((64, 9)))
     assert not np.asarray(network.get_layer("logits").kernel).any()
 
 
-def test_input_is_the_crop_of_the_box_or_the_whole_picture():
+def test_input_is_the_crop_of_the_box_or_the_whole_image():
     image = np.zeros((100, 100, 3), np.uint8)
     image[40:60, 40:60] = 200
     box = np.array([[40, 40, 60, 60]], np.float32)
@@ -201,14 +205,14 @@ def test_input_is_the_crop_of_the_box_or_the_whole_picture():
 
 
 def test_rare_classes_are_drawn_more_often_but_not_equally():
-    some = pictures()
-    weights = draw_weights(some.labels, some.groups)
+    galaxies = make_dataset()
+    weights = draw_weights(galaxies.labels, galaxies.groups)
     assert weights.sum() == pytest.approx(1)
     # The first class has twelve images, the second three.
-    assert weights[some.labels == 0].sum() / weights[some.labels == 1].sum() == pytest.approx(2)
+    assert weights[galaxies.labels == 0].sum() / weights[galaxies.labels == 1].sum() == pytest.approx(2)
     # A coarse group without classes is a kind of its own, and weighs half; one image as any other of its kind.
-    kinds = Counter(group for group, label in zip(some.groups, some.labels, strict=True) if label < 0)
+    kinds = Counter(group for group, label in zip(galaxies.groups, galaxies.labels, strict=True) if label < 0)
     assert set(kinds) < set(COARSE)
-    spirals = weights[(some.labels < 0) & (np.array(some.groups) == "spiral")]
-    assert spirals.sum() / weights[some.labels == 1].sum() == pytest.approx(COARSE_WEIGHT * np.sqrt(8 / 3))
+    spirals = weights[(galaxies.labels < 0) & (np.array(galaxies.groups) == "spiral")]
+    assert spirals.sum() / weights[galaxies.labels == 1].sum() == pytest.approx(COARSE_WEIGHT * np.sqrt(8 / 3))
     assert np.ptp(spirals) == 0

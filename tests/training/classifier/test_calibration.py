@@ -90,7 +90,7 @@ def test_wilson_bound_is_that_of_scipy():
         assert wilson_bound(np.array(right), np.array(kept)) == pytest.approx(expected, abs=1e-4)
 
 
-def test_threshold_keeps_its_promise_on_new_pictures():
+def test_threshold_keeps_its_promise_on_new_images():
     logits, labels = honest(5)
     threshold = abstain_threshold(softmax(logits), labels, 0.85)
     logits, labels = honest(6, 40_000)
@@ -115,7 +115,7 @@ def test_threshold_is_the_lowest_that_the_rule_allows():
     assert not np.isclose(confidence, threshold, atol=1e-9).any()  # between two, so that rounding moves none
 
 
-def test_few_lucky_pictures_prove_nothing():
+def test_few_lucky_images_prove_nothing():
     # The 29 surest are all right; of the others every second is. The raw accuracy reaches 1, the rule does not see it.
     confidence = np.concatenate([np.full(29, 0.99), np.linspace(0.55, 0.9, 171)])
     probabilities = np.stack([confidence, 1 - confidence], axis=1)

@@ -25,21 +25,21 @@ def write_hdf5(path, side=69, count=40, **more):
 
 def test_galaxy10_sdss_is_read_and_class_five_dropped(tmp_path):
     path = write_hdf5(tmp_path / "Galaxy10.h5")
-    pictures, whole = load_dataset(path), load_dataset(path, keep_boxy=True)
-    assert pictures.classes == CLASSES and whole.classes == GALAXY10
-    assert len(pictures) == 36 and len(whole) == 40
+    dataset, whole = load_dataset(path), load_dataset(path, keep_boxy=True)
+    assert dataset.classes == CLASSES and whole.classes == GALAXY10
+    assert len(dataset) == 36 and len(whole) == 40
     # Without the sixth class those behind it move up by one, and keep their names.
-    names = [pictures.classes[label] for label in pictures.labels]
+    names = [dataset.classes[label] for label in dataset.labels]
     assert names == [GALAXY10[label] for label in np.arange(40) % 10 if label != 5]
     with h5py.File(path) as file:
         assert np.array_equal(whole.images(69)[7], file["images"][7])
-        assert np.array_equal(pictures.images(48)[7], resize(file["images"][8], 48, 48))
+        assert np.array_equal(dataset.images(48)[7], resize(file["images"][8], 48, 48))
 
 
 def test_galaxy10_decals_is_known_by_its_size(tmp_path):
-    pictures = load_dataset(write_hdf5(tmp_path / "Galaxy10_DECals.h5", side=256, count=10))
-    assert pictures.classes == DECALS and set(pictures.sources) == {"galaxy10_decals"}
-    assert pictures.images(69).shape == (10, 69, 69, 3)
+    dataset = load_dataset(write_hdf5(tmp_path / "Galaxy10_DECals.h5", side=256, count=10))
+    assert dataset.classes == DECALS and set(dataset.sources) == {"galaxy10_decals"}
+    assert dataset.images(69).shape == (10, 69, 69, 3)
 
 
 def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatch):
@@ -65,7 +65,7 @@ def test_a_wrong_hdf5_is_named(tmp_path, change, message):
         load_dataset(write_hdf5(tmp_path / "x.h5", **change))
 
 
-def test_a_group_in_place_of_the_pictures_is_named(tmp_path):
+def test_a_group_in_place_of_the_images_is_named(tmp_path):
     with h5py.File(tmp_path / "x.h5", "w") as file:
         file.create_group("images")
         file["ans"] = np.arange(4)
@@ -105,20 +105,18 @@ def folders(root, names):
 
 
 def test_a_folder_of_the_nine_classes_keeps_their_order(tmp_path):
-    pictures = load_dataset(folders(tmp_path, ["spiral_loose", "smooth_round"]))
-    assert pictures.classes == ("smooth_round", "spiral_loose")
+    dataset = load_dataset(folders(tmp_path, ["spiral_loose", "smooth_round"]))
+    assert dataset.classes == ("smooth_round", "spiral_loose")
     (tmp_path / "all").mkdir()
     assert load_dataset(folders(tmp_path / "all", sorted(CLASSES))).classes == CLASSES
-    assert set(pictures.groups) == {"spiral", "smooth"}
+    assert set(dataset.groups) == {"spiral", "smooth"}
 
 
 def test_a_folder_of_other_classes_has_its_own(tmp_path):
-    pictures = load_dataset(folders(tmp_path, ["ring", "lens"]))
-    assert pictures.classes == ("lens", "ring") and pictures.groups.count("ring") == 3
+    dataset = load_dataset(folders(tmp_path, ["ring", "lens"]))
+    assert dataset.classes == ("lens", "ring") and dataset.groups.count("ring") == 3
     # They are measured too: each is a group of its own.
-    assert (
-        classification_metrics(np.eye(2)[pictures.labels], pictures.labels, pictures.classes)["coarse_accuracy"] == 1.0
-    )
+    assert classification_metrics(np.eye(2)[dataset.labels], dataset.labels, dataset.classes)["coarse_accuracy"] == 1.0
 
 
 def test_a_folder_with_one_class_is_refused(tmp_path):
@@ -126,7 +124,7 @@ def test_a_folder_with_one_class_is_refused(tmp_path):
         load_dataset(folders(tmp_path, ["ring"]))
 
 
-def test_a_broken_picture_is_named_when_it_is_read(tmp_path):
+def test_a_broken_image_is_named_when_it_is_read(tmp_path):
     path = folders(tmp_path, ["ring", "lens"]) / "ring" / "1.png"
     path.write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"1\.png cannot be decoded"):
@@ -135,27 +133,27 @@ def test_a_broken_picture_is_named_when_it_is_read(tmp_path):
 
 def test_labelled_sets_give_what_the_runtime_would_cut(tmp_path):
     data = make_labelled(tmp_path)
-    pictures = load_dataset(data)
+    dataset = load_dataset(data)
     sample = next(one for one in read_set(data) if one.label >= 0)
     box = np.array([0, 0, *sample.load().shape[1::-1]], float)
-    assert np.array_equal(pictures.images(69)[0], resize(sample.load(), 69, 69))
-    assert np.array_equal(pictures.images(69)[0], crop(sample.load(), box, 0.0, 69))
+    assert np.array_equal(dataset.images(69)[0], resize(sample.load(), 69, 69))
+    assert np.array_equal(dataset.images(69)[0], crop(sample.load(), box, 0.0, 69))
 
 
 def test_the_hash_changes_with_a_label_not_with_the_order(tmp_path):
-    pictures = load_dataset(write_hdf5(tmp_path / "a.h5"))
-    shuffled = pictures.take(np.random.default_rng(1).permutation(len(pictures)))
+    dataset = load_dataset(write_hdf5(tmp_path / "a.h5"))
+    shuffled = dataset.take(np.random.default_rng(1).permutation(len(dataset)))
     other = load_dataset(write_hdf5(tmp_path / "b.h5", ans=(np.arange(40) + 1) % 10))
-    assert pictures.hash == shuffled.hash != other.hash
+    assert dataset.hash == shuffled.hash != other.hash
 
 
 def test_targets_allow_a_group_where_only_the_group_is_known(tmp_path):
-    pictures = load_dataset(folders(tmp_path, ["spiral_loose", "spiral_tight", "smooth_round"]))
-    pictures.labels[3] = -1
-    allowed = pictures.targets()
-    group = pictures.groups[3]
-    assert [name for name, one in zip(pictures.classes, allowed[3], strict=True) if one] == [
-        name for name in pictures.classes if name.startswith(group)
+    dataset = load_dataset(folders(tmp_path, ["spiral_loose", "spiral_tight", "smooth_round"]))
+    dataset.labels[3] = -1
+    allowed = dataset.targets()
+    group = dataset.groups[3]
+    assert [name for name, one in zip(dataset.classes, allowed[3], strict=True) if one] == [
+        name for name in dataset.classes if name.startswith(group)
     ]
     assert allowed[3].sum() == 2 and (np.delete(allowed, 3, axis=0).sum(axis=1) == 1).all()
-    assert replace(pictures, groups=("",) * len(pictures)).targets()[3].all()  # all, where not even that is known
+    assert replace(dataset, groups=("",) * len(dataset)).targets()[3].all()  # all, where not even that is known

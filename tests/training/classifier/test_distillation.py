@@ -18,7 +18,7 @@ from galaxy_edge.training.study.runs import fit_parts
 SPLIT = {"seed": 1, "hash": "a" * 64}
 
 
-def some_pictures(labels, coarse=()):
+def make_dataset(labels, coarse=()):
     rng = np.random.default_rng(len(labels))
     labels = np.array([*labels, *(-1 for _ in coarse)])
     images = rng.integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
@@ -30,9 +30,9 @@ def some_pictures(labels, coarse=()):
 def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, finished=True, size=32):
     """A finished run whose network is one matrix on the pixels, so that its opinion can be had by hand; the matrix."""
     matrix = np.random.default_rng(seed).normal(0, 0.02, (size * size * 3, 9)).astype(np.float32)
-    picture = keras.Input((size, size, 3))
-    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(picture))
-    model = keras.Model(picture, keras.layers.Dense(9, name="logits", use_bias=False)(flat))
+    pixels = keras.Input((size, size, 3))
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+    model = keras.Model(pixels, keras.layers.Dense(9, name="logits", use_bias=False)(flat))
     model.layers[-1].set_weights([matrix])
     run = RunFolder(folder, "classify", {"seed": seed}, {"hash": "0", "split": split}, resume=False)
     model.save(folder / "model.keras")
@@ -42,51 +42,51 @@ def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, f
     return matrix
 
 
-def chances(images, matrix, temperature):
+def softmax(images, matrix, temperature):
     logits = (images.reshape(len(images), -1) / 255.0) @ matrix.astype(float) / temperature
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return powers / powers.sum(axis=1, keepdims=True)
 
 
-def by_hand(images, matrix, temperature):
+def reference_prediction(images, matrix, temperature):
     """Average over the eight orientations, each written out pixel by pixel index."""
     total = np.zeros((len(images), 9))
     last = images.shape[1] - 1
     rows, columns = np.mgrid[: last + 1, : last + 1]
     ways = [(r, c) for a, b in ((rows, columns), (columns, rows)) for r in (a, last - a) for c in (b, last - b)]
     for picked in ways:
-        total += chances(images[:, picked[0], picked[1]], matrix, temperature)
+        total += softmax(images[:, picked[0], picked[1]], matrix, temperature)
     return total / 8
 
 
 def test_orientations_are_the_eight_of_a_square():
-    picture = np.arange(2 * 3 * 3 * 3).reshape(2, 3, 3, 3)
-    ways = orientations(picture)
+    pixels = np.arange(2 * 3 * 3 * 3).reshape(2, 3, 3, 3)
+    ways = orientations(pixels)
     assert len({way.tobytes() for way in map(np.ascontiguousarray, ways)}) == 8
     for way in ways:
-        assert way.shape == picture.shape  # which image and which channel is which stays
-        assert np.array_equal(np.sort(way, axis=None), np.sort(picture, axis=None))
-        assert np.array_equal(way[0] % 3, picture[0] % 3) and way[0].max() == 26
+        assert way.shape == pixels.shape  # which image and which channel is which stays
+        assert np.array_equal(np.sort(way, axis=None), np.sort(pixels, axis=None))
+        assert np.array_equal(way[0] % 3, pixels[0] % 3) and way[0].max() == 26
 
 
 def test_opinion_is_the_mean_over_orientations(tmp_path):
-    pictures = some_pictures(range(9))
+    galaxies = make_dataset(range(9))
     matrix = write_teacher(tmp_path / "run", 1)
-    images = pictures.images(32)
-    opinion = Teacher(tmp_path / "run").predict
-    assert opinion(images) == pytest.approx(by_hand(images, matrix, 1.3), abs=1e-5)
+    images = galaxies.images(32)
+    prediction = Teacher(tmp_path / "run").predict
+    assert prediction(images) == pytest.approx(reference_prediction(images, matrix, 1.3), abs=1e-5)
     # Turning the images changes nothing.
-    assert opinion(orientations(images)[5]) == pytest.approx(opinion(images), abs=1e-6)
+    assert prediction(orientations(images)[5]) == pytest.approx(prediction(images), abs=1e-6)
 
 
 def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
-    pictures = some_pictures([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral", ""])
+    galaxies = make_dataset([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral", ""])
     matrices = [write_teacher(tmp_path / str(seed), seed, seed + 0.5) for seed in (1, 2)]
-    found = average_soft_targets([tmp_path / "1", tmp_path / "2"], pictures, SPLIT)
+    found = average_soft_targets([tmp_path / "1", tmp_path / "2"], galaxies, SPLIT)
     assert found.shape == (7, 9) and found.dtype == np.float32
     assert found.sum(axis=1) == pytest.approx(np.ones(7), abs=1e-5)
-    images = pictures.images(32)
-    mean = np.mean([by_hand(images, matrix, SOFTENING_FACTOR * t) for matrix, t in zip(matrices, (1.5, 2.5), strict=True)],
+    images = galaxies.images(32)
+    mean = np.mean([reference_prediction(images, matrix, SOFTENING_FACTOR * t) for matrix, t in zip(matrices, (1.5, 2.5), strict=True)],
                    axis=0)  # fmt: skip
     # Where the class is known, a teacher may still doubt it: that is what there is to learn.
     assert found[:3] == pytest.approx(mean[:3], abs=1e-5)
@@ -100,9 +100,9 @@ def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
 def test_progress_tells_who_is_asked(tmp_path):
     for name in ("one", "two"):
         write_teacher(tmp_path / name, 1)
-    said: list[dict] = []
-    average_soft_targets([tmp_path / "one", tmp_path / "two"], some_pictures([0, 1]), SPLIT, said.append)
-    assert [(one["epoch"], one["epochs"], one["label"]) for one in said] == [
+    messages: list[dict] = []
+    average_soft_targets([tmp_path / "one", tmp_path / "two"], make_dataset([0, 1]), SPLIT, messages.append)
+    assert [(one["epoch"], one["epochs"], one["label"]) for one in messages] == [
         (1, 2, "predictions of one"),
         (2, 2, "predictions of two"),
     ]
@@ -111,10 +111,10 @@ def test_progress_tells_who_is_asked(tmp_path):
 def test_a_teacher_sure_of_another_group_leaves_the_group_open(tmp_path):
     # All of its probability may lie elsewhere: nothing divided by nothing must not come out.
     matrix = write_teacher(tmp_path / "run", 1, temperature=1e-4)
-    pictures = some_pictures([], ["spiral", "edge_on", "smooth"])
-    found = average_soft_targets([tmp_path / "run"], pictures, SPLIT)
+    galaxies = make_dataset([], ["spiral", "edge_on", "smooth"])
+    found = average_soft_targets([tmp_path / "run"], galaxies, SPLIT)
     assert np.isfinite(found).all() and found.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
-    assert (found[pictures.targets() == 0] == 0).all()
+    assert (found[galaxies.targets() == 0] == 0).all()
     assert matrix.any()
 
 
@@ -128,14 +128,14 @@ def test_who_may_not_teach(tmp_path, changes, message):
     write_teacher(tmp_path / "good", 1)
     write_teacher(tmp_path / "bad", 2, **changes)
     with pytest.raises(RunError, match=message):
-        average_soft_targets([tmp_path / "good", tmp_path / "bad"], some_pictures([0, 1]), SPLIT)
+        average_soft_targets([tmp_path / "good", tmp_path / "bad"], make_dataset([0, 1]), SPLIT)
     with pytest.raises(RunError, match="not a run folder"):
-        average_soft_targets([tmp_path / "nothing"], some_pictures([0, 1]), SPLIT)
+        average_soft_targets([tmp_path / "nothing"], make_dataset([0, 1]), SPLIT)
 
 
 def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
-    pictures = some_pictures([*range(9)] * 2, ["spiral"] * 2)
-    parts = DatasetSplit(pictures, pictures.take(range(9)), pictures.take([]), SPLIT)
+    galaxies = make_dataset([*range(9)] * 2, ["spiral"] * 2)
+    parts = DatasetSplit(galaxies, galaxies.take(range(9)), galaxies.take([]), SPLIT)
     write_teacher(tmp_path / "teacher", 1)
     recipe = replace(RECIPES["simple"], size=32, batch=18, epochs=1, views="none", balance="none")
     record = fit_parts(recipe, parts, tmp_path / "pupil", teacher=[tmp_path / "teacher"])
@@ -149,13 +149,13 @@ def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
 
 
 def test_an_opinion_is_asked_for_once(tmp_path, monkeypatch):
-    pictures = some_pictures([0, 1, 2, 3])
+    galaxies = make_dataset([0, 1, 2, 3])
     write_teacher(tmp_path / "one", 1)
     write_teacher(tmp_path / "two", 2)
-    first = average_soft_targets([tmp_path / "one"], pictures, SPLIT)
-    other = average_soft_targets([tmp_path / "two"], pictures, SPLIT)
+    first = average_soft_targets([tmp_path / "one"], galaxies, SPLIT)
+    other = average_soft_targets([tmp_path / "two"], galaxies, SPLIT)
     assert np.abs(first - other).max() > 0.01
     monkeypatch.setattr(Teacher, "predict", None)  # nobody is asked again
-    np.testing.assert_array_equal(average_soft_targets([tmp_path / "one"], pictures, SPLIT), first)
+    np.testing.assert_array_equal(average_soft_targets([tmp_path / "one"], galaxies, SPLIT), first)
     with pytest.raises(TypeError):
-        average_soft_targets([tmp_path / "one"], some_pictures([0, 1, 2]), SPLIT)
+        average_soft_targets([tmp_path / "one"], make_dataset([0, 1, 2]), SPLIT)

@@ -13,7 +13,7 @@ from galaxy_edge.training.search.classifier_space import START, from_choice
 from helpers.two_sources import write_two_sources
 
 
-def test_pictures_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
+def test_images_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
     plain = split_dataset(load_dataset(write_two_sources(tmp_path / "without"), unnamed=True), 1)

@@ -102,7 +102,7 @@ def test_efigi_labels_skip_the_dropped_class(tmp_path):
     assert edge_on.boxes.shape == (0, 4)
 
 
-def test_pictures_are_rgb(tmp_path):
+def test_images_are_rgb(tmp_path):
     efigi(tmp_path)
     sample = read_set(tmp_path)[1]
     # OpenCV wrote blue first.
@@ -187,7 +187,7 @@ def test_missing_folder():
         read_set(Path("nowhere"))
 
 
-def test_missing_and_broken_pictures_are_named(tmp_path):
+def test_missing_and_broken_images_are_named(tmp_path):
     efigi(tmp_path)
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         archive.writestr("a.png", b"not a picture")

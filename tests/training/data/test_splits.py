@@ -68,7 +68,7 @@ def test_twins_of_a_twin_are_one_group_whatever_the_order():
     assert near_duplicates(images[::-1]).tolist() == [0, 0, 1, 0, 2]
 
 
-def test_pictures_without_structure_are_twins_only_when_equal():
+def test_images_without_structure_are_twins_only_when_equal():
     black, grey = np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 90, np.uint8)
     assert near_duplicates([black, grey, black.copy()]).tolist() == [0, 1, 0]
     assert near_duplicates([]).tolist() == []
@@ -127,7 +127,7 @@ def test_split_is_by_content_not_by_position():
     assert np.array_equal(parts_of(mixed, len(ids)), parts[order])
 
 
-def test_added_pictures_move_no_other():
+def test_added_images_move_no_other():
     ids, groups, labels = many()
     more_ids, more_groups, more_labels = many(500, 1)
     before = parts_of(holdout_indices(ids, groups, labels, (0.12, 0.2), 3), len(ids))
@@ -216,7 +216,7 @@ def test_folds_are_by_content_and_each_repeat_deals_again():
     assert not np.array_equal(again, fresh) and not np.array_equal(again, reseeded)
 
 
-def test_too_few_different_pictures_for_folds():
+def test_too_few_different_images_for_folds():
     ids, groups, labels = many(600)
     labels = np.where(groups < 3, 8, labels)
     with pytest.raises(DataError, match=r"'spiral_loose' has \d+ images, too few different ones for 5 folds"):

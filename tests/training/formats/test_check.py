@@ -9,7 +9,7 @@ from galaxy_edge.training.formats.annotation import ImageAnnotation, build_datas
 from galaxy_edge.training.formats.check import KINDS, check, describe_classes
 from galaxy_edge.training.formats.registry import conversion_notes, read_labels, write_labels
 from helpers.images import encode, render
-from helpers.labels import one_picture
+from helpers.labels import single_image_set
 
 
 def sky(number, width=80, height=60):
@@ -81,7 +81,7 @@ def test_every_fault_is_found_and_nothing_else(tmp_path, spoil, wanted):
 
 def test_a_jpeg_that_is_cut_short_is_broken(tmp_path):
     # Some decoders return it with a grey bottom.
-    labels = one_picture(tmp_path / "p", [[1, 2, 30, 40]], name="m31.jpg")
+    labels = single_image_set(tmp_path / "p", [[1, 2, 30, 40]], name="m31.jpg")
     write_labels(labels, tmp_path / "out", "voc")
     path = tmp_path / "out" / "m31.jpg"
     path.write_bytes(path.read_bytes()[:-40])
@@ -110,12 +110,14 @@ def test_all_faults_at_once_in_a_fixed_order(tmp_path):
 )
 def test_a_box_drawn_twice(tmp_path, second, twice):
     # 0.95: a fifth of a pixel at a side of twenty is the same box, two pixels are not.
-    write_labels(one_picture(tmp_path / "p", [[10, 10, 30, 40], second], ["galaxy", "star"]), tmp_path / "out", "coco")
+    write_labels(
+        single_image_set(tmp_path / "p", [[10, 10, 30, 40], second], ["galaxy", "star"]), tmp_path / "out", "coco"
+    )
     assert kinds(tmp_path / "out") == [("box twice", "m31.png")] * twice
 
 
 def test_six_decimals_do_not_push_a_box_outside(tmp_path):
-    write_labels(one_picture(tmp_path / "p", [[0, 0, 64, 48]]), tmp_path / "out", "yolo")
+    write_labels(single_image_set(tmp_path / "p", [[0, 0, 64, 48]]), tmp_path / "out", "yolo")
     (tmp_path / "out" / "labels" / "m31.txt").write_text("0 0.500000 0.500001 1.000000 1.000000\n")
     assert kinds(tmp_path / "out") == []
 
@@ -123,7 +125,7 @@ def test_six_decimals_do_not_push_a_box_outside(tmp_path):
 def test_broken_files_of_every_format_are_findings(tmp_path):
     put = {"yolo": "labels/m31.txt", "coco": "annotations.json"}
     for kind, name in put.items():
-        write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / kind, kind)
+        write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / kind, kind)
         (tmp_path / kind / name).write_text("0 0.5 nan" if kind == "yolo" else '{"images": [], "annotations": [{')
         assert kinds(tmp_path / kind) == [("unreadable label", name)]
 
@@ -143,7 +145,7 @@ MANY = {
 def test_every_fault_in_a_file_is_told(tmp_path, kind):
     # Otherwise a user fixes one and then meets the next.
     boxes = [[1, 2, 30, 40], [5, 6, 40, 44], [7, 8, 11, 12]]
-    write_labels(one_picture(tmp_path / "p", boxes), tmp_path / "out", kind)
+    write_labels(single_image_set(tmp_path / "p", boxes), tmp_path / "out", kind)
     name, spoil = MANY[kind]
     (tmp_path / "out" / name).write_text(spoil((tmp_path / "out" / name).read_text()))
     found = [one for one in check(tmp_path / "out")[1] if one.kind == "unreadable label"]
@@ -152,7 +154,7 @@ def test_every_fault_in_a_file_is_told(tmp_path, kind):
 
 @pytest.mark.parametrize("text", ["", "[]", '{"images": [', "[" * 100_000])
 def test_of_a_coco_file_that_is_hardly_one_it_is_told_what_is_wrong(tmp_path, text):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "coco")
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "coco")
     (tmp_path / "out" / "annotations.json").write_text(text)
     for found in (check(tmp_path / "out", "coco")[1], check(tmp_path / "out" / "annotations.json")[1]):
         assert [one.file for one in found] == ["annotations.json"] and "not a complete COCO file" in found[0].detail
@@ -160,7 +162,7 @@ def test_of_a_coco_file_that_is_hardly_one_it_is_told_what_is_wrong(tmp_path, te
 
 def test_faulty_tables_are_findings_that_name_file_and_line(tmp_path):
     for name in ("one", "two"):
-        write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]] * 3), tmp_path / "sets" / name, "csv")
+        write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]] * 3), tmp_path / "sets" / name, "csv")
     table = tmp_path / "sets" / "one" / "boxes.csv"
     lines = table.read_text().split("\n")
     table.write_text("\n".join([lines[0], lines[1][:20], lines[2], lines[3] + ",1", ""]))
@@ -173,7 +175,7 @@ def test_faulty_tables_are_findings_that_name_file_and_line(tmp_path):
 
 def test_a_frame_with_two_rows_is_told(tmp_path):
     # Taken for two, its boxes would count twice.
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "csv")
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "csv")
     frames = tmp_path / "out" / "frames.csv"
     frames.write_text(frames.read_text() + frames.read_text().split("\n")[1] + "\n")
     assert kinds(tmp_path / "out") == [("file name twice", "m31.png")]
@@ -183,7 +185,7 @@ def test_without_a_list_a_class_that_nobody_knows_is_a_fault(tmp_path):
     # A misspelt galaxy would be sky to the detector.
     names = ["galaxy", "galxy", "planetary nebula", "Stars"]
     write_labels(
-        one_picture(tmp_path / "p", [[i, 2, i + 9, 40] for i in (1, 15, 30, 45)], names), tmp_path / "out", "voc"
+        single_image_set(tmp_path / "p", [[i, 2, i + 9, 40] for i in (1, 15, 30, 45)], names), tmp_path / "out", "voc"
     )
     (tmp_path / "out" / "classes.txt").unlink()
     (found,) = check(tmp_path / "out")[1]
@@ -201,7 +203,7 @@ def test_a_class_that_is_not_in_the_list_is_not_put_there(tmp_path, kind, listed
     # Else the parts of a split have no fault that the whole has.
     from dataclasses import replace
 
-    labels = one_picture(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "galxy"])
+    labels = single_image_set(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "galxy"])
     write_labels(replace(labels, listed=listed), tmp_path / "out", kind)
     assert kinds(tmp_path / "out") == [("unknown class", "m31.png")]
     for other in ("yolo", "coco", "tfrecord"):
@@ -219,7 +221,7 @@ def test_a_cut_tfrecord_is_a_finding(tmp_path):
     assert [one.detail for one in check(tmp_path / "out")[1]] == ["the file is empty"]
 
 
-def test_a_set_without_a_picture_is_a_finding(tmp_path):
+def test_a_set_without_an_image_is_a_finding(tmp_path):
     write_labels(clean(tmp_path / "p"), tmp_path / "out", "csv")
     for name in ("frames.csv", "boxes.csv"):
         path = tmp_path / "out" / name
@@ -244,7 +246,7 @@ def test_coco_faults_are_all_told(tmp_path):
 
 def test_classes_that_are_no_galaxies_are_told_not_found_fault_with(tmp_path):
     write_labels(
-        one_picture(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "star"]), tmp_path / "out", "yolo"
+        single_image_set(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "star"]), tmp_path / "out", "yolo"
     )
     labels, found = check(tmp_path / "out")
     assert found == [] and describe_classes(labels) == ["not galaxies to the detector: star (1)"]

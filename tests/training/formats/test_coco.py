@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
-from helpers.labels import awkward_set, one_picture, picture, plain, put_pictures
+from helpers.labels import awkward_set, encoded_image, plain_values, single_image_set, write_images
 
 FOREIGN = {
     "info": {"year": 2017},
@@ -33,7 +33,7 @@ FOREIGN = {
 
 
 def put(folder, content=FOREIGN, name="instances.json"):
-    put_pictures(folder, ["m31.png", "sky.png"])
+    write_images(folder, ["m31.png", "sky.png"])
     (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
     return folder
 
@@ -72,7 +72,7 @@ def test_pycocotools_reads_what_we_write(tmp_path):
 def test_a_difficult_box_counts_neither_way_in_cocos_own_evaluation(tmp_path):
     # Found is only the difficult one: were it plain, precision would fall; were it left out, it would be a false alarm.
     evaluation = pytest.importorskip("pycocotools.cocoeval", reason="needs the bench extra")
-    source = one_picture(tmp_path / "p", [[2, 2, 20, 20], [30, 10, 60, 40]], difficult=[False, True])
+    source = single_image_set(tmp_path / "p", [[2, 2, 20, 20], [30, 10, 60, 40]], difficult=[False, True])
     write_labels(source, tmp_path / "out", "coco")
     truth = coco(tmp_path / "out" / "annotations.json")
     found = truth.loadRes(
@@ -95,7 +95,7 @@ def test_a_file_of_others(tmp_path):
     assert one.classes == ("galaxy", "star", "star") and labels.classes == ("galaxy", "star")
     assert one.difficult.tolist() == [False, True, True]
     assert (sky.file, len(sky.boxes)) == ("sky.png", 0)
-    assert one.read_bytes() == picture(0)
+    assert one.read_bytes() == encoded_image(0)
     assert labels.notes == ("omitted from the file: 'info'", "omitted from the file: 'licenses'")
 
 
@@ -118,18 +118,18 @@ def test_what_others_said_comes_back_through_other_formats(tmp_path, kind):
 
 
 @pytest.mark.parametrize("place", ["m31.png", "images/m31.png", "instances_images/m31.png"])
-def test_pictures_are_found_near_the_file(tmp_path, place):
+def test_images_are_found_near_the_file(tmp_path, place):
     (tmp_path / "instances.json").write_text(json.dumps(FOREIGN))
-    put_pictures(tmp_path, [place])
-    assert read_labels(tmp_path / "instances.json").images[0].read_bytes() == picture(0)
+    write_images(tmp_path, [place])
+    assert read_labels(tmp_path / "instances.json").images[0].read_bytes() == encoded_image(0)
 
 
 @pytest.mark.parametrize("place", ["train2017/m31.png", "images/train2017/m31.png", "images/m31.png"])
-def test_pictures_are_found_as_coco_itself_lays_them_out(tmp_path, place):
-    put_pictures(tmp_path, [place])
+def test_images_are_found_as_coco_itself_lays_them_out(tmp_path, place):
+    write_images(tmp_path, [place])
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(FOREIGN))
-    assert read_labels(tmp_path).images[0].read_bytes() == picture(0)
+    assert read_labels(tmp_path).images[0].read_bytes() == encoded_image(0)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_broken_files_say_what_is_wrong_and_where(tmp_path, content, message):
 
 
 def test_edges_stand_beside_a_box_only_where_arithmetic_loses_them(tmp_path):
-    source = one_picture(tmp_path / "p", [[10.1, 0.2, 30.3, 40.4], [1 / 3, 1e-9, 20.1, 0.1 + 0.2], [1, 2, 3, 4]])
+    source = single_image_set(tmp_path / "p", [[10.1, 0.2, 30.3, 40.4], [1 / 3, 1e-9, 20.1, 0.1 + 0.2], [1, 2, 3, 4]])
     write_labels(source, tmp_path / "out", "coco")
     content = json.loads((tmp_path / "out" / "annotations.json").read_text())
     assert ["edges" in one for one in content["annotations"]] == [False, True, False]
@@ -195,7 +195,7 @@ def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
     write_labels(twice, tmp_path / "two", "coco")
     read = coco(tmp_path / "two" / "annotations.json")
     assert sorted(read.getImgIds()) == [1, 2, 3, 4]
-    assert plain(read_labels(tmp_path / "two")).keys() == plain(twice).keys()
+    assert plain_values(read_labels(tmp_path / "two")).keys() == plain_values(twice).keys()
 
 
 def test_one_image_that_cannot_be_taken_does_not_cost_the_others(tmp_path):

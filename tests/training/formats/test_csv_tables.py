@@ -10,7 +10,7 @@ from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from helpers.labelled_sets import make_labelled, make_sets
-from helpers.labels import awkward_set, one_picture, plain
+from helpers.labels import awkward_set, plain_values, single_image_set
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_a_flag_that_was_changed_outside_wins_over_the_old_row(sets, tmp_path):
     whole = read_labels(sets / "deepsky_frames")
     turned = replace(whole, images=tuple(replace(one, difficult=~one.difficult) for one in whole.images))
     write_labels(turned, tmp_path / "out", "csv")
-    assert plain(read_labels(tmp_path / "out")).keys() == plain(turned).keys()
+    assert plain_values(read_labels(tmp_path / "out")).keys() == plain_values(turned).keys()
     for one in read_labels(tmp_path / "out").images:
         assert one.difficult.all() if len(one.boxes) else True
     assert not any(len(one.boxes) for one in read_set(tmp_path / "out"))
@@ -101,11 +101,11 @@ def test_the_zip_is_the_same_every_time(tmp_path):
 
 
 def test_other_classes_are_no_galaxies_to_learn(tmp_path):
-    source = one_picture(tmp_path / "p", [[1, 2, 20, 30], [30, 2, 40, 20]], ["galaxy", "star"])
+    source = single_image_set(tmp_path / "p", [[1, 2, 20, 30], [30, 2, 40, 20]], ["galaxy", "star"])
     write_labels(source, tmp_path / "out", "csv")
     (sample,) = read_set(tmp_path / "out")
     assert sample.boxes.tolist() == [[1, 2, 20, 30]] and sample.ignore.shape == (0, 4)
-    assert plain(read_labels(tmp_path / "out")) == plain(source)
+    assert plain_values(read_labels(tmp_path / "out")) == plain_values(source)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_other_classes_are_no_galaxies_to_learn(tmp_path):
     ],
 )
 def test_broken_tables_say_what_is_wrong(tmp_path, name, spoil, message):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]] * 3), tmp_path / "out", "csv")
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]] * 3), tmp_path / "out", "csv")
     path = tmp_path / "out" / name
     path.write_text(spoil(path.read_text()))
     with pytest.raises(DataError, match=message):
@@ -173,7 +173,7 @@ def test_boxes_of_a_set_are_read_to_the_digit_that_stands_there(tmp_path, shared
 
 
 def test_tables_that_are_no_utf8_are_one_line(tmp_path):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
     for name in ("frames.csv", "boxes.csv"):
         path = tmp_path / "out" / name
         good = path.read_bytes()
@@ -185,7 +185,7 @@ def test_tables_that_are_no_utf8_are_one_line(tmp_path):
 
 
 def test_numbers_beyond_float32_are_told_without_a_warning(tmp_path, recwarn):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
     path = tmp_path / "out" / "boxes.csv"
     path.write_text(path.read_text().replace(",20,30,", ",20,1e300,"))
     with pytest.raises(DataError, match="cannot be a position in an image"):

@@ -12,21 +12,21 @@ from galaxy_edge.training.formats.preview import (
     write_sheet,
 )
 from galaxy_edge.training.formats.writing import WriteError
-from helpers.labels import awkward_set, one_picture
+from helpers.labels import awkward_set, single_image_set
 
 
-def tile(picture):
-    return picture[HEADER_HEIGHT : HEADER_HEIGHT + SIDE, GAP : GAP + SIDE]
+def tile(encoded_image):
+    return encoded_image[HEADER_HEIGHT : HEADER_HEIGHT + SIDE, GAP : GAP + SIDE]
 
 
-def drawn(picture, colour):
-    return np.argwhere((picture == np.array(colour)).all(axis=2))
+def drawn(encoded_image, colour):
+    return np.argwhere((encoded_image == np.array(colour)).all(axis=2))
 
 
 @pytest.mark.parametrize("difficult", [False, True])
 def test_a_box_is_drawn_where_it_is(tmp_path, difficult):
     # 64 pixels become 300: the box from 16, 8 to 48, 40 is drawn from 75, 38 to 225, 188.
-    labels = one_picture(tmp_path, [[16, 8, 48, 40]], difficult=[difficult])
+    labels = single_image_set(tmp_path, [[16, 8, 48, 40]], difficult=[difficult])
     found = drawn(tile(draw_sheet(labels.images, labels.classes)), COLOURS[0])
     assert found.min(axis=0).tolist() == pytest.approx([38, 75], abs=4)
     assert found.max(axis=0).tolist() == pytest.approx([188, 225], abs=4)
@@ -35,15 +35,15 @@ def test_a_box_is_drawn_where_it_is(tmp_path, difficult):
 
 
 def test_classes_have_their_colours(tmp_path):
-    labels = one_picture(tmp_path, [[5, 5, 20, 20], [30, 5, 50, 20]], ["galaxy", "star"])
-    picture = tile(draw_sheet(labels.images, labels.classes))
-    assert drawn(picture, COLOURS[0])[:, 1].max() < drawn(picture, COLOURS[1])[:, 1].min()
+    labels = single_image_set(tmp_path, [[5, 5, 20, 20], [30, 5, 50, 20]], ["galaxy", "star"])
+    encoded_image = tile(draw_sheet(labels.images, labels.classes))
+    assert drawn(encoded_image, COLOURS[0])[:, 1].max() < drawn(encoded_image, COLOURS[1])[:, 1].min()
 
 
 def test_awkward_boxes_names_and_many_classes_are_no_obstacle(tmp_path):
     labels = awkward_set(tmp_path)
-    picture = draw_sheet(labels.images, labels.classes)
-    assert picture.dtype == np.uint8 and picture.shape == (
+    encoded_image = draw_sheet(labels.images, labels.classes)
+    assert encoded_image.dtype == np.uint8 and encoded_image.shape == (
         HEADER_HEIGHT + 3 * (SIDE + 26) + GAP,
         3 * (SIDE + GAP) + GAP,
         3,
@@ -59,9 +59,9 @@ def test_the_draw_is_seeded(tmp_path):
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"no picture"), lambda path: path.unlink()])
-def test_in_the_place_of_a_broken_picture_stands_what_is_wrong(tmp_path, spoil):
+def test_in_the_place_of_a_broken_image_stands_what_is_wrong(tmp_path, spoil):
     # One bad file of a thousand must not keep the others from being looked at.
-    labels = one_picture(tmp_path, [[5, 20, 20, 40]])
+    labels = single_image_set(tmp_path, [[5, 20, 20, 40]])
     whole = draw_sheet(labels.images, labels.classes)
     spoil(tmp_path / "m31.png")
     broken = draw_sheet(labels.images, labels.classes)

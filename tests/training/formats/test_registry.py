@@ -10,7 +10,7 @@ import pytest
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.formats.registry import conversion_notes, detect, detect_all, read_labels, write_labels
-from helpers.labels import CLASSES, FORMATS, NAMES, awkward_set, one_picture, plain, put_pictures
+from helpers.labels import CLASSES, FORMATS, NAMES, awkward_set, plain_values, single_image_set, write_images
 
 
 def need(*kinds):
@@ -30,14 +30,14 @@ def test_every_pair_of_formats_is_lossless(tmp_path, first, second):
     write_labels(source, tmp_path / "one", first)
     one = read_labels(tmp_path / "one")
     assert one.format == first
-    assert plain(one) == plain(source)
+    assert plain_values(one) == plain_values(source)
     write_labels(one, tmp_path / "two", second)
     two = read_labels(tmp_path / "two")
     assert two.format == second
-    assert plain(two) == plain(source)
+    assert plain_values(two) == plain_values(source)
     write_labels(two, tmp_path / "back", first)
     back = read_labels(tmp_path / "back")
-    assert plain(back) == plain(source)
+    assert plain_values(back) == plain_values(source)
     assert contents(back) == contents(source)  # the images' bytes are never touched
     assert [one.file for one in back.images] == sorted(NAMES)
     assert back.classes == CLASSES  # in their order, which numbers mean in YOLO, COCO and TFRecord
@@ -52,7 +52,7 @@ def test_random_boxes_come_back_to_the_last_bit(tmp_path, kind, seed):
     size = tuple(rng.integers(17, 90, 2).tolist())
     boxes = rng.uniform(-5, 95, (60, 4)) * 10.0 ** rng.integers(-6, 1, (60, 1))
     boxes[:, 2:] += boxes[:, :2]
-    source = one_picture(tmp_path / "pictures", boxes, size=size, difficult=rng.random(60) < 0.5)
+    source = single_image_set(tmp_path / "pictures", boxes, size=size, difficult=rng.random(60) < 0.5)
     write_labels(source, tmp_path / "out", kind)
     (one,) = read_labels(tmp_path / "out").images
     assert np.array_equal(one.boxes, boxes)
@@ -90,23 +90,23 @@ def test_random_boxes_come_back_to_the_last_bit(tmp_path, kind, seed):
 def test_properties_with_names_that_a_format_has_too_come_back(tmp_path, kind, key):
     # As CVAT's attributes, which people name as they like.
     need(kind)
-    source = one_picture(tmp_path / "p", [[1, 2, 30, 40]] * 8, name="x.png", difficult=[False, True] * 4)
+    source = single_image_set(tmp_path / "p", [[1, 2, 30, 40]] * 8, name="x.png", difficult=[False, True] * 4)
     values = ("x", "0", "1", "ok", "", 3, None, {"a": [1]})
     for about in values:
         one = replace(source.images[0], extras=tuple({key: value} for value in values), about={key: about})
         labels = replace(source, images=(one,))
         folder = tmp_path / f"{values.index(about)}"
         write_labels(labels, folder, kind)
-        assert plain(read_labels(folder)) == plain(labels), about
+        assert plain_values(read_labels(folder)) == plain_values(labels), about
 
 
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_set_without_a_single_box_survives(tmp_path, kind):
     need(kind)
-    source = one_picture(tmp_path / "pictures", [], name="sub/sky.jpg")
+    source = single_image_set(tmp_path / "pictures", [], name="sub/sky.jpg")
     write_labels(source, tmp_path / "out", kind)
     back = read_labels(tmp_path / "out")
-    assert plain(back) == plain(source)
+    assert plain_values(back) == plain_values(source)
     assert read_set(tmp_path / "out")[0].kind == "negative"
 
 
@@ -115,14 +115,14 @@ def test_labels_alone_keep_names_and_sizes(tmp_path, kind):
     source = awkward_set(tmp_path / "pictures")
     write_labels(source, tmp_path / "out", kind, images="none")
     back = read_labels(tmp_path / "out", kind)
-    assert plain(back) == plain(source)
+    assert plain_values(back) == plain_values(source)
     assert "cannot be trained on" in conversion_notes(back, kind, "none")[-1]
     with pytest.raises(DataError, match=r"not there|does not exist"):
         write_labels(back, tmp_path / "again", kind)
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "coco"])
-def test_linked_pictures_lead_to_their_bytes(tmp_path, kind):
+def test_linked_images_lead_to_their_bytes(tmp_path, kind):
     source = awkward_set(tmp_path / "pictures")
     write_labels(source, tmp_path / "out", kind, images="link")
     back = read_labels(tmp_path / "out")
@@ -132,7 +132,7 @@ def test_linked_pictures_lead_to_their_bytes(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tfrecord"])
-def test_what_holds_pictures_inside_cannot_link_them(tmp_path, kind):
+def test_what_holds_images_inside_cannot_link_them(tmp_path, kind):
     need(kind)
     source = awkward_set(tmp_path / "pictures")
     with pytest.raises(DataError, match="--images copy"):
@@ -140,7 +140,7 @@ def test_what_holds_pictures_inside_cannot_link_them(tmp_path, kind):
     assert not (tmp_path / "out").exists()
 
 
-def test_pictures_in_a_zip_cannot_be_linked(tmp_path):
+def test_images_in_a_zip_cannot_be_linked(tmp_path):
     write_labels(awkward_set(tmp_path / "pictures"), tmp_path / "csv", "csv")
     with pytest.raises(DataError, match=r"inside .*images\.zip.*--images copy"):
         write_labels(read_labels(tmp_path / "csv"), tmp_path / "out", "voc", images="link")
@@ -148,21 +148,21 @@ def test_pictures_in_a_zip_cannot_be_linked(tmp_path):
 
 
 @pytest.mark.parametrize("kind, name", [("coco", "boxes.json"), ("tfrecord", "boxes.tfrecord")])
-def test_a_single_file_has_its_pictures_with_it(tmp_path, kind, name):
+def test_a_single_file_has_its_images_with_it(tmp_path, kind, name):
     need(kind)
     source = awkward_set(tmp_path / "pictures")
     write_labels(source, tmp_path / "out" / name, kind)
     back = read_labels(tmp_path / "out" / name)
-    assert plain(back) == plain(source)
+    assert plain_values(back) == plain_values(source)
     assert contents(back) == contents(source)
     assert [found.name for found in detect_all(tmp_path / "out")] == [kind]
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo"])
-def test_two_pictures_that_would_share_a_label_are_refused(tmp_path, kind):
+def test_two_images_that_would_share_a_label_are_refused(tmp_path, kind):
     # a.png and a.jpg: one XML, one txt for both, in every program that reads these formats.
-    put_pictures(tmp_path / "pictures", ["x/a.png", "x/a.jpg"])
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 3, 4]], name="x/a.png"), tmp_path / "coco", "coco")
+    write_images(tmp_path / "pictures", ["x/a.png", "x/a.jpg"])
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 3, 4]], name="x/a.png"), tmp_path / "coco", "coco")
     content = json.loads((tmp_path / "coco" / "annotations.json").read_text())
     content["images"].append({"id": 2, "file_name": "x/a.jpg", "width": 64, "height": 48})
     (tmp_path / "coco" / "annotations.json").write_text(json.dumps(content))
@@ -184,7 +184,7 @@ def test_format_is_told_by_content_not_by_name(tmp_path):
 
 
 def test_a_folder_with_two_formats_asks_which(tmp_path):
-    source = one_picture(tmp_path / "p", [[1, 2, 30, 40]], name="m31.png")
+    source = single_image_set(tmp_path / "p", [[1, 2, 30, 40]], name="m31.png")
     write_labels(source, tmp_path / "both", "voc")
     (tmp_path / "both" / "m31.txt").write_text("0 0.5 0.5 0.25 0.25\n")
     with pytest.raises(DataError, match=r"several formats \(voc, yolo\).*--from"):
@@ -195,13 +195,13 @@ def test_a_folder_with_two_formats_asks_which(tmp_path):
 
 def test_several_files_of_one_kind_ask_which(tmp_path):
     for name in ("train", "val"):
-        write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / f"{name}.json", "coco")
+        write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / f"{name}.json", "coco")
     with pytest.raises(DataError, match="2 COCO files"):
         read_labels(tmp_path)
 
 
 def test_what_other_programs_will_not_understand_is_said(tmp_path):
-    source = one_picture(
+    source = single_image_set(
         tmp_path / "p", [[1, 2, 30, 40.5], [3, 3, 9, 9]], difficult=[True, False], about={"boxes_complete": "0"}
     )
     assert any("YOLO has no flag: 1" in line for line in conversion_notes(source, "yolo"))
@@ -220,7 +220,7 @@ def test_every_shared_set_survives_every_format(tmp_path, shared_data):
         wanted = {one.file: one for one in read_set(shared_data / name)}
         for kind in ("voc", "yolo", "coco", "csv"):
             write_labels(some, tmp_path / name / kind, kind)
-            assert plain(read_labels(tmp_path / name / kind)) == plain(some)
+            assert plain_values(read_labels(tmp_path / name / kind)) == plain_values(some)
             for sample in read_set(tmp_path / name / kind):
                 other = wanted[sample.file]
                 for what in ("set", "kind", "label", "coarse", "complete"):

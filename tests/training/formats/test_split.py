@@ -13,7 +13,7 @@ from galaxy_edge.training.formats.read_set import read_set
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.split import decode_dataset, holdout, k_fold, write_split
 from helpers.images import encode
-from helpers.labels import plain, star_field
+from helpers.labels import plain_values, star_field
 
 SHARES = (0.1, 0.18)
 
@@ -62,7 +62,7 @@ def names(part):
     return {one.file for one in part}
 
 
-def test_every_picture_is_in_one_part_and_the_shares_are_kept(labels, looked):
+def test_every_image_is_in_one_part_and_the_shares_are_kept(labels, looked):
     parts = holdout(looked, SHARES, 1)
     assert list(parts) == ["train", "validation", "test"]
     assert sum(map(len, parts.values())) == len(labels.images)
@@ -94,7 +94,7 @@ def test_names_and_order_play_no_part(labels, looked):
         assert {one.member for one in other[name]} == {one.member for one in part}
 
 
-def test_pictures_added_later_move_no_other(labels, looked):
+def test_images_added_later_move_no_other(labels, looked):
     fewer = decode_dataset(replace(labels, images=labels.images[:100]))
     before, after = holdout(fewer, (0.2, 0.2), 1), holdout(looked, (0.2, 0.2), 1)
     assert all(names(before[name]) <= names(after[name]) for name in before)
@@ -105,7 +105,7 @@ def test_seeds_draw_differently_and_repeat_themselves(looked):
     assert names(holdout(looked, SHARES, 3)["test"]) == names(holdout(looked, SHARES, 3)["test"])
 
 
-def test_folds_share_classes_and_empty_pictures_evenly(labels, looked):
+def test_folds_share_classes_and_empty_images_evenly(labels, looked):
     dealt = k_fold(looked, 5, 1)
     tests = [dealt[f"fold-{number}/test"] for number in range(1, 6)]
     assert sum(map(len, tests)) == len(labels.images) == len(set.union(*map(names, tests)))
@@ -130,7 +130,7 @@ def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
     assert all(any("comet" in one.classes for one in part) for part in parts.values())
 
 
-def test_a_class_on_fewer_pictures_than_parts_is_no_obstacle(labels, looked):
+def test_a_class_on_fewer_images_than_parts_is_no_obstacle(labels, looked):
     rare = tuple(
         replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one for one in looked.images
     )
@@ -141,13 +141,13 @@ def test_a_class_on_fewer_pictures_than_parts_is_no_obstacle(labels, looked):
         k_fold(replace(looked, images=rare), 2, 1)
 
 
-def test_too_few_pictures_to_part(labels):
+def test_too_few_images_to_part(labels):
     few = decode_dataset(replace(labels, images=labels.images[3:5]))
     with pytest.raises(DataError, match=r"no image is in the \w+ part: label more"):
         holdout(few, SHARES, 1)
 
 
-def test_a_broken_picture_is_no_part_of_a_split(labels, tmp_path):
+def test_a_broken_image_is_no_part_of_a_split(labels, tmp_path):
     write_labels(replace(labels, images=labels.images[:3]), tmp_path / "out", "voc")
     (tmp_path / "out" / "000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"000\.png: .*galaxy-edge data check"):
@@ -163,7 +163,7 @@ def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
     for name, part in parts.items():
         read = read_labels(tmp_path / "out" / name)
         assert read.format == kind and read.classes == labels.classes
-        assert plain(read) == {one.file: one.plain() for one in part}
+        assert plain_values(read) == {one.file: one.plain() for one in part}
         assert len(read_set(tmp_path / "out" / name)) == len(part) == summary["parts"][name]["pictures"]
         assert record[name] == [one.file for one in part]
 

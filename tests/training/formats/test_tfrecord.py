@@ -15,7 +15,7 @@ from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.samples import sample_from_annotation
 from galaxy_edge.training.formats.tfrecord import FILE, OWN_FEATURE
-from helpers.labels import awkward_set, one_picture, picture, plain
+from helpers.labels import awkward_set, encoded_image, plain_values, single_image_set
 
 
 def records(path):
@@ -34,7 +34,7 @@ def example(**changes):
         return tf.train.Feature(int64_list=tf.train.Int64List(value=value))
 
     features = {
-        "image/encoded": picture(0),
+        "image/encoded": encoded_image(0),
         "image/format": b"png",
         "image/source_id": b"17",
         "image/width": 64,
@@ -133,7 +133,7 @@ def test_a_record_of_others(tmp_path):
     # float32 shares of 64 pixels: the whole pixels that were meant, and 6.4 and 32 for 0.1 and 0.5.
     assert one.boxes.tolist() == [[10, 7, 31, 41], [6.4, 9.6, 32, 14.4]]
     assert one.classes == ("class 1", "class 2") and one.difficult.tolist() == [False, True]
-    assert one.read_bytes() == picture(0)
+    assert one.read_bytes() == encoded_image(0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -179,7 +179,7 @@ def test_shards_are_one_set(tmp_path):
 
 
 def test_whoever_edits_a_record_wins(tmp_path):
-    source = one_picture(tmp_path / "p", [[1 / 3, 2, 30, 20.1], [5, 6, 50, 40]], difficult=[True, False])
+    source = single_image_set(tmp_path / "p", [[1 / 3, 2, 30, 20.1], [5, 6, 50, 40]], difficult=[True, False])
     write_labels(source, tmp_path / "out", "tfrecord")
     read = tf.train.Example.FromString(records(tmp_path / "out" / FILE)[0])
     read.features.feature["image/object/bbox/xmin"].float_list.value[1] = 0.25
@@ -237,7 +237,7 @@ def test_truncated_is_what_the_xml_says(tmp_path):
     # labelImg says so of what touches an edge, and another program may say it of anything.
     boxes = [[1, 2, 30, 40], [5, 2, 30, 40], [5, 2, 30, 40], [1, 2, 30, 40]]
     extras = ({}, {}, {"truncated": "1"}, {"truncated": "0"})
-    write_labels(one_picture(tmp_path / "p", boxes, extras=extras), tmp_path / "voc", "voc")
+    write_labels(single_image_set(tmp_path / "p", boxes, extras=extras), tmp_path / "voc", "voc")
     text = (tmp_path / "voc" / "m31.xml").read_text()
     assert re.findall("<truncated>(.)", text) == ["1", "0", "1", "0"]
     write_labels(read_labels(tmp_path / "voc"), tmp_path / "out", "tfrecord")
@@ -251,7 +251,7 @@ def test_truncated_is_what_the_xml_says(tmp_path):
 @pytest.mark.parametrize("length", [1 << 20, 1 << 62, (1 << 64) - 1])
 def test_a_record_that_says_it_is_absurdly_long(tmp_path, length):
     # With the checksum of its length right, TensorFlow believes it, and ends the process for want of memory.
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "tfrecord")
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "tfrecord")
     head = length.to_bytes(8, "little")
     with (tmp_path / "out" / FILE).open("ab") as stream:
         stream.write(head + masked_crc(head).to_bytes(4, "little") + bytes(100))
@@ -271,7 +271,7 @@ def test_a_changed_byte_is_noticed(tmp_path):
         read_labels(tmp_path / "out")
 
 
-def test_samples_read_their_picture_out_of_the_record(tmp_path):
+def test_samples_read_their_image_out_of_the_record(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
     for read, one in zip(read_labels(tmp_path / "out").images, source.images, strict=True):
@@ -280,7 +280,7 @@ def test_samples_read_their_picture_out_of_the_record(tmp_path):
         read_record_image(tmp_path / "out" / FILE, 5)
 
 
-def test_pictures_cannot_be_left_out(tmp_path):
+def test_images_cannot_be_left_out(tmp_path):
     with pytest.raises(DataError, match="--images copy"):
         write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "tfrecord", images="none")
     assert not (tmp_path / "out").exists()
@@ -290,7 +290,7 @@ def test_read_and_written_again_it_is_the_same(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
     write_labels(read_labels(tmp_path / "out"), tmp_path / "again", "tfrecord")
-    assert plain(read_labels(tmp_path / "again")) == plain(source)
+    assert plain_values(read_labels(tmp_path / "again")) == plain_values(source)
     assert (
         records(tmp_path / "again" / FILE)[0]
         and (tmp_path / "again" / "pictures.pbtxt").read_bytes() == (tmp_path / "out" / "pictures.pbtxt").read_bytes()

@@ -7,7 +7,7 @@ import pytest
 from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.registry import detect, read_labels, write_labels
 from galaxy_edge.training.formats.voc import to_xml
-from helpers.labels import awkward_set, one_picture, picture, put_pictures
+from helpers.labels import awkward_set, encoded_image, single_image_set, write_images
 
 # As labelImg 1.8.6 saves it, letter by letter: no declaration, tabs, the path of the machine it was drawn on. The first
 # box was drawn from outside the upper left corner (labelImg writes at least 1), so that it counts as truncated.
@@ -53,7 +53,7 @@ LABELIMG = """<annotation verified="yes">
 
 
 def label(folder, text=LABELIMG, name="m31.xml", pictures=("m31.png",)):
-    put_pictures(folder, pictures)
+    write_images(folder, pictures)
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return folder
@@ -81,7 +81,7 @@ def test_labelimg_and_this_package_read_and_write_the_same(tmp_path):
     assert one.boxes.tolist() == [[1, 1, 31, 24], [40, 10, 52, 22]]  # as they stand: 0-based edges, whole pixels
     assert one.classes == ("galaxy", "star") and one.difficult.tolist() == [False, True]
     assert one.about == {"verified": True} and one.extras == ({}, {})
-    assert one.read_bytes() == picture(0)
+    assert one.read_bytes() == encoded_image(0)
     assert to_xml(one, "night 1") == LABELIMG.replace("/home/somebody/night 1/m31.png", "m31.png")
     for source in (own, awkward_set(tmp_path / "p")):
         out = tmp_path / f"out-{len(source.images)}"
@@ -94,7 +94,7 @@ def test_labelimg_and_this_package_read_and_write_the_same(tmp_path):
 
 def test_truncated_is_told_as_labelimg_does(tmp_path):
     boxes = [[1, 5, 9, 9], [5, 1, 9, 9], [5, 5, 64, 9], [5, 5, 9, 48], [5, 5, 9, 9], [0, 0, 9, 9]]
-    xml = to_xml(one_picture(tmp_path, boxes).images[0])
+    xml = to_xml(single_image_set(tmp_path, boxes).images[0])
     assert re.findall(r"<truncated>(\d)", xml) == ["1", "1", "1", "1", "0", "0"]
 
 
@@ -108,26 +108,26 @@ def test_truncated_is_told_as_labelimg_does(tmp_path):
         ("a/b/m31.xml", "a/b/m31.png"),
     ],
 )
-def test_the_picture_is_found_where_people_put_it(tmp_path, xml, image):
+def test_the_image_is_found_where_people_put_it(tmp_path, xml, image):
     (one,) = read_labels(label(tmp_path, name=xml, pictures=[image])).images
     assert one.file == image
-    assert one.read_bytes() == picture(0)
+    assert one.read_bytes() == encoded_image(0)
 
 
 @pytest.mark.parametrize("named", ["old name.png", "m31"])
-def test_a_renamed_picture_is_found_by_its_label(tmp_path, named):
+def test_a_renamed_image_is_found_by_its_label(tmp_path, named):
     # labelImg goes by the name of the XML; very old versions wrote the file's name without its ending.
     text = LABELIMG.replace("<filename>m31.png", f"<filename>{named}")
     assert read_labels(label(tmp_path, text)).images[0].file == "m31.png"
 
 
-def test_a_picture_without_xml_is_not_yet_labelled(tmp_path):
+def test_an_image_without_xml_is_not_yet_labelled(tmp_path):
     labels = read_labels(label(tmp_path, pictures=["m31.png", "new.png"]))
     assert [one.file for one in labels.images] == ["m31.png"]
     assert "without an XML, omitted: 1" in labels.notes[0] and "new.png" in labels.notes[0]
 
 
-def test_an_xml_without_object_is_a_picture_without_galaxy(tmp_path):
+def test_an_xml_without_object_is_an_image_without_galaxy(tmp_path):
     text = re.sub(r"\t<object>.*</object>\n", "", LABELIMG, flags=re.S)
     (one,) = read_labels(label(tmp_path, text)).images
     assert one.boxes.shape == (0, 4) and one.classes == ()
@@ -140,7 +140,7 @@ def test_a_size_of_nothing_is_looked_up(tmp_path):
     assert (one.width, one.height) == (64, 48)
 
 
-def test_what_no_picture_is_left_out_of_is_said(tmp_path):
+def test_what_no_image_is_left_out_of_is_said(tmp_path):
     text = LABELIMG.replace("<name>star", "<part><name>arm</name></part><name>star")
     labels = read_labels(label(tmp_path, text))
     assert labels.notes == ("<part> omitted: 1",)
@@ -189,13 +189,13 @@ def test_broken_labels_say_what_is_wrong_and_where(tmp_path, text, message):
 
 def test_the_folder_a_label_names_leads_nowhere_else(tmp_path):
     secret = tmp_path / "secret"
-    put_pictures(secret, ["m31.png"])
+    write_images(secret, ["m31.png"])
     text = LABELIMG.replace("<folder>night 1", "<folder>../../secret")
     (one,) = read_labels(label(tmp_path / "set" / "deep", text, pictures=[])).images
     assert one.archive is None
 
 
-def test_two_labels_for_one_picture(tmp_path):
+def test_two_labels_for_one_image(tmp_path):
     label(tmp_path)
     label(tmp_path, name="copy.xml")
     with pytest.raises(LabelError, match=r"m31\.png: two labels"):
@@ -207,19 +207,19 @@ def test_a_cut_label_is_still_known_as_voc(tmp_path):
 
 
 def test_numbers_with_decimals_are_written_whole_where_they_are(tmp_path):
-    xml = to_xml(one_picture(tmp_path, [[1, 0.1, 30.5, np.nextafter(40, 0)]]).images[0])
+    xml = to_xml(single_image_set(tmp_path, [[1, 0.1, 30.5, np.nextafter(40, 0)]]).images[0])
     assert re.findall(r"<[xy]m\w+>([^<]*)", xml) == ["1", "0.1", "30.5", "39.99999999999999"]
 
 
-def test_pictures_whose_label_cannot_be_read_do_not_count_as_without_one(tmp_path):
-    put_pictures(tmp_path, ["bad.png", "bare.png"])
+def test_images_whose_label_cannot_be_read_do_not_count_as_without_one(tmp_path):
+    write_images(tmp_path, ["bad.png", "bare.png"])
     (tmp_path / "bad.xml").write_text("<annotation>")
     labels = read_labels(tmp_path, on_error=lambda fault: None)
     assert labels.notes == ("images without an XML, omitted: 1, e.g. bare.png",)
 
 
-def test_a_size_beyond_all_pictures_is_refused(tmp_path):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "voc")
+def test_a_size_beyond_all_images_is_refused(tmp_path):
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "voc")
     path = tmp_path / "out" / "m31.xml"
     path.write_text(path.read_text().replace("<width>64", "<width>1e300"))
     message = r"m31\.xml: 1e\+300 cannot be a position in an image; .*data check .* lists all"

@@ -13,7 +13,7 @@ from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.writing import WriteError, format_json, staged_output, write_text
 from helpers.command_line import galaxy_edge_in_process
-from helpers.labels import FORMATS, awkward_set, one_picture, plain
+from helpers.labels import FORMATS, awkward_set, plain_values, single_image_set
 
 
 def left(folder):
@@ -53,13 +53,13 @@ def test_files_beside_the_target_are_not_overwritten_either(tmp_path):
     (tmp_path / "x_images").mkdir()
     (tmp_path / "x_images" / "mine.txt").write_text("mine")
     with pytest.raises(WriteError, match="x_images exists already"):
-        write_labels(one_picture(tmp_path / "p", [[1, 2, 3, 4]]), tmp_path / "x.json", "coco")
+        write_labels(single_image_set(tmp_path / "p", [[1, 2, 3, 4]]), tmp_path / "x.json", "coco")
     assert left(tmp_path) == ["p", "x_images"]
     assert (tmp_path / "x_images" / "mine.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_a_missing_picture_leaves_nothing(tmp_path, kind):
+def test_a_missing_image_leaves_nothing(tmp_path, kind):
     if kind == "tfrecord":
         pytest.importorskip("tensorflow", reason="needs the train extra")
     source = awkward_set(tmp_path / "p")
@@ -122,7 +122,7 @@ write_labels(read_labels(Path("in")), Path("out"), "yolo", progress=slowly)
     assert not (tmp_path / "out").exists()
     assert left(tmp_path) == [".out.part", "in", "p"]
     write_labels(read_labels(tmp_path / "in"), tmp_path / "out", "yolo")
-    assert plain(read_labels(tmp_path / "out")) == plain(source)
+    assert plain_values(read_labels(tmp_path / "out")) == plain_values(source)
     assert left(tmp_path) == ["in", "out", "p"]
 
 

@@ -9,13 +9,13 @@ import yaml
 from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.yolo import label_path
-from helpers.labels import awkward_set, one_picture, plain, put_pictures
+from helpers.labels import awkward_set, plain_values, single_image_set, write_images
 
 
 def labelled(
     folder, lines, classes="galaxy\nstar\n", label="m31.txt", image="m31.png", listed="classes.txt", size=(64, 48)
 ):
-    put_pictures(folder, [image], size)
+    write_images(folder, [image], size)
     for name, text in ((label, lines), (listed, classes)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(text, encoding="utf-8")
@@ -97,7 +97,7 @@ def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes,
 
 
 @pytest.mark.parametrize(
-    "picture, label",
+    "image_path, label",
     [
         ("images/a.jpg", "labels/a.txt"),
         ("x/images/y/images/a.b.png", "x/images/y/labels/a.b.txt"),
@@ -105,13 +105,13 @@ def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes,
         ("images.v2/a.jpg", "images.v2/a.txt"),
     ],
 )
-def test_labels_are_where_ultralytics_looks(picture, label):
-    assert label_path(picture) == label
+def test_labels_are_where_ultralytics_looks(image_path, label):
+    assert label_path(image_path) == label
 
 
-def test_a_picture_without_label_is_empty_as_ultralytics_has_it(tmp_path):
+def test_an_image_without_label_is_empty_as_ultralytics_has_it(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
-    put_pictures(tmp_path, ["m31.png", "sky.png"])
+    write_images(tmp_path, ["m31.png", "sky.png"])
     labels = read_labels(tmp_path)
     assert [len(one.boxes) for one in labels.images] == [1, 0]
     assert "without a label file, read as images without objects, as in Ultralytics: 1" in labels.notes[0]
@@ -145,7 +145,7 @@ def test_bytes_that_are_no_text(tmp_path):
         read_labels(tmp_path)
 
 
-def test_a_label_without_picture_is_missed(tmp_path):
+def test_a_label_without_image_is_missed(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", label="labels/m31.txt", image="images/m31.png")
     (tmp_path / "labels" / "gone.txt").write_text("0 0.5 0.5 0.25 0.25\n")
     with pytest.raises(LabelError, match=r"labels/gone\.txt: there is no image for") as problem:
@@ -172,7 +172,7 @@ def test_without_a_list_of_classes_it_says_what_to_do(tmp_path):
 def test_whoever_edits_a_line_wins_over_the_record(tmp_path):
     # The record keeps flags and exact pixels of boxes that are where it left them; the others are what the lines say.
     boxes = [[1 / 3, 2, 30, 20.1], [5, 6, 50, 40], [10, 10, 20, 20]]
-    source = one_picture(tmp_path / "p", boxes, difficult=[True, True, True])
+    source = single_image_set(tmp_path / "p", boxes, difficult=[True, True, True])
     write_labels(source, tmp_path / "out", "yolo")
     label = tmp_path / "out" / "labels" / "m31.txt"
     lines = label.read_text().split("\n")
@@ -190,19 +190,19 @@ def test_flags_survive_a_program_that_rounds_the_lines(tmp_path):
         if path.name != "classes.txt":
             rows = [line.split() for line in path.read_text().split("\n") if line]
             path.write_text("".join(" ".join([row[0], *(f"{float(n):.6f}" for n in row[1:])]) + "\n" for row in rows))
-    assert plain(read_labels(tmp_path / "out")) == plain(source)
+    assert plain_values(read_labels(tmp_path / "out")) == plain_values(source)
 
 
-def test_a_picture_deleted_with_its_label_is_gone(tmp_path):
+def test_an_image_deleted_with_its_label_is_gone(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "yolo")
     (tmp_path / "out" / "images" / "a" / "same.png").unlink()
     (tmp_path / "out" / "labels" / "a" / "same.txt").unlink()
-    assert set(plain(source)) - set(plain(read_labels(tmp_path / "out"))) == {"a/same.png"}
+    assert set(plain_values(source)) - set(plain_values(read_labels(tmp_path / "out"))) == {"a/same.png"}
 
 
-def test_pictures_with_other_endings_come_back(tmp_path):
-    source = one_picture(tmp_path / "p", [[1, 2, 3, 4]])
+def test_images_with_other_endings_come_back(tmp_path):
+    source = single_image_set(tmp_path / "p", [[1, 2, 3, 4]])
     (tmp_path / "p" / "m31.png").rename(tmp_path / "p" / "m31.webp")
     one = replace(source.images[0], file="m31.webp", member="m31.webp")
     write_labels(replace(source, images=(one,)), tmp_path / "out", "yolo")
@@ -211,7 +211,7 @@ def test_pictures_with_other_endings_come_back(tmp_path):
 
 
 def test_a_damaged_record_is_not_passed_over(tmp_path):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 3, 4]], difficult=[True]), tmp_path / "out", "yolo")
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 3, 4]], difficult=[True]), tmp_path / "out", "yolo")
     record = tmp_path / "out" / "galaxy-edge.json"
     whole = record.read_text()
     for text in (
@@ -226,7 +226,7 @@ def test_a_damaged_record_is_not_passed_over(tmp_path):
             read_labels(tmp_path / "out")
 
 
-def test_ultralytics_finds_pictures_labels_and_names(tmp_path):
+def test_ultralytics_finds_images_labels_and_names(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "yolo")
     told = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
@@ -234,7 +234,7 @@ def test_ultralytics_finds_pictures_labels_and_names(tmp_path):
     assert (tmp_path / "out" / told["path"] / told["train"]).is_dir()
 
 
-def test_the_record_is_one_picture_a_line(tmp_path):
+def test_the_record_is_one_image_a_line(tmp_path):
     # So that two versions of it can be compared line by line.
     write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "yolo")
     text = (tmp_path / "out" / "galaxy-edge.json").read_text()
@@ -242,8 +242,8 @@ def test_the_record_is_one_picture_a_line(tmp_path):
     assert len(lines) == len(json.loads(text)["pictures"]) == 8
 
 
-def test_a_share_beyond_all_pictures_is_told_without_a_warning(tmp_path, recwarn):
-    write_labels(one_picture(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "yolo")
+def test_a_share_beyond_all_images_is_told_without_a_warning(tmp_path, recwarn):
+    write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "yolo")
     (tmp_path / "out" / "labels" / "m31.txt").write_text("0 0.5 0.5 0.2 1e308\n")
     with pytest.raises(LabelError, match=r"line 1 1e\+308 cannot be a position in an image"):
         read_labels(tmp_path / "out")
