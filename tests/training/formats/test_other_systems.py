@@ -15,14 +15,14 @@ from galaxy_edge.training.formats.images import load_image
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.samples import read_samples
 from galaxy_edge.training.formats.tfrecord import _read_label_map
-from helpers.labels import one_picture, picture, put_pictures
+from helpers.labels import encoded_image, single_image_set, write_images
 
 BOX = [4, 5, 30, 31]
 
 
 def coco(folder, names, pictures, encoding="utf-8", where=""):
     """Write a COCO file with one box in each named image, and pictures of other names."""
-    put_pictures(folder, pictures)
+    write_images(folder, pictures)
     images = [{"id": number, "file_name": name, "width": 64, "height": 48} for number, name in enumerate(names)]
     bbox = [BOX[0], BOX[1], BOX[2] - BOX[0], BOX[3] - BOX[1]]
     boxes = [{"id": number, "image_id": number, "category_id": 1, "bbox": bbox} for number in range(len(names))]
@@ -54,7 +54,7 @@ def test_an_image_of_another_computers_path_is_found_by_its_name(tmp_path, name,
     coco(tmp_path / "coco", [name], [place])
     (image,) = read_labels(tmp_path / "coco", "coco").images
     assert image.file == place.removeprefix("images/") and image.archive and image.boxes.tolist() == [BOX]
-    put_pictures(tmp_path / "voc", [place])
+    write_images(tmp_path / "voc", [place])
     values = "".join(f"<{s}>{v}</{s}>" for s, v in zip(("xmin", "ymin", "xmax", "ymax"), BOX, strict=True))
     box = f"<object><name>galaxy</name><bndbox>{values}</bndbox></object>"
     (tmp_path / "voc" / "label.xml").write_text(
@@ -94,7 +94,7 @@ def test_an_encoded_name_is_decoded_where_no_image_has_it(tmp_path):
 @pytest.mark.parametrize("name", ["yolo", "coco"])
 def test_byte_order_marks_are_no_letters(tmp_path, name, encoding):
     """Windows editors write them, before JSON, YAML, lines and lists of classes alike."""
-    labels = one_picture(tmp_path / "from", [BOX])
+    labels = single_image_set(tmp_path / "from", [BOX])
     write_labels(labels, tmp_path / "to", name)
     for path in (tmp_path / "to").rglob("*"):
         if path.suffix in (".json", ".yaml", ".txt") and not (name == "coco" and encoding == "utf-16"):
@@ -130,7 +130,7 @@ def test_yaml_as_people_write_it(text):
 @pytest.mark.parametrize("kind", ["png", "tif", "fits", "fits.gz", "fit"])
 def test_deep_images_and_fits_are_what_a_run_sees(tmp_path, kind):
     """The network is trained and measured on the same stretch as it gets at the telescope."""
-    grey = cv2.cvtColor(cv2.imdecode(np.frombuffer(picture(1, 64, 48), np.uint8), 1), cv2.COLOR_BGR2GRAY)
+    grey = cv2.cvtColor(cv2.imdecode(np.frombuffer(encoded_image(1, 64, 48), np.uint8), 1), cv2.COLOR_BGR2GRAY)
     deep = grey.astype(np.uint16) * 90 + 1200
     path = tmp_path / f"a.{kind}"
     if kind.startswith("fit"):
