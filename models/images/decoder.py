@@ -25,6 +25,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES, DN
 MAGIC = (b"\x89PNG", b"\xff\xd8", b"BM", *TIFF_MAGIC)
 MAX_SATURATED = 0.25
 """Share of pixels of the highest level above which a frame is said to be saturated."""
+MAX_MISSING = 0.05
+"""Share of pixels without a finite number above which an image has a remark."""
 JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 """How a JPEG is decoded: it has 8 bits and no transparency, and becomes RGB without a second copy."""
 
@@ -202,9 +204,12 @@ def _developed(stored: _Stored, development: Development | None) -> DecodedImage
 def _level_remarks(raw: np.ndarray) -> tuple[str, ...]:
     """Return a remark where a frame shows nothing: all pixels have one level, or most are saturated."""
     sample = raw[:: max(1, raw.shape[0] // 256), :: max(1, raw.shape[1] // 256)]
+    pixels = sample.size
     sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
     if not sample.size:
         return ("hardly any pixel holds a finite number",)
+    if (missing := 1 - sample.size / pixels) > MAX_MISSING:
+        return (f"about {missing:.0%} of the pixels hold no finite number and count as black",)
     high = sample.max()
     if sample.min() == high and raw.min() == raw.max():
         return (f"every pixel has the same level, {float(high):g}: a closed cover, or saturation",)

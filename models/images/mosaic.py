@@ -7,6 +7,7 @@ are missing, the levels of the four pixels of a cell decide.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,6 +37,24 @@ def bayer_pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | N
         image: (H, W) or (H, W, 3), rows as they are stored.
         header: keywords of a FITS file, in capitals; may be empty.
     """
+    pattern, remarks = _pattern(image, header)
+    return pattern, (*remarks, *(_position_remarks(header) if pattern else ()))
+
+
+def _position_remarks(header: Mapping[str, Any]) -> list[str]:
+    """Return a remark on each keyword about the first pixel that cannot be read."""
+    remarks = [
+        f"{key} = {str(header[key])[:40]!r} is not a number and counts as 0; red and blue may be swapped"
+        for key in ("XBAYROFF", "YBAYROFF")
+        if key in header and not _is_number(header[key])
+    ]
+    order = str(header.get("ROWORDER", "")).strip()
+    if order and not any(word in order.upper() for word in ("TOP", "BOTTOM")):
+        remarks.append(f"ROWORDER = {order[:40]!r} is neither TOP-DOWN nor BOTTOM-UP; rows are read from the top down")
+    return remarks
+
+
+def _pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
     key = next((key for key in PATTERN_KEYS if _named(header, key)), None)
     text = _named(header, key) if key else ""
     if image.ndim != 2:
@@ -142,6 +161,13 @@ def _is_pattern(text: str) -> bool:
     try:
         return bool(parse_pattern(text))
     except ValueError:
+        return False
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return math.isfinite(float(value))
+    except (TypeError, ValueError):
         return False
 
 

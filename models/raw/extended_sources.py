@@ -213,7 +213,8 @@ def _peaks(
 def _filtered(light: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray]:
     """Reduce light `fold` times and filter it; return it, and some of its values, parted at their median."""
     height, width = light.shape[0] // fold, light.shape[1] // fold
-    folded = cv2.resize(light, (width, height), interpolation=cv2.INTER_AREA) if fold > 1 else light
+    whole = light[: height * fold, : width * fold]  # in multiples, a third of the work
+    folded = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA) if fold > 1 else light
     smooth = cv2.sepFilter2D(folded, -1, _KERNEL, _KERNEL)
     some = smooth[::_SAMPLE, ::_SAMPLE].ravel()
     if some.size < _FEW:

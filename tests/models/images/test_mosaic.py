@@ -152,6 +152,25 @@ def test_names_of_formats_are_understood(text):
     assert image.cfa == "GRBG" and image.remarks == ()
 
 
+@pytest.mark.parametrize(
+    ("keyword", "value", "remark"),
+    [
+        ("XBAYROFF", "abc", "XBAYROFF = 'abc' is not a number and counts as 0"),
+        ("YBAYROFF", "one", "YBAYROFF = 'one' is not a number and counts as 0"),
+        ("ROWORDER", "SIDEWAYS", "ROWORDER = 'SIDEWAYS' is neither TOP-DOWN nor BOTTOM-UP"),
+    ],
+)
+def test_keyword_of_the_first_pixel_that_cannot_be_read_has_a_remark(keyword, value, remark):
+    image = decode(mosaic_of(SCENE, "GRBG"), BAYERPAT="GRBG", **{keyword: value})
+    assert image.cfa == "GRBG" and len(image.remarks) == 1 and image.remarks[0].startswith(remark)
+
+
+def test_missing_part_of_an_image_has_a_remark():
+    values = np.random.default_rng(1).normal(1000, 30, (200, 300)).astype(np.float32)
+    values[:40] = np.nan
+    assert decode(values).remarks == ("about 20% of the pixels hold no finite number and count as black",)
+
+
 def test_keyword_that_contradicts_the_levels_is_corrected_with_a_remark():
     """A wrong row order or offset puts green where red and blue are: the image would be magenta and noisy."""
     image = decode(mosaic_of(SCENE, "GBRG"), BAYERPAT="RGGB")

@@ -64,7 +64,7 @@ def test_empty_sky_of_a_raw_frame_needs_next_to_no_tiles(fwhm, wings):
     frame = raw_frame(fwhm=fwhm, wings=wings)
     views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
     # What is left are pairs of blurred stars: there were eight tiles from 3 pixels, or 1.5 with wings, on.
-    assert len(views) <= (1 if fwhm < 2.4 else 3 if fwhm < 4 else 5)
+    assert len(views) <= (1 if fwhm < 2.4 else 3 if fwhm < 3 else 5)
 
 
 @pytest.mark.parametrize("fwhm", [1.5, 2.4, 4])
