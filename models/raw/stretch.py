@@ -64,6 +64,12 @@ class Stretch:
         """Return the first index in `table` that has each level or a higher one: (256,) int; 65536 where none has."""
         return _first_steps(self)
 
+    def light(self) -> np.ndarray:
+        """Return the light of each level, in standard deviations above the sky: (256,) float32."""
+        levels = np.arange(256) / 255 * np.arcsinh((self.white + self.black) / self.softening)
+        light: np.ndarray = (np.sinh(levels) * self.softening - self.black).astype(np.float32)
+        return light
+
     def levels(self, x: np.ndarray) -> np.ndarray:
         """Stretch values of any shape, in standard deviations above the sky, to uint8."""
         steps = (np.asarray(x, np.float32) + np.float32(self.black)) * np.float32(STEPS)

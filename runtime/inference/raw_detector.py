@@ -14,6 +14,10 @@ from ..frame import Detections
 from .detector import Detector, ModelInput
 from .engine import RawTensor
 
+MIN_STAR_WIDTHS = 3.6
+"""Minimum longer side of a box in widths of the frame's stars: the network takes wide stars for small galaxies."""
+WIDEST_STARS = 12.0
+"""Width in pixels that stars have at most, out of focus too; larger boxes need no such check."""
 MIN_VIEW_SCORE = 0.05
 """Minimum score in a single view; the operating threshold is applied to the fused list."""
 
@@ -41,6 +45,7 @@ class RawDetector(Detector):
             found: results of `decode` for each view, in its own pixels.
         """
         from ...models.raw.extended_sources import star_dominated  # imported by the first raw frame
+        from ...models.raw.star_width import star_width
 
         parts = []
         for (x0, y0, x1, y1), view in zip(views, found, strict=True):
@@ -48,4 +53,7 @@ class RawDetector(Detector):
             parts.append((view.boxes[kept], view.scores[kept]))
         boxes, scores, origin = fuse_views(views, parts, min(self.bundle.input_size))
         kept = scores >= np.where(origin > 0, self.tile_min_score, self.min_score)
+        longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0.0)
+        if (kept & (longer < MIN_STAR_WIDTHS * WIDEST_STARS)).any():
+            kept &= longer >= MIN_STAR_WIDTHS * (star_width(pixels, stretch) or 0.0)
         return Detections(boxes[kept], scores[kept])

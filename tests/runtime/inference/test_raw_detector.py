@@ -36,6 +36,19 @@ def test_scores_of_all_views_are_fused_before_the_threshold(detector, noisy_sky)
     assert fused.boxes.tolist() == [[102, 82, 138, 118]] and fused.scores.tolist() == [0.5]
 
 
+@pytest.mark.parametrize(("width", "kept"), [(2.0, True), (5.0, False)])
+def test_a_box_as_wide_as_the_stars_is_left_out(detector, width, kept):
+    """Out of focus, or where a star covers many pixels, stars look like small galaxies."""
+    random, (rows, columns) = np.random.default_rng(1), np.mgrid[:200, :300]
+    frame = random.normal(500, 10, (200, 300))
+    for _ in range(40):
+        y, x = random.uniform(15, 185), random.uniform(15, 285)
+        frame += 400 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (width / 2.3548) ** 2))
+    found = Detections(np.array([[100, 80, 116, 96]], np.float32), np.array([0.6], np.float32))
+    fused = detector.fuse(develop(frame.astype(np.float32)).pixels, np.array([[0, 0, 300, 200]]), [found], None)
+    assert (len(fused.boxes) == 1) == kept
+
+
 def test_views_keep_detections_far_below_the_threshold(detector, noisy_sky):
     """Thresholding each view would leave nothing to fuse; the operating threshold itself is not changed."""
     operating_threshold = detector.min_score
