@@ -1,0 +1,1 @@
+"""Attacks with labels of other systems."""
