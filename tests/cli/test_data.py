@@ -1,4 +1,4 @@
-"""`galaxy-edge data` as a user types it: what it prints, its exit codes, and one line for every mistake."""
+"""`galaxy-edge data` as a user calls it: its output, its exit codes, and a one-line message for each error."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""`galaxy-edge run`, as a process: what it writes, what it prints, how it ends."""
+"""`galaxy-edge run` in a process: the files it writes, its output and its exit codes."""
 
 import json
 import os

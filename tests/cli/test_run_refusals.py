@@ -1,4 +1,4 @@
-"""What `galaxy-edge run` refuses: one clear line each, and nothing is damaged."""
+"""Invalid input of `galaxy-edge run`: a one-line message each, and existing files stay unchanged."""
 
 import shutil
 import struct

@@ -1,4 +1,4 @@
-"""Staying alive: cameras that vanish, images that are poison, service managers, and an end on request."""
+"""Long runs: cameras that disappear, damaged images, service managers, and stopping on request."""
 
 import json
 import os

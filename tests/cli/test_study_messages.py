@@ -1,4 +1,4 @@
-"""`galaxy-edge study`: refusals, and no messages of other libraries."""
+"""`galaxy-edge study`: error messages, and no messages of libraries."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A run folder that was damaged: one line that says where, and nothing written."""
+"""Damaged run folders: a one-line message names the file, and nothing is written."""
 
 import json
 import shutil

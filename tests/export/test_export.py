@@ -1,4 +1,4 @@
-"""Export proves itself or writes nothing."""
+"""Export writes a bundle only if all gates pass."""
 
 import json
 import os

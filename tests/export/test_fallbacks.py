@@ -1,4 +1,4 @@
-"""What a rescue offers keeps the bytes that go in and come out."""
+"""Fallback conversions keep the input and output types of the network."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Gates: each fails on what it is there for, and says what it found."""
+"""Gates: each fails on the defect that it checks for, and reports its findings."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""Networks that do more than compute are refused, and none of them does anything before that."""
+"""Networks that do more than compute are refused before any of their code runs."""
 
 import io
 import pickle

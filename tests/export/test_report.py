@@ -1,4 +1,4 @@
-"""The report stands alone; `bundle info|diff|forms` say what a person wants to know."""
+"""The report is one self-contained file; output of `bundle info`, `bundle diff` and `bundle forms`."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Third-party detectors of several classes: which are galaxies is asked for, and the others never become galaxies."""
+"""Third-party detectors of several classes: `--galaxy-class` is required, detections of other classes are dropped."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A bundle is used only if every byte of it is what its manifest says."""
+"""A bundle is used only if every byte agrees with its manifest."""
 
 import shutil
 

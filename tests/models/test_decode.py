@@ -1,4 +1,4 @@
-"""Decoding of a detector's outputs, against slow twins, an inverse written here, and official.vision's anchors."""
+"""Decoding of a detector's outputs, compared with slow implementations, an inverse, and official.vision's anchors."""
 
 import numpy as np
 import pytest

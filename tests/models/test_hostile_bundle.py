@@ -1,4 +1,4 @@
-"""Bundles that mean harm: nothing outside their folder is read, nothing grows without bound, nothing waits for ever."""
+"""Hostile bundles: no file outside the folder is read, memory is bounded, and nothing blocks."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""What a bundle's manifest may say of the stretch and of the threshold of tiles, and the stretch's own table."""
+"""The stretch and the tiles' threshold in a bundle's manifest: valid and invalid values."""
 
 import shutil
 

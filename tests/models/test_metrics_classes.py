@@ -1,4 +1,4 @@
-"""Metrics of names against independent references: scikit-learn, slow naive twins, and cases by hand."""
+"""Classification metrics compared with scikit-learn, naive implementations and hand-computed cases."""
 
 import json
 

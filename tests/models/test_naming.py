@@ -1,4 +1,4 @@
-"""Names for display: the class where it is sure, the group where only that is, otherwise neither."""
+"""Display names: the class where it is sure, the group where only the group is sure, otherwise neither."""
 
 import pytest
 from galaxy_edge.models.labels import CLASSES

@@ -1,4 +1,4 @@
-"""Preprocessing: odd sizes, extreme shapes, boxes beyond the edge, and where a pixel ends up."""
+"""Preprocessing: odd sizes, extreme shapes, boxes beyond the edge, and the position of every pixel."""
 
 import numpy as np
 import pytest

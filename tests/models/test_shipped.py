@@ -1,4 +1,4 @@
-"""The bundles that are shipped: what they say of themselves holds, to the bit, and they see galaxies in real images."""
+"""The shipped bundles agree with their manifests to the bit, and find galaxies in real images."""
 
 from pathlib import Path
 

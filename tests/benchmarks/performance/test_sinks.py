@@ -1,4 +1,4 @@
-"""What the sinks take is measured where a user has them: with viewers, and with a broker that never answers."""
+"""Measure the cost of sinks: with viewers, and with a broker that never answers."""
 
 import pytest
 from galaxy_edge.benchmarks.performance.sinks import measure

@@ -1,4 +1,4 @@
-"""The commands that measure the loop measure what they say, with counts so small that their figures mean nothing."""
+"""The throughput benchmarks run and report what they claim; the counts are too small for meaningful figures."""
 
 import pytest
 from galaxy_edge.benchmarks.accuracy.stacking import recall_by_depth

@@ -1,4 +1,4 @@
-"""What the package logs is printed as one line a message, at the level that is asked for, and nothing of others is."""
+"""Log messages of the package are printed one per line at the requested level; those of libraries are not."""
 
 import logging
 import os

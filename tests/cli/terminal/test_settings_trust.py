@@ -1,4 +1,4 @@
-"""A settings file that lies in the working folder: whose it is decides what it may set."""
+"""Settings files in the working folder: the owner and the permissions decide what they may set."""
 
 import os
 

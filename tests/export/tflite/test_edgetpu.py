@@ -1,4 +1,4 @@
-"""Edge TPU: what of a graph would be mapped, on our own networks and on graphs that are known to be bad."""
+"""Edge TPU estimate: which operators would be mapped, in our networks and in graphs with known defects."""
 
 import os
 import stat

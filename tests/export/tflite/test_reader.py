@@ -1,4 +1,4 @@
-"""The reader of TFLite files: what it reads is what the interpreter says; what is damaged it refuses."""
+"""The reader of TFLite files agrees with the interpreter and refuses damaged files."""
 
 import json
 import os

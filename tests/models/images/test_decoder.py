@@ -1,4 +1,4 @@
-"""Images of every kind that is not bad are converted; every kind that is bad gets its reason."""
+"""Every supported kind of image is converted to RGB; unsupported and damaged ones are refused with the reason."""
 
 import signal
 import struct

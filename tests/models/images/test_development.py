@@ -1,4 +1,4 @@
-"""Images of more than 8 bits: the stretch by noise is the default, the others are on request, and bad levels."""
+"""Images of more than 8 bits: the default stretch by noise, the optional ones, and invalid levels."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Bayer mosaics in FITS files: keywords as capture programs write them, nonsense in them, and none at all."""
+"""Bayer mosaics in FITS files: keywords of capture programs, invalid keywords and missing ones."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""TIFF layouts that OpenCV misreads are read right, or refused by name."""
+"""TIFF layouts that OpenCV misreads are decoded correctly, or refused by name."""
 
 import struct
 import zlib

@@ -1,4 +1,4 @@
-"""Sky and noise of a frame: right on known skies, and not led astray by what stands before them."""
+"""Sky and noise of a frame: exact on known skies, robust against objects in front of them."""
 
 import numpy as np
 import pytest

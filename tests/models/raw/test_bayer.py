@@ -1,4 +1,4 @@
-"""Bayer patterns, superpixels and hot pixels, against slow twins in plain Python."""
+"""Bayer patterns, superpixels and hot pixels, compared with slow implementations in plain Python."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The front end as a whole: levels mean nothing, noise becomes noise, and no frame is too odd."""
+"""The whole front end: invariant to levels, calibrated noise, and valid output for unusual frames."""
 
 import numpy as np
 import pytest

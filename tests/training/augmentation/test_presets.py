@@ -1,4 +1,4 @@
-"""The report's augmentation: no further than its parameters, and the image that scipy and Keras give for them."""
+"""The report's augmentation stays within its parameters and agrees with scipy and Keras."""
 
 import cv2
 import numpy as np

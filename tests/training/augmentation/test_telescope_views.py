@@ -1,4 +1,4 @@
-"""Views as of other telescopes."""
+"""Views that imitate other telescopes."""
 
 import numpy as np
 import pytest

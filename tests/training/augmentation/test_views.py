@@ -1,4 +1,4 @@
-"""Augmented views: repeatable, centred as they say, and blind to which survey the sky came from."""
+"""Augmented views: repeatable, centred as documented, and independent of the survey."""
 
 import cv2
 import numpy as np

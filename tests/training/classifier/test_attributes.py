@@ -1,4 +1,4 @@
-"""Attributes of EFIGI: read as its table says them, and nothing where it says nothing."""
+"""Attributes of EFIGI: read as in its table, missing where the table has no value."""
 
 import csv
 

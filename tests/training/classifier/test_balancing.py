@@ -1,4 +1,4 @@
-"""Balancing: every strategy shows and weighs what its name says, and no image is forgotten for good."""
+"""Balancing strategies: each draws and weights images as its name says, and every image is drawn eventually."""
 
 import numpy as np
 import pytest

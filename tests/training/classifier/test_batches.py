@@ -1,4 +1,4 @@
-"""What a network is fed: repeatable, balanced as asked, each view with its own image's label."""
+"""Batches: repeatable, balanced as configured, each view with the label of its own image."""
 
 from collections import Counter
 from dataclasses import replace

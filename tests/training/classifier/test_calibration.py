@@ -1,4 +1,4 @@
-"""Calibration: the temperature a brute search finds, and thresholds that promise no more than images can prove."""
+"""Calibration: the temperature equals that of an exhaustive search, and thresholds respect the sample size."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Every source of labelled galaxies gives the same kind of set, and says what is wrong with a bad one."""
+"""Every source of labelled galaxies gives the same kind of data set; invalid ones are refused with the reason."""
 
 from dataclasses import replace
 

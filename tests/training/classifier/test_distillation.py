@@ -1,4 +1,4 @@
-"""Opinions of teachers: the mean over orientations and runs, within what the label allows, from the same split only."""
+"""Soft targets of teachers: means over orientations and runs, limited by the label, from the same split only."""
 
 from dataclasses import replace
 
