@@ -1,4 +1,4 @@
-"""What is kept: made once, made again for other weights, and nothing half-written is believed."""
+"""Cached arrays: computed once, computed again for other weights; incomplete files are ignored."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A run folder on a disk that is full: what was whole stays whole, and what was not is gone."""
+"""A run folder on a full disk: complete files stay, incomplete ones are removed."""
 
 import errno
 import json

@@ -1,4 +1,4 @@
-"""Recipes: out of range is named, the record is plain, and every one builds a network that keeps the contract."""
+"""Recipes: invalid values are named, records are JSON, and every recipe builds a network with the right outputs."""
 
 import json
 from dataclasses import FrozenInstanceError, replace

@@ -1,4 +1,4 @@
-"""The report's networks: their published costs, their layers, and that they compute what they say."""
+"""The report's networks: published costs, layers and computed outputs."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Resuming a classifier's training: the same numbers as without a stop, and what is refused."""
+"""Resuming the training of a classifier gives the numbers of an uninterrupted run; invalid resumes are refused."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Learning rates: cosine cycles that restart, and a plateau that is left exactly when the callbacks of Keras leave it."""
+"""Learning rates: cosine cycles with restarts, and a plateau schedule identical to that of Keras' callbacks."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The networks of the search space: what is built is what was described and priced."""
+"""Networks of the search space: the built network has the described layers and the computed cost."""
 
 import dataclasses
 import json

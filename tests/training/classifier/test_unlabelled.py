@@ -1,4 +1,4 @@
-"""Images of which nothing is known teach by a teacher's opinion alone, and never of a galaxy that is judged."""
+"""Unlabelled images are trained on soft targets only, and never show a galaxy of the test part."""
 
 import numpy as np
 import pytest

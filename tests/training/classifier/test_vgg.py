@@ -1,4 +1,4 @@
-"""VGG-16: its counted parameters, its weights against Keras' own reading of them, and the cut that lets features be kept."""
+"""VGG-16: number of parameters, weights as Keras reads them, and caching of the frozen features."""
 
 import urllib.request
 

@@ -1,4 +1,4 @@
-"""Splits and folds: no galaxy on two sides, the same split for the same images, and twins found among look-alikes."""
+"""Splits and folds: no galaxy in two parts, the same split for the same images, near duplicates found."""
 
 import hashlib
 

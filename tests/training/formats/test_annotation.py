@@ -1,4 +1,4 @@
-"""The one type between the formats: what fits into it, and what never gets in."""
+"""The annotation type shared by all formats: valid and invalid values."""
 
 import json
 

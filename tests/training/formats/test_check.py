@@ -1,4 +1,4 @@
-"""Every fault is found, named and reported once; a clean set has none."""
+"""Every error in a labelled set is found, named and reported once; a valid set has none."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Class names as data.yaml has them: each form that people and programs write, and clear errors for the rest."""
+"""Class names in data.yaml: every form that programs write, and clear errors for invalid ones."""
 
 import sys
 

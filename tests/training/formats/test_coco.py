@@ -1,4 +1,4 @@
-"""COCO JSON, read and judged by pycocotools; files of others; and what is not a complete COCO file."""
+"""COCO JSON: validated by pycocotools; files of other programs; incomplete files."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The CSV sets in and out: what `data.read_set` makes of them is the same after any detour."""
+"""CSV sets: `data.read_set` gives the same result after conversion through other formats."""
 
 import csv
 import zipfile

@@ -1,4 +1,4 @@
-"""Images: whole ones are decoded, others say what is wrong."""
+"""Images of labelled sets: complete ones are decoded, damaged ones are refused with the reason."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The contact sheet: boxes where they are, in the colours of their classes, dashed where difficult."""
+"""The contact sheet: boxes at their position, coloured by class, dashed where difficult."""
 
 import numpy as np
 import pytest

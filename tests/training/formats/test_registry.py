@@ -1,4 +1,4 @@
-"""Any format to any other and back: the same boxes to the last bit, classes, flags, names, sizes and all else."""
+"""Conversion from any format to any other and back is lossless: boxes, classes, flags, names, sizes, properties."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Finding the pixels that were meant, and taking back what a record keeps."""
+"""Rounded coordinates: recovering the original pixels, and restoring the recorded values."""
 
 import numpy as np
 from galaxy_edge.training.formats.annotation import ImageAnnotation

@@ -1,4 +1,4 @@
-"""What a user labelled, on its way into a training: faults end it, or are left out and counted."""
+"""A user's labels as training samples: errors stop the training, or are skipped and counted."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Splits: by content, what shows the same on one side, whatever names and order; and every part a set of its own."""
+"""Splits by content: duplicates stay together, independent of names and order; every part is a data set."""
 
 import hashlib
 import json

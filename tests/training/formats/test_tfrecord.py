@@ -1,4 +1,4 @@
-"""TFRecord as TensorFlow's own tools read it, records of others, and records that are cut short."""
+"""TFRecord: read by TensorFlow's own tools, records of other programs, truncated records."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Pascal VOC as labelImg 1.8 writes and reads it, and what is not to be taken for it."""
+"""Pascal VOC as labelImg 1.8 reads and writes it, and XML files that are not Pascal VOC."""
 
 import re
 

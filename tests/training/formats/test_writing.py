@@ -1,4 +1,4 @@
-"""Written whole or not at all: full disks, stops, kills, and what is there already."""
+"""Atomic writing of data sets: full disks, interruptions, kills and existing targets."""
 
 import resource
 import signal

@@ -1,4 +1,4 @@
-"""YOLO txt: the lines of Darknet, Ultralytics and labelImg, their folders, and the record of what lines cannot hold."""
+"""YOLO txt: the dialects of Darknet, Ultralytics and labelImg, their folders, and the additional record."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""MobileNetV2 without normalisation: its size, its pretrained weights, and files that hold others."""
+"""MobileNetV2 without normalisation: its size, its pretrained weights, and files with other weights."""
 
 import cv2
 import numpy as np

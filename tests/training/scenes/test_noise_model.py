@@ -1,4 +1,4 @@
-"""The noise model gives back what was put into frames."""
+"""The noise model recovers the parameters of simulated frames."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Raw-like scenes: the same from the same seed, boxes on light that can be seen, real skies without their targets."""
+"""Raw scenes: repeatable by seed, boxes on visible light, real skies without their targets."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Noise as it was asked for."""
+"""The sensor model produces the configured noise."""
 
 import numpy as np
 from galaxy_edge.training.scenes.sensor_model import SensorModel, bank, draw_sensor, mosaic_of

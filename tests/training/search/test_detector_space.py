@@ -1,4 +1,4 @@
-"""The space of detectors: what is priced is what is built, and a search in it trains."""
+"""The space of detectors: the cost of the built network is the computed one, and a search trains."""
 
 import json
 

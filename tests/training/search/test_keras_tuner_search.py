@@ -1,4 +1,4 @@
-"""The report's search with KerasTuner: alone, in three processes, interrupted; and what it rejects."""
+"""The report's search with KerasTuner: in one and in three processes, interrupted, and with invalid settings."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The workers of a search: several at once, killed, asleep, failing; no trial is lost or counted twice."""
+"""Workers of a search: concurrent, killed, suspended and failing; no trial is lost or counted twice."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Check the Pareto front of a search, and which network is picked from it."""
+"""The Pareto front of a search, and the network that is picked from it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The search: what is proposed, limits, pruning, and results that are none."""
+"""The search: proposals, limits, pruning and failed trials."""
 
 import numpy as np
 import pytest

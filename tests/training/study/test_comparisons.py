@@ -1,4 +1,4 @@
-"""Comparisons over folds and over sources, computed again by other means."""
+"""Comparisons over folds and sources, compared with independent computations."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Blends: weights that are right by brute force, and that bring nothing where there is nothing to bring."""
+"""Ensemble weights: equal to an exhaustive search, and without effect where no gain is possible."""
 
 from itertools import product
 

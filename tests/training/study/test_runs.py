@@ -1,4 +1,4 @@
-"""One split without copies in two parts, runs that are resumed, and tables that other libraries confirm."""
+"""Runs of a study: splits without duplicates across parts, resumed runs, and tables confirmed by other libraries."""
 
 import json
 import shutil

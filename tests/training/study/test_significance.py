@@ -1,4 +1,4 @@
-"""Comparing two recipes: scores as sklearn has them, p by enumeration, and words that fit the numbers."""
+"""Comparing two recipes: scores as in scikit-learn, p-values by enumeration, and matching wording."""
 
 import json
 from itertools import product
