@@ -143,6 +143,11 @@ class OutputWriter:
         """The open folder; another one after it was removed during the run."""
         return self._row_writer.folder
 
+    @property
+    def moved(self) -> str:
+        """What happened to the folder or its event file during the run; "" if nothing did."""
+        return self._row_writer.moved
+
     def on_commit(self, inform: Callable[[list[Event]], None]) -> None:
         """Call a function with events as soon as they are in the event file, from the writer's thread."""
         self._row_writer.on_commit.append(inform)

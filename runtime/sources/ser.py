@@ -134,9 +134,12 @@ class SerSource:
         return developed_frame(values, cfa, self._development, time, printable_name(self._path.name), number)
 
     def _count(self, stated: int, size: int) -> int:
-        """Return the number of frames; where `size` bytes hold more than stated, the recorder was killed."""
-        available = size // self._bytes
-        if stated > 0 and size - stated * (self._bytes + 8) < self._bytes:
+        """Return the number of frames; where `size` bytes hold more than stated, the recorder was killed.
+
+        What follows the stated frames may be their times, 8 bytes each, complete or cut off.
+        """
+        available, spare = size // self._bytes, size - stated * self._bytes
+        if stated > 0 and (spare < self._bytes or spare == 8 * stated or (spare < 8 * stated and spare % self._bytes)):
             return stated
         with_times, rest = divmod(size, self._bytes + 8)
         return with_times if rest == 0 else available

@@ -105,9 +105,10 @@ def test_truncated_file_logs_the_number_of_frames_read(tmp_path, caplog):
     assert caplog.messages == ["a.ser: 5 of 7 frames could be read; the file is damaged or truncated"]
 
 
-def test_file_with_a_frame_count_of_zero_is_read_to_its_end(tmp_path):
-    """A recorder that was killed leaves a count of zero in the header."""
-    assert len(read_all(write_ser(tmp_path / "a.ser", [SKY] * 4, stated_frames=0))) == 4
+@pytest.mark.parametrize("stated", [0, 1, 3])
+def test_file_whose_header_counts_too_few_frames_is_read_to_its_end(tmp_path, stated):
+    """A recorder that was killed leaves an earlier count in the header, or zero."""
+    assert len(read_all(write_ser(tmp_path / "a.ser", [SKY] * 4, stated_frames=stated))) == 4
 
 
 def test_absurd_frame_count_in_the_header_costs_no_memory(tmp_path):

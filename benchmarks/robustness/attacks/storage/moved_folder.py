@@ -1,0 +1,95 @@
+"""An output folder that is removed, renamed or replaced while a run writes to it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from itertools import islice
+from pathlib import Path
+
+from .....runtime.errors import RunFailure
+from .....runtime.frame import Frame
+from .....runtime.recording.output_folder import OutputFolder
+from .....runtime.tracking.track import Track
+from ...attack import Attack, Outcome
+from ...crash_recovery import open_output, synthetic_frames
+
+EVENTS = 20
+WAIT = 10.0
+"""Seconds in which a run must notice."""
+WAYS = ("removed", "renamed", "replaced", "event file removed")
+
+
+def run(count: int, folder: Path) -> Outcome:
+    """Take the folder from `count` runs in mid-run: each must notice, end with a failure and lock its new folder."""
+    unnoticed = untold = unstored = 0
+    for number in range(count):
+        place = folder / f"run-{number}"
+        output = open_output(place)
+        frames = synthetic_frames(number)
+        _write(output, frames, EVENTS)
+        way = WAYS[number % len(WAYS)]
+        _take_away(place, way)
+        noticed, ended = _wait(output)
+        _write(output, frames, EVENTS)
+        with suppress(RunFailure):
+            output.writer.check()
+        output.close(2 * EVENTS, 0)
+        unnoticed += not noticed
+        untold += output.writer.failure is None
+        stored = _stored(place)
+        unstored += 0 if ended else max(0, EVENTS - stored)
+    held = not (unnoticed or untold or unstored)
+    return Outcome({"runs": count, "unnoticed": unnoticed, "untold": untold, "later_events_lost": unstored}, held)
+
+
+def _write(output: OutputFolder, frames: Iterator[tuple[Frame, list[Track]]], count: int) -> None:
+    for _, tracks in islice(frames, count):
+        output.events(tracks)
+    until = time.monotonic() + WAIT
+    while output.writer.pending and time.monotonic() < until:
+        time.sleep(0.01)
+
+
+def _take_away(place: Path, way: str) -> None:
+    if way == "removed":
+        while place.exists():  # the run adds files meanwhile
+            shutil.rmtree(place, ignore_errors=True)
+    elif way == "event file removed":
+        (place / "events.sqlite").unlink()
+    else:
+        place.rename(place.with_name(f"{place.name}-before"))
+    if way == "replaced":
+        open_output(place).close(0, 0)
+
+
+def _wait(output: OutputFolder) -> tuple[bool, bool]:
+    """Return whether the run noticed in time, and whether it has to end because the folder is another run's."""
+    until = time.monotonic() + WAIT
+    while time.monotonic() < until:
+        try:
+            output.writer.check()
+        except RunFailure:
+            return True, True
+        if output.writer.moved:
+            return True, False
+        time.sleep(0.02)
+    return False, False
+
+
+def _stored(place: Path) -> int:
+    with closing(sqlite3.connect(place / "events.sqlite")) as database:
+        return int(database.execute("SELECT count(*) FROM event").fetchone()[0])
+
+
+ATTACK = Attack(
+    promise="An output folder that is removed, renamed or replaced during a run is noticed and reported, "
+    "and no two runs write into one.",
+    method="{count} runs whose folder or event file is removed, renamed, or replaced by that of another run",
+    run=run,
+    count=40,
+    small_count=4,
+)
