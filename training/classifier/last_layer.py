@@ -79,19 +79,14 @@ def refit_last_layer(
                 model.fit((inputs - mean) / scale, labels, importance / importance.mean())
             kernel = (model.coef_ / scale).T
             candidates[strength] = [kernel, model.intercept_ - mean @ kernel]
-    rows = []
-    for strength, (kernel, bias) in candidates.items():
+    rows: list[dict[str, Any]] = []
+    for tried, (kernel, bias) in candidates.items():
         logits = [(inputs @ kernel + bias, truth) for inputs, truth in sets]
-        rows.append(
-            {
-                "strength": strength,
-                "macro_f1": [_macro_f1(each, truth) for each, truth in logits],
-                "log_loss": [log_loss(each, truth) for each, truth in logits],
-            }
-        )
-    best = max(rows, key=lambda row: (np.mean(row["macro_f1"]), -np.mean(row["log_loss"])))
-    layer.set_weights([part.astype(np.float32) for part in candidates[best["strength"]]])
-    return {"strength": best["strength"], "strengths": rows}
+        scores, losses = [_macro_f1(*each) for each in logits], [log_loss(*each) for each in logits]
+        rows.append({"strength": tried, "macro_f1": scores, "log_loss": losses})
+    best = max(rows, key=lambda row: (sum(row["macro_f1"]), -sum(row["log_loss"])))["strength"]
+    layer.set_weights([part.astype(np.float32) for part in candidates[best]])
+    return {"strength": best, "strengths": rows}
 
 
 def _macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:
