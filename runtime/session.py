@@ -23,6 +23,7 @@ from .frame import Detections, Frame
 from .inference.bundles import CLASSIFIER, DETECTOR, RAW_DETECTOR, has_raw_detector, load_bundle, raw_stretch
 from .inference.classifier import Classifier
 from .inference.detector import Detector
+from .inference.golden import check_golden_at_start
 from .inference.load import resolve_engine
 from .monitoring.controls import Controls
 from .monitoring.health import RunMonitor
@@ -72,6 +73,7 @@ class Session:
     Raises:
         UsageError: the source, the output folder or a service cannot be opened.
         BundleError: a bundle cannot be used.
+        GoldenMismatch: a network does not compute here what it computed where it was exported.
         MissingExtra: a package that is needed is not installed.
     """
 
@@ -102,6 +104,9 @@ class Session:
         self.classifier = classifier or Classifier(
             bundles[CLASSIFIER], bundles[CLASSIFIER].default_variant, engine, threads
         )
+        for name, network in ((DETECTOR, self.detector), (CLASSIFIER, self.classifier)):
+            if name in bundles:
+                check_golden_at_start(bundles[name], bundles[name].default_variant, network.engine)
         self._views = self._view_options()
         self._window = self._open_window()
         self._trace = _open_trace(config.trace)
@@ -190,7 +195,9 @@ class Session:
             from .inference.raw_detector import RawDetector
 
             bundle = load_bundle(config.models, RAW_DETECTOR, config.require_signature, config.allow_older)
-            return RawDetector(bundle, bundle.default_variant, *self._engine, config.min_score)
+            detector = RawDetector(bundle, bundle.default_variant, *self._engine, config.min_score)
+            check_golden_at_start(bundle, bundle.default_variant, detector.engine)
+            return detector
 
         return load
 

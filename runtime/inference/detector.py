@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,8 @@ CANDIDATES = 300
 POSTPROCESSED = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
 """Outputs of a network that decodes its boxes itself (TFLite_Detection_PostProcess): boxes y0, x0, y1, x1 as shares of
 the input, class numbers, scores, best first, and the number of valid rows."""
+
+logger = logging.getLogger(__name__)
 
 
 class ModelInput(NamedTuple):
@@ -74,6 +77,7 @@ class Detector:
         self.tile_min_score: float = settings.get("tile_threshold", self.min_score)
         if min_score is not None:
             self.set_min_score(min_score)
+        self._has_warned = False
         self._fill = bundle.manifest["preprocess"]["fill"]
         self._nms_iou = settings["nms_iou"]
         self._limit = settings["max_detections"]
@@ -111,6 +115,8 @@ class Detector:
     def decode(self, raw: dict[str, RawTensor], model_input: ModelInput, is_tile: bool = False) -> Detections:
         """Return detections in pixels of the image, clipped to it, best first.
 
+        Boxes and scores that are not finite are left out; the first are logged.
+
         Args:
             raw: outputs of `infer`.
             model_input: the image that they belong to.
@@ -123,6 +129,8 @@ class Detector:
             return Detections(boxes[: self._limit], score[: self._limit])
         scores = raw["scores"]
         values = scores.values.reshape(-1, len(self.bundle.classes))[:, self._galaxy_class or 0]
+        if values.dtype.kind == "f" and np.isnan(values).any():
+            self._finite(values, np.zeros((len(values), 4)))  # they are below any threshold: only logged
         # Scores are compared in raw values, so that only the few candidates are dequantised.
         minimum = min(max(min_score, 1e-6), 1.0 - 1e-6)
         chosen = np.flatnonzero(values >= scores.threshold(float(np.log(minimum / (1.0 - minimum)))))
@@ -130,9 +138,11 @@ class Detector:
             return Detections.empty()
         if len(chosen) > CANDIDATES:
             chosen = chosen[np.argsort(-values[chosen].astype(np.float32), kind="stable")[:CANDIDATES]]
-        score = sigmoid(RawTensor(values, scores.scale, scores.zero_point).dequantize(chosen))
-        boxes = decode_boxes(raw["boxes"].dequantize(chosen), self._anchors[chosen])
-        boxes, score = _to_image(boxes, score, model_input)
+        score = RawTensor(values, scores.scale, scores.zero_point).dequantize(chosen)
+        deltas = raw["boxes"].dequantize(chosen)
+        kept = self._finite(score, deltas)
+        boxes = decode_boxes(deltas[kept], self._anchors[chosen[kept]])
+        boxes, score = _to_image(boxes, sigmoid(score[kept]), model_input)
         kept = non_maximum_suppression(boxes, score, self._nms_iou, self._limit)
         return Detections(boxes[kept], score[kept])
 
@@ -144,12 +154,23 @@ class Detector:
         width, height = self.bundle.input_size
         size = np.asarray([width, height] * 2, np.float32)
         boxes = raw["detection_boxes"].dequantize()[:count, [1, 0, 3, 2]] * size
-        chosen = (score >= min_score) & np.isfinite(score) & np.isfinite(boxes).all(axis=1)
+        chosen = self._finite(score, boxes) & (score >= min_score)
         if self._galaxy_class is not None:
             classes = np.nan_to_num(raw["detection_classes"].dequantize()[:count], nan=-1.0)
             chosen &= np.rint(classes) == self._galaxy_class
         kept = np.flatnonzero(chosen)
         return boxes[kept], score[kept]
+
+    def _finite(self, score: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Return which rows are finite, (N,) bool; log the first that are not."""
+        finite: np.ndarray = np.isfinite(score) & np.isfinite(boxes).all(axis=1)
+        if not (self._has_warned or finite.all()):
+            self._has_warned = True
+            logger.warning(
+                "%s returned values that are not finite for %d of %d boxes: such boxes are left out",
+                self.bundle.path, int((~finite).sum()), len(finite),
+            )  # fmt: skip
+        return finite
 
     def fuse(
         self, pixels: np.ndarray, views: np.ndarray, found: list[Detections], stretch: Stretch | None

@@ -1,9 +1,11 @@
 """Values that are not finite are refused where a network returns them: they never reach a track or the event file."""
 
 import numpy as np
+import pytest
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.runtime.frame import Detections
 from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.detector import Detector
 from galaxy_edge.runtime.inference.engine import RawTensor
 
 
@@ -24,3 +26,25 @@ def test_galaxies_whose_class_is_not_finite_are_left_out(caplog):
         named = classifier(pixels, Detections(boxes, np.array([0.9, 0.8], np.float32)))
         assert named.boxes.tolist() == boxes[:1].tolist() and np.isfinite(named.probabilities).all()
     assert len(caplog.messages) == 1 and "not finite for 1 of 2 galaxies" in caplog.messages[0]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("output", ["boxes", "scores"])
+def test_boxes_that_are_not_finite_are_left_out(output, value, caplog):
+    """An infinite score was a certain galaxy, an infinite box the whole frame."""
+    detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
+    engine = detector.engine
+    image = next(image for image in detector.bundle.golden()["inputs"] if len(detector(image)))
+
+    def returns_no_number(batch):
+        raw = {name: tensor.dequantize() for name, tensor in engine(batch).items()}
+        best = int(raw["scores"].argmax())
+        raw[output][best] = value
+        return {name: RawTensor(values, 0.0, 0) for name, values in raw.items()}
+
+    detector.engine = returns_no_number
+    for _ in range(2):
+        found = detector(image)
+    assert np.isfinite(found.scores).all() and (found.scores < 1.0).all()
+    assert not any(box.tolist() == [0, 0, image.shape[1], image.shape[0]] for box in found.boxes)
+    assert len(caplog.messages) == 1 and "not finite for 1 of" in caplog.messages[0]
