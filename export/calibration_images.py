@@ -9,8 +9,10 @@ import numpy as np
 
 from ..errors import ImageError
 from ..models.images.decoder import SUFFIXES, decode_image
+from ..models.images.development import Development
 from ..models.npz import NpzError, read_npz
 from ..models.preprocess import letterbox, resize
+from ..models.raw.stretch import Stretch
 from .errors import ExportError
 
 MAX_UNPACKED_BYTES = 2**32
@@ -72,6 +74,8 @@ def _read_folder(
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in SUFFIXES and path.is_file():
             groups.setdefault(path.parent, []).append(path)
+    table = preprocess.get("stretch")
+    development = Development(stretch=Stretch() if table is None else Stretch.from_manifest(table))
     rng = np.random.default_rng(seed)
     shuffled = [[paths[index] for index in rng.permutation(len(paths))] for _, paths in sorted(groups.items())]
     # Round-robin over the folders, so that each contributes the same number.
@@ -80,7 +84,7 @@ def _read_folder(
     images = []
     for path in ordered[:samples]:
         try:
-            pixels = decode_image(path.read_bytes(), str(path)).pixels
+            pixels = decode_image(path.read_bytes(), str(path), development).pixels
         except (OSError, ImageError) as error:
             raise ExportError(f"a calibration image cannot be read: {error}") from None
         fitted = (

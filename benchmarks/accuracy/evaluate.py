@@ -98,7 +98,7 @@ def evaluate_detector(
         (`models.detection_metrics.SIZES`, in pixels of the input), ``centre_box`` and ``sep`` (the same for these
         baselines, at any score). ``curves``: see `curves.curves`, of all real frames. ``threshold``.
     """
-    samples = read_set(data)
+    samples = read_set(data, stretch=bundle.stretch)
     if held_out:
         samples = held_out_samples(samples, [bundle], data)
     detector = Detector(bundle, variant, engine, threads, min_score=MIN_EVALUATED_SCORE)
@@ -158,7 +158,7 @@ def evaluate_classifier(
     Returns:
         accuracy, macro_f1, coarse_accuracy, recall by class, confusion (rows: truth), ece and images (their number).
     """
-    samples = [sample for sample in read_set(data) if sample.label >= 0]
+    samples = [sample for sample in read_set(data, stretch=bundle.stretch) if sample.label >= 0]
     if not samples:
         raise DataError(f"{data} holds no image with a Galaxy10 class")
     classifier = Classifier(bundle, variant, engine, threads)

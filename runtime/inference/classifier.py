@@ -9,7 +9,6 @@ import numpy as np
 
 from ...models.bundle import Bundle
 from ...models.decode import softmax
-from ...models.levels import normalise_levels
 from ...models.preprocess import crop, resize
 from ..frame import Detections
 from .domain import Domain, doubt
@@ -66,19 +65,17 @@ class Classifier:
             return np.zeros((0, len(self.classes)), np.float32)
         return softmax(self._logits(crops), self._temperature)
 
-    def robust_probabilities(self, crops: np.ndarray) -> np.ndarray:
-        """Classify crops as they are and with sky and peak normalised; return the mean (N, C) float32.
+    def doubted_probabilities(self, crops: np.ndarray) -> np.ndarray:
+        """Classify crops as `probabilities` does, and doubt those that are unlike all that the classifier knows.
 
-        Where a camera's levels are unlike those of the training images, the two differ, and no class stays sure. Crops
-        that are unlike all that the classifier knows are doubted, see `domain`.
+        The most probable class stays the same; it is no longer sure, see `domain`.
         """
         if not len(crops):
             return np.zeros((0, len(self.classes)), np.float32)
-        plain = self._logits(crops)
-        levelled = self._logits(np.stack([normalise_levels(image) for image in crops]))
-        mean = (softmax(plain, self._temperature) + softmax(levelled, self._temperature)) / np.float32(2)
-        strange = self._domain.excludes_images(np.asarray(crops), plain, self._temperature)
-        return doubt(mean, strange | self._domain.excludes_groups(mean, self.classes))
+        logits = self._logits(crops)
+        probabilities = softmax(logits, self._temperature)
+        strange = self._domain.excludes_images(np.asarray(crops), logits, self._temperature)
+        return doubt(probabilities, strange | self._domain.excludes_groups(probabilities, self.classes))
 
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
         """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities.
@@ -88,7 +85,7 @@ class Classifier:
         size = (len(found), self._size, self._size, 3)
         crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)
         strange = self._domain.excludes_boxes(found.boxes, pixels.shape, self._margin)
-        probabilities = doubt(self.robust_probabilities(crops), strange)
+        probabilities = doubt(self.doubted_probabilities(crops), strange)
         finite = np.isfinite(probabilities).all(axis=1)
         if finite.all():
             return found.with_probabilities(probabilities)

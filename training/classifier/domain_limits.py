@@ -15,7 +15,7 @@ import numpy as np
 
 from ...models.decode import softmax
 from ...models.labels import CLASSES, coarse_group
-from ...models.levels import normalise_levels, sky_and_peak
+from ...models.levels import sky_and_peak
 from ...models.naming import sure_group
 from ...models.preprocess import resize
 from ...runtime.inference.domain import BURNT_LEVEL
@@ -37,12 +37,6 @@ BURNT = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 MIN_ENERGY_QUANTILE = 0.01
 
 Forward = Callable[[np.ndarray], np.ndarray]
-
-
-def mean_probabilities(forward: Forward, images: np.ndarray, temperature: float) -> np.ndarray:
-    """Return what the runtime makes of images as they are and with normalised levels: (N, C) probabilities."""
-    levelled = np.stack([normalise_levels(image) for image in images])
-    return np.asarray((softmax(forward(images), temperature) + softmax(forward(levelled), temperature)) / 2)
 
 
 def telescope_views(validation: GalaxyDataset, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +63,7 @@ def calibrate_on_views(
     every = np.concatenate([images, views])
     known = np.concatenate([validation.labels, labels])
     temperature = fit_temperature(forward(every), known)
-    probabilities = mean_probabilities(forward, every, temperature)
+    probabilities = softmax(forward(every), temperature)
     abstain: float | None
     try:
         abstain = round(abstain_threshold(probabilities, known, TARGET_ACCURACY), 4)
@@ -108,7 +102,7 @@ def choose_domain(
         rows = []
         for amount in amounts:
             degraded = np.stack([degrade(image, amount) for image in images])
-            probabilities = mean_probabilities(forward, degraded, temperature)
+            probabilities = softmax(forward(degraded), temperature)
             rows.append({"amount": amount, **sure_precision(probabilities, labels, abstain)})
         found[name], limits[name] = rows, float(last_good(rows))
     logits = forward(images)

@@ -11,6 +11,8 @@ import numpy as np
 
 from ...errors import ImageError
 from ...models.images.decoder import decode_image
+from ...models.images.development import Development
+from ...models.raw.stretch import Stretch
 from .archives import read_member
 from .errors import DataError
 
@@ -37,6 +39,7 @@ class Sample:
             rule.
         complete: whether every visible galaxy is boxed; if not, detections outside the boxes are not counted as errors.
         row, box_rows: the table rows of the frame and of each box, by column.
+        stretch: how an image of more than 8 bits is stretched; that of the manifest of the bundle that is measured.
     """
 
     set: str
@@ -51,6 +54,7 @@ class Sample:
     complete: bool = True
     row: Mapping[str, str] = field(default_factory=dict)
     box_rows: tuple[Mapping[str, str], ...] = ()
+    stretch: Stretch = field(default_factory=Stretch)
 
     def read_bytes(self) -> bytes:
         """Read the encoded image.
@@ -67,7 +71,7 @@ class Sample:
             DataError: it cannot be decoded.
         """
         try:
-            return decode_image(self.read_bytes(), self.file).pixels
+            return decode_image(self.read_bytes(), self.file, Development(stretch=self.stretch)).pixels
         except ImageError as error:
             raise DataError(f"{self.archive}: '{self.member}' cannot be decoded: {error.reason}") from None
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from ...models.raw.stretch import Stretch
 from ..data.catalogues import CATALOGUES, LABELLED, detect_layout, find_set_folders, read_catalogue
 from ..data.errors import DataError
 from ..data.sample import Sample
@@ -11,7 +13,7 @@ from .registry import detect
 from .samples import read_samples
 
 
-def read_set(folder: Path, skip_invalid: bool = False) -> list[Sample]:
+def read_set(folder: Path, skip_invalid: bool = False, stretch: Stretch | None = None) -> list[Sample]:
     """Read a data set.
 
     Args:
@@ -19,6 +21,7 @@ def read_set(folder: Path, skip_invalid: bool = False) -> list[Sample]:
             whose samples are read together.
         skip_invalid: leave invalid labels that a user made out, with a warning, instead of raising. The tables of
             catalogues are not checked.
+        stretch: how images of more than 8 bits are stretched; None: the standard stretch, as in training.
 
     Raises:
         DataError: the folder does not exist, holds no set in a known layout, or a table lacks a column.
@@ -34,4 +37,4 @@ def read_set(folder: Path, skip_invalid: bool = False) -> list[Sample]:
                 samples.extend(read_samples(path, skip_invalid))
     if not samples:
         raise DataError(f"{folder} holds no data set in a known layout ({', '.join(CATALOGUES)}) or label format")
-    return samples
+    return samples if stretch is None else [replace(sample, stretch=stretch) for sample in samples]
