@@ -19,6 +19,7 @@ import numpy as np
 
 from ...errors import ImageError, UsageError
 from .fits_tiles import check_tiles
+from .fits_time import observation_time
 from .headers import ImageHeader
 
 BLOCK, CARD = 2880, 80
@@ -43,7 +44,7 @@ def read_fits(
         check: called with the image's size and depth, and the bytes in use, before it is decoded.
 
     Returns:
-        (H, W) or (H, W, 3) of the file's own depth, the keywords, and DATE-OBS where it is valid.
+        (H, W) or (H, W, 3) of the file's own depth, the keywords, and when it was taken, see `fits_time`.
 
     Raises:
         ImageError: the file has no image, or its size is not accepted. Errors of astropy on damaged data pass through.
@@ -76,7 +77,7 @@ def read_fits(
         if data is None:
             data = np.asarray(unit.data)
         header = _read_header(unit.header)
-        time = _parse_time(header.get("DATE-OBS"))
+        time = observation_time(header)
     if data.ndim == 3:
         data = data[0] if data.shape[0] == 1 else np.moveaxis(data, 0, 2) if data.shape[0] == 3 else data
     return _native(data), header, time
@@ -134,16 +135,6 @@ def _read_header(header: Any) -> dict[str, Any]:
         except (VerifyError, ValueError):
             continue
     return values
-
-
-def _parse_time(date: Any) -> datetime.datetime | None:
-    """Parse a date; return None where it is missing or invalid."""
-    from astropy.time import Time
-
-    try:
-        return Time(date, scale="utc").to_datetime(timezone=datetime.UTC) if isinstance(date, str) else None
-    except ValueError:
-        return None
 
 
 def _find_intact_end(content: bytes) -> tuple[int, str]:

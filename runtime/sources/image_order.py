@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import Protocol, TypeVar
 
+from ...models.images.fits_time import KEYWORDS, observation_time
 from ...models.images.headers import COMPRESSED_MAGIC, FITS_SUFFIXES
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,6 @@ NO_IMAGES = frozenset({
     ".info", ".session", ".zip",
 })  # fmt: skip
 """Ends of names of files that hold no image: notes, side-cars, catalogues."""
-_DATE = re.compile(rb"DATE-OBS= *'([^'\0]{19,30})'")
 
 
 class Named(Protocol):
@@ -93,7 +93,7 @@ def by_time(entries: list[Item], errors: tuple[type[Exception], ...]) -> list[It
 
 
 def exposure_start(head: bytes) -> datetime.datetime | None:
-    """Return DATE-OBS from the first bytes of a FITS file, UTC; None where it is missing or has no time of day."""
+    """Return when an image was taken by the first bytes of a FITS file, see `models.images.fits_time`."""
     try:
         gzip, bzip2 = COMPRESSED_MAGIC
         if head.startswith(gzip):
@@ -102,11 +102,12 @@ def exposure_start(head: bytes) -> datetime.datetime | None:
             head = bz2.BZ2Decompressor().decompress(head, HEAD)
     except (zlib.error, OSError):
         return None
-    for found in _DATE.finditer(head):
-        if found.start() % 80 == 0:
-            try:
-                date = datetime.datetime.fromisoformat(found[1].decode("ascii", "replace").strip())
-            except ValueError:
-                return None
-            return date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
-    return None
+    cards = (head[start : start + 80] for start in range(0, len(head) - 79, 80))
+    values: dict[str, str] = {}
+    for card in cards:
+        keyword = card[:8].decode("ascii", "replace").strip()
+        if keyword in KEYWORDS and card[8:10] == b"= ":
+            text = card[10:].decode("ascii", "replace")
+            quoted = re.match(r" *'([^']*)'", text)
+            values.setdefault(keyword, (quoted[1] if quoted else text.partition("/")[0]).strip())
+    return observation_time(values)
