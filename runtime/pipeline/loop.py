@@ -10,6 +10,7 @@ import cv2
 from ..errors import RunFailure
 from ..monitoring.run_stats import RunStats
 from ..sources.source import Source
+from ..system.utc_time import ClockSteps
 from ..timing import peak_memory_mib
 from ..tracking.tracker import Tracker
 from .reporter import Reporter
@@ -29,6 +30,11 @@ def _executor(overlap: bool) -> Callable[[Source, list[Stage], int | None], Exec
     from .serial import SerialExecutor
 
     return SerialExecutor
+
+
+def _tracker(source: Source) -> Tracker:
+    """Return a tracker; one for a live source knows when the clock is set."""
+    return Tracker(source.continuous, ClockSteps() if source.live else None)
 
 
 def run_loop(
@@ -58,7 +64,7 @@ def run_loop(
     """
     # Long because the order in which a run starts, fails and closes must be read in one place.
     stats = RunStats()
-    reporter = Reporter(Tracker(source.continuous), processor.classifier, sink, on_frame, stats, trace)
+    reporter = Reporter(_tracker(source), processor.classifier, sink, on_frame, stats, trace)
     executor = _executor(overlap)(source, processor.stages, max_frames)
 
     def update_counts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -114,6 +115,10 @@ class Track:
         """Number of the best frame, and index of the most probable class."""
         return self.best_frame, int(self.seen.argmax())
 
+    def move_times(self, seconds: float) -> None:
+        """Move the times of its observations; their frames stay."""
+        self.first, self.last = _moved(self.first, seconds), _moved(self.last, seconds)
+
     def end(self) -> None:
         """Mark it as ended."""
         self.state = ENDED
@@ -175,3 +180,11 @@ class Track:
 
 def _raw_cutout(frame: Frame, box: np.ndarray) -> np.ndarray | None:
     return None if frame.raw is None else cut_out(frame.raw, box, frame.raw_binning)
+
+
+def _moved(seen: tuple[int, str], seconds: float) -> tuple[int, str]:
+    """Move the time of an observation; beyond what can be written it stays."""
+    try:
+        return seen[0], utc_text(datetime.datetime.fromisoformat(seen[1]) + datetime.timedelta(seconds=seconds))
+    except OverflowError:
+        return seen

@@ -7,6 +7,8 @@ the sky drifts is a hot pixel; what moves across the sky is a plane or a satelli
 from __future__ import annotations
 
 import datetime
+import logging
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +16,11 @@ from ..frame import Detections, Frame
 from ..imaging.sky_motion import IDENTITY
 from .association import Observation, associate
 from .track import CONFIRMED, HOT_PIXEL, Track
+
+if TYPE_CHECKING:
+    from ..system.utc_time import ClockSteps
+
+logger = logging.getLogger(__name__)
 
 MAX_MISSED_FRAMES = 5
 """Frames that a tentative object may be unseen before it ends, and any object after the telescope left its field."""
@@ -36,12 +43,14 @@ class Tracker:
 
     Args:
         continuous: whether frames follow from each other; if not, every detection is an object of its own.
+        clock_steps: of a live source, whose frames have the time of the machine's clock; None for others.
 
     Attributes:
         count: objects that were confirmed.
     """
 
-    def __init__(self, continuous: bool) -> None:
+    def __init__(self, continuous: bool, clock_steps: ClockSteps | None = None) -> None:
+        self._clock_steps = clock_steps
         self.count = 0
         self._begun = 0
         self._updates = 0
@@ -79,9 +88,8 @@ class Tracker:
         if star_field != self._field:
             self._field, self._field_began = star_field, self._updates
         self._advance_clock(frame.time, sky_seen or len(detections) > 0)
-        changed = self._expired()
-        for track in changed:
-            track.end()
+        changed = self._end_expired()
+        corrected = self._correct_times()
         elsewhere = [track for track in self._alive if not track.ended and track.star_field != star_field]
         self._alive = [track for track in self._alive if not track.ended and track.star_field == star_field]
         pairs = associate([_latest(track) for track in self._alive], detections.boxes, sky, self._updates)
@@ -100,7 +108,7 @@ class Tracker:
                 track.reported_at = self._clock
                 changed.append(track)
         self._alive += elsewhere
-        return changed
+        return changed + [track for track in corrected if all(track is not other for other in changed)]
 
     def finish(self) -> list[Track]:
         """End every track that is still alive; return them."""
@@ -108,6 +116,16 @@ class Tracker:
         for track in ended:
             track.end()
         return ended
+
+    def _correct_times(self) -> list[Track]:
+        """Move the times of objects that began before the machine's clock was set; return those that are events."""
+        step = self._clock_steps.step() if self._clock_steps else 0.0
+        if not step:
+            return []
+        logger.warning("the clock was set by %+.0f s; the times of objects in sight are corrected", step)
+        for track in self._alive:
+            track.move_times(step)
+        return [track for track in self._alive if track.confirmed]
 
     def _update_unrelated(self, frame: Frame, detections: Detections, sky: np.ndarray) -> list[Track]:
         """Make an event of each detection of a frame that does not follow from the last."""
@@ -124,8 +142,8 @@ class Tracker:
         counted = min(max(passed, MIN_FRAME_SECONDS), TRACK_LIFETIME / MIN_LIFETIME_FRAMES)
         self._clock += counted * (1.0 if sky_seen else CLOUD_TIME_FACTOR)
 
-    def _expired(self) -> list[Track]:
-        """Return the tracks that were not seen for too long."""
+    def _end_expired(self) -> list[Track]:
+        """End the tracks that were not seen for too long; return them."""
         kept: list[Track] = []
         expired: list[Track] = []
         for track in self._alive:
@@ -135,7 +153,10 @@ class Tracker:
                 is_over = self._updates - self._field_began > MAX_MISSED_FRAMES
             (expired if is_over else kept).append(track)
         unseen = [track for track in kept if _latest(track).update < self._updates - 1]
-        return expired + sorted(unseen, key=lambda track: _latest(track).update)[:-MAX_UNSEEN_TRACKS]
+        expired += sorted(unseen, key=lambda track: _latest(track).update)[:-MAX_UNSEEN_TRACKS]
+        for track in expired:
+            track.end()
+        return expired
 
     def _begin(self, frame: Frame, detections: Detections, index: int, sky: np.ndarray) -> Track:
         self._begun += 1
