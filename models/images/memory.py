@@ -6,6 +6,7 @@ process, so that an image that needs more than `budget` is refused by name.
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ SHARE = 0.25
 WAIT_SECONDS = 5.0
 """Maximum time that an image waits for the memory of the ones before it."""
 _UNLIMITED = 2**60
+_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def memory_limit(root: Path = Path("/")) -> int:
@@ -50,6 +52,14 @@ def memory_limit(root: Path = Path("/")) -> int:
             if parent == base:
                 break
     return min(limits)
+
+
+def resident_bytes() -> int:
+    """Return the resident memory of this process in bytes; 0 if the system does not report it."""
+    try:
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 @cache

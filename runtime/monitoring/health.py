@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import deque
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ...devices.probe import temperature
+from ...models.images.memory import resident_bytes
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..tracking.track import Track
@@ -32,7 +32,6 @@ SAMPLES = 600
 """Maximum number of samples in the history, one a second."""
 COUNTS = ("dropped", "gated", "reopened", "hung")
 """Further counts of `RunStats` that are published."""
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class RunMonitor:
@@ -146,7 +145,7 @@ class RunMonitor:
             "uptime_seconds": round(self._clock() - self._started, 1),
             "stages": self.stages(),
             "temperature": temperature(self._root),
-            "memory_bytes": memory_bytes(),
+            "memory_bytes": resident_bytes(),
             "evidence_bytes": writer.evidence_bytes if writer else 0,
             "evidence_stopped": writer.stopped if writer else "",
             "events_lost": writer.events_lost if writer else 0,
@@ -161,11 +160,3 @@ class RunMonitor:
         """Return samples of the last minutes, one a second, oldest first."""
         with self._lock:
             return list(self._history)
-
-
-def memory_bytes() -> int:
-    """Return the resident memory of this process in bytes; 0 if the system does not report it."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE
-    except (OSError, IndexError, ValueError):
-        return 0

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from ...errors import UsageError
+from ...errors import ImageError, UsageError
 from ...models.images.development import Development
 from ..frame import Frame
 from ..system.address import is_text, printable_name, redact_credentials
 from ..system.backoff import Backoff
 from .capture import Capture, CaptureError, FrameBuilder, configure_capture
-from .ffmpeg_limits import limit_ffmpeg, redirects
-from .http_camera import HttpCapture, open_snapshots
+from .ffmpeg_limits import check_capture, limit_ffmpeg, redirects
+from .http_camera import HttpCapture, is_image, open_snapshots, request, snapshots
 from .stream_errors import why_not_opened
 from .video import STREAM_TIMEOUT_MS
 
@@ -113,6 +113,9 @@ class Camera:
         except CaptureError:
             capture.release()
             raise
+        except ImageError as error:
+            capture.release()
+            raise CaptureError(error.reason) from None
         self._capture, self._first = capture, (image, datetime.datetime.now(datetime.UTC))
         self._backoff.connected()
 
@@ -126,6 +129,9 @@ class Camera:
             image = self._builder.read(self._capture)
         except CaptureError as error:
             self._log_reason(error)
+            return None
+        except ImageError as error:
+            self._log_reason(CaptureError(error.reason))
             return None
         return None if image is None else (image, datetime.datetime.now(datetime.UTC))
 
@@ -191,6 +197,14 @@ def _open_stream(url: str) -> Capture:
         # A camera answers 503 while it is still busy with the request of `redirects`.
         time.sleep(BUSY_SECONDS)
         capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
+    if capture is not None:
+        try:
+            check_capture(capture, "")
+        except ImageError as error:
+            capture.release()
+            if not url.startswith("http") or not is_image(request(url, 0)[0]):
+                raise CaptureError(error.reason) from None
+            return snapshots(url)  # one image at a time may be larger, and is checked by itself
     if url.startswith("http"):
         return HttpCapture(url, capture) if capture is not None else open_snapshots(url)
     if capture is None:

@@ -10,21 +10,17 @@ import numpy as np
 
 from ...errors import ImageError
 from ...models.images.development import Development
-from ...models.images.headers import ImageHeader, read_header
+from ...models.images.headers import read_header
 from ...models.images.stretch import to_rgb8
 from ..frame import Frame
 from ..system.buffer_pool import FrameBufferPool
+from .ffmpeg_limits import check_frame_size, check_memory_in_use, code_of
 from .image_frame import developed_frame
 
 BAND = 64
 """Rows that are converted from BGR to RGB at once."""
 GREY16 = b"Y1\0\x10"
 """FFmpeg's code of 16-bit grey, which OpenCV converts to 8-bit colour unless CONVERT_RGB is off."""
-
-
-FRAMES_AT_ONCE = 5
-"""Frames of a video that may be in the memory at the same time."""
-MOTION_JPEG = int.from_bytes(b"MJPG", "little")
 
 
 class CaptureError(Exception):
@@ -44,20 +40,11 @@ class Capture(Protocol):
 def configure_capture(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
     """Return an opened capture, set to keep 16-bit grey; None where it could not be opened."""
     if capture.isOpened():
-        if pixel_format(capture) == GREY16:
+        if code_of(capture, cv2.CAP_PROP_CODEC_PIXEL_FORMAT) == GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
         return capture
     capture.release()
     return None
-
-
-def check_frame_size(width: int, height: int, name: str) -> None:
-    """Refuse frames that are too large for the memory.
-
-    Raises:
-        ImageError: they are.
-    """
-    ImageHeader(width, height, 3, extra_bytes=4 + 3 * (FRAMES_AT_ONCE - 1)).check(0, name)
 
 
 class JpegScout:
@@ -94,11 +81,6 @@ class JpegScout:
         self._capture.release()
 
 
-def pixel_format(capture: cv2.VideoCapture) -> bytes:
-    """Return FFmpeg's code of the decoded pixels, four bytes."""
-    return (int(capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xFFFFFFFF).to_bytes(4, "little")
-
-
 def grey_bits(code: bytes) -> int:
     """Return the depth of a grey pixel code of more than 8 bits, either byte order (libavcodec/raw.c); 0 of others."""
     if code.startswith(b"Y1\0"):
@@ -125,9 +107,14 @@ class FrameBuilder:
         self._shape: tuple[int, ...] | None = None
 
     def read(self, capture: Capture) -> np.ndarray | None:
-        """Read an image; None where there is none."""
+        """Read an image; None where there is none.
+
+        Raises:
+            ImageError: the decoder takes too much memory.
+        """
         available, image = capture.read(self._buffers.acquire(self._shape) if self._shape else None)
         before, self._shape = self._shape, None
+        check_memory_in_use(0 if image is None else image.shape[0] * image.shape[1], self._source)
         if not available or image is None:
             return None
         if image.ndim == 3 and image.dtype == np.uint8:

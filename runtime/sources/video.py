@@ -16,15 +16,12 @@ from ..frame import Frame
 from ..system.address import is_text, printable_name
 from .capture import (
     GREY16,
-    MOTION_JPEG,
     FrameBuilder,
     JpegScout,
-    check_frame_size,
     configure_capture,
     grey_bits,
-    pixel_format,
 )
-from .ffmpeg_limits import limit_ffmpeg
+from .ffmpeg_limits import check_capture, code_of, limit_ffmpeg
 
 STREAM_TIMEOUT_MS = 5000
 """Time without an image after which a stream counts as lost. For V4L2 cameras OpenCV's own limit is 10 s."""
@@ -65,9 +62,8 @@ class VideoSource:
         capture = configure_capture(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
-        size = (int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)))
-        check_frame_size(*size, printable_name(path.name))
-        code = pixel_format(capture)
+        check_capture(capture, printable_name(path.name))
+        code = code_of(capture, cv2.CAP_PROP_CODEC_PIXEL_FORMAT)
         if code != GREY16 and (bits := grey_bits(code)) > 8:
             logger.warning(
                 "%s: of its %d bits of grey OpenCV keeps 8; all are read from a copy by "
@@ -91,7 +87,7 @@ class VideoSource:
         builder = FrameBuilder(printable_name(self._path.name), self._development)
         began, position, failures, damaged = datetime.datetime.now(datetime.UTC), 0.0, 0, 0
         rate = capture.get(cv2.CAP_PROP_FPS)
-        is_jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) == MOTION_JPEG
+        is_jpeg = code_of(capture, cv2.CAP_PROP_FOURCC) == b"MJPG"
         scout = JpegScout(str(self._path), printable_name(self._path.name)) if is_jpeg else None
         try:
             while failures < MAX_FAILURES:

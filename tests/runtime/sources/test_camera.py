@@ -105,6 +105,7 @@ def test_a_snapshot_behind_a_password_is_polled(cameras, monkeypatch):
         ("/401", "it answers 401 Unauthorized: the user name or the password is missing or wrong"),
         ("/404", "it answers 404 Not Found: the path of the address is wrong"),
         ("/503", "it answers 503 Service Unavailable"),
+        ("/huge", "15000x15000 pixels is too large"),
         ("/text", "it answers with text/html, of which no image can be decoded"),
         ("/png", "it answers with multipart/x-mixed-replace; boundary=edge, of which no image can be decoded"),
     ],

@@ -1,10 +1,20 @@
-"""FFmpeg keeps to the address it was given; see also the attack `access/other_hosts`."""
+"""FFmpeg keeps to the address and the memory; see also the attacks `access/other_hosts` and `images/memory`."""
 
 import os
+import shutil
 import socket
+import subprocess
 import threading
 
-from galaxy_edge.runtime.sources.ffmpeg_limits import OPTIONS, VARIABLE, limit_ffmpeg, redirects
+import cv2
+import numpy as np
+import pytest
+from galaxy_edge.errors import ImageError
+from galaxy_edge.models.images import memory
+from galaxy_edge.runtime.errors import RunFailure
+from galaxy_edge.runtime.sources import ffmpeg_limits
+from galaxy_edge.runtime.sources.ffmpeg_limits import OPTIONS, VARIABLE, check_frame_size, limit_ffmpeg, redirects
+from galaxy_edge.runtime.sources.open_source import open_source
 
 
 def test_the_users_own_options_come_after_the_limits(monkeypatch):
@@ -34,3 +44,45 @@ def test_a_camera_that_answers_or_hangs_up_does_not_redirect():
         url = f"rtsp://me:pw@127.0.0.1:{server.getsockname()[1]}/live"
         assert [redirects(url) for _ in answers] == [False, False, False, True]
     assert not redirects("rtsp://127.0.0.1:1/x") and not redirects("http://127.0.0.1/x")
+
+
+@pytest.mark.parametrize(("codec", "pixels", "side", "is_read"), [
+    (b"MJPG", b"444P", 5800, True),
+    (b"h264", b"I420", 5800, False),  # 18 frames of a decoder take more than five of the run
+    (b"h264", b"I420", 4096, True),
+    (b"hevc", b"Y3\x0b\n", 3000, True),  # 10 bits, two bytes a sample
+    (b"h264", b"Y3\x00\n", 3000, False),  # and full colours
+    (bytes(4), b"BGR\x18", 5800, True),  # an uncompressed AVI
+    (b"new1", b"new2", 3000, False),
+])  # fmt: skip
+def test_memory_of_a_decoder_counts_by_its_codec(monkeypatch, codec, pixels, side, is_read):
+    """A video of 100 kB took 1.5 GiB, since H.264 may keep sixteen earlier frames."""
+    monkeypatch.setattr(memory, "budget", lambda: memory.MAX_BUDGET)
+    if is_read:
+        check_frame_size(side, side, "night.avi", codec, pixels)
+        return
+    with pytest.raises(ImageError, match="too large"):
+        check_frame_size(side, side, "night.avi", codec, pixels)
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs ffmpeg to make a video that changes its size")
+def test_frames_that_grow_within_a_video_are_not_decoded(tmp_path):
+    content = b""
+    for side, name in ((64, "small.ts"), (4080, "large.ts"), (64, "small.ts")):
+        made = ["-f", "lavfi", "-i", f"color=gray:s={side}x{side}:r=5:d=1", "-c:v", "mpeg2video", tmp_path / name]
+        subprocess.run(["ffmpeg", "-loglevel", "error", "-y", *made], check=True)
+        content += (tmp_path / name).read_bytes()
+    (tmp_path / "grows.mpg").write_bytes(content)
+    shapes = [frame.pixels.shape for frame in open_source(str(tmp_path / "grows.mpg"))]
+    assert set(shapes) == {(64, 64, 3)} and len(shapes) >= 8
+
+
+def test_a_decoder_that_takes_all_memory_ends_the_run(tmp_path, monkeypatch):
+    path = tmp_path / "large.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (2000, 1100))
+    writer.write(np.zeros((1100, 2000, 3), np.uint8))
+    writer.release()
+    assert len(list(open_source(str(path)))) == 1
+    monkeypatch.setattr(ffmpeg_limits, "MAX_RESIDENT", 2**20)
+    with pytest.raises(RunFailure, match=r"takes \d+ MiB of memory, and may take 1 MiB here: give smaller frames"):
+        list(open_source(str(path)))

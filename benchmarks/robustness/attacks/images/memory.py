@@ -5,16 +5,19 @@ from __future__ import annotations
 import gzip
 import multiprocessing
 import os
+import shutil
 import struct
 import subprocess
 import sys
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ...attack import Attack, Outcome
+from ...attack import Attack, NotPossible, Outcome
 
 SIDE = 14_000
 LIMIT_MIB = 1024
@@ -105,9 +108,30 @@ def avi(side: int) -> bytes:
     return b"RIFF" + struct.pack("<I", 4 + len(header) + len(movie)) + b"AVI " + header + movie
 
 
-KINDS = {
+def references(path: Path) -> None:
+    """Write an H.264 video whose decoder keeps 16 large frames."""
+    _encode(path, "4400x4400", "libx264", "-preset", "ultrafast", "-x264-params", "ref=16:bframes=0:level=6.2")
+
+
+def growing(path: Path) -> None:
+    """Write an MPEG-2 video that begins with frames of 640 x 480 and goes on with large ones."""
+    parts = [path.with_suffix(f".{size}.ts") for size in ("640x480", "12000x8000")]
+    for part in parts:
+        _encode(part, part.suffixes[-2].removeprefix("."), "mpeg2video")
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    for part in parts:
+        part.unlink()
+
+
+def _encode(path: Path, size: str, codec: str, *options: str) -> None:
+    source = ["-f", "lavfi", "-i", f"color=black:s={size}:r=5:d=5"]
+    command = ["ffmpeg", "-loglevel", "error", *source, "-c:v", codec, *options, "-pix_fmt", "yuv420p", str(path)]
+    subprocess.run(command, check=True)
+
+
+KINDS: dict[str, Callable[[], bytes] | Callable[[Path], None]] = {
     "tags.tif": lambda: tiff(SIDE, doubled=True),
-    "zip.zip": None,
+    "zip.zip": members,
     "png16.png": lambda: png(SIDE),
     "tile.tif": lambda: tiff(64, tile=11_000),
     "png8.png": lambda: png(13_000, 8, 6),
@@ -116,15 +140,19 @@ KINDS = {
     "tiles.fits": lambda: fits_tiles(12_000),
     "packed.fits.gz": lambda: fits_gzip(SIDE * SIDE * 8),
     "frames.avi": lambda: avi(13_000),
+    "references.mp4": references,
+    "growing.mpg": growing,
 }  # fmt: skip
+WRITERS = (members, references, growing)
+"""Those that write their file themselves; the last two need ffmpeg."""
 
 
 def write(name: str, folder: Path) -> Path:
     """Write one of `KINDS`."""
     path = folder / name
-    make = KINDS[name]
-    if make is None:
-        members(path)
+    make: Any = KINDS[name]
+    if make in WRITERS:
+        make(path)
     else:
         path.write_bytes(make())
     return path
@@ -151,6 +179,8 @@ def peak_of(path: Path, folder: Path) -> tuple[int, int]:
 
 def run(count: int, folder: Path) -> Outcome:
     """Run each file; it must be read or refused, within the memory."""
+    if count > 1 and not shutil.which("ffmpeg"):
+        raise NotPossible("ffmpeg, to make videos")
     figures: dict[str, int | float | str] = {"files": count, "killed": 0, "worst_mib": 0}
     for name in list(KINDS)[:count]:
         path = folder / name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -24,9 +25,16 @@ def jpeg(number: int = 0) -> bytes:
     return cv2.imencode(".jpg", image)[1].tobytes()
 
 
+def stating(image: bytes, side: int) -> bytes:
+    """Return a baseline JPEG whose header states a large size, of zeros as long as FFmpeg takes for an image."""
+    at = image.index(b"\xff\xc0") + 5
+    return image[:at] + struct.pack(">HH", side, side) + image[at + 4 : -2] + bytes(side * side // 250) + image[-2:]
+
+
 class HttpCameras:
     """Cameras at ``url``: ``/snapshot`` one image a request, ``/short`` a stream that ends after five, ``/text``,
-    ``/png`` a stream whose parts are not JPEG, ``/private`` for scope:p@ss only, ``/401``, ``/404``, ``/503``.
+    ``/png`` a stream whose parts are not JPEG, ``/huge`` a stream whose images state
+    15,000 x 15,000 pixels, ``/private`` for scope:p@ss only, ``/401``, ``/404``, ``/503``.
 
     Attributes:
         url: without a path.
@@ -67,6 +75,9 @@ class HttpCameras:
         elif path == "/short":
             parts = (b"--edge\r\nContent-Type: image/jpeg\r\n\r\n" + jpeg(image) + b"\r\n" for image in range(5))
             _send(request, MULTIPART, b"".join(parts))
+        elif path == "/huge":
+            part = b"--edge\r\nContent-Type: image/jpeg\r\n\r\n" + stating(jpeg(), 15_000) + b"\r\n"
+            _send(request, MULTIPART, part * 3)
         elif path == "/text":
             _send(request, "text/html", b"<html>Welcome to your camera</html>")
         elif path == "/png":
