@@ -25,13 +25,16 @@ RESULTS = click.option(
 @click.argument("runs", nargs=-1, required=True, type=FOLDER)
 @click.option("--bundle", type=FOLDER, help="Bundle exported from the run; its int8 network is evaluated too.")
 @click.option("--ensemble", type=FILE, help="ensemble.json with the weights of RUNS.")
+@click.option("--shares", help="Weights of RUNS in their order, e.g. 0.6,0.4; default: equal.")
 @RESULTS
 @options("data", "split")
+# Many parameters because click passes one for each option.
 def evaluate(
     name: str,
     runs: Sequence[Path],
     bundle: Path | None,
     ensemble: Path | None,
+    shares: str | None,
     results: Path,
     data: Path,
     split_seed: int,
@@ -42,9 +45,11 @@ def evaluate(
     """
     require_extra("tensorflow", "train")
     from ..benchmarks.accuracy.classifier_results import evaluate_on_test
-    from ..training.study.ensembles import read_ensemble
+    from ..training.study.ensembles import parse_shares, read_ensemble
 
-    weights, temperature = read_ensemble(ensemble, runs)
+    if shares and ensemble:
+        raise click.UsageError("--shares and --ensemble both give the weights of RUNS: give one of them")
+    weights, temperature = (parse_shares(shares, len(runs)), 1.0) if shares else read_ensemble(ensemble, runs)
     result = evaluate_on_test(
         name,
         runs,

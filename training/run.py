@@ -157,7 +157,7 @@ def load_resumable_record(
             raise RunError(f"{folder} was started with {name}={recorded}, not {value}: resume it with the same")
     if record.data["hash"] != data["hash"]:
         raise RunError(f"{folder} was started on other data: its hash is {record.data['hash'][:12]}")
-    done = max((line.get("epoch", 0) for line in _read_log(folder)), default=0)
+    done = trained_epochs(folder)
     if done > settings.get("epochs", done):
         raise RunError(f"{folder} already has {done} epochs: request at least as many, or name another --out")
     return record
@@ -236,7 +236,7 @@ class RunFolder:
 
     def read_log(self) -> list[dict[str, Any]]:
         """Return the lines of the log."""
-        return _read_log(self.folder)
+        return read_log(self.folder)
 
     def finish(self, model: dict[str, Any], metrics: dict[str, Any], **extra: Any) -> RunRecord:
         """Complete the record with the model's description, its metrics and other values; write and return it."""
@@ -245,9 +245,28 @@ class RunFolder:
         return self.record
 
 
-def _read_log(folder: Path) -> list[dict[str, Any]]:
-    path = folder / "log.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """Return the lines of a run's log; a last line that was cut off by a kill or a power failure is left out.
+
+    Raises:
+        RunError: another line is damaged.
+    """
+    path, found = folder / "log.jsonl", []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        try:
+            found.append(dict(json.loads(line)))
+        except (TypeError, ValueError):
+            if number < len(lines):
+                raise RunError(
+                    f"{path} is damaged at line {number}: delete that line, or train again with another --out"
+                ) from None
+    return found
+
+
+def trained_epochs(folder: Path) -> int:
+    """Return the number of epochs that a run was trained for, by its log."""
+    return max((int(line.get("epoch", 0)) for line in read_log(folder)), default=0)
 
 
 def _now() -> str:

@@ -21,9 +21,12 @@ from ...training.classifier.calibration import expected_calibration_error
 from ...training.classifier.dataset import GalaxyDataset
 from ...training.classifier.dataset_files import load_dataset
 from ...training.classifier.partition import DatasetSplit, split_dataset
-from ...training.run import RunError, read_record, write_json
+from ...training.run import RunError, RunRecord, read_record, write_json
 from ...training.study.ensembles import calibrated
 from ...training.study.runs import probabilities_of
+
+RECIPE_KEYS = ("network", "balance", "views", "epochs")
+"""Settings of a run that a result keeps, so that results of other recipes are not averaged."""
 
 
 def _normalise_levels(images: np.ndarray) -> np.ndarray:
@@ -94,15 +97,17 @@ def evaluate_on_test(
         split_seed: seed of the split.
 
     Raises:
-        RunError: the first run is not finished, or was trained on another split.
+        RunError: a run is not finished, has other classes than the first, or was trained on another split.
     """
     test = test_part(runs[0], data, split_seed).test
     records = [read_record(run) for run in runs]
+    _check_same_split(runs, records)
     result: dict[str, Any] = {
         "name": name,
         "seed": records[0].settings["seed"],
         "split": records[0].data["split"]["hash"],
         "images": len(test),
+        "recipes": [{key: record.settings[key] for key in RECIPE_KEYS} for record in records],
         "weights": list(weights),
         "temperature": temperature,
         "parameters": sum(record.model["parameters"] for record in records),
@@ -124,10 +129,42 @@ def evaluate_on_test(
     return result
 
 
+def _check_same_split(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
+    """Raise a RunError unless all runs are finished, of the split of the first, and have its classes."""
+    for run, record in zip(runs, records, strict=True):
+        if not record.is_finished:
+            raise RunError(f"{run} is not finished: it cannot be evaluated")
+        if record.data["split"].get("hash") != records[0].data["split"]["hash"]:
+            raise RunError(f"{run} was trained on another split than {runs[0]}: it may have seen the test part")
+        if record.model["classes"] != records[0].model["classes"]:
+            raise RunError(f"{run} has other classes than {runs[0]}: they cannot be averaged")
+
+
 def read_results(results: Path) -> dict[str, list[dict[str, Any]]]:
-    """Read the saved results: name -> one result for each seed."""
+    """Read the saved results: name -> one result for each seed.
+
+    Raises:
+        RunError: a file is damaged, or the results do not belong together: they are of different splits, or those of
+            one name are of different recipes.
+    """
     found: dict[str, list[dict[str, Any]]] = {}
+    first: tuple[Path, dict[str, Any]] | None = None
     for path in sorted(results.glob("*-seed*.json")):
-        result = json.loads(path.read_text(encoding="utf-8"))
-        found.setdefault(result["name"], []).append(result)
+        try:
+            result = json.loads(path.read_text(encoding="utf-8"))
+            group = found.setdefault(result["name"], [])
+            first = first or (path, result)
+            if result["split"] != first[1]["split"]:
+                raise RunError(
+                    f"{path} is of another split than {first[0]}: evaluate both runs on one split, or name another "
+                    "--results"
+                )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate': {error!r}") from None
+        if group and result.get("recipes") != group[0].get("recipes"):
+            raise RunError(
+                f"{path} is of another recipe than '{result['name']}' of seed {group[0]['seed']}: a mean of both would "
+                "be of neither; evaluate one of them under another name"
+            )
+        group.append(result)
     return found

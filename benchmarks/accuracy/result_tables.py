@@ -86,7 +86,17 @@ def render(name: str, found: Any) -> str:
 def _networks(rows: list[dict[str, Any]]) -> str:
     epochs = sorted({row["epochs"] for row in rows})
     seeds = sorted({seed for row in rows for seed in row["seeds"]})
-    about = f"At most {' or '.join(map(str, epochs))} epochs each, seed {', '.join(map(str, seeds))}, on validation."
+    networks = {row.get("network") for row in rows}
+    about = f"Network '{networks.pop()}'. " if len(networks) == 1 and networks != {None} else ""
+    about += f"At most {' or '.join(map(str, epochs))} epochs each, seed {', '.join(map(str, seeds))}, on validation."
+    trained = [count for row in rows for count in row.get("trained", [])]
+    if trained:
+        limited = sum(count == row["epochs"] for row in rows for count in row.get("trained", []))
+        about += (
+            f" The limit ended {limited} of the {len(trained)} runs, which were not trained until convergence."
+            if limited
+            else " All runs ended before, because the validation loss no longer fell."
+        )
     return f"{about}\n\n{study.table(rows)}"
 
 

@@ -8,7 +8,7 @@ import resource
 import pytest
 from galaxy_edge.cli import main as cli
 from galaxy_edge.errors import disk_is_full
-from galaxy_edge.training.run import RunFolder, write_json
+from galaxy_edge.training.run import RunError, RunFolder, read_log, trained_epochs, write_json
 
 DATA = {"hash": "0" * 64}
 
@@ -63,3 +63,24 @@ def test_a_full_disk_is_no_unexpected_error(problem, monkeypatch, capsys):
     assert ended.value.code == 1
     assert "the disk is full: make room" in told and "--resume" in told and "unexpected" not in told
     assert not disk_is_full(OSError(errno.EIO, os.strerror(errno.EIO)))
+
+
+def test_a_log_cut_off_by_a_kill_is_read_up_to_there(tmp_path):
+    run = RunFolder(tmp_path, "classify", {"epochs": 3}, DATA, resume=False)
+    run.log(epoch=1)
+    run.log(epoch=2)
+    whole = (tmp_path / "log.jsonl").read_bytes()
+    for lost in (1, 20, 40):
+        (tmp_path / "log.jsonl").write_bytes(whole[:-lost])
+        resumed = RunFolder(tmp_path, "classify", {"epochs": 3}, DATA, resume=True)
+        resumed.truncate_log(1)
+        resumed.log(epoch=2)
+        assert [line["epoch"] for line in resumed.read_log()] == [1, 2] and trained_epochs(tmp_path) == 2
+    (tmp_path / "log.jsonl").write_bytes(whole + b"\0\0\0")  # blocks that a power failure left unwritten
+    assert trained_epochs(tmp_path) == 2
+
+
+def test_a_log_that_is_damaged_elsewhere_is_an_error_with_its_line(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"epoch": 1}\n{"epo\n{"epoch": 3}\n')
+    with pytest.raises(RunError, match="damaged at line 2"):
+        read_log(tmp_path)

@@ -148,7 +148,10 @@ def _run_epochs(
     trainer = ClassifierTrainer(*networks, recipe, loader.attributes)
     schedule = _make_schedule(recipe, loader.steps)
     checkpoint = run.checkpoint_folder / "state.npz"
-    first = trainer.load(checkpoint, schedule) if run.resumed else 0
+    first = 0
+    if run.resumed:
+        first = trainer.load(checkpoint, schedule)
+        run.truncate_log(first)  # lines of a lost checkpoint would be there twice
     board = tf.summary.create_file_writer(str(run.folder / "tensorboard"))
     inputs, forward = loader.frozen_features(images), compile_forward(average)
 

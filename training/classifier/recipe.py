@@ -129,7 +129,7 @@ class Recipe:
 
 REPORT = Recipe(
     views="report",
-    balance="weights",
+    balance="partial",
     attributes=0.0,
     unnamed=False,
     epochs=60,
@@ -142,7 +142,8 @@ REPORT = Recipe(
     smoothing=0.0,
     refit=False,
 )
-"""Common values of the report's recipes."""
+"""Common values of the report's recipes. Of its strategies against imbalance, it chose partial re-balancing with
+weights."""
 
 SCRATCH = (
     "simple",

@@ -67,6 +67,21 @@ def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return softmax(np.log(probabilities + TINY), temperature)
 
 
+def parse_shares(text: str, runs: int) -> list[float]:
+    """Read the weights of an ensemble from a list such as ``0.6,0.4``; they are divided by their sum.
+
+    Raises:
+        RunError: they are not `runs` positive numbers.
+    """
+    try:
+        shares = [float(part) for part in text.split(",")]
+    except ValueError:
+        shares = []
+    if len(shares) != runs or not all(0 < share < float("inf") for share in shares):
+        raise RunError(f"'{text}' does not give {runs} positive shares, one for each run: write e.g. 0.6,0.4")
+    return [share / sum(shares) for share in shares]
+
+
 def read_ensemble(chosen: Path | None, runs: Sequence[Path]) -> tuple[list[float], float]:
     """Read the weights and the common temperature of runs from an ``ensemble.json``.
 

@@ -22,7 +22,7 @@ from ..classifier.fit import fit
 from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
-from ..run import RunError, RunRecord, network_hash, read_record, write_json
+from ..run import RunError, RunRecord, network_hash, read_record, trained_epochs, write_json
 from .significance import macro_scores
 
 logger = logging.getLogger(__name__)
@@ -111,6 +111,8 @@ def row_of(run: Path) -> dict[str, Any]:
     return {
         "seed": record.settings["seed"],
         "epochs": record.settings["epochs"],
+        "trained": trained_epochs(run),
+        "network": record.settings["network"],
         **scores,
         "coarse_accuracy": metrics["coarse_accuracy"],
         "ece": metrics["ece"],
@@ -205,7 +207,8 @@ def summary(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         values = [row[key] for row in rows]
         result[key] = float(np.mean(values))
         result[f"{key}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return result | {key: rows[0][key] for key in ("epochs", "parameters", "macs")}
+    result["trained"] = [row["trained"] for row in rows]
+    return result | {key: rows[0][key] for key in ("epochs", "network", "parameters", "macs")}
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:

@@ -9,8 +9,9 @@ from galaxy_edge.models.labels import CLASSES
 
 pytest.importorskip("tensorflow")  # the page is written where networks are trained
 
-from galaxy_edge.benchmarks.accuracy.classifier_results import read_results, scores
+from galaxy_edge.benchmarks.accuracy.classifier_results import scores
 from galaxy_edge.training.classifier.dataset import GalaxyDataset
+from galaxy_edge.training.run import RunError, write_json
 from helpers.paths import ROOT
 
 RESULTS = ROOT / "training" / "results"
@@ -72,9 +73,39 @@ def test_committed_page_is_up_to_date():
     assert (RESULTS.parent / "RESULTS.md").read_text(encoding="utf-8") == page(RESULTS), f"run {command}"
 
 
-def test_committed_results_are_of_one_split():
-    """Results of different test parts cannot be compared."""
-    assert len({result["split"] for group in read_results(RESULTS).values() for result in group}) <= 1
+RECIPE = {"network": "scratch", "balance": "partial", "views": "report", "epochs": 20}
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"split": "y"}, r"seed2\.json is of another split than .*seed1\.json"),
+        ({"recipes": [RECIPE | {"epochs": 60}]}, r"seed2\.json is of another recipe than 'scratch' of seed 1"),
+        ({"recipes": [RECIPE | {"balance": "weights"}]}, "another recipe"),
+        ({"split": None, "name": None}, "another split"),
+    ],
+)
+def test_results_that_do_not_belong_together_make_no_table(more, message, tmp_path):
+    """A mean over other recipes, epochs or test parts would be the score of nothing."""
+    write_json(tmp_path / "scratch-seed1.json", result("scratch", 1, 0.7, recipes=[RECIPE]))
+    write_json(tmp_path / "scratch-seed2.json", result("scratch", 2, 0.8, recipes=[RECIPE]) | more)
+    with pytest.raises(RunError, match=message):
+        page(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "scratch"}', "null"])
+def test_damaged_result_is_named(content, tmp_path):
+    """The path tells which evaluation to repeat."""
+    (tmp_path / "scratch-seed1.json").write_text(content)
+    with pytest.raises(RunError, match=r"scratch-seed1\.json is not a result of 'galaxy-edge study evaluate'"):
+        page(tmp_path)
+
+
+def test_page_shows_strategy_and_limit_of_epochs(tmp_path):
+    """A network that was trained for less, or with another strategy, cannot be compared without that."""
+    write_json(tmp_path / "scratch-seed1.json", result("scratch", 1, 0.7, recipes=[RECIPE]))
+    row = next(line for line in page(tmp_path).splitlines() if "CNN from scratch" in line)
+    assert "| partial | 20 | 1,234 |" in row
 
 
 def test_scores_of_each_source():

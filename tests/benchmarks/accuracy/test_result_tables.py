@@ -102,3 +102,19 @@ def test_unknown_names_and_missing_files_are_rejected(tmp_path):
         save_table("other", tmp_path, tmp_path)
     with pytest.raises(RunError, match="is not a table"):
         save_table("scratch", tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("trained", "sentence"),
+    [
+        ([15, 9], "The limit ended 1 of the 2 runs, which were not trained until convergence."),
+        ([11, 9], "All runs ended before, because the validation loss no longer fell."),
+    ],
+)
+def test_table_says_whether_its_runs_had_converged(trained, sentence, tmp_path):
+    """Networks that converge later look worse under a small limit."""
+    rows = [row("none", 0.5) | {"network": "scratch", "trained": trained}]
+    (tmp_path / "table.json").write_text(json.dumps(rows))
+    save_table("balance", tmp_path, tmp_path)
+    page = "\n".join(saved_tables(tmp_path))
+    assert sentence in page and "Network 'scratch'." in page

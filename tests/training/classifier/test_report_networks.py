@@ -11,7 +11,9 @@ tf = pytest.importorskip("tensorflow")
 import keras
 from galaxy_edge.export.tflite.convert import input_is_raw
 from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.training.classifier.balancing import class_weights
 from galaxy_edge.training.classifier.keras_utils import multiply_adds, save_network
+from galaxy_edge.training.classifier.recipe import RECIPES, SCRATCH
 from galaxy_edge.training.classifier.report_networks import BUILDERS, L1, L2, optimised, regularised, simple
 from helpers.tflite import float_tensors, to_tflite
 
@@ -54,8 +56,8 @@ def test_every_combination_of_the_study_has_a_builder():
 def test_a_builder_has_the_regularisation_it_is_named_for_and_no_other(name):
     network = BUILDERS[name](32, 4)
     asked = name.split("+")
-    # Five places each: four blocks and the dense layer.
-    assert kinds(network).count("Dropout") == (5 if "dropout" in asked else 0)
+    # Normalisation and penalty have five places each, four blocks and the dense layer; dropout has one.
+    assert kinds(network).count("Dropout") == (1 if "dropout" in asked else 0)
     assert kinds(network).count("BatchNormalization") == (5 if "batch_norm" in asked else 0)
     assert len(network.losses) == (5 if "l1l2" in asked else 0)
     # Regularisation must not change the network that is regularised.
@@ -71,6 +73,7 @@ def test_blocks_are_in_the_order_of_the_report():
         "Rescaling",
         *4 * block,
         "Flatten",
+        "Dropout",
         "Dense",
         "ReLU",
         "BatchNormalization",
@@ -85,6 +88,23 @@ def test_blocks_are_in_the_order_of_the_report():
         "ReLU",
         "Dense",
     ]
+
+
+def test_scratch_is_the_network_with_dropout_and_batch_normalisation():
+    # Parameter counts cannot show it: it was once built without dropout.
+    scratch, named = (BUILDERS[name](69, 9) for name in ("scratch", "dropout+batch_norm"))
+    assert kinds(scratch) == kinds(named)
+    (dropout,) = (layer for layer in scratch.layers if type(layer).__name__ == "Dropout")
+    assert dropout.rate == 0.5
+    place = scratch.layers.index(dropout)
+    assert [type(layer).__name__ for layer in scratch.layers[place - 1 : place + 2]] == ["Flatten", "Dropout", "Dense"]
+
+
+def test_recipes_of_the_report_are_partially_rebalanced_with_weights():
+    # The strategy that the report chose (section 2.3); "partial" includes the weights.
+    for name in ("scratch", "optimised", "vgg_features", "vgg_block5", *SCRATCH):
+        assert RECIPES[name].balance == "partial", name
+    assert np.ptp(class_weights(np.repeat(np.arange(3), (10, 20, 90)), "partial", 3)) > 0
 
 
 def test_scratch_computes_what_plain_loops_compute():
@@ -131,7 +151,7 @@ def test_the_penalty_is_that_of_the_kernels():
     assert float(sum(network.losses)) == pytest.approx(expected, rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["dropout", "optimised"])
+@pytest.mark.parametrize("name", ["dropout", "scratch", "optimised"])
 def test_dropout_works_in_training_only(name):
     network = BUILDERS[name](32, 4)
     shake(network)

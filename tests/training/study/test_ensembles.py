@@ -12,7 +12,7 @@ pytest.importorskip("keras")
 
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.training.run import RunError, read_record, write_json
-from galaxy_edge.training.study.ensembles import calibrated, find_ensemble, read_ensemble
+from galaxy_edge.training.study.ensembles import calibrated, find_ensemble, parse_shares, read_ensemble
 from helpers.tiny_study import NAMES
 
 
@@ -97,3 +97,12 @@ def test_weights_of_other_runs_are_rejected(tmp_path):
     path.write_text("{}")
     with pytest.raises(RunError, match=r"not an ensemble\.json"):
         read_ensemble(path, [a, c])
+
+
+def test_shares_are_those_given():
+    """The report's ensemble has fixed shares, which no validation part chose."""
+    assert parse_shares("0.6,0.4", 2) == pytest.approx([0.6, 0.4])
+    assert parse_shares("3, 1", 2) == [0.75, 0.25]
+    for wrong in ("0.6", "0.6,x", "0.6,-0.4", "0.6,0.4,0.1", "nan,1", "inf,1", ""):
+        with pytest.raises(RunError, match="2 positive shares"):
+            parse_shares(wrong, 2)

@@ -60,7 +60,7 @@ def test_runs_of_other_data_or_settings_are_rejected(runs, folder, tmp_path):
     out = runs[0]
     with pytest.raises(RunError, match=r"plain/seed1 was started with epochs=1, not 2"):
         run_many({"plain": replace(PLAIN, epochs=2)}, folder[0], out)
-    with pytest.raises(RunError, match="started with balance=weights, not none"):
+    with pytest.raises(RunError, match="started with balance=partial, not none"):
         run_many({"plain": replace(PLAIN, balance="none")}, folder[0], out)
     other = shutil.copytree(folder[0], tmp_path / "other")
     for file in sorted((other / NAMES[0]).iterdir())[:5]:
