@@ -5,7 +5,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from galaxy_edge.training.cache import CacheError, cache_folder, cache_key, cached_array
+from galaxy_edge.training.cache import CacheError, cache_folder, cache_key, cached_array, cached_rows
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +47,34 @@ def test_a_place_without_room_is_named(tmp_path):
     with pytest.raises(CacheError, match="set XDG_CACHE_HOME"):
         cached_array("x", "c" * 64, lambda: np.ones(3))
     assert not list(tmp_path.glob("**/*.part"))
+
+
+def test_rows_are_shared_by_data_sets_that_overlap():
+    """Features of folds take minutes each; an interrupted computation continues after its last chunk."""
+    made = []
+
+    def make_from(ids):
+        def make(indices):
+            if len(made) == 3:
+                raise KeyboardInterrupt
+            made.append([ids[index] for index in indices])
+            return np.array([[ord(ids[index]), 0.5] for index in indices], np.float16)
+
+        return make
+
+    ids = ["c", "a", "c", "b"]
+    assert cached_rows("x", "d" * 64, ids, make_from(ids), 2)[:, 0].tolist() == [ord(name) for name in ids]
+    assert made == [["c", "a"], ["b"]]
+    ids = ["b", "e", "a", "f"]
+    with pytest.raises(KeyboardInterrupt):
+        cached_rows("x", "d" * 64, ids, make_from(ids), 1)
+    assert made[2:] == [["e"]]
+    made.clear()
+    found = cached_rows("x", "d" * 64, ids, make_from(ids), 1)
+    assert made == [["f"]] and found.dtype == np.float16
+    assert found[:, 0].tolist() == [ord(name) for name in ids]
+    (path,) = cache_folder().glob("*.npz")
+    path.write_bytes(path.read_bytes()[:100])
+    made.clear()
+    cached_rows("x", "d" * 64, ids, make_from(ids))
+    assert made == [ids]

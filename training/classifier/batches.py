@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..augmentation.presets import AUGMENTATIONS
-from ..cache import cache_key, cached_array
+from ..cache import cache_key, cached_rows
 from ..data.crops import draw_weights
 from .balancing import class_weights
 from .balancing import draw as draw_balanced
@@ -83,17 +84,20 @@ class BatchLoader:
     def _cache_features(self) -> list[np.ndarray]:
         """Return the frozen part's features of `cached` views of every image: one array (N, ...) per view.
 
-        The views do not depend on the seed, so that all runs share the cache.
+        The views depend on the image only, not on seed and data set, so that all runs and folds share the cache.
         """
         assert self._frozen is not None
-        recipe, dataset = self._recipe, self._dataset
-        key = cache_key(dataset.ids, dataset.margin, recipe.size, recipe.views, network=self._frozen)
+        recipe, ids = self._recipe, self._dataset.ids
+        key = cache_key("by image", self._dataset.margin, recipe.size, recipe.views, network=self._frozen)
 
-        def compute(number: int) -> np.ndarray:
-            rng = np.random.default_rng([4, number])
-            return self.frozen_features(np.stack([self._view(canvas, recipe.size, rng) for canvas in self._canvases]))
+        def compute(number: int, indices: np.ndarray) -> np.ndarray:
+            views = []
+            for index in indices.tolist():
+                own = int.from_bytes(hashlib.sha256(ids[index].encode()).digest()[:8], "little")
+                views.append(self._view(self._canvases[index], recipe.size, np.random.default_rng([4, number, own])))
+            return self.frozen_features(np.stack(views))
 
-        return [cached_array(f"features{number}", key, partial(compute, number)) for number in range(recipe.cached)]
+        return [cached_rows(f"features{number}", key, ids, partial(compute, number)) for number in range(recipe.cached)]
 
     @property
     def attributes(self) -> bool:

@@ -148,10 +148,7 @@ def _run_epochs(
     trainer = ClassifierTrainer(*networks, recipe, loader.attributes)
     schedule = _make_schedule(recipe, loader.steps)
     checkpoint = run.checkpoint_folder / "state.npz"
-    first = 0
-    if run.resumed:
-        first = trainer.load(checkpoint, schedule)
-        run.truncate_log(first)  # lines of a lost checkpoint would be there twice
+    first = _load_checkpoint(run, trainer, checkpoint, schedule) if run.resumed else 0
     board = tf.summary.create_file_writer(str(run.folder / "tensorboard"))
     inputs, forward = loader.frozen_features(images), compile_forward(average)
 
@@ -183,6 +180,13 @@ def _run_epochs(
         trainer.restore_best()
     elif recipe.average:
         refresh_normalisation(average, loader.refresh_batches(min(REFRESH_BATCHES, 2 * loader.steps)))
+
+
+def _load_checkpoint(run: RunFolder, trainer: ClassifierTrainer, checkpoint: Path, schedule: Schedule) -> int:
+    """Load the last checkpoint; return the number of epochs that the network has been trained for."""
+    epoch = trainer.load(checkpoint, schedule)
+    run.truncate_log(epoch)  # epochs after a checkpoint that was lost are trained again
+    return epoch
 
 
 def _make_schedule(recipe: Recipe, steps: int) -> Schedule:
