@@ -35,3 +35,14 @@ def share_inside(boxes: np.ndarray, regions: np.ndarray) -> np.ndarray:
     areas = box_areas(boxes)
     covered = intersection_areas(boxes, regions).max(axis=1)
     return np.where(areas > 0, covered / np.maximum(areas, 1e-12), 0.0)
+
+
+def smaller_share(first: np.ndarray, second: np.ndarray, largest: float = np.inf) -> np.ndarray:
+    """Return the share that each pair of boxes has in common of the smaller one: (N, 4) and (M, 4) -> (N, M), 0..1.
+
+    Args:
+        largest: area of a box of `first`, in areas of the other, above which the share of the other does not count.
+    """
+    overlap, areas, others = intersection_areas(first, second), box_areas(first)[:, None], box_areas(second)[None]
+    reference = np.where(areas > largest * others, areas, np.minimum(areas, others))
+    return np.where(reference > 0, overlap / np.maximum(reference, 1e-12), 0.0)

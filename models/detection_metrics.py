@@ -6,18 +6,18 @@ a plain Python float, or None where it is undefined, so that a report can be wri
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .boxes import iou_matrix, share_inside
+from .boxes import iou_matrix
+from .coco import CocoFrame, average_precision, average_precision_intervals, ignored_overlap, run_coco
+from .intervals import poisson_interval, wilson_interval
 
 MATCH_IOU = 0.5
-"""Minimum IoU of a detection with its true box; minimum share inside an ignore box for it to be ignored."""
+"""Minimum IoU of a detection with its true box; minimum share in common with an ignore box for it to be ignored."""
 
 SIZES = {"under 16 px": (0, 16), "16 to 32 px": (16, 32), "32 to 96 px": (32, 96), "over 96 px": (96, 10**5)}
 """Ranges of box sides (square root of the area) for average precision by size; 32 and 96 are COCO's limits."""
@@ -55,10 +55,10 @@ EvaluatedFrame = tuple[DetectionTruth, np.ndarray, np.ndarray]
 def detection_metrics(frames: Sequence[EvaluatedFrame], threshold: float) -> dict[str, Any]:
     """Measure a detector.
 
-    Ignore boxes are COCO's crowds: they need not be found, and a detection with at least half its area inside one is
-    neither a true nor a false positive. In a frame that is not `complete`, a detection whose centre lies outside every
-    box and every ignore box may be an unboxed galaxy, so it is dropped before counting. (It cannot be a true positive:
-    its centre is outside the true box, so their IoU is below 0.5.)
+    Ignore boxes need not be found, and a detection that has at least half of its area, or half of the ignore box, in
+    common with one is neither a true nor a false positive (`coco.ignored_overlap`). In a frame that is not `complete`,
+    a detection whose centre lies outside every box and every ignore box may be an unboxed galaxy, so it is dropped
+    before counting. (It cannot be a true positive: its centre is outside the true box, so their IoU is below 0.5.)
 
     Args:
         frames: for each frame, the truth, the boxes found (N, 4) and their scores (N,) 0..1. Include the detections
@@ -78,21 +78,30 @@ def detection_metrics(frames: Sequence[EvaluatedFrame], threshold: float) -> dic
         ModuleNotFoundError: pycocotools is not installed.
     """
     evaluated = [_drop_undecidable(frame) for frame in frames]
-    scores, outcomes, in_negative = _match_all(evaluated)
-    kept = scores >= threshold
-    true_positives = int(np.sum(outcomes[kept] == TRUE_POSITIVE))
-    false_positives = int(np.sum(outcomes[kept] == FALSE_POSITIVE))
-    false_alarms = int(np.sum(kept & in_negative & (outcomes == FALSE_POSITIVE)))
-    negatives = sum(truth.negative for truth, _, _ in evaluated)
-    boxes = sum(len(truth.boxes) for truth, _, _ in evaluated)
-    positives = true_positives + false_positives
+    counts = _count(evaluated, threshold)
     return {
-        **_coco_metrics(evaluated),
-        "precision": true_positives / positives if positives else None,
-        "recall": true_positives / boxes if boxes else None,
-        "fp_per_frame": false_alarms / negatives if negatives else None,
+        **average_precision(_coco_frames(evaluated)),
+        "precision": counts.right / counts.positives if counts.positives else None,
+        "recall": counts.right / counts.boxes if counts.boxes else None,
+        "fp_per_frame": counts.false_alarms / counts.negatives if counts.negatives else None,
         "frames": len(evaluated),
-        "boxes": boxes,
+        "boxes": counts.boxes,
+    }
+
+
+def detection_intervals(frames: Sequence[EvaluatedFrame], threshold: float) -> dict[str, Any]:
+    """Return the 95 % intervals of `detection_metrics`: key -> (low, high), or None where the metric is undefined.
+
+    Average precision and recall by drawing frames with replacement; precision and recall at the threshold are shares
+    (Wilson), false positives per frame a rate (Poisson).
+    """
+    evaluated = [_drop_undecidable(frame) for frame in frames]
+    counts = _count(evaluated, threshold)
+    return {
+        **average_precision_intervals(_coco_frames(evaluated)),
+        "precision": wilson_interval(counts.right, counts.positives) if counts.positives else None,
+        "recall": wilson_interval(counts.right, counts.boxes) if counts.boxes else None,
+        "fp_per_frame": poisson_interval(counts.false_alarms, counts.negatives) if counts.negatives else None,
     }
 
 
@@ -102,7 +111,9 @@ def precision_by_size(frames: Sequence[EvaluatedFrame]) -> dict[str, float | Non
     Sizes are in the pixels of the boxes given; None where no true box has that size.
     """
     evaluated = [_drop_undecidable(frame) for frame in frames]
-    evaluation = _run_coco(evaluated, [[float(low) ** 2, float(high) ** 2] for low, high in SIZES.values()])
+    evaluation = run_coco(
+        _coco_frames(evaluated), [[float(low) ** 2, float(high) ** 2] for low, high in SIZES.values()]
+    )
     if evaluation is None:
         return dict.fromkeys(SIZES)
     precision = evaluation.eval["precision"][0, :, 0, :, -1]  # recall point, size; -1 where there is no true box
@@ -172,6 +183,29 @@ def operating_threshold(
     return float(levels[best] + levels[best + 1]) / 2
 
 
+class _Counts(NamedTuple):
+    """Detections at a threshold: the right ones, those that count, false ones in frames without galaxies."""
+
+    right: int
+    positives: int
+    false_alarms: int
+    negatives: int
+    boxes: int
+
+
+def _count(frames: Sequence[EvaluatedFrame], threshold: float) -> _Counts:
+    scores, outcomes, in_negative = _match_all(frames)
+    kept = scores >= threshold
+    right, false = kept & (outcomes == TRUE_POSITIVE), kept & (outcomes == FALSE_POSITIVE)
+    negatives = sum(truth.negative for truth, _, _ in frames)
+    boxes = sum(len(truth.boxes) for truth, _, _ in frames)
+    return _Counts(int(right.sum()), int((right | false).sum()), int((false & in_negative).sum()), negatives, boxes)
+
+
+def _coco_frames(frames: Sequence[EvaluatedFrame]) -> list[CocoFrame]:
+    return [(truth.boxes, truth.ignore, boxes, scores) for truth, boxes, scores in frames]
+
+
 def _drop_undecidable(frame: EvaluatedFrame) -> EvaluatedFrame:
     """Check a frame, and drop the detections that an incomplete truth cannot decide."""
     truth = frame[0]
@@ -207,7 +241,7 @@ def _match_all(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray
 def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Match greedily, best score first, each detection to the free true box that it overlaps most."""
     outcomes = np.full(len(boxes), FALSE_POSITIVE)
-    outcomes[share_inside(boxes, truth.ignore) >= MATCH_IOU] = IGNORED
+    outcomes[ignored_overlap(boxes, truth.ignore).max(axis=1, initial=0.0) >= MATCH_IOU] = IGNORED
     if not len(truth.boxes):
         return outcomes
     overlaps = iou_matrix(boxes, truth.boxes)
@@ -217,60 +251,3 @@ def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.n
             outcomes[index] = TRUE_POSITIVE
             overlaps[:, best] = -1.0
     return outcomes
-
-
-def _coco_metrics(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:
-    """Return average precision and recall by COCOeval (Lin et al. 2014, arXiv:1405.0312), for one category."""
-    evaluation = _run_coco(frames, [[0, 1e10]])
-    if evaluation is None:
-        return {"map50": None, "map": None, "ar1": None, "ar10": None}
-    precision = evaluation.eval["precision"][:, :, 0, 0, -1]  # IoU, recall point
-    recall = evaluation.eval["recall"][:, 0, 0]  # IoU, detections per frame: 1, 10, 100
-    return {
-        "map50": float(precision[0].mean()),
-        "map": float(precision.mean()),
-        "ar1": float(recall[:, 0].mean()),
-        "ar10": float(recall[:, 1].mean()),
-    }
-
-
-def _run_coco(frames: Sequence[EvaluatedFrame], areas: list[list[float]]) -> Any:
-    """Run COCOeval over frames for ranges of area; return None without true boxes."""
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError(
-            "average precision is measured by pycocotools: pip install 'galaxy-edge[bench]'", name=missing.name
-        ) from missing
-
-    def annotation(frame: int, box: np.ndarray, **more: Any) -> dict[str, Any]:
-        x, y, width, height = (float(value) for value in (box[0], box[1], box[2] - box[0], box[3] - box[1]))
-        area = width * height
-        return {"image_id": frame, "category_id": 1, "bbox": [x, y, width, height], "area": area, "iscrowd": 0, **more}
-
-    true, found = [], []
-    for number, (truth, boxes, scores) in enumerate(frames):
-        true += [annotation(number, box) for box in truth.boxes]
-        true += [annotation(number, box, iscrowd=1) for box in truth.ignore]
-        found += [annotation(number, box, score=float(score)) for box, score in zip(boxes, scores, strict=True)]
-    if not any(len(truth.boxes) for truth, _, _ in frames):
-        return None
-
-    def index(annotations: list[dict[str, Any]]) -> Any:
-        coco = COCO()
-        coco.dataset = {
-            "images": [{"id": number} for number in range(len(frames))],
-            "categories": [{"id": 1, "name": "galaxy"}],
-            # COCOeval uses the id 0 for "not matched", so ids start at 1.
-            "annotations": [{**entry, "id": number} for number, entry in enumerate(annotations, 1)],
-        }
-        coco.createIndex()
-        return coco
-
-    with contextlib.redirect_stdout(io.StringIO()):
-        evaluation = COCOeval(index(true), index(found), "bbox")
-        evaluation.params.areaRng, evaluation.params.areaRngLbl = areas, [str(area) for area in areas]
-        evaluation.evaluate()
-        evaluation.accumulate()
-    return evaluation

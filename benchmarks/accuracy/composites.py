@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from ...models.bundle import Bundle
+from ...models.intervals import poisson_interval, wilson_interval
 from ...runtime.imaging.tiling import TileSelector
 from ...runtime.inference.raw_detector import RawDetector
 from ...training.data.errors import DataError
 from ...training.formats.read_set import read_set
 from ...training.scenes.cutouts import Cutout, cut_out, segment_sources
 from ...training.scenes.raw_frames import RawFrame, parted
-from ..intervals import poisson_interval, wilson_interval
 from .evaluate import held_out_samples
 from .raw_composites import compose
 from .raw_search import MIN_IOU, SearchedFrame, match, search, signals_at

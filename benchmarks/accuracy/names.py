@@ -22,13 +22,13 @@ import numpy as np
 
 from ...errors import UserError
 from ...models.images.decoder import decode_image
+from ...models.intervals import wilson_interval
 from ...models.labels import COARSE, coarse_group
 from ...models.naming import sure_group
 from ...runtime.frame import Detections
 from ...runtime.inference.classifier import Classifier
 from ...training.data.archives import read_csv_rows, read_member
 from ...training.data.catalogues import BOX_COLUMNS
-from ..intervals import wilson_interval
 from .catalogue import CatalogueEntry, find_object
 
 EDGE_ON_RATIO = 0.5

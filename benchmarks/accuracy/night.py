@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from ...errors import UserError
+from ...models.intervals import poisson_interval, wilson_interval
 from ...runtime.events.frame_record import FrameRecord
 from ...runtime.run_config import RunConfig
 from ...runtime.session import Session
-from ..intervals import poisson_interval, wilson_interval
 
 COLUMNS = ("file", "object", "target_x", "target_y")
 CENTRAL = 0.25

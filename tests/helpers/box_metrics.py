@@ -26,11 +26,13 @@ def iou(first, second):
     return overlap / (sum(areas) - overlap)
 
 
-def inside_share(box, region):
-    """Return the share of a box inside a region."""
+def common_share(box, region):
+    """Return the larger of the shares that a box and an ignore box have in common; of a far larger box, its own."""
     width = min(box[2], region[2]) - max(box[0], region[0])
     height = min(box[3], region[3]) - max(box[1], region[1])
-    return max(0.0, width) * max(0.0, height) / ((box[2] - box[0]) * (box[3] - box[1]))
+    overlap = max(0.0, width) * max(0.0, height)
+    own, other = ((corners[2] - corners[0]) * (corners[3] - corners[1]) for corners in (box, region))
+    return overlap / own if own > 4 * other else max(overlap / own, overlap / other)
 
 
 def naive_outcomes(frames, level):
@@ -43,7 +45,7 @@ def naive_outcomes(frames, level):
             if best is not None and iou(box, best) >= level:
                 free.remove(best)
                 outcomes.append((score, True))
-            elif not any(inside_share(box, region) >= level for region in truth.ignore.tolist()):
+            elif not any(common_share(box, region) >= level for region in truth.ignore.tolist()):
                 outcomes.append((score, False))
     return sorted(outcomes, key=lambda outcome: -outcome[0])
 

@@ -8,6 +8,7 @@ import pytest
 from galaxy_edge.models.detection_metrics import (
     SIZES,
     DetectionTruth,
+    detection_intervals,
     detection_metrics,
     match_outcomes,
     precision_by_size,
@@ -92,6 +93,36 @@ def test_detection_mostly_outside_an_ignore_region_is_wrong():
     truth = DetectionTruth(boxes(GALAXY), ignore=boxes([100, 100, 160, 160]))
     found = measured(truth, boxes(GALAXY, [100, 140, 160, 200]), scores(0.9, 0.8))
     assert found["precision"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("found", "precision"),
+    [
+        ([90, 90, 175, 175], 1.0),  # twice the area: COCO's share of the detection alone is just under one half
+        ([60, 60, 200, 200], 0.5),  # more than four times its area: the object inside excuses nothing
+        ([130, 100, 220, 160], 1.0),  # half of the object, a third of the detection
+    ],
+)
+def test_larger_detection_of_an_ignored_object_counts_neither_way(found, precision):
+    """A correct detection of an object whose box is too small was an error; of one in a larger box it still is."""
+    truth = DetectionTruth(boxes(GALAXY), ignore=boxes([100, 100, 160, 160]))
+    result = measured(truth, boxes(GALAXY, found), scores(0.8, 0.9))
+    assert result["precision"] == precision and result["map50"] == pytest.approx(precision)
+
+
+def test_intervals_hold_the_value_and_shrink_with_frames():
+    """The resampled value of all frames drawn once is COCO's own."""
+    pytest.importorskip("pycocotools")
+    frames = drawn_frames(4)
+    value, few = detection_metrics(frames, 0.5), detection_intervals(frames, 0.5)
+    many = detection_intervals(frames * 8, 0.5)
+    for key in ("map50", "map", "ar1", "ar10", "precision", "recall"):
+        low, high = few[key]
+        assert low < value[key] < high
+        assert many[key][1] - many[key][0] < 0.5 * (high - low)
+    assert few["fp_per_frame"][0] < value["fp_per_frame"] < few["fp_per_frame"][1]
+    nothing = detection_intervals([(DetectionTruth(), NO_BOXES, NO_SCORES)], 0.5)
+    assert set(nothing.values()) == {None}
 
 
 def test_galaxy_within_an_ignore_region_is_still_found():

@@ -14,7 +14,7 @@ from galaxy_edge.benchmarks.accuracy.night import (
     score_frame,
     summarise,
 )
-from galaxy_edge.benchmarks.intervals import poisson_interval, wilson_interval
+from galaxy_edge.models.intervals import poisson_interval, wilson_interval
 from helpers.command_line import galaxy_edge_in_process as command_line
 from helpers.images import encode, render
 

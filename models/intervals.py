@@ -1,8 +1,11 @@
-"""Confidence intervals of counts: shares and rates."""
+"""95 % intervals: of shares and rates by their counts, of other figures by drawing objects with replacement."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 Z95 = 1.959964
 """Standard deviations of the normal distribution that hold 95 % of it."""
@@ -36,3 +39,28 @@ def poisson_interval(count: int, exposure: float) -> tuple[float, float]:
         low = count * (1 - 1 / (9 * count) - Z95 / (3 * math.sqrt(count))) ** 3
     more = count + 1
     return low / exposure, more * (1 - 1 / (9 * more) + Z95 / (3 * math.sqrt(more))) ** 3 / exposure
+
+
+def bootstrap_interval(
+    measure: Callable[[np.ndarray], np.ndarray], count: int, draws: int = 300, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 95 % intervals of K values by drawing N objects with replacement (Efron 1979, Ann. Stat. 7, 1).
+
+    Args:
+        measure: takes how often each of the objects was drawn, (N,) int, and returns the values (K,); NaN where one is
+            undefined, which is left out.
+        count: N.
+        draws: number of times that N objects are drawn; seed: of the draws.
+
+    Returns:
+        the lower and the upper limits (K,).
+    """
+    rng = np.random.default_rng(seed)
+    values = np.stack([measure(rng.multinomial(count, np.full(count, 1 / count))) for _ in range(draws)])
+    low, high = np.nanquantile(values, (0.025, 0.975), axis=0)
+    return low, high
+
+
+def interval_text(interval: Sequence[float] | None, digits: int = 3) -> str:
+    """Format an interval for a table: `` [0.812, 0.903]``; an empty text where there is none."""
+    return "" if interval is None else f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
