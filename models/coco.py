@@ -128,16 +128,7 @@ def run_coco(frames: Sequence[CocoFrame], areas: list[list[float]]) -> Any:
                 overlaps[:, len(truth) :] = ignored_overlap(boxes[order], ignore)
             return overlaps
 
-    def annotation(frame: int, box: np.ndarray, **more: Any) -> dict[str, Any]:
-        x, y, width, height = (float(value) for value in (box[0], box[1], box[2] - box[0], box[3] - box[1]))
-        area = width * height
-        return {"image_id": frame, "category_id": 1, "bbox": [x, y, width, height], "area": area, "iscrowd": 0, **more}
-
-    true, found = [], []
-    for number, (truth, ignore, boxes, scores) in enumerate(frames):
-        true += [annotation(number, box) for box in truth]
-        true += [annotation(number, box, iscrowd=1) for box in ignore]
-        found += [annotation(number, box, score=float(score)) for box, score in zip(boxes, scores, strict=True)]
+    true, found = _annotations(frames)
 
     def index(annotations: list[dict[str, Any]]) -> Any:
         coco = COCO()
@@ -156,3 +147,19 @@ def run_coco(frames: Sequence[CocoFrame], areas: list[list[float]]) -> Any:
         evaluation.evaluate()
         evaluation.accumulate()
     return evaluation
+
+
+def _annotations(frames: Sequence[CocoFrame]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the true and the found boxes as COCO's annotations; ignore boxes follow the true ones of their frame."""
+
+    def annotation(frame: int, box: np.ndarray, **more: Any) -> dict[str, Any]:
+        x, y, width, height = (float(value) for value in (box[0], box[1], box[2] - box[0], box[3] - box[1]))
+        area = width * height
+        return {"image_id": frame, "category_id": 1, "bbox": [x, y, width, height], "area": area, "iscrowd": 0, **more}
+
+    true, found = [], []
+    for number, (truth, ignore, boxes, scores) in enumerate(frames):
+        true += [annotation(number, box) for box in truth]
+        true += [annotation(number, box, iscrowd=1) for box in ignore]
+        found += [annotation(number, box, score=float(score)) for box, score in zip(boxes, scores, strict=True)]
+    return true, found

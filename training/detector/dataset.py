@@ -30,8 +30,17 @@ CREDITS = {
     "sdss_starfields": "Sloan Digital Sky Survey (www.sdss.org)",
 }
 VALIDATION_SHARE = 0.1
+MIN_EXTENT = 40
+"""Pixels; frames whose galaxy ends before are thumbnails."""
 MARGIN, COMPARED_SIDE = 0.3, 69
 """Margin around a boxed galaxy, and side in pixels, at which it is compared with close-ups."""
+
+
+def is_trainable(sample: Sample) -> bool:
+    """Return whether an image is one to train on or, in the held-out share, to evaluate on."""
+    without_box = sample.kind == "galaxy" and not len(sample.boxes) and sample.set != CLOSE_UPS
+    thumbnail = bool(len(sample.boxes)) and not sample.complete and sample.boxes[0][2:].max() < MIN_EXTENT
+    return sample.set in SETS and sample.file not in RESERVED_FILES and not without_box and not thumbnail
 
 
 def split(
@@ -53,9 +62,7 @@ def split(
     criteria |= {"folds": folds, "fold": fold} if folds else {"validation_share": VALIDATION_SHARE}
     shares: tuple[list[Sample], list[Sample]] = ([], [])
     for sample in samples:
-        galaxy_without_box = sample.kind == "galaxy" and not len(sample.boxes) and sample.set != CLOSE_UPS
-        small = len(sample.boxes) and not sample.complete and sample.boxes[0][2:].max() < 40  # thumbnails
-        if sample.set not in SETS or sample.file in RESERVED_FILES or galaxy_without_box or small:
+        if not is_trainable(sample):
             continue
         digests.append(sample.digest())
         shares[is_held_out(criteria, digests[-1])].append(sample)

@@ -1,0 +1,135 @@
+"""Fit the detector's baselines on the shipped detector's training share: ``export/baselines.json``.
+
+``python -m galaxy_edge.benchmarks.accuracy.fit_baselines DATA`` needs scikit-learn (the train extra). The same data
+give the same file.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...export.tuned_sep import FEATURES, FILE, SIDE, ellipse_boxes, extract_sources
+from ...models.boxes import iou_matrix
+from ...models.bundle import Bundle, shipped_bundle_path
+from ...models.coco import ignored_overlap
+from ...training.data.sample import Sample
+from ...training.data.splits import is_held_out
+from ...training.formats.read_set import read_set
+from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScene, EvaluationScenes
+
+SEED = 7
+SCENES = {"gz_frames": 900, OFF_CENTRE: 900, COMPOSED: 600, "deepsky_frames": 1000, "sdss_starfields": 500}
+"""Maximum number of scenes of each situation."""
+TREES = {"n_estimators": 80, "max_depth": 3, "learning_rate": 0.12, "subsample": 0.7, "min_samples_leaf": 15}
+SIZES = np.geomspace(0.6, 1.6, 15)
+"""Sides of the constant box that are tried, in units of the median galaxy's."""
+MATCH_IOU = 0.5
+
+
+def training_share(data: Path) -> list[Sample]:
+    """Return the samples of the shipped detector's training share."""
+    from ...training.detector.dataset import is_trainable
+
+    manifest = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect").manifest
+    split = manifest["data"]["split"]
+    return [sample for sample in read_set(data) if is_trainable(sample) and not is_held_out(split, sample.digest())]
+
+
+def fit(samples: list[Sample]) -> dict[str, Any]:
+    """Fit the constant box of each situation, and the filter and the box size of SEP's sources.
+
+    Returns:
+        ``centre_box``: situation -> width and height as shares of the input's side; ``filter`` and ``size``: see
+        `tuned_sep.Trees`, the first gives the logit of a source being a galaxy, the second the logarithm of its box's
+        size; ``features``, ``sources`` and ``scenes``: what they were fitted on.
+    """
+    from sklearn.ensemble import GradientBoostingClassifier, GradientBoostingRegressor
+
+    features, galaxy, sizes, weights = [], [], [], []
+    boxes: dict[str, list[np.ndarray]] = {}
+    count = 0
+    for scene in EvaluationScenes(samples, SIDE, SEED, SCENES):
+        count += 1
+        if len(scene.scene.boxes):
+            boxes.setdefault(scene.situation, []).append(scene.scene.boxes)
+        for row, is_galaxy, size in _sources(scene):
+            features.append(row)
+            galaxy.append(is_galaxy)
+            sizes.append(size)
+            weights.append(1.0)
+    table, labels = np.stack(features), np.array(galaxy)
+    filter_trees = GradientBoostingClassifier(**TREES, random_state=SEED).fit(table, labels)
+    size_trees = GradientBoostingRegressor(**TREES, loss="huber", random_state=SEED)
+    size_trees.fit(table[labels], np.array(sizes)[labels])
+    share = labels.mean()
+    return {
+        "features": list(FEATURES),
+        "scenes": count,
+        "sources": len(labels),
+        "galaxies": int(labels.sum()),
+        "centre_box": {name: constant_box(np.concatenate(group)) for name, group in sorted(boxes.items())},
+        "filter": _plain(filter_trees.estimators_[:, 0], float(np.log(share / (1 - share)))),
+        "size": _plain(size_trees.estimators_[:, 0], float(size_trees.init_.predict(table[:1])[0])),
+    }
+
+
+def _sources(scene: EvaluationScene) -> Iterator[tuple[np.ndarray, bool, float]]:
+    """Yield the features of the sources that the truth decides, whether each is a galaxy, and its log box size."""
+    truth = scene.truth
+    ellipses, features = extract_sources(scene.scene.image)
+    if not len(ellipses):
+        return
+    unit = ellipse_boxes(ellipses, 1.0, (10 * SIDE, 10 * SIDE))
+    sides = np.sqrt(np.prod(np.maximum(unit[:, 2:] - unit[:, :2], 0.5), axis=1))
+    taken = np.zeros(len(ellipses), bool)
+    inside_any = np.zeros(len(ellipses), bool)
+    for box in truth.boxes:
+        inside = np.all((ellipses[:, :2] >= box[:2]) & (ellipses[:, :2] <= box[2:]), axis=1)
+        inside_any |= inside
+        size = np.sqrt(np.prod(box[2:] - box[:2]))
+        fitting = ellipse_boxes(ellipses, size / sides, (SIDE, SIDE))
+        overlap = np.where(inside & ~taken, iou_matrix(fitting, box[None])[:, 0], 0.0)
+        best = int(np.where(overlap >= MATCH_IOU, ellipses[:, 2] * overlap, 0.0).argmax())
+        if overlap[best] >= MATCH_IOU:
+            taken[best] = True
+            yield features[best], True, float(np.log(size / sides[best]))
+    ignored = ignored_overlap(ellipse_boxes(ellipses, 2.4, (SIDE, SIDE)), truth.ignore).max(axis=1, initial=0.0)
+    for index in np.flatnonzero(~taken & (ignored < 0.3)):
+        if truth.complete or truth.negative or inside_any[index]:
+            yield features[index], False, 0.0
+
+
+def constant_box(boxes: np.ndarray) -> list[float]:
+    """Return the width and height, as shares of `SIDE`, of the centred box that matches most of boxes (N, 4)."""
+    width, height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
+    candidates = np.array([(width * x, height * y) for x in SIZES for y in SIZES])
+    centred = np.concatenate([(SIDE - candidates) / 2, (SIDE + candidates) / 2], axis=1)
+    matched = (iou_matrix(centred, boxes) >= MATCH_IOU).sum(axis=1)
+    return [round(float(value) / SIDE, 4) for value in candidates[int(matched.argmax())]]
+
+
+def _plain(estimators: Any, base: float) -> dict[str, Any]:
+    """Return fitted trees as the plain lists of `tuned_sep.Trees`, padded to one number of nodes."""
+    trees = [estimator.tree_ for estimator in estimators]
+    width = max(tree.node_count for tree in trees)
+    saved: dict[str, Any] = {"base": round(base, 5), "feature": [], "left": [], "right": [], "value": []}
+    for tree in trees:
+        leaf = tree.children_left < 0
+        values = np.where(leaf, tree.value[:, 0, 0] * TREES["learning_rate"], tree.threshold)
+        columns = {"feature": np.where(leaf, -1, tree.feature), "left": np.maximum(tree.children_left, 0)}
+        columns["right"] = np.maximum(tree.children_right, 0)
+        for name, column in columns.items():
+            padding = -1 if name == "feature" else 0
+            saved[name].append([*map(int, column), *[padding] * (width - len(column))])
+        saved["value"].append([*(float(f"{value:.5g}") for value in values), *[0.0] * (width - len(values))])
+    return saved
+
+
+if __name__ == "__main__":
+    FILE.write_text(json.dumps(fit(training_share(Path(sys.argv[1]))), separators=(",", ":")) + "\n", encoding="utf-8")
