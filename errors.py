@@ -23,13 +23,13 @@ def disk_is_full(error: BaseException) -> bool:
 
 
 class UsageError(UserError):
-    """The command names something that does not exist: a source, a folder, an extra."""
+    """The command names something that does not exist, e.g. a source or a folder."""
 
     exit_code = 2
 
 
 class ImageError(UserError):
-    """An image that cannot be read; in a folder it is reported, counted and skipped."""
+    """An image that cannot be read; in a folder, it is reported, counted and skipped."""
 
     exit_code = 2
 
@@ -40,7 +40,7 @@ class ImageError(UserError):
 
 
 class MissingExtra(UserError):
-    """An extra of this package that is needed and not installed."""
+    """An extra of this package that is required but not installed."""
 
     exit_code = 2
 

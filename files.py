@@ -1,4 +1,4 @@
-"""Write files atomically, so that a reader sees the whole file or none of it; lock files between processes."""
+"""Write files atomically, so that a reader sees a complete file or none; lock files between processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
     """
     staged = staging_path(path)
     try:
-        # A file or link of this name may be of a killed process or of someone else: neither it nor its mode is used.
+        # A file or link of this name may belong to a killed process or another user: neither it nor its mode is used.
         staged.unlink(missing_ok=True)
         handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         with os.fdopen(handle, "wb") as stream:
@@ -71,7 +71,7 @@ def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
         yield staged
         commit_staged(path, staged)
     except BaseException:
-        staged.unlink(missing_ok=True)  # a partial file would take space on a full disk
+        staged.unlink(missing_ok=True)  # a partial file would use space on a full disk
         raise
 
 
@@ -79,7 +79,7 @@ def commit_staged(path: Path, staged: Path | None = None) -> None:
     """Flush a file, by default that at `staging_path`, to the disk and rename it to `path`.
 
     Raises:
-        OSError: the file is not there, or the disk does not take it.
+        OSError: the file does not exist, or the disk does not store it.
     """
     staged = staged or staging_path(path)
     _fsync(staged, os.O_RDONLY)
@@ -92,10 +92,10 @@ def fsync_directory(folder: Path) -> None:
 
 
 def fsync_files(paths: Sequence[Path]) -> None:
-    """Flush files to the disk, several at a time: file systems join flushes that wait into one.
+    """Flush files to the disk, several at a time: file systems combine simultaneous flushes.
 
     Raises:
-        OSError: the disk does not take one of them.
+        OSError: the disk does not store one of them.
     """
     waiting = SimpleQueue[Path]()
     for path in paths:
@@ -124,7 +124,7 @@ def fsync_tree(folder: Path) -> None:
     """Flush a folder and everything in it to the disk; links are not followed.
 
     Raises:
-        OSError: the disk does not take something.
+        OSError: the disk does not store one of them.
     """
     for parent, folders, files in os.walk(folder):
         for name in files:
@@ -137,7 +137,7 @@ def fsync_tree(folder: Path) -> None:
 def try_lock(handle: int) -> bool:
     """Lock an open file exclusively, until it is closed; return whether that succeeded, without waiting.
 
-    The system releases the lock however the process that holds it ends.
+    The system releases the lock when the process that holds it ends, even if it is killed.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -34,8 +34,8 @@ def bench(context: click.Context, models: Path | None, rounds: int, out: Path, a
     bundles = [load_bundle(models, name) for name in (DETECTOR, CLASSIFIER)]
     try:
         out.touch()
-    except OSError as problem:
-        raise UsageError(f"{out} cannot be written: {problem.strerror}") from None
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}") from None
     with ProgressBar("rounds") as progress:
         result = measure(bundles, available_engines(), (1, 2), rounds, probe(), progress)
     out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -56,9 +56,9 @@ def bench_compare(first: Path, second: Path, as_json: bool) -> None:
     from ..benchmarks.performance.tables import compare_table
     from ..runtime.monitoring.console import PlainConsole
 
-    one, other = read_bench(first), read_bench(second)
-    rows = compare(one, other)
+    baseline, compared = read_bench(first), read_bench(second)
+    rows = compare(baseline, compared)
     if as_json:
         click.echo(json.dumps(rows))
     else:
-        PlainConsole().print(compare_table(one, other, rows))
+        PlainConsole().print(compare_table(baseline, compared, rows))

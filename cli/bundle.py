@@ -42,11 +42,13 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     ]
     if "score_threshold" in manifest["decode"]:
         rows.append(("score threshold", f"{manifest['decode']['score_threshold']:.4f}"))
-    rows += [(f"rescue of {name}", how) for name, how in manifest.get("export", {}).get("rescue", {}).items()]
+    rows += [
+        (f"fallback of {name}", fallback) for name, fallback in manifest.get("export", {}).get("rescue", {}).items()
+    ]
     for name, variant in bundle.variants.items():
         details = [f"{variant.file}, {len(bundle.read(variant.file)) / 1024:.0f} KiB"]
         details += [f"{key} {value:.4f}" for key, value in _variant_numbers(manifest, name).items()]
-        rows.append((f"form {name}", "; ".join(details)))
+        rows.append((f"variant {name}", "; ".join(details)))
     return rows
 
 
@@ -199,7 +201,7 @@ def verify(path: Path, key: Path | None) -> None:
     result = check_golden(loaded)
     if loaded.failed_gates:
         result += f"; UNGATED: failed {', '.join(loaded.failed_gates)}"
-    signed = f", signed with {key}" if key else ", signature not asked for"
+    signed = f", signed with {key}" if key else ", signature not checked (no --key)"
     click.echo(f"{path}: {len(loaded.manifest['files'])} files unchanged; {result}{signed}")
 
 

@@ -1,4 +1,4 @@
-"""Groups of commands: one imports a command when it is first used, one knows the old names of renamed commands."""
+"""Groups of commands that import a command when it is first used, or know the old names of renamed commands."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def detector(
     bundle = Bundle.load(path or shipped_bundle_path(DETECTOR), "detect")
     try:
         if out:
-            out.mkdir(parents=True, exist_ok=True)  # fail before minutes of work, not after
+            out.mkdir(parents=True, exist_ok=True)  # before minutes of work
     except OSError as error:
         raise UserError(f"--out {out} cannot be created: {error.strerror}") from None
     result = _measure(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 MAX_EXPOSURES = 20
-"""Frames that are measured; more say little that these do not."""
+"""Maximum number of frames that are measured; more would hardly change the result."""
 NOISE_ROWS = {
     "sky": "sky level, in the frames' units",
     "noise": "noise of a pixel, in the frames' units",
@@ -28,10 +28,10 @@ NOISE_ROWS = {
     "rows": "banding of rows, in units of the noise",
     "columns": "banding of columns, in units of the noise",
     "neighbours": "correlation of neighbouring pixels",
-    "hot": "hot pixels a million",
+    "hot": "hot pixels per million",
     "saturation": "highest level",
 }
-"""Values of a noise model and what they are."""
+"""Descriptions of the fields of a noise model."""
 
 
 def _depths(_context: click.Context, _option: click.Parameter, text: str) -> tuple[int, ...]:
@@ -89,7 +89,7 @@ def night(
         result = evaluate_night(folder, targets, config, depths, progress)
     if _save(result, out, as_json):
         return
-    _print(("depth", "object", "frames", "found", "share [95 %]", "false a frame [95 %]"), night_rows(result))
+    _print(("depth", "object", "frames", "found", "share [95 %]", "false per frame [95 %]"), night_rows(result))
     if result["unknown"]:
         click.echo(f"{result['unknown']} frames are not in the table and were not counted")
 
@@ -159,7 +159,7 @@ def names(data: Path, models: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result))
     else:
-        _print(("set", "galaxies", "right group [95 %]", "marked sure", "of these right [95 %]"), name_rows(result))
+        _print(("set", "galaxies", "right group [95 %]", "marked sure", "of these correct [95 %]"), name_rows(result))
 
 
 @click.command("noise-model")
@@ -200,7 +200,7 @@ def _read_exposures(path: Path) -> tuple[list[str], list[np.ndarray], str | None
         if values and (frame.raw.shape, frame.cfa) != (values[0].shape, pattern):
             raise UsageError(
                 f"{frame.source} is of another camera or setting than {names[0]}: its size or Bayer pattern differs; "
-                "measure each camera by itself"
+                "measure each camera separately"
             )
         names.append(frame.source)
         values.append(frame.raw)
@@ -221,7 +221,7 @@ def _noise_table(result: dict[str, Any]) -> str:
 
 
 def _save(result: dict[str, Any], out: Path | None, as_json: bool) -> bool:
-    """Save and print a result as JSON where this is asked for; return whether it was printed."""
+    """Save and print a result as JSON if requested; return whether it was printed."""
     if out:
         try:
             out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMATS = click.Choice(["table", "json", "csv"])
 WIDE = 200
-"""Columns of a table that is not printed on a terminal: nothing is shortened."""
+"""Width of a table that is not printed on a terminal, in columns, so that nothing is shortened."""
 IN = click.option(
     "--in", "folder", type=FOLDER, default=Path("galaxy-edge-out"), show_default=True, help="Output folder of the runs."
 )
@@ -175,7 +175,7 @@ def export(folder: Path, format: str | None, file: Path, **conditions: Any) -> N
 
 
 def _json_list(records: list[dict[str, Any]]) -> str:
-    """Return records as a JSON list, one a line."""
+    """Return records as a JSON list, one per line."""
     return "[" + ",\n ".join(map(json_line, records)) + "]\n"
 
 

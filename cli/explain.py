@@ -11,7 +11,7 @@ from .options import FOLDER, PATH
 
 
 class EmptySource(UserError):
-    """A source of images without a readable image."""
+    """The source contains no readable image."""
 
     exit_code = 1
 

@@ -85,7 +85,7 @@ def cli(context: click.Context, config: Path | None, log_level: str, quiet: bool
 
 
 def _setting(context: click.Context, name: str) -> Any:
-    """Return an option of the root command: as given, else as in the settings file, else its default."""
+    """Return an option of the root command: its value on the command line, in the settings file, or its default."""
     given = context.params[name]
     from_file = context.default_map.pop(name, given) if isinstance(context.default_map, dict) else given
     return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
@@ -130,7 +130,7 @@ def _report_thread(failed: threading.ExceptHookArgs) -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 wrong use, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 usage error, 130 interrupted."""
     _open_closed_streams()
     _print_in_any_encoding()
     configure_logging()
@@ -163,14 +163,14 @@ def main() -> None:
 def _explain(error: Exception) -> str:
     """Return the message for an error that is not a `UserError`."""
     if disk_is_full(error):
-        return "the disk is full: make room, then repeat the command, with --resume where it has that option"
+        return "the disk is full: free some space, then repeat the command, with --resume if it has that option"
     if isinstance(error, OSError) and error.errno in REFUSALS:
         return f"{error.filename or 'a file'} cannot be written or read: {error.strerror}"
     return f"unexpected {type(error).__name__}: {_without_secrets(str(error))} ({HINT})"
 
 
 def _printable(message: str) -> str:
-    """Escape what does not print in a message of several lines, e.g. in the name of a file."""
+    """Escape non-printing characters in a message of several lines, e.g. in the name of a file."""
     return "\n".join(map(printable_name, message.split("\n")))
 
 

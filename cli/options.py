@@ -48,8 +48,8 @@ class CheckedText(click.ParamType):  # type: ignore[type-arg]
 
     Args:
         name: shown in help.
-        check: raises a `UserError` for a text that is wrong.
-        example: a text that is right.
+        check: raises a `UserError` for an invalid text.
+        example: a valid text.
     """
 
     def __init__(self, name: str, check: Callable[[str], object], example: str) -> None:
@@ -57,7 +57,7 @@ class CheckedText(click.ParamType):  # type: ignore[type-arg]
         self._check = check
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> str:
-        """Check the text; a default is right."""
+        """Check the text; a default is always valid."""
         if param is not None and value == param.default:
             return str(value)
         try:
@@ -142,7 +142,7 @@ def option_group(heading: str, *decorators: Decorator) -> Decorator:
 
 
 def options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add options that several commands share."""
+    """Return a decorator that adds options that several commands share."""
     known = {
         "data": click.option(
             "--data",

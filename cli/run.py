@@ -121,7 +121,8 @@ def run(as_json: bool, **options: Any) -> None:
 
         writer = session.output.writer if session.output else None
         stats = session.run(on_frame, stop_on_signal(lambda: writer.why_abandoned() if writer else ""))
-    from ..runtime.monitoring.live_table import print_summary  # its libraries take memory, and the frames are gone now
+    # Imported last: its libraries take memory, and the frames are freed by now.
+    from ..runtime.monitoring.live_table import print_summary
 
     print_summary(stats, session.output.places() if session.output else {}, as_json)
     if stats.failure:
@@ -129,7 +130,7 @@ def run(as_json: bool, **options: Any) -> None:
 
 
 def _config(options: dict[str, Any]) -> RunConfig:
-    """Make the configuration of a run from the command's options."""
+    """Return the configuration of a run from the command's options."""
     from ..runtime.run_config import RunConfig
 
     web, mqtt = web_config(options), mqtt_config(options)
@@ -137,7 +138,7 @@ def _config(options: dict[str, Any]) -> RunConfig:
 
 
 def _progress(length: int | None, as_json: bool) -> Any:
-    """Return the progress display as a context manager; it gives None where only warnings are printed."""
+    """Return the progress display as a context manager; it yields None if only warnings are printed."""
     from contextlib import nullcontext
 
     from ..runtime.monitoring.progress_line import progress_display

@@ -1,4 +1,4 @@
-"""The options of `galaxy-edge run` for its services: what is kept, the live view, and MQTT."""
+"""The options of `galaxy-edge run` for output, the live view, and MQTT."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def web_config(options: dict[str, Any]) -> WebConfig | None:
-    """Take the live view's options out of `options`; return its configuration, or None if it is not asked for."""
+    """Remove the live view's options from `options`; return its configuration, or None without --serve."""
     from ..runtime.run_config import WebConfig
 
     address, token_file = options.pop("serve"), options.pop("token_file")
@@ -81,12 +81,14 @@ def web_config(options: dict[str, Any]) -> WebConfig | None:
 
 
 def mqtt_config(options: dict[str, Any]) -> MqttConfig | None:
-    """Take MQTT's options out of `options`; return its configuration, or None if it is not asked for."""
+    """Remove MQTT's options from `options`; return its configuration, or None without --mqtt."""
     from ..runtime.run_config import MqttConfig
 
     names = ("mqtt", "mqtt_ca", "mqtt_prefix", "mqtt_discovery", "mqtt_every")
     url, authority, prefix, discovery, interval = (options.pop(name) for name in names)
     if not url and authority is None and prefix is None:
         return None
-    config = MqttConfig(url or "mqtt://localhost", authority, prefix, discovery, interval)  # checked in any case
+    config = MqttConfig(
+        url or "mqtt://localhost", authority, prefix, discovery, interval
+    )  # checked even if MQTT is not used
     return config if url else None

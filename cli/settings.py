@@ -28,7 +28,7 @@ ROOT = (f"{PREFIX}_DATA", f"{PREFIX}_CONFIG", f"{PREFIX}_LOG_LEVEL", f"{PREFIX}_
 
 
 class SettingsError(UserError):
-    """Settings cannot be used; the message has one line for each of them."""
+    """Invalid settings; the message has one line for each."""
 
     exit_code = 2
 
@@ -163,7 +163,7 @@ def _check_table(
     command: click.Command,
     keys: tuple[str, ...],
     settings: Settings,
-    where: Callable[[tuple[str, ...]], str],
+    position: Callable[[tuple[str, ...]], str],
 ) -> dict[str, Any]:
     """Check a table against a command, adding to the count and the errors; return it as click's ``default_map``.
 
@@ -179,29 +179,29 @@ def _check_table(
     for key, value in content.items():
         path = (*keys, key)
         if key in commands and isinstance(value, dict):
-            table = _check_table(value, commands[key], path, settings, where)
+            table = _check_table(value, commands[key], path, settings, position)
             name = current_name(command, key)
             # A table of an old name does not override one of the new name.
             values[name] = table | values.get(name, {}) if name != key else values.get(name, {}) | table
         elif key in commands:
             header = f"[{'.'.join(path)}]"
-            settings.errors.append(f"{where(path)}: '{key}' is a command: its settings belong in one table {header}")
+            settings.errors.append(f"{position(path)}: '{key}' is a command: its settings belong in one table {header}")
         elif key in known:
             settings.count += 1
             error = _option_error(known[key], value)
             if error:
-                settings.errors.append(f"{where(path)}: '{key}' {error}")
+                settings.errors.append(f"{position(path)}: '{key}' {error}")
             else:
                 values[known[key].name] = value
         else:
             kind = "table" if isinstance(value, dict) else "key"
             hint = did_you_mean(key, [*known, *commands]) if keys or kind == "table" else _table_hint(key, command)
-            settings.errors.append(f"{where(path)}: unknown {kind} '{key}'{hint}")
+            settings.errors.append(f"{position(path)}: unknown {kind} '{key}'{hint}")
     return values
 
 
 def _table_hint(key: str, root: click.Command) -> str:
-    """Return which tables a key that is outside of every table belongs in."""
+    """Return a hint in which tables a key belongs that is outside of every table."""
     assert isinstance(root, click.Group)
     tables = [f"[{name}]" for name, command in root.commands.items() if key in options_of(command)]
     return (

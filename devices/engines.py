@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class EngineInfo(NamedTuple):
-    """An engine as it is installed.
+    """The names and package of an engine.
 
     Attributes:
         name: as in device profiles and after ``--engine``.
         runtime: the kind of model file it runs, as in a bundle's manifest: ``tflite`` or ``onnx``.
         module: what is imported.
         distribution: the package that provides it, as in `importlib.metadata`.
-        install: what follows ``pip install``.
+        install: the argument of ``pip install``.
     """
 
     name: str

@@ -79,7 +79,7 @@ def select_profile(machine: Machine) -> Profile:
     settings run on any of them. Anything else gets ``desktop-x86``.
 
     Returns:
-        The profile, with at most as many threads as this process may use cores: more would not be faster.
+        The profile, with its threads limited to the cores that this process may use: more would not be faster.
     """
     matching = [p for p in all_profiles() if machine.machine in p.machine and p.model_contains in machine.model]
     if matching:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 _STRINGS_AND_COMMENTS = re.compile(
     r'"""(?:\\.|[^\\])*?"{3,5}|\'{3}.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\'|#[^\n]*', re.DOTALL
 )
-"""No key and no table begins inside of these."""
+"""Strings and comments, in which ``[``, ``]`` and ``=`` have no meaning."""
 
 
 def find_line(text: str, keys: tuple[str, ...]) -> str:

@@ -24,7 +24,7 @@ STYLE = (
 
 
 def draw() -> str:
-    """Return the drawing as SVG: a box a room, top floor first, sub-rooms inside, arrows downwards."""
+    """Return the drawing as SVG: a box for each room, top floor first, sub-rooms inside, arrows for imports."""
     known = modules()
     arrows = {
         (module.split(".")[0], target.split(".")[0])
@@ -44,7 +44,7 @@ def draw() -> str:
             _boxes(body, names, y + 34 + ROW * number)
         bottoms[room] = (y, y + height)
         y += height + GAP
-    for lane, source in enumerate(rooms):  # one vertical line a room; every room imports errors
+    for lane, source in enumerate(rooms):  # one vertical line per room; errors.py is left out, as every room imports it
         targets = [bottoms[name] for name in rooms if (source, name) in arrows and name not in (source, "errors")]
         _arrows(body, bottoms[source][1] - 10, [top + 8 + 4 * lane for top, _ in targets], lane)
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}">'

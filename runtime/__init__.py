@@ -1,1 +1,1 @@
-"""From a camera to events: sources, detect, crop, classify, track, store, show. Never imports TensorFlow."""
+"""Process frames at the telescope: read, detect, classify, track, store, show. Never imports TensorFlow."""

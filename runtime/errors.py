@@ -6,4 +6,4 @@ from ..errors import UserError
 
 
 class RunFailure(UserError):
-    """The run started and could not continue, or none of its input could be used."""
+    """A run that started and could not continue, or none of whose input could be used."""

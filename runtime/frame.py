@@ -17,13 +17,14 @@ class Frame:
     headers, crops of `raw`) they are in pixels of the source's own frame, see `source_boxes`.
 
     Attributes:
-        pixels: (h, w, 3) uint8 RGB, the image for networks and people; of a Bayer mosaic, superpixels of half the size.
+        pixels: (h, w, 3) uint8 RGB, the image for networks and displays; for a Bayer mosaic, superpixels of half the
+            size.
         time: UTC; start of the exposure where the source gives it, otherwise the time of reading.
         source: the image's file name, the device, or ``demo``.
         number: counts from 0 within a run.
-        raw: (H, W) mono or mosaic, or (H, W, 3) RGB, uint16 or float32, as delivered, where the source has more than
-            8 bits; else None. The mean of a stack may have the size of `pixels` instead.
-        stacked: number of frames that `pixels` is the mean of.
+        raw: (H, W) mono or mosaic, or (H, W, 3) RGB, uint16 or float32, as delivered, if the source has more than 8
+            bits; otherwise None. The mean of a stack may have the size of `pixels` instead.
+        stacked: number of frames that were averaged in `pixels`.
         stretch: how more than 8 bits were reduced to 8: ``{"kind", "black", "white", "softening"}``; None if not.
         header: FITS keywords, where the source has them.
         binning: pixels of the source along a side of one pixel of `pixels`: 2 for superpixels, else 1.
@@ -93,7 +94,7 @@ class Detections:
     def __post_init__(self) -> None:
         count = len(self.scores)
         if self.boxes.shape != (count, 4) or self.scores.shape != (count,):
-            raise ValueError(f"boxes {self.boxes.shape} and scores {self.scores.shape} do not belong together")
+            raise ValueError(f"boxes {self.boxes.shape} and scores {self.scores.shape} do not have the same length")
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.scores).all()):
             raise ValueError("boxes and scores must be finite")
         if count and not (self.boxes[:, 2:] > self.boxes[:, :2]).all():

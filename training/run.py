@@ -68,9 +68,9 @@ class RunRecord:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record as it is written to ``run.json``."""
-        begun = {name: getattr(self, name) for name in ("task", "started", "settings", "data", "versions")}
+        at_start = {name: getattr(self, name) for name in ("task", "started", "settings", "data", "versions")}
         finished = {name: getattr(self, name) for name in ("finished", "model", "metrics")} if self.is_finished else {}
-        return begun | finished | self.extra
+        return at_start | finished | self.extra
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecord:

@@ -70,12 +70,12 @@ def composites(
     """
     for repeat in range(repeats):
         for number, frame in enumerate(frames):
-            made = compose(np.random.default_rng([seed, repeat, number]), frame, cutouts, GALAXIES)
+            composed = compose(np.random.default_rng([seed, repeat, number]), frame, cutouts, GALAXIES)
             half = TARGET_SIDE / 2
             x, y = frame.x / 2, frame.y / 2
             ignore = np.array([[x - half, y - half, x + half, y + half]], np.float32)
-            truth = SearchedFrame(made.boxes, made.signals, ignore, np.zeros((0, 4), np.float32), np.zeros(0))
-            yield made.frame, truth
+            truth = SearchedFrame(composed.boxes, composed.signals, ignore, np.zeros((0, 4), np.float32), np.zeros(0))
+            yield composed.frame, truth
 
 
 def evaluate_composites(
@@ -167,12 +167,12 @@ def _rate(false: int, frames: int) -> dict[str, Any]:
 def false_text(detector: dict[str, Any]) -> str:
     """Say how many false detections there are, and where; `detector` is that key of a result."""
     low, high = detector["false_interval"]
-    text = f"{detector['false']} false detections, {detector['false_per_frame']:.3f} a frame [{low:.3f}, {high:.3f}]"
+    text = f"{detector['false']} false detections, {detector['false_per_frame']:.3f} per frame [{low:.3f}, {high:.3f}]"
     rest = detector["without_faint"]
     low, high = rest["false_interval"]
     return (
         f"{text}, of which {detector['false_on_sky']} touch no added galaxy; without the inexact boxes on galaxies "
-        f"under {BRIGHT:g} sigma there are {rest['false']}, {rest['false_per_frame']:.3f} a frame "
+        f"under {BRIGHT:g} sigma there are {rest['false']}, {rest['false_per_frame']:.3f} per frame "
         f"[{low:.3f}, {high:.3f}]"
     )
 

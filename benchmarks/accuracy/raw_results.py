@@ -14,7 +14,7 @@ from .composites import composite_rows, false_text
 from .night import night_rows
 
 NIGHT, COMPOSITES = "raw-night.json", "raw-composites.json"
-NIGHT_COLUMNS = ("frames in a stack", "object", "frames", "found", "share [95 %]", "false a frame [95 %]")
+NIGHT_COLUMNS = ("frames in a stack", "object", "frames", "found", "share [95 %]", "false per frame [95 %]")
 COMPOSITE_COLUMNS = ("mean signal, sigma", "galaxies", "detector [95 %]", "SEP [95 %]")
 
 

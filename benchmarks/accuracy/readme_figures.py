@@ -55,7 +55,7 @@ def _detector_lines(manifest: dict[str, Any]) -> list[str]:
     lines += [
         "",
         f"At the operating threshold ({threshold:.2f}), int8: precision {int8['precision']:.2f}, "
-        f"recall {int8['recall']:.2f}, {int8['fp_per_frame']:.3f} false positives a frame without galaxies.",
+        f"recall {int8['recall']:.2f}, {int8['fp_per_frame']:.3f} false positives per frame without galaxies.",
     ]
     return lines
 

@@ -51,7 +51,7 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
         raise RunError(f"there is no table '{name}'; known tables: {', '.join(TITLES)}")
     path = folder / _FILES.get(name, "table.json")
     try:
-        found = _REDUCE.get(name, lambda whole: whole)(json.loads(path.read_text(encoding="utf-8")))
+        found = _REDUCE.get(name, lambda result: result)(json.loads(path.read_text(encoding="utf-8")))
         if not found:
             raise ValueError("it is empty")
         render(name, found)
@@ -123,12 +123,12 @@ def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
     return f"{about}\n\n{front.table(results, space)}"
 
 
-def _reduce_search(whole: dict[str, Any]) -> dict[str, Any]:
-    numbers, trials = set(whole["front"]), whole["trials"]
+def _reduce_search(found: dict[str, Any]) -> dict[str, Any]:
+    numbers, trials = set(found["front"]), found["trials"]
     on_front = sorted((trial for trial in trials if trial["number"] in numbers), key=lambda trial: int(trial["macs"]))
     return {
         "trials": len(trials),
-        **{key: value for key, value in whole["agreed"]["about"].items() if key in ("epochs", "images")},
+        **{key: value for key, value in found["agreed"]["about"].items() if key in ("epochs", "images")},
         "pruned": sum(trial["state"] == "pruned" for trial in trials),
         "front": [{key: value for key, value in trial.items() if key != "curve"} for trial in on_front],
     }

@@ -22,10 +22,10 @@ def read_bench(path: Path) -> dict[str, Any]:
     """Read a file that `galaxy-edge bench` wrote."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as problem:
-        raise BenchError(f"{path} cannot be read: {problem.strerror}") from None
-    except ValueError as problem:
-        raise BenchError(f"{path} is not JSON: {problem}") from None
+    except OSError as error:
+        raise BenchError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise BenchError(f"{path} is not JSON: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT or "results" not in content:
         raise BenchError(f"{path} is not a benchmark of format {FORMAT}: make it with galaxy-edge bench --out")
     return content

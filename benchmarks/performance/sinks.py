@@ -99,17 +99,17 @@ def _camera(
     before: list[Track] = []
     for number in range(count):
         now = datetime.datetime.now(datetime.UTC)
-        when = number, utc_text(now)
+        moment = number, utc_text(now)
         for track in before:
             track.end()
-        begun = [
-            Track(number * BOXES + i + 1, when, when, "played", boxes[i], 0.9, number, pixels[:48, :48].copy(),
+        begin_tracks = [
+            Track(number * BOXES + i + 1, moment, moment, "played", boxes[i], 0.9, number, pixels[:48, :48].copy(),
                   np.full(classes, 1 / classes), state=CONFIRMED, confirmed=True)
             for i in range(BOXES)
         ]  # fmt: skip
-        record = FrameRecord(number, "played", when[1], *size, ms={"detect": 10.0})
-        yield Frame(pixels, now, "played", number), detections, record, [*before, *begun]
-        before = begun
+        record = FrameRecord(number, "played", moment[1], *size, ms={"detect": 10.0})
+        yield Frame(pixels, now, "played", number), detections, record, [*before, *begin_tracks]
+        before = begin_tracks
 
 
 def _watch(port: int, received: list[int]) -> None:

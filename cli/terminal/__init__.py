@@ -1,1 +1,1 @@
-"""What commands print on a terminal: progress, messages."""
+"""Output of commands on a terminal: progress, messages."""

@@ -1,8 +1,8 @@
 """Print the package's log messages to stderr as ``galaxy-edge: MESSAGE``.
 
 Every module logs to ``logging.getLogger(__name__)``. Only the command line installs a handler, on the logger
-``galaxy_edge``, and stops propagation there: the logs of libraries (TensorFlow, uvicorn) are not printed, and a program
-that imports the package decides for itself.
+``galaxy_edge``, and stops propagation there: the logs of libraries (TensorFlow, uvicorn) are not printed, and a
+program that imports the package configures logging itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a settings file that was only found in the working folder may decide."""
+"""Limit what a settings file may set that was found in the working folder, not named by the user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CODE_OPTIONS = frozenset(
 )  # fmt: skip
 """Options, by the names of their parameters, that choose networks or what runs them."""
 NETWORK_OPTIONS = frozenset({"serve", "token_file", "mqtt", "mqtt_ca"})
-"""Options that let others in, or send what was found to another machine."""
+"""Options that give others access, or send results to another machine."""
 
 
 class UntrustedSettings(UserError):
@@ -29,7 +29,7 @@ class UntrustedSettings(UserError):
 
 
 def check_trust(path: Path, values: dict[str, Any]) -> None:
-    """Refuse networks and services that are named by a file of another user; log the networks that our own file names.
+    """Refuse networks and services set by a file of another user; log those that the user's own file sets.
 
     Args:
         path: the file, which nobody named: it was found in the working folder.
@@ -57,10 +57,10 @@ def _named(values: dict[str, Any], names: frozenset[str]) -> Iterator[str]:
 
 
 def _foreign(path: Path) -> str:
-    """Return why a file is not only ours; "" if it is. Root's files are trusted, as root could do anything anyway."""
-    for what, status in (("it", path.stat()), ("its folder", path.absolute().parent.stat())):
+    """Return why a file is not controlled by this user alone; "" if it is. Root's files are trusted."""
+    for subject, status in (("it", path.stat()), ("its folder", path.absolute().parent.stat())):
         if status.st_uid not in (os.geteuid(), 0):
-            return f"{what} belongs to another user"
+            return f"{subject} belongs to another user"
         if status.st_mode & 0o002 and not status.st_mode & 0o1000:
-            return f"other users can change {what}"
+            return f"other users can change {subject}"
     return ""

@@ -198,8 +198,8 @@ def _plane(image: TiffImage, index: int) -> dict[int, tuple[int, ...]]:
                                         FORMAT: (image.get(FORMAT),), EXTRA: ()}  # fmt: skip
     for tag in (STRIPS, STRIP_BYTES, TILES, TILE_BYTES):
         if tag in image.values:
-            each = len(image.values[tag]) // image.get(SAMPLES)
-            tags[tag] = image.values[tag][index * each : (index + 1) * each]
+            length = len(image.values[tag]) // image.get(SAMPLES)
+            tags[tag] = image.values[tag][index * length : (index + 1) * length]
     return tags
 
 

@@ -98,28 +98,28 @@ def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> 
     """
     step = max(1, int((channel.size / SAMPLES) ** 0.5))
     exact = np.float32 if channel.dtype in (np.uint8, np.uint16, np.float32) else np.float64
-    some = channel[::step, ::step].astype(exact)
-    usable = np.isfinite(some)
-    usable &= valid[::step, ::step] if valid is not None else ~zero_areas(some)
+    sampled = channel[::step, ::step].astype(exact)
+    usable = np.isfinite(sampled)
+    usable &= valid[::step, ::step] if valid is not None else ~zero_areas(sampled)
     if not usable.any():
         return Background(np.zeros(6), 0.0)
-    side = max(1, -(-max(some.shape) // CELLS))
-    rows, columns = max(1, some.shape[0] // side), max(1, some.shape[1] // side)
-    cells, known = _cells(some, rows, columns), _cells(usable, rows, columns)
+    side = max(1, -(-max(sampled.shape) // CELLS))
+    rows, columns = max(1, sampled.shape[0] // side), max(1, sampled.shape[1] // side)
+    cells, known = _cells(sampled, rows, columns), _cells(usable, rows, columns)
     levels, noises, counts = _cell_levels(cells, known)
     enough = counts >= max(_LEAST_IN_CELL, cells.shape[1] // 2)
     if not enough.any():
         rows = columns = 1
-        cells, known = some.reshape(1, -1), usable.reshape(1, -1)
+        cells, known = sampled.reshape(1, -1), usable.reshape(1, -1)
         levels, noises, counts = _cell_levels(cells, known)
         enough = np.ones(1, bool)
-    terms = _terms(*some.shape, rows, columns, step, *channel.shape)
+    terms = _terms(*sampled.shape, rows, columns, step, *channel.shape)
     coefficients, sky = _fit(terms[enough], levels[enough], noises[enough], counts[enough])
     slope = 2 / CELLS * float(np.abs(coefficients[1:]).sum())
     if slope > _STEEP * _middle(noises[enough]):  # the slope inside a cell is not noise
-        x = _places(np.arange(some.shape[1]), step, channel.shape[1])
-        y = _places(np.arange(some.shape[0]), step, channel.shape[0])
-        flat = some - Background(coefficients, 1.0).at(x[None, :], y[:, None])
+        x = _places(np.arange(sampled.shape[1]), step, channel.shape[1])
+        y = _places(np.arange(sampled.shape[0]), step, channel.shape[0])
+        flat = sampled - Background(coefficients, 1.0).at(x[None, :], y[:, None])
         noises = _cell_levels(_cells(flat, rows, columns), known)[1]
     noises = noises[enough]
     noise = _middle(noises[sky]) or float(noises.mean())
@@ -147,9 +147,9 @@ def _places(samples: np.ndarray, step: int, length: int) -> np.ndarray:
     return np.asarray((2 * step * samples + 1) / length - 1)
 
 
-def zero_areas(some: np.ndarray) -> np.ndarray:
+def zero_areas(values: np.ndarray) -> np.ndarray:
     """Return which of (H, W) values lie in squares of 3 x 3 exact zeros, or such at the edge, bool."""
-    zero: np.ndarray = some == 0
+    zero: np.ndarray = values == 0
     if not zero.any():
         return zero
     core = np.logical_and.reduce(_shifted(zero, True))
@@ -168,10 +168,10 @@ def _axis(length: int) -> np.ndarray:
     return ((np.arange(length, dtype=np.float32) + np.float32(0.5)) * np.float32(2 / length) - 1).astype(np.float32)
 
 
-def _cells(some: np.ndarray, rows: int, columns: int) -> np.ndarray:
+def _cells(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
     """Divide (H, W) into equal cells: (rows * columns, pixels of a cell); what is over at the end is left out."""
-    high, wide = some.shape[0] // rows, some.shape[1] // columns
-    parts = some[: high * rows, : wide * columns].reshape(rows, high, columns, wide)
+    high, wide = values.shape[0] // rows, values.shape[1] // columns
+    parts = values[: high * rows, : wide * columns].reshape(rows, high, columns, wide)
     return parts.swapaxes(1, 2).reshape(rows * columns, high * wide)
 
 
@@ -203,17 +203,17 @@ def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
             squares = np.sqrt(2 / size * np.einsum("ij,ij->i", shares, shares))
             return levels, spreads * squares, counts
     counts = known.sum(axis=1)
-    some = np.maximum(counts, 1)
+    at_least_one = np.maximum(counts, 1)
     levels, spreads = _medians(cells, known, counts)
     away = np.where(known, cells - levels[:, None], 0.0)
     coarse = spreads <= 0  # most pixels have the same level
-    spreads = np.where(coarse, 1.2533 * np.abs(away).sum(axis=1) / some, spreads)
+    spreads = np.where(coarse, 1.2533 * np.abs(away).sum(axis=1) / at_least_one, spreads)
     units = np.where(spreads > 0, spreads, 1.0)
     shares = np.clip(away / units[:, None], -4.0, 4.0)
-    means = np.where(coarse, shares.sum(axis=1) / some, 0.0)
+    means = np.where(coarse, shares.sum(axis=1) / at_least_one, 0.0)
     centred = np.where(known, shares - means[:, None], 0.0)
     shares = np.where(coarse[:, None], centred, np.minimum(shares, 0.0))
-    squares = np.sqrt(np.where(coarse, 1, 2) * np.einsum("ij,ij->i", shares, shares) / some)
+    squares = np.sqrt(np.where(coarse, 1, 2) * np.einsum("ij,ij->i", shares, shares) / at_least_one)
     return levels + means * units * coarse, spreads * np.where(squares > 0, squares, 1.0), counts
 
 

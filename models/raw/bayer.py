@@ -135,8 +135,8 @@ def debayer(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.nda
         return cv2.cvtColor(mosaic, _DEBAYER[pattern])
     low, high = float(mosaic.min()), float(mosaic.max())
     step = (high - low) / 65535 or 1.0
-    whole = np.round((mosaic - np.float32(low)) / np.float32(step)).astype(np.uint16)
-    return cv2.cvtColor(whole, _DEBAYER[pattern]).astype(np.float32) * np.float32(step) + np.float32(low)
+    steps = np.round((mosaic - np.float32(low)) / np.float32(step)).astype(np.uint16)
+    return cv2.cvtColor(steps, _DEBAYER[pattern]).astype(np.float32) * np.float32(step) + np.float32(low)
 
 
 def without_hot_pixels(mosaic: np.ndarray) -> np.ndarray:
@@ -200,10 +200,10 @@ def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
 
 def true_places(mask: np.ndarray) -> np.ndarray:
     """Return where (N,) bool is true; like `np.flatnonzero`, but eight at a time, since almost all are false."""
-    whole = len(mask) // 8 * 8
-    groups = np.flatnonzero(mask[:whole].view(np.uint64) != 0)
-    group, offset = np.nonzero(mask[:whole].reshape(-1, 8)[groups])
-    return np.concatenate([groups[group] * 8 + offset, whole + np.flatnonzero(mask[whole:])])
+    end = len(mask) // 8 * 8
+    groups = np.flatnonzero(mask[:end].view(np.uint64) != 0)
+    group, offset = np.nonzero(mask[:end].reshape(-1, 8)[groups])
+    return np.concatenate([groups[group] * 8 + offset, end + np.flatnonzero(mask[end:])])
 
 
 def _neighbours(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -217,9 +217,9 @@ def _neighbours(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 def _level_and_noise(plane: np.ndarray) -> tuple[float, float]:
     """Estimate sky level and noise from some thousand pixels: median and median distance to it."""
     step = max(1, int((plane.size / _SAMPLES) ** 0.5))
-    some = plane[::step, ::step].ravel()
-    middle = some.size // 2
-    level = np.partition(some, middle)[middle]
-    distance = np.maximum(some, level) - np.minimum(some, level)
+    sampled = plane[::step, ::step].ravel()
+    middle = sampled.size // 2
+    level = np.partition(sampled, middle)[middle]
+    distance = np.maximum(sampled, level) - np.minimum(sampled, level)
     spread = 1.4826 * float(np.partition(distance, middle)[middle])
     return float(level), spread or 1.2533 * float(distance.mean())

@@ -79,13 +79,13 @@ def extended_sources(
     cells, unclipped = _cells(pixels, stretch or Stretch(), height, width)
     opened = cv2.morphologyEx(cells, cv2.MORPH_OPEN, _OPENING)
     sky = _sky(opened)
-    light, whole = opened - sky, cells - sky
+    light, unopened = opened - sky, cells - sky
     stars = _Stars(unclipped - sky)
     found: list[ExtendedSource] = []
     for size in WIDTHS:
         if 6 * size > min(height, width):
             break
-        found.extend(_peaks(light, whole, size, significant, stars))
+        found.extend(_peaks(light, unopened, size, significant, stars))
     found.sort(key=lambda source: -source.significance)
     kept: list[ExtendedSource] = []
     for source in found:
@@ -187,9 +187,9 @@ def _sky(light: np.ndarray) -> np.ndarray:
 
 
 def _peaks(
-    light: np.ndarray, whole: np.ndarray, size: float, significant: float, stars: _Stars
+    light: np.ndarray, light_unopened: np.ndarray, size: float, significant: float, stars: _Stars
 ) -> Iterator[ExtendedSource]:
-    """Find the peaks of `light`, opened, behind a filter, of which `whole` does not show much more, and not stars."""
+    """Yield the filtered peaks of opened light that are about as high in the unopened light, without stars."""
     fold = int(size)
     smooth, opened = _filtered(light, fold)
     level = opened[opened.size // 2]
@@ -197,7 +197,7 @@ def _peaks(
     noise = 1.4826 * float(np.partition(below, below.size // 2)[below.size // 2]) if below.size else 0.0
     if noise <= 0:
         return
-    unopened, base = _filtered(whole, fold)
+    unopened, base = _filtered(light_unopened, fold)
     peaks = smooth >= cv2.dilate(smooth, _OPENING)
     peaks &= smooth > level + significant * noise
     peaks &= smooth - level > EXTENDED * (unopened - base[base.size // 2])
@@ -211,15 +211,15 @@ def _peaks(
 
 
 def _filtered(light: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce light `fold` times and filter it; return it, and some of its values, parted at their median."""
+    """Reduce light `fold` times and filter it; return it, and a sample of its values partitioned at their median."""
     height, width = light.shape[0] // fold, light.shape[1] // fold
-    whole = light[: height * fold, : width * fold]  # in multiples, a third of the work
-    folded = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA) if fold > 1 else light
+    cropped = light[: height * fold, : width * fold]  # in multiples, a third of the work
+    folded = cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA) if fold > 1 else light
     smooth = cv2.sepFilter2D(folded, -1, _KERNEL, _KERNEL)
-    some = smooth[::_SAMPLE, ::_SAMPLE].ravel()
-    if some.size < _FEW:
-        some = smooth.ravel()
-    return smooth, np.partition(some, some.size // 2)
+    sampled = smooth[::_SAMPLE, ::_SAMPLE].ravel()
+    if sampled.size < _FEW:
+        sampled = smooth.ravel()
+    return smooth, np.partition(sampled, sampled.size // 2)
 
 
 def windows_around(sources: list[ExtendedSource], width: int, height: int, side: int, most: int = 8) -> np.ndarray:

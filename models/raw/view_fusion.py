@@ -76,13 +76,13 @@ def _in_frame(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Bring what is whole in its view to frame pixels, best first: boxes, scores, and numbers of the views."""
     boxes, scores, origin = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)], [np.zeros(0, int)]
-    for number, (view, (some, score)) in enumerate(zip(views, found, strict=True)):
+    for number, (view, (view_boxes, score)) in enumerate(zip(views, found, strict=True)):
         inner = np.array([view[0] > views[0][0], view[1] > views[0][1], view[2] < views[0][2], view[3] < views[0][3]])
-        gap = np.concatenate([some[:, :2], view[2:] - view[:2] - some[:, 2:]], axis=1)
-        whole = (score >= FAINTEST) & ~((gap < EDGE) & inner).any(axis=1)
-        boxes.append((some[whole] + np.tile(view[:2], 2)).astype(np.float32))
-        scores.append(score[whole].astype(np.float32))
-        origin.append(np.full(int(whole.sum()), number))
+        gap = np.concatenate([view_boxes[:, :2], view[2:] - view[:2] - view_boxes[:, 2:]], axis=1)
+        complete = (score >= FAINTEST) & ~((gap < EDGE) & inner).any(axis=1)
+        boxes.append((view_boxes[complete] + np.tile(view[:2], 2)).astype(np.float32))
+        scores.append(score[complete].astype(np.float32))
+        origin.append(np.full(int(complete.sum()), number))
     score = np.concatenate(scores)
     order = np.argsort(-score, kind="stable")
     return np.concatenate(boxes)[order], score[order], np.concatenate(origin)[order]

@@ -91,7 +91,7 @@ def open_database(
         if version == 0 and database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
             raise UsageError(f"{path} belongs to another program: use another --out")
         if version == 0:
-            database.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning gives space back
+            database.execute("PRAGMA auto_vacuum=INCREMENTAL")  # so that pruning releases space
         _set_journal(database, path)
         # FULL: a commit survives a power loss. There is at most about one commit a second.
         database.execute("PRAGMA synchronous=FULL")
@@ -109,8 +109,8 @@ def open_database(
 
 
 def _connect(path: Path, busy_timeout: float, vfs: str = "") -> sqlite3.Connection:
-    where = f"{path.resolve().as_uri()}{f'?vfs={vfs}' if vfs else ''}"
-    return sqlite3.connect(where, uri=True, timeout=busy_timeout, check_same_thread=False, isolation_level=None)
+    uri = f"{path.resolve().as_uri()}{f'?vfs={vfs}' if vfs else ''}"
+    return sqlite3.connect(uri, uri=True, timeout=busy_timeout, check_same_thread=False, isolation_level=None)
 
 
 def _set_journal(database: sqlite3.Connection, path: Path) -> None:
@@ -127,16 +127,16 @@ def _set_journal(database: sqlite3.Connection, path: Path) -> None:
 
 
 def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT, full: bool = True) -> str | None:
-    """Return what is wrong with an SQLite file; None if it is whole.
+    """Return what is wrong with an SQLite file; None if it is intact.
 
     Args:
         path: of the file.
         busy_timeout: seconds to wait while another program has locked the file.
-        full: whether all of it is read, which takes minutes for millions of events on a memory card; else only its
-            header, its size, its tables and the latest rows.
+        full: whether to read all of it, which takes minutes for millions of events on a memory card; otherwise only
+            its header, size, tables and latest rows are read.
 
     Raises:
-        UsageError: it cannot be opened at the moment, e.g. for lack of permissions; it may be whole.
+        UsageError: it cannot be opened at the moment, e.g. for lack of permissions; it may be intact.
     """
     try:
         database = sqlite3.connect(path, timeout=busy_timeout)
@@ -154,7 +154,7 @@ def damage(path: Path, busy_timeout: float = BUSY_TIMEOUT, full: bool = True) ->
 
 
 def _quick_damage(database: sqlite3.Connection, path: Path) -> str | None:
-    """Return what is wrong with the parts of an event file that a start reads."""
+    """Return what is wrong with the parts of an event file that are read at the start of a run."""
     tables = {name for (name,) in database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     pages, size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     if path.stat().st_size and path.stat().st_size < (pages - _pages_in_wal(path, size)) * size:

@@ -70,7 +70,7 @@ class Event:
 
     @property
     def ended(self) -> bool:
-        """Whether the event has ended, so that it will not change any more."""
+        """Whether the event has ended and will not change any more."""
         return self.state == "ended"
 
     @property

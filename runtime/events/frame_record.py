@@ -49,7 +49,7 @@ class DetectionRecord:
 
 @dataclass(frozen=True)
 class FrameRecord:
-    """What was found in a frame.
+    """The results of a frame.
 
     Attributes:
         frame: number of the frame.
@@ -58,10 +58,10 @@ class FrameRecord:
         width, height: of the source frame in pixels.
         detections: best score first.
         ms: milliseconds by stage; the last stages are added after the record was made.
-        stacked: number of frames that the frame is the mean of.
+        stacked: number of frames that were averaged.
         stretch: how more than 8 bits were reduced to 8, see `models.images.stretch`; None if they were not.
         reused: whether the detections are those of an earlier frame, see `imaging.change_gate`.
-        lost: events, images and log lines that the run has lost so far; empty while it has lost nothing.
+        lost: numbers of events, images and log lines that the run has lost so far; empty if none.
     """
 
     frame: int
@@ -77,7 +77,7 @@ class FrameRecord:
     lost: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, without those that do not apply: stacked, stretch, reused, lost."""
+        """Return plain values for JSON; stacked, stretch, reused and lost only where they apply."""
         values: dict[str, Any] = {
             "frame": self.frame,
             "source": self.source,

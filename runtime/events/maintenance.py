@@ -1,4 +1,4 @@
-"""Copy an event file while a run writes to it, and give the space of deleted rows back to the disk."""
+"""Copy an event file while a run writes to it, and release the disk space of deleted rows."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ...errors import UsageError
 from ...files import commit_staged, fsync_directory, staging_path
 
 PAGES_AT_ONCE = 500
-"""Pages that are given back in one transaction, so that a running run is not kept waiting."""
+"""Pages that are released in one transaction; a larger number would block a running run for longer."""
 INCREMENTAL = 2
-"""SQLite's number for files whose free pages can be given back in parts."""
+"""SQLite's value of auto_vacuum for files whose free pages can be released in parts."""
 
 
 def give_space_back(database: sqlite3.Connection, is_running: bool) -> None:
     """Shorten an event file by its free pages.
 
-    Files of earlier versions are rewritten for it, which needs their size on the disk once more; while a run writes,
-    they keep their size.
+    Files of earlier versions are rewritten, which needs as much free space as their size; while a run writes to them,
+    they are not shortened.
     """
     try:
         if database.execute("PRAGMA auto_vacuum").fetchone()[0] != INCREMENTAL:
@@ -36,7 +36,7 @@ def give_space_back(database: sqlite3.Connection, is_running: bool) -> None:
         database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.OperationalError as error:
         if error.sqlite_errorname not in ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED"):
-            raise  # else the rows are deleted, and the space is given back by the next call
+            raise  # otherwise the rows are deleted, and the next call releases the space
 
 
 def backup_events(folder: Path, target: Path) -> int:

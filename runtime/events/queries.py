@@ -41,7 +41,7 @@ class Query:
 
     Attributes:
         run: number of a run.
-        kind: ``object``, or what an object turned out to be, see `tracking.track`.
+        kind: ``object``, or the kind of artefact, see `tracking.track`.
         name: a class, or the beginning of its name (``spiral``).
         since, before: last seen at or after, first seen before; UTC, ISO 8601.
         last_before: last seen before.
@@ -82,7 +82,7 @@ class EventRow:
         name, probability, probabilities: its class, over all its frames; ``name`` is ``class`` in JSON, SQL and CSV.
         crop: path of its image in the output folder; None if there is none.
         state: confirmed or ended.
-        kind: ``object``, or what it turned out to be.
+        kind: ``object``, or the kind of artefact.
         sure: whether the class is more than a guess; None if the classifier has no such threshold.
         device, engine, detector, classifier, version, started: of its run.
     """
@@ -164,7 +164,7 @@ def as_csv(events: list[EventRow]) -> str:
 
 
 def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
-    """Delete events and their crops; events that a running run still has in sight stay.
+    """Delete events and their crops, except events that a running run still has in sight.
 
     Args:
         query: which events.
@@ -251,7 +251,7 @@ def _running(folder: Path, database: sqlite3.Connection) -> int:
 
 
 def _event_row(folder: Path, row: sqlite3.Row, running: int) -> EventRow:
-    """Convert a row; a deleted crop becomes None, and events of a run that is over have ended."""
+    """Convert a row; a deleted crop becomes None, and events of finished runs are ended."""
     values = {key: row[key] for key in row.keys() if key not in ("x0", "y0", "x1", "y1", "uid", "class")}  # noqa: SIM118
     values["name"] = row["class"]
     values["box"] = [row["x0"], row["y0"], row["x1"], row["y1"]]

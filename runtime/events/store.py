@@ -1,4 +1,4 @@
-"""The event file: SQLite in WAL mode, one row an object, one row a run, one writer."""
+"""The event file: SQLite in WAL mode, one row per object, one row per run, one writer."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class EventStore:
             hashes).
         after: the highest run number among the folder's other files; this run's is higher.
         busy_timeout: seconds to wait while another program has locked the file.
-        uid: of the run, where it has one already; None for a new one.
+        uid: of the run if it has one already; None for a new one.
 
     Attributes:
         run: this run's number.
         uid: 8 hexadecimal digits, unique to this run.
-        aside: new path of a damaged file; None if the file was whole.
+        aside: new path of a damaged file; None if the file was intact.
 
     Raises:
         UsageError: the file was made by a newer version or another program, or the disk does not support it.
@@ -54,7 +54,7 @@ class EventStore:
             insert = f"INSERT INTO run ({', '.join(values)}) VALUES ({', '.join('?' for _ in values)})"
             with self._database:
                 self._database.execute("BEGIN IMMEDIATE")
-                # By run, whose rows are found by the primary key: a start does not read all events.
+                # Selected by run, through the primary key, so that the start of a run does not read all events.
                 self._database.execute(_END_OPEN)
                 self._database.execute(_INTERRUPTED)
                 self._database.execute(insert, tuple(values.values()))
@@ -72,9 +72,9 @@ class EventStore:
         """Write events and changes of crops in one transaction.
 
         Args:
-            events: each with the name of its crop, or None.
+            events: pairs of an event and the name of its crop, or None.
             deleted: names of crops that were deleted.
-            entered: number of an event, and the name of its crop that is on the disk now.
+            entered: pairs of an event's number and the name of its crop, which is on the disk now.
 
         Returns:
             Events that break a constraint of the table, each with the reason; all others are written.

@@ -10,7 +10,7 @@ import numpy as np
 from .statistics import mad_std, median
 
 MIN_SIGMAS = 6.0
-"""Standard deviations of a cell's noise that count as a change: of 100,000 cells, none in 1000 frames by chance."""
+"""Change of a cell in standard deviations of its noise; of 100,000 cells, none exceeds it by chance in 1000 frames."""
 SCINTILLATION = 0.15
 """Share of its light that a star may gain or lose by scintillation."""
 MIN_NOISE = 0.35
@@ -22,7 +22,7 @@ class ChangeGate:
     """Detects frames that differ from the last one processed.
 
     Args:
-        seconds: time, by the frames' own clock, after which a frame counts as changed in any case.
+        seconds: time, by the frames' own clock, after which a frame always counts as changed.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -32,7 +32,8 @@ class ChangeGate:
         self._time = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 
     def has_changed(self, small: np.ndarray, time: datetime.datetime) -> bool:
-        """Return whether a frame's `grey_thumbnail` differs beyond noise from the last changed one; if so, keep it.
+        """Return whether a frame's `grey_thumbnail` differs from the last changed one by more than noise; if so, keep
+        it.
 
         Cells of 3x3 thumbnail pixels are compared. The noise is that of the difference itself.
         """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _KEYS = ("kind", "black", "softening", "white")
 _DEVELOPMENTS = {"linear": "none", "asinh": "percentile"}
-"""Kinds of a stretch's record, other than by noise, and the names of their developments."""
+"""Development by the kind of a recorded stretch, for stretches that do not use the noise."""
 
 
 def stretch_of(frame: Frame) -> Stretch | None:
@@ -27,7 +27,7 @@ def stretch_of(frame: Frame) -> Stretch | None:
 
 
 def development_of(frame: Frame) -> Development:
-    """Return how a frame was developed, so that others made of it can be developed in the same way."""
+    """Return how a frame was developed, so that images derived from it can be developed in the same way."""
     from ...models.images.development import Development
 
     stretch = stretch_of(frame)

@@ -1,9 +1,9 @@
 """The motion of the sky through jumps: dither, slew, meridian flip, cloud, another target.
 
-A frame that does not continue the one before it is compared with the last frame of each star field that was seen
-lately, as it is and turned by 180 degrees. Where the stars agree, the motion goes on through the jump; where both show
-stars that do not agree, the telescope looks at another field. Between the updates of a steady sky, the brightness at
-the predicted positions of the stars shows a jump in the very frame of it.
+A frame that does not continue the previous one is compared with the last frame of each recent star field, unchanged
+and turned by 180 degrees. If the stars agree, the motion continues through the jump; if both show stars that do not
+agree, the telescope points at another field. Between the updates of a steady sky, the brightness at the predicted
+positions of the stars reveals a jump in the frame where it occurs.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from .sky_motion import (
 from .statistics import mad_std
 
 MAX_FIELDS = 3
-"""Star fields that are remembered: the present one and those before it."""
+"""Number of star fields that are remembered, the current one included."""
 MIN_VISIBLE = 12
-"""Stars that must stand out of the noise before a frame shows another field: in a cloud, there are fewer."""
+"""Minimum number of stars above the noise in a frame that shows another field: in a cloud there are fewer."""
 VISIBLE_SIGMAS = 8.0
 MIN_KEPT = 0.5
-"""Share of the stars that must be bright where the sky's motion predicts them; below it, the field has jumped."""
+"""Minimum share of the stars that must be bright where the sky's motion predicts them; otherwise the field has
+jumped."""
 
 
 class FieldMotion(SkyMotion):
@@ -44,7 +45,7 @@ class FieldMotion(SkyMotion):
         super().__init__()
         self.field = 0
         self._count = 1
-        self._unconfirmed_fields: set[int] = set()  # of one frame: it may be a bad one of a field before it
+        self._unconfirmed_fields: set[int] = set()  # seen in one frame, which may be a bad one
         self._fields: dict[int, tuple[Thumbnail, np.ndarray, float]] = {}
         self._expected: np.ndarray | None = None  # the motion (2, 3) from the last update to this one
         self._watched = np.zeros((0, 2))
@@ -64,14 +65,14 @@ class FieldMotion(SkyMotion):
         return self.sky
 
     def watch_stars(self, pixels: np.ndarray) -> None:
-        """Note how bright the stars of a frame (H, W, 3) that was updated are, for `has_jumped`."""
+        """Record how bright the stars of a frame (H, W, 3) are, for `has_jumped`; to be called after `update`."""
         self._levels = np.zeros(0)
         if not self.needs_update:
             self._watched = self._stars[:, 0].astype(np.float64)
             self._levels = _levels_at(pixels, self._to_frame(self._watched), self._factor)
 
     def has_jumped(self, pixels: np.ndarray) -> bool:
-        """Return whether the stars of a steady sky are not where the next frame (H, W, 3) must show them."""
+        """Return whether the stars of a steady sky are missing from their predicted positions in a frame (H, W, 3)."""
         if self._pace is None or not len(self._levels):
             return False
         motion = repeat_motion(self._pace, self._unseen + 1)
@@ -88,11 +89,11 @@ class FieldMotion(SkyMotion):
         return (positions + 0.5) * self._factor - 0.5
 
     def _trusts_shift(self, small: np.ndarray) -> bool:
-        """Return whether to believe a shift on which the stars do not agree: only where there are few."""
+        """Return whether to accept a shift that the stars do not confirm: only if there are few stars."""
         return not _shows_stars(small)
 
     def _relocate(self, now: Thumbnail, small: np.ndarray) -> np.ndarray:
-        """Find the field of a frame that does not continue the one before it; return where the sky is."""
+        """Find the field of a frame that does not continue the previous one; return the motion of the sky."""
         if not _shows_stars(small):
             return self._base
         found = self._find(now, set(self._fields))
@@ -110,7 +111,7 @@ class FieldMotion(SkyMotion):
         return self._base
 
     def _confirm_field(self) -> None:
-        """Keep the field that two frames now agree on, or return to one before it that they show after all."""
+        """Keep a new field once two frames agree on it, or return to an earlier field that they match after all."""
         assert self._last is not None
         found = self._find(self._last, set(self._fields) - self._unconfirmed_fields)
         if found is not None:
@@ -120,7 +121,7 @@ class FieldMotion(SkyMotion):
         self._unconfirmed_fields = set()
 
     def _find(self, now: Thumbnail, fields: set[int]) -> np.ndarray | None:
-        """Find a frame in one of the fields, confirmed ones first; set `field` and return where the sky is."""
+        """Match a frame with the known fields, confirmed ones first; set `field` and return the motion of the sky."""
         order = [field for field in reversed(self._fields) if field in fields and self._is_comparable(field, now)]
         for field in sorted(order, key=lambda field: field in self._unconfirmed_fields):
             thumbnail, sky, _ = self._fields[field]
@@ -141,7 +142,7 @@ def match_fields(before: Thumbnail, now: Thumbnail, expected: np.ndarray | None 
 
     Args:
         before, now: the frames' thumbnails.
-        expected: (2, 3) where the motion may be searched for, in addition to still and the shift that they show.
+        expected: (2, 3) further initial guesses for the motion, in addition to no motion and to the measured shift.
 
     Returns:
         (2, 3) from pixels of `before` to pixels of `now`; None where their stars do not agree.
@@ -166,7 +167,7 @@ def match_fields(before: Thumbnail, now: Thumbnail, expected: np.ndarray | None 
 
 
 def _shows_stars(small: np.ndarray) -> bool:
-    """Return whether at least `MIN_VISIBLE` separate lights of a grey thumbnail (h, w) stand out of its noise."""
+    """Return whether a grey thumbnail (h, w) has at least `MIN_VISIBLE` separate peaks above its noise."""
     light = small - cv2.boxFilter(small, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
     noise = max(0.5, mad_std(light[::3, ::3]))
     bright = (light > VISIBLE_SIGMAS * noise).astype(np.uint8)

@@ -1,8 +1,9 @@
 """Registration of a frame on the first frame of its stack, by the stars of their thumbnails.
 
-Optical flow (Lucas & Kanade 1981) follows the stars from where the motion of the sky puts them, and a rotation with a
-shift is fitted to those that agree. Where stars are few, the enhanced correlation coefficient (Evangelidis & Psarakis
-2008, IEEE TPAMI 30, 1858) aligns whatever light there is. After a gap or a meridian flip, the rotation is searched.
+Optical flow (Lucas & Kanade 1981) follows the stars, starting where the motion of the sky predicts them, and a
+rotation with a shift is fitted to those that agree. If there are few stars, the enhanced correlation coefficient
+(Evangelidis & Psarakis 2008, IEEE TPAMI 30, 1858) aligns extended light. After a gap or a meridian flip, the rotation
+is searched.
 """
 
 from __future__ import annotations
@@ -27,17 +28,17 @@ MIN_CORRELATION = 0.2
 MIN_VISIBLE_SIGMAS = 6.0
 """Standard deviations of the thumbnail's noise above which its peaks are visible."""
 MAX_SCALE_ERROR = 0.02
-"""Difference of the scale from 1 above which a similarity is a false match: a telescope does not zoom."""
+"""Maximum difference of the scale from 1; a similarity beyond it is a false match, as a telescope does not zoom."""
 MAX_UNTURNED = 0.02
-"""Rotation in radians above which a frame is turned before its stars are followed."""
+"""Rotation in radians above which a frame is rotated before its stars are followed."""
 ROTATIONS = (0, 180, 1.5, -1.5, 3, -3, 5, -5, 7.5, -7.5, 178.5, 181.5)
-"""Degrees by which the field may have turned unseen: in a gap between frames, or when the mount flipped."""
+"""Rotations in degrees that are tried after a gap between frames or a meridian flip."""
 SEARCH_SIDE = 256
 ECC_CRITERIA = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 25, 1e-4)
 
 
 class Registration:
-    """The stars of a frame, on which later frames are registered.
+    """The stars of a frame, to which later frames are registered.
 
     Args:
         thumbnail: (h, w) uint8, the frame's `sky_motion.grey_thumbnail`.
@@ -58,8 +59,8 @@ class Registration:
             factor: pixels of the frame along a side of a pixel of the thumbnail.
 
         Returns:
-            None where both frames show light, or one of them does, but not of the same field. Where neither shows any,
-            the motion of the sky is believed.
+            None if at least one of the frames shows light and they do not show the same field. If neither shows any,
+            the transform follows from the motion of the sky.
         """
         if other._thumbnail.shape != self._thumbnail.shape:
             return None
@@ -86,7 +87,7 @@ class Registration:
         stars = self._stars[((expected >= 0) & (expected < np.array(size))).all(axis=1)]
         now, start = other._soft, guess
         turned = abs(float(np.arctan2(guess[1, 0], guess[0, 0]))) > MAX_UNTURNED
-        if turned:  # optical flow compares the surroundings of a star as they are
+        if turned:  # optical flow compares the surroundings of a star without rotating them
             now, start = cv2.warpAffine(now, guess, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP), np.eye(3)[:2]
         found = estimate_similarity(self._soft, now, stars, start, MIN_AGREEING)
         if found is None:
@@ -130,14 +131,14 @@ def _soften(light: np.ndarray) -> np.ndarray:
 
 
 def _is_light_visible(thumbnail: np.ndarray) -> bool:
-    """Return whether at least `MIN_STARS` pixels of a thumbnail (h, w) uint8 stand out of its noise."""
+    """Return whether at least `MIN_STARS` pixels of a thumbnail (h, w) uint8 are above its noise."""
     light = thumbnail - cv2.boxFilter(thumbnail, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
     noise = max(0.5, mad_std(light[::3, ::3]))
     return bool(np.count_nonzero(light > MIN_VISIBLE_SIGMAS * noise) >= MIN_STARS)
 
 
 def _without_scale(matrix: np.ndarray, middle: np.ndarray) -> np.ndarray | None:
-    """Make a rotation with a shift of a similarity (2, 3); None where its scale shows that it is a false match."""
+    """Convert a similarity (2, 3) to a rotation with a shift; None if its scale shows a false match."""
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if abs(scale - 1) > MAX_SCALE_ERROR:
         return None

@@ -1,8 +1,8 @@
 """Estimate how the sky moves across the sensor from frame to frame: drift, field rotation, zoom.
 
 Phase correlation (Kuglin & Hines 1975) finds a drift of any length. From there, optical flow (Lucas & Kanade 1981) and
-a similarity by RANSAC find rotation and scale; objects that move on their own, or not at all, are outliers. A sky that
-keeps its motion is found by optical flow alone, from the stars that moved with it, in a third of the time. Once its
+a similarity by RANSAC find rotation and scale; objects that move on their own, or not at all, are outliers. While the
+motion is constant, optical flow of the stars that moved with the sky is sufficient, in a third of the time. Once the
 motion is steady, three frames in four are extrapolated, and the next one verifies the prediction.
 """
 
@@ -17,15 +17,15 @@ from ...models.preprocess import ImagePyramid
 from .statistics import mad_std
 
 SIDE = 480
-"""Maximum side in pixels of a frame's grey thumbnail, which shows how the sky moves and where light is."""
+"""Maximum side in pixels of a frame's grey thumbnail, used to find the motion of the sky and extended light."""
 MOTION_SIDE = 320
-"""Maximum side where only the motion is needed: half the side takes a quarter of the time."""
+"""Maximum side if only the motion is needed: half the side takes a quarter of the time."""
 MIN_RESPONSE = 0.2
-"""Of phase correlation: images of noise alone reach 0.1, fields of six or more stars 0.4 to 1.3."""
+"""Minimum response of phase correlation: images of noise alone reach 0.1, fields of six or more stars 0.4 to 1.3."""
 MIN_STARS, MAX_STARS = 5, 60
 MIN_AGREEING = 0.5
 MIN_CERTAIN = 0.8
-"""Share of the stars that must have kept their motion; below it, the motion is estimated from phase correlation."""
+"""Minimum share of the stars with unchanged motion; below it, the motion is estimated by phase correlation."""
 MAX_ZOOM = 1000.0
 """Maximum factor by which the sky may grow or shrink relative to the first frame."""
 STAR_REFRESH_INTERVAL = 8
@@ -94,7 +94,7 @@ def estimate_similarity(
     if seen.sum() < MIN_STARS:
         return None
     matrix, agreeing = cv2.estimateAffinePartial2D(stars[seen], found[seen], ransacReprojThreshold=1.0)
-    # Stars that left the image are no evidence; where the motion must be certain, they count against it.
+    # Stars that left the image are ignored, unless the motion must be certain: then they count against it.
     count = len(stars) if agree > MIN_AGREEING else seen.sum()
     if matrix is None or agreeing.sum() < max(MIN_STARS, agree * count):
         return None
@@ -102,7 +102,7 @@ def estimate_similarity(
 
 
 def _is_bright(before: np.ndarray, now: np.ndarray, stars: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Return (N,) bool, at which found positions (N, 2) there is at least half the light of the stars (N, 2)."""
+    """Return whether the light at found positions (N, 2) is at least half that of the stars (N, 2), (N,) bool."""
     (x, y), (to_x, to_y) = np.rint(stars).astype(int).T, np.rint(found).astype(int).T
     inside = (to_x >= 0) & (to_x < now.shape[1]) & (to_y >= 0) & (to_y < now.shape[0])
     is_bright: np.ndarray = inside & (2 * now[to_y * inside, to_x * inside].astype(int) >= before[y, x])
@@ -126,21 +126,21 @@ def to_thumbnail_pixels(matrix: np.ndarray, factor: float) -> np.ndarray:
 def repeat_motion(step: np.ndarray, times: float) -> np.ndarray:
     """Apply a similarity (2, 3) `times` times; a fraction of it, for less than 1."""
     turn, shift = complex(step[0, 0], step[1, 0]), complex(step[0, 2], step[1, 2])
-    whole = turn**times
-    # The sum of a geometric series; of 1 + 1 + ... where nothing turns.
-    shift *= times if abs(turn - 1) < 1e-9 else (whole - 1) / (turn - 1)
-    return np.array([[whole.real, -whole.imag, shift.real], [whole.imag, whole.real, shift.imag]])
+    total_turn = turn**times
+    # The sum of a geometric series, whose terms are all 1 if there is no rotation.
+    shift *= times if abs(turn - 1) < 1e-9 else (total_turn - 1) / (turn - 1)
+    return np.array([[total_turn.real, -total_turn.imag, shift.real], [total_turn.imag, total_turn.real, shift.imag]])
 
 
 class SkyMotion:
     """Tracks the motion of the sky over successive frames.
 
-    Where two frames have nothing in common (a slew, clouds, a frame without stars), the sky counts as still.
+    If two frames have nothing in common (a slew, clouds, a frame without stars), the sky is taken not to move.
 
     Attributes:
         sky: (3, 3) float64: from positions in the first frame to positions in the current one, in frame pixels,
             homogeneous.
-        seen: whether the last frame has anything in common with the one before it.
+        seen: whether the last frame has anything in common with the previous one.
     """
 
     def __init__(self) -> None:
@@ -189,17 +189,17 @@ class SkyMotion:
         # The motions of a steady sky differ by measurement error only: their mean predicts better than a single one.
         self._pace = (self._pace + pace) / 2 if self._steady and self._pace is not None and pace is not None else pace
         sky = self._relocate(now, small) if step is None else to_frame_pixels(step, factor) @ self._base
-        # A zoom without bounds would end in numbers that are not finite: restart from the current frame instead.
+        # An unbounded zoom would lead to numbers that are not finite: restart from the current frame instead.
         self.sky = sky if 1 / MAX_ZOOM < np.linalg.det(sky[:2, :2]) ** 0.5 < MAX_ZOOM else IDENTITY
         self._base = self.sky
         return self.sky
 
     def _trusts_shift(self, small: np.ndarray) -> bool:
-        """Return whether to believe a shift on which the stars do not agree: they may be too few."""
+        """Return whether to accept a shift that the stars do not confirm, as there may be too few of them."""
         return True
 
     def _relocate(self, now: Thumbnail, small: np.ndarray) -> np.ndarray:
-        """Return where the sky is when the frame has nothing in common with the one before it: it counts as still."""
+        """Return the motion of the sky for a frame that has nothing in common with the previous one: no change."""
         return self._base
 
     def _motion_between(self, before: Thumbnail, now: Thumbnail, frames: int) -> np.ndarray | None:

@@ -1,9 +1,10 @@
 """Stacking: the mean of the last frames, aligned by their stars, which lowers the noise.
 
-The linear channels of raw frames are averaged, and their mean is developed as a frame is; images of 8 bits are averaged
-as they are. Frames are registered on the first one of the stack (see `registration`). Pixels that do not agree with the
-stack are excluded from the mean: planes, satellites, cosmic rays, hot pixels. The measure is the noise of the frames
-themselves, so that the units of their values make no difference.
+The linear channels of raw frames are averaged, and their mean is developed like a single frame; images of 8 bits are
+averaged directly. Frames are registered on the first one of the stack (see `registration`). Pixels that do not agree
+with the
+stack are excluded from the mean: planes, satellites, cosmic rays, hot pixels. Deviations are measured in units of the
+    frames' own noise, so the unit of their values does not matter.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from .statistics import mad_std, median
 MAX_SIGMAS = 5.0
 """Standard deviations of the noise by which a pixel must differ from the stack to be excluded."""
 SCINTILLATION = 0.5
-"""Share of its light by which a star may differ: seeing, and an inexact registration."""
+"""Share of its light by which a star may differ, due to seeing and inexact registration."""
 MIN_NOISE_OF_8_BITS = 0.5
 MAX_DISAGREEING = 0.2
-"""Share of disagreeing pixels above which the frame shows another field."""
+"""Maximum share of disagreeing pixels; beyond it, the frame shows another field."""
 MAX_DISAGREEING_STARS = 0.6
-"""The same for the peaks of the stack's stars: after a slew or in a cloud nearly all disagree."""
+"""The same for the peaks of the stack's stars, of which nearly all disagree after a slew or in a cloud."""
 MIN_STAR_SPREAD = 0.1
-"""Minimum share of a star's peak in the pixels around it; around a hot pixel there is none."""
+"""Minimum level of the pixels around a star as a share of its peak; a hot pixel does not reach it."""
 MIN_OVERLAP = 0.6
 _SAMPLE = 6
 _BORDER = 1.0
-"""Pixels at the edge of a frame that are not used: interpolation mixes them with what is outside."""
+"""Width in pixels of the edge that is not used, as interpolation mixes it with values outside of the frame."""
 _GREY = (0.299, 0.587, 0.114)
 _BLOCK = np.ones((3, 3), np.uint8)
 _CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
@@ -48,7 +49,7 @@ Planes = list[np.ndarray]
 
 @dataclass(eq=False)
 class _Layer:
-    """A frame in the stack, aligned with the first: planes, 0 where pixels do not count; which do, uint8 0 or 255."""
+    """A frame aligned with the first of the stack: planes, 0 where invalid; mask of valid pixels, uint8 0 or 255."""
 
     planes: Planes
     counts: np.ndarray
@@ -70,7 +71,7 @@ class Stack:
         self._ones: np.ndarray = self._count
         self._levels: list[float] = []
         self._reference: Registration | None = None
-        self._unused: Planes = []  # those of the last layer that was removed: new memory costs more than most steps
+        self._unused: Planes = []  # reused: allocating memory takes longer than most steps
 
     def add(self, frame: Frame, thumbnail: np.ndarray, sky: np.ndarray) -> Frame:
         """Add a frame.
@@ -80,9 +81,9 @@ class Stack:
             sky: (3, 3) motion of the sky, see `sky_motion.SkyMotion.update`.
 
         Returns:
-            The frame with the mean of the stack, aligned with it, in place of its own pixels. Of a frame with `planes`,
-            these are their means, `raw` holds the same as one array in pixels of `pixels`, and `pixels` is developed
-            from them.
+            The frame with the mean of the stack, aligned with it, in place of its own pixels. If the frame has
+            `planes`, they are replaced by their means, `raw` by the same values as one array of the size of `pixels`,
+            and `pixels` is developed from them.
         """
         planes, valid = _split(frame)
         registration = Registration(thumbnail, sky)
@@ -104,7 +105,7 @@ class Stack:
         return len(first) == len(planes) and (first[0].shape, first[0].dtype) == (planes[0].shape, planes[0].dtype)
 
     def _begin(self, planes: Planes, valid: np.ndarray | None, registration: Registration) -> None:
-        # Sums of values around 0 stay exact: the sky level is added to the mean in the end.
+        # Sums of values around 0 stay exact, so the sky level is added to the mean at the end.
         self._levels = [median(plane[::_SAMPLE, ::_SAMPLE]) if _is_linear(plane) else 0.0 for plane in planes]
         values = [plane - plane.dtype.type(level) for plane, level in zip(planes, self._levels, strict=True)]
         self._layers, self._unused = deque(), []
@@ -138,7 +139,7 @@ class Stack:
         """Add an aligned frame to the stack.
 
         Returns:
-            The level of each plane that is 0 in the stack; None if the frame does not agree with the stack.
+            The level of each plane that corresponds to 0 in the stack; None if the frame does not agree with the stack.
         """
         size = planes[0].shape[1], planes[0].shape[0]
         back = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -157,7 +158,7 @@ class Stack:
         change, disagreeing = self._disagreement(aligned, known, weights)
         if disagreeing is None:
             return None
-        # Of two frames that disagree, the brighter value is excluded, whichever came first.
+        # If two frames disagree, the brighter value is excluded, in either order.
         wrong_before = disagreeing & _mask((change < 0) & (self._count <= 1))
         if cv2.countNonZero(wrong_before):
             wrong = true_places(wrong_before.reshape(-1) > 0)
@@ -169,7 +170,7 @@ class Stack:
         return levels
 
     def _compare_levels(self, aligned: Planes, known: np.ndarray) -> tuple[list[float], list[float]]:
-        """Return the level of each plane that is 0 in the stack, and its weight: of linear planes, 1 / noise."""
+        """Return for each plane the level that is 0 in the stack, and its weight: 1 / noise for linear planes."""
         if not _is_linear(aligned[0]):
             return [0.0] * len(aligned), list(_GREY) if len(aligned) == 3 else [1.0]
         sample = known[::_SAMPLE, ::_SAMPLE] > 0
@@ -188,8 +189,8 @@ class Stack:
         """Compare an aligned frame with the mean.
 
         Returns:
-            How much brighter each pixel of the frame is, (H, W) float32, and which ones disagree, (H, W) uint8 0 or
-            255; None if there are too many, because the frame shows another field.
+            The difference of each pixel of the frame to the mean, (H, W) float32, and a mask of those that disagree,
+            (H, W) uint8 0 or 255; None if too many disagree, because the frame shows another field.
         """
         mean = _weighted(self._means, weights)
         change = _weighted(aligned, weights)
@@ -217,7 +218,7 @@ class Stack:
         return change, disagreeing
 
     def _warp_back(self, planes: Planes, levels: Sequence[float], transform: np.ndarray) -> Planes:
-        """Align the means with the frame; keep the frame's own values where the stack has none."""
+        """Align the means with the frame; use the frame's own values where the stack has none."""
         size = planes[0].shape[1], planes[0].shape[0]
         means: Planes = [cv2.warpAffine(mean, transform, size, flags=cv2.INTER_LINEAR) for mean in self._means]
         held = _mask(self._count > 0)
@@ -260,7 +261,7 @@ def _split(frame: Frame) -> tuple[Planes, np.ndarray | None]:
 
 
 def _mask(values: np.ndarray) -> np.ndarray:
-    """Turn bool into uint8 0 or 255, as OpenCV takes masks."""
+    """Convert bool to uint8 0 or 255, OpenCV's format of masks."""
     return np.multiply(values.view(np.uint8), 255, dtype=np.uint8)
 
 
@@ -277,7 +278,7 @@ def _weighted(planes: Planes, weights: Sequence[float]) -> np.ndarray:
 
 
 def _inside(valid: np.ndarray | None, transform: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return which pixels of an image of `size` (w, h) all come from valid ones, (h, w) uint8 0 or 255.
+    """Return a mask of the pixels of an image of `size` (w, h) computed from valid pixels only, (h, w) uint8 0 or 255.
 
     Args:
         valid: (h, w) uint8 0 or 255 before the transform; None if all are.
@@ -289,10 +290,10 @@ def _inside(valid: np.ndarray | None, transform: np.ndarray, size: tuple[int, in
         return _mask(cv2.warpAffine(valid, transform, size, flags=cv2.INTER_LINEAR) == 255)
     right, below = size[0] - 1 - _BORDER, size[1] - 1 - _BORDER
     corners = np.array([[_BORDER, _BORDER], [right, _BORDER], [right, below], [_BORDER, below]])
-    there = corners @ transform[:, :2].T + transform[:, 2]
-    return cv2.fillConvexPoly(np.zeros(size[::-1], np.uint8), np.rint(there).astype(np.int32), 255)
+    corners_after = corners @ transform[:, :2].T + transform[:, 2]
+    return cv2.fillConvexPoly(np.zeros(size[::-1], np.uint8), np.rint(corners_after).astype(np.int32), 255)
 
 
 def _spread(values: np.ndarray) -> float:
-    """Return the noise of values around 0; where most of them are 0, that of all."""
+    """Return the noise of values around 0: by the median, or of all values if most are 0."""
     return mad_std(values, 0.0) or 1.2533 * float(np.abs(values).mean())

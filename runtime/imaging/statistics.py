@@ -6,9 +6,9 @@ import numpy as np
 
 
 def median(values: np.ndarray) -> float:
-    """Return the median of values of any shape, at least one; of an even number, the upper of the two in the middle.
+    """Return the median of at least one value, in an array of any shape; for an even number, the upper middle value.
 
-    `np.median` gives the mean of the two, in twice the time, and loads masked arrays when it is first called.
+    `np.median` averages the two middle values, takes twice the time, and loads masked arrays when it is first called.
     """
     flat = values.reshape(-1)
     middle = flat.size // 2
@@ -19,6 +19,6 @@ def mad_std(values: np.ndarray, level: float | None = None) -> float:
     """Return the standard deviation of values of any shape, from their median distance to their median.
 
     Args:
-        level: the median, where it is known.
+        level: the median, if it is known.
     """
     return 1.4826 * median(np.abs(values - (median(values) if level is None else level)))

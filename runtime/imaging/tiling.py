@@ -1,7 +1,7 @@
 """Select tiles of large frames, which the detector processes in addition to the whole frame.
 
-A network's input is small: a galaxy of 30 pixels in a frame of 3840 would be two of its pixels. Tiles show it at the
-size it has in the frame. They are placed around extended light, so that an empty sky costs no tile.
+A network's input is small: a galaxy of 30 pixels in a frame of 3840 would cover two of its pixels. Tiles show it at
+its size in the frame. They are placed around extended light, so that an empty sky needs no tile.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
     from ...models.raw.stretch import Stretch
 
 MIN_INPUTS = 3.0
-"""Longer side of a frame, in sides of the network's input, above which ``auto`` selects tiles."""
+"""Minimum longer side of a frame, in sides of the network's input, for which ``auto`` selects tiles."""
 MIN_INPUTS_RAW = 1.0
-"""The same for developed raw frames, whose windows cost nothing where there is no extended light."""
+"""The same for developed raw frames, in which tiles are placed around extended light only."""
 CELL = 4
-"""Side in frame pixels of the cells in which light is searched: a star covers one or two, a galaxy several."""
+"""Side in frame pixels of the cells in which light is searched for: a star covers one or two, a galaxy several."""
 SKY_CELLS = 16
 MIN_SIGMAS = 6.0
-"""Standard deviations of the noise above which a cell holds light: of half a million cells, none by chance."""
+"""Minimum light of a cell in standard deviations of its noise; of half a million cells, none exceeds it by chance."""
 MIN_NOISE = 0.1
 MIN_EXTENDED_SHARE = 0.15
-"""Minimum share of a peak that an opening leaves: 0.02 of a star of 4 pixels' full width, 0.3 of a galaxy of 10."""
+"""Minimum share of a peak that remains after an opening: 0.02 for a star 4 pixels wide, 0.3 for a galaxy of 10."""
 _BLOCK = np.ones((3, 3), np.uint8)
 TILE_MARGIN = 2.5
-"""Sides of a tile in sizes of the light that it shows."""
+"""Minimum side of a tile relative to the size of the light that it shows."""
 MAX_TILES = 24
 
 
 def parse_grid(text: str) -> tuple[int, int] | None:
-    """Read columns and rows of ``3x2``; None of ``off`` and ``auto``.
+    """Parse columns and rows, e.g. ``3x2``; return None for ``off`` and ``auto``.
 
     Raises:
         UsageError: it is none of these.
@@ -70,29 +70,29 @@ class TileSelector:
 
         Args:
             pixels: (H, W, 3) uint8 RGB.
-            stretch: with which they were developed from linear values; None for processed images. It selects the way
-                in which extended light is found.
+            stretch: with which they were developed from linear values; None for processed images. It selects the
+                method of finding extended light.
 
         Returns:
             (N, 4) int x0, y0, x1, y1 in frame pixels.
         """
         height, width = pixels.shape[:2]
-        whole = np.array([[0, 0, width, height]])
+        frame_view = np.array([[0, 0, width, height]])
         if self._grid:
-            return np.concatenate([whole, _grid(width, height, *self._grid)])
+            return np.concatenate([frame_view, _grid(width, height, *self._grid)])
         limit = MIN_INPUTS if stretch is None else MIN_INPUTS_RAW
         if not self._auto or max(width, height) <= limit * self._side:
-            return whole
+            return frame_view
         if stretch is not None:
             from ...models.raw.extended_sources import extended_sources, windows_around
 
             tiles = windows_around(extended_sources(pixels, stretch), width, height, self._side)
         else:
             tiles = self._around_light(pixels)
-        return np.concatenate([whole, tiles])
+        return np.concatenate([frame_view, tiles])
 
     def _around_light(self, pixels: np.ndarray) -> np.ndarray:
-        """Return, for each patch of extended light, the tile of a fitting size with its middle nearest to it."""
+        """Return for each patch of extended light the tile of a suitable size whose middle is nearest to it."""
         height, width = pixels.shape[:2]
         chosen = dict.fromkeys(
             _tile_around(width, height, x, y, self._fitting(size))
@@ -112,16 +112,16 @@ class TileSelector:
 def find_extended_light(pixels: np.ndarray) -> list[tuple[float, float, float]]:
     """Find extended light, largest first: x, y of its middle and its longer side, in frame pixels.
 
-    The frame is averaged to cells of `CELL` pixels. A morphological opening by 3x3 cells leaves of a star next to
-    nothing of its peak, and of a galaxy a good part; the sky is the median of large cells. What is left is compared
-    with its own noise, in cells of three sizes, so that what is large may be faint.
+    The frame is averaged to cells of `CELL` pixels. A morphological opening by 3x3 cells removes almost all of a
+    star's peak, but only part of a galaxy's; the sky is the median of large cells. The remaining light is compared
+    with its own noise in cells of three sizes, so that large objects may be faint.
 
     Args:
         pixels: (H, W, 3) uint8 RGB.
     """
     size = max(1, pixels.shape[1] // CELL), max(1, pixels.shape[0] // CELL)
     halves = cv2.resize(pixels, (2 * size[0], 2 * size[1]), interpolation=cv2.INTER_AREA)
-    # In parts of a level: faint light is less than one.
+    # In fractions of a level, since faint light is less than one level.
     cells = cv2.resize(cv2.cvtColor(halves, cv2.COLOR_RGB2GRAY).astype(np.float32), size, interpolation=cv2.INTER_AREA)
     light, peaks = cv2.morphologyEx(cells, cv2.MORPH_OPEN, _BLOCK), cv2.dilate(cells, _BLOCK)
     coarse = max(1, size[0] // SKY_CELLS), max(1, size[1] // SKY_CELLS)
@@ -155,9 +155,9 @@ def _grid(width: int, height: int, columns: int, rows: int) -> np.ndarray:
 
 
 def _tile_around(width: int, height: int, x: float, y: float, side: int) -> tuple[int, int, int, int]:
-    """Return the tile with its middle nearest to x, y; tiles of a size lie half their side apart."""
+    """Return the tile with its middle nearest to x, y; tiles of one size are half their side apart."""
     corner = []
-    for length, place in ((width, x), (height, y)):
-        start = round((place - side / 2) / (side / 2)) * (side // 2)
+    for length, middle in ((width, x), (height, y)):
+        start = round((middle - side / 2) / (side / 2)) * (side // 2)
         corner.append(min(max(0, start), max(0, length - side)))
     return corner[0], corner[1], min(width, corner[0] + side), min(height, corner[1] + side)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DETECTOR, CLASSIFIER = "galaxy-detector", "galaxy-classifier"
 """Names of the two bundles, and of their folders in a folder of models."""
 RAW_DETECTOR = "galaxy-detector-raw"
-"""Name of the bundle for raw frames; a folder of models may do without it."""
+"""Name of the bundle for raw frames, which is optional in a folder of models."""
 TASKS = {DETECTOR: "detect", CLASSIFIER: "classify", RAW_DETECTOR: "detect"}
 
 logger = logging.getLogger(__name__)
@@ -27,8 +27,8 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_o
     Args:
         models: folder with the bundles; None for the shipped ones.
         name: `DETECTOR`, `CLASSIFIER` or `RAW_DETECTOR`.
-        key: public key that the bundle must be signed for. Without it, a bundle that is not a shipped one is loaded in
-            a separate process first, since a file of unknown origin could crash the run.
+        key: public key by which the bundle's signature is checked. Without it, a bundle that is not shipped with the
+            package is first loaded in a separate process, since a file of unknown origin could crash the run.
         allow_older: whether a signed bundle may be older than one of the same name that was used here before.
 
     Raises:
@@ -52,7 +52,7 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_o
         if newer and not allow_older:
             raise BundleError(
                 f"{bundle.path} was signed on {signature.signed}, and one signed on {newer} was used here before: "
-                "--allow-older uses it all the same"
+                "--allow-older uses it anyway"
             )
     if not models:
         check_shipped(bundle)
@@ -68,12 +68,12 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_o
 
 
 def has_raw_detector(models: Path | None) -> bool:
-    """Return whether raw frames have a detector of their own; a folder of models may have none."""
+    """Return whether there is a separate detector for raw frames; it is optional in a folder of models."""
     return models is None or (models / RAW_DETECTOR).is_dir()
 
 
 def raw_stretch(models: Path | None, default: Stretch) -> Stretch:
-    """Return the stretch of the detector of raw frames; `default` where they have none of their own.
+    """Return the stretch of the detector for raw frames; `default` if there is no such detector.
 
     Raises:
         BundleError: the bundle cannot be used.

@@ -26,7 +26,7 @@ class Classifier:
         variant, engine, threads: see `load.load_engine`.
 
     Attributes:
-        abstain_below: probability, 0..1, below which a class is a guess; None where the bundle has no such threshold.
+        abstain_below: probability, 0..1, below which a class is a guess; None if the bundle has no such threshold.
     """
 
     def __init__(self, bundle: Bundle, variant: str = "int8", engine: str | None = None, threads: int = 1) -> None:
@@ -50,7 +50,7 @@ class Classifier:
         self.engine = self._load()
 
     def crop(self, pixels: np.ndarray, box: np.ndarray | None) -> np.ndarray:
-        """Cut out what the network sees of a box; without a box, the whole image.
+        """Cut out the network's input for a box; without a box, for the whole image.
 
         Returns:
             (size, size, 3) uint8.
@@ -66,7 +66,7 @@ class Classifier:
         return softmax(self._logits(crops), self._temperature)
 
     def doubted_probabilities(self, crops: np.ndarray) -> np.ndarray:
-        """Classify crops as `probabilities` does, and doubt those that are unlike all that the classifier knows.
+        """Classify crops as `probabilities` does, and lower the confidence of those unlike all training images.
 
         The most probable class stays the same; it is no longer sure, see `domain`.
         """
@@ -80,7 +80,7 @@ class Classifier:
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
         """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities.
 
-        Detections whose probabilities are not finite are left out; the first are logged.
+        Detections whose probabilities are not finite are dropped; the first such case is logged.
         """
         size = (len(found), self._size, self._size, 3)
         crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)

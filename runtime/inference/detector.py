@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 CANDIDATES = 300
 """Maximum number of boxes that are decoded; the best are taken."""
 POSTPROCESSED = ("detection_boxes", "detection_classes", "detection_scores", "num_detections")
-"""Outputs of a network that decodes its boxes itself (TFLite_Detection_PostProcess): boxes y0, x0, y1, x1 as shares of
-the input, class numbers, scores, best first, and the number of valid rows."""
+"""Outputs of a network that decodes its boxes itself (TFLite_Detection_PostProcess): boxes y0, x0, y1, x1 as fractions
+of the input, class numbers, scores, best first, and the number of valid rows."""
 
 logger = logging.getLogger(__name__)
 
 
 class ModelInput(NamedTuple):
-    """An image as the network takes it.
+    """An image in the format of the network's input.
 
     Attributes:
         batch: (1, H, W, 3) uint8.
@@ -51,7 +51,7 @@ class Detector:
     Args:
         bundle: a bundle for the task ``detect``.
         variant, engine, threads: see `load.load_engine`.
-        min_score: detections below it are dropped, 0..1; None takes the operating thresholds of the bundle.
+        min_score: minimum score of a detection, 0..1; None for the operating thresholds of the bundle.
 
     Attributes:
         bundle: as given.
@@ -115,12 +115,12 @@ class Detector:
     def decode(self, raw: dict[str, RawTensor], model_input: ModelInput, is_tile: bool = False) -> Detections:
         """Return detections in pixels of the image, clipped to it, best first.
 
-        Boxes and scores that are not finite are left out; the first are logged.
+        Boxes and scores that are not finite are dropped; the first such case is logged.
 
         Args:
             raw: outputs of `infer`.
             model_input: the image that they belong to.
-            is_tile: whether that is a tile of a frame, for which `tile_min_score` holds.
+            is_tile: whether the image is a tile of a frame, to which `tile_min_score` applies.
         """
         min_score = self.tile_min_score if is_tile else self.min_score
         if self._is_decoded:
@@ -130,7 +130,7 @@ class Detector:
         scores = raw["scores"]
         values = scores.values.reshape(-1, len(self.bundle.classes))[:, self._galaxy_class or 0]
         if values.dtype.kind == "f" and np.isnan(values).any():
-            self._finite(values, np.zeros((len(values), 4)))  # they are below any threshold: only logged
+            self._finite(values, np.zeros((len(values), 4)))  # only logged: NaN is below any threshold
         # Scores are compared in raw values, so that only the few candidates are dequantised.
         minimum = min(max(min_score, 1e-6), 1.0 - 1e-6)
         chosen = np.flatnonzero(values >= scores.threshold(float(np.log(minimum / (1.0 - minimum)))))
@@ -147,7 +147,7 @@ class Detector:
         return Detections(boxes[kept], score[kept])
 
     def _read_postprocessed(self, raw: dict[str, RawTensor], min_score: float) -> tuple[np.ndarray, np.ndarray]:
-        """Read boxes that the network decoded itself; return (N, 4) in input pixels and (N,) scores."""
+        """Read boxes that the network itself decoded; return (N, 4) in input pixels and (N,) scores."""
         given = np.nan_to_num(raw["num_detections"].dequantize())
         count = int(np.clip(given, 0, len(raw["detection_scores"].values)))
         score = raw["detection_scores"].dequantize()[:count]
@@ -192,7 +192,7 @@ class Detector:
 
 
 def _galaxy_class(bundle: Bundle) -> int | None:
-    """Return the index of the class that are galaxies; None if the network has one class only.
+    """Return the index of the class of galaxies; None if the network has only one class.
 
     Raises:
         BundleError: it has several, and the manifest does not say which.
@@ -202,7 +202,7 @@ def _galaxy_class(bundle: Bundle) -> int | None:
         names = [name.casefold() for name in bundle.classes]
         if names.count("galaxy") != 1:
             raise BundleError(
-                f"{bundle.path} detects {len(names)} classes and does not say which are galaxies: import the network "
+                f"{bundle.path} detects {len(names)} classes and does not state which are galaxies: import the network "
                 "again, with export --from and --galaxy-class"
             )
         return names.index("galaxy")

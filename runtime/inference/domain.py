@@ -1,8 +1,9 @@
-"""Recognise galaxies that are unlike all that a classifier was trained on, whose class must not be called sure.
+"""Recognise galaxies unlike all that a classifier was trained on; their class must not count as sure.
 
-A network's confidence holds for images like those it was calibrated on. A galaxy of too few pixels, one that reaches
-beyond the frame, a burnt-out image and one that excites no class are none of these. Half of their probability is spread
-over all classes alike: the most probable one stays the same, but neither it nor its coarse group can be sure.
+A network's confidence is valid for images like those it was calibrated on. It is not for a galaxy of too few pixels,
+one that extends beyond the frame, a burnt-out image, or one with a low logit for every class. Half of the probability
+of such galaxies is spread equally over all classes: the most probable class stays the same, but neither it nor its
+coarse group can be sure.
 """
 
 from __future__ import annotations
@@ -16,22 +17,22 @@ import numpy as np
 from ...models.labels import coarse_group
 
 BURNT_LEVEL = 250
-"""Level from which on a pixel counts as burnt out."""
+"""Minimum level of a burnt-out pixel."""
 DOUBTED = 0.5
 """Share of the probability that is spread over all classes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Limits of what a classifier knows, chosen on validation; the ``[decode.domain]`` of its bundle.
+    """Limits of a classifier's domain, chosen on validation; the ``[decode.domain]`` of its bundle.
 
     Attributes:
         min_side: longer side of a galaxy's box in pixels of the frame.
         max_outside: share of the crop that lies outside of the frame, 0..1.
         max_burnt: share of the crop's pixels that are burnt out, 0..1.
         min_energy: log of the sum of the exponentiated logits at the classifier's temperature (Liu et al. 2020,
-            arXiv:2010.03759); it is low where no class is excited.
-        groups: probability, 0..1, that a coarse group needs to be sure, where the usual one is not enough.
+            arXiv:2010.03759); it is low if the logits of all classes are.
+        groups: minimum probability, 0..1, of coarse groups that need more than the default to be sure.
     """
 
     min_side: float = 0.0
@@ -42,18 +43,18 @@ class Domain:
 
     @classmethod
     def from_manifest(cls, decode: Mapping[str, Any]) -> Domain:
-        """Read the limits of a manifest's ``[decode]``, which was checked; those that it lacks exclude nothing."""
+        """Read the limits of a manifest's ``[decode]``, which was checked; missing limits exclude nothing."""
         return cls(**decode.get("domain", {}), groups=decode.get("groups", {}))
 
     def excludes_images(self, images: np.ndarray, logits: np.ndarray, temperature: float) -> np.ndarray:
-        """Return which crops (N, size, size, 3) uint8 with their logits (N, C) are unlike the known: (N,) bool."""
+        """Return which crops (N, size, size, 3) uint8 with logits (N, C) are outside of the domain, (N,) bool."""
         burnt = (images.max(axis=3) >= BURNT_LEVEL).mean(axis=(1, 2))
         highest = logits.max(axis=1)
         energy = highest + temperature * np.log(np.exp((logits - highest[:, None]) / temperature).sum(axis=1))
         return np.asarray((burnt > self.max_burnt) | (energy < self.min_energy))
 
     def excludes_groups(self, probabilities: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-        """Return for which rows (N, C) the most probable group is one that needs more than they have: (N,) bool."""
+        """Return for which rows (N, C) the most probable group is below its own minimum in `groups`, (N,) bool."""
         groups = np.array([coarse_group(name) for name in classes])
         names = np.unique(groups)
         sums = np.stack([probabilities[:, groups == name].sum(axis=1) for name in names], axis=1)
@@ -61,7 +62,7 @@ class Domain:
         return np.asarray(sums.max(axis=1) < needed[sums.argmax(axis=1)])
 
     def excludes_boxes(self, boxes: np.ndarray, shape: tuple[int, ...], margin: float) -> np.ndarray:
-        """Return which boxes (N, 4) are too small or reach too far beyond a frame of `shape`: (N,) bool.
+        """Return which boxes (N, 4) are too small or extend too far beyond a frame of `shape`, (N,) bool.
 
         Args:
             margin: total share of the longer side that the crop adds.
@@ -74,6 +75,6 @@ class Domain:
 
 
 def doubt(probabilities: np.ndarray, doubted: np.ndarray) -> np.ndarray:
-    """Spread `DOUBTED` of the probability (N, C) of the rows `doubted` (N,) bool over all classes alike."""
+    """Spread `DOUBTED` of the probability (N, C) equally over all classes, in the rows `doubted` (N,) bool."""
     share = np.where(doubted, DOUBTED, 0.0)[:, None].astype(np.float32)
     return np.asarray((1 - share) * probabilities + share / np.float32(probabilities.shape[1]))

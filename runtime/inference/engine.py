@@ -1,7 +1,7 @@
 """The interface of an engine, and its raw outputs.
 
-An engine is a callable: a (1, H, W, 3) uint8 RGB batch in, the raw outputs by name out. It never guesses: which tensor
-is which output is written in the bundle, and a file that does not agree is refused.
+An engine is a callable that takes a (1, H, W, 3) uint8 RGB batch and returns the raw outputs by name. The bundle
+states which tensor is which output; a file that does not agree is refused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class RawTensor(NamedTuple):
 
     Attributes:
         values: as the network returned them, without the batch axis.
-        scale: step between quantised values; 0 where the values are real already.
+        scale: step between quantised values; 0 if the values are not quantised.
         zero_point: the quantised value of 0.
     """
 
@@ -31,7 +31,7 @@ class RawTensor(NamedTuple):
         return values if self.scale == 0.0 else (values - self.zero_point) * np.float32(self.scale)
 
     def threshold(self, level: float) -> float:
-        """Return the raw value that stands for the real value `level`, to compare without dequantising."""
+        """Return the raw value of the real value `level`, to compare without dequantising."""
         return level if self.scale == 0.0 else level / self.scale + self.zero_point
 
 

@@ -1,4 +1,4 @@
-"""Measure a bundle on labelled images, through the same stages that run at the telescope."""
+"""Measure a bundle on labelled images, through the same stages as in a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .classifier import Classifier
 from .detector import Detector
 
 MIN_EVALUATED_SCORE = 0.01
-"""Score down to which detections are evaluated; lower ones change the average precision by nothing measurable."""
+"""Minimum score of detections that are evaluated; lower ones do not change the average precision measurably."""
 
 
 def detections_of(detector: Detector, images: Iterable[tuple[np.ndarray, DetectionTruth]]) -> list[EvaluatedFrame]:

@@ -1,4 +1,4 @@
-"""Check that a bundle computes on this machine what it computed where it was exported."""
+"""Check that a bundle computes the same outputs on this machine as where it was exported."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .engine import Engine
 from .load import load_engine, select_variant
 
 EXACT = {"int8", "uint8"}
-"""Types of outputs that must be equal to the bit."""
+"""Types of outputs that must be bit-identical."""
 RELATIVE, ABSOLUTE = 1e-2, 5e-2
 """Tolerance of float outputs, whose sums depend on the processor."""
 MINOR_STEPS = 16
-"""Quantised steps of 256 by which outputs may differ in a run: another processor or library rounds in another way
+"""Quantised steps of 256 by which outputs may differ in a run, as other processors and libraries round differently
 (tflite-runtime by up to 10 in a detector's scores)."""
 START_SECONDS = 1.0
 """Time after which no further golden input is computed at the start of a run: a large network may take seconds each."""
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class GoldenMismatch(UserError):
-    """A network that does not compute here what it computed where it was exported."""
+    """A network whose outputs on this machine differ from those where it was exported."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Difference:
     Attributes:
         output: name of the output.
         sample: number of the golden input.
-        largest: largest difference: quantised steps of integers, else real; NaN or infinity of values that are not
-            finite.
-        different, values: how many values differ, of how many.
+        largest: largest difference: in quantised steps for integers, else in real units; NaN or infinity if values are
+            not finite.
+        different, values: number of values that differ, and of all values.
         is_minor: whether rounding explains it.
     """
 
@@ -61,7 +61,7 @@ def check_golden(bundle: Bundle) -> str:
     """Run the golden inputs: integer outputs must be equal to the bit, float outputs nearly.
 
     Returns:
-        A sentence that reports how many outputs were equal.
+        A sentence with the number of outputs that were equal.
 
     Raises:
         GoldenMismatch: an output differs, or there are no golden outputs.
@@ -75,11 +75,11 @@ def check_golden(bundle: Bundle) -> str:
         if found:
             raise GoldenMismatch(f"{bundle.path}: {name} differs here: {found[0]}")
         exact += len(vectors["inputs"]) * sum(spec.dtype in EXACT for spec in variant.outputs)
-    return f"{exact} integer outputs equal to the golden ones, to the bit"
+    return f"{exact} integer outputs identical to the golden ones"
 
 
 def check_golden_at_start(bundle: Bundle, variant: str, engine: Engine) -> None:
-    """Run as many golden inputs as `START_SECONDS` allow, at least one, in the engine that a run is to use.
+    """Run as many golden inputs as `START_SECONDS` allow, at least one, in the engine of a run.
 
     A difference that rounding explains is logged as a warning. Variants of ONNX Runtime have no golden outputs.
 
@@ -100,11 +100,11 @@ def check_golden_at_start(bundle: Bundle, variant: str, engine: Engine) -> None:
     worst = next((difference for difference in found if not difference.is_minor), None)
     if worst:
         raise GoldenMismatch(
-            f"{bundle.path}: {chosen.name} does not compute in {engine.name} on this machine what it computed where it "
+            f"{bundle.path}: {chosen.name} computes other outputs in {engine.name} on this machine than where it "
             f"was exported: {worst}. Try another --engine, or export the bundle again"
         )
     logger.warning("%s: %s rounds differently in %s on this machine: %s; results may differ slightly",
-                   bundle.path, chosen.name, engine.name, max(found, key=lambda each: each.largest))  # fmt: skip
+                   bundle.path, chosen.name, engine.name, max(found, key=lambda entry: entry.largest))  # fmt: skip
 
 
 def _differences(

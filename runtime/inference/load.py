@@ -36,7 +36,7 @@ def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = N
     if engine is None:
         if not runners:
             raise UsageError(
-                f"{bundle.path / chosen.file} is for the runtime '{chosen.runtime}', which no engine here supports"
+                f"{bundle.path / chosen.file} is for the runtime '{chosen.runtime}', which no known engine supports"
             )
         return chosen, runners[0]
     if engine in runners:
@@ -77,12 +77,12 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
 
 
 def resolve_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:
-    """Return the engine and the thread count: as given, else those of a device profile.
+    """Return the engine and the thread count: as given, or those of a device profile.
 
     Args:
-        engine: one of `ENGINE_NAMES`; None for the profile's, or, where that is not installed, one that is.
+        engine: one of `ENGINE_NAMES`; None for the profile's, or if that is not installed, one that is.
         threads: threads of an inference; None for the profile's.
-        device: name or TOML file of a profile; None for the one that fits this machine.
+        device: name or TOML file of a profile; None for the profile of this machine.
 
     Raises:
         ProfileError: there is no such profile.

@@ -23,23 +23,27 @@ class OnnxEngine:
     name = "onnxruntime"
 
     def __init__(self, bundle: Bundle, variant: Variant, threads: int) -> None:
-        where = str(bundle.path / variant.file)
-        self._session = session(bundle.read(variant.file), where, threads)
+        file_name = str(bundle.path / variant.file)
+        self._session = session(bundle.read(variant.file), file_name, threads)
         inputs = self._session.get_inputs()
         width, height = bundle.input_size
         if len(inputs) != 1 or tuple(inputs[0].shape) != (1, height, width, 3):
             found = [tuple(tensor.shape) for tensor in inputs]
-            raise BundleError(f"{where} takes {found}, not one input of {(1, height, width, 3)} as its manifest says")
+            raise BundleError(
+                f"{file_name} takes {found}, not one input of {(1, height, width, 3)} as its manifest says"
+            )
         if inputs[0].type not in INPUTS:
-            raise BundleError(f"{where} takes {inputs[0].type}, not raw uint8 or float32 pixels")
+            raise BundleError(f"{file_name} takes {inputs[0].type}, not raw uint8 or float32 pixels")
         self._input, self._dtype = inputs[0].name, INPUTS[inputs[0].type]
         tensors = {tensor.name: tensor for tensor in self._session.get_outputs()}
         for spec in variant.outputs:
             tensor = tensors.get(spec.tensor)
             if tensor is None:
-                raise BundleError(f"{where} has no output '{spec.tensor}', which its manifest calls {spec.name}")
+                raise BundleError(f"{file_name} has no output '{spec.tensor}', which its manifest calls {spec.name}")
             if tuple(tensor.shape) != spec.shape or OUTPUTS.get(tensor.type) != spec.dtype:
-                raise BundleError(f"{where}: output {spec.name} is not {spec.dtype} {spec.shape} as its manifest says")
+                raise BundleError(
+                    f"{file_name}: output {spec.name} is not {spec.dtype} {spec.shape} as its manifest says"
+                )
         self._names = [spec.name for spec in variant.outputs]
         self._tensors = [spec.tensor for spec in variant.outputs]
 
@@ -49,7 +53,7 @@ class OnnxEngine:
         return {name: RawTensor(value[0], 0.0, 0) for name, value in zip(self._names, values, strict=True)}
 
 
-def session(content: bytes, where: str, threads: int = 1) -> Any:
+def session(content: bytes, file_name: str, threads: int = 1) -> Any:
     """Create a session from verified bytes.
 
     Raises:
@@ -65,7 +69,7 @@ def session(content: bytes, where: str, threads: int = 1) -> Any:
         raise UsageError(f"the engine onnxruntime cannot be loaded{reason}: pip install {install}") from None
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Without it, int8 sums overflow on x86 without VNNI, and two machines give different results.
+    # Without this option, int8 sums overflow on x86 without VNNI, and results differ between machines.
     options.add_session_config_entry("session.x64quantprecision", "1")
     options.log_severity_level = 4  # fatal only: errors are raised as exceptions as well
     refusals = (
@@ -84,4 +88,4 @@ def session(content: bytes, where: str, threads: int = 1) -> Any:
             return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except refusals as error:
         line = next((line for line in str(error).splitlines() if line.strip()), repr(error))
-        raise BundleError(f"{where} is not a network that onnxruntime can run: {line}") from None
+        raise BundleError(f"{file_name} is not a network that onnxruntime can run: {line}") from None

@@ -1,7 +1,7 @@
 """Find galaxies in developed raw frames: low scores of all views are fused, then one threshold is applied.
 
-Raw exposures are noisy and dim, so that a galaxy scores lower in them than in processed images. Views of the whole
-frame and of tiles confirm each other, and boxes around bright stars, as in reflection nebulae, are left out.
+Raw exposures are noisy and dim, so a galaxy scores lower in them than in processed images. Views of the whole frame
+and of tiles confirm each other, and boxes around bright stars, as in reflection nebulae, are dropped.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from .detector import Detector, ModelInput
 from .engine import RawTensor
 
 MIN_STAR_WIDTHS = 3.6
-"""Minimum longer side of a box in widths of the frame's stars: the network takes wide stars for small galaxies."""
+"""Minimum longer side of a box in widths of the frame's stars: the network mistakes wide stars for small galaxies."""
 WIDEST_STARS = 12.0
-"""Width in pixels that stars have at most, out of focus too; larger boxes need no such check."""
+"""Maximum width of stars in pixels, even out of focus; larger boxes need no such check."""
 MIN_VIEW_SCORE = 0.05
 """Minimum score in a single view; the operating threshold is applied to the fused list."""
 
@@ -44,7 +44,7 @@ class RawDetector(Detector):
             views: (V, 4) int x0, y0, x1, y1 in frame pixels, the whole frame first.
             found: results of `decode` for each view, in its own pixels.
         """
-        from ...models.raw.extended_sources import star_dominated  # imported by the first raw frame
+        from ...models.raw.extended_sources import star_dominated  # imported when the first raw frame arrives
         from ...models.raw.star_width import star_width
 
         parts = []

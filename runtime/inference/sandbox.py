@@ -1,7 +1,7 @@
 """Load models of unknown origin in a separate process first, where they can do no harm.
 
-A malformed file can crash an interpreter, keep it busy for ever, or ask for more memory than there is. The process has
-loaded nothing but the engine, and is confined and limited as `runtime.system.isolated` says.
+A malformed file can crash an interpreter, keep it busy forever, or request more memory than there is. The process has
+loaded only the engine, and is confined and limited as described in `runtime.system.isolated`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..system.isolated import IsolatedError, IsolatedProcess, Limits
 
 SECONDS = 10.0
 MIN_MEMORY, MAX_MEMORY = 2**30, 2**32
-"""Bytes of address space that the process may take in addition to what the engine has mapped: as many as the machine
-has, within these limits. Threads reserve more than they use."""
+"""Limits of the address space in bytes, in addition to what the engine has mapped: the machine's memory, within these
+bounds. Threads reserve more than they use."""
 
 
 def check_model_loads(
@@ -60,7 +60,7 @@ def check_bundle_loads(bundle: Bundle, variants: Sequence[str]) -> None:
 
 
 def runnable_here(bundle: Bundle) -> list[str]:
-    """Return the names of the variants that an installed engine could run, whatever is chosen later."""
+    """Return the names of the variants that any installed engine could run."""
     return [
         name
         for name, variant in bundle.variants.items()
@@ -69,7 +69,7 @@ def runnable_here(bundle: Bundle) -> list[str]:
 
 
 class SandboxedLoader:
-    """A process that loads files one after another; when a file ends it, the next file gets a new process.
+    """A process that loads files one after another; if a file ends it, the next file gets a new process.
 
     Args:
         runtime: ``tflite`` or ``onnx``.
@@ -104,7 +104,7 @@ class SandboxedLoader:
 
 
 def _engines(runtime: str) -> list[str]:
-    """Return the installed engines of a runtime; the preferred one if none is, whose import reports it."""
+    """Return the installed engines of a runtime; if there is none, the preferred one, to report why."""
     names = engines_for(runtime)
     return [name for name in names if is_installed(name)] or list(names[:1])
 

@@ -20,25 +20,31 @@ class TFLiteEngine:
 
     def __init__(self, bundle: Bundle, variant: Variant, engine: str, threads: int) -> None:
         self.name = engine
-        where = bundle.path / variant.file
-        self._interpreter = _interpreter(engine, bundle.read(variant.file), threads, str(where))
+        file_name = bundle.path / variant.file
+        self._interpreter = _interpreter(engine, bundle.read(variant.file), threads, str(file_name))
         inputs = self._interpreter.get_input_details()
         width, height = bundle.input_size
         if len(inputs) != 1 or tuple(inputs[0]["shape"]) != (1, height, width, 3):
             found = [tuple(int(n) for n in tensor["shape"]) for tensor in inputs]
-            raise BundleError(f"{where} takes {found}, not one input of {(1, height, width, 3)} as its manifest says")
+            raise BundleError(
+                f"{file_name} takes {found}, not one input of {(1, height, width, 3)} as its manifest says"
+            )
         self._input = inputs[0]["index"]
         self._dtype = inputs[0]["dtype"]
         if self._dtype not in (np.uint8, np.int8, np.float32):
-            raise BundleError(f"{where} takes {np.dtype(self._dtype).name}, not raw uint8, int8 or float32 pixels")
+            raise BundleError(f"{file_name} takes {np.dtype(self._dtype).name}, not raw uint8, int8 or float32 pixels")
         tensors = {tensor["name"]: tensor for tensor in self._interpreter.get_output_details()}
         self._outputs = []
         for spec in variant.outputs:
             tensor = tensors.get(spec.tensor)
             if tensor is None:
-                raise BundleError(f"{where} has no output tensor '{spec.tensor}', which its manifest calls {spec.name}")
+                raise BundleError(
+                    f"{file_name} has no output tensor '{spec.tensor}', which its manifest calls {spec.name}"
+                )
             if tuple(tensor["shape"]) != spec.shape or np.dtype(tensor["dtype"]).name != spec.dtype:
-                raise BundleError(f"{where}: output {spec.name} is not {spec.dtype} {spec.shape} as its manifest says")
+                raise BundleError(
+                    f"{file_name}: output {spec.name} is not {spec.dtype} {spec.shape} as its manifest says"
+                )
             scale, zero_point = tensor["quantization"]
             self._outputs.append((spec.name, tensor["index"], float(scale), int(zero_point)))
 
@@ -54,7 +60,7 @@ class TFLiteEngine:
         }
 
 
-def _interpreter(engine: str, content: bytes, threads: int, where: str) -> Any:
+def _interpreter(engine: str, content: bytes, threads: int, file_name: str) -> Any:
     """Create an interpreter from verified bytes."""
     try:
         module = importlib.import_module(ENGINES[engine].module)
@@ -67,7 +73,7 @@ def _interpreter(engine: str, content: bytes, threads: int, where: str) -> Any:
             interpreter = module.Interpreter(model_content=content, num_threads=threads)
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
-        raise BundleError(f"{where} is not a network that {engine} can run: {error}") from None
+        raise BundleError(f"{file_name} is not a network that {engine} can run: {error}") from None
     except SystemError:
         # tflite-runtime 2.14 is built for numpy 1: with numpy 2 it imports, then fails here.
         raise UsageError(f"the engine {engine} needs numpy 1 here: pip install 'numpy<2'") from None

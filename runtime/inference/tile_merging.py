@@ -10,9 +10,9 @@ from ...models.boxes import box_areas, intersection_areas, iou_matrix
 from ..frame import Detections
 
 EDGE = 2.0
-"""Distance in pixels from a tile's edge within which a box counts as cut off."""
+"""Maximum distance in pixels of a cut-off box from its tile's edge."""
 INSIDE = 0.7
-"""Share of the smaller of two boxes inside the other above which both are the same object."""
+"""Minimum share of the smaller of two boxes that lies inside the other, if both are the same object."""
 
 
 def merge(views: np.ndarray, found: Sequence[Detections], iou: float, limit: int) -> Detections:
@@ -33,10 +33,10 @@ def merge(views: np.ndarray, found: Sequence[Detections], iou: float, limit: int
         size = np.concatenate([view[2:] - view[:2]] * 2)
         inner = view != frame
         gap = np.where([True, True, False, False], detections.boxes, size - detections.boxes)
-        whole = ~((gap < EDGE) & inner).any(axis=1)
-        boxes.append(detections.boxes[whole] + np.concatenate([view[:2]] * 2).astype(np.float32))
-        scores.append(detections.scores[whole])
-        origin.append(np.full(int(whole.sum()), number))
+        complete = ~((gap < EDGE) & inner).any(axis=1)
+        boxes.append(detections.boxes[complete] + np.concatenate([view[:2]] * 2).astype(np.float32))
+        scores.append(detections.scores[complete])
+        origin.append(np.full(int(complete.sum()), number))
     every, score, view_of = np.concatenate(boxes), np.concatenate(scores), np.concatenate(origin)
     if not len(score):
         return Detections.empty()
@@ -52,7 +52,7 @@ def merge(views: np.ndarray, found: Sequence[Detections], iou: float, limit: int
 
 
 def _overlap_share(boxes: np.ndarray) -> np.ndarray:
-    """Return (N, N) the intersection of each two boxes as a share of the smaller one."""
+    """Return the intersection of each two boxes as a share of the smaller one, (N, N)."""
     areas = box_areas(boxes)
     shares: np.ndarray = intersection_areas(boxes, boxes) / np.minimum.outer(areas, areas)
     return shares

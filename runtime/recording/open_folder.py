@@ -87,13 +87,13 @@ class OpenFolder:
     def why_moved(self) -> str:
         """Return what happened if the path no longer leads to the folder, its lock and event file; else ""."""
         for path, opened in self._opened.items():
-            what = "the output folder" if path == self.path else path.name
+            subject = "the output folder" if path == self.path else path.name
             try:
                 now = os.stat(path)
             except FileNotFoundError:
-                return f"{what} was removed or renamed"
+                return f"{subject} was removed or renamed"
             if (now.st_dev, now.st_ino) != (opened.st_dev, opened.st_ino):
-                return f"{what} was replaced by another"
+                return f"{subject} was replaced by another"
         return ""
 
     def close(self, before: Callable[[], None] = lambda: None) -> None:

@@ -116,7 +116,7 @@ class RowWriter:
             entered, self._entered = self._entered, []
         self._unnamed += folder.files.take_deleted()
         rows = [(event, folder.stored_crop(event.number)) for event in batch.events.values()]
-        crops = [(number, name) for where, number, name in entered if where is folder]
+        crops = [(number, name) for entered_folder, number, name in entered if entered_folder is folder]
         try:
             if folder.files.is_scanned and self._named_checked is not folder:  # crops that were deleted between runs
                 self._unnamed += [name for name in folder.store.crops() if name not in folder.files]

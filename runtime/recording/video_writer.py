@@ -57,9 +57,9 @@ class VideoWriter:
         if self._over:
             return
         if not self._may_grow(self.size() if self._writer else BLOCK):
-            what = f"ends after {self._frames} frames" if self._writer else "is not started"
+            consequence = f"ends after {self._frames} frames" if self._writer else "is not started"
             reason = "the disk or the quota is small or nearly full"
-            logger.warning("%s %s, because %s; detection continues", self.path, what, reason)
+            logger.warning("%s %s, because %s; detection continues", self.path, consequence, reason)
             self.close()
             return
         if self._writer is None:

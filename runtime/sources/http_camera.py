@@ -121,8 +121,8 @@ def snapshots(url: str) -> SnapshotCapture:
 
 def no_image(content_type: str) -> CaptureError:
     """Return the error of an answer without an image."""
-    what = f"with {printable_name(content_type)}" if content_type else "without a content type"
-    return CaptureError(f"it answers {what}, of which no image can be decoded")
+    answer = f"with {printable_name(content_type)}" if content_type else "without a content type"
+    return CaptureError(f"it answers {answer}, of which no image can be decoded")
 
 
 def is_image(content_type: str) -> bool:

@@ -60,8 +60,8 @@ def log_unread(source: str, unread: Counter[str]) -> None:
 def describe_unread(unread: Counter[str]) -> str:
     """Return how many files there are of each kind that is not read."""
     kinds = ", ".join(f"{suffix} ({count})" for suffix, count in sorted(unread.items()))
-    are = "file is" if unread.total() == 1 else "files are"
-    return f"{unread.total()} {are} of kinds that are not read: {kinds}"
+    subject = "file is" if unread.total() == 1 else "files are"
+    return f"{unread.total()} {subject} of kinds that are not read: {kinds}"
 
 
 def unread_suffix(name: str) -> str | None:

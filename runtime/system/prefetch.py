@@ -33,17 +33,17 @@ def prefetch(work: Callable[[Item], Result], items: Iterable[Item], at_once: int
     tasks: SimpleQueue[Task[Result, Item]] = SimpleQueue()
     for _ in range(at_once):
         threading.Thread(target=_serve, args=(work, tasks), name="prefetch", daemon=True).start()
-    begun: deque[Future[Result]] = deque()
+    futures: deque[Future[Result]] = deque()
 
     def begin(count: int) -> None:
         for item in islice(waiting, count):
-            begun.append(Future())
-            tasks.put((begun[-1], item))
+            futures.append(Future())
+            tasks.put((futures[-1], item))
 
     try:
         begin(at_once)
-        while begun:
-            yield begun.popleft().result
+        while futures:
+            yield futures.popleft().result
             begin(1)
     finally:
         for _ in range(at_once):

@@ -79,11 +79,11 @@ class Track:
     ) -> Track:
         """Start a track with detection `index` of a frame."""
         assert detections.probabilities is not None
-        when, box = (frame.number, utc_text(frame.time)), observation.box
+        moment, box = (frame.number, utc_text(frame.time)), observation.box
         return cls(
             number,
-            when,
-            when,
+            moment,
+            moment,
             frame.source,
             frame.source_boxes(box),
             float(detections.scores[index]),

@@ -104,7 +104,7 @@ def test_info_and_diff(result, tiny_models):
     plain = command_line("bundle", "info", result.bundle, env={"COLUMNS": "80"}).stdout
     assert "\u2026" not in plain and Bundle.load(result.bundle).hash[:40] in plain
     told = json.loads(command_line("bundle", "info", "--json", result.bundle).stdout)
-    assert told["gates"].endswith("all passed") and "accuracy 1.0000" in told["form onnx_int8"]
+    assert told["gates"].endswith("all passed") and "accuracy 1.0000" in told["variant onnx_int8"]
     assert told["signature"] == "none" and told["licence"] == "Apache-2.0"
     rows = json.loads(command_line("bundle", "diff", "--json", result.bundle, tiny_models / "galaxy-classifier").stdout)
     by_name = {row["what"]: row for row in rows}

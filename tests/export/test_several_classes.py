@@ -109,7 +109,7 @@ def test_an_old_bundle_that_does_not_say_is_not_run(network, tmp_path):
     assert Detector(Bundle.load(tmp_path / "out"), variant)._galaxy_class == 1
     manifest["classes"] = ["person", "nebula", "dog"]
     (tmp_path / "out" / "bundle.toml").write_text(tomli_w.dumps(manifest))
-    with pytest.raises(BundleError, match="does not say which are galaxies"):
+    with pytest.raises(BundleError, match="does not state which are galaxies"):
         Detector(Bundle.load(tmp_path / "out"), variant)
     manifest["decode"]["galaxy_class"] = 3
     (tmp_path / "out" / "bundle.toml").write_text(tomli_w.dumps(manifest))

@@ -61,7 +61,7 @@ def test_a_full_disk_is_no_unexpected_error(problem, monkeypatch, capsys):
         cli.main()
     told = capsys.readouterr().err
     assert ended.value.code == 1
-    assert "the disk is full: make room" in told and "--resume" in told and "unexpected" not in told
+    assert "the disk is full: free some space" in told and "--resume" in told and "unexpected" not in told
     assert not disk_is_full(OSError(errno.EIO, os.strerror(errno.EIO)))
 
 

@@ -125,6 +125,6 @@ def _displayed(light: np.ndarray, sigma: float, rng: np.random.Generator) -> np.
 
 def _coarsened(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Show a view as of a galaxy of few pixels."""
-    size, few = view.shape[0], int(rng.integers(16, 45))
-    small = cv2.resize(np.clip(view, 0, 255), (few, few), interpolation=cv2.INTER_AREA)
+    size, coarse_side = view.shape[0], int(rng.integers(16, 45))
+    small = cv2.resize(np.clip(view, 0, 255), (coarse_side, coarse_side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR))

@@ -82,7 +82,7 @@ def refit_last_layer(
     rows: list[dict[str, Any]] = []
     for tried, (kernel, bias) in candidates.items():
         logits = [(inputs @ kernel + bias, truth) for inputs, truth in sets]
-        scores, losses = [_macro_f1(*each) for each in logits], [log_loss(*each) for each in logits]
+        scores, losses = [_macro_f1(*evaluated) for evaluated in logits], [log_loss(*evaluated) for evaluated in logits]
         rows.append({"strength": tried, "macro_f1": scores, "log_loss": losses})
     best = max(rows, key=lambda row: (sum(row["macro_f1"]), -sum(row["log_loss"])))["strength"]
     layer.set_weights([part.astype(np.float32) for part in candidates[best]])

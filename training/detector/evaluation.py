@@ -102,8 +102,8 @@ def score(
             bool(evaluation["negative"][frame]),
         )
         evaluated.append((truth, *decode_detections(frame_deltas, frame_logits, anchors)))
-    whole = detection_metrics(evaluated, THRESHOLD)
-    metrics = {"map50": whole["map50"], "map": whole["map"]}
+    overall = detection_metrics(evaluated, THRESHOLD)
+    metrics = {"map50": overall["map50"], "map": overall["map"]}
     for name in sorted(set(sets.tolist())):
         of_set = detection_metrics([evaluated[index] for index in np.flatnonzero(sets == name)], THRESHOLD)
         metrics |= {f"map50_{name}": of_set["map50"], f"false_{name}": of_set["fp_per_frame"]}

@@ -128,8 +128,8 @@ def grad_cam(
     classes = model.output_shape[1]
     if class_index is not None:
         class_index = np.asarray(class_index)
-        whole = class_index.shape == (len(levels),) and np.issubdtype(class_index.dtype, np.integer)
-        if not whole or (class_index.size and not 0 <= class_index.min() <= class_index.max() < classes):
+        is_integer_vector = class_index.shape == (len(levels),) and np.issubdtype(class_index.dtype, np.integer)
+        if not is_integer_vector or (class_index.size and not 0 <= class_index.min() <= class_index.max() < classes):
             raise ExplainError(
                 f"class_index must hold one integer in 0..{classes - 1} for each of the {len(levels)} images"
             )

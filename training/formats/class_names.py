@@ -21,12 +21,12 @@ def read_class_names(folder: Path) -> list[str]:
     lists += sorted(
         [*folder.glob("*.names"), *folder.glob("*.yaml"), *folder.glob("*.yml"), *folder.rglob("classes.txt")]
     )
-    there = [path for path in lists if path.is_file()]
-    for path in there:
+    existing = [path for path in lists if path.is_file()]
+    for path in existing:
         yaml = path.suffix in (".yaml", ".yml")
         if found := parse_yaml_names(_text(path), path.name) if yaml else read_classes(path):
             return found
-    if there:
+    if existing:
         return []  # images without a single object need no class
     raise LabelError(
         "unreadable label",

@@ -102,8 +102,8 @@ class ImageIndex:
 def _common_end(first: list[str], second: list[str]) -> int:
     """Return how many parts are the same at the end of two paths."""
     count = 0
-    for one, other in zip(reversed(first), reversed(second), strict=False):
-        if one != other:
+    for first_part, second_part in zip(reversed(first), reversed(second), strict=False):
+        if first_part != second_part:
             break
         count += 1
     return count

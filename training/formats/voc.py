@@ -162,10 +162,10 @@ def _read_one(
 
 def _find_image(filename: str, label: Path, folder: str, images: Container[str]) -> str:
     """Find a label's image: next to it, in a neighbouring folder, in the folder it names, or by its own name."""
-    here, parent = label.parent, label.parent.parent
+    folder_of_label, parent = label.parent, label.parent.parent
     candidates = [
         candidate / filename
-        for candidate in (here, parent / "JPEGImages", parent / "images", parent, parent / folder, Path())
+        for candidate in (folder_of_label, parent / "JPEGImages", parent / "images", parent, parent / folder, Path())
     ]
     # The image was renamed (labelImg uses the name of the XML), or an old version omitted the suffix.
     candidates += [label.with_suffix(end) for suffix in SUFFIXES for end in (suffix, suffix.upper())]

@@ -62,8 +62,8 @@ class SceneComposer:
             return self._field(rng, self.size).astype(np.float32)
         if self._fields and draw < 0.65:
             tiles = [self._field(rng, self.size // 2) for _ in range(4)]
-            whole = np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
-            return resize(whole, self.size, self.size).astype(np.float32)
+            mosaic = np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])])
+            return resize(mosaic, self.size, self.size).astype(np.float32)
         if self.negatives and draw < 0.8:
             return self.negative(rng).astype(np.float32) * np.float32(rng.uniform(0.5, 1.0))
         canvas = np.full((self.size, self.size, 3), rng.uniform(2, 30), np.float32)

@@ -136,7 +136,9 @@ def _in_time(residuals: Sequence[np.ndarray]) -> tuple[list[float], list[float]]
     shared = []
     for first, second in itertools.pairwise(residuals):
         sky = (np.abs(first) < _CUT) & (np.abs(second) < _CUT) & ~_stars(first) & ~_stars(second)
-        shared.append([float((one * two)[dark].mean()) for one, two, dark in zip(first, second, sky, strict=True)])
+        shared.append(
+            [float((before * after)[dark].mean()) for before, after, dark in zip(first, second, sky, strict=True)]
+        )
     stays = np.clip(np.median(shared, axis=0), 0, 1)
     return np.sqrt(1 - stays).tolist(), np.sqrt(stays).tolist()
 

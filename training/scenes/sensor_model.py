@@ -138,7 +138,7 @@ def _streak(drift: tuple[float, float]) -> np.ndarray:
 def mosaic_of(rgb: np.ndarray, pattern: str) -> np.ndarray:
     """Sample a image (H, W, 3) with even sides as a colour filter array does: (H, W) of the same type."""
     result = np.empty(rgb.shape[:2], rgb.dtype)
-    for place, letter in enumerate(pattern):
-        y, x = divmod(place, 2)
+    for position, letter in enumerate(pattern):
+        y, x = divmod(position, 2)
         result[y::2, x::2] = rgb[y::2, x::2, "RGB".index(letter)]
     return result

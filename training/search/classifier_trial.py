@@ -70,11 +70,11 @@ class Trial:
             if feed.attributes
             else (ClassifierTrainer(model, average, recipe))
         )
-        schedule, look = Cycles(recipe.rates, feed.steps, recipe.epochs), compile_forward(average)
+        schedule, forward = Cycles(recipe.rates, feed.steps, recipe.epochs), compile_forward(average)
 
         def score() -> float:
             refresh_normalisation(average, feed.refresh_batches(min(REFRESH_BATCHES, 2 * feed.steps)))
-            return float(classification_metrics(softmax(look(images)), labels, classes)["macro_f1"])
+            return float(classification_metrics(softmax(forward(images)), labels, classes)["macro_f1"])
 
         for epoch in range(self.epochs):
             for step, batch in enumerate(feed.epoch(epoch)):

@@ -126,12 +126,12 @@ def cost(design: DetectorDesign, classes: int = 1) -> Cost:
     sides = {level: -(-design.size // 2**level) for level in range(design.min_level, settings.max_level + 1)}
     body = [*_backbone(design), *_pyramid(design, sides)]
     head = list(_head(design, sides, len(settings.aspect_ratios)))
-    whole = body + head
-    macs = sum(layer.weights * layer.side**2 for layer in whole)
+    layers = body + head
+    macs = sum(layer.weights * layer.side**2 for layer in layers)
     shared = head[: len(head) // len(sides)]
     parameters = sum(layer.weights for layer in body + shared)
-    parameters += sum(layer.normalisation * layer.channels for layer in whole)
-    size = sum(layer.weights + INT8_BYTES_A_CHANNEL * layer.channels + INT8_BYTES_AN_OPERATION for layer in whole)
+    parameters += sum(layer.normalisation * layer.channels for layer in layers)
+    size = sum(layer.weights + INT8_BYTES_A_CHANNEL * layer.channels + INT8_BYTES_AN_OPERATION for layer in layers)
     return Cost(macs, parameters, size + INT8_BYTES_A_FILE)
 
 

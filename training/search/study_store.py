@@ -135,8 +135,8 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
                     storage=journal, study_name=STUDY, directions=["maximize", "minimize"], load_if_exists=True
                 )
             )
-        except (AssertionError, KeyError, TypeError, ValueError) as problem:
-            raise SearchError(f"{path} is not the journal of a search: {problem!r}; name another folder") from None
+        except (AssertionError, KeyError, TypeError, ValueError) as error:
+            raise SearchError(f"{path} is not the journal of a search: {error!r}; name another folder") from None
         if agreed is None:
             return study
         agreed = json.loads(json.dumps({"space": space.hash, **agreed}))
@@ -149,8 +149,8 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
     old, new = _flatten(before), _flatten(agreed)
     for name in sorted(old.keys() | new.keys()):
         if old.get(name) != new.get(name):
-            what = "on other data" if name == "data" else f"with {name}={old.get(name)}, not {new.get(name)}"
-            raise SearchError(f"{storage} was started {what}: continue with the same, or name another folder")
+            difference = "on other data" if name == "data" else f"with {name}={old.get(name)}, not {new.get(name)}"
+            raise SearchError(f"{storage} was started {difference}: continue with the same, or name another folder")
     return study
 
 
@@ -165,9 +165,9 @@ def _flatten(agreed: Mapping[str, Any]) -> dict[str, Any]:
 def _cut_partial_line(path: Path) -> None:
     """Remove a last line without an end: its writer was stopped before the write was confirmed."""
     content = path.read_bytes() if path.exists() else b""
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        os.truncate(path, whole)
+    end = content.rfind(b"\n") + 1
+    if end < len(content):
+        os.truncate(path, end)
 
 
 def _check_journal(path: Path) -> None:
@@ -177,10 +177,10 @@ def _check_journal(path: Path) -> None:
         _cut_partial_line(path)
         for number, line in enumerate(stream, 1):
             try:
-                whole = line.endswith(b"\n") and "op_code" in json.loads(line)
+                is_complete = line.endswith(b"\n") and "op_code" in json.loads(line)
             except (TypeError, ValueError):
-                whole = False
-            if not whole:
+                is_complete = False
+            if not is_complete:
                 raise SearchError(
                     f"{path} is damaged at line {number}: restore a copy, or keep only the lines before it "
                     "and lose the later ones"

@@ -43,16 +43,16 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
         if record.model["classes"] != loaded[0][0].model["classes"]:
             raise RunError(f"{run} has other classes than {runs[0]}")
     labels, classes = first["labels"], loaded[0][0].model["classes"]
-    each = [softmax(predictions["logits"], record.model["decode"]["temperature"]) for record, predictions in loaded]
-    weights = find_weights(each, labels)
-    together = blend(each, weights)
+    by_run = [softmax(predictions["logits"], record.model["decode"]["temperature"]) for record, predictions in loaded]
+    weights = find_weights(by_run, labels)
+    together = blend(by_run, weights)
     temperature = fit_temperature(np.log(together + TINY), labels)
     result = {
         "runs": [str(run) for run in runs],
         "networks": [network_hash(run) for run in runs],
         "weights": [float(weight) for weight in weights],
         "temperature": temperature,
-        "alone": [classification_metrics(probabilities, labels, classes) for probabilities in each],
+        "alone": [classification_metrics(probabilities, labels, classes) for probabilities in by_run],
         "together": classification_metrics(calibrated(together, temperature), labels, classes),
         "ece_before": classification_metrics(together, labels, classes)["ece"],
         "chosen_on": "validation",

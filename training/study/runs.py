@@ -155,8 +155,8 @@ def run_many(
             if not is_finished(run):
                 logger.info("training %s, seed %d", name, seed)
             if recipe.margin not in parts:
-                pictures = load_dataset(data, recipe.margin, keep_boxy, unnamed=True)
-                parts[recipe.margin] = split_dataset(pictures, split_seed)
+                dataset = load_dataset(data, recipe.margin, keep_boxy, unnamed=True)
+                parts[recipe.margin] = split_dataset(dataset, split_seed)
             fit_parts(
                 recipe,
                 parts[recipe.margin],

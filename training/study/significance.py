@@ -25,10 +25,10 @@ def class_rates(predicted: np.ndarray, labels: np.ndarray, count: int) -> tuple[
         predicted, labels: (N,) predicted and true classes, 0..count-1.
     """
     right = np.bincount(labels[predicted == labels], minlength=count)
-    true, said = np.bincount(labels, minlength=count), np.bincount(predicted, minlength=count)
-    here = true > 0
-    right, true, said = right[here], true[here], said[here]
-    return right / np.maximum(said, 1), right / true, 2 * right / (true + said)
+    true, predictions = np.bincount(labels, minlength=count), np.bincount(predicted, minlength=count)
+    present = true > 0
+    right, true, predictions = right[present], true[present], predictions[present]
+    return right / np.maximum(predictions, 1), right / true, 2 * right / (true + predictions)
 
 
 def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:

@@ -261,7 +261,7 @@ def test_night_of_flickering_objects_hot_pixels_and_planes_gives_twelve_events(s
 @pytest.mark.parametrize(
     ("boxes", "scores", "reason"),
     [
-        ([[0, 0, 5, 5]], [0.5, 0.5], "do not belong together"),
+        ([[0, 0, 5, 5]], [0.5, 0.5], "do not have the same length"),
         ([[0, 0, 5, np.nan]], [0.5], "finite"),
         ([[5, 0, 5, 5]], [0.5], "x1 > x0"),
     ],

@@ -23,7 +23,7 @@ def run(count: int, folder: Path) -> Outcome:
     paths = found = wrong = 0
     for _ in range(count):
         places = [(*numbers.choices(FOLDERS, k=numbers.randint(0, 2)), numbers.choice(NAMES)) for _ in range(6)]
-        files = sorted({"/".join(place) for place in places})
+        files = sorted({"/".join(path) for path in places})
         index = ImageIndex(files)
         bases = [file.rpartition("/")[2] for file in files]
         for file in files:

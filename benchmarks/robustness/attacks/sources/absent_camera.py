@@ -18,11 +18,11 @@ def run(count: int, _: Path) -> Outcome:
         cameras = HttpCameras()
         cameras.close()
         frames = iter(stream(f"{cameras.url}/snapshot", wait=True))
-        there = threading.Timer(0.2 + 0.3 * (number % 5), HttpCameras, [cameras.port])
+        appearance = threading.Timer(0.2 + 0.3 * (number % 5), HttpCameras, [cameras.port])
         started = time.monotonic()
-        there.start()
+        appearance.start()
         next(frames)
-        delays.append(time.monotonic() - started - there.interval)
+        delays.append(time.monotonic() - started - appearance.interval)
         frames.close()  # type: ignore[attr-defined]
     return Outcome({"frames": len(delays), "worst_delay_s": round(max(delays), 2)}, len(delays) == count)
 

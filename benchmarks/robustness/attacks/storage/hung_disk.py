@@ -24,9 +24,9 @@ def run(count: int, folder: Path) -> Outcome:
     silent = 0
     for number in range(count):
         for kind, times in seconds.items():
-            taken, said = _stop(disk, folder / f"{kind}-{number}", kind)
+            taken, message = _stop(disk, folder / f"{kind}-{number}", kind)
             times.append(taken)
-            silent += not said
+            silent += not message
     figures: dict[str, int | float | str] = {f"{kind}_worst_s": round(max(times), 2) for kind, times in seconds.items()}
     figures["without_number_of_lost_events"] = silent
     return Outcome(figures, max(map(max, seconds.values())) < LIMIT_SECONDS and not silent)

@@ -25,25 +25,27 @@ WAYS = ("removed", "renamed", "replaced", "event file removed")
 
 def run(count: int, folder: Path) -> Outcome:
     """Take the folder from `count` runs in mid-run: each must notice, end with a failure and lock its new folder."""
-    unnoticed = untold = unstored = 0
+    unnoticed = unreported = unstored = 0
     for number in range(count):
-        place = folder / f"run-{number}"
-        output = open_output(place)
+        run_folder = folder / f"run-{number}"
+        output = open_output(run_folder)
         frames = synthetic_frames(number)
         _write(output, frames, EVENTS)
         way = WAYS[number % len(WAYS)]
-        _take_away(place, way)
+        _take_away(run_folder, way)
         noticed, ended = _wait(output)
         _write(output, frames, EVENTS)
         with suppress(RunFailure):
             output.writer.check()
         output.close(2 * EVENTS, 0)
         unnoticed += not noticed
-        untold += output.writer.failure is None
-        stored = _stored(place)
+        unreported += output.writer.failure is None
+        stored = _stored(run_folder)
         unstored += 0 if ended else max(0, EVENTS - stored)
-    held = not (unnoticed or untold or unstored)
-    return Outcome({"runs": count, "unnoticed": unnoticed, "untold": untold, "later_events_lost": unstored}, held)
+    held = not (unnoticed or unreported or unstored)
+    return Outcome(
+        {"runs": count, "unnoticed": unnoticed, "unreported": unreported, "later_events_lost": unstored}, held
+    )
 
 
 def _write(output: OutputFolder, frames: Iterator[tuple[Frame, list[Track]]], count: int) -> None:
@@ -54,15 +56,17 @@ def _write(output: OutputFolder, frames: Iterator[tuple[Frame, list[Track]]], co
         time.sleep(0.01)
 
 
-def _take_away(place: Path, way: str) -> None:
+def _take_away(run_folder: Path, way: str) -> None:
     if way == "removed":
-        shutil.rmtree(place.rename(place.with_name(f"{place.name}-gone")), ignore_errors=True)  # the run adds files
+        shutil.rmtree(
+            run_folder.rename(run_folder.with_name(f"{run_folder.name}-gone")), ignore_errors=True
+        )  # the run adds files
     elif way == "event file removed":
-        (place / "events.sqlite").unlink()
+        (run_folder / "events.sqlite").unlink()
     else:
-        place.rename(place.with_name(f"{place.name}-before"))
+        run_folder.rename(run_folder.with_name(f"{run_folder.name}-before"))
     if way == "replaced":
-        open_output(place).close(0, 0)
+        open_output(run_folder).close(0, 0)
 
 
 def _wait(output: OutputFolder) -> tuple[bool, bool]:
@@ -79,8 +83,8 @@ def _wait(output: OutputFolder) -> tuple[bool, bool]:
     return False, False
 
 
-def _stored(place: Path) -> int:
-    with closing(sqlite3.connect(place / "events.sqlite")) as database:
+def _stored(run_folder: Path) -> int:
+    with closing(sqlite3.connect(run_folder / "events.sqlite")) as database:
         return int(database.execute("SELECT count(*) FROM event").fetchone()[0])
 
 
