@@ -14,6 +14,7 @@ from .options import FILE, FOLDER, PATH
 
 if TYPE_CHECKING:
     from ..models.bundle import Bundle
+    from ..models.manifest import Manifest
 
 
 def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
@@ -23,28 +24,26 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
     manifest = bundle.manifest
     state = f"UNGATED: failed {', '.join(bundle.failed_gates)}" if bundle.failed_gates else "all passed"
     width, height = bundle.input_size
-    sets = ", ".join(f"{name} ({count})" for name, count in manifest["data"]["sets"].items())
-    sources = manifest["data"]["sources"]
+    sets = ", ".join(f"{name} ({count})" for name, count in manifest.data.sets.items())
+    sources = manifest.data.sources
     rest = f" and {len(sources) - 4} more, in the manifest" if len(sources) > 4 else ""
     rows = [
-        ("name", f"{bundle.name}, version {manifest['version']}"),
+        ("name", f"{bundle.name}, version {manifest.version}"),
         ("task", bundle.task),
         ("hash", bundle.hash),
-        ("created", manifest["created"]),
-        ("licence", manifest["licence"]),
+        ("created", manifest.created),
+        ("licence", manifest.licence),
         ("classes", ", ".join(bundle.classes)),
-        ("input", f"{width}x{height} {manifest['input']['colour']}, raw levels"),
-        ("network", f"{manifest['network']['parameters']} parameters, {manifest['network']['macs']} multiplications"),
-        ("data", f"{sets or 'none recorded'}; hash {manifest['data']['hash'][:16] or 'none'}"),
+        ("input", f"{width}x{height} {manifest.input.colour}, raw levels"),
+        ("network", f"{manifest.network.parameters} parameters, {manifest.network.macs} multiplications"),
+        ("data", f"{sets or 'none recorded'}; hash {manifest.data.hash[:16] or 'none'}"),
         ("sources", "; ".join(sources[:4]) + rest or "none recorded"),
-        ("gates", f"{len(manifest['gates'])}, {state}"),
+        ("gates", f"{len(manifest.gates)}, {state}"),
         ("signature", "present (checked by bundle verify --key)" if (bundle.path / SIGNATURE).exists() else "none"),
     ]
-    if "score_threshold" in manifest["decode"]:
-        rows.append(("score threshold", f"{manifest['decode']['score_threshold']:.4f}"))
-    rows += [
-        (f"fallback of {name}", fallback) for name, fallback in manifest.get("export", {}).get("rescue", {}).items()
-    ]
+    if bundle.task == "detect":
+        rows.append(("score threshold", f"{manifest.detector_decode.score_threshold:.4f}"))
+    rows += [(f"fallback of {name}", fallback) for name, fallback in manifest.fallbacks.items()]
     for name, variant in bundle.variants.items():
         details = [f"{variant.file}, {len(bundle.read(variant.file)) / 1024:.0f} KiB"]
         details += [f"{key} {value:.4f}" for key, value in _variant_numbers(manifest, name).items()]
@@ -60,15 +59,15 @@ def diff_rows(first: Bundle, second: Bundle) -> list[tuple[str, str, str, str]]:
             ("name", first.name, second.name),
             ("task", first.task, second.task),
             ("hash", first.hash[:16], second.hash[:16]),
-            ("created", first.manifest["created"], second.manifest["created"]),
+            ("created", first.manifest.created, second.manifest.created),
             ("input", "x".join(map(str, first.input_size)), "x".join(map(str, second.input_size))),
             ("classes", len(first.classes), len(second.classes)),
-            ("licence", first.manifest["licence"], second.manifest["licence"]),
-            ("data", first.manifest["data"]["hash"][:16], second.manifest["data"]["hash"][:16]),
+            ("licence", first.manifest.licence, second.manifest.licence),
+            ("data", first.manifest.data.hash[:16], second.manifest.data.hash[:16]),
         )
     ]
     for key in ("parameters", "macs"):
-        rows.append(_change_row(key, first.manifest["network"][key], second.manifest["network"][key], "d"))
+        rows.append(_change_row(key, getattr(first.manifest.network, key), getattr(second.manifest.network, key), "d"))
     for name in dict.fromkeys([*first.variants, *second.variants]):
         sizes = [len(b.read(b.variants[name].file)) if name in b.variants else None for b in (first, second)]
         rows.append(_change_row(f"{name} bytes", sizes[0], sizes[1], "d"))
@@ -78,8 +77,8 @@ def diff_rows(first: Bundle, second: Bundle) -> list[tuple[str, str, str, str]]:
     return rows
 
 
-def _variant_numbers(manifest: dict[str, Any], variant: str) -> dict[str, float]:
-    metrics = manifest["metrics"].get(variant, {})
+def _variant_numbers(manifest: Manifest, variant: str) -> dict[str, float]:
+    metrics = manifest.metrics.get(variant, {})
     found = {key: metrics[key] for key in SHOWN_METRICS if isinstance(metrics.get(key), (int, float))}
     parity = metrics.get("parity", {})
     return found | {key: parity[key] for key in ("agreement", "matched") if key in parity}
@@ -202,7 +201,7 @@ def verify(path: Path, key: Path | None) -> None:
     if loaded.failed_gates:
         result += f"; UNGATED: failed {', '.join(loaded.failed_gates)}"
     signed = f", signed with {key}" if key else ", signature not checked (no --key)"
-    click.echo(f"{path}: {len(loaded.manifest['files'])} files unchanged; {result}{signed}")
+    click.echo(f"{path}: {len(loaded.manifest.files)} files unchanged; {result}{signed}")
 
 
 @bundle.command()

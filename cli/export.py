@@ -167,7 +167,7 @@ def _as_json(result: ExportResult) -> dict[str, Any]:
         "gates": [{"gate": gate.name, "measured": gate.measured, "passed": gate.passed} for gate in result.gates],
         "metrics": result.evaluation.metrics,
         "agreement": result.evaluation.agreement,
-        "export": result.manifest["export"],
+        "export": result.manifest.export,
     }
 
 
@@ -191,7 +191,7 @@ def _show(console: PlainConsole, result: ExportResult) -> None:
     for row in rows:
         variants.add_row(row[0].replace("_", " "), *row[1:])
     console.print(variants)
-    record = result.manifest["export"]
+    record = result.manifest.export
     if "edgetpu" in record:
         _show_edgetpu(console, record["edgetpu"])
     for name, choice in record.get("rescue", {}).items():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import importlib.metadata
 import logging
@@ -14,10 +13,11 @@ import numpy as np
 
 from .. import __version__
 from ..models.bundle import Bundle
-from ..models.manifest import FORMAT, GOLDEN
+from ..models.manifest import FORMAT, GOLDEN, Gate, Manifest, Variant
 from ..training.run import RunRecord
 from .bundle_writer import (
     check_target,
+    draft_of,
     golden_vectors,
     pick_evenly,
     publish,
@@ -29,7 +29,7 @@ from .calibration_images import load_calibration_images
 from .evaluation import FLOAT_VARIANTS, Evaluation, evaluate_bundle, reference_variant, runnable_variants
 from .examples import Examples, draw_examples
 from .fallbacks import NO_FALLBACK, QUANTISED_FORMATS, fallbacks
-from .gates import WIDE_DTYPE, Gate, accuracy_gate, contract_gate, int8_gate, parity_gate
+from .gates import WIDE_DTYPE, accuracy_gate, contract_gate, int8_gate, parity_gate
 from .run_reader import read_evaluation, read_run
 from .settings import FORMATS, REFERENCE, Settings
 from .tflite.edgetpu import compile_for_edgetpu, mappability
@@ -58,7 +58,7 @@ class ExportResult:
     bundle: Path | None
     gates: list[Gate]
     evaluation: Evaluation
-    manifest: dict[str, Any]
+    manifest: Manifest
     sizes: dict[str, int]
     examples: Examples
 
@@ -100,7 +100,7 @@ def export_run(run: Path, out: Path | None, settings: Settings | None = None) ->
 
 def validate_and_write(
     target: Path,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     built: BuiltVariants,
     evaluation: dict[str, np.ndarray],
     calibration: np.ndarray,
@@ -109,156 +109,174 @@ def validate_and_write(
     """Run the gates on all variants; write the bundle if all pass or `settings` force it."""
     files = built.files
     with staging_folder(target) as folder:
-        gates, measured = _run_gates(folder, manifest, files, evaluation, settings)
-        if settings.fallback == "auto" and not all(gate.passed for gate in gates):
-            files = _apply_fallbacks(folder, manifest, built, gates, evaluation, calibration, settings)
-            gates, measured = _run_gates(folder, manifest, files, evaluation, settings)
+        draft = _run_gates(folder, manifest, files, evaluation, settings)
+        if settings.fallback == "auto" and not draft.passed:
+            files, chosen = _apply_fallbacks(folder, draft, built, evaluation, calibration, settings)
+            draft = _run_gates(folder, _with_fallbacks(draft.manifest, chosen), files, evaluation, settings)
         contents = {FORMATS[name].file: content for name, content in files.items()}
         contents[GOLDEN] = (folder / GOLDEN).read_bytes()
-        passed = all(gate.passed for gate in gates)
-        if not passed:
-            manifest["ungated"] = True
-        manifest["gates"] = [dataclasses.asdict(gate) for gate in gates]
-        _describe_int8(manifest, files, calibration, settings)
-        write_bundle(folder, manifest, contents)
-        examples = draw_examples(Bundle.load(folder, manifest["task"])) if measured.metrics else []
-        written = passed or settings.force
+        export = {**draft.manifest.export, **_describe_int8(files, calibration, settings)}
+        manifest = draft.manifest._replace(gates=tuple(draft.gates), export=export, ungated=not draft.passed)
+        manifest = write_bundle(folder, manifest, contents)
+        examples = draw_examples(Bundle.load(folder, manifest.task)) if draft.evaluation.metrics else []
+        written = draft.passed or settings.force
         if written:
             publish(folder, target)
     sizes = {FORMATS[name].variant: len(content) for name, content in files.items()}
-    return ExportResult(target if written else None, gates, measured, manifest, sizes, examples)
+    return ExportResult(target if written else None, draft.gates, draft.evaluation, manifest, sizes, examples)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A draft of a bundle that was run: its gates, its evaluation, and the manifest with metrics and threshold."""
+
+    gates: list[Gate]
+    evaluation: Evaluation
+    manifest: Manifest
+
+    @property
+    def passed(self) -> bool:
+        return all(gate.passed for gate in self.gates)
 
 
 def _apply_fallbacks(
     folder: Path,
-    manifest: dict[str, Any],
+    draft: _Draft,
     built: BuiltVariants,
-    gates: list[Gate],
     evaluation: dict[str, np.ndarray],
     calibration: np.ndarray,
     settings: Settings,
-) -> dict[str, bytes]:
-    """Replace each failed variant by its first alternative that passes; record the choice in the manifest."""
+) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Replace each failed variant by its first alternative that passes.
+
+    Returns:
+        The files, and what was chosen for each variant that failed, in words.
+    """
     files = dict(built.files)
     chosen: dict[str, str] = {}
     for name in QUANTISED_FORMATS:
         variant = FORMATS[name].variant
-        failed = any(not gate.passed for gate in gates if gate.name.endswith(f": {variant}"))
+        failed = any(not gate.passed for gate in draft.gates if gate.name.endswith(f": {variant}"))
         if not failed or name not in built.sources or REFERENCE not in files:
             continue
         chosen[variant] = NO_FALLBACK
+        variants = {key: draft.manifest.variants[key] for key in (FORMATS[REFERENCE].variant, variant)}
         alternatives = fallbacks(name, built.sources[name], files[name], settings, calibration, built.convert)
         for description, content in alternatives:
-            draft = copy.deepcopy(manifest)
-            draft["export"]["rescue"] = {variant: description}
-            draft["variants"] = {key: draft["variants"][key] for key in (FORMATS[REFERENCE].variant, variant)}
+            manifest = _with_fallbacks(draft.manifest, {variant: description})._replace(variants=variants)
             candidates = {REFERENCE: files[REFERENCE], name: content}
-            if all(gate.passed for gate in _run_gates(folder, draft, candidates, evaluation, settings)[0]):
+            if _run_gates(folder, manifest, candidates, evaluation, settings).passed:
                 files[name], chosen[variant] = content, description
                 break
     if "edgetpu" in files and files["tflite-int8"] != built.files["tflite-int8"]:
         compiled = compile_for_edgetpu(files["tflite-int8"])
         assert compiled is not None
         files["edgetpu"] = compiled
-    if chosen:
-        manifest["export"]["rescue"] = chosen
-    return files
+    return files, chosen
+
+
+def _with_fallbacks(manifest: Manifest, chosen: dict[str, str]) -> Manifest:
+    """Return a manifest that records what replaced failed variants."""
+    return manifest._replace(export={**manifest.export, "rescue": chosen}) if chosen else manifest
 
 
 def _run_gates(
     folder: Path,
-    manifest: dict[str, Any],
+    manifest: Manifest,
     files: dict[str, bytes],
     evaluation: dict[str, np.ndarray],
     settings: Settings,
-) -> tuple[list[Gate], Evaluation]:
-    """Write a draft bundle, run it and check it; add golden vectors, metrics and the threshold to the draft."""
+) -> _Draft:
+    """Write a draft bundle with golden vectors, run it and check it."""
     contents = {FORMATS[name].file: content for name, content in files.items()}
     write_bundle(folder, manifest, contents)
-    draft = Bundle.load(folder, manifest["task"])
+    bundle = Bundle.load(folder, manifest.task)
     logger.info("making golden vectors")
-    contents[GOLDEN] = golden_vectors(draft, pick_evenly(evaluation["images"]))
+    contents[GOLDEN] = golden_vectors(bundle, pick_evenly(evaluation["images"]))
     write_bundle(folder, manifest, contents)
-    draft = Bundle.load(folder, manifest["task"])
+    bundle = Bundle.load(folder, manifest.task)
     gates = _int8_gates(manifest, files)
-    contract = contract_gate(draft)
+    contract = contract_gate(bundle)
     gates.append(contract)
     if not contract.passed:
-        return gates, Evaluation({})
+        return _Draft(gates, Evaluation({}), manifest)
     logger.info("measuring every variant on the run's evaluation share")
-    measured = evaluate_bundle(draft, evaluation)
-    reference = reference_variant(runnable_variants(draft))
-    if "from" in manifest["export"]:
+    measured = evaluate_bundle(bundle, evaluation)
+    reference = reference_variant(runnable_variants(bundle))
+    if "from" in manifest.export:
         gates.append(Gate(f"accuracy: {reference}", "the given file, unchanged: nothing was converted", True))
     before = measured.metrics.get(reference, {})
     for variant, agreement in measured.agreement.items():
         after = measured.metrics.get(variant, {})
-        gates.append(accuracy_gate(manifest["task"], variant, before, after, settings.max_drop))
-        gates.append(parity_gate(manifest["task"], variant, agreement))
+        gates.append(accuracy_gate(manifest.task, variant, before, after, settings.max_drop))
+        gates.append(parity_gate(manifest.task, variant, agreement))
     if measured.threshold is not None:
-        manifest["decode"]["score_threshold"] = round(float(measured.threshold), 4)
+        threshold = round(float(measured.threshold), 4)
+        manifest = manifest._replace(decode=manifest.detector_decode._replace(score_threshold=threshold))
     metrics = {
         name: values | ({"parity": measured.agreement[name]} if name in measured.agreement else {})
         for name, values in measured.metrics.items()
     }
-    manifest["metrics"] = without_none(metrics)
-    return gates, measured
+    return _Draft(gates, measured, manifest._replace(metrics=without_none(metrics)))
 
 
-def _int8_gates(manifest: dict[str, Any], files: dict[str, bytes]) -> list[Gate]:
+def _int8_gates(manifest: Manifest, files: dict[str, bytes]) -> list[Gate]:
     """Check each quantised file; 16-bit activations pass only in variants that a fallback gave them to."""
-    chosen = manifest["export"].get("rescue", {})
     gates = []
     for name, content in files.items():
         variant = FORMATS[name]
         if variant.variant in FLOAT_VARIANTS or variant.runtime == "edgetpu":
             continue
-        wide = chosen.get(variant.variant, "").startswith(WIDE_DTYPE)
-        gates.append(int8_gate(variant.variant, content, variant.runtime, wide, "from" not in manifest["export"]))
+        wide = manifest.fallbacks.get(variant.variant, "").startswith(WIDE_DTYPE)
+        gates.append(int8_gate(variant.variant, content, variant.runtime, wide, "from" not in manifest.export))
     return gates
 
 
-def _describe_int8(
-    manifest: dict[str, Any], files: dict[str, bytes], calibration: np.ndarray, settings: Settings
-) -> None:
-    """Add the errors of int8's layers and its mapping to an Edge TPU to the manifest."""
+def _describe_int8(files: dict[str, bytes], calibration: np.ndarray, settings: Settings) -> dict[str, Any]:
+    """Return the mapping of int8 to an Edge TPU and the errors of its layers, for the table ``export``."""
     if "tflite-int8" not in files:
-        return
-    manifest["export"]["edgetpu"] = mappability(read_tflite(files["tflite-int8"]).graph).summary()
+        return {}
+    found: dict[str, Any] = {"edgetpu": mappability(read_tflite(files["tflite-int8"]).graph).summary()}
     if settings.debug_layers and REFERENCE in files:
         logger.info("measuring every layer")
         errors = layer_errors(files[REFERENCE], files["tflite-int8"], pick_evenly(calibration, 16))
-        manifest["export"]["layers"] = [dataclasses.asdict(error) for error in errors[:MAX_LAYERS]]
+        found["layers"] = [dataclasses.asdict(error) for error in errors[:MAX_LAYERS]]
+    return found
 
 
 def draft_manifest(
-    record: RunRecord, name: str, variants: dict[str, Any], settings: Settings, calibration_images: int
-) -> dict[str, Any]:
-    """Return a manifest made from the run's record; gates, threshold and metrics are added once measured."""
+    record: RunRecord, name: str, variants: dict[str, Variant], settings: Settings, calibration_images: int
+) -> Manifest:
+    """Return a manifest made from the run's record; gates, threshold and metrics are added once measured.
+
+    Raises:
+        BundleError: a value of the record is missing or invalid.
+    """
     model = record.model
     decode = dict(model["decode"])
     if record.task == "detect":
         decode |= {"score_threshold": 0.5, "nms_iou": NMS_IOU, "max_detections": MAX_DETECTIONS}
-    return {
-        "format": FORMAT,
-        "name": name,
-        "task": record.task,
-        "version": __version__,
-        "created": record.finished,
-        "licence": "Apache-2.0",
-        "classes": model["classes"],
-        "input": {**model["input"], "dtype": "uint8", "colour": "RGB"},
-        "preprocess": model["preprocess"],
-        "decode": decode,
-        "network": {"parameters": int(model["parameters"]), "macs": int(model["macs"])},
-        "training": without_none(record.settings),
-        "data": {key: record.data[key] for key in ("hash", "sets", "split", "sources")},
-        "export": export_record(settings, calibration_images),
-        "gates": [],
-        "metrics": {},
-        "variants": variants,
-        "files": {},
-    }
+    return draft_of(
+        {
+            "format": FORMAT,
+            "name": name,
+            "task": record.task,
+            "version": __version__,
+            "created": record.finished,
+            "licence": "Apache-2.0",
+            "classes": model["classes"],
+            "input": {**model["input"], "dtype": "uint8", "colour": "RGB"},
+            "preprocess": model["preprocess"],
+            "decode": decode,
+            "network": {"parameters": int(model["parameters"]), "macs": int(model["macs"])},
+            "training": record.settings,
+            "data": {key: record.data[key] for key in ("hash", "sets", "split", "sources")},
+            "export": export_record(settings, calibration_images),
+            "gates": [],
+            "metrics": {},
+            "variants": {key: variant.to_dict() for key, variant in variants.items()},
+        }
+    )
 
 
 def export_record(settings: Settings, calibration_images: int) -> dict[str, Any]:

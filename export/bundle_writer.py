@@ -16,7 +16,8 @@ import numpy as np
 
 from ..files import fsync_directory, write_atomic
 from ..models.bundle import Bundle
-from ..models.manifest import GOLDEN, MANIFEST
+from ..models.manifest import GOLDEN, MANIFEST, Manifest
+from ..models.manifest_check import parse_manifest
 from ..runtime.inference.load import load_engine
 from .errors import ExportError, ExportUsage
 
@@ -44,8 +45,21 @@ def pick_evenly(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
     return chosen
 
 
-def write_bundle(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> None:
+def draft_of(tables: dict[str, Any]) -> Manifest:
+    """Check the tables of a manifest whose files do not exist yet; they get their hashes from `write_bundle`.
+
+    Raises:
+        BundleError: a value is missing or invalid.
+    """
+    files = [GOLDEN, *(table["file"] for table in tables["variants"].values())]
+    return parse_manifest(Path(MANIFEST), "", without_none(tables) | {"files": dict.fromkeys(files, "0" * 64)})
+
+
+def write_bundle(folder: Path, manifest: Manifest, files: dict[str, bytes]) -> Manifest:
     """Write the files and a manifest with their hashes, and flush all to disk.
+
+    Returns:
+        The manifest with the hashes.
 
     Raises:
         ExportError: the disk is full, or cannot be written to.
@@ -54,14 +68,16 @@ def write_bundle(folder: Path, manifest: dict[str, Any], files: dict[str, bytes]
 
     contents = dict(files)
     contents.setdefault(GOLDEN, b"")
-    manifest["files"] = {file: hashlib.sha256(content).hexdigest() for file, content in sorted(contents.items())}
-    contents[MANIFEST] = tomli_w.dumps(without_none(manifest)).encode()
+    hashes = {file: hashlib.sha256(content).hexdigest() for file, content in sorted(contents.items())}
+    manifest = manifest._replace(files=hashes)
+    contents[MANIFEST] = tomli_w.dumps(without_none(manifest.to_dict())).encode()
     try:
         for file, content in contents.items():
             write_atomic(folder / file, content)
         fsync_directory(folder)
     except OSError as error:
         raise ExportError(f"{folder} cannot be written: {error.strerror}") from None
+    return manifest
 
 
 def check_target(target: Path) -> Path:

@@ -91,7 +91,7 @@ def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Evaluat
     """Compare the detections of the variants; without labels there are no metrics."""
     frames = [(image, DetectionTruth(complete=False)) for image in images]
     results = {name: detections_of(Detector(bundle, name, min_score=MIN_EVALUATED_SCORE), frames) for name in names}
-    return Evaluation({}, _agreements(results, bundle.manifest["decode"]["score_threshold"]), None)
+    return Evaluation({}, _agreements(results, bundle.manifest.detector_decode.score_threshold), None)
 
 
 def _agreements(results: dict[str, list[EvaluatedFrame]], threshold: float) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from ..devices.engines import engines_for
 from ..errors import UserError
 from ..models.bundle import Bundle
 from ..models.decode import anchors_from_manifest
-from ..models.manifest import DECODED
+from ..models.manifest import DECODED, Gate
 from ..runtime.inference.load import load_engine
 from .onnx.convert import float_nodes
 from .tflite.convert import input_is_raw
@@ -28,15 +27,6 @@ RECALL_SHARE = 3.0
 CHANCE = 0.2
 """A drop of recall fails only if a sign test gives it less than this probability: from three images on."""
 WIDE_DTYPE = "int16"
-
-
-@dataclass(frozen=True)
-class Gate:
-    """The result of one check: its name, what was measured, and whether it passed."""
-
-    name: str
-    measured: str
-    passed: bool
 
 
 def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
@@ -201,16 +191,16 @@ def contract_gate(bundle: Bundle) -> Gate:
 def _shape_fault(bundle: Bundle) -> str | None:
     """Return how a variant's output shapes contradict the manifest's classes or anchors, or None."""
     width, height = bundle.input_size
-    decode = bundle.manifest["decode"]
+    anchors = bundle.manifest.detector_decode.anchors if bundle.task == "detect" else None
     for name, variant in bundle.variants.items():
         shapes = {spec.name: spec.shape for spec in variant.outputs}
         if bundle.task == "classify":
             wrong = [shape for shape in shapes.values() if shape != (1, len(bundle.classes))]
             if wrong:
                 return f"{name} gives {list(wrong[0])}, and there are {len(bundle.classes)} classes"
-        elif "min_level" in decode and DECODED not in shapes:
+        elif anchors is not None and DECODED not in shapes:
             count, boxes, scores = (
-                len(anchors_from_manifest(decode, width, height)),
+                len(anchors_from_manifest(anchors, width, height)),
                 shapes.get("boxes"),
                 shapes.get("scores"),
             )

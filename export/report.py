@@ -36,7 +36,7 @@ Rows = list[tuple[str, ...]]
 
 def variant_rows(result: ExportResult) -> Rows:
     """Return a table of the variants: a heading, then size, metrics, drop and agreement of each."""
-    task = result.manifest["task"]
+    task = result.manifest.task
     main, keys, agreement_keys = METRICS[task][0], METRICS[task], AGREEMENT[task]
     reference = reference_variant(list(result.sizes))
     before = result.evaluation.metrics.get(reference, {}).get(main)
@@ -91,7 +91,7 @@ def write_report(path: Path, result: ExportResult) -> None:
 
 def html_report(result: ExportResult) -> str:
     """Return the report as one HTML page without scripts and links, with its images embedded."""
-    parts = [f"<h1>Export of {html.escape(result.manifest['name'])}</h1>", f"<p>{html.escape(_summary(result))}</p>"]
+    parts = [f"<h1>Export of {html.escape(result.manifest.name)}</h1>", f"<p>{html.escape(_summary(result))}</p>"]
     for title, rows in _sections(result):
         body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in rows[0])
@@ -104,7 +104,7 @@ def html_report(result: ExportResult) -> str:
             f'<figure><img alt="" src="data:image/png;base64,{data}"><figcaption>{html.escape(caption)}'
             "</figcaption></figure>"
         )
-    title = html.escape(result.manifest["name"])
+    title = html.escape(result.manifest.name)
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>Export of {title}</title>'
         f"<style>{STYLE}</style></head><body>{''.join(parts)}</body></html>\n"
@@ -113,7 +113,7 @@ def html_report(result: ExportResult) -> str:
 
 def markdown_report(result: ExportResult, image: str | None = None) -> str:
     """Return the report as Markdown; `image` is the name of a file with the examples, in rows of four."""
-    lines = [f"# Export of {markdown_text(result.manifest['name'])}", "", _summary(result), ""]
+    lines = [f"# Export of {markdown_text(result.manifest.name)}", "", _summary(result), ""]
     for title, rows in _sections(result):
         lines += [f"## {title}", "", *markdown_table(*_markdown_cells(rows)), ""]
     if image:
@@ -143,7 +143,7 @@ def _png(image: np.ndarray) -> bytes:
 
 
 def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
-    record = result.manifest["export"]
+    record = result.manifest.export
     gates: Rows = [("gate", "measured", "result")]
     gates += [(gate.name, gate.measured, "passed" if gate.passed else "failed") for gate in result.gates]
     sections = [("Gates", gates), ("Variants", variant_rows(result))]
@@ -177,7 +177,7 @@ def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
 
 
 def _confusion(result: ExportResult, metrics: dict[str, Any]) -> Rows:
-    classes = result.manifest["classes"]
+    classes = result.manifest.classes
     rows: Rows = [("", *classes, "recall")]
     for name, counts in zip(classes, metrics["confusion"], strict=True):
         rows.append((name, *map(str, counts), _number(metrics["recall"][name])))

@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..models.manifest import FORMAT, find_decode_fault
+from ..models.manifest import FORMAT, Variant
+from ..models.manifest_check import find_decode_fault
 from ..models.preprocess import letterbox
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.sources.demo import DemoSource
 from .bundle import ExportResult, export_record, validate_and_write
-from .bundle_writer import check_target
+from .bundle_writer import check_target, draft_of
 from .calibration_images import load_calibration_images
 from .class_labels import choose_galaxy_class, count_classes, fit_to_network, read_labels
 from .errors import ExportError, ExportUsage
@@ -93,11 +94,11 @@ def _import(
     # Long because the manifest is written out key by key in one piece, in the order of the file.
     name, content = _read_model(path, converter)
     width, height = _input_size(name, content)
-    tables = _read_decode(options.decode)
-    outputs = find_outputs(name, content, tables["outputs"])
+    given = _read_decode(options.decode)
+    outputs = find_outputs(name, content, given["outputs"])
     classes = fit_to_network(read_labels(options.labels, content, name), count_classes(name, content, outputs))
     galaxy_class = choose_galaxy_class(classes, options.galaxy_class)
-    decode = _decode_settings(path, options.decode, tables["decode"], POSTPROCESSED[0] in outputs)
+    decode = _decode_settings(path, options.decode, given["decode"], POSTPROCESSED[0] in outputs)
     if len(classes) > 1:
         decode["galaxy_class"] = galaxy_class
     model: dict[str, Any] = {
@@ -107,7 +108,7 @@ def _import(
     images = _calibration_images(settings, model)
     built = _build_variants(name, content, settings, images, converter)
     record = export_record(settings, len(images))
-    manifest = {
+    tables = {
         "format": FORMAT,
         "name": options.name or "galaxy-detector",
         "task": "detect",
@@ -124,20 +125,20 @@ def _import(
         "export": record | {"from": {"file": path.name, "sha256": hashlib.sha256(content).hexdigest()}},
         "gates": [],
         "metrics": {},
-        "files": {},
         "variants": {
-            FORMATS[key].variant: {
-                "file": FORMATS[key].file,
-                "runtime": FORMATS[key].runtime,
-                "outputs": describe_outputs_by_name(key, file, outputs, tables["outputs"]),
-            }
+            FORMATS[key].variant: Variant(
+                FORMATS[key].variant,
+                FORMATS[key].file,
+                FORMATS[key].runtime,
+                tuple(describe_outputs_by_name(key, file, outputs, given["outputs"])),
+            ).to_dict()
             for key, file in built.files.items()
         },
     }
     evaluation = {"images": images[:MAX_IMAGES]}
     if options.evaluation:
         evaluation = read_evaluation(options.evaluation, "detect", model, labelled=False)
-    return validate_and_write(out, manifest, built, evaluation, images, settings)
+    return validate_and_write(out, draft_of(tables), built, evaluation, images, settings)
 
 
 def _read_model(path: Path, converter: IsolatedConverter) -> tuple[str, bytes]:

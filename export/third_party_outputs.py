@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models.manifest import OutputSpec
 from ..runtime.inference.detector import POSTPROCESSED
 from ..runtime.inference.onnx_engine import OUTPUTS, session
 from ..runtime.system.native_output import suppress_native_stderr
@@ -113,15 +114,14 @@ def find_outputs(name: str, content: bytes, named: dict[str, str]) -> dict[str, 
 
 def describe_outputs_by_name(
     name: str, content: bytes, outputs: dict[str, str], named: dict[str, str]
-) -> list[dict[str, Any]]:
+) -> list[OutputSpec]:
     """Return the manifest's description of outputs; search for them again if a variant lacks those tensors."""
     if FORMATS[name].runtime == "onnx":
         interface = onnx_interface(content).outputs
         if not set(outputs.values()) <= interface.keys():
             outputs = find_outputs(name, content, named)
         return [
-            {"name": output, "tensor": tensor, "shape": list(interface[tensor][0]), "dtype": interface[tensor][1]}
-            for output, tensor in outputs.items()
+            OutputSpec(output, tensor, interface[tensor][0], interface[tensor][1]) for output, tensor in outputs.items()
         ]
     from ai_edge_litert.interpreter import Interpreter
 
@@ -135,12 +135,12 @@ def describe_outputs_by_name(
     if missing:
         raise ExportError(f"{', '.join(missing)} is computed by the network but is not one of its outputs")
     return [
-        {
-            "name": output,
-            "tensor": tensor,
-            "shape": [int(n) for n in details[tensor]["shape"]],
-            "dtype": np.dtype(details[tensor]["dtype"]).name,
-        }
+        OutputSpec(
+            output,
+            tensor,
+            tuple(int(n) for n in details[tensor]["shape"]),
+            np.dtype(details[tensor]["dtype"]).name,
+        )
         for output, tensor in outputs.items()
     ]
 

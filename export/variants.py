@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..models.manifest import Variant
 from ..runtime.inference.detector import POSTPROCESSED
 from .errors import ExportError
 from .onnx.convert import describe_onnx, quantise_onnx, to_onnx
@@ -117,8 +118,8 @@ def quantise_to_int8(
     return quantise(content, ranges, settings.input_type, settings.output_type, wide)
 
 
-def describe_variants(files: dict[str, bytes], outputs: list[str]) -> dict[str, dict[str, Any]]:
-    """Return the manifest's table ``variants``: file, runtime and outputs of each."""
+def describe_variants(files: dict[str, bytes], outputs: list[str]) -> dict[str, Variant]:
+    """Return the manifest's description of each variant, by its name."""
     variants = {}
     for name, content in files.items():
         variant = FORMATS[name]
@@ -128,5 +129,5 @@ def describe_variants(files: dict[str, bytes], outputs: list[str]) -> dict[str, 
             described = describe_outputs(files["tflite-int8"], outputs)
         else:
             described = describe_outputs(content, list(POSTPROCESSED) if name == POSTPROCESS_FORMAT else outputs)
-        variants[variant.variant] = {"file": variant.file, "runtime": variant.runtime, "outputs": described}
+        variants[variant.variant] = Variant(variant.variant, variant.file, variant.runtime, tuple(described))
     return variants

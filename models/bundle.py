@@ -16,36 +16,18 @@ import errno
 import hashlib
 import os
 import stat
-import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 
-from .manifest import GOLDEN, MANIFEST, BundleError, check_manifest
+from .manifest import GOLDEN, MANIFEST, BundleError, Manifest, Variant
+from .manifest_check import read_manifest
 from .raw.stretch import Stretch
 
 MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 2**24, 2**31
 """Maximum size of the manifest and of any other file; larger files are not read."""
-
-
-class OutputSpec(NamedTuple):
-    """An output of a variant: its name in the manifest, its tensor in the file, shape and dtype."""
-
-    name: str
-    tensor: str
-    shape: tuple[int, ...]
-    dtype: str
-
-
-class Variant(NamedTuple):
-    """A variant of the network: its file, the runtime it needs (one of `RUNTIMES`) and its outputs in order."""
-
-    name: str
-    file: str
-    runtime: str
-    outputs: tuple[OutputSpec, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,66 +36,54 @@ class Bundle:
 
     Attributes:
         path: the folder.
-        manifest: the whole manifest, as read.
+        manifest: the content of ``bundle.toml``.
         hash: SHA-256 (hex) of the manifest. The manifest holds the hash of every file, so this identifies the bundle.
     """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: Manifest
     hash: str
 
     @property
     def task(self) -> str:
         """``classify`` or ``detect``."""
-        return str(self.manifest["task"])
+        return self.manifest.task
 
     @property
     def name(self) -> str:
         """The bundle's name, e.g. ``galaxy-detector``."""
-        return str(self.manifest["name"])
+        return self.manifest.name
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the outputs."""
-        return tuple(self.manifest["classes"])
+        return self.manifest.classes
 
     @property
     def input_size(self) -> tuple[int, int]:
         """Width and height of the network's input in pixels."""
-        return self.manifest["input"]["width"], self.manifest["input"]["height"]
+        return self.manifest.input.width, self.manifest.input.height
 
     @property
     def stretch(self) -> Stretch:
         """The stretch of images of more than 8 bits that the network was trained with."""
-        table = self.manifest["preprocess"].get("stretch")
-        return Stretch() if table is None else Stretch.from_manifest(table)
+        return self.manifest.preprocess.stretch or Stretch()
 
     @property
     def failed_gates(self) -> list[str]:
         """Names of the gates that did not pass, of a bundle that was written with --force; empty for any other."""
-        failed = [gate["name"] for gate in self.manifest["gates"] if not gate["passed"]]
-        return failed or ["a gate that it does not name"] * bool(self.manifest.get("ungated"))
+        failed = [gate.name for gate in self.manifest.gates if not gate.passed]
+        return failed or ["a gate that it does not name"] * self.manifest.ungated
 
     @property
-    def variants(self) -> dict[str, Variant]:
+    def variants(self) -> Mapping[str, Variant]:
         """The variants of the network in the bundle, by name (``int8``, ``fp32``)."""
-        return {
-            name: Variant(
-                name,
-                table["file"],
-                table["runtime"],
-                tuple(
-                    OutputSpec(output["name"], output["tensor"], tuple(output["shape"]), output["dtype"])
-                    for output in table["outputs"]
-                ),
-            )
-            for name, table in self.manifest["variants"].items()
-        }
+        return self.manifest.variants
 
     @property
     def default_variant(self) -> str:
         """The variant that a device runs: int8, or the first one where the bundle has no int8."""
-        return "int8" if "int8" in self.manifest["variants"] else next(iter(self.manifest["variants"]))
+        return "int8" if "int8" in self.variants else next(iter(self.variants))
 
     def variant(self, name: str) -> Variant:
         """Return a variant by name.
@@ -129,7 +99,7 @@ class Bundle:
 
     def read(self, file: str) -> bytes:
         """Read a file of the bundle and check its hash again: the file may have changed since the bundle was loaded."""
-        return _read_verified(self.path, file, self.manifest["files"][file])
+        return _read_verified(self.path, file, self.manifest.files[file])
 
     def golden(self) -> dict[str, np.ndarray]:
         """Read the golden vectors: ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs."""
@@ -166,17 +136,10 @@ class Bundle:
             raw = read_plain(path / MANIFEST, MAX_MANIFEST_BYTES)
         except FileNotFoundError:
             raise BundleError(f"{path} has no {MANIFEST}, so it is not a model bundle") from None
-        try:
-            text = raw.decode("utf-8")
-            manifest = tomllib.loads(text)
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise BundleError(f"{path / MANIFEST} is not valid TOML: {error}") from None
-        except RecursionError:
-            raise BundleError(f"{path / MANIFEST} is not a manifest: it is nested too deeply") from None
-        check_manifest(path / MANIFEST, text, manifest)
-        if task is not None and manifest["task"] != task:
-            raise BundleError(f"{path} is a model for the task '{manifest['task']}', where '{task}' is wanted")
-        for file, digest in manifest["files"].items():
+        manifest = read_manifest(path / MANIFEST, raw)
+        if task is not None and manifest.task != task:
+            raise BundleError(f"{path} is a model for the task '{manifest.task}', where '{task}' is wanted")
+        for file, digest in manifest.files.items():
             _read_verified(path, file, digest)
         return cls(path, manifest, hashlib.sha256(raw).hexdigest())
 

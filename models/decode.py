@@ -7,12 +7,15 @@ stride 2**level, ``scales_per_octave`` sizes an octave, box deltas (ty, tx, th, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .boxes import iou_matrix
+
+if TYPE_CHECKING:
+    from .manifest import Anchors
 
 
 def anchor_grid(
@@ -53,16 +56,16 @@ def anchor_grid(
     return np.concatenate(levels).astype(np.float32)
 
 
-def anchors_from_manifest(decode: Mapping[str, Any], width: int, height: int) -> np.ndarray:
-    """Compute the anchors described by a manifest's ``[decode]``, for an input of `width` x `height` pixels."""
+def anchors_from_manifest(anchors: Anchors, width: int, height: int) -> np.ndarray:
+    """Compute the anchors described by a manifest, for an input of `width` x `height` pixels; see `anchor_grid`."""
     return anchor_grid(
         width,
         height,
-        decode["min_level"],
-        decode["max_level"],
-        decode["anchor_size"],
-        decode["scales_per_octave"],
-        decode["aspect_ratios"],
+        anchors.min_level,
+        anchors.max_level,
+        anchors.anchor_size,
+        anchors.scales_per_octave,
+        anchors.aspect_ratios,
     )
 
 

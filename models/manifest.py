@@ -1,18 +1,15 @@
-"""Check the manifest of a bundle, ``bundle.toml``: its keys, their types and values.
+"""The manifest of a bundle, ``bundle.toml``, as a record; `manifest_check` reads and checks the file.
 
-A manifest may come from anyone. One that passes is safe to read and to print; its claims about the network are checked
-when the network is loaded.
+The records are NamedTuples: every start of a run defines these classes, and a frozen dataclass takes seven times as
+long to define. Values are kept as read, so that writing a manifest gives back what was read.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ..errors import UserError
-from .labels import COARSE
 from .raw.stretch import Stretch
 
 FORMAT = 1
@@ -23,220 +20,267 @@ GOLDEN = "golden.npz"
 
 DECODED = "detection_boxes"
 """Output of a network that decodes its boxes itself, see `runtime.inference.detector`."""
-_OUTPUT_KEYS = {"name": str, "tensor": str, "shape": list, "dtype": str}
-_SECTIONS: dict[str, dict[str, type]] = {
-    "": {
-        "format": int,
-        "name": str,
-        "task": str,
-        "version": str,
-        "created": str,
-        "licence": str,
-        "classes": list,
-        "input": dict,
-        "preprocess": dict,
-        "decode": dict,
-        "network": dict,
-        "training": dict,
-        "gates": list,
-        "variants": dict,
-        "metrics": dict,
-        "data": dict,
-        "files": dict,
-    },
-    "input": {"width": int, "height": int, "dtype": str, "colour": str},
-    "network": {"parameters": int, "macs": int},
-    "data": {"hash": str, "sets": dict, "split": dict, "sources": list},
-    "preprocess.letterbox": {"kind": str, "fill": int},
-    "preprocess.crop": {"kind": str, "margin": float},
-    "decode.classify": {"temperature": float},
-    "decode.detect": {
-        "min_level": int,
-        "max_level": int,
-        "anchor_size": float,
-        "scales_per_octave": int,
-        "aspect_ratios": list,
-        "box_weights": list,
-        "score_threshold": float,
-        "nms_iou": float,
-        "max_detections": int,
-    },
-    "decode.decoded": {"score_threshold": float, "nms_iou": float, "max_detections": int},
-    "variant": {"file": str, "runtime": str, "outputs": list},
-    "gate": {"name": str, "measured": str, "passed": bool},
-}
-_OPTIONAL: dict[str, dict[str, type]] = {
-    "": {"export": dict, "ungated": bool},
-    "decode.classify": {"abstain": float, "domain": dict, "groups": dict},
-    "decode.domain": {"min_side": float, "max_outside": float, "max_burnt": float, "min_energy": float},
-    "decode.detect": {"tile_threshold": float, "galaxy_class": int},
-    "decode.decoded": {"tile_threshold": float, "galaxy_class": int},
-    "preprocess": {"stretch": dict},
-}
-_PREPROCESS_OF = {"classify": "crop", "detect": "letterbox"}
-_MAX_LEVEL, _MAX_ASPECTS = 12, 16
-MAX_INPUT_SIDE = 4096
-"""Maximum side of a network's input in pixels; it bounds the number of anchors."""
 
 
 class BundleError(UserError):
     """A bundle that must not be used; the message says what is wrong and where."""
 
 
-def check_decode(decode: dict[str, Any]) -> str | None:
-    """Return the first invalid value in a detector's ``[decode]``, whose types were checked, in words; None if none."""
-    if "min_level" in decode:
-        if not 0 <= decode["min_level"] <= decode["max_level"] <= _MAX_LEVEL:
-            return f"levels must be 0 <= min_level <= max_level <= {_MAX_LEVEL}"
-        if not _positive(decode["anchor_size"]) or not 1 <= decode["scales_per_octave"] <= 16:
-            return "anchor_size must be over 0, scales_per_octave 1 to 16"
-        if not 1 <= len(decode["aspect_ratios"]) <= _MAX_ASPECTS or not all(map(_positive, decode["aspect_ratios"])):
-            return f"aspect_ratios must be 1 to {_MAX_ASPECTS} numbers over 0"
-        if len(decode["box_weights"]) != 4 or not all(map(_positive, decode["box_weights"])):
-            return "box_weights must be four numbers over 0"
-    if not 0 <= decode.get("tile_threshold", 0.5) <= 1:
-        return "tile_threshold must be 0 to 1"
-    if not all(0 <= decode[key] <= 1 for key in ("score_threshold", "nms_iou")) or decode["max_detections"] < 1:
-        return "score_threshold and nms_iou must be 0 to 1, max_detections at least 1"
-    return None
+class InputFormat(NamedTuple):
+    """The network's input: size in pixels, type of its levels and order of its colours."""
+
+    width: int
+    height: int
+    dtype: str = "uint8"
+    colour: str = "RGB"
 
 
-def find_decode_fault(decode: dict[str, Any]) -> str | None:
-    """Return which key of a detector's ``[decode]`` with anchors is missing, unknown or invalid; None if none is."""
-    required, optional = _SECTIONS["decode.detect"], _OPTIONAL["decode.detect"]
-    known = required | optional
-    for key in decode:
-        if key not in known:
-            return f"unknown key '{key}'; known: {', '.join(known)}"
-    for key, kind in known.items():
-        if key not in decode:
-            if key in optional:
-                continue
-            return f"the key '{key}' is missing"
-        if not _is(decode[key], kind):
-            return f"'{key}' must be of type {kind.__name__}, not {type(decode[key]).__name__}"
-    return check_decode(decode)
+class Preprocess(NamedTuple):
+    """How an image becomes the network's input.
 
-
-# Long because it lists every section of the manifest, in order.
-def check_manifest(path: Path, text: str, manifest: dict[str, Any]) -> None:
-    """Check every key and type of a manifest.
-
-    Raises:
-        BundleError: something is missing, unknown or invalid; the message gives the line of the first fault.
+    Attributes:
+        kind: ``crop`` of a classifier, ``letterbox`` of a detector.
+        margin: of a crop: total share of the box's longer side that is added.
+        fill: of a letterbox: level of the borders, 0..255.
+        stretch: of images of more than 8 bits; None where the network was trained without such images.
     """
 
-    def fail(message: str, key: str = "") -> NoReturn:
-        lines = [n for n, line in enumerate(text.splitlines(), 1) if key and key in line.split("=")[0]]
-        raise BundleError(f"{path}{f', line {lines[0]}' if lines else ''}: {message}")
+    kind: str
+    margin: float = 0.0
+    fill: int = 0
+    stretch: Stretch | None = None
 
-    def check(table: Any, schema: dict[str, Any], where: str, optional: dict[str, Any] | None = None) -> None:
-        if not isinstance(table, dict):
-            fail(f"{where} must be a table, not {type(table).__name__}")
-        known = schema | (optional or {})
-        for key in table:
-            if key not in known:
-                fail(f"unknown key '{key}' in {where}; known: {', '.join(known)}", key)
-        for key, kind in known.items():
-            if key not in table:
-                if key in schema:
-                    fail(f"{where} lacks the key '{key}'")
-                continue
-            if not _is(table[key], kind):
-                fail(f"'{key}' in {where} must be of type {kind.__name__}, not {type(table[key]).__name__}", key)
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table ``[preprocess]``."""
+        value: dict[str, Any] = {"margin": self.margin} if self.kind == "crop" else {"fill": self.fill}
+        return {"kind": self.kind, **value} | ({"stretch": self.stretch.manifest()} if self.stretch else {})
 
-    if manifest.get("format") != FORMAT:
-        fail(f"format {manifest.get('format')!r} is not known; this version reads format {FORMAT}", "format")
-    check(manifest, _SECTIONS[""], "the manifest", _OPTIONAL[""])
-    for string in _strings(manifest):
-        if not string.isprintable():
-            fail(f"{string!r} contains characters that cannot be printed")
-    task = manifest["task"]
-    if task not in TASKS:
-        fail(f"unknown task '{task}'; known: {', '.join(TASKS)}", "task")
-    check(manifest["input"], _SECTIONS["input"], "[input]")
-    check(manifest["network"], _SECTIONS["network"], "[network]")
-    check(manifest["data"], _SECTIONS["data"], "[data]")
-    if not all(1 <= manifest["input"][side] <= MAX_INPUT_SIDE for side in ("width", "height")):
-        fail(f"width and height in [input] must be at least 1 and at most {MAX_INPUT_SIDE}", "width")
-    for key, values in (("classes", manifest["classes"]), ("sources", manifest["data"]["sources"])):
-        if not all(isinstance(value, str) for value in values):
-            fail(f"'{key}' must be a list of strings", key)
-    if not manifest["classes"]:
-        fail("'classes' is empty", "classes")
-    for name, metrics in manifest["metrics"].items():
-        if not isinstance(metrics, dict) or not isinstance(metrics.get("parity", {}), dict):
-            fail(f"[metrics.{name}] must be a table", name)
-    rescue = manifest.get("export", {}).get("rescue", {})
-    if not isinstance(rescue, dict) or not all(isinstance(description, str) for description in rescue.values()):
-        fail("'rescue' in [export] must have a description for every variant", "rescue")
-    kind = _PREPROCESS_OF[task]
-    if manifest["preprocess"].get("kind") != kind:
-        fail(f"[preprocess] kind must be '{kind}' for the task '{task}'", "kind")
-    check(manifest["preprocess"], _SECTIONS[f"preprocess.{kind}"], "[preprocess]", _OPTIONAL["preprocess"])
-    if "stretch" in manifest["preprocess"]:
-        try:
-            Stretch.from_manifest(manifest["preprocess"]["stretch"])
-        except (ValueError, TypeError) as error:
-            fail(f"[preprocess.stretch]: {error}", "stretch")
-    if not manifest["variants"]:
-        fail("[variants] is empty")
-    for name, table in manifest["variants"].items():
-        check(table, _SECTIONS["variant"], f"[variants.{name}]")
-        if table["runtime"] not in RUNTIMES:
-            fail(f"unknown runtime '{table['runtime']}' in [variants.{name}]; known: {', '.join(RUNTIMES)}", "runtime")
-        for output in table["outputs"]:
-            check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")
-            if not all(_is(side, int) for side in output["shape"]):
-                fail(f"a shape in [variants.{name}] is not a list of integers", "shape")
-        if table["file"] not in manifest["files"]:
-            fail(f"[variants.{name}] names the file '{table['file']}', which has no hash in [files]", "file")
-    names = [{output["name"] for output in table["outputs"]} for table in manifest["variants"].values()]
-    # A network that decodes its boxes itself has no anchors to describe.
-    kind = "decoded" if task == "detect" and all(DECODED in outputs for outputs in names) else task
-    check(manifest["decode"], _SECTIONS[f"decode.{kind}"], "[decode]", _OPTIONAL.get(f"decode.{kind}"))
-    if not 0 <= manifest["decode"].get("galaxy_class", 0) < len(manifest["classes"]):
-        fail("'galaxy_class' in [decode] is not the index of one of the 'classes'", "galaxy_class")
-    if "domain" in manifest["decode"]:
-        check(manifest["decode"]["domain"], {}, "[decode.domain]", _OPTIONAL["decode.domain"])
-    if "groups" in manifest["decode"]:
-        check(manifest["decode"]["groups"], {}, "[decode.groups]", dict.fromkeys(COARSE, float))
-    fault = check_decode(manifest["decode"]) if task == "detect" else None
-    if fault:
-        fail(f"{fault}, in [decode]", "decode")
-    for gate in manifest["gates"]:
-        check(gate, _SECTIONS["gate"], "an entry of [[gates]]")
-    if GOLDEN not in manifest["files"]:
-        fail(f"[files] lacks {GOLDEN}")
-    for file, digest in manifest["files"].items():
-        # A name with a folder in it could point outside the bundle.
-        if Path(file).name != file or file in ("", ".", "..", MANIFEST):
-            fail(f"'{file}' in [files] is not a plain file name", file)
-        if not isinstance(digest, str) or len(digest) != 64:
-            fail(f"the hash of '{file}' in [files] is not a SHA-256", file)
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> Preprocess:
+        """Read a checked table."""
+        stretch = {"stretch": Stretch.from_manifest(table["stretch"])} if "stretch" in table else {}
+        return cls(**{**table, **stretch})
 
 
-def _is(value: Any, kind: Any) -> bool:
-    """Return whether a value has a type; integers count as floats, booleans do not, and floats must be finite."""
-    if isinstance(value, bool) or kind is bool:
-        return kind is bool and isinstance(value, bool)
-    if kind is float:
-        return isinstance(value, int | float) and math.isfinite(value)
-    return isinstance(value, kind)
+class Anchors(NamedTuple):
+    """The anchor grid of a detector, see `decode.anchor_grid`, and the weights of its box code."""
+
+    min_level: int
+    max_level: int
+    anchor_size: float
+    scales_per_octave: int
+    aspect_ratios: tuple[float, ...]
+    box_weights: tuple[float, ...]
 
 
-def _positive(value: Any) -> bool:
-    return _is(value, float) and value > 0
+class DetectorDecode(NamedTuple):
+    """How a detector's outputs become boxes.
+
+    Attributes:
+        score_threshold: operating threshold of the score in a whole frame, 0..1.
+        nms_iou: IoU above which the lower of two boxes is dropped, 0..1.
+        max_detections: maximum number of boxes in a frame.
+        anchors: None where the network decodes its boxes itself.
+        tile_threshold: operating threshold in a tile of a large frame; None: the same as in a whole frame.
+        galaxy_class: index of the class that are galaxies; None where it is the only one or has that name.
+    """
+
+    score_threshold: float
+    nms_iou: float
+    max_detections: int
+    anchors: Anchors | None = None
+    tile_threshold: float | None = None
+    galaxy_class: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table ``[decode]``."""
+        anchors = {} if self.anchors is None else self.anchors._asdict()
+        lists = {key: list(value) if isinstance(value, tuple) else value for key, value in anchors.items()}
+        return lists | {key: value for key, value in self._asdict().items() if key != "anchors" and value is not None}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> DetectorDecode:
+        """Read a checked table."""
+        if "min_level" not in table:
+            return cls(**table)
+        grid = {key: table[key] for key in Anchors._fields}
+        anchors = Anchors(**grid | {key: tuple(grid[key]) for key in ("aspect_ratios", "box_weights")})
+        return cls(**{key: value for key, value in table.items() if key not in grid}, anchors=anchors)
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Yield every string in a manifest, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
+class ClassifierDecode(NamedTuple):
+    """How a classifier's outputs become probabilities.
+
+    Attributes:
+        temperature: by which logits are divided, over 0.
+        abstain: probability below which a class is a guess, 0..1; None where there is no such threshold.
+        domain: limits of the images that the classifier knows, see `runtime.inference.domain.Domain`.
+        groups: probability that a coarse group needs to be sure, 0..1, by its name.
+    """
+
+    temperature: float
+    abstain: float | None = None
+    domain: Mapping[str, float] | None = None
+    groups: Mapping[str, float] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table ``[decode]``."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, table: Mapping[str, Any]) -> ClassifierDecode:
+        """Read a checked table."""
+        return cls(**table)
+
+
+class NetworkSize(NamedTuple):
+    """Number of parameters and of multiplications for one input; 0 where they are not known."""
+
+    parameters: int
+    macs: int
+
+
+class TrainingData(NamedTuple):
+    """What the network was trained on.
+
+    Attributes:
+        hash: SHA-256 (hex) over the hashes of all images; "" where it is not known.
+        sets: number of images by data set.
+        split: how the held-out images were chosen, see `training.data.splits`.
+        sources: of the images, to be credited.
+    """
+
+    hash: str
+    sets: Mapping[str, int]
+    split: Mapping[str, Any]
+    sources: tuple[str, ...]
+
+
+class Gate(NamedTuple):
+    """The result of one check of an export: its name, what was measured, and whether it passed."""
+
+    name: str
+    measured: str
+    passed: bool
+
+
+class OutputSpec(NamedTuple):
+    """An output of a variant: its name in the manifest, its tensor in the file, shape and dtype."""
+
+    name: str
+    tensor: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class Variant(NamedTuple):
+    """A variant of the network: its file, the runtime it needs (one of `RUNTIMES`) and its outputs in order."""
+
+    name: str
+    file: str
+    runtime: str
+    outputs: tuple[OutputSpec, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the table ``[variants.NAME]``."""
+        outputs = [output._asdict() | {"shape": list(output.shape)} for output in self.outputs]
+        return {"file": self.file, "runtime": self.runtime, "outputs": outputs}
+
+    @classmethod
+    def from_dict(cls, name: str, table: Mapping[str, Any]) -> Variant:
+        """Read a checked table."""
+        outputs = (OutputSpec(**output | {"shape": tuple(output["shape"])}) for output in table["outputs"])
+        return cls(name, table["file"], table["runtime"], tuple(outputs))
+
+
+class Manifest(NamedTuple):
+    """The content of ``bundle.toml``.
+
+    Attributes:
+        format: of the file, see `FORMAT`.
+        name: of the bundle, e.g. ``galaxy-detector``.
+        task: one of `TASKS`.
+        version: of galaxy-edge that made it.
+        created: UTC time in ISO format, or ``unknown``.
+        licence: of the network.
+        classes: class names in the order of the outputs.
+        decode: of the kind that belongs to the task, see `detector_decode` and `classifier_decode`.
+        training: settings of the training, as recorded; any keys.
+        data: what the network was trained on.
+        export: settings and findings of the export, as recorded; any keys.
+        gates: results of the export's checks.
+        metrics: by variant or baseline, as recorded; any keys.
+        variants: the forms of the network, by name (``int8``, ``fp32``).
+        files: SHA-256 (hex) of every file, by its name.
+        ungated: whether the bundle was written although a gate failed.
+    """
+
+    format: int
+    name: str
+    task: str
+    version: str
+    created: str
+    licence: str
+    classes: tuple[str, ...]
+    input: InputFormat
+    preprocess: Preprocess
+    decode: DetectorDecode | ClassifierDecode
+    network: NetworkSize
+    training: Mapping[str, Any]
+    data: TrainingData
+    export: Mapping[str, Any]
+    gates: tuple[Gate, ...]
+    metrics: Mapping[str, Any]
+    variants: Mapping[str, Variant]
+    files: Mapping[str, str]
+    ungated: bool = False
+
+    @property
+    def detector_decode(self) -> DetectorDecode:
+        """`decode` of a detector; a `BundleError` for a classifier."""
+        if not isinstance(self.decode, DetectorDecode):
+            raise BundleError(f"{self.name} is a model for the task '{self.task}', where 'detect' is wanted")
+        return self.decode
+
+    @property
+    def classifier_decode(self) -> ClassifierDecode:
+        """`decode` of a classifier; a `BundleError` for a detector."""
+        if not isinstance(self.decode, ClassifierDecode):
+            raise BundleError(f"{self.name} is a model for the task '{self.task}', where 'classify' is wanted")
+        return self.decode
+
+    @property
+    def fallbacks(self) -> Mapping[str, str]:
+        """What replaced a variant that failed a gate, in words, by the variant's name."""
+        fallbacks: Mapping[str, str] = self.export.get("rescue", {})
+        return fallbacks
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the tables of ``bundle.toml``."""
+        tables = self._asdict() | {
+            "classes": list(self.classes),
+            "input": self.input._asdict(),
+            "preprocess": self.preprocess.to_dict(),
+            "decode": self.decode.to_dict(),
+            "network": self.network._asdict(),
+            "data": self.data._asdict() | {"sources": list(self.data.sources)},
+            "gates": [gate._asdict() for gate in self.gates],
+            "variants": {name: variant.to_dict() for name, variant in self.variants.items()},
+        }
+        return {key: table for key, table in tables.items() if table or key not in ("export", "ungated")}
+
+    @classmethod
+    def from_dict(cls, tables: Mapping[str, Any]) -> Manifest:
+        """Read checked tables, see `manifest_check.parse_manifest`."""
+        decode = DetectorDecode if tables["task"] == "detect" else ClassifierDecode
+        records = {
+            "classes": tuple(tables["classes"]),
+            "input": InputFormat(**tables["input"]),
+            "preprocess": Preprocess.from_dict(tables["preprocess"]),
+            "decode": decode.from_dict(tables["decode"]),
+            "network": NetworkSize(**tables["network"]),
+            "data": TrainingData(**{**tables["data"], "sources": tuple(tables["data"]["sources"])}),
+            "gates": tuple(Gate(**gate) for gate in tables["gates"]),
+            "variants": {name: Variant.from_dict(name, table) for name, table in tables["variants"].items()},
+        }
+        return cls(**{"export": {}, **tables, **records})

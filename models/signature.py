@@ -192,7 +192,7 @@ def verify(bundle: Bundle, key: Path, now: str | None = None) -> Signature:
 
 
 def _created(bundle: Bundle) -> str:
-    return str(bundle.manifest["created"])
+    return bundle.manifest.created
 
 
 def _message(bundle: Bundle, head: str) -> bytes:

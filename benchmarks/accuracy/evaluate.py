@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,14 +42,14 @@ def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folde
     """
     kept = list(samples)
     for bundle in bundles:
-        data = bundle.manifest["data"]
-        split = data.get("split", {})
+        data = bundle.manifest.data
+        split = data.split
         if "seed" in split and split.keys() & {"folds", "test_share", "validation_share"}:
-            kept = [sample for sample in kept if sample.set not in data["sets"] or is_held_out(split, sample.digest())]
+            kept = [sample for sample in kept if sample.set not in data.sets or is_held_out(split, sample.digest())]
         elif "seed" in split and "hash" in split:
-            used = any(sample.set in data["sets"] for sample in kept)
+            used = any(sample.set in data.sets for sample in kept)
             trained = _training_hashes(bundle, split, folder) if used else set()
-            kept = [sample for sample in kept if sample.set not in data["sets"] or sample.digest() not in trained]
+            kept = [sample for sample in kept if sample.set not in data.sets or sample.digest() not in trained]
         else:
             raise DataError(f"the bundle {bundle.name} does not record which images it was not trained on")
     if not kept:
@@ -57,12 +57,12 @@ def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folde
     return kept
 
 
-def _training_hashes(bundle: Bundle, split: dict[str, Any], folder: Path) -> set[str]:
+def _training_hashes(bundle: Bundle, split: Mapping[str, Any], folder: Path) -> set[str]:
     """Return the hashes of a classifier's training images; duplicates are known only after splitting all of them."""
     from ...training.classifier.dataset_files import load_dataset
     from ...training.classifier.partition import split_dataset
 
-    margin, boxy = bundle.manifest["preprocess"]["margin"], GALAXY10[EXCLUDED_LABEL] in bundle.classes
+    margin, boxy = bundle.manifest.preprocess.margin, GALAXY10[EXCLUDED_LABEL] in bundle.classes
     parts = split_dataset(load_dataset(folder, margin, boxy, unnamed=True), split["seed"])
     if parts.record["hash"] != split["hash"]:
         raise DataError(
@@ -102,7 +102,7 @@ def evaluate_detector(
     if held_out:
         samples = held_out_samples(samples, [bundle], data)
     detector = Detector(bundle, variant, engine, threads, min_score=MIN_EVALUATED_SCORE)
-    threshold = bundle.manifest["decode"]["score_threshold"]
+    threshold = bundle.manifest.detector_decode.score_threshold
     evaluated: dict[str, list[EvaluatedScene]] = {}
     scenes = EvaluationScenes(samples, bundle.input_size[0], seed)
     for done, scene in enumerate(scenes):

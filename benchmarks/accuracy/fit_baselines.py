@@ -37,7 +37,7 @@ def training_share(data: Path) -> list[Sample]:
     from ...training.detector.dataset import is_trainable
 
     manifest = Bundle.load(shipped_bundle_path("galaxy-detector"), "detect").manifest
-    split = manifest["data"]["split"]
+    split = manifest.data.split
     return [sample for sample in read_set(data) if is_trainable(sample) and not is_held_out(split, sample.digest())]
 
 

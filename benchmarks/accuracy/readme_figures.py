@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...models.bundle import Bundle, shipped_bundle_path
+from ...models.manifest import Manifest
 from ...models.markdown import markdown_table
 from .raw_results import raw_readme_lines
 
@@ -35,8 +36,8 @@ def figures() -> str:
     return "\n".join([*_detector_lines(detector), "", *raw, *_classifier_lines(classifier), ""])
 
 
-def _detector_lines(manifest: dict[str, Any]) -> list[str]:
-    metrics = manifest["metrics"]
+def _detector_lines(manifest: Manifest) -> list[str]:
+    metrics = manifest.metrics
     columns = {"int8": "int8", "fp32": "float32", "centre_box": "constant centre box", "sep": "SEP"}
     lines = [
         f"Detector ({_network(manifest)}), on the {metrics['int8']['frames']} frames of the validation share, "
@@ -51,7 +52,7 @@ def _detector_lines(manifest: dict[str, Any]) -> list[str]:
         rows.append([f"{SETS.get(data_set, data_set)} ({count})", *cells])
     rows.append(["all", *(_pair(metrics[column]) for column in columns)])
     lines += markdown_table(["frames", *columns.values()], rows)
-    int8, threshold = metrics["int8"], manifest["decode"]["score_threshold"]
+    int8, threshold = metrics["int8"], manifest.detector_decode.score_threshold
     lines += [
         "",
         f"At the operating threshold ({threshold:.2f}), int8: precision {int8['precision']:.2f}, "
@@ -60,7 +61,7 @@ def _detector_lines(manifest: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _classifier_lines(manifest: dict[str, Any]) -> list[str]:
+def _classifier_lines(manifest: Manifest) -> list[str]:
     test = json.loads(TEST.read_text(encoding="utf-8"))
     lines = [
         f"Classifier ({_network(manifest)}), on the {test['images']} images of the test part:",
@@ -77,10 +78,10 @@ def _classifier_lines(manifest: dict[str, Any]) -> list[str]:
     return [*lines, "", f"Recall by class, int8: {recalls}."]
 
 
-def _network(manifest: dict[str, Any]) -> str:
-    network = manifest["network"]
-    size = f"{manifest['input']['width']}x{manifest['input']['height']}"
-    return f"{size}, {network['parameters'] / 1e3:.0f} thousand parameters, {network['macs'] / 1e6:.1f} million MACs"
+def _network(manifest: Manifest) -> str:
+    network = manifest.network
+    size = f"{manifest.input.width}x{manifest.input.height}"
+    return f"{size}, {network.parameters / 1e3:.0f} thousand parameters, {network.macs / 1e6:.1f} million MACs"
 
 
 def _pair(metrics: dict[str, Any]) -> str:

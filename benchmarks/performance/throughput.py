@@ -206,7 +206,9 @@ class _ResizedDetector(Detector):
 
     def __init__(self, side: int) -> None:
         super().__init__(Bundle.load(shipped_bundle_path("galaxy-detector")))
-        self._anchors = anchors_from_manifest(self.bundle.manifest["decode"], side, side)
+        anchors = self.bundle.manifest.detector_decode.anchors
+        assert anchors is not None
+        self._anchors = anchors_from_manifest(anchors, side, side)
 
     @property
     def anchors(self) -> np.ndarray:

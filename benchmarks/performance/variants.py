@@ -55,18 +55,18 @@ def compare_variants(
     by_hash = {bundle.hash: bundle for bundle in bundles}
     for row in result["results"]:
         manifest = by_hash[row["hash"]].manifest
-        metrics, reference = (manifest["metrics"].get(name, {}) for name in (row["variant"], REFERENCE))
-        for key in METRICS[manifest["task"]]:
+        metrics, reference = (manifest.metrics.get(name, {}) for name in (row["variant"], REFERENCE))
+        for key in METRICS[manifest.task]:
             row[key] = metrics.get(key)
             known = key in metrics and key in reference and row["variant"] != REFERENCE
             row[f"{key}_drop"] = reference[key] - metrics[key] if known else None
-        for key in AGREEMENT[manifest["task"]]:
+        for key in AGREEMENT[manifest.task]:
             row[key] = metrics.get("parity", {}).get(key)
-        row["task"] = manifest["task"]
-        row["sha256"] = manifest["files"][manifest["variants"][row["variant"]]["file"]]
+        row["task"] = manifest.task
+        row["sha256"] = manifest.files[manifest.variants[row["variant"]].file]
         row["goals"] = goals(row)
-        row["gates_passed"] = all(gate["passed"] for gate in manifest["gates"])
-        row["made"] = manifest.get("export", {}).get("rescue", {}).get(row["variant"])
+        row["gates_passed"] = all(gate.passed for gate in manifest.gates)
+        row["made"] = manifest.fallbacks.get(row["variant"])
     return result
 
 

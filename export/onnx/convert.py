@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...models.manifest import OutputSpec
 from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from ..tflite.calibration_ranges import PERCENTILE
@@ -125,11 +126,8 @@ def quantise_onnx(content: bytes, images: np.ndarray, method: str) -> bytes:
         return Path(last).read_bytes()
 
 
-def describe_onnx(content: bytes, names: list[str]) -> list[dict[str, Any]]:
-    """Describe the outputs with the given names.
-
-    Returns:
-        A table for each name, in their order: name, tensor, shape, dtype.
+def describe_onnx(content: bytes, names: list[str]) -> list[OutputSpec]:
+    """Describe the outputs with the given names, in their order.
 
     Raises:
         ExportError: an output is missing.
@@ -141,12 +139,7 @@ def describe_onnx(content: bytes, names: list[str]) -> list[dict[str, Any]]:
     if missing:
         raise ExportError(f"the network has no output {', '.join(missing)}; it has {', '.join(outputs)}")
     return [
-        {
-            "name": name,
-            "tensor": name,
-            "shape": [int(n) for n in outputs[name].shape],
-            "dtype": OUTPUTS[outputs[name].type],
-        }
+        OutputSpec(name, name, tuple(int(n) for n in outputs[name].shape), OUTPUTS[outputs[name].type])
         for name in names
     ]
 

@@ -7,10 +7,10 @@ zero point -128), so that pixels need no arithmetic.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from ...models.manifest import OutputSpec
 from ...runtime.system.native_output import suppress_native_stderr
 from ..errors import ExportError
 from .reader import Tensor, read_tflite
@@ -34,11 +34,8 @@ def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
         raise ExportError(f"{saved_model} cannot be converted to TFLite: {reason}") from error
 
 
-def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
-    """Describe the outputs with the given names, by the signature that the converter wrote into the file.
-
-    Returns:
-        A table for each name, in their order: name, tensor, shape, dtype.
+def describe_outputs(content: bytes, names: list[str]) -> list[OutputSpec]:
+    """Describe the outputs with the given names, in their order, by the signature that the converter wrote.
 
     Raises:
         ExportError: an output is missing.
@@ -52,12 +49,12 @@ def describe_outputs(content: bytes, names: list[str]) -> list[dict[str, Any]]:
     if missing:
         raise ExportError(f"the network has no output {', '.join(missing)}; it has {', '.join(details)}")
     return [
-        {
-            "name": name,
-            "tensor": details[name]["name"],
-            "shape": [int(n) for n in details[name]["shape"]],
-            "dtype": np.dtype(details[name]["dtype"]).name,
-        }
+        OutputSpec(
+            name,
+            details[name]["name"],
+            tuple(int(n) for n in details[name]["shape"]),
+            np.dtype(details[name]["dtype"]).name,
+        )
         for name in names
     ]
 

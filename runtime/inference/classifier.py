@@ -33,12 +33,13 @@ class Classifier:
         self.bundle = bundle
         self._load = partial(load_engine, bundle, variant, engine, threads)
         self.engine: Engine = self._load()
-        self._margin = bundle.manifest["preprocess"]["margin"]
-        self._temperature = bundle.manifest["decode"]["temperature"]
+        decode = bundle.manifest.classifier_decode
+        self._margin = bundle.manifest.preprocess.margin
+        self._temperature = decode.temperature
         self._size = bundle.input_size[0]
         self._has_warned = False
-        self.abstain_below: float | None = bundle.manifest["decode"].get("abstain")
-        self._domain = Domain.from_manifest(bundle.manifest["decode"])
+        self.abstain_below = decode.abstain
+        self._domain = Domain.from_manifest(decode)
 
     @property
     def classes(self) -> tuple[str, ...]:

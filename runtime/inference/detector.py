@@ -68,24 +68,24 @@ class Detector:
         threads: int = 1,
         min_score: float | None = None,
     ) -> None:
-        settings = bundle.manifest["decode"]
+        settings = bundle.manifest.detector_decode
         self.bundle = bundle
         self._load = partial(load_engine, bundle, variant, engine, threads)
         self._buffers = FrameBufferPool()
         self.engine: Engine = self._load()
-        self.min_score: float = settings["score_threshold"]
-        self.tile_min_score: float = settings.get("tile_threshold", self.min_score)
+        self.min_score = settings.score_threshold
+        self.tile_min_score = self.min_score if settings.tile_threshold is None else settings.tile_threshold
         if min_score is not None:
             self.set_min_score(min_score)
         self._has_warned = False
-        self._fill = bundle.manifest["preprocess"]["fill"]
-        self._nms_iou = settings["nms_iou"]
-        self._limit = settings["max_detections"]
+        self._fill = bundle.manifest.preprocess.fill
+        self._nms_iou = settings.nms_iou
+        self._limit = settings.max_detections
         outputs = {spec.name: spec.shape for spec in select_variant(bundle, variant, engine)[0].outputs}
         self._is_decoded = POSTPROCESSED[0] in outputs
-        self._anchors = (
-            np.zeros((0, 4), np.float32) if self._is_decoded else anchors_from_manifest(settings, *bundle.input_size)
-        )
+        self._anchors = np.zeros((0, 4), np.float32)
+        if settings.anchors is not None and not self._is_decoded:
+            self._anchors = anchors_from_manifest(settings.anchors, *bundle.input_size)
         self._galaxy_class = _galaxy_class(bundle)
         if not self._is_decoded:
             columns = outputs["scores"][2] if len(outputs["scores"]) == 3 else 1
@@ -197,7 +197,7 @@ def _galaxy_class(bundle: Bundle) -> int | None:
     Raises:
         BundleError: it has several, and the manifest does not say which.
     """
-    index: int | None = bundle.manifest["decode"].get("galaxy_class")
+    index = bundle.manifest.detector_decode.galaxy_class
     if index is None and len(bundle.classes) > 1:
         names = [name.casefold() for name in bundle.classes]
         if names.count("galaxy") != 1:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ...models.labels import coarse_group
+from ...models.manifest import ClassifierDecode
 
 BURNT_LEVEL = 250
 """Minimum level of a burnt-out pixel."""
@@ -42,9 +42,9 @@ class Domain:
     groups: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def from_manifest(cls, decode: Mapping[str, Any]) -> Domain:
-        """Read the limits of a manifest's ``[decode]``, which was checked; missing limits exclude nothing."""
-        return cls(**decode.get("domain", {}), groups=decode.get("groups", {}))
+    def from_manifest(cls, decode: ClassifierDecode) -> Domain:
+        """Read the limits of a manifest's ``[decode]``; missing limits exclude nothing."""
+        return cls(**(decode.domain or {}), groups=decode.groups or {})
 
     def excludes_images(self, images: np.ndarray, logits: np.ndarray, temperature: float) -> np.ndarray:
         """Return which crops (N, size, size, 3) uint8 with logits (N, C) are outside of the domain, (N,) bool."""

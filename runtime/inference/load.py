@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from ...devices.engines import ENGINE_NAMES, ENGINES, engines_for, is_installed
 from ...errors import UsageError
-from ...models.bundle import Bundle, Variant
-from ...models.manifest import BundleError
+from ...models.bundle import Bundle
+from ...models.manifest import BundleError, Variant
 from .engine import Engine
 
 

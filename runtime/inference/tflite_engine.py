@@ -9,8 +9,8 @@ import numpy as np
 
 from ...devices.engines import ENGINES, is_installed
 from ...errors import UsageError
-from ...models.bundle import Bundle, Variant
-from ...models.manifest import BundleError
+from ...models.bundle import Bundle
+from ...models.manifest import BundleError, Variant
 from ..system.native_output import suppress_native_stderr
 from .engine import RawTensor
 

@@ -23,11 +23,11 @@ def run(tiny_runs, tmp_path):
 
 def test_a_bundle_carries_what_the_run_knew(tiny_models):
     manifest = Bundle.load(tiny_models / "galaxy-classifier", "classify").manifest
-    assert manifest["preprocess"] == {"kind": "crop", "margin": 0.25}
-    assert manifest["data"]["sources"] == ["rendered"] and manifest["training"] == {"seed": 1}
-    assert manifest["metrics"]["int8"]["accuracy"] == 1.0 and manifest["metrics"]["int8"]["images"] == 90
-    assert manifest["metrics"]["int8"]["parity"]["agreement"] == 1.0 and manifest["licence"] == "Apache-2.0"
-    assert manifest["export"]["calibration"] == {"pictures": 90, "source": "the run's own"}
+    assert manifest.preprocess.to_dict() == {"kind": "crop", "margin": 0.25}
+    assert manifest.data.sources == ("rendered",) and manifest.training == {"seed": 1}
+    assert manifest.metrics["int8"]["accuracy"] == 1.0 and manifest.metrics["int8"]["images"] == 90
+    assert manifest.metrics["int8"]["parity"]["agreement"] == 1.0 and manifest.licence == "Apache-2.0"
+    assert manifest.export["calibration"] == {"pictures": 90, "source": "the run's own"}
     golden = Bundle.load(tiny_models / "galaxy-classifier").golden()
     assert golden["inputs"].shape == (8, 16, 16, 3) and golden["int8.logits"].dtype == np.int8
 
@@ -53,7 +53,7 @@ def test_force_writes_and_says_so(tiny_runs, tmp_path):
     made = export_run(tiny_runs / "fragile", tmp_path / "bundle", Settings(force=True))
     assert made.bundle is not None and not made.passed
     manifest = Bundle.load(made.bundle).manifest
-    assert manifest["ungated"] is True and not all(gate["passed"] for gate in manifest["gates"])
+    assert manifest.ungated is True and not all(gate.passed for gate in manifest.gates)
     told = command_line("bundle", "info", made.bundle)
     assert told.returncode == 0 and "UNGATED" in told.stdout
 
@@ -107,13 +107,13 @@ def test_fallbacks_are_tried_in_order_and_recorded(tiny_runs, tmp_path, caplog):
     messages = [message for message in caplog.messages if message.startswith("fallback")]
     assert messages[-1] == "fallback for tflite-int8: int16 activations in 2 of 2 layers"
     manifest = Bundle.load(tmp_path / "bundle").manifest
-    assert manifest["export"]["rescue"] == {"int8": "int16 activations in 2 of 2 layers"}
-    assert manifest["export"]["edgetpu"]["mapped"] < manifest["export"]["edgetpu"]["operators"]
+    assert manifest.export["rescue"] == {"int8": "int16 activations in 2 of 2 layers"}
+    assert manifest.export["edgetpu"]["mapped"] < manifest.export["edgetpu"]["operators"]
 
 
 def test_a_rescue_that_fails_is_said_to(tiny_runs, tmp_path):
     made = export_run(tiny_runs / "fragile", tmp_path / "bundle", Settings(fallback="auto"))
-    assert made.bundle is None and made.manifest["export"]["rescue"] == {"int8": "nothing helped"}
+    assert made.bundle is None and made.manifest.export["rescue"] == {"int8": "nothing helped"}
 
 
 def test_another_method_rescues_tflite_and_onnx_at_no_cost(tiny_runs, tmp_path):
@@ -126,9 +126,9 @@ def test_another_method_rescues_tflite_and_onnx_at_no_cost(tiny_runs, tmp_path):
     assert made.bundle is None and {"accuracy: int8", "accuracy: onnx_int8"} <= failed
     made = export_run(tiny_runs / "spiked", tmp_path / "bundle", settings("auto"))
     assert made.passed, made.gates
-    assert made.manifest["export"]["rescue"] == {"int8": "percentile", "onnx_int8": "percentile"}
+    assert made.manifest.export["rescue"] == {"int8": "percentile", "onnx_int8": "percentile"}
     # What a device gets is the rescued file, all in 8 bits, with golden vectors of its own.
-    assert made.manifest["export"]["edgetpu"]["share_of_macs"] == 1.0
+    assert made.manifest.export["edgetpu"]["share_of_macs"] == 1.0
     done = command_line("bundle", "verify", made.bundle)
     assert done.returncode == 0, done.stderr
     assert "percentile" in command_line("bundle", "info", made.bundle).stdout
@@ -137,7 +137,7 @@ def test_another_method_rescues_tflite_and_onnx_at_no_cost(tiny_runs, tmp_path):
 @pytest.mark.parametrize("method", ["min-max", "percentile", "mse", "entropy"])
 def test_every_method_of_onnx_makes_what_passes(run, tmp_path, method):
     made = export_run(run, tmp_path / "bundle", Settings(("onnx-int8",), method=method))
-    assert made.passed and made.manifest["export"]["onnx_method"] == method, made.gates
+    assert made.passed and made.manifest.export["onnx_method"] == method, made.gates
 
 
 @pytest.mark.parametrize(("input_type", "output_type"), [("int8", "int8"), ("uint8", "uint8"), ("int8", "uint8")])

@@ -97,7 +97,7 @@ def test_layers_are_ordered_by_their_error(result):
     assert (
         layer_errors(bundle.read("fp32.tflite"), bundle.read("fp32.tflite"), bundle.golden()["inputs"])[0].relative == 0
     )
-    assert [layer["layer"] for layer in result.manifest["export"]["layers"]] == [error.layer for error in errors]
+    assert [layer["layer"] for layer in result.manifest.export["layers"]] == [error.layer for error in errors]
 
 
 def test_info_and_diff(result, tiny_models):
@@ -177,4 +177,4 @@ def test_the_kept_table_is_of_what_is_shipped():
         bundle = Bundle.load(shipped_bundle_path(name))
         kept = {row["variant"]: row["sha256"] for row in rows if row["bundle"] == name}
         for variant in bundle.variants.values():
-            assert kept[variant.name] == bundle.manifest["files"][variant.file]
+            assert kept[variant.name] == bundle.manifest.files[variant.file]

@@ -36,7 +36,7 @@ def test_only_the_chosen_class_becomes_a_galaxy(network, tmp_path):
         bundle = Bundle.load(tmp_path / name, "detect")
         found = Detector(bundle, bundle.default_variant)(image)
         assert len(found.boxes) == count and found.boxes[0] == pytest.approx([36, 12, 52, 28], abs=1)
-        assert bundle.manifest["decode"]["galaxy_class"] == 1 and bundle.classes == ("person", "galaxy", "dog")
+        assert bundle.manifest.detector_decode.galaxy_class == 1 and bundle.classes == ("person", "galaxy", "dog")
     given = options(network, "person\ngalaxy\ndog\n", galaxy_class="person")
     assert imported(network, tmp_path / "person", Settings(()), **given).passed
     others = Detector(Bundle.load(tmp_path / "person"), Bundle.load(tmp_path / "person").default_variant)(image)
@@ -74,7 +74,7 @@ def test_entries_without_a_class_keep_the_numbers_of_the_others(network, tmp_pat
     ):
         given = options(network, labels, galaxy_class="galaxy")
         assert imported(network, tmp_path / str(number), Settings(()), **given).passed
-        assert Bundle.load(tmp_path / str(number)).manifest["decode"]["galaxy_class"] == 1
+        assert Bundle.load(tmp_path / str(number)).manifest.detector_decode.galaxy_class == 1
 
 
 def test_lists_of_labels(tmp_path):
@@ -102,7 +102,7 @@ def test_an_old_bundle_that_does_not_say_is_not_run(network, tmp_path):
     """Imported before: every class was a galaxy. One that calls a class galaxy is understood."""
     given = options(network, "person\ngalaxy\ndog\n", galaxy_class="galaxy")
     imported(network, tmp_path / "out", Settings(()), **given)
-    manifest = Bundle.load(tmp_path / "out").manifest
+    manifest = Bundle.load(tmp_path / "out").manifest.to_dict()
     del manifest["decode"]["galaxy_class"]
     (tmp_path / "out" / "bundle.toml").write_text(tomli_w.dumps(manifest))
     variant = Bundle.load(tmp_path / "out").default_variant

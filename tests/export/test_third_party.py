@@ -46,9 +46,9 @@ def test_the_given_file_is_kept_unchanged(foreign, tmp_path, file, variant, anch
     )
     assert result.passed, result.gates
     bundle = Bundle.load(tmp_path / "out", "detect")
-    assert list(bundle.variants) == [variant] and bundle.manifest["licence"] == "MIT"
+    assert list(bundle.variants) == [variant] and bundle.manifest.licence == "MIT"
     assert bundle.read(bundle.variant(variant).file) == (foreign / file).read_bytes()
-    assert ("min_level" in bundle.manifest["decode"]) == anchors
+    assert (bundle.manifest.detector_decode.anchors is not None) == anchors
     found = detections_in(tmp_path / "out", variant)
     assert found.boxes == pytest.approx(np.array([[72, 24, 104, 56]]), abs=1) and found.scores[0] > 0.98
 
@@ -103,7 +103,7 @@ def test_a_file_with_metadata_needs_no_labels(foreign, tmp_path):
         packed.writestr("labelmap.txt", "galaxy\n")
     (tmp_path / "theirs.tflite").write_bytes(stream.getvalue())
     result = imported(tmp_path / "theirs.tflite", tmp_path / "out", Settings(()))
-    assert result.passed and Bundle.load(tmp_path / "out").manifest["classes"] == ["galaxy"]
+    assert result.passed and Bundle.load(tmp_path / "out").classes == ("galaxy",)
     assert detections_in(tmp_path / "out", "int8").scores[0] > 0.98
 
 
@@ -160,6 +160,6 @@ def test_a_float_network_alone_can_be_run(foreign, tiny_models, tmp_path):
         decode=foreign / "bundle.toml",
         sources=("a survey",),
     )
-    assert Bundle.load(tmp_path / "galaxy-detector").manifest["data"]["sources"] == ["a survey"]
+    assert Bundle.load(tmp_path / "galaxy-detector").manifest.data.sources == ("a survey",)
     done = galaxy_edge("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
     assert done.returncode == 0, done.stderr

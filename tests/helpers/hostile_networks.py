@@ -3,7 +3,6 @@
 import hashlib
 import shutil
 
-import numpy as np
 import onnx
 import tensorflow as tf
 import tomli_w
@@ -109,7 +108,7 @@ def with_giant_variant(source, folder):
     content = giant_onnx((SIZE, SIZE), 24 * 2**30)
     (folder / "fp32.onnx").write_bytes(content)
     manifest = Bundle.load(source).manifest
-    manifest["files"]["fp32.onnx"] = hashlib.sha256(content).hexdigest()
-    (folder / "bundle.toml").write_text(tomli_w.dumps(manifest))
-    assert np.prod(manifest["input"]["width"]) == SIZE
+    files = {**manifest.files, "fp32.onnx": hashlib.sha256(content).hexdigest()}
+    (folder / "bundle.toml").write_text(tomli_w.dumps(manifest._replace(files=files).to_dict()))
+    assert manifest.input.width == SIZE
     return folder

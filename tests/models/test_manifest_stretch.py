@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import pytest
 from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
-from galaxy_edge.models.manifest import BundleError, find_decode_fault
+from galaxy_edge.models.manifest import BundleError
+from galaxy_edge.models.manifest_check import find_decode_fault
 from galaxy_edge.models.raw.stretch import Stretch
 
 TABLE = '[preprocess.stretch]\nkind = "asinh-noise"\nblack = 1.5\nsoftening = 4.0\nwhite = 300.0\n\n'
@@ -61,7 +62,7 @@ def test_other_tables_are_refused(table):
 def test_bundle_names_its_stretch_and_the_threshold_of_tiles(bundle):
     """The network's own stretch is used, not that of this version."""
     found = bundle()
-    assert found.stretch == Stretch(1.5, 4.0, 300.0) and found.manifest["decode"]["tile_threshold"] == 0.35
+    assert found.stretch == Stretch(1.5, 4.0, 300.0) and found.manifest.detector_decode.tile_threshold == 0.35
 
 
 def test_bundle_without_a_stretch_has_the_standard_one(bundle):
@@ -82,7 +83,7 @@ def test_nonsense_in_the_manifest_is_refused(bundle, old, new):
 
 def test_decode_table_may_hold_the_threshold_of_tiles(bundle):
     """The tools that write manifests check the table alone."""
-    decode = bundle().manifest["decode"]
+    decode = bundle().manifest.decode.to_dict()
     assert find_decode_fault(decode) is None and "tile_threshold" in decode
     assert "tile_threshold" in (find_decode_fault(decode | {"tile_threshold": 2.0}) or "")
     assert "must be of type" in (find_decode_fault(decode | {"tile_threshold": "x"}) or "")

@@ -44,9 +44,9 @@ def test_golden_float_outputs_hold_nearly(bundle):
 
 
 def test_every_gate_was_passed(bundle):
-    assert bundle.manifest["gates"] and all(gate["passed"] for gate in bundle.manifest["gates"])
-    assert bundle.manifest["licence"] == "Apache-2.0" and bundle.manifest["data"]["sources"]
-    assert "lco_messier" not in bundle.manifest["data"]["sets"]
+    assert bundle.manifest.gates and all(gate.passed for gate in bundle.manifest.gates)
+    assert bundle.manifest.licence == "Apache-2.0" and bundle.manifest.data.sources
+    assert "lco_messier" not in bundle.manifest.data.sets
 
 
 def test_the_classes_are_the_nine():

@@ -52,7 +52,7 @@ def test_a_signature_of_the_first_format_counts_from_the_bundles_creation(models
     signature = private.sign(f"galaxy-edge bundle {bundle.hash}".encode())
     (bundle.path / SIGNATURE).write_text(f"galaxy-edge signature 1\n{signature.hex()}\n")
     found = verify(bundle, keys[1])
-    assert found.signed == bundle.manifest["created"] and found.expires == "never"
+    assert found.signed == bundle.manifest.created and found.expires == "never"
 
 
 def test_expired_signatures_and_revoked_keys_are_refused(models, keys, tmp_path):

@@ -117,7 +117,7 @@ def exported_soft_targets(bundle: Bundle, recipe: Recipe, dataset: GalaxyDataset
     load_exported(
         network, bundle.path / bundle.variant("fp32").file, images[:: max(1, len(images) // STATISTICS_IMAGES)]
     )
-    temperature = bundle.manifest["decode"]["temperature"] * SOFTENING_FACTOR
+    temperature = bundle.manifest.classifier_decode.temperature * SOFTENING_FACTOR
     return _within_groups(_predict(compile_forward(network), images, temperature), dataset)
 
 

@@ -1,5 +1,6 @@
 """`galaxy-edge eval`: situations with baselines, curves over the score, and where galaxies are lost."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -126,22 +127,28 @@ def test_each_galaxy_is_lost_once():
     assert summarise(outcomes[4:5])["classes"] is None
 
 
+def trained_on(bundle, sets, split):
+    """Return a bundle that records other training data."""
+    data = bundle.manifest.data._replace(sets=sets, split=split)
+    return dataclasses.replace(bundle, manifest=bundle.manifest._replace(data=data))
+
+
 def test_held_out_excludes_training_samples(tiny_models, sets):
     """Metrics on training samples would be too good."""
     bundle = Bundle.load(tiny_models / "galaxy-detector", "detect")
     samples = read_set(sets)
-    bundle.manifest["data"] = {"sets": {"gz_frames": 8}, "split": {"seed": 4, "validation_share": 0.5}}
+    bundle = trained_on(bundle, {"gz_frames": 8}, {"seed": 4, "validation_share": 0.5})
     kept = held_out_samples(samples, [bundle], sets)
     assert 0 < len(kept) < len(samples)
     for sample in samples:
         expected = sample.set != "gz_frames" or in_share(sample.digest(), 0.5, 4)
         assert (sample in kept) == expected
     # The test share counts, not the validation share that the network was chosen on.
-    bundle.manifest["data"]["split"]["test_share"] = 0.0
+    bundle = trained_on(bundle, {"gz_frames": 8}, {"seed": 4, "validation_share": 0.5, "test_share": 0.0})
     assert not any(sample.set == "gz_frames" for sample in held_out_samples(samples, [bundle], sets))
     with pytest.raises(DataError, match="every image"):
         held_out_samples([sample for sample in samples if sample.set == "gz_frames"], [bundle], sets)
-    bundle.manifest["data"] = {"sets": {}}
+    bundle = trained_on(bundle, {}, {})
     with pytest.raises(DataError, match="does not record"):
         held_out_samples(samples, [bundle], sets)
 
@@ -153,11 +160,11 @@ def test_held_out_repeats_the_split_of_a_classifier(tiny_models, tmp_path):
     from galaxy_edge.training.classifier.partition import split_dataset
 
     folder, bundle = make_labelled(tmp_path, 20), Bundle.load(tiny_models / "galaxy-classifier", "classify")
-    parts = split_dataset(load_dataset(folder, bundle.manifest["preprocess"]["margin"], unnamed=True), 2)
-    bundle.manifest["data"] = {"sets": {"efigi": 54}, "split": parts.record}
+    parts = split_dataset(load_dataset(folder, bundle.manifest.preprocess.margin, unnamed=True), 2)
+    bundle = trained_on(bundle, {"efigi": 54}, parts.record)
     kept = {sample.digest() for sample in held_out_samples(read_set(folder), [bundle], folder)}
     assert kept == {*parts.validation.ids, *parts.test.ids} and not kept & set(parts.train.ids)
-    bundle.manifest["data"]["split"] = parts.record | {"hash": "of others"}
+    bundle = trained_on(bundle, {"efigi": 54}, parts.record | {"hash": "of others"})
     with pytest.raises(DataError, match="holds other images than those the bundle"):
         held_out_samples(read_set(folder), [bundle], folder)
 

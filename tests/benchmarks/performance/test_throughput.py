@@ -36,8 +36,8 @@ def test_an_empty_sky_is_looked_at_once_and_its_full_cost_is_every_tile(measure)
 
 def test_decoding_is_timed_for_the_anchors_of_that_size(measure):
     # At 320 pixels level 3 has 40 cells a side, level 4 has 20, ...; two sizes and three shapes each.
-    decode = measure.detector.bundle.manifest["decode"]
-    levels = range(decode["min_level"], decode["max_level"] + 1)
+    anchors = measure.detector.bundle.manifest.detector_decode.anchors
+    levels = range(anchors.min_level, anchors.max_level + 1)
     assert decoding(rounds=3)["anchors"] == 2 * 3 * sum((-(-320 // 2**level)) ** 2 for level in levels)
 
 

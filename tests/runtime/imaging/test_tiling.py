@@ -99,6 +99,12 @@ def test_frame_of_up_to_three_times_the_input_needs_no_tiles(size, tiled):
     assert (len(TileSelector("auto", 256).select(pixels)) > 1) == tiled
 
 
+def with_thresholds(bundle, **thresholds):
+    """Return a detector's bundle with other thresholds in its manifest."""
+    decode = bundle.manifest.detector_decode._replace(**thresholds)
+    return replace(bundle, manifest=bundle.manifest._replace(decode=decode))
+
+
 class FixedScoreDetector(Detector):
     """The shipped detector with one box of a fixed score in the whole frame, and one in every tile."""
 
@@ -119,11 +125,8 @@ class FixedScoreDetector(Detector):
 def test_tiles_have_their_own_threshold(tile_threshold, min_score, counts):
     """Tiles add false detections at the threshold of whole frames; ``--min-score`` is obeyed in both."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
-    decode = bundle.manifest["decode"] | {"score_threshold": 0.5}
-    decode.pop("tile_threshold", None)
-    if tile_threshold is not None:
-        decode["tile_threshold"] = tile_threshold
-    detector = FixedScoreDetector(replace(bundle, manifest=bundle.manifest | {"decode": decode}), min_score=min_score)
+    bundle = with_thresholds(bundle, score_threshold=0.5, tile_threshold=tile_threshold)
+    detector = FixedScoreDetector(bundle, min_score=min_score)
     processor = FrameProcessor(
         detector, Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))), False, ViewOptions("1x1")
     )
@@ -136,8 +139,7 @@ def test_tiles_have_their_own_threshold(tile_threshold, min_score, counts):
 def test_minimum_score_of_the_live_view_applies_to_tiles_too():
     """Until the user changes it, the bundle's thresholds apply."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
-    decode = bundle.manifest["decode"] | {"tile_threshold": 0.9}
-    detector = FixedScoreDetector(replace(bundle, manifest=bundle.manifest | {"decode": decode}))
+    detector = FixedScoreDetector(with_thresholds(bundle, tile_threshold=0.9))
     controls = Controls(min_score=detector.min_score)
     processor = FrameProcessor(
         detector, Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"))), False, ViewOptions("1x1"), controls
@@ -156,8 +158,7 @@ def test_minimum_score_of_the_live_view_applies_to_tiles_too():
 def test_decoding_applies_the_threshold_of_its_view(min_score):
     """Decode the output of the shipped network for a demo frame, as a whole frame and as a tile."""
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
-    decode = bundle.manifest["decode"] | {"score_threshold": 0.1, "tile_threshold": 0.5}
-    detector = Detector(replace(bundle, manifest=bundle.manifest | {"decode": decode}), min_score=min_score)
+    detector = Detector(with_thresholds(bundle, score_threshold=0.1, tile_threshold=0.5), min_score=min_score)
     model_input = detector.preprocess(next(iter(DemoSource())).pixels)
     raw = detector.infer(model_input)
     whole, tile = detector.decode(raw, model_input), detector.decode(raw, model_input, is_tile=True)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.models.manifest import ClassifierDecode
 from galaxy_edge.models.naming import GROUP_SURE, sure_group
 from galaxy_edge.runtime.inference.domain import Domain, doubt
 
@@ -40,7 +41,7 @@ def test_a_group_that_is_often_wrong_needs_more():
     rows = np.full((3, 9), 0.01, np.float32)
     rows[0, CLASSES.index("disk_no_spiral")] = rows[1, CLASSES.index("smooth_round")] = 0.92
     rows[2] = np.eye(9)[CLASSES.index("disk_no_spiral")] * 0.98 + 0.02 / 9
-    strict = Domain.from_manifest({"groups": {"disk_no_spiral": 0.97}})
+    strict = Domain.from_manifest(ClassifierDecode(1.0, groups={"disk_no_spiral": 0.97}))
     assert strict.excludes_groups(rows, CLASSES).tolist() == [True, False, False]
     assert not Domain().excludes_groups(rows, CLASSES).any()
 
