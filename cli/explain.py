@@ -33,7 +33,7 @@ def explain(model: Path, images: str, out: Path, seed: int) -> None:
     from ..runtime.sources.open_source import open_source
     from ..training.figures.explain import classes_of, explain_model, load_model
 
-    network = load_model(model, is_unknown=True)
+    network = load_model(model)
     size = network.input_shape[1]
     inputs, names = [], []
     for frame in open_source(images):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
-from ..runtime.system.isolated import IsolatedError, isolated
+from ..runtime.system.isolated import IsolatedError, IsolatedProcess
 
 if TYPE_CHECKING:
     import keras
@@ -55,31 +55,21 @@ class KerasFileError(UserError):
 
 
 def load_keras_file(file: Path) -> keras.Model:
-    """Check a ``.keras`` file, then load it.
+    """Load a ``.keras`` file of any origin: it is checked, loaded in a process that can do no harm, and then here.
+
+    A run's folder may be a stranger's as well: each file passes through all three.
 
     Raises:
-        KerasFileError: it is not a Keras model, or describes more than layers of Keras.
+        KerasFileError: it is not a Keras model, describes more than layers of Keras, crashes, or takes too much.
     """
-    import keras
-
     check_keras_file(file)
     try:
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, KeyError, AttributeError, OSError, zipfile.BadZipFile) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise KerasFileError(f"{file} cannot be read as a Keras model: {reason}") from None
-
-
-def check_keras_loads(file: Path) -> None:
-    """Load a ``.keras`` file of unknown origin for the first time, in a process that can do no harm.
-
-    Raises:
-        KerasFileError: it is refused, crashes, or takes too much time or memory.
-    """
-    try:
-        isolated(_load, file.resolve(), modules=["keras"], seconds=SECONDS)
+        # Many files may be loaded: with a fork server, Keras is imported once for all of them.
+        with IsolatedProcess(["keras"], start="forkserver") as process:
+            process.call(_load_isolated, file.resolve(), seconds=SECONDS)
     except IsolatedError as error:
         raise KerasFileError(f"{file} is not safe to load: {error}") from None
+    return _load(file)
 
 
 def check_keras_file(file: Path) -> None:
@@ -108,8 +98,18 @@ def check_keras_file(file: Path) -> None:
         )
 
 
-def _load(file: Path) -> None:
-    load_keras_file(file)
+def _load(file: Path) -> keras.Model:
+    import keras
+
+    try:
+        return keras.saving.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError, KeyError, AttributeError, OSError, zipfile.BadZipFile) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise KerasFileError(f"{file} cannot be read as a Keras model: {reason}") from None
+
+
+def _load_isolated(file: Path) -> None:
+    _load(file)
 
 
 def _refused(value: Any) -> Iterator[str]:

@@ -14,7 +14,7 @@ from ...files import write_atomic
 from ...models.decode import softmax
 from ...models.labels import CLASSES
 from ...runtime.imaging.encoding import encode_image
-from ..keras_file import KerasFileError, check_keras_file, check_keras_loads, load_keras_file
+from ..keras_file import KerasFileError, load_keras_file
 from ..run import read_record
 from .saliency import ExplainError, activations, filter_patterns, grad_cam
 from .saliency_sheets import activation_sheet, evenly, filter_sheet, heat_sheet
@@ -27,12 +27,11 @@ MAX_PATTERN_LAYERS, MAX_PATTERNS, ASCENT_STEPS = 4, 12, 40
 """Maximum number of layers on a sheet of filters, of filters per layer, and steps of the gradient ascent."""
 
 
-def load_model(path: Path, is_unknown: bool = False) -> keras.Model:
+def load_model(path: Path) -> keras.Model:
     """Load the Keras model of a finished run.
 
     Args:
-        path: the run's folder, or its .keras file.
-        is_unknown: whether it may be anyone's: it is then loaded for the first time in a process that can do no harm.
+        path: the run's folder, or its .keras file; of any origin, see `load_keras_file`.
 
     Raises:
         ExplainError: there is no model, it cannot be read, or its layers cannot be accessed.
@@ -52,9 +51,6 @@ def load_model(path: Path, is_unknown: bool = False) -> keras.Model:
     if file.suffix != ".keras" or not zipfile.is_zipfile(file):
         raise ExplainError(f"{file} is not a .keras file, or is truncated; {hint}")
     try:
-        if is_unknown:
-            check_keras_file(file)
-            check_keras_loads(file)
         return load_keras_file(file)
     except KerasFileError as error:
         raise ExplainError(str(error)) from None

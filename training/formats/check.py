@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from ..data.errors import DataError
 from ..data.near_duplicates import near_duplicates
 from ..data.vocabulary import is_galaxy
 from .annotation import AnnotatedDataset, ImageAnnotation, LabelError, Progress, no_progress
-from .images import BrokenImageError, decode
+from .images import BrokenImageError, decode_with_size
 from .registry import resolve_format
 
 logger = logging.getLogger(__name__)
@@ -61,11 +61,13 @@ class DecodedImages:
         images: N annotations.
         digests: N SHA-256 of the encoded images (hex).
         small: N thumbnails (COMPARISON_SIDE, COMPARISON_SIDE, 3) uint8 RGB.
+        binning: pixels of an image's label along a side of one that it is trained on; images that are not in it have 1.
     """
 
     images: tuple[ImageAnnotation, ...]
     digests: tuple[str, ...]
     small: tuple[np.ndarray, ...]
+    binning: Mapping[str, int]
 
 
 def decode_images(
@@ -73,11 +75,12 @@ def decode_images(
 ) -> DecodedImages:
     """Decode every image; report those that are missing, broken, or of another size than labelled to `on_issue`."""
     decoded: list[tuple[ImageAnnotation, str, np.ndarray]] = []
+    binning: dict[str, int] = {}
     for done, image in enumerate(labels.images):
         progress(done, len(labels.images))
         try:
             content = image.read_bytes()
-            pixels = decode(content, image.file)
+            pixels, size = decode_with_size(content, image.file)
         except BrokenImageError as error:
             on_issue(LabelIssue("broken picture", image.file, str(error)))
             continue
@@ -87,13 +90,15 @@ def decode_images(
         except DataError as error:
             on_issue(LabelIssue("missing picture", image.file, str(error)))
             continue
-        height, width = pixels.shape[:2]
-        if (width, height) != (image.width, image.height):
-            detail = f"the image has {width} x {height} pixels, its label says {image.width} x {image.height}"
+        developed = pixels.shape[1], pixels.shape[0]
+        if size != developed and (image.width, image.height) == size:
+            binning[image.file] = 2
+        elif (image.width, image.height) not in (size, developed):
+            detail = f"the image has {size[0]} x {size[1]} pixels, its label says {image.width} x {image.height}"
             on_issue(LabelIssue("size differs", image.file, detail))
         decoded.append((image, hashlib.sha256(content).hexdigest(), resize(pixels, COMPARISON_SIDE, COMPARISON_SIDE)))
     images, digests, small = zip(*decoded, strict=True) if decoded else ((), (), ())
-    return DecodedImages(tuple(images), tuple(digests), tuple(small))
+    return DecodedImages(tuple(images), tuple(digests), tuple(small), binning)
 
 
 def check(
@@ -133,14 +138,18 @@ def check(
     return labels, sorted(issues, key=lambda issue: (KINDS.index(issue.kind), issue.file))
 
 
-def find_training_issues(labels: AnnotatedDataset) -> list[LabelIssue]:
-    """Find the issues that prevent training: images that differ from their labels, invalid boxes, unknown classes."""
+def find_training_issues(labels: AnnotatedDataset) -> tuple[list[LabelIssue], Mapping[str, int]]:
+    """Find the issues that prevent training: images that differ from their labels, invalid boxes, unknown classes.
+
+    Returns:
+        The issues, and `DecodedImages.binning`.
+    """
     issues: list[LabelIssue] = []
-    decode_images(labels, issues.append)
+    binning = decode_images(labels, issues.append).binning
     for image in labels.images:
         issues.extend(issue for issue in _box_issues(image) if issue.kind != "box twice")
     issues.extend(_class_issues(labels))
-    return issues
+    return issues, binning
 
 
 def _box_issues(image: ImageAnnotation) -> Iterator[LabelIssue]:

@@ -45,7 +45,7 @@ def read_text(path: Path) -> str:
 def decode(content: bytes, name: str = "") -> np.ndarray:
     """Decode an image to (H, W, 3) uint8 RGB with the decoder of the runtime, which develops more than 8 bits.
 
-    Boxes of labels refer to these pixels: the EXIF orientation is applied.
+    The EXIF orientation is applied. A Bayer mosaic becomes superpixels of half the size, see `decode_with_size`.
 
     Args:
         content: the file; name: its name, whose suffix says what its first bytes leave open.
@@ -53,20 +53,32 @@ def decode(content: bytes, name: str = "") -> np.ndarray:
     Raises:
         BrokenImageError: it is not an image that can be decoded, or is truncated.
     """
-    try:
-        return decode_image(content, name).pixels
-    except ImageError as error:
-        raise BrokenImageError(error.reason) from None
+    return decode_with_size(content, name)[0]
 
 
-def image_size(content: bytes, name: str = "") -> tuple[int, int]:
-    """Return the width and height of an encoded image in pixels.
+def decode_with_size(content: bytes, name: str = "") -> tuple[np.ndarray, tuple[int, int]]:
+    """Decode an image as `decode` does; return the width and height to which boxes of labels refer, too.
+
+    These are the pixels of the file, as labelling programs show it: of a Bayer mosaic, twice as many along a side.
 
     Raises:
         BrokenImageError: see `decode`.
     """
-    height, width = decode(content, name).shape[:2]
-    return width, height
+    try:
+        image = decode_image(content, name)
+    except ImageError as error:
+        raise BrokenImageError(error.reason) from None
+    height, width = (image.pixels if image.raw is None or image.binning == 1 else image.raw).shape[:2]
+    return image.pixels, (width, height)
+
+
+def image_size(content: bytes, name: str = "") -> tuple[int, int]:
+    """Return the width and height of an encoded image in pixels of the file.
+
+    Raises:
+        BrokenImageError: see `decode`.
+    """
+    return decode_with_size(content, name)[1]
 
 
 def load_image(annotation: ImageAnnotation) -> np.ndarray:

@@ -81,9 +81,10 @@ def _draw_annotation(annotation: ImageAnnotation, classes: Sequence[str]) -> np.
         image, error_text = load_image(annotation), ""
     except (BrokenImageError, DataError) as error:
         image, error_text = np.zeros((annotation.height, annotation.width, 3), np.uint8), str(error)
+    developed = image.shape[1] / annotation.width, image.shape[0] / annotation.height  # below 1 of a Bayer mosaic
     tile = draw_tile(
         image,
-        annotation.boxes,
+        annotation.boxes * np.array([*developed, *developed]),
         [classes.index(name) for name in annotation.classes],
         annotation.difficult.tolist(),
         f"{count}  {annotation.file}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,8 @@ def read_samples(path: Path, skip_invalid: bool = False) -> list[Sample]:
         issues.append(LabelIssue(error.kind, error.file, error.reason))
 
     labels = read_labels(path, on_error=add_issue)
-    issues += find_training_issues(labels)
+    found, binning = find_training_issues(labels)
+    issues += found
     invalid = {issue.file for issue in issues}
     images = [image for image in labels.images if image.file not in invalid]
     if issues and not (skip_invalid and images):
@@ -63,15 +65,23 @@ def read_samples(path: Path, skip_invalid: bool = False) -> list[Sample]:
             f"{path} has no class that is a galaxy, only {', '.join(labels.counts)}: name galaxies "
             "'galaxy', or by their Galaxy10 class"
         )
-    return [sample_from_annotation(image) for image in images]
+    return [sample_from_annotation(_in_developed_pixels(image, binning.get(image.file, 1))) for image in images]
+
+
+def _in_developed_pixels(image: ImageAnnotation, binning: int) -> ImageAnnotation:
+    """Return the annotation in pixels of the developed image: superpixels, where the file is a Bayer mosaic."""
+    if binning == 1:
+        return image
+    width, height = image.width // binning, image.height // binning
+    return replace(image, boxes=image.boxes / binning, width=width, height=height)
 
 
 def sample_from_annotation(image: ImageAnnotation) -> Sample:
     """Convert an annotation to a sample.
 
-    Boxes of galaxies, clipped to the image, are to be detected or, where difficult, ignored. Boxes of other classes are
-    background. An image is completely boxed unless its set says otherwise. An image of one galaxy whose class is a
-    Galaxy10 class has a label too.
+    Boxes of galaxies (in pixels of the developed image), clipped to the image, are to be detected or, where difficult,
+    ignored. Boxes of other classes are background. An image is completely boxed unless its set says otherwise. An
+    image of one galaxy whose class is a Galaxy10 class has a label too.
 
     Raises:
         DataError: the image itself is missing.

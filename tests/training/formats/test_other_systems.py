@@ -12,10 +12,12 @@ from galaxy_edge.training.formats.annotation import LabelError
 from galaxy_edge.training.formats.check import check
 from galaxy_edge.training.formats.class_names import parse_yaml_names
 from galaxy_edge.training.formats.images import load_image
+from galaxy_edge.training.formats.preview import draw_sheet
 from galaxy_edge.training.formats.registry import read_labels, write_labels
 from galaxy_edge.training.formats.samples import read_samples
 from galaxy_edge.training.formats.tfrecord import _read_label_map
 from helpers.labels import encoded_image, single_image_set, write_images
+from helpers.mosaics import fits_file, mosaic_of, scene
 
 BOX = [4, 5, 30, 31]
 
@@ -145,3 +147,22 @@ def test_deep_images_and_fits_are_what_a_run_sees(tmp_path, kind):
     (sample,) = read_samples(tmp_path)  # as training and evaluation read it
     np.testing.assert_array_equal(sample.load(), expected)
     assert sample.boxes.tolist() == [BOX]
+
+
+@pytest.mark.parametrize(("scale", "size"), [(1, (63, 48)), (2, (126, 96))])
+def test_boxes_on_a_bayer_mosaic_are_in_pixels_of_the_file(tmp_path, scale, size):
+    """A labelling program shows the file; a network is trained on superpixels of half the size, as a run sees them."""
+    (tmp_path / "a.fits").write_bytes(fits_file(mosaic_of(scene(96, 126)), BAYERPAT="GRBG"))
+    coco(tmp_path, ["a.fits"], [])
+    content = json.loads((tmp_path / "annotations.json").read_text())
+    content["images"][0] |= {"width": size[0], "height": size[1]}
+    content["annotations"][0]["bbox"] = [scale * value for value in content["annotations"][0]["bbox"]]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    labels, found = check(tmp_path)
+    assert not found and labels.images[0].width == size[0]
+    (sample,) = read_samples(tmp_path)
+    assert sample.load().shape == (48, 63, 3) and sample.boxes.tolist() == [BOX]
+    del content["images"][0]["width"], content["images"][0]["height"]
+    (tmp_path / "annotations.json").write_text(json.dumps(content))
+    assert read_labels(tmp_path, "coco").images[0].width == 126, "without a size, the file's pixels are meant"
+    assert draw_sheet(labels.images, ["galaxy"]).shape[2] == 3
