@@ -188,7 +188,8 @@ def _json_list(records: list[dict[str, Any]]) -> str:
 def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_json: bool, **conditions: Any) -> None:
     """Delete selected events that have ended, with their crops, and release the disk space.
 
-    Here, --before selects by the time of the last sighting.
+    Here, --before selects by the time of the last sighting. Events of a run whose clock was not set (it began before
+    2020) are only deleted if --run names it.
     """
     from ..runtime.events.queries import Query
     from ..runtime.events.queries import prune_events as delete

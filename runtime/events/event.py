@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...models.naming import display_name, sure_group
+from ..system.utc_time import move_utc_text
 from ..tracking.track import Track
 
 OBJECT = "object"
@@ -82,6 +83,11 @@ class Event:
     def display_name(self) -> str:
         """Name for display: its class, its coarse group, or that neither is sure; see `models.naming`."""
         return display_name(self.name, self.probabilities, self.sure)
+
+    def moved(self, seconds: float) -> Event:
+        """Return a copy with other times."""
+        first, last = move_utc_text(self.first_time, seconds), move_utc_text(self.last_time, seconds)
+        return replace(self, first_time=first, last_time=last)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, without the image."""

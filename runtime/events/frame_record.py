@@ -62,6 +62,7 @@ class FrameRecord:
         stretch: how more than 8 bits were reduced to 8, see `models.images.stretch`; None if they were not.
         reused: whether the detections are those of an earlier frame, see `imaging.change_gate`.
         lost: numbers of events, images and log lines that the run has lost so far; empty if none.
+        clock_step: seconds by which the clock was set since the frame before: times of earlier frames are of before.
     """
 
     frame: int
@@ -75,9 +76,10 @@ class FrameRecord:
     stretch: dict[str, Any] | None = None
     reused: bool = False
     lost: dict[str, int] = field(default_factory=dict)
+    clock_step: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; stacked, stretch, reused and lost only where they apply."""
+        """Return plain values for JSON; those from ``stacked`` on only where they apply."""
         values: dict[str, Any] = {
             "frame": self.frame,
             "source": self.source,
@@ -95,6 +97,8 @@ class FrameRecord:
             values["reused"] = True
         if self.lost:
             values["lost"] = self.lost
+        if self.clock_step:
+            values["clock_step"] = round(self.clock_step, 3)
         return values
 
 

@@ -29,6 +29,10 @@ COLUMNS = (
 """Columns of a CSV file, in their order; ``group`` is empty where the class is sure, or not even the group is."""
 
 
+CLOCK_SET = "2020"
+"""A run that began earlier began on a machine whose clock was not set: its events have no usable age."""
+
+
 class NoSuchEvent(UserError):
     """The event does not exist."""
 
@@ -166,6 +170,8 @@ def as_csv(events: list[EventRow]) -> str:
 def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: bool = False) -> dict[str, int]:
     """Delete events and their crops, except events that a running run still has in sight.
 
+    Events by age of a run that began before `CLOCK_SET` stay too, unless the query names the run.
+
     Args:
         query: which events.
         crops_only: whether only the crops are deleted.
@@ -175,6 +181,8 @@ def prune_events(folder: Path, query: Query, crops_only: bool = False, dry_run: 
         Counts: events, crops, bytes.
     """
     condition, values = query.where()
+    if query.run is None and (query.before or query.last_before):
+        condition, values = f"{condition} AND started >= ?", [*values, CLOCK_SET]
     with _opened(folder, write=True) as database:
         rows = database.execute(
             f"SELECT run, number, crop FROM told WHERE ({condition}) AND (state = 'ended' OR run < ?)",

@@ -68,6 +68,7 @@ class EventStore:
         events: Sequence[tuple[Event, str | None]],
         deleted: Sequence[str] = (),
         entered: Sequence[tuple[int, str]] = (),
+        clock_step: float = 0.0,
     ) -> list[tuple[Event, str]]:
         """Write events and changes of crops in one transaction.
 
@@ -75,6 +76,8 @@ class EventStore:
             events: pairs of an event and the name of its crop, or None.
             deleted: names of crops that were deleted.
             entered: pairs of an event's number and the name of its crop, which is on the disk now.
+            clock_step: seconds by which the clock was set since the rows before were written: theirs of this run are
+                moved, and the beginning of the run.
 
         Returns:
             Events that break a constraint of the table, each with the reason; all others are written.
@@ -85,6 +88,10 @@ class EventStore:
         refused: list[tuple[Event, str]] = []
         self._database.execute("BEGIN IMMEDIATE")
         try:
+            if clock_step:
+                seconds = f"{clock_step:+.3f} seconds"
+                self._database.execute(_MOVE_EVENTS, (seconds, seconds, self.run))
+                self._database.execute(_MOVE_RUN, (seconds, self.run))
             for event, crop in events:
                 try:
                     self._database.execute(_SAVE, _row(self.run, event, crop))
@@ -141,6 +148,11 @@ _INTERRUPTED = """
 UPDATE run SET interrupted = 1, ended = coalesce((SELECT max(last_time) FROM event WHERE event.run = run.id), started)
 WHERE ended IS NULL
 """
+_TIME = "coalesce(strftime('%Y-%m-%dT%H:%M:%fZ', {0}, ?), {0})"
+_MOVE_EVENTS = (
+    f"UPDATE event SET first_time = {_TIME.format('first_time')}, last_time = {_TIME.format('last_time')} WHERE run = ?"
+)
+_MOVE_RUN = f"UPDATE run SET started = {_TIME.format('started')} WHERE id = ?"
 _COLUMNS = (
     "run", "number", "first_frame", "last_frame", "first_time", "last_time", "frames", "source", "best_frame",
     "x0", "y0", "x1", "y1", "score", "class", "probability", "probabilities", "crop", "state", "kind", "sure",

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import UsageError
 from ..events.database import damage, quarantine
+from ..system.output_text import json_line
+from ..system.utc_time import move_utc_text
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +91,21 @@ class Outbox:
         except sqlite3.Error as error:
             logger.debug("acknowledged messages could not be removed: %s", error)
 
+    def move_times(self, uid: str, seconds: float) -> None:
+        """Move the times of a run's events: the clock was set; those in a file that cannot be written keep theirs."""
+        self._unwritten = deque((topic, _moved(content, uid, seconds)) for topic, content in self._unwritten)
+        stored = self._database.execute("SELECT content, place FROM message").fetchall()
+        changed = [(new, place) for content, place in stored if (new := _moved(content, uid, seconds)) != content]
+        try:
+            self._execute_many("UPDATE message SET content = ? WHERE place = ?", changed)
+        except sqlite3.Error as error:
+            logger.debug("the times of messages could not be moved: %s", error)
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
-    def _execute_many(self, statement: str, rows: list[tuple[object, ...]]) -> None:
+    def _execute_many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         """Execute a statement for each row, in one transaction."""
         self._database.execute("BEGIN IMMEDIATE")
         try:
@@ -101,6 +115,16 @@ class Outbox:
             if self._database.in_transaction:
                 self._database.execute("ROLLBACK")
             raise
+
+
+def _moved(content: str, uid: str, seconds: float) -> str:
+    """Return the message of an event with other times, if it is one of a run."""
+    with suppress(ValueError):
+        event = json.loads(content)
+        if isinstance(event, dict) and str(event.get("id")).startswith(f"{uid}-"):
+            times = {key: move_utc_text(event[key], seconds) for key in ("first_time", "last_time") if key in event}
+            return json_line(event | times)
+    return content
 
 
 def open_outbox(path: Path) -> Outbox:

@@ -28,21 +28,20 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from ...errors import UsageError
-from ..events.event import Event, RunInfo, events_from_tracks
+from ..events.event import RunInfo, events_from_tracks
 from ..events.frame_record import FrameRecord
 from ..frame import Detections, Frame
 from ..monitoring.health import RunMonitor
 from ..recording.writer import OutputWriter
 from ..system.backoff import Backoff
-from ..system.output_text import json_line
 from ..tracking.track import Track
 from .address import Broker
 from .discovery import discovery_messages
+from .inbox import Inbox
 from .outbox import open_outbox
 
 logger = logging.getLogger(__name__)
 
-NEW, UPDATE, END = "new", "update", "end"
 MAX_IN_FLIGHT = 100
 """Messages sent but not yet acknowledged."""
 POLL_SECONDS = 0.5
@@ -50,8 +49,6 @@ CLOSE_SECONDS, GOODBYE_SECONDS = 0.8, 0.1
 """Time at the end for everything that is left to send, and for the last message of it."""
 COMMIT_SECONDS, HANG_SECONDS = 20.0, 0.1
 """How long closing waits for the last commit at most, and for a call to the disk that does not return."""
-MAX_INBOX = 10_000
-"""Messages that may wait for the thread that writes them to disk."""
 RECONNECT_SECONDS = (1, 60)
 """Delay between attempts to reach the broker: the first, and the longest after doubling."""
 KEEPALIVE_SECONDS = 30
@@ -72,7 +69,6 @@ class MqttSink:
     Attributes:
         connected: whether the broker is connected.
         delivered: event messages that the broker has acknowledged.
-        lost: messages dropped because too many waited to be written to disk.
 
     Raises:
         UsageError: ``mqtt.sqlite`` or the authority's certificate cannot be used.
@@ -89,25 +85,30 @@ class MqttSink:
         self._closing = False
         self._deadline = 0.0  # when to stop delivering, once the run has ended
         self._disconnected = threading.Event()
-        self._inbox: dict[tuple[str, str], Event] = {}
-        self._published: set[int] = set()  # numbers of the events that are new to the broker and not yet over
+        self._inbox = Inbox()
         self._acknowledged: set[int] = set()
         self._in_flight: dict[int, int] = {}  # paho's message id -> position in the outbox
         self._last_sent = 0  # position in the outbox
         self.connected = False
         self._outage_logged = False
         self._backoff = Backoff(*RECONNECT_SECONDS)
-        self.delivered = self.lost = 0
+        self.delivered = 0
         self._client = self._connect()
         self._thread = threading.Thread(target=self._run_thread, name="mqtt", daemon=True)
         self._thread.start()
         if writer:
-            writer.on_commit(self._queue)
+            writer.on_commit(self._inbox.add)
+            writer.on_clock_step(self._inbox.move_times)
 
     @property
     def is_alive(self) -> bool:
         """Whether the publishing thread is running."""
         return self._thread.is_alive()
+
+    @property
+    def lost(self) -> int:
+        """Messages dropped because too many waited to be written to disk."""
+        return self._inbox.lost
 
     @property
     def pending(self) -> int:
@@ -120,23 +121,7 @@ class MqttSink:
     def events(self, changed: list[Track]) -> None:
         """Queue a message for each track that started, changed or ended, unless the writer does so later."""
         if self._writer is None:
-            self._queue(events_from_tracks(changed, self._run))
-
-    def _queue(self, committed: list[Event]) -> None:
-        """Queue a message for each event that began, changed or ended; called from the writer's thread."""
-        with self._lock:
-            for event in committed:
-                over = event.ended or not event.is_object
-                if event.number not in self._published:
-                    if not event.is_object:
-                        continue  # its end was published when it turned out not to be an object
-                    self._published.add(event.number)
-                    self._enqueue(NEW, event)
-                elif not over:
-                    self._enqueue(UPDATE, event)
-                if over:
-                    self._published.discard(event.number)
-                    self._enqueue(END, event)
+            self._inbox.add(events_from_tracks(changed, self._run))
 
     def close(self, frames: int, bad: int) -> None:
         """Publish what is queued, within `CLOSE_SECONDS` of the last commit, then go offline and disconnect."""
@@ -170,14 +155,6 @@ class MqttSink:
         if lost := self.lost + self._outbox.lost:
             logger.warning("%d messages for the broker %s were dropped: too many waited", lost, self._broker.name)
 
-    def _enqueue(self, kind: str, event: Event) -> None:
-        """Put a message in the inbox, replacing an update that still waits; the lock must be held."""
-        key = (event.id, kind)
-        if key not in self._inbox and len(self._inbox) >= MAX_INBOX:
-            self.lost += 1
-            return
-        self._inbox[key] = event
-
     def _run_thread(self) -> None:
         """Publish until the end, or until the outbox cannot be read."""
         try:
@@ -203,10 +180,12 @@ class MqttSink:
     def _move_messages(self) -> None:
         """Move messages from the inbox to the outbox and from there to the broker; remove those acknowledged."""
         with self._lock:
-            inbox, self._inbox = self._inbox, {}
             acknowledged, self._acknowledged = self._acknowledged, set()
+        contents, clock_step = self._inbox.take()
+        if clock_step:
+            self._outbox.move_times(self._run.uid, clock_step)
         topic = self._topic("events")
-        self._outbox.add((topic, _content(kind, event)) for (_, kind), event in inbox.items())
+        self._outbox.add((topic, content) for content in contents)
         delivered = [self._in_flight.pop(mid) for mid in acknowledged if mid in self._in_flight]
         self._outbox.remove(delivered)
         self.delivered += len(delivered)
@@ -294,7 +273,3 @@ class MqttSink:
         if not self._outage_logged and self._backoff.is_worth_a_message:
             self._outage_logged = True
             logger.warning("the broker %s cannot be reached (%s); events wait on the disk", self._broker.name, reason)
-
-
-def _content(kind: str, event: Event) -> str:
-    return json_line({"type": kind, **event.to_dict(), "name": event.display_name})

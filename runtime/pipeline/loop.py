@@ -32,11 +32,6 @@ def _executor(overlap: bool) -> Callable[[Source, list[Stage], int | None], Exec
     return SerialExecutor
 
 
-def _tracker(source: Source) -> Tracker:
-    """Return a tracker; one for a live source knows when the clock is set."""
-    return Tracker(source.continuous, ClockSteps() if source.live else None)
-
-
 def run_loop(
     source: Source,
     processor: FrameProcessor,
@@ -64,7 +59,8 @@ def run_loop(
     """
     # Long because the order in which a run starts, fails and closes must be read in one place.
     stats = RunStats()
-    reporter = Reporter(_tracker(source), processor.classifier, sink, on_frame, stats, trace)
+    clock_steps = ClockSteps() if source.live else None
+    reporter = Reporter(Tracker(source.continuous), processor.classifier, sink, on_frame, stats, trace, clock_steps)
     executor = _executor(overlap)(source, processor.stages, max_frames)
 
     def update_counts() -> None:

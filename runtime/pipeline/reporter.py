@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..events.frame_record import display_label, frame_record
@@ -13,7 +15,10 @@ from .sink import Sink
 from .tasks import FrameCallback, FrameTask
 
 if TYPE_CHECKING:
+    from ..system.utc_time import ClockSteps
     from .trace import TraceFile
+
+logger = logging.getLogger(__name__)
 
 
 class Reporter:
@@ -26,6 +31,7 @@ class Reporter:
         on_frame: called after each frame.
         stats: counts of the run, updated here.
         trace: where the spans of every frame are written.
+        clock_steps: of a live source, whose frames have the time of the machine's clock; None for others.
     """
 
     def __init__(
@@ -36,6 +42,7 @@ class Reporter:
         on_frame: FrameCallback,
         stats: RunStats,
         trace: TraceFile | None = None,
+        clock_steps: ClockSteps | None = None,
     ) -> None:
         self._tracker = tracker
         self._classes = classifier.classes
@@ -44,16 +51,22 @@ class Reporter:
         self._on_frame = on_frame
         self._stats = stats
         self._trace = trace
+        self._clock_steps = clock_steps
 
     def report(self, task: FrameTask) -> None:
         """Track the frame's objects, write the frame, count it and call back."""
         with task.stopwatch.stage("track"):
+            step = self._correct_time(task)
+            corrected = self._tracker.move_times(step) if step else []
             changed: list[Track] = []
             if task.is_searched:  # an object that was not searched for is not unseen
                 changed = self._tracker.update(task.frame, task.detections, task.sky, task.sky_seen, task.star_field)
         record = frame_record(
             task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below, reused=not task.is_new
         )
+        if step:
+            record = replace(record, clock_step=step)
+        changed += [track for track in corrected if all(track is not other for other in changed)]
         with task.stopwatch.stage("write"):
             self._sink.frame(task.frame, task.detections, record)
             self._sink.events(changed)
@@ -71,6 +84,21 @@ class Reporter:
         self._sink.close(self._stats.frames, bad)
         if self._trace:
             self._trace.close()
+
+    def _correct_time(self, task: FrameTask) -> float:
+        """Return by how many seconds the clock was set since the last frame, 0 if it was not.
+
+        The time of a frame that was read before and is processed after it is corrected.
+        """
+        if self._clock_steps is None:
+            return 0.0
+        step = self._clock_steps.step()
+        if step:
+            logger.warning("the clock was set by %+.0f s; the times of this run's events are corrected", step)
+        time = self._clock_steps.corrected(task.frame.time)
+        if time != task.frame.time:
+            task.frame = replace(task.frame, time=time)
+        return step
 
     def _count_frame(self, task: FrameTask) -> None:
         self._stats.clock.add(task.stopwatch.ms)

@@ -104,6 +104,8 @@ class OutputFolder:
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
         """Write a frame's record, and annotate the frame for the contact sheet and the video."""
+        if record.clock_step:
+            self.writer.move_times(record.clock_step)
         record.lost.update(self.writer.losses)
         self.writer.line(json_line(record.to_dict()))
         if self.writer.wanted:

@@ -50,10 +50,17 @@ class WriterLimits(NamedTuple):
 
 @dataclass(eq=False)
 class Batch:
-    """What is written together; its parts are emptied once they are on the disk or counted as lost."""
+    """What is written together; its parts are emptied once they are on the disk or counted as lost.
+
+    Attributes:
+        events: by their numbers.
+        lines: of the frame log.
+        clock_offset: seconds by which the clock was set during the run, before the batch was taken.
+    """
 
     events: dict[int, Event]
     lines: list[str]
+    clock_offset: float = 0.0
 
 
 class PendingRows:
@@ -75,6 +82,7 @@ class PendingRows:
         self._since: dict[int, float] = {}  # of each event that waits or is being written
         self._refused: set[int] = set()  # events without room or refused, until a later state is not
         self._lines_lost = 0
+        self._clock_offset = 0.0
 
     @property
     def events(self) -> int:
@@ -121,11 +129,18 @@ class PendingRows:
                 self._since.setdefault(event.number, self._clock())
                 self._refused.discard(event.number)
 
+    def move_times(self, seconds: float) -> None:
+        """Move the times of the events that wait: the clock was set. Those of a batch follow when it is put back."""
+        with self._lock:
+            self._clock_offset += seconds
+            self._events = {number: event.moved(seconds) for number, event in self._events.items()}
+
     def take_batch(self) -> Batch:
         """Remove and return all lines and the events that wait longest, at most `WriterLimits.commit_events`."""
         with self._lock:
             numbers = list(self._events)[: self._limits.commit_events]
-            batch = Batch({number: self._events.pop(number) for number in numbers}, self._lines)
+            events = {number: self._events.pop(number) for number in numbers}
+            batch = Batch(events, self._lines, self._clock_offset)
             self._lines = []
         return batch
 
@@ -142,6 +157,8 @@ class PendingRows:
     def put_back(self, batch: Batch) -> None:
         """Let the batch's events wait again, before later ones."""
         with self._lock:
+            if step := self._clock_offset - batch.clock_offset:
+                batch.events = {number: event.moved(step) for number, event in batch.events.items()}
             self._events = batch.events | self._events
             batch.events = {}
 

@@ -39,6 +39,7 @@ class RowWriter:
         folder: where it writes at the moment; another after the folder was removed.
         heartbeat: of the calls to the disk.
         on_commit: called with events that are in the event file now, from this thread.
+        on_clock_step: called with the seconds by which the times of all events in the event file were moved.
         moved: what happened to the folder during the run; "" if nothing did.
         damaged: what is wrong with the event file, which is then replaced; "" if nothing is.
         must_end: why the run cannot go on; None while it can.
@@ -53,6 +54,7 @@ class RowWriter:
         self.folder, self._queue, self._options, self._on_error = folder, queue, options, on_error
         self.heartbeat = Heartbeat()
         self.on_commit: list[Callable[[list[Event]], None]] = []
+        self.on_clock_step: list[Callable[[float], None]] = []
         self.moved = ""
         self.damaged = ""
         self.must_end: RunFailure | None = None
@@ -67,6 +69,7 @@ class RowWriter:
         self.end_error = ""
         self._has_refused = False
         self._named_checked: OpenFolder | None = None
+        self._clock_offset = 0.0  # of the times in the event file
 
     def enter_crop(self, folder: OpenFolder, number: int, name: str) -> None:
         """Let an event's row name its crop, which is on the disk now."""
@@ -121,8 +124,9 @@ class RowWriter:
             if folder.files.is_scanned and self._named_checked is not folder:  # crops that were deleted between runs
                 self._unnamed += [name for name in folder.store.crops() if name not in folder.files]
                 self._named_checked = folder
-            if rows or crops or self._unnamed:
-                for event, reason in folder.store.save(rows, self._unnamed, crops):
+            step = batch.clock_offset - self._clock_offset
+            if rows or crops or self._unnamed or step:
+                for event, reason in folder.store.save(rows, self._unnamed, crops, step):
                     self._set_aside(event, reason)
                     del batch.events[event.number]
         except sqlite3.Error as error:
@@ -133,6 +137,9 @@ class RowWriter:
                 self._entered = entered + self._entered
             return str(error)
         self._unnamed = []
+        self._clock_offset = batch.clock_offset
+        for inform_step in self.on_clock_step if step else ():
+            inform_step(step)
         events = list(batch.events.values())
         self._queue.events_written(batch)
         for inform in self.on_commit if events else ():
@@ -179,6 +186,7 @@ class RowWriter:
                 logger.error("the damaged event file is now %s", quarantine(path / EVENT_FILE))
                 self.damaged = ""
             self.folder = reopen(self.folder, self._options, self.folder.store.uid)
+            self._clock_offset = 0.0
             logger.error("%s: %s during the run; writing goes on in a new one, and what was written is not there",
                          path, reason)  # fmt: skip
         except (OSError, UsageError) as error:

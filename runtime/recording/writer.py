@@ -152,6 +152,17 @@ class OutputWriter:
         """Call a function with events as soon as they are in the event file, from the writer's thread."""
         self._row_writer.on_commit.append(inform)
 
+    def on_clock_step(self, inform: Callable[[float], None]) -> None:
+        """Call a function with the seconds by which the clock was set, once the event file has other times.
+
+        It is called from the writer's thread; events of earlier calls of `on_commit` have the times from before.
+        """
+        self._row_writer.on_clock_step.append(inform)
+
+    def move_times(self, seconds: float) -> None:
+        """Move the times of all events of the run, also of those in the event file: the clock was set."""
+        self._rows.move_times(seconds)
+
     def line(self, text: str) -> None:
         """Take a line of the frame log."""
         self._rows.add_line(text)

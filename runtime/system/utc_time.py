@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 MIN_STEP = 2.0
 """Seconds; what is less is drift, or a clock that is slowed down or sped up."""
+MAX_FRAME_AGE = 60.0
+"""Seconds that a live frame may take to its last stage."""
 
 
 def utc_text(time: datetime.datetime, timespec: str = "milliseconds") -> str:
@@ -18,6 +20,14 @@ def utc_text(time: datetime.datetime, timespec: str = "milliseconds") -> str:
 def utc_now(timespec: str = "milliseconds") -> str:
     """Return the current time as `utc_text`."""
     return utc_text(datetime.datetime.now(datetime.UTC), timespec)
+
+
+def move_utc_text(text: str, seconds: float) -> str:
+    """Move a time that `utc_text` wrote; one that cannot be read, or would be in no year, stays."""
+    try:
+        return utc_text(datetime.datetime.fromisoformat(text) + datetime.timedelta(seconds=seconds))
+    except (ValueError, OverflowError):
+        return text
 
 
 def file_stamp(time: datetime.datetime | None = None) -> str:
@@ -42,9 +52,20 @@ class ClockSteps:
     ) -> None:
         self._wall, self._steady = wall, steady
         self._difference = wall() - steady()
+        self._last_step = 0.0
 
     def step(self) -> float:
         """Return the seconds by which the clock was set since the last call, 0 if it was not."""
         difference = self._wall() - self._steady()
         change, self._difference = difference - self._difference, difference
-        return change if abs(change) >= MIN_STEP else 0.0
+        if abs(change) < MIN_STEP:
+            return 0.0
+        self._last_step = change
+        return change
+
+    def corrected(self, time: datetime.datetime) -> datetime.datetime:
+        """Return the time of a live frame, corrected if it was read before the last step and processed after it."""
+        age = self._wall() - time.timestamp()
+        if self._last_step and abs(age) > MAX_FRAME_AGE >= abs(age - self._last_step):
+            return time + datetime.timedelta(seconds=self._last_step)
+        return time

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import datetime
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..frame import Detections, Frame
-from ..system.utc_time import utc_text
+from ..system.utc_time import move_utc_text, utc_text
 from .association import Observation, cut_out, is_fixed_on_sensor, is_streak, moves_across_sky
 
 MIN_CONFIRMATIONS = 3
@@ -117,7 +116,8 @@ class Track:
 
     def move_times(self, seconds: float) -> None:
         """Move the times of its observations; their frames stay."""
-        self.first, self.last = _moved(self.first, seconds), _moved(self.last, seconds)
+        (first, began), (last, seen) = self.first, self.last
+        self.first, self.last = (first, move_utc_text(began, seconds)), (last, move_utc_text(seen, seconds))
 
     def end(self) -> None:
         """Mark it as ended."""
@@ -180,11 +180,3 @@ class Track:
 
 def _raw_cutout(frame: Frame, box: np.ndarray) -> np.ndarray | None:
     return None if frame.raw is None else cut_out(frame.raw, box, frame.raw_binning)
-
-
-def _moved(seen: tuple[int, str], seconds: float) -> tuple[int, str]:
-    """Move the time of an observation; beyond what can be written it stays."""
-    try:
-        return seen[0], utc_text(datetime.datetime.fromisoformat(seen[1]) + datetime.timedelta(seconds=seconds))
-    except OverflowError:
-        return seen

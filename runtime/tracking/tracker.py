@@ -7,8 +7,6 @@ the sky drifts is a hot pixel; what moves across the sky is a plane or a satelli
 from __future__ import annotations
 
 import datetime
-import logging
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,11 +14,6 @@ from ..frame import Detections, Frame
 from ..imaging.sky_motion import IDENTITY
 from .association import Observation, associate
 from .track import CONFIRMED, HOT_PIXEL, Track
-
-if TYPE_CHECKING:
-    from ..system.utc_time import ClockSteps
-
-logger = logging.getLogger(__name__)
 
 MAX_MISSED_FRAMES = 5
 """Frames that a tentative object may be unseen before it ends, and any object after the telescope left its field."""
@@ -43,14 +36,12 @@ class Tracker:
 
     Args:
         continuous: whether frames follow from each other; if not, every detection is an object of its own.
-        clock_steps: of a live source, whose frames have the time of the machine's clock; None for others.
 
     Attributes:
         count: objects that were confirmed.
     """
 
-    def __init__(self, continuous: bool, clock_steps: ClockSteps | None = None) -> None:
-        self._clock_steps = clock_steps
+    def __init__(self, continuous: bool) -> None:
         self.count = 0
         self._begun = 0
         self._updates = 0
@@ -89,7 +80,6 @@ class Tracker:
             self._field, self._field_began = star_field, self._updates
         self._advance_clock(frame.time, sky_seen or len(detections) > 0)
         changed = self._end_expired()
-        corrected = self._correct_times()
         elsewhere = [track for track in self._alive if not track.ended and track.star_field != star_field]
         self._alive = [track for track in self._alive if not track.ended and track.star_field == star_field]
         pairs = associate([_latest(track) for track in self._alive], detections.boxes, sky, self._updates)
@@ -108,7 +98,16 @@ class Tracker:
                 track.reported_at = self._clock
                 changed.append(track)
         self._alive += elsewhere
-        return changed + [track for track in corrected if all(track is not other for other in changed)]
+        return changed
+
+    def move_times(self, seconds: float) -> list[Track]:
+        """Move the times of all objects that have not ended, and return those that are events.
+
+        The machine's clock, which their times are of, was set.
+        """
+        for track in self._alive:
+            track.move_times(seconds)
+        return [track for track in self._alive if track.confirmed]
 
     def finish(self) -> list[Track]:
         """End every track that is still alive; return them."""
@@ -116,16 +115,6 @@ class Tracker:
         for track in ended:
             track.end()
         return ended
-
-    def _correct_times(self) -> list[Track]:
-        """Move the times of objects that began before the machine's clock was set; return those that are events."""
-        step = self._clock_steps.step() if self._clock_steps else 0.0
-        if not step:
-            return []
-        logger.warning("the clock was set by %+.0f s; the times of objects in sight are corrected", step)
-        for track in self._alive:
-            track.move_times(step)
-        return [track for track in self._alive if track.confirmed]
 
     def _update_unrelated(self, frame: Frame, detections: Detections, sky: np.ndarray) -> list[Track]:
         """Make an event of each detection of a frame that does not follow from the last."""

@@ -1,5 +1,6 @@
 """The queue of messages: its limit, a disk that cannot be written, a file that is damaged or breaks."""
 
+import json
 import sqlite3
 
 import pytest
@@ -38,6 +39,19 @@ def test_messages_wait_in_memory_while_the_file_cannot_be_written(tmp_path):
     outbox.add([])
     assert contents(outbox) == ["2", "3", "4"]
     other.close()
+    outbox.close()
+
+
+def test_messages_that_wait_move_with_a_clock_that_is_set(tmp_path):
+    """Without a network there is neither a broker nor the time: both come together, after hours."""
+    outbox = Outbox(tmp_path / "outbox.sqlite")
+    event = json.dumps({"id": "0123abcd-00001", "first_time": "1970-01-01T00:00:05.000Z", "last_time": "x"})
+    other = event.replace("0123abcd", "00000000")
+    outbox.add([("t", event), ("t", other), ("t", "no JSON")])
+    outbox.move_times("0123abcd", 3600)
+    moved, *others = contents(outbox)
+    assert json.loads(moved)["first_time"] == "1970-01-01T01:00:05.000Z" and json.loads(moved)["last_time"] == "x"
+    assert others == [other, "no JSON"]
     outbox.close()
 
 

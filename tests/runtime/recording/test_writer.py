@@ -23,8 +23,8 @@ def test_crop_is_on_the_disk_before_its_row(tmp_path, monkeypatch):
         replace_(part, path)
         done.append(f"{os.path.relpath(path, tmp_path)} is there")
 
-    def saved(store, events, deleted, entered):
-        refused = save(store, events, deleted, entered)
+    def saved(store, events, deleted, entered, clock_step):
+        refused = save(store, events, deleted, entered, clock_step)
         done.extend(f"row of {crop}" for _, crop in [*events, *entered] if crop)
         return refused
 
