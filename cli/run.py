@@ -34,11 +34,9 @@ if TYPE_CHECKING:
     from ..runtime.frame import Detections, Frame
     from ..runtime.monitoring.run_stats import RunStats
     from ..runtime.run_config import RunConfig
+    from ..runtime.system.stop_deadline import StopDeadline
 
 logger = logging.getLogger(__name__)
-
-STOP_SECONDS = 1.6
-"""Seconds after a signal at which a process that waits for a disk is ended: service managers and users expect two."""
 
 source_options = option_group(
     "Source",
@@ -120,7 +118,8 @@ def run(as_json: bool, **options: Any) -> None:
                 progress.update(frame, detections, record, stats)
 
         writer = session.output.writer if session.output else None
-        stats = session.run(on_frame, stop_on_signal(lambda: writer.why_abandoned() if writer else ""))
+        why_hung = writer.why_abandoned if writer else lambda: ""
+        stats = session.run(on_frame, stop_on_signal(session.deadline, why_hung))
     # Imported last: its libraries take memory, and the frames are freed by now.
     from ..runtime.monitoring.live_table import print_summary
 
@@ -148,34 +147,44 @@ def _progress(length: int | None, as_json: bool) -> Any:
     return progress_display(length, as_json)
 
 
-def _end_if_hung(why_hung: Callable[[], str]) -> None:
-    """End the process once `STOP_SECONDS` have passed and there is a reason why it does not end by itself."""
-    time.sleep(STOP_SECONDS)
-    while not (reason := why_hung()):
-        time.sleep(0.1)
-    logger.error("%s", reason)
-    os._exit(1)
-
-
-def stop_on_signal(why_hung: Callable[[], str] = lambda: "") -> Callable[[], bool]:
+def stop_on_signal(deadline: StopDeadline, why_hung: Callable[[], str] = lambda: "") -> Callable[[], bool]:
     """Return whether to stop, as the first Ctrl-C, SIGTERM or SIGHUP asks; a second Ctrl-C interrupts.
 
     SIGHUP comes when a terminal or an ssh session closes; where it is ignored, as under nohup, it stays so.
 
     Args:
+        deadline: started by the first signal.
         why_hung: returns why the run cannot end by itself, e.g. a disk that does not respond, or "". If it still gives
-            a reason `STOP_SECONDS` after the first signal, the process prints it and ends.
+            a reason when the deadline has come, the process prints it and ends.
     """
     received: list[int] = []
 
     def receive(number: int, _: Any) -> None:
-        if not received:
-            threading.Thread(target=_end_if_hung, args=(why_hung,), name="stop", daemon=True).start()
         received.append(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    signal.signal(signal.SIGINT, receive)
-    signal.signal(signal.SIGTERM, receive)
+    signals = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, receive)
+        signals.append(signal.SIGHUP)
+    # A handler runs when the main thread comes back from native code, which may wait for a disk; a wake-up comes at
+    # once, and to another thread.
+    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    os.set_blocking(reader, True)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in signals:
+        signal.signal(number, receive)
+    watch = (reader, frozenset(map(int, signals)), deadline, why_hung)
+    threading.Thread(target=_end_if_hung, args=watch, name="stop", daemon=True).start()
     return lambda: bool(received)
+
+
+def _end_if_hung(wake_up: int, signals: frozenset[int], deadline: StopDeadline, why_hung: Callable[[], str]) -> None:
+    """Wait for a signal; then end the process if, when its deadline has come, it cannot end by itself."""
+    while not signals & set(os.read(wake_up, 64)):
+        pass
+    deadline.start()
+    deadline.sleep_until_abandoned()
+    while not (reason := why_hung()):
+        time.sleep(0.05)
+    logger.error("%s", reason)
+    os._exit(1)

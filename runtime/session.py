@@ -36,6 +36,7 @@ from .recording.output_folder import OutputFolder
 from .run_config import MqttConfig, RunConfig, WebConfig, check_trace, require_extras
 from .sources.open_source import open_source
 from .sources.source import ResumableSource, Source
+from .system.stop_deadline import StopDeadline
 from .system.systemd import SystemdNotifier
 from .system.utc_time import utc_now
 
@@ -67,6 +68,7 @@ class Session:
         output: the output folder; None if ``config.out`` is None.
         controls: what may be changed during the run, from any thread.
         monitor: figures of the run, from any thread.
+        deadline: by which the run must have ended, once it is asked to stop.
         web: the live view; None if it is not configured.
         sink: everything that takes the frames and events of the run.
 
@@ -112,6 +114,7 @@ class Session:
         self._trace = _open_trace(config.trace)
         self.output = self._open_output(config.out, engine) if config.out else None
         writer = self.output.writer if self.output else None
+        self.deadline = writer.deadline if writer else StopDeadline()
         self.controls = Controls(
             min_score=self.detector.min_score, stack=config.stack if self.source.continuous else None, writer=writer
         )
@@ -157,7 +160,7 @@ class Session:
         with self._report_lost_output():
             stats = run_loop(
                 self.source, processor, self.sink, frame_done, lambda: self._must_stop(should_stop(), manager),
-                self.config.max_frames, trace=self._trace, overlap=self.config.overlap,
+                self.config.max_frames, trace=self._trace, overlap=self.config.overlap, deadline=self.deadline,
             )  # fmt: skip
         manager.stopping()
         lost = writer.failure if writer else None
@@ -167,16 +170,17 @@ class Session:
         return stats
 
     def _must_stop(self, is_asked: bool, manager: SystemdNotifier) -> bool:
-        """Return whether to stop; check the output folder, and let it close quickly if so.
+        """Return whether to stop; check the output folder.
 
         Raises:
             RunFailure: nothing can be written any more.
         """
         manager.waiting(self.source.name if self.config.waits else "")
         stops = is_asked or bool(self._window and self._window.closed)
+        if stops:
+            self.deadline.start()
         if self.output:
             self.output.writer.check()
-            self.output.writer.stopping = stops
         return stops
 
     def close(self) -> None:

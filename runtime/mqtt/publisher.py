@@ -128,7 +128,7 @@ class MqttSink:
         seconds = CLOSE_SECONDS
         if self._writer:
             self._writer.closed.wait(COMMIT_SECONDS)
-            seconds = CLOSE_SECONDS / 2 if self._writer.failure else CLOSE_SECONDS
+            seconds = self._writer.deadline.limit(CLOSE_SECONDS / 2 if self._writer.failure else CLOSE_SECONDS)
         self._deadline = time.monotonic() + seconds
         self._closing = True
         self._wake.set()

@@ -10,6 +10,7 @@ import cv2
 from ..errors import RunFailure
 from ..monitoring.run_stats import RunStats
 from ..sources.source import Source
+from ..system.stop_deadline import StopDeadline
 from ..system.utc_time import ClockSteps
 from ..timing import peak_memory_mib
 from ..tracking.tracker import Tracker
@@ -42,6 +43,7 @@ def run_loop(
     *,
     trace: TraceFile | None = None,
     overlap: bool = True,
+    deadline: StopDeadline | None = None,
 ) -> RunStats:
     """Process frames until the source ends, `should_stop` returns True, or `max_frames` are done.
 
@@ -56,8 +58,10 @@ def run_loop(
         max_frames: maximum number of frames; None for all.
         trace: where the spans of every frame are written.
         overlap: whether the stages run at the same time; a serial loop gives the same results in more time.
+        deadline: of a run that is asked to stop; None for one of its own.
     """
-    # Long because the order in which a run starts, fails and closes must be read in one place.
+    # Long because the order in which a run starts, fails and closes must be read in one place; many parameters because
+    # each is an option of a run that only its loop knows.
     stats = RunStats()
     clock_steps = ClockSteps() if source.live else None
     reporter = Reporter(Tracker(source.continuous), processor.classifier, sink, on_frame, stats, trace, clock_steps)
@@ -86,7 +90,7 @@ def run_loop(
         stats.failure = failure
     finally:
         cv2.setNumThreads(opencv_threads)
-        executor.close()
+        executor.close(deadline or StopDeadline())
         update_counts()
         stats.bad_pictures = source.bad
         stats.peak_memory_mib = peak_memory_mib()

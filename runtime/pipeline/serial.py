@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from ..sources.source import Source
+from ..system.stop_deadline import StopDeadline
 from .stages import read_frames
 from .tasks import FrameTask, Stage
 
@@ -27,8 +28,8 @@ class Executor(Protocol):
         """Yield each frame's task when all stages are done, and None now and then while there is none."""
         ...
 
-    def close(self) -> None:
-        """Release the source."""
+    def close(self, deadline: StopDeadline) -> None:
+        """Release the source, within the deadline of a run that was asked to stop."""
         ...
 
 
@@ -54,6 +55,6 @@ class SerialExecutor:
                 stage.process(task)
             yield task
 
-    def close(self) -> None:
+    def close(self, deadline: StopDeadline) -> None:
         """Release the source."""
         self._tasks.close()

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 
 from ..errors import RunFailure
 from ..sources.source import Source
+from ..system.stop_deadline import KEEP_FOR_SINKS, StopDeadline
 from .queues import EndOfStream, FrameQueue
 from .stages import read_frames
 from .tasks import FrameTask, Stage
@@ -99,15 +100,15 @@ class ThreadedExecutor:
             if end.error is not None:
                 raise end.error from None
 
-    def close(self) -> None:
+    def close(self, deadline: StopDeadline) -> None:
         """Drop the frames in flight and wait `PARTING_SECONDS` for the threads; one that hangs is left behind."""
         for queue in self._queues:
             queue.abort()
         self._free_slot()  # the reader may wait for one
-        deadline = time.monotonic() + PARTING_SECONDS
+        end = time.monotonic() + deadline.limit(PARTING_SECONDS, keep=KEEP_FOR_SINKS)
         for thread in self._threads:
             if thread.ident is not None:
-                thread.join(max(0.0, deadline - time.monotonic()))
+                thread.join(max(0.0, end - time.monotonic()))
 
     def _free_slot(self) -> None:
         if self._slots:

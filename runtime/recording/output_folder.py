@@ -32,6 +32,7 @@ from ..system.utc_time import utc_now
 from ..tracking.track import Track
 from .annotate import annotate
 from .contact_sheet import ContactSheet
+from .heartbeat import Heartbeat
 from .open_folder import EVENT_FILE, FolderOptions, OpenFolder
 from .pending import WriterLimits
 from .retention import FLOOR, QUOTA
@@ -93,6 +94,8 @@ class OutputFolder:
         self._sheet_name = f"sheet-{opened.number}.jpg"
         self._video = self._open_video(opened) if video else None
         self.writer = OutputWriter(opened, options)
+        self._video_call = Heartbeat()
+        self.writer.other_calls.append(self._video_call)
 
     def _open_video(self, opened: OpenFolder) -> VideoWriter:
         """Return the writer of the annotated video, whose size counts in the quota."""
@@ -116,7 +119,8 @@ class OutputFolder:
             if on_sheet:
                 self._sheet.add(image)
             if self._video:
-                self._video.write(image)
+                with self._video_call:
+                    self._video.write(image)
 
     def save_input(self, frame: int, view: int, pixels: np.ndarray) -> None:
         """Write what the detector is given of a view, (H, W, 3) uint8; may be called from any thread.
@@ -134,17 +138,20 @@ class OutputFolder:
 
     def close(self, frames: int, bad: int) -> None:
         """Complete the video, write the contact sheet and what waits, and close."""
-        if self._video:
-            self._video.close()
-        sheet = self._sheet.compose()
-        if sheet is not None:
-            self.writer.image(self._sheet_name, encode_image(sheet, ".jpg"))
-        self.writer.close(utc_now(), frames, bad)
+        try:
+            if self._video:
+                with self._video_call:
+                    self._video.close()
+            sheet = self._sheet.compose()
+            if sheet is not None:
+                self.writer.image(self._sheet_name, encode_image(sheet, ".jpg"))
+        finally:
+            self.writer.close(utc_now(), frames, bad)
 
     def places(self) -> dict[str, Path]:
         """Return the paths of the events, the frame log and the crops, and of sheet and video if they were written."""
         places = {"events": self.folder / EVENT_FILE, "frames": self._log_path, "crops": self.crops}
-        if self.writer.is_hung:
+        if self.writer.busy_seconds:
             return places  # looking for the others may not return
         for name, path in (("sheet", self.folder / self._sheet_name), ("video", self._video and self._video.path)):
             if path and path.exists():

@@ -14,6 +14,8 @@ import numpy as np
 from ..errors import RunFailure
 from ..events.event import Event
 from ..frame import Frame
+from ..system.stop_deadline import KEEP_FOR_EXIT, StopDeadline
+from .heartbeat import Heartbeat
 from .image_writer import ImageWriter
 from .integrity import IntegrityChecker
 from .open_folder import FolderOptions, OpenFolder
@@ -27,6 +29,12 @@ OVERLOAD = "more than the disk could take"
 HUNG = "the disk does not respond"
 IMAGE_SHARE = 0.6
 """Share of the time for closing after which images that still wait are dropped, so that rows are written."""
+MIN_CLOSE_SECONDS = 0.25
+"""Seconds that closing takes in any case, for a last commit: the rest of a stop may have taken all the time."""
+LAST_MESSAGES_SECONDS = 0.3
+"""Seconds that the broker's messages may take after the last commit of a run that was asked to stop."""
+ABANDONED_CALL_SECONDS = 0.5
+"""A call to the disk that took this long when a stop should be over is not waited for."""
 SETTLE_SECONDS = 5.0
 """For how long writing must succeed before its end of stopping is reported: a nearly full disk alternates."""
 
@@ -43,7 +51,8 @@ class OutputWriter:
 
     Attributes:
         wanted: name of the frame that is to be saved, or None; set by `want`.
-        stopping: whether the run was asked to stop, so that closing must be quick.
+        deadline: once it is set, closing must be quick.
+        other_calls: heartbeats of calls to the disk in other threads, e.g. of a video.
         closed: set by `close`, when the last row is in the event file or will never be.
         failure: after `close`: how much was lost and why, if something was lost or the writer failed; else None.
     """
@@ -60,7 +69,8 @@ class OutputWriter:
         self._changed_at = self._stopped_at = 0.0
         self._hung_reported = self._drop_reported = self._stop_reported = self._failed = False
         self.wanted: str | None = None
-        self.stopping = False
+        self.deadline = StopDeadline()
+        self.other_calls: list[Heartbeat] = []
         self.closed = threading.Event()
         self.failure: RunFailure | None = None
         self._threads = {
@@ -82,15 +92,17 @@ class OutputWriter:
     def is_hung(self) -> bool:
         """Whether a call to the disk has not returned for so long that it may never."""
         limits = self._limits
+        others = (self._image_writer.heartbeat, *self.other_calls)
         return (
             self._row_writer.heartbeat.seconds > limits.hang_seconds
-            or self._image_writer.heartbeat.seconds > limits.image_hang_seconds
+            or max(call.seconds for call in others) > limits.image_hang_seconds
         )
 
     @property
     def busy_seconds(self) -> float:
         """For how long the current call to the disk has not returned; 0 between calls."""
-        return max(self._row_writer.heartbeat.seconds, self._image_writer.heartbeat.seconds)
+        calls = (self._row_writer.heartbeat, self._image_writer.heartbeat, *self.other_calls)
+        return max(call.seconds for call in calls)
 
     @property
     def is_alive(self) -> bool:
@@ -127,11 +139,6 @@ class OutputWriter:
         """What was lost so far: ``events``, ``images`` and ``lines``, those above 0."""
         counts = {"events": self.events_lost, "images": self.images_lost, "lines": self.lines_lost}
         return {name: count for name, count in counts.items() if count}
-
-    @property
-    def has_lost(self) -> bool:
-        """Whether anything was dropped."""
-        return bool(self.losses)
 
     @property
     def evidence_bytes(self) -> int:
@@ -224,16 +231,23 @@ class OutputWriter:
             raise self._row_writer.must_end
 
     def why_abandoned(self) -> str:
-        """Return how much is lost if the process ends now, where waiting longer stores nothing more; else ""."""
+        """Return how much is lost if the process ends now, where waiting longer stores nothing more; else "".
+
+        Called when a run that was asked to stop should have ended: neither a call that has not returned since nor a
+        file that cannot be written is waited for any longer.
+        """
         if self.failure:
             return str(self.failure)
-        if self.busy_seconds < 1.0:
+        reason = HUNG if self.busy_seconds >= ABANDONED_CALL_SECONDS else self.stopped
+        if self.closed.is_set() or not reason:
             return ""
-        return f"output was lost: {self.pending + self.events_lost} events are not stored ({HUNG})"
+        return f"output was lost: {self.pending + self.events_lost} events are not stored ({reason})"
 
     def close(self, ended: str, frames: int, bad: int) -> None:
         """Write what waits, record the end of the run and close everything; losses are then in `failure`."""
-        seconds = self._limits.stop_seconds if self.stopping else self._limits.close_seconds
+        limits = self._limits
+        seconds = limits.stop_seconds if self.deadline.is_set else limits.close_seconds
+        seconds = self.deadline.limit(seconds, KEEP_FOR_EXIT + LAST_MESSAGES_SECONDS, min(seconds, MIN_CLOSE_SECONDS))
         now = time.monotonic()
         self._row_writer.wake.set()
         self._image_writer.end(now + IMAGE_SHARE * seconds)
@@ -247,7 +261,7 @@ class OutputWriter:
         reason = HUNG if hangs else self.stopped or self._row_writer.end_error or self._last_error or OVERLOAD
         if self._row_writer.moved:
             reason = f"{self._row_writer.moved}: what was written before is not there"
-        if self.has_lost or self._failed or hangs or self._row_writer.moved:
+        if self.losses or self._failed or hangs or self._row_writer.moved:
             lost = f"{self.events_lost} events, {self.images_lost} images and {self.lines_lost} lines of the log"
             self.failure = RunFailure(f"output was lost: {lost} ({reason})")
         self.closed.set()

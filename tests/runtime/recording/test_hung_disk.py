@@ -1,12 +1,16 @@
 """A disk that is slow, or does not respond at all: what is written when, what is reported, and how a run ends."""
 
+import contextlib
+import sqlite3
 import threading
 
 import pytest
 from galaxy_edge import files as atomic_files
 from galaxy_edge.runtime.events.store import EventStore
 from galaxy_edge.runtime.monitoring.health import RunMonitor
+from galaxy_edge.runtime.recording import writer as output_writer
 from galaxy_edge.runtime.recording.pending import WriterLimits
+from galaxy_edge.runtime.recording.video_writer import VideoWriter
 from helpers.tracks import frame, named, output, record, rows, track, until
 
 FAST = {"batch_seconds": 0.01, "stop_seconds": 0.3}
@@ -77,10 +81,39 @@ def test_hung_disk_is_a_fault_and_does_not_hold_up_the_end(tmp_path, monkeypatch
     assert [message for message in caplog.messages if "does not respond" in message] == [
         "output has stopped: the disk does not respond; detection continues"
     ]
-    out.writer.stopping = True
+    out.writer.deadline.start()
     out.close(1, 0)
     assert str(out.writer.failure).startswith("output was lost: 2 events,")
     assert str(out.writer.failure).endswith("(the disk does not respond)")
+
+
+def test_locked_event_file_is_abandoned_with_the_number_of_lost_events(tmp_path):
+    """No call hangs there, each ends after a moment: a stop waited on a busy machine until closing had counted them."""
+    out = output(tmp_path, limits=WriterLimits(**FAST, busy_timeout=0.01))
+    with contextlib.closing(sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        out.events([track(1), track(2)])
+        until(lambda: "locked" in out.writer.stopped)
+        out.writer.deadline.start()
+        assert out.writer.why_abandoned() == "output was lost: 2 events are not stored (database is locked)"
+    until(lambda: not out.writer.pending)
+    assert out.writer.why_abandoned() == ""
+    out.close(1, 0)
+    assert out.writer.failure is None
+
+
+def test_video_on_a_hung_disk_is_abandoned(tmp_path, monkeypatch, gate):
+    """It is written in the frame loop's own thread, which then never comes back to look whether to stop."""
+    monkeypatch.setattr(VideoWriter, "write", lambda video, image: gate.wait())
+    monkeypatch.setattr(output_writer, "ABANDONED_CALL_SECONDS", 0.01)
+    out = output(tmp_path, video=True)
+    loop = threading.Thread(target=out.frame, args=(frame(), named(), record()))
+    loop.start()
+    out.writer.deadline.start()
+    until(out.writer.why_abandoned)
+    gate.set()
+    loop.join()
+    out.close(1, 0)
 
 
 def test_others_are_informed_of_an_event_after_its_commit(tmp_path, monkeypatch, gate):
