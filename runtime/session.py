@@ -232,16 +232,12 @@ class Session:
             "detector": self.detector.bundle.hash,
             "classifier": self.classifier.bundle.hash,
         }
+        config = self.config
         return OutputFolder(
-            folder,
-            about,
-            self.classifier.classes,
-            video=self.source.continuous and not self.source.live and self.config.video,
-            abstain=self.classifier.abstain_below,
-            quota=self.config.quota,
-            floor=self.config.keep_free,
-            fits=self.config.fits,
-        )
+            folder, about, self.classifier.classes,
+            video=self.source.continuous and not self.source.live and config.video,
+            abstain=self.classifier.abstain_below, quota=config.quota, floor=config.keep_free, fits=config.fits,
+        )  # fmt: skip
 
     def _open_sinks(self, more: Sequence[Sink]) -> SinkGroup:
         """Open the configured sinks; if one cannot be opened, close all."""

@@ -54,3 +54,14 @@ def test_pruning_before_a_time_goes_by_the_last_sighting(tmp_path):
     done = galaxy_edge_in_process("events", "prune", "--in", tmp_path, *limits)
     assert json.loads(done.stdout)["events"] == 1
     assert rows(tmp_path, "SELECT number FROM event") == [(2,)]
+
+
+def test_pruning_by_age_leaves_events_of_a_run_whose_clock_was_not_set(tmp_path):
+    """A board without a battery and without a network begins in 1970: last night's events were 56 years old."""
+    out = output(tmp_path)
+    out.events([track(1, ended=True)])
+    out.close(1, 0)
+    with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database, database:
+        database.execute("UPDATE run SET started = '1970-01-01T00:00:20.000Z'")
+    assert prune_events(tmp_path, Query(last_before="2027-01-01"), dry_run=True)["events"] == 0
+    assert prune_events(tmp_path, Query(last_before="2027-01-01", run=1), dry_run=True)["events"] == 1

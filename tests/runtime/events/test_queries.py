@@ -138,14 +138,6 @@ def test_pruning_deletes_crops_and_leaves_events_in_sight(nights):
     assert [path.name for path in nights.glob("crops/*/*.png")] == ["00002.png"]
 
 
-def test_pruning_by_age_leaves_events_of_a_run_whose_clock_was_not_set(nights):
-    """A board without a battery and without a network begins in 1970: last night's events were 56 years old."""
-    with contextlib.closing(sqlite3.connect(nights / "events.sqlite")) as database, database:
-        database.execute("UPDATE run SET started = '1970-01-01T00:00:20.000Z' WHERE id = 1")
-    assert prune_events(nights, Query(last_before="2027-01-01"), dry_run=True)["events"] == 1
-    assert prune_events(nights, Query(last_before="2027-01-01", run=1), dry_run=True)["events"] == 3
-
-
 def test_pruning_works_on_a_full_disk(small_disk):
     """SQLite has no space there for its shared memory; pruning, which makes space, was refused with the rest."""
     out = output(small_disk)
