@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 END_SECONDS = 2.0
 """Seconds from the request to the end of the process: service managers and users expect no more."""
-ABANDON_SECONDS = 1.6
+ABANDON_SECONDS = 1.3
 """Seconds after which what still waits for a disk is abandoned."""
 KEEP_FOR_SINKS, KEEP_FOR_EXIT = 1.1, 0.5
 """Seconds before the end that only the sinks may use, and that nothing may use."""
