@@ -72,7 +72,7 @@ def shared_data() -> Path:
     """The folder of labelled sets; a test that needs it says so when it is skipped."""
     named = os.environ.get("GALAXY_EDGE_DATA")
     if not named or not Path(named).is_dir():
-        pytest.skip("needs the labelled picture sets: set GALAXY_EDGE_DATA to their folder")
+        pytest.skip("needs the labelled image sets: set GALAXY_EDGE_DATA to their folder")
     return Path(named)
 
 

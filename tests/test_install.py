@@ -68,8 +68,8 @@ for name in names:
 print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreign": sorted(
     m for m in sys.modules if m.split(".")[0] in ("tensorflow", "keras", "official", "onnx", "astropy", "matplotlib"))}))
 """
-    told = json.loads(run(device, "-c", script, cwd=tmp_path))
-    assert told["foreign"] == []
+    report = json.loads(run(device, "-c", script, cwd=tmp_path))
+    assert report["foreign"] == []
     extras = {
         "fastapi",
         "uvicorn",
@@ -79,13 +79,13 @@ print(json.dumps({"modules": names, "missing": missing, "seconds": took, "foreig
         "paho",
         "h11",
     }  # of [serve] and [mqtt]
-    assert {name: gone for name, gone in told["missing"].items() if gone.split(".")[0] not in extras} == {}
-    assert {name.split(".")[2] for name in told["missing"]} <= {"mqtt", "web"}
-    assert "galaxy_edge.runtime.pipeline.threads" in told["modules"] and len(told["modules"]) > 20
+    assert {name: gone for name, gone in report["missing"].items() if gone.split(".")[0] not in extras} == {}
+    assert {name.split(".")[2] for name in report["missing"]} <= {"mqtt", "web"}
+    assert "galaxy_edge.runtime.pipeline.threads" in report["modules"] and len(report["modules"]) > 20
     size = sum(
         path.stat().st_size for path in device.parent.parent.rglob("*") if path.is_file() and not path.is_symlink()
     )
-    print(f"\ndevice install: {size / 1e6:.0f} MB with pip; import of the loop: {told['seconds']:.2f} s")
+    print(f"\ndevice install: {size / 1e6:.0f} MB with pip; import of the loop: {report['seconds']:.2f} s")
 
 
 def test_the_device_install_finds_galaxies_in_the_demo(device, tmp_path):
@@ -116,10 +116,10 @@ def test_the_device_install_says_which_extra_is_missing(device, tmp_path):
 
 def interpreter(version):
     """Find a Python of a version: on PATH, or among those of pyenv; None if there is none that runs."""
-    places = [shutil.which(f"python{version}"), *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))]
-    for place in filter(None, places):
-        if subprocess.run([place, "--version"], capture_output=True).returncode == 0:
-            return place
+    paths = [shutil.which(f"python{version}"), *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))]
+    for path in filter(None, paths):
+        if subprocess.run([path, "--version"], capture_output=True).returncode == 0:
+            return path
     return None
 
 
@@ -138,7 +138,7 @@ def test_the_device_install_runs_on_later_pythons(wheel, tmp_path, version):
 def test_tflite_runtime_is_a_second_engine(wheel, tmp_path):
     python = environment(tmp_path / "env", f"{wheel}[tflite-runtime]")
     command = python.parent / "galaxy-edge"
-    told = run(
+    output = run(
         command,
         "run",
         "--camera",
@@ -152,7 +152,7 @@ def test_tflite_runtime_is_a_second_engine(wheel, tmp_path):
         "40",
         cwd=tmp_path,
     )
-    assert any(json.loads(line)["detections"] for line in told.splitlines())
+    assert any(json.loads(line)["detections"] for line in output.splitlines())
     result = json.loads(run(command, "bench", "--rounds", "2", "--json", cwd=tmp_path))
     assert {row["engine"] for row in result["results"]} == {"litert", "tflite-runtime"}
     assert {row["threads"] for row in result["results"]} == {1, 2}
@@ -163,9 +163,9 @@ def test_make_demo_in_a_fresh_clone(tmp_path):
     clone = tmp_path / "clone"
     run("git", "clone", "--quiet", ROOT, clone)
     environ = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "MAKEFLAGS", "MAKELEVEL")}
-    told = run("make", "demo", cwd=clone, env=environ)
+    output = run("make", "demo", cwd=clone, env=environ)
     out = clone / "galaxy-edge-out"
     for name in ("events.sqlite", "frames-0001.jsonl", "sheet-0001.jpg", "annotated-0001.mp4"):
-        assert (out / name).stat().st_size > 0 and name in told
+        assert (out / name).stat().st_size > 0 and name in output
     assert list((out / "crops" / "0001").glob("*.png"))
-    assert "galaxies" in told
+    assert "galaxies" in output

@@ -99,8 +99,8 @@ def test_split_writes_data_sets_and_says_what_is_in_them(sky, tmp_path, how, ima
     parts = {name: counts["pictures"] for name, counts in summary["parts"].items()}
     assert parts == {name: len(read_labels(tmp_path / "out" / name).images) for name in parts}
     assert sum(parts.values()) == (40 if "--holdout" in how else 4 * 40)
-    pictures = list((tmp_path / "out").rglob("*.png"))
-    assert len(pictures) == sum(parts.values()) and {path.is_symlink() for path in pictures} == {images == "link"}
+    written = list((tmp_path / "out").rglob("*.png"))
+    assert len(written) == sum(parts.values()) and {path.is_symlink() for path in written} == {images == "link"}
     assert "is a split, whose parts must not be mixed" in data("check", tmp_path / "out", code=2).stderr
 
 
@@ -132,7 +132,7 @@ def test_preview_draws_a_sheet(sky, tmp_path):
     ],
 )
 def test_mistakes_are_one_clear_line(sky, tmp_path, arguments, code, message):
-    done = data(*[sky if one == "SKY" else one for one in arguments], code=code, cwd=tmp_path)
+    done = data(*[sky if argument == "SKY" else argument for argument in arguments], code=code, cwd=tmp_path)
     assert message in done.stderr and list(tmp_path.iterdir()) == []
 
 

@@ -20,8 +20,8 @@ def test_every_command_works(tiny_runs, tmp_path):
     (tmp_path / "labels.txt").write_text("galaxy\n")
     (tmp_path / "pictures").mkdir()
     for number in range(8):
-        picture = render([(20 + 3 * number, 30, 6)], 64, 64, level=30.0 * number)
-        (tmp_path / "pictures" / f"{number}.png").write_bytes(encode(picture))
+        image = render([(20 + 3 * number, 30, 6)], 64, 64, level=30.0 * number)
+        (tmp_path / "pictures" / f"{number}.png").write_bytes(encode(image))
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     assert len(COMMANDS) >= 12
     for line in COMMANDS:

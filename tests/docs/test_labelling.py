@@ -24,8 +24,8 @@ NETWORKS = ("galaxy-edge train", "galaxy-edge export", "galaxy-edge eval")
 
 def label(folder, count=120):
     """Do what a person does in labelImg: images with whole-pixel boxes, every fourth one without a galaxy."""
-    rng, found, pictures = np.random.default_rng(3), [], folder.parent / "drawn"
-    pictures.mkdir()
+    rng, found, drawn = np.random.default_rng(3), [], folder.parent / "drawn"
+    drawn.mkdir()
     for number in range(count):
         image, box = galaxy_frame(rng, 160)
         boxes = [] if number % 4 == 3 else [np.round(box)]
@@ -34,7 +34,7 @@ def label(folder, count=120):
         for x, y in rng.integers(3, 155, (14, 2)):  # stars of its own tell an image from every other
             image[y - 1 : y + 2, x - 1 : x + 2] = rng.integers(90, 255)
         name = f"{number:03d}.png"
-        (pictures / name).write_bytes(encode(image))
+        (drawn / name).write_bytes(encode(image))
         found.append(
             ImageAnnotation(
                 name,
@@ -43,7 +43,7 @@ def label(folder, count=120):
                 np.array(boxes).reshape(-1, 4),
                 ("galaxy",) * len(boxes),
                 [False] * len(boxes),
-                archive=pictures,
+                archive=drawn,
                 member=name,
             )
         )

@@ -22,9 +22,9 @@ def detector(tiny_runs, tmp_path):
 
 
 def refused(run, words):
-    with pytest.raises(ExportError) as told:
+    with pytest.raises(ExportError) as caught:
         export_run(run, run.parent / "bundle")
-    assert words in str(told.value) and str(run) in str(told.value)
+    assert words in str(caught.value) and str(run) in str(caught.value)
     assert sorted(path.name for path in run.parent.iterdir()) == ["run"]
 
 

@@ -37,15 +37,15 @@ def test_a_network_that_quantisation_ruins_is_not_shipped(tiny_runs, tmp_path):
     done = command_line(
         "export", "--int8", tiny_runs / "fragile", "--out", target, "--json", "--report", tmp_path / "report.md"
     )
-    told = json.loads(done.stdout)
-    assert told["metrics"]["fp32"]["accuracy"] == 1.0 and told["metrics"]["int8"]["accuracy"] < 0.9
-    failed = {gate["gate"]: gate["measured"] for gate in told["gates"] if not gate["passed"]}
+    result = json.loads(done.stdout)
+    assert result["metrics"]["fp32"]["accuracy"] == 1.0 and result["metrics"]["int8"]["accuracy"] < 0.9
+    failed = {gate["gate"]: gate["measured"] for gate in result["gates"] if not gate["passed"]}
     assert (
         set(failed) == {"accuracy: int8", "parity: int8"}
         and "smooth_round by 100.00 points (" in failed["accuracy: int8"]
     )
     assert done.returncode == 1 and "no bundle was written" in done.stderr
-    assert told["bundle"] is None and not target.exists() and list(tmp_path.glob(".bundle*")) == []
+    assert result["bundle"] is None and not target.exists() and list(tmp_path.glob(".bundle*")) == []
     assert "no bundle was written" in (tmp_path / "report.md").read_text()
 
 
@@ -54,8 +54,8 @@ def test_force_writes_and_says_so(tiny_runs, tmp_path):
     assert made.bundle is not None and not made.passed
     manifest = Bundle.load(made.bundle).manifest
     assert manifest.ungated is True and not all(gate.passed for gate in manifest.gates)
-    told = command_line("bundle", "info", made.bundle)
-    assert told.returncode == 0 and "UNGATED" in told.stdout
+    info = command_line("bundle", "info", made.bundle)
+    assert info.returncode == 0 and "UNGATED" in info.stdout
 
 
 def test_a_bundle_that_was_there_survives_a_failed_export(run, tiny_runs, tiny_models, tmp_path):
@@ -78,7 +78,7 @@ def test_an_export_killed_between_its_renames_loses_no_bundle(tiny_runs, tiny_mo
 def test_export_twice_gives_the_same_bytes(tiny_runs, tmp_path):
     # In one process: converters that number what they make must not show it.
     made = [export_run(tiny_runs / "detector", tmp_path / name, Settings(("all",))) for name in ("one", "two")]
-    assert len({Bundle.load(one.bundle).hash for one in made}) == 1
+    assert len({Bundle.load(result.bundle).hash for result in made}) == 1
 
 
 def test_every_form_of_a_detector_finds_the_same(tiny_runs, tmp_path):
@@ -88,10 +88,10 @@ def test_every_form_of_a_detector_finds_the_same(tiny_runs, tmp_path):
     assert made.passed, made.gates
     bundle = Bundle.load(tmp_path / "bundle")
     assert list(bundle.variants) == ["fp32", "int8", "postprocess", "onnx_fp32", "onnx_int8"]
-    picture = np.zeros((128, 128, 3), np.uint8)
-    picture[32:48, 80:96] = 250
+    image = np.zeros((128, 128, 3), np.uint8)
+    image[32:48, 80:96] = 250
     for name in bundle.variants:
-        found = Detector(bundle, name)(picture)
+        found = Detector(bundle, name)(image)
         assert found.boxes == pytest.approx(np.array([[72, 24, 104, 56]]), abs=1), name
         assert found.scores[0] > 0.98
     with pytest.raises(ExportUsage, match="for detectors"):
@@ -158,12 +158,12 @@ def test_the_ends_of_int8_can_be_chosen(run, tmp_path, input_type, output_type):
 
 
 def test_where_a_bundle_may_be_put(run, tmp_path):
-    place, link, empty = tmp_path / "place", tmp_path / "link", tmp_path / "empty"
-    link.symlink_to(place)
+    target, link, empty = tmp_path / "place", tmp_path / "link", tmp_path / "empty"
+    link.symlink_to(target)
     empty.mkdir()
     for out in (link, link, empty):  # a link leads to the bundle before and after
         assert export_run(run, out).passed
-    assert link.is_symlink() and Bundle.load(place).hash == Bundle.load(empty).hash
+    assert link.is_symlink() and Bundle.load(target).hash == Bundle.load(empty).hash
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "link", "place", "run"]
     with pytest.raises(ExportUsage, match="choose another --out"):
         export_run(run, tmp_path.__class__("/"))

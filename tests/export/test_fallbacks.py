@@ -18,11 +18,11 @@ def test_layers_of_16_bits_leave_what_goes_in_and_comes_out_as_bytes(tmp_path):
     # The last layer of this network is what it gives, as in the classifier that is shipped.
     save_network(classifier_network(48, 0.3, 9), tmp_path, 48)
     source, settings = to_tflite(tmp_path, None), Settings()
-    pictures = np.random.default_rng(1).integers(0, 256, (16, 48, 48, 3), dtype=np.uint8)
-    content = quantise_to_int8(source, settings, pictures)
+    images = np.random.default_rng(1).integers(0, 256, (16, 48, 48, 3), dtype=np.uint8)
+    content = quantise_to_int8(source, settings, images)
     wide = [
         (how, read_tflite(made).graph)
-        for how, made in fallbacks("tflite-int8", source, content, settings, pictures)
+        for how, made in fallbacks("tflite-int8", source, content, settings, images)
         if "int16" in how
     ]
     assert len(wide) > 1

@@ -41,28 +41,28 @@ def test_int8_with_float_inside_is_named(fp32, tiny_runs):
 
 
 def test_sixteen_bits_pass_only_where_they_were_asked_for(tiny_models, tiny_runs):
-    pictures = np.load(tiny_runs / "classifier" / "calibration.npz")["images"]
+    images = np.load(tiny_runs / "classifier" / "calibration.npz")["images"]
     fp32 = Bundle.load(tiny_models / "galaxy-classifier").read("fp32.tflite")
     graph = read_tflite(fp32).graph
     layers = [graph.tensors[op.outputs[0]].name for op in graph.ops if op.name == "FULLY_CONNECTED"]
-    wide = quantise(fp32, measure_ranges(fp32, pictures), wide=layers)
+    wide = quantise(fp32, measure_ranges(fp32, images), wide=layers)
     assert not int8_gate("int8", wide).passed and "16-bit tensors" in int8_gate("int8", wide).measured
     assert int8_gate("int8", wide, wide=True).passed
 
 
 def test_an_input_that_needs_arithmetic_is_no_raw_input(fp32, tiny_runs):
-    pictures = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
-    ranges = measure_ranges(fp32, pictures) | {"serving_default_image:0": (0.0, 200.0)}
+    images = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
+    ranges = measure_ranges(fp32, images) | {"serving_default_image:0": (0.0, 200.0)}
     gate = int8_gate("int8", quantise(fp32, ranges))
     assert not gate.passed and "raw levels" in gate.measured
 
 
-def told(right, of=100, other=0):
+def metrics(right, total=100, other=0):
     """Metrics of two classes with `of` images each, `right` of the first named right, all but `other` of the second."""
-    confusion = [[right, of - right], [other, of - other]]
+    confusion = [[right, total - right], [other, total - other]]
     return {
-        "accuracy": (right + of - other) / (2 * of),
-        "recall": {"a": right / of, "b": 1 - other / of},
+        "accuracy": (right + total - other) / (2 * total),
+        "recall": {"a": right / total, "b": 1 - other / total},
         "confusion": confusion,
     }
 
@@ -70,16 +70,16 @@ def told(right, of=100, other=0):
 @pytest.mark.parametrize(
     ("before", "after", "drop", "passed", "why"),
     [
-        (told(90), told(88), 1.0, True, "one point of accuracy"),
-        (told(90), told(87, other=1), 1.0, False, "two points of accuracy"),
-        (told(90), told(87, other=1), 2.0, True, "two points where two were allowed"),
-        (told(86, other=4), told(82, other=0), 1.0, False, "accuracy is kept, a class's recall fell by 4 points"),
-        (told(86, other=4), told(83, other=1), 1.0, True, "a class's recall fell by 3 points"),
-        (told(18, 20, 1), told(17, 20, 0), 1.0, True, "one image of twenty is five points, but within chance"),
-        (told(18, 20, 3), told(15, 20, 0), 1.0, False, "three of twenty are not"),
-        (told(60, 63, 1), told(59, 63, 0), 1.0, True, "one picture of 63 is 1.59 points"),
-        (told(60, 63, 2), told(58, 63, 0), 1.0, True, "two images of 63 are 3.17 points, within chance"),
-        (told(80), told(90), 0.0, True, "better"),
+        (metrics(90), metrics(88), 1.0, True, "one point of accuracy"),
+        (metrics(90), metrics(87, other=1), 1.0, False, "two points of accuracy"),
+        (metrics(90), metrics(87, other=1), 2.0, True, "two points where two were allowed"),
+        (metrics(86, other=4), metrics(82, other=0), 1.0, False, "accuracy is kept, a class's recall fell by 4 points"),
+        (metrics(86, other=4), metrics(83, other=1), 1.0, True, "a class's recall fell by 3 points"),
+        (metrics(18, 20, 1), metrics(17, 20, 0), 1.0, True, "one image of twenty is five points, but within chance"),
+        (metrics(18, 20, 3), metrics(15, 20, 0), 1.0, False, "three of twenty are not"),
+        (metrics(60, 63, 1), metrics(59, 63, 0), 1.0, True, "one image of 63 is 1.59 points"),
+        (metrics(60, 63, 2), metrics(58, 63, 0), 1.0, True, "two images of 63 are 3.17 points, within chance"),
+        (metrics(80), metrics(90), 0.0, True, "better"),
     ],
 )
 def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passed, why):
@@ -87,7 +87,7 @@ def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passe
 
 
 def test_the_gate_tells_images_beside_points():
-    gate = accuracy_gate("classify", "int8", told(60, 63, 2), told(58, 63, 1), 1.0)
+    gate = accuracy_gate("classify", "int8", metrics(60, 63, 2), metrics(58, 63, 1), 1.0)
     assert gate.measured == (
         "accuracy 0.9603 float32 (121 of 126 images), 0.9524 here (120), at most 1 points less; "
         "recall down: a by 3.17 points (2 of 63 images, within chance), at most 3 points"
@@ -95,9 +95,9 @@ def test_the_gate_tells_images_beside_points():
     # Where all gates pass, the largest drop is reported too.
     assert (
         "recall down: a by 1.59 points (1 of 63 images), at most 3 points"
-        in accuracy_gate("classify", "int8", told(60, 63, 2), told(59, 63, 1), 1.0).measured
+        in accuracy_gate("classify", "int8", metrics(60, 63, 2), metrics(59, 63, 1), 1.0).measured
     )
-    assert "no class's recall is down" in accuracy_gate("classify", "int8", told(60), told(60), 1.0).measured
+    assert "no class's recall is down" in accuracy_gate("classify", "int8", metrics(60), metrics(60), 1.0).measured
 
 
 def test_map_that_fell_closes_the_gate():
@@ -187,7 +187,7 @@ def test_calibration_images_of_a_folder_are_drawn_evenly(tmp_path):
         for number in range(count):
             (tmp_path / name / f"{number}.png").write_bytes(encode(np.full((32, 32, 3), level + number, np.uint8)))
     first = load_calibration_images(tmp_path, MODEL, "classify", 4, seed=1)
-    assert first.shape == (4, 16, 16, 3) and sorted(int(picture.max()) // 100 for picture in first) == [0, 0, 2, 2]
+    assert first.shape == (4, 16, 16, 3) and sorted(int(image.max()) // 100 for image in first) == [0, 0, 2, 2]
     np.testing.assert_array_equal(first, load_calibration_images(tmp_path, MODEL, "classify", 4, seed=1))
 
 
@@ -225,16 +225,18 @@ def test_calibration_files_that_cannot_be_read(tmp_path):
         for _ in range(5):
             file.write(bytes(2**20))
     content = bytearray((tmp_path / "bomb.npz").read_bytes())
-    place = content.rindex(b"PK\x01\x02")  # the directory says what a bomb of 5 GB would: nothing is unpacked to see
-    content[place + 24 : place + 28] = (0xFFFFFFFE).to_bytes(4, "little")
+    directory = content.rindex(
+        b"PK\x01\x02"
+    )  # the directory says what a bomb of 5 GB would: nothing is unpacked to see
+    content[directory + 24 : directory + 28] = (0xFFFFFFFE).to_bytes(4, "little")
     (tmp_path / "bomb.npz").write_bytes(content)
     with pytest.raises(ExportError, match=r"cannot be read|would unpack|has no array"):
         load_calibration_images(tmp_path / "bomb.npz", MODEL, "classify", None, 1)
 
 
 def test_methods_choose_other_ranges(fp32, tiny_runs):
-    pictures = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
-    ranges = {method: measure_ranges(fp32, pictures, method) for method in ("min-max", "percentile", "mse")}
+    images = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
+    ranges = {method: measure_ranges(fp32, images, method) for method in ("min-max", "percentile", "mse")}
     for found in ranges.values():
         assert found["serving_default_image:0"] == (0.0, 255.0)
         assert all(low <= 0.0 <= high for low, high in found.values())

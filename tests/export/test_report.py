@@ -73,12 +73,12 @@ def test_a_report_that_cannot_be_written_is_told(result, tmp_path):
         write_report(tmp_path / "file" / "report.html", result)
 
 
-@pytest.mark.parametrize("place", ["report.pdf", "run.json/report.html", "folder.md"])
-def test_a_place_where_no_report_can_be_is_told_first(tiny_runs, tmp_path, place):
+@pytest.mark.parametrize("name", ["report.pdf", "run.json/report.html", "folder.md"])
+def test_a_place_where_no_report_can_be_is_told_first(tiny_runs, tmp_path, name):
     (tmp_path / "folder.md").mkdir()
     (tmp_path / "run.json").write_text("")
     done = command_line(
-        "export", "--int8", tiny_runs / "classifier", "--out", tmp_path / "b", "--report", tmp_path / place
+        "export", "--int8", tiny_runs / "classifier", "--out", tmp_path / "b", "--report", tmp_path / name
     )
     assert done.returncode == 2 and "report" in done.stderr and not (tmp_path / "b").exists()
 
@@ -103,9 +103,9 @@ def test_layers_are_ordered_by_their_error(result):
 def test_info_and_diff(result, tiny_models):
     plain = command_line("bundle", "info", result.bundle, env={"COLUMNS": "80"}).stdout
     assert "\u2026" not in plain and Bundle.load(result.bundle).hash[:40] in plain
-    told = json.loads(command_line("bundle", "info", "--json", result.bundle).stdout)
-    assert told["gates"].endswith("all passed") and "accuracy 1.0000" in told["variant onnx_int8"]
-    assert told["signature"] == "none" and told["licence"] == "Apache-2.0"
+    info = json.loads(command_line("bundle", "info", "--json", result.bundle).stdout)
+    assert info["gates"].endswith("all passed") and "accuracy 1.0000" in info["variant onnx_int8"]
+    assert info["signature"] == "none" and info["licence"] == "Apache-2.0"
     rows = json.loads(command_line("bundle", "diff", "--json", result.bundle, tiny_models / "galaxy-classifier").stdout)
     by_name = {row["what"]: row for row in rows}
     assert by_name["int8 bytes"]["change"] == "+0" and by_name["onnx_int8 bytes"]["second"] == "-"

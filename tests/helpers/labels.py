@@ -101,14 +101,14 @@ def awkward_set(folder, seed=0, size=(64, 48)):
 
 def plain_values(labels):
     """Give all that a set says, for comparison."""
-    return {one.file: one.plain() for one in labels.images}
+    return {image.file: image.plain() for image in labels.images}
 
 
 def single_image_set(folder, boxes, classes=None, name="m31.png", size=(64, 48), difficult=None, **more):
     """Make a set of one image."""
     write_images(folder, [name], size)
     boxes = np.asarray(boxes, float).reshape(-1, 4)
-    one = ImageAnnotation(
+    image = ImageAnnotation(
         name,
         *size,
         boxes,
@@ -118,4 +118,4 @@ def single_image_set(folder, boxes, classes=None, name="m31.png", size=(64, 48),
         member=name,
         **more,
     )
-    return build_dataset("test", [one], raise_error)
+    return build_dataset("test", [image], raise_error)

@@ -19,8 +19,8 @@ def classifier_network(size: int, width: float, classes: int, dropout: float = 0
         A model from (N, size, size, 3) float32 in 0..255 to (N, classes) float32 logits.
     """
     stem, low, middle, high = (max(4, round(channels * width / 4) * 4) for channels in BASE_CHANNELS)
-    picture = Input((size, size, 3))
-    x = layers.Rescaling(1.0 / 255.0)(picture)
+    image = Input((size, size, 3))
+    x = layers.Rescaling(1.0 / 255.0)(image)
     x = _convolve(x, stem, 5, 2)
     x = _convolve(x, low, 3, 2)
     x = layers.Add()([x, _convolve(x, low, 3, 1)])
@@ -31,7 +31,7 @@ def classifier_network(size: int, width: float, classes: int, dropout: float = 0
     x = layers.Add()([x, _separable(x, high, 1)])
     x = layers.GlobalAveragePooling2D()(x)
     x = layers.Dropout(dropout)(x)
-    return Model(picture, layers.Dense(classes, name="logits")(x))
+    return Model(image, layers.Dense(classes, name="logits")(x))
 
 
 def _normalise(x: object) -> object:

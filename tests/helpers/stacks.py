@@ -17,8 +17,8 @@ def sky(seed=5, faint=0.0):
     """Places, lights and sizes of eighty stars around the frame, and of a faint galaxy."""
     random = np.random.default_rng(seed)
     stars = [
-        (*place, light, 1.4)
-        for place, light in zip(random.uniform(-60, 380, (80, 2)), random.uniform(30, 220, 80), strict=True)
+        (*position, light, 1.4)
+        for position, light in zip(random.uniform(-60, 380, (80, 2)), random.uniform(30, 220, 80), strict=True)
     ]
     return [*stars, (*FAINT, faint, 8.0)]
 
@@ -29,7 +29,7 @@ def shot(stars, number, drift=(0.0, 0.0), turn=0.0, noise=6.0, deep=False):
     matrix = np.eye(3)
     matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     matrix[:2, 2] = middle - matrix[:2, :2] @ middle + np.array(drift) * number
-    picture = np.full((HEIGHT, WIDTH), 15.0)
+    image = np.full((HEIGHT, WIDTH), 15.0)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     for x, y, light, sigma in stars:
         at = matrix @ (x, y, 1.0)
@@ -38,11 +38,11 @@ def shot(stars, number, drift=(0.0, 0.0), turn=0.0, noise=6.0, deep=False):
             max(0, int(at[1]) - reach) : max(0, int(at[1]) + reach),
             max(0, int(at[0]) - reach) : max(0, int(at[0]) + reach),
         ]
-        picture[near] += light * np.exp(-((columns[near] - at[0]) ** 2 + (rows[near] - at[1]) ** 2) / (2 * sigma**2))
-    picture += np.random.default_rng(1000 + number).normal(0, noise, picture.shape)
+        image[near] += light * np.exp(-((columns[near] - at[0]) ** 2 + (rows[near] - at[1]) ** 2) / (2 * sigma**2))
+    image += np.random.default_rng(1000 + number).normal(0, noise, image.shape)
     if deep:
-        return developed(np.clip(40 * picture, 0, 65535).astype(np.uint16), number)
-    pixels = np.repeat(np.clip(np.round(picture), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
+        return developed(np.clip(40 * image, 0, 65535).astype(np.uint16), number)
+    pixels = np.repeat(np.clip(np.round(image), 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     return Frame(pixels, TIME, "sky", number)
 
 

@@ -29,26 +29,26 @@ def write_two_sources(root, unknown=0):
     first `unknown` are in Galaxy Zoo too, where nothing is known of them."""
     names = {0: "edge_on_no_bulge", 1: "smooth_round", 2: "spiral_tight"}
     g10 = {0: 6, 1: 1, 2: 7}
-    for place, rows in (
+    for source, rows in (
         ("efigi", [(kind, number, g10[kind]) for kind in (0, 1, 2) for number in range(40)]),
         ("gz", [(kind, 100 + number, g10[kind]) for kind in (0, 1) for number in range(40)]
          + [(0, 200 + number, -1) for number in range(12)] + [(2, number, -1) for number in range(unknown)]),
     ):  # fmt: skip
-        (root / place).mkdir()
-        table, archive = ("labels.csv", "images.zip") if place == "efigi" else ("index.csv", "tag.zip")
+        (root / source).mkdir()
+        table, archive = ("labels.csv", "images.zip") if source == "efigi" else ("index.csv", "tag.zip")
         lines = []
-        with zipfile.ZipFile(root / place / archive, "w") as pack:
+        with zipfile.ZipFile(root / source / archive, "w") as pack:
             for kind, number, label in rows:
                 file = f"{kind}_{number}.bmp"
                 pack.writestr(file, encoded(galaxy(kind, number)))
                 box = {f"{u}{name}": value for u in ("", "u") for name, value in
                        zip(("xmin", "ymin", "xmax", "ymax"), (8, 8, 56, 56), strict=True)}  # fmt: skip
                 line = {"file": file, "g10": label, "coarse": coarse_group(names[kind])}
-                if place == "gz":
+                if source == "gz":
                     line["coarse"] *= kind != 2
                     line = {**line, "file": f"tag/{file}", "g10_p": "", "box_flag": "ok", "ubox_flag": "ok", **box}
                 lines.append(line)
-        with (root / place / table).open("w", newline="") as stream:
+        with (root / source / table).open("w", newline="") as stream:
             writer = csv.DictWriter(stream, lines[0])
             writer.writeheader()
             writer.writerows(lines)

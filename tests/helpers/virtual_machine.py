@@ -67,13 +67,13 @@ def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
     shutil.copy(shutil.which("busybox"), tree / "bin/busybox")
     paths = []
     for module in MODULES:
-        told = subprocess.run(
+        listing = subprocess.run(
             ["modprobe", "-d", root, "-S", version, "--show-depends", module],
             check=True,
             capture_output=True,
             text=True,
         ).stdout
-        paths += [line.split()[1] for line in told.splitlines() if line.startswith("insmod")]
+        paths += [line.split()[1] for line in listing.splitlines() if line.startswith("insmod")]
     for number, path in enumerate(dict.fromkeys(paths), 10):
         content = subprocess.run(["xz", "-dc", path], check=True, capture_output=True).stdout
         (tree / "modules" / f"{number}-{Path(path).name.removesuffix('.xz')}").write_bytes(content)
@@ -111,5 +111,5 @@ def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
         capture_output=True,
         timeout=timeout,
     )
-    told = done.stdout.decode(errors="replace").replace("\r\n", "\n")
-    return told.split("=== begin\n", 1)[1].split("=== end", 1)[0]
+    output = done.stdout.decode(errors="replace").replace("\r\n", "\n")
+    return output.split("=== begin\n", 1)[1].split("=== end", 1)[0]

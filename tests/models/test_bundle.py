@@ -99,8 +99,8 @@ def test_golden_vectors_hold_to_the_bit(bundle):
     loaded = Bundle.load(bundle)
     golden = loaded.golden()
     engine = load_engine(loaded, "int8")
-    for number, picture in enumerate(golden["inputs"]):
-        raw = engine(picture[None])
+    for number, image in enumerate(golden["inputs"]):
+        raw = engine(image[None])
         assert all(np.array_equal(raw[name].values, golden[f"int8.{name}"][number]) for name in raw)
 
 

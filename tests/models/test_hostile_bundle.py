@@ -124,8 +124,8 @@ def test_a_manifest_of_strange_values_is_refused(bundle, old, new, reason):
 def test_brackets_in_a_manifest_are_printed_as_they_are(bundle):
     text = (bundle / "bundle.toml").read_text()
     (bundle / "bundle.toml").write_text(text.replace('licence = "Apache-2.0"', 'licence = "[/x] [red]"', 1))
-    told = galaxy_edge_in_process("bundle", "info", bundle)
-    assert told.returncode == 0 and "[/x] [red]" in told.stdout
+    info = galaxy_edge_in_process("bundle", "info", bundle)
+    assert info.returncode == 0 and "[/x] [red]" in info.stdout
 
 
 def test_pickles_are_not_run(bundle):

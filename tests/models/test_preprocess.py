@@ -77,9 +77,9 @@ def test_letterbox_keeps_the_aspect_and_fills_the_rest(shape):
     assert canvas.shape == (64, 96, 3) and canvas.dtype == np.uint8
     columns = int(np.sum(np.all(canvas == 200, axis=2).any(axis=0)))
     rows = int(np.sum(np.all(canvas == 200, axis=2).any(axis=1)))
-    assert np.all(canvas[:rows, :columns] == 200), "the picture is at the top left"
+    assert np.all(canvas[:rows, :columns] == 200), "the image is at the top left"
     assert np.all(canvas[rows:] == 7) and np.all(canvas[:, columns:] == 7)
-    assert columns == 96 or rows == 64, "the picture is as large as it can be"
+    assert columns == 96 or rows == 64, "the image is as large as it can be"
     exact = min(96 / width, 64 / height)
     # Each side is the exact one rounded to a whole pixel, but never to none.
     assert abs(columns - max(1, width * exact)) <= 0.5 and abs(rows - max(1, height * exact)) <= 0.5

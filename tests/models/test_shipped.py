@@ -21,7 +21,7 @@ def bundle(request):
     return Bundle.load(shipped_bundle_path(request.param), TASKS[request.param])
 
 
-def picture(name):
+def load_photograph(name):
     return cv2.cvtColor(cv2.imread(str(DATA / name)), cv2.COLOR_BGR2RGB)
 
 
@@ -55,7 +55,7 @@ def test_the_classes_are_the_nine():
 
 def test_galaxies_of_a_real_group_are_found():
     # Seyfert's Sextet: four galaxies are far enough apart to be separated.
-    found = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))(picture("n6027.jpg"))
+    found = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))(load_photograph("n6027.jpg"))
     centres = (found.boxes[:, :2] + found.boxes[:, 2:]) / 2
     group = (centres[:, 0] > 40) & (centres[:, 0] < 190) & (centres[:, 1] > 50) & (centres[:, 1] < 230)
     assert group.any()
@@ -89,8 +89,8 @@ def test_the_classifier_tells_an_edge_on_disk_from_a_round_blob():
         light = 8 + 230 * np.exp(-np.sqrt((columns / a) ** 2 + (rows / b) ** 2))
         return np.clip(light, 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
 
-    thin, round_one = (
+    thin, round_galaxy = (
         classifier.probabilities(classifier.crop(galaxy(*axes), None)[None])[0] for axes in ((16, 2), (9, 9))
     )
     edge_on = [name.startswith("edge_on") or name == "smooth_cigar" for name in CLASSES]
-    assert thin[edge_on].sum() > 0.5 > round_one[edge_on].sum()
+    assert thin[edge_on].sum() > 0.5 > round_galaxy[edge_on].sum()

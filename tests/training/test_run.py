@@ -44,24 +44,24 @@ def test_a_file_that_the_disk_did_not_take_leaves_the_old_one_alone(tmp_path, sm
 
 
 @pytest.mark.parametrize(
-    "problem",
+    "error",
     [
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
         OSError(errno.EDQUOT, os.strerror(errno.EDQUOT), "/somewhere"),
         RuntimeError(f"variables/part-0; {os.strerror(errno.ENOSPC)}"),  # how TensorFlow says it
     ],
 )
-def test_a_full_disk_is_no_unexpected_error(problem, monkeypatch, capsys):
+def test_a_full_disk_is_no_unexpected_error(error, monkeypatch, capsys):
     def end(**_):
-        raise problem
+        raise error
 
     monkeypatch.setattr(cli.cli, "main", end)
     monkeypatch.delenv("GALAXY_EDGE_DEBUG", raising=False)
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    told = capsys.readouterr().err
+    errors = capsys.readouterr().err
     assert ended.value.code == 1
-    assert "the disk is full: free some space" in told and "--resume" in told and "unexpected" not in told
+    assert "the disk is full: free some space" in errors and "--resume" in errors and "unexpected" not in errors
     assert not disk_is_full(OSError(errno.EIO, os.strerror(errno.EIO)))
 
 

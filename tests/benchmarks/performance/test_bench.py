@@ -70,8 +70,10 @@ def test_files_that_are_no_benchmarks(tmp_path, content, reason):
 
 
 def test_devices_shows_this_machine_and_marks_its_profile():
-    told = json.loads(command_line("devices", "--json").stdout)
-    assert told["machine"]["engines"]["litert"] and told["profile"]["name"] in {p["name"] for p in told["profiles"]}
+    report = json.loads(command_line("devices", "--json").stdout)
+    assert report["machine"]["engines"]["litert"] and report["profile"]["name"] in {
+        p["name"] for p in report["profiles"]
+    }
     shown = command_line("devices").stdout
     assert "raspberry-pi-5" in shown and "not verified on" in shown
 
@@ -99,20 +101,20 @@ def test_eval_of_the_wrong_bundle(tiny_models, shared_data):
 
 def test_eval_of_the_shipped_detector_on_frames_it_never_saw(shared_data):
     # The LCO frames are in no training set, whatever is trained: the licence forbids it.
-    told = json.loads(command_line("eval", "detector", "--data", shared_data / "lco_messier", "--json").stdout)
-    assert set(told) == DETECTOR_KEYS
-    assert told["frames"] == 88 and told["boxes"] == 30
-    assert told["map50"] > 0.3 and told["fp_per_frame"] < 1.0
+    result = json.loads(command_line("eval", "detector", "--data", shared_data / "lco_messier", "--json").stdout)
+    assert set(result) == DETECTOR_KEYS
+    assert result["frames"] == 88 and result["boxes"] == 30
+    assert result["map50"] > 0.3 and result["fp_per_frame"] < 1.0
 
 
 def test_eval_of_the_shipped_classifier(shared_data):
-    told = json.loads(command_line("eval", "classifier", "--data", shared_data / "efigi", "--json").stdout)
-    assert set(told) == CLASSIFIER_KEYS
-    assert told["images"] == 2581 and sum(map(sum, told["confusion"])) == 2581
-    assert told["accuracy"] > 0.6 and told["macro_f1"] > 0.5
+    result = json.loads(command_line("eval", "classifier", "--data", shared_data / "efigi", "--json").stdout)
+    assert set(result) == CLASSIFIER_KEYS
+    assert result["images"] == 2581 and sum(map(sum, result["confusion"])) == 2581
+    assert result["accuracy"] > 0.6 and result["macro_f1"] > 0.5
 
 
 def test_the_shipped_detector_leaves_star_fields_alone(shared_data):
-    told = json.loads(command_line("eval", "detector", "--data", shared_data / "sdss_starfields", "--json").stdout)
-    assert told["frames"] == 967 and told["boxes"] == 0 and told["map50"] is None
-    assert told["fp_per_frame"] < 0.1
+    result = json.loads(command_line("eval", "detector", "--data", shared_data / "sdss_starfields", "--json").stdout)
+    assert result["frames"] == 967 and result["boxes"] == 0 and result["map50"] is None
+    assert result["fp_per_frame"] < 0.1

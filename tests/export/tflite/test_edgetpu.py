@@ -21,8 +21,8 @@ def tensor(shape, dtype="int8", constant=False):
 def graph(op, *tensors, content=b"", **options):
     """A graph of one operator whose last tensor is its output; the values of its constants are `content`."""
     count = len(tensors)
-    one = Op(op, op.islower(), tuple(range(count - 1)), (count - 1,), options)
-    return Graph(tensors, (one,), (0,), (count - 1,), content)
+    operator = Op(op, op.islower(), tuple(range(count - 1)), (count - 1,), options)
+    return Graph(tensors, (operator,), (0,), (count - 1,), content)
 
 
 def whole(values, dtype):
@@ -33,14 +33,16 @@ def whole(values, dtype):
 
 @pytest.mark.parametrize("name", ["galaxy-detector", "galaxy-classifier"])
 def test_our_networks_are_mapped_whole(name):
-    told = mappability(read_tflite(Bundle.load(shipped_bundle_path(name)).read("int8.tflite")).graph).summary()
-    assert told["mapped"] == told["operators"] and told["share_of_macs"] == 1.0 and told["on_processor"] == []
+    summary = mappability(read_tflite(Bundle.load(shipped_bundle_path(name)).read("int8.tflite")).graph).summary()
+    assert (
+        summary["mapped"] == summary["operators"] and summary["share_of_macs"] == 1.0 and summary["on_processor"] == []
+    )
 
 
 @pytest.mark.parametrize("name", ["galaxy-detector", "galaxy-classifier"])
 def test_their_float_forms_are_not_mapped_at_all(name):
-    told = mappability(read_tflite(Bundle.load(shipped_bundle_path(name)).read("fp32.tflite")).graph).summary()
-    assert told["mapped"] == 0 and any("float32, not 8-bit" in line for line in told["on_processor"])
+    summary = mappability(read_tflite(Bundle.load(shipped_bundle_path(name)).read("fp32.tflite")).graph).summary()
+    assert summary["mapped"] == 0 and any("float32, not 8-bit" in line for line in summary["on_processor"])
 
 
 A, B, W = tensor([1, 8, 8, 4]), tensor([1, 8, 8, 4]), tensor([4, 3, 3, 4], constant=True)
@@ -99,11 +101,11 @@ def test_what_comes_after_an_unmapped_operator_stays_on_the_processor():
         Op("EXP", False, (2,), (3,), {}),
         Op("CONV_2D", False, (3, 4), (5,), {}),
     )
-    told = mappability(Graph(tensors, ops, (0,), (5,)))
-    assert [bool(op.reason) for op in told.ops] == [False, True, True]
-    assert "comes after" in told.ops[2].reason
-    assert told.summary()["share_of_macs"] == 0.5 and told.ops[0].macs == 8 * 8 * 4 * 3 * 3 * 4
-    assert "command" in told.summary() and replace(told.ops[0], reason="x").reason == "x"
+    result = mappability(Graph(tensors, ops, (0,), (5,)))
+    assert [bool(op.reason) for op in result.ops] == [False, True, True]
+    assert "comes after" in result.ops[2].reason
+    assert result.summary()["share_of_macs"] == 0.5 and result.ops[0].macs == 8 * 8 * 4 * 3 * 3 * 4
+    assert "command" in result.summary() and replace(result.ops[0], reason="x").reason == "x"
 
 
 @pytest.fixture

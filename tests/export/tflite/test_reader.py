@@ -60,9 +60,9 @@ def test_a_length_beyond_the_file_is_not_looped_over():
 
 def test_damaged_files_end_in_an_answer_or_a_refusal(int8):
     # The long run is `python -m galaxy_edge.benchmarks.robustness.fuzz_models`.
-    told = fuzz([int8], 2100, seed=2)
-    assert told["files"] == 2100 and told["read"] + told["refused"] == 2100 and told["hangs"] == 0
-    assert sum(told["loads"].values()) == 2100 and set(told["kinds"].values()) == {300}
+    result = fuzz([int8], 2100, seed=2)
+    assert result["files"] == 2100 and result["read"] + result["refused"] == 2100 and result["hangs"] == 0
+    assert sum(result["loads"].values()) == 2100 and set(result["kinds"].values()) == {300}
 
 
 def test_the_kept_figures_are_of_a_whole_run():

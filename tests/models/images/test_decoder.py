@@ -34,9 +34,9 @@ def test_jpeg_keeps_channel_order():
 
 
 def test_grey_becomes_three_equal_channels():
-    picture = decode_image(encode(SKY[..., 0]), "grey.png")
-    assert np.array_equal(picture.pixels, SKY)
-    assert picture.stretch is None
+    image = decode_image(encode(SKY[..., 0]), "grey.png")
+    assert np.array_equal(image.pixels, SKY)
+    assert image.stretch is None
 
 
 def test_transparency_is_laid_over_black():
@@ -55,11 +55,11 @@ def test_palette_becomes_its_colours():
 
 def test_16_bit_is_stretched_and_the_stretch_is_recorded():
     deep = (SKY[..., 0].astype(np.uint16) * 40) + 1000
-    picture = decode_image(encode(deep), "deep.png")
-    assert picture.pixels.dtype == np.uint8 and picture.pixels.shape == (60, 80, 3)
-    assert picture.stretch is not None and picture.stretch["kind"] == "asinh-noise"
-    assert picture.stretch["black"] < picture.stretch["white"]
-    assert picture.pixels[30, 40, 0] == picture.pixels.max() > picture.pixels[2, 2, 0] + 40
+    image = decode_image(encode(deep), "deep.png")
+    assert image.pixels.dtype == np.uint8 and image.pixels.shape == (60, 80, 3)
+    assert image.stretch is not None and image.stretch["kind"] == "asinh-noise"
+    assert image.stretch["black"] < image.stretch["white"]
+    assert image.pixels[30, 40, 0] == image.pixels.max() > image.pixels[2, 2, 0] + 40
 
 
 def test_stretch_keeps_the_order_of_levels():
@@ -119,8 +119,8 @@ def test_any_cut_or_flipped_byte_gives_an_image_or_a_reason():
         whole = encode(SKY, suffix)
         for _ in range(150):
             broken = bytearray(whole[: rng.integers(1, len(whole) + 1)])
-            for place in rng.integers(0, len(broken), rng.integers(0, 4)):
-                broken[place] = rng.integers(0, 256)
+            for index in rng.integers(0, len(broken), rng.integers(0, 4)):
+                broken[index] = rng.integers(0, 256)
             try:
                 pixels = decode_image(bytes(broken), "x" + suffix).pixels
             except ImageError:
@@ -148,11 +148,11 @@ def test_fits_is_stretched_and_its_keywords_are_kept(fits):
     unit = fits.PrimaryHDU((SKY[..., 0].astype(np.uint16) * 100).astype(">u2"))
     unit.header["DATE-OBS"] = "2026-11-20T21:04:05.250"
     unit.header["EXPTIME"] = 30.0
-    picture = decode_image(fits_bytes(fits, unit), "m31.fits")
-    assert picture.stretch is not None
-    assert picture.header["EXPTIME"] == 30.0
-    assert picture.time is not None and picture.time.isoformat() == "2026-11-20T21:04:05.250000+00:00"
-    assert picture.pixels[30, 40, 0] == picture.pixels.max() > picture.pixels[5, 5, 0]
+    image = decode_image(fits_bytes(fits, unit), "m31.fits")
+    assert image.stretch is not None
+    assert image.header["EXPTIME"] == 30.0
+    assert image.time is not None and image.time.isoformat() == "2026-11-20T21:04:05.250000+00:00"
+    assert image.pixels[30, 40, 0] == image.pixels.max() > image.pixels[5, 5, 0]
 
 
 def test_fits_colour_planes_become_channels(fits):
@@ -232,9 +232,9 @@ def test_nonsense_in_the_header_of_a_compressed_fits_is_a_bad_image(packed, in_t
 
 
 def test_a_damaged_unit_behind_the_image_does_not_matter(fits, packed, in_time):
-    picture = fits_bytes(fits, fits.PrimaryHDU(SKY[..., 0].astype(np.float32)))
+    image = fits_bytes(fits, fits.PrimaryHDU(SKY[..., 0].astype(np.float32)))
     behind = packed[packed.index(b"XTENSION") :]
-    for content in (picture + card(behind, "TFIELDS", "999999999"), picture + behind[:-3000], picture + b"notes"):
+    for content in (image + card(behind, "TFIELDS", "999999999"), image + behind[:-3000], image + b"notes"):
         assert decode_image(content, "x.fits").pixels.shape == (60, 80, 3)
 
 
@@ -244,8 +244,8 @@ def test_any_damage_to_a_compressed_fits_gives_an_image_or_a_reason(packed, in_t
     raised = 0
     for _ in range(60):
         broken = bytearray(packed)
-        for place in rng.integers(2880, len(broken), 30):
-            broken[place] = rng.integers(0, 256)
+        for index in rng.integers(2880, len(broken), 30):
+            broken[index] = rng.integers(0, 256)
         try:
             decode_image(bytes(broken), "x.fits")
         except ImageError:

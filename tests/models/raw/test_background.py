@@ -42,8 +42,8 @@ def test_a_galaxy_over_a_third_of_the_frame_is_not_eaten(kind, peak):
 def test_stars_do_not_raise_the_noise():
     rng = np.random.default_rng(3)
     _, frame = sky(rng)
-    places = rng.integers(0, SHAPE[0] * SHAPE[1], 12_000)  # 2 % of all pixels
-    frame.ravel()[places] += rng.pareto(1.0, len(places)) * 100
+    pixels = rng.integers(0, SHAPE[0] * SHAPE[1], 12_000)  # 2 % of all pixels
+    frame.ravel()[pixels] += rng.pareto(1.0, len(pixels)) * 100
     assert abs(measure_background(frame).noise / 20 - 1) < 0.08
 
 

@@ -40,8 +40,10 @@ def test_superpixels_are_the_colours_of_each_cell(pattern, kind):
     for y in range(5):
         for x in range(6):
             cell = mosaic[2 * y : 2 * y + 2, 2 * x : 2 * x + 2].reshape(4).astype(float)
-            of = {colour: np.mean([v for v, p in zip(cell, pattern, strict=True) if p == colour]) for colour in "RGB"}
-            assert np.allclose(found[y, x], [of["R"], of["G"], of["B"]])
+            means = {
+                colour: np.mean([v for v, p in zip(cell, pattern, strict=True) if p == colour]) for colour in "RGB"
+            }
+            assert np.allclose(found[y, x], [means["R"], means["G"], means["B"]])
 
 
 def test_odd_sides_leave_out_the_last_row_and_column():

@@ -22,8 +22,8 @@ def raw_frame(galaxies=(), width=960, height=540, fwhm=1.9, wings=False):
     """
     random = np.random.default_rng(3)
     sky = random.normal(1000, 30, (height, width)).astype(np.float32)
-    places = [(random.uniform(0, width), random.uniform(0, height), random.exponential(800)) for _ in range(150)]
-    stars = [(x, y, fwhm / 2.355, light) for x, y, light in places]
+    drawn = [(random.uniform(0, width), random.uniform(0, height), random.exponential(800)) for _ in range(150)]
+    stars = [(x, y, fwhm / 2.355, light) for x, y, light in drawn]
     rows, columns = np.mgrid[:height, :width]
     for number, (x, y, sigma, light) in enumerate([*stars, *galaxies]):
         reach = 8 * sigma if wings else 5 * sigma

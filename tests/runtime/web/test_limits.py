@@ -52,8 +52,8 @@ def test_streams_are_limited_and_can_be_opened_again_after_viewers_leave(live):
     assert image.shape == (480, 640, 3)
     for connection in connections[1:]:
         read_images(connection, 1)
-    with request_stream(live) as one_more:
-        assert status_of(one_more) == b"429"
+    with request_stream(live) as extra:
+        assert status_of(extra) == b"429"
     for connection in connections:
         connection.close()
     live.until(lambda: stream_is_available(live))

@@ -136,7 +136,7 @@ def test_without_views_the_network_sees_what_it_is_judged_on():
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_views_are_images_and_repeatable(name):
     canvas = prepare(smooth(120), np.array([30, 30, 90, 80], np.float32), 0.3)
-    one, again, other = (AUGMENTATIONS[name](canvas, 48, np.random.default_rng(seed)) for seed in (1, 1, 2))
-    assert one.shape == (48, 48, 3) and one.dtype == np.uint8
-    assert np.array_equal(one, again)
-    assert np.array_equal(one, other) is (name == "none")
+    first, again, other = (AUGMENTATIONS[name](canvas, 48, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert first.shape == (48, 48, 3) and first.dtype == np.uint8
+    assert np.array_equal(first, again)
+    assert np.array_equal(first, other) is (name == "none")

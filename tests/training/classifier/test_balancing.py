@@ -55,12 +55,12 @@ def test_a_shrunk_class_shows_other_images_in_each_epoch():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_draws_are_repeatable_and_shuffled(strategy):
-    one, again = draw(LABELS, strategy, 5, 2), draw(LABELS, strategy, 5, 2)
-    assert np.array_equal(one, again)
-    assert not np.array_equal(one, draw(LABELS, strategy, 5, 3))
-    assert not np.array_equal(one, draw(LABELS, strategy, 6, 2))
+    first, again = draw(LABELS, strategy, 5, 2), draw(LABELS, strategy, 5, 2)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, draw(LABELS, strategy, 5, 3))
+    assert not np.array_equal(first, draw(LABELS, strategy, 6, 2))
     # Classes come mixed: the first and the second half of an epoch are alike.
-    halves = [np.bincount(LABELS[half], minlength=3) / len(half) for half in np.array_split(one, 2)]
+    halves = [np.bincount(LABELS[half], minlength=3) / len(half) for half in np.array_split(first, 2)]
     assert halves[0] == pytest.approx(halves[1], abs=0.12)
 
 

@@ -45,10 +45,10 @@ def drawn_indices(batches):
     return np.concatenate([batch.inputs[:, 24, 24, 0] for batch in batches]) // 4
 
 
-def are_equal(one, other):
+def are_equal(first, other):
     return all(
         np.array_equal(getattr(a, name), getattr(b, name))
-        for a, b in zip(one, other, strict=True)
+        for a, b in zip(first, other, strict=True)
         for name in ("inputs", "targets", "soft", "attributes", "weights", "share")
     )
 
@@ -150,7 +150,7 @@ def test_calibration_takes_from_every_class_alike_and_from_no_other():
 def test_settling_uses_views_of_an_epoch_that_no_training_had():
     loader = make_loader(epochs=3)
     settled = list(loader.refresh_batches(4))
-    assert [one.shape for one in settled] == [(4, 48, 48, 3)] * 4
+    assert [batch.shape for batch in settled] == [(4, 48, 48, 3)] * 4
     for epoch in range(3):
         assert not np.array_equal(settled, [batch.inputs for batch in list(loader.epoch(epoch))[:4]])
 
@@ -163,7 +163,7 @@ def vgg():
     rng = np.random.default_rng(5)
     images = rng.integers(0, 256, (6, 32, 32, 3), np.uint8)
     galaxies = replace(
-        make_dataset((1,) * 6 + (0,) * 3, ()), readers=tuple(lambda one=one: (one, None) for one in images)
+        make_dataset((1,) * 6 + (0,) * 3, ()), readers=tuple(lambda image=image: (image, None) for image in images)
     )
     galaxies = replace(galaxies, classes=CLASSES[:6])
     return recipe, network, galaxies

@@ -134,7 +134,7 @@ def test_a_broken_image_is_named_when_it_is_read(tmp_path):
 def test_labelled_sets_give_what_the_runtime_would_cut(tmp_path):
     data = make_labelled(tmp_path)
     dataset = load_dataset(data)
-    sample = next(one for one in read_set(data) if one.label >= 0)
+    sample = next(candidate for candidate in read_set(data) if candidate.label >= 0)
     box = np.array([0, 0, *sample.load().shape[1::-1]], float)
     assert np.array_equal(dataset.images(69)[0], resize(sample.load(), 69, 69))
     assert np.array_equal(dataset.images(69)[0], crop(sample.load(), box, 0.0, 69))
@@ -152,7 +152,7 @@ def test_targets_allow_a_group_where_only_the_group_is_known(tmp_path):
     dataset.labels[3] = -1
     allowed = dataset.targets()
     group = dataset.groups[3]
-    assert [name for name, one in zip(dataset.classes, allowed[3], strict=True) if one] == [
+    assert [name for name, is_allowed in zip(dataset.classes, allowed[3], strict=True) if is_allowed] == [
         name for name in dataset.classes if name.startswith(group)
     ]
     assert allowed[3].sum() == 2 and (np.delete(allowed, 3, axis=0).sum(axis=1) == 1).all()

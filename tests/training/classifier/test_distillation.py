@@ -24,7 +24,7 @@ def make_dataset(labels, coarse=()):
     images = rng.integers(0, 256, (len(labels), 32, 32, 3), np.uint8)
     groups = [coarse_group(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
     return GalaxyDataset(CLASSES, labels, tuple(groups), tuple(image.tobytes().hex()[:16] for image in images),
-                      ("noise",) * len(labels), tuple(lambda one=one: (one, None) for one in images), 0.3)  # fmt: skip
+                      ("noise",) * len(labels), tuple(lambda image=image: (image, None) for image in images), 0.3)  # fmt: skip
 
 
 def write_teacher(folder, seed, temperature=1.3, split=SPLIT, classes=CLASSES, finished=True, size=32):
@@ -102,7 +102,7 @@ def test_progress_tells_who_is_asked(tmp_path):
         write_teacher(tmp_path / name, 1)
     messages: list[dict] = []
     average_soft_targets([tmp_path / "one", tmp_path / "two"], make_dataset([0, 1]), SPLIT, messages.append)
-    assert [(one["epoch"], one["epochs"], one["label"]) for one in messages] == [
+    assert [(message["epoch"], message["epochs"], message["label"]) for message in messages] == [
         (1, 2, "predictions of one"),
         (2, 2, "predictions of two"),
     ]

@@ -58,8 +58,8 @@ def test_blended_networks_lie_between_the_two(shipped):
     own, first = folded_weights(network), predict(network, images)
     blend(network, own, start, 1.0, images)
     logits = predict(network, images)
-    for one, other in zip(folded_weights(network), start, strict=True):
-        assert one[0] == pytest.approx(other[0], abs=1e-4) and one[1] == pytest.approx(other[1], abs=1e-4)
+    for ours, other in zip(folded_weights(network), start, strict=True):
+        assert ours[0] == pytest.approx(other[0], abs=1e-4) and ours[1] == pytest.approx(other[1], abs=1e-4)
     blend(network, own, start, 0.0, images)
     assert predict(network, images) == pytest.approx(first, abs=1e-3)
     labels = logits.argmax(axis=1)

@@ -72,8 +72,8 @@ def test_price_is_what_keras_counts(seed):
 def test_int8_bytes_are_those_of_the_converter(spec, tmp_path):
     # The budget of a device is in the file's bytes, and converting takes many seconds: the estimate must do.
     save_network(build(spec, 9), tmp_path / "saved", spec.size)
-    pictures = np.random.default_rng(0).integers(0, 256, (2, spec.size, spec.size, 3), np.uint8)
-    content = to_tflite(tmp_path / "saved", pictures)
+    images = np.random.default_rng(0).integers(0, 256, (2, spec.size, spec.size, 3), np.uint8)
+    content = to_tflite(tmp_path / "saved", images)
     assert float_tensors(content) == []
     assert cost(spec, 9).int8_bytes == pytest.approx(len(content), rel=0.05)
 
@@ -81,12 +81,12 @@ def test_int8_bytes_are_those_of_the_converter(spec, tmp_path):
 def test_network_gives_finite_logits_and_loads_again(tmp_path):
     # A run keeps its network as a Keras file; maxima beside averages and a dense layer must survive it.
     model = build(EVERY_PART, len(CLASSES))
-    pictures = np.random.default_rng(1).integers(0, 256, (4, 48, 48, 3)).astype(np.float32)
-    logits = model(pictures, training=False).numpy()
+    images = np.random.default_rng(1).integers(0, 256, (4, 48, 48, 3)).astype(np.float32)
+    logits = model(images, training=False).numpy()
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras", compile=False)
     assert np.isfinite(logits).all() and logits.std() > 0
-    np.testing.assert_allclose(again(pictures, training=False).numpy(), logits, atol=1e-6)
+    np.testing.assert_allclose(again(images, training=False).numpy(), logits, atol=1e-6)
 
 
 def test_residual_block_adds_its_input():
@@ -100,8 +100,8 @@ def test_residual_block_adds_its_input():
         if layer.name not in inside:
             layer.set_weights([next(weights) for _ in layer.weights])
     deep.layers[8].set_weights([np.zeros(deep.layers[8].kernel.shape)])
-    pictures = np.random.default_rng(2).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
-    np.testing.assert_allclose(deep(pictures, training=False), plain(pictures, training=False), atol=1e-5)
+    images = np.random.default_rng(2).integers(0, 256, (2, 48, 48, 3)).astype(np.float32)
+    np.testing.assert_allclose(deep(images, training=False), plain(images, training=False), atol=1e-5)
 
 
 @pytest.mark.parametrize("seed", range(20))

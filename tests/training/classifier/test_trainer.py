@@ -61,10 +61,10 @@ def slow_loss(network, batch, smoothing):
         mixed = inputs[index] * share + inputs[last - index] * (1 - share)
         chances = softmax(np.asarray(network(mixed[None], training=False), np.float64))[0]
         fits = []
-        for one in (index, last - index):
-            of_label = np.log(chances[batch.targets[one] > 0].sum()) * batch.weights[one]
-            taught = TEACHER_SHARE if batch.soft[one].any() else 0.0
-            fits.append((1 - taught) * of_label + taught * (batch.soft[one] * np.log(chances)).sum())
+        for label_index in (index, last - index):
+            label_fit = np.log(chances[batch.targets[label_index] > 0].sum()) * batch.weights[label_index]
+            taught = TEACHER_SHARE if batch.soft[label_index].any() else 0.0
+            fits.append((1 - taught) * label_fit + taught * (batch.soft[label_index] * np.log(chances)).sum())
         fit = share * fits[0] + (1 - share) * fits[1]
         total -= (1 - smoothing) * fit + smoothing * np.log(chances).mean()
     return total / len(batch.share)
@@ -88,11 +88,11 @@ def test_loss_of_attributes_is_that_of_a_slow_twin(share):
     inputs, total, known = batch.inputs.astype(np.float32), 0.0, np.isfinite(batch.attributes)
     for index in range(8):
         mixed = inputs[index] * np.float32(share) + inputs[7 - index] * np.float32(1 - share)
-        told = 1 / (1 + np.exp(-np.asarray(both(mixed[None], training=False)[1], np.float64)[0]))
-        for one, part in ((index, share), (7 - index, 1 - share)):
-            for at in np.flatnonzero(known[one]):
-                said = float(batch.attributes[one, at])
-                for value, chance in ((said, told[at]), (1 - said, 1 - told[at])):
+        predicted = 1 / (1 + np.exp(-np.asarray(both(mixed[None], training=False)[1], np.float64)[0]))
+        for source, part in ((index, share), (7 - index, 1 - share)):
+            for at in np.flatnonzero(known[source]):
+                said = float(batch.attributes[source, at])
+                for value, chance in ((said, predicted[at]), (1 - said, 1 - predicted[at])):
                     total += part * (value * np.log(value / chance) if value else 0.0)
     named = slow_loss(plain, batch, 0.0)
     loss = ClassifierTrainer(both, both, recipe, attributes=True).step(batch, 0.0, 0)
@@ -142,9 +142,9 @@ def test_steps_without_decay_are_those_of_adam_in_keras():
         assert loss == pytest.approx(float(expected), rel=1e-4)
         if fitted is not None:
             assert loss == pytest.approx(fitted + penalty, rel=1e-4) and penalty > 0.01
-    assert max(np.abs(one - before).max() for one, before in zip(ours.get_weights(), start, strict=True)) > 0.02
-    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
-        assert one == pytest.approx(other, abs=2e-4)
+    assert max(np.abs(value - before).max() for value, before in zip(ours.get_weights(), start, strict=True)) > 0.02
+    for ours_value, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert ours_value == pytest.approx(other, abs=2e-4)
 
 
 @pytest.fixture(scope="module")
@@ -175,8 +175,8 @@ def test_average_follows_the_weights(averaging):
         averaging.step(batch_of(step, 48), 0.0, step)
         keep = min(0.9, (1 + step) / (10 + step))
         mean = [keep * old + (1 - keep) * new for old, new in zip(mean, averaging.network.get_weights(), strict=True)]
-    for one, other in zip(averaging.average.get_weights(), mean, strict=True):
-        assert one == pytest.approx(other, abs=1e-5)
+    for averaged, other in zip(averaging.average.get_weights(), mean, strict=True):
+        assert averaged == pytest.approx(other, abs=1e-5)
 
 
 def test_a_damaged_checkpoint_is_as_none(tmp_path):

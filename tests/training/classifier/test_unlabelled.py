@@ -20,11 +20,8 @@ def test_images_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is
     parts = split_dataset(load_dataset(write_two_sources(tmp_path / "with", unknown=40), unnamed=True), 1)
     assert parts.record["hash"] == plain.record["hash"]  # they have no say in who is judged
     assert parts.validation.ids == plain.validation.ids and parts.test.ids == plain.test.ids
-    spirals = [
-        one.ids[index]
-        for one in (plain.train,)
-        for index in np.flatnonzero(one.labels == CLASSES.index("spiral_tight"))
-    ]
+    train = plain.train
+    spirals = [train.ids[index] for index in np.flatnonzero(train.labels == CLASSES.index("spiral_tight"))]
     unknown = [parts.train.ids[index] for index, group in enumerate(parts.train.groups) if not group]
     assert 0 < len(spirals) < 40 and sorted(unknown) == sorted(spirals)
     # Without a teacher there is nothing to learn from them.
@@ -35,8 +32,8 @@ def test_a_trial_of_the_search_has_no_teacher_and_learns_from_what_is_told(tmp_p
     data = write_two_sources(tmp_path, unknown=40)
     fed = []
 
-    def feed(recipe, pictures, network, seed):
-        fed.append(pictures)
+    def feed(recipe, dataset, network, seed):
+        fed.append(dataset)
         raise StopIteration
 
     monkeypatch.setattr(trial, "BatchLoader", feed)

@@ -51,7 +51,7 @@ def notop(arrays, tmp_path_factory):
         for name, (kernel, bias) in arrays.items():
             group = file.create_group(name)
             names = [f"{name}_W_1:0", f"{name}_b_1:0"]
-            group.attrs["weight_names"] = [one.encode() for one in names]
+            group.attrs["weight_names"] = [weight_name.encode() for weight_name in names]
             group[names[0]], group[names[1]] = kernel, bias
     return path
 

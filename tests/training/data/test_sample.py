@@ -15,7 +15,7 @@ from galaxy_edge.training.formats.read_set import read_set
 BOX = dict(xmin=1, ymin=2, xmax=30, ymax=40, uxmin=4.5, uymin=5, uxmax=20, uymax=21.5, ubox_flag="ok")
 
 
-def picture(level: int, size: int = 16) -> bytes:
+def grey_png(level: int, size: int = 16) -> bytes:
     return cv2.imencode(".png", np.full((size, size, 3), (level, 2, 3), np.uint8))[1].tobytes()
 
 
@@ -23,7 +23,7 @@ def write_zip(path, names):
     path.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(path, "w") as archive:
         for level, name in enumerate(names):
-            archive.writestr(name, picture(level))
+            archive.writestr(name, grey_png(level))
 
 
 def write_table(path, rows):

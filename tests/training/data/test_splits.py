@@ -12,12 +12,12 @@ from galaxy_edge.training.data.splits import SplitIndices, holdout_indices, k_fo
 from galaxy_edge.training.formats.read_set import read_set
 
 
-def galaxy(seed, size=88, round_one=True):
+def galaxy(seed, size=88, is_round=True):
     """A smooth galaxy on noisy sky with a few stars; those of one shape differ in nothing but stars and noise."""
     rng = np.random.default_rng([seed, 7])
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     turn = rng.uniform(0, np.pi)
-    ratio = 1.0 if round_one else 0.5
+    ratio = 1.0 if is_round else 0.5
     radius = np.hypot(x * np.cos(turn) + y * np.sin(turn), (y * np.cos(turn) - x * np.sin(turn)) / ratio) / size
     light = 200 * np.exp(-8 * radius)
     for _ in range(8):
@@ -57,7 +57,7 @@ def test_twin_is_found_among_galaxies_of_the_same_shape(name):
 
 
 def test_look_alikes_are_no_twins():
-    images = np.stack([galaxy(seed, round_one=seed % 2 == 0) for seed in range(200)])
+    images = np.stack([galaxy(seed, is_round=seed % 2 == 0) for seed in range(200)])
     assert np.array_equal(near_duplicates(images), np.arange(200))
 
 
@@ -85,11 +85,11 @@ def test_real_twins_between_surveys_are_found(shared_data):
     ]
     wanted = {name for pair in pairs for name in pair}
     samples = [*read_set(shared_data / "efigi"), *read_set(shared_data / "gz_frames")]
-    seen = [sample for place, sample in enumerate(samples) if sample.file in wanted or place % 40 == 0]
-    groups = near_duplicates(np.stack([network_input(one.load(), one.boxes, 0.3, 69) for one in seen]))
-    place = {sample.file: index for index, sample in enumerate(seen)}
-    for one, other in pairs:
-        assert groups[place[one]] == groups[place[other]]
+    seen = [sample for index, sample in enumerate(samples) if sample.file in wanted or index % 40 == 0]
+    groups = near_duplicates(np.stack([network_input(sample.load(), sample.boxes, 0.3, 69) for sample in seen]))
+    indices = {sample.file: index for index, sample in enumerate(seen)}
+    for first, other in pairs:
+        assert groups[indices[first]] == groups[indices[other]]
     assert len(np.unique(groups)) == len(seen) - len(pairs)
 
 
@@ -143,9 +143,9 @@ def test_added_images_move_no_other():
 
 def test_another_seed_is_another_split():
     ids, groups, labels = many()
-    one, other = (holdout_indices(ids, groups, labels, (0.12, 0.2), seed).test for seed in (3, 4))
+    first, other = (holdout_indices(ids, groups, labels, (0.12, 0.2), seed).test for seed in (3, 4))
     # Test parts drawn apart share one image in five, as chance has it.
-    assert len(np.intersect1d(one, other)) / len(one) == pytest.approx(0.2, abs=0.06)
+    assert len(np.intersect1d(first, other)) / len(first) == pytest.approx(0.2, abs=0.06)
 
 
 def test_split_hash_is_of_what_is_where():

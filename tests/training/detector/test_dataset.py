@@ -47,7 +47,7 @@ def test_every_image_is_held_out_in_one_fold(sets):
     """Cross-validation evaluates every image once, by a network that was not trained on it."""
     samples = read_set(sets)
     folds = [split(samples, 1, 3, fold) for fold in range(3)]
-    held_out = [(sample.set, sample.file) for _, samples_of_fold, _ in folds for sample in samples_of_fold]
+    held_out = [(sample.set, sample.file) for _, fold_samples, _ in folds for sample in fold_samples]
     assert len(held_out) == len(set(held_out)) == sum(folds[0][2]["sets"].values())
     for train_share, held_share, record in folds:
         assert all(is_held_out(record["split"], sample.digest()) for sample in held_share)

@@ -43,7 +43,7 @@ def test_scenes_come_back_and_batches_are_what_they_were(anchors):
     first = [batches.make(step) for step in range(12)]
     assert 120 / REUSE <= maker.drawn <= 120 / REUSE + 1
     again = PooledBatches(Counting(), anchors, range(10), 1).make(11)
-    assert all(np.array_equal(one, two) for one, two in zip(first[11], again, strict=True))
+    assert all(np.array_equal(value, other) for value, other in zip(first[11], again, strict=True))
     assert first[0][0].shape == (10, 64, 64, 3) and (first[0][1] == 1).any(axis=1).all()
 
 

@@ -100,9 +100,9 @@ def test_what_no_format_could_hold_never_gets_in(changes, message):
 
 
 def test_plain_values_say_everything(tmp_path):
-    for one in awkward_set(tmp_path).images:
-        again = annotation_from_json(json.loads(json.dumps(one.plain())))
-        assert again.plain() == one.plain() and np.array_equal(again.boxes, one.boxes)
+    for image in awkward_set(tmp_path).images:
+        again = annotation_from_json(json.loads(json.dumps(image.plain())))
+        assert again.plain() == image.plain() and np.array_equal(again.boxes, image.boxes)
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_a_damaged_record_is_refused(spoil):
 
 
 def test_a_name_twice_is_told_and_the_first_kept():
-    told = []
-    found = build_dataset("voc", [labelled(), labelled(width=20)], told.append)
-    assert [one.width for one in found.images] == [9] and told[0].kind == "file name twice"
+    issues = []
+    found = build_dataset("voc", [labelled(), labelled(width=20)], issues.append)
+    assert [image.width for image in found.images] == [9] and issues[0].kind == "file name twice"
     with pytest.raises(LabelError, match=r"a\.png: two labels"):
         build_dataset("voc", [labelled(), labelled()], raise_error)
 

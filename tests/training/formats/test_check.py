@@ -34,7 +34,7 @@ def clean(folder, count=6):
 
 
 def kinds(path, kind=None):
-    return [(one.kind, one.file) for one in check(path, kind)[1]]
+    return [(issue.kind, issue.file) for issue in check(path, kind)[1]]
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
@@ -148,8 +148,8 @@ def test_every_fault_in_a_file_is_told(tmp_path, kind):
     write_labels(single_image_set(tmp_path / "p", boxes), tmp_path / "out", kind)
     name, spoil = MANY[kind]
     (tmp_path / "out" / name).write_text(spoil((tmp_path / "out" / name).read_text()))
-    found = [one for one in check(tmp_path / "out")[1] if one.kind == "unreadable label"]
-    assert len({one.detail for one in found}) == 3, found
+    found = [issue for issue in check(tmp_path / "out")[1] if issue.kind == "unreadable label"]
+    assert len({issue.detail for issue in found}) == 3, found
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"images": [', "[" * 100_000])
@@ -157,7 +157,7 @@ def test_of_a_coco_file_that_is_hardly_one_it_is_told_what_is_wrong(tmp_path, te
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "coco")
     (tmp_path / "out" / "annotations.json").write_text(text)
     for found in (check(tmp_path / "out", "coco")[1], check(tmp_path / "out" / "annotations.json")[1]):
-        assert [one.file for one in found] == ["annotations.json"] and "not a complete COCO file" in found[0].detail
+        assert [issue.file for issue in found] == ["annotations.json"] and "not a complete COCO file" in found[0].detail
 
 
 def test_faulty_tables_are_findings_that_name_file_and_line(tmp_path):
@@ -168,7 +168,7 @@ def test_faulty_tables_are_findings_that_name_file_and_line(tmp_path):
     table.write_text("\n".join([lines[0], lines[1][:20], lines[2], lines[3] + ",1", ""]))
     frames = tmp_path / "sets" / "two" / "frames.csv"
     frames.write_text(frames.read_text().replace("galaxy,", "galaxxy,"))
-    details = [one.detail for one in check(tmp_path / "sets")[1] if one.kind == "unreadable label"]
+    details = [issue.detail for issue in check(tmp_path / "sets")[1] if issue.kind == "unreadable label"]
     assert len(details) == 2 and "boxes.csv, line 2, 4: " in details[0]
     assert "frames.csv: the kind of m31.png is 'galaxxy'" in details[1]
 
@@ -216,9 +216,9 @@ def test_a_cut_tfrecord_is_a_finding(tmp_path):
     path = tmp_path / "out" / "pictures.tfrecord"
     path.write_bytes(path.read_bytes()[:-10])
     labels, found = check(tmp_path / "out")
-    assert [one.kind for one in found] == ["file cut short"] and len(labels.images) == 5
+    assert [issue.kind for issue in found] == ["file cut short"] and len(labels.images) == 5
     path.write_bytes(b"")
-    assert [one.detail for one in check(tmp_path / "out")[1]] == ["the file is empty"]
+    assert [issue.detail for issue in check(tmp_path / "out")[1]] == ["the file is empty"]
 
 
 def test_a_set_without_an_image_is_a_finding(tmp_path):
@@ -226,7 +226,7 @@ def test_a_set_without_an_image_is_a_finding(tmp_path):
     for name in ("frames.csv", "boxes.csv"):
         path = tmp_path / "out" / name
         path.write_text(path.read_text().split("\n")[0] + "\n")
-    assert [one.detail for one in check(tmp_path / "out")[1]] == ["there is no labelled image in it"]
+    assert [issue.detail for issue in check(tmp_path / "out")[1]] == ["there is no labelled image in it"]
 
 
 def test_coco_faults_are_all_told(tmp_path):
@@ -260,4 +260,4 @@ def test_nothing_to_check_is_an_error(tmp_path):
 def test_real_frames_have_few_faults(shared_data):
     # Four planetary nebulae on black look alike to the comparison of galaxies; a split keeps them together, no harm.
     _, found = check(shared_data / "deepsky_frames")
-    assert {one.kind for one in found} <= {"near duplicate"} and len(found) < 10
+    assert {issue.kind for issue in found} <= {"near duplicate"} and len(found) < 10

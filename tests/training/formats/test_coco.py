@@ -55,18 +55,18 @@ def test_pycocotools_reads_what_we_write(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "coco")
     read = coco(tmp_path / "out" / "annotations.json")
-    assert len(read.getAnnIds()) == len(set(read.getAnnIds())) == sum(len(one.boxes) for one in source.images)
+    assert len(read.getAnnIds()) == len(set(read.getAnnIds())) == sum(len(image.boxes) for image in source.images)
     by_name = {image["file_name"]: image for image in read.loadImgs(read.getImgIds())}
-    for one in source.images:
-        image = by_name[one.file]
-        assert (image["width"], image["height"]) == (one.width, one.height)
+    for annotation in source.images:
+        image = by_name[annotation.file]
+        assert (image["width"], image["height"]) == (annotation.width, annotation.height)
         found = read.loadAnns(read.getAnnIds(imgIds=[image["id"]]))
         corners = np.array([ann["bbox"] for ann in found]).reshape(-1, 4)
         corners[:, 2:] += corners[:, :2]
-        assert np.allclose(corners, one.boxes, atol=1e-12)
-        assert tuple(read.cats[ann["category_id"]]["name"] for ann in found) == one.classes
+        assert np.allclose(corners, annotation.boxes, atol=1e-12)
+        assert tuple(read.cats[ann["category_id"]]["name"] for ann in found) == annotation.classes
         flags = [bool(ann["iscrowd"]) for ann in found if "coco" not in ann]
-        assert flags == [bool(flag) for flag in one.difficult]
+        assert flags == [bool(flag) for flag in annotation.difficult]
 
 
 def test_a_difficult_box_counts_neither_way_in_cocos_own_evaluation(tmp_path):
@@ -90,12 +90,12 @@ def test_a_difficult_box_counts_neither_way_in_cocos_own_evaluation(tmp_path):
 
 def test_a_file_of_others(tmp_path):
     labels = read_labels(put(tmp_path))
-    one, sky = labels.images
-    assert one.boxes.tolist() == [[10.1, 5.2, 30.3, 35.5], [1, 2, 4, 6], [2, 2, 5, 6]]  # not 30.299999999999997
-    assert one.classes == ("galaxy", "star", "star") and labels.classes == ("galaxy", "star")
-    assert one.difficult.tolist() == [False, True, True]
+    image, sky = labels.images
+    assert image.boxes.tolist() == [[10.1, 5.2, 30.3, 35.5], [1, 2, 4, 6], [2, 2, 5, 6]]  # not 30.299999999999997
+    assert image.classes == ("galaxy", "star", "star") and labels.classes == ("galaxy", "star")
+    assert image.difficult.tolist() == [False, True, True]
     assert (sky.file, len(sky.boxes)) == ("sky.png", 0)
-    assert one.read_bytes() == encoded_image(0)
+    assert image.read_bytes() == encoded_image(0)
     assert labels.notes == ("omitted from the file: 'info'", "omitted from the file: 'licenses'")
 
 
@@ -108,8 +108,8 @@ def test_what_others_said_comes_back_through_other_formats(tmp_path, kind):
     images = {image["id"]: image for image in content["images"]}
     for image in FOREIGN["images"]:
         assert image.items() <= images[image["id"]].items()
-    names = {one["id"]: one["name"] for one in FOREIGN["categories"]}
-    new_names = {one["id"]: one["name"] for one in content["categories"]}
+    names = {category["id"]: category["name"] for category in FOREIGN["categories"]}
+    new_names = {category["id"]: category["name"] for category in content["categories"]}
     for old, new in zip(FOREIGN["annotations"], content["annotations"], strict=True):
         for key in ("image_id", "bbox", "iscrowd"):
             assert new[key] == old[key]
@@ -117,16 +117,16 @@ def test_what_others_said_comes_back_through_other_formats(tmp_path, kind):
         assert new_names[new["category_id"]] == names[old["category_id"]]
 
 
-@pytest.mark.parametrize("place", ["m31.png", "images/m31.png", "instances_images/m31.png"])
-def test_images_are_found_near_the_file(tmp_path, place):
+@pytest.mark.parametrize("path", ["m31.png", "images/m31.png", "instances_images/m31.png"])
+def test_images_are_found_near_the_file(tmp_path, path):
     (tmp_path / "instances.json").write_text(json.dumps(FOREIGN))
-    write_images(tmp_path, [place])
+    write_images(tmp_path, [path])
     assert read_labels(tmp_path / "instances.json").images[0].read_bytes() == encoded_image(0)
 
 
-@pytest.mark.parametrize("place", ["train2017/m31.png", "images/train2017/m31.png", "images/m31.png"])
-def test_images_are_found_as_coco_itself_lays_them_out(tmp_path, place):
-    write_images(tmp_path, [place])
+@pytest.mark.parametrize("path", ["train2017/m31.png", "images/train2017/m31.png", "images/m31.png"])
+def test_images_are_found_as_coco_itself_lays_them_out(tmp_path, path):
+    write_images(tmp_path, [path])
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "instances_train2017.json").write_text(json.dumps(FOREIGN))
     assert read_labels(tmp_path).images[0].read_bytes() == encoded_image(0)
@@ -171,16 +171,16 @@ def test_images_are_found_as_coco_itself_lays_them_out(tmp_path, place):
 )
 def test_broken_files_say_what_is_wrong_and_where(tmp_path, content, message):
     put(tmp_path, content)
-    with pytest.raises(LabelError, match=message) as problem:
+    with pytest.raises(LabelError, match=message) as caught:
         read_labels(tmp_path / "instances.json", "coco")
-    assert "\n" not in str(problem.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_edges_stand_beside_a_box_only_where_arithmetic_loses_them(tmp_path):
     source = single_image_set(tmp_path / "p", [[10.1, 0.2, 30.3, 40.4], [1 / 3, 1e-9, 20.1, 0.1 + 0.2], [1, 2, 3, 4]])
     write_labels(source, tmp_path / "out", "coco")
     content = json.loads((tmp_path / "out" / "annotations.json").read_text())
-    assert ["edges" in one for one in content["annotations"]] == [False, True, False]
+    assert ["edges" in annotation for annotation in content["annotations"]] == [False, True, False]
     assert content["annotations"][0]["bbox"] == [10.1, 0.2, 20.2, 40.2]
     content["annotations"][1]["bbox"] = [1, 2, 3, 4]  # an edited box takes precedence
     (tmp_path / "out" / "annotations.json").write_text(json.dumps(content))
@@ -191,7 +191,9 @@ def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
     from dataclasses import replace
 
     labels = read_labels(put(tmp_path / "one"))
-    twice = replace(labels, images=(*labels.images, *(replace(one, file=f"x/{one.file}") for one in labels.images)))
+    twice = replace(
+        labels, images=(*labels.images, *(replace(image, file=f"x/{image.file}") for image in labels.images))
+    )
     write_labels(twice, tmp_path / "two", "coco")
     read = coco(tmp_path / "two" / "annotations.json")
     assert sorted(read.getImgIds()) == [1, 2, 3, 4]

@@ -20,16 +20,16 @@ def sets(tmp_path_factory):
 
 def samples(folder):
     return {
-        (one.set, one.file): (
-            one.kind,
-            one.label,
-            one.coarse,
-            one.complete,
-            one.boxes.tolist(),
-            one.ignore.tolist(),
-            one.digest(),
+        (sample.set, sample.file): (
+            sample.kind,
+            sample.label,
+            sample.coarse,
+            sample.complete,
+            sample.boxes.tolist(),
+            sample.ignore.tolist(),
+            sample.digest(),
         )
-        for one in read_set(folder)
+        for sample in read_set(folder)
     }
 
 
@@ -76,12 +76,12 @@ def test_a_flag_that_was_changed_outside_wins_over_the_old_row(sets, tmp_path):
     from dataclasses import replace
 
     whole = read_labels(sets / "deepsky_frames")
-    turned = replace(whole, images=tuple(replace(one, difficult=~one.difficult) for one in whole.images))
+    turned = replace(whole, images=tuple(replace(image, difficult=~image.difficult) for image in whole.images))
     write_labels(turned, tmp_path / "out", "csv")
     assert plain_values(read_labels(tmp_path / "out")).keys() == plain_values(turned).keys()
-    for one in read_labels(tmp_path / "out").images:
-        assert one.difficult.all() if len(one.boxes) else True
-    assert not any(len(one.boxes) for one in read_set(tmp_path / "out"))
+    for annotation in read_labels(tmp_path / "out").images:
+        assert annotation.difficult.all() if len(annotation.boxes) else True
+    assert not any(len(sample.boxes) for sample in read_set(tmp_path / "out"))
 
 
 def test_frames_left_out_are_counted(sets, tmp_path):
@@ -95,8 +95,8 @@ def test_frames_left_out_are_counted(sets, tmp_path):
 
 
 def test_the_zip_is_the_same_every_time(tmp_path):
-    for place in ("one", "two"):
-        write_labels(awkward_set(tmp_path / "p"), tmp_path / place, "csv")
+    for folder in ("one", "two"):
+        write_labels(awkward_set(tmp_path / "p"), tmp_path / folder, "csv")
     assert (tmp_path / "one" / "images.zip").read_bytes() == (tmp_path / "two" / "images.zip").read_bytes()
 
 
@@ -162,12 +162,12 @@ def test_a_cut_zip_is_no_traceback(tmp_path):
     damaged[200] ^= 255
     path.write_bytes(bytes(damaged))
     with pytest.raises(DataError, match=r"plain\.png"):
-        next(one for one in read_labels(tmp_path / "out").images if one.file == "plain.png").read_bytes()
+        next(image for image in read_labels(tmp_path / "out").images if image.file == "plain.png").read_bytes()
 
 
 def test_boxes_of_a_set_are_read_to_the_digit_that_stands_there(tmp_path, shared_data):
     # As float32, in which samples keep them, 398.6 is 398.6000061.
-    (m31,) = [one for one in read_labels(shared_data / "deepsky_frames").images if one.file == "m31.jpg"]
+    (m31,) = [image for image in read_labels(shared_data / "deepsky_frames").images if image.file == "m31.jpg"]
     assert np.array_equal(m31.boxes[0], [398.6, 168.0, 435.2, 228.8])
     assert m31.extras[0]["object"] == "NGC0205" and m31.difficult.tolist() == [True, False, False]
 

@@ -22,9 +22,9 @@ from helpers.mosaics import fits_file, mosaic_of, scene
 BOX = [4, 5, 30, 31]
 
 
-def coco(folder, names, pictures, encoding="utf-8", where=""):
-    """Write a COCO file with one box in each named image, and pictures of other names."""
-    write_images(folder, pictures)
+def coco(folder, names, images, encoding="utf-8", where=""):
+    """Write a COCO file with one box in each named image, and images of other names."""
+    write_images(folder, images)
     images = [{"id": number, "file_name": name, "width": 64, "height": 48} for number, name in enumerate(names)]
     bbox = [BOX[0], BOX[1], BOX[2] - BOX[0], BOX[3] - BOX[1]]
     boxes = [{"id": number, "image_id": number, "category_id": 1, "bbox": bbox} for number in range(len(names))]
@@ -50,20 +50,20 @@ def coco(folder, names, pictures, encoding="utf-8", where=""):
         "C:\\sky\\M31.PNG",
     ],
 )
-@pytest.mark.parametrize("place", ["images/m31.png", "m31.png", "deep/er/m31.png"])
-def test_an_image_of_another_computers_path_is_found_by_its_name(tmp_path, name, place):
+@pytest.mark.parametrize("path", ["images/m31.png", "m31.png", "deep/er/m31.png"])
+def test_an_image_of_another_computers_path_is_found_by_its_name(tmp_path, name, path):
     """In COCO files and in VOC's filename; the name in the set is the one here."""
-    coco(tmp_path / "coco", [name], [place])
+    coco(tmp_path / "coco", [name], [path])
     (image,) = read_labels(tmp_path / "coco", "coco").images
-    assert image.file == place.removeprefix("images/") and image.archive and image.boxes.tolist() == [BOX]
-    write_images(tmp_path / "voc", [place])
+    assert image.file == path.removeprefix("images/") and image.archive and image.boxes.tolist() == [BOX]
+    write_images(tmp_path / "voc", [path])
     values = "".join(f"<{s}>{v}</{s}>" for s, v in zip(("xmin", "ymin", "xmax", "ymax"), BOX, strict=True))
     box = f"<object><name>galaxy</name><bndbox>{values}</bndbox></object>"
     (tmp_path / "voc" / "label.xml").write_text(
         f"<annotation><filename>{name}</filename><size><width>64</width><height>48</height></size>{box}</annotation>"
     )
     (image,) = read_labels(tmp_path / "voc", "voc").images
-    assert image.file == place and image.archive
+    assert image.file == path and image.archive
 
 
 def test_several_images_of_one_name_are_told_apart_by_their_folders_or_refused(tmp_path):

@@ -53,7 +53,7 @@ def test_awkward_boxes_names_and_many_classes_are_no_obstacle(tmp_path):
 
 def test_the_draw_is_seeded(tmp_path):
     labels = awkward_set(tmp_path)
-    names = [[one.file for one in choose_images(labels, 4, seed)] for seed in (1, 1, 2)]
+    names = [[image.file for image in choose_images(labels, 4, seed)] for seed in (1, 1, 2)]
     assert names[0] == names[1] != names[2] and len(names[0]) == 4
     assert len(choose_images(labels, 400, 1)) == len(labels.images)
 

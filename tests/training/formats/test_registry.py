@@ -19,19 +19,19 @@ def need(*kinds):
 
 
 def contents(labels):
-    return {one.file: one.read_bytes() for one in labels.images}
+    return {image.file: image.read_bytes() for image in labels.images}
 
 
 @pytest.mark.parametrize("first", FORMATS)
 @pytest.mark.parametrize("second", FORMATS)
 def test_every_pair_of_formats_is_lossless(tmp_path, first, second):
     need(first, second)
-    source = awkward_set(tmp_path / "pictures", seed=FORMATS.index(first) * 7 + FORMATS.index(second))
+    source = awkward_set(tmp_path / "source", seed=FORMATS.index(first) * 7 + FORMATS.index(second))
     write_labels(source, tmp_path / "one", first)
-    one = read_labels(tmp_path / "one")
-    assert one.format == first
-    assert plain_values(one) == plain_values(source)
-    write_labels(one, tmp_path / "two", second)
+    first_copy = read_labels(tmp_path / "one")
+    assert first_copy.format == first
+    assert plain_values(first_copy) == plain_values(source)
+    write_labels(first_copy, tmp_path / "two", second)
     two = read_labels(tmp_path / "two")
     assert two.format == second
     assert plain_values(two) == plain_values(source)
@@ -39,7 +39,7 @@ def test_every_pair_of_formats_is_lossless(tmp_path, first, second):
     back = read_labels(tmp_path / "back")
     assert plain_values(back) == plain_values(source)
     assert contents(back) == contents(source)  # the images' bytes are never touched
-    assert [one.file for one in back.images] == sorted(NAMES)
+    assert [image.file for image in back.images] == sorted(NAMES)
     assert back.classes == CLASSES  # in their order, which numbers mean in YOLO, COCO and TFRecord
 
 
@@ -52,11 +52,11 @@ def test_random_boxes_come_back_to_the_last_bit(tmp_path, kind, seed):
     size = tuple(rng.integers(17, 90, 2).tolist())
     boxes = rng.uniform(-5, 95, (60, 4)) * 10.0 ** rng.integers(-6, 1, (60, 1))
     boxes[:, 2:] += boxes[:, :2]
-    source = single_image_set(tmp_path / "pictures", boxes, size=size, difficult=rng.random(60) < 0.5)
+    source = single_image_set(tmp_path / "source", boxes, size=size, difficult=rng.random(60) < 0.5)
     write_labels(source, tmp_path / "out", kind)
-    (one,) = read_labels(tmp_path / "out").images
-    assert np.array_equal(one.boxes, boxes)
-    assert np.array_equal(one.difficult, source.images[0].difficult)
+    (image,) = read_labels(tmp_path / "out").images
+    assert np.array_equal(image.boxes, boxes)
+    assert np.array_equal(image.difficult, source.images[0].difficult)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_properties_with_names_that_a_format_has_too_come_back(tmp_path, kind, k
     source = single_image_set(tmp_path / "p", [[1, 2, 30, 40]] * 8, name="x.png", difficult=[False, True] * 4)
     values = ("x", "0", "1", "ok", "", 3, None, {"a": [1]})
     for about in values:
-        one = replace(source.images[0], extras=tuple({key: value} for value in values), about={key: about})
-        labels = replace(source, images=(one,))
+        image = replace(source.images[0], extras=tuple({key: value} for value in values), about={key: about})
+        labels = replace(source, images=(image,))
         folder = tmp_path / f"{values.index(about)}"
         write_labels(labels, folder, kind)
         assert plain_values(read_labels(folder)) == plain_values(labels), about
@@ -103,7 +103,7 @@ def test_properties_with_names_that_a_format_has_too_come_back(tmp_path, kind, k
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_set_without_a_single_box_survives(tmp_path, kind):
     need(kind)
-    source = single_image_set(tmp_path / "pictures", [], name="sub/sky.jpg")
+    source = single_image_set(tmp_path / "source", [], name="sub/sky.jpg")
     write_labels(source, tmp_path / "out", kind)
     back = read_labels(tmp_path / "out")
     assert plain_values(back) == plain_values(source)
@@ -112,7 +112,7 @@ def test_a_set_without_a_single_box_survives(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in FORMATS if kind != "tfrecord"])
 def test_labels_alone_keep_names_and_sizes(tmp_path, kind):
-    source = awkward_set(tmp_path / "pictures")
+    source = awkward_set(tmp_path / "source")
     write_labels(source, tmp_path / "out", kind, images="none")
     back = read_labels(tmp_path / "out", kind)
     assert plain_values(back) == plain_values(source)
@@ -123,25 +123,25 @@ def test_labels_alone_keep_names_and_sizes(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "coco"])
 def test_linked_images_lead_to_their_bytes(tmp_path, kind):
-    source = awkward_set(tmp_path / "pictures")
+    source = awkward_set(tmp_path / "source")
     write_labels(source, tmp_path / "out", kind, images="link")
     back = read_labels(tmp_path / "out")
     assert contents(back) == contents(source)
     links = [path for path in (tmp_path / "out").rglob("*.png") if path.is_symlink()]
-    assert links and all(path.resolve().is_relative_to((tmp_path / "pictures").resolve()) for path in links)
+    assert links and all(path.resolve().is_relative_to((tmp_path / "source").resolve()) for path in links)
 
 
 @pytest.mark.parametrize("kind", ["csv", "tfrecord"])
 def test_what_holds_images_inside_cannot_link_them(tmp_path, kind):
     need(kind)
-    source = awkward_set(tmp_path / "pictures")
+    source = awkward_set(tmp_path / "source")
     with pytest.raises(DataError, match="--images copy"):
         write_labels(source, tmp_path / "out", kind, images="link")
     assert not (tmp_path / "out").exists()
 
 
 def test_images_in_a_zip_cannot_be_linked(tmp_path):
-    write_labels(awkward_set(tmp_path / "pictures"), tmp_path / "csv", "csv")
+    write_labels(awkward_set(tmp_path / "source"), tmp_path / "csv", "csv")
     with pytest.raises(DataError, match=r"inside .*images\.zip.*--images copy"):
         write_labels(read_labels(tmp_path / "csv"), tmp_path / "out", "voc", images="link")
     assert not (tmp_path / "out").exists()
@@ -150,7 +150,7 @@ def test_images_in_a_zip_cannot_be_linked(tmp_path):
 @pytest.mark.parametrize("kind, name", [("coco", "boxes.json"), ("tfrecord", "boxes.tfrecord")])
 def test_a_single_file_has_its_images_with_it(tmp_path, kind, name):
     need(kind)
-    source = awkward_set(tmp_path / "pictures")
+    source = awkward_set(tmp_path / "source")
     write_labels(source, tmp_path / "out" / name, kind)
     back = read_labels(tmp_path / "out" / name)
     assert plain_values(back) == plain_values(source)
@@ -161,12 +161,12 @@ def test_a_single_file_has_its_images_with_it(tmp_path, kind, name):
 @pytest.mark.parametrize("kind", ["voc", "yolo"])
 def test_two_images_that_would_share_a_label_are_refused(tmp_path, kind):
     # a.png and a.jpg: one XML, one txt for both, in every program that reads these formats.
-    write_images(tmp_path / "pictures", ["x/a.png", "x/a.jpg"])
+    write_images(tmp_path / "source", ["x/a.png", "x/a.jpg"])
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 3, 4]], name="x/a.png"), tmp_path / "coco", "coco")
     content = json.loads((tmp_path / "coco" / "annotations.json").read_text())
     content["images"].append({"id": 2, "file_name": "x/a.jpg", "width": 64, "height": 48})
     (tmp_path / "coco" / "annotations.json").write_text(json.dumps(content))
-    (tmp_path / "coco" / "images" / "x" / "a.jpg").write_bytes((tmp_path / "pictures/x/a.jpg").read_bytes())
+    (tmp_path / "coco" / "images" / "x" / "a.jpg").write_bytes((tmp_path / "source/x/a.jpg").read_bytes())
     with pytest.raises(DataError, match="differ in the suffix only"):
         write_labels(read_labels(tmp_path / "coco"), tmp_path / "out", kind)
     assert not (tmp_path / "out").exists()
@@ -174,11 +174,11 @@ def test_two_images_that_would_share_a_label_are_refused(tmp_path, kind):
 
 def test_format_is_told_by_content_not_by_name(tmp_path):
     for kind in ("voc", "yolo", "coco", "csv"):
-        write_labels(awkward_set(tmp_path / "pictures"), tmp_path / "same" / kind[::-1], kind)
+        write_labels(awkward_set(tmp_path / "source"), tmp_path / "same" / kind[::-1], kind)
         assert detect(tmp_path / "same" / kind[::-1]).name == kind
-    assert detect(tmp_path / "pictures") is None
+    assert detect(tmp_path / "source") is None
     with pytest.raises(DataError, match=r"known format.*--from"):
-        read_labels(tmp_path / "pictures")
+        read_labels(tmp_path / "source")
     with pytest.raises(DataError, match="does not exist"):
         read_labels(tmp_path / "nowhere")
 
@@ -216,11 +216,11 @@ def test_every_shared_set_survives_every_format(tmp_path, shared_data):
 
     for name in ("deepsky_frames", "lco_messier"):
         whole = read_labels(shared_data / name)
-        some = AnnotatedDataset(whole.format, whole.images[:60], whole.classes)
-        wanted = {one.file: one for one in read_set(shared_data / name)}
+        labels = AnnotatedDataset(whole.format, whole.images[:60], whole.classes)
+        wanted = {sample.file: sample for sample in read_set(shared_data / name)}
         for kind in ("voc", "yolo", "coco", "csv"):
-            write_labels(some, tmp_path / name / kind, kind)
-            assert plain_values(read_labels(tmp_path / name / kind)) == plain_values(some)
+            write_labels(labels, tmp_path / name / kind, kind)
+            assert plain_values(read_labels(tmp_path / name / kind)) == plain_values(labels)
             for sample in read_set(tmp_path / name / kind):
                 other = wanted[sample.file]
                 for what in ("set", "kind", "label", "coarse", "complete"):

@@ -22,8 +22,8 @@ def labelled(boxes, difficult, extras):
     return ImageAnnotation("a.png", 9, 9, boxes, ("galaxy",) * len(boxes), np.array(difficult, bool), tuple(extras))
 
 
-def keys(one):
-    return [tuple(np.round(box)) for box in one.boxes]
+def keys(image):
+    return [tuple(np.round(box)) for box in image.boxes]
 
 
 def test_a_record_counts_for_the_boxes_that_are_still_there():

@@ -118,12 +118,12 @@ def test_faults_in_tables_of_our_own_layout_are_refused_too(labelled, tmp_path):
 
 @pytest.mark.parametrize("about", [{"g10": "x"}, {"g10": "3", "g10_p": "sure"}, {"kind": "spiral"}, {"set": "train"}])
 def test_another_programs_properties_are_no_labels_of_ours(labelled, about):
-    (one,) = (one for one in read_labels(labelled, on_error=lambda fault: None).images if one.file == "0.png")
-    sample = sample_from_annotation(replace(one, about=about))
+    (image,) = (image for image in read_labels(labelled, on_error=lambda fault: None).images if image.file == "0.png")
+    sample = sample_from_annotation(replace(image, about=about))
     assert (sample.label, sample.kind, sample.set) == (-1, "galaxy", LABELLED)  # of no set, none would train on it
     assert (
         sample_from_annotation(
-            replace(one, about=about, boxes=np.zeros((0, 4)), classes=(), difficult=(), extras=())
+            replace(image, about=about, boxes=np.zeros((0, 4)), classes=(), difficult=(), extras=())
         ).kind
         == "negative"
     )

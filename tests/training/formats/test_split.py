@@ -59,14 +59,14 @@ def looked(labels):
 
 
 def names(part):
-    return {one.file for one in part}
+    return {image.file for image in part}
 
 
 def test_every_image_is_in_one_part_and_the_shares_are_kept(labels, looked):
     parts = holdout(looked, SHARES, 1)
     assert list(parts) == ["train", "validation", "test"]
     assert sum(map(len, parts.values())) == len(labels.images)
-    assert set.union(*map(names, parts.values())) == {one.file for one in labels.images}
+    assert set.union(*map(names, parts.values())) == {image.file for image in labels.images}
     for name, share in zip(parts, (0.72, 0.10, 0.18), strict=True):
         assert abs(len(parts[name]) / len(labels.images) - share) < 0.09  # two standard deviations of 120
 
@@ -83,15 +83,17 @@ def test_what_shows_the_same_is_on_one_side(looked, seed):
 def test_a_training_finds_its_own_share_in_a_part(looked, seed):
     # It draws by the hash of the content too: were it the same draw, that share would lie in the test part, whole.
     part = holdout(looked, (0.2, 0.2), seed)["train"]
-    drawn = sum(in_share(hashlib.sha256(one.read_bytes()).hexdigest(), 0.3, seed) for one in part)
+    drawn = sum(in_share(hashlib.sha256(image.read_bytes()).hexdigest(), 0.3, seed) for image in part)
     assert abs(drawn / len(part) - 0.3) < 0.15
 
 
 def test_names_and_order_play_no_part(labels, looked):
-    renamed = replace(labels, images=tuple(replace(one, file=f"x/{one.file[::-1]}") for one in labels.images[::-1]))
+    renamed = replace(
+        labels, images=tuple(replace(image, file=f"x/{image.file[::-1]}") for image in labels.images[::-1])
+    )
     other = holdout(decode_dataset(renamed), SHARES, 1)
     for name, part in holdout(looked, SHARES, 1).items():
-        assert {one.member for one in other[name]} == {one.member for one in part}
+        assert {image.member for image in other[name]} == {image.member for image in part}
 
 
 def test_images_added_later_move_no_other(labels, looked):
@@ -112,27 +114,30 @@ def test_folds_share_classes_and_empty_images_evenly(labels, looked):
     for number in range(1, 6):
         assert not names(dealt[f"fold-{number}/train"]) & names(dealt[f"fold-{number}/test"])
         assert len(dealt[f"fold-{number}/train"]) + len(dealt[f"fold-{number}/test"]) == len(labels.images)
-    for kind in (lambda one: not len(one.boxes), lambda one: "star" in one.classes):
+    for kind in (lambda image: not len(image.boxes), lambda image: "star" in image.classes):
         counts = [sum(map(kind, part)) for part in tests]
         assert max(counts) - min(counts) <= 3  # groups of three are dealt whole
 
 
 def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
     rare = tuple(
-        replace(one, classes=("comet", *one.classes[1:])) if one.file in ("001.png", "002.png", "004.png") else one
-        for one in looked.images
+        replace(image, classes=("comet", *image.classes[1:]))
+        if image.file in ("001.png", "002.png", "004.png")
+        else image
+        for image in looked.images
     )
     few = replace(looked, images=rare)
-    with pytest.raises(DataError, match=r"of the 3 different images with 'comet' none is in the \w+ part") as problem:
+    with pytest.raises(DataError, match=r"of the 3 different images with 'comet' none is in the \w+ part") as caught:
         holdout(few, SHARES, 1)
-    seed = int(str(problem.value).split("--seed ")[1].split(",")[0])
+    seed = int(str(caught.value).split("--seed ")[1].split(",")[0])
     parts = holdout(few, SHARES, seed)
-    assert all(any("comet" in one.classes for one in part) for part in parts.values())
+    assert all(any("comet" in image.classes for image in part) for part in parts.values())
 
 
 def test_a_class_on_fewer_images_than_parts_is_no_obstacle(labels, looked):
     rare = tuple(
-        replace(one, classes=("comet", *one.classes[1:])) if one.file == "001.png" else one for one in looked.images
+        replace(image, classes=("comet", *image.classes[1:])) if image.file == "001.png" else image
+        for image in looked.images
     )
     assert holdout(replace(looked, images=rare), SHARES, 1)
     with pytest.raises(
@@ -163,9 +168,9 @@ def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
     for name, part in parts.items():
         read = read_labels(tmp_path / "out" / name)
         assert read.format == kind and read.classes == labels.classes
-        assert plain_values(read) == {one.file: one.plain() for one in part}
+        assert plain_values(read) == {image.file: image.plain() for image in part}
         assert len(read_set(tmp_path / "out" / name)) == len(part) == summary["parts"][name]["pictures"]
-        assert record[name] == [one.file for one in part]
+        assert record[name] == [image.file for image in part]
 
 
 @pytest.mark.parametrize("folds", [0, 2])

@@ -56,8 +56,8 @@ def example(**changes):
 def put(folder, *content, name="data.tfrecord-00000-of-00001"):
     folder.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / name)) as writer:
-        for one in content:
-            writer.write(one)
+        for record in content:
+            writer.write(record)
     return folder
 
 
@@ -88,23 +88,25 @@ def test_tensorflow_parses_what_we_write(tmp_path):
         **{f"image/object/{key}": tf.io.VarLenFeature(tf.int64) for key in ("class/label", "difficult", "is_crowd")},
     }
     read = [tf.io.parse_single_example(record, spec) for record in records(tmp_path / "out" / FILE)]
-    assert [one["image/filename"].numpy().decode() for one in read] == [one.file for one in source.images]
-    for parsed, one in zip(read, source.images, strict=True):
+    assert [image["image/filename"].numpy().decode() for image in read] == [image.file for image in source.images]
+    for parsed, annotation in zip(read, source.images, strict=True):
         column = {
             key: tf.sparse.to_dense(value).numpy() for key, value in parsed.items() if key.startswith("image/object")
         }
-        assert parsed["image/encoded"].numpy() == one.read_bytes()
-        assert parsed["image/format"].numpy().decode() == {"png": "png", "jpg": "jpeg"}[one.file.rsplit(".")[-1]]
-        assert (parsed["image/width"].numpy(), parsed["image/height"].numpy()) == (one.width, one.height)
+        assert parsed["image/encoded"].numpy() == annotation.read_bytes()
+        assert parsed["image/format"].numpy().decode() == {"png": "png", "jpg": "jpeg"}[annotation.file.rsplit(".")[-1]]
+        assert (parsed["image/width"].numpy(), parsed["image/height"].numpy()) == (annotation.width, annotation.height)
         assert int(parsed["image/source_id"].numpy()) > 0  # what official.vision turns into a number
-        for place, (side, length) in enumerate(zip(("xmin", "ymin", "xmax", "ymax"), (64, 48, 64, 48), strict=True)):
+        for side_index, (side, length) in enumerate(
+            zip(("xmin", "ymin", "xmax", "ymax"), (64, 48, 64, 48), strict=True)
+        ):
             assert np.array_equal(
-                column[f"image/object/bbox/{side}"], (one.boxes[:, place] / length).astype(np.float32)
+                column[f"image/object/bbox/{side}"], (annotation.boxes[:, side_index] / length).astype(np.float32)
             )
-        assert tuple(text.decode() for text in column["image/object/class/text"]) == one.classes
-        assert [source.classes[label - 1] for label in column["image/object/class/label"]] == list(one.classes)
-        assert column["image/object/difficult"].tolist() == one.difficult.astype(int).tolist()
-        area = (one.boxes[:, 2] - one.boxes[:, 0]) * (one.boxes[:, 3] - one.boxes[:, 1])
+        assert tuple(text.decode() for text in column["image/object/class/text"]) == annotation.classes
+        assert [source.classes[label - 1] for label in column["image/object/class/label"]] == list(annotation.classes)
+        assert column["image/object/difficult"].tolist() == annotation.difficult.astype(int).tolist()
+        area = (annotation.boxes[:, 2] - annotation.boxes[:, 0]) * (annotation.boxes[:, 3] - annotation.boxes[:, 1])
         assert np.allclose(column["image/object/area"], area, rtol=1e-6)
 
 
@@ -113,27 +115,27 @@ def test_the_decoder_of_official_vision_reads_what_we_write(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
     decode = decoder.TfExampleDecoder().decode
-    for record, one in zip(records(tmp_path / "out" / FILE), source.images, strict=True):
-        told = decode(record)
-        assert told["image"].shape == (one.height, one.width, 3)
-        boxes = told["groundtruth_boxes"].numpy()[:, [1, 0, 3, 2]] * np.array([64, 48, 64, 48], np.float32)
-        assert np.allclose(boxes, one.boxes, atol=1e-4)
-        assert [source.classes[label - 1] for label in told["groundtruth_classes"].numpy()] == list(one.classes)
+    for record, image in zip(records(tmp_path / "out" / FILE), source.images, strict=True):
+        decoded = decode(record)
+        assert decoded["image"].shape == (image.height, image.width, 3)
+        boxes = decoded["groundtruth_boxes"].numpy()[:, [1, 0, 3, 2]] * np.array([64, 48, 64, 48], np.float32)
+        assert np.allclose(boxes, image.boxes, atol=1e-4)
+        assert [source.classes[label - 1] for label in decoded["groundtruth_classes"].numpy()] == list(image.classes)
         flags = [
             bool(extra["coco"].get("iscrowd", flag)) if "coco" in extra else flag
-            for extra, flag in zip(one.extras, one.difficult.tolist(), strict=True)
+            for extra, flag in zip(image.extras, image.difficult.tolist(), strict=True)
         ]
-        assert told["groundtruth_is_crowd"].numpy().tolist() == flags
+        assert decoded["groundtruth_is_crowd"].numpy().tolist() == flags
 
 
 def test_a_record_of_others(tmp_path):
     labels = read_labels(put(tmp_path / "out", example()))
-    (one,) = labels.images
-    assert (one.file, one.width, one.height) == ("17.png", 64, 48)
+    (image,) = labels.images
+    assert (image.file, image.width, image.height) == ("17.png", 64, 48)
     # float32 shares of 64 pixels: the whole pixels that were meant, and 6.4 and 32 for 0.1 and 0.5.
-    assert one.boxes.tolist() == [[10, 7, 31, 41], [6.4, 9.6, 32, 14.4]]
-    assert one.classes == ("class 1", "class 2") and one.difficult.tolist() == [False, True]
-    assert one.read_bytes() == encoded_image(0)
+    assert image.boxes.tolist() == [[10, 7, 31, 41], [6.4, 9.6, 32, 14.4]]
+    assert image.classes == ("class 1", "class 2") and image.difficult.tolist() == [False, True]
+    assert image.read_bytes() == encoded_image(0)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -148,15 +150,15 @@ def test_whole_pixels_come_back_from_float32_shares(tmp_path, seed):
             "image/object/class/label": [1] * 40,
             "image/object/is_crowd": None,
             **{
-                f"image/object/bbox/{side}": (boxes[:, place] / length).tolist()
-                for place, (side, length) in enumerate(
+                f"image/object/bbox/{side}": (boxes[:, side_index] / length).tolist()
+                for side_index, (side, length) in enumerate(
                     zip(("xmin", "ymin", "xmax", "ymax"), (width, height) * 2, strict=True)
                 )
             },
         }
     )
-    (one,) = read_labels(put(tmp_path / "out", content)).images
-    assert one.boxes.tolist() == boxes.tolist()
+    (image,) = read_labels(put(tmp_path / "out", content)).images
+    assert image.boxes.tolist() == boxes.tolist()
 
 
 def test_a_label_map_names_classes_and_their_order(tmp_path):
@@ -175,7 +177,7 @@ def test_shards_are_one_set(tmp_path):
             example(**{"image/filename": f"{shard}.png".encode()}),
             name=f"d.tfrecord-0000{shard}-of-00003",
         )
-    assert [one.file for one in read_labels(tmp_path / "out").images] == ["0.png", "1.png", "2.png"]
+    assert [image.file for image in read_labels(tmp_path / "out").images] == ["0.png", "1.png", "2.png"]
 
 
 def test_whoever_edits_a_record_wins(tmp_path):
@@ -185,10 +187,10 @@ def test_whoever_edits_a_record_wins(tmp_path):
     read.features.feature["image/object/bbox/xmin"].float_list.value[1] = 0.25
     read.features.feature["image/object/difficult"].int64_list.value[0] = 0
     read.features.feature["image/object/is_crowd"].int64_list.value[0] = 0
-    (one,) = read_labels(put(tmp_path / "new", read.SerializeToString())).images
-    assert one.boxes[1].tolist() == [16, 6, 50, 40]
-    assert one.difficult.tolist() == [False, False]
-    assert np.abs(one.boxes[0] - source.images[0].boxes[0]).max() < 1e-5  # no longer known to the last bit
+    (image,) = read_labels(put(tmp_path / "new", read.SerializeToString())).images
+    assert image.boxes[1].tolist() == [16, 6, 50, 40]
+    assert image.difficult.tolist() == [False, False]
+    assert np.abs(image.boxes[0] - source.images[0].boxes[0]).max() < 1e-5  # no longer known to the last bit
 
 
 @pytest.mark.parametrize(
@@ -206,9 +208,9 @@ def test_whoever_edits_a_record_wins(tmp_path):
     ],
 )
 def test_broken_records_say_what_is_wrong_and_where(tmp_path, changes, message):
-    with pytest.raises(LabelError, match=message) as problem:
+    with pytest.raises(LabelError, match=message) as caught:
         read_labels(put(tmp_path / "out", example(**changes)))
-    assert "\n" not in str(problem.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_bytes_that_are_no_example(tmp_path):
@@ -274,8 +276,8 @@ def test_a_changed_byte_is_noticed(tmp_path):
 def test_samples_read_their_image_out_of_the_record(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
-    for read, one in zip(read_labels(tmp_path / "out").images, source.images, strict=True):
-        assert sample_from_annotation(read).read_bytes() == one.read_bytes()
+    for read, image in zip(read_labels(tmp_path / "out").images, source.images, strict=True):
+        assert sample_from_annotation(read).read_bytes() == image.read_bytes()
     with pytest.raises(OSError, match="is truncated"):
         read_record_image(tmp_path / "out" / FILE, 5)
 

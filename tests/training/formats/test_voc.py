@@ -52,8 +52,8 @@ LABELIMG = """<annotation verified="yes">
 """
 
 
-def label(folder, text=LABELIMG, name="m31.xml", pictures=("m31.png",)):
-    write_images(folder, pictures)
+def label(folder, text=LABELIMG, name="m31.xml", images=("m31.png",)):
+    write_images(folder, images)
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return folder
@@ -76,13 +76,13 @@ def read_as_labelimg(path):
 def test_labelimg_and_this_package_read_and_write_the_same(tmp_path):
     """Its own file is read in full and written again letter by letter, but for the path; it reads what is written."""
     own = read_labels(label(tmp_path / "night 1"))
-    (one,) = own.images
-    assert (one.file, one.width, one.height) == ("m31.png", 64, 48)
-    assert one.boxes.tolist() == [[1, 1, 31, 24], [40, 10, 52, 22]]  # as they stand: 0-based edges, whole pixels
-    assert one.classes == ("galaxy", "star") and one.difficult.tolist() == [False, True]
-    assert one.about == {"verified": True} and one.extras == ({}, {})
-    assert one.read_bytes() == encoded_image(0)
-    assert to_xml(one, "night 1") == LABELIMG.replace("/home/somebody/night 1/m31.png", "m31.png")
+    (annotation,) = own.images
+    assert (annotation.file, annotation.width, annotation.height) == ("m31.png", 64, 48)
+    assert annotation.boxes.tolist() == [[1, 1, 31, 24], [40, 10, 52, 22]]  # as they stand: 0-based edges, whole pixels
+    assert annotation.classes == ("galaxy", "star") and annotation.difficult.tolist() == [False, True]
+    assert annotation.about == {"verified": True} and annotation.extras == ({}, {})
+    assert annotation.read_bytes() == encoded_image(0)
+    assert to_xml(annotation, "night 1") == LABELIMG.replace("/home/somebody/night 1/m31.png", "m31.png")
     for source in (own, awkward_set(tmp_path / "p")):
         out = tmp_path / f"out-{len(source.images)}"
         write_labels(source, out, "voc")
@@ -109,9 +109,9 @@ def test_truncated_is_told_as_labelimg_does(tmp_path):
     ],
 )
 def test_the_image_is_found_where_people_put_it(tmp_path, xml, image):
-    (one,) = read_labels(label(tmp_path, name=xml, pictures=[image])).images
-    assert one.file == image
-    assert one.read_bytes() == encoded_image(0)
+    (found,) = read_labels(label(tmp_path, name=xml, images=[image])).images
+    assert found.file == image
+    assert found.read_bytes() == encoded_image(0)
 
 
 @pytest.mark.parametrize("named", ["old name.png", "m31"])
@@ -122,22 +122,22 @@ def test_a_renamed_image_is_found_by_its_label(tmp_path, named):
 
 
 def test_an_image_without_xml_is_not_yet_labelled(tmp_path):
-    labels = read_labels(label(tmp_path, pictures=["m31.png", "new.png"]))
-    assert [one.file for one in labels.images] == ["m31.png"]
+    labels = read_labels(label(tmp_path, images=["m31.png", "new.png"]))
+    assert [image.file for image in labels.images] == ["m31.png"]
     assert "without an XML, omitted: 1" in labels.notes[0] and "new.png" in labels.notes[0]
 
 
 def test_an_xml_without_object_is_an_image_without_galaxy(tmp_path):
     text = re.sub(r"\t<object>.*</object>\n", "", LABELIMG, flags=re.S)
-    (one,) = read_labels(label(tmp_path, text)).images
-    assert one.boxes.shape == (0, 4) and one.classes == ()
+    (image,) = read_labels(label(tmp_path, text)).images
+    assert image.boxes.shape == (0, 4) and image.classes == ()
 
 
 def test_a_size_of_nothing_is_looked_up(tmp_path):
     # What scripts write that did not open the image.
     text = LABELIMG.replace("<width>64", "<width>0").replace("<height>48", "<height>0")
-    (one,) = read_labels(label(tmp_path, text)).images
-    assert (one.width, one.height) == (64, 48)
+    (image,) = read_labels(label(tmp_path, text)).images
+    assert (image.width, image.height) == (64, 48)
 
 
 def test_what_no_image_is_left_out_of_is_said(tmp_path):
@@ -182,17 +182,17 @@ FILE = """<!DOCTYPE annotation [<!ENTITY x SYSTEM "file:///etc/passwd">]><annota
 )
 def test_broken_labels_say_what_is_wrong_and_where(tmp_path, text, message):
     label(tmp_path, text)
-    with pytest.raises(LabelError, match=message) as problem:
+    with pytest.raises(LabelError, match=message) as caught:
         read_labels(tmp_path, "voc")
-    assert "m31" in str(problem.value) and "\n" not in str(problem.value)
+    assert "m31" in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_the_folder_a_label_names_leads_nowhere_else(tmp_path):
     secret = tmp_path / "secret"
     write_images(secret, ["m31.png"])
     text = LABELIMG.replace("<folder>night 1", "<folder>../../secret")
-    (one,) = read_labels(label(tmp_path / "set" / "deep", text, pictures=[])).images
-    assert one.archive is None
+    (image,) = read_labels(label(tmp_path / "set" / "deep", text, images=[])).images
+    assert image.archive is None
 
 
 def test_two_labels_for_one_image(tmp_path):

@@ -21,27 +21,27 @@ def left(folder):
 
 
 def test_nothing_is_seen_before_all_is_written(tmp_path):
-    with staged_output(tmp_path / "a" / "out") as place:
-        write_text(place / "x" / "y.txt", "text")
+    with staged_output(tmp_path / "a" / "out") as staged:
+        write_text(staged / "x" / "y.txt", "text")
         assert not (tmp_path / "a" / "out").exists()
     assert (tmp_path / "a" / "out" / "x" / "y.txt").read_text() == "text"
     assert left(tmp_path / "a") == ["out"]
 
 
-@pytest.mark.parametrize("problem", [ValueError("x"), KeyboardInterrupt()])
-def test_an_error_or_ctrl_c_leaves_nothing(tmp_path, problem):
-    with pytest.raises(type(problem)), staged_output(tmp_path / "out") as place:
-        write_text(place / "y.txt", "text")
-        raise problem
+@pytest.mark.parametrize("error", [ValueError("x"), KeyboardInterrupt()])
+def test_an_error_or_ctrl_c_leaves_nothing(tmp_path, error):
+    with pytest.raises(type(error)), staged_output(tmp_path / "out") as staged:
+        write_text(staged / "y.txt", "text")
+        raise error
     assert left(tmp_path) == []
 
 
 def test_what_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
-    with staged_output(tmp_path / "out") as place:  # an empty folder may be there
-        write_text(place / "y.txt", "text")
+    with staged_output(tmp_path / "out") as staged:  # an empty folder may be there
+        write_text(staged / "y.txt", "text")
     for _ in range(2):
-        with pytest.raises(WriteError, match="exists already"), staged_output(tmp_path / "out") as place:
+        with pytest.raises(WriteError, match="exists already"), staged_output(tmp_path / "out") as staged:
             raise AssertionError("never reached")
     assert (tmp_path / "out" / "y.txt").read_text() == "text"
     (tmp_path / "link").symlink_to("nowhere")
@@ -170,12 +170,12 @@ def test_json_has_one_item_a_line():
 def test_the_result_of_an_older_run_is_kept_when_a_new_one_fails(tmp_path):
     out = tmp_path / "sheet.png"
     out.write_bytes(b"old")
-    with pytest.raises(ValueError), staged_output(out, replace=True) as place:
-        Path(place).write_bytes(b"half")
+    with pytest.raises(ValueError), staged_output(out, replace=True) as staged:
+        Path(staged).write_bytes(b"half")
         raise ValueError
     assert out.read_bytes() == b"old"
-    with staged_output(out, replace=True) as place:
-        Path(place).write_bytes(b"new")
+    with staged_output(out, replace=True) as staged:
+        Path(staged).write_bytes(b"new")
     assert out.read_bytes() == b"new" and left(tmp_path) == ["sheet.png"]
 
 

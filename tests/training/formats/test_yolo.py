@@ -24,18 +24,18 @@ def labelled(
 
 def test_a_line_is_class_centre_and_size_in_shares(tmp_path):
     # Counted by hand: centre at 0.5 * 64 = 32 and 0.25 * 48 = 12, sides of 16 and 12 pixels.
-    (one,) = read_labels(labelled(tmp_path, "1 0.5 0.25 0.25 0.25\n")).images
-    assert one.classes == ("star",) and one.boxes.tolist() == [[24, 6, 40, 18]]
-    assert (one.width, one.height) == (64, 48)
+    (image,) = read_labels(labelled(tmp_path, "1 0.5 0.25 0.25 0.25\n")).images
+    assert image.classes == ("star",) and image.boxes.tolist() == [[24, 6, 40, 18]]
+    assert (image.width, image.height) == (64, 48)
 
 
 def test_we_write_what_darknet_reads(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "yolo")
     names = (tmp_path / "out" / "labels" / "classes.txt").read_text().split("\n")
-    for one in source.images:
-        text = (tmp_path / "out" / label_path(f"images/{one.file}")).read_text()
-        for line, box, name in zip(text.split("\n"), one.boxes, one.classes, strict=False):
+    for image in source.images:
+        text = (tmp_path / "out" / label_path(f"images/{image.file}")).read_text()
+        for line, box, name in zip(text.split("\n"), image.boxes, image.classes, strict=False):
             number, x, y, w, h = line.split(" ")
             assert names[int(number)] == name
             left, top = (
@@ -56,14 +56,14 @@ def test_what_labelimg_rounded_to_six_decimals_comes_back_as_it_was_drawn(tmp_pa
         f"0 {(a + c) / 2 / width:.6f} {(b + d) / 2 / height:.6f} {(c - a) / width:.6f} {(d - b) / height:.6f}\n"
         for a, b, c, d in boxes.tolist()
     )
-    (one,) = read_labels(labelled(tmp_path, lines, size=(width, height))).images
-    assert one.boxes.tolist() == boxes.tolist()
+    (image,) = read_labels(labelled(tmp_path, lines, size=(width, height))).images
+    assert image.boxes.tolist() == boxes.tolist()
 
 
 def test_short_numbers_are_not_taken_for_rounded_ones(tmp_path):
     # 0.5 of 65 pixels is 32.5 and nothing else.
-    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.2 0.2\n", size=(65, 45))).images
-    assert one.boxes.tolist() == [[26, 18, 39, 27]]
+    (image,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.2 0.2\n", size=(65, 45))).images
+    assert image.boxes.tolist() == [[26, 18, 39, 27]]
     (tmp_path / "m31.txt").write_text("0 0.5 0.5 0.5 0.5\n")
     assert read_labels(tmp_path).images[0].boxes.tolist() == [[16.25, 11.25, 48.75, 33.75]]
 
@@ -91,9 +91,9 @@ def test_short_numbers_are_not_taken_for_rounded_ones(tmp_path):
     ],
 )
 def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes, name):
-    (one,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", classes, label, image, listed)).images
-    assert (one.file, one.classes) == (name, ("galaxy",))
-    assert one.read_bytes()
+    (annotation,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", classes, label, image, listed)).images
+    assert (annotation.file, annotation.classes) == (name, ("galaxy",))
+    assert annotation.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_an_image_without_label_is_empty_as_ultralytics_has_it(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
     write_images(tmp_path, ["m31.png", "sky.png"])
     labels = read_labels(tmp_path)
-    assert [len(one.boxes) for one in labels.images] == [1, 0]
+    assert [len(image.boxes) for image in labels.images] == [1, 0]
     assert "without a label file, read as images without objects, as in Ultralytics: 1" in labels.notes[0]
 
 
@@ -133,9 +133,9 @@ def test_an_image_without_label_is_empty_as_ultralytics_has_it(tmp_path):
 )
 def test_broken_lines_say_what_is_wrong_and_where(tmp_path, line, message):
     labelled(tmp_path, f"0 0.5 0.5 0.25 0.25\n{line}\n")
-    with pytest.raises(LabelError, match=message) as problem:
+    with pytest.raises(LabelError, match=message) as caught:
         read_labels(tmp_path)
-    assert str(problem.value).startswith("m31.txt: ")
+    assert str(caught.value).startswith("m31.txt: ")
 
 
 def test_bytes_that_are_no_text(tmp_path):
@@ -148,9 +148,9 @@ def test_bytes_that_are_no_text(tmp_path):
 def test_a_label_without_image_is_missed(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", label="labels/m31.txt", image="images/m31.png")
     (tmp_path / "labels" / "gone.txt").write_text("0 0.5 0.5 0.25 0.25\n")
-    with pytest.raises(LabelError, match=r"labels/gone\.txt: there is no image for") as problem:
+    with pytest.raises(LabelError, match=r"labels/gone\.txt: there is no image for") as caught:
         read_labels(tmp_path)
-    assert problem.value.kind == "missing picture"
+    assert caught.value.kind == "missing picture"
 
 
 def test_other_text_files_are_no_labels(tmp_path):
@@ -178,9 +178,9 @@ def test_whoever_edits_a_line_wins_over_the_record(tmp_path):
     lines = label.read_text().split("\n")
     lines[1] = "0 0.5 0.5 0.25 0.25"
     label.write_text("\n".join([lines[1], lines[0]]) + "\n")  # one changed, one deleted, another order
-    (one,) = read_labels(tmp_path / "out").images
-    assert one.boxes.tolist() == [[24, 18, 40, 30], boxes[0]]
-    assert one.difficult.tolist() == [False, True]
+    (image,) = read_labels(tmp_path / "out").images
+    assert image.boxes.tolist() == [[24, 18, 40, 30], boxes[0]]
+    assert image.difficult.tolist() == [False, True]
 
 
 def test_flags_survive_a_program_that_rounds_the_lines(tmp_path):
@@ -204,10 +204,10 @@ def test_an_image_deleted_with_its_label_is_gone(tmp_path):
 def test_images_with_other_endings_come_back(tmp_path):
     source = single_image_set(tmp_path / "p", [[1, 2, 3, 4]])
     (tmp_path / "p" / "m31.png").rename(tmp_path / "p" / "m31.webp")
-    one = replace(source.images[0], file="m31.webp", member="m31.webp")
-    write_labels(replace(source, images=(one,)), tmp_path / "out", "yolo")
+    image = replace(source.images[0], file="m31.webp", member="m31.webp")
+    write_labels(replace(source, images=(image,)), tmp_path / "out", "yolo")
     (back,) = read_labels(tmp_path / "out").images
-    assert back.plain() == one.plain() and back.read_bytes() == one.read_bytes()
+    assert back.plain() == image.plain() and back.read_bytes() == image.read_bytes()
 
 
 def test_a_damaged_record_is_not_passed_over(tmp_path):
@@ -229,9 +229,11 @@ def test_a_damaged_record_is_not_passed_over(tmp_path):
 def test_ultralytics_finds_images_labels_and_names(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "yolo")
-    told = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
-    assert tuple(told["names"].values()) == source.classes and list(told["names"]) == list(range(len(source.classes)))
-    assert (tmp_path / "out" / told["path"] / told["train"]).is_dir()
+    settings = yaml.safe_load((tmp_path / "out" / "data.yaml").read_text())
+    assert tuple(settings["names"].values()) == source.classes and list(settings["names"]) == list(
+        range(len(source.classes))
+    )
+    assert (tmp_path / "out" / settings["path"] / settings["train"]).is_dir()
 
 
 def test_the_record_is_one_image_a_line(tmp_path):

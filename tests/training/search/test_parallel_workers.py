@@ -130,7 +130,7 @@ def test_many_workers_at_once_count_right(tmp_path):
     # All ask for the last trials together; one trial too many is an hour of training nobody asked for.
     with ThreadPoolExecutor(6) as pool:
         done = [pool.submit(run_worker, formula, tmp_path, 8) for _ in range(6)]
-    assert sum(one.result() for one in done) == 8
+    assert sum(future.result() for future in done) == 8
     study = open_study(tmp_path)
     assert len(study.trials) == 8
     assert len({json.dumps(network) for network in networks(study)}) == 8
@@ -215,5 +215,5 @@ def test_a_worker_of_several_ends_without_a_traceback(tmp_path, capfd, monkeypat
     monkeypatch.delenv("GALAXY_EDGE_DEBUG", raising=False)
     with pytest.raises(SearchError, match="2 of 2 workers stopped with 0 of 1 trials done"):
         search(_fails, tmp_path, 1, workers=2)
-    told = capfd.readouterr().err
-    assert "unexpected RuntimeError: a lamp went out" in told and "Traceback" not in told
+    errors = capfd.readouterr().err
+    assert "unexpected RuntimeError: a lamp went out" in errors and "Traceback" not in errors

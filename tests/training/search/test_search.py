@@ -18,7 +18,9 @@ def test_search_learns(tmp_path):
     # Blind draws would do as well early as late; what the sampler proposes must be nearer to the good place. The score
     # alone would not tell: cheap networks are proposed too, for the front.
     found = networks(search(formula, tmp_path / "study", 46, seed=3))[1:]  # the first was not drawn
-    assert np.mean([distance(one) for one in found[-15:]]) < 0.75 * np.mean([distance(one) for one in found[:10]])
+    assert np.mean([distance(point) for point in found[-15:]]) < 0.75 * np.mean(
+        [distance(point) for point in found[:10]]
+    )
 
 
 def test_limits_waste_no_trial(tmp_path):
@@ -106,11 +108,11 @@ def test_real_training(tmp_path):
 
     def objective(spec, report):
         labels = np.arange(8) % 2
-        pictures = (rng.random((8, spec.size, spec.size, 3)) * 60 + 150 * labels[:, None, None, None]).astype("float32")
+        images = (rng.random((8, spec.size, spec.size, 3)) * 60 + 150 * labels[:, None, None, None]).astype("float32")
         model = build(spec, 2)
         # Eagerly: tracing would take longer than the training.
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), run_eagerly=True)
-        losses.extend(model.train_on_batch(pictures, labels) for _ in range(8))
+        losses.extend(model.train_on_batch(images, labels) for _ in range(8))
         report(1, 0.5)
         return 0.5
 

@@ -79,7 +79,7 @@ def test_half_a_line_at_the_end_is_one_that_was_never_written(tmp_path):
     journal.write_bytes(journal.read_bytes() + b'{"op_code":4,"worker_id":"0d')
     run_worker(formula, tmp_path / "cut", 4)
     whole, cut = (points(open_study(tmp_path / name)) for name in ("whole", "cut"))
-    assert [one.network for one in whole] == [one.network for one in cut] and len(cut) == 4
+    assert [trial.network for trial in whole] == [trial.network for trial in cut] and len(cut) == 4
 
 
 def test_a_disk_that_fills_while_workers_write_leaves_the_study_resumable(tmp_path):

@@ -39,7 +39,7 @@ def test_two_models_get_the_best_weights_of_the_grid():
     assert judge(blend(MODELS[:2], weights)) == pytest.approx(best)
     assert weights.sum() == pytest.approx(1)
     assert weights * 20 == pytest.approx(np.round(weights * 20))
-    assert best[0] > max(judge(one)[0] for one in MODELS[:2])  # two that err apart are better together
+    assert best[0] > max(judge(model)[0] for model in MODELS[:2])  # two that err apart are better together
 
 
 def test_three_models_reach_the_best_of_all_combinations():
@@ -49,7 +49,7 @@ def test_three_models_reach_the_best_of_all_combinations():
     found = find_weights(MODELS, LABELS, step=0.1)
     assert found.sum() == pytest.approx(1)
     assert judge(blend(MODELS, found))[0] >= best[0] - 0.0025
-    assert judge(blend(MODELS, found)) >= max(judge(one) for one in MODELS)
+    assert judge(blend(MODELS, found)) >= max(judge(model) for model in MODELS)
 
 
 def test_model_that_knows_nothing_gets_no_weight():

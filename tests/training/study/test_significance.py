@@ -115,8 +115,8 @@ def test_five_folds_cannot_prove_anything():
 
 
 def test_direction_is_second_minus_first_and_p_has_none():
-    one, other = {"f1": np.array([0.5, 0.6, 0.7])}, {"f1": np.array([0.6, 0.8, 0.6])}
-    there, back = compare(one, other)["metrics"]["f1"], compare(other, one)["metrics"]["f1"]
+    first, other = {"f1": np.array([0.5, 0.6, 0.7])}, {"f1": np.array([0.6, 0.8, 0.6])}
+    there, back = compare(first, other)["metrics"]["f1"], compare(other, first)["metrics"]["f1"]
     assert there["difference"] == pytest.approx(-back["difference"]) and there["difference"] > 0
     assert there["p"] == pytest.approx(back["p"])
 
