@@ -131,11 +131,12 @@ def save_network(model: Any, size: int, folder: Path) -> tuple[int, int]:
     class Predictor(tf.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.model = model
+            # Not the model: Keras would trace the call of each of its layers for the file, for most of the time.
+            self.network_variables = model.variables
 
         @tf.function(input_signature=[tf.TensorSpec([1, size, size, 3], tf.float32, name="image")])  # type: ignore[untyped-decorator]
         def predict(self, image: Any) -> dict[str, Any]:
-            boxes, scores = raw_outputs(self.model, image, training=False)
+            boxes, scores = raw_outputs(model, image, training=False)
             return {"boxes": boxes, "scores": scores}
 
     predictor = Predictor()
