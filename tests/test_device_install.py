@@ -23,7 +23,7 @@ ALLOWED = {
 """Licences that let anyone use and pass on a device with these packages; MPL's duties end at its own files."""
 FAMILIES = {"Apache": "Apache", "MIT": "MIT", "BSD": "BSD", "MPL": "MPL", "PSF": "PSF"}
 """What a licence is called in metadata without an SPDX expression, and its family."""
-EXTRAS = ("fits", "mqtt", "serve", "sign", "onnx")
+EXTRAS = ("fits", "raw", "mqtt", "serve", "sign", "onnx")
 
 
 def pins(name):
