@@ -131,7 +131,7 @@ def test_preview_draws_a_sheet(sky, tmp_path):
         (["preview", "nowhere", "--out", "sheet.png"], 2, "nowhere does not exist"),
     ],
 )
-def test_mistakes_are_one_clear_line(sky, tmp_path, arguments, code, message):
+def test_usage_errors_are_one_clear_line(sky, tmp_path, arguments, code, message):
     done = data(*[sky if argument == "SKY" else argument for argument in arguments], code=code, cwd=tmp_path)
     assert message in done.stderr and list(tmp_path.iterdir()) == []
 
@@ -141,7 +141,7 @@ def test_the_commands_are_in_the_help():
     assert all(f"  {name} " in done.stdout for name in ("check", "convert", "preview", "split"))
 
 
-def test_what_a_disk_refuses_is_one_line_and_no_fault_of_ours(monkeypatch, capsys):
+def test_disk_error_is_one_line_and_not_reported_as_a_bug(monkeypatch, capsys):
     def refuse(**_):
         raise OSError(errno.EROFS, "Read-only file system", "runs/mine/log.jsonl")
 

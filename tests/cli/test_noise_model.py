@@ -32,7 +32,7 @@ def test_noise_is_measured_and_saved(tmp_path):
     assert "4 frames, GRBG" in table.stdout and "noise of a pixel" in table.stdout
 
 
-def test_what_is_no_set_of_exposures_is_refused(tmp_path):
+def test_invalid_set_of_exposures_is_refused(tmp_path):
     """One clear sentence each: 8 bits, two cameras, nothing there."""
     (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.zeros((64, 64, 3), np.uint8))[1].tobytes())
     assert "8 bits" in galaxy_edge("data", "noise-model", tmp_path / "a.png").stderr

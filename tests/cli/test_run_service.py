@@ -85,7 +85,7 @@ def rtsp(tmp_path):
         server.stdout.close()
 
 
-def test_an_rtsp_camera_that_dies_and_comes_back_goes_on_until_it_is_told_to_end(rtsp, tmp_path):
+def test_lost_rtsp_camera_is_reopened_and_the_run_ends_on_sigterm(rtsp, tmp_path):
     url, begin = rtsp
     server = begin()
     process = start(url, tmp_path / "out")
@@ -108,7 +108,7 @@ def test_an_rtsp_camera_that_dies_and_comes_back_goes_on_until_it_is_told_to_end
 
 
 @pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
-def test_a_run_whose_camera_is_lost_ends_when_it_is_told_to(tmp_path, word):
+def test_run_with_a_lost_camera_ends_on_sigterm(tmp_path, word):
     """The reader waits for the camera when the signal comes; nothing that was committed waits with it."""
     camera = NetworkCamera()
     process = start(camera.url, tmp_path / "out")
@@ -184,7 +184,7 @@ def test_without_a_service_manager_nothing_is_sent(caplog):
     assert caplog.messages == []
 
 
-def test_a_service_manager_that_does_not_listen_is_told_of_once_and_the_run_goes_on(tmp_path):
+def test_unreachable_service_manager_is_reported_once_and_the_run_continues(tmp_path):
     process = start(
         "demo", tmp_path / "out", "--max-frames", "5", NOTIFY_SOCKET=str(tmp_path / "nobody"), WATCHDOG_USEC="abc"
     )

@@ -85,7 +85,7 @@ def changed(run, **arrays):
         ({"labels": np.full(90, "spiral")}, "not an integer"),
     ],
 )
-def test_an_evaluation_share_that_is_none_for_classifiers(classifier, arrays, words):
+def test_invalid_evaluation_share_of_a_classifier_is_refused(classifier, arrays, words):
     changed(classifier, **arrays)
     refused(classifier, words)
 
@@ -102,7 +102,7 @@ def test_an_evaluation_share_that_is_none_for_classifiers(classifier, arrays, wo
         ("complete", lambda complete: complete[:-1], "complete is bool"),
     ],
 )
-def test_an_evaluation_share_that_is_none_for_detectors(detector, array, change, words):
+def test_invalid_evaluation_share_of_a_detector_is_refused(detector, array, change, words):
     with np.load(detector / "evaluation.npz") as arrays:
         before = arrays[array]
     changed(detector, **{array: change(before)})

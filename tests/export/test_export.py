@@ -49,7 +49,7 @@ def test_a_network_that_quantisation_ruins_is_not_shipped(tiny_runs, tmp_path):
     assert "no bundle was written" in (tmp_path / "report.md").read_text()
 
 
-def test_force_writes_and_says_so(tiny_runs, tmp_path):
+def test_force_writes_an_ungated_bundle(tiny_runs, tmp_path):
     made = export_run(tiny_runs / "fragile", tmp_path / "bundle", Settings(force=True))
     assert made.bundle is not None and not made.passed
     manifest = Bundle.load(made.bundle).manifest
@@ -81,7 +81,7 @@ def test_export_twice_gives_the_same_bytes(tiny_runs, tmp_path):
     assert len({Bundle.load(result.bundle).hash for result in made}) == 1
 
 
-def test_every_form_of_a_detector_finds_the_same(tiny_runs, tmp_path):
+def test_variants_of_a_detector_agree(tiny_runs, tmp_path):
     from galaxy_edge.runtime.inference.detector import Detector
 
     made = export_run(tiny_runs / "detector", tmp_path / "bundle", Settings(("all",)))
@@ -111,12 +111,12 @@ def test_fallbacks_are_tried_in_order_and_recorded(tiny_runs, tmp_path, caplog):
     assert manifest.export["edgetpu"]["mapped"] < manifest.export["edgetpu"]["operators"]
 
 
-def test_a_rescue_that_fails_is_said_to(tiny_runs, tmp_path):
+def test_failed_fallback_is_reported(tiny_runs, tmp_path):
     made = export_run(tiny_runs / "fragile", tmp_path / "bundle", Settings(fallback="auto"))
     assert made.bundle is None and made.manifest.export["rescue"] == {"int8": "nothing helped"}
 
 
-def test_another_method_rescues_tflite_and_onnx_at_no_cost(tiny_runs, tmp_path):
+def test_another_method_fixes_tflite_and_onnx_at_no_cost(tiny_runs, tmp_path):
     # One wild calibration pixel stretches min-max until grey levels share a step; percentile leaves it out.
     def settings(fallback):
         return Settings(("tflite-int8", "onnx-int8"), method="min-max", fallback=fallback)
@@ -169,7 +169,7 @@ def test_where_a_bundle_may_be_put(run, tmp_path):
         export_run(run, tmp_path.__class__("/"))
 
 
-def test_a_draft_is_ones_own(run, tmp_path):
+def test_only_staging_folders_of_dead_processes_are_removed(run, tmp_path):
     mine, dead = tmp_path / ".bundle.part", tmp_path / ".bundle.999999999.part"
     alive = tmp_path / f".bundle.{os.getppid()}.part"
     for folder in (mine, dead, alive):
@@ -178,7 +178,7 @@ def test_a_draft_is_ones_own(run, tmp_path):
     assert mine.is_dir() and alive.is_dir() and not dead.exists()
 
 
-def test_an_ungated_bundle_is_run_with_a_word(tiny_runs, tmp_path):
+def test_ungated_bundle_is_run_with_a_warning(tiny_runs, tmp_path):
     export_run(tiny_runs / "fragile", tmp_path / "galaxy-classifier", Settings(force=True))
     export_run(tiny_runs / "detector", tmp_path / "galaxy-detector")
     done = galaxy_edge("run", "--camera", "demo", "--models", tmp_path, "--max-frames", 2, "--out", tmp_path / "found")
@@ -193,7 +193,7 @@ def test_an_incomplete_run_is_named(run, missing):
         export_run(run, None)
 
 
-def test_runs_that_are_none(run, tmp_path):
+def test_invalid_runs_are_refused(run, tmp_path):
     with pytest.raises(RunError, match=r"has no run\.json"):
         export_run(tmp_path / "nothing", None)
     record = json.loads((run / "run.json").read_text())
@@ -206,7 +206,7 @@ def test_runs_that_are_none(run, tmp_path):
         export_run(run, None)
 
 
-def test_a_folder_that_is_no_bundle_is_not_replaced(run, tmp_path):
+def test_folder_that_is_not_a_bundle_is_not_replaced(run, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("x")
     with pytest.raises(ExportError, match="exists and is not a bundle"):
@@ -241,6 +241,6 @@ def test_a_damaged_network_gets_one_line(run):
         (("--int8", "--labels", "x.txt"), "--labels needs --from"),
     ],
 )
-def test_wrong_use_is_told(run, arguments, message):
+def test_usage_errors_are_reported(run, arguments, message):
     done = command_line("export", *arguments, run)
     assert done.returncode == 2 and message in done.stderr

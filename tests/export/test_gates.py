@@ -50,7 +50,7 @@ def test_sixteen_bits_pass_only_where_they_were_asked_for(tiny_models, tiny_runs
     assert int8_gate("int8", wide, wide=True).passed
 
 
-def test_an_input_that_needs_arithmetic_is_no_raw_input(fp32, tiny_runs):
+def test_input_that_needs_arithmetic_is_not_a_raw_input(fp32, tiny_runs):
     images = np.load(tiny_runs / "detector" / "calibration.npz")["images"]
     ranges = measure_ranges(fp32, images) | {"serving_default_image:0": (0.0, 200.0)}
     gate = int8_gate("int8", quantise(fp32, ranges))
@@ -86,7 +86,7 @@ def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passe
     assert accuracy_gate("classify", "int8", before, after, drop).passed == passed, why
 
 
-def test_the_gate_tells_images_beside_points():
+def test_gate_reports_images_and_points():
     gate = accuracy_gate("classify", "int8", metrics(60, 63, 2), metrics(58, 63, 1), 1.0)
     assert gate.measured == (
         "accuracy 0.9603 float32 (121 of 126 images), 0.9524 here (120), at most 1 points less; "
@@ -166,7 +166,7 @@ def test_a_manifest_that_says_other_than_the_file_breaks_the_contract(tiny_model
     assert not gate.passed and reason in gate.measured
 
 
-def test_outputs_are_told_apart_by_name_not_by_shape(tiny_models, tmp_path):
+def test_outputs_are_distinguished_by_name_not_by_shape(tiny_models, tmp_path):
     # Boxes and scores swapped in the manifest: shapes no longer fit, and nothing is put right in silence.
     copy = shutil.copytree(tiny_models / "galaxy-detector", tmp_path / "bundle")
     text = (copy / "bundle.toml").read_text()
@@ -201,7 +201,7 @@ def test_calibration_images_of_a_folder_are_drawn_evenly(tmp_path):
         ({"pictures": np.ones(3)}, "has no array 'images'; it has pictures"),
     ],
 )
-def test_calibration_images_that_are_none(tmp_path, arrays, reason):
+def test_invalid_calibration_images_are_refused(tmp_path, arrays, reason):
     np.savez_compressed(tmp_path / "calibration.npz", **arrays)
     with pytest.raises(ExportError, match=reason):
         load_calibration_images(tmp_path / "calibration.npz", MODEL, "classify", None, 1)

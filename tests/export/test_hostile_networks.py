@@ -95,7 +95,7 @@ def test_a_giant_tensor_of_a_small_file_is_refused():
         check_model_loads(content, "onnx", "x")
 
 
-def test_every_variant_of_a_bundle_is_tried_not_the_usual_one_only(foreign, tmp_path):
+def test_every_variant_of_a_bundle_is_loaded_in_the_sandbox(foreign, tmp_path):
     """`--engine onnxruntime` would run what nobody had tried."""
     bundle = with_giant_variant(foreign, tmp_path / "galaxy-detector")
     assert Bundle.load(bundle).default_variant == "int8"

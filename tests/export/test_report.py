@@ -25,7 +25,7 @@ def result(tiny_runs, tmp_path_factory):
     return export_run(tiny_runs / "classifier", tmp_path_factory.mktemp("out") / "bundle", settings)
 
 
-def test_the_page_stands_alone(result):
+def test_report_page_needs_no_other_file(result):
     text = html_report(result)
     assert not re.search(r"(src|href)=\"(?!data:)", text) and "<script" not in text
     assert text.count("data:image/png;base64,") == 8
@@ -67,14 +67,14 @@ def test_figures_are_whole_on_a_narrow_screen(tiny_runs, tmp_path):
     assert len(row) == 1 + 5 and all(float(value) > 0.9 for value in row[1:])
 
 
-def test_a_report_that_cannot_be_written_is_told(result, tmp_path):
+def test_report_that_cannot_be_written_is_an_error(result, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(ExportError, match="cannot be written"):
         write_report(tmp_path / "file" / "report.html", result)
 
 
 @pytest.mark.parametrize("name", ["report.pdf", "run.json/report.html", "folder.md"])
-def test_a_place_where_no_report_can_be_is_told_first(tiny_runs, tmp_path, name):
+def test_invalid_report_path_is_refused_before_the_export(tiny_runs, tmp_path, name):
     (tmp_path / "folder.md").mkdir()
     (tmp_path / "run.json").write_text("")
     done = command_line(
@@ -83,7 +83,7 @@ def test_a_place_where_no_report_can_be_is_told_first(tiny_runs, tmp_path, name)
     assert done.returncode == 2 and "report" in done.stderr and not (tmp_path / "b").exists()
 
 
-def test_markdown_has_its_examples_beside_it(result, tmp_path):
+def test_markdown_has_its_examples_in_a_file_next_to_it(result, tmp_path):
     write_report(tmp_path / "told.md", result)
     sheet = cv2.imread(str(tmp_path / "told-examples.png"))
     assert sheet.shape == (2 * 16, 4 * 16, 3) and "](told-examples.png)" in (tmp_path / "told.md").read_text()
@@ -128,7 +128,7 @@ def test_forms_are_compared(result, tmp_path):
     assert "| onnx_int8 | onnxruntime |" in text and "are not valid for another" in text
 
 
-def test_forms_of_runs_are_made_and_compared(tiny_runs, tmp_path):
+def test_variants_of_runs_are_built_and_compared(tiny_runs, tmp_path):
     # The fragile one loses everything in int8: a table that hid it would be worse than none.
     done = subprocess.run(
         [
@@ -159,7 +159,7 @@ def test_forms_of_runs_are_made_and_compared(tiny_runs, tmp_path):
     assert "**A gate failed.**" in text and "Every gate passed." in text and "(**missed**)" in text
 
 
-def test_forms_of_a_run_that_is_none(tmp_path):
+def test_variants_of_an_invalid_run_are_refused(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "galaxy_edge.benchmarks.performance.variants", tmp_path, "--out", tmp_path / "x.md"],
         capture_output=True,
@@ -170,7 +170,7 @@ def test_forms_of_a_run_that_is_none(tmp_path):
 
 
 @pytest.mark.skipif(not KEPT_FORMS.is_file(), reason="no table of forms is kept")
-def test_the_kept_table_is_of_what_is_shipped():
+def test_committed_table_is_that_of_the_shipped_bundles():
     # By the hash of each file: new weights need a new table.
     rows = json.loads(KEPT_FORMS.read_text(encoding="utf-8"))["results"]
     for name in ("galaxy-detector", "galaxy-classifier"):

@@ -21,7 +21,7 @@ def edit(bundle, old, new):
     (bundle / "bundle.toml").write_text(text.replace(old, new, 1))
 
 
-def test_a_whole_bundle_loads(bundle):
+def test_complete_bundle_loads(bundle):
     loaded = Bundle.load(bundle, "detect")
     assert loaded.input_size == (64, 64) and loaded.classes == ("galaxy",)
     assert set(loaded.variants) == {"int8", "fp32"}
@@ -85,7 +85,7 @@ def test_a_wrong_manifest_says_where(bundle, old, new, reason):
         Bundle.load(bundle)
 
 
-def test_folders_that_are_no_bundles(tmp_path):
+def test_folders_that_are_not_bundles_are_refused(tmp_path):
     with pytest.raises(BundleError, match="is not a folder"):
         Bundle.load(tmp_path / "nothing")
     with pytest.raises(BundleError, match=r"has no bundle\.toml"):

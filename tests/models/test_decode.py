@@ -36,7 +36,7 @@ def test_iou_of_two_empty_boxes_is_zero_not_nan():
     assert iou_matrix(empty, empty).tolist() == [[0.0]]
 
 
-def test_iou_of_none():
+def test_iou_of_no_boxes_is_empty():
     assert iou_matrix(np.zeros((0, 4), np.float32), drawn_boxes(0, 3)).shape == (0, 3)
     assert iou_matrix(drawn_boxes(0, 3), np.zeros((0, 4), np.float32)).shape == (3, 0)
 
@@ -68,7 +68,7 @@ def naive_suppression(boxes, scores, iou, limit):
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("limit", [3, 1000])
-def test_suppression_agrees_with_a_naive_twin(seed, limit):
+def test_suppression_agrees_with_a_plain_implementation(seed, limit):
     boxes = drawn_boxes(seed, 60)
     # Scores of an int8 model come in few levels, so ties are the rule: here 60 boxes share 8 of them.
     scores = (np.random.default_rng(seed).integers(0, 8, 60) / 8).astype(np.float32)

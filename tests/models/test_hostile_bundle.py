@@ -71,7 +71,7 @@ def test_golden_vectors_that_would_unpack_to_much_are_not_unpacked(bundle, monke
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x05\x06" + bytes(18)])
-def test_golden_vectors_that_are_none(bundle, content):
+def test_invalid_golden_vectors_are_refused(bundle, content):
     put(bundle, "golden.npz", content)
     with pytest.raises(BundleError, match="has no inputs" if content.startswith(b"PK") else "cannot be read"):
         Bundle.load(bundle).golden()

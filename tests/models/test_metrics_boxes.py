@@ -26,7 +26,7 @@ from helpers.box_metrics import (
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_average_precision_agrees_with_a_naive_twin(seed):
+def test_average_precision_agrees_with_a_plain_implementation(seed):
     pytest.importorskip("pycocotools")
     frames = drawn_frames(seed)
     found = detection_metrics(frames, 0.5)
@@ -37,7 +37,7 @@ def test_average_precision_agrees_with_a_naive_twin(seed):
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.7])
-def test_precision_and_recall_agree_with_a_naive_twin(threshold):
+def test_precision_and_recall_agree_with_a_plain_implementation(threshold):
     pytest.importorskip("pycocotools")
     frames = drawn_frames(3)
     found = detection_metrics(frames, threshold)

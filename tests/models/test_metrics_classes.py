@@ -34,7 +34,7 @@ def test_classification_agrees_with_scikit_learn(absent):
     assert found["images"] == 400
 
 
-def test_calibration_error_agrees_with_a_naive_twin():
+def test_calibration_error_agrees_with_a_plain_implementation():
     probabilities, labels = drawn_probabilities(seed=1)
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
     expected = 0.0
@@ -61,7 +61,7 @@ def test_coarse_accuracy_forgives_confusion_within_a_group():
     assert found["coarse_accuracy"] == pytest.approx(2 / 3)
 
 
-def test_coarse_accuracy_agrees_with_a_naive_twin():
+def test_coarse_accuracy_agrees_with_a_plain_implementation():
     probabilities, labels = drawn_probabilities(seed=2)
     hits = [
         coarse_group(CLASSES[row.argmax()]) == coarse_group(CLASSES[label])

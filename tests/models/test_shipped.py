@@ -81,7 +81,7 @@ def test_the_demo_boxes_galaxies_and_not_the_two_bright_stars():
     assert (apart[:4].min(axis=1) < 12).all() and (apart[4:].min(axis=1) > 15).all()
 
 
-def test_the_classifier_tells_an_edge_on_disk_from_a_round_blob():
+def test_classifier_distinguishes_an_edge_on_disk_from_a_round_blob():
     classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier")))
     rows, columns = np.mgrid[:88, :88] - 43.5
 

@@ -42,7 +42,7 @@ def test_a_damaged_file_is_made_again():
     assert np.array_equal(cached_array("x", "b" * 64, lambda: np.full(3, 2.0)), [2, 2, 2])
 
 
-def test_a_place_without_room_is_named(tmp_path):
+def test_cache_folder_without_space_is_named(tmp_path):
     (tmp_path / "cache").write_text("a file where the folder should be")
     with pytest.raises(CacheError, match="set XDG_CACHE_HOME"):
         cached_array("x", "c" * 64, lambda: np.ones(3))

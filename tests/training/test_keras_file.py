@@ -52,7 +52,7 @@ def test_a_network_is_loaded(tmp_path):
         ({"module": "keras.layers", "class_name": "TFSMLayer", "config": {"filepath": "/x"}}, "TFSMLayer"),
     ],
 )
-def test_what_a_file_names_beyond_layers_is_refused(tmp_path, entry, named):
+def test_objects_other_than_layers_are_refused(tmp_path, entry, named):
     """In place of a layer, and deep inside the settings of one."""
     path = network(tmp_path / "model.keras")
     changed(path, lambda config: layer(config)["config"].update(kernel_initializer=entry))

@@ -21,7 +21,7 @@ def small_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_log_that_the_disk_did_not_take_has_no_half_line(tmp_path, small_disk):
+def test_failed_log_write_leaves_no_incomplete_line(tmp_path, small_disk):
     run = RunFolder(tmp_path, "classify", {"epochs": 3}, DATA, resume=False)
     run.log(epoch=1)
     size = (tmp_path / "log.jsonl").stat().st_size
@@ -34,7 +34,7 @@ def test_a_log_that_the_disk_did_not_take_has_no_half_line(tmp_path, small_disk)
     assert [line["epoch"] for line in run.read_log()] == [1, 2]
 
 
-def test_a_file_that_the_disk_did_not_take_leaves_the_old_one_alone(tmp_path, small_disk):
+def test_failed_write_keeps_the_previous_file(tmp_path, small_disk):
     write_json(tmp_path / "x.json", {"old": 1})
     small_disk(100)
     with pytest.raises(OSError, match="large"):
@@ -51,7 +51,7 @@ def test_a_file_that_the_disk_did_not_take_leaves_the_old_one_alone(tmp_path, sm
         RuntimeError(f"variables/part-0; {os.strerror(errno.ENOSPC)}"),  # how TensorFlow says it
     ],
 )
-def test_a_full_disk_is_no_unexpected_error(error, monkeypatch, capsys):
+def test_full_disk_is_reported_as_such(error, monkeypatch, capsys):
     def end(**_):
         raise error
 

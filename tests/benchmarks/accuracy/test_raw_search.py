@@ -59,7 +59,7 @@ def test_found_and_false():
     assert match(searched(boxes))[1].all() and not match(searched([], truth))[0].any()
 
 
-def test_false_detections_are_told_apart_by_what_they_touch():
+def test_false_detections_are_grouped_by_what_they_touch():
     """A box that is wrong on a faint galaxy is no detection on empty sky, nor a failure at the goal's signals."""
     truth = np.array([[0, 0, 40, 40], [100, 100, 140, 140]], np.float32)
     boxes = np.array([[30, 30, 60, 60], [130, 130, 160, 160], [300, 300, 340, 340]], np.float32)

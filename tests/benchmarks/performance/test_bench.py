@@ -62,7 +62,7 @@ def test_compare_gives_second_over_first_of_what_both_have():
 @pytest.mark.parametrize(
     ("content", "reason"), [(None, "cannot be read"), ("{", "is not JSON"), ("[]", "not a benchmark")]
 )
-def test_files_that_are_no_benchmarks(tmp_path, content, reason):
+def test_files_that_are_not_benchmarks_are_refused(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "x.json").write_text(content)
     with pytest.raises(BenchError, match=reason):
@@ -87,7 +87,7 @@ def test_devices_shows_this_machine_and_marks_its_profile():
         (["detector"], "--data"),
     ],
 )
-def test_eval_says_what_is_wrong(tmp_path, arguments, message):
+def test_eval_errors_name_the_cause(tmp_path, arguments, message):
     done = command_line("eval", *arguments, cwd=tmp_path, env={"GALAXY_EDGE_DATA": ""})
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 

@@ -26,7 +26,7 @@ def test_loops_are_compared_by_their_frames_a_second(measure):
         assert row["stage_ms"][row["slowest_stage"]] == max(row["stage_ms"].values())
 
 
-def test_an_empty_sky_is_looked_at_once_and_its_full_cost_is_every_tile(measure):
+def test_empty_sky_needs_one_view_and_its_full_cost_is_every_tile(measure):
     rows = empty_sky(measure, frames=3, rounds=1)
     step = 0.75 * measure.detector.bundle.input_size[0]  # tiles overlap by a quarter
     sizes = ((640, 480), (1920, 1080))

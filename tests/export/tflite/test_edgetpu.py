@@ -32,7 +32,7 @@ def whole(values, dtype):
 
 
 @pytest.mark.parametrize("name", ["galaxy-detector", "galaxy-classifier"])
-def test_our_networks_are_mapped_whole(name):
+def test_shipped_networks_are_mapped_completely(name):
     summary = mappability(read_tflite(Bundle.load(shipped_bundle_path(name)).read("int8.tflite")).graph).summary()
     assert (
         summary["mapped"] == summary["operators"] and summary["share_of_macs"] == 1.0 and summary["on_processor"] == []
@@ -75,13 +75,13 @@ BAD = [
 
 
 @pytest.mark.parametrize(("bad", "reason"), BAD, ids=[case[0].ops[0].name + " " + case[1] for case in BAD])
-def test_known_bad_operators_are_told(bad, reason):
+def test_unsupported_operators_are_reported(bad, reason):
     import re
 
     assert re.search(reason, unsupported(bad, bad.ops[0]))
 
 
-def test_their_good_brothers_are_mapped():
+def test_supported_variants_of_these_operators_are_mapped():
     zeros, ones = whole([0] * 4, "int8"), whole([1] * 4, "int32")
     for good in (
         graph("CONCATENATION", A, zeros[0], B, content=zeros[1], FusedActivationFunction=0),

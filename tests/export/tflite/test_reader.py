@@ -23,7 +23,7 @@ def int8():
     return Bundle.load(shipped_bundle_path("galaxy-classifier")).read("int8.tflite")
 
 
-def test_it_reads_what_the_interpreter_says(int8):
+def test_reader_agrees_with_the_interpreter(int8):
     interpreter = Interpreter(
         model_content=int8, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
@@ -38,7 +38,7 @@ def test_it_reads_what_the_interpreter_says(int8):
     assert [op.name for op in graph.ops] == [op["op_name"] for op in interpreter._get_ops_details()]
 
 
-def test_what_is_no_tflite_file_is_refused(int8):
+def test_file_that_is_not_tflite_is_refused(int8):
     for content in (b"", b"TFL3", b"PK\x03\x04" * 20, int8[4:]):
         with pytest.raises(ExportError, match="does not begin with TFL3"):
             read_tflite(content)
@@ -65,7 +65,7 @@ def test_damaged_files_end_in_an_answer_or_a_refusal(int8):
     assert sum(result["loads"].values()) == 2100 and set(result["kinds"].values()) == {300}
 
 
-def test_the_kept_figures_are_of_a_whole_run():
+def test_committed_figures_are_of_a_complete_run():
     # What is said of 100,000 files must come from one run of them, each through reader and first load.
     kept = json.loads((REFERENCE / "fuzz-models.json").read_text())
     assert kept["files"] >= 100_000 and kept["read"] + kept["refused"] == sum(kept["loads"].values()) == kept["files"]
@@ -76,7 +76,7 @@ def test_the_same_seed_damages_the_same_way(int8):
     assert list(mutations([int8], 20, 3)) == list(mutations([int8], 20, 3))
 
 
-def test_a_network_that_kills_its_process_does_not_kill_ours(int8, monkeypatch):
+def test_network_that_crashes_its_process_is_refused(int8, monkeypatch):
     check_model_loads(int8, "tflite", "x")
     with pytest.raises(BundleError, match="x is not safe to load"):
         check_model_loads(b"\x1c\0\0\0TFL3" + bytes(100), "tflite", "x")
@@ -102,7 +102,7 @@ def never(pipe, *_):
     pipe.poll(None)
 
 
-def test_the_time_in_which_an_engine_starts_is_not_the_files(int8, monkeypatch):
+def test_start_time_of_an_engine_does_not_count_for_the_file(int8, monkeypatch):
     monkeypatch.setattr(isolated, "_serve", late)
     check_model_loads(int8, "tflite", "x", seconds=3.5)
     monkeypatch.setattr(isolated, "_serve", never)
@@ -115,7 +115,7 @@ def refuse():
     raise OSError("no process can be started")
 
 
-def test_no_file_is_blamed_where_no_process_can_be_started(int8, monkeypatch):
+def test_failed_process_start_is_not_blamed_on_the_file(int8, monkeypatch):
     with SandboxedLoader("tflite", "spawn") as loader:
         monkeypatch.setattr(loader.process._context, "Pipe", refuse)
         with pytest.raises(OSError, match="no process can be started"):

@@ -192,7 +192,7 @@ def test_calibration_frame_is_refused_by_every_keyword(key):
         decode(mosaic_of(SCENE, "RGGB"), **{key: "Flat Field"})
 
 
-def test_frames_that_show_nothing_are_named():
+def test_frames_without_signal_are_named():
     """Saturated, or without any number."""
     saturated = np.random.default_rng(1).integers(900, 1100, (100, 100)).astype(np.uint16)
     saturated[:60] = 65535

@@ -21,7 +21,7 @@ def test_a_small_galaxy_has_the_windows_box_and_the_best_score():
     )
 
 
-def test_a_large_one_keeps_the_box_of_the_whole_frame():
+def test_large_galaxy_keeps_the_box_of_the_whole_frame():
     boxes, *_ = fuse_views(VIEWS, found(([[120, 120, 300, 300]], [0.6]), ([[30, 30, 190, 190]], [0.5])), 224)
     assert boxes.tolist() == [[120, 120, 300, 300]]
 
@@ -39,7 +39,7 @@ def test_boxes_of_windows_are_averaged_by_score():
     assert np.allclose(boxes, [[202, 200, 232, 232]], atol=1e-3) and np.allclose(scores, [0.6])
 
 
-def test_a_part_of_a_galaxy_is_not_a_second_one():
+def test_part_of_a_galaxy_is_not_a_second_galaxy():
     boxes, scores, _ = fuse_views(
         VIEWS, found(([], []), ([[50, 50, 110, 110], [20, 60, 60, 100], [112, 50, 150, 110]], [0.6, 0.4, 0.3])), 224
     )

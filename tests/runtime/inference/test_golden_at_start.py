@@ -32,7 +32,7 @@ def bundle():
     return Bundle.load(shipped_bundle_path("galaxy-classifier"))
 
 
-def test_equal_outputs_say_nothing(bundle, caplog):
+def test_equal_outputs_log_nothing(bundle, caplog):
     engine = ChangedEngine(load_engine(bundle), 0)
     check_golden_at_start(bundle, "int8", engine)
     assert engine.calls == len(bundle.golden()["inputs"]) and not caplog.messages

@@ -43,7 +43,7 @@ def virtual_time(monkeypatch):
     return lambda: slept[0]
 
 
-def test_a_camera_that_delivers_one_frame_and_is_gone_is_called_ever_more_rarely(virtual_time, caplog):
+def test_camera_that_disappears_after_each_frame_is_reopened_ever_more_rarely(virtual_time, caplog):
     """Today's waits would begin again with every frame: some three hundred openings in 75 s."""
     opened = []
     camera = Camera("sky", lambda: opened.append(virtual_time()) or OneImage())
@@ -110,14 +110,14 @@ def test_a_snapshot_behind_a_password_is_polled(cameras, monkeypatch):
         ("/png", "it answers with multipart/x-mixed-replace; boundary=edge, of which no image can be decoded"),
     ],
 )
-def test_what_an_http_camera_answers_is_named(cameras, path, reason):
+def test_response_of_an_http_camera_is_reported(cameras, path, reason):
     with pytest.raises(UsageError) as error:
         open_source(cameras.url.replace("//", "//scope:secret@") + path)
     assert reason in str(error.value) and "secret" not in str(error.value)
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found", "453 Not Enough Bandwidth"])
-def test_what_an_rtsp_camera_answers_is_named(status):
+def test_response_of_an_rtsp_camera_is_reported(status):
     with refusing_rtsp(status) as url, pytest.raises(UsageError) as error:
         open_source(url.replace("//", "//scope:secret@"))
     assert f"it answers {status}: " in str(error.value) and "secret" not in str(error.value)

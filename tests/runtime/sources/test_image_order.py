@@ -110,7 +110,7 @@ def test_a_file_that_ended_a_run_is_skipped_by_the_next_until_it_changes(tmp_pat
     assert len(names(open_source(str(folder), out=out))) == 3
 
 
-def test_a_restart_of_the_machine_is_no_files_fault(tmp_path):
+def test_restart_of_the_machine_is_not_blamed_on_the_file(tmp_path):
     record = {"boot": "another", "ended": [["b.jpg", 1, 2]], "in_work": [["a.jpg", 1, 2]]}
     (tmp_path / JOURNAL).write_text(json.dumps(record))
     journal = WorkJournal(tmp_path)

@@ -20,7 +20,7 @@ def test_waits_grow_until_a_connection_has_lasted_a_minute():
     assert backoff.next_wait() == 0.25 and backoff.losses == 1
 
 
-def test_ever_fewer_losses_are_worth_a_message_unless_one_lasts():
+def test_frequent_losses_are_reported_ever_more_rarely():
     now = [0.0]
     backoff = Backoff(1, 60, lambda: now[0])
     worth = []

@@ -77,7 +77,7 @@ def test_next_frame_is_saved(live):
         b"\xff\xfe",
     ],
 )
-def test_a_wrong_wish_changes_nothing(live, body):
+def test_invalid_settings_request_changes_nothing(live, body):
     before = live.json("/api/controls")
     assert live.ask("/api/controls", body)[0] == 422
     assert live.json("/api/controls") == before

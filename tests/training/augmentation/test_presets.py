@@ -103,7 +103,7 @@ def test_view_is_what_keras_makes_of_the_parameters(seed):
     assert np.abs(view - expected).max() < 2.5
 
 
-def test_report_keeps_up_up_and_turned_knows_no_up():
+def test_report_views_keep_the_orientation_and_turned_views_do_not():
     def ups(warp):
         rng = np.random.default_rng(4)
         matrices = np.array([warp_matrix(SIZE, warp, rng)[:, :2] for _ in range(400)])
@@ -119,12 +119,12 @@ def test_report_keeps_up_up_and_turned_knows_no_up():
         assert np.histogram(up[hand], 8, (-180, 180))[0].min() > 8
 
 
-def test_a_warp_of_nothing_is_the_identity():
+def test_warp_without_parameters_is_the_identity():
     still = AffineAugmentation(rotation=0, shift=(0, 0), shear=0, zoom=0, mirror=(False, False))
     assert warp_matrix(SIZE, still, np.random.default_rng(0)) == pytest.approx(np.eye(2, 3))
 
 
-def test_without_views_the_network_sees_what_it_is_judged_on():
+def test_without_augmentation_inputs_are_those_of_evaluation():
     image = cv2.GaussianBlur(np.random.default_rng(2).integers(0, 255, (150, 150, 3), np.uint8), (0, 0), 4)
     whole, box = image[:88, :88], np.array([40, 45, 100, 95], np.float32)
     still = np.random.default_rng(0)

@@ -79,7 +79,7 @@ def test_turning_and_mirroring_keep_the_galaxy_in_the_middle():
         assert centre(draw_view(canvas, 69, np.random.default_rng(seed), STILL)) == pytest.approx([34, 34], abs=1)
 
 
-def test_frame_moves_no_further_than_said():
+def test_frame_moves_within_its_limit():
     canvas = prepare(*BOXED, margin=0.3)
     offsets = []
     for seed in range(200):
@@ -90,7 +90,7 @@ def test_frame_moves_no_further_than_said():
     assert 0.05 * canvas.side < np.abs(offsets).max() <= 0.06 * canvas.side
 
 
-def test_both_hands_are_drawn():
+def test_both_mirror_images_are_drawn():
     # A mirrored galaxy is as likely as the other: spirals of either sense are one class.
     canvas = prepare(*BOXED, margin=0.3)
     signs = [
@@ -119,7 +119,7 @@ def flat(sky, peak=200.0):
     return Canvas(np.zeros((88, 88, 3), np.uint8), 88.0, np.asarray(sky, np.float32), peak)
 
 
-def test_levels_without_variation_only_lose_sky():
+def test_levels_without_variation_have_the_sky_subtracted_only():
     table = level_table(flat([0, 0, 0]), np.random.default_rng(0), STILL)
     assert np.array_equal(table, np.repeat(np.arange(256)[:, None], 3, axis=1))
 
@@ -138,7 +138,7 @@ def test_no_dark_corners_when_a_whole_image_turns():
         assert view[:3, :3].std() < 1  # the sky, whatever was taken off it, and no edge
 
 
-def test_levelled_takes_sky_and_stretch_away():
+def test_normalised_levels_have_no_sky_and_no_stretch():
     # Another sky and another stretch of the same galaxy must look the same afterwards.
     y, x = np.mgrid[:69, :69] - 34.0
     light = 120 * np.exp(-(x**2 + y**2) / 200)[..., None] * np.array([1.0, 0.9, 0.8])
@@ -151,7 +151,7 @@ def test_levelled_takes_sky_and_stretch_away():
     assert 225 <= normalise_levels(plain).max() <= 240
 
 
-def test_some_views_are_levelled():
+def test_part_of_the_views_has_normalised_levels():
     canvas = flat([30, 30, 30], 100.0)
     full = [
         table

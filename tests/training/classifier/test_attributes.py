@@ -7,7 +7,7 @@ import pytest
 from galaxy_edge.training.classifier.attributes import ATTRIBUTES, read_attributes
 
 
-def test_values_and_what_cannot_be_seen():
+def test_attribute_values_and_invisible_attributes():
     said = read_attributes({"T": "-6.0", "Arm_Curvature": "-1.0", "Inclination": "0.25", "Arm_Rotation": "1.0"})
     known = dict(zip(ATTRIBUTES, said.tolist(), strict=True))
     assert known["T"] == 0 and known["Inclination"] == 0.25 and np.isnan(known["Arm_Curvature"])
@@ -18,7 +18,7 @@ def test_values_and_what_cannot_be_seen():
         read_attributes({"T": "none"})
 
 
-def test_what_depends_on_the_view_is_left_out():
+def test_attributes_that_depend_on_the_view_are_excluded():
     """A mirrored galaxy turns the other way, and a crop leaves out its neighbours."""
     assert not {"Arm_Rotation", "Contamination", "Multiplicity"} & set(ATTRIBUTES)
 

@@ -23,7 +23,7 @@ def test_full_balance_brings_every_class_to_the_mean():
     assert drawn_sizes("full").tolist() == [333, 333, 333]
 
 
-def test_partial_balance_goes_half_of_the_way_as_ratios_go():
+def test_partial_balance_uses_the_square_root_of_the_ratio():
     # As far from the own count as from the mean, in logarithms, to within the rounding to whole images.
     sizes = drawn_sizes("partial")
     assert np.log(sizes / SIZES) == pytest.approx(np.log(1000 / 3 / sizes), abs=0.02)
@@ -96,7 +96,7 @@ def test_labels_may_skip_a_class_in_drawing_but_not_in_weighing():
         class_weights(np.array([0, 1, 2]), "none", 4)
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_the_cause():
     with pytest.raises(DataError, match="2 images have no class"):
         draw(np.array([0, -1, 1, -1]), "full", 0, 0)
     with pytest.raises(DataError, match="no labelled image"):

@@ -77,7 +77,7 @@ def test_every_view_has_the_label_of_its_image(balance):
     assert np.concatenate([batch.soft for batch in batches]) == pytest.approx(soft[drawn], abs=1e-6)
 
 
-def test_without_a_teacher_nothing_is_soft():
+def test_without_a_teacher_there_are_no_soft_targets():
     assert not next(make_loader().epoch(0)).soft.any()
 
 
@@ -95,7 +95,7 @@ def test_without_resampling_an_epoch_is_every_labelled_image_once(balance):
     )
 
 
-def test_full_balance_shows_every_class_as_often():
+def test_full_balance_draws_classes_equally_often():
     counts, coarse = class_counts("full")
     assert counts.tolist() == [4] * 9 and coarse == 0
 
@@ -147,7 +147,7 @@ def test_calibration_takes_from_every_class_alike_and_from_no_other():
     assert len(loader.calibration(300)) == sum(COUNTS)
 
 
-def test_settling_uses_views_of_an_epoch_that_no_training_had():
+def test_batches_for_statistics_differ_from_all_epochs():
     loader = make_loader(epochs=3)
     settled = list(loader.refresh_batches(4))
     assert [batch.shape for batch in settled] == [(4, 48, 48, 3)] * 4

@@ -26,7 +26,7 @@ def honest(seed, count=4000, classes=9, temperature=1.0):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_temperature_is_found_again(temperature):
+def test_known_temperature_is_recovered(temperature):
     logits, labels = honest(0, temperature=temperature)
     assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.06)
 
@@ -59,7 +59,7 @@ def test_fitting_lowers_the_calibration_error():
     assert fitted < 0.03 < raw
 
 
-def test_perfect_probabilities_show_the_error_that_chance_says():
+def test_perfect_probabilities_have_the_error_of_chance():
     """Or a network would be blamed for what is only few images: the error of honest draws scatters around it."""
     seen, said = [], []
     for seed in range(40):
@@ -115,7 +115,7 @@ def test_threshold_is_the_lowest_that_the_rule_allows():
     assert not np.isclose(confidence, threshold, atol=1e-9).any()  # between two, so that rounding moves none
 
 
-def test_few_lucky_images_prove_nothing():
+def test_few_correct_images_are_not_enough_for_a_threshold():
     # The 29 surest are all right; of the others every second is. The raw accuracy reaches 1, the rule does not see it.
     confidence = np.concatenate([np.full(29, 0.99), np.linspace(0.55, 0.9, 171)])
     probabilities = np.stack([confidence, 1 - confidence], axis=1)
@@ -127,13 +127,13 @@ def test_few_lucky_images_prove_nothing():
         abstain_threshold(probabilities[:29], labels[:29], 0.5)
 
 
-def test_nothing_is_withheld_where_everything_may_be_named():
+def test_no_class_is_withheld_without_errors():
     logits, labels = honest(8, 500, temperature=0.2)
     probabilities = softmax(logits, 0.2)
     assert abstain_threshold(probabilities, labels, 0.3) == 0
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_arguments_are_refused():
     with pytest.raises(ValueError, match=r"0\.\.1"):
         abstain_threshold(np.full((40, 2), 0.5), np.zeros(40, int), 90)
     with pytest.raises(ValueError, match="do not fit"):

@@ -42,7 +42,7 @@ def test_galaxy10_decals_is_known_by_its_size(tmp_path):
     assert dataset.images(69).shape == (10, 69, 69, 3)
 
 
-def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatch):
+def test_file_of_the_size_of_a_release_is_checked_by_its_hash(tmp_path, monkeypatch):
     path = write_hdf5(tmp_path / "Galaxy10.h5")
     monkeypatch.setitem(RELEASES, 40, ("Galaxy10 SDSS", "0" * 64))
     with pytest.raises(DataError, match="not Galaxy10 SDSS as published"):
@@ -60,7 +60,7 @@ def test_what_claims_to_be_a_release_is_checked_to_the_byte(tmp_path, monkeypatc
         ({"ans": np.zeros(0, int), "images": np.zeros((0, 69, 69, 3), np.uint8)}, "holds no images"),
     ],
 )
-def test_a_wrong_hdf5_is_named(tmp_path, change, message):
+def test_invalid_hdf5_file_is_named(tmp_path, change, message):
     with pytest.raises(DataError, match=message):
         load_dataset(write_hdf5(tmp_path / "x.h5", **change))
 
@@ -73,7 +73,7 @@ def test_a_group_in_place_of_the_images_is_named(tmp_path):
         load_dataset(tmp_path / "x.h5")
 
 
-def test_the_folder_of_a_galaxy10_file_is_told_from_the_file(tmp_path):
+def test_folder_that_holds_a_galaxy10_file_is_reported(tmp_path):
     path = write_hdf5(tmp_path / "Galaxy10.h5")
     with pytest.raises(DataError, match=f"name the Galaxy10 file in it, --data {path}"):
         load_dataset(tmp_path)

@@ -69,7 +69,7 @@ def test_orientations_are_the_eight_of_a_square():
         assert np.array_equal(way[0] % 3, pixels[0] % 3) and way[0].max() == 26
 
 
-def test_opinion_is_the_mean_over_orientations(tmp_path):
+def test_prediction_is_the_mean_over_orientations(tmp_path):
     galaxies = make_dataset(range(9))
     matrix = write_teacher(tmp_path / "run", 1)
     images = galaxies.images(32)
@@ -79,7 +79,7 @@ def test_opinion_is_the_mean_over_orientations(tmp_path):
     assert prediction(orientations(images)[5]) == pytest.approx(prediction(images), abs=1e-6)
 
 
-def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
+def test_predictions_are_averaged_softened_and_restricted_to_the_group(tmp_path):
     galaxies = make_dataset([0, 3, 8], ["spiral", "edge_on", "disk_no_spiral", ""])
     matrices = [write_teacher(tmp_path / str(seed), seed, seed + 0.5) for seed in (1, 2)]
     found = average_soft_targets([tmp_path / "1", tmp_path / "2"], galaxies, SPLIT)
@@ -97,7 +97,7 @@ def test_opinions_are_averaged_softened_and_kept_to_the_group(tmp_path):
         assert found[row][allowed] == pytest.approx(mean[row][allowed] / mean[row][allowed].sum(), abs=1e-5)
 
 
-def test_progress_tells_who_is_asked(tmp_path):
+def test_progress_names_the_teacher(tmp_path):
     for name in ("one", "two"):
         write_teacher(tmp_path / name, 1)
     messages: list[dict] = []
@@ -108,7 +108,7 @@ def test_progress_tells_who_is_asked(tmp_path):
     ]
 
 
-def test_a_teacher_sure_of_another_group_leaves_the_group_open(tmp_path):
+def test_teacher_sure_of_another_group_gives_no_preference_within_the_group(tmp_path):
     # All of its probability may lie elsewhere: nothing divided by nothing must not come out.
     matrix = write_teacher(tmp_path / "run", 1, temperature=1e-4)
     galaxies = make_dataset([], ["spiral", "edge_on", "smooth"])
@@ -124,7 +124,7 @@ def test_a_teacher_sure_of_another_group_leaves_the_group_open(tmp_path):
     ({"finished": False}, "not finished"),
     ({"classes": CLASSES[::-1]}, "other classes"),
 ])  # fmt: skip
-def test_who_may_not_teach(tmp_path, changes, message):
+def test_unsuitable_teachers_are_refused(tmp_path, changes, message):
     write_teacher(tmp_path / "good", 1)
     write_teacher(tmp_path / "bad", 2, **changes)
     with pytest.raises(RunError, match=message):
@@ -133,7 +133,7 @@ def test_who_may_not_teach(tmp_path, changes, message):
         average_soft_targets([tmp_path / "nothing"], make_dataset([0, 1]), SPLIT)
 
 
-def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
+def test_student_learns_soft_targets_and_resumes_with_its_teacher_only(tmp_path):
     galaxies = make_dataset([*range(9)] * 2, ["spiral"] * 2)
     parts = DatasetSplit(galaxies, galaxies.take(range(9)), galaxies.take([]), SPLIT)
     write_teacher(tmp_path / "teacher", 1)
@@ -148,7 +148,7 @@ def test_a_pupil_is_taught_and_only_with_its_teacher_gone_on_with(tmp_path):
     assert not (tmp_path / "other").exists()
 
 
-def test_an_opinion_is_asked_for_once(tmp_path, monkeypatch):
+def test_predictions_of_a_teacher_are_cached(tmp_path, monkeypatch):
     galaxies = make_dataset([0, 1, 2, 3])
     write_teacher(tmp_path / "one", 1)
     write_teacher(tmp_path / "two", 2)

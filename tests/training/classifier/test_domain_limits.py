@@ -52,7 +52,7 @@ def test_shrunk_images_lose_detail_only(galaxy):
     assert small.mean() == pytest.approx(noise.mean(), abs=1) and (shrunk(noise, 80) == noise).all()
 
 
-def test_a_limit_is_the_last_amount_before_too_few_are_right():
+def test_limit_is_the_last_amount_with_enough_correct_classes():
     """Later amounts do not count, be they right by chance."""
     rows = [
         {"amount": amount, "precision": precision} for amount, precision in ((1, 0.97), (2, 0.93), (3, 0.8), (4, 1))
@@ -60,7 +60,7 @@ def test_a_limit_is_the_last_amount_before_too_few_are_right():
     assert last_good(rows) == 2 and last_good(rows[2:]) == 3
 
 
-def test_sure_names_are_classes_and_groups():
+def test_certain_names_are_classes_and_groups():
     """A class above its threshold, or classes of one group that are sure together; right is the group."""
     probabilities = np.full((3, 9), 0.01)
     probabilities[0, CLASSES.index("smooth_round")] = 0.92

@@ -32,12 +32,12 @@ def test_settings_out_of_range_are_named(name, value):
 
 
 @pytest.mark.parametrize(("name", "known"), [("views", AUGMENTATIONS), ("balance", STRATEGIES)])
-def test_everything_that_is_known_may_be_asked_for(name, known):
+def test_every_known_setting_is_accepted(name, known):
     for value in known:
         assert getattr(Recipe(**{name: value}), name) == value
 
 
-def test_unknown_recipe_says_what_is_known():
+def test_unknown_recipe_lists_the_known_ones():
     assert find_recipe("small") is RECIPES["small"]
     with pytest.raises(RecipeError, match=r"'medium'; known: small, telescopes, simple, bigger"):
         find_recipe("medium")
@@ -45,7 +45,7 @@ def test_unknown_recipe_says_what_is_known():
         build(Recipe(network="medium"), 9)
 
 
-def test_network_that_a_search_picked_is_taken_whole(tmp_path):
+def test_picked_network_of_a_search_is_used_unchanged(tmp_path):
     path = tmp_path / "picked.json"
     spec = {**RECIPES["small"].spec, "stem_channels": 8}
     path.write_text(json.dumps({"network": {**spec, "size": 60}, "seed": 3}))

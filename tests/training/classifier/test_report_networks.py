@@ -182,7 +182,7 @@ def test_logits_are_named_and_not_normalised():
         assert network.layers[-1].activation is keras.activations.linear, name
 
 
-def test_a_saved_network_comes_back_the_same(tmp_path):
+def test_saved_network_is_loaded_unchanged(tmp_path):
     # All three regularisations, as each is one more thing that a file must keep.
     network = regularised(32, 4, dropout=True, l1l2=True, batch_norm=True)
     shake(network)

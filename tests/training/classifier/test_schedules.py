@@ -81,7 +81,7 @@ def test_plateau_is_what_the_callbacks_of_keras_do(seed, patience, stop_after, f
     assert rates == pytest.approx(expected, rel=1e-5)  # Keras counts in float32
 
 
-def test_rate_does_not_fall_for_ever():
+def test_rate_has_a_minimum():
     # Nothing ever gets better: the rate comes to its floor, as min_lr of Keras has it.
     losses = [1.0] * 30
     rates, _ = by_plateau(losses, Plateau(1e-3, 0.1, 2, 100))
@@ -90,7 +90,7 @@ def test_rate_does_not_fall_for_ever():
 
 
 @pytest.mark.parametrize("stop", [0, 1, 9, 17])
-def test_a_plateau_goes_on_where_it_was(stop):
+def test_plateau_schedule_is_restored(stop):
     losses = wandering(1)
     whole = by_plateau(losses, Plateau(1e-3, 0.2, 3, 12))
     first, second = Plateau(1e-3, 0.2, 3, 12), Plateau(1e-3, 0.2, 3, 12)

@@ -60,7 +60,7 @@ def test_present_network_is_in_the_space():
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_price_is_what_keras_counts(seed):
+def test_cost_is_what_keras_counts(seed):
     spec = any_network(seed)
     model = build(spec, 9)
     assert cost(spec, 9)[:2] == (multiply_adds(model), model.count_params())

@@ -78,7 +78,7 @@ def judged_learner():
 
 
 @pytest.mark.parametrize("share", [1.0, 0.3])
-def test_loss_of_attributes_is_that_of_a_slow_twin(share):
+def test_loss_of_attributes_agrees_with_a_plain_implementation(share):
     """The loss has a second term: the error of every known attribute."""
     recipe = replace(SIMPLE, attributes=0.7)
     plain = build(recipe, 9)
@@ -110,7 +110,7 @@ def test_attributes_share_all_but_their_own_layer():
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_loss_is_that_of_a_slow_twin(judged_learner, name):
+def test_loss_agrees_with_a_plain_implementation(judged_learner, name):
     learner, start = judged_learner
     learner.network.set_weights(start)
     changes, smoothing = LOSSES[name]
@@ -179,7 +179,7 @@ def test_average_follows_the_weights(averaging):
         assert averaged == pytest.approx(other, abs=1e-5)
 
 
-def test_a_damaged_checkpoint_is_as_none(tmp_path):
+def test_damaged_checkpoint_is_ignored(tmp_path):
     path, schedule = tmp_path / "state.npz", Cycles((1e-3,), 4, 4)
     learner = ClassifierTrainer(build(TINY, 9), build(TINY, 9), TINY)
     assert learner.load(path, schedule) == 0

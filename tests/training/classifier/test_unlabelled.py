@@ -13,7 +13,7 @@ from galaxy_edge.training.search.classifier_space import START, from_choice
 from helpers.two_sources import write_two_sources
 
 
-def test_images_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is_judged(tmp_path):
+def test_unlabelled_images_are_trained_on_unless_their_galaxy_is_held_out(tmp_path):
     (tmp_path / "without").mkdir()
     (tmp_path / "with").mkdir()
     plain = split_dataset(load_dataset(write_two_sources(tmp_path / "without"), unnamed=True), 1)
@@ -28,7 +28,7 @@ def test_images_of_which_nothing_is_known_are_learnt_from_unless_their_galaxy_is
     assert sorted(parts.train.take(parts.train.informative).ids) == sorted(plain.train.ids)
 
 
-def test_a_trial_of_the_search_has_no_teacher_and_learns_from_what_is_told(tmp_path, monkeypatch):
+def test_search_trial_uses_labelled_images_only(tmp_path, monkeypatch):
     data = write_two_sources(tmp_path, unknown=40)
     fed = []
 

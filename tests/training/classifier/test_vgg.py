@@ -117,7 +117,7 @@ def test_features_are_those_of_keras_for_either_file(layout, reference, request)
 
 
 @pytest.mark.parametrize(("unfreeze", "last"), [("none", "block5_pool"), ("block5", "block4_pool")])
-def test_kept_features_give_what_the_whole_network_gives(unfreeze, last, notop):
+def test_cached_features_give_the_output_of_the_whole_network(unfreeze, last, notop):
     model = vgg16(SIDE, 9, notop, unfreeze)
     frozen, head = frozen_part(model), trainable_part(model)
     assert frozen.layers[-1].name == last and not frozen.trainable_weights
@@ -129,7 +129,7 @@ def test_kept_features_give_what_the_whole_network_gives(unfreeze, last, notop):
     assert head.count_params() + frozen.count_params() == model.count_params()
 
 
-def test_a_saved_model_comes_back_frozen_and_can_still_be_cut(tmp_path):
+def test_loaded_model_is_frozen_and_can_still_be_split(tmp_path):
     model = vgg16(SIDE, 9, None, "block5")
     trainable_part(model)  # a second use of shared layers must not get into the file
     model.save(tmp_path / "model.keras")
@@ -147,14 +147,14 @@ def test_a_network_trained_from_the_start_has_no_frozen_part():
             part(model)
 
 
-def test_sizes_and_depths_that_cannot_be_are_refused():
+def test_invalid_sizes_and_depths_are_refused():
     with pytest.raises(ValueError, match="at least 32"):
         vgg16(31, 9, None, "none")
     with pytest.raises(ValueError, match="none, block5"):
         vgg16(69, 9, None, "block4")
 
 
-def test_files_that_are_not_whole_are_refused(notop, tmp_path):
+def test_incomplete_files_are_refused(notop, tmp_path):
     text = tmp_path / "page.h5"
     text.write_text("<html>404: not found</html>")  # what a failed download often leaves
     short = tmp_path / "short.h5"
@@ -188,7 +188,7 @@ def test_files_of_other_networks_are_refused(arrays, tmp_path):
         vgg16(32, 9, path, "none")
 
 
-def test_no_network_says_where_the_file_is_and_how_to_pass_it(tmp_path, monkeypatch):
+def test_failed_download_names_the_address_and_the_option(tmp_path, monkeypatch):
     # A proxy that refuses every connection is what a closed network looks like. An opener made before keeps its own.
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")

@@ -156,7 +156,7 @@ def test_deepsky_difficult_box_is_ignored(tmp_path):
     assert (len(read_set(tmp_path)[0].boxes), len(read_set(tmp_path)[0].ignore)) == (0, 2)
 
 
-def test_lco_tells_which_frames_are_completely_boxed(tmp_path):
+def test_lco_records_which_frames_are_completely_boxed(tmp_path):
     lco(tmp_path)
     assert [sample.complete for sample in read_set(tmp_path)] == [False, True]
 
@@ -175,7 +175,7 @@ def test_starfields_are_negatives_in_a_fixed_order(tmp_path):
         (lambda folder: (folder / "labels.csv").unlink() or (folder / "images.zip").unlink(), "no data set"),
     ],
 )
-def test_damaged_set_says_what_is_wrong(tmp_path, spoil, message):
+def test_damaged_set_is_reported_with_its_fault(tmp_path, spoil, message):
     efigi(tmp_path)
     spoil(tmp_path)
     with pytest.raises(DataError, match=message):

@@ -48,7 +48,7 @@ TWINS = {
 
 
 @pytest.mark.parametrize("name", TWINS)
-def test_twin_is_found_among_galaxies_of_the_same_shape(name):
+def test_duplicate_is_found_among_galaxies_of_the_same_shape(name):
     # All are round and smooth: only their stars and noise tell them apart.
     images = [galaxy(seed) for seed in range(30)]
     groups = near_duplicates([*images, TWINS[name](images[11])])
@@ -56,25 +56,25 @@ def test_twin_is_found_among_galaxies_of_the_same_shape(name):
     assert len(np.unique(groups)) == 30
 
 
-def test_look_alikes_are_no_twins():
+def test_similar_images_are_not_duplicates():
     images = np.stack([galaxy(seed, is_round=seed % 2 == 0) for seed in range(200)])
     assert np.array_equal(near_duplicates(images), np.arange(200))
 
 
-def test_twins_of_a_twin_are_one_group_whatever_the_order():
+def test_duplicates_of_a_duplicate_are_one_group_in_any_order():
     first = galaxy(0)
     images = [galaxy(1), first, galaxy(2), encoded(first, 70), np.rot90(encoded(first, 50))]
     assert near_duplicates(images).tolist() == [0, 1, 2, 1, 1]
     assert near_duplicates(images[::-1]).tolist() == [0, 0, 1, 0, 2]
 
 
-def test_images_without_structure_are_twins_only_when_equal():
+def test_images_without_structure_are_duplicates_only_if_equal():
     black, grey = np.zeros((40, 40, 3), np.uint8), np.full((40, 40, 3), 90, np.uint8)
     assert near_duplicates([black, grey, black.copy()]).tolist() == [0, 1, 0]
     assert near_duplicates([]).tolist() == []
 
 
-def test_real_twins_between_surveys_are_found(shared_data):
+def test_real_duplicates_between_surveys_are_found(shared_data):
     # Two renderings of one galaxy, found by eye: other colours, framing and contrast. The thin edge-on is the hardest.
     pairs = [
         ("PGC0065375.jpg", "gz2_subbarao/GZ2_00110.jpg"),
@@ -148,7 +148,7 @@ def test_another_seed_is_another_split():
     assert len(np.intersect1d(first, other)) / len(first) == pytest.approx(0.2, abs=0.06)
 
 
-def test_split_hash_is_of_what_is_where():
+def test_split_hash_depends_on_images_and_parts():
     ids, groups, labels = many(400)
     found = holdout_indices(ids, groups, labels, (0.2, 0.2), 0)
     order = np.random.default_rng(0).permutation(400)
@@ -173,7 +173,7 @@ def test_class_missing_in_a_part_is_named():
     assert len(holdout_indices(ids, groups, labels, (0.12, 0.0), 3).test) == 0
 
 
-def test_shares_must_leave_something_to_train_on():
+def test_shares_must_leave_training_images():
     with pytest.raises(ValueError, match=r"0.5 and 0.5"):
         holdout_indices(*many(10), (0.5, 0.5), 0)
 

@@ -16,7 +16,7 @@ def pyramid():
     return bifpn(SHAPES, 6, 16, 1)
 
 
-def test_levels_past_the_backbone_are_pooled(pyramid):
+def test_levels_above_the_backbone_are_pooled(pyramid):
     """The anchor grid expects these shapes."""
     features = {level: np.zeros((2, *shape), np.float32) for level, shape in SHAPES.items()}
     outputs = pyramid(features)

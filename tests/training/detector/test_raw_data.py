@@ -37,7 +37,7 @@ def anchors():
     return anchor_grid(64, 64, **DetectorSettings(**PRESETS["quick"]).grid)
 
 
-def test_scenes_come_back_and_batches_are_what_they_were(anchors):
+def test_pooled_scenes_are_reused_and_batches_are_repeatable(anchors):
     maker = Counting()
     batches = PooledBatches(maker, anchors, range(10), 1)
     first = [batches.make(step) for step in range(12)]

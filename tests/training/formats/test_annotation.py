@@ -94,7 +94,7 @@ def test_names_that_lead_elsewhere_or_break_lines_are_refused(name):
         ({"about": {"a\0": 1}}, "U\\+0000"),
     ],
 )
-def test_what_no_format_could_hold_never_gets_in(changes, message):
+def test_values_that_no_format_can_hold_are_refused(changes, message):
     with pytest.raises(LabelError, match=message):
         labelled(**changes)
 
@@ -127,7 +127,7 @@ def test_a_damaged_record_is_refused(spoil):
             annotation_from_json(other)
 
 
-def test_a_name_twice_is_told_and_the_first_kept():
+def test_repeated_name_is_reported_and_the_first_kept():
     issues = []
     found = build_dataset("voc", [labelled(), labelled(width=20)], issues.append)
     assert [image.width for image in found.images] == [9] and issues[0].kind == "file name twice"

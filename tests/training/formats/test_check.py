@@ -142,7 +142,7 @@ MANY = {
 
 
 @pytest.mark.parametrize("kind", MANY)
-def test_every_fault_in_a_file_is_told(tmp_path, kind):
+def test_every_fault_in_a_file_is_reported(tmp_path, kind):
     # Otherwise a user fixes one and then meets the next.
     boxes = [[1, 2, 30, 40], [5, 6, 40, 44], [7, 8, 11, 12]]
     write_labels(single_image_set(tmp_path / "p", boxes), tmp_path / "out", kind)
@@ -153,7 +153,7 @@ def test_every_fault_in_a_file_is_told(tmp_path, kind):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"images": [', "[" * 100_000])
-def test_of_a_coco_file_that_is_hardly_one_it_is_told_what_is_wrong(tmp_path, text):
+def test_nearly_empty_coco_file_is_reported_with_its_fault(tmp_path, text):
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "coco")
     (tmp_path / "out" / "annotations.json").write_text(text)
     for found in (check(tmp_path / "out", "coco")[1], check(tmp_path / "out" / "annotations.json")[1]):
@@ -173,7 +173,7 @@ def test_faulty_tables_are_findings_that_name_file_and_line(tmp_path):
     assert "frames.csv: the kind of m31.png is 'galaxxy'" in details[1]
 
 
-def test_a_frame_with_two_rows_is_told(tmp_path):
+def test_frame_with_two_rows_is_reported(tmp_path):
     # Taken for two, its boxes would count twice.
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "csv")
     frames = tmp_path / "out" / "frames.csv"
@@ -181,7 +181,7 @@ def test_a_frame_with_two_rows_is_told(tmp_path):
     assert kinds(tmp_path / "out") == [("file name twice", "m31.png")]
 
 
-def test_without_a_list_a_class_that_nobody_knows_is_a_fault(tmp_path):
+def test_unknown_class_without_a_list_is_a_fault(tmp_path):
     # A misspelt galaxy would be sky to the detector.
     names = ["galaxy", "galxy", "planetary nebula", "Stars"]
     write_labels(
@@ -229,7 +229,7 @@ def test_a_set_without_an_image_is_a_finding(tmp_path):
     assert [issue.detail for issue in check(tmp_path / "out")[1]] == ["there is no labelled image in it"]
 
 
-def test_coco_faults_are_all_told(tmp_path):
+def test_coco_faults_are_all_reported(tmp_path):
     write_labels(clean(tmp_path / "p"), tmp_path / "out", "coco")
     path = tmp_path / "out" / "annotations.json"
     content = json.loads(path.read_text())
@@ -244,7 +244,7 @@ def test_coco_faults_are_all_told(tmp_path):
     ]
 
 
-def test_classes_that_are_no_galaxies_are_told_not_found_fault_with(tmp_path):
+def test_classes_that_are_not_galaxies_are_noted_without_a_fault(tmp_path):
     write_labels(
         single_image_set(tmp_path / "p", [[1, 2, 30, 40], [40, 2, 50, 9]], ["galaxy", "star"]), tmp_path / "out", "yolo"
     )

@@ -88,7 +88,7 @@ def test_a_difficult_box_counts_neither_way_in_cocos_own_evaluation(tmp_path):
     assert judged.stats[1] == pytest.approx(1.0)
 
 
-def test_a_file_of_others(tmp_path):
+def test_file_of_another_program_is_read(tmp_path):
     labels = read_labels(put(tmp_path))
     image, sky = labels.images
     assert image.boxes.tolist() == [[10.1, 5.2, 30.3, 35.5], [1, 2, 4, 6], [2, 2, 5, 6]]  # not 30.299999999999997
@@ -100,7 +100,7 @@ def test_a_file_of_others(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "csv"])
-def test_what_others_said_comes_back_through_other_formats(tmp_path, kind):
+def test_properties_of_other_programs_survive_other_formats(tmp_path, kind):
     labels = read_labels(put(tmp_path / "one"))
     write_labels(labels, tmp_path / "two", kind)
     write_labels(read_labels(tmp_path / "two"), tmp_path / "three", "coco")
@@ -176,7 +176,7 @@ def test_broken_files_say_what_is_wrong_and_where(tmp_path, content, message):
     assert "\n" not in str(caught.value)
 
 
-def test_edges_stand_beside_a_box_only_where_arithmetic_loses_them(tmp_path):
+def test_edges_are_stored_only_where_arithmetic_loses_them(tmp_path):
     source = single_image_set(tmp_path / "p", [[10.1, 0.2, 30.3, 40.4], [1 / 3, 1e-9, 20.1, 0.1 + 0.2], [1, 2, 3, 4]])
     write_labels(source, tmp_path / "out", "coco")
     content = json.loads((tmp_path / "out" / "annotations.json").read_text())
@@ -187,7 +187,7 @@ def test_edges_stand_beside_a_box_only_where_arithmetic_loses_them(tmp_path):
     assert read_labels(tmp_path / "out").images[0].boxes[1].tolist() == [1, 2, 4, 6]
 
 
-def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
+def test_ids_of_merged_sets_are_renumbered(tmp_path):
     from dataclasses import replace
 
     labels = read_labels(put(tmp_path / "one"))
@@ -200,7 +200,7 @@ def test_ids_of_sets_put_together_are_numbered_anew(tmp_path):
     assert plain_values(read_labels(tmp_path / "two")).keys() == plain_values(twice).keys()
 
 
-def test_one_image_that_cannot_be_taken_does_not_cost_the_others(tmp_path):
+def test_invalid_image_does_not_affect_the_others(tmp_path):
     put(tmp_path, change(images={"id": ...}))
     faults = []
     assert len(read_labels(tmp_path, on_error=faults.append).images) == len(FOREIGN["images"]) - 1

@@ -100,7 +100,7 @@ def test_the_zip_is_the_same_every_time(tmp_path):
     assert (tmp_path / "one" / "images.zip").read_bytes() == (tmp_path / "two" / "images.zip").read_bytes()
 
 
-def test_other_classes_are_no_galaxies_to_learn(tmp_path):
+def test_other_classes_are_not_trained_on(tmp_path):
     source = single_image_set(tmp_path / "p", [[1, 2, 20, 30], [30, 2, 40, 20]], ["galaxy", "star"])
     write_labels(source, tmp_path / "out", "csv")
     (sample,) = read_set(tmp_path / "out")
@@ -149,7 +149,7 @@ def test_broken_tables_say_what_is_wrong(tmp_path, name, spoil, message):
         read_labels(tmp_path / "out")
 
 
-def test_a_cut_zip_is_no_traceback(tmp_path):
+def test_truncated_zip_is_refused(tmp_path):
     write_labels(awkward_set(tmp_path / "p"), tmp_path / "out", "csv")
     path = tmp_path / "out" / "images.zip"
     path.write_bytes(path.read_bytes()[:500])
@@ -172,7 +172,7 @@ def test_boxes_of_a_set_are_read_to_the_digit_that_stands_there(tmp_path, shared
     assert m31.extras[0]["object"] == "NGC0205" and m31.difficult.tolist() == [True, False, False]
 
 
-def test_tables_that_are_no_utf8_are_one_line(tmp_path):
+def test_tables_that_are_not_utf8_are_refused(tmp_path):
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
     for name in ("frames.csv", "boxes.csv"):
         path = tmp_path / "out" / name
@@ -184,7 +184,7 @@ def test_tables_that_are_no_utf8_are_one_line(tmp_path):
     assert len(read_labels(tmp_path / "out").images) == 1
 
 
-def test_numbers_beyond_float32_are_told_without_a_warning(tmp_path, recwarn):
+def test_numbers_beyond_float32_are_refused_without_a_warning(tmp_path, recwarn):
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "csv")
     path = tmp_path / "out" / "boxes.csv"
     path.write_text(path.read_text().replace(",20,30,", ",20,1e300,"))

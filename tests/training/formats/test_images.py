@@ -25,7 +25,7 @@ def test_images_are_rgb():
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
 @pytest.mark.parametrize("share", [0.1, 0.6, 0.97])
-def test_what_is_cut_short_is_broken(suffix, share):
+def test_truncated_files_are_broken(suffix, share):
     whole = encoded_image(1, 64, 48, suffix)
     with pytest.raises(BrokenImageError, match="truncated"):
         decode(whole[: int(share * len(whole))])
@@ -41,14 +41,14 @@ def test_a_preview_inside_does_not_end_the_image():
         decode(both[:-30])
 
 
-def test_nothing_and_nonsense():
+def test_empty_and_invalid_content_is_refused():
     with pytest.raises(BrokenImageError, match="empty"):
         decode(b"")
     with pytest.raises(BrokenImageError, match="not a PNG, JPEG, TIFF, BMP or FITS image"):
         decode(b"text")
 
 
-def test_a_turned_photograph_has_the_size_that_people_see():
+def test_rotated_photograph_has_its_displayed_size():
     # labelImg and OpenCV both turn an image as its EXIF tag says.
     whole = encoded_image(2, 64, 48, ".jpg")
     tag = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"

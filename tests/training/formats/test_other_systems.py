@@ -66,7 +66,7 @@ def test_an_image_of_another_computers_path_is_found_by_its_name(tmp_path, name,
     assert image.file == path and image.archive
 
 
-def test_several_images_of_one_name_are_told_apart_by_their_folders_or_refused(tmp_path):
+def test_images_of_equal_name_are_distinguished_by_folder_or_refused(tmp_path):
     """Guessing would put the boxes of one night on the image of another."""
     folder = coco(tmp_path / "two", ["C:\\x\\one\\m31.png", "C:\\x\\two\\m31.png"], ["one/m31.png", "two/m31.png"])
     assert [image.file for image in read_labels(folder, "coco").images] == ["one/m31.png", "two/m31.png"]
@@ -94,7 +94,7 @@ def test_an_encoded_name_is_decoded_where_no_image_has_it(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("name", ["yolo", "coco"])
-def test_byte_order_marks_are_no_letters(tmp_path, name, encoding):
+def test_byte_order_marks_are_skipped(tmp_path, name, encoding):
     """Windows editors write them, before JSON, YAML, lines and lists of classes alike."""
     labels = single_image_set(tmp_path / "from", [BOX])
     write_labels(labels, tmp_path / "to", name)
@@ -124,13 +124,13 @@ def test_a_label_map_with_a_byte_order_mark(tmp_path):
         "names: &n\r\n  - galaxy\r\n  - star\r\nothers: *n\r\n",
     ],
 )
-def test_yaml_as_people_write_it(text):
+def test_yaml_of_class_names_in_common_styles(text):
     """Comments, quotes, quoted numbers, anchors and line ends of Windows."""
     assert parse_yaml_names(text, "data.yaml") == ["galaxy", "star"]
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "fits", "fits.gz", "fit"])
-def test_deep_images_and_fits_are_what_a_run_sees(tmp_path, kind):
+def test_16_bit_images_and_fits_are_decoded_as_in_a_run(tmp_path, kind):
     """The network is trained and measured on the same stretch as it gets at the telescope."""
     grey = cv2.cvtColor(cv2.imdecode(np.frombuffer(encoded_image(1, 64, 48), np.uint8), 1), cv2.COLOR_BGR2GRAY)
     deep = grey.astype(np.uint16) * 90 + 1200

@@ -40,7 +40,7 @@ def test_classes_have_their_colours(tmp_path):
     assert drawn(encoded_image, COLOURS[0])[:, 1].max() < drawn(encoded_image, COLOURS[1])[:, 1].min()
 
 
-def test_awkward_boxes_names_and_many_classes_are_no_obstacle(tmp_path):
+def test_unusual_boxes_names_and_many_classes_are_drawn(tmp_path):
     labels = awkward_set(tmp_path)
     encoded_image = draw_sheet(labels.images, labels.classes)
     assert encoded_image.dtype == np.uint8 and encoded_image.shape == (
@@ -59,7 +59,7 @@ def test_the_draw_is_seeded(tmp_path):
 
 
 @pytest.mark.parametrize("spoil", [lambda path: path.write_bytes(b"no picture"), lambda path: path.unlink()])
-def test_in_the_place_of_a_broken_image_stands_what_is_wrong(tmp_path, spoil):
+def test_broken_image_is_replaced_by_its_error(tmp_path, spoil):
     # One bad file of a thousand must not keep the others from being looked at.
     labels = single_image_set(tmp_path, [[5, 20, 20, 40]])
     whole = draw_sheet(labels.images, labels.classes)

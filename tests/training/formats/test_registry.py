@@ -132,7 +132,7 @@ def test_linked_images_lead_to_their_bytes(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["csv", "tfrecord"])
-def test_what_holds_images_inside_cannot_link_them(tmp_path, kind):
+def test_formats_that_contain_images_cannot_link_them(tmp_path, kind):
     need(kind)
     source = awkward_set(tmp_path / "source")
     with pytest.raises(DataError, match="--images copy"):
@@ -148,7 +148,7 @@ def test_images_in_a_zip_cannot_be_linked(tmp_path):
 
 
 @pytest.mark.parametrize("kind, name", [("coco", "boxes.json"), ("tfrecord", "boxes.tfrecord")])
-def test_a_single_file_has_its_images_with_it(tmp_path, kind, name):
+def test_single_file_contains_its_images(tmp_path, kind, name):
     need(kind)
     source = awkward_set(tmp_path / "source")
     write_labels(source, tmp_path / "out" / name, kind)
@@ -172,7 +172,7 @@ def test_two_images_that_would_share_a_label_are_refused(tmp_path, kind):
     assert not (tmp_path / "out").exists()
 
 
-def test_format_is_told_by_content_not_by_name(tmp_path):
+def test_format_is_detected_by_content_not_by_name(tmp_path):
     for kind in ("voc", "yolo", "coco", "csv"):
         write_labels(awkward_set(tmp_path / "source"), tmp_path / "same" / kind[::-1], kind)
         assert detect(tmp_path / "same" / kind[::-1]).name == kind
@@ -200,7 +200,7 @@ def test_several_files_of_one_kind_ask_which(tmp_path):
         read_labels(tmp_path)
 
 
-def test_what_other_programs_will_not_understand_is_said(tmp_path):
+def test_content_that_other_programs_do_not_read_is_reported(tmp_path):
     source = single_image_set(
         tmp_path / "p", [[1, 2, 30, 40.5], [3, 3, 9, 9]], difficult=[True, False], about={"boxes_complete": "0"}
     )

@@ -11,7 +11,7 @@ def test_the_roundest_number_that_agrees_is_taken():
     assert near.tolist() == [[10, 0.3, 7.125, 0.3333]]
 
 
-def test_where_nothing_round_agrees_the_number_stays():
+def test_number_stays_where_no_rounder_one_agrees():
     values = np.array([[1 / 3, 2 / 3, 0.1, 5.0]])
     assert np.array_equal(round_to_shortest(values, lambda tried: tried == values), values)
     assert round_to_shortest(np.zeros((0, 4)), lambda tried: tried == 0).shape == (0, 4)

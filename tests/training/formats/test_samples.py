@@ -33,7 +33,7 @@ def labelled(tmp_path):
     return folder
 
 
-def test_faults_end_the_work_and_say_how_to_go_on(labelled):
+def test_faults_end_the_command_with_a_remedy(labelled):
     with pytest.raises(DataError) as caught:
         read_samples(labelled)
     message = str(caught.value)
@@ -44,7 +44,7 @@ def test_faults_end_the_work_and_say_how_to_go_on(labelled):
 @pytest.mark.parametrize(
     ("command", "skips"), [("eval detector", False), ("eval classifier", False), ("train detector", True)]
 )
-def test_only_a_command_that_can_leave_faults_out_says_so(labelled, tmp_path, command, skips):
+def test_only_commands_that_can_skip_faults_suggest_it(labelled, tmp_path, command, skips):
     """Whoever measures is not sent to a flag that this command does not have."""
     if skips:
         pytest.importorskip("official", reason="needs the detector extra")
@@ -76,7 +76,7 @@ def test_labels_that_cannot_be_read_are_faults_too(labelled):
     assert "unreadable label (1)" in records[0].getMessage()
 
 
-def test_nothing_left_is_an_error_even_then(labelled):
+def test_skipping_every_image_is_an_error(labelled):
     for path in labelled.glob("*.png"):
         path.write_bytes(b"")
     with pytest.raises(DataError, match="data check"):
@@ -117,7 +117,7 @@ def test_faults_in_tables_of_our_own_layout_are_refused_too(labelled, tmp_path):
 
 
 @pytest.mark.parametrize("about", [{"g10": "x"}, {"g10": "3", "g10_p": "sure"}, {"kind": "spiral"}, {"set": "train"}])
-def test_another_programs_properties_are_no_labels_of_ours(labelled, about):
+def test_properties_of_other_programs_are_not_labels(labelled, about):
     (image,) = (image for image in read_labels(labelled, on_error=lambda fault: None).images if image.file == "0.png")
     sample = sample_from_annotation(replace(image, about=about))
     assert (sample.label, sample.kind, sample.set) == (-1, "galaxy", LABELLED)  # of no set, none would train on it

@@ -80,14 +80,14 @@ def test_what_shows_the_same_is_on_one_side(looked, seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_training_finds_its_own_share_in_a_part(looked, seed):
+def test_training_draws_its_validation_share_within_a_part(looked, seed):
     # It draws by the hash of the content too: were it the same draw, that share would lie in the test part, whole.
     part = holdout(looked, (0.2, 0.2), seed)["train"]
     drawn = sum(in_share(hashlib.sha256(image.read_bytes()).hexdigest(), 0.3, seed) for image in part)
     assert abs(drawn / len(part) - 0.3) < 0.15
 
 
-def test_names_and_order_play_no_part(labels, looked):
+def test_names_and_order_do_not_change_the_split(labels, looked):
     renamed = replace(
         labels, images=tuple(replace(image, file=f"x/{image.file[::-1]}") for image in labels.images[::-1])
     )
@@ -96,7 +96,7 @@ def test_names_and_order_play_no_part(labels, looked):
         assert {image.member for image in other[name]} == {image.member for image in part}
 
 
-def test_images_added_later_move_no_other(labels, looked):
+def test_images_added_later_do_not_move_others(labels, looked):
     fewer = decode_dataset(replace(labels, images=labels.images[:100]))
     before, after = holdout(fewer, (0.2, 0.2), 1), holdout(looked, (0.2, 0.2), 1)
     assert all(names(before[name]) <= names(after[name]) for name in before)
@@ -134,7 +134,7 @@ def test_a_class_that_a_part_would_lack_names_a_seed_that_works(labels, looked):
     assert all(any("comet" in image.classes for image in part) for part in parts.values())
 
 
-def test_a_class_on_fewer_images_than_parts_is_no_obstacle(labels, looked):
+def test_class_with_fewer_images_than_parts_is_accepted(labels, looked):
     rare = tuple(
         replace(image, classes=("comet", *image.classes[1:])) if image.file == "001.png" else image
         for image in looked.images
@@ -146,13 +146,13 @@ def test_a_class_on_fewer_images_than_parts_is_no_obstacle(labels, looked):
         k_fold(replace(looked, images=rare), 2, 1)
 
 
-def test_too_few_images_to_part(labels):
+def test_too_few_images_for_a_split_are_refused(labels):
     few = decode_dataset(replace(labels, images=labels.images[3:5]))
     with pytest.raises(DataError, match=r"no image is in the \w+ part: label more"):
         holdout(few, SHARES, 1)
 
 
-def test_a_broken_image_is_no_part_of_a_split(labels, tmp_path):
+def test_broken_image_is_refused_in_a_split(labels, tmp_path):
     write_labels(replace(labels, images=labels.images[:3]), tmp_path / "out", "voc")
     (tmp_path / "out" / "000.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"000\.png: .*galaxy-edge data check"):
@@ -160,7 +160,7 @@ def test_a_broken_image_is_no_part_of_a_split(labels, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["voc", "yolo", "coco", "csv"])
-def test_every_part_is_a_data_set_of_its_own(labels, looked, tmp_path, kind):
+def test_every_part_is_a_complete_data_set(labels, looked, tmp_path, kind):
     parts = holdout(looked, SHARES, 1)
     images = "copy" if kind == "csv" else "link"
     summary = write_split(labels, parts, {"seed": 1}, tmp_path / "out", kind, images)

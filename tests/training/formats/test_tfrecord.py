@@ -128,7 +128,7 @@ def test_the_decoder_of_official_vision_reads_what_we_write(tmp_path):
         assert decoded["groundtruth_is_crowd"].numpy().tolist() == flags
 
 
-def test_a_record_of_others(tmp_path):
+def test_record_of_another_program_is_read(tmp_path):
     labels = read_labels(put(tmp_path / "out", example()))
     (image,) = labels.images
     assert (image.file, image.width, image.height) == ("17.png", 64, 48)
@@ -180,7 +180,7 @@ def test_shards_are_one_set(tmp_path):
     assert [image.file for image in read_labels(tmp_path / "out").images] == ["0.png", "1.png", "2.png"]
 
 
-def test_whoever_edits_a_record_wins(tmp_path):
+def test_edited_record_overrides_the_stored_values(tmp_path):
     source = single_image_set(tmp_path / "p", [[1 / 3, 2, 30, 20.1], [5, 6, 50, 40]], difficult=[True, False])
     write_labels(source, tmp_path / "out", "tfrecord")
     read = tf.train.Example.FromString(records(tmp_path / "out" / FILE)[0])
@@ -213,7 +213,7 @@ def test_broken_records_say_what_is_wrong_and_where(tmp_path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_bytes_that_are_no_example(tmp_path):
+def test_bytes_that_are_not_an_example_are_refused(tmp_path):
     with pytest.raises(LabelError, match=r"data\.tfrecord.*, record 1 at byte 0: is not an Example"):
         read_labels(put(tmp_path / "out", b"\xff" * 40))
 
@@ -235,7 +235,7 @@ def test_a_file_that_is_cut_short(tmp_path, left):
     ]
 
 
-def test_truncated_is_what_the_xml_says(tmp_path):
+def test_truncated_is_taken_from_the_xml(tmp_path):
     # labelImg says so of what touches an edge, and another program may say it of anything.
     boxes = [[1, 2, 30, 40], [5, 2, 30, 40], [5, 2, 30, 40], [1, 2, 30, 40]]
     extras = ({}, {}, {"truncated": "1"}, {"truncated": "0"})
@@ -251,7 +251,7 @@ def test_truncated_is_what_the_xml_says(tmp_path):
 
 
 @pytest.mark.parametrize("length", [1 << 20, 1 << 62, (1 << 64) - 1])
-def test_a_record_that_says_it_is_absurdly_long(tmp_path, length):
+def test_record_with_an_absurd_length_is_refused(tmp_path, length):
     # With the checksum of its length right, TensorFlow believes it, and ends the process for want of memory.
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 30, 40]]), tmp_path / "out", "tfrecord")
     head = length.to_bytes(8, "little")
@@ -288,7 +288,7 @@ def test_images_cannot_be_left_out(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_read_and_written_again_it_is_the_same(tmp_path):
+def test_file_read_and_written_again_is_unchanged(tmp_path):
     source = awkward_set(tmp_path / "p")
     write_labels(source, tmp_path / "out", "tfrecord")
     write_labels(read_labels(tmp_path / "out"), tmp_path / "again", "tfrecord")

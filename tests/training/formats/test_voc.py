@@ -92,7 +92,7 @@ def test_labelimg_and_this_package_read_and_write_the_same(tmp_path):
             assert read_as_labelimg((out / image.file).with_suffix(".xml")) == (image.file.split("/")[-1], expected)
 
 
-def test_truncated_is_told_as_labelimg_does(tmp_path):
+def test_truncated_is_set_as_by_labelimg(tmp_path):
     boxes = [[1, 5, 9, 9], [5, 1, 9, 9], [5, 5, 64, 9], [5, 5, 9, 48], [5, 5, 9, 9], [0, 0, 9, 9]]
     xml = to_xml(single_image_set(tmp_path, boxes).images[0])
     assert re.findall(r"<truncated>(\d)", xml) == ["1", "1", "1", "1", "0", "0"]
@@ -108,7 +108,7 @@ def test_truncated_is_told_as_labelimg_does(tmp_path):
         ("a/b/m31.xml", "a/b/m31.png"),
     ],
 )
-def test_the_image_is_found_where_people_put_it(tmp_path, xml, image):
+def test_image_is_found_in_common_folders(tmp_path, xml, image):
     (found,) = read_labels(label(tmp_path, name=xml, images=[image])).images
     assert found.file == image
     assert found.read_bytes() == encoded_image(0)
@@ -133,14 +133,14 @@ def test_an_xml_without_object_is_an_image_without_galaxy(tmp_path):
     assert image.boxes.shape == (0, 4) and image.classes == ()
 
 
-def test_a_size_of_nothing_is_looked_up(tmp_path):
+def test_size_of_zero_is_read_from_the_image(tmp_path):
     # What scripts write that did not open the image.
     text = LABELIMG.replace("<width>64", "<width>0").replace("<height>48", "<height>0")
     (image,) = read_labels(label(tmp_path, text)).images
     assert (image.width, image.height) == (64, 48)
 
 
-def test_what_no_image_is_left_out_of_is_said(tmp_path):
+def test_omitted_elements_are_reported(tmp_path):
     text = LABELIMG.replace("<name>star", "<part><name>arm</name></part><name>star")
     labels = read_labels(label(tmp_path, text))
     assert labels.notes == ("<part> omitted: 1",)
@@ -187,7 +187,7 @@ def test_broken_labels_say_what_is_wrong_and_where(tmp_path, text, message):
     assert "m31" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_the_folder_a_label_names_leads_nowhere_else(tmp_path):
+def test_folder_named_in_a_label_is_not_followed(tmp_path):
     secret = tmp_path / "secret"
     write_images(secret, ["m31.png"])
     text = LABELIMG.replace("<folder>night 1", "<folder>../../secret")
@@ -202,7 +202,7 @@ def test_two_labels_for_one_image(tmp_path):
         read_labels(tmp_path)
 
 
-def test_a_cut_label_is_still_known_as_voc(tmp_path):
+def test_truncated_label_is_recognised_as_voc(tmp_path):
     assert detect(label(tmp_path, LABELIMG[:100])).name == "voc"
 
 

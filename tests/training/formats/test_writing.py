@@ -20,7 +20,7 @@ def left(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_nothing_is_seen_before_all_is_written(tmp_path):
+def test_output_appears_only_when_complete(tmp_path):
     with staged_output(tmp_path / "a" / "out") as staged:
         write_text(staged / "x" / "y.txt", "text")
         assert not (tmp_path / "a" / "out").exists()
@@ -36,7 +36,7 @@ def test_an_error_or_ctrl_c_leaves_nothing(tmp_path, error):
     assert left(tmp_path) == []
 
 
-def test_what_is_there_is_not_overwritten(tmp_path):
+def test_existing_output_is_not_overwritten(tmp_path):
     (tmp_path / "out").mkdir()
     with staged_output(tmp_path / "out") as staged:  # an empty folder may be there
         write_text(staged / "y.txt", "text")
@@ -49,7 +49,7 @@ def test_what_is_there_is_not_overwritten(tmp_path):
         pass
 
 
-def test_files_beside_the_target_are_not_overwritten_either(tmp_path):
+def test_files_next_to_the_target_are_not_overwritten(tmp_path):
     (tmp_path / "x_images").mkdir()
     (tmp_path / "x_images" / "mine.txt").write_text("mine")
     with pytest.raises(WriteError, match="x_images exists already"):
@@ -91,7 +91,7 @@ def test_a_disk_that_is_full_leaves_nothing(tmp_path, kind):
     assert left(tmp_path) == ["p"]
 
 
-def test_a_full_disk_is_one_line_on_the_screen(tmp_path):
+def test_full_disk_is_reported_in_one_line(tmp_path):
     write_labels(awkward_set(tmp_path / "p"), tmp_path / "in", "voc")
     with full_disk():
         done = galaxy_edge_in_process("data", "convert", "in", "out", "--to", "yolo", cwd=tmp_path)
@@ -179,7 +179,7 @@ def test_the_result_of_an_older_run_is_kept_when_a_new_one_fails(tmp_path):
     assert out.read_bytes() == b"new" and left(tmp_path) == ["sheet.png"]
 
 
-def test_convert_in_a_process_of_its_own(tmp_path):
+def test_convert_does_not_replace_its_input(tmp_path):
     write_labels(awkward_set(tmp_path / "p"), tmp_path / "in", "voc")
     done = galaxy_edge_in_process("data", "convert", "in", "in", "--to", "yolo", cwd=tmp_path)
     assert done.returncode == 1 and "in exists already" in done.stderr

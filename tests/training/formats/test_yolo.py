@@ -90,7 +90,7 @@ def test_short_numbers_are_not_taken_for_rounded_ones(tmp_path):
         ("data/obj/m31.txt", "data/obj/m31.png", "obj.names", "galaxy\n", "data/obj/m31.png"),  # Darknet
     ],
 )
-def test_folders_as_others_lay_them_out(tmp_path, label, image, listed, classes, name):
+def test_common_folder_layouts_are_read(tmp_path, label, image, listed, classes, name):
     (annotation,) = read_labels(labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", classes, label, image, listed)).images
     assert (annotation.file, annotation.classes) == (name, ("galaxy",))
     assert annotation.read_bytes()
@@ -109,7 +109,7 @@ def test_labels_are_where_ultralytics_looks(image_path, label):
     assert label_path(image_path) == label
 
 
-def test_an_image_without_label_is_empty_as_ultralytics_has_it(tmp_path):
+def test_image_without_label_is_empty_as_in_ultralytics(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
     write_images(tmp_path, ["m31.png", "sky.png"])
     labels = read_labels(tmp_path)
@@ -138,14 +138,14 @@ def test_broken_lines_say_what_is_wrong_and_where(tmp_path, line, message):
     assert str(caught.value).startswith("m31.txt: ")
 
 
-def test_bytes_that_are_no_text(tmp_path):
+def test_bytes_that_are_not_text_are_refused(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", label="labels/m31.txt", image="images/m31.png")
     (tmp_path / "labels" / "m31.txt").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(LabelError, match=r"labels/m31\.txt"):
         read_labels(tmp_path)
 
 
-def test_a_label_without_image_is_missed(tmp_path):
+def test_missing_image_of_a_label_is_reported(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n", label="labels/m31.txt", image="images/m31.png")
     (tmp_path / "labels" / "gone.txt").write_text("0 0.5 0.5 0.25 0.25\n")
     with pytest.raises(LabelError, match=r"labels/gone\.txt: there is no image for") as caught:
@@ -153,7 +153,7 @@ def test_a_label_without_image_is_missed(tmp_path):
     assert caught.value.kind == "missing picture"
 
 
-def test_other_text_files_are_no_labels(tmp_path):
+def test_other_text_files_are_ignored(tmp_path):
     tmp_path = tmp_path / "labels" / "of mine"  # a folder of this name above the set means nothing
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
     (tmp_path / "catalogue.txt").write_text("31 10.68 41.27 3.44 190.0\n")
@@ -162,14 +162,14 @@ def test_other_text_files_are_no_labels(tmp_path):
     assert len(read_labels(tmp_path).images) == 1
 
 
-def test_without_a_list_of_classes_it_says_what_to_do(tmp_path):
+def test_missing_list_of_classes_is_reported_with_a_remedy(tmp_path):
     labelled(tmp_path, "0 0.5 0.5 0.25 0.25\n")
     (tmp_path / "classes.txt").unlink()
     with pytest.raises(LabelError, match=r"into classes\.txt"):
         read_labels(tmp_path)
 
 
-def test_whoever_edits_a_line_wins_over_the_record(tmp_path):
+def test_edited_line_overrides_the_record(tmp_path):
     # The record keeps flags and exact pixels of boxes that are where it left them; the others are what the lines say.
     boxes = [[1 / 3, 2, 30, 20.1], [5, 6, 50, 40], [10, 10, 20, 20]]
     source = single_image_set(tmp_path / "p", boxes, difficult=[True, True, True])
@@ -244,7 +244,7 @@ def test_the_record_is_one_image_a_line(tmp_path):
     assert len(lines) == len(json.loads(text)["pictures"]) == 8
 
 
-def test_a_share_beyond_all_images_is_told_without_a_warning(tmp_path, recwarn):
+def test_absurd_share_is_refused_without_a_warning(tmp_path, recwarn):
     write_labels(single_image_set(tmp_path / "p", [[1, 2, 20, 30]]), tmp_path / "out", "yolo")
     (tmp_path / "out" / "labels" / "m31.txt").write_text("0 0.5 0.5 0.2 1e308\n")
     with pytest.raises(LabelError, match=r"line 1 1e\+308 cannot be a position in an image"):

@@ -34,7 +34,7 @@ def test_no_drawing_is_as_small_as_a_distant_galaxy():
         assert nebulae.draw_nebula(np.random.default_rng(seed), 4).shape[0] >= min(nebulae.MIN_SIDES.values())
 
 
-def test_clusters_are_crowded_in_the_middle():
+def test_clusters_are_densest_in_the_middle():
     """In a Plummer profile half of the stars lie within 1.3 core radii in projection, so light decreases outwards."""
     inner = outer = 0.0
     y, x = np.mgrid[-1:1:96j, -1:1:96j]

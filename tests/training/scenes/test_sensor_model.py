@@ -26,7 +26,7 @@ def test_smoothed_noise_keeps_its_spread_and_is_correlated():
     assert np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1] > 0.4
 
 
-def test_banding_walking_hot_and_full():
+def test_banding_walking_noise_hot_pixels_and_saturation():
     rows = exposed(SensorModel(rows=0.5, channels=(1, 1, 1))).mean(axis=(1, 2))
     assert abs(rows.std() - 0.5) < 0.1
     assert abs(exposed(SensorModel(walking=0.5, drift=(6.0, 2.0), channels=(1, 1, 1))).std() - np.hypot(1, 0.5)) < 0.05
@@ -34,7 +34,7 @@ def test_banding_walking_hot_and_full():
     assert exposed(SensorModel(full=50.0), 100.0).max() == 50
 
 
-def test_mono_shows_the_same_in_all_channels():
+def test_mono_image_has_equal_channels():
     noise = exposed(SensorModel(mono=True, hot=500, walking=0.2, drift=(3.0, 0.0)))
     assert np.allclose(noise[..., 0], noise[..., 1], atol=1e-6) and np.allclose(noise[..., 0], noise[..., 2], atol=1e-6)
 

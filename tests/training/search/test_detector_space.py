@@ -25,7 +25,7 @@ def test_every_choice_is_a_detector():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("choice", [START, {**LEAST, "width_percent": 35, "scales_per_octave": 3, "min_level": 4}])
-def test_a_detector_costs_what_its_graph_holds_and_its_file_weighs(choice, tmp_path):
+def test_computed_cost_agrees_with_graph_and_file_size(choice, tmp_path):
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     import tensorflow as tf
     from galaxy_edge.training.detector import networks as ssd
@@ -47,7 +47,7 @@ def test_a_detector_costs_what_its_graph_holds_and_its_file_weighs(choice, tmp_p
 
 
 @pytest.mark.slow
-def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
+def test_search_trains_detectors_and_its_pick_is_valid(tmp_path):
     """Two trials of next to nothing: the front is written, and its pick is a detector of the space."""
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     pytest.importorskip("optuna", reason="needs the study extra")
@@ -83,7 +83,7 @@ def test_a_search_trains_detectors_and_what_it_picks_can_be_trained(tmp_path):
     DetectorSettings(**read_picked_network(out / "picked.json"))
 
 
-def test_a_network_that_was_picked_is_no_preset(tmp_path):
+def test_picked_network_excludes_a_preset(tmp_path):
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from click.testing import CliRunner
     from galaxy_edge.cli.main import cli
@@ -105,7 +105,7 @@ def test_a_network_that_was_picked_is_no_preset(tmp_path):
     assert done.exit_code == 2 and "--preset" in done.output
 
 
-def test_what_no_search_for_detectors_picked_is_refused(tmp_path):
+def test_file_that_is_not_a_picked_detector_is_refused(tmp_path):
     for content in ("no json", "{}", '{"network": {"stem_channels": 16}}', '{"network": {}}'):
         (tmp_path / "picked.json").write_text(content)
         with pytest.raises(RunError, match=r"is not a picked\.json"):

@@ -73,7 +73,7 @@ def wait_for_mark(folder, name, count):
         time.sleep(0.05)
 
 
-def test_two_processes_one_killed(tmp_path, start):
+def test_trial_of_a_killed_process_is_repeated_by_the_other(tmp_path, start):
     # A lost machine must cost its time and nothing else: the other finishes, its networks included, and no more.
     victim = start("victim", 9, hang_at=2)
     wait_for_mark(tmp_path, "victim", 2)
@@ -95,7 +95,7 @@ def test_two_processes_one_killed(tmp_path, start):
     assert [path.name.split("-")[-2] for path in (tmp_path / "study/workers").iterdir()] == [str(victim.pid)]
 
 
-def test_killed_study_goes_on_as_if_it_had_not_been(tmp_path, start):
+def test_killed_study_resumes_with_the_same_trials(tmp_path, start):
     # The seed in a report must lead to the same networks on a machine that crashed and on one that did not.
     victim = start("victim", 14, hang_at=4)
     wait_for_mark(tmp_path, "victim", 4)
@@ -117,7 +117,7 @@ def read_trials(folder):
     return [TrialResult.from_dict(values, "macro_f1") for values in trials]
 
 
-def test_workers_of_one_call(tmp_path, start):
+def test_workers_of_a_single_call_share_the_trials(tmp_path, start):
     # Both processes must get work: with the name they share, the first waits in its trial until the second has one.
     assert start("both", 6, hang_at=1, workers=2).wait(timeout=300) == 0
     study = open_study(tmp_path / "study")

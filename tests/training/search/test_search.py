@@ -14,7 +14,7 @@ from galaxy_edge.training.search.study_store import Limits, SearchError, open_st
 from helpers.search import distance, formula, networks
 
 
-def test_search_learns(tmp_path):
+def test_search_approaches_the_optimum(tmp_path):
     # Blind draws would do as well early as late; what the sampler proposes must be nearer to the good place. The score
     # alone would not tell: cheap networks are proposed too, for the front.
     found = networks(search(formula, tmp_path / "study", 46, seed=3))[1:]  # the first was not drawn
@@ -41,7 +41,7 @@ def test_a_search_begins_with_the_known_design_where_that_is_within_the_limits(t
     assert networks(search(formula, tmp_path / "free", 4)).count(first) == 1
 
 
-def test_impossible_limits_are_said(tmp_path, monkeypatch):
+def test_impossible_limits_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "DRAWS", 500)
     with pytest.raises(SearchError, match="allow more"):
         run_worker(formula, tmp_path / "study", 3, limits=Limits(max_macs=1000))
@@ -49,14 +49,14 @@ def test_impossible_limits_are_said(tmp_path, monkeypatch):
         Limits(max_kib=-1)
 
 
-def test_diverged_training_is_no_result(tmp_path):
+def test_diverged_training_gives_no_result(tmp_path):
     scores = iter([0.5, float("nan"), 0.6])
     study = search(lambda spec, report: next(scores), tmp_path / "study", 3)
     assert [point.state for point in points(study)] == ["complete", "pruned", "complete"]
     assert [point.score for point in points(study)] == [0.5, None, 0.6]
 
 
-def test_pruning_spares_the_cheap(tmp_path):
+def test_cheap_trials_are_not_pruned(tmp_path):
     # Being worse than larger networks is what small ones are for: only peers of no more cost may stop a trial.
     cheap, costly = ({name: values[0] for name, values in SPACE.items()} | dict(size=size) for size in (48, 96))
     order = [(costly, 0.6)] * 4 + [(cheap, 0.3), (costly, 0.3), (costly, 0.7)]
@@ -78,7 +78,7 @@ def test_pruning_spares_the_cheap(tmp_path):
     assert len(found[5].curve) == 4, "at the end of the warm-up, neither before nor after"
 
 
-def test_falls_behind_against_a_slow_twin():
+def test_falls_behind_agrees_with_a_plain_implementation():
     rng = np.random.default_rng(5)
     verdicts = set()
     for _ in range(300):

@@ -20,7 +20,7 @@ from helpers.search import formula
         ({"about": {"data": "other"}}, "started on other data: continue"),
     ],
 )
-def test_study_keeps_to_what_it_began_with(tmp_path, change, words):
+def test_study_is_resumed_with_its_own_settings_only(tmp_path, change, words):
     run_worker(formula, tmp_path, 1)
     with pytest.raises(SearchError, match=words):
         run_worker(formula, tmp_path, 2, **change)
@@ -33,7 +33,7 @@ def test_study_of_another_space(tmp_path, monkeypatch):
         run_worker(formula, tmp_path, 2)
 
 
-def test_no_study_there(tmp_path):
+def test_missing_study_is_reported(tmp_path):
     with pytest.raises(SearchError, match="contains no search"):
         open_study(tmp_path)
     assert not list(tmp_path.iterdir())
@@ -58,7 +58,7 @@ def test_damaged_journal(tmp_path, damage, words):
         run_worker(formula, tmp_path, 2)
 
 
-def test_damaged_journal_can_be_mended_as_the_message_says(tmp_path):
+def test_damaged_journal_can_be_repaired_as_the_message_says(tmp_path):
     run_worker(formula, tmp_path, 3)
     journal = tmp_path / "study.journal"
     journal.write_text(journal.read_text() + "\x00\x00\n")
@@ -70,7 +70,7 @@ def test_damaged_journal_can_be_mended_as_the_message_says(tmp_path):
     assert len(points(open_study(tmp_path))) == 4
 
 
-def test_half_a_line_at_the_end_is_one_that_was_never_written(tmp_path):
+def test_incomplete_last_line_is_ignored(tmp_path):
     # A power cut or a full disk in the middle of a write.
     (tmp_path / "cut").mkdir()
     run_worker(formula, tmp_path / "whole", 4)

@@ -31,7 +31,7 @@ def stop(_):
     raise Stopped
 
 
-def test_one_source_cannot_be_crossed(folder, tmp_path):
+def test_single_source_cannot_be_crossed(folder, tmp_path):
     """The error comes before anything is written."""
     with pytest.raises(DataError, match="one source only"):
         cross_sources(PLAIN, folder[0], tmp_path / "out")

@@ -60,7 +60,7 @@ def test_model_that_knows_nothing_gets_no_weight():
     assert find_weights([useless, sharp, useless], LABELS).tolist() == [0, 1, 0]
 
 
-def test_one_model_stands_alone():
+def test_single_model_has_weight_one():
     assert find_weights(MODELS[:1], LABELS).tolist() == [1]
 
 
@@ -68,7 +68,7 @@ def test_order_of_two_models_does_not_matter():
     assert find_weights(MODELS[1::-1], LABELS) == pytest.approx(find_weights(MODELS[:2], LABELS)[::-1])
 
 
-def test_what_does_not_fit_is_refused():
+def test_mismatched_arguments_are_refused():
     for weights in ([1], [1, -1], [0, 0], [1, np.nan]):
         with pytest.raises(ValueError, match="weights"):
             blend(MODELS[:2], weights)

@@ -38,7 +38,7 @@ def test_scores_are_those_of_sklearn(classes, ties):
     assert found["auc"] == pytest.approx(np.mean(each))
 
 
-def test_class_never_named_has_no_precision_and_absent_class_does_not_count():
+def test_class_never_predicted_has_no_precision_and_absent_class_does_not_count():
     metrics = pytest.importorskip("sklearn.metrics")
     labels = np.array([0, 0, 1, 1, 2])
     probabilities = np.eye(4)[[0, 3, 1, 1, 0]]  # class 2 is never named, class 3 is named and not there
@@ -60,7 +60,7 @@ def test_area_is_not_defined_for_one_class():
     assert macro_scores(np.full((3, 2), 0.5), np.zeros(3, int), 2)["auc"] is None
 
 
-def test_scores_of_what_does_not_fit():
+def test_scores_of_mismatched_arrays_are_refused():
     for probabilities, labels in (
         (np.ones((3, 2)), np.zeros(4, int)),
         (np.ones((0, 2)), np.zeros(0, int)),
@@ -154,6 +154,6 @@ def test_many_pairs_agree_with_enumeration():
         ({}, {}, 1),
     ],
 )
-def test_what_is_no_comparison_is_refused(a, b, repeats):
+def test_invalid_comparison_is_refused(a, b, repeats):
     with pytest.raises(ValueError):
         compare(a, b, repeats)
