@@ -18,20 +18,27 @@ if TYPE_CHECKING:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def devices(as_json: bool) -> None:
-    """Show this machine, its cameras and the device profiles."""
+    """Show this machine, its cameras with their formats and controls, and the device profiles."""
     from ..devices.probe import probe, select_profile
     from ..devices.profile import all_profiles
+    from ..devices.v4l2.listing import describe_cameras
     from ..runtime.monitoring.console import PlainConsole
 
     machine = probe()
     selected = select_profile(machine)
+    cameras = describe_cameras(machine.cameras)
     if as_json:
         profiles = [profile.as_dict() for profile in all_profiles()]
-        click.echo(json.dumps({"machine": machine.as_dict(), "profile": selected.as_dict(), "profiles": profiles}))
+        described = [camera.as_dict() for camera in cameras]
+        answer = {"machine": machine.as_dict(), "cameras": described, "profile": selected.as_dict()}
+        click.echo(json.dumps({**answer, "profiles": profiles}))
         return
     console = PlainConsole()
     for line in machine_lines(machine):
         console.print(line, highlight=False)
+    for camera in cameras:
+        for line in camera.lines():
+            console.print(line, highlight=False, markup=False)
     console.print(devices_table(all_profiles(), selected.name))
 
 

@@ -15,7 +15,7 @@ from ...models.images.development import Development
 from ..frame import Frame
 from ..system.address import is_text, printable_name, redact_credentials
 from ..system.backoff import Backoff
-from .capture import Capture, CaptureError, FrameBuilder, configure_capture
+from .capture import Capture, CaptureError, FrameBuilder, FrameInfo, configure_capture
 from .ffmpeg_limits import check_capture, limit_ffmpeg, redirects
 from .http_camera import HttpCapture, is_image, open_snapshots, request, snapshots
 from .stream_errors import why_not_opened
@@ -29,6 +29,9 @@ FIRST_READS = 3
 """Attempts to read the first image: that of many USB cameras is incomplete."""
 NO_IMAGE = "it can be opened, but delivers no image"
 
+Reading = tuple[np.ndarray, datetime.datetime, FrameInfo | None]
+"""An image, the UTC time of reading it, and what the camera gave with it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -39,7 +42,7 @@ class Camera:
 
     Args:
         name: its name without a password: it is written, shown and published.
-        open_capture: opens it; raises `CaptureError` where that fails.
+        open_capture: opens it; raises `CaptureError` where that fails, `UsageError` where an option is wrong.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
         wait: whether a camera that is absent now is waited for.
 
@@ -47,7 +50,7 @@ class Camera:
         reopened: how often it was lost and came back.
 
     Raises:
-        UsageError: it delivers no image now, and `wait` is off.
+        UsageError: it delivers no image now, and `wait` is off; or it is there, and an option is wrong.
     """
 
     continuous = True
@@ -68,7 +71,7 @@ class Camera:
         self._builder = FrameBuilder(name, development)
         self._backoff = Backoff(MIN_WAIT, MAX_WAIT)
         self._capture: Capture | None = None
-        self._first: tuple[np.ndarray, datetime.datetime] | None = None
+        self._first: Reading | None = None
         self._reasons: set[str] = set()
         self._is_loss_logged = True  # that it is absent at the start is logged below
         try:
@@ -89,7 +92,7 @@ class Camera:
                 if found is None:
                     self._reconnect()
                     continue
-                frame = self._builder(*found, getattr(self._capture, "cfa", None))
+                frame = self._builder(*found)
                 del found
                 yield frame
                 del frame
@@ -110,17 +113,17 @@ class Camera:
             image = next((image for image in images if image is not None), None)
             if image is None:
                 raise CaptureError(NO_IMAGE)
-        except CaptureError:
-            capture.release()
-            raise
         except ImageError as error:
             capture.release()
             raise CaptureError(error.reason) from None
-        self._capture, self._first = capture, (image, datetime.datetime.now(datetime.UTC))
+        except BaseException:
+            capture.release()
+            raise
+        self._capture, self._first = capture, _reading(image, capture)
         self._backoff.connected()
 
-    def _read(self) -> tuple[np.ndarray, datetime.datetime] | None:
-        """Return the next image and its time; None where the camera has stopped delivering."""
+    def _read(self) -> Reading | None:
+        """Return the next image with its time and details; None where the camera has stopped delivering."""
         assert self._capture is not None
         first, self._first = self._first, None
         if first is not None:
@@ -133,7 +136,7 @@ class Camera:
         except ImageError as error:
             self._log_reason(CaptureError(error.reason))
             return None
-        return None if image is None else (image, datetime.datetime.now(datetime.UTC))
+        return None if image is None else _reading(image, self._capture)
 
     def _reconnect(self) -> None:
         """Reopen the camera, however long that takes."""
@@ -156,7 +159,7 @@ class Camera:
             time.sleep(self._backoff.next_wait())
             try:
                 self._connect()
-            except CaptureError as error:
+            except (CaptureError, UsageError) as error:  # another camera may be there now, which lacks an option
                 self._log_loss()
                 self._log_reason(error)
 
@@ -170,10 +173,14 @@ class Camera:
             "%s stopped delivering after %d frames%s; it is being reopened", self.name, self._builder.number, again
         )
 
-    def _log_reason(self, error: CaptureError) -> None:
+    def _log_reason(self, error: Exception) -> None:
         if str(error) not in self._reasons:
             self._reasons.add(str(error))
             logger.warning("%s: %s", self.name, error)
+
+
+def _reading(image: np.ndarray, capture: Capture) -> Reading:
+    return image, datetime.datetime.now(datetime.UTC), getattr(capture, "info", None)
 
 
 def stream(url: str, development: Development | None = None, wait: bool = False) -> Camera:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import Protocol
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -27,8 +28,26 @@ class CaptureError(Exception):
     """A camera cannot be opened or delivers nothing; the text says why, for a message that begins with its name."""
 
 
+@dataclass(frozen=True)
+class FrameInfo:
+    """What a camera gives with an image.
+
+    Attributes:
+        cfa: Bayer pattern of a mosaic, as it is stored; None where it is not a mosaic.
+        time: UTC start of the exposure; None where the camera does not give it.
+        header: FITS keywords.
+    """
+
+    cfa: str | None = None
+    time: datetime.datetime | None = None
+    header: dict[str, Any] = field(default_factory=dict)
+
+
 class Capture(Protocol):
-    """The interface that cameras are read through: OpenCV's, or one that keeps their depth."""
+    """The interface that cameras are read through: OpenCV's, or one that keeps their depth.
+
+    It may have an attribute `info`, the `FrameInfo` of the image that was read last.
+    """
 
     def read(self, image: np.ndarray | None = None, /) -> tuple[bool, np.ndarray | None]:
         """Read an image, into `image` where it fits; False where there is none."""
@@ -123,20 +142,24 @@ class FrameBuilder:
                 self._buffers.adopt(image)  # freed, it would fragment the heap
         return image
 
-    def __call__(self, image: np.ndarray, time: datetime.datetime, cfa: str | None = None) -> Frame:
+    def __call__(self, image: np.ndarray, time: datetime.datetime, info: FrameInfo | None = None) -> Frame:
         """Make the next frame of an image, in place where that is possible.
 
         Args:
             image: (H, W, 3) BGR, or (H, W).
-            time: of the frame.
-            cfa: Bayer pattern of a mosaic (H, W) of more than 8 bits.
+            time: of reading; used where `info` has none.
+            info: what the camera gave with the image.
         """
         self.number += 1
+        info = info or FrameInfo()
+        time = info.time or time
         if image.ndim == 3:
             _swap_red_and_blue(image)
         if image.dtype != np.uint8:
-            return developed_frame(image, cfa, self._development, time, self._source, self.number - 1)
-        return Frame(image if image.ndim == 3 else to_rgb8(image)[0], time, self._source, self.number - 1)
+            frame = developed_frame(image, info.cfa, self._development, time, self._source, self.number - 1)
+            return replace(frame, header=info.header) if info.header else frame
+        pixels = image if image.ndim == 3 else to_rgb8(image)[0]
+        return Frame(pixels, time, self._source, self.number - 1, header=info.header)
 
 
 def _swap_red_and_blue(image: np.ndarray) -> None:

@@ -29,6 +29,19 @@ unicast v vga video videoinput videos videostream view web webcam width x
 _HARMLESS = frozenset(_WORDS.split())
 """Words of cameras' addresses, in paths and as names and values of parameters, that are no secrets."""
 
+_CONTROLS = """
+absolute analogue auto automatic backlight balance blue brightness compensation continuous contrast digital dynamic
+exposure flip focus format framerate frequency gain gamma hflip horizontal hue iris line manual mode pan power priority
+rate raw red rotate saturation sharpness size temperature test pattern tilt time vertical vflip wb white zoom
+"""
+_CONTROL_WORDS = frozenset(_CONTROLS.split())
+"""Words in the names of options and controls of local cameras."""
+_LOCAL_CAMERA = re.compile(r"(?:picamera2(?::\d{1,2})?|(?:/dev/video)?\d{1,3})\?(.*)")
+_CONTROL_VALUE = re.compile(
+    r"auto|on|off|-?\d{0,7}\.?\d{1,6}(?:us|ms|s|min)?|\d{1,5}x\d{1,5}(?::\d\d)?|[\d.]{1,6},[\d.]{1,6}"
+)
+_PIXEL_FORMAT = re.compile(r"format=[A-Za-z]{0,4}\d{0,3}P?(?:-BE)?")
+
 
 def redact_credentials(address: str) -> str:
     """Mask whatever in an address is not known to be harmless; return any other text as it is.
@@ -40,6 +53,9 @@ def redact_credentials(address: str) -> str:
     """
     if address.startswith("watch:"):
         return "watch:" + redact_credentials(address.removeprefix("watch:"))
+    local = _LOCAL_CAMERA.fullmatch(address)
+    if local and all(map(_is_camera_option, local[1].split("&"))):
+        return address
     match = re.fullmatch(r"(?is)([a-z][a-z0-9+.-]*)://([^/?#\\]*)(.*)", address)
     if not match:
         return _redact_text(address)
@@ -78,6 +94,13 @@ def _is_harmless(part: str) -> bool:
     """Return whether a part of a path or a parameter consists of known words, sizes and short numbers."""
     pieces = re.split(r"[_.=-]", part)
     return len(re.findall(r"\d+", part)) <= 4 and all(_is_known(piece) for piece in pieces)
+
+
+def _is_camera_option(part: str) -> bool:
+    """Return whether a part is an option of a local camera, like ``exposure=20ms``, which holds no secret."""
+    name, _, value = part.partition("=")
+    is_value = _CONTROL_VALUE.fullmatch(value) or _PIXEL_FORMAT.fullmatch(part)
+    return bool(is_value) and all(word in _CONTROL_WORDS for word in name.split("_"))
 
 
 def _is_known(piece: str) -> bool:

@@ -21,7 +21,12 @@ echo "--- deep"
 cat > /run/deep.py <<'END'
 {deep}
 END
-{python} /run/deep.py run --models {models} --json --camera 0 --max-frames 2 --out /run/c 2>/run/error; echo "code $?"; cat /run/error
+{python} /run/deep.py
+$run --camera "0?format=Y16&size=640x480&gain=9" --max-frames 2 --out /run/c 2>/run/error; echo "code $?"; cat /run/error
+echo "--- options"
+$run --camera "0?format=YUYV&size=320x180&brightness=200" --max-frames 1 --out /run/d 2>/run/error; echo "code $?"; cat /run/error
+for option in gain=999 size=99x99 format=pRAA; do $run --camera "0?$option" --out /run/d 2>&1; echo "code $?"; done
+{python} -m galaxy_edge devices
 echo "--- lost"
 ( while [ ! -s /run/lines ]; do sleep 0.2; done; sleep 1; echo vivid.0 > /sys/bus/platform/drivers/vivid/unbind
   wc -l < /run/lines > /run/before; sleep 3; echo vivid.0 > /sys/bus/platform/drivers/vivid/bind
@@ -32,29 +37,17 @@ echo "lines $(wc -l < /run/lines)"; grep galaxy-edge: /run/error
 {python} -c "import sqlite3; print('frames', sqlite3.connect('/run/b/events.sqlite').execute('SELECT frames FROM run WHERE ended IS NOT NULL').fetchone()[0])"
 """
 
-# The kernel's camera offers every format, and OpenCV prefers colour. To get a camera of one raw format, the camera is set
-# to that format as soon as it is opened.
+# The kernel's camera offers every format, and colour is preferred.
 DEEP = """
-import cv2, json
-from galaxy_edge.cli.main import main
+import json
 from galaxy_edge.runtime.sources.open_source import open_source
-plain = cv2.VideoCapture
-def only(mark):
-    def opened(*how):
-        capture = plain(*how)
-        assert capture.set(cv2.CAP_PROP_FOURCC, int.from_bytes(mark, "little", signed=True))
-        return capture
-    cv2.VideoCapture = opened
-if __name__ == "__main__":  # a model is first loaded in a process of its own, which imports this
-    for mark in (b"GREY", b"Y10 ", b"Y12 ", b"Y16 ", b"Y16\\xa0"):
-        only(mark)
-        frames = iter(open_source("0"))
-        frame = next(frames)
-        frames.close()
-        values = frame.pixels[..., 0] if frame.raw is None else frame.raw
-        print(json.dumps(dict(kind=str(values.dtype), shape=values.shape, row=values[10, ::20].tolist())), flush=True)
-    only(b"Y16 ")
-    main()
+for name in ("GREY", "Y10", "Y12", "Y16", "Y16-BE", "BA81", "RG12", "GB16"):
+    frames = iter(open_source(f"0?format={name}&size=640x480"))
+    frame = next(frames)
+    frames.close()
+    values = frame.pixels[..., 0] if frame.raw is None else frame.raw
+    row = values[10, ::20].tolist()
+    print(json.dumps(dict(kind=str(values.dtype), shape=values.shape, row=row, cfa=frame.cfa, largest=int(values.max()))), flush=True)
 """
 
 
@@ -90,15 +83,30 @@ def test_error_for_a_missing_camera_lists_the_cameras_there_are(sections):
 @pytest.mark.slow
 def test_grey_of_10_12_and_16_bits_keeps_all_bits(sections):
     lines = [json.loads(line) for line in sections["deep"].splitlines() if line.startswith("{")]
-    grey, *raw_formats = lines[:5]
+    grey, *raw_formats = lines[:8]
     assert grey["kind"] == "uint8" and max(grey["row"]) > 100
-    for line, bits in zip(raw_formats, (10, 12, 16, 16), strict=True):
+    for line, bits in zip(raw_formats, (10, 12, 16, 16, 8, 12, 16), strict=True):
         assert line["kind"] == "uint16" and line["shape"] == [480, 640]
+        assert 2**bits > line["largest"] > 2 ** (bits - 1)
+    for line, bits in zip(raw_formats[:4], (10, 12, 16, 16), strict=True):
         assert line["row"] == [value << bits - 8 for value in grey["row"]]  # the driver draws 8 bits, and moves them up
-    for line in lines[5:]:
+    assert [line["cfa"] for line in raw_formats] == [None] * 4 + ["BGGR", "RGGB", "GBRG"]
+    for line in lines[8:]:
         jsonschema.validate(line, SCHEMA)
         assert line["stretch"]["white"] > 255
-    assert len(lines) == 7 and "code 0" in sections["deep"], sections["deep"]
+    assert len(lines) == 10 and "code 0" in sections["deep"], sections["deep"]
+
+
+@pytest.mark.slow
+def test_options_set_the_camera_and_are_listed(sections):
+    text = sections["options"]
+    (line,) = (json.loads(line) for line in text.splitlines() if line.startswith("{"))
+    assert (line["width"], line["height"]) == (320, 180) and "code 0" in text
+    assert "/dev/video0: gain=999 is out of range: 0 to 255" in text
+    assert "has no size 99x99" in text and "/dev/video0 has no format pRAA; it has " in text
+    assert text.count("code 2") == 3
+    assert re.search(r"/dev/video0: vivid.*\(vivid\)\n.*format=YUYV .*640x480 at ", text, re.S)
+    assert re.search(r"  brightness=0\.\.255, default 128, now 200\n", text)
 
 
 @pytest.mark.slow

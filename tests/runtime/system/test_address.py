@@ -25,6 +25,9 @@ SECRET = "tlJwpbo6"
     ("rtsp://[::1]/Streaming/Channels/101", "rtsp://[::1]/Streaming/Channels/101"),
     ("rtsp://10.0.0.2/cam/realmonitor?channel=1&subtype=0", "rtsp://10.0.0.2/cam/realmonitor?channel=1&subtype=0"),
     ("/dev/video0", "/dev/video0"), ("demo", "demo"), ("0.0.0.0:8080", "0.0.0.0:8080"), ("galaxy-edge/m", "galaxy-edge/m"),
+    ("/dev/video0?exposure=20ms&format=Y16-BE&size=1280x720", "/dev/video0?exposure=20ms&format=Y16-BE&size=1280x720"),
+    ("0?white_balance_temperature=4600", "0?white_balance_temperature=4600"),
+    ("picamera2:1?exposure=10&gain=8.5&wb=2.1,1.6&raw=1", "picamera2:1?exposure=10&gain=8.5&wb=2.1,1.6&raw=1"),
     ("watch:/media/night", "watch:/media/night"), ("m31 2026-11-22T21:04:05.fits", "m31 2026-11-22T21:04:05.fits"),
 ])  # fmt: skip
 def test_only_what_is_known_to_be_harmless_in_an_address_is_shown(address, shown):
@@ -42,6 +45,7 @@ def test_only_what_is_known_to_be_harmless_in_an_address_is_shown(address, shown
     "rtsp:/me:{}@h/x", "rtsp//me:{}@h/x", "rtsp:me:{}@h", "http:\\\\me:{}@h", "http;//me:{}@h", "rtps://me:{}@h/{}",
     "rtsp:///me:{}@h", " rtsp://me:{}@h/x", "'rtsp://me:{}@h/x'", "me:{}@h/x", "me@h:{}", "h/c?pwd={}", "RTSP://me:{}@h",
     "watch:smb://me:{}@h/share", "rtsp\uff1a//me\uff1a{}\uff20h", "rtsp://me:{}\n@h/", "h/user=admin_password={}_x", "rtsp:{}",
+    "0?password={}", "/dev/video0?gain={}", "picamera2?raw=1&token={}", "picamera2?pwd={}", "/dev/video0?format={}",
 ])  # fmt: skip
 def test_no_form_of_a_secret_is_shown(address):
     """Forms of cameras' manuals and of bug reports, and forms that are mistyped."""
