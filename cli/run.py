@@ -42,7 +42,8 @@ source_options = option_group(
     "Source",
     click.option(
         "--camera", "source", required=True, metavar="SOURCE",
-        help="demo, an image, a folder or zip of images, a video, /dev/videoN or N, rtsp://, http:// or watch:FOLDER.",
+        help="demo, an image, a folder or zip of images, a video, /dev/videoN or N, picamera2[:N], rtsp://, http:// or "
+        "watch:FOLDER. Cameras take options: '0?exposure=200ms&gain=40'.",
     ),
     click.option(
         "--wait/--no-wait", default=None,

@@ -34,8 +34,8 @@ def open_source(
     """Open the source that ``--camera`` names.
 
     Args:
-        camera: ``demo``, an image, a folder or zip of images, a video file, ``/dev/videoN`` or an index N, each
-            with options (``?exposure=0.5&gain=8``), or the address of a stream.
+        camera: ``demo``, an image, a folder or zip of images, a video file, ``/dev/videoN``, an index N or
+            ``picamera2[:N]``, each with options (``?exposure=0.5&gain=8``), or the address of a stream.
         on_bad: called with the error of each image that is skipped; by default it is logged as a warning.
         sequence: whether the images of a folder or zip are exposures of one field, in the order of their names.
         at_once: images of a folder or zip that are decoded at the same time.
@@ -63,6 +63,10 @@ def open_source(
         from .v4l2.camera import v4l2_camera
 
         return v4l2_camera(camera, development, wait)
+    if camera == "picamera2" or camera.startswith(("picamera2:", "picamera2?")):
+        from .picamera.camera import picamera2_camera
+
+        return picamera2_camera(camera, development, wait)
     if camera.lower().startswith(STREAMS):
         from .camera import stream
 

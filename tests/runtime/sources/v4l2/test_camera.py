@@ -102,7 +102,7 @@ def test_bayer_camera_is_developed_in_colour_and_reopened_when_it_is_lost(instal
     calls, device.calls = device.calls, []
     real_answer = device.answer
 
-    def answer(call, argument):  # plugged in again once it is opened anew
+    def answer(call, argument):  # plugged in again once it is opened again
         if call == v4l2.QUERY_CAPABILITY:
             device.is_unplugged = False
         return real_answer(call, argument)
