@@ -13,8 +13,8 @@ from typing import TypeVar
 
 from . import structures as v4l2
 
-KINDS = {1: "integer", 2: "boolean", 3: "menu", 5: "integer64", 8: "bitmask", 9: "integer menu"}
-"""Types of controls that have a value; buttons, classes and strings are left out."""
+KINDS = {1: "integer", 2: "boolean", 3: "menu", 8: "bitmask", 9: "integer menu"}
+"""Types of controls that have a value of 32 bits; buttons, classes, strings and others are left out."""
 MAX_ITEMS = 500
 """Items after which an enumeration is given up: a defective driver's never ends."""
 _Kind = TypeVar("_Kind", bound=ctypes.Structure)
@@ -183,17 +183,19 @@ class VideoDevice:
 
     def _control(self, query: v4l2.QueryControl) -> Control:
         value = None
-        if not query.flags & v4l2.WRITE_ONLY and KINDS[query.type] != "integer64":
+        if not query.flags & v4l2.WRITE_ONLY:
             try:
                 value = int(self.call(v4l2.GET_CONTROL, v4l2.Control(query.id)).value)
             except OSError:  # some drivers refuse it unless they stream
                 value = None
         kind = KINDS[query.type]
         menu = tuple(self._menu(query, kind)) if kind.endswith("menu") else ()
-        return Control(
-            query.id, control_name(_text(query.name)), kind, query.minimum, query.maximum, max(query.step, 1),
-            query.default_value, value, menu, bool(query.flags & v4l2.READ_ONLY),
-        )  # fmt: skip
+        minimum, maximum, default = query.minimum, query.maximum, query.default_value
+        if kind == "bitmask":  # the kernel gives 32 bits without a sign
+            minimum, maximum, default = (number & 0xFFFFFFFF for number in (minimum, maximum, default))
+            value = None if value is None else value & 0xFFFFFFFF
+        name, is_read_only = control_name(_text(query.name)), bool(query.flags & v4l2.READ_ONLY)
+        return Control(query.id, name, kind, minimum, maximum, max(query.step, 1), default, value, menu, is_read_only)
 
     def _menu(self, query: v4l2.QueryControl, kind: str) -> Iterator[tuple[int, str]]:
         for index in range(max(query.minimum, 0), min(query.maximum, MAX_ITEMS) + 1):

@@ -33,9 +33,11 @@ class CameraDescription:
     def lines(self) -> Iterator[str]:
         """Yield a description in lines of text: formats with sizes and rates, controls with ranges."""
         yield f"{self.path}: {self.name} ({self.driver})"
+        by_sizes: dict[str, list[str]] = {}  # most cameras have the same sizes in every format
         for offered in self.formats:
-            sizes = ", ".join(map(_size_text, offered.sizes)) or "sizes unknown"
-            yield f"  format={offered.name}  {offered.description}: {sizes}"
+            by_sizes.setdefault(", ".join(map(_size_text, offered.sizes)), []).append(offered.name)
+        for sizes, names in by_sizes.items():
+            yield f"  format={', '.join(names)}: {sizes or 'sizes unknown'}"
         for control in self.controls:
             yield f"  {control.name}={_range_text(control)}"
 

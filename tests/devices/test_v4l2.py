@@ -10,6 +10,7 @@ from galaxy_edge.devices.v4l2.device import control_name
 from galaxy_edge.devices.v4l2.listing import describe_cameras
 from helpers.fake_v4l2 import FakeDevice
 
+SIZES = [(640, 480), (1280, 720)]
 # As in the kernel's tables of 64-bit computers (strace, v4l2-ctl); each holds the size of its structure.
 KERNEL = {
     "QUERY_CAPABILITY": 0x80685600, "ENUM_FORMAT": 0xC0405602, "GET_FORMAT": 0xC0D05604, "SET_FORMAT": 0xC0D05605,
@@ -51,17 +52,17 @@ def test_names_of_controls_are_those_of_v4l2_ctl():
 
 def test_cameras_are_listed_with_formats_sizes_rates_and_controls(monkeypatch, tmp_path):
     """Everything that an option of --camera may be set to; a driver's name may hold anything."""
-    FakeDevice({"YUYV": [(640, 480), (1280, 720)], "RG10": [(1456, 1088)]}).install(monkeypatch, tmp_path)
+    FakeDevice({"YUYV": SIZES, "MJPG": SIZES, "RG10": [(1456, 1088)]}).install(monkeypatch, tmp_path)
     monkeypatch.setattr("galaxy_edge.devices.probe._cameras", lambda dev: ("/dev/video0", "/dev/video77"))
     text = CliRunner().invoke(devices).output
     assert "/dev/video0: Sky Caméra (uvcvideo)\n" in text
-    assert "  format=YUYV  format YUYV: 640x480 at 30/15, 1280x720 at 30/15\n" in text
+    assert "  format=YUYV, MJPG: 640x480 at 30/15, 1280x720 at 30/15\n  format=RG10: 1456x1088 at 30/15\n" in text
     assert "  exposure_time_absolute=1..5000, default 157, now 157\n" in text
     assert "  auto_exposure=1 (Manual Mode), 3 (Aperture Priority Mode), default 3, now 3\n" in text
     answer = json.loads(CliRunner().invoke(devices, ["--json"]).output)
     (camera,) = answer["cameras"]
     assert answer["machine"]["cameras"] == ["/dev/video0", "/dev/video77"]
-    assert camera["formats"][1]["sizes"][0] == {"width": 1456, "height": 1088, "smallest": None, "rates": [30.0, 15.0]}
+    assert camera["formats"][2]["sizes"][0] == {"width": 1456, "height": 1088, "smallest": None, "rates": [30.0, 15.0]}
     assert next(c for c in camera["controls"] if c["name"] == "gain")["maximum"] == 100
 
 
