@@ -38,7 +38,7 @@ def devices(as_json: bool) -> None:
         console.print(line, highlight=False)
     for camera in cameras:
         for line in camera.lines():
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            click.echo(line)  # not wrapped: a line holds what an option may be
     console.print(devices_table(all_profiles(), selected.name))
 
 

@@ -12,7 +12,8 @@ from ....errors import ImageError, UsageError
 from ....models.images.development import Development
 from ..camera import Camera
 from ..camera_options import split_address
-from ..capture import CaptureError, FrameInfo, check_frame_size
+from ..capture import CaptureError, FrameInfo
+from ..ffmpeg_limits import check_frame_size
 from ..raw_layout import libcamera_layout
 from .options import picamera2_settings
 from .process import SYSTEM_PYTHON, CameraProcess

@@ -17,7 +17,9 @@ import numpy as np
 
 from ....devices.v4l2 import structures as v4l2
 from ....devices.v4l2.device import VideoDevice
-from ..capture import CaptureError, FrameInfo, check_frame_size
+from ....errors import ImageError, UsageError
+from ..capture import CaptureError, FrameInfo
+from ..ffmpeg_limits import check_frame_size
 from .raw_formats import RAW_FORMATS
 
 BUFFERS = 3
@@ -39,6 +41,7 @@ class RawStream:
 
     Raises:
         CaptureError: it does not stream; the device is closed.
+        UsageError: its images are too large for the memory.
     """
 
     def __init__(
@@ -58,6 +61,9 @@ class RawStream:
         except OSError as error:
             self.release()
             raise CaptureError(stream_error(error)) from None
+        except ImageError as error:
+            self.release()
+            raise UsageError(f"{error}; give a smaller size") from None
         except BaseException:
             self.release()
             raise
