@@ -22,6 +22,7 @@ from .command_groups import LazyCommands
 from .options import FILE
 from .settings import name_variables, settings_for
 from .terminal.logging_setup import DEFAULT_LEVEL, LEVELS, configure_logging, priority_prefix
+from .terminal.quick_exit import exit_if_requested
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +132,16 @@ def _report_thread(failed: threading.ExceptHookArgs) -> None:
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 the work failed, 2 usage error, 130 interrupted."""
+    try:
+        _run_command()
+    except SystemExit as end:
+        exit_if_requested(end.code if isinstance(end.code, int) else int(bool(end.code)))
+        raise
+    exit_if_requested(0)
+
+
+def _run_command() -> None:
+    """Run the command, and turn its errors into messages and exit codes."""
     _open_closed_streams()
     _print_in_any_encoding()
     configure_logging()

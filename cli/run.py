@@ -28,6 +28,7 @@ from .options import (
     option_group,
 )
 from .service_options import mqtt_config, service_options, web_config
+from .terminal.quick_exit import request_quick_exit
 
 if TYPE_CHECKING:
     from ..runtime.events.frame_record import FrameRecord
@@ -124,6 +125,8 @@ def run(as_json: bool, **options: Any) -> None:
     # Imported last: its libraries take memory, and the frames are freed by now.
     from ..runtime.monitoring.live_table import print_summary
 
+    if session.deadline.is_set:
+        request_quick_exit()
     print_summary(stats, session.output.places() if session.output else {}, as_json)
     if stats.failure:
         raise stats.failure

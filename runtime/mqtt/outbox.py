@@ -35,7 +35,7 @@ class Outbox:
     When the file cannot be written, e.g. on a full disk, messages wait in memory, up to the same limit.
 
     Args:
-        path: created if it does not exist; messages of an earlier run are delivered first.
+        path: of the file, created if it does not exist; messages of an earlier run are delivered first.
         max_messages: maximum number of messages; beyond it the oldest are dropped and counted.
         busy_timeout: seconds to wait while another program locks the file.
 
@@ -47,7 +47,7 @@ class Outbox:
     """
 
     def __init__(self, path: Path, max_messages: int = MAX_MESSAGES, busy_timeout: float = 10.0) -> None:
-        self._max_messages = max_messages
+        self.path, self._max_messages, self._busy_timeout = path, max_messages, busy_timeout
         self._unwritten: deque[tuple[str, str]] = deque()
         self.lost = 0
         self._database = sqlite3.connect(path, timeout=busy_timeout, check_same_thread=False, isolation_level=None)
@@ -57,6 +57,7 @@ class Outbox:
         self._database.execute(
             "CREATE TABLE IF NOT EXISTS message (place INTEGER PRIMARY KEY AUTOINCREMENT, topic, content)"
         )
+        self._opened = path.stat()
 
     def __len__(self) -> int:
         """Return the number of messages, on disk and in memory."""
@@ -100,6 +101,30 @@ class Outbox:
             self._execute_many("UPDATE message SET content = ? WHERE place = ?", changed)
         except sqlite3.Error as error:
             logger.debug("the times of messages could not be moved: %s", error)
+
+    def why_moved(self) -> str:
+        """Return what happened if the path no longer leads to the file; else ""."""
+        try:
+            now = self.path.stat()
+        except FileNotFoundError:
+            return "was removed or renamed"
+        is_same = (now.st_dev, now.st_ino) == (self._opened.st_dev, self._opened.st_ino)
+        return "" if is_same else "was replaced by another"
+
+    def recreated(self) -> Outbox:
+        """Close the file, which was removed, and return a queue in a new one with the same messages and positions.
+
+        Raises:
+            sqlite3.Error: it cannot be created; the messages are lost.
+        """
+        stored = self._database.execute("SELECT place, topic, content FROM message").fetchall()
+        self.close()
+        for end in ("-wal", "-shm"):  # of the file that was removed: SQLite would apply them to the new one
+            self.path.with_name(f"{self.path.name}{end}").unlink(missing_ok=True)
+        new = Outbox(self.path, self._max_messages, self._busy_timeout)
+        new._execute_many("INSERT INTO message (place, topic, content) VALUES (?, ?, ?)", stored)
+        new._unwritten, new.lost = self._unwritten, self.lost
+        return new
 
     def close(self) -> None:
         """Close the file."""

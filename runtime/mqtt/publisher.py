@@ -90,7 +90,7 @@ class MqttSink:
         self._in_flight: dict[int, int] = {}  # paho's message id -> position in the outbox
         self._last_sent = 0  # position in the outbox
         self.connected = False
-        self._outage_logged = False
+        self._outage_logged = self._replaced_logged = False
         self._backoff = Backoff(*RECONNECT_SECONDS)
         self.delivered = 0
         self._client = self._connect()
@@ -167,6 +167,7 @@ class MqttSink:
         while not self._closing:
             self._wake.wait(min(POLL_SECONDS, self._broker.interval))
             self._wake.clear()
+            self._check_outbox()
             self._move_messages()
             if self.connected and time.monotonic() - published_at >= self._broker.interval:
                 published_at = time.monotonic()
@@ -176,6 +177,21 @@ class MqttSink:
             self._wake.wait(0.05)
             self._wake.clear()
             self._move_messages()
+
+    def _check_outbox(self) -> None:
+        """Write to a new file if the queue's was removed in mid-run, once its folder is there again."""
+        outbox = self._outbox
+        reason = outbox.why_moved()
+        if not reason:
+            return
+        if outbox.path.exists():
+            if not self._replaced_logged:
+                self._replaced_logged = True
+                logger.warning("%s %s: messages that wait at the end of the run are lost", outbox.path, reason)
+        elif outbox.path.parent.is_dir():
+            waiting = len(outbox)
+            self._outbox = outbox.recreated()
+            logger.warning("%s %s: %d messages that wait are in a new one", outbox.path, reason, waiting)
 
     def _move_messages(self) -> None:
         """Move messages from the inbox to the outbox and from there to the broker; remove those acknowledged."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 from pathlib import Path
 
 from .retention import RetainedFiles
 
+logger = logging.getLogger(__name__)
+
 SEGMENT = 64 << 20
 """Bytes at which a file is closed and the next is opened."""
+TAIL = 1 << 20
+"""Bytes at the end of a log that a crash may have damaged: what was not yet flushed to the disk."""
+_LOG = re.compile(r"frames-(\d+)(?:-(\d+))?\.jsonl")
 
 
 class FrameLog:
@@ -33,8 +40,10 @@ class FrameLog:
         self._folder, self._number, self._files, self._segment = folder, number, files, segment
         self._count = 1
         self._synced = 0
-        self.size = 0
-        self._file = self.path.open("wb", buffering=0)
+        repair_last_log(folder, int(number))
+        # A run that opens its folder again after its event file was removed goes on with its log.
+        self._file = self.path.open("ab", buffering=0)
+        self.size = self._file.tell()
 
     def write(self, lines: list[str]) -> None:
         """Append lines, and remove those that were written from the list.
@@ -87,9 +96,46 @@ class FrameLog:
             self._open_next()
 
     def _open_next(self) -> None:
-        following = (self._folder / f"frames-{self._number}-{self._count + 1:02d}.jsonl").open("wb", buffering=0)
+        while (path := self._folder / f"frames-{self._number}-{self._count + 1:02d}.jsonl").exists():
+            self._count += 1  # of the same run, before it opened its folder again
+        following = path.open("wb", buffering=0)
         self.close()
         closed, size = Path(self._file.name).name, self.size
         self._file, self.size, self._synced = following, 0, 0
         self._files.add(closed, size)
         self._count += 1
+
+
+def repair_last_log(folder: Path, run: int) -> None:
+    """Cut off what a crash left incomplete at the end of the last log in a folder; report it.
+
+    A killed run leaves a part of a line, a power loss zeros.
+
+    Args:
+        folder: the output folder.
+        run: number of the present run, whose log is left alone.
+    """
+    logs = ((_LOG.fullmatch(path.name), path) for path in folder.glob("frames-*.jsonl"))
+    numbered = [(int(match[1]), int(match[2] or 1), path) for match, path in logs if match and int(match[1]) != run]
+    if not numbered:
+        return
+    path = max(numbered)[2]
+    try:
+        with path.open("r+b") as log:
+            size = log.seek(0, os.SEEK_END)
+            start = log.seek(max(0, size - TAIL))
+            tail = log.read()
+            whole = len(tail)
+            while whole and not _is_line(tail[tail.rfind(b"\n", 0, whole - 1) + 1 : whole]):
+                whole = tail.rfind(b"\n", 0, whole - 1) + 1
+            if whole < len(tail):
+                log.truncate(start + whole)
+                logger.warning(
+                    "%s ended with %d damaged bytes after a crash: they were cut off", path, len(tail) - whole
+                )
+    except OSError as error:
+        logger.warning("%s was not checked: %s", path, error.strerror)
+
+
+def _is_line(content: bytes) -> bool:
+    return content.startswith(b"{") and content.endswith(b"}\n")

@@ -67,6 +67,39 @@ def test_damaged_file_is_renamed_and_reported(broker, subscriber, make_sink, tmp
     assert caplog.messages == [f"{path} was damaged; it is now {renamed}, and a new one was created"]
 
 
+def test_file_that_is_removed_during_a_run_is_written_again(broker, make_sink, tmp_path, caplog):
+    """Messages went to a file that nobody could find, and were gone at the end of the run."""
+    broker.kill()
+    sink = make_sink(broker)
+    sink.events([track(1)])
+    until(lambda: sink.pending == 1)
+    for path in tmp_path.glob("mqtt.sqlite*"):
+        path.unlink()
+    until(lambda: (tmp_path / "mqtt.sqlite").exists())
+    sink.events([track(2)])
+    sink.close(0, 0)
+    assert (
+        len([message for message in caplog.messages if "was removed or renamed: 1 messages that wait" in message]) == 1
+    )
+    reopened = Outbox(tmp_path / "mqtt.sqlite")
+    assert [json.loads(content)["id"][-1] for content in contents(reopened)] == ["1", "2"]
+    reopened.close()
+
+
+def test_file_that_is_replaced_during_a_run_is_left_alone(broker, make_sink, tmp_path, caplog):
+    """It is the queue of another run."""
+    broker.kill()
+    sink = make_sink(broker)
+    Outbox(tmp_path / "other.sqlite").close()
+    (tmp_path / "other.sqlite").rename(tmp_path / "mqtt.sqlite")
+    until(lambda: "was replaced by another: messages that wait at the end of the run are lost" in caplog.text)
+    sink.events([track(1)])
+    sink.close(0, 0)
+    reopened = Outbox(tmp_path / "mqtt.sqlite")
+    assert contents(reopened) == []
+    reopened.close()
+
+
 def test_file_that_breaks_during_a_run_ends_publishing_and_not_the_run(broker, make_sink, tmp_path, caplog):
     """Calls still return; what may be lost is reported at the end."""
     sink = make_sink(broker)
