@@ -118,9 +118,11 @@ def test_run_with_a_lost_camera_ends_on_sigterm(tmp_path, word):
     while "is being reopened" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(word)
-    rest, errors = process.communicate(timeout=60)
-    assert process.returncode == 0 and "stopped on request" in errors
+    rest, errors = process.stdout.read(), process.stderr.read()  # `communicate` would miss lines that are buffered
+    assert process.wait(60) == 0 and "stopped on request" in errors
     assert rows(tmp_path / "out", "SELECT frames FROM run WHERE ended IS NOT NULL") == [(3 + len(rest.splitlines()),)]
+    process.stdout.close()
+    process.stderr.close()
     assert rows(tmp_path / "out", "PRAGMA integrity_check") == [("ok",)]
 
 

@@ -90,8 +90,9 @@ def test_file_that_is_replaced_during_a_run_is_left_alone(broker, make_sink, tmp
     """It is the queue of another run."""
     broker.kill()
     sink = make_sink(broker)
-    Outbox(tmp_path / "other.sqlite").close()
-    (tmp_path / "other.sqlite").rename(tmp_path / "mqtt.sqlite")
+    tmp_path.rename(tmp_path.with_name(f"{tmp_path.name}-before"))
+    tmp_path.mkdir()
+    Outbox(tmp_path / "mqtt.sqlite").close()
     until(lambda: "was replaced by another: messages that wait at the end of the run are lost" in caplog.text)
     sink.events([track(1)])
     sink.close(0, 0)
