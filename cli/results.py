@@ -63,26 +63,51 @@ def evaluate(
     click.echo(json.dumps(result, indent=1))
 
 
+@click.command("calibrate")
+@click.argument("run", type=FOLDER)
+@options("data", "split")
+def calibrate(run: Path, data: Path, split_seed: int) -> None:
+    """Choose temperature, abstention and limits of the finished classifier in RUN again.
+
+    They are chosen on its validation part and on views of it as of other telescopes, and stored in RUN for the next
+    export; the network stays as it is.
+    """
+    require_extra("tensorflow", "train")
+    from ..training.study.recalibration import recalibrate
+
+    click.echo(json.dumps(recalibrate(run, data, split_seed), indent=1))
+
+
 @click.command("evaluate-detectors")
 @click.argument("runs", nargs=-1, required=True, metavar="TITLE=RUN...")
 @click.option("--rounds", type=click.IntRange(min=1), default=50, show_default=True, help="Number of timed inferences.")
 @click.option("--add", is_flag=True, help="Add runs of other seeds to the saved results; these are not timed.")
+@click.option("--again", is_flag=True, help="Measure the bundle of a saved row again: TITLE=BUNDLE; no run is needed.")
 @RESULTS
 @options("data", "seed")
-def evaluate_detectors(runs: Sequence[str], rounds: int, add: bool, results: Path, data: Path, seed: int) -> None:
+# Many parameters because click passes one for each option.
+def evaluate_detectors(
+    runs: Sequence[str], rounds: int, add: bool, again: bool, results: Path, data: Path, seed: int
+) -> None:
     """Evaluate exported detectors on held-out images and save the results.
 
     None of the detectors was trained on these images. The int8 networks are timed alternately.
     """
     require_extra("pycocotools", "bench")
+    from ..benchmarks.accuracy.detector_results import evaluate_again
     from ..benchmarks.accuracy.detector_results import evaluate_detectors as evaluate_runs
 
     named = {}
     for text in runs:
-        title, equals, folder = text.partition("=")
-        if not (title and equals and folder):
+        title, equals, path = text.partition("=")
+        if not (title and equals and path):
             raise click.UsageError(f"'{text}' does not name a run: write TITLE=RUN_DIR, e.g. ours=runs/detector")
-        named[title] = Path(folder)
+        named[title] = Path(path)
+    if again:
+        for title, folder in named.items():
+            evaluate_again(title, folder, data, results)
+            click.echo(f"measured again: {title}")
+        return
     click.echo(json.dumps(evaluate_runs(named, data, results, seed=seed, rounds=rounds, add=add), indent=1))
 
 

@@ -12,7 +12,7 @@ import click
 from ..errors import require_extra
 from .command_groups import RenamingGroup
 from .options import FOLDER, options, weights_of
-from .results import evaluate, evaluate_detectors, report, save_table
+from .results import calibrate, evaluate, evaluate_detectors, report, save_table
 from .search import pick, report_search, search, search_detector
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def study() -> None:
 
 
 for command in (
-    search, search_detector, pick, report_search, evaluate, evaluate_detectors, save_table, report,
+    search, search_detector, pick, report_search, calibrate, evaluate, evaluate_detectors, save_table, report,
 ):  # fmt: skip
     study.add_command(command)
 

@@ -1,4 +1,4 @@
-"""Baselines for a detector: a constant centre box, and extended sources found by SEP.
+"""Baselines for a detector: a constant centre box, and extended sources found by SEP; `tuned_sep` has a fitted SEP.
 
 A constant box scores high on images that are centred on their galaxy, so reports show both baselines next to each mAP.
 """
@@ -8,21 +8,42 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from .tuned_sep import ellipse_boxes, fitted
+
 ScoredBoxes = tuple[np.ndarray, np.ndarray]
 """Boxes (N, 4) xyxy in pixels and scores (N,)."""
 
 
-def centre_box(images: np.ndarray, boxes: np.ndarray) -> list[ScoredBoxes]:
+def centre_box(images: np.ndarray, boxes: np.ndarray, situation: str = "") -> list[ScoredBoxes]:
     """Return the same box in the middle of every image, with score 1.
 
     Args:
         images: (n, H, W, 3) uint8.
-        boxes: (M, 4) true boxes; the constant box has their median width and height, the best choice for a constant.
+        boxes: (M, 4) true boxes, whose median width and height the box has where it was not fitted.
+        situation: of the images; where the shipped detector's training share has it, the box that matches most of its
+            galaxies there, see `benchmarks.accuracy.fit_baselines`.
     """
     height, width = images.shape[1:3]
-    w, h = np.median(boxes[:, 2:] - boxes[:, :2], axis=0) if len(boxes) else (width / 2, height / 2)
+    shares = fitted()["centre_box"].get(situation)
+    if shares is not None:
+        w, h = shares[0] * width, shares[1] * height
+    else:
+        w, h = np.median(boxes[:, 2:] - boxes[:, :2], axis=0) if len(boxes) else (width / 2, height / 2)
     box = np.array([[(width - w) / 2, (height - h) / 2, (width + w) / 2, (height + h) / 2]])
     return [(box, np.ones(1)) for _ in images]
+
+
+def centre_boxes(images: np.ndarray, boxes: np.ndarray, box_frame: np.ndarray, sets: np.ndarray) -> list[ScoredBoxes]:
+    """Return for every image the `centre_box` of its situation.
+
+    Args:
+        images: (n, H, W, 3) uint8; sets: (n,) their situations.
+        boxes: (M, 4) true boxes of all images; box_frame: (M,) index of the image of each.
+    """
+    by_situation = {
+        name: centre_box(images[:1], boxes[sets[box_frame] == name], name)[0] for name in set(sets.tolist())
+    }
+    return [by_situation[name] for name in sets.tolist()]
 
 
 def extended_sources(
@@ -48,15 +69,13 @@ def extended_sources(
         light -= background.back()
         sources = sep.extract(light, 1.8, err=max(background.globalrms, 1.0), minarea=20)
         sources = sources[sources["a"] >= min_axis]
-        cosine, sine = np.cos(sources["theta"]), np.sin(sources["theta"])
-        half_w = size * np.hypot(sources["a"] * cosine, sources["b"] * sine)
-        half_h = size * np.hypot(sources["a"] * sine, sources["b"] * cosine)
-        x, y = sources["x"], sources["y"]
-        boxes = np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=1)
+        height, width = light.shape
+        ellipses = np.stack(
+            [sources["x"] + 0.5, sources["y"] + 0.5, sources["a"], sources["b"], sources["theta"]], axis=1
+        )
+        boxes = ellipse_boxes(ellipses, size, (width, height))
         spread = sources["flux"] / np.maximum(sources["peak"] * sources["npix"], 1e-6)
         scores = sources["npix"] * np.clip(spread, 0, 1)
         best = np.argsort(-scores, kind="stable")[:max_sources]
-        height, width = light.shape
-        boxes = np.clip(boxes[best], 0, [width, height, width, height])
-        results.append((boxes, scores[best] / (scores[best] + 1000.0)))
+        results.append((boxes[best], scores[best] / (scores[best] + 1000.0)))
     return results

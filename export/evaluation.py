@@ -10,11 +10,19 @@ import numpy as np
 from ..devices.engines import engines_for
 from ..models.boxes import iou_matrix
 from ..models.bundle import Bundle
-from ..models.detection_metrics import DetectionTruth, EvaluatedFrame, detection_metrics, operating_threshold
+from ..models.detection_metrics import (
+    DetectionTruth,
+    EvaluatedFrame,
+    detection_intervals,
+    detection_metrics,
+    operating_threshold,
+    truths_from_arrays,
+)
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of
-from .baselines import centre_box, extended_sources
+from .baselines import centre_boxes, extended_sources
+from .tuned_sep import tuned_sources
 
 FLOAT_VARIANTS = ("fp32", "onnx_fp32")
 MIN_PRECISION, MAX_FALSE_ALARMS, MAX_FALSE_ALARMS_IN_STAR_FIELDS = 0.9, 0.15, 0.05
@@ -34,7 +42,8 @@ class Evaluation:
     Attributes:
         metrics: by variant; for a detector, of its baselines too.
         agreement: of each variant with the reference, see `classifier_agreement` and `detector_agreement`.
-        threshold: of a detector, the operating threshold, chosen for int8 on these images.
+        threshold: of a detector, the operating threshold, chosen for int8 on one half of these images; precision,
+            recall and false positives in `metrics` are those of the other half.
     """
 
     metrics: dict[str, dict[str, Any]]
@@ -101,26 +110,34 @@ def _agreements(results: dict[str, list[EvaluatedFrame]], threshold: float) -> d
 
 
 def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> Evaluation:
-    truths = _truths(data)
+    truths = truths_from_arrays(data)
     frames = list(zip(data["images"], truths, strict=True))
     results = {name: detections_of(Detector(bundle, name, min_score=MIN_EVALUATED_SCORE), frames) for name in names}
-    # The threshold is chosen on all of the images: it is one number, which about 500 images bias little, and half of
-    # them would determine it worse.
-    chosen = results["int8" if "int8" in results else reference_variant(names)]
+    # Chosen on one half of the frames, and measured on the other.
+    selects = np.asarray(data.get("selects", np.arange(len(frames)) % 2 == 0), bool)
+    shipped = "int8" if "int8" in results else reference_variant(names)
+    chosen = results[shipped]
     limits = np.where(data["set"] == STAR_FIELDS, MAX_FALSE_ALARMS_IN_STAR_FIELDS, MAX_FALSE_ALARMS)
-    threshold = operating_threshold(chosen, MIN_PRECISION, limits.tolist())
+    threshold = operating_threshold(_masked(chosen, selects), MIN_PRECISION, limits[selects].tolist())
     agreement = _agreements(results, threshold)
-    baselines = {"centre_box": centre_box(data["images"], data["boxes"]), "sep": extended_sources(data["images"])}
+    baselines = {
+        "centre_box": centre_boxes(data["images"], data["boxes"], data["box_frame"], data["set"]),
+        "sep": extended_sources(data["images"]),
+        "sep_tuned": tuned_sources(data["images"]),
+    }
     for name, found in baselines.items():
         results[name] = [(truth, boxes, scores) for truth, (boxes, scores) in zip(truths, found, strict=True)]
+    every = np.ones(len(frames), bool)
     metrics = {}
     for name, evaluated in results.items():
-        metrics[name] = _metrics(evaluated, threshold, name in baselines)
+        metrics[name] = _metrics(evaluated, threshold, name in baselines, every, ~selects)
         metrics[name]["sets"] = {}
         for subset in sorted(set(data["set"].tolist())):
-            members = [frame for frame, source in zip(evaluated, data["set"], strict=True) if source == subset]
-            values = _metrics(members, threshold, name in baselines)
+            of_set = data["set"] == subset
+            values = _metrics(evaluated, threshold, name in baselines, of_set, of_set & ~selects)
             metrics[name]["sets"][subset] = {key: values[key] for key in SUBSET_KEYS}
+    intervals = detection_intervals(chosen, threshold, _masked(chosen, ~selects))
+    metrics[shipped]["intervals"] = intervals
     return Evaluation(metrics, agreement, threshold)
 
 
@@ -163,20 +180,16 @@ def detector_agreement(before: list[EvaluatedFrame], after: list[EvaluatedFrame]
     }
 
 
-def _metrics(frames: list[EvaluatedFrame], threshold: float, baseline: bool) -> dict[str, Any]:
-    metrics = detection_metrics(frames, threshold)
+def _metrics(
+    frames: list[EvaluatedFrame], threshold: float, baseline: bool, measured: np.ndarray, operating: np.ndarray
+) -> dict[str, Any]:
+    """Measure the frames of the mask `measured`, those of `operating` at the threshold."""
+    metrics = detection_metrics(_masked(frames, measured), threshold, _masked(frames, operating))
     if baseline:  # the scores of a baseline are not probabilities, so the network's threshold does not apply
         metrics |= dict.fromkeys(("precision", "recall", "fp_per_frame"))
+        metrics.pop("operating")
     return metrics
 
 
-def _truths(data: dict[str, np.ndarray]) -> list[DetectionTruth]:
-    return [
-        DetectionTruth(
-            data["boxes"][data["box_frame"] == index],
-            data["ignore"][data["ignore_frame"] == index],
-            bool(data["complete"][index]),
-            bool(data["negative"][index]),
-        )
-        for index in range(len(data["images"]))
-    ]
+def _masked(frames: list[EvaluatedFrame], mask: np.ndarray) -> list[EvaluatedFrame]:
+    return [frame for frame, kept in zip(frames, mask, strict=True) if kept]

@@ -73,7 +73,7 @@ def _measure(image: np.ndarray, light: np.ndarray, found: np.ndarray, noise: flo
     core = sep.sum_circle(light, x, y, 1.5)[0] / flux
     peak = np.maximum(found["peak"], 1e-6)
     brightest = image.max(axis=2)[np.clip(found["ypeak"], 0, SIDE - 1), np.clip(found["xpeak"], 0, SIDE - 1)]
-    return np.stack(
+    features: np.ndarray = np.stack(
         [
             np.log(found["npix"]), np.log(a), b / a, np.log(flux), np.log(peak),
             np.log(np.maximum(found["cpeak"], 1e-6)), flux / (peak * found["npix"]), np.full(len(found), noise),
@@ -83,6 +83,7 @@ def _measure(image: np.ndarray, light: np.ndarray, found: np.ndarray, noise: flo
         ],
         axis=1,
     )  # fmt: skip
+    return features
 
 
 def ellipse_boxes(ellipses: np.ndarray, size: np.ndarray | float, side: tuple[int, int]) -> np.ndarray:
@@ -95,7 +96,8 @@ def ellipse_boxes(ellipses: np.ndarray, size: np.ndarray | float, side: tuple[in
     x, y, a, b, theta = ellipses.T
     half_w = size * np.hypot(a * np.cos(theta), b * np.sin(theta))
     half_h = size * np.hypot(a * np.sin(theta), b * np.cos(theta))
-    return np.clip(np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=1), 0, [*side, *side])
+    boxes: np.ndarray = np.stack([x - half_w, y - half_h, x + half_w, y + half_h], axis=1)
+    return np.asarray(np.clip(boxes, 0, [*side, *side]))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .intervals import bootstrap_interval, wilson_interval
 from .labels import coarse_group
 
 ECE_BINS = 15
+MIN_SUPPORT = 10
+"""Images of its rarest class from which on a source's macro F1 is shown: below, one image moves it by points."""
 
 
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
@@ -44,12 +47,10 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
     predicted = probabilities.argmax(axis=1)
     confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
-    correct, true_counts, predicted_counts = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    present = true_counts > 0
-    f1 = 2 * correct[present] / (true_counts[present] + predicted_counts[present])
+    correct, true_counts = np.diag(confusion), confusion.sum(axis=1)
     return {
         "accuracy": _mean(predicted == labels),
-        "macro_f1": _mean(f1),
+        "macro_f1": _macro_f1(confusion) if labels.size else None,
         "coarse_accuracy": _mean(groups[predicted] == groups[labels]),
         "recall": {
             name: float(correct[index] / true_counts[index]) if true_counts[index] else None
@@ -59,6 +60,49 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
         "ece": calibration_error(probabilities.max(axis=1), predicted == labels) if labels.size else None,
         "images": int(labels.size),
     }
+
+
+def classification_intervals(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> dict[str, Any]:
+    """Return the 95 % intervals of `classification_metrics` by its confusion matrix (rows: truth).
+
+    Returns:
+        ``accuracy`` and ``coarse_accuracy`` (Wilson), ``macro_f1`` (by drawing images with replacement; None where no
+        image has a class) and ``recall``, class -> interval (Wilson), None for a class without images.
+    """
+    counts = np.asarray(confusion)
+    groups = np.asarray([coarse_group(name) for name in classes])
+    total, same = int(counts.sum()), int(counts[groups[:, None] == groups].sum())
+    macro = None
+    if total:
+        cells = np.repeat(np.arange(counts.size), counts.ravel())
+
+        def drawn(weights: np.ndarray) -> np.ndarray:
+            return np.array([_macro_f1(np.bincount(cells, weights, counts.size).reshape(counts.shape))])
+
+        low, high = bootstrap_interval(drawn, total)
+        macro = [float(low[0]), float(high[0])]
+    return {
+        "accuracy": list(wilson_interval(int(np.trace(counts)), total)),
+        "coarse_accuracy": list(wilson_interval(same, total)),
+        "macro_f1": macro,
+        "recall": {
+            name: list(wilson_interval(int(row[index]), int(row.sum()))) if row.sum() else None
+            for index, (name, row) in enumerate(zip(classes, counts, strict=True))
+        },
+    }
+
+
+def smallest_support(confusion: Sequence[Sequence[int]]) -> int:
+    """Return the number of images of the rarest class that occurs in a confusion matrix (rows: truth); 0 for none."""
+    counts = np.asarray(confusion).sum(axis=1)
+    return int(counts[counts > 0].min(initial=10**9)) if counts.any() else 0
+
+
+def _macro_f1(confusion: np.ndarray) -> float:
+    """Return the mean F1 of the classes that occur in the truth (rows)."""
+    correct, true_counts, predicted_counts = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    present = true_counts > 0
+    return float(np.mean(2 * correct[present] / (true_counts[present] + predicted_counts[present])))
 
 
 def _mean(values: np.ndarray) -> float | None:
@@ -75,3 +119,18 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
     bins = np.clip(np.ceil(confidence * ECE_BINS).astype(int) - 1, 0, ECE_BINS - 1)
     gaps = np.bincount(bins, correct.astype(float) - confidence, ECE_BINS)
     return float(np.abs(gaps).sum() / len(confidence))
+
+
+def chance_calibration_error(probabilities: np.ndarray, draws: int = 200, seed: int = 0) -> float:
+    """Return the mean calibration error that perfect probabilities would show on this number of images.
+
+    The measured error is never 0: in a bin of thirty images the accuracy differs from the confidence by chance
+    (Roelofs et al. 2022, arXiv:2012.08668). An error that is not larger is no evidence of miscalibration.
+
+    Args:
+        probabilities: (N, C) 0..1.
+        draws: number of times that outcomes are drawn by these probabilities; seed: of the draws.
+    """
+    confidence, rng = np.asarray(probabilities).max(axis=1), np.random.default_rng(seed)
+    drawn = (calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(draws))
+    return float(np.mean(list(drawn)))

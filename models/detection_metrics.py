@@ -6,7 +6,7 @@ a plain Python float, or None where it is undefined, so that a report can be wri
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -52,7 +52,22 @@ EvaluatedFrame = tuple[DetectionTruth, np.ndarray, np.ndarray]
 """The truth, the boxes found (N, 4) in the same pixels, and their scores (N,)."""
 
 
-def detection_metrics(frames: Sequence[EvaluatedFrame], threshold: float) -> dict[str, Any]:
+def truths_from_arrays(arrays: Mapping[str, np.ndarray]) -> list[DetectionTruth]:
+    """Return the truths of a run's evaluation share, see `training.detector.evaluation.evaluation_set`."""
+    return [
+        DetectionTruth(
+            arrays["boxes"][arrays["box_frame"] == index],
+            arrays["ignore"][arrays["ignore_frame"] == index],
+            bool(arrays["complete"][index]),
+            bool(arrays["negative"][index]),
+        )
+        for index in range(len(arrays["images"]))
+    ]
+
+
+def detection_metrics(
+    frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
+) -> dict[str, Any]:
     """Measure a detector.
 
     Ignore boxes need not be found, and a detection that has at least half of its area, or half of the ignore box, in
@@ -64,45 +79,56 @@ def detection_metrics(frames: Sequence[EvaluatedFrame], threshold: float) -> dic
         frames: for each frame, the truth, the boxes found (N, 4) and their scores (N,) 0..1. Include the detections
             below the threshold, which average precision needs.
         threshold: minimum score of a reported detection.
+        operating: the frames that are measured at the threshold, if not all: those it was not chosen on.
 
     Returns:
         ``map50``, ``map`` (average precision at IoU 0.5, and over IoU 0.5:0.05:0.95), ``ar1``, ``ar10`` (average
         recall of the best 1 and 10 detections per frame, counting those in ignore boxes), all by pycocotools over all
         scores, at most 100 detections per frame; ``precision`` and ``recall`` at the threshold and IoU 0.5;
         ``fp_per_frame``, the mean number of detections at the threshold in frames without galaxies; ``frames`` and
-        ``boxes``, the number of frames and true boxes. A metric that is undefined (no true boxes, no detections, or
-        no frames without galaxies) is None.
+        ``boxes``, the number of frames and true boxes; ``operating``, the numbers of frames, boxes, detections that
+        count and frames without galaxies that are measured at the threshold. A metric that is undefined (no true
+        boxes, no detections, or no frames without galaxies) is None.
 
     Raises:
         ValueError: the boxes and scores of a frame differ in number, or are not finite.
         ModuleNotFoundError: pycocotools is not installed.
     """
     evaluated = [_drop_undecidable(frame) for frame in frames]
-    counts = _count(evaluated, threshold)
+    counts = _count(evaluated if operating is None else [_drop_undecidable(frame) for frame in operating], threshold)
     return {
         **average_precision(_coco_frames(evaluated)),
         "precision": counts.right / counts.positives if counts.positives else None,
         "recall": counts.right / counts.boxes if counts.boxes else None,
         "fp_per_frame": counts.false_alarms / counts.negatives if counts.negatives else None,
         "frames": len(evaluated),
-        "boxes": counts.boxes,
+        "boxes": sum(len(truth.boxes) for truth, _, _ in evaluated),
+        "operating": {
+            "frames": counts.frames,
+            "boxes": counts.boxes,
+            "detections": counts.positives,
+            "negatives": counts.negatives,
+        },
     }
 
 
-def detection_intervals(frames: Sequence[EvaluatedFrame], threshold: float) -> dict[str, Any]:
-    """Return the 95 % intervals of `detection_metrics`: key -> (low, high), or None where the metric is undefined.
+def detection_intervals(
+    frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
+) -> dict[str, Any]:
+    """Return the 95 % intervals of `detection_metrics`: key -> [low, high], or None where the metric is undefined.
 
     Average precision and recall by drawing frames with replacement; precision and recall at the threshold are shares
     (Wilson), false positives per frame a rate (Poisson).
     """
     evaluated = [_drop_undecidable(frame) for frame in frames]
-    counts = _count(evaluated, threshold)
-    return {
+    counts = _count(evaluated if operating is None else [_drop_undecidable(frame) for frame in operating], threshold)
+    intervals = {
         **average_precision_intervals(_coco_frames(evaluated)),
         "precision": wilson_interval(counts.right, counts.positives) if counts.positives else None,
         "recall": wilson_interval(counts.right, counts.boxes) if counts.boxes else None,
         "fp_per_frame": poisson_interval(counts.false_alarms, counts.negatives) if counts.negatives else None,
     }
+    return {key: None if limits is None else list(limits) for key, limits in intervals.items()}
 
 
 def precision_by_size(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:
@@ -186,6 +212,7 @@ def operating_threshold(
 class _Counts(NamedTuple):
     """Detections at a threshold: the right ones, those that count, false ones in frames without galaxies."""
 
+    frames: int
     right: int
     positives: int
     false_alarms: int
@@ -199,7 +226,8 @@ def _count(frames: Sequence[EvaluatedFrame], threshold: float) -> _Counts:
     right, false = kept & (outcomes == TRUE_POSITIVE), kept & (outcomes == FALSE_POSITIVE)
     negatives = sum(truth.negative for truth, _, _ in frames)
     boxes = sum(len(truth.boxes) for truth, _, _ in frames)
-    return _Counts(int(right.sum()), int((right | false).sum()), int((false & in_negative).sum()), negatives, boxes)
+    positives, alarms = int((right | false).sum()), int((false & in_negative).sum())
+    return _Counts(len(frames), int(right.sum()), positives, alarms, negatives, boxes)
 
 
 def _coco_frames(frames: Sequence[EvaluatedFrame]) -> list[CocoFrame]:

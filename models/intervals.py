@@ -12,6 +12,9 @@ Z95 = 1.959964
 LOW_LIMITS = {0: 0.0, 1: 0.0253178, 2: 0.2422093}
 """Exact lower limits of small counts."""
 
+DRAWS = 300
+"""Number of times that objects are drawn."""
+
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209); 0 to 1 for a total of 0."""
@@ -42,7 +45,7 @@ def poisson_interval(count: int, exposure: float) -> tuple[float, float]:
 
 
 def bootstrap_interval(
-    measure: Callable[[np.ndarray], np.ndarray], count: int, draws: int = 300, seed: int = 0
+    measure: Callable[[np.ndarray], np.ndarray], count: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the 95 % intervals of K values by drawing N objects with replacement (Efron 1979, Ann. Stat. 7, 1).
 
@@ -50,13 +53,13 @@ def bootstrap_interval(
         measure: takes how often each of the objects was drawn, (N,) int, and returns the values (K,); NaN where one is
             undefined, which is left out.
         count: N.
-        draws: number of times that N objects are drawn; seed: of the draws.
+        seed: of the draws.
 
     Returns:
         the lower and the upper limits (K,).
     """
     rng = np.random.default_rng(seed)
-    values = np.stack([measure(rng.multinomial(count, np.full(count, 1 / count))) for _ in range(draws)])
+    values = np.stack([measure(rng.multinomial(count, np.full(count, 1 / count))) for _ in range(DRAWS)])
     low, high = np.nanquantile(values, (0.025, 0.975), axis=0)
     return low, high
 

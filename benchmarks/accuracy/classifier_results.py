@@ -6,21 +6,22 @@ Each result is one file ``NAME-seedN.json`` in the folder of results; `results_p
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...models.bundle import Bundle
-from ...models.classification_metrics import classification_metrics
+from ...models.classification_metrics import chance_calibration_error, classification_intervals, classification_metrics
 from ...models.labels import EXCLUDED_LABEL, GALAXY10
 from ...models.levels import normalise_levels
 from ...runtime.inference.classifier import Classifier
-from ...training.classifier.calibration import expected_calibration_error
 from ...training.classifier.dataset import GalaxyDataset
 from ...training.classifier.dataset_files import load_dataset
 from ...training.classifier.partition import DatasetSplit, split_dataset
+from ...training.data.expert_intervals import plausible_classes
+from ...training.formats.read_set import read_set
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ...training.study.ensembles import calibrated
 from ...training.study.runs import probabilities_of
@@ -33,24 +34,55 @@ def _normalise_levels(images: np.ndarray) -> np.ndarray:
     return np.stack([normalise_levels(image) for image in images])
 
 
-def scores(probabilities: np.ndarray, dataset: GalaxyDataset) -> dict[str, Any]:
+def scores(
+    probabilities: np.ndarray, dataset: GalaxyDataset, plausible: Mapping[str, frozenset[str]] | None = None
+) -> dict[str, Any]:
     """Measure the probabilities (N, C) of a labelled data set.
 
+    Args:
+        plausible: hash of an image -> classes within the experts' intervals, of the images that have any.
+
     Returns:
-        The classification metrics of all images, without the confusion matrix; ``ece_by_chance``, the calibration error
+        The classification metrics of all images with their ``intervals``; ``within_experts``, where there are plausible
+        classes: ``images`` that have them, and how often the class is right (``right``) and is the label or another
+        class within the experts' interval (``within``); ``ece_by_chance``, the calibration error
         that perfect probabilities would show on the same number of images; and ``sets``, the metrics of each source.
     """
     sources = np.array(dataset.sources)
 
     def measure(indices: np.ndarray) -> dict[str, Any]:
         metrics = classification_metrics(probabilities[indices], dataset.labels[indices], dataset.classes)
-        metrics.pop("confusion")
-        return metrics
+        return metrics | {"intervals": classification_intervals(metrics["confusion"], dataset.classes)}
 
     metrics = measure(np.arange(len(dataset)))
-    metrics["ece_by_chance"] = expected_calibration_error(probabilities)
+    metrics["ece_by_chance"] = chance_calibration_error(probabilities)
     by_source = {name: measure(np.flatnonzero(sources == name)) for name in sorted(set(dataset.sources))}
+    if plausible:
+        metrics["within_experts"] = within_experts(probabilities, dataset, plausible)
     return metrics | {"sets": by_source}
+
+
+def within_experts(
+    probabilities: np.ndarray, dataset: GalaxyDataset, plausible: Mapping[str, frozenset[str]]
+) -> dict[str, int]:
+    """Count the classes (N, C) that are right, and those within the experts' intervals, see `scores`."""
+    found = [
+        (dataset.classes[best], dataset.classes[label], plausible[image_id])
+        for best, label, image_id in zip(probabilities.argmax(axis=1), dataset.labels, dataset.ids, strict=True)
+        if image_id in plausible
+    ]
+    right = sum(name == label for name, label, _ in found)
+    within = sum(name == label or name in classes for name, label, classes in found)
+    return {"images": len(found), "right": right, "within": within}
+
+
+def expert_intervals(data: Path) -> dict[str, frozenset[str]]:
+    """Return the plausible classes of the images of EFIGI in a folder, by the hash of the image."""
+    return {
+        sample.digest(): plausible_classes(sample.row)
+        for sample in read_set(data)
+        if sample.set == "efigi" and "Arm_Curvature_sup" in sample.row
+    }
 
 
 def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
@@ -101,6 +133,7 @@ def evaluate_on_test(
     """
     test = test_part(runs[0], data, split_seed).test
     records = [read_record(run) for run in runs]
+    plausible = expert_intervals(data)
     _check_same_split(runs, records)
     result: dict[str, Any] = {
         "name": name,
@@ -117,13 +150,13 @@ def evaluate_on_test(
         total = np.zeros((len(test), len(test.classes)))
         for weight, run in zip(weights, runs, strict=True):
             total += weight * probabilities_of(run, test, change)
-        result[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test)
+        result[kind] = scores(total if temperature == 1.0 else calibrated(total, temperature), test, plausible)
     if bundle:
         classifier = Classifier(Bundle.load(bundle, "classify"), "int8")
         images = test.images(records[0].model["input"]["width"])
         result["int8_bytes"] = (bundle / "int8.tflite").stat().st_size
-        result["int8"] = scores(classifier.probabilities(images), test)
-        result["int8_levelled"] = scores(classifier.probabilities(_normalise_levels(images)), test)
+        result["int8"] = scores(classifier.doubted_probabilities(images), test, plausible)
+        result["int8_levelled"] = scores(classifier.doubted_probabilities(_normalise_levels(images)), test, plausible)
     results.mkdir(parents=True, exist_ok=True)
     write_json(results / f"{name}-seed{result['seed']}.json", result)
     return result

@@ -47,7 +47,8 @@ def held_out_cutouts(data: Path, bundles: Sequence[Bundle]) -> list[Cutout]:
         DataError: the data hold none.
     """
     cutouts: list[Cutout] = []
-    samples = [sample for sample in read_set(data) if sample.set == CUTOUT_SET and len(sample.boxes) == 1]
+    every = read_set(data, stretch=bundles[0].stretch if bundles else None)
+    samples = [sample for sample in every if sample.set == CUTOUT_SET and len(sample.boxes) == 1]
     for sample in held_out_samples(samples, bundles, data) if samples else ():
         image = sample.load()
         cutout = cut_out(image, sample.boxes[0], segment_sources(image))

@@ -1,4 +1,4 @@
-"""Evaluate detectors on images that none was trained on, in one run, and save and render the results."""
+"""Evaluate detectors on images that none was trained on, in one run, and save the results."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from typing import Any
 from ...devices.engines import ENGINE_NAMES
 from ...devices.probe import probe
 from ...models.bundle import Bundle
-from ...models.markdown import markdown_row, markdown_table
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ..performance.latency import bench
-from .evaluate import evaluate_detector
+from .evaluate import evaluate_variants
 from .report import BASELINES
-from .report import NAMES as SITUATIONS
 
 logger = logging.getLogger(__name__)
 
 FILE = "detectors.json"
 KINDS = {"fp32": "float", "int8": "int8"}
-KEPT = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "frames", "boxes", "sizes")
+KEPT = (
+    "map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame", "frames", "boxes", "operating", "intervals",
+    "sizes",
+)  # fmt: skip
 """The metrics that are saved."""
+RULE = "either share"
+"""How detections of ignored objects are recognised, see `models.coco.ignored_overlap`; rows without it, of versions
+before it, counted them as false where half of the detection lay outside of the ignored box."""
 
 
 # Long because all networks are measured in turn on the same scenes and in the same run.
@@ -60,7 +64,7 @@ def evaluate_detectors(
         RunError: a run is not finished or not exported, two were trained on different data, or there are no saved
             results to add to.
     """
-    saved = _read_saved(results) if add else None
+    saved = read_saved(results) if add else None
     records = {name: read_record(run) for name, run in runs.items()}
     bundles = {name: _bundle_of(run, records[name]) for name, run in runs.items()}
     first = next(iter(records.values())).data
@@ -81,7 +85,7 @@ def evaluate_detectors(
         row["int8_bytes"] = len(bundle.read("int8.tflite"))
         row |= {} if apart[name] else latencies[bundle.hash]
         metrics, measured_baselines = _measure(name, bundle, data, seed)
-        rows.append(row | metrics)
+        rows.append(row | metrics | {"rule": RULE, "bundle": bundle.hash})
         # Each input size has its own baselines; those of the first detector are saved.
         baselines = baselines or measured_baselines
     if saved:
@@ -135,119 +139,61 @@ def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[dict[str
     """
     measured: dict[str, Any] = {}
     baselines = dict[str, dict[str, Any]]()
-    for variant, kind in KINDS.items():
-        logger.info("evaluating %s, %s", name, kind)
-        found = evaluate_detector(
-            bundle, data, variant, ENGINE_NAMES[0], 1, lambda done, total: None, held_out=True, seed=seed
-        )
-        situations = found["situations"]
-        measured["threshold"] = found["threshold"]
+    logger.info("evaluating %s", name)
+    found = evaluate_variants(
+        bundle, data, tuple(KINDS), ENGINE_NAMES[0], 1, lambda done, total: None, held_out=True, seed=seed
+    )
+    for variant in KINDS:
+        situations = found[variant]["situations"]
+        measured["threshold"] = found[variant]["threshold"]
+        measured["chosen_on"] = "half" if "operating" in bundle.manifest.metrics.get("int8", {}) else "all"
         measured[variant] = {name: {key: values[key] for key in KEPT} for name, values in situations.items()}
         for baseline in BASELINES:
             baselines.setdefault(
                 baseline,
-                {name: {key: values[baseline][key] for key in KEPT} for name, values in situations.items()},
+                {name: _kept(values[baseline]) for name, values in situations.items()},
             )
     return measured, baselines
 
 
-def _read_saved(results: Path) -> dict[str, Any]:
+def _kept(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: values[key] for key in KEPT}
+
+
+def evaluate_again(name: str, path: Path, data: Path, results: Path) -> dict[str, Any]:
+    """Measure the bundle of a saved row again, by the rules of today, and save it; its costs and latency stay.
+
+    Args:
+        name: of the row; path: the bundle's folder, for which the run's own need not be there any more.
+        data, results: see `evaluate_detectors`.
+
+    Returns:
+        the saved results, with the baselines measured again.
+
+    Raises:
+        RunError: there is no such row, or the bundle is of another training.
+    """
+    saved = read_saved(results)
+    bundle, basis = Bundle.load(path, "detect"), saved["judged_on"]
+    row = next((row for row in saved["detectors"] if row["name"] == name), None)
+    if row is None:
+        raise RunError(f"there is no '{name}' in {results / FILE}: {', '.join(r['name'] for r in saved['detectors'])}")
+    manifest = bundle.manifest
+    if manifest.data.hash != basis["data"] or manifest.data.split["seed"] != row["seed"]:
+        raise RunError(f"{path} was trained on other images than '{name}': evaluate its run")
+    if manifest.network.parameters != row["parameters"]:
+        raise RunError(f"{path} has {manifest['network']['parameters']} parameters, '{name}' has {row['parameters']}")
+    metrics, baselines = _measure(name, bundle, data, basis["seed"])
+    row |= metrics | {"rule": RULE, "bundle": bundle.hash, "int8_bytes": len(bundle.read("int8.tflite"))}
+    result = saved | ({} if row.get("apart") else {"baselines": baselines})
+    write_json(results / FILE, result)
+    return result
+
+
+def read_saved(results: Path) -> dict[str, Any]:
+    """Read the saved results."""
     path = results / FILE
     if not path.exists():
         raise RunError(f"{path} does not exist, so there is nothing to add to: evaluate without --add first")
     saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return saved
-
-
-def detector_page(results: Path) -> list[str]:
-    """Return the saved results as parts of a Markdown page; empty if there are none."""
-    if not (results / FILE).exists():
-        return []
-    saved = _read_saved(results)
-    apart = [row for row in saved["detectors"] if row.get("apart")]
-    rows = [row for row in saved["detectors"] if not row.get("apart")]
-    names = [name for name in SITUATIONS if any(name in row["int8"] for row in rows)]
-    machine = saved["machine"]
-    about = (
-        "Trained on the same images, evaluated once on images that were held out of all trainings. Core-hours are the "
-        f"processor time of the training, all threads. Latency of the int8 file on one thread of one machine "
-        f"({machine['machine']}, {machine['cores']} cores), all networks in turns, {saved['rounds']} rounds: "
-        "a comparison of networks, not the latency on a Raspberry Pi."
-    )
-    if len(rows) > 1:
-        hours = [row["core_hours"] for row in rows[1:]]
-        about += (
-            f"\n\nThe budget under which architectures are compared: {max(hours):.1f} core-hours each "
-            f"({min(hours):.2f} to {max(hours):.2f} were used). The first row is outside of the comparison and had "
-            f"{rows[0]['core_hours']:.1f}."
-        )
-    parts = ["\n## Detectors\n", about + "\n", *_sizes(rows), "\n### mAP@0.5 in each situation\n"]
-    parts += _metric(rows, saved["baselines"], names, "map50")
-    parts += ["\n### AR@1\n", *_metric(rows, saved["baselines"], names, "ar1")]
-    parts += ["\n### At the operating threshold (int8)\n"]
-    parts += ["Precision / recall where there are galaxies; false detections per frame where there are none.\n"]
-    parts += _operating(rows, names)
-    if apart:
-        parts += ["\n### Other seeds, other images held out\n", *_sizes(apart, timed=False)]
-        parts += ["\nmAP@0.5:\n", *_metric(apart, {}, names, "map50"), "\nAt the operating threshold (int8):\n"]
-        parts += _operating(apart, names)
-    return parts
-
-
-def _sizes(rows: list[dict[str, Any]], timed: bool = True) -> list[str]:
-    latency = ("min ms", "median ms") if timed else ()
-    heads = ("parameters", "million MACs", "int8 KiB", *latency, "core-hours", "scenes seen", "seed")
-    lines = markdown_table(["", *heads], [])
-    for row in rows:
-        times = (f"{row['min_ms']:.2f}", f"{row['median_ms']:.2f}") if timed else ()
-        lines.append(
-            markdown_row(
-                [
-                    row["name"],
-                    f"{row['parameters']:,}",
-                    f"{row['macs'] / 1e6:.1f}",
-                    f"{row['int8_bytes'] / 1024:.0f}",
-                    *times,
-                    f"{row['core_hours']:.1f}",
-                    f"{row['images']:,}",
-                    str(row["seed"]),
-                ]
-            )
-        )
-    return lines
-
-
-def _metric(rows: list[dict[str, Any]], baselines: dict[str, Any], names: list[str], key: str) -> list[str]:
-    shown = [name for name in names if rows[0]["int8"][name]["boxes"]]
-    lines = markdown_table(["", *(SITUATIONS[name] for name in shown)], [])
-    counts = (f"{rows[0]['int8'][name]['frames']} / {rows[0]['int8'][name]['boxes']}" for name in shown)
-    lines.append(markdown_row(["frames / galaxies", *counts]))
-    for row in rows:
-        lines += [
-            markdown_row([f"{row['name']}, {kind}", *(_number(row[variant][name][key]) for name in shown)])
-            for variant, kind in KINDS.items()
-        ]
-    lines += [
-        markdown_row([title, *(_number(baselines[baseline][name].get(key)) for name in shown)])
-        for baseline, title in BASELINES.items()
-        if baseline in baselines
-    ]
-    return lines
-
-
-def _operating(rows: list[dict[str, Any]], names: list[str]) -> list[str]:
-    lines = markdown_table(["", "threshold", *(SITUATIONS[name] for name in names)], [])
-    for row in rows:
-        cells = []
-        for name in names:
-            metrics = row["int8"][name]
-            parts = [f"{_number(metrics['precision'])} / {_number(metrics['recall'])}"] if metrics["boxes"] else []
-            if metrics["fp_per_frame"] is not None:
-                parts.append(f"{metrics['fp_per_frame']:.3f} per frame")
-            cells.append("; ".join(parts))
-        lines.append(markdown_row([row["name"], f"{row['threshold']:.2f}", *cells]))
-    return lines
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"

@@ -9,13 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...export.baselines import ScoredBoxes, centre_box, extended_sources
+from ...export.tuned_sep import tuned_sources
 from ...models.bundle import Bundle
-from ...models.detection_metrics import EvaluatedFrame, detection_metrics, precision_by_size
+from ...models.classification_metrics import chance_calibration_error, classification_intervals
+from ...models.detection_metrics import EvaluatedFrame, detection_intervals, detection_metrics, precision_by_size
 from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics
 from ...training.data.errors import DataError
+from ...training.data.expert_intervals import plausible_classes
 from ...training.data.sample import Sample
 from ...training.data.splits import is_held_out
 from ...training.formats.read_set import read_set
@@ -40,9 +43,13 @@ def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folde
         DataError: a bundle does not record how its data were split, a classifier was trained on other data than
             those in `folder`, or no sample is left.
     """
+    from ...training.detector.dataset import is_trainable
+
     kept = list(samples)
     for bundle in bundles:
         data = bundle.manifest.data
+        if bundle.task == "detect":
+            kept = [sample for sample in kept if sample.set not in data.sets or is_trainable(sample)]
         split = data.split
         if "seed" in split and split.keys() & {"folds", "test_share", "validation_share"}:
             kept = [sample for sample in kept if sample.set not in data.sets or is_held_out(split, sample.digest())]
@@ -89,62 +96,113 @@ def evaluate_detector(
     the central one), neighbours and detections with their centre outside every box are ignored.
 
     Args:
-        held_out: exclude the samples that the bundle was trained on.
+        held_out: exclude the samples that the bundle was trained on. The frames of its data sets are then those of its
+            run's own evaluation, and precision, recall and false detections are of the half of them on which its
+            operating threshold was not chosen.
         seed: of the composed and off-centre scenes.
 
     Returns:
         of all real frames together: map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating
-        threshold), frames, boxes. ``situations``: the same for each situation, with ``sizes``
-        (`models.detection_metrics.SIZES`, in pixels of the input), ``centre_box`` and ``sep`` (the same for these
-        baselines, at any score). ``curves``: see `curves.curves`, of all real frames. ``threshold``.
+        threshold), frames, boxes, operating and ``intervals`` (95 %). ``situations``: the same for each situation, with
+        ``sizes`` (`models.detection_metrics.SIZES`, in pixels of the input), ``centre_box``, ``sep`` and ``sep_tuned``
+        (the same for these baselines, at any score). Where a frame has several galaxies, ar1 is None: one detection
+        cannot find them. ``curves``: see `curves.curves`, of all real frames. ``threshold``.
     """
+    return evaluate_variants(bundle, data, (variant,), engine, threads, progress, held_out=held_out, seed=seed)[variant]
+
+
+def evaluate_variants(
+    bundle: Bundle,
+    data: Path,
+    variants: Sequence[str],
+    engine: str,
+    threads: int,
+    progress: Progress,
+    *,
+    held_out: bool = False,
+    seed: int = 1,
+) -> dict[str, dict[str, Any]]:
+    """Measure several variants of a detector on the same scenes: variant -> the result of `evaluate_detector`."""
     samples = read_set(data, stretch=bundle.stretch)
+    own = set(bundle.manifest.data.sets) if held_out else set()
     if held_out:
         samples = held_out_samples(samples, [bundle], data)
-    detector = Detector(bundle, variant, engine, threads, min_score=MIN_EVALUATED_SCORE)
-    threshold = bundle.manifest.detector_decode.score_threshold
+    detectors = [Detector(bundle, name, engine, threads, min_score=MIN_EVALUATED_SCORE) for name in variants]
     evaluated: dict[str, list[EvaluatedScene]] = {}
-    scenes = EvaluationScenes(samples, bundle.input_size[0], seed)
-    for done, scene in enumerate(scenes):
-        progress(done, len(scenes))
-        evaluated.setdefault(scene.situation, []).append(_evaluate_scene(detector, scene))
+    # Separately, so that the scenes of the bundle's own sets are those of its run whatever else there is.
+    shares = [[sample for sample in samples if (sample.set in own) == of_run] for of_run in (True, False)]
+    groups = [EvaluationScenes(share, bundle.input_size[0], seed) for share in shares]
+    total, done = sum(map(len, groups)), 0
+    for scenes, of_run in zip(groups, (True, False), strict=True):
+        for scene in scenes:
+            progress(done, total)
+            done += 1
+            evaluated.setdefault(scene.situation, []).append(_evaluate_scene(detectors, scene, of_run))
     if not evaluated:
         raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
-    real = [scene.frame for name, group in evaluated.items() if name not in SYNTHETIC_SITUATIONS for scene in group]
-    return {
-        **detection_metrics(real, threshold),
-        "threshold": threshold,
-        "situations": {name: _situation_metrics(group, threshold) for name, group in evaluated.items()},
-        "curves": curves(real),
-    }
+    threshold = bundle.manifest.detector_decode.score_threshold
+    return {name: _summarise(evaluated, index, threshold) for index, name in enumerate(variants)}
 
 
 class EvaluatedScene(NamedTuple):
-    """Detections of a detector and of SEP in a scene of `side` pixels; the image itself is not kept."""
+    """Detections of one or more detectors and of SEP in a scene of `side` pixels; the image itself is not kept.
 
-    frame: EvaluatedFrame
+    ``operating``: whether it is measured at the operating threshold.
+    """
+
+    frames: list[EvaluatedFrame]
     sep: ScoredBoxes
+    sep_tuned: ScoredBoxes
     side: int
+    operating: bool
 
 
-def _evaluate_scene(detector: Detector, scene: EvaluationScene) -> EvaluatedScene:
-    image = scene.scene.image
-    detections = detector(image)
-    (sources,) = extended_sources(image[None])
-    return EvaluatedScene((scene.truth, detections.boxes, detections.scores), sources, image.shape[0])
+def _evaluate_scene(detectors: Sequence[Detector], scene: EvaluationScene, of_run: bool) -> EvaluatedScene:
+    image, truth = scene.scene.image, scene.truth
+    frames = [(truth, found.boxes, found.scores) for found in (detector(image) for detector in detectors)]
+    (sources,), (tuned,) = extended_sources(image[None]), tuned_sources(image[None])
+    return EvaluatedScene(frames, sources, tuned, image.shape[0], not (of_run and scene.selects))
 
 
-def _situation_metrics(group: list[EvaluatedScene], threshold: float) -> dict[str, Any]:
-    frames = [scene.frame for scene in group]
+def _summarise(evaluated: dict[str, list[EvaluatedScene]], index: int, threshold: float) -> dict[str, Any]:
+    """Return the result of `evaluate_detector` for the detector of a number."""
+    real = [scene for name, group in evaluated.items() if name not in SYNTHETIC_SITUATIONS for scene in group]
+    frames = [scene.frames[index] for scene in real]
+    return {
+        **_metrics(frames, threshold, [scene.frames[index] for scene in real if scene.operating]),
+        "threshold": threshold,
+        "situations": {name: _situation_metrics(name, group, index, threshold) for name, group in evaluated.items()},
+        "curves": curves(frames),
+    }
+
+
+def _metrics(
+    frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
+) -> dict[str, Any]:
+    """Return the metrics with their intervals; without recall of one detection where a frame has several galaxies."""
+    metrics = detection_metrics(frames, threshold, operating)
+    metrics["intervals"] = detection_intervals(frames, threshold, operating)
+    if any(len(truth.boxes) > 1 for truth, _, _ in frames):
+        metrics["ar1"] = metrics["intervals"]["ar1"] = None
+    return metrics
+
+
+def _situation_metrics(name: str, group: list[EvaluatedScene], index: int, threshold: float) -> dict[str, Any]:
+    frames = [scene.frames[index] for scene in group]
     truths = [truth for truth, _, _ in frames]
     boxes = np.concatenate([truth.boxes for truth in truths])
-    constant = centre_box(np.zeros((len(group), group[0].side, group[0].side, 3), np.uint8), boxes)
-    baselines = {"centre_box": constant, "sep": [scene.sep for scene in group]}
-    result: dict[str, Any] = detection_metrics(frames, threshold) | {"sizes": precision_by_size(frames)}
-    for name, detections in baselines.items():
+    constant = centre_box(np.zeros((len(group), group[0].side, group[0].side, 3), np.uint8), boxes, name)
+    baselines = {
+        "centre_box": constant,
+        "sep": [scene.sep for scene in group],
+        "sep_tuned": [scene.sep_tuned for scene in group],
+    }
+    result = _metrics(frames, threshold, [frame.frames[index] for frame in group if frame.operating])
+    result["sizes"] = precision_by_size(frames)
+    for title, detections in baselines.items():
         baseline = [(truth, *scored_boxes) for truth, scored_boxes in zip(truths, detections, strict=True)]
         # Scores of baselines are not probabilities, so every detection counts.
-        result[name] = detection_metrics(baseline, 0.0) | {"sizes": precision_by_size(baseline)}
+        result[title] = _metrics(baseline, 0.0) | {"sizes": precision_by_size(baseline)}
     return result
 
 
@@ -156,7 +214,9 @@ def evaluate_classifier(
     Images with a box are cropped to it; others are used whole.
 
     Returns:
-        accuracy, macro_f1, coarse_accuracy, recall by class, confusion (rows: truth), ece and images (their number).
+        accuracy, macro_f1, coarse_accuracy, recall by class, confusion (rows: truth), ece and images (their number);
+        ``intervals`` (95 %); ``ece_by_chance``, which perfect probabilities would show; and of EFIGI's images
+        ``within_experts``: how many there are, are right, and are within the experts' interval of the attributes.
     """
     samples = [sample for sample in read_set(data, stretch=bundle.stretch) if sample.label >= 0]
     if not samples:
@@ -170,4 +230,16 @@ def evaluate_classifier(
             box = sample.boxes[0] if len(sample.boxes) else None
             yield sample.load(), box, indices[CLASSES[sample.label]]
 
-    return classifier_metrics(classifier, images())[0]
+    metrics, probabilities = classifier_metrics(classifier, images())
+    metrics["intervals"] = classification_intervals(metrics["confusion"], classifier.classes)
+    metrics["ece_by_chance"] = chance_calibration_error(probabilities)
+    rows = [
+        (classifier.classes[best], CLASSES[sample.label], plausible_classes(sample.row))
+        for best, sample in zip(probabilities.argmax(axis=1), samples, strict=True)
+        if "Arm_Curvature_sup" in sample.row
+    ]
+    if rows:
+        right = sum(name == label for name, label, _ in rows)
+        within = sum(name == label or name in classes for name, label, classes in rows)
+        metrics["within_experts"] = {"images": len(rows), "right": right, "within": within}
+    return metrics

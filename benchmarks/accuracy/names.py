@@ -22,9 +22,11 @@ import numpy as np
 
 from ...errors import UserError
 from ...models.images.decoder import decode_image
+from ...models.images.development import Development
 from ...models.intervals import wilson_interval
 from ...models.labels import COARSE, coarse_group
 from ...models.naming import sure_group
+from ...models.raw.stretch import Stretch
 from ...runtime.frame import Detections
 from ...runtime.inference.classifier import Classifier
 from ...training.data.archives import read_csv_rows, read_member
@@ -87,18 +89,19 @@ def allowed_groups(entry: CatalogueEntry) -> frozenset[str]:
     return frozenset()
 
 
-def catalogued_galaxies(folder: Path) -> Iterator[tuple[str, CatalogueEntry, np.ndarray, np.ndarray]]:
+def catalogued_galaxies(folder: Path, stretch: Stretch) -> Iterator[tuple[str, CatalogueEntry, np.ndarray, np.ndarray]]:
     """Yield name, catalogue entry, image (H, W, 3) uint8 and box (4,) of the galaxies of a data set.
 
     Boxes that are marked as difficult, that follow another convention (``ubox_flag`` ``old_...``) or that are smaller
-    than `MIN_SIDE` are left out.
+    than `MIN_SIDE` are left out. `stretch`: of images of more than 8 bits.
     """
+    development = Development(stretch=stretch)
     for row in read_csv_rows(folder / TABLE, ("file", "object", *BOX_COLUMNS)):
         entry = find_object(row["object"])
         usable = row.get("difficult") != "1" and not row.get("ubox_flag", "").startswith(("old_", "none"))
         if entry is None or not entry.is_galaxy or not usable or not allowed_groups(entry):
             continue
-        image = decode_image(read_member(folder / "images.zip", row["file"]), row["file"]).pixels
+        image = decode_image(read_member(folder / "images.zip", row["file"]), row["file"], development).pixels
         box = np.array([float(row[column]) for column in BOX_COLUMNS], np.float32)
         box = np.clip(box, 0, [image.shape[1], image.shape[0]] * 2).astype(np.float32)
         if max(box[2] - box[0], box[3] - box[1]) >= MIN_SIDE:
@@ -109,7 +112,7 @@ def name_galaxies(folder: Path, classifier: Classifier) -> list[NamedGalaxy]:
     """Classify the catalogued galaxies of a data set by their labelled boxes, as the runtime does."""
     groups = [[i for i, name in enumerate(classifier.classes) if coarse_group(name) == group] for group in COARSE]
     found = []
-    for name, entry, image, box in catalogued_galaxies(folder):
+    for name, entry, image, box in catalogued_galaxies(folder, classifier.bundle.stretch):
         named = classifier(image, Detections(box[None], np.ones(1, np.float32)))
         assert named.probabilities is not None
         probabilities = named.probabilities[0]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from ...models.intervals import interval_text
 from ...models.markdown import markdown_table
 from ...training.figures.detection_plots import score_calibration, score_curves
 
@@ -17,7 +18,11 @@ NAMES = {
     "lco_messier": "LCO frames",
     "sdss_starfields": "star fields",
 }
-BASELINES = {"centre_box": "constant centre box", "sep": "SEP, extended sources"}
+BASELINES = {
+    "centre_box": "constant centre box",
+    "sep": "SEP, extended sources",
+    "sep_tuned": "SEP, filter and boxes fitted",
+}
 HEADINGS = ("frames", "galaxies", "mAP@0.5", "mAP@.5:.95", "AR@1", "AR@10", "precision", "recall", "false per frame")
 KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
 
@@ -28,12 +33,21 @@ def detector_table(result: dict[str, Any]) -> str:
     for name in _ordered(result["situations"]):
         found = result["situations"][name]
         counts = (str(found["frames"]), str(found["boxes"]))
-        rows.append([f"**{NAMES.get(name, name)}**", *counts, *(_share(found[key]) for key in KEYS)])
+        rows.append([f"**{NAMES.get(name, name)}**", *counts, *(_cell(found, key) for key in KEYS)])
         for baseline, title in BASELINES.items():
-            rows.append([title, "", "", *(_share(found[baseline][key]) for key in KEYS)])
+            rows.append([title, "", "", *(_cell(found[baseline], key) for key in KEYS)])
     lines = markdown_table(["", *HEADINGS], rows)
     about = f"Precision, recall and false detections (per frame without galaxies) at score {result['threshold']:.2f};"
-    lines += ["", about, "baselines at any score.", "", "mAP@0.5 by the side of a galaxy in the network's input", ""]
+    lines += [
+        "",
+        about,
+        "baselines at any score. In brackets: 95 % intervals.",
+        "",
+        *_operating_counts(result),
+        "",
+        "mAP@0.5 by the side of a galaxy in the network's input",
+        "",
+    ]
     sizes = list(next(iter(result["situations"].values()))["sizes"])
     rows = []
     for name in _ordered(result["situations"]):
@@ -70,7 +84,10 @@ def pipeline_table(result: dict[str, Any]) -> str:
 def _pipeline_cells(found: dict[str, Any]) -> list[str]:
     classes, groups = found["classes"] or {}, found["groups"] or {}
     lost = (classes.get(key) for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name"))
-    return [_share(value) for value in (found["found"], *lost, groups.get("right"))]
+    shares = [_share(value) for value in (found["found"], *lost, groups.get("right"))]
+    for column, part in ((0, found), (1, classes), (-1, groups)):
+        shares[column] += interval_text(part.get("interval"))
+    return shares
 
 
 def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
@@ -83,6 +100,23 @@ def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
         score_calibration(result["curves"]["calibration"], folder / "calibration.png")
         written.append("calibration.png")
     return [folder / name for name in written]
+
+
+def _operating_counts(result: dict[str, Any]) -> list[str]:
+    """Say how many objects the figures at the threshold are of, where these are not all."""
+    counts = [
+        f"{NAMES.get(name, name)} {found['operating']['frames']} / {found['operating']['boxes']}"
+        for name, found in ((name, result["situations"][name]) for name in _ordered(result["situations"]))
+        if found["operating"]["frames"] < found["frames"]
+    ]
+    if not counts:
+        return ["At the score: all frames."]
+    return [f"At the score, frames / galaxies on which the score was not chosen: {', '.join(counts)}; of others, all."]
+
+
+def _cell(found: dict[str, Any], key: str) -> str:
+    value, interval = found[key], found["intervals"][key]
+    return _share(value) + interval_text(interval)
 
 
 def _ordered(found: dict[str, Any]) -> list[str]:

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ...models.classification_metrics import MIN_SUPPORT, smallest_support
+from ...models.intervals import interval_text, wilson_interval
 from ...models.markdown import markdown_row, markdown_table
 from .classifier_results import read_results
-from .detector_results import detector_page
+from .detector_page import detector_page
 from .raw_results import raw_page
 from .result_tables import saved_tables
 
@@ -30,10 +32,13 @@ TITLES = {
 HEAD = """# What was measured: classifiers first, detectors after them
 
 Written by `galaxy-edge study report` from saved results; no number is typed in. Every classifier was trained on one
-split by content (exact and near duplicates kept together), selected on its validation part and evaluated once on its
-test part; mean and standard deviation over the seeds given. With this number of images, differences below three points
-are noise. So is a calibration error (ECE) that is not larger than that of perfect probabilities on the same number of
-images ("by chance").
+split by content (exact and near duplicates kept together) and selected on its validation part; its temperature and
+thresholds were chosen there too. The test part was not trained on and nothing was chosen on it, but successive versions
+of ours were compared on it: it is a development set. Mean and standard deviation over the seeds given; in brackets the
+95 % interval over images (shares: Wilson; macro F1: by drawing images with replacement). With this number of images,
+differences below three points are noise. So is a calibration error (ECE) that is not larger than that of perfect
+probabilities on the same number of images ("by chance"). The macro F1 of a source is shown where its rarest class has
+at least 10 images.
 """
 
 
@@ -60,6 +65,7 @@ def page(results: Path) -> str:
         f"Test part: {', '.join(map(str, sorted(images)))} images.\n",
         "## All images\n",
         *_whole(rows),
+        *_experts(rows),
         "\n## Recall of each class\n",
         *_recalls(rows),
         "\n## No shortcut\n",
@@ -79,7 +85,7 @@ def _whole(rows: list[Row]) -> list[str]:
     lines = [_head("accuracy", "macro F1", "4 groups", "ECE", "ECE by chance", *costs)]
     for title, kind, group in rows:
         keys = ("accuracy", "macro_f1", "coarse_accuracy", "ece", "ece_by_chance")
-        cells = [_mean(group, kind, key) for key in keys]
+        cells = [_mean(group, kind, key) + _interval(group, kind, key) for key in keys]
         first = group[0]
         kib = f"{first['int8_bytes'] / 1024:.1f}" if kind == "int8" else ""
         seeds = ", ".join(str(result["seed"]) for result in group)
@@ -92,28 +98,82 @@ def _whole(rows: list[Row]) -> list[str]:
     return lines
 
 
+def _interval(group: list[dict[str, Any]], kind: str, key: str) -> str:
+    """Return the 95 % interval over images, for a table; empty where several seeds or an older result have none.
+
+    Shares of older results are counted from their value; macro F1 needs the confusion matrix.
+    """
+    if len(group) > 1:
+        return ""
+    metrics = group[0][kind]
+    if "intervals" in metrics:
+        return interval_text(metrics["intervals"].get(key))
+    if key not in ("accuracy", "coarse_accuracy"):
+        return ""
+    return interval_text(wilson_interval(round(metrics[key] * metrics["images"]), metrics["images"]))
+
+
+def _experts(rows: list[Row]) -> list[str]:
+    """Return the table of classes within the experts' intervals; empty where no result has them."""
+    lines = []
+    for title, kind, group in rows:
+        found = [result[kind]["within_experts"] for result in group if "within_experts" in result[kind]]
+        if found:
+            images, right, within = (sum(row[key] for row in found) for key in ("images", "right", "within"))
+            shares = (
+                f"{count / images:.3f}{interval_text(wilson_interval(count, images))}" for count in (right, within)
+            )
+            errors = f"{within - right} of {images - right}"
+            lines.append(markdown_row([title, str(images), *shares, errors]))
+    if not lines:
+        return []
+    about = (
+        "\nClasses divide continuous scales, for which EFIGI's experts gave intervals. A class is within the experts' "
+        "interval if attribute values in it lead to that class, see `training.data.expert_intervals`.\n"
+    )
+    head = ("EFIGI images", "accuracy", "within the experts' interval", "errors within it")
+    return [about, _head(*head), *lines]
+
+
 def _recalls(rows: list[Row]) -> list[str]:
     classes = list(rows[0][2][0]["float"]["recall"])
     lines = [_head(*(name.replace("_", " ") for name in classes))]
+    matrix = next((group[0][kind]["confusion"] for _, kind, group in rows if "confusion" in group[0][kind]), None)
+    if matrix:
+        lines.append(markdown_row(["images", *(str(sum(row)) for row in matrix)]))
     for title, kind, group in rows:
-        values = [np.mean([result[kind]["recall"][name] for result in group]) for name in classes]
-        lines.append(markdown_row([title, *(f"{value:.2f}" for value in values)]))
+        cells = []
+        for name in classes:
+            value = np.mean([result[kind]["recall"][name] for result in group])
+            limits = group[0][kind].get("intervals", {}).get("recall", {}) if len(group) == 1 else {}
+            cells.append(f"{value:.2f}{interval_text(limits.get(name), 2)}")
+        lines.append(markdown_row([title, *cells]))
     return lines
 
 
 def _shortcuts(rows: list[Row]) -> list[str]:
     sources = sorted({source for _, kind, group in rows for result in group for source in result[kind]["sets"]})
+    images = {source: rows[0][2][0][rows[0][1]]["sets"][source]["images"] for source in sources}
+    support = {source: _support(rows, source) for source in sources}
     lines = [
         _head(
-            *(f"{source}: accuracy, macro F1" for source in sources), "levels normalised: accuracy, macro F1", "change"
+            *(
+                f"{source} ({images[source]}): accuracy{', macro F1' if support[source] >= MIN_SUPPORT else ''}"
+                for source in sources
+            ),
+            "levels normalised: accuracy, macro F1",
+            "change",
         )
     ]
     for title, kind, group in rows:
         cells = []
         for source in sources:
-            values = [result[kind]["sets"][source] for result in group]
-            means = [np.mean([metrics[key] for metrics in values]) for key in ("accuracy", "macro_f1")]
-            cells.append(", ".join(f"{mean:.3f}" for mean in means))
+            keys = ("accuracy", "macro_f1") if support[source] >= MIN_SUPPORT else ("accuracy",)
+            values = [{kind: result[kind]["sets"][source]} for result in group]
+            means = [
+                f"{np.mean([row[kind][key] for row in values]):.3f}" + _interval(values, kind, key) for key in keys
+            ]
+            cells.append(", ".join(means))
         levelled = f"{kind}_levelled"
         change = [[result[levelled][key] - result[kind][key] for result in group] for key in ("accuracy", "macro_f1")]
         cells += [
@@ -122,6 +182,12 @@ def _shortcuts(rows: list[Row]) -> list[str]:
         ]
         lines.append(markdown_row([title, *cells]))
     return lines
+
+
+def _support(rows: list[Row], source: str) -> int:
+    """Return the number of images of the rarest class of a source; 0 where no result has counted them."""
+    matrices = (result[kind]["sets"][source].get("confusion") for _, kind, group in rows for result in group)
+    return min((smallest_support(matrix) for matrix in matrices if matrix), default=0)
 
 
 def _mean(group: list[dict[str, Any]], kind: str, key: str) -> str:

@@ -56,7 +56,8 @@ def recall_by_depth(
         ``galaxies``, ``noise``, and by depth (``0``: one frame without noise, the upper limit) ``recall`` 0..1 and
         ``false_a_frame``.
     """
-    generator = SceneGenerator(held_out_samples(read_set(data), [bundle], data), bundle.input_size[0])
+    samples = held_out_samples(read_set(data, stretch=bundle.stretch), [bundle], data)
+    generator = SceneGenerator(samples, bundle.input_size[0])
     detector = Detector(bundle)
     counts = {depth: np.zeros(3, int) for depth in (0, *depths)}  # found, galaxies, false
     for number in range(scenes):

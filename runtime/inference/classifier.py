@@ -78,15 +78,20 @@ class Classifier:
         strange = self._domain.excludes_images(np.asarray(crops), logits, self._temperature)
         return doubt(probabilities, strange | self._domain.excludes_groups(probabilities, self.classes))
 
+    def box_probabilities(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """Classify the boxes (N, 4) of a frame (H, W, 3) uint8 as a run does: (N, C), doubted outside the domain."""
+        if not len(boxes):
+            return np.zeros((0, len(self.classes)), np.float32)
+        crops = np.stack([self.crop(pixels, box) for box in boxes])
+        strange = self._domain.excludes_boxes(boxes, pixels.shape, self._margin)
+        return doubt(self.doubted_probabilities(crops), strange)
+
     def __call__(self, pixels: np.ndarray, found: Detections) -> Detections:
         """Return the detections of a frame (H, W, 3) uint8 RGB with their class probabilities.
 
         Detections whose probabilities are not finite are dropped; the first such case is logged.
         """
-        size = (len(found), self._size, self._size, 3)
-        crops = np.stack([self.crop(pixels, box) for box in found.boxes]) if len(found) else np.zeros(size, np.uint8)
-        strange = self._domain.excludes_boxes(found.boxes, pixels.shape, self._margin)
-        probabilities = doubt(self.doubted_probabilities(crops), strange)
+        probabilities = self.box_probabilities(pixels, found.boxes)
         finite = np.isfinite(probabilities).all(axis=1)
         if finite.all():
             return found.with_probabilities(probabilities)

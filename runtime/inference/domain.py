@@ -78,3 +78,8 @@ def doubt(probabilities: np.ndarray, doubted: np.ndarray) -> np.ndarray:
     """Spread `DOUBTED` of the probability (N, C) equally over all classes, in the rows `doubted` (N,) bool."""
     share = np.where(doubted, DOUBTED, 0.0)[:, None].astype(np.float32)
     return np.asarray((1 - share) * probabilities + share / np.float32(probabilities.shape[1]))
+
+
+def highest_doubted(classes: int) -> float:
+    """Return the highest probability that a doubted class can have; an abstention threshold must lie above it."""
+    return 1 - DOUBTED + DOUBTED / classes

@@ -34,12 +34,17 @@ def classifier_metrics(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Run a classifier over images (H, W, 3) uint8, each with a box (4,) or None for the whole image, and a label.
 
+    The probabilities are those that a run reports: doubted where an image is unlike all that the classifier knows.
+
     Returns:
         Metrics, see `models.classification_metrics.classification_metrics`, and the (N, C) probabilities.
     """
     labels, rows = [], []
     for pixels, box, label in images:
-        rows.append(classifier.probabilities(classifier.crop(pixels, box)[None])[0])
+        if box is None:
+            rows.append(classifier.doubted_probabilities(classifier.crop(pixels, None)[None])[0])
+        else:
+            rows.append(classifier.box_probabilities(pixels, np.asarray(box)[None])[0])
         labels.append(label)
     probabilities = np.stack(rows) if rows else np.zeros((0, len(classifier.classes)), np.float32)
     return classification_metrics(probabilities, np.asarray(labels, np.intp), classifier.classes), probabilities

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...models.classification_metrics import calibration_error
 from ..data.errors import DataError
 
 TEMPERATURES = (0.2, 5.0)
@@ -51,21 +50,6 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     low, high = np.log(TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     return float(np.exp(found.x))
-
-
-def expected_calibration_error(probabilities: np.ndarray, draws: int = 200, seed: int = 0) -> float:
-    """Return the mean calibration error that perfect probabilities would show on this number of images.
-
-    The measured error is never 0: in a bin of thirty images the accuracy differs from the confidence by chance
-    (Roelofs et al. 2022, arXiv:2012.08668). An error that is not larger is no evidence of miscalibration.
-
-    Args:
-        probabilities: (N, C) 0..1.
-        draws: number of times that outcomes are drawn by these probabilities; seed: of the draws.
-    """
-    confidence, rng = np.asarray(probabilities).max(axis=1), np.random.default_rng(seed)
-    drawn = (calibration_error(confidence, rng.random(len(confidence)) < confidence) for _ in range(draws))
-    return float(np.mean(list(drawn)))
 
 
 def accuracy_coverage(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

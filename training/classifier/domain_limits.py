@@ -7,6 +7,7 @@ limit is the last amount up to which the names that are marked as sure are right
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,13 +15,15 @@ import cv2
 import numpy as np
 
 from ...models.decode import softmax
-from ...models.labels import CLASSES, coarse_group
+from ...models.intervals import wilson_interval
+from ...models.labels import CLASSES, COARSE, coarse_group
 from ...models.levels import sky_and_peak
 from ...models.naming import sure_group
 from ...models.preprocess import resize
-from ...runtime.inference.domain import BURNT_LEVEL
+from ...runtime.inference.domain import BURNT_LEVEL, Domain, doubt, highest_doubted
 from ..augmentation.telescope_views import draw_telescope_view
 from ..data.errors import DataError
+from ..data.splits import in_share
 from .calibration import TARGET_ACCURACY, abstain_threshold, fit_temperature
 from .dataset import GalaxyDataset
 
@@ -35,6 +38,11 @@ OUTSIDE = (0.1, 0.2, 0.3, 0.35, 0.42, 0.45, 0.5, 0.6)
 """Of a galaxy as large as its frame 0.41 of the crop is outside, at the usual margin."""
 BURNT = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 MIN_ENERGY_QUANTILE = 0.01
+GROUP_LIMITS = tuple(round(0.86 + 0.01 * step, 2) for step in range(14))
+MIN_NAMES = 10
+"""Minimum number of sure names above a group's limit."""
+NEVER_SURE = 1.0
+"""Threshold where none can be proven."""
 
 Forward = Callable[[np.ndarray], np.ndarray]
 
@@ -51,6 +59,9 @@ def calibrate_on_views(
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Choose temperature, abstention and domain on validation images and their views as of other telescopes.
 
+    The abstention threshold lies above what a doubted class can have, so that a galaxy outside the domain is never
+    sure. What is measured is of galaxies that the thresholds were not chosen on: of each half, by the other half's.
+
     Args:
         forward: of the network, (N, size, size, 3) uint8 to logits (N, C).
         images: of `validation`, (N, size, size, 3) uint8.
@@ -62,19 +73,80 @@ def calibrate_on_views(
     views, labels = telescope_views(validation, images.shape[1], seed)
     every = np.concatenate([images, views])
     known = np.concatenate([validation.labels, labels])
-    temperature = fit_temperature(forward(every), known)
-    probabilities = softmax(forward(every), temperature)
-    abstain: float | None
-    try:
-        abstain = round(abstain_threshold(probabilities, known, TARGET_ACCURACY), 4)
-    except DataError as error:
-        abstain = None
-        logger.warning("no abstention threshold: %s", error)
+    logits = forward(every)
+    temperature, abstain, groups = _choose_names(logits, known)
     limits, measured = choose_domain(forward, images, validation.labels, temperature, abstain, margin=validation.margin)
-    measured["views"] = sure_precision(probabilities[len(images) :], labels, abstain)
-    measured["images"] = sure_precision(probabilities[: len(images)], validation.labels, abstain)
-    decode = {"temperature": temperature, "domain": limits}
-    return decode if abstain is None else decode | {"abstain": abstain}, measured
+    measured |= _measured_on_other_half(logits, known, validation.ids, len(images), seed)
+    decode = {"temperature": temperature, "abstain": abstain, "domain": limits}
+    return decode | ({"groups": groups} if groups else {}), measured
+
+
+def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float, dict[str, float]]:
+    """Choose the temperature, the abstention threshold and the limits of the groups on logits (N, C)."""
+    temperature = fit_temperature(logits, labels)
+    probabilities = softmax(logits, temperature)
+    lowest = math.ceil(highest_doubted(logits.shape[1]) * 1e4 + 1) / 1e4
+    try:
+        abstain = max(lowest, round(abstain_threshold(probabilities, labels, TARGET_ACCURACY), 4))
+    except DataError as error:
+        abstain = NEVER_SURE
+        logger.warning("no class is sure: %s", error)
+    return temperature, abstain, choose_groups(probabilities, labels, abstain)
+
+
+def _measured_on_other_half(
+    logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], images: int, seed: int
+) -> dict[str, Any]:
+    """Measure the sure names of each half of the galaxies with what the other half chooses, for the run's record.
+
+    Args:
+        logits: (N, C), of the `images` validation images and then of `VIEWS` views of each; labels: (N,).
+        ids: hashes of the validation images, which halve them.
+        seed: of the hash.
+    """
+    half = np.array([in_share(digest, 0.5, seed) for digest in ids])
+    first = np.concatenate([half, np.repeat(half, VIEWS)])
+    rows = {"images": [np.zeros((2, 0), bool)], "views": [np.zeros((2, 0), bool)]}
+    for chosen in (first, ~first):
+        if not chosen.any() or chosen.all():
+            return {}
+        temperature, abstain, groups = _choose_names(logits[chosen], labels[chosen])
+        probabilities = softmax(logits[~chosen], temperature)
+        strange = Domain(groups=groups).excludes_groups(probabilities, CLASSES)
+        outcome = _sure_and_right(doubt(probabilities, strange), labels[~chosen], abstain)
+        is_view = np.flatnonzero(~chosen) >= images
+        rows["images"].append(outcome[:, ~is_view])
+        rows["views"].append(outcome[:, is_view])
+    return {name: _precision(*np.concatenate(parts, axis=1)) for name, parts in rows.items()}
+
+
+def choose_groups(probabilities: np.ndarray, labels: np.ndarray, abstain: float) -> dict[str, float]:
+    """Choose the probability that a coarse group needs where too few of its sure names are right without.
+
+    Args:
+        probabilities: (N, C) of validation images and views; labels: (N,) true classes.
+        abstain: the abstention threshold.
+
+    Returns:
+        coarse group -> summed probability below which its galaxies are doubted; groups that need none are left out.
+    """
+    groups = np.array([coarse_group(name) for name in CLASSES])
+    best = groups[best_groups(probabilities)]
+    sure, right = _sure_and_right(probabilities, labels, abstain)
+    limits: dict[str, float] = {}
+    for group in COARSE:
+        sums = probabilities[:, groups == group].sum(axis=1)
+        named = sure & (best == group)
+        if not named.any() or right[named].mean() >= MIN_PRECISION:
+            continue
+        kept = [named & (sums >= limit) for limit in GROUP_LIMITS]
+        good = [
+            limit
+            for limit, names in zip(GROUP_LIMITS, kept, strict=True)
+            if names.sum() >= MIN_NAMES and right[names].mean() >= MIN_PRECISION
+        ]
+        limits[group] = good[0] if good else NEVER_SURE
+    return limits
 
 
 def choose_domain(
@@ -124,13 +196,28 @@ def last_good(rows: Sequence[dict[str, float]]) -> float:
 
 def sure_precision(probabilities: np.ndarray, labels: np.ndarray, abstain: float | None) -> dict[str, float]:
     """Return the share of images (N, C) with a sure name, class or group, and that of right groups among them."""
-    groups = [coarse_group(name) for name in CLASSES]
-    right = np.array(
-        [groups[index] == groups[label] for index, label in zip(best_groups(probabilities), labels, strict=True)]
-    )
-    named = [sure_group(dict(zip(CLASSES, map(float, row), strict=True))) is not None for row in probabilities]
-    sure = np.array(named) | (probabilities.max(axis=1) >= (0.0 if abstain is None else abstain))
+    sure, right = _sure_and_right(probabilities, labels, abstain)
     return {"coverage": float(sure.mean()), "precision": float(right[sure].mean()) if sure.any() else 1.0}
+
+
+def _precision(sure: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Return `sure_precision` with its number of images and its 95 % interval."""
+    count, correct = int(sure.sum()), int((sure & right).sum())
+    return {
+        "images": len(sure),
+        "coverage": count / max(1, len(sure)),
+        "precision": correct / count if count else 1.0,
+        "interval": list(wilson_interval(correct, count)),
+    }
+
+
+def _sure_and_right(probabilities: np.ndarray, labels: np.ndarray, abstain: float | None) -> np.ndarray:
+    """Return whether each image (N, C) has a sure name and whether its coarse group is right: (2, N) bool."""
+    groups = np.array([coarse_group(name) for name in CLASSES])
+    right = groups[best_groups(probabilities)] == groups[labels]
+    named = [sure_group(dict(zip(CLASSES, map(float, row), strict=True))) is not None for row in probabilities]
+    sure = np.array(named, bool) | (probabilities.max(axis=1) >= (0.0 if abstain is None else abstain))
+    return np.stack([sure, right])
 
 
 def best_groups(probabilities: np.ndarray) -> np.ndarray:

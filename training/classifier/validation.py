@@ -10,15 +10,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ...models.classification_metrics import classification_metrics
+from ...models.classification_metrics import calibration_error, classification_metrics
 from ...models.decode import softmax
+from ...models.intervals import wilson_interval
 from ..data.errors import DataError
+from ..data.splits import in_share
 from ..figures.plots import accuracy_coverage as plot_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
 from .calibration import TARGET_ACCURACY, abstain_threshold, accuracy_coverage, fit_temperature
 from .dataset import GalaxyDataset
 
 BATCH = 64
+HALVES_SEED = 23
+"""Of the hash that halves the validation images."""
 
 Forward = Callable[[np.ndarray], np.ndarray]
 """Takes images (N, size, size, 3) uint8, returns logits (N, C) float32."""
@@ -76,6 +80,8 @@ def calibrate_and_measure(
     metrics = evaluate_logits(logits, validation, temperature)
     metrics["ece_before"] = evaluate_logits(logits, validation)["ece"]
     metrics["chosen_on"] = "validation"
+    if not decode:
+        metrics["ece"] = _error_on_other_half(logits, validation)
     probabilities, chosen = softmax(logits, temperature), decode.get("abstain") if decode else None
     abstain, metrics["abstain"] = _choose_abstention(probabilities, validation.labels, out, chosen)
     np.savez(
@@ -86,6 +92,18 @@ def calibrate_and_measure(
         ids=np.array(validation.ids),
     )
     return decode or {"temperature": temperature} | abstain, metrics
+
+
+def _error_on_other_half(logits: np.ndarray, validation: GalaxyDataset) -> float | None:
+    """Return the calibration error of each half of the images at the temperature that the other half chooses."""
+    half = np.array([in_share(digest, 0.5, HALVES_SEED) for digest in validation.ids], bool)
+    if not half.any() or half.all():
+        return None
+    probabilities = np.zeros_like(logits)
+    for chosen in (half, ~half):
+        probabilities[~chosen] = softmax(logits[~chosen], fit_temperature(logits[chosen], validation.labels[chosen]))
+    correct = probabilities.argmax(axis=1) == validation.labels
+    return calibration_error(probabilities.max(axis=1), correct)
 
 
 def _choose_abstention(
@@ -102,15 +120,30 @@ def _choose_abstention(
             chosen = abstain_threshold(probabilities, labels, TARGET_ACCURACY)
     except DataError as error:
         return {}, {"accuracy_wanted": TARGET_ACCURACY, "none": str(error)}
-    reported = probabilities.max(axis=1) >= chosen
-    correct = probabilities.argmax(axis=1)[reported] == labels[reported]
     plot_coverage(coverage, accuracy, chosen, out / "coverage.png", thresholds)
     return {"abstain": round(chosen, 4)}, {
         "accuracy_wanted": TARGET_ACCURACY,
         "threshold": chosen,
-        "coverage": float(reported.mean()),
-        "accuracy": float(correct.mean()),
+        **_coverage_on_other_half(probabilities, labels),
     }
+
+
+def _coverage_on_other_half(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """Return coverage and accuracy above the threshold: of each half of the images, with the other half's threshold.
+
+    Empty where no threshold can be proven on a half.
+    """
+    half = np.arange(len(labels)) % 2 == 0
+    kept, right = np.zeros(len(labels), bool), probabilities.argmax(axis=1) == labels
+    try:
+        for chosen in (half, ~half):
+            threshold = abstain_threshold(probabilities[chosen], labels[chosen], TARGET_ACCURACY)
+            kept[~chosen] = probabilities[~chosen].max(axis=1) >= threshold
+    except DataError:
+        return {}
+    count, correct = int(kept.sum()), int((kept & right).sum())
+    accuracy = {"accuracy": correct / count} if count else {}
+    return {"coverage": count / len(labels), **accuracy, "interval": list(wilson_interval(correct, count))}
 
 
 def write_plots(

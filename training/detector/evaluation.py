@@ -7,21 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from ...models.detection_metrics import DetectionTruth, detection_metrics
+from ...models.detection_metrics import detection_metrics, truths_from_arrays
 from ..data.sample import Sample
-from ..scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScenes
+from ..scenes.evaluation_scenes import EvaluationScenes
 from ..scenes.generator import SceneSource
 from .anchor_matching import decode_detections
 
-MAX_SCENES = {"gz_frames": 150, OFF_CENTRE: 100, "sdss_starfields": 80, COMPOSED: 100}
-"""Maximum number of survey frames, off-centre cuts, star fields and composed scenes."""
 CALIBRATION_IMAGES = 200
 THRESHOLD = 0.5
 """Minimum score of false detections while training; the export chooses the operating threshold."""
 
 
 def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str, np.ndarray]:
-    """Generate the scenes to evaluate on.
+    """Generate the scenes to evaluate on: those that ``galaxy-edge eval detector --held-out`` measures too.
 
     Args:
         samples: of the validation share.
@@ -30,9 +28,10 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
 
     Returns:
         images (n, size, size, 3) uint8 letterboxed; boxes (M, 4) float32 in input pixels and box_frame (M,) int;
-        ignore (K, 4) and ignore_frame (K,); complete (n,) bool; set (n,) str; negative (n,) bool.
+        ignore (K, 4) and ignore_frame (K,); complete (n,) bool; set (n,) str; negative (n,) bool;
+        selects (n,) bool, whether the operating threshold is chosen there, see `EvaluationScene`.
     """
-    views = list(EvaluationScenes(samples, size, seed, MAX_SCENES))
+    views = list(EvaluationScenes(samples, size, seed))
 
     def gather(boxes: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         frames = np.repeat(np.arange(len(boxes)), [len(frame_boxes) for frame_boxes in boxes])
@@ -49,6 +48,7 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
         "complete": np.array([view.complete for view in views]),
         "set": np.array([view.situation for view in views]),
         "negative": np.array([view.truth.negative for view in views]),
+        "selects": np.array([view.selects for view in views]),
     }
 
 
@@ -93,15 +93,11 @@ def score(
     frames = np.union1d(frames, np.flatnonzero(evaluation["set"] == "deepsky_frames"))
     deltas, logits = outputs(evaluation["images"][frames])
     sets = evaluation["set"][frames]
-    evaluated = []
-    for frame, frame_deltas, frame_logits in zip(frames, deltas, logits, strict=True):
-        truth = DetectionTruth(
-            evaluation["boxes"][evaluation["box_frame"] == frame],
-            evaluation["ignore"][evaluation["ignore_frame"] == frame],
-            bool(evaluation["complete"][frame]),
-            bool(evaluation["negative"][frame]),
-        )
-        evaluated.append((truth, *decode_detections(frame_deltas, frame_logits, anchors)))
+    truths = truths_from_arrays(evaluation)
+    evaluated = [
+        (truths[frame], *decode_detections(frame_deltas, frame_logits, anchors))
+        for frame, frame_deltas, frame_logits in zip(frames, deltas, logits, strict=True)
+    ]
     overall = detection_metrics(evaluated, THRESHOLD)
     metrics = {"map50": overall["map50"], "map": overall["map"]}
     for name in sorted(set(sets.tolist())):

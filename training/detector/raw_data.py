@@ -122,6 +122,7 @@ def join_raw_evaluation(
         "complete": np.concatenate([processed["complete"], np.ones(len(scenes), bool)]),
         "set": np.concatenate([processed["set"], [RAW] * len(scenes)]),
         "negative": np.concatenate([processed["negative"], empty]),
+        "selects": np.concatenate([processed["selects"], np.arange(len(scenes)) % 2 == 0]),
     }
 
 

@@ -13,11 +13,14 @@ import numpy as np
 
 from ...models.detection_metrics import DetectionTruth
 from ..data.sample import Sample
+from ..data.splits import in_share
 from .generator import Scene, SceneGenerator
 
 OFF_CENTRE, COMPOSED = "gz_off_centre", "composed"
 COMPOSED_SCENES = 200
 """Default number of composed scenes."""
+SELECTION_SEED = 19
+"""Of the hash that halves held-out frames, see `EvaluationScene.selects`."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,14 @@ class EvaluationScene:
         scene: the network input and its boxes.
         complete: whether every visible galaxy is boxed.
         samples: the N frames that the scene's boxes come from.
+        selects: whether the operating threshold is chosen on the scene, which is not measured at that threshold then.
     """
 
     situation: str
     scene: Scene
     complete: bool
     samples: tuple[Sample, ...]
+    selects: bool
 
     @property
     def truth(self) -> DetectionTruth:
@@ -86,15 +91,19 @@ class EvaluationScenes:
             return
         for sample in self._whole:
             scene = self._generator.whole(sample)
-            yield EvaluationScene(
-                sample.set, scene, sample.complete or sample.kind == "negative", (sample,) * len(scene.boxes)
-            )
+            complete = sample.complete or sample.kind == "negative"
+            yield EvaluationScene(sample.set, scene, complete, (sample,) * len(scene.boxes), _selects(sample))
         for index, sample in enumerate(self._off_centre):
             scene = self._generator.off_centre(np.random.default_rng([self._seed, 2, index]), sample)
-            yield EvaluationScene(OFF_CENTRE, scene, False, (sample,) * len(scene.boxes))
+            yield EvaluationScene(OFF_CENTRE, scene, False, (sample,) * len(scene.boxes), _selects(sample))
         for index in range(self._composed):
             scene, origins = self._generator.composed(np.random.default_rng([self._seed, 3, index]))
-            yield EvaluationScene(COMPOSED, scene, True, tuple(origins))
+            yield EvaluationScene(COMPOSED, scene, True, tuple(origins), index % 2 == 0)
+
+
+def _selects(sample: Sample) -> bool:
+    """Return whether a held-out frame is of the half on which the operating threshold is chosen, by its content."""
+    return in_share(sample.digest(), 0.5, SELECTION_SEED)
 
 
 def _sample_of(rng: np.random.Generator, samples: Sequence[Sample], limit: int | None) -> list[Sample]:

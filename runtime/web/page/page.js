@@ -54,7 +54,7 @@ const GROUPS = {
 
 function shownName(event) {
   if (event.sure !== false) return event.class.replaceAll("_", " ");
-  return event.group ? GROUPS[event.group] : "galaxy of uncertain class";
+  return event.group ? GROUPS[event.group] : "galaxy, class uncertain";
 }
 
 function showEvents(list) {

@@ -5,13 +5,22 @@ import logging
 import shutil
 
 import pytest
-from galaxy_edge.benchmarks.accuracy.detector_results import FILE, detector_page, evaluate_detectors
+from galaxy_edge.benchmarks.accuracy.detector_page import detector_page
+from galaxy_edge.benchmarks.accuracy.detector_results import FILE, evaluate_again, evaluate_detectors
 from galaxy_edge.benchmarks.accuracy.results_page import page
+from galaxy_edge.models import intervals
+from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.training.run import RunError
 from helpers.labelled_sets import make_sets
 
 pytest.importorskip("pycocotools", reason="needs the bench extra")
 pytest.importorskip("sep", reason="needs the export extra")
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Intervals are tested elsewhere."""
+    monkeypatch.setattr(intervals, "DRAWS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -32,14 +41,14 @@ def test_result_and_page(run, tmp_path, caplog):
     sets = make_sets(tmp_path, survey=4, deepsky=6, fields=2)
     result = evaluate_detectors({"ours": run, "stock": run}, sets, tmp_path / "results", rounds=2)
     assert json.loads((tmp_path / "results" / FILE).read_text()) == result
-    expected = [f"evaluating {name}, {kind}" for name in ("ours", "stock") for kind in ("float", "int8")]
+    expected = ["evaluating ours", "evaluating stock"]
     assert [message for message in caplog.messages if message.startswith("evaluating")] == expected
     ours, stock = result["detectors"]
     assert ours["int8"] == stock["int8"], "the same network on the same images"
     assert (ours["core_hours"], ours["images"], ours["seed"]) == (1.25, 400, 3)
     assert 0 < ours["min_ms"] <= ours["median_ms"]
     assert ours["int8"]["gz_frames"]["boxes"] == 4 and ours["int8"]["sdss_starfields"]["frames"] == 2
-    assert set(result["baselines"]) == {"centre_box", "sep"}
+    assert set(result["baselines"]) == {"centre_box", "sep", "sep_tuned"}
 
     written = "\n".join(detector_page(tmp_path / "results"))
     assert written in page(tmp_path / "results")
@@ -57,6 +66,25 @@ def test_result_and_page(run, tmp_path, caplog):
         assert shown in written, shown
     # Where there is no galaxy there is no mAP: star fields are in the table of the operating threshold alone.
     assert "star fields" not in written.split("###")[1]
+
+
+def test_row_is_measured_again_without_its_run(run, tmp_path):
+    """Rows of an earlier rule stand in a table of their own until their bundle is measured again."""
+    sets, results = make_sets(tmp_path, survey=4, deepsky=6, fields=2), tmp_path / "results"
+    before = evaluate_detectors({"ours": run}, sets, results, rounds=1)
+    older = {key: value for key, value in before["detectors"][0].items() if key not in ("rule", "bundle")}
+    (results / FILE).write_text(json.dumps(before | {"detectors": [older]}))
+    assert "### Measured before the rule" in "\n".join(detector_page(results))
+    with pytest.raises(RunError, match="no 'other'"):
+        evaluate_again("other", run / "galaxy-detector", sets, results)
+    # The run's record says another seed than the bundle that was copied into it.
+    data = Bundle.load(run / "galaxy-detector", "detect").manifest.data
+    before["detectors"][0]["seed"] = older["seed"] = data.split["seed"]
+    before["judged_on"]["data"] = data.hash
+    (results / FILE).write_text(json.dumps(before | {"detectors": [older]}))
+    after = evaluate_again("ours", run / "galaxy-detector", sets, results)
+    assert after["detectors"] == before["detectors"] and after["baselines"] == before["baselines"]
+    assert "### Measured before the rule" not in "\n".join(detector_page(results))
 
 
 def test_runs_that_cannot_be_compared_are_rejected(run, tmp_path):

@@ -9,14 +9,22 @@ from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves
 from galaxy_edge.benchmarks.accuracy.evaluate import held_out_samples
 from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, evaluate_pipeline, summarise
 from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
+from galaxy_edge.models import intervals
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.detection_metrics import DetectionTruth
+from galaxy_edge.models.intervals import wilson_interval
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.sample import Sample
 from galaxy_edge.training.data.splits import in_share
 from galaxy_edge.training.formats.read_set import read_set
 from helpers.command_line import galaxy_edge_in_process as command_line
 from helpers.labelled_sets import make_labelled, make_sets
+
+
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch):
+    """Intervals are tested elsewhere."""
+    monkeypatch.setattr(intervals, "DRAWS", 4)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +48,7 @@ def test_eval_detector_reports_every_situation_and_writes_files(tiny_models, set
     assert table == detector_table(result)
     assert set(result["situations"]["gz_frames"]["sep"]) >= {"ar10", "precision", "sizes"}
     boxed = sum(found["boxes"] > 0 for found in result["situations"].values())
-    for title in ("| constant centre box |", "| SEP, extended sources |"):
+    for title in ("| constant centre box |", "| SEP, extended sources |", "| SEP, filter and boxes fitted |"):
         assert table.count(title) == len(result["situations"]) + boxed
     shown = command_line(*words)
     assert shown.returncode == 0 and "the same, off centre" in shown.stdout
@@ -76,7 +84,9 @@ def test_eval_pipeline_reports_where_galaxies_are_lost(tiny_models, sets):
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    for found in (part for whole in result.values() for part in (whole, whole["centre_box"], whole["sep"])):
+    for found in (
+        part for whole in result.values() for part in (whole, whole["centre_box"], whole["sep"], whole["sep_tuned"])
+    ):
         assert 0 <= found["found"] <= 1 and found["galaxies"] > 0
         for kind in ("classes", "groups"):
             if found[kind]:
@@ -108,6 +118,8 @@ def test_each_galaxy_is_lost_once():
     ]
     found = summarise(outcomes)
     assert found["galaxies"] == 6 and found["found"] == pytest.approx(5 / 6)
+    assert found["classes"].pop("interval") == wilson_interval(1, 4)
+    assert found["groups"].pop("interval") == wilson_interval(3, 5)
     assert found["classes"] == {
         "galaxies": 4,
         "found": 0.75,

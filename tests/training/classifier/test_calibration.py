@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
-from galaxy_edge.models.classification_metrics import classification_metrics
+from galaxy_edge.models.classification_metrics import chance_calibration_error, classification_metrics
 from galaxy_edge.models.decode import softmax
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.training.classifier.calibration import (
     MIN_KEPT,
     abstain_threshold,
     accuracy_coverage,
-    expected_calibration_error,
     fit_temperature,
     wilson_bound,
 )
@@ -65,9 +64,9 @@ def test_perfect_probabilities_have_the_error_of_chance():
     for seed in range(40):
         logits, labels = honest(seed, 300)
         seen.append(classification_metrics(softmax(logits), labels, CLASSES)["ece"])
-        said.append(expected_calibration_error(softmax(logits), draws=50, seed=seed))
+        said.append(chance_calibration_error(softmax(logits), draws=50, seed=seed))
     assert np.mean(said) == pytest.approx(np.mean(seen), rel=0.1)
-    many = expected_calibration_error(softmax(honest(3, 30_000)[0]))
+    many = chance_calibration_error(softmax(honest(3, 30_000)[0]))
     assert many < np.mean(said) / 5
 
 

@@ -1,0 +1,51 @@
+"""Choose a finished classifier's temperature, abstention and limits again, and record them for its export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ...models.labels import EXCLUDED_LABEL, GALAXY10
+from ..classifier.dataset_files import load_dataset
+from ..classifier.domain_limits import calibrate_on_views
+from ..classifier.partition import split_dataset
+from ..classifier.validation import calibrate_and_measure, compile_forward
+from ..keras_file import load_keras_file
+from ..run import RunError, lock_run_folder, read_record, write_json
+
+
+def recalibrate(run: Path, data: Path, split_seed: int = 1) -> dict[str, Any]:
+    """Calibrate a run on its validation images and views of them as of other telescopes; update its ``run.json``.
+
+    The network stays as it is, so that an export afterwards differs in the bundle's ``[decode]`` alone.
+
+    Args:
+        run: folder of a finished run of a classifier.
+        data: the data set that it was trained on; split_seed: of its split.
+
+    Returns:
+        the ``decode`` section of the network's description before (``before``) and after (``decode``), and what was
+        measured (``sure``).
+
+    Raises:
+        RunError: the run is not finished, is not a classifier, or was trained on other images.
+    """
+    with lock_run_folder(run):
+        record = read_record(run)
+        if record.task != "classify" or not record.is_finished:
+            raise RunError(f"{run} is not a finished run of a classifier")
+        settings, model = record.settings, record.model
+        boxy = GALAXY10[EXCLUDED_LABEL] in model["classes"]
+        parts = split_dataset(load_dataset(data, settings["margin"], boxy, unnamed=True), split_seed)
+        if record.data["split"].get("hash") != parts.record["hash"]:
+            raise RunError(f"{run} was trained on another split of {data}: its validation images are not known")
+        network = load_keras_file(run / "model.keras")
+        forward, validation = compile_forward(network), parts.validation
+        images = validation.images(model["input"]["width"])
+        decode, measured = calibrate_on_views(forward, images, validation, settings["seed"])
+        before = dict(model["decode"])
+        decode, metrics = calibrate_and_measure(forward(images), validation, run, decode)
+        model["decode"] = decode
+        record.metrics.update(metrics | {"sure": measured})
+        write_json(run / "run.json", record.to_dict())
+    return {"before": before, "decode": decode, "sure": measured}
