@@ -141,7 +141,8 @@ def evaluate_variants(
     if not evaluated:
         raise DataError(f"{data} holds no frame with boxes and none that is known to be without galaxies")
     threshold = bundle.manifest.detector_decode.score_threshold
-    return {name: _summarise(evaluated, index, threshold) for index, name in enumerate(variants)}
+    baselines = {name: _baseline_metrics(name, group) for name, group in evaluated.items()}
+    return {name: _summarise(evaluated, baselines, index, threshold) for index, name in enumerate(variants)}
 
 
 class EvaluatedScene(NamedTuple):
@@ -164,14 +165,18 @@ def _evaluate_scene(detectors: Sequence[Detector], scene: EvaluationScene, of_ru
     return EvaluatedScene(frames, sources, tuned, image.shape[0], not (of_run and scene.selects))
 
 
-def _summarise(evaluated: dict[str, list[EvaluatedScene]], index: int, threshold: float) -> dict[str, Any]:
+def _summarise(
+    evaluated: dict[str, list[EvaluatedScene]], baselines: dict[str, dict[str, Any]], index: int, threshold: float
+) -> dict[str, Any]:
     """Return the result of `evaluate_detector` for the detector of a number."""
     real = [scene for name, group in evaluated.items() if name not in SYNTHETIC_SITUATIONS for scene in group]
     frames = [scene.frames[index] for scene in real]
     return {
         **_metrics(frames, threshold, [scene.frames[index] for scene in real if scene.operating]),
         "threshold": threshold,
-        "situations": {name: _situation_metrics(name, group, index, threshold) for name, group in evaluated.items()},
+        "situations": {
+            name: _situation_metrics(group, index, threshold) | baselines[name] for name, group in evaluated.items()
+        },
         "curves": curves(frames),
     }
 
@@ -187,9 +192,15 @@ def _metrics(
     return metrics
 
 
-def _situation_metrics(name: str, group: list[EvaluatedScene], index: int, threshold: float) -> dict[str, Any]:
+def _situation_metrics(group: list[EvaluatedScene], index: int, threshold: float) -> dict[str, Any]:
     frames = [scene.frames[index] for scene in group]
-    truths = [truth for truth, _, _ in frames]
+    result = _metrics(frames, threshold, [scene.frames[index] for scene in group if scene.operating])
+    return result | {"sizes": precision_by_size(frames)}
+
+
+def _baseline_metrics(name: str, group: list[EvaluatedScene]) -> dict[str, Any]:
+    """Return the metrics of the baselines in a situation: baseline -> metrics."""
+    truths = [scene.frames[0][0] for scene in group]
     boxes = np.concatenate([truth.boxes for truth in truths])
     constant = centre_box(np.zeros((len(group), group[0].side, group[0].side, 3), np.uint8), boxes, name)
     baselines = {
@@ -197,8 +208,7 @@ def _situation_metrics(name: str, group: list[EvaluatedScene], index: int, thres
         "sep": [scene.sep for scene in group],
         "sep_tuned": [scene.sep_tuned for scene in group],
     }
-    result = _metrics(frames, threshold, [frame.frames[index] for frame in group if frame.operating])
-    result["sizes"] = precision_by_size(frames)
+    result = {}
     for title, detections in baselines.items():
         baseline = [(truth, *scored_boxes) for truth, scored_boxes in zip(truths, detections, strict=True)]
         # Scores of baselines are not probabilities, so every detection counts.

@@ -23,7 +23,7 @@ from ...models.preprocess import resize
 from ...runtime.inference.domain import BURNT_LEVEL, Domain, doubt, highest_doubted
 from ..augmentation.telescope_views import draw_telescope_view
 from ..data.errors import DataError
-from ..data.splits import in_share
+from ..data.splits import in_first_half
 from .calibration import TARGET_ACCURACY, abstain_threshold, fit_temperature
 from .dataset import GalaxyDataset
 
@@ -76,7 +76,7 @@ def calibrate_on_views(
     logits = forward(every)
     temperature, abstain, groups = _choose_names(logits, known)
     limits, measured = choose_domain(forward, images, validation.labels, temperature, abstain, margin=validation.margin)
-    measured |= _measured_on_other_half(logits, known, validation.ids, len(images), seed)
+    measured |= _measured_on_other_half(logits, known, validation.ids, len(images))
     decode = {"temperature": temperature, "abstain": abstain, "domain": limits}
     return decode | ({"groups": groups} if groups else {}), measured
 
@@ -94,17 +94,14 @@ def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float,
     return temperature, abstain, choose_groups(probabilities, labels, abstain)
 
 
-def _measured_on_other_half(
-    logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], images: int, seed: int
-) -> dict[str, Any]:
+def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], images: int) -> dict[str, Any]:
     """Measure the sure names of each half of the galaxies with what the other half chooses, for the run's record.
 
     Args:
         logits: (N, C), of the `images` validation images and then of `VIEWS` views of each; labels: (N,).
         ids: hashes of the validation images, which halve them.
-        seed: of the hash.
     """
-    half = np.array([in_share(digest, 0.5, seed) for digest in ids])
+    half = np.array([in_first_half(digest) for digest in ids], bool)
     first = np.concatenate([half, np.repeat(half, VIEWS)])
     rows = {"images": [np.zeros((2, 0), bool)], "views": [np.zeros((2, 0), bool)]}
     for chosen in (first, ~first):

@@ -14,15 +14,13 @@ from ...models.classification_metrics import calibration_error, classification_m
 from ...models.decode import softmax
 from ...models.intervals import wilson_interval
 from ..data.errors import DataError
-from ..data.splits import in_share
+from ..data.splits import in_first_half
 from ..figures.plots import accuracy_coverage as plot_coverage
 from ..figures.plots import confusion_matrix, learning_curves, reliability
 from .calibration import TARGET_ACCURACY, abstain_threshold, accuracy_coverage, fit_temperature
 from .dataset import GalaxyDataset
 
 BATCH = 64
-HALVES_SEED = 23
-"""Of the hash that halves the validation images."""
 
 Forward = Callable[[np.ndarray], np.ndarray]
 """Takes images (N, size, size, 3) uint8, returns logits (N, C) float32."""
@@ -96,7 +94,7 @@ def calibrate_and_measure(
 
 def _error_on_other_half(logits: np.ndarray, validation: GalaxyDataset) -> float | None:
     """Return the calibration error of each half of the images at the temperature that the other half chooses."""
-    half = np.array([in_share(digest, 0.5, HALVES_SEED) for digest in validation.ids], bool)
+    half = np.array([in_first_half(digest) for digest in validation.ids], bool)
     if not half.any() or half.all():
         return None
     probabilities = np.zeros_like(logits)

@@ -16,6 +16,9 @@ import numpy as np
 from ...models.labels import CLASSES
 from .errors import DataError
 
+HALVES_SEED = 19
+"""Of the hash that halves a share: thresholds are chosen on one half and measured on the other."""
+
 
 @dataclass(frozen=True)
 class SplitIndices:
@@ -159,6 +162,11 @@ def _most_frequent(labels: Sequence[int]) -> int:
 def in_share(digest: str, share: float, seed: int) -> bool:
     """Return whether an image is in a share (0..1), by the seeded hash of its content."""
     return int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:8], 16) / 2**32 < share
+
+
+def in_first_half(digest: str) -> bool:
+    """Return whether an image is in the first of two halves, whatever share it is in and whatever seed made that."""
+    return in_share(digest[::-1], 0.5, HALVES_SEED)
 
 
 def is_held_out(split: Mapping[str, Any], digest: str) -> bool:

@@ -13,14 +13,13 @@ import numpy as np
 
 from ...models.detection_metrics import DetectionTruth
 from ..data.sample import Sample
-from ..data.splits import in_share
+from ..data.splits import in_first_half
 from .generator import Scene, SceneGenerator
+from .swallowed import has_swallowed
 
 OFF_CENTRE, COMPOSED = "gz_off_centre", "composed"
 COMPOSED_SCENES = 200
 """Default number of composed scenes."""
-SELECTION_SEED = 19
-"""Of the hash that halves held-out frames, see `EvaluationScene.selects`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,8 @@ class EvaluationScenes:
     Scenes are generated while iterating, the same ones each time.
 
     Args:
-        samples: frames with boxes or known to be without galaxies; others are skipped.
+        samples: frames with boxes or known to be without galaxies; others, and survey frames whose box holds another
+            object too (`swallowed`), are skipped.
         size: side of the network's input in pixels.
         seed: of the random draws.
         limits: maximum number of scenes by situation; situations not listed are unlimited.
@@ -68,7 +68,8 @@ class EvaluationScenes:
         self._usable = [
             sample
             for sample in samples
-            if sample.kind == "negative" or len(sample.boxes) or (sample.complete and len(sample.ignore))
+            if not has_swallowed(sample)
+            and (sample.kind == "negative" or len(sample.boxes) or (sample.complete and len(sample.ignore)))
         ]
         self._generator = SceneGenerator(self._usable, size) if self._usable else None
         names = dict.fromkeys(sample.set for sample in self._usable)
@@ -103,7 +104,7 @@ class EvaluationScenes:
 
 def _selects(sample: Sample) -> bool:
     """Return whether a held-out frame is of the half on which the operating threshold is chosen, by its content."""
-    return in_share(sample.digest(), 0.5, SELECTION_SEED)
+    return in_first_half(sample.digest())
 
 
 def _sample_of(rng: np.random.Generator, samples: Sequence[Sample], limit: int | None) -> list[Sample]:

@@ -18,6 +18,7 @@ from .camera_effects import Rng, apply_camera_effects, rotate_randomly
 from .close_ups import CLOSE_UPS
 from .composition import SceneComposer, pick
 from .frames import FrameCache
+from .swallowed import has_swallowed
 
 MIXTURE = {
     "survey": 0.11,
@@ -113,7 +114,7 @@ class SceneGenerator:
 
     def __init__(self, samples: Sequence[Sample], size: int) -> None:
         self.size = size
-        boxed = [sample for sample in samples if len(sample.boxes)]
+        boxed = [sample for sample in samples if len(sample.boxes) and not has_swallowed(sample)]
         self.survey = [sample for sample in boxed if not sample.complete]
         self.deepsky = [sample for sample in boxed if sample.complete]
         empty = [sample for sample in samples if sample.kind == "negative"]
