@@ -15,6 +15,7 @@ class EngineInfo(NamedTuple):
         module: what is imported.
         distribution: the package that provides it, as in `importlib.metadata`.
         install: the argument of ``pip install``.
+        accelerator: whether it needs a device of its own in addition to the package.
     """
 
     name: str
@@ -22,6 +23,7 @@ class EngineInfo(NamedTuple):
     module: str
     distribution: str
     install: str
+    accelerator: bool = False
 
 
 ENGINES = {
@@ -33,6 +35,7 @@ ENGINES = {
             "'galaxy-edge[tflite-runtime]' (Python 3.11)",
         ),
         EngineInfo("onnxruntime", "onnx", "onnxruntime", "onnxruntime", "'galaxy-edge[onnx]'"),
+        EngineInfo("edgetpu", "edgetpu", "ai_edge_litert.interpreter", "ai-edge-litert", "ai-edge-litert", True),
     )
 }  # fmt: skip
 """Every engine by its name; of those that run the same files, the preferred one first."""
@@ -40,12 +43,14 @@ ENGINE_NAMES = tuple(ENGINES)
 
 
 def engines_for(runtime: str) -> tuple[str, ...]:
-    """Return the names of the engines that run a kind of model file, preferred first; ``edgetpu`` has none."""
-    return tuple(info.name for info in ENGINES.values() if info.runtime == runtime)
+    """Return the names of the engines that run a kind of model file on the processor, preferred first."""
+    return tuple(info.name for info in ENGINES.values() if info.runtime == runtime and not info.accelerator)
 
 
 def is_installed(name: str) -> bool:
-    """Return whether an engine's package is installed, without importing it."""
+    """Return whether an engine's package, and an accelerator's library, are installed, without importing them."""
+    if not _has_accelerator_library(name):
+        return False
     return importlib.util.find_spec(ENGINES[name].module.split(".")[0]) is not None
 
 
@@ -53,7 +58,17 @@ def installed_version(name: str) -> str | None:
     """Return the installed version of an engine; None where it is not installed."""
     from importlib import metadata
 
+    if not _has_accelerator_library(name):
+        return None
     try:
         return metadata.version(ENGINES[name].distribution)
     except metadata.PackageNotFoundError:
         return None
+
+
+def _has_accelerator_library(name: str) -> bool:
+    if name != "edgetpu":
+        return True
+    from .edgetpu import find_library
+
+    return find_library() is not None

@@ -38,7 +38,10 @@ class RawTensor(NamedTuple):
 class Engine(Protocol):
     """Runs one network."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the engine, one of `devices.engines.ENGINE_NAMES`."""
+        ...
 
     def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
         """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""

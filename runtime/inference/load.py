@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+
 from ...devices.engines import ENGINE_NAMES, ENGINES, engines_for, is_installed
 from ...errors import UsageError
 from ...models.bundle import Bundle
 from ...models.manifest import BundleError, Variant
 from .engine import Engine
 
+logger = logging.getLogger(__name__)
+
 
 def available_engines() -> list[str]:
-    """Return the names of the engines that are installed, without importing them."""
-    return [name for name in ENGINE_NAMES if is_installed(name)]
+    """Return the names of the installed engines of the processor, without importing them."""
+    return [name for name, info in ENGINES.items() if is_installed(name) and not info.accelerator]
 
 
 def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = None) -> tuple[Variant, str]:
@@ -23,7 +27,7 @@ def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = N
         engine: one of `ENGINE_NAMES`, or None for the preferred one of the variant.
 
     Returns:
-        The variant and the name of the engine.
+        The variant and the name of the engine. A bundle without a variant for the Edge TPU runs on the processor.
 
     Raises:
         UsageError: the engine is unknown, or none runs the variant.
@@ -41,6 +45,9 @@ def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = N
         return chosen, runners[0]
     if engine in runners:
         return chosen, engine
+    if engine == "edgetpu":
+        compiled = next((item for item in bundle.variants.values() if item.runtime == "edgetpu"), None)
+        return (compiled, engine) if compiled else (chosen, _substitute(runners))
     is_onnx = ENGINES[engine].runtime == "onnx"
     other = bundle.variants.get(f"onnx_{variant}" if is_onnx else variant.removeprefix("onnx_"))
     if other is None or engine not in engines_for(other.runtime):
@@ -64,9 +71,17 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
         UsageError: the engine is unknown or not installed.
         BundleError: the file does not agree with the manifest.
     """
+    requested = engine
     chosen, engine = select_variant(bundle, variant, engine)
     if threads < 1:
         raise UsageError(f"threads must be at least 1, not {threads}")
+    if requested == "edgetpu":
+        if engine == "edgetpu":
+            return _edgetpu_engine(bundle, variant, chosen, threads)
+        logger.warning(
+            "%s has no variant for the Edge TPU and runs on the processor (%s): export it with "
+            "--formats tflite-int8,edgetpu", bundle.name, engine,
+        )  # fmt: skip
     if ENGINES[engine].runtime == "onnx":
         from .onnx_engine import OnnxEngine
 
@@ -74,6 +89,18 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
     from .tflite_engine import TFLiteEngine
 
     return TFLiteEngine(bundle, chosen, engine, threads)
+
+
+def _substitute(runners: tuple[str, ...]) -> str:
+    """Return the first of some engines that is installed, or the first one, whose error says what to install."""
+    return next((name for name in runners if is_installed(name)), runners[0])
+
+
+def _edgetpu_engine(bundle: Bundle, variant: str, compiled: Variant, threads: int) -> Engine:
+    from .edgetpu_engine import EdgeTPUEngine
+
+    substitute = load_engine(bundle, variant, _substitute(engines_for(bundle.variant(variant).runtime)), threads)
+    return EdgeTPUEngine(bundle, compiled, substitute, threads)
 
 
 def resolve_engine(engine: str | None, threads: int | None, device: str | None = None) -> tuple[str, int]:

@@ -16,12 +16,26 @@ from .engine import RawTensor
 
 
 class TFLiteEngine:
-    """A TFLite interpreter bound to one variant of a bundle."""
+    """A TFLite interpreter bound to one variant of a bundle.
 
-    def __init__(self, bundle: Bundle, variant: Variant, engine: str, threads: int) -> None:
+    Args:
+        bundle: a verified bundle.
+        variant: the variant to run.
+        engine: name of the engine, one of `devices.engines.ENGINE_NAMES`.
+        threads: threads of an inference.
+        delegate: path of the library of an accelerator; None for the processor alone.
+
+    Raises:
+        UsageError: the engine cannot be loaded.
+        BundleError: the file does not agree with the manifest, or the engine or the delegate cannot run it.
+    """
+
+    def __init__(
+        self, bundle: Bundle, variant: Variant, engine: str, threads: int, delegate: str | None = None
+    ) -> None:
         self.name = engine
         file_name = bundle.path / variant.file
-        self._interpreter = _interpreter(engine, bundle.read(variant.file), threads, str(file_name))
+        self._interpreter = _interpreter(engine, bundle.read(variant.file), threads, str(file_name), delegate)
         inputs = self._interpreter.get_input_details()
         width, height = bundle.input_size
         if len(inputs) != 1 or tuple(inputs[0]["shape"]) != (1, height, width, 3):
@@ -60,7 +74,7 @@ class TFLiteEngine:
         }
 
 
-def _interpreter(engine: str, content: bytes, threads: int, file_name: str) -> Any:
+def _interpreter(engine: str, content: bytes, threads: int, file_name: str, delegate: str | None) -> Any:
     """Create an interpreter from verified bytes."""
     try:
         module = importlib.import_module(ENGINES[engine].module)
@@ -70,7 +84,10 @@ def _interpreter(engine: str, content: bytes, threads: int, file_name: str) -> A
         raise UsageError(f"the engine {engine} cannot be loaded{reason}: pip install {install}") from None
     try:
         with suppress_native_stderr():
-            interpreter = module.Interpreter(model_content=content, num_threads=threads)
+            delegates = [module.load_delegate(delegate)] if delegate else None
+            interpreter = module.Interpreter(
+                model_content=content, num_threads=threads, experimental_delegates=delegates
+            )
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise BundleError(f"{file_name} is not a network that {engine} can run: {error}") from None
