@@ -135,7 +135,7 @@ def test_bundle_without_a_variant_for_the_device_runs_on_the_processor(caplog):
 
 
 def test_reason_names_library_device_and_group(tmp_path, monkeypatch):
-    """The library itself says nothing, so the files of the system are looked at."""
+    """The library itself gives no reason, so the files of the system are read."""
     monkeypatch.delenv(edgetpu.LIBRARY_VARIABLE, raising=False)
     assert edgetpu.missing_requirement(tmp_path) == (
         "the library libedgetpu.so.1 is not installed (package libedgetpu1-std)"
