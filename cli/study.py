@@ -124,7 +124,8 @@ def _train_all(
     require_extra("tensorflow", "train")
     from dataclasses import replace
 
-    from ..training.study.runs import run_many, table
+    from ..training.study.runs import run_many
+    from ..training.study.study_table import table
     from .terminal.training_progress import TrainingProgress
 
     initial = weights_of(weights, *recipes.values())
@@ -195,7 +196,7 @@ def folds(
             weights=initial,
             report=progress.report,
         )
-    click.echo(json.dumps(result, indent=1))
+    click.echo(json.dumps(result.to_dict(), indent=1))
 
 
 @study.command("ensemble")
@@ -209,7 +210,7 @@ def ensemble(runs: Sequence[Path], out: Path) -> None:
     require_extra("tensorflow", "train")
     from ..training.study.ensembles import find_ensemble
 
-    click.echo(json.dumps(find_ensemble(runs, out), indent=1))
+    click.echo(json.dumps(find_ensemble(runs, out).to_dict(), indent=1))
 
 
 @study.command("cross")
@@ -246,4 +247,4 @@ def cross(
             weights=initial,
             report=progress.report,
         )
-    click.echo(json.dumps(result, indent=1))
+    click.echo(json.dumps(result.to_dict(), indent=1))

@@ -18,7 +18,8 @@ from ...training.search import pareto_front as front
 from ...training.search.classifier_space import CLASSIFIERS
 from ...training.search.detector_space import DETECTORS
 from ...training.search.space import Space
-from ...training.study import runs as study
+from ...training.study import study_table
+from ...training.study.comparisons import FoldComparison, SourceComparison
 
 TITLES = {
     "views": "Augmentation (section 2.3)",
@@ -83,34 +84,34 @@ def render(name: str, found: Any) -> str:
     return str(_RENDER.get(name, _networks)(found))  # type: ignore[no-untyped-call] # keys differ in their value's type
 
 
-def _networks(rows: list[dict[str, Any]]) -> str:
-    epochs = sorted({row["epochs"] for row in rows})
-    seeds = sorted({seed for row in rows for seed in row["seeds"]})
-    networks = {row.get("network") for row in rows}
+def _networks(saved: list[dict[str, Any]]) -> str:
+    rows = [study_table.StudyRow.from_dict(row) for row in saved]
+    epochs = sorted({row.epochs for row in rows})
+    seeds = sorted({seed for row in rows for seed in row.seeds})
+    networks = {row.network for row in rows}
     about = f"Network '{networks.pop()}'. " if len(networks) == 1 and networks != {None} else ""
     about += f"At most {' or '.join(map(str, epochs))} epochs each, seed {', '.join(map(str, seeds))}, on validation."
-    trained = [count for row in rows for count in row.get("trained", [])]
+    trained = [count for row in rows for count in row.trained or ()]
     if trained:
-        limited = sum(count == row["epochs"] for row in rows for count in row.get("trained", []))
+        limited = sum(count == row.epochs for row in rows for count in row.trained or ())
         about += (
             f" The limit ended {limited} of the {len(trained)} runs, which were not trained until convergence."
             if limited
             else " All runs ended before, because the validation loss no longer fell."
         )
-    return f"{about}\n\n{study.table(rows)}"
+    return f"{about}\n\n{study_table.table(rows)}"
 
 
-def _folds(found: dict[str, Any]) -> str:
-    first, second = found["recipes"]
+def _folds(saved: dict[str, Any]) -> str:
+    found = FoldComparison.from_dict(saved)
     rows = []
-    for name, row in found["metrics"].items():
-        cells = [f"{row[recipe]['mean']:.3f} ± {row[recipe]['std']:.3f}" for recipe in ("a", "b")]
-        rows.append((name, *cells, f"{row['difference']:+.3f}", f"{row['p']:.4f}"))
-    about = f"{found['folds']} folds, {found['repeats']} time{'s' if found['repeats'] > 1 else ''}"
-    about += f", at most {found['epochs']} epochs each. " if found.get("epochs") else ". "
-    return str(
-        about + found["reading"] + "\n\n" + "\n".join(markdown_table(["", first, second, "difference", "p"], rows))
-    )
+    for name, row in found.metrics.items():
+        cells = [f"{spread.mean:.3f} ± {spread.std:.3f}" for spread in (row.a, row.b)]
+        rows.append((name, *cells, f"{row.difference:+.3f}", f"{row.p:.4f}"))
+    about = f"{found.folds} folds, {found.repeats} time{'s' if found.repeats > 1 else ''}"
+    about += f", at most {found.epochs} epochs each. " if found.epochs else ". "
+    table = markdown_table(["", *found.recipes, "difference", "p"], rows)
+    return about + found.reading + "\n\n" + "\n".join(table)
 
 
 def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
@@ -149,19 +150,18 @@ def _report_search(found: dict[str, Any]) -> str:
     return "\n".join(markdown_table(["accuracy", "macro F1", "million MACs", "parameters", *names], rows))
 
 
-def _cross(found: dict[str, Any]) -> str:
-    names = list(found["coarse_accuracy"])
+def _cross(saved: dict[str, Any]) -> str:
+    found = SourceComparison.from_dict(saved)
+    names = list(found.coarse_accuracy)
     lines = ["Accuracy of the coarse group, over the groups that both sources have.\n"]
-    accuracies = [
-        (trained, *(f"{row[name]:.3f}" for name in names)) for trained, row in found["coarse_accuracy"].items()
-    ]
+    accuracies = [(trained, *(f"{row[name]:.3f}" for name in names)) for trained, row in found.coarse_accuracy.items()]
     lines += markdown_table(["trained on", *(f"on {name}" for name in names)], accuracies)
     lines.append("\nRecall of each group (images); the sources define their classes slightly differently.\n")
-    groups = sorted({group for row in found["recall"].values() for recall in row.values() for group in recall})
+    groups = sorted({group for row in found.recall.values() for recall in row.values() for group in recall})
     recalls = []
-    for trained, row in found["recall"].items():
+    for trained, row in found.recall.items():
         for measured, recall in row.items():
-            count = found["pictures"][trained][measured]
+            count = found.images[trained][measured]
             cells = [f"{recall[group]:.2f} ({count[group]})" if group in recall else "" for group in groups]
             recalls.append((trained, measured, *cells))
     return "\n".join([*lines, *markdown_table(["trained on", "on", *groups], recalls)])

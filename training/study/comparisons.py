@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,12 +22,64 @@ from ..data.splits import holdout_indices
 from ..data.splits import k_fold_indices as draw_folds
 from ..run import write_json
 from .runs import fit_parts, is_finished, is_resumable, probabilities_of
-from .significance import compare, macro_scores
+from .significance import MetricDifference, PairedComparison, compare, macro_scores
 
 logger = logging.getLogger(__name__)
 
 MIN_IMAGES = 20
 """Minimum number of training images of a group in a source, for the group to be compared."""
+
+
+@dataclass(frozen=True)
+class FoldComparison(PairedComparison):
+    """Two recipes compared by cross-validation; the content of ``comparison.json``.
+
+    Attributes:
+        recipes: names of the two recipes, ``a`` and ``b`` of the metrics.
+        folds, repeats: how often all images were divided into how many folds.
+        epochs: maximum number of epochs where it is not the recipes' own; None otherwise.
+    """
+
+    recipes: Sequence[str]
+    folds: int
+    repeats: int
+    epochs: int | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**vars(self), "metrics": {name: found.to_dict() for name, found in self.metrics.items()}}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> FoldComparison:
+        """Read what `to_dict` returned."""
+        metrics = {name: MetricDifference.from_dict(found) for name, found in values["metrics"].items()}
+        return cls(**{"epochs": None, **values, "metrics": metrics})
+
+
+@dataclass(frozen=True)
+class SourceComparison:
+    """A recipe trained on each source alone and measured on every source; the content of ``cross.json``.
+
+    Attributes:
+        groups: the coarse groups of each source that are compared.
+        coarse_accuracy: accuracy of the coarse group, of the source trained on and the one measured on.
+        recall: of each group, likewise.
+        images: number of images of each group, likewise.
+    """
+
+    groups: Mapping[str, Sequence[str]]
+    coarse_accuracy: Mapping[str, Mapping[str, float]]
+    recall: Mapping[str, Mapping[str, Mapping[str, float]]]
+    images: Mapping[str, Mapping[str, Mapping[str, int]]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {"pictures" if name == "images" else name: value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SourceComparison:
+        """Read what `to_dict` returned."""
+        return cls(values["groups"], values["coarse_accuracy"], values["recall"], values["pictures"])
 
 
 # Long because half of it describes its arguments and result. Many parameters because both recipes have theirs.
@@ -44,14 +96,11 @@ def compare_folds(
     epochs: int | None = None,
     weights: Any = None,
     report: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+) -> FoldComparison:
     """Compare two recipes by k-fold cross-validation on the same folds and test the difference.
 
     An eighth of each training part is held out for the recipe's own choices (learning rate, stopping); the fold that is
     measured is not used for them. Writes ``comparison.json``.
-
-    Returns:
-        recipes, folds, repeats, epochs, and the result of `significance.compare`.
 
     Raises:
         DataError: a class has too few images for one of the folds.
@@ -79,21 +128,16 @@ def compare_folds(
             )
             probabilities = probabilities_of(run, dataset.take(fold.held_out))
             measured = macro_scores(probabilities, dataset.labels[fold.held_out], len(dataset.classes))
-            for key, value in measured.items():
+            for key, value in vars(measured).items():
                 scores[name].setdefault(key, []).append(value)
     keys = ("accuracy", "precision", "recall", "f1")
-    result = {
-        "recipes": [first, second],
-        "folds": k,
-        "repeats": repeats,
-        "epochs": epochs,
-        **compare(
-            {key: np.array(scores[first][key]) for key in keys},
-            {key: np.array(scores[second][key]) for key in keys},
-            repeats,
-        ),
-    }
-    write_json(out / "comparison.json", result)
+    compared = compare(
+        {key: np.array(scores[first][key]) for key in keys},
+        {key: np.array(scores[second][key]) for key in keys},
+        repeats,
+    )
+    result = FoldComparison(**vars(compared), recipes=[first, second], folds=k, repeats=repeats, epochs=epochs)
+    write_json(out / "comparison.json", result.to_dict())
     return result
 
 
@@ -130,16 +174,14 @@ def cross_sources(
     threads: int = 1,
     weights: Any = None,
     report: Callable[[dict[str, Any]], None] | None = None,
-) -> dict[str, Any]:
+) -> SourceComparison:
     """Train on each source alone and measure on the validation part of every source.
 
     The sources share few classes, so the coarse group is measured, for the groups of which both sources have at least
     `MIN_IMAGES` images in the training part. Writes ``cross.json``.
 
-    Returns:
-        ``groups[source]``; ``coarse_accuracy[trained][measured]``; ``recall`` and ``pictures``, recall and number of
-        images of each group. The sources define their classes slightly differently, and one may have few images of a
-        group: the recalls show where a difference comes from.
+    The sources define their classes slightly differently, and one may have few images of a group: the recalls show
+    where a difference comes from.
 
     Raises:
         DataError: there is only one source.
@@ -152,8 +194,7 @@ def cross_sources(
     groups = {
         name: {group for group in set(parts.train.groups) - {""} if counts[name, group] >= MIN_IMAGES} for name in names
     }
-    result: dict[str, Any] = {"groups": {name: sorted(found) for name, found in groups.items()}}
-    result |= {"coarse_accuracy": {}, "recall": {}, "pictures": {}}
+    accuracy, recall, images = dict[str, dict[str, float]](), dict[str, Any](), dict[str, Any]()
     for trained in names:
         run = out / trained
         if not is_finished(run):
@@ -169,16 +210,14 @@ def cross_sources(
             weights=weights,
             report=report,
         )
-        for key in ("coarse_accuracy", "recall", "pictures"):
-            result[key][trained] = {}
+        accuracy[trained], recall[trained], images[trained] = {}, {}, {}
         for measured in names:
             correct = _correct_groups(run, parts.validation, measured, groups[trained] & groups[measured])
-            result["coarse_accuracy"][trained][measured] = float(
-                np.mean([value for values in correct.values() for value in values])
-            )
-            result["recall"][trained][measured] = {group: float(values.mean()) for group, values in correct.items()}
-            result["pictures"][trained][measured] = {group: len(values) for group, values in correct.items()}
-    write_json(out / "cross.json", result)
+            accuracy[trained][measured] = float(np.mean([value for values in correct.values() for value in values]))
+            recall[trained][measured] = {group: float(values.mean()) for group, values in correct.items()}
+            images[trained][measured] = {group: len(values) for group, values in correct.items()}
+    result = SourceComparison({name: sorted(found) for name, found in groups.items()}, accuracy, recall, images)
+    write_json(out / "cross.json", result.to_dict())
     return result
 
 

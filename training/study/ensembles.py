@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
+from ...models.metrics import ClassificationMetrics
 from ..classifier.calibration import fit_temperature
 from ..run import RunError, network_hash, read_record, write_json
 from .ensemble_weights import blend, find_weights
@@ -19,12 +21,36 @@ TINY = 1e-9
 """Added to probabilities before taking the logarithm."""
 
 
-def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
-    """Find the weights of runs that maximise macro F1 on validation; write ``ensemble.json``.
+@dataclass(frozen=True)
+class Ensemble:
+    """Runs and their weights; the content of ``ensemble.json``.
 
-    Returns:
-        Runs, hashes of their networks, weights, temperature, and the metrics on validation, of each run and of the
-        ensemble.
+    Attributes:
+        runs: their folders.
+        networks: hashes of their networks.
+        weights: with a sum of 1.
+        temperature: of the weighted average.
+        alone: metrics on validation of each run.
+        together: metrics on validation of the ensemble.
+        ece_before: calibration error of the ensemble at a temperature of 1.
+    """
+
+    runs: Sequence[str]
+    networks: Sequence[str]
+    weights: Sequence[float]
+    temperature: float
+    alone: Sequence[ClassificationMetrics]
+    together: ClassificationMetrics
+    ece_before: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        metrics = {"alone": [found.to_dict() for found in self.alone], "together": self.together.to_dict()}
+        return {**vars(self), **metrics, "chosen_on": "validation"}
+
+
+def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
+    """Find the weights of runs that maximise macro F1 on validation; write ``ensemble.json``.
 
     Raises:
         RunError: there are fewer than two runs, one is not finished, or their classes or validation images differ.
@@ -47,19 +73,22 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> dict[str, Any]:
     weights = find_weights(by_run, labels)
     together = blend(by_run, weights)
     temperature = fit_temperature(np.log(together + TINY), labels)
-    result = {
-        "runs": [str(run) for run in runs],
-        "networks": [network_hash(run) for run in runs],
-        "weights": [float(weight) for weight in weights],
-        "temperature": temperature,
-        "alone": [classification_metrics(probabilities, labels, classes) for probabilities in by_run],
-        "together": classification_metrics(calibrated(together, temperature), labels, classes),
-        "ece_before": classification_metrics(together, labels, classes)["ece"],
-        "chosen_on": "validation",
-    }
+    result = Ensemble(
+        runs=[str(run) for run in runs],
+        networks=[network_hash(run) for run in runs],
+        weights=[float(weight) for weight in weights],
+        temperature=temperature,
+        alone=[_metrics(probabilities, labels, classes) for probabilities in by_run],
+        together=_metrics(calibrated(together, temperature), labels, classes),
+        ece_before=_metrics(together, labels, classes).ece,
+    )
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "ensemble.json", result)
+    write_json(out / "ensemble.json", result.to_dict())
     return result
+
+
+def _metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> ClassificationMetrics:
+    return ClassificationMetrics.from_dict(classification_metrics(probabilities, labels, classes))
 
 
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -15,7 +15,6 @@ import numpy as np
 
 from ...models.bundle import Bundle
 from ...models.decode import softmax
-from ...models.markdown import markdown_table
 from ..classifier.dataset import GalaxyDataset
 from ..classifier.dataset_files import load_dataset
 from ..classifier.fit import fit
@@ -24,6 +23,7 @@ from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
 from ..run import RunError, RunRecord, network_hash, read_record, trained_epochs, write_json
 from .significance import macro_scores
+from .study_table import RunScores, StudyRow, summary, table
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def fit_parts(
     return fit(recipe, learn, parts.validation, out, split=parts.record, soft=soft, **options)
 
 
-def row_of(run: Path) -> dict[str, Any]:
+def row_of(run: Path) -> RunScores:
     """Return a finished run's row of a table: its scores on validation and the cost of its network.
 
     Raises:
@@ -107,21 +107,17 @@ def row_of(run: Path) -> dict[str, Any]:
         raise RunError(f"{run} is not finished")
     with np.load(run / "predictions.npz") as kept:
         scores = macro_scores(softmax(kept["logits"]), kept["labels"], len(record.model["classes"]))
-    metrics, model = record.metrics, record.model
-    return {
-        "seed": record.settings["seed"],
-        "epochs": record.settings["epochs"],
-        "trained": trained_epochs(run),
-        "network": record.settings["network"],
-        **scores,
-        "coarse_accuracy": metrics["coarse_accuracy"],
-        "ece": metrics["ece"],
-        "parameters": model["parameters"],
-        "macs": model["macs"],
-    }
-
-
-MEASURED = ("accuracy", "precision", "recall", "f1", "auc", "coarse_accuracy", "ece")
+    return RunScores(
+        **vars(scores),
+        seed=record.settings["seed"],
+        epochs=record.settings["epochs"],
+        trained=trained_epochs(run),
+        network=record.settings["network"],
+        coarse_accuracy=record.metrics["coarse_accuracy"],
+        ece=record.metrics["ece"],
+        parameters=record.model["parameters"],
+        macs=record.model["macs"],
+    )
 
 
 # Long because half of it describes its arguments and errors. Many parameters because they are those of the command.
@@ -136,13 +132,13 @@ def run_many(
     weights: Any = None,
     keep_boxy: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
-) -> list[dict[str, Any]]:
+) -> list[StudyRow]:
     """Train every recipe with every seed, each in its own run folder, and write ``table.json``, ``.md`` and ``.png``.
 
     Interrupted runs are resumed; finished ones are not trained again.
 
     Returns:
-        A row for each recipe: name, mean and standard deviation of the scores over the seeds, costs. See `summary`.
+        A row for each recipe.
 
     Raises:
         RunError: a folder holds a run of other data or settings.
@@ -169,10 +165,10 @@ def run_many(
             )
             found.append(row_of(run))
         rows.append(summary(name, found))
-        write_json(out / "table.json", rows)
+        write_json(out / "table.json", [row.to_dict() for row in rows])
         (out / "table.md").write_text(table(rows), encoding="utf-8")
         compare_bars(
-            [{"name": row["name"], "mean": row["f1"], "spread": row["f1_sd"]} for row in rows],
+            [{"name": row.name, "mean": row.means["f1"], "spread": row.spreads["f1"]} for row in rows],
             out / "table.png",
             "macro F1 on validation",
         )
@@ -198,44 +194,6 @@ def is_resumable(run: Path, recipe: Recipe) -> bool:
             f"{run} was started with epochs={epochs}, not {recipe.epochs}: request the same, or name another --out"
         )
     return True
-
-
-def summary(name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Combine the rows of several seeds: ``KEY`` is the mean, ``KEY_sd`` the standard deviation (None for one seed)."""
-    result: dict[str, Any] = {"name": name, "seeds": [row["seed"] for row in rows]}
-    for key in MEASURED:
-        values = [row[key] for row in rows]
-        result[key] = float(np.mean(values))
-        result[f"{key}_sd"] = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    result["trained"] = [row["trained"] for row in rows]
-    return result | {key: rows[0][key] for key in ("epochs", "network", "parameters", "macs")}
-
-
-def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Return rows as a Markdown table, best macro F1 first."""
-    heads = {
-        "accuracy": "accuracy",
-        "precision": "macro precision",
-        "recall": "macro recall",
-        "f1": "macro F1",
-        "auc": "AUC",
-        "coarse_accuracy": "4 groups",
-        "ece": "ECE",
-    }
-    cells = [
-        (
-            row["name"],
-            *(_cell(row[key], row[f"{key}_sd"]) for key in heads),
-            f"{row['parameters']:,}",
-            f"{row['macs'] / 1e6:.1f}",
-        )
-        for row in sorted(rows, key=lambda row: -row["f1"])
-    ]
-    return "\n".join(markdown_table(["", *heads.values(), "parameters", "million MACs"], cells)) + "\n"
-
-
-def _cell(mean: float, spread: float | None) -> str:
-    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
 
 
 def probabilities_of(

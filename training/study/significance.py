@@ -6,7 +6,8 @@ The folds are drawn by `training.data.splits.folds`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,75 @@ METRICS = ("accuracy", "precision", "recall", "f1")
 
 EXACT_PAIRS = 12
 """Maximum number of differences for which all signs are enumerated, so that p is exact even with ties."""
+
+
+@dataclass(frozen=True)
+class MacroScores:
+    """The metrics in which recipes are compared, 0..1.
+
+    Attributes:
+        accuracy: share of images with the right class.
+        precision, recall, f1: means over the classes that occur in the truth.
+        auc: mean over those classes of the area under the ROC curve of one class against the rest; None with fewer than
+            two classes in the truth.
+    """
+
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    auc: float | None
+
+
+class Spread(NamedTuple):
+    """Mean and standard deviation (ddof 1) over folds."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class MetricDifference:
+    """The test of one metric.
+
+    Attributes:
+        a, b: scores of the two recipes.
+        difference: mean of b - a.
+        pairs_used: number of pairs with a difference.
+        p: two-sided p value.
+        smallest_p: the smallest possible p for this number of pairs.
+    """
+
+    a: Spread
+    b: Spread
+    difference: float
+    pairs_used: int
+    p: float
+    smallest_p: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {**vars(self), "a": self.a._asdict(), "b": self.b._asdict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> MetricDifference:
+        """Read what `to_dict` returned."""
+        return cls(**{**values, "a": Spread(**values["a"]), "b": Spread(**values["b"])})
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Two recipes compared over the same folds.
+
+    Attributes:
+        pairs: number of folds.
+        metrics: the test of each metric.
+        reading: a sentence on what these numbers can show.
+    """
+
+    pairs: int
+    metrics: Mapping[str, MetricDifference]
+    reading: str
 
 
 def class_rates(predicted: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -31,19 +101,13 @@ def class_rates(predicted: np.ndarray, labels: np.ndarray, count: int) -> tuple[
     return right / np.maximum(predictions, 1), right / true, 2 * right / (true + predictions)
 
 
-def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> dict[str, Any]:
+def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) -> MacroScores:
     """Measure a classifier by the metrics in which folds are compared.
-
-    Macro means are over the classes that occur in the truth, as in `models.classification_metrics`.
 
     Args:
         probabilities: (N, C) 0..1, N at least 1.
         labels: (N,) true classes, 0..C-1.
         classes: C, how many there are.
-
-    Returns:
-        ``accuracy``; ``precision``, ``recall``, ``f1``, macro means; ``auc``, the mean over classes of the area under
-        the ROC curve of one class against the rest, None with fewer than two classes in the truth.
 
     Raises:
         ValueError: shapes do not agree, or a label is out of range.
@@ -57,13 +121,13 @@ def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) ->
     precision, recall, f1 = class_rates(predicted, labels, classes)
     present = np.unique(labels).tolist()
     areas = [_area(probabilities[:, label], labels == label) for label in present if len(present) > 1]
-    return {
-        "accuracy": float(np.mean(predicted == labels)),
-        "precision": float(precision.mean()),
-        "recall": float(recall.mean()),
-        "f1": float(f1.mean()),
-        "auc": float(np.mean(areas)) if areas else None,
-    }
+    return MacroScores(
+        accuracy=float(np.mean(predicted == labels)),
+        precision=float(precision.mean()),
+        recall=float(recall.mean()),
+        f1=float(f1.mean()),
+        auc=float(np.mean(areas)) if areas else None,
+    )
 
 
 def _area(scores: np.ndarray, true: np.ndarray) -> float:
@@ -74,7 +138,9 @@ def _area(scores: np.ndarray, true: np.ndarray) -> float:
     return float((ranks[true].sum() - positives * (positives + 1) / 2) / (positives * (len(true) - positives)))
 
 
-def compare(scores_a: Mapping[str, np.ndarray], scores_b: Mapping[str, np.ndarray], repeats: int = 1) -> dict[str, Any]:
+def compare(
+    scores_a: Mapping[str, np.ndarray], scores_b: Mapping[str, np.ndarray], repeats: int = 1
+) -> PairedComparison:
     """Compare two recipes that were trained and measured on the same folds.
 
     The test is Wilcoxon's signed-rank test on paired differences, two-sided (Wilcoxon 1945, Biometrics Bulletin 1,
@@ -85,11 +151,6 @@ def compare(scores_a: Mapping[str, np.ndarray], scores_b: Mapping[str, np.ndarra
         scores_a, scores_b: metric -> (n,) scores, one a fold, of the same folds in the same order; for example each
             of `METRICS`.
         repeats: how often all images were divided into n / repeats folds.
-
-    Returns:
-        ``pairs`` (n); ``metrics``: for each one ``a`` and ``b`` (``mean`` and ``std``, with ddof 1),
-        ``difference`` (mean of b - a), ``pairs_used``, ``p``, ``smallest_p`` (the smallest possible p for this
-        number of pairs); and ``reading``, a sentence on what these numbers can show. Plain values, for JSON.
 
     Raises:
         ValueError: metrics or folds do not agree, there are fewer than two, or a score is not finite.
@@ -105,21 +166,21 @@ def compare(scores_a: Mapping[str, np.ndarray], scores_b: Mapping[str, np.ndarra
         if not (np.isfinite(a).all() and np.isfinite(b).all()):
             raise ValueError(f"{name}: a score is not finite")
         p, used = _signed_rank(b - a)
-        metrics[name] = {
-            "a": {"mean": float(a.mean()), "std": float(a.std(ddof=1))},
-            "b": {"mean": float(b.mean()), "std": float(b.std(ddof=1))},
-            "difference": float(np.mean(b - a)),
-            "pairs_used": used,
-            "p": p,
-            "smallest_p": _smallest(used),
-        }
+        metrics[name] = MetricDifference(
+            a=Spread(float(a.mean()), float(a.std(ddof=1))),
+            b=Spread(float(b.mean()), float(b.std(ddof=1))),
+            difference=float(np.mean(b - a)),
+            pairs_used=used,
+            p=p,
+            smallest_p=_smallest(used),
+        )
         pairs.add(len(a))
     if len(pairs) > 1:
         raise ValueError(f"metrics have different numbers of folds: {sorted(pairs)}")
     (count,) = pairs
     if repeats < 1 or count % repeats:
         raise ValueError(f"{count} pairs are not {repeats} repeats of as many folds")
-    return {"pairs": count, "metrics": metrics, "reading": _reading(count, repeats)}
+    return PairedComparison(count, metrics, _reading(count, repeats))
 
 
 def _smallest(pairs: int) -> float:

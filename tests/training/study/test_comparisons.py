@@ -17,7 +17,7 @@ from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.near_duplicates import near_duplicates
 from galaxy_edge.training.data.splits import k_fold_indices
 from galaxy_edge.training.run import read_record
-from galaxy_edge.training.study.comparisons import compare_folds, cross_sources
+from galaxy_edge.training.study.comparisons import FoldComparison, SourceComparison, compare_folds, cross_sources
 from helpers.log_records import recorded
 from helpers.tiny_study import FULL, NAMES, PLAIN
 from helpers.two_sources import write_two_sources
@@ -56,7 +56,7 @@ def test_folds_are_measured_by_networks_that_were_not_trained_on_them(folder, tm
         monkeypatch.setitem(RECIPES, name, recipe)
     with recorded("galaxy_edge.training.study") as records:
         result = compare_folds("plain", "full", folder[0], tmp_path, k=2)
-    assert len(records) == 4 and (result["recipes"], result["pairs"]) == (["plain", "full"], 2)
+    assert len(records) == 4 and (result.recipes, result.pairs) == (["plain", "full"], 2)
     dataset = load_dataset(folder[0])
     partition = k_fold_indices(list(dataset.ids), near_duplicates(dataset.images(69)), dataset.labels, 2, 1, 0)
     scores = {"plain": [], "full": []}
@@ -70,9 +70,9 @@ def test_folds_are_measured_by_networks_that_were_not_trained_on_them(folder, tm
             model = keras.saving.load_model(run / "model.keras", compile=False)
             predicted = np.asarray(model(dataset.take(held_out).images(32).astype(np.float32))).argmax(axis=1)
             found.append(metrics.f1_score(dataset.labels[held_out], predicted, average="macro"))
-    f1 = result["metrics"]["f1"]
-    assert [f1["a"]["mean"], f1["b"]["mean"]] == pytest.approx([np.mean(found) for found in scores.values()], abs=1e-6)
-    assert f1["difference"] == pytest.approx(np.mean(np.subtract(scores["full"], scores["plain"])), abs=1e-6)
+    f1 = result.metrics["f1"]
+    assert [f1.a.mean, f1.b.mean] == pytest.approx([np.mean(found) for found in scores.values()], abs=1e-6)
+    assert f1.difference == pytest.approx(np.mean(np.subtract(scores["full"], scores["plain"])), abs=1e-6)
 
     # Finished runs are not trained again: the first training is one of the second repeat. What is said of a comparison
     # with repeats is tested in test_significance.
@@ -83,7 +83,9 @@ def test_folds_are_measured_by_networks_that_were_not_trained_on_them(folder, tm
     assert len(before) == 4 and {path: path.stat().st_mtime_ns for path in before} == before
     splits = [read_record(tmp_path / "plain" / f"repeat{number}_fold0").data["hash"] for number in (0, 1)]
     assert splits[0] != splits[1]
-    assert "repeats" not in result["reading"]
+    assert "repeats" not in result.reading
+    saved = json.loads((tmp_path / "comparison.json").read_text())
+    assert FoldComparison.from_dict(saved) == result and saved["metrics"]["f1"]["a"].keys() == {"mean", "std"}
 
 
 def test_sources_are_crossed_over_the_groups_that_they_share(tmp_path):
@@ -98,7 +100,7 @@ def test_sources_are_crossed_over_the_groups_that_they_share(tmp_path):
     with recorded("galaxy_edge.training.study") as records:
         result = cross_sources(recipe, data, out)
     assert [record.getMessage() for record in records] == ["training on efigi", "training on gz_frames"]
-    assert result["groups"] == {"efigi": ["edge_on", "smooth", "spiral"], "gz_frames": ["edge_on", "smooth"]}
+    assert result.groups == {"efigi": ["edge_on", "smooth", "spiral"], "gz_frames": ["edge_on", "smooth"]}
     groups = np.array([coarse_group(name) for name in CLASSES])
     for trained in ("efigi", "gz_frames"):
         record = read_record(out / trained)
@@ -115,8 +117,9 @@ def test_sources_are_crossed_over_the_groups_that_they_share(tmp_path):
             shown = parts.validation.take(chosen)
             predicted = np.asarray(model(shown.images(32).astype(np.float32))).argmax(axis=1)
             expected = np.mean(groups[predicted] == groups[shown.labels])
-            assert result["coarse_accuracy"][trained][measured] == pytest.approx(expected)
-            recall, count = (result[key][trained][measured] for key in ("recall", "pictures"))
+            assert result.coarse_accuracy[trained][measured] == pytest.approx(expected)
+            recall, count = (table[trained][measured] for table in (result.recall, result.images))
             assert sum(count.values()) == len(chosen) and set(recall) == set(shown.groups)
             assert sum(recall[group] * count[group] for group in count) == pytest.approx(expected * len(chosen))
-    assert json.loads((out / "cross.json").read_text()) == json.loads(json.dumps(result))
+    saved = json.loads((out / "cross.json").read_text())
+    assert SourceComparison.from_dict(saved) == result and "pictures" in saved

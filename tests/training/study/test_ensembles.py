@@ -22,9 +22,9 @@ def test_ensemble_weights_are_found_on_validation(runs, tmp_path):
     out = runs[0]
     members = [out / "plain/seed1", out / "full/seed1"]
     result = find_ensemble(members, tmp_path)
-    assert json.loads((tmp_path / "ensemble.json").read_text()) == json.loads(json.dumps(result))
-    weights = np.array(result["weights"])
-    assert weights.min() >= 0 and weights.sum() == pytest.approx(1) and result["chosen_on"] == "validation"
+    assert json.loads((tmp_path / "ensemble.json").read_text()) == result.to_dict()
+    weights = np.array(result.weights)
+    assert weights.min() >= 0 and weights.sum() == pytest.approx(1) and result.to_dict()["chosen_on"] == "validation"
     each = []
     for run in members:
         with np.load(run / "predictions.npz") as kept:
@@ -35,17 +35,15 @@ def test_ensemble_weights_are_found_on_validation(runs, tmp_path):
         blended = share * each[0] + (1 - share) * each[1]
         return metrics.f1_score(labels, blended.argmax(axis=1), average="macro")
 
-    assert result["together"]["macro_f1"] == pytest.approx(f1(weights[0]), abs=1e-6)
+    assert result.together.macro_f1 == pytest.approx(f1(weights[0]), abs=1e-6)
     # No weight of a grid of tenths is better, so neither member alone is.
     assert f1(weights[0]) >= max(f1(share) for share in np.linspace(0, 1, 11)) - 1e-9
-    assert [metrics_alone["macro_f1"] for metrics_alone in result["alone"]] == pytest.approx(
-        [f1(1.0), f1(0.0)], abs=1e-6
-    )
-    assert read_ensemble(tmp_path / "ensemble.json", members) == (result["weights"], result["temperature"])
+    assert [found.macro_f1 for found in result.alone] == pytest.approx([f1(1.0), f1(0.0)], abs=1e-6)
+    assert read_ensemble(tmp_path / "ensemble.json", members) == (result.weights, result.temperature)
     # Averaging by the written file gives the reported metrics.
-    together = calibrated(weights[0] * each[0] + weights[1] * each[1], result["temperature"])
+    together = calibrated(weights[0] * each[0] + weights[1] * each[1], result.temperature)
     loss = -np.log(together[np.arange(len(labels)), labels]).mean()
-    assert together.sum(axis=1) == pytest.approx(1) and result["together"]["accuracy"] == pytest.approx(
+    assert together.sum(axis=1) == pytest.approx(1) and result.together.accuracy == pytest.approx(
         metrics.accuracy_score(labels, together.argmax(axis=1))
     )
     blended = weights[0] * each[0] + weights[1] * each[1]

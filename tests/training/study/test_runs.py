@@ -14,7 +14,8 @@ from galaxy_edge.training.classifier.dataset_files import load_dataset
 from galaxy_edge.training.classifier.partition import split_dataset
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.run import RunError, read_record, write_json
-from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, table, train
+from galaxy_edge.training.study.runs import probabilities_of, row_of, run_many, train
+from galaxy_edge.training.study.study_table import MEASURED, StudyRow, table
 from helpers.tiny_study import NAMES, PLAIN
 from helpers.two_sources import write_two_sources
 
@@ -74,7 +75,7 @@ def test_rows_equal_what_sklearn_computes(runs):
     metrics = pytest.importorskip("sklearn.metrics")
     out, rows, _, _, _ = runs
     (row,) = rows
-    assert (row["name"], row["seeds"]) == ("plain", [1, 2])
+    assert (row.name, row.seeds) == ("plain", [1, 2])
     expected = {"accuracy": [], "f1": [], "recall": [], "auc": []}
     for seed in (1, 2):
         with np.load(out / f"plain/seed{seed}/predictions.npz") as kept:
@@ -85,16 +86,16 @@ def test_rows_equal_what_sklearn_computes(runs):
         expected["recall"].append(metrics.recall_score(labels, predicted, average="macro"))
         expected["auc"].append(metrics.roc_auc_score(labels, probabilities, multi_class="ovr"))
     for key, values in expected.items():
-        assert row[key] == pytest.approx(np.mean(values), abs=1e-6)
-        assert row[f"{key}_sd"] == pytest.approx(abs(values[0] - values[1]) / np.sqrt(2), abs=1e-6)
+        assert row.means[key] == pytest.approx(np.mean(values), abs=1e-6)
+        assert row.spreads[key] == pytest.approx(abs(values[0] - values[1]) / np.sqrt(2), abs=1e-6)
     network = keras.saving.load_model(out / "plain/seed1/model.keras", compile=False)
-    assert row["parameters"] == network.count_params() and row["macs"] > 0
+    assert row.parameters == network.count_params() and row.macs > 0
 
 
 def test_recipes_are_compared_on_one_split(runs, parts):
     """Otherwise their scores could not be compared, and the test part could leak into training."""
     out, _, rows, _, _ = runs
-    assert [row["name"] for row in rows] == ["plain", "full"] and rows[1]["f1_sd"] is None
+    assert [row.name for row in rows] == ["plain", "full"] and rows[1].spreads["f1"] is None
     for run in (out / "plain/seed1", out / "full/seed1"):
         record = read_record(run)
         assert record.data["split"] | {"train": 0, "validation": 0} == {**parts.record, "train": 0, "validation": 0}
@@ -107,13 +108,12 @@ def test_recipes_are_compared_on_one_split(runs, parts):
 def test_table_is_sorted_by_macro_f1(runs):
     """The order is by score, not by the order of training; every row has all columns."""
     out, _, rows, _, _ = runs
-    assert json.loads((out / "table.json").read_text()) == json.loads(json.dumps(rows))
+    assert json.loads((out / "table.json").read_text()) == [row.to_dict() for row in rows]
     assert (out / "table.md").read_text() == table(rows)
     assert (out / "table.png").stat().st_size > 1000
-    others = dict.fromkeys(("precision", "recall", "auc", "coarse_accuracy", "ece"), 0.5)
-    others |= {f"{key}_sd": None for key in (*others, "accuracy")} | {"parameters": 1234, "macs": 2_500_000}
-    rows = [{"name": "worse", "accuracy": 0.25, "f1": 0.2, "f1_sd": None, **others},
-            {"name": "better", "accuracy": 0.75, "f1": 0.7, "f1_sd": 0.0123, **others}]  # fmt: skip
+    means, spreads = dict.fromkeys(MEASURED, 0.5), dict.fromkeys(MEASURED)
+    rows = [StudyRow("worse", [1], means | {"accuracy": 0.25, "f1": 0.2}, spreads, 20, 1234, 2_500_000),
+            StudyRow("better", [1], means | {"accuracy": 0.75, "f1": 0.7}, spreads | {"f1": 0.0123}, 20, 1234, 2_500_000)]  # fmt: skip
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table(rows).splitlines()]
     assert [row[0] for row in cells[2:]] == ["better", "worse"]
     assert all(len(row) == len(cells[0]) for row in cells)

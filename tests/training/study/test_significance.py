@@ -27,15 +27,15 @@ def test_scores_are_those_of_sklearn(classes, ties):
     probabilities, labels = guesses(1, 400, classes, ties)
     named = probabilities.argmax(axis=1)
     found = macro_scores(probabilities, labels, classes)
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(labels, named))
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(labels, named))
     for key, score in (
         ("precision", metrics.precision_score),
         ("recall", metrics.recall_score),
         ("f1", metrics.f1_score),
     ):
-        assert found[key] == pytest.approx(score(labels, named, average="macro"))
+        assert getattr(found, key) == pytest.approx(score(labels, named, average="macro"))
     each = [metrics.roc_auc_score(labels == label, probabilities[:, label]) for label in range(classes)]
-    assert found["auc"] == pytest.approx(np.mean(each))
+    assert found.auc == pytest.approx(np.mean(each))
 
 
 def test_class_never_predicted_has_no_precision_and_absent_class_does_not_count():
@@ -47,17 +47,17 @@ def test_class_never_predicted_has_no_precision_and_absent_class_does_not_count(
     expected = metrics.precision_recall_fscore_support(
         labels, named, labels=[0, 1, 2], average="macro", zero_division=0
     )
-    assert [found["precision"], found["recall"], found["f1"]] == pytest.approx(expected[:3])
+    assert [found.precision, found.recall, found.f1] == pytest.approx(expected[:3])
 
 
 def test_macro_f1_and_accuracy_are_those_of_every_other_report():
     probabilities, labels = guesses(2, 300, 9)
     found, other = macro_scores(probabilities, labels, 9), classification_metrics(probabilities, labels, CLASSES)
-    assert (found["f1"], found["accuracy"]) == pytest.approx((other["macro_f1"], other["accuracy"]))
+    assert (found.f1, found.accuracy) == pytest.approx((other["macro_f1"], other["accuracy"]))
 
 
 def test_area_is_not_defined_for_one_class():
-    assert macro_scores(np.full((3, 2), 0.5), np.zeros(3, int), 2)["auc"] is None
+    assert macro_scores(np.full((3, 2), 0.5), np.zeros(3, int), 2).auc is None
 
 
 def test_scores_of_mismatched_arrays_are_refused():
@@ -96,50 +96,51 @@ def p_by_enumeration(differences):
 )
 def test_p_is_exact_with_ties_and_zeros(differences):
     differences = np.array(differences)
-    found = compare({"f1": np.full(len(differences), 0.5)}, {"f1": 0.5 + differences})["metrics"]["f1"]
-    assert found["p"] == pytest.approx(p_by_enumeration(differences))
-    assert found["pairs_used"] == np.count_nonzero(differences)
+    found = compare({"f1": np.full(len(differences), 0.5)}, {"f1": 0.5 + differences}).metrics["f1"]
+    assert found.p == pytest.approx(p_by_enumeration(differences))
+    assert found.pairs_used == np.count_nonzero(differences)
 
 
 def test_five_folds_cannot_prove_anything():
     a = {name: np.array([0.70, 0.71, 0.72, 0.73, 0.74]) for name in METRICS}
     b = {name: np.array([0.90, 0.92, 0.94, 0.96, 0.98]) for name in METRICS}
     result = compare(a, b)
-    assert set(result["metrics"]) == set(METRICS)
-    for found in result["metrics"].values():
-        assert found["p"] == found["smallest_p"] == 0.0625
-        assert found["difference"] == pytest.approx(0.22)
-        assert found["a"] == pytest.approx({"mean": 0.72, "std": np.sqrt(0.00025)})
-    assert "0.0625" in result["reading"] and "no difference, however large, can reach 0.05" in result["reading"]
-    json.dumps(result)  # nothing but plain values
+    assert set(result.metrics) == set(METRICS)
+    for found in result.metrics.values():
+        assert found.p == found.smallest_p == 0.0625
+        assert found.difference == pytest.approx(0.22)
+        assert found.a == pytest.approx((0.72, np.sqrt(0.00025)))
+    assert "0.0625" in result.reading and "no difference, however large, can reach 0.05" in result.reading
+    plain = [metric.to_dict() for metric in result.metrics.values()]
+    assert json.loads(json.dumps(plain)) == plain
 
 
 def test_direction_is_second_minus_first_and_p_has_none():
     first, other = {"f1": np.array([0.5, 0.6, 0.7])}, {"f1": np.array([0.6, 0.8, 0.6])}
-    there, back = compare(first, other)["metrics"]["f1"], compare(other, first)["metrics"]["f1"]
-    assert there["difference"] == pytest.approx(-back["difference"]) and there["difference"] > 0
-    assert there["p"] == pytest.approx(back["p"])
+    there, back = compare(first, other).metrics["f1"], compare(other, first).metrics["f1"]
+    assert there.difference == pytest.approx(-back.difference) and there.difference > 0
+    assert there.p == pytest.approx(back.p)
 
 
 def test_equal_recipes_do_not_differ():
     scores = {"f1": np.array([0.5, 0.6, 0.7])}
-    found = compare(scores, {"f1": scores["f1"] + 1e-15})["metrics"]["f1"]
-    assert (found["p"], found["pairs_used"]) == (1.0, 0)
+    found = compare(scores, {"f1": scores["f1"] + 1e-15}).metrics["f1"]
+    assert (found.p, found.pairs_used) == (1.0, 0)
 
 
 def test_reading_says_when_a_small_p_is_possible_and_when_pairs_are_not_independent():
     rng = np.random.default_rng(0)
     a, b = {"f1": rng.uniform(0.6, 0.7, 10)}, {"f1": rng.uniform(0.7, 0.8, 10)}
-    assert "can reach" not in compare(a, b)["reading"] and "0.001953" in compare(a, b)["reading"]
-    repeated = compare(a, b, repeats=2)["reading"]
+    assert "can reach" not in compare(a, b).reading and "0.001953" in compare(a, b).reading
+    repeated = compare(a, b, repeats=2).reading
     assert "2 repeats of 5 folds" in repeated and "not independent" in repeated
 
 
 def test_many_pairs_agree_with_enumeration():
     # Beyond what is enumerated here by scipy, its own exact distribution takes over: 14 pairs without ties.
     differences = np.random.default_rng(3).permutation(np.arange(1, 15)) * np.where(np.arange(14) % 4 == 0, -0.01, 0.01)
-    found = compare({"f1": np.zeros(14)}, {"f1": differences})["metrics"]["f1"]
-    assert found["p"] == pytest.approx(p_by_enumeration(differences))
+    found = compare({"f1": np.zeros(14)}, {"f1": differences}).metrics["f1"]
+    assert found.p == pytest.approx(p_by_enumeration(differences))
 
 
 @pytest.mark.parametrize(

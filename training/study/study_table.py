@@ -1,0 +1,126 @@
+"""The scores of trained recipes, and the table of them: ``table.json`` and ``table.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...models.markdown import markdown_table
+from .significance import MacroScores
+
+MEASURED = ("accuracy", "precision", "recall", "f1", "auc", "coarse_accuracy", "ece")
+"""The metrics of a table of recipes."""
+_OPTIONAL = ("trained", "network")
+_ABOUT = (*_OPTIONAL, "epochs", "parameters", "macs")
+
+
+@dataclass(frozen=True)
+class RunScores(MacroScores):
+    """A finished run's scores on validation and the cost of its network.
+
+    Attributes:
+        seed: of the training.
+        epochs: maximum number of epochs.
+        trained: number of epochs that it was trained for.
+        network: name of the kind of network.
+        coarse_accuracy: share of images with the right coarse group.
+        ece: expected calibration error.
+        parameters, macs: of the network.
+    """
+
+    seed: int
+    epochs: int
+    trained: int
+    network: str
+    coarse_accuracy: float
+    ece: float
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """A recipe's row of a table.
+
+    Attributes:
+        name: of the recipe.
+        seeds: of its runs.
+        means: mean over the seeds, by metric, see `MEASURED`.
+        spreads: standard deviation over the seeds, by metric; None for one seed.
+        epochs: maximum number of epochs.
+        parameters, macs: of the network.
+        trained: number of epochs that each run was trained for; None in tables of earlier versions.
+        network: name of the kind of network; None in tables of earlier versions.
+    """
+
+    name: str
+    seeds: Sequence[int]
+    means: Mapping[str, float]
+    spreads: Mapping[str, float | None]
+    epochs: int
+    parameters: int
+    macs: int
+    trained: Sequence[int] | None = None
+    network: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: ``KEY`` is a mean, ``KEY_sd`` its standard deviation."""
+        scores: dict[str, Any] = {}
+        for key in MEASURED:
+            scores |= {key: self.means[key], f"{key}_sd": self.spreads[key]}
+        values = {"name": self.name, "seeds": self.seeds, **scores} | {key: getattr(self, key) for key in _ABOUT}
+        return {key: value for key, value in values.items() if value is not None or key not in _OPTIONAL}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> StudyRow:
+        """Read what `to_dict` returned."""
+        means = {key: values[key] for key in MEASURED}
+        spreads = {key: values[f"{key}_sd"] for key in MEASURED}
+        about = {key: values[key] for key in _ABOUT if key in values or key not in _OPTIONAL}
+        return cls(values["name"], values["seeds"], means, spreads, **about)
+
+
+def summary(name: str, runs: Sequence[RunScores]) -> StudyRow:
+    """Combine the scores of several seeds."""
+    values = {key: [getattr(run, key) for run in runs] for key in MEASURED}
+    return StudyRow(
+        name,
+        [run.seed for run in runs],
+        {key: float(np.mean(scores)) for key, scores in values.items()},
+        {key: float(np.std(scores, ddof=1)) if len(runs) > 1 else None for key, scores in values.items()},
+        runs[0].epochs,
+        runs[0].parameters,
+        runs[0].macs,
+        [run.trained for run in runs],
+        runs[0].network,
+    )
+
+
+def table(rows: Sequence[StudyRow]) -> str:
+    """Return rows as a Markdown table, best macro F1 first."""
+    heads = {
+        "accuracy": "accuracy",
+        "precision": "macro precision",
+        "recall": "macro recall",
+        "f1": "macro F1",
+        "auc": "AUC",
+        "coarse_accuracy": "4 groups",
+        "ece": "ECE",
+    }
+    cells = [
+        (
+            row.name,
+            *(_cell(row.means[key], row.spreads[key]) for key in heads),
+            f"{row.parameters:,}",
+            f"{row.macs / 1e6:.1f}",
+        )
+        for row in sorted(rows, key=lambda row: -row.means["f1"])
+    ]
+    return "\n".join(markdown_table(["", *heads.values(), "parameters", "million MACs"], cells)) + "\n"
+
+
+def _cell(mean: float, spread: float | None) -> str:
+    return f"{mean:.3f}" if spread is None else f"{mean:.3f} ± {spread:.3f}"
