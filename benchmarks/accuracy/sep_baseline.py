@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...export.tuned_sep import ellipse_boxes
 from ...models.raw.front_end import linear_planes, measure
 from ...training.scenes.raw_frames import RawFrame
 from .raw_search import SearchedFrame, match
@@ -54,14 +55,12 @@ def extract(light: np.ndarray, threshold: float) -> np.ndarray:
 
 def sep_boxes(sources: np.ndarray, settings: SepSettings, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes (N, 4) around sources in an image of `shape`, and scores (N,), best first."""
-    cosine, sine = np.cos(sources["theta"]), np.sin(sources["theta"])
-    half_width = settings.size * np.hypot(sources["a"] * cosine, sources["b"] * sine)
-    half_height = settings.size * np.hypot(sources["a"] * sine, sources["b"] * cosine)
-    x, y = sources["x"] + 0.5, sources["y"] + 0.5
-    boxes = np.stack([x - half_width, y - half_height, x + half_width, y + half_height], axis=1)
+    centres = [sources["x"] + 0.5, sources["y"] + 0.5]
+    ellipses = np.stack([*centres, sources["a"], sources["b"], sources["theta"]], axis=1)
+    boxes = ellipse_boxes(ellipses, settings.size, (shape[1], shape[0]))
     scores = np.asarray(sources[settings.rank], np.float64)
     order = np.argsort(-scores, kind="stable")
-    return np.clip(boxes[order], 0, [*shape[::-1], *shape[::-1]]).astype(np.float32), scores[order]
+    return boxes[order].astype(np.float32), scores[order]
 
 
 def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> list[np.ndarray]:

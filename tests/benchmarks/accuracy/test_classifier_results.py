@@ -95,7 +95,7 @@ def test_results_that_do_not_belong_together_make_no_table(more, message, tmp_pa
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"name": "scratch"}', "null"])
 def test_damaged_result_is_named(content, tmp_path):
-    """The path tells which evaluation to repeat."""
+    """The message names the file, and with it the evaluation to repeat."""
     (tmp_path / "scratch-seed1.json").write_text(content)
     with pytest.raises(RunError, match=r"scratch-seed1\.json is not a result of 'galaxy-edge study evaluate'"):
         page(tmp_path)
