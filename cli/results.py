@@ -97,18 +97,28 @@ def evaluate_detectors(
     from ..benchmarks.accuracy.detector_results import evaluate_again
     from ..benchmarks.accuracy.detector_results import evaluate_detectors as evaluate_runs
 
-    named = {}
-    for text in runs:
-        title, equals, path = text.partition("=")
-        if not (title and equals and path):
-            raise click.UsageError(f"'{text}' does not name a run: write TITLE=RUN_DIR, e.g. ours=runs/detector")
-        named[title] = Path(path)
+    named = _named(runs)
     if again:
         for title, folder in named.items():
             evaluate_again(title, folder, data, results)
             click.echo(f"measured again: {title}")
         return
     click.echo(json.dumps(evaluate_runs(named, data, results, seed=seed, rounds=rounds, add=add), indent=1))
+
+
+@click.command("pictures")
+@click.argument("runs", nargs=-1, required=True, metavar="TITLE=RUN...")
+@click.option("--docs", type=FOLDER, required=True, help="Folder for study.md and the pictures in study/.")
+@options("data", "split", "seed")
+def pictures(runs: Sequence[str], docs: Path, data: Path, split_seed: int, seed: int) -> None:
+    """Write a page with the ROC curves, class activation maps, activations and filters of finished RUNS.
+
+    Scores are of the test part; the galaxies shown are drawn, so that the page holds no image of a survey.
+    """
+    require_extra("tensorflow", "train")
+    from ..benchmarks.study.pictures import write_pictures
+
+    click.echo(f"written to {write_pictures(_named(runs), data, docs, split_seed, seed)}")
 
 
 @click.command("save-table")
@@ -134,3 +144,14 @@ def report(results: Path, out: Path | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     click.echo(f"written to {path}")
+
+
+def _named(runs: Sequence[str]) -> dict[str, Path]:
+    """Read arguments such as ``ours=runs/detector``: title -> folder."""
+    named = {}
+    for text in runs:
+        title, equals, folder = text.partition("=")
+        if not (title and equals and folder):
+            raise click.UsageError(f"'{text}' does not name a run: write TITLE=RUN_DIR, e.g. ours=runs/detector")
+        named[title] = Path(folder)
+    return named

@@ -12,7 +12,7 @@ import click
 from ..errors import require_extra
 from .command_groups import RenamingGroup
 from .options import FOLDER, options, weights_of
-from .results import calibrate, evaluate, evaluate_detectors, report, save_table
+from .results import calibrate, evaluate, evaluate_detectors, pictures, report, save_table
 from .search import pick, report_search, search, search_detector
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ def study() -> None:
 
 for command in (
     search, search_detector, pick, report_search, calibrate, evaluate, evaluate_detectors, save_table, report,
+    pictures,
 ):  # fmt: skip
     study.add_command(command)
 

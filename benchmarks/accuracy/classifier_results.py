@@ -25,6 +25,7 @@ from ...training.formats.read_set import read_set
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ...training.study.ensembles import calibrated
 from ...training.study.runs import probabilities_of
+from ...training.study.significance import class_scores
 
 RECIPE_KEYS = ("network", "balance", "views", "epochs")
 """Settings of a run that a result keeps, so that results of other recipes are not averaged."""
@@ -43,10 +44,11 @@ def scores(
         plausible: hash of an image -> classes within the experts' intervals, of the images that have any.
 
     Returns:
-        The classification metrics of all images with their ``intervals``; ``within_experts``, where there are plausible
-        classes: ``images`` that have them, and how often the class is right (``right``) and is the label or another
-        class within the experts' interval (``within``); ``ece_by_chance``, the calibration error
-        that perfect probabilities would show on the same number of images; and ``sets``, the metrics of each source.
+        The classification metrics of all images with their ``intervals``; ``classes``, those of each class;
+        ``within_experts``, where there are plausible classes: ``images`` that have them, and how often the class is
+        right (``right``) and is the label or another class within the experts' interval (``within``);
+        ``ece_by_chance``, the calibration error that perfect probabilities would show on the same number of images;
+        and ``sets``, the metrics of each source.
     """
     sources = np.array(dataset.sources)
 
@@ -56,6 +58,7 @@ def scores(
 
     metrics = measure(np.arange(len(dataset)))
     metrics["ece_by_chance"] = chance_calibration_error(probabilities)
+    metrics["classes"] = class_scores(probabilities, dataset.labels, dataset.classes)
     by_source = {name: measure(np.flatnonzero(sources == name)) for name in sorted(set(dataset.sources))}
     if plausible:
         metrics["within_experts"] = within_experts(probabilities, dataset, plausible)

@@ -7,12 +7,13 @@ to what the page of results shows.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ...models.markdown import markdown_table
+from ...training.classifier.recipe import SCRATCH
 from ...training.run import RunError, write_json
 from ...training.search import pareto_front as front
 from ...training.search.classifier_space import CLASSIFIERS
@@ -56,12 +57,26 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
         if not found:
             raise ValueError("it is empty")
         render(name, found)
+        if name in _COMPLETE:
+            _check_rows(path, found, _COMPLETE[name])
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path} is not a table of 'galaxy-edge study {name}': {error}") from None
     results.mkdir(parents=True, exist_ok=True)
     saved = results / f"table-{name}.json"
     write_json(saved, found)
     return saved
+
+
+def _check_rows(path: Path, rows: list[dict[str, Any]], names: Sequence[str]) -> None:
+    """Raise a RunError unless a table has all its rows, of the same seeds and number of epochs."""
+    missing = [name for name in names if name not in {row["name"] for row in rows}]
+    if missing:
+        raise RunError(
+            f"{path} has no row yet of {', '.join(missing)}: give the command of the study again to continue"
+        )
+    for key in ("seeds", "epochs"):
+        if len({json.dumps(row[key]) for row in rows}) > 1:
+            raise RunError(f"the rows of {path} have different {key}: train all with the same, then save the table")
 
 
 def saved_tables(results: Path) -> list[str]:
@@ -109,9 +124,12 @@ def _folds(saved: dict[str, Any]) -> str:
         cells = [f"{spread.mean:.3f} ± {spread.std:.3f}" for spread in (row.a, row.b)]
         rows.append((name, *cells, f"{row.difference:+.3f}", f"{row.p:.4f}"))
     about = f"{found.folds} folds, {found.repeats} time{'s' if found.repeats > 1 else ''}"
-    about += f", at most {found.epochs} epochs each. " if found.epochs else ". "
+    about += f", at most {found.epochs} epochs each" if found.epochs else ""
+    trained = [count for counts in (found.trained or {}).values() for count in counts]
+    if trained and found.epochs:
+        about += f" (the limit ended {sum(count == found.epochs for count in trained)} of {len(trained)} trainings)"
     table = markdown_table(["", *found.recipes, "difference", "p"], rows)
-    return about + found.reading + "\n\n" + "\n".join(table)
+    return f"{about}. {found.reading}\n\n" + "\n".join(table)
 
 
 def _search(found: dict[str, Any], space: Space = CLASSIFIERS) -> str:
@@ -147,7 +165,11 @@ def _report_search(found: dict[str, Any]) -> str:
         )
         for row in found["trials"]
     ]
-    return "\n".join(markdown_table(["accuracy", "macro F1", "million MACs", "parameters", *names], rows))
+    about = f"{len(rows)} trials"
+    if "epochs" in found:
+        about += f" of {found['epochs']} epochs each, not until convergence, seed {found['seed']}"
+    table = markdown_table(["accuracy", "macro F1", "million MACs", "parameters", *names], rows)
+    return "\n".join([f"{about}; the search maximises the accuracy on validation.\n", *table])
 
 
 def _cross(saved: dict[str, Any]) -> str:
@@ -166,6 +188,9 @@ def _cross(saved: dict[str, Any]) -> str:
             recalls.append((trained, measured, *cells))
     return "\n".join([*lines, *markdown_table(["trained on", "on", *groups], recalls)])
 
+
+_COMPLETE: dict[str, Sequence[str]] = {"scratch": SCRATCH, "views": (), "balance": ()}
+"""Names of the rows that a table must have; the rows of these tables must have the same seeds and epochs."""
 
 _FILES = {
     "folds": "comparison.json",

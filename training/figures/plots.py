@@ -195,6 +195,24 @@ def accuracy_coverage(
     write_figure(figure, path)
 
 
+def roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]], path: Path) -> None:
+    """Draw the ROC curves of the classes, each against the rest.
+
+    Args:
+        curves: title -> false positive rates (K,), true positive rates (K,), and the area under the curve.
+    """
+    if not curves:
+        raise PlotError(f"{path.name}: there is no class with images of it and of others")
+    figure = new_figure(5.6, 5.2)
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], ":", color=GREY, label="chance (0.500)")
+    for (colour, style), (title, (false, true, area)) in zip(LINES * 9, curves.items(), strict=False):
+        axes.step(false, true, style, where="post", color=colour, label=f"{title} ({area:.3f})")
+    label_axes(axes, "false positive rate", "true positive rate")
+    axes.legend(frameon=False, fontsize=8, title="class (AUC)", loc="lower right")
+    write_figure(figure, path)
+
+
 def pareto(points: Sequence[Mapping[str, Any]], path: Path, cost_label: str) -> None:
     """Draw cost and score of trials, their Pareto front and the selected trial.
 

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from ...models.classification_metrics import classification_metrics
 from ...models.decode import softmax
 from ...models.labels import CLASSES
 from ..classifier.keras_utils import multiply_adds
+from ..data.splits import class_label
 from ..run import write_json
 
 logger = logging.getLogger(__name__)
@@ -107,23 +109,29 @@ def search_report(
     """
     import keras_tuner
 
+    from .keras_tuner_oracle import DurableOracle
+
     role = _role()
-    _check_arrays(train, len(classes))
-    _check_arrays(validation, len(classes))
+    _check_arrays(train, "training", classes)
+    _check_arrays(validation, "validation", classes)
     size = train[0].shape[1]
     if validation[0].shape[1] != size:
         raise TunerError(
             f"training images are {size} pixels wide and validation images "
             f"{validation[0].shape[1]}: give both the same size"
         )
-    settings = {"epochs": epochs, "seed": seed, "classes": list(classes), "data": _data_digest(*train, *validation)}
+    settings = {
+        "epochs": epochs,
+        "seed": seed,
+        "classes": list(classes),
+        "data": _data_digest(*train, *validation),
+        "space": _space(size, len(classes)),
+    }
     if role == "worker":
         _wait_for_chief()  # the chief creates the folder
     _check_settings(out, settings, resume, role)
     # KerasTuner takes a seed of 0 for no seed.
-    oracle = keras_tuner.oracles.BayesianOptimizationOracle(
-        keras_tuner.Objective("accuracy", "max"), max_trials=trials, seed=seed + 1
-    )
+    oracle = DurableOracle(keras_tuner.Objective("accuracy", "max"), max_trials=trials, seed=seed + 1)
 
     class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
         """Trains one trial and measures it."""
@@ -173,8 +181,17 @@ def search_report(
         return []
     completed = [trial for trial in oracle.trials.values() if trial.status == "COMPLETED"]
     rows = sorted((_trial_row(trial) for trial in completed), key=lambda row: -row["accuracy"])
-    write_json(out / "trials.json", {"trials": rows})
+    write_json(out / "trials.json", {"epochs": epochs, "seed": seed, "trials": rows})
     return rows
+
+
+def _space(size: int, classes: int) -> dict[str, Any]:
+    """Return the choices of the space as plain values."""
+    import keras_tuner
+
+    choices = keras_tuner.HyperParameters()
+    report_hypermodel(choices, size, classes)
+    return {parameter.name: parameter.get_config() for parameter in choices.space}
 
 
 def _trial_row(trial: Any) -> dict[str, Any]:
@@ -213,7 +230,7 @@ def _wait_for_chief() -> None:
             raise TunerError(f"no chief answers at {address}: start it, or the search is already over") from None
 
 
-def _check_arrays(data: tuple[np.ndarray, np.ndarray], classes: int) -> None:
+def _check_arrays(data: tuple[np.ndarray, np.ndarray], part: str, names: Sequence[str]) -> None:
     images, labels = data
     if images.ndim != 4 or images.shape[1] != images.shape[2] or images.shape[3] != 3 or images.dtype != np.uint8:
         raise TunerError(f"images are {images.shape} {images.dtype}; (N, size, size, 3) uint8 is needed")
@@ -221,8 +238,11 @@ def _check_arrays(data: tuple[np.ndarray, np.ndarray], classes: int) -> None:
         raise TunerError(
             f"images {images.shape} and labels {labels.shape} do not match, are too small, or there are none"
         )
-    if labels.min() < 0 or labels.max() >= classes:
-        raise TunerError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{classes - 1}")
+    if labels.min() < 0 or labels.max() >= len(names):
+        raise TunerError(f"labels run from {labels.min()} to {labels.max()}, not within 0..{len(names) - 1}")
+    missing = [class_label(label, names) for label in range(len(names)) if label not in labels]
+    if missing and part == "training":
+        raise TunerError(f"there is no training image of {', '.join(missing)}: add some, or leave the class out")
 
 
 def _data_digest(*arrays: np.ndarray) -> str:
@@ -246,7 +266,9 @@ def _check_settings(out: Path, settings: dict[str, Any], resume: bool, role: str
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except (TypeError, ValueError) as error:
         raise TunerError(f"{path} is damaged: {error}") from None
-    for name, value in settings.items():
-        if before.get(name) != value:
-            difference = "other data" if name == "data" else f"{name}={before.get(name)}, not {value}"
+    for name, value in json.loads(json.dumps(settings)).items():
+        # Searches of earlier versions did not record their space, which was this one.
+        if before.get(name, value if name == "space" else None) != value:
+            others = {"data": "other data", "space": "another space of networks"}
+            difference = others.get(name, f"{name}={before.get(name)}, not {value}")
             raise TunerError(f"{out} was started with {difference}: continue with the same, or name another folder")

@@ -20,7 +20,8 @@ from ..classifier.recipe import Recipe, find_recipe
 from ..data.errors import DataError
 from ..data.splits import holdout_indices
 from ..data.splits import k_fold_indices as draw_folds
-from ..run import write_json
+from ..run import RunError, trained_epochs, write_json
+from .agreement import agree
 from .runs import fit_parts, is_finished, is_resumable, probabilities_of
 from .significance import MetricDifference, PairedComparison, compare, macro_scores
 
@@ -38,12 +39,17 @@ class FoldComparison(PairedComparison):
         recipes: names of the two recipes, ``a`` and ``b`` of the metrics.
         folds, repeats: how often all images were divided into how many folds.
         epochs: maximum number of epochs where it is not the recipes' own; None otherwise.
+        seed, data: seed of folds and trainings, and hash of the data; None in files of earlier versions.
+        trained: number of epochs that each training of a recipe took; None in files of earlier versions.
     """
 
     recipes: Sequence[str]
     folds: int
     repeats: int
     epochs: int | None
+    seed: int | None = None
+    data: str | None = None
+    trained: Mapping[str, Sequence[int]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
@@ -106,12 +112,21 @@ def compare_folds(
         DataError: a class has too few images for one of the folds.
         RunError: a folder holds a run of other data or settings.
     """
+    if first == second:
+        raise RunError(f"'{first}' cannot be compared with itself: name two recipes")
     scores: dict[str, dict[str, list[float]]] = {first: {}, second: {}}
-    for name in (first, second):
-        recipe = find_recipe(name) if epochs is None else replace(find_recipe(name), epochs=epochs)
+    recipes = {name: find_recipe(name) for name in scores}
+    if epochs is not None:
+        recipes = {name: replace(recipe, epochs=epochs) for name, recipe in recipes.items()}
+    # All folds are drawn before the first training: a class that is too small is reported at once.
+    drawn = {}
+    for name, recipe in recipes.items():
         dataset = load_dataset(data, recipe.margin)
-        # All folds are drawn before the first training: a class that is too small is reported at once.
-        for fold in _draw(dataset, k, repeats, seed):
+        drawn[name] = dataset, _draw(dataset, k, repeats, seed)
+    agree(out, {"command": "folds", "data": dataset.hash, "folds": k, "seed": seed}, recipes, weights)
+    for name, recipe in recipes.items():
+        dataset, folds = drawn[name]
+        for fold in folds:
             run = out / name / f"repeat{fold.repeat}_fold{fold.number}"
             if not is_finished(run):
                 logger.info("training %s, repeat %d, fold %d of %d", name, fold.repeat + 1, fold.number + 1, k)
@@ -136,7 +151,20 @@ def compare_folds(
         {key: np.array(scores[second][key]) for key in keys},
         repeats,
     )
-    result = FoldComparison(**vars(compared), recipes=[first, second], folds=k, repeats=repeats, epochs=epochs)
+    trained = {
+        name: [trained_epochs(out / name / f"repeat{fold.repeat}_fold{fold.number}") for fold in drawn[name][1]]
+        for name in scores
+    }
+    result = FoldComparison(
+        **vars(compared),
+        recipes=[first, second],
+        folds=k,
+        repeats=repeats,
+        epochs=epochs,
+        seed=seed,
+        data=dataset.hash,
+        trained=trained,
+    )
     write_json(out / "comparison.json", result.to_dict())
     return result
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...files import write_atomic
 from ...models.bundle import Bundle
 from ...models.decode import softmax
 from ..classifier.dataset import GalaxyDataset
@@ -22,6 +23,7 @@ from ..classifier.partition import DatasetSplit, split_dataset
 from ..classifier.recipe import Recipe
 from ..figures.plots import compare_bars
 from ..run import RunError, RunRecord, network_hash, read_record, trained_epochs, write_json
+from .agreement import agree
 from .significance import macro_scores
 from .study_table import RunScores, StudyRow, summary, table
 
@@ -144,15 +146,16 @@ def run_many(
         RunError: a folder holds a run of other data or settings.
     """
     rows, parts = [], {}
+    for margin in {recipe.margin for recipe in recipes.values()}:
+        parts[margin] = split_dataset(load_dataset(data, margin, keep_boxy, unnamed=True), split_seed)
+    split = next(iter(parts.values())).record["hash"]
+    agree(out, {"command": "compare", "data": split, "split_seed": split_seed}, recipes, weights)
     for name, recipe in recipes.items():
         found = []
         for seed in seeds:
             run = out / name / f"seed{seed}"
             if not is_finished(run):
                 logger.info("training %s, seed %d", name, seed)
-            if recipe.margin not in parts:
-                dataset = load_dataset(data, recipe.margin, keep_boxy, unnamed=True)
-                parts[recipe.margin] = split_dataset(dataset, split_seed)
             fit_parts(
                 recipe,
                 parts[recipe.margin],
@@ -166,7 +169,7 @@ def run_many(
             found.append(row_of(run))
         rows.append(summary(name, found))
         write_json(out / "table.json", [row.to_dict() for row in rows])
-        (out / "table.md").write_text(table(rows), encoding="utf-8")
+        write_atomic(out / "table.md", table(rows).encode())
         compare_bars(
             [{"name": row.name, "mean": row.means["f1"], "spread": row.spreads["f1"]} for row in rows],
             out / "table.png",

@@ -5,7 +5,7 @@ The folds are drawn by `training.data.splits.folds`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -128,6 +128,49 @@ def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) ->
         f1=float(f1.mean()),
         auc=float(np.mean(areas)) if areas else None,
     )
+
+
+def roc_curve(scores: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ROC curve of a class against the rest: false and true positive rates (K,), both from 0 to 1.
+
+    Args:
+        scores: (N,) probabilities of the class.
+        true: (N,) bool, whether an image is of the class; both kinds must occur.
+
+    Raises:
+        ValueError: all images are of the class, or none is.
+    """
+    true = np.asarray(true, bool)
+    if not true.any() or true.all():
+        raise ValueError("a ROC curve needs images of the class and images of others")
+    order = np.argsort(-np.asarray(scores), kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(np.asarray(scores)[order])), len(order) - 1)  # ties are one step
+    hits, alarms = np.cumsum(true[order])[ends], np.cumsum(~true[order])[ends]
+    return np.append(0, alarms) / alarms[-1], np.append(0, hits) / hits[-1]
+
+
+def class_scores(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Measure each class of a classifier.
+
+    Args:
+        probabilities: (N, C) 0..1; labels: (N,) true classes; classes: C names.
+
+    Returns:
+        Class -> ``precision`` (None where it was never predicted), ``recall``, ``f1``, ``support`` (number of images)
+        and ``auc``, the area under the ROC curve of this class against the rest; None where they are undefined.
+    """
+    predicted, found = probabilities.argmax(axis=1), {}
+    for label, name in enumerate(classes):
+        true, said = labels == label, predicted == label
+        right, support = int((true & said).sum()), int(true.sum())
+        found[name] = {
+            "precision": right / int(said.sum()) if said.any() else None,
+            "recall": right / support if support else None,
+            "f1": 2 * right / (support + int(said.sum())) if support else None,
+            "support": support,
+            "auc": _area(probabilities[:, label], true) if 0 < support < len(labels) else None,
+        }
+    return found
 
 
 def _area(scores: np.ndarray, true: np.ndarray) -> float:

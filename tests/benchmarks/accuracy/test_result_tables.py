@@ -7,6 +7,7 @@ import pytest
 pytest.importorskip("tensorflow")  # tables are saved where networks are trained
 
 from galaxy_edge.benchmarks.accuracy.result_tables import TITLES, save_table, saved_tables
+from galaxy_edge.training.classifier.recipe import SCRATCH
 from galaxy_edge.training.run import RunError
 
 NETWORK = {
@@ -118,3 +119,20 @@ def test_table_says_whether_its_runs_had_converged(trained, sentence, tmp_path):
     save_table("balance", tmp_path, tmp_path)
     page = "\n".join(saved_tables(tmp_path))
     assert sentence in page and "Network 'scratch'." in page
+
+
+def test_table_of_an_unfinished_or_mixed_study_is_not_saved(tmp_path):
+    """A page shows complete tables only, whose rows can be compared."""
+    rows = [row(name, 0.5) for name in SCRATCH]
+    cases = (
+        (rows[:-1], r"has no row yet of dropout\+l1l2\+batch_norm: run the same study again"),
+        ([*rows[:-1], rows[-1] | {"seeds": [1, 2]}], "different seeds"),
+        ([*rows[:-1], rows[-1] | {"epochs": 30}], "different epochs"),
+    )
+    for content, message in cases:
+        (tmp_path / "table.json").write_text(json.dumps(content))
+        with pytest.raises(RunError, match=message):
+            save_table("scratch", tmp_path, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+    (tmp_path / "table.json").write_text(json.dumps(rows))
+    assert save_table("scratch", tmp_path, tmp_path / "results").exists()

@@ -134,6 +134,12 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
         search_report(train, validation, tmp_path, 1, 2, resume=True)
     with pytest.raises(TunerError, match="other data"):
         search_report((train[0][::-1], train[1]), validation, tmp_path, 1, 1, resume=True)
+    monkeypatch.setattr(report, "_space", lambda *_: {"filters1": "others"})
+    with pytest.raises(TunerError, match="started with another space of networks"):
+        search_report(train, validation, tmp_path, 1, 1, resume=True)
+    monkeypatch.undo()
+    with pytest.raises(TunerError, match="no training image of class 'smooth_any': add some"):
+        search_report(train, validation, tmp_path / "new", 1, 1, classes=(*"abcdefghi", "smooth_any"))
     with pytest.raises(TunerError, match="labels run from 1 to 9"):
         search_report((train[0], train[1] + 1), validation, tmp_path / "new", 1, 1)
     with pytest.raises(TunerError, match=r"float32; .* uint8 is needed"):
@@ -152,3 +158,30 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
         with pytest.raises(TunerError, match=r"no chief answers at 127\.0\.0\.1"):
             search_report(train, validation, tmp_path, 1, 1)
     assert not (tmp_path / "new").exists()
+
+
+def test_report_search_survives_a_kill_between_any_two_files(tmp_path, few, monkeypatch):
+    """KerasTuner wrote its files in place, and never resumed a trial whose state was not written yet."""
+    from galaxy_edge.training.search import keras_tuner_oracle
+    from galaxy_edge.training.search.keras_tuner_search import search_report
+
+    class Killed(BaseException):
+        """The process is gone."""
+
+    written, write, limits = [], keras_tuner_oracle.write_json, [2, 4, 6, 1000]
+
+    def kill(path, content):
+        if len(written) == limits[0]:
+            path.with_suffix(".partial").write_text("{")  # what a kill leaves is never the file itself
+            raise Killed
+        written.append(path.name)
+        write(path, content)
+
+    monkeypatch.setattr(keras_tuner_oracle, "write_json", kill)
+    while len(limits) > 1:
+        written.clear()
+        with pytest.raises(Killed):
+            search_report(*few, tmp_path, 2, 1, resume=(tmp_path / "search.json").exists())
+        del limits[0]
+    rows = search_report(*few, tmp_path, 2, 1, resume=True)
+    assert sorted(row["trial"] for row in rows) == [0, 1]

@@ -16,7 +16,7 @@ from galaxy_edge.training.classifier.recipe import RECIPES
 from galaxy_edge.training.data.errors import DataError
 from galaxy_edge.training.data.near_duplicates import near_duplicates
 from galaxy_edge.training.data.splits import k_fold_indices
-from galaxy_edge.training.run import read_record
+from galaxy_edge.training.run import RunError, read_record
 from galaxy_edge.training.study.comparisons import FoldComparison, SourceComparison, compare_folds, cross_sources
 from helpers.log_records import recorded
 from helpers.tiny_study import FULL, NAMES, PLAIN
@@ -52,7 +52,7 @@ def test_message_names_the_class_that_is_too_small(folder, tmp_path):
 def test_folds_are_measured_by_networks_that_were_not_trained_on_them(folder, tmp_path, monkeypatch):
     """The scores are computed again from the saved networks, with scikit-learn."""
     metrics = pytest.importorskip("sklearn.metrics")
-    for name, recipe in (("plain", PLAIN), ("full", FULL)):
+    for name, recipe in (("plain", PLAIN), ("full", FULL), ("new", PLAIN)):
         monkeypatch.setitem(RECIPES, name, recipe)
     with recorded("galaxy_edge.training.study") as records:
         result = compare_folds("plain", "full", folder[0], tmp_path, k=2)
@@ -81,6 +81,15 @@ def test_folds_are_measured_by_networks_that_were_not_trained_on_them(folder, tm
         compare_folds("plain", "full", folder[0], tmp_path, k=2, repeats=2, report=stop)
     assert [record.getMessage() for record in records] == ["training plain, repeat 2, fold 1 of 2"]
     assert len(before) == 4 and {path: path.stat().st_mtime_ns for path in before} == before
+    # Folds of other settings are found before anything is trained.
+    for options, message in (({"k": 3}, "folds=2, not 3"), ({"k": 2, "seed": 2}, "seed=1, not 2")):
+        with pytest.raises(RunError, match=message):
+            compare_folds("plain", "full", folder[0], tmp_path, report=stop, **options)
+    with pytest.raises(RunError, match="full was started with epochs=1, not 2"):
+        compare_folds("new", "full", folder[0], tmp_path, k=2, epochs=2, report=stop)
+    with pytest.raises(RunError, match="cannot be compared with itself"):
+        compare_folds("full", "full", folder[0], tmp_path, k=2)
+    assert result.trained == {"plain": [1, 1], "full": [1, 1]} and not (tmp_path / "new").exists()
     splits = [read_record(tmp_path / "plain" / f"repeat{number}_fold0").data["hash"] for number in (0, 1)]
     assert splits[0] != splits[1]
     assert "repeats" not in result.reading

@@ -59,7 +59,7 @@ def test_study_is_resumed(runs):
 def test_runs_of_other_data_or_settings_are_rejected(runs, folder, tmp_path):
     """Their rows would stand in a table that claims other settings."""
     out = runs[0]
-    with pytest.raises(RunError, match=r"plain/seed1 was started with epochs=1, not 2"):
+    with pytest.raises(RunError, match=r"plain was started with epochs=1, not 2"):
         run_many({"plain": replace(PLAIN, epochs=2)}, folder[0], out)
     with pytest.raises(RunError, match="started with balance=partial, not none"):
         run_many({"plain": replace(PLAIN, balance="none")}, folder[0], out)
@@ -68,6 +68,12 @@ def test_runs_of_other_data_or_settings_are_rejected(runs, folder, tmp_path):
         file.unlink()
     with pytest.raises(RunError, match="started on other data"):
         run_many({"plain": PLAIN}, other, out)
+    with pytest.raises(RunError, match="started on other data"):
+        run_many({"plain": PLAIN}, folder[0], out, split_seed=2)
+    # All recipes are checked before the first is trained.
+    with pytest.raises(RunError, match="plain was started with batch=32, not 16"):
+        run_many({"new": PLAIN, "plain": replace(PLAIN, batch=16)}, folder[0], out)
+    assert not (out / "new").exists()
 
 
 def test_rows_equal_what_sklearn_computes(runs):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES
-from galaxy_edge.training.study.significance import METRICS, compare, macro_scores
+from galaxy_edge.training.study.significance import METRICS, class_scores, compare, macro_scores, roc_curve
 
 pytest.importorskip("scipy")
 
@@ -158,3 +158,34 @@ def test_many_pairs_agree_with_enumeration():
 def test_invalid_comparison_is_refused(a, b, repeats):
     with pytest.raises(ValueError):
         compare(a, b, repeats)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_scores_and_curves_of_classes_are_those_of_sklearn(ties):
+    metrics = pytest.importorskip("sklearn.metrics")
+    probabilities, labels = guesses(3, 300, 4, ties)
+    named, classes = probabilities.argmax(axis=1), tuple("abcd")
+    found = class_scores(probabilities, labels, classes)
+    known = metrics.classification_report(labels, named, target_names=classes, output_dict=True, zero_division=0)
+    for label, name in enumerate(classes):
+        scores = found[name]
+        assert scores["support"] == known[name]["support"]
+        for key, other in (("precision", "precision"), ("recall", "recall"), ("f1", "f1-score")):
+            assert scores[key] == pytest.approx(known[name][other])
+        assert scores["auc"] == pytest.approx(metrics.roc_auc_score(labels == label, probabilities[:, label]))
+        false, true, _ = metrics.roc_curve(labels == label, probabilities[:, label], drop_intermediate=False)
+        curve = roc_curve(probabilities[:, label], labels == label)
+        assert curve[0] == pytest.approx(false) and curve[1] == pytest.approx(true)
+        assert np.trapezoid(curve[1], curve[0]) == pytest.approx(scores["auc"])
+
+
+def test_classes_without_images_or_predictions_have_no_such_score():
+    """None is not zero: a class that no test image has was not missed."""
+    probabilities, labels = np.eye(3)[[0, 0, 1, 0]], np.array([0, 0, 1, 1])
+    found = class_scores(probabilities, labels, ("a", "b", "c"))
+    assert found["c"] == {"precision": None, "recall": None, "f1": None, "support": 0, "auc": None}
+    assert found["b"]["precision"] == 1 and found["b"]["recall"] == 0.5 and found["b"]["auc"] == 0.75
+    assert class_scores(np.eye(2)[[0, 0]], np.array([0, 0]), ("a", "b"))["a"]["auc"] is None
+    for labels in ([True, True], [False, False]):
+        with pytest.raises(ValueError, match="images of others"):
+            roc_curve(np.array([0.1, 0.2]), np.array(labels))

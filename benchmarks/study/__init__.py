@@ -1,0 +1,1 @@
+"""Pages about the classification study: pictures of what its networks see, and the comparison with the report."""

@@ -1,0 +1,51 @@
+"""The page of pictures: drawn galaxies, the table of classes, and the committed page is of the shipped network."""
+
+import re
+
+import numpy as np
+import pytest
+from galaxy_edge.benchmarks.study.drawn_galaxies import SHAPES, draw_classes, draw_galaxy
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
+from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.runtime.inference.classifier import Classifier
+from helpers.paths import ROOT
+
+
+def test_drawn_galaxies_look_like_their_classes():
+    """The shipped network was trained on photographs, and names most of them right."""
+    images, names = draw_classes(69)
+    assert images.shape == (9, 69, 69, 3) and images.dtype == np.uint8 and names == list(CLASSES)
+    assert images.max() > 240 and np.median(images) < 40
+    assert np.array_equal(draw_galaxy(SHAPES["smooth_round"], 69), images[1])
+    classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify"), "int8")
+    predicted = classifier.probabilities(images).argmax(axis=1)
+    assert sum(classifier.classes[label] == name for label, name in zip(predicted, names, strict=True)) >= 6
+
+
+def test_class_table_has_macro_means_over_classes_with_images():
+    pytest.importorskip("tensorflow")
+    from galaxy_edge.benchmarks.study.pictures import class_table
+
+    never = {"precision": None, "recall": 0.0, "f1": 0.0, "support": 4, "auc": 0.5}
+    absent = {"precision": None, "recall": None, "f1": None, "support": 0, "auc": None}
+    half = {"precision": 0.5, "recall": 1.0, "f1": 0.667, "support": 6, "auc": 0.9}
+    lines = class_table({"spiral_tight": half, "never": never, "absent": absent})
+    assert lines[2] == "| spiral tight | 0.500 | 1.000 | 0.667 | 0.900 | 6 |"
+    assert lines[4] == "| absent | | | | | 0 |"
+    assert lines[5] == "| macro mean | 0.250 | 0.500 | 0.334 | 0.700 | 10 |"
+
+
+def test_titles_that_give_one_file_name_are_rejected(tmp_path):
+    pytest.importorskip("tensorflow")
+    from galaxy_edge.benchmarks.study.pictures import write_pictures
+    from galaxy_edge.training.run import RunError
+
+    with pytest.raises(RunError, match="different file names"):
+        write_pictures({"Ours!": tmp_path, "ours": tmp_path}, tmp_path, tmp_path)
+
+
+def test_committed_page_shows_its_pictures():
+    """Every picture is there, and none is left over from an earlier page."""
+    text = (ROOT / "docs" / "study.md").read_text(encoding="utf-8")
+    shown = set(re.findall(r"\(study/([^)]+)\)", text))
+    assert shown and shown == {path.name for path in (ROOT / "docs" / "study").iterdir()}

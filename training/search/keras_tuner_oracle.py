@@ -1,0 +1,30 @@
+"""KerasTuner's Bayesian oracle with files that are never half written, so that a search can be killed at any moment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+
+from ..run import write_json
+
+
+class DurableOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc] # KerasTuner has no types
+    """Write its state and its trials atomically, and restart trials that a kill left without a worker."""
+
+    def save(self) -> None:
+        """Write the state of the search."""
+        write_json(Path(self._get_oracle_fname()), self.get_state())
+
+    def _save_trial(self, trial: Any) -> None:
+        write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
+
+    def reload(self) -> None:
+        """Read the state of the search; a trial that was drawn but is not in the state yet is queued too."""
+        super().reload()
+        for name, trial in sorted(self.trials.items()):
+            if trial.status == "RUNNING" and name not in self._retry_queue:
+                self._retry_queue.append(name)
+                if name not in self.start_order:
+                    self.start_order.append(name)

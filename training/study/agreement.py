@@ -1,0 +1,56 @@
+"""Check that the runs in the output folder of a study belong together, before a table is made of them.
+
+``study.json`` holds the data's hash, the settings of the command, and every recipe of the folder. It is checked before
+the first training: a fold or a seed of other settings is reported at once, not after hours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..classifier.recipe import Recipe
+from ..run import RunError, write_json
+
+NAME = "study.json"
+
+
+def agree(out: Path, about: Mapping[str, Any], recipes: Mapping[str, Recipe], weights: Any = None) -> None:
+    """Check that a study may use an output folder, and record its settings there.
+
+    Args:
+        out: the folder; it is created if missing.
+        about: plain values that all runs of the folder share: ``command``, ``data`` (hash) and others.
+        recipes: the recipes to train, by name. Others may be added later.
+        weights: pretrained weights, see `recipe.build`.
+
+    Raises:
+        RunError: the folder was started with other values, or holds runs of one of these names with other settings.
+    """
+    path = out / NAME
+    wanted = {name: recipe.to_dict() for name, recipe in recipes.items()}
+    for name, recipe in recipes.items():
+        if recipe.pretrained:
+            wanted[name]["weights"] = None if weights is None else Path(str(weights)).name
+    content = json.loads(json.dumps({"about": dict(about), "recipes": wanted}))
+    if path.exists():
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))
+            old_about, old_recipes = dict(before["about"]), dict(before["recipes"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{path} is damaged ({error!r}): delete it, the runs are checked one by one too") from None
+        _compare(str(out), old_about, content["about"])
+        for name in wanted.keys() & old_recipes.keys():
+            _compare(str(out / name), old_recipes[name], content["recipes"][name])
+        content["recipes"] = old_recipes | content["recipes"]
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, content)
+
+
+def _compare(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    for name, value in now.items():
+        if before.get(name) != value:
+            difference = "on other data" if name == "data" else f"with {name}={before.get(name)}, not {value}"
+            raise RunError(f"{what} was started {difference}: request the same, or name another --out")
