@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from ..errors import require_extra
+from ..files import write_atomic
 from .options import FILE, FOLDER, options
 
 RESULTS = click.option(
@@ -135,15 +136,20 @@ def save_table(name: str, folder: Path, results: Path) -> None:
 @click.command("report")
 @RESULTS
 @click.option("--out", type=FILE, help="Page to write; default: RESULTS.md in the folder of the results.")
-def report(results: Path, out: Path | None) -> None:
+@click.option("--comparison", type=FILE, help="Second page to write: the comparison with the university report.")
+def report(results: Path, out: Path | None, comparison: Path | None) -> None:
     """Write the saved results and tables as a Markdown page."""
     from ..benchmarks.accuracy.results_page import page
+    from ..benchmarks.study.report_page import report_page
 
     path = out or results / "RESULTS.md"
     text = page(results)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     click.echo(f"written to {path}")
+    if comparison:
+        write_atomic(comparison, report_page(results).encode())
+        click.echo(f"written to {comparison}")
 
 
 def _named(runs: Sequence[str]) -> dict[str, Path]:

@@ -147,7 +147,7 @@ def _inside(run: Path, folder: Path, name: str, seed: int) -> list[str]:
         f"coarse maps of parts. {silent} of {channels} channels do not react to any of the {len(images)} galaxies.\n",
         f"![Patterns of filters]({FOLDER}/{name}-filters.jpg)\n",
         "Patterns that excite single filters most, grown from noise by gradient ascent: colours and edges in the first "
-        "layers, textures and curved parts in the later ones.\n",
+        "layers, fine textures in the middle ones, blotches and curves in the last.\n",
     ]
 
 

@@ -1,0 +1,41 @@
+"""The comparison with the report is made of the saved results, and the committed page is up to date."""
+
+import json
+
+import pytest
+
+pytest.importorskip("tensorflow")  # results are saved where networks are trained
+
+from galaxy_edge.benchmarks.study.report_page import SECTIONS, report_page
+from helpers.paths import ROOT
+
+RESULTS = ROOT / "training" / "results"
+
+
+def test_committed_page_is_up_to_date():
+    """No figure of ours is typed in."""
+    command = (
+        "galaxy-edge study report --results training/results --out training/RESULTS.md --comparison docs/report.md"
+    )
+    assert (ROOT / "docs" / "report.md").read_text(encoding="utf-8") == report_page(RESULTS), f"run {command}"
+
+
+def test_page_without_results_has_every_section(tmp_path):
+    """What was not measured is not left out."""
+    text = report_page(tmp_path)
+    assert all(f"## {title}" in text for title in SECTIONS)
+    assert text.count("not measured yet") >= 10
+
+
+def test_scores_and_tables_are_those_of_the_files(tmp_path):
+    """Means and spreads over seeds; tables by macro F1."""
+    for seed, accuracy in ((1, 0.6), (2, 0.7)):
+        result = {"name": "scratch", "seed": seed, "split": "x", "images": 50, "macs": 1, "recipes": [{"balance": "partial"}],
+                  "float": {"accuracy": accuracy, "macro_f1": accuracy - 0.1}}  # fmt: skip
+        (tmp_path / f"scratch-seed{seed}.json").write_text(json.dumps(result))
+    rows = [{"name": name, "f1": f1, "epochs": 20, "seeds": [1, 2]} for name, f1 in (("simple", 0.4), ("bigger", 0.5))]
+    (tmp_path / "table-scratch.json").write_text(json.dumps(rows))
+    text = report_page(tmp_path)
+    assert "normalisation | 0.83 | | 0.650 ± 0.071 | 0.550 ± 0.071 | partial |" in text
+    assert "(at most 20 epochs, seed 1, 2): bigger 0.500, simple 0.400." in text
+    assert "50 test images" in text
