@@ -105,7 +105,7 @@ def _balance(_: Mapping[str, Any], results: Path) -> list[str]:
     scores = [row["f1"] for row in _rows(results, "balance")]
     spread = f", {max(scores) - min(scores):.3f} between the best and the worst" if scores else ""
     return [
-        "*Report.* Chose partial re-balancing with class weights. Its shear of 0.2 is Keras' `shear_range`, which is in "
+        "*Report.* Chose partial re-balancing with class weights. Its shear of 0.2 is Keras' `shear_range`, in "
         "degrees: it has no effect.\n",
         _order(results, "balance") + "\n",
         _order(results, "views") + "\n",
