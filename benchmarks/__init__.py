@@ -1,1 +1,1 @@
-"""Latency, accuracy on labelled sets, and the comparison of machines."""
+"""Measurements: accuracy on labelled sets, latency and throughput, robustness."""

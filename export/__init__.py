@@ -1,1 +1,1 @@
-"""Export of trained networks: convert, check by gates, measure and write as a bundle."""
+"""Export trained networks: convert, run the gates, measure, and write a bundle."""

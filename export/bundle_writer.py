@@ -25,7 +25,7 @@ GOLDEN_INPUTS = 8
 
 
 def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
-    """Return an .npz with inputs and the raw outputs of every TFLite variant; those of int8 are bit-exact anywhere."""
+    """Return an .npz with inputs and the raw outputs of every TFLite variant; int8 is bit-exact on all machines."""
     arrays = {"inputs": inputs}
     for name, variant in bundle.variants.items():
         if variant.runtime != "tflite":  # ONNX Runtime's results depend on the processor's instructions

@@ -18,7 +18,7 @@ from .third_party_outputs import onnx_interface
 MAX_LABELS_BYTES = 2**20
 """Maximum size of a list of labels inside a file."""
 NO_CLASS = "???"
-"""Entry of a list of labels for a number that no class has; the numbers of the others stay as they are."""
+"""Label of a number without a class; the numbers of the other labels are unchanged."""
 _BACKGROUND = (NO_CLASS, "background", "__background__")
 _NUMBERED = re.compile(r"(\d+)[\s:]+(\S.*)")
 
@@ -31,7 +31,7 @@ def read_labels(path: Path | None, content: bytes, name: str) -> list[str]:
         content, name: the network and its format, a key of `settings.FORMATS`.
 
     Returns:
-        The names by their number; `NO_CLASS` where a line is empty or a number is left out.
+        The names by number; `NO_CLASS` if a line is empty or a number is missing.
 
     Raises:
         ExportUsage: there are none, or they cannot be read.
@@ -57,7 +57,7 @@ def read_labels(path: Path | None, content: bytes, name: str) -> list[str]:
 
 
 def count_classes(name: str, content: bytes, outputs: dict[str, str]) -> int | None:
-    """Return the number of classes of a network, without a background; None if its file does not say.
+    """Return the number of classes of a network, without a background; None if its file does not give it.
 
     Args:
         name, content: format and file; outputs: from `third_party_outputs.find_outputs`.
@@ -78,7 +78,7 @@ def count_classes(name: str, content: bytes, outputs: dict[str, str]) -> int | N
 
 
 def fit_to_network(names: list[str], count: int | None) -> list[str]:
-    """Return the names of the network's classes by its own numbers, without that of a background before them.
+    """Return the names of the network's classes by number, without a leading background class.
 
     Raises:
         ExportUsage: there are more or fewer names than classes.
@@ -94,13 +94,13 @@ def fit_to_network(names: list[str], count: int | None) -> list[str]:
 
 
 def choose_galaxy_class(names: list[str], given: str | None) -> int:
-    """Return the number of the class that are galaxies.
+    """Return the number of the class of galaxies.
 
     Args:
-        names: of the classes, by number; given: a name or a number; may be None where there is one class only.
+        names: of the classes, by number; given: a name or a number; may be None if there is only one class.
 
     Raises:
-        ExportUsage: it is not given, or is not a class.
+        ExportUsage: there are several classes and none is given, or the given one does not exist.
     """
     classes = {number: name for number, name in enumerate(names) if name != NO_CLASS}
     listed = ", ".join(f"{number} {name}" for number, name in classes.items())

@@ -1,9 +1,8 @@
 """Alternatives for an int8 variant that loses too much accuracy.
 
-Tried in order: other calibration methods, the same with half of the images, then 16-bit activations layer by layer. The
-first file that passes every gate of its variant is kept, and the manifest records which it was. Other ranges cost a
-device nothing. LiteRT runs layers with 16-bit activations (TFLite only; their weights keep 8 bits) several times
-slower.
+Tried in order: other calibration methods, the same with half of the images, then 16-bit activations layer by layer.
+The first file that passes every gate of its variant is kept and recorded in the manifest. Other ranges do not slow a
+device down. LiteRT runs layers with 16-bit activations (TFLite only; their weights keep 8 bits) several times slower.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ def fallbacks(
     methods, first = (ONNX_METHODS, settings.onnx_method) if onnx else (METHODS, settings.tflite_method)
     half = pick_evenly(calibration, max(1, len(calibration) // 2))
     attempts = [(method, method, calibration) for method in methods if method != first]
-    # Unusual images widen the ranges: without some of them the others may keep more levels.
+    # Unusual images widen the ranges; without some of them, more levels may remain for the others.
     attempts += [(f"{method} of half the images", method, half) for method in methods]
     for description, method, images in attempts:
         logger.info("fallback for %s: %s", name, description)

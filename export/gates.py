@@ -21,11 +21,11 @@ MIN_AGREEMENT = 0.95
 MIN_MATCHED, MIN_CORRELATION = 0.9, 0.9
 """Minimum share of the float detector's boxes that a quantised one must find, and correlation of their scores."""
 MAX_DIFFERENCE = 0.1
-"""Maximum mean difference of the scores of the same box; half of it moves one box in twenty over the threshold."""
+"""Maximum mean difference of a box's two scores; half of it moves one box in twenty across the threshold."""
 RECALL_SHARE = 3.0
-"""The recall of a class may drop by this many times the allowed drop of accuracy."""
+"""Maximum drop of a class's recall as a multiple of the allowed drop of accuracy."""
 CHANCE = 0.2
-"""A drop of recall fails only if a sign test gives it less than this probability: from three images on."""
+"""A drop of recall fails only if its probability in a sign test is lower, which takes at least three images."""
 WIDE_DTYPE = "int16"
 
 
@@ -46,7 +46,7 @@ def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool 
     file = read_tflite(content)
     graph, allowed = file.graph, _after_decoding(file.graph)
     floats, ops, sixteen_bit = [], [], []
-    for part in file.graphs:  # branches and loops have graphs of their own
+    for part in file.graphs:  # branches and loops have their own graphs
         exempt = allowed if part is graph else set()
         floating = {i for i, t in enumerate(part.tensors) if t.dtype in FLOAT_DTYPES and i not in exempt}
         floats += [part.tensors[index].name for index in sorted(floating)]
@@ -73,8 +73,9 @@ def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool 
 def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
     """Compare a variant with float32: accuracy and the recall of each class, or mAP@0.5.
 
-    The result shows images in addition to points: one image of a class of twenty is five points, but it is within
-    chance, since quantisation turns some images right and some wrong. Such a drop is shown and does not fail.
+    The result gives the number of images in addition to points: one image of a class of twenty is five points, but
+    that is within chance, since quantisation corrects some images and breaks others. Such a drop is reported and does
+    not fail.
 
     Args:
         before, after: metrics of float32 and of the variant.
@@ -83,7 +84,7 @@ def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[s
     key = "accuracy" if task == "classify" else "map50"
     name = f"accuracy: {variant}"
     if before.get(key) is None or after.get(key) is None:
-        return Gate(name, "the evaluation share has no labelled images to measure it on", False)
+        return Gate(name, "the evaluation share has no labelled images", False)
     limit = max_drop / 100 + 1e-9
     passed = before[key] - after[key] <= limit
     if task != "classify":

@@ -1,4 +1,4 @@
-"""Convert networks of unknown origin in a child process, and load each result for the first time in another one."""
+"""Convert networks of unknown origin in a child process, and first load each result in another one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class IsolatedConverter:
         return content
 
     def check_loads(self, content: bytes, runtime: str) -> None:
-        """Load a file for the first time, in a process of its own.
+        """Load a file for the first time, in a separate process.
 
         Raises:
             ExportError: it is not safe to load.

@@ -173,7 +173,7 @@ def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
         ("calibration", f"{record['calibration']['pictures']} images, {record['calibration']['source']}"),
     ]
     details += [(package, version) for package, version in record["versions"].items()]
-    return [*sections, ("How it was made", details)]
+    return [*sections, ("Conversion", details)]
 
 
 def _confusion(result: ExportResult, metrics: dict[str, Any]) -> Rows:

@@ -2,7 +2,7 @@
 
 A SavedModel is a program: its operators can write and read files, call Python, or open connections, and its
 initialiser runs when it is loaded. Only the operators of `ALLOWED` pass, in the graph and in every function. A
-SavedModel also contains what writes and reads its own weights: those operators pass where nothing else can reach them.
+SavedModel also contains operators that save and restore its own weights: these pass if nothing else can reach them.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ def check_saved_model(folder: Path) -> None:
         rest = f" and {len(refused) - MAX_SHOWN} more" if len(refused) > MAX_SHOWN else ""
         raise ExportError(
             f"{folder} is refused: its operators {', '.join(refused[:MAX_SHOWN])}{rest} are not known to only compute. "
-            "Export the network without reading of files, text, Python functions and the like"
+            "Export the network without operators that read files, process text or call Python"
         )
 
 
 def refused_operators(graph: Any) -> set[str]:
-    """Return the names of operators of a MetaGraphDef that are not allowed where they are."""
+    """Return the names of operators of a MetaGraphDef that are not allowed in their position."""
     nodes = {node.name: node for node in graph.graph_def.node}
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
     saver = graph.saver_def
@@ -94,7 +94,8 @@ def refused_operators(graph: Any) -> set[str]:
     everywhere = set(nodes)
     for target, extra in ((saver.save_tensor_name, _SAVING), (saver.restore_op_name, _RESTORING)):
         inside = _ancestors([target], nodes)
-        # What anything else needs, or is run when the model is loaded or called, is no longer of the saver alone.
+        # Operators that other nodes need, or that run when the model is loaded or called, do not belong to the saver
+        # alone.
         needed = _ancestors([*(everywhere - inside), *_entry_points(graph)], nodes)
         own = inside - needed
         outside = {name for node in everywhere - own for name in _called(nodes[node])}
@@ -124,7 +125,7 @@ def _entry_points(graph: Any) -> Iterator[str]:
 
 
 def _ancestors(names: Iterable[str], nodes: dict[str, Any]) -> set[str]:
-    """Return the nodes of a graph that are computed for tensors or nodes, those included."""
+    """Return the nodes of a graph on which tensors or nodes depend, including these nodes."""
     left = [_node_of(name) for name in names]
     found: set[str] = set()
     while left:
@@ -140,7 +141,7 @@ def _node_of(tensor: str) -> str:
 
 
 def _called(node: Any) -> Iterator[str]:
-    """Yield the functions that a node calls: those in its attributes, and the one that is its operator."""
+    """Yield the names of functions that a node calls: those in its attributes, and its operator."""
     yield node.op
     for value in node.attr.values():
         if value.HasField("func"):
@@ -150,7 +151,7 @@ def _called(node: Any) -> Iterator[str]:
 
 
 def _called_by(names: Iterable[str], functions: dict[str, Any]) -> set[str]:
-    """Return the functions of a library that are reached from others, those included."""
+    """Return the functions of a library that can be reached from the given ones, including these."""
     left = list(names)
     found: set[str] = set()
     while left:

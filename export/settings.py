@@ -11,7 +11,7 @@ from .tflite.calibration_ranges import METHODS as TFLITE_METHODS
 from .tflite.quantise import INPUTS, OUTPUTS
 
 REFERENCE = "tflite-fp32"
-"""The format that all others are measured against; every bundle of a run contains it."""
+"""The format with which all others are compared; every bundle of a run contains it."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ class Settings:
 
     @property
     def tflite_method(self) -> str:
-        """The method for TFLite; ``mse`` lost least accuracy on our networks of both tasks."""
+        """The method for TFLite; ``mse`` lost the least accuracy on our networks of both tasks."""
         return "mse" if self.method == AUTO else self.method
 
     @property
@@ -105,7 +105,7 @@ class Settings:
         return "min-max" if self.method == AUTO else self.method
 
     def wanted(self, task: str) -> dict[str, VariantFormat]:
-        """Return the formats to build for a task, in the order of `FORMATS`, with those that they are built from."""
+        """Return the formats to build for a task, in the order of `FORMATS`, including those they are built from."""
         if task != "detect" and POSTPROCESS_FORMAT in self.formats:
             raise ExportUsage(f"{POSTPROCESS_FORMAT} is for detectors; this is a classifier")
         needed = {REFERENCE, *self.formats}

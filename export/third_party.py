@@ -1,6 +1,6 @@
 """Import a third-party detector (a TFLite or ONNX file, or a SavedModel) as a bundle.
 
-The file is converted, and loaded for the first time, in separate processes that can do no harm. The network takes raw
+The file is converted, and first loaded, in separate processes with restricted rights. The network takes raw
 levels 0..255: a float network must contain its normalisation. Outputs are identified by the operator that computes
 them or by their names, never by shape. The given file is kept unchanged; other formats are built from it on request
 and must pass the same gates.
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What a third-party file does not contain itself.
+    """Information that a third-party file does not contain itself.
 
     Attributes:
         task: must be ``detector``.
@@ -54,7 +54,7 @@ class ImportOptions:
             network without post-processing, and an optional table ``[outputs]`` with its names of ``boxes`` and
             ``scores``.
         evaluation: .npz with labelled network inputs, as written by a training.
-        galaxy_class: name or index of the class that are galaxies; needed where there are several.
+        galaxy_class: name or index of the class of galaxies; required if there are several classes.
         licence, sources: the network's licence, and the sources of its training data.
         name: the bundle's name; None: ``galaxy-detector``.
     """
@@ -76,7 +76,7 @@ def import_model(path: Path, out: Path, settings: Settings, options: ImportOptio
         path: .tflite, .onnx, or the folder of a SavedModel.
         out: the bundle's folder.
         settings: formats to build in addition to the given one, calibration and so on.
-        options: what the file does not contain.
+        options: information that the file does not contain.
 
     Raises:
         ExportError: the file is not a network, is not safe to load, or cannot be imported.
@@ -142,7 +142,7 @@ def _import(
 
 
 def _read_model(path: Path, converter: IsolatedConverter) -> tuple[str, bytes]:
-    """Read or convert a file that was loaded elsewhere without harm; return its format and content."""
+    """Read or convert a file after loading it in a separate process; return its format and content."""
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ExportError(f"{path} is not a SavedModel: it has no saved_model.pb")
@@ -232,7 +232,7 @@ def _calibration_images(settings: Settings, model: dict[str, Any]) -> np.ndarray
 def _build_variants(
     given: str, content: bytes, settings: Settings, images: np.ndarray, converter: IsolatedConverter
 ) -> BuiltVariants:
-    """Build the other requested formats from the given one, which stays the first."""
+    """Build the other requested formats from the given one, which remains the first."""
     convert = converter.convert
     files, sources = {given: content}, {}
     # The formats that ``all`` builds from each given format.
@@ -252,5 +252,5 @@ def _build_variants(
             sources[name] = source
             files[name] = convert(quantise_onnx, source, images, settings.onnx_method)
         else:
-            raise ExportUsage(f"{name} cannot be made of {given}")
+            raise ExportUsage(f"{name} cannot be made from {given}")
     return BuiltVariants(files, sources, convert)

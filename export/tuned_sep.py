@@ -1,6 +1,6 @@
-"""SEP with a learned filter and box size: a baseline of hand-made measurements that a network should beat.
+"""SEP with a learned filter and box size: a baseline from classical measurements that a network should exceed.
 
-Both are gradient-boosted trees on what SEP measures of each source, fitted on the shipped detector's training share by
+Both are gradient-boosted trees on SEP's measurements of each source, fitted on the shipped detector's training share by
 ``python -m galaxy_edge.benchmarks.accuracy.fit_baselines`` and stored in ``baselines.json``. Numpy evaluates them, so
 that the baseline is the same everywhere and needs no scikit-learn.
 """
@@ -29,7 +29,7 @@ FEATURES = (
     "kron_radius", "radius_20", "radius_50", "radius_90", "concentration", "core", "saturated", "red", "blue",
     "share_of_light", "sources", "relative_width",
 )  # fmt: skip
-"""What is measured of a source, in the order of the columns."""
+"""Measured features of a source, in the order of the columns."""
 
 
 def extract_sources(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +118,7 @@ class Trees:
 
     @classmethod
     def from_dict(cls, saved: dict[str, Any]) -> Trees:
-        """Read what `baselines.json` holds."""
+        """Create trees from their dictionary in ``baselines.json``."""
         arrays = {name: np.array(saved[name], int) for name in ("feature", "left", "right")}
         return cls(float(saved["base"]), **arrays, value=np.array(saved["value"], float))
 

@@ -106,7 +106,7 @@ def _check_interface(network: Network, content: bytes) -> None:
     actual = [list(graph.tensors[index].shape) for index in graph.inputs]
     expected = [1, network.model["input"]["height"], network.model["input"]["width"], 3]
     if actual != [expected]:
-        raise ExportError(f"{network.saved_model} takes {actual}, not one input of {expected} as its run says")
+        raise ExportError(f"{network.saved_model} takes {actual}, not one input of {expected} as its run records")
     describe_outputs(content, network.model["outputs"])
 
 

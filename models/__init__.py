@@ -1,1 +1,1 @@
-"""What a model is: labels, preprocessing, output decoding, metrics and the bundle that carries them."""
+"""Everything that defines a model: labels, preprocessing, output decoding, metrics, and bundles."""

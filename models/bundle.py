@@ -71,7 +71,7 @@ class Bundle:
 
     @property
     def failed_gates(self) -> list[str]:
-        """Names of the gates that did not pass, of a bundle that was written with --force; empty for any other."""
+        """Names of the gates that failed, if the bundle was written with --force; otherwise empty."""
         failed = [gate.name for gate in self.manifest.gates if not gate.passed]
         return failed or ["a gate that it does not name"] * self.manifest.ungated
 
@@ -82,7 +82,7 @@ class Bundle:
 
     @property
     def default_variant(self) -> str:
-        """The variant that a device runs: int8, or the first one where the bundle has no int8."""
+        """The variant that a device runs: int8, or the first one if the bundle has no int8."""
         return "int8" if "int8" in self.variants else next(iter(self.variants))
 
     def variant(self, name: str) -> Variant:
@@ -138,7 +138,7 @@ class Bundle:
             raise BundleError(f"{path} has no {MANIFEST}, so it is not a model bundle") from None
         manifest = read_manifest(path / MANIFEST, raw)
         if task is not None and manifest.task != task:
-            raise BundleError(f"{path} is a model for the task '{manifest.task}', where '{task}' is wanted")
+            raise BundleError(f"{path} is a model for the task '{manifest.task}', not '{task}'")
         for file, digest in manifest.files.items():
             _read_verified(path, file, digest)
         return cls(path, manifest, hashlib.sha256(raw).hexdigest())

@@ -12,7 +12,7 @@ from .labels import coarse_group
 
 ECE_BINS = 15
 MIN_SUPPORT = 10
-"""Images of its rarest class from which on a source's macro F1 is shown: below, one image moves it by points."""
+"""Minimum images of the rarest class of a source whose macro F1 is shown; with fewer, one image is worth points."""
 
 
 def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:

@@ -30,8 +30,8 @@ def anchor_grid(
     """Compute the anchors of an SSD / RetinaNet head.
 
     Args:
-        width, height: network input in pixels. Where it is not a multiple of ``2**L``, level L has the number of
-            cells that convolutions with 'same' padding give, evenly spaced.
+        width, height: network input in pixels. If it is not a multiple of ``2**L``, level L has as many cells as
+            convolutions with 'same' padding produce, evenly spaced.
         min_level, max_level: pyramid levels; level L has stride ``2**L``.
         anchor_size: side of the smallest anchor of a level, in strides.
         scales_per_octave: sizes per level, at ``2**(i / n)``.
@@ -80,7 +80,7 @@ def decode_boxes(deltas: np.ndarray, anchors: np.ndarray) -> np.ndarray:
         (N, 4) float32 x0, y0, x1, y1 in input pixels, not clipped.
     """
     centre = deltas[:, :2] / 10.0 * anchors[:, 2:] + anchors[:, :2]
-    # The bound keeps a large delta from overflowing exp; official.vision decodes with the same one.
+    # The bound keeps large deltas from overflowing exp; official.vision uses the same bound.
     half = np.exp(np.minimum(deltas[:, 2:] / 5.0, np.log(1000.0 / 16.0))) * anchors[:, 2:] / 2.0
     return np.concatenate([(centre - half)[:, ::-1], (centre + half)[:, ::-1]], axis=1).astype(np.float32)
 

@@ -1,6 +1,6 @@
 """Precision, recall and average precision of detections.
 
-Training, export gates and benchmarks use these functions only, so that their numbers can be compared. Every number is
+Training, export gates and benchmarks use only these functions, so that their numbers can be compared. Every number is
 a plain Python float, or None where it is undefined, so that a report can be written as JSON.
 """
 
@@ -174,10 +174,10 @@ def operating_threshold(
             such frame. One limit, or one for each frame: frames with the same limit are counted together.
 
     Returns:
-        Among the scores that meet all limits, the one with the best F1, the higher of equals. When none does, the one
-        with the best F1 of all: a detector that misses the limits still runs at its best, and its metrics show by how
-        much it misses them. The value is the midpoint between the lowest reported score and the next one (or 0), so
-        that rounding never moves a level of an int8 model across it. 0.5 without a true positive.
+        Among the scores that meet all limits, the one with the best F1, the highest if there are several. If no score
+        meets them, the one with the best F1 of all: a detector that misses the limits still runs at its best, and its
+        metrics show by how much it misses them. The value is the midpoint between the lowest reported score and the
+        next one (or 0), so that rounding never moves a level of an int8 model across it. 0.5 without a true positive.
     """
     evaluated = [_drop_undecidable(frame) for frame in frames]
     scores, outcomes, _ = _match_all(evaluated)
@@ -193,7 +193,7 @@ def operating_threshold(
     boxes = sum(len(truth.boxes) for truth, _, _ in evaluated)
 
     f1 = 2 * true_positives / (positives + boxes)
-    # A threshold without a true positive is not usable, whatever limits it meets.
+    # A threshold without a true positive is not usable, even if it meets all limits.
     meets = (true_positives > 0) & (true_positives / np.maximum(positives, 1) >= minimum_precision)
     limits = np.broadcast_to(max_fp_per_frame, len(evaluated))
     negative = np.array([truth.negative for truth, _, _ in evaluated])
@@ -235,7 +235,7 @@ def _coco_frames(frames: Sequence[EvaluatedFrame]) -> list[CocoFrame]:
 
 
 def _drop_undecidable(frame: EvaluatedFrame) -> EvaluatedFrame:
-    """Check a frame, and drop the detections that an incomplete truth cannot decide."""
+    """Check a frame, and drop the detections that its incomplete truth cannot classify as right or wrong."""
     truth = frame[0]
     boxes, scores = np.array(frame[1], np.float64).reshape(-1, 4), np.asarray(frame[2], np.float64)
     if scores.shape != (len(boxes),):
@@ -267,7 +267,7 @@ def _match_all(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray
 
 
 def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Match greedily, best score first, each detection to the free true box that it overlaps most."""
+    """Match each detection greedily, best score first, to the unmatched true box that it overlaps most."""
     outcomes = np.full(len(boxes), FALSE_POSITIVE)
     outcomes[ignored_overlap(boxes, truth.ignore).max(axis=1, initial=0.0) >= MATCH_IOU] = IGNORED
     if not len(truth.boxes):

@@ -27,7 +27,7 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
 
 
 def poisson_interval(count: int, exposure: float) -> tuple[float, float]:
-    """Return the 95 % interval of a rate, from a count over an exposure, e.g. false detections a frame.
+    """Return the 95 % interval of a rate, from a count over an exposure, e.g. false detections per frame.
 
     Garwood's limits (1936, Biometrika 28, 437), for counts over 2 by the approximation of Wilson and Hilferty, within
     3 % of them.

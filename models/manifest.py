@@ -23,7 +23,7 @@ DECODED = "detection_boxes"
 
 
 class BundleError(UserError):
-    """A bundle that must not be used; the message says what is wrong and where."""
+    """A bundle that cannot be used; the message says what is wrong and where."""
 
 
 class InputFormat(NamedTuple):
@@ -239,14 +239,14 @@ class Manifest(NamedTuple):
     def detector_decode(self) -> DetectorDecode:
         """`decode` of a detector; a `BundleError` for a classifier."""
         if not isinstance(self.decode, DetectorDecode):
-            raise BundleError(f"{self.name} is a model for the task '{self.task}', where 'detect' is wanted")
+            raise BundleError(f"{self.name} is a model for the task '{self.task}', not 'detect'")
         return self.decode
 
     @property
     def classifier_decode(self) -> ClassifierDecode:
         """`decode` of a classifier; a `BundleError` for a detector."""
         if not isinstance(self.decode, ClassifierDecode):
-            raise BundleError(f"{self.name} is a model for the task '{self.task}', where 'classify' is wanted")
+            raise BundleError(f"{self.name} is a model for the task '{self.task}', not 'classify'")
         return self.decode
 
     @property

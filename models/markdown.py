@@ -13,7 +13,7 @@ def markdown_row(cells: Iterable[str]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Return a text from anywhere, such as a layer's name, so that Markdown makes no link, image or tag of it."""
+    """Escape untrusted text, such as a layer's name, so that Markdown makes no link, image or tag of it."""
     return re.sub(r"([\\`\[\]])", r"\\\1", " ".join(text.splitlines())).replace("<", "&lt;")
 
 
@@ -21,7 +21,7 @@ def markdown_table(heading: Sequence[str], rows: Iterable[Iterable[str]], right_
     """Return the lines of a Markdown table.
 
     Args:
-        heading: one cell a column.
+        heading: one cell per column.
         rows: the cells of each row.
         right_from: index of the first column that is aligned to the right; None aligns none.
     """

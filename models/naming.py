@@ -1,7 +1,7 @@
-"""The name of a galaxy for display: its class where that is sure, its coarse group where only that is, or neither.
+"""Names of galaxies for display: the class if it is sure, the coarse group if only that is sure, or neither.
 
-Where a camera or its processing is unlike the images that a classifier was trained on, the nine classes are guesses
-long before the four groups are.
+If a camera or its processing differs from the classifier's training images, the nine classes become unsure long before
+the four groups do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from .labels import CLASSES, COARSE, coarse_group
 
 UNCERTAIN = "galaxy, class uncertain"
 GROUP_SURE = 0.85
-"""Summed probability from which on a coarse group is a name; chosen on half of the deep-sky photographs."""
+"""Minimum summed probability for a coarse group to be named; chosen on half of the deep-sky photographs."""
 GROUP_LABELS = {
     "disk_no_spiral": "disk galaxy",
     "smooth": "smooth galaxy",
@@ -22,7 +22,7 @@ GROUP_LABELS = {
 
 
 def sure_group(probabilities: Mapping[str, float]) -> str | None:
-    """Return the coarse group whose classes have at least `GROUP_SURE` together; None where there is none.
+    """Return the coarse group whose classes have at least `GROUP_SURE` in total; None if there is none.
 
     Args:
         probabilities: by class name. Classes other than Galaxy10's have no groups.
@@ -36,17 +36,17 @@ def sure_group(probabilities: Mapping[str, float]) -> str | None:
 
 
 def shown_group(shown: str) -> str | None:
-    """Return the coarse group of a name for display, a class or a group; None where it has none."""
+    """Return the coarse group of a displayed name, a class or a group; None if it has none."""
     return next((group for group, label in GROUP_LABELS.items() if shown == label or shown.startswith(group)), None)
 
 
 def display_name(name: str, probabilities: Mapping[str, float], sure: bool | None) -> str:
-    """Return what a galaxy is called.
+    """Return the name of a galaxy for display.
 
     Args:
         name: the most probable class.
         probabilities: by class name.
-        sure: whether the class is more than a guess; None where the classifier does not say.
+        sure: whether the class is more than a guess; None if the classifier has no threshold.
     """
     if sure is not False:
         return name

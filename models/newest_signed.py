@@ -1,4 +1,4 @@
-"""Remember the newest signed bundle of each key and name, so that an older one is noticed.
+"""Remember the newest signed bundle of each key and name, so that an older one can be refused.
 
 An old signature stays valid: someone who can replace files could otherwise bring back a bundle that was withdrawn.
 """
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def state_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the file of what was seen: in systemd's ``STATE_DIRECTORY``, else in the user's state folder."""
+    """Return the path of the record: in systemd's ``STATE_DIRECTORY``, else in the user's state folder."""
     systemd = environment.get("STATE_DIRECTORY", "").partition(":")[0]
     if systemd:
         return Path(systemd) / "newest-bundles.json"
@@ -26,13 +26,13 @@ def state_file(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def newer_seen(key: str, name: str, signed: str, file: Path | None = None) -> str | None:
-    """Record when a bundle was signed; return when a newer one was, if one was seen here.
+    """Record when a bundle was signed; return the time of a newer one if this machine has seen one, else None.
 
     Args:
         key: fingerprint of the key.
         name: the bundle's name.
         signed: UTC time of the signature, ISO 8601, which sorts as text.
-        file: of what was seen; None for `state_file`.
+        file: the record; None for `state_file`.
     """
     path = file or state_file()
     try:

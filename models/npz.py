@@ -29,7 +29,7 @@ class NpzError(ValueError):
 
 
 def read_npz(source: Path | bytes, max_bytes: int) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz; pickles are not loaded, and members that are not arrays are left out.
+    """Read the arrays of an .npz; pickles are not loaded, and members that are not arrays are ignored.
 
     Args:
         source: the file, or its content.

@@ -1,8 +1,8 @@
 """Resize, letterbox and crop images for the networks; the only implementation in the project.
 
-Training, export and runtime call the same functions. They use only OpenCV operations whose results are identical to
-the bit on x86-64 and arm64 (INTER_LINEAR_EXACT and exact 2x INTER_AREA), so that a golden vector made on a workstation
-holds on a Raspberry Pi.
+Training, export and runtime call the same functions. They use only OpenCV operations whose results are bit-identical
+on x86-64 and arm64 (INTER_LINEAR_EXACT and exact 2x INTER_AREA), so that a golden vector made on a workstation holds
+on a Raspberry Pi.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ImagePyramid:
 
 
 def resize(image: np.ndarray | ImagePyramid, width: int, height: int) -> np.ndarray:
-    """Resize a uint8 image without aliasing, to the same bits on every machine.
+    """Resize a uint8 image without aliasing, with bit-identical results on every machine.
 
     The image is halved by exact 2x2 averages while it is at least twice too large, then interpolated linearly.
 
@@ -74,7 +74,7 @@ def letterbox(
     Args:
         image: (H, W, 3) uint8, or an `ImagePyramid` of it.
         width, height: size of the network's input in pixels.
-        fill: level of the padding, 0..255; black, as the sky is.
+        fill: level of the padding, 0..255; by default black, like the sky.
         canvas: (height, width, 3) uint8 that is overwritten with the result; None allocates one.
 
     Returns:

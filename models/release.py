@@ -1,11 +1,11 @@
-"""Check that the bundles that come with the package are those that it was released with, and sign them.
+"""Check that the shipped bundles are those that the package was released with, and sign them.
 
 ``python -m galaxy_edge.models.release --key RELEASE.key`` is run after a shipped bundle was replaced: it signs each of
 them, and writes their hashes and the key's public half into the package.
 
-Every run compares the hashes, which needs no further package. They show a bundle that was changed or swapped by
-mistake, or by someone who cannot change the package's other files. ``bundle verify`` of a shipped bundle checks the
-signature too; a public key from somewhere else than the package itself proves more, with ``--key``.
+Every run compares the hashes, for which no additional package is needed. They show a bundle that was changed or
+swapped by mistake, or by someone who cannot change the package's other files. ``bundle verify`` of a shipped bundle
+checks the signature too; a public key that does not come from the package itself, given with ``--key``, proves more.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def sign_shipped(key: Path, folder: Path | None = None) -> list[str]:
     """Sign all shipped bundles and write the list of their hashes; return their names.
 
     Args:
-        key: the private key; made, with its public half, if there is none yet.
+        key: the private key; generated, with its public half, if it does not exist.
         folder: of the bundles; None for the package's.
 
     Raises:
@@ -69,7 +69,7 @@ def sign_shipped(key: Path, folder: Path | None = None) -> list[str]:
     bundles = [Bundle.load(path) for path in sorted(folder.iterdir()) if path.is_dir()]
     for bundle in bundles:
         try:
-            verify(bundle, key)  # one that did not change keeps its signature
+            verify(bundle, key)  # an unchanged bundle keeps its signature
         except SignatureError:
             sign(bundle, key)
     hashes = {bundle.path.name: bundle.hash for bundle in bundles}

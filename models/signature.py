@@ -1,7 +1,8 @@
 """Sign and verify bundles: Ed25519 (RFC 8032) over the hash of the manifest, which holds the hash of every file.
 
 Keys are PEM files: NAME.key, for the person who signs, and NAME.pub, for every device. The signature is the file
-``bundle.sig`` in the bundle; it is not part of the manifest, so that a bundle can be signed later and by someone else.
+``bundle.sig`` in the bundle; it is not part of the manifest, so that a bundle can be signed later, and by another
+person.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ if TYPE_CHECKING:
 
 SIGNATURE = "bundle.sig"
 HEADERS = {"galaxy-edge signature 1": 2, "galaxy-edge signature 2": 4}
-"""First line of each format, and its number of lines. Format 1 has no times: the manifest's ``created`` counts."""
+"""First line and number of lines of each format. Format 1 has no times: the manifest's ``created`` is used."""
 REVOKED = "revoked-keys"
-"""File next to a public key with the fingerprints of keys that count no more, one a line; # begins a comment."""
+"""File next to a public key with the fingerprints of revoked keys, one per line; # begins a comment."""
 NEVER = "never"
 MAX_KEY_BYTES = 2**16
 
@@ -67,7 +68,7 @@ class Signature:
     Attributes:
         key: fingerprint of the key, see `fingerprint`.
         signed: UTC time at which it was made, ISO 8601.
-        expires: UTC time from which on it counts no more, or `NEVER`.
+        expires: UTC time from which it is no longer valid, or `NEVER`.
     """
 
     key: str
@@ -130,7 +131,7 @@ def sign(bundle: Bundle, key: Path, expires: str = NEVER) -> Path:
     Args:
         bundle: as loaded.
         key: the private key's file.
-        expires: UTC time from which on the signature counts no more, ISO 8601, or `NEVER`.
+        expires: UTC time from which the signature is no longer valid, ISO 8601, or `NEVER`.
 
     Raises:
         SignatureError: the key is not a private key, or the signature cannot be written.
@@ -152,7 +153,7 @@ def verify(bundle: Bundle, key: Path, now: str | None = None) -> Signature:
 
     Args:
         bundle: as loaded; the hash of the manifest that was read is checked, not that of the file as it is now.
-        key: the public key's file; a file `REVOKED` next to it is heeded.
+        key: the public key's file; keys that a file `REVOKED` next to it lists are refused.
         now: UTC time, ISO 8601; None for the clock's.
 
     Returns:
@@ -185,7 +186,7 @@ def verify(bundle: Bundle, key: Path, now: str | None = None) -> Signature:
     times = (lines[1].partition(" ")[2], lines[2].partition(" ")[2]) if length > 2 else (_created(bundle), NEVER)
     found = Signature(_fingerprint(public), *times)
     now = now or datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    # A device without a clock believes in an early year: it accepts what is signed later than its now.
+    # A device without a clock has an early date: signatures later than its own time are accepted.
     if found.expires != NEVER and now >= found.expires:
         raise SignatureError(f"the signature of {bundle.path} has expired ({found.expires}): get a newer bundle")
     return found

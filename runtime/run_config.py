@@ -88,7 +88,7 @@ class RunConfig:
         debayer: ``superpixels``: each 2 x 2 cell of a mosaic becomes a pixel; ``full``: colours are interpolated.
         stack: number of frames that are aligned and averaged, 1 to 64.
         gate: seconds for which frames like the last share its result, 0 for never; None: 10 for live sources, else 0.
-        wait: whether a camera or stream that is absent at the start is waited for; None: under a service manager.
+        wait: whether to wait for a camera or stream that is absent at the start; None: only under a service manager.
         max_frames: stop after this number of frames; None for all.
         overlap: whether the stages run at the same time, each in its own thread.
         out: output folder; None to write nothing.
@@ -104,7 +104,7 @@ class RunConfig:
         mqtt: where to publish; None for nowhere.
 
     Raises:
-        UsageError: a value is outside its range, or two do not go together.
+        UsageError: a value is outside its range, or two values exclude each other.
     """
 
     source: str = field(default="demo", repr=False)  # it may hold a password
@@ -161,7 +161,7 @@ class RunConfig:
 
     @property
     def waits(self) -> bool:
-        """Whether a camera that is absent at the start is waited for; by default, in a systemd service."""
+        """Whether to wait for a camera that is absent at the start; by default, in a systemd service."""
         return bool(os.environ.get("NOTIFY_SOCKET")) if self.wait is None else self.wait
 
 
@@ -172,7 +172,7 @@ def _check_range(name: str, value: float, low: float, high: float) -> None:
 
 
 def require_extras(config: RunConfig) -> None:
-    """Check that the packages of what is configured are installed."""
+    """Check that the packages that the configuration needs are installed."""
     for is_needed, module, extra in (
         (config.fits, "astropy", "fits"),
         (config.web, "fastapi", "serve"),

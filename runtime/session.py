@@ -1,8 +1,8 @@
-"""Put a run together: source, networks, views, output folder, controls, monitor, sinks and pipeline.
+"""Set up a run: source, networks, views, output folder, controls, monitor, sinks and pipeline.
 
 >>> stats = Session(RunConfig(source="demo", out=Path("found"))).run()  # doctest: +SKIP
 
-What is configured is checked before anything begins. The live view and MQTT are imported only if they are configured.
+The configuration is checked before anything begins. The live view and MQTT are imported only if they are configured.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Session:
     Raises:
         UsageError: the source, the output folder or a service cannot be opened.
         BundleError: a bundle cannot be used.
-        GoldenMismatch: a network does not compute here what it computed where it was exported.
+        GoldenMismatch: a network's outputs on this machine differ from those where it was exported.
         MissingExtra: a package that is needed is not installed.
     """
 
@@ -134,10 +134,10 @@ class Session:
 
         Args:
             on_frame: called after each frame, from this thread: the frame, its detections, its record, the statistics.
-            should_stop: called once a frame, and several times a second while there is none.
+            should_stop: called once per frame, and several times per second while there is none.
 
         Returns:
-            Statistics of the run; if it could not go on or could not write everything, ``failure`` says why.
+            Statistics of the run; if it could not continue or could not write everything, ``failure`` gives the reason.
         """
         save_input = self.output.save_input if self.output and self.config.save_input else None
         processor = FrameProcessor(
@@ -190,7 +190,7 @@ class Session:
             self._trace.close()
 
     def _raw_detector_loader(self) -> Callable[[], RawDetector] | None:
-        """Return what loads the detector of raw frames; None if the configured models have none."""
+        """Return a function that loads the detector of raw frames; None if the configured models have none."""
         config = self.config
         if self._has_own_detector or not has_raw_detector(config.models):
             return None
@@ -273,7 +273,7 @@ class Session:
 
     @contextmanager
     def _report_lost_output(self) -> Iterator[None]:
-        """Log what could not be written if the run ends with an exception; else `run` returns it."""
+        """Log the lost output if the run ends with an exception; otherwise `run` returns it."""
         try:
             yield
         except BaseException:

@@ -32,7 +32,7 @@ class Stopwatch:
 
     Attributes:
         spans: the spans timed so far.
-        touched: when the last span began, in seconds of `time.monotonic`; long ago where the frame hangs.
+        touched: when the last span began, in seconds of `time.monotonic`; long ago if the frame hangs.
     """
 
     def __init__(self) -> None:

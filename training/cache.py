@@ -46,7 +46,7 @@ def cached_rows(
 
     Args:
         name, key: of the cache, which holds rows of one shape.
-        ids: what the rows belong to.
+        ids: identifiers of the rows.
         make: computes the rows (n, ...) of the given indices (n,) into `ids`.
         chunk: number of rows that are computed at a time.
 
@@ -82,7 +82,7 @@ def _save_rows(path: Path, rows: np.ndarray, ids: Sequence[str]) -> None:
 
 
 def cached_array(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return the array cached under a name and a key; compute and cache it where there is none.
+    """Return the array cached under a name and a key; compute and cache it if there is none.
 
     Raises:
         CacheError: the array cannot be written.

@@ -1,4 +1,4 @@
-"""Load Keras models: only files that describe layers of Keras itself, and no code.
+"""Load Keras models from files that consist of Keras' own layers and contain no code.
 
 A ``.keras`` file names classes and functions, which Keras imports and calls when it loads the file. Its own safe mode
 refuses Python code in the file, but not every function that may be named.
@@ -39,7 +39,7 @@ _MODULES = frozenset(
         "keras.src.models.sequential",
     }
 )
-"""What a description may name its classes from; the first public name of a module in Keras 3, or its inner one."""
+"""Modules of the classes that a description may name, by their public or internal names in Keras 3."""
 _REFUSED = frozenset(
     {
         "Lambda", "__lambda__", "function", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
@@ -55,7 +55,7 @@ class KerasFileError(UserError):
 
 
 def load_keras_file(file: Path) -> keras.Model:
-    """Load a ``.keras`` file of any origin: it is checked, loaded in a process that can do no harm, and then here.
+    """Load a ``.keras`` file of any origin: it is checked, loaded in a process with restricted rights, and then here.
 
     A run's folder may be a stranger's as well: each file passes through all three.
 
@@ -87,7 +87,7 @@ def check_keras_file(file: Path) -> None:
                 raise KerasFileError(f"{file} is refused: its description is longer than {MAX_CONFIG_BYTES} bytes")
             config = json.loads(archive.read("config.json"))
         if isinstance(config, dict):
-            config.pop("compile_config", None)  # what it was trained with is not loaded
+            config.pop("compile_config", None)  # the training configuration is not loaded
         refused = sorted(set(_refused(config)))
     except (zipfile.BadZipFile, KeyError, ValueError, OSError, RecursionError, NotImplementedError) as error:
         raise KerasFileError(f"{file} cannot be read as a Keras model: {error}") from None

@@ -7,4 +7,4 @@ from typing import Any
 
 Report = Callable[[dict[str, Any]], None]
 """Called with ``epoch`` (from 1), ``epochs``, ``step`` and ``steps`` within the epoch, and any float to show;
-``label`` is shown instead where the work is not a training."""
+``label`` is shown instead if the work is not a training."""

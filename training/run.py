@@ -43,7 +43,7 @@ class RunRecord:
         task: ``classify`` or ``detect``.
         settings: plain values: the recipe or the detector's settings, seed, threads.
         data: what the network is trained on: hash, number of images by set, split, sources.
-        started, finished: UTC times in ISO format, "" where there is none yet.
+        started, finished: UTC times in ISO format, "" if there is none yet.
         versions: package name -> version.
         model: description of the network for the bundle: input, preprocess, decode, outputs, classes, parameters,
             macs; empty until the training has finished.
@@ -74,7 +74,7 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecord:
-        """Read what `to_dict` returned; ``task`` must be there, everything else has a default."""
+        """Create a record from the values of `to_dict`; ``task`` is required, everything else has a default."""
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
         fields = {"settings": {}, "data": {}} | {name: value for name, value in values.items() if name in known}
         return cls(**fields, extra={name: value for name, value in values.items() if name not in known})
@@ -100,7 +100,7 @@ def network_hash(folder: Path) -> str:
 
 @contextlib.contextmanager
 def lock_run_folder(folder: Path) -> Iterator[None]:
-    """Lock a run folder exclusively among all processes; the system releases the lock however the holder ends.
+    """Lock a run folder among all processes; the system releases the lock when the holder ends, even if killed.
 
     Raises:
         RunError: another process holds the lock.
@@ -113,7 +113,7 @@ def lock_run_folder(folder: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            if list(folder.iterdir()) == [lock]:  # a training that could not start leaves nothing behind
+            if list(folder.iterdir()) == [lock]:  # a training that could not start leaves no folder
                 lock.unlink()
                 folder.rmdir()
 
@@ -139,7 +139,7 @@ def read_record(folder: Path) -> RunRecord:
 def load_resumable_record(
     folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool
 ) -> RunRecord | None:
-    """Read the record of a run that is to be resumed; None where there is none yet. For arguments see `RunFolder`.
+    """Read the record of a run to be resumed; None if there is none yet. For arguments see `RunFolder`.
 
     Raises:
         RunError: there is a run and `resume` is not given, or it is of other settings or data, or it has already more
@@ -167,7 +167,7 @@ class RunFolder:
     """An open run folder.
 
     Args:
-        folder: where it is or will be.
+        folder: path of the folder, which may not exist yet.
         task: ``classify`` or ``detect``.
         settings: plain values only; a resumed run must have the same, apart from ``epochs`` and ``threads``.
         data: what the network is trained on: hashes, counts, split.
@@ -214,7 +214,7 @@ class RunFolder:
             raise
 
     def log(self, **values: Any) -> None:
-        """Append a line to the log; if the disk does not take all of it, append nothing.
+        """Append a line to the log, or nothing if the disk cannot store all of it.
 
         Raises:
             OSError: the line cannot be written.

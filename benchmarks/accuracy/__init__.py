@@ -1,1 +1,1 @@
-"""Accuracy on labelled sets, and the tables made of it."""
+"""Accuracy on labelled sets, and tables of the results."""

@@ -1,4 +1,4 @@
-"""What the OpenNGC catalogue says of an object, through PyOngc: whether it is a galaxy, and its Hubble type."""
+"""Look up objects in the OpenNGC catalogue, through PyOngc: whether one is a galaxy, and its Hubble type."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from dataclasses import dataclass
 
 CORRECTIONS = {"M102": "NGC5866"}
-"""Objects that the catalogue takes for others. It lists M 102 as a second observation of M 101 (NGC 5457); observers'
-lists, as that of these frames, have the Spindle Galaxy, NGC 5866."""
+"""Names that the catalogue assigns to other objects. It lists M 102 as a second observation of M 101 (NGC 5457);
+observers' lists, including that of these frames, mean the Spindle Galaxy, NGC 5866."""
 AXIS_RATIOS = {"NGC4594": 0.4}
 """Axis ratios of RC3 (de Vaucouleurs et al. 1991) in place of the catalogue's, whose axes of M 104 (0.58) are those of
-the halo: the disk is seen from the edge."""
+the halo: the disk is seen edge-on."""
 
 GALAXY_TYPES = frozenset({"Galaxy", "Galaxy Pair", "Galaxy Triplet", "Group of galaxies"})
 
@@ -24,7 +24,7 @@ class CatalogueEntry:
         name: e.g. ``NGC4736``.
         is_galaxy: whether it is a galaxy, or several.
         hubble: Hubble type, e.g. ``Sab``; empty if there is none.
-        axis_ratio: minor by major axis, 0..1; 1 where the catalogue has none.
+        axis_ratio: minor by major axis, 0..1; 1 if the catalogue has none.
     """
 
     name: str
@@ -36,10 +36,10 @@ class CatalogueEntry:
 def find_object(name: str) -> CatalogueEntry | None:
     """Look an object up by a name such as ``M94``, ``M 94 (Cat's Eye)``, ``NGC0205`` or ``IC4537``.
 
-    A component, such as ``NGC6027A``, is an object of its own; those that only NED lists (``NED01``) are not known.
+    A component, such as ``NGC6027A``, is a separate object; components that only NED lists (``NED01``) are unknown.
 
     Returns:
-        None where the catalogue does not know the name, or is not installed (extra ``catalogue``).
+        None if the catalogue does not have the name, or is not installed (extra ``catalogue``).
     """
     if importlib.util.find_spec("pyongc") is None:
         return None
@@ -58,6 +58,6 @@ def find_object(name: str) -> CatalogueEntry | None:
 
 
 def is_galaxy(name: str) -> bool | None:
-    """Return whether an object is a galaxy; None where the catalogue does not know."""
+    """Return whether an object is a galaxy; None if the catalogue does not have it."""
     entry = find_object(name)
     return None if entry is None else entry.is_galaxy

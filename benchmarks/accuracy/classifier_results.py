@@ -101,7 +101,7 @@ def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:
     keep_boxy = GALAXY10[EXCLUDED_LABEL] in record.model["classes"]
     parts = split_dataset(load_dataset(data, settings["margin"], keep_boxy, unnamed=True), split_seed)
     if record.data["split"].get("hash") != parts.record["hash"]:
-        raise RunError(f"{run} was trained on another split of {data}: it may have seen the test part")
+        raise RunError(f"{run} was trained on another split of {data}: it may have been trained on the test part")
     return parts
 
 
@@ -119,7 +119,7 @@ def evaluate_on_test(
 ) -> dict[str, Any]:
     """Evaluate a run, or the weighted average of several, on the test part and save the result.
 
-    The images are measured as they are and with normalised levels.
+    The images are measured unchanged and with normalised levels.
 
     Args:
         name: name of the result.
@@ -171,7 +171,9 @@ def _check_same_split(runs: Sequence[Path], records: Sequence[RunRecord]) -> Non
         if not record.is_finished:
             raise RunError(f"{run} is not finished: it cannot be evaluated")
         if record.data["split"].get("hash") != records[0].data["split"]["hash"]:
-            raise RunError(f"{run} was trained on another split than {runs[0]}: it may have seen the test part")
+            raise RunError(
+                f"{run} was trained on another split than {runs[0]}: it may have been trained on the test part"
+            )
         if record.model["classes"] != records[0].model["classes"]:
             raise RunError(f"{run} has other classes than {runs[0]}: they cannot be averaged")
 
@@ -199,8 +201,8 @@ def read_results(results: Path) -> dict[str, list[dict[str, Any]]]:
             raise RunError(f"{path} is not a result of 'galaxy-edge study evaluate': {error!r}") from None
         if group and result.get("recipes") != group[0].get("recipes"):
             raise RunError(
-                f"{path} is of another recipe than '{result['name']}' of seed {group[0]['seed']}: a mean of both would "
-                "be of neither; evaluate one of them under another name"
+                f"{path} is of another recipe than '{result['name']}' of seed {group[0]['seed']}, "
+                "and the two cannot be averaged: evaluate one of them under another name"
             )
         group.append(result)
     return found

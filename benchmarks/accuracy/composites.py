@@ -26,25 +26,25 @@ from .sep_baseline import SepImages, at_equal_false_alarms, summed_superpixels
 SIGNAL_BINS = (0.7, 1.0, 2.0, 4.0, 8.0, 20.0)
 """Limits of the bins of mean light inside a galaxy's ellipse, in standard deviations of a superpixel's noise."""
 BRIGHT = 2.0
-"""Signal from which on galaxies are counted in the total that is compared with the goal."""
+"""Minimum signal of galaxies that are counted in the total that is compared with the goal."""
 CUTOUT_SET = "gz_frames"
 """Data set of the added galaxies: one in the middle of each frame, with little around it."""
 MAX_CUTOUTS = 300
 GALAXIES = 4
-"""Number of galaxies added to a frame, fewer where there is no room."""
+"""Maximum number of galaxies added to a frame; fewer if there is no room."""
 TARGET_SIDE = 190.0
 """Side in superpixels of the box around a frame's own target in which detections are not counted."""
 ALLOWED_FALSE = 0.05
-"""False detections a frame at which the baseline's settings are fitted."""
+"""False detections per frame at which the baseline's settings are fitted."""
 
 Progress = Callable[[int, int], None]
 
 
 def held_out_cutouts(data: Path, bundles: Sequence[Bundle]) -> list[Cutout]:
-    """Cut out galaxies that no bundle was trained on.
+    """Cut out galaxies that none of the bundles was trained on.
 
     Raises:
-        DataError: the data hold none.
+        DataError: there are none in the data.
     """
     cutouts: list[Cutout] = []
     every = read_set(data, stretch=bundles[0].stretch if bundles else None)
@@ -166,7 +166,7 @@ def _rate(false: int, frames: int) -> dict[str, Any]:
 
 
 def false_text(detector: dict[str, Any]) -> str:
-    """Say how many false detections there are, and where; `detector` is that key of a result."""
+    """Describe the number and position of false detections; `detector` is the value of that key in a result."""
     low, high = detector["false_interval"]
     text = f"{detector['false']} false detections, {detector['false_per_frame']:.3f} per frame [{low:.3f}, {high:.3f}]"
     rest = detector["without_faint"]

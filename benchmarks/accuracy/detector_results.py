@@ -70,7 +70,9 @@ def evaluate_detectors(
     first = next(iter(records.values())).data
     basis = saved["judged_on"] if saved else {"data": first["hash"], "split": first["split"], "seed": seed}
     if any(record.data["hash"] != basis["data"] for record in records.values()):
-        raise RunError("the runs were not trained on the same data, so images held out of one may be known to another")
+        raise RunError(
+            "the runs were not trained on the same data, so one may have been trained on images that another held out"
+        )
     apart = {name: record.data["split"] != basis["split"] for name, record in records.items()}
     if saved and not all(apart.values()):
         name = next(name for name in apart if not apart[name])

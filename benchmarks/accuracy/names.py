@@ -1,13 +1,13 @@
-"""`galaxy-edge eval names`: names of Messier and NGC galaxies against their catalogued Hubble types, by coarse group.
+"""`galaxy-edge eval names`: compare the classes of Messier and NGC galaxies with their Hubble types, by group.
 
-What is right:
+A group is right by these rules:
 
 * An elliptical (E) is ``smooth``.
 * A lenticular (E-S0, S0, S0-a) is ``smooth`` or ``disk_no_spiral``. It has a disk without arms, so that the experts of
   EFIGI, whose types follow Hubble's, call it ``disk_no_spiral`` in the training images; but the disk is seldom seen,
   and the volunteers of Galaxy Zoo call most lenticulars ``smooth``. E-S0 is the early lenticular (type -3).
-* A spiral (Sa and later, barred or not) is ``spiral``. A name says nothing of how the galaxy is turned: disks whose
-  catalogued axes have a ratio below `EDGE_ON_RATIO` are right as ``edge_on`` too.
+* A spiral (Sa and later, barred or not) is ``spiral``. The type does not give the inclination: disks with a catalogued
+    axis ratio below `EDGE_ON_RATIO` are also right as ``edge_on``.
 * Irregular galaxies have no Galaxy10 class and are not counted, nor is an uncertain type (S?).
 """
 
@@ -36,7 +36,7 @@ from .catalogue import CatalogueEntry, find_object
 EDGE_ON_RATIO = 0.5
 """Minor by major axis below which a disk may be called edge-on."""
 MIN_SIDE = 12
-"""Pixels of a box's longer side from which on a shape can be seen."""
+"""Minimum longer side of a box in pixels for a shape to be visible."""
 TABLE = "boxes.csv"
 
 
@@ -48,7 +48,7 @@ class NamesError(UserError):
 
 @dataclass(frozen=True)
 class NamedGalaxy:
-    """A catalogued galaxy and what the classifier made of it.
+    """A catalogued galaxy and the classifier's result.
 
     Attributes:
         set: data set. object: name in the catalogue.
@@ -72,7 +72,7 @@ class NamedGalaxy:
 
     @property
     def is_sure(self) -> bool:
-        """Whether a name is shown at all."""
+        """Whether a class or a group is shown as a name."""
         return self.sure_class or self.sure_group
 
 
@@ -136,7 +136,7 @@ def evaluate_names(data: Path, classifier: Classifier) -> dict[str, Any]:
     """Measure names on every data set with catalogued objects in a folder.
 
     Returns:
-        ``sets``: a summary of each set, and of ``all``; ``galaxies``: every galaxy with what it was called.
+        ``sets``: a summary of each set, and of ``all``; ``galaxies``: every galaxy with its result.
 
     Raises:
         NamesError: no set has catalogued galaxies.
@@ -175,7 +175,7 @@ def summarise_names(galaxies: Sequence[NamedGalaxy]) -> dict[str, Any]:
 
 
 def name_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return table rows: set, galaxies, right of all, marked sure, right of these."""
+    """Return table rows: set, galaxies, share right, number marked sure, and their share right."""
     rows: list[tuple[str, ...]] = []
     for name, summary in result["sets"].items():
         every, sure = summary["all"], summary["sure"]

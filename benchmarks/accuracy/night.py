@@ -1,6 +1,6 @@
-"""`galaxy-edge eval night`: frames of a telescope with known targets, run as a night runs.
+"""`galaxy-edge eval night`: process a night's frames with known targets, and count what is found.
 
-Every depth of stack is a run of its own over the whole folder, through the same pipeline as `galaxy-edge run`. A galaxy
+Every depth of stack is a separate run over the whole folder, through the same pipeline as `galaxy-edge run`. A galaxy
 is found in a frame if a box holds its centre, and the centre lies within a quarter of the box's sides from its middle.
 """
 
@@ -23,7 +23,7 @@ from ...runtime.session import Session
 
 COLUMNS = ("file", "object", "target_x", "target_y")
 CENTRAL = 0.25
-"""Share of a box's sides from its middle within which the target must lie."""
+"""Maximum distance of the target from a box's middle, as a share of the box's sides."""
 
 
 class NightError(UserError):
@@ -34,7 +34,7 @@ class NightError(UserError):
 
 @dataclass(frozen=True)
 class Target:
-    """A known object in a frame: its name, its place in pixels of the source frame, and whether it is a galaxy."""
+    """A known object in a frame: its name, its position in pixels of the source frame, and whether it is a galaxy."""
 
     name: str
     x: float
@@ -48,7 +48,7 @@ def read_truth(path: Path, is_galaxy: Callable[[str], bool | None]) -> dict[str,
     Args:
         path: CSV with the columns `COLUMNS`, one row for each object in each frame; the optional column ``galaxy``
             (1 or 0) says whether it is one. Further columns are ignored.
-        is_galaxy: asked for objects without such a column; None where it does not know, which counts as a galaxy.
+        is_galaxy: called for objects without such a column; None if unknown, which counts as a galaxy.
 
     Raises:
         NightError: the table is missing, lacks a column, or holds a number that cannot be read.
@@ -75,14 +75,14 @@ def read_truth(path: Path, is_galaxy: Callable[[str], bool | None]) -> dict[str,
 
 
 def holds_target(boxes: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Return which boxes (N, 4) hold a place in their central part, see `CENTRAL`: (N,) bool."""
+    """Return which boxes (N, 4) contain a position in their central part, see `CENTRAL`, (N,) bool."""
     middle, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     return np.asarray((np.abs(middle - np.array([x, y])) <= CENTRAL * sides).all(axis=1))
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """What came of one frame: galaxies found by name, and the number of false detections."""
+    """The result of one frame: galaxies found, by name, and the number of false detections."""
 
     found: Mapping[str, bool]
     false: int
@@ -142,20 +142,20 @@ def evaluate_night(
             targets = truth.get(PurePosixPath(record.source).name)
             if targets is None:
                 unknown += 1
-            elif record.stacked == depth:  # a stack that is still growing is not of this depth
+            elif record.stacked == depth:  # skip stacks that have not reached this depth
                 boxes = np.array([found.box for found in record.detections], np.float64).reshape(-1, 4)
                 scores.append(score_frame(boxes, targets))
 
         session.run(take)
         if not scores and unknown:
-            raise NightError(f"no frame of {folder} has a row in the truth table: its names are those of the files")
+            raise NightError(f"no frame of {folder} has a row in the truth table, which must name the files")
         result["depths"].append({"depth": depth, **summarise(scores)})
         result["unknown"] = unknown
     return result
 
 
 def summarise(scores: Sequence[FrameScore]) -> dict[str, Any]:
-    """Add up frames: for each galaxy frames, found, share and its 95 % interval; false detections a frame."""
+    """Summarise frames: for each galaxy frames, found, share and its 95 % interval; false detections per frame."""
     galaxies: dict[str, Any] = {}
     for name in dict.fromkeys(name for score in scores for name in score.found):
         frames = [score.found[name] for score in scores if name in score.found]
@@ -179,7 +179,7 @@ def summarise(scores: Sequence[FrameScore]) -> dict[str, Any]:
 
 
 def night_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return table rows: depth, object, frames, found, share with interval, false detections a frame with interval."""
+    """Return table rows: depth, object, frames, found, share and false detections per frame with intervals."""
     rows: list[tuple[str, ...]] = []
     for depth in result["depths"]:
         false = "-"

@@ -40,9 +40,9 @@ def evaluate_pipeline(
 ) -> dict[str, Any]:
     """Measure detector and classifier together in every situation.
 
-    A galaxy is found if a detection at the operating threshold overlaps its box by IoU 0.5; of several, the one with
-    the highest score counts. The classifier is run on the detection's box and again on the true box, which shows the
-    effect of the detector's box.
+    A galaxy is found if a detection at the operating threshold overlaps its box by IoU 0.5; if several do, the one
+    with the highest score counts. The classifier is run on the detection's box and again on the true box, which shows
+    the effect of the detector's box.
 
     Args:
         held_out: exclude the samples that either bundle was trained on.

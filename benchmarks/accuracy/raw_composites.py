@@ -18,7 +18,7 @@ SIDES = (16.0, 110.0)
 SIGNALS = (0.7, 20.0)
 """Mean light inside the box's ellipse, in standard deviations of a superpixel's noise in green."""
 STRENGTHS = (1.0, 5.0)
-"""Assumed strengths of the stretch of the galaxies' images."""
+"""Assumed strengths of the stretch that was applied to the galaxies' images."""
 SEEING = 0.8
 ELECTRONS = 30.0
 """Noise of a superpixel, which determines the noise of the added light."""
@@ -41,7 +41,7 @@ def compose(rng: np.random.Generator, frame: RawFrame, cutouts: Sequence[Cutout]
     """Add galaxies to a Bayer frame, away from its target and from one another.
 
     Args:
-        cutouts: galaxies to draw from; count: number of galaxies to add; fewer where there is no room.
+        cutouts: galaxies to draw from; count: maximum number of galaxies to add; fewer if there is no room.
     """
     planes, _ = linear_planes(frame.mosaic, frame.pattern)
     levels = measure(planes)
@@ -70,7 +70,7 @@ def compose(rng: np.random.Generator, frame: RawFrame, cutouts: Sequence[Cutout]
 def _lay(
     rng: np.random.Generator, light: np.ndarray, cutout: Cutout, centre: tuple[float, float], side: float, signal: float
 ) -> np.ndarray:
-    """Add a galaxy of a mean signal inside its box's ellipse, in place; its box in mosaic pixels."""
+    """Add a galaxy with a given mean signal inside its box's ellipse, in place; the box is in mosaic pixels."""
     canvas: np.ndarray = np.zeros_like(light)
     angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([mirror, 1.0])
@@ -85,7 +85,7 @@ def _lay(
 
 
 def _add(rng: np.random.Generator, frame: RawFrame, light: np.ndarray, levels: FrameLevels) -> np.ndarray:
-    """Add light in sigma to a frame as its sensor sees it, with its own shot noise: (H, W) uint16."""
+    """Add light in sigma to a frame's mosaic, with its own shot noise; return (H, W) uint16."""
     light = light + np.sqrt(light / np.float32(ELECTRONS / 2)) * rng.standard_normal(light.shape, np.float32)
     units = np.array([1 / factor for factor in levels.factors], np.float32)
     height, width = light.shape[:2]

@@ -51,12 +51,12 @@ def raw_readme_lines(results: Path) -> list[str]:
 
 
 def composites_text(result: dict[str, Any]) -> str:
-    """Say what was measured, with the false detections of both."""
+    """Describe the measurement, with the false detections of detector and SEP."""
     return (
         f"Galaxies that were not trained on, added in linear light to {result['exposures']} raw exposures whose skies "
         f"were not trained on, {result['frames']} frames in all; share found (IoU {result['min_iou']:g}), by mean "
         f"signal in standard deviations of a superpixel's noise. The detector has {false_text(result['detector'])}. "
-        "SEP, its parameters fitted on other exposures, is cut at the same number of all "
+        "SEP, its parameters fitted on other exposures, is compared at the same total of false detections "
         "(`galaxy-edge eval composites`):"
     )
 

@@ -15,7 +15,7 @@ from ...training.scenes.raw_frames import RawFrame
 MIN_IOU = 0.4
 """Minimum overlap of a detection with a galaxy that it finds."""
 IGNORED_SHARE = 0.3
-"""Share of a detection inside a box to ignore above which the detection is not counted."""
+"""A detection with more than this share of its area inside an ignored box is not counted."""
 
 
 class SearchedFrame(NamedTuple):
@@ -50,7 +50,7 @@ def search(detector: RawDetector, tiles: TileSelector, frame: RawFrame) -> tuple
 def match(frame: SearchedFrame) -> tuple[np.ndarray, np.ndarray]:
     """Match detections with galaxies, best first: which galaxies are found (M,), which detections are false (N,).
 
-    A second box of the same galaxy is not a false detection, nor is one that lies mostly in a box to ignore.
+    A second box of the same galaxy is not a false detection, nor is one that lies mostly in an ignored box.
     """
     found, false = np.zeros(len(frame.truth), bool), np.ones(len(frame.boxes), bool)
     overlap = iou_matrix(frame.boxes, frame.truth)
@@ -67,7 +67,7 @@ def match(frame: SearchedFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def signals_at(frame: SearchedFrame, detections: np.ndarray) -> np.ndarray:
-    """Return the signal of the galaxy that each of some detections overlaps most: (N,), 0 where it overlaps none."""
+    """Return the signal of the galaxy that each detection overlaps most, (N,); 0 if it overlaps none."""
     overlap = iou_matrix(frame.boxes[detections], frame.truth)
     if not overlap.size:
         return np.zeros(len(overlap))

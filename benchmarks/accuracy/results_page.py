@@ -29,7 +29,7 @@ TITLES = {
     "telescopes": "ours, shipped: the same, continued on views as of other telescopes",
     "small_five": "ours, with the three above as teachers too",
 }
-HEAD = """# What was measured: classifiers first, detectors after them
+HEAD = """# Results: classifiers, then detectors
 
 Written by `galaxy-edge study report` from saved results; no number is typed in. Every classifier was trained on one
 split by content (exact and near duplicates kept together) and selected on its validation part; its temperature and
@@ -69,8 +69,8 @@ def page(results: Path) -> str:
         "\n## Recall of each class\n",
         *_recalls(rows),
         "\n## No shortcut\n",
-        "Each source separately, and all images with the sky subtracted and the levels scaled to one range: a network "
-        "that recognises surveys instead of galaxies loses accuracy there.\n",
+        "Each source separately, and all images with the sky subtracted and the levels scaled to the same range: "
+        "a network that recognises surveys instead of galaxies loses accuracy there.\n",
         *_shortcuts(rows),
         *tables,
     ]

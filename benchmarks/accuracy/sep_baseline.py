@@ -1,4 +1,4 @@
-"""SEP as a baseline on raw frames: sources of the summed superpixels, its parameters fitted on other frames."""
+"""SEP as a baseline on raw frames: it extracts sources from summed superpixels, its settings fitted on other frames."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ THRESHOLDS = (1.2, 1.5, 2.0, 3.0)
 SIZES = (2.0, 2.4, 3.0, 3.6)
 """Semi-axes of a box's ellipse in units of the source's moments."""
 RANKS = ("a", "b", "npix", "area")
-"""By what sources are ordered: the semi-axes, the number of pixels, or light over peak, which is small for a star."""
+"""Measures by which sources are ranked: semi-axes, number of pixels, or light over peak, which is small for stars."""
 MIN_AREA = 20
 
 
@@ -64,9 +64,9 @@ def sep_boxes(sources: np.ndarray, settings: SepSettings, shape: tuple[int, int]
 
 
 def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> list[np.ndarray]:
-    """Return which galaxies of each frame are found with the lowest cut on the score that allows `allowed` false ones.
+    """Return which galaxies of each frame are found at the lowest score with at most `allowed` false detections.
 
-    The cut is chosen on the frames themselves, which favours the baseline.
+    The threshold is chosen on the frames themselves, which favours the baseline.
     """
     false_scores = np.sort(np.concatenate([frame.scores[match(frame)[1]] for frame in frames] or [np.zeros(0)]))[::-1]
     cut = false_scores[allowed] if len(false_scores) > allowed else -np.inf
@@ -78,7 +78,7 @@ def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> list
 
 
 class SepImages:
-    """SEP's sources in frames, by threshold, so that a setting is tried without another extraction.
+    """SEP's sources in frames, by threshold, so that settings can be tried without extracting again.
 
     Args:
         truths: frames with their galaxies, without detections.
@@ -102,7 +102,7 @@ class SepImages:
         return result
 
     def best_settings(self, allowed: int) -> SepSettings:
-        """Return the settings that find most galaxies with at most `allowed` false detections in all."""
+        """Return the settings that find most galaxies with at most `allowed` false detections in total."""
         every = [SepSettings(*values) for values in itertools.product(THRESHOLDS, SIZES, RANKS)]
 
         def found(settings: SepSettings) -> int:

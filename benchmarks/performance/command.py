@@ -50,7 +50,7 @@ def measure_command(rounds: int, frames: int = 60) -> dict[str, Any]:
 
 def _write_drifting_galaxies(path: Path, frames: int) -> None:
     detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
-    # The first frame must hold a galaxy, whatever the weights: the time is measured, not the detector.
+    # The first frame must contain a galaxy that any weights detect, because the time is measured, not the detector.
     skies = (cv2.resize(sky.pixels, SIZE) for sky in DemoSource())
     image = max(skies, key=lambda sky: max(detector(sky).scores, default=0.0))[..., ::-1]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, SIZE)

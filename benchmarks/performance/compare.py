@@ -1,4 +1,4 @@
-"""`galaxy-edge bench compare`: the figures of two machines, as ratios."""
+"""`galaxy-edge bench compare`: compare the results of two machines by their ratios."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def compare(first: dict[str, Any], second: dict[str, Any]) -> list[dict[str, Any
     """Pair the results of two benchmarks.
 
     Returns:
-        One row a configuration that is in both: its key, both minima and medians in ms, ``min_ratio`` and
-        ``median_ratio`` (second over first), and ``same_model``, false where the bundles' hashes differ.
+        One row per configuration that is in both: its key, both minima and medians in ms, ``min_ratio`` and
+        ``median_ratio`` (second over first), and ``same_model``, false if the bundles' hashes differ.
 
     Raises:
         BenchError: no configuration is in both.

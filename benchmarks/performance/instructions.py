@@ -10,7 +10,7 @@ the device's packages in ROOT/site, and gcc builds the plug-in that counts:
   manylinux_2_28_aarch64 --platform manylinux2014_aarch64 -d wheels numpy opencv-python-headless ai-edge-litert==2.1.2
   flatbuffers protobuf ...``, then ``unzip`` each into ROOT/site; LiteRT 2.3 needs qemu 10.
 
-Counts are repeatable to a few thousand; the first round, which fills caches, is left out.
+Counts are repeatable to a few thousand; the first round, which fills caches, is not counted.
 """
 
 from __future__ import annotations

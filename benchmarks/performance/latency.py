@@ -1,7 +1,7 @@
 """`galaxy-edge bench`: measure inference latency for every bundle, variant, engine and thread count.
 
-Configurations take turns, round by round in a rotating order, so that a busy moment affects all of them alike. The
-minimum is what the machine can do, the median what it did. Results of one machine are not valid for another.
+Configurations take turns, round by round in a rotating order, so that other load affects all of them equally. The
+minimum shows what the machine can achieve, the median what it did. Results of one machine are not valid for another.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def bench(
 
     Args:
         bundles: to measure, with all their variants.
-        engines: to measure where they can run a variant.
+        engines: to measure, if they can run a variant.
         threads: thread counts to measure.
         rounds: inferences of each configuration, at least 1.
         machine: recorded with the results.

@@ -31,7 +31,7 @@ from .synthetic_sources import InMemory
 BOXES = 3
 VIEWERS = 4
 RATE = 30.0
-"""Frames a second of the simulated camera."""
+"""Frames per second of the simulated camera."""
 
 
 def measure(frames: int, size: tuple[int, int], viewers: int = 0, broker: bool = False) -> dict[str, float]:
@@ -44,8 +44,8 @@ def measure(frames: int, size: tuple[int, int], viewers: int = 0, broker: bool =
         broker: whether events go to a broker that accepts the connection and never answers.
 
     Returns:
-        Milliseconds a frame inside the sinks: median, 99th percentile, maximum (``most_ms``); and the number of images
-        that viewers received (``pictures``).
+        Milliseconds per frame inside the sinks: median, 99th percentile, maximum (``most_ms``); and the number of
+        images that viewers received (``pictures``).
     """
     spent, received = [], [0]
     with ExitStack() as stack:

@@ -2,8 +2,8 @@
 
 ``python -m galaxy_edge.benchmarks.performance.throughput --out benchmarks/reference/throughput-NAME.json``
 
-Variants that are compared take turns in one process, so that a busy moment affects both alike; the ratios of medians
-are what counts.
+Variants that are compared take turns in one process, so that other load affects both equally; the relevant results are
+the ratios of medians.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ GROUPS = (
 
 
 class Measure:
-    """The two networks with one thread an inference, and the time spent inside the detector's engine.
+    """The two networks with one thread per inference, and the time spent inside the detector's engine.
 
     Args:
         detector: the folder of a bundle; None for the shipped detector.
@@ -71,8 +71,8 @@ class Measure:
 def overhead(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
     """Compare the wall time of a frame with the time inside the detector, which runs on every frame.
 
-    Where the detector is quicker than the rest, there is overhead however well both overlap: the minimum that the
-    cores and the slowest stage allow, by the stages' times in a serial loop, is given too.
+    If the detector is faster than the other stages, there is overhead even with perfect overlap: the minimum that the
+    cores and the slowest stage allow, by the stages' times in a serial loop, is included.
 
     Returns:
         By size: ``frame_ms``, ``inference_ms``, ``overhead_share`` (of the frame's time), ``least_share``.
@@ -105,8 +105,8 @@ def _by_thread(stats: RunStats) -> dict[str, float]:
 def overlap(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
     """Compare the threaded loop with the serial one, and with the slowest stage alone, over a folder of JPEGs.
 
-    A stage is all that one thread does to a frame, timed in a serial loop; `decoder_threads` of them read. However
-    well they overlap, two cores cannot do more than twice the work of one: the rate that this allows is given too.
+    A stage is the work of one thread on a frame, timed in a serial loop; `decoder_threads` threads read. Even with
+    perfect overlap, two cores cannot do more than twice the work of one: the rate that this allows is included.
 
     Returns:
         By size: ``in_turn_fps``, ``at_once_fps``, ``slowest_stage``, ``slowest_fps``, ``cores_fps`` (all stages'

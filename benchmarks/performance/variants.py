@@ -39,7 +39,7 @@ GOAL_AGREEMENT = {"int8": 0.98}
 
 
 class VariantsError(UserError):
-    """A comparison cannot be written."""
+    """A comparison that cannot be written."""
 
 
 def compare_variants(

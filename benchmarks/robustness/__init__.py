@@ -1,1 +1,1 @@
-"""Faults: killed processes, full disks, damaged models, long runs."""
+"""Robustness: killed processes, full disks, damaged models, hostile input, long runs."""

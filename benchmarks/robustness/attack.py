@@ -1,4 +1,4 @@
-"""What an attack on a promise is, and where attacks are found.
+"""The types of attacks on the README's promises, and how attacks are found.
 
 An attack is one small module in a folder of `attacks` with a constant ``ATTACK``. It needs no other registration::
 
@@ -9,7 +9,7 @@ An attack is one small module in a folder of `attacks` with a constant ``ATTACK`
         return Outcome({"rows": count, "lost": lost}, held=lost == 0)
 
     ATTACK = Attack(
-        promise="One event that the event file refuses costs no other event.",
+        promise="An event that the event file refuses causes no other event to be lost.",
         method="{count} events, every third of which breaks a constraint",
         run=run, count=3000, small_count=30,
     )
@@ -28,15 +28,15 @@ from pathlib import Path
 
 
 class NotPossible(Exception):
-    """An attack cannot be made on this machine; the text says what it needs, e.g. the right to mount a disk."""
+    """An attack that cannot run on this machine; the text says what it needs, e.g. the right to mount a disk."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an attack measured.
+    """The result of an attack.
 
     Attributes:
-        figures: the worst case and the counts, by names that can be read in a table (``lost``, ``worst_s``).
+        figures: the worst case and the counts, by name as in the table (``lost``, ``worst_s``).
         held: whether the promise was kept.
     """
 
@@ -51,7 +51,7 @@ class Attack:
     Attributes:
         promise: one sentence, as in README.
         method: how it is attacked; ``{count}`` stands for the count.
-        run: called with the count and an empty folder; raises `NotPossible` where the machine does not allow it.
+        run: called with the count and an empty folder; raises `NotPossible` if the machine does not allow it.
         count: of the published table.
         small_count: of the tests, which must take seconds.
     """

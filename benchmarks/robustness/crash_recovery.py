@@ -38,7 +38,7 @@ SIDE = 48
 VISIBLE_FRAMES = 12
 """Number of frames in which an object of the load is visible."""
 QUOTA = 4 << 20
-"""Small, so that old crops are deleted under load too."""
+"""A small quota, so that old crops are deleted under load too."""
 
 
 def write_load(folder: Path, seed: int) -> None:

@@ -1,4 +1,4 @@
-"""A load on an output folder at a given rate, in a process of its own, and a reader that measures how late rows are.
+"""Write to an output folder at a given rate, in a separate process, and measure the delay of the rows.
 
 ``python -m galaxy_edge.benchmarks.robustness.load FOLDER RATE SECONDS`` writes it; the last line of its output is JSON.
 """
@@ -59,7 +59,7 @@ def measure_delays(
     """
     command = [sys.executable, "-m", f"{__package__}.load", str(folder), str(rate), str(seconds)]
     seen: dict[int, float] = {}
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:  # a pipe would fill while nobody reads it
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:  # nobody would read a pipe before it is full
         process = subprocess.Popen(command, stdout=output, env=environment)
         while process.poll() is None:
             _add_new_rows(folder, seen)

@@ -1,4 +1,4 @@
-"""Make every flush to the disk of a child process slow, or hang: an SD card under load, a disk that died.
+"""Make every flush of a child process slow or hang, like an SD card under load or a failed disk.
 
 A small library, compiled with the system's ``cc`` and preloaded, delays ``fsync``, ``fdatasync`` and ``syncfs``; SQLite
 calls them too.
@@ -66,7 +66,7 @@ class SlowDisk:
         self.set_delay(0)
 
     def set_delay(self, milliseconds: int) -> None:
-        """Let every flush that begins from now on take this long; `HANG_MS` for ever."""
+        """Set the time of every flush that begins from now on; `HANG_MS` for never returning."""
         staged = self._delay.with_suffix(".new")
         staged.write_text(str(milliseconds), encoding="ascii")
         staged.replace(self._delay)

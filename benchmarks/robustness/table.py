@@ -1,8 +1,8 @@
-"""Run attacks on the promises of README, and write the table of what held.
+"""Run the attacks on the README's promises, and write the table of results.
 
 ``python -m galaxy_edge.benchmarks.robustness.table`` runs all; ``... table storage/bad_rows`` runs one. Each attack
-runs in a process of its own, whose peak memory is a figure of every row. A row is stored in
-``benchmarks/reference/robustness/``, and ``docs/robustness.md`` is written from all rows.
+runs in a separate process, whose peak memory is in every row. A row is stored in ``benchmarks/reference/robustness/``,
+and ``docs/robustness.md`` is written from all rows.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 ROWS = ROOT / "benchmarks" / "reference" / "robustness"
 PAGE = ROOT / "docs" / "robustness.md"
 HEADING = """# Robustness
-What README promises, and how each promise was attacked. `memory_mib` is the peak memory of the attack's process.
+The promises of the README, and how each was attacked. `memory_mib` is the peak memory of the attack's process.
 `python -m galaxy_edge.benchmarks.robustness.table` repeats every attack and writes this page;
 `make test` runs all with smaller counts.
 
@@ -49,7 +49,7 @@ def run_attack(attack: Attack, count: int) -> dict[str, Any]:
 
 
 def run_apart(name: str, small: bool) -> dict[str, Any]:
-    """Run an attack in a process of its own; one that ends without a result did not hold."""
+    """Run an attack in a separate process; if it ends without a result, the promise did not hold."""
     command = [sys.executable, "-m", f"{__package__}.table", "--in-process", name, *(["--small"] if small else [])]
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)

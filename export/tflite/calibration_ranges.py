@@ -2,7 +2,8 @@
 
 ``min-max`` takes the extremes; ``percentile`` cuts off one value in ten thousand at either end; ``mse`` takes the range
 whose 256 levels represent the values with the least squared error. See Nagel et al. 2021, arXiv:2106.08295, section
-3.1. The network's outputs keep their extremes with every method: a detector's rarest scores are those of galaxies.
+3.1. The network's outputs keep their extremes with every method, because a detector's rarest scores are those of
+galaxies.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ def measure_ranges(content: bytes, images: np.ndarray, method: str = "min-max") 
         for name, value in values.items():
             extremes.setdefault(name, []).append((float(value.min()), float(value.max())))
             if method != "min-max":
-                # At random: channels are the last axis, so a fixed step would select the same channels always.
+                # At random: channels are the last axis, so a fixed step would always select the same channels.
                 samples.setdefault(name, []).append(value.reshape(-1)[rng.integers(0, value.size, SAMPLES_PER_IMAGE)])
     ranges = {}
     graph = read_tflite(content).graph
@@ -75,7 +76,7 @@ def measure_ranges(content: bytes, images: np.ndarray, method: str = "min-max") 
 
 @contextmanager
 def suppress_interpreter_notes() -> Iterator[None]:
-    """Hide what LiteRT prints, and its warning that keeping all tensors takes memory, where that is intended."""
+    """Hide LiteRT's output, and its warning that keeping all tensors takes memory, which is intended here."""
     with suppress_native_stderr(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
         yield
@@ -134,6 +135,6 @@ def least_error_range(values: np.ndarray, low: float, high: float) -> tuple[floa
         step = max((top - bottom) / (LEVELS - 1), 1e-12)
         rounded = np.clip(np.round((values - bottom) / step), 0, LEVELS - 1) * step + bottom
         error = float(np.mean((rounded - values) ** 2))
-        if error <= min_error:  # prefer the widest
+        if error <= min_error:  # of equal errors, the widest range
             best, min_error = (bottom, top), error
     return best

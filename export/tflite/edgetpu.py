@@ -1,6 +1,6 @@
 """Estimate which operators of an int8 network an Edge TPU would run, and call its compiler if it is installed.
 
-The compiler maps operators from the input on, up to the first that it cannot map; what comes after it runs on the
+The compiler maps operators from the input up to the first that it cannot map; the operators after it run on the
 processor ("it can map only one consecutive subgraph"). Sources: coral.ai/docs/edgetpu/models-intro (table of supported
 operations, model requirements) and coral.ai/docs/edgetpu/compiler. Not verified on hardware.
 """
@@ -28,8 +28,8 @@ EIGHT_BIT = ("int8", "uint8")
 ALLOWED_DTYPES = (*EIGHT_BIT, "int32", "int64", "bool")
 MAX_SOFTMAX = 16_000
 MAX_RESIZE = 128 * 128 * 512
-"""Number of elements from which on the compiler leaves a resize on the processor; an estimate, since the documentation
-says only "depending on input/output size"."""
+"""Minimum number of elements of a resize that the compiler leaves on the processor; an estimate, since the
+documentation says only "depending on input/output size"."""
 
 UNCONDITIONAL_OPS = frozenset(
     {
@@ -82,7 +82,7 @@ class Mappability:
     ops: tuple[OpMapping, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return counts, the share of multiplications, and what stays on the processor and why, for a manifest."""
+        """Return counts, the share of multiplications, and what stays on the processor and why, for manifests."""
         mapped = [op for op in self.ops if not op.reason]
         work = sum(op.macs for op in self.ops)
         reasons: dict[str, int] = {}
@@ -114,7 +114,7 @@ def mappability(graph: Graph) -> Mappability:
 
 
 def unsupported(graph: Graph, op: Op) -> str:
-    """Return why an Edge TPU cannot run an operator, whatever comes before it; "" if it can."""
+    """Return why an Edge TPU cannot run an operator, regardless of those before it; "" if it can."""
     if op.custom:
         return "custom operators run on the processor"
     if op.name not in UNCONDITIONAL_OPS and op.name not in _CONDITIONS:
@@ -197,7 +197,7 @@ def _resize(graph: Graph, op: Op) -> str:
 
 
 def _reduction(graph: Graph, op: Op) -> str:
-    # Whatever its axes are, the size of the batch must not change.
+    # The size of the batch must not change.
     before, after = _shape(graph, op), graph.tensors[op.outputs[0]].shape
     return "" if before and (before[0] == 1 or (after and after[0] == before[0])) else "reduces the batch"
 

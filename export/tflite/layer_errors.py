@@ -15,7 +15,7 @@ class LayerError:
     """The error of a layer.
 
     Attributes:
-        layer: the tensor's name in both files; op: what computes it; shape: its shape.
+        layer: the tensor's name in both files; op: the operator that computes it; shape: its shape.
         relative: root mean square error over the root mean square of the float values.
         largest: maximum error, in the units of the float values.
     """

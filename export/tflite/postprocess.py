@@ -26,7 +26,7 @@ def convert_with_postprocess(saved_model: Path, model: dict[str, Any], nms_iou: 
     Args:
         saved_model: with outputs ``boxes`` (deltas) and ``scores`` (logits of one class).
         model: with ``input`` and ``decode``, as in a run's record.
-        nms_iou: IoU from which on a box is suppressed; limit: maximum number of detections.
+        nms_iou: IoU above which a box is suppressed; limit: maximum number of detections.
 
     Raises:
         ExportError: it cannot be converted.

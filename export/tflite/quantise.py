@@ -1,8 +1,8 @@
 """Quantise a float TFLite network to full int8, with Google's AI Edge Quantizer.
 
 It succeeds the quantiser in TensorFlow's converter and takes any float TFLite file. Weights are quantised per output
-channel, activations per tensor. Operators that it does not support but that only select or clip values (RELU6,
-REDUCE_MAX and such) are converted to int8 here: on integers they compute the same as on real numbers.
+channel, activations per tensor. Unsupported operators that only select or clip values (e.g. RELU6, REDUCE_MAX) are
+converted to int8 here: on integers they compute the same as on real numbers.
 """
 
 from __future__ import annotations

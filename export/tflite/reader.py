@@ -1,7 +1,7 @@
 """Read tensors, operators and metadata of a TFLite file without running it.
 
-Uses the flatbuffer bindings of LiteRT. A file may come from anywhere, so every length is checked against the file's
-size before it is used: a damaged or hostile file raises `ExportError` and never causes a crash or a hang.
+Uses the flatbuffer bindings of LiteRT. A file may come from an untrusted source, so every length is checked against
+the file's size before it is used: a damaged or hostile file raises `ExportError` and never causes a crash or a hang.
 File format: https://github.com/google-ai-edge/LiteRT, tflite/converter/schema/schema.fbs.
 """
 
@@ -123,7 +123,7 @@ def read_tflite(content: bytes, where: str = "the file") -> TFLiteFile:
 
 
 class _Reader:
-    """Reads a file; `_left` is how many items it may still read, so that overlapping parts cannot multiply."""
+    """Reads a file; `_left` limits the number of items that it may still read, in case parts overlap."""
 
     def __init__(self, content: bytes) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -203,7 +203,7 @@ class _Reader:
         )
 
     def _code(self, code: Any) -> tuple[str, bool]:
-        # Codes above 127 were added later and are stored in another field, for the sake of old readers.
+        # Codes above 127 were added later and are stored in another field, for compatibility with old readers.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if number == self._schema.BuiltinOperator.CUSTOM:
             return self._text(code.CustomCode()), True

@@ -1,7 +1,7 @@
 """Read an image into 8-bit RGB: PNG, JPEG, TIFF, BMP through OpenCV, FITS through astropy, DNG through rawpy.
 
 Size, depth and completeness are read from the file's header before anything is decoded, so that a damaged or absurd
-file costs no memory and gives no wrong result: a decoder would return a truncated JPEG as one with a grey bottom.
+file takes no memory and gives no wrong result: a decoder would fill the missing part of a truncated JPEG with grey.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from .memory import Reservation
 from .stretch import to_rgb8
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", *FITS_SUFFIXES, DNG_SUFFIX)
-"""Ends of the names, in lower case, of the files that are read; some have two dots."""
+"""Suffixes of the files that are read, in lower case; some have two dots."""
 MAGIC = (b"\x89PNG", b"\xff\xd8", b"BM", *TIFF_MAGIC)
 MAX_SATURATED = 0.25
-"""Share of pixels of the highest level above which a frame is said to be saturated."""
+"""Minimum share of pixels at the highest level for the remark that a frame is saturated."""
 MAX_MISSING = 0.05
-"""Share of pixels without a finite number above which an image has a remark."""
+"""Minimum share of pixels that are not finite for a remark on it."""
 JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-"""How a JPEG is decoded: it has 8 bits and no transparency, and becomes RGB without a second copy."""
+"""OpenCV's flags for a JPEG, which has 8 bits and no transparency: it is decoded to RGB without a second copy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,16 +36,16 @@ class DecodedImage:
     """A decoded image.
 
     Attributes:
-        pixels: (h, w, 3) uint8 RGB, turned as the file's orientation tag says; of a Bayer mosaic, superpixels of half
+        pixels: (h, w, 3) uint8 RGB, with the file's orientation tag applied; for a Bayer mosaic, superpixels of half
             the size.
-        stretch: how `pixels` were made of more than 8 bits, see `development`; None where the file has 8.
+        stretch: how more than 8 bits were reduced to `pixels`, see `development`; None if the file has 8.
         header: keywords of a FITS file.
         time: start of the exposure, UTC, where a FITS file gives it.
         raw: (H, W) or (H, W, 3) uint16 or float32, where the file has more than 8 bits or is a mosaic.
         cfa: Bayer pattern of `raw`; None where it is not a mosaic.
         binning: pixels of the file along a side of one pixel of `pixels`: 2 for superpixels, else 1.
         planes: one or three linear channels (h, w) that `pixels` was developed from, where there is `raw`.
-        remarks: what a person should know of how the file was read, e.g. why a keyword was ignored.
+        remarks: what the user should know about how the file was read, e.g. why a keyword was ignored.
     """
 
     pixels: np.ndarray
@@ -71,7 +71,7 @@ def decode_image(
         content: the whole file.
         name: for messages, and for the suffix that marks FITS and DNG.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
-        reservation: is given the memory that the image takes, before it is decoded.
+        reservation: memory is reserved from it before the image is decoded.
 
     Raises:
         CalibrationFrameError: a FITS keyword says that it is a dark, a bias or a flat.
@@ -101,7 +101,7 @@ def decode_image(
 
 
 class _Reserved:
-    """Checks what an image takes against the budget, and notes what of it stays."""
+    """Checks the memory of an image against the budget, and records how much of it stays in use."""
 
     def __init__(self, name: str, reservation: Reservation | None) -> None:
         self.name, self.resident, self._reservation = name, 0, reservation
@@ -114,7 +114,7 @@ class _Reserved:
 
 @dataclass(frozen=True, eq=False)
 class _Stored:
-    """The pixels of a file: (H, W) or (H, W, 3) RGB of any depth, and what it says of them."""
+    """The pixels of a file, (H, W) or (H, W, 3) RGB of any depth, and its metadata."""
 
     pixels: np.ndarray
     header: dict[str, Any] = field(default_factory=dict)
@@ -124,9 +124,9 @@ class _Stored:
 
 
 def _stored(content: bytes, name: str, reserved: _Reserved) -> _Stored:
-    """Decode by the first bytes, or by the name where they say nothing.
+    """Decode a file; its first bytes select the format, or its name if they do not identify one.
 
-    What reads a format is imported by the first file of it: most runs have one format, and starts are quick.
+    The reader of a format is imported when a file has that format: most runs need one, and so start faster.
     """
     lower = name.lower()
     if lower.endswith(DNG_SUFFIX) and content.startswith(TIFF_MAGIC):
@@ -164,7 +164,7 @@ def _stored(content: bytes, name: str, reserved: _Reserved) -> _Stored:
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
-    """Return (H, W, C) as OpenCV decodes it as RGB, transparency over black, or (H, W) of one channel."""
+    """Convert (H, W, C) as decoded by OpenCV to RGB, with transparency over black; (H, W) stays as it is."""
     channels = image.shape[2]
     if channels == 1:
         return image[..., 0]
@@ -176,7 +176,7 @@ def _rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _by_channel(image: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) stored channel by channel, so that its linear channels need no memory of their own."""
+    """Return (H, W, 3) stored channel by channel, so that its linear channels need no additional memory."""
     if image[..., 0].flags.c_contiguous:
         return image
     planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
@@ -186,7 +186,7 @@ def _by_channel(image: np.ndarray) -> np.ndarray:
 
 
 def _developed(stored: _Stored, development: Development | None) -> DecodedImage:
-    """Develop what has more than 8 bits or is a mosaic; leave processed images of 8 bits as they are."""
+    """Develop images of more than 8 bits and mosaics; leave processed images of 8 bits unchanged."""
     image, header, time = stored.pixels, stored.header, stored.time
     if image.dtype == np.uint8 and not header and not stored.cfa:
         return DecodedImage(to_rgb8(image)[0])
@@ -202,14 +202,14 @@ def _developed(stored: _Stored, development: Development | None) -> DecodedImage
 
 
 def _level_remarks(raw: np.ndarray) -> tuple[str, ...]:
-    """Return a remark where a frame shows nothing: all pixels have one level, or most are saturated."""
+    """Return a remark if a frame shows nothing, because all pixels have one level or most are saturated; else None."""
     sample = raw[:: max(1, raw.shape[0] // 256), :: max(1, raw.shape[1] // 256)]
     pixels = sample.size
     sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
     if not sample.size:
-        return ("hardly any pixel holds a finite number",)
+        return ("almost no pixel is a finite number",)
     if (missing := 1 - sample.size / pixels) > MAX_MISSING:
-        return (f"about {missing:.0%} of the pixels hold no finite number and count as black",)
+        return (f"about {missing:.0%} of the pixels are not finite numbers and count as black",)
     high = sample.max()
     if sample.min() == high and raw.min() == raw.max():
         return (f"every pixel has the same level, {float(high):g}: a closed cover, or saturation",)

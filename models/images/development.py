@@ -44,8 +44,8 @@ class DevelopedImage:
     """A developed image.
 
     Attributes:
-        pixels: (h, w, 3) uint8 RGB; of a mosaic, superpixels of half the size unless it was interpolated.
-        stretch: what was done, as plain values for JSON.
+        pixels: (h, w, 3) uint8 RGB; for a mosaic, superpixels of half the size unless it was interpolated.
+        stretch: parameters of the stretch, as plain values for JSON.
         raw: the image's own values, uint16 or float32; masked pixels are NaN.
         planes: one or three linear channels (h, w), finite: 0 where `raw` is NaN; hot pixels of a mosaic replaced.
         binning: pixels of `raw` along a side of one pixel of `pixels`.
@@ -66,7 +66,7 @@ def develop_image(image: np.ndarray, cfa: str | None = None, development: Develo
         cfa: Bayer pattern of a mosaic, see `models.raw.bayer.parse_pattern`; None for mono and RGB.
         development: by default, the standard stretch by noise.
     """
-    from ..raw.front_end import linear_planes  # imported by the first raw image: most runs have none
+    from ..raw.front_end import linear_planes  # imported when the first raw image arrives, which most runs do not have
 
     development = development or Development()
     raw = image.astype(np.uint16) if image.dtype == np.uint8 else raw_of(image)
@@ -82,7 +82,7 @@ def develop_image(image: np.ndarray, cfa: str | None = None, development: Develo
 def develop_planes(
     planes: Sequence[np.ndarray], development: Development | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Stretch one or three linear channels (h, w) to (h, w, 3) uint8; return the record of what was done, too."""
+    """Stretch one or three linear channels (h, w) to (h, w, 3) uint8; also return the stretch's parameters."""
     development = development or Development()
     if development.kind == "percentile":
         pixels, percentiles = to_rgb8(planes[0] if len(planes) == 1 else _merged(planes))
@@ -103,7 +103,7 @@ def develop_planes(
 
 
 def _linear(planes: Sequence[np.ndarray]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Scale the planes linearly, all from their common minimum, black, to their common maximum, white."""
+    """Scale all planes linearly from their common minimum, black, to their common maximum, white."""
     black = min(float(plane.min()) for plane in planes)
     white = max(float(plane.max()) for plane in planes)
     scale = 255.0 / (white - black) if white > black else 0.0
@@ -117,5 +117,5 @@ def _merged(planes: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _short(value: float) -> float:
-    """Round to 6 digits: the record is for people and scripts."""
+    """Round to 6 digits, to keep the record readable."""
     return float(f"{value:.6g}")

@@ -16,7 +16,7 @@ def read_orientation(content: bytes) -> int:
     """Read the orientation of a JPEG, PNG or TIFF file (not BigTIFF).
 
     Returns:
-        1 to 8 (Exif 2.32, section 4.6.4); 1, as displayed, where the tag is missing or invalid.
+        1 to 8 (Exif 2.32, section 4.6.4); 1, no rotation, if the tag is missing or invalid.
     """
     entry = _find_entry(content)
     if entry is None:
@@ -27,7 +27,7 @@ def read_orientation(content: bytes) -> int:
 
 
 def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn stored pixels (H, W) or (H, W, C) as `orientation` says; 5 to 8 swap width and height."""
+    """Rotate and mirror stored pixels (H, W) or (H, W, C) by `orientation`; 5 to 8 swap width and height."""
     if orientation == 2:
         return cv2.flip(image, 1)
     if orientation == 3:
@@ -60,12 +60,12 @@ def _find_entry(content: bytes) -> tuple[int, str] | None:
             if tag == ORIENTATION_TAG and values == 1 and kind == SHORT and offset + 12 <= len(content):
                 return offset, order
     except struct.error:
-        pass  # a directory that breaks off has no orientation; whether the image is damaged, its decoder finds
+        pass  # a truncated directory has no orientation; the decoder finds out whether the image is damaged
     return None
 
 
 def _tiff_start(content: bytes) -> int | None:
-    """Return where the TIFF structure with the tags begins: the file itself, or the EXIF block in it."""
+    """Return the offset of the TIFF structure with the tags: the file itself, or the EXIF block in it."""
     if content[:4] in (b"II*\0", b"MM\0*"):
         return 0
     if content.startswith(b"\xff\xd8"):

@@ -1,6 +1,6 @@
 """Read the first image of a FITS file with astropy, from the part of the file that is intact.
 
-The headers are checked first: an absurd one, such as 999,999,999 columns, would keep astropy busy for hours.
+The headers are checked first: an absurd value, such as 999,999,999 columns, would keep astropy busy for hours.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_fits(
         check: called with the image's size and depth, and the bytes in use, before it is decoded.
 
     Returns:
-        (H, W) or (H, W, 3) of the file's own depth, the keywords, and when it was taken, see `fits_time`.
+        (H, W) or (H, W, 3) of the file's own depth, the keywords, and the time of the exposure, see `fits_time`.
 
     Raises:
         ImageError: the file has no image, or its size is not accepted. Errors of astropy on damaged data pass through.
@@ -84,7 +84,7 @@ def read_fits(
 
 
 def _image_header(unit: Any, width: int, height: int, name: str) -> ImageHeader:
-    """Return what the memory of an image depends on."""
+    """Return the size and depth of an image, from which its memory is computed."""
     bits, channels = abs(int(unit.header.get("BITPIX", 8))), prod(unit.shape) // max(1, width * height)
     scaled = unit.header.get("BSCALE", 1) != 1 or unit.header.get("BZERO", 0) not in (0, 2 ** (bits - 1))
     depth = max(bits // 8, 8 if scaled else 1)
@@ -123,7 +123,7 @@ def _native(data: np.ndarray) -> np.ndarray:
 def _read_header(header: Any) -> dict[str, Any]:
     """Return the keywords of an astropy header, in capitals, without comments.
 
-    Cards that astropy cannot parse are left out: programs write NaN, decimal commas and unquoted text.
+    Cards that astropy cannot parse are ignored: programs write NaN, decimal commas and unquoted text.
     """
     from astropy.io.fits.verify import VerifyError
 

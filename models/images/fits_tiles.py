@@ -15,7 +15,7 @@ MAX_PIXEL_BYTES = 8
 def check_tiles(content: bytes, unit: Any, name: str) -> None:
     """Refuse a file with a tile that unpacks to more than its pixels.
 
-    Only the tiles of gzip can: the other methods write as many pixels as the header says.
+    Only gzip tiles can: the other methods write as many pixels as the header states.
 
     Args:
         content: the file up to the last intact unit.

@@ -1,7 +1,8 @@
-"""When a FITS image was taken, by the keywords that programs write: the standard's, and older ones.
+"""Read the time of a FITS image from the keywords that programs write: the standard's, and older ones.
 
 FITS 4.0 (Pence et al. 2010, A&A 524, A42; 2018), section 9: DATE-OBS, MJD-OBS and TIMESYS. Before 1998 dates were
-DD/MM/YY, and the time of day stood in TIME-OBS, UT or UTC. Computes UTC; astropy only for other time scales.
+DD/MM/YY, and the time of day was in TIME-OBS, UT or UTC. The result is UTC; astropy is only needed for other time
+scales.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from typing import Any
 KEYWORDS = ("DATE-OBS", "DATE_OBS", "TIME-OBS", "TIME_OBS", "UT", "UTC", "UT-START", "UTSTART", "MJD-OBS", "TIMESYS")
 """Keywords that are read, of dates and of times in the order in which they are tried."""
 EARLIEST, LATEST = 1970, 2100
-"""Years outside of which a date is a mistake: a clock that was never set, or a broken card."""
+"""Range of plausible years; other dates come from a clock that was never set or a damaged card."""
 _MJD_ZERO = datetime.datetime(1858, 11, 17)
 _OLD_DATE = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2}|\d{4})")
 _TIME = re.compile(r"(\d{1,2}):(\d{1,2}):(\d{1,2}(?:\.\d*)?)")
 
 
 def observation_time(header: Mapping[str, Any]) -> datetime.datetime | None:
-    """Return when an image was taken, UTC; None where that is missing, incomplete or absurd.
+    """Return the time of an image, UTC; None if it is missing, incomplete or absurd.
 
     A date without a time of day counts as incomplete.
 
@@ -37,7 +38,7 @@ def observation_time(header: Mapping[str, Any]) -> datetime.datetime | None:
 
 
 def _from_date(header: Mapping[str, Any]) -> datetime.datetime | None:
-    """Read DATE-OBS, with the time of day from another keyword where it has none."""
+    """Read DATE-OBS, with the time of day from another keyword if it has none."""
     text = next((str(header[name]).strip() for name in KEYWORDS[:2] if isinstance(header.get(name), str)), "")
     if "T" in text.upper() or re.match(r"\d{4}-\d\d-\d\d \d", text):
         try:
@@ -53,7 +54,7 @@ def _from_date(header: Mapping[str, Any]) -> datetime.datetime | None:
 
 
 def _date(text: str) -> datetime.date | None:
-    """Read a date as of today's standard, or DD/MM/YY or DD/MM/YYYY as of the one before."""
+    """Parse a date of the current standard, or DD/MM/YY or DD/MM/YYYY of the previous one."""
     try:
         if old := _OLD_DATE.fullmatch(text):
             day, month, year = (int(part) for part in old.groups())
@@ -74,7 +75,7 @@ def _at(date: datetime.date, time: re.Match[str]) -> datetime.datetime | None:
 
 
 def _normal_second(text: str) -> datetime.datetime | None:
-    """Read a time that Python's reader refuses: one digit, more than six decimals, second 60."""
+    """Parse a time that Python's parser refuses: one digit, more than six decimals, second 60."""
     date, _, time = text.upper().replace(" ", "T", 1).partition("T")
     found, day = _TIME.fullmatch(time.removesuffix("Z")), _date(date)
     return _at(day, found) if found and day else None
@@ -90,7 +91,7 @@ def _from_mjd(value: Any) -> datetime.datetime | None:
 
 
 def _to_utc(time: datetime.datetime, scale: str) -> datetime.datetime:
-    """Convert a time of another scale, e.g. TAI or TT; of an unknown one, and of local times, it is taken as UTC."""
+    """Convert a time of another scale, e.g. TAI or TT, to UTC; unknown scales and local times are taken as UTC."""
     if scale in ("tai", "tt", "tdb", "tcg", "tcb", "gps"):
         from astropy.time import Time
 

@@ -17,7 +17,7 @@ DNG_SUFFIX = ".dng"
 TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """First bytes of TIFF files, then of BigTIFF files, in both byte orders."""
 COMPRESSED_MAGIC = (b"\x1f\x8b", b"BZh")
-"""First bytes of what gzip and bzip2 write."""
+"""First bytes of gzip and bzip2 files."""
 
 
 def validate_image_size(width: int, height: int, name: str) -> None:
@@ -35,13 +35,13 @@ def validate_image_size(width: int, height: int, name: str) -> None:
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What the header of an image says.
+    """The size and depth of an image, from its header.
 
     Attributes:
         width, height: in pixels, as stored.
         pixel_bytes: bytes of a decoded pixel, all channels.
         raw_bytes: bytes of a pixel that are kept in addition to 8-bit RGB, as uint16 or float32; 0 for 8 bits.
-        extra_bytes: bytes that the decoder needs for each pixel in addition.
+        extra_bytes: additional bytes per pixel that the decoder needs.
     """
 
     width: int
@@ -97,7 +97,7 @@ def _png_header(content: bytes, name: str) -> ImageHeader:
             raise ImageError(name, "the PNG is truncated: its end is missing")
     channels = {0: 1, 2: 3, 3: 4, 4: 4}.get(colours, 4)  # OpenCV makes RGBA of grey with transparency, and of palettes
     decoded = channels * (2 if bits == 16 else 1)
-    # Where it is interlaced or animated, a second image is held.
+    # The decoder of an interlaced or animated PNG holds a second image.
     return ImageHeader(width, height, decoded, decoded if bits == 16 else 0, decoded)
 
 
@@ -116,13 +116,13 @@ def _jpeg_header(content: bytes, name: str) -> ImageHeader:
                     raise ImageError(name, "the JPEG is damaged: it has two headers")
                 header, progressive = ImageHeader(width, height, 3), marker & 3 == 2
             if marker == 0xDA and header is not None and (progressive or content[offset + 4] < channels):
-                # All coefficients of an image of several scans are held until its end, 2 bytes each.
+                # The decoder holds all coefficients of an image of several scans until its end, 2 bytes each.
                 header = replace(header, extra_bytes=2 * channels)
             offset += 2 + length
             if marker == 0xDA:  # the scan begins; in it, only a real end marker is FF D9
                 break
     except (IndexError, struct.error):
-        raise ImageError(name, "the JPEG is truncated: its header breaks off") from None
+        raise ImageError(name, "the JPEG is truncated: its header is incomplete") from None
     if header is None:
         raise ImageError(name, "the JPEG is damaged: its header gives no size")
     if content.rfind(b"\xff\xd9", offset) < 0:  # searched from the end, where it is
@@ -139,7 +139,7 @@ def _bmp_size(content: bytes, name: str) -> tuple[int, int]:
         else:
             width, height, _, bits, compression = struct.unpack_from("<iiHHI", content, 18)
     except struct.error:
-        raise ImageError(name, "the BMP is truncated: its header breaks off") from None
+        raise ImageError(name, "the BMP is truncated: its header is incomplete") from None
     height = abs(height)  # negative where the rows run from the top
     if compression in (0, 3) and offset + (abs(width) * bits + 31) // 32 * 4 * height > len(content):
         raise ImageError(name, "the BMP is truncated: pixels are missing")

@@ -1,7 +1,7 @@
-"""How much memory an image may take: counted in bytes, before anything of it is decoded.
+"""Limit the memory of an image, computed in bytes before anything of it is decoded.
 
-A file of some hundred kilobytes can stand for gigabytes of pixels. On a small computer the kernel would then end the
-process, so that an image that needs more than `budget` is refused by name.
+A file of some hundred kilobytes can expand to gigabytes of pixels. On a small computer the kernel would then kill the
+process, so an image that needs more than `budget` is refused with a message that names it.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from ...errors import ImageError
 MAX_BUDGET = 640 * 2**20
 """Maximum number of bytes for one image on any machine; with the engine and its buffers a run stays below 1 GiB."""
 SHARE = 0.25
-"""Share of the machine's memory, or of what its control group allows."""
+"""Share of the memory of the machine or of its control group that one image may use."""
 WAIT_SECONDS = 5.0
-"""Maximum time that an image waits for the memory of the ones before it."""
+"""Maximum time that an image waits for the memory of earlier ones."""
 _UNLIMITED = 2**60
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
@@ -102,7 +102,7 @@ class MemoryGate:
             reservation.grow(0)
 
     def change(self, before: int, after: int, wait: bool) -> None:
-        """Replace a reservation of `before` bytes by one of `after`, once there is room where `wait` is set."""
+        """Replace a reservation of `before` bytes by one of `after`; with `wait`, wait until there is room."""
         with self._changed:
             if wait:
                 self._changed.wait_for(
@@ -119,7 +119,7 @@ class Reservation:
         self._gate, self._bytes = gate, 0
 
     def grow(self, needed: int) -> None:
-        """Reserve `needed` bytes in all; wait for them if they are more than before."""
+        """Reserve `needed` bytes in total; wait for them if they are more than before."""
         self._gate.change(self._bytes, needed, needed > self._bytes)
         self._bytes = needed
 

@@ -1,8 +1,8 @@
-"""Find out from FITS keywords and levels whether an image is a Bayer mosaic, and of which pattern.
+"""Determine from FITS keywords and levels whether an image is a Bayer mosaic, and its pattern.
 
 Capture programs write BAYERPAT (NINA, SharpCap, ZWO, Ekos), COLORTYP (SBIG, MaxIm) or a CFA keyword, with the offset of
-the first pixel in XBAYROFF and YBAYROFF and the order of rows in ROWORDER. Where the keywords contradict the image, or
-are missing, the levels of the four pixels of a cell decide.
+the first pixel in XBAYROFF and YBAYROFF and the order of rows in ROWORDER. If the keywords contradict the image or are
+missing, the levels of the four pixels of a cell decide.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ PATTERN_KEYS = ("BAYERPAT", "COLORTYP", "CFA_PAT", "CFAPAT", "CFATYPE", "CFA", "
 NO_MOSAIC = ("", "NONE", "NO", "N/A", "FALSE", "F", "MONO", "GREY", "GRAY", "RGB", "COLOR", "COLOUR", "UNKNOWN")
 """Values of these keywords that name no pattern: the levels of the image decide."""
 MIN_SIDE = 64
-"""Pixels of a side below which an image is too small to find a pattern in its levels."""
+"""Minimum side in pixels of an image in whose levels a pattern can be found."""
 MIN_CONTRAST = 0.5
-"""Standard deviations of a pixel's noise by which red or blue must differ from green."""
+"""Minimum difference of red or blue from green in standard deviations of a pixel's noise."""
 MAX_GREEN_CONTRAST = 0.15
-"""Share of that difference by which the two greens of a cell may differ; rows and columns of a sensor's readout that
-alternate differ on both diagonals."""
+"""Maximum difference of the two greens of a cell, as a share of that difference; alternating rows and columns of a
+sensor's readout differ on both diagonals."""
 MAX_SMOOTHNESS = 0.85
-"""Median difference of neighbours, in those of pixels two apart, below which an image was interpolated."""
+"""Minimum median difference of neighbours relative to pixels two apart; an interpolated image is below it."""
 _SAMPLES = 8_000
 
 
 def bayer_pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """Return the Bayer pattern of an image, None if it is not a mosaic, and remarks where that is a judgement.
+    """Return the Bayer pattern of an image, None if it is not a mosaic, and remarks if that is uncertain.
 
     Args:
         image: (H, W) or (H, W, 3), rows as they are stored.
@@ -93,20 +93,21 @@ def _pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | None, 
 
 
 def _share_greens(pattern: str, others: Sequence[str]) -> bool:
-    """Return whether a pattern has its greens where one of the others has them."""
+    """Return whether a pattern has its greens on the same diagonal as one of the others."""
     return any((pattern[0] == "G") == (other[0] == "G") for other in others)
 
 
 def pattern_from_levels(image: np.ndarray) -> str | None:
-    """Guess the pattern of a mosaic from its levels; None where it has none; see `patterns_from_levels`."""
+    """Guess the pattern of a mosaic from its levels; None if it has none; see `patterns_from_levels`."""
     return next(iter(patterns_from_levels(image)), None)
 
 
 def patterns_from_levels(image: np.ndarray) -> list[str]:
-    """Return the patterns that a mosaic may have by its levels, the likelier first; none where it is no mosaic.
+    """Return the patterns that agree with the levels of a mosaic, the likelier first; none if it is not a mosaic.
 
-    The pixels of one diagonal of the cells, the greens, have the same level, those of the other have not. Which of
-    these is red cannot be seen: the patterns returned have it first. Two are possible where red is as bright as blue.
+    The two pixels on one diagonal of a cell, the greens, have the same level; those on the other do not. Which of
+    these is red cannot be determined: the patterns returned have red first. Two are possible if red is as bright as
+    blue.
     """
     if min(image.shape) < MIN_SIDE:
         return []
@@ -118,7 +119,7 @@ def patterns_from_levels(image: np.ndarray) -> list[str]:
     medians = [float(np.median(cell)) for cell in cells]
     noise = max(1.4826 * float(np.median(np.abs(cell - median))) for cell, median in zip(cells, medians, strict=True))
     noise = noise or max(float(cell.std()) for cell in cells)
-    # Means without stars: medians of whole numbers are too coarse where the noise is about 1.
+    # Means without stars: medians of integers are too coarse if the noise is about 1.
     levels = np.array(
         [
             np.clip(cell, median - 3 * noise, median + 3 * noise).mean()
@@ -136,14 +137,14 @@ def patterns_from_levels(image: np.ndarray) -> list[str]:
 
 
 def is_interpolated(image: np.ndarray) -> bool:
-    """Return whether neighbours in a row differ less than pixels two apart, as they do not in a mosaic's noise."""
+    """Return whether neighbours in a row differ less than pixels two apart, which mosaics do not show."""
     rows = _numeric(image[:: max(1, image.shape[0] // 64)]).astype(np.float64)
     next_one, next_but_one = (float(np.median(np.abs(rows[:, lag:] - rows[:, :-lag]))) for lag in (1, 2))
     return next_one < MAX_SMOOTHNESS * next_but_one
 
 
 def _numeric(image: np.ndarray) -> np.ndarray:
-    """Return values that OpenCV can split: whole numbers of 16 bits, or finite float32."""
+    """Return values that OpenCV can split: 16-bit integers, or finite float32."""
     if image.dtype in (np.uint8, np.uint16):
         return image
     with np.errstate(over="ignore", invalid="ignore"):
@@ -151,7 +152,7 @@ def _numeric(image: np.ndarray) -> np.ndarray:
 
 
 def _named(header: Mapping[str, Any], key: str) -> str:
-    """Return the text of a keyword that claims a pattern; "" where it is missing or names none."""
+    """Return the text of a keyword that names a pattern; "" if it is missing or names none."""
     value = header.get(key)
     text = str(value).strip(" '\"") if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     return "" if text.upper() in NO_MOSAIC else text
@@ -172,7 +173,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _whole(value: Any) -> int:
-    """Return a keyword's value as a whole number; 0 where it is missing or not a number."""
+    """Return a keyword's value as an integer; 0 if it is missing or not a number."""
     try:
         return int(float(value))
     except (TypeError, ValueError, OverflowError):

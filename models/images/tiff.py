@@ -1,8 +1,9 @@
-"""Read TIFF through OpenCV, with a directory of our own for layouts that OpenCV misreads without an error.
+"""Read TIFF through OpenCV, with a replaced directory for layouts that OpenCV misreads without an error.
 
-OpenCV scrambles planes that are stored one after the other, cuts grey with transparency, returns black for floats with
-transparency and negatives for inverted 16-bit grey. Each such image is one or more plain grey images to it: only the
-directory that describes the pixels is replaced, and the result is taken apart here. Directory: TIFF 6.0, and BigTIFF.
+OpenCV mixes up planes that are stored one after the other, truncates grey with transparency, returns black for floats
+with transparency and negatives for inverted 16-bit grey. Each such image is therefore presented to OpenCV as one or
+more plain grey images, by replacing the directory that describes the pixels; the result is split here. Directory: TIFF
+6.0, and BigTIFF.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ PHOTOMETRICS = (INVERTED, GREY, RGB, 3, 5, 6, 8)
 """Known meanings of the samples: grey, RGB, palette, CMYK, YCbCr, L*a*b*."""
 UINT, INT, FLOAT = 1, 2, 3
 ASSOCIATED, UNASSOCIATED = 1, 2
-"""Kinds of transparency: colours are multiplied by it already, or not yet."""
+"""Kinds of transparency: colours are already multiplied by it, or not."""
 _TYPES = {1: "B", 3: "H", 4: "I", 16: "Q"}
 
 
@@ -60,7 +61,7 @@ class TiffImage:
         return self.get(WIDTH), self.get(HEIGHT)
 
     def header(self) -> ImageHeader:
-        """Return what the memory of the image depends on; tiles may be larger than the image."""
+        """Return the size and depth from which the image's memory is computed; tiles may be larger than the image."""
         width, height = self.size
         samples = max(self.get(SAMPLES), 4 if self.get(BITS) <= 8 else 1)  # OpenCV decodes 8 bits through RGBA
         depth = max(1, -(-self.get(BITS) // 8))
@@ -77,7 +78,7 @@ class TiffImage:
 
     @property
     def is_plain(self) -> bool:
-        """Whether OpenCV reads the layout as it is meant."""
+        """Whether OpenCV reads the layout correctly."""
         samples, kind = self.get(SAMPLES), self.get(PHOTOMETRIC)
         if kind not in (INVERTED, GREY, RGB) or self.get(COMPRESSION) == JPEG or self.get(BITS) < 8:
             return True
@@ -115,7 +116,7 @@ def parse_tiff(content: bytes, name: str) -> TiffImage:
                     raise struct.error
                 values[tag] = struct.unpack_from(f"{order}{number}{_TYPES[kind]}", content, at)
     except (struct.error, OverflowError):
-        raise ImageError(name, "the TIFF is truncated: its directory breaks off") from None
+        raise ImageError(name, "the TIFF is truncated: its directory is incomplete") from None
     if WIDTH not in values or HEIGHT not in values:
         raise ImageError(name, "the TIFF is damaged: its directory gives no size")
     image = TiffImage(order, big, values, entries)
@@ -124,7 +125,7 @@ def parse_tiff(content: bytes, name: str) -> TiffImage:
 
 
 def decode_tiff(content: bytes, image: TiffImage, name: str) -> np.ndarray:
-    """Decode the image that `parse_tiff` described: (H, W) or (H, W, 3), RGB, over black; not turned.
+    """Decode the image that `parse_tiff` described: (H, W) or (H, W, 3) RGB, over black, orientation not applied.
 
     Raises:
         ImageError: it is damaged.
@@ -151,7 +152,7 @@ def decode_tiff(content: bytes, image: TiffImage, name: str) -> np.ndarray:
 
 
 def multiply_alpha(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    """Compose an image (H, W) or (H, W, 3) over black, as the sky is, in place; the depth stays.
+    """Compose an image (H, W) or (H, W, 3) over black in place; the depth stays.
 
     Args:
         pixels: contiguous.
@@ -167,7 +168,7 @@ def multiply_alpha(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _check_layout(image: TiffImage, name: str) -> None:
-    """Refuse by name what would be read wrongly or not at all."""
+    """Refuse layouts that would be read wrongly or not at all, with a message that names them."""
     bits, kind, samples = image.get(BITS), image.get(FORMAT), image.get(SAMPLES)
     compression, photometric = image.get(COMPRESSION), image.get(PHOTOMETRIC)
     fault = ""
@@ -215,7 +216,7 @@ def _wide(image: TiffImage) -> dict[int, tuple[int, ...]]:
 
 
 def _undo_predictor(wide: np.ndarray, image: TiffImage) -> np.ndarray:
-    """Undo the differences between pixels of a row; libtiff does it where the samples of a pixel are one."""
+    """Undo the differences between the pixels of a row, which libtiff undoes only for one sample per pixel."""
     predictor, samples = image.get(PREDICTOR), image.get(SAMPLES)
     if predictor == 1 or samples == 1:
         return wide

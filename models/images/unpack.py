@@ -13,7 +13,7 @@ _STEP = 2**20
 
 
 def unpack(content: bytes, name: str) -> bytes:
-    """Return the content of a file compressed by gzip or bzip2, and of any other file its own.
+    """Unpack the content of a gzip or bzip2 file; return any other content unchanged.
 
     Raises:
         ImageError: it is damaged, or its content is larger than half of the memory that an image may take.
@@ -23,7 +23,7 @@ def unpack(content: bytes, name: str) -> bytes:
     unpacked = bytearray()
     limit = budget() // 2
     try:
-        while content.startswith(COMPRESSED_MAGIC):  # what follows is padding of a tape or of a download
+        while content.startswith(COMPRESSED_MAGIC):  # the rest is padding of a tape or of a download
             content = _unpack_stream(content, unpacked, limit, name)
     except (zlib.error, OSError, EOFError) as error:
         raise ImageError(name, f"it cannot be unpacked: {error}") from None
@@ -31,7 +31,7 @@ def unpack(content: bytes, name: str) -> bytes:
 
 
 def _unpack_stream(content: bytes, unpacked: bytearray, limit: int, name: str) -> bytes:
-    """Append what the first stream of `content` unpacks to; return what follows the stream."""
+    """Unpack the first stream of `content` and append the result; return what follows the stream."""
     is_gzip = content.startswith(COMPRESSED_MAGIC[0])
     decoder = zlib.decompressobj(wbits=31) if is_gzip else bz2.BZ2Decompressor()
     while not decoder.eof:

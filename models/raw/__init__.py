@@ -1,1 +1,1 @@
-"""From a raw exposure to the 8-bit image that the networks see: Bayer patterns, sky, one stretch."""
+"""Develop raw exposures to the 8-bit images that the networks take: Bayer patterns, sky, stretch."""

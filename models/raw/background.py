@@ -1,8 +1,8 @@
 """Sky level and noise of a linear frame: a coarse mesh of robust medians, and a smooth surface through it.
 
-Gradients of town, moon and dusk and the fall of light towards the corners are smooth over the whole frame: a quadratic
-surface follows them. It cannot follow a galaxy, and is laid through the darker cells, so that an object over a third of
-the frame stays. numpy and OpenCV only.
+Gradients of light pollution, moonlight and twilight, and vignetting, are smooth over the whole frame, so a quadratic
+surface models them. It cannot model a galaxy, and it is fitted to the darker cells, so that an object over a third of
+the frame is preserved. numpy and OpenCV only.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Background:
         """Return the sky level of every pixel: (height, width).
 
         Args:
-            dtype: of the result; whole numbers are cut off.
-            tolerance: how far a level may be off. Neighbouring rows share their levels where they differ by less.
+            dtype: of the result; integers are truncated.
+            tolerance: maximum error of a level. Neighbouring rows that differ by less share their levels.
         """
         a, bx, by, cxx, cxy, cyy = (np.float32(value) for value in self.coefficients)
         steepest = 2 / height * (abs(by) + abs(cxy) + 2 * abs(cyy))
@@ -65,7 +65,7 @@ class Background:
         if shared > 1:  # each row of a block has the level of the block's middle
             numbers = np.arange(-(-height // shared), dtype=np.float32)
             y = np.float32(2 / height) * (numbers * shared + np.float32(shared / 2)) - np.float32(1)
-        # Not as a matrix product: numpy's use threads, which wait for each other where all cores are busy.
+        # No matrix product: numpy computes it in threads, which wait for each other if all cores are busy.
         surface = np.multiply.outer(cxy * y, x)
         surface += bx * x + cxx * (x * x)
         surface += (a + y * (by + cyy * y))[:, None]
@@ -73,7 +73,7 @@ class Background:
         return surface if shared == 1 else np.repeat(surface, shared, axis=0)[:height]
 
     def of_rows(self, rows: slice, height: int) -> Background:
-        """Return the sky of some rows of a frame of `height` rows, as that of a frame of its own."""
+        """Return the sky of a range of rows of a frame of `height` rows, as if it were a separate frame."""
         a, bx, by, cxx, cxy, cyy = self.coefficients
         middle, scale = (rows.start + rows.stop) / height - 1, (rows.stop - rows.start) / height
         coefficients = (
@@ -83,7 +83,7 @@ class Background:
         return Background(np.array(coefficients), self.noise)
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the sky level at places given from -1 to 1 over the frame, of any shapes that broadcast: float64."""
+        """Return the sky level at coordinates from -1 to 1 over the frame, of any shapes that broadcast, as float64."""
         a, bx, by, cxx, cxy, cyy = self.coefficients
         return np.asarray(a + bx * x + by * y + cxx * x * x + cxy * x * y + cyy * y * y)
 
@@ -93,8 +93,8 @@ def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> 
 
     Args:
         channel: (H, W) of any real type, linear.
-        valid: (H, W) bool, pixels to use; by default, all that are finite, except areas of exact zeros,
-            as the borders of aligned frames are.
+        valid: (H, W) bool, pixels to use; by default, all that are finite, except areas of exact zeros, which are the
+            borders of aligned frames.
     """
     step = max(1, int((channel.size / SAMPLES) ** 0.5))
     exact = np.float32 if channel.dtype in (np.uint8, np.uint16, np.float32) else np.float64
@@ -143,12 +143,12 @@ def _terms(high: int, wide: int, rows: int, columns: int, step: int, height: int
 
 
 def _places(samples: np.ndarray, step: int, length: int) -> np.ndarray:
-    """Return the places, from -1 to 1 over `length` pixels, of samples every `step` pixels from the first."""
+    """Return the coordinates, from -1 to 1 over `length` pixels, of samples every `step` pixels from the first."""
     return np.asarray((2 * step * samples + 1) / length - 1)
 
 
 def zero_areas(values: np.ndarray) -> np.ndarray:
-    """Return which of (H, W) values lie in squares of 3 x 3 exact zeros, or such at the edge, bool."""
+    """Return which of (H, W) values lie in squares of 3 x 3 exact zeros, cut off at the edges, (H, W) bool."""
     zero: np.ndarray = values == 0
     if not zero.any():
         return zero
@@ -169,14 +169,14 @@ def _axis(length: int) -> np.ndarray:
 
 
 def _cells(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Divide (H, W) into equal cells: (rows * columns, pixels of a cell); what is over at the end is left out."""
+    """Divide (H, W) into equal cells, (rows * columns, pixels of a cell); a remainder at the end is ignored."""
     high, wide = values.shape[0] // rows, values.shape[1] // columns
     parts = values[: high * rows, : wide * columns].reshape(rows, high, columns, wide)
     return parts.swapaxes(1, 2).reshape(rows * columns, high * wide)
 
 
 def _medians(cells: np.ndarray, known: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the upper median of the known values of each cell, and how far the darkest `_BELOW` lie under it, (N,)."""
+    """Return the upper median of each cell's known values, and its distance to the quantile `_BELOW`, (N,) each."""
     ordered = np.sort(np.where(known, cells, np.inf), axis=1)
     numbers, last = np.arange(len(cells)), np.maximum(counts - 1, 0)
     found = np.where(counts > 0, ordered[numbers, np.minimum(counts // 2, last)], 0.0)
@@ -187,8 +187,8 @@ def _medians(cells: np.ndarray, known: np.ndarray, counts: np.ndarray) -> tuple[
 def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return median, noise and number of known pixels of each cell, (N,) each.
 
-    The noise is that below the median, where no star is. The mean square, unlike the median distance, is right for
-    levels as coarse as the noise, too.
+    The noise is measured below the median, where there are no stars. Unlike the median distance, the mean square is
+    also correct for levels as coarse as the noise.
     """
     number, size = cells.shape
     if known.all():  # nearly always: a third of the work
@@ -218,21 +218,22 @@ def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _middle(values: np.ndarray) -> float:
-    """Return the upper median of (N,) values; a tenth of the work of numpy's where they are few."""
+    """Return the upper median of (N,) values, ten times faster than numpy for short arrays."""
     return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 
 def _fit(
     terms: np.ndarray, levels: np.ndarray, noises: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the surface to the mesh, by its terms (N, 6): (6,) coefficients, and which cells (N,) bool are sky.
+    """Fit the surface with terms (N, 6) to the mesh; return its coefficients (6,), and which cells are sky, (N,) bool.
 
-    First the surface below which a fifth of the cells lie (quantile regression: Koenker and Bassett 1978, Econometrica
-    46, 33), which no object drags along that covers less than half of the frame; then the mean of what is near it.
+    The first surface has a fifth of the cells below it (quantile regression: Koenker and Bassett 1978, Econometrica
+    46, 33), and is not biased by objects that cover less than half of the frame; the second is the mean of the cells
+    near the first.
     """
     base = _middle(levels)
     scale = _middle(noises) or float(np.abs(levels - base).max())
-    if scale <= 0 or len(levels) < _FEWEST_CELLS:  # one level, or too little to see a gradient in
+    if scale <= 0 or len(levels) < _FEWEST_CELLS:  # a single level, or too few cells for a gradient
         level = float(np.sort(levels)[len(levels) // 3 if len(levels) > 3 else len(levels) // 2])
         return np.array([level, 0.0, 0, 0, 0, 0]), np.ones(len(levels), bool)
     values = (levels - base) / scale

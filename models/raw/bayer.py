@@ -1,6 +1,6 @@
 """Colour filter arrays: read a Bayer pattern, make superpixels or a debayered image, replace hot pixels.
 
-A raw frame of a colour camera is a mosaic: every pixel has seen one colour. Superpixels take each 2 x 2 cell as one
+A raw frame of a colour camera is a mosaic: every pixel has one colour. Superpixels take each 2 x 2 cell as one
 pixel (red, mean of both greens, blue): half the size, and nothing is interpolated. numpy and OpenCV only.
 """
 
@@ -21,11 +21,11 @@ _DEBAYER = {
 HOT_SIGMA = 10.0
 """Standard deviations of the noise by which a hot pixel exceeds every neighbour of its colour."""
 HOT_SHARE = 0.12
-"""What the brightest neighbour of a star's peak has of it at least; around a hot pixel there is only sky."""
+"""Minimum level of the brightest neighbour as a share of a star's peak; around a hot pixel there is only sky."""
 _OFFSETS = [(dy, dx) for dy in (-1, 0, 1) for dx in (-1, 0, 1) if dy or dx]
 _SAMPLES = 2_000
 _COARSE = 16.0
-"""Noise in levels from which on half a level is nothing: the mean of both greens stays in whole numbers."""
+"""Minimum noise in levels for which half a level is negligible, so that the mean of both greens stays an integer."""
 
 
 def parse_pattern(text: str, x_offset: int = 0, y_offset: int = 0, bottom_up: bool = False, height: int = 0) -> str:
@@ -34,10 +34,10 @@ def parse_pattern(text: str, x_offset: int = 0, y_offset: int = 0, bottom_up: bo
     Args:
         text: the pattern as a header gives it (FITS BAYERPAT, COLORTYP, a CFA name), in any case, e.g. ``grbg``,
             ``GR/BG``, ``SGRBG16`` (V4L2) or ``BAYER_RG8`` (GenICam, which names the first row).
-        x_offset, y_offset: FITS XBAYROFF and YBAYROFF: columns and rows by which the array begins inside the pattern.
+        x_offset, y_offset: FITS XBAYROFF and YBAYROFF: offset of the array in the pattern, in columns and rows.
         bottom_up: FITS ROWORDER is BOTTOM-UP: the pattern is that of the scene's upper left corner, and the array's
             first row is the scene's last.
-        height: rows of the array; used where `bottom_up` is set.
+        height: rows of the array; used if `bottom_up` is set.
 
     Raises:
         ValueError: the text is not a Bayer pattern.
@@ -58,10 +58,10 @@ def parse_pattern(text: str, x_offset: int = 0, y_offset: int = 0, bottom_up: bo
 
 
 def colour_planes(mosaic: np.ndarray) -> list[np.ndarray]:
-    """Take a mosaic apart into its four planes, in the order of the pattern's letters.
+    """Split a mosaic into its four planes, in the order of the pattern's letters.
 
     Args:
-        mosaic: (H, W) of any type that OpenCV knows; an odd last row or column is left out.
+        mosaic: (H, W) of any type that OpenCV knows; an odd last row or column is dropped.
 
     Returns:
         four (H // 2, W // 2) arrays of the same type.
@@ -86,8 +86,8 @@ def superpixel_planes(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True)
         hot_pixels: replace hot pixels first, each by neighbours of its own colour.
 
     Returns:
-        three (H // 2, W // 2) arrays, red and blue of the mosaic's type (of 8 bits: uint16), green the mean of both,
-        float32, or uint16 where the noise is many levels; and how many pixels were replaced.
+        three (H // 2, W // 2) arrays, red and blue of the mosaic's type (for 8 bits: uint16), green the mean of both,
+        float32, or uint16 if the noise is many levels; and the number of pixels that were replaced.
     """
     if mosaic.dtype == np.uint8:
         mosaic = mosaic.astype(np.uint16)
@@ -123,7 +123,7 @@ def debayer(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.nda
     """Interpolate every colour at every pixel (bilinear, OpenCV): (H, W) mosaic -> (H, W, 3) RGB, even sides.
 
     Args:
-        mosaic: uint8, uint16 or float32, linear; float32 is brought to 16 bits for it and back.
+        mosaic: uint8, uint16 or float32, linear; float32 is converted to 16 bits and back.
         pattern: see `parse_pattern`.
         hot_pixels: replace hot pixels first.
     """
@@ -149,7 +149,7 @@ def without_hot_pixels(mosaic: np.ndarray) -> np.ndarray:
 
 
 def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
-    """Replace single pixels far brighter than all of their neighbours by the median of these.
+    """Replace single pixels that are far brighter than all of their neighbours by their median.
 
     A star's light reaches the pixels next to its peak; a hot pixel's does not.
 
@@ -157,7 +157,7 @@ def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
         plane: (H, W) of one colour, uint8, uint16 or float32, finite.
 
     Returns:
-        the plane, a copy where anything was replaced, and how many pixels were.
+        the plane, a copy if pixels were replaced, and the number of them.
     """
     y, x, values = _hot_pixels(plane, *_level_and_noise(plane))
     if len(values):
@@ -167,7 +167,7 @@ def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _hot_pixels(plane: np.ndarray, level: float, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows and columns of hot pixels, and the medians of their neighbours, (N,) each; for the plane's sky."""
+    """Return rows and columns of hot pixels in the sky, and the medians of their neighbours, (N,) each."""
     none = np.zeros(0, int)
     if min(plane.shape) < 3 or noise <= 0:
         return none, none, plane[none, none]
@@ -192,14 +192,14 @@ def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
     if rows % 2:
         last = np.flatnonzero(plane[-1].astype(np.float64) - plane[-2] > least)
         y, x = np.concatenate([y, np.full(len(last), rows - 1)]), np.concatenate([x, last])
-    # Most are edges of stars, whose other neighbour is as bright: these need not be compared with all.
+    # Most are edges of stars, whose other neighbour is as bright: these need no comparison with all neighbours.
     other = plane[y, np.where(x + 1 < columns, x + 1, x - 1)]
     alone = plane[y, x].astype(np.float64) - other > least
     return y[alone], x[alone]
 
 
 def true_places(mask: np.ndarray) -> np.ndarray:
-    """Return where (N,) bool is true; like `np.flatnonzero`, but eight at a time, since almost all are false."""
+    """Return where (N,) bool is true; faster than `np.flatnonzero` if almost all are false."""
     end = len(mask) // 8 * 8
     groups = np.flatnonzero(mask[:end].view(np.uint64) != 0)
     group, offset = np.nonzero(mask[:end].reshape(-1, 8)[groups])
@@ -215,7 +215,7 @@ def _neighbours(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _level_and_noise(plane: np.ndarray) -> tuple[float, float]:
-    """Estimate sky level and noise from some thousand pixels: median and median distance to it."""
+    """Estimate sky level and noise from several thousand pixels: median, and median distance to it."""
     step = max(1, int((plane.size / _SAMPLES) ** 0.5))
     sampled = plane[::step, ::step].ravel()
     middle = sampled.size // 2

@@ -1,9 +1,9 @@
-"""Extended light in a developed frame, found without a network: which parts of a large frame are worth a look.
+"""Find extended light in a developed frame, without a network, to select the tiles of a large frame.
 
-The levels are turned back into standard deviations of the noise. A morphological opening removes stars, which are
-narrow; what is left is compared with its own noise behind Gaussian filters of growing width (matched filters for round
-objects: Irwin 1985, MNRAS 214, 575). An opening leaves much of blurred stars: a source must be wider than the frame's
-own stars, too. numpy and OpenCV only; a frame of 540 x 960 costs about 2 ms on a desktop core.
+The levels are converted back to standard deviations of the noise. A morphological opening removes stars, which are
+narrow; the remaining light is compared with its own noise after Gaussian filters of growing width (matched filters for
+round objects: Irwin 1985, MNRAS 214, 575). As an opening leaves much of blurred stars, a source must also be wider
+than the frame's own stars. numpy and OpenCV only; a frame of 540 x 960 costs about 2 ms on a desktop core.
 """
 
 from __future__ import annotations
@@ -17,29 +17,29 @@ import numpy as np
 from .stretch import Stretch
 
 WIDTHS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Standard deviations of the filters, in cells of 2 x 2 pixels; whole numbers."""
+"""Standard deviations of the filters, in cells of 2 x 2 pixels; integers."""
 SIGNIFICANT = 6.5
-"""Standard deviations of the filtered noise from which on light counts."""
+"""Minimum significance of light, in standard deviations of the filtered noise."""
 LARGEST = 40.0
-"""A pixel's light is clipped at this number of sigma, or one bright star would outshine all."""
+"""A pixel's light is clipped at this number of sigma, so that one bright star does not dominate."""
 STAR_BOX = 32
 """Minimum side in pixels of a box to check for a star: an opening removes smaller galaxies too."""
 STAR_PEAK, STAR_SHARE, STAR_VEIL = 100.0, 0.07, 25.0
-"""A box is of a star if its peak exceeds the first, in sigma, and an opening leaves less than the second, as a share of
-the peak, and less than the third, in sigma."""
+"""A box contains a star if its peak exceeds the first value in sigma, and the light after an opening is less than the
+second value as a share of the peak and less than the third value in sigma."""
 SATURATED, SATURATED_SHARE = 0.98, 0.15
-"""Share of the stretch's white from which on a peak is cut off, so that what an opening leaves is a larger share of it;
-the limit in sigma does not hold for it, because a nebula has more of them in a deep stack."""
+"""A peak above the first value, as a share of the stretch's white, is clipped, so an opening leaves more of it:
+then only the second value is the limit. A limit in sigma does not apply, as a nebula has more sigma in a deep stack."""
 EXTENDED = 0.2
-"""What the opening must leave of light: 0.1 of a star's of a pixel or two, 0.3 and more of a galaxy's."""
+"""Minimum share of the light that remains after the opening: 0.1 for stars of a pixel or two, over 0.3 for galaxies."""
 FEWEST_STARS = 12
-"""Bright peaks from which on the frame's own stars are a measure; of fewer, most may be galaxies."""
+"""Minimum number of bright peaks to measure the frame's own stars; of fewer, most may be galaxies."""
 STAR_LIGHT = 6.0
-"""Light in sigma behind the narrowest filter from which on a peak is used for that."""
+"""Minimum light of such a peak, in sigma after the narrowest filter."""
 WIDER = 1.5
-"""Factor by which a filter must keep more of a source's light than of a star's."""
+"""Minimum ratio of the light that a filter keeps of a source and of a star."""
 SMALL = 16.0
-"""Size in pixels up to which a source is shown enlarged: it differs from a star in a few pixels only."""
+"""Maximum size in pixels of sources that are enlarged, as they differ from stars in a few pixels only."""
 MOST = 12
 _CELL = 2
 _SKY_CELLS = 24
@@ -51,11 +51,11 @@ _KERNEL = cv2.getGaussianKernel(5, 1.0, cv2.CV_32F)
 
 @dataclass(frozen=True)
 class ExtendedSource:
-    """Light that is no star.
+    """An extended source of light.
 
     Attributes:
         x, y: its middle in pixels of the image; size: about its width in pixels.
-        significance: its peak behind the filter that shows it best, in standard deviations of the noise there.
+        significance: its peak after the filter that shows it best, in standard deviations of that filter's noise.
     """
 
     x: float
@@ -97,16 +97,16 @@ def extended_sources(
 
 
 def _cells(pixels: np.ndarray, stretch: Stretch, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the light of cells of 2 x 2 pixels in sigma of a pixel, clipped and whole: two (height, width) float32."""
+    """Return the light of cells of 2 x 2 pixels in sigma of a pixel, clipped and unclipped, (height, width) float32."""
     table = _linear(stretch)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[: height * _CELL, : width * _CELL]
-    # Averaged as levels: what is lost in faint light by rounding, noise carries over it.
+    # Levels are averaged: the noise dithers faint light, so rounding loses nothing on average.
     levels = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.LUT(levels, np.minimum(table, LARGEST)), cv2.LUT(levels, table)
 
 
 class _Stars:
-    """What filters leave of a frame's point sources, whatever their width: most peaks of a frame are stars.
+    """The light that each filter keeps of a frame's point sources; most peaks of a frame are stars.
 
     Args:
         light: (H, W) float32, of cells above the sky, in sigma, not clipped.
@@ -117,7 +117,7 @@ class _Stars:
         self._narrow = cv2.sepFilter2D(light, -1, _KERNEL, _KERNEL)
         peaks = (self._narrow >= cv2.dilate(self._narrow, _OPENING)) & (self._narrow > STAR_LIGHT)
         y, x = np.divmod(np.flatnonzero(peaks), light.shape[1])
-        # The brighter half: noise and neighbours are a smaller part of their light.
+        # The brighter half, in whose light noise and neighbours are a smaller part.
         bright = np.argsort(-self._narrow[y, x])[: max(FEWEST_STARS, len(y) // 2)]
         self._y, self._x = y[bright], x[bright]
 
@@ -137,10 +137,10 @@ class _Stars:
 
 
 def star_dominated(pixels: np.ndarray, boxes: np.ndarray, stretch: Stretch | None = None) -> np.ndarray:
-    """Return which boxes (N, 4) are about a bright star in faint light, as in a reflection nebula, (N,) bool.
+    """Return which boxes (N, 4) contain a bright star in faint light, as in a reflection nebula, (N,) bool.
 
-    The brightest pixel in the middle half of such a box belongs to a star: an opening by 5 x 5 pixels leaves almost
-    nothing of it, but a good part of a galaxy's nucleus.
+    The brightest pixel in the middle half of such a box belongs to a star: an opening by 5 x 5 pixels removes almost
+    all of it, but only part of a galaxy's nucleus.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.
@@ -171,7 +171,7 @@ def _linear(stretch: Stretch) -> np.ndarray:
 
 
 def _sky(light: np.ndarray) -> np.ndarray:
-    """Return the level around each cell: medians of a coarse mesh, of which objects up to half a frame are a part."""
+    """Return the sky level at each cell from medians of a coarse mesh, without objects up to half of a frame."""
     height, width = light.shape
     side = max(4, max(height, width) // _SKY_CELLS)
     coarse = max(1, width // side), max(1, height // side)
@@ -181,7 +181,7 @@ def _sky(light: np.ndarray) -> np.ndarray:
     level = float(np.median(mesh))
     smooth = cv2.medianBlur(mesh, 5)
     smooth = cv2.GaussianBlur(cv2.medianBlur(smooth, 5), (0, 0), 2.0)
-    # Only what is a gradient is taken away: a galaxy's light in the mesh is cut off at the frame's level.
+    # Only gradients are subtracted: a galaxy's light in the mesh is limited to the frame's level.
     spread = 1.4826 * float(np.median(np.abs(mesh - level)))
     return cv2.resize(np.minimum(smooth, level + 2 * spread), (width, height), interpolation=cv2.INTER_LINEAR)
 
@@ -213,7 +213,7 @@ def _peaks(
 def _filtered(light: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray]:
     """Reduce light `fold` times and filter it; return it, and a sample of its values partitioned at their median."""
     height, width = light.shape[0] // fold, light.shape[1] // fold
-    cropped = light[: height * fold, : width * fold]  # in multiples, a third of the work
+    cropped = light[: height * fold, : width * fold]  # a multiple of `fold` takes a third of the time
     folded = cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA) if fold > 1 else light
     smooth = cv2.sepFilter2D(folded, -1, _KERNEL, _KERNEL)
     sampled = smooth[::_SAMPLE, ::_SAMPLE].ravel()
@@ -223,12 +223,12 @@ def _filtered(light: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def windows_around(sources: list[ExtendedSource], width: int, height: int, side: int, most: int = 8) -> np.ndarray:
-    """Lay square windows over an image so that every source lies well inside one.
+    """Place square windows on an image so that every source lies well inside one.
 
     Args:
         sources: the most significant first; width, height: of the image in pixels.
-        side: of the network's input in pixels; small sources get windows half as large, which enlarges them twice,
-            and larger ones windows twice, four times as large.
+        side: of the network's input in pixels; small sources get windows of half the size, which are enlarged, and
+            larger ones windows of twice and four times the size.
         most: maximum number of windows.
 
     Returns:

@@ -1,8 +1,8 @@
-"""From a linear frame to the 8-bit image that the networks are shown. The only such path in the project.
+"""Develop a linear frame to the 8-bit image that the networks take; the only implementation in the project.
 
-Bayer mosaic -> superpixels -> sky taken away -> channels balanced -> stretched by the frame's own noise. Any change of
-gain, offset or exposure, of each channel by itself, gives the same image. Images that were processed to 8 bits do
-not come here. numpy and OpenCV only.
+Bayer mosaic -> superpixels -> sky subtracted -> channels balanced -> stretched by the frame's own noise. The image
+does not depend on gain, offset or exposure of any channel. Images that were already processed to 8 bits are not
+developed. numpy and OpenCV only.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from .bayer import debayer, superpixel_planes, true_places
 from .stretch import STEPS, Stretch
 
 STAR_SIGMA = 5.0
-"""Standard deviations of a pixel's noise by which the mean of 2 x 2 must stand out to be a star's."""
+"""Minimum light of a star, as the mean of 2 x 2 pixels in standard deviations of a pixel's noise."""
 FEW_STARS = 30
-"""Pixels of stars that are worth as much as the noise, by which channels are balanced where there are none."""
+"""Number of star pixels with the same weight as the noise, which balances the channels if there are no stars."""
 _STANDS_OUT = 0.6
 _NOT_SATURATED = 0.8
 _OFF_NOISE = 1.6
 """Maximum factor between the gains that stars and noise give a channel, up or down."""
 LARGE = 2**24
-"""Pixels above which a frame is stretched in bands."""
+"""Minimum number of pixels of a frame that is stretched in bands."""
 _AROUND = np.ones((5, 5), np.uint8)
 _FINE = 24.0
-"""Noise in whole levels from which on rounding the sky to whole levels is less than half a level of the image."""
+"""Minimum noise in levels for which rounding the sky to integers changes the image by less than half a level."""
 _TOLERANCE = 0.03
-"""Standard deviations of the noise by which the sky of a row may be off."""
+"""Maximum error of a row's sky, in standard deviations of the noise."""
 _LUT_OF_16_BITS = int(cv2.__version__.split(".")[0]) >= 5
 
 
 @dataclass(frozen=True)
 class FrameLevels:
-    """What a frame's stretch starts from.
+    """The measured levels on which a frame's stretch is based.
 
     Attributes:
         backgrounds: of each channel, one or three.
         factors: of each channel, from its units to standard deviations of the image's noise.
-        balance: ``stars``, ``noise`` or ``mono``: what mostly balanced the channels.
+        balance: ``stars``, ``noise`` or ``mono``: what the balance of the channels is mainly based on.
     """
 
     backgrounds: tuple[Background, ...]
@@ -57,8 +57,8 @@ class Developed:
 
     Attributes:
         pixels: (H, W, 3) uint8 RGB.
-        binning: frame pixels an image pixel, 2 for superpixels, else 1.
-        record: what was done, as plain values: stretch, pattern, binning, sky, noise, balance, factors, hot_pixels.
+        binning: frame pixels per side of an image pixel: 2 for superpixels, else 1.
+        record: plain values: stretch, pattern, binning, sky, noise, balance, factors, hot_pixels.
     """
 
     pixels: np.ndarray
@@ -74,16 +74,16 @@ def develop(
     hot_pixels: bool = True,
     levels: FrameLevels | None = None,
 ) -> Developed:
-    """Turn a linear frame into the image that the networks are shown.
+    """Develop a linear frame to the image that the networks take.
 
     Args:
-        frame: (H, W) mosaic or mono, or (H, W, 3) RGB; any real type; linear, in any units. What is not finite counts
-            for nothing.
+        frame: (H, W) mosaic or mono, or (H, W, 3) RGB; any real type; linear, in any units. Values that are not finite
+            are ignored.
         pattern: of a mosaic, see `bayer.parse_pattern`; None for mono and RGB.
         stretch: None for the standard one.
         full_size: debayer a mosaic to its full size instead of making superpixels.
         hot_pixels: replace hot pixels of a mosaic.
-        levels: measured before, see `measure`, of a frame in the same units; None to measure this one.
+        levels: as measured by `measure` on another frame in the same units; None to measure this one.
 
     Raises:
         ValueError: it is not a frame of such a shape, or a pattern is given for one that is not a mosaic.
@@ -107,7 +107,7 @@ def develop(
 def linear_planes(
     frame: np.ndarray, pattern: str | None = None, full_size: bool = False, hot_pixels: bool = True
 ) -> tuple[list[np.ndarray], int]:
-    """Take a frame apart into its linear channels, one or three; for arguments and errors see `develop`.
+    """Split a frame into its linear channels, one or three; for arguments and errors see `develop`.
 
     Returns:
         (H, W) uint16 or float32 arrays, finite; and the number of hot pixels replaced.
@@ -125,7 +125,7 @@ def linear_planes(
 
 
 def channels_of(image: np.ndarray) -> list[np.ndarray]:
-    """Return the channels of (H, W, 3): views of it where it is stored channel by channel, else copies."""
+    """Return the channels of (H, W, 3): views if it is stored channel by channel, else copies."""
     views = [image[..., channel] for channel in range(image.shape[2])]
     return views if views[0].flags.c_contiguous else list(cv2.split(image))
 
@@ -138,7 +138,7 @@ def measure(planes: Sequence[np.ndarray], stretch: Stretch | None = None) -> Fra
     for plane, sky in zip(planes, backgrounds, strict=True):
         if sky.noise > 0:
             factors.append(1 / sky.noise)
-        else:  # drawn, or saturated all over: what is brightest becomes white
+        else:  # drawn, or saturated everywhere: the maximum becomes white
             reach = cv2.minMaxLoc(plane)[1] - sky.level
             factors.append(white / reach if reach > 0 else 0.0)
     if len(planes) == 1:
@@ -157,7 +157,7 @@ def stretch_planes(planes: Sequence[np.ndarray], levels: FrameLevels, stretch: S
     height, width = planes[0].shape
     band = height if height * width <= LARGE else max(1, LARGE // 4 // width)
     result = np.empty((height, width, 3), np.uint8)
-    for top in range(0, height, band):  # the floats of a whole large frame would double its memory
+    for top in range(0, height, band):  # float copies of a large frame would double its memory
         rows = slice(top, min(height, top + band))
         levels_of_rows = []
         for plane, sky, factor in zip(planes, levels.backgrounds, levels.factors, strict=True):
@@ -171,7 +171,7 @@ def stretch_planes(planes: Sequence[np.ndarray], levels: FrameLevels, stretch: S
 def _levels(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch) -> np.ndarray:
     """Stretch one channel (H, W) of any type to uint8."""
     table, alpha = stretch.table(), factor * STEPS
-    # Level and surface apart, or steps of float32 would show where the sky is high above the noise.
+    # Level and surface are subtracted separately, or the steps of float32 would show if the sky is far above the noise.
     shape = Background(np.array([stretch.black * STEPS, *(-alpha * sky.coefficients[1:])]), 1.0)
     surface = shape.surface(plane.shape[0], plane.shape[1], tolerance=_TOLERANCE * STEPS)
     above = np.subtract(plane, np.float32(sky.level), dtype=np.float32)
@@ -182,7 +182,7 @@ def _levels(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch)
 
 
 def _is_coarse(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch) -> bool:
-    """Return whether a channel's whole numbers are fine enough for its noise, and its sky is not near zero."""
+    """Return whether a channel's integers are fine enough for its noise, and its sky is not near zero."""
     if plane.dtype != np.uint16 or not 0 < factor * _FINE <= 1:
         return False
     lowest = sky.level - float(np.abs(sky.coefficients[1:]).sum()) - stretch.black / factor
@@ -208,7 +208,7 @@ def _looked_up(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
 
 
 def _working(frame: np.ndarray) -> np.ndarray:
-    """Bring a frame to uint16 or finite float32 of ordinary size."""
+    """Convert a frame to uint16, or to finite float32 within a safe range."""
     if frame.dtype == np.uint16:
         return frame if frame.ndim == 3 else np.ascontiguousarray(frame)
     if frame.dtype == np.uint8:
@@ -230,16 +230,16 @@ def _working(frame: np.ndarray) -> np.ndarray:
 def _star_balance(
     planes: Sequence[np.ndarray], backgrounds: Sequence[Background], factors: Sequence[float]
 ) -> tuple[list[float], int]:
-    """Return the gains that make the middle star white, and by how many pixels of stars; by few, they stay near 1.
+    """Return the gains that make the median star white, and the number of star pixels; with few, gains stay near 1.
 
-    Stars are what stands out of a 5 x 5 neighbourhood in the halved green channel and is not saturated in any.
+    Stars are the peaks of 5 x 5 neighbourhoods in the halved green channel that are not saturated in any channel.
     """
     height, width = planes[0].shape[0] // 2, planes[0].shape[1] // 2
     if min(height, width) < 8 or min(factors) <= 0:
         return [1.0, 1.0, 1.0], 0
     half = cv2.resize(planes[1][: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     stands_out = cv2.morphologyEx(half, cv2.MORPH_TOPHAT, _AROUND)
-    least = min(STAR_SIGMA / factors[1], 65_535.0)  # of the image's own type, or all of it would be converted
+    least = min(STAR_SIGMA / factors[1], 65_535.0)  # of the image's own type, or the whole image would be converted
     y, x = np.divmod(true_places((stands_out > stands_out.dtype.type(least)).reshape(-1)), width)
     if not len(y):
         return [1.0, 1.0, 1.0], 0

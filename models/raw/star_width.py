@@ -1,4 +1,4 @@
-"""Measure how wide the stars of a developed raw frame are. numpy and OpenCV only."""
+"""Measure the width of the stars in a developed raw frame. numpy and OpenCV only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 from .stretch import Stretch
 
 FAINTEST, BRIGHTEST = 7.0, 250.0
-"""Light of a peak in sigma between which its width is measured: above the noise, and far from saturation."""
+"""Range of the light in sigma of peaks that are measured: above the noise, and far from saturation."""
 RADIUS = 12
-"""Half the side in pixels of the part around a peak in which its width is measured."""
+"""Half of the side in pixels of the region around a peak in which its width is measured."""
 MOST, FEWEST = 60, 5
-"""Peaks that are measured, the brightest first; of fewer, most may be galaxies."""
+"""Maximum and minimum number of peaks that are measured, the brightest first; of fewer, most may be galaxies."""
 SHARE = 0.3
-"""Share of the peaks that are narrower than the result: galaxies and close pairs are wider than stars."""
+"""Quantile of the peaks' widths that is returned: galaxies and close pairs are wider than stars."""
 
 
 def star_width(pixels: np.ndarray, stretch: Stretch | None = None) -> float | None:
-    """Return the full width at half maximum of the stars in pixels; None where there are too few.
+    """Return the full width at half maximum of the stars in pixels; None if there are too few.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.
@@ -42,7 +42,7 @@ def _part(green: np.ndarray, y: int, x: int) -> np.ndarray:
 
 
 def _width(light: np.ndarray) -> float:
-    """Return the width of the source in the middle: of the circle as large as what is above half of its height."""
+    """Return the width of the source in the middle: the diameter of a circle with the area above half its maximum."""
     rim = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
     sky = float(np.median(rim))
     above = (light > sky + (light[RADIUS, RADIUS] - sky) / 2).astype(np.uint8)

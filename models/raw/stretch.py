@@ -1,8 +1,9 @@
 """The one stretch from linear light to 8-bit levels, in units of a frame's own noise.
 
 level = 255 asinh(max(0, x + black) / softening) / asinh((white + black) / softening), x in standard deviations of the
-noise above the sky (Lupton et al. 2004, PASP 116, 133). Nothing depends on gain, offset or exposure, and nothing on
-what else is in the frame: a frame of noise alone becomes dark noise. Training, evaluation, export and runtime share it.
+noise above the sky (Lupton et al. 2004, PASP 116, 133). The result depends neither on gain, offset or exposure, nor on
+other objects in the frame: a frame of noise alone becomes dark noise. Training, evaluation, export and runtime share
+it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 KIND = "asinh-noise"
 STEPS = 128
-"""Steps of the look-up table in a standard deviation."""
+"""Steps of the look-up table per standard deviation."""
 _LARGEST = 65535
 
 
@@ -26,7 +27,7 @@ class Stretch:
 
     Attributes:
         black: standard deviations below the sky that become level 0.
-        softening: standard deviations above black up to which the stretch is about linear.
+        softening: standard deviations above black up to which the stretch is approximately linear.
         white: standard deviations above the sky that become level 255.
     """
 
@@ -61,7 +62,7 @@ class Stretch:
         return _table(self)
 
     def first_steps(self) -> np.ndarray:
-        """Return the first index in `table` that has each level or a higher one: (256,) int; 65536 where none has."""
+        """Return for each level the first index in `table` that reaches it, (256,) int; 65536 if none does."""
         return _first_steps(self)
 
     def light(self) -> np.ndarray:

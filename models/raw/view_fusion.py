@@ -1,8 +1,8 @@
-"""One list of detections of a frame that was searched whole and in windows.
+"""Fuse the detections of a whole frame and of its windows into one list.
 
-Views of the same galaxy agree on its middle, but the whole frame shows a small one coarsely: its box is the mean of the
-windows' boxes, weighted by score (Solovyev et al. 2021, Image Vis. Comput. 107, 104117), and its score that of the view
-that was surest. numpy only.
+Views of the same galaxy agree on its middle, but the whole frame shows small galaxies coarsely: their box is the mean
+of the windows' boxes, weighted by score (Solovyev et al. 2021, Image Vis. Comput. 107, 104117), and their score is the
+maximum over the views. numpy only.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ import numpy as np
 from ..boxes import box_areas, intersection_areas, iou_matrix
 
 FAINTEST = 0.1
-"""Scores under it say nothing of where a box lies."""
+"""Minimum score of a box whose position is used."""
 EDGE = 2.0
-"""Pixels from the edge of a window within which a box is taken to be cut off."""
+"""Maximum distance in pixels of a cut-off box from the edge of its window."""
 SAME_MIDDLE, SAME_SIZE, SAME_BOX, SAME_PART = 0.35, 2.2, 0.5, 0.3
-"""Boxes are of one object if their middles lie within the first share of the smaller sides, or they have more than the
-last share of the smaller area in common, and their sizes differ at most by the second factor; or if the third is less
-than their IoU."""
+"""Two boxes are of one object if their sizes differ at most by the second value as a factor, and either their middles
+are closer than the first value times the smaller side, or they share more than the last value of the smaller area; or
+if their IoU exceeds the third value."""
 TRUSTED = 0.4
-"""Share of the best score from which on a window's box is taken."""
+"""Minimum score of a window's box that is used, as a share of the best score."""
 MIN_SIDE = 11.0
 """Minimum longer side of a box in pixels: smaller ones are close pairs of stars more often than galaxies."""
 
@@ -34,11 +34,12 @@ def fuse_views(
 
     Args:
         views: (V, 4) x0, y0, x1, y1 in frame pixels, the whole frame first.
-        found: of each view boxes (N, 4) in its own pixels and scores (N,), those from `FAINTEST` on at least.
-        side: of the network's input; of objects under half of it windows know the box better than the whole frame.
+        found: for each view, boxes (N, 4) in its own pixels and scores (N,), including all from `FAINTEST`.
+        side: of the network's input; for objects below half of it, windows give better boxes than the whole frame.
 
     Returns:
-        boxes (M, 4) float32 in frame pixels, scores (M,) float32, best first, and (M,) int which view was surest.
+        boxes (M, 4) float32 in frame pixels, scores (M,) float32, best first, and the view with the best score, (M,)
+        int.
     """
     boxes, scores, origin = _in_frame(views, found)
     middle, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
@@ -74,7 +75,7 @@ def _shared_part(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 def _in_frame(
     views: np.ndarray, found: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bring what is whole in its view to frame pixels, best first: boxes, scores, and numbers of the views."""
+    """Convert boxes that are not cut off to frame pixels, best first; return boxes, scores and view numbers."""
     boxes, scores, origin = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)], [np.zeros(0, int)]
     for number, (view, (view_boxes, score)) in enumerate(zip(views, found, strict=True)):
         inner = np.array([view[0] > views[0][0], view[1] > views[0][1], view[2] < views[0][2], view[3] < views[0][3]])

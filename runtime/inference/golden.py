@@ -58,7 +58,7 @@ class Difference:
 
 
 def check_golden(bundle: Bundle) -> str:
-    """Run the golden inputs: integer outputs must be equal to the bit, float outputs nearly.
+    """Run the golden inputs: integer outputs must be bit-identical, float outputs nearly equal.
 
     Returns:
         A sentence with the number of outputs that were equal.

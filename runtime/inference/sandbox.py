@@ -1,4 +1,4 @@
-"""Load models of unknown origin in a separate process first, where they can do no harm.
+"""Load models of unknown origin first in a separate process with restricted rights.
 
 A malformed file can crash an interpreter, keep it busy forever, or request more memory than there is. The process has
 loaded only the engine, and is confined and limited as described in `runtime.system.isolated`.

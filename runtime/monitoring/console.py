@@ -1,4 +1,4 @@
-"""A terminal for text from anywhere: names of files, classes and networks are printed as they are."""
+"""A console for untrusted text: names of files, classes and networks are printed unchanged."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ..system.address import printable_name
 
 
 class PlainConsole(Console):
-    """A rich console in which a string is text and nothing else.
+    """A rich console that prints strings as plain text.
 
     By default, rich takes ``[/]`` in a file's name for markup and fails, makes links of ``[link=...]``, and replaces
-    ``:boom:``. Control characters and those that turn text round are escaped too. `rich.text.Text` carries styles.
+    ``:boom:``. Control characters and those that reverse text are escaped too. `rich.text.Text` carries styles.
 
     Args:
         stderr: whether to print to stderr.
@@ -25,7 +25,7 @@ class PlainConsole(Console):
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Make a string a text without markup; rich calls this for each string, also for the cells of tables."""
+        """Convert a string to text without markup; rich calls this for each string, including the cells of tables."""
         shown = "\n".join(map(printable_name, text.split("\n")))
         return super().render_str(shown, **{**options, "markup": False, "emoji": False})
 

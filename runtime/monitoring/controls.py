@@ -15,7 +15,7 @@ SAVE_SECONDS = 1.0
 
 
 class TooSoon(Exception):
-    """A frame was saved on request just before."""
+    """The previous request to save a frame was too recent."""
 
 
 @dataclass(eq=False)
@@ -25,7 +25,7 @@ class Controls:
     Attributes:
         paused: frames are shown and reported, but nothing is detected in them.
         min_score: minimum score of a detection, 0..1; None for the detector's own.
-        stack: frames in a stack; None for the run's initial value, and where frames do not follow from each other.
+        stack: frames in a stack; None for the run's initial value, and if frames are unrelated.
         show_inputs: the live page shows the detector's inputs in place of the frame.
         writer: writes a requested frame; None if the run has no output folder.
         saved_at: monotonic seconds of the last request to save a frame.

@@ -26,10 +26,10 @@ PAUSED: Final = "paused"
 STALLED: Final = "stalled"
 ENDED: Final = "ended"
 RECENT = 64
-"""Number of frames of which timings are the median."""
+"""Number of frames over which the median of timings is computed."""
 RATE_SECONDS = 10.0
 SAMPLES = 600
-"""Maximum number of samples in the history, one a second."""
+"""Maximum number of samples in the history, one per second."""
 COUNTS = ("dropped", "gated", "reopened", "hung")
 """Further counts of `RunStats` that are published."""
 
@@ -112,7 +112,7 @@ class RunMonitor:
         return STARTING if self._last_frame is None else RUNNING
 
     def rate(self) -> float:
-        """Return frames per second over the last `RATE_SECONDS`; of a slower camera, since the last frame but one."""
+        """Return frames per second over the last `RATE_SECONDS`; for a slower camera, since the second-last frame."""
         now = self._clock()
         with self._lock:
             times = list(self._frame_times)
@@ -157,6 +157,6 @@ class RunMonitor:
         }
 
     def history(self) -> list[dict[str, Any]]:
-        """Return samples of the last minutes, one a second, oldest first."""
+        """Return samples of the last minutes, one per second, oldest first."""
         with self._lock:
             return list(self._history)

@@ -71,7 +71,7 @@ class LiveTable:
 
 
 def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
-    """Print what was found, the time of each stage and the output paths; to stderr if `err`."""
+    """Print the results, the time of each stage and the output paths; to stderr if `err`."""
     console = PlainConsole(stderr=err)
     if stats.stopped:
         console.print("stopped on request" if stats.failure else "stopped on request; everything is written")
@@ -82,7 +82,7 @@ def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
         table.add_row(stage, str(row["count"]), f"{row['median_ms']:.2f}", f"{row['p95_ms']:.2f}")
     console.print(table)
     rate = stats.frames / stats.seconds if stats.seconds else 0.0
-    console.print(f"{rate:.1f} frames a second, peak memory {stats.peak_memory_mib:.0f} MiB")
+    console.print(f"{rate:.1f} frames per second, peak memory {stats.peak_memory_mib:.0f} MiB")
     if stats.bad_pictures:
         console.print(f"{stats.bad_pictures} images could not be read and were skipped")
     if stats.dropped:

@@ -1,4 +1,4 @@
-"""Discovery messages for Home Assistant, which make a run appear there without any set-up."""
+"""Discovery messages for Home Assistant, which then shows a run without configuration."""
 
 from __future__ import annotations
 

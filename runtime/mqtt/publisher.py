@@ -1,4 +1,4 @@
-"""Publish a run to an MQTT broker: whether it is online, its events and its figures.
+"""Publish a run to an MQTT broker: its availability, events and statistics.
 
 ::
 
@@ -46,9 +46,9 @@ MAX_IN_FLIGHT = 100
 """Messages sent but not yet acknowledged."""
 POLL_SECONDS = 0.5
 CLOSE_SECONDS, GOODBYE_SECONDS = 0.8, 0.1
-"""Time at the end for everything that is left to send, and for the last message of it."""
+"""Time at the end for all remaining messages, and for the last one."""
 COMMIT_SECONDS, HANG_SECONDS = 20.0, 0.1
-"""How long closing waits for the last commit at most, and for a call to the disk that does not return."""
+"""Maximum time that closing waits for the last commit, and for a call to the disk that does not return."""
 RECONNECT_SECONDS = (1, 60)
 """Delay between attempts to reach the broker: the first, and the longest after doubling."""
 KEEPALIVE_SECONDS = 30
@@ -57,7 +57,7 @@ KEEPALIVE_SECONDS = 30
 class MqttSink:
     """A sink that publishes from its own threads: a broker that hangs does not slow down the frame loop.
 
-    That the broker cannot be reached, and that it can be reached again, is logged as a warning.
+    A lost and a restored connection to the broker are logged as warnings.
 
     Args:
         broker: where to publish.
@@ -249,7 +249,7 @@ class MqttSink:
         if reason.is_failure:
             self._log_outage(str(reason).lower())
             return
-        # Without acknowledgement, as at each connection: those of a lost one must not pile up in memory.
+        # Without acknowledgement, as it is sent at each connection: unacknowledged ones would accumulate in memory.
         client.publish(self._topic("available"), "online", qos=0, retain=True)
         if self._broker.discovery:
             for topic, content in discovery_messages(self._broker.discovery, self._broker.prefix):

@@ -54,7 +54,7 @@ def run_loop(
         processor: preprocesses, detects and classifies.
         sink: takes frames and events; like `on_frame`, called from this thread only.
         on_frame: called after each frame.
-        should_stop: called once a frame, and every `threads.IDLE_SECONDS` while there is none.
+        should_stop: called once per frame, and every `threads.IDLE_SECONDS` while there is none.
         max_frames: maximum number of frames; None for all.
         trace: where the spans of every frame are written.
         overlap: whether the stages run at the same time; a serial loop gives the same results in more time.

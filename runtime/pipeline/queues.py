@@ -22,7 +22,7 @@ class EndOfStream(Exception):
 
 
 class FrameQueue:
-    """Hands frames from one thread, the only one that puts, to the next, the only one that gets.
+    """A queue of frames between one thread that puts and one that gets.
 
     Args:
         newest_only: whether a new frame replaces the one that waits.
@@ -36,7 +36,7 @@ class FrameQueue:
         self.dropped = 0
         self._newest_only = newest_only
         self._wait_until_taken = wait_until_taken
-        # A condition would do, but costs some hundred microseconds of the interpreter's lock a frame; this waits in C.
+        # A condition would hold the interpreter's lock for some hundred microseconds per frame; this waits in C.
         self._waiting: SimpleQueue[FrameTask | EndOfStream] = SimpleQueue()
         self._taken = threading.Semaphore(0)
         self._end: EndOfStream | None = None

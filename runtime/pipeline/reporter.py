@@ -59,7 +59,7 @@ class Reporter:
             step = self._correct_time(task)
             corrected = self._tracker.move_times(step) if step else []
             changed: list[Track] = []
-            if task.is_searched:  # an object that was not searched for is not unseen
+            if task.is_searched:  # without a search, objects do not count as unseen
                 changed = self._tracker.update(task.frame, task.detections, task.sky, task.sky_seen, task.star_field)
         record = frame_record(
             task.frame, task.detections, self._classes, task.stopwatch.ms, self._abstain_below, reused=not task.is_new
@@ -77,7 +77,7 @@ class Reporter:
         self._on_frame(task.frame, task.detections, record, self._stats)
 
     def close(self, bad: int) -> None:
-        """End every object, write what is left, close the sink and the trace."""
+        """End every object, write the remaining events, close the sink and the trace."""
         remaining = self._tracker.finish()
         self._sink.events(remaining)
         self._count_events(remaining)

@@ -13,8 +13,8 @@ from ..tracking.track import Track
 class Sink(Protocol):
     """Takes the results of the loop, from one thread.
 
-    A sink never makes the loop wait for a disk, a broker or a browser, and never ends it: it hands over to a thread of
-    its own, and logs and counts what it could not do.
+    A sink never makes the loop wait for a disk, a broker or a browser, and never ends it: it passes the results to its
+    own thread, and logs and counts failures.
     """
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord, /) -> None:

@@ -46,9 +46,9 @@ class ViewOptions(NamedTuple):
     stack: int = 1
 
     def why_no_gate(self, continuous: bool) -> str:
-        """Return why the gate has no effect; "" where frames follow from each other and are not stacked."""
+        """Return why the gate has no effect; "" if frames are consecutive and not stacked."""
         if not continuous:
-            return "the images do not follow from each other"
+            return "the images are not consecutive"
         return "frames are stacked" if self.stack > 1 else ""
 
 
@@ -57,9 +57,9 @@ class FrameProcessor:
 
     Args:
         detector, classifier: the two networks.
-        continuous: whether frames follow from each other; if not, there is nothing to stack, and no gate.
+        continuous: whether frames are consecutive; if not, there is nothing to stack, and no gate.
         views: which parts of which frames the detector sees.
-        controls: what may be changed during the run.
+        controls: settings that may be changed during the run.
         save_input: called with the numbers of the frame and the view, and the pixels that the detector is given; they
             are only lent for the call.
         show_inputs: called with the views of a frame, the inputs made of them, and the detections; as `save_input`.
@@ -144,7 +144,7 @@ class FrameProcessor:
         thumbnail = grey_thumbnail(pyramid) if needs_update or gate else None
         self._last_shape = pyramid.shape
         task.is_new = gate is None or thumbnail is None or gate.has_changed(thumbnail, task.frame.time)
-        if thumbnail is not None and needs_update and task.is_new:  # where nothing is new, the sky has not moved
+        if thumbnail is not None and needs_update and task.is_new:  # if nothing is new, the sky has not moved
             self._motion.update(thumbnail, task.frame.width // thumbnail.shape[1])
             self._motion.watch_stars(task.frame.pixels)
         elif task.is_new:

@@ -1,4 +1,4 @@
-"""What travels through the pipeline: a frame's task, a stage, the callback."""
+"""The types of the pipeline: a frame's task, a stage, the callback."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class FrameTask:
         is_searched: false while the run is paused: then nothing is detected, and no object counts as unseen.
         is_new: false if the frame shares the detections of the last new one, see `imaging.change_gate`.
         views: (N, 4) int x0, y0, x1, y1: the parts of the frame that the detector sees, the whole frame first.
-        inputs: the views as the detector takes them.
+        inputs: the views in the format of the detector's input.
         raw: the detector's raw outputs for each view.
         detections: the result: boxes, scores and class probabilities.
     """

@@ -6,11 +6,11 @@
     each arrow hands over one frame; the last stage runs in the thread that called `run_loop`
 
 The native calls release the interpreter's lock, so the stages overlap; frames stay in order, since each stage has one
-thread. The queue behind a live camera keeps the newest frame and counts what it drops (``latest``), and a stage then
-waits until its frame is taken, so that no frame grows old in a queue. Of a file every frame is processed (``all``), so
-its results are those of a serial loop; the next frame is read only when fewer than `max_in_flight` are in the pipeline,
-which bounds the memory, and no stage waits for another to take its result. The images of a folder are decoded by
-several threads (`decoder_threads`), since a large JPEG takes longer than everything else.
+thread. The queue behind a live camera keeps the newest frame and counts the frames that it drops (``latest``), and a
+stage then waits until its frame is taken, so that no frame grows old in a queue. For a file, every frame is processed
+(``all``), with the same results as a serial loop; the next frame is read only when fewer than `max_in_flight` are in
+the pipeline, which bounds the memory, and no stage waits for the next one to take its result. The images of a folder
+are decoded by several threads (`decoder_threads`), since a large JPEG takes longer than everything else.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ IDLE_SECONDS = 0.1
 PARTING_SECONDS = 0.5
 """Maximum time that the end of a run waits for the threads."""
 HANG_SECONDS = 10.0
-"""An inference that has not returned after this time never will: a detector on a slow board takes half a second."""
+"""Time after which an inference is considered hung: a detector on a slow board takes half a second."""
 MAX_HANGS = 3
-"""Inferences in a row that may hang before the run ends, so that a service manager restarts it."""
+"""Number of successive inferences that may hang before the run ends, so that a service manager restarts it."""
 
 
 def core_count() -> int:
@@ -44,7 +44,7 @@ def core_count() -> int:
 
 
 def max_in_flight() -> int:
-    """Return the maximum number of a file's frames in the pipeline: one a core and one more, at most one a thread."""
+    """Return the maximum number of a file's frames in the pipeline: one per core plus one, at most one per thread."""
     return min(5, core_count() + 1)
 
 
@@ -101,7 +101,7 @@ class ThreadedExecutor:
                 raise end.error from None
 
     def close(self, deadline: StopDeadline) -> None:
-        """Drop the frames in flight and wait `PARTING_SECONDS` for the threads; one that hangs is left behind."""
+        """Drop the frames in flight and wait `PARTING_SECONDS` for the threads; a hung thread is abandoned."""
         for queue in self._queues:
             queue.abort()
         self._free_slot()  # the reader may wait for one

@@ -1,6 +1,6 @@
 """``--profile``: write every span of every frame as a trace that Perfetto and chrome://tracing open.
 
-The format is the Trace Event Format: complete events ("ph": "X") in microseconds, one row a thread.
+The format is the Trace Event Format: complete events ("ph": "X") in microseconds, one row per thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class TraceFile:
     """A trace that is written during the run; after a power cut it opens too, since the last bracket is optional.
 
-    Where it can no longer be written, as on a full disk, one warning says so and the run continues without it.
+    If it can no longer be written, e.g. on a full disk, one warning reports it and the run continues without it.
 
     Args:
         path: the file; an existing one is replaced with the first frame, since a run may fail before it.
@@ -78,6 +78,6 @@ class TraceFile:
                 self._file.close()
         except OSError as error:
             self._is_lost = True
-            logger.warning("the trace %s can no longer be written: %s; the run goes on", self._path, error.strerror)
+            logger.warning("the trace %s can no longer be written: %s; the run continues", self._path, error.strerror)
             with suppress(OSError):  # what is still buffered cannot be written either
                 self._file.close()

@@ -12,7 +12,7 @@ from .tasks import FrameTask, Stage
 
 
 class PipelineThread(threading.Thread):
-    """A thread that fills a queue. What it raises ends the queue, and is raised at the queue's other end."""
+    """A thread that fills a queue. Its exception ends the queue, and is raised at the queue's other end."""
 
     def __init__(self, name: str, target: FrameQueue) -> None:
         super().__init__(name=name, daemon=True)

@@ -24,7 +24,7 @@ class FrameLog:
     Args:
         folder: where the files are.
         number: of the run, as in the file names.
-        files: makes room for lines, and takes each file that is complete.
+        files: provides space for lines, and manages each complete file.
         segment: bytes at which a file is closed.
 
     Attributes:
@@ -41,7 +41,7 @@ class FrameLog:
         self._count = 1
         self._synced = 0
         repair_last_log(folder, int(number))
-        # A run that opens its folder again after its event file was removed goes on with its log.
+        # A run that opens its folder again after its event file was removed continues its log.
         self._file = self.path.open("ab", buffering=0)
         self.size = self._file.tell()
 
@@ -49,7 +49,7 @@ class FrameLog:
         """Append lines, and remove those that were written from the list.
 
         Raises:
-            OSError: the rest cannot be written; a part of a line that was written is removed.
+            OSError: the remaining lines cannot be written; a partly written line is removed.
         """
         while lines:
             size = count = 0

@@ -1,4 +1,4 @@
-"""Whether a thread that writes to a disk still gets its calls back."""
+"""Measure whether the disk still responds to a thread that writes to it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import TracebackType
 
 
 class Heartbeat:
-    """Times the call to the disk that is under way: a context manager of one thread, read by others."""
+    """Times the current call to the disk: a context manager of one thread, read by others."""
 
     def __init__(self) -> None:
         self._since: float | None = None
@@ -23,6 +23,6 @@ class Heartbeat:
 
     @property
     def seconds(self) -> float:
-        """For how long the current call has not returned; 0 between calls."""
+        """Seconds since the current call began; 0 between calls."""
         since = self._since
         return 0.0 if since is None else time.monotonic() - since

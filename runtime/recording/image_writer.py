@@ -19,7 +19,7 @@ BATCH_BYTES = 8 << 20
 
 
 class ImageWriter:
-    """Writes images; each crop that is on the disk is handed to the rows' thread, which enters it.
+    """Writes images; crops that are on the disk are passed to the thread of the rows, which enters them.
 
     Args:
         rows: has the folder, and enters crops.
@@ -43,7 +43,7 @@ class ImageWriter:
         self.wake = threading.Event()
 
     def end(self, deadline: float) -> None:
-        """Write what waits, until a time of the monotonic clock at most."""
+        """Write the remaining images, at most until a time of the monotonic clock."""
         self._deadline = deadline
         self.wake.set()
 

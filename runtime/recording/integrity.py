@@ -16,13 +16,13 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 60.0
 """Minimum interval between two checks."""
 FIRST_SECONDS = 5.0
-"""Time from the start of a run to the first check, so that the end of a short run does not meet it."""
+"""Time from the start of a run to the first check, so that it does not delay the end of a short run."""
 MAX_SHARE = 0.05
 """Maximum share of the time that checks take: those of a large file take minutes."""
 
 
 class IntegrityChecker:
-    """Looks for damage: a power loss or a bad card at an earlier time, or another program that wrote to the file.
+    """Checks for damage by an earlier power loss, a bad card, or another program that wrote to the file.
 
     Args:
         rows: replaces a damaged file.

@@ -1,4 +1,4 @@
-"""The open files of an output folder, and whether they are still those that its path leads to."""
+"""The open files of an output folder, and whether its path still leads to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EVENT_FILE = "events.sqlite"
 
 
 class FolderOptions(NamedTuple):
-    """What an output folder is opened with.
+    """Options with which an output folder is opened.
 
     Attributes:
         about: description of the run, see `EventStore`.
@@ -63,10 +63,10 @@ class OpenFolder:
             self.number = f"{self.store.run:04d}"
             self.crops = f"crops/{self.number}"
             (folder / self.crops).mkdir(parents=True, exist_ok=True)
-            for parent in (folder / "crops", folder):  # a file survives a power loss only if its folder does
+            for parent in (folder / "crops", folder):  # a file survives a power loss only if its folder is flushed too
                 fsync_directory(parent)
             self.files = RetainedFiles(folder, options.quota, options.floor)
-            # One file of the log is a small part of the quota, because an open file cannot be deleted.
+            # The files of the log are a small part of the quota each, because an open file cannot be deleted.
             segment = min(SEGMENT, max(4096, options.quota // 8)) if options.quota else SEGMENT
             self.log = FrameLog(folder, self.number, self.files, segment)
             self.files.growing.append(lambda: self.log.size)

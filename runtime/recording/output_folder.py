@@ -51,8 +51,8 @@ class OutputFolder:
     """The output folder of one run: a sink.
 
     Events, crops and the frame log are written by a thread (see `writer`), which retries while the disk is full:
-    neither a slow nor a full disk holds up the frame loop. Only the annotated video of a file, where nothing is live,
-    is written directly.
+    neither a slow nor a full disk delays the frame loop. Only the annotated video of a file, which is not live, is
+    written directly.
 
     Args:
         folder: created if missing; checked for writing at once, before the first frame.
@@ -123,7 +123,7 @@ class OutputFolder:
                     self._video.write(image)
 
     def save_input(self, frame: int, view: int, pixels: np.ndarray) -> None:
-        """Write what the detector is given of a view, (H, W, 3) uint8; may be called from any thread.
+        """Write the detector's input of a view, (H, W, 3) uint8; may be called from any thread.
 
         Args:
             frame: number of the frame.
@@ -137,7 +137,7 @@ class OutputFolder:
         self.writer.events(events_from_tracks(changed, self.info))
 
     def close(self, frames: int, bad: int) -> None:
-        """Complete the video, write the contact sheet and what waits, and close."""
+        """Complete the video, write the contact sheet and all remaining output, and close."""
         try:
             if self._video:
                 with self._video_call:

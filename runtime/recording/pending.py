@@ -29,7 +29,7 @@ class WriterLimits(NamedTuple):
         log_sync_seconds: how often the frame log is flushed to the disk.
         close_seconds: how long closing waits for what is left.
         stop_seconds: the same for a run that was asked to stop.
-        max_lines, max_events, max_images, max_image_bytes: what may wait; the rest is dropped and counted.
+        max_lines, max_events, max_images, max_image_bytes: limits of what waits; more is dropped and counted.
     """
 
     batch_seconds: float = 1.0
@@ -67,7 +67,7 @@ class PendingRows:
     """The queue of events and log lines between the frame loop and the thread that writes them. Thread-safe.
 
     An event that still waits is replaced by its later state. Events of a batch that is being written still count as
-    waiting, since they come back if the store does not take them. Their images are not kept.
+    waiting, since they are put back if the store fails. Their images are not kept.
 
     Args:
         limits: of the writer.
@@ -145,12 +145,12 @@ class PendingRows:
         return batch
 
     def events_written(self, batch: Batch) -> None:
-        """Note that the batch's events are in the store."""
+        """Record that the batch's events are in the store."""
         with self._lock:
             for number in batch.events:
                 if number not in self._events:
                     self._since.pop(number, None)
-                else:  # a later state came meanwhile
+                else:  # a later state arrived meanwhile
                     self._since[number] = self._clock()
             batch.events.clear()
 

@@ -130,12 +130,12 @@ class PendingImages:
         return image
 
     def written(self, count: int) -> None:
-        """Note that images that were taken are on the disk."""
+        """Record that images from the queue are on the disk."""
         with self._lock:
             self._in_hand -= count
 
     def failed(self, image: PendingImage | PendingCrop) -> None:
-        """Count an image that was taken and could not be written; the same view of its event may come again."""
+        """Count an image from the queue that could not be written; its event may deliver the same view again."""
         with self._lock:
             self._in_hand -= 1
             self._lost += 1
@@ -143,7 +143,7 @@ class PendingImages:
                 self._views.pop(image.event.number, None)
 
     def drop_all(self) -> None:
-        """Count everything that waits, or is being written, as lost; nothing is written any more."""
+        """Count all images that wait or are being written as lost; nothing is written any more."""
         with self._lock:
             self._lost += len(self._waiting) + self._in_hand
             self._waiting, self._bytes, self._in_hand = {}, 0, 0

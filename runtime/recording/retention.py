@@ -17,9 +17,9 @@ QUOTA, FLOOR = 2048 * MIB, 256 * MIB
 MARGIN = 4 * MIB
 """Free bytes above the floor at which low-priority files stop growing; completing a file needs space, too."""
 SHARES = {"saved": 0.25, "inputs": 0.5}
-"""Maximum share of the quota of a folder: what is saved on request does not replace the crops of a night."""
+"""Maximum share of the quota of a folder: files saved on request must not replace the crops of a night."""
 FREE_INODES = 256
-"""Files that must be possible on the disk, in addition to those there are."""
+"""Minimum number of free inodes on the disk."""
 _RETAINED = re.compile(
     r"(crops/\d+|saved|inputs)/[^/.][^/]*\.(png|fits)|(frames-[\d-]+\.jsonl|sheet-\d+\.jpg|annotated-\d+\.mp4)"
 )
@@ -53,7 +53,7 @@ class RetainedFiles:
         self._folder, self._quota, self._floor, self._free = folder, quota, floor, free
         self._lock = threading.RLock()
         self._sizes: dict[str, int] = {}  # by name, the oldest first
-        self._staged: dict[str, int] = {}  # written, and not yet known to be on the disk
+        self._staged: dict[str, int] = {}  # written, but not yet flushed to the disk
         self._unsynced: set[Path] = set()
         self._bytes = self._reserved = 0
         self._shares = dict.fromkeys(SHARES, 0)  # bytes by folder
@@ -126,7 +126,7 @@ class RetainedFiles:
         """Flush the staged files to the disk together, rename them, and flush their folders; return their names.
 
         Raises:
-            OSError: the disk does not take them; what was staged is deleted.
+            OSError: the disk does not store them; the staged files are deleted.
         """
         with self._lock:
             staged = dict(self._staged)

@@ -1,4 +1,4 @@
-"""The thread that commits events and appends the frame log, by the clock."""
+"""The thread that commits events and appends to the frame log, at fixed intervals."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class RowWriter:
         on_clock_step: called with the seconds by which the times of all events in the event file were moved.
         moved: what happened to the folder during the run; "" if nothing did.
         damaged: what is wrong with the event file, which is then replaced; "" if nothing is.
-        must_end: why the run cannot go on; None while it can.
+        must_end: why the run cannot continue; None while it can.
         wake: set to write at once.
         ended: set at the end of the run.
         end_error: why the end of the run could not be recorded, or "".
@@ -107,7 +107,7 @@ class RowWriter:
                 error = self._save(batch)
                 error = self._write_lines(batch) or error
         except BaseException:
-            self._queue.put_back(batch)  # nobody writes it any more: closing counts it
+            self._queue.put_back(batch)  # it will not be written; closing counts it as lost
             self._queue.drop_lines(len(batch.lines))
             raise
         self._on_error(error)
@@ -187,7 +187,7 @@ class RowWriter:
                 self.damaged = ""
             self.folder = reopen(self.folder, self._options, self.folder.store.uid)
             self._clock_offset = 0.0
-            logger.error("%s: %s during the run; writing goes on in a new one, and what was written is not there",
+            logger.error("%s: %s during the run; writing continues in a new one, without what was written before",
                          path, reason)  # fmt: skip
         except (OSError, UsageError) as error:
             self.must_end = RunFailure(f"the run has ended, because {reason}: {error}")

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 RATE = 12.0
 WIDEST = 1280
 BLOCK = 256 << 10
-"""FFmpeg writes blocks of this size in bytes: a file that may not reach it would exceed its limit at once."""
+"""Size in bytes of the blocks that FFmpeg writes: a file with a lower limit would exceed it immediately."""
 
 
 class VideoWriter:

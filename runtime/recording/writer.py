@@ -36,11 +36,11 @@ LAST_MESSAGES_SECONDS = 0.3
 ABANDONED_CALL_SECONDS = 0.5
 """A call to the disk that took this long when a stop should be over is not waited for."""
 SETTLE_SECONDS = 5.0
-"""For how long writing must succeed before its end of stopping is reported: a nearly full disk alternates."""
+"""Time for which writing must succeed before that is reported, since a nearly full disk alternates."""
 
 
 class OutputWriter:
-    """Writes what the frame loop hands over: rows by the clock, images behind them (see the two threads).
+    """Writes the frame loop's results: rows at fixed intervals, then images (see the two threads).
 
     While the disk is full or below its floor of free space, crops and lines are dropped and counted, and rows wait;
     one warning reports this, and one message its end.
@@ -106,7 +106,7 @@ class OutputWriter:
 
     @property
     def is_alive(self) -> bool:
-        """Whether writing goes on: the disk responds, and no thread has failed."""
+        """Whether the writer works: the disk responds, and no thread has failed."""
         return not self.is_hung and not self._failed
 
     @property
@@ -260,7 +260,7 @@ class OutputWriter:
         self._images.drop_all()
         reason = HUNG if hangs else self.stopped or self._row_writer.end_error or self._last_error or OVERLOAD
         if self._row_writer.moved:
-            reason = f"{self._row_writer.moved}: what was written before is not there"
+            reason = f"{self._row_writer.moved}: what was written before is missing"
         if self.losses or self._failed or hangs or self._row_writer.moved:
             lost = f"{self.events_lost} events, {self.images_lost} images and {self.lines_lost} lines of the log"
             self.failure = RunFailure(f"output was lost: {lost} ({reason})")

@@ -24,9 +24,9 @@ from .video import STREAM_TIMEOUT_MS
 MIN_WAIT, MAX_WAIT = 0.25, 30.0
 """Seconds before a lost camera is reopened: at first, and at most, see `Backoff`."""
 BUSY_SECONDS = 1.0
-"""Time after which an RTSP camera that refused is asked again."""
+"""Delay before an RTSP camera that refused is requested again."""
 FIRST_READS = 3
-"""Attempts to read the first image: that of many USB cameras is incomplete."""
+"""Attempts to read the first image, which is incomplete from many USB cameras."""
 NO_IMAGE = "it can be opened, but delivers no image"
 
 Reading = tuple[np.ndarray, datetime.datetime, FrameInfo | None]
@@ -38,16 +38,16 @@ logger = logging.getLogger(__name__)
 class Camera:
     """A camera that is read until the run ends; when it stops delivering, it is reopened with increasing waits.
 
-    A lost camera and its return are logged as warnings; where it is lost again and again, ever more rarely.
+    A lost camera and its return are logged as warnings; if it is lost repeatedly, at growing intervals.
 
     Args:
         name: its name without a password: it is written, shown and published.
         open_capture: opens it; raises `CaptureError` where that fails, `UsageError` where an option is wrong.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
-        wait: whether a camera that is absent now is waited for.
+        wait: whether to wait for a camera that is absent now.
 
     Attributes:
-        reopened: how often it was lost and came back.
+        reopened: number of times that it was lost and reopened.
 
     Raises:
         UsageError: it delivers no image now, and `wait` is off; or it is there, and an option is wrong.
@@ -80,7 +80,7 @@ class Camera:
             if not wait:
                 raise UsageError(f"{name} cannot be opened as a camera: {error} (--wait waits for it)") from None
             self._reasons.add(str(error))
-            logger.warning("%s cannot be opened: %s; it is waited for", name, error)
+            logger.warning("%s cannot be opened: %s; waiting for it", name, error)
 
     def __iter__(self) -> Iterator[Frame]:
         """Yield frames without end."""

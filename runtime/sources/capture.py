@@ -25,7 +25,7 @@ GREY16 = b"Y1\0\x10"
 
 
 class CaptureError(Exception):
-    """A camera cannot be opened or delivers nothing; the text says why, for a message that begins with its name."""
+    """A camera that cannot be opened or delivers nothing; the text gives the reason, without the camera's name."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Capture(Protocol):
 
 
 def configure_capture(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
-    """Return an opened capture, set to keep 16-bit grey; None where it could not be opened."""
+    """Return an opened capture, set to keep 16-bit grey; None if it could not be opened."""
     if capture.isOpened():
         if code_of(capture, cv2.CAP_PROP_CODEC_PIXEL_FORMAT) == GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
@@ -92,7 +92,7 @@ class JpegScout:
             try:
                 header = read_header(content, self._name)
             except ImageError:
-                return  # it is damaged, which the decoder finds; its size is not read either
+                return  # a damaged frame, which the decoder reports
             check_frame_size(header.width, header.height, self._name)
 
     def release(self) -> None:

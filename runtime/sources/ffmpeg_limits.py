@@ -53,7 +53,7 @@ SMALL_FRAME = 2_000_000
 
 
 def limit_ffmpeg() -> None:
-    """Have OpenCV pass `OPTIONS` to FFmpeg; options that the user has set in `VARIABLE` come after them."""
+    """Make OpenCV pass `OPTIONS` to FFmpeg, followed by options that the user has set in `VARIABLE`."""
     given = os.environ.get(VARIABLE, "")
     if not given.startswith(OPTIONS):
         os.environ[VARIABLE] = f"{OPTIONS}|{given}".rstrip("|")

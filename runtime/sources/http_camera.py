@@ -1,4 +1,4 @@
-"""HTTP cameras: streams through FFmpeg, and addresses of a single image, which is requested again and again."""
+"""HTTP cameras: streams through FFmpeg, and addresses of a single image, which is requested repeatedly."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from .stream_errors import describe_status, why_unreachable
 POLL_SECONDS = 1.0
 """Interval at which a single image is requested."""
 REQUEST_SECONDS, BODY_SECONDS = 5.0, 15.0
-"""Limits of a silence of the camera, and of the whole transfer of an image."""
+"""Maximum time without data from the camera, and for the transfer of a complete image."""
 MAX_SNAPSHOT = 64 * 2**20
 MAX_FAILURES = 3
-"""Damaged images in a row after which the camera counts as lost."""
+"""Number of successive damaged images after which the camera counts as lost."""
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,8 @@ class SnapshotCapture:
 class HttpCapture:
     """A stream that FFmpeg has opened; it becomes a `SnapshotCapture` where it turns out to be a single image.
 
-    The camera is asked what it sends only if the stream has ended after one image or none: some serve one viewer.
+    The content type is requested only if the stream has ended after at most one image, as some cameras serve one
+    viewer.
 
     Args:
         url: its address.
@@ -102,10 +103,10 @@ class HttpCapture:
 
 
 def open_snapshots(url: str) -> SnapshotCapture:
-    """Open an address of single images, of which FFmpeg can make no stream.
+    """Open an address of single images, which FFmpeg cannot read as a stream.
 
     Raises:
-        CaptureError: the address gives something else, or nothing; the text says what.
+        CaptureError: the address gives something else, or nothing; the text names it.
     """
     content_type, _ = request(url, 0)
     if not is_image(content_type):
@@ -134,7 +135,7 @@ def request(url: str, max_bytes: int) -> tuple[str, bytes]:
     """Request an address; return the content type and up to `max_bytes` of the body.
 
     Raises:
-        CaptureError: it cannot be had; the text says why.
+        CaptureError: it cannot be read; the text gives the reason.
     """
     parts = urlsplit(url)
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
@@ -182,7 +183,7 @@ def _read_body(answer: IO[bytes], max_bytes: int) -> bytes:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects, by which a camera could have this computer send requests to other machines."""
+    """Refuses redirects, which a camera could use to make this computer send requests to other machines."""
 
     def redirect_request(self, *_: Any) -> None:
         """Refuse."""

@@ -35,7 +35,7 @@ _DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, ValueE
 
 @dataclass(frozen=True)
 class Entry:
-    """An image that may be read.
+    """An image of a source, which is read on demand.
 
     Attributes:
         name: for messages and results.
@@ -142,7 +142,7 @@ def decode_entry(entry: Entry, development: Development | None, gate: MemoryGate
 
 
 def file_entry(path: Path, name: str) -> Entry:
-    """Return the entry of a file; one that is not there, or no regular file, is refused when it is read."""
+    """Return the entry of a file; a missing file, or one that is not regular, is refused when it is read."""
     try:
         status = path.stat()
         mark = (os.path.abspath(path), status.st_size, status.st_mtime_ns)
@@ -205,7 +205,7 @@ def folder_entries(folder: Path, out: Path | None) -> list[Entry]:
                 entries += inside
                 unread += others
             except ImageError as error:
-                entries.append(_failing(name, error))  # reported and counted in its turn, like an image
+                entries.append(_failing(name, error))  # reported and counted in order, like an image
         elif (suffix := unread_suffix(path.name)) and path.is_file():
             unread[suffix] += 1
     return _ordered(str(folder), entries, unread)

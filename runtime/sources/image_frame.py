@@ -1,4 +1,4 @@
-"""Make frames of decoded image files, and log what a person must know of how they were read, once each."""
+"""Make frames of decoded image files, and log each remark on how they were read once."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ReadingLog:
             if self._cameras and camera not in self._cameras:
                 before = _camera_text(*next(reversed(self._cameras)))
                 logger.warning(
-                    "%s is from another camera, %s, than the frames before, %s; each frame is read by itself, "
+                    "%s is from another camera, %s, than the frames before, %s; each frame is read separately, "
                     "and a stack is started again",
                     name, _camera_text(*camera), before,
                 )  # fmt: skip

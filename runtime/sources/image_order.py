@@ -1,4 +1,4 @@
-"""The order of the images of a folder or zip, and what of it is not read."""
+"""Order the images of a folder or zip, and report files that are not read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ...models.images.headers import COMPRESSED_MAGIC, FITS_SUFFIXES
 logger = logging.getLogger(__name__)
 
 HEAD = 2**16
-"""Bytes of a file that are searched for its date."""
+"""Number of bytes at the beginning of a file in which its date is searched for."""
 NO_IMAGES = frozenset({
     ".txt", ".csv", ".tsv", ".json", ".jsonl", ".xml", ".xmp", ".md", ".rst", ".log", ".ini", ".cfg", ".conf",
     ".db", ".sqlite", ".html", ".htm", ".css", ".js", ".pdf", ".doc", ".docx", ".odt", ".xls", ".xlsx", ".yaml",
@@ -26,7 +26,7 @@ NO_IMAGES = frozenset({
     ".pp3", ".dop", ".wcs", ".axy", ".corr", ".match", ".rdls", ".solved", ".xyls", ".ssf", ".lst", ".seq",
     ".info", ".session", ".zip",
 })  # fmt: skip
-"""Ends of names of files that hold no image: notes, side-cars, catalogues."""
+"""Suffixes of files that hold no image: notes, side-cars, catalogues."""
 
 
 class Named(Protocol):
@@ -47,7 +47,7 @@ Item = TypeVar("Item", bound=Named)
 
 
 def is_hidden(parts: Sequence[str]) -> bool:
-    """Return whether a path is hidden, or is what macOS adds to a zip."""
+    """Return whether a path is hidden, or was added to a zip by macOS."""
     return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
@@ -65,7 +65,7 @@ def describe_unread(unread: Counter[str]) -> str:
 
 
 def unread_suffix(name: str) -> str | None:
-    """Return the end of a name if a file of that kind may hold an image, else None; for files that are not read."""
+    """Return the suffix of a file that is not read if such files may hold an image, else None."""
     suffix = PurePath(name).suffix.lower()
     return suffix if suffix and suffix not in NO_IMAGES else None
 

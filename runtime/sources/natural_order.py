@@ -1,4 +1,4 @@
-"""Names in the order in which people count: frame 2 before frame 10."""
+"""Natural order of names: frame 2 before frame 10."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ def open_source(
         on_bad: called with the error of each image that is skipped; by default it is logged as a warning.
         sequence: whether the images of a folder or zip are exposures of one field, in the order of their names.
         at_once: images of a folder or zip that are decoded at the same time.
-        out: the output folder; where it lies in a folder of images, what earlier runs wrote there is not read.
+        out: the output folder; if it is inside a folder of images, its files are not read.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
-        wait: whether a camera or stream that is absent now is waited for.
+        wait: whether to wait for a camera or stream that is absent now.
 
     Raises:
         UsageError: there is no such source, nothing in it, or it is the output folder itself.

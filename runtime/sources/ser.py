@@ -1,6 +1,6 @@
 """SER, the video format of planetary cameras: frames of 8 or 16 bits, grey, colour or Bayer mosaic.
 
-Read here, since FFmpeg swaps the bytes of 16-bit frames and OpenCV keeps 8 bits of them. Format:
+Not read by FFmpeg, which swaps the bytes of 16-bit frames, nor by OpenCV, which keeps 8 bits of them. Format:
 Grischa Hahn and Heiko Wilkens, "SER format description version 3", 2014.
 """
 
@@ -37,7 +37,7 @@ TO_RGB = {
     10: cv2.COLOR_BayerGBRG2RGB, 11: cv2.COLOR_BayerBGGR2RGB,
 }  # fmt: skip
 RATE = 25.0
-"""Frames per second where the file does not give their times."""
+"""Frames per second if the file does not give their times."""
 YEAR_ONE = datetime.datetime(1, 1, 1, tzinfo=datetime.UTC)
 DAY_TICKS = 86400 * 10**7
 MIN_TICKS, MAX_TICKS = DAY_TICKS * 726_467, DAY_TICKS * 766_644
@@ -134,7 +134,7 @@ class SerSource:
         return developed_frame(values, cfa, self._development, time, printable_name(self._path.name), number)
 
     def _count(self, stated: int, size: int) -> int:
-        """Return the number of frames; where `size` bytes hold more than stated, the recorder was killed.
+        """Return the number of frames; if `size` bytes hold more than stated, the recorder was killed.
 
         What follows the stated frames may be their times, 8 bytes each, complete or cut off.
         """

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from ..frame import Frame
 
 KNOWN = "an image, folder, zip, video, camera, stream, watch:FOLDER or demo"
-"""What a source may be, for messages."""
+"""Kinds of sources, for messages."""
 
 
 class Source(Protocol):
@@ -20,7 +20,7 @@ class Source(Protocol):
         live: whether frames arrive at their own pace (camera), so that only the newest one is worth processing.
         length: number of frames if known.
         bad: number of images or frames that could not be read and were skipped.
-        reopened: how often it was lost and came back.
+        reopened: number of times that it was lost and reopened.
     """
 
     name: str
@@ -40,5 +40,5 @@ class ResumableSource(Protocol):
     """A source that a later run resumes after the frames that were processed."""
 
     def frame_processed(self, source: str) -> None:
-        """Note that the frame of this `Frame.source` was processed and written."""
+        """Record that the frame of this `Frame.source` was processed and written."""
         ...

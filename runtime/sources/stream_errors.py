@@ -1,4 +1,4 @@
-"""Why a stream cannot be opened, in words: FFmpeg knows it, but OpenCV does not return it."""
+"""Find out why a stream cannot be opened, which FFmpeg reports but OpenCV does not return."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def describe_status(code: int, phrase: str = "") -> str:
 
 
 def why_unreachable(url: str) -> str:
-    """Return why nothing answers at an address; "" where something does."""
+    """Return why an address does not answer; "" if it does."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port or DEFAULT_PORTS.get(parts.scheme)

@@ -28,7 +28,7 @@ STREAM_TIMEOUT_MS = 5000
 EXACT_COUNT_SUFFIXES = (".avi", ".mp4", ".mov", ".m4v")
 """Files that state how many frames they hold; for others it is computed from the duration and may be a second off."""
 MAX_FAILURES = 1000
-"""Reads that fail in a row before a video counts as ended: it may go on after a damaged part."""
+"""Number of successive reads that fail before a video counts as ended: it may continue after a damaged part."""
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class VideoSource:
         if builder.number == 0:
             raise RunFailure(f"'{self._path}' holds no frame that can be decoded")
         ended_early = rate > 0 and position < 1000 * ((self.length or 0) / rate - 1)
-        # Frames that a camera dropped are counted in the file, but have no content: nothing of it is damaged.
+        # Frames that a camera dropped are counted in the file, but have no content: the file is not damaged.
         if ended_early or (damaged and self._path.suffix.lower() in EXACT_COUNT_SUFFIXES):
             self.bad = max(0, (self.length or 0) - builder.number)
         if self.bad:
@@ -123,5 +123,5 @@ class VideoSource:
 
 
 def describe_missing_frames(name: str, frames: int, length: int | None) -> str:
-    """Return a line that says that a video gave fewer frames than it states."""
+    """Return a message that a video has fewer frames than it states."""
     return f"{name}: {frames} of {length} frames could be read; the file is damaged or truncated"

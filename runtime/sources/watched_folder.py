@@ -33,7 +33,7 @@ from .work_journal import WorkJournal
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 1.0
-"""Between two looks into the folder; a file must be unchanged from one to the next."""
+"""Interval between two scans of the folder; a file must be unchanged from one to the next."""
 PATIENCE_SECONDS = 30.0
 """A file that stays unreadable this long after its last change is reported and skipped."""
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
@@ -41,7 +41,7 @@ FITS_SUFFIXES = (".fits", ".fit", ".fts")
 
 @dataclass(frozen=True)
 class _Version:
-    """What a file's directory entry says: it changes while the file is being written."""
+    """Properties of a file's directory entry that change while the file is being written."""
 
     size: int
     modified: int
@@ -54,7 +54,7 @@ class WatchedFolderSource:
         folder: the folder; it may be missing for a while (a network share), at the start too.
         out: the output folder; it is not read where it lies inside `folder`, and keeps the list of processed files,
             so that a later run resumes after them.
-        poll_seconds: seconds between two looks into the folder.
+        poll_seconds: seconds between two scans of the folder.
         development: how more than 8 bits are reduced to 8; by default, the standard stretch by noise.
 
     Raises:
@@ -169,11 +169,11 @@ class WatchedFolderSource:
             logger.warning("%s: files of the kind %s are not read (%s)", self.name, suffix, printable_name(name))
 
     def _complete(self, name: str, version: _Version) -> bool:
-        """Return whether a file whose size is stable is whole, or will not become so any more."""
+        """Return whether a file of stable size is complete, or will not become so any more."""
         if name in self._failed and self._failed[name][0] == version:
             return self._is_settled(name, version)
         if self._is_settled(name, version):
-            return True  # what is wrong with it by now is reported when it is read
+            return True  # its defect is reported when it is read
         if version.size == 0:
             return False
         if Path(name).suffix.lower() not in FITS_SUFFIXES:

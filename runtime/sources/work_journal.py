@@ -1,8 +1,8 @@
-"""The image files in work, noted in the output folder: one that ended a run is not read by the next.
+"""Record the image files being decoded in the output folder, so that one that ended a run is not read by the next.
 
-A run that the kernel kills for want of memory, or that a decoder crashes, cannot report anything. A service manager
-starts it again, into the same file. Written without a sync: what a process wrote outlives it, and after a restart of
-the machine the note does not count, since no file causes a power cut.
+A run that the kernel kills for lack of memory, or that a decoder crashes, cannot report anything, and a service
+manager would start it again with the same file. The record is not flushed to the disk: it outlives the process, and it
+is ignored after a restart of the machine, since no file causes a power cut.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ JOURNAL = "images-in-work.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 Mark = tuple[str, int, int]
-"""What identifies a file: its path, its size and when it was modified, in nanoseconds."""
+"""Identity of a file: its path, size and time of modification in nanoseconds."""
 
 
 class WorkJournal:
-    """Notes which images are being decoded, and refuses those that ended an earlier run. Thread-safe.
+    """Records which images are being decoded, and refuses those that ended an earlier run. Thread-safe.
 
     Args:
         out: the output folder; None to note nothing.
@@ -42,7 +42,7 @@ class WorkJournal:
 
     @contextmanager
     def working(self, name: str, mark: Mark) -> Iterator[None]:
-        """Note a file for as long as it is decoded.
+        """Record a file while it is decoded.
 
         Args:
             name: for messages.
@@ -92,7 +92,7 @@ class WorkJournal:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 temporary = self._path.with_suffix(".tmp")
                 temporary.write_text(json.dumps(record), encoding="utf-8")
-                # Not flushed to the disk, as by `files`: it is written for each image, and outlives the process anyhow.
+                # Not flushed to the disk, unlike in `files`: it is written for each image, and outlives the process.
                 os.replace(temporary, self._path)
             except OSError as error:
                 logger.debug("%s cannot be written: %s", self._path, error.strerror)

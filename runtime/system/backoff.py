@@ -6,14 +6,14 @@ import time
 from collections.abc import Callable
 
 STABLE_SECONDS = 60.0
-"""Time that a connection must last before the waits begin again with the shortest."""
+"""Time that a connection must last before the waits start again with the shortest."""
 
 
 class Backoff:
     """Doubles the wait after each attempt, until a connection has lasted for `STABLE_SECONDS`.
 
     A connection that is lost at once counts as a failed attempt: a camera that delivers one frame and is gone, or a
-    broker that drops every client, is not called more often than one that does not answer.
+    broker that drops every client, is not contacted more often than one that does not answer.
 
     Args:
         shortest, longest: seconds to wait after the first and after many attempts.

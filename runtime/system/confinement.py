@@ -1,7 +1,7 @@
-"""Take rights away from this process, with the kernel's own interfaces: limits, seccomp and Landlock.
+"""Restrict this process by the kernel's interfaces: limits, seccomp and Landlock.
 
-For a child process that handles files of unknown origin. Nothing that is given up can be taken back. Where the kernel
-lacks seccomp (Linux 3.17) or Landlock (5.13), the limits hold alone.
+For a child process that handles files of unknown origin. The restrictions cannot be undone. If the kernel lacks
+seccomp (Linux 3.17) or Landlock (5.13), only the limits apply.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CHANGES = {1: _WRITE_FILE | 0x1FF0, 2: 1 << 13, 3: 1 << 14}
 
 
 def limit_resources(memory: int, file_size: int) -> None:
-    """Limit what this process may take from now on, without a core dump when it fails.
+    """Limit the memory and file size of this process, and disable core dumps.
 
     Args:
         memory: bytes of address space in addition to what is mapped now.
@@ -95,7 +95,7 @@ def forbid_changes_outside(folder: Path) -> bool:
 
 
 def _without_new_privileges() -> ctypes.CDLL:
-    """Give up programs that run as another user, which both interfaces require; return the C library."""
+    """Disable programs that run as another user, as both interfaces require; return the C library."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Run functions on material of unknown origin in a child process that can do little harm.
+"""Run functions on material of unknown origin in a child process with restricted rights.
 
 The child has no network, a folder of its own as the only one it may write to, and limits of memory, processor time,
 wall-clock time and file size, see `confinement`. The parent trusts nothing it sends: an answer is a plain sequence of
@@ -22,8 +22,7 @@ from typing import Any
 from .confinement import forbid_changes_outside, forbid_network_and_programs, limit_cpu_time, limit_resources
 
 START = 120.0
-"""Seconds until the process must have imported its modules: long, since a small computer may be busy; the material has
-no part in it."""
+"""Maximum time for importing the modules, before the material is read; long, since a small computer may be busy."""
 MAX_TEXT = 2000
 """Maximum number of characters of an error that the process reports."""
 READY, RESULT, REFUSED = b"ready", b"+", b"-"
@@ -39,7 +38,7 @@ class IsolatedRefusal(IsolatedError):
 
 @dataclass(frozen=True)
 class Limits:
-    """What a process may take.
+    """Limits of a process.
 
     Attributes:
         memory: bytes of address space in addition to what its modules have mapped.
@@ -57,8 +56,8 @@ class IsolatedProcess:
     """A process that runs functions one after another; when a call ends it, the next call gets a new one.
 
     Args:
-        modules: what it imports before its limits are set.
-        limits: what it may take.
+        modules: modules to import before the limits are set.
+        limits: limits of the process.
         start: start method of `multiprocessing`: ``forkserver`` for many processes, ``spawn`` for one, which leaves
             no server process behind.
     """
@@ -183,7 +182,7 @@ def _serve(pipe: Connection, folder: str, modules: Sequence[str], limits: Limits
     null_device = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null_device, 1)
     os.dup2(null_device, 2)
-    # First of all: engines start threads when they are imported, which must be confined as well.
+    # First, since engines start threads when they are imported, which must be confined as well.
     forbid_changes_outside(Path(folder))
     for module in modules:
         with contextlib.suppress(ImportError):  # what needs it says so

@@ -1,4 +1,4 @@
-"""Text from anywhere as a line of JSON or a cell of a table."""
+"""Write untrusted text as a line of JSON or a cell of a table."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20|]")
 def json_line(value: Any) -> str:
     """Return a value as one line of JSON.
 
-    Letters of any script are written as they are; characters that some programs take for the end of a line (U+2028,
-    U+0085), that turn text round (U+202E) or that are invisible are written as ``\\u2028``.
+    Letters of any script are written as they are; characters that some programs interpret as the end of a line
+    (U+2028, U+0085), that reverse text (U+202E) or that are invisible are written as ``\\u2028``.
     """
     text = json.dumps(value, ensure_ascii=False)
     return text if text.isascii() else "".join(map(_json_escaped, text))
 
 
 def _json_escaped(sign: str) -> str:
-    import unicodedata  # most texts do without
+    import unicodedata  # most texts need no escape
 
     if sign.isascii() or unicodedata.category(sign) not in ("Cc", "Cf", "Zl", "Zp", "Cs"):
         return sign
@@ -28,5 +28,5 @@ def _json_escaped(sign: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Return a text that no spreadsheet takes for a formula: one that begins like a formula gets a ``'`` in front."""
+    """Return a text that no spreadsheet interprets as a formula, if necessary with a ``'`` in front."""
     return f"'{text}" if _FORMULA.match(text) else text

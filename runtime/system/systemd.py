@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 
 EXTEND_SECONDS = 60
-"""Time by which the limit of the start is extended, again and again, while the source is waited for."""
+"""Time by which the time limit of the start is extended repeatedly while the run waits for its source."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class SystemdNotifier:
             self._send("WATCHDOG=1")
 
     def waiting(self, source: str) -> None:
-        """Report that the source is waited for, if any: until the first frame, this extends the limit of the start."""
+        """Report that the run waits for its source; until the first frame, this extends the time limit of the start."""
         now = time.monotonic()
         if source and self._address and not self._is_ready and now - self._last_sent >= EXTEND_SECONDS / 3:
             self._last_sent = now

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 MIN_STEP = 2.0
-"""Seconds; what is less is drift, or a clock that is slowed down or sped up."""
+"""Minimum step in seconds; smaller differences are drift, or a clock that is adjusted gradually."""
 MAX_FRAME_AGE = 60.0
 """Seconds that a live frame may take to its last stage."""
 
@@ -36,7 +36,7 @@ def file_stamp(time: datetime.datetime | None = None) -> str:
 
 
 def _seconds_since_boot() -> float:
-    """Return seconds that no one can set, in which a suspended machine goes on counting."""
+    """Return the seconds since boot, which cannot be set and include the time of suspension."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 

@@ -1,4 +1,4 @@
-"""Where an object was observed, on the sensor and on the sky, and what two observations say about its motion."""
+"""Observations of objects, on the sensor and on the sky, and the motion between two observations."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import cv2
 import numpy as np
 
 NEAR = 0.5
-"""Maximum distance of a detection from where the object must be, in sizes of the object."""
+"""Maximum distance of a detection from the object's predicted position, in sizes of the object."""
 FAR = 6.0
-"""Maximum distance that an object seen only once may have moved, in its sizes a frame."""
+"""Maximum distance that an object seen only once may have moved per frame, in its sizes."""
 SAME_SIZE = 2.5
 """Maximum ratio of the sizes of two observations of one object."""
 STEP = 0.35
-"""What moves by more than this share of its size across the sky, from frame to frame, is not part of the sky."""
+"""Maximum motion of an object of the sky from frame to frame, across the sky, as a share of its size."""
 STEP_PIXELS = 3.0
 """The same in pixels, for small objects."""
 LONG = 50
-"""Frames after which an object is searched for only where the sky's motion took it."""
+"""Frames after which an object is searched for only at the position predicted by the sky's motion."""
 STREAK = 0.15
-"""Ratio of the short to the long axis of the light below which it is a line."""
+"""Maximum ratio of the short to the long axis of the light of a line."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Observation:
         box: (4,) x0, y0, x1, y1 in frame pixels.
         sky: (3, 3) where the sky was, see `imaging.sky_motion.SkyMotion.update`.
         update: number of the frame among those that were tracked.
-        velocity: (2,) frame pixels a frame across the sensor since the last observation; None for the first.
+        velocity: (2,) pixels per frame across the sensor since the last observation; None for the first.
     """
 
     box: np.ndarray
@@ -113,7 +113,7 @@ def moves_across_sky(before: Observation, now: Observation) -> bool:
 
 
 def is_fixed_on_sensor(start: Observation, now: Observation) -> bool:
-    """Return whether an object kept its place on the sensor while the sky moved on."""
+    """Return whether an object kept its position on the sensor while the sky moved."""
     sky_moved = float(np.linalg.norm(start.predicted_position(now.sky) - start.centre))
     moved = float(np.linalg.norm(now.centre - start.centre))
     return sky_moved > max(4.0, 0.5 * start.size) and moved < min(0.25 * sky_moved, max(1.5, 0.15 * start.size))
@@ -148,7 +148,7 @@ def cut_out(pixels: np.ndarray, box: np.ndarray, binning: int = 1) -> np.ndarray
 
 
 def _nearest_pairs(distances: np.ndarray) -> list[tuple[int, int]]:
-    """Take the nearest pair, then the nearest of the rest, while their distance is at most 1."""
+    """Select the nearest pair, then the nearest of the remaining ones, while their distance is at most 1."""
     left, pairs = distances.copy(), []
     for _ in range(min(left.shape)):
         row, column = np.unravel_index(int(left.argmin()), left.shape)

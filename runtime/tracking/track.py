@@ -128,7 +128,7 @@ class Track:
         self.state, self.confirmed = CONFIRMED, True
 
     def is_false_join(self, observation: Observation) -> bool:
-        """Return whether its two observations are of two objects: it moved to a place, and now stays there."""
+        """Return whether its two observations are of two objects: it moved to a position, and now stays there."""
         assert self.latest is not None
         joined = self._across_sky == 1 and self._with_sky == 1
         return joined and not moves_across_sky(self.latest, observation)
@@ -136,7 +136,7 @@ class Track:
     def add_observation(
         self, frame: Frame, detections: Detections, index: int, sky: np.ndarray, update: int, clock: float
     ) -> None:
-        """Add detection `index` of a frame: its place, its class probabilities and, if it scores best, its view.
+        """Add detection `index` of a frame: its position, its class probabilities and, if it scores best, its view.
 
         Args:
             frame: the frame.
@@ -165,7 +165,8 @@ class Track:
     def classify_motion(self) -> None:
         """Distinguish objects from trails and hot pixels; confirm what has moved with the sky for long enough.
 
-        What keeps its place on the sensor while the sky drifts is a hot pixel; what moves across the sky is a trail.
+        An object that keeps its position on the sensor while the sky drifts is a hot pixel; one that moves across the
+        sky is a trail.
         """
         assert self.start is not None and self.latest is not None
         if is_fixed_on_sensor(self.start, self.latest):

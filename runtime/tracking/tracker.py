@@ -1,7 +1,8 @@
-"""One event an object: track detections from frame to frame and combine their class probabilities.
+"""Track objects from frame to frame, one event per object, and combine their class probabilities.
 
-The sky's motion (see `imaging.sky_motion`) gives where an object must be next. What keeps its place on the sensor while
-the sky drifts is a hot pixel; what moves across the sky is a plane or a satellite; neither becomes an event.
+The sky's motion (see `imaging.sky_motion`) predicts an object's next position. An object that keeps its position on
+the sensor while the sky drifts is a hot pixel; one that moves across the sky is a plane or a satellite; neither
+becomes an event.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from .association import Observation, associate
 from .track import CONFIRMED, HOT_PIXEL, Track
 
 MAX_MISSED_FRAMES = 5
-"""Frames that a tentative object may be unseen before it ends, and any object after the telescope left its field."""
+"""Frames for which a tentative object may be unseen before it ends, or any object after the telescope left its
+field."""
 TRACK_LIFETIME = 300.0
-"""Seconds of the frames' own time that a confirmed object may be unseen."""
+"""Seconds of the frames' own time for which a confirmed object may be unseen."""
 MIN_LIFETIME_FRAMES = 50
 """The same in frames: each counts for at most its share of `TRACK_LIFETIME`, even after a long exposure or a pause."""
 MIN_FRAME_SECONDS = 0.01
-"""Minimum time that a frame counts for, where a clock is set back or a video's times stand still."""
+"""Minimum time that a frame counts for, e.g. if a clock is set back or a video's times do not advance."""
 CLOUD_TIME_FACTOR = 1 / 12
 """Factor of the time while no sky is visible, in a cloud or under a cover."""
 MAX_UNSEEN_TRACKS = 200
@@ -32,7 +34,7 @@ UPDATE_INTERVAL = 10.0
 
 
 class Tracker:
-    """Joins detections of successive frames by their place on the sky.
+    """Joins detections of successive frames by their position on the sky.
 
     Args:
         continuous: whether frames follow from each other; if not, every detection is an object of its own.
@@ -117,7 +119,7 @@ class Tracker:
         return ended
 
     def _update_unrelated(self, frame: Frame, detections: Detections, sky: np.ndarray) -> list[Track]:
-        """Make an event of each detection of a frame that does not follow from the last."""
+        """Make an event of each detection of a frame that is unrelated to the last one."""
         self._alive = [self._begin(frame, detections, index, sky) for index in range(len(detections))]
         for track in self._alive:
             self.count += 1

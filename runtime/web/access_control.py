@@ -70,7 +70,7 @@ def client_address(scope: Scope) -> str:
 
 
 def too_many_failures(wait: float) -> str:
-    """Return what a client reads that must wait, in seconds, after too many failed logins."""
+    """Return the message for a client that must wait, in seconds, after too many failed logins."""
     return f"too many failed logins: try again in {math.ceil(wait)} s"
 
 

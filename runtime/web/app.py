@@ -207,7 +207,7 @@ def _add_view_routes(app: FastAPI, preview: Preview, token: Token | None) -> Non
 
     @app.get("/frame.jpg", response_class=Response, responses={**NOT_FOUND, 200: {"content": {"image/jpeg": {}}}})
     def latest_frame() -> Response:
-        """Return the latest frame, or the detector's inputs, with the detections drawn."""
+        """Return the latest frame, or the detector's inputs, with detections drawn."""
         jpeg = preview.jpeg()
         if jpeg is None:
             raise HTTPException(404, "there is no frame yet")

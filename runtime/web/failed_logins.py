@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 FREE_FAILURES = 3
-"""Failures of a client without a wait: a mistyped token is no attack."""
+"""Number of failures of a client without a wait, since a mistyped token is not an attack."""
 MAX_WAIT = 300.0
 FORGET_SECONDS = 3600.0
 MAX_CLIENTS = 1024
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 class FailedLogins:
-    """Counts failed logins by client. The wait doubles from a second on; until it is over, no token is checked.
+    """Counts failed logins by client. The wait starts at a second and doubles; until it is over, no token is checked.
 
     A client is an IPv4 address, or a /64 network of IPv6, which one computer can have all addresses of.
 
@@ -39,7 +39,7 @@ class FailedLogins:
         self._logged_at = -math.inf
 
     def wait(self, client: str) -> float:
-        """Return the seconds for which a client must wait before its next attempt; 0 if it need not."""
+        """Return the seconds for which a client must wait before its next attempt; 0 if it does not have to."""
         failures, last = self._clients.get(_network(client), (0, 0.0))
         if failures <= FREE_FAILURES:
             return 0.0

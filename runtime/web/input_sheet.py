@@ -1,4 +1,4 @@
-"""Lay out what the detector is given for a frame, with the detections drawn where each view shows them."""
+"""Lay out the detector's inputs for a frame, with the detections that each view shows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def input_sheet(
 
     Args:
         views: (V, 4) int x0, y0, x1, y1 in frame pixels.
-        inputs: the views as the detector takes them, at least one.
+        inputs: the views in the format of the detector's input, at least one.
         detections: of the frame, with class probabilities, in frame pixels.
 
     Returns:

@@ -15,7 +15,7 @@ from ..monitoring.health import COUNTS, PAUSED, RUNNING, RunMonitor
 
 
 class RunCollector(Collector):
-    """Turn a run's figures into metrics at each scrape."""
+    """Convert a run's statistics to metrics at each scrape."""
 
     def __init__(self, monitor: RunMonitor, failed_logins: int) -> None:
         self._monitor, self._failed_logins = monitor, failed_logins

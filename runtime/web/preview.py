@@ -17,7 +17,7 @@ MAX_SIDE = 960
 MAX_RATE = 10.0
 """Images per second while there are viewers."""
 WATCHED_SECONDS = 5.0
-"""Time since the last request during which there is taken to be a viewer."""
+"""Time after a request during which a viewer is assumed to be watching."""
 IDLE_SECONDS = 2.0
 """Seconds between images without viewers."""
 JPEG_QUALITY = 80
@@ -26,9 +26,9 @@ JPEG_QUALITY = 80
 class Preview:
     """Keep a reduced copy of the latest frame for viewers; thread-safe.
 
-    The frame loop only pays for reducing a few frames a second while there are viewers, and one every `IDLE_SECONDS`
-    otherwise, so that a viewer who connects while the run is paused, or between long exposures, sees an image at once.
-    Drawing and encoding run in the threads of the viewers, once per image for all of them.
+    The frame loop only reduces a few frames per second while there are viewers, and one every `IDLE_SECONDS`
+    otherwise, so that a viewer who connects while the run is paused, or between long exposures, sees an image
+    immediately. Drawing and encoding run in the threads of the viewers, once per image for all of them.
 
     Args:
         classes: class names, in the order of the detections' probabilities.

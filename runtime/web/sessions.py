@@ -18,7 +18,7 @@ from ...files import write_atomic
 LIFETIME = 30 * 86400
 """Seconds after which a session ends by itself."""
 MAX_SESSIONS = 32
-"""Sessions at once; one more ends the oldest."""
+"""Maximum number of sessions; one more ends the oldest."""
 MAX_FILE_BYTES = 65536
 
 logger = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ class Session:
     """A browser that is logged in.
 
     Attributes:
-        id: names it in the API; it gives no access.
-        digest: SHA-256 of the cookie's value. The value itself is nowhere but in the browser.
+        id: identifies it in the API, without giving access.
+        digest: SHA-256 of the cookie's value. Only the browser has the value itself.
         created: when it logged in, in seconds since 1970.
         client: address that it logged in from.
     """
@@ -46,7 +46,7 @@ class Sessions:
 
     Args:
         path: the file; None to keep them in memory only.
-        token: another token than the one that the file was written with ends all sessions.
+        token: all sessions end if it differs from the token that the file was written with.
         clock: returns seconds since 1970.
     """
 

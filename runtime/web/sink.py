@@ -78,7 +78,7 @@ class WebSink:
             self._preview.update(frame.pixels, named)
 
     def inputs(self, views: np.ndarray, inputs: Sequence[ModelInput], named: Detections) -> None:
-        """Show the detector's inputs for a frame if this is asked for; see `input_sheet`."""
+        """Show the detector's inputs for a frame if requested; see `input_sheet`."""
         if self._controls.show_inputs and self._preview.is_due():
             self._preview.update(*input_sheet(views, inputs, named))
 

@@ -57,7 +57,7 @@ def _read_private_file(path: Path) -> str:
         UsageError: it is not a regular file, belongs to another user, or others may use it.
     """
     with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as stream:
-        status = os.fstat(stream.fileno())  # of the file that is read, not of what the name leads to a moment later
+        status = os.fstat(stream.fileno())  # of the opened file, as the name may lead to another one a moment later
         if not stat.S_ISREG(status.st_mode):
             raise UsageError(f"the token in {path} cannot be used: it is not a regular file")
         if status.st_uid not in (os.geteuid(), 0):

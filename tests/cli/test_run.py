@@ -55,7 +55,7 @@ def test_a_run_leaves_events_crops_sheet_and_timings(night, tiny_models, tmp_pat
     assert cv2.imread(str(out / "sheet-0001.jpg")).shape[0] >= 480
     for stage in ("read", "preprocess", "detect", "decode", "classify", "write"):
         assert stage in done.stdout
-    assert "frames a second" in done.stdout and "peak memory" in done.stdout
+    assert "frames per second" in done.stdout and "peak memory" in done.stdout
     assert str(out / "events.sqlite") in done.stdout.replace("\n", "")
 
 
@@ -187,8 +187,8 @@ def test_a_reader_that_closes_the_pipe_is_not_an_error(night, tiny_models, tmp_p
 
 
 @pytest.mark.parametrize(("camera", "more", "env", "why"), [
-    ("night", ["--gate", 5], {}, "the images do not follow from each other"),
-    ("night", [], {"GALAXY_EDGE_RUN_GATE": "5"}, "the images do not follow from each other"),
+    ("night", ["--gate", 5], {}, "the images are not consecutive"),
+    ("night", [], {"GALAXY_EDGE_RUN_GATE": "5"}, "the images are not consecutive"),
     ("demo", ["--gate", 5, "--stack", 2], {}, "frames are stacked"),
     ("demo", ["--gate", 5], {}, ""),
     ("night", [], {}, ""),

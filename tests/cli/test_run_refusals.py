@@ -78,7 +78,7 @@ def spoil_task(detector):
         (spoil_file, "lacks the file int8.tflite"),
         (spoil_byte, "int8.tflite was changed"),
         (spoil_key, "unknown key 'filling'"),
-        (spoil_task, "task 'classify', where 'detect' is wanted"),
+        (spoil_task, "task 'classify', not 'detect'"),
     ],
 )
 def test_wrong_models_get_one_clear_line(night, tiny_models, tmp_path, spoil, message):
@@ -109,7 +109,7 @@ def test_an_output_folder_that_is_a_file_is_refused(night, tiny_models, tmp_path
 
 
 def test_an_event_file_that_is_not_one_is_renamed_and_named(night, tiny_models, tmp_path):
-    """It may be something that the user needs; the run goes on with a new file."""
+    """It may be something that the user needs; the run continues with a new file."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "events.sqlite").write_bytes(b"my diary, not a database" * 100)
     done = run(night, tiny_models, tmp_path / "out")

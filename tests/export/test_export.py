@@ -221,7 +221,7 @@ def test_a_saved_model_of_another_shape_is_refused(run, tiny_runs):
     before = sorted(path.name for path in run.iterdir())
     done = command_line("export", "--int8", run)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "takes [[1, 64, 64, 3]], not one input of [1, 16, 16, 3] as its run says" in done.stderr
+    assert "takes [[1, 64, 64, 3]], not one input of [1, 16, 16, 3] as its run records" in done.stderr
     assert sorted(path.name for path in run.iterdir()) == before
 
 

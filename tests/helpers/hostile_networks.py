@@ -1,4 +1,4 @@
-"""Networks that do harm when they are loaded or run."""
+"""Networks that do damage when they are loaded or run."""
 
 import hashlib
 import shutil

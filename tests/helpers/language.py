@@ -27,6 +27,15 @@ INSTEAD = {
     r"\b(?:whoever|whatever it be|wherefore|whither|wherein)\b": "the caller, ...",
     r"\bhas no end\b": "is unlimited",
     r"\bnought\b": "zero",
+    r"\bone an? (?:line|module|fold|core|thread|room|row|minute|second)\b": "one per ...",
+    r"\b(?:pixels|frames|detections|positives|events) an? (?:million|second|frame)\b": "... per ...",
+    r"\bfrom which on\b": "minimum, from",
+    r"\bever more\b": "increasingly, at growing intervals",
+    r"\b(?:goes|went|going) on\b(?! (?:the|a|an|one)\b)": "continues",
+    r"\b[Aa]gain and again\b": "repeatedly",
+    r"\bfor ever\b": "forever",
+    r"\bdo no harm\b": "has restricted rights",
+    r"\bturn(?:s|ed)? text round\b": "reverse text",
 }
 READ = (".py", ".md", ".toml", ".html", ".js")
 EXEMPT = (

@@ -32,7 +32,7 @@ class EndlessDemo(DemoSource):
                     pass
                 yield type(frame)(frame.pixels, frame.time, frame.source, number)
                 number += 1
-                time.sleep(0.08)  # a camera of ten frames a second leaves time for the rest
+                time.sleep(0.08)  # a camera of ten frames per second leaves time for the rest
 
 
 class LiveRun:
@@ -49,7 +49,7 @@ class LiveRun:
         config = RunConfig(out=folder, video=False, keep_free=0, stale_after=stale, web=web)
         self.session = Session(config, source=self.source)
         self.output, self.controls, self.monitor = self.session.output, self.session.controls, self.session.monitor
-        self.controls.stack = None  # as for a source whose frames do not follow from each other
+        self.controls.stack = None  # as for a source of unrelated frames
         self.address = self.session.web.url.rstrip("/")
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self.session.run, kwargs={"should_stop": self.stop.is_set})

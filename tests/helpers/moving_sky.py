@@ -18,7 +18,7 @@ class MovingSky:
     """A window of `WIDTH` x `HEIGHT` that looks at the sky: it turns, and the window drifts.
 
     Args:
-        drift: (x, y) whole pixels a frame that the window moves.
+        drift: (x, y) whole pixels per frame that the window moves.
         turn: degrees a frame, clockwise, that the sky turns around the middle of the image.
         start: (x, y) of the window's corner in the first frame.
     """

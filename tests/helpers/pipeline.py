@@ -30,7 +30,7 @@ class Sky:
 
 
 class Still(Sky):
-    """The demo's first frame again and again, one second apart."""
+    """The demo's first frame repeatedly, one second apart."""
 
     def __iter__(self):
         first = next(iter(DemoSource()))

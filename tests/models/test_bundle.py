@@ -58,7 +58,7 @@ def test_a_file_changed_after_loading_never_reaches_the_interpreter(bundle):
 
 
 def test_a_wrong_task_is_refused(bundle):
-    with pytest.raises(BundleError, match="task 'detect', where 'classify' is wanted"):
+    with pytest.raises(BundleError, match="task 'detect', not 'classify'"):
         Bundle.load(bundle, "classify")
 
 

@@ -1,4 +1,4 @@
-"""Augmentations by name: the report's, the same with any orientation, and views as of other telescopes.
+"""Augmentations by name: the report's, the same with any orientation, and imitations of other telescopes.
 
 The report's parameters (section 2.3) are those of Keras' ImageDataGenerator: rotation 40 degrees, width shift 0.2,
 height shift 0.1, shear 0.2 (degrees, in Keras), zoom 0.2, horizontal flip, nearest fill. They are combined into one
@@ -38,10 +38,10 @@ class AffineAugmentation:
 
 
 TELESCOPES = "telescopes"
-"""The augmentation with views as of other telescopes, on which such a network is calibrated too."""
+"""The augmentation that imitates other telescopes; networks trained with it are also calibrated on such views."""
 REPORT = AffineAugmentation()
 TURNED = AffineAugmentation(rotation=180.0, mirror=(True, True))
-"""The report's, with any orientation: the sky has no preferred one."""
+"""The report's augmentation with any orientation, as the sky has no preferred one."""
 
 
 def warp_matrix(size: int, warp: AffineAugmentation, rng: np.random.Generator) -> np.ndarray:

@@ -1,8 +1,9 @@
-"""Augment galaxies as on other telescopes' frames: other stretches, saturated cores, raw noise, sky, framing, stars.
+"""Augment galaxies to imitate other telescopes: stretch, saturated cores, raw noise, sky, framing, stars.
 
-The survey images that classifiers are trained on have one stretch, dark sky, no clipped core and one framing. On
-photographs the same galaxy has a burnt-out core in a bright halo, or noise, or tinted sky, or it reaches beyond the
-frame. An image is brought back to roughly linear light, degraded there, and stretched again. numpy and OpenCV only.
+The survey images that classifiers are trained on have one stretch, dark sky, no clipped core and one framing. In
+photographs the same galaxy has a burnt-out core in a bright halo, or noise, or tinted sky, or it extends beyond the
+frame. An image is converted back to approximately linear light, degraded there, and stretched again. numpy and OpenCV
+only.
 """
 
 from __future__ import annotations
@@ -13,21 +14,21 @@ import numpy as np
 from .views import Canvas, SkyAugmentation, draw_view, view_matrix
 
 TELESCOPE_SHARE = 0.55
-"""Share of telescope views among all; the others are those of `augmentation.draw_view`."""
+"""Share of telescope views; the other views are drawn by `augmentation.draw_view`."""
 FRAMING = SkyAugmentation(shift=0.1, scale=(0.7, 1.55), anisotropy=0.08)
 RIM = 0.12
 """Share of an image's side over which a galaxy that fills the image fades into the sky."""
 
 
 def draw_mixed_view(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw an ordinary view or one as of another telescope: (size, size, 3) uint8."""
+    """Draw an ordinary view or one that imitates another telescope: (size, size, 3) uint8."""
     if rng.random() < TELESCOPE_SHARE:
         return draw_telescope_view(canvas, size, rng)
     return draw_view(canvas, size, rng)
 
 
 def draw_telescope_view(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw one view as of another telescope; the same state of `rng` gives the same view.
+    """Draw one view that imitates another telescope; the same state of `rng` gives the same view.
 
     Returns:
         (size, size, 3) uint8.
@@ -104,7 +105,7 @@ def _exposed(light: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, f
 
 
 def _displayed(light: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Stretch light as telescopes' software does, over black or tinted sky: (size, size, 3) float32 levels."""
+    """Stretch light like the software of telescopes, over black or tinted sky: (size, size, 3) float32 levels."""
     kind, share = rng.random(), np.clip((light + 2 * sigma) / (1 + 2 * sigma), 0, 1).astype(np.float32)
     if kind < 0.6:
         soft = max(np.exp(rng.uniform(np.log(0.02), np.log(1.0))), 2 * sigma)
@@ -124,7 +125,7 @@ def _displayed(light: np.ndarray, sigma: float, rng: np.random.Generator) -> np.
 
 
 def _coarsened(view: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Show a view as of a galaxy of few pixels."""
+    """Coarsen a view to that of a galaxy of few pixels."""
     size, coarse_side = view.shape[0], int(rng.integers(16, 45))
     small = cv2.resize(np.clip(view, 0, 255), (coarse_side, coarse_side), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(small, (size, size), interpolation=cv2.INTER_LINEAR))

@@ -1,4 +1,4 @@
-"""Augment galaxies as another telescope might see them: one affine warp and one level table per image.
+"""Augment galaxies by one affine warp and one level table per image.
 
 The training images come from two surveys whose framing and sky differ; without augmentation a classifier learns to
 recognise the survey instead of the galaxy. Therefore the sky is subtracted by a random share and added again at a
@@ -20,7 +20,7 @@ FIELD = 88
 """Side in pixels at which a network's field of view is kept: enough for inputs of up to this size."""
 
 REACH = 1.6
-"""Side of what is kept around a boxed galaxy over the side of its field, for rotating, moving and widening the view."""
+"""Side of the kept surroundings of a boxed galaxy in sides of its field, for rotating, moving and widening views."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Attributes of galaxies as an auxiliary training target: those of EFIGI (Baillard et al. 2011, A&A 532, A74).
 
-The classes divide continuous scales: how tightly arms are wound, the size of the bulge, the inclination. A class says
-on which side of a boundary a galaxy lies, an attribute how far from it, so that predicting both teaches the scales.
+The classes divide continuous scales: the tightness of arms, the size of the bulge, the inclination. A class gives the
+side of a boundary on which a galaxy lies, an attribute the distance from it, so predicting both teaches the scales.
 Attributes are used in training only: their outputs are not part of the saved network.
 """
 

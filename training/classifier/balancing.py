@@ -1,4 +1,4 @@
-"""Balance classes of very different sizes: by what an epoch draws, or by weights in the loss.
+"""Balance classes of very different sizes: by the images of an epoch, or by weights in the loss.
 
 Three strategies of the university report (section 2.3), the baseline without balancing, and this project's default.
 """
@@ -54,7 +54,7 @@ def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray
 
 
 def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequence[str] = CLASSES) -> np.ndarray:
-    """Return class weights for the loss, against the imbalance that remains in what `draw` draws.
+    """Return class weights for the loss, to compensate the imbalance that remains after `draw`.
 
     Args:
         labels: (N,) classes, 0..classes-1.
@@ -62,7 +62,7 @@ def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequen
         classes: C, the number of classes; names: of the classes, for messages.
 
     Returns:
-        (C,) float32, all 1 where the strategy has no weights. Their mean over the drawn images is 1, so that the
+        (C,) float32, all 1 if the strategy has no weights. Their mean over the drawn images is 1, so that the
         learning rate has the same effect under every strategy.
 
     Raises:
@@ -74,7 +74,7 @@ def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequen
         raise ValueError(f"labels run to {len(counts) - 1}, but there are {classes} classes")
     if not counts.all():
         missing = ", ".join(class_label(label, names) for label in np.flatnonzero(counts == 0).tolist())
-        raise DataError(f"there is no training image of {missing}: add some, or leave the class out")
+        raise DataError(f"there is no training image of {missing}: add some, or omit the class")
     if strategy not in ("weights", "partial"):
         return np.ones(classes, np.float32)
     drawn = _epoch_counts(counts, strategy)
@@ -89,7 +89,7 @@ def _counts(labels: np.ndarray, strategy: str, min_classes: int = 0) -> np.ndarr
     if not len(labels):
         raise DataError("there is no labelled image to draw from")
     if np.min(labels) < 0:
-        raise DataError(f"{np.sum(labels < 0)} images have no class (a coarse group at most): leave them out")
+        raise DataError(f"{np.sum(labels < 0)} images have no class (at most a coarse group): omit them")
     return np.bincount(labels, minlength=min_classes)
 
 

@@ -32,7 +32,8 @@ class Batch:
         soft: (B, C) float32 soft targets of a teacher; all 0 without one.
         attributes: (B, A) float32 in 0..1, NaN where not known; A is 0 where attributes are not trained on.
         weights: (B,) float32 weight of each image in the loss.
-        share: (B,) float32, mixup share of each image; the rest is of the image at the mirrored position in the batch.
+        share: (B,) float32, mixup share of each image; the remainder is the image at the mirrored position in the
+            batch.
     """
 
     inputs: np.ndarray

@@ -20,7 +20,7 @@ CONFIDENCE = 1.6449
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Fit the temperature in 0.2..5 of maximum likelihood (Guo et al. 2017, arXiv:1706.04599).
+    """Fit the temperature, 0.2..5, by maximum likelihood (Guo et al. 2017, arXiv:1706.04599).
 
     The likelihood has a single maximum, since its logarithm is concave in the inverse temperature.
 
@@ -101,7 +101,7 @@ def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wa
         accuracy_wanted: 0..1, of the images above the threshold.
 
     Returns:
-        The threshold: 0 where no abstention is needed; otherwise halfway between the lowest confidence kept and the
+        The threshold: 0 if no abstention is needed; otherwise halfway between the lowest confidence kept and the
         next below, so that rounding it does not change which images are kept.
 
     Raises:
@@ -118,8 +118,8 @@ def abstain_threshold(probabilities: np.ndarray, labels: np.ndarray, accuracy_wa
     meets = enough & (bounds >= accuracy_wanted)
     if not meets.any():
         raise DataError(
-            f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {len(labels)} validation images can prove; "
-            f"the maximum is {bounds[enough].max():.3g}: request less, or add images"
+            f"no threshold gives an accuracy of {accuracy_wanted:.3g} that {len(labels)} validation images show; "
+            f"the maximum is {bounds[enough].max():.3g}: train longer, or add images"
         )
     lowest = int(np.argmax(meets))
     return float(thresholds[lowest - 1] + thresholds[lowest]) / 2 if lowest else 0.0

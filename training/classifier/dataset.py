@@ -1,4 +1,4 @@
-"""Labelled galaxies behind one interface, whatever file or folder they come from (see `dataset_files`)."""
+"""Labelled galaxies from any file or folder (see `dataset_files`), with one interface."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class GalaxyDataset:
         return np.stack(inputs) if inputs else np.zeros((0, size, size, 3), np.uint8)
 
     def canvases(self) -> list[Canvas]:
-        """Return for each image what augmentation needs of it."""
+        """Return each image prepared for augmentation."""
         return [prepare(image, box, self.margin) for image, box in (read() for read in self.readers)]
 
     @property

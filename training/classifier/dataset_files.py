@@ -62,7 +62,7 @@ def load_dataset(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnam
     if path.is_file():
         return _read_hdf5(path, margin, keep_boxy)
     if not path.is_dir():
-        raise DataError(f"{path} does not exist")
+        raise DataError(f"--data {path} does not exist: name a folder of data sets, or a Galaxy10 file")
     folders = [folder for folder in sorted(path.iterdir()) if folder.is_dir()]
     if not any(detect_layout(folder) for folder in (path, *folders)):
         if any(_image_files(folder) for folder in folders):

@@ -77,13 +77,13 @@ def average_soft_targets(
 ) -> np.ndarray:
     """Average the soft targets of several runs: (N, C) float32, rows adding up to 1.
 
-    Where only the coarse group of an image is known, classes of other groups get 0. (Soft targets of each augmented
+    If only the coarse group of an image is known, classes of other groups get 0. (Soft targets of each augmented
     view, of which only some dozens per image can be computed, were measured to help less than these.)
 
     Args:
         runs: finished run folders.
         dataset: the training part of the split.
-        split: its record; a teacher of another split may have seen images that the student is evaluated on.
+        split: its record; a teacher of another split may have been trained on images that the student is evaluated on.
         report: called with the progress, see `progress.Report`.
 
     Raises:
@@ -92,9 +92,7 @@ def average_soft_targets(
     teachers = [Teacher(run) for run in runs]
     for run, teacher in zip(runs, teachers, strict=True):
         if teacher.record.data["split"].get("hash") != split["hash"]:
-            raise RunError(
-                f"{run} was trained on another split: it may have seen images that the student is evaluated on"
-            )
+            raise RunError(f"{run} was trained on another split, perhaps on images that the student is evaluated on")
         if tuple(teacher.record.model["classes"]) != dataset.classes:
             raise RunError(f"{run} has other classes")
     total = np.zeros((len(dataset), len(dataset.classes)))

@@ -1,7 +1,7 @@
-"""Choose a classifier's temperature, abstention and domain on views as of other telescopes, see `inference.domain`.
+"""Choose a classifier's temperature, abstention and domain on imitations of other telescopes' views.
 
 The validation images are degraded by known amounts: fewer pixels, a nearer edge of the frame, a longer exposure. Each
-limit is the last amount up to which the names that are marked as sure are right often enough.
+limit of `inference.domain` is the last amount up to which enough names that are marked as sure are right.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from .dataset import GalaxyDataset
 logger = logging.getLogger(__name__)
 
 MIN_PRECISION = 0.9
-"""Share of right coarse groups among the names marked as sure, at every amount within the limits."""
+"""Minimum share of right coarse groups among the names marked as sure, at every amount within the limits."""
 VIEWS = 2
-"""Views as of other telescopes of every validation image."""
+"""Number of views of every validation image."""
 SIDES = (48, 32, 24, 20, 16, 12, 10, 8)
 OUTSIDE = (0.1, 0.2, 0.3, 0.35, 0.42, 0.45, 0.5, 0.6)
-"""Of a galaxy as large as its frame 0.41 of the crop is outside, at the usual margin."""
+"""Shares of the crop outside of the frame; 0.41 is that of a galaxy as large as its frame, at the default margin."""
 BURNT = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
 MIN_ENERGY_QUANTILE = 0.01
 GROUP_LIMITS = tuple(round(0.86 + 0.01 * step, 2) for step in range(14))
@@ -57,7 +57,7 @@ def telescope_views(validation: GalaxyDataset, size: int, seed: int) -> tuple[np
 def calibrate_on_views(
     forward: Forward, images: np.ndarray, validation: GalaxyDataset, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Choose temperature, abstention and domain on validation images and their views as of other telescopes.
+    """Choose temperature, abstention and domain on validation images and views that imitate other telescopes.
 
     The abstention threshold lies above what a doubted class can have, so that a galaxy outside the domain is never
     sure. What is measured is of galaxies that the thresholds were not chosen on: of each half, by the other half's.
@@ -68,7 +68,7 @@ def calibrate_on_views(
         seed: of the views.
 
     Returns:
-        The ``decode`` section of the model's description, and what was measured, for the run's record.
+        The ``decode`` section of the model's description, and the measurements for the run's record.
     """
     views, labels = telescope_views(validation, images.shape[1], seed)
     every = np.concatenate([images, views])
@@ -182,7 +182,7 @@ def choose_domain(
 
 
 def last_good(rows: Sequence[dict[str, float]]) -> float:
-    """Return the last amount before the first at which too few sure names are right; the first one if it is that."""
+    """Return the amount before the first at which too few sure names are right, but at least the first amount."""
     good = rows[0]["amount"]
     for row in rows:
         if row["precision"] < MIN_PRECISION:
@@ -226,7 +226,7 @@ def best_groups(probabilities: np.ndarray) -> np.ndarray:
 
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """Show a crop (size, size, 3) uint8 as one that had `side` pixels in its frame."""
+    """Coarsen a crop (size, size, 3) uint8 to one that had `side` pixels in its frame."""
     size = image.shape[0]
     if side >= size:
         return image
@@ -234,7 +234,7 @@ def shrunk(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Show a crop of which `share` of the area lies outside the frame, at one side or at two, as the runtime does."""
+    """Replace `share` of a crop's area, at one side or two, as the runtime fills the outside of the frame."""
     size, two = image.shape[0], rng.random() < 0.5
     strip = round(size * (1 - np.sqrt(1 - share)) / 2) if two else round(size * share)
     view = np.rot90(image, int(rng.integers(4)))

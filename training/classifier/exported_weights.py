@@ -1,8 +1,8 @@
-"""Read an exported classifier's float32 TFLite file back into the trainable network that it was made of.
+"""Load an exported classifier's float32 TFLite file into the trainable network that it was made from.
 
-The export folded every normalisation into the convolution before it. Each gets the statistics of our own images and
-the scale and shift that undo them, so that inference gives the same logits as the file, and training, which normalises
-by the batch, starts from nearly the same function.
+The export folded every normalisation into the convolution before it. Each normalisation gets the statistics of our own
+images and the scale and shift that cancel them, so that inference gives the same logits as the file, and training,
+which normalises by the batch, starts from nearly the same function.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 1.0)
-"""Shares of the initial weights that are tried; 1 keeps the network as it was."""
+"""Shares of the initial weights that are tried; 1 restores the initial network."""
 TOLERANCE = 0.005
 
 
@@ -51,9 +51,9 @@ def load_exported(network: keras.Model, path: Path, images: np.ndarray) -> None:
 
 
 def blend(network: keras.Model, weights: Weights, start: Weights, share: float, images: np.ndarray) -> None:
-    """Set a network to `share` of the weights it started from and the rest of its own (Wortsman et al. 2022, CVPR).
+    """Blend `share` of a network's initial weights with its own (Wortsman et al. 2022, CVPR).
 
-    Between the two lie networks that keep what the first does well and have most of what the second learned.
+    Networks between the two keep the strengths of the first and most of what the second learned.
 
     Args:
         weights: its own, see `folded_weights`. images: as in `load_exported`.
@@ -74,7 +74,7 @@ def choose_share(
 ) -> dict[str, Any]:
     """Blend a network with the weights it started from, by the share that is best on validation.
 
-    Best is the highest accuracy on views as of other telescopes among the shares at which the accuracy on the
+    The best has the highest accuracy on imitations of other telescopes among the shares at which the accuracy on the
     validation images is within `TOLERANCE` of the highest.
 
     Args:
@@ -122,7 +122,7 @@ def folded_weights(network: keras.Model) -> Weights:
 
 
 def set_folded(network: keras.Model, weights: Weights, images: np.ndarray) -> None:
-    """Set folded weights, and every normalisation to the statistics of its inputs and what undoes them.
+    """Set folded weights, and every normalisation to its inputs' statistics and the scale and shift that cancel them.
 
     Raises:
         ValueError, StopIteration: the weights are of another network.

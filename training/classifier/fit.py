@@ -49,7 +49,7 @@ START_BATCHES = 8
 Schedule = Cycles | Plateau
 
 
-# Long because every option of a training is an argument of its own, and is documented here.
+# Long because every option of a training is a separate argument that is documented here.
 def fit(
     recipe: Recipe,
     train: GalaxyDataset,
@@ -74,7 +74,7 @@ def fit(
         validation: images to validate on, all with a class.
         out: the run folder.
         seed: of the draws and the initial weights.
-        resume: continue the run in `out`; at most one epoch is lost by an interruption. A finished run is left as is.
+        resume: continue the run in `out`; at most one epoch is lost by an interruption. A finished run is not changed.
         threads: of TensorFlow and OpenCV.
         report: called after every epoch with epoch, epochs, loss, macro_f1.
         weights: pretrained weights of the network, see `recipe.build`.

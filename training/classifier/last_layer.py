@@ -1,8 +1,8 @@
 """Refit the last layer of a trained classifier by regularised logistic regression.
 
-Training follows coarse groups, attributes and soft targets of teachers too, which move the boundaries between classes
-away from where the classes alone put them. The features are kept, and the last layer is fitted to the classes (as in
-Kang et al. 2020, ICLR, "Decoupling representation and classifier", and Kirichenko et al. 2023, ICLR).
+Training also uses coarse groups, attributes and soft targets of teachers, which shift the boundaries between classes.
+The features are kept, and the last layer is fitted to the classes alone (as in Kang et al. 2020, ICLR, "Decoupling
+representation and classifier", and Kirichenko et al. 2023, ICLR).
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from .validation import compile_forward, log_loss
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 """Inverse strengths C of the L2 penalty that are tried, on features of unit variance."""
 POWER = -0.5
-"""A class of n images has weight n to this power in each of its images."""
+"""Exponent p of the weight n^p of each image of a class with n images."""
 LAST = "logits"
 
 
 def training_inputs(dataset: GalaxyDataset, size: int, seed: int, telescopes: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return what to fit to: every image with a class in two turns, and in one view as of another telescope if wanted.
+    """Return images to fit to: two orientations of every image with a class and, optionally, a telescope view.
 
     Returns:
         (N, size, size, 3) uint8 and the labels (N,).
@@ -75,7 +75,7 @@ def refit_last_layer(
         for strength in STRENGTHS:
             model = LogisticRegression(C=strength * len(labels) / 1000, max_iter=300)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)  # such a fit is scored as it is
+                warnings.simplefilter("ignore", ConvergenceWarning)  # a fit that has not converged is scored too
                 model.fit((inputs - mean) / scale, labels, importance / importance.mean())
             kernel = (model.coef_ / scale).T
             candidates[strength] = [kernel, model.intercept_ - mean @ kernel]

@@ -13,7 +13,7 @@ from ..data.splits import holdout_indices, split_hash
 from .dataset import GalaxyDataset
 
 VALIDATION, TEST = 0.12, 0.12
-"""Shares of the images for choosing (validation) and for the final evaluation (test)."""
+"""Shares of the images for selection (validation) and for the final evaluation (test)."""
 COMPARED_SIDE = 69
 """Side in pixels at which images are compared to find duplicates."""
 

@@ -2,7 +2,7 @@
 
 The names are those of ``galaxy-edge train classifier --recipe NAME``. Recipes of the report keep its choices (Adam,
 EarlyStopping and ReduceLROnPlateau of section 2.4, augmentation and balancing of section 2.3); ``small`` is the network
-that is shipped, ``telescopes`` continues its training (``--start``) on views as of other telescopes.
+that is shipped, ``telescopes`` continues its training (``--start``) on imitations of other telescopes' views.
 """
 
 from __future__ import annotations

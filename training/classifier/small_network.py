@@ -102,7 +102,7 @@ class SmallNetwork:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> SmallNetwork:
-        """Read what `to_dict` returned.
+        """Create a network from the values that `to_dict` returned.
 
         Raises:
             NetworkError: a key is unknown or missing, or a value is out of range.

@@ -16,7 +16,7 @@ from .recipe import Recipe
 from .schedules import Cycles, Plateau
 
 TEACHER_SHARE = 0.7
-"""Share of the loss that a teacher's soft targets have, where there are any."""
+"""Share of a teacher's soft targets in the loss, if there are any."""
 
 
 def _attribute_loss(logits: tf.Tensor, attributes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
@@ -122,7 +122,7 @@ class ClassifierTrainer:
     @property
     def _state(self) -> list[Any]:
         average = self.average.weights if self.average is not self.network else []
-        # `variables` would do, but the order must be stable: weights first, then the states of dropout's generators.
+        # Not simply `variables`, because the order must be stable: weights, then the states of dropout's generators.
         known = {id(value) for value in self.network.weights}
         generators = [value for value in self.network.variables if id(value) not in known]
         return [*self.network.weights, *average, *self.optimizer.variables, *generators]

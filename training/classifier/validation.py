@@ -68,11 +68,11 @@ def calibrate_and_measure(
     """Fit temperature and abstention threshold on validation logits (N, C); write ``predictions.npz``.
 
     Args:
-        decode: temperature and abstention threshold where they are chosen already, which are only measured then.
+        decode: temperature and abstention threshold if they are already chosen; then they are only measured.
 
     Returns:
-        The ``decode`` section of the model's description (temperature, and ``abstain`` where a threshold can be
-        proven), and the metrics at that temperature.
+        The ``decode`` section of the model's description (temperature, and ``abstain`` if a threshold can be proven),
+        and the metrics at that temperature.
     """
     temperature = decode["temperature"] if decode else fit_temperature(logits, validation.labels)
     metrics = evaluate_logits(logits, validation, temperature)
@@ -110,7 +110,7 @@ def _choose_abstention(
     """Choose the probability below which a class is not reported, and plot coverage against accuracy.
 
     Returns:
-        The entry for ``decode``, empty where no threshold can be proven, and that for the metrics.
+        The entry for ``decode``, empty if no threshold can be proven, and that for the metrics.
     """
     thresholds, coverage, accuracy = accuracy_coverage(probabilities, labels)
     try:

@@ -93,7 +93,7 @@ def frozen_part(model: keras.Model) -> keras.Model:
 def trainable_part(model: keras.Model) -> keras.Model:
     """Return the part of a `vgg16` after its `frozen_part`, from features (N, h, w, 512) float32 to logits.
 
-    Layers are shared, so that training it trains the whole.
+    Layers are shared, so training this part trains the complete model.
 
     Raises:
         ValueError: the model is not a `vgg16`, or its first layers are trained.
@@ -126,7 +126,7 @@ def download_imagenet(folder: Path | None = None) -> Path:
         return Path(
             keras.utils.get_file(name, IMAGENET_URL, file_hash=IMAGENET_MD5, cache_subdir="models", cache_dir=folder)
         )
-    except Exception as error:  # Keras raises a bare Exception where the network fails
+    except Exception as error:  # Keras raises a bare Exception if the connection fails
         reason = str(error).rsplit(" -- ", 1)[-1]  # Keras repeats the address before it
         raise WeightsError(
             f"the ImageNet weights cannot be downloaded ({reason}): get {IMAGENET_URL} on another computer and pass "

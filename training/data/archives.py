@@ -21,7 +21,7 @@ def read_member(archive: Path, member: str) -> bytes:
         member: its name in the archive; in a TFRecord file ``@`` and the byte where its record begins.
 
     Raises:
-        DataError: it is not there, or cannot be read.
+        DataError: it does not exist, or cannot be read.
     """
     try:
         if archive.is_dir():
@@ -54,7 +54,7 @@ def read_csv_rows(path: Path, required: Iterable[str] = ()) -> list[dict[str, st
     """Read the rows of a CSV table as dictionaries by column name.
 
     Args:
-        required: columns that must be there.
+        required: names of required columns.
 
     Raises:
         DataError: the file is not UTF-8 text, lacks a required column, or a row has more or fewer columns than the

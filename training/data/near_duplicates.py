@@ -1,6 +1,6 @@
 """Group images that show the same galaxy.
 
-The same galaxy comes twice under two names, from two surveys' cut-outs, re-encoded or resized.
+Data sets contain the same galaxy under two names, in two surveys' cut-outs, re-encoded or resized.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from ...models.preprocess import resize
 
 COMPARISON_SIDE = 69
-"""Side in pixels at which two images are compared in the end."""
+"""Side in pixels for the final comparison of two images."""
 ALIGNMENT_SIDE = 36
 """Side in pixels for the first alignment."""
 CANDIDATE_SIDE = 24
@@ -45,7 +45,7 @@ CRITERIA = (
     MIN_SAME_CORRELATION,
     MIN_ASYMMETRY_CORRELATION,
 )
-"""All that groups of duplicates depend on in addition to the images: part of the key of a cached grouping."""
+"""Everything except the images that groups of duplicates depend on: part of the key of a cached grouping."""
 
 BLOCK_SIZE = 512
 """Number of images whose correlations with all others are computed at once."""

@@ -1,4 +1,4 @@
-"""A labelled image: where its bytes are, its class and its boxes."""
+"""A labelled image: the location of its bytes, its class and its boxes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Sample:
 
     Attributes:
         set, file: the data set it is from, and its name there.
-        archive, member: where its bytes are, see `archives.read_member`.
+        archive, member: location of its bytes, see `archives.read_member`.
         kind: ``galaxy`` or ``negative`` (no galaxy in the frame).
-        label: index into `models.labels.CLASSES`, -1 where there is none.
-        coarse: coarse group, or "" where there is none.
+        label: index into `models.labels.CLASSES`, -1 if there is none.
+        coarse: coarse group, or "" if there is none.
         boxes: (N, 4) float32 galaxies in pixels, by the unified rule (90 % of the displayed light).
         ignore: (M, 4) float32 galaxies that neither training nor evaluation counts: difficult, or boxed by another
             rule.
@@ -60,7 +60,7 @@ class Sample:
         """Read the encoded image.
 
         Raises:
-            DataError: it is not there, or cannot be read.
+            DataError: it does not exist, or cannot be read.
         """
         return read_member(self.archive, self.member)
 

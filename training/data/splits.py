@@ -56,7 +56,7 @@ def holdout_indices(
 ) -> SplitIndices:
     """Split images by content; the seeded hash of a group's smallest id decides its part.
 
-    An image added later moves no other, unless it joins a group and has the smallest id there.
+    An image that is added later moves no other image, unless it joins a group and has the smallest id there.
 
     Args:
         ids: (N,) content hashes (`Sample.digest`).
@@ -155,7 +155,7 @@ def k_fold_indices(
 
 
 def _most_frequent(labels: Sequence[int]) -> int:
-    """Return the most frequent label, of several the largest."""
+    """Return the most frequent label, the largest of several."""
     return max(set(labels), key=lambda label: (labels.count(label), label))
 
 

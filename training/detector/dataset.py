@@ -31,7 +31,7 @@ CREDITS = {
 }
 VALIDATION_SHARE = 0.1
 MIN_EXTENT = 40
-"""Pixels; frames whose galaxy ends before are thumbnails."""
+"""Minimum right or lower edge in pixels of a frame's galaxy; frames below it are thumbnails."""
 MARGIN, COMPARED_SIDE = 0.3, 69
 """Margin around a boxed galaxy, and side in pixels, at which it is compared with close-ups."""
 

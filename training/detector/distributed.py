@@ -35,7 +35,7 @@ class Workers:
     def __post_init__(self) -> None:
         for address in self.addresses:
             host, colon, port = address.rpartition(":")
-            valid = host and colon and not re.search(r"[\s/]", host)  # an invalid name would be waited for
+            valid = host and colon and not re.search(r"[\s/]", host)  # TensorFlow would wait for an invalid name
             if not (valid and port.isdecimal() and 0 < int(port) < 65536):
                 raise WorkersError(f"'{address}' is not a worker address: use host:port, e.g. 192.168.1.7:4000")
         if len(set(self.addresses)) < len(self.addresses):
@@ -90,7 +90,7 @@ class Workers:
 
     @contextlib.contextmanager
     def explain_failures(self) -> Iterator[None]:
-        """Raise a WorkersError where another worker is lost, instead of an error of the graph."""
+        """Raise a WorkersError if another worker is lost, instead of TensorFlow's error."""
         try:
             yield
         except Exception as error:

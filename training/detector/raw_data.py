@@ -36,7 +36,7 @@ class RawSkies:
     """Skies of raw exposures.
 
     Attributes:
-        training, validation: of different frames; record: what the run folder says of them.
+        training, validation: of different frames; record: their description for the run folder.
     """
 
     training: list[RawSky]
@@ -70,8 +70,8 @@ def with_raw_scenes(generator: SceneGenerator, skies: Sequence[RawSky], share: f
 class PooledBatches(SceneBatches):
     """Training batches that use a scene several times in other orientations; batch n is always the same.
 
-    Scenes of large frames cost more than a step of training. Of every `REUSE` scenes of a batch one is new, the others
-    are drawn from the last `POOL`.
+    Drawing scenes of large frames takes longer than a step of training. One of every `REUSE` scenes of a batch is new;
+    the others are drawn from the last `POOL` scenes.
     """
 
     def __init__(self, generator: SceneSource, anchors: np.ndarray, positions: range, seed: int) -> None:
@@ -99,7 +99,7 @@ class PooledBatches(SceneBatches):
 def join_raw_evaluation(
     processed: dict[str, np.ndarray], held_out: Sequence[Sample], skies: Sequence[RawSky], settings: DetectorSettings
 ) -> dict[str, np.ndarray]:
-    """Add raw-like scenes of galaxies and skies that are not trained on to an evaluation set.
+    """Add raw-like scenes, of galaxies and skies that are not trained on, to an evaluation set.
 
     Args:
         processed: of `evaluation.evaluation_set`; the result has the same keys.

@@ -36,7 +36,7 @@ class DetectorSettings:
             detector with these settings; None for random weights.
         imitate: the npz of a folded MobileNetV2 whose features are distilled, see `feature_distillation`.
         patience: epochs without a better mAP@0.5 on the validation share after which training stops; the best weights
-            are kept in any case. 0: train to the end and keep the last weights.
+            are always kept. 0: train to the end and keep the last weights.
         raw_frames: folder of raw exposures, see `raw_frames.read_raw_frames`: a share `raw_share` (0..1) of the scenes
             is drawn like them; None: none.
         folds, fold: number of folds and the one to hold out, from 0; 0 folds: hold out a tenth.

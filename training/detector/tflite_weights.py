@@ -1,4 +1,4 @@
-"""Read an exported detector's float32 TFLite file back into the trainable network that it was made of.
+"""Load an exported detector's float32 TFLite file into the trainable network that it was made from.
 
 The export folded every normalisation into the convolution before it. As in `pretrained_weights.load_backbone`, each
 gets the statistics of our own images and the scale and shift that undo them, so that inference gives the same results
@@ -50,7 +50,7 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
 
 
 def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, Any], dict[str, Any]]:
-    """Read kernels and biases of the backbone in order, of pyramid and head by name, and norms that stand alone."""
+    """Read kernels and biases of the backbone in order, of pyramid and head by name, and separate normalisations."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(path.read_bytes(), 0)

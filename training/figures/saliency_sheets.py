@@ -53,7 +53,7 @@ def heat_sheet(
         _write(text, f"{probabilities[index, best]:.1%}", 2)
         if known is not None:
             right = known == classes[best]
-            # Blue and orange, which colour-blind readers can tell apart, in addition to the words.
+            # Blue and orange, which colour-blind readers can distinguish, in addition to the words.
             word, ink = ("right", (120, 190, 255)) if right else ("wrong", (255, 170, 60))
             _write(text, f"truth: {known} ({word})", 3, ink)
         others = [rank for rank in np.argsort(-probabilities[index], kind="stable") if rank != best][:2]

@@ -1,7 +1,7 @@
 """The common style of all figures, and how they are written.
 
-The colours are those of Okabe and Ito (2008), which colour-blind readers can tell apart; in addition, lines differ by
-their dashes.
+The colours are those of Okabe and Ito (2008), which colour-blind readers can distinguish; lines also differ by their
+dashes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
-"""Read and write label formats: one module a format, and one type between them, `annotation.ImageAnnotation`.
+"""Read and write label formats: one module per format, all with the type `annotation.ImageAnnotation`.
 
-What a format cannot hold is stored where other programs ignore it (an attribute, an unknown key, a file of our own),
-and is used only for boxes whose values in the format have not changed since: edits by other programs take precedence.
+Properties that a format cannot hold are stored where other programs ignore them (an attribute, an unknown key, an
+additional file), and are used only for boxes whose values in the format have not changed since: edits by other
+programs take precedence.
 """

@@ -34,14 +34,14 @@ class LabelError(DataError):
 
 
 ErrorHandler = Callable[[LabelError], None]
-"""Called with every label that cannot be read; if it raises, reading ends, otherwise the reader continues."""
+"""Called with every label that cannot be read; the reader stops if it raises, and otherwise continues."""
 
 Progress = Callable[[int, int], None]
 """Called with the number done and the total."""
 
 
 def raise_error(error: LabelError) -> None:
-    """Raise the error: the first one ends the work."""
+    """Raise the error, so that the first one ends the work."""
     raise error
 
 
@@ -92,7 +92,7 @@ class ImageAnnotation:
         difficult: (N,) bool: boxes that evaluations ignore: they are neither right nor wrong.
         extras: N mappings with further values of each box (plain JSON values).
         about: further values of the image (plain JSON values).
-        archive, member: where the encoded image is, see `data.archives.read_member`; None and "" without an image.
+        archive, member: location of the encoded image, see `data.archives.read_member`; None and "" without an image.
 
     Raises:
         LabelError: lengths differ, a number is not finite or too large, or a name is not valid.

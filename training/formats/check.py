@@ -1,4 +1,4 @@
-"""Find everything that is wrong with a labelled set at once, before it is trained on."""
+"""Find all errors of a labelled set at once, before it is used for training."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KINDS = (
     "same picture twice",
     "near duplicate",
 )
-"""Kinds of issues, in the order of a report. They are part of the JSON output and stay as they are."""
+"""Kinds of issues, in the order of a report. They are part of the JSON output and must not change."""
 DUPLICATE_IOU = 0.95
 """IoU above which two boxes are reported as one that was drawn twice."""
 COMPARISON_SIDE = 69

@@ -27,16 +27,16 @@ def read_class_names(folder: Path) -> list[str]:
         if found := parse_yaml_names(_text(path), path.name) if yaml else read_classes(path):
             return found
     if existing:
-        return []  # images without a single object need no class
+        return []  # images without any object need no class
     raise LabelError(
         "unreadable label",
         str(folder),
-        "it has no list of classes: put their names, in order and one a line, into classes.txt",
+        "it has no list of classes: put their names, in order and one per line, into classes.txt",
     )
 
 
 def read_classes(path: Path) -> list[str]:
-    """Read class names, one a line; none if the file does not exist.
+    """Read class names, one per line; none if the file does not exist.
 
     Raises:
         LabelError: it is not UTF-8 text, or cannot be read.
@@ -61,7 +61,7 @@ def parse_yaml_names(text: str, file: str) -> list[str]:
     """Read the class names of a data.yaml: ``names`` is a list, or a map from the numbers 0, 1, 2 ...
 
     Every value is read as the text that it is written as, so that the names ``no``, ``1.0`` and ``007`` keep their
-    spelling; `yaml.safe_load` would make a truth value and numbers of them.
+    spelling; `yaml.safe_load` would convert them to a truth value and numbers.
 
     Raises:
         LabelError: the file is not YAML, or its names are of another form.

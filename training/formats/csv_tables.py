@@ -56,7 +56,7 @@ RESERVED_COLUMNS = {"file", "class", *BOX_COLUMNS, "width", "height", MORE_COLUM
 """Columns that further values of a box must not use."""
 FLAG_COLUMNS = ("difficult", "ubox_flag")
 SHARED_ROW_BOX_COLUMNS = {*BOX_TABLE, *OLD_BOX_COLUMNS, "box_flag", "axis_ratio", "width", "height"}
-"""Columns about the box in a table that has frame and box in one row (``gz_frames``)."""
+"""Columns of the box in a table that has frame and box in one row (``gz_frames``)."""
 
 
 def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:

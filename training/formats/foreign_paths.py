@@ -1,7 +1,7 @@
-"""Find images whose labels name them as another computer does: with backslashes, drive letters, from the root, as URL.
+"""Find images that labels name by paths of other computers: with backslashes, drive letters, from the root, as URL.
 
-Such a path means nothing here. Its last parts do: the image is the one file whose name, and whose folders as far as
-they agree, are those of the path.
+Only the last parts of such a path are useful: the image is the file with the same name, and with as many of the same
+folders as possible.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def path_parts(name: str) -> list[str]:
 
 
 class ImageIndex:
-    """The images that there are, by their base names.
+    """The existing images, by their base names.
 
     Args:
         files: their names, with ``/``.
@@ -67,7 +67,7 @@ class ImageIndex:
         """Find the image that a path of another system means.
 
         Args:
-            name: the path; others: how many other labels name an image of the same base name.
+            name: the path; others: number of other labels that name an image of the same base name.
 
         Returns:
             The image's name.

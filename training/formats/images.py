@@ -48,7 +48,7 @@ def decode(content: bytes, name: str = "") -> np.ndarray:
     The EXIF orientation is applied. A Bayer mosaic becomes superpixels of half the size, see `decode_with_size`.
 
     Args:
-        content: the file; name: its name, whose suffix says what its first bytes leave open.
+        content: the file; name: its name, whose suffix identifies the format if the first bytes do not.
 
     Raises:
         BrokenImageError: it is not an image that can be decoded, or is truncated.

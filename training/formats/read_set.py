@@ -1,4 +1,4 @@
-"""Read a data-set folder as samples, whether a catalogue or labels in any format."""
+"""Read a data-set folder, a catalogue or labels in any format, as samples."""
 
 from __future__ import annotations
 

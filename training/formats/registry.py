@@ -66,7 +66,7 @@ class LabelFormat:
     def write(
         self, labels: AnnotatedDataset, out: Path, images: str = "copy", progress: Progress = no_progress
     ) -> None:
-        """Write a data set; on any error nothing is left of it.
+        """Write a data set; after an error, nothing of it remains.
 
         Args:
             out: folder to create; where `single_file` is set also a file, by its suffix.
@@ -117,7 +117,7 @@ def detect_all(path: Path) -> list[LabelFormat]:
         DataError: it does not exist, or holds the parts of a split, which must not be read together.
     """
     if path.is_file():
-        # A JSON file counts as COCO whatever its content, so that reading it reports what is wrong with it.
+        # Any JSON file counts as COCO, so that reading it reports what is wrong with it.
         name = "tfrecord" if tfrecord.find_files([path]) else "coco" if path.suffix.lower() == ".json" else None
         return [FORMATS[name]] if name else []
     if not path.is_dir():

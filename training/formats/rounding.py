@@ -40,7 +40,7 @@ def restore_from_record(
     remembered: ImageAnnotation | None,
     keys_of: Callable[[ImageAnnotation], Iterable[Hashable]],
 ) -> ImageAnnotation:
-    """Restore from a record what the format itself cannot hold, for boxes that have not changed since then.
+    """Restore properties that the format cannot hold from a record, for boxes that have not changed since.
 
     Args:
         read: the annotation as read from the format alone.

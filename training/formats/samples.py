@@ -92,7 +92,7 @@ def sample_from_annotation(image: ImageAnnotation) -> Sample:
     boxes, ignore = (_clip_boxes(part, image) for part in split_boxes(rows))
     about = {key: value for key, value in image.about.items() if isinstance(value, str)}
     label = -1
-    with contextlib.suppress(ValueError):  # another program may use these names for properties of its own
+    with contextlib.suppress(ValueError):  # another program may use these names for other properties
         label = class_index(about.get("g10", ""), about.get("g10_p", ""))
     certain = [
         name.lower()

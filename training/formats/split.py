@@ -27,7 +27,7 @@ MAX_SEEDS = 200
 def _split_ids(decoded: DecodedImages) -> list[str]:
     """Return ids by content that differ from those of a training.
 
-    A training draws its held-out share by the same hash: with the same ids, that share of a part would be all or
+    A training selects its held-out share by the same hash: with the same ids, it would hold out all of a part or
     nothing.
     """
     return [f"part:{digest}" for digest in decoded.digests]
@@ -145,7 +145,7 @@ def write_split(
     images: str,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Write every part as a data set of its own, and ``split.json``, which lists the images of each.
+    """Write every part as a separate data set, and ``split.json``, which lists the images of each.
 
     Args:
         parts: path of each part in the folder -> its images.

@@ -2,7 +2,7 @@
 
 Boxes are written as float32, relative to the image size, classes by name and by number (from 1; 0 is the background),
 and a difficult box with ``difficult`` and ``is_crowd`` 1, which evaluations use. ``source_id`` is a number, as COCO's
-evaluation requires. Exact pixels and further values are in a feature of our own, which other tools ignore; it is used
+evaluation requires. Exact pixels and further values are in an additional feature, which other tools ignore; it is used
 for boxes that have not changed since they were written.
 """
 
@@ -208,7 +208,7 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
     except tf.errors.OpError as error:
         raise OSError(None, str(error).partition("; ")[2] or str(error)) from None  # `staged_output` adds the path
     if file.stat().st_size != expected:
-        raise OSError(None, "the disk did not take all of it")
+        raise OSError(None, "the disk did not store all of it")
     items = "".join(
         f"item {{\n  id: {index}\n  name: {json.dumps(name, ensure_ascii=False)}\n}}\n"
         for name, index in number.items()

@@ -247,7 +247,7 @@ def to_xml(image: ImageAnnotation, root: str = "") -> str:
 
 
 def _take_element(values: dict[str, Any], key: str, default: str) -> str:
-    """Remove and return a value that has an XML element of its own; a value that XML cannot hold stays an attribute."""
+    """Remove and return a value that has its own XML element; a value that XML cannot hold stays an attribute."""
     value = values.get(key)
     try:
         validate_text(value if isinstance(value, str) else "")

@@ -16,7 +16,7 @@ from ..data.errors import DataError
 from .annotation import ImageAnnotation, Progress
 
 IMAGES = ("copy", "link", "none")
-"""What to do with the images: copy them, link to them, or leave them where they are."""
+"""Treatment of the images: copy them, link to them, or omit them."""
 
 
 class WriteError(UserError):
@@ -45,7 +45,7 @@ def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
         stage.mkdir()
         yield stage / target.name
         fsync_tree(stage)
-        # The target itself comes last, so that it never exists without what belongs to it.
+        # The target itself is renamed last, so that it never exists without its other files.
         ready = sorted(stage.iterdir(), key=lambda path: path.name == target.name)
         for path in ready if not replace else ():
             ensure_free(target.with_name(path.name))

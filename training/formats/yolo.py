@@ -1,7 +1,7 @@
-"""YOLO txt of Darknet, Ultralytics and labelImg: a line a box, ``class cx cy w h``, relative to the image size.
+"""YOLO txt of Darknet, Ultralytics and labelImg: one line per box, ``class cx cy w h``, relative to the image size.
 
 Written: ``images/``, ``labels/``, ``labels/classes.txt`` (labelImg), ``data.yaml`` (Ultralytics), and
-``galaxy-edge.json``, which holds what the lines cannot: sizes, difficult flags, exact pixels. A line that another
+``galaxy-edge.json``, which holds what the lines cannot hold: sizes, difficult flags, exact pixels. A line that another
 program has changed takes precedence over it.
 """
 

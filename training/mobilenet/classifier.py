@@ -1,7 +1,7 @@
 """MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) with folded normalisation: a teacher pretrained on ImageNet.
 
 A few thousand galaxies are too few for a wide network. One that starts from ImageNet's weights makes other errors
-than one that starts from random weights, so that their average is better than either.
+than one that starts from random weights, so their average is better than either.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ CLOSE_UP_SIDES = (0.3, 1.2)
 """Smallest and largest side of a close-up galaxy, as shares of the input's."""
 
 MAX_CUTOUT_ATTEMPTS = 5
-"""Frames to try before a galaxy is left out, because not every galaxy can be cut out."""
+"""Number of frames to try before a galaxy is skipped, because not every galaxy can be cut out."""
 
 
 class SceneComposer:
@@ -72,7 +72,7 @@ class SceneComposer:
         return np.asarray(canvas + noise)
 
     def negative(self, rng: Rng) -> np.ndarray:
-        """Show part of a real frame without galaxies, sometimes smaller than the input: (size, size, 3) uint8."""
+        """Draw part of a real frame without galaxies, sometimes smaller than the input: (size, size, 3) uint8."""
         image = self._negative_frame(rng)
         share = 1.0 if rng.random() < 0.4 else rng.uniform(0.3, 1.0)
         side = np.array(image.shape[1::-1]) * share
@@ -182,7 +182,7 @@ class SceneComposer:
         return None
 
     def _add_distractors(self, rng: Rng, canvas: np.ndarray, count: int) -> None:
-        """Add what resembles galaxies: saturated stars, drawn nebulae, and real ones cut out of photographs."""
+        """Add objects that resemble galaxies: saturated stars, drawn nebulae, and real ones cut out of photographs."""
         for _ in range(count):
             draw = rng.random()
             if draw < 0.35:
@@ -219,7 +219,7 @@ class SceneComposer:
             (side, side, 3) float32 levels to add to a sky, 0 at the rim.
         """
         image = self._negative_frame(rng)
-        # Between the corners of the image and its middle half there is more than one nebula to be seen.
+        # From the complete image to its middle half: each scale shows another part of the nebula.
         matrix = random_matrix(rng, 0.25) / rng.uniform(0.6, 1.4)
         middle = np.full(2, (side - 1) / 2)
         light = cv2.warpAffine(

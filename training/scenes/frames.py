@@ -1,4 +1,4 @@
-"""Frames that scenes are drawn from, and what is to be ignored in each, cached in memory."""
+"""Frames that scenes are drawn from, and the boxes to ignore in each, cached in memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class FrameCache:
     """Loads frames and finds their unboxed sources, each once.
 
     Args:
-        samples: the frames that may be asked for.
+        samples: the frames that may be requested.
     """
 
     def __init__(self, samples: Sequence[Sample]) -> None:

@@ -142,7 +142,7 @@ class SceneGenerator:
         self.weights = weights / weights.sum()
 
     def draw(self, rng: Rng, kind: str | None = None, plain: bool = False) -> Scene:
-        """Draw a scene of a given kind, or of a random one; `plain` leaves out the camera effects."""
+        """Draw a scene of a given kind, or of a random one; `plain` omits the camera effects."""
         kind = kind or str(rng.choice(self.kinds, p=self.weights))
         image, boxes, ignore = rotate_randomly(rng, *self._draw[kind](rng))
         sides = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0)
@@ -156,7 +156,7 @@ class SceneGenerator:
         return Scene(*self._window(sample, image, (0, 0), image.shape[1::-1], self.size), sample.set)
 
     def off_centre(self, rng: Rng, sample: Sample) -> Scene:
-        """Show a whole galaxy of a frame at a random position, at 0.12 to 0.8 of the input's side."""
+        """Place a complete galaxy of a frame at a random position, at 0.12 to 0.8 of the input's side."""
         return Scene(*self._off_centre(rng, sample, self.size, (0.12, 0.8)), "off_centre")
 
     def composed(self, rng: Rng) -> tuple[Scene, list[Sample]]:

@@ -9,18 +9,20 @@ from .camera_effects import Rng
 from .cutouts import Cutout
 
 WINGS = ((0.80, 1.0), (0.16, 2.0), (0.04, 4.5))
-"""A star's profile as Gaussians: shares of its light, widths in those of the first; about a Moffat profile of 2.5."""
+"""A star's profile as Gaussians: shares of light, and widths relative to the first; close to a Moffat profile of
+2.5."""
 
 FLUX_SLOPES = (0.75, 1.15)
-"""Slopes of the cumulative counts of stars against flux: 2.5 times those a magnitude, 0.3 to 0.46."""
+"""Slopes of the cumulative counts of stars against flux: 2.5 times those per magnitude, 0.3 to 0.46."""
 
 
 def stars(rng: Rng, height: int, width: int) -> np.ndarray:
     """Draw a star field: (height, width, 3) float32 in sigma.
 
-    Counts rise towards faint stars by a power law with the slopes of high and low galactic latitudes: 0.39 a magnitude
-    in Tycho-2 (Hog et al. 2000, A&A 355, L27; V_T 6 to 11.5) above 40 degrees and 0.44 near the plane, 0.3 for fainter
-    stars (Bahcall and Soneira 1980, ApJS 44, 73). Densities range from a few stars a field to the Milky Way.
+    Counts rise towards faint stars by a power law with the slopes of high and low galactic latitudes: 0.39 per
+    magnitude in Tycho-2 (Hog et al. 2000, A&A 355, L27; V_T 6 to 11.5) above 40 degrees and 0.44 near the plane, 0.3
+    for fainter stars (Bahcall and Soneira 1980, ApJS 44, 73). Densities range from a few stars per field to the Milky
+    Way.
     """
     area = height * width / 224**2
     count = int(rng.poisson(area * np.exp(rng.uniform(np.log(8), np.log(900)))))

@@ -29,13 +29,13 @@ class NoiseModel:
 
     Attributes:
         frames: number of frames that were measured; channels: red, green, blue, or one of mono.
-        sky, noise: (channels) level and standard deviation in the frame's units, of superpixels where it is a mosaic.
+        sky, noise: (channels) level and standard deviation in the frame's units, of superpixels for a mosaic.
         read_limit: (channels) sky over noise: maximum noise in electrons, if the frames are dark-subtracted.
         temporal: (channels) share of the noise that differs between frames; 1 without a fixed pattern.
         pattern: (channels) share of the noise that is fixed; 0 with a single frame.
         rows, columns: banding: standard deviation of the offset of a row and a column, without the part due to chance.
-        neighbours: correlation of a pixel with the next one: 0 where noise is white, more after interpolation.
-        hot: hot pixels a million, before they are replaced; saturation: largest level in the frames.
+        neighbours: correlation of a pixel with the next one: 0 for white noise, more after interpolation.
+        hot: hot pixels per million, before they are replaced; saturation: largest level in the frames.
     """
 
     frames: int

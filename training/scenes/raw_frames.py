@@ -21,7 +21,7 @@ TARGET_RADIUS = 170
 """Radius in pixels around a target that is not sky: more than the D25 of M 94 at 2.4 arcseconds a pixel."""
 
 NO_GALAXIES = ("NGC7023",)
-"""Targets that are not galaxies, so that their frames may be used whole as skies."""
+"""Targets that are not galaxies, so that their complete frames may be used as skies."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RawFrame:
 
     Attributes:
         file, target: names; mosaic: (H, W) uint16; pattern: of its first 2 x 2 pixels, None for mono.
-        x, y: where the target lies, in pixels of the mosaic.
+        x, y: position of the target, in pixels of the mosaic.
     """
 
     file: str
@@ -103,11 +103,11 @@ def _read(content: bytes, name: str) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 TRAIN_SHARE, VALIDATION_SHARE, MIN_TRAIN_FRAMES = 0.2, 0.15, 2
-"""Share of a target's frames, from the first, whose skies are trained on; share after them to validate on."""
+"""Shares of a target's frames, in order of time, whose skies are used for training and for validation."""
 
 
 def parted(frames: Sequence[RawFrame]) -> tuple[list[RawFrame], list[RawFrame], list[RawFrame]]:
-    """Divide frames in time into those whose skies train, those that validate, and the rest to test on."""
+    """Divide frames by time into those for training, for validation, and the others for testing."""
     shares: tuple[list[RawFrame], list[RawFrame], list[RawFrame]] = ([], [], [])
     for target in dict.fromkeys(frame.target for frame in frames):
         of_target = [frame for frame in frames if frame.target == target]

@@ -1,8 +1,8 @@
-"""Draw scenes like raw exposures: galaxies added to real and drawn skies in linear light, and hard negatives.
+"""Draw scenes that imitate raw exposures: galaxies on real and drawn skies in linear light, and hard negatives.
 
-Light is in units of the noise of a pixel until the stretch of the front end converts it to levels. A scene is shown
-like a tile of a large frame, one pixel a superpixel, or reduced two or four times like a whole frame. numpy and OpenCV
-only.
+Light is in units of the noise of a pixel until the stretch of the front end converts it to levels. A scene has the
+scale of a tile of a large frame, one pixel per superpixel, or is reduced two or four times like a whole frame. numpy
+and OpenCV only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KINDS = {"raw_galaxies": 0.64, "raw_nebula": 0.18, "raw_stars": 0.18}
 SIDES = (7.0, 125.0)
 """Sides of galaxies in pixels of the input."""
 FOUND, LOST = 18.0, 6.0
-"""Minimum signal to noise of a galaxy's whole light to be found, and to be ignored; below that it is sky."""
+"""Minimum signal-to-noise ratio of a galaxy's total light to be found, and to be ignored; fainter ones are sky."""
 _STRENGTH = (0.0, 6.5)
 _WEIGHTS = {nebulae.planetary_nebula: 0.6, nebulae.hazy_stars: 2.0}
 
@@ -95,7 +95,7 @@ class RawSceneGenerator:
             if part is not None:
                 return part, 0.0
         light = stars(rng, *shape)
-        if rng.random() < 0.3:  # what the background model left of a gradient
+        if rng.random() < 0.3:  # remainder of a gradient after subtracting the background model
             x = np.linspace(-1, 1, shape[1], dtype=np.float32)[None, :, None]
             y = np.linspace(-1, 1, shape[0], dtype=np.float32)[:, None, None]
             slope = rng.normal(0, 0.25, (3, 3)).astype(np.float32)
@@ -210,7 +210,7 @@ class RawSceneGenerator:
         return destretched(cutout, strength) if cutout is not None else None
 
     def _develop(self, rng: Rng, linear: np.ndarray, sensor: SensorModel, real: bool) -> np.ndarray:
-        """Stretch as the front end does; mostly with levels as a large frame gives them, at times measured here."""
+        """Stretch like the front end, mostly with the levels of a large frame, sometimes with levels measured here."""
         planes = list(cv2.split(linear))
         if sensor.mono:
             planes = planes[:1]
@@ -229,8 +229,8 @@ def _lay(
 ) -> tuple[np.ndarray, float]:
     """Add a galaxy at a drawn brightness, in place; its box and the signal to noise of its whole light.
 
-    The mean light in the inner half of its box is 0.4 to 60 sigma a pixel; small galaxies are brighter, because the
-    same mean over fewer pixels is harder to see.
+    The mean light in the inner half of its box is 0.4 to 60 sigma per pixel; small galaxies are brighter, because the
+    same mean over fewer pixels is harder to detect.
     """
     scale = wanted / max(cutout.box[2:] - cutout.box[:2])
     reach = int(np.hypot(*cutout.light.shape[:2]) * scale * 0.6) + 2
@@ -253,7 +253,7 @@ def _lay(
 
 
 def _add(rng: Rng, light: np.ndarray, part: np.ndarray) -> None:
-    """Add light somewhere, in place; at most half of it lies outside."""
+    """Add light at a random position, in place; at most half of it lies outside."""
     height, width = light.shape[:2]
     side_y, side_x = part.shape[:2]
     y = int(rng.integers(-side_y // 2, height - side_y // 2 + 1))

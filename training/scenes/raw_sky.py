@@ -12,7 +12,7 @@ from ...models.raw.front_end import linear_planes, measure
 from .camera_effects import Rng
 
 _STAR = 2.0
-"""Minimum light of a smoothed pixel, in standard deviations, that is not noise."""
+"""A smoothed pixel above this number of standard deviations shows a star, not noise."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class RawSky:
     light: np.ndarray
 
     def cut(self, rng: Rng, height: int, width: int, depth: int = 1) -> np.ndarray | None:
-        """Cut a part out, mirrored or not: (height, width, 3) float32; None where the frame is too small.
+        """Cut a part out, mirrored or not: (height, width, 3) float32; None if the frame is too small.
 
         Args:
             depth: number of frames in a stack, which reduces the noise, the unit of light, but not the stars.
@@ -43,7 +43,7 @@ class RawSky:
 
 
 def stacked(light: np.ndarray, depth: int) -> np.ndarray:
-    """Show a frame (H, W, 3) in sigma as the mean of `depth` such frames would be, in sigma of that mean."""
+    """Convert a frame (H, W, 3) in sigma to the mean of `depth` such frames, in sigma of that mean."""
     smooth = cv2.GaussianBlur(light.mean(axis=2), (0, 0), 1.0)
     star = np.clip(cv2.dilate(smooth, np.ones((3, 3), np.uint8)) / np.float32(_STAR) - 1, 0, 1)[..., None]
     root = np.float32(np.sqrt(depth))
@@ -51,7 +51,7 @@ def stacked(light: np.ndarray, depth: int) -> np.ndarray:
 
 
 def raw_sky(mosaic: np.ndarray, pattern: str | None, targets: Sequence[tuple[float, float, float]] = ()) -> RawSky:
-    """Make a sky of a raw frame.
+    """Create a sky from a raw frame.
 
     Args:
         mosaic: (H, W) linear.
@@ -76,7 +76,7 @@ def raw_sky(mosaic: np.ndarray, pattern: str | None, targets: Sequence[tuple[flo
 
 
 def _cover(light: np.ndarray, x: int, y: int, radius: int) -> None:
-    """Copy sky from above or below over a square, in place; noise has no seams."""
+    """Copy sky from above or below over a square, in place, without visible seams."""
     height, width = light.shape[:2]
     top, bottom = max(0, y - radius), min(height, y + radius)
     left, right = max(0, x - radius), min(width, x + radius)

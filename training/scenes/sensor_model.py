@@ -30,7 +30,7 @@ class SensorModel:
         smooth: width in pixels over which noise is smeared by interpolation; 0: white.
         walking: standard deviation of the pattern left by hot and warm pixels under a drifting sky, in sigma.
         drift: (2,) pixels by which that pattern is smeared.
-        hot: hot pixels a million that were not replaced.
+        hot: hot pixels per million that were not replaced.
         full: level of saturation in sigma.
         mono: whether all channels are equal.
     """
@@ -47,7 +47,7 @@ class SensorModel:
     mono: bool = False
 
     def expose(self, rng: Rng, light: np.ndarray, share: float = 1.0) -> np.ndarray:
-        """Add noise to light and cut it where the sensor saturates.
+        """Add noise to light and clip it at saturation.
 
         Args:
             light: (H, W, 3) float32 in sigma above the sky.
@@ -117,7 +117,7 @@ def draw_sensor(rng: Rng) -> SensorModel:
 
 
 def bank(rng: Rng, height: int, width: int) -> np.ndarray:
-    """Cut white noise of standard deviation 1 out of a large piece, turned: (height, width) float32, at most 1024."""
+    """Cut rotated white noise of standard deviation 1 out of a large array: (height, width) float32, at most 1024."""
     if not _BANK:
         _BANK.append(np.random.default_rng(0).standard_normal((_BANK_SIDE, _BANK_SIDE), np.float32))
     y, x = int(rng.integers(_BANK_SIDE - height)), int(rng.integers(_BANK_SIDE - width))
@@ -136,7 +136,7 @@ def _streak(drift: tuple[float, float]) -> np.ndarray:
 
 
 def mosaic_of(rgb: np.ndarray, pattern: str) -> np.ndarray:
-    """Sample a image (H, W, 3) with even sides as a colour filter array does: (H, W) of the same type."""
+    """Sample an image (H, W, 3) with even sides like a colour filter array: (H, W) of the same type."""
     result = np.empty(rgb.shape[:2], rgb.dtype)
     for position, letter in enumerate(pattern):
         y, x = divmod(position, 2)

@@ -21,7 +21,7 @@ from ..data.sample import Sample
 FILE = Path(__file__).with_name("swallowed.txt")
 SET = "gz_frames"
 MIN_LIGHT = 0.3
-"""Light of the second source, in units of the galaxy's, from which on it is one that the box should not have."""
+"""Minimum light of the second source, in units of the galaxy's, that the box should not include."""
 OUTER = (0.4, 1.15)
 """Where its centre lies: distance from the box's centre along either side, in half sides."""
 MAX_WIDTH = 0.18

@@ -100,7 +100,7 @@ def search_report(
         classes: C class names.
 
     Returns:
-        One dict a trial, the most accurate first: trial, values (name -> choice), accuracy, macro_f1, macs,
+        One dict per trial, the most accurate first: trial, values (name -> choice), accuracy, macro_f1, macs,
         parameters. Empty in a worker: the chief has them.
 
     Raises:

@@ -50,7 +50,7 @@ class TrialResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], score_key: str) -> TrialResult:
-        """Make a result of `to_dict`'s values; a missing curve is empty."""
+        """Create a result from `to_dict`'s values; a missing curve is empty."""
         curve = tuple((int(epoch), float(score)) for epoch, score in values.get("curve", ()))
         named = {"score" if name == score_key else name: value for name, value in values.items()}
         return cls(**{**named, "curve": curve})

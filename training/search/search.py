@@ -51,7 +51,7 @@ SIMILAR_COST = 1.25
 """Trials of at most this many times the multiply-adds are compared for pruning."""
 POLL_SECONDS = 0.5
 ATTEMPTS = 3
-"""How often a trial is started: a trial that crashes its worker must not stop all workers."""
+"""Maximum number of starts of a trial: a trial that crashes its worker must not stop all workers."""
 
 
 def falls_behind(best: float, others: Sequence[Mapping[int, float]], epoch: int, peers: int) -> bool:
@@ -60,7 +60,7 @@ def falls_behind(best: float, others: Sequence[Mapping[int, float]], epoch: int,
     Args:
         best: its best score up to this epoch.
         others: epoch -> score of the trials to compare with; trials that did not reach this epoch are ignored.
-        peers: how many trials must have reached this epoch.
+        peers: minimum number of trials that must have reached this epoch.
     """
     reached = [
         max(score for at, score in curve.items() if at <= epoch)
@@ -70,7 +70,7 @@ def falls_behind(best: float, others: Sequence[Mapping[int, float]], epoch: int,
     return len(reached) >= peers and best < float(np.median(reached))
 
 
-# Long because a worker's life reads from top to bottom. Many parameters because it is a process of its own.
+# Long because a worker's life reads from top to bottom. Many parameters because it runs in a separate process.
 def run_worker(
     objective: Objective,
     storage: Path,
@@ -130,7 +130,7 @@ def run_worker(
             if isinstance(trial, bool):
                 if trial:
                     return done
-                time.sleep(POLL_SECONDS)  # others work on the last trials: stay, in case one of them dies
+                time.sleep(POLL_SECONDS)  # other workers process the last trials: stay, in case one of them dies
                 continue
             done += _run(study, space, trial, objective, storage, agreed)
 
@@ -282,7 +282,7 @@ def search(
 
 
 def _work(initialize: Callable[[], None], *work: Any, **options: Any) -> None:
-    """Run a worker in a process of its own; report errors without a traceback, like the command line does."""
+    """Run a worker in a separate process; report errors without a traceback, like the command line."""
     initialize()
     try:
         run_worker(*work, **options)

@@ -90,7 +90,7 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-# Long because each way in which a stored study does not fit has a message of its own.
+# Long because each way in which a stored study does not fit has its own message.
 def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space = CLASSIFIERS) -> optuna.Study:
     """Open the study in a folder.
 

@@ -1,4 +1,4 @@
-"""Compare two recipes over cross-validation folds and state what the comparison can show.
+"""Compare two recipes over cross-validation folds and describe what the comparison can show.
 
 The folds are drawn by `training.data.splits.folds`.
 """
@@ -107,7 +107,7 @@ def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) ->
     Args:
         probabilities: (N, C) 0..1, N at least 1.
         labels: (N,) true classes, 0..C-1.
-        classes: C, how many there are.
+        classes: C, the number of classes.
 
     Raises:
         ValueError: shapes do not agree, or a label is out of range.
@@ -187,13 +187,13 @@ def compare(
     """Compare two recipes that were trained and measured on the same folds.
 
     The test is Wilcoxon's signed-rank test on paired differences, two-sided (Wilcoxon 1945, Biometrics Bulletin 1,
-    80). Pairs without a difference are left out, as Wilcoxon did, which lowers the number of pairs; without any
+    80). Pairs without a difference are dropped, as Wilcoxon did, which lowers the number of pairs; without any
     difference p is 1. Differences below 1e-12 are rounding and count as none.
 
     Args:
-        scores_a, scores_b: metric -> (n,) scores, one a fold, of the same folds in the same order; for example each
+        scores_a, scores_b: metric -> (n,) scores, one per fold, of the same folds in the same order; for example each
             of `METRICS`.
-        repeats: how often all images were divided into n / repeats folds.
+        repeats: number of times that all images were divided into n / repeats folds.
 
     Raises:
         ValueError: metrics or folds do not agree, there are fewer than two, or a score is not finite.
@@ -243,7 +243,7 @@ def _signed_rank(differences: np.ndarray) -> tuple[float, int]:
     if not len(rounded):
         return 1.0, 0
     if len(rounded) == 1:
-        return 1.0, 1  # either sign is as likely
+        return 1.0, 1  # both signs are equally likely
     method: Any = PermutationMethod(n_resamples=2 ** (EXACT_PAIRS + 1)) if len(rounded) <= EXACT_PAIRS else "auto"
     return float(wilcoxon(rounded, method=method).pvalue), len(rounded)
 

@@ -1,1 +1,1 @@
-"""Attacks on promises, one a module; see `robustness.attack`."""
+"""Attacks on promises, one per module; see `robustness.attack`."""

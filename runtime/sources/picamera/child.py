@@ -23,7 +23,7 @@ SLOTS = 2
 POLL_SECONDS = 0.1
 """Seconds between looks at whether to stop, during an exposure."""
 EXIT_SECONDS = 4.0
-"""Seconds for stopping the camera after the parent is gone: `stop` may block for ever."""
+"""Seconds for stopping the camera after the parent is gone: `stop` may block forever."""
 SHORTEST, LONGEST_AUTOMATIC = 100, 1_000_000
 """Microseconds of a frame: the driver takes the shortest it can; the longest while the exposure is automatic."""
 METADATA = ("ExposureTime", "AnalogueGain", "DigitalGain", "SensorTemperature", "ColourGains")

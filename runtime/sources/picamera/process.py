@@ -21,7 +21,7 @@ CHILD = Path(__file__).with_name("child.py")
 SYSTEM_PYTHON = "/usr/bin/python3"
 """The interpreter of apt's python3-picamera2: with the newer numpy of an environment, its import may fail."""
 STOP_SECONDS = 3.0
-"""Seconds for stopping the camera, after which its process is killed: `stop` may block for ever after a cable fault."""
+"""Seconds for stopping the camera, after which its process is killed: `stop` may block forever after a cable fault."""
 KILL_SECONDS = 2.0
 """Seconds to wait for a killed process; in a call of the kernel that hangs, it cannot end."""
 

@@ -96,7 +96,7 @@ def test_eval_of_the_wrong_bundle(tiny_models, shared_data):
     done = command_line(
         "eval", "detector", "--bundle", tiny_models / "galaxy-classifier", "--data", shared_data / "lco_messier"
     )
-    assert done.returncode == 1 and "where 'detect' is wanted" in done.stderr
+    assert done.returncode == 1 and "not 'detect'" in done.stderr
 
 
 def test_eval_of_the_shipped_detector_on_frames_it_never_saw(shared_data):

@@ -85,7 +85,7 @@ def test_network_that_crashes_its_process_is_refused(int8, monkeypatch):
         loader.process._process.kill()  # as a crash inside the engine ends it
         assert "crashed" in loader.try_load(int8)
         assert loader.try_load(int8) == ""  # in a new one
-        os.kill(loader.process._process.pid, signal.SIGSTOP)  # as a file that keeps the engine busy for ever
+        os.kill(loader.process._process.pid, signal.SIGSTOP)  # as a file that keeps the engine busy forever
         assert "still busy with it" in loader.try_load(int8, seconds=0.1)
         assert loader.try_load(int8) == ""
 

@@ -168,7 +168,7 @@ def test_keyword_of_the_first_pixel_that_cannot_be_read_has_a_remark(keyword, va
 def test_missing_part_of_an_image_has_a_remark():
     values = np.random.default_rng(1).normal(1000, 30, (200, 300)).astype(np.float32)
     values[:40] = np.nan
-    assert decode(values).remarks == ("about 20% of the pixels hold no finite number and count as black",)
+    assert decode(values).remarks == ("about 20% of the pixels are not finite numbers and count as black",)
 
 
 def test_keyword_that_contradicts_the_levels_is_corrected_with_a_remark():
@@ -197,7 +197,7 @@ def test_frames_without_signal_are_named():
     saturated = np.random.default_rng(1).integers(900, 1100, (100, 100)).astype(np.uint16)
     saturated[:60] = 65535
     assert decode(saturated).remarks == ("about 60% of the pixels have the highest level, 65535: they are saturated",)
-    assert "hardly any pixel" in decode(np.full((64, 64), np.nan, np.float32)).remarks[0]
+    assert "almost no pixel" in decode(np.full((64, 64), np.nan, np.float32)).remarks[0]
 
 
 def test_colours_are_interpolated_on_request():

@@ -30,7 +30,7 @@ def test_backup_of_a_running_run_has_every_committed_event(tmp_path):
 
 @pytest.mark.parametrize("is_old", [False, True])
 def test_pruning_gives_space_back(tmp_path, is_old):
-    """The file kept its size for ever; files of earlier versions are converted when no run writes."""
+    """The file kept its size forever; files of earlier versions are converted when no run writes."""
     out = output(tmp_path)
     out.events([track(number, ended=True) for number in range(1, 901)])
     out.close(1, 0)

@@ -61,7 +61,7 @@ def killed_run(tmp_path):
 
 
 def test_events_of_a_killed_run_have_ended(killed_run):
-    """A killed run cannot record its end; its events must not stay in sight for ever."""
+    """A killed run cannot record its end; its events must not stay in sight forever."""
     assert [event.state for event in query_events(killed_run, Query())] == ["ended"] * 2
     assert get_event(killed_run, query_events(killed_run, Query())[0].id).state == "ended"
     assert prune_events(killed_run, Query(run=1), dry_run=True)["events"] == 2
@@ -215,7 +215,7 @@ def test_commands_print_what_is_stored(nights):
 
 
 def test_pipes_and_links_are_written_to_and_not_replaced(nights, tmp_path):
-    """Renaming onto /dev/stdout replaced the device by a file for every program."""
+    """Renaming onto /dev/stdout replaced the device by a file forevery program."""
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     (tmp_path / "link.csv").symlink_to(tmp_path / "night.csv")

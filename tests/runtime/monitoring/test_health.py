@@ -7,7 +7,7 @@ from helpers.tracks import frame, named, record, track
 
 
 class Clock:
-    """Seconds that go on when told to."""
+    """Seconds that advance on request."""
 
     now = 1000.0
 

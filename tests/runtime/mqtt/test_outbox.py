@@ -15,7 +15,7 @@ def contents(outbox, count=10, **where):
 
 
 def test_oldest_messages_are_dropped_beyond_the_limit(tmp_path):
-    """A broker that is gone for ever must not fill the disk; what is left survives a restart."""
+    """A broker that is gone forever must not fill the disk; what is left survives a restart."""
     outbox = Outbox(tmp_path / "outbox.sqlite", max_messages=5)
     outbox.add([("t", str(number)) for number in range(8)])
     assert contents(outbox) == ["3", "4", "5", "6", "7"] and outbox.lost == 3

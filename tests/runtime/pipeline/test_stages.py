@@ -25,7 +25,7 @@ def test_frames_that_show_nothing_new_share_a_result_without_inference(detector,
 
 
 def test_controls_apply_from_the_next_frame(own_detector, classifier):
-    """Pause, stack depth and minimum score are changed in the live view while the run goes on."""
+    """Pause, stack depth and minimum score are changed in the live view during the run."""
     controls, sink, minimum = Controls(), RecordingSink(), own_detector.min_score
 
     def on_frame(frame, *_):
@@ -66,7 +66,7 @@ def test_a_cloud_over_the_whole_field_ends_no_object_and_begins_none(detector, c
 
 
 def test_a_pause_ends_no_object_and_begins_none(detector, classifier, view):
-    """Nothing is searched for longer than any object is remembered; afterwards the same objects go on."""
+    """Nothing is searched for longer than any object is remembered; afterwards the same objects continue."""
     controls, sink = Controls(), RecordingSink()
 
     class Hour(Sky):

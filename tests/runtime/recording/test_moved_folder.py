@@ -30,7 +30,7 @@ def test_folder_that_is_gone_is_opened_again_and_the_run_fails_at_the_end(tmp_pa
     out.close(1, 0)
     assert rows(folder, "SELECT run, number, crop FROM event") == [(1, 2, "crops/0001/00002.png")]
     assert rows(folder, "SELECT uid FROM run") == [(out.info.uid,)]
-    assert "was removed or renamed: what was written before is not there" in str(out.writer.failure)
+    assert "was removed or renamed: what was written before is missing" in str(out.writer.failure)
     if how == "renamed":
         assert rows(tmp_path / "elsewhere", "SELECT number FROM event") == [(1,)]
 

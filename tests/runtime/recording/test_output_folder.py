@@ -11,7 +11,7 @@ from helpers.tracks import output, rows, track, until
 
 
 def test_event_is_updated_in_place_and_keeps_its_id(tmp_path):
-    """Clients know an event by its id while the run goes on; each update must replace its row and crop."""
+    """Clients know an event by its id during the run; each update must replace its row and crop."""
     out = output(tmp_path, abstain=0.7)
     out.events([track(1, 0, level=10)])
     until(lambda: rows(tmp_path, "SELECT state FROM event") == [("confirmed",)])

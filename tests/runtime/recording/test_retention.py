@@ -172,7 +172,7 @@ def test_full_disk_stops_files_until_there_is_space_again(small_disk, caplog):
 
 
 def test_disk_that_is_nearly_full_is_reported_once(small_disk, caplog):
-    """Deleting old crops makes space for a moment, again and again: not two messages each time."""
+    """Deleting old crops makes space for a moment, repeatedly: not two messages each time."""
     caplog.set_level(logging.INFO)
     out = output(small_disk)
     for _ in range(20):

@@ -65,7 +65,7 @@ def test_a_camera_that_never_delivers_an_image_is_waited_for_in_silence(virtual_
         Camera("sky", open_capture)
     camera = Camera("sky", open_capture, wait=True)
     assert next(iter(camera)).number == 0 and camera.reopened == 0
-    assert caplog.messages == ["sky cannot be opened: it is asleep; it is waited for", "sky: it does not answer"]
+    assert caplog.messages == ["sky cannot be opened: it is asleep; waiting for it", "sky: it does not answer"]
 
 
 def test_a_network_camera_that_comes_later_is_waited_for():
@@ -82,7 +82,7 @@ def test_a_network_camera_that_comes_later_is_waited_for():
 def test_a_v4l2_camera_that_is_not_attached_can_be_waited_for(caplog):
     with pytest.raises(UsageError, match="/dev/video77 cannot be opened as a camera: it does not exist; "):
         open_source("77")
-    assert open_source("77", wait=True).name == "/dev/video77" and "it is waited for" in caplog.text
+    assert open_source("77", wait=True).name == "/dev/video77" and "waiting for it" in caplog.text
 
 
 def test_a_snapshot_address_is_polled_and_never_lost(cameras, monkeypatch, caplog):

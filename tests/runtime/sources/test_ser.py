@@ -92,7 +92,7 @@ def test_frame_times_are_those_of_the_trailer(tmp_path):
     times = [BEGAN + datetime.timedelta(milliseconds=40 * number) for number in range(3)]
     assert [frame.time for frame in read_all(write_ser(tmp_path / "a.ser", [SKY] * 3, times=times))] == times
     before = datetime.datetime.now(datetime.UTC)
-    # With an incomplete trailer, times start now, at 25 frames a second.
+    # With an incomplete trailer, times start now, at 25 frames per second.
     untimed = read_all(write_ser(tmp_path / "b.ser", [SKY] * 3, times=times[:1]))
     assert before <= untimed[0].time and (untimed[2].time - untimed[0].time).total_seconds() == pytest.approx(0.08)
 

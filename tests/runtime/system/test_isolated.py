@@ -1,4 +1,4 @@
-"""Material of unknown origin is handled in a child process that can do no harm, whatever runs in it."""
+"""Material of unknown origin is handled in a child process with restricted rights."""
 
 import os
 import pickle

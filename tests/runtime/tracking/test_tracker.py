@@ -143,7 +143,7 @@ def test_cloud_that_hides_the_sky_ends_no_track_within_an_hour():
     changed = [
         tracker.update(frame(1801 + number), detections_at(), IDENTITY, sky_seen=False) for number in range(3700)
     ]
-    assert [track] in changed and track.ended  # but not for ever
+    assert [track] in changed and track.ended  # but not forever
 
 
 @pytest.mark.parametrize("jump", [-86400, 0, 86400 * 365])  # set back; standing still; a board that learns the time
@@ -159,7 +159,7 @@ def test_clock_jump_neither_ends_a_track_nor_keeps_it_for_ever(jump):
 
 
 def test_number_of_unseen_tracks_is_bounded():
-    """A camera that shows another field every three frames, at 100 frames a second."""
+    """A camera that shows another field every three frames, at 100 frames per second."""
     tracker, alive = Tracker(continuous=True), set()
     for number in range(3000):
         box = np.array([[0, 0, 20, 20]], np.float32) + 1000.0 * (number // 3)

@@ -81,7 +81,7 @@ INCOMPLETE_REQUESTS = {
 
 @pytest.mark.parametrize("request_bytes", INCOMPLETE_REQUESTS.values(), ids=INCOMPLETE_REQUESTS)
 def test_clients_that_do_not_complete_their_request_are_disconnected(live, monkeypatch, request_bytes):
-    """They would hold connections for ever; a viewer that reads its stream stays connected."""
+    """They would hold connections forever; a viewer that reads its stream stays connected."""
     monkeypatch.setattr(http_protocol, "CLIENT_TIMEOUT", 1.0)
     with open_stream(live) as viewer, connect(live) as connection:
         connection.sendall(request_bytes)
@@ -138,7 +138,7 @@ sys.stdin.read()
 
 
 def test_running_out_of_file_descriptors_is_logged_once_and_the_server_continues():
-    """accept() then fails outside of any request, again and again."""
+    """accept() then fails outside of any request, repeatedly."""
     process = subprocess.Popen(
         [sys.executable, "-c", OUT_OF_FILES],
         stdin=subprocess.PIPE,

@@ -258,6 +258,6 @@ def test_nothing_to_check_is_an_error(tmp_path):
 
 
 def test_real_frames_have_few_faults(shared_data):
-    # Four planetary nebulae on black look alike to the comparison of galaxies; a split keeps them together, no harm.
+    # Four planetary nebulae on black look alike to the comparison of galaxies; a split keeps them together.
     _, found = check(shared_data / "deepsky_frames")
     assert {issue.kind for issue in found} <= {"near duplicate"} and len(found) < 10

@@ -28,7 +28,7 @@ def run(count: int, folder: Path) -> Outcome:
         file = numbers.choice([path / SIGNATURE, *sorted(path.iterdir())])
         content = file.read_bytes()
         at = numbers.randrange(len(content))
-        # One bit; in the signature's file, upper case of hexadecimal digits and what follows them mean the same.
+        # One bit; in the signature's file, the case of hexadecimal digits and trailing text do not change its meaning.
         changed = content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
         file.write_bytes(changed)
         if file.name != SIGNATURE or at < len(content) - 1:
@@ -53,7 +53,8 @@ def _accepted(path: Path, key: Path, now: str | None = None) -> bool:
 
 
 ATTACK = Attack(
-    promise="A signed bundle that was changed, withdrawn, has expired or whose key was revoked is refused.",
+    promise="A signed bundle is refused if it was changed, replaced by an older one or has expired, or if its key "
+    "was revoked.",
     method="{count} changes of one bit in any file, an older bundle, an expired signature and a revoked key",
     run=run,
     count=2_000,

@@ -33,7 +33,7 @@ def run(count: int, folder: Path) -> Outcome:
 
 ATTACK = Attack(
     promise="Failed logins are counted and slowed, and an ended session gives no access.",
-    method="{count} guesses of the token, a thousand a second, from one IPv4 address and one IPv6 network",
+    method="{count} guesses of the token, a thousand per second, from one IPv4 address and one IPv6 network",
     run=run,
     count=200_000,
     small_count=20_000,

@@ -41,7 +41,7 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _prints(name: str) -> bool:
-    """Return whether a name is printed in a table as it is, with nothing hidden."""
+    """Return whether a name is printed in a table unchanged and complete."""
     console = PlainConsole(width=500)
     console.file = stream = io.StringIO()
     table = Table("name", title=name)
@@ -52,7 +52,7 @@ def _prints(name: str) -> bool:
 
 
 ATTACK = Attack(
-    promise="A name is text wherever it is shown: no markup, link, line break, turned text or formula comes of it.",
+    promise="Names are always shown as text, never as markup, links, line breaks, reversed text or formulas.",
     method="{count} names of rich's markup, escape sequences, line separators, bidi controls and formulas",
     run=run,
     count=5_000,

@@ -52,7 +52,7 @@ class _Http(http.server.BaseHTTPRequestHandler):
 
 class _Rtsp(socketserver.StreamRequestHandler):
     def handle(self) -> None:
-        """Answer OPTIONS, and redirect what comes then."""
+        """Answer OPTIONS, and redirect the request after it."""
         while line := self.rfile.readline():
             number = b"1"
             while (header := self.rfile.readline().strip()) != b"":

@@ -49,7 +49,7 @@ def _mistyped(text: str, numbers: random.Random) -> str:
 
 
 ATTACK = Attack(
-    promise="A password in an address, in whatever form a camera takes it, is never shown.",
+    promise="A password in an address, in any form that cameras accept, is never shown.",
     method="{count} addresses of 14 forms with random passwords, two thirds of them mistyped",
     run=run,
     count=200_000,

@@ -58,7 +58,7 @@ def _card(random: np.random.Generator) -> bytes:
 
 
 ATTACK = Attack(
-    promise="A header card that cannot be parsed loses no sound FITS image.",
+    promise="No valid FITS image is lost because of a header card that cannot be parsed.",
     method="{count} files with one to three such cards: NaN, comma, open quote, lower case, random characters",
     run=run,
     count=2000,

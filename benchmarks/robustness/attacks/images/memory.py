@@ -1,4 +1,4 @@
-"""Small files that stand for gigabytes of pixels."""
+"""Small files that expand to gigabytes of pixels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LIMIT_MIB = 1024
 
 
 def png(side: int, bits: int = 16, colours: int = 6) -> bytes:
-    """Return a PNG of zeros, whole and valid."""
+    """Return a complete and valid PNG of zeros."""
     channels = {0: 1, 2: 3, 6: 4}[colours]
     packer, row = zlib.compressobj(9), bytes(1 + side * channels * bits // 8)
     data = b"".join(packer.compress(row) for _ in range(side)) + packer.flush()
@@ -114,7 +114,7 @@ def references(path: Path) -> None:
 
 
 def growing(path: Path) -> None:
-    """Write an MPEG-2 video that begins with frames of 640 x 480 and goes on with large ones."""
+    """Write an MPEG-2 video that begins with frames of 640 x 480 and continues with large ones."""
     parts = [path.with_suffix(f".{size}.ts") for size in ("640x480", "12000x8000")]
     for part in parts:
         _encode(part, part.suffixes[-2].removeprefix("."), "mpeg2video")
@@ -144,7 +144,7 @@ KINDS: dict[str, Callable[[], bytes] | Callable[[Path], None]] = {
     "growing.mpg": growing,
 }  # fmt: skip
 WRITERS = (members, references, growing)
-"""Those that write their file themselves; the last two need ffmpeg."""
+"""Functions that write their file themselves; the last two need ffmpeg."""
 
 
 def write(name: str, folder: Path) -> Path:
@@ -184,7 +184,7 @@ def run(count: int, folder: Path) -> Outcome:
     figures: dict[str, int | float | str] = {"files": count, "killed": 0, "worst_mib": 0}
     for name in list(KINDS)[:count]:
         path = folder / name
-        # In a process of its own: the peak of a parent counts as that of a child that it starts.
+        # In a separate process, as a child starts with the peak of its parent.
         writer = multiprocessing.get_context("spawn").Process(target=write, args=(name, folder))
         writer.start()
         writer.join()
@@ -197,8 +197,8 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="No image or video takes a run over 1 GiB of memory, whatever it claims to hold.",
-    method="{count} kinds of small files that stand for gigabytes of pixels",
+    promise="No image or video makes a run use more than 1 GiB of memory, even if its header states a huge size.",
+    method="{count} kinds of small files that expand to gigabytes of pixels",
     run=run,
     count=len(KINDS),
     small_count=1,

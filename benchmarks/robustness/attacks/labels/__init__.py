@@ -1,1 +1,1 @@
-"""Attacks with labels of other systems."""
+"""Attacks with labels from other systems."""

@@ -39,7 +39,7 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _foreign(file: str, numbers: random.Random) -> str:
-    """Return a path of another system that ends with the whole of an image's name here."""
+    """Return a path of another system that ends with an image's complete name in the data set."""
     root = numbers.choice(ROOTS)
     end = file.replace("/", "\\") if "\\" in root else file
     if root.startswith("http") and numbers.random() < 0.5:
@@ -48,7 +48,8 @@ def _foreign(file: str, numbers: random.Random) -> str:
 
 
 ATTACK = Attack(
-    promise="An image named by a path of another computer is found by its name; where several fit, it is refused.",
+    promise="An image named by a path of another computer is found by its name; if several match, "
+    "the label is refused.",
     method="{count} data sets with images of the same name in several folders, named as eight systems do",
     run=run,
     count=20_000,

@@ -1,4 +1,4 @@
-"""Run hostile code where models of unknown origin are first loaded, and look for what it changed."""
+"""Run hostile code in the process that first loads models of unknown origin, and check what it changed."""
 
 from __future__ import annotations
 

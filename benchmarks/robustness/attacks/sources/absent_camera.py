@@ -1,4 +1,4 @@
-"""A camera that is not there when the run starts."""
+"""A camera that is absent when the run starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .http_cameras import HttpCameras
 
 
 def run(count: int, _: Path) -> Outcome:
-    """Wait `count` times for a camera that comes after a while; measure how long its first frame takes then."""
+    """Wait `count` times for a camera that appears later; measure the delay of its first frame."""
     delays = []
     for number in range(count):
         cameras = HttpCameras()
@@ -28,7 +28,7 @@ def run(count: int, _: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="A camera that is absent at the start is waited for with `--wait`.",
+    promise="With `--wait`, a run waits for a camera that is absent at the start.",
     method="{count} cameras that appear 0.2 to 1.4 s after the start",
     run=run,
     count=20,

@@ -1,4 +1,4 @@
-"""A broker that accepts every client and drops it at once."""
+"""A broker that accepts every client and drops it immediately."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="A broker that drops every client is called ever more rarely, and nothing piles up in memory.",
+    promise="A broker that drops every client is contacted at growing intervals, and memory use does not grow.",
     method="{count} s of a broker that accepts and drops",
     run=run,
     count=75,

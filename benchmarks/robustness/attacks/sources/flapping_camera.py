@@ -1,4 +1,4 @@
-"""A camera that delivers five images and is gone, again and again."""
+"""A camera that repeatedly delivers five images and disappears."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def run(count: int, _: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="A camera that is lost again and again is called, and written of, ever more rarely.",
-    method="{count} s of a camera that delivers five images and is gone",
+    promise="A camera that is lost repeatedly is reopened, and reported, at growing intervals.",
+    method="{count} s of a camera that delivers five images and disappears",
     run=run,
     count=75,
     small_count=4,

@@ -1,4 +1,4 @@
-"""An HTTP server with cameras that misbehave, each at a path of its own, and an RTSP server that refuses."""
+"""An HTTP server with cameras that misbehave, each at its own path, and an RTSP server that refuses."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def jpeg(number: int = 0) -> bytes:
 
 
 def stating(image: bytes, side: int) -> bytes:
-    """Return a baseline JPEG whose header states a large size, of zeros as long as FFmpeg takes for an image."""
+    """Return a baseline JPEG of zeros whose header states a large size, long enough for FFmpeg to accept it."""
     at = image.index(b"\xff\xc0") + 5
     return image[:at] + struct.pack(">HH", side, side) + image[at + 4 : -2] + bytes(side * side // 250) + image[-2:]
 
 
 class HttpCameras:
-    """Cameras at ``url``: ``/snapshot`` one image a request, ``/short`` a stream that ends after five, ``/text``,
+    """Cameras at ``url``: ``/snapshot`` one image per request, ``/short`` a stream that ends after five, ``/text``,
     ``/png`` a stream whose parts are not JPEG, ``/huge`` a stream whose images state
     15,000 x 15,000 pixels, ``/private`` for scope:p@ss only, ``/401``, ``/404``, ``/503``.
 

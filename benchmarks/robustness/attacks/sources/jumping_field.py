@@ -18,7 +18,7 @@ JUMPS = {"dither": (18, -11, 0), "overlap": (150, 60, 0), "flip": (0, 0, 180), "
 
 
 def star_field(seed: int) -> np.ndarray:
-    """Draw a sky (1000, 1300) float32 of 500 stars and two galaxies, which are at the same places in every sky."""
+    """Draw a sky (1000, 1300) float32 of 500 stars and two galaxies, which have the same positions in every sky."""
     random = np.random.default_rng(seed)
     sky = np.full((1000, 1300), 22.0, np.float32)
     for x, y in random.integers(5, (1295, 995), (500, 2)):
@@ -30,7 +30,7 @@ def star_field(seed: int) -> np.ndarray:
 
 
 def view(sky: np.ndarray, shift: tuple[float, float], degrees: float, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a sensor of `WIDTH` x `HEIGHT` sees, with noise, and the matrix (3, 3) from the sky to it."""
+    """Return the image of a sensor of `WIDTH` x `HEIGHT`, with noise, and the matrix (3, 3) from the sky to it."""
     matrix = cv2.getRotationMatrix2D((650, 500), degrees, 1.0)
     matrix[:, 2] += np.array([WIDTH / 2 - 650 + shift[0], HEIGHT / 2 - 500 + shift[1]])
     frame = cv2.warpAffine(sky, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
@@ -39,7 +39,7 @@ def view(sky: np.ndarray, shift: tuple[float, float], degrees: float, number: in
 
 
 def jumping(kind: str, at: int, drift: float, frames: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield frames, and where the sky is in them, of a sky that drifts and jumps at a frame; "target": to another."""
+    """Yield frames of a sky that drifts and jumps at a frame, "target" to another sky, with the matrix of each."""
     skies = star_field(seed), star_field(seed + 1)
     for number in range(frames):
         x, y, degrees = JUMPS.get(kind, (0, 0, 0)) if number >= at else (0, 0, 0)
@@ -48,7 +48,7 @@ def jumping(kind: str, at: int, drift: float, frames: int, seed: int) -> Iterato
 
 
 def follow(frames: Iterator[tuple[np.ndarray, np.ndarray]]) -> list[tuple[int, float]]:
-    """Follow the sky as a run does; return for each frame the star field's number, and the error in pixels."""
+    """Track the sky as a run does; return for each frame the number of its star field and the error in pixels."""
     motion, start, results = FieldMotion(), None, []
     for pixels, matrix in frames:
         if motion.needs_update or motion.has_jumped(pixels):
@@ -65,7 +65,7 @@ def follow(frames: Iterator[tuple[np.ndarray, np.ndarray]]) -> list[tuple[int, f
 
 
 def run(count: int, _: Path) -> Outcome:
-    """Let `count` skies jump, each in another way and at another frame modulo four."""
+    """Process `count` skies that jump in different ways and at different frames modulo four."""
     lost, joined, worst = 0, 0, 0.0
     for number in range(count):
         kind = [*JUMPS, "target"][number % 5]
@@ -81,7 +81,7 @@ def run(count: int, _: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="An event goes on through a dither, a slew or a meridian flip, and ends where the stars do not continue.",
+    promise="An event continues through a dither, a slew or a meridian flip, and ends if the stars do not continue.",
     method="{count} skies that jump: dither, overlap, 180 degrees, with a shift, another target at the same place",
     run=run,
     count=120,

@@ -14,7 +14,7 @@ RTSP = ("401 Unauthorized", "404 Not Found", "453 Not Enough Bandwidth", "503 Se
 
 
 def run(count: int, _: Path) -> Outcome:
-    """Open each of `count` cameras with a password; count the faults named, and the passwords shown."""
+    """Open each of `count` cameras with a password; count the faults reported, and the passwords shown."""
     errors = []
     cameras = HttpCameras()
     for path, name in list(HTTP.items())[:count]:
@@ -36,7 +36,7 @@ def _error(url: str) -> str:
 
 
 ATTACK = Attack(
-    promise="What a camera answers is named: 401, 404, a page or a stream without images.",
+    promise="The answer of a camera that refuses is reported: 401, 404, a page or a stream without images.",
     method="{count} cameras that refuse over HTTP and RTSP",
     run=run,
     count=len(HTTP) + len(RTSP),

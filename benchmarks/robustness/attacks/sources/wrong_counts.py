@@ -12,7 +12,7 @@ from ...attack import Attack, Outcome
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Write `count` files of 3 to 12 frames under random counts and read them: all frames, each once."""
+    """Write `count` files of 3 to 12 frames with random counts and check that every frame is read once."""
     random = np.random.default_rng(1)
     lost = wrong = 0
     for number in range(count):
@@ -29,8 +29,8 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="A video whose header counts its frames wrongly is read to its end.",
-    method="{count} SER files whose header counts none, too few or too many frames",
+    promise="A video whose header states a wrong number of frames is read to its end.",
+    method="{count} SER files whose header states no, too few or too many frames",
     run=run,
     count=1000,
     small_count=30,

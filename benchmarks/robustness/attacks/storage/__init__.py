@@ -1,1 +1,1 @@
-"""Attacks on what is stored: the event file, crops, the disk, the output folder."""
+"""Attacks on storage: the event file, crops, the disk, the output folder."""

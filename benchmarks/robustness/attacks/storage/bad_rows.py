@@ -30,7 +30,7 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="An event that the event file cannot hold is set aside, and costs no other event.",
+    promise="An event that the event file cannot store is set aside, and no other event is lost.",
     method="{count} events, every tenth of which breaks a constraint",
     run=run,
     count=3000,

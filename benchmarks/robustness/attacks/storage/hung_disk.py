@@ -36,7 +36,7 @@ def _stop(disk: SlowDisk, out: Path, kind: str) -> tuple[float, bool]:
     """Start a run, wait for its first event, hang the disk or lock the file, and stop the run.
 
     Returns:
-        seconds from SIGTERM to the end of the process; whether it said how many events are lost and exited with 1.
+        seconds from SIGTERM to the end of the process; whether it reported how many events are lost and exited with 1.
     """
     disk.set_delay(0)
     camera = NetworkCamera(rate=10)
@@ -76,8 +76,8 @@ def _count(out: Path) -> int:
 
 
 ATTACK = Attack(
-    promise="SIGTERM ends a run within two seconds, and says how many events are lost, even if the disk hangs or the "
-    "event file is locked.",
+    promise="SIGTERM ends a run within two seconds, and the run reports how many events are lost, "
+    "even if the disk hangs or the event file is locked.",
     method="{count} runs stopped while every flush to the disk hangs, and as many while another program has locked the "
     "event file",
     run=run,

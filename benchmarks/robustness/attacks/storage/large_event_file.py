@@ -1,4 +1,4 @@
-"""Start of a run over an event file of many nights."""
+"""Start a run with an event file of many nights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...attack import Attack, Outcome
 from ...crash_recovery import open_output, synthetic_frames
 
 MOST = 2.0
-"""Seconds that a start may take."""
+"""Maximum time of a start in seconds."""
 
 
 def run(count: int, folder: Path) -> Outcome:
@@ -42,8 +42,8 @@ def _multiply(path: Path, count: int) -> None:
 
 
 ATTACK = Attack(
-    promise="The start of a run does not grow with the event file.",
-    method="a start over an event file of {count} events",
+    promise="The time to start a run does not grow with the event file.",
+    method="a start with an event file of {count} events",
     run=run,
     count=1_500_000,
     small_count=2_000,

@@ -24,7 +24,7 @@ WAYS = ("removed", "renamed", "replaced", "event file removed")
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Take the folder from `count` runs in mid-run: each must notice, end with a failure and lock its new folder."""
+    """Remove or replace the folder during `count` runs: each must notice, fail and lock its new folder."""
     unnoticed = unreported = unstored = 0
     for number in range(count):
         run_folder = folder / f"run-{number}"

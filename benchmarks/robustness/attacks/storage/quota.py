@@ -1,4 +1,4 @@
-"""A load that writes many times the quota, and saves frames as fast as it is allowed to."""
+"""A load that writes many times the quota, and saves frames at the maximum rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...crash_recovery import CLASSES, QUOTA, open_output, synthetic_frames
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Write `count` events with crops and log lines; measure the folder all the time."""
+    """Write `count` events with crops and log lines; measure the folder continuously."""
     output = open_output(folder)
     largest = excess = 0
     for number, (frame, tracks) in enumerate(islice(synthetic_frames(1), count)):
@@ -34,7 +34,7 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _sizes(folder: Path) -> list[int]:
-    """Return the sizes of all files that the quota is for, unfinished ones included."""
+    """Return the sizes of all files to which the quota applies, unfinished ones included."""
     sizes = [0]
     for path in folder.rglob("*"):
         try:

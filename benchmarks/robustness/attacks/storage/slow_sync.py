@@ -1,4 +1,4 @@
-"""A disk whose every flush takes 20 ms, as an SD card's under load."""
+"""A disk on which every flush takes 20 ms, like an SD card under load."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ...load import measure_delays
 from ...slow_disk import SlowDisk
 
 RATE = 150.0
-"""New events a second; each ends 12 frames later, so that its row is written twice."""
+"""New events per second; each ends 12 frames later, so that its row is written twice."""
 SYNC_MS = 20
 LIMIT_SECONDS = 2.0
 
@@ -30,8 +30,8 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 ATTACK = Attack(
-    promise="Events are in the event file within two seconds, whatever the load; crops that are dropped are counted.",
-    method=f"{{count}} events at {RATE:.0f} a second on a disk whose every flush takes {SYNC_MS} ms",
+    promise="Events are in the event file within two seconds under any load; crops that are dropped are counted.",
+    method=f"{{count}} events at {RATE:.0f} per second on a disk on which every flush takes {SYNC_MS} ms",
     run=run,
     count=4500,
     small_count=450,
