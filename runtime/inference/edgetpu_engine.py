@@ -1,7 +1,7 @@
 """Run a network on an Edge TPU, and on the processor while there is none.
 
 The library is loaded in a child process first: versions that do not fit together end the process, and a device that is
-lost can make it wait for ever. Not verified on hardware.
+lost can make it wait forever. Not verified on hardware.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class EdgeTPUEngine:
                 self._next_attempt = time.monotonic() + RETRY_SECONDS
                 reason = missing_requirement(self._root) or str(error).partition("\n")[0]
                 logger.warning(
-                    "%s: the Edge TPU was lost (%s); the processor goes on, and the device is tried again every %g s",
+                    "%s: the Edge TPU was lost (%s); the processor continues, and the device is tried again every %g s",
                     self._bundle.name, reason, RETRY_SECONDS,
                 )  # fmt: skip
         return self._substitute(batch)
@@ -138,7 +138,7 @@ class EdgeTPUEngine:
             self._next_attempt = time.monotonic() + RETRY_SECONDS
 
     def _try_again(self) -> None:
-        """Look for the device in a thread of its own, so that inference goes on, and load it once it is usable."""
+        """Look for the device in a thread of its own, so that inference continues, and load it once it is usable."""
         if self._usable:
             self._usable = False
             self._load()
