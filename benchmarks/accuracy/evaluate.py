@@ -131,7 +131,12 @@ def evaluate_variants(
     evaluated: dict[str, list[EvaluatedScene]] = {}
     # Separately, so that the scenes of the bundle's own sets are those of its run whatever else there is.
     shares = [[sample for sample in samples if (sample.set in own) == of_run] for of_run in (True, False)]
-    groups = [EvaluationScenes(share, bundle.input_size[0], seed) for share in shares]
+    # Of other sets, frames as they are: crops and composed scenes are made of the bundle's own where it has any.
+    as_they_are = dict.fromkeys(SYNTHETIC_SITUATIONS, 0) if shares[0] else None
+    groups = [
+        EvaluationScenes(share, bundle.input_size[0], seed, limits)
+        for share, limits in zip(shares, (None, as_they_are), strict=True)
+    ]
     total, done = sum(map(len, groups)), 0
     for scenes, of_run in zip(groups, (True, False), strict=True):
         for scene in scenes:

@@ -5,9 +5,12 @@ import pytest
 
 pytest.importorskip("scipy", reason="needs the train extra")
 from galaxy_edge.models.labels import CLASSES
+from galaxy_edge.runtime.inference.domain import highest_doubted
 from galaxy_edge.training.classifier.domain_limits import (
     BURNT,
     OUTSIDE,
+    _choose_names,
+    choose_groups,
     cut,
     last_good,
     overexposed,
@@ -68,3 +71,24 @@ def test_certain_names_are_classes_and_groups():
     probabilities[2, [CLASSES.index("spiral_tight"), CLASSES.index("smooth_cigar")]] = 0.465
     labels = np.array([CLASSES.index(name) for name in ("smooth_cigar", "edge_on_no_bulge", "spiral_tight")])
     assert sure_precision(probabilities, labels, 0.75) == {"coverage": pytest.approx(2 / 3), "precision": 0.5}
+
+
+def test_a_group_that_is_often_wrong_needs_more():
+    """Below the limit its sure names are wrong too often; groups that are right need none."""
+    disk, spiral = CLASSES.index("disk_no_spiral"), CLASSES.index("spiral_tight")
+    sure = np.repeat([0.97, 0.88, 0.97], 40)
+    probabilities = np.full((120, 9), 0.0)
+    probabilities[np.arange(120), np.repeat([disk, disk, spiral], 40)] = sure
+    probabilities[np.arange(120), np.repeat([spiral, spiral, disk], 40)] = 1 - sure
+    labels = np.repeat([disk, spiral, spiral], 40)
+    assert choose_groups(probabilities, labels, 0.7) == {"disk_no_spiral": 0.89}
+    labels[:40] = spiral  # never right
+    assert choose_groups(probabilities, labels, 0.7) == {"disk_no_spiral": 1.0}
+
+
+def test_abstention_lies_above_what_a_doubted_class_can_have():
+    """However good a network is, a galaxy outside its domain stays unsure."""
+    labels = np.arange(180) % 9
+    logits = np.eye(9)[labels] * 4.0
+    _, abstain, groups = _choose_names(logits, labels)
+    assert abstain > highest_doubted(9) > 0.555 and groups == {}

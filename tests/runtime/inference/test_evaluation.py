@@ -1,0 +1,19 @@
+"""Evaluations measure the probabilities that a run reports."""
+
+import numpy as np
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
+from galaxy_edge.runtime.frame import Detections
+from galaxy_edge.runtime.inference.classifier import Classifier
+from galaxy_edge.runtime.inference.domain import highest_doubted
+from galaxy_edge.runtime.inference.evaluation import classifier_metrics
+
+
+def test_probabilities_are_doubted_as_in_a_run():
+    """A burnt-out image and a galaxy of too few pixels are not sure in a run, so neither are they in an evaluation."""
+    classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify"))
+    frame, box = np.full((120, 120, 3), 20, np.uint8), np.array([50, 50, 56, 55], np.float32)
+    frame[48:58, 48:58] = 120
+    _, probabilities = classifier_metrics(classifier, [(np.full_like(frame, 255), None, 0), (frame, box, 1)])
+    assert (probabilities.max(axis=1) <= highest_doubted(9) + 1e-6).all()
+    named = classifier(frame, Detections(box[None], np.ones(1, np.float32)))
+    assert np.array_equal(named.probabilities[0], probabilities[1])
