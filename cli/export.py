@@ -166,7 +166,7 @@ def _as_json(result: ExportResult) -> dict[str, Any]:
         "ungated": not result.passed,
         "gates": [{"gate": gate.name, "measured": gate.measured, "passed": gate.passed} for gate in result.gates],
         "metrics": result.evaluation.metrics,
-        "agreement": result.evaluation.agreement,
+        "agreement": {name: found.to_dict() for name, found in result.evaluation.agreement.items()},
         "export": result.manifest.export,
     }
 

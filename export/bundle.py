@@ -209,12 +209,12 @@ def _run_gates(
     for variant, agreement in measured.agreement.items():
         after = measured.metrics.get(variant, {})
         gates.append(accuracy_gate(manifest.task, variant, before, after, settings.max_drop))
-        gates.append(parity_gate(manifest.task, variant, agreement))
+        gates.append(parity_gate(variant, agreement))
     if measured.threshold is not None:
         threshold = round(float(measured.threshold), 4)
         manifest = manifest._replace(decode=manifest.detector_decode._replace(score_threshold=threshold))
     metrics = {
-        name: values | ({"parity": measured.agreement[name]} if name in measured.agreement else {})
+        name: values | ({"parity": measured.agreement[name].to_dict()} if name in measured.agreement else {})
         for name, values in measured.metrics.items()
     }
     return _Draft(gates, measured, manifest._replace(metrics=without_none(metrics)))

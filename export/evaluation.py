@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,18 +37,67 @@ SUBSET_KEYS = ("map50", "map", "fp_per_frame", "frames", "boxes")
 
 
 @dataclass(frozen=True)
+class ClassifierAgreement:
+    """How the probabilities of two classifiers for the same images agree.
+
+    Attributes:
+        agreement: share of images with the same most probable class.
+        mean_difference, max_difference: of the probabilities.
+        images: their number.
+    """
+
+    agreement: float
+    mean_difference: float
+    max_difference: float
+    images: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a manifest and for JSON."""
+        return {"pictures" if name == "images" else name: value for name, value in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class DetectorAgreement:
+    """How another detector's boxes agree with those of a reference; None where a value is not defined.
+
+    Attributes:
+        boxes: number of boxes that the reference reports.
+        matched: share of them that the other detector finds with IoU 0.5, at any score.
+        added: share of the boxes that the other detector reports and the reference does not find.
+        score_correlation: of the pairs.
+        mean_difference, max_difference: of the scores of the pairs.
+        mean_iou: of the pairs.
+    """
+
+    boxes: int
+    matched: float | None
+    added: float
+    score_correlation: float | None
+    mean_difference: float | None
+    max_difference: float | None
+    mean_iou: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for a manifest and for JSON."""
+        return dict(vars(self))
+
+
+Agreement = ClassifierAgreement | DetectorAgreement
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """The results of an evaluation.
 
     Attributes:
         metrics: by variant; for a detector, of its baselines too.
-        agreement: of each variant with the reference, see `classifier_agreement` and `detector_agreement`.
+        agreement: of each variant with the reference.
         threshold: of a detector, the operating threshold, chosen for int8 on one half of these images; precision,
             recall and false positives in `metrics` are those of the other half.
     """
 
     metrics: dict[str, dict[str, Any]]
-    agreement: dict[str, dict[str, Any]] = field(default_factory=dict)
+    agreement: Mapping[str, Agreement] = field(default_factory=dict)
     threshold: float | None = None
 
 
@@ -75,15 +125,15 @@ def _classifier(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -
     )
 
 
-def classifier_agreement(before: np.ndarray, after: np.ndarray) -> dict[str, Any]:
-    """Compare probabilities (N, C) of the same images: share with the same top class, and their differences."""
+def classifier_agreement(before: np.ndarray, after: np.ndarray) -> ClassifierAgreement:
+    """Compare probabilities (N, C) of the same images."""
     difference = np.abs(before - after)
-    return {
-        "agreement": float(np.mean(before.argmax(axis=1) == after.argmax(axis=1))),
-        "mean_difference": float(difference.mean()),
-        "max_difference": float(difference.max()),
-        "pictures": len(before),
-    }
+    return ClassifierAgreement(
+        agreement=float(np.mean(before.argmax(axis=1) == after.argmax(axis=1))),
+        mean_difference=float(difference.mean()),
+        max_difference=float(difference.max()),
+        images=len(before),
+    )
 
 
 def runnable_variants(bundle: Bundle) -> list[str]:
@@ -103,7 +153,7 @@ def _unlabelled(bundle: Bundle, names: list[str], images: np.ndarray) -> Evaluat
     return Evaluation({}, _agreements(results, bundle.manifest.detector_decode.score_threshold), None)
 
 
-def _agreements(results: dict[str, list[EvaluatedFrame]], threshold: float) -> dict[str, dict[str, Any]]:
+def _agreements(results: dict[str, list[EvaluatedFrame]], threshold: float) -> dict[str, DetectorAgreement]:
     reference = reference_variant(list(results))
     before = results[reference]
     return {name: detector_agreement(before, after, threshold) for name, after in results.items() if name != reference}
@@ -141,15 +191,10 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
     return Evaluation(metrics, agreement, threshold)
 
 
-def detector_agreement(before: list[EvaluatedFrame], after: list[EvaluatedFrame], threshold: float) -> dict[str, Any]:
-    """Compare the detections of a reference and of another network in the same frames.
-
-    Returns:
-        ``boxes``: number of boxes that the reference reports; ``matched``: share of them that the other network finds
-        with IoU 0.5, at any score; ``added``: share of the boxes that the other network reports and the reference does
-        not find; ``score_correlation`` of the pairs; mean and maximum difference of their scores; mean IoU. Values that
-        are not defined are None.
-    """
+def detector_agreement(
+    before: list[EvaluatedFrame], after: list[EvaluatedFrame], threshold: float
+) -> DetectorAgreement:
+    """Compare the detections of a reference and of another network in the same frames."""
     pairs: list[tuple[float, float, float]] = []
     before_count, after_count, added = 0, 0, 0
     for (_, boxes, scores), (_, other_boxes, other_scores) in zip(before, after, strict=True):
@@ -169,15 +214,15 @@ def detector_agreement(before: list[EvaluatedFrame], after: list[EvaluatedFrame]
     first, second, overlaps = np.asarray(pairs, np.float64).reshape(-1, 3).T
     difference = np.abs(first - second)
     varied = len(first) > 1 and first.std() > 1e-6 and second.std() > 1e-6
-    return {
-        "boxes": before_count,
-        "matched": len(pairs) / before_count if before_count else None,
-        "added": added / after_count if after_count else 0.0,
-        "score_correlation": float(np.corrcoef(first, second)[0, 1]) if varied else None,
-        "mean_difference": float(difference.mean()) if pairs else None,
-        "max_difference": float(difference.max()) if pairs else None,
-        "mean_iou": float(overlaps.mean()) if pairs else None,
-    }
+    return DetectorAgreement(
+        boxes=before_count,
+        matched=len(pairs) / before_count if before_count else None,
+        added=added / after_count if after_count else 0.0,
+        score_correlation=float(np.corrcoef(first, second)[0, 1]) if varied else None,
+        mean_difference=float(difference.mean()) if pairs else None,
+        max_difference=float(difference.max()) if pairs else None,
+        mean_iou=float(overlaps.mean()) if pairs else None,
+    )
 
 
 def _metrics(

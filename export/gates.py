@@ -12,6 +12,7 @@ from ..models.bundle import Bundle
 from ..models.decode import anchors_from_manifest
 from ..models.manifest import DECODED, Gate
 from ..runtime.inference.load import load_engine
+from .evaluation import Agreement, ClassifierAgreement
 from .onnx.convert import float_nodes
 from .tflite.convert import input_is_raw
 from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, Graph, read_tflite
@@ -129,30 +130,30 @@ def _recall_drops(before: dict[str, Any], after: dict[str, Any], max_drop: float
     return f"recall down: {', '.join(texts)}, {limit}", bool(failed)
 
 
-def parity_gate(task: str, variant: str, agreement: dict[str, Any]) -> Gate:
-    """Check how a variant agrees with float32, image by image; `agreement` is from `evaluation.Evaluation`."""
+def parity_gate(variant: str, agreement: Agreement) -> Gate:
+    """Check how a variant agrees with float32, image by image."""
     name = f"parity: {variant}"
-    if task == "classify":
+    if isinstance(agreement, ClassifierAgreement):
         measured = (
-            f"top-1 agreement {agreement['agreement']:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
-            f"{agreement['mean_difference']:.4f} on average, {agreement['max_difference']:.3f} at most"
+            f"top-1 agreement {agreement.agreement:.4f}, at least {MIN_AGREEMENT}; probabilities differ by "
+            f"{agreement.mean_difference:.4f} on average, {agreement.max_difference:.3f} at most"
         )
-        return Gate(name, measured, agreement["agreement"] >= MIN_AGREEMENT)
-    if not agreement["boxes"]:
+        return Gate(name, measured, agreement.agreement >= MIN_AGREEMENT)
+    if agreement.matched is None:
         return Gate(name, "float32 finds nothing in these images: there is nothing to compare with", False)
-    correlation, difference = agreement["score_correlation"], agreement["mean_difference"]
-    measured = f"{agreement['matched']:.3f} of {agreement['boxes']} boxes found by both, at least {MIN_MATCHED}"
+    correlation, difference = agreement.score_correlation, agreement.mean_difference
+    measured = f"{agreement.matched:.3f} of {agreement.boxes} boxes found by both, at least {MIN_MATCHED}"
     if correlation is not None:
         measured += f"; score correlation {correlation:.3f}, at least {MIN_CORRELATION}"
-    if agreement["matched"]:
+    if agreement.matched:
         measured += (
-            f"; scores differ by {agreement['mean_difference']:.4f} on average, at most {MAX_DIFFERENCE}; "
-            f"maximum {agreement['max_difference']:.3f}"
+            f"; scores differ by {difference:.4f} on average, at most {MAX_DIFFERENCE}; "
+            f"maximum {agreement.max_difference:.3f}"
         )
-    measured += f"; {agreement['added']:.3f} of its boxes are new, at most {1 - MIN_MATCHED:.1f}"
+    measured += f"; {agreement.added:.3f} of its boxes are new, at most {1 - MIN_MATCHED:.1f}"
     passed = (
-        agreement["matched"] >= MIN_MATCHED
-        and agreement["added"] <= 1 - MIN_MATCHED
+        agreement.matched >= MIN_MATCHED
+        and agreement.added <= 1 - MIN_MATCHED
         and (correlation is None or correlation >= MIN_CORRELATION)
         and (difference is None or difference <= MAX_DIFFERENCE)
     )

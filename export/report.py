@@ -42,7 +42,7 @@ def variant_rows(result: ExportResult) -> Rows:
     before = result.evaluation.metrics.get(reference, {}).get(main)
     rows: Rows = [("variant", "KiB", *keys, f"drop of {main}", *agreement_keys)]
     for name, size in result.sizes.items():
-        metrics, agreement = result.evaluation.metrics.get(name, {}), result.evaluation.agreement.get(name, {})
+        metrics, agreement = result.evaluation.metrics.get(name, {}), result.evaluation.agreement.get(name)
         drop = None if name == reference or before is None or metrics.get(main) is None else before - metrics[main]
         rows.append(
             (
@@ -50,7 +50,7 @@ def variant_rows(result: ExportResult) -> Rows:
                 f"{size / 1024:.0f}",
                 *(_number(metrics.get(key)) for key in keys),
                 _number(drop),
-                *(_number(agreement.get(key)) for key in agreement_keys),
+                *(_number(getattr(agreement, key, None)) for key in agreement_keys),
             )
         )
     return rows

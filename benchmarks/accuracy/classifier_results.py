@@ -20,8 +20,8 @@ from ...runtime.inference.classifier import Classifier
 from ...training.classifier.dataset import GalaxyDataset
 from ...training.classifier.dataset_files import load_dataset
 from ...training.classifier.partition import DatasetSplit, split_dataset
+from ...training.data.catalogues import detect_layout, find_set_folders, read_catalogue
 from ...training.data.expert_intervals import plausible_classes
-from ...training.formats.read_set import read_set
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ...training.study.ensembles import calibrated
 from ...training.study.runs import probabilities_of
@@ -80,12 +80,14 @@ def within_experts(
 
 
 def expert_intervals(data: Path) -> dict[str, frozenset[str]]:
-    """Return the plausible classes of the images of EFIGI in a folder, by the hash of the image."""
-    return {
-        sample.digest(): plausible_classes(sample.row)
-        for sample in read_set(data)
-        if sample.set == "efigi" and "Arm_Curvature_sup" in sample.row
-    }
+    """Return the plausible classes of the images of EFIGI, by the hash of the image; empty where there are none.
+
+    Args:
+        data: see `dataset_files.load_dataset`; a Galaxy10 file and folders of classes have no such intervals.
+    """
+    folders = find_set_folders(data) if data.is_dir() else []
+    samples = [sample for folder in folders if detect_layout(folder) == "efigi" for sample in read_catalogue(folder)]
+    return {sample.digest(): plausible_classes(sample.row) for sample in samples if "Arm_Curvature_sup" in sample.row}
 
 
 def test_part(run: Path, data: Path, split_seed: int) -> DatasetSplit:

@@ -1,6 +1,7 @@
 """Gates: each fails on the defect that it checks for, and reports its findings."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -111,11 +112,8 @@ def test_agreement_of_names():
     before = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3]])
     after = np.array([[0.8, 0.2], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]])
     alike = classifier_agreement(before, after)
-    assert alike["agreement"] == 0.75 and alike["max_difference"] == pytest.approx(0.2)
-    assert (
-        not parity_gate("classify", "int8", alike).passed
-        and parity_gate("classify", "int8", alike | {"agreement": 0.96}).passed
-    )
+    assert alike.agreement == 0.75 and alike.max_difference == pytest.approx(0.2)
+    assert not parity_gate("int8", alike).passed and parity_gate("int8", replace(alike, agreement=0.96)).passed
 
 
 def test_agreement_of_boxes():
@@ -128,25 +126,25 @@ def test_agreement_of_boxes():
     )
     second = (frame, np.array([[1, 0, 11, 10], [20, 20, 30, 30]], float), np.array([0.85, 0.2]))
     alike = detector_agreement([first], [second], 0.5)
-    assert alike["boxes"] == 3 and alike["matched"] == pytest.approx(2 / 3)
-    assert alike["max_difference"] == pytest.approx(0.6) and alike["score_correlation"] == pytest.approx(1.0)
-    assert not parity_gate("detect", "int8", alike).passed
-    assert not parity_gate("detect", "int8", detector_agreement([], [], 0.5)).passed, "nothing was compared"
+    assert alike.boxes == 3 and alike.matched == pytest.approx(2 / 3)
+    assert alike.max_difference == pytest.approx(0.6) and alike.score_correlation == pytest.approx(1.0)
+    assert not parity_gate("int8", alike).passed
+    assert not parity_gate("int8", detector_agreement([], [], 0.5)).passed, "nothing was compared"
 
 
 def test_agreement_is_judged_both_ways():
     boxes = np.array([[0, 0, 10, 10], [20, 20, 30, 30]], float)
     first = [(DetectionTruth(), boxes, np.array([0.9, 0.7]))] * 8
     same = detector_agreement(first, first, 0.5)
-    assert parity_gate("detect", "int8", same).passed and same["added"] == 0.0
+    assert parity_gate("int8", same).passed and same.added == 0.0
     # The same boxes and one that the float network knows nothing of; the same boxes with a tenth of their scores.
     more = [(DetectionTruth(), np.vstack([boxes, [[40, 40, 60, 60]]]), np.array([0.9, 0.7, 0.99]))] * 8
     added = detector_agreement(first, more, 0.5)
-    assert added["matched"] == 1.0 and added["added"] == pytest.approx(1 / 3)
-    assert not parity_gate("detect", "int8", added).passed
+    assert added.matched == 1.0 and added.added == pytest.approx(1 / 3)
+    assert not parity_gate("int8", added).passed
     dim = detector_agreement(first, [(DetectionTruth(), boxes, np.array([0.09, 0.07]))] * 8, 0.5)
-    assert dim["matched"] == 1.0 and dim["score_correlation"] == pytest.approx(1.0)
-    assert not parity_gate("detect", "int8", dim).passed
+    assert dim.matched == 1.0 and dim.score_correlation == pytest.approx(1.0)
+    assert not parity_gate("int8", dim).passed
 
 
 @pytest.mark.parametrize(
