@@ -98,7 +98,7 @@ def classifier(
     """Measure a classifier on every image with a Galaxy10 class."""
     from ..benchmarks.accuracy.evaluate import evaluate_classifier
     from ..models.bundle import Bundle, shipped_bundle_path
-    from ..runtime.monitoring.console import PlainConsole
+    from .terminal.training_progress import classifier_table
 
     bundle = Bundle.load(path or shipped_bundle_path(CLASSIFIER), "classify")
     result = _measure(
@@ -107,7 +107,7 @@ def classifier(
     if as_json:
         click.echo(json.dumps(result))
     else:
-        PlainConsole().print_json(json.dumps(result))
+        click.echo(classifier_table({"all": result}))
 
 
 @evaluate.command("pipeline")

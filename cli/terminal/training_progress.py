@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -50,19 +49,7 @@ class TrainingProgress:
 def format_metrics(metrics: dict[str, Any]) -> str:
     """Return a table of a classifier's validation metrics, over all images and by source."""
     columns = {"all": metrics} | (metrics["sets"] if len(metrics["sets"]) > 1 else {})
-    rows = [("validation images", [str(found["images"]) for found in columns.values()])]
-    for key, title in (
-        ("accuracy", "accuracy"),
-        ("macro_f1", "macro F1"),
-        ("coarse_accuracy", "coarse group accuracy"),
-        ("ece", "calibration error"),
-    ):
-        rows.append((title, [_figure(found[key]) for found in columns.values()]))
-    for name in metrics["recall"]:
-        rows.append((f"recall of {name}", [_figure(found["recall"][name]) for found in columns.values()]))
-    width, wide = max(len(title) for title, _ in rows), max(9, *map(len, columns))
-    rows.insert(0, ("", list(columns)))
-    lines = [f"{title:{width}}" + "".join(f"  {cell:>{wide}}" for cell in cells) for title, cells in rows]
+    lines = [classifier_table(columns, "validation images")]
     abstain = metrics["abstain"]
     if "threshold" in abstain:
         lines.append(
@@ -74,6 +61,29 @@ def format_metrics(metrics: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def classifier_table(columns: dict[str, dict[str, Any]], images: str = "images") -> str:
+    """Return a table of a classifier's metrics, a column for each heading; `images` is the title of their number."""
+    rows = [(images, [str(found["images"]) for found in columns.values()])]
+    for key, title in (
+        ("accuracy", "accuracy"),
+        ("macro_f1", "macro F1"),
+        ("coarse_accuracy", "coarse group accuracy"),
+        ("ece", "calibration error"),
+    ):
+        rows.append((title, [_figure(found[key]) for found in columns.values()]))
+    for name in next(iter(columns.values()))["recall"]:
+        rows.append((f"recall of {name}", [_figure(found["recall"][name]) for found in columns.values()]))
+    width, wide = max(len(title) for title, _ in rows), max(9, *map(len, columns))
+    rows.insert(0, ("", list(columns)))
+    return "\n".join(f"{title:{width}}" + "".join(f"  {cell:>{wide}}" for cell in cells) for title, cells in rows)
+
+
+def format_scores(metrics: dict[str, Any]) -> str:
+    """Return a detector's validation metrics, one per line."""
+    width = max(map(len, metrics), default=0)
+    return "\n".join(f"{name:{width}}  {_figure(value)}" for name, value in metrics.items())
+
+
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
@@ -83,8 +93,6 @@ def show_training(train: Callable[[Report], RunRecord], out: Path) -> None:
     with TrainingProgress() as progress:
         record = train(progress.report)
     metrics = record.metrics
-    if record.task == "classify":
-        progress.console.print(format_metrics(metrics), markup=False, highlight=False, soft_wrap=True)
-    else:
-        progress.console.print_json(json.dumps(metrics))
+    table = format_metrics(metrics) if record.task == "classify" else format_scores(metrics)
+    progress.console.print(table, markup=False, highlight=False, soft_wrap=True)
     progress.console.print(f"run: {out}   next: galaxy-edge export --int8 {out}", soft_wrap=True, highlight=False)
