@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from .options import FILE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,38 +18,110 @@ if TYPE_CHECKING:
     from ..devices.profile import Profile
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-def devices(as_json: bool) -> None:
-    """Show this machine, its cameras with their formats and controls, and the device profiles."""
+@click.pass_context
+def devices(context: click.Context, as_json: bool) -> None:
+    """Show this machine, its cameras and the device profiles."""
+    if context.invoked_subcommand is None:
+        _print_all(as_json)
+    elif as_json:
+        raise click.UsageError("--json belongs after the name of the command, e.g. devices show NAME --json")
+
+
+@devices.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def list_profiles(as_json: bool) -> None:
+    """List the device profiles."""
     from ..devices.probe import probe, select_profile
     from ..devices.profile import all_profiles
-    from ..devices.v4l2.listing import describe_cameras
     from ..runtime.monitoring.console import PlainConsole
+
+    if as_json:
+        click.echo(json.dumps([profile.as_dict() for profile in all_profiles()]))
+    else:
+        PlainConsole().print(devices_table(all_profiles(), select_profile(probe(engines=False)).name))
+
+
+@devices.command("show")
+@click.argument("name", metavar="NAME|FILE", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def show_profile(name: str | None, as_json: bool) -> None:
+    """Show a device profile and what its claims rest on; default: this machine's."""
+    from ..devices.probe import profile_for
+
+    _print_profile(profile_for(name), as_json)
+
+
+@devices.command("probe")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+def probe_machine(as_json: bool) -> None:
+    """Show this machine, its engines and cameras, and the profile that fits it."""
+    from ..devices.probe import probe, select_profile
 
     machine = probe()
     selected = select_profile(machine)
-    cameras = describe_cameras(machine.cameras)
+    if as_json:
+        click.echo(json.dumps({"machine": machine.as_dict(), "profile": selected.name}))
+        return
+    for line in (*machine_lines(machine), f"profile: {selected.name}"):
+        click.echo(line)
+
+
+@devices.command("check")
+@click.argument("file", type=FILE)
+def check_profile(file: Path) -> None:
+    """Check a TOML file with a device profile of your own."""
+    from ..devices.profile import load_profile
+
+    profile = load_profile(file)
+    click.echo(f"{file} is a valid profile: {profile.name}, {profile.title}")
+
+
+def _print_all(as_json: bool) -> None:
+    from ..devices.probe import probe, select_profile
+    from ..devices.profile import all_profiles
+
+    machine = probe()
+    selected = select_profile(machine)
     if as_json:
         profiles = [profile.as_dict() for profile in all_profiles()]
-        described = [camera.as_dict() for camera in cameras]
-        answer = {"machine": machine.as_dict(), "cameras": described, "profile": selected.as_dict()}
-        click.echo(json.dumps({**answer, "profiles": profiles}))
+        click.echo(json.dumps({"machine": machine.as_dict(), "profile": selected.as_dict(), "profiles": profiles}))
         return
-    console = PlainConsole()
-    for line in machine_lines(machine):
-        console.print(line, highlight=False)
-    for camera in cameras:
-        for line in camera.lines():
-            click.echo(line)  # not wrapped: a line holds what an option may be
-    console.print(devices_table(all_profiles(), selected.name))
+    for line in (*machine_lines(machine), f"profile: {selected.name} ({selected.title}); devices list shows all"):
+        click.echo(line)
+
+
+def _print_profile(profile: Profile, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(profile.as_dict()))
+        return
+    rows = {
+        "device": profile.title,
+        "machine": ", ".join(profile.machine),
+        "board": profile.model_contains or "any",
+        "accelerator": " or ".join(profile.accelerator) or "none needed",
+        "engine": ", else ".join((profile.engine, *profile.fallback)),
+        "threads": profile.threads,
+        "tiles, stack": f"{profile.tiles}, {profile.stack}",
+        "memory limit": f"{profile.memory} MiB, for a service" if profile.memory else "none",
+        "throttles at": f"{profile.throttle} degrees C" if profile.throttle else "not known",
+        "quota": f"{profile.quota} MiB of images in the output folder",
+        "sources": ", ".join(profile.sources) or "not listed",
+        "notes": profile.notes,
+    }
+    click.echo(profile.name)
+    for label, value in rows.items():
+        click.echo(f"  {label + ':':<14}{value}")
+    for claim in profile.claims:
+        click.echo(f"  - {claim.text} ({claim.evidence}: {claim.source})")
 
 
 def devices_table(profiles: Iterable[Profile], selected: str) -> Table:
     """Return the device profiles as a table, with the profile of this machine marked."""
     from rich.table import Table
 
-    table = Table("", "profile", "device", "engine", "threads", "verified", title="device profiles")
+    table = Table("", "profile", "device", "engine", "threads", "verified on hardware", title="device profiles")
     for profile in profiles:
         table.add_row(
             "*" if profile.name == selected else "",
@@ -54,7 +129,7 @@ def devices_table(profiles: Iterable[Profile], selected: str) -> Table:
             profile.title,
             profile.engine,
             str(profile.threads),
-            "yes" if profile.verified else "not verified on hardware",
+            "yes" if profile.verified else "no",
         )
     return table
 

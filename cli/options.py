@@ -23,6 +23,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
     """A number of bytes, such as 500000, 200M or 2G."""
 
     name = "size"
+    example = "2G"
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> int:
         """Convert text to bytes."""

@@ -75,9 +75,10 @@ network_options = option_group(
 view_options = option_group(
     "Views",
     click.option(
-        "--tiles", type=TILES, default="auto", show_default=True, metavar="auto|NxM|off",
+        "--tiles", type=TILES, metavar="auto|NxM|off",
         help="Process tiles in addition to the whole frame: around extended light in frames with a side of more than "
-        "three times the network's input (auto), or N columns x M rows of overlapping tiles.",
+        "three times the network's input (auto), or N columns x M rows of overlapping tiles. Default: the device "
+        "profile's.",
     ),
     click.option(
         "--stretch", type=STRETCH, default="auto", show_default=True,
@@ -89,8 +90,9 @@ view_options = option_group(
         help="Combine each 2 x 2 cell of a raw colour frame into one pixel, or interpolate colours at full size.",
     ),
     click.option(
-        "--stack", type=click.IntRange(1, 64), default=1, show_default=True,
-        help="Process the mean of the last N frames, aligned by their stars; files are read in the order of names.",
+        "--stack", type=click.IntRange(1, 64),
+        help="Process the mean of the last N frames, aligned by their stars; files are read in the order of names. "
+        "Default: the device profile's.",
     ),
     click.option(
         "--gate", type=Number(0, 86400), metavar="SECONDS",
@@ -134,8 +136,12 @@ def run(as_json: bool, **options: Any) -> None:
 
 def _config(options: dict[str, Any]) -> RunConfig:
     """Return the configuration of a run from the command's options."""
+    from ..devices.probe import profile_for
     from ..runtime.run_config import RunConfig
 
+    profile = profile_for(options["device"])
+    defaults = {"tiles": profile.tiles, "stack": profile.stack, "quota": profile.quota * 2**20}
+    options |= {name: value for name, value in defaults.items() if options[name] is None}
     web, mqtt = web_config(options), mqtt_config(options)
     return RunConfig(web=web, mqtt=mqtt, **options)
 

@@ -19,8 +19,9 @@ output_options = option_group(
     click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per frame; messages go to stderr."),
     click.option("--show", is_flag=True, help="Show the frames in a window."),
     click.option(
-        "--quota", type=SIZE, default="2G", show_default=True,
-        help="Maximum size of crops, images, videos and logs in OUT; the oldest are deleted first. 0: no limit.",
+        "--quota", type=SIZE, metavar="SIZE",
+        help="Maximum size of crops, images, videos and logs in OUT; the oldest are deleted first. 0: no limit. "
+        "Default: the device profile's.",
     ),
     click.option("--keep-free", type=SIZE, default="256M", show_default=True, help="Disk space to leave free."),
     click.option("--fits", is_flag=True, help="Write crops and saved frames as FITS too."),

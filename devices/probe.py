@@ -27,6 +27,7 @@ class Machine:
         python: version of Python.
         engines: installed version by engine name, see `devices.engines`.
         cameras: video devices, e.g. ``/dev/video0``. On a Raspberry Pi some of them are decoders, not cameras.
+        attached: other devices that profiles ask for: ``usb:VENDOR:PRODUCT``, ``pci:VENDOR:DEVICE``, ``i2c:NAME``.
     """
 
     machine: str
@@ -37,10 +38,11 @@ class Machine:
     python: str
     engines: dict[str, str]
     cameras: tuple[str, ...]
+    attached: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return a dictionary that can be written as JSON."""
-        return {**dataclasses.asdict(self), "cameras": list(self.cameras)}
+        return {**dataclasses.asdict(self), "cameras": list(self.cameras), "attached": list(self.attached)}
 
 
 def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
@@ -63,6 +65,7 @@ def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
         python=platform.python_version(),
         engines=_engines() if engines else {},
         cameras=_cameras(root / "dev"),
+        attached=_attached(root / "sys/bus"),
     )
 
 
@@ -74,19 +77,35 @@ def temperature(root: Path = Path("/")) -> float | None:
 def select_profile(machine: Machine) -> Profile:
     """Select the profile for a machine.
 
-    Among the profiles of its architecture whose `model_contains` is part of its model string, the most specific
-    one. An unknown 64-bit ARM board gets ``raspberry-pi-4``, the weakest machine with a profile: its
-    settings run on any of them. Anything else gets ``desktop-x86``.
+    Among the profiles of its architecture whose `model_contains` is part of its model string and whose accelerator is
+    attached, the most specific one: first those with an accelerator, then the longest `model_contains`. Anything that
+    is neither x86-64 nor 64-bit ARM gets ``desktop-x86``.
 
     Returns:
         The profile, with its threads limited to the cores that this process may use: more would not be faster.
     """
-    matching = [p for p in all_profiles() if machine.machine in p.machine and p.model_contains in machine.model]
-    if matching:
-        best = max(matching, key=lambda profile: len(profile.model_contains))
-    else:
-        best = load_profile("raspberry-pi-4" if machine.machine in ("aarch64", "arm64") else "desktop-x86")
+    matching = [
+        profile
+        for profile in all_profiles()
+        if machine.machine in profile.machine
+        and profile.model_contains in machine.model
+        and (not profile.accelerator or set(profile.accelerator) & set(machine.attached))
+    ]
+    best = max(
+        matching,
+        key=lambda profile: (bool(profile.accelerator), len(profile.model_contains)),
+        default=None,
+    ) or load_profile("desktop-x86")
     return dataclasses.replace(best, threads=max(1, min(best.threads, machine.cores)))
+
+
+def profile_for(device: str | None) -> Profile:
+    """Return the profile of a name or TOML file; None for the one that fits this machine.
+
+    Raises:
+        ProfileError: there is no such profile.
+    """
+    return load_profile(device) if device else select_profile(probe(engines=False))
 
 
 def _read(path: Path) -> str:
@@ -113,6 +132,16 @@ def _temperature(millidegrees: str) -> float | None:
         return int(millidegrees) / 1000.0
     except ValueError:
         return None
+
+
+def _attached(bus: Path) -> tuple[str, ...]:
+    found = set()
+    for kind, names in (("usb", ("idVendor", "idProduct")), ("pci", ("vendor", "device")), ("i2c", ("name",))):
+        for device in (bus / kind / "devices").glob("*"):
+            words = [_read(device / name).strip().removeprefix("0x") for name in names]
+            if all(words):
+                found.add(":".join((kind, *words)))
+    return tuple(sorted(found))
 
 
 def _engines() -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,25 @@ class ProfileError(UserError):
     exit_code = 2
 
 
+EVIDENCE = ("hardware", "emulation", "public figure")
+"""What a claim about a device rests on: measured on the device, in an emulator, or published by others."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement about a device.
+
+    Attributes:
+        text: the statement.
+        evidence: one of `EVIDENCE`.
+        source: the command or publication that it comes from.
+    """
+
+    text: str
+    evidence: str
+    source: str
+
+
 @dataclass(frozen=True)
 class Profile:
     """How to run a model on a type of computer.
@@ -31,6 +51,15 @@ class Profile:
         threads: threads per inference, at least 1.
         verified: whether the project has been tested on such a machine.
         model_contains: part of the board's model string, or "" for any board.
+        accelerator: devices of which one must be attached: ``usb:VENDOR:PRODUCT``, ``pci:VENDOR:DEVICE`` or
+            ``i2c:NAME``; empty if none is needed.
+        fallback: engines to use, in this order, if `engine` is not usable.
+        tiles, stack: defaults of ``run --tiles`` and ``run --stack``.
+        memory: MiB that a run may use at most, as the limit of the service; 0 for no limit.
+        throttle: processor temperature in degrees Celsius at which the device slows down; 0 if unknown.
+        quota: default of ``run --quota`` in MiB.
+        sources: kinds of sources that the device has drivers for.
+        claims: what is known about the device.
         notes: remarks for the user.
     """
 
@@ -41,20 +70,33 @@ class Profile:
     threads: int
     verified: bool
     model_contains: str = ""
+    accelerator: tuple[str, ...] = ()
+    fallback: tuple[str, ...] = ()
+    tiles: str = "auto"
+    stack: int = 1
+    memory: int = 0
+    throttle: int = 0
+    quota: int = 2048
+    sources: tuple[str, ...] = ()
+    claims: tuple[Claim, ...] = ()
     notes: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return a dictionary that can be written as JSON."""
-        return {**dataclasses.asdict(self), "machine": list(self.machine)}
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
 _KEY_TYPES = {
     "name": "a string", "title": "a string", "machine": "a list of strings", "engine": "a string",
-    "threads": "a whole number", "verified": "true or false", "model_contains": "a string", "notes": "a string",
+    "threads": "a whole number", "verified": "true or false", "model_contains": "a string",
+    "accelerator": "a list of strings", "fallback": "a list of strings", "tiles": "a string",
+    "stack": "a whole number", "memory": "a whole number", "throttle": "a whole number", "quota": "a whole number",
+    "sources": "a list of strings", "claims": "a list of tables", "notes": "a string",
 }  # fmt: skip
 _OPTIONAL_KEYS = frozenset(
     field.name for field in dataclasses.fields(Profile) if field.default is not dataclasses.MISSING
 )
+_RANGES = {"threads": (1, 1024), "stack": (1, 64), "memory": (0, 2**24), "throttle": (0, 150), "quota": (0, 2**30)}
 
 
 def load_profile(name_or_path: str | Path) -> Profile:
@@ -108,19 +150,39 @@ def _read(path: Path) -> Profile:
     missing = [key for key in _KEY_TYPES if key not in table and key not in _OPTIONAL_KEYS]
     if missing:
         raise ProfileError(f"{path}: missing {', '.join(missing)}")
-    if table["engine"] not in ENGINE_NAMES:
-        where = f"{path}{find_line(text, ('engine',))}"
-        hint = did_you_mean(table["engine"], ENGINE_NAMES)
-        raise ProfileError(f"{where}: unknown engine '{table['engine']}'{hint}; known: {', '.join(ENGINE_NAMES)}")
-    if table["threads"] < 1:
-        where = f"{path}{find_line(text, ('threads',))}"
-        raise ProfileError(f"{where}: 'threads' must be at least 1, not {table['threads']}")
-    return Profile(**{**table, "machine": tuple(table["machine"])})
+    for key in ("engine", "fallback"):
+        for engine in [table[key]] if key == "engine" else table.get(key, []):
+            if engine not in ENGINE_NAMES:
+                where = f"{path}{find_line(text, (key,))}"
+                hint = did_you_mean(engine, ENGINE_NAMES)
+                raise ProfileError(f"{where}: unknown engine '{engine}'{hint}; known: {', '.join(ENGINE_NAMES)}")
+    for key, (low, high) in _RANGES.items():
+        if not low <= table.get(key, low) <= high:
+            where = f"{path}{find_line(text, (key,))}"
+            limit = f"at least {low}" if table[key] < low else f"at most {high}"
+            raise ProfileError(f"{where}: '{key}' must be {limit}, not {table[key]}")
+    if not re.fullmatch(r"auto|off|[1-9]\d?x[1-9]\d?", table.get("tiles", "auto")):
+        where = f"{path}{find_line(text, ('tiles',))}"
+        raise ProfileError(f"{where}: 'tiles' must be auto, off or NxM, e.g. 3x2, not '{table['tiles']}'")
+    claims = tuple(_read_claim(claim, f"{path}{find_line(text, ('claims',))}") for claim in table.get("claims", []))
+    values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return Profile(**values | {"claims": claims})
+
+
+def _read_claim(claim: dict[str, Any], where: str) -> Claim:
+    names = [field.name for field in dataclasses.fields(Claim)]
+    if sorted(claim) != sorted(names) or not all(isinstance(value, str) and value for value in claim.values()):
+        raise ProfileError(f"{where}: a claim must have the texts {', '.join(names)}, not {claim}")
+    if claim["evidence"] not in EVIDENCE:
+        raise ProfileError(f"{where}: the evidence of a claim must be {', '.join(EVIDENCE)}, not '{claim['evidence']}'")
+    return Claim(**claim)
 
 
 def _has_type(value: object, type_name: str) -> bool:
     if type_name == "a list of strings":
         return isinstance(value, list) and bool(value) and all(isinstance(entry, str) for entry in value)
+    if type_name == "a list of tables":
+        return isinstance(value, list) and all(isinstance(entry, dict) for entry in value)
     if type_name == "true or false":
         return isinstance(value, bool)
     if type_name == "a whole number":

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 def available_engines() -> list[str]:
     """Return the names of the installed engines of the processor, without importing them."""
-    return [name for name, info in ENGINES.items() if is_installed(name) and not info.accelerator]
+    return [name for name, info in ENGINES.items() if not info.accelerator and is_installed(name)]
 
 
 def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = None) -> tuple[Variant, str]:
@@ -114,11 +114,15 @@ def resolve_engine(engine: str | None, threads: int | None, device: str | None =
     Raises:
         ProfileError: there is no such profile.
     """
-    from ...devices.probe import probe, select_profile
-    from ...devices.profile import load_profile
+    from ...devices.probe import profile_for
 
-    profile = load_profile(device) if device else select_profile(probe(engines=False))
+    profile = profile_for(device)
     if engine is None:
-        installed = available_engines()
-        engine = profile.engine if profile.engine in installed or not installed else installed[0]
+        candidates = (profile.engine, *profile.fallback, *available_engines())
+        engine = next((name for name in candidates if is_installed(name)), profile.engine)
+        if ENGINES[profile.engine].accelerator and engine != profile.engine:
+            from ...devices.edgetpu import missing_requirement
+
+            logger.warning("the profile %s uses %s, which is not usable: %s; %s is used",
+                           profile.name, profile.engine, missing_requirement(), engine)  # fmt: skip
     return engine, threads or profile.threads

@@ -33,7 +33,7 @@ def test_flag_overrides_environment_and_environment_overrides_file(here):
     settings = shown(GALAXY_EDGE_RUN_MAX_FRAMES="5")
     assert settings["camera"] == {"value": "demo", "from": "file"}
     assert settings["max-frames"] == {"value": 5, "from": "GALAXY_EDGE_RUN_MAX_FRAMES"}
-    assert settings["quota"] == {"value": "2G", "from": "default"}
+    assert settings["keep-free"] == {"value": "256M", "from": "default"}
     done = command_line("run", "--max-frames", "2", "--json", cwd=here, env={"GALAXY_EDGE_RUN_MAX_FRAMES": "5"})
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 2 and (here / "nights" / "events.sqlite").exists()

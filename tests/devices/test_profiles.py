@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from galaxy_edge.devices.engines import ENGINE_NAMES, ENGINES, engines_for
 from galaxy_edge.devices.probe import Machine, probe, select_profile
-from galaxy_edge.devices.profile import Profile, ProfileError, all_profiles, load_profile
+from galaxy_edge.devices.profile import Claim, Profile, ProfileError, all_profiles, load_profile
 from galaxy_edge.models.manifest import RUNTIMES
 
 GOOD = """\
@@ -36,7 +36,10 @@ def write(folder: Path, text: str) -> Path:
 def test_shipped_profiles_are_valid_and_named_as_their_files():
     """A user gives the file's name on the command line."""
     names = [profile.name for profile in all_profiles()]
-    assert names == ["desktop-x86", "raspberry-pi-4", "raspberry-pi-5"]
+    assert names == [
+        "coral-dev-board", "coral-usb", "desktop-x86", "generic-arm64", "hailo-10h", "hailo-8l", "imx500",
+        "jetson-nano", "raspberry-pi-3", "raspberry-pi-4", "raspberry-pi-5", "raspberry-pi-zero-2w",
+    ]  # fmt: skip
     for name in names:
         profile = load_profile(name)
         assert profile.name == name and profile.engine in ENGINE_NAMES and profile.threads >= 1 and profile.title
@@ -48,11 +51,38 @@ def test_every_engine_runs_a_kind_of_file_that_a_bundle_can_hold():
     assert engines_for("tflite") == ("litert", "tflite-runtime") and engines_for("edgetpu") == ()
 
 
-@pytest.mark.parametrize("name", ["raspberry-pi-4", "raspberry-pi-5"])
-def test_profiles_of_untested_boards_say_so(name):
-    """No figure of such a board has been measured."""
-    profile = load_profile(name)
-    assert not profile.verified and "not verified on hardware" in profile.notes
+def test_profiles_of_untested_boards_say_so():
+    """No figure of such a board has been measured; every claim says what it rests on."""
+    for profile in all_profiles():
+        assert profile.claims and (profile.verified or "not verified on hardware" in profile.notes)
+        assert profile.verified == any(claim.evidence == "hardware" for claim in profile.claims)
+
+
+CLAIM = 'claims = [{ text = "it runs", evidence = "emulation", source = "a test" }]'
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('tiles = "3x"', "7: 'tiles' must be auto, off or NxM, e.g. 3x2, not '3x'"),
+        ("stack = 65", "7: 'stack' must be at most 64, not 65"),
+        ('fallback = ["litter"]', "7: unknown engine 'litter'; did you mean 'litert'?"),
+        ('claims = ["fast"]', "7: 'claims' must be a list of tables"),
+        (CLAIM.replace("emulation", "hearsay"), "7: the evidence of a claim must be hardware, emulation, public"),
+        (CLAIM.replace(', source = "a test"', ""), "7: a claim must have the texts text, evidence, source"),
+    ],
+)
+def test_invalid_optional_value_is_refused_with_file_and_line(tmp_path, line, message):
+    path = write(tmp_path, GOOD + line)
+    with pytest.raises(ProfileError) as error:
+        load_profile(path)
+    assert f"{path}:{message}" in str(error.value)
+
+
+def test_claims_are_read(tmp_path):
+    profile = load_profile(write(tmp_path, GOOD + CLAIM))
+    assert profile.claims == (Claim("it runs", "emulation", "a test"),)
+    assert profile.as_dict()["claims"] == [{"text": "it runs", "evidence": "emulation", "source": "a test"}]
 
 
 def test_profile_is_read_from_a_path_with_optional_keys_missing(tmp_path):
@@ -122,7 +152,7 @@ def test_unknown_name_is_refused_with_a_suggestion():
     """And with the names that exist."""
     with pytest.raises(ProfileError, match="did you mean 'raspberry-pi-5'"):
         load_profile("rasberry-pi-5")
-    with pytest.raises(ProfileError, match="known: desktop-x86, raspberry-pi-4, raspberry-pi-5"):
+    with pytest.raises(ProfileError, match="known: coral-dev-board, coral-usb, desktop-x86"):
         load_profile("toaster")
 
 
@@ -162,7 +192,7 @@ def arm(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
 
 
-@pytest.mark.parametrize("number", [4, 5])
+@pytest.mark.parametrize("number", [3, 4, 5])
 def test_raspberry_pi_is_recognised_by_its_model(tmp_path, arm, number):
     model = f"Raspberry Pi {number} Model B Rev 1.0"
     found = probe(make_root(tmp_path, model, "48312\n", ("video0", "video10", "video2", "video", "videodev")))
@@ -173,10 +203,30 @@ def test_raspberry_pi_is_recognised_by_its_model(tmp_path, arm, number):
     assert select_profile(found) == load_profile(f"raspberry-pi-{number}")
 
 
-@pytest.mark.parametrize("model", ["Raspberry Pi 3 Model B Plus Rev 1.3", "Radxa ROCK 5B", None])
-def test_unknown_arm_board_gets_the_profile_of_the_weakest(tmp_path, arm, model):
+@pytest.mark.parametrize("model", ["Raspberry Pi 2 Model B Rev 1.2", "Radxa ROCK 5B", None])
+def test_unknown_arm_board_gets_the_generic_profile(tmp_path, arm, model):
     """Its settings run on any 64-bit Arm board."""
-    assert select_profile(probe(make_root(tmp_path, model))).name == "raspberry-pi-4"
+    assert select_profile(probe(make_root(tmp_path, model))).name == "generic-arm64"
+
+
+@pytest.mark.parametrize(
+    ("bus", "files", "model", "name"),
+    [
+        ("usb/devices/2-1", {"idVendor": "1a6e", "idProduct": "089a"}, "Raspberry Pi 4 Model B", "coral-usb"),
+        ("pci/devices/0001:01:00.0", {"vendor": "0x1e60", "device": "0x2864"}, "Raspberry Pi 5 Model B", "hailo-8l"),
+        ("pci/devices/0001:01:00.0", {"vendor": "0x1e60", "device": "0x45c4"}, "Raspberry Pi 5 Model B", "hailo-10h"),
+        ("pci/devices/0001:01:00.0", {"vendor": "0x1b21", "device": "0x2142"}, "Raspberry Pi 5 Model B", "raspberry-pi-5"),
+        ("i2c/devices/10-001a", {"name": "imx500"}, "Raspberry Pi 4 Model B", "imx500"),
+        ("i2c/devices/10-001a", {"name": "imx477"}, "Raspberry Pi 4 Model B", "raspberry-pi-4"),
+    ],
+)  # fmt: skip
+def test_accelerator_is_recognised_where_it_is_attached(tmp_path, arm, bus, files, model, name):
+    """By its ids in /sys, as the kernel shows them."""
+    root = make_root(tmp_path, model)
+    (root / "sys/bus" / bus).mkdir(parents=True)
+    for file, text in files.items():
+        (root / "sys/bus" / bus / file).write_text(text + "\n")
+    assert select_profile(probe(root)).name == name
 
 
 def test_pc_has_no_model_and_no_temperature(tmp_path, monkeypatch):

@@ -74,8 +74,10 @@ def test_devices_shows_this_machine_and_marks_its_profile():
     assert report["machine"]["engines"]["litert"] and report["profile"]["name"] in {
         p["name"] for p in report["profiles"]
     }
-    shown = command_line("devices").stdout
-    assert "raspberry-pi-5" in shown and "not verified on" in shown
+    assert f"profile: {report['profile']['name']} (" in command_line("devices").stdout
+    assert "raspberry-pi-5" in command_line("devices", "list").stdout
+    shown = command_line("devices", "show", "raspberry-pi-5").stdout
+    assert "not verified on hardware" in shown and "(public figure: " in shown
 
 
 @pytest.mark.parametrize(
