@@ -125,7 +125,7 @@ def test_table_of_an_unfinished_or_mixed_study_is_not_saved(tmp_path):
     """A page shows complete tables only, whose rows can be compared."""
     rows = [row(name, 0.5) for name in SCRATCH]
     cases = (
-        (rows[:-1], r"has no row yet of dropout\+l1l2\+batch_norm: run the same study again"),
+        (rows[:-1], r"has no row yet of dropout\+l1l2\+batch_norm: give the command of the study"),
         ([*rows[:-1], rows[-1] | {"seeds": [1, 2]}], "different seeds"),
         ([*rows[:-1], rows[-1] | {"epochs": 30}], "different epochs"),
     )
