@@ -15,6 +15,7 @@ from helpers.labelled_sets import make_sets
 
 pytest.importorskip("pycocotools", reason="needs the bench extra")
 pytest.importorskip("sep", reason="needs the export extra")
+pytestmark = pytest.mark.usefixtures("few_scenes")
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,8 @@ from galaxy_edge.training.formats.read_set import read_set
 from helpers.command_line import galaxy_edge_in_process as command_line
 from helpers.labelled_sets import make_labelled, make_sets
 
+pytestmark = pytest.mark.usefixtures("few_scenes")
+
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch):
