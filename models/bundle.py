@@ -101,13 +101,21 @@ class Bundle:
         """Read a file of the bundle and check its hash again: the file may have changed since the bundle was loaded."""
         return _read_verified(self.path, file, self.manifest.files[file])
 
-    def golden(self) -> dict[str, np.ndarray]:
-        """Read the golden vectors: ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs."""
+    def golden(self, variant: str | None = None) -> dict[str, np.ndarray]:
+        """Read the golden vectors: ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs.
+
+        Args:
+            variant: read only the outputs of this variant; None reads all.
+        """
         from .npz import NpzError, read_npz
 
         path = self.path / GOLDEN
         try:
-            vectors = read_npz(self.read(GOLDEN), MAX_FILE_BYTES)
+            vectors = read_npz(
+                self.read(GOLDEN),
+                MAX_FILE_BYTES,
+                lambda name: variant is None or name == "inputs" or name.startswith(f"{variant}."),
+            )
         except NpzError as error:
             raise BundleError(f"{path} {error}") from None
         width, height = self.input_size

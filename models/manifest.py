@@ -1,13 +1,12 @@
 """The manifest of a bundle, ``bundle.toml``, as a record; `manifest_check` reads and checks the file.
 
 The records are NamedTuples: every start of a run defines these classes, and a frozen dataclass takes seven times as
-long to define. Values are kept as read, so that writing a manifest gives back what was read.
+long to define. Their annotations are evaluated, because NamedTuple compiles each annotation that is text. Values are
+kept as read, so that writing a manifest gives back what was read.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from ..errors import UserError
 from .raw.stretch import Stretch
@@ -56,7 +55,7 @@ class Preprocess(NamedTuple):
         return {"kind": self.kind, **value} | ({"stretch": self.stretch.manifest()} if self.stretch else {})
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> Preprocess:
+    def from_dict(cls, table: Mapping[str, Any]) -> Self:
         """Read a checked table."""
         stretch = {"stretch": Stretch.from_manifest(table["stretch"])} if "stretch" in table else {}
         return cls(**{**table, **stretch})
@@ -99,7 +98,7 @@ class DetectorDecode(NamedTuple):
         return lists | {key: value for key, value in self._asdict().items() if key != "anchors" and value is not None}
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> DetectorDecode:
+    def from_dict(cls, table: Mapping[str, Any]) -> Self:
         """Read a checked table."""
         if "min_level" not in table:
             return cls(**table)
@@ -128,7 +127,7 @@ class ClassifierDecode(NamedTuple):
         return {key: value for key, value in self._asdict().items() if value is not None}
 
     @classmethod
-    def from_dict(cls, table: Mapping[str, Any]) -> ClassifierDecode:
+    def from_dict(cls, table: Mapping[str, Any]) -> Self:
         """Read a checked table."""
         return cls(**table)
 
@@ -187,7 +186,7 @@ class Variant(NamedTuple):
         return {"file": self.file, "runtime": self.runtime, "outputs": outputs}
 
     @classmethod
-    def from_dict(cls, name: str, table: Mapping[str, Any]) -> Variant:
+    def from_dict(cls, name: str, table: Mapping[str, Any]) -> Self:
         """Read a checked table."""
         outputs = (OutputSpec(**output | {"shape": tuple(output["shape"])}) for output in table["outputs"])
         return cls(name, table["file"], table["runtime"], tuple(outputs))
@@ -270,7 +269,7 @@ class Manifest(NamedTuple):
         return {key: table for key, table in tables.items() if table or key not in ("export", "ungated")}
 
     @classmethod
-    def from_dict(cls, tables: Mapping[str, Any]) -> Manifest:
+    def from_dict(cls, tables: Mapping[str, Any]) -> Self:
         """Read checked tables, see `manifest_check.parse_manifest`."""
         decode = DetectorDecode if tables["task"] == "detect" else ClassifierDecode
         records = {

@@ -6,6 +6,7 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +29,15 @@ class NpzError(ValueError):
     """An .npz that cannot be read; the message gives the reason and not the file's name."""
 
 
-def read_npz(source: Path | bytes, max_bytes: int) -> dict[str, np.ndarray]:
+def read_npz(
+    source: Path | bytes, max_bytes: int, wanted: Callable[[str], bool] = lambda name: True
+) -> dict[str, np.ndarray]:
     """Read the arrays of an .npz; pickles are not loaded, and members that are not arrays are ignored.
 
     Args:
         source: the file, or its content.
         max_bytes: maximum unpacked size; nothing is unpacked from a file that declares more.
+        wanted: whether the array of a name is to be unpacked.
 
     Raises:
         NpzError: it cannot be read, is damaged, or would unpack to more than `max_bytes`.
@@ -48,7 +52,7 @@ def read_npz(source: Path | bytes, max_bytes: int) -> dict[str, np.ndarray]:
         if size > max_bytes:
             raise NpzError(f"would unpack to {size >> 20} MB; the maximum is {max_bytes >> 20} MB")
         with np.load(stream(), allow_pickle=False) as members:
-            arrays = {name: members[name] for name in members.files}
+            arrays = {name: members[name] for name in members.files if wanted(name)}
     except NpzError:
         raise
     except UNPACK_ERRORS as error:

@@ -94,7 +94,7 @@ def check_golden_at_start(bundle: Bundle, variant: str, engine: Engine) -> None:
     chosen, _ = select_variant(bundle, variant, engine.name)
     if chosen.runtime != "tflite":
         return
-    found = _differences(bundle, chosen.name, engine, bundle.golden(), START_SECONDS)
+    found = _differences(bundle, chosen.name, engine, bundle.golden(chosen.name), START_SECONDS)
     if not found:
         return
     worst = next((difference for difference in found if not difference.is_minor), None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from galaxy_edge.export.bundle_writer import draft_of
-from galaxy_edge.models.bundle import shipped_bundle_path
+from galaxy_edge.models.bundle import Bundle, shipped_bundle_path
 from galaxy_edge.models.manifest import BundleError, Manifest
 from galaxy_edge.models.manifest_check import read_manifest
 
@@ -49,3 +49,10 @@ def test_decode_is_that_of_the_task():
         detector.classifier_decode  # noqa: B018
     with pytest.raises(BundleError, match="not 'detect'"):
         classifier.detector_decode  # noqa: B018
+
+
+def test_golden_outputs_of_one_variant_are_read_alone():
+    """A start needs those of the network that it runs; the others take time to unpack."""
+    bundle = Bundle.load(shipped_bundle_path("galaxy-classifier"))
+    assert set(bundle.golden("int8")) == {"inputs", "int8.logits"}
+    assert set(bundle.golden()) == {"inputs", "int8.logits", "fp32.logits"}
