@@ -63,7 +63,7 @@ def _about(saved: dict[str, Any], rows: list[dict[str, Any]]) -> str:
         "Trained on the same images, evaluated on images that were held out of all trainings. In brackets: 95 % "
         "intervals, of average precision by drawing frames with replacement. The held-out images are a development "
         "set: versions of ours were compared on them, as on the LCO frames, three quarters of whose galaxies occur in "
-        "training photographs. The constant box and the second SEP were fitted on the training share "
+        "training photographs. The constant box and the fitted SEP are of the training share "
         "(`benchmarks.accuracy.fit_baselines`); of LCO frames, which have none, the box is that of the frames "
         "themselves. Core-hours are the processor time of the training, all threads. Latency of the int8 file on one "
         f"thread of one machine ({machine['machine']}, {machine['cores']} cores), all networks in turns, "
