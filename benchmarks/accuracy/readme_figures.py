@@ -108,7 +108,7 @@ def _operating(title: str, metrics: dict[str, Any]) -> str:
         parts.append(f"{precision}, {recall}")
     if metrics["fp_per_frame"] is not None:
         rate = f"{metrics['fp_per_frame']:.3f}{interval_text(limits['fp_per_frame'])}"
-        parts.append(f"{rate} false detections in each of {counts['negatives']} frames without galaxies")
+        parts.append(f"{rate} false detections per frame without galaxies (of {counts['negatives']})")
     return f"{title}: {', '.join(parts)}"
 
 
