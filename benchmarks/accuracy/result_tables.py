@@ -59,7 +59,11 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
         render(name, found)
         if name in _COMPLETE:
             _check_rows(path, found, _COMPLETE[name])
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read ({error.strerror}): name the --out of 'galaxy-edge study {name}'"
+        ) from None
+    except (ValueError, KeyError, TypeError, IndexError) as error:
         raise RunError(f"{path} is not a table of 'galaxy-edge study {name}': {error}") from None
     results.mkdir(parents=True, exist_ok=True)
     saved = results / f"table-{name}.json"

@@ -101,7 +101,7 @@ def test_unknown_names_and_missing_files_are_rejected(tmp_path):
     """The message lists the known names."""
     with pytest.raises(RunError, match=r"no table 'other'; known tables: views"):
         save_table("other", tmp_path, tmp_path)
-    with pytest.raises(RunError, match="is not a table"):
+    with pytest.raises(RunError, match=r"cannot be read \(No such file or directory\): name the --out"):
         save_table("scratch", tmp_path, tmp_path)
 
 
