@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from ..errors import require_extra
-from ..files import write_atomic
 from .options import FILE, FOLDER, options
 
 RESULTS = click.option(
@@ -141,6 +140,7 @@ def report(results: Path, out: Path | None, comparison: Path | None) -> None:
     """Write the saved results and tables as a Markdown page."""
     from ..benchmarks.accuracy.results_page import page
     from ..benchmarks.study.report_page import report_page
+    from ..files import write_atomic
 
     path = out or results / "RESULTS.md"
     text = page(results)
