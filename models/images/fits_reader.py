@@ -91,6 +91,8 @@ def _image_header(unit: Any, width: int, height: int, name: str) -> ImageHeader:
     kept = channels * (2 if bits <= 16 and not scaled else 4)
     tile = prod(getattr(unit, "tile_shape", (0,)))
     tiles = -(-tile // max(1, width * height))
+    if str(getattr(unit, "compression_type", "")).startswith("HCOMPRESS"):
+        tiles *= 3  # it works in integers of 64 bits, and with a copy
     return ImageHeader(width, height, channels * depth, kept, depth * tiles + (channels * depth if scaled else 0))
 
 

@@ -90,15 +90,17 @@ def _png_header(content: bytes, name: str) -> ImageHeader:
     if content[12:16] != b"IHDR" or len(content) < 33:
         raise ImageError(name, "the PNG is damaged: its header is missing")
     width, height, bits, colours = struct.unpack_from(">IIBB", content, 16)
-    offset = 8
+    offset, images = 8, 1
     while content[offset + 4 : offset + 8] != b"IEND":  # what follows the end is not read
+        if content[offset + 4 : offset + 8] == b"acTL":  # OpenCV keeps several images of an animation
+            images = 3
         offset += 12 + int.from_bytes(content[offset : offset + 4])
         if offset + 12 > len(content):
             raise ImageError(name, "the PNG is truncated: its end is missing")
     channels = {0: 1, 2: 3, 3: 4, 4: 4}.get(colours, 4)  # OpenCV makes RGBA of grey with transparency, and of palettes
     decoded = channels * (2 if bits == 16 else 1)
-    # The decoder of an interlaced or animated PNG holds a second image.
-    return ImageHeader(width, height, decoded, decoded if bits == 16 else 0, decoded)
+    # The decoder of an interlaced PNG holds a second image.
+    return ImageHeader(width, height, decoded, decoded if bits == 16 else 0, images * decoded)
 
 
 def _jpeg_header(content: bytes, name: str) -> ImageHeader:

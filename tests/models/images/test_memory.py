@@ -41,6 +41,8 @@ def bare_png(width, height, bits, colours):
 
 @pytest.mark.parametrize("name, content", [
     ("16bit.png", lambda: bare_png(9000, 9000, 16, 6)),
+    ("animated.png", lambda: bare_png(9000, 9000, 8, 6).replace(
+        b"\0\0\0\0IEND", png_chunk(b"acTL", bytes(8)) + b"\0\0\0\0IEND")),
     ("strips.tif", lambda: files.tiff(14_000)),
     ("tile.tif", lambda: files.tiff(64, tile=16_000)),
     ("rle.bmp", lambda: files.bitmap(14_000)),
