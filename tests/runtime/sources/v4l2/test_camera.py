@@ -179,6 +179,18 @@ def test_wrong_option_is_refused_by_name_with_the_range_of_the_device(install, o
     assert device.values == {}
 
 
+def test_sensor_that_counts_rows_takes_their_number_as_its_exposure(install, opencv):
+    """Drivers of bare sensors have no control in units of time."""
+    rows = {0x00980911: ("Exposure", 1, 4, 1100, 1, 500, {}), 0x009E0903: ("Analogue Gain", 1, 0, 480, 1, 0, {})}
+    device = install(COLOUR, controls=rows)
+    open_source("0?exposure=1000&gain=48")
+    assert device.values == {0x00980911: 1000, 0x009E0903: 48}
+    with pytest.raises(UsageError, match="exposure=1101 is out of range: 4 to 1100 in units of the camera"):
+        open_source("0?exposure=1101")
+    with pytest.raises(UsageError, match="has no automatic exposure"):
+        open_source("0?exposure=auto")
+
+
 def test_device_that_is_no_camera_is_refused(install):
     """On a Raspberry Pi, /dev/video10 and others are decoders."""
     install(COLOUR, capabilities=0x8000)
