@@ -16,13 +16,14 @@ if TYPE_CHECKING:
 
     from ..devices.probe import Machine
     from ..devices.profile import Profile
+    from ..devices.v4l2.listing import CameraDescription
 
 
 @click.group(invoke_without_command=True)
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @click.pass_context
 def devices(context: click.Context, as_json: bool) -> None:
-    """Show this machine, its cameras and the device profiles."""
+    """Show this machine, its cameras with their formats and controls, and its device profile."""
     if context.invoked_subcommand is None:
         _print_all(as_json)
     elif as_json:
@@ -58,14 +59,16 @@ def show_profile(name: str | None, as_json: bool) -> None:
 def probe_machine(as_json: bool) -> None:
     """Show this machine, its engines and cameras, and the profile that fits it."""
     from ..devices.probe import probe, select_profile
+    from ..devices.v4l2.listing import describe_cameras
 
     machine = probe()
-    selected = select_profile(machine)
+    selected, cameras = select_profile(machine), describe_cameras(machine.cameras)
     if as_json:
-        click.echo(json.dumps({"machine": machine.as_dict(), "profile": selected.name}))
+        described = [camera.as_dict() for camera in cameras]
+        click.echo(json.dumps({"machine": machine.as_dict(), "cameras": described, "profile": selected.name}))
         return
-    for line in (*machine_lines(machine), f"profile: {selected.name}"):
-        click.echo(line)
+    _print_machine(machine, cameras)
+    click.echo(f"profile: {selected.name}")
 
 
 @devices.command("check")
@@ -81,15 +84,26 @@ def check_profile(file: Path) -> None:
 def _print_all(as_json: bool) -> None:
     from ..devices.probe import probe, select_profile
     from ..devices.profile import all_profiles
+    from ..devices.v4l2.listing import describe_cameras
 
     machine = probe()
-    selected = select_profile(machine)
+    selected, cameras = select_profile(machine), describe_cameras(machine.cameras)
     if as_json:
         profiles = [profile.as_dict() for profile in all_profiles()]
-        click.echo(json.dumps({"machine": machine.as_dict(), "profile": selected.as_dict(), "profiles": profiles}))
+        described = [camera.as_dict() for camera in cameras]
+        answer = {"machine": machine.as_dict(), "cameras": described, "profile": selected.as_dict()}
+        click.echo(json.dumps({**answer, "profiles": profiles}))
         return
-    for line in (*machine_lines(machine), f"profile: {selected.name} ({selected.title}); devices list shows all"):
+    _print_machine(machine, cameras)
+    click.echo(f"profile: {selected.name} ({selected.title}); devices list shows all")
+
+
+def _print_machine(machine: Machine, cameras: Iterable[CameraDescription]) -> None:
+    for line in machine_lines(machine):
         click.echo(line)
+    for camera in cameras:
+        for line in camera.lines():
+            click.echo(line)  # not wrapped: a line holds what an option may be
 
 
 def _print_profile(profile: Profile, as_json: bool) -> None:

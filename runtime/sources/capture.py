@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import ImageError
 from ...models.images.development import Development
 from ...models.images.headers import read_header
+from ...models.images.memory import resident_bytes
 from ...models.images.stretch import to_rgb8
 from ..frame import Frame
 from ..system.buffer_pool import FrameBufferPool
@@ -122,6 +123,7 @@ class FrameBuilder:
         self.number = 0
         self._development = development
         self._source = source
+        self._resident_before = resident_bytes()
         self._buffers = FrameBufferPool()
         self._shape: tuple[int, ...] | None = None
 
@@ -133,7 +135,8 @@ class FrameBuilder:
         """
         available, image = capture.read(self._buffers.acquire(self._shape) if self._shape else None)
         before, self._shape = self._shape, None
-        check_memory_in_use(0 if image is None else image.shape[0] * image.shape[1], self._source)
+        pixels = 0 if image is None else image.shape[0] * image.shape[1]
+        check_memory_in_use(pixels, self._source, self._resident_before)
         if not available or image is None:
             return None
         if image.ndim == 3 and image.dtype == np.uint8:

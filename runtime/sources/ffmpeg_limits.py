@@ -48,6 +48,8 @@ MAX_RESIDENT = 896 * 2**20
 """Bytes of memory of this process above which no further frame is decoded, on any machine."""
 RESIDENT_SHARE = 0.75
 """The same as a share of the machine's memory, or of what its control group allows."""
+USUAL_RESIDENT = 256 * 2**20
+"""Bytes of memory that a process takes before it opens a source; what it takes beyond is not the decoder's."""
 SMALL_FRAME = 2_000_000
 """Pixels of a frame up to which a decoder cannot take much, however many frames it keeps."""
 
@@ -114,19 +116,21 @@ def _limit_allocations(size: int) -> None:
         library.av_max_alloc(ctypes.c_size_t(size))
 
 
-def check_memory_in_use(pixels: int, name: str) -> None:
+def check_memory_in_use(pixels: int, name: str, before: int = 0) -> None:
     """Stop before the decoder's own frames take all memory; how many it keeps is up to the video.
 
     Args:
         pixels: of the frame that was just read; 0 where reading failed.
         name: for the message.
+        before: bytes of memory that the process took when the source was opened.
 
     Raises:
         ImageError: the process takes too much.
     """
     if 0 < pixels <= SMALL_FRAME:
         return
-    used, limit = resident_bytes(), min(MAX_RESIDENT, int(RESIDENT_SHARE * memory_limit()))
+    limit = min(MAX_RESIDENT, int(RESIDENT_SHARE * memory_limit())) + max(0, before - USUAL_RESIDENT)
+    used = resident_bytes()
     if used > limit:
         raise ImageError(
             name,

@@ -176,14 +176,15 @@ def test_no_frames():
     pytest.importorskip("pycocotools")
     found = detection_metrics([], 0.5)
     assert (found.pop("frames"), found.pop("boxes")) == (0, 0)
-    assert set(found.values()) == {None}
+    operating = found.pop("operating")
+    assert set(found.values()) == {None} and not any(operating.values())
 
 
 def test_detection_report_is_plain_json_and_silent(capsys):
     pytest.importorskip("pycocotools")
     found = detection_metrics(drawn_frames(4), 0.5)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    keys = "map50 map ar1 ar10 precision recall fp_per_frame frames boxes"
+    keys = "map50 map ar1 ar10 precision recall fp_per_frame frames boxes operating"
     assert set(found) == set(keys.split())
     assert capsys.readouterr().out == "", "COCOeval's own tables do not belong in a command's output"
 

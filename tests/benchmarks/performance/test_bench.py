@@ -6,7 +6,10 @@ import pytest
 from galaxy_edge.benchmarks.performance.compare import BenchError, compare, read_bench
 from helpers.command_line import galaxy_edge_in_process as command_line
 
-CLASSIFIER_KEYS = {"accuracy", "macro_f1", "coarse_accuracy", "recall", "confusion", "ece", "images"}
+CLASSIFIER_KEYS = {
+    "accuracy", "macro_f1", "coarse_accuracy", "recall", "confusion", "ece", "ece_by_chance", "images", "intervals",
+    "within_experts",
+}  # fmt: skip
 DETECTOR_KEYS = {
     "map50",
     "map",
@@ -20,6 +23,8 @@ DETECTOR_KEYS = {
     "threshold",
     "situations",
     "curves",
+    "intervals",
+    "operating",
 }
 
 

@@ -155,6 +155,7 @@ def test_no_other_module_decodes_files():
         "models/images/tiff.py",
         "runtime/recording/contact_sheet.py",  # tiles that it encoded itself
         "training/scenes/camera_effects.py",  # the same, to add JPEG noise
+        "benchmarks/study/pictures.py",  # sheets that were just written
         "benchmarks/robustness/crash_recovery.py",  # whether a file can be opened at all
     }
     rooms = ("models", "devices", "runtime", "training", "export", "benchmarks", "cli")

@@ -141,7 +141,7 @@ def test_camera_that_another_program_holds_can_be_waited_for(attach, caplog):
     source = open_source("picamera2", wait=True)
     attach({})
     frames = iter(source)
-    assert next(frames).number == 0 and "it is waited for" in caplog.text
+    assert next(frames).number == 0 and "waiting for it" in caplog.text
     frames.close()
 
 
