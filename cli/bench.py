@@ -1,4 +1,4 @@
-"""`galaxy-edge bench`: measure latency, and compare the measurements of two machines."""
+"""`galaxy-edge bench`: measure latency, and compare two machines."""
 
 from __future__ import annotations
 

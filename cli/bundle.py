@@ -52,7 +52,7 @@ def info_rows(bundle: Bundle) -> list[tuple[str, str]]:
 
 
 def diff_rows(first: Bundle, second: Bundle) -> list[tuple[str, str, str, str]]:
-    """Compare two bundles: name, first value, second value, and the change of numbers."""
+    """Compare two bundles: name, both values, and the change of numbers."""
     rows = [
         (key, str(left), str(right), "" if left == right else "differs")
         for key, left, right in (
@@ -167,7 +167,9 @@ def sign(path: Path, key: Path, days: int | None) -> None:
 @click.argument("key", type=FILE)
 @click.argument("file", type=FILE, required=False)
 def revoke(key: Path, file: Path | None) -> None:
-    """Revoke KEY: add its fingerprint to FILE, by default revoked-keys in the folder of the key.
+    """Revoke KEY: add its fingerprint to FILE.
+
+    FILE is by default revoked-keys in the folder of the key.
 
     Devices read the file revoked-keys in the folder of their public key.
     """
@@ -183,7 +185,7 @@ def revoke(key: Path, file: Path | None) -> None:
 @click.option("--key", type=FILE, help="Public key, NAME.pub: the bundle must be signed with it.")
 @click.argument("path", type=FOLDER)
 def verify(path: Path, key: Path | None) -> None:
-    """Check hashes and golden vectors of the bundle in PATH, and its signature with --key."""
+    """Check hashes, golden vectors and, with --key, the signature of a bundle."""
     from ..models.bundle import Bundle
     from ..models.release import check_shipped, is_shipped, release_key
     from ..models.signature import verify as verify_bundle
@@ -209,7 +211,10 @@ def verify(path: Path, key: Path | None) -> None:
 @click.option("--out", type=FILE, default=Path("forms.md"), show_default=True, help="File to write, .md or .json.")
 @click.argument("paths", type=FOLDER, nargs=-1, required=True)
 def forms(paths: tuple[Path, ...], rounds: int, out: Path) -> None:
-    """Compare all variants of bundles: size, metrics, drop, agreement, and latency with one thread."""
+    """Compare all variants of bundles: size, metrics, agreement, latency.
+
+    Latency is that of one thread.
+    """
     from ..benchmarks.performance.variants import compare_variants, write_comparison
     from ..devices.probe import probe
     from ..models.bundle import Bundle

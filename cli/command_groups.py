@@ -1,4 +1,4 @@
-"""Groups of commands that import a command when it is first used, or know the old names of renamed commands."""
+"""Groups that import commands when they are used, or know their old names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 
 
 class LazyCommands(MutableMapping[str, click.Command]):
-    """The commands of a group; each is imported when it is first looked up, so that `run` starts without the others.
+    """The commands of a group, each imported when it is first looked up.
+
+    So `run` starts without importing the others.
 
     Args:
         modules: module of each command by its name; the command is the module's attribute of the module's own name.
@@ -49,7 +51,7 @@ class LazyCommands(MutableMapping[str, click.Command]):
 
 
 class RenamingGroup(click.Group):
-    """A group whose commands also have old names, which work but are not shown in the help.
+    """A group whose commands also have old names, hidden from the help.
 
     Attributes:
         old_names: new name by old name.
@@ -70,7 +72,7 @@ class RenamingGroup(click.Group):
 
 
 def current_name(group: click.Command, name: str) -> str:
-    """Return the new name of a command of a group; `name` itself if it was not renamed."""
+    """Return the new name of a command, or `name` if it was not renamed."""
     return group.old_names.get(name, name) if isinstance(group, RenamingGroup) else name
 
 

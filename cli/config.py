@@ -74,7 +74,10 @@ def show(context: click.Context, as_json: bool, command: str) -> None:
 @click.argument("file", type=FILE, required=False)
 @click.pass_context
 def check(context: click.Context, file: Path | None) -> None:
-    """Check FILE (default: galaxy-edge.toml) and the environment. Exit codes: 0 valid, 1 invalid, 2 usage error."""
+    """Check FILE (default: galaxy-edge.toml) and the environment.
+
+    Exit codes: 0 valid, 1 invalid, 2 usage error.
+    """
     root = _root(context)
     group = root.command
     assert isinstance(group, click.Group)
@@ -94,7 +97,10 @@ def check(context: click.Context, file: Path | None) -> None:
 @click.argument("file", type=FILE, default=DEFAULT)
 @click.pass_context
 def init(context: click.Context, force: bool, file: Path) -> None:
-    """Write FILE (default: galaxy-edge.toml) with every setting of run, explained and commented out."""
+    """Write FILE (default: galaxy-edge.toml) with every setting of run.
+
+    Each setting is explained and commented out.
+    """
     from ..files import write_user_file
 
     if file.exists() and not force:

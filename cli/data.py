@@ -92,7 +92,9 @@ def convert(path: Path, out: Path, kind: str, source: str | None, images: str, a
 @FROM
 @AS_JSON
 def check(path: Path, source: str | None, as_json: bool) -> None:
-    """Find errors in the labels and images of IN. Exit codes: 0 no errors, 1 errors found, 2 usage error.
+    """Find errors in the labels and images of IN.
+
+    Exit codes: 0 no errors, 1 errors found, 2 usage error.
 
     Unreadable labels, missing and broken images, sizes that differ from the label, boxes outside the image, without
     area or drawn twice, classes that are not in the set's list, names used twice, and duplicate images.
@@ -192,7 +194,10 @@ def split(
 @SEED
 @FROM
 def preview(path: Path, out: Path, count: int, seed: int, source: str | None) -> None:
-    """Draw some images of IN with their boxes on one contact sheet; difficult boxes are dashed."""
+    """Draw some images of IN with their boxes on one contact sheet.
+
+    Boxes of difficult objects are dashed.
+    """
     from ..training.formats.preview import choose_images, draw_sheet, write_sheet
     from ..training.formats.registry import read_labels
     from .terminal.progress_bar import ProgressBar

@@ -67,7 +67,10 @@ def detector(
     seed: int,
     out: Path | None,
 ) -> None:
-    """Measure a detector on all kinds of scenes; baselines: a constant centre box and SEP."""
+    """Measure a detector on all kinds of scenes, next to baselines.
+
+    Baselines: a constant centre box and SEP.
+    """
     # Many parameters because click passes each option as one.
     from ..benchmarks.accuracy.evaluate import evaluate_detector
     from ..benchmarks.accuracy.report import detector_table, write_report
@@ -129,7 +132,7 @@ def pipeline(
     unseen: bool,
     seed: int,
 ) -> None:
-    """Measure both networks together: how many galaxies are found and classified correctly."""
+    """Measure both networks together: galaxies found and classified correctly."""
     # Many parameters because click passes each option as one.
     if held_out or unseen:
         require_extra("tensorflow", "train")  # the classifier's images are split as for its training

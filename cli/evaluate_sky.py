@@ -1,4 +1,7 @@
-"""Commands on frames of real telescopes: `eval night`, `composites` and `names`, and `data noise-model`."""
+"""Commands on frames of real telescopes.
+
+They are `eval night`, `composites` and `names`, and `data noise-model`.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,7 @@ OUT = click.option(
 def night(
     folder: Path, truth: Path, depths: tuple[int, ...], models: Path | None, tiles: str, out: Path | None, as_json: bool
 ) -> None:  # fmt: skip
-    """Count known galaxies that are found in the frames in FOLDER, singly and stacked.
+    """Count known galaxies found in the frames in FOLDER, singly and stacked.
 
     Where TABLE has no column galaxy, a catalogue decides: pip install 'galaxy-edge[catalogue]'.
     """
@@ -148,7 +151,10 @@ def composites(
 @click.option("--models", type=FOLDER, help="Folder with the classifier's bundle; default: the shipped one.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def names(data: Path, models: Path | None, as_json: bool) -> None:
-    """Compare the classes of Messier and NGC galaxies with their catalogued Hubble types."""
+    """Compare classes of Messier and NGC galaxies with catalogued types.
+
+    The catalogued types are Hubble types.
+    """
     from ..benchmarks.accuracy.names import evaluate_names, name_rows
     from ..runtime.inference.bundles import CLASSIFIER, load_bundle
     from ..runtime.inference.classifier import Classifier

@@ -1,4 +1,4 @@
-"""`galaxy-edge events`: list, show, export, prune and back up the events of an output folder."""
+"""`galaxy-edge events`: list, show, export, prune and back up events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ IN = click.option(
 
 
 class When(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
-    """A date, a time or an age: 2026-11-22, 2026-11-22T21:30, 36h, 30d. Converts to UTC, ISO 8601."""
+    """A date, a time or an age, converted to UTC in ISO 8601.
+
+    Examples: 2026-11-22, 2026-11-22T21:30, 36h, 30d.
+    """
 
     name = "when"
 
@@ -96,7 +99,10 @@ def list_events(folder: Path, limit: int, format: str, **conditions: Any) -> Non
 
 
 def _print_table(rows: list[EventRow]) -> None:
-    """Print a line for each event. A narrow terminal shortens the class, never the id that `events show` takes."""
+    """Print a line for each event.
+
+    A narrow terminal shortens the class, never the id that `events show` takes.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -186,7 +192,9 @@ def _json_list(records: list[dict[str, Any]]) -> str:
 @click.option("--dry-run", is_flag=True, help="Delete nothing; print what would be deleted.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 def prune(folder: Path, everything: bool, crops_only: bool, dry_run: bool, as_json: bool, **conditions: Any) -> None:
-    """Delete selected events that have ended, with their crops, and release the disk space.
+    """Delete selected events that have ended, with their crops.
+
+    The disk space is released.
 
     Here, --before selects by the time of the last sighting. Events of a run whose clock was not set (it began before
     2020) are only deleted if --run names it.

@@ -1,4 +1,4 @@
-"""`galaxy-edge export`: convert a trained network, run the gates, and write a bundle."""
+"""`galaxy-edge export`: convert a network, run the gates, write a bundle."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def export(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Make a bundle of the run in RUN_DIR, or of the file given with --from, if all gates pass."""
+    """Make a bundle of a run, or of a file given with --from, if all gates pass."""
     require_extra("tensorflow", "export")
     from dataclasses import fields
 

@@ -1,4 +1,7 @@
-"""The command line: one thin command for each verb. Nothing heavy is imported before it is needed."""
+"""The command line: one thin command for each verb.
+
+Nothing heavy is imported before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,10 @@ def cli(context: click.Context, config: Path | None, log_level: str, quiet: bool
 
 
 def _setting(context: click.Context, name: str) -> Any:
-    """Return an option of the root command: its value on the command line, in the settings file, or its default."""
+    """Return an option of the root command.
+
+    It is the value on the command line, in the settings file, or the default.
+    """
     given = context.params[name]
     from_file = context.default_map.pop(name, given) if isinstance(context.default_map, dict) else given
     return from_file if context.get_parameter_source(name) is click.core.ParameterSource.DEFAULT else given
@@ -98,20 +104,29 @@ HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
 
 
 def _open_closed_streams() -> None:
-    """Open /dev/null for standard streams that the caller closed (``>&-``); else our files would get their numbers."""
+    """Open /dev/null for standard streams that the caller closed (``>&-``).
+
+    Otherwise files opened later would get their numbers.
+    """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Write characters that an encoding lacks as JSON does (``\\u00e9``), so that a line of JSON stays valid."""
+    """Write characters that an encoding lacks as JSON does (``\u00e9``).
+
+    So a line of JSON stays valid.
+    """
     assert isinstance(error, UnicodeEncodeError)
     return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def _print_in_any_encoding() -> None:
-    """Escape what a standard output that is not UTF-8 cannot encode; standard error does so by default."""
+    """Escape what a standard output that is not UTF-8 cannot encode.
+
+    Standard error does so by default.
+    """
     codecs.register_error("galaxy-edge", _escape)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="galaxy-edge")
@@ -131,7 +146,10 @@ def _report_thread(failed: threading.ExceptHookArgs) -> None:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 the work failed, 2 usage error, 130 interrupted."""
+    """Run the command line.
+
+    Exit codes: 0 done, 1 the work failed, 2 usage error, 130 interrupted.
+    """
     try:
         _run_command()
     except SystemExit as end:
@@ -181,12 +199,18 @@ def _explain(error: Exception) -> str:
 
 
 def _printable(message: str) -> str:
-    """Escape non-printing characters in a message of several lines, e.g. in the name of a file."""
+    """Escape non-printing characters in a message of several lines.
+
+    They may stand in the name of a file.
+    """
     return "\n".join(map(printable_name, message.split("\n")))
 
 
 def _without_secrets(message: str) -> str:
-    """Mask addresses of the command line in a message of click or of a library, which repeat what they were given."""
+    """Mask addresses of the command line in a message of a library.
+
+    click and other libraries repeat what they were given.
+    """
     for argument in sys.argv[1:]:
         for text in (argument, argument.partition("=")[2]):
             if text and (shown := redact_credentials(text)) != text:

@@ -34,7 +34,10 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in the ne
 
 
 class Number(click.FloatRange):
-    """A finite number in a range; `nan` would pass the comparisons of `click.FloatRange`."""
+    """A finite number in a range.
+
+    `nan` would pass the comparisons of `click.FloatRange`.
+    """
 
     def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
         """Convert text to a number."""
@@ -112,7 +115,10 @@ STRETCH = click.Choice(("auto", "none", "percentile"))
 
 
 class GroupedCommand(click.Command):
-    """A command whose `--help` lists its options under the headings of `option_group`."""
+    """A command whose `--help` lists options under their headings.
+
+    The headings are those of `option_group`.
+    """
 
     def format_options(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         """Write a section for each heading, in the order in which they first occur."""
@@ -130,7 +136,10 @@ Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
 def option_group(heading: str, *decorators: Decorator) -> Decorator:
-    """Return a decorator that adds options to a `GroupedCommand`, in their order, under a heading of its help."""
+    """Return a decorator that adds options under a heading of the help.
+
+    It is for a `GroupedCommand`; the options keep their order.
+    """
 
     def add(command: Callable[..., None]) -> Callable[..., None]:
         for decorator in reversed(decorators):
@@ -185,7 +194,9 @@ def _numbers(context: click.Context, option: click.Parameter, text: str) -> tupl
 
 
 def weights_of(text: str | None, *recipes: Any) -> Any:
-    """Turn --weights into what `vgg.vgg16` takes: "imagenet", a path, or None for random ones.
+    """Convert --weights for `vgg.vgg16`.
+
+    The result is "imagenet", a path, or None for random weights.
 
     Raises:
         click.UsageError: they are given, and none of the `recipes` begins with any.
@@ -198,7 +209,7 @@ def weights_of(text: str | None, *recipes: Any) -> Any:
 
 
 def resolve_engine(engine: str | None, threads: int | None) -> tuple[str, int]:
-    """Return the engine and the thread count: as given, else those of the device's profile."""
+    """Return engine and thread count: as given, else the device profile's."""
     from ..runtime.inference import load
 
     return load.resolve_engine(engine, threads)

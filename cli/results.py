@@ -1,4 +1,4 @@
-"""The commands that evaluate on the test part, save tables and write the page of results."""
+"""Commands that evaluate on the test part and write the page of results."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def evaluate(
 @click.argument("run", type=FOLDER)
 @options("data", "split")
 def calibrate(run: Path, data: Path, split_seed: int) -> None:
-    """Choose temperature, abstention and limits of the finished classifier in RUN again.
+    """Choose temperature, abstention and limits of a classifier again.
+
+    RUN is a finished run of a classifier.
 
     They are chosen on its validation part and on views of it as of other telescopes, and stored in RUN for the next
     export; the network stays as it is.
@@ -111,7 +113,9 @@ def evaluate_detectors(
 @click.option("--docs", type=FOLDER, required=True, help="Folder for study.md and the pictures in study/.")
 @options("data", "split", "seed")
 def pictures(runs: Sequence[str], docs: Path, data: Path, split_seed: int, seed: int) -> None:
-    """Write a page with the ROC curves, class activation maps, activations and filters of finished RUNS.
+    """Write a page of curves, maps, activations and filters of RUNS.
+
+    It shows ROC curves, class activation maps, activations and filters of finished runs.
 
     Scores are of the test part; the galaxies shown are drawn, so that the page holds no image of a survey.
     """

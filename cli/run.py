@@ -147,7 +147,10 @@ def _config(options: dict[str, Any]) -> RunConfig:
 
 
 def _progress(length: int | None, as_json: bool) -> Any:
-    """Return the progress display as a context manager; it yields None if only warnings are printed."""
+    """Return the progress display as a context manager.
+
+    It yields None if only warnings are printed.
+    """
     from contextlib import nullcontext
 
     from ..runtime.monitoring.progress_line import progress_display
@@ -158,7 +161,9 @@ def _progress(length: int | None, as_json: bool) -> Any:
 
 
 def stop_on_signal(deadline: StopDeadline, why_hung: Callable[[], str] = lambda: "") -> Callable[[], bool]:
-    """Return whether to stop, as the first Ctrl-C, SIGTERM or SIGHUP asks; a second Ctrl-C interrupts.
+    """Return a function that reports whether a signal asked to stop.
+
+    The first Ctrl-C, SIGTERM or SIGHUP asks to stop; a second Ctrl-C interrupts.
 
     SIGHUP comes when a terminal or an ssh session closes; where it is ignored, as under nohup, it stays so.
 
@@ -189,7 +194,7 @@ def stop_on_signal(deadline: StopDeadline, why_hung: Callable[[], str] = lambda:
 
 
 def _end_if_hung(wake_up: int, signals: frozenset[int], deadline: StopDeadline, why_hung: Callable[[], str]) -> None:
-    """Wait for a signal; then end the process if, when its deadline has come, it cannot end by itself."""
+    """Wait for a signal; end the process if it cannot end by its deadline."""
     while not signals & set(os.read(wake_up, 64)):
         pass
     deadline.start()

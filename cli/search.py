@@ -1,4 +1,7 @@
-"""The commands that search for a network: small classifiers, small detectors, and the report's space."""
+"""Commands that search for a network.
+
+They search for small classifiers, small detectors, and in the report's space.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,10 @@ def service_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def web_config(options: dict[str, Any]) -> WebConfig | None:
-    """Remove the live view's options from `options`; return its configuration, or None without --serve."""
+    """Remove the live view's options from `options`.
+
+    Returns its configuration, or None without --serve.
+    """
     from ..runtime.run_config import WebConfig
 
     address, token_file = options.pop("serve"), options.pop("token_file")
@@ -82,7 +85,10 @@ def web_config(options: dict[str, Any]) -> WebConfig | None:
 
 
 def mqtt_config(options: dict[str, Any]) -> MqttConfig | None:
-    """Remove MQTT's options from `options`; return its configuration, or None without --mqtt."""
+    """Remove MQTT's options from `options`.
+
+    Returns its configuration, or None without --mqtt.
+    """
     from ..runtime.run_config import MqttConfig
 
     names = ("mqtt", "mqtt_ca", "mqtt_prefix", "mqtt_discovery", "mqtt_every")

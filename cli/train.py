@@ -66,7 +66,10 @@ def train_classifier(
     width: float | None,
     keep_boxy: bool,
 ) -> None:
-    """Train a classifier of galaxy morphology; by default the small network that is shipped."""
+    """Train a classifier of galaxy morphology.
+
+    By default, it is the small network that is shipped.
+    """
     require_extra("tensorflow", "train")
     from dataclasses import replace
 

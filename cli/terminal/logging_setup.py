@@ -25,7 +25,9 @@ PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (
 
 
 class StderrHandler(logging.Handler):
-    """Write each message as one line ``galaxy-edge: MESSAGE`` to the current `sys.stderr`.
+    """Write each message as one line ``galaxy-edge: MESSAGE``.
+
+    It goes to the current `sys.stderr`.
 
     Control characters, such as line breaks in the name of a file, are written as ``\\x0a``. Where stderr is the
     systemd journal, a line begins with its priority, e.g. ``<4>``.
@@ -45,7 +47,10 @@ class StderrHandler(logging.Handler):
 
 
 def configure_logging(level: str = DEFAULT_LEVEL) -> None:
-    """Print the package's messages of `level` (one of `LEVELS`) and above; may be called again to change the level."""
+    """Print the package's messages of `level` and above.
+
+    `level` is one of `LEVELS`. May be called again to change the level.
+    """
     logger = logging.getLogger(PACKAGE)
     logger.propagate = False
     logger.setLevel(level.upper())
@@ -54,19 +59,28 @@ def configure_logging(level: str = DEFAULT_LEVEL) -> None:
 
 
 def log_like_this_process() -> Callable[[], None]:
-    """Return a picklable function that configures logging in a child process at this process's level."""
+    """Return a function that configures logging in a child process.
+
+    It can be pickled and sets this process's level.
+    """
     return functools.partial(configure_logging, logging.getLevelName(logging.getLogger(PACKAGE).getEffectiveLevel()))
 
 
 def priority_prefix(level: int) -> str:
-    """Return the prefix that gives a line its priority in the journal; empty where stderr is not the journal."""
+    """Return the prefix that gives a line its priority in the journal.
+
+    It is empty where stderr is not the journal.
+    """
     if not stderr_is_journal():
         return ""
     return next((f"<{priority}>" for minimum, priority in PRIORITIES if level >= minimum), "<7>")
 
 
 def stderr_is_journal() -> bool:
-    """Return whether stderr is connected to the systemd journal (``JOURNAL_STREAM``, see systemd.exec(5))."""
+    """Return whether stderr is connected to the systemd journal.
+
+    The variable is ``JOURNAL_STREAM``, see systemd.exec(5).
+    """
     stream = os.environ.get("JOURNAL_STREAM")
     if not stream:
         return False

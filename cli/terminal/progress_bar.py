@@ -9,7 +9,9 @@ from ...runtime.monitoring.live_table import make_progress
 
 
 class ProgressBar:
-    """A progress bar on stderr for a loop; it is called with the number done and the total.
+    """A progress bar on stderr for a loop.
+
+    It is called with the number done and the total.
 
     >>> with ProgressBar("images") as progress:
     ...     progress(1, 10)

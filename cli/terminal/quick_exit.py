@@ -1,4 +1,7 @@
-"""End the process without the interpreter's own clean-up, once a run that was asked to stop has closed everything."""
+"""End the process without the interpreter's own clean-up.
+
+This is done once a run that was asked to stop has closed everything.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,10 @@ _requested = False
 
 
 def request_quick_exit() -> None:
-    """Let the command end quickly: destroying networks and libraries takes a second on a busy machine."""
+    """Let the command end quickly.
+
+    Destroying networks and libraries takes a second on a busy machine.
+    """
     global _requested
     _requested = True
 

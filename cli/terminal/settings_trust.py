@@ -1,4 +1,7 @@
-"""Limit what a settings file may set that was found in the working folder, not named by the user."""
+"""Limit what a settings file that was found in the folder may set.
+
+It was found in the working folder, not named by the user.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,9 @@ class UntrustedSettings(UserError):
 
 
 def check_trust(path: Path, values: dict[str, Any]) -> None:
-    """Refuse networks and services set by a file of another user; log those that the user's own file sets.
+    """Refuse networks and services set by a file of another user.
+
+    Those that the user's own file sets are logged.
 
     Args:
         path: the file, which nobody named: it was found in the working folder.
@@ -57,7 +62,10 @@ def _named(values: dict[str, Any], names: frozenset[str]) -> Iterator[str]:
 
 
 def _foreign(path: Path) -> str:
-    """Return why a file is not controlled by this user alone; "" if it is. Root's files are trusted."""
+    """Return why a file is not controlled by this user alone; "" if it is.
+
+    Root's files are trusted.
+    """
     for subject, status in (("it", path.stat()), ("its folder", path.absolute().parent.stat())):
         if status.st_uid not in (os.geteuid(), 0):
             return f"{subject} belongs to another user"

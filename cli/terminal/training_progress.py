@@ -47,7 +47,10 @@ class TrainingProgress:
 
 
 def format_metrics(metrics: dict[str, Any]) -> str:
-    """Return a table of a classifier's validation metrics, over all images and by source."""
+    """Return a table of a classifier's validation metrics.
+
+    It has rows for all images and for each source.
+    """
     columns = {"all": metrics} | (metrics["sets"] if len(metrics["sets"]) > 1 else {})
     lines = [classifier_table(columns, "validation images")]
     abstain = metrics["abstain"]
@@ -62,7 +65,10 @@ def format_metrics(metrics: dict[str, Any]) -> str:
 
 
 def classifier_table(columns: dict[str, dict[str, Any]], images: str = "images") -> str:
-    """Return a table of a classifier's metrics, a column for each heading; `images` is the title of their number."""
+    """Return a table of a classifier's metrics, a column for each heading.
+
+    `images` is the title of the number of images.
+    """
     rows = [(images, [str(found["images"]) for found in columns.values()])]
     for key, title in (
         ("accuracy", "accuracy"),
