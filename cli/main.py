@@ -114,7 +114,7 @@ def _open_closed_streams() -> None:
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """Write characters that an encoding lacks as JSON does (``\u00e9``).
+    """Write characters that an encoding lacks as JSON does (``\\u00e9``).
 
     So a line of JSON stays valid.
     """

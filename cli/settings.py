@@ -1,4 +1,4 @@
-"""Settings from ``galaxy-edge.toml`` and the environment: every option of every command is a key and a variable."""
+"""Settings from ``galaxy-edge.toml`` and the environment, for every option."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Settings:
 
 
 def options_of(command: click.Command) -> dict[str, click.Option]:
-    """Return the options of a command that can be set, by their key: the long flag without its dashes."""
+    """Return the options of a command that can be set, by their long flag."""
     return {
         max(option.opts, key=len).lstrip("-"): option
         for option in command.params
@@ -102,7 +102,9 @@ def settings_for(context: click.Context, path: Path | None) -> dict[str, Any]:
 
 
 def name_variables(name: str, command: click.Command) -> None:
-    """Give every option of a command its environment variable, named after the command and the long flag.
+    """Give every option of a command its environment variable.
+
+    Its name is made of the command and the long flag.
 
     click's ``auto_envvar_prefix`` would name it after the function's parameter instead, e.g. ``AS_JSON``.
     """
@@ -112,7 +114,7 @@ def name_variables(name: str, command: click.Command) -> None:
 
 
 def invalid_variables(root: click.Group, name: str | None) -> list[str]:
-    """Return a line for each environment variable of a command that is not an option or has an invalid value."""
+    """Return a line for each invalid environment variable of a command."""
     if name is None or name not in root.commands:
         return []
     prefix = f"{PREFIX}_{_variable(name)}"
@@ -127,7 +129,7 @@ def invalid_variables(root: click.Group, name: str | None) -> list[str]:
 
 
 def unknown_environment(root: click.Group) -> list[str]:
-    """Return a line for each environment variable with our prefix that belongs to no command."""
+    """Return a line for each variable of ours that belongs to no command."""
     prefixes = [f"{PREFIX}_{_variable(name)}_" for name in root.commands]
     unknown = sorted(key for key in os.environ if key.startswith(f"{PREFIX}_") and not key.startswith(tuple(prefixes)))
     known = [
@@ -139,7 +141,7 @@ def unknown_environment(root: click.Group) -> list[str]:
 
 
 def source_of(command: click.Command, context: click.Context, key: str) -> tuple[Any, str]:
-    """Return the value of an option without flags on the command line, and its origin.
+    """Return the value of an option that was not given, and its origin.
 
     Raises:
         click.BadParameter: the value from the environment is invalid.
@@ -165,7 +167,7 @@ def _check_table(
     settings: Settings,
     position: Callable[[tuple[str, ...]], str],
 ) -> dict[str, Any]:
-    """Check a table against a command, adding to the count and the errors; return it as click's ``default_map``.
+    """Check a table against a command; return it as click's ``default_map``.
 
     Args:
         keys: path of the table.
@@ -241,14 +243,14 @@ def _value_error(kind: click.ParamType[Any], option: click.Option, value: object
 
 
 def _shown(value: object) -> str:
-    """Return an invalid value for a message: a text without credentials, a list or table by its kind only."""
+    """Return an invalid value for a message, without credentials."""
     if isinstance(value, str):
         return repr(redact_credentials(value))
     return "a list" if isinstance(value, list) else "a table" if isinstance(value, dict) else repr(value)
 
 
 def _warn_if_exposed(path: Path, content: object) -> None:
-    """Log a warning if other users can read a settings file with an address that may hold a password."""
+    """Warn if others can read a settings file that may hold a password."""
     mode = path.stat().st_mode
     if mode & 0o044 and stat.S_ISREG(mode) and any(redact_credentials(text) != text for text in _texts(content)):
         logger.warning("%s may hold a password in an address, and other users can read it: "
@@ -265,7 +267,7 @@ def _texts(content: object) -> Iterator[str]:
 
 
 def _text_error(option: click.Option, text: str) -> str | None:
-    """Return what is wrong with an option's value in the environment; None if it is valid."""
+    """Return the error in an option's environment variable, or None."""
     value: object = text
     kind = option.type
     try:
