@@ -1,4 +1,6 @@
-"""Draw the rooms and their imports as docs/architecture.svg, from the source code.
+"""Draw the rooms and their imports as docs/architecture.svg.
+
+The drawing is made from the source code.
 
 ``python docs/draw_architecture.py`` writes the file; a test fails where the drawing is out of date.
 """
@@ -24,7 +26,10 @@ STYLE = (
 
 
 def draw() -> str:
-    """Return the drawing as SVG: a box for each room, top floor first, sub-rooms inside, arrows for imports."""
+    """Return the drawing as SVG.
+
+    It has a box for each room, top floor first, sub-rooms inside, and arrows for imports.
+    """
     known = modules()
     arrows = {
         (module.split(".")[0], target.split(".")[0])

@@ -1,4 +1,7 @@
-"""Look up objects in the OpenNGC catalogue, through PyOngc: whether one is a galaxy, and its Hubble type."""
+"""Look up objects in the OpenNGC catalogue, through PyOngc.
+
+It gives whether an object is a galaxy, and its Hubble type.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ class CatalogueEntry:
 
 
 def find_object(name: str) -> CatalogueEntry | None:
-    """Look an object up by a name such as ``M94``, ``M 94 (Cat's Eye)``, ``NGC0205`` or ``IC4537``.
+    """Look an object up by its name.
+
+    Examples are ``M94``, ``M 94 (Cat's Eye)``, ``NGC0205`` and ``IC4537``.
 
     A component, such as ``NGC6027A``, is a separate object; components that only NED lists (``NED01``) are unknown.
 

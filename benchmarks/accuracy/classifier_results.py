@@ -1,4 +1,6 @@
-"""Evaluate the networks of the classification study on the test part, once, and save the results.
+"""Evaluate the networks of the classification study on the test part.
+
+It is done once, and the results are saved.
 
 Each result is one file ``NAME-seedN.json`` in the folder of results; `results_page` writes a page from them.
 """
@@ -68,7 +70,10 @@ def scores(
 def within_experts(
     probabilities: np.ndarray, dataset: GalaxyDataset, plausible: Mapping[str, frozenset[str]]
 ) -> dict[str, int]:
-    """Count the classes (N, C) that are right, and those within the experts' intervals, see `scores`."""
+    """Count the classes (N, C) that are right or within experts' intervals.
+
+    See `scores`.
+    """
     found = [
         (dataset.classes[best], dataset.classes[label], plausible[image_id])
         for best, label, image_id in zip(probabilities.argmax(axis=1), dataset.labels, dataset.ids, strict=True)
@@ -80,7 +85,9 @@ def within_experts(
 
 
 def expert_intervals(data: Path) -> dict[str, frozenset[str]]:
-    """Return the plausible classes of the images of EFIGI, by the hash of the image; empty where there are none.
+    """Return the plausible classes of the images of EFIGI, by the hash of the image.
+
+    Empty where there are none.
 
     Args:
         data: see `dataset_files.load_dataset`; a Galaxy10 file and folders of classes have no such intervals.
@@ -119,7 +126,9 @@ def evaluate_on_test(
     bundle: Path | None = None,
     split_seed: int = 1,
 ) -> dict[str, Any]:
-    """Evaluate a run, or the weighted average of several, on the test part and save the result.
+    """Evaluate a run, or a weighted average of several, on the test part.
+
+    The result is saved.
 
     The images are measured unchanged and with normalised levels.
 
@@ -168,7 +177,10 @@ def evaluate_on_test(
 
 
 def _check_same_split(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
-    """Raise a RunError unless all runs are finished, of the split of the first, and have its classes."""
+    """Raise a RunError unless all runs are finished and belong together.
+
+    They must have the split and the classes of the first.
+    """
     for run, record in zip(runs, records, strict=True):
         if not record.is_finished:
             raise RunError(f"{run} is not finished: it cannot be evaluated")

@@ -1,4 +1,7 @@
-"""`galaxy-edge eval composites`: galaxies added to raw exposures, found by the detector and by a fitted SEP."""
+"""`galaxy-edge eval composites`: galaxies added to raw exposures.
+
+They are searched by the detector and by a fitted SEP.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,9 @@ def evaluate_composites(
     seed: int = 1,
     progress: Progress = lambda *_: None,
 ) -> dict[str, Any]:
-    """Add galaxies to the exposures whose skies the detector was not trained on, and search them.
+    """Add galaxies to the exposures of unseen skies, and search them.
+
+    The detector was not trained on these skies.
 
     Args:
         detector: of raw frames.
@@ -146,7 +151,10 @@ def evaluate_composites(
 def _search_all(
     detector: RawDetector, frames: Iterator[tuple[RawFrame, SearchedFrame]], total: int, progress: Progress
 ) -> tuple[list[SearchedFrame], list[np.ndarray]]:
-    """Search frames with the detector; return them with its detections, and their `summed_superpixels`."""
+    """Search frames with the detector.
+
+    Return them with its detections, and their `summed_superpixels`.
+    """
     tiles = TileSelector("auto", detector.bundle.input_size[0])
     searched, images = [], []
     for done, (frame, truth) in enumerate(frames):
@@ -166,7 +174,10 @@ def _rate(false: int, frames: int) -> dict[str, Any]:
 
 
 def false_text(detector: dict[str, Any]) -> str:
-    """Describe the number and position of false detections; `detector` is the value of that key in a result."""
+    """Describe the number and position of false detections.
+
+    `detector` is the value of that key in a result.
+    """
     low, high = detector["false_interval"]
     text = f"{detector['false']} false detections, {detector['false_per_frame']:.3f} per frame [{low:.3f}, {high:.3f}]"
     rest = detector["without_faint"]
@@ -188,7 +199,10 @@ def _counts(hits: dict[str, np.ndarray], chosen: np.ndarray) -> dict[str, Any]:
 
 
 def composite_rows(result: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Return table rows: signal, galaxies, and the share that the detector and SEP found, with its interval."""
+    """Return table rows by signal.
+
+    They hold the number of galaxies, and the shares that the detector and SEP found, with intervals.
+    """
     groups = [(f"{group['low']:g} to {group['high']:g}", group) for group in result["bins"]]
     groups += [(f"{result['bright']['low']:g} and more", result["bright"]), ("all", result["all"])]
     return [

@@ -1,4 +1,7 @@
-"""Precision, recall and false positives of a detector over its score, and calibration of the score."""
+"""Precision, recall and false positives of a detector over its score.
+
+The calibration of the score is included.
+"""
 
 from __future__ import annotations
 

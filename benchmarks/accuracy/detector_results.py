@@ -1,4 +1,7 @@
-"""Evaluate detectors on images that none was trained on, in one run, and save the results."""
+"""Evaluate detectors on images that none was trained on.
+
+It is done in one run, and the results are saved.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,9 @@ def evaluate_detectors(
     rounds: int = 50,
     add: bool = False,
 ) -> dict[str, Any]:
-    """Evaluate the bundles of several runs on the same held-out images, time them in turns and save the results.
+    """Evaluate the bundles of several runs on the same held-out images.
+
+    They are timed in turns, and the results are saved.
 
     Runs with the split of the first run were not trained on these images. Runs of another seed or fold held out other
     images: they are evaluated on those and marked ``apart``, without latency.
@@ -163,7 +168,9 @@ def _kept(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def evaluate_again(name: str, path: Path, data: Path, results: Path) -> dict[str, Any]:
-    """Measure the bundle of a saved row again, by the rules of today, and save it; its costs and latency stay.
+    """Measure the bundle of a saved row again, by the rules of today, and save it.
+
+    Its costs and latency stay.
 
     Args:
         name: of the row; path: the bundle's folder, for which the run's own need not be there any more.

@@ -1,4 +1,7 @@
-"""`galaxy-edge eval`: measure a bundle on labelled images in every situation, with baselines."""
+"""`galaxy-edge eval`: measure a bundle on labelled images.
+
+It is measured in every situation, next to baselines.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,9 @@ SYNTHETIC_SITUATIONS = (OFF_CENTRE, COMPOSED)
 
 
 def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folder: Path) -> list[Sample]:
-    """Keep the samples that no bundle was trained on: of other data sets, and of its own held-out share.
+    """Keep the samples that no bundle was trained on.
+
+    They are of other data sets, or of a bundle's own held-out share.
 
     Args:
         samples: of any data sets.
@@ -65,7 +70,10 @@ def held_out_samples(samples: Sequence[Sample], bundles: Sequence[Bundle], folde
 
 
 def _training_hashes(bundle: Bundle, split: Mapping[str, Any], folder: Path) -> set[str]:
-    """Return the hashes of a classifier's training images; duplicates are known only after splitting all of them."""
+    """Return the hashes of a classifier's training images.
+
+    Duplicates are known only after splitting all of them.
+    """
     from ...training.classifier.dataset_files import load_dataset
     from ...training.classifier.partition import split_dataset
 
@@ -90,7 +98,9 @@ def evaluate_detector(
     held_out: bool = False,
     seed: int = 1,
 ) -> dict[str, Any]:
-    """Measure a detector in every situation that a data set allows, see `training.scenes.evaluation_scenes`.
+    """Measure a detector in every situation that a data set allows.
+
+    For the situations see `training.scenes.evaluation_scenes`.
 
     Boxes are the unified ones; difficult ones are ignored. In frames where only some galaxies are boxed (Galaxy Zoo:
     the central one), neighbours and detections with their centre outside every box are ignored.
@@ -122,7 +132,10 @@ def evaluate_variants(
     held_out: bool = False,
     seed: int = 1,
 ) -> dict[str, dict[str, Any]]:
-    """Measure several variants of a detector on the same scenes: variant -> the result of `evaluate_detector`."""
+    """Measure several variants of a detector on the same scenes.
+
+    Returns the result of `evaluate_detector` by variant.
+    """
     samples = read_set(data, stretch=bundle.stretch)
     own = set(bundle.manifest.data.sets) if held_out else set()
     if held_out:
@@ -151,7 +164,9 @@ def evaluate_variants(
 
 
 class EvaluatedScene(NamedTuple):
-    """Detections of one or more detectors and of SEP in a scene of `side` pixels; the image itself is not kept.
+    """Detections of one or more detectors and of SEP in a scene of `side` pixels.
+
+    The image itself is not kept.
 
     ``operating``: whether it is measured at the operating threshold.
     """
@@ -189,7 +204,10 @@ def _summarise(
 def _metrics(
     frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
 ) -> dict[str, Any]:
-    """Return the metrics with their intervals; without recall of one detection where a frame has several galaxies."""
+    """Return the metrics with their intervals.
+
+    Recall of a single detection is left out where a frame has several galaxies.
+    """
     metrics = detection_metrics(frames, threshold, operating)
     metrics["intervals"] = detection_intervals(frames, threshold, operating)
     if any(len(truth.boxes) > 1 for truth, _, _ in frames):

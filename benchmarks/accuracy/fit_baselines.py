@@ -1,4 +1,6 @@
-"""Fit the detector's baselines on the shipped detector's training share: ``export/baselines.json``.
+"""Fit the detector's baselines: ``export/baselines.json``.
+
+They are fitted on the shipped detector's training share.
 
 ``python -m galaxy_edge.benchmarks.accuracy.fit_baselines DATA`` needs scikit-learn (the train extra). The same data
 give the same file.
@@ -42,7 +44,9 @@ def training_share(data: Path) -> list[Sample]:
 
 
 def fit(samples: list[Sample]) -> dict[str, Any]:
-    """Fit the constant box of each situation, and the filter and the box size of SEP's sources.
+    """Fit the constant boxes, and the filter and the box size for SEP.
+
+    There is one constant box for each situation.
 
     Returns:
         ``centre_box``: situation -> width and height as shares of the input's side; ``filter`` and ``size``: see
@@ -80,7 +84,10 @@ def fit(samples: list[Sample]) -> dict[str, Any]:
 
 
 def _sources(scene: EvaluationScene) -> Iterator[tuple[np.ndarray, bool, float]]:
-    """Yield the features of the sources that the truth decides, whether each is a galaxy, and its log box size."""
+    """Yield the features of the sources that the truth decides.
+
+    With them come whether each is a galaxy, and its log box size.
+    """
     truth = scene.truth
     ellipses, features = extract_sources(scene.scene.image)
     if not len(ellipses):
@@ -106,7 +113,10 @@ def _sources(scene: EvaluationScene) -> Iterator[tuple[np.ndarray, bool, float]]
 
 
 def constant_box(boxes: np.ndarray) -> list[float]:
-    """Return the width and height, as shares of `SIDE`, of the centred box that matches most of boxes (N, 4)."""
+    """Return the centred box that matches most of the boxes (N, 4).
+
+    It is given by width and height, as shares of `SIDE`.
+    """
     width, height = np.median(boxes[:, 2:] - boxes[:, :2], axis=0)
     candidates = np.array([(width * x, height * y) for x in SIZES for y in SIZES])
     centred = np.concatenate([(SIDE - candidates) / 2, (SIDE + candidates) / 2], axis=1)
@@ -115,7 +125,10 @@ def constant_box(boxes: np.ndarray) -> list[float]:
 
 
 def _plain(estimators: Any, base: float) -> dict[str, Any]:
-    """Return fitted trees as the plain lists of `tuned_sep.Trees`, padded to one number of nodes."""
+    """Return fitted trees as the plain lists of `tuned_sep.Trees`.
+
+    They are padded to one number of nodes.
+    """
     trees = [estimator.tree_ for estimator in estimators]
     width = max(tree.node_count for tree in trees)
     saved: dict[str, Any] = {"base": round(base, 5), "feature": [], "left": [], "right": [], "value": []}

@@ -1,4 +1,6 @@
-"""`galaxy-edge eval names`: compare the classes of Messier and NGC galaxies with their Hubble types, by group.
+"""`galaxy-edge eval names`: compare classes with catalogued types.
+
+Classes of Messier and NGC galaxies are compared with their Hubble types, by group.
 
 A group is right by these rules:
 
@@ -77,7 +79,10 @@ class NamedGalaxy:
 
 
 def allowed_groups(entry: CatalogueEntry) -> frozenset[str]:
-    """Return the coarse groups that a catalogue entry allows; empty for irregular and unknown types."""
+    """Return the coarse groups that a catalogue entry allows.
+
+    Empty for irregular and unknown types.
+    """
     hubble = entry.hubble.upper()
     turned = {"edge_on"} if entry.axis_ratio < EDGE_ON_RATIO else set()
     if hubble.startswith("E") and not hubble.startswith("E-S0"):
@@ -90,7 +95,9 @@ def allowed_groups(entry: CatalogueEntry) -> frozenset[str]:
 
 
 def catalogued_galaxies(folder: Path, stretch: Stretch) -> Iterator[tuple[str, CatalogueEntry, np.ndarray, np.ndarray]]:
-    """Yield name, catalogue entry, image (H, W, 3) uint8 and box (4,) of the galaxies of a data set.
+    """Yield the galaxies of a data set.
+
+    Each is a name, a catalogue entry, an image (H, W, 3) uint8 and a box (4,).
 
     Boxes that are marked as difficult, that follow another convention (``ubox_flag`` ``old_...``) or that are smaller
     than `MIN_SIDE` are left out. `stretch`: of images of more than 8 bits.
@@ -109,7 +116,10 @@ def catalogued_galaxies(folder: Path, stretch: Stretch) -> Iterator[tuple[str, C
 
 
 def name_galaxies(folder: Path, classifier: Classifier) -> list[NamedGalaxy]:
-    """Classify the catalogued galaxies of a data set by their labelled boxes, as the runtime does."""
+    """Classify the catalogued galaxies of a data set as the runtime does.
+
+    Their labelled boxes are used.
+    """
     groups = [[i for i, name in enumerate(classifier.classes) if coarse_group(name) == group] for group in COARSE]
     found = []
     for name, entry, image, box in catalogued_galaxies(folder, classifier.bundle.stretch):
@@ -159,7 +169,10 @@ def evaluate_names(data: Path, classifier: Classifier) -> dict[str, Any]:
 
 
 def summarise_names(galaxies: Sequence[NamedGalaxy]) -> dict[str, Any]:
-    """Count right groups of all galaxies, of those with a class and of those with any name, with 95 % intervals."""
+    """Count right groups, with 95 % intervals.
+
+    They are counted of all galaxies, of those with a class and of those with any name.
+    """
 
     def share(chosen: Sequence[NamedGalaxy]) -> dict[str, Any]:
         right = sum(galaxy.is_right for galaxy in chosen)
@@ -175,7 +188,10 @@ def summarise_names(galaxies: Sequence[NamedGalaxy]) -> dict[str, Any]:
 
 
 def name_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return table rows: set, galaxies, share right, number marked sure, and their share right."""
+    """Return table rows for each set.
+
+    They hold galaxies, share right, number marked sure, and their share right.
+    """
     rows: list[tuple[str, ...]] = []
     for name, summary in result["sets"].items():
         every, sure = summary["all"], summary["sure"]

@@ -1,4 +1,6 @@
-"""`galaxy-edge eval night`: process a night's frames with known targets, and count what is found.
+"""`galaxy-edge eval night`: process a night's frames with known targets.
+
+What is found is counted.
 
 Every depth of stack is a separate run over the whole folder, through the same pipeline as `galaxy-edge run`. A galaxy
 is found in a frame if a box holds its centre, and the centre lies within a quarter of the box's sides from its middle.
@@ -34,7 +36,10 @@ class NightError(UserError):
 
 @dataclass(frozen=True)
 class Target:
-    """A known object in a frame: its name, its position in pixels of the source frame, and whether it is a galaxy."""
+    """A known object in a frame.
+
+    Its name, its position in pixels of the source frame, and whether it is a galaxy.
+    """
 
     name: str
     x: float
@@ -75,21 +80,29 @@ def read_truth(path: Path, is_galaxy: Callable[[str], bool | None]) -> dict[str,
 
 
 def holds_target(boxes: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Return which boxes (N, 4) contain a position in their central part, see `CENTRAL`, (N,) bool."""
+    """Return which boxes (N, 4) contain a position in their central part.
+
+    The central part is `CENTRAL`; the result is (N,) bool.
+    """
     middle, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     return np.asarray((np.abs(middle - np.array([x, y])) <= CENTRAL * sides).all(axis=1))
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """The result of one frame: galaxies found, by name, and the number of false detections."""
+    """The result of one frame.
+
+    Galaxies found, by name, and the number of false detections.
+    """
 
     found: Mapping[str, bool]
     false: int
 
 
 def score_frame(boxes: np.ndarray, targets: Iterable[Target]) -> FrameScore:
-    """Compare a frame's boxes (N, 4), in pixels of the source frame, with its targets.
+    """Compare a frame's boxes (N, 4) with its targets.
+
+    Boxes are in pixels of the source frame.
 
     A detection is false unless it holds the centre of a galaxy anywhere inside it.
     """
@@ -110,7 +123,9 @@ def evaluate_night(
     depths: Sequence[int],
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Run over a folder of frames for each depth of stack, and compare with the truth.
+    """Run over a folder of frames for each depth of stack.
+
+    The results are compared with the truth.
 
     Args:
         folder: folder or zip of frames; those that the truth does not name are not counted.
@@ -155,7 +170,10 @@ def evaluate_night(
 
 
 def summarise(scores: Sequence[FrameScore]) -> dict[str, Any]:
-    """Summarise frames: for each galaxy frames, found, share and its 95 % interval; false detections per frame."""
+    """Summarise frames by galaxy.
+
+    For each galaxy: frames, found, share and its 95 % interval; false detections per frame.
+    """
     galaxies: dict[str, Any] = {}
     for name in dict.fromkeys(name for score in scores for name in score.found):
         frames = [score.found[name] for score in scores if name in score.found]
@@ -179,7 +197,10 @@ def summarise(scores: Sequence[FrameScore]) -> dict[str, Any]:
 
 
 def night_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Return table rows: depth, object, frames, found, share and false detections per frame with intervals."""
+    """Return table rows for each depth of stack and object.
+
+    They hold frames, found, share and false detections per frame, with intervals.
+    """
     rows: list[tuple[str, ...]] = []
     for depth in result["depths"]:
         false = "-"

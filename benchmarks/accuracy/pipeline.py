@@ -1,4 +1,7 @@
-"""`galaxy-edge eval pipeline`: measure both networks together, and at which step galaxies are lost."""
+"""`galaxy-edge eval pipeline`: measure both networks together.
+
+It shows at which step galaxies are lost.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +105,10 @@ def _boxes_by_situation(scenes: EvaluationScenes, progress: Progress) -> dict[st
 
 
 class GalaxyOutcome(NamedTuple):
-    """Whether a galaxy was found, and the classes predicted from the detection's and from the true box."""
+    """Whether a galaxy was found, and its predicted classes.
+
+    They are predicted from the detection's and from the true box.
+    """
 
     sample: Sample
     found: bool
@@ -154,7 +160,10 @@ def summarise(outcomes: Sequence[GalaxyOutcome]) -> dict[str, Any]:
 
 
 def _loss_shares(rows: Sequence[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, Any] | None:
-    """Compute shares of galaxies by where they are lost; the booleans are correctness from either box."""
+    """Compute shares of galaxies by where they are lost.
+
+    The booleans are correctness from either box.
+    """
     if not rows:
         return None
     found = np.array([outcome.found for outcome, _, _ in rows])

@@ -70,7 +70,10 @@ def compose(rng: np.random.Generator, frame: RawFrame, cutouts: Sequence[Cutout]
 def _lay(
     rng: np.random.Generator, light: np.ndarray, cutout: Cutout, centre: tuple[float, float], side: float, signal: float
 ) -> np.ndarray:
-    """Add a galaxy with a given mean signal inside its box's ellipse, in place; the box is in mosaic pixels."""
+    """Add a galaxy with a given mean signal inside its box's ellipse, in place.
+
+    The box is in mosaic pixels.
+    """
     canvas: np.ndarray = np.zeros_like(light)
     angle, mirror = rng.uniform(0, 2 * np.pi), rng.choice([-1.0, 1.0])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([mirror, 1.0])
@@ -85,7 +88,10 @@ def _lay(
 
 
 def _add(rng: np.random.Generator, frame: RawFrame, light: np.ndarray, levels: FrameLevels) -> np.ndarray:
-    """Add light in sigma to a frame's mosaic, with its own shot noise; return (H, W) uint16."""
+    """Add light in sigma to a frame's mosaic, with its own shot noise.
+
+    Return (H, W) uint16.
+    """
     light = light + np.sqrt(light / np.float32(ELECTRONS / 2)) * rng.standard_normal(light.shape, np.float32)
     units = np.array([1 / factor for factor in levels.factors], np.float32)
     height, width = light.shape[:2]

@@ -1,4 +1,6 @@
-"""The section "Raw exposures" of the page of results, and its lines in README.md, from saved results.
+"""The section "Raw exposures" of the page of results.
+
+Its lines in README.md are made too, all from saved results.
 
 ``raw-night.json`` is saved by ``galaxy-edge eval night --out``, ``raw-composites.json`` by ``eval composites --out``.
 """

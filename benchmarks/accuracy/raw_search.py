@@ -1,4 +1,7 @@
-"""Search developed raw frames as a run does, and match the detections with known galaxies."""
+"""Search developed raw frames as a run does.
+
+The detections are matched with known galaxies.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,10 @@ class SearchedFrame(NamedTuple):
 
 
 def search(detector: RawDetector, tiles: TileSelector, frame: RawFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Search a frame as a run does: boxes (N, 4) in pixels of the developed frame, and scores (N,), best first."""
+    """Search a frame as a run does.
+
+    Returns boxes (N, 4) in pixels of the developed frame, and scores (N,), best first.
+    """
     stretch = detector.bundle.stretch
     pixels = develop_image(frame.mosaic, frame.pattern, Development(stretch=stretch)).pixels
     views = tiles.select(pixels, stretch)
@@ -48,7 +54,9 @@ def search(detector: RawDetector, tiles: TileSelector, frame: RawFrame) -> tuple
 
 
 def match(frame: SearchedFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Match detections with galaxies, best first: which galaxies are found (M,), which detections are false (N,).
+    """Match detections with galaxies, best first.
+
+    Returns which galaxies are found (M,), and which detections are false (N,).
 
     A second box of the same galaxy is not a false detection, nor is one that lies mostly in an ignored box.
     """
@@ -67,7 +75,10 @@ def match(frame: SearchedFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def signals_at(frame: SearchedFrame, detections: np.ndarray) -> np.ndarray:
-    """Return the signal of the galaxy that each detection overlaps most, (N,); 0 if it overlaps none."""
+    """Return the signal of the galaxy that each detection overlaps most, (N,).
+
+    0 if it overlaps none.
+    """
     overlap = iou_matrix(frame.boxes[detections], frame.truth)
     if not overlap.size:
         return np.zeros(len(overlap))

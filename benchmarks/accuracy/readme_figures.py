@@ -1,4 +1,6 @@
-"""Generate the tables of figures in README.md from the saved results of the shipped bundles.
+"""Generate the tables of figures in README.md.
+
+They come from the saved results of the shipped bundles.
 
 ``galaxy-edge study evaluate-detectors --again 'ours, shipped=models/shipped/galaxy-detector'`` measures a shipped
 detector; before, README.md has the figures of its export. ``python -m galaxy_edge.benchmarks.accuracy.readme_figures``
@@ -70,7 +72,10 @@ def _detector_lines(bundle: Bundle) -> list[str]:
 
 
 def _manifest_lines(manifest: Manifest) -> list[str]:
-    """Return the figures of the export, for a detector that has not been measured against all baselines yet."""
+    """Return the figures of a detector's export.
+
+    They are for a detector that has not been measured against all baselines yet.
+    """
     metrics = manifest.metrics
     columns = {"int8": "int8", "fp32": "float32", "centre_box": "constant centre box", "sep": "SEP"}
     lines = [
@@ -100,7 +105,10 @@ def _pair_of_export(metrics: dict[str, Any]) -> str:
 
 
 def _operating(title: str, metrics: dict[str, Any]) -> str:
-    """Return precision, recall and false detections with their intervals and numbers of objects."""
+    """Return precision, recall and false detections with their intervals.
+
+    Numbers of objects are included.
+    """
     counts, limits, parts = metrics["operating"], metrics["intervals"], []
     if metrics["precision"] is not None and counts["boxes"]:
         precision = f"precision {metrics['precision']:.2f}{interval_text(limits['precision'], 2)}"
@@ -146,7 +154,10 @@ def _classifier_lines(manifest: Manifest) -> list[str]:
 
 
 def _interval(metrics: dict[str, Any], key: str) -> Sequence[float] | None:
-    """Return the 95 % interval of a saved figure; of a share it is known without being saved."""
+    """Return the 95 % interval of a saved figure.
+
+    Of a share it is known without being saved.
+    """
     saved: Sequence[float] | None = metrics.get("intervals", {}).get(key)
     if saved is None and key != "macro_f1":
         return wilson_interval(round(metrics[key] * metrics["images"]), metrics["images"])

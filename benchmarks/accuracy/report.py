@@ -1,4 +1,7 @@
-"""Tables and plots of `galaxy-edge eval` for a detector and for both networks together."""
+"""Tables and plots of `galaxy-edge eval`.
+
+They are of a detector, and of both networks together.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ KEYS = ("map50", "map", "ar1", "ar10", "precision", "recall", "fp_per_frame")
 
 
 def detector_table(result: dict[str, Any]) -> str:
-    """Format the result of `evaluate_detector` as Markdown: a row per situation, followed by its baselines."""
+    """Format the result of `evaluate_detector` as Markdown.
+
+    There is a row for each situation, followed by its baselines.
+    """
     rows = []
     for name in _ordered(result["situations"]):
         found = result["situations"][name]
@@ -61,7 +67,10 @@ def detector_table(result: dict[str, Any]) -> str:
 
 
 def pipeline_table(result: dict[str, Any]) -> str:
-    """Format the result of `evaluate_pipeline` as Markdown: a row per situation, followed by its baselines."""
+    """Format the result of `evaluate_pipeline` as Markdown.
+
+    There is a row for each situation, followed by its baselines.
+    """
     headings = (
         "",
         "galaxies",
@@ -91,7 +100,10 @@ def _pipeline_cells(found: dict[str, Any]) -> list[str]:
 
 
 def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Write ``report.json``, ``report.md``, ``scores.png`` and ``calibration.png`` to an existing folder."""
+    """Write the report's tables and plots to an existing folder.
+
+    They are ``report.json``, ``report.md``, ``scores.png`` and ``calibration.png``.
+    """
     (folder / "report.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (folder / "report.md").write_text(detector_table(result), encoding="utf-8")
     score_curves(result["curves"]["levels"], result["threshold"], folder / "scores.png")
@@ -103,7 +115,10 @@ def write_report(result: dict[str, Any], folder: Path) -> list[Path]:
 
 
 def _operating_counts(result: dict[str, Any]) -> list[str]:
-    """Say how many objects the figures at the threshold are of, where these are not all."""
+    """Say how many objects the figures at the threshold are of.
+
+    The text is empty where these are all objects.
+    """
     counts = [
         f"{NAMES.get(name, name)} {found['operating']['frames']} / {found['operating']['boxes']}"
         for name, found in ((name, result["situations"][name]) for name in _ordered(result["situations"]))

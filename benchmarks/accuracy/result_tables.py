@@ -1,4 +1,6 @@
-"""Save and render the tables of the study's comparisons and searches, measured on the validation part.
+"""Save and render the tables of the study's comparisons and searches.
+
+They are measured on the validation part.
 
 ``table-NAME.json`` in the folder of results holds what ``galaxy-edge study NAME`` wrote into its output folder, reduced
 to what the page of results shows.
@@ -72,7 +74,10 @@ def save_table(name: str, folder: Path, results: Path) -> Path:
 
 
 def _check_rows(path: Path, rows: list[dict[str, Any]], names: Sequence[str]) -> None:
-    """Raise a RunError unless a table has all its rows, of the same seeds and number of epochs."""
+    """Raise a RunError unless a table is complete.
+
+    It must have all its rows, of the same seeds and number of epochs.
+    """
     missing = [name for name in names if name not in {row["name"] for row in rows}]
     if missing:
         raise RunError(

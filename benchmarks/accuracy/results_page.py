@@ -1,4 +1,7 @@
-"""Write the page of results from the saved results and tables, e.g. ``training/RESULTS.md``."""
+"""Write the page of results from the saved results and tables.
+
+It is, for example, ``training/RESULTS.md``.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +102,9 @@ def _whole(rows: list[Row]) -> list[str]:
 
 
 def _interval(group: list[dict[str, Any]], kind: str, key: str) -> str:
-    """Return the 95 % interval over images, for a table; empty where several seeds or an older result have none.
+    """Return the 95 % interval over images, for a table.
+
+    Empty where several seeds or an older result have none.
 
     Shares of older results are counted from their value; macro F1 needs the confusion matrix.
     """
@@ -114,7 +119,10 @@ def _interval(group: list[dict[str, Any]], kind: str, key: str) -> str:
 
 
 def _experts(rows: list[Row]) -> list[str]:
-    """Return the table of classes within the experts' intervals; empty where no result has them."""
+    """Return the table of classes within the experts' intervals.
+
+    Empty where no result has them.
+    """
     lines = []
     for title, kind, group in rows:
         found = [result[kind]["within_experts"] for result in group if "within_experts" in result[kind]]
@@ -185,7 +193,10 @@ def _shortcuts(rows: list[Row]) -> list[str]:
 
 
 def _support(rows: list[Row], source: str) -> int:
-    """Return the number of images of the rarest class of a source; 0 where no result has counted them."""
+    """Return the number of images of the rarest class of a source.
+
+    0 where no result has counted them.
+    """
     matrices = (result[kind]["sets"][source].get("confusion") for _, kind, group in rows for result in group)
     return min((smallest_support(matrix) for matrix in matrices if matrix), default=0)
 

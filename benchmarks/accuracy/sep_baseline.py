@@ -1,4 +1,7 @@
-"""SEP as a baseline on raw frames: it extracts sources from summed superpixels, its settings fitted on other frames."""
+"""SEP as a baseline on raw frames.
+
+It extracts sources from summed superpixels, its settings fitted on other frames.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ class SepSettings:
 
 
 def summed_superpixels(frame: RawFrame) -> np.ndarray:
-    """Return the sum of a frame's channels, each in units of its noise above its sky, (H, W) float32."""
+    """Return the sum of a frame's channels, (H, W) float32.
+
+    Each channel is in units of its noise above its sky.
+    """
     planes, _ = linear_planes(frame.mosaic, frame.pattern)
     height, width = planes[0].shape
     total = np.zeros((height, width), np.float32)
@@ -42,7 +48,10 @@ def summed_superpixels(frame: RawFrame) -> np.ndarray:
 
 
 def extract(light: np.ndarray, threshold: float) -> np.ndarray:
-    """Return SEP's sources in (H, W) float32 as a structured array, with the field ``area``: light over peak."""
+    """Return SEP's sources in (H, W) float32 as a structured array.
+
+    It has the field ``area``: light over peak.
+    """
     import sep
     from numpy.lib.recfunctions import append_fields
 
@@ -54,7 +63,10 @@ def extract(light: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def sep_boxes(sources: np.ndarray, settings: SepSettings, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes (N, 4) around sources in an image of `shape`, and scores (N,), best first."""
+    """Return boxes (N, 4) around sources, and scores (N,), best first.
+
+    They lie in an image of `shape`.
+    """
     centres = [sources["x"] + 0.5, sources["y"] + 0.5]
     ellipses = np.stack([*centres, sources["a"], sources["b"], sources["theta"]], axis=1)
     boxes = ellipse_boxes(ellipses, settings.size, (shape[1], shape[0]))
@@ -64,7 +76,9 @@ def sep_boxes(sources: np.ndarray, settings: SepSettings, shape: tuple[int, int]
 
 
 def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> list[np.ndarray]:
-    """Return which galaxies of each frame are found at the lowest score with at most `allowed` false detections.
+    """Return which galaxies of each frame SEP finds.
+
+    The score is the lowest with at most `allowed` false detections.
 
     The threshold is chosen on the frames themselves, which favours the baseline.
     """
@@ -78,7 +92,9 @@ def at_equal_false_alarms(frames: Sequence[SearchedFrame], allowed: int) -> list
 
 
 class SepImages:
-    """SEP's sources in frames, by threshold, so that settings can be tried without extracting again.
+    """SEP's sources in frames, by threshold.
+
+    Settings can so be tried without extracting again.
 
     Args:
         truths: frames with their galaxies, without detections.
@@ -102,7 +118,10 @@ class SepImages:
         return result
 
     def best_settings(self, allowed: int) -> SepSettings:
-        """Return the settings that find most galaxies with at most `allowed` false detections in total."""
+        """Return the settings that find most galaxies.
+
+        They may have at most `allowed` false detections in total.
+        """
         every = [SepSettings(*values) for values in itertools.product(THRESHOLDS, SIZES, RANKS)]
 
         def found(settings: SepSettings) -> int:

@@ -1,4 +1,6 @@
-"""Measure the recall of faint composed galaxies against the number of stacked frames.
+"""Measure the recall of faint galaxies against the number of frames.
+
+The galaxies are composed, the frames stacked.
 
 ``python -m galaxy_edge.benchmarks.accuracy.stacking --data galaxy-data --out benchmarks/reference/stacking-NAME.json``
 
@@ -50,7 +52,9 @@ def recall_by_depth(
     seed: int = 1,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Measure the recall of composed galaxies at the operating threshold for each number of stacked frames.
+    """Measure the recall of composed galaxies for each number of frames.
+
+    It is the recall at the operating threshold.
 
     Returns:
         ``galaxies``, ``noise``, and by depth (``0``: one frame without noise, the upper limit) ``recall`` 0..1 and
@@ -85,7 +89,10 @@ def recall_by_depth(
 
 
 def _take_frame(image: np.ndarray, step: int, noise: float, random: np.random.Generator) -> tuple[Frame, np.ndarray]:
-    """Take a 16-bit frame of a scene after `step` motions; return it and the affine motion (2, 3)."""
+    """Take a 16-bit frame of a scene after `step` motions.
+
+    Return it and the affine motion (2, 3).
+    """
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), ROTATION * step, 1.0)
     matrix[:, 2] += np.array(DRIFT) * step

@@ -1,4 +1,7 @@
-"""Measure the command `galaxy-edge run` itself: peak memory, and the time to the first detection."""
+"""Measure the command `galaxy-edge run` itself.
+
+Measured are peak memory and the time to the first detection.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ SIZE = (1920, 1080)
 
 
 def measure_command(rounds: int, frames: int = 60) -> dict[str, Any]:
-    """Run the command over a 1080p video with galaxies in every frame; the file cache is warm.
+    """Run the command over a 1080p video with galaxies in every frame.
+
+    The file cache is warm.
 
     Returns:
         ``peak_memory_mib`` (the maximum; ``_mb`` the same in 10^6 bytes) and ``first_detection_s`` (median, and
@@ -60,7 +65,10 @@ def _write_drifting_galaxies(path: Path, frames: int) -> None:
 
 
 def _run_command(words: list[Any], frames: int) -> tuple[float, float]:
-    """Run the command; return peak resident memory in MiB and seconds to the first line with a detection."""
+    """Run the command and measure memory and time.
+
+    Returns peak resident memory in MiB, and seconds to the first line with a detection.
+    """
     start, first, peak = time.perf_counter(), 0.0, 0.0
     with subprocess.Popen(
         [sys.executable, "-m", __package__.split(".")[0], *map(str, words)],

@@ -1,4 +1,4 @@
-"""`galaxy-edge bench compare`: compare the results of two machines by their ratios."""
+"""`galaxy-edge bench compare`: compare two machines by their ratios."""
 
 from __future__ import annotations
 

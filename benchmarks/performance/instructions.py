@@ -1,4 +1,6 @@
-"""Count the arm64 instructions of a raw frame: front end, windows, and one inference of the detector.
+"""Count the arm64 instructions of a raw frame.
+
+They are those of front end, windows, and one inference of the detector.
 
 ``python -m galaxy_edge.benchmarks.performance.instructions FRAME.fit --qemu QEMU --root ROOT --out FILE.json``
 
@@ -60,7 +62,10 @@ API int qemu_plugin_install(u id, const void *info, int argc, char **argv) {
 
 
 def count(frame: Path, qemu: Path, root: Path, cpu: str = "cortex-a72") -> dict[str, float]:
-    """Return the millions of instructions of each of `STAGES`, and of ``front_end``, the first three."""
+    """Return the millions of instructions of each of `STAGES`.
+
+    ``front_end`` is the sum of the first three.
+    """
     image = decode_image(frame.read_bytes(), frame.name)
     if image.raw is None or image.cfa is None:
         raise UsageError(f"{frame.name} is not a raw frame with a Bayer pattern")

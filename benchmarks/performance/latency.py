@@ -1,4 +1,6 @@
-"""`galaxy-edge bench`: measure inference latency for every bundle, variant, engine and thread count.
+"""`galaxy-edge bench`: measure the latency of inference.
+
+It is measured for every bundle, variant, engine and thread count.
 
 Configurations take turns, round by round in a rotating order, so that other load affects all of them equally. The
 minimum shows what the machine can achieve, the median what it did. Results of one machine are not valid for another.

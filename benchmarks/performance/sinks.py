@@ -1,4 +1,6 @@
-"""Measure the time a frame spends inside the sinks: alone, with viewers, with a broker that does not answer.
+"""Measure the time that a frame spends inside the sinks.
+
+They run alone, with viewers, and with a broker that does not answer.
 
 ``python -m galaxy_edge.benchmarks.performance.sinks --out benchmarks/reference/sinks.json`` writes the figures.
 """
@@ -78,7 +80,10 @@ def _session(folder: Path, stack: ExitStack, viewers: int, broker: bool) -> Sess
 
 
 def _start_viewers(port: int, viewers: int, received: list[int], sink: Sink, classes: int) -> None:
-    """Start the viewers, and send frames until the first image was received: then the server is running."""
+    """Start the viewers, and send frames until the first image was received.
+
+    Then the server is running.
+    """
     for _ in range(viewers):
         threading.Thread(target=_watch, args=(port, received), daemon=True).start()
     while not received[0]:
@@ -90,7 +95,10 @@ def _start_viewers(port: int, viewers: int, received: list[int], sink: Sink, cla
 def _camera(
     count: int, size: tuple[int, int], classes: int
 ) -> Iterator[tuple[Frame, Detections, FrameRecord, list[Track]]]:
-    """Yield frames of noise with a few boxes; in each, some objects begin and those of the frame before end."""
+    """Yield frames of noise with a few boxes.
+
+    In each, some objects begin and those of the frame before end.
+    """
     random = np.random.default_rng(1)
     pixels = random.integers(0, 60, (size[1], size[0], 3), dtype=np.uint8)
     boxes = np.array([[i * 10, i * 10, i * 10 + 40, i * 10 + 40] for i in range(BOXES)], np.float32)

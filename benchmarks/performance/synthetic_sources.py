@@ -1,4 +1,7 @@
-"""Sources for benchmarks: frames from memory, a network camera that can be disconnected, corrupt files."""
+"""Sources for benchmarks.
+
+Frames from memory, a network camera that can be disconnected, corrupt files.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ VALUES = ("0", "-1", "3", "16", "999999999", "1e400", "T", "'x'", "NaN", "")
 
 
 class InMemory:
-    """The drifting sky of the demo at any size, from memory, without delay between frames.
+    """The drifting sky of the demo at any size, from memory.
+
+    There is no delay between frames.
 
     Args:
         size: (width, height) of the frames.
@@ -50,7 +55,10 @@ class InMemory:
 
 
 def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int = 1) -> ImageSource:
-    """Return the same sky as a sequence of JPEG files; for `at_once` see `ImageSource`."""
+    """Return the same sky as a sequence of JPEG files.
+
+    For `at_once` see `ImageSource`.
+    """
     files = [cv2.imencode(".jpg", sky[..., ::-1])[1].tobytes() for sky in _skies(size, different)]
     there_and_back = files + files[-2:0:-1]
     entries: list[Entry] = [
@@ -60,7 +68,10 @@ def jpegs(size: tuple[int, int], length: int, different: int = 100, at_once: int
 
 
 def _skies(size: tuple[int, int], different: int) -> list[np.ndarray]:
-    """Return `different` views of the demo's sky, which drifts by two pixels right and one down per frame."""
+    """Return `different` views of the demo's sky.
+
+    It drifts by two pixels right and one down per frame.
+    """
     sky = cv2.resize(next(iter(DemoSource())).pixels, (size[0] + 2 * different, size[1] + different))
     return [sky[step : step + size[1], 2 * step : 2 * step + size[0]] for step in range(different)]
 
@@ -77,7 +88,9 @@ def _empty(size: tuple[int, int], different: int = 16) -> list[np.ndarray]:
 
 
 class NetworkCamera:
-    """An MJPEG camera on loopback that shows the demo's sky and can be disconnected and reconnected.
+    """An MJPEG camera on loopback that shows the demo's sky.
+
+    It can be disconnected and reconnected.
 
     Args:
         rate: frames per second.
@@ -139,7 +152,9 @@ class NetworkCamera:
 
 
 def corrupt_image(number: int, random: np.random.Generator) -> Entry:
-    """Generate an image file with arbitrary content: any size and type, with NaN, truncated, corrupted, or empty.
+    """Generate an image file with arbitrary content.
+
+    Any size and type, with NaN, truncated, corrupted, or empty.
 
     FITS files may be tile-compressed and have invalid headers.
     """

@@ -1,4 +1,6 @@
-"""Measure what the loop costs in addition to the networks: overhead, overlap, empty sky, memory and start-up.
+"""Measure what the loop costs in addition to the networks.
+
+Overhead, overlap, empty sky, memory and start-up.
 
 ``python -m galaxy_edge.benchmarks.performance.throughput --out benchmarks/reference/throughput-NAME.json``
 
@@ -44,7 +46,9 @@ GROUPS = (
 
 
 class Measure:
-    """The two networks with one thread per inference, and the time spent inside the detector's engine.
+    """The two networks with one thread per inference.
+
+    The time spent inside the detector's engine is summed.
 
     Args:
         detector: the folder of a bundle; None for the shipped detector.
@@ -58,7 +62,10 @@ class Measure:
     def run(
         self, source: Source, overlap: bool = True, tiles: str = "off", gate: float = 0.0
     ) -> tuple[RunStats, float]:
-        """Run over a source and write nothing; return the statistics and the seconds inside the detector's engine."""
+        """Run over a source and write nothing.
+
+        Return the statistics and the seconds inside the detector's engine.
+        """
         self.engine.seconds = 0.0
         config = RunConfig(out=None, overlap=overlap, tiles=tiles, gate=gate)
         session = Session(config, source=source, detector=self.detector, classifier=self.classifier)
@@ -69,7 +76,9 @@ class Measure:
 
 
 def overhead(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
-    """Compare the wall time of a frame with the time inside the detector, which runs on every frame.
+    """Compare the wall time of a frame with the time inside the detector.
+
+    The detector runs on every frame.
 
     If the detector is faster than the other stages, there is overhead even with perfect overlap: the minimum that the
     cores and the slowest stage allow, by the stages' times in a serial loop, is included.
@@ -103,7 +112,9 @@ def _by_thread(stats: RunStats) -> dict[str, float]:
 
 
 def overlap(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
-    """Compare the threaded loop with the serial one, and with the slowest stage alone, over a folder of JPEGs.
+    """Compare the threaded loop with the serial one.
+
+    Both are compared with the slowest stage alone, over a folder of JPEGs.
 
     A stage is the work of one thread on a frame, timed in a serial loop; `decoder_threads` threads read. Even with
     perfect overlap, two cores cannot do more than twice the work of one: the rate that this allows is included.
@@ -139,7 +150,9 @@ def overlap(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
 
 
 def empty_sky(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
-    """Compare a frame of an empty sky, with gate and automatic tiles, with the full cost: every tile, every frame.
+    """Compare a frame of an empty sky with the full cost.
+
+    It is processed with gate and automatic tiles; the full cost is every tile of every frame.
 
     Returns:
         By size: ``full_ms``, ``views`` of the full cost, ``spared_ms`` and ``ratio``.
@@ -167,7 +180,9 @@ def empty_sky(measure: Measure, frames: int, rounds: int) -> dict[str, Any]:
 
 
 def decoding(rounds: int, side: int = 320) -> dict[str, Any]:
-    """Time decoding and suppression for an input of `side` pixels, with 40 anchors above the threshold.
+    """Time decoding and suppression.
+
+    The input has `side` pixels, and 40 anchors are above the threshold.
 
     Returns:
         ``anchors``, ``median_ms``, ``min_ms``.

@@ -86,7 +86,9 @@ def goals(row: dict[str, Any]) -> dict[str, bool]:
 def compare_runs(
     runs: Sequence[Path], rounds: int, machine: Machine, progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    """Export every variant of finished runs and compare them; failed gates are recorded in the result.
+    """Export every variant of finished runs and compare them.
+
+    Failed gates are recorded in the result.
 
     Raises:
         RunError, ExportError: a run cannot be exported.
@@ -105,7 +107,9 @@ def compare_runs(
 
 
 def write_comparison(path: Path, result: dict[str, Any]) -> None:
-    """Write a comparison atomically: as JSON to a ``.json`` file, otherwise as Markdown.
+    """Write a comparison atomically.
+
+    It is written as JSON to a ``.json`` file, otherwise as Markdown.
 
     Raises:
         VariantsError: the file cannot be written.

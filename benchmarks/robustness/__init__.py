@@ -1,1 +1,1 @@
-"""Robustness: killed processes, full disks, damaged models, hostile input, long runs."""
+"""Robustness: kills, full disks, damaged models, hostile input, long runs."""

@@ -28,7 +28,10 @@ from pathlib import Path
 
 
 class NotPossible(Exception):
-    """An attack that cannot run on this machine; the text says what it needs, e.g. the right to mount a disk."""
+    """An attack that cannot run on this machine.
+
+    The text says what it needs, for example the right to mount a disk.
+    """
 
 
 @dataclass(frozen=True)

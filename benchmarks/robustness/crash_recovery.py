@@ -1,4 +1,6 @@
-"""Test an output folder under faults: kills at random moments under load, and a temporarily full disk.
+"""Test an output folder under faults.
+
+They are kills at random moments under load, and a temporarily full disk.
 
 ``python -m galaxy_edge.benchmarks.robustness.crash_recovery --kills 200 --out benchmarks/reference/faults-store.json``
 writes the results.
@@ -52,13 +54,19 @@ def write_load(folder: Path, seed: int) -> None:
 
 
 def open_output(folder: Path, limits: WriterLimits | None = None) -> OutputFolder:
-    """Open an output folder with a small quota, on a disk without a floor of free space."""
+    """Open an output folder with a small quota.
+
+    The disk has no floor of free space.
+    """
     about = {key: "load" for key in ("started", "source", "version", "engine", "device", "detector", "classifier")}
     return OutputFolder(folder, about, CLASSES, video=False, quota=QUOTA, floor=0, limits=limits)
 
 
 def synthetic_frames(seed: int) -> Iterator[tuple[Frame, list[Track]]]:
-    """Yield frames endlessly; in each an object appears, and one visible for `VISIBLE_FRAMES` frames ends."""
+    """Yield frames endlessly.
+
+    In each an object appears, and one visible for `VISIBLE_FRAMES` frames ends.
+    """
     random = np.random.default_rng(seed)
     pixels = random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
     alive: list[Track] = []
@@ -128,7 +136,9 @@ class _MessageCounter(logging.Handler):
 
 
 def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
-    """Fill a small disk while a run writes to it at 100 frames per second, and free the space again.
+    """Fill a small disk while a run writes to it, and free it again.
+
+    The run writes at 100 frames per second.
 
     Args:
         disk: mount point.
@@ -178,7 +188,10 @@ def fill_disk(disk: Path, seconds: float, seed: int = 1) -> dict[str, Any]:
 
 
 def _wait_for_events(path: Path, process: subprocess.Popen[bytes], run: int, seconds: float) -> dict[int, str]:
-    """Wait for the run's first committed event and `seconds` more; return states by number as a reader sees them."""
+    """Wait for the run's first committed event and `seconds` more.
+
+    Return states by number as a reader sees them.
+    """
     seen: dict[int, str] = {}
     until = None
     while until is None or time.monotonic() < until:

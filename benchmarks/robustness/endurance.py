@@ -1,4 +1,4 @@
-"""Endurance tests: repeated camera disconnects, corrupt images, and a long run at full speed.
+"""Endurance: camera disconnects, corrupt images, a long run at full speed.
 
 ``python -m galaxy_edge.benchmarks.robustness.endurance --out benchmarks/reference/endurance-NAME.json`` runs the full
 counts; the tests run the same functions with small counts.

@@ -134,7 +134,10 @@ def _repeat(content: bytearray, rng: np.random.Generator) -> bytes:
 
 
 def _noise(content: bytearray, rng: np.random.Generator) -> bytes:
-    """Return random bytes, half of the time after the first eight bytes of a valid file, which identify it."""
+    """Return random bytes.
+
+    Half of the time they follow the first eight bytes of a valid file, which identify it.
+    """
     return (bytes(content[:8]) if rng.random() < 0.5 else b"") + rng.bytes(int(rng.integers(0, 2048)))
 
 
@@ -185,7 +188,10 @@ def main() -> None:
 
 
 def _shipped_files() -> list[bytes]:
-    """Read the default files: both TFLite variants of the classifier, and the detector's int8."""
+    """Read the default files.
+
+    They are both TFLite variants of the classifier, and the detector's int8.
+    """
     classifier, detector = (Bundle.load(shipped_bundle_path(name)) for name in ("galaxy-classifier", "galaxy-detector"))
     small = [classifier.read(variant.file) for variant in classifier.variants.values() if variant.runtime == "tflite"]
     return small * CLASSIFIERS_PER_DETECTOR + [detector.read("int8.tflite")]

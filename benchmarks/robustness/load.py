@@ -1,4 +1,6 @@
-"""Write to an output folder at a given rate, in a separate process, and measure the delay of the rows.
+"""Write to an output folder at a given rate, in a separate process.
+
+The delay of the rows is measured.
 
 ``python -m galaxy_edge.benchmarks.robustness.load FOLDER RATE SECONDS`` writes it; the last line of its output is JSON.
 """
@@ -24,7 +26,9 @@ NUMBER_OF_RUN = 1
 
 
 def write_load(folder: Path, rate: float, seconds: float) -> dict[str, Any]:
-    """Write frames, each with one new object and up to one that ends, at a rate for some time.
+    """Write frames at a rate for some time.
+
+    Each has one new object and up to one that ends.
 
     Returns:
         ``events``; ``events_lost``, ``images_lost`` and ``lines_lost`` as the writer counts them; ``failure``, its

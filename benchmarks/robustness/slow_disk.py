@@ -1,4 +1,6 @@
-"""Make every flush of a child process slow or hang, like an SD card under load or a failed disk.
+"""Make every flush of a child process slow or hang.
+
+An SD card under load or a failed disk does so.
 
 A small library, compiled with the system's ``cc`` and preloaded, delays ``fsync``, ``fdatasync`` and ``syncfs``; SQLite
 calls them too.
@@ -42,7 +44,9 @@ SLOW(syncfs)
 
 
 class SlowDisk:
-    """The delay of a child process's flushes; it may be changed while the process runs.
+    """The delay of a child process's flushes.
+
+    It may be changed while the process runs.
 
     Args:
         folder: where the library is compiled and the delay is stored.
@@ -66,7 +70,10 @@ class SlowDisk:
         self.set_delay(0)
 
     def set_delay(self, milliseconds: int) -> None:
-        """Set the time of every flush that begins from now on; `HANG_MS` for never returning."""
+        """Set the time of every flush that begins from now on.
+
+        `HANG_MS` stands for a flush that never returns.
+        """
         staged = self._delay.with_suffix(".new")
         staged.write_text(str(milliseconds), encoding="ascii")
         staged.replace(self._delay)

@@ -49,7 +49,10 @@ def run_attack(attack: Attack, count: int) -> dict[str, Any]:
 
 
 def run_apart(name: str, small: bool) -> dict[str, Any]:
-    """Run an attack in a separate process; if it ends without a result, the promise did not hold."""
+    """Run an attack in a separate process.
+
+    If it ends without a result, the promise did not hold.
+    """
     command = [sys.executable, "-m", f"{__package__}.table", "--in-process", name, *(["--small"] if small else [])]
     started = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE)

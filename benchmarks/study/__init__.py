@@ -1,1 +1,4 @@
-"""Pages about the classification study: pictures of what its networks see, and the comparison with the report."""
+"""Pages about the classification study.
+
+Pictures of what its networks see, and the comparison with the report.
+"""

@@ -1,4 +1,6 @@
-"""Galaxies drawn by formulas, one of each class, which may be shown anywhere: survey images may not.
+"""Galaxies drawn by formulas, one of each class.
+
+They may be shown anywhere; survey images may not.
 
 Profiles of Sersic (1963, BAAA 6, 41) for bulges (index 4) and disks (index 1), logarithmic spiral arms, sky noise and
 an asinh stretch. They are cleaner than photographs: what a network makes of them shows how it works, not how well.
@@ -48,7 +50,10 @@ SHAPES = {
 
 
 def draw_galaxy(shape: Shape, size: int, seed: int = 1) -> np.ndarray:
-    """Draw a galaxy that fills about three quarters of the image: (size, size, 3) uint8 RGB."""
+    """Draw a galaxy that fills about three quarters of the image.
+
+    Returns (size, size, 3) uint8 RGB.
+    """
     rng = np.random.default_rng([8, seed])
     axis = (np.arange(3 * size, dtype=np.float64) + 0.5) / (1.5 * size) - 1  # three times as fine, against steps
     angle = np.deg2rad(25)

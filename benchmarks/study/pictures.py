@@ -1,4 +1,6 @@
-"""Write docs/study.md: the scores of each class, ROC curves, and what a network's layers react to.
+"""Write docs/study.md: what a network's layers react to.
+
+It has the scores of each class and ROC curves too.
 
 The images under the class activation maps are drawn (`drawn_galaxies`): the package ships weights, not survey images.
 """
@@ -81,7 +83,10 @@ def _describe(run: Path) -> str:
 
 
 def _test_scores(run: Path, data: Path, split_seed: int, picture: Path) -> list[str]:
-    """Draw the ROC curves on the test part; return the table of the classes and a sentence as Markdown."""
+    """Draw the ROC curves on the test part.
+
+    Return the table of the classes and a sentence as Markdown.
+    """
     test = test_part(run, data, split_seed).test
     probabilities = probabilities_of(run, test)
     found = class_scores(probabilities, test.labels, test.classes)
@@ -103,7 +108,10 @@ def _test_scores(run: Path, data: Path, split_seed: int, picture: Path) -> list[
 
 
 def class_table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Return the scores of each class, see `significance.class_scores`, as a Markdown table with macro means."""
+    """Return the scores of each class as a Markdown table.
+
+    For the scores see `significance.class_scores`; macro means are in the last row.
+    """
     keys = ("precision", "recall", "f1", "auc")
 
     def cell(value: float | None) -> str:
@@ -160,7 +168,10 @@ def _as_jpeg(sheet: Path) -> bytes:
 
 
 def _silent_channels(model: Any, images: np.ndarray) -> tuple[int, int]:
-    """Count the channels that do not react to any image, and all channels of the shown layers."""
+    """Count the channels of the shown layers that react to no image.
+
+    The number of all channels is returned too.
+    """
     reacts: dict[str, np.ndarray] = {}
     for image in images:
         for layer, maps in activations(model, image).items():

@@ -1,4 +1,6 @@
-"""Write docs/report.md: the university report section by section, what it found, what we found, and why they differ.
+"""Write docs/report.md, the comparison with the university report.
+
+It goes through the report section by section: what it found, what we found, and why they differ.
 
 Our figures are those of the saved results; the report's are in `FOUND`.
 """

@@ -1,4 +1,7 @@
-"""Change a signed bundle at random, bring back an older one, let its signature expire, revoke its key."""
+"""Change a signed bundle at random, and misuse its signature.
+
+An older bundle is brought back, its signature expires, and its key is revoked.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ from ...attack import Attack, NotPossible, Outcome
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Change one byte of the bundle `count` times; then use a valid signature in ways that are not allowed."""
+    """Change one byte of the bundle `count` times.
+
+    Then use a valid signature in ways that are not allowed.
+    """
     try:
         private, public = generate_keypair(folder / "key")
     except UserError as error:

@@ -1,4 +1,7 @@
-"""Guess the token of the live page at full speed, from one address and from a whole network of IPv6."""
+"""Guess the token of the live page at full speed.
+
+The guesses come from one address and from a whole network of IPv6.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ MAX_COMPARED = 40
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Guess `count` tokens, a thousand a second, half of them from addresses that change."""
+    """Guess `count` tokens, a thousand a second.
+
+    Half of them come from addresses that change.
+    """
     seconds = 0.0
     token = Token("correct horse battery staple", folder / "sessions.json")
     token.failures = type(token.failures)(clock=lambda: seconds)

@@ -1,4 +1,7 @@
-"""Put random markup, control characters and formulas into names, and print, log and export them."""
+"""Put random markup, control characters and formulas into names.
+
+The names are printed, logged and exported.
+"""
 
 from __future__ import annotations
 

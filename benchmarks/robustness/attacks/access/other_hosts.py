@@ -1,4 +1,7 @@
-"""A camera that redirects, or answers with playlists, to another host; and a video file that is a playlist."""
+"""A camera that redirects, or answers with playlists, to another host.
+
+A video file that is a playlist is tried too.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Put random passwords into addresses of every known form, and mistype the addresses."""
+"""Put random passwords into addresses of every known form.
+
+The addresses are mistyped too.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ SPECIAL = "@:/?#&=_-.;%"
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Redact `count` addresses; a shown run of four characters of a password counts as a leak."""
+    """Redact `count` addresses.
+
+    A shown run of four characters of a password counts as a leak.
+    """
     numbers = random.Random(18)
     leaked = 0
     for number in range(count):

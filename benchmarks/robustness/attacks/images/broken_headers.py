@@ -24,7 +24,10 @@ CARDS = (
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Write `count` files with one to three such cards, or one of random characters, and read each."""
+    """Write `count` files with broken cards, and read each.
+
+    A file has one to three such cards, or one of random characters.
+    """
     try:
         from astropy.io import fits
     except ImportError:

@@ -37,7 +37,10 @@ def png(side: int, bits: int = 16, colours: int = 6) -> bytes:
 
 
 def tiff(side: int, doubled: bool = False, tile: int = 0) -> bytes:
-    """Return a Deflate TIFF of 16-bit RGBA zeros: with its size given twice, or with one huge tile."""
+    """Return a Deflate TIFF of 16-bit RGBA zeros.
+
+    Its size is given twice, or it has one huge tile.
+    """
     data = zlib.compress(bytes(64 * 64 * 8))
     size = 64 if doubled or tile else side
     entries = [(256, 4, size), (257, 4, size), *([(256, 4, side), (257, 4, side)] if doubled else [])]
@@ -88,7 +91,10 @@ def members(path: Path) -> None:
 
 
 def avi(side: int) -> bytes:
-    """Return a Motion JPEG AVI that states 640 x 480 and holds a frame of `side` x `side`."""
+    """Return a Motion JPEG AVI whose frame is larger than stated.
+
+    It states 640 x 480 and holds a frame of `side` x `side`.
+    """
     import cv2
 
     _, encoded = cv2.imencode(".jpg", np.zeros((side, side), np.uint8))
@@ -114,7 +120,10 @@ def references(path: Path) -> None:
 
 
 def growing(path: Path) -> None:
-    """Write an MPEG-2 video that begins with frames of 640 x 480 and continues with large ones."""
+    """Write an MPEG-2 video whose frames become large.
+
+    It begins with frames of 640 x 480.
+    """
     parts = [path.with_suffix(f".{size}.ts") for size in ("640x480", "12000x8000")]
     for part in parts:
         _encode(part, part.suffixes[-2].removeprefix("."), "mpeg2video")
@@ -159,7 +168,10 @@ def write(name: str, folder: Path) -> Path:
 
 
 def peak_of(path: Path, folder: Path) -> tuple[int, int]:
-    """Run `galaxy-edge run` on a file; return its exit code and its peak memory in MiB."""
+    """Run `galaxy-edge run` on a file.
+
+    Return its exit code and its peak memory in MiB.
+    """
     command = [
         sys.executable,
         "-m",

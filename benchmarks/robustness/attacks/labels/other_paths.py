@@ -1,4 +1,7 @@
-"""Name images by paths of other computers, and count boxes that end on the wrong image."""
+"""Name images by paths of other computers.
+
+Boxes that end on the wrong image are counted.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ ROOTS = (
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Draw `count` data sets of several images, and a path of another system for each image."""
+    """Draw `count` data sets of several images.
+
+    Each image has a path of another system.
+    """
     numbers = random.Random(15)
     paths = found = wrong = 0
     for _ in range(count):
@@ -39,7 +45,10 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _foreign(file: str, numbers: random.Random) -> str:
-    """Return a path of another system that ends with an image's complete name in the data set."""
+    """Return a path of another system for an image.
+
+    It ends with the image's complete name in the data set.
+    """
     root = numbers.choice(ROOTS)
     end = file.replace("/", "\\") if "\\" in root else file
     if root.startswith("http") and numbers.random() < 0.5:

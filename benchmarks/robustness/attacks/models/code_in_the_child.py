@@ -1,4 +1,7 @@
-"""Run hostile code in the process that first loads models of unknown origin, and check what it changed."""
+"""Run hostile code in the process that first loads foreign models.
+
+What the code changed is checked.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ from .http_cameras import HttpCameras
 
 
 def run(count: int, _: Path) -> Outcome:
-    """Wait `count` times for a camera that appears later; measure the delay of its first frame."""
+    """Wait `count` times for a camera that appears later.
+
+    Measure the delay of its first frame.
+    """
     delays = []
     for number in range(count):
         cameras = HttpCameras()

@@ -1,4 +1,7 @@
-"""An HTTP server with cameras that misbehave, each at its own path, and an RTSP server that refuses."""
+"""An HTTP server with cameras that misbehave, each at its own path.
+
+There is an RTSP server that refuses too.
+"""
 
 from __future__ import annotations
 
@@ -26,15 +29,20 @@ def jpeg(number: int = 0) -> bytes:
 
 
 def stating(image: bytes, side: int) -> bytes:
-    """Return a baseline JPEG of zeros whose header states a large size, long enough for FFmpeg to accept it."""
+    """Return a baseline JPEG of zeros whose header states a large size.
+
+    It is long enough for FFmpeg to accept it.
+    """
     at = image.index(b"\xff\xc0") + 5
     return image[:at] + struct.pack(">HH", side, side) + image[at + 4 : -2] + bytes(side * side // 250) + image[-2:]
 
 
 class HttpCameras:
-    """Cameras at ``url``: ``/snapshot`` one image per request, ``/short`` a stream that ends after five, ``/text``,
-    ``/png`` a stream whose parts are not JPEG, ``/huge`` a stream whose images state
-    15,000 x 15,000 pixels, ``/private`` for scope:p@ss only, ``/401``, ``/404``, ``/503``.
+    """Cameras at ``url`` that misbehave, each at its own path.
+
+    ``/snapshot`` gives one image per request, ``/short`` a stream that ends after five, ``/text``, ``/png`` a stream
+    whose parts are not JPEG, ``/huge`` a stream whose images state 15,000 x 15,000 pixels; ``/private`` is for
+    scope:p@ss only; ``/401``, ``/404`` and ``/503`` answer so.
 
     Attributes:
         url: without a path.
@@ -104,7 +112,10 @@ def _send(request: BaseHTTPRequestHandler, content_type: str, body: bytes) -> No
 
 @contextmanager
 def refusing_rtsp(status: str) -> Iterator[str]:
-    """Yield the address of an RTSP server that answers every DESCRIBE with `status`, e.g. ``404 Not Found``."""
+    """Yield the address of an RTSP server that refuses every DESCRIBE.
+
+    It answers with `status`, e.g. ``404 Not Found``.
+    """
 
     def serve(connection: socket.socket) -> None:
         with connection, connection.makefile("rb") as lines:

@@ -1,4 +1,7 @@
-"""A field that jumps once between two frames: dither, slew with overlap, flip, another target."""
+"""A field that jumps once between two frames.
+
+The jump is a dither, a slew with overlap, a flip, or another target.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ JUMPS = {"dither": (18, -11, 0), "overlap": (150, 60, 0), "flip": (0, 0, 180), "
 
 
 def star_field(seed: int) -> np.ndarray:
-    """Draw a sky (1000, 1300) float32 of 500 stars and two galaxies, which have the same positions in every sky."""
+    """Draw a sky (1000, 1300) float32 of 500 stars and two galaxies.
+
+    The galaxies have the same positions in every sky.
+    """
     random = np.random.default_rng(seed)
     sky = np.full((1000, 1300), 22.0, np.float32)
     for x, y in random.integers(5, (1295, 995), (500, 2)):
@@ -30,7 +36,10 @@ def star_field(seed: int) -> np.ndarray:
 
 
 def view(sky: np.ndarray, shift: tuple[float, float], degrees: float, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the image of a sensor of `WIDTH` x `HEIGHT`, with noise, and the matrix (3, 3) from the sky to it."""
+    """Return the image of a sensor and the matrix from the sky to it.
+
+    The sensor has `WIDTH` x `HEIGHT` pixels, with noise; the matrix is (3, 3).
+    """
     matrix = cv2.getRotationMatrix2D((650, 500), degrees, 1.0)
     matrix[:, 2] += np.array([WIDTH / 2 - 650 + shift[0], HEIGHT / 2 - 500 + shift[1]])
     frame = cv2.warpAffine(sky, matrix, (WIDTH, HEIGHT), borderMode=cv2.BORDER_REFLECT)
@@ -39,7 +48,10 @@ def view(sky: np.ndarray, shift: tuple[float, float], degrees: float, number: in
 
 
 def jumping(kind: str, at: int, drift: float, frames: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield frames of a sky that drifts and jumps at a frame, "target" to another sky, with the matrix of each."""
+    """Yield frames of a sky that drifts and jumps at a frame.
+
+    "target" jumps to another sky. Each frame comes with its matrix.
+    """
     skies = star_field(seed), star_field(seed + 1)
     for number in range(frames):
         x, y, degrees = JUMPS.get(kind, (0, 0, 0)) if number >= at else (0, 0, 0)
@@ -48,7 +60,10 @@ def jumping(kind: str, at: int, drift: float, frames: int, seed: int) -> Iterato
 
 
 def follow(frames: Iterator[tuple[np.ndarray, np.ndarray]]) -> list[tuple[int, float]]:
-    """Track the sky as a run does; return for each frame the number of its star field and the error in pixels."""
+    """Track the sky as a run does.
+
+    Return for each frame the number of its star field and the error in pixels.
+    """
     motion, start, results = FieldMotion(), None, []
     for pixels, matrix in frames:
         if motion.needs_update or motion.has_jumped(pixels):
@@ -65,7 +80,10 @@ def follow(frames: Iterator[tuple[np.ndarray, np.ndarray]]) -> list[tuple[int, f
 
 
 def run(count: int, _: Path) -> Outcome:
-    """Process `count` skies that jump in different ways and at different frames modulo four."""
+    """Process `count` skies that jump in different ways.
+
+    They jump at different frames modulo four.
+    """
     lost, joined, worst = 0, 0, 0.0
     for number in range(count):
         kind = [*JUMPS, "target"][number % 5]

@@ -14,7 +14,10 @@ RTSP = ("401 Unauthorized", "404 Not Found", "453 Not Enough Bandwidth", "503 Se
 
 
 def run(count: int, _: Path) -> Outcome:
-    """Open each of `count` cameras with a password; count the faults reported, and the passwords shown."""
+    """Open each of `count` cameras with a password.
+
+    Count the faults reported, and the passwords shown.
+    """
     errors = []
     cameras = HttpCameras()
     for path, name in list(HTTP.items())[:count]:

@@ -12,7 +12,10 @@ from ...attack import Attack, Outcome
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Write `count` files of 3 to 12 frames with random counts and check that every frame is read once."""
+    """Check that every frame of `count` files is read once.
+
+    The files have 3 to 12 frames and state random counts.
+    """
     random = np.random.default_rng(1)
     lost = wrong = 0
     for number in range(count):

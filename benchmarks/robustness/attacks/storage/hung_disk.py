@@ -1,4 +1,7 @@
-"""A disk that stops responding during a run, and SIGTERM while it hangs or while the event file is locked."""
+"""A disk that stops responding during a run.
+
+SIGTERM comes while it hangs, or while the event file is locked.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ MAX_START_SECONDS = 120.0
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Stop `count` runs while the disk hangs, and as many while another program has locked the event file."""
+    """Stop `count` runs while the disk hangs.
+
+    As many are stopped while another program has locked the event file.
+    """
     disk = SlowDisk(folder)
     seconds: dict[str, list[float]] = {"hung": [], "locked": []}
     silent = 0
@@ -33,7 +39,9 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _stop(disk: SlowDisk, out: Path, kind: str) -> tuple[float, bool]:
-    """Start a run, wait for its first event, hang the disk or lock the file, and stop the run.
+    """Start a run, hang the disk or lock the event file, and stop the run.
+
+    It is stopped after its first event.
 
     Returns:
         seconds from SIGTERM to the end of the process; whether it reported how many events are lost and exited with 1.

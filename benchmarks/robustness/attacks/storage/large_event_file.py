@@ -16,7 +16,10 @@ MOST = 2.0
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Fill an event file with `count` events, and measure how long the next run waits until it may write."""
+    """Measure how long a run waits until it may write a large event file.
+
+    The file is filled with `count` events.
+    """
     output = open_output(folder)
     for _, tracks in islice(synthetic_frames(1), 5):
         output.events(tracks)

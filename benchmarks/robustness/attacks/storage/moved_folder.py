@@ -24,7 +24,10 @@ WAYS = ("removed", "renamed", "replaced", "event file removed")
 
 
 def run(count: int, folder: Path) -> Outcome:
-    """Remove or replace the folder during `count` runs: each must notice, fail and lock its new folder."""
+    """Remove or replace the folder during `count` runs.
+
+    Each must notice, fail and lock its new folder.
+    """
     unnoticed = unreported = unstored = 0
     for number in range(count):
         run_folder = folder / f"run-{number}"
@@ -70,7 +73,10 @@ def _take_away(run_folder: Path, way: str) -> None:
 
 
 def _wait(output: OutputFolder) -> tuple[bool, bool]:
-    """Return whether the run noticed in time, and whether it has to end because the folder is another run's."""
+    """Return whether the run noticed in time, and whether it has to end.
+
+    It has to end if the folder is another run's.
+    """
     until = time.monotonic() + WAIT
     while time.monotonic() < until:
         try:

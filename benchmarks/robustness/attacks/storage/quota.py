@@ -34,7 +34,10 @@ def run(count: int, folder: Path) -> Outcome:
 
 
 def _sizes(folder: Path) -> list[int]:
-    """Return the sizes of all files to which the quota applies, unfinished ones included."""
+    """Return the sizes of all files to which the quota applies.
+
+    Unfinished files are included.
+    """
     sizes = [0]
     for path in folder.rglob("*"):
         try:
