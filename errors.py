@@ -7,7 +7,9 @@ import os
 
 
 class UserError(Exception):
-    """An error that the user can fix; the message says what is wrong, where, and what to do.
+    """An error that the user can fix.
+
+    The message says what is wrong, where, and what to do.
 
     Attributes:
         exit_code: 2 where the command names something that does not exist, 1 where its work failed.
@@ -17,7 +19,10 @@ class UserError(Exception):
 
 
 def disk_is_full(error: BaseException) -> bool:
-    """Return whether an error means that a disk or quota is full; TensorFlow and HDF5 keep only the system's text."""
+    """Return whether an error means that a disk or quota is full.
+
+    TensorFlow and HDF5 keep only the system's text.
+    """
     codes = (errno.ENOSPC, errno.EDQUOT)
     return getattr(error, "errno", None) in codes or any(os.strerror(code) in str(error) for code in codes)
 

@@ -1,4 +1,7 @@
-"""Write files atomically, so that a reader sees a complete file or none; lock files between processes."""
+"""Write files atomically, so that a reader sees a complete file or none.
+
+Lock files between processes.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,9 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def write_user_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write to a path that the user named: a file atomically, following links; a device or pipe in place.
+    """Write to a path that the user named: a file atomically, following links.
+
+    A device or pipe in place.
 
     Renaming onto ``/dev/stdout`` would replace the device by a file for every program.
 
@@ -58,7 +63,9 @@ def write_user_file(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 @contextmanager
 def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
-    """Yield a temporary path next to `path`, for libraries that write by name; rename it to `path` at the end.
+    """Yield a temporary path next to `path`, for libraries that write by name.
+
+    Rename it to `path` at the end.
 
     If the block fails, the temporary file is deleted and a previous file is unchanged.
 
@@ -135,7 +142,9 @@ def fsync_tree(folder: Path) -> None:
 
 
 def try_lock(handle: int) -> bool:
-    """Lock an open file exclusively, until it is closed; return whether that succeeded, without waiting.
+    """Lock an open file exclusively, until it is closed.
+
+    Return whether that succeeded, without waiting.
 
     The system releases the lock when the process that holds it ends, even if it is killed.
     """
@@ -147,12 +156,18 @@ def try_lock(handle: int) -> bool:
 
 
 def wait_for_lock(handle: int) -> None:
-    """Lock an open file exclusively, until it is closed; wait while another process holds the lock."""
+    """Lock an open file exclusively, until it is closed.
+
+    Wait while another process holds the lock.
+    """
     fcntl.flock(handle, fcntl.LOCK_EX)
 
 
 def is_free(handle: int) -> bool:
-    """Return whether no process holds the lock of an open file; False if that cannot be determined."""
+    """Return whether no process holds the lock of an open file.
+
+    False if that cannot be determined.
+    """
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:

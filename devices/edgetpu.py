@@ -1,4 +1,6 @@
-"""Find the Edge TPU's library and device, and say why they cannot be used. Nothing here imports an engine.
+"""Find the Edge TPU's library and device, and say why they cannot be used.
+
+Nothing here imports an engine.
 
 The library itself gives no reason: without a device it returns a null pointer. Sources: coral.ai/docs/accelerator
 (packages, the group plugdev) and the ids in Google's udev rules. Not verified on hardware.
@@ -51,7 +53,9 @@ def attached_device(root: Path = Path("/")) -> Path | None:
 
 
 def missing_requirement(root: Path = Path("/")) -> str:
-    """Return what an Edge TPU lacks to be used here, and what to do; empty if nothing is missing.
+    """Return what an Edge TPU lacks to be used here, and what to do.
+
+    Empty if nothing is missing.
 
     Args:
         root: folder that holds ``usr``, ``lib``, ``sys`` and ``dev``.

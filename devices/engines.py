@@ -1,4 +1,7 @@
-"""The inference engines: their names, packages, and the model files they run. Nothing here imports an engine."""
+"""The inference engines: their names, packages, and the model files they run.
+
+Nothing here imports an engine.
+"""
 
 from __future__ import annotations
 

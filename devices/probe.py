@@ -70,7 +70,10 @@ def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
 
 
 def temperature(root: Path = Path("/")) -> float | None:
-    """Return the processor's temperature in degrees Celsius; None if it cannot be read."""
+    """Return the processor's temperature in degrees Celsius.
+
+    None if it cannot be read.
+    """
     return _temperature(_read(root / "sys/class/thermal/thermal_zone0/temp"))
 
 
@@ -100,7 +103,9 @@ def select_profile(machine: Machine) -> Profile:
 
 
 def profile_for(device: str | None) -> Profile:
-    """Return the profile of a name or TOML file; None for the one that fits this machine.
+    """Return the profile of a name or TOML file.
+
+    None for the one that fits this machine.
 
     Raises:
         ProfileError: there is no such profile.

@@ -15,7 +15,10 @@ from .toml_lines import did_you_mean, find_line
 
 
 class ProfileError(UserError):
-    """A profile that does not exist or is invalid; the message names the file, the line and the key."""
+    """A profile that does not exist or is invalid.
+
+    The message names the file, the line and the key.
+    """
 
     exit_code = 2
 

@@ -41,7 +41,10 @@ def find_line(text: str, keys: tuple[str, ...]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean '…'?`` with the most similar known word; empty if none is similar."""
+    """Return ``; did you mean '…'?`` with the most similar known word.
+
+    Empty if none is similar.
+    """
     import difflib  # needed for errors only
 
     known = list(known)

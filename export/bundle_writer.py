@@ -25,7 +25,10 @@ GOLDEN_INPUTS = 8
 
 
 def golden_vectors(bundle: Bundle, inputs: np.ndarray) -> bytes:
-    """Return an .npz with inputs and the raw outputs of every TFLite variant; int8 is bit-exact on all machines."""
+    """Return an .npz with inputs and the raw outputs of every TFLite variant.
+
+    Int8 is bit-exact on all machines.
+    """
     arrays = {"inputs": inputs}
     for name, variant in bundle.variants.items():
         if variant.runtime != "tflite":  # ONNX Runtime's results depend on the processor's instructions
@@ -46,7 +49,9 @@ def pick_evenly(images: np.ndarray, count: int = GOLDEN_INPUTS) -> np.ndarray:
 
 
 def draft_of(tables: dict[str, Any]) -> Manifest:
-    """Check the tables of a manifest whose files do not exist yet; they get their hashes from `write_bundle`.
+    """Check the tables of a manifest whose files do not exist yet.
+
+    They get their hashes from `write_bundle`.
 
     Raises:
         BundleError: a value is missing or invalid.
@@ -104,7 +109,10 @@ def check_target(target: Path) -> Path:
 
 @contextmanager
 def staging_folder(target: Path) -> Iterator[Path]:
-    """Make a folder next to `target` to write into; remove it at the end unless it was published."""
+    """Make a folder next to `target` to write into.
+
+    Remove it at the end unless it was published.
+    """
     # Named by process, so that concurrent exports do not collide; folders of killed processes are removed here.
     folder = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -121,7 +129,10 @@ def staging_folder(target: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Replace `target` by the new bundle; the old one is deleted only when the new one is in place."""
+    """Replace `target` by the new bundle.
+
+    The old one is deleted only when the new one is in place.
+    """
     backup = _backup_path(target)
     shutil.rmtree(backup, ignore_errors=True)
     try:

@@ -57,7 +57,9 @@ def read_labels(path: Path | None, content: bytes, name: str) -> list[str]:
 
 
 def count_classes(name: str, content: bytes, outputs: dict[str, str]) -> int | None:
-    """Return the number of classes of a network, without a background; None if its file does not give it.
+    """Return the number of classes of a network, without a background.
+
+    None if its file does not give it.
 
     Args:
         name, content: format and file; outputs: from `third_party_outputs.find_outputs`.

@@ -58,7 +58,9 @@ class ClassifierAgreement:
 
 @dataclass(frozen=True)
 class DetectorAgreement:
-    """How another detector's boxes agree with those of a reference; None where a value is not defined.
+    """How another detector's boxes agree with those of a reference.
+
+    None where a value is not defined.
 
     Attributes:
         boxes: number of boxes that the reference reports.

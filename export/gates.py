@@ -105,7 +105,10 @@ def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[s
 
 
 def _recall_drops(before: dict[str, Any], after: dict[str, Any], max_drop: float) -> tuple[str, bool]:
-    """Describe the recalls that dropped too far, or else the one that dropped most; return whether any did."""
+    """Describe the recalls that dropped too far, or else the one that dropped most.
+
+    Return whether any did.
+    """
     correct_before, correct_after = _correct_by_class(before), _correct_by_class(after)
     drops = sorted(
         (
@@ -161,7 +164,10 @@ def parity_gate(variant: str, agreement: Agreement) -> Gate:
 
 
 def contract_gate(bundle: Bundle) -> Gate:
-    """Run every variant as a device does; check that its input and outputs are those of the manifest."""
+    """Run every variant as a device does.
+
+    Check that its input and outputs are those of the manifest.
+    """
     width, height = bundle.input_size
     results = []
     for name, variant in bundle.variants.items():

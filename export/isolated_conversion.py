@@ -20,7 +20,9 @@ MODULES = ("numpy", "tensorflow", "tf2onnx", "onnxruntime", "ai_edge_quantizer.q
 
 
 class IsolatedConverter:
-    """Runs conversions in one child process, which is started by the first one; see `runtime.system.isolated`.
+    """Runs conversions in one child process, which is started by the first one.
+
+    See `runtime.system.isolated`.
 
     Args:
         where: name of the network in messages.

@@ -70,7 +70,9 @@ def check_report_path(path: Path) -> None:
 
 
 def write_report(path: Path, result: ExportResult) -> None:
-    """Write the report as HTML, or as Markdown with an image file of the examples; each file is replaced atomically.
+    """Write the report as HTML, or as Markdown with an image file of the examples.
+
+    Each file is replaced atomically.
 
     Raises:
         ExportError: it cannot be written.
@@ -112,7 +114,10 @@ def html_report(result: ExportResult) -> str:
 
 
 def markdown_report(result: ExportResult, image: str | None = None) -> str:
-    """Return the report as Markdown; `image` is the name of a file with the examples, in rows of four."""
+    """Return the report as Markdown.
+
+    `image` is the name of a file with the examples, in rows of four.
+    """
     lines = [f"# Export of {markdown_text(result.manifest.name)}", "", _summary(result), ""]
     for title, rows in _sections(result):
         lines += [f"## {title}", "", *markdown_table(*_markdown_cells(rows)), ""]
@@ -129,7 +134,10 @@ def _markdown_cells(rows: Rows) -> tuple[list[str], list[list[str]]]:
 
 
 def _contact_sheet(result: ExportResult) -> bytes | None:
-    """Return the example images, which have one size, in rows, as PNG; None if there are none."""
+    """Return the example images, which have one size, in rows, as PNG.
+
+    None if there are none.
+    """
     images = [image for image, _ in result.examples]
     if not images:
         return None

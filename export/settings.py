@@ -96,7 +96,10 @@ class Settings:
 
     @property
     def tflite_method(self) -> str:
-        """The method for TFLite; ``mse`` lost the least accuracy on our networks of both tasks."""
+        """The method for TFLite.
+
+        ``mse`` lost the least accuracy on our networks of both tasks.
+        """
         return "mse" if self.method == AUTO else self.method
 
     @property

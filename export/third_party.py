@@ -142,7 +142,10 @@ def _import(
 
 
 def _read_model(path: Path, converter: IsolatedConverter) -> tuple[str, bytes]:
-    """Read or convert a file after loading it in a separate process; return its format and content."""
+    """Read or convert a file after loading it in a separate process.
+
+    Return its format and content.
+    """
     if path.is_dir():
         if not (path / "saved_model.pb").is_file():
             raise ExportError(f"{path} is not a SavedModel: it has no saved_model.pb")
@@ -180,7 +183,10 @@ def _input_size(name: str, content: bytes) -> tuple[int, int]:
 
 
 def _read_decode(path: Path | None) -> dict[str, dict[str, Any]]:
-    """Read the tables ``decode`` and ``outputs`` of a TOML file; without a file both are empty."""
+    """Read the tables ``decode`` and ``outputs`` of a TOML file.
+
+    Without a file both are empty.
+    """
     if path is None:
         return {"decode": {}, "outputs": {}}
     try:
@@ -199,7 +205,10 @@ def _read_decode(path: Path | None) -> dict[str, dict[str, Any]]:
 
 
 def _decode_settings(path: Path, file: Path | None, anchors: dict[str, Any], postprocessed: bool) -> dict[str, Any]:
-    """Return the manifest's table ``decode``; a network without post-processing needs the keys of its anchors."""
+    """Return the manifest's table ``decode``.
+
+    A network without post-processing needs the keys of its anchors.
+    """
     defaults: dict[str, Any] = {
         "score_threshold": SCORE_THRESHOLD,
         "nms_iou": NMS_IOU,

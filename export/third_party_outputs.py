@@ -115,7 +115,10 @@ def find_outputs(name: str, content: bytes, named: dict[str, str]) -> dict[str, 
 def describe_outputs_by_name(
     name: str, content: bytes, outputs: dict[str, str], named: dict[str, str]
 ) -> list[OutputSpec]:
-    """Return the manifest's description of outputs; search for them again if a variant lacks those tensors."""
+    """Return the manifest's description of outputs.
+
+    Search for them again if a variant lacks those tensors.
+    """
     if FORMATS[name].runtime == "onnx":
         interface = onnx_interface(content).outputs
         if not set(outputs.values()) <= interface.keys():

@@ -66,7 +66,10 @@ class BuiltVariants:
 
 
 def build_variants(network: Network, settings: Settings, calibration: np.ndarray) -> BuiltVariants:
-    """Build every requested variant; ``edgetpu`` is left out if its compiler is not installed."""
+    """Build every requested variant.
+
+    ``edgetpu`` is left out if its compiler is not installed.
+    """
     wanted = settings.wanted(network.task)
     logger.info("converting to float32")
     files = {REFERENCE: convert_saved_model(network.saved_model)}
@@ -113,7 +116,10 @@ def _check_interface(network: Network, content: bytes) -> None:
 def quantise_to_int8(
     content: bytes, settings: Settings, calibration: np.ndarray, wide: Collection[str] = (), method: str | None = None
 ) -> bytes:
-    """Quantise a float TFLite file by `settings`; `method` overrides theirs, `wide` is that of `quantise`."""
+    """Quantise a float TFLite file by `settings`.
+
+    `method` overrides theirs, `wide` is that of `quantise`.
+    """
     ranges = measure_ranges(content, calibration, method or settings.tflite_method)
     return quantise(content, ranges, settings.input_type, settings.output_type, wide)
 

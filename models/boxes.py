@@ -6,14 +6,20 @@ import numpy as np
 
 
 def box_areas(boxes: np.ndarray) -> np.ndarray:
-    """Return the areas (N,) of boxes (N, 4); a box whose edges are reversed has area 0."""
+    """Return the areas (N,) of boxes (N, 4).
+
+    A box whose edges are reversed has area 0.
+    """
     sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 0)
     areas: np.ndarray = sides[:, 0] * sides[:, 1]
     return areas
 
 
 def intersection_areas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the area that each box of (N, 4) shares with each of (M, 4), as (N, M); 0 where they are apart."""
+    """Return the area that each box of (N, 4) shares with each of (M, 4), as (N, M).
+
+    0 where they are apart.
+    """
     left, top, right, bottom = first.T[:, :, None]
     widths = np.maximum(np.minimum(right, second[:, 2]) - np.maximum(left, second[:, 0]), 0)
     heights = np.maximum(np.minimum(bottom, second[:, 3]) - np.maximum(top, second[:, 1]), 0)

@@ -71,7 +71,10 @@ class Bundle:
 
     @property
     def failed_gates(self) -> list[str]:
-        """Names of the gates that failed, if the bundle was written with --force; otherwise empty."""
+        """Names of the gates that failed, if the bundle was written with --force.
+
+        Otherwise empty.
+        """
         failed = [gate.name for gate in self.manifest.gates if not gate.passed]
         return failed or ["a gate that it does not name"] * self.manifest.ungated
 

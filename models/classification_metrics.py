@@ -1,4 +1,7 @@
-"""Accuracy, F1 and calibration of a classifier; every number is a plain float, or None where it is undefined."""
+"""Accuracy, F1 and calibration of a classifier.
+
+Every number is a plain float, or None where it is undefined.
+"""
 
 from __future__ import annotations
 

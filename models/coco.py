@@ -85,7 +85,10 @@ class _Resampled:
             self._best[:, number] = right[:, :1].sum(axis=1), right[:, :10].sum(axis=1)
 
     def measure(self, weights: np.ndarray) -> np.ndarray:
-        """Return the values of `KEYS` where frame i was drawn ``weights[i]`` times; NaN without a true box."""
+        """Return the values of `KEYS` where frame i was drawn ``weights[i]`` times.
+
+        NaN without a true box.
+        """
         total = float(weights @ self._boxes)
         if not total:
             return np.full(len(KEYS), np.nan)
@@ -150,7 +153,10 @@ def run_coco(frames: Sequence[CocoFrame], areas: list[list[float]]) -> Any:
 
 
 def _annotations(frames: Sequence[CocoFrame]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the true and the found boxes as COCO's annotations; ignore boxes follow the true ones of their frame."""
+    """Return the true and the found boxes as COCO's annotations.
+
+    Ignore boxes follow the true ones of their frame.
+    """
 
     def annotation(frame: int, box: np.ndarray, **more: Any) -> dict[str, Any]:
         x, y, width, height = (float(value) for value in (box[0], box[1], box[2] - box[0], box[3] - box[1]))

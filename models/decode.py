@@ -1,4 +1,6 @@
-"""Decode a network's raw outputs into boxes, scores and probabilities; numpy only, vectorised over anchors.
+"""Decode a network's raw outputs into boxes, scores and probabilities.
+
+Numpy only, vectorised over anchors.
 
 The anchor grid and the box code are those of RetinaNet in tf-models-official (``official.vision``): levels of
 stride 2**level, ``scales_per_octave`` sizes an octave, box deltas (ty, tx, th, tw) weighted by [10, 10, 5, 5]
@@ -119,7 +121,10 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Map (N, C) logits to probabilities that sum to 1; `temperature` is the calibration fitted on validation data."""
+    """Map (N, C) logits to probabilities that sum to 1.
+
+    `temperature` is the calibration fitted on validation data.
+    """
     scaled = logits.astype(np.float32) / temperature
     powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     probabilities: np.ndarray = powers / powers.sum(axis=-1, keepdims=True)

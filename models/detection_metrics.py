@@ -253,7 +253,9 @@ def _drop_undecidable(frame: EvaluatedFrame) -> EvaluatedFrame:
 
 
 def _match_all(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Match every detection; return scores, outcomes, and whether each is in a frame without galaxies.
+    """Match every detection.
+
+    Return scores, outcomes, and whether each is in a frame without galaxies.
 
     An outcome depends on better detections only, so it is the same at every threshold.
     """

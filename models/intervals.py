@@ -17,7 +17,10 @@ DRAWS = 300
 
 
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209); 0 to 1 for a total of 0."""
+    """Return the 95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
+
+    0 to 1 for a total of 0.
+    """
     if total == 0:
         return 0.0, 1.0
     share, square = successes / total, Z95 * Z95 / total
@@ -65,5 +68,8 @@ def bootstrap_interval(
 
 
 def interval_text(interval: Sequence[float] | None, digits: int = 3) -> str:
-    """Format an interval for a table: `` [0.812, 0.903]``; an empty text where there is none."""
+    """Format an interval for a table: `` [0.812, 0.903]``.
+
+    An empty text where there is none.
+    """
     return "" if interval is None else f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"

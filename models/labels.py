@@ -27,7 +27,10 @@ COARSE = ("disk_no_spiral", "smooth", "edge_on", "spiral")
 
 
 def class_index_from_galaxy10(g10: int) -> int:
-    """Return the index in `CLASSES` (0..8) of a Galaxy10 label (0..9); -1 for the excluded label and others."""
+    """Return the index in `CLASSES` (0..8) of a Galaxy10 label (0..9).
+
+    -1 for the excluded label and others.
+    """
     if not 0 <= g10 <= 9 or g10 == EXCLUDED_LABEL:
         return -1
     return g10 if g10 < EXCLUDED_LABEL else g10 - 1

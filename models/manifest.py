@@ -1,4 +1,6 @@
-"""The manifest of a bundle, ``bundle.toml``, as a record; `manifest_check` reads and checks the file.
+"""The manifest of a bundle, ``bundle.toml``, as a record.
+
+`manifest_check` reads and checks the file.
 
 The records are NamedTuples: every start of a run defines these classes, and a frozen dataclass takes seven times as
 long to define. Their annotations are evaluated, because NamedTuple compiles each annotation that is text. Values are
@@ -133,7 +135,10 @@ class ClassifierDecode(NamedTuple):
 
 
 class NetworkSize(NamedTuple):
-    """Number of parameters and of multiplications for one input; 0 where they are not known."""
+    """Number of parameters and of multiplications for one input.
+
+    0 where they are not known.
+    """
 
     parameters: int
     macs: int

@@ -232,7 +232,10 @@ def parse_manifest(path: Path, text: str, manifest: dict[str, Any]) -> Manifest:
 
 
 def _is(value: Any, kind: Any) -> bool:
-    """Return whether a value has a type; integers count as floats, booleans do not, and floats must be finite."""
+    """Return whether a value has a type.
+
+    Integers count as floats, booleans do not, and floats must be finite.
+    """
     if isinstance(value, bool) or kind is bool:
         return kind is bool and isinstance(value, bool)
     if kind is float:

@@ -7,7 +7,10 @@ from collections.abc import Iterable, Sequence
 
 
 def markdown_row(cells: Iterable[str]) -> str:
-    """Return one line of a Markdown table; a ``|``, the begin of an HTML tag and line breaks in a cell are escaped."""
+    """Return one line of a Markdown table.
+
+    A ``|``, the begin of an HTML tag and line breaks in a cell are escaped.
+    """
     escaped = (re.sub(r"<(?=[A-Za-z/!?])", "&lt;", " ".join(cell.splitlines())).replace("|", "\\|") for cell in cells)
     return "|" + "".join(f" {cell} |" if cell else " |" for cell in escaped)
 

@@ -1,4 +1,7 @@
-"""What an evaluation of a network gives, as records; every number is a plain value, or None where it is undefined."""
+"""What an evaluation of a network gives, as records.
+
+Every number is a plain value, or None where it is undefined.
+"""
 
 from __future__ import annotations
 
@@ -40,5 +43,8 @@ class ClassificationMetrics:
 
 
 def _known(cls: type[ClassificationMetrics], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of a record's fields; others are of a record that contains it."""
+    """Return the values of a record's fields.
+
+    Others are of a record that contains it.
+    """
     return {field.name: values[field.name] for field in fields(cls) if field.name in values}

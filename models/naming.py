@@ -22,7 +22,9 @@ GROUP_LABELS = {
 
 
 def sure_group(probabilities: Mapping[str, float]) -> str | None:
-    """Return the coarse group whose classes have at least `GROUP_SURE` in total; None if there is none.
+    """Return the coarse group whose classes have at least `GROUP_SURE` in total.
+
+    None if there is none.
 
     Args:
         probabilities: by class name. Classes other than Galaxy10's have no groups.
@@ -36,7 +38,10 @@ def sure_group(probabilities: Mapping[str, float]) -> str | None:
 
 
 def shown_group(shown: str) -> str | None:
-    """Return the coarse group of a displayed name, a class or a group; None if it has none."""
+    """Return the coarse group of a displayed name, a class or a group.
+
+    None if it has none.
+    """
     return next((group for group, label in GROUP_LABELS.items() if shown == label or shown.startswith(group)), None)
 
 

@@ -26,7 +26,9 @@ def state_file(environment: Mapping[str, str] = os.environ) -> Path:
 
 
 def newer_seen(key: str, name: str, signed: str, file: Path | None = None) -> str | None:
-    """Record when a bundle was signed; return the time of a newer one if this machine has seen one, else None.
+    """Record when a bundle was signed.
+
+    Return the time of a newer one if this machine has seen one, else None.
 
     Args:
         key: fingerprint of the key.

@@ -26,13 +26,18 @@ UNPACK_ERRORS = (
 
 
 class NpzError(ValueError):
-    """An .npz that cannot be read; the message gives the reason and not the file's name."""
+    """An .npz that cannot be read.
+
+    The message gives the reason and not the file's name.
+    """
 
 
 def read_npz(
     source: Path | bytes, max_bytes: int, wanted: Callable[[str], bool] = lambda name: True
 ) -> dict[str, np.ndarray]:
-    """Read the arrays of an .npz; pickles are not loaded, and members that are not arrays are ignored.
+    """Read the arrays of an .npz.
+
+    Pickles are not loaded, and members that are not arrays are ignored.
 
     Args:
         source: the file, or its content.

@@ -1,4 +1,6 @@
-"""Resize, letterbox and crop images for the networks; the only implementation in the project.
+"""Resize, letterbox and crop images for the networks.
+
+The only implementation in the project.
 
 Training, export and runtime call the same functions. They use only OpenCV operations whose results are bit-identical
 on x86-64 and arm64 (INTER_LINEAR_EXACT and exact 2x INTER_AREA), so that a golden vector made on a workstation holds
@@ -15,7 +17,9 @@ FloatBoxes = np.ndarray
 
 
 class ImagePyramid:
-    """An image and its copies at 1/2, 1/4, ... of its size; each is computed on first use.
+    """An image and its copies at 1/2, 1/4, ...
+
+    Of its size; each is computed on first use.
 
     Code that needs a frame in several sizes shares them, so that the large ones are read only once.
 
@@ -69,7 +73,9 @@ def resize(image: np.ndarray | ImagePyramid, width: int, height: int) -> np.ndar
 def letterbox(
     image: np.ndarray | ImagePyramid, width: int, height: int, fill: int = 0, canvas: np.ndarray | None = None
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Fit an image into a network's input, keeping its aspect ratio; pad right and below with `fill`.
+    """Fit an image into a network's input, keeping its aspect ratio.
+
+    Pad right and below with `fill`.
 
     Args:
         image: (H, W, 3) uint8, or an `ImagePyramid` of it.

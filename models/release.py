@@ -51,7 +51,9 @@ def check_shipped(bundle: Bundle) -> None:
 
 
 def sign_shipped(key: Path, folder: Path | None = None) -> list[str]:
-    """Sign all shipped bundles and write the list of their hashes; return their names.
+    """Sign all shipped bundles and write the list of their hashes.
+
+    Return their names.
 
     Args:
         key: the private key; generated, with its public half, if it does not exist.

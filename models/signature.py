@@ -35,7 +35,9 @@ class SignatureError(BundleError):
 
 
 def generate_keypair(name: Path) -> tuple[Path, Path]:
-    """Create a pair of keys, NAME.key (readable by its owner only) and NAME.pub; existing files are kept.
+    """Create a pair of keys, NAME.key (readable by its owner only) and NAME.pub.
+
+    Existing files are kept.
 
     Raises:
         SignatureError: a file exists already, or cannot be written.
@@ -77,7 +79,9 @@ class Signature:
 
 
 def fingerprint(key: Path) -> str:
-    """Return the SHA-256 of a public key's 32 bytes, in hexadecimal; of a private key's public half.
+    """Return the SHA-256 of a public key's 32 bytes, in hexadecimal.
+
+    Of a private key's public half.
 
     Raises:
         SignatureError: it is not a key.

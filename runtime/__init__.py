@@ -1,1 +1,4 @@
-"""Process frames at the telescope: read, detect, classify, track, store, show. Never imports TensorFlow."""
+"""Process frames at the telescope: read, detect, classify, track, store, show.
+
+Never imports TensorFlow.
+"""

@@ -59,7 +59,10 @@ class Frame:
 
     @property
     def source_size(self) -> tuple[int, int]:
-        """Width and height of the source's own frame; odd sides that superpixels cut off are included."""
+        """Width and height of the source's own frame.
+
+        Odd sides that superpixels cut off are included.
+        """
         width, height = self.width * self.binning, self.height * self.binning
         if self.source_shape is not None:
             height, width = self.source_shape

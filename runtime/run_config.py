@@ -1,4 +1,7 @@
-"""How to run: one frozen, validated object. The command line and `session.Session` use it."""
+"""How to run: one frozen, validated object.
+
+The command line and `session.Session` use it.
+"""
 
 from __future__ import annotations
 
@@ -161,7 +164,10 @@ class RunConfig:
 
     @property
     def waits(self) -> bool:
-        """Whether to wait for a camera that is absent at the start; by default, in a systemd service."""
+        """Whether to wait for a camera that is absent at the start.
+
+        By default, in a systemd service.
+        """
         return bool(os.environ.get("NOTIFY_SOCKET")) if self.wait is None else self.wait
 
 

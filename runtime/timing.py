@@ -28,7 +28,9 @@ class Span(NamedTuple):
 
 
 class Stopwatch:
-    """Measures the time that one frame spends in each stage; two clock readings per span.
+    """Measures the time that one frame spends in each stage.
+
+    Two clock readings per span.
 
     Attributes:
         spans: the spans timed so far.
@@ -77,7 +79,10 @@ class StageClock:
                 self._seconds[name] += spent / 1e3  # type: ignore[assignment]
 
     def table(self) -> dict[str, dict[str, float]]:
-        """Summarise: stage -> count, median_ms, p95_ms. Stages that never ran are left out."""
+        """Summarise: stage -> count, median_ms, p95_ms.
+
+        Stages that never ran are left out.
+        """
         with self._lock:
             recent = {stage: (self._counts[stage], np.array(spent)) for stage, spent in self._spent.items() if spent}
         return {

@@ -74,7 +74,10 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> RunRecord:
-        """Create a record from the values of `to_dict`; ``task`` is required, everything else has a default."""
+        """Create a record from the values of `to_dict`.
+
+        ``task`` is required, everything else has a default.
+        """
         known = {field.name for field in dataclasses.fields(cls)} - {"extra"}
         fields = {"settings": {}, "data": {}} | {name: value for name, value in values.items() if name in known}
         return cls(**fields, extra={name: value for name, value in values.items() if name not in known})
@@ -100,7 +103,9 @@ def network_hash(folder: Path) -> str:
 
 @contextlib.contextmanager
 def lock_run_folder(folder: Path) -> Iterator[None]:
-    """Lock a run folder among all processes; the system releases the lock when the holder ends, even if killed.
+    """Lock a run folder among all processes.
+
+    The system releases the lock when the holder ends, even if killed.
 
     Raises:
         RunError: another process holds the lock.
@@ -139,7 +144,9 @@ def read_record(folder: Path) -> RunRecord:
 def load_resumable_record(
     folder: Path, task: str, settings: dict[str, Any], data: dict[str, Any], resume: bool
 ) -> RunRecord | None:
-    """Read the record of a run to be resumed; None if there is none yet. For arguments see `RunFolder`.
+    """Read the record of a run to be resumed; None if there is none yet.
+
+    For arguments see `RunFolder`.
 
     Raises:
         RunError: there is a run and `resume` is not given, or it is of other settings or data, or it has already more
@@ -239,14 +246,19 @@ class RunFolder:
         return read_log(self.folder)
 
     def finish(self, model: dict[str, Any], metrics: dict[str, Any], **extra: Any) -> RunRecord:
-        """Complete the record with the model's description, its metrics and other values; write and return it."""
+        """Complete the record with the model's description, its metrics and other values.
+
+        Write and return it.
+        """
         self.record = dataclasses.replace(self.record, finished=_now(), model=model, metrics=metrics, extra=extra)
         self._write_record()
         return self.record
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's log; a last line that was cut off by a kill or a power failure is left out.
+    """Return the lines of a run's log.
+
+    A last line that was cut off by a kill or a power failure is left out.
 
     Raises:
         RunError: another line is damaged.

@@ -43,7 +43,10 @@ class CameraDescription:
 
 
 def describe_cameras(paths: Iterable[str]) -> list[CameraDescription]:
-    """Describe the cameras among video devices; decoders, and devices that cannot be opened, are left out."""
+    """Describe the cameras among video devices.
+
+    Decoders, and devices that cannot be opened, are left out.
+    """
     found = []
     for path in paths:
         try:

@@ -46,7 +46,10 @@ class Fraction(Structure):
 
 
 class FrameSize(Structure):
-    """struct v4l2_frmsizeenum; `numbers`: width and height, or minimum, maximum and step of each."""
+    """struct v4l2_frmsizeenum.
+
+    `numbers`: width and height, or minimum, maximum and step of each.
+    """
 
     _fields_ = (
         ("index", c_uint32), ("pixel_format", c_uint32), ("type", c_uint32), ("numbers", c_uint32 * 6),
@@ -55,7 +58,10 @@ class FrameSize(Structure):
 
 
 class FrameInterval(Structure):
-    """struct v4l2_frmivalenum; `intervals`: one, or minimum, maximum and step, in seconds."""
+    """struct v4l2_frmivalenum.
+
+    `intervals`: one, or minimum, maximum and step, in seconds.
+    """
 
     _fields_ = (
         ("index", c_uint32), ("pixel_format", c_uint32), ("width", c_uint32), ("height", c_uint32), ("type", c_uint32),

@@ -31,7 +31,9 @@ WEIGHTED_OPS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 def to_onnx(saved_model: Path) -> bytes:
-    """Convert a SavedModel of batch size 1; the input of the result is raw uint8 pixels.
+    """Convert a SavedModel of batch size 1.
+
+    The input of the result is raw uint8 pixels.
 
     Raises:
         ExportError: a package is missing, or the network cannot be converted.
@@ -145,7 +147,10 @@ def describe_onnx(content: bytes, names: list[str]) -> list[OutputSpec]:
 
 
 def float_nodes(content: bytes) -> list[str]:
-    """Return the names of weighted operators whose inputs are not quantised; an int8 network has none."""
+    """Return the names of weighted operators whose inputs are not quantised.
+
+    An int8 network has none.
+    """
     import onnx
 
     graph = onnx.load_model_from_string(content).graph

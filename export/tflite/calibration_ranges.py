@@ -83,7 +83,9 @@ def suppress_interpreter_notes() -> Iterator[None]:
 
 
 def activations(content: bytes, images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    """Run a TFLite network on images (n, H, W, 3) uint8; yield every computed tensor of each image by name.
+    """Run a TFLite network on images (n, H, W, 3) uint8.
+
+    Yield every computed tensor of each image by name.
 
     Quantised tensors are dequantised. The arrays are valid until the next image.
     """

@@ -17,7 +17,10 @@ from .reader import Tensor, read_tflite
 
 
 def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
-    """Convert a SavedModel of batch size 1 to float TFLite; `custom` allows custom operators."""
+    """Convert a SavedModel of batch size 1 to float TFLite.
+
+    `custom` allows custom operators.
+    """
     try:
         import tensorflow as tf
     except ImportError:

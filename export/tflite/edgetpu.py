@@ -114,7 +114,10 @@ def mappability(graph: Graph) -> Mappability:
 
 
 def unsupported(graph: Graph, op: Op) -> str:
-    """Return why an Edge TPU cannot run an operator, regardless of those before it; "" if it can."""
+    """Return why an Edge TPU cannot run an operator, regardless of those before it.
+
+    "" if it can.
+    """
     if op.custom:
         return "custom operators run on the processor"
     if op.name not in UNCONDITIONAL_OPS and op.name not in _CONDITIONS:
@@ -135,7 +138,9 @@ def unsupported(graph: Graph, op: Op) -> str:
 
 
 def compile_for_edgetpu(content: bytes) -> bytes | None:
-    """Compile an int8 file; if the compiler is not on PATH, log the command to run later and return None.
+    """Compile an int8 file.
+
+    If the compiler is not on PATH, log the command to run later and return None.
 
     Raises:
         ExportError: the compiler reports an error or takes longer than ten minutes.

@@ -75,7 +75,10 @@ class Op:
 
 @dataclass(frozen=True)
 class Graph:
-    """One graph of a file: tensors, and operators in order of execution. `content` is the whole file."""
+    """One graph of a file: tensors, and operators in order of execution.
+
+    `content` is the whole file.
+    """
 
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
@@ -84,7 +87,10 @@ class Graph:
     content: bytes = field(default=b"", repr=False)
 
     def values(self, index: int) -> np.ndarray | None:
-        """Return the values of a constant tensor, flat; None if they are computed or are not integers."""
+        """Return the values of a constant tensor, flat.
+
+        None if they are computed or are not integers.
+        """
         tensor = self.tensors[index]
         if tensor.constant is None or tensor.dtype not in INTEGER_DTYPES:
             return None
@@ -253,7 +259,10 @@ class _Reader:
 
 @functools.cache
 def _names(kind: type) -> dict[int, str]:
-    """Map the values of a schema enumeration to their names; the first of several names of a value."""
+    """Map the values of a schema enumeration to their names.
+
+    The first of several names of a value.
+    """
     result: dict[int, str] = {}
     for name, value in vars(kind).items():
         if isinstance(value, int) and not name.startswith("_"):

@@ -164,7 +164,10 @@ def _stored(content: bytes, name: str, reserved: _Reserved) -> _Stored:
 
 
 def _rgb(image: np.ndarray) -> np.ndarray:
-    """Convert (H, W, C) as decoded by OpenCV to RGB, with transparency over black; (H, W) stays as it is."""
+    """Convert (H, W, C) as decoded by OpenCV to RGB, with transparency over black.
+
+    (H, W) stays as it is.
+    """
     channels = image.shape[2]
     if channels == 1:
         return image[..., 0]
@@ -186,7 +189,10 @@ def _by_channel(image: np.ndarray) -> np.ndarray:
 
 
 def _developed(stored: _Stored, development: Development | None) -> DecodedImage:
-    """Develop images of more than 8 bits and mosaics; leave processed images of 8 bits unchanged."""
+    """Develop images of more than 8 bits and mosaics.
+
+    Leave processed images of 8 bits unchanged.
+    """
     image, header, time = stored.pixels, stored.header, stored.time
     if image.dtype == np.uint8 and not header and not stored.cfa:
         return DecodedImage(to_rgb8(image)[0])

@@ -82,7 +82,10 @@ def develop_image(image: np.ndarray, cfa: str | None = None, development: Develo
 def develop_planes(
     planes: Sequence[np.ndarray], development: Development | None = None
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Stretch one or three linear channels (h, w) to (h, w, 3) uint8; also return the stretch's parameters."""
+    """Stretch one or three linear channels (h, w) to (h, w, 3) uint8.
+
+    Also return the stretch's parameters.
+    """
     development = development or Development()
     if development.kind == "percentile":
         pixels, percentiles = to_rgb8(planes[0] if len(planes) == 1 else _merged(planes))

@@ -1,4 +1,7 @@
-"""Image orientation: the EXIF tag of JPEG and PNG. That of TIFF is read with its directory, see `tiff`."""
+"""Image orientation: the EXIF tag of JPEG and PNG.
+
+That of TIFF is read with its directory, see `tiff`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ def read_orientation(content: bytes) -> int:
 
 
 def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Rotate and mirror stored pixels (H, W) or (H, W, C) by `orientation`; 5 to 8 swap width and height."""
+    """Rotate and mirror stored pixels (H, W) or (H, W, C) by `orientation`.
+
+    5 to 8 swap width and height.
+    """
     if orientation == 2:
         return cv2.flip(image, 1)
     if orientation == 3:

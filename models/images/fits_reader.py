@@ -97,7 +97,10 @@ def _image_header(unit: Any, width: int, height: int, name: str) -> ImageHeader:
 
 
 def _plain_values(content: bytes, unit: Any) -> np.ndarray | None:
-    """Return the values of an image without scaling, read without astropy's copy; None for others."""
+    """Return the values of an image without scaling, read without astropy's copy.
+
+    None for others.
+    """
     bits, zero = int(unit.header.get("BITPIX", 0)), unit.header.get("BZERO", 0)
     kind = {8: ">u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}.get(bits)
     is_plain = unit.header.get("BSCALE", 1) == 1 and "BLANK" not in unit.header and "ZIMAGE" not in unit.header

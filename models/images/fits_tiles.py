@@ -46,7 +46,10 @@ def check_tiles(content: bytes, unit: Any, name: str) -> None:
 
 
 def _unpacks_beyond(tile: bytes, limit: int) -> bool:
-    """Return whether a gzip stream unpacks to more than `limit` bytes; damaged ones are left to the decoder."""
+    """Return whether a gzip stream unpacks to more than `limit` bytes.
+
+    Damaged ones are left to the decoder.
+    """
     decoder = zlib.decompressobj(wbits=47)  # gzip or zlib, by its header
     size = 0
     try:

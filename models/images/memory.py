@@ -55,7 +55,10 @@ def memory_limit(root: Path = Path("/")) -> int:
 
 
 def resident_bytes() -> int:
-    """Return the resident memory of this process in bytes; 0 if the system does not report it."""
+    """Return the resident memory of this process in bytes.
+
+    0 if the system does not report it.
+    """
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
     except (OSError, IndexError, ValueError):
@@ -94,7 +97,10 @@ class MemoryGate:
 
     @contextmanager
     def reservation(self) -> Iterator[Reservation]:
-        """Reserve memory for one image; what is not kept for its frame is freed at the end."""
+        """Reserve memory for one image.
+
+        What is not kept for its frame is freed at the end.
+        """
         reservation = Reservation(self)
         try:
             yield reservation
@@ -102,7 +108,10 @@ class MemoryGate:
             reservation.grow(0)
 
     def change(self, before: int, after: int, wait: bool) -> None:
-        """Replace a reservation of `before` bytes by one of `after`; with `wait`, wait until there is room."""
+        """Replace a reservation of `before` bytes by one of `after`.
+
+        With `wait`, wait until there is room.
+        """
         with self._changed:
             if wait:
                 self._changed.wait_for(

@@ -98,12 +98,17 @@ def _share_greens(pattern: str, others: Sequence[str]) -> bool:
 
 
 def pattern_from_levels(image: np.ndarray) -> str | None:
-    """Guess the pattern of a mosaic from its levels; None if it has none; see `patterns_from_levels`."""
+    """Guess the pattern of a mosaic from its levels.
+
+    None if it has none; see `patterns_from_levels`.
+    """
     return next(iter(patterns_from_levels(image)), None)
 
 
 def patterns_from_levels(image: np.ndarray) -> list[str]:
-    """Return the patterns that agree with the levels of a mosaic, the likelier first; none if it is not a mosaic.
+    """Return the patterns that agree with the levels of a mosaic, the likelier first.
+
+    None if it is not a mosaic.
 
     The two pixels on one diagonal of a cell, the greens, have the same level; those on the other do not. Which of
     these is red cannot be determined: the patterns returned have red first. Two are possible if red is as bright as
@@ -152,7 +157,10 @@ def _numeric(image: np.ndarray) -> np.ndarray:
 
 
 def _named(header: Mapping[str, Any], key: str) -> str:
-    """Return the text of a keyword that names a pattern; "" if it is missing or names none."""
+    """Return the text of a keyword that names a pattern.
+
+    "" if it is missing or names none.
+    """
     value = header.get(key)
     text = str(value).strip(" '\"") if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     return "" if text.upper() in NO_MOSAIC else text

@@ -9,7 +9,10 @@ GROUPS = {10: (4, 5), 12: (2, 3), 14: (4, 7)}
 
 
 def packed_row_bytes(width: int, bits: int) -> int:
-    """Return the bytes of a packed row of `width` pixels, without padding; the last group may be incomplete."""
+    """Return the bytes of a packed row of `width` pixels, without padding.
+
+    The last group may be incomplete.
+    """
     pixels, size = GROUPS[bits]
     return -(-width // pixels) * size
 

@@ -9,7 +9,9 @@ import numpy as np
 
 
 def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
-    """Convert (H, W) or (H, W, 3) of any depth to (H, W, 3) uint8; return the stretch if one was needed.
+    """Convert (H, W) or (H, W, 3) of any depth to (H, W, 3) uint8.
+
+    Return the stretch if one was needed.
 
     All channels share one stretch: black at the median minus one robust sigma, white at the 99.8th percentile, and
     asinh between them (Lupton et al. 2004, PASP 116, 133). Values that are not finite become black.

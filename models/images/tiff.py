@@ -61,7 +61,10 @@ class TiffImage:
         return self.get(WIDTH), self.get(HEIGHT)
 
     def header(self) -> ImageHeader:
-        """Return the size and depth from which the image's memory is computed; tiles may be larger than the image."""
+        """Return the size and depth from which the image's memory is computed.
+
+        Tiles may be larger than the image.
+        """
         width, height = self.size
         samples = max(self.get(SAMPLES), 4 if self.get(BITS) <= 8 else 1)  # OpenCV decodes 8 bits through RGBA
         depth = max(1, -(-self.get(BITS) // 8))
@@ -231,7 +234,10 @@ def _undo_predictor(wide: np.ndarray, image: TiffImage) -> np.ndarray:
 
 
 def _decode_directory(content: bytes, image: TiffImage, tags: dict[int, tuple[int, ...]], name: str) -> np.ndarray:
-    """Decode with some tags replaced (an empty value removes one); without orientation, which OpenCV may apply."""
+    """Decode with some tags replaced (an empty value removes one).
+
+    Without orientation, which OpenCV may apply.
+    """
     changed = {ORIENTATION: (), **tags}
     file = bytearray(content)
     entries = dict(image.entries)
@@ -255,7 +261,10 @@ def _decode_directory(content: bytes, image: TiffImage, tags: dict[int, tuple[in
 
 
 def _entry(file: bytearray, image: TiffImage, tag: int, values: tuple[int, ...]) -> bytes:
-    """Return a directory entry of long values; more than fit in are appended to the file."""
+    """Return a directory entry of long values.
+
+    More than fit in are appended to the file.
+    """
     offset, room, kind = ("Q", 8, 16) if image.big else ("I", 4, 4)
     packed = struct.pack(f"{image.order}{len(values)}{offset}", *values)
     if tag in (BITS, SAMPLES, PHOTOMETRIC, PLANAR, FORMAT, PREDICTOR):  # libtiff wants short values here

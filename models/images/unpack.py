@@ -31,7 +31,10 @@ def unpack(content: bytes, name: str) -> bytes:
 
 
 def _unpack_stream(content: bytes, unpacked: bytearray, limit: int, name: str) -> bytes:
-    """Unpack the first stream of `content` and append the result; return what follows the stream."""
+    """Unpack the first stream of `content` and append the result.
+
+    Return what follows the stream.
+    """
     is_gzip = content.startswith(COMPRESSED_MAGIC[0])
     decoder = zlib.decompressobj(wbits=31) if is_gzip else bz2.BZ2Decompressor()
     while not decoder.eof:

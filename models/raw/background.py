@@ -169,7 +169,10 @@ def _axis(length: int) -> np.ndarray:
 
 
 def _cells(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
-    """Divide (H, W) into equal cells, (rows * columns, pixels of a cell); a remainder at the end is ignored."""
+    """Divide (H, W) into equal cells, (rows * columns, pixels of a cell).
+
+    A remainder at the end is ignored.
+    """
     high, wide = values.shape[0] // rows, values.shape[1] // columns
     parts = values[: high * rows, : wide * columns].reshape(rows, high, columns, wide)
     return parts.swapaxes(1, 2).reshape(rows * columns, high * wide)
@@ -225,7 +228,9 @@ def _middle(values: np.ndarray) -> float:
 def _fit(
     terms: np.ndarray, levels: np.ndarray, noises: np.ndarray, counts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit the surface with terms (N, 6) to the mesh; return its coefficients (6,), and which cells are sky, (N,) bool.
+    """Fit the surface with terms (N, 6) to the mesh.
+
+    Return its coefficients (6,), and which cells are sky, (N,) bool.
 
     The first surface has a fifth of the cells below it (quantile regression: Koenker and Bassett 1978, Econometrica
     46, 33), and is not biased by objects that cover less than half of the frame; the second is the mean of the cells

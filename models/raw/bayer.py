@@ -199,7 +199,10 @@ def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def true_places(mask: np.ndarray) -> np.ndarray:
-    """Return where (N,) bool is true; faster than `np.flatnonzero` if almost all are false."""
+    """Return where (N,) bool is true.
+
+    Faster than `np.flatnonzero` if almost all are false.
+    """
     end = len(mask) // 8 * 8
     groups = np.flatnonzero(mask[:end].view(np.uint64) != 0)
     group, offset = np.nonzero(mask[:end].reshape(-1, 8)[groups])

@@ -106,7 +106,9 @@ def _cells(pixels: np.ndarray, stretch: Stretch, height: int, width: int) -> tup
 
 
 class _Stars:
-    """The light that each filter keeps of a frame's point sources; most peaks of a frame are stars.
+    """The light that each filter keeps of a frame's point sources.
+
+    Most peaks of a frame are stars.
 
     Args:
         light: (H, W) float32, of cells above the sky, in sigma, not clipped.
@@ -211,7 +213,10 @@ def _peaks(
 
 
 def _filtered(light: np.ndarray, fold: int) -> tuple[np.ndarray, np.ndarray]:
-    """Reduce light `fold` times and filter it; return it, and a sample of its values partitioned at their median."""
+    """Reduce light `fold` times and filter it.
+
+    Return it, and a sample of its values partitioned at their median.
+    """
     height, width = light.shape[0] // fold, light.shape[1] // fold
     cropped = light[: height * fold, : width * fold]  # a multiple of `fold` takes a third of the time
     folded = cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA) if fold > 1 else light

@@ -1,4 +1,6 @@
-"""Develop a linear frame to the 8-bit image that the networks take; the only implementation in the project.
+"""Develop a linear frame to the 8-bit image that the networks take.
+
+The only implementation in the project.
 
 Bayer mosaic -> superpixels -> sky subtracted -> channels balanced -> stretched by the frame's own noise. The image
 does not depend on gain, offset or exposure of any channel. Images that were already processed to 8 bits are not
@@ -107,7 +109,9 @@ def develop(
 def linear_planes(
     frame: np.ndarray, pattern: str | None = None, full_size: bool = False, hot_pixels: bool = True
 ) -> tuple[list[np.ndarray], int]:
-    """Split a frame into its linear channels, one or three; for arguments and errors see `develop`.
+    """Split a frame into its linear channels, one or three.
+
+    For arguments and errors see `develop`.
 
     Returns:
         (H, W) uint16 or float32 arrays, finite; and the number of hot pixels replaced.
@@ -201,7 +205,10 @@ def _levels_of_integers(plane: np.ndarray, sky: Background, factor: float, stret
 
 
 def _looked_up(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
-    """Look up (H, W) uint16 in a table (65536,) uint8; OpenCV 5 does it in half the time."""
+    """Look up (H, W) uint16 in a table (65536,) uint8.
+
+    OpenCV 5 does it in half the time.
+    """
     if _LUT_OF_16_BITS:
         return cv2.LUT(steps, table)
     return np.take(table, steps, mode="clip")

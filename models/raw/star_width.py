@@ -18,7 +18,9 @@ SHARE = 0.3
 
 
 def star_width(pixels: np.ndarray, stretch: Stretch | None = None) -> float | None:
-    """Return the full width at half maximum of the stars in pixels; None if there are too few.
+    """Return the full width at half maximum of the stars in pixels.
+
+    None if there are too few.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.

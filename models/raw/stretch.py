@@ -62,7 +62,10 @@ class Stretch:
         return _table(self)
 
     def first_steps(self) -> np.ndarray:
-        """Return for each level the first index in `table` that reaches it, (256,) int; 65536 if none does."""
+        """Return for each level the first index in `table` that reaches it, (256,) int.
+
+        65536 if none does.
+        """
         return _first_steps(self)
 
     def light(self) -> np.ndarray:

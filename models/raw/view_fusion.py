@@ -75,7 +75,10 @@ def _shared_part(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 def _in_frame(
     views: np.ndarray, found: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Convert boxes that are not cut off to frame pixels, best first; return boxes, scores and view numbers."""
+    """Convert boxes that are not cut off to frame pixels, best first.
+
+    Return boxes, scores and view numbers.
+    """
     boxes, scores, origin = [np.zeros((0, 4), np.float32)], [np.zeros(0, np.float32)], [np.zeros(0, int)]
     for number, (view, (view_boxes, score)) in enumerate(zip(views, found, strict=True)):
         inner = np.array([view[0] > views[0][0], view[1] > views[0][1], view[2] < views[0][2], view[3] < views[0][3]])

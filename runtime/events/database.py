@@ -172,7 +172,10 @@ def _pages_in_wal(path: Path, page_size: int) -> int:
 
 
 def quarantine(path: Path) -> Path | None:
-    """Rename a file and its journal to an unused name in the same folder; return it, or None if that fails."""
+    """Rename a file and its journal to an unused name in the same folder.
+
+    Return it, or None if that fails.
+    """
     now = file_stamp()
     count = 1
     while (target := path.with_name(f"{path.stem}-unreadable-{now}-{count}{path.suffix}")).exists():

@@ -81,7 +81,10 @@ class Event:
 
     @property
     def display_name(self) -> str:
-        """Name for display: its class, its coarse group, or that neither is sure; see `models.naming`."""
+        """Name for display: its class, its coarse group, or that neither is sure.
+
+        See `models.naming`.
+        """
         return display_name(self.name, self.probabilities, self.sure)
 
     def moved(self, seconds: float) -> Event:

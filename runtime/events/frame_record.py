@@ -1,4 +1,7 @@
-"""The record of a frame, one JSON object. Its schema is ``runtime/events/frame.schema.json``."""
+"""The record of a frame, one JSON object.
+
+Its schema is ``runtime/events/frame.schema.json``.
+"""
 
 from __future__ import annotations
 

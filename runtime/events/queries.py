@@ -156,7 +156,10 @@ def get_event(folder: Path, event: str) -> EventRow:
 
 
 def as_csv(events: list[EventRow]) -> str:
-    """Return events as CSV (RFC 4180) with a header; probabilities are a JSON object in one field."""
+    """Return events as CSV (RFC 4180) with a header.
+
+    Probabilities are a JSON object in one field.
+    """
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\r\n")
     writer.writeheader()
@@ -245,7 +248,9 @@ def _connected(path: Path, write: bool) -> sqlite3.Connection:
 
 
 def _running(folder: Path, database: sqlite3.Connection) -> int:
-    """Return the number of the running run, or of the next one if none is running; all lower ones have ended.
+    """Return the number of the running run, or of the next one if none is running.
+
+    All lower ones have ended.
 
     A run that was killed could not record its end, but it no longer holds the lock of the folder.
     """
@@ -272,7 +277,10 @@ def _event_row(folder: Path, row: sqlite3.Row, running: int) -> EventRow:
 
 
 def _files(folder: Path, crop: str | None) -> dict[Path, int]:
-    """Return the files of a crop with their sizes in bytes; names outside the crops folder are ignored."""
+    """Return the files of a crop with their sizes in bytes.
+
+    Names outside the crops folder are ignored.
+    """
     found: dict[Path, int] = {}
     if not crop or not re.fullmatch(r"crops/\d+/\d+\.png", crop):
         return found

@@ -1,1 +1,4 @@
-"""Image processing on arrays: statistics, sky motion, stacking, tiling. No files, no threads."""
+"""Image processing on arrays: statistics, sky motion, stacking, tiling.
+
+No files, no threads.
+"""

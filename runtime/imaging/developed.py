@@ -16,7 +16,10 @@ _DEVELOPMENTS = {"linear": "none", "asinh": "percentile"}
 
 
 def stretch_of(frame: Frame) -> Stretch | None:
-    """Return the stretch with which a frame was developed; None for images of 8 bits and for other stretches."""
+    """Return the stretch with which a frame was developed.
+
+    None for images of 8 bits and for other stretches.
+    """
     if frame.planes is None or frame.stretch is None:
         return None
     from ...models.raw.stretch import KIND, Stretch

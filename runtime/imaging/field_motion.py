@@ -52,7 +52,10 @@ class FieldMotion(SkyMotion):
         self._levels = np.zeros(0)
 
     def update(self, small: np.ndarray, factor: float) -> np.ndarray:
-        """Estimate the motion to a frame; return `sky`. Arguments as in `SkyMotion.update`."""
+        """Estimate the motion to a frame; return `sky`.
+
+        Arguments as in `SkyMotion.update`.
+        """
         self._expected = None if self._pace is None else repeat_motion(self._pace, self._unseen + 1)
         super().update(small, factor)
         if self.seen and self.field in self._unconfirmed_fields:
@@ -65,7 +68,10 @@ class FieldMotion(SkyMotion):
         return self.sky
 
     def watch_stars(self, pixels: np.ndarray) -> None:
-        """Record how bright the stars of a frame (H, W, 3) are, for `has_jumped`; to be called after `update`."""
+        """Record how bright the stars of a frame (H, W, 3) are, for `has_jumped`.
+
+        To be called after `update`.
+        """
         self._levels = np.zeros(0)
         if not self.needs_update:
             self._watched = self._stars[:, 0].astype(np.float64)
@@ -93,7 +99,10 @@ class FieldMotion(SkyMotion):
         return not _shows_stars(small)
 
     def _relocate(self, now: Thumbnail, small: np.ndarray) -> np.ndarray:
-        """Find the field of a frame that does not continue the previous one; return the motion of the sky."""
+        """Find the field of a frame that does not continue the previous one.
+
+        Return the motion of the sky.
+        """
         if not _shows_stars(small):
             return self._base
         found = self._find(now, set(self._fields))
@@ -121,7 +130,10 @@ class FieldMotion(SkyMotion):
         self._unconfirmed_fields = set()
 
     def _find(self, now: Thumbnail, fields: set[int]) -> np.ndarray | None:
-        """Match a frame with the known fields, confirmed ones first; set `field` and return the motion of the sky."""
+        """Match a frame with the known fields, confirmed ones first.
+
+        Set `field` and return the motion of the sky.
+        """
         order = [field for field in reversed(self._fields) if field in fields and self._is_comparable(field, now)]
         for field in sorted(order, key=lambda field: field in self._unconfirmed_fields):
             thumbnail, sky, _ = self._fields[field]

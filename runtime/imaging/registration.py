@@ -106,7 +106,10 @@ class Registration:
         return matrix if match > MIN_CORRELATION else None
 
     def _search(self, other: Registration) -> np.ndarray | None:
-        """Try `ROTATIONS` around the middle; the shift of each is found by phase correlation."""
+        """Try `ROTATIONS` around the middle.
+
+        The shift of each is found by phase correlation.
+        """
         height, width = self._light.shape
         fold = max(1, -(-max(height, width) // SEARCH_SIDE))
         size = max(1, width // fold), max(1, height // fold)
@@ -138,7 +141,10 @@ def _is_light_visible(thumbnail: np.ndarray) -> bool:
 
 
 def _without_scale(matrix: np.ndarray, middle: np.ndarray) -> np.ndarray | None:
-    """Convert a similarity (2, 3) to a rotation with a shift; None if its scale shows a false match."""
+    """Convert a similarity (2, 3) to a rotation with a shift.
+
+    None if its scale shows a false match.
+    """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if abs(scale - 1) > MAX_SCALE_ERROR:
         return None

@@ -54,7 +54,10 @@ def grey_thumbnail(pixels: np.ndarray | ImagePyramid) -> np.ndarray:
 
 
 def subtract_background(grey: np.ndarray) -> np.ndarray:
-    """Subtract sky background and noise from a grey image (h, w); return the square root, float32 >= 0."""
+    """Subtract sky background and noise from a grey image (h, w).
+
+    Return the square root, float32 >= 0.
+    """
     sky = cv2.boxFilter(grey, cv2.CV_32F, (31, 31), borderType=cv2.BORDER_REFLECT)
     level = np.asarray(cv2.subtract(grey, sky, sky, dtype=cv2.CV_32F), dtype=np.float32)
     level -= 2.0 * max(0.5, mad_std(level[::3, ::3], 0.0))
@@ -63,7 +66,10 @@ def subtract_background(grey: np.ndarray) -> np.ndarray:
 
 
 def estimate_shift(before: np.ndarray, now: np.ndarray) -> tuple[float, float] | None:
-    """Return the shift (x, y) in pixels between two results of `subtract_background`; None without a common field."""
+    """Return the shift (x, y) in pixels between two results of `subtract_background`.
+
+    None without a common field.
+    """
     window = cv2.createHanningWindow(before.shape[::-1], cv2.CV_32F)
     (x, y), response = cv2.phaseCorrelate(before, now, window)
     return (x, y) if response >= MIN_RESPONSE and np.isfinite(x + y) else None
@@ -203,7 +209,10 @@ class SkyMotion:
         return self._base
 
     def _motion_between(self, before: Thumbnail, now: Thumbnail, frames: int) -> np.ndarray | None:
-        """Return the motion (2, 3) between thumbnails that are `frames` frames apart; None without a common field."""
+        """Return the motion (2, 3) between thumbnails that are `frames` frames apart.
+
+        None without a common field.
+        """
         stars, steady, self._steady = self._stars, self._steady, 0
         if self._followed % STAR_REFRESH_INTERVAL == 0 or self._pace is None or len(stars) < MIN_STARS:
             stars = brightest_stars(before)

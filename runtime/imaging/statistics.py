@@ -6,7 +6,9 @@ import numpy as np
 
 
 def median(values: np.ndarray) -> float:
-    """Return the median of at least one value, in an array of any shape; for an even number, the upper middle value.
+    """Return the median of at least one value, in an array of any shape.
+
+    For an even number, the upper middle value.
 
     `np.median` averages the two middle values, takes twice the time, and loads masked arrays when it is first called.
     """

@@ -155,7 +155,10 @@ def _grid(width: int, height: int, columns: int, rows: int) -> np.ndarray:
 
 
 def _tile_around(width: int, height: int, x: float, y: float, side: int) -> tuple[int, int, int, int]:
-    """Return the tile with its middle nearest to x, y; tiles of one size are half their side apart."""
+    """Return the tile with its middle nearest to x, y.
+
+    Tiles of one size are half their side apart.
+    """
     corner = []
     for length, middle in ((width, x), (height, y)):
         start = round((middle - side / 2) / (side / 2)) * (side // 2)

@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 
 
 def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_older: bool = False) -> Bundle:
-    """Load and check one of the two bundles; log a warning if it failed a gate of its export.
+    """Load and check one of the two bundles.
+
+    Log a warning if it failed a gate of its export.
 
     Args:
         models: folder with the bundles; None for the shipped ones.
@@ -68,12 +70,17 @@ def load_bundle(models: Path | None, name: str, key: Path | None = None, allow_o
 
 
 def has_raw_detector(models: Path | None) -> bool:
-    """Return whether there is a separate detector for raw frames; it is optional in a folder of models."""
+    """Return whether there is a separate detector for raw frames.
+
+    It is optional in a folder of models.
+    """
     return models is None or (models / RAW_DETECTOR).is_dir()
 
 
 def raw_stretch(models: Path | None, default: Stretch) -> Stretch:
-    """Return the stretch of the detector for raw frames; `default` if there is no such detector.
+    """Return the stretch of the detector for raw frames.
+
+    `default` if there is no such detector.
 
     Raises:
         BundleError: the bundle cannot be used.

@@ -61,7 +61,10 @@ class Classifier:
         return crop(pixels, box, self._margin, self._size)
 
     def probabilities(self, crops: np.ndarray) -> np.ndarray:
-        """Classify (N, size, size, 3) uint8 crops; return (N, C) float32 calibrated probabilities."""
+        """Classify (N, size, size, 3) uint8 crops.
+
+        Return (N, C) float32 calibrated probabilities.
+        """
         if not len(crops):
             return np.zeros((0, len(self.classes)), np.float32)
         return softmax(self._logits(crops), self._temperature)

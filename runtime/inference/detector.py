@@ -147,7 +147,10 @@ class Detector:
         return Detections(boxes[kept], score[kept])
 
     def _read_postprocessed(self, raw: dict[str, RawTensor], min_score: float) -> tuple[np.ndarray, np.ndarray]:
-        """Read boxes that the network itself decoded; return (N, 4) in input pixels and (N,) scores."""
+        """Read boxes that the network itself decoded.
+
+        Return (N, 4) in input pixels and (N,) scores.
+        """
         given = np.nan_to_num(raw["num_detections"].dequantize())
         count = int(np.clip(given, 0, len(raw["detection_scores"].values)))
         score = raw["detection_scores"].dequantize()[:count]
@@ -192,7 +195,9 @@ class Detector:
 
 
 def _galaxy_class(bundle: Bundle) -> int | None:
-    """Return the index of the class of galaxies; None if the network has only one class.
+    """Return the index of the class of galaxies.
+
+    None if the network has only one class.
 
     Raises:
         BundleError: it has several, and the manifest does not say which.

@@ -1,4 +1,6 @@
-"""Recognise galaxies unlike all that a classifier was trained on; their class must not count as sure.
+"""Recognise galaxies unlike all that a classifier was trained on.
+
+Their class must not count as sure.
 
 A network's confidence is valid for images like those it was calibrated on. It is not for a galaxy of too few pixels,
 one that extends beyond the frame, a burnt-out image, or one with a low logit for every class. Half of the probability
@@ -24,7 +26,9 @@ DOUBTED = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Limits of a classifier's domain, chosen on validation; the ``[decode.domain]`` of its bundle.
+    """Limits of a classifier's domain, chosen on validation.
+
+    The ``[decode.domain]`` of its bundle.
 
     Attributes:
         min_side: longer side of a galaxy's box in pixels of the frame.
@@ -81,5 +85,8 @@ def doubt(probabilities: np.ndarray, doubted: np.ndarray) -> np.ndarray:
 
 
 def highest_doubted(classes: int) -> float:
-    """Return the highest probability that a doubted class can have; an abstention threshold must lie above it."""
+    """Return the highest probability that a doubted class can have.
+
+    An abstention threshold must lie above it.
+    """
     return 1 - DOUBTED + DOUBTED / classes

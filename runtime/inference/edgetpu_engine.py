@@ -46,7 +46,9 @@ logger = logging.getLogger(__name__)
 
 
 def why_unusable(content: bytes, root: Path = Path("/")) -> str:
-    """Run a network on the Edge TPU in a child process; return why it cannot be used, or "" if it can.
+    """Run a network on the Edge TPU in a child process.
+
+    Return why it cannot be used, or "" if it can.
 
     Args:
         content: the compiled network.
@@ -105,7 +107,10 @@ class EdgeTPUEngine:
         return "edgetpu" if self._device else self._substitute.name
 
     def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
-        """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
+        """Run on a (1, H, W, 3) uint8 RGB batch.
+
+        Return the raw outputs, without the batch axis, by name.
+        """
         if self._device is None:
             self._try_again()
         if self._device is not None:

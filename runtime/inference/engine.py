@@ -44,5 +44,8 @@ class Engine(Protocol):
         ...
 
     def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
-        """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
+        """Run on a (1, H, W, 3) uint8 RGB batch.
+
+        Return the raw outputs, without the batch axis, by name.
+        """
         ...

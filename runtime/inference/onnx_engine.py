@@ -48,7 +48,10 @@ class OnnxEngine:
         self._tensors = [spec.tensor for spec in variant.outputs]
 
     def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
-        """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
+        """Run on a (1, H, W, 3) uint8 RGB batch.
+
+        Return the raw outputs, without the batch axis, by name.
+        """
         values = self._session.run(self._tensors, {self._input: batch.astype(self._dtype, copy=False)})
         return {name: RawTensor(value[0], 0.0, 0) for name, value in zip(self._names, values, strict=True)}
 

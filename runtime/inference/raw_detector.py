@@ -23,10 +23,16 @@ MIN_VIEW_SCORE = 0.05
 
 
 class RawDetector(Detector):
-    """A detector whose bundle was trained on developed raw frames; for arguments see `Detector`."""
+    """A detector whose bundle was trained on developed raw frames.
+
+    For arguments see `Detector`.
+    """
 
     def decode(self, raw: dict[str, RawTensor], model_input: ModelInput, is_tile: bool = False) -> Detections:
-        """Return all detections of a view above `MIN_VIEW_SCORE`; for arguments see `Detector.decode`."""
+        """Return all detections of a view above `MIN_VIEW_SCORE`.
+
+        For arguments see `Detector.decode`.
+        """
         operating = self.min_score, self.tile_min_score
         self.min_score = self.tile_min_score = MIN_VIEW_SCORE
         try:

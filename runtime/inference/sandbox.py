@@ -69,7 +69,9 @@ def runnable_here(bundle: Bundle) -> list[str]:
 
 
 class SandboxedLoader:
-    """A process that loads files one after another; if a file ends it, the next file gets a new process.
+    """A process that loads files one after another.
+
+    If a file ends it, the next file gets a new process.
 
     Args:
         runtime: ``tflite`` or ``onnx``.
@@ -104,7 +106,10 @@ class SandboxedLoader:
 
 
 def _engines(runtime: str) -> list[str]:
-    """Return the installed engines of a runtime; if there is none, the preferred one, to report why."""
+    """Return the installed engines of a runtime.
+
+    If there is none, the preferred one, to report why.
+    """
     names = engines_for(runtime)
     return [name for name in names if is_installed(name)] or list(names[:1])
 

@@ -63,7 +63,10 @@ class TFLiteEngine:
             self._outputs.append((spec.name, tensor["index"], float(scale), int(zero_point)))
 
     def __call__(self, batch: np.ndarray) -> dict[str, RawTensor]:
-        """Run on a (1, H, W, 3) uint8 RGB batch; return the raw outputs, without the batch axis, by name."""
+        """Run on a (1, H, W, 3) uint8 RGB batch.
+
+        Return the raw outputs, without the batch axis, by name.
+        """
         # int8 pixels are level - 128: in two's complement, the highest bit inverted.
         pixels = (batch ^ 0x80).view(np.int8) if self._dtype == np.int8 else batch.astype(self._dtype, copy=False)
         self._interpreter.set_tensor(self._input, pixels)

@@ -25,7 +25,10 @@ class PlainConsole(Console):
         super().__init__(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Convert a string to text without markup; rich calls this for each string, including the cells of tables."""
+        """Convert a string to text without markup.
+
+        Rich calls this for each string, including the cells of tables.
+        """
         shown = "\n".join(map(printable_name, text.split("\n")))
         return super().render_str(shown, **{**options, "markup": False, "emoji": False})
 

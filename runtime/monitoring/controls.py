@@ -39,7 +39,9 @@ class Controls:
     saved_at: float = -SAVE_SECONDS
 
     def save_frame(self) -> str | None:
-        """Request that the next frame is saved; return its name in the output folder, or None if the disk is full.
+        """Request that the next frame is saved.
+
+        Return its name in the output folder, or None if the disk is full.
 
         Raises:
             TooSoon: the last request is less than `SAVE_SECONDS` ago.

@@ -1,4 +1,7 @@
-"""The state of a run: counts, rate, stage timings, temperature. Shown by the live view, Prometheus and MQTT."""
+"""The state of a run: counts, rate, stage timings, temperature.
+
+Shown by the live view, Prometheus and MQTT.
+"""
 
 from __future__ import annotations
 
@@ -112,7 +115,10 @@ class RunMonitor:
         return STARTING if self._last_frame is None else RUNNING
 
     def rate(self) -> float:
-        """Return frames per second over the last `RATE_SECONDS`; for a slower camera, since the second-last frame."""
+        """Return frames per second over the last `RATE_SECONDS`.
+
+        For a slower camera, since the second-last frame.
+        """
         now = self._clock()
         with self._lock:
             times = list(self._frame_times)

@@ -71,7 +71,10 @@ class LiveTable:
 
 
 def print_summary(stats: RunStats, places: dict[str, Path], err: bool) -> None:
-    """Print the results, the time of each stage and the output paths; to stderr if `err`."""
+    """Print the results, the time of each stage and the output paths.
+
+    To stderr if `err`.
+    """
     console = PlainConsole(stderr=err)
     if stats.stopped:
         console.print("stopped on request" if stats.failure else "stopped on request; everything is written")

@@ -1,4 +1,7 @@
-"""Show annotated frames in a window (``--show``). Uses Tk, because headless OpenCV has no windows."""
+"""Show annotated frames in a window (``--show``).
+
+Uses Tk, because headless OpenCV has no windows.
+"""
 
 from __future__ import annotations
 

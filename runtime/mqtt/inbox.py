@@ -13,7 +13,9 @@ MAX_INBOX = 10_000
 
 
 class Inbox:
-    """Waiting messages, by event and kind; an update that waits is replaced by a later one. Thread-safe.
+    """Waiting messages, by event and kind.
+
+    An update that waits is replaced by a later one. Thread-safe.
 
     Attributes:
         lost: messages dropped because too many waited.

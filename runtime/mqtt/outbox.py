@@ -86,14 +86,20 @@ class Outbox:
         return [Message(*row) for row in rows]
 
     def remove(self, positions: Iterable[int]) -> None:
-        """Remove acknowledged messages; when the file cannot be written they may be delivered twice."""
+        """Remove acknowledged messages.
+
+        When the file cannot be written they may be delivered twice.
+        """
         try:
             self._execute_many("DELETE FROM message WHERE place = ?", [(position,) for position in positions])
         except sqlite3.Error as error:
             logger.debug("acknowledged messages could not be removed: %s", error)
 
     def move_times(self, uid: str, seconds: float) -> None:
-        """Move the times of a run's events: the clock was set; those in a file that cannot be written keep theirs."""
+        """Move the times of a run's events: the clock was set.
+
+        Those in a file that cannot be written keep theirs.
+        """
         self._unwritten = deque((topic, _moved(content, uid, seconds)) for topic, content in self._unwritten)
         stored = self._database.execute("SELECT content, place FROM message").fetchall()
         changed = [(new, place) for content, place in stored if (new := _moved(content, uid, seconds)) != content]
@@ -153,7 +159,9 @@ def _moved(content: str, uid: str, seconds: float) -> str:
 
 
 def open_outbox(path: Path) -> Outbox:
-    """Open the queue in a file; a damaged file is renamed, which is logged, and replaced by a new one.
+    """Open the queue in a file.
+
+    A damaged file is renamed, which is logged, and replaced by a new one.
 
     Raises:
         UsageError: it cannot be used.

@@ -112,7 +112,10 @@ class MqttSink:
 
     @property
     def pending(self) -> int:
-        """Number of events that are stored and not yet acknowledged; those not yet stored are not counted."""
+        """Number of events that are stored and not yet acknowledged.
+
+        Those not yet stored are not counted.
+        """
         return len(self._outbox)
 
     def frame(self, frame: Frame, named: Detections, record: FrameRecord) -> None:
@@ -194,7 +197,10 @@ class MqttSink:
             logger.warning("%s %s: %d messages that wait are in a new one", outbox.path, reason, waiting)
 
     def _move_messages(self) -> None:
-        """Move messages from the inbox to the outbox and from there to the broker; remove those acknowledged."""
+        """Move messages from the inbox to the outbox and from there to the broker.
+
+        Remove those acknowledged.
+        """
         with self._lock:
             acknowledged, self._acknowledged = self._acknowledged, set()
         contents, clock_step = self._inbox.take()

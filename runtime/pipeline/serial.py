@@ -34,7 +34,9 @@ class Executor(Protocol):
 
 
 class SerialExecutor:
-    """Runs the stages one after another in the calling thread; the results are those of `ThreadedExecutor`.
+    """Runs the stages one after another in the calling thread.
+
+    The results are those of `ThreadedExecutor`.
 
     Args:
         source: delivers the frames.

@@ -18,15 +18,24 @@ class Sink(Protocol):
     """
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord, /) -> None:
-        """Take a frame, its classified detections and its record; the pixels are only lent for this call."""
+        """Take a frame, its classified detections and its record.
+
+        The pixels are only lent for this call.
+        """
         ...
 
     def events(self, changed: list[Track], /) -> None:
-        """Take the tracks that began, changed or ended with the frame; they are only lent for this call."""
+        """Take the tracks that began, changed or ended with the frame.
+
+        They are only lent for this call.
+        """
         ...
 
     def close(self, frames: int, bad: int, /) -> None:
-        """Finish: `frames` were processed, `bad` could not be read. The last call; it may come from any thread."""
+        """Finish: `frames` were processed, `bad` could not be read.
+
+        The last call; it may come from any thread.
+        """
         ...
 
 

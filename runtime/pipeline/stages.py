@@ -46,7 +46,10 @@ class ViewOptions(NamedTuple):
     stack: int = 1
 
     def why_no_gate(self, continuous: bool) -> str:
-        """Return why the gate has no effect; "" if frames are consecutive and not stacked."""
+        """Return why the gate has no effect.
+
+        "" if frames are consecutive and not stacked.
+        """
         if not continuous:
             return "the images are not consecutive"
         return "frames are stacked" if self.stack > 1 else ""
@@ -135,7 +138,10 @@ class FrameProcessor:
                 self._save_input(task.frame.number, number, model_input.batch[0])
 
     def _register(self, task: FrameTask, pyramid: ImagePyramid, stacking: bool) -> np.ndarray | None:
-        """Measure how the sky has moved and whether the frame is new; return its thumbnail where one was made."""
+        """Measure how the sky has moved and whether the frame is new.
+
+        Return its thumbnail where one was made.
+        """
         if self._motion is None:
             return None
         gate = self._gate if task.is_searched and not stacking else None
@@ -153,7 +159,10 @@ class FrameProcessor:
         return thumbnail
 
     def _fit_views(self, task: FrameTask, pyramid: ImagePyramid) -> None:
-        """Fit each view into the detector's input; the first is the whole frame, which shares the pyramid."""
+        """Fit each view into the detector's input.
+
+        The first is the whole frame, which shares the pyramid.
+        """
         pixels, detector = task.frame.pixels, self._detector_of(task)
         task.inputs = [
             detector.preprocess(pixels[y0:y1, x0:x1] if number else pyramid)
@@ -189,7 +198,10 @@ class FrameProcessor:
             self.raw_detector.reload_engine()
 
     def classify(self, task: FrameTask) -> None:
-        """Decode the detector's output and classify it; a frame that is not new gets the last result."""
+        """Decode the detector's output and classify it.
+
+        A frame that is not new gets the last result.
+        """
         if task.inputs:
             self._apply_min_score()
             detector = self._detector_of(task)
@@ -207,7 +219,10 @@ class FrameProcessor:
 
 
 def read_frames(source: Source, limit: int | None) -> Generator[FrameTask]:
-    """Read up to `limit` frames, timed; closing the generator releases the source at once."""
+    """Read up to `limit` frames, timed.
+
+    Closing the generator releases the source at once.
+    """
     frames = iter(source)
     try:
         for _ in islice(count(), limit):

@@ -101,7 +101,10 @@ class ThreadedExecutor:
                 raise end.error from None
 
     def close(self, deadline: StopDeadline) -> None:
-        """Drop the frames in flight and wait `PARTING_SECONDS` for the threads; a hung thread is abandoned."""
+        """Drop the frames in flight and wait `PARTING_SECONDS` for the threads.
+
+        A hung thread is abandoned.
+        """
         for queue in self._queues:
             queue.abort()
         self._free_slot()  # the reader may wait for one

@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 class TraceFile:
-    """A trace that is written during the run; after a power cut it opens too, since the last bracket is optional.
+    """A trace that is written during the run.
+
+    After a power cut it opens too, since the last bracket is optional.
 
     If it can no longer be written, e.g. on a full disk, one warning reports it and the run continues without it.
 

@@ -12,7 +12,10 @@ from .tasks import FrameTask, Stage
 
 
 class PipelineThread(threading.Thread):
-    """A thread that fills a queue. Its exception ends the queue, and is raised at the queue's other end."""
+    """A thread that fills a queue.
+
+    Its exception ends the queue, and is raised at the queue's other end.
+    """
 
     def __init__(self, name: str, target: FrameQueue) -> None:
         super().__init__(name=name, daemon=True)
@@ -29,7 +32,10 @@ class PipelineThread(threading.Thread):
         raise NotImplementedError
 
     def end(self, error: BaseException | None) -> bool:
-        """End the queue, with the error if there was one; return True, since it is handled at the other end."""
+        """End the queue, with the error if there was one.
+
+        Return True, since it is handled at the other end.
+        """
         self.target.end(error.error if isinstance(error, EndOfStream) else error)
         return True
 
@@ -94,7 +100,10 @@ class Worker(PipelineThread):
             return True if self._is_abandoned else super().end(error)
 
     def abandon_if_hung(self, seconds: float) -> bool:
-        """Abandon this thread if its frame has made no progress for `seconds`; a later result is dropped."""
+        """Abandon this thread if its frame has made no progress for `seconds`.
+
+        A later result is dropped.
+        """
         with self._lock:
             task = self._current
             self._is_abandoned = task is not None and time.monotonic() - task.stopwatch.touched > seconds

@@ -64,7 +64,10 @@ def shrink(image: np.ndarray, scale: float) -> np.ndarray:
 
 
 def fit(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Fit an image into width x height, centred on black; return it unchanged if it has this size."""
+    """Fit an image into width x height, centred on black.
+
+    Return it unchanged if it has this size.
+    """
     scale = min(width / image.shape[1], height / image.shape[0])
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     inner = image

@@ -26,7 +26,10 @@ class ContactSheet:
         self._kept: list[bytes] = []
 
     def wants_next(self) -> bool:
-        """Return whether the next frame is part of the sample; call once a frame, then `add` if so."""
+        """Return whether the next frame is part of the sample.
+
+        Call once a frame, then `add` if so.
+        """
         self._offered += 1
         return (self._offered - 1) % self._stride == 0
 
@@ -43,7 +46,10 @@ class ContactSheet:
             self._stride *= 2
 
     def compose(self) -> np.ndarray | None:
-        """Compose the sheet, (H, W, 3) uint8 RGB; a single frame keeps its size. None if there was no frame."""
+        """Compose the sheet, (H, W, 3) uint8 RGB; a single frame keeps its size.
+
+        None if there was no frame.
+        """
         if len(self._kept) <= 1:
             return self._first
         columns = 2 if len(self._kept) <= 4 else 3

@@ -16,7 +16,10 @@ Cards = dict[str, tuple[Any, str]]
 
 
 def fits_bytes(pixels: np.ndarray, cards: Cards) -> bytes:
-    """Encode pixels of any depth as FITS: (H, W) as one plane, (H, W, 3) as three; row 0 first."""
+    """Encode pixels of any depth as FITS: (H, W) as one plane, (H, W, 3) as three.
+
+    Row 0 first.
+    """
     from astropy.io import fits
 
     planes = pixels if pixels.ndim == 2 else np.moveaxis(pixels, 2, 0)

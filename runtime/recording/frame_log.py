@@ -107,7 +107,9 @@ class FrameLog:
 
 
 def repair_last_log(folder: Path, run: int) -> None:
-    """Cut off what a crash left incomplete at the end of the last log in a folder; report it.
+    """Cut off what a crash left incomplete at the end of the last log in a folder.
+
+    Report it.
 
     A killed run leaves a part of a line, a power loss zeros.
 

@@ -80,7 +80,10 @@ class ImageWriter:
         self._on_error(error)
 
     def _stage(self, folder: OpenFolder) -> tuple[list[PendingImage | PendingCrop], str]:
-        """Write images under temporary names until the batch is full; return them, and an error or ""."""
+        """Write images under temporary names until the batch is full.
+
+        Return them, and an error or "".
+        """
         staged: list[PendingImage | PendingCrop] = []
         error = ""
         size = 0

@@ -123,7 +123,9 @@ class OutputFolder:
                     self._video.write(image)
 
     def save_input(self, frame: int, view: int, pixels: np.ndarray) -> None:
-        """Write the detector's input of a view, (H, W, 3) uint8; may be called from any thread.
+        """Write the detector's input of a view, (H, W, 3) uint8.
+
+        May be called from any thread.
 
         Args:
             frame: number of the frame.
@@ -160,7 +162,10 @@ class OutputFolder:
 
 
 def _last_run(folder: Path) -> int:
-    """Return the highest run number among the folder's files; the event file may have been renamed."""
+    """Return the highest run number among the folder's files.
+
+    The event file may have been renamed.
+    """
     names = [path.name for pattern in ("frames-*.jsonl", "crops/*") for path in folder.glob(pattern)]
     found = (re.fullmatch(r"(?:frames-)?(\d+)(?:-\d+)?(?:\.jsonl)?", name) for name in names)
     return max((int(match[1]) for match in found if match), default=0)

@@ -50,7 +50,9 @@ class WriterLimits(NamedTuple):
 
 @dataclass(eq=False)
 class Batch:
-    """What is written together; its parts are emptied once they are on the disk or counted as lost.
+    """What is written together.
+
+    Its parts are emptied once they are on the disk or counted as lost.
 
     Attributes:
         events: by their numbers.
@@ -130,7 +132,10 @@ class PendingRows:
                 self._refused.discard(event.number)
 
     def move_times(self, seconds: float) -> None:
-        """Move the times of the events that wait: the clock was set. Those of a batch follow when it is put back."""
+        """Move the times of the events that wait: the clock was set.
+
+        Those of a batch follow when it is put back.
+        """
         with self._lock:
             self._clock_offset += seconds
             self._events = {number: event.moved(seconds) for number, event in self._events.items()}

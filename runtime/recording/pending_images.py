@@ -80,7 +80,9 @@ class PendingCrop(NamedTuple):
 
 
 class PendingImages:
-    """The queue of images between the frame loop and the thread that writes them. Thread-safe.
+    """The queue of images between the frame loop and the thread that writes them.
+
+    Thread-safe.
 
     A crop that still waits is replaced by a better view of the same event.
 
@@ -135,7 +137,10 @@ class PendingImages:
             self._in_hand -= count
 
     def failed(self, image: PendingImage | PendingCrop) -> None:
-        """Count an image from the queue that could not be written; its event may deliver the same view again."""
+        """Count an image from the queue that could not be written.
+
+        Its event may deliver the same view again.
+        """
         with self._lock:
             self._in_hand -= 1
             self._lost += 1
@@ -143,7 +148,10 @@ class PendingImages:
                 self._views.pop(image.event.number, None)
 
     def drop_all(self) -> None:
-        """Count all images that wait or are being written as lost; nothing is written any more."""
+        """Count all images that wait or are being written as lost.
+
+        Nothing is written any more.
+        """
         with self._lock:
             self._lost += len(self._waiting) + self._in_hand
             self._waiting, self._bytes, self._in_hand = {}, 0, 0

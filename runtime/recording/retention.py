@@ -26,7 +26,10 @@ _RETAINED = re.compile(
 
 
 def free_bytes(folder: Path) -> int:
-    """Return how many bytes a user may still write to a folder's disk; 0 if it can hold no more files."""
+    """Return how many bytes a user may still write to a folder's disk.
+
+    0 if it can hold no more files.
+    """
     status = os.statvfs(folder)
     if status.f_files > 0 and status.f_favail < min(FREE_INODES, status.f_files // 20):
         return 0
@@ -34,7 +37,9 @@ def free_bytes(folder: Path) -> int:
 
 
 class RetainedFiles:
-    """The files of an output folder that may be deleted when space is short. Thread-safe.
+    """The files of an output folder that may be deleted when space is short.
+
+    Thread-safe.
 
     Args:
         folder: the output folder.

@@ -172,7 +172,10 @@ class RowWriter:
         return ""
 
     def _check_folder(self) -> None:
-        """Open the folder again if it was removed, replaced or damaged; if that is not possible, the run must end."""
+        """Open the folder again if it was removed, replaced or damaged.
+
+        If that is not possible, the run must end.
+        """
         if self.must_end or not (reason := self.folder.why_moved() or self.damaged):
             return
         path = self.folder.path

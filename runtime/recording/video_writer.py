@@ -77,7 +77,10 @@ class VideoWriter:
         self._frames += 1
 
     def close(self) -> None:
-        """Complete the file, check it and rename it to `path`; delete it if it is incomplete."""
+        """Complete the file, check it and rename it to `path`.
+
+        Delete it if it is incomplete.
+        """
         if self._over:
             return
         self._over = True

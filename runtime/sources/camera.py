@@ -36,7 +36,9 @@ logger = logging.getLogger(__name__)
 
 
 class Camera:
-    """A camera that is read until the run ends; when it stops delivering, it is reopened with increasing waits.
+    """A camera that is read until the run ends.
+
+    When it stops delivering, it is reopened with increasing waits.
 
     A lost camera and its return are logged as warnings; if it is lost repeatedly, at growing intervals.
 
@@ -123,7 +125,10 @@ class Camera:
         self._backoff.connected()
 
     def _read(self) -> Reading | None:
-        """Return the next image with its time and details; None where the camera has stopped delivering."""
+        """Return the next image with its time and details.
+
+        None where the camera has stopped delivering.
+        """
         assert self._capture is not None
         first, self._first = self._first, None
         if first is not None:

@@ -72,7 +72,10 @@ def unknown_option(name: str, key: str, known: Mapping[str, object]) -> UsageErr
 
 
 def exposure_time(text: str) -> float | None:
-    """Parse an exposure in seconds, ``10``, ``500us``, ``20ms``, ``2min``; None for ``auto``."""
+    """Parse an exposure in seconds, ``10``, ``500us``, ``20ms``, ``2min``.
+
+    None for ``auto``.
+    """
     if text == AUTO:
         return None
     match = re.fullmatch(r"(\d+\.?\d*(?:e-?\d+)?|\.\d+)(|s|ms|us|µs|min)", text)

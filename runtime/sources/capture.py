@@ -26,7 +26,10 @@ GREY16 = b"Y1\0\x10"
 
 
 class CaptureError(Exception):
-    """A camera that cannot be opened or delivers nothing; the text gives the reason, without the camera's name."""
+    """A camera that cannot be opened or delivers nothing.
+
+    The text gives the reason, without the camera's name.
+    """
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,10 @@ class Capture(Protocol):
 
 
 def configure_capture(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
-    """Return an opened capture, set to keep 16-bit grey; None if it could not be opened."""
+    """Return an opened capture, set to keep 16-bit grey.
+
+    None if it could not be opened.
+    """
     if capture.isOpened():
         if code_of(capture, cv2.CAP_PROP_CODEC_PIXEL_FORMAT) == GREY16:
             capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)

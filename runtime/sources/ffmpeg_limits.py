@@ -104,7 +104,10 @@ def code_of(capture: cv2.VideoCapture, key: int) -> bytes:
 
 
 def _pixel_bytes(code: bytes) -> float:
-    """Return the bytes of a decoded pixel, all planes, see libavcodec/raw.c; 8 where the code is not known."""
+    """Return the bytes of a decoded pixel, all planes, see libavcodec/raw.c.
+
+    8 where the code is not known.
+    """
     if code[:2] == b"Y3" and code[2] in (0, 10, 11):
         return {0: 3.0, 10: 2.0, 11: 1.5}[code[2]] * (2 if code[3] > 8 else 1)
     return {b"I420": 1.5, b"NV12": 1.5, b"Y42B": 2.0, b"YUY2": 2.0, b"444P": 3.0, b"G3\0\x08": 3.0}.get(code, 8.0)
@@ -117,7 +120,9 @@ def _limit_allocations(size: int) -> None:
 
 
 def check_memory_in_use(pixels: int, name: str, before: int = 0) -> None:
-    """Stop before the decoder's own frames take all memory; how many it keeps is up to the video.
+    """Stop before the decoder's own frames take all memory.
+
+    How many it keeps is up to the video.
 
     Args:
         pixels: of the frame that was just read; 0 where reading failed.
@@ -153,7 +158,9 @@ def _libavutil() -> ctypes.CDLL | None:
 
 
 def redirects(url: str) -> bool:
-    """Return whether an RTSP camera redirects; FFmpeg would follow, and has no option against it.
+    """Return whether an RTSP camera redirects.
+
+    FFmpeg would follow, and has no option against it.
 
     A camera that does not answer, or not with RTSP, does not: FFmpeg reports what is wrong with it.
     """

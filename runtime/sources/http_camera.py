@@ -63,7 +63,9 @@ class SnapshotCapture:
 
 
 class HttpCapture:
-    """A stream that FFmpeg has opened; it becomes a `SnapshotCapture` where it turns out to be a single image.
+    """A stream that FFmpeg has opened.
+
+    It becomes a `SnapshotCapture` where it turns out to be a single image.
 
     The content type is requested only if the stream has ended after at most one image, as some cameras serve one
     viewer.

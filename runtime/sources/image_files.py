@@ -130,7 +130,9 @@ class ImageSource:
 
 
 def decode_entry(entry: Entry, development: Development | None, gate: MemoryGate, journal: WorkJournal) -> DecodedImage:
-    """Read and decode an image once there is memory for it; it is noted in the journal meanwhile.
+    """Read and decode an image once there is memory for it.
+
+    It is noted in the journal meanwhile.
 
     Raises:
         ImageError: it cannot be read.
@@ -142,7 +144,10 @@ def decode_entry(entry: Entry, development: Development | None, gate: MemoryGate
 
 
 def file_entry(path: Path, name: str) -> Entry:
-    """Return the entry of a file; a missing file, or one that is not regular, is refused when it is read."""
+    """Return the entry of a file.
+
+    A missing file, or one that is not regular, is refused when it is read.
+    """
     try:
         status = path.stat()
         mark = (os.path.abspath(path), status.st_size, status.st_mtime_ns)

@@ -134,7 +134,9 @@ class SerSource:
         return developed_frame(values, cfa, self._development, time, printable_name(self._path.name), number)
 
     def _count(self, stated: int, size: int) -> int:
-        """Return the number of frames; if `size` bytes hold more than stated, the recorder was killed.
+        """Return the number of frames.
+
+        If `size` bytes hold more than stated, the recorder was killed.
 
         What follows the stated frames may be their times, 8 bytes each, complete or cut off.
         """
@@ -145,7 +147,10 @@ class SerSource:
         return with_times if rest == 0 else available
 
     def _ticks(self, stream: BinaryIO) -> np.ndarray | None:
-        """Read the time of each frame from the trailer; None where it is missing or invalid."""
+        """Read the time of each frame from the trailer.
+
+        None where it is missing or invalid.
+        """
         assert self.length is not None
         size = 8 * self.length
         if stream.seek(0, os.SEEK_END) < (start := HEADER.size + self.length * self._bytes) + size:

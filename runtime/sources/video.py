@@ -34,7 +34,9 @@ logger = logging.getLogger(__name__)
 
 
 class VideoSource:
-    """Frames of a video file; their times count from when it is opened, at the video's own pace.
+    """Frames of a video file.
+
+    Their times count from when it is opened, at the video's own pace.
 
     Logged as warnings: frames that are missing at the end, and a depth that OpenCV cuts.
 

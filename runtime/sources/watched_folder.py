@@ -194,7 +194,10 @@ class WatchedFolderSource:
         return time.time() - version.modified / 1e9 > PATIENCE_SECONDS
 
     def _give_up(self, name: str, version: _Version, error: ImageError) -> bool:
-        """Return whether a file that cannot be read is to be skipped; if not, it is tried again."""
+        """Return whether a file that cannot be read is to be skipped.
+
+        If not, it is tried again.
+        """
         failed = self._failed.get(name)
         if failed is None or failed[0] != version:
             failed = self._failed[name] = version, time.monotonic()
@@ -239,7 +242,10 @@ class ProcessedList:
         self._path = out / f"watched-{mark}.jsonl"
 
     def read(self) -> dict[str, _Version]:
-        """Return name and version of each file; a last line that was cut short by a crash is ignored."""
+        """Return name and version of each file.
+
+        A last line that was cut short by a crash is ignored.
+        """
         done = {}
         if self._path.is_file():
             for line in self._path.read_text(encoding="utf-8").splitlines():

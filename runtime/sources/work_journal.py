@@ -64,7 +64,10 @@ class WorkJournal:
             self._note(mark, False)
 
     def _read(self) -> list[Mark]:
-        """Return the files that ended earlier runs; none if the note is of another boot, or damaged."""
+        """Return the files that ended earlier runs.
+
+        None if the note is of another boot, or damaged.
+        """
         if self._path is None or not self._path.is_file():
             return []
         try:

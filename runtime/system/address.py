@@ -44,7 +44,9 @@ _PIXEL_FORMAT = re.compile(r"format=[A-Za-z]{0,4}\d{0,3}P?(?:-BE)?")
 
 
 def redact_credentials(address: str) -> str:
-    """Mask the parts of an address that are not known to be harmless; return any other text unchanged.
+    """Mask the parts of an address that are not known to be harmless.
+
+    Return any other text unchanged.
 
     Every camera has its own way to put a password into its address: before the host, as a parameter of any name, in the
     path, or as the path. Only the scheme, the host, and a rest of words in `_HARMLESS` and short numbers are therefore

@@ -12,7 +12,9 @@ _ALONE = 3
 
 
 class FrameBufferPool:
-    """A pool of uint8 arrays; an array to which no reference is left, nor to a view of it, is reused.
+    """A pool of uint8 arrays.
+
+    An array to which no reference is left, nor to a view of it, is reused.
 
     Only one thread may acquire; any thread may release. A new shape drops the arrays of the old one.
     """
@@ -30,7 +32,10 @@ class FrameBufferPool:
         return array
 
     def adopt(self, array: np.ndarray) -> None:
-        """Add an array that was made elsewhere and owns its memory; it is reused once it is released."""
+        """Add an array that was made elsewhere and owns its memory.
+
+        It is reused once it is released.
+        """
         if self._arrays and self._arrays[0].shape != array.shape:
             self._arrays = []
         if len(self._arrays) < MAX_ARRAYS:

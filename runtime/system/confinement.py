@@ -52,7 +52,10 @@ def limit_cpu_time(seconds: float) -> None:
 
 
 def forbid_network_and_programs() -> bool:
-    """Make the kernel refuse sockets, other programs, and access to other processes; return whether it does."""
+    """Make the kernel refuse sockets, other programs, and access to other processes.
+
+    Return whether it does.
+    """
     machine = platform.machine()
     if machine not in _SECCOMP:
         return False
@@ -69,7 +72,9 @@ def forbid_network_and_programs() -> bool:
 
 
 def forbid_changes_outside(folder: Path) -> bool:
-    """Make the kernel refuse to write, make or remove files outside a folder; return whether it does.
+    """Make the kernel refuse to write, make or remove files outside a folder.
+
+    Return whether it does.
 
     Holds for the calling thread and for those that it starts: call it before any other thread exists.
     """
@@ -95,7 +100,10 @@ def forbid_changes_outside(folder: Path) -> bool:
 
 
 def _without_new_privileges() -> ctypes.CDLL:
-    """Disable programs that run as another user, as both interfaces require; return the C library."""
+    """Disable programs that run as another user, as both interfaces require.
+
+    Return the C library.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.syscall.restype = ctypes.c_long
     libc.prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1), 0, 0, 0)

@@ -15,7 +15,9 @@ MAX_ATTEMPTS, BETWEEN_SECONDS = 10, 0.05
 
 
 def acquire_lock(folder: Path) -> int:
-    """Lock a folder for this process; return the handle, which releases the lock when it is closed.
+    """Lock a folder for this process.
+
+    Return the handle, which releases the lock when it is closed.
 
     Raises:
         UsageError: another run holds the lock.
@@ -31,7 +33,10 @@ def acquire_lock(folder: Path) -> int:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a run writes into a folder now; True if that cannot be determined."""
+    """Return whether a run writes into a folder now.
+
+    True if that cannot be determined.
+    """
     try:
         handle = os.open(folder / NAME, os.O_RDONLY)
     except FileNotFoundError:

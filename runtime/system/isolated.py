@@ -29,7 +29,10 @@ READY, RESULT, REFUSED = b"ready", b"+", b"-"
 
 
 class IsolatedError(Exception):
-    """The process refused the material, crashed on it, or took too long; the text says which."""
+    """The process refused the material, crashed on it, or took too long.
+
+    The text says which.
+    """
 
 
 class IsolatedRefusal(IsolatedError):
@@ -53,7 +56,9 @@ class Limits:
 
 
 class IsolatedProcess:
-    """A process that runs functions one after another; when a call ends it, the next call gets a new one.
+    """A process that runs functions one after another.
+
+    When a call ends it, the next call gets a new one.
 
     Args:
         modules: modules to import before the limits are set.
@@ -169,13 +174,19 @@ def isolated(
     seconds: float,
     limits: Limits | None = None,
 ) -> bytes:
-    """Run one function in an `IsolatedProcess` of its own; see `IsolatedProcess.call`."""
+    """Run one function in an `IsolatedProcess` of its own.
+
+    See `IsolatedProcess.call`.
+    """
     with IsolatedProcess(modules, limits) as process:
         return process.call(function, *arguments, seconds=seconds)
 
 
 def _serve(pipe: Connection, folder: str, modules: Sequence[str], limits: Limits) -> None:
-    """Run each call that comes through the pipe, and send back its result. Runs in the child process."""
+    """Run each call that comes through the pipe, and send back its result.
+
+    Runs in the child process.
+    """
     os.chdir(folder)
     os.environ.update({"TMPDIR": folder, "HOME": folder})
     tempfile.tempdir = folder

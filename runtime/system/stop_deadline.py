@@ -47,5 +47,8 @@ class StopDeadline:
         return max(minimum, min(seconds, self._end - keep - self._clock()))
 
     def sleep_until_abandoned(self) -> None:
-        """Wait until what still waits for a disk is to be abandoned; the request must have come."""
+        """Wait until what still waits for a disk is to be abandoned.
+
+        The request must have come.
+        """
         time.sleep(self.limit(ABANDON_SECONDS, keep=END_SECONDS - ABANDON_SECONDS))

@@ -48,7 +48,10 @@ class SystemdNotifier:
             self._send("WATCHDOG=1")
 
     def waiting(self, source: str) -> None:
-        """Report that the run waits for its source; until the first frame, this extends the time limit of the start."""
+        """Report that the run waits for its source.
+
+        Until the first frame, this extends the time limit of the start.
+        """
         now = time.monotonic()
         if source and self._address and not self._is_ready and now - self._last_sent >= EXTEND_SECONDS / 3:
             self._last_sent = now

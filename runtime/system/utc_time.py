@@ -1,4 +1,7 @@
-"""Times as text: UTC, ISO 8601, ending in ``Z``; and whether the clock that they are of was set."""
+"""Times as text: UTC, ISO 8601, ending in ``Z``.
+
+And whether the clock that they are of was set.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ def utc_now(timespec: str = "milliseconds") -> str:
 
 
 def move_utc_text(text: str, seconds: float) -> str:
-    """Move a time that `utc_text` wrote; one that cannot be read, or would be in no year, stays."""
+    """Move a time that `utc_text` wrote.
+
+    One that cannot be read, or would be in no year, stays.
+    """
     try:
         return utc_text(datetime.datetime.fromisoformat(text) + datetime.timedelta(seconds=seconds))
     except (ValueError, OverflowError):

@@ -163,7 +163,9 @@ class Track:
             self.cutout, self.raw_cutout = cut_out(frame.pixels, box), _raw_cutout(frame, box)
 
     def classify_motion(self) -> None:
-        """Distinguish objects from trails and hot pixels; confirm what has moved with the sky for long enough.
+        """Distinguish objects from trails and hot pixels.
+
+        Confirm what has moved with the sky for long enough.
 
         An object that keeps its position on the sensor while the sky drifts is a hot pixel; one that moves across the
         sky is a trail.

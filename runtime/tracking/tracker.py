@@ -61,7 +61,9 @@ class Tracker:
         sky_seen: bool = True,
         star_field: int = 0,
     ) -> list[Track]:
-        """Add the classified detections of a frame; not to be called for a frame in which nothing was searched.
+        """Add the classified detections of a frame.
+
+        Not to be called for a frame in which nothing was searched.
 
         Args:
             frame: the frame.

@@ -75,7 +75,10 @@ def too_many_failures(wait: float) -> str:
 
 
 async def _read_body(receive: Receive, headers: Headers) -> tuple[Receive, bool]:
-    """Read a request's body up to the limit; return a `receive` that replays it, and whether it is too large."""
+    """Read a request's body up to the limit.
+
+    Return a `receive` that replays it, and whether it is too large.
+    """
     length = headers.get("content-length", "0")
     if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
         return receive, True

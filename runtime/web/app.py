@@ -156,7 +156,10 @@ def _add_health_routes(app: FastAPI, monitor: RunMonitor, token: Token | None) -
         "/healthz", responses={503: {"model": Health, "description": "No frames arrive, or nothing can be written."}}
     )
     def health(response: Response) -> Health:
-        """Return whether frames arrive and are written; a paused run is healthy while they do."""
+        """Return whether frames arrive and are written.
+
+        A paused run is healthy while they do.
+        """
         state = monitor.state()
         response.status_code = 200 if state in (RUNNING, PAUSED) else 503
         return Health(state=state)
@@ -215,7 +218,10 @@ def _add_view_routes(app: FastAPI, preview: Preview, token: Token | None) -> Non
 
     @app.get("/stream.mjpg", response_class=Response, responses=STREAM)
     async def stream(request: Request) -> Response:
-        """Stream the frames with their detections drawn, as motion JPEG; a session that ends ends its streams."""
+        """Stream the frames with their detections drawn, as motion JPEG.
+
+        A session that ends ends its streams.
+        """
         by_session = token is not None and token.session(request.headers) is not None
         is_allowed = (lambda: token.session(request.headers) is not None) if token and by_session else lambda: True
         return streams.open(is_allowed) or JSONResponse({"detail": "too many viewers"}, 429, {"Retry-After": "10"})
@@ -259,7 +265,10 @@ def _invalid_request(request: Request, error: Exception) -> Response:
 
 
 def _png_file(folder: Path, name: str) -> Response:
-    """Return a PNG file of a folder; a symbolic link that leads out of it is not found."""
+    """Return a PNG file of a folder.
+
+    A symbolic link that leads out of it is not found.
+    """
     path = folder / name
     if not path.is_file() or not path.resolve().is_relative_to(folder.resolve()):
         raise HTTPException(404, "there is no such image")

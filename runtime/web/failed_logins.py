@@ -21,7 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 class FailedLogins:
-    """Counts failed logins by client. The wait starts at a second and doubles; until it is over, no token is checked.
+    """Counts failed logins by client.
+
+    The wait starts at a second and doubles; until it is over, no token is checked.
 
     A client is an IPv4 address, or a /64 network of IPv6, which one computer can have all addresses of.
 
@@ -39,7 +41,10 @@ class FailedLogins:
         self._logged_at = -math.inf
 
     def wait(self, client: str) -> float:
-        """Return the seconds for which a client must wait before its next attempt; 0 if it does not have to."""
+        """Return the seconds for which a client must wait before its next attempt.
+
+        0 if it does not have to.
+        """
         failures, last = self._clients.get(_network(client), (0, 0.0))
         if failures <= FREE_FAILURES:
             return 0.0

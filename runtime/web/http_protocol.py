@@ -81,7 +81,10 @@ class TimeoutProtocol(H11Protocol):
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer an invalid request, with the security headers; if an answer has been started, close instead."""
+        """Answer an invalid request, with the security headers.
+
+        If an answer has been started, close instead.
+        """
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             self.transport.abort()
             return
@@ -92,7 +95,10 @@ class TimeoutProtocol(H11Protocol):
         self.transport.close()
 
     def _check_timeout(self) -> None:
-        """Close the connection if its client has timed out; otherwise schedule the next check."""
+        """Close the connection if its client has timed out.
+
+        Otherwise schedule the next check.
+        """
         now = self.loop.time()
         if self.is_answering and not self.flow.write_paused and not self.transport.is_closing():
             self.waiting_since = now

@@ -59,7 +59,10 @@ class RunCollector(Collector):
 
 
 def metrics_text(monitor: RunMonitor, failed_logins: int = 0) -> bytes:
-    """Return the metrics in the text format of Prometheus; `failed_logins` is counted by the page's token."""
+    """Return the metrics in the text format of Prometheus.
+
+    `failed_logins` is counted by the page's token.
+    """
     registry = CollectorRegistry()
     registry.register(RunCollector(monitor, failed_logins))
     return generate_latest(registry)

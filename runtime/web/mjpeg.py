@@ -23,7 +23,10 @@ class MjpegStreams:
         self._available = max_streams
 
     def open(self, is_allowed: Callable[[], bool] = lambda: True) -> StreamingResponse | None:
-        """Return a new stream, or None if too many are open; it ends when it `is_allowed` no more."""
+        """Return a new stream, or None if too many are open.
+
+        It ends when it `is_allowed` no more.
+        """
         if self._available == 0:
             return None
         self._available -= 1

@@ -72,7 +72,10 @@ class Preview:
         self._watched_at = time.monotonic()
 
     def jpeg(self) -> bytes | None:
-        """Return the latest image with its detections drawn, as JPEG; None if there is none yet."""
+        """Return the latest image with its detections drawn, as JPEG.
+
+        None if there is none yet.
+        """
         self.mark_watched()
         with self._encode_lock:
             with self._lock:

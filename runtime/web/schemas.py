@@ -1,4 +1,7 @@
-"""The types of the API's requests and responses; its OpenAPI document is generated from them."""
+"""The types of the API's requests and responses.
+
+Its OpenAPI document is generated from them.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ MIN_LOG_INTERVAL = 30.0
 
 
 def listen(address: str) -> socket.socket:
-    """Bind ``[HOST:]PORT`` and listen; without a host, on loopback only. Port 0 takes a free one.
+    """Bind ``[HOST:]PORT`` and listen; without a host, on loopback only.
+
+    Port 0 takes a free one.
 
     Raises:
         UsageError: it is not such an address, or it cannot be bound.
@@ -54,7 +56,10 @@ def is_loopback(bound: socket.socket) -> bool:
 
 
 def browser_url(bound: socket.socket) -> str:
-    """Return the URL to open in a browser; for a socket on all interfaces, with this computer's name."""
+    """Return the URL to open in a browser.
+
+    For a socket on all interfaces, with this computer's name.
+    """
     host, port = bound.getsockname()[:2]
     if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
         host = socket.gethostname()

@@ -30,7 +30,9 @@ LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class WebSink:
-    """Serve the live page of a run from a thread of its own; its address and token file are logged.
+    """Serve the live page of a run from a thread of its own.
+
+    Its address and token file are logged.
 
     Args:
         address: ``[HOST:]PORT``.

@@ -22,7 +22,9 @@ MAX_TOKEN_FILE_BYTES = 4096
 
 
 def load_or_create_token(path: Path) -> tuple[str, bool]:
-    """Read the token from a file, or create both; return the token and whether it is new.
+    """Read the token from a file, or create both.
+
+    Return the token and whether it is new.
 
     No symbolic link is followed: someone who may write to the folder must neither choose the token by a link to a file
     that they know, nor have another file of this user overwritten.

@@ -28,7 +28,9 @@ def draw_mixed_view(canvas: Canvas, size: int, rng: np.random.Generator) -> np.n
 
 
 def draw_telescope_view(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw one view that imitates another telescope; the same state of `rng` gives the same view.
+    """Draw one view that imitates another telescope.
+
+    The same state of `rng` gives the same view.
 
     Returns:
         (size, size, 3) uint8.
@@ -47,7 +49,10 @@ def draw_telescope_view(canvas: Canvas, size: int, rng: np.random.Generator) -> 
 
 
 def _framed(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw the galaxy's light above the sky, (size, size, 3) float32 levels; cut by a frame's edge in some views."""
+    """Draw the galaxy's light above the sky, (size, size, 3) float32 levels.
+
+    Cut by a frame's edge in some views.
+    """
     light = canvas.pixels.astype(np.float32) - canvas.sky * np.float32(rng.uniform(0.7, 1.0))
     matrix = view_matrix(canvas, size, rng, FRAMING)
     border = cv2.BORDER_CONSTANT

@@ -123,7 +123,9 @@ def level_table(canvas: Canvas, rng: np.random.Generator, variation: SkyAugmenta
 def draw_view(
     canvas: Canvas, size: int, rng: np.random.Generator, variation: SkyAugmentation = SkyAugmentation()
 ) -> np.ndarray:
-    """Draw one augmented view of a galaxy; the same state of `rng` gives the same view.
+    """Draw one augmented view of a galaxy.
+
+    The same state of `rng` gives the same view.
 
     Returns:
         (size, size, 3) uint8.

@@ -106,7 +106,10 @@ class BatchLoader:
         return bool(self._attributes.shape[1])
 
     def make_average(self, build: Callable[[], keras.Model]) -> keras.Model:
-        """Build the network that holds the averaged weights; without averaging, return the trained network itself."""
+        """Build the network that holds the averaged weights.
+
+        Without averaging, return the trained network itself.
+        """
         return build() if self._recipe.average else self.trainable
 
     def complete_network(self, trained: keras.Model) -> keras.Model:
@@ -114,7 +117,10 @@ class BatchLoader:
         return trained if self._frozen is None else self._network
 
     def frozen_features(self, images: np.ndarray) -> np.ndarray:
-        """Return the frozen part's features of images (N, size, size, 3) uint8; without such a part, the images."""
+        """Return the frozen part's features of images (N, size, size, 3) uint8.
+
+        Without such a part, the images.
+        """
         if self._frozen is None:
             return images
         parts = [

@@ -63,7 +63,10 @@ class Teacher:
         return _predict(self._forward, images, self.temperature * softening)
 
     def soft_targets(self, dataset: GalaxyDataset) -> np.ndarray:
-        """Return softened probabilities of a dataset's images, (N, C); cached, since a large network is slow."""
+        """Return softened probabilities of a dataset's images, (N, C).
+
+        Cached, since a large network is slow.
+        """
         key = (dataset.ids, dataset.margin, self.side, self.temperature, SOFTENING_FACTOR)
         return cached_array(
             "opinion",

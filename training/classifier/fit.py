@@ -141,7 +141,10 @@ def _run_epochs(
     images: np.ndarray,
     report: Report | None,
 ) -> None:
-    """Train from the last checkpoint in the run folder; afterwards `average` holds the weights to keep."""
+    """Train from the last checkpoint in the run folder.
+
+    Afterwards `average` holds the weights to keep.
+    """
     networks = loader.trainable, average
     if loader.attributes:
         networks = with_attributes(loader.trainable), with_attributes(average)
@@ -183,7 +186,10 @@ def _run_epochs(
 
 
 def _load_checkpoint(run: RunFolder, trainer: ClassifierTrainer, checkpoint: Path, schedule: Schedule) -> int:
-    """Load the last checkpoint; return the number of epochs that the network has been trained for."""
+    """Load the last checkpoint.
+
+    Return the number of epochs that the network has been trained for.
+    """
     epoch = trainer.load(checkpoint, schedule)
     run.truncate_log(epoch)  # epochs after a checkpoint that was lost are trained again
     return epoch

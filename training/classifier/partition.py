@@ -35,7 +35,10 @@ class DatasetSplit:
 
 
 def duplicate_groups(dataset: GalaxyDataset) -> np.ndarray:
-    """Group images of the same galaxy: (N,) int. The result is cached, since it takes minutes to compute."""
+    """Group images of the same galaxy: (N,) int.
+
+    The result is cached, since it takes minutes to compute.
+    """
     key = cache_key(dataset.ids, dataset.margin, COMPARED_SIDE, *CRITERIA)
     return np.asarray(cached_array("duplicates", key, lambda: near_duplicates(dataset.images(COMPARED_SIDE))))
 

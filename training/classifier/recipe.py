@@ -38,7 +38,10 @@ SMALL: dict[str, Any] = {
 
 
 class RecipeError(UserError):
-    """A recipe that does not exist or has an invalid value; the message says which values are valid."""
+    """A recipe that does not exist or has an invalid value.
+
+    The message says which values are valid.
+    """
 
     exit_code = 2
 

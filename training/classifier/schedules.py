@@ -9,7 +9,9 @@ import numpy as np
 
 @dataclass
 class Cycles:
-    """Cosine cycles of equal length, each with its own peak and a warm-up; the length of the training is fixed.
+    """Cosine cycles of equal length, each with its own peak and a warm-up.
+
+    The length of the training is fixed.
 
     Args:
         rates: peak of each cycle; steps: steps per epoch; epochs: of the whole training.

@@ -116,7 +116,10 @@ class SmallNetwork:
 
 
 class Step(NamedTuple):
-    """One step of a network: ``keep`` and ``add`` start and end a residual block; `side` is that of the output."""
+    """One step of a network: ``keep`` and ``add`` start and end a residual block.
+
+    `side` is that of the output.
+    """
 
     kind: str
     channels: int = 0
@@ -168,7 +171,9 @@ INT8_BYTES_PER_FILE = 1_700
 
 
 def cost(spec: SmallNetwork, classes: int) -> Cost:
-    """Return a network's cost without building it; `keras_utils.multiply_adds` and Keras count the same.
+    """Return a network's cost without building it.
+
+    `keras_utils.multiply_adds` and Keras count the same.
 
     The bytes of its int8 file are an estimate within a few percent.
     """

@@ -135,7 +135,10 @@ class ClassifierTrainer:
             np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
 
     def load(self, path: Path, schedule: Cycles | Plateau) -> int:
-        """Read the state, if there is a complete one; return the number of epochs it was trained for."""
+        """Read the state, if there is a complete one.
+
+        Return the number of epochs it was trained for.
+        """
         variables = self._state
         try:
             with np.load(path) as stored:

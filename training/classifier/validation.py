@@ -27,7 +27,10 @@ Forward = Callable[[np.ndarray], np.ndarray]
 
 
 def compile_forward(network: keras.Model, batch: int = BATCH) -> Forward:
-    """Compile inference in batches; the returned function always uses the network's current weights."""
+    """Compile inference in batches.
+
+    The returned function always uses the network's current weights.
+    """
     run = tf.function(lambda inputs: network(inputs, training=False), reduce_retracing=True)
 
     def forward(images: np.ndarray) -> np.ndarray:
@@ -65,7 +68,9 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 def calibrate_and_measure(
     logits: np.ndarray, validation: GalaxyDataset, out: Path, decode: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit temperature and abstention threshold on validation logits (N, C); write ``predictions.npz``.
+    """Fit temperature and abstention threshold on validation logits (N, C).
+
+    Write ``predictions.npz``.
 
     Args:
         decode: temperature and abstention threshold if they are already chosen; then they are only measured.

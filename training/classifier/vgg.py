@@ -113,7 +113,9 @@ def _last_frozen(model: keras.Model) -> str:
 
 
 def download_imagenet(folder: Path | None = None) -> Path:
-    """Download Keras' ImageNet weights (59 MB) unless they are cached; return their path.
+    """Download Keras' ImageNet weights (59 MB) unless they are cached.
+
+    Return their path.
 
     Args:
         folder: the cache; Keras' own when None.
@@ -174,7 +176,10 @@ def _read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _pair(path: Path, file: h5py.File, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the kernel and the bias below a group; their names differ between versions of Keras."""
+    """Return the kernel and the bias below a group.
+
+    Their names differ between versions of Keras.
+    """
     found: dict[int, np.ndarray] = {}
 
     def take(_: str, item: object) -> None:

@@ -6,6 +6,9 @@ from ...errors import UserError
 
 
 class DataError(UserError):
-    """A data set is missing, incomplete or not in a known layout; the message says which and where."""
+    """A data set is missing, incomplete or not in a known layout.
+
+    The message says which and where.
+    """
 
     exit_code = 2

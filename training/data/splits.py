@@ -54,7 +54,9 @@ def holdout_indices(
     seed: int,
     classes: Sequence[str] = CLASSES,
 ) -> SplitIndices:
-    """Split images by content; the seeded hash of a group's smallest id decides its part.
+    """Split images by content.
+
+    The seeded hash of a group's smallest id decides its part.
 
     An image that is added later moves no other image, unless it joins a group and has the smallest id there.
 

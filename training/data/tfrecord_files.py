@@ -1,4 +1,7 @@
-"""Read single records of TFRecord files. Needs TensorFlow, which is imported on first use."""
+"""Read single records of TFRecord files.
+
+Needs TensorFlow, which is imported on first use.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ def load_tensorflow() -> Any:
 
 
 class ExampleFeatures:
-    """The features of a tf.train.Example by name, as lists; a missing feature is an empty list."""
+    """The features of a tf.train.Example by name, as lists.
+
+    A missing feature is an empty list.
+    """
 
     def __init__(self, example: Any) -> None:
         self._features = example.features.feature

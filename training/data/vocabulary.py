@@ -39,11 +39,17 @@ OTHER_WORDS = frozenset(
 
 
 def is_galaxy(name: str) -> bool:
-    """Return whether boxes of a class are galaxies to the detector; all other boxes are background."""
+    """Return whether boxes of a class are galaxies to the detector.
+
+    All other boxes are background.
+    """
     return name.lower() in GALAXY_NAMES
 
 
 def is_known(name: str) -> bool:
-    """Return whether a class is a galaxy or contains a word for another object; else it may be misspelt."""
+    """Return whether a class is a galaxy or contains a word for another object.
+
+    Else it may be misspelt.
+    """
     words = re.findall(r"[a-z]+", name.lower())
     return is_galaxy(name) or any(word in OTHER_WORDS or word.removesuffix("s") in OTHER_WORDS for word in words)

@@ -1,4 +1,7 @@
-"""Assign boxes to anchors for training, and decode a network's raw outputs. numpy only."""
+"""Assign boxes to anchors for training, and decode a network's raw outputs.
+
+Numpy only.
+"""
 
 from __future__ import annotations
 

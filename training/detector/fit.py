@@ -85,7 +85,10 @@ def train(
 
 
 class _Training:
-    """A training in an open run folder; `positions` are those of a batch that this process generates."""
+    """A training in an open run folder.
+
+    `positions` are those of a batch that this process generates.
+    """
 
     def __init__(
         self,

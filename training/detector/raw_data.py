@@ -68,7 +68,9 @@ def with_raw_scenes(generator: SceneGenerator, skies: Sequence[RawSky], share: f
 
 
 class PooledBatches(SceneBatches):
-    """Training batches that use a scene several times in other orientations; batch n is always the same.
+    """Training batches that use a scene several times in other orientations.
+
+    Batch n is always the same.
 
     Drawing scenes of large frames takes longer than a step of training. One of every `REUSE` scenes of a batch is new;
     the others are drawn from the last `POOL` scenes.

@@ -85,7 +85,10 @@ def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, An
 
 
 def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> dict[int, Any]:
-    """Set the backbone's kernels; return scale and shift of each normalisation by its id."""
+    """Set the backbone's kernels.
+
+    Return scale and shift of each normalisation by its id.
+    """
     left, affine = iter(backbone), {}
 
     def take(layer: Any, norm: Any) -> None:

@@ -281,7 +281,10 @@ def _number(value: Any) -> float:
 
 
 def _plain_log(axes: Any) -> None:
-    """Label a logarithmic x axis with plain numbers; also between the powers of ten if the range is short."""
+    """Label a logarithmic x axis with plain numbers.
+
+    Also between the powers of ten if the range is short.
+    """
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
     low, high = axes.get_xlim()

@@ -1,4 +1,6 @@
-"""Grad-CAM heat maps, activations and filter patterns of a classifier; arrays in, arrays out.
+"""Grad-CAM heat maps, activations and filter patterns of a classifier.
+
+Arrays in, arrays out.
 
 A network maps (N, S, S, 3) RGB levels 0..255 to (N, C) logits. Its layers may be in one graph or in nested models.
 """
@@ -51,7 +53,10 @@ class _Tap(layers.Layer):  # type: ignore[misc]
 
 
 class _Tapped:
-    """A copy of a network that records its spatial outputs; it shares the weights and does not change the network."""
+    """A copy of a network that records its spatial outputs.
+
+    It shares the weights and does not change the network.
+    """
 
     def __init__(self, model: keras.Model) -> None:
         self._seen: list[tuple[keras.Layer, Any]] = []
@@ -234,7 +239,10 @@ def filter_patterns(model: keras.Model, layer: str, filters: Sequence[int], seed
 
 
 def _named(spatial: list[tuple[keras.Layer, tf.Tensor]]) -> dict[str, tuple[keras.Layer, tf.Tensor]]:
-    """Name each spatial output by its layer; further outputs of the same name get the suffix "#2" and so on."""
+    """Name each spatial output by its layer.
+
+    Further outputs of the same name get the suffix "#2" and so on.
+    """
     found: dict[str, tuple[keras.Layer, tf.Tensor]] = {}
     for layer, output in spatial:
         name, again = layer.name, 1

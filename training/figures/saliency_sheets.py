@@ -1,4 +1,7 @@
-"""Compose sheets of saliency maps, activations and filter patterns; arrays in, arrays out."""
+"""Compose sheets of saliency maps, activations and filter patterns.
+
+Arrays in, arrays out.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,10 @@ def heat_sheet(
 
 
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """Blend heat (H, W) 0..1 over an image (H, W, 3) uint8; where it is hotter, it covers the image more."""
+    """Blend heat (H, W) 0..1 over an image (H, W, 3) uint8.
+
+    Where it is hotter, it covers the image more.
+    """
     colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     share = (0.15 + 0.5 * heat)[..., None]
     return np.asarray(np.rint(image * (1 - share) + cv2.cvtColor(colours, cv2.COLOR_BGR2RGB) * share).astype(np.uint8))
@@ -125,7 +131,10 @@ def evenly(items: Sequence[Item], maximum: int) -> list[Item]:
 
 
 def _grey(levels: np.ndarray) -> np.ndarray:
-    """Stretch levels (h, w) to a grey image (h, w, 3) uint8; black if they are constant."""
+    """Stretch levels (h, w) to a grey image (h, w, 3) uint8.
+
+    Black if they are constant.
+    """
     low, high = float(levels.min()), float(levels.max())
     stretched = np.zeros(levels.shape) if high <= low else (levels - low) * (255 / (high - low))
     return np.repeat(stretched.astype(np.uint8)[..., None], 3, axis=2)
@@ -142,7 +151,10 @@ def _blank(height: int, width: int) -> np.ndarray:
 
 
 def _write(image: np.ndarray, text: str, line: int, ink: tuple[int, int, int] = INK) -> None:
-    """Write a line of text, cut to the image's width; characters outside ASCII become question marks."""
+    """Write a line of text, cut to the image's width.
+
+    Characters outside ASCII become question marks.
+    """
     plain = text.encode("ascii", "replace").decode()
     while plain and cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0] > image.shape[1]:
         plain = plain[:-1]

@@ -207,7 +207,10 @@ class AnnotatedDataset:
 
     @property
     def unknown(self) -> set[str]:
-        """Return classes that are not in the set's list; without a list, those that are not known sky objects."""
+        """Return classes that are not in the set's list.
+
+        Without a list, those that are not known sky objects.
+        """
         return {name for name in self.counts if (name not in self.listed if self.listed else not is_known(name))}
 
     @property

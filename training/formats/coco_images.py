@@ -49,7 +49,10 @@ class ImageLocator:
             return normalise_name(named)
 
     def find_folder(self, name: str) -> Path | None:
-        """Return the folder that an image's name is relative to; None if the image does not exist."""
+        """Return the folder that an image's name is relative to.
+
+        None if the image does not exist.
+        """
         return next((folder for folder in self._folders if (folder / name).is_file()), None)
 
     @cached_property

@@ -155,7 +155,10 @@ def _read_one(sample: Sample, layout: str | None, used_names: set[str]) -> Image
 
 
 def _row_errors(sample: Sample) -> Iterator[str]:
-    """Yield errors in the rows of our own layout; rows of catalogues may contain values that are not boxes."""
+    """Yield errors in the rows of our own layout.
+
+    Rows of catalogues may contain values that are not boxes.
+    """
     for number, row in enumerate(sample.box_rows, 1):
         for column in BOX_COLUMNS if any(map(row.get, BOX_COLUMNS)) else OLD_BOX_COLUMNS:
             try:
@@ -190,7 +193,10 @@ def _read_size(sample: Sample) -> tuple[int, int]:
 
 
 def _parse_cell(text: str, is_own_layout: bool) -> Any:
-    """Return the value of a cell; in our own layout, text after ``json:`` is parsed as JSON."""
+    """Return the value of a cell.
+
+    In our own layout, text after ``json:`` is parsed as JSON.
+    """
     if is_own_layout and text.startswith(JSON_PREFIX):
         try:
             return json.loads(text.removeprefix(JSON_PREFIX))

@@ -57,7 +57,9 @@ def decode(content: bytes, name: str = "") -> np.ndarray:
 
 
 def decode_with_size(content: bytes, name: str = "") -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode an image as `decode` does; return the width and height to which boxes of labels refer, too.
+    """Decode an image as `decode` does.
+
+    Return the width and height to which boxes of labels refer, too.
 
     These are the pixels of the file, as labelling programs show it: of a Bayer mosaic, twice as many along a side.
 

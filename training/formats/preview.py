@@ -47,7 +47,10 @@ def draw_sheet(
 
 
 def arrange_grid(tiles: Sequence[np.ndarray], classes: Sequence[str]) -> np.ndarray:
-    """Arrange tiles of equal size in a grid below a legend of the classes; return (H, W, 3) uint8 RGB."""
+    """Arrange tiles of equal size in a grid below a legend of the classes.
+
+    Return (H, W, 3) uint8 RGB.
+    """
     columns = max(1, int(np.ceil(np.sqrt(len(tiles)))))
     filled = [*tiles, *[np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % columns)]
     rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
@@ -114,14 +117,19 @@ def _draw_legend(width: int, classes: Sequence[str]) -> np.ndarray:
 
 
 def _draw_text(image: np.ndarray, text: str, x: int, y: int, colour: tuple[int, int, int], scale: float) -> int:
-    """Draw a line of text, with ``?`` for letters that OpenCV lacks; return the x at which it ends."""
+    """Draw a line of text, with ``?`` for letters that OpenCV lacks.
+
+    Return the x at which it ends.
+    """
     plain = text.encode("ascii", "replace").decode()
     cv2.putText(image, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)
     return x + int(cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)[0][0])
 
 
 def write_sheet(path: Path, image: np.ndarray) -> None:
-    """Write a sheet as PNG; an existing one is replaced only when the new one is complete.
+    """Write a sheet as PNG.
+
+    An existing one is replaced only when the new one is complete.
 
     Raises:
         WriteError: it cannot be written.

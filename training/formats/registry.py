@@ -158,7 +158,10 @@ def resolve_format(path: Path, name: str | None = None) -> LabelFormat:
 def read_labels(
     path: Path, name: str | None = None, on_error: ErrorHandler = raise_error, progress: Progress = no_progress
 ) -> AnnotatedDataset:
-    """Read a data set in the format called `name`, by default the one that it holds; see `LabelFormat.read`."""
+    """Read a data set in the format called `name`, by default the one that it holds.
+
+    See `LabelFormat.read`.
+    """
     return resolve_format(path, name).read(path, on_error, progress)
 
 
@@ -178,7 +181,10 @@ def new_class_notes(labels: AnnotatedDataset, name: str) -> list[str]:
 
 
 def conversion_notes(labels: AnnotatedDataset, name: str, images: str = "copy") -> list[str]:
-    """Return notes on what other programs cannot read of a set in a format; galaxy-edge itself reads all of it."""
+    """Return notes on what other programs cannot read of a set in a format.
+
+    Galaxy-edge itself reads all of it.
+    """
     difficult = sum(int(image.difficult.sum()) for image in labels.images)
     unboxed = sum(image.about.get("kind") == "galaxy" and not len(image.boxes) for image in labels.images)
     partial = sum(image.about.get("boxes_complete") == "0" and len(image.boxes) > 0 for image in labels.images)

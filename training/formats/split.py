@@ -1,4 +1,7 @@
-"""Split a labelled set by content: training, validation and test, or folds; images of the same object stay together."""
+"""Split a labelled set by content: training, validation and test, or folds.
+
+Images of the same object stay together.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,10 @@ def holdout(decoded: DecodedImages, shares: tuple[float, float], seed: int) -> d
         return indices.train, indices.validation, indices.test
 
     def missing(parts: tuple[np.ndarray, ...]) -> Iterator[tuple[str, int]]:
-        """Yield each class that a part lacks with the index of the part; "" stands for an empty part."""
+        """Yield each class that a part lacks with the index of the part.
+
+        "" stands for an empty part.
+        """
         classes = [{name for index in part.tolist() for name in _class_set(decoded.images[index])} for part in parts]
         for name, count in images_of_class.items():
             for part in used_parts:

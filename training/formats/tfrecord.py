@@ -70,7 +70,10 @@ def find_files(files: Iterable[Path]) -> list[Path]:
 
 
 def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
-    """Read a TFRecord file, or all in a folder. A label map (``.pbtxt``) next to it gives the order of classes."""
+    """Read a TFRecord file, or all in a folder.
+
+    A label map (``.pbtxt``) next to it gives the order of classes.
+    """
     files = [path] if path.is_file() else find_files(list_files(path))
     tf = load_tensorflow()
     numbered = _read_label_map((path if path.is_dir() else path.parent), files)
@@ -94,7 +97,10 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
 
 
 def _records(file: Path, on_error: ErrorHandler) -> Iterator[tuple[int, bytes]]:
-    """Yield the records of a file with their byte offsets; call `on_error` if the last one is not complete."""
+    """Yield the records of a file with their byte offsets.
+
+    Call `on_error` if the last one is not complete.
+    """
     tf, size, offset, number = load_tensorflow(), file.stat().st_size, 0, 0
     if not size:
         on_error(LabelError("unreadable label", file.name, "the file is empty"))
@@ -165,7 +171,10 @@ def _relative_boxes(image: ImageAnnotation) -> np.ndarray:
 
 
 def _read_label_map(folder: Path, files: Sequence[Path]) -> dict[int, str]:
-    """Read the label map next to TFRecords, by number; of several, the one with the name of the file."""
+    """Read the label map next to TFRecords, by number.
+
+    Of several, the one with the name of the file.
+    """
     maps = sorted(folder.glob("*.pbtxt"), key=lambda path: (all(path.stem != file.stem for file in files), path.name))
     if not maps:
         return {}

@@ -20,12 +20,17 @@ IMAGES = ("copy", "link", "none")
 
 
 class WriteError(UserError):
-    """A result that cannot be written; the message says where and why. Nothing partial is left behind."""
+    """A result that cannot be written; the message says where and why.
+
+    Nothing partial is left behind.
+    """
 
 
 @contextmanager
 def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary path for a file or folder; rename it to `target` when it is complete and synced.
+    """Yield a temporary path for a file or folder.
+
+    Rename it to `target` when it is complete and synced.
 
     A target that exists is an error, unless it is an empty folder, or a file and `replace` is set.
 

@@ -10,7 +10,10 @@ from ...errors import UserError
 
 
 class WeightsError(UserError):
-    """Pretrained weights that are missing or do not fit the network; the message says which."""
+    """Pretrained weights that are missing or do not fit the network.
+
+    The message says which.
+    """
 
 
 class Folded(NamedTuple):

@@ -168,7 +168,10 @@ class SceneComposer:
         return mix_channels(rng, image) if rng.random() < 0.5 else image
 
     def draw_cutout(self, rng: Rng) -> tuple[Cutout, Sample] | None:
-        """Cut a galaxy out of a random survey frame; None if the galaxies of several frames cannot be cut out."""
+        """Cut a galaxy out of a random survey frame.
+
+        None if the galaxies of several frames cannot be cut out.
+        """
         for _ in range(MAX_CUTOUT_ATTEMPTS):
             sample = pick(rng, self._survey)
             key = (sample.set, sample.file)

@@ -1,4 +1,7 @@
-"""Cut galaxies out of survey frames, and find neighbours without a box. numpy, OpenCV and SEP only."""
+"""Cut galaxies out of survey frames, and find neighbours without a box.
+
+Numpy, OpenCV and SEP only.
+"""
 
 from __future__ import annotations
 

@@ -32,7 +32,10 @@ class FrameCache:
         return image
 
     def ignored(self, sample: Sample, image: np.ndarray) -> np.ndarray:
-        """Return the boxes to ignore in a frame, (M, 4) float32; in a survey frame, the unboxed neighbours too."""
+        """Return the boxes to ignore in a frame, (M, 4) float32.
+
+        In a survey frame, the unboxed neighbours too.
+        """
         key = _key(sample)
         if key not in self._ignored:
             if sample.complete:

@@ -142,7 +142,10 @@ class SceneGenerator:
         self.weights = weights / weights.sum()
 
     def draw(self, rng: Rng, kind: str | None = None, plain: bool = False) -> Scene:
-        """Draw a scene of a given kind, or of a random one; `plain` omits the camera effects."""
+        """Draw a scene of a given kind, or of a random one.
+
+        `plain` omits the camera effects.
+        """
         kind = kind or str(rng.choice(self.kinds, p=self.weights))
         image, boxes, ignore = rotate_randomly(rng, *self._draw[kind](rng))
         sides = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0)
@@ -160,7 +163,10 @@ class SceneGenerator:
         return Scene(*self._off_centre(rng, sample, self.size, (0.12, 0.8)), "off_centre")
 
     def composed(self, rng: Rng) -> tuple[Scene, list[Sample]]:
-        """Compose galaxies of 0.04 to 0.8 of the input onto a sky; return the scene and each box's frame."""
+        """Compose galaxies of 0.04 to 0.8 of the input onto a sky.
+
+        Return the scene and each box's frame.
+        """
         canvas, boxes, samples = self.composer.galaxies(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
         visible = [bool(len(self._clip(box)[0])) for box in boxes]
         scene = Scene(np.clip(canvas, 0, 255).astype(np.uint8), *self._clip(boxes), "composed")

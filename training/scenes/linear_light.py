@@ -1,4 +1,7 @@
-"""Stars and galaxies in linear light, in units of a pixel's noise. numpy and OpenCV only."""
+"""Stars and galaxies in linear light, in units of a pixel's noise.
+
+Numpy and OpenCV only.
+"""
 
 from __future__ import annotations
 

@@ -48,7 +48,10 @@ class Trial:
     threads: int = 1
 
     def __call__(self, network: SmallNetwork, report: Callable[[int, float], None]) -> float:
-        """Train `network` and return its score; `report` is called with epoch and score, and may raise to prune."""
+        """Train `network` and return its score.
+
+        `report` is called with epoch and score, and may raise to prune.
+        """
         set_threads(self.threads)
         recipe = replace(
             RECIPES["small"],

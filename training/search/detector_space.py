@@ -117,7 +117,9 @@ def _head(design: DetectorDesign, sides: dict[int, int], aspects: int) -> Iterat
 
 
 def cost(design: DetectorDesign, classes: int = 1) -> Cost:
-    """Return the cost of a detector; the size of its int8 file is an estimate with an error of at most a tenth.
+    """Return the cost of a detector.
+
+    The size of its int8 file is an estimate with an error of at most a tenth.
 
     The levels share the kernels of the head, but each has its own normalisation. When it is folded into the kernels,
     the file contains a copy of them for every level.

@@ -43,7 +43,10 @@ class DetectorTrial:
     threads: int = 1
 
     def __call__(self, design: DetectorDesign, report: Callable[[int, float], None]) -> float:
-        """Train `design` and return its score; `report` is called after epochs and may raise to prune."""
+        """Train `design` and return its score.
+
+        `report` is called after epochs and may raise to prune.
+        """
         set_threads(self.threads, opencv_threads=1)
         import tensorflow as tf
         import tf_keras

@@ -21,7 +21,10 @@ class DurableOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ig
         write_json(Path(self._get_trial_dir(trial.trial_id)) / "trial.json", trial.get_state())
 
     def reload(self) -> None:
-        """Read the state of the search; a trial that was drawn but is not in the state yet is queued too."""
+        """Read the state of the search.
+
+        A trial that was drawn but is not in the state yet is queued too.
+        """
         super().reload()
         for name, trial in sorted(self.trials.items()):
             if trial.status == "RUNNING" and name not in self._retry_queue:

@@ -40,7 +40,10 @@ class SearchError(UserError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Maximum cost of a network: multiply-adds for one image, KiB of its int8 file; None for no limit."""
+    """Maximum cost of a network: multiply-adds for one image, KiB of its int8 file.
+
+    None for no limit.
+    """
 
     max_macs: int | None = None
     max_kib: float | None = None
@@ -79,7 +82,10 @@ def space_of(study: optuna.Study) -> Space:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold ``path.lock`` exclusively among all workers; the lock of a killed worker is broken after 30 seconds."""
+    """Hold ``path.lock`` exclusively among all workers.
+
+    The lock of a killed worker is broken after 30 seconds.
+    """
     from optuna.storages.journal import JournalFileOpenLock
 
     lock = JournalFileOpenLock(str(path))

@@ -64,7 +64,9 @@ class FoldComparison(PairedComparison):
 
 @dataclass(frozen=True)
 class SourceComparison:
-    """A recipe trained on each source alone and measured on every source; the content of ``cross.json``.
+    """A recipe trained on each source alone and measured on every source.
+
+    The content of ``cross.json``.
 
     Attributes:
         groups: the coarse groups of each source that are compared.

@@ -32,7 +32,9 @@ def blend(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.nda
 
 
 def find_weights(probabilities: Sequence[np.ndarray], labels: np.ndarray, step: float = 0.05) -> np.ndarray:
-    """Find the weights of the best macro F1; of equal ones, those of the lowest log loss.
+    """Find the weights of the best macro F1.
+
+    Of equal ones, those of the lowest log loss.
 
     For two models, every weight on the grid is tried, as in the university report. For more, a hill climb starts from
     each model alone and from equal weights, and moves weight from one model to another, by the amount that helps most,

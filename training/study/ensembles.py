@@ -50,7 +50,9 @@ class Ensemble:
 
 
 def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
-    """Find the weights of runs that maximise macro F1 on validation; write ``ensemble.json``.
+    """Find the weights of runs that maximise macro F1 on validation.
+
+    Write ``ensemble.json``.
 
     Raises:
         RunError: there are fewer than two runs, one is not finished, or their classes or validation images differ.
@@ -97,7 +99,9 @@ def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def parse_shares(text: str, runs: int) -> list[float]:
-    """Read the weights of an ensemble from a list such as ``0.6,0.4``; they are divided by their sum.
+    """Read the weights of an ensemble from a list such as ``0.6,0.4``.
+
+    They are divided by their sum.
 
     Raises:
         RunError: they are not `runs` positive numbers.

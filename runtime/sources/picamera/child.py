@@ -150,7 +150,10 @@ def _configure(camera: Any, wanted: dict[str, Any], name: str) -> dict[str, Any]
 
 
 def _mode(camera: Any, wanted: list[int]) -> dict[str, Any]:
-    """Return the mode of the sensor with this width, height and, if given, bits; by default, the most bits."""
+    """Return the mode of the sensor with this width, height and, if given, bits.
+
+    By default, the most bits.
+    """
     modes = [mode for mode in camera.sensor_modes if "size" in mode]
     found = [mode for mode in modes if [*mode["size"], mode["bit_depth"]][: len(wanted)] == wanted]
     if not found:
@@ -245,7 +248,9 @@ def _next_request(camera: Any, parent: Parent) -> Any:
 
 
 def _start_of_exposure(metadata: dict[str, Any]) -> float | None:
-    """Return the start of the exposure in seconds since 1970; None where the camera gives no time.
+    """Return the start of the exposure in seconds since 1970.
+
+    None where the camera gives no time.
 
     The sensor's time is that of the end of the exposure of its first row, by the clock that counts from the start of
     the computer (Picamera2's own `flush` reckons alike).

@@ -77,7 +77,10 @@ class CameraProcess:
         return message
 
     def content(self, slot: int, length: int) -> np.ndarray:
-        """Return the bytes of an image in the shared memory, uint8; not to be kept after `close`."""
+        """Return the bytes of an image in the shared memory, uint8.
+
+        Not to be kept after `close`.
+        """
         assert self._memory is not None
         return np.frombuffer(self._memory, np.uint8, length, slot * length)
 

@@ -35,6 +35,9 @@ RAW_FORMATS: dict[int, RawLayout] = {
 
 
 def best_raw_format(codes: list[int]) -> int | None:
-    """Return the raw format to read a camera in: the deepest, unpacked before packed; None where there is none."""
+    """Return the raw format to read a camera in: the deepest, unpacked before packed.
+
+    None where there is none.
+    """
     known = [code for code in codes if code in RAW_FORMATS]
     return max(known, key=lambda code: (RAW_FORMATS[code].bits, not RAW_FORMATS[code].packed), default=None)

@@ -59,7 +59,9 @@ class CameraSettings:
 
 
 def camera_settings(name: str, options: Mapping[str, str]) -> CameraSettings:
-    """Parse the options of a V4L2 camera; those that are not known are controls, which only the camera knows.
+    """Parse the options of a V4L2 camera.
+
+    Those that are not known are controls, which only the camera knows.
 
     Raises:
         UsageError: a value has another form.
