@@ -30,7 +30,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """Return a folder that `make` has filled, once for all workers of a parallel run; tests must not change it."""
+    """Return a folder that `make` has filled, once for all workers of a parallel run.
+
+    Tests must not change it.
+    """
     if "PYTEST_XDIST_WORKER" not in os.environ:
         make(folder := factory.mktemp(name))
         return folder
@@ -78,7 +81,10 @@ def shared_data() -> Path:
 
 @pytest.fixture
 def galaxy() -> np.ndarray:
-    """A rendered sky, (120, 160, 3) uint8 RGB: one bright blob at x 60, y 40, of about 20 pixels."""
+    """A rendered sky, (120, 160, 3) uint8 RGB.
+
+    One bright blob at x 60, y 40, of about 20 pixels.
+    """
     return render([(60, 40, 10)], 160, 120)
 
 

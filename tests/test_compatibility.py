@@ -65,7 +65,10 @@ def test_old_event_file_is_continued_by_a_new_run(folder):
 
 
 def test_old_frame_log_conforms_to_the_schema():
-    """The schema is published with the package; programs validate both old and new logs with it."""
+    """The schema is published with the package.
+
+    Programs validate both old and new logs with it.
+    """
     for line in (OLD / "frames.jsonl").read_text().splitlines():
         jsonschema.validate(json.loads(line), FRAME_SCHEMA)
 
@@ -98,7 +101,10 @@ def test_old_bundle_manifest_is_read(tmp_path, task):
 
 
 def test_old_run_folder_is_read_by_export_and_can_be_resumed(tmp_path):
-    """The record of a finished training: export reads it, and a training with its settings accepts it."""
+    """The record of a finished training.
+
+    Export reads it, and a training with its settings accepts it.
+    """
     for name in ("calibration.npz", "evaluation.npz"):
         (tmp_path / name).touch()
     (tmp_path / "saved_model").mkdir()

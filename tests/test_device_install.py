@@ -42,7 +42,10 @@ def requirements(*extras):
 
 @pytest.mark.parametrize(("name", "extras"), [("device.txt", ()), ("device-extras.txt", EXTRAS)])
 def test_every_package_of_a_device_is_pinned_by_hash(name, extras):
-    """`make demo` installs with --require-hashes: a file that was changed on its way is refused."""
+    """`make demo` installs with --require-hashes.
+
+    A file that was changed on its way is refused.
+    """
     pinned = pins(name)
     assert requirements(*extras) | {"setuptools"} <= pinned.keys()
     assert all(hashes > 0 for _, hashes in pinned.values())

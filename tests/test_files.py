@@ -7,7 +7,10 @@ from galaxy_edge.files import atomic_path, is_free, try_lock, write_atomic
 
 
 def test_processes_that_write_the_same_file_have_temporary_files_of_their_own(tmp_path):
-    """Workers of a search compute the same cached array; one must not rename the half of another's."""
+    """Workers of a search compute the same cached array.
+
+    One must not rename the half of another's.
+    """
     path = tmp_path / "array.npy"
     with atomic_path(path, shared=True) as mine:
         mine.write_bytes(b"mine")
@@ -26,7 +29,10 @@ def test_a_failed_write_leaves_the_previous_file(tmp_path):
 
 
 def test_a_link_in_place_of_the_temporary_file_is_not_followed(tmp_path):
-    """A folder may come from anyone: a link in it must not decide what is overwritten."""
+    """A folder may come from anyone.
+
+    A link in it must not decide what is overwritten.
+    """
     (tmp_path / "precious").write_text("kept")
     (tmp_path / ".bundle.sig").symlink_to(tmp_path / "precious")
     write_atomic(tmp_path / "bundle.sig", b"signed")

@@ -1,4 +1,7 @@
-"""The package as a user installs it: the wheel, the device install, and the second engine, each in a fresh environment."""
+"""The package as a user installs it.
+
+The wheel, the device install, and the second engine, each in a fresh environment.
+"""
 
 import json
 import os
@@ -115,7 +118,10 @@ def test_the_device_install_says_which_extra_is_missing(device, tmp_path):
 
 
 def interpreter(version):
-    """Find a Python of a version: on PATH, or among those of pyenv; None if there is none that runs."""
+    """Find a Python of a version: on PATH, or among those of pyenv.
+
+    None if there is none that runs.
+    """
     paths = [shutil.which(f"python{version}"), *sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python3"))]
     for path in filter(None, paths):
         if subprocess.run([path, "--version"], capture_output=True).returncode == 0:

@@ -1,4 +1,7 @@
-"""What a start imports: every module costs time on a small board, and is noticed by its name here, not by a clock."""
+"""What a start imports.
+
+Every module costs time on a small board, and is noticed by its name here, not by a clock.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +67,10 @@ def test_run_imports_no_other_command(demo_run):
 
 
 def test_run_imports_what_its_options_and_source_need(demo_run):
-    """The demo has no web page, no broker, no FITS, no stack and no raw frames; a folder of images is not read."""
+    """The demo has no web page, no broker, no FITS, no stack and no raw frames.
+
+    A folder of images is not read.
+    """
     own = set(demo_run["own"])
     assert {name.split(".")[0] for name in own} == {"cli", "devices", "errors", "files", "models", "runtime"}
     unneeded = ("runtime.web", "runtime.mqtt", "runtime.imaging.stacking", "runtime.inference.raw_detector",

@@ -123,9 +123,7 @@ def evaluate_night(
     depths: Sequence[int],
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> dict[str, Any]:
-    """Run over a folder of frames for each depth of stack.
-
-    The results are compared with the truth.
+    """Run over a folder of frames for each depth of stack; compare with the truth.
 
     Args:
         folder: folder or zip of frames; those that the truth does not name are not counted.

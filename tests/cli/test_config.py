@@ -1,4 +1,7 @@
-"""Settings from `galaxy-edge.toml`, the environment and flags; the options are the schema of all three."""
+"""Settings from `galaxy-edge.toml`, the environment and flags.
+
+The options are the schema of all three.
+"""
 
 import json
 import re
@@ -40,7 +43,10 @@ def test_flag_overrides_environment_and_environment_overrides_file(here):
 
 
 def test_another_file_is_given_before_the_command(here):
-    """By --config or by its variable; otherwise only the file in the working folder is read."""
+    """By --config or by its variable.
+
+    Otherwise only the file in the working folder is read.
+    """
     (here / "field.toml").write_text("[run]\nthreads = 3\n")
     assert shown("--config", "field.toml")["threads"] == {"value": 3, "from": "file"}
     assert shown(GALAXY_EDGE_CONFIG="field.toml")["threads"]["value"] == 3

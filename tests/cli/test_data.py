@@ -1,4 +1,7 @@
-"""`galaxy-edge data` as a user calls it: its output, its exit codes, and a one-line message for each error."""
+"""`galaxy-edge data` as a user calls it.
+
+Its output, its exit codes, and a one-line message for each error.
+"""
 
 import errno
 import json
@@ -93,7 +96,10 @@ def test_many_findings_are_cut_on_the_screen_and_whole_in_json(tmp_path):
     ("how", "images"), [(("--holdout", "60/20/20", "--seed", "5"), "link"), (("--folds", "4", "--to", "coco"), "copy")]
 )
 def test_split_writes_data_sets_and_says_what_is_in_them(sky, tmp_path, how, images):
-    """What a split is made of is tested in training/formats/test_split; here its options and its output are."""
+    """What a split is made of is tested in training/formats/test_split.
+
+    Here its options and its output are.
+    """
     summary = json.loads(data("split", sky, "out", *how, "--images", images, "--json", cwd=tmp_path).stdout)
     assert summary["seed"] == (5 if "--seed" in how else 1)
     parts = {name: counts["pictures"] for name, counts in summary["parts"].items()}

@@ -10,7 +10,10 @@ from helpers.mosaics import fits_file
 
 
 def write_frame(path, seed, shape=(400, 600), **cards):
-    """Write an exposure with a fixed pattern of a third of the noise: sky 1200, noise 60."""
+    """Write an exposure with a fixed pattern of a third of the noise.
+
+    Sky 1200, noise 60.
+    """
     fixed = np.random.default_rng(99).normal(0, 20, shape)
     noise = np.random.default_rng(seed).normal(1200, 56.6, shape)
     path.write_bytes(fits_file(np.rint(noise + fixed).astype(np.uint16), **cards))

@@ -57,7 +57,10 @@ def test_old_verbs_of_the_study(old, new):
 @pytest.mark.parametrize("typed", ["judge", "evaluate"])
 @pytest.mark.parametrize("table", ["judge", "evaluate"])
 def test_settings_of_a_renamed_command_are_found_by_either_name(tmp_path, monkeypatch, typed, table):
-    """A settings file of an earlier version has [study.judge]; it holds however the command is called."""
+    """A settings file of an earlier version has [study.judge].
+
+    It holds however the command is called.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "galaxy-edge.toml").write_text(f"[study.{table}]\nsplit-seed = 3\n")
     settings = shown_settings("study", typed)

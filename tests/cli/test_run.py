@@ -1,4 +1,7 @@
-"""`galaxy-edge run` in a process: the files it writes, its output and its exit codes."""
+"""`galaxy-edge run` in a process.
+
+The files it writes, its output and its exit codes.
+"""
 
 import json
 import os
@@ -16,7 +19,10 @@ from helpers.schema import FRAME_SCHEMA as SCHEMA
 
 
 def test_json_lines_keep_the_contract(night, tiny_models, tmp_path):
-    """Other programs read these lines; they are also what the log in the output folder holds."""
+    """Other programs read these lines.
+
+    They are also what the log in the output folder holds.
+    """
     done = run(night, tiny_models, tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -149,7 +155,10 @@ def test_a_video_gives_an_annotated_video_and_one_event_an_object(tmp_path, tiny
 
 
 def test_ctrl_c_ends_cleanly_with_everything_written(tiny_models, tmp_path):
-    """The usual way to end a run; exit code 0, and no frame that was printed is missing."""
+    """The usual way to end a run.
+
+    Exit code 0, and no frame that was printed is missing.
+    """
     folder = tmp_path / "long"
     folder.mkdir()
     for number in range(3000):
@@ -202,7 +211,10 @@ def test_a_gate_without_effect_is_reported(night, tiny_models, tmp_path, camera,
 
 
 def test_a_camera_that_stops_ends_the_run_with_everything_written(tiny_models, tmp_path):
-    """What was seen until then is a night's work; the exit code comes from the failure that is returned."""
+    """What was seen until then is a night's work.
+
+    The exit code comes from the failure that is returned.
+    """
     from galaxy_edge.runtime.errors import RunFailure
     from galaxy_edge.runtime.session import RunConfig, Session
     from galaxy_edge.runtime.sources.open_source import open_source

@@ -1,4 +1,7 @@
-"""Invalid input of `galaxy-edge run`: a one-line message each, and existing files stay unchanged."""
+"""Invalid input of `galaxy-edge run`.
+
+A one-line message each, and existing files stay unchanged.
+"""
 
 import shutil
 import struct

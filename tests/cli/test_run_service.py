@@ -109,7 +109,10 @@ def test_lost_rtsp_camera_is_reopened_and_the_run_ends_on_sigterm(rtsp, tmp_path
 
 @pytest.mark.parametrize("word", [signal.SIGTERM, signal.SIGHUP])
 def test_run_with_a_lost_camera_ends_on_sigterm(tmp_path, word):
-    """The reader waits for the camera when the signal comes; nothing that was committed waits with it."""
+    """The reader waits for the camera when the signal comes.
+
+    Nothing that was committed waits with it.
+    """
     camera = NetworkCamera()
     process = start(camera.url, tmp_path / "out")
     for _ in range(3):

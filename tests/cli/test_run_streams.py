@@ -25,7 +25,10 @@ def test_a_thread_that_fails_is_reported_in_one_line(tiny_models, tmp_path):
 
 
 def test_output_that_the_encoding_cannot_hold_is_escaped_as_in_json(tiny_models, tmp_path):
-    """As in a terminal or a service with the C locale. A character beyond 16 bits is two escapes in JSON."""
+    """As in a terminal or a service with the C locale.
+
+    A character beyond 16 bits is two escapes in JSON.
+    """
     for name in ("é.png", "\N{MILKY WAY}.png"):
         (tmp_path / name).write_bytes(encode(render([(60, 40, 12)], 160, 120)))
     ascii_only, out = {"PYTHONIOENCODING": "ascii"}, tmp_path / "out"

@@ -35,14 +35,20 @@ def call_arguments(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["--distill-from", "--imitate"])
 def test_the_network_to_distil_from_is_given_by_the_new_or_the_old_name(call_arguments, name):
-    """Scripts written for version 0.1.0 use the old name; the setting in run.json keeps its key."""
+    """Scripts written for version 0.1.0 use the old name.
+
+    The setting in run.json keeps its key.
+    """
     settings, _ = call_arguments(name, call_arguments.weights)
     assert settings.imitate == call_arguments.weights
 
 
 @pytest.mark.parametrize("name", ["--skip-invalid", "--skip-bad"])
 def test_invalid_labels_are_left_out_by_the_new_or_the_old_name(call_arguments, name):
-    """Either name leaves invalid labels out, with a warning; without it nothing may be left out."""
+    """Either name leaves invalid labels out, with a warning.
+
+    Without it nothing may be left out.
+    """
     assert call_arguments()[1] is False
     assert call_arguments(name)[1] is True
 

@@ -1,4 +1,6 @@
-"""The device install on 64-bit Arm, under emulation: Raspberry Pi OS has this Python and these wheels.
+"""The device install on 64-bit Arm, under emulation.
+
+Raspberry Pi OS has this Python and these wheels.
 
 Emulation shows what is computed, not how fast.
 """

@@ -51,7 +51,10 @@ def test_names_of_controls_are_those_of_v4l2_ctl():
 
 
 def test_cameras_are_listed_with_formats_sizes_rates_and_controls(monkeypatch, tmp_path):
-    """Everything that an option of --camera may be set to; a driver's name may hold anything."""
+    """Everything that an option of --camera may be set to.
+
+    A driver's name may hold anything.
+    """
     FakeDevice({"YUYV": SIZES, "MJPG": SIZES, "RG10": [(1456, 1088)]}).install(monkeypatch, tmp_path)
     monkeypatch.setattr("galaxy_edge.devices.probe._cameras", lambda dev: ("/dev/video0", "/dev/video77"))
     text = CliRunner().invoke(devices).output

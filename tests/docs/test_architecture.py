@@ -1,4 +1,7 @@
-"""docs/architecture.md: its drawing is that of the code, and what it names exists."""
+"""docs/architecture.md.
+
+Its drawing is that of the code, and what it names exists.
+"""
 
 import re
 import subprocess

@@ -1,4 +1,7 @@
-"""docs/export.md, as a user follows it: every command in it is run, in order, in one folder."""
+"""docs/export.md, as a user follows it.
+
+Every command in it is run, in order, in one folder.
+"""
 
 import os
 import re

@@ -1,4 +1,7 @@
-"""docs/labelling.md, as a user follows it: the report's workflow from labelled images to a measured detector."""
+"""docs/labelling.md, as a user follows it.
+
+The report's workflow from labelled images to a measured detector.
+"""
 
 import json
 import os
@@ -23,7 +26,10 @@ NETWORKS = ("galaxy-edge train", "galaxy-edge export", "galaxy-edge eval")
 
 
 def label(folder, count=120):
-    """Do what a person does in labelImg: images with whole-pixel boxes, every fourth one without a galaxy."""
+    """Do what a person does in labelImg.
+
+    Images with whole-pixel boxes, every fourth one without a galaxy.
+    """
     rng, found, drawn = np.random.default_rng(3), [], folder.parent / "drawn"
     drawn.mkdir()
     for number in range(count):

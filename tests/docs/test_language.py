@@ -1,4 +1,7 @@
-"""Code, help and documents are written in plain technical English: a list of phrases that they do without."""
+"""Code, help and documents are written in plain technical English.
+
+A list of phrases that they do without.
+"""
 
 from helpers.language import findings, tracked
 

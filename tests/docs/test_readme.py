@@ -1,4 +1,7 @@
-"""README.md, as a new user follows it: every command in it is run, in order, in one folder."""
+"""README.md, as a new user follows it.
+
+Every command in it is run, in order, in one folder.
+"""
 
 import json
 import os

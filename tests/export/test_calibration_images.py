@@ -13,7 +13,10 @@ from galaxy_edge.training.formats.read_set import read_set
 
 @pytest.fixture
 def folder(tmp_path):
-    """A labelled folder of one 16-bit image of 64 x 64 pixels: a faint source above noise."""
+    """A labelled folder of one 16-bit image of 64 x 64 pixels.
+
+    A faint source above noise.
+    """
     rows, columns = np.mgrid[:64, :64]
     light = 900 * np.exp(-((rows - 30) ** 2 + (columns - 34) ** 2) / 60)
     image = np.random.default_rng(1).normal(1000, 20, (64, 64)) + light

@@ -41,7 +41,10 @@ def test_operators_with_side_effects_are_refused_before_anything_loads_them(tmp_
 
 
 def test_what_saves_the_weights_may_not_be_run_by_anything_else(tmp_path):
-    """Every SavedModel has operators that write its weights; a signature that runs them writes a file."""
+    """Every SavedModel has operators that write its weights.
+
+    A signature that runs them writes a file.
+    """
     from tensorflow.core.protobuf import saved_model_pb2
 
     write_saved_model(tmp_path / "model", "plain", tmp_path / "evil")
@@ -57,7 +60,10 @@ def test_what_saves_the_weights_may_not_be_run_by_anything_else(tmp_path):
 
 @pytest.mark.parametrize("kind", ["initialiser", "nested"])
 def test_an_import_runs_nothing_of_a_hostile_network(foreign, tmp_path, kind):
-    """The whole way of `export --from`: nothing is written, by the network or as a bundle."""
+    """The whole way of `export --from`.
+
+    Nothing is written, by the network or as a bundle.
+    """
     write_saved_model(tmp_path / "model", kind, tmp_path / "evil")
     with pytest.raises(ExportError, match="WriteFile"):
         imported(tmp_path / "model", tmp_path / "out", Settings(()), labels=foreign / "labels.txt")

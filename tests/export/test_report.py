@@ -1,4 +1,7 @@
-"""The report is one self-contained file; output of `bundle info`, `bundle diff` and `bundle forms`."""
+"""The report is one self-contained file.
+
+Output of `bundle info`, `bundle diff` and `bundle forms`.
+"""
 
 import json
 import re

@@ -1,4 +1,7 @@
-"""Third-party detectors of several classes: `--galaxy-class` is required, detections of other classes are dropped."""
+"""Third-party detectors of several classes.
+
+`--galaxy-class` is required, detections of other classes are dropped.
+"""
 
 import numpy as np
 import pytest
@@ -99,7 +102,10 @@ def test_the_command_names_the_classes(network, tmp_path):
 
 
 def test_an_old_bundle_that_does_not_say_is_not_run(network, tmp_path):
-    """Imported before: every class was a galaxy. One that calls a class galaxy is understood."""
+    """Imported before: every class was a galaxy.
+
+    One that calls a class galaxy is understood.
+    """
     given = options(network, "person\ngalaxy\ndog\n", galaxy_class="galaxy")
     imported(network, tmp_path / "out", Settings(()), **given)
     manifest = Bundle.load(tmp_path / "out").manifest.to_dict()

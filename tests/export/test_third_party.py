@@ -1,4 +1,7 @@
-"""Third-party detectors: with the post-processing operator and without, as TFLite, ONNX and SavedModel."""
+"""Third-party detectors.
+
+With the post-processing operator and without, as TFLite, ONNX and SavedModel.
+"""
 
 import io
 import json
@@ -86,7 +89,10 @@ def test_labels_in_the_metadata_are_found(foreign):
 
 
 def test_a_file_with_metadata_needs_no_labels(foreign, tmp_path):
-    """As written by TensorFlow's metadata writer: an entry in the flatbuffer, and the labels in a zip after it."""
+    """As written by TensorFlow's metadata writer.
+
+    An entry in the flatbuffer, and the labels in a zip after it.
+    """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

@@ -39,7 +39,10 @@ def test_files_that_cannot_be_imported(foreign, tiny_models, tmp_path):
 
 
 def test_a_conversion_without_labels_fails_the_accuracy_gate(foreign, tmp_path):
-    """Without labelled images the accuracy of a conversion is unknown: the gate must not guess."""
+    """Without labelled images the accuracy of a conversion is unknown.
+
+    The gate must not guess.
+    """
     result = imported(
         foreign / "fp32.tflite",
         tmp_path / "out",
@@ -64,7 +67,10 @@ def test_a_network_that_finds_nothing_fails_the_parity_gate(foreign, tmp_path):
 
 
 def test_float_in_a_second_graph_is_found(foreign, tmp_path):
-    """Branches and loops have graphs of their own: a whole float network could hide in one."""
+    """Branches and loops have graphs of their own.
+
+    A whole float network could hide in one.
+    """
     from tensorflow.lite.python.schema_py_generated import Model, ModelT
     from tensorflow.lite.tools import flatbuffer_utils
 

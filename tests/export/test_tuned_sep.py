@@ -1,4 +1,7 @@
-"""SEP with fitted trees: numpy evaluates them as scikit-learn does, and the constant boxes are those of their situation."""
+"""SEP with fitted trees.
+
+Numpy evaluates them as scikit-learn does, and the constant boxes are those of their situation.
+"""
 
 import numpy as np
 import pytest

@@ -27,7 +27,10 @@ def iou(first, second):
 
 
 def common_share(box, region):
-    """Return the larger of the shares that a box and an ignore box have in common; of a far larger box, its own."""
+    """Return the larger of the shares that a box and an ignore box have in common.
+
+    Of a far larger box, its own.
+    """
     width = min(box[2], region[2]) - max(box[0], region[0])
     height = min(box[3], region[3]) - max(box[1], region[1])
     overlap = max(0.0, width) * max(0.0, height)

@@ -1,4 +1,6 @@
-"""Build stand-ins for the library of an Edge TPU: shared libraries with the interface of TFLite's external delegates.
+"""Build stand-ins for the library of an Edge TPU.
+
+Shared libraries with the interface of TFLite's external delegates.
 
 A stand-in takes the first operator of a network and leaves its output as it is, so that results differ from the
 processor's. Its behaviour is chosen by the name it is built with.
@@ -99,7 +101,10 @@ def build_delegate(folder, behaviour):
 
 
 def attach_device(root):
-    """Make the files of an Edge TPU on USB in a folder that stands for ``/``; return its device file."""
+    """Make the files of an Edge TPU on USB in a folder that stands for ``/``.
+
+    Return its device file.
+    """
     usb, device = root / "sys/bus/usb/devices/2-1", root / "dev/bus/usb/002/003"
     usb.mkdir(parents=True)
     device.parent.mkdir(parents=True)

@@ -27,7 +27,10 @@ def draw_galaxy(label, size, seed):
 
 
 def make_dataset(rows):
-    """Make a dataset of rows: label (-1: edge-on without a class), side, seed, whether boxed as in Galaxy Zoo frames."""
+    """Make a dataset of rows.
+
+    Label (-1: edge-on without a class), side, seed, whether boxed as in Galaxy Zoo frames.
+    """
     box = np.array([20, 20, 100, 100], np.float32)
     images = [draw_galaxy(label if label >= 0 else 4, side, seed) for label, side, seed, _ in rows]
     return GalaxyDataset(
@@ -73,7 +76,10 @@ def copy_after_epoch(epoch, out, target):
 
 
 def train_tiny(root):
-    """Train the tiny recipe into ``run``, with a copy of epoch 1 in ``stopped``; return folder, record and reports."""
+    """Train the tiny recipe into ``run``, with a copy of epoch 1 in ``stopped``.
+
+    Return folder, record and reports.
+    """
     reports = []
     copy = copy_after_epoch(1, root / "run", root / "stopped")
 

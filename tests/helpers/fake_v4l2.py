@@ -1,4 +1,7 @@
-"""A V4L2 camera without a kernel: answers the calls of a device, and delivers images in mapped memory."""
+"""A V4L2 camera without a kernel.
+
+Answers the calls of a device, and delivers images in mapped memory.
+"""
 
 import ctypes
 import errno

@@ -8,7 +8,10 @@ SIZE = 16
 
 
 def hand_made_network(rng):
-    """Return a model with its two kernels: one linear convolution of three 3x3 filters, global average, four classes."""
+    """Return a model with its two kernels.
+
+    One linear convolution of three 3x3 filters, global average, four classes.
+    """
     kernel, weights = rng.normal(size=(3, 3, 3, 3)), rng.normal(size=(3, 4))
     image = keras.Input((SIZE, SIZE, 3))
     x = layers.Rescaling(1 / 255)(image)

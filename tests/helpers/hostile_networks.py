@@ -64,7 +64,10 @@ class _Resource(tf.saved_model.experimental.TrackableResource):
 
 
 def write_saved_model(folder, kind, path):
-    """Write a SavedModel whose side effect touches `path`; `kind` says where: signature, nested, initialiser ..."""
+    """Write a SavedModel whose side effect touches `path`.
+
+    `kind` says where: signature, nested, initialiser ...
+    """
     model = Hostile(kind, path)
     if kind == "initialiser":
         model.resource.resource_handle  # noqa: B018 - made when it is first read

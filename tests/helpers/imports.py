@@ -1,4 +1,7 @@
-"""The import structure of the package, read from its source: floors, modules and who imports whom."""
+"""The import structure of the package, read from its source.
+
+Floors, modules and who imports whom.
+"""
 
 import ast
 from collections.abc import Iterator

@@ -8,7 +8,10 @@ import numpy as np
 
 
 def galaxy_frame(rng, side, neighbour=None):
-    """Render an inclined exponential disc on a noisy sky: (side, side, 3) uint8 and its box (4,)."""
+    """Render an inclined exponential disc on a noisy sky.
+
+    (side, side, 3) uint8 and its box (4,).
+    """
     rows, columns = np.mgrid[:side, :side].astype(float)
     centre, radius = side / 2 + rng.uniform(-3, 3, 2), side * rng.uniform(0.1, 0.16)
     angle, axis = rng.uniform(0, np.pi), rng.uniform(0.4, 0.9)
@@ -47,7 +50,10 @@ def _table(path, rows):
 
 
 def make_labelled(folder, copies=6):
-    """Write a set of rendered galaxies in the layout ``efigi``: `copies` of each of nine shapes; return the folder."""
+    """Write a set of rendered galaxies in the layout ``efigi``.
+
+    `copies` of each of nine shapes; return the folder.
+    """
     rng = np.random.default_rng(8)
     images, rows = {}, []
     for number in range(copies):

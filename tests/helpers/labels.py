@@ -40,7 +40,10 @@ def encoded_image(seed, width=64, height=48, suffix=".png"):
 
 
 def star_field(number, side=64):
-    """Draw a dark sky with stars of its own, (side, side, 3) uint8: whole numbers only, the same bytes everywhere."""
+    """Draw a dark sky with stars of its own, (side, side, 3) uint8.
+
+    Whole numbers only, the same bytes everywhere.
+    """
     rng = np.random.default_rng([number, 4])
     image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)
     for x, y in rng.integers(2, side - 3, (14, 2)):

@@ -1,4 +1,7 @@
-"""A run with a live page: the shipped networks on the demo sky, endlessly, in a thread."""
+"""A run with a live page.
+
+The shipped networks on the demo sky, endlessly, in a thread.
+"""
 
 import contextlib
 import json
@@ -15,7 +18,10 @@ from helpers.log_records import recorded
 
 
 class EndlessDemo(DemoSource):
-    """The demo repeated without end; while `stalled` is set it delivers no frames, like a camera that failed."""
+    """The demo repeated without end.
+
+    While `stalled` is set it delivers no frames, like a camera that failed.
+    """
 
     length = None
 

@@ -23,7 +23,10 @@ def recorded(logger_name="galaxy_edge.runtime"):
 
 @contextlib.contextmanager
 def on_message(logger_name, function):
-    """Call a function with every message of level info and above; what it raises reaches the caller."""
+    """Call a function with every message of level info and above.
+
+    What it raises reaches the caller.
+    """
     logger, level = logging.getLogger(logger_name), logging.getLogger(logger_name).level
     handler = logging.Handler(logging.INFO)
     handler.emit = lambda record: function(record.getMessage())

@@ -1,4 +1,7 @@
-"""Raw frames made by hand: Bayer mosaics of a known scene, and FITS and DNG files of them."""
+"""Raw frames made by hand.
+
+Bayer mosaics of a known scene, and FITS and DNG files of them.
+"""
 
 import io
 import struct
@@ -11,7 +14,10 @@ NOISE = 20.0
 
 
 def scene(height=128, width=160, seed=1):
-    """A linear scene, (height, width, 3) float64: sky of three levels, noise, and a reddish blob in the middle."""
+    """A linear scene, (height, width, 3) float64.
+
+    Sky of three levels, noise, and a reddish blob in the middle.
+    """
     rows, columns = np.mgrid[:height, :width]
     blob = np.exp(-((columns - width / 2) ** 2 + (rows - height / 2) ** 2) / (2 * (height / 10) ** 2))
     colours = np.array([SKY_LEVELS[letter] for letter in "RGB"])
@@ -40,7 +46,10 @@ def fits_file(data, **cards):
 
 
 def dng_file(mosaic, pattern="GRBG", side=0):
-    """Encode a mosaic (H, W) uint16 as an uncompressed DNG; its header states `side` x `side` pixels where given."""
+    """Encode a mosaic (H, W) uint16 as an uncompressed DNG.
+
+    Its header states `side` x `side` pixels where given.
+    """
     height, width = mosaic.shape
     byte, text, short, long, signed = 1, 2, 3, 4, 10
     colours = bytes("RGB".index(letter) for letter in pattern)

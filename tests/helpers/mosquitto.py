@@ -56,7 +56,9 @@ class Mosquitto:
 
 
 class Subscriber:
-    """A subscriber with a persistent session: it receives what was published while it was disconnected, too.
+    """A subscriber with a persistent session.
+
+    It receives what was published while it was disconnected, too.
 
     Attributes:
         received: (topic, content, whether it was retained) of each message.

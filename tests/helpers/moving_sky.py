@@ -15,7 +15,9 @@ WIDTH, HEIGHT = 560, 420
 
 
 class MovingSky:
-    """A window of `WIDTH` x `HEIGHT` that looks at the sky: it turns, and the window drifts.
+    """A window of `WIDTH` x `HEIGHT` that looks at the sky.
+
+    It turns, and the window drifts.
 
     Args:
         drift: (x, y) whole pixels per frame that the window moves.

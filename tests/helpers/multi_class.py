@@ -1,4 +1,7 @@
-"""Detectors of several classes: person where an image is dark, galaxy where it is bright, dog where it is dark."""
+"""Detectors of several classes.
+
+Person where an image is dark, galaxy where it is bright, dog where it is dark.
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +17,10 @@ ANCHORS = {
 
 
 class SeveralClasses(tf.Module):
-    """64 cells of 8x8, one anchor a cell, deltas 0; the logit of class 1 grows with the level, the others fall."""
+    """64 cells of 8x8, one anchor a cell, deltas 0.
+
+    The logit of class 1 grows with the level, the others fall.
+    """
 
     def __init__(self, decoded):
         super().__init__()

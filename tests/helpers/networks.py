@@ -1,4 +1,7 @@
-"""A small network written layer by layer: the one that was shipped first, as a reference for what builds others."""
+"""A small network written layer by layer.
+
+The one that was shipped first, as a reference for what builds others.
+"""
 
 from keras import Input, Model, layers
 

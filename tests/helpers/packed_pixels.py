@@ -1,10 +1,16 @@
-"""Pack pixels as on the MIPI CSI-2 bus, bit by bit: an independent reference for `models.images.packed_raw`."""
+"""Pack pixels as on the MIPI CSI-2 bus, bit by bit.
+
+An independent reference for `models.images.packed_raw`.
+"""
 
 import numpy as np
 
 
 def packed(values, bits):
-    """Pack (H, W) values below 2 ** bits; the low bits of a group follow its high bytes, first pixel lowest."""
+    """Pack (H, W) values below 2 ** bits.
+
+    The low bits of a group follow its high bytes, first pixel lowest.
+    """
     count = 2 if bits == 12 else 4
     rows = []
     for row in np.pad(values, ((0, 0), (0, -values.shape[1] % count))).tolist():

@@ -64,7 +64,10 @@ class RecordingSink:
 
 
 def run_pipeline(source, detector, classifier, sink, *, views=ViewOptions(), controls=None, **how):  # noqa: B008
-    """Run; return the statistics and the threads that are left. Every frame reaches the sink, which is closed."""
+    """Run; return the statistics and the threads that are left.
+
+    Every frame reaches the sink, which is closed.
+    """
     before = set(threading.enumerate())
     processor = FrameProcessor(detector, classifier, source.continuous, views, controls)
     stats = run_loop(source, processor, sink, **how)

@@ -12,7 +12,10 @@ SIZE = (64, 48)
 
 
 def install(monkeypatch, folder, *cameras, **scenario):
-    """Attach cameras, each a dictionary for `fake_picamera2.picamera2.sensor.Sensor`; return the log of calls."""
+    """Attach cameras, each a dictionary for `fake_picamera2.picamera2.sensor.Sensor`.
+
+    Return the log of calls.
+    """
     np.save(folder / "scene.npy", scene(SIZE[1], SIZE[0]))
     described = [{"model": "imx477", "scene": str(folder / "scene.npy"), **camera} for camera in cameras]
     (folder / "cameras.json").write_text(json.dumps({"cameras": described, **scenario}))

@@ -1,4 +1,7 @@
-"""An RTSP camera on loopback (GStreamer), for the Python that has its bindings: rtsp_server.py PORT."""
+"""An RTSP camera on loopback (GStreamer), for the Python that has its bindings.
+
+``rtsp_server.py PORT``.
+"""
 
 import sys
 

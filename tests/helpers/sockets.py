@@ -1,4 +1,7 @@
-"""Plain sockets to a live page: requests that no well-behaved client sends, and a stream as bytes."""
+"""Plain sockets to a live page.
+
+Requests that no well-behaved client sends, and a stream as bytes.
+"""
 
 import re
 import socket
@@ -7,7 +10,10 @@ STREAM_REQUEST = b"GET /stream.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def connect(live, receive_buffer=None):
-    """Connect to a live page; `receive_buffer` sets the size of the client's buffer in bytes."""
+    """Connect to a live page.
+
+    `receive_buffer` sets the size of the client's buffer in bytes.
+    """
     host, port = live.address.removeprefix("http://").split(":")
     if receive_buffer is None:
         return socket.create_connection((host, int(port)), timeout=30)
@@ -47,7 +53,10 @@ def read_images(connection, count):
 
 
 def request_stream(live, receive_buffer=None):
-    """Connect and ask for the stream; return the connection before its answer is read."""
+    """Connect and ask for the stream.
+
+    Return the connection before its answer is read.
+    """
     connection = connect(live, receive_buffer)
     connection.sendall(STREAM_REQUEST)
     return connection

@@ -1,4 +1,7 @@
-"""Write two finished runs with small networks whose weights are set by hand: ``make_tiny_runs.py FOLDER``."""
+"""Write two finished runs with small networks whose weights are set by hand.
+
+``make_tiny_runs.py FOLDER``.
+"""
 
 import os
 import sys
@@ -20,7 +23,10 @@ DATA = {
 
 
 class BlobDetector(tf.Module):
-    """One level of 8x8 cells, one anchor a cell: the logit is (mean level - 60) / 10, the deltas are 0."""
+    """One level of 8x8 cells, one anchor a cell.
+
+    The logit is (mean level - 60) / 10, the deltas are 0.
+    """
 
     def __init__(self):
         super().__init__()
@@ -35,7 +41,10 @@ class BlobDetector(tf.Module):
 
 
 class LevelClassifier(tf.Module):
-    """Nine logits from the mean levels of red, green and blue: class k is brightest at a level of 28 k."""
+    """Nine logits from the mean levels of red, green and blue.
+
+    Class k is brightest at a level of 28 k.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32, name="image")])
     def __call__(self, image):

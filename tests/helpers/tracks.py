@@ -27,7 +27,10 @@ def iso(second):
 
 
 def track(number=1, first=0, last=None, ended=False, score=0.9, spiral=0.8, side=24, level=None):
-    """A track of `number`, seen in frames first..last, one per second; its cutout is one grey."""
+    """A track of `number`, seen in frames first..last, one per second.
+
+    Its cutout is one grey.
+    """
     last = first if last is None else last
     frames = last - first + 1
     return Track(

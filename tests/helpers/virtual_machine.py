@@ -40,7 +40,10 @@ def missing() -> list[str]:
 
 
 def kernel(folder: Path) -> Path:
-    """Fetch a kernel with its modules as a Debian package, unpacked; return the folder that holds /boot and modules."""
+    """Fetch a kernel with its modules as a Debian package, unpacked.
+
+    Return the folder that holds /boot and modules.
+    """
     root = folder / "root"
     subprocess.run(
         ["mmdebstrap", "--variant=extract", "--mode=root", "--include=linux-image-amd64", "trixie", root],

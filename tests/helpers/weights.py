@@ -11,7 +11,10 @@ STYLES = {
 
 
 def folded(network, style, rng):
-    """Name random weights for a network's convolutions as a style does: tensors, and (kernel, bias) by layer."""
+    """Name random weights for a network's convolutions as a style does.
+
+    Tensors, and (kernel, bias) by layer.
+    """
     stem, block, top, first = STYLES[style]
     convolutions = [layer for layer in network.layers if "conv2d" in layer.name]
     names, number = [stem], first

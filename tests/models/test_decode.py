@@ -102,7 +102,10 @@ def test_nothing_to_suppress():
 
 
 def encode(boxes, anchors):
-    """The box code of Fast R-CNN (Girshick 2015), weighted by 10, 10, 5, 5: the inverse of what is tested."""
+    """The box code of Fast R-CNN (Girshick 2015), weighted by 10, 10, 5, 5.
+
+    The inverse of what is tested.
+    """
     sizes = (boxes[:, 2:] - boxes[:, :2])[:, ::-1]
     centres = ((boxes[:, 2:] + boxes[:, :2]) / 2)[:, ::-1]
     return np.concatenate(

@@ -42,7 +42,10 @@ def test_keys_of_others_and_rare_ones_are_kept():
 
 
 def test_decode_is_that_of_the_task():
-    """A detector has no temperature, and a classifier no anchors; asking for them is an error with a message."""
+    """A detector has no temperature, and a classifier no anchors.
+
+    Asking for them is an error with a message.
+    """
     detector, classifier = read(FILES[0]), read(FILES[2])
     assert detector.detector_decode.anchors.min_level == 3 and classifier.classifier_decode.temperature > 1
     with pytest.raises(BundleError, match="galaxy-detector is a model for the task 'detect'"):
@@ -52,7 +55,10 @@ def test_decode_is_that_of_the_task():
 
 
 def test_golden_outputs_of_one_variant_are_read_alone():
-    """A start needs those of the network that it runs; the others take time to unpack."""
+    """A start needs those of the network that it runs.
+
+    The others take time to unpack.
+    """
     bundle = Bundle.load(shipped_bundle_path("galaxy-classifier"))
     assert set(bundle.golden("int8")) == {"inputs", "int8.logits"}
     assert set(bundle.golden()) == {"inputs", "int8.logits", "fp32.logits"}

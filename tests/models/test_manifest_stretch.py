@@ -1,4 +1,7 @@
-"""The stretch and the tiles' threshold in a bundle's manifest: valid and invalid values."""
+"""The stretch and the tiles' threshold in a bundle's manifest.
+
+Valid and invalid values.
+"""
 
 import shutil
 
@@ -14,7 +17,10 @@ TABLE = '[preprocess.stretch]\nkind = "asinh-noise"\nblack = 1.5\nsoftening = 4.
 
 @pytest.fixture
 def bundle(tmp_path):
-    """A copy of the shipped detector with a stretch and a threshold of tiles; a function replaces text in it."""
+    """A copy of the shipped detector with a stretch and a threshold of tiles.
+
+    A function replaces text in it.
+    """
     shutil.copytree(shipped_bundle_path("galaxy-detector"), tmp_path / "b")
     manifest = tmp_path / "b" / "bundle.toml"
     lines = manifest.read_text(encoding="utf-8").split("\n")

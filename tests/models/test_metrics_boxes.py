@@ -1,4 +1,7 @@
-"""Detection metrics against independent references: a naive implementation and cases computed by hand."""
+"""Detection metrics against independent references.
+
+A naive implementation and cases computed by hand.
+"""
 
 import json
 import sys
@@ -104,7 +107,10 @@ def test_detection_mostly_outside_an_ignore_region_is_wrong():
     ],
 )
 def test_larger_detection_of_an_ignored_object_counts_neither_way(found, precision):
-    """A correct detection of an object whose box is too small was an error; of one in a larger box it still is."""
+    """A correct detection of an object whose box is too small was an error.
+
+    Of one in a larger box it still is.
+    """
     truth = DetectionTruth(boxes(GALAXY), ignore=boxes([100, 100, 160, 160]))
     result = measured(truth, boxes(GALAXY, found), scores(0.8, 0.9))
     assert result["precision"] == precision and result["map50"] == pytest.approx(precision)

@@ -1,4 +1,7 @@
-"""The operating threshold of a detector: cases computed by hand, and a search over every score."""
+"""The operating threshold of a detector.
+
+Cases computed by hand, and a search over every score.
+"""
 
 import numpy as np
 import pytest

@@ -26,7 +26,10 @@ def models(tmp_path):
 
 
 def test_an_older_signed_bundle_is_refused_unless_it_is_allowed(models, keys):
-    """Its old signature is still valid: who can replace files brings a withdrawn network back with it."""
+    """Its old signature is still valid.
+
+    Who can replace files brings a withdrawn network back with it.
+    """
     bundle = Bundle.load(models / CLASSIFIER)
     sign(bundle, keys[0])
     old = (models / CLASSIFIER / SIGNATURE).read_text()

@@ -1,4 +1,7 @@
-"""The frame contract: `pixels` may be superpixels of a mosaic; what leaves the pipeline is in pixels of the source."""
+"""The frame contract: `pixels` may be superpixels of a mosaic.
+
+What leaves the pipeline is in pixels of the source.
+"""
 
 from dataclasses import replace
 
@@ -34,7 +37,10 @@ def test_frame_of_8_bits_has_the_source_s_own_pixels():
 
 @pytest.mark.parametrize("height, width", [(120, 160), (121, 161)])
 def test_records_are_in_pixels_of_the_source(height, width):
-    """A script that opens the raw file must find the galaxy at the box; superpixels cut an odd side off."""
+    """A script that opens the raw file must find the galaxy at the box.
+
+    Superpixels cut an odd side off.
+    """
     line = frame_record(mosaic_frame(height, width), named([BOX]), ("smooth", "spiral"), {})
     assert (line.width, line.height) == (width, height)
     assert line.detections[0].box == [60.0, 42.0, 102.0, 80.0]

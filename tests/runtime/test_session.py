@@ -12,7 +12,10 @@ from helpers.pipeline import RecordingSink, Sky
 
 
 def test_a_run_is_three_words_of_python(tmp_path):
-    """The command line is only one user of a session; a script gets the same output folder."""
+    """The command line is only one user of a session.
+
+    A script gets the same output folder.
+    """
     seen = []
     session = Session(RunConfig(source="demo", out=tmp_path / "out", max_frames=3))
     stats = session.run(lambda frame, detections, record, stats: seen.append(record.frame))

@@ -1,4 +1,7 @@
-"""Cached arrays: computed once, computed again for other weights; incomplete files are ignored."""
+"""Cached arrays: computed once, computed again for other weights.
+
+Incomplete files are ignored.
+"""
 
 import numpy as np
 import pytest
@@ -50,7 +53,10 @@ def test_cache_folder_without_space_is_named(tmp_path):
 
 
 def test_rows_are_shared_by_data_sets_that_overlap():
-    """Features of folds take minutes each; an interrupted computation continues after its last chunk."""
+    """Features of folds take minutes each.
+
+    An interrupted computation continues after its last chunk.
+    """
     made = []
 
     def make_from(ids):

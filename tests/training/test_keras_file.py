@@ -1,4 +1,7 @@
-"""Keras models of unknown origin: code in them, and functions that they name, are never run."""
+"""Keras models of unknown origin.
+
+Code in them, and functions that they name, are never run.
+"""
 
 import json
 import pickle
@@ -82,7 +85,10 @@ def test_pickles_and_other_members_are_refused(tmp_path):
 
 
 def test_weights_are_read_in_another_process_first(tmp_path, monkeypatch):
-    """A library in C reads them. The network of a run folder may be a stranger's as well."""
+    """A library in C reads them.
+
+    The network of a run folder may be a stranger's as well.
+    """
     path = changed(network(tmp_path / "model.keras"), lambda config: layer(config)["config"].update(units=3))
     loaded_here = []
     monkeypatch.setattr(keras.saving, "load_model", lambda *_, **__: loaded_here.append(path))

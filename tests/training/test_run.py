@@ -15,7 +15,10 @@ DATA = {"hash": "0" * 64}
 
 @pytest.fixture
 def small_disk():
-    """Let no file grow beyond a number of bytes: as on a full disk, the start of a write goes through."""
+    """Let no file grow beyond a number of bytes.
+
+    As on a full disk, the start of a write goes through.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)

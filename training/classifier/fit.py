@@ -141,10 +141,7 @@ def _run_epochs(
     images: np.ndarray,
     report: Report | None,
 ) -> None:
-    """Train from the last checkpoint in the run folder.
-
-    Afterwards `average` holds the weights to keep.
-    """
+    """Train from the last checkpoint, and leave the weights to keep in `average`."""
     networks = loader.trainable, average
     if loader.attributes:
         networks = with_attributes(loader.trainable), with_attributes(average)

@@ -132,9 +132,7 @@ def vignette(rng: Rng, height: int, width: int) -> np.ndarray:
 
 
 def apply_camera_effects(rng: Rng, image: np.ndarray) -> np.ndarray:
-    """Apply random gain, stretch, colours, sky level, seeing and noise.
-
-    Sometimes a trail, hot pixels or no colour.
+    """Apply random gain, stretch, colours, sky, seeing, noise, trails and hot pixels.
 
     Args:
         image: (H, W, 3) uint8 or float32 levels, at most 1024 on a side.

@@ -44,7 +44,10 @@ def result(name, seed, accuracy, **more):
 
 
 def test_page_shows_means_spreads_and_the_change_with_normalised_levels(tmp_path):
-    """A reader compares networks by these numbers; they must be those of the saved results."""
+    """A reader compares networks by these numbers.
+
+    They must be those of the saved results.
+    """
     for seed, accuracy in ((1, 0.70), (2, 0.80)):
         (tmp_path / f"scratch-seed{seed}.json").write_text(json.dumps(result("scratch", seed, accuracy)))
     text = page(tmp_path)

@@ -1,4 +1,7 @@
-"""Detectors are compared on the same held-out images, timed in one run; and the page of them."""
+"""Detectors are compared on the same held-out images, timed in one run.
+
+And the page of them.
+"""
 
 import json
 import logging

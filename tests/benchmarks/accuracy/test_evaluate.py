@@ -102,7 +102,10 @@ def test_eval_pipeline_reports_where_galaxies_are_lost(tiny_models, sets):
 
 
 def test_each_galaxy_is_lost_once():
-    """Causes exclude each other: shares add up to 1, also for groups and without labels."""
+    """Causes exclude each other.
+
+    Shares add up to 1, also for groups and without labels.
+    """
 
     def outcome(found, predicted, predicted_from_truth, label=0, coarse="disk_no_spiral"):
         return GalaxyOutcome(

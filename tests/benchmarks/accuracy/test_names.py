@@ -73,7 +73,10 @@ def test_names_that_are_marked_sure_are_mostly_right(shared_data):
 
 
 def test_names_on_messier_frames_of_large_telescopes(shared_data):
-    """Burnt-out cores and galaxies as large as their frame: M 31 and M 59 were disks, and sure."""
+    """Burnt-out cores and galaxies as large as their frame.
+
+    M 31 and M 59 were disks, and sure.
+    """
     pytest.importorskip("pyongc", reason="needs the catalogue extra")
     done = command_line("eval", "names", "--data", shared_data / "lco_messier", "--json")
     assert done.returncode == 0, done.stderr

@@ -78,7 +78,10 @@ def test_a_table_that_does_not_fit_is_refused(tmp_path):
 
 
 def test_the_command_runs_over_a_folder(tmp_path):
-    """Alone and in stacks of two, as a night runs; the galaxy column overrides the catalogue."""
+    """Alone and in stacks of two, as a night runs.
+
+    The galaxy column overrides the catalogue.
+    """
     night = tmp_path / "night"
     night.mkdir()
     with (tmp_path / "truth.csv").open("w", newline="") as stream:

@@ -1,4 +1,7 @@
-"""Galaxies added to raw exposures: what counts as found and as false, for the detector and for a fitted SEP."""
+"""Galaxies added to raw exposures.
+
+What counts as found and as false, for the detector and for a fitted SEP.
+"""
 
 import json
 

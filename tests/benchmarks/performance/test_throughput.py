@@ -1,4 +1,7 @@
-"""The throughput benchmarks run and report what they claim; the counts are too small for meaningful figures."""
+"""The throughput benchmarks run and report what they claim.
+
+The counts are too small for meaningful figures.
+"""
 
 import pytest
 from galaxy_edge.benchmarks.accuracy.stacking import recall_by_depth

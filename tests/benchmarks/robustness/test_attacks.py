@@ -9,7 +9,9 @@ ATTACKS = find_attacks()
 
 @pytest.mark.parametrize("name", ATTACKS)
 def test_documented_defence_holds(name):
-    """The full counts are in the published table; the small ones find what a change broke.
+    """The full counts are in the published table.
+
+    The small ones find what a change broke.
 
     Each runs in a process of its own: the peak memory of this one would count as that of the children it starts.
     """

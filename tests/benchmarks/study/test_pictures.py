@@ -1,4 +1,7 @@
-"""The page of pictures: drawn galaxies, the table of classes, and the committed page is of the shipped network."""
+"""The page of pictures.
+
+Drawn galaxies, the table of classes, and the committed page is of the shipped network.
+"""
 
 import re
 

@@ -1,4 +1,7 @@
-"""Log messages of the package are printed one per line at the requested level; those of libraries are not."""
+"""Log messages of the package are printed one per line at the requested level.
+
+Those of libraries are not.
+"""
 
 import logging
 import os
@@ -30,7 +33,10 @@ def test_configuring_twice_prints_once(capsys):
 
 
 def test_a_line_break_in_a_name_does_not_make_two_lines(capsys):
-    """File names may hold any character; one could forge a message, or move the terminal's cursor."""
+    """File names may hold any character.
+
+    One could forge a message, or move the terminal's cursor.
+    """
     configure_logging()
     LOGGER.warning("skipped a\ngalaxy-edge: b\x1b[2J\udcff.png")
     assert capsys.readouterr().err == "galaxy-edge: skipped a\\x0agalaxy-edge: b\\x1b[2J\\xff.png\n"
@@ -45,7 +51,10 @@ def test_other_libraries_are_not_printed(capsys):
 
 
 def test_the_journal_gets_priorities(tmp_path):
-    """systemd announces its journal by device and inode of the stream; elsewhere a prefix would only be noise."""
+    """systemd announces its journal by device and inode of the stream.
+
+    Elsewhere a prefix would only be noise.
+    """
     script = "import logging; from galaxy_edge.cli.terminal.logging_setup import configure_logging; configure_logging('debug')\n"
     script += (
         "for level in ('error', 'warning', 'info', 'debug'): getattr(logging.getLogger('galaxy_edge.x'), level)(level)"

@@ -1,4 +1,7 @@
-"""Settings files in the working folder: the owner and the permissions decide what they may set."""
+"""Settings files in the working folder.
+
+The owner and the permissions decide what they may set.
+"""
 
 import os
 
@@ -7,7 +10,10 @@ from galaxy_edge.cli.terminal.settings_trust import UntrustedSettings, check_tru
 
 
 def test_networks_named_by_our_own_file_are_logged(tmp_path, caplog):
-    """A downloaded folder may hold a file that names its own networks: our user's, but not unseen."""
+    """A downloaded folder may hold a file that names its own networks.
+
+    Our user's, but not unseen.
+    """
     file = tmp_path / "galaxy-edge.toml"
     file.touch()
     check_trust(file, {"models": "evil", "source": "demo"})

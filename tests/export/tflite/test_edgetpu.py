@@ -19,7 +19,10 @@ def tensor(shape, dtype="int8", constant=False):
 
 
 def graph(op, *tensors, content=b"", **options):
-    """A graph of one operator whose last tensor is its output; the values of its constants are `content`."""
+    """A graph of one operator whose last tensor is its output.
+
+    The values of its constants are `content`.
+    """
     count = len(tensors)
     operator = Op(op, op.islower(), tuple(range(count - 1)), (count - 1,), options)
     return Graph(tensors, (operator,), (0,), (count - 1,), content)
@@ -110,7 +113,10 @@ def test_what_comes_after_an_unmapped_operator_stays_on_the_processor():
 
 @pytest.fixture
 def compiler(tmp_path, monkeypatch):
-    """A function that puts a stand-in for edgetpu_compiler on PATH: its form is the real one's, its work is not."""
+    """A function that puts a stand-in for edgetpu_compiler on PATH.
+
+    Its form is the real one's, its work is not.
+    """
 
     def install(script):
         path = tmp_path / "bin" / "edgetpu_compiler"
@@ -131,7 +137,10 @@ def test_the_compiler_is_called_as_its_manual_says(compiler):
 
 
 def test_a_compiler_that_fails_or_is_missing(compiler, monkeypatch, caplog):
-    """A missing compiler is reported with the command for later; one that fails ends the export."""
+    """A missing compiler is reported with the command for later.
+
+    One that fails ends the export.
+    """
     caplog.set_level("INFO", "galaxy_edge")
     monkeypatch.setenv("PATH", "/nonexistent")
     assert compile_for_edgetpu(b"network") is None

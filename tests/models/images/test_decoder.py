@@ -1,4 +1,7 @@
-"""Every supported kind of image is converted to RGB; unsupported and damaged ones are refused with the reason."""
+"""Every supported kind of image is converted to RGB.
+
+Unsupported and damaged ones are refused with the reason.
+"""
 
 import signal
 import struct
@@ -15,7 +18,10 @@ SKY = render([(40, 30, 6)], 80, 60)
 
 
 def png_header(width, height):
-    """A PNG that claims a size and holds nothing: what a bomb looks like before it is unpacked."""
+    """A PNG that claims a size and holds nothing.
+
+    What a bomb looks like before it is unpacked.
+    """
     header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + b"\0\0\0\0IEND\xaeB`\x82"
 
@@ -204,7 +210,10 @@ def packed(fits):
 
 @pytest.fixture
 def in_time():
-    """Limit a test to ten seconds: a decoder without the header check would never return."""
+    """Limit a test to ten seconds.
+
+    A decoder without the header check would never return.
+    """
 
     def late(*_):
         raise TimeoutError("the decoder did not come back")

@@ -1,4 +1,7 @@
-"""Images of more than 8 bits: the default stretch by noise, the optional ones, and invalid levels."""
+"""Images of more than 8 bits.
+
+The default stretch by noise, the optional ones, and invalid levels.
+"""
 
 import json
 

@@ -1,4 +1,7 @@
-"""DNG, read through rawpy: the sensor's own values, with the pattern of their colours."""
+"""DNG, read through rawpy.
+
+The sensor's own values, with the pattern of their colours.
+"""
 
 import numpy as np
 import pytest

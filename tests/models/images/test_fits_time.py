@@ -1,4 +1,7 @@
-"""When a FITS image was taken, in the forms that programs write; other time scales against astropy."""
+"""When a FITS image was taken, in the forms that programs write.
+
+Other time scales against astropy.
+"""
 
 import datetime
 

@@ -1,4 +1,7 @@
-"""An image is refused by the memory that it would take, before it is decoded; what is read takes no more."""
+"""An image is refused by the memory that it would take, before it is decoded.
+
+What is read takes no more.
+"""
 
 import io
 import struct

@@ -1,4 +1,7 @@
-"""Bayer mosaics in FITS files: keywords of capture programs, invalid keywords and missing ones."""
+"""Bayer mosaics in FITS files.
+
+Keywords of capture programs, invalid keywords and missing ones.
+"""
 
 import cv2
 import numpy as np
@@ -172,7 +175,10 @@ def test_missing_part_of_an_image_has_a_remark():
 
 
 def test_keyword_that_contradicts_the_levels_is_corrected_with_a_remark():
-    """A wrong row order or offset puts green where red and blue are: the image would be magenta and noisy."""
+    """A wrong row order or offset puts green where red and blue are.
+
+    The image would be magenta and noisy.
+    """
     image = decode(mosaic_of(SCENE, "GBRG"), BAYERPAT="RGGB")
     assert image.cfa == "GBRG" and "BAYERPAT = 'RGGB' contradicts the levels" in image.remarks[0]
 

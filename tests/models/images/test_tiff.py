@@ -15,7 +15,10 @@ OPAQUE = np.full((HEIGHT, WIDTH), 65_535, np.uint16)
 
 
 def tiff(image, photometric, extra=None, planar=False, predictor=1, order="<", big=False, **changes):
-    """Encode (H, W) or (H, W, C) as a Deflate TIFF; `changes` replaces tags, as ``t259=...``."""
+    """Encode (H, W) or (H, W, C) as a Deflate TIFF.
+
+    `changes` replaces tags, as ``t259=...``.
+    """
     samples = 1 if image.ndim == 2 else image.shape[2]
     values = image.astype(image.dtype.newbyteorder(order))
     if predictor == 2:

@@ -1,4 +1,7 @@
-"""Sky and noise of a frame: exact on known skies, robust against objects in front of them."""
+"""Sky and noise of a frame.
+
+Exact on known skies, robust against objects in front of them.
+"""
 
 import numpy as np
 import pytest

@@ -110,7 +110,10 @@ def test_a_hot_pixel_goes_and_a_star_stays():
 @pytest.mark.parametrize("shape", [(61, 60), (60, 61), (3, 3), (4, 5)])
 @pytest.mark.parametrize("kind", [np.uint16, np.float32])
 def test_hot_pixels_of_every_row_and_column_go(shape, kind):
-    """Rows are compared in pairs: neither the first nor the last of an odd number is left out."""
+    """Rows are compared in pairs.
+
+    Neither the first nor the last of an odd number is left out.
+    """
     sky = np.random.default_rng(5).normal(800, 20, shape).astype(kind)
     for y in {0, 1, shape[0] // 2, shape[0] - 2, shape[0] - 1}:
         for x in {0, 1, shape[1] - 2, shape[1] - 1}:

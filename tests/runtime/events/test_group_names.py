@@ -75,7 +75,10 @@ def test_events_name_the_group(tmp_path):
 
 
 def test_home_assistant_shows_the_name_of_the_last_galaxy():
-    """Its state is the name for display; messages that were stored before an update have only the class."""
+    """Its state is the name for display.
+
+    Messages that were stored before an update have only the class.
+    """
     (content,) = [content for topic, content in discovery_messages("homeassistant", "sky") if "last_event" in topic]
     assert content["value_template"] == "{{ value_json.name | default(value_json['class']) }}"
 

@@ -30,7 +30,10 @@ def test_backup_of_a_running_run_has_every_committed_event(tmp_path):
 
 @pytest.mark.parametrize("is_old", [False, True])
 def test_pruning_gives_space_back(tmp_path, is_old):
-    """The file kept its size forever; files of earlier versions are converted when no run writes."""
+    """The file kept its size forever.
+
+    Files of earlier versions are converted when no run writes.
+    """
     out = output(tmp_path)
     out.events([track(number, ended=True) for number in range(1, 901)])
     out.close(1, 0)
@@ -57,7 +60,10 @@ def test_pruning_before_a_time_goes_by_the_last_sighting(tmp_path):
 
 
 def test_pruning_by_age_leaves_events_of_a_run_whose_clock_was_not_set(tmp_path):
-    """A board without a battery and without a network begins in 1970: last night's events were 56 years old."""
+    """A board without a battery and without a network begins in 1970.
+
+    Last night's events were 56 years old.
+    """
     out = output(tmp_path)
     out.events([track(1, ended=True)])
     out.close(1, 0)

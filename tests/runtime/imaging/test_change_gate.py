@@ -12,7 +12,10 @@ STARS = RANDOM.uniform(10, 250, 40), RANDOM.uniform(10, 230, 40), RANDOM.uniform
 
 
 def sky(seed, shift=0.0, twinkle=0.0, noise=4.0, level=12.0, blob=0.0):
-    """Draw a thumbnail (240, 320): stars, noise, and optionally a faint round blob in an empty area."""
+    """Draw a thumbnail (240, 320).
+
+    Stars, noise, and optionally a faint round blob in an empty area.
+    """
     random = np.random.default_rng(seed)
     image = np.full((240, 320), level, np.float32)
     rows, columns = np.mgrid[:240, :320]

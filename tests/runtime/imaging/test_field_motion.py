@@ -8,7 +8,10 @@ from galaxy_edge.benchmarks.robustness.attacks.sources.jumping_field import JUMP
 @pytest.mark.parametrize("at", [24, 25, 26, 27])
 @pytest.mark.parametrize("kind", JUMPS)
 def test_jump_within_a_field_is_followed_in_its_very_frame(kind, at):
-    """Three of four frames of a steady sky are extrapolated: the frame of the jump must not be one of them."""
+    """Three of four frames of a steady sky are extrapolated.
+
+    The frame of the jump must not be one of them.
+    """
     results = follow(jumping(kind, at, 0.3, at + 8, 3))
     assert {field for field, _ in results} == {0} and max(error for _, error in results) < 1.0
 
@@ -28,7 +31,10 @@ def test_field_is_recognised_when_the_telescope_returns():
 
 
 def test_bad_frames_and_clouds_do_not_begin_a_field():
-    """One trailed frame, ten black ones, and five of noise: after each, the stars continue."""
+    """One trailed frame, ten black ones, and five of noise.
+
+    After each, the stars continue.
+    """
     sky = star_field(4)
 
     def frames():

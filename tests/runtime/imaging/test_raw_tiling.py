@@ -1,4 +1,7 @@
-"""Check tiles of raw frames: stars alone need next to none, however wide they are, and galaxies are inside."""
+"""Check tiles of raw frames.
+
+Stars alone need next to none, however wide they are, and galaxies are inside.
+"""
 
 import datetime
 from dataclasses import replace
@@ -60,7 +63,10 @@ def test_small_raw_frames_have_windows_too():
 @pytest.mark.parametrize("wings", [False, True])
 @pytest.mark.parametrize("fwhm", [1.5, 1.9, 2.4, 3, 4, 5, 6])
 def test_empty_sky_of_a_raw_frame_needs_next_to_no_tiles(fwhm, wings):
-    """Most frames of a survey show stars only: they must not cost many inferences in any seeing."""
+    """Most frames of a survey show stars only.
+
+    They must not cost many inferences in any seeing.
+    """
     frame = raw_frame(fwhm=fwhm, wings=wings)
     views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
     # What is left are pairs of blurred stars: there were eight tiles from 3 pixels, or 1.5 with wings, on.

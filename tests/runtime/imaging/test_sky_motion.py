@@ -84,7 +84,10 @@ def test_drift_is_not_extrapolated_when_the_field_is_lost(after):
 
 
 def test_endless_zoom_stays_finite():
-    """The demo zooms in repeatedly: after some hundred frames, the scale would be a billionth of the initial one."""
+    """The demo zooms in repeatedly.
+
+    After some hundred frames, the scale would be a billionth of the initial one.
+    """
     motion, zooms = SkyMotion(), []
     frames = [frame.pixels for frame in islice(DemoSource(), 16)]
     for pixels in islice(cycle(frames + frames[-2:0:-1]), 600):
@@ -93,7 +96,10 @@ def test_endless_zoom_stays_finite():
 
 
 def follow_steady_sky(random, stars, shifts):
-    """Follow a sky over frames with the given shifts; return the motion, and which frames needed an update."""
+    """Follow a sky over frames with the given shifts.
+
+    Return the motion, and which frames needed an update.
+    """
     motion, updated = SkyMotion(), []
     for shift in shifts:
         updated.append(motion.needs_update)

@@ -94,7 +94,10 @@ def test_extended_light_is_measured_in_frame_pixels():
 
 @pytest.mark.parametrize(("size", "tiled"), [((300, 200), False), ((768, 600), False), ((769, 600), True)])
 def test_frame_of_up_to_three_times_the_input_needs_no_tiles(size, tiled):
-    """A galaxy of 30 pixels still has 10 in the whole frame: tiles would cost more than they find."""
+    """A galaxy of 30 pixels still has 10 in the whole frame.
+
+    Tiles would cost more than they find.
+    """
     pixels = draw_sky(*size, [(100, 100, 12, 80)], stars=5)
     assert (len(TileSelector("auto", 256).select(pixels)) > 1) == tiled
 
@@ -123,7 +126,10 @@ class FixedScoreDetector(Detector):
     ids=["shared", "own", "given", "given above both"],
 )
 def test_tiles_have_their_own_threshold(tile_threshold, min_score, counts):
-    """Tiles add false detections at the threshold of whole frames; ``--min-score`` is obeyed in both."""
+    """Tiles add false detections at the threshold of whole frames.
+
+    ``--min-score`` is obeyed in both.
+    """
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
     bundle = with_thresholds(bundle, score_threshold=0.5, tile_threshold=tile_threshold)
     detector = FixedScoreDetector(bundle, min_score=min_score)
@@ -198,7 +204,10 @@ def test_neighbours_in_one_view_stay_separate_and_are_sorted_by_score():
 
 
 def test_small_galaxies_of_a_large_frame_need_tiles():
-    """The shipped detector and real galaxies: the Hubble deep field in the middle of a dark 4K frame."""
+    """The shipped detector and real galaxies.
+
+    The Hubble deep field in the middle of a dark 4K frame.
+    """
     sky = cv2.imread(str(resources.files("galaxy_edge.runtime.sources") / "sky" / "hubble_xdf.jpg"))[..., ::-1]
     frame = np.full((2160, 3840, 3), 4, np.uint8)
     frame[600 : 600 + sky.shape[0], 1500 : 1500 + sky.shape[1]] = sky

@@ -59,7 +59,10 @@ def test_dark_frame_gives_no_detections(detector):
 
 
 def test_threshold_on_int8_logits_selects_what_dequantised_scores_select(tiny_models):
-    """The decoder compares raw int8 values for speed; the selection must not differ by a single box."""
+    """The decoder compares raw int8 values for speed.
+
+    The selection must not differ by a single box.
+    """
     bundle = Bundle.load(tiny_models / "galaxy-detector")
     rng = np.random.default_rng(5)
     image = np.kron(rng.integers(0, 256, (8, 8)), np.ones((8, 8))).astype(np.uint8)[..., None].repeat(3, axis=2)
@@ -131,7 +134,10 @@ def test_unknown_engine_and_zero_threads_are_refused(tiny_models):
 
 @pytest.mark.parametrize("size", [(640, 480), (1920, 1080), (642, 480), (641, 481), (100, 90), (3840, 2160)])
 def test_sharing_the_image_pyramid_does_not_change_the_model_input(size):
-    """The pipeline halves a frame once, for motion estimation and for the network; motion comes first."""
+    """The pipeline halves a frame once, for motion estimation and for the network.
+
+    Motion comes first.
+    """
     # The loop halves a frame once, for the look at its motion and for the network; the motion looks first.
     detector = Detector(Bundle.load(shipped_bundle_path("galaxy-detector")))
     image = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), np.uint8)

@@ -28,7 +28,10 @@ def test_small_galaxies_and_those_beyond_the_frame_are_excluded(box, excluded):
 
 
 def test_burnt_out_images_and_those_that_excite_no_class_are_excluded():
-    """Burnt out is a share of the pixels; the energy is that of the logits at the classifier's temperature."""
+    """Burnt out is a share of the pixels.
+
+    The energy is that of the logits at the classifier's temperature.
+    """
     images = np.full((3, 20, 20, 3), 60, np.uint8)
     images[1, :8, :8, 1] = 253  # 16 % in one channel
     logits = np.array([[4.0, 0, 0], [4.0, 0, 0], [0.1, 0, 0]], np.float32)

@@ -1,4 +1,7 @@
-"""The Edge TPU engine with stand-ins for its library: one that works, refuses, crashes, and loses its device."""
+"""The Edge TPU engine with stand-ins for its library.
+
+One that works, refuses, crashes, and loses its device.
+"""
 
 import hashlib
 import logging
@@ -31,7 +34,10 @@ def libraries(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
-    """The shipped classifier with a variant for the Edge TPU; the stand-ins run the uncompiled network."""
+    """The shipped classifier with a variant for the Edge TPU.
+
+    The stand-ins run the uncompiled network.
+    """
     folder = shutil.copytree(
         shipped_bundle_path("galaxy-classifier"), tmp_path_factory.mktemp("bundle") / "galaxy-classifier"
     )
@@ -66,7 +72,10 @@ def test_device_is_used(bundle, use):
 
 
 def test_second_network_does_not_probe_a_device_that_the_first_holds(bundle, use, monkeypatch):
-    """Another process could not open it: a child process would report that it refuses."""
+    """Another process could not open it.
+
+    A child process would report that it refuses.
+    """
     use("works")
     first = load_engine(bundle, engine="edgetpu")
     monkeypatch.setattr(edgetpu_engine, "why_unusable", lambda *_: "in use")

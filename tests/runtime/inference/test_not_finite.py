@@ -1,4 +1,7 @@
-"""Values that are not finite are refused where a network returns them: they never reach a track or the event file."""
+"""Values that are not finite are refused where a network returns them.
+
+They never reach a track or the event file.
+"""
 
 import numpy as np
 import pytest

@@ -26,7 +26,10 @@ def noisy_sky():
 
 
 def test_scores_of_all_views_are_fused_before_the_threshold(detector, noisy_sky):
-    """A fused object has the tile's box and the highest score; what one view sees faintly is dropped."""
+    """A fused object has the tile's box and the highest score.
+
+    What one view sees faintly is dropped.
+    """
     views = np.array([[0, 0, 300, 200], [50, 20, 274, 200]])
     whole_frame = Detections(
         np.array([[100, 80, 140, 120], [10, 10, 50, 50]], np.float32), np.array([0.5, 0.2], np.float32)
@@ -50,7 +53,10 @@ def test_a_box_as_wide_as_the_stars_is_left_out(detector, width, kept):
 
 
 def test_views_keep_detections_far_below_the_threshold(detector, noisy_sky):
-    """Thresholding each view would leave nothing to fuse; the operating threshold itself is not changed."""
+    """Thresholding each view would leave nothing to fuse.
+
+    The operating threshold itself is not changed.
+    """
     operating_threshold = detector.min_score
     view = detector.preprocess(noisy_sky)
     detections = detector.decode(detector.infer(view), view)
@@ -95,7 +101,10 @@ def test_folder_of_models_without_a_raw_detector_is_complete(tiny_models, tmp_pa
 
 
 def test_m94_is_found_in_single_exposures_of_a_telescope(shared_data, tmp_path):
-    """M 94 is found in at least 90 % of the raw exposures; the nebula NGC 7023 gives at most one detection."""
+    """M 94 is found in at least 90 % of the raw exposures.
+
+    The nebula NGC 7023 gives at most one detection.
+    """
     pytest.importorskip("pyongc", reason="needs the catalogue extra")
     folder = shared_data / "seestar_subs"
     for name, min_share, min_frames in (("m94_night1.zip", 0.9, 20), ("ngc7023.zip", None, 4)):

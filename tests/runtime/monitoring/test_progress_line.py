@@ -6,7 +6,10 @@ from helpers.tracks import frame, named, record
 
 
 def test_one_line_a_minute(caplog):
-    """A service runs for weeks: a line every few seconds would bury the warnings in its journal."""
+    """A service runs for weeks.
+
+    A line every few seconds would bury the warnings in its journal.
+    """
     now = [1000.0]
     stats = RunStats()
     with StatusLine(clock=lambda: now[0]) as line:

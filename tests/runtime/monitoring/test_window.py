@@ -1,4 +1,7 @@
-"""`--show` on a real X display without a screen: what is in the window is read back from its memory."""
+"""`--show` on a real X display without a screen.
+
+What is in the window is read back from its memory.
+"""
 
 import os
 import shutil

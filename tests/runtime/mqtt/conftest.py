@@ -32,7 +32,10 @@ def subscriber(broker):
 
 @pytest.fixture
 def make_sink(monkeypatch, tmp_path):
-    """A function that makes sinks which reconnect quickly; they are closed at the end."""
+    """A function that makes sinks which reconnect quickly.
+
+    They are closed at the end.
+    """
     from galaxy_edge.runtime.mqtt import publisher  # of the mqtt extra, without which these tests are skipped
     from galaxy_edge.runtime.mqtt.address import parse_broker
     from galaxy_edge.runtime.system import backoff

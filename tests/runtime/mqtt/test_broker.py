@@ -101,7 +101,10 @@ def guarded(tmp_path):
 
 
 def test_broker_with_password_and_certificate(guarded, make_sink, caplog):
-    """A wrong password and an unknown authority are outages that are logged; a missing certificate is refused."""
+    """A wrong password and an unknown authority are outages that are logged.
+
+    A missing certificate is refused.
+    """
     address = f"127.0.0.1:{guarded.port}"
     sink = make_sink(f"mqtts://scope:p%40ss%20word@{address}", authority=guarded.authority)
     until(lambda: sink.connected)

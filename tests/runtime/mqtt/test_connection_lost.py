@@ -1,4 +1,7 @@
-"""A broker that is killed, hangs or comes back: no event is lost, and nothing waits for it."""
+"""A broker that is killed, hangs or comes back.
+
+No event is lost, and nothing waits for it.
+"""
 
 import contextlib
 import re

@@ -1,4 +1,7 @@
-"""The queue of messages: its limit, a disk that cannot be written, a file that is damaged or breaks."""
+"""The queue of messages.
+
+Its limit, a disk that cannot be written, a file that is damaged or breaks.
+"""
 
 import json
 import sqlite3
@@ -15,7 +18,10 @@ def contents(outbox, count=10, **where):
 
 
 def test_oldest_messages_are_dropped_beyond_the_limit(tmp_path):
-    """A broker that is gone forever must not fill the disk; what is left survives a restart."""
+    """A broker that is gone forever must not fill the disk.
+
+    What is left survives a restart.
+    """
     outbox = Outbox(tmp_path / "outbox.sqlite", max_messages=5)
     outbox.add([("t", str(number)) for number in range(8)])
     assert contents(outbox) == ["3", "4", "5", "6", "7"] and outbox.lost == 3
@@ -43,7 +49,10 @@ def test_messages_wait_in_memory_while_the_file_cannot_be_written(tmp_path):
 
 
 def test_messages_that_wait_move_with_a_clock_that_is_set(tmp_path):
-    """Without a network there is neither a broker nor the time: both come together, after hours."""
+    """Without a network there is neither a broker nor the time.
+
+    Both come together, after hours.
+    """
     outbox = Outbox(tmp_path / "outbox.sqlite")
     event = json.dumps({"id": "0123abcd-00001", "first_time": "1970-01-01T00:00:05.000Z", "last_time": "x"})
     other = event.replace("0123abcd", "00000000")

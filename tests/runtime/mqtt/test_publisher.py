@@ -17,7 +17,10 @@ from helpers.tracks import frame, named, output, record, track, until
 
 
 def test_event_is_new_changes_and_ends_under_one_id(broker, subscriber, make_sink, caplog):
-    """Tentative tracks are not published; an object that turns out not to be one ends."""
+    """Tentative tracks are not published.
+
+    An object that turns out not to be one ends.
+    """
     sink = make_sink(broker)
     until(lambda: subscriber.contents("sky/available") == ["online"])
     sink.events([track(7, 0)])
@@ -49,7 +52,10 @@ def test_event_is_new_changes_and_ends_under_one_id(broker, subscriber, make_sin
 
 
 def test_object_that_stays_in_view_is_updated_regularly(broker, subscriber, make_sink, tmp_path):
-    """For two minutes a galaxy keeps its place and changes little: its event is still published and stored."""
+    """For two minutes a galaxy keeps its place and changes little.
+
+    Its event is still published and stored.
+    """
     sink, folder, tracker = make_sink(broker), output(tmp_path / "out"), Tracker(continuous=True)
     sinks = SinkGroup([folder, sink])
     for part in range(6):
@@ -68,7 +74,10 @@ def test_object_that_stays_in_view_is_updated_regularly(broker, subscriber, make
 
 
 def test_figures_are_published_regularly_and_home_assistant_discovers_the_run(broker, subscriber, make_sink):
-    """Every entity refers to a topic and a key that exist; discovery is retained for those who connect later."""
+    """Every entity refers to a topic and a key that exist.
+
+    Discovery is retained for those who connect later.
+    """
     monitor = RunMonitor()
     make_sink(broker, monitor)
     monitor.frame(frame(), named(), record())

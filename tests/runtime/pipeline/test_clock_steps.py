@@ -1,4 +1,7 @@
-"""A clock that is set during a run: a board without a battery starts in 1970, and minutes later NTP sets it."""
+"""A clock that is set during a run.
+
+A board without a battery starts in 1970, and minutes later NTP sets it.
+"""
 
 import datetime
 from types import SimpleNamespace

@@ -13,7 +13,10 @@ from helpers.pipeline import RecordingSink, Sky, Still, run_pipeline
 
 
 def test_frames_that_show_nothing_new_share_a_result_without_inference(detector, classifier):
-    """The gate saves a small computer most of its work; the objects are tracked all the same."""
+    """The gate saves a small computer most of its work.
+
+    The objects are tracked all the same.
+    """
     sink = RecordingSink()
     stats, _ = run_pipeline(Still(9), detector, classifier, sink, views=ViewOptions(tiles="2x2", gate=5))
     assert [record.pop("reused", False) for record in sink.records] == [number % 5 > 0 for number in range(9)]
@@ -66,7 +69,10 @@ def test_a_cloud_over_the_whole_field_ends_no_object_and_begins_none(detector, c
 
 
 def test_a_pause_ends_no_object_and_begins_none(detector, classifier, view):
-    """Nothing is searched for longer than any object is remembered; afterwards the same objects continue."""
+    """Nothing is searched for longer than any object is remembered.
+
+    Afterwards the same objects continue.
+    """
     controls, sink = Controls(), RecordingSink()
 
     class Hour(Sky):

@@ -1,4 +1,7 @@
-"""The threaded pipeline: the same results as a serial loop, in order, and a clean end in every case."""
+"""The threaded pipeline.
+
+The same results as a serial loop, in order, and a clean end in every case.
+"""
 
 import threading
 import time
@@ -24,7 +27,10 @@ def test_threads_give_the_results_of_a_serial_loop_in_order(detector, classifier
 
 
 def test_frames_of_a_live_camera_that_come_too_late_are_dropped_and_counted(detector, classifier):
-    """A camera is faster than a small computer: the newest frame counts, and nothing is lost unnoticed."""
+    """A camera is faster than a small computer.
+
+    The newest frame counts, and nothing is lost unnoticed.
+    """
     sink = RecordingSink()
     stats, _ = run_pipeline(Sky(40, live=True), detector, classifier, sink, on_frame=lambda *_: time.sleep(0.01))
     numbers = [record["frame"] for record in sink.records]
@@ -115,7 +121,10 @@ def test_a_sink_that_fails_ends_the_run(detector, classifier):
 
 
 def test_a_camera_that_never_delivers_does_not_delay_the_end(detector, classifier, monkeypatch):
-    """A native read cannot be interrupted, so the thread is left behind; as a daemon it does not keep the process."""
+    """A native read cannot be interrupted, so the thread is left behind.
+
+    As a daemon it does not keep the process.
+    """
     monkeypatch.setattr(threads, "PARTING_SECONDS", 0.1)
     forever, sink = threading.Event(), RecordingSink()
     stats, left = run_pipeline(
@@ -143,7 +152,10 @@ class Hanging:
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_an_inference_that_hangs_costs_only_its_frame(own_detector, classifier, monkeypatch, times):
-    """A driver that hangs once must not end the night; a late result of an abandoned thread is dropped."""
+    """A driver that hangs once must not end the night.
+
+    A late result of an abandoned thread is dropped.
+    """
     monkeypatch.setattr(threads, "HANG_SECONDS", 0.5)
     own_detector.engine = hanging = Hanging(own_detector.engine, times)
     monkeypatch.setattr(own_detector, "reload_engine", lambda: None)  # the new engine is the same, and hangs as often

@@ -1,4 +1,7 @@
-"""The trace of ``--profile``: every stage of every frame, and nothing that could end a run."""
+"""The trace of ``--profile``.
+
+Every stage of every frame, and nothing that could end a run.
+"""
 
 import json
 from pathlib import Path
@@ -25,7 +28,10 @@ def test_the_trace_has_every_stage_of_every_frame(detector, classifier, tmp_path
 
 
 def test_a_trace_replaces_another_with_its_first_frame(tmp_path):
-    """Until then the run may still fail to start; one without a frame has an empty trace."""
+    """Until then the run may still fail to start.
+
+    One without a frame has an empty trace.
+    """
     path = tmp_path / "trace.json"
     for spans, names in (([Span("read", 0.0, 1.0, 7)], ["thread_name", "read"]), ([], [])):
         path.write_text("what another run wrote, at more length than this one will" * 9)

@@ -10,7 +10,10 @@ LINE = b'{"frame": 0}\n'
 
 @pytest.mark.parametrize("tail", [b'{"frame": 1, "det', bytes(5000), b"\n" + bytes(9), b"\xff\xfe{}\n{}", LINE[:-1]])
 def test_end_of_a_log_that_a_crash_damaged_is_cut_off_by_the_next_run(tmp_path, caplog, tail):
-    """Half a line, or zeros after a power loss, stayed there forever: no reader of JSON lines takes them."""
+    """Half a line, or zeros after a power loss, stayed there forever.
+
+    No reader of JSON lines takes them.
+    """
     output(tmp_path).close(0, 0)
     (tmp_path / "frames-0001.jsonl").write_bytes(3 * LINE)
     damaged = tmp_path / "frames-0001-02.jsonl"

@@ -1,4 +1,7 @@
-"""A disk that is slow, or does not respond at all: what is written when, what is reported, and how a run ends."""
+"""A disk that is slow, or does not respond at all.
+
+What is written when, what is reported, and how a run ends.
+"""
 
 import contextlib
 import sqlite3
@@ -18,14 +21,20 @@ FAST = {"batch_seconds": 0.01, "stop_seconds": 0.3}
 
 @pytest.fixture
 def gate():
-    """A gate that is closed; it is opened at the end, so that no thread is left behind."""
+    """A gate that is closed.
+
+    It is opened at the end, so that no thread is left behind.
+    """
     event = threading.Event()
     yield event
     event.set()
 
 
 def test_row_does_not_wait_for_its_crop(tmp_path, monkeypatch, gate):
-    """On a slow card, crops took all the time and events waited for them; a crop is entered once it is there."""
+    """On a slow card, crops took all the time and events waited for them.
+
+    A crop is entered once it is there.
+    """
     sync = atomic_files._fsync
 
     def slow(path, flags):
@@ -64,7 +73,10 @@ def test_dropped_crops_are_counted_live_reported_once_and_fail_the_run(tmp_path,
 
 
 def test_hung_disk_is_a_fault_and_does_not_hold_up_the_end(tmp_path, monkeypatch, gate, caplog):
-    """The watchdog was fed for a minute while nothing could be written; stopping the run took 17 s."""
+    """The watchdog was fed for a minute while nothing could be written.
+
+    Stopping the run took 17 s.
+    """
     out = output(tmp_path, limits=WriterLimits(**FAST, hang_seconds=0.05))
     monitor = RunMonitor(writer=out.writer)
     monitor.frame(frame(), named(), record())
@@ -88,7 +100,10 @@ def test_hung_disk_is_a_fault_and_does_not_hold_up_the_end(tmp_path, monkeypatch
 
 
 def test_locked_event_file_is_abandoned_with_the_number_of_lost_events(tmp_path):
-    """No call hangs there, each ends after a moment: a stop waited on a busy machine until closing had counted them."""
+    """No call hangs there, each ends after a moment.
+
+    A stop waited on a busy machine until closing had counted them.
+    """
     out = output(tmp_path, limits=WriterLimits(**FAST, busy_timeout=0.01))
     with contextlib.closing(sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")

@@ -58,7 +58,10 @@ def test_folder_that_was_replaced_by_that_of_another_run_ends_the_run(tmp_path):
 
 
 def test_random_bytes_over_the_event_file_are_noticed(tmp_path, monkeypatch, caplog):
-    """The full check runs in the background; the damaged file is kept, and the run continues in a new one."""
+    """The full check runs in the background.
+
+    The damaged file is kept, and the run continues in a new one.
+    """
     monkeypatch.setattr(integrity.IntegrityChecker.__init__, "__defaults__", (0.05,))
     first = output(tmp_path)
     first.events([track(number, ended=True) for number in range(1, 300)])
@@ -90,7 +93,10 @@ def test_row_that_breaks_a_constraint_is_set_aside_alone(tmp_path, caplog):
 
 
 def test_disk_without_wal_gets_a_rollback_journal(tmp_path, caplog):
-    """Some network shares and FUSE disks lack shared memory; SQLite's dot-file layer lacks it too."""
+    """Some network shares and FUSE disks lack shared memory.
+
+    SQLite's dot-file layer lacks it too.
+    """
     from galaxy_edge.runtime.events.database import open_database
 
     database, _ = open_database(tmp_path / "events.sqlite", vfs="unix-dotfile")

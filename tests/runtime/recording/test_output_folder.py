@@ -11,7 +11,10 @@ from helpers.tracks import output, rows, track, until
 
 
 def test_event_is_updated_in_place_and_keeps_its_id(tmp_path):
-    """Clients know an event by its id during the run; each update must replace its row and crop."""
+    """Clients know an event by its id during the run.
+
+    Each update must replace its row and crop.
+    """
     out = output(tmp_path, abstain=0.7)
     out.events([track(1, 0, level=10)])
     until(lambda: rows(tmp_path, "SELECT state FROM event") == [("confirmed",)])
@@ -69,7 +72,10 @@ def test_event_that_turns_out_to_be_a_hot_pixel_is_updated(tmp_path):
 
 
 def test_two_runs_cannot_write_into_one_folder(tmp_path):
-    """They would overwrite each other's files; the lock must be released when the first run ends."""
+    """They would overwrite each other's files.
+
+    The lock must be released when the first run ends.
+    """
     first = output(tmp_path)
     with pytest.raises(UsageError, match="another run writes"):
         output(tmp_path)

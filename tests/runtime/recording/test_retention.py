@@ -1,4 +1,7 @@
-"""The output folder within its quota and on a full disk: what is deleted first, where log and video end, what is lost."""
+"""The output folder within its quota and on a full disk.
+
+What is deleted first, where log and video end, what is lost.
+"""
 
 import logging
 import os
@@ -33,7 +36,10 @@ def test_oldest_crops_are_deleted_and_their_events_stay(tmp_path):
 
 
 def test_only_own_files_are_deleted_oldest_first(tmp_path):
-    """A user's file in the folder and the event file must never be deleted; half files of a killed run are."""
+    """A user's file in the folder and the event file must never be deleted.
+
+    Half files of a killed run are.
+    """
     (tmp_path / "crops/0001").mkdir(parents=True)
     for age, name in enumerate(
         ("crops/0001/00001.png", "crops/0001/00002.png", "frames-0001.jsonl", "notes.txt", "events.sqlite")
@@ -132,7 +138,10 @@ def test_files_that_are_being_written_count(tmp_path):
 
 
 def test_full_disk_stops_files_until_there_is_space_again(small_disk, caplog):
-    """A run of weeks fills its disk at some point: every event must survive, and the loop must not wait."""
+    """A run of weeks fills its disk at some point.
+
+    Every event must survive, and the loop must not wait.
+    """
     out = output(small_disk)
     numbers = iter(range(1, 10_000))
 
@@ -172,7 +181,10 @@ def test_full_disk_stops_files_until_there_is_space_again(small_disk, caplog):
 
 
 def test_disk_that_is_nearly_full_is_reported_once(small_disk, caplog):
-    """Deleting old crops makes space for a moment, repeatedly: not two messages each time."""
+    """Deleting old crops makes space for a moment, repeatedly.
+
+    Not two messages each time.
+    """
     caplog.set_level(logging.INFO)
     out = output(small_disk)
     for _ in range(20):
@@ -185,7 +197,10 @@ def test_disk_that_is_nearly_full_is_reported_once(small_disk, caplog):
 
 
 def test_incomplete_video_is_deleted(small_disk, caplog):
-    """FFmpeg does not report a full disk; the end of the file, without which it does not play, is missing."""
+    """FFmpeg does not report a full disk.
+
+    The end of the file, without which it does not play, is missing.
+    """
     (small_disk / "ballast").write_bytes(b"x" * 3_900_000)
     video = VideoWriter(small_disk / "annotated-0001.mp4")
     for number in range(100):
@@ -196,7 +211,10 @@ def test_incomplete_video_is_deleted(small_disk, caplog):
 
 
 def test_below_the_floor_only_rows_are_written(tmp_path, caplog):
-    """The floor keeps the rest of the system alive; rows are small and are what a user needs most."""
+    """The floor keeps the rest of the system alive.
+
+    Rows are small and are what a user needs most.
+    """
     out = output(tmp_path, floor=1 << 60)
     out.events([track(1, ended=True)])
     out.close(1, 0)

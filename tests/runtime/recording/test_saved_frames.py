@@ -34,7 +34,10 @@ def test_crops_as_fits_hold_the_same_pixels(tmp_path):
 
 
 def test_class_name_beyond_ascii_is_escaped_in_fits(tmp_path, monkeypatch):
-    """FITS headers are ASCII: an accent in the class name of a user's model ended all writing."""
+    """FITS headers are ASCII.
+
+    An accent in the class name of a user's model ended all writing.
+    """
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     monkeypatch.setattr(tracks, "CLASSES", ("smooth", "serrée"))
     out = output(tmp_path, fits=True)
@@ -76,7 +79,10 @@ def test_frame_of_more_than_8_bits_is_saved_at_full_depth(tmp_path, colours):
 
 
 def test_crop_as_fits_has_the_depth_of_its_frame(tmp_path):
-    """The PNG is stretched to 8 bits; photometry needs the raw values around the object."""
+    """The PNG is stretched to 8 bits.
+
+    Photometry needs the raw values around the object.
+    """
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     raw = np.random.default_rng(2).integers(0, 65536, (120, 160), dtype=np.uint16)
     pixels, stretch = to_rgb8(raw)
@@ -103,7 +109,10 @@ def test_frame_that_16_bits_cannot_hold_is_saved_as_fits_only(tmp_path):
 
 @pytest.mark.parametrize("size", [(3840, 2160), (1921, 1080), (2400, 300), (1000, 900), (640, 480), (1, 5)])
 def test_downscaled_copy_keeps_boxes_on_their_objects(size):
-    """The preview shows boxes on a smaller copy; odd sizes and rounding must not shift them."""
+    """The preview shows boxes on a smaller copy.
+
+    Odd sizes and rounding must not shift them.
+    """
     width, height = size
     pixels = np.zeros((height, width, 3), np.uint8)
     x0, y0, x1, y1 = width // 4, height // 4, width // 2 + 1, height // 2 + 1
@@ -116,7 +125,10 @@ def test_downscaled_copy_keeps_boxes_on_their_objects(size):
 
 
 def test_saved_frames_do_not_replace_the_crops_of_a_night(tmp_path):
-    """435 crops were driven out through the page's button in 25 s: saved frames have a share and a rate of their own."""
+    """435 crops were driven out through the page's button in 25 s.
+
+    Saved frames have a share and a rate of their own.
+    """
     files = RetainedFiles(tmp_path, quota=1000, floor=0)
     for number in range(7):
         files.stage(f"crops/0001/{number:05d}.png", bytes(100))

@@ -1,4 +1,7 @@
-"""The writer of the output folder: its order of writing, what delays it, and what is lost when it fails."""
+"""The writer of the output folder.
+
+Its order of writing, what delays it, and what is lost when it fails.
+"""
 
 import os
 import sqlite3
@@ -12,7 +15,10 @@ from helpers.tracks import frame, named, output, record, rows, track, until
 
 
 def test_crop_is_on_the_disk_before_its_row(tmp_path, monkeypatch):
-    """A power loss keeps what was synced and any part of the rest: content, name and folder first, then the row."""
+    """A power loss keeps what was synced and any part of the rest.
+
+    Content, name and folder first, then the row.
+    """
     done, sync, save, replace_ = [], os.fsync, EventStore.save, os.replace
 
     def fsync(handle):
@@ -45,7 +51,10 @@ def test_crop_is_on_the_disk_before_its_row(tmp_path, monkeypatch):
 
 
 def test_locked_store_does_not_delay_the_loop(tmp_path):
-    """Another program may lock the file for a while: a backup, or a user with sqlite3."""
+    """Another program may lock the file for a while.
+
+    A backup, or a user with sqlite3.
+    """
     out = output(tmp_path)
     other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -79,7 +88,10 @@ def test_events_beyond_the_limit_are_lost_unless_they_come_again(tmp_path):
 
 
 def test_failed_writer_reports_how_much_was_lost(tmp_path, monkeypatch, caplog):
-    """What is on the disk already is not lost; what the writer held and what came later is."""
+    """What is on the disk already is not lost.
+
+    What the writer held and what came later is.
+    """
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     out = output(tmp_path)
     out.events([track(1, ended=True)])

@@ -44,7 +44,10 @@ def virtual_time(monkeypatch):
 
 
 def test_camera_that_disappears_after_each_frame_is_reopened_ever_more_rarely(virtual_time, caplog):
-    """Today's waits would begin again with every frame: some three hundred openings in 75 s."""
+    """Today's waits would begin again with every frame.
+
+    Some three hundred openings in 75 s.
+    """
     opened = []
     camera = Camera("sky", lambda: opened.append(virtual_time()) or OneImage())
     for _ in camera:

@@ -1,4 +1,7 @@
-"""FFmpeg keeps to the address and the memory; see also the attacks `access/other_hosts` and `images/memory`."""
+"""FFmpeg keeps to the address and the memory.
+
+See also the attacks `access/other_hosts` and `images/memory`.
+"""
 
 import os
 import shutil

@@ -48,7 +48,10 @@ def test_folder_gives_its_images_and_those_in_zips_by_name(folder):
 
 
 def test_output_of_an_earlier_run_is_not_read_as_frames(folder):
-    """``run --camera .`` writes into ./galaxy-edge-out: later runs would read its crops and sheets as frames."""
+    """``run --camera .`` writes into ./galaxy-edge-out.
+
+    Later runs would read its crops and sheets as frames.
+    """
     out = folder / "out"
     (out / "crops" / "0001").mkdir(parents=True)
     (out / "crops" / "0001" / "00001.png").write_bytes(encode(SKY))

@@ -1,4 +1,7 @@
-"""Check raw frames of telescopes as sources: mosaics, calibration frames among lights, two cameras, runs."""
+"""Check raw frames of telescopes as sources.
+
+Mosaics, calibration frames among lights, two cameras, runs.
+"""
 
 import json
 
@@ -28,7 +31,10 @@ def test_frames_of_a_folder_carry_their_mosaic(tmp_path):
 
 
 def test_calibration_frames_are_logged_and_skipped(tmp_path, caplog):
-    """Capture programs put darks into the folder of the night; nothing is wrong with them."""
+    """Capture programs put darks into the folder of the night.
+
+    Nothing is wrong with them.
+    """
     write_light(tmp_path / "a.fits")
     write_light(tmp_path / "b.fits", IMAGETYP="Dark Frame")
     write_light(tmp_path / "c.fits", IMAGETYP="FLAT")
@@ -55,7 +61,10 @@ def test_single_dark_says_what_it_is(tmp_path):
 
 
 def test_watched_folder_skips_calibration_frames(tmp_path, caplog):
-    """Capture programs write flats at the start of the night; they do not count as damaged."""
+    """Capture programs write flats at the start of the night.
+
+    They do not count as damaged.
+    """
     write_light(tmp_path / "a.fits", IMAGETYP="Flat")
     write_light(tmp_path / "b.fits", BAYERPAT="XYZW")
     source = WatchedFolderSource(tmp_path, poll_seconds=0.05)
@@ -127,7 +136,10 @@ def test_second_camera_in_a_folder_is_reported_once(tmp_path, caplog):
 
 
 def test_inputs_of_the_network_are_written_exactly(tmp_path):
-    """``save_input`` writes each input of the network unchanged; the files count towards the quota."""
+    """``save_input`` writes each input of the network unchanged.
+
+    The files count towards the quota.
+    """
     (tmp_path / "in").mkdir()
     write_light(tmp_path / "in" / "a.fits")
     config = RunConfig(source=str(tmp_path / "in"), out=tmp_path / "out", tiles="2x1", save_input=True)

@@ -1,4 +1,7 @@
-"""Check SER videos, written here from the format's specification: all depths, colours, byte orders; damage."""
+"""Check SER videos, written here from the format's specification.
+
+All depths, colours, byte orders; damage.
+"""
 
 import datetime
 import struct
@@ -132,7 +135,10 @@ def test_error_of_an_unusable_file_gives_the_reason(tmp_path, options, error, re
 
 
 def test_stacking_sixteen_raw_frames_reduces_noise_to_a_quarter(tmp_path):
-    """From the file to the stack: the mean keeps the units of the raw values, and has a quarter of their noise."""
+    """From the file to the stack.
+
+    The mean keeps the units of the raw values, and has a quarter of their noise.
+    """
     random = np.random.default_rng(2)
     stars = cv2.GaussianBlur((random.random((60, 80)) > 0.99).astype(np.float32), (0, 0), 1.5) * 90_000
     frames = [(1000 + stars + random.normal(0, 60, SKY.shape)).clip(0).astype("<u2") for _ in range(16)]

@@ -162,7 +162,10 @@ def test_video_that_starts_late_is_not_damaged(tmp_path, caplog):
 
 
 def test_frames_that_a_camera_dropped_are_not_damage(tmp_path, caplog):
-    """A capture program writes an empty chunk for each: the file states more frames than have content."""
+    """A capture program writes an empty chunk for each.
+
+    The file states more frames than have content.
+    """
     path = tmp_path / "drops.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10.0, (80, 60))
     for number in range(40):

@@ -1,4 +1,7 @@
-"""Check a V4L2 camera of the kernel in a virtual machine: by name, by number, in 10 to 16 bits, and unplugged."""
+"""Check a V4L2 camera of the kernel in a virtual machine.
+
+By name, by number, in 10 to 16 bits, and unplugged.
+"""
 
 import json
 import os

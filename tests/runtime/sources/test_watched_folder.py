@@ -1,4 +1,7 @@
-"""Check a watched folder: finished files only, in order of time, each once; a lost network share is waited for."""
+"""Check a watched folder: finished files only, in order of time, each once.
+
+A lost network share is waited for.
+"""
 
 import itertools
 import os
@@ -22,7 +25,10 @@ POLL = 0.02
 
 
 def write(path, x=60, age=0.0):
-    """Write an image as a capture program does; `age` is the number of seconds since then."""
+    """Write an image as a capture program does.
+
+    `age` is the number of seconds since then.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode(render([(x, 40, 10)], 160, 120)))
     os.utime(path, (time.time() - age,) * 2)
@@ -40,7 +46,10 @@ def small_fits_file():
 
 
 def test_files_come_in_order_of_time_from_sub_folders_too(tmp_path):
-    """Telescopes write a sub-folder for each night; names alone do not give the order."""
+    """Telescopes write a sub-folder for each night.
+
+    Names alone do not give the order.
+    """
     write(tmp_path / "night2" / "a.png", age=10)
     write(tmp_path / "night1" / "b.png", age=30)
     write(tmp_path / "c.png", age=20)
@@ -50,7 +59,10 @@ def test_files_come_in_order_of_time_from_sub_folders_too(tmp_path):
 
 
 def test_files_with_equal_times_are_in_natural_order(tmp_path):
-    """A network share may give several files one time stamp: frame 2 is before frame 10."""
+    """A network share may give several files one time stamp.
+
+    Frame 2 is before frame 10.
+    """
     now = time.time()
     for name in ("m94_10.png", "m94_2.png"):
         write(tmp_path / name)
@@ -60,7 +72,10 @@ def test_files_with_equal_times_are_in_natural_order(tmp_path):
 
 
 def test_file_that_is_being_written_is_read_once_it_is_complete(tmp_path):
-    """Half a FITS file whose writer pauses has a stable size; its header gives the final length."""
+    """Half a FITS file whose writer pauses has a stable size.
+
+    Its header gives the final length.
+    """
     pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     complete = tmp_path / "complete"
     small_fits_file().writeto(complete)
@@ -80,7 +95,10 @@ def test_file_that_is_being_written_is_read_once_it_is_complete(tmp_path):
 
 
 def test_file_that_stays_damaged_is_skipped_once(tmp_path, caplog):
-    """A transfer that broke off never completes; it must not delay the files after it."""
+    """A transfer that broke off never completes.
+
+    It must not delay the files after it.
+    """
     (tmp_path / "broken.png").write_bytes(encode(render([(60, 40, 10)], 160, 120))[:200])
     os.utime(tmp_path / "broken.png", (1e9, 1e9))
     write(tmp_path / "good.png")
@@ -108,7 +126,10 @@ def test_image_that_is_written_slowly_is_read_once_it_is_whole(tmp_path):
 
 
 def test_file_that_cannot_be_read_for_a_moment_is_tried_again(tmp_path, monkeypatch):
-    """Shares answer with input/output errors before they vanish; the frame must not be lost."""
+    """Shares answer with input/output errors before they vanish.
+
+    The frame must not be lost.
+    """
     write(tmp_path / "a.png", age=100)
     read, failures = Path.read_bytes, iter([OSError(5, "Input/output error")] * 3)
 
@@ -135,7 +156,10 @@ def test_dark_frame_is_not_reported_again_after_a_restart(tmp_path, caplog):
 
 
 def test_folder_that_vanishes_is_waited_for(tmp_path, caplog):
-    """A network share may be away for minutes, even at the start; one line reports the loss, one the return."""
+    """A network share may be away for minutes, even at the start.
+
+    One line reports the loss, one the return.
+    """
     folder = tmp_path / "share"
 
     def come_back():

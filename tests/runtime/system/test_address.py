@@ -1,4 +1,7 @@
-"""Check that a camera's password reaches the camera only: not the terminal, the files or the live view."""
+"""Check that a camera's password reaches the camera only.
+
+Not the terminal, the files or the live view.
+"""
 
 from pathlib import Path
 
@@ -76,7 +79,10 @@ def test_error_for_an_unreachable_camera_hides_the_password(address):
     ("run", "--camera", "demo", "--engine=rtsp://me:opensesame@scope/x"),
 ])  # fmt: skip
 def test_command_line_errors_hide_the_password(arguments, tmp_path):
-    """click repeats an argument that it does not expect; an address in the wrong place is still an address."""
+    """click repeats an argument that it does not expect.
+
+    An address in the wrong place is still an address.
+    """
     completed = galaxy_edge(*arguments)
     assert completed.returncode == 2 and "opensesame" not in completed.stdout + completed.stderr
 
@@ -86,7 +92,10 @@ def test_a_watched_share_is_named_without_its_password():
 
 
 def test_a_settings_file_with_a_password_that_others_can_read_is_reported(tmp_path):
-    """`config check`, `config show` and `run` say it once, with what to do; a private file is not mentioned."""
+    """`config check`, `config show` and `run` say it once, with what to do.
+
+    A private file is not mentioned.
+    """
     settings = tmp_path / "galaxy-edge.toml"
     settings.write_text('[run]\ncamera = "demo"\nmqtt = "mqtt://me:opensesame@127.0.0.1"\n')
     for mode, expected in ((0o644, True), (0o640, True), (0o600, False)):

@@ -1,4 +1,7 @@
-"""Waits between attempts: they grow until a connection has lasted, whatever it does at once."""
+"""Waits between attempts.
+
+They grow until a connection has lasted, whatever it does at once.
+"""
 
 from galaxy_edge.runtime.system.backoff import Backoff
 

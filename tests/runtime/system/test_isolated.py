@@ -70,7 +70,10 @@ def folder_of_the_child():
     [(write, "PATH"), (open_socket, None), (run_program, "PATH"), (take_memory, 2**33), (fill_disk, None)],
 )
 def test_an_attack_from_inside_changes_nothing(tmp_path, attack, arguments):
-    """Files elsewhere, network, other programs, memory and disk are out of reach; the caller gets a refusal."""
+    """Files elsewhere, network, other programs, memory and disk are out of reach.
+
+    The caller gets a refusal.
+    """
     path = tmp_path / "evil"
     given = [] if arguments is None else [str(path) if arguments == "PATH" else arguments]
     limits = Limits(memory=2**30, file_size=2**20)

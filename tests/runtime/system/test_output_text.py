@@ -1,4 +1,7 @@
-"""Names and texts from anywhere, where they are printed, logged or exported: they stay text."""
+"""Names and texts from anywhere, where they are printed, logged or exported.
+
+They stay text.
+"""
 
 import csv
 import io
@@ -22,7 +25,10 @@ NAMES = ["a[/]b", "[/bold]x", "[link=https://evil]x[/link]", "[red]x", ":boom:",
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_printed_as_it_is_without_control_characters(name):
-    """In a line, a cell and a table's title; rich would fail on ``[/]`` or make a link."""
+    """In a line, a cell and a table's title.
+
+    Rich would fail on ``[/]`` or make a link.
+    """
     console = PlainConsole(width=200)
     console.file = io.StringIO()
     table = Table("name", title=name)
@@ -43,7 +49,10 @@ def test_json_stays_one_line_and_says_the_same(name):
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@sum", "\t=1", "\r=1", " =1", "\uff1d1", "|cmd"])
 def test_no_cell_of_csv_is_a_formula(text):
-    """OWASP's list, and the full-width forms that spreadsheets take for the same; other texts are not changed."""
+    """OWASP's list, and the full-width forms that spreadsheets take for the same.
+
+    Other texts are not changed.
+    """
     stream = io.StringIO()
     csv.writer(stream).writerow([csv_cell(text), csv_cell("spiral"), csv_cell("crops/0001/1.png")])
     assert next(csv.reader(io.StringIO(stream.getvalue()))) == [f"'{text}", "spiral", "crops/0001/1.png"]
@@ -62,7 +71,10 @@ def test_every_console_takes_text_as_it_is():
 
 
 def test_a_run_on_a_terminal_survives_a_name_in_brackets(tmp_path):
-    """The live table has the source's name in a cell: ``[/]`` ended the run with an error."""
+    """The live table has the source's name in a cell.
+
+    ``[/]`` ended the run with an error.
+    """
     name = "m31[/] [link=https:evil]\u202egnp.jpg"
     (tmp_path / "sky" / "m31[").mkdir(parents=True)
     (tmp_path / "sky" / name).write_bytes((ROOT / "tests" / "data" / "n6751.jpg").read_bytes())

@@ -53,7 +53,10 @@ def test_objects_keep_their_identity_when_detections_change_order():
 
 
 def test_missed_object_is_not_continued_by_another_that_appears():
-    """The first frame shows one object, the second only the other: together they look like one that moves."""
+    """The first frame shows one object, the second only the other.
+
+    Together they look like one that moves.
+    """
     tracker, reported = Tracker(continuous=True), []
     tracker.update(frame(0), detections_at((10, 0.9, 0.9)))
     tracker.update(frame(1), detections_at((80, 0.5, 0.1)))
@@ -93,7 +96,10 @@ def test_confirmed_object_is_expected_where_the_sky_motion_moves_it():
 
 
 def test_object_ends_and_another_begins_where_the_star_field_changes():
-    """Two targets at the same place on the sensor: each is an event with its own class."""
+    """Two targets at the same place on the sensor.
+
+    Each is an event with its own class.
+    """
     tracker, reported = Tracker(continuous=True), []
     for number in range(20):
         field = number // 10

@@ -12,7 +12,10 @@ from helpers.moving_sky import MovingSky
 
 
 def test_turning_drifting_sky_gives_one_event_per_galaxy(tmp_path):
-    """Real sky, the shipped detector, a video by ffmpeg: no position on the sky becomes two events."""
+    """Real sky, the shipped detector, a video by ffmpeg.
+
+    No position on the sky becomes two events.
+    """
     sky = MovingSky(tmp_path / "sky.avi", 16, drift=(3, 2), turn=0.3, start=(120, 150))
     processor = FrameProcessor(
         Detector(Bundle.load(shipped_bundle_path("galaxy-detector"))),

@@ -1,4 +1,7 @@
-"""Runs with a live page: one open to every user of this machine, one that requires a token."""
+"""Runs with a live page.
+
+One open to every user of this machine, one that requires a token.
+"""
 
 import pytest
 

@@ -11,7 +11,10 @@ from helpers.live_run import running
 
 
 def test_api_conforms_to_its_openapi_document(tmp_path):
-    """Schemathesis sends valid and invalid requests: no server error, no undocumented status, schema or header."""
+    """Schemathesis sends valid and invalid requests.
+
+    No server error, no undocumented status, schema or header.
+    """
     token = tmp_path / "token"
     with running(tmp_path, token_file=token) as live:
         live.until(lambda: live.output.writer.pending == 0 and list(tmp_path.glob("crops/0001/*.png")))

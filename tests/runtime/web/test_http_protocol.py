@@ -38,7 +38,10 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
     ],
 )
 def test_no_path_leaves_the_served_folders(live, path):
-    """Paths that try to escape are not found; sent as raw bytes, for HTTP clients normalise paths."""
+    """Paths that try to escape are not found.
+
+    Sent as raw bytes, for HTTP clients normalise paths.
+    """
     answer = exchange(live, f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     assert answer.split()[1] in (b"404", b"422"), answer[:200]
     assert b"SQLite" not in answer and b"root:" not in answer
@@ -84,7 +87,10 @@ def test_other_sites_and_host_names_are_rejected(live):
 
 
 def test_uvicorn_has_the_internals_that_the_protocol_uses():
-    """They are not documented: a version of uvicorn that changes them must fail here and not at a telescope."""
+    """They are not documented.
+
+    A version of uvicorn that changes them must fail here and not at a telescope.
+    """
     for method, parameters in {
         "connection_made": ["self", "transport"], "connection_lost": ["self", "exc"], "resume_writing": ["self"],
         "send_400_response": ["self", "msg"],

@@ -1,4 +1,7 @@
-"""Limits of the live page: large requests, many viewers, silent and slow clients, exhausted file descriptors."""
+"""Limits of the live page.
+
+Large requests, many viewers, silent and slow clients, exhausted file descriptors.
+"""
 
 import contextlib
 import socket
@@ -81,7 +84,10 @@ INCOMPLETE_REQUESTS = {
 
 @pytest.mark.parametrize("request_bytes", INCOMPLETE_REQUESTS.values(), ids=INCOMPLETE_REQUESTS)
 def test_clients_that_do_not_complete_their_request_are_disconnected(live, monkeypatch, request_bytes):
-    """They would hold connections forever; a viewer that reads its stream stays connected."""
+    """They would hold connections forever.
+
+    A viewer that reads its stream stays connected.
+    """
     monkeypatch.setattr(http_protocol, "CLIENT_TIMEOUT", 1.0)
     with open_stream(live) as viewer, connect(live) as connection:
         connection.sendall(request_bytes)
@@ -94,7 +100,10 @@ def test_clients_that_do_not_complete_their_request_are_disconnected(live, monke
 
 
 def test_invalid_bytes_after_an_answer_close_the_connection_without_a_message(live, capfd):
-    """The rest of a request that was too large is no longer answered: an answer has already been sent."""
+    """The rest of a request that was too large is no longer answered.
+
+    An answer has already been sent.
+    """
     head = b"POST /api/controls HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     with connect(live) as connection:
         connection.sendall(head + b"1400\r\n" + b"x" * 0x1400 + b"\r\n")

@@ -21,7 +21,10 @@ class Clock:
 
 
 def test_a_client_that_guesses_waits_longer_and_longer_and_others_do_not():
-    """An hour of guessing at full speed is a few dozen comparisons; a wait that is ignored is not longer."""
+    """An hour of guessing at full speed is a few dozen comparisons.
+
+    A wait that is ignored is not longer.
+    """
     clock, compared = Clock(), 0
     failures = FailedLogins(clock)
     for _ in range(3600 * 10):
@@ -57,7 +60,10 @@ def test_failed_logins_are_logged_rarely():
 
 
 def test_sessions_are_kept_over_a_restart_and_end(tmp_path):
-    """The file gives no access to who reads it; another token, or an end, holds after a restart too."""
+    """The file gives no access to who reads it.
+
+    Another token, or an end, holds after a restart too.
+    """
     path, clock = tmp_path / "sessions.json", Clock()
     sessions = Sessions(path, "token", clock)
     first, second = sessions.begin("10.0.0.7"), sessions.begin("10.0.0.8")
@@ -76,7 +82,10 @@ def test_sessions_are_kept_over_a_restart_and_end(tmp_path):
 
 
 def test_the_api_ends_sessions_and_counts_failures(tmp_path):
-    """A phone that was lost: its session is ended from another browser, and its stream ends too."""
+    """A phone that was lost.
+
+    Its session is ended from another browser, and its stream ends too.
+    """
     with running(tmp_path, token_file=tmp_path / "token") as run:
         token = (tmp_path / "token").read_text().strip()
         cookies = []

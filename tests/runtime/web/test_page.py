@@ -50,7 +50,10 @@ def page(browser, live):
 
 
 def wait(page, condition, seconds=60):
-    """Wait for a condition, evaluated by the driver: the page's security policy allows no eval."""
+    """Wait for a condition, evaluated by the driver.
+
+    The page's security policy allows no eval.
+    """
     end = time.monotonic() + seconds
     while not page.evaluate(condition):
         assert time.monotonic() < end, f"timed out: {condition}"
@@ -126,7 +129,10 @@ def test_pause_button_stops_detection_and_resumes_it(page, live):
 
 
 def test_switch_shows_what_the_network_sees(page, live):
-    """A square of the detector's input, with the same boxes; the button says whether it is on."""
+    """A square of the detector's input, with the same boxes.
+
+    The button says whether it is on.
+    """
     wait(page, "document.getElementById('view').naturalWidth == 640")
     page.tap("#inputs")
     wait(page, "document.getElementById('inputs').getAttribute('aria-pressed') == 'true'")
@@ -141,7 +147,10 @@ def test_switch_shows_what_the_network_sees(page, live):
 
 
 def test_threshold_and_save_button(page, live):
-    """The slider changes the run's threshold; the button saves a frame and shows its name."""
+    """The slider changes the run's threshold.
+
+    The button saves a frame and shows its name.
+    """
     page.wait_for_selector("#state.running")
     page.locator("#score").focus()
     before = live.controls.min_score

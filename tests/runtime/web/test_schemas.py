@@ -38,7 +38,10 @@ def test_status_events_and_crops(live):
 
 
 def test_controls_change_the_run(live):
-    """A paused run delivers frames but detects nothing; the answer holds the new values."""
+    """A paused run delivers frames but detects nothing.
+
+    The answer holds the new values.
+    """
     before = live.json("/api/controls")
     assert before == {"paused": False, "min_score": pytest.approx(0.47, abs=0.1), "stack": None, "show_inputs": False}
     assert live.json("/api/controls", {"paused": True, "min_score": 0.9})["paused"]
@@ -125,7 +128,10 @@ def test_prometheus_can_parse_the_metrics(live):
 
 @pytest.mark.parametrize(("abstain", "named"), [(None, True), (0.55, True), (0.7, False)])
 def test_preview_names_no_class_below_the_abstain_threshold(abstain, named):
-    """As in the list of events: a named class is drawn in its colour, an uncertain one in white."""
+    """As in the list of events.
+
+    A named class is drawn in its colour, an uncertain one in white.
+    """
     preview = Preview(("spiral", "smooth"), abstain)
     frame = Frame(np.zeros((240, 320, 3), np.uint8), datetime.datetime.now(datetime.UTC), "sky", 0)
     box, score, probabilities = [[60, 60, 200, 160]], [0.9], [[0.6, 0.4]]

@@ -54,7 +54,10 @@ def start_run(folder, out, address):
 
 
 def test_run_serves_off_loopback_with_a_token_and_refuses_a_port_in_use(tmp_path):
-    """The token is in the output of the first run only; the second uses the same file. A run ends when asked to."""
+    """The token is in the output of the first run only.
+
+    The second uses the same file. A run ends when asked to.
+    """
     folder = tmp_path / "sky"
     folder.mkdir()
     image = np.random.default_rng(1).integers(0, 30, (480, 640, 3), dtype=np.uint8)

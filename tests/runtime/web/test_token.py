@@ -11,7 +11,10 @@ from galaxy_edge.runtime.web.token import Token, load_or_create_token
 
 
 def test_nothing_is_served_without_the_token(guarded):
-    """Whatever the path and however the credentials are malformed; only the health check is public."""
+    """Whatever the path and however the credentials are malformed.
+
+    Only the health check is public.
+    """
     for path in (
         "/",
         "/api/status",
@@ -40,7 +43,10 @@ def test_nothing_is_served_without_the_token(guarded):
 
 
 def test_token_and_cookie_give_access(guarded):
-    """Scripts send the token; browsers exchange it for a cookie that scripts of a page cannot read."""
+    """Scripts send the token.
+
+    Browsers exchange it for a cookie that scripts of a page cannot read.
+    """
     bearer = {"Authorization": f"Bearer {guarded.token}"}
     guarded.until(lambda: guarded.ask("/api/status", headers=bearer)[0] == 200)  # after the wait for wrong tokens
     assert guarded.ask("/metrics", headers=bearer)[0] == 200

@@ -18,7 +18,9 @@ def smooth(size=SIZE):
 
 
 def taken_apart(matrix, warp):
-    """Find what a matrix was drawn from: turn and shear in degrees, zooms, handedness, and shift over the side.
+    """Find what a matrix was drawn from.
+
+    Turn and shear in degrees, zooms, handedness, and shift over the side.
 
     A turn, a shear, then scales: the columns are turned by the same angle but for the shear, and what is mirrored
     shows in the sign of the determinant.

@@ -24,7 +24,10 @@ def test_same_seed_gives_the_same_view(canvas):
 
 
 def test_views_cover_what_photographs_show(canvas):
-    """Burnt-out cores, bright and tinted sky, no colour, noise; and the galaxy is nearly always brighter than the sky."""
+    """Burnt-out cores, bright and tinted sky, no colour, noise.
+
+    And the galaxy is nearly always brighter than the sky.
+    """
     views = [draw_telescope_view(canvas, 69, np.random.default_rng(seed)).astype(float) for seed in range(150)]
     burnt = [(view.max(axis=2) >= 250).mean() for view in views]
     corners = np.array([np.median(view[:12, :12], axis=(0, 1)) for view in views])

@@ -24,7 +24,10 @@ def test_attributes_that_depend_on_the_view_are_excluded():
 
 
 def test_real_tables_agree_with_their_classes(shared_data):
-    """Tight, medium and loose are steps of the curvature of arms: what is read must be that very column."""
+    """Tight, medium and loose are steps of the curvature of arms.
+
+    What is read must be that very column.
+    """
     with (shared_data / "efigi" / "labels.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
     curvature = np.array([read_attributes(row)[ATTRIBUTES.index("Arm_Curvature")] for row in rows])

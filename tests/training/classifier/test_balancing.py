@@ -1,4 +1,7 @@
-"""Balancing strategies: each draws and weights images as its name says, and every image is drawn eventually."""
+"""Balancing strategies.
+
+Each draws and weights images as its name says, and every image is drawn eventually.
+"""
 
 import numpy as np
 import pytest

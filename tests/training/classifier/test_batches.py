@@ -21,7 +21,10 @@ COUNTS = (12, 3, 6, 3, 3, 3, 3, 3, 4)
 
 
 def make_dataset(counts=COUNTS, coarse=("spiral",) * 8 + ("edge_on",) * 2):
-    """Uniform images, each of its own level, which identifies a view's image: some with a coarse group only."""
+    """Uniform images, each of its own level, which identifies a view's image.
+
+    Some with a coarse group only.
+    """
     labels = np.repeat([*range(len(counts)), -1], [*counts, len(coarse)])
     groups = [coarse_group(CLASSES[label]) for label in labels if label >= 0] + list(coarse)
     return GalaxyDataset(
@@ -157,7 +160,10 @@ def test_batches_for_statistics_differ_from_all_epochs():
 
 @pytest.fixture(scope="module")
 def vgg():
-    """A cached feed over a VGG-16 with random weights, at the smallest size: its frozen part is the same arithmetic."""
+    """A cached feed over a VGG-16 with random weights, at the smallest size.
+
+    Its frozen part is the same arithmetic.
+    """
     recipe = Recipe(network="vgg_features", size=32, views="turned", balance="none", batch=3, average=0, cached=2)
     network = build(recipe, 9, weights=None)
     rng = np.random.default_rng(5)

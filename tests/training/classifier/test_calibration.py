@@ -59,7 +59,10 @@ def test_fitting_lowers_the_calibration_error():
 
 
 def test_perfect_probabilities_have_the_error_of_chance():
-    """Or a network would be blamed for what is only few images: the error of honest draws scatters around it."""
+    """Or a network would be blamed for what is only few images.
+
+    The error of honest draws scatters around it.
+    """
     seen, said = [], []
     for seed in range(40):
         logits, labels = honest(seed, 300)

@@ -1,4 +1,7 @@
-"""Every source of labelled galaxies gives the same kind of data set; invalid ones are refused with the reason."""
+"""Every source of labelled galaxies gives the same kind of data set.
+
+Invalid ones are refused with the reason.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""Soft targets of teachers: means over orientations and runs, limited by the label, from the same split only."""
+"""Soft targets of teachers.
+
+Means over orientations and runs, limited by the label, from the same split only.
+"""
 
 from dataclasses import replace
 

@@ -64,7 +64,10 @@ def test_limit_is_the_last_amount_with_enough_correct_classes():
 
 
 def test_certain_names_are_classes_and_groups():
-    """A class above its threshold, or classes of one group that are sure together; right is the group."""
+    """A class above its threshold, or classes of one group that are sure together.
+
+    Right is the group.
+    """
     probabilities = np.full((3, 9), 0.01)
     probabilities[0, CLASSES.index("smooth_round")] = 0.92
     probabilities[1, [CLASSES.index("spiral_tight"), CLASSES.index("spiral_loose")]] = 0.465
@@ -74,7 +77,10 @@ def test_certain_names_are_classes_and_groups():
 
 
 def test_a_group_that_is_often_wrong_needs_more():
-    """Below the limit its sure names are wrong too often; groups that are right need none."""
+    """Below the limit its sure names are wrong too often.
+
+    Groups that are right need none.
+    """
     disk, spiral = CLASSES.index("disk_no_spiral"), CLASSES.index("spiral_tight")
     sure = np.repeat([0.97, 0.88, 0.97], 40)
     probabilities = np.full((120, 9), 0.0)

@@ -51,7 +51,10 @@ def test_file_of_another_network_is_refused(shipped, stages):
 
 
 def test_blended_networks_lie_between_the_two(shipped):
-    """A share of 1 restores the start, 0 the network's own weights; the best on validation is kept."""
+    """A share of 1 restores the start, 0 the network's own weights.
+
+    The best on validation is kept.
+    """
     images = np.random.default_rng(2).integers(0, 255, (32, 69, 69, 3), dtype=np.uint8)
     start = read_weights(shipped.path / "fp32.tflite")
     network = build(Recipe(), 9)

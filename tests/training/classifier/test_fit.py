@@ -1,4 +1,7 @@
-"""A training end to end on a few drawn galaxies: record, log, arrays and saved network."""
+"""A training end to end on a few drawn galaxies.
+
+Record, log, arrays and saved network.
+"""
 
 import json
 

@@ -83,14 +83,20 @@ def test_a_run_is_not_resumed_for_fewer_epochs_than_it_has(run):
 
 
 def test_a_run_that_another_process_writes_to_is_refused(tmp_path):
-    """Two trainings in one folder would overwrite each other's checkpoints; the folder is left as it was."""
+    """Two trainings in one folder would overwrite each other's checkpoints.
+
+    The folder is left as it was.
+    """
     with lock_run_folder(tmp_path / "run"), pytest.raises(RunError, match="another process writes to"):
         fit(TINY, TRAIN, VALIDATION, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_a_student_is_not_resumed_with_another_teacher(tmp_path):
-    """Soft targets have no name of their own in the record: the teachers' hashes identify them."""
+    """Soft targets have no name of their own in the record.
+
+    The teachers' hashes identify them.
+    """
     soft, train = np.full((36, 9), 1 / 9), TRAIN.take(np.arange(36))
     recipe = replace(TINY, epochs=1)
     fit(recipe, train, VALIDATION, tmp_path, soft=soft, teachers=["a" * 64])

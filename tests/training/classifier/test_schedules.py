@@ -34,7 +34,10 @@ def test_only_the_last_cycle_is_plain():
 
 
 def by_keras(losses, first, factor, patience, stop_after):
-    """Drive the two callbacks by hand: the rate of every epoch until the stop, and the epoch of the best weights."""
+    """Drive the two callbacks by hand.
+
+    The rate of every epoch until the stop, and the epoch of the best weights.
+    """
     keras = pytest.importorskip("keras")
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(first))
@@ -66,7 +69,10 @@ def by_plateau(losses, plateau, start=0):
 
 
 def wandering(seed, count=60):
-    """Losses that fall and stall; of two digits, so that some equal the best, which is no gain."""
+    """Losses that fall and stall.
+
+    Of two digits, so that some equal the best, which is no gain.
+    """
     rng = np.random.default_rng([seed, 12])
     return np.round(2 * np.exp(-np.arange(count) / 12) + rng.normal(0, 0.15, count) + 0.5, 2).tolist()
 

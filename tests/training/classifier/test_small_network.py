@@ -1,4 +1,7 @@
-"""Networks of the search space: the built network has the described layers and the computed cost."""
+"""Networks of the search space.
+
+The built network has the described layers and the computed cost.
+"""
 
 import dataclasses
 import json

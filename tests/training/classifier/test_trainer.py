@@ -1,4 +1,7 @@
-"""Loss and training steps of the classifier compared with slow implementations; contents of a checkpoint."""
+"""Loss and training steps of the classifier compared with slow implementations.
+
+Contents of a checkpoint.
+"""
 
 import zipfile
 from dataclasses import replace

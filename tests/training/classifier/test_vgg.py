@@ -44,7 +44,10 @@ def arrays():
 
 @pytest.fixture(scope="module")
 def notop(arrays, tmp_path_factory):
-    """A file in the layout of Keras' download. That the layout is right, `keras.applications` shows by reading it."""
+    """A file in the layout of Keras' download.
+
+    That the layout is right, `keras.applications` shows by reading it.
+    """
     path = tmp_path_factory.mktemp("notop") / "vgg16_notop.h5"
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [name.encode() for name in arrays]
@@ -87,7 +90,10 @@ def hed(arrays, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(notop):
-    """Keras' own VGG-16 with the same file, and its own preprocessing: features of block 5 for `IMAGES`."""
+    """Keras' own VGG-16 with the same file, and its own preprocessing.
+
+    Features of block 5 for `IMAGES`.
+    """
     base = keras.applications.VGG16(weights=str(notop), include_top=False, input_shape=(SIDE, SIDE, 3))
     return base(keras.applications.vgg16.preprocess_input(IMAGES.copy()), training=False).numpy()
 

@@ -13,7 +13,10 @@ from galaxy_edge.training.formats.read_set import read_set
 
 
 def galaxy(seed, size=88, is_round=True):
-    """A smooth galaxy on noisy sky with a few stars; those of one shape differ in nothing but stars and noise."""
+    """A smooth galaxy on noisy sky with a few stars.
+
+    Those of one shape differ in nothing but stars and noise.
+    """
     rng = np.random.default_rng([seed, 7])
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     turn = rng.uniform(0, np.pi)

@@ -10,7 +10,10 @@ from helpers.small_detector import SMALL
 
 @pytest.mark.slow
 def test_folds_stop_early_and_resume(sets, tmp_path):
-    """The log shows whether and when a training stopped; a finished fold is not trained again."""
+    """The log shows whether and when a training stopped.
+
+    A finished fold is not trained again.
+    """
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from galaxy_edge.training.detector.cross_validation import train_folds
 

@@ -1,4 +1,7 @@
-"""Distributed training: addresses, parts of a batch, and the same result as in one process."""
+"""Distributed training.
+
+Addresses, parts of a batch, and the same result as in one process.
+"""
 
 import json
 import os

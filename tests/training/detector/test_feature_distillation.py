@@ -1,4 +1,7 @@
-"""Feature distillation: the student approaches the pretrained network, which stays unchanged."""
+"""Feature distillation.
+
+The student approaches the pretrained network, which stays unchanged.
+"""
 
 import dataclasses
 import json

@@ -23,7 +23,10 @@ def test_two_processes_do_not_train_in_one_folder(sets, tmp_path):
 
 @pytest.mark.slow
 def test_run_is_complete_and_resumes(sets, tmp_path):
-    """The export reads every file of the run folder; a finished run must stay unchanged."""
+    """The export reads every file of the run folder.
+
+    A finished run must stay unchanged.
+    """
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     seen = []
     first = train(sets, tmp_path / "run", dataclasses.replace(SMALL, epochs=1), report=seen.append)

@@ -1,4 +1,7 @@
-"""Networks of the detector: anchors as the official ones, pretrained weights, an output per anchor."""
+"""Networks of the detector.
+
+Anchors as the official ones, pretrained weights, an output per anchor.
+"""
 
 import numpy as np
 import pytest
@@ -7,7 +10,10 @@ from galaxy_edge.training.detector.settings import PRESETS, DetectorSettings
 
 
 def test_anchor_grid_is_the_official_one():
-    """The devices compute anchors without TensorFlow; they must be those of the trained head."""
+    """The devices compute anchors without TensorFlow.
+
+    They must be those of the trained head.
+    """
     anchor = pytest.importorskip("official.vision.ops.anchor", reason="needs tf-models-official (the detector extra)")
     official = anchor.Anchor(
         min_level=3, max_level=7, num_scales=2, aspect_ratios=[1.0, 2.0, 0.5], anchor_size=2.0, image_size=(256, 256)
@@ -20,7 +26,10 @@ def test_anchor_grid_is_the_official_one():
 
 @pytest.mark.slow
 def test_folded_weights_give_the_folded_network(network, tmp_path):
-    """Folded batch normalisations are restored from statistics; the outputs must stay the same."""
+    """Folded batch normalisations are restored from statistics.
+
+    The outputs must stay the same.
+    """
     from galaxy_edge.training.mobilenet.folded import WeightsError
     from galaxy_edge.training.mobilenet.pretrained_weights import load_backbone
 

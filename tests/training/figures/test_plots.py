@@ -26,7 +26,10 @@ from galaxy_edge.training.figures.style import PlotError
 
 @pytest.fixture
 def drawn(monkeypatch, tmp_path):
-    """Return a function that draws, checks the file and returns the figure's axes. A warning is an error."""
+    """Return a function that draws, checks the file and returns the figure's axes.
+
+    A warning is an error.
+    """
     figures, write = [], plots.write_figure
     monkeypatch.setattr(plots, "write_figure", lambda figure, path: (figures.append(figure), write(figure, path)))
 
@@ -77,7 +80,10 @@ def test_reliability_shows_the_reported_error(drawn):
 
 
 def test_learning_curves_of_a_resumed_run(drawn):
-    """Epoch 2 was repeated, so its first line must not be drawn; the loss of epoch 3 is NaN and leaves a gap."""
+    """Epoch 2 was repeated, so its first line must not be drawn.
+
+    The loss of epoch 3 is NaN and leaves a gap.
+    """
     rows = [
         {"epoch": 1, "loss": 2.0, "macro_f1": 0.2, "time": "x"},
         {"epoch": 2, "loss": 9.0, "macro_f1": 0.9},
@@ -122,7 +128,10 @@ def test_threshold_is_marked_on_the_curve(drawn):
 
 
 def test_threshold_above_all_confidences_is_marked_on_the_curve(drawn):
-    """The accuracy at that threshold is undefined; the nearest defined point is marked."""
+    """The accuracy at that threshold is undefined.
+
+    The nearest defined point is marked.
+    """
     (axes,) = drawn(accuracy_coverage, [1.0, 0.0], [0.7, np.nan], 0.99, Path, thresholds=[0.0, 1.0])
     assert axes.lines[1].get_xdata().tolist() == [1.0]
 

@@ -1,4 +1,7 @@
-"""Every error in a labelled set is found, named and reported once; a valid set has none."""
+"""Every error in a labelled set is found, named and reported once.
+
+A valid set has none.
+"""
 
 import json
 

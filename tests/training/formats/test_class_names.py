@@ -1,4 +1,7 @@
-"""Class names in data.yaml: every form that programs write, and clear errors for invalid ones."""
+"""Class names in data.yaml.
+
+Every form that programs write, and clear errors for invalid ones.
+"""
 
 import sys
 

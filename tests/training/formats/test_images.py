@@ -1,4 +1,7 @@
-"""Images of labelled sets: complete ones are decoded, damaged ones are refused with the reason."""
+"""Images of labelled sets.
+
+Complete ones are decoded, damaged ones are refused with the reason.
+"""
 
 import errno
 import os

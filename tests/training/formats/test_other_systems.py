@@ -1,4 +1,7 @@
-"""Labels as other systems and programs write them: byte-order marks, paths of another computer, 16 bits, FITS."""
+"""Labels as other systems and programs write them.
+
+Byte-order marks, paths of another computer, 16 bits, FITS.
+"""
 
 import codecs
 import json
@@ -151,7 +154,10 @@ def test_16_bit_images_and_fits_are_decoded_as_in_a_run(tmp_path, kind):
 
 @pytest.mark.parametrize(("scale", "size"), [(1, (63, 48)), (2, (126, 96))])
 def test_boxes_on_a_bayer_mosaic_are_in_pixels_of_the_file(tmp_path, scale, size):
-    """A labelling program shows the file; a network is trained on superpixels of half the size, as a run sees them."""
+    """A labelling program shows the file.
+
+    A network is trained on superpixels of half the size, as a run sees them.
+    """
     (tmp_path / "a.fits").write_bytes(fits_file(mosaic_of(scene(96, 126)), BAYERPAT="GRBG"))
     coco(tmp_path, ["a.fits"], [])
     content = json.loads((tmp_path / "annotations.json").read_text())

@@ -1,4 +1,7 @@
-"""Conversion from any format to any other and back is lossless: boxes, classes, flags, names, sizes, properties."""
+"""Conversion from any format to any other and back is lossless.
+
+Boxes, classes, flags, names, sizes, properties.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,7 @@
-"""A user's labels as training samples: errors stop the training, or are skipped and counted."""
+"""A user's labels as training samples.
+
+Errors stop the training, or are skipped and counted.
+"""
 
 from dataclasses import replace
 

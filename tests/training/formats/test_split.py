@@ -1,4 +1,7 @@
-"""Splits by content: duplicates stay together, independent of names and order; every part is a data set."""
+"""Splits by content: duplicates stay together, independent of names and order.
+
+Every part is a data set.
+"""
 
 import hashlib
 import json
@@ -27,7 +30,10 @@ def field(number):
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory):
-    """A hundred and twenty images: galaxies, every third empty, some with a star; of every tenth two more forms."""
+    """A hundred and twenty images: galaxies, every third empty, some with a star.
+
+    Of every tenth two more forms.
+    """
     folder, found = tmp_path_factory.mktemp("fields"), []
     for number in range(120):
         forms = {"": field(number)}
@@ -175,7 +181,10 @@ def test_every_part_is_a_complete_data_set(labels, looked, tmp_path, kind):
 
 @pytest.mark.parametrize("folds", [0, 2])
 def test_parts_are_never_read_together(labels, looked, tmp_path, folds):
-    """Neither all parts, nor the two of a fold: what is trained on must not be tested on."""
+    """Neither all parts, nor the two of a fold.
+
+    What is trained on must not be tested on.
+    """
     parts = k_fold(looked, folds, 1) if folds else holdout(looked, SHARES, 1)
     write_split(labels, parts, {"seed": 1}, tmp_path / "out", "voc", "link")
     for folder in ("out", "out/fold-1") if folds else ("out",):

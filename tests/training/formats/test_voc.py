@@ -60,7 +60,10 @@ def label(folder, text=LABELIMG, name="m31.xml", images=("m31.png",)):
 
 
 def read_as_labelimg(path):
-    """Read a label as labelImg's reader does: the file's name, then int(float()) of each side and int() of the flag."""
+    """Read a label as labelImg's reader does.
+
+    The file's name, then int(float()) of each side and int() of the flag.
+    """
     etree = pytest.importorskip("lxml.etree", reason="labelImg's own XML reader")
     root = etree.parse(path, etree.XMLParser(encoding="utf-8")).getroot()
     return root.find("filename").text, [

@@ -1,4 +1,7 @@
-"""Atomic writing of data sets: full disks, interruptions, kills and existing targets."""
+"""Atomic writing of data sets.
+
+Full disks, interruptions, kills and existing targets.
+"""
 
 import resource
 import signal
@@ -71,7 +74,10 @@ def test_a_missing_image_leaves_nothing(tmp_path, kind):
 
 @contextmanager
 def full_disk(after=4000):
-    """A limit on the size of files stands for the full disk: the same calls fail, in the same places."""
+    """A limit on the size of files stands for the full disk.
+
+    The same calls fail, in the same places.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (after, hard))
     try:

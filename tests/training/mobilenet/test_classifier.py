@@ -1,4 +1,7 @@
-"""MobileNetV2 without normalisation: its size, its pretrained weights, and files with other weights."""
+"""MobileNetV2 without normalisation.
+
+Its size, its pretrained weights, and files with other weights.
+"""
 
 import cv2
 import numpy as np

@@ -71,7 +71,10 @@ def test_light_of_a_pasted_cutout_lies_in_its_box():
     (10 + 0.06 * (close_up_frame(np.random.default_rng(1), SIDE) - 10)).astype(np.uint8),
 ], ids=["empty", "larger than the image", "faint"])  # fmt: skip
 def test_image_without_a_usable_galaxy_gives_no_cutout(image):
-    """A wrong cutout would teach a wrong box; the generator tries another image instead."""
+    """A wrong cutout would teach a wrong box.
+
+    The generator tries another image instead.
+    """
     assert cut_out_close_up(image) is None
 
 

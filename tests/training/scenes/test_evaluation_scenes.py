@@ -46,7 +46,10 @@ def test_star_fields_are_empty_and_survey_frames_incomplete(views):
 
 
 def test_off_centre_galaxies_are_off_centre(views):
-    """A constant box in the middle scores well on whole survey frames; here it must fail."""
+    """A constant box in the middle scores well on whole survey frames.
+
+    Here it must fail.
+    """
 
     def mean_offset(name):
         centres = [(view.scene.boxes[0, :2] + view.scene.boxes[0, 2:]) / 2 for view in views if view.situation == name]

@@ -118,7 +118,10 @@ HASHED_WITH = ("x86_64", "5.0", "2.4", "1.4")
 
 @pytest.mark.parametrize("kind", MIXTURE)
 def test_seed_gives_the_same_scenes_as_in_earlier_versions(generator, kind):
-    """Published detectors name a seed; it must keep giving the scenes that they were trained on."""
+    """Published detectors name a seed.
+
+    It must keep giving the scenes that they were trained on.
+    """
     versions = (module.__version__.rpartition(".")[0] for module in (cv2, np, sep))
     pixels, draws = hashlib.sha256(), hashlib.sha256()
     for seed in range(3):
@@ -170,7 +173,10 @@ def test_close_ups_fill_much_of_the_image(generator):
 
 
 def test_samples_without_boxes_or_negatives_are_an_error(generator):
-    """The message must come before the training starts; star fields alone are enough to evaluate on."""
+    """The message must come before the training starts.
+
+    Star fields alone are enough to evaluate on.
+    """
     with pytest.raises(DataError, match="usable box"):
         SceneGenerator([replace(sample, kind="galaxy") for sample in generator.fields], 128)
     assert SceneGenerator(generator.fields, 128).kinds == ["stars", "nebula"]
@@ -208,7 +214,10 @@ def test_vignettes_darken_towards_the_corners():
 
 
 def test_skies_are_coloured_and_objects_stay_brighter():
-    """A town's sky is orange, a stretched one blue; a network must not take either for light of a galaxy."""
+    """A town's sky is orange, a stretched one blue.
+
+    A network must not take either for light of a galaxy.
+    """
     dark = np.full((48, 48, 3), 8, np.float32)
     dark[20:28, 20:28] = 200
     shown = [apply_camera_effects(np.random.default_rng(seed), dark).astype(int) for seed in range(200)]

@@ -1,4 +1,7 @@
-"""Drawn nebulae and clusters: light that can be added to any sky, different for every seed."""
+"""Drawn nebulae and clusters.
+
+Light that can be added to any sky, different for every seed.
+"""
 
 import numpy as np
 import pytest
@@ -46,7 +49,10 @@ def test_clusters_are_densest_in_the_middle():
 
 
 def test_star_fields_alone_give_skies_with_nebulae(tmp_path):
-    """A user may have star fields only; the network must still see nebulae, none of them boxed."""
+    """A user may have star fields only.
+
+    The network must still see nebulae, none of them boxed.
+    """
     import zipfile
 
     import cv2

@@ -1,4 +1,7 @@
-"""The space of detectors: the cost of the built network is the computed one, and a search trains."""
+"""The space of detectors.
+
+The cost of the built network is the computed one, and a search trains.
+"""
 
 import json
 
@@ -48,7 +51,10 @@ def test_computed_cost_agrees_with_graph_and_file_size(choice, tmp_path):
 
 @pytest.mark.slow
 def test_search_trains_detectors_and_its_pick_is_valid(tmp_path):
-    """Two trials of next to nothing: the front is written, and its pick is a detector of the space."""
+    """Two trials of next to nothing.
+
+    The front is written, and its pick is a detector of the space.
+    """
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     pytest.importorskip("optuna", reason="needs the study extra")
     from click.testing import CliRunner

@@ -1,4 +1,7 @@
-"""The report's search with KerasTuner: in one and in three processes, interrupted, and with invalid settings."""
+"""The report's search with KerasTuner.
+
+In one and in three processes, interrupted, and with invalid settings.
+"""
 
 import json
 import os
@@ -34,7 +37,10 @@ def few():
 
 
 def test_report_search_alone_and_in_three_processes(tmp_path, few):
-    """Interrupted and resumed, or divided among machines: the same seed must try the same networks."""
+    """Interrupted and resumed, or divided among machines.
+
+    The same seed must try the same networks.
+    """
     from galaxy_edge.training.classifier.keras_utils import multiply_adds
     from galaxy_edge.training.search.keras_tuner_search import report_hypermodel, search_report
 

@@ -1,4 +1,7 @@
-"""Workers of a search: concurrent, killed, suspended and failing; no trial is lost or counted twice."""
+"""Workers of a search: concurrent, killed, suspended and failing.
+
+No trial is lost or counted twice.
+"""
 
 import json
 import math
@@ -47,7 +50,10 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def start(tmp_path):
-    """Start a process of its own that works on ``tmp_path / "study"``; one named so hangs in its n-th trial."""
+    """Start a process of its own that works on ``tmp_path / "study"``.
+
+    One named so hangs in its n-th trial.
+    """
     (tmp_path / "marks").mkdir()
     (tmp_path / "script.py").write_text(SCRIPT)
     started = []

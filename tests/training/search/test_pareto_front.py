@@ -43,7 +43,10 @@ def trial_result(score, macs, kib):
 
 
 def test_results_in_json_have_the_keys_of_earlier_versions():
-    """``trials.json`` names the score after the metric; results of earlier versions without a curve are read too."""
+    """``trials.json`` names the score after the metric.
+
+    Results of earlier versions without a curve are read too.
+    """
     result = TrialResult(3, "pruned", None, 5, 6, 7, {"size": 69}, ((1, 0.25), (2, 0.5)))
     values = {
         "number": 3, "state": "pruned", "macro_f1": None, "macs": 5, "parameters": 6, "int8_bytes": 7,

@@ -1,4 +1,7 @@
-"""The folder of a search: its settings, and its journal when damaged, truncated or on a full disk."""
+"""The folder of a search.
+
+Its settings, and its journal when damaged, truncated or on a full disk.
+"""
 
 import resource
 

@@ -18,7 +18,10 @@ COPIES = {
 
 @pytest.fixture(scope="package")
 def folder(tmp_path_factory):
-    """Fifty images per class, with three more copies of every fifth; and which files show the same galaxy."""
+    """Fifty images per class, with three more copies of every fifth.
+
+    And which files show the same galaxy.
+    """
     root = tmp_path_factory.mktemp("classes")
     same = {}
     for kind, name in enumerate(NAMES):

@@ -17,7 +17,10 @@ from helpers.tiny_study import NAMES
 
 
 def test_ensemble_weights_are_found_on_validation(runs, tmp_path):
-    """Weights found on the test part would flatter the ensemble; no others on a grid may be better."""
+    """Weights found on the test part would flatter the ensemble.
+
+    No others on a grid may be better.
+    """
     metrics = pytest.importorskip("sklearn.metrics")
     out = runs[0]
     members = [out / "plain/seed1", out / "full/seed1"]

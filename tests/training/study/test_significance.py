@@ -1,4 +1,7 @@
-"""Comparing two recipes: scores as in scikit-learn, p-values by enumeration, and matching wording."""
+"""Comparing two recipes.
+
+Scores as in scikit-learn, p-values by enumeration, and matching wording.
+"""
 
 import json
 from itertools import product
@@ -72,7 +75,10 @@ def test_scores_of_mismatched_arrays_are_refused():
 
 
 def p_by_enumeration(differences):
-    """Give every non-zero difference every sign: how often is the rank sum as far from its middle as it is here?"""
+    """Give every non-zero difference every sign.
+
+    How often is the rank sum as far from its middle as it is here?
+    """
     differences = differences[differences != 0]
     sizes = np.abs(differences)
     ranks = np.array([np.mean(np.flatnonzero(np.sort(sizes) == size)) + 1 for size in sizes])

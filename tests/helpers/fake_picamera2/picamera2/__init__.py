@@ -37,7 +37,10 @@ if "import_error" in _SCENARIO:
 
 
 class Job:
-    """An operation for the camera's event loop; it stays queued where a wait for it times out."""
+    """An operation for the camera's event loop.
+
+    It stays queued where a wait for it times out.
+    """
 
     def __init__(self):
         self.future = Future()
@@ -216,7 +219,10 @@ class Picamera2:
         threading.Thread(target=self._run, daemon=True).start()
 
     def _run(self):
-        """Complete a request for each job, as long as a buffer is free; a cable that falls out ends it in silence."""
+        """Complete a request for each job, as long as a buffer is free.
+
+        A cable that falls out ends it in silence.
+        """
         while self.started:
             time.sleep(FRAME_SECONDS)
             with self.lock:

@@ -1,4 +1,7 @@
-"""The sensor and the hardware behind the stand-in: its modes, what libcamera makes of a configuration, its images."""
+"""The sensor and the hardware behind the stand-in.
+
+Its modes, what libcamera makes of a configuration, its images.
+"""
 
 import re
 
@@ -9,7 +12,10 @@ _RAW = re.compile(r"(?:S(?:RGGB|GRBG|GBRG|BGGR)|R)(?:8|10|12|16)(?:_CSI2P)?|(?:R
 
 
 class Sensor:
-    """A camera of the scenario: ``model``, ``scene`` (.npy of linear RGB), ``order``, ``bits`` and kinds of trouble."""
+    """A camera of the scenario.
+
+    ``model``, ``scene`` (.npy of linear RGB), ``order``, ``bits`` and kinds of trouble.
+    """
 
     def __init__(self, camera):
         self.model, self.order, self.bits = camera["model"], camera.get("order", "RGGB"), camera.get("bits", 12)
@@ -80,7 +86,10 @@ class Sensor:
         return array[::-1] if transform.vflip else array
 
     def array(self, stream, transform):
-        """Return an image as `make_array` does: of raw formats uint8 (height, stride), of others (height, width, 3)."""
+        """Return an image as `make_array` does.
+
+        Of raw formats uint8 (height, stride), of others (height, width, 3).
+        """
         width, height = stream["size"]
         scene = self._flip(self.scene, transform)
         if not self.is_raw(stream["format"]):

@@ -101,7 +101,10 @@ def test_frames_go_on_while_earlier_ones_are_in_use(attach):
     ({"hangs_after": 2}, "picamera2: it did not answer within"), ({"dies_after": 2}, "picamera2: its process was ended by SIGKILL"),
 ])  # fmt: skip
 def test_camera_that_hangs_or_dies_is_reported_and_started_again(attach, monkeypatch, caplog, trouble, reason):
-    """After a cable fault the camera delivers nothing, and stopping it never returns: its process is killed."""
+    """After a cable fault the camera delivers nothing, and stopping it never returns.
+
+    Its process is killed.
+    """
     monkeypatch.setattr(process, "STOP_SECONDS", 0.2)
     monkeypatch.setattr(picamera, "LONGEST_AUTOMATIC", 0.001)
     attach(trouble)
@@ -147,7 +150,10 @@ def test_camera_that_another_program_holds_can_be_waited_for(attach, caplog):
 
 @pytest.mark.parametrize("error", [None, "numpy.dtype size changed, may indicate binary incompatibility"])
 def test_absent_library_names_the_package_and_how_an_environment_finds_it(attach, monkeypatch, error):
-    """apt's Picamera2 may not load with the environment's numpy; then the system's Python is tried."""
+    """apt's Picamera2 may not load with the environment's numpy.
+
+    Then the system's Python is tried.
+    """
     if error:
         attach({}, import_error=error)
     monkeypatch.setattr(process, "SYSTEM_PYTHON", "/usr/bin/python3-that-is-not-there")

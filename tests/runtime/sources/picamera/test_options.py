@@ -1,4 +1,7 @@
-"""Check options of a Raspberry Pi's camera: their form, and what the camera itself refuses, without a child process."""
+"""Check options of a Raspberry Pi's camera.
+
+Their form, and what the camera itself refuses, without a child process.
+"""
 
 import importlib
 import sys

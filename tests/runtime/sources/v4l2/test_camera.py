@@ -1,4 +1,7 @@
-"""Check V4L2 cameras with a fake device; test_virtual_camera uses the kernel's own camera."""
+"""Check V4L2 cameras with a fake device.
+
+Test_virtual_camera uses the kernel's own camera.
+"""
 
 import cv2
 import numpy as np
