@@ -1,6 +1,6 @@
-"""`galaxy-edge eval night`: process a night's frames with known targets.
+"""`galaxy-edge eval night`: count what is found in a night.
 
-What is found is counted.
+The frames show known targets.
 
 Every depth of stack is a separate run over the whole folder, through the same pipeline as `galaxy-edge run`. A galaxy
 is found in a frame if a box holds its centre, and the centre lies within a quarter of the box's sides from its middle.

@@ -60,7 +60,7 @@ def calibrate_on_views(
     """Choose temperature, abstention and domain on validation images and views that imitate other telescopes.
 
     The abstention threshold lies above what a doubted class can have, so that a galaxy outside the domain is never
-    sure. What is measured is of galaxies that the thresholds were not chosen on: of each half, by the other half's.
+    sure. Each half of the galaxies is measured with thresholds chosen on the other half.
 
     Args:
         forward: of the network, (N, size, size, 3) uint8 to logits (N, C).

@@ -103,7 +103,7 @@ def _open(library: Any, number: int) -> Any:
     cameras = library.global_camera_info()
     if number >= len(cameras):
         found = ", ".join(f"{index} ({info.get('Model', 'unnamed')})" for index, info in enumerate(cameras))
-        raise CameraError(f"there is no camera {number}; there is {found or 'none: is its cable seated?'}")
+        raise CameraError(f"there is no camera {number}; cameras found: {found or 'none, check the cable'}")
     return library(number)
 
 

@@ -120,7 +120,7 @@ def test_camera_that_hangs_or_dies_is_reported_and_started_again(attach, monkeyp
 
 
 @pytest.mark.parametrize(("address", "message"), [
-    ("picamera2:1", r"there is no camera 1; there is 0 \(imx477\)"),
+    ("picamera2:1", r"there is no camera 1; cameras found: 0 \(imx477\)"),
     ("picamera2?gain=30", "picamera2: gain=30 is out of range: 1 to 22.26 in this mode"),
     ("picamera2?raw=1&mode=48x48", "the sensor has no mode 48x48; it has 32x24:10, 64x48:12"),
 ])  # fmt: skip
