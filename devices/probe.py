@@ -6,12 +6,16 @@ import dataclasses
 import os
 import platform
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from .engines import ENGINE_NAMES, installed_version
 from .profile import Profile, all_profiles, load_profile
+
+_IDS = {"usb": ("idVendor", "idProduct"), "pci": ("vendor", "device"), "i2c": ("name",)}
+"""Files in /sys that identify a device, by bus."""
 
 
 @dataclass(frozen=True)
@@ -58,14 +62,14 @@ def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
     """
     return Machine(
         machine=platform.machine(),
-        model=_read(root / "proc/device-tree/model").rstrip("\0").strip(),
+        model=read_file(root / "proc/device-tree/model").rstrip("\0").strip(),
         cores=_cores(),
-        memory=_memory(_read(root / "proc/meminfo")),
+        memory=_memory(read_file(root / "proc/meminfo")),
         temperature=temperature(root),
         python=platform.python_version(),
         engines=_engines() if engines else {},
         cameras=_cameras(root / "dev"),
-        attached=_attached(root / "sys/bus"),
+        attached=tuple(sorted({identifier for identifier, _ in attached_devices(root)})),
     )
 
 
@@ -74,7 +78,7 @@ def temperature(root: Path = Path("/")) -> float | None:
 
     None if it cannot be read.
     """
-    return _temperature(_read(root / "sys/class/thermal/thermal_zone0/temp"))
+    return _temperature(read_file(root / "sys/class/thermal/thermal_zone0/temp"))
 
 
 def select_profile(machine: Machine) -> Profile:
@@ -102,6 +106,19 @@ def select_profile(machine: Machine) -> Profile:
     return dataclasses.replace(best, threads=max(1, min(best.threads, machine.cores)))
 
 
+def attached_devices(root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
+    """Yield ``usb:VENDOR:PRODUCT``, ``pci:VENDOR:DEVICE`` or ``i2c:NAME``, and the device's folder in /sys.
+
+    Args:
+        root: folder that holds ``sys``.
+    """
+    for bus, names in _IDS.items():
+        for folder in sorted((root / "sys/bus" / bus / "devices").glob("*")):
+            words = [read_file(folder / name).strip().removeprefix("0x") for name in names]
+            if all(words):
+                yield ":".join((bus, *words)), folder
+
+
 def profile_for(device: str | None) -> Profile:
     """Return the profile of a name or TOML file.
 
@@ -113,7 +130,8 @@ def profile_for(device: str | None) -> Profile:
     return load_profile(device) if device else select_profile(probe(engines=False))
 
 
-def _read(path: Path) -> str:
+def read_file(path: Path) -> str:
+    """Return the content of a system file; "" if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -137,16 +155,6 @@ def _temperature(millidegrees: str) -> float | None:
         return int(millidegrees) / 1000.0
     except ValueError:
         return None
-
-
-def _attached(bus: Path) -> tuple[str, ...]:
-    found = set()
-    for kind, names in (("usb", ("idVendor", "idProduct")), ("pci", ("vendor", "device")), ("i2c", ("name",))):
-        for device in (bus / kind / "devices").glob("*"):
-            words = [_read(device / name).strip().removeprefix("0x") for name in names]
-            if all(words):
-                found.add(":".join((kind, *words)))
-    return tuple(sorted(found))
 
 
 def _engines() -> dict[str, str]:

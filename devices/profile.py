@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +120,17 @@ def load_profile(name_or_path: str | Path) -> Profile:
     shipped = _shipped_files()
     if name not in shipped:
         raise ProfileError(f"there is no profile '{name}'{did_you_mean(name, shipped)}; known: {', '.join(shipped)}")
-    return _read(shipped[name])
+    return _read_once(shipped[name])
 
 
 def all_profiles() -> list[Profile]:
     """Return the shipped profiles, sorted by name."""
-    return [_read(path) for path in _shipped_files().values()]
+    return [_read_once(path) for path in _shipped_files().values()]
+
+
+@cache
+def _read_once(path: Path) -> Profile:
+    return _read(path)
 
 
 def _shipped_files() -> dict[str, Path]:
@@ -143,41 +150,42 @@ def _read(path: Path) -> Profile:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProfileError(f"{path}: is not valid TOML: {error}") from None
+
+    def where(key: str) -> str:
+        return f"{path}{find_line(text, (key,))}"
+
     for key, value in table.items():
-        where = f"{path}{find_line(text, (key,))}"
         if key not in _KEY_TYPES:
             hint = did_you_mean(key, _KEY_TYPES)
-            raise ProfileError(f"{where}: unknown key '{key}'{hint}; known: {', '.join(_KEY_TYPES)}")
+            raise ProfileError(f"{where(key)}: unknown key '{key}'{hint}; known: {', '.join(_KEY_TYPES)}")
         if not _has_type(value, _KEY_TYPES[key]):
-            raise ProfileError(f"{where}: '{key}' must be {_KEY_TYPES[key]}, not {value!r}")
+            raise ProfileError(f"{where(key)}: '{key}' must be {_KEY_TYPES[key]}, not {value!r}")
     missing = [key for key in _KEY_TYPES if key not in table and key not in _OPTIONAL_KEYS]
     if missing:
         raise ProfileError(f"{path}: missing {', '.join(missing)}")
     for key in ("engine", "fallback"):
         for engine in [table[key]] if key == "engine" else table.get(key, []):
             if engine not in ENGINE_NAMES:
-                where = f"{path}{find_line(text, (key,))}"
                 hint = did_you_mean(engine, ENGINE_NAMES)
-                raise ProfileError(f"{where}: unknown engine '{engine}'{hint}; known: {', '.join(ENGINE_NAMES)}")
+                raise ProfileError(f"{where(key)}: unknown engine '{engine}'{hint}; known: {', '.join(ENGINE_NAMES)}")
     for key, (low, high) in _RANGES.items():
         if not low <= table.get(key, low) <= high:
-            where = f"{path}{find_line(text, (key,))}"
             limit = f"at least {low}" if table[key] < low else f"at most {high}"
-            raise ProfileError(f"{where}: '{key}' must be {limit}, not {table[key]}")
+            raise ProfileError(f"{where(key)}: '{key}' must be {limit}, not {table[key]}")
     if not re.fullmatch(r"auto|off|[1-9]\d?x[1-9]\d?", table.get("tiles", "auto")):
-        where = f"{path}{find_line(text, ('tiles',))}"
-        raise ProfileError(f"{where}: 'tiles' must be auto, off or NxM, e.g. 3x2, not '{table['tiles']}'")
-    claims = tuple(_read_claim(claim, f"{path}{find_line(text, ('claims',))}") for claim in table.get("claims", []))
+        raise ProfileError(f"{where('tiles')}: 'tiles' must be auto, off or NxM, e.g. 3x2, not '{table['tiles']}'")
+    claims = tuple(_read_claim(claim, where) for claim in table.get("claims", []))
     values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
     return Profile(**values | {"claims": claims})
 
 
-def _read_claim(claim: dict[str, Any], where: str) -> Claim:
+def _read_claim(claim: dict[str, Any], where: Callable[[str], str]) -> Claim:
     names = [field.name for field in dataclasses.fields(Claim)]
     if sorted(claim) != sorted(names) or not all(isinstance(value, str) and value for value in claim.values()):
-        raise ProfileError(f"{where}: a claim must have the texts {', '.join(names)}, not {claim}")
+        raise ProfileError(f"{where('claims')}: a claim must have the texts {', '.join(names)}, not {claim}")
     if claim["evidence"] not in EVIDENCE:
-        raise ProfileError(f"{where}: the evidence of a claim must be {', '.join(EVIDENCE)}, not '{claim['evidence']}'")
+        evidence = f"{', '.join(EVIDENCE)}, not '{claim['evidence']}'"
+        raise ProfileError(f"{where('claims')}: the evidence of a claim must be {evidence}")
     return Claim(**claim)
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...devices.edgetpu import attached_device, find_library, missing_requirement
+from ...devices.edgetpu import find_library
+from ...devices.edgetpu_check import attached_device, missing_requirement
 from ...devices.engines import ENGINES
 from ...errors import UserError
 from ...models.bundle import Bundle

@@ -121,7 +121,7 @@ def resolve_engine(engine: str | None, threads: int | None, device: str | None =
         candidates = (profile.engine, *profile.fallback, *available_engines())
         engine = next((name for name in candidates if is_installed(name)), profile.engine)
         if ENGINES[profile.engine].accelerator and engine != profile.engine:
-            from ...devices.edgetpu import missing_requirement
+            from ...devices.edgetpu_check import missing_requirement
 
             logger.warning("the profile %s uses %s, which is not usable: %s; %s is used",
                            profile.name, profile.engine, missing_requirement(), engine)  # fmt: skip
