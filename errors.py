@@ -51,7 +51,7 @@ class MissingExtra(UserError):
 
 
 def require_extra(module: str, extra: str) -> None:
-    """Raise `MissingExtra` unless a module, which an extra of this package installs, can be imported."""
+    """Raise `MissingExtra` unless a module of an extra can be imported."""
     import importlib.util
 
     if importlib.util.find_spec(module) is None:

@@ -18,12 +18,17 @@ FLUSHES = 8
 
 
 def staging_path(path: Path) -> Path:
-    """Return where a file is written before it is renamed to `path`: next to it, hidden, with the same suffix."""
+    """Return where a file is written before it is renamed to `path`.
+
+    That file is next to it, hidden, and has the same suffix.
+    """
     return path.with_name("." + path.name)
 
 
 def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write a file under a temporary name, flush it to the disk, then rename it to `path`.
+    """Write a file atomically.
+
+    The file is written under a temporary name, flushed to the disk, then renamed to `path`.
 
     The rename itself is durable only after `fsync_directory`, which is called once for many files.
 
@@ -46,9 +51,9 @@ def write_atomic(path: Path, content: bytes, mode: int = 0o644) -> None:
 
 
 def write_user_file(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Write to a path that the user named: a file atomically, following links.
+    """Write to a path that the user named.
 
-    A device or pipe in place.
+    A file is written atomically, following links, and a device or pipe in place.
 
     Renaming onto ``/dev/stdout`` would replace the device by a file for every program.
 
@@ -83,7 +88,9 @@ def atomic_path(path: Path, shared: bool = False) -> Iterator[Path]:
 
 
 def commit_staged(path: Path, staged: Path | None = None) -> None:
-    """Flush a file, by default that at `staging_path`, to the disk and rename it to `path`.
+    """Flush a file to the disk and rename it to `path`.
+
+    By default it is the file at `staging_path`.
 
     Raises:
         OSError: the file does not exist, or the disk does not store it.
@@ -94,12 +101,17 @@ def commit_staged(path: Path, staged: Path | None = None) -> None:
 
 
 def fsync_directory(folder: Path) -> None:
-    """Flush a folder's entries to the disk, so that files created or renamed in it survive a power loss."""
+    """Flush a folder's entries to the disk.
+
+    Files created or renamed in it then survive a power loss.
+    """
     _fsync(folder, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def fsync_files(paths: Sequence[Path]) -> None:
-    """Flush files to the disk, several at a time: file systems combine simultaneous flushes.
+    """Flush files to the disk, several at a time.
+
+    File systems combine simultaneous flushes.
 
     Raises:
         OSError: the disk does not store one of them.
@@ -166,7 +178,7 @@ def wait_for_lock(handle: int) -> None:
 def is_free(handle: int) -> bool:
     """Return whether no process holds the lock of an open file.
 
-    False if that cannot be determined.
+    The result is False if that cannot be determined.
     """
     try:
         fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -46,12 +46,18 @@ ENGINE_NAMES = tuple(ENGINES)
 
 
 def engines_for(runtime: str) -> tuple[str, ...]:
-    """Return the names of the engines that run a kind of model file on the processor, preferred first."""
+    """Return the engines that run a kind of model file on the processor.
+
+    They are names, the preferred engine first.
+    """
     return tuple(info.name for info in ENGINES.values() if info.runtime == runtime and not info.accelerator)
 
 
 def is_installed(name: str) -> bool:
-    """Return whether an engine's package, and an accelerator's library, are installed, without importing them."""
+    """Return whether an engine is installed, without importing it.
+
+    That is its package, and for an accelerator its library too.
+    """
     if not _has_accelerator_library(name):
         return False
     return importlib.util.find_spec(ENGINES[name].module.split(".")[0]) is not None

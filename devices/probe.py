@@ -1,4 +1,7 @@
-"""Describe this computer from system files, quickly, without special rights and without importing an engine."""
+"""Describe this computer from system files.
+
+This is quick, needs no special rights and imports no engine.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def probe(root: Path = Path("/"), engines: bool = True) -> Machine:
 def temperature(root: Path = Path("/")) -> float | None:
     """Return the processor's temperature in degrees Celsius.
 
-    None if it cannot be read.
+    The result is None if it cannot be read.
     """
     return _temperature(read_file(root / "sys/class/thermal/thermal_zone0/temp"))
 
@@ -107,7 +110,9 @@ def select_profile(machine: Machine) -> Profile:
 
 
 def attached_devices(root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
-    """Yield ``usb:VENDOR:PRODUCT``, ``pci:VENDOR:DEVICE`` or ``i2c:NAME``, and the device's folder in /sys.
+    """Yield each attached device's identifier and its folder in /sys.
+
+    An identifier is ``usb:VENDOR:PRODUCT``, ``pci:VENDOR:DEVICE`` or ``i2c:NAME``.
 
     Args:
         root: folder that holds ``sys``.
@@ -122,7 +127,7 @@ def attached_devices(root: Path = Path("/")) -> Iterator[tuple[str, Path]]:
 def profile_for(device: str | None) -> Profile:
     """Return the profile of a name or TOML file.
 
-    None for the one that fits this machine.
+    With None, it is the profile that fits this machine.
 
     Raises:
         ProfileError: there is no such profile.

@@ -1,4 +1,7 @@
-"""Device profiles: how to run a model on a type of computer, one TOML file per type."""
+"""Device profiles: how to run a model on a type of computer.
+
+Each type has one TOML file.
+"""
 
 from __future__ import annotations
 

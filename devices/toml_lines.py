@@ -1,4 +1,7 @@
-"""Help for error messages about TOML files: the line of a key, and the key that was probably meant."""
+"""Help for error messages about TOML files: lines and similar keys.
+
+It finds the line of a key, and the key that was probably meant.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ def find_line(text: str, keys: tuple[str, ...]) -> str:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean '…'?`` with the most similar known word.
 
-    Empty if none is similar.
+    The text is empty if none is similar.
     """
     import difflib  # needed for errors only
 

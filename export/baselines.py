@@ -1,4 +1,6 @@
-"""Baselines for a detector: a constant centre box, and extended sources found by SEP; `tuned_sep` has a fitted SEP.
+"""Baselines for a detector: a constant box, and extended sources of SEP.
+
+The constant box is in the centre. `tuned_sep` has a fitted SEP.
 
 A constant box scores high on images that are centred on their galaxy, so reports show both baselines next to each mAP.
 """
@@ -49,7 +51,9 @@ def centre_boxes(images: np.ndarray, boxes: np.ndarray, box_frame: np.ndarray, s
 def extended_sources(
     images: np.ndarray, max_sources: int = 10, size: float = 2.0, min_axis: float = 3.0
 ) -> list[ScoredBoxes]:
-    """Find extended sources with SEP (Barbary 2016, JOSS 1, 58; Bertin and Arnouts 1996, A&AS 117, 393).
+    """Find extended sources with SEP.
+
+    Sources: Barbary 2016, JOSS 1, 58; Bertin and Arnouts 1996, A&AS 117, 393.
 
     A source is extended if its second moments are wider than a star's. Its score is its area, reduced by the share of
     light that is concentrated in the peak. Its box encloses the ellipse of `size` times its moments.

@@ -1,4 +1,4 @@
-"""Export a run: convert it, run the gates, and write the bundle to a staging folder before it is published."""
+"""Export a run: convert it, run the gates, write to a staging folder, publish."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def validate_and_write(
     calibration: np.ndarray,
     settings: Settings,
 ) -> ExportResult:
-    """Run the gates on all variants; write the bundle if all pass or `settings` force it."""
+    """Run all variants' gates; write the bundle if all pass or `settings` force it."""
     files = built.files
     with staging_folder(target) as folder:
         draft = _run_gates(folder, manifest, files, evaluation, settings)
@@ -128,7 +128,7 @@ def validate_and_write(
 
 @dataclass(frozen=True)
 class _Draft:
-    """A draft of a bundle that was run: its gates, its evaluation, and the manifest with metrics and threshold."""
+    """A draft that was run: gates, evaluation, manifest with metrics and threshold."""
 
     gates: list[Gate]
     evaluation: Evaluation
@@ -221,7 +221,7 @@ def _run_gates(
 
 
 def _int8_gates(manifest: Manifest, files: dict[str, bytes]) -> list[Gate]:
-    """Check each quantised file; 16-bit activations pass only in variants that a fallback gave them to."""
+    """Check each quantised file; 16-bit activations pass only after a fallback."""
     gates = []
     for name, content in files.items():
         variant = FORMATS[name]
@@ -233,7 +233,7 @@ def _int8_gates(manifest: Manifest, files: dict[str, bytes]) -> list[Gate]:
 
 
 def _describe_int8(files: dict[str, bytes], calibration: np.ndarray, settings: Settings) -> dict[str, Any]:
-    """Return the mapping of int8 to an Edge TPU and the errors of its layers, for the table ``export``."""
+    """Return the Edge TPU's mapping of int8 and its layers' errors, for ``export``."""
     if "tflite-int8" not in files:
         return {}
     found: dict[str, Any] = {"edgetpu": mappability(read_tflite(files["tflite-int8"]).graph).summary()}
@@ -247,7 +247,7 @@ def _describe_int8(files: dict[str, bytes], calibration: np.ndarray, settings: S
 def draft_manifest(
     record: RunRecord, name: str, variants: dict[str, Variant], settings: Settings, calibration_images: int
 ) -> Manifest:
-    """Return a manifest made from the run's record; gates, threshold and metrics are added once measured.
+    """Return a run's manifest; gates, threshold and metrics are added later.
 
     Raises:
         BundleError: a value of the record is missing or invalid.
@@ -280,7 +280,7 @@ def draft_manifest(
 
 
 def export_record(settings: Settings, calibration_images: int) -> dict[str, Any]:
-    """Return the manifest's table ``export``; the path of the calibration images is not recorded."""
+    """Return the table ``export``, without the path of the calibration images."""
     versions = {}
     for package in PACKAGES:
         try:

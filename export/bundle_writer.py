@@ -1,4 +1,7 @@
-"""Write a bundle (golden vectors, manifest, hashes) to a staging folder, and publish it by renaming the folder."""
+"""Write a bundle to a staging folder, and publish it by renaming the folder.
+
+A bundle has golden vectors, a manifest, and the hashes of its files.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,9 @@ def write_bundle(folder: Path, manifest: Manifest, files: dict[str, bytes]) -> M
 
 
 def check_target(target: Path) -> Path:
-    """Check that a bundle may be written to `target`: nothing exists there, an empty folder, or a bundle.
+    """Check that a bundle may be written to `target`.
+
+    It may if nothing exists there, or an empty folder, or a bundle.
 
     If an export was killed between the two renames of `publish`, restore the old bundle first.
 

@@ -1,4 +1,7 @@
-"""The classes of a third-party detector: their names, how many the network has, and which of them are galaxies."""
+"""The classes of a third-party detector.
+
+These are their names, how many the network has, and which of them are galaxies.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ def read_labels(path: Path | None, content: bytes, name: str) -> list[str]:
 def count_classes(name: str, content: bytes, outputs: dict[str, str]) -> int | None:
     """Return the number of classes of a network, without a background.
 
-    None if its file does not give it.
+    The result is None if its file does not give it.
 
     Args:
         name, content: format and file; outputs: from `third_party_outputs.find_outputs`.
@@ -80,7 +83,9 @@ def count_classes(name: str, content: bytes, outputs: dict[str, str]) -> int | N
 
 
 def fit_to_network(names: list[str], count: int | None) -> list[str]:
-    """Return the names of the network's classes by number, without a leading background class.
+    """Return the names of the network's classes by number, without a background.
+
+    Only a leading background class is removed.
 
     Raises:
         ExportUsage: there are more or fewer names than classes.
@@ -136,7 +141,10 @@ def _classes_of_postprocess(options: bytes) -> int:
 
 
 def packed_labels(content: bytes, file: TFLiteFile) -> str:
-    """Return the list of labels that TFLite metadata appends to the file as a zip archive; "" if there is none."""
+    """Return the labels in the metadata of a TFLite file; "" if there are none.
+
+    TFLite metadata appends the list to the file as a zip archive.
+    """
     if "TFLITE_METADATA" not in file.metadata or not zipfile.is_zipfile(io.BytesIO(content)):
         return ""
     try:

@@ -1,4 +1,7 @@
-"""Evaluate every variant of a bundle on held-out images, with the runtime's own engines."""
+"""Evaluate every variant of a bundle on held-out images.
+
+The engines are those of the runtime.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,7 @@ class ClassifierAgreement:
 class DetectorAgreement:
     """How another detector's boxes agree with those of a reference.
 
-    None where a value is not defined.
+    Values that are not defined are None.
 
     Attributes:
         boxes: number of boxes that the reference reports.
@@ -144,7 +147,10 @@ def runnable_variants(bundle: Bundle) -> list[str]:
 
 
 def reference_variant(names: list[str]) -> str:
-    """Return the variant that the others are compared with: float32, or the first if there is none."""
+    """Return the variant that the others are compared with.
+
+    It is float32, or the first variant if there is no float32.
+    """
     return next((name for name in FLOAT_VARIANTS if name in names), names[0])
 
 
@@ -196,7 +202,10 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
 def detector_agreement(
     before: list[EvaluatedFrame], after: list[EvaluatedFrame], threshold: float
 ) -> DetectorAgreement:
-    """Compare the detections of a reference and of another network in the same frames."""
+    """Compare the detections of a reference and of another network.
+
+    `before` and `after` are their detections in the same frames.
+    """
     pairs: list[tuple[float, float, float]] = []
     before_count, after_count, added = 0, 0, 0
     for (_, boxes, scores), (_, other_boxes, other_scores) in zip(before, after, strict=True):
@@ -230,7 +239,7 @@ def detector_agreement(
 def _metrics(
     frames: list[EvaluatedFrame], threshold: float, baseline: bool, measured: np.ndarray, operating: np.ndarray
 ) -> dict[str, Any]:
-    """Measure the frames of the mask `measured`, those of `operating` at the threshold."""
+    """Measure the frames `measured`; those of `operating` at the threshold."""
     metrics = detection_metrics(_masked(frames, measured), threshold, _masked(frames, operating))
     if baseline:  # the scores of a baseline are not probabilities, so the network's threshold does not apply
         metrics |= dict.fromkeys(("precision", "recall", "fp_per_frame"))

@@ -1,4 +1,7 @@
-"""Example images for the report: the results of the float32 and the int8 network on the golden inputs."""
+"""Example images for the report.
+
+They show the results of the float32 and the int8 network on the golden inputs.
+"""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def fallbacks(
     calibration: np.ndarray,
     convert: Convert = convert_here,
 ) -> Iterator[tuple[str, bytes]]:
-    """Yield alternative files of a variant, each with a description of how it was made.
+    """Yield alternative files of a variant, each with how it was made.
 
     Args:
         name: format, one of `QUANTISED_FORMATS`; source: the float file it is made from; content: the rejected file.

@@ -31,7 +31,9 @@ WIDE_DTYPE = "int16"
 
 
 def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
-    """Check that no tensor and no operator of a quantised file is float, and that its input takes raw levels.
+    """Check that a quantised file has no floats and that it takes raw levels.
+
+    No tensor and no operator may be float.
 
     Args:
         variant: its name, for the report; content: the file; runtime: ``tflite`` or ``onnx``.
@@ -72,7 +74,9 @@ def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool 
 
 
 def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
-    """Compare a variant with float32: accuracy and the recall of each class, or mAP@0.5.
+    """Compare a variant's metrics with those of float32.
+
+    These are accuracy and the recall of each class, or mAP@0.5.
 
     The result gives the number of images in addition to points: one image of a class of twenty is five points, but
     that is within chance, since quantisation corrects some images and breaks others. Such a drop is reported and does
@@ -197,7 +201,10 @@ def contract_gate(bundle: Bundle) -> Gate:
 
 
 def _shape_fault(bundle: Bundle) -> str | None:
-    """Return how a variant's output shapes contradict the manifest's classes or anchors, or None."""
+    """Return how a variant's output shapes contradict the manifest, or None.
+
+    They must fit the manifest's classes or anchors.
+    """
     width, height = bundle.input_size
     anchors = bundle.manifest.detector_decode.anchors if bundle.task == "detect" else None
     for name, variant in bundle.variants.items():
@@ -228,7 +235,10 @@ def _correct_by_class(metrics: dict[str, Any]) -> list[int]:
 
 
 def _after_decoding(graph: Graph) -> set[int]:
-    """Return the indices of tensors that may be float because they belong to the operator that decodes boxes."""
+    """Return the indices of tensors that may be float for decoding boxes.
+
+    They belong to the operator that decodes boxes.
+    """
     producers = {index: op for op in graph.ops for index in op.outputs}
     allowed: set[int] = set()
     for op in graph.ops:

@@ -1,4 +1,7 @@
-"""Convert networks of unknown origin in a child process, and first load each result in another one."""
+"""Convert networks of unknown origin in a child process.
+
+Each result is first loaded in another one.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ MODULES = ("numpy", "tensorflow", "tf2onnx", "onnxruntime", "ai_edge_quantizer.q
 
 
 class IsolatedConverter:
-    """Runs conversions in one child process, which is started by the first one.
+    """Conversions in one child process, which is started by the first one.
 
     See `runtime.system.isolated`.
 

@@ -35,7 +35,10 @@ Rows = list[tuple[str, ...]]
 
 
 def variant_rows(result: ExportResult) -> Rows:
-    """Return a table of the variants: a heading, then size, metrics, drop and agreement of each."""
+    """Return a table of the variants.
+
+    After the heading it has size, metrics, drop and agreement of each variant.
+    """
     task = result.manifest.task
     main, keys, agreement_keys = METRICS[task][0], METRICS[task], AGREEMENT[task]
     reference = reference_variant(list(result.sizes))
@@ -92,7 +95,10 @@ def write_report(path: Path, result: ExportResult) -> None:
 
 
 def html_report(result: ExportResult) -> str:
-    """Return the report as one HTML page without scripts and links, with its images embedded."""
+    """Return the report as one HTML page, with its images embedded.
+
+    It has no scripts and no links.
+    """
     parts = [f"<h1>Export of {html.escape(result.manifest.name)}</h1>", f"<p>{html.escape(_summary(result))}</p>"]
     for title, rows in _sections(result):
         body = "".join("<tr>" + "".join(_cell(cell) for cell in row) + "</tr>" for row in rows[1:])
@@ -136,7 +142,7 @@ def _markdown_cells(rows: Rows) -> tuple[list[str], list[list[str]]]:
 def _contact_sheet(result: ExportResult) -> bytes | None:
     """Return the example images, which have one size, in rows, as PNG.
 
-    None if there are none.
+    The result is None if there are none.
     """
     images = [image for image, _ in result.examples]
     if not images:

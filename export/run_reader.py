@@ -31,7 +31,7 @@ _BOX_ARRAYS = ("boxes", "box_frame", "ignore", "ignore_frame", "complete", "nega
 
 
 def read_run(run: Path, tasks: tuple[str, ...]) -> RunRecord:
-    """Read the record of a finished run, and check that it has everything that an export needs.
+    """Read a finished run's record, and check that it suffices for an export.
 
     Raises:
         RunError: there is no record. ExportError: the run is not finished, files are missing, or the record is damaged.

@@ -1,4 +1,6 @@
-"""Check a SavedModel of unknown origin for operators that do more than compute, before anything loads it.
+"""Check a SavedModel of unknown origin before anything loads it.
+
+It may have no operators that do more than compute.
 
 A SavedModel is a program: its operators can write and read files, call Python, or open connections, and its
 initialiser runs when it is loaded. Only the operators of `ALLOWED` pass, in the graph and in every function. A
@@ -85,7 +87,10 @@ def check_saved_model(folder: Path) -> None:
 
 
 def refused_operators(graph: Any) -> set[str]:
-    """Return the names of operators of a MetaGraphDef that are not allowed in their position."""
+    """Return the names of operators of a MetaGraphDef that are not allowed.
+
+    Some operators are allowed only in certain positions.
+    """
     nodes = {node.name: node for node in graph.graph_def.node}
     functions = {function.signature.name: function for function in graph.graph_def.library.function}
     saver = graph.saver_def
@@ -114,7 +119,10 @@ def refused_operators(graph: Any) -> set[str]:
 
 
 def _entry_points(graph: Any) -> Iterator[str]:
-    """Yield the names of nodes that are run by name: those of signatures, collections and assets."""
+    """Yield the names of nodes that are run by name.
+
+    These are the nodes of signatures, collections and assets.
+    """
     for signature in graph.signature_def.values():
         for tensor in (*signature.inputs.values(), *signature.outputs.values()):
             yield tensor.name
@@ -125,7 +133,10 @@ def _entry_points(graph: Any) -> Iterator[str]:
 
 
 def _ancestors(names: Iterable[str], nodes: dict[str, Any]) -> set[str]:
-    """Return the nodes of a graph on which tensors or nodes depend, including these nodes."""
+    """Return the nodes on which given tensors or nodes depend.
+
+    The given nodes are included.
+    """
     left = [_node_of(name) for name in names]
     found: set[str] = set()
     while left:
@@ -141,7 +152,10 @@ def _node_of(tensor: str) -> str:
 
 
 def _called(node: Any) -> Iterator[str]:
-    """Yield the names of functions that a node calls: those in its attributes, and its operator."""
+    """Yield the names of functions that a node calls.
+
+    These are the functions in its attributes, and its operator.
+    """
     yield node.op
     for value in node.attr.values():
         if value.HasField("func"):
@@ -151,7 +165,10 @@ def _called(node: Any) -> Iterator[str]:
 
 
 def _called_by(names: Iterable[str], functions: dict[str, Any]) -> set[str]:
-    """Return the functions of a library that can be reached from the given ones, including these."""
+    """Return a library's functions that can be reached from the given ones.
+
+    The given functions are included.
+    """
     left = list(names)
     found: set[str] = set()
     while left:

@@ -1,4 +1,4 @@
-"""Settings of an export: formats, calibration, and the accuracy loss that is allowed."""
+"""Settings of an export: formats, calibration, and the allowed accuracy loss."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ REFERENCE = "tflite-fp32"
 
 @dataclass(frozen=True)
 class VariantFormat:
-    """A format in which a network can be exported: its variant's name, its file, and its runtime."""
+    """A format in which a network can be exported.
+
+    It has its variant's name, its file, and its runtime.
+    """
 
     variant: str
     file: str
@@ -108,7 +111,10 @@ class Settings:
         return "min-max" if self.method == AUTO else self.method
 
     def wanted(self, task: str) -> dict[str, VariantFormat]:
-        """Return the formats to build for a task, in the order of `FORMATS`, including those they are built from."""
+        """Return the formats to build for a task, in the order of `FORMATS`.
+
+        They include the formats that others are built from.
+        """
         if task != "detect" and POSTPROCESS_FORMAT in self.formats:
             raise ExportUsage(f"{POSTPROCESS_FORMAT} is for detectors; this is a classifier")
         needed = {REFERENCE, *self.formats}

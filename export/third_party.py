@@ -1,4 +1,6 @@
-"""Import a third-party detector (a TFLite or ONNX file, or a SavedModel) as a bundle.
+"""Import a third-party detector as a bundle.
+
+It is a TFLite or ONNX file, or a SavedModel.
 
 The file is converted, and first loaded, in separate processes with restricted rights. The network takes raw
 levels 0..255: a float network must contain its normalisation. Outputs are identified by the operator that computes
@@ -229,7 +231,10 @@ def _decode_settings(path: Path, file: Path | None, anchors: dict[str, Any], pos
 
 
 def _calibration_images(settings: Settings, model: dict[str, Any]) -> np.ndarray:
-    """Return the images for calibration and comparison: the given ones, or frames of the demo source."""
+    """Return the images for calibration and comparison.
+
+    They are the given images, or frames of the demo source.
+    """
     if settings.calibration is not None:
         return load_calibration_images(settings.calibration, model, "detect", settings.samples, settings.seed)
     size = model["input"]["width"], model["input"]["height"]

@@ -1,4 +1,7 @@
-"""Identify the outputs of a third-party network: by its post-processing operator, its signature, or their names."""
+"""Identify the outputs of a third-party network.
+
+Its post-processing operator, its signature, or their names identify them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ RAW_OUTPUTS = ("boxes", "scores")
 
 @dataclass(frozen=True)
 class OnnxInterface:
-    """Inputs and outputs of an ONNX file: input shapes, output name -> (shape, dtype), whether it is quantised."""
+    """Inputs and outputs of an ONNX file.
+
+    They are input shapes, output name -> (shape, dtype), and whether the file is quantised.
+    """
 
     inputs: list[tuple[int, ...]]
     outputs: dict[str, tuple[tuple[int, ...], str]]
@@ -66,7 +72,10 @@ def check_self_contained(content: bytes, where: str) -> None:
 
 
 def _tensors(message: Any, onnx: Any) -> Iterator[Any]:
-    """Yield every tensor of an ONNX model: in initialisers, attributes, inner graphs and functions."""
+    """Yield every tensor of an ONNX model.
+
+    Tensors are in initialisers, attributes, inner graphs and functions.
+    """
     left = [message]
     while left:
         for field, value in left.pop().ListFields():

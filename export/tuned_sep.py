@@ -1,4 +1,6 @@
-"""SEP with a learned filter and box size: a baseline from classical measurements that a network should exceed.
+"""SEP with a learned filter and box size.
+
+This is a baseline from classical measurements that a network should exceed.
 
 Both are gradient-boosted trees on SEP's measurements of each source, fitted on the shipped detector's training share by
 ``python -m galaxy_edge.benchmarks.accuracy.fit_baselines`` and stored in ``baselines.json``. Numpy evaluates them, so
@@ -55,7 +57,10 @@ def extract_sources(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _measure(image: np.ndarray, light: np.ndarray, found: np.ndarray, noise: float) -> np.ndarray:
-    """Return the features (N, F) of sources found in the sky-subtracted `light` of an image."""
+    """Return the features (N, F) of sources found in an image.
+
+    `light` is the image with the sky subtracted.
+    """
     import sep
 
     x, y, a, b = (found[name] for name in ("x", "y", "a", "b"))
@@ -137,7 +142,10 @@ class Trees:
 
 @cache
 def fitted() -> dict[str, Any]:
-    """Return the content of ``baselines.json``, see `benchmarks.accuracy.fit_baselines`."""
+    """Return the content of ``baselines.json``.
+
+    See `benchmarks.accuracy.fit_baselines`.
+    """
     saved: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
     return saved | {name: Trees.from_dict(saved[name]) for name in ("filter", "size")}
 

@@ -1,4 +1,7 @@
-"""Build the variants of a run's network: each file from the one that it is derived from."""
+"""Build the variants of a run's network.
+
+Each file is made from the one that it is derived from.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Everything that defines a model: labels, preprocessing, output decoding, metrics, and bundles."""
+"""Everything that defines a model.
+
+These are labels, preprocessing, output decoding, metrics, and bundles.
+"""

@@ -1,4 +1,6 @@
-"""Load model bundles: a folder with a trained network, its description and the hash of every file.
+"""Load model bundles.
+
+A bundle is a folder with a trained network, its description and the hash of every file.
 
 ::
 
@@ -73,7 +75,7 @@ class Bundle:
     def failed_gates(self) -> list[str]:
         """Names of the gates that failed, if the bundle was written with --force.
 
-        Otherwise empty.
+        The list is empty otherwise.
         """
         failed = [gate.name for gate in self.manifest.gates if not gate.passed]
         return failed or ["a gate that it does not name"] * self.manifest.ungated
@@ -85,7 +87,10 @@ class Bundle:
 
     @property
     def default_variant(self) -> str:
-        """The variant that a device runs: int8, or the first one if the bundle has no int8."""
+        """The variant that a device runs.
+
+        It is int8, or the first one if the bundle has no int8.
+        """
         return "int8" if "int8" in self.variants else next(iter(self.variants))
 
     def variant(self, name: str) -> Variant:
@@ -101,11 +106,16 @@ class Bundle:
             raise BundleError(f"{self.path} has no variant '{name}'; it has {known}") from None
 
     def read(self, file: str) -> bytes:
-        """Read a file of the bundle and check its hash again: the file may have changed since the bundle was loaded."""
+        """Read a file of the bundle and check its hash again.
+
+        The file may have changed since the bundle was loaded.
+        """
         return _read_verified(self.path, file, self.manifest.files[file])
 
     def golden(self, variant: str | None = None) -> dict[str, np.ndarray]:
-        """Read the golden vectors: ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs.
+        """Read the golden vectors.
+
+        They are ``inputs`` (n, H, W, 3) uint8 and ``<variant>.<output>`` with the exact outputs.
 
         Args:
             variant: read only the outputs of this variant; None reads all.
@@ -156,12 +166,17 @@ class Bundle:
 
 
 def shipped_bundle_path(name: str) -> Path:
-    """Return the folder of a bundle that comes with the package: ``galaxy-detector`` or ``galaxy-classifier``."""
+    """Return the folder of a bundle that comes with the package.
+
+    The bundles are ``galaxy-detector`` and ``galaxy-classifier``.
+    """
     return Path(__file__).with_name("shipped") / name
 
 
 def read_plain(path: Path, max_bytes: int) -> bytes:
-    """Read a regular file of at most `max_bytes` bytes, without following a symbolic link.
+    """Read a regular file of limited size, without following a symbolic link.
+
+    Its maximum is `max_bytes` bytes.
 
     Raises:
         FileNotFoundError: it does not exist.

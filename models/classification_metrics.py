@@ -66,7 +66,9 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
 
 
 def classification_intervals(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> dict[str, Any]:
-    """Return the 95 % intervals of `classification_metrics` by its confusion matrix (rows: truth).
+    """Return the 95 % intervals of `classification_metrics`.
+
+    They are computed from its confusion matrix (rows: truth).
 
     Returns:
         ``accuracy`` and ``coarse_accuracy`` (Wilson), ``macro_f1`` (by drawing images with replacement; None where no
@@ -96,7 +98,10 @@ def classification_intervals(confusion: Sequence[Sequence[int]], classes: Sequen
 
 
 def smallest_support(confusion: Sequence[Sequence[int]]) -> int:
-    """Return the number of images of the rarest class that occurs in a confusion matrix (rows: truth); 0 for none."""
+    """Return the number of images of the rarest class in a confusion matrix.
+
+    Its rows are the truth. Classes without images do not count; the result is 0 if no class has any.
+    """
     counts = np.asarray(confusion).sum(axis=1)
     return int(counts[counts > 0].min(initial=10**9)) if counts.any() else 0
 
@@ -125,7 +130,9 @@ def calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
 
 
 def chance_calibration_error(probabilities: np.ndarray, draws: int = 200, seed: int = 0) -> float:
-    """Return the mean calibration error that perfect probabilities would show on this number of images.
+    """Return the mean calibration error that perfect probabilities would show.
+
+    It is that of this number of images.
 
     The measured error is never 0: in a bin of thirty images the accuracy differs from the confidence by chance
     (Roelofs et al. 2022, arXiv:2012.08668). An error that is not larger is no evidence of miscalibration.

@@ -1,4 +1,7 @@
-"""Average precision and recall of detections by pycocotools, with intervals by resampling frames."""
+"""Average precision and recall of detections by pycocotools.
+
+Their intervals come from resampling frames.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ KEYS = ("map50", "map", "ar1", "ar10")
 
 
 def ignored_overlap(boxes: np.ndarray, ignore: np.ndarray) -> np.ndarray:
-    """Return by how much detections (N, 4) and ignore boxes (M, 4) are the same object, (N, M) 0..1.
+    """Return by how much detections and ignore boxes are the same object.
+
+    Detections (N, 4) and ignore boxes (M, 4) give (N, M) in 0..1.
 
     It is the share of either box that both have in common. COCO's rule for crowds takes the share of the detection
     alone, because a crowd is a region of many objects; here an ignore box is one object whose box is uncertain, and a
@@ -32,7 +37,9 @@ def ignored_overlap(boxes: np.ndarray, ignore: np.ndarray) -> np.ndarray:
 
 
 def average_precision(frames: Sequence[CocoFrame]) -> dict[str, float | None]:
-    """Return average precision and recall by COCOeval (Lin et al. 2014, arXiv:1405.0312), for one category.
+    """Return average precision and recall by COCOeval, for one category.
+
+    Source: Lin et al. 2014, arXiv:1405.0312.
 
     Returns:
         ``map50``, ``map``, ``ar1`` and ``ar10``, see `detection_metrics.detection_metrics`; None without true boxes.
@@ -51,7 +58,10 @@ def average_precision(frames: Sequence[CocoFrame]) -> dict[str, float | None]:
 
 
 def average_precision_intervals(frames: Sequence[CocoFrame]) -> dict[str, tuple[float, float] | None]:
-    """Return the 95 % intervals of `average_precision`, by drawing frames with replacement; None without true boxes."""
+    """Return the 95 % intervals of `average_precision`.
+
+    Frames are drawn with replacement. An interval is None without true boxes.
+    """
     evaluation = run_coco(frames, [[0, 1e10]])
     if evaluation is None:
         return dict.fromkeys(KEYS)
@@ -87,7 +97,7 @@ class _Resampled:
     def measure(self, weights: np.ndarray) -> np.ndarray:
         """Return the values of `KEYS` where frame i was drawn ``weights[i]`` times.
 
-        NaN without a true box.
+        Values are NaN without a true box.
         """
         total = float(weights @ self._boxes)
         if not total:

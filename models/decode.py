@@ -1,6 +1,6 @@
 """Decode a network's raw outputs into boxes, scores and probabilities.
 
-Numpy only, vectorised over anchors.
+Only numpy is needed, and the work is vectorised over anchors.
 
 The anchor grid and the box code are those of RetinaNet in tf-models-official (``official.vision``): levels of
 stride 2**level, ``scales_per_octave`` sizes an octave, box deltas (ty, tx, th, tw) weighted by [10, 10, 5, 5]
@@ -59,7 +59,10 @@ def anchor_grid(
 
 
 def anchors_from_manifest(anchors: Anchors, width: int, height: int) -> np.ndarray:
-    """Compute the anchors described by a manifest, for an input of `width` x `height` pixels; see `anchor_grid`."""
+    """Compute the anchors described by a manifest.
+
+    The input has `width` x `height` pixels. See `anchor_grid`.
+    """
     return anchor_grid(
         width,
         height,

@@ -53,7 +53,10 @@ EvaluatedFrame = tuple[DetectionTruth, np.ndarray, np.ndarray]
 
 
 def truths_from_arrays(arrays: Mapping[str, np.ndarray]) -> list[DetectionTruth]:
-    """Return the truths of a run's evaluation share, see `training.detector.evaluation.evaluation_set`."""
+    """Return the truths of a run's evaluation share.
+
+    See `training.detector.evaluation.evaluation_set`.
+    """
     return [
         DetectionTruth(
             arrays["boxes"][arrays["box_frame"] == index],
@@ -115,7 +118,9 @@ def detection_metrics(
 def detection_intervals(
     frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
 ) -> dict[str, Any]:
-    """Return the 95 % intervals of `detection_metrics`: key -> [low, high], or None where the metric is undefined.
+    """Return the 95 % intervals of `detection_metrics`.
+
+    Each key has [low, high], or None where the metric is undefined.
 
     Average precision and recall by drawing frames with replacement; precision and recall at the threshold are shares
     (Wilson), false positives per frame a rate (Poisson).
@@ -132,7 +137,9 @@ def detection_intervals(
 
 
 def precision_by_size(frames: Sequence[EvaluatedFrame]) -> dict[str, float | None]:
-    """Measure average precision at IoU 0.5 by size of the galaxies, by pycocotools: name in `SIZES` -> 0..1.
+    """Measure average precision at IoU 0.5 by size of the galaxies.
+
+    pycocotools measures it. Each name in `SIZES` has a value in 0..1.
 
     Sizes are in the pixels of the boxes given; None where no true box has that size.
     """
@@ -165,7 +172,9 @@ def match_outcomes(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.nda
 def operating_threshold(
     frames: Sequence[EvaluatedFrame], minimum_precision: float = 0.9, max_fp_per_frame: float | Sequence[float] = 0.05
 ) -> float:
-    """Choose the minimum score of a reported detection, from validation data and never from test data.
+    """Choose the minimum score of a reported detection.
+
+    It is chosen from validation data and never from test data.
 
     Args:
         frames: as for `detection_metrics`.
@@ -210,7 +219,7 @@ def operating_threshold(
 
 
 class _Counts(NamedTuple):
-    """Detections at a threshold: the right ones, those that count, false ones in frames without galaxies."""
+    """Detections at a threshold: right, counted, false in frames without galaxies."""
 
     frames: int
     right: int
@@ -235,7 +244,10 @@ def _coco_frames(frames: Sequence[EvaluatedFrame]) -> list[CocoFrame]:
 
 
 def _drop_undecidable(frame: EvaluatedFrame) -> EvaluatedFrame:
-    """Check a frame, and drop the detections that its incomplete truth cannot classify as right or wrong."""
+    """Check a frame, and drop detections that its truth cannot classify.
+
+    An incomplete truth does not show whether they are right or wrong.
+    """
     truth = frame[0]
     boxes, scores = np.array(frame[1], np.float64).reshape(-1, 4), np.asarray(frame[2], np.float64)
     if scores.shape != (len(boxes),):
@@ -269,7 +281,10 @@ def _match_all(frames: Sequence[EvaluatedFrame]) -> tuple[np.ndarray, np.ndarray
 
 
 def _match(truth: DetectionTruth, boxes: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Match each detection greedily, best score first, to the unmatched true box that it overlaps most."""
+    """Match each detection to the unmatched true box that it overlaps most.
+
+    Matching is greedy, best score first.
+    """
     outcomes = np.full(len(boxes), FALSE_POSITIVE)
     outcomes[ignored_overlap(boxes, truth.ignore).max(axis=1, initial=0.0) >= MATCH_IOU] = IGNORED
     if not len(truth.boxes):

@@ -1,4 +1,7 @@
-"""95 % intervals: of shares and rates by their counts, of other figures by drawing objects with replacement."""
+"""95 % intervals of shares, rates and other figures.
+
+Shares and rates have theirs by counts, other figures by drawing objects with replacement.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ DRAWS = 300
 def wilson_interval(successes: int, total: int) -> tuple[float, float]:
     """Return the 95 % interval of a share (Wilson 1927, J. Am. Stat. Assoc. 22, 209).
 
-    0 to 1 for a total of 0.
+    It is 0 to 1 for a total of 0.
     """
     if total == 0:
         return 0.0, 1.0
@@ -30,7 +33,9 @@ def wilson_interval(successes: int, total: int) -> tuple[float, float]:
 
 
 def poisson_interval(count: int, exposure: float) -> tuple[float, float]:
-    """Return the 95 % interval of a rate, from a count over an exposure, e.g. false detections per frame.
+    """Return the 95 % interval of a rate, from a count over an exposure.
+
+    An example is the rate of false detections per frame.
 
     Garwood's limits (1936, Biometrika 28, 437), for counts over 2 by the approximation of Wilson and Hilferty, within
     3 % of them.
@@ -50,7 +55,9 @@ def poisson_interval(count: int, exposure: float) -> tuple[float, float]:
 def bootstrap_interval(
     measure: Callable[[np.ndarray], np.ndarray], count: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the 95 % intervals of K values by drawing N objects with replacement (Efron 1979, Ann. Stat. 7, 1).
+    """Return the 95 % intervals of K values by drawing N objects with replacement.
+
+    Source: Efron 1979, Ann. Stat. 7, 1.
 
     Args:
         measure: takes how often each of the objects was drawn, (N,) int, and returns the values (K,); NaN where one is
@@ -70,6 +77,6 @@ def bootstrap_interval(
 def interval_text(interval: Sequence[float] | None, digits: int = 3) -> str:
     """Format an interval for a table: `` [0.812, 0.903]``.
 
-    An empty text where there is none.
+    The text is empty where there is none.
     """
     return "" if interval is None else f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"

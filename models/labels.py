@@ -29,7 +29,7 @@ COARSE = ("disk_no_spiral", "smooth", "edge_on", "spiral")
 def class_index_from_galaxy10(g10: int) -> int:
     """Return the index in `CLASSES` (0..8) of a Galaxy10 label (0..9).
 
-    -1 for the excluded label and others.
+    The result is -1 for the excluded label and others.
     """
     if not 0 <= g10 <= 9 or g10 == EXCLUDED_LABEL:
         return -1
@@ -37,5 +37,8 @@ def class_index_from_galaxy10(g10: int) -> int:
 
 
 def coarse_group(name: str) -> str:
-    """Return the coarse group of a class, e.g. ``spiral_tight`` -> ``spiral``; other classes are their own group."""
+    """Return the coarse group of a class, e.g. ``spiral_tight`` -> ``spiral``.
+
+    Other classes are their own group.
+    """
     return next((group for group in COARSE if name.startswith(group)), name)

@@ -1,4 +1,7 @@
-"""Sky level and peak of a galaxy's image, and the same image with both normalised."""
+"""Sky level and peak of a galaxy's image.
+
+The image can be normalised by both.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,19 @@ import numpy as np
 
 
 def sky_and_peak(field: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the (3,) median of an image's rim, and the 99.5th percentile of its level above that; (H, W, 3) uint8."""
+    """Return the sky (3,) and the peak of an image (H, W, 3) uint8.
+
+    The sky is the median of its rim, the peak the 99.5th percentile of its level above the sky, at least 1.
+    """
     rim = np.concatenate([field[:2], field[-2:], field[:, :2].swapaxes(0, 1), field[:, -2:].swapaxes(0, 1)])
     sky = np.median(rim, axis=(0, 1)).astype(np.float32)
     return sky, max(1.0, float(np.percentile((field - sky).max(axis=2), 99.5)))
 
 
 def normalise_levels(image: np.ndarray, top: float = 230.0) -> np.ndarray:
-    """Subtract the sky from an image (H, W, 3) uint8 and scale the rest to the full range.
+    """Subtract the sky from an image (H, W, 3) uint8 and scale the rest.
+
+    The peak becomes the level `top`; levels stay within 0..255.
 
     A network that relies on a survey's sky or stretch instead of the galaxy's shape fails on such images.
     """

@@ -28,7 +28,7 @@ class BundleError(UserError):
 
 
 class InputFormat(NamedTuple):
-    """The network's input: size in pixels, type of its levels and order of its colours."""
+    """The network's input: size in pixels, type of levels, order of colours."""
 
     width: int
     height: int
@@ -64,7 +64,10 @@ class Preprocess(NamedTuple):
 
 
 class Anchors(NamedTuple):
-    """The anchor grid of a detector, see `decode.anchor_grid`, and the weights of its box code."""
+    """The anchor grid of a detector, and the weights of its box code.
+
+    See `decode.anchor_grid`.
+    """
 
     min_level: int
     max_level: int
@@ -137,7 +140,7 @@ class ClassifierDecode(NamedTuple):
 class NetworkSize(NamedTuple):
     """Number of parameters and of multiplications for one input.
 
-    0 where they are not known.
+    Both are 0 where they are not known.
     """
 
     parameters: int
@@ -161,7 +164,7 @@ class TrainingData(NamedTuple):
 
 
 class Gate(NamedTuple):
-    """The result of one check of an export: its name, what was measured, and whether it passed."""
+    """A check of an export: its name, its measurement, and whether it passed."""
 
     name: str
     measured: str
@@ -169,7 +172,7 @@ class Gate(NamedTuple):
 
 
 class OutputSpec(NamedTuple):
-    """An output of a variant: its name in the manifest, its tensor in the file, shape and dtype."""
+    """An output of a variant: name in the manifest, tensor, shape and dtype."""
 
     name: str
     tensor: str
@@ -178,7 +181,7 @@ class OutputSpec(NamedTuple):
 
 
 class Variant(NamedTuple):
-    """A variant of the network: its file, the runtime it needs (one of `RUNTIMES`) and its outputs in order."""
+    """A variant: its file, its runtime (in `RUNTIMES`) and its outputs in order."""
 
     name: str
     file: str

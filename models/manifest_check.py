@@ -1,4 +1,6 @@
-"""Check the manifest of a bundle, ``bundle.toml``: its keys, their types and values.
+"""Check the manifest of a bundle, ``bundle.toml``.
+
+Its keys, their types and their values are checked.
 
 A manifest may come from anyone. One that passes is safe to read and to print; its claims about the network are checked
 when the network is loaded.
@@ -73,7 +75,10 @@ MAX_INPUT_SIDE = 4096
 
 
 def check_decode(decode: dict[str, Any]) -> str | None:
-    """Return the first invalid value in a detector's ``[decode]``, whose types were checked, in words; None if none."""
+    """Return the first invalid value in a detector's ``[decode]``, in words.
+
+    The types of the values were checked before. The result is None if all are valid.
+    """
     if "min_level" in decode:
         if not 0 <= decode["min_level"] <= decode["max_level"] <= _MAX_LEVEL:
             return f"levels must be 0 <= min_level <= max_level <= {_MAX_LEVEL}"
@@ -91,7 +96,10 @@ def check_decode(decode: dict[str, Any]) -> str | None:
 
 
 def find_decode_fault(decode: dict[str, Any]) -> str | None:
-    """Return which key of a detector's ``[decode]`` with anchors is missing, unknown or invalid; None if none is."""
+    """Return what is wrong with a detector's ``[decode]`` with anchors, or None.
+
+    A key may be missing, unknown or invalid.
+    """
     required, optional = _SECTIONS["decode.detect"], _OPTIONAL["decode.detect"]
     known = required | optional
     for key in decode:

@@ -16,7 +16,10 @@ def markdown_row(cells: Iterable[str]) -> str:
 
 
 def markdown_text(text: str) -> str:
-    """Escape untrusted text, such as a layer's name, so that Markdown makes no link, image or tag of it."""
+    """Escape untrusted text, such as a layer's name.
+
+    Markdown then makes no link, image or tag of it.
+    """
     return re.sub(r"([\\`\[\]])", r"\\\1", " ".join(text.splitlines())).replace("<", "&lt;")
 
 

@@ -45,6 +45,6 @@ class ClassificationMetrics:
 def _known(cls: type[ClassificationMetrics], values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values of a record's fields.
 
-    Others are of a record that contains it.
+    Other values belong to a record that contains it.
     """
     return {field.name: values[field.name] for field in fields(cls) if field.name in values}

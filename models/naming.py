@@ -1,4 +1,6 @@
-"""Names of galaxies for display: the class if it is sure, the coarse group if only that is sure, or neither.
+"""Names of galaxies for display.
+
+A galaxy gets its class if that is sure, its coarse group if only that is sure, or neither.
 
 If a camera or its processing differs from the classifier's training images, the nine classes become unsure long before
 the four groups do.
@@ -24,7 +26,7 @@ GROUP_LABELS = {
 def sure_group(probabilities: Mapping[str, float]) -> str | None:
     """Return the coarse group whose classes have at least `GROUP_SURE` in total.
 
-    None if there is none.
+    The result is None if there is none.
 
     Args:
         probabilities: by class name. Classes other than Galaxy10's have no groups.
@@ -40,7 +42,7 @@ def sure_group(probabilities: Mapping[str, float]) -> str | None:
 def shown_group(shown: str) -> str | None:
     """Return the coarse group of a displayed name, a class or a group.
 
-    None if it has none.
+    The result is None if it has none.
     """
     return next((group for group, label in GROUP_LABELS.items() if shown == label or shown.startswith(group)), None)
 

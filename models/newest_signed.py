@@ -1,4 +1,6 @@
-"""Remember the newest signed bundle of each key and name, so that an older one can be refused.
+"""Remember the newest signed bundle of each key and name.
+
+An older one can then be refused.
 
 An old signature stays valid: someone who can replace files could otherwise bring back a bundle that was withdrawn.
 """
@@ -17,7 +19,10 @@ logger = logging.getLogger(__name__)
 
 
 def state_file(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the path of the record: in systemd's ``STATE_DIRECTORY``, else in the user's state folder."""
+    """Return the path of the record.
+
+    It is in systemd's ``STATE_DIRECTORY``, else in the user's state folder.
+    """
     systemd = environment.get("STATE_DIRECTORY", "").partition(":")[0]
     if systemd:
         return Path(systemd) / "newest-bundles.json"

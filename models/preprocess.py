@@ -1,6 +1,6 @@
 """Resize, letterbox and crop images for the networks.
 
-The only implementation in the project.
+This is the only implementation in the project.
 
 Training, export and runtime call the same functions. They use only OpenCV operations whose results are bit-identical
 on x86-64 and arm64 (INTER_LINEAR_EXACT and exact 2x INTER_AREA), so that a golden vector made on a workstation holds
@@ -17,9 +17,9 @@ FloatBoxes = np.ndarray
 
 
 class ImagePyramid:
-    """An image and its copies at 1/2, 1/4, ...
+    """An image and its copies at 1/2, 1/4 and so on of its size.
 
-    Of its size; each is computed on first use.
+    Each copy is computed on first use.
 
     Code that needs a frame in several sizes shares them, so that the large ones are read only once.
 
@@ -52,7 +52,9 @@ class ImagePyramid:
 
 
 def resize(image: np.ndarray | ImagePyramid, width: int, height: int) -> np.ndarray:
-    """Resize a uint8 image without aliasing, with bit-identical results on every machine.
+    """Resize a uint8 image without aliasing.
+
+    The result is bit-identical on every machine.
 
     The image is halved by exact 2x2 averages while it is at least twice too large, then interpolated linearly.
 

@@ -1,4 +1,4 @@
-"""Check that the shipped bundles are those that the package was released with, and sign them.
+"""Check the shipped bundles against the package's release, and sign them.
 
 ``python -m galaxy_edge.models.release --key RELEASE.key`` is run after a shipped bundle was replaced: it signs each of
 them, and writes their hashes and the key's public half into the package.

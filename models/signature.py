@@ -1,4 +1,6 @@
-"""Sign and verify bundles: Ed25519 (RFC 8032) over the hash of the manifest, which holds the hash of every file.
+"""Sign and verify bundles with Ed25519 (RFC 8032).
+
+The hash of the manifest is signed, which holds the hash of every file.
 
 Keys are PEM files: NAME.key, for the person who signs, and NAME.pub, for every device. The signature is the file
 ``bundle.sig`` in the bundle; it is not part of the manifest, so that a bundle can be signed later, and by another
@@ -81,7 +83,7 @@ class Signature:
 def fingerprint(key: Path) -> str:
     """Return the SHA-256 of a public key's 32 bytes, in hexadecimal.
 
-    Of a private key's public half.
+    For a private key, it is that of its public half.
 
     Raises:
         SignatureError: it is not a key.
@@ -153,7 +155,7 @@ def sign(bundle: Bundle, key: Path, expires: str = NEVER) -> Path:
 
 
 def verify(bundle: Bundle, key: Path, now: str | None = None) -> Signature:
-    """Check that a loaded bundle was signed with the private key that belongs to a public key.
+    """Check that a loaded bundle was signed with a public key's private half.
 
     Args:
         bundle: as loaded; the hash of the manifest that was read is checked, not that of the file as it is now.
@@ -214,7 +216,10 @@ def _cryptography() -> tuple[Any, Any]:
 
 
 def _load(path: Path, private: bool) -> Any:
-    """Read a key file; a private key's file also serves where the public key is needed."""
+    """Read a key file.
+
+    A private key's file also serves where the public key is needed.
+    """
     serialization, ed25519 = _cryptography()
     try:
         content = read_plain(path.resolve(), MAX_KEY_BYTES)

@@ -1,1 +1,4 @@
-"""Video4Linux2 cameras: their formats, sizes, rates and controls, through the kernel's own calls."""
+"""Video4Linux2 cameras, through the kernel's own calls.
+
+They give the formats, sizes, rates and controls of a camera.
+"""

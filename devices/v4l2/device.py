@@ -38,7 +38,10 @@ class Size:
 
 @dataclass(frozen=True)
 class PixelFormat:
-    """A pixel format that a camera offers: its code (fourcc) as text, the driver's description, and its sizes."""
+    """A pixel format that a camera offers.
+
+    It has a code (fourcc) as text, the driver's description, and its sizes.
+    """
 
     name: str
     description: str
@@ -72,7 +75,9 @@ class Control:
 
 
 class VideoDevice:
-    """An opened device; a second one next to that of a program that streams is allowed.
+    """An opened device.
+
+    It may be opened while another program streams from it.
 
     Raises:
         OSError: it cannot be opened, or is not a camera of Video4Linux2 (ENOTTY).
@@ -237,7 +242,10 @@ class VideoDevice:
 
 
 def control_name(text: str) -> str:
-    """Return a control's name as ``v4l2-ctl`` writes it: ``Exposure Time, Absolute`` is ``exposure_time_absolute``."""
+    """Return a control's name as ``v4l2-ctl`` writes it.
+
+    ``Exposure Time, Absolute`` is ``exposure_time_absolute``.
+    """
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 

@@ -31,7 +31,10 @@ class CameraDescription:
         return dataclasses.asdict(self)
 
     def lines(self) -> Iterator[str]:
-        """Yield a description in lines of text: formats with sizes and rates, controls with ranges."""
+        """Yield a description in lines of text.
+
+        They list the formats with sizes and rates, and the controls with ranges.
+        """
         yield f"{self.path}: {self.name} ({self.driver})"
         by_sizes: dict[str, list[str]] = {}  # most cameras have the same sizes in every format
         for offered in self.formats:

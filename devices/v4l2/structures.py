@@ -1,4 +1,7 @@
-"""The kernel's structures and call numbers of Video4Linux2 (linux/videodev2.h), as far as a camera needs them."""
+"""Structures and call numbers of Video4Linux2, as far as a camera needs them.
+
+They are those of the kernel's linux/videodev2.h.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +51,7 @@ class Fraction(Structure):
 class FrameSize(Structure):
     """struct v4l2_frmsizeenum.
 
-    `numbers`: width and height, or minimum, maximum and step of each.
+    `numbers` are width and height, or minimum, maximum and step of each.
     """
 
     _fields_ = (
@@ -60,7 +63,7 @@ class FrameSize(Structure):
 class FrameInterval(Structure):
     """struct v4l2_frmivalenum.
 
-    `intervals`: one, or minimum, maximum and step, in seconds.
+    `intervals` holds one value, or minimum, maximum and step, in seconds.
     """
 
     _fields_ = (

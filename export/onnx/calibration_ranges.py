@@ -1,4 +1,6 @@
-"""Calibration ranges of least squared error for ONNX, which ONNX Runtime does not offer.
+"""Calibration ranges of least squared error for ONNX.
+
+ONNX Runtime does not offer them.
 
 The method is that of `export.tflite.calibration_ranges`.
 """

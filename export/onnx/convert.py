@@ -1,4 +1,6 @@
-"""Convert networks to ONNX: float32 by tf2onnx, int8 in QDQ format by ONNX Runtime's static quantisation.
+"""Convert networks to ONNX, in float32 and int8.
+
+tf2onnx writes float32. ONNX Runtime's static quantisation writes int8 in QDQ format.
 
 Weights use all 8 bits. On x86 without VNNI, ONNX Runtime adds products of 8-bit pairs in 16 bits, which can overflow;
 our engine disables that (`runtime.inference.onnx_engine`). Other programs must too: ``session.x64quantprecision`` = 1.
@@ -83,7 +85,9 @@ def tflite_to_onnx(content: bytes) -> bytes:
 
 
 def quantise_onnx(content: bytes, images: np.ndarray, method: str) -> bytes:
-    """Quantise a float ONNX network to int8 in QDQ format: weights per channel, activations per tensor.
+    """Quantise a float ONNX network to int8 in QDQ format.
+
+    Weights are quantised per channel, activations per tensor.
 
     Args:
         content: the float file; images: (n, H, W, 3) uint8 network inputs; method: one of `METHODS`.
@@ -163,7 +167,10 @@ def float_nodes(content: bytes) -> list[str]:
 
 
 class _CalibrationReader:
-    """Passes calibration images to ONNX Runtime, and two constant ones that fix the input's range to 0..255."""
+    """Reader of the calibration images for ONNX Runtime.
+
+    It adds two constant images that fix the input's range to 0..255.
+    """
 
     def __init__(self, content: bytes, images: np.ndarray) -> None:
         from ...runtime.inference.onnx_engine import INPUTS, session
@@ -212,7 +219,10 @@ def _quiet_logging() -> Iterator[None]:
 
 
 def _with_numbered_names(model: Any) -> Any:
-    """Rename inner tensors and nodes by order of use: tf2onnx numbers them over the whole process."""
+    """Rename inner tensors and nodes by order of use.
+
+    tf2onnx numbers them over the whole process.
+    """
     graph = model.graph
     names = {tensor.name: tensor.name for tensor in (*graph.input, *graph.output)} | {"": ""}
     for node in graph.node:

@@ -1,1 +1,4 @@
-"""Conversion to TensorFlow Lite, quantisation, and reading and editing of its files."""
+"""TensorFlow Lite: conversion, quantisation, and its files.
+
+The files can be read and edited.
+"""

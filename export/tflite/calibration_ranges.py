@@ -76,7 +76,10 @@ def measure_ranges(content: bytes, images: np.ndarray, method: str = "min-max") 
 
 @contextmanager
 def suppress_interpreter_notes() -> Iterator[None]:
-    """Hide LiteRT's output, and its warning that keeping all tensors takes memory, which is intended here."""
+    """Hide LiteRT's output, and its warning about memory.
+
+    The warning says that keeping all tensors takes memory, which is intended here.
+    """
     with suppress_native_stderr(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*experimental_preserve_all_tensors")
         yield
@@ -129,7 +132,10 @@ def _output_tensors(graph: Graph) -> set[str]:
 
 
 def least_error_range(values: np.ndarray, low: float, high: float) -> tuple[float, float]:
-    """Return the range within low..high that represents values with the least squared error; it contains 0."""
+    """Return the range that represents values with the least squared error.
+
+    It lies within low..high and contains 0.
+    """
     low, high = min(low, 0.0), max(high, 0.0)
     best, min_error = (low, high), np.inf
     for share in RANGE_SHARES:

@@ -1,4 +1,6 @@
-"""Convert a SavedModel to float32 TFLite, and describe the inputs and outputs of TFLite files.
+"""Convert a SavedModel to float32 TFLite.
+
+Inputs and outputs of TFLite files are described here too.
 
 Networks take raw RGB levels 0..255; normalisation is in the graph. An int8 input is uint8 with scale 1 (or int8 with
 zero point -128), so that pixels need no arithmetic.
@@ -38,7 +40,9 @@ def convert_saved_model(saved_model: Path, custom: bool = False) -> bytes:
 
 
 def describe_outputs(content: bytes, names: list[str]) -> list[OutputSpec]:
-    """Describe the outputs with the given names, in their order, by the signature that the converter wrote.
+    """Describe the outputs with the given names, in their order.
+
+    They are found by the signature that the converter wrote.
 
     Raises:
         ExportError: an output is missing.
@@ -63,7 +67,10 @@ def describe_outputs(content: bytes, names: list[str]) -> list[OutputSpec]:
 
 
 def input_is_raw(content: bytes) -> bool:
-    """Return whether the input takes raw levels: scale 1, and uint8 with zero point 0 or int8 with -128."""
+    """Return whether the input takes raw levels.
+
+    It does with scale 1, and uint8 with zero point 0 or int8 with -128.
+    """
     graph = read_tflite(content).graph
     if len(graph.inputs) != 1:
         return False

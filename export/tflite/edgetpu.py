@@ -1,4 +1,6 @@
-"""Estimate which operators of an int8 network an Edge TPU would run, and call its compiler if it is installed.
+"""Estimate which operators of an int8 network an Edge TPU would run.
+
+If its compiler is installed, it can be called from here.
 
 The compiler maps operators from the input up to the first that it cannot map; the operators after it run on the
 processor ("it can map only one consecutive subgraph"). Sources: coral.ai/docs/edgetpu/models-intro (table of supported
@@ -82,7 +84,10 @@ class Mappability:
     ops: tuple[OpMapping, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Return counts, the share of multiplications, and what stays on the processor and why, for manifests."""
+        """Return a summary of the mapping for manifests.
+
+        It has counts, the share of multiplications, and what stays on the processor and why.
+        """
         mapped = [op for op in self.ops if not op.reason]
         work = sum(op.macs for op in self.ops)
         reasons: dict[str, int] = {}
@@ -116,7 +121,7 @@ def mappability(graph: Graph) -> Mappability:
 def unsupported(graph: Graph, op: Op) -> str:
     """Return why an Edge TPU cannot run an operator, regardless of those before it.
 
-    "" if it can.
+    The text is empty if it can.
     """
     if op.custom:
         return "custom operators run on the processor"

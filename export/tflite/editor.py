@@ -1,4 +1,7 @@
-"""Edit quantised TFLite files: remove needless float operators, and change input and output types."""
+"""Edit quantised TFLite files.
+
+Needless float operators are removed, and the types of inputs and outputs are changed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ SELECTION_OPS = ("RELU6", "RELU_N1_TO_1", "REDUCE_MAX", "SQUEEZE", "EXPAND_DIMS"
 
 
 def remove_float_around_selections(content: bytes) -> bytes:
-    """Remove the DEQUANTIZE before an operator of `SELECTION_OPS` whose result is quantised again.
+    """Remove the DEQUANTIZE before an operator whose result is quantised again.
+
+    The operator is one of `SELECTION_OPS`.
 
     The operator then works on integers with the scale of its input, and QUANTIZE converts from that scale to the one of
     its output.
@@ -50,7 +55,9 @@ def remove_float_around_selections(content: bytes) -> bytes:
 
 
 def set_interface(content: bytes, input_type: str, output_type: str) -> bytes:
-    """Change int8 inputs and outputs of a network to the given types, with a QUANTIZE at each.
+    """Change int8 inputs and outputs of a network to the given types.
+
+    Each gets a QUANTIZE.
 
     Args:
         input_type, output_type: ``uint8`` or ``int8``; inputs and outputs that are not int8 are not changed.

@@ -1,4 +1,7 @@
-"""Measure the int8 error of every layer: compare each computed tensor with that of the float network."""
+"""Measure the int8 error of every layer.
+
+Each computed tensor is compared with that of the float network.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ class LayerError:
 
 
 def layer_errors(before: bytes, after: bytes, images: np.ndarray) -> list[LayerError]:
-    """Compare a quantised file with the float file it was made from, tensor by tensor.
+    """Compare a quantised file with its float file, tensor by tensor.
 
     The error of a layer includes those of the layers before it.
 

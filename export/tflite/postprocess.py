@@ -1,4 +1,6 @@
-"""Convert a detector with TFLite_Detection_PostProcess, whose four outputs third-party programs expect.
+"""Convert a detector with TFLite_Detection_PostProcess.
+
+Third-party programs expect the four outputs of this operator.
 
 The operator decodes boxes and does non-maximum suppression inside the interpreter. It computes in float; everything
 before it can be int8. Its source: tensorflow/lite/kernels/detection_postprocess.cc.

@@ -43,7 +43,9 @@ _OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor: its name, shape, dtype and quantisation (without scales it is not quantised).
+    """A tensor: its name, shape, dtype and quantisation.
+
+    Without scales it is not quantised.
 
     Attributes:
         constant: (first byte, byte count) of its values in the file, or None if they are computed.
@@ -60,7 +62,9 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Op:
-    """An operator: its name, e.g. ``CONV_2D`` or that of a custom one, and the indices of its tensors (-1: none).
+    """An operator: its name, and the indices of its tensors (-1: none).
+
+    The name is e.g. ``CONV_2D``, or that of a custom operator.
 
     `custom_options` are those of a custom operator, a flexbuffer.
     """
@@ -89,7 +93,7 @@ class Graph:
     def values(self, index: int) -> np.ndarray | None:
         """Return the values of a constant tensor, flat.
 
-        None if they are computed or are not integers.
+        The result is None if they are computed or are not integers.
         """
         tensor = self.tensors[index]
         if tensor.constant is None or tensor.dtype not in INTEGER_DTYPES:
@@ -129,7 +133,10 @@ def read_tflite(content: bytes, where: str = "the file") -> TFLiteFile:
 
 
 class _Reader:
-    """Reads a file; `_left` limits the number of items that it may still read, in case parts overlap."""
+    """Reader of a file.
+
+    `_left` limits the number of items that it may still read, in case parts overlap.
+    """
 
     def __init__(self, content: bytes) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -261,7 +268,7 @@ class _Reader:
 def _names(kind: type) -> dict[int, str]:
     """Map the values of a schema enumeration to their names.
 
-    The first of several names of a value.
+    A value with several names gets the first of them.
     """
     result: dict[int, str] = {}
     for name, value in vars(kind).items():

@@ -1,1 +1,4 @@
-"""The one image decoder: training, evaluation and the runtime read every image with it."""
+"""The one image decoder.
+
+Training, evaluation and the runtime read every image with it.
+"""

@@ -1,4 +1,6 @@
-"""Read an image into 8-bit RGB: PNG, JPEG, TIFF, BMP through OpenCV, FITS through astropy, DNG through rawpy.
+"""Read an image into 8-bit RGB.
+
+PNG, JPEG, TIFF and BMP are read through OpenCV, FITS through astropy, DNG through rawpy.
 
 Size, depth and completeness are read from the file's header before anything is decoded, so that a damaged or absurd
 file takes no memory and gives no wrong result: a decoder would fill the missing part of a truncated JPEG with grey.
@@ -101,7 +103,10 @@ def decode_image(
 
 
 class _Reserved:
-    """Checks the memory of an image against the budget, and records how much of it stays in use."""
+    """Check of an image's memory against the budget.
+
+    It records how much of the memory stays in use.
+    """
 
     def __init__(self, name: str, reservation: Reservation | None) -> None:
         self.name, self.resident, self._reservation = name, 0, reservation
@@ -124,7 +129,9 @@ class _Stored:
 
 
 def _stored(content: bytes, name: str, reserved: _Reserved) -> _Stored:
-    """Decode a file; its first bytes select the format, or its name if they do not identify one.
+    """Decode a file by the format of its content.
+
+    Its first bytes select the format, or its name if they do not identify one.
 
     The reader of a format is imported when a file has that format: most runs need one, and so start faster.
     """
@@ -179,7 +186,10 @@ def _rgb(image: np.ndarray) -> np.ndarray:
 
 
 def _by_channel(image: np.ndarray) -> np.ndarray:
-    """Return (H, W, 3) stored channel by channel, so that its linear channels need no additional memory."""
+    """Return (H, W, 3) stored channel by channel.
+
+    Its linear channels then need no additional memory.
+    """
     if image[..., 0].flags.c_contiguous:
         return image
     planes = np.empty((image.shape[2], *image.shape[:2]), image.dtype)
@@ -208,7 +218,10 @@ def _developed(stored: _Stored, development: Development | None) -> DecodedImage
 
 
 def _level_remarks(raw: np.ndarray) -> tuple[str, ...]:
-    """Return a remark if a frame shows nothing, because all pixels have one level or most are saturated; else None."""
+    """Return a remark if a frame shows nothing; else an empty tuple.
+
+    It shows nothing if almost no pixel is finite, all pixels have one level, or most are saturated.
+    """
     sample = raw[:: max(1, raw.shape[0] // 256), :: max(1, raw.shape[1] // 256)]
     pixels = sample.size
     sample = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample

@@ -1,4 +1,7 @@
-"""Develop linear images of more than 8 bits, and Bayer mosaics of any depth, to 8-bit RGB."""
+"""Develop linear images and Bayer mosaics to 8-bit RGB.
+
+Linear images have more than 8 bits, mosaics any depth.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,10 @@ def develop_planes(
 
 
 def _linear(planes: Sequence[np.ndarray]) -> tuple[np.ndarray, dict[str, Any]]:
-    """Scale all planes linearly from their common minimum, black, to their common maximum, white."""
+    """Scale all planes linearly from their common minimum to their maximum.
+
+    The minimum becomes black, the common maximum white.
+    """
     black = min(float(plane.min()) for plane in planes)
     white = max(float(plane.max()) for plane in planes)
     scale = 255.0 / (white - black) if white > black else 0.0

@@ -59,7 +59,10 @@ def read_dng(
 
 
 def _may_be_linear(content: bytes) -> bool:
-    """Return whether any image of the file but a preview of 8 bits may have more than one value for each pixel."""
+    """Return whether an image of the file may have several values for each pixel.
+
+    Previews of 8 bits do not count.
+    """
     order = "<" if content[:2] == b"II" else ">"
     waiting, seen = [4], set()
     try:

@@ -52,7 +52,10 @@ def apply_orientation(image: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _find_entry(content: bytes) -> tuple[int, str] | None:
-    """Return the offset of the orientation's directory entry and the byte order, "<" or ">"."""
+    """Return the offset of the orientation's directory entry and the byte order.
+
+    The byte order is "<" or ">".
+    """
     start = _tiff_start(content)
     if start is None or content[start : start + 4] not in (b"II*\0", b"MM\0*"):
         return None
@@ -71,7 +74,10 @@ def _find_entry(content: bytes) -> tuple[int, str] | None:
 
 
 def _tiff_start(content: bytes) -> int | None:
-    """Return the offset of the TIFF structure with the tags: the file itself, or the EXIF block in it."""
+    """Return the offset of the TIFF structure with the tags.
+
+    It is the file itself, or the EXIF block in it.
+    """
     if content[:4] in (b"II*\0", b"MM\0*"):
         return 0
     if content.startswith(b"\xff\xd8"):
@@ -87,7 +93,10 @@ def _is_exif(content: bytes, start: int) -> bool:
 
 
 def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the marker and the start of the data of each segment in front of the first scan."""
+    """Yield the marker and the start of the data of each segment.
+
+    Segments after the start of the first scan are left out.
+    """
     offset = 2
     while offset + 4 <= len(content) and content[offset] == 0xFF:
         marker = content[offset + 1]

@@ -1,4 +1,6 @@
-"""Read the first image of a FITS file with astropy, from the part of the file that is intact.
+"""Read the first image of a FITS file with astropy.
+
+Only the part of the file that is intact is read.
 
 The headers are checked first: an absurd value, such as 999,999,999 columns, would keep astropy busy for hours.
 """
@@ -99,7 +101,7 @@ def _image_header(unit: Any, width: int, height: int, name: str) -> ImageHeader:
 def _plain_values(content: bytes, unit: Any) -> np.ndarray | None:
     """Return the values of an image without scaling, read without astropy's copy.
 
-    None for others.
+    The result is None for other images.
     """
     bits, zero = int(unit.header.get("BITPIX", 0)), unit.header.get("BZERO", 0)
     kind = {8: ">u1", 16: ">i2", 32: ">i4", -32: ">f4", -64: ">f8"}.get(bits)
@@ -143,7 +145,10 @@ def _read_header(header: Any) -> dict[str, Any]:
 
 
 def _find_intact_end(content: bytes) -> tuple[int, str]:
-    """Return where the last intact unit of a file ends, and the fault of the next one; "" without a fault."""
+    """Return where the last intact unit of a file ends, and the next one's fault.
+
+    The fault is "" if there is none.
+    """
     end = 0
     for _ in range(MAX_UNITS):
         if end and not content.startswith(b"XTENSION", end):

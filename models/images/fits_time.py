@@ -1,4 +1,6 @@
-"""Read the time of a FITS image from the keywords that programs write: the standard's, and older ones.
+"""Read the time of a FITS image from the keywords that programs write.
+
+They are the standard's keywords, and older ones.
 
 FITS 4.0 (Pence et al. 2010, A&A 524, A42; 2018), section 9: DATE-OBS, MJD-OBS and TIMESYS. Before 1998 dates were
 DD/MM/YY, and the time of day was in TIME-OBS, UT or UTC. The result is UTC; astropy is only needed for other time
@@ -54,7 +56,10 @@ def _from_date(header: Mapping[str, Any]) -> datetime.datetime | None:
 
 
 def _date(text: str) -> datetime.date | None:
-    """Parse a date of the current standard, or DD/MM/YY or DD/MM/YYYY of the previous one."""
+    """Parse a date of the current or the previous FITS standard.
+
+    The previous one has DD/MM/YY or DD/MM/YYYY.
+    """
     try:
         if old := _OLD_DATE.fullmatch(text):
             day, month, year = (int(part) for part in old.groups())
@@ -75,7 +80,10 @@ def _at(date: datetime.date, time: re.Match[str]) -> datetime.datetime | None:
 
 
 def _normal_second(text: str) -> datetime.datetime | None:
-    """Parse a time that Python's parser refuses: one digit, more than six decimals, second 60."""
+    """Parse a time that Python's parser refuses.
+
+    Such times have numbers of one digit, more than six decimals, or second 60.
+    """
     date, _, time = text.upper().replace(" ", "T", 1).partition("T")
     found, day = _TIME.fullmatch(time.removesuffix("Z")), _date(date)
     return _at(day, found) if found and day else None
@@ -91,7 +99,10 @@ def _from_mjd(value: Any) -> datetime.datetime | None:
 
 
 def _to_utc(time: datetime.datetime, scale: str) -> datetime.datetime:
-    """Convert a time of another scale, e.g. TAI or TT, to UTC; unknown scales and local times are taken as UTC."""
+    """Convert a time of another scale, e.g. TAI or TT, to UTC.
+
+    Unknown scales and local times are taken as UTC.
+    """
     if scale in ("tai", "tt", "tdb", "tcg", "tcb", "gps"):
         from astropy.time import Time
 

@@ -1,4 +1,7 @@
-"""Recognise calibration frames by their FITS keywords: darks, biases and flats show no sky."""
+"""Recognise calibration frames by their FITS keywords.
+
+Darks, biases and flats show no sky.
+"""
 
 from __future__ import annotations
 

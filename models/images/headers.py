@@ -1,4 +1,7 @@
-"""Read the size and depth of an image from its header, before anything of it is decoded."""
+"""Read the size and depth of an image from its header.
+
+Nothing of the image is decoded before.
+"""
 
 from __future__ import annotations
 

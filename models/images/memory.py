@@ -1,4 +1,6 @@
-"""Limit the memory of an image, computed in bytes before anything of it is decoded.
+"""Limit the memory of an image.
+
+It is computed in bytes before anything of the image is decoded.
 
 A file of some hundred kilobytes can expand to gigabytes of pixels. On a small computer the kernel would then kill the
 process, so an image that needs more than `budget` is refused with a message that names it.
@@ -29,7 +31,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def memory_limit(root: Path = Path("/")) -> int:
-    """Return the bytes of memory that this process may have: of the machine, or less by control groups.
+    """Return the bytes of memory that this process may have.
+
+    They are the machine's, or less if control groups limit them.
 
     Args:
         root: folder that holds ``proc`` and ``sys``.
@@ -57,7 +61,7 @@ def memory_limit(root: Path = Path("/")) -> int:
 def resident_bytes() -> int:
     """Return the resident memory of this process in bytes.
 
-    0 if the system does not report it.
+    The result is 0 if the system does not report it.
     """
     try:
         return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE
@@ -86,7 +90,7 @@ def check_memory(needed: int, name: str) -> None:
 
 
 class MemoryGate:
-    """Shares the budget among images that are decoded at the same time, and those that are still in use.
+    """Budget that images share while they are decoded or still in use.
 
     An image waits until the others leave it enough memory, at most `WAIT_SECONDS`. Thread-safe.
     """

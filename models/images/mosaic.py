@@ -1,4 +1,6 @@
-"""Determine from FITS keywords and levels whether an image is a Bayer mosaic, and its pattern.
+"""Determine whether an image is a Bayer mosaic, and its pattern.
+
+FITS keywords and the image's levels decide.
 
 Capture programs write BAYERPAT (NINA, SharpCap, ZWO, Ekos), COLORTYP (SBIG, MaxIm) or a CFA keyword, with the offset of
 the first pixel in XBAYROFF and YBAYROFF and the order of rows in ROWORDER. If the keywords contradict the image or are
@@ -31,7 +33,9 @@ _SAMPLES = 8_000
 
 
 def bayer_pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...]]:
-    """Return the Bayer pattern of an image, None if it is not a mosaic, and remarks if that is uncertain.
+    """Return the Bayer pattern of an image, and remarks if it is uncertain.
+
+    The pattern is None if the image is not a mosaic.
 
     Args:
         image: (H, W) or (H, W, 3), rows as they are stored.
@@ -93,14 +97,14 @@ def _pattern(image: np.ndarray, header: Mapping[str, Any]) -> tuple[str | None, 
 
 
 def _share_greens(pattern: str, others: Sequence[str]) -> bool:
-    """Return whether a pattern has its greens on the same diagonal as one of the others."""
+    """Return whether a pattern and one of the others share the diagonal of greens."""
     return any((pattern[0] == "G") == (other[0] == "G") for other in others)
 
 
 def pattern_from_levels(image: np.ndarray) -> str | None:
     """Guess the pattern of a mosaic from its levels.
 
-    None if it has none; see `patterns_from_levels`.
+    The result is None if it has none; see `patterns_from_levels`.
     """
     return next(iter(patterns_from_levels(image)), None)
 
@@ -108,7 +112,7 @@ def pattern_from_levels(image: np.ndarray) -> str | None:
 def patterns_from_levels(image: np.ndarray) -> list[str]:
     """Return the patterns that agree with the levels of a mosaic, the likelier first.
 
-    None if it is not a mosaic.
+    The list is empty if it is not a mosaic.
 
     The two pixels on one diagonal of a cell, the greens, have the same level; those on the other do not. Which of
     these is red cannot be determined: the patterns returned have red first. Two are possible if red is as bright as
@@ -142,7 +146,10 @@ def patterns_from_levels(image: np.ndarray) -> list[str]:
 
 
 def is_interpolated(image: np.ndarray) -> bool:
-    """Return whether neighbours in a row differ less than pixels two apart, which mosaics do not show."""
+    """Return whether neighbours in a row differ less than pixels two apart.
+
+    Mosaics do not show this.
+    """
     rows = _numeric(image[:: max(1, image.shape[0] // 64)]).astype(np.float64)
     next_one, next_but_one = (float(np.median(np.abs(rows[:, lag:] - rows[:, :-lag]))) for lag in (1, 2))
     return next_one < MAX_SMOOTHNESS * next_but_one
@@ -159,7 +166,7 @@ def _numeric(image: np.ndarray) -> np.ndarray:
 def _named(header: Mapping[str, Any], key: str) -> str:
     """Return the text of a keyword that names a pattern.
 
-    "" if it is missing or names none.
+    The text is empty if it is missing or names none.
     """
     value = header.get(key)
     text = str(value).strip(" '\"") if isinstance(value, str | int | float) and not isinstance(value, bool) else ""

@@ -1,4 +1,7 @@
-"""Unpack raw images packed as on the MIPI CSI-2 bus (``pRAA`` of V4L2, ``_CSI2P`` of libcamera)."""
+"""Unpack raw images packed as on the MIPI CSI-2 bus.
+
+The formats are ``pRAA`` of V4L2 and ``_CSI2P`` of libcamera.
+"""
 
 from __future__ import annotations
 

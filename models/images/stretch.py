@@ -27,7 +27,10 @@ def to_rgb8(image: np.ndarray) -> tuple[np.ndarray, dict[str, Any] | None]:
 
 
 def raw_of(image: np.ndarray) -> np.ndarray | None:
-    """Return more than 8 bits as uint16 or float32, not finite as NaN, without a copy where possible; else None."""
+    """Return an image of more than 8 bits as uint16 or float32; else None.
+
+    Values that are not finite become NaN. The image is not copied where that is possible.
+    """
     if image.dtype in (np.uint8, np.uint16):
         return None if image.dtype == np.uint8 else image
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,4 +1,6 @@
-"""Read TIFF through OpenCV, with a replaced directory for layouts that OpenCV misreads without an error.
+"""Read TIFF through OpenCV.
+
+The directory is replaced for layouts that OpenCV misreads without an error.
 
 OpenCV mixes up planes that are stored one after the other, truncates grey with transparency, returns black for floats
 with transparency and negatives for inverted 16-bit grey. Each such image is therefore presented to OpenCV as one or
@@ -128,7 +130,9 @@ def parse_tiff(content: bytes, name: str) -> TiffImage:
 
 
 def decode_tiff(content: bytes, image: TiffImage, name: str) -> np.ndarray:
-    """Decode the image that `parse_tiff` described: (H, W) or (H, W, 3) RGB, over black, orientation not applied.
+    """Decode the image that `parse_tiff` described: (H, W) or (H, W, 3) RGB.
+
+    Transparency is drawn over black, and the orientation is not applied.
 
     Raises:
         ImageError: it is damaged.
@@ -171,7 +175,10 @@ def multiply_alpha(pixels: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 
 
 def _check_layout(image: TiffImage, name: str) -> None:
-    """Refuse layouts that would be read wrongly or not at all, with a message that names them."""
+    """Refuse layouts that would be read wrongly or not at all.
+
+    The message names them.
+    """
     bits, kind, samples = image.get(BITS), image.get(FORMAT), image.get(SAMPLES)
     compression, photometric = image.get(COMPRESSION), image.get(PHOTOMETRIC)
     fault = ""
@@ -208,7 +215,10 @@ def _plane(image: TiffImage, index: int) -> dict[int, tuple[int, ...]]:
 
 
 def _wide(image: TiffImage) -> dict[int, tuple[int, ...]]:
-    """Return the tags that describe interleaved samples as a grey image of as many columns."""
+    """Return the tags of interleaved samples read as a grey image.
+
+    That image has as many columns as a row has samples.
+    """
     samples = image.get(SAMPLES)
     tags: dict[int, tuple[int, ...]] = {WIDTH: (image.get(WIDTH) * samples,), SAMPLES: (1,), PHOTOMETRIC: (GREY,),
                                         BITS: (image.get(BITS),), FORMAT: (image.get(FORMAT),), EXTRA: (),
@@ -219,7 +229,10 @@ def _wide(image: TiffImage) -> dict[int, tuple[int, ...]]:
 
 
 def _undo_predictor(wide: np.ndarray, image: TiffImage) -> np.ndarray:
-    """Undo the differences between the pixels of a row, which libtiff undoes only for one sample per pixel."""
+    """Undo the differences between the pixels of a row.
+
+    libtiff undoes them only for one sample per pixel.
+    """
     predictor, samples = image.get(PREDICTOR), image.get(SAMPLES)
     if predictor == 1 or samples == 1:
         return wide
@@ -236,7 +249,7 @@ def _undo_predictor(wide: np.ndarray, image: TiffImage) -> np.ndarray:
 def _decode_directory(content: bytes, image: TiffImage, tags: dict[int, tuple[int, ...]], name: str) -> np.ndarray:
     """Decode with some tags replaced (an empty value removes one).
 
-    Without orientation, which OpenCV may apply.
+    The orientation is left out, because OpenCV may apply it.
     """
     changed = {ORIENTATION: (), **tags}
     file = bytearray(content)
@@ -263,7 +276,7 @@ def _decode_directory(content: bytes, image: TiffImage, tags: dict[int, tuple[in
 def _entry(file: bytearray, image: TiffImage, tag: int, values: tuple[int, ...]) -> bytes:
     """Return a directory entry of long values.
 
-    More than fit in are appended to the file.
+    Values that do not fit in are appended to the file.
     """
     offset, room, kind = ("Q", 8, 16) if image.big else ("I", 4, 4)
     packed = struct.pack(f"{image.order}{len(values)}{offset}", *values)

@@ -1,4 +1,7 @@
-"""Unpack image files that were compressed as a whole, within the memory that an image may take."""
+"""Unpack image files that were compressed as a whole.
+
+The result stays within the memory that an image may take.
+"""
 
 from __future__ import annotations
 

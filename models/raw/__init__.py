@@ -1,1 +1,4 @@
-"""Develop raw exposures to the 8-bit images that the networks take: Bayer patterns, sky, stretch."""
+"""Develop raw exposures to the 8-bit images that the networks take.
+
+The steps are Bayer patterns, sky and stretch.
+"""

@@ -1,4 +1,6 @@
-"""Sky level and noise of a linear frame: a coarse mesh of robust medians, and a smooth surface through it.
+"""Sky level and noise of a linear frame.
+
+A smooth surface is fitted to a coarse mesh of robust medians.
 
 Gradients of light pollution, moonlight and twilight, and vignetting, are smooth over the whole frame, so a quadratic
 surface models them. It cannot model a galaxy, and it is fitted to the darker cells, so that an object over a third of
@@ -73,7 +75,10 @@ class Background:
         return surface if shared == 1 else np.repeat(surface, shared, axis=0)[:height]
 
     def of_rows(self, rows: slice, height: int) -> Background:
-        """Return the sky of a range of rows of a frame of `height` rows, as if it were a separate frame."""
+        """Return the sky of a range of rows, as if it were a separate frame.
+
+        The whole frame has `height` rows.
+        """
         a, bx, by, cxx, cxy, cyy = self.coefficients
         middle, scale = (rows.start + rows.stop) / height - 1, (rows.stop - rows.start) / height
         coefficients = (
@@ -83,7 +88,10 @@ class Background:
         return Background(np.array(coefficients), self.noise)
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the sky level at coordinates from -1 to 1 over the frame, of any shapes that broadcast, as float64."""
+        """Return the sky level at coordinates from -1 to 1 over the frame.
+
+        They may have any shapes that broadcast. The result is float64.
+        """
         a, bx, by, cxx, cxy, cyy = self.coefficients
         return np.asarray(a + bx * x + by * y + cxx * x * x + cxy * x * y + cyy * y * y)
 
@@ -128,7 +136,9 @@ def measure_background(channel: np.ndarray, valid: np.ndarray | None = None) -> 
 
 @lru_cache(maxsize=8)
 def _terms(high: int, wide: int, rows: int, columns: int, step: int, height: int, width: int) -> np.ndarray:
-    """Return the terms of the surface in the middle of each of rows x columns cells: (rows * columns, 6).
+    """Return the terms of the surface in the middle of each cell.
+
+    There are rows x columns cells, and the result is (rows * columns, 6).
 
     Args:
         high, wide: samples of the frame, taken every `step` pixels; height, width: its pixels.
@@ -143,12 +153,18 @@ def _terms(high: int, wide: int, rows: int, columns: int, step: int, height: int
 
 
 def _places(samples: np.ndarray, step: int, length: int) -> np.ndarray:
-    """Return the coordinates, from -1 to 1 over `length` pixels, of samples every `step` pixels from the first."""
+    """Return the coordinates of samples every `step` pixels from the first.
+
+    They go from -1 to 1 over `length` pixels.
+    """
     return np.asarray((2 * step * samples + 1) / length - 1)
 
 
 def zero_areas(values: np.ndarray) -> np.ndarray:
-    """Return which of (H, W) values lie in squares of 3 x 3 exact zeros, cut off at the edges, (H, W) bool."""
+    """Return which of (H, W) values lie in squares of exact zeros, (H, W) bool.
+
+    The squares are 3 x 3 and cut off at the edges.
+    """
     zero: np.ndarray = values == 0
     if not zero.any():
         return zero
@@ -179,7 +195,10 @@ def _cells(values: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def _medians(cells: np.ndarray, known: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the upper median of each cell's known values, and its distance to the quantile `_BELOW`, (N,) each."""
+    """Return the upper median of each cell's known values, and its spread.
+
+    The spread is the distance to the quantile `_BELOW`. Both are (N,).
+    """
     ordered = np.sort(np.where(known, cells, np.inf), axis=1)
     numbers, last = np.arange(len(cells)), np.maximum(counts - 1, 0)
     found = np.where(counts > 0, ordered[numbers, np.minimum(counts // 2, last)], 0.0)
@@ -221,7 +240,10 @@ def _cell_levels(cells: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.n
 
 
 def _middle(values: np.ndarray) -> float:
-    """Return the upper median of (N,) values, ten times faster than numpy for short arrays."""
+    """Return the upper median of (N,) values.
+
+    This is ten times faster than numpy for short arrays.
+    """
     return float(np.partition(values, len(values) // 2)[len(values) // 2])
 
 

@@ -1,4 +1,4 @@
-"""Colour filter arrays: read a Bayer pattern, make superpixels or a debayered image, replace hot pixels.
+"""Colour filter arrays: patterns, superpixels, debayering, hot pixels.
 
 A raw frame of a colour camera is a mosaic: every pixel has one colour. Superpixels take each 2 x 2 cell as one
 pixel (red, mean of both greens, blue): half the size, and nothing is interpolated. numpy and OpenCV only.
@@ -112,7 +112,9 @@ def superpixel_planes(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True)
 
 
 def superpixels(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.ndarray:
-    """Make superpixels: (H, W) mosaic -> (H // 2, W // 2, 3) float32 red, mean of both greens, blue.
+    """Make superpixels of a mosaic: red, mean of both greens, blue.
+
+    A mosaic (H, W) gives (H // 2, W // 2, 3) float32.
 
     For arguments see `superpixel_planes`.
     """
@@ -120,7 +122,9 @@ def superpixels(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np
 
 
 def debayer(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.ndarray:
-    """Interpolate every colour at every pixel (bilinear, OpenCV): (H, W) mosaic -> (H, W, 3) RGB, even sides.
+    """Interpolate every colour at every pixel (bilinear, OpenCV).
+
+    A mosaic (H, W) gives (H, W, 3) RGB, with sides cut to even lengths.
 
     Args:
         mosaic: uint8, uint16 or float32, linear; float32 is converted to 16 bits and back.
@@ -140,7 +144,10 @@ def debayer(mosaic: np.ndarray, pattern: str, hot_pixels: bool = True) -> np.nda
 
 
 def without_hot_pixels(mosaic: np.ndarray) -> np.ndarray:
-    """Replace a mosaic's hot pixels by neighbours of their own colour: (H, W) -> (H, W), even sides, same type."""
+    """Replace a mosaic's hot pixels by neighbours of their own colour.
+
+    The result has the type of the mosaic (H, W), and sides cut to even lengths.
+    """
     planes = [replace_hot_pixels(plane)[0] for plane in colour_planes(mosaic)]
     result = np.empty((2 * planes[0].shape[0], 2 * planes[0].shape[1]), mosaic.dtype)
     for plane, (y, x) in zip(planes, ((0, 0), (0, 1), (1, 0), (1, 1)), strict=True):
@@ -149,7 +156,9 @@ def without_hot_pixels(mosaic: np.ndarray) -> np.ndarray:
 
 
 def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
-    """Replace single pixels that are far brighter than all of their neighbours by their median.
+    """Replace hot pixels by the median of their neighbours.
+
+    Hot pixels are single ones that are far brighter than all of their neighbours.
 
     A star's light reaches the pixels next to its peak; a hot pixel's does not.
 
@@ -167,7 +176,10 @@ def replace_hot_pixels(plane: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _hot_pixels(plane: np.ndarray, level: float, noise: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows and columns of hot pixels in the sky, and the medians of their neighbours, (N,) each."""
+    """Return rows, columns and neighbours' medians of hot pixels in the sky.
+
+    Each is (N,).
+    """
     none = np.zeros(0, int)
     if min(plane.shape) < 3 or noise <= 0:
         return none, none, plane[none, none]
@@ -181,7 +193,10 @@ def _hot_pixels(plane: np.ndarray, level: float, noise: float) -> tuple[np.ndarr
 
 
 def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
-    """Find pixels brighter by more than `least` than one neighbour above or below and one to the left or right."""
+    """Find pixels brighter than a vertical and a horizontal neighbour.
+
+    They exceed one neighbour above or below and one to the left or right by more than `least`.
+    """
     rows, columns = plane.shape
     if plane.dtype != np.float32:
         least = min(np.floor(least), np.iinfo(plane.dtype).max)
@@ -201,7 +216,7 @@ def _risen(plane: np.ndarray, least: float) -> tuple[np.ndarray, np.ndarray]:
 def true_places(mask: np.ndarray) -> np.ndarray:
     """Return where (N,) bool is true.
 
-    Faster than `np.flatnonzero` if almost all are false.
+    This is faster than `np.flatnonzero` if almost all are false.
     """
     end = len(mask) // 8 * 8
     groups = np.flatnonzero(mask[:end].view(np.uint64) != 0)
@@ -218,7 +233,10 @@ def _neighbours(plane: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
 
 
 def _level_and_noise(plane: np.ndarray) -> tuple[float, float]:
-    """Estimate sky level and noise from several thousand pixels: median, and median distance to it."""
+    """Estimate sky level and noise from several thousand pixels.
+
+    They are the median, and the median distance to it.
+    """
     step = max(1, int((plane.size / _SAMPLES) ** 0.5))
     sampled = plane[::step, ::step].ravel()
     middle = sampled.size // 2

@@ -1,4 +1,6 @@
-"""Find extended light in a developed frame, without a network, to select the tiles of a large frame.
+"""Find extended light in a developed frame, without a network.
+
+It selects the tiles of a large frame.
 
 The levels are converted back to standard deviations of the noise. A morphological opening removes stars, which are
 narrow; the remaining light is compared with its own noise after Gaussian filters of growing width (matched filters for
@@ -97,7 +99,10 @@ def extended_sources(
 
 
 def _cells(pixels: np.ndarray, stretch: Stretch, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the light of cells of 2 x 2 pixels in sigma of a pixel, clipped and unclipped, (height, width) float32."""
+    """Return the light of cells of 2 x 2 pixels in sigma of a pixel.
+
+    It is returned clipped and unclipped, (height, width) float32.
+    """
     table = _linear(stretch)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[: height * _CELL, : width * _CELL]
     # Levels are averaged: the noise dithers faint light, so rounding loses nothing on average.
@@ -124,7 +129,10 @@ class _Stars:
         self._y, self._x = y[bright], x[bright]
 
     def wider(self, rows: np.ndarray, columns: np.ndarray, fold: int) -> np.ndarray:
-        """Return which sources, at rows and columns (N,) of the light reduced `fold` times, are wider than stars."""
+        """Return which sources are wider than stars.
+
+        They are at rows and columns (N,) of the light reduced `fold` times.
+        """
         if len(self._y) < FEWEST_STARS or not len(rows):
             return np.ones(len(rows), bool)
         smooth = _filtered(self._light, fold)[0]
@@ -139,7 +147,9 @@ class _Stars:
 
 
 def star_dominated(pixels: np.ndarray, boxes: np.ndarray, stretch: Stretch | None = None) -> np.ndarray:
-    """Return which boxes (N, 4) contain a bright star in faint light, as in a reflection nebula, (N,) bool.
+    """Return which boxes (N, 4) contain a bright star in faint light, (N,) bool.
+
+    A reflection nebula is an example.
 
     The brightest pixel in the middle half of such a box belongs to a star: an opening by 5 x 5 pixels removes almost
     all of it, but only part of a galaxy's nucleus.
@@ -173,7 +183,10 @@ def _linear(stretch: Stretch) -> np.ndarray:
 
 
 def _sky(light: np.ndarray) -> np.ndarray:
-    """Return the sky level at each cell from medians of a coarse mesh, without objects up to half of a frame."""
+    """Return the sky level at each cell from medians of a coarse mesh.
+
+    Objects up to half of a frame are not part of it.
+    """
     height, width = light.shape
     side = max(4, max(height, width) // _SKY_CELLS)
     coarse = max(1, width // side), max(1, height // side)
@@ -191,7 +204,10 @@ def _sky(light: np.ndarray) -> np.ndarray:
 def _peaks(
     light: np.ndarray, light_unopened: np.ndarray, size: float, significant: float, stars: _Stars
 ) -> Iterator[ExtendedSource]:
-    """Yield the filtered peaks of opened light that are about as high in the unopened light, without stars."""
+    """Yield the filtered peaks of opened light, without stars.
+
+    They are about as high in the unopened light.
+    """
     fold = int(size)
     smooth, opened = _filtered(light, fold)
     level = opened[opened.size // 2]

@@ -1,6 +1,6 @@
 """Develop a linear frame to the 8-bit image that the networks take.
 
-The only implementation in the project.
+This is the only implementation in the project.
 
 Bayer mosaic -> superpixels -> sky subtracted -> channels balanced -> stretched by the frame's own noise. The image
 does not depend on gain, offset or exposure of any channel. Images that were already processed to 8 bits are not
@@ -129,7 +129,10 @@ def linear_planes(
 
 
 def channels_of(image: np.ndarray) -> list[np.ndarray]:
-    """Return the channels of (H, W, 3): views if it is stored channel by channel, else copies."""
+    """Return the channels of (H, W, 3).
+
+    They are views if it is stored channel by channel, else copies.
+    """
     views = [image[..., channel] for channel in range(image.shape[2])]
     return views if views[0].flags.c_contiguous else list(cv2.split(image))
 
@@ -186,7 +189,10 @@ def _levels(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch)
 
 
 def _is_coarse(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch) -> bool:
-    """Return whether a channel's integers are fine enough for its noise, and its sky is not near zero."""
+    """Return whether a channel's integers are fine enough for its noise.
+
+    Its sky must not be near zero either.
+    """
     if plane.dtype != np.uint16 or not 0 < factor * _FINE <= 1:
         return False
     lowest = sky.level - float(np.abs(sky.coefficients[1:]).sum()) - stretch.black / factor
@@ -194,7 +200,10 @@ def _is_coarse(plane: np.ndarray, sky: Background, factor: float, stretch: Stret
 
 
 def _levels_of_integers(plane: np.ndarray, sky: Background, factor: float, stretch: Stretch) -> np.ndarray:
-    """Stretch one channel (H, W) uint16: the same as `_levels` in half of the time, by a table of its own levels."""
+    """Stretch one channel (H, W) uint16 by a table of its own levels.
+
+    The result is that of `_levels` in half of the time.
+    """
     black = Background(sky.coefficients - np.array([stretch.black / factor - 0.5, 0, 0, 0, 0, 0]), 1.0)
     surface = black.surface(plane.shape[0], plane.shape[1], tolerance=_TOLERANCE / factor, dtype=np.uint16)
     above = cv2.subtract(plane, surface)  # 0 below black
@@ -237,7 +246,9 @@ def _working(frame: np.ndarray) -> np.ndarray:
 def _star_balance(
     planes: Sequence[np.ndarray], backgrounds: Sequence[Background], factors: Sequence[float]
 ) -> tuple[list[float], int]:
-    """Return the gains that make the median star white, and the number of star pixels; with few, gains stay near 1.
+    """Return the gains that make the median star white, and a pixel count.
+
+    The count is that of star pixels; with few of them, gains stay near 1.
 
     Stars are the peaks of 5 x 5 neighbourhoods in the halved green channel that are not saturated in any channel.
     """

@@ -20,7 +20,7 @@ SHARE = 0.3
 def star_width(pixels: np.ndarray, stretch: Stretch | None = None) -> float | None:
     """Return the full width at half maximum of the stars in pixels.
 
-    None if there are too few.
+    The result is None if there are too few.
 
     Args:
         pixels: (H, W, 3) uint8 RGB, developed by `front_end.develop` with `stretch`.
@@ -44,7 +44,10 @@ def _part(green: np.ndarray, y: int, x: int) -> np.ndarray:
 
 
 def _width(light: np.ndarray) -> float:
-    """Return the width of the source in the middle: the diameter of a circle with the area above half its maximum."""
+    """Return the width of the source in the middle.
+
+    It is the diameter of a circle with the area above half of the source's maximum.
+    """
     rim = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
     sky = float(np.median(rim))
     above = (light > sky + (light[RADIUS, RADIUS] - sky) / 2).astype(np.uint8)

@@ -1,4 +1,6 @@
-"""The one stretch from linear light to 8-bit levels, in units of a frame's own noise.
+"""The one stretch from linear light to 8-bit levels.
+
+Light is in units of a frame's own noise.
 
 level = 255 asinh(max(0, x + black) / softening) / asinh((white + black) / softening), x in standard deviations of the
 noise above the sky (Lupton et al. 2004, PASP 116, 133). The result depends neither on gain, offset or exposure, nor on
@@ -64,12 +66,15 @@ class Stretch:
     def first_steps(self) -> np.ndarray:
         """Return for each level the first index in `table` that reaches it, (256,) int.
 
-        65536 if none does.
+        It is 65536 if none does.
         """
         return _first_steps(self)
 
     def light(self) -> np.ndarray:
-        """Return the light of each level, in standard deviations above the sky: (256,) float32."""
+        """Return the light of each level, (256,) float32.
+
+        It is in standard deviations above the sky.
+        """
         levels = np.arange(256) / 255 * np.arcsinh((self.white + self.black) / self.softening)
         light: np.ndarray = (np.sinh(levels) * self.softening - self.black).astype(np.float32)
         return light

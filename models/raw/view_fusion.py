@@ -67,7 +67,10 @@ def fuse_views(
 
 
 def _shared_part(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Return the overlap of a box (4,) with each of (N, 4), as a share of the smaller area."""
+    """Return the overlap of a box (4,) with each of (N, 4).
+
+    It is a share of the smaller area.
+    """
     smaller = np.minimum(box_areas(boxes), box_areas(box[None]))
     return np.asarray(intersection_areas(box[None], boxes)[0] / np.maximum(smaller, 1e-6))
 
