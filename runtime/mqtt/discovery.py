@@ -1,4 +1,4 @@
-"""Discovery messages for Home Assistant, which then shows a run without configuration."""
+"""Discovery messages that make Home Assistant show a run without configuration."""
 
 from __future__ import annotations
 

@@ -51,7 +51,10 @@ class Inbox:
             self._waiting = {key: event.moved(seconds) for key, event in self._waiting.items()}
 
     def take(self) -> tuple[list[str], float]:
-        """Remove and return all messages, and the seconds by which times were moved since the last call."""
+        """Remove and return all messages, and the shift of times since the last call.
+
+        The shift is in seconds.
+        """
         with self._lock:
             waiting, self._waiting = self._waiting, {}
             clock_step, self._clock_step = self._clock_step, 0.0

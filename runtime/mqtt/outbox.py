@@ -1,4 +1,4 @@
-"""A persistent queue of messages for a broker, delivered at least once and in order."""
+"""A persistent queue of messages, delivered at least once and in order."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Outbox:
         return int(self._database.execute("SELECT count(*) FROM message").fetchone()[0]) + len(self._unwritten)
 
     def add(self, messages: Iterable[tuple[str, str]]) -> None:
-        """Append messages, each a topic and a content: on disk, or in memory when the file cannot be written."""
+        """Append messages (topic, content) on disk, or in memory if that fails."""
         self._unwritten.extend(messages)
         try:
             if self._unwritten:
@@ -81,7 +81,10 @@ class Outbox:
                 self.lost += 1
 
     def peek(self, count: int, after: int = 0) -> list[Message]:
-        """Return up to `count` messages whose position is after `after`, the oldest first; they stay queued."""
+        """Return up to `count` messages after position `after`, oldest first.
+
+        They stay queued.
+        """
         rows = self._database.execute("SELECT * FROM message WHERE place > ? ORDER BY place LIMIT ?", (after, count))
         return [Message(*row) for row in rows]
 
@@ -118,7 +121,9 @@ class Outbox:
         return "" if is_same else "was replaced by another"
 
     def recreated(self) -> Outbox:
-        """Close the file, which was removed, and return a queue in a new one with the same messages and positions.
+        """Close the removed file, and return a queue in a new one.
+
+        It has the same messages and positions.
 
         Raises:
             sqlite3.Error: it cannot be created; the messages are lost.

@@ -55,7 +55,9 @@ KEEPALIVE_SECONDS = 30
 
 
 class MqttSink:
-    """A sink that publishes from its own threads: a broker that hangs does not slow down the frame loop.
+    """A sink that publishes to a broker from its own threads.
+
+    A broker that hangs does not slow down the frame loop.
 
     A lost and a restored connection to the broker are logged as warnings.
 
@@ -122,12 +124,12 @@ class MqttSink:
         """Do nothing: only the figures of frames are published."""
 
     def events(self, changed: list[Track]) -> None:
-        """Queue a message for each track that started, changed or ended, unless the writer does so later."""
+        """Queue a message for each changed track, unless the writer does so later."""
         if self._writer is None:
             self._inbox.add(events_from_tracks(changed, self._run))
 
     def close(self, frames: int, bad: int) -> None:
-        """Publish what is queued, within `CLOSE_SECONDS` of the last commit, then go offline and disconnect."""
+        """Publish the rest within `CLOSE_SECONDS` of the last commit, then go offline."""
         seconds = CLOSE_SECONDS
         if self._writer:
             self._writer.closed.wait(COMMIT_SECONDS)
@@ -182,7 +184,7 @@ class MqttSink:
             self._move_messages()
 
     def _check_outbox(self) -> None:
-        """Write to a new file if the queue's was removed in mid-run, once its folder is there again."""
+        """Write to a new file if the queue's was removed and its folder is back."""
         outbox = self._outbox
         reason = outbox.why_moved()
         if not reason:

@@ -27,7 +27,9 @@ def annotate(
     abstain: float | None = None,
     longest: int | None = None,
 ) -> np.ndarray:
-    """Draw boxes, class names and probabilities on a copy of (H, W, 3) uint8 RGB pixels.
+    """Draw boxes, class names and probabilities on a copy of an image.
+
+    The pixels are (H, W, 3) uint8 RGB.
 
     Args:
         detections: with class probabilities; without them nothing is drawn.

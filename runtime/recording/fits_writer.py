@@ -49,7 +49,10 @@ def event_cards(event: Event) -> Cards:
 
 
 def frame_cards(frame: Frame) -> Cards:
-    """Return the FITS header of a frame: time, number, stack, and the stretch to 8 bits for display."""
+    """Return a frame's FITS header: time, number, stack and display stretch.
+
+    The stretch is the one to 8 bits.
+    """
     cards: Cards = {
         "DATE-OBS": (utc_text(frame.time).removesuffix("Z"), "UTC"), "FRAME": (frame.number, "number in its run"),
         "NSTACK": (frame.stacked, "frames that this is the mean of"),
@@ -65,5 +68,5 @@ def frame_cards(frame: Frame) -> Cards:
 
 
 def _pattern_cards(cfa: str | None) -> Cards:
-    """Return the card of a mosaic's Bayer pattern, which is that of the first pixels as they are stored."""
+    """Return the card of a mosaic's Bayer pattern (of the first pixels as stored)."""
     return {"BAYERPAT": (cfa, "Bayer pattern of the first 2 x 2 pixels")} if cfa else {}

@@ -1,4 +1,7 @@
-"""The frame log: JSON lines in files of limited size, so that old files can be deleted."""
+"""The frame log: JSON lines in files of limited size.
+
+Old files can thus be deleted.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _LOG = re.compile(r"frames-(\d+)(?:-(\d+))?\.jsonl")
 
 
 class FrameLog:
-    """Appends lines to ``frames-0001.jsonl``, then to ``frames-0001-02.jsonl`` and so on.
+    """A log in files ``frames-0001.jsonl``, ``frames-0001-02.jsonl`` and so on.
 
     Args:
         folder: where the files are.

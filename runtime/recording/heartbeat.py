@@ -7,7 +7,10 @@ from types import TracebackType
 
 
 class Heartbeat:
-    """Times the current call to the disk: a context manager of one thread, read by others."""
+    """A context manager that times the current call to the disk.
+
+    One thread uses it; others read it.
+    """
 
     def __init__(self) -> None:
         self._since: float | None = None

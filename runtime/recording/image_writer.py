@@ -1,4 +1,4 @@
-"""The thread that writes crops and other images, in batches that are flushed to the disk together."""
+"""The thread that writes crops and other images, flushed in batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ BATCH_BYTES = 8 << 20
 
 
 class ImageWriter:
-    """Writes images; crops that are on the disk are passed to the thread of the rows, which enters them.
+    """The writer of images.
+
+    Crops that are on the disk are passed to the thread of the rows, which enters them.
 
     Args:
         rows: has the folder, and enters crops.

@@ -1,4 +1,7 @@
-"""Read the whole event file in the background, at the start of a run and after it has changed on the disk."""
+"""Read the whole event file in the background, to find damage.
+
+This happens at the start of a run, and after the file has changed on the disk.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ MAX_SHARE = 0.05
 
 
 class IntegrityChecker:
-    """Checks for damage by an earlier power loss, a bad card, or another program that wrote to the file.
+    """A check of the event file for damage.
+
+    The cause may be an earlier power loss, a bad card, or another program that wrote to the file.
 
     Args:
         rows: replaces a damaged file.

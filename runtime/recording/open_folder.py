@@ -85,7 +85,10 @@ class OpenFolder:
         return name if name in self.files else None
 
     def why_moved(self) -> str:
-        """Return what happened if the path no longer leads to the folder, its lock and event file; else ""."""
+        """Return why the path no longer leads to the folder; else an empty string.
+
+        It checks the folder, its lock and its event file.
+        """
         for path, opened in self._opened.items():
             subject = "the output folder" if path == self.path else path.name
             try:

@@ -106,7 +106,7 @@ class OutputFolder:
         return video
 
     def frame(self, frame: Frame, detections: Detections, record: FrameRecord) -> None:
-        """Write a frame's record, and annotate the frame for the contact sheet and the video."""
+        """Write a frame's record, and annotate it for the contact sheet and video."""
         if record.clock_step:
             self.writer.move_times(record.clock_step)
         record.lost.update(self.writer.losses)
@@ -139,7 +139,7 @@ class OutputFolder:
         self.writer.events(events_from_tracks(changed, self.info))
 
     def close(self, frames: int, bad: int) -> None:
-        """Complete the video, write the contact sheet and all remaining output, and close."""
+        """Complete the video, write the sheet and all remaining output, and close."""
         try:
             if self._video:
                 with self._video_call:
@@ -151,7 +151,10 @@ class OutputFolder:
             self.writer.close(utc_now(), frames, bad)
 
     def places(self) -> dict[str, Path]:
-        """Return the paths of the events, the frame log and the crops, and of sheet and video if they were written."""
+        """Return the paths of events, frame log, crops, and any sheet and video.
+
+        Sheet and video are included if they were written.
+        """
         places = {"events": self.folder / EVENT_FILE, "frames": self._log_path, "crops": self.crops}
         if self.writer.busy_seconds:
             return places  # looking for the others may not return

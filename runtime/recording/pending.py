@@ -1,4 +1,7 @@
-"""Rows and log lines that wait to be written, up to limits beyond which they are dropped and counted."""
+"""Rows and log lines that wait to be written.
+
+Those beyond the limits are dropped and counted.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +69,9 @@ class Batch:
 
 
 class PendingRows:
-    """The queue of events and log lines between the frame loop and the thread that writes them. Thread-safe.
+    """The thread-safe queue of events and log lines that wait to be written.
+
+    The frame loop fills it, and the thread that writes them empties it.
 
     An event that still waits is replaced by its later state. Events of a batch that is being written still count as
     waiting, since they are put back if the store fails. Their images are not kept.
@@ -141,7 +146,10 @@ class PendingRows:
             self._events = {number: event.moved(seconds) for number, event in self._events.items()}
 
     def take_batch(self) -> Batch:
-        """Remove and return all lines and the events that wait longest, at most `WriterLimits.commit_events`."""
+        """Remove and return all lines and the events that wait longest.
+
+        There are at most `WriterLimits.commit_events` events.
+        """
         with self._lock:
             numbers = list(self._events)[: self._limits.commit_events]
             events = {number: self._events.pop(number) for number in numbers}
@@ -168,7 +176,7 @@ class PendingRows:
             batch.events = {}
 
     def refuse(self, number: int) -> None:
-        """Count an event of a batch that the store refused, unless a later state of it is accepted."""
+        """Count an event that the store refused, unless a later state is accepted."""
         with self._lock:
             self._refused.add(number)
             if number not in self._events:

@@ -1,4 +1,7 @@
-"""Crops and other images that wait to be written, up to limits beyond which they are dropped and counted."""
+"""Crops and other images that wait to be written.
+
+Those beyond the limits are dropped and counted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Keep crops, saved frames, inputs and logs within a quota and above a floor of free disk space: delete the oldest."""
+"""Delete the oldest files to keep a quota and a floor of free disk space.
+
+The files are crops, saved frames, inputs and logs.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +72,9 @@ class RetainedFiles:
         self.is_scanned = False
 
     def scan(self, run: str = "") -> None:
-        """Add the files of earlier runs, and delete those that a killed run left unfinished; called once, at first.
+        """Add the files of earlier runs, and delete unfinished ones of killed runs.
+
+        It is called once, before all other methods.
 
         Args:
             run: number of the current run as in file names; its log and video are left alone.
@@ -102,13 +107,13 @@ class RetainedFiles:
         return name in self._sizes
 
     def add(self, name: str, size: int) -> None:
-        """Add a file that was just written, by its name in the folder: it becomes the newest."""
+        """Add a file that was just written, by its name in the folder, as newest."""
         with self._lock:
             self._count(name, size - self._sizes.pop(name, 0))
             self._sizes[name] = size
 
     def stage(self, name: str, content: bytes) -> None:
-        """Write a file under a temporary name, after deleting the oldest files as the quota demands.
+        """Write a file under a temporary name; first delete old files beyond the quota.
 
         Raises:
             OSError: it cannot be written, or there is no space for it.
@@ -128,7 +133,9 @@ class RetainedFiles:
             self._staged[name] = len(content)
 
     def publish(self) -> list[str]:
-        """Flush the staged files to the disk together, rename them, and flush their folders; return their names.
+        """Flush the staged files to the disk, rename them, and return their names.
+
+        Their folders are flushed too.
 
         Raises:
             OSError: the disk does not store them; the staged files are deleted.
@@ -157,7 +164,7 @@ class RetainedFiles:
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
-        """Delete the oldest files as the quota demands for a file that grows by `size` bytes in the block.
+        """Delete the oldest files so that a file may grow by `size` bytes in the block.
 
         Raises:
             OSError: there is no space for it.
@@ -172,7 +179,7 @@ class RetainedFiles:
                 self._reserved -= size
 
     def delete_oldest(self, size: int = 0) -> None:
-        """Delete the oldest files until quota and floor are respected, with `size` bytes to spare.
+        """Delete the oldest files until quota and floor leave `size` bytes to spare.
 
         Raises:
             OSError: there is nothing more to delete, or a file cannot be deleted.

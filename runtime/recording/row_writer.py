@@ -1,4 +1,4 @@
-"""The thread that commits events and appends to the frame log, at fixed intervals."""
+"""The thread that commits events and log lines at fixed intervals."""
 
 from __future__ import annotations
 
@@ -25,7 +25,9 @@ REFUSED_FILE = "events-refused.jsonl"
 
 
 class RowWriter:
-    """Commits what waits at least every `WriterLimits.batch_seconds`, in one transaction; never waits for an image.
+    """The writer of events and log lines, which never waits for an image.
+
+    It commits what waits at least every `WriterLimits.batch_seconds`, in one transaction.
 
     A row names its crop only if that is on the disk; a crop that comes later is entered with the next transaction.
 
@@ -77,7 +79,10 @@ class RowWriter:
             self._entered.append((folder, number, name))
 
     def end(self, deadline: float, ended: str, frames: int, bad: int) -> None:
-        """Write what waits, until a time of the monotonic clock at most, record the end of the run and close."""
+        """Write what waits, record the end of the run and close.
+
+        Writing ends at `deadline`, a time of the monotonic clock.
+        """
         self._deadline = deadline
         self._ending = (ended, frames, bad)
         self.ended.set()
@@ -147,7 +152,7 @@ class RowWriter:
         return ""
 
     def _set_aside(self, event: Event, reason: str) -> None:
-        """Keep an event that the event file refuses, so that it does not hold up the others."""
+        """Keep an event that the event file refuses, so that others are not held up."""
         self._queue.refuse(event.number)
         level = logging.DEBUG if self._has_refused else logging.ERROR
         self._has_refused = True

@@ -1,4 +1,4 @@
-"""Write events, crops and the frame log from threads of their own; retry while the disk is full."""
+"""Write events, crops and log lines from threads; retry while the disk is full."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SETTLE_SECONDS = 5.0
 
 
 class OutputWriter:
-    """Writes the frame loop's results: rows at fixed intervals, then images (see the two threads).
+    """The writer of the frame loop's results: rows at fixed intervals, then images.
 
     While the disk is full or below its floor of free space, crops and lines are dropped and counted, and rows wait;
     one warning reports this, and one message its end.
@@ -142,7 +142,7 @@ class OutputWriter:
 
     @property
     def evidence_bytes(self) -> int:
-        """Size of all crops, saved frames, logs, sheets and videos in the folder, in bytes."""
+        """Return the size in bytes of crops, saved frames, logs, sheets and videos."""
         return self.folder.files.size
 
     @property
@@ -152,22 +152,22 @@ class OutputWriter:
 
     @property
     def moved(self) -> str:
-        """What happened to the folder or its event file during the run; "" if nothing did."""
+        """Return what happened to the folder or event file in the run; "" if nothing."""
         return self._row_writer.moved
 
     def on_commit(self, inform: Callable[[list[Event]], None]) -> None:
-        """Call a function with events as soon as they are in the event file, from the writer's thread."""
+        """Call a function with events once they are stored, in the writer's thread."""
         self._row_writer.on_commit.append(inform)
 
     def on_clock_step(self, inform: Callable[[float], None]) -> None:
-        """Call a function with the seconds by which the clock was set, once the event file has other times.
+        """Call a function with a clock step in seconds once the stored times have moved.
 
         It is called from the writer's thread; events of earlier calls of `on_commit` have the times from before.
         """
         self._row_writer.on_clock_step.append(inform)
 
     def move_times(self, seconds: float) -> None:
-        """Move the times of all events of the run, also of those in the event file: the clock was set."""
+        """Move the times of all the run's events, stored ones too: the clock was set."""
         self._rows.move_times(seconds)
 
     def line(self, text: str) -> None:
@@ -185,11 +185,11 @@ class OutputWriter:
             self._image_writer.wake.set()
 
     def want(self, name: str) -> None:
-        """Request that the next frame is saved as a PNG of this name in the output folder."""
+        """Request a PNG of the next frame, under this name in the output folder."""
         self.wanted = name
 
     def save_frame(self, frame: Frame) -> None:
-        """Take the frame that was requested by `want`: as processed, and at full depth if it has more than 8 bits.
+        """Take the frame that `want` requested; above 8 bits, at full depth as well.
 
         The frame or stack at full depth is a 16-bit PNG (``NAME-16bit.png``; a mean is rounded, and values outside
         0..65535 are not written), and a FITS file if FITS is wanted.
@@ -208,11 +208,11 @@ class OutputWriter:
             self._images.add(PendingImage(str(Path(name).with_suffix(".fits")), deep, frame_cards(frame)))
 
     def image(self, name: str, content: bytes | np.ndarray) -> None:
-        """Take an image, encoded or as pixels for a PNG, by its name in the output folder."""
+        """Take an image (encoded or pixels for a PNG) by its name in the output folder."""
         self._images.add(PendingImage(name, content))
 
     def check(self) -> None:
-        """Log once that the disk hangs, and that images are dropped; called regularly from the frame loop.
+        """Log once that the disk hangs, and that images are dropped; to be called often.
 
         Raises:
             RunFailure: nothing can be written any more.
@@ -231,7 +231,7 @@ class OutputWriter:
             raise self._row_writer.must_end
 
     def why_abandoned(self) -> str:
-        """Return how much is lost if the process ends now, where waiting longer stores nothing more; else "".
+        """Return what is lost if the process ends now; "" if waiting can store more.
 
         Called when a run that was asked to stop should have ended: neither a call that has not returned since nor a
         file that cannot be written is waited for any longer.
@@ -244,7 +244,7 @@ class OutputWriter:
         return f"output was lost: {self.pending + self.events_lost} events are not stored ({reason})"
 
     def close(self, ended: str, frames: int, bad: int) -> None:
-        """Write what waits, record the end of the run and close everything; losses are then in `failure`."""
+        """Write what waits, record the run's end and close; set `failure` on losses."""
         limits = self._limits
         seconds = limits.stop_seconds if self.deadline.is_set else limits.close_seconds
         seconds = self.deadline.limit(seconds, KEEP_FOR_EXIT + LAST_MESSAGES_SECONDS, min(seconds, MIN_CLOSE_SECONDS))
@@ -275,7 +275,7 @@ class OutputWriter:
             raise
 
     def _report(self, part: str, error: str) -> None:
-        """Log once that writing stops; that it works again is logged by `check` or `close`."""
+        """Log once that writing stops; `check` or `close` log that it works again."""
         with self._lock:
             before = any(self._errors.values())
             self._errors[part] = error

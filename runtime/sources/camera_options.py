@@ -1,4 +1,7 @@
-"""Options in a camera's address, ``/dev/video0?exposure=0.5&gain=8``: split, parsed by type, refused by name."""
+"""Parse the options in a camera's address, ``/dev/video0?exposure=0.5&gain=8``.
+
+They are split and parsed by type; wrong ones are refused by name.
+"""
 
 from __future__ import annotations
 

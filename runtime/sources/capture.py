@@ -48,7 +48,7 @@ class FrameInfo:
 
 
 class Capture(Protocol):
-    """The interface that cameras are read through: OpenCV's, or one that keeps their depth.
+    """The interface of cameras: OpenCV's, or one that keeps their depth.
 
     It may have an attribute `info`, the `FrameInfo` of the image that was read last.
     """
@@ -74,7 +74,9 @@ def configure_capture(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
 
 
 class JpegScout:
-    """Reads the frames of a Motion JPEG file without decoding them, one ahead of the decoder.
+    """A reader of Motion JPEG frames, one ahead of the decoder.
+
+    It does not decode them.
 
     The file states a size of its own, which is checked on opening; but a frame may be of any size.
 
@@ -108,14 +110,19 @@ class JpegScout:
 
 
 def grey_bits(code: bytes) -> int:
-    """Return the depth of a grey pixel code of more than 8 bits, either byte order (libavcodec/raw.c); 0 of others."""
+    """Return the depth of a grey pixel code of more than 8 bits; 0 of others.
+
+    Both byte orders are known (libavcodec/raw.c).
+    """
     if code.startswith(b"Y1\0"):
         return code[3]
     return code[0] if code.endswith(b"\x001Y") else 0
 
 
 class FrameBuilder:
-    """Build frames from what OpenCV delivers, BGR or one channel, of any depth, in reused memory.
+    """A builder of frames, in reused memory, from what OpenCV delivers.
+
+    That is BGR or one channel, of any depth.
 
     Args:
         source: name of the source.
@@ -172,7 +179,7 @@ class FrameBuilder:
 
 
 def _swap_red_and_blue(image: np.ndarray) -> None:
-    """Convert BGR to RGB in place, band by band: OpenCV copies a whole image that it converts in place."""
+    """Convert BGR to RGB in place, in bands: OpenCV would copy a whole image."""
     for top in range(0, len(image), BAND):
         band = image[top : top + BAND]
         cv2.cvtColor(band, cv2.COLOR_BGR2RGB, dst=band)

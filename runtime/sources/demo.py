@@ -1,4 +1,6 @@
-"""The demo source: slow pans and zooms over an image of the sky that comes with the package.
+"""The demo source: slow pans and zooms over an image of the sky.
+
+The image comes with the package.
 
 The image is the Hubble eXtreme Deep Field (NASA/ESA, public domain). The path is fixed: every demo is the same.
 """
@@ -59,7 +61,10 @@ class DemoSource:
                 number += 1
 
     def window(self, view: np.ndarray) -> np.ndarray:
-        """Crop and scale the window (centre x, centre y, width), moved so that it lies inside the sky."""
+        """Crop and scale a window, moved so that it lies inside the sky.
+
+        The window `view` is (centre x, centre y, width).
+        """
         rows, columns = self.sky.shape[:2]
         width = min(round(view[2]), columns)
         height = min(round(width * SIZE[1] / SIZE[0]), rows)

@@ -1,4 +1,6 @@
-"""Keep FFmpeg to the address that it was given, and to the memory that there is: no playlists, no redirects.
+"""Keep FFmpeg to its given address and to the memory that there is.
+
+It follows neither playlists nor redirects.
 
 A camera, or a file, could otherwise have this computer send requests to other machines of its network, or state small
 frames and send huge ones.
@@ -55,7 +57,7 @@ SMALL_FRAME = 2_000_000
 
 
 def limit_ffmpeg() -> None:
-    """Make OpenCV pass `OPTIONS` to FFmpeg, followed by options that the user has set in `VARIABLE`."""
+    """Make OpenCV pass `OPTIONS`, then the user's in `VARIABLE`, to FFmpeg."""
     given = os.environ.get(VARIABLE, "")
     if not given.startswith(OPTIONS):
         os.environ[VARIABLE] = f"{OPTIONS}|{given}".rstrip("|")
@@ -63,7 +65,9 @@ def limit_ffmpeg() -> None:
 
 
 def check_capture(capture: cv2.VideoCapture, name: str) -> None:
-    """Refuse a video whose frames are too large for the memory, before one is decoded.
+    """Refuse a video whose frames are too large for the memory.
+
+    This happens before a frame is decoded.
 
     From then on, FFmpeg refuses frames that are much larger than those that the video states, before it takes memory
     for them; such a frame counts as damaged. OpenCV that was built without FFmpeg's shared library does not.
@@ -99,7 +103,7 @@ def check_frame_size(width: int, height: int, name: str, codec: bytes = b"MJPG",
 
 
 def code_of(capture: cv2.VideoCapture, key: int) -> bytes:
-    """Return one of FFmpeg's codes of four bytes: of the codec, or of the decoded pixels."""
+    """Return FFmpeg's code of four bytes of the codec or the decoded pixels."""
     return (int(capture.get(key)) & 0xFFFFFFFF).to_bytes(4, "little")
 
 

@@ -1,4 +1,7 @@
-"""HTTP cameras: streams through FFmpeg, and addresses of a single image, which is requested repeatedly."""
+"""HTTP cameras: streams through FFmpeg, and single images.
+
+The address of a single image is requested repeatedly.
+"""
 
 from __future__ import annotations
 
@@ -185,7 +188,10 @@ def _read_body(answer: IO[bytes], max_bytes: int) -> bytes:
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects, which a camera could use to make this computer send requests to other machines."""
+    """A handler that refuses redirects.
+
+    A camera could use them to make this computer send requests to other machines.
+    """
 
     def redirect_request(self, *_: Any) -> None:
         """Refuse."""
@@ -193,7 +199,10 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _CloseRefusals(urllib.request.BaseHandler):
-    """Closes the connection of an answer 401, which the handlers of passwords leave open for a second request."""
+    """A handler that closes the connection of an answer 401.
+
+    The handlers of passwords leave it open for a second request.
+    """
 
     handler_order = 100  # before them
 

@@ -58,7 +58,9 @@ class Entry:
 
 
 class ImageSource:
-    """Images from files or zips, in the natural order of their names, or of their dates where all have one.
+    """Images from files or zips, in natural order of their names, or by date.
+
+    They are ordered by their dates where all have one.
 
     Args:
         name: the source as the user named it.
@@ -178,13 +180,15 @@ def read_file(path: Path) -> bytes:
 
 
 def _check_regular(path: Path, name: str) -> None:
-    """Refuse anything but a regular file: opening a named pipe would wait for a writer."""
+    """Refuse any but a regular file: to open a named pipe would wait for a writer."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise ImageError(name, "it is not a regular file")
 
 
 def folder_entries(folder: Path, out: Path | None) -> list[Entry]:
-    """List the images of a folder and of the zips in it, at any depth, without those in `out`; log what is not read.
+    """List the images of a folder and of its zips, at any depth, except in `out`.
+
+    What is not read is logged.
 
     They are in natural order of their names; in order of their dates if all are FITS with a date.
 

@@ -1,4 +1,4 @@
-"""Make frames of decoded image files, and log each remark on how they were read once."""
+"""Make frames of decoded images, and log each remark on their reading once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 class ReadingLog:
-    """Logs the remarks on the images of a source, each once, and counts skipped calibration frames.
+    """A log of remarks on a source's images, each once.
+
+    Calibration frames, which are skipped, are counted.
 
     Attributes:
         skipped: number of calibration frames.
@@ -28,7 +30,7 @@ class ReadingLog:
         self._cameras: dict[tuple[str, tuple[int, ...]], None] = {}
 
     def remarks(self, name: str, image: DecodedImage) -> None:
-        """Log the remarks on an image that are new, and a camera that is another than before."""
+        """Log the new remarks on an image, and a camera other than before."""
         if image.header and image.raw is not None:
             camera = str(image.header.get("INSTRUME", "unnamed")).strip(), image.raw.shape
             if self._cameras and camera not in self._cameras:
@@ -84,7 +86,10 @@ def developed_frame(
     name: str,
     number: int,
 ) -> Frame:
-    """Develop values of more than 8 bits, (H, W) mono or mosaic or (H, W, 3) RGB, and make a frame of them."""
+    """Develop values of more than 8 bits, and make a frame of them.
+
+    They are (H, W), mono or mosaic, or (H, W, 3) RGB.
+    """
     image = develop_image(values, cfa, development)
     return Frame(
         image.pixels,

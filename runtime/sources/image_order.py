@@ -65,7 +65,7 @@ def describe_unread(unread: Counter[str]) -> str:
 
 
 def unread_suffix(name: str) -> str | None:
-    """Return the suffix of a file that is not read if such files may hold an image, else None."""
+    """Return the suffix of an unread file that may hold an image, else None."""
     suffix = PurePath(name).suffix.lower()
     return suffix if suffix and suffix not in NO_IMAGES else None
 
@@ -93,7 +93,10 @@ def by_time(entries: list[Item], errors: tuple[type[Exception], ...]) -> list[It
 
 
 def exposure_start(head: bytes) -> datetime.datetime | None:
-    """Return when an image was taken by the first bytes of a FITS file, see `models.images.fits_time`."""
+    """Return when an image was taken by the first bytes of its FITS file.
+
+    See `models.images.fits_time`.
+    """
     try:
         gzip, bzip2 = COMPRESSED_MAGIC
         if head.startswith(gzip):

@@ -1,4 +1,4 @@
-"""Open what the user named by its path: an image, a folder or zip of images, or a video file."""
+"""Open a path that the user named: images, a folder, a zip or a video file."""
 
 from __future__ import annotations
 

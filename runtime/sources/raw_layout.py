@@ -32,7 +32,10 @@ class RawLayout:
         return packed_row_bytes(width, self.bits) if self.packed else width * (1 if self.bits == 8 else 2)
 
     def pixels(self, rows: np.ndarray, width: int) -> np.ndarray:
-        """Return the pixels (H, width) uint16 of rows (H, at least `row_bytes`) uint8; a copy."""
+        """Return a copy of the pixels (H, width) uint16 of rows of bytes.
+
+        The rows are (H, at least `row_bytes`) uint8.
+        """
         if self.packed:
             return unpack_csi2(rows, width, self.bits)
         kind = np.dtype("u1" if self.bits == 8 else f"{self.order}u2")
@@ -40,7 +43,10 @@ class RawLayout:
 
 
 def libcamera_layout(name: str) -> RawLayout | None:
-    """Return the layout of a raw format of libcamera, e.g. ``SRGGB12_CSI2P`` or ``R10``; None of others."""
+    """Return the layout of a raw format of libcamera; None of others.
+
+    Examples are ``SRGGB12_CSI2P`` and ``R10``.
+    """
     match = re.fullmatch(r"(?:S(RGGB|GRBG|GBRG|BGGR)|R)(8|10|12|14|16)(_CSI2P)?", name)
     if not match or (match[3] and match[2] == "16"):
         return None

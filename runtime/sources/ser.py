@@ -1,4 +1,6 @@
-"""SER, the video format of planetary cameras: frames of 8 or 16 bits, grey, colour or Bayer mosaic.
+"""SER, the video format of planetary cameras.
+
+Its frames have 8 or 16 bits and are grey, colour or a Bayer mosaic.
 
 Not read by FFmpeg, which swaps the bytes of 16-bit frames, nor by OpenCV, which keeps 8 bits of them. Format:
 Grischa Hahn and Heiko Wilkens, "SER format description version 3", 2014.
@@ -47,7 +49,9 @@ logger = logging.getLogger(__name__)
 
 
 class SerSource:
-    """Frames of a SER file, at the times of its trailer, or counted from that of its header or its opening.
+    """Frames of a SER file, at the times of its trailer.
+
+    Without a trailer, times count from that of the header or of the opening.
 
     Frames that are missing at the end are logged as a warning.
 
@@ -161,7 +165,9 @@ class SerSource:
 
 
 def _byte_order(values: np.ndarray) -> str:
-    """Return the byte order of 16-bit values of a frame: in the right order neighbours differ less.
+    """Return the byte order of 16-bit values: the one with smoother neighbours.
+
+    In the right order, neighbouring values of a frame differ less.
 
     The header gives it too, but programs disagree on the meaning of its flag.
     """

@@ -1,4 +1,7 @@
-"""Find out why a stream cannot be opened, which FFmpeg reports but OpenCV does not return."""
+"""Find out why a stream cannot be opened, which OpenCV does not return.
+
+FFmpeg reports it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ cv2.VideoCapture(sys.stdin.read(), cv2.CAP_FFMPEG, limits)
 
 
 def describe_status(code: int, phrase: str = "") -> str:
-    """Return what a status of HTTP or RTSP means, e.g. ``it answers 404 Not Found: the path of ...``."""
+    """Return what a status of HTTP or RTSP means.
+
+    An example is ``it answers 404 Not Found: the path of ...``.
+    """
     hint = HINTS.get(code, "")
     return f"it answers {code} {phrase or responses.get(code, '')}".rstrip() + (f": {hint}" if hint else "")
 
@@ -55,7 +61,7 @@ def why_unreachable(url: str) -> str:
 
 
 def why_not_opened(url: str) -> str:
-    """Return why FFmpeg does not open a stream, from its own messages in a child process.
+    """Return why FFmpeg does not open a stream, by its messages in a child process.
 
     Their text is not passed on, as it may hold the address with its password; the address is passed on stdin, as
     other users see the arguments of a command.

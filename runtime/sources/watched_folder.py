@@ -41,14 +41,14 @@ FITS_SUFFIXES = (".fits", ".fit", ".fts")
 
 @dataclass(frozen=True)
 class _Version:
-    """Properties of a file's directory entry that change while the file is being written."""
+    """Properties of a directory entry that change while its file is being written."""
 
     size: int
     modified: int
 
 
 class WatchedFolderSource:
-    """Frames of the files that appear in a folder and its sub-folders, oldest first, each once.
+    """Frames of the files that appear in a folder or below, oldest first, each once.
 
     Args:
         folder: the folder; it may be missing for a while (a network share), at the start too.
@@ -104,7 +104,7 @@ class WatchedFolderSource:
             time.sleep(self._poll)
 
     def frame_processed(self, source: str) -> None:
-        """Note that a frame was processed and written, so that no later run processes its file again.
+        """Note that a frame was processed and written: no later run repeats its file.
 
         Args:
             source: the frame's `source`.
@@ -114,7 +114,7 @@ class WatchedFolderSource:
             self._list.append(name, self._done[name])
 
     def _ready(self) -> list[tuple[str, _Version]]:
-        """Return finished files that were not read yet, oldest first, then in natural order of their names."""
+        """Return finished, unread files, oldest first, then in natural order of names."""
         try:
             found = dict(self._files())
         except OSError as error:
@@ -169,7 +169,7 @@ class WatchedFolderSource:
             logger.warning("%s: files of the kind %s are not read (%s)", self.name, suffix, printable_name(name))
 
     def _complete(self, name: str, version: _Version) -> bool:
-        """Return whether a file of stable size is complete, or will not become so any more."""
+        """Return whether a file of stable size is complete, or will never be."""
         if name in self._failed and self._failed[name][0] == version:
             return self._is_settled(name, version)
         if self._is_settled(name, version):
@@ -230,7 +230,7 @@ class WatchedFolderSource:
 
 
 class ProcessedList:
-    """The files of a watched folder that were processed, as JSON lines in the output folder.
+    """A watched folder's processed files, as JSON lines in the output folder.
 
     Args:
         out: the output folder.

@@ -1,4 +1,6 @@
-"""Record the image files being decoded in the output folder, so that one that ended a run is not read by the next.
+"""Record which image files are being decoded, in the output folder.
+
+A file that ended a run is thus not read by the next.
 
 A run that the kernel kills for lack of memory, or that a decoder crashes, cannot report anything, and a service
 manager would start it again with the same file. The record is not flushed to the disk: it outlives the process, and it
@@ -27,7 +29,9 @@ Mark = tuple[str, int, int]
 
 
 class WorkJournal:
-    """Records which images are being decoded, and refuses those that ended an earlier run. Thread-safe.
+    """A thread-safe record of images being decoded.
+
+    It refuses those that ended an earlier run.
 
     Args:
         out: the output folder; None to note nothing.

@@ -70,7 +70,10 @@ def client_address(scope: Scope) -> str:
 
 
 def too_many_failures(wait: float) -> str:
-    """Return the message for a client that must wait, in seconds, after too many failed logins."""
+    """Return the message for a client that must wait after many failed logins.
+
+    The wait is in seconds.
+    """
     return f"too many failed logins: try again in {math.ceil(wait)} s"
 
 
@@ -114,12 +117,18 @@ async def _send_error(send: Send, status: int, detail: str) -> None:
 
 
 def _is_browser(scope: Scope, headers: Headers) -> bool:
-    """Return whether a browser requests the page, so that its user can be asked for the token."""
+    """Return whether a browser requests the page.
+
+    Its user can then be asked for the token.
+    """
     return scope["path"] == "/" and "text/html" in headers.get("accept", "") and "authorization" not in headers
 
 
 def _host_name(host: str) -> str:
-    """Return the name in a Host header: without port, and an IPv6 address without brackets."""
+    """Return the name in a Host header, without port or brackets.
+
+    An IPv6 address has brackets there.
+    """
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""The web application: the live page, the JSON API, the video stream and the metrics."""
+"""The web application: live page, JSON API, video stream and metrics."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _add_status_routes(app: FastAPI, run: int, source: str, monitor: RunMonitor)
 
     @app.get("/api/history")
     def history() -> list[Sample]:
-        """Return rate, timings and temperature of the last ten minutes, one sample per second."""
+        """Return rate, timings and temperature, each second of the last ten minutes."""
         return [Sample(**sample) for sample in monitor.history()]
 
 
@@ -182,7 +182,10 @@ def _add_event_routes(app: FastAPI, folder: Path, run: int) -> None:
             str | None, Query(alias="class", max_length=100, description="A class, or the beginning of its name.")
         ] = None,
     ) -> list[EventRecord]:
-        """List the latest events of this run, or of all runs in its output folder, in order of time."""
+        """List the latest events of this run, or of all runs, in order of time.
+
+        All runs are those in this run's output folder.
+        """
         query = queries.Query(run=None if all_runs else run, kind=OBJECT, name=name, limit=limit)
         return [EventRecord(**event.to_dict()) for event in queries.query_events(folder, query)]
 
@@ -235,7 +238,10 @@ def _add_page_routes(app: FastAPI) -> None:
 
 
 def _document_security(document: dict[str, Any]) -> None:
-    """Document in an OpenAPI document how the token is given, and which paths do not require one."""
+    """Document in an OpenAPI document how the token is given.
+
+    Paths that do not require it are marked.
+    """
     schemes = {
         "bearer": {"type": "http", "scheme": "bearer", "description": "The token."},
         "cookie": {"type": "apiKey", "in": "cookie", "name": COOKIE, "description": "Set by /login for the token."},
@@ -258,7 +264,10 @@ def _unavailable(request: Request, error: Exception) -> Response:
 
 
 def _invalid_request(request: Request, error: Exception) -> Response:
-    """Answer 422 with what is wrong, without the input itself: that may not be valid JSON (NaN)."""
+    """Answer 422 with what is wrong, without the input, which may not be valid JSON.
+
+    A NaN, for example, is not.
+    """
     assert isinstance(error, RequestValidationError)
     detail = [{key: entry[key] for key in ("type", "loc", "msg")} for entry in error.errors()]
     return JSONResponse({"detail": detail}, 422)

@@ -51,7 +51,10 @@ class FailedLogins:
         return max(0.0, last + min(2.0 ** (failures - FREE_FAILURES - 1), MAX_WAIT) - self._clock())
 
     def record(self, client: str) -> None:
-        """Count a wrong token, or an attempt during a wait, which does not make the wait longer."""
+        """Count a wrong token, or an attempt during a wait.
+
+        The latter does not make the wait longer.
+        """
         waits = self.wait(client) > 0
         with self._lock:
             self.count += 1

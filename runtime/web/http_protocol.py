@@ -1,4 +1,6 @@
-"""uvicorn's HTTP/1.1 protocol with a limit on connections, time-outs for slow clients and security headers.
+"""uvicorn's HTTP/1.1 protocol with limits, time-outs and security headers.
+
+Connections are limited, and slow clients time out.
 
 It uses attributes of uvicorn that are not documented (`cycle`, `connections`, `flow`, `conn`). pyproject.toml therefore
 bounds uvicorn's version, and a contract test names the attribute that changed.
@@ -33,7 +35,9 @@ SECURITY_HEADERS = {
 
 
 class TimeoutProtocol(H11Protocol):
-    """A connection that is closed when its client keeps the server waiting for longer than `CLIENT_TIMEOUT`.
+    """A connection that closes when its client makes the server wait too long.
+
+    The limit is `CLIENT_TIMEOUT`.
 
     Beyond `MAX_CONNECTIONS`, the connection that has waited longest for its client is closed, so that silent clients
     cannot lock out others.
@@ -48,11 +52,17 @@ class TimeoutProtocol(H11Protocol):
 
     @property
     def is_answering(self) -> bool:
-        """Whether a complete request is being answered: the client waits for the server, not the server for it."""
+        """Return whether a complete request is being answered.
+
+        The client then waits for the server, not the server for it.
+        """
         return self.cycle is not None and not (self.cycle.more_body or self.cycle.response_complete)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Accept a connection; beyond the limit, close the one that has waited longest for its client."""
+        """Accept a connection; beyond the limit, close another.
+
+        It is the one that has waited longest for its client.
+        """
         self.waiting_since = self.loop.time()
         full = len(self.connections) >= MAX_CONNECTIONS
         super().connection_made(transport)

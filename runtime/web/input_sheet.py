@@ -1,4 +1,4 @@
-"""Lay out the detector's inputs for a frame, with the detections that each view shows."""
+"""Lay out the detector's inputs for a frame, with each view's detections."""
 
 from __future__ import annotations
 
@@ -48,7 +48,10 @@ def input_sheet(
 
 
 def _boxes_in_view(view: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the boxes (M, 4) that a view shows, clipped to it and in its pixels, and their indices (M,)."""
+    """Return the boxes (M, 4) that a view shows, and their indices (M,).
+
+    They are clipped to the view and in its pixels.
+    """
     x0, y0, x1, y1 = view
     clipped = np.clip(boxes, [x0, y0, x0, y0], [x1, y1, x1, y1])
     area, shown = (np.prod(part[:, 2:] - part[:, :2], axis=1) for part in (boxes, clipped))

@@ -1,4 +1,7 @@
-"""The image that viewers of the live page see: reduced in size and rate, made only while there are viewers."""
+"""The image that viewers of the live page see, reduced in size and rate.
+
+It is made only while there are viewers.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,10 @@ class Preview:
         return now - self._updated_at >= (1 / MAX_RATE if is_watched else IDLE_SECONDS)
 
     def update(self, pixels: np.ndarray, detections: Detections) -> None:
-        """Keep a reduced copy of an image (H, W, 3) uint8 RGB, unless the previous copy is recent enough."""
+        """Keep a reduced copy of an image, unless the previous copy is recent enough.
+
+        The image is (H, W, 3) uint8 RGB.
+        """
         if not self.is_due():
             return
         self._updated_at = time.monotonic()

@@ -1,4 +1,7 @@
-"""The HTTP server of the live page: a socket bound before the run starts, and a thread that answers requests."""
+"""The HTTP server of the live page.
+
+Its socket is bound before the run starts; a thread answers requests.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,10 @@ def browser_url(bound: socket.socket) -> str:
 
 
 class _RateLimitedHandler(logging.Handler):
-    """Report the server's errors, one line each and at most one per `MIN_LOG_INTERVAL`; count those between."""
+    """A log handler that reports the server's errors at a limited rate.
+
+    Each takes one line, at most one per `MIN_LOG_INTERVAL`; those between are counted.
+    """
 
     def __init__(self, report: Callable[[str], None]) -> None:
         super().__init__(logging.ERROR)
@@ -137,13 +143,16 @@ class Server:
             self._warn("the live view has ended; detection continues")
 
     async def _serve(self, server: uvicorn.Server, server_log: logging.Logger) -> None:
-        """Answer requests until the end; log failures outside of a request too, e.g. of accepting a connection."""
+        """Answer requests until the end, and log failures outside of a request too.
+
+        An example is a failure to accept a connection.
+        """
         asyncio.get_running_loop().set_exception_handler(
             lambda _, context: server_log.error(context["message"], exc_info=context.get("exception"))
         )
         await server.serve(sockets=[self._bound])
 
     def _warn(self, message: str) -> None:
-        """Log a failure, except at the end of the run, when answers are cut off on purpose."""
+        """Log a failure, except at the run's end, which cuts off answers on purpose."""
         if not self._closing:
             logger.warning("%s", message)

@@ -1,4 +1,7 @@
-"""Sessions of browsers that logged in to the live page: each can be ended, and all of them survive a restart."""
+"""Sessions of browsers that logged in to the live page.
+
+Each can be ended, and all of them survive a restart.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The live page as a sink: starts its server, shows the loop's frames, and stops the server."""
+"""The live page as a sink, which runs its server and shows the loop's frames."""
 
 from __future__ import annotations
 

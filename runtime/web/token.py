@@ -52,7 +52,9 @@ def load_or_create_token(path: Path) -> tuple[str, bool]:
 
 
 def _read_private_file(path: Path) -> str:
-    """Return a file's text if it is a regular file that only this user, or root, can read and change.
+    """Return a regular file's text if only this user, or root, can use it.
+
+    Only they may read and change it.
 
     Raises:
         OSError: it is a link (`ELOOP`) or cannot be read.
@@ -72,7 +74,7 @@ def _read_private_file(path: Path) -> str:
 
 
 class Token:
-    """A secret that is compared in constant time, the sessions of browsers that gave it, and the failed attempts.
+    """A secret that is compared in constant time.
 
     Args:
         token: the secret.
@@ -114,7 +116,10 @@ class Token:
         return self.sessions.find(cookie.value) if cookie is not None else None
 
     def authorises(self, headers: Mapping[str, str], client: str) -> tuple[bool, float]:
-        """Return whether a request has a session's cookie or the token (``Authorization: Bearer``); see `attempt`."""
+        """Return whether a request has a session's cookie or the token; see `attempt`.
+
+        The token is given as ``Authorization: Bearer``.
+        """
         if self.session(headers):
             return True, 0.0
         scheme, _, credentials = headers.get("authorization", "").partition(" ")

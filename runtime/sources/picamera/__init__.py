@@ -1,1 +1,4 @@
-"""Cameras of a Raspberry Pi through Picamera2, in a child process that can be killed. Not verified on hardware."""
+"""Cameras of a Raspberry Pi through Picamera2, in a process that can be killed.
+
+They are not verified on hardware.
+"""

@@ -1,4 +1,7 @@
-"""Read a Raspberry Pi's camera: raw images for the front end, or colour, with the metadata of each in its header."""
+"""Read a Raspberry Pi's camera: raw images for the front end, or colour.
+
+The header of each image has its metadata.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ INSTALL = (
 
 
 def picamera2_camera(camera: str, development: Development | None = None, wait: bool = False) -> Camera:
-    """Open ``picamera2`` or ``picamera2:N``, with options: ``picamera2?exposure=10&gain=8&raw=1``.
+    """Open ``picamera2`` or ``picamera2:N``, with options.
+
+    An example is ``picamera2?exposure=10&gain=8&raw=1``.
 
     Raises:
         UsageError: Picamera2 is not installed, an option is wrong, or it delivers no image and `wait` is off.
@@ -72,7 +77,9 @@ class PicameraCapture:
         self._process.request_image()
 
     def read(self, image: np.ndarray | None = None) -> tuple[bool, np.ndarray | None]:
-        """Read an image, (H, W, 3) uint8 BGR, into `image` where it fits, or raw (H, W) uint16.
+        """Read an image, colour into `image` where it fits, or raw.
+
+        A colour image is (H, W, 3) uint8 BGR, a raw one (H, W) uint16.
 
         Raises:
             CaptureError: the camera hangs or fails.
@@ -120,7 +127,10 @@ class PicameraCapture:
 
 
 def _start(name: str, settings: dict[str, Any]) -> tuple[CameraProcess, dict[str, Any]]:
-    """Start the camera in this Python, or in the system's if this one has no Picamera2; return what it delivers."""
+    """Start the camera in a Python that has Picamera2; return what it delivers.
+
+    This is the present Python, or the system's if the present one has no Picamera2.
+    """
     reasons = []
     for python in dict.fromkeys((sys.executable, SYSTEM_PYTHON)):
         try:
@@ -156,7 +166,10 @@ def _utc(seconds: float | None) -> datetime.datetime | None:
 
 
 def header(model: str, metadata: dict[str, Any]) -> dict[str, Any]:
-    """Return the FITS keywords of an image's metadata: exposure in seconds, gains, degrees Celsius of the sensor."""
+    """Return the FITS keywords of an image's metadata.
+
+    They are the exposure in seconds, the gains, and the sensor's temperature in degrees Celsius.
+    """
     found: dict[str, Any] = {"INSTRUME": model} if model else {}
     if "ExposureTime" in metadata:
         found["EXPTIME"] = metadata["ExposureTime"] / 1e6

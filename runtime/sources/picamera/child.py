@@ -68,7 +68,9 @@ class Parent:
 
 
 def main(connection: int, memory: int, settings: Settings) -> None:
-    """Run the camera until the parent is done or something fails, which is reported to it.
+    """Run the camera until the parent is done or something fails.
+
+    A failure is reported to the parent.
 
     Args:
         connection: file of a connection to the parent.
@@ -164,7 +166,7 @@ def _mode(camera: Any, wanted: list[int]) -> dict[str, Any]:
 
 
 def unpacked(name: str) -> str:
-    """Return the format whose pixels are words, of a raw format that may be packed or compressed."""
+    """Return the format in words of a raw format that may be packed or compressed."""
     if "PISP" in name:
         return f"S{_pattern(name)}16"
     return name.partition("_")[0]

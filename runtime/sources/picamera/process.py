@@ -1,4 +1,4 @@
-"""The child process that a Raspberry Pi's camera is run in, its messages, and the memory that it shares."""
+"""The child process of a Raspberry Pi's camera, its messages and shared memory."""
 
 from __future__ import annotations
 

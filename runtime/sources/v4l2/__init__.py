@@ -1,1 +1,4 @@
-"""V4L2 cameras: their controls, and raw formats that OpenCV would reduce to 8 bits or not read at all."""
+"""V4L2 cameras: their controls and their raw formats.
+
+OpenCV would reduce these formats to 8 bits or not read them at all.
+"""

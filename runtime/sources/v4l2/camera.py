@@ -1,4 +1,7 @@
-"""V4L2 cameras: colour through OpenCV, raw formats from the kernel's memory, controls by the options of the address."""
+"""V4L2 cameras: colour, raw formats and controls.
+
+Colour is read through OpenCV, raw formats from the kernel's memory; the options of the address set the controls.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,9 @@ GREY = fourcc("GREY")
 
 
 def v4l2_camera(camera: str, development: Development | None = None, wait: bool = False) -> Camera:
-    """Open ``/dev/videoN`` or index N, with options: ``/dev/video0?exposure=0.5&gain=8``.
+    """Open ``/dev/videoN`` or index N, with options.
+
+    An example is ``/dev/video0?exposure=0.5&gain=8``.
 
     Raises:
         UsageError: it does not exist or delivers no image, and `wait` is off; or an option is wrong.

@@ -1,4 +1,7 @@
-"""Raw pixel formats of V4L2 cameras: grey and Bayer mosaics of 8 to 16 bits, in words or packed."""
+"""Raw pixel formats of V4L2 cameras.
+
+They are grey and Bayer mosaics of 8 to 16 bits, in words or packed.
+"""
 
 from __future__ import annotations
 

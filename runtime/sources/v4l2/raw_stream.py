@@ -1,4 +1,4 @@
-"""Read raw images from a V4L2 camera through memory that is shared with the kernel.
+"""Read raw images from a V4L2 camera through memory shared with the kernel.
 
 OpenCV opens no camera that has only Bayer formats of more than 8 bits, and gives up after 10 seconds without an image.
 """
@@ -28,7 +28,9 @@ MIN_TIMEOUT = 10.0
 
 
 class RawStream:
-    """A V4L2 camera of grey or mosaic pixels, (H, W) uint16, with the interface of an OpenCV capture.
+    """A V4L2 camera of grey or mosaic pixels, with an OpenCV capture's interface.
+
+    Its images are (H, W) uint16.
 
     Args:
         device: set to its format, one of `RAW_FORMATS`; it is closed by `release`.
@@ -122,7 +124,10 @@ class RawStream:
 
 
 def stream_error(error: OSError) -> str:
-    """Return why a camera does not open or stream, for a message that begins with its name."""
+    """Return why a camera does not open or stream, as the rest of a message.
+
+    The message begins with the camera's name.
+    """
     if error.errno == errno.EBUSY:
         return "another program holds it"
     if error.errno in (errno.EACCES, errno.EPERM):
