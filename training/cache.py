@@ -1,4 +1,7 @@
-"""Cache arrays that take minutes to compute: frozen features, groups of duplicates, soft targets of teachers."""
+"""Cache on disk for arrays that take minutes to compute.
+
+These are features of frozen layers, groups of duplicate images, and soft targets of teachers.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,18 @@ class CacheError(UserError):
 
 
 def cache_folder() -> Path:
-    """Return the cache folder: ``$XDG_CACHE_HOME/galaxy-edge``, by default ``~/.cache/galaxy-edge``."""
+    """Return the folder of the cache.
+
+    It is ``$XDG_CACHE_HOME/galaxy-edge``, by default ``~/.cache/galaxy-edge``.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galaxy-edge"
 
 
 def cache_key(*values: object, network: keras.Model | None = None) -> str:
-    """Return the SHA-256 (hex) of the values that a result depends on, and of a network's weights."""
+    """Return a cache key: the SHA-256 (hex) of values and network weights.
+
+    The values must be all that the result depends on, and their `repr` must identify them.
+    """
     digest = hashlib.sha256(repr(values).encode())
     for weights in network.weights if network is not None else ():
         digest.update(np.ascontiguousarray(np.asarray(weights)).tobytes())

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Cost(NamedTuple):
-    """Multiply-adds for one image, float parameters, and bytes of the int8 TFLite file."""
+    """Multiply-adds per image, float parameters, and size in bytes as int8 TFLite."""
 
     macs: int
     parameters: int

@@ -1,1 +1,1 @@
-"""Views of galaxies for training: turned, shifted, noisy, and as other telescopes show them."""
+"""Augmented training views of galaxies: geometry, levels, other telescopes."""

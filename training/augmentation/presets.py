@@ -1,4 +1,7 @@
-"""Augmentations by name: the report's, the same with any orientation, and imitations of other telescopes.
+"""Named augmentations: the report's, any orientation, other telescopes.
+
+`AUGMENTATIONS` holds the university report's augmentation, the same with any orientation, this project's own for survey
+images, and imitations of other telescopes.
 
 The report's parameters (section 2.3) are those of Keras' ImageDataGenerator: rotation 40 degrees, width shift 0.2,
 height shift 0.1, shear 0.2 (degrees, in Keras), zoom 0.2, horizontal flip, nearest fill. They are combined into one
@@ -45,7 +48,7 @@ TURNED = AffineAugmentation(rotation=180.0, mirror=(True, True))
 
 
 def warp_matrix(size: int, warp: AffineAugmentation, rng: np.random.Generator) -> np.ndarray:
-    """Draw the (2, 3) affine matrix from pixels of the view to pixels of the image, both (size, size)."""
+    """Draw a random (2, 3) affine matrix from view pixels to image pixels."""
     angle = np.deg2rad(rng.uniform(-warp.rotation, warp.rotation))
     columns, rows = (rng.uniform(-part, part) * size for part in warp.shift)
     shear = np.deg2rad(rng.uniform(-warp.shear, warp.shear))

@@ -1,4 +1,6 @@
-"""Augment galaxies to imitate other telescopes: stretch, saturated cores, raw noise, sky, framing, stars.
+"""Augment galaxies to imitate the views of other telescopes.
+
+What varies is the stretch, saturated cores, raw noise, the sky, the framing and foreground stars.
 
 The survey images that classifiers are trained on have one stretch, dark sky, no clipped core and one framing. In
 photographs the same galaxy has a burnt-out core in a bright halo, or noise, or tinted sky, or it extends beyond the
@@ -21,7 +23,10 @@ RIM = 0.12
 
 
 def draw_mixed_view(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw an ordinary view or one that imitates another telescope: (size, size, 3) uint8."""
+    """Draw a survey-like view or one that imitates another telescope.
+
+    The latter with probability `TELESCOPE_SHARE`. Returns (size, size, 3) uint8.
+    """
     if rng.random() < TELESCOPE_SHARE:
         return draw_telescope_view(canvas, size, rng)
     return draw_view(canvas, size, rng)
@@ -92,7 +97,10 @@ def _stars(size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _exposed(light: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
-    """Expose: the full well, below the core's light in half of the views, and noise of sky and light.
+    """Simulate an exposure: saturate bright pixels and add noise.
+
+    In half of the views the full well is below the light of the core. The noise is that of the sky and of the light
+    itself.
 
     Returns:
         light (size, size, 3) float32, 1 at the full well, and the noise of the sky.
@@ -110,7 +118,10 @@ def _exposed(light: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, f
 
 
 def _displayed(light: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Stretch light like the software of telescopes, over black or tinted sky: (size, size, 3) float32 levels."""
+    """Stretch linear light to display levels, as telescope software does.
+
+    The sky is black or tinted. Returns (size, size, 3) float32 levels.
+    """
     kind, share = rng.random(), np.clip((light + 2 * sigma) / (1 + 2 * sigma), 0, 1).astype(np.float32)
     if kind < 0.6:
         soft = max(np.exp(rng.uniform(np.log(0.02), np.log(1.0))), 2 * sigma)

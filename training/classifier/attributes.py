@@ -1,4 +1,6 @@
-"""Attributes of galaxies as an auxiliary training target: those of EFIGI (Baillard et al. 2011, A&A 532, A74).
+"""EFIGI's galaxy attributes as an auxiliary training target.
+
+See Baillard et al. 2011, A&A 532, A74.
 
 The classes divide continuous scales: the tightness of arms, the size of the bulge, the inclination. A class gives the
 side of a boundary on which a galaxy lies, an attribute the distance from it, so predicting both teaches the scales.
@@ -51,7 +53,7 @@ def read_attributes(row: Mapping[str, str]) -> np.ndarray:
 
 
 def with_attributes(network: keras.Model) -> keras.Model:
-    """Add an output with one logit per attribute, computed from the inputs of the last layer.
+    """Add an output with one logit per attribute, computed from the last features.
 
     Returns:
         A model with the outputs logits (N, C) and attributes (N, A), which shares all the network's layers.

@@ -1,4 +1,4 @@
-"""Balance classes of very different sizes: by the images of an epoch, or by weights in the loss.
+"""Balance classes of different sizes, by sampling or by weights in the loss.
 
 Three strategies of the university report (section 2.3), the baseline without balancing, and this project's default.
 """
@@ -54,7 +54,9 @@ def draw(labels: np.ndarray, strategy: str, seed: int, epoch: int) -> np.ndarray
 
 
 def class_weights(labels: np.ndarray, strategy: str, classes: int, names: Sequence[str] = CLASSES) -> np.ndarray:
-    """Return class weights for the loss, to compensate the imbalance that remains after `draw`.
+    """Return class weights for the loss, for a balancing strategy.
+
+    They compensate the imbalance that remains after `draw`.
 
     Args:
         labels: (N,) classes, 0..classes-1.

@@ -1,4 +1,7 @@
-"""Training batches of a classifier: balanced draws of augmented galaxies, the same for the same seed and epoch."""
+"""Training batches of a classifier: balanced draws of augmented galaxies.
+
+The same seed and epoch give the same batches.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +86,7 @@ class BatchLoader:
         self.steps = max(1, round(len(self._indices(0)) / recipe.batch))
 
     def _cache_features(self) -> list[np.ndarray]:
-        """Return the frozen part's features of `cached` views of every image: one array (N, ...) per view.
+        """Compute the frozen part's features of `cached` views of each image.
 
         The views depend on the image only, not on seed and data set, so that all runs and folds share the cache.
         """
@@ -170,14 +173,20 @@ class BatchLoader:
         return np.stack([self._view(self._canvases[index], self._recipe.size, rng) for index in drawn])
 
     def refresh_batches(self, batches: int) -> Iterator[np.ndarray]:
-        """Yield inputs over which the normalisation statistics of averaged weights are measured."""
+        """Yield inputs for measuring normalisation statistics of averaged weights.
+
+        At most `batches` of them, drawn like those of training but without mixup.
+        """
         for number, batch in enumerate(self.epoch(self._recipe.epochs)):
             if number >= batches:
                 return
             yield batch.inputs
 
     def calibration(self, max_images: int) -> np.ndarray:
-        """Draw images without augmentation, as evenly from the classes as their counts allow: (n, size, size, 3)."""
+        """Draw at most `max_images` unaugmented inputs to calibrate int8 with.
+
+        They are drawn from the classes as evenly as the counts allow: (n, size, size, 3) uint8.
+        """
         labels = self._dataset.labels
         order = np.random.default_rng(self._seed).permutation(self._labelled)
         ranks = np.zeros(len(order), int)

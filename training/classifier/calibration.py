@@ -1,4 +1,4 @@
-"""Calibrate probabilities, and choose the confidence below which a classifier abstains."""
+"""Calibrate probabilities and choose a classifier's abstention threshold."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ CONFIDENCE = 1.6449
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Fit the temperature, 0.2..5, by maximum likelihood (Guo et al. 2017, arXiv:1706.04599).
+    """Fit the softmax temperature, 0.2..5, by maximum likelihood.
+
+    See Guo et al. 2017, arXiv:1706.04599.
 
     The likelihood has a single maximum, since its logarithm is concave in the inverse temperature.
 
@@ -69,7 +71,10 @@ def accuracy_coverage(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np
 
 
 def _counts_above(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Count the images with at least each confidence (T,), ascending, and the correct ones among them."""
+    """Count images, and correct ones, at or above each confidence.
+
+    Returns the confidences (T,) that occur, ascending, and both counts (T,).
+    """
     probabilities, labels = np.asarray(probabilities), np.asarray(labels)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
         raise ValueError(f"probabilities {probabilities.shape} and labels {labels.shape} do not fit: (N, C) and (N,)")
@@ -81,7 +86,10 @@ def _counts_above(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.nda
 
 
 def wilson_bound(correct: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return the lower 95 % bound of the share correct / kept (kept >= 1), 0..1 (Wilson 1927, JASA 22, 209)."""
+    """Return Wilson's lower 95 % bound of the share correct / kept, in 0..1.
+
+    `kept` must be at least 1 (Wilson 1927, JASA 22, 209).
+    """
     share, squared = correct / kept, CONFIDENCE**2
     spread = CONFIDENCE * np.sqrt(share * (1 - share) / kept + squared / (4 * kept**2))
     bound: np.ndarray = (share + squared / (2 * kept) - spread) / (1 + squared / kept)

@@ -1,4 +1,4 @@
-"""Labelled galaxies from any file or folder (see `dataset_files`), with one interface."""
+"""A dataset of labelled galaxies with one interface for all sources."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class GalaxyDataset:
 
     @property
     def informative(self) -> np.ndarray:
-        """Indices (n,) of the images with any label: a class, a coarse group or an attribute."""
+        """Indices (n,) of images with a class, a coarse group or an attribute."""
         if self.attributes is None:
             return self.grouped
         return np.union1d(self.grouped, np.flatnonzero(np.isfinite(self.attributes).any(axis=1)))
 
     def images(self, size: int) -> np.ndarray:
-        """Return the inputs of a network of `size` pixels, cropped as in the runtime: (N, size, size, 3) uint8."""
+        """Return the network's inputs, (N, size, size, 3) uint8, cropped as at run time."""
         inputs = [
             network_input(image, np.zeros((0, 4)) if box is None else box[None], self.margin, size)
             for image, box in (read() for read in self.readers)
@@ -110,7 +110,10 @@ class GalaxyDataset:
 
 
 def describe_dataset(dataset: GalaxyDataset) -> dict[str, Any]:
-    """Return a dataset's entry for a run's record: hash, number of images by source, credits."""
+    """Describe a dataset for a run's record.
+
+    Returns its hash, the number of images by source, and the credits.
+    """
     names, counts = np.unique(np.array(dataset.sources), return_counts=True)
     return {
         "hash": dataset.hash,

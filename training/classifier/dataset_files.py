@@ -1,4 +1,4 @@
-"""Read labelled galaxies from an HDF5 file, from a folder per class, or from labelled sets.
+"""Read labelled galaxies from HDF5, one folder per class, or labelled sets.
 
 Galaxy10 SDSS (``Galaxy10.h5``) and Galaxy10 DECaLS (``Galaxy10_DECals.h5``) are read as their authors publish them:
 HDF5 with the datasets ``images`` and ``ans``; https://astronn.readthedocs.io/en/latest/galaxy10.html. Labelled sets
@@ -97,7 +97,10 @@ def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> GalaxyDataset:
 
 
 def _read_galaxy10_arrays(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return the images (N, side, side, 3) uint8 and the labels (N,) 0..9 of a Galaxy10 file, checked."""
+    """Read and check the images and labels of a Galaxy10 file.
+
+    Returns (N, side, side, 3) uint8 and (N,) in 0..9.
+    """
     import h5py
 
     try:
@@ -128,7 +131,10 @@ def _array_reader(image: np.ndarray) -> ImageReader:
 
 
 def _check_release(path: Path, count: int) -> None:
-    """Check that a file with as many images as a published release has the checksum of that release."""
+    """Check that a Galaxy10 file is the published one, by its SHA-256.
+
+    A file with another number of images than any release is not checked.
+    """
     if count not in RELEASES:
         return
     name, published = RELEASES[count]
@@ -200,7 +206,9 @@ def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
 
 
 def _shows_one_galaxy(sample: Sample, from_galaxy_set: bool) -> bool:
-    """Return whether an image without a class shows one galaxy that could be of one of the nine classes.
+    """Return whether a sample without a class shows a single galaxy.
+
+    The galaxy must be one that could belong to one of the nine classes.
 
     Without a coarse group it must be from a set of galaxies: other sets contain stars and nebulae too.
     """

@@ -1,4 +1,4 @@
-"""Soft targets for knowledge distillation: probabilities of finished runs, or of an exported network."""
+"""Soft targets for knowledge distillation, from runs or an exported network."""
 
 from __future__ import annotations
 
@@ -28,12 +28,15 @@ STATISTICS_IMAGES = 300
 
 
 def orientations(images: np.ndarray) -> list[np.ndarray]:
-    """Return images (N, S, S, 3) in eight orientations: rotated by quarters, and mirrored."""
+    """Return images (N, S, S, 3) in eight orientations: rotated and mirrored."""
     return [np.rot90(view, quarter, axes=(1, 2)) for view in (images, images[:, :, ::-1]) for quarter in range(4)]
 
 
 def _predict(forward: Forward, images: np.ndarray, temperature: float) -> np.ndarray:
-    """Return the mean probabilities (N, C) over eight orientations of images (N, S, S, 3) uint8."""
+    """Average class probabilities (N, C) over eight orientations of the images.
+
+    The images are (N, S, S, 3) uint8.
+    """
     return np.asarray(np.mean([softmax(forward(view), temperature) for view in orientations(images)], axis=0))
 
 
@@ -59,7 +62,10 @@ class Teacher:
         self._forward = compile_forward(self.network)
 
     def predict(self, images: np.ndarray, softening: float = 1.0) -> np.ndarray:
-        """Return probabilities (N, C) of images (N, S, S, 3) uint8, averaged over eight orientations."""
+        """Return class probabilities (N, C), averaged over eight orientations.
+
+        The images are (N, S, S, 3) uint8, of the size of the network's input.
+        """
         return _predict(self._forward, images, self.temperature * softening)
 
     def soft_targets(self, dataset: GalaxyDataset) -> np.ndarray:
@@ -107,7 +113,9 @@ def average_soft_targets(
 
 
 def exported_soft_targets(bundle: Bundle, recipe: Recipe, dataset: GalaxyDataset) -> np.ndarray:
-    """Return the soft targets of an exported network of a recipe: (N, C) float32, rows adding up to 1.
+    """Compute soft targets with a bundle's network, which must be of the recipe.
+
+    Returns (N, C) float32, rows adding up to 1.
 
     Raises:
         ExportedWeightsError: the network is not of this recipe. RunError: it has other classes.
@@ -123,7 +131,10 @@ def exported_soft_targets(bundle: Bundle, recipe: Recipe, dataset: GalaxyDataset
 
 
 def _within_groups(total: np.ndarray, dataset: GalaxyDataset) -> np.ndarray:
-    """Set classes that an image's coarse group excludes to 0, and normalise: (N, C) float32."""
+    """Exclude classes outside each image's coarse group, and normalise.
+
+    This applies to images without a class. Returns (N, C) float32, rows adding up to 1.
+    """
     coarse = dataset.labels < 0
     total[coarse] = (total[coarse] + 1e-9) * dataset.targets()[coarse]
     return np.asarray((total / total.sum(axis=1, keepdims=True)).astype(np.float32))

@@ -1,4 +1,6 @@
-"""Choose a classifier's temperature, abstention and domain on imitations of other telescopes' views.
+"""Choose a classifier's temperature, abstention threshold and domain limits.
+
+They are chosen on validation images and on views that imitate other telescopes.
 
 The validation images are degraded by known amounts: fewer pixels, a nearer edge of the frame, a longer exposure. Each
 limit of `inference.domain` is the last amount up to which enough names that are marked as sure are right.
@@ -48,7 +50,10 @@ Forward = Callable[[np.ndarray], np.ndarray]
 
 
 def telescope_views(validation: GalaxyDataset, size: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Draw `VIEWS` views of every image: (N, size, size, 3) uint8 and their labels (N,)."""
+    """Draw `VIEWS` telescope views of each image; return them with their labels.
+
+    The views are (N, size, size, 3) uint8, the labels (N,).
+    """
     rng = np.random.default_rng([seed, 9])
     images = [draw_telescope_view(canvas, size, rng) for canvas in validation.canvases() for _ in range(VIEWS)]
     return np.stack(images), np.repeat(validation.labels, VIEWS)
@@ -57,7 +62,7 @@ def telescope_views(validation: GalaxyDataset, size: int, seed: int) -> tuple[np
 def calibrate_on_views(
     forward: Forward, images: np.ndarray, validation: GalaxyDataset, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Choose temperature, abstention and domain on validation images and views that imitate other telescopes.
+    """Choose temperature, abstention and domain limits on images and their views.
 
     The abstention threshold lies above what a doubted class can have, so that a galaxy outside the domain is never
     sure. Each half of the galaxies is measured with thresholds chosen on the other half.
@@ -82,7 +87,7 @@ def calibrate_on_views(
 
 
 def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float, dict[str, float]]:
-    """Choose the temperature, the abstention threshold and the limits of the groups on logits (N, C)."""
+    """Choose temperature, abstention threshold and group limits on logits (N, C)."""
     temperature = fit_temperature(logits, labels)
     probabilities = softmax(logits, temperature)
     lowest = math.ceil(highest_doubted(logits.shape[1]) * 1e4 + 1) / 1e4
@@ -95,7 +100,9 @@ def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float,
 
 
 def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequence[str], images: int) -> dict[str, Any]:
-    """Measure the sure names of each half of the galaxies with what the other half chooses, for the run's record.
+    """Cross-check the chosen limits: choose on one half, measure on the other.
+
+    The result, for the run's record, is the precision and coverage of the sure names of images and of views.
 
     Args:
         logits: (N, C), of the `images` validation images and then of `VIEWS` views of each; labels: (N,).
@@ -118,7 +125,9 @@ def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequenc
 
 
 def choose_groups(probabilities: np.ndarray, labels: np.ndarray, abstain: float) -> dict[str, float]:
-    """Choose the probability that a coarse group needs where too few of its sure names are right without.
+    """Choose minimum probabilities of coarse groups that are too often wrong.
+
+    A group gets a limit if less than `MIN_PRECISION` of its sure names are right without one.
 
     Args:
         probabilities: (N, C) of validation images and views; labels: (N,) true classes.
@@ -182,7 +191,10 @@ def choose_domain(
 
 
 def last_good(rows: Sequence[dict[str, float]]) -> float:
-    """Return the amount before the first at which too few sure names are right, but at least the first amount."""
+    """Return the last amount before the precision falls below `MIN_PRECISION`.
+
+    The first amount is returned even if its precision is too low.
+    """
     good = rows[0]["amount"]
     for row in rows:
         if row["precision"] < MIN_PRECISION:
@@ -192,7 +204,11 @@ def last_good(rows: Sequence[dict[str, float]]) -> float:
 
 
 def sure_precision(probabilities: np.ndarray, labels: np.ndarray, abstain: float | None) -> dict[str, float]:
-    """Return the share of images (N, C) with a sure name, class or group, and that of right groups among them."""
+    """Measure coverage and precision of the names that count as sure.
+
+    Coverage is the share of images with a sure name (class or group); precision is the share of these whose coarse
+    group is right.
+    """
     sure, right = _sure_and_right(probabilities, labels, abstain)
     return {"coverage": float(sure.mean()), "precision": float(right[sure].mean()) if sure.any() else 1.0}
 
@@ -209,7 +225,7 @@ def _precision(sure: np.ndarray, right: np.ndarray) -> dict[str, Any]:
 
 
 def _sure_and_right(probabilities: np.ndarray, labels: np.ndarray, abstain: float | None) -> np.ndarray:
-    """Return whether each image (N, C) has a sure name and whether its coarse group is right: (2, N) bool."""
+    """Return, per image, whether its name is sure and its group right: (2, N) bool."""
     groups = np.array([coarse_group(name) for name in CLASSES])
     right = groups[best_groups(probabilities)] == groups[labels]
     named = [sure_group(dict(zip(CLASSES, map(float, row), strict=True))) is not None for row in probabilities]
@@ -218,7 +234,7 @@ def _sure_and_right(probabilities: np.ndarray, labels: np.ndarray, abstain: floa
 
 
 def best_groups(probabilities: np.ndarray) -> np.ndarray:
-    """Return the index (N,) of a class of the most probable coarse group of each row (N, C)."""
+    """Return a class index (N,) from the most probable coarse group of each row."""
     groups = np.array([coarse_group(name) for name in CLASSES])
     names, first = np.unique(groups, return_index=True)
     sums = np.stack([probabilities[:, groups == name].sum(axis=1) for name in names], axis=1)
@@ -226,7 +242,10 @@ def best_groups(probabilities: np.ndarray) -> np.ndarray:
 
 
 def shrunk(image: np.ndarray, side: int) -> np.ndarray:
-    """Coarsen a crop (size, size, 3) uint8 to one that had `side` pixels in its frame."""
+    """Reduce the resolution of a crop, but not its size.
+
+    The crop (size, size, 3) uint8 then looks as if it had `side` pixels in its frame.
+    """
     size = image.shape[0]
     if side >= size:
         return image
@@ -234,7 +253,10 @@ def shrunk(image: np.ndarray, side: int) -> np.ndarray:
 
 
 def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Replace `share` of a crop's area, at one side or two, as the runtime fills the outside of the frame."""
+    """Replace `share` of a crop's area, as if it lay outside the frame.
+
+    The area is at one side or all around, and is filled as the runtime fills it.
+    """
     size, two = image.shape[0], rng.random() < 0.5
     strip = round(size * (1 - np.sqrt(1 - share)) / 2) if two else round(size * share)
     view = np.rot90(image, int(rng.integers(4)))

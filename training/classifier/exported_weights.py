@@ -1,4 +1,4 @@
-"""Load an exported classifier's float32 TFLite file into the trainable network that it was made from.
+"""Load an exported classifier's float32 TFLite weights into its Keras network.
 
 The export folded every normalisation into the convolution before it. Each normalisation gets the statistics of our own
 images and the scale and shift that cancel them, so that inference gives the same logits as the file, and training,
@@ -51,7 +51,9 @@ def load_exported(network: keras.Model, path: Path, images: np.ndarray) -> None:
 
 
 def blend(network: keras.Model, weights: Weights, start: Weights, share: float, images: np.ndarray) -> None:
-    """Blend `share` of a network's initial weights with its own (Wortsman et al. 2022, CVPR).
+    """Set a network to a weighted mean of its initial and trained weights.
+
+    The initial weights have the weight `share` (Wortsman et al. 2022, CVPR).
 
     Networks between the two keep the strengths of the first and most of what the second learned.
 
@@ -72,7 +74,7 @@ def choose_share(
     validation: tuple[np.ndarray, np.ndarray],
     views: tuple[np.ndarray, np.ndarray],
 ) -> dict[str, Any]:
-    """Blend a network with the weights it started from, by the share that is best on validation.
+    """Choose the share of initial weights to blend in, and apply it.
 
     The best has the highest accuracy on imitations of other telescopes among the shares at which the accuracy on the
     validation images is within `TOLERANCE` of the highest.
@@ -99,7 +101,7 @@ def choose_share(
 
 
 def folded_weights(network: keras.Model) -> Weights:
-    """Return the weights of a network of `small_network.build`, its normalisations folded into them."""
+    """Return the weights of a small network, normalisations folded into them."""
     from keras import layers
 
     found: Weights = []
@@ -122,7 +124,9 @@ def folded_weights(network: keras.Model) -> Weights:
 
 
 def set_folded(network: keras.Model, weights: Weights, images: np.ndarray) -> None:
-    """Set folded weights, and every normalisation to its inputs' statistics and the scale and shift that cancel them.
+    """Load folded weights into a network that has normalisation layers.
+
+    Every normalisation gets the statistics of its inputs, and the scale and shift that cancel them.
 
     Raises:
         ValueError, StopIteration: the weights are of another network.

@@ -220,7 +220,7 @@ def _finish(
     images: np.ndarray,
     start: Path | None,
 ) -> RunRecord:
-    """Measure the trained network on validation, write it with its plots, and complete the record."""
+    """Refine, evaluate and write the trained network, and complete the record."""
     out, seed = run.folder, run.record.settings["seed"]
     network = loader.complete_network(average)
     on_views = recipe.views == TELESCOPES

@@ -1,4 +1,4 @@
-"""Operations on a Keras network: multiply-adds, normalisation statistics, writing a SavedModel."""
+"""Keras helpers: multiply-adds, normalisation statistics, SavedModel export."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def multiply_adds(model: keras.Model) -> int:
 
 
 def refresh_normalisation(model: keras.Model, batches: Iterable[np.ndarray]) -> None:
-    """Recompute the batch-normalisation statistics as the mean over `batches` of inputs.
+    """Recompute batch-normalisation statistics as means over batches of inputs.
 
     Averaged weights were never used in training, so the moving averages of the training do not fit them.
     """
@@ -40,7 +40,9 @@ def refresh_normalisation(model: keras.Model, batches: Iterable[np.ndarray]) -> 
 
 
 def save_network(model: keras.Model, folder: Path, size: int) -> None:
-    """Write a SavedModel from one raw image, (1, size, size, 3) RGB levels 0..255, to ``logits`` (1, C).
+    """Write the network as a SavedModel for one image.
+
+    Its input is (1, size, size, 3) raw RGB levels 0..255, its output ``logits`` (1, C).
 
     The levels are float32, so that the int8 converter can make the input uint8 with scale 1; a uint8 input here would
     leave a cast through float at the head of the converted graph.

@@ -1,4 +1,4 @@
-"""Refit the last layer of a trained classifier by regularised logistic regression.
+"""Refit a classifier's last layer by regularised logistic regression.
 
 Training also uses coarse groups, attributes and soft targets of teachers, which shift the boundaries between classes.
 The features are kept, and the last layer is fitted to the classes alone (as in Kang et al. 2020, ICLR, "Decoupling
@@ -28,7 +28,10 @@ LAST = "logits"
 
 
 def training_inputs(dataset: GalaxyDataset, size: int, seed: int, telescopes: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return images to fit to: two orientations of every image with a class and, optionally, a telescope view.
+    """Return the images to fit the last layer to, with their labels.
+
+    Each image with a class is there in two orientations and, with `telescopes`, in a view that imitates another
+    telescope.
 
     Returns:
         (N, size, size, 3) uint8 and the labels (N,).
@@ -47,7 +50,7 @@ def refit_last_layer(
     training: tuple[np.ndarray, np.ndarray],
     validation: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> dict[str, Any]:
-    """Fit the last layer to the classes, in place, with the penalty that is best on validation.
+    """Refit the last layer in place, with the penalty that is best on validation.
 
     The trained layer is one of the candidates, so that validation is never worse than before.
 

@@ -1,4 +1,4 @@
-"""Split a dataset into training, validation and test parts, near duplicates together."""
+"""Split a dataset into three parts, near duplicates in the same part."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def duplicate_groups(dataset: GalaxyDataset) -> np.ndarray:
 
 
 def split_dataset(dataset: GalaxyDataset, seed: int = 1) -> DatasetSplit:
-    """Split images by content into training, validation and test, with duplicates in the same part.
+    """Split a dataset into training, validation and test parts by content.
 
     Images without class and coarse group do not influence the split; they are added to the training part unless their
     galaxy is in another part.

@@ -214,7 +214,9 @@ def with_width(recipe: Recipe, width: float) -> Recipe:
 
 
 def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
-    """Build a recipe's network: (N, size, size, 3) levels 0..255 to (N, classes) logits.
+    """Build a recipe's network, from images to logits.
+
+    Its input is (N, size, size, 3) levels 0..255, its output (N, classes).
 
     Args:
         weights: pretrained weights, see `vgg.vgg16` and `mobilenet.mobilenet`.

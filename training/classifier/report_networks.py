@@ -1,4 +1,4 @@
-"""The small networks that the university report compared on Galaxy10 SDSS, as references.
+"""The university report's small networks for Galaxy10 SDSS, as references.
 
 The report uses images of 69x69 and nine classes. A block is convolution, ReLU, batch normalisation (where used),
 2x2 maximum pooling, in that order; `small_network` normalises before the ReLU.
@@ -34,7 +34,9 @@ MOMENTUM = 0.95
 
 
 def simple(size: int, classes: int) -> keras.Model:
-    """Build the report's first network: two convolutions and a dense layer, without regularisation.
+    """Build the report's first network, without regularisation.
+
+    It has two convolutions and a dense layer.
 
     Args:
         size: side of the input in pixels, at least 4.
@@ -49,7 +51,9 @@ def simple(size: int, classes: int) -> keras.Model:
 def regularised(
     size: int, classes: int, dropout: bool = False, l1l2: bool = False, batch_norm: bool = False
 ) -> keras.Model:
-    """Build the network of four convolutions with any of three regularisations (section 2.5 of the report).
+    """Build the report's four-convolution network with chosen regularisations.
+
+    See section 2.5 of the report.
 
     Without any it is the report's ``bigger``; with dropout and batch normalisation its ``scratch``, the best network
     that it trains from scratch: 230,377 parameters at size 69 and nine classes.

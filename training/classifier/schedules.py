@@ -1,4 +1,4 @@
-"""Learning-rate schedules: cosine cycles, or reduction on a plateau of the validation loss."""
+"""Learning-rate schedules: cosine cycles, or reduction on a plateau."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ class Cycles:
         return learning_rate(step, self.steps * self.epochs, self.rates)
 
     def is_last_cycle(self, epoch: int) -> bool:
-        """Return whether an epoch (from 0) is in the last cycle, which uses neither mixup nor smoothing."""
+        """Return whether an epoch (from 0) is in the last cycle.
+
+        Neither mixup nor label smoothing is used in that cycle.
+        """
         return epoch >= self.epochs - self.epochs / len(self.rates)
 
     def update(self, loss: float) -> bool:
@@ -43,7 +46,10 @@ class Cycles:
 
 
 def learning_rate(step: int, steps: int, rates: tuple[float, ...], warm: int = 100) -> float:
-    """Return the rate of a step (from 0) of `steps` in cosine cycles, each with a warm-up of at most `warm` steps."""
+    """Return the learning rate of a step in cosine cycles with warm-up.
+
+    Steps are counted from 0 to `steps` - 1; each cycle has a warm-up of at most `warm` steps.
+    """
     length = steps / len(rates)
     cycle = min(int(step / length), len(rates) - 1)
     done = (step - cycle * length) / length
@@ -53,7 +59,9 @@ def learning_rate(step: int, steps: int, rates: tuple[float, ...], warm: int = 1
 
 @dataclass
 class Plateau:
-    """ReduceLROnPlateau and EarlyStopping of Keras in one (section 2.4 of the report), on the validation loss.
+    """Keras' ReduceLROnPlateau and EarlyStopping combined, on validation loss.
+
+    See section 2.4 of the report.
 
     Args:
         first: the initial rate; factor: by which it is multiplied on a plateau.

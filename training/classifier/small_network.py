@@ -1,4 +1,4 @@
-"""The small networks that the search chooses from: their description, their cost, and how they are built.
+"""The search space's small networks: description, cost and construction.
 
 Convolution, batch normalisation, ReLU, in that order, so that normalisation can be folded; a stem, then stages that
 each halve the image and add residual blocks (He et al. 2016, arXiv:1512.03385), plain or depthwise-separable

@@ -1,4 +1,7 @@
-"""One training step of a classifier, and the checkpoint of network, averaged weights and optimiser."""
+"""Training step and checkpoint of a classifier.
+
+A checkpoint holds the network, the averaged weights, the best weights, the optimiser and the schedule.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ TEACHER_SHARE = 0.7
 
 
 def _attribute_loss(logits: tf.Tensor, attributes: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-    """Return the mean cross-entropy of the known attributes (B, A), images weighted by (B,)."""
+    """Return the mean cross-entropy of the known attributes, 0 for a perfect fit.
+
+    Attributes are (B, A), NaN where not known; images are weighted by (B,).
+    """
     known = tf.math.is_finite(attributes)
     target = tf.where(known, attributes, 0.5)
     cross = tf.nn.sigmoid_cross_entropy_with_logits(target, logits)

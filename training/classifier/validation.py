@@ -1,4 +1,7 @@
-"""Evaluate a trained classifier on its validation share: metrics, temperature, abstention threshold and plots."""
+"""Evaluate a classifier on the validation part.
+
+This gives the metrics, the temperature, the abstention threshold and the plots.
+"""
 
 from __future__ import annotations
 
@@ -44,12 +47,12 @@ def compile_forward(network: keras.Model, batch: int = BATCH) -> Forward:
 
 
 def predict(network: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Run images (N, size, size, 3) uint8 through a network once: (N, C) float32 logits."""
+    """Compute logits (N, C) float32 of images (N, size, size, 3) uint8."""
     return compile_forward(network)(images)
 
 
 def evaluate_logits(logits: np.ndarray, dataset: GalaxyDataset, temperature: float = 1.0) -> dict[str, Any]:
-    """Measure logits (N, C) of labelled images, over all of them and, under ``sets``, by source."""
+    """Compute metrics from logits (N, C): over all images, and by source (``sets``)."""
     probabilities = softmax(logits, temperature)
     sources = np.array(dataset.sources)
     metrics = classification_metrics(probabilities, dataset.labels, dataset.classes)
@@ -98,7 +101,10 @@ def calibrate_and_measure(
 
 
 def _error_on_other_half(logits: np.ndarray, validation: GalaxyDataset) -> float | None:
-    """Return the calibration error of each half of the images at the temperature that the other half chooses."""
+    """Cross-check the calibration: fit on one half, measure on the other.
+
+    Returns the calibration error of all images, or None if a half is empty.
+    """
     half = np.array([in_first_half(digest) for digest in validation.ids], bool)
     if not half.any() or half.all():
         return None
@@ -112,7 +118,7 @@ def _error_on_other_half(logits: np.ndarray, validation: GalaxyDataset) -> float
 def _choose_abstention(
     probabilities: np.ndarray, labels: np.ndarray, out: Path, chosen: float | None = None
 ) -> tuple[dict[str, float], dict[str, Any]]:
-    """Choose the probability below which a class is not reported, and plot coverage against accuracy.
+    """Choose the abstention threshold, and plot coverage against accuracy.
 
     Returns:
         The entry for ``decode``, empty if no threshold can be proven, and that for the metrics.
@@ -132,7 +138,9 @@ def _choose_abstention(
 
 
 def _coverage_on_other_half(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """Return coverage and accuracy above the threshold: of each half of the images, with the other half's threshold.
+    """Cross-check the abstention threshold: choose on one half, apply to the other.
+
+    Returns coverage, accuracy and its 95 % interval; empty where no threshold can be proven on a half.
 
     Empty where no threshold can be proven on a half.
     """
@@ -157,7 +165,7 @@ def write_plots(
     metrics: dict[str, Any],
     validation: GalaxyDataset,
 ) -> None:
-    """Write learning curves, confusion matrix and reliability diagram into a run folder."""
+    """Plot learning curves, confusion matrix and reliability into a run folder."""
     learning_curves(log, out / "learning.png")
     confusion_matrix(np.array(metrics["confusion"]), validation.classes, out / "confusion.png")
     probabilities = softmax(logits), softmax(logits, temperature)

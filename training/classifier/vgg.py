@@ -1,4 +1,6 @@
-"""VGG-16 (Simonyan & Zisserman 2015, arXiv:1409.1556) for transfer learning, as in the report.
+"""VGG-16 for transfer learning, as in the report.
+
+See Simonyan & Zisserman 2015, arXiv:1409.1556.
 
 Its convolutions expect levels in the order BGR minus the means of ImageNet. The images are RGB here: the graph
 subtracts the means, and the input channels of the first kernel are reversed when weights are loaded. This is the same
@@ -80,7 +82,9 @@ def vgg16(size: int, classes: int, weights: str | Path | None, unfreeze: str) ->
 
 
 def frozen_part(model: keras.Model) -> keras.Model:
-    """Return the part of a `vgg16` that is not trained, from images to the features of its last frozen block.
+    """Return a `vgg16`'s part that is not trained, from images to features.
+
+    The features are those of the last frozen block.
 
     Layers are shared. The features can be computed once and passed to `trainable_part` in every epoch.
 
@@ -91,7 +95,9 @@ def frozen_part(model: keras.Model) -> keras.Model:
 
 
 def trainable_part(model: keras.Model) -> keras.Model:
-    """Return the part of a `vgg16` after its `frozen_part`, from features (N, h, w, 512) float32 to logits.
+    """Return a `vgg16`'s part after its `frozen_part`, from features to logits.
+
+    The features are (N, h, w, 512) float32.
 
     Layers are shared, so training this part trains the complete model.
 
@@ -151,7 +157,10 @@ def _hed_group(name: str) -> str:
 
 
 def _read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Read the kernel (3, 3, in, out) and bias (out,) of every convolution from a file of either layout."""
+    """Read the kernel and bias of every VGG-16 convolution from a weights file.
+
+    Kernels are (3, 3, in, out), biases (out,). Both layouts that `vgg16` names are read.
+    """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     try:
