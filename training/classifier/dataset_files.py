@@ -133,7 +133,7 @@ def _array_reader(image: np.ndarray) -> ImageReader:
 def _check_release(path: Path, count: int) -> None:
     """Check that a Galaxy10 file is the published one, by its SHA-256.
 
-    A file with another number of images than any release is not checked.
+    A file whose number of images is not that of a release is not checked.
     """
     if count not in RELEASES:
         return

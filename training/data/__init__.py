@@ -1,1 +1,1 @@
-"""Labelled image sets: samples, catalogues, archives, splits, near duplicates, crops."""
+"""Labelled image sets: reading, splitting, cropping, finding duplicates."""

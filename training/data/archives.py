@@ -1,4 +1,4 @@
-"""Read encoded images and CSV tables from folders, zip archives and TFRecord files."""
+"""Read encoded images and CSV tables from folders, zips and TFRecord files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def read_member(archive: Path, member: str) -> bytes:
 
 @lru_cache(maxsize=32)
 def open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip archive; the last 32 stay open, as images are read from them one by one.
+    """Open a zip archive, or return it if it is already open.
+
+    The last 32 archives stay open, as images are read from them one by one.
 
     Raises:
         DataError: the file does not exist or is not a zip.

@@ -1,4 +1,4 @@
-"""Read data-set folders with CSV tables: galaxies with classes and boxes, star fields, deep-sky frames.
+"""Read data-set folders: CSV tables of images, classes and boxes, with zips.
 
 A set is a folder with CSV tables and zips of images, in the layouts ``efigi``, ``gz_frames``, ``deepsky_frames``,
 ``lco_messier``, ``sdss_starfields`` and ``labelled``. The layout is recognised by the tables, not by the folder's name.
@@ -45,12 +45,18 @@ def _parse_box(row: Mapping[str, str], columns: Iterable[str]) -> list[float] | 
 
 
 def is_difficult(row: Mapping[str, str]) -> bool:
-    """Return whether a box's row marks it as one that neither training nor evaluation counts."""
+    """Return whether a box's row marks the box as difficult.
+
+    Neither training nor evaluation counts such a box.
+    """
     return row.get("difficult", "0") == "1" or row["ubox_flag"] not in ("ok", "edge")
 
 
 def split_boxes(rows: Iterable[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the boxes to detect (N, 4) and the boxes to ignore (M, 4), float32, of table rows."""
+    """Split a table's boxes into those to detect and those to ignore.
+
+    Returns (N, 4) and (M, 4) float32.
+    """
     wanted: list[list[float]] = []
     ignored: list[list[float]] = []
     for row in rows:
@@ -142,7 +148,7 @@ def _read_starfields(folder: Path) -> Iterator[Sample]:
 
 
 def detect_layout(folder: Path) -> str | None:
-    """Return the layout of a folder by the tables in it, None if it is not a known one."""
+    """Return a folder's layout, judged by its tables; None if it is not known."""
     if (folder / "labels.csv").is_file() and (folder / "images.zip").is_file():
         return "efigi"
     if (folder / "index.csv").is_file():

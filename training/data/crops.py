@@ -19,12 +19,18 @@ COARSE_WEIGHT = 0.5
 
 
 def network_input(image: np.ndarray, boxes: np.ndarray, margin: float, size: int) -> np.ndarray:
-    """Return the network's view of a labelled image: the crop of its first box, or the whole image without boxes."""
+    """Return the crop of an image's first box, or the whole image without boxes.
+
+    The result is (size, size, 3); `margin` is the total share of the box's longer side that is added.
+    """
     return crop(image, boxes[0], margin, size) if len(boxes) else resize(image, size, size)
 
 
 def draw_weights(labels: np.ndarray, groups: Sequence[str]) -> np.ndarray:
-    """Return sampling weights (N,) that add up to 1, each class in proportion to the square root of its count.
+    """Return sampling weights (N,), adding up to 1, that favour rare classes.
+
+    The total weight of a class is proportional to the square root of its count; that of a coarse group (images without
+    a class) is multiplied by `COARSE_WEIGHT`.
 
     Args:
         labels: (N,) int, -1 where the class is not known.

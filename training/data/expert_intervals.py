@@ -1,4 +1,6 @@
-"""Classes within the experts' own intervals of EFIGI's attributes (Baillard et al. 2011, A&A 532, A74).
+"""Classes that the experts' intervals of EFIGI's attributes allow.
+
+See Baillard et al. 2011, A&A 532, A74.
 
 A class is derived from attributes that experts gave as values with a lower and an upper limit, all on a scale of
 quarters. Where an interval reaches over a class boundary, the experts did not decide between the classes.
@@ -16,7 +18,9 @@ ATTRIBUTES = {"T": 1.0, "Inclination": 0.25, "Bulge_to_Total": 0.25, "Arm_Streng
 
 
 def plausible_classes(row: Mapping[str, str]) -> frozenset[str]:
-    """Return the classes of all combinations of attribute values within a galaxy's intervals.
+    """Return the classes that a galaxy's attribute intervals allow.
+
+    They are the classes of all combinations of values within the intervals.
 
     Args:
         row: of EFIGI's table, with ``NAME``, ``NAME_inf`` and ``NAME_sup`` for `ATTRIBUTES`; -1: not determined.
@@ -33,7 +37,10 @@ def _values(row: Mapping[str, str], name: str, step: float) -> Iterable[float]:
 
 
 def derived_class(hubble: float, inclination: float, bulge: float, arms: float, curvature: float) -> str | None:
-    """Return the class of attribute values by the rules that the data set's labels were made by; None for no class."""
+    """Return the class that attribute values imply, or None.
+
+    The rules are those by which the labels of the data set were made.
+    """
     if hubble <= -4 or hubble == 11:
         return "smooth_round" if inclination <= 0.25 else "smooth_in_between" if inclination == 0.5 else "smooth_cigar"
     if hubble > 9:

@@ -101,7 +101,10 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _structure(grey: np.ndarray, fine: float, broad: float) -> np.ndarray:
-    """Return detail between two widths (sigmas in pixels), normalised to equal strength in bright and dark parts."""
+    """Return an image's detail between two scales, with equalised local contrast.
+
+    `fine` and `broad` are the sigmas in pixels of the two blurs whose difference is the detail.
+    """
     level = np.sqrt(grey.astype(np.float32))
     detail = cv2.GaussianBlur(level, (0, 0), fine) - cv2.GaussianBlur(level, (0, 0), broad)
     structure: np.ndarray = detail / np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 2 * broad) + 0.01)
@@ -113,12 +116,14 @@ def _downscale(plane: np.ndarray, side: int) -> np.ndarray:
 
 
 def _rotate(plane: np.ndarray, turn: int) -> np.ndarray:
-    """Rotate planes (..., S, S) by `turn` % 4 right angles, after mirroring them if `turn` >= 4."""
+    """Mirror planes (..., S, S) if `turn` >= 4, then rotate `turn` % 4 quarter turns."""
     return np.ascontiguousarray(np.rot90(plane[..., ::-1] if turn >= 4 else plane, turn % 4, (-2, -1)))
 
 
 def _candidates(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Find pairs of planes (N, S, S), each of norm 1, that correlate in some orientation.
+    """Find pairs of planes (N, S, S) that correlate in some orientation.
+
+    Each plane has norm 1.
 
     Returns:
         Indices (M,) and (M,), and the turn (M,) of the second, see `_rotate`, that correlates best.
@@ -170,7 +175,10 @@ def _align(fixed: np.ndarray, moving: np.ndarray, matrix: np.ndarray, steps: int
 def _same_galaxy(
     first: np.ndarray, second: np.ndarray, first_small: np.ndarray, second_small: np.ndarray, turn: int
 ) -> bool:
-    """Return whether two grey images show the same galaxy, the second rotated by `turn` (see `_rotate`)."""
+    """Return whether two grey images show the same galaxy.
+
+    The second is rotated by `turn` first, see `_rotate`. The small images are used for the first alignment.
+    """
     score, matrix = _align(first_small, _rotate(second_small, turn), np.eye(2, 3, dtype=np.float32), 5)
     if score < MIN_ALIGNED_CORRELATION:
         return False

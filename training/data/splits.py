@@ -1,4 +1,6 @@
-"""Split images into training, validation and test parts so that no galaxy is in two of them.
+"""Split images into parts such that no galaxy is in two of them.
+
+The parts are training, validation and test, or the folds of a cross-validation.
 
 Images of the same galaxy form a group (see `near_duplicates`), and a group is never divided. The hash of its content
 decides where a group goes, so that a split stays the same when images are added or reordered.
@@ -95,7 +97,10 @@ def holdout_indices(
 
 
 def split_hash(split: SplitIndices, ids: Sequence[str]) -> str:
-    """Return a hash (SHA-256, hex) of the content of each part, independent of the order of the images."""
+    """Return the SHA-256 (hex) of which image is in which part.
+
+    It does not depend on the order of the images.
+    """
     parts = {"train": split.train, "validation": split.validation, "test": split.test}
     lines = sorted(f"{name}:{ids[index]}" for name, part in parts.items() for index in part.tolist())
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
@@ -111,7 +116,9 @@ def k_fold_indices(
     repeat: int = 0,
     classes: Sequence[str] = CLASSES,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Assign images to k folds, whole groups, each class as evenly as the groups allow.
+    """Assign groups of images to k folds, and balance the classes.
+
+    Groups are never divided; each class is spread as evenly as they allow.
 
     Large groups are assigned first, then in the order of their seeded hash, each to the fold with the fewest images of
     its class; the order of the images does not matter. An image without a class (-1) is assigned too: it can be trained
@@ -162,17 +169,23 @@ def _most_frequent(labels: Sequence[int]) -> int:
 
 
 def in_share(digest: str, share: float, seed: int) -> bool:
-    """Return whether an image is in a share (0..1), by the seeded hash of its content."""
+    """Return whether an image is in a share (0..1), by its seeded content hash."""
     return int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:8], 16) / 2**32 < share
 
 
 def in_first_half(digest: str) -> bool:
-    """Return whether an image is in the first of two halves, whatever share it is in and whatever seed made that."""
+    """Return whether an image is in the first of two fixed halves, by its content.
+
+    The halves are independent of the result of `in_share` for any share and seed.
+    """
     return in_share(digest[::-1], 0.5, HALVES_SEED)
 
 
 def is_held_out(split: Mapping[str, Any], digest: str) -> bool:
-    """Return whether an image was held out, by a split's record (in a run's record, in a bundle's manifest)."""
+    """Return whether an image was held out, according to a split's record.
+
+    Such a record is part of a run's record and of a bundle's manifest.
+    """
     seed = split["seed"]
     if "folds" in split:
         number = int(hashlib.sha256(f"{seed}:{digest}".encode()).hexdigest()[:8], 16)
@@ -181,5 +194,5 @@ def is_held_out(split: Mapping[str, Any], digest: str) -> bool:
 
 
 def data_hash(digests: Iterable[str]) -> str:
-    """Return a hash (SHA-256, hex) of a set of images by their hashes, independent of their order."""
+    """Return the SHA-256 (hex) of a set of image hashes, independent of their order."""
     return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()

@@ -69,7 +69,7 @@ def count_fitting_records(file: Path) -> int:
 
 
 def read_record_image(file: Path, offset: int) -> bytes:
-    """Read the encoded image of the record that begins at byte `offset` of a TFRecord file.
+    """Read the encoded image of the TFRecord record that begins at byte `offset`.
 
     Raises:
         OSError: there is no complete record.

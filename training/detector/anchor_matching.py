@@ -12,13 +12,19 @@ from ...models.decode import decode_boxes, non_maximum_suppression, sigmoid
 
 
 def anchor_corners(anchors: np.ndarray) -> np.ndarray:
-    """Convert (N, 4) anchors (centre y, centre x, height, width) to boxes (x0, y0, x1, y1)."""
+    """Convert anchors (N, 4) from centre and size to corners.
+
+    Anchors are (centre y, centre x, height, width), the result is (x0, y0, x1, y1).
+    """
     centre, half = anchors[:, 1::-1], anchors[:, :1:-1] / 2
     return np.concatenate([centre - half, centre + half], axis=1)
 
 
 def encode_boxes(boxes: np.ndarray, anchors: np.ndarray) -> np.ndarray:
-    """Encode boxes as deltas, the inverse of `models.decode.decode_boxes`: (N, 4) and (N, 4) -> (N, 4) float32."""
+    """Encode boxes (N, 4) relative to their anchors (N, 4), as float32 deltas.
+
+    It is the inverse of `models.decode.decode_boxes`.
+    """
     centre, extent = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-3)
     shift = (centre[:, ::-1] - anchors[:, :2]) / anchors[:, 2:] * 10.0
     return np.concatenate([shift, np.log(extent[:, ::-1] / anchors[:, 2:]) * 5.0], axis=1).astype(np.float32)
@@ -64,7 +70,10 @@ def assign_targets(anchors: np.ndarray, boxes: np.ndarray, ignore: np.ndarray) -
 def decode_detections(
     deltas: np.ndarray, logits: np.ndarray, anchors: np.ndarray, min_score: float = 0.02, limit: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Decode the raw outputs of an image: (N, 4), (N,) -> boxes (K, 4) and scores (K,), best first."""
+    """Decode an image's raw outputs to boxes (K, 4) and scores (K,), best first.
+
+    `deltas` are (N, 4) and `logits` (N,), in the order of the anchors.
+    """
     scores = sigmoid(logits)
     top = np.argsort(-scores, kind="stable")[:400]
     top = top[scores[top] >= min_score]

@@ -1,4 +1,6 @@
-"""The feature pyramid of EfficientDet-Lite: BiFPN with plain sums (Tan et al. 2020, arXiv:1911.09070).
+"""The feature pyramid of EfficientDet-Lite: BiFPN with plain sums.
+
+See Tan et al. 2020, arXiv:1911.09070.
 
 The Lite networks omit what integer accelerators lack: squeeze-and-excite, swish, and learnt weights of the sums.
 """

@@ -24,7 +24,9 @@ def train_folds(
     report: Report | None = None,
     skip_invalid: bool = False,
 ) -> dict[str, Any]:
-    """Train one detector without each of the folds, in ``OUT/fold1``, ``OUT/fold2`` and so on.
+    """Train one detector per fold, each without the images of its fold.
+
+    The runs are in ``OUT/fold1``, ``OUT/fold2`` and so on.
 
     Args:
         data, settings, report, skip_invalid: as for `fit.train`.

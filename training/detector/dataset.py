@@ -1,4 +1,4 @@
-"""Training data of the detector: the samples of each side of the split, and batches of scenes."""
+"""Training data of the detector: the split of samples, and batches of scenes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ MARGIN, COMPARED_SIDE = 0.3, 69
 
 
 def is_trainable(sample: Sample) -> bool:
-    """Return whether an image is one to train on or, in the held-out share, to evaluate on."""
+    """Return whether a sample may be used for training or evaluation."""
     without_box = sample.kind == "galaxy" and not len(sample.boxes) and sample.set != CLOSE_UPS
     thumbnail = bool(len(sample.boxes)) and not sample.complete and sample.boxes[0][2:].max() < MIN_EXTENT
     return sample.set in SETS and sample.file not in RESERVED_FILES and not without_box and not thumbnail
@@ -46,7 +46,7 @@ def is_trainable(sample: Sample) -> bool:
 def split(
     samples: list[Sample], seed: int, folds: int = 0, fold: int = 0
 ) -> tuple[list[Sample], list[Sample], dict[str, Any]]:
-    """Split samples into a training and a validation share by content, and describe them.
+    """Split samples by content into training and validation, and describe them.
 
     Args:
         samples: of all data sets; those unsuitable for training are skipped.
@@ -77,7 +77,10 @@ def split(
 
 
 def _drop_close_ups(train: list[Sample], held_out: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Remove held-out close-ups, which have no box to evaluate on, and those of galaxies that are evaluated on."""
+    """Remove close-ups that are of no use or show galaxies of the held-out share.
+
+    Held-out close-ups have no box to evaluate on. Close-ups of galaxies that are evaluated on must not be trained on.
+    """
     held_out = [sample for sample in held_out if sample.set != CLOSE_UPS]
     close_ups = [sample for sample in train if sample.set == CLOSE_UPS]
     evaluated = [sample for sample in held_out if len(sample.boxes) and not sample.complete]

@@ -1,4 +1,7 @@
-"""Distributed training: several processes, on one or more machines, each with a part of every batch."""
+"""Distributed training: several processes, each with a part of every batch.
+
+The processes run on one or more machines.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ class Workers:
         return max(1, len(self.addresses))
 
     def part(self, batch: int) -> range:
-        """Return the positions in a batch of `batch` scenes that this worker generates and learns from.
+        """Return the positions in a batch that this worker generates and trains on.
+
+        `batch` is the number of scenes in the complete batch.
 
         Raises:
             WorkersError: the batch cannot be divided equally.
@@ -60,7 +65,10 @@ class Workers:
         return range(self.index * share, (self.index + 1) * share)
 
     def folder(self, out: Path) -> Path:
-        """Return this worker's run folder: `out` for the chief, a subfolder for the others."""
+        """Return this worker's run folder.
+
+        It is `out` for the chief, and a subfolder of it for every other worker.
+        """
         return out / f"worker{self.index}" if self.index else out
 
     def strategy(self) -> Any:

@@ -19,7 +19,9 @@ THRESHOLD = 0.5
 
 
 def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str, np.ndarray]:
-    """Generate the scenes to evaluate on: those that ``galaxy-edge eval detector --held-out`` measures too.
+    """Generate the scenes to evaluate on.
+
+    They are those that ``galaxy-edge eval detector --held-out`` measures too.
 
     Args:
         samples: of the validation share.
@@ -53,7 +55,9 @@ def evaluation_set(samples: Sequence[Sample], size: int, seed: int) -> dict[str,
 
 
 def calibration_set(generator: SceneSource, samples: Sequence[Sample], seed: int) -> np.ndarray:
-    """Draw training inputs: whole real frames of every data set, then scenes of every kind.
+    """Draw training inputs to calibrate the quantisation with.
+
+    First whole real frames of every data set, then scenes of every kind.
 
     Returns:
         (200, size, size, 3) uint8.

@@ -1,4 +1,6 @@
-"""Feature distillation: a backbone with random weights also learns the features of a pretrained network.
+"""Distil the features of a pretrained network into a new backbone.
+
+The backbone starts from random weights and learns these features in addition to its task.
 
 There are no pretrained weights for the `quick` backbone. One linear map per level predicts the features of a
 MobileNetV2 trained on ImageNet from its own, in addition to the detection task, which teaches it more than a few
@@ -23,7 +25,7 @@ MAX_ERROR = 9.0
 
 
 class FeatureDistillation:
-    """The pretrained network, and linear maps from the student's features to its features.
+    """Teacher network, and linear maps from student features to teacher features.
 
     Args:
         backbone: the student, of `networks.build_network`.

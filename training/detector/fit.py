@@ -162,7 +162,10 @@ class _Training:
         self.trainer.begin_averages()
 
     def run_epochs(self) -> None:
-        """Train until the last epoch, or until the score has not improved for `patience` epochs."""
+        """Train until the last epoch, or until early stopping.
+
+        Training stops early if the score has not improved for `patience` epochs; 0 turns this off.
+        """
         trainer, patience = self.trainer, self.settings.patience
         for epoch in range(int(trainer.epoch.numpy()), self.settings.epochs):
             if patience and epoch - int(trainer.best_epoch) >= patience:
@@ -177,7 +180,10 @@ class _Training:
             self.run.log(epoch=epoch + 1, **log(), **metrics)
 
     def _run_steps(self, epoch: int) -> Callable[[], dict[str, float]]:
-        """Train for an epoch; return a function that gives its line of the log, with the time used until then."""
+        """Train for an epoch, and return a function that creates its line of the log.
+
+        The line includes the processor time used until the function is called.
+        """
         import tensorflow as tf
 
         settings, steps = self.settings, self.steps
@@ -200,7 +206,10 @@ class _Training:
         }
 
     def finish(self) -> RunRecord:
-        """Evaluate the averaged weights, write the network and the calibration inputs, and close the run."""
+        """Evaluate and write the network with averaged weights, and close the run.
+
+        The calibration inputs are written too.
+        """
         trainer, settings, folder = self.trainer, self.settings, self.run.folder
         if settings.patience:
             trainer.take_best(self.best_file)
@@ -233,12 +242,18 @@ class _Training:
 
 
 def first_inputs(batches: SceneBatches, count: int = 48) -> np.ndarray:
-    """Generate the first training inputs for statistics: (n, size, size, 3) uint8, n at least `count`."""
+    """Generate the first training inputs, for statistics.
+
+    Returns (n, size, size, 3) uint8 with n at least `count`.
+    """
     return np.concatenate([batches.make(step)[0] for step in range(-(-count // len(batches.positions)))])
 
 
 def _single_process_network(model: Any, settings: DetectorSettings, workers: Workers) -> Any:
-    """Copy a distributed network's weights into one of this process alone, which can be saved as a graph."""
+    """Copy a distributed network's weights into a network of this process alone.
+
+    Only such a network can be saved as a graph.
+    """
     if workers.count == 1:
         return model
     single = ssd.build_network(settings)

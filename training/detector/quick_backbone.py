@@ -1,4 +1,4 @@
-"""A MobileNet with plain convolutions in its early stages, fast where memory access limits the speed.
+"""A MobileNet with plain early convolutions, for when memory limits the speed.
 
 MobileNetV2's first blocks apply wide depthwise layers at a half and a quarter of the input's side: few multiply-adds,
 but so much memory traffic that at small widths they dominate an int8 inference. Here the first convolution has stride

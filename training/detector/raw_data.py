@@ -1,4 +1,7 @@
-"""Raw exposures in a detector's training: their skies, batches that reuse scenes, and scenes to evaluate on."""
+"""Raw exposures in a detector's training: skies, batches, evaluation scenes.
+
+The batches use each scene several times.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +104,9 @@ class PooledBatches(SceneBatches):
 def join_raw_evaluation(
     processed: dict[str, np.ndarray], held_out: Sequence[Sample], skies: Sequence[RawSky], settings: DetectorSettings
 ) -> dict[str, np.ndarray]:
-    """Add raw-like scenes, of galaxies and skies that are not trained on, to an evaluation set.
+    """Add raw-like scenes to an evaluation set.
+
+    Their galaxies and skies are not trained on.
 
     Args:
         processed: of `evaluation.evaluation_set`; the result has the same keys.
@@ -129,7 +134,10 @@ def join_raw_evaluation(
 
 
 def raw_calibration(generator: SceneSource, seed: int) -> np.ndarray:
-    """Draw raw-like inputs to calibrate with, half of them with galaxies: (n, size, size, 3) uint8."""
+    """Draw raw-like inputs to calibrate the quantisation with.
+
+    Half of them show galaxies. Returns (n, size, size, 3) uint8.
+    """
     rng = np.random.default_rng([seed, 4])
     kinds = (*KINDS, "raw_galaxies")
     return np.stack([generator.draw(rng, kind).image for kind in kinds for _ in range(CALIBRATION_SCENES)])

@@ -1,4 +1,4 @@
-"""Load an exported detector's float32 TFLite file into the trainable network that it was made from.
+"""Load the weights of an exported detector to continue its training.
 
 The export folded every normalisation into the convolution before it. As in `pretrained_weights.load_backbone`, each
 gets the statistics of our own images and the scale and shift that undo them, so that inference gives the same results
@@ -20,7 +20,9 @@ _PART = re.compile(r"(?:fpn|retina_net_head)/(\w+?)/separable_conv2d(?:_\d+)?/de
 
 
 def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
-    """Load a float32 TFLite file of a network of `ssd.build_network` with MobileNet blocks and an FPN.
+    """Load the float32 TFLite file of an exported detector into its network.
+
+    The network is of `networks.build_network`, with MobileNet blocks and an FPN.
 
     Args:
         model: of the same settings, with random weights.
@@ -50,7 +52,11 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
 
 
 def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, Any], dict[str, Any]]:
-    """Read kernels and biases of the backbone in order, of pyramid and head by name, and separate normalisations."""
+    """Read a TFLite file's weights: backbone, pyramid and head, normalisations.
+
+    Returns the kernels and biases of the backbone in order, the weights of pyramid and head by name, and the scale and
+    shift of each normalisation that was not folded.
+    """
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(path.read_bytes(), 0)
@@ -113,7 +119,7 @@ def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> 
 
 
 def _unfolded(named: dict[str, Any], level: str) -> tuple[np.ndarray, np.ndarray]:
-    """Move the bias of a pyramid's convolution, into which a normalisation was folded, to that normalisation."""
+    """Move a pyramid convolution's bias to the normalisation that was folded into it."""
     layer = named.get(f"post_hoc_{level}") or named[f"coarser_{level}"]
     depthwise, pointwise, bias = layer.get_weights()
     layer.set_weights([depthwise, pointwise, np.zeros_like(bias)])
@@ -121,7 +127,10 @@ def _unfolded(named: dict[str, Any], level: str) -> tuple[np.ndarray, np.ndarray
 
 
 def _settle(model: Any, affine: dict[int, Any], images: np.ndarray) -> None:
-    """Set the statistics of every normalisation to those of its inputs, keeping its scale and shift."""
+    """Set the statistics of every normalisation to those of its inputs.
+
+    Gamma and beta are set such that inference applies the scale and shift of `affine`.
+    """
     import tensorflow as tf
     import tf_keras
 

@@ -18,7 +18,7 @@ DISTILLATION_WEIGHT = 0.5
 
 
 class DetectorTrainer:
-    """A network, its optimiser and its averaged weights, which are checkpointed together.
+    """A network, its optimiser and its averaged weights, checkpointed together.
 
     Created in the scope of a `tf.distribute` strategy it trains in several processes: each takes its part of every
     batch, and sums over all parts are equal to those of a single process.
@@ -133,7 +133,10 @@ class DetectorTrainer:
         tf.train.Checkpoint(averages=self.averages).read(str(file)).assert_consumed()
 
     def outputs(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Run the network on images (n, size, size, 3) uint8: deltas (n, N, 4) and logits (n, N)."""
+        """Run the network on images (n, size, size, 3) uint8.
+
+        Returns deltas (n, N, 4) and logits (n, N).
+        """
         import tensorflow as tf
 
         local = self.strategy.experimental_local_results
@@ -144,7 +147,10 @@ class DetectorTrainer:
         return np.concatenate(deltas), np.concatenate(logits)
 
     def estimate_statistics(self, batches: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
-        """Replace the moving statistics, which lag behind the averaged weights, by means over batches."""
+        """Replace the moving normalisation statistics by means over batches.
+
+        The moving ones lag behind the averaged weights.
+        """
         import tensorflow as tf
 
         norms = ssd.batch_norms(self.model)
