@@ -77,7 +77,7 @@ def split(
 
 
 def _drop_close_ups(train: list[Sample], held_out: list[Sample]) -> tuple[list[Sample], list[Sample]]:
-    """Remove close-ups that are of no use or show galaxies of the held-out share.
+    """Remove close-ups that are held out or show a galaxy of the held-out share.
 
     Held-out close-ups have no box to evaluate on. Close-ups of galaxies that are evaluated on must not be trained on.
     """
