@@ -1,4 +1,4 @@
-"""Load Keras models from files that consist of Keras' own layers and contain no code.
+"""Load Keras models from files that hold only Keras' own layers and no code.
 
 A ``.keras`` file names classes and functions, which Keras imports and calls when it loads the file. Its own safe mode
 refuses Python code in the file, but not every function that may be named.
@@ -55,7 +55,9 @@ class KerasFileError(UserError):
 
 
 def load_keras_file(file: Path) -> keras.Model:
-    """Load a ``.keras`` file of any origin: it is checked, loaded in a process with restricted rights, and then here.
+    """Load a ``.keras`` file of any origin, if it is safe.
+
+    It is checked, loaded in a process with restricted rights, and only then in this process.
 
     A run's folder may be a stranger's as well: each file passes through all three.
 

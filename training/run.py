@@ -84,13 +84,13 @@ class RunRecord:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write indented JSON atomically: an interruption leaves either the previous file or the new one."""
+    """Write indented JSON atomically, so that an interruption leaves no partial file."""
     with atomic_path(path) as staged:
         staged.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def network_hash(folder: Path) -> str:
-    """Return the SHA-256 (hex) of a finished classifier's network, which identifies it wherever its folder is moved.
+    """Return the SHA-256 (hex) that identifies a finished classifier's network.
 
     Raises:
         RunError: the folder holds no trained classifier.
@@ -209,7 +209,7 @@ class RunFolder:
 
     @contextlib.contextmanager
     def discard_on_failure(self) -> Iterator[None]:
-        """Delete the record of a new run if the block fails, so that the same command can be given again.
+        """Delete a new run's record if the block fails, so that it can be run again.
 
         Use it before anything is trained that a second try could overwrite. A resumed run keeps its record.
         """

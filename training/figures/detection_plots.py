@@ -10,7 +10,9 @@ from .style import BLUE, GREEN, GREY, ORANGE, RED, PlotError, label_axes, new_fi
 
 
 def score_curves(levels: Sequence[Mapping[str, Any]], threshold: float, path: Path) -> None:
-    """Draw precision against recall, and precision, recall and false alarms over the score.
+    """Plot a detector's precision-recall curve, and its rates over the score.
+
+    The second panel shows precision, recall and false detections per frame without galaxies.
 
     Args:
         levels: score, precision, recall and fp_per_frame (0 and up), each of the last three None where undefined.

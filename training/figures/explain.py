@@ -1,4 +1,4 @@
-"""Explain a classifier: load its model and write sheets of saliency maps, activations and filter patterns."""
+"""Explain a classifier with sheets of heat maps, activations and filters."""
 
 from __future__ import annotations
 
@@ -82,7 +82,9 @@ def explain_model(
     truth: Sequence[str | None] | None = None,
     temperature: float = 1.0,
 ) -> list[Path]:
-    """Write ``heat.png``, ``activations.png`` (of the first image) and ``filters.png``.
+    """Write sheets that explain a classifier: heat maps, activations, filters.
+
+    The files are ``heat.png``, ``activations.png`` (of the first image) and ``filters.png``.
 
     Args:
         images: (N, S, S, 3) uint8 RGB network inputs, N at least 1; the first `MAX_IMAGES` are shown.

@@ -97,7 +97,7 @@ def confusion_matrix(matrix: np.ndarray, classes: Sequence[str], path: Path) -> 
 
 
 def reliability_bins(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Bin predictions by their confidence, as the calibration error of the metrics does.
+    """Bin predictions by confidence, with the bins of the calibration error.
 
     Args:
         probabilities: (N, C) 0..1.

@@ -79,7 +79,10 @@ class _Tapped:
         )
 
     def __call__(self, images: Any) -> tuple[tf.Tensor, list[tuple[keras.Layer, tf.Tensor]]]:
-        """Return the logits (N, C), and each layer from the first convolution on with its output (N, h, w, c)."""
+        """Run the network; return its logits (N, C) and its spatial outputs.
+
+        The latter are each layer from the first convolution on, with its output (N, h, w, c).
+        """
         self._seen.clear()
         logits = self._model(images, training=False)
         spatial = [(layer, output) for layer, output in self._seen if tf.is_tensor(output) and output.shape.rank == 4]
@@ -112,7 +115,9 @@ class _Tapped:
 def grad_cam(
     model: keras.Model, images: np.ndarray, class_index: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Map where the evidence for a class lies, by Grad-CAM (Selvaraju et al. 2017, arXiv:1610.02391).
+    """Compute heat maps of the evidence for a class, by Grad-CAM.
+
+    See Selvaraju et al. 2017, arXiv:1610.02391.
 
     The channels of the last spatial layer (pooling and dropout skipped) are added, each weighted by the mean gradient
     of the class's logit; positive values are evidence. Each map is divided by its own maximum, so maps of different

@@ -26,7 +26,9 @@ class PlotError(UserError):
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Create a figure of width x height inches without pyplot, which would keep it open globally.
+    """Create a figure of `width` x `height` inches.
+
+    It does not use pyplot, which would keep the figure open globally.
 
     Raises:
         PlotError: matplotlib is not installed.

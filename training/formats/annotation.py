@@ -1,4 +1,4 @@
-"""Annotations of an image, independent of the label format: boxes, their classes and other values."""
+"""Format-independent annotations of an image: boxes, classes, other values."""
 
 from __future__ import annotations
 
@@ -215,7 +215,10 @@ class AnnotatedDataset:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Return the classes that are not `unknown`, in order: a written list must not contain misspelt ones."""
+        """Return the classes that are not `unknown`, in order.
+
+        Only these are written to a class list, since the others may be misspelt.
+        """
         unknown = self.unknown
         return tuple(name for name in self.classes if name not in unknown)
 
@@ -227,7 +230,9 @@ def build_dataset(
     listed: Iterable[str] = (),
     notes: Iterable[str] = (),
 ) -> AnnotatedDataset:
-    """Make a data set of the annotations that a reader found, sorted by name, each name once.
+    """Build a data set from the annotations that a reader found.
+
+    The images are sorted by name, each name once.
 
     Args:
         kind: name of the format; images, listed, notes: see `AnnotatedDataset`.
@@ -245,7 +250,10 @@ def build_dataset(
 
 
 def other_format_values(values: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """Return the values of another format that we have no field for, kept under that format's name."""
+    """Return the values that another format has and that no field here holds.
+
+    They are kept under the name of that format, `key`.
+    """
     foreign = values.get(key)
     return dict(foreign) if isinstance(foreign, dict) else {}
 

@@ -46,7 +46,10 @@ EDGE_TOLERANCE = 2e-6
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """An issue of a labelled set: its `kind` (one of `KINDS`), the `file` that has it, and what is wrong."""
+    """An issue of a labelled set: what is wrong, and in which file.
+
+    `kind` is one of `KINDS`, `file` the image or label file, `detail` the explanation.
+    """
 
     kind: str
     file: str
@@ -73,7 +76,10 @@ class DecodedImages:
 def decode_images(
     labels: AnnotatedDataset, on_issue: Callable[[LabelIssue], None], progress: Progress = no_progress
 ) -> DecodedImages:
-    """Decode every image; report those that are missing, broken, or of another size than labelled to `on_issue`."""
+    """Decode every image of a set, and report those with an issue.
+
+    `on_issue` is called for each image that is missing, broken, or of another size than its label says.
+    """
     decoded: list[tuple[ImageAnnotation, str, np.ndarray]] = []
     binning: dict[str, int] = {}
     for done, image in enumerate(labels.images):
@@ -139,7 +145,9 @@ def check(
 
 
 def find_training_issues(labels: AnnotatedDataset) -> tuple[list[LabelIssue], Mapping[str, int]]:
-    """Find the issues that prevent training: images that differ from their labels, invalid boxes, unknown classes.
+    """Find the issues of a set that prevent training on it.
+
+    They are images that are missing, broken or of another size, invalid boxes, and unknown classes.
 
     Returns:
         The issues, and `DecodedImages.binning`.
@@ -202,7 +210,10 @@ def _duplicate_issues(decoded: DecodedImages) -> Iterator[LabelIssue]:
 
 
 def describe_classes(labels: AnnotatedDataset) -> list[str]:
-    """Return notes that are not issues: what was left out, and which classes are not galaxies."""
+    """Return notes on a set that are not issues.
+
+    They say what was left out, and which classes are not galaxies.
+    """
     others = [f"{name} ({count})" for name, count in labels.counts.items() if not is_galaxy(name)]
     notes = list(labels.notes)
     if others:

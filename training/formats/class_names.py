@@ -1,4 +1,7 @@
-"""The class list of a YOLO folder: labelImg's classes.txt, Darknet's .names, or ``names`` in Ultralytics' data.yaml."""
+"""The class list of a YOLO folder, as several programs write it.
+
+It is labelImg's classes.txt, Darknet's .names file, or ``names`` in Ultralytics' data.yaml.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +61,9 @@ def _text(path: Path) -> str:
 
 
 def parse_yaml_names(text: str, file: str) -> list[str]:
-    """Read the class names of a data.yaml: ``names`` is a list, or a map from the numbers 0, 1, 2 ...
+    """Read the class names of Ultralytics' data.yaml.
+
+    ``names`` is a list, or a map from the numbers 0, 1, 2 and so on.
 
     Every value is read as the text that it is written as, so that the names ``no``, ``1.0`` and ``007`` keep their
     spelling; `yaml.safe_load` would convert them to a truth value and numbers.

@@ -42,7 +42,7 @@ DATASET_KEYS = {"images", "annotations", "categories"}
 
 
 def find_files(path: Path) -> list[Path]:
-    """List a folder's COCO files; if none is recognised, all JSON files, so that reading one reports its error."""
+    """List COCO files; if none is recognised, all JSON files, to report their errors."""
     if path.is_file():
         return [path]
     files = [candidate for candidate in list_files(path) if candidate.suffix.lower() == ".json"]
@@ -50,7 +50,7 @@ def find_files(path: Path) -> list[Path]:
 
 
 def sniff(path: Path) -> bool:
-    """Return whether a file looks like COCO: an object with at least two of its three lists."""
+    """Return whether a JSON file holds at least two of COCO's three lists."""
     if path.suffix.lower() != ".json":
         return False
     try:
@@ -68,7 +68,10 @@ def sniff(path: Path) -> bool:
 
 
 def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
-    """Read a COCO file, or the one in a folder; images are next to it, in ``images``, or in a folder of its name."""
+    """Read a COCO file, or the only one in a folder, and find its images.
+
+    For the folders that are searched see `ImageLocator`.
+    """
     files = find_files(path)
     if len(files) != 1:
         raise LabelError("unreadable label", str(path), f"holds {len(files)} COCO files: name one of them")
@@ -108,7 +111,7 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
 def _group_by_image(
     images: list[dict[str, Any]], annotations: list[dict[str, Any]], file: str, on_error: ErrorHandler
 ) -> dict[Any, list[dict[str, Any]]]:
-    """Return the annotations of each image by its id; report images without an id and annotations without an image."""
+    """Group annotations by image id; report images and annotations without one."""
     boxes_of: dict[Any, list[dict[str, Any]]] = {}
     for number, image in enumerate(images, 1):
         if (key := _read_id(image, "id")) is None:
@@ -132,7 +135,7 @@ def _read_id(element: Mapping[str, Any], key: str) -> int | float | str | None:
 
 
 def _category_names(categories: list[dict[str, Any]], file: str) -> dict[Any, str]:
-    """Return the names of categories by id; without them, no box of the file has a class."""
+    """Return the category names by id; empty if the file has no categories."""
     names: dict[Any, str] = {}
     for number, category in enumerate(categories, 1):
         key, name = _read_id(category, "id"), category.get("name")
@@ -169,7 +172,7 @@ def _read_one(
     locator: ImageLocator,
     on_error: ErrorHandler,
 ) -> ImageAnnotation | None:
-    """Read the annotations of an image; `on_error` is called for each that is invalid, and then None is returned."""
+    """Read an image's annotations, or report the invalid ones and return None."""
     folder = locator.find_folder(name)
     try:
         width, height = (int(parse_finite(image.get(side) or 0)) for side in ("width", "height"))
@@ -227,14 +230,14 @@ def _read_box(annotation: Mapping[str, Any]) -> list[float]:
 
 
 def _edges(bbox: list[float]) -> list[float]:
-    """Add sizes to corners without rounding errors: 10.1 + 20.2 is 30.3, not 30.299999999999997."""
+    """Convert a bbox to edges without rounding errors: 10.1 + 20.2 is 30.3."""
     start, sums = np.array(bbox[:2]), np.array(bbox[:2]) + np.array(bbox[2:])
     rounded = round_to_shortest(sums, lambda tried: np.abs(tried - start - np.array(bbox[2:])) < ROUNDING_ERROR)
     return [*bbox[:2], *rounded.tolist()]
 
 
 def to_bbox(box: list[float]) -> list[float]:
-    """Convert a box to x, y, width and height: the shortest numbers that `_edges` converts back exactly, if any."""
+    """Return the shortest bbox that `_edges` converts back to the box, if any."""
     sizes = np.array(box[2:]) - np.array(box[:2])
 
     def agrees(tried: np.ndarray) -> np.ndarray:
@@ -244,7 +247,7 @@ def to_bbox(box: list[float]) -> list[float]:
 
 
 def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progress) -> None:
-    """Write ``annotations.json`` and ``images/`` in a folder; if `target` is a file, the images are next to it."""
+    """Write ``annotations.json`` and ``images/``, or one JSON file with its images."""
     single = target.suffix.lower() == ".json"
     file = target if single else target / FILE
     place_images(labels.images, file.with_name(f"{file.stem}_{IMAGES}" if single else IMAGES), images, progress)

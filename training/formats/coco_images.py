@@ -16,7 +16,9 @@ IMAGES = "images"
 
 
 class ImageLocator:
-    """Finds images next to a COCO file, in ``images``, in a folder of its name, or in those of the folder above.
+    """A finder of the images that a COCO file names.
+
+    They may be next to the file, in ``images``, in a folder of the file's name, or in such folders one level up.
 
     Args:
         file: the COCO file; names: every ``file_name`` in it.
@@ -34,7 +36,9 @@ class ImageLocator:
         self._names = list(names)
 
     def name_in_set(self, named: str) -> str:
-        """Return an image's name in the set: that of a file here, if its path is of another computer.
+        """Return an image's name in the set, given its name in the COCO file.
+
+        A path of another computer is replaced by the name of the file here that it stands for.
 
         Raises:
             LabelError, ValueError: it has no valid name, or none or several of the images may be meant.

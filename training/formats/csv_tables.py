@@ -1,4 +1,6 @@
-"""CSV data sets: read in every layout of `data.catalogues`, written as frames.csv, boxes.csv and images.zip.
+"""CSV data sets: every layout can be read, our own is written.
+
+The layouts are those of `data.catalogues`; ours consists of frames.csv, boxes.csv and images.zip.
 
 Each row of the box table is a box, read from the unified columns if it has them; one that `data` ignores is difficult.
 All other columns are kept as text and are written back. ``set`` names the data set of a frame, so that its licence, its
@@ -170,7 +172,7 @@ def _row_errors(sample: Sample) -> Iterator[str]:
 
 
 def _read_more(row: Mapping[str, str], is_own_layout: bool) -> dict[str, Any]:
-    """Return the values of `MORE_COLUMN`, whose names are those of columns with another meaning."""
+    """Return the values in a row's `MORE_COLUMN`; empty if it has none."""
     values = _parse_cell(row.get(MORE_COLUMN, ""), is_own_layout) if is_own_layout else {}
     return values if isinstance(values, dict) else {}
 
@@ -249,7 +251,7 @@ def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progres
 
 
 def _fits_column(key: str, value: Any, galaxies: bool) -> bool:
-    """Return whether a value of an image can be written into the column of its name, without another meaning."""
+    """Return whether a value fits the column of its name without a change of meaning."""
     if key in ("kind", "boxes_complete"):
         return bool(value == "galaxy" and not galaxies) if key == "kind" else bool(value == "0")
     if key in ("set", "g10", "g10_p"):

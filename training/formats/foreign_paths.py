@@ -1,4 +1,6 @@
-"""Find images that labels name by paths of other computers: with backslashes, drive letters, from the root, as URL.
+"""Find images whose labels name them by paths of other computers.
+
+Such a path has backslashes, a drive letter or a host (a URL), or begins at the root.
 
 Only the last parts of such a path are useful: the image is the file with the same name, and with as many of the same
 folders as possible.
@@ -21,7 +23,7 @@ _LOCAL_FILES = "/local-files/?d="
 
 
 def is_foreign(name: str) -> bool:
-    """Return whether an image's name is a path of another system, or leads out of the data set."""
+    """Return whether a name is a path of another system or leads out of the set."""
     return (
         "\\" in name
         or name.startswith("/")
@@ -31,7 +33,9 @@ def is_foreign(name: str) -> bool:
 
 
 def path_parts(name: str) -> list[str]:
-    """Return the folders and the file of a path of any system, without drive, host, ``.`` and ``..``.
+    """Split a path of any system into its folders and its file name.
+
+    Drive, host, ``.`` and ``..`` are left out.
 
     Raises:
         ValueError: it is not a valid text, or has no file name.

@@ -31,7 +31,9 @@ def to_label_error(error: Exception, file: str) -> LabelError:
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, or in UTF-16 where it begins with its byte-order mark; no mark is in the result.
+    """Read a text file in UTF-8, or in UTF-16 with a byte-order mark.
+
+    The result has no mark, and its lines end with a line feed only.
 
     Raises:
         OSError, UnicodeDecodeError: it cannot be read, or is not such a text.
@@ -43,7 +45,9 @@ def read_text(path: Path) -> str:
 
 
 def decode(content: bytes, name: str = "") -> np.ndarray:
-    """Decode an image to (H, W, 3) uint8 RGB with the decoder of the runtime, which develops more than 8 bits.
+    """Decode an image to (H, W, 3) uint8 RGB as the runtime does.
+
+    Images of more than 8 bits are developed.
 
     The EXIF orientation is applied. A Bayer mosaic becomes superpixels of half the size, see `decode_with_size`.
 

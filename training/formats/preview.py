@@ -32,7 +32,9 @@ def choose_images(labels: AnnotatedDataset, count: int, seed: int) -> list[Image
 def draw_sheet(
     images: Sequence[ImageAnnotation], classes: Sequence[str], progress: Progress = no_progress
 ) -> np.ndarray:
-    """Arrange images in a grid: the colour of a box is its class, a dashed box is difficult.
+    """Draw images with their boxes in a grid.
+
+    The colour of a box is its class, a dashed box is difficult.
 
     For an image that is missing or broken, the error is written instead.
 

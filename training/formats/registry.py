@@ -111,7 +111,7 @@ FORMATS: dict[str, LabelFormat] = {
 
 
 def detect_all(path: Path) -> list[LabelFormat]:
-    """Return the formats of which a file or folder holds labels, judged by its content.
+    """Return the formats of the labels in a file or folder, judged by its content.
 
     Raises:
         DataError: it does not exist, or holds the parts of a split, which must not be read together.
@@ -173,7 +173,11 @@ def write_labels(
 
 
 def new_class_notes(labels: AnnotatedDataset, name: str) -> list[str]:
-    """Return a note on unlisted, perhaps misspelt classes that a format with numbered classes adds to its list."""
+    """Return a note on classes that writing in a format adds to its class list.
+
+    Formats with numbered classes add classes that are in no list and may be misspelt. Without such classes the result
+    is empty.
+    """
     unknown = sorted(labels.unknown) if name in ("yolo", "coco", "tfrecord") else []
     return (
         [f"classes that were in no list and are added to the list of {name}: {', '.join(unknown)}"] if unknown else []

@@ -14,7 +14,7 @@ DECIMALS = range(6)
 
 
 def round_to_shortest(values: np.ndarray, agrees: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Return the pixel coordinates with the fewest decimals that a format would write in the same way.
+    """Round coordinates to the fewest decimals that a format would write alike.
 
     A normalised or rounded number stands for a small range of pixels. The edge that was drawn is nearly always the
     number of that range with the fewest decimals.
@@ -40,7 +40,7 @@ def restore_from_record(
     remembered: ImageAnnotation | None,
     keys_of: Callable[[ImageAnnotation], Iterable[Hashable]],
 ) -> ImageAnnotation:
-    """Restore properties that the format cannot hold from a record, for boxes that have not changed since.
+    """Restore from a record what the format cannot hold, for unchanged boxes.
 
     Args:
         read: the annotation as read from the format alone.

@@ -1,4 +1,4 @@
-"""Convert images that a user labelled to the samples on which networks are trained and evaluated."""
+"""Convert a user's annotations to samples for training and evaluation."""
 
 from __future__ import annotations
 
@@ -69,7 +69,10 @@ def read_samples(path: Path, skip_invalid: bool = False) -> list[Sample]:
 
 
 def _in_developed_pixels(image: ImageAnnotation, binning: int) -> ImageAnnotation:
-    """Return the annotation in pixels of the developed image: superpixels, where the file is a Bayer mosaic."""
+    """Convert an annotation to pixels of the developed image.
+
+    Where the file is a Bayer mosaic, these are superpixels with sides of `binning` pixels.
+    """
     if binning == 1:
         return image
     width, height = image.width // binning, image.height // binning

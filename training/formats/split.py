@@ -103,7 +103,9 @@ def holdout(decoded: DecodedImages, shares: tuple[float, float], seed: int) -> d
 
 
 def k_fold(decoded: DecodedImages, k: int, seed: int) -> dict[str, list[ImageAnnotation]]:
-    """Assign images to k folds, each class, and images without a box, as evenly as groups of duplicates allow.
+    """Assign images to k folds, balanced by class, duplicates together.
+
+    Each class, and the images without a box, are spread as evenly as groups of duplicates allow.
 
     An image with several classes counts as one of the rarest.
 
@@ -151,7 +153,9 @@ def write_split(
     images: str,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
-    """Write every part as a separate data set, and ``split.json``, which lists the images of each.
+    """Write each part of a split as a data set of its own.
+
+    ``split.json`` lists the images of each part.
 
     Args:
         parts: path of each part in the folder -> its images.

@@ -1,4 +1,6 @@
-"""TFRecord of tf.train.Example, with the keys that TensorFlow's object detection tools read. Needs TensorFlow.
+"""TFRecord files with the keys of TensorFlow's object detection tools.
+
+Each record is a tf.train.Example; reading and writing need TensorFlow.
 
 Boxes are written as float32, relative to the image size, classes by name and by number (from 1; 0 is the background),
 and a difficult box with ``difficult`` and ``is_crowd`` 1, which evaluations use. ``source_id`` is a number, as COCO's

@@ -1,4 +1,4 @@
-"""Pascal VOC XML as labelImg 1.8 writes it: one XML file for each image, next to it.
+"""Pascal VOC XML as labelImg 1.8 writes it: one file per image, next to it.
 
 Pixel coordinates are used unchanged. labelImg writes the position of the mouse in the image, truncated to a whole pixel
 and at least 1, and not the 1-based, inclusive pixels of the VOC challenge. Numbers with decimals are allowed (labelImg
@@ -39,7 +39,10 @@ BOX_TAGS = {"name", "pose", "truncated", "difficult", "bndbox", "attributes"}
 
 
 class _SafeTreeBuilder(ET.TreeBuilder):
-    """Builds a tree of elements; refuses type and entity declarations, which labels do not need and attacks use."""
+    """A tree builder that refuses document types and entities.
+
+    Labels do not need these declarations, and attacks use them.
+    """
 
     def doctype(self, name: str, public: str | None, system: str | None) -> None:
         raise ValueError("it declares a document type, which is refused: labels do not need one")
@@ -111,7 +114,7 @@ def _read_one(
     omitted: dict[str, int],
     on_error: ErrorHandler,
 ) -> ImageAnnotation | None:
-    """Read the annotations of an XML file; `on_error` is called for each invalid object, and then None is returned."""
+    """Read an XML file's annotations, or report its invalid objects and return None."""
     try:
         filename = _text(root, "filename")
         own = path_parts(filename)[-1] if is_foreign(filename) else normalise_name(filename)
@@ -161,7 +164,7 @@ def _read_one(
 
 
 def _find_image(filename: str, label: Path, folder: str, images: Container[str]) -> str:
-    """Find a label's image: next to it, in a neighbouring folder, in the folder it names, or by its own name."""
+    """Return the name of a label's image: the first candidate that exists."""
     folder_of_label, parent = label.parent, label.parent.parent
     candidates = [
         candidate / filename
@@ -199,7 +202,7 @@ def _read_attributes(element: ET.Element) -> dict[str, Any]:
 
 
 def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
-    """Write images, an XML file next to each, and ``classes.txt`` with the known classes in order, for labelImg.
+    """Write images, an XML file next to each, and ``classes.txt`` (known classes).
 
     Raises:
         DataError: two images would have the same XML.
@@ -213,7 +216,7 @@ def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progres
 
 
 def to_xml(image: ImageAnnotation, root: str = "") -> str:
-    """Return an image's annotations as XML; `root` is its folder if its name has none."""
+    """Return annotations as XML; `root` is the folder of an image that names none."""
     about = dict(image.about)
     annotation = ET.Element("annotation", {"verified": "yes"} if about.get("verified") is True else {})
     if annotation.attrib:
@@ -247,7 +250,7 @@ def to_xml(image: ImageAnnotation, root: str = "") -> str:
 
 
 def _take_element(values: dict[str, Any], key: str, default: str) -> str:
-    """Remove and return a value that has its own XML element; a value that XML cannot hold stays an attribute."""
+    """Remove and return an element's value, or the default if XML cannot hold it."""
     value = values.get(key)
     try:
         validate_text(value if isinstance(value, str) else "")
@@ -257,7 +260,7 @@ def _take_element(values: dict[str, Any], key: str, default: str) -> str:
 
 
 def truncated_flag(box: list[float], width: int, height: int) -> str:
-    """Return labelImg's default for ``truncated``: "1" if the box touches the edge of the image, else "0"."""
+    """Return labelImg's ``truncated``: "1" if the box touches the edge, else "0"."""
     x0, y0, x1, y1 = (int(value) for value in box)
     return str(int(y1 == height or y0 == 1 or x1 == width or x0 == 1))
 

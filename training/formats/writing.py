@@ -1,4 +1,7 @@
-"""Write a data set next to its target, sync it to disk, and only then rename it into place."""
+"""Write a data set completely before it gets its name.
+
+It is written next to its target, synced to disk, and only then renamed.
+"""
 
 from __future__ import annotations
 
@@ -96,7 +99,7 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def format_json(content: Mapping[str, Any]) -> str:
-    """Return a JSON object as readable text: each item of its lists is on a line of its own."""
+    """Format a JSON object, with each item of its lists on a line of its own."""
     parts = []
     for key, value in content.items():
         text = _dump(value)

@@ -1,4 +1,6 @@
-"""YOLO txt of Darknet, Ultralytics and labelImg: one line per box, ``class cx cy w h``, relative to the image size.
+"""YOLO text labels of Darknet, Ultralytics and labelImg.
+
+There is one line per box, ``class cx cy w h``, relative to the image size.
 
 Written: ``images/``, ``labels/``, ``labels/classes.txt`` (labelImg), ``data.yaml`` (Ultralytics), and
 ``galaxy-edge.json``, which holds what the lines cannot hold: sizes, difficult flags, exact pixels. A line that another
@@ -35,7 +37,10 @@ _Row = tuple[list[float], float]
 
 
 def label_path(image: str) -> str:
-    """Return the path of an image's label file: the last folder ``images`` becomes ``labels``, as in Ultralytics."""
+    """Return the path of an image's label file, as Ultralytics derives it.
+
+    The last folder ``images`` becomes ``labels``.
+    """
     parts = list(PurePosixPath(image).with_suffix(".txt").parts)
     for index in range(len(parts) - 2, -1, -1):
         if parts[index] == IMAGES:
@@ -45,18 +50,20 @@ def label_path(image: str) -> str:
 
 
 def _image_name(path: str) -> str:
-    """Return an image's name in the set: its path in the folder, without a leading ``images/``."""
+    """Return an image's name in the set: its path without a leading ``images/``."""
     return path.removeprefix(IMAGES + "/")
 
 
 def encode_boxes(boxes: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Convert boxes (N, 4) in pixels to centres and sizes (N, 4), relative to the image size."""
+    """Convert boxes (N, 4) in pixels to relative centres and sizes (N, 4)."""
     scale = np.array([width, height], np.float64)
     return np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2 / scale, (boxes[:, 2:] - boxes[:, :2]) / scale], axis=1)
 
 
 def decode_boxes(shares: np.ndarray, width: int, height: int, error: np.ndarray) -> np.ndarray:
-    """Convert relative centres and sizes (N, 4) to boxes in pixels: the shortest numbers that are written so.
+    """Convert relative centres and sizes (N, 4) to boxes in pixels.
+
+    Of the coordinates that would be written alike, those with the fewest decimals are returned.
 
     Args:
         error: (N, 1) rounding error of `shares`.
@@ -186,7 +193,10 @@ def _row_keys(image: ImageAnnotation) -> list[Hashable]:
 
 
 def sniff(path: Path, folder: Path) -> bool:
-    """Return whether a text file looks like a label: it is in ``labels``, or begins with the line of a box."""
+    """Return whether a text file looks like a YOLO label.
+
+    It is in a folder ``labels``, or begins with the line of a box.
+    """
     if path.suffix.lower() != ".txt" or path.name == CLASSES:
         return False
     if LABELS in path.relative_to(folder).parts[:-1]:
@@ -200,7 +210,7 @@ def sniff(path: Path, folder: Path) -> bool:
 
 
 def write(labels: AnnotatedDataset, folder: Path, images: str, progress: Progress) -> None:
-    """Write images, label files, class lists, and a record of what the lines cannot hold.
+    """Write images, labels, class lists, and a record of what labels cannot hold.
 
     Raises:
         DataError: two images would have the same label file.

@@ -1,4 +1,7 @@
-"""The layers of MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) at any width, to build it and to count its cost."""
+"""The layers of MobileNetV2 at any width, to build it and to count its cost.
+
+See Sandler et al. 2018, arXiv:1801.04381.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ CHANNEL_MULTIPLE = 4
 
 
 def scale_channels(channels: int, width: float) -> int:
-    """Return `channels` times `width` as a multiple of `CHANNEL_MULTIPLE`, at most a tenth below it."""
+    """Scale a number of channels to a multiple of `CHANNEL_MULTIPLE`.
+
+    The result is at most a tenth below `channels` times `width`.
+    """
     exact = channels * width
     rounded = max(CHANNEL_MULTIPLE, int(exact + CHANNEL_MULTIPLE / 2) // CHANNEL_MULTIPLE * CHANNEL_MULTIPLE)
     return rounded if rounded >= 0.9 * exact else rounded + CHANNEL_MULTIPLE

@@ -1,4 +1,6 @@
-"""MobileNetV2 (Sandler et al. 2018, arXiv:1801.04381) with folded normalisation: a teacher pretrained on ImageNet.
+"""MobileNetV2 with folded normalisation: a teacher pretrained on ImageNet.
+
+See Sandler et al. 2018, arXiv:1801.04381.
 
 A few thousand galaxies are too few for a wide network. One that starts from ImageNet's weights makes other errors
 than one that starts from random weights, so their average is better than either.

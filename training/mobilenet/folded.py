@@ -17,7 +17,10 @@ class WeightsError(UserError):
 
 
 class Folded(NamedTuple):
-    """A convolution with its normalisation folded in: `kernel` (k, k, in, out), or (k, k, in, 1) of a depthwise one."""
+    """A convolution with its normalisation folded in.
+
+    `kernel` is (k, k, in, out), or (k, k, in, 1) of a depthwise convolution; `bias` has one value per output channel.
+    """
 
     name: str
     kernel: np.ndarray

@@ -1,4 +1,4 @@
-"""Read the weights of a MobileNetV2 whose normalisation was folded into its convolutions, and load them."""
+"""Read the folded weights of a MobileNetV2, and load them into a network."""
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def folded_mobilenet(path: Path) -> list[Folded]:
 
 
 def set_folded(path: Path, folded: Folded, layer: Any, normalised: bool) -> None:
-    """Set a convolution's kernel, and its bias unless a normalisation layer after it takes the bias.
+    """Set a convolution's kernel and, unless `normalised`, its bias.
+
+    If `normalised`, the normalisation layer after the convolution takes the bias.
 
     Raises:
         WeightsError: the kernel's shape is not the layer's.

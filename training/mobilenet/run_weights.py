@@ -12,7 +12,9 @@ from .folded import Folded, WeightsError
 
 
 def folded_from_run(folder: Path) -> list[Folded]:
-    """Read the convolutions of a classifier of the recipe mobilenet, in the order of the network.
+    """Read the convolutions of a finished run of the recipe ``mobilenet``.
+
+    They are in the order of the network.
 
     Raises:
         RunError: the folder is not a run folder. WeightsError: the run is of another network, or not finished.
