@@ -9,7 +9,7 @@ Rng = np.random.Generator
 
 
 def rotate_randomly(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Rotate an image and its boxes by a random multiple of 90 degrees, and mirror them or not.
+    """Rotate an image and its boxes by random right angles, mirrored or not.
 
     Args:
         image: (H, W, 3).
@@ -33,7 +33,9 @@ def rotate_randomly(rng: Rng, image: np.ndarray, *box_sets: np.ndarray) -> tuple
 def add_saturated_stars(
     rng: Rng, canvas: np.ndarray, reach: float, count: int = 1, max_distance: float | None = None
 ) -> None:
-    """Add overexposed stars in place, all with the halos and diffraction spikes of one telescope.
+    """Add overexposed stars with halos and diffraction spikes, in place.
+
+    Halos and spikes of all stars are those of one telescope.
 
     Args:
         canvas: (H, W, 3) float32 levels.
@@ -101,7 +103,10 @@ def _noise(rng: Rng, height: int, width: int) -> np.ndarray:
 
 
 def restretch(rng: Rng, x: np.ndarray) -> np.ndarray:
-    """Replace an image's stretch by another, or by almost none as in a raw frame: levels (H, W, 3) float32."""
+    """Replace an image's stretch by a random other one.
+
+    The new stretch may be nearly linear, as in a raw frame. Levels are (H, W, 3) float32.
+    """
     light = np.sinh(4.0 * x / 255) / np.sinh(4.0)  # as if the image had been stretched by an arcsinh
     softening = np.exp(rng.uniform(np.log(0.01), np.log(0.2)))
     stretched = np.arcsinh(light / softening) / np.arcsinh(1 / softening)  # Lupton et al. 2004, PASP 116, 133
@@ -110,7 +115,9 @@ def restretch(rng: Rng, x: np.ndarray) -> np.ndarray:
 
 
 def mix_channels(rng: Rng, image: np.ndarray) -> np.ndarray:
-    """Mix an image's channels, as filters and palettes do that show the same gas in other hues.
+    """Mix an image's channels, to show gas in other hues.
+
+    Filters and colour palettes differ in this way between photographs.
 
     Args:
         image: (H, W, 3) uint8.
@@ -123,7 +130,10 @@ def mix_channels(rng: Rng, image: np.ndarray) -> np.ndarray:
 
 
 def vignette(rng: Rng, height: int, width: int) -> np.ndarray:
-    """Draw a vignette: (H, W, 1) float32 factors, 1 near the middle, at least 0.4 in the corners."""
+    """Draw a random vignette: (H, W, 1) float32 factors.
+
+    They are 1 near the middle and at least 0.4 in the corners.
+    """
     x = (np.arange(width, dtype=np.float32) - rng.uniform(0.4, 0.6) * width) / width
     y = (np.arange(height, dtype=np.float32) - rng.uniform(0.4, 0.6) * height) / height
     depth = rng.uniform(0.1, 1.0)

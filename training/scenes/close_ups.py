@@ -1,4 +1,6 @@
-"""Measure and cut out galaxies that fill their image, as in catalogues of nearby galaxies.
+"""Measure and cut out galaxies that fill their image.
+
+Catalogues of nearby galaxies contain such images.
 
 Such images have no box, so the size of the galaxy has to be measured. numpy and OpenCV only.
 """
@@ -27,7 +29,9 @@ MIN_BRIGHTNESS = 15.0
 
 
 def measure_ellipse(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Measure the ellipse that contains 90 % of the displayed light of the galaxy in the middle.
+    """Measure the ellipse that holds 90 % of the central galaxy's light.
+
+    The light is that which the image displays.
 
     Axis ratio and angle come from second moments of the minimum of the image and the image rotated by 180 degrees,
     which removes stars; the radius comes from the curve of growth of the median profile. The median overlap (IoU) with
@@ -74,7 +78,9 @@ def measure_ellipse(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
 
 
 def cut_out_close_up(image: np.ndarray) -> Cutout | None:
-    """Cut out the galaxy in the middle of an image, fading around its ellipse and at the edges.
+    """Cut out the galaxy in the middle of an image.
+
+    It fades out around its ellipse and towards the edges of the image.
 
     Args:
         image: (H, W, 3) uint8 RGB, see `measure_ellipse`.

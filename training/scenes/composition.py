@@ -1,4 +1,6 @@
-"""Compose scenes: skies, objects that resemble galaxies, and galaxies cut out of real frames.
+"""Compose scenes of skies, galaxies and objects that resemble galaxies.
+
+The galaxies are cut out of real frames.
 
 numpy, OpenCV and SEP only.
 """
@@ -72,7 +74,10 @@ class SceneComposer:
         return np.asarray(canvas + noise)
 
     def negative(self, rng: Rng) -> np.ndarray:
-        """Draw part of a real frame without galaxies, sometimes smaller than the input: (size, size, 3) uint8."""
+        """Draw a part of a real frame without galaxies.
+
+        Returns (size, size, 3) uint8; the part may be smaller than that, on black.
+        """
         image = self._negative_frame(rng)
         share = 1.0 if rng.random() < 0.4 else rng.uniform(0.3, 1.0)
         side = np.array(image.shape[1::-1]) * share
@@ -136,7 +141,9 @@ class SceneComposer:
         return canvas, boxes, samples
 
     def close_up(self, rng: Rng) -> tuple[np.ndarray, np.ndarray]:
-        """Compose a galaxy that fills much of the image, as nearby ones do in a telescope's.
+        """Compose a scene with a galaxy that fills much of the image.
+
+        Nearby galaxies do so in telescopes.
 
         Returns:
             canvas (size, size, 3) float32 and boxes (N, 4) not clipped; N is 0 where no galaxy could be cut out.
@@ -163,7 +170,7 @@ class SceneComposer:
         return resize(self._frames.load(pick(rng, self._fields)), side, side)
 
     def _negative_frame(self, rng: Rng) -> np.ndarray:
-        """Load a real frame of a nebula or cluster, with mixed channels in half of the cases."""
+        """Load a real frame of a nebula or cluster, half of the time in other hues."""
         image = self._frames.load(pick(rng, self.negatives))
         return mix_channels(rng, image) if rng.random() < 0.5 else image
 
@@ -185,7 +192,10 @@ class SceneComposer:
         return None
 
     def _add_distractors(self, rng: Rng, canvas: np.ndarray, count: int) -> None:
-        """Add objects that resemble galaxies: saturated stars, drawn nebulae, and real ones cut out of photographs."""
+        """Add `count` objects that resemble galaxies, in place.
+
+        They are saturated stars, drawn nebulae, and real nebulae and clusters cut out of photographs.
+        """
         for _ in range(count):
             draw = rng.random()
             if draw < 0.35:
@@ -199,7 +209,7 @@ class SceneComposer:
             canvas[y : y + side, x : x + side] += self.real_light(rng, side) * np.float32(rng.uniform(0.5, 1.1))
 
     def _add_stars(self, rng: Rng, canvas: np.ndarray) -> None:
-        """Add one overexposed star, two or three close together, or many as in a cluster or the Milky Way."""
+        """Add overexposed stars: one, a close group, or many as in a cluster."""
         reach, draw = np.exp(rng.uniform(np.log(4), np.log(0.35 * self.size))), rng.random()
         if draw < 0.5:
             add_saturated_stars(rng, canvas, reach)
@@ -216,7 +226,9 @@ class SceneComposer:
         _add_light(canvas, light, x, y)
 
     def real_light(self, rng: Rng, side: int) -> np.ndarray:
-        """Extract the light of a real nebula or cluster, rotated, stretched and in other hues.
+        """Return the light of a real nebula or cluster, randomly transformed.
+
+        It is rotated and stretched, and half of the time its hues are changed.
 
         Returns:
             (side, side, 3) float32 levels to add to a sky, 0 at the rim.

@@ -1,4 +1,4 @@
-"""Contact sheet of a detector's training scenes, to be checked before a long training."""
+"""Contact sheet of a detector's training scenes, to be checked before training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ SCENES = 36
 
 
 def write_scene_sheet(generator: SceneSource, seed: int, path: Path) -> None:
-    """Write scenes of every kind as a PNG, with the boxes to find and, dashed, those to ignore."""
+    """Write a sheet of training scenes of every kind as PNG.
+
+    Boxes to find are solid, boxes to ignore dashed.
+    """
     tiles = []
     for number in range(SCENES):
         kind = generator.kinds[number % len(generator.kinds)]

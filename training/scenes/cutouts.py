@@ -27,7 +27,10 @@ class Cutout:
 
     @property
     def ellipse(self) -> np.ndarray:
-        """The (2, 2) matrix of the ellipse that the box encloses: its diagonal holds the squared half sides."""
+        """Matrix (2, 2) of the ellipse that the box encloses.
+
+        Its diagonal holds the squared half sides of the box.
+        """
         half_w, half_h = (self.box[2] - self.box[0]) / 2, (self.box[3] - self.box[1]) / 2
         cross = self.tilt * half_w * half_h
         return np.array([[half_w**2, cross], [cross, half_h**2]])
@@ -51,7 +54,9 @@ class Segments:
 
 
 def segment_sources(image: np.ndarray) -> Segments:
-    """Find the sources of a survey frame with SEP (Barbary 2016, doi:10.21105/joss.00058).
+    """Find the sources of a survey frame with SEP.
+
+    See Barbary 2016, doi:10.21105/joss.00058.
 
     Args:
         image: (H, W, 3) uint8 RGB, dark sky.
@@ -81,7 +86,10 @@ def segment_sources(image: np.ndarray) -> Segments:
 
 
 def unboxed_sources(segments: Segments, boxes: np.ndarray) -> np.ndarray:
-    """Return boxes (M, 4) float32 of sources large enough to be galaxies and centred in none of `boxes`."""
+    """Return the boxes (M, 4) of sources that could be galaxies but have no box.
+
+    Such a source is large enough, and its centre is in none of `boxes`. The result is float32.
+    """
     large = segments.areas >= 90
     if len(boxes):
         centre = (segments.boxes[:, :2] + segments.boxes[:, 2:]) / 2
@@ -91,7 +99,9 @@ def unboxed_sources(segments: Segments, boxes: np.ndarray) -> np.ndarray:
 
 
 def cut_out(image: np.ndarray, box: np.ndarray, segments: Segments) -> Cutout | None:
-    """Cut out a galaxy along its segment, dilated and blurred so that neither neighbours nor edges are included.
+    """Cut out a galaxy along its segment.
+
+    The segment is dilated and blurred, so that neither neighbours nor edges are included.
 
     Args:
         image: (H, W, 3) uint8 RGB.

@@ -1,4 +1,6 @@
-"""Scenes for evaluating a detector: real frames, and the same galaxies off centre and in other skies.
+"""Scenes for evaluating a detector: real frames and rearranged galaxies.
+
+The same galaxies are shown as they are, off centre, and composed into other skies.
 
 A constant box in the middle scores well on survey frames because they are centred. It fails where the same galaxies
 are off centre, among others, or where there are none.
@@ -42,7 +44,10 @@ class EvaluationScene:
 
     @property
     def truth(self) -> DetectionTruth:
-        """The ground truth; a scene without boxes and without ignored boxes is known to be without galaxies."""
+        """The ground truth.
+
+        A scene without boxes and without ignored boxes is known to be without galaxies.
+        """
         empty = not len(self.scene.boxes) and not len(self.scene.ignore)
         return DetectionTruth(self.scene.boxes, self.scene.ignore, self.complete, empty)
 
@@ -103,7 +108,10 @@ class EvaluationScenes:
 
 
 def _selects(sample: Sample) -> bool:
-    """Return whether a held-out frame is of the half on which the operating threshold is chosen, by its content."""
+    """Return whether the operating threshold is chosen on a held-out frame.
+
+    It is chosen on half of the frames, which are selected by their content.
+    """
     return in_first_half(sample.digest())
 
 

@@ -1,4 +1,4 @@
-"""Frames that scenes are drawn from, and the boxes to ignore in each, cached in memory."""
+"""A cache of the frames that scenes are drawn from and of their ignored boxes."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class FrameCache:
         return self._ignored[key]
 
     def add_segments(self, sample: Sample, segments: Segments) -> None:
-        """Store the unboxed sources of a frame that has been segmented, unless they are known."""
+        """Store the unboxed sources of a segmented frame, unless they are known already."""
         extra = unboxed_sources(segments, sample.boxes)
         self._ignored.setdefault(_key(sample), np.concatenate([sample.ignore, extra]))
 

@@ -1,4 +1,6 @@
-"""Draw the detector's training scenes: shifted real frames, galaxies composed onto skies, and hard negatives.
+"""Draw the detector's training scenes.
+
+They are shifted real frames, galaxies composed onto skies, and hard negatives.
 
 Every scene is drawn from one random generator, so that a seed and a number identify it. numpy, OpenCV and SEP only.
 """
@@ -159,7 +161,10 @@ class SceneGenerator:
         return Scene(*self._window(sample, image, (0, 0), image.shape[1::-1], self.size), sample.set)
 
     def off_centre(self, rng: Rng, sample: Sample) -> Scene:
-        """Place a complete galaxy of a frame at a random position, at 0.12 to 0.8 of the input's side."""
+        """Draw a part of a frame with a complete galaxy at a random position.
+
+        The galaxy's side is 0.12 to 0.8 of the input's.
+        """
         return Scene(*self._off_centre(rng, sample, self.size, (0.12, 0.8)), "off_centre")
 
     def composed(self, rng: Rng) -> tuple[Scene, list[Sample]]:
@@ -178,7 +183,10 @@ class SceneGenerator:
     def _window(
         self, sample: Sample, image: np.ndarray, corner: Sequence[float], side: Sequence[float], size: int
     ) -> Boxed:
-        """Cut a window (x, y; width, height in frame pixels) and fit it into a square of `size`."""
+        """Cut a window out of a frame and fit it into a square of `size` pixels.
+
+        `corner` is (x, y) and `side` is (width, height), in pixels of the frame.
+        """
         x0, y0 = (max(0, int(value)) for value in corner)
         window = image[y0 : y0 + max(8, int(side[1])), x0 : x0 + max(8, int(side[0]))]
         shift = np.array([x0, y0, x0, y0], np.float32)
@@ -189,7 +197,10 @@ class SceneGenerator:
         return canvas, seen * factors, np.concatenate([cut, *ignored]) * factors
 
     def _off_centre(self, rng: Rng, sample: Sample, size: int, sides: tuple[float, float]) -> Boxed:
-        """Cut a window around a random galaxy of the frame, its side drawn from `sides` (shares of `size`)."""
+        """Cut a window around a random galaxy of a frame.
+
+        The galaxy's side in the result is drawn from `sides`, as shares of `size`.
+        """
         image = self._frames.load(sample)
         height, width = image.shape[:2]
         box = sample.boxes[rng.integers(len(sample.boxes))]

@@ -45,7 +45,10 @@ def stars(rng: Rng, height: int, width: int) -> np.ndarray:
 
 
 def point_spread(canvas: np.ndarray, seeing: float, trail: tuple[float, float] = (0.0, 0.0)) -> np.ndarray:
-    """Spread points of light over a star's profile: core of standard deviation `seeing` pixels, trailed or not."""
+    """Spread points of light over the profile of a star.
+
+    The core has a standard deviation of `seeing` pixels; `trail` (x, y) is the drift in pixels during the exposure.
+    """
     result: np.ndarray = np.zeros_like(canvas)
     height, width = canvas.shape[:2]
     for share, wide in WINGS:
@@ -91,7 +94,9 @@ def destretched(cutout: Cutout, strength: float) -> Cutout:
 
 
 def sersic(rng: Rng, side: float) -> Cutout:
-    """Draw a galaxy of Sersic profiles (1963, BAAA 6, 41): bulge or bulge and disk, arms in some, blurred.
+    """Draw a galaxy of blurred Sersic profiles.
+
+    It is a single profile, or a bulge and a disk, some with arms. See Sersic 1963, BAAA 6, 41.
 
     Args:
         side: the longer side of its box in pixels; the box holds about 90 % of its light as a stretch displays it.

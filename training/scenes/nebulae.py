@@ -1,4 +1,4 @@
-"""Draw objects that resemble galaxies at random: planetary and diffuse nebulae, clusters, stars in haze.
+"""Draw random objects that resemble galaxies: nebulae, clusters, hazy stars.
 
 Real frames of such objects are few, and a network memorises them; these are never the same twice. Each drawing is
 light to add to a sky: (side, side, 3) float32 levels, 0 at the rim. numpy and OpenCV only.
@@ -22,7 +22,10 @@ def _axes(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def turbulence(rng: Rng, side: int, steepness: float) -> np.ndarray:
-    """Draw turbulence (side, side) float32 in 0..1: octaves of noise, each `steepness` times the previous."""
+    """Draw turbulence (side, side) float32 in 0..1, as octaves of noise.
+
+    The weight of each octave is `steepness` times that of the previous, coarser one.
+    """
     field = np.zeros((side, side), np.float32)
     weight, cells = 1.0, 2
     while cells < side:
@@ -47,7 +50,10 @@ def _fade_at_rim(light: np.ndarray) -> np.ndarray:
 
 
 def _neighbourhood(light: np.ndarray, position: np.ndarray, reach: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return a view of the pixels within `reach` of (x, y), and their distances x (1, w) and y (h, 1) from it."""
+    """Return the pixels around a position as a view, and their distances from it.
+
+    The pixels are those within `reach` of (x, y), the distances x (1, w) and y (h, 1).
+    """
     side, (x0, y0) = light.shape[0], position
     left, right = max(0, int(x0) - reach), max(0, min(side, int(x0) + reach + 1))
     top, bottom = max(0, int(y0) - reach), max(0, min(side, int(y0) + reach + 1))
@@ -57,7 +63,10 @@ def _neighbourhood(light: np.ndarray, position: np.ndarray, reach: int) -> tuple
 
 
 def _add_star(light: np.ndarray, position: np.ndarray, width: float, colour: np.ndarray) -> None:
-    """Add a star at (x, y) pixels, a Moffat profile `width` pixels wide (Moffat 1969, A&A 3, 455)."""
+    """Add a star with a Moffat profile at (x, y) pixels, in place.
+
+    `width` is in pixels. See Moffat 1969, A&A 3, 455.
+    """
     part, x, y = _neighbourhood(light, position, int(8 * width) + 3)
     part += (1 + (x * x + y * y) / np.float32(width * width))[..., None] ** -2.5 * colour
 
@@ -71,7 +80,10 @@ def add_spikes(
     count: int,
     colour: np.ndarray,
 ) -> None:
-    """Add `count` spikes of `length` pixels to a star at (x, y) pixels, the first at `angle` radians."""
+    """Add diffraction spikes to a star at (x, y) pixels, in place.
+
+    There are `count` spikes of `length` pixels, the first at `angle` radians.
+    """
     part, x, y = _neighbourhood(light, position, int(length) + 1)
     for spike in range(count // 2):
         turned = angle + spike * 2 * np.pi / count
@@ -81,7 +93,10 @@ def add_spikes(
 
 
 def planetary_nebula(rng: Rng, side: int) -> np.ndarray:
-    """Draw a shell of gas around a star: a disc or a ring with a clear edge, round, oval or of two lobes."""
+    """Draw a planetary nebula: a shell of gas around a star.
+
+    It is a disc or a ring with a clear edge, round, oval or with two lobes.
+    """
     x, y = _axes(side)
     angle, axis = rng.uniform(0, np.pi), rng.uniform(0.55, 1.0)
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
@@ -109,7 +124,10 @@ def planetary_nebula(rng: Rng, side: int) -> np.ndarray:
 
 
 def diffuse_nebula(rng: Rng, side: int) -> np.ndarray:
-    """Draw a cloud with a bright part, filaments and dark lanes, and the stars that light it."""
+    """Draw a diffuse nebula: a cloud with filaments, dark lanes and stars.
+
+    A part of the cloud is bright, and the stars light it.
+    """
     x, y = _axes(side)
     clouds = turbulence(rng, side, rng.uniform(0.45, 0.7))
     dx, dy = rng.uniform(-0.35, 0.35, 2)
@@ -129,7 +147,10 @@ def diffuse_nebula(rng: Rng, side: int) -> np.ndarray:
 
 
 def hazy_stars(rng: Rng, side: int) -> np.ndarray:
-    """Draw one to six bright stars in wide glows, as from dew, thin cloud, a lens, or dust."""
+    """Draw one to six bright stars in wide glows.
+
+    Dew, thin cloud, a lens or dust cause such glows.
+    """
     light = np.zeros((side, side, 3), np.float32)
     x, y = _axes(side)
     spread, narrow, turned = rng.uniform(0.0, 0.3), side * rng.uniform(0.008, 0.03), rng.uniform(0, np.pi)
@@ -152,7 +173,10 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
 
 
 def cluster(rng: Rng, side: int) -> np.ndarray:
-    """Draw a cluster of a few to several hundred stars with a Plummer profile (1911, MNRAS 71, 460)."""
+    """Draw a cluster of 8 to 600 stars with a Plummer profile.
+
+    See Plummer 1911, MNRAS 71, 460.
+    """
     count = int(np.exp(rng.uniform(np.log(8), np.log(600))))
     core = side * rng.uniform(0.05, 0.2)
     radius = core / np.sqrt(np.maximum(rng.random(count), 1e-3) ** -1 - 1 + 1e-6)
@@ -217,6 +241,9 @@ MIN_SIDES = {planetary_nebula: 20, diffuse_nebula: 48, hazy_stars: 40, cluster: 
 
 
 def draw_nebula(rng: Rng, side: int) -> np.ndarray:
-    """Draw a random object of at least its minimum side: (S, S, 3) float32 levels to add to a sky."""
+    """Draw an object of a random kind, at least as large as its minimum side.
+
+    Returns (S, S, 3) float32 levels to add to a sky.
+    """
     kind = list(MIN_SIDES)[int(rng.integers(len(MIN_SIDES)))]
     return kind(rng, max(MIN_SIDES[kind], side))

@@ -25,7 +25,9 @@ _CUT = 4.0
 
 @dataclass(frozen=True)
 class NoiseModel:
-    """A camera's noise; all but levels in units of the noise of a pixel of its channel.
+    """A camera's noise, measured from its exposures.
+
+    All values but levels are in units of the noise of a pixel of its channel.
 
     Attributes:
         frames: number of frames that were measured; channels: red, green, blue, or one of mono.
@@ -129,7 +131,11 @@ def measure_noise(frames: Sequence[np.ndarray], pattern: str | None) -> NoiseMod
 
 
 def _in_time(residuals: Sequence[np.ndarray]) -> tuple[list[float], list[float]]:
-    """Compare consecutive frames: share of the noise that differs and that is fixed, (channels) each."""
+    """Separate changing noise from a fixed pattern by comparing frames.
+
+    Consecutive frames are compared. Returns the share of the noise that differs and the share that is fixed, each with
+    one value per channel.
+    """
     channels = len(residuals[0])
     if len(residuals) < 2:
         return [1.0] * channels, [0.0] * channels
@@ -149,7 +155,10 @@ def _stars(residual: np.ndarray) -> np.ndarray:
 
 
 def _bands(residual: np.ndarray) -> tuple[float, float]:
-    """Return the banding of rows and columns, (channels, H, W), beyond that of white noise of as many pixels."""
+    """Measure the banding of rows and of columns in a residual (channels, H, W).
+
+    The part that white noise of as many pixels would cause is subtracted.
+    """
     grey = np.clip(residual, -_CUT, _CUT).mean(axis=0)
     spread = 1.4826 * float(np.median(np.abs(grey - np.median(grey))))
     found = []

@@ -1,4 +1,7 @@
-"""Read raw exposures with known targets: FITS frames in zips next to a table of plate solutions."""
+"""Read raw exposures of known targets.
+
+They are FITS frames, as files or in zips, next to a table of plate solutions.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ class RawFrame:
     y: float
 
     def sky(self) -> RawSky:
-        """Return its sky in linear light, without the target unless that is one of `NO_GALAXIES`."""
+        """Return the frame's sky in linear light, with the target covered.
+
+        Targets in `NO_GALAXIES` are not covered.
+        """
         targets = [] if self.target in NO_GALAXIES else [(self.x, self.y, TARGET_RADIUS)]
         return raw_sky(self.mosaic, self.pattern, targets)
 
@@ -107,7 +113,10 @@ TRAIN_SHARE, VALIDATION_SHARE, MIN_TRAIN_FRAMES = 0.2, 0.15, 2
 
 
 def parted(frames: Sequence[RawFrame]) -> tuple[list[RawFrame], list[RawFrame], list[RawFrame]]:
-    """Divide frames by time into those for training, for validation, and the others for testing."""
+    """Divide frames by time into training, validation and test parts.
+
+    The frames of each target are divided separately, in the given order.
+    """
     shares: tuple[list[RawFrame], list[RawFrame], list[RawFrame]] = ([], [], [])
     for target in dict.fromkeys(frame.target for frame in frames):
         of_target = [frame for frame in frames if frame.target == target]

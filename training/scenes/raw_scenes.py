@@ -1,4 +1,6 @@
-"""Draw scenes that imitate raw exposures: galaxies on real and drawn skies in linear light, and hard negatives.
+"""Draw scenes that imitate raw exposures.
+
+They show galaxies on real and drawn skies in linear light, or are hard negatives.
 
 Light is in units of the noise of a pixel until the stretch of the front end converts it to levels. A scene has the
 scale of a tile of a large frame, one pixel per superpixel, or is reduced two or four times like a whole frame. numpy
@@ -79,7 +81,7 @@ class RawSceneGenerator:
     def _sort(
         self, rng: Rng, image: np.ndarray, boxes: np.ndarray, signal: np.ndarray, cut: np.ndarray, kind: str
     ) -> Scene:
-        """Divide galaxies into those to find and those to ignore: too faint, too small, too much cut off."""
+        """Create a scene; galaxies too faint, too small or cut off are to be ignored."""
         longest = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0)
         found = (signal >= FOUND) & (longest >= MIN_SIDE)
         shade = ~found & (signal >= LOST) & (longest >= MIN_IGNORED_SIDE)
@@ -87,7 +89,10 @@ class RawSceneGenerator:
         return Scene(image, keep, ignore, kind)
 
     def _sky(self, rng: Rng, shape: tuple[int, int], sensor: SensorModel) -> tuple[np.ndarray, float]:
-        """Return a sky (H, W, 3) float32 in sigma, and the share of the noise that it lacks."""
+        """Draw a sky (H, W, 3) float32 in sigma, and return the noise to add to it.
+
+        The latter is a share: 0 for a real sky, which has its own noise, and 1 for a drawn one.
+        """
         if self._skies and rng.random() < 0.4:
             sky = self._skies[int(rng.integers(len(self._skies)))]
             depth = 1 if rng.random() < 0.5 else int(rng.integers(2, 17))
@@ -103,7 +108,7 @@ class RawSceneGenerator:
         return light, 1.0
 
     def _distract(self, rng: Rng, light: np.ndarray, view: int) -> None:
-        """Add small objects that resemble galaxies, in place: stars that saturate, close groups, nebulae, clusters."""
+        """Add small distractors in place: saturated stars, groups, nebulae, clusters."""
         for _ in range(int(rng.integers(1, 4))):
             draw = rng.random()
             if draw < 0.2:
@@ -131,7 +136,7 @@ class RawSceneGenerator:
         _add(rng, light, point_spread(points, rng.uniform(0.6, 1.5)))
 
     def _add_veiled_star(self, rng: Rng, light: np.ndarray, view: int) -> None:
-        """Add one to three bright stars in faint dust that they light, in place: reflection nebulae, dew, cloud."""
+        """Add one to three bright stars that light faint dust around them, in place."""
         side = max(16, min(int(np.exp(rng.uniform(np.log(24), np.log(170))) * view), int(0.8 * min(light.shape[:2]))))
         x, y = (axis.astype(np.float32) for axis in np.meshgrid(*[np.linspace(-1, 1, side)] * 2))
         off = rng.normal(0, 0.15, 2)
@@ -149,7 +154,7 @@ class RawSceneGenerator:
         _add(rng, light, part + point_spread(points, rng.uniform(0.6, 1.8)))
 
     def _add_nebula(self, rng: Rng, light: np.ndarray, share: float) -> None:
-        """Add a nebula or cluster, drawn or real, whose side is a share of the scene's, in place."""
+        """Add a drawn or real nebula or cluster, a `share` of the scene's side, in place."""
         side = max(24, int(share * min(light.shape[:2])))
         drawn = min(side, 360)
         if self.composer.negatives and rng.random() < 0.3:
@@ -175,7 +180,10 @@ class RawSceneGenerator:
     def _add_galaxies(
         self, rng: Rng, light: np.ndarray, view: int, sensor: SensorModel
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Add one to five galaxies, in place: boxes (N, 4) not clipped, and their signal to noise (N,)."""
+        """Add up to five galaxies, in place.
+
+        Returns their boxes (N, 4), not clipped, and their signal-to-noise ratios (N,).
+        """
         height, width = light.shape[:2]
         boxes, signals = np.zeros((0, 4), np.float32), []
         for _ in range(int(rng.choice([1, 1, 1, 2, 2, 3, 4, 5]))):
@@ -195,7 +203,11 @@ class RawSceneGenerator:
         return boxes, np.array(signals)
 
     def _galaxy(self, rng: Rng, wanted: float) -> Cutout | None:
-        """Draw a galaxy: of the labelled frames with its stretch undone, a close-up, or drawn."""
+        """Draw a galaxy with a side of `wanted` pixels: a model or a real one.
+
+        A real one is a close-up or cut out of a labelled frame, and its stretch is undone. None if none could be cut
+        out.
+        """
         draw = rng.random()
         if draw < 0.45 or not self._generator.survey:
             return sersic(rng, min(wanted, 160.0))
@@ -210,7 +222,7 @@ class RawSceneGenerator:
         return destretched(cutout, strength) if cutout is not None else None
 
     def _develop(self, rng: Rng, linear: np.ndarray, sensor: SensorModel, real: bool) -> np.ndarray:
-        """Stretch like the front end, mostly with the levels of a large frame, sometimes with levels measured here."""
+        """Stretch a linear image as the front end of the runtime does."""
         planes = list(cv2.split(linear))
         if sensor.mono:
             planes = planes[:1]

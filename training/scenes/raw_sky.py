@@ -1,4 +1,4 @@
-"""Real skies for raw-like scenes: raw frames in units of their noise, without their targets."""
+"""Skies of real raw frames in units of their noise, without their targets."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class RawSky:
 
 
 def stacked(light: np.ndarray, depth: int) -> np.ndarray:
-    """Convert a frame (H, W, 3) in sigma to the mean of `depth` such frames, in sigma of that mean."""
+    """Convert a frame (H, W, 3) to a stack of `depth` such frames.
+
+    Light is in sigma of the frame before, and in sigma of the mean of the stack afterwards.
+    """
     smooth = cv2.GaussianBlur(light.mean(axis=2), (0, 0), 1.0)
     star = np.clip(cv2.dilate(smooth, np.ones((3, 3), np.uint8)) / np.float32(_STAR) - 1, 0, 1)[..., None]
     root = np.float32(np.sqrt(depth))

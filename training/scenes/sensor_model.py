@@ -1,4 +1,6 @@
-"""Simulate a sensor in linear light, in units of a pixel's noise: shot, read and pattern noise, saturation.
+"""Simulate a sensor's noise and saturation in linear light.
+
+Light is in units of a pixel's noise, which consists of shot, read and pattern noise.
 
 An image that is scaled by its own noise depends neither on gain nor on exposure. A sensor is then described by its
 noise in electrons (bright light is noisier than sky), the ratio of its channels' noises, and noise that is not white.
@@ -95,7 +97,10 @@ class SensorModel:
 
 
 def draw_sensor(rng: Rng) -> SensorModel:
-    """Draw a camera: small smart telescopes, cooled colour and mono cameras, stacks of any of them."""
+    """Draw a random camera.
+
+    It may be a small smart telescope, a cooled colour or mono camera, or a stack of frames of any of them.
+    """
 
     def sometimes(chance: float, low: float, high: float) -> float:
         return float(rng.uniform(low, high)) if rng.random() < chance else 0.0
@@ -117,7 +122,10 @@ def draw_sensor(rng: Rng) -> SensorModel:
 
 
 def bank(rng: Rng, height: int, width: int) -> np.ndarray:
-    """Cut rotated white noise of standard deviation 1 out of a large array: (height, width) float32, at most 1024."""
+    """Draw white noise (height, width) float32 as a part of a precomputed array.
+
+    Its standard deviation is 1, and the part is mirrored at random. Both sides must be below `_BANK_SIDE`.
+    """
     if not _BANK:
         _BANK.append(np.random.default_rng(0).standard_normal((_BANK_SIDE, _BANK_SIDE), np.float32))
     y, x = int(rng.integers(_BANK_SIDE - height)), int(rng.integers(_BANK_SIDE - width))
@@ -127,7 +135,7 @@ def bank(rng: Rng, height: int, width: int) -> np.ndarray:
 
 
 def _streak(drift: tuple[float, float]) -> np.ndarray:
-    """Draw a line of the drift's length through the middle of a kernel whose sum is 1."""
+    """Draw a line of the drift's length as a kernel whose sum is 1."""
     reach = int(max(map(abs, drift)) / 2) + 1
     kernel: np.ndarray = np.zeros((2 * reach + 1, 2 * reach + 1), np.float32)
     for step in np.linspace(-0.5, 0.5, 4 * reach + 1):
@@ -136,7 +144,10 @@ def _streak(drift: tuple[float, float]) -> np.ndarray:
 
 
 def mosaic_of(rgb: np.ndarray, pattern: str) -> np.ndarray:
-    """Sample an image (H, W, 3) with even sides like a colour filter array: (H, W) of the same type."""
+    """Sample an image like a colour filter array.
+
+    The image is (H, W, 3) with even sides, the result (H, W) of the same type.
+    """
     result = np.empty(rgb.shape[:2], rgb.dtype)
     for position, letter in enumerate(pattern):
         y, x = divmod(position, 2)

@@ -1,4 +1,6 @@
-"""Boxes of survey frames that swallow a star or a neighbour: they are neither trained nor evaluated on.
+"""Survey boxes that swallow a star or a neighbour of their galaxy.
+
+They are neither trained nor evaluated on.
 
 The boxes of Galaxy Zoo frames were measured, and some reach over a second object next to the galaxy. The rule was set
 on the training share, where the shipped detector's boxes overlap the flagged ones by 0.77 in the median, others by
@@ -30,7 +32,9 @@ SIGMA, MIN_AREA, DEBLEND = 2.5, 6, 0.003
 
 
 def swallows(image: np.ndarray, box: np.ndarray) -> bool:
-    """Return whether a box (4,) holds a second source in its outer part and is too large for the galaxy alone.
+    """Return whether a box (4,) holds a second source in addition to its galaxy.
+
+    The source is in the outer part of the box, and the box is too large for the galaxy alone.
 
     Args:
         image: (H, W, 3) uint8 RGB.

@@ -1,4 +1,4 @@
-"""One trial of the search: a short training of a small network, without a run folder."""
+"""A trial of the classifier search: a short training without a run folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ REPORTS = 4
 
 @dataclass(frozen=True)
 class Trial:
-    """Train a network of the search space and measure its macro F1 on the validation part; can be pickled.
+    """Objective of the classifier search: train a network, return its macro F1.
+
+    The macro F1 is that of the validation part. Instances can be pickled.
 
     Attributes:
         data: see `dataset_files.load_dataset`.

@@ -1,4 +1,4 @@
-"""The search space of detectors: SSD MobileNetV2 FPNLite in several sizes, and their cost.
+"""The search space of detectors (SSD MobileNetV2 FPNLite), and their cost.
 
 The cost is computed from the layers that `networks.build_network` creates, without building them.
 """

@@ -1,4 +1,4 @@
-"""One trial of the search for detectors: a short training of a small network, without a run folder."""
+"""A trial of the detector search: a short training without a run folder."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ from .detector_space import DetectorDesign
 
 @dataclass(frozen=True)
 class DetectorTrial:
-    """Train a detector of the search space and measure its mAP@0.5 on the validation share; can be pickled.
+    """Objective of the detector search: train a detector, return its mAP@0.5.
+
+    The mAP is that of the validation share. Instances can be pickled.
 
     Attributes:
         data: see `sample.read_set`.

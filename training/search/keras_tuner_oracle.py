@@ -1,4 +1,7 @@
-"""KerasTuner's Bayesian oracle with files that are never half written, so that a search can be killed at any moment."""
+"""KerasTuner's Bayesian oracle, made safe against being killed.
+
+Its files are never half written, so that a search can be killed at any moment.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ from ..run import write_json
 
 
 class DurableOracle(keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc] # KerasTuner has no types
-    """Write its state and its trials atomically, and restart trials that a kill left without a worker."""
+    """A Bayesian oracle that writes its state and its trials atomically.
+
+    It also restarts trials that a kill left without a worker.
+    """
 
     def save(self) -> None:
         """Write the state of the search."""

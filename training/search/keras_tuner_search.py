@@ -1,4 +1,6 @@
-"""Search the space of the original report: Bayesian optimisation of the accuracy (its section 2.9.2).
+"""Search the report's space by Bayesian optimisation of the accuracy.
+
+See section 2.9.2 of the university report.
 
 KerasTuner's BayesianOptimization, a Gaussian process, over two convolutions and a dense layer. As in the report, the
 objective is the accuracy; the macro F1 and the cost of every trial are recorded too, but do not affect the search.
@@ -49,7 +51,9 @@ class TunerError(UserError):
 
 
 def report_hypermodel(hp: Any, size: int, classes: int) -> keras.Model:
-    """Build and compile a network of the report's space: Conv, ReLU, BatchNorm, pool 2, twice, then a dense layer.
+    """Build and compile a network of the report's search space.
+
+    It has convolution, ReLU, batch normalisation and 2x2 maximum pooling, twice, and then a dense layer.
 
     Args:
         hp: KerasTuner's ``HyperParameters``, which chooses.
@@ -207,7 +211,10 @@ def _trial_row(trial: Any) -> dict[str, Any]:
 
 
 def _role() -> str:
-    """Return this process's role by KerasTuner's variables: ``alone``, ``chief`` or ``worker``."""
+    """Return this process's role: ``alone``, ``chief`` or ``worker``.
+
+    It follows from KerasTuner's environment variables.
+    """
     names = ("KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT")
     missing = [name for name in names if not os.environ.get(name)]
     if len(missing) == len(names):
@@ -253,7 +260,10 @@ def _data_digest(*arrays: np.ndarray) -> str:
 
 
 def _check_settings(out: Path, settings: dict[str, Any], resume: bool, role: str) -> None:
-    """Write the settings into a new folder, or check that a folder was started with the same ones."""
+    """Record the settings in a new folder, or check those of an existing search.
+
+    A worker only checks them.
+    """
     path = out / "search.json"
     if not path.exists():
         if role != "worker":

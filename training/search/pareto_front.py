@@ -1,4 +1,7 @@
-"""The results of a search: its trials, their Pareto front of score and cost, and the network picked from it."""
+"""The results of a search: trials, Pareto front, and the picked network.
+
+The front is that of score and cost.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,10 @@ class TrialResult:
     curve: tuple[tuple[int, float], ...] = ()
 
     def to_dict(self, score_key: str) -> dict[str, Any]:
-        """Return plain values as in ``trials.json``, the score under `score_key`, e.g. ``macro_f1``."""
+        """Return plain values as in ``trials.json``.
+
+        The score has the key `score_key`, e.g. ``macro_f1``.
+        """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values["curve"] = [list(point) for point in self.curve]
         return {score_key if name == "score" else name: value for name, value in values.items()}
@@ -120,7 +126,10 @@ def table(results: Sequence[TrialResult], space: Space = CLASSIFIERS) -> str:
 
 
 def write_trials(study: optuna.Study, folder: Path) -> None:
-    """Write the settings of a study, its results and the trial numbers of its front to ``trials.json``."""
+    """Write a study's settings, results and Pareto front to ``trials.json``.
+
+    The front is stored as trial numbers.
+    """
     score_key = space_of(study).score[0]
     with locked(folder / "turn"):
         write_json(
@@ -139,7 +148,9 @@ def curve_of(trial: optuna.trial.FrozenTrial) -> dict[int, float]:
 
 
 def write_front(folder: Path, max_macs: int | None, max_kib: float | None) -> tuple[TrialResult, Space]:
-    """Write ``front.md``, ``front.png`` and ``picked.json`` into the folder of a search.
+    """Pick a network, and write it and the Pareto front to a search's folder.
+
+    The files are ``front.md``, ``front.png`` and ``picked.json``.
 
     Args:
         folder: the folder.

@@ -84,7 +84,7 @@ def run_worker(
     about: dict[str, Any] | None = None,
     space: Space = CLASSIFIERS,
 ) -> int:
-    """Work on a study until it has enough trials; any number of workers may do so at the same time.
+    """Run trials of a study, possibly along with other workers, until it has enough.
 
     Args:
         objective: trains a network. An exception stops this worker; the trial is restarted, at most `ATTEMPTS` times.
@@ -143,7 +143,10 @@ def _claim(
     seed: int,
     fits: Callable[[Mapping[str, Any]], bool],
 ) -> optuna.Trial | bool:
-    """Return the next trial; True if all are done, False if others work on the last ones. The caller holds the lock."""
+    """Return the next trial to run, or whether all trials are done.
+
+    False means that other workers still run the last ones. The caller holds the lock.
+    """
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -182,7 +185,7 @@ def _give_back(study: optuna.Study, space: Space, number: int) -> None:
 def _run(
     study: optuna.Study, space: Space, trial: optuna.Trial, objective: Objective, storage: Path, agreed: dict[str, Any]
 ) -> int:
-    """Train a trial's network and record its score; return 1, or 0 if another worker took the trial over."""
+    """Run a trial and record its score; return 1, or 0 if it was taken over."""
     import optuna
     from optuna.trial import TrialState
 
@@ -248,7 +251,7 @@ def search(
     initialize: Callable[[], None] = _do_nothing,
     **options: Any,
 ) -> optuna.Study:
-    """Search with one or several processes on this machine and write ``trials.json`` into the folder.
+    """Search with one or several local processes, and write ``trials.json``.
 
     Args:
         workers: number of processes; with more than one, the objective must be importable by name.
@@ -282,7 +285,7 @@ def search(
 
 
 def _work(initialize: Callable[[], None], *work: Any, **options: Any) -> None:
-    """Run a worker in a separate process; report errors without a traceback, like the command line."""
+    """Run a worker in a separate process; report errors without a traceback."""
     initialize()
     try:
         run_worker(*work, **options)

@@ -1,4 +1,7 @@
-"""The study that the workers of a search share: its journal, its limits, its sampler and the workers' heartbeats."""
+"""The study that the workers of a search share.
+
+It consists of a journal, the limits, a sampler and the workers' heartbeats.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +120,10 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
     path = storage / JOURNAL
 
     class Journal(JournalFileBackend):
-        """A journal in which a full disk leaves no partial line, to which others would append."""
+        """A journal in which a full disk leaves no partial line.
+
+        Other workers would append to such a line.
+        """
 
         def append_logs(self, logs: list[dict[str, Any]]) -> None:
             try:
@@ -161,7 +167,7 @@ def open_study(storage: Path, agreed: dict[str, Any] | None = None, space: Space
 
 
 def _flatten(agreed: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge nested tables into one, so that a message can name the value that differs."""
+    """Merge nested tables into one, so that a message can name a differing value."""
     tables = {name: value for name, value in agreed.items() if isinstance(value, dict)}
     return {key: value for table in tables.values() for key, value in table.items()} | {
         name: value for name, value in agreed.items() if name not in tables
@@ -169,7 +175,10 @@ def _flatten(agreed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _cut_partial_line(path: Path) -> None:
-    """Remove a last line without an end: its writer was stopped before the write was confirmed."""
+    """Remove an incomplete last line.
+
+    Its writer was stopped before the write was confirmed.
+    """
     content = path.read_bytes() if path.exists() else b""
     end = content.rfind(b"\n") + 1
     if end < len(content):

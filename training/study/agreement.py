@@ -1,4 +1,4 @@
-"""Check that the runs in the output folder of a study belong together, before a table is made of them.
+"""Check that the runs in the output folder of a study belong together.
 
 ``study.json`` holds the data's hash, the settings of the command, and every recipe of the folder. It is checked before
 the first training: a fold or a seed of other settings is reported at once, not after hours.

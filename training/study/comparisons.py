@@ -1,4 +1,4 @@
-"""Compare two recipes over folds, and a recipe over the sources of its training images."""
+"""Compare two recipes over folds, or one over the sources of its images."""
 
 from __future__ import annotations
 
@@ -105,7 +105,9 @@ def compare_folds(
     weights: Any = None,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> FoldComparison:
-    """Compare two recipes by k-fold cross-validation on the same folds and test the difference.
+    """Compare two recipes by k-fold cross-validation, and test the difference.
+
+    Both are trained and measured on the same folds.
 
     An eighth of each training part is held out for the recipe's own choices (learning rate, stopping); the fold that is
     measured is not used for them. Writes ``comparison.json``.
@@ -172,7 +174,7 @@ def compare_folds(
 
 
 class _Fold(NamedTuple):
-    """Image indices of one fold: two parts to train on, and the part that is measured."""
+    """Image indices of one fold: training, validation and held-out part."""
 
     repeat: int
     number: int
@@ -252,7 +254,10 @@ def cross_sources(
 
 
 def _correct_groups(run: Path, validation: GalaxyDataset, source: str, groups: set[str]) -> dict[str, np.ndarray]:
-    """Return for each group whether each of its images from a source is classified into that group."""
+    """Return, by group, whether each image of a source is assigned to its group.
+
+    The values are (n,) bool.
+    """
     indices = [
         index
         for index, (origin, group) in enumerate(zip(validation.sources, validation.groups, strict=True))

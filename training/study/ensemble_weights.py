@@ -1,4 +1,7 @@
-"""Average the probabilities of several classifiers, with weights found on validation images."""
+"""Weighted averages of the probabilities of several classifiers.
+
+The weights are found on validation images.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +78,7 @@ def find_weights(probabilities: Sequence[np.ndarray], labels: np.ndarray, step: 
 
 
 def _climb(held: tuple[int, ...], score: Callable[[tuple[int, ...]], tuple[float, float]]) -> tuple[int, ...]:
-    """Move units of weight between two models at a time while that improves the score."""
+    """Move weight between two models at a time while that improves the score."""
     while True:
         moves = [held]
         for giver, has in enumerate(held):

@@ -94,7 +94,10 @@ def _metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[st
 
 
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Apply a temperature to averaged probabilities (N, C), which are less confident than those of each model."""
+    """Apply a temperature to averaged probabilities (N, C).
+
+    An average is less confident than each of its models.
+    """
     return softmax(np.log(probabilities + TINY), temperature)
 
 

@@ -1,4 +1,7 @@
-"""Choose a finished classifier's temperature, abstention and limits again, and record them for its export."""
+"""Recalibrate a finished classifier, and record the result for its export.
+
+Temperature, abstention threshold and domain limits are chosen again.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from ..run import RunError, lock_run_folder, read_record, write_json
 
 
 def recalibrate(run: Path, data: Path, split_seed: int = 1) -> dict[str, Any]:
-    """Calibrate a run on its validation images and views of them as of other telescopes; update its ``run.json``.
+    """Recalibrate a finished run, and update its ``run.json``.
+
+    This uses its validation images, and views of them that imitate other telescopes.
 
     The network stays as it is, so that an export afterwards differs in the bundle's ``[decode]`` alone.
 

@@ -1,4 +1,4 @@
-"""Train recipes on one split, with one or several seeds, and write their scores as a table.
+"""Train recipes on one split, with one or more seeds, and tabulate their scores.
 
 The split is by content, with exact and near duplicates kept together. Everything is selected on the validation part;
 only the command ``study evaluate`` uses the test part.
@@ -99,7 +99,7 @@ def fit_parts(
 
 
 def row_of(run: Path) -> RunScores:
-    """Return a finished run's row of a table: its scores on validation and the cost of its network.
+    """Return a finished run's scores on validation and the cost of its network.
 
     Raises:
         RunError: the run is not finished.
@@ -135,7 +135,9 @@ def run_many(
     keep_boxy: bool = False,
     report: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[StudyRow]:
-    """Train every recipe with every seed, each in its own run folder, and write ``table.json``, ``.md`` and ``.png``.
+    """Train every recipe with every seed, and write a table of their scores.
+
+    Each training has its own run folder. The table is ``table.json``, ``table.md`` and ``table.png``.
 
     Interrupted runs are resumed; finished ones are not trained again.
 
@@ -184,7 +186,7 @@ def is_finished(run: Path) -> bool:
 
 
 def is_resumable(run: Path, recipe: Recipe) -> bool:
-    """Return whether a folder already holds a run of the recipe, interrupted or finished.
+    """Return whether a folder holds a run to resume, interrupted or finished.
 
     Raises:
         RunError: the run has another number of epochs, so it cannot be compared with the others.

@@ -1,4 +1,4 @@
-"""Compare two recipes over cross-validation folds and describe what the comparison can show.
+"""Compare two recipes over folds, and describe what the comparison can show.
 
 The folds are drawn by `training.data.splits.folds`.
 """
@@ -87,7 +87,9 @@ class PairedComparison:
 
 
 def class_rates(predicted: np.ndarray, labels: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measure precision, recall and F1 (K,) 0..1 of the K classes that occur among the true labels.
+    """Measure precision, recall and F1 (K,), 0..1, of the classes that occur.
+
+    K is the number of classes among the true labels.
 
     A class that is never predicted has a precision of 0.
 
@@ -131,7 +133,9 @@ def macro_scores(probabilities: np.ndarray, labels: np.ndarray, classes: int) ->
 
 
 def roc_curve(scores: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ROC curve of a class against the rest: false and true positive rates (K,), both from 0 to 1.
+    """Return the ROC curve of a class against the rest.
+
+    It consists of false and true positive rates (K,), both from 0 to 1.
 
     Args:
         scores: (N,) probabilities of the class.
@@ -231,7 +235,10 @@ def _smallest(pairs: int) -> float:
 
 
 def _signed_rank(differences: np.ndarray) -> tuple[float, int]:
-    """Return the p value of differences (n,) by the signed-rank test, and how many of them are not 0."""
+    """Return the p value of paired differences (n,) by the signed-rank test.
+
+    The number of differences that are not 0 is returned as well.
+    """
     try:
         from scipy.stats import PermutationMethod, wilcoxon
     except ModuleNotFoundError as missing:

@@ -1,4 +1,4 @@
-"""The scores of trained recipes, and the table of them: ``table.json`` and ``table.md``."""
+"""Scores of trained recipes, and their table: ``table.json`` and ``table.md``."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ class StudyRow:
     network: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: ``KEY`` is a mean, ``KEY_sd`` its standard deviation."""
+        """Return plain values for JSON.
+
+        ``KEY`` is a mean, ``KEY_sd`` its standard deviation.
+        """
         scores: dict[str, Any] = {}
         for key in MEASURED:
             scores |= {key: self.means[key], f"{key}_sd": self.spreads[key]}
