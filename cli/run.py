@@ -29,6 +29,7 @@ from .options import (
 )
 from .service_options import mqtt_config, service_options, web_config
 from .terminal.quick_exit import request_quick_exit
+from .terminal.unread_output import discard_unread_output, discarded
 
 if TYPE_CHECKING:
     from ..runtime.events.frame_record import FrameRecord
@@ -124,6 +125,8 @@ def run(as_json: bool, **options: Any) -> None:
         writer = session.output.writer if session.output else None
         why_hung = writer.why_abandoned if writer else lambda: ""
         stats = session.run(on_frame, stop_on_signal(session.deadline, why_hung))
+    from ..runtime.errors import RunFailure
+
     # Imported last: its libraries take memory, and the frames are freed by now.
     from ..runtime.monitoring.live_table import print_summary
 
@@ -132,6 +135,8 @@ def run(as_json: bool, **options: Any) -> None:
     print_summary(stats, session.output.places() if session.output else {}, as_json)
     if stats.failure:
         raise stats.failure
+    if discarded:
+        raise RunFailure(f"{' and '.join(discarded)} was not read: its last lines are lost")
 
 
 def _config(options: dict[str, Any]) -> RunConfig:
@@ -198,6 +203,7 @@ def _end_if_hung(wake_up: int, signals: frozenset[int], deadline: StopDeadline, 
     while not signals & set(os.read(wake_up, 64)):
         pass
     deadline.start()
+    discard_unread_output()
     deadline.sleep_until_abandoned()
     while not (reason := why_hung()):
         time.sleep(0.05)

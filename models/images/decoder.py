@@ -149,8 +149,7 @@ def _stored(content: bytes, name: str, reserved: _Reserved) -> _Stored:
         from .frame_type import check_is_light
 
         data, keywords, time = read_fits(content, name, reserved.check)
-        check_is_light(keywords, name)
-        return _Stored(data, keywords, time)
+        return _Stored(data, keywords, time, remarks=check_is_light(keywords, name))
     if content.startswith(TIFF_MAGIC):
         from .tiff import ORIENTATION, decode_tiff, parse_tiff
 

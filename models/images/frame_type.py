@@ -21,20 +21,31 @@ class CalibrationFrameError(ImageError):
     """A dark, bias or flat frame, which is skipped; nothing is wrong with the file."""
 
 
-def check_is_light(header: Mapping[str, Any], name: str) -> None:
+def check_is_light(header: Mapping[str, Any], name: str) -> tuple[str, ...]:
     """Refuse a calibration frame.
 
     Args:
         header: keywords of a FITS file, in capitals.
         name: of the file, for the message.
 
+    Returns:
+        A remark on a keyword whose value is not known, where no other says that the frame is a light.
+
     Raises:
         CalibrationFrameError: a keyword says that it is a dark, a bias or a flat.
     """
+    unknown, is_light = "", False
     for key in KEYWORDS:
         value = header.get(key)
-        if not isinstance(value, str) or _LIGHT.search(value):
+        if not isinstance(value, str) or not value.strip():
+            continue
+        if _LIGHT.search(value):
+            is_light = True
             continue
         for kind, words in _KINDS.items():
             if re.search(words, value, re.IGNORECASE):
                 raise CalibrationFrameError(name, f"it is a {kind} frame, not a light ({key} = '{value.strip()[:40]}')")
+        unknown = unknown or f"{key} = {value.strip()[:40]!r}"
+    if not unknown or is_light:
+        return ()
+    return (f"{unknown} is not a known type of frame; it is read as a light frame",)

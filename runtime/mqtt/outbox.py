@@ -58,6 +58,7 @@ class Outbox:
             "CREATE TABLE IF NOT EXISTS message (place INTEGER PRIMARY KEY AUTOINCREMENT, topic, content)"
         )
         self._opened = path.stat()
+        self._wal = wal.stat() if (wal := self._beside("-wal")).exists() else None
 
     def __len__(self) -> int:
         """Return the number of messages, on disk and in memory."""
@@ -131,11 +132,27 @@ class Outbox:
         stored = self._database.execute("SELECT place, topic, content FROM message").fetchall()
         self.close()
         for end in ("-wal", "-shm"):  # of the file that was removed: SQLite would apply them to the new one
-            self.path.with_name(f"{self.path.name}{end}").unlink(missing_ok=True)
+            self._beside(end).unlink(missing_ok=True)
         new = Outbox(self.path, self._max_messages, self._busy_timeout)
         new._execute_many("INSERT INTO message (place, topic, content) VALUES (?, ?, ?)", stored)
         new._unwritten, new.lost = self._unwritten, self.lost
         return new
+
+    def detach(self) -> None:
+        """Remove this queue's write-ahead log from the side of a file that replaced the queue's.
+
+        SQLite would apply it to that file. The queue itself stays usable until it is closed.
+        """
+        try:
+            now = self._beside("-wal").stat()
+        except FileNotFoundError:
+            return
+        if self._wal and (now.st_dev, now.st_ino) == (self._wal.st_dev, self._wal.st_ino):
+            for end in ("-wal", "-shm"):
+                self._beside(end).unlink(missing_ok=True)
+
+    def _beside(self, end: str) -> Path:
+        return self.path.with_name(f"{self.path.name}{end}")
 
     def close(self) -> None:
         """Close the file."""

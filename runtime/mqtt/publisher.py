@@ -192,6 +192,7 @@ class MqttSink:
         if outbox.path.exists():
             if not self._replaced_logged:
                 self._replaced_logged = True
+                outbox.detach()
                 logger.warning("%s %s: messages that wait at the end of the run are lost", outbox.path, reason)
         elif outbox.path.parent.is_dir():
             waiting = len(outbox)

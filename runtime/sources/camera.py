@@ -16,7 +16,7 @@ from ..frame import Frame
 from ..system.address import is_text, printable_name, redact_credentials
 from ..system.backoff import Backoff
 from .capture import Capture, CaptureError, FrameBuilder, FrameInfo, configure_capture
-from .ffmpeg_limits import check_capture, limit_ffmpeg, redirects
+from .ffmpeg_limits import LimitedCapture, check_capture, redirects
 from .http_camera import HttpCapture, is_image, open_snapshots, request, snapshots
 from .stream_errors import why_not_opened
 from .video import STREAM_TIMEOUT_MS
@@ -201,14 +201,13 @@ def stream(url: str, development: Development | None = None, wait: bool = False)
 
 def _open_stream(url: str) -> Capture:
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, STREAM_TIMEOUT_MS, cv2.CAP_PROP_READ_TIMEOUT_MSEC, STREAM_TIMEOUT_MS]
-    limit_ffmpeg()
     if redirects(url):
         raise CaptureError("it redirects, which is not followed: give the address that it redirects to")
-    capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
+    capture = configure_capture(LimitedCapture(url, limits))
     if capture is None and url.startswith("rtsp"):
         # A camera answers 503 while it is still busy with the request of `redirects`.
         time.sleep(BUSY_SECONDS)
-        capture = configure_capture(cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits))
+        capture = configure_capture(LimitedCapture(url, limits))
     if capture is not None:
         try:
             check_capture(capture, "")

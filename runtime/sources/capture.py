@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -16,13 +16,16 @@ from ...models.images.memory import resident_bytes
 from ...models.images.stretch import to_rgb8
 from ..frame import Frame
 from ..system.buffer_pool import FrameBufferPool
-from .ffmpeg_limits import check_frame_size, check_memory_in_use, code_of
+from .ffmpeg_limits import LimitedCapture, check_frame_size, check_memory_in_use, code_of
 from .image_frame import developed_frame
 
 BAND = 64
 """Rows that are converted from BGR to RGB at once."""
 GREY16 = b"Y1\0\x10"
 """FFmpeg's code of 16-bit grey, which OpenCV converts to 8-bit colour unless CONVERT_RGB is off."""
+
+
+OpenCvCapture = TypeVar("OpenCvCapture", cv2.VideoCapture, LimitedCapture)
 
 
 class CaptureError(Exception):
@@ -60,7 +63,7 @@ class Capture(Protocol):
         """Close it."""
 
 
-def configure_capture(capture: cv2.VideoCapture) -> cv2.VideoCapture | None:
+def configure_capture(capture: OpenCvCapture) -> OpenCvCapture | None:
     """Return an opened capture, set to keep 16-bit grey.
 
     None if it could not be opened.
@@ -117,6 +120,15 @@ def grey_bits(code: bytes) -> int:
     if code.startswith(b"Y1\0"):
         return code[3]
     return code[0] if code.endswith(b"\x001Y") else 0
+
+
+def colour_bits(code: bytes) -> int:
+    """Return the depth of each colour of a pixel code of more than 8 bits; 0 of others."""
+    if code[:2] in (b"Y3", b"G3"):
+        return code[3]
+    if code[2:] in (b"3Y", b"3G"):
+        return code[0]
+    return {b"RGB0": 16, b"BGR0": 16, b"0RGB": 16, b"0BGR": 16}.get(code, 0)
 
 
 class FrameBuilder:

@@ -14,6 +14,9 @@ import os
 import re
 import socket
 import ssl
+import threading
+import weakref
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -46,6 +49,8 @@ STATES_NO_REFERENCES = (b"MJPG", b"MPNG", b"FFV1", b"FFVH", b"HFYU", b"ULRA", b"
 OPENING_ALLOCATION, MIN_ALLOCATION = 64 * 2**20, 8 * 2**20
 """Limits of the largest block of memory that FFmpeg may take: while it reads the index of a long recording, and from
 then on, unless the frames are large. Each plane of a decoded frame is one."""
+NO_LIMIT = 2**31 - 1
+"""FFmpeg's own limit."""
 MAX_RESIDENT = 896 * 2**20
 """Bytes of memory of this process above which no further frame is decoded, on any machine."""
 RESIDENT_SHARE = 0.75
@@ -57,14 +62,57 @@ SMALL_FRAME = 2_000_000
 
 
 def limit_ffmpeg() -> None:
-    """Make OpenCV pass `OPTIONS`, then the user's in `VARIABLE`, to FFmpeg."""
+    """Make OpenCV pass `OPTIONS`, then the user's in `VARIABLE`, to FFmpeg.
+
+    The limit of allocations holds for the whole process, see `LimitedCapture`.
+    """
     given = os.environ.get(VARIABLE, "")
     if not given.startswith(OPTIONS):
         os.environ[VARIABLE] = f"{OPTIONS}|{given}".rstrip("|")
     _limit_allocations(OPENING_ALLOCATION)
 
 
-def check_capture(capture: cv2.VideoCapture, name: str) -> None:
+class LimitedCapture:
+    """A capture of FFmpeg within the limits of `limit_ffmpeg`.
+
+    When the last one is released or deleted, FFmpeg's own limit holds again: a script that writes a video after a run
+    could otherwise not encode its frames.
+
+    Args:
+        address: a file or a stream.
+        parameters: keys and values, as of `cv2.VideoCapture`.
+    """
+
+    _number_open = 0
+    _lock = threading.Lock()
+
+    def __init__(self, address: str, parameters: Sequence[int] = ()) -> None:
+        with self._lock:
+            LimitedCapture._number_open += 1
+            limit_ffmpeg()
+        self._end_limits = weakref.finalize(self, LimitedCapture._end_limits_of_one)
+        # Not a subclass: OpenCV frees the memory of those wrongly.
+        self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, list(parameters))
+        self.get, self.set, self.isOpened = self._capture.get, self._capture.set, self._capture.isOpened
+        self.read = self._capture.read
+
+    def release(self) -> None:
+        """Close it."""
+        self._capture.release()
+        self._end_limits()
+
+    @classmethod
+    def _end_limits_of_one(cls) -> None:
+        with cls._lock:
+            LimitedCapture._number_open -= 1
+            if not LimitedCapture._number_open:
+                _limit_allocations(NO_LIMIT)
+
+
+AnyCapture = cv2.VideoCapture | LimitedCapture
+
+
+def check_capture(capture: AnyCapture, name: str) -> None:
     """Refuse a video whose frames are too large for the memory.
 
     This happens before a frame is decoded.
@@ -102,7 +150,7 @@ def check_frame_size(width: int, height: int, name: str, codec: bytes = b"MJPG",
     ImageHeader(width, height, 3, extra_bytes=extra).check(0, name)
 
 
-def code_of(capture: cv2.VideoCapture, key: int) -> bytes:
+def code_of(capture: AnyCapture, key: int) -> bytes:
     """Return FFmpeg's code of four bytes of the codec or the decoded pixels."""
     return (int(capture.get(key)) & 0xFFFFFFFF).to_bytes(4, "little")
 

@@ -164,7 +164,10 @@ def request(url: str, max_bytes: int) -> tuple[str, bytes]:
         error.close()
         raise CaptureError(describe_status(error.code)) from None
     except (OSError, HTTPException, ValueError) as error:
-        reason = why_unreachable(url) or f"its answer is not valid HTTP ({type(error).__name__})"
+        reason = why_unreachable(url)
+        if not reason and isinstance(getattr(error, "reason", error), TimeoutError):
+            reason = "it does not answer in time"
+        reason = reason or f"its answer is not valid HTTP ({type(error).__name__})"
         raise CaptureError(reason) from None
 
 

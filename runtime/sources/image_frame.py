@@ -11,6 +11,7 @@ from ...models.images.decoder import DecodedImage
 from ...models.images.development import Development, develop_image
 from ...models.images.frame_type import CalibrationFrameError
 from ..frame import Frame
+from ..system.address import printable_name
 
 logger = logging.getLogger(__name__)
 
@@ -27,20 +28,22 @@ class ReadingLog:
     def __init__(self) -> None:
         self.skipped = 0
         self._logged: set[str] = set()
-        self._cameras: dict[tuple[str, tuple[int, ...]], None] = {}
+        self._cameras: set[tuple[str, tuple[int, ...]]] = set()
+        self._camera_before: tuple[str, tuple[int, ...]] | None = None
 
     def remarks(self, name: str, image: DecodedImage) -> None:
         """Log the new remarks on an image, and a camera other than before."""
         if image.header and image.raw is not None:
-            camera = str(image.header.get("INSTRUME", "unnamed")).strip(), image.raw.shape
-            if self._cameras and camera not in self._cameras:
-                before = _camera_text(*next(reversed(self._cameras)))
+            camera = printable_name(str(image.header.get("INSTRUME", "")).strip()[:40]) or "unnamed", image.raw.shape
+            if self._camera_before and camera not in self._cameras:
+                before = _camera_text(*self._camera_before)
                 logger.warning(
                     "%s is from another camera, %s, than the frames before, %s; each frame is read separately, "
                     "and a stack is started again",
                     name, _camera_text(*camera), before,
                 )  # fmt: skip
-            self._cameras[camera] = None
+            self._cameras.add(camera)
+            self._camera_before = camera
         for remark in image.remarks:
             if remark not in self._logged:
                 self._logged.add(remark)
@@ -53,7 +56,7 @@ class ReadingLog:
 
 
 def _camera_text(name: str, shape: tuple[int, ...]) -> str:
-    return f"{name} ({shape[1]} x {shape[0]})"
+    return f"{name} ({shape[1]} x {shape[0]}{', colour' if len(shape) == 3 else ''})"
 
 
 def image_frame(image: DecodedImage, time: datetime.datetime, name: str, number: int) -> Frame:

@@ -140,14 +140,17 @@ class SerSource:
     def _count(self, stated: int, size: int) -> int:
         """Return the number of frames.
 
-        If `size` bytes hold more than stated, the recorder was killed.
+        If `size` bytes hold more than stated, the recorder was killed. If they hold fewer, each with its time, the
+        header is wrong; otherwise, the file was cut off.
 
         What follows the stated frames may be their times, 8 bytes each, complete or cut off.
         """
         available, spare = size // self._bytes, size - stated * self._bytes
-        if stated > 0 and (spare < self._bytes or spare == 8 * stated or (spare < 8 * stated and spare % self._bytes)):
-            return stated
         with_times, rest = divmod(size, self._bytes + 8)
+        has_too_few = spare < 0 and rest == 0
+        has_part_of_times = spare < 8 * stated and spare % self._bytes
+        if stated > 0 and not has_too_few and (spare < self._bytes or spare == 8 * stated or has_part_of_times):
+            return stated
         return with_times if rest == 0 else available
 
     def _ticks(self, stream: BinaryIO) -> np.ndarray | None:

@@ -52,7 +52,7 @@ def why_unreachable(url: str) -> str:
     try:
         socket.create_connection((host, port), CONNECT_SECONDS).close()
     except (socket.gaierror, UnicodeError):
-        return f"the host name {host} is not known"
+        return "its host name is not known"  # which may be a part of a password with an @
     except TimeoutError:
         return "it does not answer"
     except OSError as error:

@@ -18,15 +18,17 @@ from .capture import (
     GREY16,
     FrameBuilder,
     JpegScout,
+    colour_bits,
     configure_capture,
     grey_bits,
 )
-from .ffmpeg_limits import check_capture, code_of, limit_ffmpeg
+from .ffmpeg_limits import LimitedCapture, check_capture, code_of
 
 STREAM_TIMEOUT_MS = 5000
 """Time without an image after which a stream counts as lost. For V4L2 cameras OpenCV's own limit is 10 s."""
 EXACT_COUNT_SUFFIXES = (".avi", ".mp4", ".mov", ".m4v")
 """Files that state how many frames they hold; for others it is computed from the duration and may be a second off."""
+RGB555 = b"RGB\x0f"
 MAX_FAILURES = 1000
 """Number of successive reads that fail before a video counts as ended: it may continue after a damaged part."""
 
@@ -60,28 +62,26 @@ class VideoSource:
         self._development = development
         if not is_text(str(path)):
             raise UsageError(f"'{self.name}' cannot be opened: its name is not UTF-8 text; rename it")
-        limit_ffmpeg()
-        capture = configure_capture(cv2.VideoCapture(str(path), cv2.CAP_FFMPEG))
+        capture = configure_capture(LimitedCapture(str(path)))
         if capture is None:
             raise UsageError(f"'{path}' is not a video that can be decoded; it may be damaged or truncated")
-        check_capture(capture, printable_name(path.name))
+        try:
+            check_capture(capture, printable_name(path.name))
+        except ImageError:
+            capture.release()
+            raise
         code = code_of(capture, cv2.CAP_PROP_CODEC_PIXEL_FORMAT)
-        if code != GREY16 and (bits := grey_bits(code)) > 8:
-            logger.warning(
-                "%s: of its %d bits of grey OpenCV keeps 8; all are read from a copy by "
-                "ffmpeg -i FILE -pix_fmt gray16le -c:v ffv1 COPY.mkv",
-                printable_name(path.name),
-                bits,
-            )
+        if remark := depth_remark(code):
+            logger.warning("%s: %s", printable_name(path.name), remark)
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        self._opened: cv2.VideoCapture | None = capture
+        self._opened: LimitedCapture | None = capture
         self.length: int | None = count if count > 0 else None
 
     def __iter__(self) -> Iterator[Frame]:
         """Decode all frames from the first; skip damaged parts."""
         # Opening costs time and memory: the capture that the constructor opened is used for the first pass.
         capture, self._opened = (
-            self._opened or configure_capture(cv2.VideoCapture(str(self._path), cv2.CAP_FFMPEG)),
+            self._opened or configure_capture(LimitedCapture(str(self._path))),
             None,
         )
         if capture is None:
@@ -122,6 +122,26 @@ class VideoSource:
             self.bad = max(0, (self.length or 0) - builder.number)
         if self.bad:
             logger.warning("%s", describe_missing_frames(self._path.name, builder.number, self.length))
+
+
+def depth_remark(code: bytes) -> str:
+    """Return what is lost of frames of this pixel code; "" if nothing is.
+
+    Args:
+        code: of FFmpeg, four bytes.
+    """
+    if code == RGB555:
+        return (
+            "its frames are stored as 5 bits of each colour; if the camera is monochrome, the capture program has "
+            "stored 16-bit grey under a wrong name: record SER"
+        )
+    if code != GREY16 and (bits := grey_bits(code)) > 8:
+        return (
+            f"of its {bits} bits of grey OpenCV keeps 8; all are read from a copy by "
+            "ffmpeg -i FILE -pix_fmt gray16le -c:v ffv1 COPY.mkv"
+        )
+    bits = colour_bits(code)
+    return f"of its {bits} bits of each colour OpenCV keeps 8" if bits > 8 else ""
 
 
 def describe_missing_frames(name: str, frames: int, length: int | None) -> str:

@@ -11,15 +11,17 @@ import datetime
 import hashlib
 import json
 import logging
+import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ImageError, UsageError
 from ...models.images.decoder import SUFFIXES
 from ...models.images.development import Development
+from ...models.images.fits_length import fits_length
 from ...models.images.frame_type import CalibrationFrameError
 from ...models.images.memory import MemoryGate
 from ..frame import Frame
@@ -36,6 +38,8 @@ POLL_SECONDS = 1.0
 """Interval between two scans of the folder; a file must be unchanged from one to the next."""
 PATIENCE_SECONDS = 30.0
 """A file that stays unreadable this long after its last change is reported and skipped."""
+MAX_LISTED = 10
+"""Files that are named at the end of the run, of those that were not complete."""
 FITS_SUFFIXES = (".fits", ".fit", ".fts")
 
 
@@ -84,6 +88,8 @@ class WatchedFolderSource:
         self._done: dict[str, _Version] = self._list.read() if self._list else {}
         self._seen: dict[str, _Version] | None = None
         self._changed: dict[str, float] = {}  # when files appeared or changed while the folder was watched
+        self._found: dict[str, float] = {}  # when files were seen first
+        self._waiting: dict[str, str] = {}  # files that are not complete, and why
         self._failed: dict[str, tuple[_Version, float]] = {}  # files that could not be read, and since when
         self._names: dict[str, str] = {}  # of frames under way: as shown, as on the disk
         self._away = False
@@ -94,14 +100,17 @@ class WatchedFolderSource:
     def __iter__(self) -> Iterator[Frame]:
         """Yield the frames of finished files; wait for more, without end."""
         number = 0
-        while True:
-            for name, version in self._ready():
-                frame = self._read(name, version, number)
-                if frame is not None:
-                    yield frame
-                    del frame  # nothing is held while the next is waited for
-                    number += 1
-            time.sleep(self._poll)
+        try:
+            while True:
+                for name, version in self._ready():
+                    frame = self._read(name, version, number)
+                    if frame is not None:
+                        yield frame
+                        del frame  # nothing is held while the next is waited for
+                        number += 1
+                time.sleep(self._poll)
+        finally:
+            self._log_waiting()
 
     def frame_processed(self, source: str) -> None:
         """Note that a frame was processed and written: no later run repeats its file.
@@ -127,8 +136,10 @@ class WatchedFolderSource:
             self._failed.clear()
             logger.warning("%s is back", self.name)
         seen, self._seen = self._seen or {}, found
+        now = time.monotonic()
+        self._found = {name: self._found.get(name, now) for name in found}
+        self._waiting = {name: reason for name, reason in self._waiting.items() if name in found}
         if seen:
-            now = time.monotonic()
             self._changed |= {name: now for name, version in found.items() if seen.get(name) != version}
         ready = [
             (name, version)
@@ -174,24 +185,39 @@ class WatchedFolderSource:
             return self._is_settled(name, version)
         if self._is_settled(name, version):
             return True  # its defect is reported when it is read
+        self._waiting[name] = "it is empty"
         if version.size == 0:
             return False
-        if Path(name).suffix.lower() not in FITS_SUFFIXES:
-            return True
-        try:
-            with (self._folder / name).open("rb") as stream:
-                return version.size >= fits_length(stream.read)
-        except (OSError, ValueError):
-            return False
+        if Path(name).suffix.lower() in FITS_SUFFIXES:
+            try:
+                with (self._folder / name).open("rb") as stream:
+                    length = fits_length(stream.read)
+            except (OSError, ValueError) as error:
+                self._waiting[name] = str(getattr(error, "strerror", None) or error)
+                return False
+            if version.size < length:
+                self._waiting[name] = f"it has {version.size} of {length} bytes"
+                return False
+        del self._waiting[name]
+        return True
 
     def _is_settled(self, name: str, version: _Version) -> bool:
         """Return whether a file has not changed for `PATIENCE_SECONDS`.
 
-        The time stamp of a file that changes while it is watched is not trusted: a server's clock may be wrong.
+        The time stamp of a file that changes while it is watched is not trusted, nor one that is in the future: the
+        clock of a server may be wrong, and this computer's may be set at any time.
         """
-        if name in self._changed:
-            return time.monotonic() - self._changed[name] > PATIENCE_SECONDS
-        return time.time() - version.modified / 1e9 > PATIENCE_SECONDS
+        unchanged_since = self._changed.get(name, self._found.get(name, math.inf))
+        if time.monotonic() - unchanged_since > PATIENCE_SECONDS:
+            return True
+        return name not in self._changed and time.time() - version.modified / 1e9 > PATIENCE_SECONDS
+
+    def _log_waiting(self) -> None:
+        """Log the files that are still waited for when the run ends."""
+        for name, reason in sorted(self._waiting.items())[:MAX_LISTED]:
+            logger.warning("%s: %s was not read: %s", self.name, printable_name(name), reason)
+        if len(self._waiting) > MAX_LISTED:
+            logger.warning("%s: %d more files were not read", self.name, len(self._waiting) - MAX_LISTED)
 
     def _give_up(self, name: str, version: _Version, error: ImageError) -> bool:
         """Return whether a file that cannot be read is to be skipped.
@@ -218,12 +244,15 @@ class WatchedFolderSource:
             return None
         except ImageError as error:
             if not self._give_up(name, version, error):
+                self._waiting[name] = error.reason
                 return None
+            self._waiting.pop(name, None)
             self._done[name] = version
             self.bad += 1
             logger.warning("skipped %s", error)
             return None
         self._done[name] = version
+        self._waiting.pop(name, None)
         self._names[shown] = name
         self._log.remarks(shown, image)
         return image_frame(image, datetime.datetime.fromtimestamp(version.modified / 1e9, datetime.UTC), shown, number)
@@ -264,37 +293,3 @@ class ProcessedList:
             stream.write(line + "\n")
             stream.flush()
             os.fsync(stream.fileno())
-
-
-def fits_length(read: Callable[[int], bytes]) -> int:
-    """Return the length in bytes of a FITS file's first unit, by its header.
-
-    Args:
-        read: returns the next bytes of the file, up to a number.
-
-    Raises:
-        ValueError: the header is not complete, or is not a FITS header.
-    """
-    cards: dict[str, int] = {}
-    length = 0
-    while True:
-        block = read(2880)
-        if len(block) < 2880 or (length == 0 and not block.startswith(b"SIMPLE  =")):
-            raise ValueError("the FITS header is not complete")
-        length += 2880
-        for start in range(0, 2880, 80):
-            card = block[start : start + 80]
-            key = card[:8].decode("ascii", "replace").strip()
-            if key == "END":
-                return length + _data_length(cards)
-            if card[8:10] == b"= " and (key == "BITPIX" or key.startswith("NAXIS")):
-                cards[key] = int(card[10:].split(b"/")[0])
-
-
-def _data_length(cards: dict[str, int]) -> int:
-    """Return the length of a unit's data, a multiple of 2880 bytes."""
-    axes = [cards[f"NAXIS{number}"] for number in range(1, cards.get("NAXIS", 0) + 1)]
-    size = abs(cards.get("BITPIX", 8)) // 8
-    for axis in axes:
-        size *= axis
-    return -(-size // 2880) * 2880 if axes else 0

@@ -120,3 +120,21 @@ def test_file_that_breaks_during_a_run_ends_publishing_and_not_the_run(broker, m
     sink.events([track(1)])
     sink.close(0, 0)
     assert "may be lost" in caplog.messages[-1]
+
+
+def test_file_that_is_replaced_alone_does_not_get_the_messages_of_the_old_log(tmp_path):
+    """After a power cut, SQLite would have applied the log that lies beside it to the other queue."""
+    path, other = tmp_path / "mqtt.sqlite", tmp_path / "other.sqlite"
+    Outbox(other).close()
+    outbox = Outbox(path)
+    outbox.add([("t", str(number)) for number in range(5)])
+    other.replace(path)
+    outbox.detach()
+    assert contents(outbox) == ["0", "1", "2", "3", "4"]
+    reopened = Outbox(path)  # as after a power cut: the first was not closed
+    assert contents(reopened) == []
+    reopened.add([("t", "new")])
+    outbox.detach()  # the log is the other's now
+    assert contents(reopened) == ["new"]
+    reopened.close()
+    outbox.close()

@@ -1,5 +1,6 @@
 """Cameras and streams: absent at the start, lost at once, single images, and errors by their names."""
 
+import socket
 import threading
 
 import cv2
@@ -13,6 +14,7 @@ from galaxy_edge.runtime.sources import http_camera
 from galaxy_edge.runtime.sources.camera import Camera
 from galaxy_edge.runtime.sources.capture import CaptureError
 from galaxy_edge.runtime.sources.open_source import open_source
+from galaxy_edge.runtime.sources.stream_errors import why_unreachable
 
 
 @pytest.fixture
@@ -138,3 +140,16 @@ def test_a_damaged_snapshot_is_requested_again(cameras, monkeypatch):
     answers = iter([("image/jpeg", whole[:-40]), ("image/jpeg", whole)])
     monkeypatch.setattr(http_camera, "request", lambda *_: next(answers))
     assert http_camera.SnapshotCapture("http://sky").read()[0]
+
+
+def test_camera_that_accepts_and_says_nothing_does_not_answer_in_time(monkeypatch):
+    """It was reported as "not valid HTTP (TimeoutError)"."""
+    monkeypatch.setattr(http_camera, "REQUEST_SECONDS", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(CaptureError, match="not answer in time"):
+        http_camera.request(f"http://127.0.0.1:{silent.getsockname()[1]}/", 0)
+
+
+def test_part_of_a_password_is_not_taken_for_a_host_name(monkeypatch):
+    """Of ``admin:pa@ss/word@camera``, the message named the host ``ss``."""
+    monkeypatch.setattr(socket, "create_connection", lambda *_: (_ for _ in ()).throw(socket.gaierror()))
+    assert why_unreachable("rtsp://admin:pa@ss/word@camera/live") == "its host name is not known"

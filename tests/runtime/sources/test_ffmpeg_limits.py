@@ -81,7 +81,6 @@ def test_frames_that_grow_within_a_video_are_not_decoded(tmp_path):
 
 
 def test_a_decoder_that_takes_all_memory_ends_the_run(tmp_path, monkeypatch):
-    limit_ffmpeg()  # the limit that the videos of other tests left is too low to write this one
     path = tmp_path / "large.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (2000, 1100))
     writer.write(np.zeros((1100, 2000, 3), np.uint8))
@@ -98,3 +97,22 @@ def test_memory_that_was_taken_before_is_not_the_decoders(monkeypatch):
     ffmpeg_limits.check_memory_in_use(10**7, "night.avi", before=3 * 2**30 - 2**20)
     with pytest.raises(ImageError, match="may take 896 MiB here"):
         ffmpeg_limits.check_memory_in_use(10**7, "night.avi", before=2**27)
+
+
+def test_limits_end_with_the_last_source(tmp_path):
+    """A script that wrote a large video after a run failed, without a message."""
+
+    def write_video(name, side):
+        writer = cv2.VideoWriter(str(tmp_path / name), cv2.VideoWriter.fourcc(*"MJPG"), 5.0, (side, side))
+        for _ in range(3):
+            writer.write(np.random.default_rng(1).integers(0, 255, (side, side, 3), np.uint8))
+        writer.release()
+        return (tmp_path / name).stat().st_size if (tmp_path / name).exists() else 0
+
+    write_video("small.avi", 64)
+    assert len(list(open_source(str(tmp_path / "small.avi")))) == 3
+    assert write_video("large.avi", 3200) > 10**6
+    source = open_source(str(tmp_path / "small.avi"))  # opened, and never read
+    assert ffmpeg_limits.LimitedCapture._number_open == 1
+    del source
+    assert ffmpeg_limits.LimitedCapture._number_open == 0

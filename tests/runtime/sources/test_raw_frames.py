@@ -161,3 +161,27 @@ def test_source_takes_the_stretch_of_the_network(tmp_path):
     stretch = Stretch(1.0, 5.0, 100.0)
     (frame,) = open_source(str(tmp_path), development=Development(stretch=stretch))
     assert {key: frame.stretch[key] for key in stretch.manifest()} == stretch.manifest()
+
+
+def test_cameras_with_one_name_and_size_are_told_apart_in_the_message(tmp_path, caplog):
+    """Colour and monochrome frames without a name were "another camera, unnamed (90 x 60), than ... unnamed (90 x 60)"."""
+    grey = np.random.default_rng(1).normal(1000, 20, (60, 90)).astype(np.uint16)
+    for number, data in enumerate([grey, np.stack([grey] * 3), grey]):
+        (tmp_path / f"{number}.fits").write_bytes(fits_file(data))
+    (tmp_path / "3.fits").write_bytes(fits_file(grey, INSTRUME="Guide"))
+    assert len(list(open_source(str(tmp_path)))) == 4
+    assert (
+        "1.fits is from another camera, unnamed (90 x 60, colour), than the frames before, unnamed (90 x 60);"
+        in caplog.text
+    )
+    assert "3.fits is from another camera, Guide (90 x 60), than the frames before, unnamed (90 x 60);" in caplog.text
+
+
+def test_unknown_type_of_frame_is_read_and_reported(tmp_path, caplog):
+    """Nothing is skipped, or taken for a light, without a message."""
+    grey = np.random.default_rng(1).normal(1000, 20, (60, 90)).astype(np.uint16)
+    for number, kind in enumerate(["Shutter test", "Light Frame", "", "Shutter test"]):
+        (tmp_path / f"{number}.fits").write_bytes(fits_file(grey, IMAGETYP=kind))
+    assert len(list(open_source(str(tmp_path)))) == 4
+    remarks = [text for text in caplog.messages if "type of frame" in text]
+    assert remarks == ["0.fits: IMAGETYP = 'Shutter test' is not a known type of frame; it is read as a light frame"]

@@ -165,3 +165,11 @@ def test_times_of_a_clock_that_was_not_set_are_refused_and_the_header_time_is_us
     path.write_bytes(content)
     first, second = read_all(path)
     assert first.time == BEGAN and second.time > BEGAN
+
+
+@pytest.mark.parametrize("stated", [9, 2**31 - 1])
+def test_times_are_read_if_the_header_states_too_many_frames(tmp_path, stated):
+    """The size decides: six frames with six times are no truncated file."""
+    times = [BEGAN + datetime.timedelta(seconds=n) for n in range(6)]
+    path = write_ser(tmp_path / "a.ser", [np.roll(SKY, n, 1) for n in range(6)], stated_frames=stated, times=times)
+    assert [frame.time for frame in read_all(path)] == times

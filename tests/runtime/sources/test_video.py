@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from galaxy_edge.runtime.errors import RunFailure
 from galaxy_edge.runtime.sources.open_source import open_source
+from galaxy_edge.runtime.sources.video import depth_remark
 from helpers.command_line import galaxy_edge
 from helpers.images import render
 
@@ -180,3 +181,14 @@ def test_frames_that_a_camera_dropped_are_not_damage(tmp_path, caplog):
     path.write_bytes(content[: chunks[0]] + b"".join(parts))
     source = open_source(str(path))
     assert len(list(source)) == 37 and source.bad == 0 and caplog.messages == []
+
+
+@pytest.mark.parametrize(("code", "remark"), [
+    (b"Y3\x0b\n", "of its 10 bits of each colour OpenCV keeps 8"),
+    (b"0RGB", "of its 16 bits of each colour OpenCV keeps 8"),
+    (b"RGB\x0f", "its frames are stored as 5 bits of each colour; if the camera is monochrome"),
+    (b"I420", ""), (b"BGR\x18", ""), (b"Y1\0\x10", ""),
+])  # fmt: skip
+def test_depth_that_is_lost_is_reported(code, remark):
+    """Videos of 10 bits were read with 8 without a message; 16-bit grey in an AVI looks like colours of 5 bits."""
+    assert depth_remark(code).startswith(remark) and bool(depth_remark(code)) == bool(remark)

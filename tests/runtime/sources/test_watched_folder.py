@@ -15,6 +15,7 @@ import pytest
 from galaxy_edge.errors import UsageError
 from galaxy_edge.runtime.run_config import RunConfig
 from galaxy_edge.runtime.session import Session
+from galaxy_edge.runtime.sources import watched_folder
 from galaxy_edge.runtime.sources.natural_order import natural_key
 from galaxy_edge.runtime.sources.open_source import open_source
 from galaxy_edge.runtime.sources.watched_folder import ProcessedList, WatchedFolderSource
@@ -219,3 +220,38 @@ def test_file_and_output_folder_cannot_be_watched(tmp_path):
         open_source(f"watch:{tmp_path / 'file'}", lambda _: None)
     with pytest.raises(UsageError, match="at once"):
         open_source(f"watch:{tmp_path}", lambda _: None, out=tmp_path)
+
+
+def test_damaged_file_from_the_future_is_skipped_with_a_message(tmp_path, caplog, monkeypatch):
+    """This computer's clock may be behind, until it is set: the file was waited for without end and without a word."""
+    monkeypatch.setattr(watched_folder, "PATIENCE_SECONDS", 5 * POLL)
+    (tmp_path / "broken.png").write_bytes(encode(render([(60, 40, 10)], 160, 120))[:200])
+    os.utime(tmp_path / "broken.png", (time.time() + 1e6,) * 2)
+    source = WatchedFolderSource(tmp_path, poll_seconds=POLL)
+
+    def write_when_skipped():
+        while not source.bad:
+            time.sleep(POLL)
+        write(tmp_path / "good.png")
+
+    threading.Thread(target=write_when_skipped, daemon=True).start()
+    assert next_names(source, 1) == ["good.png"]
+    assert "skipped broken.png" in caplog.text
+
+
+def test_files_that_are_not_complete_when_the_run_ends_are_named(tmp_path, caplog):
+    """A transfer that breaks off just before the end of a run was passed over in silence."""
+    content = fits_file(np.zeros((64, 64), np.uint16))
+    (tmp_path / "cut.fits").write_bytes(content[:-2880])
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "half.png").write_bytes(encode(render([(60, 40, 10)], 160, 120))[:200])
+    write(tmp_path / "good.png")
+    frames = iter(WatchedFolderSource(tmp_path, poll_seconds=POLL))
+    assert next(frames).source == "good.png"
+    frames.close()
+    waiting = [text.partition(": ")[2] for text in caplog.messages if "was not read" in text]
+    assert waiting[:2] == [
+        f"cut.fits was not read: it has {len(content) - 2880} of {len(content)} bytes",
+        "empty.png was not read: it is empty",
+    ]
+    assert waiting[2].startswith("half.png was not read: ") and len(waiting) == 3
