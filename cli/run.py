@@ -28,8 +28,7 @@ from .options import (
     option_group,
 )
 from .service_options import mqtt_config, service_options, web_config
-from .terminal.quick_exit import request_quick_exit
-from .terminal.unread_output import discard_unread_output, discarded
+from .terminal.quick_exit import discard_unread_output, discarded, request_quick_exit
 
 if TYPE_CHECKING:
     from ..runtime.events.frame_record import FrameRecord

@@ -1,14 +1,27 @@
-"""End the process without the interpreter's own clean-up.
+"""End the process without the interpreter's own clean-up, and without those who do not read its output.
 
 This is done once a run that was asked to stop has closed everything.
 """
 
 from __future__ import annotations
 
+import array
+import fcntl
 import os
+import select
+import signal
 import sys
+import termios
+import threading
+import time
 from contextlib import suppress
 
+STREAMS = {1: "standard output", 2: "standard error"}
+WAIT_SECONDS = 0.7
+"""Time in which a reader must take something of a full pipe."""
+
+discarded: list[str] = []
+"""Names of the streams that were given up in this process."""
 _requested = False
 
 
@@ -28,3 +41,49 @@ def exit_if_requested(code: int) -> None:
             with suppress(OSError, ValueError):  # it was closed
                 stream.flush()
         os._exit(code)
+
+
+def discard_unread_output(seconds: float = WAIT_SECONDS) -> None:
+    """Let further output go to /dev/null where nobody has read for some time, and end the calls that wait.
+
+    Called from a thread other than those that may wait.
+
+    Args:
+        seconds: time to observe the streams.
+    """
+    before = {number: _unread_bytes(number) for number in STREAMS if _is_full(number)}
+    if not before:
+        return
+    time.sleep(seconds)
+    hung = [number for number, unread in before.items() if _is_full(number) and _unread_bytes(number) == unread]
+    if not hung:
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    for number in hung:
+        os.dup2(null, number)
+        discarded.append(STREAMS[number])
+    os.close(null)
+    # A call that waits has the old file; a signal ends it, and Python repeats it with the new one.
+    for thread in threading.enumerate():
+        if thread.ident is not None and thread is not threading.current_thread():
+            with suppress(ProcessLookupError):  # it has just ended
+                signal.pthread_kill(thread.ident, signal.SIGTERM)
+
+
+def _is_full(number: int) -> bool:
+    poll = select.poll()
+    try:
+        poll.register(number, select.POLLOUT)
+        return not poll.poll(0)
+    except OSError:
+        return False
+
+
+def _unread_bytes(number: int) -> int:
+    """Return how many bytes wait for the reader, 0 where that is not known."""
+    count = array.array("i", [0])
+    try:
+        fcntl.ioctl(number, termios.FIONREAD, count)
+    except OSError:
+        return 0
+    return count[0]

@@ -123,7 +123,7 @@ def test_file_that_breaks_during_a_run_ends_publishing_and_not_the_run(broker, m
 
 
 def test_file_that_is_replaced_alone_does_not_get_the_messages_of_the_old_log(tmp_path):
-    """After a power cut, SQLite would have applied the log that lies beside it to the other queue."""
+    """After a power cut, SQLite would have applied its log to the other queue."""
     path, other = tmp_path / "mqtt.sqlite", tmp_path / "other.sqlite"
     Outbox(other).close()
     outbox = Outbox(path)

@@ -6,16 +6,16 @@ import sys
 
 PROGRAM = """
 import signal, sys, threading, time
-from galaxy_edge.cli.terminal import unread_output
+from galaxy_edge.cli.terminal import quick_exit
 signal.signal(signal.SIGTERM, lambda *_: None)
 def stop():
     time.sleep(0.3)
-    unread_output.discard_unread_output(0.2)
+    quick_exit.discard_unread_output(0.2)
 threading.Thread(target=stop).start()
 for _ in range(20000):
     sys.stdout.write("line\\n" * 10)
     sys.stdout.flush()
-print(unread_output.discarded, file=sys.stderr)
+print(quick_exit.discarded, file=sys.stderr)
 """
 
 
