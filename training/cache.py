@@ -48,9 +48,7 @@ def cache_key(*values: object, network: keras.Model | None = None) -> str:
 def cached_rows(
     name: str, key: str, ids: Sequence[str], make: Callable[[np.ndarray], np.ndarray], chunk: int = 512
 ) -> np.ndarray:
-    """Return one row of an array for each id.
-
-    Compute and cache those that are not cached yet.
+    """Return one row of an array for each id, computing those not cached yet.
 
     Data sets that share images, such as folds, share the cache. It is written after every chunk, so that an interrupted
     computation continues there.
@@ -93,9 +91,7 @@ def _save_rows(path: Path, rows: np.ndarray, ids: Sequence[str]) -> None:
 
 
 def cached_array(name: str, key: str, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return the array cached under a name and a key.
-
-    Compute and cache it if there is none.
+    """Return the array cached under a name and a key, computing it if missing.
 
     Raises:
         CacheError: the array cannot be written.

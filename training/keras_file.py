@@ -77,7 +77,7 @@ def load_keras_file(file: Path) -> keras.Model:
 def check_keras_file(file: Path) -> None:
     """Check that a ``.keras`` file describes layers of Keras only.
 
-    Nothing of it is loaded.
+    No part of it is loaded.
 
     Raises:
         KerasFileError: it is damaged, or describes something else.

@@ -246,10 +246,7 @@ class RunFolder:
         return read_log(self.folder)
 
     def finish(self, model: dict[str, Any], metrics: dict[str, Any], **extra: Any) -> RunRecord:
-        """Complete the record with the model's description, its metrics and other values.
-
-        Write and return it.
-        """
+        """Add the model's description and metrics to the record, write and return it."""
         self.record = dataclasses.replace(self.record, finished=_now(), model=model, metrics=metrics, extra=extra)
         self._write_record()
         return self.record

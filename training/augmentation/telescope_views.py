@@ -16,7 +16,7 @@ import numpy as np
 from .views import Canvas, SkyAugmentation, draw_view, view_matrix
 
 TELESCOPE_SHARE = 0.55
-"""Share of telescope views; the other views are drawn by `augmentation.draw_view`."""
+"""Share of telescope views; the other views are drawn by `views.draw_view`."""
 FRAMING = SkyAugmentation(shift=0.1, scale=(0.7, 1.55), anisotropy=0.08)
 RIM = 0.12
 """Share of an image's side over which a galaxy that fills the image fades into the sky."""
@@ -56,7 +56,7 @@ def draw_telescope_view(canvas: Canvas, size: int, rng: np.random.Generator) -> 
 def _framed(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
     """Draw the galaxy's light above the sky, (size, size, 3) float32 levels.
 
-    Cut by a frame's edge in some views.
+    In some views it is cut by the edge of a frame.
     """
     light = canvas.pixels.astype(np.float32) - canvas.sky * np.float32(rng.uniform(0.7, 1.0))
     matrix = view_matrix(canvas, size, rng, FRAMING)

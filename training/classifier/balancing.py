@@ -98,7 +98,7 @@ def _counts(labels: np.ndarray, strategy: str, min_classes: int = 0) -> np.ndarr
 def _epoch_counts(counts: np.ndarray, strategy: str) -> np.ndarray:
     """Return the number of images of each class in an epoch.
 
-    0 for a class without images.
+    It is 0 for a class without images.
     """
     if strategy not in ("full", "partial"):
         return counts

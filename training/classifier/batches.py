@@ -122,7 +122,7 @@ class BatchLoader:
     def frozen_features(self, images: np.ndarray) -> np.ndarray:
         """Return the frozen part's features of images (N, size, size, 3) uint8.
 
-        Without such a part, the images.
+        Without such a part, the images are returned.
         """
         if self._frozen is None:
             return images

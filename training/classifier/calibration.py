@@ -7,7 +7,7 @@ import numpy as np
 from ..data.errors import DataError
 
 TEMPERATURES = (0.2, 5.0)
-"""Range that is searched."""
+"""Range in which the temperature is searched."""
 
 MIN_KEPT = 30
 """Minimum number of images above a threshold for a statement about their accuracy."""

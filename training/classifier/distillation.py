@@ -21,7 +21,7 @@ from .validation import Forward, compile_forward
 
 SOFTENING_FACTOR = 1.5
 """Divides the logits in addition to a teacher's own temperature (Hinton et al. 2015, arXiv:1503.02531): the
-probabilities of the classes besides its first choice carry the information."""
+probabilities of the classes other than its first choice carry the information."""
 
 STATISTICS_IMAGES = 300
 """Images over which the normalisation statistics of an exported network are measured."""
@@ -71,7 +71,7 @@ class Teacher:
     def soft_targets(self, dataset: GalaxyDataset) -> np.ndarray:
         """Return softened probabilities of a dataset's images, (N, C).
 
-        Cached, since a large network is slow.
+        They are cached, since a large network is slow.
         """
         key = (dataset.ids, dataset.margin, self.side, self.temperature, SOFTENING_FACTOR)
         return cached_array(

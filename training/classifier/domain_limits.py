@@ -36,11 +36,15 @@ MIN_PRECISION = 0.9
 VIEWS = 2
 """Number of views of every validation image."""
 SIDES = (48, 32, 24, 20, 16, 12, 10, 8)
+"""Sides in pixels of the galaxy's box in its frame."""
 OUTSIDE = (0.1, 0.2, 0.3, 0.35, 0.42, 0.45, 0.5, 0.6)
 """Shares of the crop outside of the frame; 0.41 is that of a galaxy as large as its frame, at the default margin."""
 BURNT = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3)
+"""Shares of the crop's pixels that are burnt out."""
 MIN_ENERGY_QUANTILE = 0.01
+"""Share of the validation images whose energy (T log sum exp(logit / T), T the temperature) is below the limit."""
 GROUP_LIMITS = tuple(round(0.86 + 0.01 * step, 2) for step in range(14))
+"""Summed probabilities of a group's classes that are tried as its limit."""
 MIN_NAMES = 10
 """Minimum number of sure names above a group's limit."""
 NEVER_SURE = 1.0

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 SHARES = (0.0, 0.2, 0.35, 0.5, 0.65, 1.0)
 """Shares of the initial weights that are tried; 1 restores the initial network."""
 TOLERANCE = 0.005
+"""Maximum difference from the highest accuracy on validation images."""
 
 
 class ExportedWeightsError(UserError):

@@ -183,10 +183,7 @@ def _run_epochs(
 
 
 def _load_checkpoint(run: RunFolder, trainer: ClassifierTrainer, checkpoint: Path, schedule: Schedule) -> int:
-    """Load the last checkpoint.
-
-    Return the number of epochs that the network has been trained for.
-    """
+    """Load the last checkpoint; return the number of epochs trained until then."""
     epoch = trainer.load(checkpoint, schedule)
     run.truncate_log(epoch)  # epochs after a checkpoint that was lost are trained again
     return epoch

@@ -54,7 +54,7 @@ class Recipe:
         network: name of the network, see `build`.
         spec: parameters of the network that its name does not determine.
         size: side of its input in pixels.
-        views: augmentation: a name in `augmentation_presets.AUGMENTATIONS`.
+        views: augmentation: a name in `augmentation.presets.AUGMENTATIONS`.
         balance: how classes are balanced: a name in `balancing.STRATEGIES`.
         attributes: weight of a galaxy's attributes in the loss, see `attributes`; 0 for none.
         unnamed: whether images without a class are trained on too: by coarse group, attributes or soft targets.
@@ -219,7 +219,7 @@ def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
     Its input is (N, size, size, 3) levels 0..255, its output (N, classes).
 
     Args:
-        weights: pretrained weights, see `vgg.vgg16` and `mobilenet.mobilenet`.
+        weights: pretrained weights, see `vgg.vgg16` and `mobilenet.classifier.mobilenet`.
     """
     if recipe.network.startswith("vgg_"):
         from .vgg import vgg16

@@ -44,7 +44,7 @@ class Stage:
         width: channels, 4..512.
         depth: residual blocks after the first convolution, 0..6.
         kernel: side of the kernels, 3 or 5.
-        kind: one of `ENCODINGS`.
+        kind: one of `KINDS`.
     """
 
     width: int
@@ -116,9 +116,10 @@ class SmallNetwork:
 
 
 class Step(NamedTuple):
-    """One step of a network: ``keep`` and ``add`` start and end a residual block.
+    """One step of a network.
 
-    `side` is that of the output.
+    ``keep`` and ``add`` start and end a residual block. `before` is the number of input channels, `side` that of the
+    output in pixels.
     """
 
     kind: str
@@ -173,9 +174,8 @@ INT8_BYTES_PER_FILE = 1_700
 def cost(spec: SmallNetwork, classes: int) -> Cost:
     """Return a network's cost without building it.
 
-    `keras_utils.multiply_adds` and Keras count the same.
-
-    The bytes of its int8 file are an estimate within a few percent.
+    Multiply-adds and parameters are those that `keras_utils.multiply_adds` and Keras count. The bytes of its int8 file
+    are an estimate within a few percent.
     """
     macs = parameters = 0
     size = INT8_BYTES_PER_FILE

@@ -141,10 +141,7 @@ class ClassifierTrainer:
             np.savez(stream, epoch=np.array(epoch), schedule=schedule.state(), **arrays)  # type: ignore[arg-type]
 
     def load(self, path: Path, schedule: Cycles | Plateau) -> int:
-        """Read the state, if there is a complete one.
-
-        Return the number of epochs it was trained for.
-        """
+        """Load the state and return its number of epochs; 0 if none is complete."""
         variables = self._state
         try:
             with np.load(path) as stored:

@@ -71,9 +71,9 @@ def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
 def calibrate_and_measure(
     logits: np.ndarray, validation: GalaxyDataset, out: Path, decode: dict[str, Any] | None = None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Fit temperature and abstention threshold on validation logits (N, C).
+    """Calibrate on validation logits (N, C), measure, and write the predictions.
 
-    Write ``predictions.npz``.
+    Temperature and abstention threshold are fitted; the file is ``predictions.npz``.
 
     Args:
         decode: temperature and abstention threshold if they are already chosen; then they are only measured.

@@ -119,9 +119,7 @@ def _last_frozen(model: keras.Model) -> str:
 
 
 def download_imagenet(folder: Path | None = None) -> Path:
-    """Download Keras' ImageNet weights (59 MB) unless they are cached.
-
-    Return their path.
+    """Return the path of Keras' ImageNet weights, downloading them (59 MB) if needed.
 
     Args:
         folder: the cache; Keras' own when None.
@@ -187,7 +185,7 @@ def _read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 def _pair(path: Path, file: h5py.File, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the kernel and the bias below a group.
 
-    Their names differ between versions of Keras.
+    They are found by their number of dimensions, as their names differ between versions of Keras.
     """
     found: dict[int, np.ndarray] = {}
 

@@ -71,7 +71,7 @@ def split_boxes(rows: Iterable[Mapping[str, str]]) -> tuple[np.ndarray, np.ndarr
 def class_index(g10: str, share: str = "") -> int:
     """Return the index into `CLASSES` of a ``g10`` column.
 
-    -1 if it is empty or its vote share is below 0.5.
+    It is -1 if the column is empty or its vote share is below 0.5.
     """
     majority = not share or float(share) >= 0.5
     return class_index_from_galaxy10(int(g10)) if g10 and majority else -1

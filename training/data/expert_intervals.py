@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 ATTRIBUTES = {"T": 1.0, "Inclination": 0.25, "Bulge_to_Total": 0.25, "Arm_Strength": 0.25, "Arm_Curvature": 0.25}
-"""Those that classes are derived from, with the step of their scales."""
+"""Attributes from which classes are derived, and the steps of their scales."""
 
 
 def plausible_classes(row: Mapping[str, str]) -> frozenset[str]:

@@ -56,7 +56,7 @@ def holdout_indices(
     seed: int,
     classes: Sequence[str] = CLASSES,
 ) -> SplitIndices:
-    """Split images by content.
+    """Split images into training, validation and test parts by content.
 
     The seeded hash of a group's smallest id decides its part.
 

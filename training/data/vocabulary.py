@@ -49,7 +49,7 @@ def is_galaxy(name: str) -> bool:
 def is_known(name: str) -> bool:
     """Return whether a class is a galaxy or contains a word for another object.
 
-    Else it may be misspelt.
+    Any other class may be misspelt.
     """
     words = re.findall(r"[a-z]+", name.lower())
     return is_galaxy(name) or any(word in OTHER_WORDS or word.removesuffix("s") in OTHER_WORDS for word in words)

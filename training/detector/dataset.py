@@ -95,7 +95,7 @@ def _drop_close_ups(train: list[Sample], held_out: list[Sample]) -> tuple[list[S
 def group_by_galaxy(samples: list[Sample]) -> np.ndarray:
     """Group frames whose first galaxy is the same: (N,) int.
 
-    Slow, so the result is cached.
+    This is slow, so the result is cached.
     """
     contents = [(sample.digest(), sample.boxes[:1].tolist()) for sample in samples]
 

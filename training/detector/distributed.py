@@ -74,7 +74,7 @@ class Workers:
     def strategy(self) -> Any:
         """Wait for the other workers and return the `tf.distribute` strategy to train in.
 
-        Must be called before TensorFlow is initialised.
+        This must be called before TensorFlow is initialised.
         """
         import tensorflow as tf
 

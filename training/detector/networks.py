@@ -99,7 +99,7 @@ def raw_outputs(model: Any, images: Any, training: bool) -> tuple[Any, Any]:
 def head_outputs(model: Any, features: Any, training: bool) -> tuple[Any, Any]:
     """Run pyramid and head on the backbone's features by level.
 
-    Returns as `raw_outputs`.
+    The result is that of `raw_outputs`.
     """
     import tensorflow as tf
 

@@ -91,9 +91,9 @@ def _read(path: Path) -> tuple[list[tuple[np.ndarray, np.ndarray]], dict[str, An
 
 
 def _set_backbone(model: Any, backbone: list[tuple[np.ndarray, np.ndarray]]) -> dict[int, Any]:
-    """Set the backbone's kernels.
+    """Set the backbone's kernels; return what its normalisations must apply.
 
-    Return scale and shift of each normalisation by its id.
+    The result is id of a normalisation -> scale and shift.
     """
     left, affine = iter(backbone), {}
 

@@ -283,7 +283,7 @@ def _number(value: Any) -> float:
 def _plain_log(axes: Any) -> None:
     """Label a logarithmic x axis with plain numbers.
 
-    Also between the powers of ten if the range is short.
+    If the range is short, numbers between the powers of ten are labelled too.
     """
     from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 

@@ -71,7 +71,7 @@ def heat_sheet(
 def overlay(image: np.ndarray, heat: np.ndarray) -> np.ndarray:
     """Blend heat (H, W) 0..1 over an image (H, W, 3) uint8.
 
-    Where it is hotter, it covers the image more.
+    The hotter a pixel is, the more of the image is covered there.
     """
     colours = cv2.applyColorMap(np.rint(heat * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
     share = (0.15 + 0.5 * heat)[..., None]
@@ -133,7 +133,7 @@ def evenly(items: Sequence[Item], maximum: int) -> list[Item]:
 def _grey(levels: np.ndarray) -> np.ndarray:
     """Stretch levels (h, w) to a grey image (h, w, 3) uint8.
 
-    Black if they are constant.
+    It is black if they are constant.
     """
     low, high = float(levels.min()), float(levels.max())
     stretched = np.zeros(levels.shape) if high <= low else (levels - low) * (255 / (high - low))

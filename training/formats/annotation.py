@@ -202,20 +202,20 @@ class AnnotatedDataset:
 
     @property
     def counts(self) -> Counter[str]:
-        """Return the number of boxes of each class."""
+        """Number of boxes of each class."""
         return Counter(name for image in self.images for name in image.classes)
 
     @property
     def unknown(self) -> set[str]:
-        """Return classes that are not in the set's list.
+        """Classes that are not in the set's own list.
 
-        Without a list, those that are not known sky objects.
+        Without such a list, they are those that are not known objects of the sky.
         """
         return {name for name in self.counts if (name not in self.listed if self.listed else not is_known(name))}
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Return the classes that are not `unknown`, in order.
+        """Classes that are not `unknown`, in order.
 
         Only these are written to a class list, since the others may be misspelt.
         """

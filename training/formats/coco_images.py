@@ -55,7 +55,7 @@ class ImageLocator:
     def find_folder(self, name: str) -> Path | None:
         """Return the folder that an image's name is relative to.
 
-        None if the image does not exist.
+        It is None if the image does not exist.
         """
         return next((folder for folder in self._folders if (folder / name).is_file()), None)
 

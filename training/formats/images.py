@@ -61,11 +61,10 @@ def decode(content: bytes, name: str = "") -> np.ndarray:
 
 
 def decode_with_size(content: bytes, name: str = "") -> tuple[np.ndarray, tuple[int, int]]:
-    """Decode an image as `decode` does.
+    """Decode an image, and return the size to which its labels refer.
 
-    Return the width and height to which boxes of labels refer, too.
-
-    These are the pixels of the file, as labelling programs show it: of a Bayer mosaic, twice as many along a side.
+    The image is that of `decode`. The size is the width and height in pixels of the file, as labelling programs show
+    it: of a Bayer mosaic, twice as many along a side.
 
     Raises:
         BrokenImageError: see `decode`.

@@ -51,7 +51,7 @@ def draw_sheet(
 def arrange_grid(tiles: Sequence[np.ndarray], classes: Sequence[str]) -> np.ndarray:
     """Arrange tiles of equal size in a grid below a legend of the classes.
 
-    Return (H, W, 3) uint8 RGB.
+    The result is (H, W, 3) uint8 RGB.
     """
     columns = max(1, int(np.ceil(np.sqrt(len(tiles)))))
     filled = [*tiles, *[np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % columns)]
@@ -119,9 +119,9 @@ def _draw_legend(width: int, classes: Sequence[str]) -> np.ndarray:
 
 
 def _draw_text(image: np.ndarray, text: str, x: int, y: int, colour: tuple[int, int, int], scale: float) -> int:
-    """Draw a line of text, with ``?`` for letters that OpenCV lacks.
+    """Draw a line of text, and return the x at which it ends.
 
-    Return the x at which it ends.
+    Letters that OpenCV lacks become ``?``.
     """
     plain = text.encode("ascii", "replace").decode()
     cv2.putText(image, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, scale, colour, 1, cv2.LINE_AA)

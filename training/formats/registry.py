@@ -185,7 +185,7 @@ def new_class_notes(labels: AnnotatedDataset, name: str) -> list[str]:
 
 
 def conversion_notes(labels: AnnotatedDataset, name: str, images: str = "copy") -> list[str]:
-    """Return notes on what other programs cannot read of a set in a format.
+    """Return notes on what other programs cannot read in a converted set.
 
     Galaxy-edge itself reads all of it.
     """

@@ -101,7 +101,7 @@ def read(path: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDat
 def _records(file: Path, on_error: ErrorHandler) -> Iterator[tuple[int, bytes]]:
     """Yield the records of a file with their byte offsets.
 
-    Call `on_error` if the last one is not complete.
+    An incomplete last record is reported to `on_error`.
     """
     tf, size, offset, number = load_tensorflow(), file.stat().st_size, 0, 0
     if not size:
@@ -173,9 +173,9 @@ def _relative_boxes(image: ImageAnnotation) -> np.ndarray:
 
 
 def _read_label_map(folder: Path, files: Sequence[Path]) -> dict[int, str]:
-    """Read the label map next to TFRecords, by number.
+    """Read the label map next to TFRecord files: number -> class name.
 
-    Of several, the one with the name of the file.
+    Of several maps, the one with the name of a file is read.
     """
     maps = sorted(folder.glob("*.pbtxt"), key=lambda path: (all(path.stem != file.stem for file in files), path.name))
     if not maps:

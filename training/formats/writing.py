@@ -31,9 +31,9 @@ class WriteError(UserError):
 
 @contextmanager
 def staged_output(target: Path, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary path for a file or folder.
+    """Yield a temporary path for a file or folder, and rename it to `target`.
 
-    Rename it to `target` when it is complete and synced.
+    It is renamed when it is complete and synced to disk.
 
     A target that exists is an error, unless it is an empty folder, or a file and `replace` is set.
 

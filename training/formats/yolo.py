@@ -125,10 +125,7 @@ def _read_record(folder: Path) -> dict[str, ImageAnnotation]:
 
 
 def _read_rows(path: Path | None, label: str, classes: int, on_error: ErrorHandler) -> list[_Row] | None:
-    """Read the lines of a label file.
-
-    `on_error` is called for each invalid line, and then None is returned.
-    """
+    """Read the lines of a label file, or report the invalid ones and return None."""
     rows, is_complete = [], True
     text = read_text(path) if path else ""
     for number, line in enumerate(text.split("\n"), 1):

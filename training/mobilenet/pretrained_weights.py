@@ -75,7 +75,7 @@ def set_folded(path: Path, folded: Folded, layer: Any, normalised: bool) -> None
 
 # Long because half of it describes its arguments and errors.
 def load_backbone(backbone: Any, path: Path, images: np.ndarray) -> int:
-    """Load a folded MobileNetV2 into the backbone of `ssd.build_network`.
+    """Load a folded MobileNetV2 into the backbone of a detector's network.
 
     Args:
         backbone: the network's ``backbone``; all blocks are loaded but the last 1x1 convolution, which no level uses.

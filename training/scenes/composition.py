@@ -177,7 +177,7 @@ class SceneComposer:
     def draw_cutout(self, rng: Rng) -> tuple[Cutout, Sample] | None:
         """Cut a galaxy out of a random survey frame.
 
-        None if the galaxies of several frames cannot be cut out.
+        The result is None if the galaxies of several frames cannot be cut out.
         """
         for _ in range(MAX_CUTOUT_ATTEMPTS):
             sample = pick(rng, self._survey)
@@ -251,7 +251,7 @@ class SceneComposer:
 
 
 def pick(rng: Rng, samples: Sequence[Sample]) -> Sample:
-    """Draw one of some samples."""
+    """Draw a random sample."""
     return samples[int(rng.integers(len(samples)))]
 
 

@@ -34,7 +34,7 @@ class FrameCache:
     def ignored(self, sample: Sample, image: np.ndarray) -> np.ndarray:
         """Return the boxes to ignore in a frame, (M, 4) float32.
 
-        In a survey frame, the unboxed neighbours too.
+        In a survey frame they include neighbours without a box.
         """
         key = _key(sample)
         if key not in self._ignored:

@@ -168,9 +168,9 @@ class SceneGenerator:
         return Scene(*self._off_centre(rng, sample, self.size, (0.12, 0.8)), "off_centre")
 
     def composed(self, rng: Rng) -> tuple[Scene, list[Sample]]:
-        """Compose galaxies of 0.04 to 0.8 of the input onto a sky.
+        """Compose galaxies with 0.04 to 0.8 of the input's side onto a sky.
 
-        Return the scene and each box's frame.
+        Returns the scene, and the frame from which the galaxy of each box was cut out.
         """
         canvas, boxes, samples = self.composer.galaxies(rng, int(rng.integers(1, 7)), COMPOSED_SIDES)
         visible = [bool(len(self._clip(box)[0])) for box in boxes]

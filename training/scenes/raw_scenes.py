@@ -239,9 +239,9 @@ class RawSceneGenerator:
 def _lay(
     rng: Rng, light: np.ndarray, cutout: Cutout, centre: tuple[float, float], wanted: float, view: int
 ) -> tuple[np.ndarray, float]:
-    """Add a galaxy at a drawn brightness, in place.
+    """Add a galaxy of random brightness, in place.
 
-    Its box and the signal to noise of its whole light.
+    Returns its box and the signal-to-noise ratio of its total light.
 
     The mean light in the inner half of its box is 0.4 to 60 sigma per pixel; small galaxies are brighter, because the
     same mean over fewer pixels is harder to detect.

@@ -28,7 +28,7 @@ class RawSky:
     def cut(self, rng: Rng, height: int, width: int, depth: int = 1) -> np.ndarray | None:
         """Cut a part out, mirrored or not: (height, width, 3) float32.
 
-        None if the frame is too small.
+        The result is None if the frame is too small.
 
         Args:
             depth: number of frames in a stack, which reduces the noise, the unit of light, but not the stars.

@@ -31,7 +31,7 @@ class DetectorTrial:
     The mAP is that of the validation share. Instances can be pickled.
 
     Attributes:
-        data: see `sample.read_set`.
+        data: see `formats.read_set`.
         epochs: epochs of each trial.
         images: scenes per epoch.
         seed: seed of split, scenes and weights.
@@ -47,7 +47,7 @@ class DetectorTrial:
     def __call__(self, design: DetectorDesign, report: Callable[[int, float], None]) -> float:
         """Train `design` and return its score.
 
-        `report` is called after epochs and may raise to prune.
+        `report` is called with epoch and score, and may raise to prune.
         """
         set_threads(self.threads, opencv_threads=1)
         import tensorflow as tf

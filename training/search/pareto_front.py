@@ -89,7 +89,7 @@ def pareto(study: optuna.Study) -> list[TrialResult]:
 def pick(results: Sequence[TrialResult], max_macs: int | None = None, max_kib: float | None = None) -> TrialResult:
     """Pick the result with the best score within limits.
 
-    Of equal scores, the cheaper one.
+    Of networks with equal scores, the cheapest is picked.
 
     Raises:
         SearchError: no network is within the limits.

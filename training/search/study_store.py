@@ -43,9 +43,9 @@ class SearchError(UserError):
 
 @dataclass(frozen=True)
 class Limits:
-    """Maximum cost of a network: multiply-adds for one image, KiB of its int8 file.
+    """Maximum cost of a network; None for no limit.
 
-    None for no limit.
+    It is given in multiply-adds for one image, and in KiB of the int8 file.
     """
 
     max_macs: int | None = None

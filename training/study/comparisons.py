@@ -66,7 +66,7 @@ class FoldComparison(PairedComparison):
 class SourceComparison:
     """A recipe trained on each source alone and measured on every source.
 
-    The content of ``cross.json``.
+    This is the content of ``cross.json``.
 
     Attributes:
         groups: the coarse groups of each source that are compared.

@@ -35,9 +35,9 @@ def blend(probabilities: Sequence[np.ndarray], weights: Sequence[float] | np.nda
 
 
 def find_weights(probabilities: Sequence[np.ndarray], labels: np.ndarray, step: float = 0.05) -> np.ndarray:
-    """Find the weights of the best macro F1.
+    """Find the weights with the best macro F1.
 
-    Of equal ones, those of the lowest log loss.
+    Of equally good weights, those with the lowest log loss are chosen.
 
     For two models, every weight on the grid is tried, as in the university report. For more, a hill climb starts from
     each model alone and from equal weights, and moves weight from one model to another, by the amount that helps most,

@@ -52,7 +52,7 @@ class Ensemble:
 def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
     """Find the weights of runs that maximise macro F1 on validation.
 
-    Write ``ensemble.json``.
+    The result is written to ``ensemble.json``.
 
     Raises:
         RunError: there are fewer than two runs, one is not finished, or their classes or validation images differ.

@@ -1,6 +1,6 @@
 """Compare two recipes over folds, and describe what the comparison can show.
 
-The folds are drawn by `training.data.splits.folds`.
+The folds are drawn by `data.splits.k_fold_indices`.
 """
 
 from __future__ import annotations
