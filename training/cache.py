@@ -81,7 +81,7 @@ def cached_rows(
         known |= {ids[index]: len(known) + number for number, index in enumerate(indices.tolist())}
         _write(path, name, partial(_save_rows, rows=rows, ids=list(known)))
     if rows is None:
-        raise ValueError("there is no id")
+        raise ValueError("at least one id is needed")
     return rows[[known[row] for row in ids]]
 
 

@@ -191,6 +191,6 @@ class BatchLoader:
         order = np.random.default_rng(self._seed).permutation(self._labelled)
         ranks = np.zeros(len(order), int)
         for label in range(len(self._dataset.classes)):
-            of_class = np.flatnonzero(labels[order] == label)
-            ranks[of_class] = np.arange(len(of_class))
+            members = np.flatnonzero(labels[order] == label)
+            ranks[members] = np.arange(len(members))
         return self._dataset.take(order[np.argsort(ranks, kind="stable")[:max_images]]).images(self._recipe.size)

@@ -190,7 +190,7 @@ def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
         if sample.label >= 0 or (unnamed and _shows_one_galaxy(sample, sample.set in galaxy_sets))
     ]
     if not used:
-        raise DataError(f"{path} holds no image with a class")
+        raise DataError(f"{path} holds no image with a class: name a folder with labelled galaxies")
     sources = tuple(sample.set for sample in used)
     return GalaxyDataset(
         CLASSES,

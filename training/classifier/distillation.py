@@ -54,7 +54,7 @@ class Teacher:
     def __init__(self, run: Path) -> None:
         record = read_record(run)
         if not record.is_finished:
-            raise RunError(f"{run} is not finished: it cannot be a teacher")
+            raise RunError(f"{run} is not finished: train it to the end before it is a teacher")
         model = record.model
         self.name, self.record, self.side = run.name, record, model["input"]["width"]
         self.temperature = model["decode"]["temperature"]
@@ -103,7 +103,7 @@ def average_soft_targets(
         if teacher.record.data["split"].get("hash") != split["hash"]:
             raise RunError(f"{run} was trained on another split, perhaps on images that the student is evaluated on")
         if tuple(teacher.record.model["classes"]) != dataset.classes:
-            raise RunError(f"{run} has other classes")
+            raise RunError(f"{run} has other classes than the data set: a teacher must have the same")
     total = np.zeros((len(dataset), len(dataset.classes)))
     for number, teacher in enumerate(teachers):
         if report:
@@ -121,7 +121,7 @@ def exported_soft_targets(bundle: Bundle, recipe: Recipe, dataset: GalaxyDataset
         ExportedWeightsError: the network is not of this recipe. RunError: it has other classes.
     """
     if tuple(bundle.classes) != dataset.classes:
-        raise RunError(f"{bundle.path} has other classes")
+        raise RunError(f"{bundle.path} has other classes than the data set: start from one with the same")
     network, images = build(recipe, len(dataset.classes)), dataset.images(recipe.size)
     load_exported(
         network, bundle.path / bundle.variant("fp32").file, images[:: max(1, len(images) // STATISTICS_IMAGES)]

@@ -99,7 +99,7 @@ def _choose_names(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float,
         abstain = max(lowest, round(abstain_threshold(probabilities, labels, TARGET_ACCURACY), 4))
     except DataError as error:
         abstain = NEVER_SURE
-        logger.warning("no class is sure: %s", error)
+        logger.warning("no class will be reported as sure: %s", error)
     return temperature, abstain, choose_groups(probabilities, labels, abstain)
 
 
@@ -120,8 +120,8 @@ def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequenc
             return {}
         temperature, abstain, groups = _choose_names(logits[chosen], labels[chosen])
         probabilities = softmax(logits[~chosen], temperature)
-        strange = Domain(groups=groups).excludes_groups(probabilities, CLASSES)
-        outcome = _sure_and_right(doubt(probabilities, strange), labels[~chosen], abstain)
+        outside = Domain(groups=groups).excludes_groups(probabilities, CLASSES)
+        outcome = _sure_and_right(doubt(probabilities, outside), labels[~chosen], abstain)
         is_view = np.flatnonzero(~chosen) >= images
         rows["images"].append(outcome[:, ~is_view])
         rows["views"].append(outcome[:, is_view])
@@ -261,14 +261,16 @@ def cut(image: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray
 
     The area is at one side or all around, and is filled as the runtime fills it.
     """
-    size, two = image.shape[0], rng.random() < 0.5
-    strip = round(size * (1 - np.sqrt(1 - share)) / 2) if two else round(size * share)
+    size, all_sides = image.shape[0], rng.random() < 0.5
+    strip = round(size * (1 - np.sqrt(1 - share)) / 2) if all_sides else round(size * share)
     view = np.rot90(image, int(rng.integers(4)))
-    # Larger than its frame, or at the edge of it.
-    inner = view[strip : size - strip, strip : size - strip] if two else view[strip:]
-    other = strip if two else 0
+    # As of a galaxy that is larger than its frame, or at its edge.
+    inner = view[strip : size - strip, strip : size - strip] if all_sides else view[strip:]
+    other_strips = strip if all_sides else 0
     inner = np.ascontiguousarray(inner)
-    repeated = cv2.copyMakeBorder(inner, strip, other, other, other, borderType=cv2.BORDER_REPLICATE)
+    repeated = cv2.copyMakeBorder(
+        inner, strip, other_strips, other_strips, other_strips, borderType=cv2.BORDER_REPLICATE
+    )
     return np.asarray(repeated)
 
 

@@ -116,7 +116,7 @@ class Recipe:
         choices = {"views": tuple(AUGMENTATIONS), "balance": STRATEGIES, "schedule": ("cycles", "plateau")}
         for name, known in choices.items():
             if getattr(self, name) not in known:
-                raise RecipeError(f"{name} is '{getattr(self, name)}'; it may be {', '.join(known)}")
+                raise RecipeError(f"{name} is '{getattr(self, name)}'; it must be one of {', '.join(known)}")
         if not self.rates or not all(0 < rate <= 1 for rate in self.rates):
             raise RecipeError(f"rates is {self.rates}; it must hold learning rates in 0..1, one per cycle")
 
@@ -238,5 +238,5 @@ def build(recipe: Recipe, classes: int, weights: Any = None) -> keras.Model:
 
     builders: dict[str, Callable[[int, int], keras.Model]] = BUILDERS
     if recipe.network not in builders:
-        raise RecipeError(f"there is no network '{recipe.network}'")
+        raise RecipeError(f"there is no network '{recipe.network}'; known: {', '.join(builders)}")
     return builders[recipe.network](recipe.size, classes)

@@ -95,8 +95,8 @@ class ClassifierTrainer:
             def log_likelihood(targets: tf.Tensor, soft: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
                 # A class is a group of one: the same loss applies to both kinds of label.
                 own = tf.reduce_logsumexp(tf.where(targets > 0, logs, -1e9), axis=1) * weights
-                taught = TEACHER_SHARE * tf.minimum(tf.reduce_sum(soft, axis=1), 1.0)
-                return (1.0 - taught) * own + taught * tf.reduce_sum(soft * logs, axis=1)
+                teacher_share = TEACHER_SHARE * tf.minimum(tf.reduce_sum(soft, axis=1), 1.0)
+                return (1.0 - teacher_share) * own + teacher_share * tf.reduce_sum(soft * logs, axis=1)
 
             # Mixup: each image is mixed with the one at the mirrored position in the batch, and so are their losses.
             own = log_likelihood(targets, soft, weights)

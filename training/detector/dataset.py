@@ -86,9 +86,9 @@ def _drop_close_ups(train: list[Sample], held_out: list[Sample]) -> tuple[list[S
     evaluated = [sample for sample in held_out if len(sample.boxes) and not sample.complete]
     if close_ups and evaluated:
         groups = group_by_galaxy(close_ups + evaluated)
-        duplicate = np.isin(groups[: len(close_ups)], groups[len(close_ups) :])
-        twins = {sample.file for sample, removed in zip(close_ups, duplicate, strict=True) if removed}
-        train = [sample for sample in train if sample.set != CLOSE_UPS or sample.file not in twins]
+        is_duplicate = np.isin(groups[: len(close_ups)], groups[len(close_ups) :])
+        duplicates = {sample.file for sample, removed in zip(close_ups, is_duplicate, strict=True) if removed}
+        train = [sample for sample in train if sample.set != CLOSE_UPS or sample.file not in duplicates]
     return train, held_out
 
 

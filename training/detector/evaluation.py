@@ -105,6 +105,6 @@ def score(
     overall = detection_metrics(evaluated, THRESHOLD)
     metrics = {"map50": overall["map50"], "map": overall["map"]}
     for name in sorted(set(sets.tolist())):
-        of_set = detection_metrics([evaluated[index] for index in np.flatnonzero(sets == name)], THRESHOLD)
-        metrics |= {f"map50_{name}": of_set["map50"], f"false_{name}": of_set["fp_per_frame"]}
+        set_metrics = detection_metrics([evaluated[index] for index in np.flatnonzero(sets == name)], THRESHOLD)
+        metrics |= {f"map50_{name}": set_metrics["map50"], f"false_{name}": set_metrics["fp_per_frame"]}
     return {name: round(value, 4) for name, value in metrics.items() if value is not None}

@@ -56,7 +56,9 @@ def read_raw_skies(folder: Path) -> RawSkies:
     frames = list(read_raw_frames(folder))
     training, validation, rest = parted(frames)
     if not training or not validation:
-        raise DataError(f"{folder} has {len(frames)} raw frames, too few to train and validate on: use 10 of a target")
+        raise DataError(
+            f"{folder} has {len(frames)} raw frames, too few to train and validate on: use at least 10 of one target"
+        )
     digest = hashlib.sha256()
     for frame in (*training, *validation):
         digest.update(np.ascontiguousarray(frame.mosaic).tobytes())
@@ -116,10 +118,10 @@ def join_raw_evaluation(
     first = len(processed["images"])
 
     def joined(name: str, boxes: list[np.ndarray]) -> dict[str, np.ndarray]:
-        frames = first + np.repeat(np.arange(len(boxes)), [len(of_scene) for of_scene in boxes])
-        more = np.concatenate(boxes).astype(np.float32).reshape(-1, 4)
+        frames = first + np.repeat(np.arange(len(boxes)), [len(scene_boxes) for scene_boxes in boxes])
+        added = np.concatenate(boxes).astype(np.float32).reshape(-1, 4)
         frame = "box_frame" if name == "boxes" else "ignore_frame"
-        return {name: np.concatenate([processed[name], more]), frame: np.concatenate([processed[frame], frames])}
+        return {name: np.concatenate([processed[name], added]), frame: np.concatenate([processed[frame], frames])}
 
     empty = [not len(scene.boxes) and not len(scene.ignore) for scene in scenes]
     return {

@@ -44,8 +44,8 @@ def load_exported(model: Any, path: Path, images: np.ndarray) -> None:
         for layer in ssd.batch_norms(model):
             level = layer.name.removeprefix("norm_")
             if layer.name.startswith("norm_") and id(layer) not in affine:
-                alone = norms.get(layer.name)
-                affine[id(layer)] = alone if alone else _unfolded(named, level)
+                separate = norms.get(layer.name)
+                affine[id(layer)] = separate if separate else _unfolded(named, level)
     except (KeyError, ValueError) as error:
         raise WeightsError(f"{path} is not of this network: {error}") from None
     _settle(model, affine, images)

@@ -202,7 +202,7 @@ def roc_curves(curves: Mapping[str, tuple[np.ndarray, np.ndarray, float]], path:
         curves: title -> false positive rates (K,), true positive rates (K,), and the area under the curve.
     """
     if not curves:
-        raise PlotError(f"{path.name}: there is no class with images of it and of others")
+        raise PlotError(f"{path.name}: no ROC curve can be drawn, as no class has images of it and of others")
     figure = new_figure(5.6, 5.2)
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], ":", color=GREY, label="chance (0.500)")

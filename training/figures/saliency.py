@@ -250,9 +250,9 @@ def _named(spatial: list[tuple[keras.Layer, tf.Tensor]]) -> dict[str, tuple[kera
     """
     found: dict[str, tuple[keras.Layer, tf.Tensor]] = {}
     for layer, output in spatial:
-        name, again = layer.name, 1
+        name, count = layer.name, 1
         while name in found:
-            again += 1
-            name = f"{layer.name}#{again}"
+            count += 1
+            name = f"{layer.name}#{count}"
         found[name] = (layer, output)
     return found

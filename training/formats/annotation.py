@@ -118,7 +118,7 @@ class ImageAnnotation:
             for name in {*self.classes, *self.about, *(key for extra in self.extras for key in extra)}:
                 validate_text(name)
                 if name != name.strip():
-                    raise ValueError("has space around it")
+                    raise ValueError("begins or ends with a space")
         except ValueError as error:
             raise LabelError("unreadable label", self.file, f"the name '{name}' in it {error}") from None
         boxes = np.asarray(self.boxes, np.float64).reshape(-1, 4)

@@ -203,7 +203,7 @@ def _parse_cell(text: str, is_own_layout: bool) -> Any:
         try:
             return json.loads(text.removeprefix(JSON_PREFIX))
         except RecursionError:
-            raise ValueError("a cell is nested too deep") from None
+            raise ValueError("a cell is nested too deeply") from None
     return text
 
 

@@ -50,7 +50,7 @@ class LabelFormat:
             DataError: there are no labels, or none that can be read.
         """
         if path.is_file() and not self.single_file:
-            raise DataError(f"{path} is a file, and labels in {self.name} are a folder: name the folder")
+            raise DataError(f"{path} is a file, but a data set in {self.name} is a folder: name the folder")
         try:
             labels = self.reader(path, on_error, progress)
         except LabelError as error:

@@ -219,7 +219,7 @@ def write(labels: AnnotatedDataset, target: Path, images: str, progress: Progres
     except tf.errors.OpError as error:
         raise OSError(None, str(error).partition("; ")[2] or str(error)) from None  # `staged_output` adds the path
     if file.stat().st_size != expected:
-        raise OSError(None, "the disk did not store all of it")
+        raise OSError(None, "the disk did not store the complete file")
     items = "".join(
         f"item {{\n  id: {index}\n  name: {json.dumps(name, ensure_ascii=False)}\n}}\n"
         for name, index in number.items()

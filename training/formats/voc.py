@@ -117,8 +117,8 @@ def _read_one(
     """Read an XML file's annotations, or report its invalid objects and return None."""
     try:
         filename = _text(root, "filename")
-        own = path_parts(filename)[-1] if is_foreign(filename) else normalise_name(filename)
-        image = _find_image(own, Path(name), _text(root, "folder", ""), images)
+        named = path_parts(filename)[-1] if is_foreign(filename) else normalise_name(filename)
+        image = _find_image(named, Path(name), _text(root, "folder", ""), images)
         if image not in images and is_foreign(filename):
             image = index.find(filename)
     except ValueError as error:

@@ -26,12 +26,12 @@ def folded_mobilenet(path: Path) -> list[Folded]:
             tools or Keras name them: ``.../expanded_conv_3/project/...``. Other tensors are ignored.
 
     Raises:
-        WeightsError: the file is missing or not a npz file, or a convolution has no kernel or no bias.
+        WeightsError: the file is missing or not an npz file, or a convolution has no kernel or no bias.
     """
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     if not zipfile.is_zipfile(path):
-        raise WeightsError(f"{path} is not a npz file, or is truncated")
+        raise WeightsError(f"{path} is not an npz file, or is truncated")
     found: dict[tuple[int, int], dict[int, tuple[str, np.ndarray]]] = {}
     try:
         with np.load(path) as tensors:

@@ -67,8 +67,11 @@ def add_saturated_stars(
         profile = rng.uniform(250, 900) / (1 + radius2 / narrow**2) ** power
         profile += ring[0] * (radius2 < ring[1] ** 2)  # reflection of a refractor or corrector
         for spike in range(spikes // 2):
-            turned = angle + spike * 2 * np.pi / spikes
-            along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
+            spike_angle = angle + spike * 2 * np.pi / spikes
+            along, across = (
+                x * np.cos(spike_angle) + y * np.sin(spike_angle),
+                y * np.cos(spike_angle) - x * np.sin(spike_angle),
+            )
             wide = max(thick, 0.6 / length)
             profile += rng.uniform(60, 350) * np.exp(-np.abs(along) / 0.4 - (across / wide) ** 2 / 2)
         edge = np.clip(1.3 - np.sqrt(radius2), 0, 0.3) / 0.3  # fades before the patch ends

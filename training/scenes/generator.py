@@ -139,7 +139,7 @@ class SceneGenerator:
         self._draw = {kind: drawable[kind][0] for kind in MIXTURE}
         self.kinds = [kind for kind in MIXTURE if drawable[kind][1]]
         if not boxed and not empty:
-            raise DataError("no frame with a usable box, and none that is known to be without galaxies")
+            raise DataError("no frame has a usable box or is known to be without galaxies: add labelled frames")
         weights = np.array([MIXTURE[kind] for kind in self.kinds])
         self.weights = weights / weights.sum()
 

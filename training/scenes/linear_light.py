@@ -51,13 +51,14 @@ def point_spread(canvas: np.ndarray, seeing: float, trail: tuple[float, float] =
     """
     result: np.ndarray = np.zeros_like(canvas)
     height, width = canvas.shape[:2]
-    for share, wide in WINGS:
-        fold = 1 if wide * seeing < 1.5 else 2 if wide * seeing < 3 else 4  # wide ones are smooth
+    for share, relative_width in WINGS:
+        # Wide profiles are smooth, so a reduced image is enough for them.
+        reduction = 1 if relative_width * seeing < 1.5 else 2 if relative_width * seeing < 3 else 4
         part = canvas
-        if fold > 1:
-            part = cv2.resize(canvas, (width // fold, height // fold), interpolation=cv2.INTER_AREA)
-        part = cv2.GaussianBlur(part, (0, 0), max(0.3, wide * seeing / fold))
-        if fold > 1:
+        if reduction > 1:
+            part = cv2.resize(canvas, (width // reduction, height // reduction), interpolation=cv2.INTER_AREA)
+        part = cv2.GaussianBlur(part, (0, 0), max(0.3, relative_width * seeing / reduction))
+        if reduction > 1:
             part = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
         result += np.float32(share) * part
     if any(trail):
@@ -76,8 +77,8 @@ def point_spread(canvas: np.ndarray, seeing: float, trail: tuple[float, float] =
 def _trail(rng: Rng) -> tuple[float, float]:
     if rng.random() < 0.75:
         return 0.0, 0.0
-    angle, long = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 3)
-    return float(long * np.cos(angle)), float(long * np.sin(angle))
+    angle, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.5, 3)
+    return float(length * np.cos(angle)), float(length * np.sin(angle))
 
 
 def destretched(cutout: Cutout, strength: float) -> Cutout:
@@ -130,8 +131,8 @@ def sersic(rng: Rng, side: float) -> Cutout:
     colours = cv2.GaussianBlur(colours, (0, 0), rng.uniform(0.5, 2.0))
     fade = np.clip((half - np.maximum(np.abs(axis)[None], np.abs(axis)[:, None])) / (0.3 * half), 0, 1)
     colours = colours * fade.astype(np.float32)[..., None]
-    tilt_of = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = tilt_of @ np.diag([reach**2, (ratio * reach) ** 2]) @ tilt_of.T
+    rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = rotation @ np.diag([reach**2, (ratio * reach) ** 2]) @ rotation.T
     sides = np.sqrt(np.diag(matrix))
     box = np.concatenate([half + 0.5 - sides, half + 0.5 + sides]).astype(np.float32)
     near = radius < 0.5

@@ -86,8 +86,11 @@ def add_spikes(
     """
     part, x, y = _neighbourhood(light, position, int(length) + 1)
     for spike in range(count // 2):
-        turned = angle + spike * 2 * np.pi / count
-        along, across = x * np.cos(turned) + y * np.sin(turned), y * np.cos(turned) - x * np.sin(turned)
+        spike_angle = angle + spike * 2 * np.pi / count
+        along, across = (
+            x * np.cos(spike_angle) + y * np.sin(spike_angle),
+            y * np.cos(spike_angle) - x * np.sin(spike_angle),
+        )
         fall = np.maximum(1 - np.abs(along) / np.float32(length), 0) ** 2
         part += (fall * np.exp(-((across / np.float32(thickness)) ** 2)))[..., None] * colour
 
@@ -153,7 +156,7 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
     """
     light = np.zeros((side, side, 3), np.float32)
     x, y = _axes(side)
-    spread, narrow, turned = rng.uniform(0.0, 0.3), side * rng.uniform(0.008, 0.03), rng.uniform(0, np.pi)
+    spread, narrow, vane_angle = rng.uniform(0.0, 0.3), side * rng.uniform(0.008, 0.03), rng.uniform(0, np.pi)
     for _ in range(int(rng.integers(1, 7))):
         dx, dy = rng.normal(0, spread, 2) if spread > 0.05 else rng.normal(0, 0.02, 2)
         radius2 = (x - dx) ** 2 + (y - dy) ** 2
@@ -164,8 +167,8 @@ def hazy_stars(rng: Rng, side: int) -> np.ndarray:
         _add_star(light, side / 2 * (1 + np.array([dx, dy])), max(0.8, narrow), level * colour)
         if rng.random() < 0.5:  # diffraction by the secondary mirror's vanes
             thin, length = rng.uniform(0.008, 0.02), rng.uniform(0.1, 0.5)
-            first = (x - dx) * np.cos(turned) + (y - dy) * np.sin(turned)
-            second = (y - dy) * np.cos(turned) - (x - dx) * np.sin(turned)
+            first = (x - dx) * np.cos(vane_angle) + (y - dy) * np.sin(vane_angle)
+            second = (y - dy) * np.cos(vane_angle) - (x - dx) * np.sin(vane_angle)
             for along, across in ((first, second), (second, first)):
                 light += (0.5 * level * np.exp(-np.abs(along) / length - (across / thin) ** 2))[..., None] * colour
         narrow *= rng.uniform(0.5, 1.0)

@@ -145,8 +145,8 @@ def _in_time(residuals: Sequence[np.ndarray]) -> tuple[list[float], list[float]]
         shared.append(
             [float((before * after)[dark].mean()) for before, after, dark in zip(first, second, sky, strict=True)]
         )
-    stays = np.clip(np.median(shared, axis=0), 0, 1)
-    return np.sqrt(1 - stays).tolist(), np.sqrt(stays).tolist()
+    fixed_variance = np.clip(np.median(shared, axis=0), 0, 1)
+    return np.sqrt(1 - fixed_variance).tolist(), np.sqrt(fixed_variance).tolist()
 
 
 def _stars(residual: np.ndarray) -> np.ndarray:

@@ -66,7 +66,7 @@ def read_raw_frames(folder: Path, target: str | None = None) -> Iterator[RawFram
         with (folder / TABLE).open(encoding="utf-8", newline="") as table:
             rows = list(csv.DictReader(table))
     except FileNotFoundError:
-        raise DataError(f"{folder} has no {TABLE}") from None
+        raise DataError(f"{folder} has no {TABLE}: name a folder of raw frames with plate solutions") from None
     inside: dict[str, Path] = {}
     for packed in sorted(folder.glob("*.zip")):
         with zipfile.ZipFile(packed) as archive:
@@ -81,7 +81,7 @@ def read_raw_frames(folder: Path, target: str | None = None) -> Iterator[RawFram
         elif (folder / name).is_file():
             content = (folder / name).read_bytes()
         else:
-            raise DataError(f"{folder} has no {name}")
+            raise DataError(f"{folder} has no {name}, which its {TABLE} lists")
         data, header = _read(content, name)
         pattern = (
             parse_pattern(
@@ -119,9 +119,11 @@ def parted(frames: Sequence[RawFrame]) -> tuple[list[RawFrame], list[RawFrame], 
     """
     shares: tuple[list[RawFrame], list[RawFrame], list[RawFrame]] = ([], [], [])
     for target in dict.fromkeys(frame.target for frame in frames):
-        of_target = [frame for frame in frames if frame.target == target]
-        first = max(MIN_TRAIN_FRAMES, int(TRAIN_SHARE * len(of_target)))
-        second = first + int(VALIDATION_SHARE * len(of_target))
-        for share, chosen in zip(shares, (of_target[:first], of_target[first:second], of_target[second:]), strict=True):
+        target_frames = [frame for frame in frames if frame.target == target]
+        first = max(MIN_TRAIN_FRAMES, int(TRAIN_SHARE * len(target_frames)))
+        second = first + int(VALIDATION_SHARE * len(target_frames))
+        for share, chosen in zip(
+            shares, (target_frames[:first], target_frames[first:second], target_frames[second:]), strict=True
+        ):
             share.extend(chosen)
     return shares

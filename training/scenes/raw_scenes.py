@@ -84,8 +84,8 @@ class RawSceneGenerator:
         """Create a scene; galaxies too faint, too small or cut off are to be ignored."""
         longest = np.max(boxes[:, 2:] - boxes[:, :2], axis=1, initial=0)
         found = (signal >= FOUND) & (longest >= MIN_SIDE)
-        shade = ~found & (signal >= LOST) & (longest >= MIN_IGNORED_SIDE)
-        image, keep, ignore = rotate_randomly(rng, image, boxes[found], np.concatenate([cut, boxes[shade]]))
+        ignored = ~found & (signal >= LOST) & (longest >= MIN_IGNORED_SIDE)
+        image, keep, ignore = rotate_randomly(rng, image, boxes[found], np.concatenate([cut, boxes[ignored]]))
         return Scene(image, keep, ignore, kind)
 
     def _sky(self, rng: Rng, shape: tuple[int, int], sensor: SensorModel) -> tuple[np.ndarray, float]:
@@ -117,8 +117,8 @@ class RawSceneGenerator:
                 canvas: np.ndarray = np.zeros_like(light)
                 reach = np.exp(rng.uniform(np.log(3), np.log(60))) * view
                 single = rng.random() < 0.5
-                count, apart = (1, None) if single else (int(rng.integers(2, 9)), reach * rng.uniform(0.1, 1))
-                add_saturated_stars(rng, canvas, reach, count, apart)
+                count, max_distance = (1, None) if single else (int(rng.integers(2, 9)), reach * rng.uniform(0.1, 1))
+                add_saturated_stars(rng, canvas, reach, count, max_distance)
                 light += canvas * np.float32(np.exp(rng.uniform(np.log(0.05), np.log(8))))
             elif draw < 0.65:
                 self._add_group(rng, light, view)
@@ -164,7 +164,7 @@ class RawSceneGenerator:
                 part = 255 * np.sinh(strength * np.minimum(part / 255, 1.5)) / np.float32(np.sinh(strength))
         else:
             kinds = [
-                kind for kind, side_of in nebulae.MIN_SIDES.items() if drawn >= side_of or kind is nebulae.hazy_stars
+                kind for kind, min_side in nebulae.MIN_SIDES.items() if drawn >= min_side or kind is nebulae.hazy_stars
             ]
             weights = np.array([_WEIGHTS.get(kind, 1.0) for kind in kinds] or [1.0])
             kind = (kinds or [nebulae.planetary_nebula])[int(rng.choice(len(weights), p=weights / weights.sum()))]
@@ -250,8 +250,8 @@ def _lay(
     reach = int(np.hypot(*cutout.light.shape[:2]) * scale * 0.6) + 2
     x, y = int(centre[0]), int(centre[1])
     left, top = max(0, x - reach), max(0, y - reach)
-    around = light[top : y + reach, left : x + reach]
-    canvas: np.ndarray = np.zeros_like(around)
+    region = light[top : y + reach, left : x + reach]
+    canvas: np.ndarray = np.zeros_like(region)
     box = paste(canvas, cutout, (centre[0] - left, centre[1] - top), random_matrix(rng) * scale, 1.0)
     x0, y0, x1, y1 = (round(float(value)) for value in box)
     box = box + np.array([left, top, left, top], np.float32)
@@ -262,7 +262,7 @@ def _lay(
     boost = max(1.0, 24.0 * view / wanted) / view
     level = np.exp(rng.uniform(np.log(0.5), np.log(40))) * boost
     factor = np.float32(level / max(float(bright.mean()), 1e-9))
-    around += factor * canvas
+    region += factor * canvas
     return box, float(factor * np.sqrt((grey.astype(np.float64) ** 2).sum()))
 
 

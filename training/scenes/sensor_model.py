@@ -71,8 +71,8 @@ class SensorModel:
     def _white(self, rng: Rng, height: int, width: int) -> np.ndarray:
         planes = [bank(rng, height, width) for _ in range(1 if self.mono else 3)] * (3 if self.mono else 1)
         if self.smooth:
-            width_of = 0.5 / (np.sqrt(np.pi) * self.smooth)  # rms of white noise behind a Gaussian filter
-            factor = 1 / max(min(width_of, 1.0), 0.05)
+            rms = 0.5 / (np.sqrt(np.pi) * self.smooth)  # rms of white noise behind a Gaussian filter
+            factor = 1 / max(min(rms, 1.0), 0.05)
             planes = [cv2.GaussianBlur(plane, (0, 0), self.smooth) * np.float32(factor) for plane in planes]
         channels = (1.0, 1.0, 1.0) if self.mono else self.channels
         return cv2.merge([plane * np.float32(noise) for plane, noise in zip(planes, channels, strict=True)])
@@ -105,7 +105,7 @@ def draw_sensor(rng: Rng) -> SensorModel:
     def sometimes(chance: float, low: float, high: float) -> float:
         return float(rng.uniform(low, high)) if rng.random() < chance else 0.0
 
-    angle, long = rng.uniform(0, np.pi), rng.uniform(2, 12)
+    angle, length = rng.uniform(0, np.pi), rng.uniform(2, 12)
     red, blue = np.exp(rng.normal(0.2, 0.2, 2))
     return SensorModel(
         electrons=float(np.exp(rng.uniform(np.log(4), np.log(150)))),
@@ -114,7 +114,7 @@ def draw_sensor(rng: Rng) -> SensorModel:
         columns=sometimes(0.2, 0.03, 0.25),
         smooth=sometimes(0.2, 0.35, 1.0),
         walking=sometimes(0.15, 0.1, 0.5),
-        drift=(float(long * np.cos(angle)), float(long * np.sin(angle))),
+        drift=(float(length * np.cos(angle)), float(length * np.sin(angle))),
         hot=sometimes(0.3, 5, 150),
         full=float(np.exp(rng.uniform(np.log(60), np.log(5000)))),
         mono=bool(rng.random() < 0.2),

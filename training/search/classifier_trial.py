@@ -68,23 +68,23 @@ class Trial:
         images, labels, classes = parts.validation.images(network.size), parts.validation.labels, parts.train.classes
         keras.utils.set_random_seed(self.seed)
         model = build(network, len(classes))
-        feed = BatchLoader(recipe, parts.train.take(parts.train.informative), model, self.seed)
+        loader = BatchLoader(recipe, parts.train.take(parts.train.informative), model, self.seed)
         average = build(network, len(classes))
-        learner = (
+        trainer = (
             ClassifierTrainer(with_attributes(model), with_attributes(average), recipe, True)
-            if feed.attributes
-            else (ClassifierTrainer(model, average, recipe))
+            if loader.attributes
+            else ClassifierTrainer(model, average, recipe)
         )
-        schedule, forward = Cycles(recipe.rates, feed.steps, recipe.epochs), compile_forward(average)
+        schedule, forward = Cycles(recipe.rates, loader.steps, recipe.epochs), compile_forward(average)
 
         def score() -> float:
-            refresh_normalisation(average, feed.refresh_batches(min(REFRESH_BATCHES, 2 * feed.steps)))
+            refresh_normalisation(average, loader.refresh_batches(min(REFRESH_BATCHES, 2 * loader.steps)))
             return float(classification_metrics(softmax(forward(images)), labels, classes)["macro_f1"])
 
         for epoch in range(self.epochs):
-            for step, batch in enumerate(feed.epoch(epoch)):
-                learner.optimizer.learning_rate = schedule.rate(epoch * feed.steps + step)
-                learner.step(batch, 0.0, epoch * feed.steps + step)
+            for step, batch in enumerate(loader.epoch(epoch)):
+                trainer.optimizer.learning_rate = schedule.rate(epoch * loader.steps + step)
+                trainer.step(batch, 0.0, epoch * loader.steps + step)
             if (epoch + 1) % max(1, self.epochs // REPORTS) == 0 and epoch + 1 < self.epochs:
                 report(epoch + 1, score())
         final = score()

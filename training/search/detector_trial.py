@@ -61,23 +61,23 @@ class DetectorTrial:
             ema=0.99,
             **design.to_dict(),
         )
-        samples, held = _shares(self.data, self.seed)
+        samples, held_out = _shares(self.data, self.seed)
         anchors = anchor_grid(settings.size, settings.size, **settings.grid)
         batches = SceneBatches(SceneGenerator(samples, settings.size), anchors, range(settings.batch), self.seed)
-        evaluation = evaluation_set(held, settings.size, self.seed)
+        evaluation = evaluation_set(held_out, settings.size, self.seed)
         tf_keras.utils.set_random_seed(self.seed)
-        learner = DetectorTrainer(ssd.build_network(settings), settings.weight_decay)
-        learner.begin_averages()
+        trainer = DetectorTrainer(ssd.build_network(settings), settings.weight_decay)
+        trainer.begin_averages()
         steps = settings.images_per_epoch // settings.batch
         reached = 0.0
         for epoch in range(self.epochs):
             for step, batch in enumerate(batches.run(epoch * steps, (epoch + 1) * steps)):
                 rate, decay = schedule(settings, epoch * steps + step, self.epochs * steps)
-                learner.step(*batch, tf.constant(rate), tf.constant(decay))
-            with learner.averaged():
+                trainer.step(*batch, tf.constant(rate), tf.constant(decay))
+            with trainer.averaged():
                 if epoch + 1 == self.epochs:
-                    learner.estimate_statistics(batches.run(self.epochs * steps, self.epochs * steps + min(steps, 20)))
-                reached = score(learner.outputs, evaluation, anchors, every=2).get("map50", 0.0)
+                    trainer.estimate_statistics(batches.run(self.epochs * steps, self.epochs * steps + min(steps, 20)))
+                reached = score(trainer.outputs, evaluation, anchors, every=2).get("map50", 0.0)
             if epoch + 1 < self.epochs:
                 report(epoch + 1, reached)
         tf_keras.backend.clear_session()
@@ -86,7 +86,7 @@ class DetectorTrial:
 
 @lru_cache(maxsize=1)
 def _shares(data: Path, seed: int) -> tuple[list[Sample], list[Sample]]:
-    samples, held, _ = split(read_set(data), seed)
-    if not samples or not any(len(sample.boxes) for sample in held):
+    samples, held_out, _ = split(read_set(data), seed)
+    if not samples or not any(len(sample.boxes) for sample in held_out):
         raise DataError(f"{data} has too few frames with boxes to search for a detector")
-    return samples, held
+    return samples, held_out

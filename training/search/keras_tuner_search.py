@@ -220,7 +220,7 @@ def _role() -> str:
     if len(missing) == len(names):
         return "alone"
     if missing:
-        raise TunerError(f"a search in several processes needs {' and '.join(missing)} set too")
+        raise TunerError(f"a search in several processes needs the variables {' and '.join(missing)} too")
     if not os.environ[names[2]].isdigit():
         raise TunerError(f"{names[2]} is '{os.environ[names[2]]}'; it must be a port number")
     return "chief" if "chief" in os.environ[names[0]] else "worker"
@@ -234,7 +234,7 @@ def _wait_for_chief() -> None:
         try:
             grpc.channel_ready_future(channel).result(timeout=CHIEF_SECONDS)
         except grpc.FutureTimeoutError:
-            raise TunerError(f"no chief answers at {address}: start it, or the search is already over") from None
+            raise TunerError(f"no chief answers at {address}: start it, unless the search is already over") from None
 
 
 def _check_arrays(data: tuple[np.ndarray, np.ndarray], part: str, names: Sequence[str]) -> None:

@@ -115,18 +115,18 @@ def run_worker(
     }
 
     def fits(choice: Mapping[str, Any]) -> bool:
-        price = space.cost(space.network(choice), classes)
-        return limits.allow(price.macs, price.int8_bytes)
+        cost = space.cost(space.network(choice), classes)
+        return limits.allow(cost.macs, cost.int8_bytes)
 
     study = open_study(storage, agreed, space)
     with locked(storage / "turn"):
         if trials and not study.get_trials(deepcopy=False) and fits(space.start):
             study.enqueue_trial(dict(space.start))
     done = 0
-    with Heartbeat(storage) as presence:
+    with Heartbeat(storage) as heartbeat:
         while True:
             with locked(storage / "turn"):
-                trial = _claim(study, space, presence, trials, seed, fits)
+                trial = _claim(study, space, heartbeat, trials, seed, fits)
             if isinstance(trial, bool):
                 if trial:
                     return done
@@ -138,7 +138,7 @@ def run_worker(
 def _claim(
     study: optuna.Study,
     space: Space,
-    presence: Heartbeat,
+    heartbeat: Heartbeat,
     trials: int,
     seed: int,
     fits: Callable[[Mapping[str, Any]], bool],
@@ -151,7 +151,7 @@ def _claim(
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         # A trial without an owner was left by a worker that was killed in this function.
-        if not presence.is_alive(trial.user_attrs.get("owner", "nobody")):
+        if not heartbeat.is_alive(trial.user_attrs.get("owner", "nobody")):
             _give_back(study, space, trial.number)
     known = study.get_trials(deepcopy=False)
     finished = sum(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in known)
@@ -160,7 +160,7 @@ def _claim(
     drawn = sum("copy_of" not in trial.user_attrs for trial in known)
     study.sampler = sampler(space, [seed, drawn], fits)
     claimed = study.ask(distributions(space))
-    claimed.set_user_attr("owner", presence.name)
+    claimed.set_user_attr("owner", heartbeat.name)
     return claimed
 
 
@@ -190,7 +190,7 @@ def _run(
     from optuna.trial import TrialState
 
     spec = space.network(trial.params)
-    price = space.cost(spec, agreed["classes"])
+    cost = space.cost(spec, agreed["classes"])
     curve: dict[int, float] = {}
 
     def report(epoch: int, score: float) -> None:
@@ -203,13 +203,13 @@ def _run(
             for other in study.get_trials(deepcopy=False)
             if other.number != trial.number
             and other.state != TrialState.FAIL
-            and other.user_attrs.get("macs", math.inf) <= SIMILAR_COST * price.macs
+            and other.user_attrs.get("macs", math.inf) <= SIMILAR_COST * cost.macs
         ]
         if epoch >= agreed["warmup"] and falls_behind(max(curve.values()), others, epoch, agreed["peers"]):
             raise optuna.TrialPruned(f"below the median of its peers at epoch {epoch}")
 
     try:
-        for name, value in price._asdict().items():
+        for name, value in cost._asdict().items():
             trial.set_user_attr(name, value)
         try:
             score = float(objective(spec, report))
@@ -221,7 +221,7 @@ def _run(
             outcome = f"stopped, {reason}"
         else:
             # The logarithm, so that halving the cost counts the same at both ends of the front.
-            values = [score, math.log10(price.macs)]
+            values = [score, math.log10(cost.macs)]
             recorded = study.tell(trial, values, skip_if_finished=True)
             outcome = f"{space.score[1]} {score:.4f}"
     except optuna.exceptions.UpdateFinishedTrialError:
@@ -232,8 +232,8 @@ def _run(
         raise
     if recorded.state == TrialState.FAIL:
         return 0  # taken over, too
-    kib = f"{price.int8_bytes / 1024:.0f} KiB"
-    logger.info("trial %d: %s, %s MACs, %s", trial.number, outcome, f"{price.macs:,}", kib)
+    kib = f"{cost.int8_bytes / 1024:.0f} KiB"
+    logger.info("trial %d: %s, %s MACs, %s", trial.number, outcome, f"{cost.macs:,}", kib)
     return 1
 
 

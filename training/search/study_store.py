@@ -79,7 +79,10 @@ def space_of(study: optuna.Study) -> Space:
     agreed = study.user_attrs.get("agreed", {}).get("space")
     found = next((space for space in SPACES if space.hash == agreed), None)
     if found is None:
-        raise SearchError("the search was started on another space of networks, by another version of galaxy-edge")
+        raise SearchError(
+            "the search was started on another space of networks, by another version of galaxy-edge: continue it "
+            "with that version, or name another folder"
+        )
     return found
 
 
@@ -235,7 +238,7 @@ def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], b
                 drawn = {name: values[int(rng.integers(len(values)))] for name, values in space.choices.items()}
                 if fits(drawn):
                     return drawn
-            raise SearchError(f"none of {DRAWS:,} networks drawn at random is within the limits: allow more")
+            raise SearchError(f"none of {DRAWS:,} networks drawn at random is within the limits: allow larger ones")
 
     return WithinLimits(seed=int(rng.integers(2**31)), multivariate=True, n_startup_trials=10)
 

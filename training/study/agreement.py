@@ -49,8 +49,8 @@ def agree(out: Path, about: Mapping[str, Any], recipes: Mapping[str, Recipe], we
     write_json(path, content)
 
 
-def _compare(what: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def _compare(subject: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     for name, value in now.items():
         if before.get(name) != value:
             difference = "on other data" if name == "data" else f"with {name}={before.get(name)}, not {value}"
-            raise RunError(f"{what} was started {difference}: request the same, or name another --out")
+            raise RunError(f"{subject} was started {difference}: request the same, or name another --out")

@@ -188,10 +188,10 @@ def _draw(dataset: GalaxyDataset, k: int, repeats: int, seed: int) -> list[_Fold
     drawn = []
     for repeat in range(repeats):
         partition = draw_folds(ids, groups, dataset.labels, k, seed, repeat, names)
-        for number, (learn, held_out) in enumerate(partition):
-            own = [ids[index] for index in learn]
-            inner = holdout_indices(own, groups[learn], dataset.labels[learn], (0.12, 0.0), seed, names)
-            drawn.append(_Fold(repeat, number, learn[inner.train], learn[inner.validation], held_out))
+        for number, (training, held_out) in enumerate(partition):
+            own = [ids[index] for index in training]
+            inner = holdout_indices(own, groups[training], dataset.labels[training], (0.12, 0.0), seed, names)
+            drawn.append(_Fold(repeat, number, training[inner.train], training[inner.validation], held_out))
     return drawn
 
 

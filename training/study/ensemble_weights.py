@@ -64,34 +64,34 @@ def find_weights(probabilities: Sequence[np.ndarray], labels: np.ndarray, step: 
         raise ValueError(f"probabilities {stack.shape} (models, N, C) do not fit {labels.shape} labels")
     known: dict[tuple[int, ...], tuple[float, float]] = {}
 
-    def score(held: tuple[int, ...]) -> tuple[float, float]:
-        if held not in known:
-            known[held] = _score(blend(probabilities, held), labels)
-        return known[held]
+    def score(allocation: tuple[int, ...]) -> tuple[float, float]:
+        if allocation not in known:
+            known[allocation] = _score(blend(probabilities, allocation), labels)
+        return known[allocation]
 
     if count <= 2:
         grid = [(units - second, second)[:count] for second in (range(units + 1) if count == 2 else (0,))]
         return np.array(max(grid, key=score)) / units
-    alike = tuple(units // count + (number < units % count) for number in range(count))
-    starts = [alike, *(tuple(units * (number == chosen) for number in range(count)) for chosen in range(count))]
+    equal = tuple(units // count + (number < units % count) for number in range(count))
+    starts = [equal, *(tuple(units * (number == chosen) for number in range(count)) for chosen in range(count))]
     return np.array(max((_climb(start, score) for start in starts), key=score)) / units
 
 
-def _climb(held: tuple[int, ...], score: Callable[[tuple[int, ...]], tuple[float, float]]) -> tuple[int, ...]:
+def _climb(allocation: tuple[int, ...], score: Callable[[tuple[int, ...]], tuple[float, float]]) -> tuple[int, ...]:
     """Move weight between two models at a time while that improves the score."""
     while True:
-        moves = [held]
-        for giver, has in enumerate(held):
-            for taker in range(len(held)):
-                for amount in range(1, has + 1 if taker != giver else 1):
-                    moved = list(held)
-                    moved[giver] -= amount
-                    moved[taker] += amount
+        moves = [allocation]
+        for source, available in enumerate(allocation):
+            for target in range(len(allocation)):
+                for amount in range(1, available + 1 if target != source else 1):
+                    moved = list(allocation)
+                    moved[source] -= amount
+                    moved[target] += amount
                     moves.append(tuple(moved))
         best = max(moves, key=score)  # the first of equal moves, so nothing changes without an improvement
-        if best == held:
-            return held
-        held = best
+        if best == allocation:
+            return allocation
+        allocation = best
 
 
 def _score(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

@@ -78,24 +78,24 @@ def fit_parts(
     **options: Any,
 ) -> RunRecord:
     """Train a recipe on an existing split; for `options` see `fit.fit`."""
-    learn, soft = parts.train, None
+    training, soft = parts.train, None
     if not recipe.unnamed:
-        learn = learn.take(learn.labelled)
+        training = training.take(training.labelled)
     elif not teacher and not start:
-        learn = learn.take(learn.informative)
+        training = training.take(training.informative)
     if teacher:
         from ..classifier.distillation import average_soft_targets
 
-        soft = average_soft_targets(teacher, learn, parts.record, options.get("report"))
+        soft = average_soft_targets(teacher, training, parts.record, options.get("report"))
         options["teachers"] = [network_hash(run) for run in teacher]
     if start:
         from ..classifier.distillation import exported_soft_targets
 
         bundle = Bundle.load(start, "classify")
-        own = exported_soft_targets(bundle, recipe, learn)
+        own = exported_soft_targets(bundle, recipe, training)
         soft = own if soft is None else (own + len(teacher) * soft) / (1 + len(teacher))
         options["start"] = bundle.path / bundle.variant("fp32").file
-    return fit(recipe, learn, parts.validation, out, split=parts.record, soft=soft, **options)
+    return fit(recipe, training, parts.validation, out, split=parts.record, soft=soft, **options)
 
 
 def row_of(run: Path) -> RunScores:
@@ -106,7 +106,7 @@ def row_of(run: Path) -> RunScores:
     """
     record = read_record(run)
     if not record.is_finished:
-        raise RunError(f"{run} is not finished")
+        raise RunError(f"{run} is not finished: train it to the end first")
     with np.load(run / "predictions.npz") as kept:
         scores = macro_scores(softmax(kept["logits"]), kept["labels"], len(record.model["classes"]))
     return RunScores(

@@ -165,12 +165,12 @@ def class_scores(probabilities: np.ndarray, labels: np.ndarray, classes: Sequenc
     """
     predicted, found = probabilities.argmax(axis=1), {}
     for label, name in enumerate(classes):
-        true, said = labels == label, predicted == label
-        right, support = int((true & said).sum()), int(true.sum())
+        true, assigned = labels == label, predicted == label
+        right, support = int((true & assigned).sum()), int(true.sum())
         found[name] = {
-            "precision": right / int(said.sum()) if said.any() else None,
+            "precision": right / int(assigned.sum()) if assigned.any() else None,
             "recall": right / support if support else None,
-            "f1": 2 * right / (support + int(said.sum())) if support else None,
+            "f1": 2 * right / (support + int(assigned.sum())) if support else None,
             "support": support,
             "auc": _area(probabilities[:, label], true) if 0 < support < len(labels) else None,
         }

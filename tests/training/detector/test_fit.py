@@ -70,6 +70,6 @@ def test_invalid_weights_leave_no_run_behind(sets, tmp_path):
     (tmp_path / "start.npz").write_bytes(b"no weights")
     settings = dataclasses.replace(SMALL, weights=tmp_path / "start.npz")
     for _ in range(2):
-        with pytest.raises(WeightsError, match=r"start\.npz is not a npz file, or is truncated"):
+        with pytest.raises(WeightsError, match=r"start\.npz is not an npz file, or is truncated"):
             train(sets, tmp_path / "run", settings)
     assert not (tmp_path / "run" / "run.json").exists()

@@ -84,7 +84,7 @@ def test_names_that_lead_elsewhere_or_break_lines_are_refused(name):
         ({"difficult": []}, "differ"),
         ({"extras": ({}, {})}, "differ"),
         ({"classes": ("",)}, "empty"),
-        ({"classes": (" galaxy",)}, "space around"),
+        ({"classes": (" galaxy",)}, "begins or ends with a space"),
         ({"classes": ("a\nb",)}, "U\\+000A"),
         ({"width": 0}, "its size is 0 x 8"),
         ({"height": -3}, "its size is 9 x -3"),

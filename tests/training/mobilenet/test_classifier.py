@@ -62,7 +62,7 @@ def test_other_weights_are_refused(network, tmp_path):
     refused({**tensors, bias.replace("bias", "kernel"): np.zeros((8, 1, 1, 192))}, "conv_7/project' has shape")
     refused({"something": np.zeros(3)}, "holds no MobileNetV2")
     path.write_bytes(b"PK no archive")
-    with pytest.raises(WeightsError, match="is not a npz file, or is truncated"):
+    with pytest.raises(WeightsError, match="is not an npz file, or is truncated"):
         folded_mobilenet(path)
     with pytest.raises(WeightsError, match="no such"):
         folded_mobilenet(tmp_path / "none.npz")

@@ -154,7 +154,7 @@ def test_report_search_rejects(tmp_path, few, monkeypatch):
     with pytest.raises(TunerError, match="tuner is damaged"):
         search_report(train, validation, tmp_path, 1, 1, resume=True)
     monkeypatch.setenv(NAMES[0], "left")
-    with pytest.raises(TunerError, match="needs KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT set too"):
+    with pytest.raises(TunerError, match="needs the variables KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT too"):
         search_report(train, validation, tmp_path, 1, 1)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen: a chief that is not there

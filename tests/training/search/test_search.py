@@ -43,7 +43,7 @@ def test_a_search_begins_with_the_known_design_where_that_is_within_the_limits(t
 
 def test_impossible_limits_are_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "DRAWS", 500)
-    with pytest.raises(SearchError, match="allow more"):
+    with pytest.raises(SearchError, match="allow larger ones"):
         run_worker(formula, tmp_path / "study", 3, limits=Limits(max_macs=1000))
     with pytest.raises(SearchError, match="max_kib is -1"):
         Limits(max_kib=-1)
