@@ -67,9 +67,7 @@ def train(
     if not any(len(sample.boxes) for sample in train_samples):
         raise DataError(f"{data} holds no frame with a usable box to train a detector on")
     if settings.patience and workers.count > 1:
-        raise RunError(
-            "early stopping is not supported with several processes: omit --patience, or train in one process"
-        )
+        raise RunError("early stopping is not supported with several processes: omit --patience, or use one")
     skies = read_raw_skies(settings.raw_frames) if settings.raw_frames else None
     if skies:
         record |= {"raw_frames": skies.record}
