@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -143,6 +142,8 @@ def _shipped_files() -> dict[str, Path]:
 
 
 def _read(path: Path) -> Profile:
+    import tomllib
+
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

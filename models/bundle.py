@@ -21,12 +21,14 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from .manifest import GOLDEN, MANIFEST, BundleError, Manifest, Variant
 from .manifest_check import read_manifest
 from .raw.stretch import Stretch
+
+if TYPE_CHECKING:
+    import numpy as np  # imported where vectors are read: the manifest and the hashes of a bundle need none
 
 MAX_MANIFEST_BYTES, MAX_FILE_BYTES = 2**24, 2**31
 """Maximum size of the manifest and of any other file; larger files are not read."""
@@ -133,7 +135,7 @@ class Bundle:
             raise BundleError(f"{path} {error}") from None
         width, height = self.input_size
         inputs = vectors.get("inputs")
-        if inputs is None or inputs.dtype != np.uint8 or inputs.shape[1:] != (height, width, 3) or not len(inputs):
+        if inputs is None or inputs.dtype != "uint8" or inputs.shape[1:] != (height, width, 3) or not len(inputs):
             raise BundleError(f"{path} has no inputs of uint8 (n, {height}, {width}, 3)")
         if any(array.shape[:1] != inputs.shape[:1] for array in vectors.values()):
             raise BundleError(f"{path} does not have one output for each input")

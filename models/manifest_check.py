@@ -9,7 +9,6 @@ when the network is loaded.
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -125,6 +124,8 @@ def read_manifest(path: Path, content: bytes) -> Manifest:
     Raises:
         BundleError: it is not TOML, or something in it is missing, unknown or invalid.
     """
+    import tomllib  # not for a manifest that is only written
+
     try:
         text = content.decode("utf-8")
         tables = tomllib.loads(text)

@@ -24,7 +24,7 @@ names = sorted(set(sys.modules) - before)
 print(json.dumps({
     "own": [name.removeprefix("galaxy_edge.") for name in names if name.startswith("galaxy_edge.")],
     "third": sorted({name.split(".")[0] for name in names} - {"galaxy_edge", *sys.stdlib_module_names}),
-    "standard": [name for name in names if name in ("argparse", "zipfile", "importlib.resources", "unicodedata")],
+    "standard": [name for name in names if name in ("argparse", "zipfile", "importlib.resources", "unicodedata", "secrets")],
 }))
 """
 
@@ -88,3 +88,10 @@ def test_run_imports_what_its_options_and_source_need(demo_run):
 def test_run_imports_no_slow_module_of_the_standard_library(demo_run):
     """Only the golden inputs of the networks, which are computed first, are in an archive."""
     assert demo_run["standard"] == ["zipfile"]
+
+
+def test_a_manifest_is_read_without_numpy():
+    """`bundle info` and the checks of a download read manifests and hashes, and no pixels."""
+    script = "import sys, galaxy_edge.models.bundle; print('numpy' in sys.modules, 'tomllib' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np  # imported by the functions that compute: a manifest is read and checked without it
 
 KIND = "asinh-noise"
 STEPS = 128
@@ -75,12 +76,16 @@ class Stretch:
 
         It is in standard deviations above the sky.
         """
+        import numpy as np
+
         levels = np.arange(256) / 255 * np.arcsinh((self.white + self.black) / self.softening)
         light: np.ndarray = (np.sinh(levels) * self.softening - self.black).astype(np.float32)
         return light
 
     def levels(self, x: np.ndarray) -> np.ndarray:
         """Stretch values of any shape, in standard deviations above the sky, to uint8."""
+        import numpy as np
+
         steps = (np.asarray(x, np.float32) + np.float32(self.black)) * np.float32(STEPS)
         levels: np.ndarray = self.table()[np.rint(np.clip(steps, 0, _LARGEST)).astype(np.uint16)]
         return levels
@@ -88,6 +93,8 @@ class Stretch:
 
 @lru_cache(maxsize=8)
 def _table(stretch: Stretch) -> np.ndarray:
+    import numpy as np
+
     above = np.arange(_LARGEST + 1) / STEPS / stretch.softening
     white = np.arcsinh((stretch.white + stretch.black) / stretch.softening)
     levels: np.ndarray = np.clip(np.rint(255 * np.arcsinh(above) / white), 0, 255).astype(np.uint8)
@@ -97,6 +104,8 @@ def _table(stretch: Stretch) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _first_steps(stretch: Stretch) -> np.ndarray:
+    import numpy as np
+
     steps: np.ndarray = np.searchsorted(_table(stretch), np.arange(256))
     steps[0] = 0
     steps.setflags(write=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import secrets
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,7 +46,7 @@ class EventStore:
         uid: str | None = None,
     ) -> None:
         self._database, self.aside = open_database(path)
-        self.uid = uid or secrets.token_hex(4)
+        self.uid = uid or os.urandom(4).hex()
         try:
             known = self._database.execute("SELECT coalesce(max(id), 0) FROM run").fetchone()[0]
             self.run = max(known, after) + 1
