@@ -59,7 +59,7 @@ def load_keras_file(file: Path) -> keras.Model:
 
     It is checked, loaded in a process with restricted rights, and only then in this process.
 
-    A run's folder may be a stranger's as well: each file passes through all three.
+    A run's folder may be of unknown origin too, so its file passes through the same steps.
 
     Raises:
         KerasFileError: it is not a Keras model, describes more than layers of Keras, crashes, or takes too much.

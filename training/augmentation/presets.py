@@ -73,6 +73,8 @@ def _field(canvas: Canvas, size: int) -> np.ndarray:
 
 
 def _affine_view(warp: AffineAugmentation) -> Callable[[Canvas, int, np.random.Generator], np.ndarray]:
+    """Return a function that draws a view by an affine augmentation."""
+
     def draw(canvas: Canvas, size: int, rng: np.random.Generator) -> np.ndarray:
         return cv2.warpAffine(
             _field(canvas, size),

@@ -73,6 +73,7 @@ def load_dataset(path: Path, margin: float = 0.3, keep_boxy: bool = False, unnam
 
 
 def _read_hdf5(path: Path, margin: float, keep_boxy: bool) -> GalaxyDataset:
+    """Read a Galaxy10 file, of SDSS or DECaLS by the size of its images."""
     pixels, labels = _read_galaxy10_arrays(path)
     _check_release(path, len(labels))
     classes: tuple[str, ...]
@@ -152,6 +153,7 @@ def _image_files(folder: Path) -> list[Path]:
 
 
 def _read_folders(path: Path, margin: float) -> GalaxyDataset:
+    """Read a folder that has one folder of images per class."""
     folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and _image_files(folder))
     names = [folder.name for folder in folders]
     if len(names) < 2:
@@ -182,6 +184,7 @@ def _file_reader(path: Path) -> ImageReader:
 
 
 def _read_sets(path: Path, margin: float, unnamed: bool) -> GalaxyDataset:
+    """Read labelled sets, whose classes are the nine of Galaxy10."""
     samples = list(read_set(path))
     galaxy_sets = {sample.set for sample in samples if sample.label >= 0}
     used = [

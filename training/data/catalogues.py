@@ -92,6 +92,7 @@ def _read_efigi(folder: Path) -> Iterator[Sample]:
 
 
 def _read_gz(folder: Path) -> Iterator[Sample]:
+    """Read Galaxy Zoo frames, whose table has image and box in one row."""
     for row in read_csv_rows(folder / "index.csv", ("file", "coarse", "g10", "g10_p", "box_flag", *BOX_TABLE_COLUMNS)):
         tag, member = row["file"].split("/", 1)
         row = dict(row, difficult="0" if row["box_flag"] == "ok" else "1")
@@ -112,6 +113,7 @@ def _read_gz(folder: Path) -> Iterator[Sample]:
 
 
 def _read_frames(folder: Path, name: str) -> Iterator[Sample]:
+    """Read a set with a table of frames and a table of boxes."""
     boxes_of: dict[str, list[dict[str, str]]] = {}
     for row in read_csv_rows(folder / "boxes.csv", ("file", *BOX_TABLE_COLUMNS)):
         boxes_of.setdefault(row["file"], []).append(row)

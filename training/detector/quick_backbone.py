@@ -19,6 +19,7 @@ STEM = 32
 
 
 def _blocks() -> list[tuple[Any, ...]]:
+    """Return the backbone's blocks, as rows of the library's table of networks."""
     rows: list[tuple[Any, ...]] = [("convbn", 4, 4, STEM, None, True)]
     for channels, expansion, count in _STAGES:
         rows.append(("convbn", 3, 2, channels, None, False))

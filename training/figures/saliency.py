@@ -199,8 +199,8 @@ def filter_patterns(model: keras.Model, layer: str, filters: Sequence[int], seed
 
     Starting from seeded noise around mid-grey, the mean response of the filter over the image is increased by steps
     along the gradient, each scaled to the same root mean square and clipped to 0..255. A filter that does not respond
-    to noise, e.g. behind a ReLU, has no gradient and its pattern stays noise. The pattern of a filter is the same
-    whichever other filters are requested.
+    to noise, e.g. behind a ReLU, has no gradient and its pattern stays noise. The pattern of a filter does not
+    depend on which other filters are requested.
 
     Args:
         layer: name of a spatial layer, as returned by `activations`.

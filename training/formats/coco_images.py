@@ -41,7 +41,7 @@ class ImageLocator:
         A path of another computer is replaced by the name of the file here that it stands for.
 
         Raises:
-            LabelError, ValueError: it has no valid name, or none or several of the images may be meant.
+            LabelError, ValueError: the name is not valid, or it could mean none or several of the images.
         """
         if not is_foreign(named) and ("%" not in named or self.find_folder(normalise_name(named))):
             return normalise_name(named)

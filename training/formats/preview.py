@@ -79,6 +79,7 @@ def draw_tile(
 
 
 def _draw_annotation(annotation: ImageAnnotation, classes: Sequence[str]) -> np.ndarray:
+    """Draw the tile of an image, or of the error if it cannot be loaded."""
     count = (
         "empty" if not len(annotation.boxes) else f"{len(annotation.boxes)} box" + "es" * (len(annotation.boxes) > 1)
     )

@@ -110,6 +110,7 @@ def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedD
 
 
 def _read_record(folder: Path) -> dict[str, ImageAnnotation]:
+    """Read what the lines cannot hold, by image name; empty if there is no record."""
     path = folder / RECORD
     try:
         images = json.loads(read_text(path))["pictures"]

@@ -102,8 +102,8 @@ class SceneGenerator:
     """Draws scenes from samples.
 
     Args:
-        samples: galaxies and negatives of one share of a split. Frames without a box serve only if they are negatives
-            or close-ups of a galaxy, which is then measured.
+        samples: galaxies and negatives of one share of a split. Frames without a box are used only if they are
+            negatives or close-ups of a galaxy, which is then measured.
         size: side of the scenes in pixels.
 
     Attributes:
@@ -216,6 +216,7 @@ class SceneGenerator:
         return self._off_centre(rng, pick(rng, self.survey), self.size, (0.12, 0.8))
 
     def _deepsky(self, rng: Rng) -> Boxed:
+        """Draw a window, the whole, or a reduced copy of a deep-sky frame."""
         sample = pick(rng, self.deepsky)
         draw = rng.random()
         if draw < 0.55:
@@ -233,6 +234,7 @@ class SceneGenerator:
         return canvas, boxes + shift, ignore + shift
 
     def _mosaic(self, rng: Rng) -> Boxed:
+        """Draw a grid of 2x2 or 3x3 windows of frames and of star fields."""
         count = int(rng.integers(2, 4))
         step = self.size // count
         canvas = np.zeros((self.size, self.size, 3), np.uint8)

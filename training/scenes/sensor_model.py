@@ -78,6 +78,7 @@ class SensorModel:
         return cv2.merge([plane * np.float32(noise) for plane, noise in zip(planes, channels, strict=True)])
 
     def _pattern(self, rng: Rng, height: int, width: int) -> np.ndarray:
+        """Draw banding, walking noise and hot pixels: (height, width, 1 or 3) float32."""
         pattern: np.ndarray = np.zeros((height, width, 1), np.float32)
         if self.rows:
             pattern += rng.normal(0, self.rows, (height, 1, 1)).astype(np.float32)

@@ -79,6 +79,7 @@ class _Convolution(NamedTuple):
 
 
 def _backbone(design: DetectorDesign) -> Iterator[_Convolution]:
+    """Yield the convolutions of the MobileNetV2 backbone."""
     side, before = -(-design.size // 2), scale_channels(32, design.width)
     yield _Convolution(3, 3, before, side)
     for expansion, full, blocks, first in BLOCKS:

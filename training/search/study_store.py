@@ -189,6 +189,7 @@ def _cut_partial_line(path: Path) -> None:
 
 
 def _check_journal(path: Path) -> None:
+    """Check that every line of a journal can be read, after removing a partial one."""
     if not path.exists():
         return
     with locked(path), path.open("rb") as stream:  # no line is being written meanwhile
@@ -206,6 +207,7 @@ def _check_journal(path: Path) -> None:
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Return Optuna's distribution of each choice of a space."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     return {
@@ -217,6 +219,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 
 
 def sampler(space: Space, seed: list[int], fits: Callable[[Mapping[str, Any]], bool]) -> optuna.samplers.TPESampler:
+    """Return a TPE sampler of which all proposals fit the limits."""
     from optuna.samplers import TPESampler
 
     rng = np.random.default_rng(seed)

@@ -70,9 +70,9 @@ class SourceComparison:
 
     Attributes:
         groups: the coarse groups of each source that are compared.
-        coarse_accuracy: accuracy of the coarse group, of the source trained on and the one measured on.
-        recall: of each group, likewise.
-        images: number of images of each group, likewise.
+        coarse_accuracy: source trained on -> source measured on -> accuracy of the coarse group.
+        recall: source trained on -> source measured on -> group -> its recall.
+        images: source trained on -> source measured on -> group -> its number of images.
     """
 
     groups: Mapping[str, Sequence[str]]
@@ -184,6 +184,7 @@ class _Fold(NamedTuple):
 
 
 def _draw(dataset: GalaxyDataset, k: int, repeats: int, seed: int) -> list[_Fold]:
+    """Draw the folds, with an eighth of each training part for validation."""
     ids, groups, names = list(dataset.ids), duplicate_groups(dataset), dataset.classes
     drawn = []
     for repeat in range(repeats):
