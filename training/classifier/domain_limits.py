@@ -69,7 +69,8 @@ def calibrate_on_views(
     """Choose temperature, abstention and domain limits on images and their views.
 
     The abstention threshold lies above the probability that any class can have outside the domain, see
-    `inference.domain.highest_doubted`, so that such a galaxy is never sure. Each half of the galaxies is measured with thresholds chosen on the other half.
+    `inference.domain.highest_doubted`, so that such a galaxy is never sure. Each half of the galaxies is measured with
+    thresholds chosen on the other half.
 
     Args:
         forward: of the network, (N, size, size, 3) uint8 to logits (N, C).
