@@ -33,6 +33,8 @@ COMMANDS = (
     "run",
     "bench",
     "devices",
+    "remote.wheelhouse",
+    "remote.deploy",
     "train",
     "study",
     "explain",
@@ -43,13 +45,15 @@ COMMANDS = (
     "events",
     "config",
 )
-"""Modules of the commands; each has a command of its own name."""
+"""Modules of the commands; each has a command of the last part of its name."""
+
+
+def _command_name(module: str) -> str:
+    return "eval" if module == "evaluate" else module.rpartition(".")[2]
 
 
 @click.group(
-    commands=LazyCommands(
-        {"eval" if name == "evaluate" else name: f"{__package__}.{name}" for name in COMMANDS}, name_variables
-    ),
+    commands=LazyCommands({_command_name(name): f"{__package__}.{name}" for name in COMMANDS}, name_variables),
     context_settings={
         "help_option_names": ["-h", "--help"],
         "max_content_width": 110,

@@ -1,0 +1,1 @@
+"""Commands for devices elsewhere: wheelhouses, deployment, the stations of a fleet."""

@@ -1,0 +1,300 @@
+"""The part of a deployment that runs on the device: sent over ssh as source, needs Python's standard library only.
+
+It answers one request per line of stdin, ``{"command": NAME, ...}``, and locks the folder of the releases until
+stdin is closed. A switch to a new release is watched and, if it fails, undone here: so a cut connection does no harm.
+
+``ROOT/current`` is a symbolic link to the running release, ``ROOT/releases/NAME``, which holds wheels, models and venv;
+its ``release.json`` is written last, so a release without it is partial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MARK = "@galaxy-edge "
+"""Precedes each answer: a login shell may print lines of its own."""
+MARGIN = 64 * 2**20
+"""Bytes that a deployment leaves free."""
+RESTART_SECONDS, CHECK_SECONDS, DOCTOR_SECONDS, MAX_FAILURES = 120, 5, 600, 3
+
+
+class Refused(Exception):
+    """A request that cannot be served; the message is shown to the user."""
+
+
+class Agent:
+    """Installs, switches and watches releases in one folder."""
+
+    def __init__(self) -> None:
+        self.root = self.releases = Path()
+        self._lock: BinaryIO | None = None  # set once it is held
+
+    def begin(self, root: str, python: str, write: bool) -> dict[str, Any]:
+        """Describe the device; with `write`, create and lock the folder of the releases."""
+        self.root = Path(root).expanduser().absolute()
+        self.releases = self.root / "releases"
+        if write:
+            self.releases.mkdir(parents=True, exist_ok=True)
+            lock = open(self.root / ".lock", "ab")  # noqa: SIM115 - held until the end
+            try:
+                fcntl.flock(lock.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused(f"another deployment to {self.root} is under way: wait for its end") from None
+            self._lock = lock
+        folder = next(path for path in (self.releases, *self.releases.parents) if path.is_dir())
+        return {
+            "machine": platform.machine(), "python": _find_python(python) if python else "",
+            "pythons": platform.python_version(), "glibc": platform.libc_ver()[1],
+            "free": shutil.disk_usage(folder).free - MARGIN, "current": self.current(), "releases": self.records(),
+        }  # fmt: skip
+
+    def current(self) -> str:
+        """Return the name of the running release, "" if there is none yet."""
+        link = self.root / "current"
+        if not os.path.lexists(link):
+            return ""
+        if not link.is_symlink():
+            raise Refused(f"{link} is not a symbolic link to a release: move it away")
+        target = (self.root / os.readlink(link)).resolve()
+        if target.parent != self.releases.resolve() or not (target / "release.json").is_file():
+            raise Refused(f"{link} points to {os.readlink(link)}, which is not a release: remove the link")
+        return target.name
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the records of the complete releases, oldest first."""
+        return [json.loads(path.read_text()) for path in sorted(self.releases.glob("*/release.json"))]
+
+    def delete_partial(self) -> None:
+        """Delete what a deployment that failed or was cut off has left."""
+        for path in self.releases.iterdir() if self._lock else ():
+            if not (path / "release.json").is_file():
+                shutil.rmtree(path)
+
+    def prepare(self, name: str, files: list[dict[str, Any]]) -> list[str]:
+        """Create a release's folder; return the paths of the files that no other release here has."""
+        self.delete_partial()
+        release = self.releases / name
+        release.mkdir()
+        known = {file["sha256"]: self.releases / old["name"] / file["path"]
+                 for old in self.records() for file in old["files"]}  # fmt: skip
+        missing = []
+        for file in files:
+            target, source = release / file["path"], known.get(file["sha256"])
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if source and source.is_file() and _sha256(source) == file["sha256"]:
+                os.link(source, target)
+            else:
+                missing.append(file["path"])
+        return missing
+
+    def put(self, name: str, path: str, size: int, sha256: str) -> None:
+        """Write the file whose bytes follow the request."""
+        digest, left = hashlib.sha256(), size
+        with open(self.releases / name / path, "wb") as stream:
+            while left:
+                block = sys.stdin.buffer.read(min(left, 2**20))
+                if not block:
+                    raise Refused("the connection was cut")
+                stream.write(block)
+                digest.update(block)
+                left -= len(block)
+        if digest.hexdigest() != sha256:
+            raise Refused(f"{path} was changed on its way: deploy again")
+
+    def install(self, name: str, python: str, pip: str) -> None:
+        """Make the release's environment from its wheels, without a network."""
+        release = self.releases / name
+        _run([python, "-m", "venv", "--without-pip", str(release / "venv")], "the environment cannot be made")
+        command = [str(release / "venv/bin/python"), str(release / "wheels" / pip / "pip"), "install", "--quiet"]
+        command += ["--no-index", "--no-cache-dir", "--disable-pip-version-check", "--require-hashes"]
+        command += ["--find-links", str(release / "wheels"), "--requirement", str(release / "requirements.txt")]
+        _run(command, "the wheels cannot be installed")
+
+    def doctor(self, name: str) -> str:
+        """Check the release on this device; return a summary."""
+        program = str((release := self.releases / name) / "venv/bin/galaxy-edge")
+        key = ["--key", str(release / "key.pub")] if (release / "key.pub").is_file() else []
+        done = _finished([program, "doctor", "--json"], DOCTOR_SECONDS, cwd=str(release))
+        checks = []
+        if done.returncode == 2 and "No such command" in done.stderr:
+            _run([program, "devices", "probe", "--json"], "galaxy-edge does not start")
+            shipped = "venv/lib/python*/site-packages/galaxy_edge/models/shipped/*/bundle.toml"
+            bundles = [path.parent for path in sorted(release.glob(shipped))]
+        else:
+            bundles = []
+            try:
+                report = json.loads(done.stdout.strip().splitlines()[-1])
+                checks = [check for check in report["checks"] if check.get("exercised", True)]
+            except (ValueError, KeyError, IndexError, TypeError):
+                raise Refused(f"doctor gave no report: {_last_line(done.stderr)}") from None
+            if not report.get("ok") or done.returncode:
+                bad = [
+                    f"{check['name']}: {check['detail']}" for check in checks if check["status"] not in ("ok", "pass")
+                ]
+                raise Refused(f"doctor: {'; '.join(bad) or 'it failed'}")
+        for path in (*bundles, *sorted(release.glob("models/*/"))):
+            _run(
+                [program, "bundle", "verify", *(key if path.parent == release / "models" else []), str(path)], "bundle"
+            )
+        return f"{len(checks)} checks" if checks else f"{len(bundles)} shipped bundles verified"
+
+    def finish(self, name: str, record: dict[str, Any]) -> None:
+        """Flush the release to the disk and mark it as complete."""
+        os.sync()
+        self._record(name, {**record, "name": name, "state": "installed"})
+
+    def activate(self, name: str, restart: str, url: str, start: float, watch: float) -> dict[str, Any]:
+        """Switch to a release, restart the service, watch it; go back to the earlier release if it fails."""
+        before, began = self.current(), time.monotonic()
+        self._point(name)
+        reason, serving = self._restart(restart, url, start, watch)
+        if not reason:
+            self._update(name, state="healthy")
+            return {"active": name, "before": before, "serving_seconds": serving}
+        failed = time.monotonic()
+        self._update(name, state="failed", reason=reason)
+        result = {"active": before, "failed": reason, "failed_seconds": round(failed - began, 1)}
+        if not before or before == name:  # there is nothing to go back to
+            (self.root / "current").unlink()
+            return {**result, "active": ""}
+        self._point(before)
+        problem, _ = self._restart(restart, url, start, 0)
+        return {**result, "restore_problem": problem, "rollback_seconds": round(time.monotonic() - failed, 1)}
+
+    def prune(self, keep: int) -> list[str]:
+        """Delete all but the last `keep` releases, never the running one; return their names."""
+        old = [record["name"] for record in self.records()[:-keep] if record["name"] != self.current()]
+        for name in old:
+            (self.releases / name / "release.json").unlink()  # first: from now on it is partial
+            shutil.rmtree(self.releases / name)
+        return old
+
+    def _point(self, name: str) -> None:
+        staged = self.root / ".current"
+        staged.unlink(missing_ok=True)
+        staged.symlink_to(Path("releases") / name)
+        os.replace(staged, self.root / "current")
+        os.sync()
+
+    def _restart(self, command: str, url: str, start: float, watch: float) -> tuple[str, float]:
+        """Return why the service does not serve, "" if it does, and after how many seconds it first did."""
+        began = time.monotonic()
+        reason = self._run_restart(command) if command else ""
+        if reason or not url:
+            return reason, 0.0
+        while (reason := _unhealthy(url)) and time.monotonic() - began < start:
+            time.sleep(0.2)
+        serving = round(time.monotonic() - began, 1)
+        if reason:
+            return f"the service is not healthy after {start:g} s: {reason}", serving
+        failures, end = 0, time.monotonic() + watch
+        while time.monotonic() < end:
+            time.sleep(min(1.0, watch / 4))
+            failures = failures + 1 if (reason := _unhealthy(url)) else 0
+            if failures >= MAX_FAILURES:
+                return f"the service did not stay healthy: {reason}", serving
+        return "", serving
+
+    def _run_restart(self, command: str) -> str:
+        runtime, log = f"/run/user/{os.getuid()}", self.root / ".restart.log"
+        environment = os.environ | ({"XDG_RUNTIME_DIR": runtime} if os.path.isdir(runtime) else {})
+        with open(log, "wb") as stream:  # a file: a service that the command starts may keep its output open
+            try:
+                code = subprocess.run(
+                    command, shell=True, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, cwd=str(self.root),
+                    start_new_session=True, timeout=RESTART_SECONDS, env=environment,
+                ).returncode  # fmt: skip
+            except subprocess.TimeoutExpired:
+                return f"the restart ({command}) did not end within {RESTART_SECONDS} s"
+        return f"the restart ({command}) failed: {_last_line(log.read_text(errors='replace'))}" if code else ""
+
+    def _record(self, name: str, record: dict[str, Any]) -> None:
+        staged = self.releases / name / ".release.json"
+        with open(staged, "w") as stream:
+            json.dump(record, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(staged, self.releases / name / "release.json")
+
+    def _update(self, name: str, **fields: Any) -> None:
+        record = json.loads((self.releases / name / "release.json").read_text())
+        self._record(name, {**record, **fields})
+
+
+def _find_python(version: str) -> str:
+    """Return the path of the device's Python of a version, "" if it has none."""
+    if platform.python_version().startswith(f"{version}."):
+        return sys.executable
+    return shutil.which(f"python{version}") or ""
+
+
+def _unhealthy(url: str) -> str:
+    """Return why the service is not healthy, "" if it is."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=CHECK_SECONDS) as answer:
+            return "" if answer.status == 200 else f"{url} answers {answer.status}"
+    except urllib.error.HTTPError as error:
+        return f"{url} answers {error.code} {error.read(200).decode(errors='replace').strip()}".strip()
+    except (OSError, ValueError) as error:
+        return f"{url}: {getattr(error, 'reason', error)}"
+
+
+def _finished(command: list[str], seconds: float, cwd: str | None = None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, cwd=cwd
+        )
+    except subprocess.TimeoutExpired:
+        raise Refused(f"{' '.join(command[:3])} did not end within {seconds:g} s") from None
+
+
+def _run(command: list[str], failure: str) -> None:
+    done = _finished(command, DOCTOR_SECONDS)
+    if done.returncode:
+        raise Refused(f"{failure}: {_last_line(done.stderr or done.stdout)}")
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return ([line for line in lines if line.startswith("ERROR")] or lines or ["no reason given"])[-1].strip()
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main() -> None:
+    """Answer requests until stdin is closed."""
+    agent = Agent()
+    for line in iter(sys.stdin.buffer.readline, b""):
+        request = json.loads(line)
+        command = request.pop("command")
+        try:
+            answer = {"result": getattr(agent, command)(**request)}
+        except Refused as error:
+            answer = {"error": str(error)}
+        except OSError as error:
+            answer = {"error": f"{error.filename or agent.root}: {error.strerror or error}"}
+        with contextlib.suppress(OSError):  # the connection was cut: the work is done all the same
+            print(MARK + json.dumps(answer), flush=True)
+        if "error" in answer:
+            break  # the bytes of a file may follow
+    agent.delete_partial()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""A device that is reached through a real sshd, and a service on it."""
+
+import urllib.error
+import urllib.request
+
+import pytest
+from galaxy_edge.devices.deploy.deploy import Target
+from galaxy_edge.devices.deploy.deploy import deploy as deploy_to
+from galaxy_edge.devices.deploy.release import make_release
+from galaxy_edge.devices.deploy.wheelhouse import load_wheelhouse
+from helpers.sshd import Sshd, free_port
+from helpers.stub_release import stub_wheelhouse
+
+RESTART = """
+if [ -f {folder}/pid ]; then kill "$(cat {folder}/pid)"; while kill -0 "$(cat {folder}/pid)" 2>&-; do sleep 0.05; done; fi
+./current/venv/bin/galaxy-edge serve {port} >&- 2>&- & echo $! >{folder}/pid
+"""
+
+
+class Device:
+    """A device under a real sshd; its restart command starts the service of the running release."""
+
+    def __init__(self, server, tmp_path):
+        self.server, self.tmp_path = server, tmp_path
+        self.root, self.port = server.root, free_port()
+        self.machine, self.python = server.run(
+            "python3 -c 'import platform; print(platform.machine(), *platform.python_version_tuple()[:2])'"
+        ).split(" ", 1)
+        self.python = self.python.replace(" ", ".")
+        folder = server.root.parent
+        (server.folder / "restart.sh").write_text(RESTART.format(folder=folder, port=self.port))
+        self.url = f"http://127.0.0.1:{self.port}/healthz"
+        self.target = Target(
+            str(self.root), f"sh {server.folder}/restart.sh", self.url, start_seconds=3, health_seconds=2, keep=2,
+            config=server.config,
+        )  # fmt: skip
+
+    def wheelhouse(self, version="1.0", behaviour="good"):
+        """Return a wheelhouse with a stub of the package."""
+        stub_wheelhouse(self.tmp_path / "wheels", version, behaviour, self.machine, self.python)
+        return load_wheelhouse(self.tmp_path / "wheels")
+
+    def release(self, version="1.0", behaviour="good", models=None, key=None):
+        """Return a release with a stub of the package."""
+        return make_release(self.wheelhouse(version, behaviour), models, key)
+
+    def deploy(self, *arguments, allow_older=False, **fields):
+        """Deploy such a release."""
+        return deploy_to("device", self.release(*arguments, **fields), self.target, allow_older)
+
+    def serving(self):
+        """Return the version that the service answers with, and None if it is not healthy."""
+        try:
+            with urllib.request.urlopen(self.url, timeout=5) as answer:
+                return answer.read().decode()
+        except urllib.error.URLError:
+            return None
+
+    def stop(self):
+        """End the service."""
+        pid = self.root.parent / "pid"
+        if pid.exists():
+            self.server.run(f"kill $(cat {pid}) || true")
+
+
+@pytest.fixture
+def device(tmp_path):
+    """A device on which nothing is deployed yet."""
+    server = Sshd()
+    device = Device(server, tmp_path)
+    yield device
+    device.stop()
+    server.close()
