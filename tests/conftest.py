@@ -1,4 +1,7 @@
-"""What tests share: the labelled sets where they are, images rendered here, small runs that stand for trained ones."""
+"""Fixtures for all tests: labelled sets, rendered images, and small runs.
+
+The labelled sets are used where they are; images are rendered here; the small runs stand for trained ones.
+"""
 
 import fcntl
 import json
@@ -17,7 +20,7 @@ from helpers.paths import HELPERS, ROOT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run files with slow tests first, so that no worker is left with a slow one at the end.
+    """Run files with slow tests first, so that no worker ends with a slow one.
 
     Coverage is measured by the tests of the rooms that it is measured of: elsewhere it would take time only.
     """
@@ -55,7 +58,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(autouse=True)
 def package_log() -> Iterator[None]:
-    """Let `caplog` see the package's messages from level info on, whatever a test does to the logger.
+    """Let `caplog` see the package's messages from level info on.
+
+    This holds whatever a test does to the logger.
 
     ``assert "the disk is full" in caplog.text``, or ``caplog.messages`` for the exact texts in their order, or
     ``[record.levelname for record in caplog.records]``. What the command line prints of them is
@@ -101,7 +106,7 @@ def small_disk(tmp_path):
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory) -> Path:
-    """A folder of small rendered data sets, enough to train both networks for a moment.
+    """Render a folder of small data sets, enough to train both networks briefly.
 
     Each class has enough images that a split by content leaves none out of a part.
     """
@@ -110,7 +115,9 @@ def small_data(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_runs(tmp_path_factory) -> Path:
-    """A folder with finished runs ``detector``, ``classifier``, ``fragile``, ``wide``: networks small enough to check by hand.
+    """Make a folder with finished runs of networks that can be checked by hand.
+
+    The runs are ``detector``, ``classifier``, ``fragile`` and ``wide``.
 
     The detector scores each 8x8 cell of a 64x64 input by its brightness; the classifier looks at mean levels only;
     the fragile one does so through a layer that int8 cannot hold, the wide one through one that 16 bits can.

@@ -100,7 +100,7 @@ def test_command_receives_the_settings_of_its_old_table(tmp_path, monkeypatch, t
     [("export", "rescue", '"auto"'), ("train.detector", "skip-bad", "true"), ("eval.pipeline", "unseen", "true")],
 )
 def test_old_flags_stay_keys_and_variables(tmp_path, monkeypatch, command, old, value):
-    """Settings files and environments of earlier versions name options by their old flags."""
+    """Settings files and environments of earlier versions use the old flags' names."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "galaxy-edge.toml").write_text(f"[{command}]\n{old} = {value}\n")
     expected = value.strip('"') if value != "true" else True
@@ -111,7 +111,10 @@ def test_old_flags_stay_keys_and_variables(tmp_path, monkeypatch, command, old, 
 
 
 def test_study_writes_into_the_working_folder(tmp_path, monkeypatch):
-    """By default nothing is written into the installed package, which may be read-only or shared."""
+    """Nothing is written into the installed package by default.
+
+    It may be read-only or shared.
+    """
     pytest.importorskip("tensorflow", reason="needs the train extra")
     monkeypatch.chdir(tmp_path)
     for command in ("results", "report"):

@@ -87,7 +87,10 @@ def test_a_bad_image_is_reported_counted_and_skipped(night, tiny_models, tmp_pat
 
 
 def test_a_name_that_is_not_utf8_is_shown_as_text(night, tiny_models, tmp_path):
-    """A name from another system once ended all writing, with a traceback, while the run reported success."""
+    """A name in another encoding must not end all writing.
+
+    It once did so, with a traceback, while the run reported success.
+    """
     os.rename(night / "c.png", os.fsencode(night) + b"/c\xff.png")
     (tmp_path / os.fsdecode(b"n\xfe")).mkdir()
     there = night.rename(tmp_path / os.fsdecode(b"n\xfe") / "night")

@@ -1,4 +1,4 @@
-"""Long runs: cameras that disappear, damaged images, service managers, and stopping on request."""
+"""Long runs: lost cameras, damaged images, service managers, stopping on request."""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""What `galaxy-edge run` prints where threads fail, encodings are narrow or streams are closed."""
+"""Output of `galaxy-edge run` with failing threads and narrow or closed streams.
+
+Streams are narrow if their encoding cannot represent every character.
+"""
 
 import json
 import subprocess

@@ -15,7 +15,7 @@ def test_seeds_must_be_numbers():
 
 
 def test_report_prints_no_messages_of_tensorflow(tmp_path):
-    """The command does not use TensorFlow, so its start-up messages would only confuse."""
+    """The command does not use TensorFlow; its start-up messages would only confuse."""
     words = (
         sys.executable,
         "-m",

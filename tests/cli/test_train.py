@@ -11,7 +11,10 @@ class TrainingReached(Exception):
 
 @pytest.fixture
 def call_arguments(tmp_path, monkeypatch):
-    """Return a function that runs `train detector` and returns the settings and whether invalid labels are left out."""
+    """Return a function that runs `train detector` up to the training.
+
+    The function returns the settings and whether invalid labels are left out.
+    """
     pytest.importorskip("official", reason="needs the detector extra")
     weights = tmp_path / "v2.npz"
     weights.touch()

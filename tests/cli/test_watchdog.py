@@ -1,4 +1,7 @@
-"""The watchdog of a run whose disk hangs: a call to the disk that really does not return, and a real socket."""
+"""The watchdog of a run whose disk hangs, with a real call and a real socket.
+
+The call to the disk really does not return.
+"""
 
 import os
 import socket
@@ -14,7 +17,7 @@ from helpers.tracks import CLASSES, track, until
 
 
 def test_watchdog_is_not_fed_while_the_disk_hangs(tmp_path, monkeypatch):
-    """A file that the writer opens is a pipe without a reader: the call returns once somebody reads it."""
+    """The writer opens a pipe as its file: the call blocks until somebody reads it."""
     limits = WriterLimits(batch_seconds=0.01, hang_seconds=0.1)
     monkeypatch.setattr(output_folder, "WriterLimits", lambda: limits)
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))

@@ -1,4 +1,4 @@
-"""Device profiles, and probing on folders with files like those of a Raspberry Pi and of a PC."""
+"""Device profiles, and probing on folders like those of a Raspberry Pi and a PC."""
 
 import dataclasses
 import json
@@ -46,7 +46,7 @@ def test_shipped_profiles_are_valid_and_named_as_their_files():
 
 
 def test_every_engine_runs_a_kind_of_file_that_a_bundle_can_hold():
-    """The table of engines lies apart from the manifest's list of runtimes, so that neither must import the other."""
+    """Engines and the manifest's runtimes agree, though neither imports the other."""
     assert {info.runtime for info in ENGINES.values()} == set(RUNTIMES)
     assert engines_for("tflite") == ("litert", "tflite-runtime") and engines_for("edgetpu") == ()
 
@@ -238,7 +238,7 @@ def test_pc_has_no_model_and_no_temperature(tmp_path, monkeypatch):
 
 
 def test_architecture_takes_precedence_over_the_model(tmp_path, monkeypatch):
-    """A profile for arm64 may not run on another processor, whatever the board is called."""
+    """A profile for arm64 may not run on another processor, whatever the board is."""
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert select_profile(probe(make_root(tmp_path, "Raspberry Pi 5 lookalike"))).name == "desktop-x86"
 

@@ -1,4 +1,7 @@
-"""Check the kernel's structures of Video4Linux2, and the list of cameras with their formats and controls."""
+"""Check the kernel's structures of Video4Linux2, and the list of cameras.
+
+Cameras are listed with their formats and controls.
+"""
 
 import json
 

@@ -59,7 +59,10 @@ def test_input_that_needs_arithmetic_is_not_a_raw_input(fp32, tiny_runs):
 
 
 def metrics(right, total=100, other=0):
-    """Metrics of two classes with `of` images each, `right` of the first named right, all but `other` of the second."""
+    """Return metrics of two classes with `total` images each.
+
+    Of the first class `right` are right, of the second all but `other`.
+    """
     confusion = [[right, total - right], [other, total - other]]
     return {
         "accuracy": (right + total - other) / (2 * total),

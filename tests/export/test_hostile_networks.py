@@ -33,7 +33,10 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_operators_with_side_effects_are_refused_before_anything_loads_them(tmp_path, kind):
-    """In the graph, in functions of functions, in branches and in what runs when the network is loaded."""
+    """Operators with side effects are refused wherever they are in the network.
+
+    They may be in the graph, in functions of functions, in branches, or in what runs when the network is loaded.
+    """
     write_saved_model(tmp_path / "model", kind, tmp_path / "evil")
     with pytest.raises(ExportError, match=KINDS[kind]):
         check_saved_model(tmp_path / "model")
@@ -82,7 +85,7 @@ class Exploit:
 
 @pytest.mark.parametrize("ending", ["tflite", "onnx", "pkl", "keras"])
 def test_pickles_and_keras_files_are_not_loaded(foreign, tmp_path, ending):
-    """Whatever a file is called, neither a pickle nor the code of a Lambda layer is run."""
+    """Neither a pickle nor a Lambda layer's code is run, whatever the file is called."""
     path = tmp_path / f"network.{ending}"
     path.write_bytes(pickle.dumps(Exploit(tmp_path / "evil")))
     if ending == "keras":

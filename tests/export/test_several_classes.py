@@ -71,7 +71,7 @@ def test_what_is_not_clear_is_refused(network, tmp_path, labels, galaxy_class, w
 
 
 def test_entries_without_a_class_keep_the_numbers_of_the_others(network, tmp_path):
-    """Label maps have ??? for numbers that are not used, and for the background before the first class."""
+    """Label maps have ??? for unused numbers and for the background before class 1."""
     for number, labels in enumerate(
         ("???\ngalaxy\n???\n", "???\nperson\ngalaxy\ndog\n", "0 person\n1  galaxy\n2 dog\n")
     ):
@@ -81,7 +81,10 @@ def test_entries_without_a_class_keep_the_numbers_of_the_others(network, tmp_pat
 
 
 def test_lists_of_labels(tmp_path):
-    """Numbers of lines are those of the classes, also after an empty line, and a byte-order mark is no letter."""
+    """Line numbers are class numbers, also after an empty line.
+
+    A byte-order mark is not part of the first name.
+    """
     path = tmp_path / "labels.txt"
     path.write_bytes("galaxy\n\nstar\n\n".encode("utf-8-sig"))
     assert read_labels(path, b"", "onnx-fp32") == ["galaxy", "???", "star"]

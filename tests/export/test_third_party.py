@@ -57,7 +57,10 @@ def test_the_given_file_is_kept_unchanged(foreign, tmp_path, file, variant, anch
 
 
 def test_other_formats_are_built_and_gated(tiny_runs, foreign, tmp_path):
-    """A SavedModel with labelled images gets every format, and each passes the same gates as our own."""
+    """A SavedModel with labelled images gets every format.
+
+    Each format passes the same gates as that of our own networks.
+    """
     run = tiny_runs / "detector"
     settings = Settings(("tflite-int8", "onnx-fp32", "onnx-int8"), calibration=run / "calibration.npz")
     result = imported(
@@ -156,7 +159,10 @@ def test_all_builds_the_formats_that_are_possible(foreign, tmp_path):
 
 
 def test_a_float_network_alone_can_be_run(foreign, tiny_models, tmp_path):
-    """A bundle without int8 works on a device, and records the sources of its training data."""
+    """A bundle without int8 works on a device.
+
+    It records the sources of its training data.
+    """
     shutil.copytree(tiny_models / "galaxy-classifier", tmp_path / "galaxy-classifier")
     imported(
         foreign / "fp32.tflite",

@@ -99,7 +99,10 @@ def test_float_in_a_second_graph_is_found(foreign, tmp_path):
     ],
 )
 def test_anchors_that_do_not_fit_the_network(foreign, tmp_path, old, new, words):
-    """A wrong --decode file is refused with the key that is wrong, before anything is written."""
+    """A wrong --decode file is refused before anything is written.
+
+    The message names the wrong key.
+    """
     text = (foreign / "bundle.toml").read_text()
     table = text[text.index("[decode]") :].split("\n\n")[0]
     assert old in table

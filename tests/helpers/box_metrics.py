@@ -1,4 +1,7 @@
-"""Frames with detections, and a slow naive implementation of average precision as a reference."""
+"""Frames with detections, and a reference for average precision.
+
+The reference is a slow, naive implementation.
+"""
 
 import numpy as np
 from galaxy_edge.models.detection_metrics import DetectionTruth
@@ -39,7 +42,10 @@ def common_share(box, region):
 
 
 def naive_outcomes(frames, level):
-    """Return (score, is true positive) of every detection that counts, one at a time, as the definition says."""
+    """Return (score, is true positive) of every detection that counts.
+
+    Detections are processed one at a time, as in the definition.
+    """
     outcomes = []
     for truth, found, certainty in frames:
         free = [list(map(float, box)) for box in truth.boxes]
@@ -67,7 +73,10 @@ def naive_average_precision(frames, level):
 
 
 def drawn_frames(seed, count=40):
-    """Draw frames with and without galaxies and ignore regions, and good, shifted, doubled and false detections."""
+    """Draw frames with and without galaxies, with good and bad detections.
+
+    Frames may have ignore regions; bad detections are shifted, doubled or false.
+    """
     rng = np.random.default_rng(seed)
     frames = []
     for number in range(count):

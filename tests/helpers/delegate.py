@@ -90,7 +90,10 @@ BEHAVIOURS = {"works": 0, "refuses": 1, "crashes": 2, "hangs": 3}
 
 
 def build_delegate(folder, behaviour):
-    """Return the path of a library that ``works``, ``refuses``, ``crashes`` or ``hangs``; None without a compiler."""
+    """Return the path of a delegate library, or None without a compiler.
+
+    Its behaviour is ``works``, ``refuses``, ``crashes`` or ``hangs``.
+    """
     if shutil.which("gcc") is None:
         return None
     source, library = folder / "delegate.c", folder / f"{behaviour}.so"

@@ -1,4 +1,4 @@
-"""Drawn galaxies of nine classes, and a small training on them that several tests examine."""
+"""Drawn galaxies of nine classes, and a small training that tests share."""
 
 import json
 import shutil
@@ -71,7 +71,10 @@ def weights_of(folder):
 
 
 def copy_after_epoch(epoch, out, target):
-    """Return a report callback that copies a run's folder after an epoch, as a power failure would leave it."""
+    """Return a report callback that copies a run's folder after an epoch.
+
+    The copy is what a power failure would leave.
+    """
     return lambda values: shutil.copytree(out, target) if values["epoch"] == epoch else None
 
 

@@ -78,7 +78,10 @@ def write_saved_model(folder, kind, path):
 
 
 def giant_onnx(size, count):
-    """Return a detector as ONNX whose scores are computed from a tensor of `count` bytes; input (1, H, W, 3) uint8."""
+    """Return an ONNX detector that computes scores from a tensor of `count` bytes.
+
+    Its input is (1, H, W, 3) uint8.
+    """
     helper, proto = onnx.helper, onnx.TensorProto
     shape = helper.make_tensor("shape", proto.INT64, [1], [max(1, count // 4)])
     nodes = [
@@ -106,7 +109,7 @@ def giant_onnx(size, count):
 
 
 def with_giant_variant(source, folder):
-    """Copy a bundle and replace its float ONNX file by one that takes 24 GB when it is run."""
+    """Copy a bundle with a float ONNX file that takes 24 GB when it is run."""
     shutil.copytree(source, folder)
     content = giant_onnx((SIZE, SIZE), 24 * 2**30)
     (folder / "fp32.onnx").write_bytes(content)

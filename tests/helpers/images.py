@@ -26,7 +26,10 @@ def encode(image, suffix=".png") -> bytes:
 
 
 def encode_palette_png(indices, palette) -> bytes:
-    """Encode (H, W) palette indices and (N, 3) RGB entries as a PNG with a palette, which OpenCV cannot write."""
+    """Encode (H, W) indices and (N, 3) RGB entries as a PNG with a palette.
+
+    OpenCV cannot write such a file.
+    """
     height, width = indices.shape
     rows = b"".join(b"\0" + row.astype(np.uint8).tobytes() for row in indices)
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
@@ -41,7 +44,10 @@ def png_chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def encode_tiff(image, orientation=1, order="<") -> bytes:
-    """Encode an (H, W) or (H, W, 3) array of unsigned integers as an uncompressed TIFF with an orientation tag."""
+    """Encode unsigned integers as an uncompressed TIFF with an orientation tag.
+
+    The array is (H, W) or (H, W, 3).
+    """
     height, width = image.shape[:2]
     channels = 1 if image.ndim == 2 else image.shape[2]
     pixels = image.astype(image.dtype.newbyteorder(order)).tobytes()

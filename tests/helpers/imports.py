@@ -47,7 +47,10 @@ SUB_FLOORS = {
 
 
 def modules() -> dict[str, Path]:
-    """Return the dotted names, without ``galaxy_edge.``, and paths of all modules in rooms."""
+    """Return the dotted names and paths of all modules in rooms.
+
+    Names are without ``galaxy_edge.``.
+    """
     rooms = [name for floor in FLOORS for name in floor if (ROOT / name).is_dir()]
     return {
         path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__init__"): path
@@ -57,7 +60,10 @@ def modules() -> dict[str, Path]:
 
 
 def imported(module: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
-    """Yield the modules a file imports, wherever in it, except those imported for type checkers only."""
+    """Yield the modules that a file imports, wherever in it.
+
+    Imports for type checkers only are left out.
+    """
     tree = ast.parse(path.read_text(encoding="utf-8"))
     typing_only = {
         id(child)

@@ -1,4 +1,7 @@
-"""Small rendered image sets in the layouts that `galaxy_edge.training.data.sample` reads, for tests of training."""
+"""Small rendered image sets for tests of training.
+
+Their layouts are those that `galaxy_edge.training.data.sample` reads.
+"""
 
 import csv
 import zipfile
@@ -74,7 +77,10 @@ def make_labelled(folder, copies=6):
 
 
 def close_up_frame(rng, side, scale=0.11, axis=None, angle=None):
-    """Render an exponential disc in the middle, of a scale length as a share of the side: (side, side, 3) float."""
+    """Render an exponential disc in the middle of a frame (side, side, 3) float.
+
+    Its scale length is a share of the side.
+    """
     y, x = np.mgrid[:side, :side] + 0.5 - side / 2
     angle = rng.uniform(0, np.pi) if angle is None else angle
     axis = rng.uniform(0.3, 0.95) if axis is None else axis
@@ -84,7 +90,10 @@ def close_up_frame(rng, side, scale=0.11, axis=None, angle=None):
 
 
 def make_close_ups(folder, count=12):
-    """Write rendered galaxies that fill their images in the layout ``efigi``, all of one class; return the folder."""
+    """Write galaxies that fill their images in the layout ``efigi``.
+
+    All are of one class. Returns the folder.
+    """
     rng = np.random.default_rng(9)
     images = {}
     for number in range(count):
@@ -98,7 +107,10 @@ def make_close_ups(folder, count=12):
 
 
 def make_sets(folder, survey=40, deepsky=20, fields=20):
-    """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields`` of rendered images; return the folder."""
+    """Write ``gz_frames``, ``deepsky_frames`` and ``sdss_starfields``.
+
+    Their images are rendered. Returns the folder.
+    """
     rng = np.random.default_rng(7)
 
     def columns(box):

@@ -1,4 +1,7 @@
-"""Record the package's log messages for longer than one test, or react to them, as `caplog` cannot."""
+"""Record the package's log messages, or react to them, as `caplog` cannot.
+
+They can be recorded for longer than one test.
+"""
 
 import contextlib
 import logging
@@ -6,7 +9,10 @@ import logging
 
 @contextlib.contextmanager
 def recorded(logger_name="galaxy_edge.runtime"):
-    """Yield a list that receives every `logging.LogRecord` of level info and above of a logger and those below it."""
+    """Yield a list that receives every `logging.LogRecord` of a logger.
+
+    Records of level info and above are received, also those of loggers below it.
+    """
     records = []
     handler = logging.Handler(logging.INFO)
     handler.emit = records.append

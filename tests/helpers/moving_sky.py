@@ -1,4 +1,6 @@
-"""Videos of a real sky that drifts and turns, made by ffmpeg, with the truth of where each place of it is.
+"""Videos of a real sky that drifts and turns, with its true motion.
+
+They are made by ffmpeg; the truth is the position of each place of the sky.
 
 The sky is the Hubble eXtreme Deep Field (NASA/ESA, public domain) that comes with the package.
 """

@@ -52,7 +52,10 @@ class SeveralClasses(tf.Module):
 
 
 def write_multi_class(folder, decoded):
-    """Write ``network.tflite`` of three classes, with or without post-processing, and ``decode.toml``."""
+    """Write ``network.tflite`` of three classes and ``decode.toml``.
+
+    The network is with or without post-processing.
+    """
     model = SeveralClasses(decoded)
     tf.saved_model.save(model, str(folder / "model"), signatures={"serving_default": model.__call__})
     (folder / "network.tflite").write_bytes(convert_saved_model(folder / "model", custom=True))

@@ -1,4 +1,7 @@
-"""Sources and sinks for tests of the pipeline, and a run that checks what must hold of every run."""
+"""Sources and sinks for tests of the pipeline, and a run with general checks.
+
+The checks must hold of every run.
+"""
 
 import threading
 from dataclasses import replace

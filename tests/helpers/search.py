@@ -8,7 +8,10 @@ from galaxy_edge.training.search.pareto_front import points
 
 
 def formula(spec, report):
-    """A score that grows with what a network costs, and with nearness to one place of the space."""
+    """Return a score that grows with a network's cost.
+
+    It also grows with nearness to one place of the space.
+    """
     report(1, 0.1)
     return 0.1 * math.log10(cost(spec, 9).macs) - 0.05 * distance(spec.to_dict())
 

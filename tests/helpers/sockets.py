@@ -24,7 +24,7 @@ def connect(live, receive_buffer=None):
 
 
 def exchange(live, request):
-    """Send bytes; return everything that is received until the server closes the connection."""
+    """Send bytes; return everything received until the server closes the connection."""
     with connect(live) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))

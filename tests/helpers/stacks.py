@@ -14,7 +14,10 @@ FAINT = (200.0, 90.0)  # a galaxy that one frame does not show
 
 
 def sky(seed=5, faint=0.0):
-    """Places, lights and sizes of eighty stars around the frame, and of a faint galaxy."""
+    """Return places, lights and sizes of eighty stars and of a faint galaxy.
+
+    The stars are in and around the frame.
+    """
     random = np.random.default_rng(seed)
     stars = [
         (*position, light, 1.4)
@@ -24,7 +27,10 @@ def sky(seed=5, faint=0.0):
 
 
 def shot(stars, number, drift=(0.0, 0.0), turn=0.0, noise=6.0, deep=False):
-    """A frame of the sky after it drifted and turned (degrees a frame, around the middle)."""
+    """Draw a frame of the sky after it drifted and turned.
+
+    Turns are in degrees a frame, around the middle.
+    """
     angle, middle = np.deg2rad(turn * number), np.array([WIDTH, HEIGHT]) / 2
     matrix = np.eye(3)
     matrix[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]

@@ -7,7 +7,10 @@ from galaxy_edge.export.tflite.reader import FLOAT_DTYPES, read_tflite
 
 
 def to_tflite(saved_model, calibration):
-    """Convert a SavedModel to int8 with calibration images (n, H, W, 3) uint8, or to float32 without."""
+    """Convert a SavedModel to int8, or to float32 without calibration images.
+
+    Calibration images are (n, H, W, 3) uint8.
+    """
     content = convert_saved_model(saved_model)
     return content if calibration is None else quantise(content, measure_ranges(content, calibration, "mse"))
 

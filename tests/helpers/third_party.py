@@ -11,6 +11,6 @@ def imported(path, out, settings, task="detector", **options):
 
 
 def export_command(foreign, out, *arguments):
-    """Run `galaxy-edge export --from` on the int8 file of a folder of third-party files."""
+    """Run `galaxy-edge export --from` on the int8 file among third-party files."""
     given = ("--task", "detector", "--labels", foreign / "labels.txt")
     return galaxy_edge_in_process("export", "--from", foreign / "int8.tflite", *given, "--out", out, *arguments)

@@ -55,7 +55,10 @@ class LevelClassifier(tf.Module):
 
 
 class FragileClassifier(LevelClassifier):
-    """The same in float; but a hidden unit 10,000 times as large as the others takes the whole range of int8."""
+    """A level classifier in float whose hidden unit takes the whole range of int8.
+
+    The unit is 10,000 times as large as the others.
+    """
 
     size = 1e4
 
@@ -76,7 +79,10 @@ class WideClassifier(FragileClassifier):
 
 
 class SpikedClassifier(FragileClassifier):
-    """The same where pixels are grey, but a red pixel makes a hidden unit 60 times as large as the others."""
+    """A level classifier where red pixels make a hidden unit 60 times as large.
+
+    Where pixels are grey it gives the same as the others.
+    """
 
     @tf.function(input_signature=[tf.TensorSpec((1, 16, 16, 3), tf.float32, name="image")])
     def __call__(self, image):
@@ -90,7 +96,7 @@ class SpikedClassifier(FragileClassifier):
 
 
 def scenes(rng, count):
-    """Render one bright cell a frame, with the anchor's box of 16 pixels around it as the truth."""
+    """Render one bright cell a frame, with the anchor's box of 16 pixels as truth."""
     images, boxes = [], []
     for _ in range(count):
         row, column = rng.integers(1, 7, 2)

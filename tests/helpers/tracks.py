@@ -1,4 +1,7 @@
-"""Frames and tracks made by hand, for tests of what consumes them, and looks at what these wrote."""
+"""Frames and tracks made by hand, and functions that read what was written.
+
+They are for tests of what consumes tracks.
+"""
 
 import datetime
 import sqlite3
@@ -77,7 +80,10 @@ FAST = WriterLimits(batch_seconds=0.01)
 
 
 def output(folder, **options):
-    """An output folder without a video, on a disk without a floor of free space, that writes at once."""
+    """Open an output folder that writes at once, without a video.
+
+    No free space is reserved on its disk.
+    """
     return OutputFolder(folder, ABOUT, CLASSES, **{"video": False, "floor": 0, "limits": FAST, **options})
 
 

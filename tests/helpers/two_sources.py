@@ -9,8 +9,11 @@ from galaxy_edge.models.labels import coarse_group
 
 
 def galaxy(kind, number, side=64):
-    """A galaxy among stars of its own, which alone tell it from others of its kind; whole numbers only, so that its
-    bytes, and with them the split, are the same everywhere."""
+    """Draw a galaxy among stars of its own.
+
+    Only the stars distinguish it from others of its kind. All numbers are whole, so that its bytes, and with them the
+    split, are the same everywhere.
+    """
     rng = np.random.default_rng([kind, number])
     image = rng.integers(4, 16, (side, side, 3)).astype(np.uint8)
     axes = (side // 4, (side // 16, side // 5, side // 7)[kind])
@@ -25,8 +28,11 @@ def encoded(image, suffix=".bmp", quality=95):
 
 
 def write_two_sources(root, unknown=0):
-    """EFIGI with three classes, Galaxy Zoo with two of them, and edge-ons there without a class; of the spirals, the
-    first `unknown` are in Galaxy Zoo too, where nothing is known of them."""
+    """Write EFIGI with three classes and Galaxy Zoo with two of them.
+
+    Edge-ons in Galaxy Zoo have no class. The first `unknown` of the spirals are in Galaxy Zoo too, where nothing is
+    known of them.
+    """
     names = {0: "edge_on_no_bulge", 1: "smooth_round", 2: "spiral_tight"}
     g10 = {0: 6, 1: 1, 2: 7}
     for source, rows in (

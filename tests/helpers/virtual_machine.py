@@ -1,4 +1,6 @@
-"""A small virtual machine with a real V4L2 camera (the kernel's test driver vivid), for tests.
+"""A small virtual machine with a real V4L2 camera, for tests.
+
+The camera is the kernel's test driver vivid.
 
 It boots a Debian kernel in software emulation, with this machine's files mounted read-only as its root, in about ten
 seconds, runs one shell script, and powers off. Nothing in it can change anything outside.
@@ -59,7 +61,9 @@ def kernel(folder: Path) -> Path:
 
 
 def run(root: Path, folder: Path, script: str, timeout: float = 500) -> str:
-    """Boot, run a shell script as root with a camera at /dev/video0, and return what it printed.
+    """Boot, run a shell script as root, and return what it printed.
+
+    There is a camera at /dev/video0.
 
     Only /run can be written to; everything else is this machine's file system, read-only.
     """

@@ -1,4 +1,7 @@
-"""Random weights of a MobileNetV2 whose normalisation is folded in, named as those who publish such files name them."""
+"""Random weights of a MobileNetV2 with folded normalisation.
+
+Their names are those of the published files.
+"""
 
 import numpy as np
 

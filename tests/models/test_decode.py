@@ -1,4 +1,7 @@
-"""Decoding of a detector's outputs, compared with slow implementations, an inverse, and official.vision's anchors."""
+"""Decoding of a detector's outputs, compared with independent references.
+
+These are slow implementations, an inverse, and official.vision's anchors.
+"""
 
 import numpy as np
 import pytest

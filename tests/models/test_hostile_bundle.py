@@ -1,4 +1,4 @@
-"""Hostile bundles: no file outside the folder is read, memory is bounded, and nothing blocks."""
+"""Hostile bundles: no outside file is read, memory is bounded, nothing blocks."""
 
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""Labels: the order of the classes is a contract with every data set and every shipped model."""
+"""The order of the classes is a contract with data sets and shipped models."""
 
 import pytest
 from galaxy_edge.models.labels import CLASSES, COARSE, EXCLUDED_LABEL, GALAXY10, class_index_from_galaxy10, coarse_group

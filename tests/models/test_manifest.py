@@ -27,7 +27,7 @@ def test_written_back_it_has_every_key_and_value(path):
 
 
 def test_keys_of_others_and_rare_ones_are_kept():
-    """The tables that record a training, a split, metrics and an export may hold anything."""
+    """Tables for a training, a split, metrics and an export may hold anything."""
     tables = tomllib.loads(FILES[0].read_text(encoding="utf-8"))
     tables["training"]["their_setting"] = {"depth": [1, 2]}
     tables["data"]["split"]["their_seed"] = 7

@@ -1,4 +1,4 @@
-"""Markdown tables: every row has the columns of the heading, whatever is in its cells."""
+"""Markdown tables: every row has the columns of the heading, whatever it holds."""
 
 from galaxy_edge.models.markdown import markdown_row, markdown_table
 

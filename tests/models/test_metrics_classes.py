@@ -1,4 +1,7 @@
-"""Classification metrics compared with scikit-learn, naive implementations and hand-computed cases."""
+"""Classification metrics, compared with scikit-learn and other references.
+
+The others are naive implementations and cases computed by hand.
+"""
 
 import json
 
@@ -9,7 +12,7 @@ from galaxy_edge.models.labels import CLASSES, coarse_group
 
 
 def drawn_probabilities(seed=0, images=400, absent=()):
-    """Probabilities that lean towards the truth, so that neither hits nor misses are rare."""
+    """Draw probabilities that lean towards the truth: hits and misses are common."""
     rng = np.random.default_rng(seed)
     labels = rng.choice([i for i in range(len(CLASSES)) if i not in absent], images)
     logits = rng.normal(size=(images, len(CLASSES))) + 1.2 * np.eye(len(CLASSES))[labels]

@@ -1,4 +1,4 @@
-"""Display names: the class where it is sure, the group where only the group is sure, otherwise neither."""
+"""Display names: the class if it is sure, else a sure group, else neither."""
 
 import pytest
 from galaxy_edge.models.labels import CLASSES

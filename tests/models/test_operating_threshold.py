@@ -10,8 +10,11 @@ from helpers.box_metrics import GALAXY, NO_BOXES, NO_SCORES, boxes, drawn_frames
 
 
 def one_box_frames(right, wrong=(), alarms=(), negatives=0, missed=0):
-    """Frames with one galaxy each: found at the scores `right`, false elsewhere at `wrong`, not found `missed` times;
-    and `negatives` frames, the first of which has a false alarm at each of the scores `alarms`."""
+    """Make frames with one galaxy each, and `negatives` frames without one.
+
+    The galaxy is found at the scores `right`, a false detection lies elsewhere at `wrong`, and nothing is found in
+    `missed` frames. The first frame without a galaxy has a false alarm at each of the scores `alarms`.
+    """
     truth, away = DetectionTruth(boxes(GALAXY)), [100, 100, 140, 140]
     frames = [(truth, boxes(GALAXY), scores(score)) for score in right]
     frames += [(truth, boxes(away), scores(score)) for score in wrong]

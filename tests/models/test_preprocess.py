@@ -1,4 +1,4 @@
-"""Preprocessing: odd sizes, extreme shapes, boxes beyond the edge, and the position of every pixel."""
+"""Preprocessing: odd sizes, extreme shapes, boxes over the edge, pixel positions."""
 
 import numpy as np
 import pytest
@@ -117,7 +117,10 @@ def test_letterbox_scales_say_where_a_square_ends_up(seed):
 
 
 def reference_crop(image, box, side):
-    """Cut a square around a box's centre from the image, widely padded with its nearest pixels."""
+    """Cut a square around a box's centre from the image with wide padding.
+
+    The padding repeats the nearest pixels.
+    """
     pad = 200
     padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
     left = round((box[0] + box[2]) / 2 - side / 2) + pad

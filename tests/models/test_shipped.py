@@ -1,4 +1,7 @@
-"""The shipped bundles agree with their manifests to the bit, and find galaxies in real images."""
+"""Shipped bundles agree with their manifests to the bit, and find galaxies.
+
+The galaxies are in real images.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Signatures: only what was signed with the key, and not changed since, is accepted."""
+"""Signatures: only what was signed with the key, and not changed, is accepted."""
 
 import shutil
 import stat

@@ -91,7 +91,10 @@ def test_the_shipped_bundles_are_those_of_the_list_and_signed(name):
 
 
 def test_a_replaced_shipped_bundle_is_refused_until_it_is_signed(tmp_path, monkeypatch):
-    """A network that was swapped within the package, its manifest and hashes included."""
+    """A network replaced within the package is refused until it is signed.
+
+    Its manifest and hashes are replaced too.
+    """
     folder = shutil.copytree(release.shipped_folder(), tmp_path / "shipped")
     monkeypatch.setattr(release, "shipped_folder", lambda: folder)
     shutil.rmtree(folder / DETECTOR)

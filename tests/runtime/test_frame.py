@@ -73,7 +73,7 @@ def test_crop_of_a_mosaic_begins_with_the_mosaic_s_pattern():
 
 
 def test_crop_of_a_stack_without_its_mosaic_has_the_size_of_the_pixels():
-    """The mean of superpixels has no mosaic, but its boxes are still reported in pixels of the source."""
+    """A mean of superpixels has no mosaic; its boxes are still in source pixels."""
     mean = np.zeros((60, 80, 3), np.float32)
     source = replace(mosaic_frame(), raw=mean, cfa=None, stacked=8)
     event, _ = event_of(source)

@@ -1,4 +1,4 @@
-"""A run from Python: what is checked before it begins, what it needs, what it leaves behind."""
+"""A run from Python: checks before it begins, what it needs, what it leaves."""
 
 import json
 import subprocess

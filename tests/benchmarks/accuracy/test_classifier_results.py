@@ -1,4 +1,4 @@
-"""The page of results shows the saved results, and the committed page is up to date."""
+"""The page of results shows the saved results; the committed page is up to date."""
 
 import json
 
@@ -105,7 +105,10 @@ def test_damaged_result_is_named(content, tmp_path):
 
 
 def test_page_shows_strategy_and_limit_of_epochs(tmp_path):
-    """A network that was trained for less, or with another strategy, cannot be compared without that."""
+    """A comparison is fair only if the page shows strategy and limit of epochs.
+
+    A network that was trained for less, or with another strategy, cannot be compared without them.
+    """
     write_json(tmp_path / "scratch-seed1.json", result("scratch", 1, 0.7, recipes=[RECIPE]))
     row = next(line for line in page(tmp_path).splitlines() if "CNN from scratch" in line)
     assert "| partial | 20 | 1,234 |" in row

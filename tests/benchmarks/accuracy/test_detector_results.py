@@ -40,7 +40,7 @@ def run(tiny_runs, tiny_models, tmp_path_factory):
 
 
 def test_result_and_page(run, tmp_path, caplog):
-    """The page shows the saved numbers, and every network is measured on the same images."""
+    """The page shows the saved numbers, all measured on the same images."""
     caplog.set_level(logging.INFO, "galaxy_edge.benchmarks")
     sets = make_sets(tmp_path, survey=4, deepsky=6, fields=2)
     result = evaluate_detectors({"ours": run, "stock": run}, sets, tmp_path / "results", rounds=2)
@@ -73,7 +73,10 @@ def test_result_and_page(run, tmp_path, caplog):
 
 
 def test_row_is_measured_again_without_its_run(run, tmp_path):
-    """Rows of an earlier rule stand in a table of their own until their bundle is measured again."""
+    """Rows of an earlier rule have their own table until they are measured again.
+
+    They are measured again from their bundle.
+    """
     sets, results = make_sets(tmp_path, survey=4, deepsky=6, fields=2), tmp_path / "results"
     before = evaluate_detectors({"ours": run}, sets, results, rounds=1)
     older = {key: value for key, value in before["detectors"][0].items() if key not in ("rule", "bundle")}

@@ -1,4 +1,7 @@
-"""`galaxy-edge eval`: situations with baselines, curves over the score, and where galaxies are lost."""
+"""`galaxy-edge eval`: situations, baselines, curves, and where galaxies are lost.
+
+The curves are over the score.
+"""
 
 import dataclasses
 import json
@@ -35,7 +38,7 @@ def sets(tmp_path_factory):
 
 
 def test_eval_detector_reports_every_situation_and_writes_files(tiny_models, sets, tmp_path):
-    """Printed JSON, report.json and report.md must agree, and baselines be present everywhere."""
+    """Printed JSON, report.json and report.md agree, and all contain the baselines."""
     words = ("eval", "detector", "--bundle", tiny_models / "galaxy-detector", "--data", sets)
     done = command_line(*words, "--json", "--out", tmp_path / "report")
     assert done.returncode == 0, done.stderr
@@ -171,7 +174,7 @@ def test_held_out_excludes_training_samples(tiny_models, sets):
 
 
 def test_held_out_repeats_the_split_of_a_classifier(tiny_models, tmp_path):
-    """Duplicates are kept in one part, so the hash of an image alone does not determine its part."""
+    """Duplicates are in one part, so an image's hash alone does not give its part."""
     pytest.importorskip("keras")
     from galaxy_edge.training.classifier.dataset_files import load_dataset
     from galaxy_edge.training.classifier.partition import split_dataset

@@ -20,7 +20,7 @@ from helpers.images import encode, render
 
 
 def test_intervals_agree_with_an_independent_reference():
-    """Against scipy's exact Poisson limits and the textbook value of Wilson's interval."""
+    """Intervals equal scipy's exact Poisson limits and Wilson's textbook value."""
     stats = pytest.importorskip("scipy.stats", reason="needs the train extra")
     for count in (0, 1, 3, 20):
         low, high = poisson_interval(count, 10)

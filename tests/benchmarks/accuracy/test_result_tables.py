@@ -82,7 +82,10 @@ def test_saved_table_shows_what_was_found(name, tmp_path):
 
 
 def test_learning_curves_of_trials_are_not_saved(tmp_path):
-    """They would make the saved table many times as large, and the page does not show them."""
+    """Learning curves would make the saved table many times as large.
+
+    The page does not show them.
+    """
     (tmp_path / "trials.json").write_text(json.dumps(FOUND["search"][1]))
     assert "curve" not in save_table("search", tmp_path, tmp_path).read_text()
 

@@ -1,4 +1,7 @@
-"""Every attack of `benchmarks.robustness.attacks` with its small count, and the published table."""
+"""Every attack of `benchmarks.robustness.attacks`, and the published table.
+
+Each attack runs with its small count.
+"""
 
 import pytest
 from galaxy_edge.benchmarks.robustness import table

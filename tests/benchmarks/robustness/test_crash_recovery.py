@@ -1,4 +1,7 @@
-"""Kills and a full disk, as in `benchmarks.robustness.crash_recovery` but with smaller counts."""
+"""Kills and a full disk, as in `benchmarks.robustness.crash_recovery`.
+
+The counts are smaller.
+"""
 
 import json
 

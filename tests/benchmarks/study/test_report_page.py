@@ -1,4 +1,4 @@
-"""The comparison with the report is made of the saved results, and the committed page is up to date."""
+"""The comparison with the report: from saved results, committed page up to date."""
 
 import json
 

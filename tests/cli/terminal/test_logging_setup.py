@@ -25,7 +25,7 @@ def test_messages_of_the_level_and_above_are_printed_with_the_prefix(capsys, lev
 
 
 def test_configuring_twice_prints_once(capsys):
-    """The command line configures at its start, and once more when it knows the level."""
+    """The command line configures at its start, and again when it knows the level."""
     configure_logging()
     configure_logging()
     LOGGER.warning("lost")

@@ -1,4 +1,4 @@
-"""The reader of TFLite files agrees with the interpreter and refuses damaged files."""
+"""The TFLite reader agrees with the interpreter and refuses damaged files."""
 
 import json
 import os

@@ -17,7 +17,10 @@ def test_pixels_are_unpacked_exactly_whatever_the_width(bits, width):
 
 
 def test_bytes_of_the_documentation_are_read_as_it_says():
-    """MIPI RAW10: four high bytes, then two low bits of each pixel, the first pixel's lowest (pixfmt-srggb10p)."""
+    """MIPI RAW10 has four high bytes, then two low bits of each pixel.
+
+    The first pixel's bits are the lowest (pixfmt-srggb10p).
+    """
     rows = np.array([[0x01, 0x02, 0x03, 0x04, 0b11_10_01_00]], np.uint8)
     assert unpack_csi2(rows, 4, 10).tolist() == [[0x01 << 2, 0x02 << 2 | 1, 0x03 << 2 | 2, 0x04 << 2 | 3]]
     assert unpack_csi2(np.array([[0xAB, 0xCD, 0x21]], np.uint8), 2, 12).tolist() == [[0xAB1, 0xCD2]]

@@ -11,7 +11,10 @@ SHAPE = (540, 960)
 
 
 def sky(rng: np.random.Generator, gradient: float = 0.0, vignetting: float = 0.0, noise: float = 20.0) -> np.ndarray:
-    """Draw a sky of 1000 with a gradient and a fall of light, both in sigma from end to end."""
+    """Draw a sky of level 1000 with a gradient and vignetting.
+
+    Both are in sigma from end to end.
+    """
     y, x = np.mgrid[-1 : 1 : SHAPE[0] * 1j, -1 : 1 : SHAPE[1] * 1j]
     level = 1000 + noise * (gradient / 2 * (0.8 * x + 0.6 * y) - vignetting * (x * x + y * y) / 2)
     return level, level + rng.normal(0, noise, SHAPE)
@@ -29,7 +32,10 @@ def test_smooth_skies_are_followed(gradient, vignetting):
 @pytest.mark.parametrize("kind", ["disk", "exponential"])
 @pytest.mark.parametrize("peak", [2.0, 10.0, 300.0])
 def test_a_galaxy_over_a_third_of_the_frame_is_not_eaten(kind, peak):
-    """At least 85 % of its surface brightness is left in its middle, and the sky around it is still the sky."""
+    """At least 85 % of the galaxy's central surface brightness is left.
+
+    The sky around it is still measured as sky.
+    """
     rng = np.random.default_rng(2)
     _, frame = sky(rng, 10, 10)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
@@ -65,7 +71,10 @@ def test_frames_of_one_level_have_no_noise(values, level):
 
 
 def test_levels_as_coarse_as_the_noise():
-    """8-bit cameras: noise of 0.4 to 1.2 levels is measured within a quarter of itself and its rounding."""
+    """Noise of 0.4 to 1.2 levels is measured in 8-bit frames.
+
+    The error is below half of the noise with its rounding.
+    """
     rng = np.random.default_rng(5)
     for noise in (0.4, 0.8, 1.2):
         frame = np.round(rng.normal(12.3, noise, SHAPE)).astype(np.uint8)

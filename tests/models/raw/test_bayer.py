@@ -1,4 +1,7 @@
-"""Bayer patterns, superpixels and hot pixels, compared with slow implementations in plain Python."""
+"""Bayer patterns, superpixels and hot pixels, compared with plain Python.
+
+The implementations compared with are slow.
+"""
 
 import numpy as np
 import pytest
@@ -126,7 +129,7 @@ def test_hot_pixels_of_every_row_and_column_go(shape, kind):
 
 
 def test_hot_pixels_are_judged_by_their_own_colour():
-    """In a mosaic of a coloured sky, neighbours of other colours say nothing of a pixel."""
+    """In a coloured sky, neighbours of other colours are no reference for a pixel."""
     rng = np.random.default_rng(4)
     mosaic = rng.normal(500, 10, (64, 64))
     mosaic[0::2, 0::2] += 3000

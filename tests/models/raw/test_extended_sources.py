@@ -86,7 +86,7 @@ def test_a_star_in_a_nebula_is_distinguished_from_a_galaxy():
 
 
 def test_a_saturated_star_in_a_bright_nebula_is_distinguished_from_a_galaxy():
-    """Its peak is cut off at white, so that the nebula around it seems a larger share of it than it is."""
+    """A star's peak is cut off at white, which makes its nebula seem a larger share."""
     rng = np.random.default_rng(5)
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]
     frame = rng.normal(0, 1, SHAPE)

@@ -1,4 +1,7 @@
-"""The whole front end: invariant to levels, calibrated noise, and valid output for unusual frames."""
+"""The front end: invariant to levels, calibrated noise, robust to odd frames.
+
+Frames that are unusual give valid output.
+"""
 
 import numpy as np
 import pytest

@@ -7,7 +7,10 @@ from galaxy_edge.models.raw.star_width import star_width
 
 
 def exposure(width, stars=80, galaxies=0, size=(300, 400)):
-    """A linear frame of noise 20 with Gaussian stars of a full width at half maximum in pixels."""
+    """Draw a linear frame of noise 20 with Gaussian stars.
+
+    Their width is the full width at half maximum in pixels.
+    """
     rng = np.random.default_rng(5)
     frame = rng.normal(1000, 20, size)
     rows, columns = np.mgrid[: size[0], : size[1]]

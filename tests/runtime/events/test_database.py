@@ -1,4 +1,4 @@
-"""The event file: damaged, of another program, of a newer and of the first version."""
+"""The event file: damaged, of another program, of newer and of the first version."""
 
 import os
 import sqlite3
@@ -12,7 +12,10 @@ from helpers.tracks import output, rows, track
 
 @pytest.mark.parametrize("where", ["header", "middle", "empty"])
 def test_damaged_event_file_is_renamed_and_reported(tmp_path, caplog, where):
-    """A power loss or a bad card must not keep a telescope from observing, nor overwrite what can be recovered."""
+    """A power loss or a bad card must not keep a telescope from observing.
+
+    What can be recovered is not overwritten.
+    """
     out = output(tmp_path)
     out.events([track(number, ended=True) for number in range(1, 200)])
     out.close(1, 0)
@@ -75,7 +78,10 @@ PRAGMA user_version = 1;
 
 
 def test_file_of_the_first_version_is_migrated(tmp_path):
-    """A file written by 0.1.0 keeps its events, gives them ids, and has the same columns as a new file."""
+    """A file written by 0.1.0 keeps its events and gives them ids.
+
+    It has the same columns as a new file.
+    """
     (tmp_path / "new").mkdir()
     output(tmp_path / "new").close(0, 0)
     with closing(sqlite3.connect(tmp_path / "events.sqlite")) as database:
@@ -90,7 +96,10 @@ def test_file_of_the_first_version_is_migrated(tmp_path):
 
 
 def test_commit_is_durable(tmp_path):
-    """By default SQLite does not flush each commit in WAL mode, so a power loss could undo the latest."""
+    """By default SQLite does not flush each commit in WAL mode.
+
+    A power loss could then undo the latest commit.
+    """
     database, _ = open_database(tmp_path / "events.sqlite")
     with closing(database):
         assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)

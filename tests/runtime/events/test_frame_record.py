@@ -1,4 +1,7 @@
-"""The record of a frame says whether a class is more than a guess, if the classifier has a threshold."""
+"""The record of a frame says whether a class is more than a guess.
+
+It does so if the classifier has a threshold.
+"""
 
 import datetime
 import json

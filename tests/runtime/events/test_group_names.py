@@ -1,4 +1,7 @@
-"""A galaxy whose class is a guess, but whose coarse group is sure, is called by its group wherever it is named."""
+"""A galaxy of unsure class but sure group is called by its group everywhere.
+
+The class is a guess; the group is the coarse one.
+"""
 
 import csv
 import datetime
@@ -26,7 +29,7 @@ ABSTAIN = 0.75
 
 
 def spread_over(group):
-    """Return probabilities (9,) of which `group` has 0.9, spread evenly over its classes."""
+    """Return probabilities (9,) with 0.9 spread evenly over the classes of `group`."""
     members = np.array([coarse_group(name) == group for name in CLASSES])
     return np.where(members, 0.9 / members.sum(), 0.1 / (~members).sum()).astype(np.float32)
 

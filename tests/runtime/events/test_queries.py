@@ -1,4 +1,4 @@
-"""`galaxy-edge events`: what a user, a script and a spreadsheet get of the events of an output folder."""
+"""`galaxy-edge events`: its output for a user, a script and a spreadsheet."""
 
 import contextlib
 import csv
@@ -26,7 +26,7 @@ from helpers.tracks import ABOUT, CLASSES, FAST, iso, output, track, until
 
 @pytest.fixture
 def nights(tmp_path):
-    """Two runs of three and two events, at seconds 0..4; the second still runs, with the last event in sight."""
+    """Write 3 events of a run and 2 of one still running, the last in sight (0..4 s)."""
     out = OutputFolder(tmp_path, {**ABOUT, "source": "night 1"}, CLASSES, video=False, floor=0, limits=FAST)
     out.events(
         [track(1, 0, ended=True, spiral=0.9), track(2, 1, ended=True, spiral=0.2, score=0.5), track(3, 2, ended=True)]
@@ -96,12 +96,12 @@ def keys(events):
     ],
 )
 def test_query_selects_events(nights, query, expected):
-    """Each condition alone and some together, as an SQL condition is put together from them."""
+    """Conditions work alone and together, as one SQL condition is made of them."""
     assert keys(query_events(nights, Query(**query))) == expected
 
 
 def test_event_names_its_run_and_crop(nights):
-    """A result must be traceable to the model and device; a deleted crop must not be named."""
+    """A result is traceable to model and device; a deleted crop is not named."""
     event = query_events(nights, Query(run=2))[0]
     assert event.detector == event.engine == event.device == "x"
     assert event.probabilities == {"smooth": pytest.approx(0.2), "spiral": pytest.approx(0.8)}
@@ -111,7 +111,7 @@ def test_event_names_its_run_and_crop(nights):
 
 
 def test_json_keys_and_their_order_are_fixed(nights):
-    """Scripts read the JSON of `events list`, `events show` and the web API: it is a public contract."""
+    """The JSON of `events list`, `events show` and the web API is a contract."""
     assert list(query_events(nights, Query())[0].to_dict()) == [
         "id", "run", "number", "first_frame", "last_frame", "first_time", "last_time", "frames", "source", "best_frame",
         "score", "class", "probability", "probabilities", "crop", "state", "kind", "sure", "device", "engine",
@@ -139,7 +139,7 @@ def test_pruning_deletes_crops_and_leaves_events_in_sight(nights):
 
 
 def test_pruning_works_on_a_full_disk(small_disk):
-    """SQLite has no space there for its shared memory; pruning, which makes space, was refused with the rest."""
+    """Pruning makes space, so it must work where SQLite has none for shared memory."""
     out = output(small_disk)
     large = track(1, ended=True)
     large.cutout = np.random.default_rng(1).integers(0, 256, (200, 200, 3), dtype=np.uint8)
@@ -154,7 +154,7 @@ def test_pruning_works_on_a_full_disk(small_disk):
 
 
 def test_crops_that_a_run_deletes_meanwhile_are_not_an_error(nights, monkeypatch):
-    """The running run deletes crops for its quota at any moment: here each one after its first `stat`."""
+    """A run deletes crops for its quota: here each one after its first `stat`."""
     original, seen = Path.stat, set()
 
     def stat(path, **options):
@@ -248,7 +248,7 @@ def test_kind_is_selected_in_every_command(with_hot_pixel, command):
 
 
 def on_a_terminal(columns, *arguments):
-    """Run the command line on a terminal with this number of columns; return what it prints."""
+    """Run the command line on a terminal of some columns; return what it prints."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
     env = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")} | {"TERM": "xterm"}

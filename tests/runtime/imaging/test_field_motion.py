@@ -1,4 +1,7 @@
-"""Check that the motion of the sky is followed through jumps, and that another star field is recognised."""
+"""Check that the sky's motion is followed through jumps.
+
+Another star field is recognised as such.
+"""
 
 import numpy as np
 import pytest

@@ -17,7 +17,9 @@ from galaxy_edge.runtime.imaging.tiling import TileSelector
 
 
 def raw_frame(galaxies=(), width=960, height=540, fwhm=1.9, wings=False):
-    """Draw a raw frame with a sky of 1000 levels, noise of 30, stars, and galaxies (x, y, sigma, light).
+    """Draw a raw frame with stars and galaxies (x, y, sigma, light).
+
+    The sky has 1000 levels and a noise of 30.
 
     Args:
         fwhm: full width of the stars at half of their peak.
@@ -42,7 +44,7 @@ def raw_frame(galaxies=(), width=960, height=540, fwhm=1.9, wings=False):
 
 
 def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
-    """The thresholds of the networks hold for windows around extended sources of the developed frame."""
+    """Thresholds hold for windows around extended sources of the developed frame."""
     frame = raw_frame([(300, 200, 14, 60), (700, 380, 8, 150)])
     stretch = stretch_of(frame)
     assert stretch == Stretch()
@@ -54,7 +56,10 @@ def test_tiles_of_a_raw_frame_are_those_used_to_measure_thresholds():
 
 
 def test_small_raw_frames_have_windows_too():
-    """A frame of a wide field or a small sensor shows its galaxies as small as a large one does."""
+    """Galaxies are as small in a frame of a small sensor as in a large frame.
+
+    The same holds for frames of a wide field.
+    """
     frame = raw_frame([(300, 160, 6.0, 100.0)], width=480, height=270)
     views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
     assert len(views) > 1 and (views[1:, 2:] - views[1:, :2]).max() <= 224
@@ -85,7 +90,10 @@ def test_galaxies_need_tiles_however_wide_the_stars_are(fwhm, wings):
 
 @pytest.mark.parametrize("light", [1_000, 4_000])
 def test_galaxy_with_a_bright_nucleus_is_not_a_star(light):
-    """In a deep stack, a nucleus is as bright and nearly as narrow as the stars, and the disk around it faint."""
+    """In a deep stack, a nucleus can look like a star, as its disk is faint.
+
+    The nucleus is as bright as the stars and nearly as narrow.
+    """
     frame = raw_frame([(400, 270, 1.5, light), (400, 270, 6, light / 20), (400, 270, 25, 150)], fwhm=2.4)
     views = TileSelector("auto", 224).select(frame.pixels, stretch_of(frame))
     assert ((views[1:, 0] < 360) & (views[1:, 2] > 440) & (views[1:, 1] < 230) & (views[1:, 3] > 310)).any()

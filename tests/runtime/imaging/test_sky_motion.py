@@ -1,4 +1,4 @@
-"""Check estimates of sky motion against videos and drawn skies whose motion is known."""
+"""Check estimates of sky motion against videos and drawn skies of known motion."""
 
 from itertools import cycle, islice
 

@@ -1,4 +1,4 @@
-"""Check stacking: noise falls, stars stay where the newest frame has them, and outliers are rejected."""
+"""Check stacking: less noise, stars as in the newest frame, outliers rejected."""
 
 import datetime
 import io
@@ -91,13 +91,13 @@ def test_new_frame_size_and_dark_frame_start_a_new_stack():
 
 
 def sky_noise(plane):
-    """Return the noise (MAD) of a plane (H, W), without the contribution of stars and gradients."""
+    """Return a plane's (H, W) noise (MAD) without that of stars and gradients."""
     detail = plane.astype(float) - cv2.blur(plane.astype(np.float32), (15, 15))
     return 1.4826 * np.median(np.abs(detail))
 
 
 def test_linear_values_are_averaged_and_their_mean_is_developed():
-    """Stretched levels must not be averaged: faint light is less than a level in each frame."""
+    """Stretched levels must not be averaged: faint light is below a level a frame."""
     _, results = stacked(8, 8, deep=True, drift=(0.4, 0.1))
     first, last = results[0], results[-1]
     assert last.stacked == 8 and last.stretch["kind"] == first.stretch["kind"]
@@ -112,7 +112,7 @@ def test_linear_values_are_averaged_and_their_mean_is_developed():
 
 @pytest.mark.parametrize("scale", [1 / 65535, 0.02, 1e6], ids=["0 to 1", "electrons a second", "large"])
 def test_result_does_not_depend_on_the_unit_of_the_values(scale):
-    """Rejection is relative to the noise of the frames: floats of 0..1 are stacked as 16-bit levels are."""
+    """Rejection is relative to the noise: floats of 0..1 stack as 16-bit levels do."""
 
     def frames(factor):
         for number in range(8):
@@ -133,7 +133,7 @@ def test_result_does_not_depend_on_the_unit_of_the_values(scale):
 
 
 def test_nan_pixels_do_not_enter_the_mean():
-    """A masked pixel counts as 0 in a developed frame; in a mean it would be a dark spot."""
+    """A masked pixel counts as 0 in a developed frame; it would darken a mean."""
 
     def frames():
         for number in range(6):
@@ -149,7 +149,7 @@ def test_nan_pixels_do_not_enter_the_mean():
 
 
 def test_a_sky_that_brightens_stays_in_the_stack():
-    """Moon, dusk and thin clouds raise the level of all pixels by many times their noise."""
+    """Moon, dusk and thin clouds raise all pixels by many times their noise."""
 
     def frames():
         for number in range(8):
@@ -161,7 +161,7 @@ def test_a_sky_that_brightens_stays_in_the_stack():
 
 
 def rotated_frame(number, degrees, light=1.0, width=480, height=360):
-    """Draw a 16-bit frame of a star field rotated around its centre; `light` scales all stars."""
+    """Draw a 16-bit star field rotated around its centre; `light` scales stars."""
     random = np.random.default_rng(8)
     star_positions = random.uniform(-300, 300, (160, 2))
     angle = np.deg2rad(degrees)
@@ -178,7 +178,7 @@ def rotated_frame(number, degrees, light=1.0, width=480, height=360):
 
 
 def relative_brightness(result, frame_number, degrees):
-    """Return the median brightness of the brightest stars of a stack, as a fraction of that in a single frame."""
+    """Return the median brightness of the brightest stars, stack over single frame."""
     truth = rotated_frame(frame_number, degrees).planes[0].astype(np.float32) - 1000
     stars = (truth > 2000) & (truth == cv2.dilate(truth, np.ones((5, 5), np.uint8)))
     assert stars.sum() > 8
@@ -196,7 +196,7 @@ def test_rotating_field_is_stacked_without_smearing(step):
 
 @pytest.mark.parametrize("gap", [3.0, 5.5, 20.0])
 def test_gap_between_frames_resumes_the_stack_or_starts_a_new_one(gap):
-    """Telescopes reject frames; meanwhile the field has rotated. A mean of two orientations must never appear."""
+    """The field rotates during a gap: two orientations must never be averaged."""
     angles = [0.1 * number + gap * (number >= 6) for number in range(12)]
     results = stack_frames(rotated_frame(number, angle) for number, angle in enumerate(angles))
     assert results[5].stacked == 6
@@ -206,7 +206,7 @@ def test_gap_between_frames_resumes_the_stack_or_starts_a_new_one(gap):
 
 
 def test_meridian_flip_keeps_the_stack_and_rotates_it():
-    """A German mount turns the camera by 180 degrees when the target crosses the meridian."""
+    """A German mount turns the camera by 180 degrees at the meridian."""
     angles = [0.02 * number + 180 * (number >= 5) for number in range(10)]
     results = stack_frames(rotated_frame(number, angle) for number, angle in enumerate(angles))
     assert [frame.stacked for frame in results] == list(range(1, 11))
@@ -223,7 +223,7 @@ def test_passing_cloud_does_not_suppress_stars():
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_all_real_frames_of_a_smart_telescope_are_stacked(shared_data, depth):
-    """Twenty exposures of 10 s on an alt-az mount, with gaps; the noise falls with the square root of their number."""
+    """The noise of 20 alt-az frames of 10 s, with gaps, falls as their square root."""
     fits = pytest.importorskip("astropy.io.fits", reason="needs the fits extra")
     archive = shared_data / "seestar_subs" / "m94_night1.zip"
     if not archive.exists():
@@ -248,7 +248,7 @@ def test_all_real_frames_of_a_smart_telescope_are_stacked(shared_data, depth):
 
 
 def test_frame_that_leaves_the_stack_leaves_no_trace():
-    """Light that no frame of the stack has any more must not stay in the running sums."""
+    """Light that is in no frame of the stack any more must leave the running sums."""
     results = stack_frames(
         (
             developed(shot(sky(), number % 4, deep=True).raw + np.uint16(8 * (number < 8)), number)

@@ -1,4 +1,7 @@
-"""Check tiles: grids cover the frame, extended light selects tiles, objects across tiles are found once and whole."""
+"""Check tiles: coverage by grids, selection by light, objects across tiles.
+
+Grids cover the frame; extended light selects tiles; objects across tiles are found once and whole.
+"""
 
 import datetime
 from dataclasses import replace
@@ -26,7 +29,10 @@ def detections_of(*boxes, scores=None):
 
 
 def draw_sky(width, height, galaxies=(), stars=100, seed=0):
-    """Draw a sky (height, width, 3) with noise, stars of sigma 1.5, and round galaxies (x, y, sigma, light)."""
+    """Draw a sky (height, width, 3) with noise, stars and round galaxies.
+
+    Stars have a sigma of 1.5; galaxies are (x, y, sigma, light).
+    """
     random = np.random.default_rng(seed)
     sky = random.normal(14, 3, (height, width)).astype(np.float32)
     blobs = [
@@ -109,7 +115,10 @@ def with_thresholds(bundle, **thresholds):
 
 
 class FixedScoreDetector(Detector):
-    """The shipped detector with one box of a fixed score in the whole frame, and one in every tile."""
+    """The shipped detector with one box in the whole frame and one in every tile.
+
+    The boxes have fixed scores.
+    """
 
     scores = (0.6, 0.6)
 
@@ -162,7 +171,10 @@ def test_minimum_score_of_the_live_view_applies_to_tiles_too():
 
 @pytest.mark.parametrize("min_score", [None, 0.2])
 def test_decoding_applies_the_threshold_of_its_view(min_score):
-    """Decode the output of the shipped network for a demo frame, as a whole frame and as a tile."""
+    """The threshold is that of a whole frame or of a tile.
+
+    Checked with the output of the shipped network for a demo frame.
+    """
     bundle = Bundle.load(shipped_bundle_path("galaxy-detector"))
     detector = Detector(with_thresholds(bundle, score_threshold=0.1, tile_threshold=0.5), min_score=min_score)
     model_input = detector.preprocess(next(iter(DemoSource())).pixels)

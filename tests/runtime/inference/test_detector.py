@@ -1,4 +1,7 @@
-"""Check detector and classifier with a tiny network whose outputs can be worked out by hand."""
+"""Check detector and classifier with a tiny network.
+
+Its outputs can be worked out by hand.
+"""
 
 import numpy as np
 import pytest
@@ -25,7 +28,7 @@ def classifier(tiny_models):
 
 
 def bright_cell(row, column, level=250, scale=1):
-    """Draw a 64x64 image (times `scale`) whose one bright cell, where the detector has an anchor."""
+    """Draw a 64x64 image (times `scale`) with one bright cell at an anchor."""
     image = np.zeros((64, 64, 3), np.uint8)
     image[8 * row : 8 * row + 8, 8 * column : 8 * column + 8] = level
     return image.repeat(scale, axis=0).repeat(scale, axis=1)

@@ -50,7 +50,10 @@ def test_a_group_that_is_often_wrong_needs_more():
 
 
 def test_a_doubted_galaxy_keeps_its_class_but_is_not_sure():
-    """Neither its class nor the largest group, of three classes, can reach its threshold."""
+    """Neither its class nor the largest group can reach its threshold.
+
+    The largest group has three classes.
+    """
     probabilities = np.zeros((2, 9), np.float32)
     probabilities[:, CLASSES.index("spiral_tight")] = 1
     kept, doubted = doubt(probabilities, np.array([False, True]))

@@ -9,7 +9,10 @@ from galaxy_edge.runtime.inference.evaluation import classifier_metrics
 
 
 def test_probabilities_are_doubted_as_in_a_run():
-    """A burnt-out image and a galaxy of too few pixels are not sure in a run, so neither are they in an evaluation."""
+    """Images that are doubted in a run are doubted in an evaluation too.
+
+    They are a burnt-out image and a galaxy of too few pixels.
+    """
     classifier = Classifier(Bundle.load(shipped_bundle_path("galaxy-classifier"), "classify"))
     frame, box = np.full((120, 120, 3), 20, np.uint8), np.array([50, 50, 56, 55], np.float32)
     frame[48:58, 48:58] = 120

@@ -1,4 +1,7 @@
-"""A run compares its networks with the golden outputs of their bundles before it begins."""
+"""A run compares its networks with their golden outputs before it begins.
+
+Golden outputs are in the bundles.
+"""
 
 import numpy as np
 import pytest
@@ -52,7 +55,10 @@ def test_another_network_is_refused(bundle, variant, amount):
 
 
 def test_a_run_checks_its_networks(monkeypatch, tmp_path):
-    """A wrong library of the operating system, or a bad memory, must not fill a night with wrong names."""
+    """A bad library or memory must not fill a night with wrong names.
+
+    The library is one of the operating system.
+    """
     from galaxy_edge.runtime.inference import classifier
 
     load = classifier.load_engine

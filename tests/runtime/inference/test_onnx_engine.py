@@ -1,4 +1,4 @@
-"""Check that ONNX Runtime obeys the same contract as TFLite, and that its errors are clear."""
+"""Check that ONNX Runtime obeys TFLite's contract and gives clear errors."""
 
 import shutil
 import subprocess

@@ -1,4 +1,7 @@
-"""Check when the detector for raw frames is used, and what it finds in real exposures."""
+"""Check when the detector for raw frames is used, and what it finds.
+
+It searches real exposures.
+"""
 
 import json
 
@@ -41,7 +44,7 @@ def test_scores_of_all_views_are_fused_before_the_threshold(detector, noisy_sky)
 
 @pytest.mark.parametrize(("width", "kept"), [(2.0, True), (5.0, False)])
 def test_a_box_as_wide_as_the_stars_is_left_out(detector, width, kept):
-    """Out of focus, or where a star covers many pixels, stars look like small galaxies."""
+    """Out of focus, or if a star covers many pixels, stars look like small galaxies."""
     random, (rows, columns) = np.random.default_rng(1), np.mgrid[:200, :300]
     frame = random.normal(500, 10, (200, 300))
     for _ in range(40):
@@ -84,7 +87,7 @@ def write_raw_frame(path):
 
 
 def test_raw_detector_is_loaded_once_and_for_raw_frames_only(tmp_path, loaded_bundles):
-    """Processed images keep the detector that was trained on them, and never load the other."""
+    """Processed images keep the detector trained on them, and never load the other."""
     (tmp_path / "processed.png").write_bytes(encode(render([(60, 40, 12)], 160, 120)))
     write_raw_frame(tmp_path / "raw.png")
     Session(RunConfig(source=str(tmp_path / "processed.png"), out=None)).run()
@@ -94,7 +97,10 @@ def test_raw_detector_is_loaded_once_and_for_raw_frames_only(tmp_path, loaded_bu
 
 
 def test_folder_of_models_without_a_raw_detector_is_complete(tiny_models, tmp_path, loaded_bundles):
-    """Folders with a detector and a classifier, as before raw frames had a detector, keep working."""
+    """Folders with only a detector and a classifier keep working.
+
+    Folders were like that before raw frames had a detector.
+    """
     write_raw_frame(tmp_path / "raw.png")
     stats = Session(RunConfig(source=str(tmp_path / "raw.png"), out=None, models=tiny_models)).run()
     assert stats.frames == 1 and RAW_DETECTOR not in loaded_bundles

@@ -7,7 +7,7 @@ from galaxy_edge.runtime.monitoring.run_stats import RunStats
 
 
 def test_counts_follow_the_class_names_that_they_belong_to(capsys):
-    """A name may hold a comma, and the line may be longer than a terminal of 80 columns: it is one line all the same."""
+    """The table is one line, even with commas in names and over 80 columns."""
     stats = RunStats(frames=1, events=12)
     stats.classes = Counter({"galaxy, class uncertain": 5, "spiral galaxy": 4, "edge_on_rounded_bulge": 3})
     print_summary(stats, {}, err=False)

@@ -57,7 +57,10 @@ def test_password_is_never_shown():
 
 @pytest.fixture
 def guarded(tmp_path):
-    """A broker that requires a password, over TLS, with a certificate signed by an authority of its own."""
+    """Start a broker that requires a password, over TLS.
+
+    Its certificate is signed by an authority of its own.
+    """
     folder = tmp_path / "guarded"
     folder.mkdir()
     for program in ("openssl", "mosquitto_passwd"):

@@ -23,7 +23,10 @@ from helpers.tracks import track, until
 
 
 def test_broker_that_is_killed_and_restarted_receives_every_event(broker, subscriber, make_sink, caplog):
-    """At least once: what was in flight when the broker died may come twice, the rest does not."""
+    """Delivery is at least once: only what was in flight may come twice.
+
+    It was in flight when the broker died.
+    """
     sink = make_sink(broker)
     until(lambda: subscriber.contents("sky/available") == ["online"])
     numbers = iter(range(1, 10_000))
@@ -94,7 +97,10 @@ def test_events_pending_at_the_end_are_delivered_by_the_next_run(broker, subscri
 
 
 def test_run_ends_within_two_seconds_while_viewers_and_broker_hang(broker, tmp_path):
-    """A camera that continues, four viewers that read nothing and a broker that does not answer must not delay it."""
+    """The end of the run is not delayed by camera, viewers or broker.
+
+    The camera continues, four viewers read nothing and the broker does not answer.
+    """
     pytest.importorskip("fastapi", reason="needs the serve extra")
     camera = NetworkCamera(rate=10)
     seconds = []

@@ -77,7 +77,10 @@ def test_damaged_file_is_renamed_and_reported(broker, subscriber, make_sink, tmp
 
 
 def test_file_that_is_removed_during_a_run_is_written_again(broker, make_sink, tmp_path, caplog):
-    """Messages went to a file that nobody could find, and were gone at the end of the run."""
+    """Messages must not go to a file that nobody can find.
+
+    They were lost at the end of the run.
+    """
     broker.kill()
     sink = make_sink(broker)
     sink.events([track(1)])

@@ -35,7 +35,10 @@ class Machine:
         self.reporter = Reporter(Tracker(True), networks, self.output, self._line, RunStats(), clock_steps=steps)
 
     def frame(self, x, age=0.0, star_field=0):
-        """Report a frame with an object at a position, read some seconds ago by the clock as it was then."""
+        """Report a frame with an object at a position.
+
+        The frame was read `age` seconds ago, by the clock as it was then.
+        """
         time = YEAR_1970 + datetime.timedelta(seconds=self.wall - age)
         found = Detections(
             np.array([[x, 10, x + 20, 30]], np.float32), np.array([0.9], np.float32), np.array([[0.9, 0.1]], np.float32)

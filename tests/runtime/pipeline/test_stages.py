@@ -28,7 +28,10 @@ def test_frames_that_show_nothing_new_share_a_result_without_inference(detector,
 
 
 def test_controls_apply_from_the_next_frame(own_detector, classifier):
-    """Pause, stack depth and minimum score are changed in the live view during the run."""
+    """Pause, stack depth and minimum score can be changed in the live view.
+
+    They are changed during the run.
+    """
     controls, sink, minimum = Controls(), RecordingSink(), own_detector.min_score
 
     def on_frame(frame, *_):

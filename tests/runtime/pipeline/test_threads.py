@@ -46,7 +46,7 @@ def test_max_frames_counts_the_processed_frames_of_a_live_camera(detector, class
 
 @pytest.mark.parametrize("overlap", [True, False])
 def test_no_frame_of_a_file_is_read_beyond_max_frames(detector, classifier, overlap):
-    """Reading ahead would decode images that nobody wants, and could report one of them as damaged."""
+    """Reading ahead would decode unwanted images and could report one as damaged."""
     read = []
 
     class Counting(Sky):
@@ -178,7 +178,7 @@ def test_an_engine_that_hangs_is_replaced(own_detector, classifier, monkeypatch)
 
 
 def test_inferences_that_keep_hanging_end_the_run(own_detector, classifier, monkeypatch):
-    """A service manager can then restart the process, which an engine cannot do for itself."""
+    """A service manager can then restart the process; an engine cannot do that."""
     monkeypatch.setattr(threads, "HANG_SECONDS", 0.3)
     monkeypatch.setattr(threads, "PARTING_SECONDS", 0.1)
     own_detector.engine = hanging = Hanging(own_detector.engine, 99)

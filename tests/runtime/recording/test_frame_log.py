@@ -26,7 +26,10 @@ def test_end_of_a_log_that_a_crash_damaged_is_cut_off_by_the_next_run(tmp_path, 
 
 
 def test_run_that_opens_its_folder_again_goes_on_with_its_log(tmp_path):
-    """After its event file was removed it began a new log under the same name, and the lines of before were gone."""
+    """A run keeps its log even after its event file was removed.
+
+    It once began a new log under the same name, and the earlier lines were lost.
+    """
     out = output(tmp_path)
     out.frame(frame(1), named(), record(1))
     log = tmp_path / "frames-0001.jsonl"

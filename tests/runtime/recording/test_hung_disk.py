@@ -53,7 +53,10 @@ def test_row_does_not_wait_for_its_crop(tmp_path, monkeypatch, gate):
 
 
 def test_dropped_crops_are_counted_live_reported_once_and_fail_the_run(tmp_path, monkeypatch, gate, caplog):
-    """Thousands of crops used to be given up without a word until the end, with exit code 0."""
+    """Thousands of dropped crops must not go unreported until the end.
+
+    They once did, with exit code 0.
+    """
     sync = atomic_files._fsync
     out = output(tmp_path, limits=WriterLimits(**FAST, max_images=2))
     monkeypatch.setattr(atomic_files, "_fsync", lambda path, flags: (gate.wait(), sync(path, flags)))
@@ -118,7 +121,10 @@ def test_locked_event_file_is_abandoned_with_the_number_of_lost_events(tmp_path)
 
 
 def test_video_on_a_hung_disk_is_abandoned(tmp_path, monkeypatch, gate):
-    """It is written in the frame loop's own thread, which then never comes back to look whether to stop."""
+    """The frame loop's own thread writes the video, so it cannot check for a stop.
+
+    While the write hangs, the loop does not run.
+    """
     monkeypatch.setattr(VideoWriter, "write", lambda video, image: gate.wait())
     monkeypatch.setattr(output_writer, "ABANDONED_CALL_SECONDS", 0.01)
     out = output(tmp_path, video=True)

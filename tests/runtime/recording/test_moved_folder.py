@@ -1,4 +1,4 @@
-"""An output folder that is removed, renamed, replaced or damaged while a run writes to it."""
+"""An output folder that is removed, renamed, replaced or damaged during a run."""
 
 import os
 import shutil

@@ -16,7 +16,7 @@ from helpers.tracks import frame, frames_of, named, noisy, output, record, rows,
 
 
 def test_oldest_crops_are_deleted_and_their_events_stay(tmp_path):
-    """Over several runs in one folder, rows must name exactly the crops that are left."""
+    """Over several runs in one folder, rows name exactly the crops that are left."""
     random = np.random.default_rng(1)
     noise = random.integers(0, 256, (24, 24, 3), dtype=np.uint8)  # 1.8 kB as PNG
     for _ in range(3):  # three runs into one folder
@@ -83,7 +83,7 @@ def test_log_continues_in_further_files_and_the_first_is_deleted(tmp_path):
 
 
 def test_video_ends_before_anything_is_deleted_for_it(tmp_path, caplog):
-    """A video is worth less than the crops of its run, and more than those of earlier runs."""
+    """A video is worth less than its run's crops, but more than earlier runs' crops."""
     out = output(tmp_path, video=True, quota=6_000_000)
     for number in range(1, 251):
         out.frame(noisy(number), named(), record(number))

@@ -70,7 +70,10 @@ def test_locked_store_does_not_delay_the_loop(tmp_path):
 
 
 def test_events_beyond_the_limit_are_lost_unless_they_come_again(tmp_path):
-    """Memory is limited: while the store takes nothing, what exceeds the limit is dropped, counted and reported."""
+    """Memory is limited: while the store takes nothing, the excess is dropped.
+
+    It is counted and reported.
+    """
     out = output(tmp_path, limits=WriterLimits(batch_seconds=0.01, busy_timeout=0.2, max_events=2))
     other = sqlite3.connect(tmp_path / "events.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
@@ -111,7 +114,7 @@ def test_failed_writer_reports_how_much_was_lost(tmp_path, monkeypatch, caplog):
 
 
 def test_rows_written_before_the_writer_fails_are_not_lost(tmp_path, monkeypatch):
-    """A batch that fails at its last part must not count the rows that are in the store."""
+    """If a batch fails at its last part, rows already stored are not counted as lost."""
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
     out = output(tmp_path)
     monkeypatch.setattr(FrameLog, "write", lambda *_: 1 / 0)

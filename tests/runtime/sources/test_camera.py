@@ -1,4 +1,7 @@
-"""Cameras and streams: absent at the start, lost at once, single images, and errors by their names."""
+"""Cameras and streams: absent, lost, single images, and errors by their names.
+
+They are absent at the start, or lost at once.
+"""
 
 import socket
 import threading

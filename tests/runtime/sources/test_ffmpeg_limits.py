@@ -92,7 +92,7 @@ def test_a_decoder_that_takes_all_memory_ends_the_run(tmp_path, monkeypatch):
 
 
 def test_memory_that_was_taken_before_is_not_the_decoders(monkeypatch):
-    """A script that loaded another library may take gigabytes before it opens a video."""
+    """A script may take gigabytes for another library before it opens a video."""
     monkeypatch.setattr(ffmpeg_limits, "resident_bytes", lambda: 3 * 2**30)
     ffmpeg_limits.check_memory_in_use(10**7, "night.avi", before=3 * 2**30 - 2**20)
     with pytest.raises(ImageError, match="may take 896 MiB here"):

@@ -1,4 +1,4 @@
-"""Check every source that the command line accepts, and the error for every way in which one can be wrong."""
+"""Check every source of the command line, and the error for each way to be wrong."""
 
 import json
 import os
@@ -76,7 +76,7 @@ def test_damaged_image_is_reported_counted_and_skipped(folder):
 
 
 def test_control_characters_in_file_names_are_escaped(tmp_path):
-    """A line break would split a log line, and an escape sequence would control the terminal."""
+    """Line breaks would split log lines; escape sequences would control the terminal."""
     (tmp_path / "a\n\x1b[2J.png").write_bytes(b"broken")
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         archive.writestr("c\x9b.png", encode(SKY))

@@ -1,4 +1,7 @@
-"""Order of images in folders and zips, what is not read, and files that ended an earlier run."""
+"""Order of images in folders and zips, files not read, files that ended a run.
+
+The run was an earlier one.
+"""
 
 import gzip
 import json

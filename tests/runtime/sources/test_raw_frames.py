@@ -54,7 +54,7 @@ def test_folder_of_darks_gives_no_frames_and_no_error(tmp_path):
 
 
 def test_single_dark_says_what_it_is(tmp_path):
-    """A dark that is named explicitly is an error, unlike one among other files of a folder."""
+    """A dark named explicitly is an error, unlike one among a folder's files."""
     write_light(tmp_path / "a.fits", IMAGETYP="Dark")
     with pytest.raises(ImageError, match="it is a dark frame, not a light"):
         open_source(str(tmp_path / "a.fits"))
@@ -125,7 +125,10 @@ def test_stack_is_developed_in_the_same_way(tmp_path, kind):
 
 
 def test_second_camera_in_a_folder_is_reported_once(tmp_path, caplog):
-    """Frames of a guide camera among those of the telescope are read, but do not belong to its stack."""
+    """A guide camera's frames are read, but are not part of the telescope's stack.
+
+    They are in the same folder.
+    """
     noise = np.random.default_rng(1).normal(1000, 20, (200, 300)).astype(np.uint16)
     for number, (name, part) in enumerate([("ASI533", noise), ("Guide", noise[:100, :160]), ("ASI533", noise)] * 2):
         (tmp_path / f"{number}.fits").write_bytes(fits_file(part, INSTRUME=name))

@@ -109,7 +109,10 @@ def test_file_that_stays_damaged_is_skipped_once(tmp_path, caplog):
 
 
 def test_image_that_is_written_slowly_is_read_once_it_is_whole(tmp_path):
-    """A PNG does not say how long it will be, and the clock of a network share may be an hour behind."""
+    """A PNG does not say how long it will be; a network share's clock may be wrong.
+
+    The clock may be an hour behind.
+    """
     content = encode(render([(60, 40, 10)], 160, 120))
     path = tmp_path / "slow.png"
     write(tmp_path / "first.png")

@@ -1,4 +1,4 @@
-"""Material of unknown origin is handled in a child process with restricted rights."""
+"""A child process with restricted rights handles material of unknown origin."""
 
 import os
 import pickle

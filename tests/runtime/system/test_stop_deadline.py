@@ -1,4 +1,4 @@
-"""The time that a run takes to end when it is asked to stop, counted by its own clock."""
+"""The time that a run takes to end on request, counted by its own clock."""
 
 from galaxy_edge.runtime.recording import writer as output_writer
 from galaxy_edge.runtime.recording.pending import WriterLimits

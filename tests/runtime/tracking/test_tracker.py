@@ -1,4 +1,7 @@
-"""Check that tracking gives one event per object, with its best view and its class."""
+"""Check that tracking gives one event per object.
+
+The event has the object's best view and its class.
+"""
 
 import datetime
 
@@ -19,7 +22,10 @@ def frame(number, side=100, rate=1.0):
 
 
 def detections_at(*rows):
-    """Make detections of 20 pixels a side from rows (x, score, probability of the first of two classes)."""
+    """Make detections of 20 pixels a side from rows (x, score, probability).
+
+    The probability is that of the first of two classes.
+    """
     boxes = np.array([[x, 10, x + 20, 30] for x, _, _ in rows], np.float32).reshape(-1, 4)
     scores = np.array([score for _, score, _ in rows], np.float32)
     return Detections(boxes, scores, np.array([[p, 1 - p] for _, _, p in rows], np.float32).reshape(-1, 2))
@@ -237,7 +243,10 @@ def test_object_of_a_fast_sky_is_not_a_trail():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_night_of_flickering_objects_hot_pixels_and_planes_gives_twelve_events(seed):
-    """Twelve galaxies, each seen in 70 % of the frames of a turning sky, among hot pixels and planes."""
+    """Twelve flickering galaxies give twelve events among hot pixels and planes.
+
+    Each is seen in 70 % of the frames of a turning sky.
+    """
     random = np.random.default_rng(seed)
     galaxies = np.array([(x, y) for x in (100, 300, 500, 700) for y in (100, 300, 500)]) + random.uniform(
         -40, 40, (12, 2)

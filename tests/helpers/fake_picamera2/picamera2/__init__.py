@@ -1,4 +1,6 @@
-"""A stand-in for Picamera2 0.3.36 that enforces its order of calls, names, types and errors.
+"""A stand-in for Picamera2 0.3.36 with its order of calls, names and errors.
+
+It enforces these and the types.
 
 Errors have the types and texts of picamera2/picamera2.py, request.py, job.py and controls.py; what libcamera adjusts
 without an error (formats, Bayer order under a flip, exposures beyond the frame's duration) is adjusted here too. The

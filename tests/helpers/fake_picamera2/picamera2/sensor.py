@@ -74,7 +74,7 @@ class Sensor:
         return width * self.mode["bit_depth"] // 8 if name.endswith("_CSI2P") else 2 * width
 
     def flipped_order(self, transform):
-        """Return the Bayer order of the sensor's first two rows when it reads out mirrored."""
+        """Return the Bayer order of the first two rows when they are read out mirrored."""
         if self.is_mono:
             return "R"
         cell = np.array(list(self.order)).reshape(2, 2)
@@ -106,7 +106,10 @@ class Sensor:
 
 
 def mosaic(scene, order, bits):
-    """Sample a linear scene (H, W, 3) through a Bayer order, or its green where there is one colour."""
+    """Sample a linear scene (H, W, 3) through a Bayer order.
+
+    A sensor of one colour gives the scene's green.
+    """
     values = scene[..., 1].copy()
     for index, letter in enumerate(order if len(order) == 4 else ""):
         y, x = divmod(index, 2)

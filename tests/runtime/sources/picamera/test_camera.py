@@ -1,4 +1,6 @@
-"""Check the Raspberry Pi's cameras against a stand-in for Picamera2, in the child process that a run uses.
+"""Check the Raspberry Pi's cameras against a stand-in for Picamera2.
+
+It runs in the child process that a run uses.
 
 Not verified on hardware: the stand-in has the order of calls, names, types and errors of Picamera2's own source.
 """
@@ -88,7 +90,7 @@ def test_fixed_white_balance_rate_and_mode_reach_the_camera(attach):
 
 
 def test_frames_go_on_while_earlier_ones_are_in_use(attach):
-    """Buffers of the camera are released at once, and the shared memory is copied out of."""
+    """Camera buffers are released at once, and the shared memory is copied."""
     attach({})
     frames = iter(open_source("picamera2?raw=1"))
     kept = [next(frames) for _ in range(12)]
