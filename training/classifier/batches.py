@@ -48,7 +48,7 @@ class Batch:
 
 
 class BatchLoader:
-    """Draw batches of a dataset by a recipe.
+    """A loader of training batches, which are drawn from a dataset by a recipe.
 
     Args:
         recipe: see `recipe.Recipe`; dataset: the training images; seed: of all draws.

@@ -37,7 +37,7 @@ def _attribute_loss(logits: tf.Tensor, attributes: tf.Tensor, weights: tf.Tensor
 
 
 class ClassifierTrainer:
-    """Train a network step by step.
+    """A trainer of a classifier, step by step.
 
     Args:
         network: the network to train.
@@ -121,7 +121,7 @@ class ClassifierTrainer:
         self._best = [np.asarray(value) for value in self.average.weights]
 
     def restore_best(self) -> None:
-        """Set the best weights."""
+        """Set the averaged network's weights to the best ones."""
         for variable, value in zip(self.average.weights, self._best, strict=True):
             variable.assign(value)
 

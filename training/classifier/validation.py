@@ -30,7 +30,7 @@ Forward = Callable[[np.ndarray], np.ndarray]
 
 
 def compile_forward(network: keras.Model, batch: int = BATCH) -> Forward:
-    """Compile inference in batches.
+    """Compile a function that runs a network on images in batches.
 
     The returned function always uses the network's current weights.
     """

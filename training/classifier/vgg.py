@@ -183,7 +183,7 @@ def _read(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def _pair(path: Path, file: h5py.File, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the kernel and the bias below a group.
+    """Return the kernel and the bias in a group of an HDF5 file.
 
     They are found by their number of dimensions, as their names differ between versions of Keras.
     """

@@ -6,7 +6,7 @@ from ...errors import UserError
 
 
 class DataError(UserError):
-    """A data set is missing, incomplete or not in a known layout.
+    """A data set that is missing, incomplete or not in a known layout.
 
     The message says which and where.
     """

@@ -164,7 +164,7 @@ def k_fold_indices(
 
 
 def _most_frequent(labels: Sequence[int]) -> int:
-    """Return the most frequent label, the largest of several."""
+    """Return the most frequent label; of several, the largest."""
     return max(set(labels), key=lambda label: (labels.count(label), label))
 
 

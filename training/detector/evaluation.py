@@ -80,7 +80,7 @@ def score(
     anchors: np.ndarray,
     every: int = 1,
 ) -> dict[str, Any]:
-    """Evaluate a network.
+    """Score a detector on an evaluation set.
 
     Args:
         outputs: images (n, size, size, 3) uint8 -> deltas (n, N, 4) and logits (n, N).

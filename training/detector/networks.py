@@ -85,7 +85,7 @@ def build_network(settings: DetectorSettings, synchronized: bool = False) -> Any
 
 
 def raw_outputs(model: Any, images: Any, training: bool) -> tuple[Any, Any]:
-    """Run the network.
+    """Run the network on images, and return box deltas and logits.
 
     Args:
         images: (B, size, size, 3) float32 levels 0..255, RGB.

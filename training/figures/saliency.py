@@ -92,7 +92,7 @@ class _Tapped:
         return logits, spatial[first:]
 
     def check(self, images: np.ndarray) -> np.ndarray:
-        """Return the images as float32.
+        """Check images against the network's input, and return them as float32.
 
         Raises:
             ExplainError: they do not have the type and shape of the network's input.

@@ -50,7 +50,7 @@ def no_progress(done: int, total: int) -> None:
 
 
 def validate_text(text: str) -> None:
-    """Check that every format can hold a name in a line of text.
+    """Check that a name is valid in every label format.
 
     Raises:
         ValueError: it is empty, or contains control characters, line breaks or invalid Unicode.
@@ -159,7 +159,7 @@ class ImageAnnotation:
 
 
 def annotation_from_json(values: Any, archive: Path | None = None, member: str = "") -> ImageAnnotation:
-    """Make an annotation of the result of `ImageAnnotation.plain`.
+    """Create an annotation from the values of `ImageAnnotation.plain`.
 
     Raises:
         LabelError: `values` does not have that form.

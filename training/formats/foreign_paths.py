@@ -53,7 +53,7 @@ def path_parts(name: str) -> list[str]:
 
 
 class ImageIndex:
-    """The existing images, by their base names.
+    """An index of the existing images by base name.
 
     Args:
         files: their names, with ``/``.

@@ -101,7 +101,7 @@ def is_image_file(path: Path) -> bool:
 
 
 def list_files(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder and its folders, sorted; hidden ones are skipped.
+    """Yield the files in a folder and its subfolders, sorted, without hidden ones.
 
     Raises:
         LabelError: a folder cannot be read: its files would be missed.

@@ -24,7 +24,10 @@ logger = logging.getLogger(__name__)
 
 
 class InvalidLabelsError(DataError):
-    """Labels or images are invalid; a command that can leave them out appends how."""
+    """Labels or images that are invalid.
+
+    A command that can leave them out adds to the message how.
+    """
 
 
 def read_samples(path: Path, skip_invalid: bool = False) -> list[Sample]:

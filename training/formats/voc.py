@@ -49,7 +49,7 @@ class _SafeTreeBuilder(ET.TreeBuilder):
 
 
 def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
-    """Read the XMLs in a folder and its folders.
+    """Read the XML labels in a folder and its subfolders.
 
     An image's name is its path in the folder; ``path`` is ignored. An image without an XML is not part of the set: in
     labelImg, an image without a galaxy is marked by verifying it (space), which writes an XML without an object.

@@ -80,7 +80,7 @@ def decode_boxes(shares: np.ndarray, width: int, height: int, error: np.ndarray)
 
 
 def read(folder: Path, on_error: ErrorHandler, progress: Progress) -> AnnotatedDataset:
-    """Read the label files of the images in a folder and its folders.
+    """Read the label files of the images in a folder and its subfolders.
 
     As in Ultralytics, an image without a label file is an image without objects.
     """

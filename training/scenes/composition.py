@@ -28,7 +28,7 @@ MAX_CUTOUT_ATTEMPTS = 5
 
 
 class SceneComposer:
-    """Composes skies and pastes galaxies onto them.
+    """A composer of scenes, which draws skies and pastes galaxies onto them.
 
     Args:
         size: side of the scenes in pixels.

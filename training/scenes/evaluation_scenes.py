@@ -53,9 +53,9 @@ class EvaluationScene:
 
 
 class EvaluationScenes:
-    """Samples in every situation that they allow, one situation after the other.
+    """Scenes of samples in every situation that the samples allow.
 
-    Scenes are generated while iterating, the same ones each time.
+    One situation follows the other. Scenes are generated while iterating, the same ones each time.
 
     Args:
         samples: frames with boxes or known to be without galaxies; others, and survey frames whose box holds another

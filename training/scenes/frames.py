@@ -14,7 +14,7 @@ MAX_CACHED_FRAMES = 1500
 
 
 class FrameCache:
-    """Loads frames and finds their unboxed sources, each once.
+    """A cache of frames and of the boxes to ignore in them.
 
     Args:
         samples: the frames that may be requested.

@@ -86,7 +86,7 @@ def clip_boxes(boxes: np.ndarray, width: float, height: float, visible: float) -
 
 
 class SceneSource(Protocol):
-    """Draws scenes: a `SceneGenerator`, or a mixture of it and others."""
+    """A source of scenes: a `SceneGenerator`, or a mixture of it and others."""
 
     size: int
     kinds: list[str]
@@ -99,7 +99,7 @@ class SceneSource(Protocol):
 
 
 class SceneGenerator:
-    """Draws scenes from samples.
+    """A generator of training scenes from samples.
 
     Args:
         samples: galaxies and negatives of one share of a split. Frames without a box are used only if they are

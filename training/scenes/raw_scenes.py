@@ -40,7 +40,7 @@ _WEIGHTS = {nebulae.planetary_nebula: 0.6, nebulae.hazy_stars: 2.0}
 
 
 class RawSceneGenerator:
-    """Draws raw-like scenes.
+    """A generator of scenes that imitate raw exposures.
 
     Args:
         generator: whose galaxies and nebulae are used, see `generator.SceneGenerator`.
@@ -53,7 +53,7 @@ class RawSceneGenerator:
         self._cutouts: dict[str, Cutout | None] = {}
 
     def draw(self, rng: Rng, kind: str | None = None, view: int | None = None) -> Scene:
-        """Draw a scene of a kind in `KINDS`, or of any, in a view in `VIEWS`, or any."""
+        """Draw a scene; kind (of `KINDS`) and view (of `VIEWS`) are random if None."""
         kind = kind or str(rng.choice(list(KINDS), p=list(KINDS.values())))
         view = view or int(rng.choice(list(VIEWS), p=list(VIEWS.values())))
         side = self.size * view
@@ -277,7 +277,7 @@ def _add(rng: Rng, light: np.ndarray, part: np.ndarray) -> None:
 
 
 class MixedScenes:
-    """Draws a random mixture of raw-like and processed scenes.
+    """A source of a random mixture of raw-like and processed scenes.
 
     Args:
         share: of raw-like scenes, 0..1.

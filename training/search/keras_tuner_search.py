@@ -92,7 +92,7 @@ def search_report(
     resume: bool = False,
     classes: tuple[str, ...] = CLASSES,
 ) -> list[dict[str, Any]]:
-    """Search, and write ``trials.json`` into `out`.
+    """Search the report's space, and write ``trials.json`` into `out`.
 
     Args:
         train, validation: images (N, size, size, 3) uint8 and labels (N,) 0..C-1. The search maximises the accuracy on
@@ -138,7 +138,7 @@ def search_report(
     oracle = DurableOracle(keras_tuner.Objective("accuracy", "max"), max_trials=trials, seed=seed + 1)
 
     class Tuner(keras_tuner.Tuner):  # type: ignore[misc]
-        """Trains one trial and measures it."""
+        """A tuner that trains one trial and measures it."""
 
         def run_trial(self, trial: Any, *_: Any, **__: Any) -> dict[str, float]:
             try:

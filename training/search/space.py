@@ -45,7 +45,7 @@ class Space:
 
     @property
     def hash(self) -> str:
-        """SHA-256 (hex) of the choices, to detect that a search was in another space."""
+        """SHA-256 (hex) of the choices, which identifies the space."""
         return hashlib.sha256(
             json.dumps({name: list(values) for name, values in self.choices.items()}).encode()
         ).hexdigest()

@@ -275,7 +275,7 @@ class Heartbeat:
             os.utime(self._file.fileno())
 
     def is_alive(self, owner: str) -> bool:
-        """Return whether the worker of a name is alive."""
+        """Return whether the worker with a given name is alive."""
         try:
             with (self.folder / owner).open("r+b") as file:
                 if owner.rsplit("-", 2)[0] != self.host:

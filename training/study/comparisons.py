@@ -57,7 +57,7 @@ class FoldComparison(PairedComparison):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FoldComparison:
-        """Read what `to_dict` returned."""
+        """Create a comparison from the values of `to_dict`."""
         metrics = {name: MetricDifference.from_dict(found) for name, found in values["metrics"].items()}
         return cls(**{"epochs": None, **values, "metrics": metrics})
 
@@ -86,7 +86,7 @@ class SourceComparison:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SourceComparison:
-        """Read what `to_dict` returned."""
+        """Create a comparison from the values of `to_dict`."""
         return cls(values["groups"], values["coarse_accuracy"], values["recall"], values["pictures"])
 
 

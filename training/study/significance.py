@@ -67,7 +67,7 @@ class MetricDifference:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MetricDifference:
-        """Read what `to_dict` returned."""
+        """Create a difference from the values of `to_dict`."""
         return cls(**{**values, "a": Spread(**values["a"]), "b": Spread(**values["b"])})
 
 

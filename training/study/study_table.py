@@ -79,7 +79,7 @@ class StudyRow:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> StudyRow:
-        """Read what `to_dict` returned."""
+        """Create a row from the values of `to_dict`."""
         means = {key: values[key] for key in MEASURED}
         spreads = {key: values[f"{key}_sd"] for key in MEASURED}
         about = {key: values[key] for key in _ABOUT if key in values or key not in _OPTIONAL}
