@@ -19,6 +19,7 @@ import numpy as np
 from .background import Background, measure_background
 from .bayer import debayer, superpixel_planes, true_places
 from .stretch import STEPS, Stretch
+from .working_values import working_values
 
 STAR_SIGMA = 5.0
 """Minimum light of a star, as the mean of 2 x 2 pixels in standard deviations of a pixel's noise."""
@@ -120,7 +121,7 @@ def linear_planes(
         raise ValueError(f"a frame is (H, W) or (H, W, 3), not {frame.shape}")
     if pattern and frame.ndim == 3:
         raise ValueError("a frame of three channels has no Bayer pattern")
-    values = _working(frame)
+    values = working_values(frame)
     if pattern and full_size:
         return list(cv2.split(debayer(values, pattern, hot_pixels))), 0
     if pattern:
@@ -223,26 +224,6 @@ def _looked_up(table: np.ndarray, steps: np.ndarray) -> np.ndarray:
     return np.take(table, steps, mode="clip")
 
 
-def _working(frame: np.ndarray) -> np.ndarray:
-    """Convert a frame to uint16, or to finite float32 within a safe range."""
-    if frame.dtype == np.uint16:
-        return frame if frame.ndim == 3 else np.ascontiguousarray(frame)
-    if frame.dtype == np.uint8:
-        return frame.astype(np.uint16)
-    if frame.dtype.kind not in "iufb":
-        raise ValueError(f"a frame holds real numbers, not {frame.dtype}")
-    if frame.dtype.byteorder == ">":
-        frame = frame.astype(frame.dtype.newbyteorder("="))
-    if frame.dtype != np.float32:
-        frame = frame.astype(np.float64)
-    if not np.isfinite(frame.sum(dtype=np.float64)):
-        frame = np.where(np.isfinite(frame), frame, 0)
-    peak = max(abs(float(frame.min())), abs(float(frame.max())))
-    if peak and not 1e-10 < peak < 1e10:  # far from the ends of float32
-        frame = frame * (1 / peak) if peak > 1e-300 else frame * 0
-    return frame.astype(np.float32, copy=False) if frame.ndim == 3 else np.ascontiguousarray(frame, np.float32)
-
-
 def _star_balance(
     planes: Sequence[np.ndarray], backgrounds: Sequence[Background], factors: Sequence[float]
 ) -> tuple[list[float], int]:
@@ -257,7 +238,9 @@ def _star_balance(
         return [1.0, 1.0, 1.0], 0
     half = cv2.resize(planes[1][: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
     stands_out = cv2.morphologyEx(half, cv2.MORPH_TOPHAT, _AROUND)
-    least = min(STAR_SIGMA / factors[1], 65_535.0)  # of the image's own type, or the whole image would be converted
+    least = STAR_SIGMA / factors[1]
+    if half.dtype == np.uint16:  # of the image's own type, or the whole image would be converted
+        least = min(least, 65_535.0)
     y, x = np.divmod(true_places((stands_out > stands_out.dtype.type(least)).reshape(-1)), width)
     if not len(y):
         return [1.0, 1.0, 1.0], 0

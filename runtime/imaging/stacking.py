@@ -1,10 +1,8 @@
 """Stacking: the mean of the last frames, aligned by their stars, which lowers the noise.
 
-The linear channels of raw frames are averaged, and their mean is developed like a single frame; images of 8 bits are
-averaged directly. Frames are registered on the first one of the stack (see `registration`). Pixels that do not agree
-with the
-stack are excluded from the mean: planes, satellites, cosmic rays, hot pixels. Deviations are measured in units of the
-    frames' own noise, so the unit of their values does not matter.
+The linear channels of raw frames are averaged, and the mean is developed like a frame; images of 8 bits are averaged
+directly. Frames are registered on the first of the stack (see `registration`). Planes, satellites, cosmic rays and hot
+pixels are excluded, by deviations in units of the frames' own noise: the unit of their values does not matter.
 """
 
 from __future__ import annotations
@@ -18,6 +16,7 @@ import numpy as np
 
 from ...models.images.development import develop_planes
 from ...models.raw.bayer import true_places
+from ...models.raw.working_values import working_scale
 from ..frame import Frame
 from .developed import development_of
 from .registration import Registration
@@ -235,12 +234,14 @@ class Stack:
         if frame.planes is None:
             return replace(frame, pixels=cv2.convertScaleAbs(cv2.merge(planes)), stacked=stacked)
         pixels, record = develop_planes(planes, development_of(frame))
+        values = cv2.merge(planes) if len(planes) == 3 else planes[0]
+        scale = 1.0 if frame.raw is None else working_scale(frame.raw)
         return replace(
             frame,
             pixels=pixels,
             stretch=(frame.stretch or {}) | record,
             planes=tuple(planes),
-            raw=cv2.merge(planes) if len(planes) == 3 else planes[0],
+            raw=values if scale in (0, 1) else (values / scale).astype(np.float32),
             cfa=None,
             stacked=stacked,
         )

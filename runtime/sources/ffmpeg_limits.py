@@ -57,6 +57,8 @@ RESIDENT_SHARE = 0.75
 """The same as a share of the machine's memory, or of what its control group allows."""
 USUAL_RESIDENT = 256 * 2**20
 """Bytes of memory that a process takes before it opens a source; what it takes beyond is not the decoder's."""
+MAX_THREADS = 4
+"""Threads of a decoder, each of which may keep a frame; OpenCV would take one for each core, up to 16."""
 SMALL_FRAME = 2_000_000
 """Pixels of a frame up to which a decoder cannot take much, however many frames it keeps."""
 
@@ -91,8 +93,9 @@ class LimitedCapture:
             LimitedCapture._number_open += 1
             limit_ffmpeg()
         self._end_limits = weakref.finalize(self, LimitedCapture._end_limits_of_one)
+        threads = cv2.CAP_PROP_N_THREADS, min(MAX_THREADS, len(os.sched_getaffinity(0)))
         # Not a subclass: OpenCV frees the memory of those wrongly.
-        self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, list(parameters))
+        self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, [*parameters, *threads])
         self.get, self.set, self.isOpened = self._capture.get, self._capture.set, self._capture.isOpened
         self.read = self._capture.read
 

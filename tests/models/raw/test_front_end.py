@@ -22,7 +22,7 @@ def frame(seed: int = 1, shape: tuple[int, int] = (480, 640)) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("factor", "offset"), [(1.0, 0.0), (7.3, -2000.0), (1 / 65535, 0.0), (1e-15, 1e-13), (1e20, 5e21)]
+    ("factor", "offset"), [(1.0, 0.0), (7.3, -2000.0), (1 / 65535, 0.0), (1e-15, 1e-13), (1e7, 0.0), (1e20, 5e21)]
 )
 def test_gain_and_offset_change_nothing(factor, offset):
     linear = frame()

@@ -110,7 +110,7 @@ def test_linear_values_are_averaged_and_their_mean_is_developed():
     assert last.pixels[bright].mean() > first.pixels[bright].mean() + 20
 
 
-@pytest.mark.parametrize("scale", [1 / 65535, 0.02, 1e6], ids=["0 to 1", "electrons a second", "large"])
+@pytest.mark.parametrize("scale", [1 / 65535, 0.02, 1e6, 1e-15], ids=["0 to 1", "electrons a second", "large", "fluxes"])
 def test_result_does_not_depend_on_the_unit_of_the_values(scale):
     """Rejection is relative to the noise: floats of 0..1 stack as 16-bit levels do."""
 
@@ -125,6 +125,7 @@ def test_result_does_not_depend_on_the_unit_of_the_values(scale):
     assert [frame.stacked for frame in floats] == [frame.stacked for frame in counts] == list(range(1, 9))
     difference = np.abs(counts[-1].pixels.astype(int) - floats[-1].pixels)
     assert difference.max() <= 3 and difference.mean() < 0.1
+    assert np.allclose(floats[-1].raw / np.float32(scale), counts[-1].raw, rtol=0.01)  # in the source's own units
     trail = np.zeros((HEIGHT, WIDTH), np.uint8)
     cv2.line(trail, (1, 60), (320, 160), 1, 1)
     clean = shot(sky(), 7, drift=(0.5, 0.2), noise=0.0).pixels[..., 0] < 20

@@ -116,3 +116,12 @@ def test_limits_end_with_the_last_source(tmp_path):
     assert ffmpeg_limits.LimitedCapture._number_open == 1
     del source
     assert ffmpeg_limits.LimitedCapture._number_open == 0
+
+
+def test_a_decoder_has_no_more_threads_on_a_large_machine(tmp_path, monkeypatch):
+    """Each thread keeps a frame: on 16 cores, a video that grows in full colours took more than 1 GiB."""
+    given, cv2_like = [], cv2.VideoCapture()
+    monkeypatch.setattr(ffmpeg_limits.os, "sched_getaffinity", lambda _: range(64))
+    monkeypatch.setattr(ffmpeg_limits.cv2, "VideoCapture", lambda *arguments: given.append(arguments) or cv2_like)
+    ffmpeg_limits.LimitedCapture("x.avi", [1, 2])
+    assert given == [("x.avi", cv2.CAP_FFMPEG, [1, 2, cv2.CAP_PROP_N_THREADS, 4])]

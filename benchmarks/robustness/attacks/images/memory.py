@@ -11,9 +11,9 @@ import subprocess
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -75,19 +75,43 @@ def fits_tiles(side: int) -> bytes:
     return stream.getvalue()
 
 
-def fits_gzip(size: int) -> bytes:
-    """Return a gzip of a FITS header and zeros."""
+def fits_header() -> bytes:
+    """Return the header of a FITS image of `SIDE` x `SIDE` float64."""
     cards = ("SIMPLE  =                    T", "BITPIX  =                  -64", "NAXIS   =                    2",
              f"NAXIS1  = {SIDE:>20}", f"NAXIS2  = {SIDE:>20}", "END")  # fmt: skip
-    return gzip.compress("".join(card.ljust(80) for card in cards).ljust(2880).encode() + bytes(size), 9)
+    return "".join(card.ljust(80) for card in cards).ljust(2880).encode()
+
+
+def write_fits(stream: IO[bytes] | gzip.GzipFile, size: int) -> None:
+    """Write a FITS header and zeros, in parts: this process must not take the memory that it measures."""
+    stream.write(fits_header())
+    for _ in range(size // 2**20):
+        stream.write(bytes(2**20))
+
+
+def packed_fits(path: Path) -> None:
+    """Write a gzip of a FITS image of zeros."""
+    with gzip.open(path, "wb", compresslevel=9) as stream:
+        write_fits(stream, SIDE * SIDE * 8)
 
 
 def members(path: Path) -> None:
     """Write a zip of images that are large when unpacked."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        archive.writestr("a.fits", gzip.decompress(fits_gzip(900 * 2**20)))
+        with archive.open("a.fits", "w") as stream:
+            write_fits(stream, 900 * 2**20)
         for index in range(4):
             archive.writestr(f"b{index}.png", png(8_000, 8, 2))
+
+
+def many_members(path: Path) -> None:
+    """Write a zip of 40 images of 100 MB and 20,000 damaged ones."""
+    image, damaged = png(5_800, 8, 2), png(16, 8, 2)[:-20]
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(40):
+            archive.writestr(f"{index}.png", image)
+        for index in range(20_000):
+            archive.writestr(f"damaged-{index}.png", damaged)
 
 
 def avi(side: int) -> bytes:
@@ -124,17 +148,30 @@ def growing(path: Path) -> None:
 
     It begins with frames of 640 x 480.
     """
-    parts = [path.with_suffix(f".{size}.ts") for size in ("640x480", "12000x8000")]
-    for part in parts:
-        _encode(part, part.suffixes[-2].removeprefix("."), "mpeg2video")
+    parts = path.with_suffix(".small.ts"), path.with_suffix(".large.ts")
+    _encode(parts[0], "640x480", "mpeg2video")
+    _encode(parts[1], "12000x8000", "mpeg2video")
+    _join(parts, path)
+
+
+def growing_references(path: Path) -> None:
+    """Write a 4K H.264 video that becomes larger, in full colours, and whose decoder then keeps 16 frames."""
+    parts = path.with_suffix(".small.ts"), path.with_suffix(".large.ts")
+    _encode(parts[0], "3840x2160", "libx264", "-preset", "ultrafast")
+    references = "ref=16:bframes=8:level=6.2:b-adapt=0:scenecut=0:keyint=200"
+    _encode(parts[1], "5400x5400", "libx264", "-preset", "ultrafast", "-x264-params", references, pixels="yuv444p")
+    _join(parts, path)
+
+
+def _join(parts: Sequence[Path], path: Path) -> None:
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     for part in parts:
         part.unlink()
 
 
-def _encode(path: Path, size: str, codec: str, *options: str) -> None:
+def _encode(path: Path, size: str, codec: str, *options: str, pixels: str = "yuv420p") -> None:
     source = ["-f", "lavfi", "-i", f"color=black:s={size}:r=5:d=5"]
-    command = ["ffmpeg", "-loglevel", "error", *source, "-c:v", codec, *options, "-pix_fmt", "yuv420p", str(path)]
+    command = ["ffmpeg", "-loglevel", "error", *source, "-c:v", codec, *options, "-pix_fmt", pixels, str(path)]
     subprocess.run(command, check=True)
 
 
@@ -147,13 +184,15 @@ KINDS: dict[str, Callable[[], bytes] | Callable[[Path], None]] = {
     "strips.tif": lambda: tiff(SIDE),
     "rle.bmp": lambda: bitmap(SIDE),
     "tiles.fits": lambda: fits_tiles(12_000),
-    "packed.fits.gz": lambda: fits_gzip(SIDE * SIDE * 8),
+    "packed.fits.gz": packed_fits,
+    "many.zip": many_members,
     "frames.avi": lambda: avi(13_000),
     "references.mp4": references,
     "growing.mpg": growing,
+    "growing-444.mpg": growing_references,
 }  # fmt: skip
-WRITERS = (members, references, growing)
-"""Functions that write their file themselves; the last two need ffmpeg."""
+WRITERS = (members, many_members, packed_fits, references, growing, growing_references)
+"""Functions that write their file themselves; the last three need ffmpeg."""
 
 
 def write(name: str, folder: Path) -> Path:
