@@ -110,7 +110,9 @@ def test_linear_values_are_averaged_and_their_mean_is_developed():
     assert last.pixels[bright].mean() > first.pixels[bright].mean() + 20
 
 
-@pytest.mark.parametrize("scale", [1 / 65535, 0.02, 1e6, 1e-15], ids=["0 to 1", "electrons a second", "large", "fluxes"])
+@pytest.mark.parametrize(
+    "scale", [1 / 65535, 0.02, 1e6, 1e-15], ids=["0 to 1", "electrons a second", "large", "fluxes"]
+)
 def test_result_does_not_depend_on_the_unit_of_the_values(scale):
     """Rejection is relative to the noise: floats of 0..1 stack as 16-bit levels do."""
 
