@@ -11,7 +11,7 @@ from ...models.bundle import Bundle
 from ...models.decode import softmax
 from ...models.preprocess import crop, resize
 from ..frame import Detections
-from .domain import Domain, doubt
+from .domain import Domain, doubt, withhold_names
 from .engine import Engine
 from .load import load_engine
 
@@ -79,7 +79,8 @@ class Classifier:
         logits = self._logits(crops)
         probabilities = softmax(logits, self._temperature)
         strange = self._domain.excludes_images(np.asarray(crops), logits, self._temperature)
-        return doubt(probabilities, strange | self._domain.excludes_groups(probabilities, self.classes))
+        unsure = self._domain.excludes_groups(probabilities, self.classes)
+        return doubt(withhold_names(probabilities, unsure & ~strange, self.classes, self.abstain_below), strange)
 
     def box_probabilities(self, pixels: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """Classify the boxes (N, 4) of a frame (H, W, 3) uint8 as a run does: (N, C), doubted outside the domain."""

@@ -5,7 +5,8 @@ Their class must not count as sure.
 A network's confidence is valid for images like those it was calibrated on. It is not for a galaxy of too few pixels,
 one that extends beyond the frame, a burnt-out image, or one with a low logit for every class. Half of the probability
 of such galaxies is spread equally over all classes: the most probable class stays the same, but neither it nor its
-coarse group can be sure.
+coarse group can be sure. A galaxy that the classifier knows, of a coarse group that is too often wrong, keeps its
+probabilities as far as they leave it unnamed: they are calibrated.
 """
 
 from __future__ import annotations
@@ -17,11 +18,14 @@ import numpy as np
 
 from ...models.labels import coarse_group
 from ...models.manifest import ClassifierDecode
+from ...models.naming import GROUP_SURE
 
 BURNT_LEVEL = 250
 """Minimum level of a burnt-out pixel."""
 DOUBTED = 0.5
 """Share of the probability that is spread over all classes."""
+MARGIN = 0.001
+"""Share that is spread beyond what is needed, against rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +84,36 @@ class Domain:
 
 def doubt(probabilities: np.ndarray, doubted: np.ndarray) -> np.ndarray:
     """Spread `DOUBTED` of the probability (N, C) equally over all classes, in the rows `doubted` (N,) bool."""
-    share = np.where(doubted, DOUBTED, 0.0)[:, None].astype(np.float32)
-    return np.asarray((1 - share) * probabilities + share / np.float32(probabilities.shape[1]))
+    return _spread(probabilities, np.where(doubted, DOUBTED, 0.0))
+
+
+def withhold_names(
+    probabilities: np.ndarray, doubted: np.ndarray, classes: Sequence[str], abstain: float | None
+) -> np.ndarray:
+    """Lower the probabilities (N, C) of the rows `doubted` (N,) bool until they name neither class nor group.
+
+    As little as necessary is spread equally over all classes, at most `DOUBTED`.
+
+    Args:
+        classes: names of the C classes.
+        abstain: probability below which a class is not named; None if there is no such threshold.
+    """
+    groups = np.array([coarse_group(name) for name in classes])
+    equal = 1 / len(classes)
+    highest = probabilities.max(axis=1)
+    share = (highest - (1.0 if abstain is None else abstain)) / np.maximum(highest - equal, 1e-9)
+    for name in np.unique(groups):
+        total = probabilities[:, groups == name].sum(axis=1)
+        at_equal = equal * (groups == name).sum()
+        needed = (total - GROUP_SURE) / np.maximum(total - at_equal, 1e-9)
+        share = np.where(total >= GROUP_SURE, np.maximum(share, needed), share)
+    return _spread(probabilities, np.where(doubted, np.clip(share + MARGIN, 0, DOUBTED), 0.0))
+
+
+def _spread(probabilities: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Spread a share (N,) of the probability (N, C) equally over all classes."""
+    part = share[:, None].astype(np.float32)
+    return np.asarray((1 - part) * probabilities + part / np.float32(probabilities.shape[1]))
 
 
 def highest_doubted(classes: int) -> float:

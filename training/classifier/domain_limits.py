@@ -22,7 +22,7 @@ from ...models.labels import CLASSES, COARSE, coarse_group
 from ...models.levels import sky_and_peak
 from ...models.naming import sure_group
 from ...models.preprocess import resize
-from ...runtime.inference.domain import BURNT_LEVEL, Domain, doubt, highest_doubted
+from ...runtime.inference.domain import BURNT_LEVEL, Domain, highest_doubted, withhold_names
 from ..augmentation.telescope_views import draw_telescope_view
 from ..data.errors import DataError
 from ..data.splits import in_first_half
@@ -122,7 +122,7 @@ def _measured_on_other_half(logits: np.ndarray, labels: np.ndarray, ids: Sequenc
         temperature, abstain, groups = _choose_names(logits[chosen], labels[chosen])
         probabilities = softmax(logits[~chosen], temperature)
         outside = Domain(groups=groups).excludes_groups(probabilities, CLASSES)
-        outcome = _sure_and_right(doubt(probabilities, outside), labels[~chosen], abstain)
+        outcome = _sure_and_right(withhold_names(probabilities, outside, CLASSES, abstain), labels[~chosen], abstain)
         is_view = np.flatnonzero(~chosen) >= images
         rows["images"].append(outcome[:, ~is_view])
         rows["views"].append(outcome[:, is_view])

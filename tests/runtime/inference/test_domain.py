@@ -5,7 +5,7 @@ import pytest
 from galaxy_edge.models.labels import CLASSES
 from galaxy_edge.models.manifest import ClassifierDecode
 from galaxy_edge.models.naming import GROUP_SURE, sure_group
-from galaxy_edge.runtime.inference.domain import Domain, doubt
+from galaxy_edge.runtime.inference.domain import Domain, doubt, withhold_names
 
 KNOWN = Domain(min_side=16, max_outside=0.3, max_burnt=0.1, min_energy=1.0)
 
@@ -60,3 +60,19 @@ def test_a_doubted_galaxy_keeps_its_class_but_is_not_sure():
     assert (kept == probabilities[0]).all() and doubted.sum() == pytest.approx(1)
     assert doubted.argmax() == CLASSES.index("spiral_tight") and doubted.max() < 0.6
     assert sure_group(dict(zip(CLASSES, map(float, doubted), strict=True))) is None and GROUP_SURE > 0.7
+
+
+def test_withheld_names_keep_their_probabilities_as_far_as_possible():
+    """Neither class nor group reaches its threshold, by little, and rows below both keep their probabilities."""
+    rows = np.full((3, 9), 0.01, np.float32)
+    rows[:2, CLASSES.index("disk_no_spiral")] = 0.92
+    rows[2, CLASSES.index("disk_no_spiral")], rows[2, CLASSES.index("smooth_round")] = 0.65, 0.28
+    free, withheld, below = withhold_names(rows, np.array([False, True, True]), CLASSES, 0.7)
+    assert (free == rows[0]).all() and np.allclose(below, rows[2], atol=0.002)
+    assert 0.69 < withheld.max() < 0.7 and withheld.sum() == pytest.approx(1)
+    spiral = np.full((1, 9), 0.01, np.float32)
+    spiral[0, [CLASSES.index(name) for name in CLASSES if name.startswith("spiral")]] = 0.31
+    lowered = withhold_names(spiral, np.array([True]), CLASSES, 0.7)[0]
+    assert sure_group(dict(zip(CLASSES, map(float, spiral[0]), strict=True))) == "spiral"
+    assert sure_group(dict(zip(CLASSES, map(float, lowered), strict=True))) is None and lowered.sum() > 0.99
+    assert withhold_names(rows, np.ones(3, bool), CLASSES, None).max() < GROUP_SURE
