@@ -3,12 +3,20 @@
 import pytest
 from galaxy_edge.training.detector.settings import DetectorSettings
 from helpers.labelled_sets import make_sets
+from helpers.small_detector import shorten_mobilenet
 
 
 @pytest.fixture(scope="package")
 def sets(tmp_path_factory):
     """Return the folder of small rendered data sets."""
     return make_sets(tmp_path_factory.mktemp("sets"))
+
+
+@pytest.fixture
+def short_mobilenet(monkeypatch):
+    """Build detectors with one block per level, for tests of the training that hold for every backbone."""
+    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
+    shorten_mobilenet(monkeypatch)
 
 
 @pytest.fixture(scope="package")

@@ -9,12 +9,12 @@ from helpers.small_detector import SMALL
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_mobilenet")
 def test_folds_stop_early_and_resume(sets, tmp_path):
     """The log shows whether and when a training stopped.
 
     A finished fold is not trained again.
     """
-    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     from galaxy_edge.training.detector.cross_validation import train_folds
 
     settings, out = dataclasses.replace(SMALL, epochs=2, patience=1), tmp_path / "run"

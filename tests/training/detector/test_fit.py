@@ -22,12 +22,12 @@ def test_two_processes_do_not_train_in_one_folder(sets, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_mobilenet")
 def test_run_is_complete_and_resumes(sets, tmp_path):
     """The export reads every file of the run folder.
 
     A finished run must stay unchanged.
     """
-    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     seen = []
     first = train(sets, tmp_path / "run", dataclasses.replace(SMALL, epochs=1), report=seen.append)
     assert len(seen) == 3 and seen[-1]["step"] == seen[-1]["steps"] == 3 and np.isfinite(seen[-1]["loss"])
@@ -65,6 +65,7 @@ def test_workers_cannot_stop_early(sets, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.usefixtures("short_mobilenet")
 def test_invalid_weights_leave_no_run_behind(sets, tmp_path):
     """The second attempt must report the weights too, not an existing run."""
     (tmp_path / "start.npz").write_bytes(b"no weights")

@@ -105,9 +105,9 @@ def test_too_few_raw_frames_are_refused(sets, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_mobilenet")
 def test_raw_scenes_are_trained_on_and_evaluated(sets, tmp_path):
     """The run names its frames and the stretch, which the export puts into the manifest."""
-    pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     write_night(tmp_path / "night", 10)
     settings = dataclasses.replace(SMALL, epochs=1, raw_frames=tmp_path / "night")
     record = train(sets, tmp_path / "run", settings)
