@@ -35,6 +35,7 @@ COMMANDS = (
     "devices",
     "remote.wheelhouse",
     "remote.deploy",
+    "remote.fleet",
     "train",
     "study",
     "explain",

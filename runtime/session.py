@@ -119,6 +119,8 @@ class Session:
             min_score=self.detector.min_score, stack=config.stack if self.source.continuous else None, writer=writer
         )
         self.monitor = RunMonitor(config.stale_after, writer, lambda: self.controls.paused)
+        hashes = {network.bundle.name: network.bundle.hash for network in (self.detector, self.classifier)}
+        self.monitor.about = {"version": __version__, "bundles": hashes}
         self.web: WebSink | None = None
         self.sink = self._open_sinks(sinks)
 

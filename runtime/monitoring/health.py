@@ -50,6 +50,7 @@ class RunMonitor:
     Attributes:
         run_stats: of the run, once it has started; its clock has the timings of the stages.
         frames, detections, events_begun: counts so far.
+        about: further entries of the figures that do not change: ``version`` and ``bundles``.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class RunMonitor:
         self._history: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
         self._ended = False
         self.run_stats: RunStats | None = None
+        self.about: dict[str, Any] = {}
         self.frames = self.detections = self.events_begun = 0
         self._seen: set[int] = set()
 
@@ -160,6 +162,7 @@ class RunMonitor:
             "events_waiting": writer.pending if writer else 0,
             "events_waiting_seconds": round(writer.pending_seconds, 3) if writer else 0.0,
             **self.counts(),
+            **self.about,
         }
 
     def history(self) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -230,11 +230,17 @@ def _add_view_routes(app: FastAPI, preview: Preview, token: Token | None) -> Non
         return streams.open(is_allowed) or JSONResponse({"detail": "too many viewers"}, 429, {"Retry-After": "10"})
 
 
-def _add_page_routes(app: FastAPI) -> None:
+def _add_page_routes(app: FastAPI, paths: Collection[str] = PAGE_FILES.keys()) -> None:
     files = resources.files(__package__) / "page"
-    for path, (name, media_type) in PAGE_FILES.items():
+    for path in paths:
+        name, media_type = PAGE_FILES[path]
         endpoint = _static_endpoint((files / name).read_bytes(), media_type)
         app.add_api_route(path, endpoint, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def add_login_files(app: FastAPI) -> None:
+    """Add what a page of another application needs: style, icon, and the page that asks for a token."""
+    _add_page_routes(app, PAGE_FILES.keys() - {"/", "/page.js"})
 
 
 def _document_security(document: dict[str, Any]) -> None:

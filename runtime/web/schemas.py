@@ -36,6 +36,8 @@ class Status(BaseModel):
     gated: int
     reopened: int
     hung: int
+    version: str = ""
+    bundles: dict[str, str] = Field(default={}, description="Hash of each bundle by its name.")
 
 
 class Health(BaseModel):
