@@ -43,7 +43,7 @@ class FleetListener:
             if broker.tls:
                 client.tls_set(None if broker.authority is None else str(broker.authority))
             client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
-            client.on_message = lambda _, __, message: fleet.receive(message.topic, message.payload)
+            client.on_message = lambda _, __, message: fleet.receive(message.topic, bytes(message.payload))
             client.connect(broker.host, broker.port, keepalive=30)
         except OSError as error:
             raise BrokerError(
