@@ -33,6 +33,7 @@ COMMANDS = (
     "run",
     "bench",
     "devices",
+    "station.doctor",
     "remote.wheelhouse",
     "remote.deploy",
     "remote.fleet",

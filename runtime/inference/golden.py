@@ -71,7 +71,7 @@ def check_golden(bundle: Bundle) -> str:
     for name, variant in bundle.variants.items():
         if variant.runtime != "tflite":  # the results of other runtimes depend on the processor
             continue
-        found = _differences(bundle, name, load_engine(bundle, name), vectors)
+        found = differences(bundle, name, load_engine(bundle, name), vectors)
         if found:
             raise GoldenMismatch(f"{bundle.path}: {name} differs here: {found[0]}")
         exact += len(vectors["inputs"]) * sum(spec.dtype in EXACT for spec in variant.outputs)
@@ -94,7 +94,7 @@ def check_golden_at_start(bundle: Bundle, variant: str, engine: Engine) -> None:
     chosen, _ = select_variant(bundle, variant, engine.name)
     if chosen.runtime != "tflite":
         return
-    found = _differences(bundle, chosen.name, engine, bundle.golden(chosen.name), START_SECONDS)
+    found = differences(bundle, chosen.name, engine, bundle.golden(chosen.name), START_SECONDS)
     if not found:
         return
     worst = next((difference for difference in found if not difference.is_minor), None)
@@ -107,7 +107,7 @@ def check_golden_at_start(bundle: Bundle, variant: str, engine: Engine) -> None:
                    bundle.path, chosen.name, engine.name, max(found, key=lambda entry: entry.largest))  # fmt: skip
 
 
-def _differences(
+def differences(
     bundle: Bundle, variant: str, engine: Engine, vectors: dict[str, np.ndarray], seconds: float = inf
 ) -> list[Difference]:
     """Return the outputs that differ, in the order of the golden inputs.

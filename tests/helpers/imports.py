@@ -30,7 +30,7 @@ SUB_FLOORS = {
         ("recording",),
         ("monitoring",),
         ("pipeline", "web", "mqtt"),
-        ("run_config", "fleet"),
+        ("doctor", "run_config", "fleet"),
         ("session",),
     ),
     "training": (

@@ -1,0 +1,1 @@
+"""Commands for the computer at the telescope: check it, and run at its start."""

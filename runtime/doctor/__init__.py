@@ -1,0 +1,1 @@
+"""Checks of this installation and computer; each module holds those of one subject."""
