@@ -165,7 +165,7 @@ def _as_json(result: ExportResult) -> dict[str, Any]:
         "bundle": str(result.bundle) if result.bundle else None,
         "ungated": not result.passed,
         "gates": [{"gate": gate.name, "measured": gate.measured, "passed": gate.passed} for gate in result.gates],
-        "metrics": result.evaluation.metrics,
+        "metrics": result.evaluation.metric_tables(),
         "agreement": {name: found.to_dict() for name, found in result.evaluation.agreement.items()},
         "export": result.manifest.export,
     }

@@ -205,18 +205,16 @@ def _run_gates(
     reference = reference_variant(runnable_variants(bundle))
     if "from" in manifest.export:
         gates.append(Gate(f"accuracy: {reference}", "the given file, unchanged: nothing was converted", True))
-    before = measured.metrics.get(reference, {})
+    before = measured.metrics.get(reference)
     for variant, agreement in measured.agreement.items():
-        after = measured.metrics.get(variant, {})
-        gates.append(accuracy_gate(manifest.task, variant, before, after, settings.max_drop))
+        gates.append(accuracy_gate(variant, before, measured.metrics.get(variant), settings.max_drop))
         gates.append(parity_gate(variant, agreement))
     if measured.threshold is not None:
         threshold = round(float(measured.threshold), 4)
         manifest = manifest._replace(decode=manifest.detector_decode._replace(score_threshold=threshold))
-    metrics = {
-        name: values | ({"parity": measured.agreement[name].to_dict()} if name in measured.agreement else {})
-        for name, values in measured.metrics.items()
-    }
+    metrics = measured.metric_tables()
+    for name in metrics.keys() & measured.agreement.keys():
+        metrics[name]["parity"] = measured.agreement[name].to_dict()
     return _Draft(gates, measured, manifest._replace(metrics=without_none(metrics)))
 
 

@@ -6,7 +6,7 @@ The engines are those of the runtime.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from ..models.detection_metrics import (
     operating_threshold,
     truths_from_arrays,
 )
+from ..models.metrics import ClassificationMetrics, DetectionMetrics
 from ..runtime.inference.classifier import Classifier
 from ..runtime.inference.detector import Detector
 from ..runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics, detections_of
@@ -88,6 +89,7 @@ class DetectorAgreement:
 
 
 Agreement = ClassifierAgreement | DetectorAgreement
+Metrics = ClassificationMetrics | DetectionMetrics
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,33 @@ class Evaluation:
     """The results of an evaluation.
 
     Attributes:
-        metrics: by variant; for a detector, of its baselines too.
+        metrics: by variant; for a detector, of its baselines too; empty without labels.
         agreement: of each variant with the reference.
         threshold: of a detector, the operating threshold, chosen for int8 on one half of these images; precision,
             recall and false positives in `metrics` are those of the other half.
+        sets: of a detector and its baselines, the metrics of each data set.
+        intervals: 95 %, of the variant that the threshold was chosen for, see `detection_intervals`.
     """
 
-    metrics: dict[str, dict[str, Any]]
+    metrics: Mapping[str, Metrics]
     agreement: Mapping[str, Agreement] = field(default_factory=dict)
     threshold: float | None = None
+    sets: Mapping[str, Mapping[str, DetectionMetrics]] = field(default_factory=dict)
+    intervals: Mapping[str, Mapping[str, list[float] | None]] = field(default_factory=dict)
+
+    def metric_tables(self) -> dict[str, dict[str, Any]]:
+        """Return plain values by variant: its metrics and, of a detector, ``sets`` and ``intervals``.
+
+        Of each data set they have `SUBSET_KEYS`.
+        """
+        tables = {name: metrics.to_dict() for name, metrics in self.metrics.items()}
+        for name, sets in self.sets.items():
+            tables[name]["sets"] = {
+                subset: {key: getattr(metrics, key) for key in SUBSET_KEYS} for subset, metrics in sets.items()
+            }
+        for name, intervals in self.intervals.items():
+            tables[name]["intervals"] = dict(intervals)
+        return tables
 
 
 def evaluate_bundle(bundle: Bundle, data: dict[str, np.ndarray]) -> Evaluation:
@@ -186,17 +206,15 @@ def _detector(bundle: Bundle, names: list[str], data: dict[str, np.ndarray]) -> 
     for name, found in baselines.items():
         results[name] = [(truth, boxes, scores) for truth, (boxes, scores) in zip(truths, found, strict=True)]
     every = np.ones(len(frames), bool)
-    metrics = {}
+    metrics, sets = {}, dict[str, dict[str, DetectionMetrics]]()
     for name, evaluated in results.items():
         metrics[name] = _metrics(evaluated, threshold, name in baselines, every, ~selects)
-        metrics[name]["sets"] = {}
+        sets[name] = {}
         for subset in sorted(set(data["set"].tolist())):
             of_set = data["set"] == subset
-            values = _metrics(evaluated, threshold, name in baselines, of_set, of_set & ~selects)
-            metrics[name]["sets"][subset] = {key: values[key] for key in SUBSET_KEYS}
+            sets[name][subset] = _metrics(evaluated, threshold, name in baselines, of_set, of_set & ~selects)
     intervals = detection_intervals(chosen, threshold, _masked(chosen, ~selects))
-    metrics[shipped]["intervals"] = intervals
-    return Evaluation(metrics, agreement, threshold)
+    return Evaluation(metrics, agreement, threshold, sets, {shipped: intervals})
 
 
 def detector_agreement(
@@ -238,12 +256,11 @@ def detector_agreement(
 
 def _metrics(
     frames: list[EvaluatedFrame], threshold: float, baseline: bool, measured: np.ndarray, operating: np.ndarray
-) -> dict[str, Any]:
+) -> DetectionMetrics:
     """Measure the frames `measured`; those of `operating` at the threshold."""
     metrics = detection_metrics(_masked(frames, measured), threshold, _masked(frames, operating))
     if baseline:  # the scores of a baseline are not probabilities, so the network's threshold does not apply
-        metrics |= dict.fromkeys(("precision", "recall", "fp_per_frame"))
-        metrics.pop("operating")
+        return replace(metrics, precision=None, recall=None, fp_per_frame=None, operating=None)
     return metrics
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..devices.engines import engines_for
@@ -11,8 +9,9 @@ from ..errors import UserError
 from ..models.bundle import Bundle
 from ..models.decode import anchors_from_manifest
 from ..models.manifest import DECODED, Gate
+from ..models.metrics import ClassificationMetrics, DetectionMetrics
 from ..runtime.inference.load import load_engine
-from .evaluation import Agreement, ClassifierAgreement
+from .evaluation import Agreement, ClassifierAgreement, Metrics
 from .onnx.convert import float_nodes
 from .tflite.convert import input_is_raw
 from .tflite.reader import FLOAT_DTYPES, POSTPROCESS, Graph, read_tflite
@@ -28,6 +27,7 @@ RECALL_SHARE = 3.0
 CHANCE = 0.2
 """A drop of recall fails only if its probability in a sign test is lower, which takes at least three images."""
 WIDE_DTYPE = "int16"
+UNLABELLED = "the evaluation share has no labelled images"
 
 
 def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool = False, ours: bool = True) -> Gate:
@@ -73,7 +73,7 @@ def int8_gate(variant: str, content: bytes, runtime: str = "tflite", wide: bool 
     return Gate(name, f"{measured}; raw {graph.tensors[graph.inputs[0]].dtype} input", True)
 
 
-def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[str, Any], max_drop: float) -> Gate:
+def accuracy_gate(variant: str, before: Metrics | None, after: Metrics | None, max_drop: float) -> Gate:
     """Compare a variant's metrics with those of float32.
 
     These are accuracy and the recall of each class, or mAP@0.5.
@@ -83,32 +83,35 @@ def accuracy_gate(task: str, variant: str, before: dict[str, Any], after: dict[s
     not fail.
 
     Args:
-        before, after: metrics of float32 and of the variant.
+        variant: its name.
+        before, after: metrics of float32 and of the variant; None without labelled images.
         max_drop: points of accuracy, or hundredths of mAP@0.5; a recall may drop by three times as many points.
     """
-    key = "accuracy" if task == "classify" else "map50"
     name = f"accuracy: {variant}"
-    if before.get(key) is None or after.get(key) is None:
-        return Gate(name, "the evaluation share has no labelled images", False)
-    limit = max_drop / 100 + 1e-9
-    passed = before[key] - after[key] <= limit
-    if task != "classify":
-        measured = f"{key} {before[key]:.4f} float32, {after[key]:.4f} here, at most {max_drop / 100:g} less"
-        return Gate(name, measured, passed)
+    if isinstance(before, ClassificationMetrics) and isinstance(after, ClassificationMetrics):
+        return _classifier_gate(name, before, after, max_drop)
+    first, second = (metrics.map50 if isinstance(metrics, DetectionMetrics) else None for metrics in (before, after))
+    if first is None or second is None:
+        return Gate(name, UNLABELLED, False)
+    measured = f"map50 {first:.4f} float32, {second:.4f} here, at most {max_drop / 100:g} less"
+    return Gate(name, measured, first - second <= max_drop / 100 + 1e-9)
+
+
+def _classifier_gate(name: str, before: ClassificationMetrics, after: ClassificationMetrics, max_drop: float) -> Gate:
+    if before.accuracy is None or after.accuracy is None:
+        return Gate(name, UNLABELLED, False)
     recalls, worst_failed = _recall_drops(before, after, max_drop)
-    count, correct_before, correct_after = (
-        sum(map(sum, before["confusion"])),
-        sum(_correct_by_class(before)),
-        sum(_correct_by_class(after)),
-    )
+    count = sum(map(sum, before.confusion))
+    correct_before, correct_after = sum(_correct_by_class(before)), sum(_correct_by_class(after))
     measured = (
-        f"accuracy {before[key]:.4f} float32 ({correct_before} of {count} images), {after[key]:.4f} here "
+        f"accuracy {before.accuracy:.4f} float32 ({correct_before} of {count} images), {after.accuracy:.4f} here "
         f"({correct_after}), at most {max_drop:g} points less; {recalls}"
     )
+    passed = before.accuracy - after.accuracy <= max_drop / 100 + 1e-9
     return Gate(name, measured, passed and not worst_failed)
 
 
-def _recall_drops(before: dict[str, Any], after: dict[str, Any], max_drop: float) -> tuple[str, bool]:
+def _recall_drops(before: ClassificationMetrics, after: ClassificationMetrics, max_drop: float) -> tuple[str, bool]:
     """Describe the recalls that dropped too far, or else the one that dropped most.
 
     Return whether any did.
@@ -116,8 +119,8 @@ def _recall_drops(before: dict[str, Any], after: dict[str, Any], max_drop: float
     correct_before, correct_after = _correct_by_class(before), _correct_by_class(after)
     drops = sorted(
         (
-            (recall - after["recall"][label], index, label)
-            for index, (label, recall) in enumerate(before["recall"].items())
+            (recall - (after.recall[label] or 0.0), index, label)
+            for index, (label, recall) in enumerate(before.recall.items())
             if recall is not None
         ),
         reverse=True,
@@ -129,7 +132,7 @@ def _recall_drops(before: dict[str, Any], after: dict[str, Any], max_drop: float
     texts = []
     for drop, index, label in failed or beyond or drops[:1]:
         if drop > 0:
-            images = f"{lost[index]} of {sum(before['confusion'][index])} images"
+            images = f"{lost[index]} of {sum(before.confusion[index])} images"
             chance = "" if failed or not beyond else ", within chance"
             texts.append(f"{label} by {100 * drop:.2f} points ({images}{chance})")
     if not texts:
@@ -230,8 +233,8 @@ def _shape_fault(bundle: Bundle) -> str | None:
     return None
 
 
-def _correct_by_class(metrics: dict[str, Any]) -> list[int]:
-    return [row[index] for index, row in enumerate(metrics["confusion"])]
+def _correct_by_class(metrics: ClassificationMetrics) -> list[int]:
+    return [row[index] for index, row in enumerate(metrics.confusion)]
 
 
 def _after_decoding(graph: Graph) -> set[int]:

@@ -6,12 +6,13 @@ import base64
 import html
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..files import write_atomic
 from ..models.markdown import markdown_table, markdown_text
+from ..models.metrics import ClassificationMetrics
 from ..runtime.imaging.encoding import encode_image
 from .errors import ExportError, ExportUsage
 from .evaluation import reference_variant
@@ -42,16 +43,17 @@ def variant_rows(result: ExportResult) -> Rows:
     task = result.manifest.task
     main, keys, agreement_keys = METRICS[task][0], METRICS[task], AGREEMENT[task]
     reference = reference_variant(list(result.sizes))
-    before = result.evaluation.metrics.get(reference, {}).get(main)
+    before = getattr(result.evaluation.metrics.get(reference), main, None)
     rows: Rows = [("variant", "KiB", *keys, f"drop of {main}", *agreement_keys)]
     for name, size in result.sizes.items():
-        metrics, agreement = result.evaluation.metrics.get(name, {}), result.evaluation.agreement.get(name)
-        drop = None if name == reference or before is None or metrics.get(main) is None else before - metrics[main]
+        metrics, agreement = result.evaluation.metrics.get(name), result.evaluation.agreement.get(name)
+        after = getattr(metrics, main, None)
+        drop = None if name == reference or before is None or after is None else before - after
         rows.append(
             (
                 name,
                 f"{size / 1024:.0f}",
-                *(_number(metrics.get(key)) for key in keys),
+                *(_number(getattr(metrics, key, None)) for key in keys),
                 _number(drop),
                 *(_number(getattr(agreement, key, None)) for key in agreement_keys),
             )
@@ -162,7 +164,7 @@ def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
     gates += [(gate.name, gate.measured, "passed" if gate.passed else "failed") for gate in result.gates]
     sections = [("Gates", gates), ("Variants", variant_rows(result))]
     for name, metrics in result.evaluation.metrics.items():
-        if "confusion" in metrics:
+        if isinstance(metrics, ClassificationMetrics):
             sections.append((f"Confusion matrix of {name}: rows are the truth", _confusion(result, metrics)))
     if "edgetpu" in record:
         mapping = record["edgetpu"]
@@ -190,11 +192,11 @@ def _sections(result: ExportResult) -> list[tuple[str, Rows]]:
     return [*sections, ("Conversion", details)]
 
 
-def _confusion(result: ExportResult, metrics: dict[str, Any]) -> Rows:
+def _confusion(result: ExportResult, metrics: ClassificationMetrics) -> Rows:
     classes = result.manifest.classes
     rows: Rows = [("", *classes, "recall")]
-    for name, counts in zip(classes, metrics["confusion"], strict=True):
-        rows.append((name, *map(str, counts), _number(metrics["recall"][name])))
+    for name, counts in zip(classes, metrics.confusion, strict=True):
+        rows.append((name, *map(str, counts), _number(metrics.recall[name])))
     return rows
 
 

@@ -12,13 +12,16 @@ import numpy as np
 
 from .intervals import bootstrap_interval, wilson_interval
 from .labels import coarse_group
+from .metrics import ClassificationMetrics
 
 ECE_BINS = 15
 MIN_SUPPORT = 10
 """Minimum images of the rarest class of a source whose macro F1 is shown; with fewer, one image is worth points."""
 
 
-def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+def classification_metrics(
+    probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> ClassificationMetrics:
     """Measure a classifier.
 
     Args:
@@ -27,10 +30,8 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
         classes: C class names, in output order; their coarse groups are those of `labels.coarse_group`.
 
     Returns:
-        ``accuracy``, ``macro_f1`` (mean over the classes that occur in the truth), ``coarse_accuracy`` (by the coarse
-        group of the predicted class), ``recall`` (class -> 0..1, None for a class without images), ``confusion``
-        (C x C counts, rows are the truth), ``ece`` (expected calibration error, 15 equal bins; Guo et al. 2017,
-        arXiv:1706.04599) and ``images``. Without images, everything except counts is None.
+        The metrics; the calibration error is over 15 equal bins (Guo et al. 2017, arXiv:1706.04599). Without images,
+        everything except counts is None.
 
     Raises:
         ValueError: shapes do not match, or a label is out of range.
@@ -51,18 +52,18 @@ def classification_metrics(probabilities: np.ndarray, labels: np.ndarray, classe
     confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (labels, predicted), 1)
     correct, true_counts = np.diag(confusion), confusion.sum(axis=1)
-    return {
-        "accuracy": _mean(predicted == labels),
-        "macro_f1": _macro_f1(confusion) if labels.size else None,
-        "coarse_accuracy": _mean(groups[predicted] == groups[labels]),
-        "recall": {
+    return ClassificationMetrics(
+        accuracy=_mean(predicted == labels),
+        macro_f1=_macro_f1(confusion) if labels.size else None,
+        coarse_accuracy=_mean(groups[predicted] == groups[labels]),
+        recall={
             name: float(correct[index] / true_counts[index]) if true_counts[index] else None
             for index, name in enumerate(classes)
         },
-        "confusion": confusion.tolist(),
-        "ece": calibration_error(probabilities.max(axis=1), predicted == labels) if labels.size else None,
-        "images": int(labels.size),
-    }
+        confusion=confusion.tolist(),
+        ece=calibration_error(probabilities.max(axis=1), predicted == labels) if labels.size else None,
+        images=int(labels.size),
+    )
 
 
 def classification_intervals(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> dict[str, Any]:

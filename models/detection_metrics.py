@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from .boxes import iou_matrix
 from .coco import CocoFrame, average_precision, average_precision_intervals, ignored_overlap, run_coco
 from .intervals import poisson_interval, wilson_interval
+from .metrics import DetectionMetrics, OperatingCounts
 
 MATCH_IOU = 0.5
 """Minimum IoU of a detection with its true box; minimum share in common with an ignore box for it to be ignored."""
@@ -70,7 +71,7 @@ def truths_from_arrays(arrays: Mapping[str, np.ndarray]) -> list[DetectionTruth]
 
 def detection_metrics(
     frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
-) -> dict[str, Any]:
+) -> DetectionMetrics:
     """Measure a detector.
 
     Ignore boxes need not be found, and a detection that has at least half of its area, or half of the ignore box, in
@@ -85,13 +86,9 @@ def detection_metrics(
         operating: the frames that are measured at the threshold, if not all: those it was not chosen on.
 
     Returns:
-        ``map50``, ``map`` (average precision at IoU 0.5, and over IoU 0.5:0.05:0.95), ``ar1``, ``ar10`` (average
-        recall of the best 1 and 10 detections per frame, counting those in ignore boxes), all by pycocotools over all
-        scores, at most 100 detections per frame; ``precision`` and ``recall`` at the threshold and IoU 0.5;
-        ``fp_per_frame``, the mean number of detections at the threshold in frames without galaxies; ``frames`` and
-        ``boxes``, the number of frames and true boxes; ``operating``, the numbers of frames, boxes, detections that
-        count and frames without galaxies that are measured at the threshold. A metric that is undefined (no true
-        boxes, no detections, or no frames without galaxies) is None.
+        The metrics: average precision and recall by pycocotools over all scores, at most 100 detections per frame
+        (``ar1`` and ``ar10`` count those in ignore boxes); the others at the threshold. A metric that is undefined (no
+        true boxes, no detections, or no frames without galaxies) is None.
 
     Raises:
         ValueError: the boxes and scores of a frame differ in number, or are not finite.
@@ -99,25 +96,20 @@ def detection_metrics(
     """
     evaluated = [_drop_undecidable(frame) for frame in frames]
     counts = _count(evaluated if operating is None else [_drop_undecidable(frame) for frame in operating], threshold)
-    return {
+    return DetectionMetrics(
         **average_precision(_coco_frames(evaluated)),
-        "precision": counts.right / counts.positives if counts.positives else None,
-        "recall": counts.right / counts.boxes if counts.boxes else None,
-        "fp_per_frame": counts.false_alarms / counts.negatives if counts.negatives else None,
-        "frames": len(evaluated),
-        "boxes": sum(len(truth.boxes) for truth, _, _ in evaluated),
-        "operating": {
-            "frames": counts.frames,
-            "boxes": counts.boxes,
-            "detections": counts.positives,
-            "negatives": counts.negatives,
-        },
-    }
+        precision=counts.right / counts.positives if counts.positives else None,
+        recall=counts.right / counts.boxes if counts.boxes else None,
+        fp_per_frame=counts.false_alarms / counts.negatives if counts.negatives else None,
+        frames=len(evaluated),
+        boxes=sum(len(truth.boxes) for truth, _, _ in evaluated),
+        operating=OperatingCounts(counts.frames, counts.boxes, counts.positives, counts.negatives),
+    )
 
 
 def detection_intervals(
     frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
-) -> dict[str, Any]:
+) -> dict[str, list[float] | None]:
     """Return the 95 % intervals of `detection_metrics`.
 
     Each key has [low, high], or None where the metric is undefined.

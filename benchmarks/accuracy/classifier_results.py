@@ -56,7 +56,7 @@ def scores(
 
     def measure(indices: np.ndarray) -> dict[str, Any]:
         metrics = classification_metrics(probabilities[indices], dataset.labels[indices], dataset.classes)
-        return metrics | {"intervals": classification_intervals(metrics["confusion"], dataset.classes)}
+        return metrics.to_dict() | {"intervals": classification_intervals(metrics.confusion, dataset.classes)}
 
     metrics = measure(np.arange(len(dataset)))
     metrics["ece_by_chance"] = chance_calibration_error(probabilities)

@@ -192,10 +192,7 @@ def evaluate_again(name: str, path: Path, data: Path, results: Path) -> dict[str
         raise RunError(f"{path} was trained on other images than '{name}': evaluate its run")
     if manifest.network.parameters != row["parameters"]:
         raise RunError(f"{path} has {manifest.network.parameters} parameters, '{name}' has {row['parameters']}")
-        raise RunError(f"{path} has {manifest.network.parameters} parameters, '{name}' has {row['parameters']}")
     metrics, baselines = _measure(name, bundle, data, basis["seed"])
-    metrics, baselines = _measure(name, bundle, data, basis["seed"])
-    row |= metrics | {"rule": RULE, "bundle": bundle.hash, "int8_bytes": len(bundle.read("int8.tflite"))}
     row |= metrics | {"rule": RULE, "bundle": bundle.hash, "int8_bytes": len(bundle.read("int8.tflite"))}
     result = saved | ({} if row.get("apart") else {"baselines": baselines})
     write_json(results / FILE, result)

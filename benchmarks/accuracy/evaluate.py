@@ -208,7 +208,7 @@ def _metrics(
 
     Recall of a single detection is left out where a frame has several galaxies.
     """
-    metrics = detection_metrics(frames, threshold, operating)
+    metrics = detection_metrics(frames, threshold, operating).to_dict()
     metrics["intervals"] = detection_intervals(frames, threshold, operating)
     if any(len(truth.boxes) > 1 for truth, _, _ in frames):
         metrics["ar1"] = metrics["intervals"]["ar1"] = None
@@ -263,7 +263,8 @@ def evaluate_classifier(
             box = sample.boxes[0] if len(sample.boxes) else None
             yield sample.load(), box, indices[CLASSES[sample.label]]
 
-    metrics, probabilities = classifier_metrics(classifier, images())
+    found, probabilities = classifier_metrics(classifier, images())
+    metrics = found.to_dict()
     metrics["intervals"] = classification_intervals(metrics["confusion"], classifier.classes)
     metrics["ece_by_chance"] = chance_calibration_error(probabilities)
     rows = [

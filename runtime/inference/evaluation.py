@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from ...models.classification_metrics import classification_metrics
 from ...models.detection_metrics import DetectionTruth, EvaluatedFrame
+from ...models.metrics import ClassificationMetrics
 from .classifier import Classifier
 from .detector import Detector
 
@@ -31,13 +31,13 @@ def detections_of(detector: Detector, images: Iterable[tuple[np.ndarray, Detecti
 
 def classifier_metrics(
     classifier: Classifier, images: Iterable[tuple[np.ndarray, np.ndarray | None, int]]
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[ClassificationMetrics, np.ndarray]:
     """Run a classifier over images (H, W, 3) uint8, each with a box (4,) or None for the whole image, and a label.
 
     The probabilities are those that a run reports: doubted where an image is unlike all that the classifier knows.
 
     Returns:
-        Metrics, see `models.classification_metrics.classification_metrics`, and the (N, C) probabilities.
+        The metrics and the (N, C) probabilities.
     """
     labels, rows = [], []
     for pixels, box, label in images:

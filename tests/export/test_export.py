@@ -103,7 +103,7 @@ def test_fallbacks_are_tried_in_order_and_recorded(tiny_runs, tmp_path, caplog):
     caplog.set_level("INFO", "galaxy_edge")
     assert not export_run(tiny_runs / "wide", tmp_path / "bundle").passed
     made = export_run(tiny_runs / "wide", tmp_path / "bundle", Settings(fallback="auto"))
-    assert made.passed and made.evaluation.metrics["int8"]["accuracy"] == 1.0
+    assert made.passed and made.evaluation.metrics["int8"].accuracy == 1.0
     messages = [message for message in caplog.messages if message.startswith("fallback")]
     assert messages[-1] == "fallback for tflite-int8: int16 activations in 2 of 2 layers"
     manifest = Bundle.load(tmp_path / "bundle").manifest

@@ -15,6 +15,7 @@ from galaxy_edge.export.tflite.quantise import quantise
 from galaxy_edge.export.tflite.reader import read_tflite
 from galaxy_edge.models.bundle import Bundle
 from galaxy_edge.models.detection_metrics import DetectionTruth
+from galaxy_edge.models.metrics import ClassificationMetrics, DetectionMetrics
 from helpers.tflite import float_tensors
 
 
@@ -64,11 +65,8 @@ def metrics(right, total=100, other=0):
     Of the first class `right` are right, of the second all but `other`.
     """
     confusion = [[right, total - right], [other, total - other]]
-    return {
-        "accuracy": (right + total - other) / (2 * total),
-        "recall": {"a": right / total, "b": 1 - other / total},
-        "confusion": confusion,
-    }
+    accuracy, recall = (right + total - other) / (2 * total), {"a": right / total, "b": 1 - other / total}
+    return ClassificationMetrics(accuracy, None, None, recall, confusion, None, 2 * total)
 
 
 @pytest.mark.parametrize(
@@ -87,11 +85,11 @@ def metrics(right, total=100, other=0):
     ],
 )
 def test_accuracy_and_recall_that_fell_close_the_gate(before, after, drop, passed, why):
-    assert accuracy_gate("classify", "int8", before, after, drop).passed == passed, why
+    assert accuracy_gate("int8", before, after, drop).passed == passed, why
 
 
 def test_gate_reports_images_and_points():
-    gate = accuracy_gate("classify", "int8", metrics(60, 63, 2), metrics(58, 63, 1), 1.0)
+    gate = accuracy_gate("int8", metrics(60, 63, 2), metrics(58, 63, 1), 1.0)
     assert gate.measured == (
         "accuracy 0.9603 float32 (121 of 126 images), 0.9524 here (120), at most 1 points less; "
         "recall down: a by 3.17 points (2 of 63 images, within chance), at most 3 points"
@@ -99,16 +97,22 @@ def test_gate_reports_images_and_points():
     # Where all gates pass, the largest drop is reported too.
     assert (
         "recall down: a by 1.59 points (1 of 63 images), at most 3 points"
-        in accuracy_gate("classify", "int8", metrics(60, 63, 2), metrics(59, 63, 1), 1.0).measured
+        in accuracy_gate("int8", metrics(60, 63, 2), metrics(59, 63, 1), 1.0).measured
     )
-    assert "no class's recall is down" in accuracy_gate("classify", "int8", metrics(60), metrics(60), 1.0).measured
+    assert "no class's recall is down" in accuracy_gate("int8", metrics(60), metrics(60), 1.0).measured
+
+
+def precision(map50):
+    """Metrics of a detector with this average precision."""
+    return DetectionMetrics(map50, None, None, None, None, None, None, frames=1, boxes=1)
 
 
 def test_map_that_fell_closes_the_gate():
     rows = [(0.90, 0.895, True), (0.90, 0.89, True), (0.90, 0.885, False)]
     for before, after, passed in rows:
-        assert accuracy_gate("detect", "int8", {"map50": before}, {"map50": after}, 1.0).passed == passed
-    assert not accuracy_gate("detect", "int8", {"map50": None}, {"map50": None}, 1.0).passed
+        assert accuracy_gate("int8", precision(before), precision(after), 1.0).passed == passed
+    assert not accuracy_gate("int8", precision(None), precision(None), 1.0).passed
+    assert not accuracy_gate("int8", None, None, 1.0).passed, "without labels"
 
 
 def test_agreement_of_names():

@@ -5,6 +5,7 @@ A naive implementation and cases computed by hand.
 
 import json
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from galaxy_edge.models.detection_metrics import (
     match_outcomes,
     precision_by_size,
 )
+from galaxy_edge.models.metrics import DetectionMetrics, OperatingCounts
 from helpers.box_metrics import (
     GALAXY,
     NO_BOXES,
@@ -33,10 +35,10 @@ def test_average_precision_agrees_with_a_plain_implementation(seed):
     pytest.importorskip("pycocotools")
     frames = drawn_frames(seed)
     found = detection_metrics(frames, 0.5)
-    assert found["map50"] == pytest.approx(naive_average_precision(frames, 0.5), abs=1e-6)
+    assert found.map50 == pytest.approx(naive_average_precision(frames, 0.5), abs=1e-6)
     expected = np.mean([naive_average_precision(frames, level) for level in np.linspace(0.5, 0.95, 10)])
-    assert found["map"] == pytest.approx(expected, abs=1e-6)
-    assert 0.1 < found["map"] < found["map50"] < 0.99, "the case is too easy or too hard to tell anything"
+    assert found.map == pytest.approx(expected, abs=1e-6)
+    assert 0.1 < found.map < found.map50 < 0.99, "the case is too easy or too hard to tell anything"
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.7])
@@ -45,10 +47,10 @@ def test_precision_and_recall_agree_with_a_plain_implementation(threshold):
     frames = drawn_frames(3)
     found = detection_metrics(frames, threshold)
     kept = [is_right for score, is_right in naive_outcomes(frames, 0.5) if score >= threshold]
-    assert found["precision"] == pytest.approx(np.mean(kept))
-    assert found["recall"] == pytest.approx(sum(kept) / found["boxes"])
+    assert found.precision == pytest.approx(np.mean(kept))
+    assert found.recall == pytest.approx(sum(kept) / found.boxes)
     alarms = [np.sum(certainty >= threshold) for truth, _, certainty in frames if truth.negative]
-    assert found["fp_per_frame"] == pytest.approx(np.mean(alarms))
+    assert found.fp_per_frame == pytest.approx(np.mean(alarms))
 
 
 def measured(truth, found=NO_BOXES, certainty=NO_SCORES, threshold=0.5):
@@ -58,27 +60,27 @@ def measured(truth, found=NO_BOXES, certainty=NO_SCORES, threshold=0.5):
 
 def test_perfect_detection():
     found = measured(DetectionTruth(boxes(GALAXY)), boxes(GALAXY), scores(0.9))
-    assert [found[key] for key in ("map50", "map", "ar1", "ar10")] == pytest.approx([1.0] * 4)
-    assert found["precision"] == found["recall"] == 1.0
-    assert found["fp_per_frame"] is None, "there is no frame without galaxies"
-    assert (found["frames"], found["boxes"]) == (1, 1)
+    assert [getattr(found, key) for key in ("map50", "map", "ar1", "ar10")] == pytest.approx([1.0] * 4)
+    assert found.precision == found.recall == 1.0
+    assert found.fp_per_frame is None, "there is no frame without galaxies"
+    assert (found.frames, found.boxes) == (1, 1)
 
 
 def test_recall_of_the_best_detection_finds_one_of_two_galaxies():
     both = boxes(GALAXY, [100, 100, 150, 150])
     found = measured(DetectionTruth(both), both, scores(0.9, 0.8))
-    assert (found["ar1"], found["ar10"]) == pytest.approx((0.5, 1.0))
+    assert (found.ar1, found.ar10) == pytest.approx((0.5, 1.0))
 
 
 def test_second_detection_of_a_galaxy_is_wrong():
     found = measured(DetectionTruth(boxes(GALAXY)), boxes(GALAXY, GALAXY), scores(0.9, 0.8))
-    assert found["precision"] == 0.5 and found["recall"] == 1.0
+    assert found.precision == 0.5 and found.recall == 1.0
 
 
 def test_overlap_of_exactly_one_half_is_right():
     # Half the box, so the IoU is 0.5 to the bit; the limit belongs to the right side, as in COCO.
     found = measured(DetectionTruth(boxes(GALAXY)), boxes([10, 10, 30, 50]), scores(0.9))
-    assert found["precision"] == 1.0 and found["map50"] == pytest.approx(1.0)
+    assert found.precision == 1.0 and found.map50 == pytest.approx(1.0)
 
 
 def test_ignore_region_counts_neither_way():
@@ -87,15 +89,15 @@ def test_ignore_region_counts_neither_way():
     # Two detections in the region, both better than the right one: a crowd takes any number.
     within = measured(truth, boxes(GALAXY, [105, 105, 150, 150], [110, 100, 160, 150]), scores(0.6, 0.9, 0.8))
     # But for COCO's recall of the best detection, of which the crowd takes the place.
-    assert (without.pop("ar1"), within.pop("ar1")) == pytest.approx((1.0, 0.0))
-    assert within == without
-    assert without["boxes"] == 1 and without["recall"] == 1.0, "an ignored galaxy need not be found"
+    assert (without.ar1, within.ar1) == pytest.approx((1.0, 0.0))
+    assert replace(within, ar1=without.ar1) == without
+    assert without.boxes == 1 and without.recall == 1.0, "an ignored galaxy need not be found"
 
 
 def test_detection_mostly_outside_an_ignore_region_is_wrong():
     truth = DetectionTruth(boxes(GALAXY), ignore=boxes([100, 100, 160, 160]))
     found = measured(truth, boxes(GALAXY, [100, 140, 160, 200]), scores(0.9, 0.8))
-    assert found["precision"] == 0.5
+    assert found.precision == 0.5
 
 
 @pytest.mark.parametrize(
@@ -113,7 +115,7 @@ def test_larger_detection_of_an_ignored_object_counts_neither_way(found, precisi
     """
     truth = DetectionTruth(boxes(GALAXY), ignore=boxes([100, 100, 160, 160]))
     result = measured(truth, boxes(GALAXY, found), scores(0.8, 0.9))
-    assert result["precision"] == precision and result["map50"] == pytest.approx(precision)
+    assert result.precision == precision and result.map50 == pytest.approx(precision)
 
 
 def test_intervals_hold_the_value_and_shrink_with_frames():
@@ -124,9 +126,9 @@ def test_intervals_hold_the_value_and_shrink_with_frames():
     many = detection_intervals(frames * 8, 0.5)
     for key in ("map50", "map", "ar1", "ar10", "precision", "recall"):
         low, high = few[key]
-        assert low < value[key] < high
+        assert low < getattr(value, key) < high
         assert many[key][1] - many[key][0] < 0.5 * (high - low)
-    assert few["fp_per_frame"][0] < value["fp_per_frame"] < few["fp_per_frame"][1]
+    assert few["fp_per_frame"][0] < value.fp_per_frame < few["fp_per_frame"][1]
     nothing = detection_intervals([(DetectionTruth(), NO_BOXES, NO_SCORES)], 0.5)
     assert set(nothing.values()) == {None}
 
@@ -134,7 +136,7 @@ def test_intervals_hold_the_value_and_shrink_with_frames():
 def test_galaxy_within_an_ignore_region_is_still_found():
     # The overlap with a true box takes precedence: being in a crowd as well does not undo a match.
     found = measured(DetectionTruth(boxes(GALAXY), ignore=boxes([0, 0, 90, 90])), boxes(GALAXY), scores(0.9))
-    assert found["precision"] == found["recall"] == 1.0 and found["map"] == pytest.approx(1.0)
+    assert found.precision == found.recall == 1.0 and found.map == pytest.approx(1.0)
 
 
 def test_incomplete_frame_does_not_judge_what_is_elsewhere():
@@ -143,25 +145,25 @@ def test_incomplete_frame_does_not_judge_what_is_elsewhere():
     found, certainty = boxes(elsewhere, GALAXY, part), scores(0.95, 0.9, 0.8)
     incomplete = measured(DetectionTruth(boxes(GALAXY), complete=False), found, certainty)
     complete = measured(DetectionTruth(boxes(GALAXY), complete=True), found, certainty)
-    assert incomplete["precision"] == 1 / 2 and complete["precision"] == 1 / 3
-    assert incomplete["map50"] == pytest.approx(1.0) and complete["map50"] == pytest.approx(0.5)
+    assert incomplete.precision == 1 / 2 and complete.precision == 1 / 3
+    assert incomplete.map50 == pytest.approx(1.0) and complete.map50 == pytest.approx(0.5)
 
 
 def test_incomplete_frame_without_boxes_judges_nothing():
     found = measured(DetectionTruth(complete=False), boxes(GALAXY), scores(0.9))
-    assert found["precision"] is None and found["fp_per_frame"] is None and found["map50"] is None
+    assert found.precision is None and found.fp_per_frame is None and found.map50 is None
 
 
 def test_negative_frame_counts_every_detection_even_if_called_incomplete():
     # "No galaxy here" leaves nothing unboxed.
     found = measured(DetectionTruth(negative=True, complete=False), boxes(GALAXY, [0, 0, 5, 5]), scores(0.9, 0.1))
-    assert found["fp_per_frame"] == 1.0 and found["precision"] == 0.0
+    assert found.fp_per_frame == 1.0 and found.precision == 0.0
 
 
 def test_no_detection_is_zero_recall_and_no_precision():
     found = measured(DetectionTruth(boxes(GALAXY)))
-    assert (found["map50"], found["map"], found["ar1"], found["ar10"], found["recall"]) == (0.0,) * 5
-    assert found["precision"] is None
+    assert (found.map50, found.map, found.ar1, found.ar10, found.recall) == (0.0,) * 5
+    assert found.precision is None
 
 
 @pytest.mark.parametrize("empty", [[30, 30, 30, 30], [50, 10, 10, 50], [50, 50, 10, 10]])
@@ -169,29 +171,28 @@ def test_empty_or_inside_out_box_is_wrong(empty):
     # With both sides negative the area is positive again, which pycocotools would believe.
     truth = DetectionTruth(boxes(GALAXY), ignore=boxes([0, 0, 90, 90]))
     found = measured(truth, boxes(empty), scores(0.9))
-    assert found["precision"] == found["recall"] == found["map50"] == 0.0
+    assert found.precision == found.recall == found.map50 == 0.0
 
 
 def test_no_truth_is_none_not_minus_one():
     # COCOeval says -1, which an average over runs would take for a number.
     found = measured(DetectionTruth(), boxes(GALAXY), scores(0.9))
-    assert [found[key] for key in ("map50", "map", "ar1", "ar10", "recall")] == [None] * 5
+    assert [getattr(found, key) for key in ("map50", "map", "ar1", "ar10", "recall")] == [None] * 5
 
 
 def test_no_frames():
     pytest.importorskip("pycocotools")
     found = detection_metrics([], 0.5)
-    assert (found.pop("frames"), found.pop("boxes")) == (0, 0)
-    operating = found.pop("operating")
-    assert set(found.values()) == {None} and not any(operating.values())
+    assert found == DetectionMetrics(*[None] * 7, frames=0, boxes=0, operating=OperatingCounts(0, 0, 0, 0))
 
 
 def test_detection_report_is_plain_json_and_silent(capsys):
     pytest.importorskip("pycocotools")
     found = detection_metrics(drawn_frames(4), 0.5)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert DetectionMetrics.from_dict(plain) == found
     keys = "map50 map ar1 ar10 precision recall fp_per_frame frames boxes operating"
-    assert set(found) == set(keys.split())
+    assert set(plain) == set(keys.split())
     assert capsys.readouterr().out == "", "COCOeval's own tables do not belong in a command's output"
 
 

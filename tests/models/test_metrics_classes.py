@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from galaxy_edge.models.classification_metrics import classification_metrics
 from galaxy_edge.models.labels import CLASSES, coarse_group
+from galaxy_edge.models.metrics import ClassificationMetrics
 
 
 def drawn_probabilities(seed=0, images=400, absent=()):
@@ -28,13 +29,13 @@ def test_classification_agrees_with_scikit_learn(absent):
     named = probabilities.argmax(axis=1)
     found = classification_metrics(probabilities, labels, CLASSES)
     present = sorted(set(labels.tolist()))
-    assert found["accuracy"] == pytest.approx(reference.accuracy_score(labels, named))
-    assert found["macro_f1"] == pytest.approx(reference.f1_score(labels, named, labels=present, average="macro"))
-    assert found["confusion"] == reference.confusion_matrix(labels, named, labels=range(len(CLASSES))).tolist()
+    assert found.accuracy == pytest.approx(reference.accuracy_score(labels, named))
+    assert found.macro_f1 == pytest.approx(reference.f1_score(labels, named, labels=present, average="macro"))
+    assert found.confusion == reference.confusion_matrix(labels, named, labels=range(len(CLASSES))).tolist()
     recalls = reference.recall_score(labels, named, labels=present, average=None)
-    assert [found["recall"][CLASSES[i]] for i in present] == pytest.approx(list(recalls))
-    assert all(found["recall"][CLASSES[i]] is None for i in absent)
-    assert found["images"] == 400
+    assert [found.recall[CLASSES[i]] for i in present] == pytest.approx(list(recalls))
+    assert all(found.recall[CLASSES[i]] is None for i in absent)
+    assert found.images == 400
 
 
 def test_calibration_error_agrees_with_a_plain_implementation():
@@ -45,23 +46,23 @@ def test_calibration_error_agrees_with_a_plain_implementation():
         inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
         if inside.any():
             expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert classification_metrics(probabilities, labels, CLASSES)["ece"] == pytest.approx(expected)
+    assert classification_metrics(probabilities, labels, CLASSES).ece == pytest.approx(expected)
 
 
 def test_calibration_error_by_hand():
     # Four images named with 0.9, three of them rightly: |0.75 - 0.9|.
     probabilities = np.full((4, 9), 0.1 / 8)
     probabilities[:, 0] = 0.9
-    assert classification_metrics(probabilities, np.array([0, 0, 0, 1]), CLASSES)["ece"] == pytest.approx(0.15)
+    assert classification_metrics(probabilities, np.array([0, 0, 0, 1]), CLASSES).ece == pytest.approx(0.15)
     # Sure and right: the confidence 1.0 is the upper edge of the last bin and must not fall out of it.
-    assert classification_metrics(np.eye(9), np.arange(9), CLASSES)["ece"] == 0.0
+    assert classification_metrics(np.eye(9), np.arange(9), CLASSES).ece == 0.0
 
 
 def test_coarse_accuracy_forgives_confusion_within_a_group():
     tight, loose, cigar = (CLASSES.index(name) for name in ("spiral_tight", "spiral_loose", "smooth_cigar"))
     found = classification_metrics(np.eye(9)[[tight, loose, cigar]], np.array([tight, tight, tight]), CLASSES)
-    assert found["accuracy"] == pytest.approx(1 / 3)
-    assert found["coarse_accuracy"] == pytest.approx(2 / 3)
+    assert found.accuracy == pytest.approx(1 / 3)
+    assert found.coarse_accuracy == pytest.approx(2 / 3)
 
 
 def test_coarse_accuracy_agrees_with_a_plain_implementation():
@@ -71,20 +72,21 @@ def test_coarse_accuracy_agrees_with_a_plain_implementation():
         for row, label in zip(probabilities, labels, strict=True)
     ]
     found = classification_metrics(probabilities, labels, CLASSES)
-    assert found["coarse_accuracy"] == pytest.approx(np.mean(hits))
+    assert found.coarse_accuracy == pytest.approx(np.mean(hits))
 
 
 def test_no_images_gives_none_not_nan():
     found = classification_metrics(np.zeros((0, 9)), np.zeros(0), CLASSES)
-    assert [found[key] for key in ("accuracy", "macro_f1", "coarse_accuracy", "ece")] == [None] * 4
-    assert found["images"] == 0 and found["recall"][CLASSES[0]] is None
+    assert [getattr(found, key) for key in ("accuracy", "macro_f1", "coarse_accuracy", "ece")] == [None] * 4
+    assert found.images == 0 and found.recall[CLASSES[0]] is None
 
 
 def test_classification_report_is_plain_json():
     # numpy scalars look like numbers until somebody writes them to a file; NaN is not JSON.
     found = classification_metrics(*drawn_probabilities(images=30), CLASSES)
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert set(found) == {"accuracy", "macro_f1", "coarse_accuracy", "recall", "confusion", "ece", "images"}
+    plain = json.loads(json.dumps(found.to_dict(), allow_nan=False))
+    assert ClassificationMetrics.from_dict(plain) == found
+    assert set(plain) == {"accuracy", "macro_f1", "coarse_accuracy", "recall", "confusion", "ece", "images"}
 
 
 @pytest.mark.parametrize(

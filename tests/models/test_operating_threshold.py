@@ -95,8 +95,8 @@ def test_threshold_is_the_best_of_all(seed):
 
     def judged(threshold):
         found = detection_metrics(frames, threshold)
-        precision, recall = found["precision"], found["recall"]
-        meets = precision >= limits["minimum_precision"] and found["fp_per_frame"] <= limits["max_fp_per_frame"]
+        precision, recall = found.precision, found.recall
+        meets = precision >= limits["minimum_precision"] and found.fp_per_frame <= limits["max_fp_per_frame"]
         return meets, 2 * precision * recall / (precision + recall) if recall else 0.0
 
     candidates = [float(score) for _, _, certainty in frames for score in certainty]

@@ -158,17 +158,18 @@ def _run_epochs(
         loss = _train_epoch(trainer, loader, schedule, epoch, recipe.smoothing)
         logits = forward(inputs)
         scores = classification_metrics(softmax(logits), validation.labels, validation.classes)
+        validation_loss = log_loss(logits, validation.labels)
         values = {
             "epoch": epoch + 1,
             "loss": loss,
-            "val_loss": log_loss(logits, validation.labels),
-            "macro_f1": scores["macro_f1"],
-            "accuracy": scores["accuracy"],
+            "val_loss": validation_loss,
+            "macro_f1": scores.macro_f1,
+            "accuracy": scores.accuracy,
         }
-        if schedule.update(values["val_loss"]):
+        if schedule.update(validation_loss):
             trainer.keep_best()
         trainer.save(checkpoint, epoch + 1, schedule)
-        run.log(**values, rate=float(trainer.optimizer.learning_rate), coarse_accuracy=scores["coarse_accuracy"])
+        run.log(**values, rate=float(trainer.optimizer.learning_rate), coarse_accuracy=scores.coarse_accuracy)
         with board.as_default(step=epoch + 1):
             for name in ("loss", "val_loss", "macro_f1", "accuracy"):
                 tf.summary.scalar(name, values[name])

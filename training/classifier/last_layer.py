@@ -94,4 +94,4 @@ def refit_last_layer(
 
 def _macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:
     names = tuple(str(number) for number in range(logits.shape[1]))
-    return float(classification_metrics(softmax(logits), labels, names)["macro_f1"])
+    return float(classification_metrics(softmax(logits), labels, names).macro_f1 or 0.0)

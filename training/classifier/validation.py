@@ -16,6 +16,7 @@ import tensorflow as tf
 from ...models.classification_metrics import calibration_error, classification_metrics
 from ...models.decode import softmax
 from ...models.intervals import wilson_interval
+from ...models.metrics import ClassificationMetrics
 from ..data.errors import DataError
 from ..data.splits import in_first_half
 from ..figures.plots import accuracy_coverage as plot_coverage
@@ -51,16 +52,20 @@ def predict(network: keras.Model, images: np.ndarray) -> np.ndarray:
     return compile_forward(network)(images)
 
 
-def evaluate_logits(logits: np.ndarray, dataset: GalaxyDataset, temperature: float = 1.0) -> dict[str, Any]:
-    """Compute metrics from logits (N, C): over all images, and by source (``sets``)."""
-    probabilities = softmax(logits, temperature)
-    sources = np.array(dataset.sources)
-    metrics = classification_metrics(probabilities, dataset.labels, dataset.classes)
-    metrics["sets"] = {
+def evaluate_logits(logits: np.ndarray, dataset: GalaxyDataset, temperature: float = 1.0) -> ClassificationMetrics:
+    """Compute metrics from logits (N, C) of labelled images."""
+    return classification_metrics(softmax(logits, temperature), dataset.labels, dataset.classes)
+
+
+def evaluate_by_source(
+    logits: np.ndarray, dataset: GalaxyDataset, temperature: float
+) -> dict[str, ClassificationMetrics]:
+    """Compute metrics from logits (N, C) of labelled images, by source of the images."""
+    probabilities, sources = softmax(logits, temperature), np.array(dataset.sources)
+    return {
         name: classification_metrics(probabilities[sources == name], dataset.labels[sources == name], dataset.classes)
         for name in sorted(set(dataset.sources))
     }
-    return metrics
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -80,11 +85,14 @@ def calibrate_and_measure(
 
     Returns:
         The ``decode`` section of the model's description (temperature, and ``abstain`` if a threshold can be proven),
-        and the metrics at that temperature.
+        and the metrics at that temperature, plain values for the run's record: of all images and, under ``sets``, by
+        source.
     """
     temperature = decode["temperature"] if decode else fit_temperature(logits, validation.labels)
-    metrics = evaluate_logits(logits, validation, temperature)
-    metrics["ece_before"] = evaluate_logits(logits, validation)["ece"]
+    metrics = evaluate_logits(logits, validation, temperature).to_dict()
+    by_source = evaluate_by_source(logits, validation, temperature)
+    metrics["sets"] = {name: source.to_dict() for name, source in by_source.items()}
+    metrics["ece_before"] = evaluate_logits(logits, validation).ece
     metrics["chosen_on"] = "validation"
     if not decode:
         metrics["ece"] = _error_on_other_half(logits, validation)

@@ -103,8 +103,8 @@ def score(
         for frame, frame_deltas, frame_logits in zip(frames, deltas, logits, strict=True)
     ]
     overall = detection_metrics(evaluated, THRESHOLD)
-    metrics = {"map50": overall["map50"], "map": overall["map"]}
+    metrics = {"map50": overall.map50, "map": overall.map}
     for name in sorted(set(sets.tolist())):
         set_metrics = detection_metrics([evaluated[index] for index in np.flatnonzero(sets == name)], THRESHOLD)
-        metrics |= {f"map50_{name}": set_metrics["map50"], f"false_{name}": set_metrics["fp_per_frame"]}
+        metrics |= {f"map50_{name}": set_metrics.map50, f"false_{name}": set_metrics.fp_per_frame}
     return {name: round(value, 4) for name, value in metrics.items() if value is not None}

@@ -79,7 +79,7 @@ class Trial:
 
         def score() -> float:
             refresh_normalisation(average, loader.refresh_batches(min(REFRESH_BATCHES, 2 * loader.steps)))
-            return float(classification_metrics(softmax(forward(images)), labels, classes)["macro_f1"])
+            return float(classification_metrics(softmax(forward(images)), labels, classes).macro_f1 or 0.0)
 
         for epoch in range(self.epochs):
             for step, batch in enumerate(loader.epoch(epoch)):

@@ -149,8 +149,8 @@ def search_report(
                 logits = model.predict(validation[0], batch_size=BATCH, verbose=0)
                 scores = classification_metrics(softmax(logits), validation[1], classes)
                 result = {
-                    "accuracy": scores["accuracy"],
-                    "macro_f1": scores["macro_f1"],
+                    "accuracy": scores.accuracy,
+                    "macro_f1": scores.macro_f1,
                     "macs": multiply_adds(model),
                     "parameters": model.count_params(),
                 }

@@ -80,17 +80,13 @@ def find_ensemble(runs: Sequence[Path], out: Path) -> Ensemble:
         networks=[network_hash(run) for run in runs],
         weights=[float(weight) for weight in weights],
         temperature=temperature,
-        alone=[_metrics(probabilities, labels, classes) for probabilities in by_run],
-        together=_metrics(calibrated(together, temperature), labels, classes),
-        ece_before=_metrics(together, labels, classes).ece,
+        alone=[classification_metrics(probabilities, labels, classes) for probabilities in by_run],
+        together=classification_metrics(calibrated(together, temperature), labels, classes),
+        ece_before=classification_metrics(together, labels, classes).ece,
     )
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "ensemble.json", result.to_dict())
     return result
-
-
-def _metrics(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> ClassificationMetrics:
-    return ClassificationMetrics.from_dict(classification_metrics(probabilities, labels, classes))
 
 
 def calibrated(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -52,8 +52,7 @@ def test_temperature_stays_within_its_range():
 def test_fitting_lowers_the_calibration_error():
     logits, labels = honest(2, temperature=2.0)
     fitted, raw = (
-        classification_metrics(softmax(logits, t), labels, CLASSES)["ece"]
-        for t in (fit_temperature(logits, labels), 1.0)
+        classification_metrics(softmax(logits, t), labels, CLASSES).ece for t in (fit_temperature(logits, labels), 1.0)
     )
     assert fitted < 0.03 < raw
 
@@ -66,7 +65,7 @@ def test_perfect_probabilities_have_the_error_of_chance():
     seen, said = [], []
     for seed in range(40):
         logits, labels = honest(seed, 300)
-        seen.append(classification_metrics(softmax(logits), labels, CLASSES)["ece"])
+        seen.append(classification_metrics(softmax(logits), labels, CLASSES).ece)
         said.append(chance_calibration_error(softmax(logits), draws=50, seed=seed))
     assert np.mean(said) == pytest.approx(np.mean(seen), rel=0.1)
     many = chance_calibration_error(softmax(honest(3, 30_000)[0]))

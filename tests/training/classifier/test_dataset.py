@@ -119,7 +119,7 @@ def test_a_folder_of_other_classes_has_its_own(tmp_path):
     dataset = load_dataset(folders(tmp_path, ["ring", "lens"]))
     assert dataset.classes == ("lens", "ring") and dataset.groups.count("ring") == 3
     # They are measured too: each is a group of its own.
-    assert classification_metrics(np.eye(2)[dataset.labels], dataset.labels, dataset.classes)["coarse_accuracy"] == 1.0
+    assert classification_metrics(np.eye(2)[dataset.labels], dataset.labels, dataset.classes).coarse_accuracy == 1.0
 
 
 def test_a_folder_with_one_class_is_refused(tmp_path):

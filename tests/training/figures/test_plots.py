@@ -74,7 +74,7 @@ def test_reliability_shows_the_reported_error(drawn):
     probabilities, labels = predictions()
     sharper = probabilities**3 / (probabilities**3).sum(axis=1, keepdims=True)
     upper, lower = drawn(reliability, sharper, probabilities, labels, Path)
-    expected = [classification_metrics(values, labels, CLASSES)["ece"] for values in (sharper, probabilities)]
+    expected = [classification_metrics(values, labels, CLASSES).ece for values in (sharper, probabilities)]
     assert legend(upper)[1:] == [f"before (ECE {expected[0]:.3f})", f"after (ECE {expected[1]:.3f})"]
     assert [sum(patch.get_data().values) for patch in lower.patches] == [len(labels)] * 2
 

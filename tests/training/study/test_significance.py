@@ -56,7 +56,7 @@ def test_class_never_predicted_has_no_precision_and_absent_class_does_not_count(
 def test_macro_f1_and_accuracy_are_those_of_every_other_report():
     probabilities, labels = guesses(2, 300, 9)
     found, other = macro_scores(probabilities, labels, 9), classification_metrics(probabilities, labels, CLASSES)
-    assert (found.f1, found.accuracy) == pytest.approx((other["macro_f1"], other["accuracy"]))
+    assert (found.f1, found.accuracy) == pytest.approx((other.macro_f1, other.accuracy))
 
 
 def test_area_is_not_defined_for_one_class():
