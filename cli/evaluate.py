@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 
@@ -13,6 +13,8 @@ from ..errors import UserError, require_extra
 from ..runtime.inference.bundles import CLASSIFIER, DETECTOR
 from .evaluate_sky import composites, names, night
 from .options import ENGINES, FOLDER, THREADS, resolve_engine
+
+Result = TypeVar("Result")
 
 
 @click.group("eval")
@@ -87,7 +89,7 @@ def detector(
             bundle, data, variant, *resolve_engine(engine, threads), progress, held_out=held_out or unseen, seed=seed
         )
     )
-    click.echo(json.dumps(result) if as_json else detector_table(result))
+    click.echo(json.dumps(result.to_dict()) if as_json else detector_table(result))
     for file in write_report(result, out) if out else ():
         click.echo(f"written to {file}", err=True)
 
@@ -108,9 +110,9 @@ def classifier(
         lambda progress: evaluate_classifier(bundle, data, variant, *resolve_engine(engine, threads), progress)
     )
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result.to_dict()))
     else:
-        click.echo(classifier_table({"all": result}))
+        click.echo(classifier_table({"all": result.to_dict()}))
 
 
 @evaluate.command("pipeline")
@@ -154,10 +156,13 @@ def pipeline(
             seed=seed,
         )
     )
-    click.echo(json.dumps(result) if as_json else pipeline_table(result))
+    if as_json:
+        click.echo(json.dumps({name: situation.to_dict() for name, situation in result.items()}))
+    else:
+        click.echo(pipeline_table(result))
 
 
-def _measure(work: Callable[[Callable[[int, int], None]], dict[str, Any]]) -> dict[str, Any]:
+def _measure(work: Callable[[Callable[[int, int], None]], Result]) -> Result:
     from .terminal.progress_bar import ProgressBar
 
     with ProgressBar("images") as progress:

@@ -84,7 +84,7 @@ class DetectionMetrics:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        values = {name: value for name, value in vars(self).items() if name != "operating"}
+        values = {name: value for name, value in vars(self).items() if name != "operating" or value is not None}
         return values if self.operating is None else values | {"operating": dict(vars(self.operating))}
 
     @classmethod

@@ -8,7 +8,7 @@ from typing import Any
 from ...models.intervals import interval_text
 from ...models.markdown import markdown_row, markdown_table
 from .detector_results import FILE, KINDS, RULE, read_saved
-from .report import BASELINES
+from .records.evaluation import BASELINES
 from .report import NAMES as SITUATIONS
 
 OPERATING = (

@@ -17,7 +17,7 @@ from ...models.bundle import Bundle
 from ...training.run import RunError, RunRecord, read_record, write_json
 from ..performance.latency import bench
 from .evaluate import evaluate_variants
-from .report import BASELINES
+from .records.evaluation import BASELINES, SizedMetrics
 
 logger = logging.getLogger(__name__)
 
@@ -151,19 +151,20 @@ def _measure(name: str, bundle: Bundle, data: Path, seed: int) -> tuple[dict[str
         bundle, data, tuple(KINDS), ENGINE_NAMES[0], 1, lambda done, total: None, held_out=True, seed=seed
     )
     for variant in KINDS:
-        situations = found[variant]["situations"]
-        measured["threshold"] = found[variant]["threshold"]
+        situations = found[variant].situations
+        measured["threshold"] = found[variant].threshold
         measured["chosen_on"] = "half" if "operating" in bundle.manifest.metrics.get("int8", {}) else "all"
-        measured[variant] = {name: {key: values[key] for key in KEPT} for name, values in situations.items()}
+        measured[variant] = {name: _kept(metrics) for name, metrics in situations.items()}
         for baseline in BASELINES:
             baselines.setdefault(
                 baseline,
-                {name: _kept(values[baseline]) for name, values in situations.items()},
+                {name: _kept(metrics.baselines[baseline]) for name, metrics in situations.items()},
             )
     return measured, baselines
 
 
-def _kept(values: dict[str, Any]) -> dict[str, Any]:
+def _kept(metrics: SizedMetrics) -> dict[str, Any]:
+    values = metrics.to_dict()
     return {key: values[key] for key in KEPT}
 
 

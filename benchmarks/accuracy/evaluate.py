@@ -6,6 +6,7 @@ It is measured in every situation, next to baselines.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ...models.bundle import Bundle
 from ...models.classification_metrics import chance_calibration_error, classification_intervals
 from ...models.detection_metrics import EvaluatedFrame, detection_intervals, detection_metrics, precision_by_size
 from ...models.labels import CLASSES, EXCLUDED_LABEL, GALAXY10
+from ...models.metrics import DetectionMetrics
 from ...runtime.inference.classifier import Classifier
 from ...runtime.inference.detector import Detector
 from ...runtime.inference.evaluation import MIN_EVALUATED_SCORE, classifier_metrics
@@ -27,6 +29,7 @@ from ...training.data.splits import is_held_out
 from ...training.formats.read_set import read_set
 from ...training.scenes.evaluation_scenes import COMPOSED, OFF_CENTRE, EvaluationScene, EvaluationScenes
 from .curves import curves
+from .records.evaluation import ClassifierResult, DetectorResult, ExpertCounts, Intervals, Situation, SizedMetrics
 
 Progress = Callable[[int, int], None]
 
@@ -97,7 +100,7 @@ def evaluate_detector(
     *,
     held_out: bool = False,
     seed: int = 1,
-) -> dict[str, Any]:
+) -> DetectorResult:
     """Measure a detector in every situation that a data set allows.
 
     For the situations see `training.scenes.evaluation_scenes`.
@@ -112,11 +115,7 @@ def evaluate_detector(
         seed: of the composed and off-centre scenes.
 
     Returns:
-        of all real frames together: map50, map, ar1, ar10, precision, recall, fp_per_frame (at the bundle's operating
-        threshold), frames, boxes, operating and ``intervals`` (95 %). ``situations``: the same for each situation, with
-        ``sizes`` (`models.detection_metrics.SIZES`, in pixels of the input), ``centre_box``, ``sep`` and ``sep_tuned``
-        (the same for these baselines, at any score). Where a frame has several galaxies, ar1 is None: one detection
-        cannot find them. ``curves``: see `curves.curves`, of all real frames. ``threshold``.
+        The metrics. Where a frame has several galaxies, ar1 is None: one detection cannot find them.
     """
     return evaluate_variants(bundle, data, (variant,), engine, threads, progress, held_out=held_out, seed=seed)[variant]
 
@@ -131,7 +130,7 @@ def evaluate_variants(
     *,
     held_out: bool = False,
     seed: int = 1,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, DetectorResult]:
     """Measure several variants of a detector on the same scenes.
 
     Returns the result of `evaluate_detector` by variant.
@@ -186,42 +185,47 @@ def _evaluate_scene(detectors: Sequence[Detector], scene: EvaluationScene, of_ru
 
 
 def _summarise(
-    evaluated: dict[str, list[EvaluatedScene]], baselines: dict[str, dict[str, Any]], index: int, threshold: float
-) -> dict[str, Any]:
+    evaluated: dict[str, list[EvaluatedScene]],
+    baselines: dict[str, dict[str, SizedMetrics]],
+    index: int,
+    threshold: float,
+) -> DetectorResult:
     """Return the result of `evaluate_detector` for the detector of a number."""
     real = [scene for name, group in evaluated.items() if name not in SYNTHETIC_SITUATIONS for scene in group]
     frames = [scene.frames[index] for scene in real]
-    return {
-        **_metrics(frames, threshold, [scene.frames[index] for scene in real if scene.operating]),
-        "threshold": threshold,
-        "situations": {
-            name: _situation_metrics(group, index, threshold) | baselines[name] for name, group in evaluated.items()
-        },
-        "curves": curves(frames),
-    }
+    metrics, intervals = _metrics(frames, threshold, [scene.frames[index] for scene in real if scene.operating])
+    return DetectorResult(
+        **vars(metrics),
+        intervals=intervals,
+        threshold=threshold,
+        situations={name: _situation(group, baselines[name], index, threshold) for name, group in evaluated.items()},
+        curves=curves(frames),
+    )
 
 
 def _metrics(
     frames: Sequence[EvaluatedFrame], threshold: float, operating: Sequence[EvaluatedFrame] | None = None
-) -> dict[str, Any]:
-    """Return the metrics with their intervals.
+) -> tuple[DetectionMetrics, Intervals]:
+    """Return the metrics and their intervals.
 
     Recall of a single detection is left out where a frame has several galaxies.
     """
-    metrics = detection_metrics(frames, threshold, operating).to_dict()
-    metrics["intervals"] = detection_intervals(frames, threshold, operating)
+    metrics = detection_metrics(frames, threshold, operating)
+    intervals = detection_intervals(frames, threshold, operating)
     if any(len(truth.boxes) > 1 for truth, _, _ in frames):
-        metrics["ar1"] = metrics["intervals"]["ar1"] = None
-    return metrics
+        return replace(metrics, ar1=None), intervals | {"ar1": None}
+    return metrics, intervals
 
 
-def _situation_metrics(group: list[EvaluatedScene], index: int, threshold: float) -> dict[str, Any]:
+def _situation(
+    group: list[EvaluatedScene], baselines: dict[str, SizedMetrics], index: int, threshold: float
+) -> Situation:
     frames = [scene.frames[index] for scene in group]
-    result = _metrics(frames, threshold, [scene.frames[index] for scene in group if scene.operating])
-    return result | {"sizes": precision_by_size(frames)}
+    metrics, intervals = _metrics(frames, threshold, [scene.frames[index] for scene in group if scene.operating])
+    return Situation(**vars(metrics), intervals=intervals, sizes=precision_by_size(frames), baselines=baselines)
 
 
-def _baseline_metrics(name: str, group: list[EvaluatedScene]) -> dict[str, Any]:
+def _baseline_metrics(name: str, group: list[EvaluatedScene]) -> dict[str, SizedMetrics]:
     """Return the metrics of the baselines in a situation: baseline -> metrics."""
     truths = [scene.frames[0][0] for scene in group]
     boxes = np.concatenate([truth.boxes for truth in truths])
@@ -235,21 +239,17 @@ def _baseline_metrics(name: str, group: list[EvaluatedScene]) -> dict[str, Any]:
     for title, detections in baselines.items():
         baseline = [(truth, *scored_boxes) for truth, scored_boxes in zip(truths, detections, strict=True)]
         # Scores of baselines are not probabilities, so every detection counts.
-        result[title] = _metrics(baseline, 0.0) | {"sizes": precision_by_size(baseline)}
+        metrics, intervals = _metrics(baseline, 0.0)
+        result[title] = SizedMetrics(**vars(metrics), intervals=intervals, sizes=precision_by_size(baseline))
     return result
 
 
 def evaluate_classifier(
     bundle: Bundle, data: Path, variant: str, engine: str, threads: int, progress: Progress
-) -> dict[str, Any]:
+) -> ClassifierResult:
     """Measure a classifier on every image of a data set with one of the nine classes.
 
     Images with a box are cropped to it; others are used whole.
-
-    Returns:
-        accuracy, macro_f1, coarse_accuracy, recall by class, confusion (rows: truth), ece and images (their number);
-        ``intervals`` (95 %); ``ece_by_chance``, which perfect probabilities would show; and of EFIGI's images
-        ``within_experts``: how many there are, are right, and are within the experts' interval of the attributes.
     """
     samples = [sample for sample in read_set(data, stretch=bundle.stretch) if sample.label >= 0]
     if not samples:
@@ -263,17 +263,17 @@ def evaluate_classifier(
             box = sample.boxes[0] if len(sample.boxes) else None
             yield sample.load(), box, indices[CLASSES[sample.label]]
 
-    found, probabilities = classifier_metrics(classifier, images())
-    metrics = found.to_dict()
-    metrics["intervals"] = classification_intervals(metrics["confusion"], classifier.classes)
-    metrics["ece_by_chance"] = chance_calibration_error(probabilities)
+    metrics, probabilities = classifier_metrics(classifier, images())
     rows = [
         (classifier.classes[best], CLASSES[sample.label], plausible_classes(sample.row))
         for best, sample in zip(probabilities.argmax(axis=1), samples, strict=True)
         if "Arm_Curvature_sup" in sample.row
     ]
-    if rows:
-        right = sum(name == label for name, label, _ in rows)
-        within = sum(name == label or name in classes for name, label, classes in rows)
-        metrics["within_experts"] = {"images": len(rows), "right": right, "within": within}
-    return metrics
+    right = sum(name == label for name, label, _ in rows)
+    within = sum(name == label or name in classes for name, label, classes in rows)
+    return ClassifierResult(
+        **vars(metrics),
+        intervals=classification_intervals(metrics.confusion, classifier.classes),
+        ece_by_chance=chance_calibration_error(probabilities),
+        within_experts=ExpertCounts(len(rows), right, within) if rows else None,
+    )

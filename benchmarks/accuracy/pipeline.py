@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,7 @@ from ...training.data.sample import Sample
 from ...training.formats.read_set import read_set
 from ...training.scenes.evaluation_scenes import EvaluationScene, EvaluationScenes
 from .evaluate import Progress, held_out_samples
+from .records.evaluation import LossShares, PipelineMetrics, PipelineSituation
 
 DETECTOR = "detector"
 
@@ -40,7 +41,7 @@ def evaluate_pipeline(
     *,
     held_out: bool = False,
     seed: int = 1,
-) -> dict[str, Any]:
+) -> dict[str, PipelineSituation]:
     """Measure detector and classifier together in every situation.
 
     A galaxy is found if a detection at the operating threshold overlaps its box by IoU 0.5; if several do, the one
@@ -52,12 +53,7 @@ def evaluate_pipeline(
         seed: of the composed and off-centre scenes.
 
     Returns:
-        by situation: ``galaxies`` and ``found``, 0..1, of all that are boxed; and for those with one of the nine
-        classes (``classes``) and with a coarse group (``groups``): ``galaxies``, ``found``, ``right`` (found and
-        classified correctly), ``lost_unfound``, ``lost_by_frame`` (found, classified correctly from the true box
-        only), ``lost_by_name`` (found, classified wrongly from either). The last four add up to 1; None if there are
-        no such galaxies. ``centre_box``, ``sep`` and ``sep_tuned``: the same with these baselines, at any score, as the
-        detector. ``interval``: 95 %, of found, and of right in classes and groups.
+        By situation, with the baselines of `records.evaluation.BASELINES`, at any score, as the detector.
 
     Raises:
         DataError: there is no boxed galaxy.
@@ -87,10 +83,10 @@ def evaluate_pipeline(
         }
         for finder, found in detections.items():
             outcomes[scene.situation].setdefault(finder, []).extend(galaxy_outcomes(classifier, scene, found))
-    result: dict[str, Any] = {}
+    result = {}
     for name, by_finder in outcomes.items():
         summaries = {finder: summarise(galaxies) for finder, galaxies in by_finder.items()}
-        result[name] = summaries.pop(DETECTOR) | summaries
+        result[name] = PipelineSituation(summaries.pop(DETECTOR), summaries)
     return result
 
 
@@ -134,8 +130,8 @@ def galaxy_outcomes(classifier: Classifier, scene: EvaluationScene, found: np.nd
     return outcomes
 
 
-def summarise(outcomes: Sequence[GalaxyOutcome]) -> dict[str, Any]:
-    """Summarise the outcomes of a situation; for the result see `evaluate_pipeline`."""
+def summarise(outcomes: Sequence[GalaxyOutcome]) -> PipelineMetrics:
+    """Summarise the outcomes of a situation."""
     classes = [
         (outcome, outcome.predicted == outcome.sample.label, outcome.predicted_from_truth == outcome.sample.label)
         for outcome in outcomes
@@ -150,16 +146,16 @@ def summarise(outcomes: Sequence[GalaxyOutcome]) -> dict[str, Any]:
         for outcome in outcomes
         if outcome.sample.coarse
     ]
-    return {
-        "galaxies": len(outcomes),
-        "found": float(np.mean([outcome.found for outcome in outcomes])),
-        "interval": wilson_interval(sum(outcome.found for outcome in outcomes), len(outcomes)),
-        "classes": _loss_shares(classes),
-        "groups": _loss_shares(groups),
-    }
+    return PipelineMetrics(
+        galaxies=len(outcomes),
+        found=float(np.mean([outcome.found for outcome in outcomes])),
+        interval=wilson_interval(sum(outcome.found for outcome in outcomes), len(outcomes)),
+        classes=_loss_shares(classes),
+        groups=_loss_shares(groups),
+    )
 
 
-def _loss_shares(rows: Sequence[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, Any] | None:
+def _loss_shares(rows: Sequence[tuple[GalaxyOutcome, bool, bool]]) -> LossShares | None:
     """Compute shares of galaxies by where they are lost.
 
     The booleans are correctness from either box.
@@ -169,12 +165,12 @@ def _loss_shares(rows: Sequence[tuple[GalaxyOutcome, bool, bool]]) -> dict[str, 
     found = np.array([outcome.found for outcome, _, _ in rows])
     right = np.array([correct for _, correct, _ in rows])
     right_true = np.array([correct for _, _, correct in rows])
-    return {
-        "galaxies": len(rows),
-        "found": float(found.mean()),
-        "right": float((found & right).mean()),
-        "interval": wilson_interval(int((found & right).sum()), len(rows)),
-        "lost_unfound": float((~found).mean()),
-        "lost_by_frame": float((found & ~right & right_true).mean()),
-        "lost_by_name": float((found & ~right & ~right_true).mean()),
-    }
+    return LossShares(
+        galaxies=len(rows),
+        found=float(found.mean()),
+        right=float((found & right).mean()),
+        interval=wilson_interval(int((found & right).sum()), len(rows)),
+        lost_unfound=float((~found).mean()),
+        lost_by_frame=float((found & ~right & right_true).mean()),
+        lost_by_name=float((found & ~right & ~right_true).mean()),
+    )

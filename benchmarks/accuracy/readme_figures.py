@@ -21,7 +21,8 @@ from ...models.manifest import Manifest
 from ...models.markdown import markdown_table
 from .detector_results import read_saved
 from .raw_results import raw_readme_lines
-from .report import BASELINES, NAMES
+from .records.evaluation import BASELINES
+from .report import NAMES
 
 BEGIN, END = "<!-- figures: python -m galaxy_edge.benchmarks.accuracy.readme_figures -->\n", "<!-- /figures -->"
 README = Path(__file__).parents[2] / "README.md"

@@ -11,6 +11,7 @@ import pytest
 from galaxy_edge.benchmarks.accuracy.curves import LEVELS, curves
 from galaxy_edge.benchmarks.accuracy.evaluate import held_out_samples
 from galaxy_edge.benchmarks.accuracy.pipeline import GalaxyOutcome, evaluate_pipeline, summarise
+from galaxy_edge.benchmarks.accuracy.records.evaluation import DetectorResult, PipelineSituation
 from galaxy_edge.benchmarks.accuracy.report import detector_table, pipeline_table
 from galaxy_edge.models import intervals
 from galaxy_edge.models.bundle import Bundle
@@ -50,7 +51,8 @@ def test_eval_detector_reports_every_situation_and_writes_files(tiny_models, set
     assert (tmp_path / "report" / "scores.png").stat().st_size > 1000
     table = (tmp_path / "report" / "report.md").read_text()
     # Both tables have a row per situation, followed by one per baseline.
-    assert table == detector_table(result)
+    assert table == detector_table(DetectorResult.from_dict(result))
+    assert DetectorResult.from_dict(result).to_dict() == result
     assert set(result["situations"]["gz_frames"]["sep"]) >= {"ar10", "precision", "sizes"}
     boxed = sum(found["boxes"] > 0 for found in result["situations"].values())
     for title in ("| constant centre box |", "| SEP, extended sources |", "| SEP, filter and boxes fitted |"):
@@ -98,7 +100,8 @@ def test_eval_pipeline_reports_where_galaxies_are_lost(tiny_models, sets):
                 steps = [found[kind][key] for key in ("right", "lost_unfound", "lost_by_frame", "lost_by_name")]
                 assert sum(steps) == pytest.approx(1)
                 assert found[kind]["found"] == pytest.approx(1 - found[kind]["lost_unfound"])
-    table = pipeline_table(result)
+    records = {name: PipelineSituation.from_dict(found) for name, found in result.items()}
+    table = pipeline_table(records)
     assert "lost by the box" in table and table.count("| constant centre box |") == len(result)
     # The constant box matches galaxies in the middle only.
     assert result["gz_frames"]["centre_box"]["found"] > result["gz_off_centre"]["centre_box"]["found"]
@@ -124,7 +127,7 @@ def test_each_galaxy_is_lost_once():
         outcome(True, 0, 0, label=-1, coarse=""),
         outcome(True, 6, 6, label=-1, coarse="spiral"),
     ]
-    found = summarise(outcomes)
+    found = summarise(outcomes).to_dict()
     assert found["galaxies"] == 6 and found["found"] == pytest.approx(5 / 6)
     assert found["classes"].pop("interval") == wilson_interval(1, 4)
     assert found["groups"].pop("interval") == wilson_interval(3, 5)
@@ -144,7 +147,7 @@ def test_each_galaxy_is_lost_once():
         "lost_by_frame": 0.2,
         "lost_by_name": 0.0,
     }
-    assert summarise(outcomes[4:5])["classes"] is None
+    assert summarise(outcomes[4:5]).classes is None
 
 
 def trained_on(bundle, sets, split):
