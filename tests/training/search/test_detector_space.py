@@ -11,6 +11,7 @@ from galaxy_edge.training.detector.settings import DetectorSettings, read_picked
 from galaxy_edge.training.run import RunError
 from galaxy_edge.training.search.detector_space import DETECTORS, SPACE, START, cost, design_of
 from helpers.labelled_sets import make_sets
+from helpers.small_detector import shorten_mobilenet
 
 LEAST = {name: values[0] for name, values in SPACE.items()}
 
@@ -50,13 +51,15 @@ def test_computed_cost_agrees_with_graph_and_file_size(choice, tmp_path):
 
 
 @pytest.mark.slow
-def test_search_trains_detectors_and_its_pick_is_valid(tmp_path):
+def test_search_trains_detectors_and_its_pick_is_valid(tmp_path, monkeypatch):
     """Two trials of next to nothing.
 
-    The front is written, and its pick is a detector of the space.
+    The front is written, and its pick is a detector of the space. The trained networks have one block per level, to be
+    traced sooner; the cost of whole networks is compared in another test.
     """
     pytest.importorskip("official.vision", reason="needs tf-models-official (the detector extra)")
     pytest.importorskip("optuna", reason="needs the study extra")
+    shorten_mobilenet(monkeypatch)
     from click.testing import CliRunner
     from galaxy_edge.cli.main import cli
 
@@ -78,7 +81,7 @@ def test_search_trains_detectors_and_its_pick_is_valid(tmp_path):
         "--max-macs",
         limit,
         "--threads",
-        2,
+        1,
     ]
     done = CliRunner().invoke(cli, list(map(str, command)), catch_exceptions=False)
     assert done.exit_code == 0
