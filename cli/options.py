@@ -71,6 +71,18 @@ class CheckedText(click.ParamType):  # type: ignore[type-arg]
         return str(value)
 
 
+class EngineName(click.Choice):  # type: ignore[type-arg]
+    """The name of an engine of this package, or of a plug-in, which is looked for only then."""
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> Any:
+        """Check the name."""
+        from ..devices.engine_plugins import plugin_names
+
+        if value not in self.choices and value in plugin_names():
+            return value
+        return super().convert(value, param, context)
+
+
 def _tiles(text: str) -> object:
     from ..runtime.imaging.tiling import parse_grid
 
@@ -109,7 +121,7 @@ TOPIC = CheckedText("topic", _topic, "galaxy-edge/my-telescope")
 SIZE = Size()
 THREADS = click.IntRange(1, 64)
 COUNT = click.IntRange(1, 10**9)
-ENGINES = click.Choice(ENGINE_NAMES)
+ENGINES = EngineName(ENGINE_NAMES)
 STRETCH = click.Choice(("auto", "none", "percentile"))
 """`models.images.development.STRETCHES`; written out, since importing that takes time at every start."""
 

@@ -9,6 +9,7 @@ when the network is loaded.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -206,7 +207,7 @@ def parse_manifest(path: Path, text: str, manifest: dict[str, Any]) -> Manifest:
         fail("[variants] is empty")
     for name, table in manifest["variants"].items():
         check(table, _SECTIONS["variant"], f"[variants.{name}]")
-        if table["runtime"] not in RUNTIMES:
+        if table["runtime"] not in RUNTIMES and not re.fullmatch(r"plugin:[a-z0-9._-]{1,40}", str(table["runtime"])):
             fail(f"unknown runtime '{table['runtime']}' in [variants.{name}]; known: {', '.join(RUNTIMES)}", "runtime")
         for output in table["outputs"]:
             check(output, _OUTPUT_KEYS, f"an output of [variants.{name}]")

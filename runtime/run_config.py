@@ -140,7 +140,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if self.engine is not None and self.engine not in ENGINE_NAMES:
-            raise UsageError(f"unknown engine '{self.engine}'; known: {', '.join(ENGINE_NAMES)}")
+            _check_plugin(self.engine)
         parse_grid(self.tiles)
         if self.stretch not in STRETCHES:
             raise UsageError(f"unknown stretch '{self.stretch}'; known: {', '.join(STRETCHES)}")
@@ -169,6 +169,13 @@ class RunConfig:
         By default, in a systemd service.
         """
         return bool(os.environ.get("NOTIFY_SOCKET")) if self.wait is None else self.wait
+
+
+def _check_plugin(engine: str) -> None:
+    from ..devices.engine_plugins import plugin_names
+
+    if engine not in plugin_names():
+        raise UsageError(f"unknown engine '{engine}'; known: {', '.join((*ENGINE_NAMES, *plugin_names()))}")
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -24,7 +24,7 @@ def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = N
     Args:
         bundle: a verified bundle.
         variant: e.g. ``int8`` or ``fp32``.
-        engine: one of `ENGINE_NAMES`, or None for the preferred one of the variant.
+        engine: one of `ENGINE_NAMES`, a plug-in, or None for the preferred one of the variant.
 
     Returns:
         The variant and the name of the engine. A bundle without a variant for the Edge TPU runs on the processor.
@@ -33,9 +33,9 @@ def select_variant(bundle: Bundle, variant: str = "int8", engine: str | None = N
         UsageError: the engine is unknown, or none runs the variant.
         BundleError: the bundle has no such variant, or none for this engine.
     """
-    if engine is not None and engine not in ENGINES:
-        raise UsageError(f"unknown engine '{engine}'; known: {', '.join(ENGINE_NAMES)}")
     chosen = bundle.variant(variant)
+    if engine is not None and engine not in ENGINES:
+        return _plugin_variant(bundle, variant, engine), engine
     runners = engines_for(chosen.runtime)
     if engine is None:
         if not runners:
@@ -82,6 +82,8 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
             "%s has no variant for the Edge TPU and runs on the processor (%s): export it with "
             "--formats tflite-int8,edgetpu", bundle.name, engine,
         )  # fmt: skip
+    if engine not in ENGINES:
+        return _plugin_engine(bundle, chosen, engine, threads)
     if ENGINES[engine].runtime == "onnx":
         from .onnx_engine import OnnxEngine
 
@@ -89,6 +91,33 @@ def load_engine(bundle: Bundle, variant: str = "int8", engine: str | None = None
     from .tflite_engine import TFLiteEngine
 
     return TFLiteEngine(bundle, chosen, engine, threads)
+
+
+def _plugin_variant(bundle: Bundle, variant: str, engine: str) -> Variant:
+    """Return the plug-in's own variant of a bundle, or one of the kind that it runs."""
+    from ...devices.engine_plugins import OWN_FILES, load_plugin, plugin_names
+
+    if engine not in plugin_names():
+        raise UsageError(f"unknown engine '{engine}'; known: {', '.join((*ENGINE_NAMES, *plugin_names()))}")
+    runtime = getattr(load_plugin(engine), "runtime", "")
+    names = (variant, f"onnx_{variant}", variant.removeprefix("onnx_"))
+    own = [item for item in bundle.variants.values() if item.runtime == OWN_FILES + engine]
+    common = [bundle.variants[name] for name in names if name in bundle.variants]
+    for item in (*own, *(item for item in common if item.runtime == runtime)):
+        return item
+    raise BundleError(f"{bundle.path} has no variant of '{variant}' that {engine} runs: choose another --engine")
+
+
+def _plugin_engine(bundle: Bundle, variant: Variant, engine: str, threads: int) -> Engine:
+    from ...devices.engine_plugins import load_plugin
+
+    try:
+        made: Engine = load_plugin(engine)(bundle, variant, threads)
+    except (RuntimeError, ValueError, OSError, ImportError) as error:
+        raise UsageError(f"the engine {engine} cannot run {bundle.path / variant.file}: {error}") from None
+    if getattr(made, "name", None) != engine or not callable(made):
+        raise UsageError(f"the engine {engine} is not one: it must be callable and have its name")
+    return made
 
 
 def _substitute(runners: tuple[str, ...]) -> str:
