@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import threading
 from pathlib import Path
@@ -106,6 +107,7 @@ def _setting(context: click.Context, name: str) -> Any:
 
 REFUSALS = frozenset({errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EIO})
 """Errors of a disk whose cause the user can remove; they are not reported as bugs."""
+_WITH_USER = re.compile(r"(\b[A-Za-z][A-Za-z0-9+.-]*:/+)[^\s'\"/?#]*@([^\s'\"]*)")
 HINT = "set GALAXY_EDGE_DEBUG=1 to see where, and please report it"
 
 
@@ -188,7 +190,7 @@ def _run_command() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(0) from None
     except UserError as error:
-        _fail(str(error), error.exit_code)
+        _fail(_without_secrets(str(error)), error.exit_code)
     except Exception as error:  # the last resort: no traceback reaches a user
         if os.environ.get("GALAXY_EDGE_DEBUG"):
             raise
@@ -213,12 +215,12 @@ def _printable(message: str) -> str:
 
 
 def _without_secrets(message: str) -> str:
-    """Mask addresses of the command line in a message of a library.
+    """Mask addresses in a message: those of the command line, in any form, and others that hold a user.
 
-    click and other libraries repeat what they were given.
+    click and other libraries repeat what they were given; as a path, an address loses a slash.
     """
     for argument in sys.argv[1:]:
         for text in (argument, argument.partition("=")[2]):
             if text and (shown := redact_credentials(text)) != text:
                 message = message.replace(text, shown)
-    return message
+    return _WITH_USER.sub(r"\1***@\2", message)

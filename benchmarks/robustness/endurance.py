@@ -29,7 +29,7 @@ from ...runtime.sources.source import Source
 from ...runtime.system.utc_time import utc_now
 from ..performance.synthetic_sources import InMemory, NetworkCamera, corrupt_image
 
-DROPS, CORRUPT_IMAGES, LONG_RUN_FRAMES = 50, 10_000, 200_000
+DROPS, CORRUPT_IMAGES, LONG_RUN_FRAMES = 10, 10_000, 200_000
 SAMPLES = 400
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ImageError, UsageError
+from .fits_cards import repair_cards
 from .fits_tiles import check_tiles
 from .fits_time import observation_time
 from .headers import ImageHeader
@@ -56,9 +57,10 @@ def read_fits(
         from astropy.io import fits
     except ImportError:
         raise UsageError(f"{name} is FITS, which needs astropy: pip install 'galaxy-edge[fits]'") from None
-    end, fault = _find_intact_end(content)
+    starts, end, fault = _find_intact_units(content)
     if end == 0:
         raise ImageError(name, f"the FITS file is truncated or damaged ({fault})")
+    content = repair_cards(content, starts)
     with ExitStack() as stack:
         stack.enter_context(_WARNINGS_LOCK)
         stack.enter_context(warnings.catch_warnings())
@@ -144,20 +146,22 @@ def _read_header(header: Any) -> dict[str, Any]:
     return values
 
 
-def _find_intact_end(content: bytes) -> tuple[int, str]:
-    """Return where the last intact unit of a file ends, and the next one's fault.
+def _find_intact_units(content: bytes) -> tuple[list[int], int, str]:
+    """Return where the intact units of a file begin, where the last one ends, and the next one's fault.
 
     The fault is "" if there is none.
     """
+    starts: list[int] = []
     end = 0
     for _ in range(MAX_UNITS):
         if end and not content.startswith(b"XTENSION", end):
             break  # the rest of the file is not FITS
         try:
-            end = _unit_end(content, end)
+            start, end = end, _unit_end(content, end)
         except ValueError as error:
-            return end, str(error)
-    return end, ""
+            return starts, end, str(error)
+        starts.append(start)
+    return starts, end, ""
 
 
 def _unit_end(content: bytes, start: int) -> int:

@@ -222,3 +222,17 @@ def test_masked_pixels_stay_masked_in_the_raw_values():
     image = decode(values, BAYERPAT="RGGB")
     assert np.isnan(image.raw[10:20, 10:20]).all() and np.isnan(image.raw).sum() == 100
     assert all(np.isfinite(plane).all() for plane in image.planes)
+
+
+@pytest.mark.parametrize(("old", "new"), [
+    ("UNUSED  =", "CONTINUE  'of nothing&'"), ("UNUSED  =", "BSCALE  =                  nan"),
+    ("UNUSED  =", "BSCALE  = '1,0     '"), ("BZERO   =", "BZERO   =              32768,0"),
+    ("BZERO   =", "BZERO   = '32768   '"),
+])  # fmt: skip
+def test_scales_and_continuations_that_cannot_be_parsed_lose_no_pixel(old, new):
+    """Such a card made the whole file "truncated or damaged"."""
+    values = mosaic_of(SCENE, "RGGB")
+    content = fits_file(values, UNUSED="x" * 60)
+    start = content.index(old.encode())
+    image = decode_image(content[:start] + new.encode().ljust(80) + content[start + 80 :], "x.fits")
+    assert np.array_equal(image.raw, values)

@@ -20,6 +20,10 @@ CARDS = (
     "FOCALLEN=             infinity",
     "HIERARCH  = = '",
     "lower   =                    1",
+    "CONTINUE  'of nothing&'",
+    "BSCALE  =                  nan",
+    "BSCALE  =                  1,0",
+    "BZERO   = '0 '",
 )
 
 
@@ -62,7 +66,8 @@ def _card(random: np.random.Generator) -> bytes:
 
 ATTACK = Attack(
     promise="No valid FITS image is lost because of a header card that cannot be parsed.",
-    method="{count} files with one to three such cards: NaN, comma, open quote, lower case, random characters",
+    method="{count} files with one to three such cards: NaN, comma, open quote, lower case, scales that are no "
+    "numbers, random characters",
     run=run,
     count=2000,
     small_count=40,

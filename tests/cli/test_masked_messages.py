@@ -1,0 +1,20 @@
+"""Messages do not repeat the password of an address that was given in a wrong position."""
+
+import pytest
+from galaxy_edge.cli.main import main
+
+
+@pytest.mark.parametrize("arguments", [
+    ["events", "list", "--in", "rtsp://me:secret@camera/live"],
+    ["--config", "rtsp://me:secret@camera/live", "run", "--camera", "demo"],
+    ["run", "--camera", "demo"],
+])  # fmt: skip
+def test_address_in_a_wrong_position_is_masked(arguments, capsys, monkeypatch, tmp_path):
+    """As a path, ``rtsp://`` has lost a slash; a settings file may have it as a table's name."""
+    (tmp_path / "galaxy-edge.toml").write_text('["rtsp://me:secret@camera/live"]\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["galaxy-edge", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    printed = capsys.readouterr()
+    assert end.value.code == 2 and "secret" not in printed.err + printed.out and "***@camera" in printed.err
