@@ -66,7 +66,7 @@ def _card(random: np.random.Generator) -> bytes:
 
 ATTACK = Attack(
     promise="No valid FITS image is lost because of a header card that cannot be parsed.",
-    method="{count} files with one to three such cards: NaN, comma, open quote, lower case, scales that are no "
+    method="{count} files with one to three such cards: NaN, comma, open quote, lower case, scales that are not "
     "numbers, random characters",
     run=run,
     count=2000,
