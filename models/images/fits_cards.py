@@ -14,8 +14,8 @@ _IS_CONTINUED = re.compile(rb"&' *(/.*)?")
 def repair_cards(content: bytes, starts: Iterable[int]) -> bytes:
     """Return a file with readable scales, and without continuations of nothing.
 
-    A BSCALE or BZERO with a decimal comma or in quotes becomes a number, one that is not a number is removed: the values
-    of the image then are in another unit. Other cards that cannot be parsed stay: the reader ignores them.
+    A BSCALE or BZERO with a decimal comma or in quotes becomes a number, and one that is not a number is removed: the
+    values of the image then are in another unit. Other cards that cannot be parsed stay: the reader ignores them.
 
     Args:
         content: the file.
