@@ -127,10 +127,10 @@ def train_classifier(
 @click.option("--imitate", type=FILE, hidden=True)  # the old name of --distill-from
 @click.option(
     "--preset",
-    type=click.Choice(["quick", "small", "stock", "efficientdet"]),
-    help="quick: ours with the fastest early stages; small: ours with MobileNetV2; stock: SSD MobileNetV2 FPNLite "
-    "320; efficientdet: EfficientDet-Lite0. Default: quick, or small with pretrained --weights. The options below "
-    "change it.",
+    type=click.Choice(["nano", "quick", "base", "small", "stock", "efficientdet"]),
+    help="quick: ours, with fast early stages; nano, base: the same, smaller or larger; small: ours with MobileNetV2; "
+    "stock: SSD MobileNetV2 FPNLite 320; efficientdet: EfficientDet-Lite0. Default: quick, or small with pretrained "
+    "--weights. The options below change it.",
 )
 @click.option("--network", type=FILE, help="The picked.json of a search for detectors, instead of a preset.")
 @click.option("--size", type=click.IntRange(64, 1024), help="Side of the input in pixels, a multiple of 32.")

@@ -2,7 +2,8 @@
 
 The names are those of ``galaxy-edge train classifier --recipe NAME``. Recipes of the report keep its choices (Adam,
 EarlyStopping and ReduceLROnPlateau of section 2.4, augmentation and balancing of section 2.3); ``small`` is the network
-that is shipped, ``telescopes`` continues its training (``--start``) on imitations of other telescopes' views.
+that is shipped, ``telescopes`` continues its training (``--start``) on imitations of other telescopes' views; ``nano``
+and ``base`` are a smaller and a larger network of its kind.
 """
 
 from __future__ import annotations
@@ -35,6 +36,27 @@ SMALL: dict[str, Any] = {
     "dropout": 0.2,
 }
 """The network that is shipped, without its input size: see `small_network.SmallNetwork`."""
+
+NANO: dict[str, Any] = SMALL | {
+    "stem_channels": 8,
+    "stem_kernel": 3,
+    "stages": [
+        {"width": 16, "depth": 1, "kernel": 3, "kind": "mixed"},
+        {"width": 48, "depth": 2, "kernel": 3, "kind": "mixed"},
+        {"width": 128, "depth": 1, "kernel": 3, "kind": "separable"},
+    ],
+}
+"""A quarter of `SMALL`'s multiply-adds, at 64 px."""
+
+BASE: dict[str, Any] = SMALL | {
+    "stem_channels": 20,
+    "stages": [
+        {"width": 36, "depth": 1, "kernel": 3, "kind": "plain"},
+        {"width": 72, "depth": 2, "kernel": 3, "kind": "mixed"},
+        {"width": 144, "depth": 1, "kernel": 3, "kind": "separable"},
+    ],
+}
+"""Two and a half times `SMALL`'s multiply-adds, at 96 px."""
 
 
 class RecipeError(UserError):
@@ -163,6 +185,8 @@ SCRATCH = (
 
 RECIPES: dict[str, Recipe] = {
     "small": Recipe(),
+    "nano": Recipe(spec=dict(NANO), size=64, views="telescopes", mixup=0.0, smoothing=0.0),
+    "base": Recipe(spec=dict(BASE), size=96, views="telescopes", mixup=0.0, smoothing=0.0),
     "telescopes": Recipe(views="telescopes", rates=(1e-3,), mixup=0.0, smoothing=0.0),
     **{name: replace(REPORT, network=name) for name in SCRATCH},
     "scratch": replace(REPORT, network="scratch"),

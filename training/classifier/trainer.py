@@ -144,7 +144,7 @@ class ClassifierTrainer:
         """Load the state and return its number of epochs; 0 if none is complete."""
         variables = self._state
         try:
-            with np.load(path) as stored:
+            with path.open("rb") as file, np.load(file) as stored:  # closes it where np.load raises, too
                 # Everything is read before anything is set: a partial state would be worse than none.
                 values = [stored[f"v{index}"] for index in range(len(variables))]
                 best = [stored[f"best{index}"] for index in range(len(self._best))]

@@ -110,15 +110,20 @@ class DetectorSettings:
         return {key: value.name if isinstance(value, Path) else value for key, value in values.items()}
 
 
+QUICK: dict[str, Any] = {
+    "architecture": "quick",
+    "size": 224,
+    "width": 1.0,
+    "fpn_filters": 48,
+    "head_convs": 0,
+    "max_level": 6,
+}
+"""The network that is shipped."""
+
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {
-        "architecture": "quick",
-        "size": 224,
-        "width": 1.0,
-        "fpn_filters": 48,
-        "head_convs": 0,
-        "max_level": 6,
-    },
+    "nano": QUICK | {"size": 192, "width": 0.6875},
+    "quick": QUICK,
+    "base": QUICK | {"size": 320},
     "small": {},
     "stock": {"size": 320, "width": 1.0, "fpn_filters": 128, "head_convs": 4, "anchor_size": 4.0},
     "efficientdet": {
@@ -131,7 +136,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "scales_per_octave": 3,
     },
 }
-"""Differences from `DetectorSettings`: two networks of this project, and two as published."""
+"""Differences from `DetectorSettings`: four networks of this project, and two as published."""
 
 
 def read_picked_network(path: Path) -> dict[str, Any]:

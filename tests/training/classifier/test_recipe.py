@@ -11,12 +11,14 @@ from galaxy_edge.training.classifier.balancing import STRATEGIES
 from galaxy_edge.training.classifier.recipe import (
     RECIPES,
     REPORT,
+    SCRATCH,
     Recipe,
     RecipeError,
     build,
     find_recipe,
     with_network,
 )
+from galaxy_edge.training.classifier.small_network import SmallNetwork, cost
 
 
 @pytest.mark.parametrize(("name", "value"), [
@@ -39,10 +41,19 @@ def test_every_known_setting_is_accepted(name, known):
 
 def test_unknown_recipe_lists_the_known_ones():
     assert find_recipe("small") is RECIPES["small"]
-    with pytest.raises(RecipeError, match=r"'medium'; known: small, telescopes, simple, bigger"):
+    with pytest.raises(RecipeError, match=r"'medium'; known: small, nano, base, telescopes, simple, bigger"):
         find_recipe("medium")
     with pytest.raises(RecipeError, match="no network 'medium'"):
         build(Recipe(network="medium"), 9)
+
+
+def test_nano_and_base_are_a_smaller_and_a_larger_network():
+    """Nano has at most two million multiply-adds."""
+    macs = [
+        cost(SmallNetwork.from_dict({**RECIPES[name].spec, "size": RECIPES[name].size}), 9).macs
+        for name in ("nano", "small", "base")
+    ]
+    assert macs[0] <= 2_000_000 and macs[0] * 3 < macs[1] < macs[2] / 2
 
 
 def test_picked_network_of_a_search_is_used_unchanged(tmp_path):
@@ -75,7 +86,7 @@ def test_recipes_cannot_be_changed_by_their_users():
     assert Recipe().spec["pooling"] == "average"
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("small", "telescopes", "mobilenet")])
+@pytest.mark.parametrize("name", [*SCRATCH, "scratch", "optimised", "vgg_features", "vgg_block5"])
 def test_recipes_of_the_report_train_alike(name):
     # They are compared with each other: besides the network, only what a pretrained base needs may differ.
     differing = {key for key, value in RECIPES[name].to_dict().items() if value != REPORT.to_dict()[key]}
