@@ -14,6 +14,7 @@ import os
 import re
 import sys
 import threading
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -35,6 +36,7 @@ COMMANDS = (
     "bench",
     "devices",
     "station.doctor",
+    "station.service",
     "remote.wheelhouse",
     "remote.deploy",
     "remote.fleet",
@@ -166,6 +168,17 @@ def main() -> None:
     exit_if_requested(0)
 
 
+def read_credentials(environment: MutableMapping[str, str]) -> None:
+    """Set variables of options from the credentials that systemd passes to the service, which no other user can read.
+
+    Args:
+        environment: CREDENTIALS_DIRECTORY is read; its files named ``GALAXY_EDGE_...`` become variables.
+    """
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    for path in sorted(Path(folder).glob("GALAXY_EDGE_*")) if folder else ():
+        environment.setdefault(path.name, path.read_text(encoding="utf-8").strip())
+
+
 def _run_command() -> None:
     """Run the command, and turn its errors into messages and exit codes."""
     _open_closed_streams()
@@ -177,6 +190,7 @@ def _run_command() -> None:
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     try:
+        read_credentials(os.environ)
         cli.main(prog_name="galaxy-edge", standalone_mode=False)
     except click.ClickException as error:
         error.show(text := io.StringIO())

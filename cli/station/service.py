@@ -1,0 +1,103 @@
+"""`galaxy-edge service`: run at the start of this computer, under systemd."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from ...errors import UsageError
+from ..options import PROFILE
+
+
+@click.group()
+def service() -> None:
+    """Run galaxy-edge at the start of this computer, under systemd."""
+
+
+@service.command("install", context_settings={"ignore_unknown_options": True})
+@click.option("--dry-run", is_flag=True, help="Print the unit; change nothing.")
+@click.option("--replace", is_flag=True, help="Replace a service that is installed with other options.")
+@click.option(
+    "--profile-of", "device", type=PROFILE, help="Device profile for the memory limit; default: this machine's."
+)
+@click.option(
+    "--credential",
+    "credentials",
+    multiple=True,
+    metavar="VARIABLE=FILE",
+    help="Give an option from a file that only root reads, e.g. GALAXY_EDGE_RUN_MQTT=/etc/galaxy-edge/mqtt.",
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[OPTIONS OF run]...")
+def install(
+    dry_run: bool, replace: bool, device: str | None, credentials: tuple[str, ...], arguments: tuple[str, ...]
+) -> None:
+    """Install and start the service; other options are those of galaxy-edge run."""
+    from ...devices.probe import profile_for
+    from ...devices.service import manage
+    from ...devices.service.unit import unit_text
+
+    files = dict(map(_credential, credentials))
+    _check_run_options(arguments, files)
+    text = unit_text(arguments, profile_for(device), files, manage.existing_groups())
+    if dry_run:
+        click.echo(text, nl=False)
+        return
+    manage.check_host()
+    manage.install(text, replace)
+    click.echo("the service is installed and starts; galaxy-edge service status shows it")
+
+
+@service.command("status")
+def status() -> None:
+    """Show whether the service runs; the exit code is that of systemctl status."""
+    from ...devices.service import manage
+    from ...devices.service.unit import NAME
+
+    manage.check_host(root_needed=False)
+    raise SystemExit(manage.show("systemctl", "--no-pager", "status", NAME))
+
+
+@service.command("logs")
+@click.option("--follow", "-f", is_flag=True, help="Wait for new messages.")
+@click.option(
+    "--lines", type=click.IntRange(1, 10**6), default=100, show_default=True, metavar="N", help="Last N lines."
+)
+def logs(follow: bool, lines: int) -> None:
+    """Print the messages of the service."""
+    from ...devices.service import manage
+    from ...devices.service.unit import NAME
+
+    manage.check_host(root_needed=False)
+    more = ["--follow"] if follow else []
+    raise SystemExit(manage.show("journalctl", "--no-pager", "-u", NAME, "-n", str(lines), *more))
+
+
+@service.command("uninstall")
+@click.option("--purge", is_flag=True, help="Remove its data and its user too.")
+def uninstall(purge: bool) -> None:
+    """Stop and remove the service; its data stay in /var/lib/galaxy-edge."""
+    from ...devices.service import manage
+
+    manage.check_host()
+    found = manage.uninstall(purge)
+    click.echo("the service is removed" if found else "there was no service")
+
+
+def _credential(text: str) -> tuple[str, Path]:
+    name, _, path = text.partition("=")
+    if not re.fullmatch(r"GALAXY_EDGE_[A-Z0-9_]+", name) or not path.startswith("/") or ":" in path:
+        raise UsageError(f"--credential {name}: give VARIABLE=FILE, e.g. GALAXY_EDGE_RUN_MQTT=/etc/galaxy-edge/mqtt")
+    return name, Path(path)
+
+
+def _check_run_options(arguments: tuple[str, ...], credentials: dict[str, Path]) -> None:
+    """Parse the options as `run` will: a unit with a wrong one would be restarted for ever."""
+    from ..run import run
+
+    given = [*arguments]
+    for variable, option in (("GALAXY_EDGE_RUN_CAMERA", "--camera"), ("GALAXY_EDGE_RUN_MQTT", "--mqtt")):
+        if variable in credentials:
+            given += [option, "demo" if option == "--camera" else "mqtt://localhost"]
+    run.make_context("galaxy-edge run", given)

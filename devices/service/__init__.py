@@ -1,0 +1,1 @@
+"""The systemd service that runs galaxy-edge at the start of a device."""

@@ -1,0 +1,115 @@
+"""Write the unit of the service: hardened, restarted for ever, with its own user."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ...errors import UsageError
+from ..profile import Profile
+
+NAME = "galaxy-edge"
+USER = "galaxy-edge"
+STATE = Path("/var/lib/galaxy-edge")
+"""The working folder of the service: its output folder, ``galaxy-edge-out``, is in it."""
+
+_TEMPLATE = """\
+# Made by galaxy-edge service install, which replaces it: add changes with systemctl edit {name}.
+[Unit]
+Description=galaxy-edge: find galaxies in what the telescope sees
+Wants=network-online.target
+After=network-online.target time-sync.target
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart={command}
+WatchdogSec=120
+TimeoutStartSec=300
+Restart=always
+RestartSec=10
+KillSignal=SIGTERM
+User={user}
+Group={user}
+SupplementaryGroups={groups}
+StateDirectory={name}
+StateDirectoryMode=0750
+WorkingDirectory={state}
+Environment=HOME={state} PYTHONUNBUFFERED=1
+UMask=0027
+{limits}NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome={home}
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+LockPersonality=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+RemoveIPC=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service landlock_create_ruleset landlock_add_rule landlock_restrict_self
+SystemCallFilter=~@privileged
+SystemCallErrorNumber=EPERM
+DevicePolicy=closed
+{devices}
+[Install]
+WantedBy=multi-user.target
+"""
+_DEVICES = ("char-video4linux", "char-media", "char-dma_heap", "char-usb_device", "char-apex", "char-drm")
+"""Cameras, libcamera's memory, and the Edge TPU on USB and PCIe, by the names of /proc/devices."""
+
+
+def unit_text(
+    arguments: Sequence[str], profile: Profile, credentials: Mapping[str, Path], groups: Sequence[str]
+) -> str:
+    """Return the unit file.
+
+    Args:
+        arguments: of ``galaxy-edge run``, checked.
+        profile: of the device: its memory limit.
+        credentials: file by the name of the environment variable of an option, e.g. ``GALAXY_EDGE_RUN_MQTT``.
+        groups: supplementary groups that exist here.
+
+    Raises:
+        UsageError: an argument or a path has a line break or another control character.
+    """
+    command = [str(Path(sys.prefix) / "bin/galaxy-edge"), "run", *arguments]
+    limits = f"MemoryMax={profile.memory}M\n" if profile.memory else ""
+    limits += "".join(f"LoadCredential={name}:{_escape(str(path))}\n" for name, path in credentials.items())
+    return _TEMPLATE.format(
+        name=NAME, user=USER, state=STATE, groups=" ".join(groups), limits=limits,
+        command=" ".join(map(quote, command)), home=_protect_home(sys.prefix),
+        devices="".join(f"DeviceAllow={device} rw\n" for device in _DEVICES),
+    )  # fmt: skip
+
+
+def quote(argument: str) -> str:
+    """Return an argument as ``ExecStart=`` reads it back: nothing is expanded.
+
+    Raises:
+        UsageError: it has a line break or another control character.
+    """
+    text = _escape(argument).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
+    return f'"{text}"'
+
+
+def _escape(text: str) -> str:
+    if not text.isprintable():
+        raise UsageError(f"{text!r} cannot be part of a service: it has a line break or another control character")
+    return text.replace("%", "%%")
+
+
+def _protect_home(prefix: str) -> str:
+    """Return whether the service may read home folders: only if its environment is in one."""
+    return "read-only" if prefix.startswith(("/home/", "/root/")) else "yes"

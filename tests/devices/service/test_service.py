@@ -1,0 +1,93 @@
+"""The unit of the service, checked by systemd's own programs, and wrong uses of the command."""
+
+import re
+import shutil
+import subprocess
+
+import pytest
+from galaxy_edge.cli import main
+from galaxy_edge.devices.probe import profile_for
+from galaxy_edge.devices.service import manage
+from galaxy_edge.devices.service.unit import quote, unit_text
+from galaxy_edge.errors import UsageError
+from helpers.command_line import galaxy_edge_in_process
+
+PI = profile_for("raspberry-pi-5")
+
+
+@pytest.fixture
+def unit(tmp_path, monkeypatch):
+    program = tmp_path / "bin/galaxy-edge"
+    program.parent.mkdir()
+    program.symlink_to("/bin/true")
+    monkeypatch.setattr("galaxy_edge.devices.service.unit.sys.prefix", str(tmp_path))
+    path = tmp_path / "galaxy-edge.service"
+    path.write_text(unit_text(["--camera", "0?gain=4&x=50%"], PI, {}, ["video"]))
+    return path
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+def test_systemd_accepts_the_unit_and_finds_it_hardened(unit):
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=30", "--no-pager", unit]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
+    faults = [line for line in done.stderr.splitlines() if "galaxy-edge.service" in line]
+    assert done.returncode == 0 and not faults, done.stderr
+
+
+def test_the_unit_has_the_memory_limit_and_credentials():
+    text = unit_text(["--camera", "0"], PI, {"GALAXY_EDGE_RUN_MQTT": "/etc/a%b"}, ["video", "plugdev"])
+    assert "\nMemoryMax=1024M\nLoadCredential=GALAXY_EDGE_RUN_MQTT:/etc/a%%b\n" in text
+    for line in ("Type=notify", "Restart=always", "StartLimitIntervalSec=0", "SupplementaryGroups=video plugdev"):
+        assert f"\n{line}\n" in text
+
+
+def test_nothing_in_an_argument_is_expanded():
+    assert quote('a b$HOME%n"\\') == '"a b$$HOME%%n\\"\\\\"'
+    with pytest.raises(UsageError, match="line break"):
+        quote("demo\nExecStartPre=/bin/sh")
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    (["--camera", "demo", "--trehads", "2"], "No such option"), ([], "Missing option '--camera'"),
+    (["--camera", "demo", "--credential", "PASSWORD=/x"], "give VARIABLE=FILE"),
+    (["--camera", "a\nb"], "line break"),
+])  # fmt: skip
+def test_wrong_options_are_refused_before_anything_is_installed(arguments, message):
+    done = galaxy_edge_in_process("service", "install", "--dry-run", *arguments)
+    assert done.returncode == 2 and message in done.stderr and not done.stdout
+
+
+def test_a_dry_run_prints_the_unit():
+    done = galaxy_edge_in_process("service", "install", "--dry-run", "--camera", "0?gain=4", "--serve", "8080")
+    assert done.returncode == 0
+    assert re.search(
+        r'^ExecStart="\S+/bin/galaxy-edge" "run" "--camera" "0\?gain=4" "--serve" "8080"$', done.stdout, re.M
+    )
+
+
+def test_a_computer_without_systemd_and_other_users_are_refused(monkeypatch):
+    monkeypatch.setattr(manage.Path, "is_dir", lambda path: False)
+    with pytest.raises(UsageError, match="not started by systemd"):
+        manage.check_host()
+    monkeypatch.setattr(manage.Path, "is_dir", lambda path: True)
+    monkeypatch.setattr(manage.os, "geteuid", lambda: 1000)
+    with pytest.raises(UsageError, match="with sudo"):
+        manage.check_host()
+
+
+def test_another_installed_service_is_not_replaced(tmp_path, monkeypatch):
+    monkeypatch.setattr(manage, "UNIT", tmp_path / "galaxy-edge.service")
+    manage.UNIT.write_text("other")
+    with pytest.raises(UsageError, match="--replace"):
+        manage.install("text", replace=False)
+    assert manage.UNIT.read_text() == "other"
+
+
+def test_credentials_of_the_service_are_options(tmp_path, monkeypatch):
+    (tmp_path / "GALAXY_EDGE_RUN_MQTT").write_text("mqtt://u:p@host\n")
+    (tmp_path / "PATH").write_text("/evil")
+    environment = {"CREDENTIALS_DIRECTORY": str(tmp_path), "PATH": "/bin"}
+    main.read_credentials(environment)
+    assert environment["GALAXY_EDGE_RUN_MQTT"] == "mqtt://u:p@host" and environment["PATH"] == "/bin"
